@@ -1,0 +1,23 @@
+/** `rackward boot`: the boot services as a process of their own. */
+import { join } from 'node:path'
+import { agentIdentity } from '../conductor/agents/certificate.ts'
+import { BootService } from '../conductor/boot/service.ts'
+import { bootKey } from '../conductor/boot/token.ts'
+import { loadConfig } from '../conductor/config.ts'
+import { systemClock } from '../kit/clock.ts'
+import { Fault } from '../kit/fault.ts'
+import { makeLog } from '../kit/log.ts'
+import { systemRandom } from '../kit/random.ts'
+
+export async function runBoot(path: string): Promise<void> {
+  const config = await loadConfig(path)
+  const { boot, agent } = config
+  if (!boot || !agent) throw new Fault('config.invalid', `${path}: boot and agent must both be there`)
+  const log = makeLog('boot', config.log.level)
+  const { pin } = await agentIdentity(config.data)
+  const tokenKey = await bootKey(join(config.data, 'boot.key'), systemRandom)
+  const service = new BootService({ config: { ...config, boot, agent }, pin, tokenKey, clock: systemClock, log, onEnd: () => process.exit(0) })
+  await service.start()
+  log.info({ http: boot.http, tftp: boot.tftp, interfaces: boot.interfaces }, 'the boot services are ready')
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void service.stop().finally(() => process.exit(0)))
+}

@@ -1,0 +1,67 @@
+/** instance_info/configdrive -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and glean read). */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { Fault } from '../../kit/fault.ts'
+import { runOk } from '../../kit/run.ts'
+import { CONFIG_DRIVE_BYTES } from '../api/agent-wire.ts'
+import type { NodeRecord } from '../node/record.ts'
+
+const TIMEOUT_MS = 60_000
+/** cloud-init reads `latest`; older readers know the first version only. */
+const VERSIONS = ['latest', '2012-08-10']
+
+export const wantsConfigDrive = (node: NodeRecord): boolean => node.instanceInfo.configdrive !== undefined && node.instanceInfo.configdrive !== null
+
+/** Throws `input.invalid` when what was given is no config drive. */
+export async function buildConfigDrive(node: NodeRecord): Promise<Buffer> {
+  const given = node.instanceInfo.configdrive
+  const image = typeof given === 'string' ? unpack(given) : await makeIso(node, given as Record<string, unknown>)
+  if (image.length > CONFIG_DRIVE_BYTES)
+    throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
+  return image
+}
+
+/** Ironic's older form: the ISO, gzipped, in base64. */
+function unpack(text: string): Buffer {
+  try {
+    const iso = gunzipSync(Buffer.from(text, 'base64'), { maxOutputLength: CONFIG_DRIVE_BYTES + 1 })
+    // ISO 9660 volume descriptors begin at sector 16; the identifier stands one byte in (ECMA-119 8.1).
+    if (iso.subarray(32769, 32774).toString('latin1') !== 'CD001') throw new Error('it holds no ISO 9660 image')
+    return iso
+  } catch (error) {
+    throw new Fault('input.invalid', `instance_info/configdrive is not a gzipped ISO in base64: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+async function makeIso(node: NodeRecord, given: Record<string, unknown>): Promise<Buffer> {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-configdrive-'))
+  try {
+    for (const version of VERSIONS) {
+      const at = join(dir, 'tree/openstack', version)
+      await mkdir(at, { recursive: true })
+      for (const [file, content] of Object.entries(configFiles(node, given))) await writeFile(join(at, file), content)
+    }
+    const iso = join(dir, 'config-2.iso')
+    await runOk(['genisoimage', '-quiet', '-J', '-r', '-V', 'config-2', '-o', iso, join(dir, 'tree')], { timeoutMs: TIMEOUT_MS })
+    return await readFile(iso)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+/** The files of one version. uuid and host name are filled in where the user left them out: cloud-init does not start without a uuid. */
+export function configFiles(node: Pick<NodeRecord, 'uuid' | 'name' | 'instanceUuid'>, given: Record<string, unknown>): Record<string, string> {
+  const meta = {
+    uuid: node.instanceUuid ?? node.uuid,
+    ...(node.name ? { name: node.name, hostname: node.name } : {}),
+    ...(given.meta_data as object | undefined),
+  }
+  const files: Record<string, string> = { 'meta_data.json': JSON.stringify(meta) }
+  if (given.network_data !== undefined) files['network_data.json'] = JSON.stringify(given.network_data)
+  if (given.vendor_data !== undefined) files['vendor_data2.json'] = JSON.stringify(given.vendor_data)
+  const user = given.user_data
+  if (user !== undefined && user !== null) files.user_data = typeof user === 'string' ? user : JSON.stringify(user)
+  return files
+}

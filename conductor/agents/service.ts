@@ -1,0 +1,211 @@
+/** What agents may ask: a session for a boot token, the order of the moment, the index of their image, their config drive; and what they report. */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Fault, FAULTS, type FaultCode } from '../../kit/fault.ts'
+import { isoTime, type Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Random } from '../../kit/random.ts'
+import type { ImageStore } from '../../images/store.ts'
+import type { Order, Report, SessionAsk, SessionGrant } from '../api/agent-wire.ts'
+import { readToken } from '../boot/token.ts'
+import { orderId, type NodeRecord } from '../node/record.ts'
+import type { Sightings } from '../node/sightings.ts'
+import { STATES } from '../node/states.ts'
+import type { Worker } from '../node/worker.ts'
+import type { Store } from '../store/port.ts'
+import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
+import { inspectedProperties, ironicInventory } from './inspection.ts'
+
+export interface AgentServiceParts {
+  readonly store: Store
+  readonly worker: Worker
+  readonly images: ImageStore
+  readonly sightings: Sightings
+  readonly tokenKey: Buffer
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** `http://10.0.0.1:8080`, where pieces are served. */
+  readonly dataBase: string
+}
+
+const SESSION_BYTES = 32
+const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
+
+export class AgentService {
+  private readonly parts: AgentServiceParts
+  private readonly waiting = new Map<string, Set<() => void>>()
+
+  constructor(parts: AgentServiceParts) {
+    this.parts = parts
+  }
+
+  /** Trades a boot token for a session. Throws `agent.token` for one that was used, or was minted for another boot. */
+  async open(ask: SessionAsk): Promise<SessionGrant> {
+    const { worker, random, clock, store, sightings } = this.parts
+    const token = readToken(this.parts.tokenKey, ask.token)
+    const session = `${token.nodeUuid}.${random.bytes(SESSION_BYTES).toString('base64url')}`
+    const nowMs = clock.now()
+    await worker.dispatch(token.nodeUuid, {
+      type: 'hello',
+      agent: { sessionHash: hashOf(session), generation: token.generation, tokenMs: token.mintedMs, helloAtMs: nowMs },
+    })
+    const live = sightings.of(token.nodeUuid)
+    live.agentAtMs = nowMs
+    live.progress = null
+    if (sightings.note(token.nodeUuid, 'hello', { atMs: nowMs, detail: '' })) {
+      await store.addEvent({ atMs: nowMs, nodeUuid: token.nodeUuid, kind: 'seen', detail: { step: 'hello', detail: ask.bootMode } })
+    }
+    return { session, nodeUuid: token.nodeUuid, nowMs }
+  }
+
+  /** The node whose session this is. Throws `agent.session`. */
+  async node(session: string): Promise<NodeRecord> {
+    const uuid = session.split('.')[0] ?? ''
+    const node = await this.parts.store.node(uuid)
+    const known = node?.agent?.sessionHash ?? ''
+    const given = hashOf(session)
+    if (!node || known.length !== given.length || !timingSafeEqual(Buffer.from(known), Buffer.from(given)))
+      throw new Fault('agent.session', 'the session is not the one of the node’s present boot')
+    this.parts.sightings.of(uuid).agentAtMs = this.parts.clock.now()
+    return node
+  }
+
+  /** The order of the moment; waits up to `pollMs` while it is still the one that the agent has. */
+  async order(session: string, at: { have: string; pollMs: number; signal: AbortSignal }): Promise<Order | null> {
+    const endMs = this.parts.clock.now() + at.pollMs
+    for (;;) {
+      const node = await this.node(session)
+      const order = await this.orderOf(node)
+      if ((order?.id ?? '') !== at.have || this.parts.clock.now() >= endMs || at.signal.aborted) return order
+      await this.changed(node.uuid, endMs - this.parts.clock.now(), at.signal)
+    }
+  }
+
+  async report(session: string, report: Report): Promise<void> {
+    const node = await this.node(session)
+    if (report.orderId !== orderId(node)) throw new Fault('store.stale', 'the report is about an order of the past')
+    if (report.progress) this.parts.sightings.of(node.uuid).progress = report.progress
+    if (report.failed) await this.failed(node, report)
+    else if (report.done) await this.done(node, report)
+  }
+
+  async configDrive(session: string): Promise<Buffer> {
+    const node = await this.node(session)
+    if (!wantsConfigDrive(node)) throw new Fault('object.missing', 'this node has no config drive')
+    return buildConfigDrive(node)
+  }
+
+  /** The index of the image of the present order, as the exact bytes whose hash the order names. */
+  async imageIndex(session: string): Promise<string> {
+    const node = await this.node(session)
+    if (!node.machine.imageId) throw new Fault('object.missing', 'the present order writes no image')
+    return JSON.stringify(await this.parts.images.find(node.machine.imageId))
+  }
+
+  /** Wakes the agents that wait for a change of a node. */
+  wake(uuid: string): void {
+    for (const wake of this.waiting.get(uuid) ?? []) wake()
+  }
+
+  private async orderOf(node: NodeRecord): Promise<Order | null> {
+    if (STATES[node.provisionState].kind !== 'waiting' || node.machine.owed.length > 0) return null
+    const id = orderId(node)
+    const rootDevice = (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<string, unknown> | null
+    switch (node.machine.order) {
+      case 'inspect':
+        return { id, kind: 'inspect' }
+      case 'clean':
+        return { id, kind: 'clean', skip: (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? [] }
+      case 'deploy': {
+        if (!node.machine.imageId) return null
+        const image = await this.parts.images.find(node.machine.imageId)
+        return {
+          id,
+          kind: 'deploy',
+          imageId: image.id,
+          dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
+          indexSha256: createHash('sha256').update(JSON.stringify(image)).digest('hex'),
+          rootDevice,
+          configDrive: wantsConfigDrive(node),
+        }
+      }
+      default:
+        return null
+    }
+  }
+
+  private changed(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const set = this.waiting.get(uuid) ?? new Set()
+      this.waiting.set(uuid, set)
+      const wake = () => {
+        cancel()
+        set.delete(wake)
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      const cancel = this.parts.clock.after(timeoutMs, wake)
+      signal.addEventListener('abort', wake, { once: true })
+      set.add(wake)
+    })
+  }
+
+  private async failed(node: NodeRecord, report: Report): Promise<void> {
+    const code = (Object.hasOwn(FAULTS, report.failed?.code ?? '') ? report.failed?.code : 'agent.broken') as FaultCode
+    const fault = new Fault(code, report.failed?.text ?? '')
+    this.parts.log.warn({ node: node.uuid, fault: code }, fault.detail)
+    await this.parts.worker.dispatch(node.uuid, { type: 'agent-failed', orderId: report.orderId, fault: { code, text: fault.message, retry: fault.retry } })
+    this.parts.sightings.of(node.uuid).progress = null
+  }
+
+  private async done(node: NodeRecord, report: Report): Promise<void> {
+    const { worker, store, clock, sightings } = this.parts
+    const { inventory, rootDisk, timings, writtenBytes } = report.done ?? {}
+    const nowMs = clock.now()
+    let patch: Partial<NodeRecord> = {}
+    if (inventory) {
+      await store.putInventory(node.uuid, ironicInventory(inventory))
+      await this.addPorts(
+        node,
+        inventory.nics.map((nic) => nic.mac),
+        inventory.bootMac,
+      )
+      patch = { properties: inspectedProperties(node, inventory, rootDisk), inspectionFinishedAtMs: nowMs }
+    } else if (node.machine.order === 'deploy' && rootDisk) {
+      patch = {
+        instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
+      }
+    }
+    await store.addEvent({
+      atMs: nowMs,
+      nodeUuid: node.uuid,
+      kind: 'agent-done',
+      detail: { order: node.machine.order, timings: timings ?? {}, writtenBytes: writtenBytes ?? 0 },
+    })
+    await worker.dispatch(node.uuid, { type: 'agent-done', orderId: report.orderId, patch })
+    sightings.of(node.uuid).progress = null
+  }
+
+  /** Every card becomes a port, as Ironic's add_ports=all; only the one that the node booted from answers network boots unless a port was there before. */
+  private async addPorts(node: NodeRecord, macs: readonly string[], bootMac: string | null): Promise<void> {
+    const { store, random, clock, log } = this.parts
+    for (const address of macs) {
+      const known = await store.portByAddress(address)
+      if (known && known.nodeUuid !== node.uuid) log.warn({ node: node.uuid, address, other: known.nodeUuid }, 'a card of this node is a port of another node')
+      if (known) continue
+      await store.addPort({
+        uuid: random.uuid(),
+        nodeUuid: node.uuid,
+        address,
+        pxeEnabled: address === bootMac,
+        name: null,
+        extra: {},
+        internalInfo: { inspected_at: isoTime(clock.now()) },
+        localLinkConnection: {},
+        physicalNetwork: null,
+        createdAtMs: clock.now(),
+        updatedAtMs: null,
+      })
+    }
+  }
+}

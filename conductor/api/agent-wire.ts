@@ -1,0 +1,108 @@
+/** Between the agent in the ramdisk and the conductor: JSON over one outgoing TLS connection (HTTP/2). Checked on both ends. */
+import * as z from 'zod/mini'
+
+const Text = (max: number) => z.string().check(z.maxLength(max))
+const Count = z.int().check(z.nonnegative())
+
+export const Disk = z.object({
+  name: Text(64),
+  sizeBytes: Count,
+  rotational: z.boolean(),
+  model: z.nullable(Text(256)),
+  vendor: z.nullable(Text(256)),
+  serial: z.nullable(Text(256)),
+  wwn: z.nullable(Text(256)),
+  hctl: z.nullable(Text(64)),
+  byPath: z.nullable(Text(256)),
+  transport: z.nullable(Text(32)),
+  logicalSectorBytes: Count,
+  readOnly: z.boolean(),
+})
+
+export const Nic = z.object({
+  name: Text(64),
+  mac: z.string().check(z.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)),
+  hasCarrier: z.boolean(),
+  speedMbps: z.nullable(z.int()),
+  driver: z.nullable(Text(64)),
+  vendor: z.nullable(Text(32)),
+  product: z.nullable(Text(32)),
+  pciAddress: z.nullable(Text(64)),
+  ipv4: z.nullable(Text(15)),
+})
+
+export const Inventory = z.object({
+  cpu: z.object({
+    count: Count,
+    model: z.nullable(Text(256)),
+    architecture: Text(32),
+    frequencyMhz: z.nullable(z.number()),
+    flags: z.array(Text(64)).check(z.maxLength(1024)),
+  }),
+  memoryBytes: Count,
+  physicalMemoryMb: z.nullable(Count),
+  disks: z.array(Disk).check(z.maxLength(1024)),
+  nics: z.array(Nic).check(z.maxLength(256)),
+  bootMode: z.enum(['uefi', 'bios']),
+  bootMac: z.nullable(Text(17)),
+  system: z.object({
+    vendor: z.nullable(Text(256)),
+    product: z.nullable(Text(256)),
+    serial: z.nullable(Text(256)),
+    uuid: z.nullable(Text(64)),
+    firmwareVersion: z.nullable(Text(256)),
+  }),
+  bmcAddress: z.nullable(Text(64)),
+})
+
+export const Order = z.discriminatedUnion('kind', [
+  z.object({ id: Text(80), kind: z.literal('inspect') }),
+  z.object({ id: Text(80), kind: z.literal('clean'), skip: z.array(z.record(z.string(), z.unknown())) }),
+  z.object({
+    id: Text(80),
+    kind: z.literal('deploy'),
+    imageId: Text(64),
+    dataUrl: Text(2048),
+    indexSha256: Text(64),
+    rootDevice: z.nullable(z.record(z.string(), z.unknown())),
+    configDrive: z.boolean(),
+  }),
+])
+
+export const Progress = z.object({ phase: Text(64), doneBytes: Count, totalBytes: Count })
+
+export const Report = z.object({
+  orderId: Text(80),
+  progress: z.optional(Progress),
+  done: z.optional(
+    z.object({
+      inventory: z.optional(Inventory),
+      rootDisk: z.optional(Disk),
+      writtenBytes: z.optional(Count),
+      timings: z.optional(z.record(z.string(), z.number())),
+    }),
+  ),
+  failed: z.optional(z.object({ code: Text(64), text: Text(4000) })),
+})
+
+export const SessionAsk = z.object({ token: Text(256), macs: z.array(Text(17)).check(z.maxLength(256)), bootMode: z.enum(['uefi', 'bios']) })
+export const SessionGrant = z.object({ session: Text(128), nodeUuid: Text(64), nowMs: Count })
+export const OrderAnswer = z.object({ order: z.nullable(Order) })
+
+export type Disk = z.infer<typeof Disk>
+export type Nic = z.infer<typeof Nic>
+export type Inventory = z.infer<typeof Inventory>
+export type Order = z.infer<typeof Order>
+export type Progress = z.infer<typeof Progress>
+export type Report = z.infer<typeof Report>
+export type SessionAsk = z.infer<typeof SessionAsk>
+export type SessionGrant = z.infer<typeof SessionGrant>
+
+/** Longest time that the conductor keeps a request for orders open. */
+export const ORDER_POLL_MS = 20_000
+
+/** The partition at the end of the disk that holds the config drive. */
+export const CONFIG_DRIVE_BYTES = 64 * 1024 * 1024
+
+/** Agents read the index of the image that they write; its schema is the store's own. */
+export { ImageIndex, indexFlaw, pieceLength } from '../../images/index.ts'

@@ -1,0 +1,43 @@
+/** RFC 6902, the part that Ironic takes: add, replace, remove on allowed roots. Applied to a copy; an error changes nothing. */
+import { createRequire } from 'node:module'
+import type { Operation } from 'fast-json-patch'
+import * as z from 'zod'
+import { Fault } from '../../kit/fault.ts'
+
+// A CommonJS package whose named exports Node.js cannot see.
+const { applyPatch } = createRequire(import.meta.url)('fast-json-patch') as typeof import('fast-json-patch')
+
+const Patch = z
+  .array(z.strictObject({ op: z.enum(['add', 'replace', 'remove']), path: z.string().regex(/^(\/[\w-]+)+$/), value: z.unknown().optional() }))
+  .max(1000)
+
+/** Removing a root field sets it to its default. */
+export function applyJsonPatch(
+  target: Record<string, unknown>,
+  body: unknown,
+  allowed: Readonly<Record<string, unknown>>,
+): { result: Record<string, unknown>; touched: Set<string> } {
+  const parsed = Patch.safeParse(body)
+  if (!parsed.success)
+    throw new Fault(
+      'input.invalid',
+      `the patch is not a list of {op: add|replace|remove, path, value}: ${parsed.error.issues[0]?.path.join('/') ?? ''} ${parsed.error.issues[0]?.message ?? ''}`,
+    )
+  const touched = new Set<string>()
+  const operations: Operation[] = parsed.data.map(({ op, path, value }) => {
+    const [, root = '', ...rest] = path.split('/')
+    if (['__proto__', 'constructor', 'prototype'].some((word) => path.split('/').includes(word)))
+      throw new Fault('input.invalid', `patch: ${path} is not a path`)
+    if (!Object.hasOwn(allowed, root)) throw new Fault('input.invalid', `patch: ${path} cannot be changed; these can: ${Object.keys(allowed).join(', ')}`)
+    touched.add(root)
+    if (op === 'remove' && rest.length === 0) return { op: 'replace', path, value: allowed[root] }
+    if (op !== 'remove' && value === undefined) throw new Fault('input.missing', `patch: ${op} ${path} has no value`)
+    return (op === 'remove' ? { op, path } : { op, path, value }) as Operation
+  })
+  try {
+    return { result: applyPatch(structuredClone(target), operations, true).newDocument, touched }
+  } catch (error) {
+    const { operation, name } = error as { operation?: Operation; name?: string }
+    throw new Fault('input.invalid', `patch: ${operation?.op ?? ''} ${operation?.path ?? ''} cannot be applied (${name ?? 'unknown error'})`, { cause: error })
+  }
+}

@@ -1,0 +1,50 @@
+/** Faults -> HTTP: the only place that knows status codes. The body is Ironic's: a JSON document inside a JSON string. */
+import { isFault, type FaultCode } from '../../kit/fault.ts'
+
+const STATUS: Partial<Record<FaultCode, number>> = {
+  'input.invalid': 400,
+  'input.missing': 400,
+  'input.version': 406,
+  'auth.missing': 401,
+  'object.missing': 404,
+  'object.conflict': 409,
+  'node.locked': 409,
+  'node.state': 400,
+  'node.maintenance': 400,
+  'node.protected': 403,
+  'store.stale': 409,
+  'bmc.config': 400,
+  'image.missing': 400,
+  'image.checksum': 400,
+  'image.format': 400,
+}
+
+export interface Problem {
+  readonly status: number
+  readonly body: { readonly error_message: string }
+}
+
+export function problemOf(error: unknown): Problem {
+  const fault = isFault(error) ? error : undefined
+  const status = fault ? (STATUS[fault.code] ?? 500) : httpStatus(error)
+  return { status, body: problemBody(status, fault?.message ?? messageOf(error, status)) }
+}
+
+export const problemBody = (status: number, text: string): Problem['body'] => ({
+  error_message: JSON.stringify({ faultcode: status < 500 ? 'Client' : 'Server', faultstring: text, debuginfo: null }),
+})
+
+/** Errors of express's own parsers carry a status of 4xx. */
+function httpStatus(error: unknown): number {
+  const status = (error as { status?: unknown } | null)?.status
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : 500
+}
+
+/** What is no fault of ours stays inside: its text may hold anything. */
+const messageOf = (error: unknown, status: number) => {
+  if (status >= 500) return 'the conductor met an error that nobody foresaw; its log has the details'
+  const type = (error as { type?: unknown }).type
+  if (type === 'entity.parse.failed') return 'the body is not JSON (send a JSON object with content-type application/json)'
+  if (type === 'entity.too.large') return 'the body is too large'
+  return String((error as Error).message).slice(0, 500)
+}

@@ -1,0 +1,161 @@
+/** Microversions: which one a request speaks, and which fields it may see (Ironic's REST version history). */
+import { Fault } from '../../kit/fault.ts'
+
+export const MIN_MINOR = 1
+/** docs/decisions.md says which resources inside this window are still to come. */
+export const MAX_MINOR = 81
+export const versionText = (minor: number): string => `1.${minor}`
+
+export const HEADER = 'OpenStack-API-Version'
+export const LEGACY_HEADER = 'X-OpenStack-Ironic-API-Version'
+
+/** The minor version of a request; 1 without a header. Throws `input.version`, which is 406. */
+export function negotiate(headers: { modern: string | undefined; legacy: string | undefined }): number {
+  // The header may name several services: "compute 2.1, baremetal 1.50".
+  const modern = headers.modern
+    ?.split(',')
+    .map((part) => part.trim().split(/\s+/))
+    .find(([service]) => service === 'baremetal')?.[1]
+  const text = modern ?? headers.legacy?.trim()
+  if (text === undefined || text === '') return MIN_MINOR
+  if (text.toLowerCase() === 'latest') return MAX_MINOR
+  const minor = Number(/^1\.(\d{1,4})$/.exec(text)?.[1] ?? Number.NaN)
+  if (Number.isNaN(minor)) throw new Fault('input.version', `${JSON.stringify(text.slice(0, 40))} is not an API version such as ${versionText(MAX_MINOR)}`)
+  if (minor < MIN_MINOR || minor > MAX_MINOR)
+    throw new Fault('input.version', `version ${text} was requested, this server has ${versionText(MIN_MINOR)} to ${versionText(MAX_MINOR)}`)
+  return minor
+}
+
+/** Fields of a node by the version that brought them. */
+export const NODE_FIELDS: Readonly<Record<string, number>> = {
+  uuid: 1,
+  driver: 1,
+  driver_info: 1,
+  instance_info: 1,
+  properties: 1,
+  extra: 1,
+  power_state: 1,
+  target_power_state: 1,
+  provision_state: 1,
+  target_provision_state: 1,
+  provision_updated_at: 1,
+  last_error: 1,
+  maintenance: 1,
+  maintenance_reason: 1,
+  reservation: 1,
+  console_enabled: 1,
+  chassis_uuid: 1,
+  instance_uuid: 1,
+  created_at: 1,
+  updated_at: 1,
+  links: 1,
+  ports: 1,
+  states: 1,
+  driver_internal_info: 3,
+  name: 5,
+  inspection_started_at: 6,
+  inspection_finished_at: 6,
+  clean_step: 7,
+  raid_config: 12,
+  target_raid_config: 12,
+  network_interface: 20,
+  resource_class: 21,
+  boot_interface: 31,
+  console_interface: 31,
+  deploy_interface: 31,
+  inspect_interface: 31,
+  management_interface: 31,
+  power_interface: 31,
+  raid_interface: 31,
+  vendor_interface: 31,
+  storage_interface: 33,
+  traits: 37,
+  rescue_interface: 38,
+  bios_interface: 40,
+  fault: 42,
+  deploy_step: 44,
+  conductor_group: 46,
+  automated_clean: 47,
+  protected: 48,
+  protected_reason: 48,
+  conductor: 49,
+  owner: 50,
+  description: 51,
+  allocation_uuid: 52,
+  retired: 61,
+  retired_reason: 61,
+  lessee: 65,
+  network_data: 66,
+  boot_mode: 75,
+  secure_boot: 75,
+}
+
+export const PORT_FIELDS: Readonly<Record<string, number>> = {
+  uuid: 1,
+  address: 1,
+  node_uuid: 1,
+  extra: 1,
+  created_at: 1,
+  updated_at: 1,
+  links: 1,
+  internal_info: 18,
+  local_link_connection: 19,
+  pxe_enabled: 19,
+  portgroup_uuid: 24,
+  physical_network: 34,
+  is_smartnic: 53,
+}
+
+/** Query filters of the node list. */
+export const NODE_FILTERS: Readonly<Record<string, number>> = {
+  instance_uuid: 1,
+  chassis_uuid: 1,
+  associated: 1,
+  maintenance: 1,
+  provision_state: 9,
+  driver: 16,
+  resource_class: 21,
+  fault: 42,
+  owner: 50,
+  description_contains: 51,
+}
+
+/** Provision targets; `deploy` and `undeploy` are the newer names. */
+export const TARGETS: Readonly<Record<string, { verb: string; since: number }>> = {
+  active: { verb: 'deploy', since: 1 },
+  deploy: { verb: 'deploy', since: 73 },
+  rebuild: { verb: 'rebuild', since: 1 },
+  deleted: { verb: 'delete', since: 1 },
+  undeploy: { verb: 'delete', since: 73 },
+  manage: { verb: 'manage', since: 4 },
+  provide: { verb: 'provide', since: 4 },
+  inspect: { verb: 'inspect', since: 6 },
+  abort: { verb: 'abort', since: 13 },
+  clean: { verb: 'clean', since: 15 },
+}
+
+/** Leaves what a version may see, in the asked order. `fields` that are unknown or too new are refused. */
+export function visible(
+  whole: Record<string, unknown>,
+  at: { gates: Readonly<Record<string, number>>; minor: number; fields?: readonly string[] },
+): Record<string, unknown> {
+  const names = at.fields ? [...new Set([...at.fields, 'links'])] : Object.keys(whole)
+  return Object.fromEntries(names.filter((name) => (at.gates[name] ?? 0) <= at.minor && name in whole).map((name) => [name, whole[name]]))
+}
+
+/** Parses `fields=a,b`. Throws `input.invalid` (unknown) or `input.version` (newer than asked). */
+export function parseFields(text: string | undefined, gates: Readonly<Record<string, number>>, minor: number): string[] | undefined {
+  if (text === undefined) return undefined
+  const names = text
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  for (const name of names) {
+    const since = gates[name]
+    if (since === undefined)
+      throw new Fault('input.invalid', `fields: ${JSON.stringify(name.slice(0, 64))} is not a field; known are ${Object.keys(gates).join(', ')}`)
+    if (since > minor) throw new Fault('input.version', `fields: ${name} needs version ${versionText(since)}`)
+  }
+  return names
+}

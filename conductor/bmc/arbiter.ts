@@ -1,0 +1,104 @@
+/** One queue per BMC for every act on it: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
+import { isFault, Fault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Bmc, BmcTarget, Power } from './port.ts'
+
+export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
+
+const RANK: Record<Priority, number> = { fence: 0, operator: 1, deploy: 2, poll: 3 }
+/** BMCs lock an account after a few wrong passwords; a poll that knows the password to be wrong must not be what does it. */
+const PASSWORD_HOLD_MS = 5 * 60_000
+const READ_BACK_MS = 500
+const READ_BACK_MAX_MS = 4_000
+
+export interface ActOptions {
+  readonly priority: Priority
+  /** From the asking, time in the queue included. */
+  readonly timeoutMs: number
+}
+
+interface Job {
+  readonly rank: number
+  readonly run: () => Promise<void>
+}
+
+interface Queue {
+  busy: boolean
+  readonly jobs: Job[]
+  passwordWrongAtMs: number
+}
+
+export class Arbiter {
+  private readonly clock: Clock
+  private readonly queues = new Map<string, Queue>()
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** Runs one act when its turn comes. Throws `bmc.timeout` when the deadline passes first; the act is then aborted and never begins late. */
+  act<T>(target: BmcTarget, options: ActOptions, work: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const queue = this.queueOf(target.key)
+    const held = options.priority === 'poll' && this.clock.now() - queue.passwordWrongAtMs < PASSWORD_HOLD_MS
+    if (held) return Promise.reject(new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`))
+    return new Promise<T>((resolve, reject) => {
+      const abort = new AbortController()
+      const late = new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
+      const cancel = this.clock.after(options.timeoutMs, () => {
+        abort.abort(late)
+        reject(late)
+      })
+      const run = async () => {
+        if (abort.signal.aborted) return
+        try {
+          resolve(await work(target.bmc, abort.signal))
+          queue.passwordWrongAtMs = Number.NEGATIVE_INFINITY
+        } catch (error) {
+          if (isFault(error, 'bmc.password')) queue.passwordWrongAtMs = this.clock.now()
+          reject(error as Error)
+        } finally {
+          cancel()
+        }
+      }
+      queue.jobs.push({ rank: RANK[options.priority], run })
+      void this.drain(queue)
+    })
+  }
+
+  /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
+  async prove(target: BmcTarget, to: Power, options: ActOptions): Promise<Power> {
+    const endMs = this.clock.now() + options.timeoutMs
+    const left = () => ({ ...options, timeoutMs: Math.max(1, endMs - this.clock.now()) })
+    await this.act(target, left(), (bmc, signal) => bmc.setPower(to, signal))
+    for (let pauseMs = READ_BACK_MS; ; pauseMs = Math.min(pauseMs * 1.5, READ_BACK_MAX_MS)) {
+      const seen = await this.act(target, left(), (bmc, signal) => bmc.power(signal))
+      if (seen === to) return seen
+      if (this.clock.now() + pauseMs >= endMs)
+        throw new Fault('bmc.unproven', `BMC ${target.key} was told "power ${to}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`)
+      await this.clock.sleep(pauseMs)
+    }
+  }
+
+  private queueOf(key: string): Queue {
+    let queue = this.queues.get(key)
+    if (!queue) {
+      queue = { busy: false, jobs: [], passwordWrongAtMs: Number.NEGATIVE_INFINITY }
+      this.queues.set(key, queue)
+    }
+    return queue
+  }
+
+  private async drain(queue: Queue): Promise<void> {
+    if (queue.busy) return
+    queue.busy = true
+    try {
+      for (;;) {
+        const next = queue.jobs.reduce<number>((best, job, i) => (best < 0 || job.rank < (queue.jobs[best] as Job).rank ? i : best), -1)
+        if (next < 0) return
+        await (queue.jobs.splice(next, 1)[0] as Job).run()
+      }
+    } finally {
+      queue.busy = false
+    }
+  }
+}

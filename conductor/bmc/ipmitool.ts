@@ -1,0 +1,153 @@
+/** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC. */
+import { Fault } from '../../kit/fault.ts'
+import type { Run, RunResult } from '../../kit/run.ts'
+import type { Bmc, BootChoice, Power } from './port.ts'
+
+export interface IpmiInfo {
+  readonly address: string
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly privilege: string
+  readonly cipherSuite?: number
+  readonly kgKeyHex?: string
+}
+
+/** 17 (RAKP-HMAC-SHA256) first, then 3 (SHA-1), which is all that older BMCs and ipmi_sim know. */
+const SUITES = [17, 3] as const
+const ACT_TIMEOUT_MS = 20_000
+/** ipmitool: seconds per try and tries; its default of 20 s for a dead BMC holds up everything behind it. */
+const PATIENCE = ['-N', '2', '-R', '3']
+/** Completion code "not supported in present state": some BMCs (Supermicro X10) answer it to "off" when they are off. */
+const ALREADY = /0xd5|present state/i
+
+const WRONG_SUITE = /no matching cipher suite|invalid (authentication|integrity|confidentiality) algorithm|cipher suite/i
+const WRONG_PASSWORD =
+  /RAKP 2 HMAC is invalid|unauthorized name|RAKP 4 (message )?(indicates|has invalid)|invalid (user|role|name)|password (incorrect|invalid)/i
+const REFUSED = /insufficient privilege|privilege level/i
+const UNREACHABLE =
+  /get auth capabilities error|get channel authentication|no response|timeout|unable to establish|address lookup|could not open socket|no route/i
+
+export class Ipmitool implements Bmc {
+  private readonly info: IpmiInfo
+  private readonly run: Run
+  private readonly suites: Map<string, number>
+
+  /** `suites` is shared by all wrappers of one conductor: address -> suite that worked. */
+  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number> }) {
+    this.info = info
+    this.run = parts.run
+    this.suites = parts.suites
+  }
+
+  async power(signal: AbortSignal): Promise<Power> {
+    const { stdout } = await this.act(['power', 'status'], signal)
+    const state = /Chassis Power is (on|off)/i.exec(stdout)?.[1]?.toLowerCase()
+    if (state !== 'on' && state !== 'off')
+      throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${JSON.stringify(stdout.trim().slice(0, 200))}`)
+    return state
+  }
+
+  async setPower(to: Power, signal: AbortSignal): Promise<void> {
+    await this.act(['power', to], signal, ALREADY)
+  }
+
+  async setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void> {
+    // Parameter 3: do not drop the choice when no reset comes within 60 s (IPMI 2.0 table 28-14). Not every BMC has it.
+    await this.act(['raw', '0x00', '0x08', '0x03', '0x08'], signal, /./s)
+    await this.act(['raw', ...bootFlags(choice)], signal)
+  }
+
+  async bootDevice(signal: AbortSignal): Promise<{ device: 'pxe' | 'disk' | null; persistent: boolean | null }> {
+    const { stdout } = await this.act(['raw', '0x00', '0x09', '0x05', '0x00', '0x00'], signal)
+    return parseBootFlags(stdout)
+  }
+
+  private async act(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
+    const known = this.info.cipherSuite ?? this.suites.get(this.info.address)
+    for (const suite of known === undefined ? SUITES : [known]) {
+      const result = await this.spawn(['-C', String(suite), ...args], signal)
+      if (result.code === 0) {
+        this.suites.set(this.info.address, suite)
+        return result
+      }
+      const said = `${result.stderr}\n${result.stdout}`
+      if (WRONG_SUITE.test(said) && known === undefined) continue
+      const fault = this.fault(said)
+      if (tolerate?.test(said) && (fault.code === 'bmc.refused' || fault.code === 'run.failed')) return result
+      throw fault
+    }
+    throw new Fault('bmc.refused', `BMC ${this.info.address} takes none of the cipher suites ${SUITES.join(', ')}`)
+  }
+
+  private async spawn(args: readonly string[], signal: AbortSignal): Promise<RunResult> {
+    const { address, port, username, password, privilege, kgKeyHex } = this.info
+    const argv = [
+      'ipmitool',
+      '-I',
+      'lanplus',
+      '-H',
+      address,
+      '-p',
+      String(port),
+      '-U',
+      username,
+      '-L',
+      privilege,
+      '-E',
+      ...(kgKeyHex ? ['-K'] : []),
+      '-v',
+      ...PATIENCE,
+      ...args,
+    ]
+    try {
+      return await this.run(argv, {
+        timeoutMs: ACT_TIMEOUT_MS,
+        signal,
+        env: { IPMI_PASSWORD: password, ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}) },
+      })
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'run.timeout')
+        throw new Fault('bmc.timeout', `BMC ${address} did not finish ${args.slice(2).join(' ')} in ${ACT_TIMEOUT_MS / 1000} s`, { cause: error })
+      throw error
+    }
+  }
+
+  /** ipmitool prints one last line for everything; the lines before it (with -v) tell the cases apart. */
+  private fault(said: string): Fault {
+    const { address, username } = this.info
+    if (WRONG_PASSWORD.test(said)) return new Fault('bmc.password', `BMC ${address} refused the user ${username} or its password`)
+    if (REFUSED.test(said)) return new Fault('bmc.refused', `BMC ${address} refused the command: ${lastLine(said)}`)
+    if (UNREACHABLE.test(said)) return new Fault('bmc.unreachable', `BMC ${address} did not answer`)
+    return new Fault('bmc.refused', `BMC ${address}: ${lastLine(said)}`)
+  }
+}
+
+const lastLine = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .filter((line) => !/Loading IANA/.test(line))
+    .at(-1)
+    ?.slice(0, 300) ?? ''
+
+/** Set System Boot Options, parameter 5 (IPMI 2.0 table 28-14): byte 1 = valid 0x80, persistent 0x40, EFI 0x20; byte 2 = device in bits 5-2. */
+export function bootFlags(choice: BootChoice): string[] {
+  const flags = 0x80 | (choice.once ? 0 : 0x40) | (choice.efi ? 0x20 : 0)
+  const device = choice.device === 'pxe' ? 0x04 : 0x08
+  return ['0x00', '0x08', '0x05', hex(flags), hex(device), '0x00', '0x00', '0x00']
+}
+
+const hex = (value: number) => `0x${value.toString(16).padStart(2, '0')}`
+
+/** The answer to Get System Boot Options, parameter 5: version, parameter, five bytes of data. */
+export function parseBootFlags(text: string): { device: 'pxe' | 'disk' | null; persistent: boolean | null } {
+  const bytes = text
+    .trim()
+    .split(/\s+/)
+    .map((part) => Number.parseInt(part, 16))
+  const [flags, selector] = [bytes[2], bytes[3]]
+  if (flags === undefined || selector === undefined || Number.isNaN(flags)) return { device: null, persistent: null }
+  const device = (selector >> 2) & 0x0f
+  return { device: device === 1 ? 'pxe' : device === 2 ? 'disk' : null, persistent: (flags & 0x40) !== 0 }
+}

@@ -1,0 +1,146 @@
+/** The conductor's end: finds the boot services that still run, or starts them; keeps their clients true; hears what they see. */
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { Fault } from '../../kit/fault.ts'
+import { until, type Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { BootClient } from './orders.ts'
+import { readLines, writeLine, type BootEvent, type FromBoot } from './wire.ts'
+
+export interface LinkParts {
+  readonly dataDir: string
+  readonly fingerprint: string
+  /** Starts the boot services as a process of their own. */
+  readonly launch: () => void
+  readonly clock: Clock
+  readonly log: Log
+  readonly onEvent: (event: BootEvent) => void
+}
+
+const START_TIMEOUT_MS = 15_000
+const ACK_TIMEOUT_MS = 10_000
+const RECONNECT_MS = 500
+
+export class BootLink {
+  private readonly parts: LinkParts
+  private readonly clients = new Map<string, BootClient>()
+  private socket: Socket | undefined
+  private revision = 0
+  private acked = 0
+  private readonly waiters = new Set<() => void>()
+  private stopped = false
+  private reconnecting: Promise<void> | undefined
+
+  constructor(parts: LinkParts) {
+    this.parts = parts
+  }
+
+  async start(clients: readonly BootClient[]): Promise<void> {
+    for (const client of clients) this.clients.set(client.mac, client)
+    await this.open()
+  }
+
+  /** Stops the boot services too. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    if (this.socket) writeLine(this.socket, { t: 'stop' })
+    this.socket?.end()
+  }
+
+  /** Changes clients; answers at once. `flush` waits until the boot services have it. */
+  update(set: readonly BootClient[], gone: readonly string[]): void {
+    for (const client of set) this.clients.set(client.mac, client)
+    for (const mac of gone) this.clients.delete(mac)
+    this.revision += 1
+    if (this.socket) writeLine(this.socket, { t: 'clients', revision: this.revision, whole: false, set, gone })
+  }
+
+  /** Throws `boot.down` when the boot services do not take the newest clients in time. */
+  async flush(): Promise<void> {
+    const wanted = this.revision
+    const endMs = this.parts.clock.now() + ACK_TIMEOUT_MS
+    while (this.acked < wanted) {
+      if (this.parts.clock.now() >= endMs) throw new Fault('boot.down', 'the boot services did not take the boot order')
+      await new Promise<void>((resolve) => {
+        const cancel = this.parts.clock.after(ACK_TIMEOUT_MS, resolve)
+        this.waiters.add(() => {
+          cancel()
+          resolve()
+        })
+      })
+    }
+  }
+
+  private async open(): Promise<void> {
+    const { clock, log } = this.parts
+    let launchedAtMs = Number.NEGATIVE_INFINITY
+    await until(
+      async () => {
+        const found = await this.dial()
+        if (found && found.fingerprint === this.parts.fingerprint) return this.adopt(found.socket)
+        if (found) {
+          log.info('boot services with another configuration run; they are replaced')
+          writeLine(found.socket, { t: 'stop' })
+          found.socket.end()
+          launchedAtMs = Number.NEGATIVE_INFINITY
+          return false
+        }
+        // A start takes a moment; asking again and again would start a crowd.
+        if (clock.now() - launchedAtMs > START_TIMEOUT_MS / 2) {
+          launchedAtMs = clock.now()
+          this.parts.launch()
+        }
+        return false
+      },
+      { what: 'the boot services', timeoutMs: START_TIMEOUT_MS, everyMs: 100, clock },
+    ).catch((error: unknown) => {
+      throw new Fault('boot.down', 'the boot services did not start: their message stands above in the log', { cause: error })
+    })
+  }
+
+  private dial(): Promise<{ socket: Socket; fingerprint: string } | undefined> {
+    return new Promise((resolve) => {
+      const socket = connect(join(this.parts.dataDir, 'boot.sock'))
+      socket.once('error', () => resolve(undefined))
+      socket.once('close', () => resolve(undefined))
+      readLines<FromBoot>(socket, (message) => {
+        if (message.t === 'hello') resolve({ socket, fingerprint: message.fingerprint })
+        else this.take(message)
+      })
+    })
+  }
+
+  private adopt(socket: Socket): true {
+    this.socket = socket
+    this.revision += 1
+    socket.removeAllListeners('error').on('error', () => undefined)
+    socket.on('close', () => {
+      if (this.socket === socket) this.lost()
+    })
+    writeLine(socket, { t: 'clients', revision: this.revision, whole: true, set: [...this.clients.values()], gone: [] })
+    return true
+  }
+
+  private take(message: FromBoot): void {
+    if (message.t === 'event') return this.parts.onEvent(message.event)
+    if (message.t === 'have') {
+      this.acked = Math.max(this.acked, message.revision)
+      for (const wake of [...this.waiters]) wake()
+      this.waiters.clear()
+    }
+  }
+
+  private lost(): void {
+    this.socket = undefined
+    if (this.stopped || this.reconnecting) return
+    this.parts.log.error('the boot services went away; they are started again')
+    this.reconnecting = (async () => {
+      while (!this.stopped && !this.socket) {
+        await this.open().catch((error: Error) => this.parts.log.error({ error: error.message }, 'boot services'))
+        if (!this.socket) await this.parts.clock.sleep(RECONNECT_MS)
+      }
+    })().finally(() => {
+      this.reconnecting = undefined
+    })
+  }
+}

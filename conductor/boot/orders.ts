@@ -1,0 +1,41 @@
+/** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
+import { usesAgent } from '../node/effects.ts'
+import type { NodeRecord } from '../node/record.ts'
+import type { PortRecord } from '../store/port.ts'
+
+export type OrderNow = { readonly kind: 'ramdisk'; readonly generation: number } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
+
+/** One MAC of one known node, as the boot services hold it. */
+export interface BootClient {
+  readonly mac: string
+  readonly nodeUuid: string
+  readonly label: string
+  readonly order: OrderNow
+  readonly fixedIp: string | null
+  readonly hostName: string | null
+  /** Boot tokens are minted later than this. */
+  readonly lastTokenMs: number
+}
+
+const RAMDISK_STATES = new Set(['inspecting', 'inspect wait', 'cleaning', 'clean wait', 'deploying', 'wait call-back'])
+
+export function orderNow(node: NodeRecord): OrderNow {
+  const { phase, generation } = node.machine
+  if (node.provisionState === 'active' || phase === 'start') return { kind: 'local' }
+  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation }
+  return { kind: 'nothing' }
+}
+
+export function bootClient(node: NodeRecord, port: PortRecord): BootClient | undefined {
+  if (!port.pxeEnabled) return undefined
+  const fixedIp = port.extra.ipv4_address
+  return {
+    mac: port.address,
+    nodeUuid: node.uuid,
+    label: node.name ?? node.uuid,
+    order: orderNow(node),
+    fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
+    hostName: node.name && /^[A-Za-z0-9-]{1,63}$/.test(node.name) ? node.name : null,
+    lastTokenMs: node.machine.lastTokenMs,
+  }
+}

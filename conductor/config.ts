@@ -1,0 +1,132 @@
+/** The conductor's one configuration file (YAML). An unknown key is an error that names the nearest known one. */
+import { readFile } from 'node:fs/promises'
+import { isIPv4 } from 'node:net'
+import { parse } from 'yaml'
+import * as z from 'zod'
+import { Fault } from '../kit/fault.ts'
+import { nearest } from '../kit/text.ts'
+
+const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
+const Port = z.number().int().min(0).max(65535)
+const Seconds = z
+  .number()
+  .min(0)
+  .max(7 * 86_400)
+
+const Listen = z.strictObject({ address: Ip, port: Port })
+
+const Subnet = z.strictObject({
+  cidr: z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24'),
+  first: Ip,
+  last: Ip,
+  serverIp: Ip,
+  router: Ip.optional(),
+  dns: z.array(Ip).default([]),
+  mtu: z.number().int().min(576).max(9216).optional(),
+  leaseSeconds: z
+    .number()
+    .int()
+    .min(60)
+    .max(86_400 * 30)
+    .default(3600),
+})
+
+export const Config = z.strictObject({
+  /** Database, keys, leases. */
+  data: z.string().min(1),
+  images: z.strictObject({
+    store: z.string().min(1),
+    /** Directories that file:// image sources may name. */
+    allowedFilePaths: z.array(z.string().startsWith('/')).default(['/var/lib/rackward/sources']),
+  }),
+  api: z.strictObject({
+    listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),
+    /** A unix socket of mode 0600 with the same API. */
+    socket: z.string().optional(),
+    auth: z.discriminatedUnion('strategy', [
+      z.strictObject({ strategy: z.literal('http_basic'), file: z.string().min(1) }),
+      z.strictObject({ strategy: z.literal('noauth') }),
+    ]),
+  }),
+  /** The TLS port that agents call; absent: no node can be booted. */
+  agent: Listen.optional(),
+  boot: z
+    .strictObject({
+      interfaces: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/), address: Ip })).min(1),
+      http: Listen,
+      tftp: Ip,
+      subnets: z.array(Subnet).min(1),
+      /** Where iPXE's undionly.kpxe and snponly.efi are. */
+      loaders: z.string().default('/usr/lib/ipxe'),
+      kernel: z.string().min(1),
+      initrd: z.string().min(1),
+      kernelArgs: z
+        .array(z.string().regex(/^[A-Za-z0-9_.,:;/@%+=?&~-]+$/, 'holds a character that iPXE would not pass on'))
+        .default(['console=tty0', 'console=ttyS0,115200n8']),
+      /** How long the boot services go on without a conductor. */
+      orphanSeconds: Seconds.default(900),
+    })
+    .optional(),
+  provision: z
+    .strictObject({
+      callbackTimeoutSeconds: Seconds.default(1800),
+      agentSilenceSeconds: Seconds.default(120),
+      parkSeconds: Seconds.default(1800),
+      maxAttempts: z.number().int().min(1).max(10).default(2),
+      powerTimeoutSeconds: Seconds.default(60),
+      effectTries: z.number().int().min(1).max(20).default(3),
+      effectRetrySeconds: Seconds.default(2),
+    })
+    .prefault({}),
+  fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+})
+
+export type Config = z.infer<typeof Config>
+export type BootConfig = NonNullable<Config['boot']>
+
+/** Throws `config.invalid` with every flaw, one per line. */
+export function parseConfig(text: string, from: string): Config {
+  let raw: unknown
+  try {
+    raw = parse(text)
+  } catch (error) {
+    throw new Fault('config.invalid', `${from}: ${(error as Error).message}`, { cause: error })
+  }
+  const result = Config.safeParse(raw)
+  if (result.success) return result.data
+  throw new Fault('config.invalid', [`${from}:`, ...result.error.issues.map((issue) => describe(issue))].join('\n  '))
+}
+
+export async function loadConfig(path: string): Promise<Config> {
+  const text = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new Fault('config.invalid', `cannot read ${path}: ${error.message}`, { cause: error })
+  })
+  return parseConfig(text, path)
+}
+
+/** For trying the API with nothing else: fake hardware on 127.0.0.1. */
+export const devConfig = (opts: { port: number; data: string }): Config =>
+  Config.parse({
+    data: opts.data,
+    images: { store: `${opts.data}/images` },
+    api: { listen: [{ address: '127.0.0.1', port: opts.port }], auth: { strategy: 'noauth' } },
+  })
+
+function describe(issue: z.core.$ZodIssue): string {
+  const at = issue.path.join('.') || 'the file'
+  if (issue.code !== 'unrecognized_keys') return `${at}: ${issue.message}`
+  const known = knownKeys(issue.path)
+  return issue.keys.map((key) => `${at}: unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(nearest(key, known))}?`).join('\n  ')
+}
+
+/** Keys of the schema at a path, read from its JSON Schema so that there is one source. */
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let at = z.toJSONSchema(Config, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>
+  for (const key of path) {
+    const next = typeof key === 'number' ? at.items : (at.properties as Record<string, unknown> | undefined)?.[String(key)]
+    at = (next ?? {}) as Record<string, unknown>
+  }
+  const variants = [at, ...((at.oneOf ?? at.anyOf ?? []) as Record<string, unknown>[])]
+  return variants.flatMap((variant) => Object.keys((variant.properties as object | undefined) ?? {}))
+}

@@ -1,0 +1,67 @@
+/** Effect -> port call. Every one of these may run again after a crash and has the same end. */
+import { never } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Arbiter } from '../bmc/arbiter.ts'
+import type { BmcRegistry } from '../bmc/registry.ts'
+import type { Store } from '../store/port.ts'
+import type { ImageSource } from './image-source.ts'
+import type { Effect, NodeRecord } from './record.ts'
+import type { Sightings } from './sightings.ts'
+import type { Performer } from './worker.ts'
+
+export interface PerformParts {
+  readonly arbiter: Arbiter
+  readonly bmcs: BmcRegistry
+  /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake hardware only). */
+  readonly publish: (nodeUuid: string) => Promise<void>
+  readonly images: ImageSource
+  readonly store: Store
+  readonly sightings: Sightings
+  readonly clock: Clock
+  readonly powerTimeoutMs: number
+  readonly fakeDelayMs: number
+}
+
+export function performer(parts: PerformParts): Performer {
+  return { perform: (effect, node) => perform(parts, effect, node) }
+}
+
+async function perform(parts: PerformParts, effect: Effect, node: NodeRecord): Promise<Awaited<ReturnType<Performer['perform']>>> {
+  const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs } as const
+  switch (effect.do) {
+    case 'bmc-check': {
+      const seen = await parts.arbiter.act(parts.bmcs.target(node), { ...options, priority: 'operator' }, (bmc, signal) => bmc.power(signal))
+      return { powerState: seen === 'on' ? 'power on' : 'power off' }
+    }
+    case 'image':
+      return { imageId: (await parts.images.resolve(node)).id }
+    case 'publish': {
+      const atMs = parts.clock.now()
+      parts.sightings.booting(node.uuid, atMs)
+      await parts.store.addEvent({ atMs, nodeUuid: node.uuid, kind: 'booting', detail: { generation: node.machine.generation } })
+      await parts.publish(node.uuid)
+      return undefined
+    }
+    case 'boot-device':
+      // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
+      await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) =>
+        bmc.setBootDevice({ device: effect.device, once: effect.device === 'pxe', efi: bootMode(node) === 'uefi' }, signal),
+      )
+      return undefined
+    case 'power':
+      await parts.arbiter.prove(parts.bmcs.target(node), effect.to === 'power on' ? 'on' : 'off', options)
+      return undefined
+    case 'pretend':
+      await parts.clock.sleep(parts.fakeDelayMs)
+      return undefined
+    default:
+      return never(effect)
+  }
+}
+
+/** `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
+export function bootMode(node: Pick<NodeRecord, 'properties'>): 'uefi' | 'bios' | undefined {
+  const capabilities = node.properties.capabilities
+  const found = typeof capabilities === 'string' ? /(?:^|,)boot_mode:(uefi|bios)(?:,|$)/.exec(capabilities)?.[1] : undefined
+  return found as 'uefi' | 'bios' | undefined
+}

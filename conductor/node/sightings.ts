@@ -1,0 +1,65 @@
+/** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in the store too. */
+import { MILESTONES, type Milestone } from '../boot/wire.ts'
+import type { Progress } from '../api/agent-wire.ts'
+
+export interface Sighting {
+  readonly atMs: number
+  readonly detail: string
+}
+
+export interface Live {
+  readonly seen: Map<Milestone, Sighting>
+  bootedAtMs: number
+  agentAtMs: number
+  connected: boolean
+  progress: Progress | null
+}
+
+const ORDER = Object.keys(MILESTONES) as Milestone[]
+
+export class Sightings {
+  private readonly nodes = new Map<string, Live>()
+
+  of(uuid: string): Live {
+    let live = this.nodes.get(uuid)
+    if (!live) {
+      live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null }
+      this.nodes.set(uuid, live)
+    }
+    return live
+  }
+
+  /** A new boot begins: what was seen of the last one says nothing about it. */
+  booting(uuid: string, nowMs: number): void {
+    const live = this.of(uuid)
+    live.seen.clear()
+    live.progress = null
+    live.bootedAtMs = nowMs
+  }
+
+  /** Answers true when this milestone is new for the present boot. */
+  note(uuid: string, step: Milestone, sighting: Sighting): boolean {
+    const live = this.of(uuid)
+    const fresh = !live.seen.has(step)
+    live.seen.set(step, sighting)
+    return fresh
+  }
+
+  forget(uuid: string): void {
+    this.nodes.delete(uuid)
+  }
+}
+
+/** "DHCP answered (ack 10.0.0.5), boot file fetched (snponly.efi), no boot script request". */
+export function lastSeenText(seen: ReadonlyMap<Milestone, Sighting>, progress: Progress | null): string {
+  if (progress) return `the agent was at "${progress.phase}"${progress.totalBytes ? `, ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %` : ''}`
+  const reached = ORDER.filter((step) => seen.has(step))
+  const last = reached.at(-1)
+  if (!last) return 'nothing: no DHCP request from any of its ports'
+  const next = ORDER[ORDER.indexOf(last) + 1]
+  const parts = reached.map((step) => {
+    const detail = seen.get(step)?.detail
+    return detail ? `${MILESTONES[step].seen} (${detail})` : MILESTONES[step].seen
+  })
+  return [...parts, ...(next ? [MILESTONES[next].missing] : [])].join(', ')
+}

@@ -1,0 +1,207 @@
+/** Loads, steps, saves, performs, clears. One mailbox per node: nothing about a node happens twice at once.
+ *  Effects are stored before they run and cleared after, so a conductor that dies anywhere goes on where it was. */
+import { asFault, Fault, isFault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Store } from '../store/port.ts'
+import type { Effect, NodeRecord } from './record.ts'
+import { lastSeenText, Sightings } from './sightings.ts'
+import { STATES } from './states.ts'
+import { step, type Settings, type StepEvent } from './step.ts'
+
+export interface Performer {
+  /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. */
+  perform(effect: Effect, node: NodeRecord): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
+}
+
+export interface WorkerParts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly settings: Settings
+  readonly performer: Performer
+  readonly sightings: Sightings
+  /** After every change of a node that was saved. */
+  readonly onChange: (node: NodeRecord) => void
+}
+
+const TICK_MS = 1_000
+const SAVE_AGAIN_MS = 500
+
+export class Worker {
+  private readonly parts: WorkerParts
+  private readonly mailboxes = new Map<string, Promise<unknown>>()
+  private readonly runners = new Map<string, Promise<void>>()
+  private readonly deadlines = new Map<string, number>()
+  private readonly abort = new AbortController()
+  private startedAtMs = 0
+  private ticking: Promise<void> | undefined
+
+  constructor(parts: WorkerParts) {
+    this.parts = parts
+  }
+
+  /** Takes up everything that was owed or waited for when the last conductor ended. */
+  async start(): Promise<void> {
+    this.startedAtMs = this.parts.clock.now()
+    for (const node of await this.parts.store.everyNode()) {
+      await this.recall(node)
+      this.watch(node)
+      this.kick(node)
+    }
+    this.ticking = this.tick()
+  }
+
+  async stop(): Promise<void> {
+    this.abort.abort(new Error('the conductor stops'))
+    await this.ticking
+    await Promise.allSettled([...this.mailboxes.values()])
+  }
+
+  /** Moves a node by one event. Throws the refusal. */
+  dispatch(uuid: string, event: StepEvent): Promise<NodeRecord> {
+    return this.change(uuid, (node) => {
+      const stepped = step(node, event, { nowMs: this.parts.clock.now(), settings: this.parts.settings })
+      if ('refused' in stepped) throw new Fault(stepped.refused, stepped.why)
+      return stepped.node
+    })
+  }
+
+  /** Changes a node in its mailbox. What `change` throws changes nothing. */
+  change(uuid: string, change: (node: NodeRecord) => NodeRecord | Promise<NodeRecord>): Promise<NodeRecord> {
+    const before = this.mailboxes.get(uuid) ?? Promise.resolve()
+    const turn = before
+      .catch(() => undefined)
+      .then(async () => {
+        const node = await this.parts.store.node(uuid)
+        if (!node) throw new Fault('object.missing', `there is no node ${uuid}`)
+        const next = await change(node)
+        if (next === node) return node
+        const nowMs = this.parts.clock.now()
+        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, transitions(node, next, nowMs))
+        this.watch(saved)
+        this.parts.onChange(saved)
+        this.kick(saved)
+        return saved
+      })
+    this.mailboxes.set(uuid, turn)
+    const clear = () => {
+      if (this.mailboxes.get(uuid) === turn) this.mailboxes.delete(uuid)
+    }
+    turn.then(clear, clear)
+    return turn
+  }
+
+  /** A node is gone. */
+  forget(uuid: string): void {
+    this.deadlines.delete(uuid)
+    this.parts.sightings.forget(uuid)
+  }
+
+  private watch(node: NodeRecord): void {
+    if (node.machine.deadlineMs === null) this.deadlines.delete(node.uuid)
+    else this.deadlines.set(node.uuid, node.machine.deadlineMs)
+  }
+
+  /** After a restart, what was seen of a boot comes back from the events. */
+  private async recall(node: NodeRecord): Promise<void> {
+    if (STATES[node.provisionState].kind !== 'waiting') return
+    for (const event of await this.parts.store.events(node.uuid, 200)) {
+      if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
+      if (event.kind === 'seen')
+        this.parts.sightings.note(node.uuid, event.detail.step as never, { atMs: event.atMs, detail: String(event.detail.detail ?? '') })
+    }
+  }
+
+  private kick(node: NodeRecord): void {
+    if (node.machine.owed.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
+    const runner = this.runOwed(node.uuid)
+      .catch((error: unknown) => {
+        if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
+          this.parts.log.error({ node: node.uuid, err: error }, 'performing what is owed broke')
+      })
+      .finally(() => {
+        this.runners.delete(node.uuid)
+        // Something may have become owed between the last look and now.
+        void this.parts.store.node(node.uuid).then(
+          (now) => now && this.kick(now),
+          () => undefined,
+        )
+      })
+    this.runners.set(node.uuid, runner)
+  }
+
+  private async runOwed(uuid: string): Promise<void> {
+    for (;;) {
+      const node = await this.parts.store.node(uuid)
+      const effect = node?.machine.owed[0]
+      if (!node || !effect) return
+      const waitMs = node.machine.retryAtMs - this.parts.clock.now()
+      if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
+      this.abort.signal.throwIfAborted()
+      await this.perform(node, effect)
+    }
+  }
+
+  private async perform(node: NodeRecord, effect: Effect): Promise<void> {
+    const { log, clock } = this.parts
+    let event: StepEvent
+    try {
+      const found = await this.parts.performer.perform(effect, node)
+      event = { type: 'effect-done', effect, ...(found ? { found } : {}) }
+    } catch (error) {
+      this.abort.signal.throwIfAborted()
+      const fault = asFault(error, 'run.failed')
+      log.warn({ node: node.uuid, effect, fault: fault.code }, fault.detail)
+      event = { type: 'effect-failed', effect, fault: { code: fault.code, text: fault.message, retry: fault.retry } }
+    }
+    // A database that cannot be written for a moment (disk full) must not lose what was done.
+    for (;;) {
+      try {
+        await this.dispatch(node.uuid, event)
+        return
+      } catch (error) {
+        if (!isFault(error, 'store.broken')) throw error
+        log.error({ node: node.uuid, err: error }, 'cannot save what was done; trying again')
+        await clock.sleep(SAVE_AGAIN_MS, this.abort.signal)
+      }
+    }
+  }
+
+  private async tick(): Promise<void> {
+    while (!this.abort.signal.aborted) {
+      const nowMs = this.parts.clock.now()
+      for (const [uuid, deadlineMs] of this.deadlines) if (deadlineMs <= nowMs) await this.due(uuid, nowMs)
+      await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
+    }
+  }
+
+  private async due(uuid: string, nowMs: number): Promise<void> {
+    const { store, settings, sightings, log } = this.parts
+    const node = await store.node(uuid)
+    if (!node || node.machine.deadlineMs === null) return void this.deadlines.delete(uuid)
+    const live = sightings.of(uuid)
+    // A conductor that was away has heard nobody; an agent gets its full time from our start.
+    const heardMs = node.agent && STATES[node.provisionState].kind === 'waiting' ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs : 0
+    const effectiveMs = Math.max(node.machine.deadlineMs, heardMs)
+    if (effectiveMs > nowMs) return void this.deadlines.set(uuid, effectiveMs)
+    this.deadlines.delete(uuid)
+    const event: StepEvent = { type: 'deadline', agentSeen: node.agent !== null, lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null) }
+    await this.dispatch(uuid, event).catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be handled'))
+  }
+}
+
+function transitions(before: NodeRecord, after: NodeRecord, atMs: number) {
+  const events = []
+  if (before.provisionState !== after.provisionState) {
+    events.push({
+      atMs,
+      nodeUuid: after.uuid,
+      kind: 'state',
+      detail: { from: before.provisionState, to: after.provisionState, ...(after.lastError ? { error: after.lastError } : {}) },
+    })
+  }
+  if (before.powerState !== after.powerState)
+    events.push({ atMs, nodeUuid: after.uuid, kind: 'power', detail: { from: before.powerState, to: after.powerState } })
+  return events
+}

@@ -1,0 +1,36 @@
+/** What the boot script told us, on the kernel command line. */
+import { Fault } from '../../kit/fault.ts'
+
+export interface BootArgs {
+  /** `https://10.0.0.1:6386` */
+  readonly url: string
+  /** SHA-256 of the conductor's certificate. */
+  readonly pin: string
+  readonly token: string
+  readonly mac: string
+  /** `10.0.0.20/24` */
+  readonly ip: string
+  readonly gateway: string | undefined
+}
+
+export function parseCmdline(text: string): BootArgs {
+  const words = new Map(
+    text
+      .trim()
+      .split(/\s+/)
+      .map((word) => [word.split('=', 1)[0] as string, word.slice(word.indexOf('=') + 1)]),
+  )
+  const need = (name: string): string => {
+    const value = words.get(`rackward.${name}`)
+    if (!value) throw new Fault('agent.network', `the kernel command line has no rackward.${name}: this ramdisk was not booted by a conductor`)
+    return value
+  }
+  return {
+    url: need('url'),
+    pin: need('pin').toLowerCase(),
+    token: need('token'),
+    mac: need('mac').toLowerCase(),
+    ip: need('ip'),
+    gateway: words.get('rackward.gateway'),
+  }
+}

@@ -1,0 +1,103 @@
+/** After the image: room for the config drive at the end of the disk, the root file system grown up to it, the UEFI boot entry. */
+import { ImageIndex, CONFIG_DRIVE_BYTES, type Disk } from '../../conductor/api/agent-wire.ts'
+import { Fault } from '../../kit/fault.ts'
+import { until, type Clock } from '../../kit/clock.ts'
+import { runOk } from '../../kit/run.ts'
+import { DiskFile } from './disk.ts'
+import { readPartitions } from './sysfs.ts'
+
+const TIMEOUT_MS = 5 * 60_000
+const NODE_TIMEOUT_MS = 15_000
+const MIB = 1024 * 1024
+const SECTOR_BYTES = 512
+const LABEL = 'Rackward'
+
+export interface FinishParts {
+  readonly disk: Disk
+  readonly index: ImageIndex
+  readonly clock: Clock
+}
+
+/** GPT: the backup table moves from the end of the image to the end of the disk. An MBR has nothing to move. */
+export async function fitTable({ disk }: FinishParts): Promise<'gpt' | 'dos'> {
+  const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
+  const label = (JSON.parse(dump) as { partitiontable: { label: string } }).partitiontable.label
+  if (label !== 'gpt' && label !== 'dos') throw new Fault('deploy.write', `${disk.name} has a partition table of the kind ${label}`)
+  if (label === 'gpt') await runOk(['sfdisk', '--quiet', '--no-tell-kernel', '--relocate', 'gpt-bak-std', disk.name], { timeoutMs: TIMEOUT_MS })
+  return label
+}
+
+/** Adds the partition for the config drive at the end, writes the drive, reads it back. */
+export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: 'gpt' | 'dos'): Promise<void> {
+  const { disk } = parts
+  const before = await readPartitions(disk.name)
+  // One MiB stays free for the backup GPT.
+  const startMib = Math.floor(disk.sizeBytes / MIB) - 1 - CONFIG_DRIVE_BYTES / MIB
+  if (iso.length > CONFIG_DRIVE_BYTES) throw new Fault('deploy.write', `the config drive has ${iso.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
+  const script = `start=${(startMib * MIB) / SECTOR_BYTES}, size=${CONFIG_DRIVE_BYTES / SECTOR_BYTES}, type=${label === 'gpt' ? 'L' : '83'}${label === 'gpt' ? ', name=config-2' : ''}\n`
+  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], { timeoutMs: TIMEOUT_MS, input: script })
+  await rereadTable(parts, before.size + 1)
+  const file = await DiskFile.open(disk.name)
+  try {
+    await file.write(iso, startMib * MIB)
+    await file.flush()
+    const back = Buffer.alloc(iso.length)
+    await file.read(back, startMib * MIB)
+    if (!back.equals(iso)) throw new Fault('deploy.readback', `${disk.name} does not hold the config drive as it was written`)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Grows the partition that the image names up to what follows it, and its file system with it. */
+export async function growRoot(parts: FinishParts): Promise<void> {
+  const { disk, index } = parts
+  if (!index.grow) return
+  const { partition } = index.grow
+  const before = await readPartitions(disk.name)
+  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '-N', String(partition), disk.name], { timeoutMs: TIMEOUT_MS, input: ', +\n' })
+  await rereadTable(parts, before.size)
+  const device = (await readPartitions(disk.name)).get(partition)?.device
+  if (!device) throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
+  // e2fsck answers 1 when it corrected something, which is well.
+  await runOk(['sh', '-c', 'e2fsck -f -y "$1" >/dev/null 2>&1; [ $? -le 1 ]', 'sh', device], { timeoutMs: TIMEOUT_MS })
+  await runOk(['resize2fs', device], { timeoutMs: TIMEOUT_MS })
+}
+
+/** The kernel reads the table again and shows the partitions. */
+export async function rereadTable(parts: Pick<FinishParts, 'disk' | 'clock'>, partitions: number): Promise<void> {
+  // Somebody may still hold the disk open for a moment (a controller's own scan), and then the kernel answers "busy".
+  await until(
+    async () => {
+      await runOk(['blockdev', '--rereadpt', parts.disk.name], { timeoutMs: TIMEOUT_MS }).catch(() => undefined)
+      return (await readPartitions(parts.disk.name)).size >= partitions
+    },
+    { what: `${parts.disk.name} to show ${partitions} partitions`, timeoutMs: NODE_TIMEOUT_MS, everyMs: 200, clock: parts.clock },
+  ).catch((error: unknown) => {
+    throw new Fault('deploy.write', `the kernel does not show the new partitions of ${parts.disk.name}`, { cause: error })
+  })
+}
+
+const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+
+/** Makes the boot entry for the image's loader the first one, and removes those of earlier deploys. */
+export async function setUefiEntry({ disk, index }: FinishParts): Promise<void> {
+  const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
+  const table = (JSON.parse(dump) as { partitiontable: { partitions: { node: string; type: string }[] } }).partitiontable
+  const esp = table.partitions.find((partition) => partition.type.toLowerCase() === ESP_TYPE || partition.type.toLowerCase() === 'ef')
+  if (!esp) throw new Fault('deploy.firmware', `the image has no EFI system partition, and ${disk.name} is to boot by UEFI`)
+  const number = /(\d+)$/.exec(esp.node)?.[1] ?? '1'
+  const said = await runOk(['efibootmgr'], { timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
+    throw new Fault('deploy.firmware', 'the firmware does not show its boot entries', { cause: error })
+  })
+  for (const old of oldEntries(said)) await runOk(['efibootmgr', '--quiet', '--bootnum', old, '--delete-bootnum'], { timeoutMs: TIMEOUT_MS })
+  const loader = index.efiLoader ?? '\\EFI\\BOOT\\BOOTX64.EFI'
+  await runOk(['efibootmgr', '--quiet', '--create', '--disk', disk.name, '--part', number, '--label', LABEL, '--loader', loader], {
+    timeoutMs: TIMEOUT_MS,
+  }).catch((error: Error) => {
+    throw new Fault('deploy.firmware', `the boot entry could not be made: ${error.message}`, { cause: error })
+  })
+}
+
+export const oldEntries = (text: string): string[] =>
+  [...text.matchAll(new RegExp(`^Boot([0-9A-F]{4})\\*? ${LABEL}(?:\\t|$)`, 'gm'))].map((match) => match[1] as string)

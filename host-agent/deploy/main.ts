@@ -1,0 +1,105 @@
+/** The program in the deploy ramdisk: brings the network up, calls the conductor, carries out its orders, waits for the next one. */
+import { readFile, writeFile } from 'node:fs/promises'
+import { systemClock as clock } from '../../kit/clock.ts'
+import { asFault, isFault } from '../../kit/fault.ts'
+import { run, runOk } from '../../kit/run.ts'
+import type { Order, Progress } from '../../conductor/api/agent-wire.ts'
+import { parseCmdline, type BootArgs } from './cmdline.ts'
+import { ConductorLink } from './conductor.ts'
+import { carryOut } from './orders.ts'
+import { readBootMode, readNics } from './sysfs.ts'
+
+const SESSION_FILE = '/run/rackward-session'
+const IP_TIMEOUT_MS = 10_000
+/** Carriers take their time: auto-negotiation, and spanning tree behind it. */
+const LINK_TIMEOUT_MS = 120_000
+/** Reports come at least once a second (the conductor's clock for silence is counted in minutes). */
+const REPORT_MS = 900
+
+const say = (line: string): void => void process.stdout.write(`rackward-agent: ${line}\n`)
+
+async function bringUp(args: BootArgs): Promise<void> {
+  const endMs = clock.now() + LINK_TIMEOUT_MS
+  for (;;) {
+    const nics = await readNics()
+    for (const nic of nics) await run(['ip', 'link', 'set', nic.name, 'up'], { timeoutMs: IP_TIMEOUT_MS })
+    const own = nics.find((nic) => nic.mac === args.mac)
+    if (own?.hasCarrier) {
+      await runOk(['ip', 'address', 'replace', args.ip, 'dev', own.name], { timeoutMs: IP_TIMEOUT_MS })
+      if (args.gateway) await run(['ip', 'route', 'replace', 'default', 'via', args.gateway], { timeoutMs: IP_TIMEOUT_MS })
+      say(`${own.name} is up with ${args.ip}`)
+      return
+    }
+    if (clock.now() > endMs)
+      throw new Error(
+        own ? `${own.name} has no carrier` : `there is no driver for the card ${args.mac}; cards: ${nics.map((nic) => nic.mac).join(', ') || 'none'}`,
+      )
+    await clock.sleep(200)
+  }
+}
+
+async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
+  const kept = await readFile(SESSION_FILE, 'utf8').catch(() => undefined)
+  if (kept) return link.resume(kept)
+  const macs = (await readNics()).map((nic) => nic.mac)
+  const session = await link.open({ token: args.token, macs, bootMode: await readBootMode() })
+  await writeFile(SESSION_FILE, session, { mode: 0o600 })
+}
+
+async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<void> {
+  say(`order ${order.kind}`)
+  let progress: Progress = { phase: order.kind, doneBytes: 0, totalBytes: 0 }
+  let busy = true
+  const reporting = (async () => {
+    while (busy) {
+      await link.report({ orderId: order.id, progress }).catch(() => undefined)
+      await clock.sleep(REPORT_MS)
+    }
+  })()
+  const parts = {
+    clock,
+    run,
+    bootMac: args.mac,
+    bootIp: args.ip,
+    index: link.index,
+    configDrive: link.configDrive,
+    progress: (now: Progress) => {
+      progress = now
+    },
+  }
+  const result = await carryOut(order, parts).then(
+    (done) => ({ done }),
+    (error: unknown) => {
+      const fault = asFault(error, 'agent.broken')
+      say(`order ${order.kind} failed: ${fault.message}`)
+      return { failed: { code: fault.code, text: fault.detail.slice(0, 4000) } }
+    },
+  )
+  busy = false
+  await reporting
+  await link.report({ orderId: order.id, ...result }).catch((error: unknown) => {
+    // The conductor has moved on (an abort, a new try): the result is of no use any more.
+    if (!isFault(error, 'store.stale')) throw error
+  })
+  say(`order ${order.kind} is reported`)
+}
+
+async function main(): Promise<void> {
+  const args = parseCmdline(await readFile('/proc/cmdline', 'utf8'))
+  await bringUp(args)
+  const link = new ConductorLink({ url: args.url, pin: args.pin, clock })
+  await openSession(link, args)
+  say('the conductor knows this node')
+  for (let have = ''; ;) {
+    const order = await link.order(have)
+    if (order && order.id !== have) await obey(link, order, args)
+    have = order?.id ?? ''
+  }
+}
+
+main().catch(async (error: unknown) => {
+  say(`cannot go on: ${error instanceof Error ? error.message : String(error)}`)
+  // A refused token or session stays refused; the conductor's deadline decides. Others may pass.
+  await clock.sleep(isFault(error, 'agent.token') || isFault(error, 'agent.session') ? 30_000 : 2_000)
+  process.exit(1)
+})

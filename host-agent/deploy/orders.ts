@@ -1,0 +1,121 @@
+/** Carries out one order. Every order may be given again after a crash: it begins anew and ends the same. */
+import { createHash } from 'node:crypto'
+import { CONFIG_DRIVE_BYTES, ImageIndex, indexFlaw, type Order, type Progress, type Report } from '../../conductor/api/agent-wire.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import type { Run } from '../../kit/run.ts'
+import { eraseMetadata } from './clean.ts'
+import { DiskFile } from './disk.ts'
+import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
+import { chooseRootDisk } from './hints.ts'
+import { readInventory } from './inventory.ts'
+import { readBootMode, readDisks } from './sysfs.ts'
+import { makeUnbootable, writeImage } from './write-image.ts'
+
+export interface OrderParts {
+  readonly clock: Clock
+  readonly run: Run
+  readonly bootMac: string
+  readonly bootIp: string
+  /** The index of the ordered image, as the bytes that the conductor hashed. */
+  index(): Promise<Buffer>
+  configDrive(): Promise<Buffer>
+  progress(progress: Progress): void
+}
+
+type Done = NonNullable<Report['done']>
+const MIB = 1024 * 1024
+
+export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
+  switch (order.kind) {
+    case 'inspect': {
+      parts.progress({ phase: 'inspect', doneBytes: 0, totalBytes: 0 })
+      const inventory = await readInventory(parts)
+      const root = tryRoot(inventory.disks)
+      return { inventory, ...(root ? { rootDisk: root } : {}) }
+    }
+    case 'clean': {
+      const disks = await readDisks()
+      await eraseMetadata(disks, order.skip, {
+        clock: parts.clock,
+        onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }),
+      })
+      return {}
+    }
+    case 'deploy':
+      return deploy(order, parts)
+  }
+}
+
+async function deploy(order: Extract<Order, { kind: 'deploy' }>, parts: OrderParts): Promise<Done> {
+  const stopwatch = laps(parts.clock)
+  parts.progress({ phase: 'prepare', doneBytes: 0, totalBytes: 0 })
+  const index = readIndex(await parts.index(), order.indexSha256)
+  const needBytes = index.sizeBytes + (order.configDrive ? CONFIG_DRIVE_BYTES + 2 * MIB : 0)
+  const disk = chooseRootDisk(await readDisks(), order.rootDevice, needBytes)
+  // Before the disk is touched: what cannot be had must not cost the data that is there.
+  const drive = order.configDrive ? await parts.configDrive() : undefined
+  stopwatch.lap('prepare')
+  const file = await DiskFile.open(disk.name)
+  try {
+    await writeImage({
+      disk: file,
+      index,
+      dataUrl: order.dataUrl,
+      clock: parts.clock,
+      onProgress: (phase, doneBytes) => {
+        if (phase === 'verify' && !stopwatch.has('write')) stopwatch.lap('write')
+        parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes })
+      },
+    })
+    stopwatch.lap('verify')
+    parts.progress({ phase: 'finish', doneBytes: index.sizeBytes, totalBytes: index.sizeBytes })
+    const about = { disk, index, clock: parts.clock }
+    const label = await fitTable(about)
+    if (drive) await writeConfigDrive(about, drive, label)
+    await growRoot(about)
+    if ((await readBootMode()) === 'uefi') await setUefiEntry(about)
+    await file.flush()
+    stopwatch.lap('finish')
+  } catch (error) {
+    // Half an image must not boot; that it could not even be made unbootable is the smaller news.
+    await makeUnbootable(file, disk.sizeBytes).catch(() => undefined)
+    throw error
+  } finally {
+    await file.close()
+  }
+  return { rootDisk: disk, writtenBytes: index.sizeBytes, timings: stopwatch.laps }
+}
+
+function readIndex(bytes: Buffer, sha256: string): ImageIndex {
+  const found = createHash('sha256').update(bytes).digest('hex')
+  if (found !== sha256) throw new Fault('image.piece', 'the index of the image is not the one that was ordered')
+  const index = ImageIndex.parse(JSON.parse(bytes.toString('utf8')))
+  const flaw = indexFlaw(index)
+  if (flaw) throw new Fault('image.piece', `the index of the image is broken: ${flaw}`)
+  return index
+}
+
+function tryRoot(disks: Parameters<typeof chooseRootDisk>[0]) {
+  try {
+    return chooseRootDisk(disks, null, 0)
+  } catch {
+    // A server without a disk that could be a root disk is inspected all the same.
+    return undefined
+  }
+}
+
+/** Seconds per part of the work. */
+function laps(clock: Clock) {
+  const times: Record<string, number> = {}
+  let lastMs = clock.now()
+  return {
+    laps: times,
+    has: (name: string) => name in times,
+    lap(name: string) {
+      const nowMs = clock.now()
+      times[name] = Math.round(nowMs - lastMs) / 1000
+      lastMs = nowMs
+    },
+  }
+}

@@ -1,0 +1,185 @@
+/** Writes an image to a disk: parallel, every piece checked, zeros skipped safely, resumed after a broken line, flushed and read back.
+ *  The first piece, which holds the boot sector and the partition table, comes last: a disk that is not whole never boots. */
+import { createHash } from 'node:crypto'
+import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import { run as systemRun, type Run as RunProgram } from '../../kit/run.ts'
+import type { DiskFile } from './disk.ts'
+import { downloadRun, type Run } from './download.ts'
+
+export interface WriteParts {
+  readonly disk: DiskFile
+  readonly index: ImageIndex
+  readonly dataUrl: string
+  readonly clock: Clock
+  readonly onProgress: (phase: 'write' | 'verify', doneBytes: number) => void
+  readonly download?: typeof downloadRun
+  readonly run?: RunProgram
+}
+
+const LANES = 3
+const RUN_PIECES = 8
+/** A line that is down for a minute comes back more often than not. */
+const MAX_FAILURES = 12
+const RETRY_MS = 500
+const RETRY_MAX_MS = 10_000
+const MAX_BAD_PIECES = 3
+const ZERO_TIMEOUT_MS = 10 * 60_000
+const ZERO_CHUNK_BYTES = 4 * 1024 * 1024
+
+export async function writeImage(parts: WriteParts): Promise<void> {
+  const { index } = parts
+  const written = new Set<number>()
+  let doneBytes = 0
+  const count = (number: number) => {
+    if (written.has(number)) return
+    written.add(number)
+    doneBytes += pieceLength(index, number)
+    parts.onProgress('write', doneBytes)
+  }
+  await zeroEnds(parts)
+  for (const zeros of zeroRuns(index)) {
+    await zeroRange(parts, zeros)
+    for (let number = zeros.first; number < zeros.first + zeros.count; number += 1) count(number)
+  }
+  await writeRuns(
+    parts,
+    dataRuns(index, (number) => number > 0),
+    count,
+  )
+  await parts.disk.flush()
+  await readBack(parts, (number) => number > 0)
+  await writeRuns(
+    parts,
+    dataRuns(index, (number) => number === 0),
+    count,
+  )
+  await parts.disk.flush()
+  await readBack(parts, (number) => number === 0)
+}
+
+/** Nothing boots from a disk whose deploy failed. */
+export async function makeUnbootable(disk: DiskFile, sizeBytes: number): Promise<void> {
+  const zeros = Buffer.alloc(Math.min(ZERO_CHUNK_BYTES, sizeBytes))
+  await disk.write(zeros, 0)
+  await disk.write(zeros, sizeBytes - zeros.length)
+  await disk.flush()
+}
+
+/** Runs of neighbouring pieces that hold data, cut so that a lane is never busy for long. */
+export function dataRuns(index: ImageIndex, wanted: (number: number) => boolean): Run[] {
+  const runs: Run[] = []
+  let open: { first: number; count: number; at: number; lengthBytes: number } | undefined
+  for (const [number, piece] of index.pieces.entries()) {
+    if (piece.zero || !wanted(number)) {
+      open = undefined
+      continue
+    }
+    if (open && open.count < RUN_PIECES && piece.at === open.at + open.lengthBytes) {
+      open.count += 1
+      open.lengthBytes += piece.lengthBytes
+      continue
+    }
+    open = { first: number, count: 1, at: piece.at, lengthBytes: piece.lengthBytes }
+    runs.push(open)
+  }
+  return runs
+}
+
+export function zeroRuns(index: ImageIndex): { first: number; count: number }[] {
+  const runs: { first: number; count: number }[] = []
+  for (const [number, piece] of index.pieces.entries()) {
+    const last = runs.at(-1)
+    if (!piece.zero) continue
+    if (last && last.first + last.count === number) last.count += 1
+    else runs.push({ first: number, count: 1 })
+  }
+  return runs
+}
+
+async function zeroEnds(parts: WriteParts): Promise<void> {
+  await parts.disk.write(Buffer.alloc(pieceLength(parts.index, 0)), 0)
+}
+
+async function writeRuns(parts: WriteParts, runs: readonly Run[], count: (number: number) => void): Promise<void> {
+  const queue = [...runs]
+  const abort = { failed: undefined as unknown }
+  const lane = async () => {
+    for (let run = queue.shift(); run && !abort.failed; run = queue.shift()) await writeRun(parts, run, count)
+  }
+  await Promise.all(
+    Array.from({ length: LANES }, () =>
+      lane().catch((error: unknown) => {
+        abort.failed ??= error
+      }),
+    ),
+  )
+  if (abort.failed) throw abort.failed
+}
+
+/** One run, resumed at its first missing piece as often as the line breaks. A piece that is wrong again and again is wrong at its source. */
+async function writeRun(parts: WriteParts, run: Run, count: (number: number) => void): Promise<void> {
+  let next = run.first
+  let failures = 0
+  const bad = new Map<number, number>()
+  const take = async (number: number, bytes: Buffer) => {
+    const expected = parts.index.pieces[number]
+    if (createHash('sha256').update(bytes).digest('hex') !== expected?.sha256)
+      throw new Fault('image.piece', `piece ${number} does not have the SHA-256 of the index`)
+    await parts.disk.write(bytes, number * parts.index.pieceBytes)
+    next = number + 1
+    failures = 0
+    count(number)
+  }
+  while (next < run.first + run.count) {
+    try {
+      await (parts.download ?? downloadRun)(parts.dataUrl, rest(parts.index, run, next), { pieceLength: (number) => pieceLength(parts.index, number), take })
+    } catch (error) {
+      if (!isFault(error, 'deploy.download') && !isFault(error, 'image.piece')) throw error
+      failures += 1
+      if (error.code === 'image.piece') bad.set(next, (bad.get(next) ?? 0) + 1)
+      const hopeless = failures >= MAX_FAILURES || (bad.get(next) ?? 0) >= MAX_BAD_PIECES || unpackable(error, failures)
+      if (hopeless) throw error
+      await parts.clock.sleep(Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MAX_MS))
+    }
+  }
+}
+
+/** Data that came whole and still does not unpack, three times over, is damaged where it is kept. */
+function unpackable(error: Fault, failures: number): boolean {
+  return failures >= MAX_BAD_PIECES && /cannot be unpacked/.test(error.detail)
+}
+
+function rest(index: ImageIndex, run: Run, next: number): Run {
+  const skipped = index.pieces.slice(run.first, next).reduce((sum, piece) => sum + piece.lengthBytes, 0)
+  return { first: next, count: run.first + run.count - next, at: run.at + skipped, lengthBytes: run.lengthBytes - skipped }
+}
+
+/** What stood there before must read as zeros now. The kernel's zero-out does that without sending them (BLKZEROOUT, blkdiscard -z);
+ *  where a device or an old kernel does not have it, zeros are written. */
+async function zeroRange(parts: WriteParts, zeros: { first: number; count: number }): Promise<void> {
+  const at = zeros.first * parts.index.pieceBytes
+  const end = Math.min(at + zeros.count * parts.index.pieceBytes, parts.index.sizeBytes)
+  const run = parts.run ?? systemRun
+  const argv = ['blkdiscard', '--force', '--zeroout', '--offset', String(at), '--length', String(end - at), parts.disk.path]
+  const done = await run(argv, { timeoutMs: ZERO_TIMEOUT_MS }).catch(() => undefined)
+  if (done?.code === 0) return
+  const chunk = Buffer.alloc(ZERO_CHUNK_BYTES)
+  for (let from = at; from < end; from += chunk.length) await parts.disk.write(chunk.subarray(0, Math.min(chunk.length, end - from)), from)
+}
+
+async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<void> {
+  const { index, disk } = parts
+  const buffer = Buffer.allocUnsafe(index.pieceBytes)
+  let doneBytes = 0
+  for (const [number, piece] of index.pieces.entries()) {
+    if (!wanted(number)) continue
+    const bytes = buffer.subarray(0, pieceLength(index, number))
+    await disk.read(bytes, number * index.pieceBytes)
+    if (createHash('sha256').update(bytes).digest('hex') !== piece.sha256)
+      throw new Fault('deploy.readback', `${disk.path} does not hold piece ${number} as it was written`)
+    doneBytes += bytes.length
+    parts.onProgress('verify', doneBytes)
+  }
+}

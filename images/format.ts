@@ -1,0 +1,57 @@
+/** Looks at the first bytes of a file and says whether it is a disk image that may be used. Nothing is trusted: a raw image
+ *  that is in truth a qcow2 with a backing file would read any file of the conductor (CVE-2024-44082). */
+import { Fault } from '../kit/fault.ts'
+
+export type DiskFormat = 'raw' | 'qcow2'
+
+const MAGICS: readonly { at: number; bytes: string; name: string }[] = [
+  { at: 0, bytes: '4b444d56', name: 'VMDK' },
+  { at: 0, bytes: '7668647866696c65', name: 'VHDX' },
+  { at: 0, bytes: '636f6e6563746978', name: 'VHD' },
+  { at: 64, bytes: '7f10dabe', name: 'VDI' },
+  { at: 0, bytes: '51454400', name: 'QED' },
+  { at: 0, bytes: '1f8b', name: 'gzip' },
+  { at: 0, bytes: 'fd377a585a00', name: 'xz' },
+  { at: 0, bytes: '28b52ffd', name: 'zstd' },
+  { at: 0, bytes: '425a68', name: 'bzip2' },
+  { at: 0, bytes: '504b0304', name: 'zip' },
+  { at: 0, bytes: '23204469736b20446573', name: 'VMDK descriptor' },
+]
+
+const QCOW2_MAGIC = 0x514649fb
+const QCOW2_HEADER_BYTES = 104
+/** qcow2 specification, "incompatible features": bit 2, external data file. */
+const EXTERNAL_DATA = 1n << 2n
+/** dirty, corrupt, compression type, extended L2: harmless kinds that qemu-img reads. */
+const KNOWN_INCOMPATIBLE = 0b11111n
+
+/** The format of a disk image whose first 4096 bytes are `head`. Throws `image.format`. */
+export function detectFormat(head: Buffer, declared?: DiskFormat): DiskFormat {
+  const found: DiskFormat = head.length >= 4 && head.readUInt32BE(0) === QCOW2_MAGIC ? 'qcow2' : 'raw'
+  if (declared && declared !== found) throw new Fault('image.format', `the image is declared as ${declared}, but it is ${found}`)
+  if (found === 'qcow2') checkQcow2(head)
+  else checkRaw(head)
+  return found
+}
+
+function checkRaw(head: Buffer): void {
+  for (const { at, bytes, name } of MAGICS) {
+    const magic = Buffer.from(bytes, 'hex')
+    if (head.subarray(at, at + magic.length).equals(magic)) throw new Fault('image.format', `the image is a ${name} file, not a raw disk`)
+  }
+  const bootable = head.length >= 512 && head.readUInt16LE(510) === 0xaa55
+  if (!bootable) throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')
+}
+
+/** Layout: docs/interop/qcow2.txt of QEMU, "Header". */
+function checkQcow2(head: Buffer): void {
+  if (head.length < QCOW2_HEADER_BYTES) throw new Fault('image.format', 'the qcow2 header is cut short')
+  const version = head.readUInt32BE(4)
+  if (version !== 2 && version !== 3) throw new Fault('image.format', `qcow2 version ${version} is not known`)
+  if (head.readBigUInt64BE(8) !== 0n) throw new Fault('image.format', 'the qcow2 image has a backing file')
+  if (head.readUInt32BE(32) !== 0) throw new Fault('image.format', 'the qcow2 image is encrypted')
+  if (version === 2) return
+  const incompatible = head.readBigUInt64BE(72)
+  if (incompatible & EXTERNAL_DATA) throw new Fault('image.format', 'the qcow2 image keeps its data in another file')
+  if (incompatible & ~KNOWN_INCOMPATIBLE) throw new Fault('image.format', 'the qcow2 image uses features that are not known')
+}

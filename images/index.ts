@@ -1,0 +1,52 @@
+/** What an image is: an index of fixed-size pieces of a raw whole-disk image, each with its hash and its place in the compressed data.
+ *  A piece is a zstd frame of its own, so any run of pieces is one range of `data.zst` that `zstd -dc` unpacks. */
+import * as z from 'zod/mini'
+
+export const PIECE_BYTES = 4 * 1024 * 1024
+
+const Hex = z.string().check(z.regex(/^[0-9a-f]{64}$/))
+
+export const Piece = z.object({
+  /** SHA-256 of the raw bytes of the piece. */
+  sha256: Hex,
+  /** All bytes are zero: nothing is stored. */
+  zero: z.boolean(),
+  /** Place of its frame in the compressed data. */
+  at: z.int().check(z.nonnegative()),
+  lengthBytes: z.int().check(z.nonnegative()),
+})
+
+export const ImageIndex = z.object({
+  /** SHA-256 of the whole raw image. */
+  id: Hex,
+  names: z.array(z.string()),
+  sizeBytes: z.int().check(z.positive()),
+  pieceBytes: z.int().check(z.positive()),
+  dataBytes: z.int().check(z.nonnegative()),
+  pieces: z.array(Piece),
+  createdAt: z.string(),
+  osType: z.optional(z.string()),
+  /** Loader on the ESP for the UEFI boot entry, with backslashes. */
+  efiLoader: z.optional(z.string()),
+  /** The partition that grows to the end of the disk, by number, and its file system. */
+  grow: z.optional(z.object({ partition: z.int().check(z.positive()), fileSystem: z.literal('ext4') })),
+})
+
+export type Piece = z.infer<typeof Piece>
+export type ImageIndex = z.infer<typeof ImageIndex>
+export type ImageTraits = Pick<ImageIndex, 'osType' | 'efiLoader' | 'grow'>
+
+/** Bytes of piece `number`; the last one may be short. */
+export const pieceLength = (index: Pick<ImageIndex, 'sizeBytes' | 'pieceBytes'>, number: number): number =>
+  Math.min(index.pieceBytes, index.sizeBytes - number * index.pieceBytes)
+
+/** What a parsed index must hold beyond its types: pieces cover the image and their frames lie in the data, in order. */
+export function indexFlaw(index: ImageIndex): string | undefined {
+  if (index.pieces.length !== Math.ceil(index.sizeBytes / index.pieceBytes)) return 'the number of pieces does not cover the size'
+  let at = 0
+  for (const [number, piece] of index.pieces.entries()) {
+    if (piece.zero ? piece.lengthBytes !== 0 : piece.at !== at || piece.lengthBytes === 0) return `piece ${number} does not follow the one before`
+    at += piece.lengthBytes
+  }
+  return at === index.dataBytes ? undefined : 'the data is longer or shorter than its pieces'
+}

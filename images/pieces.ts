@@ -1,0 +1,67 @@
+/** Cuts a raw image into pieces: hash, zero or not, compressed frame. */
+import { createHash } from 'node:crypto'
+import { open, type FileHandle } from 'node:fs/promises'
+import { piped } from '../kit/run.ts'
+import { PIECE_BYTES, type ImageIndex, type Piece } from './index.ts'
+
+type Cut = Pick<ImageIndex, 'id' | 'sizeBytes' | 'pieceBytes' | 'dataBytes' | 'pieces'>
+
+const ZERO = Buffer.alloc(PIECE_BYTES)
+/** Pieces read ahead and compressed at once. */
+const IN_FLIGHT = 4
+
+/** Reads `rawPath`, writes the frames to `dataPath`, answers the index; `onBytes` hears the raw bytes done so far. */
+export async function cutPieces(opts: { rawPath: string; dataPath: string; onBytes?: (doneBytes: number) => void }): Promise<Cut> {
+  const raw = await open(opts.rawPath, 'r')
+  const data = await open(opts.dataPath, 'w')
+  try {
+    const sizeBytes = (await raw.stat()).size
+    const whole = createHash('sha256')
+    const pieces: Piece[] = []
+    let at = 0
+    const count = Math.ceil(sizeBytes / PIECE_BYTES)
+    for (let first = 0; first < count; first += IN_FLIGHT) {
+      const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - first) }, (_, i) => first + i)
+      const buffers = await Promise.all(numbers.map((number) => readPiece(raw, number, sizeBytes)))
+      const frames = await Promise.all(buffers.map((bytes) => (isZero(bytes) ? undefined : compress(bytes))))
+      for (const [i, bytes] of buffers.entries()) {
+        whole.update(bytes)
+        const frame = frames[i]
+        const sha256 = createHash('sha256').update(bytes).digest('hex')
+        pieces.push({ sha256, zero: frame === undefined, at: frame ? at : 0, lengthBytes: frame?.length ?? 0 })
+        if (frame) await data.write(frame, 0, frame.length, at)
+        at += frame?.length ?? 0
+      }
+      opts.onBytes?.(Math.min((first + IN_FLIGHT) * PIECE_BYTES, sizeBytes))
+    }
+    await data.sync()
+    return { id: whole.digest('hex'), sizeBytes, pieceBytes: PIECE_BYTES, dataBytes: at, pieces }
+  } finally {
+    await raw.close()
+    await data.close()
+  }
+}
+
+export const isZero = (bytes: Buffer): boolean => bytes.equals(ZERO.subarray(0, bytes.length))
+
+async function readPiece(raw: FileHandle, number: number, sizeBytes: number): Promise<Buffer> {
+  const at = number * PIECE_BYTES
+  const bytes = Buffer.alloc(Math.min(PIECE_BYTES, sizeBytes - at))
+  for (let got = 0; got < bytes.length;) {
+    const { bytesRead } = await raw.read(bytes, got, bytes.length - got, at + got)
+    if (bytesRead === 0) throw new Error('the image became shorter while it was read')
+    got += bytesRead
+  }
+  return bytes
+}
+
+/** One zstd frame; level 3 writes no checksum because every piece has its SHA-256. */
+async function compress(bytes: Buffer): Promise<Buffer> {
+  const child = piped(['zstd', '-3', '-q', '-c', '--no-check', '-T1'])
+  const chunks: Buffer[] = []
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(bytes)
+  for await (const chunk of child.stdout) chunks.push(chunk as Buffer)
+  await child.done
+  return Buffer.concat(chunks)
+}

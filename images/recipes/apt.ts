@@ -1,0 +1,52 @@
+/** Where Debian packages come from: the machine's own apt configuration, so that a local mirror is used wherever one is set. */
+import { runOk } from '../../kit/run.ts'
+import { Fault } from '../../kit/fault.ts'
+
+const MINUTE_MS = 60_000
+
+/** One-line apt sources for `suite` (and its updates and security suites where the machine has them), component main. */
+export async function machineSources(suite: string): Promise<string[]> {
+  const format = '$(REPO_URI)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(RELEASE)'
+  const text = await runOk(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages'], { timeoutMs: MINUTE_MS })
+  const lines = new Set<string>()
+  for (const line of text.split('\n')) {
+    const [uri, , codename, component, origin, release] = line.split('|')
+    if (origin !== 'Debian' || component !== 'main' || !codename?.startsWith(suite)) continue
+    lines.add(`deb ${uri} ${release ?? codename} main`)
+  }
+  if (lines.size === 0) throw new Fault('input.missing', `apt has no sources of Debian ${suite}: run apt-get update, or add them to /etc/apt/sources.list`)
+  return [...lines]
+}
+
+/** Builds a tree of Debian packages. `variant`: `extract` unpacks and runs nothing; `minbase` installs a system. */
+export async function debootstrap(opts: {
+  suite: string
+  variant: 'extract' | 'minbase'
+  packages: readonly string[]
+  target: string
+  hooks?: readonly string[]
+  say: (line: string) => void
+}): Promise<void> {
+  const sources = await machineSources(opts.suite)
+  opts.say(`unpacking Debian ${opts.suite}: ${opts.packages.length} packages and what they need`)
+  await runOk(
+    [
+      'mmdebstrap',
+      '--quiet',
+      '--mode=root',
+      `--variant=${opts.variant}`,
+      `--include=${opts.packages.join(',')}`,
+      '--aptopt=Acquire::Retries "3"',
+      '--aptopt=Acquire::Languages "none"',
+      '--dpkgopt=path-exclude=/usr/share/doc/*',
+      '--dpkgopt=path-exclude=/usr/share/man/*',
+      '--dpkgopt=path-exclude=/usr/share/locale/*',
+      '--skip=check/empty',
+      ...(opts.hooks ?? []).map((hook) => `--customize-hook=${hook}`),
+      opts.suite,
+      opts.target,
+      ...sources,
+    ],
+    { timeoutMs: 20 * MINUTE_MS },
+  )
+}

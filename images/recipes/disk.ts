@@ -1,0 +1,78 @@
+/** A whole-disk image (GPT: BIOS boot, ESP, ext4 root) made from a directory, with ordinary files only. */
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { runOk } from '../../kit/run.ts'
+import { biosBoot, efiBoot } from './grub.ts'
+
+const MIB = 1024 * 1024
+const SECTOR_BYTES = 512
+const TIMEOUT_MS = 10 * 60_000
+const BIOS_START_MIB = 1
+const ESP_START_MIB = 2
+const ESP_MIB = 64
+const ROOT_START_MIB = ESP_START_MIB + ESP_MIB
+/** Room for the backup GPT. */
+const TAIL_MIB = 1
+
+export const ROOT_PARTITION = 3
+
+export async function makeDisk(opts: { tree: string; disk: string; workDir: string; rootUuid: string; rootMib: number }): Promise<void> {
+  await mkdir(opts.workDir, { recursive: true })
+  await writeFile(opts.disk, '')
+  await truncate(opts.disk, (ROOT_START_MIB + opts.rootMib + TAIL_MIB) * MIB)
+  await runOk(['sfdisk', '--quiet', '--label', 'gpt', opts.disk], { timeoutMs: TIMEOUT_MS, input: partitionScript(opts.rootMib) })
+  await runOk(
+    [
+      'mke2fs',
+      '-q',
+      '-F',
+      '-t',
+      'ext4',
+      '-O',
+      '^metadata_csum_seed,^orphan_file',
+      '-L',
+      'rackward-root',
+      '-U',
+      opts.rootUuid,
+      '-d',
+      opts.tree,
+      '-E',
+      `offset=${ROOT_START_MIB * MIB},nodiscard,lazy_itable_init=1,lazy_journal_init=1`,
+      '-m',
+      '1',
+      opts.disk,
+      `${opts.rootMib}M`,
+    ],
+    { timeoutMs: TIMEOUT_MS },
+  )
+  const bios = await biosBoot({ ...opts, coreLba: (BIOS_START_MIB * MIB) / SECTOR_BYTES })
+  const file = await open(opts.disk, 'r+')
+  try {
+    await file.write(bios.mbrCode, 0, bios.mbrCode.length, 0)
+    await file.write(bios.core, 0, bios.core.length, BIOS_START_MIB * MIB)
+    const esp = await makeEsp(opts)
+    await file.write(esp, 0, esp.length, ESP_START_MIB * MIB)
+  } finally {
+    await file.close()
+  }
+}
+
+const partitionScript = (rootMib: number) => `
+start=${BIOS_START_MIB}MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649, name=bios
+start=${ESP_START_MIB}MiB, size=${ESP_MIB}MiB, type=U, name=esp
+start=${ROOT_START_MIB}MiB, size=${rootMib}MiB, type=L, name=root
+`
+
+async function makeEsp(opts: { workDir: string; rootUuid: string }): Promise<Buffer> {
+  const esp = join(opts.workDir, 'esp.img')
+  const loader = join(opts.workDir, 'bootx64.efi')
+  await writeFile(loader, await efiBoot(opts))
+  await writeFile(esp, '')
+  await truncate(esp, ESP_MIB * MIB)
+  await runOk(['mkfs.vfat', '-F', '32', '-n', 'ESP', esp], { timeoutMs: TIMEOUT_MS })
+  for (const dir of ['::/EFI', '::/EFI/BOOT', '::/EFI/debian']) await runOk(['mmd', '-i', esp, dir], { timeoutMs: TIMEOUT_MS })
+  for (const file of ['::/EFI/BOOT/BOOTX64.EFI', '::/EFI/debian/grubx64.efi']) await runOk(['mcopy', '-i', esp, loader, file], { timeoutMs: TIMEOUT_MS })
+  const bytes = await readFile(esp)
+  await rm(esp)
+  return bytes
+}

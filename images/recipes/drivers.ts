@@ -1,0 +1,84 @@
+/** What the deploy ramdisk carries: the drivers of common servers, and the few programs that the agent calls. */
+
+/** Kernel modules by name; their dependencies come along. */
+export const MODULES = [
+  // Network: Intel, Broadcom, NVIDIA/Mellanox, Realtek boards, paravirtual.
+  'e1000',
+  'e1000e',
+  'igb',
+  'igc',
+  'ixgbe',
+  'i40e',
+  'ice',
+  'bnxt_en',
+  'bnx2',
+  'bnx2x',
+  'tg3',
+  'mlx4_en',
+  'mlx5_core',
+  'r8169',
+  'virtio_net',
+  'vmxnet3',
+  // Storage controllers and disks.
+  'ahci',
+  'ata_piix',
+  'nvme',
+  'megaraid_sas',
+  'mpt3sas',
+  'smartpqi',
+  'hpsa',
+  'aacraid',
+  'virtio_blk',
+  'virtio_scsi',
+  'vmw_pvscsi',
+  'sd_mod',
+  // Buses and the BMC seen from inside.
+  'virtio_pci',
+  'xhci_pci',
+  'ehci_pci',
+  'usb_storage',
+  'uas',
+  'ipmi_si',
+  'ipmi_ssif',
+  'ipmi_devintf',
+  // Firmware variables, and the tables of what may have stood on a disk.
+  'efivarfs',
+  'virtio_rng',
+  'crc32c_generic',
+  'crc32c_intel',
+] as const
+
+/** Debian packages whose files are taken; nothing of them is installed or run. */
+export const PACKAGES = [
+  'linux-image-amd64',
+  'busybox-static',
+  'kmod',
+  'iproute2',
+  'fdisk',
+  'util-linux',
+  'e2fsprogs',
+  'efibootmgr',
+  'ipmitool',
+  'zstd',
+  'libc6',
+  'libstdc++6',
+  'libgcc-s1',
+  'firmware-linux-free',
+] as const
+
+/** Programs, with who calls them. */
+export const PROGRAMS = {
+  'bin/busybox': 'the init script: mount, and the shell that runs it',
+  'bin/kmod': 'loading drivers (as modprobe)',
+  'sbin/ip': 'the address that the boot order gave',
+  'sbin/sfdisk': 'the config drive partition, growing the root partition',
+  'sbin/resize2fs': 'growing the root file system',
+  'sbin/e2fsck': 'resize2fs wants a checked file system',
+  'bin/efibootmgr': 'the UEFI boot entry',
+  'usr/bin/ipmitool': 'the address of the BMC, for the inventory',
+  'usr/bin/zstd': 'unpacking image pieces',
+  'sbin/blkdiscard': 'zeroing long runs without sending zeros',
+  'sbin/blockdev': 'telling the kernel that a partition table changed',
+} as const
+
+export const SUITE = 'bookworm'

@@ -1,0 +1,56 @@
+/** Time as a value that is handed in, so that a whole rack can run on one fake clock. The only file that reads the wall clock. */
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number
+  /** Resolves after `ms`; rejects with the signal's reason when aborted first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Calls `act` once after `ms`; the answer cancels it. */
+  after(ms: number, act: () => void): () => void
+}
+
+/** setTimeout fires at once for longer delays, so they are cut to this (about 24.8 days). */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep(ms, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason as Error)
+      const stop = () => {
+        clearTimeout(timer)
+        reject(signal?.reason as Error)
+      }
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener('abort', stop)
+          resolve()
+        },
+        Math.min(ms, MAX_TIMER_MS),
+      )
+      signal?.addEventListener('abort', stop, { once: true })
+    })
+  },
+  after(ms, act) {
+    const timer = setTimeout(act, Math.min(ms, MAX_TIMER_MS))
+    return () => clearTimeout(timer)
+  },
+}
+
+/** ISO 8601 in UTC with seconds, the form that Ironic's API uses. */
+export const isoTime = (atMs: number): string => new Date(atMs).toISOString().replace(/\.\d{3}Z$/, '+00:00')
+
+/** Polls `check` until it answers something else than undefined or false, or fails with `what` after `timeoutMs`. */
+export async function until<T>(
+  check: () => T | undefined | false | Promise<T | undefined | false>,
+  opts: { what: string; timeoutMs: number; everyMs?: number; clock?: Clock; signal?: AbortSignal },
+): Promise<T> {
+  const clock = opts.clock ?? systemClock
+  const endMs = clock.now() + opts.timeoutMs
+  for (;;) {
+    const found = await check()
+    if (found !== undefined && found !== false) return found
+    if (clock.now() >= endMs) throw new Error(`waited ${opts.timeoutMs} ms in vain for: ${opts.what}`)
+    await clock.sleep(opts.everyMs ?? 50, opts.signal)
+  }
+}

@@ -1,0 +1,93 @@
+/** One registry of everything that can go wrong: what it means, what to do, whether trying again can help.
+ *  Nothing here knows HTTP: `conductor/api/problems.ts` maps codes to statuses. */
+
+interface Meaning {
+  readonly retry: boolean
+  readonly means: string
+  readonly remedy: string
+}
+
+export const FAULTS = {
+  'input.invalid': { retry: false, means: 'the input is not acceptable', remedy: 'correct the named field and send it again' },
+  'input.missing': { retry: false, means: 'a required value is missing', remedy: 'add the named field and send it again' },
+  'input.version': { retry: false, means: 'this needs a newer API version', remedy: 'send a higher version in the OpenStack-API-Version header' },
+  'auth.missing': { retry: false, means: 'no valid credentials were given', remedy: 'send the user and password of the htpasswd file' },
+  'object.missing': { retry: false, means: 'there is no such object', remedy: 'list the objects to see their names' },
+  'object.conflict': { retry: false, means: 'another object has this value already', remedy: 'choose another value or remove the other object' },
+  'node.locked': { retry: true, means: 'the node is busy with another act', remedy: 'wait until reservation is empty and send the request again' },
+  'node.state': { retry: false, means: 'the node cannot do this in its state', remedy: 'bring the node into a state that allows it first' },
+  'node.maintenance': { retry: false, means: 'the node is in maintenance', remedy: 'clear maintenance first' },
+  'node.protected': { retry: false, means: 'the node is protected', remedy: 'clear the protected flag first' },
+  'node.timeout': { retry: true, means: 'the node did not report in time', remedy: 'look at what was last seen of it, then try again' },
+  'store.broken': { retry: false, means: 'the database cannot be used', remedy: 'check the file, its rights and the space on its disk' },
+  'store.locked': {
+    retry: false,
+    means: 'another conductor runs on this data directory',
+    remedy: 'stop the other conductor or give this one its own data directory',
+  },
+  'store.stale': { retry: true, means: 'the record changed meanwhile', remedy: 'read it again and repeat the change' },
+  'secret.key': { retry: false, means: 'the key that opens stored passwords cannot be used', remedy: 'restore the key file with mode 0600' },
+  'config.invalid': { retry: false, means: 'the configuration is not acceptable', remedy: 'correct the named key' },
+  'bmc.unreachable': { retry: true, means: 'the BMC did not answer', remedy: 'check its address, its cable, and that IPMI over LAN is switched on' },
+  'bmc.password': { retry: false, means: 'the BMC refused the user or the password', remedy: 'correct ipmi_username and ipmi_password in driver_info' },
+  'bmc.refused': { retry: false, means: 'the BMC refused the command', remedy: 'check the privilege level of the BMC user' },
+  'bmc.timeout': { retry: true, means: 'the BMC did not finish in time', remedy: 'reset the BMC if it stays slow' },
+  'bmc.unproven': { retry: true, means: 'the BMC took the command, but the power state did not follow', remedy: 'look at the server; it may ignore its BMC' },
+  'bmc.config': { retry: false, means: 'driver_info is not complete', remedy: 'set the named key in driver_info' },
+  'boot.down': { retry: true, means: 'the boot services do not run', remedy: 'see the log of the boot process' },
+  'image.checksum': { retry: false, means: 'the image does not have the promised checksum', remedy: 'get the image again, or correct its checksum' },
+  'image.format': { retry: false, means: 'the image is not of a kind that can be used', remedy: 'give a raw or qcow2 image without a backing file' },
+  'image.source': { retry: true, means: 'the image could not be read', remedy: 'check the address and that the conductor may read it' },
+  'image.missing': { retry: false, means: 'there is no such image in the store', remedy: 'import it with: rackward image import' },
+  'image.piece': { retry: true, means: 'a piece of the image is not what its index says', remedy: 'import the image again; its stored copy is damaged' },
+  'deploy.no-disk': { retry: false, means: 'no disk can take the image', remedy: 'check the disks in the inventory and the root device hints' },
+  'deploy.hints': { retry: false, means: 'no disk matches the root device hints', remedy: 'correct properties/root_device, or instance_info/root_device' },
+  'deploy.ambiguous': { retry: false, means: 'more than one disk matches the root device hints equally', remedy: 'hint by serial or wwn' },
+  'deploy.too-small': { retry: false, means: 'the disk is smaller than the image', remedy: 'choose a bigger disk or a smaller image' },
+  'deploy.write': { retry: true, means: 'the disk could not be written', remedy: 'check the health of the disk' },
+  'deploy.readback': { retry: false, means: 'the disk does not hold what was written', remedy: 'replace the disk' },
+  'deploy.download': {
+    retry: true,
+    means: 'the image could not be fetched from the conductor',
+    remedy: 'check the network between the node and the conductor',
+  },
+  'deploy.firmware': { retry: false, means: 'the boot entry could not be set', remedy: 'check the boot settings of the firmware' },
+  'clean.failed': { retry: false, means: 'a disk could not be cleaned', remedy: 'check the disk, then manage and provide the node again' },
+  'agent.token': { retry: false, means: 'the boot token is not valid', remedy: 'boot the node again through its conductor' },
+  'agent.session': { retry: false, means: 'the agent session is not valid', remedy: 'boot the node again through its conductor' },
+  'agent.network': { retry: true, means: 'the agent cannot reach the conductor', remedy: 'check the network between the node and the conductor' },
+  'agent.broken': { retry: false, means: 'the agent failed in a way that nobody foresaw', remedy: 'look at the console of the node and report this' },
+  'run.missing': { retry: false, means: 'a program is not installed', remedy: 'install the named program' },
+  'run.timeout': { retry: true, means: 'a program did not end in time', remedy: 'look at the load of the machine' },
+  'run.failed': { retry: false, means: 'a program failed', remedy: 'read its message' },
+} as const satisfies Record<string, Meaning>
+
+export type FaultCode = keyof typeof FAULTS
+
+export class Fault extends Error {
+  override readonly name = 'Fault'
+  readonly code: FaultCode
+  /** What happened, to what: free of secrets, without the remedy. */
+  readonly detail: string
+
+  constructor(code: FaultCode, detail: string, options?: { cause?: unknown }) {
+    super(`${detail} (${FAULTS[code].remedy})`, options)
+    this.code = code
+    this.detail = detail
+  }
+
+  get retry(): boolean {
+    return FAULTS[this.code].retry
+  }
+}
+
+export const isFault = (error: unknown, code?: FaultCode): error is Fault => error instanceof Fault && (code === undefined || error.code === code)
+
+/** Any thrown thing as a Fault; what is none yet becomes `code`. */
+export const asFault = (error: unknown, code: FaultCode): Fault =>
+  error instanceof Fault ? error : new Fault(code, error instanceof Error ? error.message : String(error), { cause: error })
+
+/** For switches that must be exhaustive. */
+export const never = (value: never): never => {
+  throw new Error(`unexpected ${JSON.stringify(value)}`)
+}

@@ -1,0 +1,140 @@
+/** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs capped.
+ *  execa's own timeout leaves grandchildren alive, hence the group. Secrets go by `env` or `input`, never by argv. */
+import { execa } from 'execa'
+import { Fault } from './fault.ts'
+
+export interface RunOptions {
+  readonly timeoutMs: number
+  readonly input?: string | Buffer
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  readonly signal?: AbortSignal
+  readonly maxBytes?: number
+}
+
+export interface RunResult {
+  /** Exit status, or null when a signal ended it. */
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export type Run = (argv: readonly string[], options: RunOptions) => Promise<RunResult>
+
+const KILL_AFTER_MS = 500
+const groups = new Set<number>()
+process.on('exit', () => {
+  for (const pid of groups) signalGroup(pid, 'SIGKILL')
+})
+
+/** Runs `argv` to its end. Throws `run.missing` or `run.timeout`; any exit status is an answer. */
+export const run: Run = async (argv, options) => {
+  const child = start(argv, options)
+  const result = await supervise(child, options)
+  const missing = result.code === 'ENOENT' || result.code === 'EACCES'
+  if (missing) throw new Fault('run.missing', `cannot run ${argv[0]}`, { cause: result.cause })
+  if (result.timedOut) throw new Fault('run.timeout', `${argv[0]} did not end within ${options.timeoutMs} ms`)
+  options.signal?.throwIfAborted()
+  return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr }
+}
+
+/** Like `run`, but a status other than 0 throws `run.failed` with the end of what the program said. */
+export const runOk = async (argv: readonly string[], options: RunOptions): Promise<string> => {
+  const { code, stdout, stderr } = await run(argv, options)
+  if (code !== 0) throw new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${(stderr || stdout).trim().slice(-2000)}`)
+  return stdout
+}
+
+export interface Piped {
+  readonly stdin: NodeJS.WritableStream
+  readonly stdout: NodeJS.ReadableStream
+  /** Resolves at a clean end; rejects with `run.failed`. */
+  readonly done: Promise<void>
+  stop(): void
+}
+
+/** A child whose standard input and output are streams, for filters such as `zstd -dc`. */
+export function piped(argv: readonly string[], env?: Record<string, string>): Piped {
+  const child = execa(argv[0] as string, argv.slice(1), {
+    detached: true,
+    reject: false,
+    buffer: { stdout: false, stderr: true },
+    encoding: 'buffer',
+    stdin: 'pipe',
+    maxBuffer: 64 * 1024,
+    ...(env ? { env } : {}),
+  })
+  if (child.pid) groups.add(child.pid)
+  const stop = () => child.pid && signalGroup(child.pid, 'SIGKILL')
+  const done = child.then((result) => {
+    if (child.pid) groups.delete(child.pid)
+    if (result.failed) throw new Fault('run.failed', `${argv[0]}: ${Buffer.from(result.stderr).toString().trim() || result.shortMessage}`)
+  })
+  done.catch(() => undefined)
+  return { stdin: child.stdin, stdout: child.stdout, done, stop }
+}
+
+/** Starts a program that outlives us, with our standard error as its output. Answers its pid. */
+export function launch(argv: readonly string[]): number | undefined {
+  const child = execa(argv[0] as string, argv.slice(1), {
+    detached: true,
+    reject: false,
+    cleanup: false,
+    stdin: 'ignore',
+    stdout: 'inherit',
+    stderr: 'inherit',
+    buffer: false,
+  })
+  child.unref()
+  child.catch(() => undefined)
+  return child.pid
+}
+
+function start(argv: readonly string[], options: RunOptions) {
+  return execa(argv[0] as string, argv.slice(1), {
+    detached: true,
+    reject: false,
+    stripFinalNewline: false,
+    cleanup: false,
+    maxBuffer: options.maxBytes ?? 16 * 1024 * 1024,
+    env: options.env ?? {},
+    ...(options.cwd ? { cwd: options.cwd } : {}),
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+  })
+}
+
+async function supervise(child: ReturnType<typeof start>, options: RunOptions) {
+  let timedOut = false
+  const pid = child.pid
+  if (pid) groups.add(pid)
+  const end = () => {
+    if (!pid) return
+    signalGroup(pid, 'SIGTERM')
+    setTimeout(() => signalGroup(pid, 'SIGKILL'), KILL_AFTER_MS).unref()
+  }
+  const timer = setTimeout(() => {
+    timedOut = true
+    end()
+  }, options.timeoutMs)
+  options.signal?.addEventListener('abort', end, { once: true })
+  const result = await child
+  clearTimeout(timer)
+  options.signal?.removeEventListener('abort', end)
+  if (pid) groups.delete(pid)
+  return {
+    code: (result.cause as NodeJS.ErrnoException | undefined)?.code,
+    cause: result.cause,
+    timedOut,
+    exitCode: result.exitCode ?? null,
+    stdout: String(result.stdout ?? ''),
+    stderr: String(result.stderr ?? ''),
+  }
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal)
+  } catch {
+    // ESRCH: the group is gone already, which is what was wanted.
+  }
+}

@@ -1,0 +1,137 @@
+/** What every verb does first, with nothing but Node.js: checks the version, installs npm and Debian packages that are missing (and says which
+ *  and why, on standard error), compiles, and then runs the verb. Plain JavaScript, because it runs before there is a compiler. */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { PACKAGES } from './packages.mjs'
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
+const [verb = '', ...args] = process.argv.slice(2)
+const say = (line) => process.stderr.write(`${line}\n`)
+
+function fail(message) {
+  say(`\nrackward: ${message}`)
+  process.exit(1)
+}
+
+function run(command, argv, options = {}) {
+  const result = spawnSync(command, argv, { cwd: ROOT, stdio: ['ignore', 2, 2], ...options })
+  return result.status ?? 1
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major < 20 || (major === 20 && minor < 19)) fail(`Node.js ${process.versions.node} is too old: 20.19 or later is needed`)
+}
+
+function debianPackages() {
+  const wanted = PACKAGES[verb] ?? []
+  const missing = wanted.filter(([name]) => spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' }).stdout !== 'installed')
+  if (missing.length === 0) return
+  if (!existsSync('/usr/bin/apt-get')) fail(`this is no Debian: install by hand ${missing.map(([name]) => name).join(', ')}`)
+  say('Debian packages that are missing:')
+  for (const [name, why] of missing) say(`  ${name.padEnd(22)} ${why}`)
+  const install = ['install', '-y', '-q', '--no-install-recommends', ...missing.map(([name]) => name)]
+  if (process.getuid() !== 0) fail(`they need root to install: sudo apt-get ${install.join(' ')}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  const quiet = { env, stdio: ['ignore', 'ignore', 2] }
+  if (run('apt-get', ['update', '-q'], quiet) !== 0) fail('apt-get update failed: its message stands above')
+  if (run('apt-get', install, quiet) !== 0) fail(`apt-get ${install.join(' ')} failed: its message stands above`)
+}
+
+function npmPackages() {
+  const stamp = join(ROOT, 'node_modules/.rackward-stamp')
+  const key = createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .update(process.version)
+    .digest('hex')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
+  say('npm packages: installing what package-lock.json names (a minute or two, once)')
+  // .npmrc silences npm so that `npm run lab -- --json` prints JSON and nothing else; here its errors are wanted.
+  if (run('npm', ['ci', '--loglevel=error']) !== 0) fail('npm ci failed: its message stands above')
+  writeFileSync(stamp, key)
+}
+
+/** Newest change of any source; compiled again only when it moved. */
+function sourcesKey() {
+  const hash = createHash('sha256')
+  const walk = (dir) => {
+    for (const entry of readdirSync(dir, { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name))) {
+      const path = join(dir, entry.name)
+      if (entry.isDirectory()) walk(path)
+      else if (/\.(ts|json)$/.test(entry.name))
+        hash
+          .update(path)
+          .update(String(statSync(path).mtimeMs))
+          .update(String(statSync(path).size))
+    }
+  }
+  for (const room of ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']) walk(join(ROOT, room))
+  return hash
+    .update(readFileSync(join(ROOT, 'tsconfig.json')))
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex')
+}
+
+function compile() {
+  const stamp = join(ROOT, 'dist/.stamp')
+  const key = sourcesKey()
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
+  say('compiling')
+  rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
+  mkdirSync(join(ROOT, 'dist'))
+  if (run('npx', ['tsc', '-p', '.']) !== 0) fail('the compiler found errors')
+  const bundle = [
+    'esbuild',
+    'host-agent/deploy/main.ts',
+    '--bundle',
+    '--platform=node',
+    '--target=node20',
+    '--format=cjs',
+    '--minify-syntax',
+    '--outfile=dist/agent.cjs',
+    '--log-level=warning',
+  ]
+  if (run('npx', bundle) !== 0) fail('the agent could not be bundled')
+  writeFileSync(stamp, key)
+}
+
+function check() {
+  const steps = [
+    ['types', 'tsc', ['-p', '.', '--noEmit']],
+    ['lint', 'oxlint', ['--type-aware', '--deny-warnings']],
+    ['format', 'prettier', ['--check', '--log-level', 'warn', '.']],
+    ['import rules', 'vitest', ['run', '--project', 'rules']],
+  ]
+  for (const [name, command, argv] of steps) {
+    say(`check: ${name}`)
+    if (run('npx', [command, ...argv]) !== 0) fail(`check failed at: ${name}`)
+  }
+}
+
+checkNode()
+debianPackages()
+npmPackages()
+switch (verb) {
+  case 'check':
+    check()
+    break
+  case 'build':
+    compile()
+    break
+  case 'lab':
+  case 'bench': {
+    compile()
+    process.exit(run(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args], { stdio: 'inherit', cwd: ROOT }))
+    break
+  }
+  case 'test':
+    if (args.length === 0) check()
+    compile()
+    process.exit(run('npx', ['vitest', 'run', ...args], { stdio: ['ignore', 1, 2] }))
+    break
+  default:
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build`)
+}

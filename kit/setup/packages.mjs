@@ -1,0 +1,42 @@
+/** Debian packages that the verbs need beyond Node.js: name, why. Installed only where they are missing. */
+
+const BUILD = [
+  ['g++', 'better-sqlite3 is compiled where no prebuilt one can be fetched'],
+  ['make', 'the same'],
+  ['python3', 'the same (node-gyp)'],
+]
+
+const RACK = [
+  ['qemu-system-x86', 'the virtual servers'],
+  ['qemu-utils', 'reading qcow2 images'],
+  ['seabios', 'BIOS firmware of the virtual servers'],
+  ['ovmf', 'UEFI firmware of the virtual servers'],
+  ['ipxe-qemu', 'network boot ROMs of the virtual servers'],
+  ['ipxe', 'the loaders undionly.kpxe and snponly.efi'],
+  ['openipmi', 'ipmi_sim, the virtual BMCs'],
+  ['ipmitool', 'power control'],
+  ['iproute2', 'the network namespace of the rack'],
+  ['nftables', 'packet loss and broken lines in tests'],
+  ['openssl', 'the certificate of the agent port'],
+  ['genisoimage', 'config drives'],
+  ['openssh-client', 'the proof: a login on each deployed server'],
+  ['mmdebstrap', 'unpacking Debian for the ramdisk and the image'],
+  ['grub-pc-bin', 'the BIOS loader of the image'],
+  ['grub-efi-amd64-bin', 'the UEFI loader of the image'],
+  ['grub-common', 'grub-mkimage'],
+  ['dosfstools', 'the EFI system partition'],
+  ['mtools', 'the same'],
+  ['e2fsprogs', 'the root file system of the image'],
+  ['fdisk', 'its partition table'],
+  ['binutils', 'stripping Node.js for the ramdisk'],
+  ['cpio', 'packing the ramdisk'],
+  ['kmod', 'the ramdisk’s drivers'],
+  ['zstd', 'compressing image pieces'],
+]
+
+const PEERS = [
+  ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
+  ['curl', 'the same, with blksize; and an independent HTTP client'],
+]
+
+export const PACKAGES = { check: BUILD, build: BUILD, lab: [...BUILD, ...RACK], bench: [...BUILD, ...RACK], test: [...BUILD, ...RACK, ...PEERS] }

@@ -1,0 +1,73 @@
+/** DHCP options: numbers with their sources, and typed reading of their bytes. */
+import { bytesToIp, ipToBytes } from '../addresses.ts'
+
+export const OPTION = {
+  subnetMask: 1, // RFC 2132 3.3
+  router: 3, // RFC 2132 3.5
+  dns: 6, // RFC 2132 3.8
+  hostName: 12, // RFC 2132 3.14
+  mtu: 26, // RFC 2132 5.1
+  broadcast: 28, // RFC 2132 5.3
+  vendorSpecific: 43, // RFC 2132 8.4
+  requestedIp: 50, // RFC 2132 9.1
+  leaseTime: 51, // RFC 2132 9.2
+  overload: 52, // RFC 2132 9.3
+  messageType: 53, // RFC 2132 9.6
+  serverId: 54, // RFC 2132 9.7
+  parameterList: 55, // RFC 2132 9.8
+  message: 56, // RFC 2132 9.9
+  maxSize: 57, // RFC 2132 9.10
+  renewalTime: 58, // RFC 2132 9.11
+  rebindingTime: 59, // RFC 2132 9.12
+  vendorClass: 60, // RFC 2132 9.13
+  clientId: 61, // RFC 2132 9.14
+  tftpServerName: 66, // RFC 2132 9.4
+  bootFile: 67, // RFC 2132 9.5
+  userClass: 77, // RFC 3004
+  relayInfo: 82, // RFC 3046
+  clientArch: 93, // RFC 4578 2.1
+  clientNdi: 94, // RFC 4578 2.2
+  clientUuid: 97, // RFC 4578 2.3
+  ipxe: 175, // iPXE's encapsulated options: dhcp.h, DHCP_EB_ENCAP
+} as const
+
+export const MESSAGE = { discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak: 6, release: 7, inform: 8 } as const
+export type MessageType = keyof typeof MESSAGE
+
+export type Options = ReadonlyMap<number, Buffer>
+
+export const messageType = (options: Options): MessageType | undefined => {
+  const value = options.get(OPTION.messageType)
+  if (value?.length !== 1) return undefined
+  return (Object.keys(MESSAGE) as MessageType[]).find((name) => MESSAGE[name] === value[0])
+}
+
+/** An address option, or undefined when it is absent or not four bytes. */
+export const ipOption = (options: Options, code: number): string | undefined => {
+  const value = options.get(code)
+  return value?.length === 4 ? bytesToIp(value) : undefined
+}
+
+/** Client architecture (IANA "Processor Architecture Types"); the first one when the client lists several. */
+export const clientArch = (options: Options): number | undefined => {
+  const value = options.get(OPTION.clientArch)
+  return value && value.length >= 2 ? value.readUInt16BE(0) : undefined
+}
+
+/** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its options (175). */
+export const isIpxe = (options: Options): boolean => options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
+
+/** A network-boot client: its vendor class begins with PXEClient or HTTPClient (PXE 2.1, 2.2.1), or it is iPXE. */
+export const isNetboot = (options: Options): boolean => {
+  const vendor = options.get(OPTION.vendorClass)?.toString('latin1') ?? ''
+  return vendor.startsWith('PXEClient') || vendor.startsWith('HTTPClient') || isIpxe(options)
+}
+
+export const u8 = (value: number): Buffer => Buffer.from([value])
+export const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255])
+export const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value >>> 0)
+  return bytes
+}
+export const ips = (list: readonly string[]): Buffer => Buffer.concat(list.map(ipToBytes))

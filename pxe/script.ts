@@ -1,0 +1,46 @@
+/** Boot order -> iPXE script, rendered for one node at one moment (ipxe.org/scripting). */
+
+export type BootOrder =
+  | { readonly kind: 'ramdisk'; readonly kernelUrl: string; readonly initrdUrl: string; readonly args: readonly string[] }
+  | { readonly kind: 'local' }
+  | { readonly kind: 'nothing' }
+
+/** iPXE expands ${...} and cuts at blanks; a kernel argument that holds either would become something else. */
+const SAFE_WORD = /^[A-Za-z0-9_.,:;/@%+=?&~\[\]-]+$/
+
+export function renderScript(order: BootOrder, node: string): string {
+  const label = node.replace(/[^A-Za-z0-9._-]/g, '')
+  switch (order.kind) {
+    case 'ramdisk':
+      return script([
+        `echo Rackward: ${label} boots the deploy ramdisk`,
+        `kernel ${word(order.kernelUrl)} initrd=initrd ${order.args.map(word).join(' ')} || goto again`,
+        `initrd --name initrd ${word(order.initrdUrl)} || goto again`,
+        'boot || goto again',
+        ':again',
+        // A switch port that still learns (spanning tree) drops the first transfers.
+        'echo Rackward: that did not work, trying again in 5 seconds',
+        'sleep 5',
+        'chain --replace --autofree ${cwduri}script.ipxe || goto again',
+      ])
+    case 'local':
+      return script([
+        `echo Rackward: ${label} boots from its disk`,
+        'iseq ${platform} efi && goto efi ||',
+        // SeaBIOS and most BIOSes: the first disk. Where that fails, go back to the firmware's own order.
+        'sanboot --no-describe --drive 0x80 || exit',
+        ':efi',
+        // An EFI application that ends with success stops the boot manager in its menu (EDK2); with an error it takes the next entry.
+        'exit 1',
+      ])
+    case 'nothing':
+      return script([`echo Rackward: no boot order for ${label}`, 'exit 1'])
+  }
+}
+
+const script = (lines: readonly string[]): string => ['#!ipxe', ...lines, ''].join('\n')
+
+function word(text: string): string {
+  if (!SAFE_WORD.test(text)) throw new Error('a boot order holds a word that iPXE would not pass on unchanged')
+  return text
+}

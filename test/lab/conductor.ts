@@ -1,0 +1,103 @@
+/** A conductor inside the rack, started as a user would start it: `rackward conductor --config FILE`. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import bcrypt from 'bcryptjs'
+import { stringify } from 'yaml'
+import { until } from '../../kit/clock.ts'
+import { systemRandom } from '../../kit/random.ts'
+import { ApiClient } from './client.ts'
+import { CONDUCTOR_IP, RACK_SUBNET, type Rack } from './rack.ts'
+import { RACKWARD_MAIN } from './root.ts'
+
+export interface ConductorOptions {
+  readonly imageStore: string
+  readonly kernel: string
+  readonly initrd: string
+  /** Parts of the configuration that a test wants otherwise. */
+  readonly provision?: Record<string, number>
+}
+
+export class RackConductor {
+  readonly configFile: string
+  readonly api: ApiClient
+  readonly password: string
+  readonly logFile: string
+  private readonly rack: Rack
+  private child: ChildProcess | undefined
+
+  private constructor(rack: Rack, password: string) {
+    this.rack = rack
+    this.password = password
+    this.configFile = join(rack.dir, 'conductor.yaml')
+    this.logFile = join(rack.dir, 'conductor.log')
+    this.api = new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password })
+  }
+
+  static async make(rack: Rack, options: ConductorOptions): Promise<RackConductor> {
+    const conductor = new RackConductor(rack, systemRandom.bytes(12).toString('base64url'))
+    await mkdir(join(rack.dir, 'data'), { recursive: true, mode: 0o700 })
+    await writeFile(join(rack.dir, 'htpasswd'), `admin:${await bcrypt.hash(conductor.password, 6)}\n`, { mode: 0o600 })
+    await writeFile(conductor.configFile, stringify(configOf(rack, options)))
+    return conductor
+  }
+
+  async start(): Promise<void> {
+    // A file and not a pipe: the conductor goes on when whoever started it has ended.
+    const log = openSync(this.logFile, 'a')
+    const argv = ['netns', 'exec', this.rack.namespace, process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'conductor', '--config', this.configFile]
+    const child = spawn('ip', argv, { stdio: ['ignore', log, log], detached: true })
+    closeSync(log)
+    child.unref()
+    this.child = child
+    let ended = false
+    child.once('exit', () => {
+      ended = true
+    })
+    await until(
+      async () => {
+        if (ended) throw new Error(`the conductor ended at once; see ${this.logFile}`)
+        return (await this.api.call('GET', '/healthz').catch(() => undefined))?.status === 200
+      },
+      { what: `the conductor (${this.logFile})`, timeoutMs: 30_000, everyMs: 100 },
+    )
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid
+  }
+
+  /** kill -9: nothing is said, nothing is cleaned up. */
+  kill = (): Promise<void> => this.end('SIGKILL')
+  stop = (): Promise<void> => this.end('SIGTERM')
+
+  private async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill(signal)
+    await gone
+  }
+}
+
+export const configOf = (rack: Rack, options: ConductorOptions) => ({
+  data: join(rack.dir, 'data'),
+  images: { store: options.imageStore, allowedFilePaths: [rack.dir] },
+  api: {
+    listen: [{ address: CONDUCTOR_IP, port: 6385 }],
+    socket: join(rack.dir, 'api.sock'),
+    auth: { strategy: 'http_basic', file: join(rack.dir, 'htpasswd') },
+  },
+  agent: { address: CONDUCTOR_IP, port: 6386 },
+  boot: {
+    interfaces: [{ name: 'rack0', address: CONDUCTOR_IP }],
+    http: { address: CONDUCTOR_IP, port: 8080 },
+    tftp: CONDUCTOR_IP,
+    subnets: [{ cidr: RACK_SUBNET, serverIp: CONDUCTOR_IP, first: '10.77.0.100', last: '10.77.0.199' }],
+    kernel: options.kernel,
+    initrd: options.initrd,
+  },
+  provision: { ...options.provision },
+})

@@ -1,0 +1,111 @@
+/** The virtual rack: one network namespace with a bridge, servers with BMCs, and everything gone again when it goes down. */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { until } from '../../kit/clock.ts'
+import { launch, run } from '../../kit/run.ts'
+import { BMC_PASSWORD, BMC_USER, makeServer, type Server, type ServerSpec } from './server.ts'
+import { inNamespace, sh } from './shell.ts'
+
+export const CONDUCTOR_IP = '10.77.0.1'
+export const RACK_SUBNET = '10.77.0.0/24'
+const BMC_NET = '10.77.255'
+const STOP_TIMEOUT_MS = 10_000
+
+export class Rack {
+  readonly name: string
+  readonly namespace: string
+  readonly dir: string
+  readonly servers: Server[] = []
+  private readonly accel: 'kvm' | 'tcg'
+
+  /** `name` marks everything that the rack makes, so that racks live side by side. */
+  constructor(name: string, dir: string, accel: 'kvm' | 'tcg') {
+    this.name = name
+    this.namespace = `rackward-${name}`
+    this.dir = dir
+    this.accel = accel
+  }
+
+  async up(): Promise<void> {
+    await mkdir(this.dir, { recursive: true, mode: 0o700 })
+    await sh(['ip', 'netns', 'add', this.namespace])
+    for (const argv of [
+      ['ip', 'link', 'set', 'lo', 'up'],
+      // No spanning tree and no learning delay: a rack switch with port-fast.
+      ['ip', 'link', 'add', 'rack0', 'type', 'bridge', 'forward_delay', '0'],
+      ['ip', 'address', 'add', `${CONDUCTOR_IP}/24`, 'dev', 'rack0'],
+      ['ip', 'link', 'set', 'rack0', 'up'],
+      ['ip', 'link', 'add', 'bmc0', 'type', 'dummy'],
+      ['ip', 'link', 'set', 'bmc0', 'up'],
+    ])
+      await sh(this.in(argv))
+  }
+
+  in = (argv: readonly string[]): string[] => inNamespace(this.namespace, argv)
+
+  async addServer(spec: ServerSpec): Promise<Server> {
+    const number = this.servers.length + 1
+    const hex = number.toString(16).padStart(2, '0')
+    const dir = join(this.dir, spec.name)
+    const server: Server = {
+      ...spec,
+      dir,
+      mac: `52:54:00:77:00:${hex}`,
+      secondMac: `52:54:00:77:01:${hex}`,
+      bmcIp: `${BMC_NET}.${number}`,
+      taps: [`s${number}a`, `s${number}b`],
+      diskFile: join(dir, 'disk.raw'),
+    }
+    this.servers.push(server)
+    await makeServer(server, this.accel)
+    for (const tap of server.taps) {
+      await sh(this.in(['ip', 'tuntap', 'add', tap, 'mode', 'tap']))
+      await sh(this.in(['ip', 'link', 'set', tap, 'master', 'rack0', 'up']))
+    }
+    await sh(this.in(['ip', 'address', 'add', `${server.bmcIp}/32`, 'dev', 'bmc0']))
+    await this.startBmc(server)
+    return server
+  }
+
+  /** Answers once the BMC does. */
+  async startBmc(server: Server): Promise<void> {
+    const sim = ['ipmi_sim', '-n', '-c', join(server.dir, 'lan.conf'), '-f', join(server.dir, 'emu.cmd'), '-s', join(server.dir, 'state')]
+    launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', join(server.dir, 'ipmi_sim.log'), ...sim]))
+    await until(async () => (await this.ipmi(server, ['power', 'status'])).code === 0, { what: `the BMC of ${server.name}`, timeoutMs: 15_000, everyMs: 100 })
+  }
+
+  ipmi(server: Server, args: readonly string[]) {
+    return run(this.in(['ipmitool', '-I', 'lanplus', '-H', server.bmcIp, '-U', BMC_USER, '-E', '-C', '3', '-N', '1', '-R', '2', ...args]), {
+      timeoutMs: 10_000,
+      env: { IPMI_PASSWORD: BMC_PASSWORD },
+    })
+  }
+
+  /** Pulls the plug, behind the BMC's back. */
+  async cutPower(server: Server): Promise<void> {
+    const pid = Number(await readFile(join(server.dir, 'pid'), 'utf8').catch(() => '0'))
+    if (pid > 0) await run(['kill', '-9', String(pid)], { timeoutMs: 5_000 })
+    await until(() => !existsSync(`/proc/${pid}`), { what: `the guest of ${server.name} to be gone`, timeoutMs: STOP_TIMEOUT_MS })
+  }
+
+  /** Ends every process of the namespace, then the namespace, then the files. Safe to call twice and after half a start. */
+  down = (): Promise<void> => removeRack(this.namespace, this.dir)
+}
+
+export async function removeRack(namespace: string, dir: string): Promise<void> {
+  const pids = async () => (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
+  // TERM first: the conductor stops its boot services itself; whatever is left after a moment is killed.
+  for (const signal of ['-TERM', '-KILL']) {
+    const left = await pids()
+    if (left.length > 0) await run(['kill', signal, ...left], { timeoutMs: 5_000 })
+    await until(async () => (await pids()).length === 0, {
+      what: 'the processes of the rack to end',
+      timeoutMs: signal === '-TERM' ? 3_000 : STOP_TIMEOUT_MS,
+      everyMs: 50,
+    }).catch(() => undefined)
+  }
+  if ((await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout.split('\n').some((line) => line.split(' ')[0] === namespace))
+    await sh(['ip', 'netns', 'delete', namespace])
+  await rm(dir, { recursive: true, force: true })
+}

@@ -1,0 +1,172 @@
+/** One virtual server: a QEMU guest and its BMC (ipmi_sim), joined by a script that the BMC calls. Power off means that the process is gone. */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sh } from './shell.ts'
+
+export type Firmware = 'bios' | 'uefi'
+export type Card = 'virtio' | 'e1000e'
+export type DiskKind = 'virtio' | 'ahci' | 'nvme'
+
+export interface ServerSpec {
+  readonly name: string
+  readonly firmware: Firmware
+  /** The card that boots; the other kind is the second card. */
+  readonly card: Card
+  readonly diskKind: DiskKind
+  readonly diskBytes: number
+  readonly memoryMb: number
+  /** More disks, by size. */
+  readonly moreDisks?: readonly number[]
+}
+
+export interface Server extends ServerSpec {
+  readonly dir: string
+  readonly mac: string
+  readonly secondMac: string
+  readonly bmcIp: string
+  readonly taps: readonly [string, string]
+  readonly diskFile: string
+}
+
+export const BMC_USER = 'admin'
+export const BMC_PASSWORD = 'rack-secret'
+
+/** Writes everything that a server is made of; starts nothing. */
+export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<void> {
+  await mkdir(join(server.dir, 'state'), { recursive: true })
+  for (const [i, bytes] of [server.diskBytes, ...(server.moreDisks ?? [])].entries()) await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
+  if (server.firmware === 'uefi') await sh(['cp', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(server.dir, 'vars.fd')])
+  await writeFile(join(server.dir, 'boot'), 'none\n')
+  await writeFile(join(server.dir, 'lan.conf'), lanConf(server))
+  await writeFile(join(server.dir, 'emu.cmd'), EMU_COMMANDS)
+  await writeFile(join(server.dir, 'chassis.sh'), chassisScript(server, accel), { mode: 0o755 })
+}
+
+const diskPath = (server: Server, number: number) => (number === 0 ? server.diskFile : `${server.diskFile}.${number}`)
+
+/** ipmi_sim: lanplus with cipher suite 3, which is all that it knows. */
+const lanConf = (server: Server) => `name "${server.name}"
+set_working_mc 0x20
+  startlan 1
+    addr ${server.bmcIp} 623
+    priv_limit admin
+    allowed_auths_callback md5
+    allowed_auths_user md5
+    allowed_auths_operator md5
+    allowed_auths_admin md5
+    guid a123456789abcdefa123456789ab${server.mac.replaceAll(':', '').slice(-4)}
+  endlan
+  chassis_control "${server.dir}/chassis.sh"
+  user 1 false "" "" user 1
+  user 2 true "${BMC_USER}" "${BMC_PASSWORD}" admin 10
+`
+
+const EMU_COMMANDS = `mc_setbmc 0x20
+mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
+sel_enable 0x20 1000 0x0a
+sensor_add 0x20 0 1 0x01 0x01
+sensor_set_value 0x20 0 1 0x60 0
+mc_enable 0x20
+`
+
+/** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot none|pxe|default|cdrom|bios. "default" is its word for the disk. */
+function chassisScript(server: Server, accel: 'kvm' | 'tcg'): string {
+  return `#!/bin/bash
+d=${server.dir}
+# Not just any process with that number: the one whose disk is ours.
+pid() { local p; p=$(cat $d/pid 2>/dev/null) && grep -qza "${server.diskFile}" /proc/$p/cmdline 2>/dev/null && echo $p; }
+off() {
+  local p; p=$(pid) || return 0
+  kill -9 $p
+  for _ in $(seq 200); do [ -d /proc/$p ] || return 0; sleep 0.02; done
+  return 1
+}
+on() {
+  pid >/dev/null && return 0
+  if [ "$(cat $d/boot)" = default ]; then disk=1; nic=2; else nic=1; disk=2; fi
+  ${qemuCommand(server, accel)} >>$d/qemu.log 2>&1
+}
+op=$1; shift
+echo "$(date +%s.%N) $op $*" >>$d/bmc.log
+case $op in
+  get) while [ -n "$1" ]; do case $1 in
+      power) if pid >/dev/null; then echo power:1; else echo power:0; fi;;
+      boot) echo "boot:$(cat $d/boot)";;
+      *) echo "unsupported:$1"; exit 1;;
+    esac; shift; done;;
+  set) while [ -n "$1" ]; do case $1 in
+      power) if [ "$2" = 1 ]; then on; else off; fi || exit 1;;
+      reset) [ "$2" = 1 ] && { off && on || exit 1; };;
+      shutdown) p=$(pid) && kill $p;;
+      boot) echo "$2" >$d/boot;;
+      identify) :;;
+      *) exit 1;;
+    esac; shift 2; done;;
+  check) exit 0;;
+esac
+exit 0
+`
+}
+
+function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
+  const other: Card = server.card === 'virtio' ? 'e1000e' : 'virtio'
+  const cards = [
+    [server.card, server.mac, server.taps[0], '$nic'],
+    [other, server.secondMac, server.taps[1], ''],
+  ] as const
+  const argv = [
+    'qemu-system-x86_64',
+    '-name',
+    server.name,
+    '-machine',
+    `q35,accel=${accel},smm=off`,
+    '-cpu',
+    accel === 'kvm' ? 'host' : 'max',
+    '-smp',
+    '2',
+    '-m',
+    String(server.memoryMb),
+    '-nodefaults',
+    '-display',
+    'none',
+    '-daemonize',
+    '-pidfile',
+    '$d/pid',
+    '-serial',
+    `file:${server.dir}/console.log`,
+    '-device',
+    'virtio-rng-pci',
+    '-smbios',
+    `type=1,manufacturer=Rackward,product=Lab,serial=${server.name}`,
+    ...firmwareArgs(server),
+    ...cards.flatMap(([card, mac, tap, index], i) => [
+      '-netdev',
+      `tap,id=n${i},ifname=${tap},script=no,downscript=no`,
+      // OVMF has its own virtio driver; with QEMU's ROM the network boot would be iPXE's from the start, and EDK2's would never be tried.
+      '-device',
+      `${card === 'virtio' ? 'virtio-net-pci' : 'e1000e'},netdev=n${i},mac=${mac}${index ? `,bootindex=${index}` : ''}${server.firmware === 'uefi' && card === 'virtio' ? ',romfile=' : ''}`,
+    ]),
+    ...[server.diskBytes, ...(server.moreDisks ?? [])].flatMap((_, i) => diskArgs(server, i)),
+  ]
+  return argv.map((word) => (/^[\w.,:=/$-]+$/.test(word) ? word : `'${word}'`)).join(' ')
+}
+
+const firmwareArgs = (server: Server): string[] =>
+  server.firmware === 'bios'
+    ? []
+    : ['-drive', 'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd', '-drive', `if=pflash,format=raw,file=${server.dir}/vars.fd`]
+
+function diskArgs(server: Server, i: number): string[] {
+  // unsafe: the host's page cache outlives the guest, which is all that a virtual rack asks of it.
+  const drive = ['-drive', `file=${diskPath(server, i)},format=raw,if=none,id=d${i},cache=unsafe,discard=unmap,detect-zeroes=unmap`]
+  const serial = `${server.name}-d${i}`
+  const boot = i === 0 ? ',bootindex=$disk' : ''
+  switch (server.diskKind) {
+    case 'virtio':
+      return [...drive, '-device', `virtio-blk-pci,drive=d${i},serial=${serial}${boot}`]
+    case 'nvme':
+      return [...drive, '-device', `nvme,drive=d${i},serial=${serial}${boot}`]
+    case 'ahci':
+      return [...drive, '-device', `ide-hd,drive=d${i},bus=ide.${i},serial=${serial}${boot}`]
+  }
+}
