@@ -97,6 +97,11 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     const silent = ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
     boot?.update(node ? await clientsOf(node) : [], [...gone, ...silent])
   }
+  /** Where a node is reached is asked of its port. */
+  const rememberAddress = async (mac: string, ip: string) => {
+    const port = await store.portByAddress(mac)
+    if (port && port.internalInfo.ipv4_address !== ip) await store.putPort({ ...port, internalInfo: { ...port.internalInfo, ipv4_address: ip } })
+  }
   const onBootEvent = (event: BootEvent) => {
     const { atMs } = event
     if (event.kind === 'seen') {
@@ -105,6 +110,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
         void store
           .addEvent({ atMs, nodeUuid: event.nodeUuid, kind: 'seen', detail: { step: event.step, detail: event.detail, mac: event.mac } })
           .catch(() => undefined)
+      if (event.ip) void rememberAddress(event.mac, event.ip).catch(() => undefined)
       return
     }
     const [nodeUuid, detail] = event.kind === 'trouble' ? [event.nodeUuid, { what: event.what }] : [null, { mac: event.mac }]

@@ -28,7 +28,6 @@ export interface AgentServiceParts {
   readonly dataBase: string
 }
 
-const SESSION_BYTES = 32
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
 
 export class AgentService {
@@ -41,9 +40,9 @@ export class AgentService {
 
   /** Trades a boot token for a session. Throws `agent.token` for one that was used, or was minted for another boot. */
   async open(ask: SessionAsk): Promise<SessionGrant> {
-    const { worker, random, clock, store, sightings } = this.parts
+    const { worker, clock, store, sightings } = this.parts
     const token = readToken(this.parts.tokenKey, ask.token)
-    const session = `${token.nodeUuid}.${random.bytes(SESSION_BYTES).toString('base64url')}`
+    const session = `${token.nodeUuid}.${ask.secret}`
     const nowMs = clock.now()
     await worker.dispatch(token.nodeUuid, {
       type: 'hello',
@@ -162,6 +161,7 @@ export class AgentService {
     const { worker, store, clock, sightings } = this.parts
     const { inventory, rootDisk, timings, writtenBytes } = report.done ?? {}
     const nowMs = clock.now()
+    sightings.of(node.uuid).timings = timings ?? {}
     let patch: Partial<NodeRecord> = {}
     if (inventory) {
       await store.putInventory(node.uuid, ironicInventory(inventory))

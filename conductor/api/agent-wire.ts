@@ -85,7 +85,13 @@ export const Report = z.object({
   failed: z.optional(z.object({ code: Text(64), text: Text(4000) })),
 })
 
-export const SessionAsk = z.object({ token: Text(256), macs: z.array(Text(17)).check(z.maxLength(256)), bootMode: z.enum(['uefi', 'bios']) })
+/** The agent chooses its secret, so that it can ask again when the answer got lost: the same token with the same secret is the same trade. */
+export const SessionAsk = z.object({
+  token: Text(256),
+  secret: z.string().check(z.regex(/^[A-Za-z0-9_-]{43}$/)),
+  macs: z.array(Text(17)).check(z.maxLength(256)),
+  bootMode: z.enum(['uefi', 'bios']),
+})
 export const SessionGrant = z.object({ session: Text(128), nodeUuid: Text(64), nowMs: Count })
 export const OrderAnswer = z.object({ order: z.nullable(Order) })
 

@@ -132,6 +132,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
       last_seen: STATES[node.provisionState].kind === 'waiting' ? lastSeenText(live.seen, live.progress) : null,
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
       progress: live.progress && { phase: live.progress.phase, done_bytes: live.progress.doneBytes, total_bytes: live.progress.totalBytes },
+      timings: live.timings,
       agent: node.agent === null ? 'none' : node.machine.phase === 'agent' ? 'working' : 'parked',
     },
   }

@@ -16,7 +16,7 @@ import type { BootConfig, Config } from '../config.ts'
 import { bootHttp } from './http.ts'
 import { SqliteLeases } from './leases.ts'
 import type { BootClient } from './orders.ts'
-import { mintToken } from './token.ts'
+import { kernelArgs, servedFile } from './render.ts'
 import { readLines, writeLine, type BootEvent, type Milestone, type ToBoot } from './wire.ts'
 
 export interface ServiceParts {
@@ -95,7 +95,11 @@ export class BootService {
 
   private async startHttp(): Promise<void> {
     const { http } = this.parts.config.boot
-    const server = bootHttp({ script: (mac, ip) => this.script(mac, ip), file: (url) => this.file(url), fetched: (url, ip) => this.onFetched(url, ip) })
+    const server = bootHttp({
+      script: (mac, ip) => this.script(mac, ip),
+      file: (url) => servedFile(url, this.parts.config),
+      fetched: (url, ip) => this.onFetched(url, ip),
+    })
     await this.life.add(
       'http',
       () =>
@@ -213,38 +217,10 @@ export class BootService {
     this.seen(mac, 'script', client.order.kind === 'ramdisk' ? 'for the deploy ramdisk' : client.order.kind === 'local' ? 'for its disk' : 'without an order')
     return renderScript(
       client.order.kind === 'ramdisk'
-        ? { kind: 'ramdisk', kernelUrl: this.url('/ramdisk/kernel'), initrdUrl: this.url('/ramdisk/initrd'), args: this.kernelArgs(client, fromIp) }
+        ? { kind: 'ramdisk', kernelUrl: this.url('/ramdisk/kernel'), initrdUrl: this.url('/ramdisk/initrd'), args: kernelArgs(client, fromIp, this.parts) }
         : client.order,
       client.label,
     )
-  }
-
-  private kernelArgs(client: BootClient, ip: string): string[] {
-    const { boot, agent } = this.parts.config
-    const generation = client.order.kind === 'ramdisk' ? client.order.generation : 0
-    // Later than every token before, also when the wall clock was set back.
-    const mintedMs = Math.max(this.parts.clock.now(), client.lastTokenMs + 1)
-    const subnet = boot.subnets.find((subnet) => subnet.serverIp === boot.http.address) ?? boot.subnets[0]
-    return [
-      ...boot.kernelArgs,
-      'panic=30',
-      `rackward.url=https://${agent.address}:${agent.port}`,
-      `rackward.pin=${this.parts.pin}`,
-      `rackward.token=${mintToken(this.parts.tokenKey, { nodeUuid: client.nodeUuid, generation, mintedMs })}`,
-      `rackward.mac=${client.mac}`,
-      `rackward.ip=${ip}/${subnet?.cidr.split('/')[1]}`,
-      ...(subnet?.router ? [`rackward.gateway=${subnet.router}`] : []),
-    ]
-  }
-
-  private file(url: string): string | undefined {
-    const { boot, images } = this.parts.config
-    if (url === '/ramdisk/kernel') return boot.kernel
-    if (url === '/ramdisk/initrd') return boot.initrd
-    const loader = /^\/loader\/([a-z.]+)$/.exec(url)?.[1]
-    if (loader && LOADERS.includes(loader)) return join(boot.loaders, loader)
-    const image = /^\/images\/([0-9a-f]{64})\/data\.zst$/.exec(url)?.[1]
-    return image ? join(images.store, image, 'data.zst') : undefined
   }
 
   private onFetched(url: string, fromIp: string): void {

@@ -13,6 +13,8 @@ export interface Live {
   agentAtMs: number
   connected: boolean
   progress: Progress | null
+  /** Seconds per part of the agent's last order. */
+  timings: Readonly<Record<string, number>>
 }
 
 const ORDER = Object.keys(MILESTONES) as Milestone[]
@@ -23,7 +25,7 @@ export class Sightings {
   of(uuid: string): Live {
     let live = this.nodes.get(uuid)
     if (!live) {
-      live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null }
+      live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null, timings: {} }
       this.nodes.set(uuid, live)
     }
     return live

@@ -114,6 +114,8 @@ function onEffectDone(node: NodeRecord, { effect, found }: Of<'effect-done'>, at
 }
 
 function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
+  // The answer to the first asking got lost, with the connection or with the conductor.
+  if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
   if (agent.generation !== node.machine.generation)
     return { refused: 'agent.token', why: `the boot token is of boot ${agent.generation}, the node is at ${node.machine.generation}` }
   if (agent.tokenMs <= node.machine.lastTokenMs) return { refused: 'agent.token', why: 'the boot token was used already, or a newer one was' }

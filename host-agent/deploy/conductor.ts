@@ -17,6 +17,7 @@ export class ConductorLink {
   private readonly clock: Clock
   private session: ClientHttp2Session | undefined
   private secret = ''
+  private closed = false
 
   constructor(opts: { url: string; pin: string; clock: Clock }) {
     this.url = new URL(opts.url)
@@ -24,15 +25,15 @@ export class ConductorLink {
     this.clock = opts.clock
   }
 
-  /** A session that an agent before us opened, when only the process was started again. */
-  resume(secret: string): void {
-    this.secret = secret
+  /** Nothing is sent any more; what is under way breaks off. */
+  close(): void {
+    this.closed = true
+    this.session?.destroy()
   }
 
-  async open(ask: SessionAsk): Promise<string> {
+  async open(ask: SessionAsk): Promise<void> {
     const grant = SessionGrant.parse(JSON.parse((await this.patiently('POST', '/agent/v1/session', ask)).toString()))
     this.secret = grant.session
-    return grant.session
   }
 
   /** The next order; null when there is none now. Waits at the conductor. */
@@ -55,7 +56,7 @@ export class ConductorLink {
       try {
         return await this.call(method, path, body)
       } catch (error) {
-        if (!isFault(error, 'agent.network')) throw error
+        if (!isFault(error, 'agent.network') || this.closed) throw error
         await this.clock.sleep(RETRY_MS)
       }
     }

@@ -2,7 +2,7 @@
 import { ImageIndex, CONFIG_DRIVE_BYTES, type Disk } from '../../conductor/api/agent-wire.ts'
 import { Fault } from '../../kit/fault.ts'
 import { until, type Clock } from '../../kit/clock.ts'
-import { runOk } from '../../kit/run.ts'
+import { run, runOk } from '../../kit/run.ts'
 import { DiskFile } from './disk.ts'
 import { readPartitions } from './sysfs.ts'
 
@@ -60,7 +60,8 @@ export async function growRoot(parts: FinishParts): Promise<void> {
   const device = (await readPartitions(disk.name)).get(partition)?.device
   if (!device) throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
   // e2fsck answers 1 when it corrected something, which is well.
-  await runOk(['sh', '-c', 'e2fsck -f -y "$1" >/dev/null 2>&1; [ $? -le 1 ]', 'sh', device], { timeoutMs: TIMEOUT_MS })
+  const checked = await run(['e2fsck', '-f', '-y', device], { timeoutMs: TIMEOUT_MS })
+  if (checked.code === null || checked.code > 1) throw new Fault('deploy.write', `the file system on ${device} is broken: ${checked.stdout.slice(-500)}`)
   await runOk(['resize2fs', device], { timeoutMs: TIMEOUT_MS })
 }
 

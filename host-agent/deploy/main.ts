@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { systemClock as clock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
+import { systemRandom } from '../../kit/random.ts'
 import { run, runOk } from '../../kit/run.ts'
 import type { Order, Progress } from '../../conductor/api/agent-wire.ts'
 import { parseCmdline, type BootArgs } from './cmdline.ts'
@@ -9,7 +10,7 @@ import { ConductorLink } from './conductor.ts'
 import { carryOut } from './orders.ts'
 import { readBootMode, readNics } from './sysfs.ts'
 
-const SESSION_FILE = '/run/rackward-session'
+const SECRET_FILE = '/run/rackward-session'
 const IP_TIMEOUT_MS = 10_000
 /** Carriers take their time: auto-negotiation, and spanning tree behind it. */
 const LINK_TIMEOUT_MS = 120_000
@@ -38,12 +39,13 @@ async function bringUp(args: BootArgs): Promise<void> {
   }
 }
 
+/** The secret is kept before it is used: an agent that is started again in the same boot is the same agent. */
 async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
-  const kept = await readFile(SESSION_FILE, 'utf8').catch(() => undefined)
-  if (kept) return link.resume(kept)
+  const kept = await readFile(SECRET_FILE, 'utf8').catch(() => undefined)
+  const secret = kept ?? systemRandom.bytes(32).toString('base64url')
+  if (!kept) await writeFile(SECRET_FILE, secret, { mode: 0o600 })
   const macs = (await readNics()).map((nic) => nic.mac)
-  const session = await link.open({ token: args.token, macs, bootMode: await readBootMode() })
-  await writeFile(SESSION_FILE, session, { mode: 0o600 })
+  await link.open({ token: args.token, secret, macs, bootMode: await readBootMode() })
 }
 
 async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<void> {

@@ -1,6 +1,6 @@
 /** Writes an image to a disk: parallel, every piece checked, zeros skipped safely, resumed after a broken line, flushed and read back.
  *  The first piece, which holds the boot sector and the partition table, comes last: a disk that is not whole never boots. */
-import { createHash } from 'node:crypto'
+import { webcrypto } from 'node:crypto'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
@@ -125,8 +125,7 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
   const bad = new Map<number, number>()
   const take = async (number: number, bytes: Buffer) => {
     const expected = parts.index.pieces[number]
-    if (createHash('sha256').update(bytes).digest('hex') !== expected?.sha256)
-      throw new Fault('image.piece', `piece ${number} does not have the SHA-256 of the index`)
+    if ((await sha256(bytes)) !== expected?.sha256) throw new Fault('image.piece', `piece ${number} does not have the SHA-256 of the index`)
     await parts.disk.write(bytes, number * parts.index.pieceBytes)
     next = number + 1
     failures = 0
@@ -169,17 +168,24 @@ async function zeroRange(parts: WriteParts, zeros: { first: number; count: numbe
   for (let from = at; from < end; from += chunk.length) await parts.disk.write(chunk.subarray(0, Math.min(chunk.length, end - from)), from)
 }
 
+/** In the thread pool: pieces are hashed on as many cores as there are lanes. */
+const sha256 = async (bytes: Buffer): Promise<string> => Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
+
 async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<void> {
   const { index, disk } = parts
-  const buffer = Buffer.allocUnsafe(index.pieceBytes)
+  const numbers = index.pieces.keys()
   let doneBytes = 0
-  for (const [number, piece] of index.pieces.entries()) {
-    if (!wanted(number)) continue
-    const bytes = buffer.subarray(0, pieceLength(index, number))
-    await disk.read(bytes, number * index.pieceBytes)
-    if (createHash('sha256').update(bytes).digest('hex') !== piece.sha256)
-      throw new Fault('deploy.readback', `${disk.path} does not hold piece ${number} as it was written`)
-    doneBytes += bytes.length
-    parts.onProgress('verify', doneBytes)
+  const lane = async () => {
+    const buffer = Buffer.allocUnsafe(index.pieceBytes)
+    for (const number of numbers) {
+      if (!wanted(number)) continue
+      const bytes = buffer.subarray(0, pieceLength(index, number))
+      await disk.read(bytes, number * index.pieceBytes)
+      if ((await sha256(bytes)) !== index.pieces[number]?.sha256)
+        throw new Fault('deploy.readback', `${disk.path} does not hold piece ${number} as it was written`)
+      doneBytes += bytes.length
+      parts.onProgress('verify', doneBytes)
+    }
   }
+  await Promise.all(Array.from({ length: LANES }, lane))
 }

@@ -36,7 +36,7 @@ export class Rack {
       ['ip', 'link', 'add', 'rack0', 'type', 'bridge', 'forward_delay', '0'],
       ['ip', 'address', 'add', `${CONDUCTOR_IP}/24`, 'dev', 'rack0'],
       ['ip', 'link', 'set', 'rack0', 'up'],
-      ['ip', 'link', 'add', 'bmc0', 'type', 'dummy'],
+      ['ip', 'link', 'add', 'bmc0', 'type', 'bridge'],
       ['ip', 'link', 'set', 'bmc0', 'up'],
     ])
       await sh(this.in(argv))

@@ -1,0 +1,43 @@
+/** What a boot is made of: the kernel command line of the ramdisk, and the files that may be fetched. Pure. */
+import { join } from 'node:path'
+import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
+import { LOADERS } from '../../pxe/firmware.ts'
+import type { BootConfig, Config } from '../config.ts'
+import type { BootClient } from './orders.ts'
+import { mintToken } from './token.ts'
+
+interface RenderParts {
+  readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
+  readonly pin: string
+  readonly tokenKey: Buffer
+  readonly clock: { now(): number }
+}
+
+/** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest. */
+export function kernelArgs(client: BootClient, ip: string, parts: RenderParts): string[] {
+  const { boot, agent } = parts.config
+  const generation = client.order.kind === 'ramdisk' ? client.order.generation : 0
+  // Later than every token before, also when the wall clock was set back.
+  const mintedMs = Math.max(parts.clock.now(), client.lastTokenMs + 1)
+  const subnet = boot.subnets.find(({ cidr }) => inSubnet(ip, parseSubnet(cidr)))
+  return [
+    ...boot.kernelArgs,
+    'panic=30',
+    `rackward.url=https://${agent.address}:${agent.port}`,
+    `rackward.pin=${parts.pin}`,
+    `rackward.token=${mintToken(parts.tokenKey, { nodeUuid: client.nodeUuid, generation, mintedMs })}`,
+    `rackward.mac=${client.mac}`,
+    `rackward.ip=${ip}/${subnet?.cidr.split('/')[1] ?? '32'}`,
+    ...(subnet?.router ? [`rackward.gateway=${subnet.router}`] : []),
+  ]
+}
+
+/** URL path -> file, by exact names alone. */
+export function servedFile(url: string, config: Config & { boot: BootConfig }): string | undefined {
+  if (url === '/ramdisk/kernel') return config.boot.kernel
+  if (url === '/ramdisk/initrd') return config.boot.initrd
+  const loader = /^\/loader\/([a-z.]+)$/.exec(url)?.[1]
+  if (loader && LOADERS.includes(loader)) return join(config.boot.loaders, loader)
+  const image = /^\/images\/([0-9a-f]{64})\/data\.zst$/.exec(url)?.[1]
+  return image ? join(config.images.store, image, 'data.zst') : undefined
+}

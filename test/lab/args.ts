@@ -1,0 +1,48 @@
+/** The lab's arguments. */
+import { parseArgs } from 'node:util'
+import type { Firmware } from './server.ts'
+
+export interface LabArgs {
+  readonly verb: 'run' | 'status' | 'down' | 'help'
+  readonly nodes: number
+  readonly firmware: Firmware | 'mix'
+  readonly json: boolean
+  readonly keep: boolean
+  readonly name: string
+}
+
+const MAX_NODES = 16
+
+export const USAGE = `npm run lab -- [run|status|down] [--nodes N] [--firmware bios|uefi] [--json] [--keep] [--name NAME]
+
+  run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
+  status    what runs now
+  down      take everything away again
+  --json    one JSON document on standard output at the end, nothing else
+  --keep    leave the rack as it is when something fails
+  --name    mark of the rack (lab), for several side by side
+`
+
+export function readArgs(argv: readonly string[]): LabArgs {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      nodes: { type: 'string' },
+      firmware: { type: 'string' },
+      json: { type: 'boolean' },
+      keep: { type: 'boolean' },
+      name: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  const verb = values.help ? 'help' : (positionals[0] ?? 'run')
+  if (verb !== 'run' && verb !== 'status' && verb !== 'down' && verb !== 'help') throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
+  const nodes = Number(values.nodes ?? 3)
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
+  const firmware = values.firmware ?? 'mix'
+  if (firmware !== 'bios' && firmware !== 'uefi' && firmware !== 'mix') throw new Error('--firmware: bios or uefi')
+  const name = values.name ?? 'lab'
+  if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
+  return { verb, nodes, firmware, json: values.json ?? false, keep: values.keep ?? false, name }
+}

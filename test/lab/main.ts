@@ -1,0 +1,173 @@
+/** `npm run lab`: the product's main job on a virtual rack. The conductor in it is the one that users run; only the rack around it is the lab's. */
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { Fault } from '../../kit/fault.ts'
+import { run } from '../../kit/run.ts'
+import { chooseAccel } from './accel.ts'
+import { readArgs, USAGE, type LabArgs } from './args.ts'
+import { ApiClient } from './client.ts'
+import { RackConductor } from './conductor.ts'
+import { travel, type Result, type Seen } from './journey.ts'
+import { Rack, removeRack } from './rack.ts'
+import type { Firmware, ServerSpec } from './server.ts'
+import { sh } from './shell.ts'
+import { newSeen, showLive, table } from './show.ts'
+
+interface LabState {
+  readonly password: string
+  readonly servers: readonly { name: string; firmware: string; mac: string; bmcIp: string }[]
+}
+
+const GIB = 1024 ** 3
+const say = (line: string) => void process.stderr.write(`${line}\n`)
+const labDir = (name: string) => `/var/tmp/rackward-${name}`
+
+/** Firmware, cards and disks differ, so that a rack of three tries most of what real racks have. */
+function specs(args: LabArgs): ServerSpec[] {
+  const kinds = [
+    ['bios', 'virtio', 'virtio'],
+    ['uefi', 'virtio', 'nvme'],
+    ['bios', 'e1000e', 'ahci'],
+  ] as const
+  return Array.from({ length: args.nodes }, (_, i) => {
+    const [firmware, card, diskKind] = kinds[i % kinds.length] as (typeof kinds)[number]
+    const wanted: Firmware = args.firmware === 'mix' ? firmware : args.firmware
+    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb: 1024 }
+  })
+}
+
+async function runLab(args: LabArgs): Promise<boolean> {
+  const dir = labDir(args.name)
+  if (existsSync(dir)) throw new Error(`a rack named "${args.name}" is up already: npm run lab -- status, or: npm run lab -- down`)
+  const cache = defaultCache()
+  const ramdisk = await ramdiskFor(cache, say)
+  const imageStore = join(cache, 'images')
+  const image = await debianFor(imageStore, cache, say)
+  const accel = await chooseAccel(ramdisk.kernel)
+  say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
+  const rack = new Rack(args.name, dir, accel)
+  let interrupted = false
+  const stop = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => {
+        interrupted = true
+        reject(new Error(`stopped by ${signal}`))
+      })
+  })
+  try {
+    const results = await Promise.race([stop, work(rack, args, { imageStore, imageName: image.id, ramdisk })])
+    return await report(results, args, rack)
+  } catch (error) {
+    if (!interrupted) await tail(join(dir, 'conductor.log'))
+    if (!args.keep) {
+      say('taking the rack down (--keep would leave it)')
+      await rack.down()
+    }
+    throw error
+  }
+}
+
+async function work(
+  rack: Rack,
+  args: LabArgs,
+  made: { imageStore: string; imageName: string; ramdisk: { kernel: string; initrd: string } },
+): Promise<Result[]> {
+  say(`opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`)
+  await rack.up()
+  for (const spec of specs(args)) await rack.addServer(spec)
+  await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-lab', '-f', join(rack.dir, 'id_ed25519')])
+  const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd: made.ramdisk.initrd })
+  const state: LabState = { password: conductor.password, servers: rack.servers.map(({ name, firmware, mac, bmcIp }) => ({ name, firmware, mac, bmcIp })) }
+  await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
+  await conductor.start()
+  const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
+  const stopShowing = showLive(rack.servers, seen)
+  try {
+    return await Promise.all(
+      rack.servers.map((server) => travel({ api: conductor.api, rack, server, image: made.imageName, seen: seen.get(server.name) as Seen })),
+    )
+  } finally {
+    stopShowing()
+  }
+}
+
+async function report(results: readonly Result[], args: LabArgs, rack: Rack): Promise<boolean> {
+  const good = results.every((result) => result.proof !== null)
+  if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results })}\n`)
+  else process.stdout.write(`\n${table(results)}\n`)
+  if (!good && !args.keep) {
+    await tail(join(rack.dir, 'conductor.log'))
+    say('taking the rack down (--keep would leave it)')
+    await rack.down()
+  } else if (!args.json) {
+    process.stdout.write(next(args, results))
+  }
+  return good
+}
+
+const next = (args: LabArgs, results: readonly Result[]) => {
+  const ns = `rackward-${args.name}`
+  const dir = labDir(args.name)
+  const named = args.name === 'lab' ? '' : ` --name ${args.name}`
+  return `
+The rack goes on running. Try:
+  npm run lab -- status${named}
+  curl -s --unix-socket ${dir}/api.sock -u admin:$(jq -r .password ${dir}/lab.json 2>/dev/null || echo PASSWORD) http://rack/v1/nodes
+  ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
+  tail -f ${dir}/server-1/console.log
+  npm run lab -- down${named}
+`
+}
+
+async function status(args: LabArgs): Promise<boolean> {
+  const dir = labDir(args.name)
+  if (!existsSync(join(dir, 'lab.json'))) {
+    process.stdout.write(`no rack named "${args.name}" is up; start one with: npm run lab\n`)
+    return true
+  }
+  const state = JSON.parse(await readFile(join(dir, 'lab.json'), 'utf8')) as LabState
+  const api = new ApiClient(join(dir, 'api.sock'), { user: 'admin', password: state.password })
+  const { nodes } = (await api.ok('GET', '/v1/nodes?fields=name,provision_state,power_state,last_error')) as { nodes: Record<string, string | null>[] }
+  for (const node of nodes)
+    process.stdout.write(
+      `${String(node.name).padEnd(10)} ${String(node.power_state).padEnd(10)} ${String(node.provision_state).padEnd(16)} ${node.last_error ?? ''}\n`,
+    )
+  return true
+}
+
+async function down(args: LabArgs): Promise<boolean> {
+  await removeRack(`rackward-${args.name}`, labDir(args.name))
+  process.stdout.write('nothing of the rack is left\n')
+  return true
+}
+
+async function tail(path: string): Promise<void> {
+  const { stdout } = await run(['tail', '-n', '15', path], { timeoutMs: 5_000 })
+  if (stdout) say(`the conductor's last words (${path}):\n${stdout}`)
+}
+
+async function main(): Promise<boolean> {
+  const args = readArgs(process.argv.slice(2))
+  if (process.getuid?.() !== 0 && args.verb !== 'help') throw new Error('the virtual rack needs root: network namespaces and tap devices are its parts')
+  switch (args.verb) {
+    case 'run':
+      return runLab(args)
+    case 'status':
+      return status(args)
+    case 'down':
+      return down(args)
+    case 'help':
+      process.stdout.write(USAGE)
+      return true
+  }
+}
+
+main().then(
+  (good) => process.exit(good ? 0 : 1),
+  (error: Error) => {
+    say(`lab: ${error instanceof Fault ? error.message : error.message}`)
+    process.exit(1)
+  },
+)

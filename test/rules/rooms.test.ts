@@ -1,0 +1,96 @@
+/** Imports run one way, and nobody but the floor and the mains touches the world directly. Reads the sources; each ban says why. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { ROOT } from '../lab/root.ts'
+
+const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli'] as const
+
+/** Longest prefix wins. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  kit: ['kit'],
+  pxe: ['pxe', 'kit'],
+  images: ['images', 'kit'],
+  conductor: ['conductor', 'pxe', 'images', 'kit'],
+  'host-agent': ['host-agent', 'conductor/api', 'conductor/bmc', 'kit'],
+  cli: ['cli', 'conductor', 'images', 'kit'],
+}
+
+/** Files that may touch what the others are handed. */
+const MAINS = ['cli/', 'host-agent/deploy/main.ts', 'kit/']
+
+const BANS: readonly { word: RegExp; why: string }[] = [
+  { word: /\bDate\.now\(|\bnew Date\(\)/, why: 'the clock is handed in (kit/clock), so that a rack can be simulated' },
+  { word: /\bMath\.random\(/, why: 'randomness is handed in (kit/random)' },
+  { word: /(?<!\.)\bset(?:Timeout|Interval)\(/, why: 'timers come from the clock that is handed in' },
+  { word: /\bprocess\.env\b/, why: 'the environment is read by the mains alone' },
+  { word: /\bprocess\.exit\(/, why: 'only a main ends the process' },
+  { word: /from 'node:child_process'/, why: 'children are run by kit/run, which ends their whole group' },
+  { word: /\bconsole\./, why: 'logs go through the log that is handed in' },
+]
+
+/** Decisions: synchronous functions of values. */
+const PURE = [
+  /\/step\.ts$/,
+  /\/arrows\.ts$/,
+  /\/states\.ts$/,
+  /\/reply\.ts$/,
+  /\/transfer\.ts$/,
+  /\/packet\.ts$/,
+  /\/script\.ts$/,
+  /\/hints\.ts$/,
+  /\/effects\.ts$/,
+]
+
+function sources(dir: string): string[] {
+  return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(dir, entry.name)
+    return entry.isDirectory() ? sources(path) : /\.ts$/.test(entry.name) && !entry.name.endsWith('.d.ts') ? [path] : []
+  })
+}
+
+const files = ROOMS.flatMap((room) => sources(join(ROOT, room))).map((path) => ({ path: relative(ROOT, path), text: readFileSync(path, 'utf8') }))
+const importsOf = (text: string) => [...text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map((match) => match[1] as string)
+const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
+
+test('there are sources to read', () => expect(files.length).toBeGreaterThan(60))
+
+test('every import stays within what its room stands on', () => {
+  const leaks = files.flatMap(({ path, text }) => {
+    const allowed = MAY_IMPORT[path.split('/')[0] as string] ?? []
+    return importsOf(text)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => relative(ROOT, resolve(ROOT, dirname(path), name)))
+      .filter((target) => !allowed.some((room) => target.startsWith(`${room}/`)))
+      .map((target) => `${path} imports ${target}`)
+  })
+  expect(leaks).toEqual([])
+})
+
+test('conductor/api and conductor/bmc stay light enough for the agent: nothing of the boot services or the store at run time', () => {
+  const leaks = files
+    .filter(({ path }) => path === 'conductor/api/agent-wire.ts' || path.startsWith('conductor/bmc/'))
+    .flatMap(({ path, text }) =>
+      importsOf(text)
+        .filter((name) => /\/(boot|store|node|agents)\//.test(name))
+        .map((name) => `${path} imports ${name}`),
+    )
+  expect(leaks).toEqual([])
+})
+
+test.each(BANS)('nobody but the floor and the mains uses $word: $why', ({ word }) => {
+  const hits = files.filter(({ path, text }) => !MAINS.some((main) => path.startsWith(main)) && word.test(code(text))).map(({ path }) => path)
+  expect(hits).toEqual([])
+})
+
+test('decisions are pure: no await, no Node.js module, no port', () => {
+  const hits = files
+    .filter(({ path }) => PURE.some((pure) => pure.test(`/${path}`)))
+    .filter(({ text }) => /\bawait\b|\basync\b/.test(code(text)) || importsOf(text).some((name) => name.startsWith('node:') && name !== 'node:net'))
+    .map(({ path }) => path)
+  expect(hits).toEqual([])
+})
+
+test('no file has more than 300 lines', () => {
+  expect(files.filter(({ text }) => text.split('\n').length > 301).map(({ path, text }) => `${path}: ${text.split('\n').length}`)).toEqual([])
+})

@@ -1,0 +1,19 @@
+/** Projects: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs, deploys; one file at a time). */
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'rules', include: ['test/rules/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/rules/**', 'test/rack/**'],
+          testTimeout: 60_000,
+        },
+      },
+      { test: { name: 'rack', include: ['test/rack/**/*.test.ts'], testTimeout: 600_000, hookTimeout: 600_000, fileParallelism: false, pool: 'forks' } },
+    ],
+  },
+})
