@@ -101,4 +101,4 @@ export async function setUefiEntry({ disk, index }: FinishParts): Promise<void> 
 }
 
 export const oldEntries = (text: string): string[] =>
-  [...text.matchAll(new RegExp(`^Boot([0-9A-F]{4})\\*? ${LABEL}(?:\\t|$)`, 'gm'))].map((match) => match[1] as string)
+  [...text.matchAll(new RegExp(`^Boot([0-9A-F]{4})[* ] ${LABEL}(?:\\t|$)`, 'gm'))].map((match) => match[1] as string)

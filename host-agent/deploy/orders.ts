@@ -68,7 +68,7 @@ async function deploy(order: Extract<Order, { kind: 'deploy' }>, parts: OrderPar
         parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes })
       },
     })
-    stopwatch.lap('verify')
+    stopwatch.lap('readback')
     parts.progress({ phase: 'finish', doneBytes: index.sizeBytes, totalBytes: index.sizeBytes })
     const about = { disk, index, clock: parts.clock }
     const label = await fitTable(about)

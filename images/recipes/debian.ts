@@ -45,8 +45,10 @@ disable_root: false
 system_info:
   network:
     renderers: [networkd]
-growpart: {mode: off}
+growpart: {mode: 'off'}
 resize_rootfs: false
+# There is no locales package; C.UTF-8 is built in.
+locale: false
 `
 
 /** Runs in mmdebstrap's hooks with the tree as $1. */

@@ -118,7 +118,7 @@ export async function travel(parts: { api: ApiClient; rack: Rack; server: Server
   try {
     const node = await enroll(api, server)
     await provision(api, node, { target: 'manage' }, { to: 'manageable', onLook })
-    lap('verify')
+    lap('bmc')
     const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', onLook })
     lap('inspect')
     const hello = Date.parse(inspected.driver_internal_info.rackward.milestones.hello ?? '')

@@ -3,7 +3,7 @@ import { bytesText } from '../../kit/text.ts'
 import type { Result, Seen } from './journey.ts'
 import type { Server } from './server.ts'
 
-const PHASES = ['verify', 'netboot', 'inspect', 'clean', 'write', 'verify-disk', 'deploy', 'boot'] as const
+const PHASES = ['bmc', 'netboot', 'inspect', 'clean', 'write', 'readback', 'deploy', 'boot'] as const
 const REDRAW_MS = 500
 /** Without a terminal a line is printed when the state changes, and at least this often. */
 const QUIET_MS = 15_000

@@ -1,0 +1,59 @@
+/** A real IPMI LAN server (ipmi_sim) on a loopback address of its own, whose chassis is a few files. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { launch, run } from '../../kit/run.ts'
+import { until } from '../../kit/clock.ts'
+
+export interface Sim {
+  readonly address: string
+  readonly dir: string
+  calls(): Promise<string[]>
+  stop(): Promise<void>
+}
+
+export async function startSim(number: number): Promise<Sim> {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-bmc-'))
+  const address = `127.${30 + (process.pid % 90)}.${Math.floor(process.pid / 256) % 256}.${number}`
+  const lan = `name "sim"
+set_working_mc 0x20
+  startlan 1
+    addr ${address} 623
+    priv_limit admin
+    allowed_auths_callback md5
+    allowed_auths_user md5
+    allowed_auths_operator md5
+    allowed_auths_admin md5
+    guid a123456789abcdefa123456789abc00${number % 10}
+  endlan
+  chassis_control "${dir}/chassis.sh"
+  user 1 false "" "" user 1
+  user 2 true "admin" "secret" admin 10
+`
+  // stuck: the BMC takes power commands and does nothing.
+  const chassis = `#!/bin/sh
+d=${dir}; op=$1; shift; echo "$op $*" >>$d/calls
+case $op in
+ get) while [ -n "$1" ]; do case $1 in power) echo "power:$(cat $d/power)";; boot) echo "boot:$(cat $d/boot)";; *) exit 1;; esac; shift; done;;
+ set) while [ -n "$1" ]; do case $1 in power) [ -e $d/stuck ] || echo $2 >$d/power;; boot) echo $2 >$d/boot;; esac; shift 2; done;;
+esac
+exit 0
+`
+  await writeFile(join(dir, 'lan.conf'), lan)
+  await writeFile(join(dir, 'emu.cmd'), 'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nsensor_add 0x20 0 1 0x01 0x01\nsensor_set_value 0x20 0 1 0x60 0\nmc_enable 0x20\n')
+  await writeFile(join(dir, 'chassis.sh'), chassis, { mode: 0o755 })
+  await writeFile(join(dir, 'power'), '0\n')
+  await writeFile(join(dir, 'boot'), 'none\n')
+  await writeFile(join(dir, 'calls'), '')
+  const pid = launch(['sh', '-c', 'mkdir -p "$0/state"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null', dir])
+  const ask = ['ipmitool', '-I', 'lanplus', '-H', address, '-U', 'admin', '-E', '-C', '3', '-N', '1', '-R', '1', 'power', 'status']
+  await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, { what: 'ipmi_sim', timeoutMs: 15_000 })
+  return {
+    address, dir,
+    calls: async () => (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter(Boolean),
+    async stop() {
+      if (pid) await run(['kill', '-9', String(pid)], { timeoutMs: 5000 })
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}

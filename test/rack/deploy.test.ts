@@ -1,0 +1,88 @@
+/** The main job with real parts: one blank BIOS server and one blank UEFI server, from power-off to a login. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../../kit/clock.ts'
+import { run } from '../../kit/run.ts'
+import { addressOf, login, travel, type Result } from '../lab/journey.ts'
+import type { Server } from '../lab/server.ts'
+import { newSeen } from '../lab/show.ts'
+import { openBench, useDebian, type Bench } from './setup.ts'
+
+const GIB = 1024 ** 3
+let bench: Bench
+let bios: Server
+let uefi: Server
+beforeAll(async () => {
+  bench = await openBench('deploy', {})
+  bios = await bench.rack.addServer({ name: 'bios-1', firmware: 'bios', card: 'e1000e', diskKind: 'ahci', diskBytes: 5 * GIB, memoryMb: 1024 })
+  uefi = await bench.rack.addServer({ name: 'uefi-1', firmware: 'uefi', card: 'virtio', diskKind: 'nvme', diskBytes: 6 * GIB, memoryMb: 1024 })
+  await bench.conductor.start()
+})
+afterAll(() => bench?.rack.down())
+
+const bmcCalls = async (server: Server) => (await readFile(join(server.dir, 'bmc.log'), 'utf8')).split('\n').map((line) => line.split(' ').slice(1).join(' '))
+
+test('a blank BIOS server and a blank UEFI server become running Debians', async () => {
+  const image = await useDebian(bench)
+  const { api } = bench.conductor
+  const results: Result[] = await Promise.all([bios, uefi].map((server) => travel({ api, rack: bench.rack, server, image, seen: newSeen() })))
+  expect(results.map(({ name, error, proof }) => ({ name, error, host: proof?.hostname }))).toEqual([
+    { name: 'bios-1', error: undefined, host: 'bios-1' },
+    { name: 'uefi-1', error: undefined, host: 'uefi-1' },
+  ])
+})
+
+test('the warm path: inspected, cleaned and deployed with one boot of the ramdisk and one of the disk', async () => {
+  for (const server of [bios, uefi]) expect((await bmcCalls(server)).filter((call) => call === 'set power 1')).toHaveLength(2)
+})
+
+test('inspection filled properties, inventory and ports with what the hardware is', async () => {
+  const { api } = bench.conductor
+  const node = await api.ok('GET', '/v1/nodes/bios-1')
+  expect(node.properties).toMatchObject({ cpus: 2, cpu_arch: 'x86_64', memory_mb: 1024, local_gb: 4, vendor: 'Rackward' })
+  const { inventory } = (await api.ok('GET', '/v1/nodes/bios-1/inventory')) as { inventory: Record<string, any> }
+  expect(inventory.disks).toEqual([expect.objectContaining({ name: '/dev/sda', size: 5 * GIB, serial: 'bios-1-d0', rotational: true })])
+  expect(inventory.boot).toEqual({ current_boot_mode: 'bios', pxe_interface: bios.mac })
+  expect(inventory.system_vendor).toMatchObject({ manufacturer: 'Rackward', product_name: 'Lab', serial_number: 'bios-1' })
+  expect(inventory.interfaces.map((nic: { mac_address: string }) => nic.mac_address).sort()).toEqual([bios.mac, bios.secondMac])
+  const other = (await api.ok('GET', '/v1/nodes/uefi-1/inventory')) as { inventory: Record<string, any> }
+  expect(other.inventory.boot.current_boot_mode).toBe('uefi')
+  expect(other.inventory.disks[0]).toMatchObject({ name: '/dev/nvme0n1', serial: 'uefi-1-d0', tran: 'nvme' })
+  const { ports } = (await api.ok('GET', '/v1/nodes/bios-1/ports?detail=true')) as { ports: { address: string; pxe_enabled: boolean }[] }
+  expect(ports.map(({ address, pxe_enabled }) => [address, pxe_enabled]).sort()).toEqual([[bios.mac, true], [bios.secondMac, false]])
+})
+
+test('root was grown to the disk, and the config drive stands behind it', async () => {
+  const address = await addressOf(bench.conductor.api, (await bench.conductor.api.ok('GET', '/v1/nodes/bios-1')).uuid as string, bios.mac)
+  const ssh = ['ssh', '-i', join(bench.rack.dir, 'id_ed25519'), '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `debian@${address}`]
+  const { stdout } = await run(bench.rack.in([...ssh, "df --output=size -B1 / | tail -1; lsblk -nbo LABEL /dev/sda4; systemctl is-failed 'cloud-*' || true; sudo cat /proc/cmdline"]), { timeoutMs: 60_000 })
+  const [size = '', label = ''] = stdout.trim().split('\n').map((line) => line.trim())
+  expect(Number(size)).toBeGreaterThan(4.5 * GIB)
+  expect(label).toBe('config-2')
+  expect(stdout).not.toMatch(/^failed$/m)
+})
+
+test('a node that always tries the network first is sent to its own disk, by BIOS and by UEFI', async () => {
+  const { api } = bench.conductor
+  await Promise.all([bios, uefi].map(async (server) => {
+    const uuid = (await api.ok('GET', `/v1/nodes/${server.name}`)).uuid as string
+    expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
+    const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as { driver_internal_info: { rackward: { milestones: Record<string, string> } } }
+    await api.ok('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'rebooting' })
+    await until(async () => {
+      const now = (await api.ok('GET', `/v1/nodes/${uuid}`)) as typeof before
+      return now.driver_internal_info.rackward.milestones.script !== before.driver_internal_info.rackward.milestones.script
+    }, { what: `${server.name} to ask for its script`, timeoutMs: 120_000, everyMs: 500 })
+    await login(bench.rack, await addressOf(api, uuid, server.mac), server.name)
+  }))
+})
+
+test('undeploying cleans the disk and parks the node', async () => {
+  const { api } = bench.conductor
+  await api.ok('PUT', '/v1/nodes/bios-1/states/provision', { target: 'deleted' })
+  await until(async () => (await api.ok('GET', '/v1/nodes/bios-1')).provision_state === 'available', { what: 'bios-1 to be available', timeoutMs: 180_000, everyMs: 500 })
+  const head = (await readFile(bios.diskFile)).subarray(0, 4 * 1024 * 1024)
+  expect(head.every((byte) => byte === 0)).toBe(true)
+  expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })
+})

@@ -1,0 +1,174 @@
+/** What goes wrong in racks, with the real parts: each ends in the right state, with a last_error that says what happened, to what, and what to do. */
+import { open, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { mintToken } from '../../conductor/boot/token.ts'
+import { until } from '../../kit/clock.ts'
+import { run } from '../../kit/run.ts'
+import { driverInfo, enroll, provision, waitState } from '../lab/journey.ts'
+import { RACKWARD_MAIN, ROOT } from '../lab/root.ts'
+import type { Server } from '../lab/server.ts'
+import { sh } from '../lab/shell.ts'
+import { openBench, useTiny, type Bench } from './setup.ts'
+
+const GIB = 1024 ** 3
+const MIB = 1024 ** 2
+let bench: Bench
+let server: Server
+let silent: Server
+let tiny = ''
+let node = ''
+beforeAll(async () => {
+  bench = await openBench('fail', { callbackTimeoutSeconds: 60, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
+  server = await bench.rack.addServer({ name: 'one', firmware: 'bios', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024, moreDisks: [256 * MIB] })
+  silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 })
+  tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
+  await bench.conductor.start()
+})
+afterAll(() => bench?.rack.down())
+
+const api = () => bench.conductor.api
+const look = async (ident: string) => (await api().ok('GET', `/v1/nodes/${ident}`)) as { provision_state: string; last_error: string; uuid: string; driver_internal_info: { rackward: Record<string, any> } }
+const setInfo = (info: Record<string, unknown>) => api().ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
+const deploy = (target = 'active') => provision(api(), node, { target }, { to: 'active' })
+const failing = (promise: Promise<unknown>) => promise.then(() => 'it succeeded', (error: Error) => error.message)
+const writing = (doneBytes: number) =>
+  until(async () => {
+    const progress = (await look(node)).driver_internal_info.rackward.progress as { phase: string; done_bytes: number } | null
+    return progress?.phase === 'write' && progress.done_bytes >= doneBytes
+  }, { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 })
+const headOf = async (bytes: number) => {
+  const file = await open(server.diskFile)
+  const head = Buffer.alloc(bytes)
+  await file.read(head, 0, bytes, 0)
+  await file.close()
+  return head
+}
+const signature = async () => (await headOf(512)).readUInt16LE(510)
+
+describe('the BMC', () => {
+  test.each([
+    ['a wrong password', () => ({ ipmi_password: 'wrong' }), /refused the user admin or its password.*correct ipmi_username and ipmi_password/],
+    ['no answer', () => ({ ipmi_address: '10.77.254.254' }), /10\.77\.254\.254 did not answer.*check its address/],
+  ])('%s: back to enroll, and last_error says so', async (name, more, says) => {
+    const made = await api().ok('POST', '/v1/nodes', { driver: 'ipmi', name: name.replaceAll(' ', '-'), driver_info: { ...driverInfo(silent), ...more() } })
+    expect(await failing(provision(api(), String(made.uuid), { target: 'manage' }, { to: 'manageable' }))).toMatch(says)
+    expect(JSON.stringify(await look(String(made.uuid)))).not.toContain('wrong"')
+  })
+})
+
+test('a second conductor on the same data refuses to start, and says why', async () => {
+  const { code, stderr } = await run(bench.rack.in([process.execPath, RACKWARD_MAIN, 'conductor', '--config', bench.conductor.configFile]), { timeoutMs: 30_000 })
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/another conductor holds .*stop the other conductor/)])
+  expect((await api().call('GET', '/healthz')).status).toBe(200)
+})
+
+test('a server that never calls back: time-out, with the last thing seen of it', async () => {
+  const uuid = await enroll(api(), silent)
+  await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
+  // Whatever HTTP would carry is lost: the loader comes by TFTP, and then nothing.
+  await sh(bench.rack.in(['nft', 'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 drop']))
+  try {
+    const message = await failing(provision(api(), uuid, { target: 'inspect' }, { to: 'manageable' }))
+    expect(message).toMatch(/inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.\d+\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/)
+  } finally {
+    await sh(bench.rack.in(['nft', 'delete', 'table', 'inet', 'faults']))
+  }
+  await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', { what: 'the silent server to be switched off', timeoutMs: 30_000 })
+})
+
+describe('on a server whose agent is parked', () => {
+  beforeAll(async () => {
+    node = await enroll(api(), server)
+    await provision(api(), node, { target: 'manage' }, { to: 'manageable' })
+    await provision(api(), node, { target: 'inspect' }, { to: 'manageable' })
+    await provision(api(), node, { target: 'provide' }, { to: 'available' })
+  })
+
+  test('no disk matches the hints', async () => {
+    await setInfo({ image_source: tiny, root_device: { serial: 'no-such-disk' } })
+    expect(await failing(deploy())).toMatch(/deploy failed: none of \/dev\/vda .*one-d0.*matches \{"serial":"no-such-disk"\} \(correct properties\/root_device/)
+  })
+
+  test('the disk is smaller than the image', async () => {
+    await setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
+    expect(await failing(deploy())).toMatch(/deploy failed: the image needs 536870912 bytes.*one-d1.*choose a bigger disk/)
+  })
+
+  test('the stored image is damaged: the piece is found out, and nothing boots from that disk', async () => {
+    const data = bench.store.dataPath(tiny)
+    const bytes = await readFile(data)
+    await setInfo({ image_source: tiny })
+    const at = Math.floor(bytes.length / 2)
+    await writeFile(data, Buffer.from(bytes).fill(bytes[at]! ^ 0xff, at, at + 1))
+    try {
+      expect(await failing(deploy())).toMatch(/deploy failed: .*piece \d+.*(SHA-256|cannot be unpacked)/)
+    } finally {
+      await writeFile(data, bytes)
+    }
+    expect((await headOf(4 * MIB)).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('the download breaks in the middle: it goes on where it was', async () => {
+    await setInfo({ image_source: tiny })
+    const done = deploy()
+    await writing(40 * MIB)
+    const reached = (await look(node)).driver_internal_info.rackward.progress.done_bytes as number
+    await sh(bench.rack.in(['nft', 'add table inet faults; add chain inet faults out { type filter hook output priority 0; }; add rule inet faults out tcp sport 8080 reject with tcp reset']))
+    await sh(bench.rack.in(['nft', 'add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 reject with tcp reset']))
+    await until(async () => ((await look(node)).driver_internal_info.rackward.progress?.done_bytes ?? 0) >= reached && (await countReset(bench)), { what: 'connections to be reset', timeoutMs: 20_000, everyMs: 200 })
+    await sh(bench.rack.in(['nft', 'delete', 'table', 'inet', 'faults']))
+    await done
+    // Every piece was read back and compared by then; the boot sector comes last.
+    expect(await signature()).toBe(0xaa55)
+  })
+
+  test('the conductor is killed while the image is written: the deploy goes on and ends well', async () => {
+    await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
+    await writing(30 * MIB)
+    const before = (await look(node)).driver_internal_info.rackward
+    await bench.conductor.kill()
+    await bench.conductor.start()
+    const after = await waitState(api(), node, { to: 'active' })
+    expect([before.attempt, after.driver_internal_info.rackward.phase]).toEqual([1, 'rest'])
+    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(1)
+  })
+
+  test('the power is cut while the image is written: it is tried again, and a rebuild succeeds too', async () => {
+    await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
+    await writing(30 * MIB)
+    await bench.rack.cutPower(server)
+    expect(await signature()).toBe(0)
+    const again = await waitState(api(), node, { to: 'active' })
+    expect((again as unknown as { last_error: string }).last_error).toMatch(/the agent was lost .*write/)
+    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(2)
+    expect(await signature()).toBe(0xaa55)
+    await deploy('rebuild')
+    expect(await look(node)).toMatchObject({ provision_state: 'active', last_error: null })
+  })
+})
+
+describe('boot tokens', () => {
+  const replay = async (token: string) => (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/replay.js'), bench.rack.dir, token]), { timeoutMs: 30_000 })).stdout.trim()
+  test('the token that opened the last session opens no other, and one of another boot none at all', async () => {
+    const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
+    const { machine } = JSON.parse((db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body) as { machine: { generation: number; lastTokenMs: number } }
+    db.close()
+    const key = Buffer.from((await readFile(join(bench.rack.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
+    const used = mintToken(key, { nodeUuid: node, generation: machine.generation, mintedMs: machine.lastTokenMs })
+    expect(await replay(used)).toMatch(/^agent\.token: the boot token was used already/)
+    expect(await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() }))).toMatch(/^agent\.token: the boot token is of boot/)
+    expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(/^agent\.token: the boot token was not minted here/)
+  })
+  test('a boot script is given to the node’s own address only', async () => {
+    const { stdout } = await run(bench.rack.in(['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`]), { timeoutMs: 10_000 })
+    expect(stdout).toBe('403')
+  })
+})
+
+/** True once the reset rules have hit something. */
+async function countReset({ rack }: Bench): Promise<boolean> {
+  const { stdout } = await run(rack.in(['ss', '-Htn', 'state', 'established', 'sport', '=', ':8080']), { timeoutMs: 5_000 })
+  return stdout.trim() === ''
+}

@@ -1,0 +1,59 @@
+/** What every test on the rack needs: the ramdisk, images, a rack of its own that is gone afterwards, whatever happens. */
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { importImage } from '../../images/import.ts'
+import { ImageStore } from '../../images/store.ts'
+import { runOk } from '../../kit/run.ts'
+import { chooseAccel } from '../lab/accel.ts'
+import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
+import { Rack, removeRack } from '../lab/rack.ts'
+import { sh } from '../lab/shell.ts'
+
+const MIB = 1024 * 1024
+const say = (line: string) => void process.stderr.write(`  ${line}\n`)
+
+export interface Bench {
+  readonly rack: Rack
+  readonly conductor: RackConductor
+  readonly store: ImageStore
+}
+
+/** `name` is short: it becomes part of a namespace's name. */
+export async function openBench(name: string, provision: Record<string, number>): Promise<Bench> {
+  const cache = defaultCache()
+  const ramdisk = await ramdiskFor(cache, say)
+  const rackName = `${name}-${process.pid}`
+  const dir = `/var/tmp/rackward-${rackName}`
+  await removeRack(`rackward-${rackName}`, dir)
+  const rack = new Rack(rackName, dir, await chooseAccel(ramdisk.kernel))
+  await rack.up()
+  await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-test', '-f', join(dir, 'id_ed25519')])
+  const options: ConductorOptions = { imageStore: join(dir, 'images'), kernel: ramdisk.kernel, initrd: ramdisk.initrd, provision }
+  const store = new ImageStore(options.imageStore)
+  const conductor = await RackConductor.make(rack, options)
+  return { rack, conductor, store }
+}
+
+/** The lab's Debian, in the rack's own store (as a link of the files, which are big). */
+export async function useDebian({ store }: Bench): Promise<string> {
+  const cache = defaultCache()
+  const image = await debianFor(join(cache, 'images'), cache, say)
+  await mkdir(store.root, { recursive: true })
+  await sh(['cp', '-r', '--reflink=auto', join(cache, 'images', image.id), store.root])
+  return image.id
+}
+
+/** A whole-disk image without an operating system: a GPT, `dataMib` of data that does not compress, and holes. */
+export async function useTiny({ rack, store }: Bench, name: string, sizes: { dataMib: number; totalMib: number }): Promise<string> {
+  const path = join(rack.dir, `${name}.raw`)
+  const file = await open(path, 'w')
+  await file.truncate(sizes.totalMib * MIB)
+  for (let at = 0; at < sizes.dataMib; at += 1) await file.write(randomBytes(MIB), 0, MIB, (8 + at) * MIB)
+  await file.close()
+  await runOk(['sfdisk', '--quiet', '--label', 'gpt', path], { timeoutMs: 10_000, input: 'start=4MiB, size=2MiB, type=U\nstart=8MiB, type=L\n' })
+  const image = await importImage(store, { source: path, name })
+  await rm(path)
+  return image.id
+}
