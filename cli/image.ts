@@ -22,7 +22,7 @@ export async function build(recipe: string, options: { store?: string; cache?: s
   const cache = options.cache ?? defaultCache()
   switch (recipe) {
     case 'ramdisk': {
-      const ramdisk = await ramdiskFor(cache, print, options.force)
+      const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
       return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}`)
     }
     case 'debian-12': {
@@ -34,8 +34,8 @@ export async function build(recipe: string, options: { store?: string; cache?: s
   }
 }
 
-export const ramdiskFor = (cacheDir: string, say: Say, force?: boolean): Promise<Ramdisk> =>
-  buildRamdisk({ cacheDir, agentFile: agentFile(), nodeFile: process.execPath, say, ...(force ? { force } : {}) })
+export const ramdiskFor = (cacheDir: string, say: Say, opts: { force?: boolean; agentFile?: string } = {}): Promise<Ramdisk> =>
+  buildRamdisk({ cacheDir, agentFile: opts.agentFile ?? agentFile(), nodeFile: process.execPath, say, ...(opts.force ? { force: true } : {}) })
 
 /** The lab's Debian, from the store when the same recipe made it before. */
 export async function debianFor(storeDir: string, cacheDir: string, say: Say, force?: boolean): Promise<ImageIndex> {

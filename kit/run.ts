@@ -1,5 +1,6 @@
 /** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs capped.
  *  execa's own timeout leaves grandchildren alive, hence the group. Secrets go by `env` or `input`, never by argv. */
+import { spawn } from 'node:child_process'
 import { execa } from 'execa'
 import { Fault } from './fault.ts'
 
@@ -51,6 +52,27 @@ export interface Piped {
   /** Resolves at a clean end; rejects with `run.failed`. */
   readonly done: Promise<void>
   stop(): void
+}
+
+/** A filter whose input is a stream and whose output goes straight into an open file, without passing through us. */
+export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Piped, 'stdout'> {
+  const child = spawn(argv[0] as string, argv.slice(1), { detached: true, stdio: ['pipe', outputFd, 'pipe'] })
+  const pid = child.pid
+  if (pid) groups.add(pid)
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => {
+    if (said.length < 2000) said += chunk.toString()
+  })
+  const done = new Promise<void>((resolve, reject) => {
+    child.once('error', (error) => reject(new Fault('run.missing', `cannot run ${argv[0]}`, { cause: error })))
+    child.once('close', (code) => {
+      if (pid) groups.delete(pid)
+      if (code === 0) resolve()
+      else reject(new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${said.trim()}`))
+    })
+  })
+  done.catch(() => undefined)
+  return { stdin: child.stdin as NodeJS.WritableStream, done, stop: () => void (pid && signalGroup(pid, 'SIGKILL')) }
 }
 
 /** A child whose standard input and output are streams, for filters such as `zstd -dc`. */

@@ -128,7 +128,7 @@ function performed(node: NodeRecord, at: At): NodeRecord {
   if (STATES[node.provisionState].kind !== 'working') return node
   const boots = node.machine.phase === 'boot' && usesAgent(node) && !skipsClean(node)
   if (boots) return move(node, 'wait', at)
-  return node.machine.phase === 'boot' ? finishOrder(node, at) : move(node, 'done', at)
+  return node.machine.phase === 'boot' ? finishOrder(node, at) : move({ ...node, lastError: null }, 'done', at)
 }
 
 function onEffectFailed(node: NodeRecord, { effect, fault }: Of<'effect-failed'>, at: At): Stepped {
@@ -152,7 +152,8 @@ function onAgentDone(node: NodeRecord, event: Of<'agent-done'>, at: At): Stepped
 /** Cleaning ends where the verb wanted to; everything else by its own arrow. */
 function finishOrder(node: NodeRecord, at: At): NodeRecord {
   const cleaning = node.provisionState === 'cleaning' || node.provisionState === 'clean wait'
-  return move(node, cleaning && node.machine.cleaningTo === 'manageable' ? 'manage' : 'done', at)
+  // What went wrong on the way was mended; the events keep it.
+  return move({ ...node, lastError: null }, cleaning && node.machine.cleaningTo === 'manageable' ? 'manage' : 'done', at)
 }
 
 function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {

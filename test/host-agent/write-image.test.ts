@@ -145,6 +145,23 @@ test('the boot sector is written last of all', async () => {
   await rm(path)
 })
 
+test('the old boot sector is off the disk before anything of the image is on it: a power cut in between boots neither', async () => {
+  const { path, disk } = await usedDisk()
+  const order: string[] = []
+  const spy = new Proxy(disk, {
+    get(target, name) {
+      if (name === 'write') return (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), target.write(bytes, at))
+      if (name === 'flush') return () => (order.push('flush'), target.flush())
+      const value = Reflect.get(target, name) as unknown
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+    },
+  })
+  await write(spy)
+  expect(order.slice(0, 2)).toEqual(['zeros 0', 'flush'])
+  await disk.close()
+  await rm(path)
+})
+
 test('a failed deploy leaves neither partition table', async () => {
   const { path, disk } = await usedDisk()
   await makeUnbootable(disk, DISK_BYTES)

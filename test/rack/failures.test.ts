@@ -114,12 +114,20 @@ describe('on a server whose agent is parked', () => {
     await setInfo({ image_source: tiny })
     const done = deploy()
     await writing(40 * MIB)
-    const reached = (await look(node)).driver_internal_info.rackward.progress.done_bytes as number
-    await sh(bench.rack.in(['nft', 'add table inet faults; add chain inet faults out { type filter hook output priority 0; }; add rule inet faults out tcp sport 8080 reject with tcp reset']))
-    await sh(bench.rack.in(['nft', 'add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 reject with tcp reset']))
-    await until(async () => ((await look(node)).driver_internal_info.rackward.progress?.done_bytes ?? 0) >= reached && (await countReset(bench)), { what: 'connections to be reset', timeoutMs: 20_000, everyMs: 200 })
-    await sh(bench.rack.in(['nft', 'delete', 'table', 'inet', 'faults']))
+    // The whole HTTP server dies, with every connection; the conductor notices and starts it again.
+    const before = await bootServices()
+    expect(before).toHaveLength(1)
+    await sh(['kill', '-9', ...before])
+    const progress: number[] = []
+    await until(async () => {
+      const now = (await look(node)).driver_internal_info.rackward.progress as { done_bytes: number } | null
+      if (now) progress.push(now.done_bytes)
+      return (await look(node)).provision_state !== 'wait call-back'
+    }, { what: 'the deploy to end', timeoutMs: 120_000, everyMs: 200 })
     await done
+    // What was written before the break was not written again.
+    expect(Math.min(...progress)).toBeGreaterThanOrEqual(40 * MIB)
+    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(1)
     // Every piece was read back and compared by then; the boot sector comes last.
     expect(await signature()).toBe(0xaa55)
   })
@@ -140,9 +148,10 @@ describe('on a server whose agent is parked', () => {
     await writing(30 * MIB)
     await bench.rack.cutPower(server)
     expect(await signature()).toBe(0)
-    const again = await waitState(api(), node, { to: 'active' })
-    expect((again as unknown as { last_error: string }).last_error).toMatch(/the agent was lost .*write/)
-    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(2)
+    const said = new Set<string | null>()
+    await waitState(api(), node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
+    expect([...said].join('\n')).toMatch(/the agent was lost \(the agent was at "write".*trying again/)
+    expect(await look(node)).toMatchObject({ last_error: null, driver_internal_info: { rackward: { attempt: 2 } } })
     expect(await signature()).toBe(0xaa55)
     await deploy('rebuild')
     expect(await look(node)).toMatchObject({ provision_state: 'active', last_error: null })
@@ -167,8 +176,9 @@ describe('boot tokens', () => {
   })
 })
 
-/** True once the reset rules have hit something. */
-async function countReset({ rack }: Bench): Promise<boolean> {
-  const { stdout } = await run(rack.in(['ss', '-Htn', 'state', 'established', 'sport', '=', ':8080']), { timeoutMs: 5_000 })
-  return stdout.trim() === ''
+/** Process numbers of the boot services in the rack. */
+async function bootServices(): Promise<string[]> {
+  const pids = (await sh(['ip', 'netns', 'pids', bench.rack.namespace])).split('\n').filter(Boolean)
+  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0') })))
+  return lines.filter(({ line }) => line.includes('boot') && line.includes(bench.conductor.configFile)).map(({ pid }) => pid)
 }

@@ -8,6 +8,7 @@ import { ImageStore } from '../../images/store.ts'
 import { runOk } from '../../kit/run.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
+import { ROOT } from '../lab/root.ts'
 import { Rack, removeRack } from '../lab/rack.ts'
 import { sh } from '../lab/shell.ts'
 
@@ -23,7 +24,7 @@ export interface Bench {
 /** `name` is short: it becomes part of a namespace's name. */
 export async function openBench(name: string, provision: Record<string, number>): Promise<Bench> {
   const cache = defaultCache()
-  const ramdisk = await ramdiskFor(cache, say)
+  const ramdisk = await ramdiskFor(cache, say, { agentFile: join(ROOT, 'dist/agent.cjs') })
   const rackName = `${name}-${process.pid}`
   const dir = `/var/tmp/rackward-${rackName}`
   await removeRack(`rackward-${rackName}`, dir)

@@ -1,0 +1,124 @@
+/** `npm run bench`: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+ *  Figures are for comparing within one run: they move with the machine. */
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { ImageStore } from '../../images/store.ts'
+import { until } from '../../kit/clock.ts'
+import { run } from '../../kit/run.ts'
+import { chooseAccel } from '../lab/accel.ts'
+import { RackConductor } from '../lab/conductor.ts'
+import { enroll, travel } from '../lab/journey.ts'
+import { Rack } from '../lab/rack.ts'
+import type { Firmware, Server } from '../lab/server.ts'
+import { newSeen } from '../lab/show.ts'
+import { sh } from '../lab/shell.ts'
+import { floorInitrd, marker, rawFile } from './floor.ts'
+
+const GIB = 1024 ** 3
+const DISK_BYTES = 6 * GIB
+const WAIT_MS = 10 * 60_000
+const say = (line: string) => void process.stderr.write(`${line}\n`)
+const seconds = (fromMs: number, toMs: number) => Math.round((toMs - fromMs) / 100) / 10
+
+interface Made {
+  readonly ramdisk: { kernel: string; initrd: string; sizeBytes: number }
+  readonly image: Awaited<ReturnType<typeof debianFor>>
+  readonly imageStore: string
+  readonly accel: 'kvm' | 'tcg'
+}
+
+async function inRack<T>(name: string, accel: 'kvm' | 'tcg', work: (rack: Rack) => Promise<T>): Promise<T> {
+  const rack = new Rack(`${name}-${process.pid}`, `/var/tmp/rackward-${name}-${process.pid}`, accel)
+  const stop = () => void rack.down().finally(() => process.exit(1))
+  process.once('SIGINT', stop)
+  try {
+    await rack.up()
+    return await work(rack)
+  } finally {
+    process.off('SIGINT', stop)
+    await rack.down()
+  }
+}
+
+const spec = (firmware: Firmware) => ({ name: 'bench-1', firmware, card: 'virtio' as const, diskKind: 'virtio' as const, diskBytes: DISK_BYTES, memoryMb: 1024 })
+
+async function measureFloor(made: Made, firmware: Firmware) {
+  return inRack('floor', made.accel, async (rack) => {
+    const server = await rack.addServer({ ...spec(firmware), moreDisks: [Math.ceil(made.image.sizeBytes / 512) * 512] })
+    await rawFile(new ImageStore(made.imageStore), made.image, `${server.diskFile}.1`)
+    const initrd = await floorInitrd(made.ramdisk.initrd, rack.dir)
+    const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd })
+    await conductor.start()
+    await enroll(conductor.api, server)
+    await conductor.api.ok('PUT', '/v1/nodes/bench-1/states/provision', { target: 'manage' })
+    await until(async () => (await conductor.api.ok('GET', '/v1/nodes/bench-1')).provision_state === 'manageable', { what: 'manageable', timeoutMs: 30_000, everyMs: 50 })
+    const log = join(server.dir, 'console.log')
+    const powerMs = Date.now()
+    await conductor.api.ok('PUT', '/v1/nodes/bench-1/states/provision', { target: 'inspect' })
+    const shellMs = await marker(log, 'FLOOR-SHELL', WAIT_MS)
+    const ddMs = await marker(log, 'FLOOR-DD', WAIT_MS)
+    await rack.ipmi(server, ['power', 'off'])
+    await rack.ipmi(server, ['chassis', 'bootdev', 'disk'])
+    const bootMs = Date.now()
+    await rack.ipmi(server, ['power', 'on'])
+    await sshAnswers(rack, server)
+    return { netboot: seconds(powerMs, shellMs), dd: seconds(shellMs, ddMs), boot: seconds(bootMs, Date.now()) }
+  })
+}
+
+/** The SSH server says its version: the system is up as far as a login needs. */
+async function sshAnswers(rack: Rack, server: Server): Promise<void> {
+  const address = '10.77.0.100'
+  const argv = rack.in(['timeout', '2', 'bash', '-c', `exec 3<>/dev/tcp/${address}/22; head -c 7 <&3`])
+  await until(async () => (await run(argv, { timeoutMs: 10_000 })).stdout.startsWith('SSH-2.0'), { what: `SSH of ${server.name}`, timeoutMs: WAIT_MS, everyMs: 200 })
+}
+
+async function measureDeploy(made: Made, firmware: Firmware) {
+  return inRack('bench', made.accel, async (rack) => {
+    const server = await rack.addServer(spec(firmware))
+    await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(rack.dir, 'id_ed25519')])
+    const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd: made.ramdisk.initrd })
+    await conductor.start()
+    const startMs = Date.now()
+    const result = await travel({ api: conductor.api, rack, server, image: made.image.id, seen: newSeen() })
+    if (result.error) throw new Error(result.error)
+    return { phases: result.phases, total: seconds(startMs, Date.now()) }
+  })
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { firmware: { type: 'string', default: 'bios' }, json: { type: 'boolean', default: false } } })
+  const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
+  const cache = defaultCache()
+  const imageStore = join(cache, 'images')
+  const ramdisk = await ramdiskFor(cache, say)
+  const image = await debianFor(imageStore, cache, say)
+  const made: Made = { ramdisk, image, imageStore, accel: await chooseAccel(ramdisk.kernel) }
+  say('measuring the floor: network boot, dd, one boot')
+  const floor = await measureFloor(made, firmware)
+  say('measuring the deploy: the same server, blank, from power-off to a login')
+  const deploy = await measureDeploy(made, firmware)
+  const floorTotal = Math.round((floor.netboot + floor.dd + floor.boot) * 10) / 10
+  const report = {
+    firmware, accel: made.accel, imageBytes: image.sizeBytes, ramdiskBytes: ramdisk.sizeBytes, floor: { ...floor, total: floorTotal }, deploy,
+    ratio: Math.round((deploy.total / floorTotal) * 100) / 100,
+  }
+  if (!values.json) process.stderr.write(`${tableOf(report)}\n`)
+  process.stdout.write(`${JSON.stringify(report)}\n`)
+}
+
+function tableOf(report: { floor: Record<string, number>; deploy: { phases: Record<string, number>; total: number }; ratio: number; ramdiskBytes: number; imageBytes: number; firmware: string; accel: string }): string {
+  const rows = (title: string, values: Record<string, number>) => [title, ...Object.entries(values).map(([name, value]) => `  ${name.padEnd(12)} ${value.toFixed(1).padStart(8)} s`)]
+  return [
+    `${report.firmware}, ${report.accel}, image ${(report.imageBytes / 1e6).toFixed(0)} MB`,
+    ...rows('floor', report.floor), ...rows('deploy', { ...report.deploy.phases, total: report.deploy.total }),
+    `ratio          ${report.ratio.toFixed(2)}  (deploy / floor; to reach: 1.30)`, `ramdisk        ${(report.ramdiskBytes / 1e6).toFixed(1)} MB (kernel and initramfs; to reach: 60)`,
+  ].join('\n')
+}
+
+await main().catch((error: Error) => {
+  say(`bench: ${error.message}`)
+  process.exitCode = 1
+})
+process.exit()

@@ -1,0 +1,73 @@
+/** The floor: child processes end as a group, secrets stay out of logs, parts stop once and in order, configuration errors name the nearest key. */
+import { expect, test } from 'vitest'
+import { loadConfig, parseConfig } from '../../conductor/config.ts'
+import { until } from '../../kit/clock.ts'
+import { Fault, FAULTS } from '../../kit/fault.ts'
+import { Lifecycle } from '../../kit/lifecycle.ts'
+import { makeLog } from '../../kit/log.ts'
+import { run, runOk } from '../../kit/run.ts'
+import { bytesText, nearest } from '../../kit/text.ts'
+import { existsSync } from 'node:fs'
+
+test('a time-out ends grandchildren too, also one that ignores TERM', async () => {
+  const startMs = Date.now()
+  const file = `/tmp/rackward-grandchild-${process.pid}`
+  const script = `sh -c 'trap "" TERM; echo $$ > ${file}; exec sleep 60' & wait`
+  await expect(run(['sh', '-c', script], { timeoutMs: 300 })).rejects.toMatchObject({ code: 'run.timeout' })
+  expect(Date.now() - startMs).toBeLessThan(5000)
+  const { readFile, rm } = await import('node:fs/promises')
+  const pid = (await readFile(file, 'utf8')).trim()
+  await until(() => !existsSync(`/proc/${pid}`) || readState(pid) === 'Z', { what: 'the grandchild to end', timeoutMs: 3000 })
+  await rm(file)
+})
+
+const readState = (pid: string) => {
+  const { readFileSync } = require('node:fs') as typeof import('node:fs')
+  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0]
+}
+
+test('a program that is not there, one that fails, one that is stopped by a signal', async () => {
+  await expect(run(['/no/such/program'], { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'run.missing' })
+  await expect(runOk(['sh', '-c', 'echo oops >&2; exit 3'], { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'run.failed', detail: 'sh ended with 3: oops' })
+  const abort = new AbortController()
+  const running = run(['sleep', '60'], { timeoutMs: 60_000, signal: abort.signal })
+  abort.abort(new Error('enough'))
+  await expect(running).rejects.toThrow('enough')
+})
+
+test('input and environment reach the program; arguments are never a shell’s', async () => {
+  expect((await run(['cat'], { timeoutMs: 1000, input: 'in' })).stdout).toBe('in')
+  expect((await run(['sh', '-c', 'echo $SECRET'], { timeoutMs: 1000, env: { SECRET: 's' } })).stdout).toBe('s\n')
+  expect((await run(['echo', '$(id)'], { timeoutMs: 1000 })).stdout).toBe('$(id)\n')
+})
+
+test('parts stop in reverse, once, and after a half-failed start', async () => {
+  const life = new Lifecycle()
+  const log: string[] = []
+  await life.add('a', () => 1, () => void log.push('a'))
+  await life.add('b', () => 2, () => void log.push('b'))
+  await expect(life.add('c', () => Promise.reject(new Error('no')), () => undefined)).rejects.toThrow('no')
+  await Promise.all([life.stop(), life.stop()])
+  expect(log).toEqual(['b', 'a'])
+})
+
+test('secrets never reach a log line', async () => {
+  const { stderr } = await run([process.execPath, '--input-type=module', '-e', `import { pino } from 'pino'; const { makeLog } = await import('${process.cwd()}/dist/kit/log.js'); makeLog('t').info({ password: 'geheim', a: { ipmi_password: 'geheim' }, b: { c: { token: 'geheim' } }, configdrive: 'geheim' }, 'x')`], { timeoutMs: 10_000 })
+  expect(stderr).toContain('******')
+  expect(stderr).not.toContain('geheim')
+  expect(makeLog('x', 'silent')).toBeDefined()
+})
+
+test('every fault says what it means and what to do, and none repeats its cause', () => {
+  for (const [code, { means, remedy }] of Object.entries(FAULTS)) expect([code, means.length > 10, remedy.length > 10]).toEqual([code, true, true])
+  expect(new Fault('bmc.unreachable', 'x', { cause: new Error('secret cause') }).message).not.toContain('secret cause')
+})
+
+test('a configuration names every flaw, and the nearest key for one that is not known', async () => {
+  const text = 'data: /d\nimages: { store: /s }\napi: { auth: { strategy: noauth }, lisen: [] }\nbot: {}\nprovision: { parkSeconds: -1 }\n'
+  expect(() => parseConfig(text, 'f.yaml')).toThrow(/f\.yaml:.*api: unknown key "lisen"; did you mean "listen"\?.*provision\.parkSeconds.*unknown key "bot"; did you mean "boot"\?/s)
+  expect(() => parseConfig('a: [', 'f.yaml')).toThrow(/f\.yaml/)
+  await expect(loadConfig('/no/such/file')).rejects.toMatchObject({ code: 'config.invalid' })
+})
+
+test('texts', () => expect([nearest('nmae', ['name', 'driver']), bytesText(999), bytesText(1_234_567)]).toEqual(['name', '999 B', '1.2 MB']))
