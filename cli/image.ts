@@ -26,7 +26,7 @@ export async function build(recipe: string, options: { store?: string; cache?: s
       return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}`)
     }
     case 'debian-12': {
-      const image = await debianFor(options.store ?? join(cache, 'images'), cache, print, options.force)
+      const image = await debianFor(options.store ?? join(cache, 'images'), cache, { say: print, force: options.force ?? false })
       return print(`debian-12  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
     }
     default:
@@ -38,10 +38,11 @@ export const ramdiskFor = (cacheDir: string, say: Say, opts: { force?: boolean; 
   buildRamdisk({ cacheDir, agentFile: opts.agentFile ?? agentFile(), nodeFile: process.execPath, say, ...(opts.force ? { force: true } : {}) })
 
 /** The lab's Debian, from the store when the same recipe made it before. */
-export async function debianFor(storeDir: string, cacheDir: string, say: Say, force?: boolean): Promise<ImageIndex> {
+export async function debianFor(storeDir: string, cacheDir: string, opts: { say: Say; force?: boolean }): Promise<ImageIndex> {
   const store = new ImageStore(storeDir)
   const keyed = `debian-12-${debianKey()}`
-  const known = force ? undefined : await store.find(keyed).catch(() => undefined)
+  const { say } = opts
+  const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
   if (known) return known
   const workDir = join(cacheDir, `debian-work-${process.pid}`)
   try {
@@ -73,7 +74,7 @@ export async function list(options: { store?: string; json?: boolean }): Promise
   if (options.json)
     return print(
       JSON.stringify(
-        images.map(({ pieces: _, ...image }) => image),
+        images.map((image) => ({ ...image, pieces: image.pieces.length })),
         null,
         2,
       ),

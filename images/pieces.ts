@@ -23,7 +23,7 @@ export async function cutPieces(opts: { rawPath: string; dataPath: string; onByt
     for (let first = 0; first < count; first += IN_FLIGHT) {
       const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - first) }, (_, i) => first + i)
       const buffers = await Promise.all(numbers.map((number) => readPiece(raw, number, sizeBytes)))
-      const frames = await Promise.all(buffers.map((bytes) => (isZero(bytes) ? undefined : compress(bytes))))
+      const frames = await Promise.all(buffers.map((bytes) => (isZero(bytes) ? Promise.resolve(undefined) : compress(bytes))))
       for (const [i, bytes] of buffers.entries()) {
         whole.update(bytes)
         const frame = frames[i]

@@ -5,6 +5,8 @@ export interface FirmwareRow {
   readonly name: string
   /** undefined: we have no loader for it, and say so in an event instead of sending something that hangs. */
   readonly file: string | undefined
+  /** UEFI HTTP boot: the file is named by its whole URL (UEFI 2.10, 24.7.2). */
+  readonly byHttp?: true
 }
 
 export const BIOS_LOADER = 'undionly.kpxe'
@@ -17,6 +19,7 @@ export const FIRMWARE: readonly FirmwareRow[] = [
   { arch: 7, name: 'x64 UEFI', file: EFI_LOADER },
   // Type 9 was meant for EBC, but ROMs of Dell and HPE send it for x64.
   { arch: 9, name: 'x64 UEFI (as EBC)', file: EFI_LOADER },
+  { arch: 16, name: 'x64 UEFI HTTP', file: EFI_LOADER, byHttp: true },
   { arch: 10, name: 'ARM 32-bit UEFI', file: undefined },
   { arch: 11, name: 'ARM 64-bit UEFI', file: undefined },
 ]

@@ -6,7 +6,7 @@ export type BootOrder =
   | { readonly kind: 'nothing' }
 
 /** iPXE expands ${...} and cuts at blanks; a kernel argument that holds either would become something else. */
-const SAFE_WORD = /^[A-Za-z0-9_.,:;/@%+=?&~\[\]-]+$/
+const SAFE_WORD = /^[A-Za-z0-9_.,:;/@%+=?&~[\]-]+$/
 
 export function renderScript(order: BootOrder, node: string): string {
   const label = node.replace(/[^A-Za-z0-9._-]/g, '')

@@ -26,8 +26,8 @@ export function nodeRoutes(parts: NodeRouteParts): Router {
     return shim(visible(nodeView(node, parts.view(request)), { gates: NODE_FIELDS, minor, ...(fields ? { fields } : {}) }), minor)
   }
 
-  router.get('/', (request, response) => list(parts, request, response, flag(request, 'detail') ?? false))
-  router.get('/detail', (request, response) => list(parts, request, response, true))
+  router.get('/', (request, response) => list(parts, { request, response, detail: flag(request, 'detail') ?? false }))
+  router.get('/detail', (request, response) => list(parts, { request, response, detail: true }))
   router.post('/', async (request, response) => {
     const given = checkInput(NodeCreate, request.body)
     const node = await parts.nodes.create(fromWire(given))
@@ -143,7 +143,7 @@ function readProvision(request: Request, response: Response): { verb: Verb; conf
   return { verb, ...(body.configdrive === undefined || body.configdrive === null ? {} : { configdrive: body.configdrive }) }
 }
 
-async function list(parts: NodeRouteParts, request: Request, response: Response, detail: boolean): Promise<void> {
+async function list(parts: NodeRouteParts, { request, response, detail }: { request: Request; response: Response; detail: boolean }): Promise<void> {
   const minor = minorOf(response)
   checkQuery(request, [...PAGE_ARGUMENTS, ...Object.keys(NODE_FILTERS)])
   for (const [name, since] of Object.entries(NODE_FILTERS)) if (request.query[name] !== undefined) needs(response, since, `the filter ${name}`)

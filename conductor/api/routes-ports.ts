@@ -24,8 +24,8 @@ export function portRoutes(parts: PortRouteParts): Router {
     const fields = parseFields(single(request, 'fields'), PORT_FIELDS, minor)
     return visible(portView(port, parts.view(request)), { gates: PORT_FIELDS, minor, ...(fields ? { fields } : {}) })
   }
-  router.get('/', (request, response) => listPorts(parts, request, response, {}))
-  router.get('/detail', (request, response) => listPorts(parts, request, response, { detail: true }))
+  router.get('/', (request, response) => listPorts(parts, { request, response }))
+  router.get('/detail', (request, response) => listPorts(parts, { request, response, detail: true }))
   router.post('/', async (request, response) => {
     const given = checkInput(PortCreate, request.body)
     const port = await parts.nodes.addPort({ nodeUuid: given.node_uuid, address: given.address, ...fieldsOf(given) })
@@ -57,14 +57,12 @@ export function portRoutes(parts: PortRouteParts): Router {
 /** The ports of one node, under its own path. */
 export async function listNodePorts(parts: PortRouteParts, request: Request, response: Response): Promise<void> {
   const node = await parts.nodes.find(String(request.params.ident))
-  await listPorts(parts, request, response, { nodeUuid: node.uuid, base: `/v1/nodes/${String(request.params.ident)}/ports` })
+  await listPorts(parts, { request, response, nodeUuid: node.uuid, base: `/v1/nodes/${String(request.params.ident)}/ports` })
 }
 
 async function listPorts(
   parts: PortRouteParts,
-  request: Request,
-  response: Response,
-  at: { detail?: boolean; nodeUuid?: string; base?: string },
+  { request, response, ...at }: { request: Request; response: Response; detail?: boolean; nodeUuid?: string; base?: string },
 ): Promise<void> {
   const minor = minorOf(response)
   checkQuery(request, [...PAGE_ARGUMENTS, 'address', 'node', 'node_uuid'])

@@ -125,7 +125,7 @@ export class BootLink {
     if (message.t === 'event') return this.parts.onEvent(message.event)
     if (message.t === 'have') {
       this.acked = Math.max(this.acked, message.revision)
-      for (const wake of [...this.waiters]) wake()
+      for (const wake of this.waiters) wake()
       this.waiters.clear()
     }
   }

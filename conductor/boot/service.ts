@@ -159,7 +159,7 @@ export class BootService {
     if (message.whole) this.clients.clear()
     for (const client of message.set) this.clients.set(client.mac, client)
     for (const mac of message.gone) this.clients.delete(mac)
-    for (const mac of [...this.leases.macs()]) if (!this.clients.has(mac)) this.leases.forget(mac)
+    for (const mac of this.leases.macs()) if (!this.clients.has(mac)) this.leases.forget(mac)
     this.fixed = new Set([...this.clients.values()].flatMap((client) => (client.fixedIp ? [client.fixedIp] : [])))
     this.cancelSave ??= this.parts.clock.after(SAVE_AFTER_MS, () => {
       this.cancelSave = undefined
@@ -199,6 +199,7 @@ export class BootService {
         if (!client) return undefined
         return {
           scriptUrl: this.url(`/boot/${mac.replaceAll(':', '-')}/script.ipxe`),
+          loaderUrl: this.url('/loader/'),
           ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
           ...(client.hostName ? { hostName: client.hostName } : {}),
         }
@@ -214,7 +215,7 @@ export class BootService {
       this.trouble(client?.nodeUuid ?? null, `${fromIp} asked for the boot script of ${mac}, which has another address`)
       return undefined
     }
-    this.seen(mac, 'script', client.order.kind === 'ramdisk' ? 'for the deploy ramdisk' : client.order.kind === 'local' ? 'for its disk' : 'without an order')
+    this.seen(mac, 'script', { detail: { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[client.order.kind] })
     return renderScript(
       client.order.kind === 'ramdisk'
         ? { kind: 'ramdisk', kernelUrl: this.url('/ramdisk/kernel'), initrdUrl: this.url('/ramdisk/initrd'), args: kernelArgs(client, fromIp, this.parts) }
@@ -226,7 +227,7 @@ export class BootService {
   private onFetched(url: string, fromIp: string): void {
     const step = url === '/ramdisk/kernel' ? 'kernel' : url === '/ramdisk/initrd' ? 'initrd' : undefined
     const mac = this.leases.macOf(fromIp)
-    if (step && mac) this.seen(mac, step, '')
+    if (step && mac) this.seen(mac, step, { detail: '' })
   }
 
   private onDhcp(event: DhcpEvent): void {
@@ -245,24 +246,22 @@ export class BootService {
         return this.trouble(this.clients.get(event.mac)?.nodeUuid ?? null, `DHCP ${event.mac}: ${event.why}`)
       case 'reply':
         if (event.type === 'offer') return
-        return this.seen(
-          event.mac,
-          event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp',
-          `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`,
-          event.ip,
-        )
+        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
+          detail: `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`,
+          ip: event.ip,
+        })
     }
   }
 
   private onTftp(event: TftpEvent): void {
     const mac = this.leases.macOf(event.ip)
-    if (event.kind === 'sent') return mac ? this.seen(mac, 'loader', `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}`) : undefined
+    if (event.kind === 'sent') return mac ? this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` }) : undefined
     this.trouble((mac && this.clients.get(mac)?.nodeUuid) ?? null, `TFTP ${event.file} to ${event.ip}: ${event.why}`)
   }
 
-  private seen(mac: string, step: Milestone, detail: string, ip?: string): void {
+  private seen(mac: string, step: Milestone, saw: { detail: string; ip?: string }): void {
     const client = this.clients.get(mac)
-    if (client) this.emit({ kind: 'seen', atMs: this.parts.clock.now(), nodeUuid: client.nodeUuid, mac, step, detail, ...(ip ? { ip } : {}) })
+    if (client) this.emit({ kind: 'seen', atMs: this.parts.clock.now(), nodeUuid: client.nodeUuid, mac, step, ...saw })
   }
 
   private trouble(nodeUuid: string | null, what: string): void {

@@ -186,7 +186,7 @@ function move(node: NodeRecord, on: NodeEvent, at: At & { warm?: boolean }): Nod
   if (!arrow) throw new Error(`no arrow from ${node.provisionState} on ${on}`)
   const from = STATES[node.provisionState].kind
   const machine = from === 'stable' || from === 'failed' ? { ...node.machine, sinceMs: at.nowMs } : node.machine
-  return enter({ ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, machine }, arrow.then, { ...at, warm: at.warm ?? false })
+  return enter({ ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, machine }, arrow.phase, { ...at, warm: at.warm ?? false })
 }
 
 function enter(node: NodeRecord, phase: Phase, at: At & { warm: boolean }): NodeRecord {

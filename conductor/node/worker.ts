@@ -55,7 +55,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.abort.abort(new Error('the conductor stops'))
     await this.ticking
-    await Promise.allSettled([...this.mailboxes.values()])
+    await Promise.allSettled(this.mailboxes.values())
   }
 
   /** Moves a node by one event. Throws the refusal. */

@@ -57,6 +57,9 @@ export const clientArch = (options: Options): number | undefined => {
 /** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its options (175). */
 export const isIpxe = (options: Options): boolean => options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
 
+export const isHttpBoot = (options: Options): boolean =>
+  !isIpxe(options) && (options.get(OPTION.vendorClass)?.toString('latin1').startsWith('HTTPClient') ?? false)
+
 /** A network-boot client: its vendor class begins with PXEClient or HTTPClient (PXE 2.1, 2.2.1), or it is iPXE. */
 export const isNetboot = (options: Options): boolean => {
   const vendor = options.get(OPTION.vendorClass)?.toString('latin1') ?? ''

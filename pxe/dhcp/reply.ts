@@ -1,7 +1,7 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
 import { ipToBytes } from '../addresses.ts'
 import { firmwareOf } from '../firmware.ts'
-import { clientArch, ipOption, ips, isIpxe, isNetboot, MESSAGE, messageType, OPTION, u16, u32, u8, type MessageType } from './options.ts'
+import { clientArch, ipOption, ips, isHttpBoot, isIpxe, isNetboot, MESSAGE, messageType, OPTION, u16, u32, u8, type MessageType } from './options.ts'
 import { BROADCAST_FLAG, NO_ADDRESS, type Packet } from './packet.ts'
 
 export interface SubnetSettings {
@@ -20,6 +20,8 @@ export interface Offerable {
   readonly hostName?: string
   /** What iPXE fetches next. */
   readonly scriptUrl: string
+  /** Where loaders are for firmware that boots by HTTP, with a slash at the end. */
+  readonly loaderUrl: string
 }
 
 export interface Reply {
@@ -80,13 +82,18 @@ function bootReply(request: Packet, subnet: SubnetSettings, opts: { client: Offe
     options.set(OPTION.tftpServerName, Buffer.from(subnet.serverIp))
     options.set(OPTION.bootFile, Buffer.from(`${bootFile}\0`))
     if (isIpxe(request.options)) options.set(OPTION.ipxe, IPXE_OPTIONS)
+    // HTTP boot firmware takes only answers that carry its own class (UEFI 2.10, 24.7.3.1).
+    if (isHttpBoot(request.options)) options.set(OPTION.vendorClass, Buffer.from('HTTPClient'))
   }
   const packet = answer(request, { yiaddr: opts.client.ip, siaddr: bootFile ? subnet.serverIp : NO_ADDRESS, file: bootFile ?? '', options })
   return { packet, type: opts.type, ...destination(request, packet), ...(bootFile ? { bootFile } : {}) }
 }
 
-const fileFor = (request: Packet, client: Offerable): string | undefined =>
-  isIpxe(request.options) ? client.scriptUrl : firmwareOf(clientArch(request.options)).file
+function fileFor(request: Packet, client: Offerable): string | undefined {
+  if (isIpxe(request.options)) return client.scriptUrl
+  const { file, byHttp } = firmwareOf(clientArch(request.options))
+  return file && byHttp ? client.loaderUrl + file : file
+}
 
 function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
   return [

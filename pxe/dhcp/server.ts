@@ -28,6 +28,7 @@ export interface KnownClient {
   readonly fixedIp?: string
   readonly hostName?: string
   readonly scriptUrl: string
+  readonly loaderUrl: string
 }
 
 export type DhcpEvent =

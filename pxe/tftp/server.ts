@@ -51,7 +51,7 @@ export class TftpServer {
   stop(): void {
     this.socket?.close()
     this.socket = undefined
-    for (const transfer of [...this.running.values()]) transfer.end()
+    for (const transfer of this.running.values()) transfer.end()
   }
 
   private request(datagram: Buffer, from: RemoteInfo): void {

@@ -29,7 +29,10 @@ export async function floorInitrd(initrd: string, dir: string): Promise<string> 
   const top = join(dir, 'floor-top')
   await mkdir(top, { recursive: true })
   await writeFile(join(top, 'init'), FLOOR_INIT, { mode: 0o755 })
-  await runOk(['bash', '-euo', 'pipefail', '-c', 'cd "$1" && echo init | cpio --quiet -o -H newc -R 0:0 | zstd -q -f -o "$2"', 'pack', top, join(dir, 'floor.zst')], { timeoutMs: 60_000 })
+  await runOk(
+    ['bash', '-euo', 'pipefail', '-c', 'cd "$1" && echo init | cpio --quiet -o -H newc -R 0:0 | zstd -q -f -o "$2"', 'pack', top, join(dir, 'floor.zst')],
+    { timeoutMs: 60_000 },
+  )
   const out = join(dir, 'floor-initrd')
   await writeFile(out, Buffer.concat([await readFile(initrd), await readFile(join(dir, 'floor.zst'))]))
   return out
@@ -60,4 +63,3 @@ export async function marker(console: string, text: string, timeoutMs: number): 
   await until(async () => (await readFile(console, 'latin1').catch(() => '')).includes(text), { what: text, timeoutMs, everyMs: 100 })
   return Date.now()
 }
-

@@ -41,7 +41,14 @@ async function inRack<T>(name: string, accel: 'kvm' | 'tcg', work: (rack: Rack) 
   }
 }
 
-const spec = (firmware: Firmware) => ({ name: 'bench-1', firmware, card: 'virtio' as const, diskKind: 'virtio' as const, diskBytes: DISK_BYTES, memoryMb: 1024 })
+const spec = (firmware: Firmware) => ({
+  name: 'bench-1',
+  firmware,
+  card: 'virtio' as const,
+  diskKind: 'virtio' as const,
+  diskBytes: DISK_BYTES,
+  memoryMb: 1024,
+})
 
 async function measureFloor(made: Made, firmware: Firmware) {
   return inRack('floor', made.accel, async (rack) => {
@@ -52,7 +59,11 @@ async function measureFloor(made: Made, firmware: Firmware) {
     await conductor.start()
     await enroll(conductor.api, server)
     await conductor.api.ok('PUT', '/v1/nodes/bench-1/states/provision', { target: 'manage' })
-    await until(async () => (await conductor.api.ok('GET', '/v1/nodes/bench-1')).provision_state === 'manageable', { what: 'manageable', timeoutMs: 30_000, everyMs: 50 })
+    await until(async () => (await conductor.api.ok('GET', '/v1/nodes/bench-1')).provision_state === 'manageable', {
+      what: 'manageable',
+      timeoutMs: 30_000,
+      everyMs: 50,
+    })
     const log = join(server.dir, 'console.log')
     const powerMs = Date.now()
     await conductor.api.ok('PUT', '/v1/nodes/bench-1/states/provision', { target: 'inspect' })
@@ -71,7 +82,11 @@ async function measureFloor(made: Made, firmware: Firmware) {
 async function sshAnswers(rack: Rack, server: Server): Promise<void> {
   const address = '10.77.0.100'
   const argv = rack.in(['timeout', '2', 'bash', '-c', `exec 3<>/dev/tcp/${address}/22; head -c 7 <&3`])
-  await until(async () => (await run(argv, { timeoutMs: 10_000 })).stdout.startsWith('SSH-2.0'), { what: `SSH of ${server.name}`, timeoutMs: WAIT_MS, everyMs: 200 })
+  await until(async () => (await run(argv, { timeoutMs: 10_000 })).stdout.startsWith('SSH-2.0'), {
+    what: `SSH of ${server.name}`,
+    timeoutMs: WAIT_MS,
+    everyMs: 200,
+  })
 }
 
 async function measureDeploy(made: Made, firmware: Firmware) {
@@ -93,7 +108,7 @@ async function main(): Promise<void> {
   const cache = defaultCache()
   const imageStore = join(cache, 'images')
   const ramdisk = await ramdiskFor(cache, say)
-  const image = await debianFor(imageStore, cache, say)
+  const image = await debianFor(imageStore, cache, { say })
   const made: Made = { ramdisk, image, imageStore, accel: await chooseAccel(ramdisk.kernel) }
   say('measuring the floor: network boot, dd, one boot')
   const floor = await measureFloor(made, firmware)
@@ -101,19 +116,37 @@ async function main(): Promise<void> {
   const deploy = await measureDeploy(made, firmware)
   const floorTotal = Math.round((floor.netboot + floor.dd + floor.boot) * 10) / 10
   const report = {
-    firmware, accel: made.accel, imageBytes: image.sizeBytes, ramdiskBytes: ramdisk.sizeBytes, floor: { ...floor, total: floorTotal }, deploy,
+    firmware,
+    accel: made.accel,
+    imageBytes: image.sizeBytes,
+    ramdiskBytes: ramdisk.sizeBytes,
+    floor: { ...floor, total: floorTotal },
+    deploy,
     ratio: Math.round((deploy.total / floorTotal) * 100) / 100,
   }
   if (!values.json) process.stderr.write(`${tableOf(report)}\n`)
   process.stdout.write(`${JSON.stringify(report)}\n`)
 }
 
-function tableOf(report: { floor: Record<string, number>; deploy: { phases: Record<string, number>; total: number }; ratio: number; ramdiskBytes: number; imageBytes: number; firmware: string; accel: string }): string {
-  const rows = (title: string, values: Record<string, number>) => [title, ...Object.entries(values).map(([name, value]) => `  ${name.padEnd(12)} ${value.toFixed(1).padStart(8)} s`)]
+function tableOf(report: {
+  floor: Record<string, number>
+  deploy: { phases: Record<string, number>; total: number }
+  ratio: number
+  ramdiskBytes: number
+  imageBytes: number
+  firmware: string
+  accel: string
+}): string {
+  const rows = (title: string, values: Record<string, number>) => [
+    title,
+    ...Object.entries(values).map(([name, value]) => `  ${name.padEnd(12)} ${value.toFixed(1).padStart(8)} s`),
+  ]
   return [
     `${report.firmware}, ${report.accel}, image ${(report.imageBytes / 1e6).toFixed(0)} MB`,
-    ...rows('floor', report.floor), ...rows('deploy', { ...report.deploy.phases, total: report.deploy.total }),
-    `ratio          ${report.ratio.toFixed(2)}  (deploy / floor; to reach: 1.30)`, `ramdisk        ${(report.ramdiskBytes / 1e6).toFixed(1)} MB (kernel and initramfs; to reach: 60)`,
+    ...rows('floor', report.floor),
+    ...rows('deploy', { ...report.deploy.phases, total: report.deploy.total }),
+    `ratio          ${report.ratio.toFixed(2)}  (deploy / floor; to reach: 1.30)`,
+    `ramdisk        ${(report.ramdiskBytes / 1e6).toFixed(1)} MB (kernel and initramfs; to reach: 60)`,
   ].join('\n')
 }
 

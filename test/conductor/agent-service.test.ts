@@ -23,7 +23,10 @@ let api: ApiClient
 let node = ''
 const port = 41_000 + (process.pid % 10_000)
 const key = async () => Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
-const pin = async () => createHash('sha256').update(new X509Certificate(await readFile(join(dir, 'data/agent.crt'))).raw).digest('hex')
+const pin = async () =>
+  createHash('sha256')
+    .update(new X509Certificate(await readFile(join(dir, 'data/agent.crt'))).raw)
+    .digest('hex')
 /** A BMC that obeys. */
 let power = 'off'
 const ipmitool: Run = async (argv) => {
@@ -38,11 +41,21 @@ beforeAll(async () => {
   await writeFile(join(dir, 'raw'), raw)
   await importImage(new ImageStore(join(dir, 'images')), { source: join(dir, 'raw'), name: 'tiny' })
   conductor = await startConductor(
-    Config.parse({ data: join(dir, 'data'), images: { store: join(dir, 'images') }, api: { listen: [], socket: join(dir, 'api.sock'), auth: { strategy: 'noauth' } }, agent: { address: '127.0.0.1', port }, provision: { agentSilenceSeconds: 2 } }),
+    Config.parse({
+      data: join(dir, 'data'),
+      images: { store: join(dir, 'images') },
+      api: { listen: [], socket: join(dir, 'api.sock'), auth: { strategy: 'noauth' } },
+      agent: { address: '127.0.0.1', port },
+      provision: { agentSilenceSeconds: 2 },
+    }),
     { log: silentLog, run: ipmitool },
   )
   api = new ApiClient(join(dir, 'api.sock'))
-  const made = await api.ok('POST', '/v1/nodes', { driver: 'ipmi', driver_info: { ipmi_address: '127.0.0.1', ipmi_username: 'u', ipmi_password: 'p' }, instance_info: { image_source: 'tiny' } })
+  const made = await api.ok('POST', '/v1/nodes', {
+    driver: 'ipmi',
+    driver_info: { ipmi_address: '127.0.0.1', ipmi_username: 'u', ipmi_password: 'p' },
+    instance_info: { image_source: 'tiny' },
+  })
   node = String(made.uuid)
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
   await state('manageable')
@@ -54,11 +67,16 @@ afterAll(async () => {
   await rm(dir, { recursive: true })
 })
 
-const state = (wanted: string) => until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, { what: wanted, timeoutMs: 10_000, everyMs: 20 })
+const state = (wanted: string) =>
+  until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, { what: wanted, timeoutMs: 10_000, everyMs: 20 })
 const link = async (given?: string) => new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
 const token = async (generation: number, mintedMs: number) => mintToken(await key(), { nodeUuid: node, generation, mintedMs })
 const ask = (text: string, secret = 'a') => ({ token: text, secret: secret.padEnd(43, 'x'), macs: [], bootMode: 'bios' as const })
-const code = (promise: Promise<unknown>) => promise.then(() => 'accepted', (error: unknown) => (error instanceof Fault ? error.code : String(error)))
+const code = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof Fault ? error.code : String(error)),
+  )
 
 test('a conductor whose certificate is not the pinned one is not spoken to', async () => {
   expect(await code((await link('0'.repeat(64))).open(ask(await token(2, 5))))).toBe('agent.session')
@@ -79,11 +97,41 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   await agent.open(ask(await token(2, 100)))
   const order = await agent.order('')
   expect(order).toMatchObject({ kind: 'inspect' })
-  const nic = { name: 'eth0', mac: '02:00:00:00:00:01', hasCarrier: true, speedMbps: 1000, driver: 'x', vendor: null, product: null, pciAddress: null, ipv4: null }
-  const disk = { name: '/dev/sda', sizeBytes: 100 * 1024 ** 3, rotational: false, model: null, vendor: null, serial: 's', wwn: null, hctl: null, byPath: null, transport: null, logicalSectorBytes: 512, readOnly: false }
+  const nic = {
+    name: 'eth0',
+    mac: '02:00:00:00:00:01',
+    hasCarrier: true,
+    speedMbps: 1000,
+    driver: 'x',
+    vendor: null,
+    product: null,
+    pciAddress: null,
+    ipv4: null,
+  }
+  const disk = {
+    name: '/dev/sda',
+    sizeBytes: 100 * 1024 ** 3,
+    rotational: false,
+    model: null,
+    vendor: null,
+    serial: 's',
+    wwn: null,
+    hctl: null,
+    byPath: null,
+    transport: null,
+    logicalSectorBytes: 512,
+    readOnly: false,
+  }
   const inventory = {
-    cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] }, memoryBytes: 2 ** 34, physicalMemoryMb: 16384, disks: [disk], nics: [nic], bootMode: 'uefi' as const, bootMac: nic.mac,
-    system: { vendor: 'v', product: 'p', serial: 's', uuid: null, firmwareVersion: null }, bmcAddress: null,
+    cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
+    memoryBytes: 2 ** 34,
+    physicalMemoryMb: 16384,
+    disks: [disk],
+    nics: [nic],
+    bootMode: 'uefi' as const,
+    bootMac: nic.mac,
+    system: { vendor: 'v', product: 'p', serial: 's', uuid: null, firmwareVersion: null },
+    bmcAddress: null,
   }
   await agent.report({ orderId: order!.id, done: { inventory, rootDisk: disk } })
   await state('manageable')
@@ -98,13 +146,21 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'active', configdrive: { meta_data: { hostname: 'h' }, user_data: '#!/bin/sh' } })
   const write = (await waiting) ?? (await agent.order(''))
   expect(write).toMatchObject({ kind: 'deploy', configDrive: true })
-  expect(createHash('sha256').update(await agent.index()).digest('hex')).toBe(write?.kind === 'deploy' && write.indexSha256)
+  expect(
+    createHash('sha256')
+      .update(await agent.index())
+      .digest('hex'),
+  ).toBe(write?.kind === 'deploy' && write.indexSha256)
   const drive = await agent.configDrive()
   expect(drive.subarray(32769, 32774).toString()).toBe('CD001')
   expect(drive.includes('#!/bin/sh')).toBe(true)
   expect(power).toBe('must not be touched')
   await agent.report({ orderId: write!.id, progress: { phase: 'write', doneBytes: 5, totalBytes: 10 } })
-  expect(((await api.ok('GET', `/v1/nodes/${node}`)).driver_internal_info as { rackward: { progress: unknown } }).rackward.progress).toEqual({ phase: 'write', done_bytes: 5, total_bytes: 10 })
+  expect(((await api.ok('GET', `/v1/nodes/${node}`)).driver_internal_info as { rackward: { progress: unknown } }).rackward.progress).toEqual({
+    phase: 'write',
+    done_bytes: 5,
+    total_bytes: 10,
+  })
   await agent.report({ orderId: write!.id, failed: { code: 'deploy.hints', text: 'none of these' } })
   await state('deploy failed')
   expect((await api.ok('GET', `/v1/nodes/${node}`)).last_error).toMatch(/^none of these \(correct properties\/root_device/)
@@ -136,6 +192,9 @@ test('config drive files: uuid and host name are filled in, what the user gave s
   const about = { uuid: 'u', name: 'n', instanceUuid: 'i' }
   expect(configFiles(about, {})).toEqual({ 'meta_data.json': '{"uuid":"i","name":"n","hostname":"n"}' })
   expect(configFiles(about, { meta_data: { hostname: 'h' }, user_data: { a: 1 }, network_data: { links: [] }, vendor_data: {} })).toEqual({
-    'meta_data.json': '{"uuid":"i","name":"n","hostname":"h"}', user_data: '{"a":1}', 'network_data.json': '{"links":[]}', 'vendor_data2.json': '{}',
+    'meta_data.json': '{"uuid":"i","name":"n","hostname":"h"}',
+    user_data: '{"a":1}',
+    'network_data.json': '{"links":[]}',
+    'vendor_data2.json': '{}',
   })
 })

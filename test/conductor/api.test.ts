@@ -24,9 +24,19 @@ afterAll(async () => {
   await rm(dir, { recursive: true })
 })
 
-interface Answer { status: number; body: any; headers: Record<string, string | string[] | undefined> }
+interface Answer {
+  status: number
+  body: any
+  headers: Record<string, string | string[] | undefined>
+}
 
-function call(method: string, path: string, body?: unknown, headers: Record<string, string> = { 'OpenStack-API-Version': 'baremetal latest' }, to = base): Promise<Answer> {
+function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = { 'OpenStack-API-Version': 'baremetal latest' },
+  to = base,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const ask = request(`${to}${path}`, { method, headers: { 'content-type': 'application/json', ...headers } }, (response) => {
       const chunks: Buffer[] = []
@@ -43,18 +53,30 @@ function call(method: string, path: string, body?: unknown, headers: Record<stri
 const faultOf = (answer: Answer) => JSON.parse(answer.body.error_message) as { faultcode: string; faultstring: string; debuginfo: null }
 const create = async (more: Record<string, unknown> = {}) => (await call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })).body
 const state = (uuid: string, wanted: string) =>
-  until(async () => ((await call('GET', `/v1/nodes/${uuid}`)).body.provision_state === wanted ? true : undefined), { what: wanted, timeoutMs: 5000, everyMs: 10 })
+  until(async () => ((await call('GET', `/v1/nodes/${uuid}`)).body.provision_state === wanted ? true : undefined), {
+    what: wanted,
+    timeoutMs: 5000,
+    everyMs: 10,
+  })
 
 describe('versions', () => {
   test('discovery is public, and every answer names minimum, maximum and the version used', async () => {
     const root = await call('GET', '/', undefined, {})
     expect(root.body.default_version).toMatchObject({ id: 'v1', status: 'CURRENT', min_version: '1.1', version: '1.81' })
-    expect(root.headers).toMatchObject({ 'x-openstack-ironic-api-minimum-version': '1.1', 'x-openstack-ironic-api-maximum-version': '1.81', 'x-openstack-ironic-api-version': '1.1' })
+    expect(root.headers).toMatchObject({
+      'x-openstack-ironic-api-minimum-version': '1.1',
+      'x-openstack-ironic-api-maximum-version': '1.81',
+      'x-openstack-ironic-api-version': '1.1',
+    })
     expect((await call('GET', '/v1')).body).toMatchObject({ id: 'v1', media_types: [{ base: 'application/json' }] })
   })
   test.each([['1.82'], ['2.1'], ['x'], ['1.0']])('%s is 406, with the range and without an echo', async (version) => {
     const answer = await call('GET', '/v1/nodes', undefined, { 'X-OpenStack-Ironic-API-Version': version })
-    expect([answer.status, answer.headers['x-openstack-ironic-api-version'], answer.headers['x-openstack-ironic-api-maximum-version']]).toEqual([406, undefined, '1.81'])
+    expect([answer.status, answer.headers['x-openstack-ironic-api-version'], answer.headers['x-openstack-ironic-api-maximum-version']]).toEqual([
+      406,
+      undefined,
+      '1.81',
+    ])
   })
   test('a field is there from its version on, and asking for it before is 406', async () => {
     const { uuid } = await create({ name: 'fields' })
@@ -66,7 +88,12 @@ describe('versions', () => {
   })
   test('verbs are refused below their version', async () => {
     const { uuid } = await create()
-    for (const [target, minor] of [['manage', 3], ['inspect', 5], ['abort', 12], ['clean', 14]] as const) {
+    for (const [target, minor] of [
+      ['manage', 3],
+      ['inspect', 5],
+      ['abort', 12],
+      ['clean', 14],
+    ] as const) {
       expect((await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target }, { 'OpenStack-API-Version': `baremetal 1.${minor}` })).status).toBe(406)
     }
   })
@@ -76,17 +103,38 @@ describe('nodes', () => {
   test('are created, shown, listed, changed and deleted', async () => {
     const made = await call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'rack1.u7', extra: { a: 1 }, driver_info: { ipmi_password: 'geheim' } })
     expect([made.status, made.headers.location]).toEqual([201, `${base}/v1/nodes/${made.body.uuid}`])
-    expect(made.body).toMatchObject({ provision_state: 'enroll', power_state: null, name: 'rack1.u7', driver_info: { ipmi_password: '******' }, reservation: null })
-    const changed = await call('PATCH', '/v1/nodes/rack1.u7', [{ op: 'add', path: '/properties/cpus', value: 4 }, { op: 'remove', path: '/extra/a' }, { op: 'replace', path: '/description', value: 'x' }])
+    expect(made.body).toMatchObject({
+      provision_state: 'enroll',
+      power_state: null,
+      name: 'rack1.u7',
+      driver_info: { ipmi_password: '******' },
+      reservation: null,
+    })
+    const changed = await call('PATCH', '/v1/nodes/rack1.u7', [
+      { op: 'add', path: '/properties/cpus', value: 4 },
+      { op: 'remove', path: '/extra/a' },
+      { op: 'replace', path: '/description', value: 'x' },
+    ])
     expect(changed).toMatchObject({ status: 200, body: { properties: { cpus: 4 }, extra: {}, description: 'x', driver_info: { ipmi_password: '******' } } })
     expect((await call('GET', '/v1/nodes?limit=1')).body.next).toContain('marker=')
     expect((await call('DELETE', `/v1/nodes/${made.body.uuid}`)).status).toBe(204)
     const gone = await call('GET', `/v1/nodes/${made.body.uuid}`)
-    expect([gone.status, faultOf(gone)]).toEqual([404, { faultcode: 'Client', faultstring: expect.stringContaining(made.body.uuid) as string, debuginfo: null }])
+    expect([gone.status, faultOf(gone)]).toEqual([
+      404,
+      { faultcode: 'Client', faultstring: expect.stringContaining(made.body.uuid) as string, debuginfo: null },
+    ])
   })
   test('go from enroll to active and back with the verbs, and the BMC follows', async () => {
     const { uuid } = await create()
-    for (const [target, wanted] of [['manage', 'manageable'], ['inspect', 'manageable'], ['provide', 'available'], ['active', 'active'], ['rebuild', 'active'], ['deleted', 'available'], ['manage', 'manageable']] as const) {
+    for (const [target, wanted] of [
+      ['manage', 'manageable'],
+      ['inspect', 'manageable'],
+      ['provide', 'available'],
+      ['active', 'active'],
+      ['rebuild', 'active'],
+      ['deleted', 'available'],
+      ['manage', 'manageable'],
+    ] as const) {
       expect((await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target })).status).toBe(202)
       await state(uuid, wanted)
       await until(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation === null, { what: 'the lock to go', timeoutMs: 5000, everyMs: 10 })
@@ -112,7 +160,10 @@ describe('nodes', () => {
     expect((await call('GET', `/v1/nodes/${uuid}`)).body).toMatchObject({ maintenance: true, maintenance_reason: 'fan' })
     await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'manage' })
     await state(uuid, 'manageable')
-    const clean = await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'clean', clean_steps: [{ interface: 'deploy', step: 'erase_devices_metadata' }] })
+    const clean = await call('PUT', `/v1/nodes/${uuid}/states/provision`, {
+      target: 'clean',
+      clean_steps: [{ interface: 'deploy', step: 'erase_devices_metadata' }],
+    })
     expect(clean.status).toBe(400)
     expect((await call('DELETE', `/v1/nodes/${uuid}/maintenance`)).status).toBe(202)
     expect((await call('GET', `/v1/nodes/${uuid}`)).body).toMatchObject({ maintenance: false, maintenance_reason: null })
@@ -141,11 +192,15 @@ describe('ports', () => {
 
 describe('hostile input is 4xx with a clear message, never 5xx, and changes nothing', () => {
   test.each([
-    ['no JSON', '{"driver": ', 400, 'not JSON'], ['no object', '[1]', 400, 'not a JSON object'], ['a number', '7', 400, 'not JSON'],
+    ['no JSON', '{"driver": ', 400, 'not JSON'],
+    ['no object', '[1]', 400, 'not a JSON object'],
+    ['a number', '7', 400, 'not JSON'],
     ['too large', JSON.stringify({ driver: 'fake-hardware', extra: { x: 'x'.repeat(1_100_000) } }), 413, 'too large'],
     ['too deep', `{"driver":"fake-hardware","extra":${'{"a":'.repeat(400)}1${'}'.repeat(400)}}`, 400, 'nested deeper'],
-    ['an unknown field', { driver: 'fake-hardware', proprties: {} }, 400, 'did you mean properties?'], ['no driver', {}, 400, 'driver is missing'],
-    ['an unknown driver', { driver: 'ilo' }, 400, 'fake-hardware'], ['a name like a UUID', { driver: 'ipmi', name: '00000000-0000-4000-8000-000000000000' }, 400, 'name'],
+    ['an unknown field', { driver: 'fake-hardware', proprties: {} }, 400, 'did you mean properties?'],
+    ['no driver', {}, 400, 'driver is missing'],
+    ['an unknown driver', { driver: 'ilo' }, 400, 'fake-hardware'],
+    ['a name like a UUID', { driver: 'ipmi', name: '00000000-0000-4000-8000-000000000000' }, 400, 'name'],
     ['a reserved name', { driver: 'ipmi', name: 'detail' }, 400, 'name'],
   ])('%s', async (_, body, status, says) => {
     const before = (await call('GET', '/v1/nodes')).body.nodes.length
@@ -154,9 +209,19 @@ describe('hostile input is 4xx with a clear message, never 5xx, and changes noth
     expect((await call('GET', '/v1/nodes')).body.nodes).toHaveLength(before)
   })
   test.each([
-    ['a patch that is no list', { op: 'add' }], ['an unknown operation', [{ op: 'move', path: '/extra', from: '/name' }]], ['a root that may not be changed', [{ op: 'replace', path: '/uuid', value: 'x' }]],
-    ['provision_state', [{ op: 'replace', path: '/provision_state', value: 'active' }]], ['a prototype', [{ op: 'add', path: '/extra/__proto__/x', value: 1 }]],
-    ['a missing target', [{ op: 'remove', path: '/extra/nothing' }]], ['one good and one bad operation', [{ op: 'replace', path: '/description', value: 'changed' }, { op: 'replace', path: '/name', value: 'a b' }]],
+    ['a patch that is no list', { op: 'add' }],
+    ['an unknown operation', [{ op: 'move', path: '/extra', from: '/name' }]],
+    ['a root that may not be changed', [{ op: 'replace', path: '/uuid', value: 'x' }]],
+    ['provision_state', [{ op: 'replace', path: '/provision_state', value: 'active' }]],
+    ['a prototype', [{ op: 'add', path: '/extra/__proto__/x', value: 1 }]],
+    ['a missing target', [{ op: 'remove', path: '/extra/nothing' }]],
+    [
+      'one good and one bad operation',
+      [
+        { op: 'replace', path: '/description', value: 'changed' },
+        { op: 'replace', path: '/name', value: 'a b' },
+      ],
+    ],
   ])('patch: %s', async (_, patch) => {
     const { uuid } = await create()
     const before = (await call('GET', `/v1/nodes/${uuid}`)).body
@@ -166,12 +231,31 @@ describe('hostile input is 4xx with a clear message, never 5xx, and changes noth
   test('any path, query and body', async () => {
     const { uuid } = await create({ name: 'fuzz' })
     const before = (await call('GET', '/v1/nodes/fuzz')).body
-    const paths = fc.constantFrom('/v1/nodes', `/v1/nodes/${uuid}`, '/v1/nodes/fuzz/states/power', '/v1/nodes/fuzz/states/provision', '/v1/nodes/fuzz/management/boot_device', '/v1/ports', '/v1/nodes/%ff', '/v1/nodes/%2e%2e%2f', '/v1/x', '/v1/nodes/fuzz/validate', '/v1/drivers/x')
-    const query = fc.dictionary(fc.constantFrom('limit', 'marker', 'sort_key', 'sort_dir', 'fields', 'detail', 'associated', 'x'), fc.string({ maxLength: 20 }), { maxKeys: 3 })
-    await fc.assert(fc.asyncProperty(fc.constantFrom('GET', 'PUT', 'POST', 'PATCH'), paths, query, fc.jsonValue({ maxDepth: 4 }), async (method, path, asked, body) => {
-      const answer = await call(method, `${path}?${new URLSearchParams(asked).toString()}`, method === 'GET' ? undefined : body)
-      expect(answer.status).toBeLessThan(500)
-    }), { numRuns: 300 })
+    const paths = fc.constantFrom(
+      '/v1/nodes',
+      `/v1/nodes/${uuid}`,
+      '/v1/nodes/fuzz/states/power',
+      '/v1/nodes/fuzz/states/provision',
+      '/v1/nodes/fuzz/management/boot_device',
+      '/v1/ports',
+      '/v1/nodes/%ff',
+      '/v1/nodes/%2e%2e%2f',
+      '/v1/x',
+      '/v1/nodes/fuzz/validate',
+      '/v1/drivers/x',
+    )
+    const query = fc.dictionary(
+      fc.constantFrom('limit', 'marker', 'sort_key', 'sort_dir', 'fields', 'detail', 'associated', 'x'),
+      fc.string({ maxLength: 20 }),
+      { maxKeys: 3 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom('GET', 'PUT', 'POST', 'PATCH'), paths, query, fc.jsonValue({ maxDepth: 4 }), async (method, path, asked, body) => {
+        const answer = await call(method, `${path}?${new URLSearchParams(asked).toString()}`, method === 'GET' ? undefined : body)
+        expect(answer.status).toBeLessThan(500)
+      }),
+      { numRuns: 300 },
+    )
     expect((await call('GET', '/v1/nodes/fuzz')).body).toEqual(before)
   })
 })
@@ -181,7 +265,14 @@ describe('authentication', () => {
     const own = await mkdtemp(join(tmpdir(), 'rackward-auth-'))
     await writeFile(join(own, 'htpasswd'), `admin:${await bcrypt.hash('pa:ss', 4)}\n`)
     expect(() => Config.parse({ data: own, images: { store: own }, api: {} })).toThrow(/auth/)
-    const locked = await startConductor(Config.parse({ data: join(own, 'data'), images: { store: own }, api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'http_basic', file: join(own, 'htpasswd') } } }), { log: silentLog })
+    const locked = await startConductor(
+      Config.parse({
+        data: join(own, 'data'),
+        images: { store: own },
+        api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'http_basic', file: join(own, 'htpasswd') } },
+      }),
+      { log: silentLog },
+    )
     const ask = (authorization?: string) => call('GET', '/v1/nodes', undefined, authorization ? { authorization } : {}, locked.addresses[0])
     const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
     try {

@@ -29,7 +29,11 @@ describe('ipmitool against a real IPMI LAN server', () => {
     sim = await startSim(1)
   })
   afterAll(() => sim.stop())
-  const fault = (promise: Promise<unknown>) => promise.then(() => 'no fault', (error: unknown) => (error instanceof Fault ? error.code : String(error)))
+  const fault = (promise: Promise<unknown>) =>
+    promise.then(
+      () => 'no fault',
+      (error: unknown) => (error instanceof Fault ? error.code : String(error)),
+    )
 
   test('finds cipher suite 3 after 17 was refused, once, and remembers it', async () => {
     expect(await bmc().power(signal)).toBe('off')
@@ -70,10 +74,17 @@ describe('ipmitool against a real IPMI LAN server', () => {
 describe('driver_info', () => {
   const good = { ipmi_address: 'bmc-1.example', ipmi_username: 'u', ipmi_password: 'p' }
   test.each([
-    [{}, 'ipmi_address'], [{ ...good, ipmi_address: '-oProxy' }, 'ipmi_address'], [{ ...good, ipmi_port: 70000 }, 'ipmi_port'], [{ ...good, ipmi_password: 'x'.repeat(21) }, 'ipmi_password'],
-    [{ ...good, ipmi_username: '-E' }, 'ipmi_username'], [{ ...good, ipmi_priv_level: 'ROOT' }, 'ipmi_priv_level'], [{ ...good, ipmi_hex_kg_key: 'zz' }, 'ipmi_hex_kg_key'],
+    [{}, 'ipmi_address'],
+    [{ ...good, ipmi_address: '-oProxy' }, 'ipmi_address'],
+    [{ ...good, ipmi_port: 70000 }, 'ipmi_port'],
+    [{ ...good, ipmi_password: 'x'.repeat(21) }, 'ipmi_password'],
+    [{ ...good, ipmi_username: '-E' }, 'ipmi_username'],
+    [{ ...good, ipmi_priv_level: 'ROOT' }, 'ipmi_priv_level'],
+    [{ ...good, ipmi_hex_kg_key: 'zz' }, 'ipmi_hex_kg_key'],
   ])('%j names %s', (info, key) => {
-    expect(() => ipmiInfo(info)).toThrow(expect.objectContaining({ code: 'bmc.config', detail: expect.stringContaining(`driver_info/${key}`) as string }) as Error)
+    expect(() => ipmiInfo(info)).toThrow(
+      expect.objectContaining({ code: 'bmc.config', detail: expect.stringContaining(`driver_info/${key}`) as string }) as Error,
+    )
   })
 })
 
@@ -103,7 +114,11 @@ describe('the arbiter', () => {
   test('one BMC that hangs delays no other, and its waiting acts end at their deadline without ever beginning', async () => {
     const arbiter = new Arbiter(systemClock)
     let began = 0
-    const hang = arbiter.act({ key: 'dead', bmc }, { priority: 'deploy', timeoutMs: 200 }, (_, abort) => new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))))
+    const hang = arbiter.act(
+      { key: 'dead', bmc },
+      { priority: 'deploy', timeoutMs: 200 },
+      (_, abort) => new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))),
+    )
     const behind = arbiter.act({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
       began += 1
     })
@@ -119,10 +134,16 @@ describe('the arbiter', () => {
     const wrong = () => Promise.reject(new Fault('bmc.password', 'no'))
     await expect(arbiter.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({ code: 'bmc.password' })
     let polled = false
-    await expect(arbiter.act(target, { ...options, priority: 'poll' }, async () => { polled = true })).rejects.toMatchObject({ code: 'bmc.password' })
+    await expect(
+      arbiter.act(target, { ...options, priority: 'poll' }, async () => {
+        polled = true
+      }),
+    ).rejects.toMatchObject({ code: 'bmc.password' })
     expect(polled).toBe(false)
     await arbiter.act(target, options, async () => undefined)
-    await arbiter.act(target, { ...options, priority: 'poll' }, async () => { polled = true })
+    await arbiter.act(target, { ...options, priority: 'poll' }, async () => {
+      polled = true
+    })
     expect(polled).toBe(true)
   })
 })

@@ -74,14 +74,17 @@ test('uuid, name, instance and MAC are unique, and the message names the field',
   await store.addNode(node(1, { instanceUuid: uuid(7) }))
   await expect(store.addNode(node(1, { name: 'other' }))).rejects.toMatchObject({ code: 'object.conflict', detail: expect.stringContaining('uuid') as string })
   await expect(store.addNode(node(2, { name: 'n1' }))).rejects.toMatchObject({ code: 'object.conflict', detail: expect.stringContaining('name') as string })
-  await expect(store.addNode(node(3, { instanceUuid: uuid(7) }))).rejects.toMatchObject({ code: 'object.conflict', detail: expect.stringContaining('instance_uuid') as string })
+  await expect(store.addNode(node(3, { instanceUuid: uuid(7) }))).rejects.toMatchObject({
+    code: 'object.conflict',
+    detail: expect.stringContaining('instance_uuid') as string,
+  })
 })
 
 test.each(['id', 'name', 'created_at', 'resource_class'])('pages sorted by %s hold every node once, in both directions', async (sortKey) => {
   for (let n = 1; n <= 23; n += 1) await store.addNode(node(n, { resourceClass: n % 3 === 0 ? null : `c${n % 3}` }))
   for (const descending of [false, true]) {
     const seen: string[] = []
-    for (let marker: string | undefined; ; ) {
+    for (let marker: string | undefined; ;) {
       const got = await store.nodes({}, { limit: 5, sortKey, descending, ...(marker ? { marker } : {}) })
       seen.push(...got.map((one) => one.uuid))
       if (got.length < 5) break
@@ -100,7 +103,19 @@ test('filters combine; an unknown marker or sort key is an error', async () => {
 
 test('a node takes its ports, inventory and events with it', async () => {
   await store.addNode(node(1))
-  const port = { uuid: uuid(5), nodeUuid: uuid(1), address: '02:00:00:00:00:01', pxeEnabled: true, name: null, extra: {}, internalInfo: {}, localLinkConnection: {}, physicalNetwork: null, createdAtMs: 1, updatedAtMs: null }
+  const port = {
+    uuid: uuid(5),
+    nodeUuid: uuid(1),
+    address: '02:00:00:00:00:01',
+    pxeEnabled: true,
+    name: null,
+    extra: {},
+    internalInfo: {},
+    localLinkConnection: {},
+    physicalNetwork: null,
+    createdAtMs: 1,
+    updatedAtMs: null,
+  }
   await store.addPort(port)
   await store.putInventory(uuid(1), { a: 1 })
   await store.addEvent({ atMs: 1, nodeUuid: uuid(1), kind: 'seen', detail: {} })

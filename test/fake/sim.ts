@@ -40,7 +40,10 @@ esac
 exit 0
 `
   await writeFile(join(dir, 'lan.conf'), lan)
-  await writeFile(join(dir, 'emu.cmd'), 'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nsensor_add 0x20 0 1 0x01 0x01\nsensor_set_value 0x20 0 1 0x60 0\nmc_enable 0x20\n')
+  await writeFile(
+    join(dir, 'emu.cmd'),
+    'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nsensor_add 0x20 0 1 0x01 0x01\nsensor_set_value 0x20 0 1 0x60 0\nmc_enable 0x20\n',
+  )
   await writeFile(join(dir, 'chassis.sh'), chassis, { mode: 0o755 })
   await writeFile(join(dir, 'power'), '0\n')
   await writeFile(join(dir, 'boot'), 'none\n')
@@ -49,7 +52,8 @@ exit 0
   const ask = ['ipmitool', '-I', 'lanplus', '-H', address, '-U', 'admin', '-E', '-C', '3', '-N', '1', '-R', '1', 'power', 'status']
   await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, { what: 'ipmi_sim', timeoutMs: 15_000 })
   return {
-    address, dir,
+    address,
+    dir,
     calls: async () => (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter(Boolean),
     async stop() {
       if (pid) await run(['kill', '-9', String(pid)], { timeoutMs: 5000 })

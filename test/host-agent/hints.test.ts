@@ -6,8 +6,19 @@ import { Fault } from '../../kit/fault.ts'
 
 const GIB = 1024 ** 3
 const disk = (name: string, gib: number, more: Partial<Disk> = {}): Disk => ({
-  name: `/dev/${name}`, sizeBytes: gib * GIB, rotational: false, model: 'Samsung SSD 970', vendor: 'ATA', serial: `S-${name}`, wwn: null, hctl: null, byPath: null, transport: null,
-  logicalSectorBytes: 512, readOnly: false, ...more,
+  name: `/dev/${name}`,
+  sizeBytes: gib * GIB,
+  rotational: false,
+  model: 'Samsung SSD 970',
+  vendor: 'ATA',
+  serial: `S-${name}`,
+  wwn: null,
+  hctl: null,
+  byPath: null,
+  transport: null,
+  logicalSectorBytes: 512,
+  readOnly: false,
+  ...more,
 })
 const sda = disk('sda', 100)
 const sdb = disk('sdb', 50, { rotational: true, model: 'WD Blue', wwn: '0x5000c500a0b1c2d3' })
@@ -36,8 +47,23 @@ test.each<[string, Disk[], Record<string, unknown> | null, number, string]>([
 ])('%s', (_, disks, hints, bytes, wanted) => expect(choose(disks, hints, bytes)).toBe(wanted))
 
 test.each<[Record<string, unknown>, boolean]>([
-  [{ size: 50 }, true], [{ size: '>= 50' }, true], [{ size: '> 50' }, false], [{ size: '!= 50' }, false], [{ size: '<or> 10 <or> 50' }, true], [{ size: 'big' }, false],
-  [{ model: 'wd blue' }, true], [{ model: 'wd%20blue' }, true], [{ model: '<in> blue' }, true], [{ model: '<all-in> wd blue' }, true], [{ model: '<or> x <or> wd blue' }, true],
-  [{ model: 's!= wd blue' }, false], [{ model: 's== wd blue' }, true], [{ rotational: true }, true], [{ rotational: 'no' }, false], [{ wwn: '0x5000C500A0B1C2D3' }, true],
-  [{ hctl: '0:0:0:0' }, false], [{ name: 's== /dev/sdb', size: '< 51' }, true], [{ model: '%' }, false],
+  [{ size: 50 }, true],
+  [{ size: '>= 50' }, true],
+  [{ size: '> 50' }, false],
+  [{ size: '!= 50' }, false],
+  [{ size: '<or> 10 <or> 50' }, true],
+  [{ size: 'big' }, false],
+  [{ model: 'wd blue' }, true],
+  [{ model: 'wd%20blue' }, true],
+  [{ model: '<in> blue' }, true],
+  [{ model: '<all-in> wd blue' }, true],
+  [{ model: '<or> x <or> wd blue' }, true],
+  [{ model: 's!= wd blue' }, false],
+  [{ model: 's== wd blue' }, true],
+  [{ rotational: true }, true],
+  [{ rotational: 'no' }, false],
+  [{ wwn: '0x5000C500A0B1C2D3' }, true],
+  [{ hctl: '0:0:0:0' }, false],
+  [{ name: 's== /dev/sdb', size: '< 51' }, true],
+  [{ model: '%' }, false],
 ])('%j on a 50 GiB rotating WD Blue: %s', (hints, wanted) => expect(matches(sdb, hints)).toBe(wanted))

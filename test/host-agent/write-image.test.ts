@@ -36,7 +36,7 @@ beforeAll(async () => {
   index = await importImage(store, { source: join(dir, 'raw'), name: 'i' })
   data = await readFile(store.dataPath(index.id))
   server = createServer((request, response) => {
-    const [from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '')?.slice(1).map(Number) as [number, number]
+    const [, from = 0, to = 0] = (/bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []).map(Number)
     requests.push({ from, to })
     const what = behave(requests.length)
     if (what === 'refuse') return void request.socket.destroy()
@@ -67,7 +67,8 @@ async function usedDisk(): Promise<{ path: string; disk: DiskFile }> {
   await writeFile(path, Buffer.alloc(DISK_BYTES, 0xee))
   return { path, disk: await DiskFile.open(path) }
 }
-const write = (disk: DiskFile, more: Partial<Parameters<typeof writeImage>[0]> = {}) => writeImage({ disk, index, dataUrl, clock, onProgress: () => undefined, ...more })
+const write = (disk: DiskFile, more: Partial<Parameters<typeof writeImage>[0]> = {}) =>
+  writeImage({ disk, index, dataUrl, clock, onProgress: () => undefined, ...more })
 
 test('the disk holds the image exactly, also where the image has zeros and the disk had data', async () => {
   const { path, disk } = await usedDisk()
@@ -131,10 +132,11 @@ test('the boot sector is written last of all', async () => {
   const order: number[] = []
   const spy = new Proxy(disk, {
     get(target, name) {
-      if (name === 'write') return (bytes: Buffer, at: number) => {
-        if (bytes.some((byte) => byte !== 0)) order.push(at)
-        return target.write(bytes, at)
-      }
+      if (name === 'write')
+        return (bytes: Buffer, at: number) => {
+          if (bytes.some((byte) => byte !== 0)) order.push(at)
+          return target.write(bytes, at)
+        }
       const value = Reflect.get(target, name) as unknown
       return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
     },
@@ -150,7 +152,8 @@ test('the old boot sector is off the disk before anything of the image is on it:
   const order: string[] = []
   const spy = new Proxy(disk, {
     get(target, name) {
-      if (name === 'write') return (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), target.write(bytes, at))
+      if (name === 'write')
+        return (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), target.write(bytes, at))
       if (name === 'flush') return () => (order.push('flush'), target.flush())
       const value = Reflect.get(target, name) as unknown
       return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value

@@ -31,7 +31,11 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
 const sha = (algo: string, bytes: Buffer) => createHash(algo).update(bytes).digest('hex')
-const code = (promise: Promise<unknown>) => promise.then(() => 'accepted', (error: unknown) => (error instanceof Fault ? error.code : String(error)))
+const code = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof Fault ? error.code : String(error)),
+  )
 
 describe('import', () => {
   test('cuts into pieces that give the image back, byte for byte', async () => {
@@ -116,13 +120,15 @@ describe('from a URL', () => {
 
 describe('formats', () => {
   test('any head is accepted or refused, never anything else', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
-      try {
-        detectFormat(Buffer.from(bytes))
-      } catch (error) {
-        expect(error).toBeInstanceOf(Fault)
-      }
-    }))
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+        try {
+          detectFormat(Buffer.from(bytes))
+        } catch (error) {
+          expect(error).toBeInstanceOf(Fault)
+        }
+      }),
+    )
   })
   test('a qcow2 with an external data file or an unknown feature is refused', () => {
     const head = Buffer.alloc(512)
@@ -142,7 +148,11 @@ test('an id that is no hash never becomes a path', () => {
 
 test('an index whose pieces do not cover the data is refused', async () => {
   const image = await store.find('disk')
-  const flaws = [{ ...image, sizeBytes: image.sizeBytes + PIECE_BYTES }, { ...image, dataBytes: image.dataBytes + 1 }, { ...image, pieces: [...image.pieces].reverse() }]
+  const flaws = [
+    { ...image, sizeBytes: image.sizeBytes + PIECE_BYTES },
+    { ...image, dataBytes: image.dataBytes + 1 },
+    { ...image, pieces: [...image.pieces].reverse() },
+  ]
   expect(flaws.map((flaw) => indexFlaw(flaw) !== undefined)).toEqual([true, true, true])
 })
 

@@ -44,15 +44,37 @@ test('input and environment reach the program; arguments are never a shell’s',
 test('parts stop in reverse, once, and after a half-failed start', async () => {
   const life = new Lifecycle()
   const log: string[] = []
-  await life.add('a', () => 1, () => void log.push('a'))
-  await life.add('b', () => 2, () => void log.push('b'))
-  await expect(life.add('c', () => Promise.reject(new Error('no')), () => undefined)).rejects.toThrow('no')
+  await life.add(
+    'a',
+    () => 1,
+    () => void log.push('a'),
+  )
+  await life.add(
+    'b',
+    () => 2,
+    () => void log.push('b'),
+  )
+  await expect(
+    life.add(
+      'c',
+      () => Promise.reject(new Error('no')),
+      () => undefined,
+    ),
+  ).rejects.toThrow('no')
   await Promise.all([life.stop(), life.stop()])
   expect(log).toEqual(['b', 'a'])
 })
 
 test('secrets never reach a log line', async () => {
-  const { stderr } = await run([process.execPath, '--input-type=module', '-e', `import { pino } from 'pino'; const { makeLog } = await import('${process.cwd()}/dist/kit/log.js'); makeLog('t').info({ password: 'geheim', a: { ipmi_password: 'geheim' }, b: { c: { token: 'geheim' } }, configdrive: 'geheim' }, 'x')`], { timeoutMs: 10_000 })
+  const { stderr } = await run(
+    [
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      `import { pino } from 'pino'; const { makeLog } = await import('${process.cwd()}/dist/kit/log.js'); makeLog('t').info({ password: 'geheim', a: { ipmi_password: 'geheim' }, b: { c: { token: 'geheim' } }, configdrive: 'geheim' }, 'x')`,
+    ],
+    { timeoutMs: 10_000 },
+  )
   expect(stderr).toContain('******')
   expect(stderr).not.toContain('geheim')
   expect(makeLog('x', 'silent')).toBeDefined()
@@ -65,7 +87,9 @@ test('every fault says what it means and what to do, and none repeats its cause'
 
 test('a configuration names every flaw, and the nearest key for one that is not known', async () => {
   const text = 'data: /d\nimages: { store: /s }\napi: { auth: { strategy: noauth }, lisen: [] }\nbot: {}\nprovision: { parkSeconds: -1 }\n'
-  expect(() => parseConfig(text, 'f.yaml')).toThrow(/f\.yaml:.*api: unknown key "lisen"; did you mean "listen"\?.*provision\.parkSeconds.*unknown key "bot"; did you mean "boot"\?/s)
+  expect(() => parseConfig(text, 'f.yaml')).toThrow(
+    /f\.yaml:.*api: unknown key "lisen"; did you mean "listen"\?.*provision\.parkSeconds.*unknown key "bot"; did you mean "boot"\?/s,
+  )
   expect(() => parseConfig('a: [', 'f.yaml')).toThrow(/f\.yaml/)
   await expect(loadConfig('/no/such/file')).rejects.toMatchObject({ code: 'config.invalid' })
 })

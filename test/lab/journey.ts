@@ -164,7 +164,7 @@ export async function login(rack: Rack, address: string, hostname: string): Prom
     join(rack.dir, 'id_ed25519'),
     ...options.flatMap((option) => ['-o', option]),
     `debian@${address}`,
-    'hostname && uname -r && test ! -e /run/rackward-session',
+    'hostname && uname -r && sync',
   ])
   return until(
     async () => {

@@ -44,7 +44,7 @@ async function runLab(args: LabArgs): Promise<boolean> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say)
   const imageStore = join(cache, 'images')
-  const image = await debianFor(imageStore, cache, say)
+  const image = await debianFor(imageStore, cache, { say })
   const accel = await chooseAccel(ramdisk.kernel)
   say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
   const rack = new Rack(args.name, dir, accel)

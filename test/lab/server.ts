@@ -155,7 +155,15 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
 const firmwareArgs = (server: Server): string[] =>
   server.firmware === 'bios'
     ? []
-    : ['-drive', 'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd', '-drive', `if=pflash,format=raw,file=${server.dir}/vars.fd`]
+    : [
+        '-drive',
+        'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd',
+        '-drive',
+        `if=pflash,format=raw,file=${server.dir}/vars.fd`,
+        // The rack has no IPv6: its network boot attempts would only wait.
+        '-fw_cfg',
+        'name=opt/org.tianocore/IPv6PXESupport,string=n',
+      ]
 
 function diskArgs(server: Server, i: number): string[] {
   // unsafe: the host's page cache outlives the guest, which is all that a virtual rack asks of it.

@@ -11,7 +11,11 @@ import { ROOT } from '../lab/root.ts'
 const GOLDEN = join(ROOT, 'test/golden/dhcp')
 const golden = readdirSync(GOLDEN)
   .filter((file) => file.endsWith('.hex'))
-  .map((file) => ({ name: file.replace('.hex', ''), bytes: Buffer.from(readFileSync(join(GOLDEN, file), 'utf8').replace(/\s/g, ''), 'hex'), textFile: join(GOLDEN, file.replace('.hex', '.txt')) }))
+  .map((file) => ({
+    name: file.replace('.hex', ''),
+    bytes: Buffer.from(readFileSync(join(GOLDEN, file), 'utf8').replace(/\s/g, ''), 'hex'),
+    textFile: join(GOLDEN, file.replace('.hex', '.txt')),
+  }))
 
 /** A packet as a person reads it. */
 export function describePacket(packet: Packet): string {
@@ -31,7 +35,14 @@ function decodeOrRefuse(bytes: Buffer): Packet | undefined {
 }
 
 test('there are golden packets of EDK2, of iPXE and of Linux', () => {
-  expect(golden.map(({ name }) => name).sort()).toEqual(['edk2-discover', 'edk2-request', 'ipxe-bios-discover', 'ipxe-bios-request', 'ipxe-efi-discover', 'linux-discover'])
+  expect(golden.map(({ name }) => name).sort()).toEqual([
+    'edk2-discover',
+    'edk2-request',
+    'ipxe-bios-discover',
+    'ipxe-bios-request',
+    'ipxe-efi-discover',
+    'linux-discover',
+  ])
 })
 
 describe.each(golden)('$name', ({ bytes, textFile }) => {
@@ -67,25 +78,54 @@ test('what real clients say is read: architecture, iPXE, network boot', () => {
 
 const ip = fc.ipV4()
 const packets: fc.Arbitrary<Packet> = fc.record({
-  op: fc.constantFrom(1 as const, 2 as const), htype: fc.nat(255), hlen: fc.nat(16), hops: fc.nat(255), xid: fc.nat(0xffffffff), secs: fc.nat(65535), flags: fc.nat(65535),
-  ciaddr: ip, yiaddr: ip, siaddr: ip, giaddr: ip, chaddr: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes)),
-  sname: fc.stringMatching(/^[a-z0-9.]{0,63}$/), file: fc.stringMatching(/^[a-z0-9./]{0,127}$/),
-  options: fc.array(fc.tuple(fc.integer({ min: 1, max: 254 }).filter((code) => code !== OPTION.overload), fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)))).map((list) => new Map(list)),
+  op: fc.constantFrom(1 as const, 2 as const),
+  htype: fc.nat(255),
+  hlen: fc.nat(16),
+  hops: fc.nat(255),
+  xid: fc.nat(0xffffffff),
+  secs: fc.nat(65535),
+  flags: fc.nat(65535),
+  ciaddr: ip,
+  yiaddr: ip,
+  siaddr: ip,
+  giaddr: ip,
+  chaddr: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes)),
+  sname: fc.stringMatching(/^[a-z0-9.]{0,63}$/),
+  file: fc.stringMatching(/^[a-z0-9./]{0,127}$/),
+  options: fc
+    .array(
+      fc.tuple(
+        fc.integer({ min: 1, max: 254 }).filter((code) => code !== OPTION.overload),
+        fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+      ),
+    )
+    .map((list) => new Map(list)),
 })
 
 test('any packet survives encoding and decoding, long options (RFC 3396) included', () => {
-  fc.assert(fc.property(packets, (packet) => {
-    fc.pre([...packet.options.values()].reduce((sum, value) => sum + value.length + 4, 0) < 8000)
-    expect(decodePacket(encodePacket(packet))).toEqual(packet)
-  }))
+  fc.assert(
+    fc.property(packets, (packet) => {
+      fc.pre([...packet.options.values()].reduce((sum, value) => sum + value.length + 4, 0) < 8000)
+      expect(decodePacket(encodePacket(packet))).toEqual(packet)
+    }),
+  )
 })
 
 test('any bytes are decoded or refused', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => void decodeOrRefuse(Buffer.from(bytes))), { numRuns: 5000 })
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => void decodeOrRefuse(Buffer.from(bytes))),
+    { numRuns: 5000 },
+  )
 })
 
 test('options that overflow into file and sname are read (RFC 2132 9.3)', () => {
-  const bytes = encodePacket({ ...decodePacket(golden[0]?.bytes as Buffer), options: new Map([[OPTION.overload, Buffer.from([3])], [OPTION.messageType, Buffer.from([1])]]) })
+  const bytes = encodePacket({
+    ...decodePacket(golden[0]?.bytes as Buffer),
+    options: new Map([
+      [OPTION.overload, Buffer.from([3])],
+      [OPTION.messageType, Buffer.from([1])],
+    ]),
+  })
   bytes.set([OPTION.hostName, 2, 0x61, 0x62, 255], 108)
   bytes.set([OPTION.hostName, 1, 0x63, 255], 44)
   expect(decodePacket(bytes).options.get(OPTION.hostName)?.toString()).toBe('abc')

@@ -24,8 +24,13 @@ function bench(fixed: Record<string, string> = {}) {
   const store = new Memory()
   const events: DhcpEvent[] = []
   const known = new Map<string, KnownClient>()
-  for (const n of [1, 2, 3, 4]) known.set(mac(n), { scriptUrl: script(mac(n)), ...(fixed[mac(n)] ? { fixedIp: fixed[mac(n)] } : {}) })
-  const owner = { client: (address: string) => known.get(address), fixedIps: () => new Set(Object.values(fixed)), event: (event: DhcpEvent) => void events.push(event) }
+  for (const n of [1, 2, 3, 4])
+    known.set(mac(n), { scriptUrl: script(mac(n)), loaderUrl: `http://${SERVER}/loader/`, ...(fixed[mac(n)] ? { fixedIp: fixed[mac(n)] } : {}) })
+  const owner = {
+    client: (address: string) => known.get(address),
+    fixedIps: () => new Set(Object.values(fixed)),
+    event: (event: DhcpEvent) => void events.push(event),
+  }
   const server = new DhcpServer({ subnets: [subnet, far], owner, leases: new LeaseBook(store), clock: systemClock })
   const ask = (packet: Packet) => {
     const reply = server.handle(encodePacket(packet), SERVER)
@@ -38,14 +43,36 @@ const mac = (n: number) => `02:00:00:00:00:0${n}`
 
 function packet(n: number, type: keyof typeof MESSAGE, options: [number, Buffer][] = [], more: Partial<Packet> = {}): Packet {
   const chaddr = Buffer.alloc(16)
-  chaddr.set(mac(n).split(':').map((part) => Number.parseInt(part, 16)))
+  chaddr.set(
+    mac(n)
+      .split(':')
+      .map((part) => Number.parseInt(part, 16)),
+  )
   return {
-    op: 1, htype: 1, hlen: 6, hops: 0, xid: 42 + n, secs: 0, flags: 0, ciaddr: '0.0.0.0', yiaddr: '0.0.0.0', siaddr: '0.0.0.0', giaddr: '0.0.0.0', chaddr, sname: '', file: '',
-    options: new Map([[OPTION.messageType, u8(MESSAGE[type])], ...options]), ...more,
+    op: 1,
+    htype: 1,
+    hlen: 6,
+    hops: 0,
+    xid: 42 + n,
+    secs: 0,
+    flags: 0,
+    ciaddr: '0.0.0.0',
+    yiaddr: '0.0.0.0',
+    siaddr: '0.0.0.0',
+    giaddr: '0.0.0.0',
+    chaddr,
+    sname: '',
+    file: '',
+    options: new Map([[OPTION.messageType, u8(MESSAGE[type])], ...options]),
+    ...more,
   }
 }
-const pxe = (arch: number): [number, Buffer][] => [[OPTION.vendorClass, Buffer.from(`PXEClient:Arch:0000${arch}`)], [OPTION.clientArch, u16(arch)]]
-const request = (n: number, ip: string, more: [number, Buffer][] = [[OPTION.serverId, ipToBytes(SERVER)]]) => packet(n, 'request', [[OPTION.requestedIp, ipToBytes(ip)], ...more])
+const pxe = (arch: number): [number, Buffer][] => [
+  [OPTION.vendorClass, Buffer.from(`PXEClient:Arch:0000${arch}`)],
+  [OPTION.clientArch, u16(arch)],
+]
+const request = (n: number, ip: string, more: [number, Buffer][] = [[OPTION.serverId, ipToBytes(SERVER)]]) =>
+  packet(n, 'request', [[OPTION.requestedIp, ipToBytes(ip)], ...more])
 
 test('an unknown MAC gets no answer and one event a packet', () => {
   const { ask, events } = bench()
@@ -55,10 +82,23 @@ test('an unknown MAC gets no answer and one event a packet', () => {
 
 describe('the boot file', () => {
   const fileOf = (options: [number, Buffer][]) => bench().ask(packet(1, 'discover', options))?.packet.file
-  test.each([[0, BIOS_LOADER], [7, EFI_LOADER], [9, EFI_LOADER]])('for architecture %i is %s', (arch, file) => expect(fileOf(pxe(arch))).toBe(file))
+  test.each([
+    [0, BIOS_LOADER],
+    [7, EFI_LOADER],
+    [9, EFI_LOADER],
+  ])('for architecture %i is %s', (arch, file) => expect(fileOf(pxe(arch))).toBe(file))
   test('for iPXE is the script of the node, by user class as by its own options', () => {
     expect(fileOf([...pxe(0), [OPTION.userClass, Buffer.from('iPXE')]])).toBe(script(mac(1)))
     expect(fileOf([...pxe(7), [OPTION.ipxe, Buffer.from([1, 1, 1])]])).toBe(script(mac(1)))
+  })
+  test('for UEFI HTTP boot is the loader by its whole URL, in an answer of its class', () => {
+    const offer = bench().ask(
+      packet(1, 'discover', [
+        [OPTION.vendorClass, Buffer.from('HTTPClient:Arch:00016')],
+        [OPTION.clientArch, u16(16)],
+      ]),
+    )
+    expect([offer?.packet.file, offer?.packet.options.get(OPTION.vendorClass)?.toString()]).toEqual([`http://${SERVER}/loader/${EFI_LOADER}`, 'HTTPClient'])
   })
   test('for a client that boots nothing is none', () => expect(fileOf([])).toBe(''))
   test('for an architecture without a loader is none, and an event says so', () => {

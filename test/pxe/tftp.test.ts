@@ -53,24 +53,49 @@ function fetch(file: Buffer, options: Map<string, string>, lost: () => boolean):
 }
 
 describe('the transfer', () => {
-  const optionSets = [new Map<string, string>(), new Map([['blksize', '1428']]), new Map([['blksize', '1428'], ['windowsize', '16'], ['tsize', '0']]), new Map([['blksize', '8'], ['windowsize', '4']])]
+  const optionSets = [
+    new Map<string, string>(),
+    new Map([['blksize', '1428']]),
+    new Map([
+      ['blksize', '1428'],
+      ['windowsize', '16'],
+      ['tsize', '0'],
+    ]),
+    new Map([
+      ['blksize', '8'],
+      ['windowsize', '4'],
+    ]),
+  ]
   test('delivers every length exactly, block borders included', () => {
-    for (const options of optionSets) for (const length of [0, 1, 7, 8, 9, 511, 512, 513, 1024, 1428, 1429, 2856, 22848, 50_000]) {
-      const file = randomBytes(length)
-      expect(fetch(file, options, () => false)).toEqual(file)
-    }
+    for (const options of optionSets)
+      for (const length of [0, 1, 7, 8, 9, 511, 512, 513, 1024, 1428, 1429, 2856, 22848, 50_000]) {
+        const file = randomBytes(length)
+        expect(fetch(file, options, () => false)).toEqual(file)
+      }
   })
   test('wraps its block number: more than 65535 blocks', () => {
     const file = randomBytes(8 * 70_000)
-    expect(fetch(file, new Map([['blksize', '8'], ['windowsize', '64']]), () => false)).toEqual(file)
+    expect(
+      fetch(
+        file,
+        new Map([
+          ['blksize', '8'],
+          ['windowsize', '64'],
+        ]),
+        () => false,
+      ),
+    ).toEqual(file)
   })
   test('delivers exactly or says why, whatever is lost', () => {
-    fc.assert(fc.property(fc.nat(20_000), fc.constantFrom(...optionSets.slice(1)), fc.infiniteStream(fc.integer({ min: 0, max: 99 })), (length, options, dice) => {
-      const file = randomBytes(length)
-      const result = fetch(file, options, () => (dice.next().value as number) < 10)
-      if (typeof result !== 'string') expect(result).toEqual(file)
-      else expect(result).toMatch(/fell silent/)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(fc.nat(20_000), fc.constantFrom(...optionSets.slice(1)), fc.infiniteStream(fc.integer({ min: 0, max: 99 })), (length, options, dice) => {
+        const file = randomBytes(length)
+        const result = fetch(file, options, () => (dice.next().value as number) < 10)
+        if (typeof result !== 'string') expect(result).toEqual(file)
+        else expect(result).toMatch(/fell silent/)
+      }),
+      { numRuns: 200 },
+    )
   })
   test('a repeated acknowledgement makes no second stream (RFC 1123 4.2.3.1)', () => {
     const begun = beginTransfer(randomBytes(5000), new Map(), limits)
@@ -85,8 +110,22 @@ describe('the transfer', () => {
       const begun = beginTransfer(Buffer.alloc(9), new Map(asked), limits)
       return begun.state === 'going' ? Object.fromEntries(begun.transfer.options) : {}
     }
-    expect(options([['blksize', '65464'], ['tsize', '0'], ['timeout', '3'], ['windowsize', '7']])).toEqual({ blksize: '1468', tsize: '9', timeout: '3', windowsize: '7' })
-    expect(options([['blksize', '7'], ['timeout', '0'], ['windowsize', '0'], ['multicast', '']])).toEqual({})
+    expect(
+      options([
+        ['blksize', '65464'],
+        ['tsize', '0'],
+        ['timeout', '3'],
+        ['windowsize', '7'],
+      ]),
+    ).toEqual({ blksize: '1468', tsize: '9', timeout: '3', windowsize: '7' })
+    expect(
+      options([
+        ['blksize', '7'],
+        ['timeout', '0'],
+        ['windowsize', '0'],
+        ['multicast', ''],
+      ]),
+    ).toEqual({})
   })
   test('a client that only asks for the size and breaks off is no failure', () => {
     const begun = beginTransfer(Buffer.alloc(9), new Map([['tsize', '0']]), limits)
@@ -96,8 +135,19 @@ describe('the transfer', () => {
 
 describe('packets', () => {
   const packets: TftpPacket[] = [
-    { op: 'rrq', file: 'undionly.kpxe', mode: 'octet', options: new Map([['tsize', '0'], ['blksize', '1432']]) },
-    { op: 'data', block: 65535, bytes: Buffer.from('abc') }, { op: 'ack', block: 7 }, { op: 'error', code: 1, message: 'File not found' }, { op: 'oack', options: new Map([['tsize', '12']]) },
+    {
+      op: 'rrq',
+      file: 'undionly.kpxe',
+      mode: 'octet',
+      options: new Map([
+        ['tsize', '0'],
+        ['blksize', '1432'],
+      ]),
+    },
+    { op: 'data', block: 65535, bytes: Buffer.from('abc') },
+    { op: 'ack', block: 7 },
+    { op: 'error', code: 1, message: 'File not found' },
+    { op: 'oack', options: new Map([['tsize', '12']]) },
   ]
   test.each(packets)('$op survives encoding and decoding, and every truncation and corruption is decoded or refused', (packet) => {
     const bytes = encodeTftp(packet)
@@ -113,14 +163,22 @@ describe('packets', () => {
     for (let at = 0; at < bytes.length; at += 1) for (const value of [0, 0xff, 0x80]) tryIt(Buffer.from(bytes).fill(value, at, at + 1))
   })
   test('option names are read without case (RFC 2347)', () => {
-    expect(decodeTftp(Buffer.from('\0\x01a\0OCTET\0BLKSIZE\x001432\0'))).toEqual({ op: 'rrq', file: 'a', mode: 'octet', options: new Map([['blksize', '1432']]) })
+    expect(decodeTftp(Buffer.from('\0\x01a\0OCTET\0BLKSIZE\x001432\0'))).toEqual({
+      op: 'rrq',
+      file: 'a',
+      mode: 'octet',
+      options: new Map([['blksize', '1432']]),
+    })
   })
 })
 
 describe('the server, asked by real clients', () => {
   const file = randomBytes(3 * 1024 * 1024 + 17)
   const events: TftpEvent[] = []
-  const server = new TftpServer({ owner: { file: (name) => (name === 'loader.efi' ? file : undefined), event: (event) => void events.push(event) }, clock: systemClock })
+  const server = new TftpServer({
+    owner: { file: (name) => (name === 'loader.efi' ? file : undefined), event: (event) => void events.push(event) },
+    clock: systemClock,
+  })
   let port = 0
   let dir = ''
   beforeAll(async () => {
@@ -143,14 +201,20 @@ describe('the server, asked by real clients', () => {
     const { code } = await run(['curl', '-s', '-o', out, '--tftp-blksize', '1200', `tftp://127.0.0.1:${port}/loader.efi`], { timeoutMs: 60_000 })
     expect([code, (await readFile(out)).equals(file)]).toEqual([0, true])
   })
-  test.each(['missing', '../etc/passwd', '/etc/passwd', 'loader.efi\x00x', '..\\..\\x'])('%j is refused with an error, and nothing of a file system is touched', async (name) => {
-    const answer = await exchange(port, encodeTftp({ op: 'rrq', file: name, mode: 'octet', options: new Map() }))
-    const packet = decodeTftp(answer)
-    // A zero byte ends the name: what follows it is another field, and its mode is not octet.
-    expect(packet.op).toBe('error')
-  })
+  test.each(['missing', '../etc/passwd', '/etc/passwd', 'loader.efi\x00x', '..\\..\\x'])(
+    '%j is refused with an error, and nothing of a file system is touched',
+    async (name) => {
+      const answer = await exchange(port, encodeTftp({ op: 'rrq', file: name, mode: 'octet', options: new Map() }))
+      const packet = decodeTftp(answer)
+      // A zero byte ends the name: what follows it is another field, and its mode is not octet.
+      expect(packet.op).toBe('error')
+    },
+  )
   test('writing is refused', async () => {
-    expect(decodeTftp(await exchange(port, encodeTftp({ op: 'wrq', file: 'loader.efi', mode: 'octet', options: new Map() })))).toMatchObject({ op: 'error', code: 2 })
+    expect(decodeTftp(await exchange(port, encodeTftp({ op: 'wrq', file: 'loader.efi', mode: 'octet', options: new Map() })))).toMatchObject({
+      op: 'error',
+      code: 2,
+    })
   })
   test('rubbish of every length is survived', async () => {
     const socket = createSocket('udp4')

@@ -50,14 +50,36 @@ test('inspection filled properties, inventory and ports with what the hardware i
   expect(other.inventory.boot.current_boot_mode).toBe('uefi')
   expect(other.inventory.disks[0]).toMatchObject({ name: '/dev/nvme0n1', serial: 'uefi-1-d0', tran: 'nvme' })
   const { ports } = (await api.ok('GET', '/v1/nodes/bios-1/ports?detail=true')) as { ports: { address: string; pxe_enabled: boolean }[] }
-  expect(ports.map(({ address, pxe_enabled }) => [address, pxe_enabled]).sort()).toEqual([[bios.mac, true], [bios.secondMac, false]])
+  expect(ports.map(({ address, pxe_enabled }) => [address, pxe_enabled]).sort()).toEqual([
+    [bios.mac, true],
+    [bios.secondMac, false],
+  ])
 })
 
 test('root was grown to the disk, and the config drive stands behind it', async () => {
   const address = await addressOf(bench.conductor.api, (await bench.conductor.api.ok('GET', '/v1/nodes/bios-1')).uuid as string, bios.mac)
-  const ssh = ['ssh', '-i', join(bench.rack.dir, 'id_ed25519'), '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `debian@${address}`]
-  const { stdout } = await run(bench.rack.in([...ssh, "df --output=size -B1 / | tail -1; lsblk -nbo LABEL /dev/sda4; systemctl is-failed 'cloud-*' || true; sudo cat /proc/cmdline"]), { timeoutMs: 60_000 })
-  const [size = '', label = ''] = stdout.trim().split('\n').map((line) => line.trim())
+  const ssh = [
+    'ssh',
+    '-i',
+    join(bench.rack.dir, 'id_ed25519'),
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'LogLevel=ERROR',
+    `debian@${address}`,
+  ]
+  const { stdout } = await run(
+    bench.rack.in([...ssh, "df --output=size -B1 / | tail -1; lsblk -nbo LABEL /dev/sda4; systemctl is-failed 'cloud-*' || true; sudo cat /proc/cmdline"]),
+    { timeoutMs: 60_000 },
+  )
+  const [size = '', label = ''] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.trim())
   expect(Number(size)).toBeGreaterThan(4.5 * GIB)
   expect(label).toBe('config-2')
   expect(stdout).not.toMatch(/^failed$/m)
@@ -65,23 +87,32 @@ test('root was grown to the disk, and the config drive stands behind it', async 
 
 test('a node that always tries the network first is sent to its own disk, by BIOS and by UEFI', async () => {
   const { api } = bench.conductor
-  await Promise.all([bios, uefi].map(async (server) => {
-    const uuid = (await api.ok('GET', `/v1/nodes/${server.name}`)).uuid as string
-    expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
-    const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as { driver_internal_info: { rackward: { milestones: Record<string, string> } } }
-    await api.ok('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'rebooting' })
-    await until(async () => {
-      const now = (await api.ok('GET', `/v1/nodes/${uuid}`)) as typeof before
-      return now.driver_internal_info.rackward.milestones.script !== before.driver_internal_info.rackward.milestones.script
-    }, { what: `${server.name} to ask for its script`, timeoutMs: 120_000, everyMs: 500 })
-    await login(bench.rack, await addressOf(api, uuid, server.mac), server.name)
-  }))
+  await Promise.all(
+    [bios, uefi].map(async (server) => {
+      const uuid = (await api.ok('GET', `/v1/nodes/${server.name}`)).uuid as string
+      expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
+      const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as { driver_internal_info: { rackward: { milestones: Record<string, string> } } }
+      await api.ok('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'rebooting' })
+      await until(
+        async () => {
+          const now = (await api.ok('GET', `/v1/nodes/${uuid}`)) as typeof before
+          return now.driver_internal_info.rackward.milestones.script !== before.driver_internal_info.rackward.milestones.script
+        },
+        { what: `${server.name} to ask for its script`, timeoutMs: 120_000, everyMs: 500 },
+      )
+      await login(bench.rack, await addressOf(api, uuid, server.mac), server.name)
+    }),
+  )
 })
 
 test('undeploying cleans the disk and parks the node', async () => {
   const { api } = bench.conductor
   await api.ok('PUT', '/v1/nodes/bios-1/states/provision', { target: 'deleted' })
-  await until(async () => (await api.ok('GET', '/v1/nodes/bios-1')).provision_state === 'available', { what: 'bios-1 to be available', timeoutMs: 180_000, everyMs: 500 })
+  await until(async () => (await api.ok('GET', '/v1/nodes/bios-1')).provision_state === 'available', {
+    what: 'bios-1 to be available',
+    timeoutMs: 180_000,
+    everyMs: 500,
+  })
   const head = (await readFile(bios.diskFile)).subarray(0, 4 * 1024 * 1024)
   expect(head.every((byte) => byte === 0)).toBe(true)
   expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })

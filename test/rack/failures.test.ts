@@ -21,7 +21,15 @@ let tiny = ''
 let node = ''
 beforeAll(async () => {
   bench = await openBench('fail', { callbackTimeoutSeconds: 60, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
-  server = await bench.rack.addServer({ name: 'one', firmware: 'bios', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024, moreDisks: [256 * MIB] })
+  server = await bench.rack.addServer({
+    name: 'one',
+    firmware: 'bios',
+    card: 'virtio',
+    diskKind: 'virtio',
+    diskBytes: 5 * GIB,
+    memoryMb: 1024,
+    moreDisks: [256 * MIB],
+  })
   silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 })
   tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
   await bench.conductor.start()
@@ -29,15 +37,28 @@ beforeAll(async () => {
 afterAll(() => bench?.rack.down())
 
 const api = () => bench.conductor.api
-const look = async (ident: string) => (await api().ok('GET', `/v1/nodes/${ident}`)) as { provision_state: string; last_error: string; uuid: string; driver_internal_info: { rackward: Record<string, any> } }
+const look = async (ident: string) =>
+  (await api().ok('GET', `/v1/nodes/${ident}`)) as {
+    provision_state: string
+    last_error: string
+    uuid: string
+    driver_internal_info: { rackward: Record<string, any> }
+  }
 const setInfo = (info: Record<string, unknown>) => api().ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
 const deploy = (target = 'active') => provision(api(), node, { target }, { to: 'active' })
-const failing = (promise: Promise<unknown>) => promise.then(() => 'it succeeded', (error: Error) => error.message)
+const failing = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'it succeeded',
+    (error: Error) => error.message,
+  )
 const writing = (doneBytes: number) =>
-  until(async () => {
-    const progress = (await look(node)).driver_internal_info.rackward.progress as { phase: string; done_bytes: number } | null
-    return progress?.phase === 'write' && progress.done_bytes >= doneBytes
-  }, { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 })
+  until(
+    async () => {
+      const progress = (await look(node)).driver_internal_info.rackward.progress as { phase: string; done_bytes: number } | null
+      return progress?.phase === 'write' && progress.done_bytes >= doneBytes
+    },
+    { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 },
+  )
 const headOf = async (bytes: number) => {
   const file = await open(server.diskFile)
   const head = Buffer.alloc(bytes)
@@ -59,7 +80,9 @@ describe('the BMC', () => {
 })
 
 test('a second conductor on the same data refuses to start, and says why', async () => {
-  const { code, stderr } = await run(bench.rack.in([process.execPath, RACKWARD_MAIN, 'conductor', '--config', bench.conductor.configFile]), { timeoutMs: 30_000 })
+  const { code, stderr } = await run(bench.rack.in([process.execPath, RACKWARD_MAIN, 'conductor', '--config', bench.conductor.configFile]), {
+    timeoutMs: 30_000,
+  })
   expect([code, stderr]).toEqual([1, expect.stringMatching(/another conductor holds .*stop the other conductor/)])
   expect((await api().call('GET', '/healthz')).status).toBe(200)
 })
@@ -68,14 +91,24 @@ test('a server that never calls back: time-out, with the last thing seen of it',
   const uuid = await enroll(api(), silent)
   await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
   // Whatever HTTP would carry is lost: the loader comes by TFTP, and then nothing.
-  await sh(bench.rack.in(['nft', 'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 drop']))
+  await sh(
+    bench.rack.in([
+      'nft',
+      'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 drop',
+    ]),
+  )
   try {
     const message = await failing(provision(api(), uuid, { target: 'inspect' }, { to: 'manageable' }))
-    expect(message).toMatch(/inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.\d+\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/)
+    expect(message).toMatch(
+      /inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.\d+\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/,
+    )
   } finally {
     await sh(bench.rack.in(['nft', 'delete', 'table', 'inet', 'faults']))
   }
-  await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', { what: 'the silent server to be switched off', timeoutMs: 30_000 })
+  await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', {
+    what: 'the silent server to be switched off',
+    timeoutMs: 30_000,
+  })
 })
 
 describe('on a server whose agent is parked', () => {
@@ -119,11 +152,14 @@ describe('on a server whose agent is parked', () => {
     expect(before).toHaveLength(1)
     await sh(['kill', '-9', ...before])
     const progress: number[] = []
-    await until(async () => {
-      const now = (await look(node)).driver_internal_info.rackward.progress as { done_bytes: number } | null
-      if (now) progress.push(now.done_bytes)
-      return (await look(node)).provision_state !== 'wait call-back'
-    }, { what: 'the deploy to end', timeoutMs: 120_000, everyMs: 200 })
+    await until(
+      async () => {
+        const now = (await look(node)).driver_internal_info.rackward.progress as { done_bytes: number } | null
+        if (now) progress.push(now.done_bytes)
+        return (await look(node)).provision_state !== 'wait call-back'
+      },
+      { what: 'the deploy to end', timeoutMs: 120_000, everyMs: 200 },
+    )
     await done
     // What was written before the break was not written again.
     expect(Math.min(...progress)).toBeGreaterThanOrEqual(40 * MIB)
@@ -159,19 +195,27 @@ describe('on a server whose agent is parked', () => {
 })
 
 describe('boot tokens', () => {
-  const replay = async (token: string) => (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/replay.js'), bench.rack.dir, token]), { timeoutMs: 30_000 })).stdout.trim()
+  const replay = async (token: string) =>
+    (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/replay.js'), bench.rack.dir, token]), { timeoutMs: 30_000 })).stdout.trim()
   test('the token that opened the last session opens no other, and one of another boot none at all', async () => {
     const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
-    const { machine } = JSON.parse((db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body) as { machine: { generation: number; lastTokenMs: number } }
+    const { machine } = JSON.parse((db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body) as {
+      machine: { generation: number; lastTokenMs: number }
+    }
     db.close()
     const key = Buffer.from((await readFile(join(bench.rack.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
     const used = mintToken(key, { nodeUuid: node, generation: machine.generation, mintedMs: machine.lastTokenMs })
     expect(await replay(used)).toMatch(/^agent\.token: the boot token was used already/)
-    expect(await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() }))).toMatch(/^agent\.token: the boot token is of boot/)
+    expect(await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() }))).toMatch(
+      /^agent\.token: the boot token is of boot/,
+    )
     expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(/^agent\.token: the boot token was not minted here/)
   })
   test('a boot script is given to the node’s own address only', async () => {
-    const { stdout } = await run(bench.rack.in(['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`]), { timeoutMs: 10_000 })
+    const { stdout } = await run(
+      bench.rack.in(['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`]),
+      { timeoutMs: 10_000 },
+    )
     expect(stdout).toBe('403')
   })
 })

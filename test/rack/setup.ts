@@ -40,7 +40,7 @@ export async function openBench(name: string, provision: Record<string, number>)
 /** The lab's Debian, in the rack's own store (as a link of the files, which are big). */
 export async function useDebian({ store }: Bench): Promise<string> {
   const cache = defaultCache()
-  const image = await debianFor(join(cache, 'images'), cache, say)
+  const image = await debianFor(join(cache, 'images'), cache, { say })
   await mkdir(store.root, { recursive: true })
   await sh(['cp', '-r', '--reflink=auto', join(cache, 'images', image.id), store.root])
   return image.id

@@ -1,0 +1,34 @@
+/** Generated parts of the documents equal the code. UPDATE=1 writes them anew, and fails that run. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { drawTable } from '../../kit/arrows.ts'
+import { FAULTS } from '../../kit/fault.ts'
+import { NODE_ARROWS } from '../../conductor/node/arrows.ts'
+import { STATES } from '../../conductor/node/states.ts'
+import { ROOT } from '../lab/root.ts'
+
+const PAGE = join(ROOT, 'docs/architecture.md')
+
+const PARTS: Readonly<Record<string, string>> = {
+  states: [
+    '| state | kind | what it is |',
+    '| --- | --- | --- |',
+    ...Object.entries(STATES).map(([name, { kind, says }]) => `| ${name} | ${kind} | ${says} |`),
+  ].join('\n'),
+  arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
+  faults: [
+    '| fault | means | what to do |',
+    '| --- | --- | --- |',
+    ...Object.entries(FAULTS).map(([code, { means, remedy }]) => `| ${code} | ${means} | ${remedy} |`),
+  ].join('\n'),
+}
+
+test.each(Object.keys(PARTS))('docs/architecture.md shows the %s of the code', (name) => {
+  const text = readFileSync(PAGE, 'utf8')
+  const pattern = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`)
+  const wanted = text.replace(pattern, (_, open: string, close: string) => open + (PARTS[name] as string) + close)
+  if (process.env.UPDATE === '1') writeFileSync(PAGE, wanted)
+  expect(text).toBe(wanted)
+  expect(text).toContain(PARTS[name])
+})
