@@ -7,7 +7,7 @@ import { run } from '../../kit/run.ts'
 import { addressOf, login, travel, type Result } from '../lab/journey.ts'
 import type { Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
-import { openBench, useDebian, type Bench } from './setup.ts'
+import { headOf, openBench, useDebian, type Bench } from './setup.ts'
 
 const GIB = 1024 ** 3
 let bench: Bench
@@ -85,6 +85,11 @@ test('root was grown to the disk, and the config drive stands behind it', async 
   expect(stdout).not.toMatch(/^failed$/m)
 })
 
+test('the UEFI server has a boot entry of ours', async () => {
+  const variables = await readFile(join(uefi.dir, 'vars.fd'))
+  expect(variables.includes(Buffer.from('Rackward', 'utf16le'))).toBe(true)
+})
+
 test('a node that always tries the network first is sent to its own disk, by BIOS and by UEFI', async () => {
   const { api } = bench.conductor
   await Promise.all(
@@ -113,7 +118,7 @@ test('undeploying cleans the disk and parks the node', async () => {
     timeoutMs: 180_000,
     everyMs: 500,
   })
-  const head = (await readFile(bios.diskFile)).subarray(0, 4 * 1024 * 1024)
+  const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
   expect(head.every((byte) => byte === 0)).toBe(true)
   expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })
 })

@@ -1,5 +1,5 @@
 /** What goes wrong in racks, with the real parts: each ends in the right state, with a last_error that says what happened, to what, and what to do. */
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,7 +10,7 @@ import { driverInfo, enroll, provision, waitState } from '../lab/journey.ts'
 import { RACKWARD_MAIN, ROOT } from '../lab/root.ts'
 import type { Server } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
-import { openBench, useTiny, type Bench } from './setup.ts'
+import { headOf, openBench, useTiny, type Bench } from './setup.ts'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -59,14 +59,7 @@ const writing = (doneBytes: number) =>
     },
     { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 },
   )
-const headOf = async (bytes: number) => {
-  const file = await open(server.diskFile)
-  const head = Buffer.alloc(bytes)
-  await file.read(head, 0, bytes, 0)
-  await file.close()
-  return head
-}
-const signature = async () => (await headOf(512)).readUInt16LE(510)
+const signature = async () => (await headOf(server.diskFile, 512)).readUInt16LE(510)
 
 describe('the BMC', () => {
   test.each([
@@ -140,7 +133,7 @@ describe('on a server whose agent is parked', () => {
     } finally {
       await writeFile(data, bytes)
     }
-    expect((await headOf(4 * MIB)).every((byte) => byte === 0)).toBe(true)
+    expect((await headOf(server.diskFile, 4 * MIB)).every((byte) => byte === 0)).toBe(true)
   })
 
   test('the download breaks in the middle: it goes on where it was', async () => {

@@ -58,3 +58,15 @@ export async function useTiny({ rack, store }: Bench, name: string, sizes: { dat
   await rm(path)
   return image.id
 }
+
+/** The first bytes of a disk file, which may be bigger than one read can take. */
+export async function headOf(path: string, bytes: number): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const head = Buffer.alloc(bytes)
+    await file.read(head, 0, bytes, 0)
+    return head
+  } finally {
+    await file.close()
+  }
+}
