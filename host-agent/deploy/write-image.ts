@@ -1,5 +1,7 @@
-/** Writes an image to a disk: parallel, every piece checked, zeros skipped safely, resumed after a broken line, flushed and read back.
- *  The first piece, which holds the boot sector and the partition table, comes last: a disk that is not whole never boots. */
+/** Writes an image to a disk: parallel, zeros skipped safely, resumed after a broken line, flushed, and every piece proven by the hash of what
+ *  is read back from the disk, which is the one place that counts. A piece that is not right there is fetched again, and hashed on arrival then,
+ *  to tell a damaged image from a damaged disk. The first piece, which holds the boot sector and the partition table, comes last and is
+ *  always hashed on arrival: a disk that is not whole never boots. */
 import { webcrypto } from 'node:crypto'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -15,6 +17,8 @@ export interface WriteParts {
   readonly clock: Clock
   readonly onProgress: (phase: 'write' | 'verify', doneBytes: number) => void
   readonly download?: typeof downloadRun
+  /** Hash pieces before they are written, not only afterwards. */
+  readonly checkArrival?: boolean
   readonly run?: RunProgram
 }
 
@@ -49,14 +53,31 @@ export async function writeImage(parts: WriteParts): Promise<void> {
     count,
   )
   await parts.disk.flush()
-  await readBack(parts, (number) => number > 0)
+  await mend(parts, await readBack(parts, (number) => number > 0))
   await writeRuns(
     parts,
     dataRuns(index, (number) => number === 0),
     count,
   )
   await parts.disk.flush()
-  await readBack(parts, (number) => number === 0)
+  await mend(parts, await readBack(parts, (number) => number === 0))
+}
+
+/** Writes pieces that were read back wrong once more. What was good on arrival and is wrong on the disk again is the disk's fault. */
+async function mend(parts: WriteParts, wrong: readonly number[]): Promise<void> {
+  if (wrong.length === 0) return
+  const pieces = new Set(wrong)
+  for (const number of wrong.filter((number) => parts.index.pieces[number]?.zero)) {
+    await parts.disk.write(Buffer.alloc(pieceLength(parts.index, number)), number * parts.index.pieceBytes)
+  }
+  await writeRuns(
+    { ...parts, checkArrival: true },
+    dataRuns(parts.index, (number) => pieces.has(number)),
+    () => undefined,
+  )
+  await parts.disk.flush()
+  const still = await readBack(parts, (number) => pieces.has(number))
+  if (still.length > 0) throw new Fault('deploy.readback', `${parts.disk.path} does not hold piece ${still.join(', ')} as it was written`)
 }
 
 /** Nothing boots from a disk whose deploy failed. */
@@ -127,7 +148,8 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
   const bad = new Map<number, number>()
   const take = async (number: number, bytes: Buffer) => {
     const expected = parts.index.pieces[number]
-    if ((await sha256(bytes)) !== expected?.sha256) throw new Fault('image.piece', `piece ${number} does not have the SHA-256 of the index`)
+    const check = parts.checkArrival || number === 0
+    if (check && (await sha256(bytes)) !== expected?.sha256) throw new Fault('image.piece', 'its bytes do not have the SHA-256 of the index')
     await parts.disk.write(bytes, number * parts.index.pieceBytes)
     next = number + 1
     failures = 0
@@ -141,7 +163,7 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
       failures += 1
       if (error.code === 'image.piece') bad.set(next, (bad.get(next) ?? 0) + 1)
       const hopeless = failures >= MAX_FAILURES || (bad.get(next) ?? 0) >= MAX_BAD_PIECES || unpackable(error, failures)
-      if (hopeless) throw error
+      if (hopeless) throw new Fault(error.code, `piece ${next}: ${error.detail}`, { cause: error })
       await parts.clock.sleep(Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MAX_MS))
     }
   }
@@ -173,10 +195,12 @@ async function zeroRange(parts: WriteParts, zeros: { first: number; count: numbe
 /** In the thread pool: pieces are hashed on as many cores as there are lanes. */
 const sha256 = async (bytes: Buffer): Promise<string> => Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
 
-async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<void> {
+/** Answers the pieces that the disk does not hold as the index says. */
+async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<number[]> {
   const { index, disk } = parts
   const numbers = index.pieces.keys()
   const zeros = Buffer.alloc(index.pieceBytes)
+  const wrong: number[] = []
   let doneBytes = 0
   const lane = async () => {
     const buffer = Buffer.allocUnsafe(index.pieceBytes)
@@ -187,10 +211,11 @@ async function readBack(parts: WriteParts, wanted: (number: number) => boolean):
       const piece = index.pieces[number]
       // Comparing with zeros is many times cheaper than hashing them.
       const same = piece?.zero ? bytes.equals(zeros.subarray(0, bytes.length)) : (await sha256(bytes)) === piece?.sha256
-      if (!same) throw new Fault('deploy.readback', `${disk.path} does not hold piece ${number} as it was written`)
+      if (!same) wrong.push(number)
       doneBytes += bytes.length
       parts.onProgress('verify', doneBytes)
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
+  return wrong
 }

@@ -103,6 +103,29 @@ test('a line that stays broken ends the deploy with the piece, and the disk does
   await rm(path)
 })
 
+test('a piece that was damaged on its way once is found when it is read back, and mended', async () => {
+  const { path, disk } = await usedDisk()
+  let broken = false
+  const flips = new Proxy(disk, {
+    get(target, name) {
+      if (name === 'write')
+        return (bytes: Buffer, at: number) => {
+          if (at !== 4 * PIECE_BYTES || broken) return target.write(bytes, at)
+          broken = true
+          const other = Buffer.from(bytes)
+          other[77]! ^= 1
+          return target.write(other, at)
+        }
+      const value = Reflect.get(target, name) as unknown
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+    },
+  })
+  await write(flips)
+  expect([broken, (await readFile(path)).subarray(0, raw.length).equals(raw)]).toEqual([true, true])
+  await disk.close()
+  await rm(path)
+})
+
 test('data that is not what the index says is never taken for it', async () => {
   behave = () => 'corrupt'
   const { path, disk } = await usedDisk()

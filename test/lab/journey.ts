@@ -46,7 +46,7 @@ interface NodeView {
 const FAILED = new Set(['enroll', 'inspect failed', 'clean failed', 'deploy failed', 'error'])
 const STATE_TIMEOUT_MS = 15 * 60_000
 const LOGIN_TIMEOUT_MS = 10 * 60_000
-const POLL_MS = 500
+const POLL_MS = 200
 
 export const driverInfo = (server: Server) => ({ ipmi_address: server.bmcIp, ipmi_username: BMC_USER, ipmi_password: BMC_PASSWORD })
 
@@ -172,6 +172,6 @@ export async function login(rack: Rack, address: string, hostname: string): Prom
       const [host = '', kernel = ''] = stdout.trim().split('\n')
       return code === 0 && host === hostname && { hostname: host, kernel }
     },
-    { what: `a login at ${address} as ${hostname}`, timeoutMs: LOGIN_TIMEOUT_MS, everyMs: 1_000 },
+    { what: `a login at ${address} as ${hostname}`, timeoutMs: LOGIN_TIMEOUT_MS, everyMs: 500 },
   )
 }
