@@ -1,4 +1,4 @@
-/** Projects: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs, deploys; one file at a time). */
+/** Projects, one after the other (a rack wants the whole machine): `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs, deploys; one file at a time). */
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -8,12 +8,23 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          sequence: { groupOrder: 1 },
           include: ['test/**/*.test.ts'],
           exclude: ['test/rules/**', 'test/rack/**'],
           testTimeout: 60_000,
         },
       },
-      { test: { name: 'rack', include: ['test/rack/**/*.test.ts'], testTimeout: 600_000, hookTimeout: 600_000, fileParallelism: false, pool: 'forks' } },
+      {
+        test: {
+          name: 'rack',
+          sequence: { groupOrder: 2 },
+          include: ['test/rack/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+          pool: 'forks',
+        },
+      },
     ],
   },
 })

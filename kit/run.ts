@@ -25,7 +25,8 @@ export type Run = (argv: readonly string[], options: RunOptions) => Promise<RunR
 const KILL_AFTER_MS = 500
 const groups = new Set<number>()
 process.on('exit', () => {
-  for (const pid of groups) signalGroup(pid, 'SIGKILL')
+  // TERM and not KILL: mmdebstrap has mounts to take down, and there is no time here to wait for it.
+  for (const pid of groups) signalGroup(pid, 'SIGTERM')
 })
 
 /** Runs `argv` to its end. Throws `run.missing` or `run.timeout`; any exit status is an answer. */

@@ -1,6 +1,6 @@
 /** What every verb does first, with nothing but Node.js: checks the version, installs npm and Debian packages that are missing (and says which
  *  and why, on standard error), compiles, and then runs the verb. Plain JavaScript, because it runs before there is a compiler. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -111,6 +111,13 @@ function check() {
   }
 }
 
+/** Runs the verb's own program to its end; a signal goes on to it, so that it can clean up before we end. */
+function become(command, argv) {
+  const child = spawn(command, argv, { cwd: ROOT, stdio: ['ignore', 1, 2] })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code) => process.exit(code ?? 1))
+}
+
 checkNode()
 debianPackages()
 npmPackages()
@@ -122,15 +129,14 @@ switch (verb) {
     compile()
     break
   case 'lab':
-  case 'bench': {
+  case 'bench':
     compile()
-    process.exit(run(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args], { stdio: 'inherit', cwd: ROOT }))
+    become(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args])
     break
-  }
   case 'test':
     if (args.length === 0) check()
     compile()
-    process.exit(run('npx', ['vitest', 'run', ...args], { stdio: ['ignore', 1, 2] }))
+    become('npx', ['vitest', 'run', ...args])
     break
   default:
     fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build`)

@@ -41,23 +41,19 @@ function specs(args: LabArgs): ServerSpec[] {
 async function runLab(args: LabArgs): Promise<boolean> {
   const dir = labDir(args.name)
   if (existsSync(dir)) throw new Error(`a rack named "${args.name}" is up already: npm run lab -- status, or: npm run lab -- down`)
-  const cache = defaultCache()
-  const ramdisk = await ramdiskFor(cache, say)
-  const imageStore = join(cache, 'images')
-  const image = await debianFor(imageStore, cache, { say })
-  const accel = await chooseAccel(ramdisk.kernel)
-  say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
-  const rack = new Rack(args.name, dir, accel)
   let interrupted = false
   const stop = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => {
+    // Not once: a terminal and whoever passes signals on may both send it, and the second must not end the cleaning up.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => {
         interrupted = true
         reject(new Error(`stopped by ${signal}`))
       })
   })
+  const made = await Promise.race([stop, build()])
+  const rack = new Rack(args.name, dir, made.accel)
   try {
-    const results = await Promise.race([stop, work(rack, args, { imageStore, imageName: image.id, ramdisk })])
+    const results = await Promise.race([stop, work(rack, args, made)])
     return await report(results, args, rack)
   } catch (error) {
     if (!interrupted) await tail(join(dir, 'conductor.log'))
@@ -69,11 +65,24 @@ async function runLab(args: LabArgs): Promise<boolean> {
   }
 }
 
-async function work(
-  rack: Rack,
-  args: LabArgs,
-  made: { imageStore: string; imageName: string; ramdisk: { kernel: string; initrd: string } },
-): Promise<Result[]> {
+interface Made {
+  readonly imageStore: string
+  readonly imageName: string
+  readonly ramdisk: { readonly kernel: string; readonly initrd: string }
+  readonly accel: 'kvm' | 'tcg'
+}
+
+async function build(): Promise<Made> {
+  const cache = defaultCache()
+  const ramdisk = await ramdiskFor(cache, say)
+  const imageStore = join(cache, 'images')
+  const image = await debianFor(imageStore, cache, { say })
+  const accel = await chooseAccel(ramdisk.kernel)
+  say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
+  return { imageStore, imageName: image.id, ramdisk, accel }
+}
+
+async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   say(`opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`)
   await rack.up()
   for (const spec of specs(args)) await rack.addServer(spec)
