@@ -90,6 +90,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd: made.ramdisk.initrd })
   const state: LabState = { password: conductor.password, servers: rack.servers.map(({ name, firmware, mac, bmcIp }) => ({ name, firmware, mac, bmcIp })) }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
+  await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${conductor.password}\n`, { mode: 0o600 })
   await conductor.start()
   const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
   const stopShowing = showLive(rack.servers, seen)
@@ -123,7 +124,7 @@ const next = (args: LabArgs, results: readonly Result[]) => {
   return `
 The rack goes on running. Try:
   npm run lab -- status${named}
-  curl -s --unix-socket ${dir}/api.sock -u admin:$(jq -r .password ${dir}/lab.json 2>/dev/null || echo PASSWORD) http://rack/v1/nodes
+  curl -s --netrc-file ${dir}/netrc --unix-socket ${dir}/api.sock http://rack/v1/nodes
   ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
   tail -f ${dir}/server-1/console.log
   npm run lab -- down${named}
