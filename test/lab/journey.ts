@@ -132,8 +132,8 @@ export async function travel(parts: { api: ApiClient; rack: Rack; server: Server
     const publicKey = (await readFile(join(rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
     const active = await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey) }, { to: 'active', onLook })
     lap('deploy')
-    Object.assign(phases, active.driver_internal_info.rackward.timings)
-    seen.phase = 'first boot'
+    for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings)) phases[name] = Math.round(seconds * 10) / 10
+    seen.phase = 'first boot, until a login works'
     seen.totalBytes = 0
     address = await addressOf(api, node, server.mac)
     const proof = await login(rack, address, server.name)
