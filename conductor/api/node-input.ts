@@ -1,4 +1,5 @@
 /** What users may send of nodes and ports: one schema checks it, names the field, and says what is allowed. */
+import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import { nearest } from '../../kit/text.ts'
@@ -66,11 +67,17 @@ const Mac = z
   .transform((text) => text.trim().toLowerCase().replaceAll('-', ':'))
   .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address'))
 
+/** `ipv4_address` is the address that DHCP gives this port, always. */
+const PortExtra = Dict.refine((extra) => extra.ipv4_address === undefined || (typeof extra.ipv4_address === 'string' && isIPv4(extra.ipv4_address)), {
+  message: 'is not an IPv4 address',
+  path: ['ipv4_address'],
+})
+
 export const PortCreate = z.strictObject({
   address: Mac,
   node_uuid: Uuid,
   uuid: Uuid.optional(),
-  extra: Dict.optional(),
+  extra: PortExtra.optional(),
   pxe_enabled: z.boolean().optional(),
   local_link_connection: Dict.optional(),
   physical_network: z.string().max(64).nullish(),

@@ -10,7 +10,7 @@ import { checkQuery, flag, minorOf, needs, nextLink, PAGE_ARGUMENTS, readPage, s
 import { applyJsonPatch } from './json-patch.ts'
 import { BootDeviceBody, checkInput, MaintenanceBody, NODE_PATCHABLE, NodeCreate, NodePatched, PowerBody, ProvisionBody } from './node-input.ts'
 import { NODE_FIELDS, NODE_FILTERS, parseFields, TARGETS, visible } from './versions.ts'
-import { NODE_SUMMARY, nodeView, statesView, type ViewParts } from './views.ts'
+import { MASK, NODE_SUMMARY, nodeView, statesView, type ViewParts } from './views.ts'
 
 export interface NodeRouteParts {
   readonly nodes: NodeService
@@ -46,7 +46,7 @@ export function nodeRoutes(parts: NodeRouteParts): Router {
     const { touched } = applyJsonPatch(toWire(before), request.body, NODE_PATCHABLE)
     const node = await parts.nodes.update(before.uuid, new Set([...touched].map(camel)), (now) => {
       const { result } = applyJsonPatch(toWire(now), request.body, NODE_PATCHABLE)
-      return { ...now, ...fromWire(checkInput(NodePatched, result)) }
+      return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
     })
     response.json(show(node, request, response))
   })
@@ -181,6 +181,13 @@ function shim(view: Record<string, unknown>, minor: number): Record<string, unkn
   if (minor < 2 && view.provision_state === 'available') return { ...view, provision_state: null }
   if (minor < 39 && view.provision_state === 'inspect wait') return { ...view, provision_state: 'inspecting' }
   return view
+}
+
+/** Clients read a record, change a part and send all of it back: a mask among it means the value that it stands for. */
+function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
+  const keep = (given: Readonly<Record<string, unknown>> | undefined, known: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(given ?? known).map(([key, value]) => [key, value === MASK && key in known ? known[key] : value]))
+  return { ...next, driverInfo: keep(next.driverInfo, now.driverInfo), instanceInfo: keep(next.instanceInfo, now.instanceInfo) }
 }
 
 const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())

@@ -8,7 +8,7 @@ import { isSecretKey } from '../store/secrets.ts'
 import type { PortRecord } from '../store/port.ts'
 import { bootMode } from '../node/perform.ts'
 
-const MASK = '******'
+export const MASK = '******'
 /** Ironic masks these of instance_info: they may hold keys and passwords of the instance. */
 const MASKED_INSTANCE = new Set(['configdrive', 'image_url'])
 

@@ -169,6 +169,7 @@ export class NodeService {
       updatedAtMs: null,
       ...given,
     }
+    await this.checkFixed(port)
     await store.addPort(port)
     await onPorts(port.nodeUuid, [])
     return port
@@ -187,6 +188,7 @@ export class NodeService {
     if (isLocked(node)) throw locked(node)
     if (next.address !== before.address && node.provisionState === 'active' && !node.maintenance)
       throw new Fault('object.conflict', `node ${node.uuid} is active: put it into maintenance to change the address of its port`)
+    await this.checkFixed(next)
     await this.parts.store.putPort(next)
     await this.parts.onPorts(next.nodeUuid, next.address === before.address ? [] : [before.address])
     return next
@@ -200,6 +202,14 @@ export class NodeService {
       throw new Fault('object.conflict', `node ${node.uuid} has an instance: put it into maintenance to delete its port`)
     await this.parts.store.removePort(port.uuid)
     await this.parts.onPorts(port.nodeUuid, [port.address])
+  }
+
+  /** Two servers with one address would both be unreachable. */
+  private async checkFixed(port: PortRecord): Promise<void> {
+    const ip = port.extra.ipv4_address
+    if (ip === undefined) return
+    const other = (await this.parts.store.everyPort()).find((known) => known.uuid !== port.uuid && known.extra.ipv4_address === ip)
+    if (other) throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of port ${other.uuid} already`)
   }
 
   private isWarm(node: NodeRecord): boolean {

@@ -4,7 +4,7 @@ import type { FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type NodeEvent, type Phase, type Verb } from './arrows.ts'
 import { effectsOf, skipsClean, usesAgent } from './effects.ts'
 import { isLocked, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
-import { STATES, type State } from './states.ts'
+import { STATES } from './states.ts'
 
 export interface Settings {
   /** How long a node may take from power-on to the agent's first word. */
@@ -35,7 +35,6 @@ export type StepEvent =
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
-  | { readonly type: 'power-seen'; readonly powerState: PowerState | null }
 
 export type Stepped = { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string }
 
@@ -67,8 +66,6 @@ export function step(node: NodeRecord, event: StepEvent, at: { nowMs: number; se
       return { node: fail(node, event.fault, at) }
     case 'deadline':
       return onDeadline(node, event, at)
-    case 'power-seen':
-      return { node: { ...node, powerState: event.powerState } }
   }
 }
 
@@ -221,6 +218,3 @@ const blame = (node: NodeRecord, fault: FaultNote, at: At): NodeRecord => ({ ...
 const stale = (id: string): Stepped => ({ refused: 'store.stale', why: `order ${id} is not the node's present order` })
 
 const sameEffect = (a: Effect, b: Effect): boolean => JSON.stringify(a) === JSON.stringify(b)
-
-/** Verbs that the table allows in a state. */
-export const verbsOf = (state: State): NodeEvent[] => NODE_ARROWS.filter((arrow) => arrow.from === state).map((arrow) => arrow.on)

@@ -4,12 +4,15 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
+import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config, devConfig } from '../../conductor/config.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { systemRandom } from '../../kit/random.ts'
+import { loadSeal } from '../../conductor/store/secrets.ts'
 
 let dir = ''
 let conductor: Conductor
@@ -188,6 +191,30 @@ describe('ports', () => {
     expect((await call('PATCH', `/v1/ports/${made.body.uuid}`, [{ op: 'replace', path: '/pxe_enabled', value: false }])).body.pxe_enabled).toBe(false)
     expect((await call('DELETE', `/v1/ports/${made.body.uuid}`)).status).toBe(204)
   })
+})
+
+test('a mask that a client sends back keeps the secret that it stands for', async () => {
+  const { uuid } = await create({ driver: 'ipmi', driver_info: { ipmi_address: '127.0.0.1', ipmi_password: 'geheim' } })
+  const { driver_info } = (await call('GET', `/v1/nodes/${uuid}`)).body
+  await call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'replace', path: '/driver_info', value: { ...driver_info, ipmi_port: 624 } }])
+  const db = new Database(join(dir, 'rackward.db'), { readonly: true })
+  const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(uuid) as { body: string }
+  db.close()
+  const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
+  expect(seal.openAll((JSON.parse(body) as { driverInfo: Record<string, unknown> }).driverInfo, uuid)).toEqual({
+    ipmi_address: '127.0.0.1',
+    ipmi_password: 'geheim',
+    ipmi_port: 624,
+  })
+})
+
+test('a fixed address is an IPv4 address, and belongs to one port', async () => {
+  const { uuid } = await create()
+  const port = (address: string, ipv4_address: unknown) => call('POST', '/v1/ports', { node_uuid: uuid, address, extra: { ipv4_address } })
+  const bad = await port('52:54:00:aa:cc:01', '10.0.0.999')
+  expect([bad.status, faultOf(bad).faultstring]).toEqual([400, expect.stringContaining('extra/ipv4_address')])
+  expect((await port('52:54:00:aa:cc:01', '10.0.0.9')).status).toBe(201)
+  expect((await port('52:54:00:aa:cc:02', '10.0.0.9')).status).toBe(409)
 })
 
 describe('hostile input is 4xx with a clear message, never 5xx, and changes nothing', () => {

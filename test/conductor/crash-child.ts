@@ -29,7 +29,7 @@ const ipmitool: Run = async (argv) => {
 }
 
 await startConductor(await loadConfig(configFile), {
-  log: makeLog('crash-child', 'warn'),
+  log: makeLog('crash-child', 'error'),
   run: ipmitool,
   wrapPerformer: (performer) => ({
     async perform(effect, node) {
