@@ -3,10 +3,11 @@
 import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { piped, runOk } from '../../kit/run.ts'
+import { runOk } from '../../kit/run.ts'
 import { until } from '../../kit/clock.ts'
 import type { ImageIndex } from '../../images/index.ts'
 import { pieceLength } from '../../images/index.ts'
+import { zstdDecompress } from '../images/zstd.ts'
 import type { ImageStore } from '../../images/store.ts'
 
 /** A shell instead of the agent: says when it is there, copies, says when that is done. */
@@ -43,19 +44,10 @@ export async function rawFile(store: ImageStore, image: ImageIndex, to: string):
   const data = await readFile(store.dataPath(image.id))
   const out = createWriteStream(to)
   for (const [number, piece] of image.pieces.entries()) {
-    const bytes = piece.zero ? Buffer.alloc(pieceLength(image, number)) : await unpack(data.subarray(piece.at, piece.at + piece.lengthBytes))
+    const bytes = piece.zero ? Buffer.alloc(pieceLength(image, number)) : await zstdDecompress(data.subarray(piece.at, piece.at + piece.lengthBytes))
     if (!out.write(bytes)) await new Promise<void>((resolve) => out.once('drain', () => resolve()))
   }
   await new Promise<void>((resolve) => out.end(() => resolve()))
-}
-
-async function unpack(frame: Buffer): Promise<Buffer> {
-  const child = piped(['zstd', '-dc', '-q'])
-  child.stdin.end(frame)
-  const chunks: Buffer[] = []
-  for await (const chunk of child.stdout) chunks.push(chunk as Buffer)
-  await child.done
-  return Buffer.concat(chunks)
 }
 
 /** Waits until a marker stands on a console; answers when it was seen, in milliseconds. */

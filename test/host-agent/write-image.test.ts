@@ -59,6 +59,15 @@ beforeEach(() => {
   requests = []
 })
 
+/** A disk of which some methods are others. */
+const but = (disk: DiskFile, other: Partial<Pick<DiskFile, 'write' | 'flush'>>): DiskFile =>
+  new Proxy(disk, {
+    get(target, name) {
+      const value: unknown = Reflect.get(other, name) ?? Reflect.get(target, name)
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+    },
+  })
+
 const DISK_BYTES = 32 * PIECE_BYTES
 
 /** A disk full of somebody else's data. */
@@ -106,18 +115,13 @@ test('a line that stays broken ends the deploy with the piece, and the disk does
 test('a piece that was damaged on its way once is found when it is read back, and mended', async () => {
   const { path, disk } = await usedDisk()
   let broken = false
-  const flips = new Proxy(disk, {
-    get(target, name) {
-      if (name === 'write')
-        return (bytes: Buffer, at: number) => {
-          if (at !== 4 * PIECE_BYTES || broken) return target.write(bytes, at)
-          broken = true
-          const other = Buffer.from(bytes)
-          other[77]! ^= 1
-          return target.write(other, at)
-        }
-      const value = Reflect.get(target, name) as unknown
-      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+  const flips = but(disk, {
+    write: (bytes: Buffer, at: number) => {
+      if (at !== 4 * PIECE_BYTES || broken) return disk.write(bytes, at)
+      broken = true
+      const other = Buffer.from(bytes)
+      other[77]! ^= 1
+      return disk.write(other, at)
     },
   })
   await write(flips)
@@ -137,12 +141,8 @@ test('data that is not what the index says is never taken for it', async () => {
 
 test('a disk that does not keep what was written is found out when it is read back', async () => {
   const { path, disk } = await usedDisk()
-  const liar = new Proxy(disk, {
-    get(target, name) {
-      if (name === 'write') return (bytes: Buffer, at: number) => (at === 3 * PIECE_BYTES ? Promise.resolve() : target.write(bytes, at))
-      const value = Reflect.get(target, name) as unknown
-      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
-    },
+  const liar = but(disk, {
+    write: (bytes: Buffer, at: number) => (at === 3 * PIECE_BYTES ? Promise.resolve() : disk.write(bytes, at)),
   })
   await expect(write(liar)).rejects.toMatchObject({ code: 'deploy.readback', detail: expect.stringContaining('piece 3') as string })
   expect((await readFile(path)).readUInt16LE(510)).toBe(0)
@@ -153,15 +153,10 @@ test('a disk that does not keep what was written is found out when it is read ba
 test('the boot sector is written last of all', async () => {
   const { path, disk } = await usedDisk()
   const order: number[] = []
-  const spy = new Proxy(disk, {
-    get(target, name) {
-      if (name === 'write')
-        return (bytes: Buffer, at: number) => {
-          if (bytes.some((byte) => byte !== 0)) order.push(at)
-          return target.write(bytes, at)
-        }
-      const value = Reflect.get(target, name) as unknown
-      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
+  const spy = but(disk, {
+    write: (bytes: Buffer, at: number) => {
+      if (bytes.some((byte) => byte !== 0)) order.push(at)
+      return disk.write(bytes, at)
     },
   })
   await write(spy)
@@ -173,14 +168,9 @@ test('the boot sector is written last of all', async () => {
 test('the old boot sector is off the disk before anything of the image is on it: a power cut in between boots neither', async () => {
   const { path, disk } = await usedDisk()
   const order: string[] = []
-  const spy = new Proxy(disk, {
-    get(target, name) {
-      if (name === 'write')
-        return (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), target.write(bytes, at))
-      if (name === 'flush') return () => (order.push('flush'), target.flush())
-      const value = Reflect.get(target, name) as unknown
-      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value
-    },
+  const spy = but(disk, {
+    write: (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), disk.write(bytes, at)),
+    flush: () => (order.push('flush'), disk.flush()),
   })
   await write(spy)
   expect(order.slice(0, 2)).toEqual(['zeros 0', 'flush'])

@@ -80,6 +80,20 @@ test('a second conductor on the same data refuses to start, and says why', async
   expect((await api().call('GET', '/healthz')).status).toBe(200)
 })
 
+test('a MAC that belongs to no port gets no answer, however often it asks, and one event', async () => {
+  const ask = async (lastByte: string) =>
+    (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/stranger.js'), lastByte]), { timeoutMs: 30_000 })).stdout.trim()
+  expect([await ask('1'), await ask('1'), await ask('2')]).toEqual(['0', '0', '0'])
+  const events = () => {
+    const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
+    const rows = db.prepare("SELECT detail FROM events WHERE kind = 'unknown-mac' ORDER BY seq").all() as { detail: string }[]
+    db.close()
+    return rows.map(({ detail }) => (JSON.parse(detail) as { mac: string }).mac).filter((mac) => mac.startsWith('02:'))
+  }
+  await until(() => events().length >= 2, { what: 'the events', timeoutMs: 5_000 })
+  expect(events()).toEqual(['02:00:00:00:ee:01', '02:00:00:00:ee:02'])
+})
+
 test('a server that never calls back: time-out, with the last thing seen of it', async () => {
   const uuid = await enroll(api(), silent)
   await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
@@ -120,6 +134,19 @@ describe('on a server whose agent is parked', () => {
   test('the disk is smaller than the image', async () => {
     await setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
     expect(await failing(deploy())).toMatch(/deploy failed: the image needs 536870912 bytes.*one-d1.*choose a bigger disk/)
+  })
+
+  test('the image has another checksum than promised: the deploy fails before the disk is touched', async () => {
+    const path = join(bench.rack.dir, 'other.raw')
+    const raw = Buffer.alloc(2 * MIB, 1)
+    raw.writeUInt16LE(0xaa55, 510)
+    await writeFile(path, raw)
+    const before = await headOf(server.diskFile, 4 * MIB)
+    await setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
+    expect(await failing(deploy())).toMatch(
+      /deploy failed: file:.*other\.raw has sha256 [0-9a-f]{64}, promised was a{64} \(get the image again, or correct its checksum\)/,
+    )
+    expect((await headOf(server.diskFile, 4 * MIB)).equals(before)).toBe(true)
   })
 
   test('the stored image is damaged: the piece is found out, and nothing boots from that disk', async () => {
