@@ -56,8 +56,8 @@ const HOOKS = [
   // Kernel links for GRUB's menu; the directory of modules lets an operator's own menu load what it wants.
   'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image',
   'rm -f "$1"/etc/ssh/ssh_host_*_key* && : > "$1/etc/machine-id" && rm -f "$1/var/lib/dbus/machine-id" "$1/etc/hostname"',
-  // Debian leaves them off; cloud-init writes its network for networkd.
-  'systemctl --root="$1" enable --quiet systemd-networkd.service systemd-resolved.service',
+  // The image's own systemctl: the machine that builds may have none. Debian leaves these off; cloud-init writes its network for networkd.
+  'chroot "$1" systemctl enable --quiet systemd-networkd.service systemd-resolved.service',
   'ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"',
   'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*.log',
 ]
