@@ -56,7 +56,7 @@ exit 0
     dir,
     calls: async () => (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter(Boolean),
     async stop() {
-      if (pid) await run(['kill', '-9', String(pid)], { timeoutMs: 5000 })
+      if (pid) process.kill(pid, 'SIGKILL')
       await rm(dir, { recursive: true, force: true })
     },
   }

@@ -85,7 +85,7 @@ export class Rack {
   /** Pulls the plug, behind the BMC's back. */
   async cutPower(server: Server): Promise<void> {
     const pid = Number(await readFile(join(server.dir, 'pid'), 'utf8').catch(() => '0'))
-    if (pid > 0) await run(['kill', '-9', String(pid)], { timeoutMs: 5_000 })
+    if (pid > 0) endProcess(pid, 'SIGKILL')
     await until(() => !existsSync(`/proc/${pid}`), { what: `the guest of ${server.name} to be gone`, timeoutMs: STOP_TIMEOUT_MS })
   }
 
@@ -96,16 +96,25 @@ export class Rack {
 export async function removeRack(namespace: string, dir: string): Promise<void> {
   const pids = async () => (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
   // TERM first: the conductor stops its boot services itself; whatever is left after a moment is killed.
-  for (const signal of ['-TERM', '-KILL']) {
-    const left = await pids()
-    if (left.length > 0) await run(['kill', signal, ...left], { timeoutMs: 5_000 })
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    for (const pid of await pids()) endProcess(Number(pid), signal)
     await until(async () => (await pids()).length === 0, {
       what: 'the processes of the rack to end',
-      timeoutMs: signal === '-TERM' ? 3_000 : STOP_TIMEOUT_MS,
+      timeoutMs: signal === 'SIGTERM' ? 3_000 : STOP_TIMEOUT_MS,
       everyMs: 50,
     }).catch(() => undefined)
   }
   if ((await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout.split('\n').some((line) => line.split(' ')[0] === namespace))
     await sh(['ip', 'netns', 'delete', namespace])
   await rm(dir, { recursive: true, force: true })
+}
+
+/** Without the program of that name, which a minimal Debian does not have. */
+export function endProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    // Gone already is what was wanted.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }

@@ -170,7 +170,7 @@ describe('on a server whose agent is parked', () => {
     // The whole HTTP server dies, with every connection; the conductor notices and starts it again.
     const before = await bootServices()
     expect(before).toHaveLength(1)
-    await sh(['kill', '-9', ...before])
+    for (const pid of before) process.kill(Number(pid), 'SIGKILL')
     const progress: number[] = []
     await until(
       async () => {
