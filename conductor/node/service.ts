@@ -1,4 +1,5 @@
 /** What may be done to nodes and ports, whoever asks. Guards are Ironic's; everything that moves a node goes through the worker. */
+import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
@@ -64,7 +65,9 @@ export class NodeService {
         throw new Fault('object.conflict', `node ${uuid} is ${node.provisionState}: only active nodes can be protected`)
       if (touched.has('instanceUuid') && node.instanceUuid && next.instanceUuid && next.instanceUuid !== node.instanceUuid)
         throw new Fault('object.conflict', `node ${uuid} has the instance ${node.instanceUuid} already: remove instance_uuid first`)
-      return next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
+      const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
+      // A patch that changes nothing leaves updated_at as it is.
+      return isDeepStrictEqual(whole, node) ? node : whole
     })
     await this.parts.onPorts(uuid, [])
     return updated

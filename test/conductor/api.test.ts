@@ -138,6 +138,13 @@ describe('ports', () => {
   })
 })
 
+test('a patch that changes nothing is 200 and changes nothing, not even the time of the last change', async () => {
+  const { uuid } = await create({ description: 'same' })
+  const before = (await call('GET', `/v1/nodes/${uuid}`)).body
+  for (const patch of [[], [{ op: 'replace', path: '/description', value: 'same' }]]) expect((await call('PATCH', `/v1/nodes/${uuid}`, patch)).status).toBe(200)
+  expect((await call('GET', `/v1/nodes/${uuid}`)).body).toEqual(before)
+})
+
 test('a mask that a client sends back keeps the secret that it stands for', async () => {
   const { uuid } = await create({ driver: 'ipmi', driver_info: { ipmi_address: '127.0.0.1', ipmi_password: 'geheim' } })
   const { driver_info } = (await call('GET', `/v1/nodes/${uuid}`)).body
