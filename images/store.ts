@@ -23,7 +23,9 @@ export class ImageStore {
 
   /** An image by id or by name. Throws `image.missing`. */
   async find(idOrName: string): Promise<ImageIndex> {
-    const found = (await this.list()).filter((image) => image.id === idOrName || image.names.includes(idOrName))
+    // Agents ask by id, many at once: that reads one index and not all of them.
+    if (ID.test(idOrName)) return this.read(idOrName)
+    const found = (await this.list()).filter((image) => image.names.includes(idOrName))
     const newest = found.sort((a, b) => b.createdAt.localeCompare(a.createdAt))[0]
     if (!newest) throw new Fault('image.missing', `image ${JSON.stringify(idOrName)} is not in the store`)
     return newest

@@ -11,7 +11,6 @@ export const FAULTS = {
   'input.invalid': { retry: false, means: 'the input is not acceptable', remedy: 'correct the named field and send it again' },
   'input.missing': { retry: false, means: 'a required value is missing', remedy: 'add the named field and send it again' },
   'input.version': { retry: false, means: 'this needs a newer API version', remedy: 'send a higher version in the OpenStack-API-Version header' },
-  'auth.missing': { retry: false, means: 'no valid credentials were given', remedy: 'send the user and password of the htpasswd file' },
   'object.missing': { retry: false, means: 'there is no such object', remedy: 'list the objects to see their names' },
   'object.conflict': { retry: false, means: 'another object has this value already', remedy: 'choose another value or remove the other object' },
   'node.locked': { retry: true, means: 'the node is busy with another act', remedy: 'wait until reservation is empty and send the request again' },

@@ -5,7 +5,6 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'input.invalid': 400,
   'input.missing': 400,
   'input.version': 406,
-  'auth.missing': 401,
   'object.missing': 404,
   'object.conflict': 409,
   'node.locked': 409,

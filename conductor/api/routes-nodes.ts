@@ -71,7 +71,10 @@ function stateRoutes(router: Router, parts: NodeRouteParts): void {
   })
   router.put('/:ident/states/power', async (request, response) => {
     const { target, timeout } = checkInput(PowerBody, request.body)
-    if (timeout) needs(response, 27, 'timeout')
+    if (timeout) {
+      needs(response, 27, 'timeout')
+      throw new Fault('input.invalid', 'timeout: not supported yet; provision.powerTimeoutSeconds of the configuration holds for every power act')
+    }
     if (target.startsWith('soft')) {
       needs(response, 27, `target ${target}`)
       throw new Fault('input.invalid', `target: "${target}" is not supported by this driver yet; use "power off" or "rebooting"`)

@@ -139,5 +139,8 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
 /** A node that owes acts is locked: nobody else may change what they act on. */
 export const isLocked = (node: NodeRecord): boolean => node.machine.owed.length > 0
 
+/** Who holds the lock, for a refusal. */
+export const lockedWhy = (node: NodeRecord): string => `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`
+
 /** The identity of the agent's present order; an agent that reports another one reports about the past. */
 export const orderId = (node: NodeRecord): string => `${node.uuid}.${node.machine.generation}`

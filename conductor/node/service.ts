@@ -11,7 +11,7 @@ import type { Verb } from './arrows.ts'
 import { DRIVERS, isDriver, usesAgent } from './effects.ts'
 import { imageWish } from './image-source.ts'
 import { bootMode } from './perform.ts'
-import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
+import { isLocked, lockedWhy, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
 import type { Sightings } from './sightings.ts'
 import type { Worker } from './worker.ts'
 
@@ -30,7 +30,7 @@ export interface NodeServiceParts {
 const BOOT_DEVICE_TIMEOUT_MS = 30_000
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
 const AGENT_ALIVE_MS = 25_000
-const DELETABLE = new Set(['enroll', 'manageable', 'available', 'inspect failed', 'clean failed'])
+const DELETABLE = new Set(['enroll', 'manageable', 'available'])
 
 export class NodeService {
   private readonly parts: NodeServiceParts
@@ -82,7 +82,7 @@ export class NodeService {
       if (node.instanceUuid)
         throw new Fault('object.conflict', `node ${node.uuid} has the instance ${node.instanceUuid}; undeploy it, or put the node into maintenance`)
       if (!DELETABLE.has(node.provisionState))
-        throw new Fault('node.state', `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`)
+        throw new Fault('object.conflict', `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`)
     }
     const ports = await store.ports({ nodeUuid: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
     await store.removeNode(node.uuid)
@@ -242,4 +242,4 @@ function checkDriver(driver: string): void {
   if (!isDriver(driver)) throw new Fault('input.invalid', `driver: there is no driver ${JSON.stringify(driver)}; there are ${Object.keys(DRIVERS).join(', ')}`)
 }
 
-const locked = (node: NodeRecord) => new Fault('node.locked', `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`)
+const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(node))

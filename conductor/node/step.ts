@@ -3,7 +3,7 @@ import { findArrow } from '../../kit/arrows.ts'
 import type { FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type NodeEvent, type Phase, type Verb } from './arrows.ts'
 import { effectsOf, skipsClean, usesAgent } from './effects.ts'
-import { isLocked, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
+import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
 import { STATES } from './states.ts'
 
 export interface Settings {
@@ -73,7 +73,7 @@ type At = { nowMs: number; settings: Settings }
 type Of<T extends StepEvent['type']> = Extract<StepEvent, { type: T }>
 
 function onVerb(node: NodeRecord, { verb, patch, warm }: Of<'verb'>, at: At): Stepped {
-  if (isLocked(node)) return { refused: 'node.locked', why: `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}` }
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (!findArrow(NODE_ARROWS, node.provisionState, verb)) {
     return { refused: 'node.state', why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"` }
   }
@@ -88,7 +88,7 @@ function onVerb(node: NodeRecord, { verb, patch, warm }: Of<'verb'>, at: At): St
 }
 
 function onPower(node: NodeRecord, target: PowerTarget, at: At): Stepped {
-  if (isLocked(node)) return { refused: 'node.locked', why: `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}` }
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (node.provisionState === 'cleaning' || node.provisionState === 'clean wait')
     return { refused: 'node.state', why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"` }
   const owed: Effect[] =

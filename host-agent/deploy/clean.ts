@@ -1,7 +1,6 @@
 /** Erases the metadata of disks: file-system, RAID and partition signatures at both ends of the disk and of each of its partitions;
  *  then reads the same places back. */
 import type { Disk } from '../../conductor/api/agent-wire.ts'
-import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
 import { DiskFile } from './disk.ts'
@@ -25,7 +24,7 @@ export interface Range {
 export async function eraseMetadata(
   disks: readonly Disk[],
   skip: readonly Record<string, unknown>[],
-  opts: { clock: Clock; onDisk: (done: number, total: number) => void },
+  opts: { onDisk: (done: number, total: number) => void },
 ): Promise<void> {
   const chosen = disks.filter((disk) => !skip.some((hints) => matches(disk, hints)))
   for (const [done, disk] of chosen.entries()) {

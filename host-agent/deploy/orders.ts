@@ -37,7 +37,6 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     case 'clean': {
       const disks = await readDisks()
       await eraseMetadata(disks, order.skip, {
-        clock: parts.clock,
         onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }),
       })
       return {}

@@ -138,6 +138,24 @@ describe('ports', () => {
   })
 })
 
+test('a node that runs an instance or failed is deleted only in maintenance: 409; a power time-out that would be ignored is refused', async () => {
+  const { uuid } = await create({ driver: 'ipmi', driver_info: {} })
+  expect((await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on', timeout: 5 })).status).toBe(400)
+  const fake = (await create()).uuid
+  for (const [target, wanted] of [
+    ['manage', 'manageable'],
+    ['provide', 'available'],
+    ['active', 'active'],
+  ] as const) {
+    await call('PUT', `/v1/nodes/${fake}/states/provision`, { target })
+    await state(fake, wanted)
+  }
+  await until(async () => (await call('GET', `/v1/nodes/${fake}`)).body.reservation === null, { what: 'the lock to go', timeoutMs: 5000, everyMs: 10 })
+  expect((await call('DELETE', `/v1/nodes/${fake}`)).status).toBe(409)
+  await call('PUT', `/v1/nodes/${fake}/maintenance`, {})
+  expect((await call('DELETE', `/v1/nodes/${fake}`)).status).toBe(204)
+})
+
 test('a patch that changes nothing is 200 and changes nothing, not even the time of the last change', async () => {
   const { uuid } = await create({ description: 'same' })
   const before = (await call('GET', `/v1/nodes/${uuid}`)).body
