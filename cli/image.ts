@@ -23,7 +23,7 @@ export async function build(recipe: string, options: { store?: string; cache?: s
   switch (recipe) {
     case 'ramdisk': {
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
-      return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}`)
+      return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}`)
     }
     case 'debian-12': {
       const image = await debianFor(options.store ?? join(cache, 'images'), cache, { say: print, force: options.force ?? false })

@@ -1,35 +1,41 @@
 /** Config -> objects -> start -> stop. Wires, decides nothing. Tests build it with parts of their own. */
 import { chmod, mkdir } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { rm } from 'node:fs/promises'
 import { systemClock, type Clock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
 import { systemRandom, type Random } from '../kit/random.ts'
-import { run as systemRun, type Run } from '../kit/run.ts'
+import { piped, run as systemRun, type Run } from '../kit/run.ts'
 import { ImageStore } from '../images/store.ts'
 import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
 import { AgentService } from './agents/service.ts'
 import { makeApp } from './api/app.ts'
 import { htpasswdAuth, noAuth } from './api/auth.ts'
+import type { Route } from './api/route.ts'
 import { Arbiter } from './bmc/arbiter.ts'
+import { Ipmipower } from './bmc/ipmipower.ts'
 import { BmcRegistry } from './bmc/registry.ts'
 import { BootLink } from './boot/link.ts'
-import { bootClient, type BootClient } from './boot/orders.ts'
 import { bootFingerprint } from './boot/service.ts'
 import { bootKey } from './boot/token.ts'
-import type { BootEvent } from './boot/wire.ts'
+import { BootWatch } from './boot/watch.ts'
 import type { Config } from './config.ts'
+import { Webhooks } from './events/webhooks.ts'
+import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
+import { listen, listenApi } from './listen.ts'
+import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { ImageSource } from './node/image-source.ts'
 import { performer } from './node/perform.ts'
-import type { NodeRecord } from './node/record.ts'
+import { PortService } from './node/ports.ts'
+import { PowerSync } from './node/power-sync.ts'
 import { NodeService } from './node/service.ts'
 import { Sightings } from './node/sightings.ts'
+import type { Settings } from './node/step.ts'
 import { Worker, type Performer } from './node/worker.ts'
+import { allRoutes } from './routes.ts'
 import type { Store } from './store/port.ts'
 import { loadSeal } from './store/secrets.ts'
 import { SqliteStore } from './store/sqlite.ts'
@@ -49,14 +55,16 @@ export interface Parts {
 export interface Conductor {
   /** Where the API listens, with the ports that were given. */
   readonly addresses: readonly string[]
+  readonly routes: readonly Route[]
+  /** Reads the power of every node now. */
+  readonly powerSync: PowerSync
   stop(): Promise<void>
 }
-
-const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export async function startConductor(config: Config, parts: Parts): Promise<Conductor> {
   const life = new Lifecycle()
   const { log, clock = systemClock, random = systemRandom, run = systemRun } = parts
+  const webhookList = await readWebhooks(config)
   await mkdir(config.data, { recursive: true, mode: 0o700 })
   await chmod(config.data, 0o700)
   const seal = await loadSeal(join(config.data, 'secret.key'), random)
@@ -69,9 +77,17 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const sightings = new Sightings()
   const images = new ImageStore(config.images.store)
   const arbiter = new Arbiter(clock)
-  const bmcs = new BmcRegistry(run)
+  const suites = new Map<string, number>()
+  // A test that hands in its own ipmitool has no BMC that ipmipower could ask.
+  const fleet = await life.add(
+    'ipmipower',
+    () => new Ipmipower({ launch: piped, clock, suites }),
+    (made) => made.stop(),
+  )
+  const bmcs = new BmcRegistry({ run, suites, ...(parts.run ? {} : { fleet }) })
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
+  const bootWatch = new BootWatch(store, sightings)
 
   const boot =
     config.boot && identity
@@ -80,7 +96,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
           fingerprint: bootFingerprint(config, identity.pin),
           clock,
           log,
-          onEvent: (event) => onBootEvent(event),
+          onEvent: (event) => bootWatch.onEvent(event),
           launch:
             parts.launchBoot ??
             (() => {
@@ -88,36 +104,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
             }),
         })
       : undefined
+  const refresh = (nodeUuid: string, gone: readonly string[]) => bootWatch.refresh(boot, nodeUuid, gone)
 
-  const clientsOf = async (node: NodeRecord): Promise<BootClient[]> =>
-    (await store.ports({ nodeUuid: node.uuid }, EVERY_PORT)).flatMap((port) => bootClient(node, port) ?? [])
-  const refresh = async (nodeUuid: string, gone: readonly string[]) => {
-    const node = await store.node(nodeUuid)
-    const ports = node ? await store.ports({ nodeUuid }, EVERY_PORT) : []
-    const silent = ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
-    boot?.update(node ? await clientsOf(node) : [], [...gone, ...silent])
-  }
-  /** Where a node is reached is asked of its port. */
-  const rememberAddress = async (mac: string, ip: string) => {
-    const port = await store.portByAddress(mac)
-    if (port && port.internalInfo.ipv4_address !== ip) await store.putPort({ ...port, internalInfo: { ...port.internalInfo, ipv4_address: ip } })
-  }
-  const onBootEvent = (event: BootEvent) => {
-    const { atMs } = event
-    if (event.kind === 'seen') {
-      const fresh = sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })
-      if (fresh)
-        void store
-          .addEvent({ atMs, nodeUuid: event.nodeUuid, kind: 'seen', detail: { step: event.step, detail: event.detail, mac: event.mac } })
-          .catch(() => undefined)
-      if (event.ip) void rememberAddress(event.mac, event.ip).catch(() => undefined)
-      return
-    }
-    const [nodeUuid, detail] = event.kind === 'trouble' ? [event.nodeUuid, { what: event.what }] : [null, { mac: event.mac }]
-    void store.addEvent({ atMs, nodeUuid, kind: event.kind, detail }).catch(() => undefined)
-  }
-
-  const provision = config.provision
   const base = performer({
     arbiter,
     bmcs,
@@ -129,32 +117,26 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
       await refresh(uuid, [])
       await boot?.flush()
     },
-    powerTimeoutMs: provision.powerTimeoutSeconds * 1000,
+    powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,
   })
-  let agents: AgentService | undefined
   const worker = new Worker({
     store,
     clock,
     log,
     sightings,
     performer: parts.wrapPerformer?.(base) ?? base,
-    settings: {
-      callbackTimeoutMs: provision.callbackTimeoutSeconds * 1000,
-      agentSilenceMs: provision.agentSilenceSeconds * 1000,
-      parkMs: provision.parkSeconds * 1000,
-      maxAttempts: provision.maxAttempts,
-      effectTries: provision.effectTries,
-      effectRetryMs: provision.effectRetrySeconds * 1000,
-    },
+    settings: settingsOf(config),
     onChange: (node) => {
       void refresh(node.uuid, []).catch((error: unknown) => log.error({ err: error }, 'boot orders'))
-      agents?.wake(node.uuid)
+      agents.wake(node.uuid)
     },
   })
+  const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
+  const agents = new AgentService({ store, worker, images, sightings, tokenKey, clock, random, log, dataBase })
 
   if (boot) {
-    const clients = (await Promise.all((await store.everyNode()).map(clientsOf))).flat()
+    const clients = (await Promise.all((await store.everyNode()).map(bootWatch.clientsOf))).flat()
     await life.add(
       'boot',
       () => boot.start(clients),
@@ -163,8 +145,6 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   }
   if (config.agent && identity) {
     const { address, port } = config.agent
-    const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
-    agents = new AgentService({ store, worker, images, sightings, tokenKey, clock, random, log, dataBase })
     const server = agentServer(agents, identity, log)
     const sessions = new Set<{ destroy(): void }>()
     server.on('session', (session) => {
@@ -180,55 +160,67 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
       },
     )
   }
-  await life.add(
-    'worker',
-    () => worker.start(),
-    () => worker.stop(),
+  const running = <T extends { start(): Promise<void> | void; stop(): Promise<void> | void }>(name: string, part: T) =>
+    life.add(
+      name,
+      async () => {
+        await part.start()
+        return part
+      },
+      () => part.stop(),
+    )
+  await running('worker', worker)
+  const allocations = await running('allocations', new Allocations({ store, worker, clock, random, log }))
+  const { everySeconds, lostAfter } = config.powerSync
+  const powerSync = await running('power sync', new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }))
+  const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
+  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config }))
+  const rescues = config.boot?.rescueInitrd !== undefined
+  const nodes = new NodeService({
+    store,
+    worker: {
+      dispatch: worker.dispatch.bind(worker),
+      change: worker.change.bind(worker),
+      forget: (uuid) => [worker, powerSync, bmcs].forEach((part) => part.forget(uuid)),
+    },
+    bmcs,
+    arbiter,
+    sightings,
+    clock,
+    random,
+    onPorts: refresh,
+    automatedClean: config.provision.automatedClean,
+    hashPassword: rescues ? cryptHash : undefined,
+    onFreed: async ({ allocationUuid }) => (allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined),
+  })
+  const ports = new PortService({ store, clock, random, onPorts: refresh })
+  const streams = await life.add(
+    'streams',
+    () => new AbortController(),
+    (abort) => abort.abort(),
   )
-  const nodes = new NodeService({ store, worker, bmcs, arbiter, sightings, clock, random, onPorts: refresh })
-  const auth =
-    config.api.auth.strategy === 'noauth'
-      ? noAuth
-      : await htpasswdAuth(config.api.auth.file).catch(async (error: unknown) => {
-          await life.stop()
-          throw error
-        })
+  const routes = allRoutes({ nodes, ports, store, worker, allocations, powerSync, webhooks, agents, tokenKey, clock, random, signal: streams.signal })
+  const auth = await life.add(
+    'authentication',
+    () => (config.api.auth.strategy === 'noauth' ? noAuth : htpasswdAuth({ path: config.api.auth.file, users: config.api.auth.users, clock })),
+    () => undefined,
+  )
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
-  const app = makeApp({ nodes, store, sightings, auth, random, conductor: hostname(), log })
-  const addresses: string[] = []
-  for (const at of config.api.listen) {
-    const server = await life.add('api', () => listen(createServer(app), { port: at.port, host: at.address }), closeServer)
-    addresses.push(`http://${at.address}:${(server.address() as { port: number }).port}`)
-  }
-  if (config.api.socket) {
-    const path = config.api.socket
-    await rm(path, { force: true })
-    const before = process.umask(0o177)
-    await life.add('api socket', () => listen(createServer(app), { path }), closeServer).finally(() => process.umask(before))
-    addresses.push(`unix:${path}`)
-  }
+  const app = makeApp({ routes, sightings, auth, clock, random, conductor: hostname(), log })
+  const addresses = await listenApi(app, config, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
-  return { addresses, stop: () => life.stop() }
+  return { addresses, routes, powerSync, stop: () => life.stop() }
 }
 
-function listen<
-  S extends {
-    once(event: string, act: (error: Error) => void): unknown
-    listen(options: object, act: () => void): unknown
-    off(event: string, act: (error: Error) => void): unknown
-  },
->(server: S, options: { port?: number; host?: string; path?: string }): Promise<S> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
-  })
-}
-
-function closeServer(server: Server): void {
-  server.close()
-  server.closeAllConnections()
+function settingsOf({ provision }: Config): Settings {
+  return {
+    callbackTimeoutMs: provision.callbackTimeoutSeconds * 1000,
+    agentSilenceMs: provision.agentSilenceSeconds * 1000,
+    parkMs: provision.parkSeconds * 1000,
+    maxAttempts: provision.maxAttempts,
+    effectTries: provision.effectTries,
+    effectRetryMs: provision.effectRetrySeconds * 1000,
+    softPowerOffMs: provision.softPowerOffSeconds * 1000,
+  }
 }

@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { Fault } from '../kit/fault.ts'
 import { nearest } from '../kit/text.ts'
+import { ROLES } from './api/auth.ts'
 
 const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
 const Port = z.number().int().min(0).max(65535)
@@ -41,10 +42,17 @@ export const Config = z.strictObject({
   }),
   api: z.strictObject({
     listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),
+    /** HTTPS instead of HTTP: with a given certificate, or with one that is made once and kept in the data directory. */
+    tls: z.union([z.literal('self-made'), z.strictObject({ cert: z.string().min(1), key: z.string().min(1) })]).optional(),
     /** A unix socket of mode 0600 with the same API. */
     socket: z.string().optional(),
     auth: z.discriminatedUnion('strategy', [
-      z.strictObject({ strategy: z.literal('http_basic'), file: z.string().min(1) }),
+      z.strictObject({
+        strategy: z.literal('http_basic'),
+        file: z.string().min(1),
+        /** Roles by user; without it every user of the file is an admin. `project`: sees the nodes alone that it owns or leases. */
+        users: z.record(z.string(), z.strictObject({ role: z.enum(ROLES), project: z.string().min(1).max(255).optional() })).optional(),
+      }),
       z.strictObject({ strategy: z.literal('noauth') }),
     ]),
   }),
@@ -60,6 +68,8 @@ export const Config = z.strictObject({
       loaders: z.string().default('/usr/lib/ipxe'),
       kernel: z.string().min(1),
       initrd: z.string().min(1),
+      /** The ramdisk with a login, for the verb rescue; without it nodes cannot be rescued. */
+      rescueInitrd: z.string().min(1).optional(),
       kernelArgs: z
         .array(z.string().regex(/^[A-Za-z0-9_.,:;/@%+=?&~-]+$/, 'holds a character that iPXE would not pass on'))
         .default(['console=tty0', 'console=ttyS0,115200n8']),
@@ -76,8 +86,27 @@ export const Config = z.strictObject({
       powerTimeoutSeconds: Seconds.default(60),
       effectTries: z.number().int().min(1).max(20).default(3),
       effectRetrySeconds: Seconds.default(2),
+      softPowerOffSeconds: Seconds.default(600),
+      /** Whether disks are cleaned before a node becomes available; a node's own automated_clean wins over it. */
+      automatedClean: z.boolean().default(true),
     })
     .prefault({}),
+  /** How often the power of every node is read from its BMC, 0: never; and after how many failures in a row a BMC counts as lost. */
+  powerSync: z.strictObject({ everySeconds: Seconds.default(30), lostAfter: z.number().int().min(1).max(100).default(3) }).prefault({}),
+  events: z.strictObject({ keepDays: z.number().int().min(1).max(3650).default(90) }).prefault({}),
+  /** Where events are posted to; each needs a secret of its own, in a file of mode 0600. */
+  webhooks: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
+        url: z.url({ protocol: /^https?$/ }),
+        kinds: z.array(z.string()).optional(),
+        secretFile: z.string().min(1),
+      }),
+    )
+    .default([]),
+  /** The group of conductors that this one belongs to (Ironic's conductor_group). */
+  conductorGroup: z.string().max(255).default(''),
   fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })

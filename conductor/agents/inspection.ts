@@ -1,5 +1,6 @@
 /** An agent's inventory -> what the node record, its ports and Ironic's inventory document say. Pure. */
 import type { Disk, Inventory } from '../api/agent-wire.ts'
+import type { Inspected } from '../api/ramdisk.ts'
 import type { NodeRecord } from '../node/record.ts'
 
 const GIB = 1024 ** 3
@@ -17,6 +18,22 @@ export function inspectedProperties(node: Pick<NodeRecord, 'properties'>, invent
     ...(root ? { local_gb: Math.max(0, Math.floor(root.sizeBytes / GIB) - 1) } : {}),
     capabilities: withCapability(node.properties.capabilities, 'boot_mode', inventory.bootMode),
     vendor: inventory.system.vendor ?? node.properties.vendor ?? null,
+    ...(inventory.system.product ? { model: inventory.system.product } : {}),
+  }
+}
+
+/** The same from an inventory in Ironic's form. */
+export function reportedProperties(node: Pick<NodeRecord, 'properties'>, inventory: Inspected['inventory']): Record<string, unknown> {
+  const { cpu, memory, boot, system_vendor: system } = inventory
+  const mode = boot?.current_boot_mode
+  return {
+    ...node.properties,
+    ...(cpu?.count === undefined ? {} : { cpus: cpu.count }),
+    ...(cpu?.architecture === undefined ? {} : { cpu_arch: cpu.architecture }),
+    ...(memory?.physical_mb ? { memory_mb: memory.physical_mb } : {}),
+    ...(mode ? { capabilities: withCapability(node.properties.capabilities, 'boot_mode', mode) } : {}),
+    ...(system?.manufacturer ? { vendor: system.manufacturer } : {}),
+    ...(system?.product_name ? { model: system.product_name } : {}),
   }
 }
 
@@ -26,7 +43,7 @@ export function withCapability(capabilities: unknown, name: string, value: strin
 }
 
 /** Ironic's wire form of an inventory (GET /v1/nodes/{id}/inventory). Sizes are bytes. */
-export function ironicInventory(inventory: Inventory): unknown {
+export function ironicInventory(inventory: Inventory): { inventory: object; plugin_data: object } {
   return {
     inventory: {
       interfaces: inventory.nics.map((nic) => ({

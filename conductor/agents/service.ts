@@ -1,19 +1,21 @@
 /** What agents may ask: a session for a boot token, the order of the moment, the index of their image, their config drive; and what they report. */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { Fault, FAULTS, type FaultCode } from '../../kit/fault.ts'
+import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import { isoTime, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { ImageStore } from '../../images/store.ts'
 import type { Order, Report, SessionAsk, SessionGrant } from '../api/agent-wire.ts'
+import type { Inspected } from '../api/ramdisk.ts'
 import { readToken } from '../boot/token.ts'
-import { orderId, type NodeRecord } from '../node/record.ts'
+import { currentStep, orderId, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { STATES } from '../node/states.ts'
 import type { Worker } from '../node/worker.ts'
 import type { Store } from '../store/port.ts'
 import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
-import { inspectedProperties, ironicInventory } from './inspection.ts'
+import { inspectedProperties, ironicInventory, reportedProperties } from './inspection.ts'
+import { applyRules } from './apply-rules.ts'
 
 export interface AgentServiceParts {
   readonly store: Store
@@ -52,7 +54,7 @@ export class AgentService {
     live.agentAtMs = nowMs
     live.progress = null
     if (sightings.note(token.nodeUuid, 'hello', { atMs: nowMs, detail: '' })) {
-      await store.addEvent({ atMs: nowMs, nodeUuid: token.nodeUuid, kind: 'seen', detail: { step: 'hello', detail: ask.bootMode } })
+      await store.journal.add({ atMs: nowMs, nodeUuid: token.nodeUuid, kind: 'seen', detail: { step: 'hello', detail: ask.bootMode } })
     }
     return { session, nodeUuid: token.nodeUuid, nowMs }
   }
@@ -107,15 +109,23 @@ export class AgentService {
   }
 
   private async orderOf(node: NodeRecord): Promise<Order | null> {
-    if (STATES[node.provisionState].kind !== 'waiting' || node.machine.owed.length > 0) return null
+    // The login of a rescued node is opened again when it boots anew.
+    const works = STATES[node.provisionState].kind === 'waiting' || node.provisionState === 'rescue'
+    const step = node.provisionState === 'rescue' ? node.machine.steps[0] : currentStep(node)
+    if (!works || node.machine.owed.length > 0 || !step) return null
     const id = orderId(node)
-    const rootDevice = (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<string, unknown> | null
-    switch (node.machine.order) {
+    const skip = (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? []
+    switch (step.step) {
       case 'inspect':
+      case 'collect_inventory':
         return { id, kind: 'inspect' }
-      case 'clean':
-        return { id, kind: 'clean', skip: (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? [] }
-      case 'deploy': {
+      case 'erase_devices_metadata':
+        return { id, kind: 'clean', skip, whole: false }
+      case 'erase_devices':
+        return { id, kind: 'clean', skip, whole: true }
+      case 'rescue':
+        return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
+      case 'write_image': {
         if (!node.machine.imageId) return null
         const image = await this.parts.images.find(node.machine.imageId)
         return {
@@ -124,7 +134,7 @@ export class AgentService {
           imageId: image.id,
           dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
           indexSha256: createHash('sha256').update(JSON.stringify(image)).digest('hex'),
-          rootDevice,
+          rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<string, unknown> | null,
           configDrive: wantsConfigDrive(node),
         }
       }
@@ -157,30 +167,72 @@ export class AgentService {
     this.parts.sightings.of(node.uuid).progress = null
   }
 
+  /** A sign of life of an agent that speaks Ironic's protocol. */
+  async heard(node: NodeRecord, callbackUrl: string): Promise<void> {
+    const { clock, store, sightings } = this.parts
+    const nowMs = clock.now()
+    sightings.of(node.uuid).agentAtMs = nowMs
+    if (sightings.note(node.uuid, 'hello', { atMs: nowMs, detail: callbackUrl }))
+      await store.journal.add({ atMs: nowMs, nodeUuid: node.uuid, kind: 'agent-heard', detail: { callback_url: callbackUrl } })
+  }
+
+  /** An inventory that came by Ironic's door. */
+  async finishInspection(node: NodeRecord, found: Inspected): Promise<void> {
+    const { inventory, error, ...plugin } = found
+    if (error) {
+      const fault = new Fault('agent.broken', `the agent failed: ${error}`)
+      await this.parts.worker.dispatch(node.uuid, {
+        type: 'agent-failed',
+        orderId: orderId(node),
+        fault: { code: fault.code, text: fault.message, retry: false },
+      })
+      return
+    }
+    const macs = inventory.interfaces.map(({ mac_address: mac }) => mac.toLowerCase()).filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
+    const bootMac = inventory.boot?.pxe_interface?.toLowerCase() ?? null
+    const document = { inventory, plugin_data: plugin }
+    const patch = await this.inspected(node, { document, macs, bootMac, properties: reportedProperties(node, inventory) })
+    await this.parts.worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node), patch })
+  }
+
+  /** Keeps an inventory, makes ports of its cards, and answers what the rules make of the node. */
+  private async inspected(
+    node: NodeRecord,
+    found: { document: { inventory: object; plugin_data: object }; macs: readonly string[]; bootMac: string | null; properties: Record<string, unknown> },
+  ): Promise<Partial<NodeRecord>> {
+    const { store, clock, log } = this.parts
+    await this.addPorts(node, found.macs, found.bootMac)
+    const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, { store, log })
+    await store.putInventory(node.uuid, { inventory: found.document.inventory, plugin_data: pluginData })
+    return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
+  }
+
   private async done(node: NodeRecord, report: Report): Promise<void> {
     const { worker, store, clock, sightings } = this.parts
     const { inventory, rootDisk, timings, writtenBytes } = report.done ?? {}
     const nowMs = clock.now()
     sightings.of(node.uuid).timings = timings ?? {}
     let patch: Partial<NodeRecord> = {}
-    if (inventory) {
-      await store.putInventory(node.uuid, ironicInventory(inventory))
-      await this.addPorts(
-        node,
-        inventory.nics.map((nic) => nic.mac),
-        inventory.bootMac,
-      )
-      patch = { properties: inspectedProperties(node, inventory, rootDisk), inspectionFinishedAtMs: nowMs }
-    } else if (node.machine.order === 'deploy' && rootDisk) {
-      patch = {
-        instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
+    try {
+      if (inventory) {
+        const macs = inventory.nics.map((nic) => nic.mac)
+        const properties = inspectedProperties(node, inventory, rootDisk)
+        patch = await this.inspected(node, { document: ironicInventory(inventory), macs, bootMac: inventory.bootMac, properties })
+      } else if (node.machine.order === 'deploy' && rootDisk) {
+        patch = {
+          instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
+        }
       }
+    } catch (error) {
+      if (!isFault(error, 'inspect.rule')) throw error
+      return this.failed(node, { orderId: report.orderId, failed: { code: error.code, text: error.detail } })
     }
-    await store.addEvent({
+    const step = currentStep(node)
+    await store.journal.add({
       atMs: nowMs,
       nodeUuid: node.uuid,
       kind: 'agent-done',
-      detail: { order: node.machine.order, timings: timings ?? {}, writtenBytes: writtenBytes ?? 0 },
+      detail: { order: node.machine.order, step: step ? `${step.interface}.${step.step}` : null, timings: timings ?? {}, writtenBytes: writtenBytes ?? 0 },
     })
     await worker.dispatch(node.uuid, { type: 'agent-done', orderId: report.orderId, patch })
     sightings.of(node.uuid).progress = null
@@ -203,6 +255,11 @@ export class AgentService {
         internalInfo: { inspected_at: isoTime(clock.now()) },
         localLinkConnection: {},
         physicalNetwork: null,
+        portgroupUuid: null,
+        isSmartnic: false,
+        description: null,
+        vendor: null,
+        category: null,
         createdAtMs: clock.now(),
         updatedAtMs: null,
       })

@@ -1,61 +1,66 @@
 /** The REST application: discovery, version headers, authentication, limits, routes, and one place where errors become answers. */
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express'
 import { Fault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
-import { DRIVERS } from '../node/effects.ts'
-import type { NodeService } from '../node/service.ts'
 import type { Sightings } from '../node/sightings.ts'
-import type { Store } from '../store/port.ts'
-import type { Authenticator } from './auth.ts'
-import { readVersion } from './context.ts'
-import { problemBody, problemOf } from './problems.ts'
-import { nodeRoutes } from './routes-nodes.ts'
-import { listNodePorts, portRoutes } from './routes-ports.ts'
-import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, versionText } from './versions.ts'
-import { links, type ViewParts } from './views.ts'
+import { actAs } from '../store/act.ts'
+import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
+import { rootDocument, versionDocument } from './discovery.ts'
+import { problemOf } from './problems.ts'
+import { mount, Query, type Ask, type Route } from './route.ts'
+import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
 export interface AppParts {
-  readonly nodes: NodeService
-  readonly store: Store
+  readonly routes: readonly Route[]
   readonly sightings: Sightings
   readonly auth: Authenticator
+  readonly clock: Clock
   readonly random: Random
   readonly conductor: string
   readonly log: Log
 }
 
-const BODY_LIMIT = '1mb'
-/** A config drive may come with it (Ironic's limit). */
-const PROVISION_LIMIT = '64mb'
+/** Ironic's limits: a config drive may come with a provision request, an inventory from an agent. */
+const LIMITS: readonly (readonly [path: RegExp, limit: string])[] = [
+  [/\/states\/provision\/?$/, '64mb'],
+  [/\/continue_inspection\/?$/, '16mb'],
+  [/./, '1mb'],
+]
 const MAX_DEPTH = 25
+/** Anybody may ask for these; what they give away is guarded by themselves. */
+const PUBLIC = /^\/(v1\/?|v1\/lookup\/?|v1\/heartbeat\/[a-z0-9-]+\/?|v1\/continue_inspection\/?|healthz|rackward\/v1\/openapi\.json)?$/i
 
 export function makeApp(parts: AppParts): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.set('query parser', 'simple')
-  const view = (request: Request): ViewParts => ({ conductor: parts.conductor, base: baseOf(request), sightings: parts.sightings })
   app.use(stamp(parts))
-  app.get('/', (request, response) => void response.json(rootDocument(baseOf(request))))
-  app.use(authenticate(parts.auth))
-  app.put(/\/states\/provision\/?$/, express.json({ limit: PROVISION_LIMIT, strict: true, type: () => true }))
-  app.use(express.json({ limit: BODY_LIMIT, strict: true, type: () => true }), limitDepth)
-  app.all(['/v1', '/v1/'], (request, response) => {
-    if (request.method !== 'GET' && request.method !== 'HEAD') return void response.status(405).json(problemBody(405, 'only GET is allowed here'))
-    response.json(versionDocument(baseOf(request)))
-  })
-  const routes = { nodes: parts.nodes, store: parts.store, view }
-  app.get('/v1/nodes/:ident/ports', (request, response) => listNodePorts(routes, request, response))
-  app.use('/v1/nodes', nodeRoutes(routes))
-  app.use('/v1/ports', portRoutes(routes))
-  app.get('/v1/drivers', (request, response) => void response.json({ drivers: Object.keys(DRIVERS).map((name) => driverView(name, view(request))) }))
-  app.get('/v1/drivers/:name', (request, response) => {
-    if (!Object.hasOwn(DRIVERS, request.params.name))
-      throw new Fault('object.missing', `there is no driver ${JSON.stringify(request.params.name.slice(0, 64))}`)
-    response.json(driverView(request.params.name, view(request)))
-  })
+  app.use(tolerantPath)
+  app.use(authenticate(parts))
+  for (const [path, limit] of LIMITS) app.use(onPath(path, express.json({ limit, strict: false, type: () => true })))
+  app.use(limitDepth)
+  const document =
+    (make: (base: string, minor: number) => unknown): RequestHandler =>
+    (request, response) => {
+      if (request.method !== 'GET' && request.method !== 'HEAD') throw new Fault('input.method', 'only GET is allowed here')
+      response.json(make(baseOf(request), minorOf(response)))
+    }
+  app.all('/', document(rootDocument))
+  app.all('/v1', document(versionDocument))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
+  mount(app, parts.routes, (request, response): Ask => ({
+    params: request.params as Record<string, string>,
+    query: new Query(request.query),
+    body: request.body as unknown,
+    minor: minorOf(response),
+    actor: response.locals.actor as Actor,
+    view: { conductor: parts.conductor, base: baseOf(request), sightings: parts.sightings },
+    request,
+    response,
+  }))
   app.use((request: Request) => {
     throw new Fault('object.missing', `there is no resource ${request.path.slice(0, 200)}`)
   })
@@ -63,12 +68,20 @@ export function makeApp(parts: AppParts): Express {
   return app
 }
 
-const driverView = (name: string, view: ViewParts) => ({ name, hosts: [view.conductor], type: 'dynamic', links: links(view, `drivers/${name}`) })
+const minorOf = (response: Response): number => response.locals.minor as number
+const baseOf = (request: Request): string => `${request.protocol}://${request.get('host') ?? 'localhost'}`
+
+/** The first parser whose path it is reads the body; it is read once. */
+const onPath =
+  (path: RegExp, parser: RequestHandler): RequestHandler =>
+  (request, response, next) =>
+    request.body === undefined && path.test(request.path) ? void parser(request, response, next) : next()
 
 /** Headers of every answer; the version that is used stands there unless it was refused. */
 function stamp(parts: AppParts): RequestHandler {
   return (request, response, next) => {
     const id = `req-${parts.random.uuid()}`
+    response.locals.requestId = id
     response.set({
       'X-OpenStack-Ironic-API-Minimum-Version': versionText(MIN_MINOR),
       'X-OpenStack-Ironic-API-Maximum-Version': versionText(MAX_MINOR),
@@ -76,20 +89,33 @@ function stamp(parts: AppParts): RequestHandler {
       'X-Openstack-Request-Id': id,
       Vary: HEADER,
     })
-    const minor = readVersion(request)
+    const minor = negotiate({ modern: request.get('openstack-api-version'), legacy: request.get('x-openstack-ironic-api-version') })
     response.locals.minor = minor
     response.set(LEGACY_HEADER, versionText(minor)).set(HEADER, `baremetal ${versionText(minor)}`)
     next()
   }
 }
 
-/** Discovery is public, as in Ironic; everything else is not. */
-function authenticate(auth: Authenticator): RequestHandler {
+/** Ironic takes paths without /v1 as if it stood there. */
+const tolerantPath: RequestHandler = (request, _response, next) => {
+  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|healthz)/.test(request.url)) request.url = `/v1${request.url}`
+  next()
+}
+
+/** Who asks; and every change carries its asker, for the record. */
+function authenticate(parts: AppParts): RequestHandler {
   return async (request, response, next) => {
-    const isPublic = request.method === 'GET' && (request.path === '/v1' || request.path === '/v1/' || request.path === '/healthz')
-    if (isPublic || (await auth.check(request.get('authorization')))) return next()
-    response.status(401).set('WWW-Authenticate', 'Basic realm="Baremetal API"')
-    response.json({ error: { message: 'Authorization required: send the user and password of the htpasswd file', code: 401 } })
+    const open = PUBLIC.test(request.path)
+    const actor = open ? ANYBODY : await parts.auth.check(request.get('authorization'), request.socket.remoteAddress ?? 'local')
+    if (!actor) {
+      response.status(401).set('WWW-Authenticate', 'Basic realm="Baremetal API"')
+      return void response.json({ error: { message: 'Authorization required: send the user and password of the htpasswd file', code: 401 } })
+    }
+    response.locals.actor = actor
+    if (request.method === 'GET' || request.method === 'HEAD' || open) return next()
+    const { method, path } = request
+    const act = { user: actor.user, method, path: path.slice(0, 500), requestId: String(response.locals.requestId), atMs: parts.clock.now(), recorded: false }
+    actAs(act, () => next())
   }
 }
 
@@ -107,34 +133,10 @@ function onError(log: Log): ErrorRequestHandler {
   return (error: unknown, request: Request, response: Response, next) => {
     if (response.headersSent) return next(error)
     const { status, body } = problemOf(error)
+    const actor = response.locals.actor as Actor | undefined
     if (status >= 500) log.error({ err: error, method: request.method, path: request.path }, 'a request failed')
+    else if (request.method !== 'GET')
+      log.info({ user: actor?.user, method: request.method, path: request.path.slice(0, 200), status }, 'a request was refused')
     response.status(status).json(body)
   }
 }
-
-const baseOf = (request: Request): string => `${request.protocol}://${request.get('host') ?? 'localhost'}`
-
-const version = (base: string) => ({
-  id: 'v1',
-  links: [{ href: `${base}/v1/`, rel: 'self' }],
-  status: 'CURRENT',
-  min_version: versionText(MIN_MINOR),
-  version: versionText(MAX_MINOR),
-})
-
-const rootDocument = (base: string) => ({
-  name: 'OpenStack Ironic API',
-  description: 'Rackward speaks the node API of OpenStack Ironic.',
-  default_version: version(base),
-  versions: [version(base)],
-})
-
-const versionDocument = (base: string) => ({
-  id: 'v1',
-  links: [{ href: `${base}/v1/`, rel: 'self' }],
-  media_types: [{ base: 'application/json', type: 'application/vnd.openstack.ironic.v1+json' }],
-  version: version(base),
-  nodes: links({ base }, 'nodes'),
-  ports: links({ base }, 'ports'),
-  drivers: links({ base }, 'drivers'),
-})

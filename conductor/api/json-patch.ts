@@ -7,17 +7,20 @@ import { Fault } from '../../kit/fault.ts'
 // A CommonJS package whose named exports Node.js cannot see.
 const { applyPatch } = createRequire(import.meta.url)('fast-json-patch') as typeof import('fast-json-patch')
 
-const Patch = z
-  .array(z.strictObject({ op: z.enum(['add', 'replace', 'remove']), path: z.string().regex(/^(\/[\w-]+)+$/), value: z.unknown().optional() }))
-  .max(1000)
+const patchOf = (path: RegExp) =>
+  z.array(z.strictObject({ op: z.enum(['add', 'replace', 'remove']), path: z.string().regex(path), value: z.unknown().optional() })).max(1000)
+const Plain = patchOf(/^(\/[\w-]+)+$/)
+/** 1.98: keys that hold ~ or /, escaped as RFC 6901 says. */
+const Escaped = patchOf(/^(\/([\w-]|~[01])+)+$/)
 
 /** Removing a root field sets it to its default. */
 export function applyJsonPatch(
   target: Record<string, unknown>,
   body: unknown,
-  allowed: Readonly<Record<string, unknown>>,
+  at: { allowed: Readonly<Record<string, unknown>>; minor: number },
 ): { result: Record<string, unknown>; touched: Set<string> } {
-  const parsed = Patch.safeParse(body)
+  const { allowed } = at
+  const parsed = (at.minor >= 98 ? Escaped : Plain).safeParse(body)
   if (!parsed.success)
     throw new Fault(
       'input.invalid',

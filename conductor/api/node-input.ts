@@ -3,6 +3,8 @@ import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import { nearest } from '../../kit/text.ts'
+import { BOOT_DEVICES } from '../bmc/port.ts'
+import { INTERFACES, type InterfaceName } from '../node/interfaces.ts'
 
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 export const isUuid = (text: string): boolean => UUID.test(text)
@@ -22,6 +24,14 @@ const Name = z
   .refine((text) => !RESERVED.includes(text), 'is a reserved word')
 const Dict = z.record(z.string(), z.unknown())
 
+/** RFC 3986's unreserved characters, as node names; for things that are called by name in a path. */
+export const ObjectName = Name
+export { Dict, Uuid, z }
+
+const Interface = z.string().min(1).max(255).nullish()
+const interfaces = Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, Interface]))
+const text = (max: number) => z.string().max(max).nullish()
+
 export const NodeCreate = z.strictObject({
   driver: z.string().min(1).max(255),
   uuid: Uuid.optional(),
@@ -30,11 +40,27 @@ export const NodeCreate = z.strictObject({
   instance_info: Dict.optional(),
   properties: Dict.optional(),
   extra: Dict.optional(),
+  network_data: Dict.optional(),
   instance_uuid: Uuid.nullish(),
-  resource_class: z.string().max(80).nullish(),
-  description: z.string().max(4096).nullish(),
-  owner: z.string().max(255).nullish(),
+  instance_name: text(255),
+  chassis_uuid: Uuid.nullish(),
+  resource_class: text(80),
+  description: text(4096),
+  owner: text(255),
+  lessee: text(255),
+  shard: text(255),
+  parent_node: Uuid.nullish(),
+  conductor_group: z
+    .string()
+    .max(255)
+    .regex(/^[a-zA-Z0-9_.-]*$/, 'may hold letters, digits and _ - .')
+    .transform((group) => group.toLowerCase())
+    .nullish(),
   automated_clean: z.boolean().nullish(),
+  retired: z.boolean().nullish(),
+  retired_reason: text(4096),
+  disable_power_off: z.boolean().nullish(),
+  ...(interfaces as Record<`${InterfaceName}_interface`, typeof Interface>),
 })
 
 /** What PATCH may touch, with the value that removing it gives. */
@@ -45,20 +71,31 @@ export const NODE_PATCHABLE: Readonly<Record<string, unknown>> = {
   instance_info: {},
   properties: {},
   extra: {},
+  network_data: {},
   instance_uuid: null,
+  instance_name: null,
+  chassis_uuid: null,
   resource_class: null,
   description: null,
   owner: null,
+  lessee: null,
+  shard: null,
+  parent_node: null,
+  conductor_group: '',
   automated_clean: null,
   maintenance: false,
   protected: false,
   protected_reason: null,
+  retired: false,
+  retired_reason: null,
+  disable_power_off: false,
+  ...Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, null])),
 }
 
 export const NodePatched = NodeCreate.omit({ uuid: true }).extend({
   maintenance: z.boolean(),
   protected: z.boolean(),
-  protected_reason: z.string().max(4096).nullish(),
+  protected_reason: text(4096),
 })
 
 /** Upper or lower case, with colons or dashes. */
@@ -73,24 +110,49 @@ const PortExtra = Dict.refine((extra) => extra.ipv4_address === undefined || (ty
   path: ['ipv4_address'],
 })
 
+const LinkConnection = z.looseObject({ network_type: z.enum(['managed', 'unmanaged']).optional() })
+
 export const PortCreate = z.strictObject({
   address: Mac,
-  node_uuid: Uuid,
+  node_uuid: Uuid.optional(),
+  /** From 1.94: a name or a UUID. */
+  node_ident: z.string().min(1).max(255).optional(),
   uuid: Uuid.optional(),
+  name: Name.nullish(),
+  description: text(255),
   extra: PortExtra.optional(),
   pxe_enabled: z.boolean().optional(),
-  local_link_connection: Dict.optional(),
-  physical_network: z.string().max(64).nullish(),
+  local_link_connection: LinkConnection.optional(),
+  portgroup_uuid: Uuid.nullish(),
+  physical_network: text(64),
+  is_smartnic: z.boolean().optional(),
+  vendor: text(32),
+  category: text(80),
 })
+export { Mac }
 
 export const PORT_PATCHABLE: Readonly<Record<string, unknown>> = {
   address: null,
   node_uuid: null,
+  name: null,
+  description: null,
   extra: {},
   pxe_enabled: true,
   local_link_connection: {},
+  portgroup_uuid: null,
   physical_network: null,
+  is_smartnic: false,
+  vendor: null,
+  category: null,
 }
+
+const StepInterface = z.enum(['vendor', 'power', 'management', 'firmware', 'deploy', 'bios', 'raid'])
+const StepName = z.string().min(1).max(255)
+
+/** A clean or service step of a request. */
+export const AskedCleanStep = z.strictObject({ interface: StepInterface, step: StepName, args: Dict.optional(), order: z.number().int().min(0).optional() })
+export const AskedServiceStep = AskedCleanStep.extend({ interface: z.enum([...StepInterface.options, 'network']) })
+export const AskedDeployStep = z.strictObject({ interface: StepInterface, step: StepName, args: Dict, priority: z.number().int().min(0) })
 
 export const ProvisionBody = z.strictObject({
   target: z.string().max(64),
@@ -105,18 +167,21 @@ export const ProvisionBody = z.strictObject({
       }),
     ])
     .nullish(),
-  clean_steps: z
-    .array(z.strictObject({ interface: z.string(), step: z.string(), args: Dict.optional() }))
-    .min(1)
-    .nullish(),
+  clean_steps: z.array(AskedCleanStep).min(1).max(100).nullish(),
+  service_steps: z.array(AskedServiceStep).min(1).max(100).nullish(),
+  deploy_steps: z.array(AskedDeployStep).max(100).nullish(),
+  runbook: z.string().min(1).max(255).nullish(),
+  rescue_password: z.string().max(255).nullish(),
+  disable_ramdisk: z.boolean().nullish(),
 })
+export type ProvisionBody = z.infer<typeof ProvisionBody>
 
 export const PowerBody = z.strictObject({
   target: z.enum(['power on', 'power off', 'rebooting', 'soft rebooting', 'soft power off']),
-  timeout: z.number().int().min(1).nullish(),
+  timeout: z.number().int().min(1).max(86_400).nullish(),
 })
-export const BootDeviceBody = z.strictObject({ boot_device: z.enum(['pxe', 'disk']), persistent: z.boolean().default(false) })
-export const MaintenanceBody = z.strictObject({ reason: z.string().max(4096).nullish() })
+export const BootDeviceBody = z.strictObject({ boot_device: z.enum(BOOT_DEVICES), persistent: z.boolean().default(false) })
+export const MaintenanceBody = z.strictObject({ reason: text(4096) })
 
 /** Throws `input.missing` or `input.invalid` that names the field; for an unknown field, the nearest known one too. */
 export function checkInput<T extends z.ZodType>(schema: T, value: unknown): z.infer<T> {

@@ -1,9 +1,10 @@
 /** Microversions: which one a request speaks, and which fields it may see (Ironic's REST version history). */
 import { Fault } from '../../kit/fault.ts'
+import type { Verb } from '../node/arrows.ts'
 
 export const MIN_MINOR = 1
-/** docs/decisions.md says which resources inside this window are still to come. */
-export const MAX_MINOR = 81
+/** The highest version whose features all exist. */
+export const MAX_MINOR = 110
 export const versionText = (minor: number): string => `1.${minor}`
 
 export const HEADER = 'OpenStack-API-Version'
@@ -26,8 +27,11 @@ export function negotiate(headers: { modern: string | undefined; legacy: string 
   return minor
 }
 
-/** Fields of a node by the version that brought them. */
-export const NODE_FIELDS: Readonly<Record<string, number>> = {
+/** What exists by the minor version that brought it. */
+export type Gates = Readonly<Record<string, number>>
+
+/** Fields of a node. */
+export const NODE_FIELDS: Gates = {
   uuid: 1,
   driver: 1,
   driver_info: 1,
@@ -60,6 +64,7 @@ export const NODE_FIELDS: Readonly<Record<string, number>> = {
   target_raid_config: 12,
   network_interface: 20,
   resource_class: 21,
+  portgroups: 24,
   boot_interface: 31,
   console_interface: 31,
   deploy_interface: 31,
@@ -68,6 +73,7 @@ export const NODE_FIELDS: Readonly<Record<string, number>> = {
   power_interface: 31,
   raid_interface: 31,
   vendor_interface: 31,
+  volume: 32,
   storage_interface: 33,
   traits: 37,
   rescue_interface: 38,
@@ -88,9 +94,16 @@ export const NODE_FIELDS: Readonly<Record<string, number>> = {
   network_data: 66,
   boot_mode: 75,
   secure_boot: 75,
+  shard: 82,
+  parent_node: 83,
+  firmware_interface: 86,
+  service_step: 87,
+  disable_power_off: 95,
+  instance_name: 104,
+  health: 109,
 }
 
-export const PORT_FIELDS: Readonly<Record<string, number>> = {
+export const PORT_FIELDS: Gates = {
   uuid: 1,
   address: 1,
   node_uuid: 1,
@@ -104,10 +117,14 @@ export const PORT_FIELDS: Readonly<Record<string, number>> = {
   portgroup_uuid: 24,
   physical_network: 34,
   is_smartnic: 53,
+  name: 88,
+  description: 97,
+  vendor: 100,
+  category: 101,
 }
 
 /** Query filters of the node list. */
-export const NODE_FILTERS: Readonly<Record<string, number>> = {
+export const NODE_FILTERS: Gates = {
   instance_uuid: 1,
   chassis_uuid: 1,
   associated: 1,
@@ -116,12 +133,22 @@ export const NODE_FILTERS: Readonly<Record<string, number>> = {
   driver: 16,
   resource_class: 21,
   fault: 42,
+  conductor_group: 46,
+  conductor: 49,
   owner: 50,
   description_contains: 51,
+  retired: 61,
+  lessee: 65,
+  project: 65,
+  shard: 82,
+  sharded: 82,
+  include_children: 83,
+  parent_node: 83,
+  instance_name: 104,
 }
 
 /** Provision targets; `deploy` and `undeploy` are the newer names. */
-export const TARGETS: Readonly<Record<string, { verb: string; since: number }>> = {
+export const TARGETS: Readonly<Record<string, { verb: Verb; since: number }>> = {
   active: { verb: 'deploy', since: 1 },
   deploy: { verb: 'deploy', since: 73 },
   rebuild: { verb: 'rebuild', since: 1 },
@@ -132,19 +159,21 @@ export const TARGETS: Readonly<Record<string, { verb: string; since: number }>> 
   inspect: { verb: 'inspect', since: 6 },
   abort: { verb: 'abort', since: 13 },
   clean: { verb: 'clean', since: 15 },
+  adopt: { verb: 'adopt', since: 17 },
+  rescue: { verb: 'rescue', since: 38 },
+  unrescue: { verb: 'unrescue', since: 38 },
+  unhold: { verb: 'unhold', since: 85 },
+  service: { verb: 'service', since: 87 },
 }
 
 /** Leaves what a version may see, in the asked order. `fields` that are unknown or too new are refused. */
-export function visible(
-  whole: Record<string, unknown>,
-  at: { gates: Readonly<Record<string, number>>; minor: number; fields?: readonly string[] },
-): Record<string, unknown> {
+export function visible(whole: Record<string, unknown>, at: { gates: Gates; minor: number; fields?: readonly string[] }): Record<string, unknown> {
   const names = at.fields ? [...new Set([...at.fields, 'links'])] : Object.keys(whole)
   return Object.fromEntries(names.filter((name) => (at.gates[name] ?? 0) <= at.minor && name in whole).map((name) => [name, whole[name]]))
 }
 
 /** Parses `fields=a,b`. Throws `input.invalid` (unknown) or `input.version` (newer than asked). */
-export function parseFields(text: string | undefined, gates: Readonly<Record<string, number>>, minor: number): string[] | undefined {
+export function parseFields(text: string | undefined, gates: Gates, minor: number): string[] | undefined {
   if (text === undefined) return undefined
   const names = text
     .toLowerCase()

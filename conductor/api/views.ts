@@ -1,12 +1,13 @@
 /** Records -> Ironic's wire form. Secrets are masked here, and nothing else ever renders a record. */
 import { isoTime } from '../../kit/clock.ts'
-import { isLocked, type NodeRecord } from '../node/record.ts'
+import { INTERFACES, interfaceOf } from '../node/interfaces.ts'
+import { bootMode } from '../node/perform.ts'
+import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { lastSeenText } from '../node/sightings.ts'
 import { STATES, targetOf } from '../node/states.ts'
 import { isSecretKey } from '../store/secrets.ts'
 import type { PortRecord } from '../store/port.ts'
-import { bootMode } from '../node/perform.ts'
 
 export const MASK = '******'
 /** Ironic masks these of instance_info: they may hold keys and passwords of the instance. */
@@ -19,38 +20,7 @@ export interface ViewParts {
   readonly sightings: Sightings
 }
 
-const INTERFACES: Record<string, Record<string, string>> = {
-  ipmi: {
-    boot: 'ipxe',
-    console: 'no-console',
-    deploy: 'direct',
-    inspect: 'agent',
-    management: 'ipmitool',
-    network: 'noop',
-    power: 'ipmitool',
-    raid: 'no-raid',
-    rescue: 'no-rescue',
-    storage: 'noop',
-    vendor: 'no-vendor',
-    bios: 'no-bios',
-  },
-  'fake-hardware': {
-    boot: 'fake',
-    console: 'no-console',
-    deploy: 'fake',
-    inspect: 'fake',
-    management: 'fake',
-    network: 'noop',
-    power: 'fake',
-    raid: 'no-raid',
-    rescue: 'no-rescue',
-    storage: 'noop',
-    vendor: 'no-vendor',
-    bios: 'no-bios',
-  },
-}
-
-const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
+export const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
 
 export const maskSecrets = (values: Readonly<Record<string, unknown>>, also?: ReadonlySet<string>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(values).map(([key, value]) => [key, (isSecretKey(key) || also?.has(key)) && value !== null ? MASK : value]))
@@ -72,47 +42,45 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     properties: node.properties,
     extra: node.extra,
     driver_internal_info: internalInfo(node, parts.sightings),
-    power_state: node.powerState,
-    target_power_state: node.targetPowerState,
-    provision_state: node.provisionState,
-    target_provision_state: targetOf(node.provisionState, node.machine.cleaningTo),
-    provision_updated_at: time(node.provisionUpdatedAtMs),
-    last_error: node.lastError,
+    ...statesView(node),
     maintenance: node.maintenance,
     maintenance_reason: node.maintenanceReason,
     fault: node.fault,
     reservation: isLocked(node) ? parts.conductor : null,
-    console_enabled: false,
-    chassis_uuid: null,
+    chassis_uuid: node.chassisUuid,
     instance_uuid: node.instanceUuid,
+    instance_name: node.instanceName,
     inspection_started_at: time(node.inspectionStartedAtMs),
     inspection_finished_at: time(node.inspectionFinishedAtMs),
-    clean_step: cleanStep(node),
-    deploy_step: {},
-    raid_config: {},
-    target_raid_config: {},
+    clean_step: stepView(node, 'clean'),
+    deploy_step: stepView(node, 'deploy'),
+    service_step: stepView(node, 'service'),
     resource_class: node.resourceClass,
-    traits: [],
-    conductor_group: '',
+    traits: node.traits,
+    conductor_group: node.conductorGroup,
     automated_clean: node.automatedClean,
     protected: node.protected,
     protected_reason: node.protectedReason,
     conductor: parts.conductor,
     owner: node.owner,
-    lessee: null,
+    lessee: node.lessee,
     description: node.description,
-    allocation_uuid: null,
-    retired: false,
-    retired_reason: null,
-    network_data: {},
-    boot_mode: bootMode(node) ?? null,
-    secure_boot: null,
-    ...Object.fromEntries(Object.entries(INTERFACES[node.driver] ?? {}).map(([name, value]) => [`${name}_interface`, value])),
+    allocation_uuid: node.allocationUuid,
+    retired: node.retired,
+    retired_reason: node.retiredReason,
+    network_data: node.networkData,
+    shard: node.shard,
+    parent_node: node.parentNode,
+    disable_power_off: node.disablePowerOff,
+    health: null,
+    ...Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, interfaceOf(node, name)])),
     created_at: time(node.createdAtMs),
     updated_at: time(node.updatedAtMs),
     links: links(parts, at),
     ports: links(parts, `${at}/ports`),
+    portgroups: links(parts, `${at}/portgroups`),
     states: links(parts, `${at}/states`),
+    volume: links(parts, `${at}/volume`),
   }
 }
 
@@ -121,7 +89,12 @@ export const NODE_SUMMARY = ['instance_uuid', 'maintenance', 'power_state', 'pro
 
 function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, unknown> {
   const live = sightings.of(node.uuid)
+  const { order, steps, stepIndex } = node.machine
+  const planned = steps.map(({ interface: at, step, priority, args }) => ({ interface: at, step, priority, args }))
   return {
+    ...(planned.length > 0 && (order === 'clean' || order === 'deploy' || order === 'service')
+      ? { [`${order}_steps`]: planned, [`${order}_step_index`]: stepIndex }
+      : {}),
     rackward: {
       phase: node.machine.phase,
       attempt: node.machine.attempt,
@@ -138,7 +111,11 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
   }
 }
 
-const cleanStep = (node: NodeRecord) => (node.provisionState === 'clean wait' ? { interface: 'deploy', step: 'erase_devices_metadata', priority: 99 } : {})
+/** The step of the moment, in the states of its kind. */
+function stepView(node: NodeRecord, kind: 'clean' | 'deploy' | 'service'): Record<string, unknown> {
+  const step = node.machine.order === kind && node.machine.phase !== 'rest' ? currentStep(node) : undefined
+  return step ? { interface: step.interface, step: step.step, args: step.args, priority: step.priority } : {}
+}
 
 export function statesView(node: NodeRecord): Record<string, unknown> {
   return {
@@ -152,22 +129,36 @@ export function statesView(node: NodeRecord): Record<string, unknown> {
     raid_config: {},
     target_raid_config: {},
     boot_mode: bootMode(node) ?? null,
-    secure_boot: null,
+    secure_boot: node.secureBoot,
   }
 }
+
+/** Older versions knew other words for some states (Ironic's version history, 1.2 and 1.39). */
+export function shim(view: Record<string, unknown>, minor: number): Record<string, unknown> {
+  if (minor < 2 && view.provision_state === 'available') return { ...view, provision_state: null }
+  if (minor < 39 && view.provision_state === 'inspect wait') return { ...view, provision_state: 'inspecting' }
+  return view
+}
+
+/** A tenant that leases a node sees neither how its BMC is reached nor what we keep of it. */
+export const veil = (view: Record<string, unknown>): Record<string, unknown> => ({ ...view, driver_info: {}, driver_internal_info: {} })
 
 export function portView(port: PortRecord, parts: Pick<ViewParts, 'base'>): Record<string, unknown> {
   return {
     uuid: port.uuid,
     address: port.address,
     node_uuid: port.nodeUuid,
+    name: port.name,
+    description: port.description,
     extra: port.extra,
     internal_info: port.internalInfo,
     local_link_connection: port.localLinkConnection,
     pxe_enabled: port.pxeEnabled,
-    portgroup_uuid: null,
+    portgroup_uuid: port.portgroupUuid,
     physical_network: port.physicalNetwork,
-    is_smartnic: false,
+    is_smartnic: port.isSmartnic,
+    vendor: port.vendor,
+    category: port.category,
     created_at: time(port.createdAtMs),
     updated_at: time(port.updatedAtMs),
     links: links(parts, `ports/${port.uuid}`),

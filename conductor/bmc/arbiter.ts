@@ -1,7 +1,7 @@
 /** One queue per BMC for every act on it: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import type { Bmc, BmcTarget, Power } from './port.ts'
+import type { Bmc, BmcTarget, Power, PowerWish } from './port.ts'
 
 export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
 
@@ -15,6 +15,8 @@ export interface ActOptions {
   readonly priority: Priority
   /** From the asking, time in the queue included. */
   readonly timeoutMs: number
+  /** Nobody wants it any more: it is broken off, or never begun. */
+  readonly signal?: AbortSignal
 }
 
 interface Job {
@@ -44,12 +46,20 @@ export class Arbiter {
     return new Promise<T>((resolve, reject) => {
       const abort = new AbortController()
       const late = new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
-      const cancel = this.clock.after(options.timeoutMs, () => {
-        abort.abort(late)
-        reject(late)
-      })
+      const end = (why: Error) => {
+        abort.abort(why)
+        reject(why)
+      }
+      const unwanted = () => end(options.signal?.reason as Error)
+      if (options.signal?.aborted) return unwanted()
+      options.signal?.addEventListener('abort', unwanted, { once: true })
+      const timer = this.clock.after(options.timeoutMs, () => end(late))
+      const cancel = () => {
+        timer()
+        options.signal?.removeEventListener('abort', unwanted)
+      }
       const run = async () => {
-        if (abort.signal.aborted) return
+        if (abort.signal.aborted) return cancel()
         try {
           resolve(await work(target.bmc, abort.signal))
           queue.passwordWrongAtMs = Number.NEGATIVE_INFINITY
@@ -66,16 +76,17 @@ export class Arbiter {
   }
 
   /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
-  async prove(target: BmcTarget, to: Power, options: ActOptions): Promise<Power> {
+  async prove(target: BmcTarget, wish: PowerWish, options: ActOptions): Promise<Power> {
+    const to = wish === 'soft-off' ? 'off' : wish
     const endMs = this.clock.now() + options.timeoutMs
     const left = () => ({ ...options, timeoutMs: Math.max(1, endMs - this.clock.now()) })
-    await this.act(target, left(), (bmc, signal) => bmc.setPower(to, signal))
+    await this.act(target, left(), (bmc, signal) => bmc.setPower(wish, signal))
     for (let pauseMs = READ_BACK_MS; ; pauseMs = Math.min(pauseMs * 1.5, READ_BACK_MAX_MS)) {
       const seen = await this.act(target, left(), (bmc, signal) => bmc.power(signal))
       if (seen === to) return seen
       if (this.clock.now() + pauseMs >= endMs)
-        throw new Fault('bmc.unproven', `BMC ${target.key} was told "power ${to}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`)
-      await this.clock.sleep(pauseMs)
+        throw new Fault('bmc.unproven', `BMC ${target.key} was told "power ${wish}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`)
+      await this.clock.sleep(pauseMs, options.signal)
     }
   }
 

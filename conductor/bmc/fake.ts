@@ -1,23 +1,40 @@
 /** A BMC in memory, a working model: for fake-hardware, and for tests that need thousands. */
-import type { Bmc, BootChoice, Power } from './port.ts'
+import type { Bmc, BootChoice, BootNow, Power, PowerWish } from './port.ts'
 
 export class FakeBmc implements Bmc {
-  private state: Power = 'off'
+  private state: Power
   private boot: BootChoice | undefined
+  /** NMIs that were taken. */
+  nmis = 0
+
+  /** What nobody switched stays as it was, also over a restart of the conductor. */
+  constructor(state: Power = 'off') {
+    this.state = state
+  }
 
   async power(): Promise<Power> {
     return this.state
   }
 
-  async setPower(to: Power): Promise<void> {
-    this.state = to
+  poll = () => this.power()
+
+  async setPower(to: PowerWish): Promise<void> {
+    this.state = to === 'on' ? 'on' : 'off'
+  }
+
+  async reset(): Promise<void> {
+    this.state = 'on'
+  }
+
+  async injectNmi(): Promise<void> {
+    this.nmis += 1
   }
 
   async setBootDevice(choice: BootChoice): Promise<void> {
     this.boot = choice
   }
 
-  async bootDevice(): Promise<{ device: 'pxe' | 'disk' | null; persistent: boolean | null }> {
+  async bootDevice(): Promise<BootNow> {
     return { device: this.boot?.device ?? null, persistent: this.boot ? !this.boot.once : null }
   }
 }

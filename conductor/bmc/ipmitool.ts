@@ -1,7 +1,7 @@
 /** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Run, RunResult } from '../../kit/run.ts'
-import type { Bmc, BootChoice, Power } from './port.ts'
+import type { Bmc, BootChoice, BootDevice, BootNow, Power, PowerWish } from './port.ts'
 
 export interface IpmiInfo {
   readonly address: string
@@ -11,6 +11,12 @@ export interface IpmiInfo {
   readonly privilege: string
   readonly cipherSuite?: number
   readonly kgKeyHex?: string
+}
+
+/** Reads many BMCs at once. */
+export interface Fleet {
+  pollable(info: IpmiInfo): boolean
+  power(info: IpmiInfo): Promise<Power>
 }
 
 /** 17 (RAKP-HMAC-SHA256) first, then 3 (SHA-1), which is all that older BMCs and ipmi_sim know. */
@@ -32,12 +38,23 @@ export class Ipmitool implements Bmc {
   private readonly info: IpmiInfo
   private readonly run: Run
   private readonly suites: Map<string, number>
+  private readonly fleet: Fleet | undefined
 
   /** `suites` is shared by all wrappers of one conductor: address -> suite that worked. */
-  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number> }) {
+  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number>; fleet?: Fleet | undefined }) {
     this.info = info
     this.run = parts.run
     this.suites = parts.suites
+    this.fleet = parts.fleet
+  }
+
+  /** By the fleet's own child; by a process of its own where that one is not installed or cannot be told the password. */
+  async poll(signal: AbortSignal): Promise<Power> {
+    if (!this.fleet?.pollable(this.info)) return this.power(signal)
+    return this.fleet.power(this.info).catch((error: unknown) => {
+      if (!isFault(error, 'run.missing') && !isFault(error, 'run.failed')) throw error
+      return this.power(signal)
+    })
   }
 
   async power(signal: AbortSignal): Promise<Power> {
@@ -48,8 +65,18 @@ export class Ipmitool implements Bmc {
     return state
   }
 
-  async setPower(to: Power, signal: AbortSignal): Promise<void> {
-    await this.act(['power', to], signal, ALREADY)
+  async setPower(to: PowerWish, signal: AbortSignal): Promise<void> {
+    await this.act(['power', to === 'soft-off' ? 'soft' : to], signal, ALREADY)
+  }
+
+  async reset(signal: AbortSignal): Promise<void> {
+    // A machine that is off refuses a reset.
+    if ((await this.power(signal)) === 'off') return this.setPower('on', signal)
+    await this.act(['power', 'reset'], signal)
+  }
+
+  async injectNmi(signal: AbortSignal): Promise<void> {
+    await this.act(['power', 'diag'], signal)
   }
 
   async setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void> {
@@ -58,7 +85,7 @@ export class Ipmitool implements Bmc {
     await this.act(['raw', ...bootFlags(choice)], signal)
   }
 
-  async bootDevice(signal: AbortSignal): Promise<{ device: 'pxe' | 'disk' | null; persistent: boolean | null }> {
+  async bootDevice(signal: AbortSignal): Promise<BootNow> {
     const { stdout } = await this.act(['raw', '0x00', '0x09', '0x05', '0x00', '0x00'], signal)
     return parseBootFlags(stdout)
   }
@@ -131,17 +158,20 @@ const lastLine = (text: string) =>
     .at(-1)
     ?.slice(0, 300) ?? ''
 
+/** Boot device selectors, bits 5-2 of byte 2 (IPMI 2.0 table 28-14). */
+const DEVICES: Readonly<Record<BootDevice, number>> = { pxe: 1, disk: 2, safe: 3, cdrom: 5, bios: 6 }
+
 /** Set System Boot Options, parameter 5 (IPMI 2.0 table 28-14): byte 1 = valid 0x80, persistent 0x40, EFI 0x20; byte 2 = device in bits 5-2. */
 export function bootFlags(choice: BootChoice): string[] {
   const flags = 0x80 | (choice.once ? 0 : 0x40) | (choice.efi ? 0x20 : 0)
-  const device = choice.device === 'pxe' ? 0x04 : 0x08
+  const device = DEVICES[choice.device] << 2
   return ['0x00', '0x08', '0x05', hex(flags), hex(device), '0x00', '0x00', '0x00']
 }
 
 const hex = (value: number) => `0x${value.toString(16).padStart(2, '0')}`
 
 /** The answer to Get System Boot Options, parameter 5: version, parameter, five bytes of data. */
-export function parseBootFlags(text: string): { device: 'pxe' | 'disk' | null; persistent: boolean | null } {
+export function parseBootFlags(text: string): BootNow {
   const bytes = text
     .trim()
     .split(/\s+/)
@@ -149,5 +179,6 @@ export function parseBootFlags(text: string): { device: 'pxe' | 'disk' | null; p
   const [flags, selector] = [bytes[2], bytes[3]]
   if (flags === undefined || selector === undefined || Number.isNaN(flags)) return { device: null, persistent: null }
   const device = (selector >> 2) & 0x0f
-  return { device: device === 1 ? 'pxe' : device === 2 ? 'disk' : null, persistent: (flags & 0x40) !== 0 }
+  const known = Object.entries(DEVICES).find(([, number]) => number === device)?.[0]
+  return { device: (known as BootDevice | undefined) ?? null, persistent: (flags & 0x40) !== 0 }
 }

@@ -1,22 +1,39 @@
 /** What we ask of a management controller. `setPower` and `setBootDevice` say that the BMC took the command; only `power` proves a state. */
 
 export type Power = 'on' | 'off'
+/** `soft-off` asks the operating system to shut down (IPMI chassis control 5, an ACPI power button). */
+export type PowerWish = Power | 'soft-off'
+
+/** What this conductor lets be booted from; IPMI 2.0 table 28-14 has their numbers. */
+export const BOOT_DEVICES = ['pxe', 'disk', 'safe', 'cdrom', 'bios'] as const
+export type BootDevice = (typeof BOOT_DEVICES)[number]
 
 export interface BootChoice {
-  readonly device: 'pxe' | 'disk'
+  readonly device: BootDevice
   /** For the next boot only, or from now on. */
   readonly once: boolean
   readonly efi: boolean
 }
 
+export interface BootNow {
+  readonly device: BootDevice | null
+  readonly persistent: boolean | null
+}
+
 export interface Bmc {
   /** Reads the power state. May be repeated; a second or so; throws bmc.* faults. */
   power(signal: AbortSignal): Promise<Power>
+  /** The same for a poll of the whole fleet, by the cheapest way there is. */
+  poll(signal: AbortSignal): Promise<Power>
   /** Asks for a state. May be repeated: asking for the state that it is in does nothing. */
-  setPower(to: Power, signal: AbortSignal): Promise<void>
+  setPower(to: PowerWish, signal: AbortSignal): Promise<void>
+  /** Starts the machine anew without switching it off; switches on one that is off. */
+  reset(signal: AbortSignal): Promise<void>
+  /** A diagnostic interrupt (NMI). Throws `node.unsupported` where there is none. */
+  injectNmi(signal: AbortSignal): Promise<void>
   /** May be repeated. Many BMCs forget a one-time choice after 60 s without a reset. */
   setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void>
-  bootDevice(signal: AbortSignal): Promise<{ device: 'pxe' | 'disk' | null; persistent: boolean | null }>
+  bootDevice(signal: AbortSignal): Promise<BootNow>
 }
 
 export interface BmcTarget {

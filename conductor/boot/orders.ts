@@ -3,7 +3,8 @@ import { usesAgent } from '../node/effects.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { PortRecord } from '../store/port.ts'
 
-export type OrderNow = { readonly kind: 'ramdisk'; readonly generation: number } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
+export type OrderNow =
+  { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
 
 /** One MAC of one known node, as the boot services hold it. */
 export interface BootClient {
@@ -17,12 +18,16 @@ export interface BootClient {
   readonly lastTokenMs: number
 }
 
-const RAMDISK_STATES = new Set(['inspecting', 'inspect wait', 'cleaning', 'clean wait', 'deploying', 'wait call-back'])
+/** States whose nodes boot the ramdisk, should they boot; a node in rescue comes back to its rescue system. */
+const RAMDISK_STATES: ReadonlySet<string> = new Set(
+  `inspecting, inspect wait, cleaning, clean wait, clean hold, deploying, wait call-back, deploy hold,
+   rescuing, rescue wait, rescue, servicing, service wait, service hold`.split(/,\s+/),
+)
 
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation } = node.machine
-  if (node.provisionState === 'active' || phase === 'start') return { kind: 'local' }
-  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation }
+  if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start') return { kind: 'local' }
+  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation, rescue: node.machine.order === 'rescue' }
   return { kind: 'nothing' }
 }
 

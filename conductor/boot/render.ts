@@ -36,6 +36,7 @@ export function kernelArgs(client: BootClient, ip: string, parts: RenderParts): 
 export function servedFile(url: string, config: Config & { boot: BootConfig }): string | undefined {
   if (url === '/ramdisk/kernel') return config.boot.kernel
   if (url === '/ramdisk/initrd') return config.boot.initrd
+  if (url === '/ramdisk/rescue') return config.boot.rescueInitrd
   const loader = /^\/loader\/([a-z.]+)$/.exec(url)?.[1]
   if (loader && LOADERS.includes(loader)) return join(config.boot.loaders, loader)
   const image = /^\/images\/([0-9a-f]{64})\/data\.zst$/.exec(url)?.[1]

@@ -218,14 +218,19 @@ export class BootService {
     this.seen(mac, 'script', { detail: { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[client.order.kind] })
     return renderScript(
       client.order.kind === 'ramdisk'
-        ? { kind: 'ramdisk', kernelUrl: this.url('/ramdisk/kernel'), initrdUrl: this.url('/ramdisk/initrd'), args: kernelArgs(client, fromIp, this.parts) }
+        ? {
+            kind: 'ramdisk',
+            kernelUrl: this.url('/ramdisk/kernel'),
+            initrdUrl: this.url(client.order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'),
+            args: kernelArgs(client, fromIp, this.parts),
+          }
         : client.order,
       client.label,
     )
   }
 
   private onFetched(url: string, fromIp: string): void {
-    const step = url === '/ramdisk/kernel' ? 'kernel' : url === '/ramdisk/initrd' ? 'initrd' : undefined
+    const step = url === '/ramdisk/kernel' ? 'kernel' : url === '/ramdisk/initrd' || url === '/ramdisk/rescue' ? 'initrd' : undefined
     const mac = this.leases.macOf(fromIp)
     if (step && mac) this.seen(mac, step, { detail: '' })
   }

@@ -1,79 +1,161 @@
-/** Every legal move of a node, as data. What is not here cannot happen. */
+/** Every legal move of a node, as data: Ironic's 93 transitions (its state_machine.py). What is not here cannot happen. */
 import type { Arrow } from '../../kit/arrows.ts'
 import type { State } from './states.ts'
 
 /** Verbs that a person sends (Ironic's provision targets, by the name of their event). */
-export type Verb = 'manage' | 'inspect' | 'provide' | 'clean' | 'deploy' | 'rebuild' | 'delete' | 'abort'
+export const VERBS = [
+  'manage',
+  'inspect',
+  'provide',
+  'clean',
+  'deploy',
+  'rebuild',
+  'delete',
+  'adopt',
+  'rescue',
+  'unrescue',
+  'service',
+  'abort',
+  'unhold',
+] as const
+export type Verb = (typeof VERBS)[number]
 
-export type NodeEvent = Verb | 'done' | 'wait' | 'resume' | 'fail'
+export type NodeEvent = Verb | 'done' | 'wait' | 'resume' | 'hold' | 'fail'
 
 /** What we owe on entering a state; `effects.ts` turns it into acts. */
 export type Phase =
   | 'rest'
   /** Try the credentials of the BMC. */
   | 'verify'
-  /** Bring the node into the ramdisk: by a power cycle, or by nothing where its agent is there already. */
+  /** Find the image: a server is not touched for a deploy that cannot be made. */
+  | 'prepare'
+  /** Bring the node into the ramdisk by a power cycle. */
   | 'boot'
-  /** The agent works on an order. */
+  /** The agent works on a step. */
   | 'agent'
+  /** We carry out a step ourselves. */
+  | 'act'
+  /** Stop the instance before it is forgotten. */
+  | 'teardown'
   /** Start the node from its disk. */
   | 'start'
   /** The node must not run on: power off, proven. */
   | 'halt'
 
-export interface NodeArrow extends Arrow<State, NodeEvent> {
-  readonly phase: Phase
+export type NodeArrow = Arrow<State, NodeEvent>
+
+const STOPPED = 'the operator stopped it'
+const SILENT = 'the agent failed or fell silent'
+const UNBOOTABLE = 'the node could not be booted, or a step of ours failed'
+const BOOTED = 'the agent has the next step'
+const NEXT = 'the agent is done with its step, or was lost and there are tries left'
+const HOLD = 'the next step says hold'
+const GOES_ON = 'the operator lets it go on'
+const GIVES_UP = 'the instance is no longer wanted'
+const AGAIN = 'the operator tries again'
+
+/** One row per state: what leads out of it, where to, and why. */
+const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State, because: string]>>>> = {
+  enroll: { manage: ['verifying', 'the operator wants it managed'] },
+  verifying: { done: ['manageable', 'the BMC took the credentials'], fail: ['enroll', 'the BMC did not answer or refused'] },
+  manageable: {
+    provide: ['cleaning', 'nothing becomes available with somebody else’s data on it'],
+    clean: ['cleaning', 'the operator asked for clean steps'],
+    inspect: ['inspecting', 'the operator wants its hardware looked at'],
+    adopt: ['adopting', 'it runs an instance that we did not deploy'],
+  },
+  inspecting: {
+    done: ['manageable', 'the hardware is known'],
+    fail: ['inspect failed', UNBOOTABLE],
+    wait: ['inspect wait', 'the node was told to boot the ramdisk'],
+  },
+  'inspect wait': {
+    done: ['manageable', 'the agent reported the hardware'],
+    resume: ['inspecting', 'the agent was lost, and there are tries left'],
+    fail: ['inspect failed', SILENT],
+    abort: ['inspect failed', STOPPED],
+  },
+  'inspect failed': { manage: ['manageable', 'the operator goes on without'], inspect: ['inspecting', AGAIN] },
+  cleaning: {
+    done: ['available', 'the disks are clean'],
+    manage: ['manageable', 'the clean steps that the operator asked for are done, or the node is retired'],
+    fail: ['clean failed', UNBOOTABLE],
+    wait: ['clean wait', BOOTED],
+    hold: ['clean hold', HOLD],
+  },
+  'clean wait': { resume: ['cleaning', NEXT], hold: ['clean hold', HOLD], fail: ['clean failed', SILENT], abort: ['clean failed', STOPPED] },
+  'clean hold': { unhold: ['clean wait', GOES_ON], abort: ['clean failed', STOPPED] },
+  'clean failed': { manage: ['manageable', 'the operator looks into it'] },
+  available: { deploy: ['deploying', 'the operator wants an instance on it'], manage: ['manageable', 'the operator takes it back'] },
+  deploying: {
+    wait: ['wait call-back', BOOTED],
+    hold: ['deploy hold', HOLD],
+    done: ['active', 'the node was started from its disk'],
+    fail: ['deploy failed', 'the image is missing or the node did not obey'],
+  },
+  'wait call-back': {
+    resume: ['deploying', NEXT],
+    hold: ['deploy hold', HOLD],
+    fail: ['deploy failed', SILENT],
+    abort: ['deploy failed', STOPPED],
+    delete: ['deleting', GIVES_UP],
+  },
+  'deploy hold': { unhold: ['wait call-back', GOES_ON], abort: ['deploy failed', STOPPED] },
+  'deploy failed': { deploy: ['deploying', AGAIN], rebuild: ['deploying', AGAIN], delete: ['deleting', GIVES_UP] },
+  active: {
+    rebuild: ['deploying', 'the operator wants the disk written anew'],
+    delete: ['deleting', GIVES_UP],
+    rescue: ['rescuing', 'the instance is broken, and its owner wants in'],
+    service: ['servicing', 'the operator wants steps carried out on a server in use'],
+  },
+  deleting: { clean: ['cleaning', 'the next user finds nothing of this one'], fail: ['error', 'the instance could not be stopped'] },
+  error: { rebuild: ['deploying', 'the operator wants the disk written anew'], delete: ['deleting', AGAIN] },
+  adopting: { done: ['active', 'its BMC obeys us, and it was left running'], fail: ['adopt failed', 'the BMC did not answer or refused'] },
+  'adopt failed': { adopt: ['adopting', AGAIN], manage: ['manageable', 'the operator goes another way'] },
+  rescuing: { done: ['rescue', 'the login is open'], wait: ['rescue wait', BOOTED], fail: ['rescue failed', UNBOOTABLE] },
+  'rescue wait': {
+    resume: ['rescuing', NEXT],
+    fail: ['rescue failed', SILENT],
+    abort: ['rescue failed', STOPPED],
+    delete: ['deleting', GIVES_UP],
+  },
+  rescue: {
+    rescue: ['rescuing', 'a new password is wanted'],
+    unrescue: ['unrescuing', 'the instance shall run again'],
+    delete: ['deleting', GIVES_UP],
+  },
+  'rescue failed': { rescue: ['rescuing', AGAIN], unrescue: ['unrescuing', 'the instance shall run again'], delete: ['deleting', GIVES_UP] },
+  unrescuing: { done: ['active', 'the node was started from its disk'], fail: ['unrescue failed', 'the node did not obey'] },
+  'unrescue failed': { rescue: ['rescuing', 'the owner wants in again'], unrescue: ['unrescuing', AGAIN], delete: ['deleting', GIVES_UP] },
+  servicing: {
+    done: ['active', 'the steps are done, and the node was started from its disk'],
+    wait: ['service wait', BOOTED],
+    hold: ['service hold', HOLD],
+    fail: ['service failed', UNBOOTABLE],
+  },
+  'service wait': {
+    resume: ['servicing', NEXT],
+    hold: ['service hold', HOLD],
+    fail: ['service failed', SILENT],
+    abort: ['service failed', STOPPED],
+    delete: ['deleting', GIVES_UP],
+  },
+  'service hold': {
+    unhold: ['service wait', GOES_ON],
+    service: ['servicing', 'the operator begins other steps instead'],
+    fail: ['service failed', 'the node was lost while it was held'],
+    abort: ['service failed', STOPPED],
+  },
+  'service failed': {
+    service: ['servicing', AGAIN],
+    rescue: ['rescuing', 'the owner wants in'],
+    wait: ['service wait', 'the agent is there again'],
+    hold: ['service hold', 'the operator looks into it while the agent runs'],
+    abort: ['active', 'the operator says that the server is as it should be'],
+    delete: ['deleting', GIVES_UP],
+  },
 }
 
-export const NODE_ARROWS: readonly NodeArrow[] = [
-  { from: 'enroll', on: 'manage', to: 'verifying', phase: 'verify', because: 'the operator wants it managed' },
-  { from: 'verifying', on: 'done', to: 'manageable', phase: 'rest', because: 'the BMC took the credentials' },
-  { from: 'verifying', on: 'fail', to: 'enroll', phase: 'rest', because: 'the BMC did not answer or refused' },
-
-  { from: 'manageable', on: 'inspect', to: 'inspecting', phase: 'boot', because: 'the operator wants its hardware looked at' },
-  { from: 'manageable', on: 'provide', to: 'cleaning', phase: 'boot', because: 'nothing becomes available with somebody else’s data on it' },
-  { from: 'manageable', on: 'clean', to: 'cleaning', phase: 'boot', because: 'the operator asked for clean steps' },
-
-  { from: 'inspecting', on: 'wait', to: 'inspect wait', phase: 'agent', because: 'the node was told to boot the ramdisk' },
-  { from: 'inspecting', on: 'done', to: 'manageable', phase: 'rest', because: 'the hardware is known' },
-  { from: 'inspecting', on: 'fail', to: 'inspect failed', phase: 'rest', because: 'the node could not be booted' },
-  { from: 'inspect wait', on: 'resume', to: 'inspecting', phase: 'boot', because: 'the agent was lost, and there are tries left' },
-  { from: 'inspect wait', on: 'done', to: 'manageable', phase: 'rest', because: 'the agent reported the hardware' },
-  { from: 'inspect wait', on: 'fail', to: 'inspect failed', phase: 'rest', because: 'the agent failed or fell silent' },
-  { from: 'inspect wait', on: 'abort', to: 'inspect failed', phase: 'halt', because: 'the operator stopped it' },
-  { from: 'inspect failed', on: 'inspect', to: 'inspecting', phase: 'boot', because: 'the operator tries again' },
-  { from: 'inspect failed', on: 'manage', to: 'manageable', phase: 'rest', because: 'the operator goes on without' },
-
-  { from: 'cleaning', on: 'wait', to: 'clean wait', phase: 'agent', because: 'the node was told to boot the ramdisk' },
-  { from: 'cleaning', on: 'done', to: 'available', phase: 'rest', because: 'the disks are clean' },
-  { from: 'cleaning', on: 'manage', to: 'manageable', phase: 'rest', because: 'the clean steps that the operator asked for are done' },
-  { from: 'cleaning', on: 'fail', to: 'clean failed', phase: 'rest', because: 'the node could not be booted' },
-  { from: 'clean wait', on: 'resume', to: 'cleaning', phase: 'boot', because: 'the agent was lost, and there are tries left' },
-  { from: 'clean wait', on: 'done', to: 'available', phase: 'rest', because: 'the agent erased the disks and read them back' },
-  { from: 'clean wait', on: 'manage', to: 'manageable', phase: 'rest', because: 'the agent did the clean steps that the operator asked for' },
-  { from: 'clean wait', on: 'fail', to: 'clean failed', phase: 'rest', because: 'the agent failed or fell silent' },
-  { from: 'clean wait', on: 'abort', to: 'clean failed', phase: 'halt', because: 'the operator stopped it' },
-  { from: 'clean failed', on: 'manage', to: 'manageable', phase: 'rest', because: 'the operator looks into it' },
-
-  { from: 'available', on: 'deploy', to: 'deploying', phase: 'boot', because: 'the operator wants an instance on it' },
-  { from: 'available', on: 'manage', to: 'manageable', phase: 'rest', because: 'the operator takes it back' },
-
-  { from: 'deploying', on: 'wait', to: 'wait call-back', phase: 'agent', because: 'the node was told to boot the ramdisk' },
-  { from: 'deploying', on: 'done', to: 'active', phase: 'rest', because: 'the node was started from its disk' },
-  { from: 'deploying', on: 'fail', to: 'deploy failed', phase: 'rest', because: 'the image is missing or the node did not obey' },
-  { from: 'wait call-back', on: 'resume', to: 'deploying', phase: 'boot', because: 'the agent was lost, and there are tries left' },
-  { from: 'wait call-back', on: 'done', to: 'deploying', phase: 'start', because: 'the agent wrote the image and read it back' },
-  { from: 'wait call-back', on: 'fail', to: 'deploy failed', phase: 'rest', because: 'the agent failed or fell silent' },
-  { from: 'wait call-back', on: 'abort', to: 'deploy failed', phase: 'halt', because: 'the operator stopped it' },
-  { from: 'wait call-back', on: 'delete', to: 'deleting', phase: 'rest', because: 'the operator changed his mind' },
-  { from: 'deploy failed', on: 'deploy', to: 'deploying', phase: 'boot', because: 'the operator tries again' },
-  { from: 'deploy failed', on: 'rebuild', to: 'deploying', phase: 'boot', because: 'the operator tries again' },
-  { from: 'deploy failed', on: 'delete', to: 'deleting', phase: 'rest', because: 'the operator gives up' },
-
-  { from: 'active', on: 'rebuild', to: 'deploying', phase: 'boot', because: 'the operator wants the disk written anew' },
-  { from: 'active', on: 'delete', to: 'deleting', phase: 'rest', because: 'the instance is no longer wanted' },
-  { from: 'deleting', on: 'clean', to: 'cleaning', phase: 'boot', because: 'the next user finds nothing of this one' },
-  { from: 'deleting', on: 'fail', to: 'error', phase: 'rest', because: 'the instance could not be taken away' },
-  { from: 'error', on: 'rebuild', to: 'deploying', phase: 'boot', because: 'the operator wants the disk written anew' },
-  { from: 'error', on: 'delete', to: 'deleting', phase: 'rest', because: 'the operator tries again' },
-]
+export const NODE_ARROWS: readonly NodeArrow[] = Object.entries(ROWS).flatMap(([from, row]) =>
+  Object.entries(row).map(([on, [to, because]]) => ({ from: from as State, on: on as NodeEvent, to, because })),
+)

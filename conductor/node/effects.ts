@@ -1,6 +1,6 @@
 /** Phase -> the acts that are owed, in order. Pure: `worker.ts` performs them. */
 import type { Phase } from './arrows.ts'
-import type { Effect, NodeRecord } from './record.ts'
+import { currentStep, type Effect, type NodeRecord } from './record.ts'
 
 /** Hardware types, and whether their nodes boot our ramdisk. */
 export const DRIVERS = {
@@ -10,31 +10,53 @@ export const DRIVERS = {
 
 export type Driver = keyof typeof DRIVERS
 export const isDriver = (name: string): name is Driver => Object.hasOwn(DRIVERS, name)
-export const usesAgent = (node: NodeRecord): boolean => isDriver(node.driver) && DRIVERS[node.driver].agent
-
-/** A node whose automated cleaning is switched off becomes available as it is; asked-for clean steps are done all the same. */
-export const skipsClean = (node: NodeRecord): boolean =>
-  node.machine.order === 'clean' && node.machine.cleaningTo === 'available' && node.automatedClean === false
+export const usesAgent = (node: Pick<NodeRecord, 'driver'>): boolean => isDriver(node.driver) && DRIVERS[node.driver].agent
 
 const OFF: Effect = { do: 'power', to: 'power off' }
 const ON: Effect = { do: 'power', to: 'power on' }
 
-export function effectsOf(phase: Phase, node: NodeRecord, warm: boolean): readonly Effect[] {
-  const image: readonly Effect[] = node.machine.order === 'deploy' ? [{ do: 'image' }] : []
+export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
+  const real = usesAgent(node)
+  const publish: readonly Effect[] = real ? [{ do: 'publish' }] : []
   switch (phase) {
     case 'verify':
       return [{ do: 'bmc-check' }]
+    case 'prepare':
+      return real ? [{ do: 'image' }] : []
     case 'boot':
-      if (!usesAgent(node)) return [{ do: 'pretend' }]
-      if (skipsClean(node)) return []
-      // The image comes first: a server is not touched for a deploy that cannot be made.
-      return warm ? image : [...image, { do: 'publish' }, OFF, { do: 'boot-device', device: 'pxe' }, ON]
+      return [...publish, ...restart(node, 'pxe')]
     case 'start':
-      return [{ do: 'publish' }, OFF, { do: 'boot-device', device: 'disk' }, ON]
+      return real ? [...publish, ...restart(node, 'disk')] : [ON]
     case 'halt':
-      return [{ do: 'publish' }, OFF]
+    case 'teardown':
+      // A node that must never be off keeps its agent, which does nothing without an order.
+      return node.disablePowerOff ? publish : [...publish, OFF]
+    case 'act':
+      return actOf(node)
     case 'agent':
     case 'rest':
+      return []
+  }
+}
+
+/** A server that must not be switched off is reset instead (Ironic's disable_power_off). */
+const restart = (node: NodeRecord, device: 'pxe' | 'disk'): readonly Effect[] =>
+  node.disablePowerOff ? [{ do: 'boot-device', device }, { do: 'reset' }] : [OFF, { do: 'boot-device', device }, ON]
+
+function actOf(node: NodeRecord): readonly Effect[] {
+  const step = currentStep(node)
+  // Fake hardware has no agent, so its steps are all ours.
+  if (step?.by === 'agent') return [{ do: 'pretend' }]
+  switch (step?.step) {
+    case 'power_on':
+      return [{ do: 'boot-device', device: 'pxe' }, ON]
+    case 'power_off':
+      return [OFF]
+    case 'reboot':
+      return usesAgent(node) ? [{ do: 'publish' }, ...restart(node, 'pxe')] : [OFF, ON]
+    case 'wait':
+      return [{ do: 'wait', seconds: Number(step.args.seconds ?? 0) }]
+    default:
       return []
   }
 }

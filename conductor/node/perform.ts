@@ -1,5 +1,5 @@
 /** Effect -> port call. Every one of these may run again after a crash and has the same end. */
-import { never } from '../../kit/fault.ts'
+import { Fault, isFault, never } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
@@ -23,11 +23,14 @@ export interface PerformParts {
 }
 
 export function performer(parts: PerformParts): Performer {
-  return { perform: (effect, node) => perform(parts, effect, node) }
+  return { perform: (effect, node, signal) => perform(parts, effect, { node, signal }) }
 }
 
-async function perform(parts: PerformParts, effect: Effect, node: NodeRecord): Promise<Awaited<ReturnType<Performer['perform']>>> {
-  const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs } as const
+type Found = Awaited<ReturnType<Performer['perform']>>
+
+async function perform(parts: PerformParts, effect: Effect, at: { node: NodeRecord; signal: AbortSignal }): Promise<Found> {
+  const { node, signal: unwanted } = at
+  const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs, signal: unwanted } as const
   switch (effect.do) {
     case 'bmc-check': {
       const seen = await parts.arbiter.act(parts.bmcs.target(node), { ...options, priority: 'operator' }, (bmc, signal) => bmc.power(signal))
@@ -38,7 +41,7 @@ async function perform(parts: PerformParts, effect: Effect, node: NodeRecord): P
     case 'publish': {
       const atMs = parts.clock.now()
       parts.sightings.booting(node.uuid, atMs)
-      await parts.store.addEvent({ atMs, nodeUuid: node.uuid, kind: 'booting', detail: { generation: node.machine.generation } })
+      await parts.store.journal.add({ atMs, nodeUuid: node.uuid, kind: 'booting', detail: { generation: node.machine.generation } })
       await parts.publish(node.uuid)
       return undefined
     }
@@ -48,19 +51,32 @@ async function perform(parts: PerformParts, effect: Effect, node: NodeRecord): P
         bmc.setBootDevice({ device: effect.device, once: effect.device === 'pxe', efi: bootMode(node) === 'uefi' }, signal),
       )
       return undefined
-    case 'power':
-      await parts.arbiter.prove(parts.bmcs.target(node), effect.to === 'power on' ? 'on' : 'off', options)
+    case 'power': {
+      const to = effect.to === 'power on' ? 'on' : 'off'
+      const timed = { ...options, timeoutMs: effect.timeoutMs ?? options.timeoutMs }
+      await parts.arbiter.prove(parts.bmcs.target(node), effect.soft ? 'soft-off' : to, timed).catch((error: unknown) => {
+        if (!effect.soft || !isFault(error, 'bmc.unproven')) throw error
+        throw new Fault('bmc.soft-off', `node ${node.uuid} did not shut down within ${timed.timeoutMs / 1000} s`, { cause: error })
+      })
+      return undefined
+    }
+    case 'reset':
+      await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
+      return { powerState: 'power on' }
+    case 'wait':
+      await parts.clock.sleep(effect.seconds * 1000, unwanted)
       return undefined
     case 'pretend':
-      await parts.clock.sleep(parts.fakeDelayMs)
+      await parts.clock.sleep(parts.fakeDelayMs, unwanted)
       return undefined
     default:
       return never(effect)
   }
 }
 
-/** `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
-export function bootMode(node: Pick<NodeRecord, 'properties'>): 'uefi' | 'bios' | undefined {
+/** What was read of the BMC or the agent, else `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
+export function bootMode(node: Pick<NodeRecord, 'properties' | 'bootMode'>): 'uefi' | 'bios' | undefined {
+  if (node.bootMode) return node.bootMode
   const capabilities = node.properties.capabilities
   const found = typeof capabilities === 'string' ? /(?:^|,)boot_mode:(uefi|bios)(?:,|$)/.exec(capabilities)?.[1] : undefined
   return found as 'uefi' | 'bios' | undefined

@@ -2,9 +2,10 @@
 import type { FaultCode } from '../../kit/fault.ts'
 import type { Phase } from './arrows.ts'
 import type { State } from './states.ts'
+import type { PlannedStep } from './steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
-export type PowerTarget = 'power on' | 'power off' | 'rebooting'
+export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
 export type BootDevice = 'pxe' | 'disk'
 
 /** An act that is owed. Absolute and repeatable: performing it twice has the end of performing it once. */
@@ -13,16 +14,25 @@ export type Effect =
   | { readonly do: 'image' }
   | { readonly do: 'publish' }
   | { readonly do: 'boot-device'; readonly device: BootDevice }
-  | { readonly do: 'power'; readonly to: 'power on' | 'power off' }
+  /** `soft`: the operating system is asked to shut down. */
+  | { readonly do: 'power'; readonly to: 'power on' | 'power off'; readonly soft?: true; readonly timeoutMs?: number }
+  /** Starts the machine anew without switching it off, where `disable_power_off` forbids that. */
+  | { readonly do: 'reset' }
+  | { readonly do: 'wait'; readonly seconds: number }
+  /** Fake hardware takes its time. */
   | { readonly do: 'pretend' }
 
-export type OrderKind = 'inspect' | 'clean' | 'deploy'
+export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
 export interface Machine {
   /** Grows with every verb and every new try; orders and boots of an older one are refused. */
   readonly generation: number
   readonly phase: Phase
   readonly owed: readonly Effect[]
+  /** Which owing this is: the result of an act that was owed before, and was broken off, is not taken for this one's. */
+  readonly owing: number
+  /** Since when something is owed, which is how long the node has been locked; null while it is not. */
+  readonly lockedAtMs: number | null
   /** Failed tries of the first owed effect, and when it may be tried again. */
   readonly tries: number
   readonly retryAtMs: number
@@ -31,6 +41,9 @@ export interface Machine {
   /** When waiting becomes failing, or parking ends; null: never. */
   readonly deadlineMs: number | null
   readonly order: OrderKind | null
+  /** What the order consists of, and which of it is the present one. */
+  readonly steps: readonly PlannedStep[]
+  readonly stepIndex: number
   readonly cleaningTo: 'available' | 'manageable'
   /** The image that the order writes, found by the effect `image`. */
   readonly imageId: string | null
@@ -76,6 +89,24 @@ export interface NodeRecord {
   readonly resourceClass: string | null
   readonly description: string | null
   readonly owner: string | null
+  readonly lessee: string | null
+  readonly chassisUuid: string | null
+  readonly conductorGroup: string
+  readonly shard: string | null
+  readonly parentNode: string | null
+  readonly instanceName: string | null
+  readonly networkData: Readonly<Record<string, unknown>>
+  readonly traits: readonly string[]
+  /** Attached VIFs: id -> the port or portgroup that was asked for. */
+  readonly vifs: Readonly<Record<string, { readonly portUuid?: string; readonly portgroupUuid?: string }>>
+  /** Interfaces that were chosen; what is not here is the driver's default. */
+  readonly interfaces: Readonly<Record<string, string>>
+  readonly retired: boolean
+  readonly retiredReason: string | null
+  readonly disablePowerOff: boolean
+  readonly allocationUuid: string | null
+  readonly bootMode: 'uefi' | 'bios' | null
+  readonly secureBoot: boolean | null
   readonly automatedClean: boolean | null
   readonly protected: boolean
   readonly protectedReason: string | null
@@ -110,6 +141,22 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     resourceClass: null,
     description: null,
     owner: null,
+    lessee: null,
+    chassisUuid: null,
+    conductorGroup: '',
+    shard: null,
+    parentNode: null,
+    instanceName: null,
+    networkData: {},
+    traits: [],
+    vifs: {},
+    interfaces: {},
+    retired: false,
+    retiredReason: null,
+    disablePowerOff: false,
+    allocationUuid: null,
+    bootMode: null,
+    secureBoot: null,
     automatedClean: null,
     protected: false,
     protectedReason: null,
@@ -122,11 +169,15 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
       generation: 0,
       phase: 'rest',
       owed: [],
+      owing: 0,
+      lockedAtMs: null,
       tries: 0,
       retryAtMs: 0,
       attempt: 0,
       deadlineMs: null,
       order: null,
+      steps: [],
+      stepIndex: 0,
       cleaningTo: 'available',
       imageId: null,
       lastTokenMs: 0,
@@ -142,5 +193,7 @@ export const isLocked = (node: NodeRecord): boolean => node.machine.owed.length 
 /** Who holds the lock, for a refusal. */
 export const lockedWhy = (node: NodeRecord): string => `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`
 
+export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.machine.steps[node.machine.stepIndex]
+
 /** The identity of the agent's present order; an agent that reports another one reports about the past. */
-export const orderId = (node: NodeRecord): string => `${node.uuid}.${node.machine.generation}`
+export const orderId = (node: NodeRecord): string => `${node.uuid}.${node.machine.generation}.${node.machine.stepIndex}`

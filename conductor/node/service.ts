@@ -1,23 +1,27 @@
-/** What may be done to nodes and ports, whoever asks. Guards are Ironic's; everything that moves a node goes through the worker. */
+/** What may be done to nodes, whoever asks. Guards are Ironic's; everything that moves a node goes through the worker. */
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
-import type { BootChoice } from '../bmc/port.ts'
-import type { PortRecord, Store } from '../store/port.ts'
+import type { Bmc, BootChoice } from '../bmc/port.ts'
+import type { Store } from '../store/port.ts'
 import type { Verb } from './arrows.ts'
-import { DRIVERS, isDriver, usesAgent } from './effects.ts'
+import { usesAgent } from './effects.ts'
+import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './guards.ts'
 import { imageWish } from './image-source.ts'
+import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './interfaces.ts'
 import { bootMode } from './perform.ts'
-import { isLocked, lockedWhy, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
+import { planFor, type Wish } from './plans.ts'
+import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
 import type { Sightings } from './sightings.ts'
+import type { State } from './states.ts'
 import type { Worker } from './worker.ts'
 
 export interface NodeServiceParts {
   readonly store: Store
-  readonly worker: Worker
+  readonly worker: Pick<Worker, 'dispatch' | 'change' | 'forget'>
   readonly bmcs: BmcRegistry
   readonly arbiter: Arbiter
   readonly sightings: Sightings
@@ -25,12 +29,24 @@ export interface NodeServiceParts {
   readonly random: Random
   /** Ports of a node changed: its boot orders follow. */
   readonly onPorts: (nodeUuid: string, gone: readonly string[]) => Promise<void>
+  readonly automatedClean: boolean
+  /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
+  readonly hashPassword: ((password: string) => Promise<string>) | undefined
+  /** A node lost its instance: its allocation goes. */
+  readonly onFreed: (node: NodeRecord) => Promise<void>
 }
 
-const BOOT_DEVICE_TIMEOUT_MS = 30_000
+export interface ProvisionExtra extends Wish {
+  readonly configdrive?: unknown
+  readonly rescuePassword?: string
+  /** Throws when the request's version does not know abort in this state. */
+  readonly abortSince?: (state: State) => void
+}
+
+const ACT_TIMEOUT_MS = 30_000
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
 const AGENT_ALIVE_MS = 25_000
-const DELETABLE = new Set(['enroll', 'manageable', 'available'])
+const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export class NodeService {
   private readonly parts: NodeServiceParts
@@ -49,6 +65,9 @@ export class NodeService {
   async create(given: Omit<NewNode, 'uuid'> & { uuid?: string }): Promise<NodeRecord> {
     checkDriver(given.driver)
     const node = newNode({ ...given, uuid: given.uuid ?? this.parts.random.uuid() }, this.parts.clock.now())
+    checkUpdate({ ...node, retired: false }, node, new Set())
+    checkInterfaces(node)
+    await this.checkRelations(node)
     await this.parts.store.addNode(node)
     return node
   }
@@ -56,15 +75,10 @@ export class NodeService {
   /** `change` gets the record as it is then; guards look at what it touched. */
   async update(ident: string, touched: ReadonlySet<string>, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    const updated = await this.parts.worker.change(uuid, (node) => {
-      const onlyFlags = [...touched].every((field) => field === 'maintenance' || field === 'description' || field === 'extra')
-      if (isLocked(node) && !onlyFlags) throw locked(node)
+    const updated = await this.parts.worker.change(uuid, async (node) => {
       const next = change(node)
-      if (next.driver !== node.driver) checkDriver(next.driver)
-      if (touched.has('protected') && node.provisionState !== 'active')
-        throw new Fault('object.conflict', `node ${uuid} is ${node.provisionState}: only active nodes can be protected`)
-      if (touched.has('instanceUuid') && node.instanceUuid && next.instanceUuid && next.instanceUuid !== node.instanceUuid)
-        throw new Fault('object.conflict', `node ${uuid} has the instance ${node.instanceUuid} already: remove instance_uuid first`)
+      checkUpdate(node, next, touched)
+      if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
       const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
       // A patch that changes nothing leaves updated_at as it is.
       return isDeepStrictEqual(whole, node) ? node : whole
@@ -74,18 +88,14 @@ export class NodeService {
   }
 
   async remove(ident: string): Promise<void> {
-    const { store, worker, onPorts } = this.parts
+    const { store, worker, onPorts, clock } = this.parts
     const node = await this.find(ident)
-    if (node.protected) throw new Fault('node.protected', `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`)
-    if (isLocked(node)) throw locked(node)
-    if (!node.maintenance) {
-      if (node.instanceUuid)
-        throw new Fault('object.conflict', `node ${node.uuid} has the instance ${node.instanceUuid}; undeploy it, or put the node into maintenance`)
-      if (!DELETABLE.has(node.provisionState))
-        throw new Fault('object.conflict', `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`)
-    }
-    const ports = await store.ports({ nodeUuid: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
+    checkRemove(node)
+    const [child] = await store.nodes({ parentNode: node.uuid }, { ...ALL, limit: 1 })
+    if (child) throw new Fault('object.conflict', `node ${node.uuid} is the parent of node ${child.uuid}: delete or change that one first`)
+    const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
     await store.removeNode(node.uuid)
+    await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'node-removed', detail: { name: node.name } })
     worker.forget(node.uuid)
     await onPorts(
       node.uuid,
@@ -93,42 +103,62 @@ export class NodeService {
     )
   }
 
-  async setPower(ident: string, target: PowerTarget): Promise<NodeRecord> {
+  async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    return this.parts.worker.dispatch(uuid, { type: 'power', target })
+    return this.parts.worker.dispatch(uuid, { type: 'power', target, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
   }
 
-  async provision(ident: string, verb: Verb, extra: { configdrive?: unknown } = {}): Promise<NodeRecord> {
+  async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
+    const { store, automatedClean, worker, hashPassword, onFreed } = this.parts
     const node = await this.find(ident)
-    const { maintenance, protected: isProtected } = node
-    if (maintenance && (verb === 'deploy' || verb === 'rebuild' || verb === 'clean'))
-      throw new Fault('node.maintenance', `node ${node.uuid} is in maintenance: ${node.maintenanceReason ?? 'no reason was given'}`)
-    if (isProtected && (verb === 'rebuild' || verb === 'delete'))
-      throw new Fault('node.protected', `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`)
-    if ((verb === 'deploy' || verb === 'rebuild') && usesAgent(node)) imageWish(node.instanceInfo)
-    return this.parts.worker.dispatch(node.uuid, { type: 'verb', verb, warm: this.isWarm(node), patch: this.patchFor(verb, node, extra) })
+    extra.abortSince?.(node.provisionState)
+    checkVerb(node, verb)
+    if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node)) imageWish(node.instanceInfo)
+    const plan = await planFor(verb, { node, wish: extra }, { store, automatedClean })
+    let rescueHash: string | undefined
+    if (verb === 'rescue' && usesAgent(node)) {
+      if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')
+      rescueHash = await hashPassword(extra.rescuePassword ?? '')
+    }
+    // Only a rescue ramdisk has a login.
+    const warm = this.isWarm(node) && (verb !== 'rescue' || node.machine.order === 'rescue')
+    const done = await worker.dispatch(node.uuid, { type: 'verb', verb, warm, plan, patch: this.patchFor(verb, node, { ...extra, rescueHash }) })
+    if (verb === 'delete') await onFreed(node)
+    return done
   }
 
   async bootDevice(ident: string) {
-    const node = await this.find(ident)
-    const target = this.parts.bmcs.target(node)
-    return this.parts.arbiter.act(target, { priority: 'operator', timeoutMs: BOOT_DEVICE_TIMEOUT_MS }, (bmc, signal) => bmc.bootDevice(signal))
+    return this.onBmc(await this.find(ident), (bmc, signal) => bmc.bootDevice(signal))
   }
 
   async setBootDevice(ident: string, choice: Omit<BootChoice, 'efi'>): Promise<void> {
-    const node = await this.find(ident)
-    if (isLocked(node)) throw locked(node)
-    const target = this.parts.bmcs.target(node)
-    await this.parts.arbiter.act(target, { priority: 'operator', timeoutMs: BOOT_DEVICE_TIMEOUT_MS }, (bmc, signal) =>
-      bmc.setBootDevice({ ...choice, efi: bootMode(node) === 'uefi' }, signal),
-    )
+    const node = await this.unlocked(ident)
+    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice({ ...choice, efi: bootMode(node) === 'uefi' }, signal))
+  }
+
+  async injectNmi(ident: string): Promise<void> {
+    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal))
+  }
+
+  /** Boot mode and secure boot, where the management interface can set them. */
+  async setFirmware(ident: string, wish: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
+    const node = await this.unlocked(ident)
+    if (interfaceOf(node, 'management') !== 'fake') throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
+    return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...wish }))
+  }
+
+  /** The refusal of an interface that cannot do this. */
+  refuse = (node: NodeRecord, name: InterfaceName, what: string): Fault => unsupported(node, name, what)
+
+  async children(node: NodeRecord): Promise<string[]> {
+    return (await this.parts.store.nodes({ parentNode: node.uuid }, ALL)).map((child) => child.uuid)
   }
 
   /** What would stop each interface from working. Looks at records only, never at the BMC. */
   async validate(ident: string): Promise<Record<string, { result: boolean | null; reason?: string }>> {
     const node = await this.find(ident)
-    const { store, bmcs } = this.parts
-    const ports = await store.ports({ nodeUuid: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
+    const { store, bmcs, hashPassword } = this.parts
+    const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
     const verdict = (check: () => void) => {
       try {
         check()
@@ -138,89 +168,52 @@ export class NodeService {
       }
     }
     const bmc = verdict(() => bmcs.target(node))
-    const bootable = ports.some((port) => port.pxeEnabled)
-    const boot =
-      !usesAgent(node) || bootable ? { result: true } : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
-    const none = (what: string) => ({ result: null, reason: `not supported: ${what}` })
+    const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
+    const boot = bootable ? { result: true } : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
+    const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
+    const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) => (interfaceOf(node, name)?.startsWith('no-') ? none(name) : result)
+    const rescue = usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
     return {
+      bios: none('bios'),
       boot,
-      console: none('no-console'),
+      console: none('console'),
       deploy: usesAgent(node) ? verdict(() => imageWish(node.instanceInfo)) : { result: true },
-      inspect: boot,
+      firmware: none('firmware'),
+      inspect: unless('inspect', boot),
       management: bmc,
       network: { result: true },
       power: bmc,
-      raid: none('no-raid'),
-      rescue: none('no-rescue'),
+      raid: none('raid'),
+      rescue: unless('rescue', rescue),
       storage: { result: true },
-      bios: none('no-bios'),
+      vendor: none('vendor'),
     }
   }
 
-  async addPort(given: Pick<PortRecord, 'nodeUuid' | 'address'> & Partial<PortRecord>): Promise<PortRecord> {
-    const { store, random, clock, onPorts } = this.parts
-    if (!(await store.node(given.nodeUuid))) throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
-    const port: PortRecord = {
-      uuid: random.uuid(),
-      pxeEnabled: true,
-      name: null,
-      extra: {},
-      internalInfo: {},
-      localLinkConnection: {},
-      physicalNetwork: null,
-      createdAtMs: clock.now(),
-      updatedAtMs: null,
-      ...given,
-    }
-    await this.checkFixed(port)
-    await store.addPort(port)
-    await onPorts(port.nodeUuid, [])
-    return port
-  }
-
-  async port(uuid: string): Promise<PortRecord> {
-    const port = await this.parts.store.port(uuid.toLowerCase())
-    if (!port) throw new Fault('object.missing', `there is no port ${JSON.stringify(uuid.slice(0, 64))}`)
-    return port
-  }
-
-  async updatePort(uuid: string, change: (port: PortRecord) => PortRecord): Promise<PortRecord> {
-    const before = await this.port(uuid)
-    const node = await this.find(before.nodeUuid)
-    const next = { ...change(before), updatedAtMs: this.parts.clock.now() }
+  private async unlocked(ident: string): Promise<NodeRecord> {
+    const node = await this.find(ident)
     if (isLocked(node)) throw locked(node)
-    if (next.address !== before.address && node.provisionState === 'active' && !node.maintenance)
-      throw new Fault('object.conflict', `node ${node.uuid} is active: put it into maintenance to change the address of its port`)
-    await this.checkFixed(next)
-    await this.parts.store.putPort(next)
-    await this.parts.onPorts(next.nodeUuid, next.address === before.address ? [] : [before.address])
-    return next
+    return node
   }
 
-  async removePort(uuid: string): Promise<void> {
-    const port = await this.port(uuid)
-    const node = await this.find(port.nodeUuid)
-    if (isLocked(node)) throw locked(node)
-    if (node.instanceUuid && !node.maintenance)
-      throw new Fault('object.conflict', `node ${node.uuid} has an instance: put it into maintenance to delete its port`)
-    await this.parts.store.removePort(port.uuid)
-    await this.parts.onPorts(port.nodeUuid, [port.address])
+  private onBmc<T>(node: NodeRecord, act: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.parts.arbiter.act(this.parts.bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
   }
 
-  /** Two servers with one address would both be unreachable. */
-  private async checkFixed(port: PortRecord): Promise<void> {
-    const ip = port.extra.ipv4_address
-    if (ip === undefined) return
-    const other = (await this.parts.store.everyPort()).find((known) => known.uuid !== port.uuid && known.extra.ipv4_address === ip)
-    if (other) throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of port ${other.uuid} already`)
+  private async checkRelations(node: NodeRecord): Promise<void> {
+    const { store } = this.parts
+    if (node.chassisUuid && !(await store.objects.find('chassis', node.chassisUuid)))
+      throw new Fault('input.invalid', `chassis_uuid: there is no chassis ${node.chassisUuid}`)
+    if (node.parentNode && !(await store.node(node.parentNode))) throw new Fault('input.invalid', `parent_node: there is no node ${node.parentNode}`)
   }
 
   private isWarm(node: NodeRecord): boolean {
     return node.agent !== null && this.parts.clock.now() - this.parts.sightings.of(node.uuid).agentAtMs < AGENT_ALIVE_MS
   }
 
-  private patchFor(verb: Verb, node: NodeRecord, extra: { configdrive?: unknown }): Partial<NodeRecord> {
+  private patchFor(verb: Verb, node: NodeRecord, extra: ProvisionExtra & { rescueHash: string | undefined }): Partial<NodeRecord> {
     const nowMs = this.parts.clock.now()
+    const { hashed_rescue_password: _, ...instanceInfo } = node.instanceInfo
     switch (verb) {
       case 'inspect':
         return { inspectionStartedAtMs: nowMs, inspectionFinishedAtMs: null }
@@ -228,18 +221,16 @@ export class NodeService {
       case 'rebuild': {
         // A rebuild without a config drive keeps the one that is there, as Ironic does.
         const drive = extra.configdrive === undefined ? {} : { configdrive: extra.configdrive }
-        return { instanceInfo: { ...node.instanceInfo, ...drive }, instanceUuid: node.instanceUuid ?? this.parts.random.uuid() }
+        return { instanceInfo: { ...instanceInfo, ...drive }, instanceUuid: node.instanceUuid ?? this.parts.random.uuid() }
       }
+      case 'rescue':
+        return extra.rescueHash === undefined ? {} : { instanceInfo: { ...instanceInfo, hashed_rescue_password: extra.rescueHash } }
+      case 'unrescue':
+        return { instanceInfo }
       case 'delete':
-        return { instanceInfo: {}, instanceUuid: null }
+        return { instanceInfo: {}, instanceUuid: null, instanceName: null, allocationUuid: null, protected: false, protectedReason: null, vifs: {} }
       default:
         return {}
     }
   }
 }
-
-function checkDriver(driver: string): void {
-  if (!isDriver(driver)) throw new Fault('input.invalid', `driver: there is no driver ${JSON.stringify(driver)}; there are ${Object.keys(DRIVERS).join(', ')}`)
-}
-
-const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(node))

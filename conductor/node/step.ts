@@ -1,10 +1,11 @@
-/** (record, event, now) -> record. Pure: no clock, no port, no await. Everything that moves a node is here. */
+/** (record, event, now) -> record. Pure: no clock, no port, no await. Every event that can move a node is here; `flow.ts` has the moves. */
 import { findArrow } from '../../kit/arrows.ts'
 import type { FaultCode } from '../../kit/fault.ts'
-import { NODE_ARROWS, type NodeEvent, type Phase, type Verb } from './arrows.ts'
-import { effectsOf, skipsClean, usesAgent } from './effects.ts'
+import { NODE_ARROWS, type Verb } from './arrows.ts'
+import { advance, blame, enter, fail, keepsRunning, move, nextStep, performed, saysHold, shift, type Move } from './flow.ts'
 import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
 import { STATES } from './states.ts'
+import type { PlannedStep } from './steps.ts'
 
 export interface Settings {
   /** How long a node may take from power-on to the agent's first word. */
@@ -13,10 +14,11 @@ export interface Settings {
   readonly agentSilenceMs: number
   /** How long an idle agent is kept running for the next order; 0: not at all. */
   readonly parkMs: number
-  /** Boots per order when the agent is lost half-way. */
+  /** Boots per step when the agent is lost half-way. */
   readonly maxAttempts: number
   readonly effectTries: number
   readonly effectRetryMs: number
+  readonly softPowerOffMs: number
 }
 
 export interface FaultNote {
@@ -25,16 +27,30 @@ export interface FaultNote {
   readonly retry: boolean
 }
 
+export interface At {
+  readonly nowMs: number
+  readonly settings: Settings
+  /** Every arrow that was followed is put here. */
+  readonly moves: Move[]
+}
+
 export type StepEvent =
-  | { readonly type: 'verb'; readonly verb: Verb; readonly patch?: Partial<NodeRecord>; readonly warm: boolean }
-  | { readonly type: 'power'; readonly target: PowerTarget }
-  | { readonly type: 'effect-done'; readonly effect: Effect; readonly found?: { powerState?: PowerState; imageId?: string } }
-  | { readonly type: 'effect-failed'; readonly effect: Effect; readonly fault: FaultNote }
+  /** `warm`: the agent of the node was heard a moment ago. */
+  | { readonly type: 'verb'; readonly verb: Verb; readonly patch?: Partial<NodeRecord>; readonly warm: boolean; readonly plan?: readonly PlannedStep[] }
+  | { readonly type: 'power'; readonly target: PowerTarget; readonly timeoutMs?: number }
+  | { readonly type: 'effect-done'; readonly effect: Effect; readonly owing: number; readonly found?: { powerState?: PowerState; imageId?: string } }
+  | { readonly type: 'effect-failed'; readonly effect: Effect; readonly owing: number; readonly fault: FaultNote }
   | { readonly type: 'hello'; readonly agent: AgentRecord }
   | { readonly type: 'agent-done'; readonly orderId: string; readonly patch?: Partial<NodeRecord> }
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
+  /** The power poll saw this. */
+  | { readonly type: 'polled'; readonly power: PowerState }
+  /** The power poll failed so often that the BMC counts as lost. */
+  | { readonly type: 'poll-lost'; readonly fault: FaultNote }
+  /** An operator breaks the lock: what is owed is given up. */
+  | { readonly type: 'break-lock'; readonly why: string }
 
 export type Stepped = { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string }
 
@@ -45,14 +61,18 @@ const VERB_ORDER: Partial<Record<Verb, OrderKind>> = {
   delete: 'clean',
   deploy: 'deploy',
   rebuild: 'deploy',
+  rescue: 'rescue',
+  unrescue: 'unrescue',
+  service: 'service',
+  adopt: 'adopt',
 }
 
-export function step(node: NodeRecord, event: StepEvent, at: { nowMs: number; settings: Settings }): Stepped {
+export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
   switch (event.type) {
     case 'verb':
       return onVerb(node, event, at)
     case 'power':
-      return onPower(node, event.target, at)
+      return onPower(node, event, at)
     case 'effect-done':
       return onEffectDone(node, event, at)
     case 'effect-failed':
@@ -66,48 +86,94 @@ export function step(node: NodeRecord, event: StepEvent, at: { nowMs: number; se
       return { node: fail(node, event.fault, at) }
     case 'deadline':
       return onDeadline(node, event, at)
+    case 'polled':
+      return { node: onPolled(node, event.power) }
+    case 'poll-lost':
+      return { node: onPollLost(node, event.fault, at) }
+    case 'break-lock':
+      return onBreakLock(node, event.why, at)
   }
 }
 
-type At = { nowMs: number; settings: Settings }
 type Of<T extends StepEvent['type']> = Extract<StepEvent, { type: T }>
 
-function onVerb(node: NodeRecord, { verb, patch, warm }: Of<'verb'>, at: At): Stepped {
+function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
+  const { verb } = event
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (!findArrow(NODE_ARROWS, node.provisionState, verb)) {
     return { refused: 'node.state', why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"` }
   }
-  const order = VERB_ORDER[verb] ?? null
-  const cleaningTo = verb === 'clean' ? 'manageable' : 'available'
-  const machine = { ...node.machine, generation: node.machine.generation + 1, attempt: 1, order, cleaningTo, imageId: null } as const
-  const began = { ...node, ...patch, machine, lastError: null, lastFault: null }
-  const moved = move(began, verb, { ...at, warm })
-  if (verb === 'abort') return { node: { ...moved, lastError: `the operator aborted it while it was in state "${node.provisionState}"` } }
-  // Taking an instance away is nothing but cleaning: Ironic's two states are passed in one step.
-  return { node: verb === 'delete' ? move(moved, 'clean', { ...at, warm }) : moved }
+  if (verb === 'unhold') return { node: advance(nextStep(shift(shift(node, 'unhold', at), 'resume', at)), at) }
+  const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
+  const machine = {
+    ...node.machine,
+    generation: node.machine.generation + 1,
+    attempt: 1,
+    order: VERB_ORDER[verb] ?? null,
+    steps: event.plan ?? [],
+    stepIndex: 0,
+    cleaningTo,
+    imageId: null,
+  } as const
+  // Whoever acts on a node that failed has looked at it: the maintenance that the failure brought ends.
+  const looked = node.fault === 'clean failed' || node.fault === 'service failure' ? { maintenance: false, maintenanceReason: null, fault: null } : {}
+  const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent: event.warm ? node.agent : null, lastError: null, lastFault: null }
+  return { node: begin(began, verb, at) }
 }
 
-function onPower(node: NodeRecord, target: PowerTarget, at: At): Stepped {
+function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, at: At): NodeRecord {
+  switch (verb) {
+    case 'manage':
+      return move(node, verb, { ...at, phase: node.provisionState === 'enroll' ? 'verify' : 'rest' })
+    case 'adopt':
+      return move(node, verb, { ...at, phase: 'verify' })
+    case 'deploy':
+    case 'rebuild':
+      return move(node, verb, { ...at, phase: 'prepare' })
+    case 'unrescue':
+      return move(node, verb, { ...at, phase: 'start' })
+    case 'abort': {
+      const waits = STATES[node.provisionState].kind === 'waiting'
+      const why = { lastError: `the operator aborted it while it was in state "${node.provisionState}"` }
+      const aborted = node.provisionState === 'service failed' ? node : { ...node, ...why }
+      return move(aborted, verb, { ...at, phase: waits ? 'halt' : 'rest' })
+    }
+    case 'delete': {
+      // The ramdisk replaces the instance; without one, somebody must stop it.
+      const left = shift(node, verb, at)
+      return node.machine.steps.length > 0 ? advance(shift(left, 'clean', at), at) : enter(left, 'teardown', at)
+    }
+    default:
+      return advance(shift(node, verb, at), at)
+  }
+}
+
+function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): Stepped {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (node.provisionState === 'cleaning' || node.provisionState === 'clean wait')
     return { refused: 'node.state', why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"` }
-  const owed: Effect[] =
-    target === 'rebooting'
-      ? [
-          { do: 'power', to: 'power off' },
-          { do: 'power', to: 'power on' },
-        ]
-      : [{ do: 'power', to: target }]
-  return { node: { ...node, targetPowerState: target, lastError: null, lastFault: null, machine: { ...node.machine, owed, tries: 0, retryAtMs: at.nowMs } } }
+  const soft = target.startsWith('soft') ? ({ soft: true, timeoutMs: timeoutMs ?? at.settings.softPowerOffMs } as const) : {}
+  const limit = timeoutMs === undefined ? {} : { timeoutMs }
+  const off: Effect = { do: 'power', to: 'power off', ...limit, ...soft }
+  const on: Effect = { do: 'power', to: 'power on', ...limit }
+  const reboots = target === 'rebooting' || target === 'soft rebooting'
+  if (node.disablePowerOff && target !== 'power on' && !reboots)
+    return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
+  const reboot: readonly Effect[] = node.disablePowerOff ? [{ do: 'reset' }] : [off, on]
+  const owed = reboots ? reboot : target === 'power on' ? [on] : [off]
+  const machine = { ...node.machine, owed, owing: node.machine.owing + 1, lockedAtMs: at.nowMs, tries: 0, retryAtMs: at.nowMs }
+  return { node: { ...node, targetPowerState: target, lastError: null, lastFault: null, machine } }
 }
 
-function onEffectDone(node: NodeRecord, { effect, found }: Of<'effect-done'>, at: At): Stepped {
+function onEffectDone(node: NodeRecord, { effect, owing, found }: Of<'effect-done'>, at: At): Stepped {
   const [head, ...rest] = node.machine.owed
-  if (!head || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+  if (!head || owing !== node.machine.owing || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
   const machine = { ...node.machine, owed: rest, tries: 0, retryAtMs: at.nowMs, imageId: found?.imageId ?? node.machine.imageId }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(effect.to === 'power off' ? { agent: null } : {}) } : {}
   const next: NodeRecord = { ...node, machine, ...powered, ...(found?.powerState ? { powerState: found.powerState } : {}) }
-  return { node: rest.length > 0 ? next : performed({ ...next, targetPowerState: null }, at) }
+  if (rest.length > 0) return { node: next }
+  const free: NodeRecord = { ...next, targetPowerState: null, machine: { ...machine, lockedAtMs: null } }
+  return { node: STATES[node.provisionState].kind === 'working' ? performed(free, at) : free }
 }
 
 function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
@@ -116,104 +182,77 @@ function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
   if (agent.generation !== node.machine.generation)
     return { refused: 'agent.token', why: `the boot token is of boot ${agent.generation}, the node is at ${node.machine.generation}` }
   if (agent.tokenMs <= node.machine.lastTokenMs) return { refused: 'agent.token', why: 'the boot token was used already, or a newer one was' }
-  const machine = { ...deadline(node, at.nowMs + at.settings.agentSilenceMs), lastTokenMs: agent.tokenMs }
-  return { node: { ...node, agent, machine } }
+  const deadlineMs = node.machine.phase === 'agent' ? at.nowMs + at.settings.agentSilenceMs : node.machine.deadlineMs
+  return { node: { ...node, agent, machine: { ...node.machine, deadlineMs, lastTokenMs: agent.tokenMs } } }
 }
 
-/** Everything that was owed is done. */
-function performed(node: NodeRecord, at: At): NodeRecord {
-  if (STATES[node.provisionState].kind !== 'working') return node
-  const boots = node.machine.phase === 'boot' && usesAgent(node) && !skipsClean(node)
-  if (boots) return move(node, 'wait', at)
-  return node.machine.phase === 'boot' ? finishOrder(node, at) : move({ ...node, lastError: null }, 'done', at)
-}
-
-function onEffectFailed(node: NodeRecord, { effect, fault }: Of<'effect-failed'>, at: At): Stepped {
+function onEffectFailed(node: NodeRecord, { effect, owing, fault }: Of<'effect-failed'>, at: At): Stepped {
   const head = node.machine.owed[0]
-  if (!head || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+  if (!head || owing !== node.machine.owing || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
   const tries = node.machine.tries + 1
-  if (fault.retry && tries < at.settings.effectTries) {
+  if (fault.retry && tries < at.settings.effectTries && !('soft' in effect && effect.soft)) {
     const machine = { ...node.machine, tries, retryAtMs: at.nowMs + at.settings.effectRetryMs * 2 ** (tries - 1) }
     return { node: { ...node, machine, lastError: fault.text } }
   }
-  const dropped: NodeRecord = { ...node, targetPowerState: null, machine: { ...node.machine, owed: [], tries: 0 } }
-  if (STATES[node.provisionState].kind !== 'working') return { node: blame(dropped, fault, at) }
-  return { node: fail(dropped, fault, at) }
+  return { node: giveUp(node, fault, at) }
+}
+
+/** What is owed will not be done. */
+function giveUp(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {
+  const machine = { ...node.machine, owed: [], owing: node.machine.owing + 1, lockedAtMs: null, tries: 0 }
+  const dropped: NodeRecord = { ...node, targetPowerState: null, machine }
+  return STATES[node.provisionState].kind === 'working' ? fail(dropped, fault, at) : blame(dropped, fault, at)
 }
 
 function onAgentDone(node: NodeRecord, event: Of<'agent-done'>, at: At): Stepped {
-  if (event.orderId !== orderId(node) || STATES[node.provisionState].kind !== 'waiting') return stale(event.orderId)
-  return { node: finishOrder({ ...node, ...event.patch }, at) }
-}
-
-/** Cleaning ends where the verb wanted to; everything else by its own arrow. */
-function finishOrder(node: NodeRecord, at: At): NodeRecord {
-  const cleaning = node.provisionState === 'cleaning' || node.provisionState === 'clean wait'
-  // What went wrong on the way was mended; the events keep it.
-  return move({ ...node, lastError: null }, cleaning && node.machine.cleaningTo === 'manageable' ? 'manage' : 'done', at)
+  if (event.orderId !== orderId(node)) return stale(event.orderId)
+  // A rescue system that was restarted from outside opens its login again.
+  if (node.provisionState === 'rescue') return { node }
+  if (STATES[node.provisionState].kind !== 'waiting') return stale(event.orderId)
+  const whole: NodeRecord = { ...node, ...event.patch, lastError: null }
+  if (node.machine.order === 'inspect') return { node: move(whole, 'done', { ...at, phase: 'rest' }) }
+  const next = nextStep({ ...whole, machine: { ...whole.machine, attempt: 1 } })
+  if (saysHold(next)) return { node: move(next, 'hold', { ...at, phase: 'rest' }) }
+  return { node: advance(shift(next, 'resume', at), at) }
 }
 
 function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {
   if (node.machine.deadlineMs === null || node.machine.deadlineMs > at.nowMs) return { node }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, at) }
-  const lost = event.agentSeen && node.machine.attempt < at.settings.maxAttempts
-  if (lost) {
+  if (event.agentSeen && node.machine.attempt < at.settings.maxAttempts) {
     const machine = { ...node.machine, generation: node.machine.generation + 1, attempt: node.machine.attempt + 1 }
-    return {
-      node: move({ ...node, agent: null, machine, lastError: `the agent was lost (${event.lastSeen}); trying again` }, 'resume', { ...at, warm: false }),
-    }
+    const lost: NodeRecord = { ...node, agent: null, machine, lastError: `the agent was lost (${event.lastSeen}); trying again` }
+    return { node: move(lost, 'resume', { ...at, phase: 'boot' }) }
   }
   const what = event.agentSeen ? 'the agent fell silent' : 'the node never called back'
   const fault: FaultNote = { code: 'node.timeout', retry: true, text: `${what}; last seen: ${event.lastSeen}` }
-  const failed = fail({ ...node, agent: null }, fault, at)
   // Whatever runs on the node now must not go on writing behind our back.
-  return { node: enter(failed, 'halt', { ...at, warm: false }) }
+  return { node: fail({ ...node, agent: null }, fault, { ...at, phase: 'halt' }) }
 }
 
 /** The idle agent's time is over: power off, and the next order boots the node. */
 function unpark(node: NodeRecord, at: At): NodeRecord {
-  return node.agent && !isLocked(node)
-    ? enter({ ...node, agent: null }, 'halt', { ...at, warm: false })
-    : { ...node, machine: { ...node.machine, deadlineMs: null } }
+  if (node.agent && !isLocked(node) && !keepsRunning(node) && !node.disablePowerOff) return enter({ ...node, agent: null }, 'halt', at)
+  return { ...node, machine: { ...node.machine, deadlineMs: null } }
 }
 
-/** Follows one arrow, which must exist. */
-function move(node: NodeRecord, on: NodeEvent, at: At & { warm?: boolean }): NodeRecord {
-  const arrow = findArrow(NODE_ARROWS, node.provisionState, on)
-  if (!arrow) throw new Error(`no arrow from ${node.provisionState} on ${on}`)
-  const from = STATES[node.provisionState].kind
-  const machine = from === 'stable' || from === 'failed' ? { ...node.machine, sinceMs: at.nowMs } : node.machine
-  return enter({ ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, machine }, arrow.phase, { ...at, warm: at.warm ?? false })
+/** A BMC that answers again ends the maintenance that its silence brought. */
+function onPolled(node: NodeRecord, power: PowerState): NodeRecord {
+  if (isLocked(node)) return node
+  const back = node.fault === 'power failure'
+  if (!back && node.powerState === power) return node
+  return { ...node, powerState: power, ...(back ? { maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null } : {}) }
 }
 
-function enter(node: NodeRecord, phase: Phase, at: At & { warm: boolean }): NodeRecord {
-  const owed = effectsOf(phase, node, at.warm)
-  const machine = { ...node.machine, phase, owed, tries: 0, retryAtMs: at.nowMs, deadlineMs: deadlineOf(node, phase, at) }
-  const agent = owed.some((effect) => effect.do === 'power' && effect.to === 'power off') ? null : node.agent
-  const entered = { ...node, machine, agent }
-  // A warm boot owes nothing, so it is performed already.
-  return phase === 'boot' && owed.length === 0 ? performed(entered, at) : settle(entered, at)
+function onPollLost(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {
+  if (isLocked(node) || node.maintenance) return node
+  return { ...blame(node, fault, at), powerState: 'error', maintenance: true, maintenanceReason: fault.text, fault: 'power failure' }
 }
 
-/** At rest, an agent that is still there is parked, or switched off where parking is not wanted. */
-function settle(node: NodeRecord, at: At): NodeRecord {
-  const idle = node.machine.phase === 'rest' && node.agent !== null && STATES[node.provisionState].kind !== 'working'
-  if (!idle || node.provisionState === 'active' || at.settings.parkMs > 0) return node
-  return enter(node, 'halt', { ...at, warm: false })
+function onBreakLock(node: NodeRecord, why: string, at: At): Stepped {
+  if (!isLocked(node)) return { refused: 'node.state', why: `node ${node.uuid} is not locked` }
+  return { node: giveUp(node, { code: 'node.lock-broken', retry: false, text: why }, at) }
 }
-
-function deadlineOf(node: NodeRecord, phase: Phase, at: At): number | null {
-  if (phase === 'agent') return at.nowMs + (node.agent ? at.settings.agentSilenceMs : at.settings.callbackTimeoutMs)
-  return phase === 'rest' && node.agent ? at.nowMs + at.settings.parkMs : null
-}
-
-const deadline = (node: NodeRecord, deadlineMs: number) => (node.machine.phase === 'agent' ? { ...node.machine, deadlineMs } : node.machine)
-
-function fail(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {
-  return move(blame(node, fault, at), 'fail', at)
-}
-
-const blame = (node: NodeRecord, fault: FaultNote, at: At): NodeRecord => ({ ...node, lastError: fault.text, lastFault: { code: fault.code, atMs: at.nowMs } })
 
 const stale = (id: string): Stepped => ({ refused: 'store.stale', why: `order ${id} is not the node's present order` })
 

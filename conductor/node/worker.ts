@@ -5,14 +5,18 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Store } from '../store/port.ts'
 import type { Effect, NodeRecord } from './record.ts'
+import type { Move } from './flow.ts'
+import { changesOf } from './history.ts'
 import { lastSeenText, Sightings } from './sightings.ts'
 import { STATES } from './states.ts'
 import { step, type Settings, type StepEvent } from './step.ts'
 
 export interface Performer {
-  /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. */
-  perform(effect: Effect, node: NodeRecord): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
+  /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */
+  perform(effect: Effect, node: NodeRecord, signal: AbortSignal): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
 }
+
+type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[] }
 
 export interface WorkerParts {
   readonly store: Store
@@ -32,6 +36,7 @@ export class Worker {
   private readonly parts: WorkerParts
   private readonly mailboxes = new Map<string, Promise<unknown>>()
   private readonly runners = new Map<string, Promise<void>>()
+  private readonly acts = new Map<string, AbortController>()
   private readonly deadlines = new Map<string, number>()
   private readonly abort = new AbortController()
   private startedAtMs = 0
@@ -54,31 +59,42 @@ export class Worker {
 
   async stop(): Promise<void> {
     this.abort.abort(new Error('the conductor stops'))
+    for (const act of this.acts.values()) act.abort(this.abort.signal.reason)
     await this.ticking
+    await Promise.allSettled(this.runners.values())
     await Promise.allSettled(this.mailboxes.values())
   }
 
   /** Moves a node by one event. Throws the refusal. */
   dispatch(uuid: string, event: StepEvent): Promise<NodeRecord> {
     return this.change(uuid, (node) => {
-      const stepped = step(node, event, { nowMs: this.parts.clock.now(), settings: this.parts.settings })
+      const moves: Move[] = []
+      const stepped = step(node, event, { nowMs: this.parts.clock.now(), settings: this.parts.settings, moves })
       if ('refused' in stepped) throw new Fault(stepped.refused, stepped.why)
-      return stepped.node
+      return { node: stepped.node, moves }
     })
   }
 
+  /** Gives up what a node owes: the act under way is broken off, and its result, should it still come, is not taken. */
+  async breakLock(uuid: string, why: string): Promise<NodeRecord> {
+    const node = await this.dispatch(uuid, { type: 'break-lock', why })
+    this.acts.get(uuid)?.abort(new Fault('node.lock-broken', why))
+    return node
+  }
+
   /** Changes a node in its mailbox. What `change` throws changes nothing. */
-  change(uuid: string, change: (node: NodeRecord) => NodeRecord | Promise<NodeRecord>): Promise<NodeRecord> {
+  change(uuid: string, change: (node: NodeRecord) => Changed | Promise<Changed>): Promise<NodeRecord> {
     const before = this.mailboxes.get(uuid) ?? Promise.resolve()
     const turn = before
       .catch(() => undefined)
       .then(async () => {
         const node = await this.parts.store.node(uuid)
         if (!node) throw new Fault('object.missing', `there is no node ${uuid}`)
-        const next = await change(node)
+        const changed = await change(node)
+        const { node: next, moves } = 'moves' in changed ? changed : { node: changed, moves: [] }
         if (next === node) return node
         const nowMs = this.parts.clock.now()
-        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, transitions(node, next, nowMs))
+        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, changesOf(node, next, { atMs: nowMs, moves }))
         this.watch(saved)
         this.parts.onChange(saved)
         this.kick(saved)
@@ -106,7 +122,7 @@ export class Worker {
   /** After a restart, what was seen of a boot comes back from the events. */
   private async recall(node: NodeRecord): Promise<void> {
     if (STATES[node.provisionState].kind !== 'waiting') return
-    for (const event of await this.parts.store.events(node.uuid, 200)) {
+    for (const event of await this.parts.store.journal.ofNode(node.uuid, 200)) {
       if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
       if (event.kind === 'seen')
         this.parts.sightings.note(node.uuid, event.detail.step as never, { atMs: event.atMs, detail: String(event.detail.detail ?? '') })
@@ -145,15 +161,20 @@ export class Worker {
 
   private async perform(node: NodeRecord, effect: Effect): Promise<void> {
     const { log, clock } = this.parts
+    const { owing } = node.machine
+    const act = new AbortController()
+    this.acts.set(node.uuid, act)
     let event: StepEvent
     try {
-      const found = await this.parts.performer.perform(effect, node)
-      event = { type: 'effect-done', effect, ...(found ? { found } : {}) }
+      const found = await this.parts.performer.perform(effect, node, act.signal)
+      event = { type: 'effect-done', effect, owing, ...(found ? { found } : {}) }
     } catch (error) {
       this.abort.signal.throwIfAborted()
       const fault = asFault(error, 'run.failed')
       log.warn({ node: node.uuid, effect, fault: fault.code }, fault.detail)
-      event = { type: 'effect-failed', effect, fault: { code: fault.code, text: fault.message, retry: fault.retry } }
+      event = { type: 'effect-failed', effect, owing, fault: { code: fault.code, text: fault.message, retry: fault.retry } }
+    } finally {
+      this.acts.delete(node.uuid)
     }
     // A database that cannot be written for a moment (disk full) must not lose what was done.
     for (;;) {
@@ -161,6 +182,8 @@ export class Worker {
         await this.dispatch(node.uuid, event)
         return
       } catch (error) {
+        // The lock was broken meanwhile: nobody waits for this result.
+        if (isFault(error, 'store.stale')) return
         if (!isFault(error, 'store.broken')) throw error
         log.error({ node: node.uuid, err: error }, 'cannot save what was done; trying again')
         await clock.sleep(SAVE_AGAIN_MS, this.abort.signal)
@@ -189,19 +212,4 @@ export class Worker {
     const event: StepEvent = { type: 'deadline', agentSeen: node.agent !== null, lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null) }
     await this.dispatch(uuid, event).catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be handled'))
   }
-}
-
-function transitions(before: NodeRecord, after: NodeRecord, atMs: number) {
-  const events = []
-  if (before.provisionState !== after.provisionState) {
-    events.push({
-      atMs,
-      nodeUuid: after.uuid,
-      kind: 'state',
-      detail: { from: before.provisionState, to: after.provisionState, ...(after.lastError ? { error: after.lastError } : {}) },
-    })
-  }
-  if (before.powerState !== after.powerState)
-    events.push({ atMs, nodeUuid: after.uuid, kind: 'power', detail: { from: before.powerState, to: after.powerState } })
-  return events
 }

@@ -40,4 +40,46 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX events_by_node ON events (node_uuid, seq);
   `,
+  `
+  CREATE TABLE objects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    name TEXT,
+    node_uuid TEXT REFERENCES nodes (uuid) ON DELETE CASCADE,
+    unique_key TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER,
+    body TEXT NOT NULL,
+    UNIQUE (kind, uuid),
+    UNIQUE (kind, name),
+    UNIQUE (kind, unique_key)
+  ) STRICT;
+  CREATE INDEX objects_by_node ON objects (node_uuid);
+  ALTER TABLE ports ADD COLUMN name TEXT;
+  CREATE UNIQUE INDEX ports_by_name ON ports (name);
+  -- Events outlive their node: what happened to it is still asked for when it is gone.
+  ALTER TABLE events RENAME TO events_before;
+  DROP INDEX events_by_node;
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    node_uuid TEXT,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO events SELECT * FROM events_before;
+  DROP TABLE events_before;
+  CREATE INDEX events_by_node ON events (node_uuid, seq);
+  CREATE INDEX events_by_time ON events (at);
+  CREATE TABLE durations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    model TEXT NOT NULL,
+    state TEXT NOT NULL,
+    took_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX durations_by_model ON durations (model, state, id);
+  CREATE TABLE cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+  CREATE TABLE conductors (hostname TEXT PRIMARY KEY, alive_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+  `,
 ]

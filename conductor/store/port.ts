@@ -12,6 +12,11 @@ export interface PortRecord {
   readonly internalInfo: Readonly<Record<string, unknown>>
   readonly localLinkConnection: Readonly<Record<string, unknown>>
   readonly physicalNetwork: string | null
+  readonly portgroupUuid: string | null
+  readonly isSmartnic: boolean
+  readonly description: string | null
+  readonly vendor: string | null
+  readonly category: string | null
   readonly createdAtMs: number
   readonly updatedAtMs: number | null
 }
@@ -23,6 +28,20 @@ export interface EventRecord {
   readonly nodeUuid: string | null
   readonly kind: string
   readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** A record of one of the smaller resources. `body` holds what its resource defines, by Ironic's wire names. */
+export interface ObjectRecord {
+  readonly kind: string
+  readonly uuid: string
+  /** Unique among its kind, when there is one. */
+  readonly name: string | null
+  readonly nodeUuid: string | null
+  /** What else must be unique among its kind, such as an address. */
+  readonly uniqueKey: string | null
+  readonly createdAtMs: number
+  readonly updatedAtMs: number | null
+  readonly body: Readonly<Record<string, unknown>>
 }
 
 export interface Page {
@@ -41,11 +60,85 @@ export interface NodeFilter {
   readonly resourceClass?: string
   readonly fault?: string
   readonly owner?: string
+  readonly lessee?: string
+  /** Owner or lessee. */
+  readonly project?: string
   readonly descriptionContains?: string
+  readonly chassisUuid?: string
+  readonly conductorGroup?: string
+  readonly retired?: boolean
+  readonly shard?: readonly string[]
+  readonly sharded?: boolean
+  readonly parentNode?: string
+  readonly includeChildren?: boolean
+  readonly instanceName?: string
+}
+
+export interface PortFilter {
+  readonly nodeUuid?: string
+  readonly address?: string
+  readonly portgroupUuid?: string
+  readonly shard?: readonly string[]
+  readonly conductorGroups?: readonly string[]
+  readonly descriptionContains?: string
+  readonly project?: string
+}
+
+export interface ObjectFilter {
+  readonly nodeUuid?: string
+  /** Values of the body that must be equal. */
+  readonly where?: Readonly<Record<string, string | number | boolean>>
+  readonly shard?: readonly string[]
+  /** Of nodes that this project owns or leases. */
+  readonly project?: string
+  /** Public, or owned by this project. */
+  readonly readableBy?: string
+}
+
+export interface ConductorRow {
+  readonly hostname: string
+  readonly conductorGroup: string
+  readonly drivers: readonly string[]
+  readonly startedAtMs: number
+  /** When it last said that it is alive. */
+  readonly aliveAtMs: number
+}
+
+/** The smaller resources, by kind. Throws as `Store` does. */
+export interface ObjectStore {
+  add(object: ObjectRecord): Promise<void>
+  put(object: ObjectRecord): Promise<void>
+  /** By UUID or by name. */
+  find(kind: string, ident: string): Promise<ObjectRecord | undefined>
+  list(kind: string, filter: ObjectFilter, page: Page): Promise<ObjectRecord[]>
+  every(kind: string): Promise<ObjectRecord[]>
+  remove(kind: string, uuid: string): Promise<void>
+}
+
+/** Everything that happened, in order. */
+export interface Journal {
+  add(event: Omit<EventRecord, 'seq'>): Promise<void>
+  /** The newest of one node, newest last. */
+  ofNode(nodeUuid: string, limit: number): Promise<EventRecord[]>
+  /** Events later than `seq`, oldest first. */
+  after(seq: number, filter: { nodeUuid?: string; kinds?: readonly string[] }, limit: number): Promise<EventRecord[]>
+  one(seq: number): Promise<EventRecord | undefined>
+  lastSeq(): Promise<number>
+  /** Calls back after every commit that added events. The answer ends it. */
+  watch(listener: () => void): () => void
+  /** How long nodes of this model were in this state: the newest 200, in milliseconds. */
+  durations(model: string, state: string): Promise<number[]>
+  /** Forgets events that are older. Answers how many. */
+  prune(beforeMs: number): Promise<number>
+  cursor(name: string): Promise<number | undefined>
+  setCursor(name: string, seq: number): Promise<void>
 }
 
 /** Every method may throw `store.broken`. Methods that change something are durable when they resolve. */
 export interface Store {
+  readonly objects: ObjectStore
+  readonly journal: Journal
+
   /** Throws `object.conflict` when uuid, name or instance is taken. */
   addNode(node: NodeRecord): Promise<void>
   /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale` otherwise. */
@@ -54,23 +147,23 @@ export interface Store {
   nodeByName(name: string): Promise<NodeRecord | undefined>
   nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]>
   everyNode(): Promise<NodeRecord[]>
-  /** Takes the node's ports, inventory and events with it. */
+  /** Takes the node's ports, portgroups, volumes and inventory with it; its events stay. */
   removeNode(uuid: string): Promise<void>
+  shards(): Promise<{ name: string; count: number }[]>
 
   addPort(port: PortRecord): Promise<void>
   putPort(port: PortRecord): Promise<void>
-  port(uuid: string): Promise<PortRecord | undefined>
+  port(ident: string): Promise<PortRecord | undefined>
   portByAddress(address: string): Promise<PortRecord | undefined>
-  ports(filter: { nodeUuid?: string; address?: string }, page: Page): Promise<PortRecord[]>
+  ports(filter: PortFilter, page: Page): Promise<PortRecord[]>
   everyPort(): Promise<PortRecord[]>
   removePort(uuid: string): Promise<void>
 
   inventory(nodeUuid: string): Promise<unknown>
   putInventory(nodeUuid: string, inventory: unknown): Promise<void>
 
-  addEvent(event: Omit<EventRecord, 'seq'>): Promise<void>
-  /** Newest last. */
-  events(nodeUuid: string, limit: number): Promise<EventRecord[]>
+  conductors(): Promise<ConductorRow[]>
+  putConductor(row: ConductorRow): Promise<void>
 
   close(): Promise<void>
 }

@@ -4,11 +4,12 @@ import { CONFIG_DRIVE_BYTES, ImageIndex, indexFlaw, type Order, type Progress, t
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { eraseMetadata } from './clean.ts'
+import { eraseMetadata, eraseWhole } from './clean.ts'
 import { DiskFile } from './disk.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
 import { chooseRootDisk } from './hints.ts'
 import { readInventory } from './inventory.ts'
+import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
 import { makeUnbootable, writeImage } from './write-image.ts'
 
@@ -36,11 +37,14 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     }
     case 'clean': {
       const disks = await readDisks()
-      await eraseMetadata(disks, order.skip, {
-        onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }),
-      })
+      const erase = order.whole ? eraseWhole : eraseMetadata
+      await erase(disks, order.skip, { onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }) })
       return {}
     }
+    case 'rescue':
+      parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })
+      await openRescue(order.passwordHash, parts.run)
+      return {}
     case 'deploy':
       return deploy(order, parts)
   }

@@ -64,6 +64,7 @@ export const PACKAGES = [
   'libstdc++6',
   'libgcc-s1',
   'firmware-linux-free',
+  'dropbear-bin',
 ] as const
 
 /** Programs, with who calls them. */

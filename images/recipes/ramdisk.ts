@@ -13,6 +13,8 @@ export interface Ramdisk {
   readonly path: string
   readonly kernel: string
   readonly initrd: string
+  /** The same with a login, for the verb rescue. */
+  readonly rescueInitrd: string
   readonly built: boolean
   readonly sizeBytes: number
 }
@@ -30,7 +32,7 @@ export async function buildRamdisk(opts: {
   force?: boolean
 }): Promise<Ramdisk> {
   const agent = await readFile(opts.agentFile)
-  const recipe = JSON.stringify({ MODULES, PACKAGES, PROGRAMS, SUITE, INIT, layout: 1 })
+  const recipe = JSON.stringify({ MODULES, PACKAGES, PROGRAMS, SUITE, INIT, RESCUE, layout: 2 })
   const node = await stat(opts.nodeFile)
   const base = await kernelBase(opts, cacheKey([recipe, process.version, String(node.size)]))
   const key = cacheKey([recipe, agent, process.version, String(node.size)])
@@ -41,7 +43,9 @@ export async function buildRamdisk(opts: {
     await copyFile(opts.agentFile, join(scratch, 'top/agent.cjs'))
     await pack(join(scratch, 'top'), join(scratch, 'agent.zst'))
     // The kernel unpacks concatenated archives one after the other, so a new agent does not pack the drivers again.
-    await writeFile(join(scratch, 'initrd'), Buffer.concat([await readFile(join(base, 'base.zst')), await readFile(join(scratch, 'agent.zst'))]))
+    const deploy = Buffer.concat([await readFile(join(base, 'base.zst')), await readFile(join(scratch, 'agent.zst'))])
+    await writeFile(join(scratch, 'initrd'), deploy)
+    await writeFile(join(scratch, 'initrd-rescue'), Buffer.concat([deploy, await readFile(join(base, 'rescue.zst'))]))
     await copyFile(join(base, 'vmlinuz'), join(scratch, 'kernel'))
     await rm(join(scratch, 'top'), { recursive: true })
     await rm(join(scratch, 'agent.zst'))
@@ -51,7 +55,7 @@ export async function buildRamdisk(opts: {
   const sizeBytes = (await stat(kernel)).size + (await stat(initrd)).size
   opts.say(`deploy ramdisk: ${(sizeBytes / 1e6).toFixed(1)} MB (kernel ${((await stat(kernel)).size / 1e6).toFixed(1)} MB)`)
   if (sizeBytes > RAMDISK_LIMIT_BYTES) throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${RAMDISK_LIMIT_BYTES}`)
-  return { path, kernel, initrd, built, sizeBytes }
+  return { path, kernel, initrd, rescueInitrd: join(path, 'initrd-rescue'), built, sizeBytes }
 }
 
 async function kernelBase(opts: { cacheDir: string; nodeFile: string; say: (line: string) => void }, key: string): Promise<string> {
@@ -67,6 +71,9 @@ async function kernelBase(opts: { cacheDir: string; nodeFile: string; say: (line
     await copyNode(opts.nodeFile, { debian, root })
     opts.say('compressing drivers and Node.js (zstd -19: a minute or two, once)')
     await pack(root, join(scratch, 'base.zst'))
+    await copyRescue(debian, join(scratch, 'rescue'))
+    await pack(join(scratch, 'rescue'), join(scratch, 'rescue.zst'))
+    await rm(join(scratch, 'rescue'), { recursive: true })
     await copyFile(join(debian, `boot/vmlinuz-${version}`), join(scratch, 'vmlinuz'))
     await rm(debian, { recursive: true })
     await rm(root, { recursive: true })
@@ -128,6 +135,22 @@ async function copyPrograms(debian: string, root: string): Promise<void> {
   await rm(join(root, 'bin'), { recursive: true, force: true })
   for (const dir of ['bin', 'sbin']) await symlink(`usr/${dir}`, join(root, dir))
   await symlink('kmod', join(root, 'usr/bin/modprobe'))
+}
+
+/** What the rescue system has beyond the deploy ramdisk: an SSH server, and a user that may log in when the agent gives it a password. */
+const RESCUE = {
+  passwd: 'root:x:0:0:root:/root:/bin/sh\nrescue:x:0:0:rescue:/root:/bin/sh\n',
+  group: 'root:x:0:\n',
+  shells: '/bin/sh\n',
+  'nsswitch.conf': 'passwd: files\nshadow: files\ngroup: files\n',
+}
+
+async function copyRescue(debian: string, root: string): Promise<void> {
+  for (const dir of ['etc/dropbear', 'usr/sbin']) await mkdir(join(root, dir), { recursive: true })
+  await mkdir(join(root, 'root'), { mode: 0o700 })
+  for (const [name, text] of Object.entries(RESCUE)) await writeFile(join(root, 'etc', name), text)
+  await copyFile(join(debian, 'usr/sbin/dropbear'), join(root, 'usr/sbin/dropbear'))
+  await copyLibraries(join(debian, 'usr/sbin/dropbear'), { debian, root })
 }
 
 async function copyNode(nodeFile: string, at: { debian: string; root: string }): Promise<void> {

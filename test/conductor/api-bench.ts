@@ -11,7 +11,7 @@ import { silentLog } from '../../kit/log.ts'
 
 export let dir = ''
 export let base = ''
-let conductor: Conductor
+export let conductor: Conductor
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-api-'))
@@ -57,3 +57,31 @@ export const state = (uuid: string, wanted: string) =>
     timeoutMs: 5000,
     everyMs: 10,
   })
+
+/** A request at a minor version. */
+export const at = (minor: number, method: string, path: string, body?: unknown) => call(method, path, body, { 'OpenStack-API-Version': `baremetal 1.${minor}` })
+
+const VERBS: Record<string, string> = {
+  manage: 'manageable',
+  inspect: 'manageable',
+  provide: 'available',
+  active: 'active',
+  rebuild: 'active',
+  deleted: 'available',
+}
+
+/** Sends verbs one after the other; each is `verb` or `verb>state`, and ends unlocked in its state. */
+export async function drive(uuid: string, ...verbs: (string | [verb: string, to: string, more?: Record<string, unknown>])[]): Promise<void> {
+  for (const given of verbs) {
+    const [target, to, more] = typeof given === 'string' ? [given, VERBS[given] ?? given, {}] : given
+    const answer = await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target, ...more })
+    if (answer.status !== 202) throw new Error(`${target}: ${answer.status} ${JSON.stringify(answer.body)}`)
+    await until(
+      async () => {
+        const now = (await call('GET', `/v1/nodes/${uuid}`)).body
+        return now.provision_state === to && now.reservation === null
+      },
+      { what: `${target} to end in ${to}`, timeoutMs: 10_000, everyMs: 10 },
+    )
+  }
+}

@@ -14,7 +14,7 @@ describe('hostile input is 4xx with a clear message, never 5xx, and changes noth
   test.each([
     ['no JSON', '{"driver": ', 400, 'not JSON'],
     ['no object', '[1]', 400, 'not a JSON object'],
-    ['a number', '7', 400, 'not JSON'],
+    ['a number', '7', 400, 'not a JSON object'],
     ['too large', JSON.stringify({ driver: 'fake-hardware', extra: { x: 'x'.repeat(1_100_000) } }), 413, 'too large'],
     ['too deep', `{"driver":"fake-hardware","extra":${'{"a":'.repeat(400)}1${'}'.repeat(400)}}`, 400, 'nested deeper'],
     ['an unknown field', { driver: 'fake-hardware', proprties: {} }, 400, 'did you mean properties?'],

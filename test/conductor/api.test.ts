@@ -10,20 +10,20 @@ import { base, call, create, dir, faultOf, state } from './api-bench.ts'
 describe('versions', () => {
   test('discovery is public, and every answer names minimum, maximum and the version used', async () => {
     const root = await call('GET', '/', undefined, {})
-    expect(root.body.default_version).toMatchObject({ id: 'v1', status: 'CURRENT', min_version: '1.1', version: '1.81' })
+    expect(root.body.default_version).toMatchObject({ id: 'v1', status: 'CURRENT', min_version: '1.1', version: '1.110' })
     expect(root.headers).toMatchObject({
       'x-openstack-ironic-api-minimum-version': '1.1',
-      'x-openstack-ironic-api-maximum-version': '1.81',
+      'x-openstack-ironic-api-maximum-version': '1.110',
       'x-openstack-ironic-api-version': '1.1',
     })
     expect((await call('GET', '/v1')).body).toMatchObject({ id: 'v1', media_types: [{ base: 'application/json' }] })
   })
-  test.each([['1.82'], ['2.1'], ['x'], ['1.0']])('%s is 406, with the range and without an echo', async (version) => {
+  test.each([['1.111'], ['2.1'], ['x'], ['1.0']])('%s is 406, with the range and without an echo', async (version) => {
     const answer = await call('GET', '/v1/nodes', undefined, { 'X-OpenStack-Ironic-API-Version': version })
     expect([answer.status, answer.headers['x-openstack-ironic-api-version'], answer.headers['x-openstack-ironic-api-maximum-version']]).toEqual([
       406,
       undefined,
-      '1.81',
+      '1.110',
     ])
   })
   test('a field is there from its version on, and asking for it before is 406', async () => {
@@ -138,9 +138,7 @@ describe('ports', () => {
   })
 })
 
-test('a node that runs an instance or failed is deleted only in maintenance: 409; a power time-out that would be ignored is refused', async () => {
-  const { uuid } = await create({ driver: 'ipmi', driver_info: {} })
-  expect((await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on', timeout: 5 })).status).toBe(400)
+test('a node that runs an instance or failed is deleted only in maintenance: 409', async () => {
   const fake = (await create()).uuid
   for (const [target, wanted] of [
     ['manage', 'manageable'],

@@ -32,9 +32,9 @@ await startConductor(await loadConfig(configFile), {
   log: makeLog('crash-child', 'error'),
   run: ipmitool,
   wrapPerformer: (performer) => ({
-    async perform(effect, node) {
+    async perform(effect, node, signal) {
       moment()
-      const found = await performer.perform(effect, node)
+      const found = await performer.perform(effect, node, signal)
       moment()
       return found
     },

@@ -101,7 +101,7 @@ test('filters combine; an unknown marker or sort key is an error', async () => {
   await expect(store.nodes({}, { ...page, sortKey: 'driver_info' })).rejects.toMatchObject({ code: 'input.invalid' })
 })
 
-test('a node takes its ports, inventory and events with it', async () => {
+test('a node takes its ports and inventory with it; what happened to it is kept', async () => {
   await store.addNode(node(1))
   const port = {
     uuid: uuid(5),
@@ -113,24 +113,34 @@ test('a node takes its ports, inventory and events with it', async () => {
     internalInfo: {},
     localLinkConnection: {},
     physicalNetwork: null,
+    portgroupUuid: null,
+    isSmartnic: false,
+    description: null,
+    vendor: null,
+    category: null,
     createdAtMs: 1,
     updatedAtMs: null,
   }
   await store.addPort(port)
   await store.putInventory(uuid(1), { a: 1 })
-  await store.addEvent({ atMs: 1, nodeUuid: uuid(1), kind: 'seen', detail: {} })
+  await store.journal.add({ atMs: 1, nodeUuid: uuid(1), kind: 'seen', detail: {} })
   await store.removeNode(uuid(1))
-  expect([await store.port(uuid(5)), await store.inventory(uuid(1)), await store.events(uuid(1), 10)]).toEqual([undefined, undefined, []])
+  expect([await store.port(uuid(5)), await store.inventory(uuid(1)), (await store.journal.ofNode(uuid(1), 10)).map((event) => event.kind)]).toEqual([
+    undefined,
+    undefined,
+    ['node-added', 'seen'],
+  ])
 })
 
 test('a database of a newer program is refused, not overwritten', async () => {
   await store.close()
   const db = new Database(join(dir, 'r.db'))
+  const own = Number(db.pragma('user_version', { simple: true }))
   db.pragma('user_version = 99')
   db.close()
   await expect(open()).rejects.toMatchObject({ code: 'store.broken' })
   const back = new Database(join(dir, 'r.db'))
-  back.pragma('user_version = 1')
+  back.pragma(`user_version = ${own}`)
   back.close()
   store = await open()
 })

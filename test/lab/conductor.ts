@@ -16,6 +16,7 @@ export interface ConductorOptions {
   readonly imageStore: string
   readonly kernel: string
   readonly initrd: string
+  readonly rescueInitrd?: string
   /** Parts of the configuration that a test wants otherwise. */
   readonly provision?: Record<string, number>
 }
@@ -98,6 +99,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     subnets: [{ cidr: RACK_SUBNET, serverIp: CONDUCTOR_IP, first: '10.77.0.100', last: '10.77.0.199' }],
     kernel: options.kernel,
     initrd: options.initrd,
+    ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   provision: { ...options.provision },
 })

@@ -40,6 +40,8 @@ const PURE = [
   /\/script\.ts$/,
   /\/hints\.ts$/,
   /\/effects\.ts$/,
+  /node\/(flow|steps|guards|history|explain)\.ts$/,
+  /agents\/rules\.ts$/,
 ]
 
 function sources(dir: string): string[] {

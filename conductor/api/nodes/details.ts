@@ -1,0 +1,257 @@
+/** The sub-resources of a node: traits, VIFs, firmware settings, inventory, children, and what its interfaces cannot do. */
+import { Fault } from '../../../kit/fault.ts'
+import type { NodeRecord } from '../../node/record.ts'
+import { isLocked } from '../../node/record.ts'
+import { locked } from '../../node/guards.ts'
+import { mustOwn } from '../access.ts'
+import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
+import { needs, type Ask, type Route, type RouteParts } from '../route.ts'
+import { nodeOf } from './routes.ts'
+
+const MAX_TRAITS = 50
+/** Custom ones, and the standard ones by the families that os-traits has. */
+const Trait = z
+  .string()
+  .max(255)
+  .regex(/^(CUSTOM|HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/, 'is not a trait: CUSTOM_ and capital letters, digits and _ (or one of os-traits)')
+const Traits = z.strictObject({ traits: z.array(Trait).max(MAX_TRAITS, `a node has at most ${MAX_TRAITS} traits`) })
+const Vif = z.strictObject({ id: z.union([Uuid, ObjectName]), port_uuid: Uuid.optional(), portgroup_uuid: Uuid.optional() }).catchall(z.unknown())
+const Media = z.strictObject({
+  device_type: z.enum(['cdrom', 'disk', 'floppy']),
+  image_url: z.string().max(2048),
+  image_download_source: z.enum(['http', 'local', 'swift']).optional(),
+})
+
+export function detailRoutes(parts: RouteParts): Route[] {
+  const { nodes, store } = parts
+  const owned = async (ask: Ask, what: string) => {
+    const node = await nodeOf(parts, ask)
+    mustOwn(ask.actor, node, what)
+    if (isLocked(node)) throw locked(node)
+    return node
+  }
+  const at = (path: string) => `/v1/nodes/:ident/${path}`
+  const setTraits = (node: NodeRecord, traits: readonly string[]) =>
+    nodes.update(node.uuid, new Set(['traits']), (now) => ({ ...now, traits: [...new Set(traits)] }))
+  const trait = (ask: Ask) => checkInput(z.strictObject({ trait: Trait }), { trait: ask.params.trait }).trait
+  const empty = (path: string, key: string, more: Partial<Route> & { since: number }): Route => ({
+    method: 'get',
+    path: at(path),
+    role: 'reader',
+    says: `lists ${key}, of which there is none where the interface has none`,
+    ...more,
+    async handle(ask) {
+      await nodeOf(parts, ask)
+      return { body: { [key]: [] } }
+    },
+  })
+  const refused = (method: Route['method'], path: string, more: Partial<Route> & { of: 'vendor' | 'management' }): Route => ({
+    method,
+    path: at(path),
+    role: 'operator',
+    says: 'for hardware whose interface can do that',
+    ...more,
+    async handle(ask) {
+      if (method === 'post' && path === 'vmedia') checkInput(Media, ask.body)
+      throw nodes.refuse(await nodeOf(parts, ask), more.of, path)
+    },
+  })
+  return [
+    {
+      method: 'get',
+      path: at('validate'),
+      role: 'reader',
+      says: 'says what would stop each interface',
+      handle: async (ask) => ({ body: await nodes.validate((await nodeOf(parts, ask)).uuid) }),
+    },
+
+    {
+      method: 'get',
+      path: at('traits'),
+      role: 'reader',
+      since: 37,
+      says: 'lists traits',
+      handle: async (ask) => ({ body: { traits: (await nodeOf(parts, ask)).traits } }),
+    },
+    {
+      method: 'put',
+      path: at('traits'),
+      role: 'operator',
+      since: 37,
+      below: 405,
+      says: 'sets all traits',
+      async handle(ask) {
+        const { traits } = checkInput(Traits, ask.body)
+        await setTraits(await owned(ask, 'traits'), traits)
+      },
+    },
+    {
+      method: 'delete',
+      path: at('traits'),
+      role: 'operator',
+      since: 37,
+      says: 'removes all traits',
+      async handle(ask) {
+        await setTraits(await owned(ask, 'traits'), [])
+      },
+    },
+    {
+      method: 'put',
+      path: at('traits/:trait'),
+      role: 'operator',
+      since: 37,
+      below: 405,
+      says: 'adds a trait',
+      async handle(ask) {
+        const added = trait(ask)
+        const node = await owned(ask, 'traits')
+        if (node.traits.length >= MAX_TRAITS && !node.traits.includes(added))
+          throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
+        await setTraits(node, [...node.traits, added])
+        return { status: 204, location: `${ask.view.base}/v1/nodes/${node.uuid}/traits/${added}` }
+      },
+    },
+    {
+      method: 'delete',
+      path: at('traits/:trait'),
+      role: 'operator',
+      since: 37,
+      says: 'removes a trait',
+      async handle(ask) {
+        const node = await owned(ask, 'traits')
+        const name = ask.params.trait ?? ''
+        if (!node.traits.includes(name)) throw new Fault('object.missing', `node ${node.uuid} does not have the trait ${JSON.stringify(name.slice(0, 255))}`)
+        await setTraits(
+          node,
+          node.traits.filter((known) => known !== name),
+        )
+      },
+    },
+
+    {
+      method: 'get',
+      path: at('vifs'),
+      role: 'reader',
+      since: 28,
+      says: 'lists attached VIFs',
+      handle: async (ask) => ({ body: { vifs: Object.keys((await nodeOf(parts, ask)).vifs).map((id) => ({ id })) } }),
+    },
+    {
+      method: 'post',
+      path: at('vifs'),
+      role: 'operator',
+      since: 28,
+      says: 'attaches a VIF',
+      async handle(ask) {
+        const { id, port_uuid: portUuid, portgroup_uuid: portgroupUuid } = checkInput(Vif, ask.body)
+        if (portUuid || portgroupUuid) needs(ask, 67, 'port_uuid and portgroup_uuid')
+        if (portUuid && portgroupUuid) throw new Fault('input.invalid', 'port_uuid and portgroup_uuid exclude each other')
+        const node = await nodeOf(parts, ask)
+        if (isLocked(node)) throw locked(node)
+        if (portUuid && (await store.port(portUuid))?.nodeUuid !== node.uuid)
+          throw new Fault('input.invalid', `port_uuid: node ${node.uuid} has no port ${portUuid}`)
+        if (portgroupUuid && (await store.objects.find('portgroup', portgroupUuid))?.nodeUuid !== node.uuid)
+          throw new Fault('input.invalid', `portgroup_uuid: node ${node.uuid} has no portgroup ${portgroupUuid}`)
+        const [other] = (await store.everyNode()).filter((known) => Object.hasOwn(known.vifs, id))
+        if (other) throw new Fault('object.conflict', `VIF ${id} is attached to node ${other.uuid} already`)
+        const how = { ...(portUuid ? { portUuid } : {}), ...(portgroupUuid ? { portgroupUuid } : {}) }
+        await nodes.update(node.uuid, new Set(['extra']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
+      },
+    },
+    {
+      method: 'delete',
+      path: at('vifs/:vif'),
+      role: 'operator',
+      since: 28,
+      says: 'detaches a VIF',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        if (isLocked(node)) throw locked(node)
+        const id = ask.params.vif ?? ''
+        if (!Object.hasOwn(node.vifs, id)) throw new Fault('input.invalid', `VIF ${JSON.stringify(id.slice(0, 255))} is not attached to node ${node.uuid}`)
+        await nodes.update(node.uuid, new Set(['extra']), (now) => ({
+          ...now,
+          vifs: Object.fromEntries(Object.entries(now.vifs).filter(([known]) => known !== id)),
+        }))
+      },
+    },
+
+    {
+      method: 'get',
+      path: at('inventory'),
+      role: 'reader',
+      since: 81,
+      says: 'shows what inspection found',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const inventory = await store.inventory(node.uuid)
+        if (inventory === undefined) throw new Fault('object.missing', `node ${node.uuid} has no inventory: inspect it first`)
+        return { body: inventory }
+      },
+    },
+    {
+      method: 'get',
+      path: at('children'),
+      role: 'reader',
+      since: 83,
+      says: 'lists child nodes',
+      handle: async (ask) => ({ body: { children: await nodes.children(await nodeOf(parts, ask)) } }),
+    },
+
+    empty('bios', 'bios', { since: 40, query: { detail: 74, fields: 74 } }),
+    {
+      method: 'get',
+      path: at('bios/:setting'),
+      role: 'reader',
+      since: 40,
+      says: 'shows a firmware setting',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        throw new Fault('object.missing', `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`)
+      },
+    },
+    empty('firmware', 'firmware', { since: 86 }),
+    empty('management/indicators', 'indicators', { since: 63 }),
+    {
+      method: 'get',
+      path: at('management/indicators/:indicator'),
+      role: 'reader',
+      since: 63,
+      says: 'shows an indicator',
+      async handle(ask) {
+        throw noIndicator(await nodeOf(parts, ask), ask)
+      },
+    },
+    {
+      method: 'put',
+      path: at('management/indicators/:indicator'),
+      role: 'operator',
+      since: 63,
+      says: 'switches an indicator',
+      async handle(ask) {
+        checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), ask.body)
+        throw noIndicator(await nodeOf(parts, ask), ask)
+      },
+    },
+    refused('get', 'vmedia', { of: 'management', since: 93, role: 'reader' }),
+    refused('post', 'vmedia', { of: 'management', since: 89 }),
+    refused('delete', 'vmedia', { of: 'management', since: 89, query: { device_types: 89 } }),
+    {
+      method: 'get',
+      path: at('vendor_passthru/methods'),
+      role: 'reader',
+      says: 'lists vendor methods',
+      async handle(ask) {
+        await nodeOf(parts, ask)
+        return { body: {} }
+      },
+    },
+    ...(['get', 'post', 'put', 'patch', 'delete'] as const).flatMap((method) => [
+      refused(method, 'vendor_passthru', { of: 'vendor', query: { method: 1 } }),
+      refused(method, 'vendor_passthru/:method', { of: 'vendor' }),
+    ]),
+  ]
+}
+
+const noIndicator = (node: NodeRecord, ask: Ask) =>
+  new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(ask.params.indicator?.slice(0, 64))}`)

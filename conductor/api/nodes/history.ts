@@ -1,0 +1,88 @@
+/** /v1/nodes/{id}/history: what happened to a node, from the journal, in Ironic's form. */
+import { isoTime } from '../../../kit/clock.ts'
+import { Fault } from '../../../kit/fault.ts'
+import type { NodeRecord } from '../../node/record.ts'
+import type { EventRecord } from '../../store/port.ts'
+import { readPage } from '../listing.ts'
+import type { Ask, Route, RouteParts } from '../route.ts'
+import { links } from '../views.ts'
+import { nodeOf } from './routes.ts'
+
+export function historyRoutes(parts: RouteParts): Route[] {
+  const { store } = parts
+  return [
+    {
+      method: 'get',
+      path: '/v1/nodes/:ident/history',
+      role: 'reader',
+      since: 78,
+      query: { limit: 78, marker: 78, detail: 78, sort_key: 78, sort_dir: 78 },
+      says: 'lists what happened to a node, newest first',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const { limit, marker } = readPage(ask)
+        const detail = ask.query.flag('detail') ?? false
+        const events = (await store.journal.ofNode(node.uuid, MAX_HISTORY)).filter((event) => HISTORY.has(event.kind)).reverse()
+        const from = marker === undefined ? 0 : events.findIndex((event) => uuidOf(event.seq) === marker) + 1
+        if (marker !== undefined && from === 0) throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
+        return { body: { history: events.slice(from, from + limit).map((event) => historyView(event, node, { ask, detail })) } }
+      },
+    },
+    {
+      method: 'get',
+      path: '/v1/nodes/:ident/history/:entry',
+      role: 'reader',
+      since: 78,
+      says: 'shows one thing that happened',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const seq = seqOf(ask.params.entry ?? '')
+        const event = seq === undefined ? undefined : await store.journal.one(seq)
+        if (!event || event.nodeUuid !== node.uuid || !HISTORY.has(event.kind))
+          throw new Fault('object.missing', `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`)
+        return { body: historyView(event, node, { ask, detail: true }) }
+      },
+    },
+  ]
+}
+
+/** Kinds of events that Ironic's node history has room for. */
+const HISTORY = new Set(['state', 'error', 'power', 'maintenance', 'lock-broken'])
+const MAX_HISTORY = 5_000
+/** Ironic cuts the text of a list entry. */
+const SHORT = 255
+
+/** History entries are called by UUID; ours have a sequence number, written as one. */
+const uuidOf = (seq: number) => `00000000-0000-4000-8000-${seq.toString(16).padStart(12, '0')}`
+const seqOf = (uuid: string) => {
+  const hex = /^00000000-0000-4000-8000-([0-9a-f]{12})$/i.exec(uuid)?.[1]
+  return hex === undefined ? undefined : Number.parseInt(hex, 16)
+}
+
+function historyView(event: EventRecord, node: NodeRecord, at: { ask: Ask; detail: boolean }) {
+  const text = historyText(event)
+  return {
+    uuid: uuidOf(event.seq),
+    created_at: isoTime(event.atMs),
+    severity: event.kind === 'error' ? 'ERROR' : 'INFO',
+    event: at.detail ? text : text.slice(0, SHORT),
+    ...(at.detail ? { event_type: event.kind, conductor: at.ask.view.conductor, user: null } : {}),
+    links: links(at.ask.view, `nodes/${node.uuid}/history/${uuidOf(event.seq)}`),
+  }
+}
+
+function historyText({ kind, detail }: EventRecord): string {
+  const text = (key: string) => (typeof detail[key] === 'string' ? detail[key] : 'nothing')
+  switch (kind) {
+    case 'state':
+      return `${text('from')} -> ${text('to')} (${text('on')})`
+    case 'power':
+      return `power: ${text('from')} -> ${text('to')}`
+    case 'maintenance':
+      return detail.on ? `maintenance: ${text('reason')}` : 'maintenance ended'
+    case 'lock-broken':
+      return 'an operator broke the lock'
+    default:
+      return text('text')
+  }
+}

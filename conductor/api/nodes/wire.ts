@@ -1,0 +1,42 @@
+/** Node records <-> the patchable part of their wire form. */
+import { INTERFACES, type InterfaceName } from '../../node/interfaces.ts'
+import type { NodeRecord } from '../../node/record.ts'
+import { NODE_PATCHABLE } from '../node-input.ts'
+import { MASK } from '../views.ts'
+
+export const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const INTERFACE = /^([a-z]+)_interface$/
+
+/** What PATCH may leave null means the value of a new node. */
+const RESET: Readonly<Record<string, unknown>> = { conductor_group: '', retired: false, disable_power_off: false }
+
+/** Checked input -> the fields that it sets. */
+export function fromWire(wire: Readonly<Record<string, unknown>>): Partial<NodeRecord> & { driver: string } {
+  const fields: Record<string, unknown> = {}
+  const interfaces: Partial<Record<InterfaceName, string>> = {}
+  for (const [name, value] of Object.entries(wire)) {
+    if (value === undefined) continue
+    const chosen = INTERFACE.exec(name)?.[1] as InterfaceName | undefined
+    if (!chosen) fields[camel(name)] = value ?? RESET[name] ?? null
+    else if (value !== null) interfaces[chosen] = value as string
+  }
+  return { ...fields, interfaces } as Partial<NodeRecord> & { driver: string }
+}
+
+/** The patchable part of a record; a secret stays readable here, so that a patch of another key keeps it. */
+export const toWire = (node: NodeRecord): Record<string, unknown> => ({
+  ...Object.fromEntries(
+    Object.entries(node)
+      .map(([name, value]) => [snake(name), value] as const)
+      .filter(([name]) => Object.hasOwn(NODE_PATCHABLE, name)),
+  ),
+  ...Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, node.interfaces[name] ?? null])),
+})
+
+/** Clients read a record, change a part and send all of it back: a mask among it means the value that it stands for. */
+export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
+  const keep = (given: Readonly<Record<string, unknown>> | undefined, known: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(given ?? known).map(([key, value]) => [key, value === MASK && key in known ? known[key] : value]))
+  return { ...next, driverInfo: keep(next.driverInfo, now.driverInfo), instanceInfo: keep(next.instanceInfo, now.instanceInfo) }
+}

@@ -1,0 +1,61 @@
+/** What /rackward/v1 answers, as schemas: the source of its OpenAPI document, and what tests hold its answers against. */
+import * as z from 'zod'
+
+const Time = z.string().describe('ISO 8601, UTC')
+const Seconds = z.number().min(0)
+
+export const Event = z.object({
+  seq: z.number().int(),
+  at: Time,
+  kind: z.string(),
+  node_uuid: z.string().nullable(),
+  detail: z.record(z.string(), z.unknown()),
+})
+export const Events = z.object({ events: z.array(Event), last_seq: z.number().int().describe('give it as `after` to go on') })
+
+const Lock = z.object({
+  holder: z.string().describe('the conductor; when it dies, it or another goes on with what is owed'),
+  since: Time,
+  why: z.string(),
+  owed: z.array(z.string()),
+  tries: z.number().int(),
+  retry_at: Time.nullable(),
+})
+export const Locked = z.object({ lock: Lock.nullable() })
+export const LockBroken = z.object({ provision_state: z.string(), given_up: z.array(z.string()) })
+
+export const Accounts = z.object({
+  node_uuid: z.string(),
+  provision_state: z.string(),
+  says: z.string().describe('what the state means'),
+  waits_for: z.string(),
+  since: Time,
+  elapsed_seconds: Seconds,
+  deadline: Time.nullable().describe('when waiting becomes failing'),
+  lock: Lock.nullable(),
+  usual: z.object({
+    samples: z.number().int(),
+    median_seconds: Seconds.nullable(),
+    p95_seconds: Seconds.nullable(),
+    unusual: z.boolean().describe('longer than 95 of 100 nodes of this model needed'),
+  }),
+  seen: z.array(z.object({ room: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() })),
+  causes: z.array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() })).describe('the likeliest first'),
+})
+
+export const PowerPass = z.object({ last: z.object({ asked: z.number().int(), failed: z.number().int(), took_seconds: Seconds }).nullable() })
+export const WebhookStates = z.object({
+  webhooks: z.array(
+    z.object({
+      name: z.string(),
+      url: z.string(),
+      kinds: z.array(z.string()).nullable(),
+      delivered_seq: z.number().int(),
+      waiting: z.number().int(),
+      failures: z.number().int(),
+      last_error: z.string().nullable(),
+    }),
+  ),
+})
+/** Ironic's error body: a JSON document inside a JSON string. */
+export const Problem = z.object({ error_message: z.string().describe('JSON: {"faultcode": "Client" or "Server", "faultstring": text, "debuginfo": null}') })

@@ -1,0 +1,177 @@
+/** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI document. */
+import { Fault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { streamEvents } from '../events/stream.ts'
+import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
+import type { WebhookState } from '../events/webhooks.ts'
+import { explain, lockOf } from '../node/explain.ts'
+import { modelOf } from '../node/history.ts'
+import type { PowerSync } from '../node/power-sync.ts'
+import type { NodeRecord } from '../node/record.ts'
+import type { Worker } from '../node/worker.ts'
+import type { EventRecord } from '../store/port.ts'
+import { mustBeWhole, mustOwn, standing } from './access.ts'
+import { checkInput, z } from './node-input.ts'
+import { nodeOf } from './nodes/routes.ts'
+import { openApi } from './openapi.ts'
+import type { Ask, Reply, Route, RouteParts } from './route.ts'
+import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
+
+export interface RackwardParts extends RouteParts {
+  readonly worker: Worker
+  readonly powerSync: PowerSync
+  readonly webhooks: { states(): Promise<WebhookState[]> }
+  readonly clock: Clock
+  /** Ends the streams when the conductor stops. */
+  readonly signal: AbortSignal
+}
+
+/** A route whose query is checked by a schema, and whose answer is described by one. */
+export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
+  readonly query?: z.ZodObject
+  readonly answer: z.ZodType
+  readonly answerType?: 'text/event-stream'
+  handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void
+}
+
+const Seq = z.coerce.number().int().min(0)
+const Words = z
+  .string()
+  .max(1000)
+  .transform((text) => text.split(',').filter((word) => word !== ''))
+const Kinds = Words.refine(
+  (kinds) => kinds.every((kind) => Object.hasOwn(EVENT_KINDS, kind)),
+  `names a kind that does not exist; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
+)
+
+const EventQuery = z.strictObject({
+  after: Seq.optional().describe('events later than this sequence number; 0 for all that are kept. Last-Event-ID wins over it'),
+  node: z.string().max(255).optional().describe('of this node alone, by UUID or name'),
+  kinds: Kinds.optional().describe(
+    `of these kinds alone, separated by commas: ${Object.entries(EVENT_KINDS)
+      .map(([kind, says]) => `${kind} (${says})`)
+      .join('; ')}`,
+  ),
+  limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
+})
+const LockQuery = z.strictObject({ why: z.string().min(1).max(500).describe('the reason, for last_error and for the history') })
+
+export function rackwardRoutes(parts: RackwardParts): Route[] {
+  const described = describedRoutes(parts)
+  const document = openApi(described)
+  return [
+    ...described.map((route) => ({
+      ...route,
+      query: Object.fromEntries(Object.keys(route.query?.shape ?? {}).map((name) => [name, 1])),
+      handle: (ask: Ask) => route.handle(ask, route.query ? (checkInput(route.query, Object.fromEntries(ask.query.raw())) as Record<string, unknown>) : {}),
+    })),
+    { method: 'get', path: '/rackward/v1/openapi.json', role: 'public', says: 'this document', handle: () => ({ body: document }) },
+  ]
+}
+
+function describedRoutes(parts: RackwardParts): DescribedRoute[] {
+  const { store, clock, worker } = parts
+  return [
+    {
+      method: 'get',
+      path: '/rackward/v1/events',
+      role: 'reader',
+      query: EventQuery,
+      answer: Events,
+      answerType: 'text/event-stream',
+      says: 'everything that happens, in order: as a stream for "Accept: text/event-stream", which Last-Event-ID resumes; else as a page',
+      handle: (ask, query) => events(parts, ask, query as z.infer<typeof EventQuery>),
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/nodes/:ident/explain',
+      role: 'reader',
+      answer: Accounts,
+      says: 'what a node waits for, since when, whether that is usual, what was last seen of it, and the likely causes',
+      handle: async (ask) => ({ body: await account(parts, ask, await nodeOf(parts, ask)) }),
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/nodes/:ident/lock',
+      role: 'reader',
+      answer: Locked,
+      says: 'who holds the lock of a node, since when, and why',
+      handle: async (ask) => ({ body: { lock: lockOf(await nodeOf(parts, ask), { conductor: ask.view.conductor, nowMs: clock.now() }) } }),
+    },
+    {
+      method: 'delete',
+      path: '/rackward/v1/nodes/:ident/lock',
+      role: 'admin',
+      query: LockQuery,
+      answer: LockBroken,
+      says: 'breaks the lock of a node: what it owes is given up, and a node on its way fails',
+      async handle(ask, query) {
+        const node = await nodeOf(parts, ask)
+        mustOwn(ask.actor, node, 'lock')
+        const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.why)}`)
+        return { body: { provision_state: after.provisionState, given_up: node.machine.owed.map((effect) => effect.do) } }
+      },
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/power-sync',
+      role: 'reader',
+      answer: PowerPass,
+      says: 'how the last pass over all BMCs went',
+      handle(ask) {
+        mustBeWhole(ask.actor, 'power-sync')
+        const { last } = parts.powerSync
+        return { body: { last: last ? { asked: last.asked, failed: last.failed, took_seconds: last.tookMs / 1000 } : null } }
+      },
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/webhooks',
+      role: 'operator',
+      answer: WebhookStates,
+      says: 'how far each webhook has come',
+      async handle(ask) {
+        mustBeWhole(ask.actor, 'webhooks')
+        return { body: { webhooks: await parts.webhooks.states() } }
+      },
+    },
+  ]
+
+  async function account({ powerSync }: RackwardParts, ask: Ask, node: NodeRecord) {
+    const { sightings } = ask.view
+    const live = sightings.of(node.uuid)
+    const since = (await store.journal.ofNode(node.uuid, 1)).length > 0 ? live.bootedAtMs : 0
+    const lastSeq = await store.journal.lastSeq()
+    const strangers =
+      since > 0 ? (await store.journal.after(Math.max(0, lastSeq - 500), { kinds: ['unknown-mac'] }, 500)).filter((event) => event.atMs >= since) : []
+    return explain({
+      node,
+      live,
+      nowMs: clock.now(),
+      conductor: ask.view.conductor,
+      poll: powerSync.of(node.uuid),
+      durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
+      strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
+    })
+  }
+}
+
+async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof EventQuery>): Promise<Reply | void> {
+  const { store, clock, signal, nodes } = parts
+  const nodeUuid = query.node === undefined ? undefined : (await nodes.find(query.node)).uuid
+  const lastId = ask.request.get('last-event-id')
+  if (lastId !== undefined && !/^\d{1,15}$/.test(lastId)) throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
+  const after = lastId === undefined ? query.after : Number(lastId)
+  const filter = { ...(nodeUuid ? { nodeUuid } : {}), ...(query.kinds ? { kinds: query.kinds } : {}) }
+  // A confined user sees what happens to its own nodes.
+  const sees = async (event: EventRecord) => {
+    if (ask.actor.project === null) return true
+    const node = event.nodeUuid ? await store.node(event.nodeUuid) : undefined
+    return node !== undefined && standing(ask.actor, node) !== 'none'
+  }
+  if (ask.request.accepts(['json', 'text/event-stream']) === 'text/event-stream')
+    return streamEvents(ask.response, { afterSeq: after ?? (await store.journal.lastSeq()), sees, ...filter }, { journal: store.journal, clock, signal })
+  const page = await store.journal.after(after ?? 0, filter, query.limit)
+  const seen = await Promise.all(page.map(async (event) => ((await sees(event)) ? [wireEvent(event)] : [])))
+  return { body: { events: seen.flat(), last_seq: page.at(-1)?.seq ?? after ?? 0 } }
+}

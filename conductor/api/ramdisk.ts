@@ -1,0 +1,158 @@
+/** /v1/lookup, /v1/heartbeat, /v1/continue_inspection: Ironic's doors for agents. They are open to every network that reaches the API, so they
+ *  give nothing away: a lookup never hands out a token, and a heartbeat or an inventory counts only with the token of the node's present boot. */
+import { createHash } from 'node:crypto'
+import { Fault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { AgentService } from '../agents/service.ts'
+import { readToken } from '../boot/token.ts'
+import { isLocked, orderId, type NodeRecord } from '../node/record.ts'
+import { locked } from '../node/guards.ts'
+import type { State } from '../node/states.ts'
+import type { Worker } from '../node/worker.ts'
+import { checkInput, Dict, z } from './node-input.ts'
+import { gateBody, type Ask, type Route, type RouteParts } from './route.ts'
+import { links, MASK, maskSecrets } from './views.ts'
+
+export interface RamdiskParts extends RouteParts {
+  readonly worker: Worker
+  readonly clock: Clock
+  readonly tokenKey: Buffer
+  readonly agents: Pick<AgentService, 'heard' | 'finishInspection'>
+}
+
+/** Where an agent may be running; for any other state the node is not there, as for an unknown one. */
+const LOOKUP_STATES: ReadonlySet<State> = new Set<State>([
+  ...(['deploying', 'wait call-back', 'cleaning', 'clean wait', 'inspecting', 'inspect wait'] as const),
+  ...(['rescuing', 'rescue wait', 'service wait', 'servicing', 'service hold', 'clean hold', 'deploy hold'] as const),
+])
+const HEARTBEAT_FIELDS = { agent_version: 36, agent_token: 62, agent_verify_ca: 68, agent_status: 72, agent_status_message: 72 }
+const HEARTBEAT_TIMEOUT_SECONDS = 300
+
+const Heartbeat = z.strictObject({
+  callback_url: z.string().max(2048),
+  agent_version: z.string().max(64).nullish(),
+  agent_token: z.string().max(512).nullish(),
+  agent_verify_ca: z.string().max(65_536).nullish(),
+  agent_status: z.enum(['start', 'end', 'error']).nullish(),
+  agent_status_message: z.string().max(4096).nullish(),
+})
+
+const Inspected = z
+  .looseObject({
+    inventory: z.looseObject({
+      interfaces: z
+        .array(z.looseObject({ mac_address: z.string().max(64) }))
+        .min(1)
+        .max(256),
+      cpu: z.looseObject({ count: z.number().int().optional(), architecture: z.string().max(32).optional() }).optional(),
+      memory: z.looseObject({ physical_mb: z.number().nullish() }).optional(),
+      disks: z.array(Dict).max(1024).optional(),
+      boot: z.looseObject({ current_boot_mode: z.enum(['uefi', 'bios']).nullish(), pxe_interface: z.string().max(64).nullish() }).optional(),
+      system_vendor: z.looseObject({ manufacturer: z.string().max(256).nullish(), product_name: z.string().max(256).nullish() }).nullish(),
+    }),
+    error: z.string().max(4096).nullish(),
+  })
+  .describe('what the agent found')
+export type Inspected = z.infer<typeof Inspected>
+
+export function ramdiskRoutes(parts: RamdiskParts): Route[] {
+  const { store, nodes, worker } = parts
+  const hidden = () => new Fault('object.missing', 'there is no such node, or it has nothing for an agent now')
+
+  /** The node, if the token is of its present boot. */
+  const proven = async (ident: string, token: string | null | undefined): Promise<NodeRecord> => {
+    const node = await nodes.find(ident).catch(() => undefined)
+    if (!node) throw hidden()
+    if (!token) throw new Fault('agent.token', 'agent_token is missing: it stands in the boot script')
+    const read = readToken(parts.tokenKey, token)
+    if (read.nodeUuid !== node.uuid) throw new Fault('agent.token', 'agent_token is of another node')
+    if (isLocked(node)) throw locked(node)
+    const sessionHash = createHash('sha256').update(`heartbeat ${token}`).digest('hex')
+    return worker.dispatch(node.uuid, {
+      type: 'hello',
+      agent: { sessionHash, generation: read.generation, tokenMs: read.mintedMs, helloAtMs: parts.clock.now() },
+    })
+  }
+
+  return [
+    {
+      method: 'get',
+      path: '/v1/lookup',
+      role: 'public',
+      since: 22,
+      query: { addresses: 22, node_uuid: 22 },
+      says: 'tells an agent which node it runs on',
+      async handle(ask) {
+        const uuid = ask.query.text('node_uuid')
+        const addresses = ask.query.words('addresses')?.map((mac) => mac.toLowerCase()) ?? []
+        if (uuid === undefined && addresses.length === 0) throw new Fault('input.missing', 'addresses or node_uuid: give one of them')
+        const found = new Set<string>(uuid === undefined ? [] : [uuid.toLowerCase()])
+        if (uuid === undefined) for (const mac of addresses.slice(0, 256)) found.add((await store.portByAddress(mac))?.nodeUuid ?? '')
+        found.delete('')
+        const node = found.size === 1 ? await store.node([...found][0] as string) : undefined
+        if (!node || !LOOKUP_STATES.has(node.provisionState)) throw hidden()
+        return { body: lookupBody(ask, node) }
+      },
+    },
+    {
+      method: 'post',
+      path: '/v1/heartbeat/:ident',
+      role: 'public',
+      since: 22,
+      says: 'takes a sign of life of an agent',
+      async handle(ask) {
+        gateBody(ask, ask.body, HEARTBEAT_FIELDS)
+        const beat = checkInput(Heartbeat, ask.body)
+        if (!/^https?:\/\/[^\s/]+/.test(beat.callback_url)) throw new Fault('input.invalid', 'callback_url is no http or https URL')
+        const node = await proven(ask.params.ident ?? '', beat.agent_token)
+        await parts.agents.heard(node, beat.callback_url)
+        if (beat.agent_status === 'end') await worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node) })
+        if (beat.agent_status === 'error') {
+          const text = `the agent failed: ${beat.agent_status_message ?? 'it did not say why'}`
+          await worker.dispatch(node.uuid, { type: 'agent-failed', orderId: orderId(node), fault: { code: 'agent.broken', text, retry: false } })
+        }
+        return { status: 202 }
+      },
+    },
+    {
+      method: 'post',
+      path: '/v1/continue_inspection',
+      role: 'public',
+      since: 84,
+      query: { node_uuid: 84, agent_token: 84 },
+      says: 'takes the inventory that an agent found',
+      async handle(ask) {
+        const found = checkInput(Inspected, ask.body)
+        const uuid = ask.query.text('node_uuid')
+        if (uuid === undefined) throw new Fault('input.missing', 'node_uuid is missing')
+        const node = await proven(uuid, ask.query.text('agent_token'))
+        if (node.provisionState !== 'inspect wait')
+          throw new Fault('node.state', `node ${node.uuid} is in state "${node.provisionState}" and waits for no inventory`)
+        await parts.agents.finishInspection(node, found)
+        return { status: 202, body: lookupBody(ask, node) }
+      },
+    },
+  ]
+}
+
+const lookupBody = (ask: Ask, node: NodeRecord) => ({
+  node: {
+    uuid: node.uuid,
+    properties: node.properties,
+    instance_info: Object.fromEntries(Object.entries(maskSecrets(node.instanceInfo)).filter(([key]) => key !== 'configdrive')),
+    driver_internal_info: {},
+    links: links(ask.view, `nodes/${node.uuid}`),
+  },
+  config: {
+    metrics: {},
+    metrics_statsd: {},
+    heartbeat_timeout: HEARTBEAT_TIMEOUT_SECONDS,
+    agent_token: MASK,
+    agent_token_required: true,
+    agent_md5_checksum_enable: false,
+    disable_deep_image_inspection: false,
+    permitted_image_formats: ['raw', 'qcow2'],
+    agent_skip_bmc_detect: false,
+    agent_containers: {},
+  },
+})

@@ -1,0 +1,133 @@
+/** /v1/allocations and /v1/nodes/{id}/allocation. */
+import { Fault } from '../../../kit/fault.ts'
+import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
+import type { ObjectRecord } from '../../store/port.ts'
+import { mustBeWhole, mustSee } from '../access.ts'
+import { Dict, ObjectName, Uuid, z } from '../node-input.ts'
+import { nodeOf } from '../nodes/routes.ts'
+import { needs, type Ask, type Route } from '../route.ts'
+import { objectView, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { visible } from '../versions.ts'
+
+export interface AllocationRouteParts extends ResourceParts {
+  readonly allocations: Allocations
+}
+
+const Create = z.strictObject({
+  uuid: Uuid.optional(),
+  name: ObjectName.nullish(),
+  resource_class: z.string().min(1).max(80).nullish(),
+  traits: z.array(z.string().max(255)).max(50).optional(),
+  candidate_nodes: z.array(z.string().max(255)).max(1000).nullish(),
+  node: z.string().max(255).nullish(),
+  owner: z.string().max(255).nullish(),
+  extra: Dict.optional(),
+})
+
+export function allocationRoutes(parts: AllocationRouteParts): Route[] {
+  const { nodes, store, allocations } = parts
+  const allocation: Resource = {
+    kind: ALLOCATION,
+    path: '/v1/allocations',
+    envelope: 'allocations',
+    since: 52,
+    belowWrite: 405,
+    role: 'operator',
+    fields: {
+      uuid: 1,
+      name: 52,
+      node_uuid: 52,
+      state: 52,
+      last_error: 52,
+      resource_class: 52,
+      traits: 52,
+      candidate_nodes: 52,
+      extra: 52,
+      owner: 60,
+      created_at: 1,
+      updated_at: 1,
+      links: 1,
+    },
+    summary: ['uuid', 'name', 'node_uuid', 'state', 'last_error', 'resource_class', 'traits', 'candidate_nodes', 'extra', 'owner', 'links'],
+    create: Create,
+    patchable: { name: null, extra: {} },
+    patchSince: 57,
+    filters: { node: 52, resource_class: 52, state: 52, owner: 60 },
+    async filter(ask) {
+      const ident = ask.query.text('node')
+      const where = Object.fromEntries(
+        ['resource_class', 'state', 'owner'].flatMap((name) => (ask.query.has(name) ? [[name, ask.query.text(name) ?? '']] : [])),
+      )
+      if (ask.actor.project !== null) where.owner = ask.actor.project
+      return { where, ...(ident === undefined ? {} : { nodeUuid: (await nodes.find(ident)).uuid }) }
+    },
+    sees: (ask, object) => ask.actor.project === null || object.body.owner === ask.actor.project,
+    async check(ask, body, before) {
+      if (before) return body
+      return fresh(ask, body)
+    },
+    async afterAdd(object) {
+      if (object.body.state === 'allocating') return allocations.begin(object)
+      const node = await nodes.find(String(object.nodeUuid))
+      await allocations.backfill(object, node).catch(async (error: unknown) => {
+        await store.objects.remove(ALLOCATION, object.uuid)
+        throw error
+      })
+    },
+    beforeRemove: (_ask, object) => allocations.release(object),
+  }
+
+  async function fresh(ask: Ask, body: Record<string, unknown>): Promise<Record<string, unknown>> {
+    const { node: ident, candidate_nodes: candidates, ...rest } = body
+    if (ident !== undefined && ident !== null) needs(ask, 58, 'node')
+    if (ask.actor.project !== null && (body.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
+    const base = { extra: {}, traits: [], resource_class: null, ...rest, owner: body.owner ?? ask.actor.project, last_error: null }
+    if (typeof ident === 'string') {
+      const node = await nodes.find(ident).catch((error: unknown) => {
+        throw new Fault('input.invalid', `node: ${(error as Fault).detail}`, { cause: error })
+      })
+      mustSee(ask.actor, node, ident)
+      return { ...base, resource_class: body.resource_class ?? node.resourceClass, candidate_nodes: [], node_uuid: node.uuid, state: 'active' }
+    }
+    if (typeof body.resource_class !== 'string') throw new Fault('input.missing', 'resource_class is missing')
+    const uuids = await Promise.all(
+      ((candidates ?? []) as string[]).map(async (one) => {
+        const found = await nodes.find(one).catch((error: unknown) => {
+          throw new Fault('input.invalid', `candidate_nodes: ${(error as Fault).detail}`, { cause: error })
+        })
+        return found.uuid
+      }),
+    )
+    return { ...base, candidate_nodes: uuids, state: 'allocating' }
+  }
+
+  const ofNode = async (ask: Ask): Promise<ObjectRecord> => {
+    const node = await nodeOf(parts, ask)
+    const found = node.allocationUuid ? await store.objects.find(ALLOCATION, node.allocationUuid) : undefined
+    if (!found) throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
+    return found
+  }
+  return [
+    ...resourceRoutes(parts, allocation),
+    {
+      method: 'get',
+      path: '/v1/nodes/:ident/allocation',
+      role: 'reader',
+      since: 52,
+      says: 'shows the allocation of a node',
+      handle: async (ask) => ({ body: visible(objectView(allocation, ask, await ofNode(ask)), { gates: allocation.fields, minor: ask.minor }) }),
+    },
+    {
+      method: 'delete',
+      path: '/v1/nodes/:ident/allocation',
+      role: 'operator',
+      since: 52,
+      says: 'deletes the allocation of a node',
+      async handle(ask) {
+        const found = await ofNode(ask)
+        await allocations.release(found)
+        await store.objects.remove(ALLOCATION, found.uuid)
+      },
+    },
+  ]
+}

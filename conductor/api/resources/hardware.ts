@@ -1,0 +1,212 @@
+/** Chassis, portgroups, volume connectors and targets: what servers stand in and hang on. */
+import { Fault } from '../../../kit/fault.ts'
+import { isLocked } from '../../node/record.ts'
+import { locked } from '../../node/guards.ts'
+import type { ObjectRecord } from '../../store/port.ts'
+import { mustBeWhole, standing } from '../access.ts'
+import { PAGE_QUERY } from '../listing.ts'
+import { Dict, Mac, ObjectName, Uuid, z } from '../node-input.ts'
+import { listNodes, nodeOf } from '../nodes/routes.ts'
+import type { Ask, Route } from '../route.ts'
+import { findObject, ofNode, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { NODE_FILTERS } from '../versions.ts'
+import { links } from '../views.ts'
+
+const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
+const text = (max: number) => z.string().max(max).nullish()
+
+export function hardwareRoutes(parts: ResourceParts): Route[] {
+  const { nodes, store } = parts
+  /** The node that a thing belongs to: there, visible, and not busy. */
+  const checkNode = async (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => {
+    if (before && body.node_uuid !== undefined && body.node_uuid !== before.nodeUuid)
+      throw new Fault('input.invalid', 'node_uuid: it cannot change its node; delete it and create it there')
+    const node = await store.node(String(body.node_uuid ?? before?.nodeUuid))
+    if (!node || standing(ask.actor, node) === 'none') throw new Fault('input.invalid', `node_uuid: there is no node ${String(body.node_uuid)}`)
+    if (isLocked(node)) throw locked(node)
+    return node
+  }
+  const sees = async (ask: Ask, object: ObjectRecord) => {
+    const node = object.nodeUuid ? await store.node(object.nodeUuid) : undefined
+    return ask.actor.project === null || (node !== undefined && standing(ask.actor, node) !== 'none')
+  }
+  const project = (ask: Ask) => (ask.actor.project === null ? {} : { project: ask.actor.project })
+  const byNode = async (ask: Ask) => {
+    const ident = ask.query.text('node')
+    return { ...project(ask), ...(ident === undefined ? {} : { nodeUuid: (await nodes.find(ident)).uuid }) }
+  }
+
+  const chassis: Resource = {
+    kind: 'chassis',
+    path: '/v1/chassis',
+    envelope: 'chassis',
+    since: 1,
+    detailPath: true,
+    fields: { ...OWN, description: 1, extra: 1, nodes: 1 },
+    summary: ['uuid', 'description', 'links'],
+    create: z.strictObject({ uuid: Uuid.optional(), description: text(255), extra: Dict.optional() }),
+    patchable: { description: null, extra: {} },
+    check: (ask, body) => {
+      mustBeWhole(ask.actor, 'chassis')
+      return { extra: {}, ...body }
+    },
+    view: (_body, object, ask) => ({ nodes: links(ask.view, `chassis/${object.uuid}/nodes`) }),
+    async beforeRemove(_ask, object) {
+      const [node] = await store.nodes({ chassisUuid: object.uuid, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
+      // Ironic answers 400 here.
+      if (node) throw new Fault('input.invalid', `chassis ${object.uuid} still holds node ${node.uuid}`)
+    },
+  }
+
+  const portgroup: Resource = {
+    kind: 'portgroup',
+    path: '/v1/portgroups',
+    envelope: 'portgroups',
+    since: 23,
+    detailPath: true,
+    fields: {
+      ...OWN,
+      name: 23,
+      address: 23,
+      extra: 23,
+      internal_info: 23,
+      node_uuid: 23,
+      standalone_ports_supported: 23,
+      ports: 24,
+      mode: 26,
+      properties: 26,
+      physical_network: 102,
+      category: 103,
+    },
+    summary: ['uuid', 'name', 'address', 'links'],
+    create: z.strictObject({
+      uuid: Uuid.optional(),
+      name: ObjectName.nullish(),
+      address: Mac.nullish(),
+      node_uuid: Uuid,
+      extra: Dict.optional(),
+      standalone_ports_supported: z.boolean().optional(),
+      mode: text(255),
+      properties: Dict.optional(),
+      physical_network: text(64),
+      category: text(80),
+    }),
+    patchable: {
+      name: null,
+      address: null,
+      extra: {},
+      node_uuid: null,
+      standalone_ports_supported: true,
+      mode: 'active-backup',
+      properties: {},
+      physical_network: null,
+      category: null,
+    },
+    filters: { address: 23, node: 24, shard: 106 },
+    filter: async (ask) => ({
+      ...(await byNode(ask)),
+      ...(ask.query.has('shard') ? { shard: ask.query.words('shard') ?? [] } : {}),
+      ...(ask.query.has('address') ? { where: { address: (ask.query.text('address') ?? '').toLowerCase() } } : {}),
+    }),
+    uniqueKey: (body) => (typeof body.address === 'string' ? body.address : null),
+    sees,
+    async check(ask, body, before) {
+      await checkNode(ask, body, before)
+      const given = Object.fromEntries(Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)))
+      return { extra: {}, internal_info: {}, standalone_ports_supported: true, mode: 'active-backup', properties: {}, ...given }
+    },
+    view: (_body, object, ask) => ({ ports: links(ask.view, `portgroups/${object.uuid}/ports`) }),
+    async beforeRemove(_ask, object) {
+      const [port] = await store.ports({ portgroupUuid: object.uuid }, { limit: 1, sortKey: 'id', descending: false })
+      if (port) throw new Fault('input.invalid', `portgroup ${object.uuid} still bundles port ${port.uuid}`)
+    },
+  }
+
+  const connector: Resource = {
+    kind: 'volume connector',
+    path: '/v1/volume/connectors',
+    envelope: 'connectors',
+    since: 32,
+    fields: { ...OWN, type: 32, connector_id: 32, node_uuid: 32, extra: 32 },
+    summary: ['uuid', 'connector_id', 'node_uuid', 'type', 'links'],
+    create: z.strictObject({
+      uuid: Uuid.optional(),
+      node_uuid: Uuid,
+      type: z.enum(['wwnn', 'wwpn', 'iqn', 'ip', 'mac', 'port']),
+      connector_id: z.string().min(1).max(255),
+      extra: Dict.optional(),
+    }),
+    patchable: { type: null, connector_id: null, extra: {}, node_uuid: null },
+    filters: { node: 32 },
+    filter: byNode,
+    uniqueKey: (body) => `${String(body.type)} ${String(body.connector_id)}`,
+    sees,
+    check: async (ask, body, before) => {
+      await mustBeOff(await checkNode(ask, body, before))
+      return { extra: {}, ...body }
+    },
+    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid))),
+  }
+
+  const target: Resource = {
+    kind: 'volume target',
+    path: '/v1/volume/targets',
+    envelope: 'targets',
+    since: 32,
+    fields: { ...OWN, node_uuid: 32, volume_type: 32, boot_index: 32, volume_id: 32, properties: 32, extra: 32 },
+    summary: ['uuid', 'boot_index', 'node_uuid', 'volume_id', 'volume_type', 'links'],
+    create: z.strictObject({
+      uuid: Uuid.optional(),
+      node_uuid: Uuid,
+      volume_type: z.string().min(1).max(64),
+      boot_index: z.coerce.number().int().min(0).max(1000),
+      volume_id: z.string().min(1).max(255),
+      properties: Dict.optional(),
+      extra: Dict.optional(),
+    }),
+    patchable: { volume_type: null, boot_index: null, volume_id: null, properties: {}, extra: {}, node_uuid: null },
+    filters: { node: 32 },
+    filter: byNode,
+    sees,
+    uniqueKey: (body) => `${String(body.node_uuid)} ${String(body.boot_index)}`,
+    check: async (ask, body, before) => {
+      const node = await checkNode(ask, body, before)
+      await mustBeOff(node)
+      return { properties: {}, extra: {}, ...body, node_uuid: node.uuid }
+    },
+    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid))),
+  }
+
+  return [
+    ...resourceRoutes(parts, chassis),
+    {
+      method: 'get',
+      path: '/v1/chassis/:ident/nodes',
+      role: 'reader',
+      query: { ...PAGE_QUERY, ...NODE_FILTERS },
+      says: 'lists the nodes of a chassis',
+      handle: async (ask) => listNodes(parts, ask, { filter: { chassisUuid: (await findObject(parts, chassis, ask)).uuid } }),
+    },
+    ...resourceRoutes(parts, portgroup),
+    ofNode(parts, portgroup, { path: '/v1/nodes/:ident/portgroups', since: 24, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
+    {
+      method: 'get',
+      path: '/v1/volume',
+      role: 'reader',
+      since: 32,
+      says: 'names the volume resources',
+      handle: (ask) => ({
+        body: { links: links(ask.view, 'volume'), connectors: links(ask.view, 'volume/connectors'), targets: links(ask.view, 'volume/targets') },
+      }),
+    },
+    ...resourceRoutes(parts, connector),
+    ...resourceRoutes(parts, target),
+    ofNode(parts, connector, { path: '/v1/nodes/:ident/volume/connectors', since: 32, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
+    ofNode(parts, target, { path: '/v1/nodes/:ident/volume/targets', since: 32, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
+  ]
+}
+
+/** A running server has its volumes in use. */
+async function mustBeOff(node: { uuid: string; powerState: string | null }): Promise<void> {
+  if (node.powerState === 'power on') throw new Fault('input.invalid', `node ${node.uuid} is powered on: power it off before its volumes change`)
+}

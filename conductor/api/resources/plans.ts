@@ -1,0 +1,134 @@
+/** Deploy templates, runbooks, inspection rules: what shall be done, kept by name. */
+import { Fault } from '../../../kit/fault.ts'
+import { checkRule } from '../../agents/rules.ts'
+import { planStep, type AskedStep } from '../../node/steps.ts'
+import type { ObjectRecord } from '../../store/port.ts'
+import { mustBeWhole } from '../access.ts'
+import { AskedCleanStep, AskedDeployStep, Dict, Uuid, z } from '../node-input.ts'
+import type { Ask, Route } from '../route.ts'
+import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+
+const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
+/** Templates and runbooks are matched to nodes by trait, so their names are traits. */
+const TraitName = z
+  .string()
+  .max(255)
+  .regex(/^CUSTOM_[A-Z0-9_]+$/, 'is not a custom trait: CUSTOM_ and capital letters, digits and _')
+
+const template: Resource = {
+  kind: 'deploy_template',
+  path: '/v1/deploy_templates',
+  envelope: 'deploy_templates',
+  since: 55,
+  belowWrite: 405,
+  fields: { ...OWN, name: 55, steps: 55, extra: 55 },
+  summary: ['uuid', 'name', 'links'],
+  create: z.strictObject({ uuid: Uuid.optional(), name: TraitName, steps: z.array(AskedDeployStep).min(1).max(100), extra: Dict.optional() }),
+  patchable: { name: null, steps: null, extra: {} },
+  check(ask, body) {
+    mustBeWhole(ask.actor, 'deploy templates')
+    checkSteps('deploy', body.steps)
+    return { extra: {}, ...body }
+  },
+}
+
+/** A runbook of a project is its own; a public one is everybody's. */
+const seesRunbook = (ask: Ask, { body }: ObjectRecord) => ask.actor.project === null || body.public === true || body.owner === ask.actor.project
+
+const runbook: Resource = {
+  kind: 'runbook',
+  path: '/v1/runbooks',
+  envelope: 'runbooks',
+  since: 92,
+  belowWrite: 405,
+  role: 'operator',
+  fields: { ...OWN, name: 92, steps: 92, disable_ramdisk: 92, public: 92, owner: 92, extra: 92 },
+  summary: ['uuid', 'name', 'links'],
+  create: z.strictObject({
+    uuid: Uuid.optional(),
+    name: TraitName,
+    steps: z
+      .array(AskedCleanStep.extend({ order: z.number().int().min(0) }))
+      .min(1)
+      .max(100),
+    disable_ramdisk: z.boolean().nullish(),
+    public: z.boolean().nullish(),
+    owner: z.string().max(255).nullish(),
+    extra: Dict.optional(),
+  }),
+  patchable: { name: null, steps: null, disable_ramdisk: false, public: false, owner: null, extra: {} },
+  sees: seesRunbook,
+  filter: (ask) => (ask.actor.project === null ? {} : { readableBy: ask.actor.project }),
+  check(ask, body, before) {
+    const { project } = ask.actor
+    if (project !== null && before && before.body.owner !== project) throw new Fault('access.denied', 'this runbook belongs to somebody else')
+    if (project !== null && body.public) mustBeWhole(ask.actor, 'public')
+    if (project !== null && (body.owner ?? project) !== project) mustBeWhole(ask.actor, 'owner')
+    if (body.public && body.owner && before?.body.owner !== body.owner) throw new Fault('input.invalid', 'public: a public runbook has no owner')
+    checkSteps('clean', body.steps, 'service')
+    const whole: Record<string, unknown> = { disable_ramdisk: false, public: false, owner: project, extra: {}, ...body }
+    return { ...whole, disable_ramdisk: whole.disable_ramdisk ?? false, public: whole.public ?? false, owner: whole.public ? null : whole.owner }
+  },
+  async beforeRemove(ask, object) {
+    if (ask.actor.project !== null && object.body.owner !== ask.actor.project) throw new Fault('access.denied', 'this runbook belongs to somebody else')
+  },
+}
+
+const Params = z.union([Dict, z.array(z.unknown())])
+const rule: Resource = {
+  kind: 'inspection_rule',
+  path: '/v1/inspection_rules',
+  envelope: 'inspection_rules',
+  since: 96,
+  belowWrite: 405,
+  readRole: 'operator',
+  fields: { ...OWN, description: 96, priority: 96, phase: 96, sensitive: 96, conditions: 96, actions: 96 },
+  summary: ['uuid', 'priority', 'phase', 'description', 'links'],
+  create: z.strictObject({
+    uuid: Uuid.optional(),
+    description: z.string().max(255).nullish(),
+    priority: z.number().int().min(0).max(9999).optional(),
+    phase: z.enum(['main']).nullish(),
+    sensitive: z.boolean().optional(),
+    conditions: z
+      .array(
+        z.strictObject({
+          op: z.string().max(64),
+          args: Params.optional(),
+          loop: z.array(z.unknown()).optional(),
+          multiple: z.enum(['any', 'all', 'first', 'last']).optional(),
+        }),
+      )
+      .max(100)
+      .optional(),
+    actions: z
+      .array(z.strictObject({ op: z.string().max(64), args: Params.optional(), loop: z.array(z.unknown()).optional() }))
+      .min(1)
+      .max(100),
+  }),
+  patchable: { description: null, priority: 0, phase: 'main', sensitive: false, conditions: [], actions: null },
+  filters: { phase: 96 },
+  filter: (ask) => (ask.query.has('phase') ? { where: { phase: ask.query.text('phase') ?? '' } } : {}),
+  check(ask, body) {
+    mustBeWhole(ask.actor, 'inspection rules')
+    const whole: Record<string, unknown> = { description: null, priority: 0, sensitive: false, conditions: [], ...body, phase: body.phase ?? 'main' }
+    checkRule(whole)
+    return whole
+  },
+  // What a sensitive rule does is not shown (Ironic).
+  view: (body) => (body.sensitive === true ? { conditions: null, actions: null } : {}),
+}
+
+function checkSteps(kind: 'clean' | 'deploy', steps: unknown, or?: 'service'): void {
+  if (!Array.isArray(steps)) throw new Fault('input.missing', 'steps is missing')
+  for (const [i, step] of (steps as AskedStep[]).entries()) {
+    try {
+      planStep(kind, step, `steps/${i}`)
+    } catch (error) {
+      if (!or) throw error
+      planStep(or, step, `steps/${i}`)
+    }
+  }
+}
+
+export const planRoutes = (parts: ResourceParts): Route[] => [template, runbook, rule].flatMap((resource) => resourceRoutes(parts, resource))

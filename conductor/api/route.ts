@@ -1,0 +1,147 @@
+/** Routes as data: method, path, version, role, what may be asked; so that the same table serves requests, checks and documents. */
+import type { Express, Request, Response } from 'express'
+import { Fault } from '../../kit/fault.ts'
+import type { NodeService } from '../node/service.ts'
+import type { Store } from '../store/port.ts'
+import type { Actor, Role } from './auth.ts'
+import { mayRole } from './auth.ts'
+import { versionText } from './versions.ts'
+import type { ViewParts } from './views.ts'
+
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete'
+
+export interface Ask {
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Query
+  readonly body: unknown
+  /** The minor API version that the request speaks. */
+  readonly minor: number
+  readonly actor: Actor
+  readonly view: ViewParts
+  readonly request: Request
+  readonly response: Response
+}
+
+export interface Reply {
+  /** 200 with a body and 204 without, when not given. */
+  readonly status?: number
+  readonly body?: unknown
+  readonly location?: string
+}
+
+export interface Route {
+  readonly method: Method
+  readonly path: string
+  readonly role: Role | 'public'
+  /** The version that brought it, and the status before that. */
+  readonly since?: number
+  readonly below?: 404 | 405 | 406
+  /** Query arguments by the version that brought them; an unknown one is refused. */
+  readonly query?: Readonly<Record<string, number>>
+  readonly says: string
+  /** Nothing is 204, or the end of a response that it wrote itself. */
+  handle(ask: Ask): Promise<Reply | void> | Reply | void
+}
+
+export interface RouteParts {
+  readonly nodes: NodeService
+  readonly store: Store
+}
+
+/** Query arguments, each at most once. */
+export class Query {
+  private readonly values: Readonly<Record<string, unknown>>
+
+  constructor(values: Readonly<Record<string, unknown>>) {
+    this.values = values
+  }
+
+  get names(): string[] {
+    return Object.keys(this.values)
+  }
+
+  has = (name: string): boolean => this.values[name] !== undefined
+
+  text(name: string): string | undefined {
+    const value = this.values[name]
+    if (value === undefined) return undefined
+    if (typeof value !== 'string') throw new Fault('input.invalid', `${name}: give it once, as plain text`)
+    return value
+  }
+
+  flag(name: string): boolean | undefined {
+    const text = this.text(name)?.toLowerCase()
+    if (text === undefined) return undefined
+    if (['true', '1', 'yes', 'on', 't', 'y'].includes(text)) return true
+    if (['false', '0', 'no', 'off', 'f', 'n'].includes(text)) return false
+    throw new Fault('input.invalid', `${name}: ${JSON.stringify(text.slice(0, 40))} is neither true nor false`)
+  }
+
+  /** `a,b,c`; undefined when not given. */
+  words(name: string): string[] | undefined {
+    return this.text(name)
+      ?.split(',')
+      .map((word) => word.trim())
+      .filter((word) => word !== '')
+  }
+
+  raw = (): [string, string][] => Object.entries(this.values).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+}
+
+/** Refuses what is newer than the version of the request (406). */
+export function needs(ask: Pick<Ask, 'minor'>, minor: number, what: string): void {
+  if (ask.minor < minor) throw new Fault('input.version', `${what} needs version ${versionText(minor)}`)
+}
+
+/** Refuses fields of a body that are newer than the version of the request. */
+export function gateBody(ask: Pick<Ask, 'minor'>, body: unknown, gates: Readonly<Record<string, number>>): void {
+  if (body === null || typeof body !== 'object') return
+  for (const name of Object.keys(body)) if (Object.hasOwn(gates, name)) needs(ask, gates[name] as number, name)
+}
+
+function checkQuery(ask: Ask, known: Readonly<Record<string, number>>): void {
+  const unknown = ask.query.names.filter((name) => !Object.hasOwn(known, name))
+  if (unknown.length > 0) {
+    const names = Object.keys(known)
+    const which = names.length === 0 ? 'none is known here' : `known are ${names.join(', ')}`
+    throw new Fault('input.invalid', `unexpected arguments: ${unknown.map((name) => name.slice(0, 64)).join(', ')}; ${which}`)
+  }
+  for (const name of ask.query.names) needs(ask, known[name] as number, `the argument ${name}`)
+}
+
+const METHOD_OF: Readonly<Record<number, 'object.missing' | 'input.method' | 'input.version'>> = {
+  404: 'object.missing',
+  405: 'input.method',
+  406: 'input.version',
+}
+
+export function mount(app: Express, routes: readonly Route[], askOf: (request: Request, response: Response) => Ask): void {
+  for (const route of routes) {
+    app[route.method](route.path, async (request, response) => {
+      const ask = askOf(request, response)
+      if (route.since !== undefined && ask.minor < route.since) {
+        const code = METHOD_OF[route.below ?? 404] as 'object.missing'
+        throw new Fault(code, `${route.method.toUpperCase()} ${route.path} needs version ${versionText(route.since)}`)
+      }
+      if (!mayRole(ask.actor, route.role)) throw new Fault('access.denied', `user ${ask.actor.user} is ${ask.actor.role}; this needs ${route.role}`)
+      checkQuery(ask, route.query ?? {})
+      const reply = await route.handle(ask)
+      if (reply) send(response, reply)
+      else if (!response.headersSent) response.status(204).end()
+    })
+  }
+  const methodsAt = new Map<string, Set<string>>()
+  for (const { path, method } of routes) methodsAt.set(path, (methodsAt.get(path) ?? new Set()).add(method.toUpperCase()))
+  for (const [path, methods] of methodsAt) {
+    app.all(path, (request, response) => {
+      response.set('Allow', [...methods].join(', '))
+      throw new Fault('input.method', `${request.method} is not allowed on ${request.path.slice(0, 200)}; ${[...methods].join(', ')} is`)
+    })
+  }
+}
+
+function send(response: Response, reply: Reply): void {
+  if (reply.location) response.location(reply.location)
+  if (reply.body === undefined) return void response.status(reply.status ?? 204).end()
+  response.status(reply.status ?? 200).json(reply.body)
+}

@@ -1,0 +1,158 @@
+/** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has come is stored, so that
+ *  a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an event by its `seq`. */
+import { createHmac } from 'node:crypto'
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Journal } from '../store/port.ts'
+import { wireEvent } from './wire.ts'
+
+export interface Webhook {
+  readonly name: string
+  readonly url: string
+  readonly kinds?: readonly string[] | undefined
+  readonly secret: string
+}
+
+export interface WebhookState {
+  readonly name: string
+  readonly url: string
+  readonly kinds: readonly string[] | null
+  readonly delivered_seq: number
+  readonly waiting: number
+  readonly failures: number
+  readonly last_error: string | null
+}
+
+const BATCH = 100
+const TIMEOUT_MS = 10_000
+const RETRY_MS = 1_000
+const RETRY_MAX_MS = 5 * 60_000
+
+/** `t=<seconds>,v1=<hex>`: HMAC-SHA256 of `<seconds>.<body>` under the webhook's secret. */
+export const signature = (secret: string, atMs: number, body: string): string => {
+  const seconds = Math.floor(atMs / 1000)
+  return `t=${seconds},v1=${createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')}`
+}
+
+export class Webhooks {
+  private readonly senders: Sender[]
+
+  constructor(hooks: readonly Webhook[], parts: { journal: Journal; clock: Clock; log: Log }) {
+    this.senders = hooks.map((hook) => new Sender(hook, parts))
+  }
+
+  async start(): Promise<void> {
+    for (const sender of this.senders) await sender.start()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.senders.map((sender) => sender.stop()))
+  }
+
+  states = (): Promise<WebhookState[]> => Promise.all(this.senders.map((sender) => sender.state()))
+}
+
+class Sender {
+  private readonly hook: Webhook
+  private readonly parts: { journal: Journal; clock: Clock; log: Log }
+  private readonly abort = new AbortController()
+  private seq = 0
+  private failures = 0
+  private lastError: string | null = null
+  private running: Promise<void> | undefined
+
+  constructor(hook: Webhook, parts: { journal: Journal; clock: Clock; log: Log }) {
+    this.hook = hook
+    this.parts = parts
+  }
+
+  /** A new webhook begins with what happens from now on. */
+  async start(): Promise<void> {
+    const { journal } = this.parts
+    const known = await journal.cursor(this.cursor)
+    this.seq = known ?? (await journal.lastSeq())
+    if (known === undefined) await journal.setCursor(this.cursor, this.seq)
+    this.running = this.run().catch((error: unknown) => this.parts.log.error({ err: error, webhook: this.hook.name }, 'a webhook broke'))
+  }
+
+  async stop(): Promise<void> {
+    this.abort.abort(new Error('the conductor stops'))
+    await this.running
+  }
+
+  async state(): Promise<WebhookState> {
+    const { name, url, kinds } = this.hook
+    const waiting = (await this.next(1_000)).length
+    return { name, url, kinds: kinds ?? null, delivered_seq: this.seq, waiting, failures: this.failures, last_error: this.lastError }
+  }
+
+  private get cursor() {
+    return `webhook ${this.hook.name}`
+  }
+
+  private next = (limit: number) => this.parts.journal.after(this.seq, this.hook.kinds ? { kinds: this.hook.kinds } : {}, limit)
+
+  private async run(): Promise<void> {
+    const { journal, clock } = this.parts
+    let wake: () => void = () => undefined
+    const stopWatching = journal.watch(() => wake())
+    this.abort.signal.addEventListener('abort', () => wake(), { once: true })
+    try {
+      while (!this.abort.signal.aborted) {
+        const news = new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        const events = await this.next(BATCH)
+        if (events.length === 0) {
+          await news
+          continue
+        }
+        if (await this.deliver(JSON.stringify({ webhook: this.hook.name, events: events.map(wireEvent) }))) {
+          this.seq = events.at(-1)?.seq ?? this.seq
+          await journal.setCursor(this.cursor, this.seq)
+        } else {
+          await clock.sleep(Math.min(RETRY_MS * 2 ** Math.min(this.failures - 1, 16), RETRY_MAX_MS), this.abort.signal).catch(() => undefined)
+        }
+      }
+    } finally {
+      stopWatching()
+    }
+  }
+
+  private async deliver(body: string): Promise<boolean> {
+    try {
+      const status = await this.post(body)
+      if (status < 200 || status > 299) throw new Error(`it answered ${status}`)
+      this.failures = 0
+      this.lastError = null
+      return true
+    } catch (error) {
+      this.failures += 1
+      this.lastError = (error as Error).message.slice(0, 500)
+      this.parts.log.warn({ webhook: this.hook.name, failures: this.failures }, `a webhook was not delivered: ${this.lastError}`)
+      return false
+    }
+  }
+
+  private post(body: string): Promise<number> {
+    const url = new URL(this.hook.url)
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'x-rackward-signature': signature(this.hook.secret, this.parts.clock.now(), body),
+    }
+    return new Promise((resolve, reject) => {
+      const options = { method: 'POST', headers, timeout: TIMEOUT_MS, signal: this.abort.signal }
+      const call = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+        response.on('error', reject)
+      })
+      call.on('timeout', () => call.destroy(new Error(`it did not answer within ${TIMEOUT_MS / 1000} s`)))
+      call.on('error', reject)
+      call.end(body)
+    })
+  }
+}

@@ -1,0 +1,38 @@
+/** The wire form of an event, for streams, webhooks and documents. */
+import { isoTime } from '../../kit/clock.ts'
+import type { EventRecord } from '../store/port.ts'
+
+export interface WireEvent {
+  readonly seq: number
+  readonly at: string
+  readonly kind: string
+  readonly node_uuid: string | null
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** What each kind says; in its detail stands the rest. */
+export const EVENT_KINDS: Readonly<Record<string, string>> = {
+  'node-added': 'a node was enrolled',
+  'node-removed': 'a node was deleted',
+  act: 'a user changed something: who, and by which request',
+  state: 'a node went from one provision state to another',
+  power: 'the power of a node changed; asked: by us',
+  error: 'something went wrong with a node',
+  maintenance: 'maintenance began or ended',
+  'lock-broken': 'an operator broke the lock of a node',
+  booting: 'a node was told to boot the network',
+  seen: 'a milestone of a boot',
+  'agent-done': 'an agent finished a step',
+  'agent-heard': 'an agent of another make gave a sign of life',
+  network: 'a network service told something about a port',
+  'unknown-mac': 'a card that belongs to no node asked for a network boot',
+  trouble: 'the boot services met trouble',
+}
+
+export const wireEvent = (event: EventRecord): WireEvent => ({
+  seq: event.seq,
+  at: isoTime(event.atMs),
+  kind: event.kind,
+  node_uuid: event.nodeUuid,
+  detail: event.detail,
+})

@@ -1,0 +1,83 @@
+/** What a conductor does beside its work: says that it is alive, and forgets old events. */
+import type { Clock } from '../kit/clock.ts'
+import { Fault } from '../kit/fault.ts'
+import type { Log } from '../kit/log.ts'
+import { runOk } from '../kit/run.ts'
+import { readFile, stat } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import type { Webhook } from './events/webhooks.ts'
+import { EVENT_KINDS } from './events/wire.ts'
+import { DRIVERS } from './node/effects.ts'
+import type { Store } from './store/port.ts'
+
+/** Ironic's heartbeat_interval. */
+const ALIVE_EVERY_MS = 10_000
+const PRUNE_EVERY_MS = 3_600_000
+const DAY_MS = 86_400_000
+
+export class Housekeeping {
+  private readonly parts: { store: Store; clock: Clock; log: Log; hostname: string; config: Config }
+  private readonly abort = new AbortController()
+  private running: Promise<void> | undefined
+
+  constructor(parts: Housekeeping['parts']) {
+    this.parts = parts
+  }
+
+  async start(): Promise<void> {
+    const startedAtMs = this.parts.clock.now()
+    await this.alive(startedAtMs)
+    this.running = this.loop(startedAtMs)
+  }
+
+  async stop(): Promise<void> {
+    this.abort.abort(new Error('the conductor stops'))
+    await this.running
+  }
+
+  private alive(startedAtMs: number): Promise<void> {
+    const { store, clock, hostname, config } = this.parts
+    return store.putConductor({ hostname, conductorGroup: config.conductorGroup, drivers: Object.keys(DRIVERS), startedAtMs, aliveAtMs: clock.now() })
+  }
+
+  private async loop(startedAtMs: number): Promise<void> {
+    const { store, clock, log, config } = this.parts
+    let prunedAtMs = 0
+    while (!this.abort.signal.aborted) {
+      await clock.sleep(ALIVE_EVERY_MS, this.abort.signal).catch(() => undefined)
+      if (this.abort.signal.aborted) return
+      try {
+        await this.alive(startedAtMs)
+        if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
+        prunedAtMs = clock.now()
+        await store.journal.prune(prunedAtMs - config.events.keepDays * DAY_MS)
+      } catch (error) {
+        log.error({ err: error }, 'housekeeping failed; it is done again')
+      }
+    }
+  }
+}
+
+/** A rescue password as a crypt(3) hash (SHA-512), which is what the ramdisk's login wants. It goes by standard input. */
+export async function cryptHash(password: string): Promise<string> {
+  if (/[\0\r\n]/.test(password)) throw new Fault('input.invalid', 'rescue_password holds a line break')
+  return (await runOk(['openssl', 'passwd', '-6', '-stdin'], { timeoutMs: 10_000, input: `${password}\n` })).trim()
+}
+
+/** Reads each webhook's secret. Throws `config.invalid`. */
+export function readWebhooks(config: Config): Promise<Webhook[]> {
+  return Promise.all(
+    config.webhooks.map(async ({ secretFile, kinds, ...hook }, i) => {
+      const unknown = kinds?.find((kind) => !Object.hasOwn(EVENT_KINDS, kind))
+      if (unknown !== undefined)
+        throw new Fault('config.invalid', `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`)
+      const info = await stat(secretFile).catch((error: Error) => {
+        throw new Fault('config.invalid', `webhooks.${i}.secretFile: cannot read ${secretFile}: ${error.message}`, { cause: error })
+      })
+      if ((info.mode & 0o077) !== 0) throw new Fault('config.invalid', `webhooks.${i}.secretFile: ${secretFile} can be read by others: chmod 600 it`)
+      const secret = (await readFile(secretFile, 'utf8')).trim()
+      if (secret.length < 16) throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
+      return { ...hook, secret, ...(kinds ? { kinds } : {}) }
+    }),
+  )
+}

@@ -1,0 +1,147 @@
+/** Allocations: a node is asked for by what it must be, found, and held for its asker (Ironic's allocation API). */
+import { Fault, isFault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Random } from '../../kit/random.ts'
+import type { ObjectRecord, Store } from '../store/port.ts'
+import { isLocked, type NodeRecord } from './record.ts'
+import type { Worker } from './worker.ts'
+
+export const ALLOCATION = 'allocation'
+
+interface AllocationParts {
+  readonly store: Store
+  readonly worker: Worker
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+const CANDIDATES = { limit: 1000, sortKey: 'id', descending: false } as const
+const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [])
+
+/** What a node must be. Pure. */
+export function matches(node: NodeRecord, allocation: ObjectRecord): boolean {
+  const { resource_class: wanted, owner } = allocation.body
+  const candidates = strings(allocation.body.candidate_nodes)
+  return (
+    node.provisionState === 'available' &&
+    node.resourceClass === wanted &&
+    node.instanceUuid === null &&
+    node.allocationUuid === null &&
+    !node.maintenance &&
+    !node.retired &&
+    node.powerState !== null &&
+    !isLocked(node) &&
+    strings(allocation.body.traits).every((trait) => node.traits.includes(trait)) &&
+    (candidates.length === 0 || candidates.includes(node.uuid)) &&
+    (typeof owner !== 'string' || node.owner === owner)
+  )
+}
+
+export class Allocations {
+  private readonly parts: AllocationParts
+  private readonly running = new Set<Promise<void>>()
+
+  constructor(parts: AllocationParts) {
+    this.parts = parts
+  }
+
+  /** Takes up what was being allocated when the last conductor ended, and drops what lost its node. */
+  async start(): Promise<void> {
+    for (const allocation of await this.parts.store.objects.every(ALLOCATION)) {
+      if (allocation.body.state === 'allocating') this.begin(allocation)
+      const node = allocation.nodeUuid ? await this.parts.store.node(allocation.nodeUuid) : undefined
+      if (allocation.body.state === 'active' && node?.allocationUuid !== allocation.uuid) await this.parts.store.objects.remove(ALLOCATION, allocation.uuid)
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.running)
+  }
+
+  /** Finds a node in the background; the allocation's state tells how it ended. */
+  begin(allocation: ObjectRecord): void {
+    const run = this.allocate(allocation).catch((error: unknown) => this.parts.log.error({ err: error, allocation: allocation.uuid }, 'an allocation broke'))
+    this.running.add(run)
+    void run.finally(() => this.running.delete(run))
+  }
+
+  /** A node with an instance that we did not allocate gets an allocation afterwards (1.58). Throws when it cannot. */
+  async backfill(allocation: ObjectRecord, node: NodeRecord): Promise<void> {
+    const { traits, resource_class: wanted } = allocation.body
+    if (node.provisionState !== 'active')
+      throw new Fault('input.invalid', `node: node ${node.uuid} is ${node.provisionState}; only active ones are given an allocation afterwards`)
+    if (typeof wanted === 'string' && node.resourceClass !== wanted)
+      throw new Fault('input.invalid', `resource_class: node ${node.uuid} has ${node.resourceClass}`)
+    const lacking = strings(traits).find((trait) => !node.traits.includes(trait))
+    if (lacking) throw new Fault('input.invalid', `traits: node ${node.uuid} does not have ${lacking}`)
+    await this.parts.worker.change(node.uuid, (now) => {
+      if (now.allocationUuid !== null || (now.instanceUuid !== null && now.instanceUuid !== allocation.uuid))
+        throw new Fault('object.conflict', `node ${now.uuid} has the instance ${now.instanceUuid} already`)
+      return { ...now, allocationUuid: allocation.uuid, instanceUuid: allocation.uuid }
+    })
+  }
+
+  /** Lets go of the node. Throws `object.conflict` while it is in use. */
+  async release(allocation: ObjectRecord): Promise<void> {
+    if (!allocation.nodeUuid || allocation.body.state !== 'active') return
+    const node = await this.parts.store.node(allocation.nodeUuid)
+    if (node?.allocationUuid !== allocation.uuid) return
+    await this.parts.worker.change(node.uuid, (now) => {
+      if (now.provisionState !== 'available' && !now.maintenance)
+        throw new Fault('object.conflict', `node ${now.uuid} is ${now.provisionState}: undeploy it, or put it into maintenance`)
+      const { traits: _, ...instanceInfo } = now.instanceInfo
+      return { ...now, allocationUuid: null, instanceUuid: null, instanceInfo }
+    })
+  }
+
+  private async allocate(allocation: ObjectRecord): Promise<void> {
+    const { store, clock, random } = this.parts
+    const found = (await store.nodes({ provisionState: 'available', includeChildren: true }, CANDIDATES)).filter((node) => matches(node, allocation))
+    // A node of the same name is meant (1.79); otherwise anyone, so that two askers seldom want the same.
+    const order = found
+      .map((node) => ({ node, key: node.name !== null && node.name === allocation.name ? '' : random.uuid() }))
+      .sort((a, b) => a.key.localeCompare(b.key))
+    for (const { node } of order) {
+      if (!(await this.claim(node, allocation))) continue
+      await store.objects.put({ ...allocation, nodeUuid: node.uuid, updatedAtMs: clock.now(), body: { ...allocation.body, state: 'active', last_error: null } })
+      return
+    }
+    const why = await this.whyNone(allocation)
+    await store.objects.put({ ...allocation, updatedAtMs: clock.now(), body: { ...allocation.body, state: 'error', last_error: why } })
+  }
+
+  private async claim(node: NodeRecord, allocation: ObjectRecord): Promise<boolean> {
+    try {
+      const traits = strings(allocation.body.traits)
+      const claimed = await this.parts.worker.change(node.uuid, (now) => {
+        if (now.allocationUuid === allocation.uuid) return now
+        if (!matches(now, allocation)) return now
+        return {
+          ...now,
+          allocationUuid: allocation.uuid,
+          instanceUuid: allocation.uuid,
+          instanceInfo: { ...now.instanceInfo, ...(traits.length > 0 ? { traits } : {}) },
+        }
+      })
+      return claimed.allocationUuid === allocation.uuid
+    } catch (error) {
+      if (isFault(error)) return false
+      throw error
+    }
+  }
+
+  /** Says at which wish the last candidate fell out. */
+  private async whyNone(allocation: ObjectRecord): Promise<string> {
+    const { resource_class: wanted } = allocation.body
+    const ofClass = await this.parts.store.nodes({ resourceClass: String(wanted), includeChildren: true }, CANDIDATES)
+    if (ofClass.length === 0) return `no node has the resource class ${String(wanted)}`
+    const free = ofClass.filter((node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance)
+    if (free.length === 0) return `none of the ${ofClass.length} nodes of the resource class ${String(wanted)} is available, free and out of maintenance`
+    const traits = strings(allocation.body.traits)
+    const able = free.filter((node) => traits.every((trait) => node.traits.includes(trait)))
+    if (able.length === 0) return `none of the ${free.length} free nodes has all of the traits ${traits.join(', ')}`
+    return `none of the ${able.length} free nodes is among the candidates, of the owner, with a known power state and unlocked`
+  }
+}

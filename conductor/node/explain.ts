@@ -1,0 +1,211 @@
+/** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in, an account out. */
+import { FAULTS, type FaultCode } from '../../kit/fault.ts'
+import { isoTime } from '../../kit/clock.ts'
+import { MILESTONES, type Milestone } from '../boot/wire.ts'
+import { currentStep, isLocked, type NodeRecord } from './record.ts'
+import type { Live } from './sightings.ts'
+import { STATES } from './states.ts'
+
+export interface PollSeen {
+  readonly okAtMs: number | null
+  readonly failures: number
+  readonly fault: string | null
+}
+
+export interface Facts {
+  readonly node: NodeRecord
+  readonly nowMs: number
+  readonly conductor: string
+  readonly live: Live
+  readonly poll: PollSeen | undefined
+  /** Milliseconds that nodes of this model were in this state before. */
+  readonly durationsMs: readonly number[]
+  /** MACs that nobody knows and that asked since this boot began. */
+  readonly strangers: readonly string[]
+}
+
+export interface Cause {
+  readonly cause: string
+  readonly evidence: readonly string[]
+  readonly remedy: string
+}
+
+export interface Account {
+  readonly node_uuid: string
+  readonly provision_state: string
+  readonly says: string
+  readonly waits_for: string
+  readonly since: string
+  readonly elapsed_seconds: number
+  readonly deadline: string | null
+  readonly lock: Lock | null
+  readonly usual: { readonly samples: number; readonly median_seconds: number | null; readonly p95_seconds: number | null; readonly unusual: boolean }
+  readonly seen: readonly { readonly room: 'boot' | 'agent' | 'bmc'; readonly what: string; readonly at: string; readonly detail: string }[]
+  readonly causes: readonly Cause[]
+}
+
+export interface Lock {
+  readonly holder: string
+  readonly since: string
+  readonly why: string
+  readonly owed: readonly string[]
+  readonly tries: number
+  readonly retry_at: string | null
+}
+
+const ORDER = Object.keys(MILESTONES) as Milestone[]
+/** Fewer samples say nothing about what is usual. */
+const MIN_SAMPLES = 5
+const seconds = (ms: number) => Math.round(ms / 100) / 10
+
+export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number }): Lock | null {
+  if (!isLocked(node)) return null
+  const { machine } = node
+  return {
+    holder: at.conductor,
+    since: isoTime(machine.lockedAtMs ?? at.nowMs),
+    why: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was asked for` : `phase ${machine.phase}`}`,
+    owed: machine.owed.map((effect) => ('to' in effect ? `${effect.do} ${effect.to}` : 'device' in effect ? `${effect.do} ${effect.device}` : effect.do)),
+    tries: machine.tries,
+    retry_at: machine.retryAtMs > at.nowMs ? isoTime(machine.retryAtMs) : null,
+  }
+}
+
+export function explain(facts: Facts): Account {
+  const { node, nowMs } = facts
+  const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
+  const sorted = [...facts.durationsMs].sort((a, b) => a - b)
+  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
+  const { kind, says } = STATES[node.provisionState]
+  const known = sorted.length >= MIN_SAMPLES
+  return {
+    node_uuid: node.uuid,
+    provision_state: node.provisionState,
+    says,
+    waits_for: waitsFor(facts),
+    since: isoTime(sinceMs),
+    elapsed_seconds: seconds(nowMs - sinceMs),
+    deadline: node.machine.deadlineMs === null ? null : isoTime(node.machine.deadlineMs),
+    lock: lockOf(node, facts),
+    usual: {
+      samples: sorted.length,
+      median_seconds: sorted.length > 0 ? seconds(at(0.5)) : null,
+      p95_seconds: sorted.length > 0 ? seconds(at(0.95)) : null,
+      unusual: known && (kind === 'working' || kind === 'waiting') && nowMs - sinceMs > at(0.95),
+    },
+    seen: seenOf(facts),
+    causes: causesOf(facts),
+  }
+}
+
+function waitsFor({ node, live }: Facts): string {
+  const { kind } = STATES[node.provisionState]
+  const effect = node.machine.owed[0]
+  if (effect) return `this conductor to carry out ${effect.do}${node.machine.tries > 0 ? ` (try ${node.machine.tries + 1})` : ''}`
+  if (kind === 'held') return 'the verb unhold, or abort'
+  if (kind === 'waiting') {
+    const step = currentStep(node)
+    if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`
+    const next = ORDER.find((milestone) => !live.seen.has(milestone))
+    return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
+  }
+  if (kind === 'failed') return 'somebody to look at last_error and send the next verb'
+  return node.maintenance ? 'the end of its maintenance' : 'nothing: the next verb is somebody’s to send'
+}
+
+function seenOf({ live, poll }: Facts): Account['seen'] {
+  const boot = ORDER.flatMap((milestone) => {
+    const sighting = live.seen.get(milestone)
+    if (!sighting) return []
+    const room = milestone === 'hello' ? ('agent' as const) : ('boot' as const)
+    return [{ room, what: MILESTONES[milestone].seen, at: isoTime(sighting.atMs), detail: sighting.detail }]
+  })
+  const progress = live.progress
+  const agent =
+    live.agentAtMs > 0
+      ? [
+          {
+            room: 'agent' as const,
+            what: 'the agent called',
+            at: isoTime(live.agentAtMs),
+            detail: progress ? `${progress.phase}: ${progress.doneBytes} of ${progress.totalBytes} bytes` : '',
+          },
+        ]
+      : []
+  const bmc = poll?.okAtMs
+    ? [{ room: 'bmc' as const, what: 'the BMC answered', at: isoTime(poll.okAtMs), detail: poll.failures > 0 ? `${poll.failures} polls failed since` : '' }]
+    : []
+  return [...boot, ...agent, ...bmc]
+}
+
+/** What is missing after each milestone, and what that usually means. The order is the order of likelihood. */
+const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: string, remedy: string])[]>> = {
+  dhcp: [
+    ['the firmware does not try the network', 'look at the boot order in the firmware; some BMCs take a one-time boot device and ignore it'],
+    ['its card has another MAC address than its port', 'compare the ports of the node with the label of the card'],
+    ['the cable, the VLAN, or a switch port that still learns (spanning tree)', 'look at the link light; set the switch port to port-fast'],
+  ],
+  loader: [
+    ['TFTP is blocked between the server and the conductor', 'let UDP port 69 and the answers from other ports pass'],
+    ['the firmware takes no boot file from us, as with secure boot', 'look at the console; switch secure boot off'],
+  ],
+  'ipxe-dhcp': [
+    ['iPXE has no driver for the card, or lost the link', 'look at the console; try the other firmware type or another card'],
+    ['a switch port that still learns (spanning tree) after iPXE reset the link', 'set the switch port to port-fast'],
+  ],
+  script: [['HTTP is blocked between the server and the conductor', 'let the port of boot.http pass']],
+  kernel: [['the boot script could not be carried out', 'look at the console; iPXE prints why']],
+  initrd: [['the transfer of the ramdisk broke off or is slow', 'look at the load of the conductor’s network']],
+  hello: [
+    ['the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic', 'look at the console'],
+    ['the ramdisk has no driver for the card', 'look at the console; the agent names the card'],
+    ['the agent’s port is blocked', 'let TCP to agent.port pass from the provisioning network'],
+  ],
+}
+
+function causesOf(facts: Facts): Cause[] {
+  const { node, live, poll, nowMs, strangers } = facts
+  const { kind } = STATES[node.provisionState]
+  const fault = node.lastFault?.code
+  const ofFault = (code: FaultCode): Cause => ({ cause: FAULTS[code].means, evidence: [node.lastError ?? ''], remedy: FAULTS[code].remedy })
+  if (kind === 'failed' || node.fault !== null) return fault ? [ofFault(fault)] : []
+  if (node.machine.owed.length > 0 && node.machine.tries > 0)
+    return [
+      {
+        cause: `${node.machine.owed[0]?.do} failed ${node.machine.tries} times and is tried again`,
+        evidence: [node.lastError ?? ''],
+        remedy: 'look at the BMC',
+      },
+    ]
+  if (kind !== 'waiting')
+    return poll && poll.failures > 0 ? [{ cause: 'the BMC does not answer', evidence: [poll.fault ?? ''], remedy: FAULTS['bmc.unreachable'].remedy }] : []
+  const causes: Cause[] = []
+  if (node.agent) {
+    const silentMs = nowMs - live.agentAtMs
+    if (silentMs > 30_000)
+      causes.push({
+        cause: 'the agent was lost: power, network, or the machine hangs',
+        evidence: [`it was last heard ${Math.round(silentMs / 1000)} s ago`],
+        remedy: 'look at the console; it is booted again when its deadline passes',
+      })
+    return causes
+  }
+  if (node.powerState === 'power off')
+    causes.push({ cause: 'the server is off', evidence: ['power_state is "power off"'], remedy: 'look at the power supply and the BMC’s event log' })
+  const reached = ORDER.filter((milestone) => live.seen.has(milestone))
+  const next = ORDER.find((milestone) => ORDER.indexOf(milestone) > ORDER.indexOf(reached.at(-1) ?? ('' as Milestone)))
+  const evidence = [
+    reached.length > 0
+      ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`
+      : `nothing was seen in ${Math.round((nowMs - live.bootedAtMs) / 1000)} s since it was told to boot`,
+    ...(next ? [MILESTONES[next].missing] : []),
+  ]
+  if (next === 'dhcp' && strangers.length > 0)
+    causes.push({
+      cause: 'it asks with a MAC address that belongs to no port',
+      evidence: [`unknown MACs since this boot: ${strangers.join(', ')}`],
+      remedy: 'add the port that is missing, or correct the address of the one that is there',
+    })
+  for (const [cause, remedy] of next ? MISSING[next] : []) causes.push({ cause, evidence, remedy })
+  return causes
+}

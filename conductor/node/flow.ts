@@ -1,0 +1,123 @@
+/** How a node goes from state to state and from step to step. Pure; `step.ts` says on which event which of these happens. */
+import { findArrow } from '../../kit/arrows.ts'
+import { NODE_ARROWS, type NodeArrow, type NodeEvent, type Phase } from './arrows.ts'
+import { effectsOf, usesAgent } from './effects.ts'
+import { currentStep, isLocked, type NodeRecord } from './record.ts'
+import { STATES } from './states.ts'
+import type { At, FaultNote } from './step.ts'
+
+/** A move that was made, for the events. `tookMs`: how long the node was in the state that it left. */
+export interface Move extends NodeArrow {
+  readonly tookMs: number
+}
+
+/** Follows one arrow, which must exist, and owes nothing yet. */
+export function shift(node: NodeRecord, on: NodeEvent, at: At): NodeRecord {
+  const arrow = findArrow(NODE_ARROWS, node.provisionState, on)
+  if (!arrow) throw new Error(`no arrow from ${node.provisionState} on ${on}`)
+  at.moves.push({ ...arrow, tookMs: at.nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs) })
+  const from = STATES[node.provisionState].kind
+  const machine = from === 'stable' || from === 'failed' ? { ...node.machine, sinceMs: at.nowMs } : node.machine
+  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, machine }
+}
+
+export const move = (node: NodeRecord, on: NodeEvent, to: At & { phase: Phase }): NodeRecord => enter(shift(node, on, to), to.phase, to)
+
+/** Owes what a phase owes. What owes nothing is performed already. */
+export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
+  const owed = effectsOf(phase, node)
+  const off = owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
+  const machine = {
+    ...node.machine,
+    phase,
+    owed,
+    owing: node.machine.owing + 1,
+    lockedAtMs: owed.length > 0 ? at.nowMs : null,
+    tries: 0,
+    retryAtMs: at.nowMs,
+    deadlineMs: deadlineOf(node, phase, at),
+  }
+  const entered: NodeRecord = { ...node, machine, agent: off ? null : node.agent }
+  return owed.length === 0 && phase !== 'agent' && phase !== 'rest' ? performed(entered, at) : settle(entered, at)
+}
+
+/** Everything that was owed is done. */
+export function performed(node: NodeRecord, at: At): NodeRecord {
+  const idle: NodeRecord = { ...node, machine: { ...node.machine, lockedAtMs: null } }
+  switch (node.machine.phase) {
+    case 'verify':
+    case 'start':
+      return move({ ...idle, lastError: null }, 'done', { ...at, phase: 'rest' })
+    case 'prepare':
+      return advance(idle, at)
+    case 'boot':
+      return advance(idle, { ...at, booted: true })
+    case 'act':
+      return advance(nextStep(idle), at)
+    case 'teardown':
+      return advance(shift(idle, 'clean', at), at)
+    case 'agent':
+    case 'rest':
+    case 'halt':
+      return settle(idle, at)
+  }
+}
+
+export const nextStep = (node: NodeRecord): NodeRecord => ({ ...node, machine: { ...node.machine, stepIndex: node.machine.stepIndex + 1 } })
+
+export const saysHold = (node: NodeRecord): boolean => currentStep(node)?.by === 'conductor' && currentStep(node)?.step === 'hold'
+
+/** Takes up the present step in a working state, or ends the order when there is none left. */
+export function advance(node: NodeRecord, at: At & { booted?: boolean }): NodeRecord {
+  const step = currentStep(node)
+  if (!step) return finish(node, at)
+  if (saysHold(node)) return move(node, 'hold', { ...at, phase: 'rest' })
+  if (step.by === 'conductor' || !usesAgent(node)) return enter(node, 'act', at)
+  if (!at.booted && node.agent === null) return enter(node, 'boot', at)
+  return move(node, 'wait', { ...at, phase: 'agent' })
+}
+
+/** The last step is done. What went wrong on the way was mended; the events keep it. */
+function finish(node: NodeRecord, at: At): NodeRecord {
+  const whole: NodeRecord = { ...node, lastError: null }
+  const { order, steps, cleaningTo } = node.machine
+  const rest = { ...at, phase: 'rest' as const }
+  if (order === 'clean') return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', rest)
+  // A service that never left the instance has nothing to start.
+  const left =
+    order === 'deploy' || (order === 'service' && steps.some((step) => step.by === 'agent' || step.step.startsWith('power_') || step.step === 'reboot'))
+  return left ? enter(whole, 'start', at) : move(whole, 'done', rest)
+}
+
+/** At rest, an agent that is still there is parked, or switched off where parking is not wanted. */
+function settle(node: NodeRecord, at: At): NodeRecord {
+  const { kind } = STATES[node.provisionState]
+  const idle = node.machine.phase === 'rest' && node.agent !== null && (kind === 'stable' || kind === 'failed')
+  if (!idle || keepsRunning(node) || at.settings.parkMs > 0 || node.disablePowerOff || isLocked(node)) return node
+  return enter(node, 'halt', at)
+}
+
+/** What runs there is not ours to switch off: the instance, or the rescue system. */
+export const keepsRunning = (node: NodeRecord): boolean => node.provisionState === 'active' || node.provisionState === 'rescue'
+
+function deadlineOf(node: NodeRecord, phase: Phase, at: At): number | null {
+  if (phase === 'agent') return at.nowMs + (node.agent ? at.settings.agentSilenceMs : at.settings.callbackTimeoutMs)
+  const parked = phase === 'rest' && node.agent !== null && !keepsRunning(node) && STATES[node.provisionState].kind !== 'held'
+  return parked ? at.nowMs + at.settings.parkMs : null
+}
+
+/** States whose failure takes the node out of service until somebody looked (Ironic's fault). */
+const FAULTY: Partial<Record<string, string>> = { 'clean failed': 'clean failed', 'service failed': 'service failure' }
+
+export function fail(node: NodeRecord, fault: FaultNote, at: At & { phase?: Phase }): NodeRecord {
+  const shifted = shift(blame(node, fault, at), 'fail', at)
+  const name = FAULTY[shifted.provisionState]
+  const out = name === undefined || shifted.maintenance ? shifted : { ...shifted, maintenance: true, maintenanceReason: fault.text, fault: name }
+  return enter(out, at.phase ?? 'rest', at)
+}
+
+export const blame = (node: NodeRecord, fault: FaultNote, at: At): NodeRecord => ({
+  ...node,
+  lastError: fault.text,
+  lastFault: { code: fault.code, atMs: at.nowMs },
+})

@@ -1,0 +1,73 @@
+/** Hardware interfaces: which implementations each driver has, the default first (Ironic's names). What is not here cannot be chosen. */
+import { Fault } from '../../kit/fault.ts'
+import { DRIVERS, type Driver } from './effects.ts'
+import type { NodeRecord } from './record.ts'
+
+export const INTERFACES = [
+  'bios',
+  'boot',
+  'console',
+  'deploy',
+  'firmware',
+  'inspect',
+  'management',
+  'network',
+  'power',
+  'raid',
+  'rescue',
+  'storage',
+  'vendor',
+] as const
+export type InterfaceName = (typeof INTERFACES)[number]
+
+const NONE = {
+  bios: ['no-bios'],
+  console: ['no-console'],
+  firmware: ['no-firmware'],
+  network: ['noop'],
+  raid: ['no-raid'],
+  storage: ['noop'],
+  vendor: ['no-vendor'],
+}
+
+export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<InterfaceName, readonly string[]>>>> = {
+  ipmi: {
+    ...NONE,
+    boot: ['ipxe'],
+    deploy: ['direct'],
+    inspect: ['agent', 'no-inspect'],
+    management: ['ipmitool'],
+    power: ['ipmitool'],
+    rescue: ['agent', 'no-rescue'],
+  },
+  'fake-hardware': {
+    ...NONE,
+    boot: ['fake'],
+    deploy: ['fake'],
+    inspect: ['fake', 'no-inspect'],
+    management: ['fake'],
+    power: ['fake'],
+    rescue: ['fake', 'no-rescue'],
+  },
+}
+
+export const enabledInterfaces = (driver: string): Readonly<Record<InterfaceName, readonly string[]>> | undefined =>
+  Object.hasOwn(DRIVERS, driver) ? DRIVER_INTERFACES[driver as Driver] : undefined
+
+/** The implementation that a node uses. */
+export const interfaceOf = (node: Pick<NodeRecord, 'driver' | 'interfaces'>, name: InterfaceName): string | null =>
+  node.interfaces[name] ?? enabledInterfaces(node.driver)?.[name][0] ?? null
+
+/** Throws `input.invalid` when a chosen implementation does not exist for the driver. */
+export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>): void {
+  const enabled = enabledInterfaces(node.driver)
+  for (const [name, chosen] of Object.entries(node.interfaces)) {
+    const there = enabled?.[name as InterfaceName] ?? []
+    if (!there.includes(chosen))
+      throw new Fault('input.invalid', `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}`)
+  }
+}
+
+/** Throws `node.unsupported`, as Ironic's `no-*` interfaces do. */
+export const unsupported = (node: Pick<NodeRecord, 'uuid' | 'driver' | 'interfaces'>, name: InterfaceName, what: string): Fault =>
+  new Fault('node.unsupported', `${what}: the ${name} interface ${interfaceOf(node, name)} of node ${node.uuid} cannot do that`)

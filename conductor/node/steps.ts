@@ -1,0 +1,106 @@
+/** Clean, deploy and service steps: which there are, who carries them out, and in which order. Pure. */
+import { Fault } from '../../kit/fault.ts'
+
+/** What a request, a runbook or a deploy template names (Ironic's step schema). */
+export interface AskedStep {
+  readonly interface: string
+  readonly step: string
+  readonly args?: Readonly<Record<string, unknown>> | undefined
+  /** Deploy steps: the higher comes first, 0 leaves the step out. Clean and service steps keep the order in which they were asked for. */
+  readonly priority?: number | undefined
+}
+
+export interface PlannedStep {
+  readonly interface: string
+  readonly step: string
+  readonly args: Readonly<Record<string, unknown>>
+  readonly priority: number
+  readonly by: 'agent' | 'conductor'
+}
+
+export type StepKind = 'clean' | 'deploy' | 'service'
+
+interface KnownStep {
+  /** Where it may be asked for, and its priority when nobody asks; 0: only when asked for. */
+  readonly in: Partial<Record<StepKind, number>>
+  readonly says: string
+}
+
+/** Steps of the agent, by `interface.step`. Priorities are Ironic's. */
+export const AGENT_STEPS: Readonly<Record<string, KnownStep>> = {
+  'deploy.erase_devices_metadata': {
+    in: { clean: 99, deploy: 0 },
+    says: 'signatures of file systems, RAID and partitions are erased at both ends of every disk',
+  },
+  'deploy.erase_devices': { in: { clean: 0 }, says: 'every byte of every disk is zeroed and read back' },
+  'deploy.collect_inventory': { in: { clean: 0, deploy: 0, service: 0 }, says: 'the inventory is read anew' },
+  'deploy.write_image': { in: { deploy: 80 }, says: 'the image and the config drive are written and read back' },
+}
+
+/** Steps that the conductor carries out itself, under any interface (Ironic's reserved names). */
+export const RESERVED_STEPS = ['hold', 'wait', 'power_on', 'power_off', 'reboot'] as const
+export type ReservedStep = (typeof RESERVED_STEPS)[number]
+export const isReserved = (step: string): step is ReservedStep => (RESERVED_STEPS as readonly string[]).includes(step)
+
+/** Ironic's max_conductor_wait_step_seconds. */
+export const MAX_WAIT_SECONDS = 30
+
+/** The order of equal priorities, in which Ironic sorts interfaces. */
+const INTERFACE_RANK = ['raid', 'bios', 'deploy', 'firmware', 'management', 'power', 'vendor']
+const rank = (step: PlannedStep) => INTERFACE_RANK.indexOf(step.interface)
+
+/** Throws `input.invalid` for a step that does not exist, may not stand here, or has arguments that it does not take. */
+export function planStep(kind: StepKind, asked: AskedStep, at: string): PlannedStep {
+  const args = asked.args ?? {}
+  if (isReserved(asked.step)) {
+    const known = asked.step === 'wait' ? ['seconds'] : []
+    for (const name of Object.keys(args))
+      if (!known.includes(name)) throw new Fault('input.invalid', `${at}/args: the step ${asked.step} has no argument ${name}`)
+    const { seconds } = args
+    if (seconds !== undefined && !(typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_WAIT_SECONDS))
+      throw new Fault('input.invalid', `${at}/args/seconds is not a number from 0 to ${MAX_WAIT_SECONDS}`)
+    return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? 0, by: 'conductor' }
+  }
+  const name = `${asked.interface}.${asked.step}`
+  const known = Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined
+  if (known?.in[kind] === undefined) {
+    const there = Object.entries(AGENT_STEPS).flatMap(([other, step]) => (step.in[kind] === undefined ? [] : [other]))
+    throw new Fault('input.invalid', `${at}: there is no ${kind} step ${name}; there are ${[...there, ...RESERVED_STEPS].join(', ')}`)
+  }
+  if (Object.keys(args).length > 0) throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
+  return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? known.in[kind], by: 'agent' }
+}
+
+/** What a kind of order does when nobody asks for anything. */
+export function defaultPlan(kind: StepKind): PlannedStep[] {
+  const steps = Object.entries(AGENT_STEPS).flatMap(([name, known]) => {
+    const [at = '', step = ''] = name.split('.')
+    const priority = known.in[kind] ?? 0
+    return priority > 0 ? [{ interface: at, step, args: {}, priority, by: 'agent' as const }] : []
+  })
+  return sorted(steps)
+}
+
+export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
+  asked.map((step, i) => planStep(kind, step, `${at}/${i}`))
+
+/** The default steps with those of templates and of the request among them; the request wins over a template, a template over the default. */
+export function planDeploy(sources: readonly { readonly at: string; readonly steps: readonly AskedStep[] }[]): PlannedStep[] {
+  const byName = new Map<string, PlannedStep>(defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]))
+  for (const { at, steps } of sources) {
+    for (const [i, asked] of steps.entries()) {
+      const planned = planStep('deploy', asked, `${at}/${i}`)
+      // A reserved step may stand there several times; any other once.
+      byName.set(planned.by === 'conductor' ? `${at}/${i}` : `${planned.interface}.${planned.step}`, planned)
+    }
+  }
+  const steps = sorted([...byName.values()].filter((step) => step.priority > 0))
+  if (!steps.some((step) => step.step === 'write_image')) throw new Fault('input.invalid', 'deploy_steps: deploy.write_image cannot be left out')
+  return steps
+}
+
+const sorted = (steps: PlannedStep[]): PlannedStep[] => steps.sort((a, b) => b.priority - a.priority || rank(b) - rank(a))
+
+/** Inspection and rescue are one step each, of the agent. */
+export const inspectPlan: readonly PlannedStep[] = [{ interface: 'inspect', step: 'inspect', args: {}, priority: 100, by: 'agent' }]
+export const rescuePlan: readonly PlannedStep[] = [{ interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' }]

@@ -1,0 +1,29 @@
+/** Every route of the API, from the services that stand behind them. */
+import { hardwareRoutes } from './api/resources/hardware.ts'
+import { allocationRoutes, type AllocationRouteParts } from './api/resources/allocations.ts'
+import { planRoutes } from './api/resources/plans.ts'
+import { detailRoutes } from './api/nodes/details.ts'
+import { historyRoutes } from './api/nodes/history.ts'
+import { nodeRoutes } from './api/nodes/routes.ts'
+import { stateRoutes } from './api/nodes/verbs.ts'
+import { plainRoutes } from './api/plain.ts'
+import { portRoutes, type PortRouteParts } from './api/ports.ts'
+import { rackwardRoutes, type RackwardParts } from './api/rackward.ts'
+import { ramdiskRoutes, type RamdiskParts } from './api/ramdisk.ts'
+import type { Route } from './api/route.ts'
+
+export type AllRouteParts = AllocationRouteParts & PortRouteParts & RackwardParts & RamdiskParts
+
+export const allRoutes = (parts: AllRouteParts): Route[] => [
+  ...nodeRoutes(parts),
+  ...stateRoutes(parts),
+  ...detailRoutes(parts),
+  ...historyRoutes(parts),
+  ...portRoutes(parts),
+  ...hardwareRoutes(parts),
+  ...allocationRoutes(parts),
+  ...planRoutes(parts),
+  ...plainRoutes(parts),
+  ...ramdiskRoutes(parts),
+  ...rackwardRoutes(parts),
+]
