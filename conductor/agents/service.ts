@@ -191,7 +191,10 @@ export class AgentService {
     const macs = inventory.interfaces.map(({ mac_address: mac }) => mac.toLowerCase()).filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
     const bootMac = inventory.boot?.pxe_interface?.toLowerCase() ?? null
     const document = { inventory, plugin_data: plugin }
-    const patch = await this.inspected(node, { document, macs, bootMac, properties: reportedProperties(node, inventory) })
+    const patch = await this.inspected(node, { document, macs, bootMac, properties: reportedProperties(node, inventory) }).catch(async (broken: unknown) => {
+      if (isFault(broken, 'inspect.rule')) await this.failed(node, { orderId: orderId(node), failed: { code: broken.code, text: broken.detail } })
+      throw broken
+    })
     await this.parts.worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node), patch })
   }
 

@@ -22,11 +22,20 @@ const Name = z
   .regex(/^[A-Za-z0-9._~-]+$/, 'may hold letters, digits and - . _ ~')
   .refine((text) => !isUuid(text), 'looks like a UUID')
   .refine((text) => !RESERVED.includes(text), 'is a reserved word')
+/** Clients send "True" and "yes" where they mean it: the words that Ironic takes. */
+const Flag = z.union([
+  z.boolean(),
+  z
+    .string()
+    .toLowerCase()
+    .refine((word) => /^(true|t|yes|y|on|1|false|f|no|n|off|0)$/.test(word), 'is neither true nor false')
+    .transform((word) => /^(true|t|yes|y|on|1)$/.test(word)),
+])
 const Dict = z.record(z.string(), z.unknown())
 
 /** RFC 3986's unreserved characters, as node names; for things that are called by name in a path. */
 export const ObjectName = Name
-export { Dict, Uuid, z }
+export { Dict, Flag, Uuid, z }
 
 const Interface = z.string().min(1).max(255).nullish()
 const interfaces = Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, Interface]))
@@ -56,10 +65,10 @@ export const NodeCreate = z.strictObject({
     .regex(/^[a-zA-Z0-9_.-]*$/, 'may hold letters, digits and _ - .')
     .transform((group) => group.toLowerCase())
     .nullish(),
-  automated_clean: z.boolean().nullish(),
-  retired: z.boolean().nullish(),
+  automated_clean: Flag.nullish(),
+  retired: Flag.nullish(),
   retired_reason: text(4096),
-  disable_power_off: z.boolean().nullish(),
+  disable_power_off: Flag.nullish(),
   ...(interfaces as Record<`${InterfaceName}_interface`, typeof Interface>),
 })
 
@@ -93,8 +102,8 @@ export const NODE_PATCHABLE: Readonly<Record<string, unknown>> = {
 }
 
 export const NodePatched = NodeCreate.omit({ uuid: true }).extend({
-  maintenance: z.boolean(),
-  protected: z.boolean(),
+  maintenance: Flag,
+  protected: Flag,
   protected_reason: text(4096),
 })
 
@@ -121,11 +130,11 @@ export const PortCreate = z.strictObject({
   name: Name.nullish(),
   description: text(255),
   extra: PortExtra.optional(),
-  pxe_enabled: z.boolean().optional(),
+  pxe_enabled: Flag.optional(),
   local_link_connection: LinkConnection.optional(),
   portgroup_uuid: Uuid.nullish(),
   physical_network: text(64),
-  is_smartnic: z.boolean().optional(),
+  is_smartnic: Flag.optional(),
   vendor: text(32),
   category: text(80),
 })
@@ -172,7 +181,7 @@ export const ProvisionBody = z.strictObject({
   deploy_steps: z.array(AskedDeployStep).max(100).nullish(),
   runbook: z.string().min(1).max(255).nullish(),
   rescue_password: z.string().max(255).nullish(),
-  disable_ramdisk: z.boolean().nullish(),
+  disable_ramdisk: Flag.nullish(),
 })
 export type ProvisionBody = z.infer<typeof ProvisionBody>
 
@@ -180,7 +189,7 @@ export const PowerBody = z.strictObject({
   target: z.enum(['power on', 'power off', 'rebooting', 'soft rebooting', 'soft power off']),
   timeout: z.number().int().min(1).max(86_400).nullish(),
 })
-export const BootDeviceBody = z.strictObject({ boot_device: z.enum(BOOT_DEVICES), persistent: z.boolean().default(false) })
+export const BootDeviceBody = z.strictObject({ boot_device: z.enum(BOOT_DEVICES), persistent: Flag.default(false) })
 export const MaintenanceBody = z.strictObject({ reason: text(4096) })
 
 /** Throws `input.missing` or `input.invalid` that names the field; for an unknown field, the nearest known one too. */

@@ -17,6 +17,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'access.limited': 429,
   'input.method': 405,
   'input.large': 413,
+  'inspect.rule': 400,
   'agent.token': 400,
   'agent.session': 401,
   'bmc.unreachable': 500,

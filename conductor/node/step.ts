@@ -2,6 +2,7 @@
 import { findArrow } from '../../kit/arrows.ts'
 import type { FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
+import { usesAgent } from './effects.ts'
 import { advance, blame, enter, fail, keepsRunning, move, nextStep, performed, saysHold, shift, type Move } from './flow.ts'
 import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
 import { STATES } from './states.ts'
@@ -141,7 +142,7 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, at: At): NodeRec
     case 'delete': {
       // The ramdisk replaces the instance; without one, somebody must stop it.
       const left = shift(node, verb, at)
-      return node.machine.steps.length > 0 ? advance(shift(left, 'clean', at), at) : enter(left, 'teardown', at)
+      return node.machine.steps.length > 0 && usesAgent(node) ? advance(shift(left, 'clean', at), at) : enter(left, 'teardown', at)
     }
     default:
       return advance(shift(node, verb, at), at)

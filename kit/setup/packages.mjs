@@ -15,6 +15,7 @@ const RACK = [
   ['ipxe', 'the loaders undionly.kpxe and snponly.efi'],
   ['openipmi', 'ipmi_sim, the virtual BMCs'],
   ['ipmitool', 'power control'],
+  ['freeipmi-tools', 'ipmipower, which reads the power of all BMCs at once'],
   ['iproute2', 'the network namespace of the rack'],
   ['nftables', 'packet loss and broken lines in tests'],
   ['openssl', 'the certificate of the agent port'],
@@ -36,6 +37,8 @@ const RACK = [
 
 const PEERS = [
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
+  ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
+  ['python3-openstacksdk', 'the same for openstacksdk'],
   ['curl', 'the same, with blksize; and an independent HTTP client'],
 ]
 

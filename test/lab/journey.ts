@@ -43,7 +43,7 @@ interface NodeView {
   }
 }
 
-const FAILED = new Set(['enroll', 'inspect failed', 'clean failed', 'deploy failed', 'error'])
+const FAILED = new Set(['enroll', 'inspect failed', 'clean failed', 'deploy failed', 'rescue failed', 'unrescue failed', 'service failed', 'error'])
 const STATE_TIMEOUT_MS = 15 * 60_000
 const LOGIN_TIMEOUT_MS = 10 * 60_000
 const POLL_MS = 200

@@ -87,7 +87,12 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   await rack.up()
   for (const spec of specs(args)) await rack.addServer(spec)
   await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-lab', '-f', join(rack.dir, 'id_ed25519')])
-  const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd: made.ramdisk.initrd, rescueInitrd: made.ramdisk.rescueInitrd })
+  const conductor = await RackConductor.make(rack, {
+    imageStore: made.imageStore,
+    kernel: made.ramdisk.kernel,
+    initrd: made.ramdisk.initrd,
+    rescueInitrd: made.ramdisk.rescueInitrd,
+  })
   const state: LabState = { password: conductor.password, servers: rack.servers.map(({ name, firmware, mac, bmcIp }) => ({ name, firmware, mac, bmcIp })) }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
   await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${conductor.password}\n`, { mode: 0o600 })

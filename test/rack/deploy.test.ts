@@ -1,10 +1,12 @@
 /** The main job with real parts: one blank BIOS server and one blank UEFI server, from power-off to a login. */
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
-import { addressOf, login, travel, type Result } from '../lab/journey.ts'
+import { openCli, type Cli } from '../clients/cli.ts'
+import { addressOf, configDrive, driverInfo, login, travel, waitState, type Result } from '../lab/journey.ts'
+import { CONDUCTOR_IP } from '../lab/rack.ts'
 import type { Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { headOf, openBench, useDebian, type Bench } from './setup.ts'
@@ -13,24 +15,51 @@ const GIB = 1024 ** 3
 let bench: Bench
 let bios: Server
 let uefi: Server
+let cli: Cli
 beforeAll(async () => {
   bench = await openBench('deploy', {})
   bios = await bench.rack.addServer({ name: 'bios-1', firmware: 'bios', card: 'e1000e', diskKind: 'ahci', diskBytes: 5 * GIB, memoryMb: 1024 })
   uefi = await bench.rack.addServer({ name: 'uefi-1', firmware: 'uefi', card: 'virtio', diskKind: 'nvme', diskBytes: 6 * GIB, memoryMb: 1024 })
   await bench.conductor.start()
+  const { password } = bench.conductor
+  const env = { OS_AUTH_TYPE: 'http_basic', OS_USERNAME: 'admin', OS_PASSWORD: password, OS_ENDPOINT: `http://${CONDUCTOR_IP}:6385` }
+  cli = openCli(env, bench.rack.in([]))
 })
-afterAll(() => bench?.rack.down())
+afterAll(async () => {
+  cli?.close()
+  await bench?.rack.down()
+})
+
+/** The whole way by the real `baremetal` command line. */
+async function travelByCli(server: Server, image: string): Promise<string> {
+  const { api } = bench.conductor
+  const publicKey = (await readFile(join(bench.rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
+  const info = Object.entries(driverInfo(server)).flatMap(([key, value]) => ['--driver-info', `${key}=${value}`])
+  const made = await cli.ok('node', 'create', '--driver', 'ipmi', '--name', server.name, ...info, '--property', 'capabilities=boot_mode:bios', '-f', 'json')
+  await cli.ok('port', 'create', server.mac, '--node', made.uuid)
+  const verb = async (name: string, to: string, ...more: string[]) => {
+    await cli.ok('node', name, server.name, ...more)
+    await waitState(api, made.uuid, { to })
+  }
+  await verb('manage', 'manageable')
+  await verb('inspect', 'manageable')
+  await verb('clean', 'manageable', '--clean-steps', '[{"interface": "deploy", "step": "erase_devices_metadata"}]')
+  await verb('provide', 'available')
+  await cli.ok('node', 'set', server.name, '--instance-info', `image_source=${image}`)
+  await verb('deploy', 'active', '--config-drive', JSON.stringify(configDrive(server, publicKey)))
+  return (await login(bench.rack, await addressOf(api, made.uuid, server.mac), server.name)).hostname
+}
 
 const bmcCalls = async (server: Server) => (await readFile(join(server.dir, 'bmc.log'), 'utf8')).split('\n').map((line) => line.split(' ').slice(1).join(' '))
 
 test('a blank BIOS server and a blank UEFI server become running Debians', async () => {
   const image = await useDebian(bench)
   const { api } = bench.conductor
-  const results: Result[] = await Promise.all([bios, uefi].map((server) => travel({ api, rack: bench.rack, server, image, seen: newSeen() })))
-  expect(results.map(({ name, error, proof }) => ({ name, error, host: proof?.hostname }))).toEqual([
-    { name: 'bios-1', error: undefined, host: 'bios-1' },
-    { name: 'uefi-1', error: undefined, host: 'uefi-1' },
+  const [byCli, byApi]: [string, Result] = await Promise.all([
+    travelByCli(bios, image),
+    travel({ api, rack: bench.rack, server: uefi, image, seen: newSeen() }),
   ])
+  expect([byCli, byApi.error, byApi.proof?.hostname]).toEqual(['bios-1', undefined, 'uefi-1'])
 })
 
 test('the warm path: inspected, cleaned and deployed with one boot of the ramdisk and one of the disk', async () => {
@@ -110,14 +139,45 @@ test('a node that always tries the network first is sent to its own disk, by BIO
   )
 })
 
-test('undeploying cleans the disk and parks the node', async () => {
+/** A login with a password, which ssh takes from a program alone. */
+async function passwordLogin(address: string, password: string, command: string): Promise<string> {
+  const ask = join(bench.rack.dir, 'askpass')
+  await writeFile(ask, `#!/bin/sh\necho '${password}'\n`, { mode: 0o700 })
+  const options = [
+    'PreferredAuthentications=password',
+    'PubkeyAuthentication=no',
+    'StrictHostKeyChecking=no',
+    'UserKnownHostsFile=/dev/null',
+    'NumberOfPasswordPrompts=1',
+    'LogLevel=ERROR',
+  ]
+  const argv = bench.rack.in(['setsid', '-w', 'ssh', ...options.flatMap((option) => ['-o', option]), `rescue@${address}`, command])
+  const { code, stdout } = await run(argv, { timeoutMs: 30_000, env: { SSH_ASKPASS: ask, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' } })
+  return code === 0 ? stdout : `status ${code}`
+}
+
+test('rescue opens a login into a system of its own, with the disks of the server in reach; unrescue starts the instance again', async () => {
   const { api } = bench.conductor
-  await api.ok('PUT', '/v1/nodes/bios-1/states/provision', { target: 'deleted' })
-  await until(async () => (await api.ok('GET', '/v1/nodes/bios-1')).provision_state === 'available', {
-    what: 'bios-1 to be available',
-    timeoutMs: 180_000,
-    everyMs: 500,
-  })
+  const uuid = (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string
+  await cli.ok('node', 'rescue', 'uefi-1', '--rescue-password', 'Rette-mich 7')
+  await waitState(api, uuid, { to: 'rescue' })
+  const address = await addressOf(api, uuid, uefi.mac)
+  const said = await passwordLogin(address, 'Rette-mich 7', 'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c')
+  expect(said).toMatch(/^0\n[\s\S]*nvme0n1[\s\S]*\n8\n$/)
+  expect(await passwordLogin(address, 'wrong', 'true')).toMatch(/^status /)
+  await cli.ok('node', 'unrescue', 'uefi-1')
+  await waitState(api, uuid, { to: 'active' })
+  expect(await login(bench.rack, address, 'uefi-1')).toMatchObject({ hostname: 'uefi-1' })
+  expect(JSON.stringify(await api.ok('GET', `/v1/nodes/${uuid}`))).not.toMatch(/rescue_password|Rette/)
+})
+
+test('rebuilt, then undeployed by the command line: the disk is clean and the node is parked', async () => {
+  const { api } = bench.conductor
+  const uuid = (await api.ok('GET', '/v1/nodes/bios-1')).uuid as string
+  await cli.ok('node', 'rebuild', 'bios-1')
+  await waitState(api, uuid, { to: 'active' })
+  await cli.ok('node', 'undeploy', 'bios-1')
+  await waitState(api, uuid, { to: 'available' })
   const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
   expect(head.every((byte) => byte === 0)).toBe(true)
   expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })

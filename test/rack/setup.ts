@@ -31,7 +31,13 @@ export async function openBench(name: string, provision: Record<string, number>)
   const rack = new Rack(rackName, dir, await chooseAccel(ramdisk.kernel))
   await rack.up()
   await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-test', '-f', join(dir, 'id_ed25519')])
-  const options: ConductorOptions = { imageStore: join(dir, 'images'), kernel: ramdisk.kernel, initrd: ramdisk.initrd, provision }
+  const options: ConductorOptions = {
+    imageStore: join(dir, 'images'),
+    kernel: ramdisk.kernel,
+    initrd: ramdisk.initrd,
+    rescueInitrd: ramdisk.rescueInitrd,
+    provision,
+  }
   const store = new ImageStore(options.imageStore)
   const conductor = await RackConductor.make(rack, options)
   return { rack, conductor, store }

@@ -4,14 +4,14 @@ import type { NodeRecord } from '../../node/record.ts'
 import type { ProvisionExtra } from '../../node/service.ts'
 import type { Verb } from '../../node/arrows.ts'
 import { mustOwn } from '../access.ts'
-import { BootDeviceBody, checkInput, MaintenanceBody, PowerBody, ProvisionBody, z } from '../node-input.ts'
+import { BootDeviceBody, checkInput, Flag, MaintenanceBody, PowerBody, ProvisionBody, z } from '../node-input.ts'
 import { needs, type Ask, type Reply, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, TARGETS, visible } from '../versions.ts'
 import { statesView } from '../views.ts'
 import { nodeOf } from './routes.ts'
 
 const BootModeBody = z.strictObject({ target: z.enum(['uefi', 'bios']) })
-const SecureBootBody = z.strictObject({ target: z.boolean() })
+const SecureBootBody = z.strictObject({ target: Flag })
 
 /** Verbs that a lessee may send: they use the node, and leave what it is. */
 const OF_LESSEE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'delete', 'rescue', 'unrescue', 'abort'])
@@ -107,7 +107,7 @@ export function stateRoutes(parts: RouteParts): Route[] {
       role: 'operator',
       says: 'starts or stops the console',
       async handle(ask) {
-        checkInput(z.strictObject({ enabled: z.boolean() }), ask.body)
+        checkInput(z.strictObject({ enabled: Flag }), ask.body)
         throw nodes.refuse(await owned(ask, 'console'), 'console', 'console')
       },
     },

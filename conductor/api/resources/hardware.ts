@@ -5,7 +5,7 @@ import { locked } from '../../node/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, standing } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
-import { Dict, Mac, ObjectName, Uuid, z } from '../node-input.ts'
+import { Dict, Flag, Mac, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
 import type { Ask, Route } from '../route.ts'
 import { findObject, ofNode, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
@@ -85,7 +85,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       address: Mac.nullish(),
       node_uuid: Uuid,
       extra: Dict.optional(),
-      standalone_ports_supported: z.boolean().optional(),
+      standalone_ports_supported: Flag.optional(),
       mode: text(255),
       properties: Dict.optional(),
       physical_network: text(64),

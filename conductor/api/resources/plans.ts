@@ -4,7 +4,7 @@ import { checkRule } from '../../agents/rules.ts'
 import { planStep, type AskedStep } from '../../node/steps.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
-import { AskedCleanStep, AskedDeployStep, Dict, Uuid, z } from '../node-input.ts'
+import { AskedCleanStep, AskedDeployStep, Dict, Flag, Uuid, z } from '../node-input.ts'
 import type { Ask, Route } from '../route.ts'
 import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 
@@ -51,8 +51,8 @@ const runbook: Resource = {
       .array(AskedCleanStep.extend({ order: z.number().int().min(0) }))
       .min(1)
       .max(100),
-    disable_ramdisk: z.boolean().nullish(),
-    public: z.boolean().nullish(),
+    disable_ramdisk: Flag.nullish(),
+    public: Flag.nullish(),
     owner: z.string().max(255).nullish(),
     extra: Dict.optional(),
   }),
@@ -89,7 +89,7 @@ const rule: Resource = {
     description: z.string().max(255).nullish(),
     priority: z.number().int().min(0).max(9999).optional(),
     phase: z.enum(['main']).nullish(),
-    sensitive: z.boolean().optional(),
+    sensitive: Flag.optional(),
     conditions: z
       .array(
         z.strictObject({

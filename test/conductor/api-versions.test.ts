@@ -1,0 +1,133 @@
+/** Microversions: every gated field, verb, argument, filter and route, on both sides of the version that brought it. */
+import { beforeAll, describe, expect, test } from 'vitest'
+import { MAX_MINOR, NODE_FIELDS, NODE_FILTERS, PORT_FIELDS, TARGETS } from '../../conductor/api/versions.ts'
+import { at, call, conductor, create } from './api-bench.ts'
+
+let node = ''
+let port = ''
+beforeAll(async () => {
+  node = String((await create({ name: 'gates' })).uuid)
+  port = String((await call('POST', '/v1/ports', { node_uuid: node, address: '52:54:00:be:00:01' })).body.uuid)
+})
+
+const gated = (gates: Readonly<Record<string, number>>) => Object.entries(gates).filter(([, since]) => since > 1)
+
+test('the window is 1.1 to 1.110, and each is echoed exactly', async () => {
+  expect(MAX_MINOR).toBe(110)
+  for (const minor of [1, 2, 89, 110]) {
+    const { headers } = await at(minor, 'GET', '/v1/nodes')
+    expect([headers['x-openstack-ironic-api-version'], headers['openstack-api-version']]).toEqual([`1.${minor}`, `baremetal 1.${minor}`])
+  }
+})
+
+describe('fields', () => {
+  test.each(gated(NODE_FIELDS))('of a node: %s since 1.%i', async (name, since) => {
+    expect((await at(since - 1, 'GET', `/v1/nodes/${node}`)).body).not.toHaveProperty(name)
+    expect((await at(since, 'GET', `/v1/nodes/${node}`)).body).toHaveProperty(name)
+    if (since > 8) {
+      expect((await at(since - 1, 'GET', `/v1/nodes?fields=${name}`)).status).toBe(406)
+      expect((await at(since, 'GET', `/v1/nodes?fields=${name}`)).status).toBe(200)
+    }
+  })
+  test.each(gated(PORT_FIELDS))('of a port: %s since 1.%i', async (name, since) => {
+    expect((await at(since - 1, 'GET', `/v1/ports/${port}`)).body).not.toHaveProperty(name)
+    expect((await at(since, 'GET', `/v1/ports/${port}`)).body).toHaveProperty(name)
+  })
+  test.each(gated(NODE_FILTERS))('filter of the node list: %s since 1.%i', async (name, since) => {
+    expect((await at(since - 1, 'GET', `/v1/nodes?${name}=x`)).status).toBe(406)
+    expect((await at(since, 'GET', `/v1/nodes?${name}=x`)).status).not.toBe(406)
+  })
+  test.each([
+    ['name', 5, 'n-1'],
+    ['resource_class', 21, 'x'],
+    ['deploy_interface', 31, 'fake'],
+    ['owner', 50, 'x'],
+    ['network_data', 66, {}],
+    ['shard', 82, 'x'],
+    ['disable_power_off', 95, true],
+    ['instance_name', 104, 'x'],
+  ])('in a body: %s since 1.%i', async (name, since, value) => {
+    const own = (await create()).uuid
+    expect((await at(since - 1, 'POST', '/v1/nodes', { driver: 'fake-hardware', [name]: value })).status).toBe(406)
+    const patch = [{ op: 'add', path: `/${name}`, value }]
+    expect((await at(since - 1, 'PATCH', `/v1/nodes/${own}`, patch)).status).toBe(406)
+    expect((await at(since, 'PATCH', `/v1/nodes/${own}`, patch)).status).toBe(200)
+  })
+})
+
+describe('verbs', () => {
+  test.each(Object.entries(TARGETS).filter(([, { since }]) => since > 1))('%s', async (target, { since }) => {
+    const body = target === 'service' ? { target, service_steps: [{ interface: 'deploy', step: 'hold' }] } : { target }
+    const status = async (minor: number) => (await at(minor, 'PUT', `/v1/nodes/${(await create()).uuid}/states/provision`, body)).status
+    expect(await status(since - 1)).toBe(406)
+    expect(await status(since)).not.toBe(406)
+  })
+  const steps = [{ interface: 'deploy', step: 'hold' }]
+  test.each([
+    ['configdrive as an object', 56, { target: 'active', configdrive: { meta_data: {} } }],
+    ['vendor_data', 59, { target: 'active', configdrive: { vendor_data: {} } }],
+    ['configdrive on rebuild', 35, { target: 'rebuild', configdrive: 'YQ==' }],
+    ['deploy_steps', 69, { target: 'active', deploy_steps: [] }],
+    ['disable_ramdisk on clean', 70, { target: 'clean', clean_steps: steps, disable_ramdisk: true }],
+    ['runbook', 92, { target: 'clean', runbook: 'CUSTOM_X' }],
+    ['disable_ramdisk on service', 108, { target: 'service', service_steps: steps, disable_ramdisk: true }],
+  ])('argument: %s', async (_, since, body) => {
+    expect((await at(since - 1, 'PUT', `/v1/nodes/${node}/states/provision`, body)).status).toBe(406)
+    expect((await at(since, 'PUT', `/v1/nodes/${node}/states/provision`, body)).status).not.toBe(406)
+  })
+  test('soft power and its time-out since 1.27', async () => {
+    for (const body of [{ target: 'soft power off' }, { target: 'power on', timeout: 5 }])
+      expect((await at(26, 'PUT', `/v1/nodes/${node}/states/power`, body)).status).toBe(406)
+  })
+})
+
+describe('routes', () => {
+  test('every route with a version is refused below it as Ironic does, and not from it on', async () => {
+    const checked: string[] = []
+    for (const route of conductor.routes) {
+      if (route.since === undefined || route.since < 2) continue
+      const path = route.path.replace('/v1/nodes/:ident', `/v1/nodes/${node}`).replace(/:\w+/g, '00000000-0000-4000-8000-000000000001')
+      const below = await at(route.since - 1, route.method.toUpperCase(), path, route.method === 'get' || route.method === 'delete' ? undefined : {})
+      expect([route.method, route.path, below.status]).toEqual([route.method, route.path, route.below ?? 404])
+      const from = await at(route.since, route.method.toUpperCase(), path, route.method === 'get' || route.method === 'delete' ? undefined : {})
+      expect([route.method, route.path, [405, 406, 500].includes(from.status)]).toEqual([route.method, route.path, false])
+      checked.push(route.path)
+    }
+    expect(checked.length).toBeGreaterThan(70)
+  })
+  test('a resource is in the document at /v1 from its version on', async () => {
+    for (const [name, since] of [
+      ['portgroups', 23],
+      ['volume', 32],
+      ['conductors', 49],
+      ['allocations', 52],
+      ['deploy_templates', 55],
+      ['shards', 82],
+      ['runbooks', 92],
+      ['inspection_rules', 96],
+    ] as const) {
+      expect((await at(since - 1, 'GET', '/v1')).body).not.toHaveProperty(name)
+      expect((await at(since, 'GET', '/v1')).body).toHaveProperty(name)
+    }
+  })
+  test('names of nodes are understood since 1.5', async () => {
+    expect([(await at(4, 'GET', '/v1/nodes/gates')).status, (await at(5, 'GET', '/v1/nodes/gates')).status]).toEqual([404, 200])
+  })
+  test('paths are taken without /v1 and with a slash at the end; a wrong method is 405 with those that are right', async () => {
+    expect((await call('GET', `/nodes/${node}/`)).body.uuid).toBe(node)
+    const wrong = await call('PUT', '/v1/nodes')
+    expect([wrong.status, wrong.headers.allow]).toEqual([405, 'GET, POST'])
+  })
+  test('older versions know other words for states', async () => {
+    const available = await call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'shim', automated_clean: false })
+    const { uuid } = available.body
+    for (const target of ['manage', 'provide']) {
+      await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target })
+      await expect.poll(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation).toBeNull()
+    }
+    expect([(await at(1, 'GET', `/v1/nodes/${uuid}`)).body.provision_state, (await at(2, 'GET', `/v1/nodes/${uuid}`)).body.provision_state]).toEqual([
+      null,
+      'available',
+    ])
+  })
+})

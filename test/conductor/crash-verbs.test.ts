@@ -1,0 +1,269 @@
+/** Every verb, with the conductor dying at every moment around every stored effect: a new one on the same data brings the node to the same end.
+ *  "Dying" is a worker that is left behind in the middle: its calls to the store and to the BMC never return. (crash.test.ts does it to a real
+ *  process, with SIGKILL, for the way to a deployed server.) */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import type { Verb } from '../../conductor/node/arrows.ts'
+import { newNode, orderId, type Effect, type NodeRecord, type PowerTarget } from '../../conductor/node/record.ts'
+import { Sightings } from '../../conductor/node/sightings.ts'
+import { STATES, type State } from '../../conductor/node/states.ts'
+import { defaultPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type PlannedStep } from '../../conductor/node/steps.ts'
+import { Worker, type Performer } from '../../conductor/node/worker.ts'
+import type { Store } from '../../conductor/store/port.ts'
+import { Seal } from '../../conductor/store/secrets.ts'
+import { SqliteStore } from '../../conductor/store/sqlite.ts'
+import { systemClock, until } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import { silentLog } from '../../kit/log.ts'
+import { systemRandom } from '../../kit/random.ts'
+
+const UUID = '00000000-0000-4000-8000-000000000001'
+const settings = { callbackTimeoutMs: 60_000, agentSilenceMs: 60_000, parkMs: 60_000, maxAttempts: 2, effectTries: 3, effectRetryMs: 1, softPowerOffMs: 1_000 }
+const never = <T>() => new Promise<T>(() => undefined)
+const held = (kind: 'clean' | 'service') =>
+  planAsked(
+    kind,
+    [
+      { interface: 'deploy', step: 'collect_inventory' },
+      { interface: 'power', step: 'reboot' },
+      { interface: 'deploy', step: 'hold' },
+      { interface: 'deploy', step: 'collect_inventory' },
+    ],
+    'x',
+  )
+
+/** The server and its BMC: they go on when a conductor dies. */
+class Server {
+  power = 'power off'
+  boot = 'disk'
+  /** Boots of the ramdisk that nobody heard of yet. */
+  agent = false
+
+  perform(effect: Effect): void {
+    if (effect.do === 'boot-device') this.boot = effect.device
+    if (effect.do === 'reset') this.restart()
+    if (effect.do === 'power' && effect.to === 'power off') this.agent = false
+    if (effect.do === 'power' && effect.to === 'power on' && this.power === 'power off') this.restart()
+    if (effect.do === 'power') this.power = effect.to
+  }
+
+  private restart(): void {
+    this.agent = this.boot === 'pxe'
+  }
+}
+
+/** One conductor's worker, which dies at moment `crashAt` (0: never). */
+class Life {
+  readonly worker: Worker
+  private left: number
+  dead = false
+
+  constructor(store: Store, server: Server, crashAt: number) {
+    this.left = crashAt
+    const performer: Performer = {
+      perform: async (effect) => {
+        if (this.moment()) return never()
+        if (effect.do === 'bmc-check') return { powerState: server.power as 'power on' }
+        server.perform(effect)
+        if (this.moment()) return never()
+        return effect.do === 'image' ? { imageId: 'image' } : undefined
+      },
+    }
+    const watched = new Proxy(store, {
+      get: (target, name) => {
+        if (name !== 'putNode') return Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)
+        return async (...args: Parameters<Store['putNode']>) => {
+          if (this.moment()) return never()
+          const saved = await target.putNode(...args)
+          return this.moment() ? never() : saved
+        }
+      },
+    })
+    this.worker = new Worker({ store: watched, clock: systemClock, log: silentLog, settings, performer, sightings: new Sightings(), onChange: () => undefined })
+  }
+
+  private moment(): boolean {
+    if (this.dead) return true
+    this.left -= 1
+    this.dead = this.left === 0
+    return this.dead
+  }
+}
+
+interface Verbs {
+  readonly name: string
+  readonly from: State
+  readonly record?: Partial<NodeRecord>
+  readonly asks: readonly { readonly verb: Verb; readonly plan?: readonly PlannedStep[]; readonly to: State }[]
+  readonly power?: PowerTarget
+}
+
+const SCENARIOS: readonly Verbs[] = [
+  { name: 'manage', from: 'enroll', asks: [{ verb: 'manage', to: 'manageable' }] },
+  { name: 'inspect', from: 'manageable', asks: [{ verb: 'inspect', plan: inspectPlan, to: 'manageable' }] },
+  { name: 'provide', from: 'manageable', asks: [{ verb: 'provide', plan: defaultPlan('clean'), to: 'available' }] },
+  { name: 'provide without cleaning', from: 'manageable', asks: [{ verb: 'provide', to: 'available' }] },
+  {
+    name: 'clean with a reboot and a hold',
+    from: 'manageable',
+    asks: [
+      { verb: 'clean', plan: held('clean'), to: 'clean hold' },
+      { verb: 'unhold', to: 'manageable' },
+    ],
+  },
+  { name: 'deploy', from: 'available', asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }] },
+  {
+    name: 'deploy of a node that must stay on',
+    from: 'available',
+    record: { disablePowerOff: true },
+    asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }],
+  },
+  {
+    name: 'deploy with a hold',
+    from: 'available',
+    asks: [
+      { verb: 'deploy', plan: planDeploy([{ at: 'x', steps: [{ interface: 'deploy', step: 'hold', priority: 90 }] }]), to: 'deploy hold' },
+      { verb: 'unhold', to: 'active' },
+    ],
+  },
+  { name: 'rebuild', from: 'active', asks: [{ verb: 'rebuild', plan: planDeploy([]), to: 'active' }] },
+  { name: 'delete', from: 'active', asks: [{ verb: 'delete', plan: defaultPlan('clean'), to: 'available' }] },
+  { name: 'delete without cleaning', from: 'active', asks: [{ verb: 'delete', to: 'available' }] },
+  { name: 'adopt', from: 'manageable', asks: [{ verb: 'adopt', to: 'active' }] },
+  {
+    name: 'rescue and unrescue',
+    from: 'active',
+    asks: [
+      { verb: 'rescue', plan: rescuePlan, to: 'rescue' },
+      { verb: 'unrescue', to: 'active' },
+    ],
+  },
+  {
+    name: 'service with a hold',
+    from: 'active',
+    asks: [
+      { verb: 'service', plan: held('service'), to: 'service hold' },
+      { verb: 'unhold', to: 'active' },
+    ],
+  },
+  {
+    name: 'abort of a hold',
+    from: 'manageable',
+    asks: [
+      { verb: 'clean', plan: held('clean'), to: 'clean hold' },
+      { verb: 'abort', to: 'clean failed' },
+      { verb: 'manage', to: 'manageable' },
+    ],
+  },
+  { name: 'reboot', from: 'active', asks: [], power: 'rebooting' },
+]
+
+const dirs: string[] = []
+afterEach(async () => {
+  for (const dir of dirs.splice(0)) await rm(dir, { recursive: true, force: true })
+})
+
+/** What a life ends in: everything that must be the same whenever the conductor died. */
+interface End {
+  readonly state: State
+  readonly power: string
+  readonly shown: string | null
+  readonly boot: string
+  readonly agent: boolean
+  readonly owed: number
+  readonly error: string | null
+}
+
+async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed: boolean }> {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-verbs-'))
+  dirs.push(dir)
+  const store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
+  const server = new Server()
+  server.power = verbs.from === 'active' ? 'power on' : 'power off'
+  await store.addNode(newNode({ uuid: UUID, driver: 'ipmi', provisionState: verbs.from, powerState: server.power as 'power on', ...verbs.record }, 1))
+  let life = new Life(store, server, crashAt)
+  let crashed = false
+  await life.worker.start()
+  let tokenMs = 0
+  const node = async () => (await store.node(UUID)) as NodeRecord
+  const revive = async () => {
+    if (!life.dead) return
+    crashed = true
+    life = new Life(store, server, 0)
+    await life.worker.start()
+  }
+  /** Sends what a living conductor takes, and gives up waiting for a dead one. */
+  const send = (event: Parameters<Worker['dispatch']>[1]) =>
+    Promise.race([
+      life.worker.dispatch(UUID, event).then(
+        () => true,
+        (error: unknown) => {
+          if (!(error instanceof Fault)) throw error
+          return false
+        },
+      ),
+      until(() => life.dead, { what: 'death', timeoutMs: 20_000, everyMs: 1 }).catch(() => false),
+    ])
+  /** The server's side: a booted agent says hello and does its step. */
+  const agent = async () => {
+    const now = await node()
+    if (STATES[now.provisionState].kind !== 'waiting' || now.machine.owed.length > 0) return
+    if (now.agent === null && server.agent) {
+      tokenMs += 1
+      await send({ type: 'hello', agent: { sessionHash: 'x', generation: now.machine.generation, tokenMs, helloAtMs: 0 } })
+    } else if (now.agent !== null) await send({ type: 'agent-done', orderId: orderId(now) })
+  }
+  try {
+    const asks = verbs.power ? [{ power: verbs.power, to: verbs.from }] : verbs.asks
+    for (const ask of asks) {
+      const began = (await node()).machine
+      const taken = (now: NodeRecord) =>
+        'power' in ask ? now.machine.owing > began.owing : now.machine.owing > began.owing || now.machine.generation > began.generation
+      await until(
+        async () => {
+          await revive()
+          const now = await node()
+          if (!taken(now)) {
+            await send('power' in ask ? { type: 'power', target: ask.power } : { type: 'verb', verb: ask.verb, warm: false, plan: ask.plan ?? [] })
+            return false
+          }
+          if (now.provisionState === ask.to && now.machine.owed.length === 0 && !life.dead) return true
+          await agent()
+          return false
+        },
+        { what: `${verbs.name} to end in ${ask.to} (crash at ${crashAt})`, timeoutMs: 20_000, everyMs: 1 },
+      )
+    }
+    const now = await node()
+    const end = {
+      state: now.provisionState,
+      power: server.power,
+      shown: now.powerState,
+      boot: server.boot,
+      agent: now.agent !== null,
+      owed: now.machine.owed.length,
+      error: now.lastError,
+    }
+    return { end, crashed }
+  } finally {
+    life.dead = true
+    await life.worker.stop()
+    await store.close()
+  }
+}
+
+test.each(SCENARIOS)('$name: the same end, whenever the conductor dies', { timeout: 120_000 }, async (verbs) => {
+  const { end } = await live(verbs, 0)
+  expect(end).toMatchObject({ owed: 0, error: null, shown: end.power })
+  let crashes = 0
+  for (let at = 1; ; at += 1) {
+    const again = await live(verbs, at)
+    expect([at, again.end]).toEqual([at, end])
+    if (!again.crashed) break
+    crashes += 1
+  }
+  // Each verb is saved at least once, and a save has two moments.
+  expect(crashes).toBeGreaterThanOrEqual(2)
+})
