@@ -1,4 +1,4 @@
-/** `npm run bench`: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+/** `npm run bench [-- deploy | api]`. `api.ts` has the second. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
  *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,6 +13,7 @@ import { Rack } from '../lab/rack.ts'
 import type { Firmware, Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
+import { benchApi } from './api.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
 const GIB = 1024 ** 3
@@ -103,7 +104,13 @@ async function measureDeploy(made: Made, firmware: Firmware) {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { firmware: { type: 'string', default: 'bios' }, json: { type: 'boolean', default: false } } })
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { firmware: { type: 'string', default: 'bios' }, json: { type: 'boolean', default: false }, 'no-peer': { type: 'boolean', default: false } },
+  })
+  const [what = 'deploy'] = positionals
+  if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
+  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy and api`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')
