@@ -130,6 +130,15 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
         return { body: {} }
       },
     },
+    ...(['get', 'post', 'put', 'patch', 'delete'] as const).map((method): Route => ({
+      method,
+      path: '/v1/drivers/:name/vendor_passthru/:method',
+      role: 'operator',
+      says: 'for drivers that have vendor methods',
+      handle(ask) {
+        throw new Fault('object.missing', `the driver ${driver(ask)} has no vendor method ${JSON.stringify(ask.params.method?.slice(0, 64))}`)
+      },
+    })),
     {
       method: 'get',
       path: '/v1/conductors',

@@ -13,7 +13,7 @@ const UNDER_WAY: ReadonlySet<State> = new Set<State>([
 /** Where a node may get other interfaces or another resource class. */
 const REMAKEABLE: ReadonlySet<State> = new Set<State>(['enroll', 'inspecting', 'inspect wait', 'inspect failed', 'manageable', 'available'])
 /** Flags and notes, which steer nothing that is under way. */
-const HARMLESS = new Set(['maintenance', 'description', 'extra', 'protected', 'protectedReason', 'automatedClean', 'retired', 'retiredReason'])
+const HARMLESS = new Set(['maintenance', 'description', 'extra', 'protected', 'protectedReason', 'automatedClean', 'retired', 'retiredReason', 'vifs'])
 const DELETABLE: ReadonlySet<State> = new Set<State>(['enroll', 'manageable', 'available', 'adopt failed'])
 
 export const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(node))

@@ -43,6 +43,16 @@ export interface ProvisionExtra extends Wish {
   readonly abortSince?: (state: State) => void
 }
 
+/** `instance_name` and instance_info/display_name are one name in two places (Ironic, since 1.104); the one that changed wins. */
+function named(before: NodeRecord, next: NodeRecord): NodeRecord {
+  const shown = next.instanceInfo.display_name
+  if (next.instanceName !== before.instanceName) {
+    const { display_name: _, ...rest } = next.instanceInfo
+    return { ...next, instanceInfo: next.instanceName === null ? rest : { ...rest, display_name: next.instanceName } }
+  }
+  return typeof shown === 'string' && shown !== before.instanceInfo.display_name ? { ...next, instanceName: shown.slice(0, 255) } : next
+}
+
 const ACT_TIMEOUT_MS = 30_000
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
 const AGENT_ALIVE_MS = 25_000
@@ -76,7 +86,7 @@ export class NodeService {
   async update(ident: string, touched: ReadonlySet<string>, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
     const updated = await this.parts.worker.change(uuid, async (node) => {
-      const next = change(node)
+      const next = named(node, change(node))
       checkUpdate(node, next, touched)
       if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
       const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }

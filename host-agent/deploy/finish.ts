@@ -30,13 +30,12 @@ export async function fitTable({ disk }: FinishParts): Promise<'gpt' | 'dos'> {
 /** Adds the partition for the config drive at the end, writes the drive, reads it back. */
 export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: 'gpt' | 'dos'): Promise<void> {
   const { disk } = parts
-  const before = await readPartitions(disk.name)
   // One MiB stays free for the backup GPT.
   const startMib = Math.floor(disk.sizeBytes / MIB) - 1 - CONFIG_DRIVE_BYTES / MIB
   if (iso.length > CONFIG_DRIVE_BYTES) throw new Fault('deploy.write', `the config drive has ${iso.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
   const script = `start=${(startMib * MIB) / SECTOR_BYTES}, size=${CONFIG_DRIVE_BYTES / SECTOR_BYTES}, type=${label === 'gpt' ? 'L' : '83'}${label === 'gpt' ? ', name=config-2' : ''}\n`
   await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], { timeoutMs: TIMEOUT_MS, input: script })
-  await rereadTable(parts, before.size + 1)
+  await rereadTable(parts)
   const file = await DiskFile.open(disk.name)
   try {
     await file.write(iso, startMib * MIB)
@@ -54,9 +53,8 @@ export async function growRoot(parts: FinishParts): Promise<void> {
   const { disk, index } = parts
   if (!index.grow) return
   const { partition } = index.grow
-  const before = await readPartitions(disk.name)
   await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '-N', String(partition), disk.name], { timeoutMs: TIMEOUT_MS, input: ', +\n' })
-  await rereadTable(parts, before.size)
+  await rereadTable(parts)
   const device = (await readPartitions(disk.name)).get(partition)?.device
   if (!device) throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
   // e2fsck answers 1 when it corrected something, which is well.
@@ -65,17 +63,39 @@ export async function growRoot(parts: FinishParts): Promise<void> {
   await runOk(['resize2fs', device], { timeoutMs: TIMEOUT_MS })
 }
 
-/** The kernel reads the table again and shows the partitions. */
-export async function rereadTable(parts: Pick<FinishParts, 'disk' | 'clock'>, partitions: number): Promise<void> {
+interface Table {
+  readonly sectorsize?: number
+  readonly partitions?: readonly { readonly node: string; readonly start: number; readonly size: number; readonly type: string }[]
+}
+
+/** Extended partitions of an MBR: Linux shows two sectors of them, whatever their size. */
+const EXTENDED = new Set(['5', 'f', '85'])
+
+/** Whether the kernel shows exactly the partitions of a table. Places and sizes are bytes. */
+export function showsTable(
+  shown: ReadonlyMap<number, { startBytes: number; sizeBytes: number }>,
+  { sectorsize = SECTOR_BYTES, partitions = [] }: Table,
+): boolean {
+  if (shown.size !== partitions.length) return false
+  return partitions.every(({ node, start, size, type }) => {
+    const found = shown.get(Number(/(\d+)$/.exec(node)?.[1]))
+    return found?.startBytes === start * sectorsize && (EXTENDED.has(type) || found.sizeBytes === size * sectorsize)
+  })
+}
+
+/** The kernel reads the table again and shows exactly its partitions: on a disk that had others, the number alone says nothing. */
+export async function rereadTable({ disk, clock }: Pick<FinishParts, 'disk' | 'clock'>): Promise<void> {
+  const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
+  const table = (JSON.parse(dump) as { partitiontable: Table }).partitiontable
   // Somebody may still hold the disk open for a moment (a controller's own scan), and then the kernel answers "busy".
   await until(
     async () => {
-      await runOk(['blockdev', '--rereadpt', parts.disk.name], { timeoutMs: TIMEOUT_MS }).catch(() => undefined)
-      return (await readPartitions(parts.disk.name)).size >= partitions
+      await runOk(['blockdev', '--rereadpt', disk.name], { timeoutMs: TIMEOUT_MS }).catch(() => undefined)
+      return showsTable(await readPartitions(disk.name), table)
     },
-    { what: `${parts.disk.name} to show ${partitions} partitions`, timeoutMs: NODE_TIMEOUT_MS, everyMs: 200, clock: parts.clock },
+    { what: `${disk.name} to show its partitions`, timeoutMs: NODE_TIMEOUT_MS, everyMs: 200, clock },
   ).catch((error: unknown) => {
-    throw new Fault('deploy.write', `the kernel does not show the new partitions of ${parts.disk.name}`, { cause: error })
+    throw new Fault('deploy.write', `the kernel does not show the new partitions of ${disk.name}`, { cause: error })
   })
 }
 

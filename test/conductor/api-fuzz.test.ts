@@ -9,8 +9,7 @@ let uuid = ''
 let routes: readonly Route[] = []
 beforeAll(async () => {
   uuid = String((await create({ name: 'target', driver: 'ipmi', driver_info: {} })).uuid)
-  // Streams do not end by themselves.
-  routes = conductor.routes.filter((route) => route.path !== '/rackward/v1/events')
+  routes = conductor.routes
 })
 
 const HOSTILE = [

@@ -263,3 +263,10 @@ test('reset_interfaces comes with a new driver; escapes in patches come with 1.9
   expect((await at(97, 'PATCH', `/v1/nodes/${uuid}`, escaped)).status).toBe(400)
   expect((await at(98, 'PATCH', `/v1/nodes/${uuid}`, escaped)).body.extra).toEqual({ 'a/b': 1 })
 })
+
+test('the name of an instance stands in two places and is one', async () => {
+  const { uuid } = await create()
+  const patch = (path: string, value: unknown) => call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path, value }])
+  expect((await patch('/instance_name', 'web')).body).toMatchObject({ instance_name: 'web', instance_info: { display_name: 'web' } })
+  expect((await patch('/instance_info/display_name', 'db')).body).toMatchObject({ instance_name: 'db' })
+})

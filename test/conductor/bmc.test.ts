@@ -48,6 +48,18 @@ describe('ipmitool against a real IPMI LAN server', () => {
       expect(await bmc().power(signal)).toBe(to)
     }
   })
+  test('asks the operating system to shut down, and resets; a machine that is off is switched on instead', async () => {
+    const since = (await sim.calls()).length
+    await bmc().reset(signal)
+    expect(await bmc().power(signal)).toBe('on')
+    await bmc().reset(signal)
+    await bmc().setPower('soft-off', signal)
+    const said = (await sim.calls()).slice(since).filter((line) => line.startsWith('set'))
+    expect(said).toEqual(['set power 1', 'set reset 1', 'set shutdown 1'])
+    // This BMC has no diagnostic interrupt, and says so.
+    expect(await fault(bmc().injectNmi(signal))).toBe('bmc.refused')
+    await bmc().setPower('off', signal)
+  })
   test('sets the boot device and reads it back', async () => {
     for (const device of ['pxe', 'disk'] as const) {
       await bmc().setBootDevice({ device, once: false, efi: true }, signal)

@@ -155,7 +155,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
         const [other] = (await store.everyNode()).filter((known) => Object.hasOwn(known.vifs, id))
         if (other) throw new Fault('object.conflict', `VIF ${id} is attached to node ${other.uuid} already`)
         const how = { ...(portUuid ? { portUuid } : {}), ...(portgroupUuid ? { portgroupUuid } : {}) }
-        await nodes.update(node.uuid, new Set(['extra']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
+        await nodes.update(node.uuid, new Set(['vifs']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
       },
     },
     {

@@ -199,6 +199,17 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
         body: { links: links(ask.view, 'volume'), connectors: links(ask.view, 'volume/connectors'), targets: links(ask.view, 'volume/targets') },
       }),
     },
+    {
+      method: 'get',
+      path: '/v1/nodes/:ident/volume',
+      role: 'reader',
+      since: 32,
+      says: 'names the volume resources of a node',
+      async handle(ask) {
+        const at = `nodes/${(await nodeOf(parts, ask)).uuid}/volume`
+        return { body: { links: links(ask.view, at), connectors: links(ask.view, `${at}/connectors`), targets: links(ask.view, `${at}/targets`) } }
+      },
+    },
     ...resourceRoutes(parts, connector),
     ...resourceRoutes(parts, target),
     ofNode(parts, connector, { path: '/v1/nodes/:ident/volume/connectors', since: 32, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),

@@ -1,0 +1,107 @@
+/** Inspection rules: every operator and every action, on values that are there, that are not, and that are hostile. */
+import { describe, expect, test } from 'vitest'
+import { checkRule, runRules, type Subject } from '../../conductor/agents/rules.ts'
+
+const subject = (): Subject => ({
+  node: { properties: { cpus: 4, capabilities: 'boot_mode:uefi' }, extra: { list: ['a'] }, name: 'n1' },
+  inventory: { cpu: { count: 8, flags: ['vmx', 'aes'] }, bmc_address: '10.1.2.3', empty: {}, text: 'Rack-42', none: null },
+  plugin_data: { p: 1 },
+  ports: { '02:00:00:00:00:01': { extra: {} } },
+  traits: ['CUSTOM_OLD'],
+  logged: [],
+})
+const run = (rule: { conditions?: object[]; actions: object[] }, on = subject()): Subject => {
+  runRules([{ uuid: 'r', priority: 1, conditions: [], ...rule } as never], on)
+  return on
+}
+const holds = (condition: object) =>
+  run({ conditions: [condition], actions: [{ op: 'set-attribute', args: ['extra/hit', true] }] }).node.extra as { hit?: boolean }
+
+describe('conditions', () => {
+  test.each([
+    [{ op: 'eq', args: [['{inventory[cpu][count]}', 8]] }, true],
+    [{ op: 'eq', args: { values: ['{inventory[cpu][count]}', 9] } }, false],
+    [{ op: '!eq', args: [['{inventory[cpu][count]}', 9]] }, true],
+    [{ op: 'lt', args: [[1, '{node.properties.cpus}', '{inventory[cpu][count]}']] }, true],
+    [{ op: 'gt', args: [['{inventory[cpu][count]}', 8]] }, false],
+    [{ op: 'is-empty', args: ['{inventory[empty]}'] }, true],
+    [{ op: 'is-none', args: ['{inventory[no][such][thing]}'] }, true],
+    [{ op: 'is-none', args: ['{inventory[none]}'] }, true],
+    [{ op: 'is-true', args: ['yes'] }, true],
+    [{ op: 'is-false', args: ['0'] }, true],
+    [{ op: 'in-net', args: ['{inventory[bmc_address]}', '10.1.0.0/16'] }, true],
+    [{ op: 'in-net', args: ['nonsense', '10.1.0.0/16'] }, false],
+    [{ op: 'matches', args: ['{inventory[text]}', 'Rack-[0-9]+'] }, true],
+    [{ op: 'matches', args: ['{inventory[text]}', 'ack'] }, false],
+    [{ op: 'contains', args: ['{inventory[text]}', 'ack'] }, true],
+    [{ op: 'one-of', args: ['{inventory[text]}', ['x', 'Rack-42']] }, true],
+    [{ op: 'one-of', args: { value: '{item}', values: ['vmx'] }, loop: ['aes', 'vmx'] }, true],
+    [{ op: 'one-of', args: { value: '{item}', values: ['vmx'] }, loop: ['aes', 'vmx'], multiple: 'all' }, false],
+    [{ op: 'one-of', args: { value: '{item}', values: ['vmx'] }, loop: ['aes', 'vmx'], multiple: 'first' }, false],
+    [{ op: 'one-of', args: { value: '{item}', values: ['vmx'] }, loop: ['aes', 'vmx'], multiple: 'last' }, true],
+    [{ op: 'is-none', args: ['{inventory[__proto__]}'] }, false],
+    [{ op: 'is-none', args: ['{constructor[prototype]}'] }, false],
+  ])('%j: %s', (condition, wanted) => expect(holds(condition).hit === true).toBe(wanted))
+})
+
+describe('actions', () => {
+  test('change the node, its ports, its traits and what is kept of the inspection', () => {
+    const after = run({
+      actions: [
+        { op: 'set-attribute', args: { path: '/properties/a/b', value: 'x-{inventory[text]}' } },
+        { op: 'extend-attribute', args: ['extra.list', 'b'] },
+        { op: 'extend-attribute', args: { path: 'extra.list', value: 'a', unique: true } },
+        { op: 'del-attribute', args: ['name'] },
+        { op: 'set-capability', args: ['gpu', 'yes'] },
+        { op: 'unset-capability', args: ['boot_mode'] },
+        { op: 'add-trait', args: ['CUSTOM_NEW'] },
+        { op: 'remove-trait', args: ['CUSTOM_OLD'] },
+        { op: 'set-plugin-data', args: ['q', [1, 2]] },
+        { op: 'extend-plugin-data', args: ['q', 3] },
+        { op: 'unset-plugin-data', args: ['p'] },
+        { op: 'set-port-attribute', args: { port_id: '02:00:00:00:00:01', path: 'extra/rack', value: '{inventory[text]}' } },
+        { op: 'extend-port-attribute', args: ['02:00:00:00:00:01', 'extra/seen', 'now'] },
+        { op: 'log', args: { msg: 'cpus {inventory[cpu][count]}' } },
+      ],
+    })
+    expect(after).toMatchObject({
+      node: { properties: { a: { b: 'x-Rack-42' }, capabilities: 'gpu:yes' }, extra: { list: ['a', 'b'] } },
+      traits: ['CUSTOM_NEW'],
+      plugin_data: { q: [1, 2, 3] },
+      ports: { '02:00:00:00:00:01': { extra: { rack: 'Rack-42', seen: ['now'] } } },
+      logged: ['cpus 8'],
+    })
+    expect([Object.keys(after.node), Object.keys(after.plugin_data)]).toEqual([['properties', 'extra'], ['q']])
+  })
+  test('fail stops everything, with the rule’s name; the higher priority comes first', () => {
+    const on = subject()
+    const rules = [
+      { uuid: 'low', priority: 1, conditions: [], actions: [{ op: 'set-attribute', args: ['extra/low', 1] }] },
+      { uuid: 'high', priority: 9, conditions: [], actions: [{ op: 'fail', args: ['no {inventory[text]}'] }] },
+    ]
+    expect(() => runRules(rules, on)).toThrow(/inspection rule high: no Rack-42/)
+    expect(on.node.extra).toEqual({ list: ['a'] })
+  })
+  test('a path cannot reach what is no data', () => {
+    run({
+      actions: [
+        { op: 'set-attribute', args: ['extra/__proto__/polluted', true] },
+        { op: 'set-plugin-data', args: ['constructor/prototype/polluted', true] },
+      ],
+    })
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
+  })
+  test('a port that is not there is an error, not a new port', () => {
+    expect(() => run({ actions: [{ op: 'set-port-attribute', args: ['02:00:00:00:00:99', 'extra/a', 1] }] })).toThrow(/there is no port/)
+  })
+})
+
+test.each([
+  [{ actions: [{ op: 'explode' }] }, /actions\/0\/op: there is no "explode"/],
+  [{ actions: [{ op: 'set-attribute', args: ['extra/a'] }] }, /actions\/0\/args\/value is missing/],
+  [{ actions: [{ op: 'add-trait', args: { name: 'X', nmae: 'Y' } }] }, /no argument nmae/],
+  [{ actions: [{ op: 'set-attribute', args: ['provision_state', 'active'] }] }, /cannot be changed by a rule/],
+  [{ conditions: [{ op: '!!eq', args: [[1]] }], actions: [] }, /conditions\/0\/op/],
+  [{ conditions: [{ op: 'matches', args: ['a', '('] }], actions: [] }, /regex/],
+  [{ conditions: [{ op: 'contains', args: ['a', 'x'.repeat(2000)] }], actions: [] }, /longer than/],
+])('%j is refused when it is made', (rule, says) => expect(() => checkRule(rule)).toThrow(says))
