@@ -13,6 +13,8 @@ import type { Store } from './store/port.ts'
 /** Ironic's heartbeat_interval. */
 const ALIVE_EVERY_MS = 10_000
 const PRUNE_EVERY_MS = 3_600_000
+const PRUNE_SLICE = 1_000
+const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 
 export class Housekeeping {
@@ -50,7 +52,9 @@ export class Housekeeping {
         await this.alive(startedAtMs)
         if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
         prunedAtMs = clock.now()
-        await store.journal.prune(prunedAtMs - config.events.keepDays * DAY_MS)
+        // In slices: a great many at once would hold up everything else.
+        while ((await store.journal.prune(prunedAtMs - config.events.keepDays * DAY_MS, PRUNE_SLICE)) === PRUNE_SLICE)
+          await clock.sleep(PRUNE_PAUSE_MS, this.abort.signal)
       } catch (error) {
         log.error({ err: error }, 'housekeeping failed; it is done again')
       }

@@ -24,7 +24,6 @@ export const FAULTS = {
   'access.denied': { retry: false, means: 'the user may not do this', remedy: 'ask an administrator for the role that it needs' },
   'access.limited': { retry: true, means: 'too many failed logins', remedy: 'wait a minute and use the right password' },
   'input.method': { retry: false, means: 'the resource does not take this method', remedy: 'use one of the methods that it names' },
-  'input.large': { retry: false, means: 'the body is too large', remedy: 'send less' },
   'store.broken': { retry: false, means: 'the database cannot be used', remedy: 'check the file, its rights and the space on its disk' },
   'store.locked': {
     retry: false,

@@ -16,7 +16,6 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'access.denied': 403,
   'access.limited': 429,
   'input.method': 405,
-  'input.large': 413,
   'inspect.rule': 400,
   'agent.token': 400,
   'agent.session': 401,

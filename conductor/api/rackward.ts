@@ -56,6 +56,9 @@ const EventQuery = z.strictObject({
 })
 const LockQuery = z.strictObject({ why: z.string().min(1).max(500).describe('the reason, for last_error and for the history') })
 
+/** How far back unknown MACs are looked for, in events. */
+const STRANGERS = 500
+
 export function rackwardRoutes(parts: RackwardParts): Route[] {
   const described = describedRoutes(parts)
   const document = openApi(described)
@@ -140,10 +143,10 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
   async function account({ powerSync }: RackwardParts, ask: Ask, node: NodeRecord) {
     const { sightings } = ask.view
     const live = sightings.of(node.uuid)
-    const since = (await store.journal.ofNode(node.uuid, 1)).length > 0 ? live.bootedAtMs : 0
-    const lastSeq = await store.journal.lastSeq()
-    const strangers =
-      since > 0 ? (await store.journal.after(Math.max(0, lastSeq - 500), { kinds: ['unknown-mac'] }, 500)).filter((event) => event.atMs >= since) : []
+    // Unknown MACs that asked since this boot began: one of them may be a card of this node.
+    const lately =
+      live.bootedAtMs > 0 ? await store.journal.after(Math.max(0, (await store.journal.lastSeq()) - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS) : []
+    const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
     return explain({
       node,
       live,

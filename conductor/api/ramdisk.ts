@@ -11,7 +11,7 @@ import type { State } from '../node/states.ts'
 import type { Worker } from '../node/worker.ts'
 import { checkInput, Dict, z } from './node-input.ts'
 import { gateBody, type Ask, type Route, type RouteParts } from './route.ts'
-import { links, MASK, maskSecrets } from './views.ts'
+import { links, MASK } from './views.ts'
 
 export interface RamdiskParts extends RouteParts {
   readonly worker: Worker
@@ -139,7 +139,7 @@ const lookupBody = (ask: Ask, node: NodeRecord) => ({
   node: {
     uuid: node.uuid,
     properties: node.properties,
-    instance_info: Object.fromEntries(Object.entries(maskSecrets(node.instanceInfo)).filter(([key]) => key !== 'configdrive')),
+    instance_info: {},
     driver_internal_info: {},
     links: links(ask.view, `nodes/${node.uuid}`),
   },

@@ -46,6 +46,8 @@ export interface Resource {
   /** Fills in defaults and refuses what does not do. `before` is absent on creation. */
   readonly check?: (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => Promise<Record<string, unknown>> | Record<string, unknown>
   readonly sees?: (ask: Ask, object: ObjectRecord) => boolean | Promise<boolean>
+  /** Refuses who may not create, change or delete. `object` is absent on creation. */
+  readonly mayWrite?: (ask: Ask, object?: ObjectRecord) => Promise<void> | void
   readonly beforeRemove?: (ask: Ask, object: ObjectRecord) => Promise<void>
   readonly afterAdd?: (object: ObjectRecord) => Promise<void>
 }
@@ -91,6 +93,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       says: `changes a ${kind} by a JSON patch`,
       async handle(ask) {
         const before = await find(ask)
+        await resource.mayWrite?.(ask, before)
         const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
         const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
         const { result, touched } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
@@ -115,6 +118,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       says: `deletes a ${kind}`,
       async handle(ask) {
         const object = await find(ask)
+        await resource.mayWrite?.(ask, object)
         await resource.beforeRemove?.(ask, object)
         await store.objects.remove(kind, object.uuid)
       },
@@ -127,6 +131,7 @@ const checked = async (resource: Resource, at: { ask: Ask; body: Record<string, 
 
 async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Promise<Reply> {
   gateBody(ask, ask.body, resource.fields)
+  await resource.mayWrite?.(ask)
   const given = checkInput(resource.create, ask.body) as Record<string, unknown>
   const { uuid, ...rest } = given
   const body = await checked(resource, { ask, body: rest })

@@ -83,9 +83,11 @@ class Sender {
   }
 
   async state(): Promise<WebhookState> {
-    const { name, url, kinds } = this.hook
+    const { name, kinds } = this.hook
+    // Its user, password and query may be secret.
+    const { origin, pathname } = new URL(this.hook.url)
     const waiting = (await this.next(1_000)).length
-    return { name, url, kinds: kinds ?? null, delivered_seq: this.seq, waiting, failures: this.failures, last_error: this.lastError }
+    return { name, url: `${origin}${pathname}`, kinds: kinds ?? null, delivered_seq: this.seq, waiting, failures: this.failures, last_error: this.lastError }
   }
 
   private get cursor() {

@@ -3,7 +3,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
-import type { ObjectRecord, Store } from '../store/port.ts'
+import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { Worker } from './worker.ts'
 
@@ -17,7 +17,7 @@ interface AllocationParts {
   readonly log: Log
 }
 
-const CANDIDATES = { limit: 1000, sortKey: 'id', descending: false } as const
+const SLICE = 200
 const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [])
 
 /** What a node must be. Pure. */
@@ -98,7 +98,8 @@ export class Allocations {
 
   private async allocate(allocation: ObjectRecord): Promise<void> {
     const { store, clock, random } = this.parts
-    const found = (await store.nodes({ provisionState: 'available', includeChildren: true }, CANDIDATES)).filter((node) => matches(node, allocation))
+    const wanted = { resourceClass: String(allocation.body.resource_class), includeChildren: true }
+    const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) => matches(node, allocation))
     // A node of the same name is meant (1.79); otherwise anyone, so that two askers seldom want the same.
     const order = found
       .map((node) => ({ node, key: node.name !== null && node.name === allocation.name ? '' : random.uuid() }))
@@ -110,6 +111,18 @@ export class Allocations {
     }
     const why = await this.whyNone(allocation)
     await store.objects.put({ ...allocation, updatedAtMs: clock.now(), body: { ...allocation.body, state: 'error', last_error: why } })
+  }
+
+  /** All of them, slice by slice, so that nobody waits for a big rack to be read. */
+  private async every(filter: NodeFilter): Promise<NodeRecord[]> {
+    const all: NodeRecord[] = []
+    for (;;) {
+      const last = all.at(-1)?.uuid
+      const nodes = await this.parts.store.nodes(filter, { limit: SLICE, sortKey: 'id', descending: false, ...(last === undefined ? {} : { marker: last }) })
+      all.push(...nodes)
+      if (nodes.length < SLICE) return all
+      await new Promise((resolve) => setImmediate(resolve))
+    }
   }
 
   private async claim(node: NodeRecord, allocation: ObjectRecord): Promise<boolean> {
@@ -135,7 +148,7 @@ export class Allocations {
   /** Says at which wish the last candidate fell out. */
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body
-    const ofClass = await this.parts.store.nodes({ resourceClass: String(wanted), includeChildren: true }, CANDIDATES)
+    const ofClass = await this.every({ resourceClass: String(wanted), includeChildren: true })
     if (ofClass.length === 0) return `no node has the resource class ${String(wanted)}`
     const free = ofClass.filter((node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance)
     if (free.length === 0) return `none of the ${ofClass.length} nodes of the resource class ${String(wanted)} is available, free and out of maintenance`

@@ -94,7 +94,8 @@ export class PortService {
     }
     const ip = port.extra.ipv4_address
     if (ip === undefined) return
-    const other = (await store.everyPort()).find((known) => known.uuid !== port.uuid && known.extra.ipv4_address === ip)
+    const known = await store.ports({ fixedIp: String(ip) }, { limit: 2, sortKey: 'id', descending: false })
+    const other = known.find(({ uuid }) => uuid !== port.uuid)
     if (other) throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of port ${other.uuid} already`)
   }
 }

@@ -1,5 +1,6 @@
 /** What the power of every node truly is, read anew every 30 seconds. One BMC that is dead delays no other; one that stays dead takes its node
  *  out of service, and one that comes back puts it in again. Nothing is forced back: what somebody did at the server is told, not undone. */
+import { setMaxListeners } from 'node:events'
 import { asFault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -40,6 +41,8 @@ export class PowerSync {
 
   constructor(parts: PowerSyncParts) {
     this.parts = parts
+    // Every poll under way listens for the end: that is no leak.
+    setMaxListeners(0, this.abort.signal)
   }
 
   start(): void {
@@ -84,7 +87,8 @@ export class PowerSync {
       const power = await arbiter.act(target, { priority: 'poll', timeoutMs: POLL_TIMEOUT_MS, signal: this.abort.signal }, (bmc, signal) => bmc.poll(signal))
       this.seen.set(node.uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'
-      if (node.powerState !== state || node.fault === 'power failure') await worker.dispatch(node.uuid, { type: 'polled', power: state })
+      if (node.powerState !== state || node.fault === 'power failure')
+        await worker.dispatch(node.uuid, { type: 'polled', power: state, owing: node.machine.owing })
       return true
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return true

@@ -47,7 +47,7 @@ export type StepEvent =
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
   /** The power poll saw this. */
-  | { readonly type: 'polled'; readonly power: PowerState }
+  | { readonly type: 'polled'; readonly power: PowerState; readonly owing: number }
   /** The power poll failed so often that the BMC counts as lost. */
   | { readonly type: 'poll-lost'; readonly fault: FaultNote }
   /** An operator breaks the lock: what is owed is given up. */
@@ -88,7 +88,7 @@ export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
     case 'deadline':
       return onDeadline(node, event, at)
     case 'polled':
-      return { node: onPolled(node, event.power) }
+      return { node: onPolled(node, event) }
     case 'poll-lost':
       return { node: onPollLost(node, event.fault, at) }
     case 'break-lock':
@@ -238,8 +238,9 @@ function unpark(node: NodeRecord, at: At): NodeRecord {
 }
 
 /** A BMC that answers again ends the maintenance that its silence brought. */
-function onPolled(node: NodeRecord, power: PowerState): NodeRecord {
-  if (isLocked(node)) return node
+function onPolled(node: NodeRecord, { power, owing }: Of<'polled'>): NodeRecord {
+  // Something was owed since it was read: what was read is about the past.
+  if (isLocked(node) || owing !== node.machine.owing) return node
   const back = node.fault === 'power failure'
   if (!back && node.powerState === power) return node
   return { ...node, powerState: power, ...(back ? { maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null } : {}) }

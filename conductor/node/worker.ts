@@ -1,5 +1,6 @@
 /** Loads, steps, saves, performs, clears. One mailbox per node: nothing about a node happens twice at once.
  *  Effects are stored before they run and cleared after, so a conductor that dies anywhere goes on where it was. */
+import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -31,6 +32,7 @@ export interface WorkerParts {
 
 const TICK_MS = 1_000
 const SAVE_AGAIN_MS = 500
+const STOP_MS = 2_000
 
 export class Worker {
   private readonly parts: WorkerParts
@@ -44,6 +46,8 @@ export class Worker {
 
   constructor(parts: WorkerParts) {
     this.parts = parts
+    // Every node that waits for its next try listens for the end: that is no leak.
+    setMaxListeners(0, this.abort.signal)
   }
 
   /** Takes up everything that was owed or waited for when the last conductor ended. */
@@ -61,7 +65,8 @@ export class Worker {
     this.abort.abort(new Error('the conductor stops'))
     for (const act of this.acts.values()) act.abort(this.abort.signal.reason)
     await this.ticking
-    await Promise.allSettled(this.runners.values())
+    // An act that cannot be broken off is performed again by the next conductor.
+    await Promise.race([Promise.allSettled(this.runners.values()), this.parts.clock.sleep(STOP_MS)])
     await Promise.allSettled(this.mailboxes.values())
   }
 

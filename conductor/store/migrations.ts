@@ -57,6 +57,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX objects_by_node ON objects (node_uuid);
   ALTER TABLE ports ADD COLUMN name TEXT;
+  -- Every list leaves child nodes out, so that is not asked of the body.
+  ALTER TABLE nodes ADD COLUMN parent_node TEXT;
   CREATE UNIQUE INDEX ports_by_name ON ports (name);
   -- Events outlive their node: what happened to it is still asked for when it is gone.
   ALTER TABLE events RENAME TO events_before;

@@ -72,9 +72,13 @@ export interface NodeFilter {
   readonly parentNode?: string
   readonly includeChildren?: boolean
   readonly instanceName?: string
+  /** Nodes that this VIF is attached to. */
+  readonly vif?: string
 }
 
 export interface PortFilter {
+  /** The address that `extra/ipv4_address` fixes. */
+  readonly fixedIp?: string
   readonly nodeUuid?: string
   readonly address?: string
   readonly portgroupUuid?: string
@@ -128,8 +132,8 @@ export interface Journal {
   watch(listener: () => void): () => void
   /** How long nodes of this model were in this state: the newest 200, in milliseconds. */
   durations(model: string, state: string): Promise<number[]>
-  /** Forgets events that are older. Answers how many. */
-  prune(beforeMs: number): Promise<number>
+  /** Forgets events that are older, at most `limit` of them. Answers how many. */
+  prune(beforeMs: number, limit: number): Promise<number>
   cursor(name: string): Promise<number | undefined>
   setCursor(name: string, seq: number): Promise<void>
 }

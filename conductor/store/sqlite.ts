@@ -11,10 +11,9 @@ const inBody = (fields: Readonly<Record<string, string>>) =>
 
 const NODE_SORTS: Record<string, string> = {
   ...Object.fromEntries(
-    ['id', 'uuid', 'name', 'provision_state', 'maintenance', 'driver', 'instance_uuid', 'resource_class', 'created_at', 'updated_at'].map((name) => [
-      name,
-      name,
-    ]),
+    ['id', 'uuid', 'name', 'provision_state', 'maintenance', 'driver', 'instance_uuid', 'resource_class', 'parent_node', 'created_at', 'updated_at'].map(
+      (name) => [name, name],
+    ),
   ),
   ...inBody({
     power_state: 'powerState',
@@ -31,7 +30,6 @@ const NODE_SORTS: Record<string, string> = {
     retired: 'retired',
     automated_clean: 'automatedClean',
     instance_name: 'instanceName',
-    parent_node: 'parentNode',
     chassis_uuid: 'chassisUuid',
     allocation_uuid: 'allocationUuid',
     provision_updated_at: 'provisionUpdatedAtMs',
@@ -148,6 +146,7 @@ export class SqliteStore implements Store {
     const wheres: [string, ...Value[]][] = []
     if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
     if (filter.address !== undefined) wheres.push(['address = ?', filter.address])
+    if (filter.fixedIp !== undefined) wheres.push(["json_extract(body, '$.extra.ipv4_address') = ?", filter.fixedIp])
     if (filter.portgroupUuid !== undefined) wheres.push(["json_extract(body, '$.portgroupUuid') = ?", filter.portgroupUuid])
     if (filter.descriptionContains !== undefined) wheres.push(["instr(json_extract(body, '$.description'), ?) > 0", filter.descriptionContains])
     if (filter.shard) wheres.push([OF_SHARD(filter.shard), ...filter.shard])
@@ -199,6 +198,7 @@ export class SqliteStore implements Store {
       maintenance: node.maintenance ? 1 : 0,
       driver: node.driver,
       resource_class: node.resourceClass,
+      parent_node: node.parentNode,
       version: node.version,
       created_at: node.createdAtMs,
       updated_at: node.updatedAtMs,
@@ -236,13 +236,14 @@ function nodeWheres(filter: NodeFilter): [string, ...Value[]][] {
   equal('provision_state', filter.provisionState)
   equal('driver', filter.driver)
   equal('resource_class', filter.resourceClass)
-  for (const key of ['fault', 'owner', 'lessee', 'chassisUuid', 'conductorGroup', 'retired', 'parentNode', 'instanceName'] as const)
-    equal(body(key), filter[key])
+  equal('parent_node', filter.parentNode)
+  for (const key of ['fault', 'owner', 'lessee', 'chassisUuid', 'conductorGroup', 'retired', 'instanceName'] as const) equal(body(key), filter[key])
   if (filter.associated !== undefined) wheres.push(['(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
   if (filter.descriptionContains !== undefined) wheres.push([`instr(${body('description')}, ?) > 0`, filter.descriptionContains])
   if (filter.project !== undefined) wheres.push([`(${body('owner')} = ? OR ${body('lessee')} = ?)`, filter.project, filter.project])
   if (filter.shard) wheres.push([`${body('shard')} IN (${marks(filter.shard)})`, ...filter.shard])
+  if (filter.vif !== undefined) wheres.push(["EXISTS (SELECT 1 FROM json_each(body, '$.vifs') WHERE key = ?)", filter.vif])
   if (filter.sharded !== undefined) wheres.push([`(${body('shard')} IS NOT NULL) = ?`, Number(filter.sharded)])
-  if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push([`${body('parentNode')} IS NULL`])
+  if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['parent_node IS NULL'])
   return wheres
 }

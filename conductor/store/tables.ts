@@ -147,8 +147,11 @@ export function journalTable(file: SqliteFile): Journal {
         .all(model, state)
         .map((row) => row.took_ms)
     },
-    async prune(beforeMs) {
-      return file.write({ what: 'event' }, () => file.sql('DELETE FROM events WHERE at < ?').run(beforeMs).changes)
+    async prune(beforeMs, limit) {
+      return file.write(
+        { what: 'event' },
+        () => file.sql('DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT ?)').run(beforeMs, limit).changes,
+      )
     },
     async cursor(name) {
       return file.sql<{ seq: number }>('SELECT seq FROM cursors WHERE name = ?').get(name)?.seq

@@ -185,6 +185,7 @@ const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floo
 
 export async function benchApi(options: { json: boolean; peer: boolean }): Promise<void> {
   const { own, many } = await during(await startRackward(0), async (ours) => ({ own: await measure(ours), many: await measureMany(ours) }))
+  say(`${table(own, undefined)}\n${table(many, undefined)}`)
   const peer = options.peer ? await startIronic(0) : undefined
   const theirs = peer && (await during(peer, measure))
   const power = await measurePower(options.peer)
@@ -206,7 +207,7 @@ function table(own: Figures, theirs: Figures | undefined): string {
 
 function powerTable({ rackward, ironic, oneDead }: PowerResult): string {
   return table(
-    { [`s for one pass over ${rackward.bmcs} BMCs`]: rackward.seconds, [`s until the others are read, one of ${oneDead.bmcs} dead`]: oneDead.seconds },
+    { [`s for one pass over ${rackward.bmcs} BMCs`]: rackward.seconds, [`s until ${oneDead.bmcs} are read, beside a dead one`]: oneDead.seconds },
     ironic ? { [`s for one pass over ${rackward.bmcs} BMCs`]: ironic.seconds } : undefined,
   )
 }

@@ -102,6 +102,19 @@ describe('projects', () => {
     expect(new Set(events.map((event: { node_uuid: string }) => event.node_uuid))).toEqual(new Set([mine, enrolled.body.uuid]))
   })
 
+  test('what belongs to the whole installation, or hangs on a leased node, is not a project’s to change', async () => {
+    const leased = await node({ owner: 'red', lessee: 'blue' })
+    const chassis = String((await as('root', 'POST', '/v1/chassis', {})).body.uuid)
+    const group = String((await as('root', 'POST', '/v1/portgroups', { node_uuid: leased })).body.uuid)
+    const rule = String((await as('root', 'POST', '/v1/inspection_rules', { actions: [{ op: 'log', args: ['x'] }] })).body.uuid)
+    for (const path of [`/v1/chassis/${chassis}`, `/v1/portgroups/${group}`, `/v1/inspection_rules/${rule}`]) {
+      expect([path, (await as('boss', 'DELETE', path)).status]).toEqual([path, 403])
+      expect((await as('root', 'DELETE', path)).status).toBe(204)
+    }
+    expect((await as('boss', 'POST', '/v1/portgroups', { node_uuid: leased })).status).toBe(403)
+    expect((await as('boss', 'DELETE', `/v1/nodes/${leased}`)).status).toBe(403)
+  })
+
   test('a lessee uses a node and neither sees its BMC nor changes what it is', async () => {
     const leased = await node({ owner: 'red', lessee: 'blue' })
     const view = (await as('blue', 'GET', `/v1/nodes/${leased}`)).body

@@ -123,7 +123,7 @@ describe('routes', () => {
     const { uuid } = available.body
     for (const target of ['manage', 'provide']) {
       await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target })
-      await expect.poll(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation).toBeNull()
+      await expect.poll(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation, { timeout: 10_000 }).toBeNull()
     }
     expect([(await at(1, 'GET', `/v1/nodes/${uuid}`)).body.provision_state, (await at(2, 'GET', `/v1/nodes/${uuid}`)).body.provision_state]).toEqual([
       null,

@@ -186,7 +186,13 @@ test('a lost BMC takes the node out of service, and an answer brings it back', (
   const fault = { code: 'bmc.unreachable', text: 'silent', retry: true } as const
   const lost = moved(inState('active', { powerState: 'power on' }), { type: 'poll-lost', fault })
   expect(lost).toMatchObject({ powerState: 'error', maintenance: true, fault: 'power failure', lastError: 'silent' })
-  expect(moved(lost, { type: 'polled', power: 'power on' })).toMatchObject({ powerState: 'power on', maintenance: false, fault: null, lastError: null })
+  expect(moved(lost, { type: 'polled', power: 'power on', owing: 0 })).toMatchObject({
+    powerState: 'power on',
+    maintenance: false,
+    fault: null,
+    lastError: null,
+  })
+  expect(moved(lost, { type: 'polled', power: 'power off', owing: 7 })).toBe(lost)
   const own = inState('active', { maintenance: true, maintenanceReason: 'mine' })
   expect(moved(own, { type: 'poll-lost', fault })).toBe(own)
 })

@@ -1,7 +1,7 @@
 /** The main job with real parts: one blank BIOS server and one blank UEFI server, from power-off to a login. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
 import { openCli, type Cli } from '../clients/cli.ts'
@@ -156,29 +156,32 @@ async function passwordLogin(address: string, password: string, command: string)
   return code === 0 ? stdout : `status ${code}`
 }
 
-test('rescue opens a login into a system of its own, with the disks of the server in reach; unrescue starts the instance again', async () => {
-  const { api } = bench.conductor
-  const uuid = (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string
-  await cli.ok('node', 'rescue', 'uefi-1', '--rescue-password', 'Rette-mich 7')
-  await waitState(api, uuid, { to: 'rescue' })
-  const address = await addressOf(api, uuid, uefi.mac)
-  const said = await passwordLogin(address, 'Rette-mich 7', 'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c')
-  expect(said).toMatch(/^0\n[\s\S]*nvme0n1[\s\S]*\n8\n$/)
-  expect(await passwordLogin(address, 'wrong', 'true')).toMatch(/^status /)
-  await cli.ok('node', 'unrescue', 'uefi-1')
-  await waitState(api, uuid, { to: 'active' })
-  expect(await login(bench.rack, address, 'uefi-1')).toMatchObject({ hostname: 'uefi-1' })
-  expect(JSON.stringify(await api.ok('GET', `/v1/nodes/${uuid}`))).not.toMatch(/rescue_password|Rette/)
-})
+// Each on a server of its own, at the same time.
+describe.concurrent('beyond the first deploy', () => {
+  test('rescue opens a login into a system of its own, with the disks of the server in reach; unrescue starts the instance again', async () => {
+    const { api } = bench.conductor
+    const uuid = (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string
+    await cli.ok('node', 'rescue', 'uefi-1', '--rescue-password', 'Rette-mich 7')
+    await waitState(api, uuid, { to: 'rescue' })
+    const address = await addressOf(api, uuid, uefi.mac)
+    const said = await passwordLogin(address, 'Rette-mich 7', 'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c')
+    expect(said).toMatch(/^0\n[\s\S]*nvme0n1[\s\S]*\n8\n$/)
+    expect(await passwordLogin(address, 'wrong', 'true')).toMatch(/^status /)
+    await cli.ok('node', 'unrescue', 'uefi-1')
+    await waitState(api, uuid, { to: 'active' })
+    expect(await login(bench.rack, address, 'uefi-1')).toMatchObject({ hostname: 'uefi-1' })
+    expect(JSON.stringify(await api.ok('GET', `/v1/nodes/${uuid}`))).not.toMatch(/rescue_password|Rette/)
+  })
 
-test('rebuilt, then undeployed by the command line: the disk is clean and the node is parked', async () => {
-  const { api } = bench.conductor
-  const uuid = (await api.ok('GET', '/v1/nodes/bios-1')).uuid as string
-  await cli.ok('node', 'rebuild', 'bios-1')
-  await waitState(api, uuid, { to: 'active' })
-  await cli.ok('node', 'undeploy', 'bios-1')
-  await waitState(api, uuid, { to: 'available' })
-  const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
-  expect(head.every((byte) => byte === 0)).toBe(true)
-  expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })
+  test('rebuilt, then undeployed by the command line: the disk is clean and the node is parked', async () => {
+    const { api } = bench.conductor
+    const uuid = (await api.ok('GET', '/v1/nodes/bios-1')).uuid as string
+    await cli.ok('node', 'rebuild', 'bios-1')
+    await waitState(api, uuid, { to: 'active' })
+    await cli.ok('node', 'undeploy', 'bios-1')
+    await waitState(api, uuid, { to: 'available' })
+    const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
+    expect(head.every((byte) => byte === 0)).toBe(true)
+    expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })
+  })
 })

@@ -152,7 +152,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
           throw new Fault('input.invalid', `port_uuid: node ${node.uuid} has no port ${portUuid}`)
         if (portgroupUuid && (await store.objects.find('portgroup', portgroupUuid))?.nodeUuid !== node.uuid)
           throw new Fault('input.invalid', `portgroup_uuid: node ${node.uuid} has no portgroup ${portgroupUuid}`)
-        const [other] = (await store.everyNode()).filter((known) => Object.hasOwn(known.vifs, id))
+        const [other] = await store.nodes({ vif: id, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
         if (other) throw new Fault('object.conflict', `VIF ${id} is attached to node ${other.uuid} already`)
         const how = { ...(portUuid ? { portUuid } : {}), ...(portgroupUuid ? { portgroupUuid } : {}) }
         await nodes.update(node.uuid, new Set(['vifs']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))

@@ -125,6 +125,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       says: 'deletes the allocation of a node',
       async handle(ask) {
         const found = await ofNode(ask)
+        if (found.body.owner !== ask.actor.project) mustBeWhole(ask.actor, 'allocation')
         await allocations.release(found)
         await store.objects.remove(ALLOCATION, found.uuid)
       },

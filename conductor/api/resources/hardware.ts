@@ -3,7 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import { isLocked } from '../../node/record.ts'
 import { locked } from '../../node/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
-import { mustBeWhole, standing } from '../access.ts'
+import { mustBeWhole, mustOwn, standing } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
 import { Dict, Flag, Mac, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
@@ -23,8 +23,14 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       throw new Fault('input.invalid', 'node_uuid: it cannot change its node; delete it and create it there')
     const node = await store.node(String(body.node_uuid ?? before?.nodeUuid))
     if (!node || standing(ask.actor, node) === 'none') throw new Fault('input.invalid', `node_uuid: there is no node ${String(body.node_uuid)}`)
+    mustOwn(ask.actor, node, 'node_uuid')
     if (isLocked(node)) throw locked(node)
     return node
+  }
+  /** What hangs on a leased node is its owner's. */
+  const mayWrite = async (ask: Ask, object?: ObjectRecord) => {
+    const node = object?.nodeUuid ? await store.node(object.nodeUuid) : undefined
+    if (node) mustOwn(ask.actor, node, 'node_uuid')
   }
   const sees = async (ask: Ask, object: ObjectRecord) => {
     const node = object.nodeUuid ? await store.node(object.nodeUuid) : undefined
@@ -46,10 +52,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     summary: ['uuid', 'description', 'links'],
     create: z.strictObject({ uuid: Uuid.optional(), description: text(255), extra: Dict.optional() }),
     patchable: { description: null, extra: {} },
-    check: (ask, body) => {
-      mustBeWhole(ask.actor, 'chassis')
-      return { extra: {}, ...body }
-    },
+    mayWrite: (ask) => mustBeWhole(ask.actor, 'chassis'),
+    check: (_ask, body) => ({ extra: {}, ...body }),
     view: (_body, object, ask) => ({ nodes: links(ask.view, `chassis/${object.uuid}/nodes`) }),
     async beforeRemove(_ask, object) {
       const [node] = await store.nodes({ chassisUuid: object.uuid, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
@@ -110,6 +114,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     }),
     uniqueKey: (body) => (typeof body.address === 'string' ? body.address : null),
     sees,
+    mayWrite,
     async check(ask, body, before) {
       await checkNode(ask, body, before)
       const given = Object.fromEntries(Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)))
@@ -141,6 +146,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     filter: byNode,
     uniqueKey: (body) => `${String(body.type)} ${String(body.connector_id)}`,
     sees,
+    mayWrite,
     check: async (ask, body, before) => {
       await mustBeOff(await checkNode(ask, body, before))
       return { extra: {}, ...body }
@@ -168,6 +174,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     filters: { node: 32 },
     filter: byNode,
     sees,
+    mayWrite,
     uniqueKey: (body) => `${String(body.node_uuid)} ${String(body.boot_index)}`,
     check: async (ask, body, before) => {
       const node = await checkNode(ask, body, before)

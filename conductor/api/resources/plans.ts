@@ -25,8 +25,8 @@ const template: Resource = {
   summary: ['uuid', 'name', 'links'],
   create: z.strictObject({ uuid: Uuid.optional(), name: TraitName, steps: z.array(AskedDeployStep).min(1).max(100), extra: Dict.optional() }),
   patchable: { name: null, steps: null, extra: {} },
-  check(ask, body) {
-    mustBeWhole(ask.actor, 'deploy templates')
+  mayWrite: (ask) => mustBeWhole(ask.actor, 'deploy templates'),
+  check(_ask, body) {
     checkSteps('deploy', body.steps)
     return { extra: {}, ...body }
   },
@@ -59,18 +59,18 @@ const runbook: Resource = {
   patchable: { name: null, steps: null, disable_ramdisk: false, public: false, owner: null, extra: {} },
   sees: seesRunbook,
   filter: (ask) => (ask.actor.project === null ? {} : { readableBy: ask.actor.project }),
+  mayWrite(ask, object) {
+    if (ask.actor.project !== null && object && object.body.owner !== ask.actor.project)
+      throw new Fault('access.denied', 'this runbook belongs to somebody else')
+  },
   check(ask, body, before) {
     const { project } = ask.actor
-    if (project !== null && before && before.body.owner !== project) throw new Fault('access.denied', 'this runbook belongs to somebody else')
     if (project !== null && body.public) mustBeWhole(ask.actor, 'public')
     if (project !== null && (body.owner ?? project) !== project) mustBeWhole(ask.actor, 'owner')
     if (body.public && body.owner && before?.body.owner !== body.owner) throw new Fault('input.invalid', 'public: a public runbook has no owner')
     checkSteps('clean', body.steps, 'service')
     const whole: Record<string, unknown> = { disable_ramdisk: false, public: false, owner: project, extra: {}, ...body }
     return { ...whole, disable_ramdisk: whole.disable_ramdisk ?? false, public: whole.public ?? false, owner: whole.public ? null : whole.owner }
-  },
-  async beforeRemove(ask, object) {
-    if (ask.actor.project !== null && object.body.owner !== ask.actor.project) throw new Fault('access.denied', 'this runbook belongs to somebody else')
   },
 }
 
@@ -109,8 +109,8 @@ const rule: Resource = {
   patchable: { description: null, priority: 0, phase: 'main', sensitive: false, conditions: [], actions: null },
   filters: { phase: 96 },
   filter: (ask) => (ask.query.has('phase') ? { where: { phase: ask.query.text('phase') ?? '' } } : {}),
-  check(ask, body) {
-    mustBeWhole(ask.actor, 'inspection rules')
+  mayWrite: (ask) => mustBeWhole(ask.actor, 'inspection rules'),
+  check(_ask, body) {
     const whole: Record<string, unknown> = { description: null, priority: 0, sensitive: false, conditions: [], ...body, phase: body.phase ?? 'main' }
     checkRule(whole)
     return whole

@@ -38,7 +38,12 @@ fi
 
 mkdir -p "$dir"/{run,log,state,tmp,state/tftp,state/images,state/http}
 clean() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$dir" LANG=C.UTF-8 TMPDIR="$dir/tmp" "$@"; }
-start() { local name=$1; shift; (cd "$dir" && clean setsid "$@" >> "log/$name.out" 2>&1 < /dev/null & echo $! > "$dir/run/$name.pid"); }
+start() { # detached, with nothing of ours open: whoever started this script waits for the end of its output
+  local name=$1
+  shift
+  (cd "$dir" && exec setsid env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$dir" LANG=C.UTF-8 TMPDIR="$dir/tmp" "$@") >> "$dir/log/$name.out" 2>&1 < /dev/null &
+  echo $! > "$dir/run/$name.pid"
+}
 
 clean mariadb-install-db --no-defaults --user=root --datadir="$dir/mysql" --auth-root-authentication-method=normal --skip-test-db > "$dir/log/install.out" 2>&1
 start mariadb mariadbd --no-defaults --user=root --datadir="$dir/mysql" --bind-address=127.0.0.1 --port="$db" --socket="$dir/run/db.sock" \
