@@ -1,7 +1,7 @@
 /** Microversions: every gated field, verb, argument, filter and route, on both sides of the version that brought it. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { MAX_MINOR, NODE_FIELDS, NODE_FILTERS, PORT_FIELDS, TARGETS } from '../../conductor/api/versions.ts'
-import { at, call, conductor, create } from './api-bench.ts'
+import { at, call, conductor, create, drive } from './api-bench.ts'
 
 let node = ''
 let port = ''
@@ -129,5 +129,65 @@ describe('routes', () => {
       null,
       'available',
     ])
+  })
+})
+
+describe('what comes with other resources', () => {
+  let group = ''
+  beforeAll(async () => {
+    group = String((await call('POST', '/v1/portgroups', { node_uuid: node, name: 'gated' })).body.uuid)
+  })
+  test.each([
+    ['ports', 24],
+    ['mode', 26],
+    ['properties', 26],
+    ['physical_network', 102],
+    ['category', 103],
+  ])('a portgroup has %s since 1.%i', async (name, since) => {
+    expect((await at(since - 1, 'GET', `/v1/portgroups/${group}`)).body).not.toHaveProperty(name)
+    expect((await at(since, 'GET', `/v1/portgroups/${group}`)).body).toHaveProperty(name)
+  })
+
+  const both = async (since: number, method: string, path: string, body?: unknown) => [
+    (await at(since - 1, method, path, body)).status,
+    (await at(since, method, path, body)).status,
+  ]
+  const refusedThenTaken = ([below, from]: number[]) => [below, from !== 406 && from !== undefined && from < 500]
+  test.each([
+    ['an allocation for an owner', 60, 'POST', '/v1/allocations', { resource_class: 'x', owner: 'y' }],
+    ['an allocation afterwards', 58, 'POST', '/v1/allocations', { node: 'gates' }],
+    ['a port by the name of its node', 94, 'POST', '/v1/ports', { node_ident: 'gates', address: '52:54:00:be:00:02' }],
+    ['the kind of a link', 64, 'POST', '/v1/ports', { node_uuid: '', address: '52:54:00:be:00:03', local_link_connection: { network_type: 'managed' } }],
+    ['a VIF on a port', 67, 'POST', '/v1/nodes/gates/vifs', { id: 'v', port_uuid: '00000000-0000-4000-8000-000000000001' }],
+    ['fields of a driver', 77, 'GET', '/v1/drivers?fields=name', undefined],
+    ['detail of drivers', 30, 'GET', '/v1/drivers?detail=true', undefined],
+    ['detail of settings', 74, 'GET', '/v1/nodes/gates/bios?detail=true', undefined],
+    ['detail of a list', 43, 'GET', '/v1/nodes?detail=true', undefined],
+    ['fields of a list', 8, 'GET', '/v1/nodes?fields=uuid', undefined],
+    ['portgroups of a shard', 106, 'GET', '/v1/portgroups?shard=x', undefined],
+    ['ports of a shard', 82, 'GET', '/v1/ports?shard=x', undefined],
+    ['ports by description', 97, 'GET', '/v1/ports?description_contains=x', undefined],
+    ['ports of conductor groups', 99, 'GET', '/v1/ports?conductor_groups=x', undefined],
+  ] as const)('%s since 1.%i', async (_, since, method, path, body) => {
+    const given = body && 'node_uuid' in body ? { ...body, node_uuid: node } : body
+    expect(refusedThenTaken(await both(since, method, path, given))).toEqual([406, true])
+  })
+  test.each([
+    ['agent_version', 36, '1'],
+    ['agent_token', 62, 'x'],
+    ['agent_verify_ca', 68, 'x'],
+    ['agent_status', 72, 'start'],
+  ])('a heartbeat has %s since 1.%i', async (name, since, value) => {
+    expect(refusedThenTaken(await both(since, 'POST', `/v1/heartbeat/${node}`, { callback_url: 'http://x', [name]: value }))).toEqual([406, true])
+  })
+  test.each([
+    ['clean hold', 13],
+    ['deploy hold', 13],
+  ] as const)('abort in %s since 1.%i', async (state, since) => {
+    const own = (await create()).uuid
+    const hold = [{ interface: 'deploy', step: 'hold', ...(state === 'deploy hold' ? { args: {}, priority: 90 } : {}) }]
+    await drive(own, 'manage', ...(state === 'clean hold' ? [] : ['provide']))
+    await drive(own, state === 'clean hold' ? ['clean', state, { clean_steps: hold }] : ['active', state, { deploy_steps: hold }])
+    expect(await both(since, 'PUT', `/v1/nodes/${own}/states/provision`, { target: 'abort' })).toEqual([406, 202])
   })
 })
