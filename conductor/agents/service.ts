@@ -30,11 +30,13 @@ export interface AgentServiceParts {
   readonly dataBase: string
 }
 
+const MAX_INDEXES = 16
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
 
 export class AgentService {
   private readonly parts: AgentServiceParts
   private readonly waiting = new Map<string, Set<() => void>>()
+  private readonly indexes = new Map<string, { id: string; text: string; sha256: string }>()
 
   constructor(parts: AgentServiceParts) {
     this.parts = parts
@@ -100,7 +102,7 @@ export class AgentService {
   async imageIndex(session: string): Promise<string> {
     const node = await this.node(session)
     if (!node.machine.imageId) throw new Fault('object.missing', 'the present order writes no image')
-    return JSON.stringify(await this.parts.images.find(node.machine.imageId))
+    return (await this.indexOf(node.machine.imageId)).text
   }
 
   /** Wakes the agents that wait for a change of a node. */
@@ -127,13 +129,13 @@ export class AgentService {
         return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
       case 'write_image': {
         if (!node.machine.imageId) return null
-        const image = await this.parts.images.find(node.machine.imageId)
+        const image = await this.indexOf(node.machine.imageId)
         return {
           id,
           kind: 'deploy',
           imageId: image.id,
           dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
-          indexSha256: createHash('sha256').update(JSON.stringify(image)).digest('hex'),
+          indexSha256: image.sha256,
           rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<string, unknown> | null,
           configDrive: wantsConfigDrive(node),
         }
@@ -141,6 +143,18 @@ export class AgentService {
       default:
         return null
     }
+  }
+
+  /** An image is named by its content, so its index never changes; a rack that deploys one image asks for it with every poll. */
+  private async indexOf(imageId: string): Promise<{ id: string; text: string; sha256: string }> {
+    const known = this.indexes.get(imageId)
+    if (known) return known
+    const image = await this.parts.images.find(imageId)
+    const text = JSON.stringify(image)
+    const made = { id: image.id, text, sha256: createHash('sha256').update(text).digest('hex') }
+    if (this.indexes.size >= MAX_INDEXES) this.indexes.delete(this.indexes.keys().next().value as string)
+    this.indexes.set(imageId, made)
+    return made
   }
 
   private changed(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<void> {

@@ -43,7 +43,7 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     }
     case 'rescue':
       parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })
-      await openRescue(order.passwordHash, parts.run)
+      await openRescue(order.passwordHash, { run: parts.run })
       return {}
     case 'deploy':
       return deploy(order, parts)

@@ -1,0 +1,70 @@
+/** Erasing every byte of a disk (a file stands for it), and the rescue login that is opened only where there is one. */
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { eraseWhole } from '../../host-agent/deploy/clean.ts'
+import { openRescue } from '../../host-agent/deploy/rescue.ts'
+import type { Disk } from '../../conductor/api/agent-wire.ts'
+import { run } from '../../kit/run.ts'
+
+const MIB = 1024 * 1024
+let dir = ''
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rackward-erase-'))
+})
+afterEach(() => rm(dir, { recursive: true }))
+
+async function disk(name: string, sizeBytes: number, more: Partial<Disk> = {}): Promise<Disk> {
+  const path = join(dir, name)
+  await writeFile(path, randomBytes(sizeBytes))
+  return {
+    name: path,
+    sizeBytes,
+    rotational: false,
+    model: null,
+    vendor: null,
+    serial: name,
+    wwn: null,
+    hctl: null,
+    byPath: null,
+    transport: null,
+    logicalSectorBytes: 512,
+    readOnly: false,
+    ...more,
+  }
+}
+const zeros = async ({ name, sizeBytes }: Disk) => (await readFile(name)).equals(Buffer.alloc(sizeBytes))
+
+test('every byte of every disk is zero afterwards, but of those that are left out; progress ends at the whole', async () => {
+  // Neither is a multiple of what is written at once.
+  const [one, two, kept] = [await disk('a', 17 * MIB + 512), await disk('b', 3 * MIB), await disk('c', MIB)]
+  const seen: [number, number][] = []
+  await eraseWhole([one, two, kept], [{ serial: 'c' }], { onDisk: (done, total) => void seen.push([done, total]) })
+  expect([await zeros(one), await zeros(two), await zeros(kept)]).toEqual([true, true, false])
+  const done = seen.map(([bytes]) => bytes)
+  expect(done).toEqual([...done].sort((a, b) => a - b))
+  expect(seen.at(-1)).toEqual([20 * MIB + 512, 20 * MIB + 512])
+})
+
+test('one disk that cannot be written, and none is touched', async () => {
+  const [good, bad] = [await disk('a', MIB), await disk('b', MIB, { readOnly: true })]
+  await expect(eraseWhole([good, bad], [], { onDisk: () => undefined })).rejects.toThrow(/read-only; name it in properties\/skip_block_devices/)
+  expect(await zeros(good)).toBe(false)
+})
+
+test('a disk that takes writes and keeps none is found out', async () => {
+  const full = await disk('a', MIB)
+  await expect(eraseWhole([{ ...full, name: '/dev/null' }], [], { onDisk: () => undefined })).rejects.toMatchObject({
+    code: expect.stringMatching(/clean\.failed|deploy\.(readback|write)/) as string,
+  })
+})
+
+test.each([[''], ['plain text'], ['$6$salt$hash:0:0\nroot::0'], ['$6$salt']])('no login is opened with %j for a hash', async (hash) => {
+  await expect(openRescue(hash, { run, root: dir })).rejects.toMatchObject({ code: 'agent.broken' })
+})
+
+test('a ramdisk without a login says so', async () => {
+  await expect(openRescue(`$6$salt$${'a'.repeat(86)}`, { run, root: dir })).rejects.toThrow(/not booted for rescue/)
+})
