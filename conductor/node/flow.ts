@@ -63,7 +63,11 @@ export function performed(node: NodeRecord, at: At): NodeRecord {
   }
 }
 
-export const nextStep = (node: NodeRecord): NodeRecord => ({ ...node, machine: { ...node.machine, stepIndex: node.machine.stepIndex + 1 } })
+/** Tries are counted for each step; those of the last one stay to be seen. */
+export function nextStep(node: NodeRecord): NodeRecord {
+  const { steps, stepIndex, attempt } = node.machine
+  return { ...node, machine: { ...node.machine, stepIndex: stepIndex + 1, attempt: steps[stepIndex + 1] ? 1 : attempt } }
+}
 
 export const saysHold = (node: NodeRecord): boolean => currentStep(node)?.by === 'conductor' && currentStep(node)?.step === 'hold'
 

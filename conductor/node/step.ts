@@ -212,7 +212,7 @@ function onAgentDone(node: NodeRecord, event: Of<'agent-done'>, at: At): Stepped
   if (STATES[node.provisionState].kind !== 'waiting') return stale(event.orderId)
   const whole: NodeRecord = { ...node, ...event.patch, lastError: null }
   if (node.machine.order === 'inspect') return { node: move(whole, 'done', { ...at, phase: 'rest' }) }
-  const next = nextStep({ ...whole, machine: { ...whole.machine, attempt: 1 } })
+  const next = nextStep(whole)
   if (saysHold(next)) return { node: move(next, 'hold', { ...at, phase: 'rest' }) }
   return { node: advance(shift(next, 'resume', at), at) }
 }

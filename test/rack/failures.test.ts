@@ -20,7 +20,7 @@ let silent: Server
 let tiny = ''
 let node = ''
 beforeAll(async () => {
-  bench = await openBench('fail', { callbackTimeoutSeconds: 80, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
+  bench = await openBench('fail', { callbackTimeoutSeconds: 65, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
   server = await bench.rack.addServer({
     name: 'one',
     firmware: 'bios',

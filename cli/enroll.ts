@@ -1,0 +1,172 @@
+/** `rackward node enroll`: one node from arguments, or many from a file. A file is what there shall be: run again, only differences are applied. */
+import { isDeepStrictEqual } from 'node:util'
+import * as z from 'zod'
+import { connect, type Common } from './nodes.ts'
+import type { Api } from './server.ts'
+import { print } from './show.ts'
+import { Trouble } from './trouble.ts'
+
+const Dict = z.record(z.string(), z.unknown())
+const Mac = z
+  .string()
+  .transform((text) => text.toLowerCase().replaceAll('-', ':'))
+  .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address'))
+
+const Wanted = z.strictObject({
+  name: z.string().min(1),
+  driver: z.string().default('ipmi'),
+  driver_info: Dict.optional(),
+  properties: Dict.optional(),
+  instance_info: Dict.optional(),
+  extra: Dict.optional(),
+  resource_class: z.string().optional(),
+  owner: z.string().optional(),
+  description: z.string().optional(),
+  traits: z.array(z.string()).optional(),
+  ports: z.array(z.union([Mac, z.strictObject({ address: Mac, pxe_enabled: z.boolean().optional(), extra: Dict.optional() })])).default([]),
+})
+export type Wanted = z.infer<typeof Wanted>
+const File = z.strictObject({ nodes: z.array(Wanted).min(1) })
+
+/** What a field of the server is compared with: a masked secret cannot be compared, and is left as it is unless `secrets` says otherwise. */
+const MASK = '******'
+
+export interface EnrollOptions extends Common {
+  readonly file?: string
+  readonly diff?: boolean
+  readonly secrets?: boolean
+  readonly driver?: string
+  readonly bmc?: string
+  readonly user?: string
+  readonly mac?: string[]
+}
+
+export async function enroll(name: string | undefined, options: EnrollOptions): Promise<void> {
+  const api = await connect(options)
+  const wanted = options.file === undefined ? [oneNode(name, options)] : await readFileOf(options.file)
+  const plan = await Promise.all(wanted.map(async (node) => ({ node, changes: await changesFor(api, node, options.secrets ?? false) })))
+  for (const { node, changes } of plan) {
+    if (changes.length === 0) print(`${node.name}: as it should be`)
+    for (const change of changes) print(`${node.name}: ${change.says}`)
+  }
+  if (options.diff) return
+  for (const { changes } of plan) for (const change of changes) await change.make()
+}
+
+/** The password of the BMC comes from the environment. */
+function oneNode(name: string | undefined, options: EnrollOptions): Wanted {
+  if (name === undefined) throw new Trouble('usage', 'name the node, or give a file with -f')
+  const password = process.env.RACKWARD_BMC_PASSWORD
+  const driver = options.driver ?? 'ipmi'
+  if (driver === 'ipmi' && (options.bmc === undefined || password === undefined))
+    throw new Trouble('usage', 'an ipmi node needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD')
+  const info = driver === 'ipmi' ? { driver_info: { ipmi_address: options.bmc, ipmi_username: options.user ?? 'admin', ipmi_password: password } } : {}
+  return check(Wanted, { name, driver, ...info, ports: options.mac ?? [] }, name)
+}
+
+/** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class. */
+async function readFileOf(path: string): Promise<Wanted[]> {
+  const { readFile } = await import('node:fs/promises')
+  const text = await readFile(path, 'utf8').catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)))
+  if (path.endsWith('.csv')) return readCsv(text, path)
+  const { parse } = await import('yaml')
+  let value: unknown
+  try {
+    value = parse(text)
+  } catch (error) {
+    throw new Trouble('usage', `${path}: ${(error as Error).message}`)
+  }
+  return check(File, value, path).nodes
+}
+
+function check<T extends z.ZodType>(schema: T, value: unknown, from: string): z.infer<T> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  throw new Trouble('usage', `${from}: ${issue?.path.join('/') || 'the whole'}: ${issue?.message}`)
+}
+
+const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class'] as const
+
+/** Plain commas: none of these values holds one. */
+export function readCsv(text: string, from: string): Wanted[] {
+  const [head = '', ...lines] = text.split(/\r?\n/).filter((line) => line.trim() !== '' && !line.startsWith('#'))
+  const columns = head.split(',').map((column) => column.trim())
+  const unknown = columns.find((column) => !(COLUMNS as readonly string[]).includes(column))
+  if (unknown !== undefined) throw new Trouble('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
+  return lines.map((line, i) => {
+    if (line.includes('"')) throw new Trouble('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
+    const row = Object.fromEntries(line.split(',').map((value, column) => [columns[column] ?? `column ${column + 1}`, value.trim()]))
+    const { name, bmc, user, password, mac, resource_class } = row
+    return check(
+      Wanted,
+      {
+        name,
+        driver_info: { ipmi_address: bmc, ipmi_username: user, ipmi_password: password },
+        ports: mac ? mac.split(' ') : [],
+        ...(resource_class ? { resource_class } : {}),
+      },
+      `${from}: line ${i + 2}`,
+    )
+  })
+}
+
+interface Change {
+  readonly says: string
+  make(): Promise<unknown>
+}
+
+const FIELDS = ['driver', 'driver_info', 'properties', 'instance_info', 'extra', 'resource_class', 'owner', 'description'] as const
+
+async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<Change[]> {
+  const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
+  const now = (await api.ask('GET', path).catch((error: unknown) => {
+    if (error instanceof Trouble && error.kind === 'missing') return undefined
+    throw error
+  })) as Record<string, unknown> | undefined
+  const { ports, traits, ...fields } = wanted
+  const addPort = (port: Wanted['ports'][number], node: string) => {
+    const body = typeof port === 'string' ? { address: port } : port
+    return api.ask('POST', '/v1/ports', { ...body, node_ident: node })
+  }
+  if (!now) {
+    const make = async () => {
+      const { uuid } = (await api.ask('POST', '/v1/nodes', fields)) as { uuid: string }
+      if (traits) await api.ask('PUT', `/v1/nodes/${uuid}/traits`, { traits })
+      for (const port of ports) await addPort(port, uuid)
+    }
+    return [{ says: `is enrolled with ${ports.length} port${ports.length === 1 ? '' : 's'}`, make }]
+  }
+  const changes: Change[] = []
+  for (const field of FIELDS) {
+    const value = fields[field]
+    if (value === undefined) continue
+    // Keys that are not named stay: inspection adds properties of its own.
+    const parts: [path: string, key: string, before: unknown, after: unknown][] =
+      typeof value === 'string'
+        ? [[`/${field}`, field, now[field], value]]
+        : Object.entries(value).map(([key, one]) => [
+            `/${field}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+            `${field}/${key}`,
+            (now[field] as Record<string, unknown>)[key],
+            one,
+          ])
+    for (const [at, says, before, after] of parts) {
+      const hidden = before === MASK
+      if (hidden ? !secrets : isDeepStrictEqual(before, after)) continue
+      const text = hidden ? 'is set again' : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
+      changes.push({ says: `${says}: ${text}`, make: () => api.ask('PATCH', path, [{ op: 'add', path: at, value: after }]) })
+    }
+  }
+  if (traits && !isDeepStrictEqual([...(now.traits as string[])].sort(), [...traits].sort()))
+    changes.push({
+      says: `traits: ${(now.traits as string[]).join(', ') || 'none'} -> ${traits.join(', ')}`,
+      make: () => api.ask('PUT', `${path}/traits`, { traits }),
+    })
+  const there = ((await api.ask('GET', `${path}/ports?fields=address`)) as { ports: { address: string }[] }).ports.map((port) => port.address)
+  for (const port of ports) {
+    const address = typeof port === 'string' ? port : port.address
+    if (!there.includes(address)) changes.push({ says: `port ${address} is added`, make: () => addPort(port, String(now.uuid)) })
+  }
+  return changes
+}

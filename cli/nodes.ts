@@ -1,0 +1,291 @@
+/** `rackward node ...`: a thin client of the API. */
+import { until, systemClock } from '../kit/clock.ts'
+import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
+import { formatOf, pairs, print, show, tableOf } from './show.ts'
+import { Trouble } from './trouble.ts'
+
+export interface Common extends ServerOptions {
+  readonly output?: string
+}
+
+interface NodeView {
+  readonly uuid: string
+  readonly name: string | null
+  readonly provision_state: string
+  readonly power_state: string | null
+  readonly maintenance: boolean
+  readonly reservation: string | null
+  readonly last_error: string | null
+  readonly [field: string]: unknown
+}
+
+const enc = encodeURIComponent
+export const connect = async (options: ServerOptions): Promise<Api> => openApi(await findPlace(options, process.env))
+
+/** Follows `next` to the end. */
+export async function listNodes(api: Api, query: string): Promise<NodeView[]> {
+  const nodes: NodeView[] = []
+  for (let path: string | undefined = `/v1/nodes?${query}`; path !== undefined;) {
+    const page = (await api.ask('GET', path)) as { nodes: NodeView[]; next?: string }
+    nodes.push(...page.nodes)
+    path = page.next && page.nodes.length > 0 ? page.next.replace(/^https?:\/\/[^/]+.*?(?=\/v1\/)/, '') : undefined
+  }
+  return nodes
+}
+
+export async function list(options: Common & { state?: string; class?: string; failed?: boolean }): Promise<void> {
+  const format = formatOf(options.output)
+  const query = new URLSearchParams({ fields: 'uuid,name,provision_state,power_state,maintenance,resource_class,last_error' })
+  if (options.state) query.set('provision_state', options.state)
+  if (options.class) query.set('resource_class', options.class)
+  const all = await listNodes(await connect(options), query.toString())
+  const nodes = options.failed ? all.filter((node) => /failed|error/.test(node.provision_state) || node.last_error) : all
+  const plain = nodes.map((node) => Object.fromEntries(Object.entries(node).filter(([name]) => name !== 'links')))
+  await show(plain, format, () =>
+    nodes.length === 0
+      ? 'there are no nodes; enroll one with: rackward node enroll'
+      : tableOf(
+          ['name', 'state', 'power', 'class', 'uuid', 'last error'],
+          nodes.map((node) => [
+            node.name,
+            node.maintenance ? `${node.provision_state} (maintenance)` : node.provision_state,
+            node.power_state,
+            node.resource_class,
+            node.uuid,
+            node.last_error ?? '',
+          ]),
+        ),
+  )
+}
+
+const SHOWN = [
+  'name',
+  'uuid',
+  'driver',
+  'provision_state',
+  'target_provision_state',
+  'power_state',
+  'maintenance',
+  'maintenance_reason',
+  'fault',
+  'last_error',
+  'resource_class',
+  'traits',
+  'owner',
+  'lessee',
+  'instance_uuid',
+  'properties',
+  'driver_info',
+  'instance_info',
+  'extra',
+  'created_at',
+  'updated_at',
+]
+
+export async function showNode(ident: string, options: Common): Promise<void> {
+  const node = (await (await connect(options)).ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView
+  await show(node, formatOf(options.output), () => pairs(SHOWN.map((name) => [name, node[name]])))
+}
+
+export interface VerbOptions extends Common {
+  readonly wait?: boolean | string
+  readonly image?: string
+  readonly checksum?: string
+  readonly configdrive?: string
+  readonly runbook?: string
+  readonly steps?: string
+  readonly password?: string
+}
+
+/** Where each verb leads, for --wait. */
+const ENDS: Readonly<Record<string, readonly string[]>> = {
+  manage: ['manageable'],
+  inspect: ['manageable'],
+  provide: ['available', 'manageable'],
+  active: ['active'],
+  rebuild: ['active'],
+  deleted: ['available', 'manageable'],
+  clean: ['manageable'],
+  adopt: ['active'],
+  rescue: ['rescue'],
+  unrescue: ['active'],
+  service: ['active'],
+  abort: ['inspect failed', 'clean failed', 'deploy failed', 'rescue failed', 'service failed', 'active'],
+  unhold: ['manageable', 'active', 'available'],
+}
+const FAILED = /failed$|^error$|^enroll$/
+const DEFAULT_WAIT_SECONDS = 3600
+
+/** Sends a verb to each node; with --wait, all are waited for together. */
+export async function verb(target: string, idents: readonly string[], options: VerbOptions): Promise<void> {
+  const api = await connect(options)
+  const waitMs = waitMsOf(options.wait)
+  const body = await bodyOf(target, options)
+  const sent: string[] = []
+  const troubles: string[] = []
+  for (const ident of idents) {
+    try {
+      const patch = imagePatch(options)
+      if (patch.length > 0) await api.ask('PATCH', `/v1/nodes/${enc(ident)}`, patch)
+      await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/provision`, body)
+      sent.push(ident)
+    } catch (error) {
+      if (idents.length === 1 || !(error instanceof Trouble)) throw error
+      troubles.push(`${ident}: ${error.message}`)
+    }
+  }
+  if (waitMs === undefined) for (const ident of sent) print(`${ident}: ${target} was accepted; see how it goes with: rackward node explain ${ident}`)
+  else {
+    const { waitAll } = await import('./wait.ts')
+    troubles.push(...(await waitAll(api, sent, { ends: ENDS[target] ?? [], failed: FAILED, timeoutMs: waitMs })))
+  }
+  if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
+}
+
+export function waitMsOf(wait: boolean | string | undefined): number | undefined {
+  if (wait === undefined || wait === false) return undefined
+  const seconds = wait === true ? DEFAULT_WAIT_SECONDS : Number(wait)
+  if (!Number.isFinite(seconds) || seconds <= 0) throw new Trouble('usage', `--wait ${String(wait)}: give a number of seconds`)
+  return seconds * 1000
+}
+
+const imagePatch = ({ image, checksum }: VerbOptions) => [
+  ...(image === undefined ? [] : [{ op: 'add', path: '/instance_info/image_source', value: image }]),
+  ...(checksum === undefined ? [] : [{ op: 'add', path: '/instance_info/image_checksum', value: checksum }]),
+]
+
+async function bodyOf(target: string, options: VerbOptions): Promise<Record<string, unknown>> {
+  const kind = target === 'service' ? 'service_steps' : 'clean_steps'
+  return {
+    target,
+    ...(options.configdrive === undefined ? {} : { configdrive: await readValue(options.configdrive, '--configdrive') }),
+    ...(options.steps === undefined ? {} : { [kind]: await readValue(options.steps, '--steps') }),
+    ...(options.runbook === undefined ? {} : { runbook: options.runbook }),
+    ...(target === 'rescue' ? { rescue_password: process.env.RACKWARD_RESCUE_PASSWORD ?? missingPassword() } : {}),
+  }
+}
+
+/** JSON or YAML, given as it is or as `@FILE`. */
+async function readValue(text: string, option: string): Promise<unknown> {
+  const [{ parse }, { readFile }] = await Promise.all([import('yaml'), import('node:fs/promises')])
+  const content = text.startsWith('@')
+    ? await readFile(text.slice(1), 'utf8').catch((error: Error) =>
+        Promise.reject(new Trouble('usage', `${option}: cannot read ${text.slice(1)}: ${error.message}`)),
+      )
+    : text
+  try {
+    return parse(content) as unknown
+  } catch (error) {
+    throw new Trouble('usage', `${option}: neither JSON nor YAML: ${(error as Error).message}`)
+  }
+}
+
+function missingPassword(): never {
+  throw new Trouble('usage', 'the password of the rescue login comes from the environment: set RACKWARD_RESCUE_PASSWORD')
+}
+
+const POWER: Readonly<Record<string, string>> = {
+  on: 'power on',
+  off: 'power off',
+  reboot: 'rebooting',
+  'soft-off': 'soft power off',
+  'soft-reboot': 'soft rebooting',
+}
+
+export async function power(wish: string, idents: readonly string[], options: Common & { wait?: boolean | string }): Promise<void> {
+  const target = POWER[wish]
+  if (!target) throw new Trouble('usage', `${wish}: use one of ${Object.keys(POWER).join(', ')}`)
+  const api = await connect(options)
+  const waitMs = waitMsOf(options.wait)
+  for (const ident of idents) await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/power`, { target })
+  if (waitMs === undefined) return
+  for (const ident of idents) {
+    const node = await until(async () => ((now) => now.reservation === null && now)((await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView), {
+      what: ident,
+      timeoutMs: waitMs,
+      everyMs: 200,
+      clock: systemClock,
+    }).catch(() => {
+      throw new Trouble('late', `${ident} is not done after ${waitMs / 1000} s; see: rackward node explain ${ident}`)
+    })
+    if (node.last_error) throw new Trouble('failed', `${ident}: ${node.last_error}`)
+    print(`${ident}: ${node.power_state}`)
+  }
+}
+
+export async function maintenance(wish: string, ident: string, options: Common & { reason?: string }): Promise<void> {
+  if (wish !== 'on' && wish !== 'off') throw new Trouble('usage', `${wish}: use on or off`)
+  const path = `/v1/nodes/${enc(ident)}/maintenance`
+  const api = await connect(options)
+  await (wish === 'on' ? api.ask('PUT', path, options.reason === undefined ? {} : { reason: options.reason }) : api.ask('DELETE', path))
+}
+
+export async function remove(idents: readonly string[], options: Common): Promise<void> {
+  const api = await connect(options)
+  for (const ident of idents) await api.ask('DELETE', `/v1/nodes/${enc(ident)}`)
+}
+
+interface Account {
+  readonly provision_state: string
+  readonly says: string
+  readonly waits_for: string
+  readonly since: string
+  readonly elapsed_seconds: number
+  readonly deadline: string | null
+  readonly lock: { holder: string; since: string; owed: string[]; tries: number } | null
+  readonly usual: { samples: number; median_seconds: number | null; p95_seconds: number | null; unusual: boolean }
+  readonly seen: readonly { room: string; what: string; at: string; detail: string }[]
+  readonly causes: readonly { cause: string; evidence: string[]; remedy: string }[]
+}
+
+export async function explain(ident: string, options: Common): Promise<void> {
+  const account = (await (await connect(options)).ask('GET', `/rackward/v1/nodes/${enc(ident)}/explain`)) as Account
+  await show(account, formatOf(options.output), () => accountText(account))
+}
+
+export function accountText(account: Account): string {
+  const { usual, lock } = account
+  const lines = [
+    `${account.provision_state}: ${account.says}`,
+    `waits for   ${account.waits_for}`,
+    `since       ${account.since} (${account.elapsed_seconds} s)${account.deadline ? `, until ${account.deadline}` : ''}`,
+  ]
+  if (usual.median_seconds !== null)
+    lines.push(
+      `usually     ${usual.median_seconds} s, 95 of 100 within ${usual.p95_seconds} s (${usual.samples} times on this model)${usual.unusual ? ': this is unusual' : ''}`,
+    )
+  if (lock) lines.push(`locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`)
+  if (account.seen.length > 0)
+    lines.push('seen', ...account.seen.map((one) => `  ${one.at}  ${one.room.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`))
+  for (const [i, cause] of account.causes.entries())
+    lines.push(
+      ...(i === 0 ? ['likely causes'] : []),
+      `  ${i + 1}. ${cause.cause}`,
+      ...cause.evidence.filter(Boolean).map((text) => `     ${text}`),
+      `     -> ${cause.remedy}`,
+    )
+  return lines.join('\n')
+}
+
+export async function watch(ident: string | undefined, options: Common): Promise<void> {
+  const api = await connect(options)
+  const abort = new AbortController()
+  process.once('SIGINT', () => abort.abort())
+  const query = new URLSearchParams(ident === undefined ? {} : { node: ident })
+  const json = formatOf(options.output) === 'json'
+  await api.lines(
+    `/rackward/v1/events?${query.toString()}`,
+    (line) => {
+      const data = /^data: (.*)$/.exec(line)?.[1]
+      if (data === undefined) return
+      if (json) return print(data)
+      const event = JSON.parse(data) as { at: string; kind: string; node_uuid: string | null; detail: Record<string, unknown> }
+      print(
+        `${event.at}  ${event.kind.padEnd(12)} ${event.node_uuid ?? '-'}  ${Object.entries(event.detail)
+          .map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}`)
+          .join(' ')}`,
+      )
+    },
+    abort.signal,
+  )
+}

@@ -1,0 +1,154 @@
+/** Where the API is, as whom to ask it, and the asking. A password comes from a file or the environment, never from an argument. */
+import { readFile } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Trouble } from './trouble.ts'
+
+export interface ServerOptions {
+  /** Base URL; wins over everything else. */
+  readonly server?: string
+  /** A cloud of clouds.yaml. */
+  readonly cloud?: string
+}
+
+export interface Place {
+  readonly url: URL
+  readonly user?: string
+  readonly password?: string
+  /** PEM of the certificate authority, or of the server's own certificate. */
+  readonly ca?: Buffer
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+type Dict = Record<string, unknown>
+
+const DEFAULT_URL = 'http://127.0.0.1:6385'
+const TIMEOUT_MS = 60_000
+/** The versions that this program was written for. */
+const VERSION = '1.110'
+
+/** `--server`, then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then 127.0.0.1. */
+export async function findPlace(options: ServerOptions, env: Env): Promise<Place> {
+  const cloudName = options.cloud ?? (env.OS_CLOUD === '' ? undefined : env.OS_CLOUD)
+  const cloud = cloudName === undefined ? {} : await readCloud(cloudName, env)
+  const auth = (cloud.auth ?? {}) as Dict
+  const pick = (...values: unknown[]) => values.find((value): value is string => typeof value === 'string' && value !== '')
+  const text = pick(options.server, env.RACKWARD_SERVER, env.OS_ENDPOINT, cloud.baremetal_endpoint_override, auth.endpoint, cloud.endpoint) ?? DEFAULT_URL
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw new Trouble('usage', `${JSON.stringify(text)} is no URL; give one such as ${DEFAULT_URL}`)
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Trouble('usage', `${text}: only http and https are spoken`)
+  const user = pick(env.RACKWARD_USER, env.OS_USERNAME, auth.username)
+  const password = pick(env.RACKWARD_PASSWORD, env.OS_PASSWORD, auth.password)
+  const caFile = pick(env.RACKWARD_CACERT, env.OS_CACERT, cloud.cacert)
+  const ca =
+    caFile === undefined
+      ? undefined
+      : await readFile(caFile).catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${caFile}: ${error.message}`)))
+  return { url, ...(user ? { user } : {}), ...(password ? { password } : {}), ...(ca ? { ca } : {}) }
+}
+
+/** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack. */
+async function readCloud(name: string, env: Env): Promise<Dict> {
+  const { parse } = await import('yaml')
+  const files = [env.OS_CLIENT_CONFIG_FILE, 'clouds.yaml', join(homedir(), '.config/openstack/clouds.yaml'), '/etc/openstack/clouds.yaml']
+  for (const file of files) {
+    const text = file === undefined ? undefined : await readFile(file, 'utf8').catch(() => undefined)
+    if (text === undefined) continue
+    const found = ((parse(text) as { clouds?: Record<string, Dict> } | null)?.clouds ?? {})[name]
+    if (found) return found
+  }
+  throw new Trouble('usage', `no clouds.yaml has the cloud ${name}; looked in ${files.filter(Boolean).join(', ')}`)
+}
+
+export interface Api {
+  readonly place: Place
+  /** Answers the body. Throws `Trouble` with the server's own words. */
+  ask(method: string, path: string, body?: unknown): Promise<any>
+  /** Streams what the server sends, line by line, until it ends or `signal` does. */
+  lines(path: string, take: (line: string) => void, signal: AbortSignal): Promise<void>
+}
+
+export function openApi(place: Place): Api {
+  const headers: Record<string, string> = {
+    'OpenStack-API-Version': `baremetal ${VERSION}`,
+    ...(place.user === undefined ? {} : { authorization: `Basic ${Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')}` }),
+  }
+  const start = (method: string, path: string, more: Record<string, string>) => {
+    const call = place.url.protocol === 'https:' ? httpsRequest : httpRequest
+    const url = new URL(`${place.url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, place.url)
+    return call(url, { method, headers: { ...headers, ...more }, timeout: TIMEOUT_MS, ...(place.ca ? { ca: place.ca } : {}) })
+  }
+  const unreachable = (error: Error) =>
+    new Trouble('unreachable', `${place.url.origin} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`)
+  return {
+    place,
+    ask(method, path, body) {
+      return new Promise((resolve, reject) => {
+        const text = body === undefined ? undefined : JSON.stringify(body)
+        const ask = start(method, path, text === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) })
+        ask.on('response', (response) => {
+          const chunks: Buffer[] = []
+          response.on('data', (chunk: Buffer) => chunks.push(chunk))
+          response.on('error', (error) => reject(unreachable(error)))
+          response.on('end', () => {
+            const said = parse(Buffer.concat(chunks).toString())
+            const status = response.statusCode ?? 0
+            if (status >= 200 && status < 300) resolve(said)
+            else reject(refusal(status, said))
+          })
+        })
+        ask.on('timeout', () => ask.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)))
+        ask.on('error', (error) => reject(unreachable(error)))
+        ask.end(text)
+      })
+    },
+    lines(path, take, signal) {
+      return new Promise((resolve, reject) => {
+        const ask = start('GET', path, { accept: 'text/event-stream' })
+        signal.addEventListener('abort', () => ask.destroy(), { once: true })
+        ask.setTimeout(0)
+        ask.on('response', (response) => {
+          if (response.statusCode !== 200) {
+            response.resume()
+            return reject(refusal(response.statusCode ?? 0, undefined))
+          }
+          let rest = ''
+          response.setEncoding('utf8')
+          response.on('data', (chunk: string) => {
+            const all = (rest + chunk).split('\n')
+            rest = all.pop() ?? ''
+            all.forEach(take)
+          })
+          response.on('close', () => resolve())
+          response.on('error', () => resolve())
+        })
+        ask.on('error', (error) => (signal.aborted ? resolve() : reject(unreachable(error))))
+        ask.end()
+      })
+    },
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === '' ? undefined : JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function refusal(status: number, said: unknown): Trouble {
+  const body = (said ?? {}) as { error_message?: string; error?: { message?: string } }
+  const inner = parse(body.error_message ?? '') as { faultstring?: string } | undefined
+  const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
+  if (status === 401) return new Trouble('denied', `${words} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`)
+  if (status === 403) return new Trouble('denied', words)
+  if (status === 404) return new Trouble('missing', words)
+  return new Trouble(status < 500 ? 'refused' : 'failed', words)
+}

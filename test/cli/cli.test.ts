@@ -1,0 +1,108 @@
+/** The command line as a person starts it, against a live conductor: what it prints, and how it ends. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { STATUSES } from '../../cli/trouble.ts'
+import { run } from '../../kit/run.ts'
+import { base, call, create, drive } from '../conductor/api-bench.ts'
+import { RACKWARD_MAIN } from '../lab/root.ts'
+
+let dir = ''
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rackward-cli-'))
+})
+afterAll(() => rm(dir, { recursive: true }))
+
+const cli = (args: readonly string[], env: Record<string, string> = {}) =>
+  run([process.execPath, RACKWARD_MAIN, ...args], { timeoutMs: 30_000, cwd: dir, env: { RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '', ...env } })
+const ok = async (...args: string[]) => {
+  const { code, stdout, stderr } = await cli(args)
+  if (code !== 0) throw new Error(`${args.join(' ')}: ${code}\n${stderr}`)
+  return stdout
+}
+
+test('a node is enrolled, driven with --wait, shown, explained and deleted', async () => {
+  await ok('node', 'enroll', 'c-1', '--driver', 'fake-hardware', '--mac', '52:54:00:cc:00:01')
+  expect(await ok('node', 'list')).toMatch(/^name +state +power +class +uuid +last error\n(.*\n)*c-1 +enroll +- /)
+  const { code, stderr } = await cli(['node', 'manage', 'c-1', '--wait', '20'])
+  expect([code, stderr]).toEqual([0, expect.stringMatching(/✓ c-1 +manageable\n$/)])
+  await ok('node', 'provide', 'c-1', '--wait', '20')
+  await ok('node', 'deploy', 'c-1', '--wait', '20', '--image', 'debian-12', '--configdrive', '{meta_data: {hostname: c-1}}')
+  const shown = JSON.parse(await ok('node', 'show', 'c-1', '-o', 'json'))
+  expect(shown).toMatchObject({ name: 'c-1', provision_state: 'active', instance_info: { image_source: 'debian-12' } })
+  expect(await ok('node', 'show', 'c-1', '-o', 'yaml')).toContain('provision_state: active\n')
+  expect(await ok('node', 'power', 'off', 'c-1', '--wait', '20')).toBe('c-1: power off\n')
+  expect(await ok('node', 'explain', 'c-1')).toMatch(/^active: runs its instance\nwaits for +nothing: /)
+  await ok('node', 'undeploy', 'c-1', '--wait', '20')
+  await ok('node', 'delete', 'c-1')
+})
+
+describe('exit statuses and words', () => {
+  test.each([
+    [['node', 'show', 'nobody'], STATUSES.missing, 'there is no node "nobody"'],
+    [['node', 'show'], STATUSES.usage, "missing required argument 'node'"],
+    [['node', 'lst'], STATUSES.usage, 'Did you mean list?'],
+    [['node', 'list', '-o', 'xml'], STATUSES.usage, 'use table, json or yaml'],
+    [['node', 'power', 'up', 'x'], STATUSES.usage, 'use one of on, off, reboot'],
+    [['node', 'enroll', 'x'], STATUSES.usage, 'RACKWARD_BMC_PASSWORD'],
+    [['node', 'rescue', 'x'], STATUSES.usage, 'RACKWARD_RESCUE_PASSWORD'],
+    [['node', 'list', '--server', 'http://127.0.0.1:1'], STATUSES.unreachable, 'http://127.0.0.1:1 cannot be reached'],
+    [['node', 'list', '--server', 'ftp://x'], STATUSES.usage, 'only http and https'],
+    [['node', 'list', '--cloud', 'none'], STATUSES.usage, 'no clouds.yaml has the cloud none'],
+  ])('%j ends with %i', async (args, status, words) => {
+    const { code, stderr } = await cli(args)
+    expect([code, stderr]).toEqual([status, expect.stringContaining(words)])
+  })
+  test('help is no failure', async () => expect((await cli(['node', '--help'])).code).toBe(0))
+  test('a refusal, a failure and time that is up are told apart', async () => {
+    const { uuid } = await create({ name: 'c-2' })
+    expect((await cli(['node', 'deploy', 'c-2'])).code).toBe(STATUSES.refused)
+    await drive(String(uuid), 'manage')
+    const hold = '[{interface: deploy, step: hold}]'
+    expect((await cli(['node', 'clean', 'c-2', '--steps', hold, '--wait', '0.5'])).code).toBe(STATUSES.late)
+    const { code, stderr } = await cli(['node', 'abort', 'c-2', '--wait', '10'])
+    expect([code, stderr]).toEqual([0, expect.stringContaining('clean failed')])
+  })
+})
+
+test('clouds.yaml says where the server is, as for OpenStack’s clients', async () => {
+  await writeFile(join(dir, 'clouds.yaml'), `clouds:\n  lab:\n    auth_type: none\n    baremetal_endpoint_override: ${base}\n`)
+  expect((await cli(['node', 'list', '--cloud', 'lab', '-o', 'json'], { RACKWARD_SERVER: '' })).code).toBe(0)
+})
+
+describe('many nodes from a file', () => {
+  const yaml = (cpus: number, more = '') => `nodes:
+  - name: f-1
+    driver: fake-hardware
+    driver_info: { ipmi_password: geheim }
+    properties: { cpus: ${cpus} }
+    traits: [CUSTOM_A]
+    ports: ['52-54-00-CC-01-01'${more}]
+  - { name: f-2, driver: fake-hardware }
+`
+  const apply = async (text: string, ...more: string[]) => {
+    await writeFile(join(dir, 'rack.yaml'), text)
+    return ok('node', 'enroll', '-f', 'rack.yaml', ...more)
+  }
+  test('are enrolled once; after that only differences are applied, and shown before', async () => {
+    expect(await apply(yaml(4), '--diff')).toBe('f-1: is enrolled with 1 port\nf-2: is enrolled with 0 ports\n')
+    expect((await call('GET', '/v1/nodes/f-1')).status).toBe(404)
+    await apply(yaml(4))
+    expect((await call('GET', '/v1/nodes/f-1')).body).toMatchObject({ properties: { cpus: 4 }, traits: ['CUSTOM_A'] })
+    expect(await apply(yaml(4))).toBe('f-1: as it should be\nf-2: as it should be\n')
+    const more = ", '52:54:00:cc:01:02'"
+    expect(await apply(yaml(8, more), '--diff')).toBe('f-1: properties/cpus: 4 -> 8\nf-1: port 52:54:00:cc:01:02 is added\nf-2: as it should be\n')
+    await apply(yaml(8, more))
+    expect((await call('GET', '/v1/nodes/f-1/ports')).body.ports).toHaveLength(2)
+    expect(await apply(yaml(8, more), '--secrets', '--diff')).toContain('f-1: driver_info/ipmi_password: is set again\n')
+  })
+  test('as CSV, with the line of a mistake', async () => {
+    await writeFile(join(dir, 'rack.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,52:54:00:cc:02:01\n')
+    expect(await ok('node', 'enroll', '-f', 'rack.csv')).toBe('v-1: is enrolled with 1 port\n')
+    expect((await call('GET', '/v1/nodes/v-1')).body.driver_info).toEqual({ ipmi_address: '10.0.0.1', ipmi_username: 'admin', ipmi_password: '******' })
+    await writeFile(join(dir, 'bad.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,nonsense\n')
+    const { code, stderr } = await cli(['node', 'enroll', '-f', 'bad.csv'])
+    expect([code, stderr]).toEqual([STATUSES.usage, expect.stringContaining('bad.csv: line 2: ports/0')])
+  })
+})
