@@ -17,10 +17,11 @@ const MIB = 1024 ** 2
 let bench: Bench
 let server: Server
 let silent: Server
+let silence: Promise<{ uuid: string; message: string }>
 let tiny = ''
 let node = ''
 beforeAll(async () => {
-  bench = await openBench('fail', { callbackTimeoutSeconds: 65, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
+  bench = await openBench('fail', { callbackTimeoutSeconds: 90, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
   server = await bench.rack.addServer({
     name: 'one',
     firmware: 'bios',
@@ -33,8 +34,22 @@ beforeAll(async () => {
   silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 })
   tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
   await bench.conductor.start()
+  silence = neverCallsBack()
+  silence.catch(() => undefined)
 })
 afterAll(() => bench?.rack.down())
+
+/** A server whose HTTP is lost on the way: the loader comes by TFTP, and then nothing. It is waited for while the others are tested. */
+async function neverCallsBack(): Promise<{ uuid: string; message: string }> {
+  const uuid = await enroll(api(), silent)
+  const { ports } = (await api().ok('GET', `/v1/nodes/${uuid}/ports`)) as { ports: { uuid: string }[] }
+  await api().ok('PATCH', `/v1/ports/${ports[0]?.uuid}`, [{ op: 'add', path: '/extra/ipv4_address', value: '10.77.0.50' }])
+  const lost =
+    'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in ip saddr 10.77.0.50 tcp dport 8080 drop'
+  await sh(bench.rack.in(['nft', lost]))
+  await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
+  return { uuid, message: await failing(provision(api(), uuid, { target: 'inspect' }, { to: 'manageable' })) }
+}
 
 const api = () => bench.conductor.api
 const look = async (ident: string) =>
@@ -92,30 +107,6 @@ test('a MAC that belongs to no port gets no answer, however often it asks, and o
   }
   await until(() => events().length >= 2, { what: 'the events', timeoutMs: 5_000 })
   expect(events()).toEqual(['02:00:00:00:ee:01', '02:00:00:00:ee:02'])
-})
-
-test('a server that never calls back: time-out, with the last thing seen of it', async () => {
-  const uuid = await enroll(api(), silent)
-  await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
-  // Whatever HTTP would carry is lost: the loader comes by TFTP, and then nothing.
-  await sh(
-    bench.rack.in([
-      'nft',
-      'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in tcp dport 8080 drop',
-    ]),
-  )
-  try {
-    const message = await failing(provision(api(), uuid, { target: 'inspect' }, { to: 'manageable' }))
-    expect(message).toMatch(
-      /inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.\d+\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/,
-    )
-  } finally {
-    await sh(bench.rack.in(['nft', 'delete', 'table', 'inet', 'faults']))
-  }
-  await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', {
-    what: 'the silent server to be switched off',
-    timeoutMs: 30_000,
-  })
 })
 
 describe('on a server whose agent is parked', () => {
@@ -247,3 +238,14 @@ async function bootServices(): Promise<string[]> {
   const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0') })))
   return lines.filter(({ line }) => line.includes('boot') && line.includes(bench.conductor.configFile)).map(({ pid }) => pid)
 }
+
+test('a server that never calls back: time-out, with the last thing seen of it', async () => {
+  const { uuid, message } = await silence
+  expect(message).toMatch(
+    /inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.50\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/,
+  )
+  await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', {
+    what: 'the silent server to be switched off',
+    timeoutMs: 30_000,
+  })
+})
