@@ -32,6 +32,8 @@ beforeAll(async () => {
     moreDisks: [256 * MIB],
   })
   silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 })
+  // Progress comes about once a second: at full speed an image of this size is written between two reports.
+  await sh(bench.rack.in(['tc', 'qdisc', 'add', 'dev', server.taps[0], 'root', 'tbf', 'rate', '300mbit', 'burst', '256kb', 'latency', '100ms']))
   tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
   await bench.conductor.start()
   silence = neverCallsBack()
