@@ -257,13 +257,14 @@ export function accountText(account: Account): string {
   if (lock) lines.push(`locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`)
   if (account.seen.length > 0)
     lines.push('seen', ...account.seen.map((one) => `  ${one.at}  ${one.room.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`))
-  for (const [i, cause] of account.causes.entries())
-    lines.push(
-      ...(i === 0 ? ['likely causes'] : []),
-      `  ${i + 1}. ${cause.cause}`,
-      ...cause.evidence.filter(Boolean).map((text) => `     ${text}`),
-      `     -> ${cause.remedy}`,
-    )
+  let shown = ''
+  for (const [i, cause] of account.causes.entries()) {
+    if (i === 0) lines.push('likely causes, should it stay like this')
+    const evidence = cause.evidence.filter(Boolean).map((text) => `     ${text}`)
+    // Several causes of one silence have the same evidence.
+    lines.push(`  ${i + 1}. ${cause.cause}`, ...(evidence.join() === shown ? [] : evidence), `     -> ${cause.remedy}`)
+    shown = evidence.join()
+  }
   return lines.join('\n')
 }
 

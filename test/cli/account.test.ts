@@ -1,0 +1,36 @@
+/** The account of a node as a person reads it: the evidence that several causes share stands there once. */
+import { expect, test } from 'vitest'
+import { accountText } from '../../cli/nodes.ts'
+
+test('an account of a node that does not call', () => {
+  const evidence = ['seen: DHCP answered', 'no boot file request']
+  expect(
+    accountText({
+      provision_state: 'inspect wait',
+      says: 'the agent looks at the hardware',
+      waits_for: 'the server to boot the ramdisk',
+      since: '2026-01-01T00:00:00+00:00',
+      elapsed_seconds: 300,
+      deadline: '2026-01-01T00:30:00+00:00',
+      lock: null,
+      usual: { samples: 9, median_seconds: 30, p95_seconds: 41, unusual: true },
+      seen: [{ room: 'boot', what: 'DHCP answered', at: '2026-01-01T00:00:10+00:00', detail: 'ack 10.0.0.5' }],
+      causes: [
+        { cause: 'TFTP is blocked', evidence, remedy: 'let it pass' },
+        { cause: 'secure boot', evidence, remedy: 'switch it off' },
+      ],
+    }),
+  ).toBe(`inspect wait: the agent looks at the hardware
+waits for   the server to boot the ramdisk
+since       2026-01-01T00:00:00+00:00 (300 s), until 2026-01-01T00:30:00+00:00
+usually     30 s, 95 of 100 within 41 s (9 times on this model): this is unusual
+seen
+  2026-01-01T00:00:10+00:00  boot   DHCP answered (ack 10.0.0.5)
+likely causes, should it stay like this
+  1. TFTP is blocked
+     seen: DHCP answered
+     no boot file request
+     -> let it pass
+  2. secure boot
+     -> switch it off`)
+})
