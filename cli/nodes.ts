@@ -1,4 +1,5 @@
 /** `rackward node ...`: a thin client of the API. */
+import type { Account } from '../conductor/node/explain.ts'
 import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, pairs, print, show, tableOf } from './show.ts'
@@ -225,25 +226,12 @@ export async function remove(idents: readonly string[], options: Common): Promis
   for (const ident of idents) await api.ask('DELETE', `/v1/nodes/${enc(ident)}`)
 }
 
-interface Account {
-  readonly provision_state: string
-  readonly says: string
-  readonly waits_for: string
-  readonly since: string
-  readonly elapsed_seconds: number
-  readonly deadline: string | null
-  readonly lock: { holder: string; since: string; owed: string[]; tries: number } | null
-  readonly usual: { samples: number; median_seconds: number | null; p95_seconds: number | null; unusual: boolean }
-  readonly seen: readonly { room: string; what: string; at: string; detail: string }[]
-  readonly causes: readonly { cause: string; evidence: string[]; remedy: string }[]
-}
-
 export async function explain(ident: string, options: Common): Promise<void> {
   const account = (await (await connect(options)).ask('GET', `/rackward/v1/nodes/${enc(ident)}/explain`)) as Account
   await show(account, formatOf(options.output), () => accountText(account))
 }
 
-export function accountText(account: Account): string {
+export function accountText(account: Omit<Account, 'node_uuid'>): string {
   const { usual, lock } = account
   const lines = [
     `${account.provision_state}: ${account.says}`,
