@@ -1,16 +1,12 @@
 /** `rackward node enroll`: one node from arguments, or many from a file. A file is what there shall be: run again, only differences are applied. */
 import { isDeepStrictEqual } from 'node:util'
-import * as z from 'zod'
+import { Dict, Mac, z } from '../conductor/api/node-input.ts'
+import { MASK } from '../conductor/api/views.ts'
+import { isSecretKey } from '../conductor/store/secrets.ts'
 import { connect, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
 import { print } from './show.ts'
 import { Trouble } from './trouble.ts'
-
-const Dict = z.record(z.string(), z.unknown())
-const Mac = z
-  .string()
-  .transform((text) => text.toLowerCase().replaceAll('-', ':'))
-  .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address'))
 
 const Wanted = z.strictObject({
   name: z.string().min(1),
@@ -28,9 +24,6 @@ const Wanted = z.strictObject({
 export type Wanted = z.infer<typeof Wanted>
 const File = z.strictObject({ nodes: z.array(Wanted).min(1) })
 
-/** What a field of the server is compared with: a masked secret cannot be compared, and is left as it is unless `secrets` says otherwise. */
-const MASK = '******'
-
 export interface EnrollOptions extends Common {
   readonly file?: string
   readonly diff?: boolean
@@ -44,7 +37,8 @@ export interface EnrollOptions extends Common {
 export async function enroll(name: string | undefined, options: EnrollOptions): Promise<void> {
   const api = await connect(options)
   const wanted = options.file === undefined ? [oneNode(name, options)] : await readFileOf(options.file)
-  const plan = await Promise.all(wanted.map(async (node) => ({ node, changes: await changesFor(api, node, options.secrets ?? false) })))
+  const plan: { node: Wanted; changes: Change[] }[] = []
+  for (const node of wanted) plan.push({ node, changes: await changesFor(api, node, options.secrets ?? false) })
   for (const { node, changes } of plan) {
     if (changes.length === 0) print(`${node.name}: as it should be`)
     for (const change of changes) print(`${node.name}: ${change.says}`)
@@ -96,7 +90,10 @@ export function readCsv(text: string, from: string): Wanted[] {
   if (unknown !== undefined) throw new Trouble('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
   return lines.map((line, i) => {
     if (line.includes('"')) throw new Trouble('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
-    const row = Object.fromEntries(line.split(',').map((value, column) => [columns[column] ?? `column ${column + 1}`, value.trim()]))
+    const values = line.split(',')
+    if (values.length !== columns.length)
+      throw new Trouble('usage', `${from}: line ${i + 2} has ${values.length} values for ${columns.length} columns; use YAML for values that hold a comma`)
+    const row = Object.fromEntries(columns.map((column, at) => [column, (values[at] ?? '').trim()]))
     const { name, bmc, user, password, mac, resource_class } = row
     return check(
       Wanted,
@@ -152,9 +149,10 @@ async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<C
             one,
           ])
     for (const [at, says, before, after] of parts) {
+      // A secret of the server cannot be compared: it is left as it is unless it is asked for. Ours is never printed.
       const hidden = before === MASK
       if (hidden ? !secrets : isDeepStrictEqual(before, after)) continue
-      const text = hidden ? 'is set again' : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
+      const text = hidden ? 'is set again' : isSecretKey(at) ? 'is set' : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
       changes.push({ says: `${says}: ${text}`, make: () => api.ask('PATCH', path, [{ op: 'add', path: at, value: after }]) })
     }
   }

@@ -12,7 +12,7 @@ import { currentStep, orderId, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { STATES } from '../node/states.ts'
 import type { Worker } from '../node/worker.ts'
-import type { Store } from '../store/port.ts'
+import { PORT_DEFAULTS, type Store } from '../store/port.ts'
 import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
 import { inspectedProperties, ironicInventory, reportedProperties } from './inspection.ts'
 import { applyRules } from './apply-rules.ts'
@@ -263,22 +263,13 @@ export class AgentService {
       if (known && known.nodeUuid !== node.uuid) log.warn({ node: node.uuid, address, other: known.nodeUuid }, 'a card of this node is a port of another node')
       if (known) continue
       await store.addPort({
+        ...PORT_DEFAULTS,
         uuid: random.uuid(),
         nodeUuid: node.uuid,
         address,
         pxeEnabled: address === bootMac,
-        name: null,
-        extra: {},
         internalInfo: { inspected_at: isoTime(clock.now()) },
-        localLinkConnection: {},
-        physicalNetwork: null,
-        portgroupUuid: null,
-        isSmartnic: false,
-        description: null,
-        vendor: null,
-        category: null,
         createdAtMs: clock.now(),
-        updatedAtMs: null,
       })
     }
   }

@@ -9,7 +9,7 @@ import { actAs } from '../store/act.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
-import { mount, Query, type Ask, type Route } from './route.ts'
+import { mount, publicRoutes, Query, type Ask, type Route } from './route.ts'
 import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
 export interface AppParts {
@@ -29,8 +29,8 @@ const LIMITS: readonly (readonly [path: RegExp, limit: string])[] = [
   [/./, '1mb'],
 ]
 const MAX_DEPTH = 25
-/** Anybody may ask for these; what they give away is guarded by themselves. */
-const PUBLIC = /^\/(v1\/?|v1\/lookup\/?|v1\/heartbeat\/[a-z0-9-]+\/?|v1\/continue_inspection\/?|healthz|rackward\/v1\/openapi\.json)?$/i
+/** Anybody may ask for these, and for the routes that say so. */
+const DISCOVERY = /^\/(v1\/?|healthz\/?)?$/
 
 export function makeApp(parts: AppParts): Express {
   const app = express()
@@ -104,8 +104,9 @@ const tolerantPath: RequestHandler = (request, _response, next) => {
 
 /** Who asks; and every change carries its asker, for the record. */
 function authenticate(parts: AppParts): RequestHandler {
+  const isPublic = publicRoutes(parts.routes)
   return async (request, response, next) => {
-    const open = PUBLIC.test(request.path)
+    const open = DISCOVERY.test(request.path) || isPublic(request.method, request.path)
     const actor = open ? ANYBODY : await parts.auth.check(request.get('authorization'), request.socket.remoteAddress ?? 'local')
     if (!actor) {
       response.status(401).set('WWW-Authenticate', 'Basic realm="Baremetal API"')

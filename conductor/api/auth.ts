@@ -47,6 +47,7 @@ export async function htpasswdAuth(opts: { path: string; users: Users | undefine
   // A hash that no password has: an unknown user takes as long as a known one.
   const decoy = [...hashes.values()][0] as string
   const good = new Map<string, string>()
+  const checking = new Map<string, Promise<string | undefined>>()
   const failures = failureLimit(opts.clock)
   return {
     async check(header, from) {
@@ -54,17 +55,24 @@ export async function htpasswdAuth(opts: { path: string; users: Users | undefine
       const digest = createHash('sha256').update(header).digest('hex')
       const remembered = good.get(digest)
       if (remembered !== undefined) return actorOf(remembered, opts.users)
-      const { user, password } = parseBasic(header)
-      failures.check(from, user)
-      const match = (await bcrypt.compare(password, hashes.get(user) ?? decoy)) && hashes.has(user)
-      if (!match) {
-        failures.count(from, user)
-        return undefined
-      }
-      if (good.size >= MAX_REMEMBERED) good.delete(good.keys().next().value as string)
-      good.set(digest, user)
-      return actorOf(user, opts.users)
+      // Requests that come at once with one header are one login.
+      const login = checking.get(digest) ?? verify(header, { digest, from }).finally(() => checking.delete(digest))
+      checking.set(digest, login)
+      const user = await login
+      return user === undefined ? undefined : actorOf(user, opts.users)
     },
+  }
+
+  async function verify(header: string, { digest, from }: { digest: string; from: string }): Promise<string | undefined> {
+    const { user, password } = parseBasic(header)
+    // Counted before it is known to be wrong: guesses that are sent at once are not free.
+    failures.count(from, user)
+    const match = (await bcrypt.compare(password, hashes.get(user) ?? decoy)) && hashes.has(user)
+    if (!match) return undefined
+    failures.forgive(from, user)
+    if (good.size >= MAX_REMEMBERED) good.delete(good.keys().next().value as string)
+    good.set(digest, user)
+    return user
   }
 }
 
@@ -85,10 +93,9 @@ function failureLimit(clock: Clock) {
     return entry && clock.now() - entry.sinceMs < FAILURE_WINDOW_MS ? entry : undefined
   }
   return {
-    check(from: string, user: string) {
-      if (keys(from, user).some((key) => (recent(key)?.count ?? 0) >= MAX_FAILURES)) throw new Fault('access.limited', 'too many failed logins')
-    },
+    /** Throws `access.limited` when there were too many. */
     count(from: string, user: string) {
+      if (keys(from, user).some((key) => (recent(key)?.count ?? 0) >= MAX_FAILURES)) throw new Fault('access.limited', 'too many failed logins')
       for (const key of keys(from, user)) {
         const entry = recent(key)
         if (entry) entry.count += 1
@@ -96,6 +103,13 @@ function failureLimit(clock: Clock) {
           if (failed.size >= MAX_SOURCES) failed.delete(failed.keys().next().value as string)
           failed.set(key, { count: 1, sinceMs: clock.now() })
         }
+      }
+    },
+    /** That one was right. */
+    forgive(from: string, user: string) {
+      for (const key of keys(from, user)) {
+        const entry = recent(key)
+        if (entry) entry.count -= 1
       }
     },
   }

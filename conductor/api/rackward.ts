@@ -142,7 +142,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
 
   async function account({ powerSync }: RackwardParts, ask: Ask, node: NodeRecord) {
     const { sightings } = ask.view
-    const live = sightings.of(node.uuid)
+    const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
     const lately =
       live.bootedAtMs > 0 ? await store.journal.after(Math.max(0, (await store.journal.lastSeq()) - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS) : []

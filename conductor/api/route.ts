@@ -140,6 +140,17 @@ export function mount(app: Express, routes: readonly Route[], askOf: (request: R
   }
 }
 
+/** Whether a request is for a route that is open to anybody: by method and path, so that its neighbours are not. */
+export function publicRoutes(routes: readonly Route[]): (method: string, path: string) => boolean {
+  const open = routes
+    .filter(({ role }) => role === 'public')
+    .map(({ method, path }) => ({ method, path: new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}/?$`) }))
+  return (method, path) => {
+    const asked = method === 'HEAD' ? 'get' : method.toLowerCase()
+    return open.some((route) => route.method === asked && route.path.test(path))
+  }
+}
+
 function send(response: Response, reply: Reply): void {
   if (reply.location) response.location(reply.location)
   if (reply.body === undefined) return void response.status(reply.status ?? 204).end()

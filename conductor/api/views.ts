@@ -88,7 +88,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
 export const NODE_SUMMARY = ['instance_uuid', 'maintenance', 'power_state', 'provision_state', 'uuid', 'name', 'links'] as const
 
 function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, unknown> {
-  const live = sightings.of(node.uuid)
+  const live = sightings.look(node.uuid)
   const { order, steps, stepIndex } = node.machine
   const planned = steps.map(({ interface: at, step, priority, args }) => ({ interface: at, step, priority, args }))
   return {

@@ -39,6 +39,7 @@ export async function streamEvents(response: ServerResponse, wish: StreamWish, p
       const news = new Promise<'news'>((resolve) => {
         wake = () => resolve('news')
       })
+      const last = await journal.lastSeq()
       const events = await journal.after(seq, { ...(wish.nodeUuid ? { nodeUuid: wish.nodeUuid } : {}), ...(wish.kinds ? { kinds: wish.kinds } : {}) }, BATCH)
       for (const event of events) {
         seq = event.seq
@@ -46,6 +47,8 @@ export async function streamEvents(response: ServerResponse, wish: StreamWish, p
       }
       if (response.writableNeedDrain) await Promise.race([new Promise((resolve) => response.once('drain', resolve)), aborted(gone.signal)])
       if (events.length === BATCH || gone.signal.aborted) continue
+      // Events of other nodes and kinds are passed over once, and not with every commit.
+      seq = Math.max(seq, last)
       let cancel: () => void = () => undefined
       const quiet = new Promise<'quiet'>((resolve) => {
         cancel = clock.after(KEEP_ALIVE_MS, () => resolve('quiet'))

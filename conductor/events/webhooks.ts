@@ -106,8 +106,11 @@ class Sender {
         const news = new Promise<void>((resolve) => {
           wake = resolve
         })
+        const last = await journal.lastSeq()
         const events = await this.next(BATCH)
         if (events.length === 0) {
+          // Events of other kinds are passed over once, and not with every commit.
+          this.seq = Math.max(this.seq, last)
           await news
           continue
         }

@@ -4,6 +4,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
+import { nodeSlices } from '../store/slices.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { Worker } from './worker.ts'
 
@@ -17,7 +18,6 @@ interface AllocationParts {
   readonly log: Log
 }
 
-const SLICE = 200
 const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [])
 
 /** What a node must be. Pure. */
@@ -41,7 +41,7 @@ export function matches(node: NodeRecord, allocation: ObjectRecord): boolean {
 
 export class Allocations {
   private readonly parts: AllocationParts
-  private readonly running = new Set<Promise<void>>()
+  private readonly running = new Map<string, Promise<void>>()
 
   constructor(parts: AllocationParts) {
     this.parts = parts
@@ -57,14 +57,14 @@ export class Allocations {
   }
 
   async stop(): Promise<void> {
-    await Promise.allSettled(this.running)
+    await Promise.allSettled(this.running.values())
   }
 
   /** Finds a node in the background; the allocation's state tells how it ended. */
   begin(allocation: ObjectRecord): void {
     const run = this.allocate(allocation).catch((error: unknown) => this.parts.log.error({ err: error, allocation: allocation.uuid }, 'an allocation broke'))
-    this.running.add(run)
-    void run.finally(() => this.running.delete(run))
+    this.running.set(allocation.uuid, run)
+    void run.finally(() => this.running.delete(allocation.uuid))
   }
 
   /** A node with an instance that we did not allocate gets an allocation afterwards (1.58). Throws when it cannot. */
@@ -85,8 +85,11 @@ export class Allocations {
 
   /** Lets go of the node. Throws `object.conflict` while it is in use. */
   async release(allocation: ObjectRecord): Promise<void> {
-    if (!allocation.nodeUuid || allocation.body.state !== 'active') return
-    const node = await this.parts.store.node(allocation.nodeUuid)
+    // What is being allocated may hold a node in a moment: it is let go when that is known.
+    await this.running.get(allocation.uuid)
+    const settled = await this.parts.store.objects.find(ALLOCATION, allocation.uuid)
+    if (!settled?.nodeUuid || settled.body.state !== 'active') return
+    const node = await this.parts.store.node(settled.nodeUuid)
     if (node?.allocationUuid !== allocation.uuid) return
     await this.parts.worker.change(node.uuid, (now) => {
       if (now.provisionState !== 'available' && !now.maintenance)
@@ -97,7 +100,10 @@ export class Allocations {
   }
 
   private async allocate(allocation: ObjectRecord): Promise<void> {
-    const { store, clock, random } = this.parts
+    const { store, random } = this.parts
+    // A conductor that died after the claim had its node already.
+    const [held] = await store.nodes({ instanceUuid: allocation.uuid, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
+    if (held) return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
     const wanted = { resourceClass: String(allocation.body.resource_class), includeChildren: true }
     const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) => matches(node, allocation))
     // A node of the same name is meant (1.79); otherwise anyone, so that two askers seldom want the same.
@@ -106,23 +112,23 @@ export class Allocations {
       .sort((a, b) => a.key.localeCompare(b.key))
     for (const { node } of order) {
       if (!(await this.claim(node, allocation))) continue
-      await store.objects.put({ ...allocation, nodeUuid: node.uuid, updatedAtMs: clock.now(), body: { ...allocation.body, state: 'active', last_error: null } })
-      return
+      return this.settle(allocation, { nodeUuid: node.uuid, state: 'active', why: null })
     }
-    const why = await this.whyNone(allocation)
-    await store.objects.put({ ...allocation, updatedAtMs: clock.now(), body: { ...allocation.body, state: 'error', last_error: why } })
+    await this.settle(allocation, { nodeUuid: null, state: 'error', why: await this.whyNone(allocation) })
   }
 
-  /** All of them, slice by slice, so that nobody waits for a big rack to be read. */
+  /** Name and extra may have been changed meanwhile: they are read anew. */
+  private async settle({ uuid }: ObjectRecord, end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null }): Promise<void> {
+    const { objects } = this.parts.store
+    const now = await objects.find(ALLOCATION, uuid)
+    if (now)
+      await objects.put({ ...now, nodeUuid: end.nodeUuid, updatedAtMs: this.parts.clock.now(), body: { ...now.body, state: end.state, last_error: end.why } })
+  }
+
   private async every(filter: NodeFilter): Promise<NodeRecord[]> {
     const all: NodeRecord[] = []
-    for (;;) {
-      const last = all.at(-1)?.uuid
-      const nodes = await this.parts.store.nodes(filter, { limit: SLICE, sortKey: 'id', descending: false, ...(last === undefined ? {} : { marker: last }) })
-      all.push(...nodes)
-      if (nodes.length < SLICE) return all
-      await new Promise((resolve) => setImmediate(resolve))
-    }
+    for await (const nodes of nodeSlices(this.parts.store, filter)) all.push(...nodes)
+    return all
   }
 
   private async claim(node: NodeRecord, allocation: ObjectRecord): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
-import type { PortRecord, Store } from '../store/port.ts'
+import { PORT_DEFAULTS, type PortRecord, type Store } from '../store/port.ts'
 import { locked } from './guards.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { State } from './states.ts'
@@ -29,23 +29,7 @@ export class PortService {
   async add(given: Pick<PortRecord, 'nodeUuid' | 'address'> & Partial<PortRecord>): Promise<PortRecord> {
     const { store, random, clock, onPorts } = this.parts
     if (!(await store.node(given.nodeUuid))) throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
-    const port: PortRecord = {
-      uuid: random.uuid(),
-      pxeEnabled: true,
-      name: null,
-      description: null,
-      extra: {},
-      internalInfo: {},
-      localLinkConnection: {},
-      physicalNetwork: null,
-      portgroupUuid: null,
-      isSmartnic: false,
-      vendor: null,
-      category: null,
-      createdAtMs: clock.now(),
-      updatedAtMs: null,
-      ...given,
-    }
+    const port: PortRecord = { ...PORT_DEFAULTS, uuid: random.uuid(), createdAtMs: clock.now(), ...given }
     await this.check(port)
     await store.addPort(port)
     await onPorts(port.nodeUuid, [])

@@ -7,6 +7,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { Store } from '../store/port.ts'
+import { nodeSlices } from '../store/slices.ts'
 import type { PollSeen } from './explain.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { Worker } from './worker.ts'
@@ -23,7 +24,6 @@ interface PowerSyncParts {
   readonly lostAfter: number
 }
 
-const SLICE = 100
 const POLL_TIMEOUT_MS = 12_000
 
 export interface Pass {
@@ -63,16 +63,9 @@ export class PowerSync {
     const { store, clock } = this.parts
     const startMs = clock.now()
     const polls: Promise<boolean>[] = []
-    for (let marker: string | undefined; ;) {
-      const nodes = await store.nodes(
-        { includeChildren: true },
-        { limit: SLICE, sortKey: 'id', descending: false, ...(marker === undefined ? {} : { marker }) },
-      )
+    for await (const nodes of nodeSlices(store, { includeChildren: true })) {
       for (const node of nodes) if (wanted(node)) polls.push(this.poll(node))
-      if (nodes.length < SLICE || this.abort.signal.aborted) break
-      marker = nodes.at(-1)?.uuid
-      // Ten thousand records are no reason for anybody to wait.
-      await new Promise((resolve) => setImmediate(resolve))
+      if (this.abort.signal.aborted) break
     }
     const answered = await Promise.all(polls)
     this.last = { asked: polls.length, failed: answered.filter((ok) => !ok).length, tookMs: clock.now() - startMs }
@@ -95,7 +88,8 @@ export class PowerSync {
       const fault = asFault(error, 'bmc.unreachable')
       const failures = (before?.failures ?? 0) + 1
       this.seen.set(node.uuid, { okAtMs: before?.okAtMs ?? null, failures, fault: fault.detail })
-      if (failures === lostAfter)
+      // Also later than at once: the node may have been busy then.
+      if (failures >= lostAfter)
         await worker
           .dispatch(node.uuid, { type: 'poll-lost', fault: { code: fault.code, text: fault.message, retry: fault.retry } })
           .catch((why: unknown) => this.parts.log.error({ node: node.uuid, err: why }, 'a lost BMC could not be noted'))

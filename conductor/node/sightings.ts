@@ -19,16 +19,23 @@ export interface Live {
 
 const ORDER = Object.keys(MILESTONES) as Milestone[]
 
+const UNSEEN: Live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null, timings: {} }
+
 export class Sightings {
   private readonly nodes = new Map<string, Live>()
 
   of(uuid: string): Live {
     let live = this.nodes.get(uuid)
     if (!live) {
-      live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null, timings: {} }
+      live = { ...UNSEEN, seen: new Map() }
       this.nodes.set(uuid, live)
     }
     return live
+  }
+
+  /** For looking only: a node that nobody saw leaves nothing behind. */
+  look(uuid: string): Live {
+    return this.nodes.get(uuid) ?? UNSEEN
   }
 
   /** A new boot begins: what was seen of the last one says nothing about it. */

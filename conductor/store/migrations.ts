@@ -74,6 +74,7 @@ export const MIGRATIONS: readonly string[] = [
   DROP TABLE events_before;
   CREATE INDEX events_by_node ON events (node_uuid, seq);
   CREATE INDEX events_by_time ON events (at);
+  CREATE INDEX events_by_kind ON events (kind, seq);
   CREATE TABLE durations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     model TEXT NOT NULL,

@@ -21,6 +21,22 @@ export interface PortRecord {
   readonly updatedAtMs: number | null
 }
 
+/** What is not said of a port; a record of an older program is completed with it too. */
+export const PORT_DEFAULTS = {
+  pxeEnabled: true,
+  name: null,
+  description: null,
+  extra: {},
+  internalInfo: {},
+  localLinkConnection: {},
+  physicalNetwork: null,
+  portgroupUuid: null,
+  isSmartnic: false,
+  vendor: null,
+  category: null,
+  updatedAtMs: null,
+} as const
+
 /** One thing that happened, in order. `nodeUuid` is null for what belongs to no node, such as an unknown MAC. */
 export interface EventRecord {
   readonly seq: number

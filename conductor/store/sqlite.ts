@@ -2,7 +2,18 @@
 import { Fault } from '../../kit/fault.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import { marks, openBody, SqliteFile, type Row, type Value } from './file.ts'
-import type { ConductorRow, EventRecord, Journal, NodeFilter, ObjectStore, Page, PortFilter, PortRecord, Store } from './port.ts'
+import {
+  PORT_DEFAULTS,
+  type ConductorRow,
+  type EventRecord,
+  type Journal,
+  type NodeFilter,
+  type ObjectStore,
+  type Page,
+  type PortFilter,
+  type PortRecord,
+  type Store,
+} from './port.ts'
 import type { Seal } from './secrets.ts'
 import { conductorTable, journalTable, objectTable, OF_PROJECT } from './tables.ts'
 
@@ -220,7 +231,6 @@ function upgraded(stored: NodeRecord): NodeRecord {
   return { ...fresh, ...stored, machine: { ...fresh.machine, ...stored.machine } }
 }
 
-const PORT_DEFAULTS = { portgroupUuid: null, isSmartnic: false, description: null, vendor: null, category: null }
 const openPort = (row: Row | undefined): PortRecord | undefined => {
   const port = openBody<PortRecord>(row)
   return port && { ...PORT_DEFAULTS, ...port }

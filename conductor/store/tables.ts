@@ -1,5 +1,5 @@
 /** The smaller tables: objects of the lesser resources, and the journal of everything that happened. */
-import type { ConductorRow, EventRecord, Journal, ObjectFilter, ObjectRecord, ObjectStore, Page } from './port.ts'
+import type { ConductorRow, EventRecord, Journal, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
 import { marks, type Row, type SqliteFile, type Value } from './file.ts'
 
 interface ObjectRow extends Row {
@@ -175,5 +175,3 @@ export const conductorTable = (file: SqliteFile) => ({
     )
   },
 })
-
-export type { Page }

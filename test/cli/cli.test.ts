@@ -97,10 +97,17 @@ describe('many nodes from a file', () => {
     expect((await call('GET', '/v1/nodes/f-1/ports')).body.ports).toHaveLength(2)
     expect(await apply(yaml(8, more), '--secrets', '--diff')).toContain('f-1: driver_info/ipmi_password: is set again\n')
   })
+  test('a password that is new to a node is set, and not printed', async () => {
+    const file = (info: string) => `nodes:\n  - { name: f-3, driver: fake-hardware, driver_info: ${info} }\n`
+    await apply(file('{ a: 1 }'))
+    expect(await apply(file('{ a: 2, ipmi_password: geheim }'), '--diff')).toBe('f-3: driver_info/a: 1 -> 2\nf-3: driver_info/ipmi_password: is set\n')
+  })
   test('as CSV, with the line of a mistake', async () => {
     await writeFile(join(dir, 'rack.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,52:54:00:cc:02:01\n')
     expect(await ok('node', 'enroll', '-f', 'rack.csv')).toBe('v-1: is enrolled with 1 port\n')
     expect((await call('GET', '/v1/nodes/v-1')).body.driver_info).toEqual({ ipmi_address: '10.0.0.1', ipmi_username: 'admin', ipmi_password: '******' })
+    await writeFile(join(dir, 'comma.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,ge,heim,52:54:00:cc:02:01\n')
+    expect((await cli(['node', 'enroll', '-f', 'comma.csv'])).stderr).toContain('comma.csv: line 2 has 6 values for 5 columns')
     await writeFile(join(dir, 'bad.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,nonsense\n')
     const { code, stderr } = await cli(['node', 'enroll', '-f', 'bad.csv'])
     expect([code, stderr]).toEqual([STATUSES.usage, expect.stringContaining('bad.csv: line 2: ports/0')])

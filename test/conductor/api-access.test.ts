@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { htpasswdAuth } from '../../conductor/api/auth.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { call as plainCall } from './api-bench.ts'
 
@@ -153,6 +155,15 @@ test('every change is recorded with its user; a refused one changes nothing and 
   const { events } = (await as('root', 'GET', `/rackward/v1/events?node=${uuid}&kinds=act&limit=1000`)).body
   expect(events.map(({ detail }: { detail: { user: string; method: string } }) => `${detail.user} ${detail.method}`)).toEqual(['root POST', 'op PUT'])
   expect(events[1].detail).toMatchObject({ path: `/v1/nodes/${uuid}/states/provision`, request_id: expect.stringMatching(/^req-/) as string })
+})
+
+test('guesses that are sent at once are counted at once; requests with one right login are one login', async () => {
+  const auth = await htpasswdAuth({ path: join(dir, 'htpasswd'), users: undefined, clock: systemClock })
+  const basic = (password: string) => `Basic ${Buffer.from(`root:${password}`).toString('base64')}`
+  const right = await Promise.all(Array.from({ length: 30 }, () => auth.check(basic('pw'), 'here')))
+  expect(right.map((actor) => actor?.user)).toEqual(Array(30).fill('root'))
+  const ended = await Promise.allSettled(Array.from({ length: 30 }, (_, i) => auth.check(basic(`guess${i}`), 'there')))
+  expect(ended.map(({ status }) => status)).toEqual([...Array<string>(10).fill('fulfilled'), ...Array<string>(20).fill('rejected')])
 })
 
 test('after ten failures a user must wait, also with the right password; who is logged in stays so', async () => {

@@ -152,6 +152,17 @@ describe('webhooks', () => {
     }
   })
 
+  test('pass over what they do not want, and do not look at it again', async () => {
+    const one = await start()
+    const at = one.addresses[0] as string
+    const states = async () => (await call('GET', '/rackward/v1/webhooks', undefined, undefined, at)).body.webhooks[0].delivered_seq as number
+    const { uuid } = (await call('GET', '/v1/nodes/n1', undefined, undefined, at)).body
+    const before = await states()
+    await call('PUT', `/v1/nodes/${uuid}/maintenance`, {}, undefined, at)
+    await until(async () => (await states()) > before, { what: 'the webhook to go on', timeoutMs: 5000, everyMs: 10 })
+    await one.stop()
+  })
+
   test('a secret that others can read, or none at all, is refused at the start', async () => {
     await writeFile(join(dir, 'open'), 'a secret of some length', { mode: 0o644 })
     const config = (secretFile: string) =>

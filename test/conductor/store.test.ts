@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { PORT_DEFAULTS } from '../../conductor/store/port.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { loadSeal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
@@ -103,24 +104,7 @@ test('filters combine; an unknown marker or sort key is an error', async () => {
 
 test('a node takes its ports and inventory with it; what happened to it is kept', async () => {
   await store.addNode(node(1))
-  const port = {
-    uuid: uuid(5),
-    nodeUuid: uuid(1),
-    address: '02:00:00:00:00:01',
-    pxeEnabled: true,
-    name: null,
-    extra: {},
-    internalInfo: {},
-    localLinkConnection: {},
-    physicalNetwork: null,
-    portgroupUuid: null,
-    isSmartnic: false,
-    description: null,
-    vendor: null,
-    category: null,
-    createdAtMs: 1,
-    updatedAtMs: null,
-  }
+  const port = { ...PORT_DEFAULTS, uuid: uuid(5), nodeUuid: uuid(1), address: '02:00:00:00:00:01', createdAtMs: 1 }
   await store.addPort(port)
   await store.putInventory(uuid(1), { a: 1 })
   await store.journal.add({ atMs: 1, nodeUuid: uuid(1), kind: 'seen', detail: {} })

@@ -12,7 +12,7 @@ import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
 import { camel, fromWire, keepMasked, toWire } from './wire.ts'
 
-/** Ironic's list of states a node may be changed in while it is on its way somewhere. */
+/** What the filter `fault` knows (Ironic's faults). */
 const FAULTS = new Set(['power failure', 'clean failed', 'rescue abort failed', 'service failure', 'none'])
 
 const viewFor = (ask: Ask, node: NodeRecord) => {
