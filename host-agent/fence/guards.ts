@@ -1,0 +1,92 @@
+/** What must be true before each irreversible act. Named and in one table, so that the model check can take one away and show what then goes wrong. Pure. */
+import type { Incident, Level } from './states.ts'
+
+export interface PowerRead {
+  readonly atMs: number
+  readonly power: 'on' | 'off' | 'unknown'
+  /** Each session of the BMC has a number of its own: two reads of one session may be one cached answer. */
+  readonly session: number
+}
+
+/** What the leader knows at this moment; nothing of it is stored, all of it can be found again. */
+export interface Facts {
+  readonly nowMs: number
+  /** Wall clock, for the time line alone. */
+  readonly at: string
+  /** The lease: epoch, and how long it surely lasts. Zero or less: none. */
+  readonly epoch: number
+  readonly leaseLeftMs: number
+  /** The acts of the leader before must be over, and the store was read since. */
+  readonly quiesced: boolean
+  readonly veto: 'hard' | 'soft' | null
+  /** The verdict is still "confirmed", or the host agreed to be switched off. */
+  readonly confirmed: boolean
+  /** Why no new fence may begin; verification of one that has begun goes on. */
+  readonly halted: string | null
+  /** Newest last; of this leader, since the incident began. */
+  readonly reads: readonly PowerRead[]
+  readonly identity: 'match' | 'mismatch' | 'unknown'
+  /** Commands that were sent and neither answered nor past their deadline. */
+  readonly outstanding: number
+  readonly lastOffMs: number | null
+  readonly lastActMs: number | null
+  /** When this leader first saw the record in its state. */
+  readonly stateSinceMs: number
+  readonly levels: readonly Level[]
+  /** When the watchdog must have fired; null: there is none, or leases are still granted. */
+  readonly resetByMs: number | null
+  /** The newest authenticated sign of life, on this leader's clock. */
+  readonly lifeAtMs: number | null
+  /** The boot that is heard now, when it is another than the one that died. */
+  readonly newBoot: { readonly bootId: string; readonly quarantined: boolean; readonly guests: number | null } | null
+  readonly instances: { readonly listed: boolean; readonly open: number }
+  /** The drivers have cleaned up and taken it back. */
+  readonly readmitted: boolean
+  readonly gated: boolean
+}
+
+/** Read-backs lie this far apart, so that they are not one cached answer. */
+export const READ_APART_MS = 1_000
+/** A command that was not answered by then is dead: its session is closed. */
+export const COMMAND_MS = 5_000
+const OFF_WITHIN_MS = 60_000
+
+export const FENCE_GUARDS = {
+  /** I5: only the holder of a lease that outlasts the command acts, and not before the leader before it must be done. */
+  lease: (facts: Facts): boolean => facts.quiesced && facts.leaseLeftMs > COMMAND_MS,
+  /** I3: no authenticated or forgeable sign of life at the moment of sending. */
+  silent: (facts: Facts): boolean => facts.veto === null && facts.confirmed,
+  /** I8. */
+  allowed: (facts: Facts): boolean => facts.halted === null,
+  /** I15: the BMC is that host's. */
+  identity: (facts: Facts): boolean => facts.identity === 'match',
+  /** I11: two readings of "off" by its own BMC in two sessions, a second apart, and nothing else in between. */
+  proven: (facts: Facts): boolean => facts.identity === 'match' && provenOff(facts.reads, facts.nowMs),
+  /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the BMC said yes). */
+  deadline: (facts: Facts): boolean => facts.outstanding === 0 && (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
+  /** A proof is none while the host shows life after it. */
+  lifeless: (facts: Facts): boolean => facts.veto !== 'hard',
+  /** I9: what came back can start no guests. */
+  gate: (facts: Facts): boolean => facts.gated,
+} as const
+export type FenceGuards = { readonly [K in keyof typeof FENCE_GUARDS]: (facts: Facts) => boolean }
+
+const tookEffect = ({ reads, nowMs, lastOffMs }: Facts): boolean =>
+  provenOff(
+    reads.filter(({ atMs }) => lastOffMs === null || atMs > lastOffMs),
+    nowMs,
+  )
+
+export function provenOff(reads: readonly PowerRead[], nowMs: number): boolean {
+  const newest = reads.at(-1)
+  if (newest?.power !== 'off' || nowMs - newest.atMs > OFF_WITHIN_MS) return false
+  for (let i = reads.length - 2; i >= 0; i -= 1) {
+    const read = reads[i] as PowerRead
+    if (read.power !== 'off') return false
+    if (read.session !== newest.session && newest.atMs - read.atMs >= READ_APART_MS) return true
+  }
+  return false
+}
+
+/** Epochs never fall: what an older leader wrote last is history, what a newer one wrote is not ours to change. */
+export const mayWrite = (incident: Pick<Incident, 'epoch'>, facts: Pick<Facts, 'epoch'>): boolean => facts.epoch >= incident.epoch

@@ -1,0 +1,148 @@
+/** Carries the incidents of the store on: gathers the facts, asks the pure step, stores what it says, and only then acts. */
+import { pursueIntents, listInstances, openIntents } from '../evacuate/pursue.ts'
+import type { ArbiterCore } from '../mesh/core.ts'
+import { incidentKey } from '../mesh/records.ts'
+import { lifeVeto, type Scene } from '../verdict/conditions.ts'
+import { readBmc, sendOff } from './bmc.ts'
+import type { Facts } from './guards.ts'
+import { isOver, type Incident } from './states.ts'
+import { stepIncident, type Act } from './step.ts'
+import { readmit } from './return.ts'
+
+/** How long an arbiter's word about itself is good for the others (the ticket), and a host's lease. The agent counts the second from its asking. */
+export const TICKET_MS = 3_000
+export const HOST_LEASE_MS = 6_000
+const MARGIN_MS = 2_000
+
+export function stepIncidents(core: ArbiterCore, scene: Scene): void {
+  for (const { value: incident, key, index, stateMs } of Array.from(core.shelf.incidents.values())) {
+    if (isOver(incident) || core.isWriting(key)) continue
+    const facts = factsOf(core, incident, { scene, stateMs })
+    const step = stepIncident(incident, facts, core.fenceGuards)
+    if (step.page) core.page(incident.host, `${incident.id} ${incident.state} ${step.page}`, step.page)
+    const act = () => step.act && perform(core, step.next ?? incident, step.act)
+    if (!step.next) {
+      act()
+      continue
+    }
+    const next = step.next
+    if (isOver(next)) core.post(incident.host).reset()
+    const guards = next.offs > incident.offs ? core.permission(incident.host) : []
+    core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: scene.nowMs, guards }, (ok) => {
+      if (!ok) return
+      announce(core, incident, next)
+      act()
+    })
+    if (disproved(incident, next)) disarm(core, next, scene.nowMs)
+  }
+}
+
+export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scene; stateMs: number }): Facts {
+  const { scene } = at
+  const { nowMs } = scene
+  const post = core.post(incident.host)
+  const member = core.shelf.memberOf(incident.host)
+  const self = core.book.selfOf(incident.host)
+  const policy = core.shelf.policy.value
+  const hold = core.shelf.holds.get(incident.host)?.value
+  const boot = core.book.bootOf(incident.host)
+  const consents = incident.cause === 'storage' && self?.consents === true && boot?.bootId === incident.bootId
+  const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
+  const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
+  const verdict = core.verdicts.get(incident.host)?.state
+  const intents = core.shelf.intentsOf(incident.id).map(({ value }) => value)
+  if (fresh) post.withheldAtMs = undefined
+  return {
+    nowMs,
+    at: core.world.wall(),
+    epoch: core.lease?.epoch ?? 0,
+    leaseLeftMs: core.leaseLeftMs(nowMs),
+    quiesced: core.quiesced,
+    // A person's order, or the host's own, stands above its signs of life.
+    veto: consents || incident.cause === 'operator' ? null : (veto?.kind ?? null),
+    confirmed: consents || incident.cause === 'operator' || verdict === 'confirmed' || (incident.cause === 'storage' && verdict !== 'healthy'),
+    halted:
+      !policy.armed && incident.cause !== 'operator'
+        ? `the mesh is disarmed: ${policy.why}`
+        : hold && hold.kind !== 'maintenance'
+          ? hold.why
+          : hold && incident.cause !== 'operator'
+            ? hold.why
+            : null,
+    reads: post.reads,
+    identity: post.identityNow(nowMs),
+    outstanding: post.pending(nowMs),
+    lastOffMs: post.lastOffMs,
+    lastActMs: null,
+    stateSinceMs: at.stateMs,
+    levels: policy.levels,
+    resetByMs: resetBy(core, incident, nowMs),
+    lifeAtMs: null,
+    newBoot: fresh && boot.bootId !== incident.bootId ? { bootId: boot.bootId, quarantined: self.state === 'quarantined', guests: self.guests } : null,
+    instances: { listed: incident.listed || post.listed, open: openIntents(intents) },
+    readmitted: post.enabled,
+    // No word of its gate since it died is as good as the word before: it was asked for at every boot before it was let in.
+    gated: self === undefined || self.gate !== 'none',
+  }
+}
+
+/** L3: from when a majority of arbiters were seen to grant it nothing, tickets, its lease and its watchdog must run out, one after the other. */
+function resetBy(core: ArbiterCore, incident: Incident, nowMs: number): number | null {
+  const watchdogMs = core.book.selfOf(incident.host)?.watchdogMs
+  if (watchdogMs === undefined || watchdogMs === null || core.book.bootOf(incident.host)?.bootId !== incident.bootId) return null
+  const { arbiters } = core.shelf
+  const withholding =
+    core.book.withholding(
+      incident.host,
+      arbiters.filter((name) => name !== core.name),
+      { nowMs, maxAgeMs: TICKET_MS },
+    ).length + 1
+  const post = core.post(incident.host)
+  if (withholding < Math.floor(arbiters.length / 2) + 1) return post.withheldAtMs === undefined ? null : deadline(post.withheldAtMs, watchdogMs)
+  post.withheldAtMs ??= nowMs
+  return deadline(post.withheldAtMs, watchdogMs)
+}
+
+const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * 1.01 + MARGIN_MS
+
+function perform(core: ArbiterCore, incident: Incident, act: Act): void {
+  const nowMs = core.world.now()
+  switch (act.do) {
+    case 'read power':
+      return readBmc(core, incident.host, nowMs)
+    case 'power off': {
+      // I3: the look just before. The record owes it; when something speaks against it now, the next step decides again.
+      const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
+      const { lease, silent, allowed, identity } = core.fenceGuards
+      if (lease(facts) && silent(facts) && allowed(facts) && identity(facts)) sendOff(core, incident.host, nowMs)
+      return
+    }
+    case 'list instances':
+      return listInstances(core, incident)
+    case 'move instances':
+      return pursueIntents(core, incident, nowMs)
+    case 'readmit':
+      return readmit(core, incident, nowMs)
+  }
+}
+
+function announce(core: ArbiterCore, before: Incident, after: Incident): void {
+  if (before.state === after.state) return
+  core.page(after.host, `${after.id} ${after.state} ${after.offs}`, `${after.host}: ${after.lines.at(-1)?.says ?? after.state}`)
+}
+
+/** It lives although its BMC took "off": another machine may have been switched off. Nobody is fenced any more until a person has looked. */
+const disproved = (before: Incident, after: Incident) =>
+  before.state === 'fencing' && after.state === 'fence failed' && /another machine/.test(after.lines.at(-1)?.says ?? '')
+
+function disarm(core: ArbiterCore, incident: Incident, nowMs: number): void {
+  const { policy } = core.shelf
+  if (!policy.value.armed) return
+  const value = {
+    ...policy.value,
+    armed: false,
+    by: 'rackward',
+    why: `the BMC of ${incident.host} says "off" while the host is heard: its address may be another machine’s`,
+  }
+  core.put([{ key: policy.key, value, index: policy.index }], { nowMs }, (ok) => ok && core.page(null, `disarmed ${incident.id}`, `disarmed: ${value.why}`))
+}

@@ -1,0 +1,25 @@
+/** A fenced host is taken back: leftovers first, then its gate, then its place (the order that Nova needs: its records of evacuations end when nova-compute
+ *  starts, and until then it refuses to lift "forced down"). */
+import type { ArbiterCore } from '../mesh/core.ts'
+import { ACT_MS } from '../mesh/core.ts'
+import type { Incident } from './states.ts'
+
+const TRY_MS = 1_000
+
+export function readmit(core: ArbiterCore, incident: Incident, nowMs: number): void {
+  const post = core.post(incident.host)
+  if (post.driverBusy || nowMs - post.triedAtMs < TRY_MS || post.enabled) return
+  // The gate is opened with the answer to its heartbeat once `cleaned` is set (react.ts: mayOpenGate).
+  if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
+  const step = post.cleaned ? 'enable' : 'clean'
+  post.driverBusy = true
+  post.triedAtMs = nowMs
+  core.world.driver({ call: 'readmit', host: incident.host, step }, nowMs + ACT_MS, (answer) => {
+    if (core.posts.get(incident.host) !== post) return
+    post.driverBusy = false
+    if (!answer.ok) return core.page(incident.host, `readmit ${step}`, `${incident.host} cannot be taken back yet: ${answer.fault}`)
+    if (answer.done !== true) return
+    if (step === 'clean') post.cleaned = true
+    else post.enabled = true
+  })
+}

@@ -1,0 +1,191 @@
+/** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
+ *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
+import { findArrow } from '../../kit/arrows.ts'
+import { COMMAND_MS, FENCE_GUARDS, mayWrite, READ_APART_MS, type Facts, type FenceGuards } from './guards.ts'
+import { INCIDENT_ARROWS, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
+
+export type Act =
+  | { readonly do: 'read power' }
+  /** Owed by the record: sent only while `offs` in the store is what it was here. */
+  | { readonly do: 'power off'; readonly n: number }
+  | { readonly do: 'list instances' }
+  | { readonly do: 'move instances' }
+  | { readonly do: 'readmit' }
+
+export interface Step {
+  /** To be stored before `act`. */
+  readonly next?: Incident
+  readonly act?: Act
+  /** A person is told. */
+  readonly page?: string
+}
+
+/** After this long without a proof the incident says so, and keeps trying. */
+export const FENCE_MS = 20_000
+const RETRY_MS = 30_000
+const READ_EVERY_MS = READ_APART_MS + 50
+const GUARD_EVERY_MS = 5_000
+const AGAIN_MS = 3_000
+const KEPT_LINES = 200
+
+export function stepIncident(incident: Incident, facts: Facts, guards: FenceGuards = FENCE_GUARDS): Step {
+  if (!mayWrite(incident, facts) || facts.leaseLeftMs <= 0 || !facts.quiesced) return {}
+  switch (incident.state) {
+    case 'confirmed':
+      return confirmed(incident, facts, guards)
+    case 'fencing':
+      return fencing(incident, facts, guards)
+    case 'fence failed':
+      return failed(incident, facts, guards)
+    case 'fenced':
+      return fenced(incident, facts, guards)
+    case 'evacuating':
+      return evacuating(incident, facts, guards)
+    case 'evacuated':
+      return evacuated(incident, facts, guards)
+    case 'returning':
+      return returning(incident, facts, guards)
+    default:
+      return {}
+  }
+}
+
+function confirmed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  if (!guards.lifeless(facts)) return { next: move(incident, facts, { on: 'life', says: 'it showed life before OFF was sent' }) }
+  if (incident.attested) return { next: proveBy(incident, 'L5', facts) }
+  if (guards.proven(facts)) return { next: proveBy(incident, 'L0', facts) }
+  if (!guards.allowed(facts)) return facts.confirmed ? {} : { next: move(incident, facts, { on: 'life', says: `given up: ${facts.halted ?? ''}` }) }
+  if (!facts.confirmed) return { next: move(incident, facts, { on: 'life', says: 'the verdict no longer holds' }) }
+  // L1 needs to know whose BMC it is; without it the slower levels are left, which run in "fencing" as well.
+  if (!mayOff(facts, guards) && facts.nowMs - facts.stateSinceMs < AGAIN_MS) return read(facts)
+  return mayOff(facts, guards)
+    ? sendOff(move(incident, facts, { on: 'fence', says: 'OFF goes to its BMC' }), facts)
+    : { next: move(incident, facts, { on: 'fence', says: offRefusal(facts) }), page: `cannot switch off ${incident.host}: ${offRefusal(facts)}` }
+}
+
+function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  const proof = proofOf(incident, facts, guards)
+  if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
+  if (!guards.lifeless(facts) && guards.deadline(facts) && facts.lastOffMs !== null)
+    return {
+      next: move(incident, facts, { on: 'life', says: lifeAfterOff(facts) }),
+      page: `${incident.host} shows life after OFF was sent: ${lifeAfterOff(facts)}`,
+    }
+  if (facts.nowMs - facts.stateSinceMs > FENCE_MS && guards.deadline(facts))
+    return { next: move(incident, facts, { on: 'no proof', says: noProof(facts) }), page: `${incident.host} is not fenced: ${noProof(facts)}` }
+  const last = facts.reads.at(-1)
+  const again =
+    facts.lastOffMs === null || (facts.nowMs - facts.lastOffMs > AGAIN_MS && last !== undefined && last.atMs > facts.lastOffMs && last.power === 'on')
+  if (again && facts.outstanding === 0 && mayOff(facts, guards)) return sendOff(incident, facts)
+  return read(facts)
+}
+
+function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  const proof = proofOf(incident, facts, guards)
+  if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
+  const longAlive = !guards.lifeless(facts) && guards.deadline(facts) && facts.nowMs - facts.stateSinceMs > AGAIN_MS
+  if (longAlive && facts.newBoot === null) return { next: move(incident, facts, { on: 'life', says: 'it lives; nothing was moved' }) }
+  if (longAlive && facts.newBoot) return { next: move(incident, facts, { on: 'life', says: 'it has booted again; nothing was moved' }) }
+  const since = Math.max(facts.stateSinceMs, facts.lastOffMs ?? Number.NEGATIVE_INFINITY)
+  if (guards.lifeless(facts) && guards.allowed(facts) && facts.confirmed && facts.nowMs - since > RETRY_MS)
+    return { next: move(incident, facts, { on: 'retry', says: 'still silent' }) }
+  return read(facts)
+}
+
+function fenced(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  const back = powerReturned(incident, facts, guards)
+  if (back) return back
+  if (!facts.instances.listed) return { act: { do: 'list instances' } }
+  return { next: move({ ...incident, listed: true }, facts, { on: 'evacuate', says: `${facts.instances.open} instances to move` }) }
+}
+
+function evacuating(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  const back = powerReturned(incident, facts, guards)
+  if (back) return back
+  if (facts.instances.open === 0) return { next: move(incident, facts, { on: 'done', says: 'every instance has arrived or is named with a reason' }) }
+  return { act: { do: 'move instances' } }
+}
+
+function evacuated(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  const boot = facts.newBoot
+  if (boot && boot.quarantined && boot.guests === 0 && guards.gate(facts))
+    return {
+      next: move({ ...incident, returnedBoot: boot.bootId }, facts, { on: 'back', says: `it is back as boot ${boot.bootId}, behind its gate, without guests` }),
+    }
+  return {}
+}
+
+function returning(incident: Incident, facts: Facts, guards: FenceGuards): Step {
+  if (facts.newBoot === null || facts.newBoot.bootId !== incident.returnedBoot)
+    return facts.nowMs - facts.stateSinceMs > FENCE_MS ? { next: move(incident, facts, { on: 'done', says: 'it went away again' }) } : {}
+  // I4: whatever was sent to its BMC must be over before it serves again.
+  if (!facts.readmitted || !guards.deadline(facts)) return { act: { do: 'readmit' } }
+  return { next: move(incident, facts, { on: 'admitted', says: 'it takes instances again' }) }
+}
+
+/** A host whose power is back is harmless behind a gate; without one it is fenced again before anything else is started elsewhere. */
+function powerReturned(incident: Incident, facts: Facts, guards: FenceGuards): Step | undefined {
+  if (guards.gate(facts)) return undefined
+  const last = facts.reads.at(-1)
+  if (last?.power === 'on' || facts.veto === 'hard')
+    return {
+      next: move({ ...incident, proof: null }, facts, { on: 'power returned', says: 'its power is back and no gate holds its guests' }),
+      page: `the power of ${incident.host} came back during its evacuation`,
+    }
+  return last === undefined || facts.nowMs - last.atMs >= GUARD_EVERY_MS ? read(facts) : undefined
+}
+
+/** The best proof there is. */
+function proofOf(incident: Incident, facts: Facts, guards: FenceGuards): Level | undefined {
+  if (incident.attested) return 'L5'
+  if (guards.proven(facts)) return incident.offs > 0 ? 'L1' : 'L0'
+  if (facts.levels.includes('L3') && facts.resetByMs !== null && facts.nowMs >= facts.resetByMs) return 'L3'
+  return undefined
+}
+
+const mayOff = (facts: Facts, guards: FenceGuards) =>
+  facts.levels.includes('L1') && guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) && guards.identity(facts)
+
+function offRefusal(facts: Facts): string {
+  if (!facts.levels.includes('L1')) return 'no BMC may be used for it'
+  if (facts.identity === 'mismatch') return 'its BMC says that it belongs to another machine: no power command is sent'
+  if (facts.identity === 'unknown') return 'its BMC does not answer'
+  return facts.halted ?? 'the lease is too short'
+}
+
+const lifeAfterOff = (facts: Facts) =>
+  facts.reads.at(-1)?.power === 'off' ? 'its BMC says "off", and it is heard: the BMC may be another machine’s' : 'the BMC took the command, and it is heard'
+
+function noProof(facts: Facts): string {
+  const last = facts.reads.at(-1)
+  if (facts.identity === 'mismatch') return offRefusal(facts)
+  if (!last || last.power === 'unknown') return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
+  return last.power === 'on' ? 'its BMC took the command and still says "on"' : 'its BMC said "off" only once'
+}
+
+/** The record owes the command before it goes out. */
+function sendOff(incident: Incident, facts: Facts): Step {
+  const next = note({ ...incident, offs: incident.offs + 1, epoch: facts.epoch }, facts, `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`)
+  return { next, act: { do: 'power off', n: next.offs } }
+}
+
+const read = (facts: Facts): Step => {
+  const last = facts.reads.at(-1)
+  return last && facts.nowMs - last.atMs < READ_EVERY_MS ? {} : { act: { do: 'read power' } }
+}
+
+function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
+  const says = level === 'L5' ? `${LEVELS.L5}: ${incident.attested?.by}` : LEVELS[level]
+  return move({ ...incident, proof: { level, says, epoch: facts.epoch, at: facts.at } }, facts, { on: 'proof', says: `${level}: ${says}` })
+}
+
+function move(incident: Incident, facts: Facts, { on, says }: { on: IncidentEvent; says: string }): Incident {
+  const arrow = findArrow(INCIDENT_ARROWS, incident.state, on)
+  if (!arrow) throw new Error(`no arrow from "${incident.state}" on "${on}"`)
+  return note({ ...incident, state: arrow.to, epoch: facts.epoch, blocked: null }, facts, `${arrow.to}: ${says}`)
+}
+
+export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident => ({
+  ...incident,
+  lines: [...incident.lines, { at: facts.at, says }].slice(-KEPT_LINES),
+})

@@ -1,0 +1,140 @@
+/** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
+import { HOST_LEASE_MS } from '../fence/pursue.ts'
+import type { Digest, Member, PeerView, Plane, SelfReport, Sight } from '../verdict/evidence.ts'
+import { targetsOf } from '../verdict/observers.ts'
+
+interface Target {
+  readonly plane: Plane
+  replyAtMs: number | undefined
+  misses: number
+  /** The nonce that is waited for. */
+  nonce: string | undefined
+}
+
+/** The answer of an arbiter to a digest. */
+export interface Ack {
+  /** Of the digest that it answers. */
+  readonly seq: number
+  readonly bootId: string
+  /** May go on petting its watchdog. */
+  readonly grants: boolean
+  readonly order: 'open gate' | 'stop guests' | null
+}
+
+const LAG_WINDOW = 8
+const KEPT_SENDS = 64
+
+export class MemberCore {
+  readonly name: string
+  readonly bootId: string
+  self: SelfReport
+  private seq: number
+  private peers = new Map<string, Target[]>()
+  private readonly kernels = new Map<string, number>()
+  private readonly sent = new Map<number, number>()
+  private readonly lags: number[] = []
+  private leaseEndsMs: number
+  private slotReadMs = Number.NEGATIVE_INFINITY
+  private killed = false
+  private key = ''
+
+  /** `firstSeq`: rises over restarts within a boot; milliseconds since the boot do. */
+  constructor(options: { name: string; bootId: string; self: SelfReport; nowMs: number; firstSeq: number }) {
+    this.name = options.name
+    this.bootId = options.bootId
+    this.self = options.self
+    this.seq = options.firstSeq
+    this.leaseEndsMs = options.nowMs + HOST_LEASE_MS
+  }
+
+  /** Keeps what is known of those that stay. */
+  setMembers(members: readonly Member[]): void {
+    const key = members.map(({ name, rack, planes }) => `${name}/${rack}/${planes.join()}`).join(';')
+    if (key === this.key) return
+    this.key = key
+    const own = members.find(({ name }) => name === this.name)
+    const next = new Map<string, Target[]>()
+    for (const name of targetsOf(this.name, members)) {
+      const member = members.find((one) => one.name === name) as Member
+      const planes = member.planes.filter((plane) => own?.planes.includes(plane))
+      const held = this.peers.get(name)
+      next.set(
+        name,
+        planes.map((plane) => held?.find((target) => target.plane === plane) ?? { plane, replyAtMs: undefined, misses: 0, nonce: undefined }),
+      )
+    }
+    this.peers = next
+  }
+
+  /** The probes of one round. What is still waited for counts as missed; `lagMs` is how late the round is. */
+  probe(makeNonce: () => string, lagMs: number, send: (peer: string, plane: Plane, nonce: string) => void): void {
+    this.lags.push(lagMs)
+    if (this.lags.length > LAG_WINDOW) this.lags.shift()
+    for (const [peer, targets] of this.peers)
+      for (const target of targets) {
+        // A round that was late itself says nothing about who did not answer meanwhile.
+        if (target.nonce !== undefined) target.misses += 1
+        target.nonce = makeNonce()
+        send(peer, target.plane, target.nonce)
+      }
+  }
+
+  /** Answers whether it was the answer that is waited for. */
+  onReply(reply: { peer: string; plane: Plane; nonce: string }, nowMs: number): boolean {
+    const target = this.peers.get(reply.peer)?.find(({ plane }) => plane === reply.plane)
+    if (!target || target.nonce !== reply.nonce) return false
+    target.nonce = undefined
+    target.misses = 0
+    target.replyAtMs = nowMs
+    return true
+  }
+
+  /** Peers that are silent on some plane, whose kernels are worth asking. */
+  silent(afterMisses: number): string[] {
+    return [...this.peers].filter(([, targets]) => targets.some(({ misses }) => misses >= afterMisses)).map(([peer]) => peer)
+  }
+
+  onKernel(peer: string, nowMs: number): void {
+    this.kernels.set(peer, nowMs)
+  }
+
+  digest(nowMs: number, more?: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'>): Digest {
+    this.seq += 1
+    this.sent.set(this.seq, nowMs)
+    if (this.sent.size > KEPT_SENDS) this.sent.delete(this.sent.keys().next().value as number)
+    const peers: Record<string, PeerView> = {}
+    for (const [peer, targets] of this.peers) {
+      const planes: Partial<Record<Plane, Sight>> = {}
+      for (const target of targets)
+        planes[target.plane] = { replyAgeMs: target.replyAtMs === undefined ? null : Math.round(nowMs - target.replyAtMs), misses: target.misses }
+      const kernel = this.kernels.get(peer)
+      peers[peer] = { planes, kernelAgeMs: kernel === undefined ? null : Math.round(nowMs - kernel) }
+    }
+    return { from: this.name, bootId: this.bootId, seq: this.seq, self: { ...this.self, lagMs: Math.round(Math.max(0, ...this.lags)) }, peers, ...more }
+  }
+
+  /** The lease counts from when the digest was sent that got it, so that it ends here before it ends for who granted it. */
+  onAck(ack: Ack): boolean {
+    const sentMs = this.sent.get(ack.seq)
+    if (ack.bootId !== this.bootId || sentMs === undefined) return false
+    if (ack.grants) this.leaseEndsMs = Math.max(this.leaseEndsMs, sentMs + HOST_LEASE_MS)
+    return true
+  }
+
+  /** The own slot on the shared storage could be read: another channel that could carry the order to die. */
+  onSlot(slot: { poisoned: boolean }, nowMs: number): void {
+    this.slotReadMs = nowMs
+    if (slot.poisoned) this.killed = true
+  }
+
+  /** I12: pet while at least one channel that could carry the order to die is live and carries none. */
+  mayPet(nowMs: number): boolean {
+    return !this.killed && (nowMs < this.leaseEndsMs || nowMs - this.slotReadMs < HOST_LEASE_MS)
+  }
+
+  /** Nothing was done for so long that nobody knows what this host missed. */
+  onGap(): void {
+    this.leaseEndsMs = Number.NEGATIVE_INFINITY
+    this.slotReadMs = Number.NEGATIVE_INFINITY
+  }
+}

@@ -1,0 +1,86 @@
+/** What a leader remembers of one host while it leads; lost with it, and found out again by the next. */
+import type { PowerRead } from '../fence/guards.ts'
+import type { Whereabouts } from '../evacuate/port.ts'
+import { provenOff } from '../fence/guards.ts'
+
+const KEPT_READS = 12
+const IDENTITY_MS = 5_000
+
+export class Post {
+  /** Since when it is silent at this arbiter; undefined: it is heard. */
+  quietSinceMs: number | undefined
+  /** Moments when a suspicion was answered by a sign of life. */
+  readonly flaps: number[] = []
+  softSinceMs: number | undefined
+  heldSinceMs: number | undefined
+  storageLostSinceMs: number | undefined
+  reads: PowerRead[] = []
+  identity: 'match' | 'mismatch' | 'unknown' = 'unknown'
+  identityAtMs = Number.NEGATIVE_INFINITY
+  bmcFault: string | undefined
+  /** A read is under way; BMCs are asked one thing at a time. */
+  bmcBusy = false
+  /** Deadlines of OFF commands that were not answered. */
+  outstanding: number[] = []
+  lastOffMs: number | null = null
+  /** When a majority of the arbiters were seen to grant it no lease any more. */
+  withheldAtMs: number | undefined
+  /** The first sign of life of another boot. */
+  driverBusy = false
+  prepared = false
+  /** All its instances were asked for and stored as intents. */
+  listed = false
+  cleaned = false
+  enabled = false
+  triedAtMs = Number.NEGATIVE_INFINITY
+  readonly moves = new Map<string, Move>()
+  truths: ReadonlyMap<string, Whereabouts> = new Map()
+  locatedAtMs = Number.NEGATIVE_INFINITY
+  readonly pages = new Set<string>()
+
+  addRead(read: PowerRead): void {
+    this.reads = [...this.reads, read].slice(-KEPT_READS)
+  }
+
+  /** Whose BMC it is, by an answer of the last seconds: an address may have moved since. */
+  identityNow(nowMs: number): 'match' | 'mismatch' | 'unknown' {
+    return nowMs - this.identityAtMs <= IDENTITY_MS ? this.identity : 'unknown'
+  }
+
+  provenOff(nowMs: number): boolean {
+    return this.identityNow(nowMs) === 'match' && provenOff(this.reads, nowMs)
+  }
+
+  pending(nowMs: number): number {
+    this.outstanding = this.outstanding.filter((deadlineMs) => deadlineMs > nowMs)
+    return this.outstanding.length
+  }
+
+  factor(nowMs: number, limits: { flaps: number; flapWindowMs: number }): number {
+    while (this.flaps.length > 0 && nowMs - (this.flaps[0] as number) > limits.flapWindowMs) this.flaps.shift()
+    return Math.min(8, 2 ** Math.floor(this.flaps.length / limits.flaps))
+  }
+
+  /** A new incident, or the end of one: what was found out about the old one says nothing about the next. */
+  reset(): void {
+    this.reads = []
+    this.outstanding = []
+    this.lastOffMs = null
+    this.withheldAtMs = undefined
+    this.prepared = this.cleaned = this.enabled = false
+    this.moves.clear()
+    this.truths = new Map()
+    this.listed = false
+    this.pages.clear()
+    this.locatedAtMs = this.triedAtMs = Number.NEGATIVE_INFINITY
+  }
+}
+
+/** One instance on its way, as this leader knows it. */
+export interface Move {
+  request: 'none' | 'under way' | 'accepted' | 'refused' | 'refused for good' | 'unknown'
+  why: string | null
+  /** When the request was sent, or this leader first saw that an earlier one may have. */
+  sinceMs: number
+  attempt: number
+}

@@ -1,0 +1,141 @@
+/** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in records are for people: what
+ *  must end by itself is counted from when it was first seen here. */
+import type { Intent } from '../evacuate/intents.ts'
+import type { Incident } from '../fence/states.ts'
+import type { Member } from '../verdict/evidence.ts'
+import { PLANES } from '../verdict/evidence.ts'
+import { observersOf } from '../verdict/observers.ts'
+import { FIRST_POLICY, Hold, KEYS, MemberRecord, OperatorRequest, parsed, parseIncident, parseIntent, Policy } from './records.ts'
+import type { Change, Entry, Snapshot } from './world.ts'
+
+interface Kept<T> {
+  readonly key: string
+  readonly value: T
+  readonly index: number
+  readonly firstMs: number
+  /** When the state in it was first seen here. */
+  readonly stateMs: number
+}
+
+export class Shelf {
+  policy: Kept<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+  readonly members = new Map<string, Kept<MemberRecord>>()
+  readonly holds = new Map<string, Kept<Hold>>()
+  readonly incidents = new Map<string, Kept<Incident>>()
+  readonly intents = new Map<string, Kept<Intent>>()
+  readonly requests = new Map<string, Kept<OperatorRequest>>()
+  /** Keys whose value is not of its kind; told to people, acted on by nobody. */
+  readonly broken = new Set<string>()
+  hosts: Member[] = []
+  arbiters: string[] = []
+  observers: ReadonlyMap<string, readonly string[]> = new Map()
+  /** Index of the newest thing known; older snapshots are history. */
+  index = 0
+  private everything: Member[] = []
+
+  /** Answers false for a snapshot that is older than what is known. */
+  take(snapshot: Snapshot, nowMs: number): boolean {
+    if (snapshot.index < this.index) return false
+    if (snapshot.index === this.index && this.index > 0) return true
+    this.index = snapshot.index
+    const seen = new Set(snapshot.entries.map(({ key }) => key))
+    for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
+    if (!seen.has(KEYS.policy)) this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+    for (const key of this.broken) if (!seen.has(key)) this.broken.delete(key)
+    let changed = false
+    for (const entry of snapshot.entries) changed = this.keep(entry, nowMs) || changed
+    if (changed || this.everything.length !== this.members.size) this.census()
+    return true
+  }
+
+  /** What we wrote ourselves, so that nobody waits for it to come back. */
+  wrote(changes: readonly Change[], index: number, nowMs: number): void {
+    this.index = Math.max(this.index, index)
+    let changed = false
+    for (const { key, value } of changes) {
+      if (value !== undefined) changed = this.keep({ key, value, index }, nowMs) || changed
+      else for (const map of this.maps()) map.delete(nameOf(key))
+    }
+    if (changed) this.census()
+  }
+
+  get all(): readonly Member[] {
+    return this.everything
+  }
+
+  memberOf(name: string): Member | undefined {
+    return this.everything.find((member) => member.name === name)
+  }
+
+  liveIncident(host: string): Kept<Incident> | undefined {
+    for (const kept of this.incidents.values())
+      if (kept.value.host === host && kept.value.state !== 'recovered' && kept.value.state !== 'cancelled') return kept
+    return undefined
+  }
+
+  intentsOf(incident: string): Kept<Intent>[] {
+    return [...this.intents.values()].filter(({ value }) => value.incident === incident)
+  }
+
+  private maps(): Map<string, Kept<unknown>>[] {
+    return [this.members, this.holds, this.incidents, this.intents, this.requests] as Map<string, Kept<unknown>>[]
+  }
+
+  /** Answers whether a member changed. */
+  private keep(entry: Entry, nowMs: number): boolean {
+    const { key } = entry
+    const value = entry.value
+    if (key === KEYS.policy && entry.index !== this.policy.index)
+      this.policy = this.kept(this.policy, { entry, nowMs }, parsed(Policy, value) ?? this.distrust(key, FIRST_POLICY))
+    else if (key.startsWith(KEYS.members)) return this.put(this.members, { entry, nowMs }, () => parsed(MemberRecord, value))
+    else if (key.startsWith(KEYS.holds)) this.put(this.holds, { entry, nowMs }, () => parsed(Hold, value))
+    else if (key.startsWith(KEYS.incidents)) this.put(this.incidents, { entry, nowMs }, () => parseIncident(value))
+    else if (key.startsWith(KEYS.intents)) this.put(this.intents, { entry, nowMs }, () => parseIntent(value))
+    else if (key.startsWith(KEYS.requests)) this.put(this.requests, { entry, nowMs }, () => parsed(OperatorRequest, value))
+    return false
+  }
+
+  private put<T>(map: Map<string, Kept<T>>, from: { entry: Entry; nowMs: number }, parse: () => T | undefined): boolean {
+    const { entry } = from
+    const name = nameOf(entry.key)
+    const held = map.get(name)
+    if (held && held.index >= entry.index) return false
+    const value = parse()
+    if (value === undefined) {
+      this.broken.add(entry.key)
+      return map.delete(name)
+    }
+    map.set(name, this.kept(held, from, value))
+    return true
+  }
+
+  private kept<T>(held: Kept<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Kept<T> {
+    const { entry, nowMs } = from
+    const state = (one: unknown) => (one as { state?: unknown } | undefined)?.state
+    const same = held !== undefined && state(held.value) === state(value)
+    return { key: entry.key, value, index: entry.index, firstMs: held?.firstMs ?? nowMs, stateMs: same ? held.stateMs : nowMs }
+  }
+
+  private distrust<T>(key: string, instead: T): T {
+    this.broken.add(key)
+    return instead
+  }
+
+  private census(): void {
+    this.everything = [...this.members.values()]
+      .map(({ value }) => ({
+        name: value.name,
+        role: value.role,
+        rack: value.rack,
+        ticks: value.ticks,
+        planes: PLANES.filter((plane) => value.planes[plane] !== undefined),
+      }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+    this.hosts = this.everything.filter(({ role }) => role === 'host')
+    this.arbiters = this.everything.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
+    this.observers = new Map(this.everything.map((member) => [member.name, observersOf(member, this.everything)]))
+  }
+}
+
+/** `members/h1` -> h1; `intents/i1/vm` -> i1/vm. */
+const nameOf = (key: string) => key.slice(key.indexOf('/', key.indexOf('/') + 1) + 1)

@@ -1,0 +1,102 @@
+/** What the leader knows beside the evidence, for one host: who else is silent, what forbids, whether the budget is spent, where there is room. */
+import { capacityFor, type Target } from '../evacuate/plan.ts'
+import { isOver, type Incident } from '../fence/states.ts'
+import { isQuiet, type Standing } from '../verdict/assess.ts'
+import { lifeVeto, type Scene } from '../verdict/conditions.ts'
+import type { Suspect } from '../verdict/cut.ts'
+import type { Member } from '../verdict/evidence.ts'
+import type { ArbiterCore } from './core.ts'
+
+/** Hosts that are silent and that nothing explains: no incident, no hold. Remembers since when. */
+export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
+  const { nowMs } = scene
+  const out: Suspect[] = []
+  for (const host of core.shelf.hosts) {
+    const post = core.post(host.name)
+    const quiet = isQuiet(host, scene)
+    if (!quiet) {
+      if (post.quietSinceMs !== undefined && nowMs - post.quietSinceMs > scene.limits.suspectMs) post.flaps.push(nowMs)
+      post.quietSinceMs = post.softSinceMs = post.heldSinceMs = undefined
+      continue
+    }
+    post.quietSinceMs ??= nowMs
+    const soft = lifeVeto(host, scene, undefined)?.kind === 'soft'
+    post.softSinceMs = soft ? (post.softSinceMs ?? nowMs) : undefined
+    const incident = core.shelf.liveIncident(host.name)
+    if ((incident && incident.value.state !== 'confirmed') || core.shelf.holds.has(host.name)) continue
+    out.push({ host: host.name, rack: host.rack, sinceMs: post.quietSinceMs, provenOff: post.provenOff(nowMs) })
+  }
+  return out
+}
+
+export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; common: Pick<Standing, 'suspects' | 'cut'> }): Standing {
+  const { scene, common } = at
+  const { nowMs } = scene
+  const post = core.post(host.name)
+  const hold = core.shelf.holds.get(host.name)?.value
+  const policy = core.shelf.policy.value
+  const others = core.shelf.hosts.filter(({ name }) => name !== host.name && !scene.gone.has(name))
+  const heard = others.filter(({ name }) => (core.book.heardAgeMs(name, nowMs) ?? Number.POSITIVE_INFINITY) <= scene.limits.vetoMs).length
+  const excused = Math.min(others.length - heard, Math.max(scene.limits.cutHosts, Math.floor(scene.limits.cutShare * core.shelf.hosts.length)))
+  const instances = core.survey?.instances[host.name]
+  return {
+    ...common,
+    lease:
+      core.lease && core.leads(nowMs)
+        ? { leftMs: core.leaseLeftMs(nowMs), ageMs: nowMs - core.leaderSinceMs, storeOkAgeMs: nowMs - core.lease.storeOkMs }
+        : undefined,
+    hold: hold ? `${hold.kind}: ${hold.why} (${hold.by})` : undefined,
+    disarmed: policy.armed ? undefined : `the mesh is disarmed: ${policy.why} (${policy.by})`,
+    spent: post.provenOff(nowMs) ? undefined : spent(core, host, nowMs),
+    capacity: instances ? capacityFor(instances, targetsFor(core, nowMs)) : { fits: true, says: 'its instances are not known' },
+    factor: post.factor(nowMs, scene.limits),
+    softSinceMs: policy.agentLost === 'fence' ? post.softSinceMs : undefined,
+    storageSick: storageSick(core),
+    reach: { heard, of: others.length - excused },
+  }
+}
+
+/** The storage fails for more hosts than deaths explain: it is the storage. */
+export function storageSick(core: ArbiterCore): boolean {
+  let lost = 0
+  for (const { name } of core.shelf.hosts) if (core.book.selfOf(name)?.storageLost) lost += 1
+  return lost > Math.max(core.limits.cutHosts, Math.floor(core.limits.cutShare * core.shelf.hosts.length))
+}
+
+/** I7: counted from the incidents in the store, whoever led when they happened. */
+function spent(core: ArbiterCore, host: Member, nowMs: number): string | undefined {
+  const { limits, shelf } = core
+  const others = [...shelf.incidents.values()].filter(({ value }) => value.host !== host.name)
+  const fencing = others
+    .filter(({ value }) => value.state === 'confirmed' || value.state === 'fencing' || value.state === 'fence failed')
+    .map(({ value }) => value)
+  const rackOf = (incident: Incident) => shelf.members.get(incident.host)?.value.rack ?? incident.host
+  if (fencing.length >= limits.fencingAtOnce) return `${fencing.length} hosts are being fenced at this moment`
+  if (fencing.filter((incident) => rackOf(incident) === (host.rack ?? host.name)).length >= limits.fencingAtOncePerRack)
+    return 'two hosts of its rack are being fenced at this moment'
+  // One that is about to be fenced counts as well.
+  const counts = (incident: Incident, firstMs: number) =>
+    isOver(incident) ? incident.offs > 0 && nowMs - firstMs < limits.fenceWindowMs : incident.offs > 0 || incident.proof === null
+  const fenced = others.filter(({ value, firstMs }) => counts(value, firstMs)).length
+  const allowed = Math.min(limits.fenceCap, Math.max(1, Math.floor(limits.fenceShare * shelf.hosts.length)))
+  return fenced >= allowed ? `${fenced} of ${allowed} hosts were fenced in the last ${limits.fenceWindowMs / 60_000} minutes` : undefined
+}
+
+export function targetsFor(core: ArbiterCore, nowMs: number): Target[] | undefined {
+  const { survey, shelf, book } = core
+  if (!survey?.targets) return undefined
+  const good = survey.targets.filter(({ host }) => {
+    const member = shelf.memberOf(host)
+    if (!member || member.role !== 'host' || shelf.liveIncident(host) || shelf.holds.has(host)) return false
+    const self = book.selfOf(host)
+    return (
+      self !== undefined && (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) <= core.limits.vetoMs && self.state === 'member' && !self.storageLost
+    )
+  })
+  return good.map(({ host, freeMb }) => ({
+    host,
+    freeMb,
+    reserved: shelf.members.get(host)?.value.reserved ?? false,
+    groups: new Set((survey.instances[host] ?? []).flatMap(({ group }) => (group === null ? [] : [group]))),
+  }))
+}

@@ -1,0 +1,83 @@
+/** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
+ *  clouds, and in a simulation of them. */
+import type { Instance, Listing, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
+
+/** One entry of the store with the index of its last change. */
+export interface Entry {
+  readonly key: string
+  readonly value: unknown
+  readonly index: number
+}
+
+export interface Change {
+  readonly key: string
+  /** Undefined: deleted. */
+  readonly value: unknown
+  /** The index that it must have: 0 for "does not exist". */
+  readonly index: number
+}
+
+/** `ok` with the new index; `conflict`: surely nothing was written; `unknown`: nobody knows, read it again. */
+export type Stored = { readonly got: 'ok'; readonly index: number } | { readonly got: 'conflict' } | { readonly got: 'unknown' }
+
+/** A look at all entries. `index` of the whole; nothing older than what was written by us may replace it. */
+export interface Snapshot {
+  readonly entries: readonly Entry[]
+  readonly index: number
+}
+
+/** `identify` reads the power and whose BMC it is. */
+export type BmcAct = 'off' | 'identify'
+export interface BmcAnswer {
+  readonly power?: 'on' | 'off' | 'unknown'
+  /** Another number for each session. */
+  readonly session?: number
+  readonly systemUuid?: string | null
+  /** What went wrong, for people. */
+  readonly fault?: string
+}
+
+export type DriverCall =
+  | { readonly call: 'survey' }
+  | { readonly call: 'list'; readonly host: string }
+  | { readonly call: 'prepare'; readonly host: string; readonly why: string }
+  | { readonly call: 'locate'; readonly host: string; readonly instances: readonly string[] }
+  | { readonly call: 'start'; readonly order: Order }
+  | { readonly call: 'readmit'; readonly host: string; readonly step: 'clean' | 'enable' }
+
+export type DriverAnswer =
+  | {
+      readonly ok: true
+      readonly survey?: Survey
+      readonly listing?: Listing
+      readonly where?: ReadonlyMap<string, Whereabouts>
+      readonly started?: Started
+      readonly done?: boolean
+    }
+  /** `sent`: it may have been received. */
+  | { readonly ok: false; readonly fault: string; readonly sent: boolean }
+
+export interface Page {
+  /** The same for the same trouble, so that it is told once. */
+  readonly key: string
+  readonly host: string | null
+  readonly says: string
+}
+
+export interface World {
+  /** Compare-and-set of all changes or none, under the lease of `epoch`; `guards` must still have these indexes. */
+  store(ask: { changes: readonly Change[]; guards: readonly { key: string; index: number }[]; epoch: number }, done: (stored: Stored) => void): void
+  /** A read that no earlier write can be missing from. */
+  readStore(done: (snapshot: Snapshot | undefined) => void): void
+  /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. */
+  bmc(ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
+  /** Answers by `deadlineMs` in any case. */
+  driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
+  page(page: Page): void
+  /** The monotonic clock that everything is counted with. */
+  now(): number
+  /** Something for the time line of people: wall clock. */
+  wall(): string
+}
+
+export type { Instance }

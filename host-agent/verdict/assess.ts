@@ -1,0 +1,128 @@
+/** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and production run this. */
+import type { Condition, Scene, Veto } from './conditions.ts'
+import { heartbeatSilence, lifeVeto, peerSilence, planeFinding, seconds, tickSilence } from './conditions.ts'
+import { cutCondition, type CutView, type Suspect } from './cut.ts'
+import type { Member, Plane } from './evidence.ts'
+import { planeAction, type PlaneAction, type PlaneState } from './planes.ts'
+
+export type VerdictState = 'healthy' | 'degraded' | 'suspect' | 'held' | 'confirmed'
+
+export interface Verdict {
+  readonly host: string
+  readonly state: VerdictState
+  readonly conditions: readonly Condition[]
+  readonly veto: Veto | undefined
+  readonly planes: Readonly<Record<Plane, PlaneState>>
+  readonly action: PlaneAction
+  /** One sentence: why, or why not. */
+  readonly says: string
+}
+
+/** What the leader knows beside the evidence. */
+export interface Standing {
+  /** Undefined: this arbiter does not lead. */
+  readonly lease: { readonly leftMs: number; readonly ageMs: number; readonly storeOkAgeMs: number } | undefined
+  /** Why this host must be left alone: maintenance, a deploy, a planned leave. */
+  readonly hold: string | undefined
+  /** Why the mesh fences nobody: disarmed. */
+  readonly disarmed: string | undefined
+  /** Why no further host may be fenced now: the budget. */
+  readonly spent: string | undefined
+  /** Whether something can take its most important instance. */
+  readonly capacity: { readonly fits: boolean; readonly says: string }
+  readonly suspects: readonly Suspect[]
+  readonly cut: CutView
+  /** Doubles with each flap, up to 8. */
+  readonly factor: number
+  readonly softSinceMs: number | undefined
+  readonly storageSick: boolean
+  /** Share of the other hosts that the leader hears, silent ones within the limit of a cut left out. */
+  readonly reach: { readonly heard: number; readonly of: number }
+}
+
+/** Cheap: whether a host is silent enough at the leader to be looked at closely. */
+export const isQuiet = (host: Member, scene: Scene): boolean => (scene.book.heardAgeMs(host.name, scene.nowMs) ?? scene.uptimeMs) >= scene.limits.suspectMs
+
+/** The verdict on a host that is heard: its planes alone can be wrong. Cheap, for the many. */
+export function heardFrom(host: Member, scene: Scene): Verdict {
+  const planes = planeStates(host, scene)
+  const { action, because } = planeAction(planes)
+  return { host: host.name, conditions: NO_CONDITIONS, veto: undefined, planes, action, state: action === 'none' ? 'healthy' : 'degraded', says: because }
+}
+
+const NO_CONDITIONS: readonly Condition[] = []
+
+export function assess(host: Member, scene: Scene, standing: Standing): Verdict {
+  const veto = lifeVeto(host, scene, standing.softSinceMs)
+  const quiet = isQuiet(host, scene)
+  const own = standing.suspects.find((suspect) => suspect.host === host.name) ?? { host: host.name, rack: host.rack, sinceMs: scene.nowMs, provenOff: false }
+  const conditions = [
+    ...evidence(host, scene, { ...standing, own }),
+    { id: 'C4' as const, holds: !veto, says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life' },
+    cutCondition(own, standing.suspects, standing.cut),
+    leaderCondition(scene, standing),
+    policyCondition(host, scene, standing),
+    { id: 'C8' as const, holds: standing.capacity.fits, says: standing.capacity.says },
+  ]
+  const planes = planeStates(host, scene)
+  const dead = conditions.filter(({ id }) => DEATH.has(id)).every(({ holds }) => holds)
+  const allowed = conditions.filter(({ id }) => PERMISSION.has(id)).every(({ holds }) => holds)
+  const { action, because } = planeAction(planes)
+  const base = { host: host.name, conditions, veto, planes, action }
+  if (!quiet && !own.provenOff) return { ...base, state: action === 'none' ? 'healthy' : 'degraded', says: because }
+  if (dead && allowed) return { ...base, state: 'confirmed', says: 'silent everywhere, and nothing speaks against it' }
+  const against = conditions.filter(({ id, holds }) => !holds && id !== 'C8').map(({ id, says }) => `${id}: ${says}`)
+  return { ...base, state: dead ? 'held' : 'suspect', says: against.join(' | ') }
+}
+
+/** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data even where nothing can be moved. */
+const DEATH = new Set(['C1', 'C2', 'C3', 'C4'])
+const PERMISSION = new Set(['C5', 'C6', 'C7'])
+
+/** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of life. */
+function evidence(host: Member, scene: Scene, standing: Standing & { own: Suspect }): Condition[] {
+  const found = [heartbeatSilence(host, scene, standing.factor), peerSilence(host, scene), tickSilence(host, scene, standing.storageSick)]
+  if (!standing.own.provenOff) return found
+  return found.map((condition) => (condition.holds ? condition : { ...condition, holds: true, says: `its BMC says twice that it is off (${condition.says})` }))
+}
+
+function leaderCondition(scene: Scene, { lease, reach }: Standing): Condition {
+  if (!lease) return { id: 'C6', holds: false, says: `${scene.book.owner} does not lead` }
+  const { limits } = scene
+  const wrong = [
+    ...(lease.leftMs < limits.leaseLeftMs ? [`its lease has ${seconds(lease.leftMs)} left`] : []),
+    ...(lease.storeOkAgeMs > limits.vetoMs * 2 ? [`the store last took a write ${seconds(lease.storeOkAgeMs)} ago`] : []),
+    ...(reach.of > 0 && (reach.heard === 0 || reach.heard < limits.leaderReach * reach.of) ? [`it hears only ${reach.heard} of ${reach.of} other hosts`] : []),
+  ]
+  return {
+    id: 'C6',
+    holds: wrong.length === 0,
+    says: wrong.join(', ') || `${scene.book.owner} leads, ${seconds(lease.leftMs)} left, hears ${reach.heard} of ${reach.of} other hosts`,
+  }
+}
+
+function policyCondition(host: Member, scene: Scene, standing: Standing): Condition {
+  const self = scene.book.selfOf(host.name)
+  const young = standing.lease && standing.lease.ageMs < scene.limits.leaderAgeMs
+  const wrong = [
+    ...(standing.disarmed ? [standing.disarmed] : []),
+    ...(standing.hold ? [standing.hold] : []),
+    ...(standing.spent ? [standing.spent] : []),
+    ...(self?.state === 'leaving' ? ['it said that it leaves'] : []),
+    ...(self?.state === 'crash dump' ? ['it writes a crash dump'] : []),
+    ...(self?.gate === 'none' ? ['it has no boot gate: it could start its guests again by itself'] : []),
+    ...(young ? ['the leader is new and still watches'] : []),
+  ]
+  return { id: 'C7', holds: wrong.length === 0, says: wrong.join(', ') || 'armed, and nothing holds it' }
+}
+
+/** A plane is down when more believable observers find it silent than hear it. */
+export function planeStates(host: Member, scene: Scene): Record<Plane, PlaneState> {
+  const state = (plane: Plane): PlaneState => {
+    if (!host.planes.includes(plane)) return 'up'
+    const { silent, answered } = planeFinding(host, plane, scene)
+    if (silent.length === 0 && answered.length === 0) return 'unknown'
+    return silent.length > answered.length ? 'down' : 'up'
+  }
+  return { management: state('management'), storage: state('storage'), tenant: state('tenant') }
+}

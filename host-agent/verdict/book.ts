@@ -1,0 +1,162 @@
+/** The evidence that an arbiter holds: the newest digest of everybody, and when it came. Keeps, rejects replays, decides nothing. */
+import { PLANES, type Digest, type LifeSign, type Plane, type SelfReport, type TickView } from './evidence.ts'
+
+interface Held {
+  digest: Digest
+  atMs: number
+}
+
+interface Standing {
+  held: Held | undefined
+  /** Boots that ended: what still comes from them is a replay. */
+  readonly pastBoots: Set<string>
+}
+
+const PAST_BOOTS = 16
+
+export class Book {
+  /** The name of the arbiter whose book this is. */
+  readonly owner: string
+  private readonly standings = new Map<string, Standing>()
+  private readonly kernels = new Map<string, number>()
+  private readonly gossip = new Map<string, number>()
+  private readonly ticks = new Map<string, TickView & { atMs: number }>()
+
+  constructor(owner: string) {
+    this.owner = owner
+  }
+
+  /** Answers whether the digest is news: of this boot, and later than what is held. */
+  take(digest: Digest, nowMs: number): boolean {
+    let standing = this.standings.get(digest.from)
+    if (!standing) {
+      standing = { held: undefined, pastBoots: new Set() }
+      this.standings.set(digest.from, standing)
+    }
+    const held = standing.held
+    if (standing.pastBoots.has(digest.bootId)) return false
+    if (held?.digest.bootId === digest.bootId && digest.seq <= held.digest.seq) return false
+    if (held && held.digest.bootId !== digest.bootId) {
+      standing.pastBoots.add(held.digest.bootId)
+      if (standing.pastBoots.size > PAST_BOOTS) standing.pastBoots.delete(standing.pastBoots.values().next().value as string)
+    }
+    if (held) Object.assign(held, { digest, atMs: nowMs })
+    else standing.held = { digest, atMs: nowMs }
+    return true
+  }
+
+  /** The owner's own reading of a host's tick. */
+  sawTick(host: string, view: TickView, nowMs: number): void {
+    this.ticks.set(host, { ...view, atMs: nowMs })
+  }
+
+  /** Consul saw the host come back to life: a hint for a few seconds, since all share one gossip key. */
+  sawGossipTurnAlive(host: string, nowMs: number): void {
+    this.gossip.set(host, nowMs)
+  }
+
+  sawKernel(host: string, nowMs: number): void {
+    this.kernels.set(host, nowMs)
+  }
+
+  forget(name: string): void {
+    for (const map of [this.standings, this.kernels, this.gossip, this.ticks]) map.delete(name)
+  }
+
+  digestOf(name: string): Digest | undefined {
+    return this.standings.get(name)?.held?.digest
+  }
+
+  selfOf(name: string): SelfReport | undefined {
+    return this.standings.get(name)?.held?.digest.self
+  }
+
+  /** The boot that was heard last, and when. */
+  bootOf(name: string): { readonly bootId: string; readonly atMs: number } | undefined {
+    const held = this.standings.get(name)?.held
+    return held && { bootId: held.digest.bootId, atMs: held.atMs }
+  }
+
+  /** Since the newest heartbeat got to the owner. */
+  heardAgeMs(name: string, nowMs: number): number | undefined {
+    const held = this.standings.get(name)?.held
+    return held ? nowMs - held.atMs : undefined
+  }
+
+  /** Heartbeat ages as this arbiter tells the others. */
+  heard(nowMs: number): Record<string, number> {
+    const out: Record<string, number> = {}
+    for (const [name, { held }] of this.standings) if (held) out[name] = nowMs - held.atMs
+    return out
+  }
+
+  /** Age of an arbiter's report of `host`'s heartbeat, and of the report itself. */
+  attested(arbiter: string, host: string, nowMs: number): { silentMs: number | undefined; reportMs: number; settled: boolean } | undefined {
+    const held = this.standings.get(arbiter)?.held
+    if (!held) return undefined
+    const reportMs = nowMs - held.atMs
+    const age = held.digest.heard?.[host]
+    return { silentMs: age === undefined ? undefined : age + reportMs, reportMs, settled: held.digest.settled === true }
+  }
+
+  /** What `observer` last said about `target` on `plane`, aged to now. */
+  sight(about: { observer: string; target: string; plane: Plane }, nowMs: number): { silentMs: number; misses: number; reportMs: number } | undefined {
+    const held = this.standings.get(about.observer)?.held
+    const sight = held?.digest.peers[about.target]?.planes[about.plane]
+    if (!held || !sight) return undefined
+    const reportMs = nowMs - held.atMs
+    return { silentMs: sight.replyAgeMs === null ? Number.POSITIVE_INFINITY : sight.replyAgeMs + reportMs, misses: sight.misses, reportMs }
+  }
+
+  tickOf(host: string, readers: readonly string[], nowMs: number): { by: string; staleMs: number; readingMs: number }[] {
+    const own = this.ticks.get(host)
+    const out = own ? [{ by: this.owner, staleMs: own.advanceAgeMs + nowMs - own.atMs, readingMs: own.readingMs, reportMs: nowMs - own.atMs }] : []
+    for (const reader of readers) {
+      const held = this.standings.get(reader)?.held
+      const view = held?.digest.ticks?.[host]
+      if (!held || !view) continue
+      const reportMs = nowMs - held.atMs
+      out.push({ by: reader, staleMs: view.advanceAgeMs + reportMs, readingMs: view.readingMs, reportMs })
+    }
+    return out.filter(({ reportMs }) => reportMs <= 2_000)
+  }
+
+  /** The newest authenticated sign of life, from whomever. */
+  newestLife(host: string, observers: readonly string[], at: { nowMs: number; arbiters: readonly string[] }): LifeSign | undefined {
+    const { nowMs } = at
+    let best: LifeSign | undefined
+    const offer = (ageMs: number | undefined, how: () => string) => {
+      if (ageMs !== undefined && Number.isFinite(ageMs) && (!best || nowMs - ageMs > best.atMs)) best = { atMs: nowMs - ageMs, how: how() }
+    }
+    offer(this.heardAgeMs(host, nowMs), () => `heartbeat at ${this.owner}`)
+    for (const arbiter of at.arbiters) if (arbiter !== this.owner) offer(this.attested(arbiter, host, nowMs)?.silentMs, () => `heartbeat at ${arbiter}`)
+    for (const observer of observers)
+      for (const plane of PLANES) offer(this.sight({ observer, target: host, plane }, nowMs)?.silentMs, () => `answered ${observer} on the ${plane} plane`)
+    for (const tick of this.tickOf(host, observers, nowMs)) offer(tick.staleMs, () => `its storage tick advanced, read by ${tick.by}`)
+    return best
+  }
+
+  /** The newest sign that anybody could have forged: the kernel, gossip. */
+  newestHint(host: string, observers: readonly string[]): LifeSign | undefined {
+    let best: LifeSign | undefined
+    const offer = (atMs: number | undefined, how: string) => {
+      if (atMs !== undefined && (!best || atMs > best.atMs)) best = { atMs, how }
+    }
+    offer(this.kernels.get(host), `its kernel answered ${this.owner}`)
+    for (const observer of observers) {
+      const held = this.standings.get(observer)?.held
+      const age = held?.digest.peers[host]?.kernelAgeMs
+      if (held && age !== undefined && age !== null) offer(held.atMs - age, `its kernel answered ${observer}`)
+    }
+    offer(this.gossip.get(host), 'Consul saw it come back')
+    return best
+  }
+
+  /** Arbiters whose newest word, at most `maxAgeMs` old, names `host` among those that get no watchdog lease. */
+  withholding(host: string, arbiters: readonly string[], at: { nowMs: number; maxAgeMs: number }): string[] {
+    return arbiters.filter((name) => {
+      const held = this.standings.get(name)?.held
+      return held !== undefined && at.nowMs - held.atMs <= at.maxAgeMs && held.digest.noGrant?.includes(host) === true
+    })
+  }
+}

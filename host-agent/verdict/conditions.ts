@@ -1,0 +1,145 @@
+/** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the book is read and not changed. */
+import type { Book } from './book.ts'
+import type { Member, Plane } from './evidence.ts'
+import type { Limits } from './limits.ts'
+import { observersOf } from './observers.ts'
+
+export type ConditionId = 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6' | 'C7' | 'C8'
+
+export interface Condition {
+  readonly id: ConditionId
+  readonly holds: boolean
+  /** What was found, for a person. */
+  readonly says: string
+}
+
+export interface Scene {
+  readonly nowMs: number
+  readonly book: Book
+  readonly members: readonly Member[]
+  /** Names; the owner of the book is one of them. */
+  readonly arbiters: readonly string[]
+  readonly limits: Limits
+  /** Since this arbiter began to listen. */
+  readonly uptimeMs: number
+  /** Hosts that are known to be down or fenced: nobody is blamed for not reaching them. */
+  readonly gone: ReadonlySet<string>
+  /** Who observes whom, kept by who holds the members, so that it is not computed each time. */
+  readonly observers?: ReadonlyMap<string, readonly string[]>
+}
+
+export const seconds = (ms: number): string => (Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'ever')
+const watchers = (host: Member, scene: Scene) => scene.observers?.get(host.name) ?? observersOf(host, scene.members)
+
+/** C1: no heartbeat at a majority of the arbiters, each by a fresh word of its own. */
+export function heartbeatSilence(host: Member, scene: Scene, factor: number): Condition {
+  const { book, nowMs, limits, arbiters } = scene
+  const wanted = limits.silentMs * factor
+  const found = arbiters.map((arbiter) => {
+    if (arbiter === book.owner) return { arbiter, ageMs: book.heardAgeMs(host.name, nowMs) ?? scene.uptimeMs }
+    const word = book.attested(arbiter, host.name, nowMs)
+    if (!word || word.reportMs > limits.reportMs) return { arbiter, ageMs: undefined }
+    // An arbiter that has only just started has heard nobody; that is no silence.
+    return { arbiter, ageMs: word.silentMs ?? (word.settled ? Number.POSITIVE_INFINITY : undefined) }
+  })
+  const silent = found.filter(({ ageMs }) => ageMs !== undefined && ageMs >= wanted).length
+  const needed = Math.floor(arbiters.length / 2) + 1
+  const words = found.map(({ arbiter, ageMs }) => `${arbiter} ${ageMs === undefined ? 'says nothing' : seconds(ageMs)}`).join(', ')
+  return { id: 'C1', holds: silent >= needed, says: `last heartbeat, by arbiter: ${words}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed` }
+}
+
+interface PlaneFinding {
+  readonly plane: Plane
+  readonly silent: readonly string[]
+  readonly answered: readonly string[]
+  /** Observers that say nothing worth hearing: stale, slow, or blind on this plane themselves. */
+  readonly mute: readonly string[]
+}
+
+/** What the observers that can be believed say of one plane of a host. */
+export function planeFinding(host: Member, plane: Plane, scene: Scene): PlaneFinding {
+  const out = { plane, silent: [] as string[], answered: [] as string[], mute: [] as string[] }
+  for (const observer of watchers(host, scene)) {
+    if (scene.gone.has(observer)) continue
+    const sight = scene.book.sight({ observer, target: host.name, plane }, scene.nowMs)
+    if (!sight || sight.reportMs > scene.limits.reportMs) {
+      out.mute.push(observer)
+      continue
+    }
+    if (sight.misses < scene.limits.misses) out.answered.push(observer)
+    else if (isBelievable(observer, { plane, about: host.name }, scene)) out.silent.push(observer)
+    else out.mute.push(observer)
+  }
+  return out
+}
+
+/** An observer that is slow, or that reaches few others on the plane, tells more about itself than about its target. */
+function isBelievable(observer: string, about: { plane: Plane; about: string }, scene: Scene): boolean {
+  const digest = scene.book.digestOf(observer)
+  if (!digest || digest.self.lagMs > scene.limits.observerLagMs) return false
+  let [seen, reached] = [0, 0]
+  for (const name in digest.peers) {
+    const sight = digest.peers[name]?.planes[about.plane]
+    if (!sight || name === about.about || scene.gone.has(name)) continue
+    seen += 1
+    if (sight.misses < scene.limits.misses) reached += 1
+  }
+  // One more that is silent may be dead as well: a pair of deaths must not blind everybody.
+  return seen > 0 && reached > 0 && reached >= scene.limits.observerReach * (seen - 1)
+}
+
+/** C2: on every plane that the host has, enough observers in enough failure domains find it silent. */
+export function peerSilence(host: Member, scene: Scene): Condition {
+  const findings = host.planes.map((plane) => planeFinding(host, plane, scene))
+  const racks = new Map(scene.members.map((member) => [member.name, member.rack]))
+  const judged = findings.map(({ plane, silent, answered, mute }) => {
+    const asked = silent.length + answered.length + mute.length
+    const needed = Math.max(2, Math.ceil((asked < 8 ? scene.limits.quorumSmall : scene.limits.quorum) * asked))
+    const domains = new Set(silent.map((name) => racks.get(name) ?? name).filter((rack) => rack !== host.rack))
+    const others = new Set(scene.members.filter(({ name }) => name !== host.name && !scene.gone.has(name)).map(({ name, rack }) => rack ?? name))
+    others.delete(host.rack ?? host.name)
+    const spread = domains.size >= Math.min(2, others.size)
+    return {
+      holds: silent.length >= needed && spread,
+      says: `${plane}: silent for ${silent.length} of ${asked} observers (${needed} needed)${tail(mute, spread)}`,
+    }
+  })
+  return {
+    id: 'C2',
+    holds: judged.length > 0 && judged.every(({ holds }) => holds),
+    says: judged.map(({ says }) => says).join('; ') || 'the host has no plane',
+  }
+}
+
+const tail = (mute: readonly string[], spread: boolean) =>
+  `${mute.length > 0 ? `, not counted: ${mute.join(', ')}` : ''}${spread ? '' : ', all in the host’s own failure domain'}`
+
+/** C3: the storage tick stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
+export function tickSilence(host: Member, scene: Scene, storageSick: boolean): Condition {
+  if (!host.ticks) return { id: 'C3', holds: true, says: 'the host has no storage tick' }
+  if (storageSick) return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
+  const views = scene.book.tickOf(host.name, watchers(host, scene), scene.nowMs)
+  const reading = views.filter((view) => view.readingMs >= scene.limits.tickMs)
+  if (reading.length === 0) return { id: 'C3', holds: false, says: 'nobody could read the storage for long enough to say whether the tick stands still' }
+  const fresh = Math.min(...reading.map(({ staleMs }) => staleMs))
+  return { id: 'C3', holds: fresh >= scene.limits.tickMs, says: `the storage tick last advanced ${seconds(fresh)} ago, by ${reading.length} readers` }
+}
+
+export interface Veto {
+  readonly kind: 'hard' | 'soft'
+  readonly says: string
+  readonly ageMs: number
+}
+
+/** C4: any fresh sign of life forbids. `softSinceMs`: since when signs that anybody could forge have held it up alone; given only where the policy lets
+ *  them hold it up no longer than `softVetoMs`. */
+export function lifeVeto(host: Member, scene: Scene, softSinceMs: number | undefined): Veto | undefined {
+  const { book, nowMs, limits, arbiters } = scene
+  const observers = watchers(host, scene)
+  const life = book.newestLife(host.name, observers, { nowMs, arbiters })
+  if (life && nowMs - life.atMs <= limits.vetoMs) return { kind: 'hard', says: life.how, ageMs: nowMs - life.atMs }
+  const hint = book.newestHint(host.name, observers)
+  if (!hint || nowMs - hint.atMs > limits.vetoMs) return undefined
+  if (softSinceMs !== undefined && nowMs - softSinceMs > limits.softVetoMs) return undefined
+  return { kind: 'soft', says: hint.how, ageMs: nowMs - hint.atMs }
+}

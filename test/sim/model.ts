@@ -1,0 +1,283 @@
+/** Every interleaving of a small mesh, breadth first, over the production steps: a host with one instance, another that receives it, two leaders one after
+ *  the other, OFF commands and requests that are late or lost. Time is cut down to "just now" and "long ago". */
+import { stepIncident } from '../../host-agent/fence/step.ts'
+import { FENCE_GUARDS, type Facts, type FenceGuards, type PowerRead } from '../../host-agent/fence/guards.ts'
+import type { Incident } from '../../host-agent/fence/states.ts'
+import { INTENT_GUARDS, stepIntent, type Intent, type IntentFacts, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
+import type { Whereabouts } from '../../host-agent/evacuate/port.ts'
+
+export interface Rules {
+  readonly fence: FenceGuards
+  readonly intent: IntentGuards
+  /** The store takes a write only from the newest epoch, and only on what was read. */
+  readonly cas: boolean
+  /** A leader stops when its lease is over, and the next waits for what it may have sent. */
+  readonly lease: boolean
+  /** A host that boots starts no guests by itself. */
+  readonly gate: boolean
+}
+export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true }
+
+interface Leader {
+  readonly on: boolean
+  readonly quiesced: boolean
+  /** Readings of the BMC so far: none, one off, two off, or on. */
+  readonly reads: 0 | 1 | 2 | 3
+  /** Whether it sent OFF and when: never, just now, long ago. */
+  readonly off: 0 | 1 | 2
+  /** Stored, and about to do. */
+  readonly owes: '' | 'off' | 'start'
+  readonly request: IntentFacts['request']
+  readonly truth: '' | 'source' | 'moving' | 'moved'
+  readonly enabled: boolean
+}
+
+export interface State {
+  readonly host: 'run' | 'stall' | 'off'
+  readonly reach: boolean
+  readonly boot: 0 | 1
+  readonly src: boolean
+  /** Copies that were started elsewhere. */
+  readonly copies: number
+  readonly epoch: 1 | 2
+  readonly incident: Incident['state'] | ''
+  readonly incidentEpoch: number
+  readonly proof: boolean
+  readonly offs: number
+  readonly intent: Intent['state'] | ''
+  readonly intentEpoch: number
+  readonly attempt: number
+  readonly leaders: readonly [Leader, Leader]
+  /** OFF commands on their way, by leader. */
+  readonly commands: readonly [number, number]
+  /** Requests on their way, by leader. */
+  readonly posts: readonly [number, number]
+  readonly moves: 'none' | 'moving' | 'done'
+  readonly lost: number
+  /** A write of leader 1 that was under way when its lease ended. */
+  readonly late: Pick<State, 'incident' | 'incidentEpoch' | 'offs' | 'proof'> | null
+  readonly wrong: string
+}
+
+const IDLE: Leader = { on: false, quiesced: false, reads: 0, off: 0, owes: '', request: 'none', truth: '', enabled: false }
+export const START: State = {
+  host: 'run', reach: true, boot: 0, src: true, copies: 0, epoch: 1, incident: '', incidentEpoch: 0, proof: false, offs: 0, intent: '', intentEpoch: 0, attempt: 0,
+  leaders: [{ ...IDLE, on: true, quiesced: true }, IDLE], commands: [0, 0], posts: [0, 0], moves: 'none', lost: 0, late: null, wrong: '',
+} // prettier-ignore
+
+type Next = readonly [label: string, state: State]
+const NOW = 10_000_000
+const LONG = 1_000_000
+const visible = (state: State) => state.host === 'run' && state.reach
+const pair = <T>(list: readonly [T, T], i: number, value: T): [T, T] => (i === 0 ? [value, list[1]] : [list[0], value])
+
+export function nextStates(state: State, rules: Rules): Next[] {
+  const out: Next[] = [...environment(state, rules)]
+  for (const i of [0, 1] as const) if (state.leaders[i].on) out.push(...leaderActs(state, i, rules))
+  return out.map(([label, next]) => [label, judged(next)])
+}
+
+function judged(state: State): State {
+  if (state.wrong) return state
+  if (state.src && state.host === 'run' && state.copies > 0) return { ...state, wrong: 'double run' }
+  if (state.copies > 1) return { ...state, wrong: 'duplicate evacuation' }
+  return state
+}
+
+function environment(state: State, rules: Rules): Next[] {
+  const out: Next[] = []
+  const to = (label: string, change: Partial<State>) => out.push([label, { ...state, ...change }])
+  if (state.host === 'run') to('the host stalls', { host: 'stall' })
+  if (state.host === 'stall') to('the host goes on', { host: 'run' })
+  to(state.reach ? 'the network is cut' : 'the network heals', { reach: !state.reach })
+  if (state.host !== 'off') to('the power fails', { host: 'off', src: false })
+  if (state.host === 'off' && state.boot === 0) to('the host boots', { host: 'run', boot: 1, src: !rules.gate })
+  for (const i of [0, 1] as const) {
+    if (state.commands[i] > 0) {
+      const commands = pair(state.commands, i, state.commands[i] - 1)
+      const over = state.incident === '' || state.incident === 'recovered' || state.incident === 'cancelled'
+      const late = state.host !== 'off' && over ? 'late fence' : ''
+      to(`OFF of leader ${i + 1} takes effect`, { commands, host: 'off', src: false, wrong: late })
+      to(`OFF of leader ${i + 1} is lost`, { commands })
+    }
+    if (state.posts[i] > 0) {
+      const posts = pair(state.posts, i, state.posts[i] - 1)
+      const taken = { posts, moves: 'moving' as const, copies: state.moves === 'moving' ? state.copies + 1 : state.copies }
+      const leader = state.leaders[i]
+      // What was looked up before the request ended is older than it.
+      const told = (request: Leader['request']) => ({ leaders: pair(state.leaders, i, { ...leader, request, truth: '' as const }) })
+      to(`the request of leader ${i + 1} is taken`, { ...taken, ...told('accepted') })
+      if (state.lost < 1) to(`the request of leader ${i + 1} is taken, the answer is lost`, { ...taken, ...told('unknown'), lost: 1 })
+      if (state.lost < 1) to(`the request of leader ${i + 1} is lost`, { posts, ...told('unknown'), lost: 1 })
+      if (state.lost < 1 && leader.request === 'under way') to(`leader ${i + 1} waits no longer for its answer`, { ...told('unknown'), lost: 1 })
+    }
+  }
+  if (state.moves === 'moving') to('the instance starts elsewhere', { moves: 'done', copies: state.copies + 1 })
+  const [first, second] = state.leaders
+  if (state.late) to('the late write of leader 1 arrives', { late: null, ...(rules.cas && state.epoch > 1 ? {} : state.late) })
+  if (first.on && rules.lease) to('the lease of leader 1 is over', { leaders: [{ ...first, on: false, owes: '' }, second] })
+  if (state.epoch === 1 && (!first.on || !rules.lease)) to('leader 2 takes over', { epoch: 2, leaders: [first, { ...IDLE, on: true }] })
+  const settled = !rules.lease || (state.commands[0] === 0 && state.posts[0] === 0)
+  if (second.on && !second.quiesced && settled) to('leader 2 has waited and read the store', { leaders: [first, { ...second, quiesced: true }] })
+  return out
+}
+
+const incidentOf = (state: State): Incident => ({
+  id: 'i', host: 'h', bootId: '0', state: state.incident as Incident['state'], epoch: state.incidentEpoch, cause: 'silent', why: '', offs: state.offs,
+  proof: state.proof ? { level: 'L1', says: '', epoch: state.incidentEpoch, at: '' } : null, attested: null, listed: state.intent !== '', returnedBoot: state.incident === 'returning' ? '1' : null, blocked: null, lines: [],
+}) // prettier-ignore
+
+const intentOf = (state: State): Intent => ({
+  incident: 'i', source: 'h', instance: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, state: state.intent as Intent['state'], epoch: state.intentEpoch, attempt: state.attempt,
+  target: null, ref: null, past: null, why: null, hops: 0, requestedAt: null, endedAt: null,
+}) // prettier-ignore
+
+function readsOf(leader: Leader): PowerRead[] {
+  const off = (agoMs: number, session: number): PowerRead => ({ atMs: NOW - agoMs, power: 'off', session })
+  if (leader.reads === 3) return [{ atMs: NOW - 2_000, power: 'on', session: 1 }]
+  return leader.reads === 0 ? [] : leader.reads === 1 ? [off(2_000, 1)] : [off(3_500, 1), off(2_000, 2)]
+}
+
+function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
+  const leader = state.leaders[i]
+  const seen = visible(state)
+  return {
+    nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match',
+    outstanding: leader.off === 1 ? 1 : 0, lastOffMs: leader.off === 0 ? null : leader.off === 1 ? NOW - 100 : NOW - LONG, lastActMs: null,
+    stateSinceMs: long ? NOW - LONG : NOW - 4_000, levels: ['L0', 'L1'], resetByMs: null, lifeAtMs: null,
+    newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
+    instances: { listed: state.intent !== '' || state.incident === 'fenced', open: state.intent === '' || state.intent === 'PENDING' || state.intent === 'INTENT' || state.intent === 'REQUESTED' ? 1 : 0 },
+    readmitted: leader.enabled, gated: true,
+  } // prettier-ignore
+}
+
+const TRUTHS: Record<Leader['truth'], Whereabouts | undefined> = {
+  '': undefined,
+  source: { at: 'source' },
+  moving: { at: 'moving', ref: '1', to: 'd' },
+  moved: { at: 'moved', ref: '1', to: 'd' },
+}
+
+function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
+  const out: Next[] = []
+  const leader = state.leaders[i]
+  const me = `leader ${i + 1}`
+  const epoch = i + 1
+  const mine = (change: Partial<Leader>): Partial<State> => ({ leaders: pair(state.leaders, i, { ...leader, ...change }) })
+  const to = (label: string, change: Partial<State>) => out.push([`${me} ${label}`, { ...state, ...change }])
+  const mayWrite = !rules.cas || epoch === state.epoch
+  if (!leader.quiesced) return out
+  if (leader.owes !== '') return owed(state, i, rules)
+  // The world breaks off what was not done by its deadline.
+  if (leader.off === 1) to('sees its OFF run into its deadline', { ...mine({ off: 2 }), commands: pair(state.commands, i, 0) })
+  if (state.incident === '' && !visible(state) && mayWrite) to('confirms', { ...mine({}), incident: 'confirmed', incidentEpoch: epoch })
+  if (state.incident === '') return out
+  for (const long of [false, true]) {
+    const step = stepIncident(incidentOf(state), factsOf(state, i, long), rules.fence)
+    if (step.next && mayWrite) {
+      const { next } = step
+      const reset = next.state === 'recovered' || next.state === 'cancelled' ? { reads: 0 as const, off: 0 as const } : {}
+      to(`stores "${next.state}"${next.offs > state.offs ? ' and OFF' : ''}${long ? ' after long' : ''}`, {
+        incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null,
+        ...(next.state === 'evacuating' && state.intent === '' ? { intent: 'PENDING' as const, intentEpoch: epoch } : {}),
+        ...mine({ ...reset, owes: step.act?.do === 'power off' ? 'off' : '' }),
+      }) // prettier-ignore
+    }
+    if (step.next && i === 0 && state.late === null && rules.lease) {
+      const { next } = step
+      const late = { incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null }
+      to(`writes "${next.state}" while its lease ends`, { late, ...mine({ on: false, owes: '' }) })
+    }
+    if (step.act?.do === 'read power' && !step.next)
+      to('reads the power', mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }))
+    if (step.act?.do === 'readmit' && state.moves !== 'moving') to('takes the host back', mine({ enabled: true }))
+  }
+  if (state.incident === 'evacuating' && state.intent !== '') out.push(...intentActs(state, i, rules))
+  return out
+}
+
+/** Between storing and doing anything may happen; the last look is taken here. */
+function owed(state: State, i: 0 | 1, rules: Rules): Next[] {
+  const leader = state.leaders[i]
+  const done = (change: Partial<State>, mine: Partial<Leader>): State => ({
+    ...state,
+    leaders: pair(state.leaders, i, { ...leader, owes: '', ...mine }),
+    ...change,
+  })
+  if (leader.owes === 'off') {
+    const facts = factsOf(state, i, false)
+    const { lease, silent, allowed, identity } = rules.fence
+    if (!(lease(facts) && silent(facts) && allowed(facts) && identity(facts))) return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
+    const wrong = visible(state) ? 'OFF to a living host' : ''
+    return [[`leader ${i + 1} sends OFF`, done({ commands: pair(state.commands, i, Math.min(2, state.commands[i] + 1)), wrong }, { off: 1, reads: 0 })]]
+  }
+  return [[`leader ${i + 1} asks for the move`, done({ posts: pair(state.posts, i, Math.min(2, state.posts[i] + 1)) }, { request: 'under way' })]]
+}
+
+function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
+  const out: Next[] = []
+  const leader = state.leaders[i]
+  const me = `leader ${i + 1}`
+  const mine = (change: Partial<Leader>): Partial<State> => ({ leaders: pair(state.leaders, i, { ...leader, ...change }) })
+  const mayWrite = !rules.cas || i + 1 === state.epoch
+  const truth: Leader['truth'] = state.moves === 'none' ? 'source' : state.moves === 'done' ? 'moved' : 'moving'
+  if (leader.truth !== truth) out.push([`${me} looks where the instance is`, { ...state, ...mine({ truth }) }])
+  // A leader that finds an attempt which it did not make knows nothing of its request.
+  const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request
+  const facts: IntentFacts = {
+    nowMs: NOW, at: '', epoch: i + 1, mayAct: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
+    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, settleMs: 6_000, place: null, targetFenced: false, stateAgeMs: 0, tries: 3,
+  } // prettier-ignore
+  const step = stepIntent(intentOf(state), facts, rules.intent)
+  const start = step.act?.do === 'start' ? 'start' : ''
+  if (step.next && mayWrite) {
+    const { next } = step
+    out.push([
+      `${me} stores the instance as ${next.state}`,
+      {
+        ...state,
+        intent: next.state,
+        intentEpoch: next.epoch,
+        attempt: Math.min(2, next.attempt),
+        ...mine({ owes: start, request: next.attempt !== state.attempt ? 'none' : leader.request }),
+      },
+    ])
+  } else if (!step.next && start) out.push([`${me} will ask again`, { ...state, ...mine({ owes: start }) }])
+  return out
+}
+
+export interface Checked {
+  readonly states: number
+  /** What goes wrong -> the shortest way there. */
+  readonly wrong: ReadonlyMap<string, readonly string[]>
+}
+
+export function explore(rules: Rules, limit = 2_000_000): Checked {
+  const from = new Map<string, { label: string; before: string } | undefined>()
+  const keyOf = (state: State) => JSON.stringify(state)
+  const first = keyOf(START)
+  from.set(first, undefined)
+  let edge: State[] = [START]
+  const wrong = new Map<string, readonly string[]>()
+  while (edge.length > 0 && from.size < limit) {
+    const following: State[] = []
+    for (const state of edge) {
+      const before = keyOf(state)
+      for (const [label, next] of nextStates(state, rules)) {
+        const key = keyOf(next)
+        if (from.has(key)) continue
+        from.set(key, { label, before })
+        if (next.wrong === '') following.push(next)
+        else if (!wrong.has(next.wrong)) wrong.set(next.wrong, wayTo(key, from))
+      }
+    }
+    edge = following
+  }
+  return { states: from.size, wrong }
+}
+
+function wayTo(key: string, from: ReadonlyMap<string, { label: string; before: string } | undefined>): string[] {
+  const way: string[] = []
+  for (let at = from.get(key); at; at = from.get(at.before)) way.push(at.label)
+  return way.reverse()
+}
