@@ -20,6 +20,13 @@ program
   .requiredOption('--config <file>')
   .action(async (options: { config: string }) => (await import('./boot.ts')).runBoot(options.config))
 
+program
+  .command('agent')
+  .description('run the agent of a host or an arbiter of the mesh')
+  .requiredOption('--config <file>', 'configuration file (YAML)')
+  .option('--check-config', 'say whether the file is acceptable, and end')
+  .action(async (options: { config: string; checkConfig?: boolean }) => (await import('./agent.ts')).runAgent(options))
+
 const image = program.command('image').description('images and the store they are kept in')
 image
   .command('build')
@@ -131,6 +138,33 @@ onServer(
 onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(async (idents: string[], options) =>
   (await nodes()).remove(idents, options),
 )
+
+const mesh = program.command('mesh').description('the mesh of hosts that look after each other')
+const onMachine = (command: Command) =>
+  command
+    .option('--directory <dir>', 'where the Consul of this node has its configuration, keys and data', '/var/lib/rackward-agent/consul')
+    .option('--consul <program>', 'the Consul program', 'consul')
+    .option('--url <url>', 'the local Consul agent', 'http://127.0.0.1:8500')
+const setup = () => import('./mesh-setup.ts')
+onMachine(
+  mesh
+    .command('init')
+    .argument('<name>', 'of this node, the first arbiter')
+    .option('--address <ip>', 'where the other nodes reach its Consul')
+    .option('--finish', 'when its agent runs: makes its token')
+    .description('begin a mesh on its first arbiter'),
+).action(async (name: string, options) => (await setup()).init(name, options))
+onMachine(
+  mesh
+    .command('invite')
+    .argument('<name>', 'of the node that shall come in')
+    .option('--arbiter', 'it shall be an arbiter')
+    .option('--out <file>', 'where the bundle goes; standard output otherwise')
+    .description('on the first arbiter: a bundle that lets one more node in'),
+).action(async (name: string, options) => (await setup()).inviteOne(name, options))
+onMachine(
+  mesh.command('join').argument('<bundle>', 'file, or -').requiredOption('--address <ip>', 'where the other nodes reach the Consul of this one').description('on an invited node: configure its Consul'),
+).action(async (bundle: string, options) => (await setup()).join(bundle, options))
 
 program.parseAsync().catch((error: Error) => {
   // It printed what it had to say; its status is 0 after --help.

@@ -1,10 +1,7 @@
 /** The conductor's one configuration file (YAML). An unknown key is an error that names the nearest known one. */
-import { readFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
-import { parse } from 'yaml'
 import * as z from 'zod'
-import { Fault } from '../kit/fault.ts'
-import { nearest } from '../kit/text.ts'
+import { loadYaml, parseYaml } from '../kit/config.ts'
 import { ROLES } from './api/auth.ts'
 
 const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
@@ -115,24 +112,8 @@ export type Config = z.infer<typeof Config>
 export type BootConfig = NonNullable<Config['boot']>
 
 /** Throws `config.invalid` with every flaw, one per line. */
-export function parseConfig(text: string, from: string): Config {
-  let raw: unknown
-  try {
-    raw = parse(text)
-  } catch (error) {
-    throw new Fault('config.invalid', `${from}: ${(error as Error).message}`, { cause: error })
-  }
-  const result = Config.safeParse(raw)
-  if (result.success) return result.data
-  throw new Fault('config.invalid', [`${from}:`, ...result.error.issues.map((issue) => describe(issue))].join('\n  '))
-}
-
-export async function loadConfig(path: string): Promise<Config> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new Fault('config.invalid', `cannot read ${path}: ${error.message}`, { cause: error })
-  })
-  return parseConfig(text, path)
-}
+export const parseConfig = (text: string, from: string): Config => parseYaml(Config, text, from)
+export const loadConfig = (path: string): Promise<Config> => loadYaml(Config, path)
 
 /** For trying the API with nothing else: fake hardware on 127.0.0.1. */
 export const devConfig = (opts: { port: number; data: string }): Config =>
@@ -141,21 +122,3 @@ export const devConfig = (opts: { port: number; data: string }): Config =>
     images: { store: `${opts.data}/images` },
     api: { listen: [{ address: '127.0.0.1', port: opts.port }], auth: { strategy: 'noauth' } },
   })
-
-function describe(issue: z.core.$ZodIssue): string {
-  const at = issue.path.join('.') || 'the file'
-  if (issue.code !== 'unrecognized_keys') return `${at}: ${issue.message}`
-  const known = knownKeys(issue.path)
-  return issue.keys.map((key) => `${at}: unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(nearest(key, known))}?`).join('\n  ')
-}
-
-/** Keys of the schema at a path, read from its JSON Schema so that there is one source. */
-function knownKeys(path: readonly PropertyKey[]): string[] {
-  let at = z.toJSONSchema(Config, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>
-  for (const key of path) {
-    const next = typeof key === 'number' ? at.items : (at.properties as Record<string, unknown> | undefined)?.[String(key)]
-    at = (next ?? {}) as Record<string, unknown>
-  }
-  const variants = [at, ...((at.oneOf ?? at.anyOf ?? []) as Record<string, unknown>[])]
-  return variants.flatMap((variant) => Object.keys((variant.properties as object | undefined) ?? {}))
-}

@@ -1,9 +1,9 @@
 /** What a conductor does beside its work: says that it is alive, and forgets old events. */
 import type { Clock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
+import { readSecret } from '../kit/webhook.ts'
 import type { Log } from '../kit/log.ts'
 import { runOk } from '../kit/run.ts'
-import { readFile, stat } from 'node:fs/promises'
 import type { Config } from './config.ts'
 import type { Webhook } from './events/webhooks.ts'
 import { EVENT_KINDS } from './events/wire.ts'
@@ -75,11 +75,7 @@ export function readWebhooks(config: Config): Promise<Webhook[]> {
       const unknown = kinds?.find((kind) => !Object.hasOwn(EVENT_KINDS, kind))
       if (unknown !== undefined)
         throw new Fault('config.invalid', `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`)
-      const info = await stat(secretFile).catch((error: Error) => {
-        throw new Fault('config.invalid', `webhooks.${i}.secretFile: cannot read ${secretFile}: ${error.message}`, { cause: error })
-      })
-      if ((info.mode & 0o077) !== 0) throw new Fault('config.invalid', `webhooks.${i}.secretFile: ${secretFile} can be read by others: chmod 600 it`)
-      const secret = (await readFile(secretFile, 'utf8')).trim()
+      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
       if (secret.length < 16) throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
       return { ...hook, secret, ...(kinds ? { kinds } : {}) }
     }),

@@ -41,8 +41,11 @@ export const run: Run = async (argv, options) => {
 }
 
 /** Like `run`, but a status other than 0 throws `run.failed` with the end of what the program said. */
-export const runOk = async (argv: readonly string[], options: RunOptions): Promise<string> => {
-  const { code, stdout, stderr } = await run(argv, options)
+export const runOk = (argv: readonly string[], options: RunOptions): Promise<string> => runOkWith(run, argv, options)
+
+/** The same with a runner that was handed in. */
+export const runOkWith = async (runner: Run, argv: readonly string[], options: RunOptions): Promise<string> => {
+  const { code, stdout, stderr } = await runner(argv, options)
   if (code !== 0) throw new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${(stderr || stdout).trim().slice(-2000)}`)
   return stdout
 }
@@ -52,11 +55,14 @@ export interface Piped {
   readonly stdout: NodeJS.ReadableStream
   /** Resolves at a clean end; rejects with `run.failed`. */
   readonly done: Promise<void>
+  /** Asks it to end (TERM). */
+  end(): void
+  /** KILL. */
   stop(): void
 }
 
 /** A filter whose input is a stream and whose output goes straight into an open file, without passing through us. */
-export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Piped, 'stdout'> {
+export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Piped, 'stdout' | 'end'> {
   const child = spawn(argv[0] as string, argv.slice(1), { detached: true, stdio: ['pipe', outputFd, 'pipe'] })
   const pid = child.pid
   if (pid) groups.add(pid)
@@ -89,12 +95,13 @@ export function piped(argv: readonly string[], env?: Record<string, string>): Pi
   })
   if (child.pid) groups.add(child.pid)
   const stop = () => child.pid && signalGroup(child.pid, 'SIGKILL')
+  const end = () => child.pid && signalGroup(child.pid, 'SIGTERM')
   const done = child.then((result) => {
     if (child.pid) groups.delete(child.pid)
     if (result.failed) throw new Fault('run.failed', `${argv[0]}: ${Buffer.from(result.stderr).toString().trim() || result.shortMessage}`)
   })
   done.catch(() => undefined)
-  return { stdin: child.stdin, stdout: child.stdout, done, stop }
+  return { stdin: child.stdin, stdout: child.stdout, done, end, stop }
 }
 
 /** Starts a program that outlives us, with our standard error as its output. Answers its pid. */

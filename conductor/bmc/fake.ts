@@ -34,6 +34,10 @@ export class FakeBmc implements Bmc {
     this.boot = choice
   }
 
+  async systemUuid(): Promise<string | null> {
+    return null
+  }
+
   async bootDevice(): Promise<BootNow> {
     return { device: this.boot?.device ?? null, persistent: this.boot ? !this.boot.once : null }
   }

@@ -39,13 +39,15 @@ export class Ipmitool implements Bmc {
   private readonly run: Run
   private readonly suites: Map<string, number>
   private readonly fleet: Fleet | undefined
+  private readonly patience: readonly string[]
 
   /** `suites` is shared by all wrappers of one conductor: address -> suite that worked. */
-  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number>; fleet?: Fleet | undefined }) {
+  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number>; fleet?: Fleet | undefined; patience?: readonly string[] }) {
     this.info = info
     this.run = parts.run
     this.suites = parts.suites
     this.fleet = parts.fleet
+    this.patience = parts.patience ?? PATIENCE
   }
 
   /** By the fleet's own child; by a process of its own where that one is not installed or cannot be told the password. */
@@ -90,6 +92,15 @@ export class Ipmitool implements Bmc {
     return parseBootFlags(stdout)
   }
 
+  async systemUuid(signal: AbortSignal): Promise<string | null> {
+    const { stdout } = await this.act(['raw', '0x06', '0x37'], signal)
+    const bytes = stdout.trim().split(/\s+/)
+    if (bytes.length !== 16 || bytes.some((byte) => !/^[0-9a-f]{2}$/i.test(byte))) return null
+    // Get System GUID answers the least significant byte first (IPMI 2.0 table 22-16).
+    const hex = bytes.reverse().join('').toLowerCase()
+    return /^0+$/.test(hex) ? null : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  }
+
   private async act(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
     const known = this.info.cipherSuite ?? this.suites.get(this.info.address)
     for (const suite of known === undefined ? SUITES : [known]) {
@@ -124,7 +135,7 @@ export class Ipmitool implements Bmc {
       '-E',
       ...(kgKeyHex ? ['-K'] : []),
       '-v',
-      ...PATIENCE,
+      ...this.patience,
       ...args,
     ]
     try {

@@ -34,6 +34,8 @@ export interface Bmc {
   /** May be repeated. Many BMCs forget a one-time choice after 60 s without a reset. */
   setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void>
   bootDevice(signal: AbortSignal): Promise<BootNow>
+  /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in lower case; null: it has none. */
+  systemUuid(signal: AbortSignal): Promise<string | null>
 }
 
 export interface BmcTarget {

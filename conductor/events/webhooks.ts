@@ -1,10 +1,8 @@
 /** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has come is stored, so that
  *  a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an event by its `seq`. */
-import { createHmac } from 'node:crypto'
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import { postSigned, signature } from '../../kit/webhook.ts'
 import type { Journal } from '../store/port.ts'
 import { wireEvent } from './wire.ts'
 
@@ -26,15 +24,10 @@ export interface WebhookState {
 }
 
 const BATCH = 100
-const TIMEOUT_MS = 10_000
 const RETRY_MS = 1_000
 const RETRY_MAX_MS = 5 * 60_000
 
-/** `t=<seconds>,v1=<hex>`: HMAC-SHA256 of `<seconds>.<body>` under the webhook's secret. */
-export const signature = (secret: string, atMs: number, body: string): string => {
-  const seconds = Math.floor(atMs / 1000)
-  return `t=${seconds},v1=${createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')}`
-}
+export { signature }
 
 export class Webhooks {
   private readonly senders: Sender[]
@@ -141,23 +134,5 @@ class Sender {
     }
   }
 
-  private post(body: string): Promise<number> {
-    const url = new URL(this.hook.url)
-    const headers = {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-      'x-rackward-signature': signature(this.hook.secret, this.parts.clock.now(), body),
-    }
-    return new Promise((resolve, reject) => {
-      const options = { method: 'POST', headers, timeout: TIMEOUT_MS, signal: this.abort.signal }
-      const call = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {
-        response.resume()
-        response.on('end', () => resolve(response.statusCode ?? 0))
-        response.on('error', reject)
-      })
-      call.on('timeout', () => call.destroy(new Error(`it did not answer within ${TIMEOUT_MS / 1000} s`)))
-      call.on('error', reject)
-      call.end(body)
-    })
-  }
+  private post = (body: string): Promise<number> => postSigned(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
 }

@@ -36,6 +36,8 @@ export interface Order {
   readonly target: string | null
   /** The same for each repetition of one attempt, another for the next: a driver that can, refuses the second. */
   readonly token: string
+  /** Hosts that are proven down: an attempt that went to one of them is over. */
+  readonly down: readonly string[]
 }
 
 /** `refused`: surely not begun. `unknown`: it may have been. */

@@ -4,7 +4,7 @@ import { ACT_MS } from '../mesh/core.ts'
 import { targetsFor } from '../mesh/standing.ts'
 import type { Post } from '../mesh/post.ts'
 import { intentKey } from '../mesh/records.ts'
-import type { Incident } from '../fence/states.ts'
+import { isOver, type Incident } from '../fence/states.ts'
 import { isOpen, stepIntent, TRIES, type Intent, type IntentFacts } from './intents.ts'
 import { intentsFor, placesFor } from './plan.ts'
 import type { Whereabouts } from './port.ts'
@@ -122,7 +122,7 @@ function request(core: ArbiterCore, about: { incident: Incident; post: Post }, i
   if (!core.quiesced || core.leaseLeftMs(sentMs) <= ACT_MS) return
   const move = { request: 'under way' as const, why: null, sinceMs: sentMs, attempt: intent.attempt }
   post.moves.set(intent.instance, move)
-  const order = { instance: intent.instance, source: intent.source, target: intent.target, token: `${intent.incident}/${intent.instance}/${intent.attempt}` }
+  const order = { instance: intent.instance, source: intent.source, target: intent.target, token: `${intent.incident}/${intent.instance}/${intent.attempt}`, down: [...core.shelf.incidents.values()].filter(({ value }) => value.proof !== null && !isOver(value)).map(({ value }) => value.host) }
   core.world.driver({ call: 'start', order }, sentMs + ACT_MS, (answer) => {
     if (post.moves.get(intent.instance) !== move) return
     const end = (request: 'accepted' | 'refused' | 'refused for good' | 'unknown', why: string | null) =>

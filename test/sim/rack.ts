@@ -295,7 +295,9 @@ export class SimRack {
     if (this.schedule.ticks) this.readTicks(arbiter)
     arbiter.keeper.tick()
     core.tick(nowMs)
-    this.send(node, node.member.digest(nowMs, { heard: core.book.heard(nowMs), noGrant: withheld(core), settled: core.settled, ticks: {} }))
+    const digest = node.member.digest(nowMs, { heard: core.book.heard(nowMs), noGrant: withheld(core), settled: core.settled, ticks: {} })
+    core.onDigest(digest, nowMs)
+    this.send(node, digest)
     if (round % 4 !== 0) return
     for (const host of this.hosts)
       if (host.runs && (core.book.heardAgeMs(host.name, nowMs) ?? 0) > 1_000 && PLANES.some((_, i) => this.linked(node, host, i) && this.linked(host, node, i)))

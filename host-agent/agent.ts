@@ -1,0 +1,220 @@
+/** Config -> agent: joins the mesh, shows that it lives, keeps its gate; on an arbiter, judges and acts. Wires, decides nothing. */
+import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { monotonicClock, type Clock } from '../kit/clock.ts'
+import { openConsul, type Consul } from '../kit/consul.ts'
+import { Fault } from '../kit/fault.ts'
+import { Lifecycle } from '../kit/lifecycle.ts'
+import type { Log } from '../kit/log.ts'
+import { run as systemRun, type Run } from '../kit/run.ts'
+import { startArbiter, type RunningArbiter } from './arbiter.ts'
+import type { AgentConfig } from './config.ts'
+import { Gate } from './guard/gate.ts'
+import type { Guests } from './guard/guests.ts'
+import { superviseConsul } from './mesh/consul-agent.ts'
+import { loadIdentity } from './mesh/keys.ts'
+import { KEYS, MemberRecord, parsed } from './mesh/records.ts'
+import { readAll } from './mesh/real.ts'
+import { startStation, type StationLink } from './mesh/thread.ts'
+import { TickWriter } from './mesh/ticks.ts'
+import type { Snapshot } from './mesh/world.ts'
+import { guestsOf } from './parts.ts'
+import type { SelfReport } from './verdict/evidence.ts'
+
+export interface AgentParts {
+  readonly log: Log
+  readonly clock?: Clock
+  readonly run?: Run
+  /** The agent cannot go on. */
+  readonly onEnd: (why: string) => void
+}
+
+export interface Agent {
+  /** Where an arbiter's API listens. */
+  readonly addresses: readonly string[]
+  stop(): Promise<void>
+}
+
+const SELF_MS = 500
+const GUESTS_MS = 2_000
+const REFRESH_MS = 3_000
+const RETRY_MS = 1_000
+const WATCH_MS = 30_000
+
+export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
+  const life = new Lifecycle()
+  const { log, clock = monotonicClock, run = systemRun } = parts
+  await mkdir(config.data, { recursive: true, mode: 0o700 })
+  await chmod(config.data, 0o700)
+  const identity = await loadIdentity(join(config.data, 'mesh.key'), config.name)
+  const bootId = (await readFile(config.bootIdFile, 'utf8')).trim()
+  const gate = new Gate(config.role === 'host' ? (config.gate?.file ?? null) : null, bootId)
+  await gate.look()
+  const guests = guestsOf(config, { run, log })
+  if (config.consul.run) {
+    const { binary, configDirectory } = config.consul.run
+    await life.add('consul', () => superviseConsul({ binary, configDirectory, clock, log }), (consul) => consul.stop())
+  }
+  const consul = await life.add('consul client', () => openConsul(config.consul), (client) => client.close())
+
+  const state: { self: SelfReport; arbiter: RunningArbiter | undefined } = { self: firstReport(config, gate), arbiter: undefined }
+  const station = await life.add(
+    'station',
+    () =>
+      startStation(
+        {
+          name: config.name,
+          pem: identity.pem(),
+          role: config.role,
+          bootId,
+          planes: planesOf(config),
+          watchdog: config.watchdog ? { device: config.watchdog.device, timeoutMs: config.watchdog.timeoutSeconds * 1000 } : null,
+          self: state.self,
+        },
+        {
+          onDigest: (digest) => state.arbiter?.onDigest(digest),
+          onOrder: (order) => void onOrder(order).catch((error: unknown) => log.error({ err: error, order }, 'an order was not carried out')),
+          onTrouble: (says) => log.error(says),
+          onEnd: parts.onEnd,
+        },
+      ),
+    (link) => link.stop(),
+  )
+  const writer =
+    config.storage && config.role === 'host'
+      ? await life.add('tick', () => startTicks(config, { clock, station }), (ticks) => ticks.stop())
+      : undefined
+  const member = memberOf(config, identity.publicKey, await systemUuidOf(config))
+  const abort = await life.add('loops', () => new AbortController(), (one) => one.abort(new Error('the agent stops')))
+  if (config.role === 'arbiter') {
+    state.arbiter = await life.add('arbiter', () => startArbiter(config, { consul, station, clock, log, run }), (arbiter) => arbiter.stop())
+  }
+  let busy = false
+  let guestsSeen: number | null = null
+  let [countedMs, refreshedMs] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
+
+  const report = async () => {
+    const nowMs = clock.now()
+    if (config.role === 'host' && nowMs - countedMs >= GUESTS_MS) {
+      countedMs = nowMs
+      guestsSeen = await guests.count().catch(() => null)
+    }
+    if (gate.now !== 'closed' && nowMs - refreshedMs >= REFRESH_MS && !busy) {
+      refreshedMs = nowMs
+      await guests.refresh().catch((error: unknown) => log.warn({ err: error }, 'the definitions of the guests were not exported'))
+    }
+    state.self = { ...state.self, state: gate.now === 'closed' ? 'quarantined' : 'member', gate: gate.now, guests: guestsSeen, storageLost: writer?.lost ?? false }
+    station.setSelf(state.self)
+  }
+
+  async function onOrder(order: 'open gate' | 'stop guests'): Promise<void> {
+    if (busy) return
+    busy = true
+    try {
+      if (order === 'open gate' && gate.now === 'closed') {
+        await gate.open()
+        log.info({ bootId }, 'the gate is open: an arbiter let this boot in')
+        await guests.onOpen()
+      }
+      if (order === 'stop guests' && !state.self.consents) {
+        log.warn('an arbiter asks for it, and the storage is lost: the guests are stopped')
+        await guests.stopAll()
+        if ((await guests.count()) === 0) state.self = { ...state.self, consents: true, guests: 0 }
+      }
+    } finally {
+      busy = false
+    }
+    await report()
+  }
+
+  void loop(abort.signal, clock, SELF_MS, report)
+  void watchStore({ consul, clock, log, signal: abort.signal }, (snapshot) => {
+    const members = snapshot.entries.filter(({ key }) => key.startsWith(KEYS.members)).flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
+    station.setMembers(members)
+    state.arbiter?.onStore(snapshot, members)
+    void register(consul, member, snapshot).catch((error: unknown) => log.warn({ err: error }, 'this node is not registered'))
+  })
+  log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
+  return { addresses: state.arbiter?.addresses ?? [], stop: () => life.stop() }
+}
+
+const planesOf = (config: AgentConfig) => config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>
+
+function firstReport(config: AgentConfig, gate: Gate): SelfReport {
+  return {
+    state: gate.now === 'closed' ? 'quarantined' : 'member',
+    lagMs: 0,
+    storageLost: false,
+    guests: null,
+    consents: false,
+    gate: config.role === 'host' ? gate.now : 'none',
+    watchdogMs: config.watchdog ? config.watchdog.timeoutSeconds * 1000 : null,
+  }
+}
+
+function startTicks(config: AgentConfig, parts: { clock: Clock; station: StationLink }): TickWriter {
+  const writer = new TickWriter({ directory: config.storage?.directory ?? '', host: config.name, clock: parts.clock, onRead: (poisoned) => parts.station.onSlot(poisoned) })
+  writer.start()
+  return writer
+}
+
+const memberOf = (config: AgentConfig, publicKey: string, systemUuid: string | null): MemberRecord => ({
+  name: config.name,
+  role: config.role,
+  rack: config.rack ?? null,
+  planes: planesOf(config),
+  ticks: config.storage !== undefined && config.role === 'host',
+  publicKey,
+  systemUuid,
+  node: config.node ?? null,
+  reserved: config.reserved,
+  api: config.api?.url ?? null,
+})
+
+async function systemUuidOf(config: AgentConfig): Promise<string | null> {
+  if (config.systemUuid) return config.systemUuid.toLowerCase()
+  const text = await readFile('/sys/class/dmi/id/product_uuid', 'utf8').catch(() => '')
+  return /^[0-9a-f-]{36}$/i.test(text.trim()) ? text.trim().toLowerCase() : null
+}
+
+/** Writes what this node is when the store says something else. A key that changed is refused: another machine may use the name. */
+async function register(consul: Consul, member: MemberRecord, snapshot: Snapshot): Promise<void> {
+  const key = KEYS.members + member.name
+  const held = snapshot.entries.find((entry) => entry.key === key)
+  const known = held && parsed(MemberRecord, held.value)
+  if (known && known.publicKey !== member.publicKey)
+    throw new Fault('object.conflict', `the mesh has a node ${member.name} with another key: remove it first (rackward mesh remove ${member.name})`)
+  if (known && JSON.stringify(known) === JSON.stringify(member)) return
+  await consul.cas(key, member, held?.index ?? 0)
+}
+
+async function loop(signal: AbortSignal, clock: Clock, everyMs: number, act: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await act().catch(() => undefined)
+    await clock.sleep(everyMs, signal).catch(() => undefined)
+  }
+}
+
+/** Every change under the prefix, by blocking queries in the default mode: never stale reads, never the agent's own view. */
+async function watchStore(parts: { consul: Consul; clock: Clock; log: Log; signal: AbortSignal }, on: (snapshot: Snapshot) => void): Promise<void> {
+  const { consul, clock, log, signal } = parts
+  let index = 0
+  let complained = false
+  while (!signal.aborted) {
+    try {
+      const snapshot = await readAll(consul, index > 0 ? { index, waitMs: WATCH_MS, signal } : { signal })
+      complained = false
+      // An index that goes back means that the servers were restored: begin anew (Consul's documents on blocking queries).
+      index = snapshot.index < index ? 0 : snapshot.index
+      on(snapshot)
+    } catch (error) {
+      if (signal.aborted) return
+      if (!complained) log.warn({ err: error }, 'the store of the mesh cannot be read')
+      complained = true
+      index = 0
+      await clock.sleep(RETRY_MS, signal).catch(() => undefined)
+    }
+  }
+}
+
+export type { Guests }

@@ -1,0 +1,166 @@
+/** An arbiter at work: its core on the real world, the leadership, the answers to heartbeats, the API. */
+import type { Clock } from '../kit/clock.ts'
+import { systemClock } from '../kit/clock.ts'
+import type { Consul } from '../kit/consul.ts'
+import { Fault } from '../kit/fault.ts'
+import { Lifecycle } from '../kit/lifecycle.ts'
+import type { Log } from '../kit/log.ts'
+import type { Run } from '../kit/run.ts'
+import { postSigned, readSecret } from '../kit/webhook.ts'
+import type { AgentConfig } from './config.ts'
+import { startMeshApi } from './mesh/api.ts'
+import { ArbiterCore } from './mesh/core.ts'
+import { mayGrant, withheld } from './mesh/grants.ts'
+import { LeaseKeeper } from './mesh/lease.ts'
+import { mayOpenGate, mustStopGuests } from './mesh/react.ts'
+import { realWorld } from './mesh/real.ts'
+import type { MemberRecord } from './mesh/records.ts'
+import type { StationLink } from './mesh/thread.ts'
+import { TickReader } from './mesh/ticks.ts'
+import type { Page, Snapshot } from './mesh/world.ts'
+import { driverOf, powerOf } from './parts.ts'
+import type { Digest } from './verdict/evidence.ts'
+
+export interface RunningArbiter {
+  readonly addresses: readonly string[]
+  onDigest(digest: Digest): void
+  onStore(snapshot: Snapshot, members: readonly MemberRecord[]): void
+  stop(): Promise<void>
+}
+
+const TICK_MS = 100
+const DIGEST_MS = 250
+const GOSSIP_MS = 2_000
+const READ_TICKS_MS = 500
+
+export async function startArbiter(config: AgentConfig, parts: { consul: Consul; station: StationLink; clock: Clock; log: Log; run: Run }): Promise<RunningArbiter> {
+  const life = new Lifecycle()
+  const { consul, station, clock, log, run } = parts
+  const driver = await driverOf(config, { run })
+  const power = await powerOf(config, { run, clock })
+  const abort = await life.add('loops', () => new AbortController(), (one) => one.abort(new Error('the arbiter stops')))
+  const pages = await pager(config, { log, signal: abort.signal })
+  let members = new Map<string, MemberRecord>()
+  const { world, sessions } = realWorld({ consul, clock, power, driver, log, name: config.name, api: config.api?.url ?? null, nodeOf: (host) => members.get(host)?.node ?? null, onPage: pages })
+  const core = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
+  const keeper = new LeaseKeeper({
+    sessions,
+    now: () => clock.now(),
+    onLease: (lease) => {
+      if (lease?.epoch !== core.lease?.epoch) log.info({ epoch: lease?.epoch ?? null }, lease ? 'this arbiter leads' : 'this arbiter leads no more')
+      core.onLease(lease, clock.now())
+    },
+  })
+  const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
+  const every = (name: string, ms: number, act: () => void) =>
+    life.add(name, () => repeat(clock, ms, () => guarded(log, name, act)), (stop) => stop())
+  await every('leadership and verdicts', TICK_MS, () => {
+    keeper.tick()
+    core.tick(clock.now())
+  })
+  await every('digests', DIGEST_MS, () => {
+    const nowMs = clock.now()
+    const rounded = Object.fromEntries(Object.entries(core.book.heard(nowMs)).map(([name, age]) => [name, Math.round(age)]))
+    station.sendDigest({ heard: rounded, noGrant: withheld(core), settled: core.settled, ...(reader ? { ticks: reader.views() } : {}) })
+  })
+  if (reader)
+    await every('storage ticks', READ_TICKS_MS, () => {
+      void reader.read(core.shelf.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
+      for (const [host, view] of Object.entries(reader.views())) core.book.sawTick(host, view, clock.now())
+    })
+  await every('gossip', GOSSIP_MS, gossipWatch(consul, (host) => core.book.sawGossipTurnAlive(host, clock.now())))
+  const api = config.api
+    ? await life.add('api', () => startMeshApi(config, { core, consul, clock, log, pages: pages.recent }), (one) => one.stop())
+    : { addresses: [] }
+  life.add('leadership', () => keeper, (one) => new Promise<void>((resolve) => one.stop(resolve))).catch(() => undefined)
+  return {
+    addresses: api.addresses,
+    onDigest(digest) {
+      const nowMs = clock.now()
+      if (!core.onDigest(digest, nowMs) || members.get(digest.from)?.role !== 'host') return
+      const order =
+        digest.self.state === 'quarantined' && mayOpenGate(core, digest.from, nowMs) ? 'open gate' : mustStopGuests(core, digest.from, nowMs) ? 'stop guests' : null
+      station.sendAck(digest.from, { seq: digest.seq, bootId: digest.bootId, grants: mayGrant(core, digest.from, nowMs), order })
+    },
+    onStore(snapshot, known) {
+      members = new Map(known.map((member) => [member.name, member]))
+      core.onStore(snapshot, clock.now())
+    },
+    stop: () => life.stop(),
+  }
+}
+
+/** A timer that goes on when one round fails. */
+function repeat(clock: Clock, everyMs: number, act: () => void): () => void {
+  let stopped = false
+  let cancel: () => void = () => undefined
+  const round = () => {
+    if (stopped) return
+    act()
+    cancel = clock.after(everyMs, round)
+  }
+  round()
+  return () => {
+    stopped = true
+    cancel()
+  }
+}
+
+function guarded(log: Log, name: string, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    log.error({ err: error, part: name }, 'a round failed')
+  }
+}
+
+/** Tells when a node that Consul held for failed is back. */
+function gossipWatch(consul: Consul, onBack: (host: string) => void): () => void {
+  let before = new Map<string, string>()
+  let asking = false
+  return () => {
+    if (asking) return
+    asking = true
+    consul
+      .gossip()
+      .then((now) => {
+        for (const [node, status] of now) if (status === 'passing' && before.get(node) === 'critical') onBack(node)
+        before = now
+      })
+      .catch(() => undefined)
+      .finally(() => (asking = false))
+  }
+}
+
+const KEPT_PAGES = 200
+type Pager = ((page: Page) => void) & { readonly recent: () => readonly (Page & { at: string })[] }
+
+/** Pages go to the log and to the webhooks; a webhook that does not answer is tried again a few times. */
+async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal }): Promise<Pager> {
+  const kept: (Page & { at: string })[] = []
+  const hooks = await Promise.all(
+    config.webhooks.map(async ({ name, url, secretFile }, i) => {
+      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
+      if (secret.length < 16) throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
+      return { name, url, secret }
+    }),
+  )
+  const send = async (hook: { name: string; url: string; secret: string }, body: string) => {
+    for (let waitMs = 1_000; waitMs < 120_000 && !parts.signal.aborted; waitMs *= 2) {
+      const status = await postSigned(hook, { body, atMs: systemClock.now(), signal: parts.signal }).catch(() => 0)
+      if (status >= 200 && status < 300) return
+      await systemClock.sleep(waitMs, parts.signal).catch(() => undefined)
+    }
+    parts.log.warn({ webhook: hook.name }, 'a page was not delivered')
+  }
+  const page = (one: Page) => {
+    const told = { ...one, at: new Date(systemClock.now()).toISOString() }
+    kept.push(told)
+    if (kept.length > KEPT_PAGES) kept.shift()
+    parts.log.warn({ page: one.key, host: one.host }, one.says)
+    const body = JSON.stringify({ source: config.name, at: told.at, host: one.host, key: one.key, says: one.says })
+    for (const hook of hooks) void send(hook, body)
+  }
+  return Object.assign(page, { recent: () => kept })
+}
+

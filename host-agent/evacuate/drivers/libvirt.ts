@@ -1,0 +1,131 @@
+/** Evacuation without any manager: the hosts keep the definitions of their domains on shared storage (host-agent/guard/exporter.ts), each with the host that
+ *  owns it and a generation; moving one is to take its ownership, and to define and start it on the target. */
+import { Fault } from '../../../kit/fault.ts'
+import type { Run } from '../../../kit/run.ts'
+import type { Driver, Instance, Listing, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type { DomainRecord, DomainStore } from './domains.ts'
+
+export interface LibvirtOptions {
+  /** With `{host}` in it, such as qemu+ssh://root@{host}/system. */
+  readonly uri: string
+  readonly freeMb: (host: string, signal: AbortSignal) => Promise<number>
+}
+
+const TIMEOUT_MS = 20_000
+
+export class LibvirtDriver implements Driver {
+  readonly name = 'libvirt'
+  readonly choosesTarget = true
+  /** The claim in the record says whether an attempt began: nothing needs to be waited for. */
+  readonly settleMs = 1_000
+  private readonly store: DomainStore
+  private readonly run: Run
+  private readonly options: LibvirtOptions
+
+  constructor(options: LibvirtOptions, parts: { store: DomainStore; run: Run }) {
+    this.options = options
+    this.store = parts.store
+    this.run = parts.run
+  }
+
+  async survey(signal: AbortSignal): Promise<Survey> {
+    const instances: Record<string, Instance[]> = {}
+    for (const record of await this.store.all()) if (record.running) (instances[record.host] ??= []).push(instanceOf(record))
+    const hosts = await this.store.hosts()
+    const targets = await Promise.all(hosts.map(async (host) => ({ host, freeMb: await this.options.freeMb(host, signal).catch(() => 0) })))
+    return { instances, targets }
+  }
+
+  async list(host: string): Promise<Listing> {
+    return { complete: true, instances: (await this.store.all()).filter((record) => record.host === host && record.running).map(instanceOf) }
+  }
+
+  /** Nobody needs to be told: ownership is in the records. */
+  async prepare(): Promise<void> {}
+
+  async locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<Map<string, Whereabouts>> {
+    return new Map(await Promise.all(instances.map(async (id) => [id, await this.whereIs(id, host, signal)] as const)))
+  }
+
+  private async whereIs(id: string, source: string, signal: AbortSignal): Promise<Whereabouts> {
+    const record = await this.store.get(id)
+    if (!record) return { at: 'gone' }
+    if (record.host === source) return { at: 'source' }
+    const ref = record.token ?? `generation ${record.generation}`
+    const state = await this.state(record.host, id, signal)
+    if (state === undefined) return { at: 'moving', ref, to: record.host }
+    return state === 'running' ? { at: 'moved', ref, to: record.host } : { at: 'failed', ref, why: `it does not run on ${record.host}: ${state}` }
+  }
+
+  async start(order: Order, signal: AbortSignal): Promise<Started> {
+    const { target } = order
+    if (target === null) return { got: 'refused', why: 'no target', final: false }
+    const record = await this.store.get(order.instance)
+    if (!record) return { got: 'refused', why: 'its definition is not on the shared storage', final: true }
+    if (record.token !== order.token) {
+      const why = record.host === order.source ? undefined : await this.leave(record, order, signal)
+      if (why) return { got: 'refused', why, final: false }
+      await this.store.put({ ...record, host: target, generation: record.generation + 1, token: order.token })
+    }
+    await this.virsh(target, ['define', '/dev/stdin'], { signal, input: record.xml })
+    const state = await this.state(target, order.instance, signal)
+    if (state !== 'running') await this.virsh(target, ['start', order.instance], { signal })
+    return { got: 'accepted', ref: order.token }
+  }
+
+  /** An earlier attempt went elsewhere: nothing of it may be left where it went, unless that host is proven down. Answers why not. */
+  private async leave(record: DomainRecord, order: Order, signal: AbortSignal): Promise<string | undefined> {
+    if (order.down.includes(record.host)) return undefined
+    const state = await this.state(record.host, record.uuid, signal)
+    if (state === undefined) return `${record.host}, where it was sent before, does not answer`
+    if (state === 'running') return `it runs on ${record.host}`
+    if (state !== 'absent') await this.virsh(record.host, ['undefine', record.uuid, '--keep-nvram'], { signal })
+    return undefined
+  }
+
+  /** What came back must run nothing that was moved; its agent has removed the definitions before it asked to be let in. */
+  async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
+    if (step === 'enable') return true
+    const moved = (await this.store.all()).filter((record) => record.token?.split('/')[0]?.startsWith(`${host}.`) && record.host !== host)
+    const states = await Promise.all(moved.map((record) => this.state(host, record.uuid, signal).catch(() => 'absent')))
+    return states.every((state) => state !== 'running')
+  }
+
+  /** `absent`: it is not defined there. Undefined: the host does not answer. */
+  private async state(host: string, uuid: string, signal: AbortSignal): Promise<string | undefined> {
+    const { code, stdout, stderr } = await this.run(this.argv(host, ['domstate', uuid]), { timeoutMs: TIMEOUT_MS, signal, env: LANG })
+    if (code === 0) return stdout.trim()
+    return /failed to get domain|domain not found/i.test(stderr) ? 'absent' : undefined
+  }
+
+  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal; input?: string }): Promise<string> {
+    const { code, stdout, stderr } = await this.run(this.argv(host, args), { timeoutMs: TIMEOUT_MS, env: LANG, ...options })
+    if (code !== 0) throw new Fault('driver.lost', `virsh ${args[0]} on ${host}: ${stderr.trim().slice(0, 300)}`)
+    return stdout
+  }
+
+  private argv(host: string, args: readonly string[]): string[] {
+    return ['virsh', '-q', '-c', this.options.uri.replaceAll('{host}', host), ...args]
+  }
+}
+
+const LANG = { LC_ALL: 'C' }
+
+const instanceOf = (record: DomainRecord): Instance => ({
+  id: record.uuid,
+  name: record.name,
+  priority: record.priority,
+  memoryMb: record.memoryMb,
+  group: record.group,
+  unprotected: record.unprotected,
+})
+
+/** Free memory by `virsh nodememstats`, in MB. */
+export const freeMemory =
+  (run: Run, uri: string) =>
+  async (host: string, signal: AbortSignal): Promise<number> => {
+    const { code, stdout } = await run(['virsh', '-q', '-c', uri.replaceAll('{host}', host), 'nodememstats'], { timeoutMs: TIMEOUT_MS, signal, env: LANG })
+    if (code !== 0) throw new Fault('driver.failed', `${host} does not say how much memory is free`)
+    const kib = (name: string) => Number(new RegExp(`${name}\\s*:\\s*(\\d+)`).exec(stdout)?.[1] ?? 0)
+    return Math.floor((kib('free') + kib('buffers') + kib('cached')) / 1024)
+  }

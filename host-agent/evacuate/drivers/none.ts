@@ -1,0 +1,14 @@
+/** No manager: hosts are watched and fenced, nothing is moved. */
+import type { Driver } from '../port.ts'
+
+export const noDriver: Driver = {
+  name: 'none',
+  choosesTarget: true,
+  settleMs: 0,
+  survey: async () => ({ instances: {}, targets: [] }),
+  list: async () => ({ complete: true, instances: [] }),
+  prepare: async () => undefined,
+  locate: async () => new Map(),
+  start: async () => ({ got: 'refused', why: 'no driver is configured', final: true }),
+  readmit: async () => true,
+}

@@ -1,0 +1,96 @@
+/** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
+import { readFile, stat } from 'node:fs/promises'
+import { parse } from 'yaml'
+import { Arbiter } from '../../conductor/bmc/arbiter.ts'
+import { ipmiInfo } from '../../conductor/bmc/info.ts'
+import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
+import type { BmcTarget } from '../../conductor/bmc/port.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import type { Run } from '../../kit/run.ts'
+import { http } from '../evacuate/drivers/http.ts'
+import type { BmcAct, BmcAnswer } from '../mesh/world.ts'
+
+export interface Power {
+  /** Throws faults; `signal` ends it at the deadline of the command. */
+  ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer>
+}
+
+/** One try of its own: a read or a command that takes longer is asked anew by who wanted it. */
+const ACT_MS = 4_500
+
+export class DirectPower implements Power {
+  private readonly file: string
+  private readonly run: Run
+  private readonly arbiter: Arbiter
+  private readonly suites = new Map<string, number>()
+  private session = 0
+
+  constructor(file: string, parts: { run: Run; clock: Clock }) {
+    this.file = file
+    this.run = parts.run
+    this.arbiter = new Arbiter(parts.clock)
+  }
+
+  async ask(host: { name: string }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+    const target = await this.target(host.name)
+    const options = { priority: 'fence' as const, timeoutMs: ACT_MS, signal }
+    // Each ipmitool is a process and a session of its own.
+    const session = (this.session += 1)
+    if (act === 'off') {
+      await this.arbiter.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
+      return { session }
+    }
+    return this.arbiter.act(target, options, async (bmc, broken) => ({ systemUuid: await bmc.systemUuid(broken), power: await bmc.power(broken), session }))
+  }
+
+  /** Read each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
+  private async target(host: string): Promise<BmcTarget> {
+    const info = await stat(this.file)
+    if ((info.mode & 0o077) !== 0) throw new Fault('secret.key', `${this.file} can be read by others: chmod 600 it`)
+    const all = parse(await readFile(this.file, 'utf8')) as Record<string, Record<string, unknown>> | null
+    const own = all && Object.hasOwn(all, host) ? all[host] : undefined
+    if (!own) throw new Fault('bmc.config', `${this.file} names no BMC of ${host}`)
+    const about = ipmiInfo(own)
+    return { key: `${about.address}:${about.port}`, bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }) }
+  }
+}
+
+export class ConductorPower implements Power {
+  private readonly at: { readonly url: string; readonly authorization: string | undefined; readonly ca: string | undefined }
+
+  constructor(at: ConductorPower['at']) {
+    this.at = at
+  }
+
+  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+    const url = `${this.at.url.replace(/\/$/, '')}/rackward/v1/nodes/${encodeURIComponent(host.node ?? host.name)}/fence`
+    const headers = this.at.authorization === undefined ? {} : { authorization: this.at.authorization }
+    const answer = await http({ method: 'POST', url, headers, body: { act, timeout_ms: ACT_MS, host: host.name }, signal, ca: this.at.ca })
+    const body = answer.body as { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
+    if (answer.status !== 200) throw new Fault('bmc.refused', `the conductor answered ${answer.status}: ${String(body?.error_message ?? '').slice(0, 300)}`)
+    return { ...(body?.power ? { power: body.power } : {}), session: body?.session ?? -1, ...(body?.system_uuid === undefined ? {} : { systemUuid: body.system_uuid }) }
+  }
+}
+
+/** The first that can be asked at all. A BMC that failed through the conductor fails directly as well; a conductor that is away does not answer for it. */
+export class EitherPower implements Power {
+  private readonly ways: readonly Power[]
+
+  constructor(ways: readonly Power[]) {
+    this.ways = ways
+  }
+
+  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+    let away: unknown = new Fault('bmc.config', 'no way to any BMC is configured (bmc.conductor, bmc.directFile)')
+    for (const way of this.ways) {
+      try {
+        return await way.ask(host, act, signal)
+      } catch (error) {
+        if (!isFault(error, 'driver.failed') && !isFault(error, 'driver.lost')) throw error
+        away = error
+      }
+    }
+    throw away
+  }
+}

@@ -1,0 +1,136 @@
+/** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Pure. */
+import type { Intent } from '../evacuate/intents.ts'
+import type { Incident } from '../fence/states.ts'
+import type { Verdict } from '../verdict/assess.ts'
+import type { ArbiterCore } from './core.ts'
+import { withheld } from './grants.ts'
+
+export function meshAccount(core: ArbiterCore, leader: { name: string; api: string | null } | undefined, nowMs: number) {
+  const { shelf, book } = core
+  const policy = shelf.policy.value
+  return {
+    told_by: core.name,
+    leader: leader?.name ?? null,
+    leader_api: leader?.api ?? null,
+    leads: core.leads(nowMs),
+    epoch: core.lease?.epoch ?? null,
+    lease_left_seconds: core.lease ? round(core.leaseLeftMs(nowMs)) : null,
+    settled: core.settled,
+    armed: policy.armed,
+    dry_run: policy.dryRun,
+    why: policy.why,
+    by: policy.by,
+    levels: policy.levels,
+    agent_lost: policy.agentLost,
+    limits: core.limits,
+    arbiters: shelf.arbiters.map((name) => ({ name, last_heard_seconds: name === core.name ? 0 : secondsOf(book.heardAgeMs(name, nowMs)), api: shelf.members.get(name)?.value.api ?? null })),
+    hosts: shelf.hosts.map(({ name }) => hostAccount(core, name, nowMs)),
+    unreadable_keys: [...shelf.broken],
+  }
+}
+
+export function hostAccount(core: ArbiterCore, host: string, nowMs: number) {
+  const { shelf, book } = core
+  const verdict = core.explain(host, nowMs)
+  const member = shelf.members.get(host)?.value
+  const self = book.selfOf(host)
+  const hold = shelf.holds.get(host)?.value
+  const incident = shelf.liveIncident(host)?.value
+  const instances = core.survey?.instances[host]
+  return {
+    name: host,
+    state: incident ? incident.state : hold ? hold.kind : (verdict?.state ?? 'unknown'),
+    says: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
+    rack: member?.rack ?? null,
+    planes: verdict?.planes ?? null,
+    last_heard_seconds: secondsOf(book.heardAgeMs(host, nowMs)),
+    boot_id: book.bootOf(host)?.bootId ?? null,
+    gate: self?.gate ?? null,
+    guests: self?.guests ?? null,
+    watchdog_seconds: self?.watchdogMs ? self.watchdogMs / 1000 : null,
+    fenceable: fenceableWhy(core, host) === null,
+    not_fenceable_because: fenceableWhy(core, host),
+    hold: hold ?? null,
+    incident: incident?.id ?? null,
+    lease_withheld: withheld(core).includes(host),
+    instances: instances?.length ?? null,
+    unprotected: instances?.filter(({ unprotected }) => unprotected !== null).map(({ id, name, unprotected }) => ({ id, name, because: unprotected })) ?? null,
+    node: member?.node ?? null,
+  }
+}
+
+/** Told before anything fails: what would keep this host from being fenced. */
+function fenceableWhy(core: ArbiterCore, host: string): string | null {
+  const self = core.book.selfOf(host)
+  const member = core.shelf.members.get(host)?.value
+  if (self?.gate === 'none') return 'it has no boot gate'
+  if (member?.systemUuid === null && !self?.watchdogMs) return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
+  return null
+}
+
+export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
+  const verdict = core.explain(host, nowMs) as Verdict
+  const post = core.posts.get(host)
+  return {
+    ...hostAccount(core, host, nowMs),
+    verdict: verdict.state,
+    verdict_says: verdict.says,
+    conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),
+    veto: verdict.veto ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) } : null,
+    plane_action: verdict.action,
+    bmc: post ? { identity: post.identityNow(nowMs), fault: post.bmcFault ?? null, reads: post.reads.map(({ atMs, power }) => ({ power, age_seconds: round(nowMs - atMs) })) } : null,
+    incident_record: incidentOfHost(core, host),
+  }
+}
+
+export const MEANINGS = {
+  C1: 'its heartbeat is missed by a majority of the arbiters',
+  C2: 'enough peers find it silent on every plane',
+  C3: 'its storage tick stands still',
+  C4: 'nothing shows that it lives',
+  C5: 'it did not fall silent together with others',
+  C6: 'the leader is fit to judge',
+  C7: 'fencing it is allowed',
+  C8: 'its instances have somewhere to go',
+} as const
+
+const incidentOfHost = (core: ArbiterCore, host: string) => {
+  const live = core.shelf.liveIncident(host)?.value
+  return live ? incidentAccount(core, live) : null
+}
+
+export function incidentAccount(core: ArbiterCore, incident: Incident) {
+  const intents = core.shelf.intentsOf(incident.id).map(({ value }) => value)
+  return {
+    id: incident.id,
+    host: incident.host,
+    boot_id: incident.bootId,
+    state: incident.state,
+    cause: incident.cause,
+    why: incident.why,
+    proof: incident.proof,
+    attested: incident.attested,
+    off_commands: incident.offs,
+    epoch: incident.epoch,
+    time_line: [...incident.lines, ...intentLines(intents)].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
+    instances: intents.map((intent) => ({
+      id: intent.instance,
+      name: intent.name,
+      state: intent.state,
+      target: intent.target,
+      attempt: intent.attempt,
+      because: intent.why,
+      requested_at: intent.requestedAt,
+      ended_at: intent.endedAt,
+    })),
+  }
+}
+
+const intentLines = (intents: readonly Intent[]) =>
+  intents.flatMap((intent) => [
+    ...(intent.requestedAt ? [{ at: intent.requestedAt, says: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}` }] : []),
+    ...(intent.endedAt ? [{ at: intent.endedAt, says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}` }] : []),
+  ])
+
+const round = (ms: number) => Math.round(ms / 10) / 100
+const secondsOf = (ms: number | undefined) => (ms === undefined ? null : round(ms))

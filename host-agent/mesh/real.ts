@@ -1,0 +1,138 @@
+/** The world of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call answers by its deadline, whatever happens. */
+import type { Clock } from '../../kit/clock.ts'
+import { isoTime, systemClock } from '../../kit/clock.ts'
+import type { Consul, TxnOp } from '../../kit/consul.ts'
+import { isFault } from '../../kit/fault.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Driver } from '../evacuate/port.ts'
+import type { Power } from '../fence/power.ts'
+import { LOCK_DELAY_MS, SESSION_TTL_MS, type Sessions } from './lease.ts'
+import { KEYS, PREFIX } from './records.ts'
+import type { DriverAnswer, DriverCall, Page, Snapshot, World } from './world.ts'
+
+export interface RealParts {
+  readonly consul: Consul
+  readonly clock: Clock
+  readonly power: Power
+  readonly driver: Driver
+  readonly log: Log
+  readonly name: string
+  /** Where people and the conductor reach this arbiter. */
+  readonly api: string | null
+  readonly nodeOf: (host: string) => string | null
+  readonly onPage: (page: Page) => void
+}
+
+/** Sessions and the store share one thing: the session under which writes are made. */
+export function realWorld(parts: RealParts): { world: World; sessions: Sessions } {
+  const { consul, clock, log } = parts
+  const held: { session: string | undefined } = { session: undefined }
+  const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) => void promise.then(done, failed).catch((error: unknown) => log.error({ err: error }, 'a callback broke'))
+
+  const sessions: Sessions = {
+    create: (done) => settle(consul.createSession({ name: `rackward ${parts.name}`, ttlSeconds: SESSION_TTL_MS / 1000, lockDelaySeconds: LOCK_DELAY_MS / 1000 }), done, (error) => quiet(error, () => done(undefined))),
+    renew: (id, done) => settle(consul.renewSession(id), done, (error) => quiet(error, () => done(undefined))),
+    acquire: (id, done) =>
+      settle(
+        consul.acquire(KEYS.leader, id, { name: parts.name, api: parts.api }),
+        (epoch) => {
+          if (epoch !== false) held.session = id
+          done(epoch)
+        },
+        (error) => quiet(error, () => done(undefined)),
+      ),
+    release: (id, done) => settle(consul.release(KEYS.leader, id).then(() => consul.destroySession(id)), done, () => done()),
+  }
+
+  const quiet = (error: unknown, then: () => void) => {
+    log.debug({ err: error }, 'Consul')
+    then()
+  }
+
+  const world: World = {
+    store(ask, done) {
+      const { session } = held
+      if (session === undefined) return void clock.after(0, () => done({ got: 'conflict' }))
+      const checks = ask.guards.map<TxnOp>(({ key, index }) => (index === 0 ? { verb: 'check-not-exists', key } : { verb: 'check-index', key, index }))
+      const changes = ask.changes.map<TxnOp>(({ key, value, index }) => (value === undefined ? { verb: 'delete-cas', key, index } : { verb: 'cas', key, value, index }))
+      settle(
+        consul.txn([{ verb: 'check-session', key: KEYS.leader, session }, ...checks, ...changes]),
+        (index) => done(index === undefined ? { got: 'conflict' } : { got: 'ok', index }),
+        (error) => {
+          log.warn({ err: error }, 'nobody knows whether a write was taken; the store is read again')
+          done({ got: 'unknown' })
+        },
+      )
+    },
+    readStore(done) {
+      settle(readAll(consul, { consistent: true }), done, (error) => quiet(error, () => done(undefined)))
+    },
+    bmc(ask, done) {
+      const nowMs = clock.now()
+      // Node.js may have been stopped between the decision and here.
+      if (nowMs > ask.notAfterMs) return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
+      const { signal, once } = bounded(clock, ask.deadlineMs)
+      const answer = once(done)
+      settle(parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.act, signal), answer, (error) => {
+        log.warn({ host: ask.host, act: ask.act, err: error }, 'a BMC did not do it')
+        answer({ fault: (error as Error).message, power: 'unknown' })
+      })
+      signal.addEventListener('abort', () => answer({ fault: 'the BMC did not answer in time', power: 'unknown' }))
+    },
+    driver(call, deadlineMs, done) {
+      const { signal, once } = bounded(clock, deadlineMs)
+      const answer = once(done)
+      settle(callDriver(parts.driver, call, signal), answer, (error) => {
+        log.warn({ call: call.call, err: error }, 'the manager of the instances did not do it')
+        // What is no fault of ours may have happened at any moment.
+        answer({ ok: false, fault: (error as Error).message, sent: !isFault(error, 'driver.failed') })
+      })
+      signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
+    },
+    page: (page) => parts.onPage(page),
+    wall: () => isoTime(systemClock.now()),
+    now: () => clock.now(),
+  }
+  return { world, sessions }
+}
+
+/** A signal that ends at the deadline, and a callback that is called once. */
+function bounded(clock: Clock, deadlineMs: number) {
+  const abort = new AbortController()
+  const stop = clock.after(Math.max(1, deadlineMs - clock.now()), () => abort.abort(new Error('the deadline has passed')))
+  return {
+    signal: abort.signal,
+    once<T>(done: (value: T) => void) {
+      let over = false
+      return (value: T) => {
+        if (over) return
+        over = true
+        stop()
+        done(value)
+      }
+    },
+  }
+}
+
+export async function readAll(consul: Consul, options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<Snapshot> {
+  const { entries, index } = await consul.tree(PREFIX, options)
+  return { entries: entries.map(({ key, value, index: at }) => ({ key, value, index: at })), index }
+}
+
+async function callDriver(driver: Driver, call: DriverCall, signal: AbortSignal): Promise<DriverAnswer> {
+  switch (call.call) {
+    case 'survey':
+      return { ok: true, survey: await driver.survey(signal) }
+    case 'list':
+      return { ok: true, listing: await driver.list(call.host, signal) }
+    case 'prepare':
+      await driver.prepare(call.host, call.why, signal)
+      return { ok: true, done: true }
+    case 'locate':
+      return { ok: true, where: await driver.locate(call.host, call.instances, signal) }
+    case 'start':
+      return { ok: true, started: await driver.start(call.order, signal) }
+    case 'readmit':
+      return { ok: true, done: await driver.readmit(call.host, call.step, signal) }
+  }
+}

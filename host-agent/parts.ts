@@ -1,0 +1,59 @@
+/** Configuration -> the parts of an agent: driver, guests, power. */
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../kit/clock.ts'
+import { systemClock } from '../kit/clock.ts'
+import type { Log } from '../kit/log.ts'
+import type { Run } from '../kit/run.ts'
+import { readSecret } from '../kit/webhook.ts'
+import type { AgentConfig } from './config.ts'
+import { CommandDriver } from './evacuate/drivers/command.ts'
+import { DomainStore } from './evacuate/drivers/domains.ts'
+import { http } from './evacuate/drivers/http.ts'
+import { Keystone } from './evacuate/drivers/keystone.ts'
+import { freeMemory, LibvirtDriver } from './evacuate/drivers/libvirt.ts'
+import { noDriver } from './evacuate/drivers/none.ts'
+import { NovaDriver } from './evacuate/drivers/nova.ts'
+import type { Driver } from './evacuate/port.ts'
+import { ConductorPower, DirectPower, EitherPower, type Power } from './fence/power.ts'
+import { CommandGuests, LibvirtGuests, noGuests, type Guests } from './guard/guests.ts'
+
+export async function driverOf({ driver }: AgentConfig, parts: { run: Run }): Promise<Driver> {
+  switch (driver.kind) {
+    case 'none':
+      return noDriver
+    case 'command':
+      return new CommandDriver(driver.argv, parts.run)
+    case 'libvirt':
+      return new LibvirtDriver({ uri: driver.uri, freeMb: freeMemory(parts.run, driver.uri) }, { store: new DomainStore(driver.directory), run: parts.run })
+    case 'nova': {
+      const { passwordFile, caFile, sharedDisks, kind: _, ...at } = driver
+      const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+      const password = await readSecret(passwordFile, 'driver.passwordFile')
+      const keystone = new Keystone({ ...at, region: at.region, computeUrl: at.computeUrl, password, ca }, { http, wall: () => systemClock.now() })
+      return new NovaDriver(keystone, { sharedDisks })
+    }
+  }
+}
+
+export function guestsOf({ guests, name }: AgentConfig, parts: { run: Run; log: Log }): Guests {
+  switch (guests.kind) {
+    case 'none':
+      return noGuests
+    case 'command':
+      return new CommandGuests({ count: guests.count, stop: guests.stop, onOpen: guests.onOpen }, parts.run)
+    case 'libvirt':
+      return new LibvirtGuests({ uri: guests.uri, host: name, shared: guests.shared }, { ...parts, store: new DomainStore(guests.directory) })
+  }
+}
+
+export async function powerOf({ bmc }: AgentConfig, parts: { run: Run; clock: Clock }): Promise<Power> {
+  const ways: Power[] = []
+  if (bmc.conductor) {
+    const { url, username, passwordFile, caFile } = bmc.conductor
+    const password = passwordFile === undefined ? '' : await readSecret(passwordFile, 'bmc.conductor.passwordFile')
+    const authorization = username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    ways.push(new ConductorPower({ url, authorization, ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8') }))
+  }
+  if (bmc.directFile) ways.push(new DirectPower(bmc.directFile, parts))
+  return new EitherPower(ways)
+}
