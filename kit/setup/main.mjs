@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ensureConsul } from './consul.mjs'
 import { PACKAGES } from './packages.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -118,9 +119,19 @@ function become(command, argv) {
   child.on('exit', (code) => process.exit(code ?? 1))
 }
 
+/** Consul for the verbs that run a mesh; they find it in the environment. */
+function consul() {
+  try {
+    process.env.RACKWARD_CONSUL = ensureConsul(say)
+  } catch (error) {
+    fail(error.message)
+  }
+}
+
 checkNode()
 debianPackages()
 npmPackages()
+if (['test', 'lab', 'bench', 'mesh'].includes(verb)) consul()
 switch (verb) {
   case 'check':
     check()
@@ -130,6 +141,7 @@ switch (verb) {
     break
   case 'lab':
   case 'bench':
+  case 'sim':
     compile()
     become(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args])
     break
@@ -138,6 +150,10 @@ switch (verb) {
     compile()
     become('npx', ['vitest', 'run', ...args])
     break
+  case 'mesh':
+    compile()
+    become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
+    break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build`)
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, mesh)`)
 }

@@ -1,0 +1,1 @@
+export function ensureConsul(say?: (line: string) => void): string
