@@ -10,14 +10,23 @@ export default defineConfig({
           name: 'unit',
           sequence: { groupOrder: 1 },
           include: ['test/**/*.test.ts'],
-          exclude: ['test/rules/**', 'test/rack/**'],
+          exclude: ['test/rules/**', 'test/rack/**', 'test/mesh/mesh.test.ts'],
           testTimeout: 60_000,
         },
       },
       {
         test: {
-          name: 'rack',
+          name: 'mesh',
           sequence: { groupOrder: 2 },
+          include: ['test/mesh/mesh.test.ts'],
+          fileParallelism: false,
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'rack',
+          sequence: { groupOrder: 3 },
           include: ['test/rack/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,

@@ -163,7 +163,11 @@ onMachine(
     .description('on the first arbiter: a bundle that lets one more node in'),
 ).action(async (name: string, options) => (await setup()).inviteOne(name, options))
 onMachine(
-  mesh.command('join').argument('<bundle>', 'file, or -').requiredOption('--address <ip>', 'where the other nodes reach the Consul of this one').description('on an invited node: configure its Consul'),
+  mesh
+    .command('join')
+    .argument('<bundle>', 'file, or -')
+    .requiredOption('--address <ip>', 'where the other nodes reach the Consul of this one')
+    .description('on an invited node: configure its Consul'),
 ).action(async (bundle: string, options) => (await setup()).join(bundle, options))
 
 program.parseAsync().catch((error: Error) => {

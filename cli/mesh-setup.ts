@@ -41,7 +41,9 @@ export async function inviteOne(name: string, options: SetupOptions & { arbiter?
 }
 
 export async function join(file: string, options: SetupOptions & { address: string }): Promise<void> {
-  const bundle = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8').catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${file}: ${error.message}`)))
+  const bundle = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8').catch((error: Error) =>
+    Promise.reject(new Trouble('usage', `cannot read ${file}: ${error.message}`)),
+  )
   const made = await joinMesh({ bundle, address: options.address, directory: options.directory }, parts(options.consul))
   print(`Consul is configured in ${made.configDirectory}, its token is in ${made.tokenFile}.
 Next: in the configuration of the agent of ${made.name}, set

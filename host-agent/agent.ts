@@ -51,11 +51,24 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const gate = new Gate(config.role === 'host' ? (config.gate?.file ?? null) : null, bootId)
   await gate.look()
   const guests = guestsOf(config, { run, log })
+  const consul = await life.add(
+    'consul client',
+    () => openConsul(config.consul),
+    (client) => client.close(),
+  )
   if (config.consul.run) {
     const { binary, configDirectory } = config.consul.run
-    await life.add('consul', () => superviseConsul({ binary, configDirectory, clock, log }), (consul) => consul.stop())
+    const answers = () =>
+      consul.call('GET', '/v1/status/leader').then(
+        () => true,
+        () => false,
+      )
+    await life.add(
+      'consul',
+      () => superviseConsul({ binary, configDirectory, answers, clock, log }),
+      (running) => running.stop(),
+    )
   }
-  const consul = await life.add('consul client', () => openConsul(config.consul), (client) => client.close())
 
   const state: { self: SelfReport; arbiter: RunningArbiter | undefined } = { self: firstReport(config, gate), arbiter: undefined }
   const station = await life.add(
@@ -82,12 +95,24 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   )
   const writer =
     config.storage && config.role === 'host'
-      ? await life.add('tick', () => startTicks(config, { clock, station }), (ticks) => ticks.stop())
+      ? await life.add(
+          'tick',
+          () => startTicks(config, { clock, station }),
+          (ticks) => ticks.stop(),
+        )
       : undefined
   const member = memberOf(config, identity.publicKey, await systemUuidOf(config))
-  const abort = await life.add('loops', () => new AbortController(), (one) => one.abort(new Error('the agent stops')))
+  const abort = await life.add(
+    'loops',
+    () => new AbortController(),
+    (one) => one.abort(new Error('the agent stops')),
+  )
   if (config.role === 'arbiter') {
-    state.arbiter = await life.add('arbiter', () => startArbiter(config, { consul, station, clock, log, run }), (arbiter) => arbiter.stop())
+    state.arbiter = await life.add(
+      'arbiter',
+      () => startArbiter(config, { consul, station, clock, log, run }),
+      (arbiter) => arbiter.stop(),
+    )
   }
   let busy = false
   let guestsSeen: number | null = null
@@ -103,7 +128,13 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       refreshedMs = nowMs
       await guests.refresh().catch((error: unknown) => log.warn({ err: error }, 'the definitions of the guests were not exported'))
     }
-    state.self = { ...state.self, state: gate.now === 'closed' ? 'quarantined' : 'member', gate: gate.now, guests: guestsSeen, storageLost: writer?.lost ?? false }
+    state.self = {
+      ...state.self,
+      state: gate.now === 'closed' ? 'quarantined' : 'member',
+      gate: gate.now,
+      guests: guestsSeen,
+      storageLost: writer?.lost ?? false,
+    }
     station.setSelf(state.self)
   }
 
@@ -153,7 +184,12 @@ function firstReport(config: AgentConfig, gate: Gate): SelfReport {
 }
 
 function startTicks(config: AgentConfig, parts: { clock: Clock; station: StationLink }): TickWriter {
-  const writer = new TickWriter({ directory: config.storage?.directory ?? '', host: config.name, clock: parts.clock, onRead: (poisoned) => parts.station.onSlot(poisoned) })
+  const writer = new TickWriter({
+    directory: config.storage?.directory ?? '',
+    host: config.name,
+    clock: parts.clock,
+    onRead: (poisoned) => parts.station.onSlot(poisoned),
+  })
   writer.start()
   return writer
 }

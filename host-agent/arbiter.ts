@@ -33,15 +33,32 @@ const DIGEST_MS = 250
 const GOSSIP_MS = 2_000
 const READ_TICKS_MS = 500
 
-export async function startArbiter(config: AgentConfig, parts: { consul: Consul; station: StationLink; clock: Clock; log: Log; run: Run }): Promise<RunningArbiter> {
+export async function startArbiter(
+  config: AgentConfig,
+  parts: { consul: Consul; station: StationLink; clock: Clock; log: Log; run: Run },
+): Promise<RunningArbiter> {
   const life = new Lifecycle()
   const { consul, station, clock, log, run } = parts
   const driver = await driverOf(config, { run })
   const power = await powerOf(config, { run, clock })
-  const abort = await life.add('loops', () => new AbortController(), (one) => one.abort(new Error('the arbiter stops')))
+  const abort = await life.add(
+    'loops',
+    () => new AbortController(),
+    (one) => one.abort(new Error('the arbiter stops')),
+  )
   const pages = await pager(config, { log, signal: abort.signal })
   let members = new Map<string, MemberRecord>()
-  const { world, sessions } = realWorld({ consul, clock, power, driver, log, name: config.name, api: config.api?.url ?? null, nodeOf: (host) => members.get(host)?.node ?? null, onPage: pages })
+  const { world, sessions } = realWorld({
+    consul,
+    clock,
+    power,
+    driver,
+    log,
+    name: config.name,
+    api: config.api?.url ?? null,
+    nodeOf: (host) => members.get(host)?.node ?? null,
+    onPage: pages,
+  })
   const core = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
   const keeper = new LeaseKeeper({
     sessions,
@@ -53,7 +70,11 @@ export async function startArbiter(config: AgentConfig, parts: { consul: Consul;
   })
   const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const every = (name: string, ms: number, act: () => void) =>
-    life.add(name, () => repeat(clock, ms, () => guarded(log, name, act)), (stop) => stop())
+    life.add(
+      name,
+      () => repeat(clock, ms, () => guarded(log, name, act)),
+      (stop) => stop(),
+    )
   await every('leadership and verdicts', TICK_MS, () => {
     keeper.tick()
     core.tick(clock.now())
@@ -68,18 +89,36 @@ export async function startArbiter(config: AgentConfig, parts: { consul: Consul;
       void reader.read(core.shelf.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
       for (const [host, view] of Object.entries(reader.views())) core.book.sawTick(host, view, clock.now())
     })
-  await every('gossip', GOSSIP_MS, gossipWatch(consul, (host) => core.book.sawGossipTurnAlive(host, clock.now())))
+  await every(
+    'gossip',
+    GOSSIP_MS,
+    gossipWatch(consul, (host) => core.book.sawGossipTurnAlive(host, clock.now())),
+  )
   const api = config.api
-    ? await life.add('api', () => startMeshApi(config, { core, consul, clock, log, pages: pages.recent }), (one) => one.stop())
+    ? await life.add(
+        'api',
+        () => startMeshApi(config, { core, consul, clock, log, pages: pages.recent }),
+        (one) => one.stop(),
+      )
     : { addresses: [] }
-  life.add('leadership', () => keeper, (one) => new Promise<void>((resolve) => one.stop(resolve))).catch(() => undefined)
+  life
+    .add(
+      'leadership',
+      () => keeper,
+      (one) => new Promise<void>((resolve) => one.stop(resolve)),
+    )
+    .catch(() => undefined)
   return {
     addresses: api.addresses,
     onDigest(digest) {
       const nowMs = clock.now()
       if (!core.onDigest(digest, nowMs) || members.get(digest.from)?.role !== 'host') return
       const order =
-        digest.self.state === 'quarantined' && mayOpenGate(core, digest.from, nowMs) ? 'open gate' : mustStopGuests(core, digest.from, nowMs) ? 'stop guests' : null
+        digest.self.state === 'quarantined' && mayOpenGate(core, digest.from, nowMs)
+          ? 'open gate'
+          : mustStopGuests(core, digest.from, nowMs)
+            ? 'stop guests'
+            : null
       station.sendAck(digest.from, { seq: digest.seq, bootId: digest.bootId, grants: mayGrant(core, digest.from, nowMs), order })
     },
     onStore(snapshot, known) {
@@ -163,4 +202,3 @@ async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal
   }
   return Object.assign(page, { recent: () => kept })
 }
-

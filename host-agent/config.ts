@@ -60,7 +60,9 @@ export const AgentConfig = z.strictObject({
   /** Failure domain: a rack, a power feed. */
   rack: z.string().max(64).optional(),
   /** Where this node is on each network that it has. */
-  planes: z.partialRecord(z.enum(PLANES), z.strictObject({ address: Ip, port: Port.default(7460) })).refine((planes) => Object.keys(planes).length > 0, 'names no plane'),
+  planes: z
+    .partialRecord(z.enum(PLANES), z.strictObject({ address: Ip, port: Port.default(7460) }))
+    .refine((planes) => Object.keys(planes).length > 0, 'names no plane'),
   /** The local Consul agent. */
   consul: z
     .strictObject({
@@ -80,7 +82,10 @@ export const AgentConfig = z.strictObject({
   /** Kept empty for failures. */
   reserved: z.boolean().default(false),
   /** Its SMBIOS UUID, which its BMC must answer; absent: read from the machine. */
-  systemUuid: z.string().regex(/^[0-9a-f-]{36}$/i).optional(),
+  systemUuid: z
+    .string()
+    .regex(/^[0-9a-f-]{36}$/i)
+    .optional(),
   /** Its name or UUID at the conductor, for fencing through it. */
   node: z.string().max(255).optional(),
   /** Where the boot's identity is read. */
@@ -88,7 +93,9 @@ export const AgentConfig = z.strictObject({
   /** Of arbiters: how BMCs are reached. Both may be given: the conductor first, directly when it is away. */
   bmc: z
     .strictObject({
-      conductor: z.strictObject({ url: z.url({ protocol: /^https?$/ }), username: z.string().optional(), passwordFile: File.optional(), caFile: File.optional() }).optional(),
+      conductor: z
+        .strictObject({ url: z.url({ protocol: /^https?$/ }), username: z.string().optional(), passwordFile: File.optional(), caFile: File.optional() })
+        .optional(),
       /** YAML of mode 0600: host -> driver_info as at the conductor (ipmi_address, ipmi_username, ipmi_password). */
       directFile: File.optional(),
     })

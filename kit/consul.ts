@@ -44,7 +44,8 @@ export class Consul {
   constructor(options: ConsulOptions) {
     this.options = options
     this.base = new URL(options.url)
-    this.agent = this.base.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...(options.ca ? { ca: options.ca } : {}) }) : new Agent({ keepAlive: true })
+    this.agent =
+      this.base.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...(options.ca ? { ca: options.ca } : {}) }) : new Agent({ keepAlive: true })
   }
 
   close(): void {
@@ -52,7 +53,10 @@ export class Consul {
   }
 
   /** All entries under a prefix. `index` makes it wait for news, at most `waitMs`; `consistent` asks a quorum first. */
-  async tree(prefix: string, options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<{ entries: KvEntry[]; index: number }> {
+  async tree(
+    prefix: string,
+    options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {},
+  ): Promise<{ entries: KvEntry[]; index: number }> {
     const query = new URLSearchParams({ recurse: '' })
     if (options.consistent) query.set('consistent', '')
     if (options.index !== undefined) query.set('index', String(options.index))
@@ -165,9 +169,19 @@ export class Consul {
   private ask(method: string, path: string, options: { body?: string; timeoutMs?: number; signal?: AbortSignal | undefined } = {}): Promise<Answer> {
     const call = this.base.protocol === 'https:' ? httpsRequest : httpRequest
     return new Promise((resolve, reject) => {
-      const fail = (error: Error) => reject(new Fault('consul.unreachable', `Consul at ${this.base.origin} cannot be asked: ${error.message}`, { cause: error }))
-      const headers = { ...(this.options.token ? { 'x-consul-token': this.options.token } : {}), ...(options.body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(options.body) }) }
-      const ask = call(new URL(path, this.base), { method, agent: this.agent, headers, timeout: options.timeoutMs ?? TIMEOUT_MS, ...(options.signal ? { signal: options.signal } : {}) })
+      const fail = (error: Error) =>
+        reject(new Fault('consul.unreachable', `Consul at ${this.base.origin} cannot be asked: ${error.message}`, { cause: error }))
+      const headers = {
+        ...(this.options.token ? { 'x-consul-token': this.options.token } : {}),
+        ...(options.body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(options.body) }),
+      }
+      const ask = call(new URL(path, this.base), {
+        method,
+        agent: this.agent,
+        headers,
+        timeout: options.timeoutMs ?? TIMEOUT_MS,
+        ...(options.signal ? { signal: options.signal } : {}),
+      })
       ask.on('timeout', () => ask.destroy(new Error('no answer in time')))
       ask.on('error', fail)
       ask.on('response', (response) => {

@@ -16,7 +16,11 @@ export const signature = (secret: string, atMs: number, body: string): string =>
 /** The status of the answer. */
 export function postSigned(hook: { url: string; secret: string }, post: { body: string; atMs: number; signal: AbortSignal }): Promise<number> {
   const url = new URL(hook.url)
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(post.body), 'x-rackward-signature': signature(hook.secret, post.atMs, post.body) }
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(post.body),
+    'x-rackward-signature': signature(hook.secret, post.atMs, post.body),
+  }
   return new Promise((resolve, reject) => {
     const options = { method: 'POST', headers, timeout: TIMEOUT_MS, signal: post.signal }
     const call = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {

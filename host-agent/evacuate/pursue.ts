@@ -122,7 +122,13 @@ function request(core: ArbiterCore, about: { incident: Incident; post: Post }, i
   if (!core.quiesced || core.leaseLeftMs(sentMs) <= ACT_MS) return
   const move = { request: 'under way' as const, why: null, sinceMs: sentMs, attempt: intent.attempt }
   post.moves.set(intent.instance, move)
-  const order = { instance: intent.instance, source: intent.source, target: intent.target, token: `${intent.incident}/${intent.instance}/${intent.attempt}`, down: [...core.shelf.incidents.values()].filter(({ value }) => value.proof !== null && !isOver(value)).map(({ value }) => value.host) }
+  const order = {
+    instance: intent.instance,
+    source: intent.source,
+    target: intent.target,
+    token: `${intent.incident}/${intent.instance}/${intent.attempt}`,
+    down: [...core.shelf.incidents.values()].filter(({ value }) => value.proof !== null && !isOver(value)).map(({ value }) => value.host),
+  }
   core.world.driver({ call: 'start', order }, sentMs + ACT_MS, (answer) => {
     if (post.moves.get(intent.instance) !== move) return
     const end = (request: 'accepted' | 'refused' | 'refused for good' | 'unknown', why: string | null) =>

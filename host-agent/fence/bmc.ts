@@ -2,7 +2,7 @@
 import type { ArbiterCore } from '../mesh/core.ts'
 import { COMMAND_MS, READ_APART_MS } from './guards.ts'
 
-const READ_EVERY_MS = READ_APART_MS + 50
+const READ_EVERY_MS = READ_APART_MS / 2
 
 /** Reads the power again when the last read is old enough, and whose BMC it is with it: an address that has moved to another machine meanwhile must
  *  be found before OFF goes there. */
@@ -24,6 +24,7 @@ export function readBmc(core: ArbiterCore, host: string, nowMs: number): void {
     }
     // What another machine's BMC says is no reading of this one.
     post.addRead({ atMs, power: post.identityNow(atMs) === 'match' ? (answer.power ?? 'unknown') : 'unknown', session: answer.session ?? -1 })
+    core.tick(atMs)
   })
 }
 

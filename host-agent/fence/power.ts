@@ -69,7 +69,11 @@ export class ConductorPower implements Power {
     const answer = await http({ method: 'POST', url, headers, body: { act, timeout_ms: ACT_MS, host: host.name }, signal, ca: this.at.ca })
     const body = answer.body as { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
     if (answer.status !== 200) throw new Fault('bmc.refused', `the conductor answered ${answer.status}: ${String(body?.error_message ?? '').slice(0, 300)}`)
-    return { ...(body?.power ? { power: body.power } : {}), session: body?.session ?? -1, ...(body?.system_uuid === undefined ? {} : { systemUuid: body.system_uuid }) }
+    return {
+      ...(body?.power ? { power: body.power } : {}),
+      session: body?.session ?? -1,
+      ...(body?.system_uuid === undefined ? {} : { systemUuid: body.system_uuid }),
+    }
   }
 }
 

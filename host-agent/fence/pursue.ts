@@ -32,6 +32,7 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
       if (!ok) return
       announce(core, incident, next)
       act()
+      core.tick(core.world.now())
     })
     if (disproved(incident, next)) disarm(core, next, scene.nowMs)
   }

@@ -94,10 +94,17 @@ export class LibvirtGuests implements Guests {
     await this.store.addHost(this.options.host)
     const running = new Set(await this.uuids(['--state-running']))
     for (const uuid of await this.uuids(['--all'])) {
-      const xml = await this.virsh(['dumpxml', '--security-info', ...(await this.isPersistent(uuid) ? ['--inactive'] : []), uuid])
+      const xml = await this.virsh(['dumpxml', '--security-info', ...((await this.isPersistent(uuid)) ? ['--inactive'] : []), uuid])
       const held = await this.store.get(uuid)
       if (held && held.host !== this.options.host) continue
-      const record = { ...readDomain(xml, this.options.shared), host: this.options.host, xml, running: running.has(uuid), token: held?.token ?? null, generation: held?.generation ?? 1 }
+      const record = {
+        ...readDomain(xml, this.options.shared),
+        host: this.options.host,
+        xml,
+        running: running.has(uuid),
+        token: held?.token ?? null,
+        generation: held?.generation ?? 1,
+      }
       const same = held && held.xml === record.xml && held.running === record.running && held.unprotected === record.unprotected
       if (!same) await this.store.put({ ...record, generation: held ? held.generation + 1 : 1 })
     }
@@ -108,11 +115,18 @@ export class LibvirtGuests implements Guests {
   }
 
   private async uuids(states: readonly string[]): Promise<string[]> {
-    return (await this.virsh(['list', '--uuid', ...states])).split('\n').map((line) => line.trim()).filter((line) => line !== '')
+    return (await this.virsh(['list', '--uuid', ...states]))
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
   }
 
   private virsh(args: readonly string[], input?: string): Promise<string> {
-    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], { timeoutMs: TIMEOUT_MS, env: { LC_ALL: 'C' }, ...(input === undefined ? {} : { input }) })
+    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], {
+      timeoutMs: TIMEOUT_MS,
+      env: { LC_ALL: 'C' },
+      ...(input === undefined ? {} : { input }),
+    })
   }
 }
 

@@ -23,7 +23,11 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
     levels: policy.levels,
     agent_lost: policy.agentLost,
     limits: core.limits,
-    arbiters: shelf.arbiters.map((name) => ({ name, last_heard_seconds: name === core.name ? 0 : secondsOf(book.heardAgeMs(name, nowMs)), api: shelf.members.get(name)?.value.api ?? null })),
+    arbiters: shelf.arbiters.map((name) => ({
+      name,
+      last_heard_seconds: name === core.name ? 0 : secondsOf(book.heardAgeMs(name, nowMs)),
+      api: shelf.members.get(name)?.value.api ?? null,
+    })),
     hosts: shelf.hosts.map(({ name }) => hostAccount(core, name, nowMs)),
     unreadable_keys: [...shelf.broken],
   }
@@ -78,7 +82,13 @@ export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
     conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),
     veto: verdict.veto ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) } : null,
     plane_action: verdict.action,
-    bmc: post ? { identity: post.identityNow(nowMs), fault: post.bmcFault ?? null, reads: post.reads.map(({ atMs, power }) => ({ power, age_seconds: round(nowMs - atMs) })) } : null,
+    bmc: post
+      ? {
+          identity: post.identityNow(nowMs),
+          fault: post.bmcFault ?? null,
+          reads: post.reads.map(({ atMs, power }) => ({ power, age_seconds: round(nowMs - atMs) })),
+        }
+      : null,
     incident_record: incidentOfHost(core, host),
   }
 }
@@ -129,7 +139,9 @@ export function incidentAccount(core: ArbiterCore, incident: Incident) {
 const intentLines = (intents: readonly Intent[]) =>
   intents.flatMap((intent) => [
     ...(intent.requestedAt ? [{ at: intent.requestedAt, says: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}` }] : []),
-    ...(intent.endedAt ? [{ at: intent.endedAt, says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}` }] : []),
+    ...(intent.endedAt
+      ? [{ at: intent.endedAt, says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}` }]
+      : []),
   ])
 
 const round = (ms: number) => Math.round(ms / 10) / 100

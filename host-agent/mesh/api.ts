@@ -33,7 +33,17 @@ const PolicyInput = z.strictObject({
   agent_lost: z.enum(['page', 'fence']).optional(),
   limits: z.record(z.string(), z.number().min(0)).optional(),
 })
-const HoldInput = z.strictObject({ kind: z.enum(HOLD_KINDS).default('maintenance'), why: Why, seconds: z.number().min(1).max(30 * 86_400).nullable().default(null), drain: z.boolean().default(false) })
+const HoldInput = z.strictObject({
+  kind: z.enum(HOLD_KINDS).default('maintenance'),
+  why: Why,
+  seconds: z
+    .number()
+    .min(1)
+    .max(30 * 86_400)
+    .nullable()
+    .default(null),
+  drain: z.boolean().default(false),
+})
 const Typed = z.strictObject({ host: z.string().max(63) })
 
 type Handle = (request: Request, actor: Actor) => unknown
@@ -42,7 +52,8 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
   const { api } = config
   if (!api) throw new Fault('config.invalid', 'api: missing')
   const auth = api.auth.strategy === 'noauth' ? noAuth : await htpasswdAuth({ path: api.auth.file, users: api.auth.users, clock: parts.clock })
-  if (api.auth.strategy === 'noauth') parts.log.warn('the API of the mesh asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can disarm it and order a fence')
+  if (api.auth.strategy === 'noauth')
+    parts.log.warn('the API of the mesh asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can disarm it and order a fence')
   const app = express()
   app.disable('x-powered-by')
   app.use(express.json({ limit: '64kb' }))
@@ -59,7 +70,10 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
     return handle(request, actor)
   }
   app.get('/healthz', (_, response) => void response.json({ ok: true }))
-  app.get('/readyz', (_, response) => void response.status(parts.core.settled ? 200 : 503).json({ settled: parts.core.settled, leads: parts.core.leads(parts.clock.now()) }))
+  app.get(
+    '/readyz',
+    (_, response) => void response.status(parts.core.settled ? 200 : 503).json({ settled: parts.core.settled, leads: parts.core.leads(parts.clock.now()) }),
+  )
   const metrics = meshMetrics(parts.core, parts.clock)
   app.get('/metrics', (_, response, next) => {
     metrics
@@ -153,7 +167,11 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
   })
   on('get', '/rackward/v1/incidents', {
     role: 'reader',
-    handle: () => ({ incidents: [...core.shelf.incidents.values()].map(({ value }) => incidentAccount(core, value)).sort((a, b) => ((a.time_line[0]?.at ?? '') < (b.time_line[0]?.at ?? '') ? 1 : -1)) }),
+    handle: () => ({
+      incidents: [...core.shelf.incidents.values()]
+        .map(({ value }) => incidentAccount(core, value))
+        .sort((a, b) => ((a.time_line[0]?.at ?? '') < (b.time_line[0]?.at ?? '') ? 1 : -1)),
+    }),
   })
   on('get', '/rackward/v1/incidents/:id', { role: 'reader', handle: (request) => incidentAccount(core, incident(request)) })
   for (const kind of ['attest', 'retry', 'close'] as const)

@@ -57,7 +57,13 @@ export function consulConfig(setup: ConsulSetup): Record<string, unknown> {
       tokens: { agent: setup.token, default: setup.token, ...management },
     },
     ...(at(12)
-      ? { tls: { defaults: files, internal_rpc: { verify_incoming: server, verify_outgoing: true, verify_server_hostname: true }, https: { verify_incoming: false } } }
+      ? {
+          tls: {
+            defaults: files,
+            internal_rpc: { verify_incoming: server, verify_outgoing: true, verify_server_hostname: true },
+            https: { verify_incoming: false },
+          },
+        }
       : { ...files, verify_incoming_rpc: server, verify_outgoing: true, verify_server_hostname: true }),
     ...(server
       ? {

@@ -10,7 +10,12 @@ const HOST_STATES = ['healthy', 'degraded', 'suspect', 'held', 'confirmed'] as c
 export function meshMetrics(core: ArbiterCore, clock: Clock): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
-  const gauge = (name: string, help: string, read: (set: (value: number, labels?: Record<string, string>) => void) => void, labelNames: readonly string[] = []) =>
+  const gauge = (
+    name: string,
+    help: string,
+    read: (set: (value: number, labels?: Record<string, string>) => void) => void,
+    labelNames: readonly string[] = [],
+  ) =>
     new Gauge({
       name: `rackward_mesh_${name}`,
       help,
@@ -25,13 +30,54 @@ export function meshMetrics(core: ArbiterCore, clock: Clock): Registry {
   gauge('epoch', 'epoch of the last lease of this arbiter', (set) => set(core.lease?.epoch ?? 0))
   gauge('lease_left_seconds', 'how long the lease surely lasts', (set) => set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)))
   gauge('armed', '1 when hosts may be fenced', (set) => set(core.shelf.policy.value.armed ? 1 : 0))
-  gauge('hosts', 'hosts by verdict, as the leader sees them', (set) => count(HOST_STATES, [...core.verdicts.values()].map(({ state }) => state), set), ['state'])
-  gauge('incidents', 'incidents in the store by state', (set) => count(INCIDENT_STATES, [...core.shelf.incidents.values()].map(({ value }) => value.state), set), ['state'])
-  gauge('instances', 'instances of incidents by state', (set) => count(INTENT_STATES, [...core.shelf.intents.values()].map(({ value }) => value.state), set), ['state'])
-  gauge('unprotected_instances', 'instances that would not be moved', (set) => set(Object.values(core.survey?.instances ?? {}).flat().filter(({ unprotected }) => unprotected !== null).length))
-  gauge('heartbeat_age_seconds', 'since the newest heartbeat of each node', (set) => {
-    for (const [host, age] of Object.entries(core.book.heard(clock.now()))) set(age / 1000, { node: host })
-  }, ['node'])
+  gauge(
+    'hosts',
+    'hosts by verdict, as the leader sees them',
+    (set) =>
+      count(
+        HOST_STATES,
+        [...core.verdicts.values()].map(({ state }) => state),
+        set,
+      ),
+    ['state'],
+  )
+  gauge(
+    'incidents',
+    'incidents in the store by state',
+    (set) =>
+      count(
+        INCIDENT_STATES,
+        [...core.shelf.incidents.values()].map(({ value }) => value.state),
+        set,
+      ),
+    ['state'],
+  )
+  gauge(
+    'instances',
+    'instances of incidents by state',
+    (set) =>
+      count(
+        INTENT_STATES,
+        [...core.shelf.intents.values()].map(({ value }) => value.state),
+        set,
+      ),
+    ['state'],
+  )
+  gauge('unprotected_instances', 'instances that would not be moved', (set) =>
+    set(
+      Object.values(core.survey?.instances ?? {})
+        .flat()
+        .filter(({ unprotected }) => unprotected !== null).length,
+    ),
+  )
+  gauge(
+    'heartbeat_age_seconds',
+    'since the newest heartbeat of each node',
+    (set) => {
+      for (const [host, age] of Object.entries(core.book.heard(clock.now()))) set(age / 1000, { node: host })
+    },
+    ['node'],
+  )
   return registry
 }
 

@@ -41,7 +41,12 @@ const DigestShape = z.object({
   noGrant: z.optional(z.array(z.string())),
   settled: z.optional(z.boolean()),
 })
-const AckShape = z.object({ seq: z.int(), bootId: z.string().check(z.maxLength(64)), grants: z.boolean(), order: z.nullable(z.enum(['open gate', 'stop guests'])) })
+const AckShape = z.object({
+  seq: z.int(),
+  bootId: z.string().check(z.maxLength(64)),
+  grants: z.boolean(),
+  order: z.nullable(z.enum(['open gate', 'stop guests'])),
+})
 
 export function encode(from: string, plane: Plane, message: Message): Buffer {
   const name = Buffer.from(from)

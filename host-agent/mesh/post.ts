@@ -3,7 +3,7 @@ import type { PowerRead } from '../fence/guards.ts'
 import type { Whereabouts } from '../evacuate/port.ts'
 import { provenOff } from '../fence/guards.ts'
 
-const KEPT_READS = 12
+const KEPT_READS = 24
 const IDENTITY_MS = 5_000
 
 export class Post {

@@ -62,7 +62,9 @@ function open(
   }
   core.post(verdict.host).pages.clear()
   core.put([{ key: incidentKey(id), value: incident, index: 0 }], { nowMs: about.nowMs, guards: core.permission(verdict.host) }, (ok) => {
-    if (ok) core.page(verdict.host, 'confirmed', `${verdict.host} is confirmed dead: ${verdict.says}`)
+    if (!ok) return
+    core.page(verdict.host, 'confirmed', `${verdict.host} is confirmed dead: ${verdict.says}`)
+    core.tick(world.now())
   })
 }
 

@@ -1,6 +1,6 @@
 /** The world of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call answers by its deadline, whatever happens. */
 import type { Clock } from '../../kit/clock.ts'
-import { isoTime, systemClock } from '../../kit/clock.ts'
+import { systemClock } from '../../kit/clock.ts'
 import type { Consul, TxnOp } from '../../kit/consul.ts'
 import { isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
@@ -27,10 +27,16 @@ export interface RealParts {
 export function realWorld(parts: RealParts): { world: World; sessions: Sessions } {
   const { consul, clock, log } = parts
   const held: { session: string | undefined } = { session: undefined }
-  const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) => void promise.then(done, failed).catch((error: unknown) => log.error({ err: error }, 'a callback broke'))
+  const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) =>
+    void promise.then(done, failed).catch((error: unknown) => log.error({ err: error }, 'a callback broke'))
 
   const sessions: Sessions = {
-    create: (done) => settle(consul.createSession({ name: `rackward ${parts.name}`, ttlSeconds: SESSION_TTL_MS / 1000, lockDelaySeconds: LOCK_DELAY_MS / 1000 }), done, (error) => quiet(error, () => done(undefined))),
+    create: (done) =>
+      settle(
+        consul.createSession({ name: `rackward ${parts.name}`, ttlSeconds: SESSION_TTL_MS / 1000, lockDelaySeconds: LOCK_DELAY_MS / 1000 }),
+        done,
+        (error) => quiet(error, () => done(undefined)),
+      ),
     renew: (id, done) => settle(consul.renewSession(id), done, (error) => quiet(error, () => done(undefined))),
     acquire: (id, done) =>
       settle(
@@ -41,7 +47,12 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
         },
         (error) => quiet(error, () => done(undefined)),
       ),
-    release: (id, done) => settle(consul.release(KEYS.leader, id).then(() => consul.destroySession(id)), done, () => done()),
+    release: (id, done) =>
+      settle(
+        consul.release(KEYS.leader, id).then(() => consul.destroySession(id)),
+        done,
+        () => done(),
+      ),
   }
 
   const quiet = (error: unknown, then: () => void) => {
@@ -54,7 +65,9 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       const { session } = held
       if (session === undefined) return void clock.after(0, () => done({ got: 'conflict' }))
       const checks = ask.guards.map<TxnOp>(({ key, index }) => (index === 0 ? { verb: 'check-not-exists', key } : { verb: 'check-index', key, index }))
-      const changes = ask.changes.map<TxnOp>(({ key, value, index }) => (value === undefined ? { verb: 'delete-cas', key, index } : { verb: 'cas', key, value, index }))
+      const changes = ask.changes.map<TxnOp>(({ key, value, index }) =>
+        value === undefined ? { verb: 'delete-cas', key, index } : { verb: 'cas', key, value, index },
+      )
       settle(
         consul.txn([{ verb: 'check-session', key: KEYS.leader, session }, ...checks, ...changes]),
         (index) => done(index === undefined ? { got: 'conflict' } : { got: 'ok', index }),
@@ -90,7 +103,7 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
     },
     page: (page) => parts.onPage(page),
-    wall: () => isoTime(systemClock.now()),
+    wall: () => new Date(systemClock.now()).toISOString(),
     now: () => clock.now(),
   }
   return { world, sessions }
@@ -114,7 +127,10 @@ function bounded(clock: Clock, deadlineMs: number) {
   }
 }
 
-export async function readAll(consul: Consul, options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {}): Promise<Snapshot> {
+export async function readAll(
+  consul: Consul,
+  options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {},
+): Promise<Snapshot> {
   const { entries, index } = await consul.tree(PREFIX, options)
   return { entries: entries.map(({ key, value, index: at }) => ({ key, value, index: at })), index }
 }

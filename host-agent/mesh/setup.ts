@@ -33,7 +33,10 @@ const TIMEOUT_MS = 20_000
 const CONFIG = 'rackward.json'
 
 /** Writes the first arbiter's Consul configuration under `directory`. Refuses to overwrite a mesh. */
-export async function initMesh(options: { name: string; address: string; directory: string }, parts: SetupParts): Promise<{ configDirectory: string; tokenFile: string }> {
+export async function initMesh(
+  options: { name: string; address: string; directory: string },
+  parts: SetupParts,
+): Promise<{ configDirectory: string; tokenFile: string }> {
   checkName(options.name)
   const at = places(options.directory)
   if (await exists(at.management)) throw new Fault('object.conflict', `${options.directory} has a mesh already; remove it first if it shall go`)
@@ -49,7 +52,19 @@ export async function initMesh(options: { name: string; address: string; directo
   await secret(at.token, token)
   const tls = { ca: join(at.tls, 'consul-agent-ca.pem'), cert: server.certFile, key: server.keyFile }
   // The first server has nobody to ask for a token of its own: the management token makes that one at the first start.
-  const config = consulConfig({ version, name: options.name, server: true, address: options.address, dataDir: at.data, gossipKey: shared.gossipKey, begins: true, join: [], token, managementToken: management, tls })
+  const config = consulConfig({
+    version,
+    name: options.name,
+    server: true,
+    address: options.address,
+    dataDir: at.data,
+    gossipKey: shared.gossipKey,
+    begins: true,
+    join: [],
+    token,
+    managementToken: management,
+    tls,
+  })
   await writeConfig(at, config)
   return { configDirectory: at.config, tokenFile: at.token }
 }
@@ -104,7 +119,10 @@ export async function invite(options: { name: string; role: 'host' | 'arbiter'; 
 }
 
 /** On the node that was invited. */
-export async function joinMesh(options: { bundle: string; address: string; directory: string }, parts: SetupParts): Promise<{ name: string; configDirectory: string; tokenFile: string }> {
+export async function joinMesh(
+  options: { bundle: string; address: string; directory: string },
+  parts: SetupParts,
+): Promise<{ name: string; configDirectory: string; tokenFile: string }> {
   const parsed = Bundle.safeParse(parse(options.bundle))
   if (!parsed.success) throw new Fault('input.invalid', 'this is no bundle of a mesh (make one with: rackward mesh invite NAME)')
   const bundle = parsed.data
@@ -122,7 +140,18 @@ export async function joinMesh(options: { bundle: string; address: string; direc
   const server = bundle.role === 'arbiter'
   await writeConfig(
     at,
-    consulConfig({ version, name: bundle.name, server, address: options.address, dataDir: at.data, gossipKey: bundle.gossipKey, begins: false, join: bundle.join, token: bundle.token, tls: { ca, ...own } }),
+    consulConfig({
+      version,
+      name: bundle.name,
+      server,
+      address: options.address,
+      dataDir: at.data,
+      gossipKey: bundle.gossipKey,
+      begins: false,
+      join: bundle.join,
+      token: bundle.token,
+      tls: { ca, ...own },
+    }),
   )
   return { name: bundle.name, configDirectory: at.config, tokenFile: at.token }
 }
@@ -146,7 +175,11 @@ async function makeToken(consul: Consul, about: { name: string; role: 'host' | '
     if (status !== 200 && !tolerate.test(String(said))) throw new Fault('consul.failed', `Consul answered ${status} to ${path}: ${String(said).slice(0, 200)}`)
   }
   await want('/v1/acl/policy', { Name: policy, Rules: policyRules(about.name, about.role) }, /already exists|Invalid Policy: A Policy with Name/i)
-  await want('/v1/acl/token', { SecretID: about.secretId, Description: `rackward ${about.role} ${about.name}`, Policies: [{ Name: policy }] }, /already (in use|exists)/i)
+  await want(
+    '/v1/acl/token',
+    { SecretID: about.secretId, Description: `rackward ${about.role} ${about.name}`, Policies: [{ Name: policy }] },
+    /already (in use|exists)/i,
+  )
 }
 
 async function serversOf(consul: Consul): Promise<string[]> {
@@ -162,7 +195,8 @@ async function serverCertificate(parts: SetupParts, directory: string): Promise<
   return { certFile: join(directory, `${basename(name)}.pem`), keyFile: join(directory, `${basename(name)}-key.pem`) }
 }
 
-const consulTls = (parts: SetupParts, cwd: string, args: readonly string[]): Promise<string> => runOkWith(parts.run, [parts.binary, 'tls', ...args], { timeoutMs: TIMEOUT_MS, cwd })
+const consulTls = (parts: SetupParts, cwd: string, args: readonly string[]): Promise<string> =>
+  runOkWith(parts.run, [parts.binary, 'tls', ...args], { timeoutMs: TIMEOUT_MS, cwd })
 
 async function versionOf(parts: SetupParts): Promise<ConsulVersion> {
   const version = parseVersion(await runOkWith(parts.run, [parts.binary, 'version'], { timeoutMs: TIMEOUT_MS }))

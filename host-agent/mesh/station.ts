@@ -94,7 +94,8 @@ export class Station {
   /** An arbiter's main loop says what it knows, and the digest goes out with it at once. */
   sendDigest(more?: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'>): void {
     const digest = this.core.digest(this.parts.clock.now(), more)
-    for (const member of this.members.values()) if (member.role === 'arbiter' && member.name !== this.parts.identity.name) this.toAll(member, { type: 'digest', digest })
+    for (const member of this.members.values())
+      if (member.role === 'arbiter' && member.name !== this.parts.identity.name) this.toAll(member, { type: 'digest', digest })
     // What an arbiter sees itself is evidence as well.
     if (this.parts.role === 'arbiter') this.parts.onDigest(digest)
   }

@@ -33,7 +33,10 @@ export interface StationLink {
 }
 
 /** Starts the thread; its end, other than by `stop`, is a failure of the agent. */
-export async function startStation(setup: Setup, on: Pick<StationParts, 'onDigest' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void }): Promise<StationLink> {
+export async function startStation(
+  setup: Setup,
+  on: Pick<StationParts, 'onDigest' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
+): Promise<StationLink> {
   const worker = new Worker(new URL(import.meta.url), { workerData: setup, name: 'mesh' })
   const post = (message: ToThread) => worker.postMessage(message)
   let stopping = false

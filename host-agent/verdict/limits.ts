@@ -7,8 +7,9 @@ export const LIMITS = {
   misses: 4,
   /** Silence at the leader that makes a host suspect. */
   suspectMs: 1_000,
-  /** C1: silence at a majority of the arbiters. */
-  silentMs: 2_000,
+  /** C1: silence at a majority of the arbiters. A machine that stops for 3 s (SMI, live patching, stolen time) and goes on must not be taken for dead,
+   *  whenever its last heartbeat was. */
+  silentMs: 3_800,
   /** A report older than this is no report. */
   reportMs: 1_250,
   /** C4: a life sign that was authenticated and is younger than this forbids fencing. */

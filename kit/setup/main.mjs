@@ -152,6 +152,7 @@ switch (verb) {
     break
   case 'mesh':
     compile()
+    process.env.RACKWARD_MESH = 'all'
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:

@@ -42,4 +42,12 @@ const PEERS = [
   ['curl', 'the same, with blksize; and an independent HTTP client'],
 ]
 
-export const PACKAGES = { check: BUILD, build: BUILD, lab: [...BUILD, ...RACK], bench: [...BUILD, ...RACK], sim: BUILD, mesh: [...BUILD, ...RACK, ...PEERS], test: [...BUILD, ...RACK, ...PEERS] }
+export const PACKAGES = {
+  check: BUILD,
+  build: BUILD,
+  lab: [...BUILD, ...RACK],
+  bench: [...BUILD, ...RACK],
+  sim: BUILD,
+  mesh: [...BUILD, ...RACK, ...PEERS],
+  test: [...BUILD, ...RACK, ...PEERS],
+}

@@ -12,19 +12,28 @@ const write = (record) => {
   writeFileSync(`${file(record.id)}.${process.pid}`, JSON.stringify(record))
   renameSync(`${file(record.id)}.${process.pid}`, file(record.id))
 }
-const all = () => (existsSync(join(dir, 'instances')) ? readdirSync(join(dir, 'instances')).filter((name) => name.endsWith('.json')).map((name) => read(name.slice(0, -5))) : [])
+const all = () =>
+  existsSync(join(dir, 'instances'))
+    ? readdirSync(join(dir, 'instances'))
+        .filter((name) => name.endsWith('.json'))
+        .map((name) => read(name.slice(0, -5)))
+    : []
 const shape = ({ id, priority, group }) => ({ id, name: id, priority: priority ?? 0, memory_mb: 100, group: group ?? null })
 const namespace = (host) => `${prefix}-${host}`
 const powered = (host) => readFileSync(join(dir, '..', host, 'power'), 'utf8').trim() === '1'
 /** Faults that a test sets. */
 const mode = (name) => existsSync(join(dir, `mode-${name}`))
-const runsOn = (id, host) => spawnSync('ip', ['netns', 'pids', namespace(host)], { encoding: 'utf8' }).stdout.split('\n').filter(Boolean).some((pid) => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`guest:${id}\0`)
-  } catch {
-    return false
-  }
-})
+const runsOn = (id, host) =>
+  spawnSync('ip', ['netns', 'pids', namespace(host)], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter(Boolean)
+    .some((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`guest:${id}\0`)
+      } catch {
+        return false
+      }
+    })
 
 function start(id, host) {
   mkdirSync(join(dir, 'log'), { recursive: true })
@@ -34,10 +43,24 @@ function start(id, host) {
 
 const calls = {
   survey: () => ({
-    instances: Object.fromEntries([...new Set(all().map(({ host }) => host))].map((host) => [host, all().filter((one) => one.host === host).map(shape)])),
-    targets: readdirSync(join(dir, '..')).filter((name) => /^h\d+$/.test(name)).map((host) => ({ host, free_mb: 2000 })),
+    instances: Object.fromEntries(
+      [...new Set(all().map(({ host }) => host))].map((host) => [
+        host,
+        all()
+          .filter((one) => one.host === host)
+          .map(shape),
+      ]),
+    ),
+    targets: readdirSync(join(dir, '..'))
+      .filter((name) => /^h\d+$/.test(name))
+      .map((host) => ({ host, free_mb: 2000 })),
   }),
-  list: ({ host }) => ({ complete: !mode('down-cell'), instances: all().filter((one) => one.host === host).map(shape) }),
+  list: ({ host }) => ({
+    complete: !mode('down-cell'),
+    instances: all()
+      .filter((one) => one.host === host)
+      .map(shape),
+  }),
   prepare: () => ({}),
   locate: ({ host, instances }) => ({
     where: Object.fromEntries(

@@ -32,6 +32,8 @@ export interface LabOptions {
   readonly racks: number
   /** Hosts whose agents write a tick and have a watchdog. */
   readonly storage?: boolean
+  /** A working model of a hardware watchdog for each host: a FIFO whose reader cuts the power when it hears nothing. */
+  readonly watchdogSeconds?: number
 }
 
 export class MeshLab {
@@ -48,9 +50,20 @@ export class MeshLab {
     const make = (role: 'host' | 'arbiter', i: number): LabNode => {
       const name = `${role === 'host' ? 'h' : 'a'}${i + 1}`
       const number = (role === 'host' ? 10 : 100) + i + 1
-      return { name, number, role, rack: `r${(i % options.racks) + 1}`, namespace: `${this.prefix}-${name}`, dir: join(dir, name), systemUuid: `a1234567-89ab-cdef-a123-4567${number.toString(16).padStart(8, '0')}` }
+      return {
+        name,
+        number,
+        role,
+        rack: `r${(i % options.racks) + 1}`,
+        namespace: `${this.prefix}-${name}`,
+        dir: join(dir, name),
+        systemUuid: `a1234567-89ab-cdef-a123-4567${number.toString(16).padStart(8, '0')}`,
+      }
     }
-    this.nodes = [...Array.from({ length: options.arbiters }, (_, i) => make('arbiter', i)), ...Array.from({ length: options.hosts }, (_, i) => make('host', i))]
+    this.nodes = [
+      ...Array.from({ length: options.arbiters }, (_, i) => make('arbiter', i)),
+      ...Array.from({ length: options.hosts }, (_, i) => make('host', i)),
+    ]
   }
 
   static async up(options: LabOptions): Promise<MeshLab> {
@@ -73,7 +86,13 @@ export class MeshLab {
   }
   address = (node: LabNode, plane: Plane): string => `${NET[plane]}.${node.number}`
 
-  inside = (node: LabNode | 'hub', argv: readonly string[]): string[] => ['ip', 'netns', 'exec', node === 'hub' ? `${this.prefix}-hub` : node.namespace, ...argv]
+  inside = (node: LabNode | 'hub', argv: readonly string[]): string[] => [
+    'ip',
+    'netns',
+    'exec',
+    node === 'hub' ? `${this.prefix}-hub` : node.namespace,
+    ...argv,
+  ]
   exec = (node: LabNode | 'hub', argv: readonly string[]) => runOk(this.inside(node, argv), { timeoutMs: 20_000 })
 
   /** Everything of the mesh ends; safe to call twice and after half a start. */
@@ -99,7 +118,9 @@ export class MeshLab {
     const hosts = this.nodes.filter(({ role }) => role === 'host')
     await writeFile(
       join(this.dir, 'bmcs.yaml'),
-      hosts.map(({ name, number }) => `${name}: { ipmi_address: ${NET.bmc}.${number}, ipmi_username: admin, ipmi_password: secret, ipmi_cipher_suite: 3 }\n`).join(''),
+      hosts
+        .map(({ name, number }) => `${name}: { ipmi_address: ${NET.bmc}.${number}, ipmi_username: admin, ipmi_password: secret, ipmi_cipher_suite: 3 }\n`)
+        .join(''),
       { mode: 0o600 },
     )
     for (const node of this.nodes) await this.makeNode(node)
@@ -119,7 +140,11 @@ export class MeshLab {
     }
     await writeFile(join(node.dir, 'power'), '1\n')
     await writeFile(join(node.dir, 'boot-id'), `${randomUUID()}\n`)
-    await writeFile(join(node.dir, 'start.sh'), `#!/bin/sh\nexec setsid ip netns exec ${node.namespace} ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml >>${node.dir}/agent.log 2>&1 </dev/null\n`, { mode: 0o755 })
+    await writeFile(
+      join(node.dir, 'start.sh'),
+      `#!/bin/sh\nexec setsid ip netns exec ${node.namespace} ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml >>${node.dir}/agent.log 2>&1 </dev/null\n`,
+      { mode: 0o755 },
+    )
     if (node.role === 'host') await this.makeBmc(node)
   }
 
@@ -145,6 +170,7 @@ set_working_mc 0x20
 d=${node.dir}; op=$1; shift; echo "$op $*" >>$d/calls
 off() { $d/links.sh down; echo 0 >$d/power; for i in 1 2 3; do for p in $(ip netns pids ${node.namespace}); do kill -KILL $p; done; done; }
 case $op in
+ reset) off;;
  get) while [ -n "$1" ]; do case $1 in
    power) if [ -e $d/bmc-lies ]; then echo power:0; elif [ -e $d/bmc-blip ]; then rm $d/bmc-blip; echo power:0; else echo power:$(cat $d/power); fi;;
    boot) echo boot:none;; *) exit 1;; esac; shift; done;;
@@ -153,7 +179,10 @@ esac
 exit 0
 `
     await writeFile(join(node.dir, 'lan.conf'), lan)
-    await writeFile(join(node.dir, 'emu.cmd'), 'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n')
+    await writeFile(
+      join(node.dir, 'emu.cmd'),
+      'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n',
+    )
     await writeFile(join(node.dir, 'chassis.sh'), chassis, { mode: 0o755 })
     // A boot: another identity, an empty /run, and the agent.
     await writeFile(
@@ -164,6 +193,10 @@ exit 0
     // A machine without power has no kernel that answers: its ports are down.
     const ports = PLANES.map((plane) => `ip netns exec ${this.prefix}-hub ip link set dev ${LINK[plane]}${node.number} $1`)
     await writeFile(join(node.dir, 'links.sh'), `#!/bin/sh\n${ports.join('\n')}\n`, { mode: 0o755 })
+    if (this.options.watchdogSeconds) {
+      await runOk(['mkfifo', join(node.dir, 'watchdog')], { timeoutMs: 5_000 })
+      launch(this.inside('hub', ['setsid', process.execPath, join(ROOT, 'test/mesh/watchdog.mjs'), node.dir, String(this.options.watchdogSeconds)]))
+    }
     await this.exec('hub', ['ip', 'address', 'add', `${NET.bmc}.${node.number}/24`, 'dev', 'brb'])
     await this.startBmc(node)
   }
@@ -172,30 +205,60 @@ exit 0
     const sim = ['ipmi_sim', '-n', '-c', join(node.dir, 'lan.conf'), '-f', join(node.dir, 'emu.cmd'), '-s', join(node.dir, 'state')]
     await mkdir(join(node.dir, 'state'), { recursive: true })
     launch(this.inside('hub', ['setsid', 'sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', join(node.dir, 'ipmi_sim.log'), ...sim]))
-    const ask = this.inside('hub', ['ipmitool', '-I', 'lanplus', '-H', `${NET.bmc}.${node.number}`, '-U', 'admin', '-E', '-C', '3', '-N', '1', '-R', '2', 'power', 'status'])
-    await until(async () => (await run(ask, { timeoutMs: 8_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, { what: `the BMC of ${node.name}`, timeoutMs: 20_000, everyMs: 200 })
+    const ask = this.inside('hub', [
+      'ipmitool',
+      '-I',
+      'lanplus',
+      '-H',
+      `${NET.bmc}.${node.number}`,
+      '-U',
+      'admin',
+      '-E',
+      '-C',
+      '3',
+      '-N',
+      '1',
+      '-R',
+      '2',
+      'power',
+      'status',
+    ])
+    await until(async () => (await run(ask, { timeoutMs: 8_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
+      what: `the BMC of ${node.name}`,
+      timeoutMs: 20_000,
+      everyMs: 200,
+    })
   }
 
   /** As a person would: init on the first arbiter, an invitation for each other, join. */
   private async makeMesh(): Promise<void> {
     const [first, ...others] = this.nodes as [LabNode, ...LabNode[]]
-    const cli = (node: LabNode, args: readonly string[]) => runOk(this.inside(node, [process.execPath, MAIN, 'mesh', ...args, '--consul', this.consul]), { timeoutMs: 30_000 })
+    const cli = (node: LabNode, args: readonly string[]) =>
+      runOk(this.inside(node, [process.execPath, MAIN, 'mesh', ...args, '--consul', this.consul]), { timeoutMs: 30_000 })
     const at = (node: LabNode) => ['--directory', join(node.dir, 'consul')]
     for (const node of this.nodes) await this.configure(node)
     await cli(first, ['init', first.name, '--address', this.address(first, 'management'), ...at(first)])
     this.start(first)
-    await until(async () => (await run(this.inside(first, [process.execPath, MAIN, 'mesh', 'init', first.name, '--finish', ...at(first)]), { timeoutMs: 15_000 })).code === 0, {
-      what: 'the first arbiter',
-      timeoutMs: 40_000,
-      everyMs: 500,
-    })
+    await until(
+      async () =>
+        (await run(this.inside(first, [process.execPath, MAIN, 'mesh', 'init', first.name, '--finish', ...at(first)]), { timeoutMs: 15_000 })).code === 0,
+      {
+        what: 'the first arbiter',
+        timeoutMs: 40_000,
+        everyMs: 500,
+      },
+    )
     for (const node of others) {
       const bundle = join(node.dir, 'bundle')
       await cli(first, ['invite', node.name, ...(node.role === 'arbiter' ? ['--arbiter'] : []), '--out', bundle, ...at(first)])
       await cli(node, ['join', bundle, '--address', this.address(node, 'management'), ...at(node)])
       this.start(node)
     }
-    await until(async () => (await this.status().catch(() => undefined))?.hosts.length === this.hosts.length, { what: 'all hosts to be members', timeoutMs: 60_000, everyMs: 500 })
+    await until(async () => (await this.status().catch(() => undefined))?.hosts.length === this.hosts.length, {
+      what: 'all hosts to be members',
+      timeoutMs: 60_000,
+      everyMs: 500,
+    })
   }
 
   private async configure(node: LabNode): Promise<void> {
@@ -212,12 +275,23 @@ exit 0
       consul: { tokenFile: join(consul, 'token'), run: { binary: this.consul, configDirectory: join(consul, 'config') } },
       bootIdFile: join(node.dir, 'boot-id'),
       ...(node.role === 'host'
-        ? { gate: { file: join(node.dir, 'gate') }, systemUuid: node.systemUuid, guests: { kind: 'command', count: guests('count'), stop: guests('stop'), onOpen: guests('open') } }
+        ? {
+            gate: { file: join(node.dir, 'gate') },
+            systemUuid: node.systemUuid,
+            guests: { kind: 'command', count: guests('count'), stop: guests('stop'), onOpen: guests('open') },
+          }
         : {
             bmc: { directFile: join(this.dir, 'bmcs.yaml') },
             driver: { kind: 'command', argv: cloud },
-            api: { listen: [{ address: this.address(node, 'management'), port: 7461 }], url: `http://${this.address(node, 'management')}:7461`, auth: { strategy: 'http_basic', file: join(this.dir, 'htpasswd') } },
+            api: {
+              listen: [{ address: this.address(node, 'management'), port: 7461 }],
+              url: `http://${this.address(node, 'management')}:7461`,
+              auth: { strategy: 'http_basic', file: join(this.dir, 'htpasswd') },
+            },
           }),
+      ...(this.options.watchdogSeconds && node.role === 'host'
+        ? { watchdog: { device: join(node.dir, 'watchdog'), timeoutSeconds: this.options.watchdogSeconds } }
+        : {}),
       ...(this.options.storage ? { storage: { directory: join(this.dir, 'shared') } } : {}),
     }
     await writeFile(join(node.dir, 'agent.yaml'), JSON.stringify(config, null, 2))
@@ -240,7 +314,23 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
     let last = ''
     for (const arbiter of this.arbiters) {
       const data = body === undefined ? [] : ['-H', 'content-type: application/json', '-d', JSON.stringify(body)]
-      const { code, stdout } = await run(this.inside('hub', ['curl', '-s', '-m', '4', '-u', 'op:secret', '-w', '\n%{http_code}', '-X', method, ...data, `http://${this.address(arbiter, 'management')}:7461${path}`]), { timeoutMs: 8_000 })
+      const { code, stdout } = await run(
+        this.inside('hub', [
+          'curl',
+          '-s',
+          '-m',
+          '4',
+          '-u',
+          'op:secret',
+          '-w',
+          '\n%{http_code}',
+          '-X',
+          method,
+          ...data,
+          `http://${this.address(arbiter, 'management')}:7461${path}`,
+        ]),
+        { timeoutMs: 8_000 },
+      )
       if (code !== 0) continue
       const at = stdout.lastIndexOf('\n')
       last = stdout
@@ -255,16 +345,24 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
     const any = await this.api('GET', '/rackward/v1/mesh')
     if (any.leads || any.leader === null) return any
     const leader = this.node(any.leader)
-    const { stdout } = await run(this.inside('hub', ['curl', '-s', '-m', '4', '-u', 'op:secret', `http://${this.address(leader, 'management')}:7461/rackward/v1/mesh`]), { timeoutMs: 8_000 })
+    const { stdout } = await run(
+      this.inside('hub', ['curl', '-s', '-m', '4', '-u', 'op:secret', `http://${this.address(leader, 'management')}:7461/rackward/v1/mesh`]),
+      { timeoutMs: 8_000 },
+    )
     return JSON.parse(stdout)
   }
 
   async leader(): Promise<LabNode> {
-    const name = await until(async () => (await this.api('GET', '/rackward/v1/mesh').catch(() => undefined))?.leader as string | undefined, { what: 'a leader', timeoutMs: 60_000, everyMs: 300 })
+    const name = await until(async () => (await this.api('GET', '/rackward/v1/mesh').catch(() => undefined))?.leader as string | undefined, {
+      what: 'a leader',
+      timeoutMs: 60_000,
+      everyMs: 300,
+    })
     return this.node(name)
   }
 
-  addInstance = (id: string, host: LabNode) => runOk([process.execPath, join(ROOT, 'test/mesh/cloud.mjs'), join(this.dir, 'cloud'), this.prefix, 'add', id, host.name], { timeoutMs: 10_000 })
+  addInstance = (id: string, host: LabNode) =>
+    runOk([process.execPath, join(ROOT, 'test/mesh/cloud.mjs'), join(this.dir, 'cloud'), this.prefix, 'add', id, host.name], { timeoutMs: 10_000 })
 
   /** Ground truth: the hosts on which a process of each instance exists. */
   async truth(): Promise<Map<string, string[]>> {
@@ -311,7 +409,32 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
     for (const plane of planes) await this.exec('hub', ['ip', 'link', 'set', 'dev', `${LINK[plane]}${node.number}`, state])
   }
 
-  powerOn = (node: LabNode) => runOk([join(node.dir, 'on.sh')], { timeoutMs: 10_000 })
+  /** A person pulls the plug of a machine that hangs, and puts it back. */
+  async powerCycle(node: LabNode): Promise<void> {
+    await this.cutPower(node)
+    await this.powerOn(node)
+  }
+
+  async signalBmc(node: LabNode, name: NodeJS.Signals): Promise<void> {
+    for (const pid of (await run(['ip', 'netns', 'pids', `${this.prefix}-hub`], { timeoutMs: 5_000 })).stdout.split('\n').filter(Boolean))
+      if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(`ipmi_sim\0-n\0-c\0${join(node.dir, 'lan.conf')}`))
+        signal(Number(pid), name)
+  }
+
+  inBackground = async (node: LabNode, argv: readonly string[]): Promise<void> => void launch(this.inside(node, ['setsid', ...argv]))
+  log = (node: LabNode): Promise<string> => readFile(join(node.dir, 'agent.log'), 'utf8').catch(() => '')
+
+  private readonly remembered = new Map<string, LabNode>()
+  private readonly texts = new Map<string, string>()
+  remember(key: string, node: LabNode): LabNode {
+    this.remembered.set(key, node)
+    return node
+  }
+  recall = (key: string): LabNode => this.remembered.get(key) as LabNode
+  keep = (key: string, text: string): void => void this.texts.set(key, text)
+  kept = (key: string): string => this.texts.get(key) ?? ''
+
+  powerOn = async (node: LabNode): Promise<void> => void (await runOk([join(node.dir, 'on.sh')], { timeoutMs: 10_000 }))
   fault = (node: LabNode, name: string) => writeFile(join(node.dir, name), '')
   clear = (node: LabNode, name: string) => rm(join(node.dir, name), { force: true })
   nft = (node: LabNode, rules: string) => run(this.inside(node, ['nft', '-f', '-']), { timeoutMs: 5_000, input: rules })

@@ -90,7 +90,11 @@ export class CommandDriver implements Driver {
     // It ran: what it did before it failed nobody knows.
     if (code !== 0) throw new Fault(call.call === 'start' ? 'driver.lost' : 'driver.failed', `${what} ended with ${code}: ${stderr.trim().slice(-300)}`)
     const result = shape.safeParse(parse(stdout))
-    if (!result.success) throw new Fault('driver.lost', `${what} answered what the contract does not know: ${result.error.issues[0]?.path.join('.')} ${result.error.issues[0]?.message}`)
+    if (!result.success)
+      throw new Fault(
+        'driver.lost',
+        `${what} answered what the contract does not know: ${result.error.issues[0]?.path.join('.')} ${result.error.issues[0]?.message}`,
+      )
     return result.data
   }
 }

@@ -75,14 +75,21 @@ export class DomainStore {
 interface Dict {
   readonly [key: string]: unknown
 }
-const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '@', removeNSPrefix: true, parseTagValue: false, isArray: (name) => ['disk', 'hostdev', 'tpm'].includes(name) })
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  removeNSPrefix: true,
+  parseTagValue: false,
+  isArray: (name) => ['disk', 'hostdev', 'tpm'].includes(name),
+})
 
 /** What a definition says that matters for moving it. `shared`: prefixes of paths that every host has. */
 export function readDomain(xml: string, shared: readonly string[]): Pick<DomainRecord, 'name' | 'uuid' | 'priority' | 'memoryMb' | 'group' | 'unprotected'> {
   const { domain } = parser.parse(xml) as { domain: Dict }
   const at = (value: unknown, ...keys: string[]): unknown => keys.reduce<unknown>((one, key) => (one as Dict | undefined)?.[key], value)
   const wish = (at(domain, 'metadata', 'instance') ?? {}) as Dict
-  const text = (value: unknown) => (typeof value === 'string' ? value : typeof value === 'object' && value !== null ? String((value as Dict)['#text'] ?? '') : '')
+  const text = (value: unknown) =>
+    typeof value === 'string' ? value : typeof value === 'object' && value !== null ? String((value as Dict)['#text'] ?? '') : ''
   const unit = { b: 1 / 1024, KiB: 1, k: 1, MiB: 1024, M: 1024, GiB: 1024 ** 2, G: 1024 ** 2 }[String(at(domain, 'memory', '@unit') ?? 'KiB')] ?? 1
   const memoryMb = Math.round((Number(text(domain.memory)) * unit) / 1024)
   const priority = Number(wish['@priority'] ?? 0)

@@ -25,11 +25,17 @@ export const http: Http = (ask) =>
     const url = new URL(ask.url)
     const text = ask.body === undefined ? undefined : JSON.stringify(ask.body)
     const call = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const headers = { accept: 'application/json', ...ask.headers, ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }) }
+    const headers = {
+      accept: 'application/json',
+      ...ask.headers,
+      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+    }
     let connected = false
     const request = call(url, { method: ask.method, headers, signal: ask.signal, ...(ask.ca ? { ca: ask.ca } : {}) })
     request.on('socket', (socket) => socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true)))
-    request.on('error', (error) => reject(new Fault(connected ? 'driver.lost' : 'driver.failed', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })))
+    request.on('error', (error) =>
+      reject(new Fault(connected ? 'driver.lost' : 'driver.failed', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })),
+    )
     request.on('response', (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -111,10 +111,19 @@ export class NovaDriver implements Driver {
   }
 
   async start(order: Order, signal: AbortSignal): Promise<Started> {
-    const answer = await this.ask({ method: 'POST', path: `/servers/${order.instance}/action`, body: { evacuate: order.target === null ? {} : { host: order.target } }, signal })
+    const answer = await this.ask({
+      method: 'POST',
+      path: `/servers/${order.instance}/action`,
+      body: { evacuate: order.target === null ? {} : { host: order.target } },
+      signal,
+    })
     if (answer.status === 200 || answer.status === 202) return { got: 'accepted', ref: null }
     if (answer.status >= 500) throw new Fault('driver.lost', `Nova answered ${answer.status} to the evacuation of ${order.instance}`)
-    return { got: 'refused', why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`, final: answer.status === 404 || answer.status === 409 || answer.status === 403 }
+    return {
+      got: 'refused',
+      why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`,
+      final: answer.status === 404 || answer.status === 409 || answer.status === 403,
+    }
   }
 
   /** Nova refuses to lift "forced down" while records of evacuations are "done": they end when nova-compute starts, which is what the gate lets happen between the two. */
@@ -156,13 +165,19 @@ export class NovaDriver implements Driver {
     const servers: Server[] = []
     let marker = ''
     for (;;) {
-      const body = (await this.want(200, { method: 'GET', path: `/servers/detail?all_tenants=1&limit=${PAGE}${filter}${marker}`, signal })) as { servers: Server[]; servers_links?: { rel: string }[] }
+      const body = (await this.want(200, { method: 'GET', path: `/servers/detail?all_tenants=1&limit=${PAGE}${filter}${marker}`, signal })) as {
+        servers: Server[]
+        servers_links?: { rel: string }[]
+      }
       servers.push(...body.servers)
       const last = body.servers.at(-1)
       if (!last || !body.servers_links?.some(({ rel }) => rel === 'next')) break
       marker = `&marker=${last.id}`
     }
-    return { servers: servers.filter((server) => server['OS-EXT-SRV-ATTR:host'] !== undefined), complete: servers.every((server) => server['OS-EXT-SRV-ATTR:host'] !== undefined && server.status !== 'UNKNOWN') }
+    return {
+      servers: servers.filter((server) => server['OS-EXT-SRV-ATTR:host'] !== undefined),
+      complete: servers.every((server) => server['OS-EXT-SRV-ATTR:host'] !== undefined && server.status !== 'UNKNOWN'),
+    }
   }
 
   private async migrations(host: string, signal: AbortSignal): Promise<Migration[]> {
@@ -170,7 +185,10 @@ export class NovaDriver implements Driver {
     let marker = ''
     for (;;) {
       const path = `/os-migrations?migration_type=evacuation&source_compute=${encodeURIComponent(host)}${this.paged() ? `&limit=${PAGE}${marker}` : ''}`
-      const body = (await this.want(200, { method: 'GET', path, signal })) as { migrations: (Migration & { uuid?: string })[]; migrations_links?: { rel: string }[] }
+      const body = (await this.want(200, { method: 'GET', path, signal })) as {
+        migrations: (Migration & { uuid?: string })[]
+        migrations_links?: { rel: string }[]
+      }
       out.push(...body.migrations.filter(({ source_compute: source }) => source === host))
       const last = body.migrations.at(-1)
       if (!last?.uuid || !body.migrations_links?.some(({ rel }) => rel === 'next')) return out
@@ -183,7 +201,9 @@ export class NovaDriver implements Driver {
   }
 
   private async service(host: string, signal: AbortSignal): Promise<{ id: string; forced_down: boolean; status: string }> {
-    const body = (await this.want(200, { method: 'GET', path: `/os-services?binary=nova-compute&host=${encodeURIComponent(host)}`, signal })) as { services: { id: string; host: string; forced_down: boolean; status: string }[] }
+    const body = (await this.want(200, { method: 'GET', path: `/os-services?binary=nova-compute&host=${encodeURIComponent(host)}`, signal })) as {
+      services: { id: string; host: string; forced_down: boolean; status: string }[]
+    }
     const service = body.services.find((one) => one.host === host)
     if (!service) throw new Fault('driver.failed', `Nova knows no nova-compute on ${host}`)
     return service
@@ -191,7 +211,8 @@ export class NovaDriver implements Driver {
 
   private async want(status: number, ask: { method: string; path: string; body?: unknown; signal: AbortSignal }): Promise<unknown> {
     const answer = await this.ask(ask)
-    if (answer.status !== status) throw new Fault('driver.failed', `Nova answered ${answer.status} to ${ask.method} ${ask.path.split('?')[0]}: ${saidBy(answer.body)}`)
+    if (answer.status !== status)
+      throw new Fault('driver.failed', `Nova answered ${answer.status} to ${ask.method} ${ask.path.split('?')[0]}: ${saidBy(answer.body)}`)
     return answer.body
   }
 
