@@ -26,6 +26,8 @@ import type { Config } from './config.ts'
 import { Webhooks } from './events/webhooks.ts'
 import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
 import { listen, listenApi } from './listen.ts'
+import { Interlock } from './mesh/interlock.ts'
+import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { ImageSource } from './node/image-source.ts'
 import { performer } from './node/perform.ts'
@@ -174,7 +176,9 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const { everySeconds, lostAfter } = config.powerSync
   const powerSync = await running('power sync', new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }))
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
-  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config }))
+  const link = config.mesh && (await MeshLink.open(config.mesh, clock))
+  const interlock = link && new Interlock(link, { log, conductor: hostname() })
+  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config, interlock }))
   const rescues = config.boot?.rescueInitrd !== undefined
   const nodes = new NodeService({
     store,
@@ -199,7 +203,24 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     () => new AbortController(),
     (abort) => abort.abort(),
   )
-  const routes = allRoutes({ nodes, ports, store, worker, allocations, powerSync, webhooks, agents, tokenKey, clock, random, signal: streams.signal })
+  const routes = allRoutes({
+    nodes,
+    ports,
+    store,
+    worker,
+    allocations,
+    powerSync,
+    webhooks,
+    agents,
+    tokenKey,
+    clock,
+    random,
+    link,
+    interlock,
+    arbiter,
+    bmcs,
+    signal: streams.signal,
+  })
   const auth = await life.add(
     'authentication',
     () => (config.api.auth.strategy === 'noauth' ? noAuth : htpasswdAuth({ path: config.api.auth.file, users: config.api.auth.users, clock })),

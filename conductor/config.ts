@@ -102,6 +102,15 @@ export const Config = z.strictObject({
       }),
     )
     .default([]),
+  /** The arbiters of the mesh, as URLs: what they know keeps its living members from being wiped, and their API is passed on under /rackward/v1/mesh. */
+  mesh: z
+    .strictObject({
+      arbiters: z.array(z.url({ protocol: /^https?$/ })).min(1),
+      username: z.string().optional(),
+      passwordFile: z.string().min(1).optional(),
+      caFile: z.string().min(1).optional(),
+    })
+    .optional(),
   /** The group of conductors that this one belongs to (Ironic's conductor_group). */
   conductorGroup: z.string().max(255).default(''),
   fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),

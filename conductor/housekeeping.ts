@@ -7,6 +7,8 @@ import { runOk } from '../kit/run.ts'
 import type { Config } from './config.ts'
 import type { Webhook } from './events/webhooks.ts'
 import { EVENT_KINDS } from './events/wire.ts'
+import type { Interlock } from './mesh/interlock.ts'
+import { isLocked, type NodeRecord } from './node/record.ts'
 import { DRIVERS } from './node/effects.ts'
 import type { Store } from './store/port.ts'
 
@@ -18,7 +20,7 @@ const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 
 export class Housekeeping {
-  private readonly parts: { store: Store; clock: Clock; log: Log; hostname: string; config: Config }
+  private readonly parts: { store: Store; clock: Clock; log: Log; hostname: string; config: Config; interlock?: Interlock | undefined }
   private readonly abort = new AbortController()
   private running: Promise<void> | undefined
 
@@ -42,6 +44,14 @@ export class Housekeeping {
     return store.putConductor({ hostname, conductorGroup: config.conductorGroup, drivers: Object.keys(DRIVERS), startedAtMs, aliveAtMs: clock.now() })
   }
 
+  /** Hosts of the mesh that were worked on and rest again, switched on. */
+  private async giveBack(): Promise<void> {
+    const { interlock, store, log } = this.parts
+    if (!interlock) return
+    const resting = (node: NodeRecord) => !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
+    await interlock.release(await store.everyNode(), resting).catch((error: unknown) => log.debug({ err: error }, 'the mesh cannot be asked'))
+  }
+
   private async loop(startedAtMs: number): Promise<void> {
     const { store, clock, log, config } = this.parts
     let prunedAtMs = 0
@@ -50,6 +60,7 @@ export class Housekeeping {
       if (this.abort.signal.aborted) return
       try {
         await this.alive(startedAtMs)
+        await this.giveBack()
         if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
         prunedAtMs = clock.now()
         // In slices: a great many at once would hold up everything else.

@@ -5,14 +5,14 @@ import { planRoutes } from './api/resources/plans.ts'
 import { detailRoutes } from './api/nodes/details.ts'
 import { historyRoutes } from './api/nodes/history.ts'
 import { nodeRoutes } from './api/nodes/routes.ts'
-import { stateRoutes } from './api/nodes/verbs.ts'
+import { stateRoutes, type StateParts } from './api/nodes/verbs.ts'
 import { plainRoutes } from './api/plain.ts'
 import { portRoutes, type PortRouteParts } from './api/ports.ts'
 import { rackwardRoutes, type RackwardParts } from './api/rackward.ts'
 import { ramdiskRoutes, type RamdiskParts } from './api/ramdisk.ts'
 import type { Route } from './api/route.ts'
 
-export type AllRouteParts = AllocationRouteParts & PortRouteParts & RackwardParts & RamdiskParts
+export type AllRouteParts = AllocationRouteParts & PortRouteParts & RackwardParts & RamdiskParts & StateParts
 
 export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...nodeRoutes(parts),

@@ -158,7 +158,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     await report()
   }
 
-  void loop(abort.signal, clock, SELF_MS, report)
+  void loop({ signal: abort.signal, clock, everyMs: SELF_MS }, report)
   void watchStore({ consul, clock, log, signal: abort.signal }, (snapshot) => {
     const members = snapshot.entries.filter(({ key }) => key.startsWith(KEYS.members)).flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
     station.setMembers(members)
@@ -224,7 +224,8 @@ async function register(consul: Consul, member: MemberRecord, snapshot: Snapshot
   await consul.cas(key, member, held?.index ?? 0)
 }
 
-async function loop(signal: AbortSignal, clock: Clock, everyMs: number, act: () => Promise<void>): Promise<void> {
+async function loop(at: { signal: AbortSignal; clock: Clock; everyMs: number }, act: () => Promise<void>): Promise<void> {
+  const { signal, clock, everyMs } = at
   while (!signal.aborted) {
     await act().catch(() => undefined)
     await clock.sleep(everyMs, signal).catch(() => undefined)

@@ -86,6 +86,8 @@ export const FAULTS = {
     means: 'no arbiter leads the mesh',
     remedy: 'see rackward mesh status; a leader is found within half a minute when a majority of arbiters runs',
   },
+  'peer.unreached': { retry: true, means: 'another service could not be reached', remedy: 'check its address and that it runs' },
+  'peer.lost': { retry: true, means: 'another service did not answer, and may have done it', remedy: 'look at what it did before it is asked again' },
   'driver.failed': { retry: true, means: 'what manages the instances did not do it', remedy: 'read its message' },
   'driver.lost': {
     retry: true,

@@ -14,10 +14,11 @@ import { mustBeWhole, mustOwn, standing } from './access.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
-import type { Ask, Reply, Route, RouteParts } from './route.ts'
+import { meshRoutes, type MeshParts } from './mesh.ts'
+import type { Ask, Reply, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
 
-export interface RackwardParts extends RouteParts {
+export interface RackwardParts extends MeshParts {
   readonly worker: Worker
   readonly powerSync: PowerSync
   readonly webhooks: { states(): Promise<WebhookState[]> }
@@ -60,7 +61,7 @@ const LockQuery = z.strictObject({ why: z.string().min(1).max(500).describe('the
 const STRANGERS = 500
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
-  const described = describedRoutes(parts)
+  const described = [...describedRoutes(parts), ...meshRoutes(parts)]
   const document = openApi(described)
   return [
     ...described.map((route) => ({

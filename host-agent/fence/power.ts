@@ -8,7 +8,7 @@ import type { BmcTarget } from '../../conductor/bmc/port.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { http } from '../evacuate/drivers/http.ts'
+import { http } from '../../kit/http.ts'
 import type { BmcAct, BmcAnswer } from '../mesh/world.ts'
 
 export interface Power {
@@ -91,7 +91,7 @@ export class EitherPower implements Power {
       try {
         return await way.ask(host, act, signal)
       } catch (error) {
-        if (!isFault(error, 'driver.failed') && !isFault(error, 'driver.lost')) throw error
+        if (!isFault(error, 'peer.unreached') && !isFault(error, 'peer.lost')) throw error
         away = error
       }
     }

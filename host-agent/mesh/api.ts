@@ -67,7 +67,7 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
     const actor = await auth.check(request.get('authorization'), request.ip ?? '')
     if (!actor) throw Object.assign(new Error('the request needs a user and a password'), { status: 401 })
     if (!mayRole(actor, role)) throw new Fault('access.denied', `${actor.user} is ${actor.role}, and this needs ${role}`)
-    return handle(request, actor)
+    return handle(request, named(request, actor))
   }
   app.get('/healthz', (_, response) => void response.json({ ok: true }))
   app.get(
@@ -183,6 +183,13 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
         return ask(kind, { host: found.host, actor })
       },
     })
+}
+
+/** A conductor passes requests on and says whose they are; from an admin that is believed, and both stand in the record. */
+function named(request: Request, actor: Actor): Actor {
+  const behalf = request.get('x-rackward-on-behalf-of')
+  if (behalf === undefined || actor.role !== 'admin') return actor
+  return { ...actor, user: `${behalf.slice(0, 100)} through ${actor.user}` }
 }
 
 /** What cannot be taken back wants the host's name typed. */

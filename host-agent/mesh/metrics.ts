@@ -10,77 +10,38 @@ const HOST_STATES = ['healthy', 'degraded', 'suspect', 'held', 'confirmed'] as c
 export function meshMetrics(core: ArbiterCore, clock: Clock): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
-  const gauge = (
-    name: string,
-    help: string,
-    read: (set: (value: number, labels?: Record<string, string>) => void) => void,
-    labelNames: readonly string[] = [],
-  ) =>
+  type Set = (value: number, labels?: Record<string, string>) => void
+  const gauge = (name: string, about: { help: string; labels?: readonly string[] }, read: (set: Set) => void) =>
     new Gauge({
       name: `rackward_mesh_${name}`,
-      help,
+      help: about.help,
       registers: [registry],
-      labelNames: [...labelNames],
+      labelNames: [...(about.labels ?? [])],
       collect() {
         this.reset()
         read((value, labels) => (labels ? this.set(labels, value) : this.set(value)))
       },
     })
-  gauge('leads', '1 on the arbiter that leads', (set) => set(core.leads(clock.now()) ? 1 : 0))
-  gauge('epoch', 'epoch of the last lease of this arbiter', (set) => set(core.lease?.epoch ?? 0))
-  gauge('lease_left_seconds', 'how long the lease surely lasts', (set) => set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)))
-  gauge('armed', '1 when hosts may be fenced', (set) => set(core.shelf.policy.value.armed ? 1 : 0))
-  gauge(
-    'hosts',
-    'hosts by verdict, as the leader sees them',
-    (set) =>
-      count(
-        HOST_STATES,
-        [...core.verdicts.values()].map(({ state }) => state),
-        set,
-      ),
-    ['state'],
-  )
-  gauge(
-    'incidents',
-    'incidents in the store by state',
-    (set) =>
-      count(
-        INCIDENT_STATES,
-        [...core.shelf.incidents.values()].map(({ value }) => value.state),
-        set,
-      ),
-    ['state'],
-  )
-  gauge(
-    'instances',
-    'instances of incidents by state',
-    (set) =>
-      count(
-        INTENT_STATES,
-        [...core.shelf.intents.values()].map(({ value }) => value.state),
-        set,
-      ),
-    ['state'],
-  )
-  gauge('unprotected_instances', 'instances that would not be moved', (set) =>
-    set(
-      Object.values(core.survey?.instances ?? {})
-        .flat()
-        .filter(({ unprotected }) => unprotected !== null).length,
-    ),
-  )
-  gauge(
-    'heartbeat_age_seconds',
-    'since the newest heartbeat of each node',
-    (set) => {
-      for (const [host, age] of Object.entries(core.book.heard(clock.now()))) set(age / 1000, { node: host })
-    },
-    ['node'],
-  )
+  gauge('leads', { help: '1 on the arbiter that leads' }, (set) => set(core.leads(clock.now()) ? 1 : 0))
+  gauge('epoch', { help: 'epoch of the last lease of this arbiter' }, (set) => set(core.lease?.epoch ?? 0))
+  gauge('lease_left_seconds', { help: 'how long the lease surely lasts' }, (set) => set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)))
+  gauge('armed', { help: '1 when hosts may be fenced' }, (set) => set(core.shelf.policy.value.armed ? 1 : 0))
+  const by = { labels: ['state'] }
+  gauge('hosts', { help: 'hosts by verdict, as the leader sees them', ...by }, (set) => count(HOST_STATES, [...core.verdicts.values()], set))
+  gauge('incidents', { help: 'incidents in the store by state', ...by }, (set) => count(INCIDENT_STATES, valuesOf(core.shelf.incidents), set))
+  gauge('instances', { help: 'instances of incidents by state', ...by }, (set) => count(INTENT_STATES, valuesOf(core.shelf.intents), set))
+  gauge('unprotected_instances', { help: 'instances that would not be moved' }, (set) => {
+    const instances = Object.values(core.survey?.instances ?? {}).flat()
+    set(instances.filter(({ unprotected }) => unprotected !== null).length)
+  })
+  gauge('heartbeat_age_seconds', { help: 'since the newest heartbeat of each node', labels: ['node'] }, (set) => {
+    for (const [node, age] of Object.entries(core.book.heard(clock.now()))) set(age / 1000, { node })
+  })
   return registry
 }
 
-function count(all: readonly string[], seen: readonly string[], set: (value: number, labels: Record<string, string>) => void): void {
-  for (const state of all) set(seen.filter((one) => one === state).length, { state })
+const valuesOf = <T>(map: ReadonlyMap<string, { readonly value: T }>): T[] => [...map.values()].map(({ value }) => value)
+
+function count(all: readonly string[], seen: readonly { readonly state: string }[], set: (value: number, labels: Record<string, string>) => void): void {
+  for (const state of all) set(seen.filter((one) => one.state === state).length, { state })
 }

@@ -98,7 +98,7 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       settle(callDriver(parts.driver, call, signal), answer, (error) => {
         log.warn({ call: call.call, err: error }, 'the manager of the instances did not do it')
         // What is no fault of ours may have happened at any moment.
-        answer({ ok: false, fault: (error as Error).message, sent: !isFault(error, 'driver.failed') })
+        answer({ ok: false, fault: (error as Error).message, sent: !isFault(error, 'driver.failed') && !isFault(error, 'peer.unreached') })
       })
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
     },
@@ -115,7 +115,7 @@ function bounded(clock: Clock, deadlineMs: number) {
   const stop = clock.after(Math.max(1, deadlineMs - clock.now()), () => abort.abort(new Error('the deadline has passed')))
   return {
     signal: abort.signal,
-    once<T>(done: (value: T) => void) {
+    once: <T>(done: (value: T) => void) => {
       let over = false
       return (value: T) => {
         if (over) return

@@ -9,7 +9,7 @@ import { PLANES, type Digest, type Plane, type SelfReport } from '../verdict/evi
 import { LIMITS } from '../verdict/limits.ts'
 import type { Identity } from './keys.ts'
 import { MemberCore, type Ack } from './member.ts'
-import { decode, encode, NONCE_LENGTH, senderOf, type Message } from './packet.ts'
+import { decode, encode, NONCE_LENGTH, senderOf, type Message } from './datagram.ts'
 import type { MemberRecord } from './records.ts'
 
 export interface StationParts {

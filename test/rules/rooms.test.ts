@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   images: ['images', 'kit'],
   conductor: ['conductor', 'pxe', 'images', 'kit'],
   'host-agent': ['host-agent', 'conductor/api', 'conductor/bmc', 'kit'],
-  cli: ['cli', 'conductor', 'images', 'kit'],
+  cli: ['cli', 'conductor', 'host-agent', 'images', 'kit'],
 }
 
 /** Files that may touch what the others are handed. */
@@ -42,6 +42,10 @@ const PURE = [
   /\/effects\.ts$/,
   /node\/(flow|steps|guards|history|explain)\.ts$/,
   /agents\/rules\.ts$/,
+  /host-agent\/verdict\/\w+\.ts$/,
+  /host-agent\/fence\/(guards|step|states)\.ts$/,
+  /host-agent\/evacuate\/(intents|plan)\.ts$/,
+  /host-agent\/mesh\/(core|react|standing|grants|account|consul-config)\.ts$/,
 ]
 
 function sources(dir: string): string[] {

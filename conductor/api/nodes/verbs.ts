@@ -1,5 +1,6 @@
 /** /v1/nodes/{id}/states, /maintenance, /management: what a node shall become. */
 import { Fault } from '../../../kit/fault.ts'
+import type { Interlock } from '../../mesh/interlock.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import type { ProvisionExtra } from '../../node/service.ts'
 import type { Verb } from '../../node/arrows.ts'
@@ -16,8 +17,15 @@ const SecureBootBody = z.strictObject({ target: Flag })
 /** Verbs that a lessee may send: they use the node, and leave what it is. */
 const OF_LESSEE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'delete', 'rescue', 'unrescue', 'abort'])
 
-export function stateRoutes(parts: RouteParts): Route[] {
+export interface StateParts extends RouteParts {
+  readonly interlock: Pick<Interlock, 'allow'> | undefined
+}
+
+export function stateRoutes(parts: StateParts): Route[] {
   const { nodes } = parts
+  // "X-Rackward-Confirm: <host>": the operator has typed the name of the host whose guests this ends.
+  const allow = (ask: Ask, node: NodeRecord, verb: string) =>
+    parts.interlock?.allow(node, { verb, by: ask.actor.user, confirm: ask.request.get('x-rackward-confirm') })
   const accepted = (ask: Ask, node: NodeRecord, path = '/states'): Reply => ({ status: 202, location: `${ask.view.base}/v1/nodes/${node.uuid}${path}` })
   const owned = async (ask: Ask, what: string) => {
     const node = await nodeOf(parts, ask)
@@ -41,8 +49,9 @@ export function stateRoutes(parts: RouteParts): Route[] {
         const { target, timeout } = checkInput(PowerBody, ask.body)
         if (timeout !== undefined && timeout !== null) needs(ask, 27, 'timeout')
         if (target.startsWith('soft')) needs(ask, 27, `target ${target}`)
-        const { uuid } = await nodeOf(parts, ask)
-        return accepted(ask, await nodes.setPower(uuid, target, timeout ? timeout * 1000 : undefined))
+        const node = await nodeOf(parts, ask)
+        await allow(ask, node, target)
+        return accepted(ask, await nodes.setPower(node.uuid, target, timeout ? timeout * 1000 : undefined))
       },
     },
     {
@@ -54,6 +63,7 @@ export function stateRoutes(parts: RouteParts): Route[] {
         const { verb, extra } = readProvision(ask)
         const node = await nodeOf(parts, ask)
         if (!OF_LESSEE.has(verb)) mustOwn(ask.actor, node, `target ${verb}`)
+        await allow(ask, node, verb)
         return accepted(ask, await nodes.provision(node.uuid, verb, extra))
       },
     },

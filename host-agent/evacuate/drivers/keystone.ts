@@ -1,6 +1,6 @@
 /** A token of Keystone (Identity API v3, POST /v3/auth/tokens) and the address of Nova in its catalogue; renewed before it ends and when it is refused. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Http, HttpAnswer } from './http.ts'
+import type { Http, HttpAnswer } from '../../../kit/http.ts'
 
 export interface KeystoneOptions {
   readonly authUrl: string

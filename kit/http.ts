@@ -1,7 +1,7 @@
-/** JSON over HTTP for the managers of instances, which tells "surely not received" (`driver.failed`) from "may have been" (`driver.lost`). */
+/** JSON over HTTP, which tells "surely not received" (`peer.unreached`) from "may have been" (`peer.lost`). */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { Fault } from '../../../kit/fault.ts'
+import { Fault } from './fault.ts'
 
 export interface HttpAsk {
   readonly method: string
@@ -34,12 +34,12 @@ export const http: Http = (ask) =>
     const request = call(url, { method: ask.method, headers, signal: ask.signal, ...(ask.ca ? { ca: ask.ca } : {}) })
     request.on('socket', (socket) => socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true)))
     request.on('error', (error) =>
-      reject(new Fault(connected ? 'driver.lost' : 'driver.failed', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })),
+      reject(new Fault(connected ? 'peer.lost' : 'peer.unreached', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })),
     )
     request.on('response', (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', (error) => reject(new Fault('driver.lost', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })))
+      response.on('error', (error) => reject(new Fault('peer.lost', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })))
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parse(Buffer.concat(chunks).toString()) }))
     })
     request.end(text)

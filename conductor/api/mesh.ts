@@ -1,0 +1,101 @@
+/** The mesh through the conductor: its arbiters' API passed on to the one that leads, and the BMC of a node for its fencing, through the one queue. */
+import { Fault } from '../../kit/fault.ts'
+import type { Arbiter } from '../bmc/arbiter.ts'
+import type { BmcRegistry } from '../bmc/registry.ts'
+import type { MeshLink } from '../mesh/link.ts'
+import type { NodeRecord } from '../node/record.ts'
+import { isLocked, lockedWhy } from '../node/record.ts'
+import { mustBeWhole } from './access.ts'
+import type { Role } from './auth.ts'
+import { checkInput, z } from './node-input.ts'
+import { nodeOf } from './nodes/routes.ts'
+import type { DescribedRoute } from './rackward.ts'
+import type { Ask, Method, RouteParts } from './route.ts'
+
+export interface MeshParts extends RouteParts {
+  readonly link: MeshLink | undefined
+  readonly arbiter: Arbiter
+  readonly bmcs: BmcRegistry
+}
+
+const FenceBody = z.strictObject({
+  act: z.enum(['identify', 'off']),
+  timeout_ms: z.number().int().min(100).max(30_000).default(5_000),
+  host: z.string().max(255).optional(),
+})
+const FenceAnswer = z.object({
+  power: z.enum(['on', 'off']).optional(),
+  system_uuid: z.string().nullable().optional().describe('of the machine that the BMC belongs to, by its own word'),
+  session: z.number().int().describe('another number for each session with the BMC'),
+})
+const Anything = z.looseObject({}).describe('as the arbiter that leads says it; docs/operating.md')
+
+const PASSED: readonly (readonly [method: Method, path: string, role: Role, says: string])[] = [
+  ['get', '/rackward/v1/mesh', 'reader', 'hosts and arbiters of the mesh, what they are taken for, and the policy'],
+  ['get', '/rackward/v1/mesh/pages', 'reader', 'what the leading arbiter told people lately'],
+  ['get', '/rackward/v1/mesh/hosts/:host/explain', 'reader', 'every condition of a verdict with what it found: why, or why not'],
+  ['put', '/rackward/v1/mesh/policy', 'admin', 'arms, disarms, sets dry run, levels and limits'],
+  ['put', '/rackward/v1/mesh/hosts/:host/hold', 'operator', 'maintenance of a host, with an end'],
+  ['delete', '/rackward/v1/mesh/hosts/:host/hold', 'operator', 'ends the maintenance of a host'],
+  ['post', '/rackward/v1/mesh/hosts/:host/fence', 'admin', 'fences a host by order; its name must be typed'],
+  ['delete', '/rackward/v1/mesh/hosts/:host', 'admin', 'removes a host from the mesh'],
+  ['get', '/rackward/v1/incidents', 'reader', 'incidents, the newest first'],
+  ['get', '/rackward/v1/incidents/:id', 'reader', 'an incident with its time line'],
+  ['post', '/rackward/v1/incidents/:id/attest', 'admin', 'attests that the host is off; its name must be typed'],
+  ['post', '/rackward/v1/incidents/:id/retry', 'admin', 'tries the instances again that could not be moved'],
+  ['post', '/rackward/v1/incidents/:id/close', 'admin', 'closes an incident'],
+]
+
+export function meshRoutes(parts: MeshParts): DescribedRoute[] {
+  const { link, arbiter, bmcs } = parts
+  const session = { last: 0 }
+  const passed = PASSED.map<DescribedRoute>(([method, path, role, says]) => ({
+    method,
+    path,
+    role,
+    says,
+    answer: Anything,
+    async handle(ask: Ask) {
+      mustBeWhole(ask.actor, 'mesh')
+      if (!link) throw new Fault('object.missing', 'this conductor knows no mesh: set mesh.arbiters in its configuration')
+      const real = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(ask.params[name])))
+      const answer = await link.ask(method.toUpperCase(), real, {
+        body: method === 'get' ? undefined : (ask.body ?? {}),
+        any: method === 'get',
+        onBehalfOf: ask.actor.user,
+      })
+      return { status: answer.status, body: answer.body }
+    },
+  }))
+  return [
+    ...passed,
+    {
+      method: 'post',
+      path: '/rackward/v1/nodes/:ident/fence',
+      role: 'operator',
+      answer: FenceAnswer,
+      says: 'for arbiters of the mesh: whose BMC it is and what it says, or OFF, before everything else in its queue',
+      async handle(ask) {
+        mustBeWhole(ask.actor, 'fence')
+        const { act, timeout_ms: timeoutMs } = checkInput(FenceBody, ask.body)
+        const node = await nodeOf(parts, ask)
+        if (act === 'off') mayFence(node)
+        const target = bmcs.target(node)
+        session.last += 1
+        const options = { priority: 'fence' as const, timeoutMs }
+        if (act === 'off') {
+          await arbiter.act(target, options, (bmc, signal) => bmc.setPower('off', signal))
+          return { body: { session: session.last } }
+        }
+        const [power, systemUuid] = await arbiter.act(target, options, async (bmc, signal) => [await bmc.power(signal), await bmc.systemUuid(signal)] as const)
+        return { body: { power, system_uuid: systemUuid, session: session.last } }
+      },
+    },
+  ]
+}
+
+/** A node on its way somewhere is no dead host: the mesh was told, and this is the second line. */
+function mayFence(node: NodeRecord): void {
+  if (isLocked(node)) throw new Fault('node.locked', lockedWhy(node))
+  if (node.provisionState !== 'active') throw new Fault('node.state', `node ${node.uuid} is "${node.provisionState}": only an active one is fenced`)
+}
