@@ -32,7 +32,11 @@ export const http: Http = (ask) =>
     }
     let connected = false
     const request = call(url, { method: ask.method, headers, signal: ask.signal, ...(ask.ca ? { ca: ask.ca } : {}) })
-    request.on('socket', (socket) => socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true)))
+    request.on('socket', (socket) => {
+      // One that was kept alive is connected already, and says so no more.
+      if (socket.connecting) socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true))
+      else connected = true
+    })
     request.on('error', (error) =>
       reject(new Fault(connected ? 'peer.lost' : 'peer.unreached', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })),
     )

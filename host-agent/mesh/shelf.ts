@@ -54,7 +54,7 @@ export class Shelf {
     let changed = false
     for (const { key, value } of changes) {
       if (value !== undefined) changed = this.keep({ key, value, index }, nowMs) || changed
-      else for (const map of this.maps()) map.delete(nameOf(key))
+      else for (const map of this.maps()) for (const [name, kept] of map) if (kept.key === key) map.delete(name)
     }
     if (changed) this.census()
   }

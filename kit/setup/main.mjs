@@ -148,7 +148,18 @@ switch (verb) {
   case 'test':
     if (args.length === 0) check()
     compile()
-    become('npx', ['vitest', 'run', ...args])
+    // What has a verb of its own (mesh, nova, libvirt) is not in this one, save the daily scenarios of the mesh.
+    become('npx', [
+      'vitest',
+      'run',
+      ...(args.some((arg) => arg.startsWith('--project')) ? [] : ['rules', 'unit', 'mesh', 'rack'].flatMap((name) => ['--project', name])),
+      ...args,
+    ])
+    break
+  case 'nova':
+  case 'libvirt':
+    compile()
+    become('npx', ['vitest', 'run', '--project', verb, ...args])
     break
   case 'mesh':
     compile()
@@ -156,5 +167,5 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, mesh)`)
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, mesh, nova, libvirt)`)
 }

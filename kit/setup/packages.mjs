@@ -35,6 +35,14 @@ const RACK = [
   ['zstd', 'compressing image pieces'],
 ]
 
+const LIBVIRT = [
+  ['libvirt-daemon', 'libvirtd, one for each host'],
+  ['libvirt-daemon-driver-qemu', 'the same'],
+  ['libvirt-clients', 'virsh'],
+  ['qemu-system-x86', 'the guests'],
+  ['iproute2', 'namespaces'],
+]
+
 const PEERS = [
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],

@@ -34,6 +34,8 @@ export interface LabOptions {
   readonly storage?: boolean
   /** A working model of a hardware watchdog for each host: a FIFO whose reader cuts the power when it hears nothing. */
   readonly watchdogSeconds?: number
+  /** Instances are domains of a libvirtd on each host, instead of processes. */
+  readonly libvirt?: boolean
 }
 
 export class MeshLab {
@@ -145,8 +147,37 @@ export class MeshLab {
       `#!/bin/sh\nexec setsid ip netns exec ${node.namespace} ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml >>${node.dir}/agent.log 2>&1 </dev/null\n`,
       { mode: 0o755 },
     )
+    if (node.role === 'host' && this.options.libvirt) await this.makeLibvirt(node)
     if (node.role === 'host') await this.makeBmc(node)
   }
+
+  /** A libvirtd of its own, in the host's mount namespace; the agent starts beside it. */
+  private async makeLibvirt(node: LabNode): Promise<void> {
+    const at = join(node.dir, 'lv')
+    for (const name of ['lib', 'run', 'etc', 'log', 'cache']) await mkdir(join(at, name), { recursive: true })
+    await writeFile(join(at, 'etc/libvirtd.conf'), 'auth_unix_rw = "none"\nauth_unix_ro = "none"\nunix_sock_rw_perms = "0700"\n')
+    await writeFile(
+      join(at, 'etc/qemu.conf'),
+      'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n',
+    )
+    const binds = Object.entries({ lib: '/var/lib/libvirt', run: '/run/libvirt', etc: '/etc/libvirt', log: '/var/log/libvirt', cache: '/var/cache/libvirt' })
+    const script = `#!/bin/sh
+${binds.map(([name, path]) => `mkdir -p ${path}; mount --bind ${at}/${name} ${path}`).join('\n')}
+rm -f /run/libvirt/*.pid
+setsid libvirtd >>${node.dir}/libvirtd.log 2>&1 </dev/null &
+exec ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml
+`
+    await writeFile(join(node.dir, 'inside.sh'), script, { mode: 0o755 })
+    await writeFile(
+      join(node.dir, 'start.sh'),
+      `#!/bin/sh\nexec setsid ip netns exec ${node.namespace} ${node.dir}/inside.sh >>${node.dir}/agent.log 2>&1 </dev/null\n`,
+      { mode: 0o755 },
+    )
+  }
+
+  libvirtUri = (host: string): string => `qemu+unix:///system?socket=${this.dir}/${host}/lv/run/libvirt-sock`
+  virsh = (host: string, args: readonly string[], input?: string) =>
+    runOk(['virsh', '-q', '-c', this.libvirtUri(host), ...args], { timeoutMs: 30_000, ...(input === undefined ? {} : { input }) })
 
   /** The chassis of a host: its power is whether anything may run in its namespace. Files tell it to misbehave. */
   private async makeBmc(node: LabNode): Promise<void> {
@@ -282,7 +313,9 @@ exit 0
           }
         : {
             bmc: { directFile: join(this.dir, 'bmcs.yaml') },
-            driver: { kind: 'command', argv: cloud },
+            driver: this.options.libvirt
+              ? { kind: 'libvirt', uri: this.libvirtUri('{host}'), directory: join(this.dir, 'shared') }
+              : { kind: 'command', argv: cloud },
             api: {
               listen: [{ address: this.address(node, 'management'), port: 7461 }],
               url: `http://${this.address(node, 'management')}:7461`,
@@ -369,7 +402,8 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
     const out = new Map<string, string[]>()
     for (const host of this.hosts)
       for (const pid of await this.pids(host)) {
-        const id = /^guest:([^\0]+)/.exec(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))?.[1]
+        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+        const id = (/^guest:([^\0]+)/.exec(command) ?? /qemu-system[^\0]*\0-name\0guest=([^,\0]+)/.exec(command))?.[1]
         if (id) out.set(id, [...(out.get(id) ?? []), host.name])
       }
     return out

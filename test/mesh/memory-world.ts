@@ -1,0 +1,110 @@
+/** A world in memory for one core on real time: a store, a BMC that does what it is told, and a real driver. */
+import { monotonicClock, until } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+import type { Driver } from '../../host-agent/evacuate/port.ts'
+import type { Incident } from '../../host-agent/fence/states.ts'
+import { ArbiterCore } from '../../host-agent/mesh/core.ts'
+import { realWorld } from '../../host-agent/mesh/real.ts'
+import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import type { Change, Entry, Page, World } from '../../host-agent/mesh/world.ts'
+import { Consul } from '../../kit/consul.ts'
+
+export class MemoryMesh {
+  readonly core: ArbiterCore
+  readonly pages: Page[] = []
+  readonly off = new Set<string>()
+  private readonly entries = new Map<string, Entry>()
+  private index = 1
+  private sessions = 0
+  private stopped = false
+
+  constructor(driver: Driver, hosts: readonly string[]) {
+    const consul = new Consul({ url: 'http://127.0.0.1:1' })
+    // The driver goes through what production puts around it: deadlines, and what a failure means.
+    const { world: real } = realWorld({
+      consul,
+      clock: monotonicClock,
+      driver,
+      log: silentLog,
+      name: 'a1',
+      api: null,
+      nodeOf: () => null,
+      onPage: () => undefined,
+      power: { ask: () => Promise.reject(new Error('not here')) },
+    })
+    const world: World = {
+      ...real,
+      store: (ask, done) => void setImmediate(() => done(this.write(ask.changes, ask.guards))),
+      readStore: (done) => void setImmediate(() => done({ entries: [...this.entries.values()], index: this.index })),
+      bmc: (ask, done) => {
+        if (ask.act === 'off') this.off.add(ask.host)
+        setTimeout(() => done({ power: this.off.has(ask.host) ? 'off' : 'on', session: (this.sessions += 1), systemUuid: uuidOf(ask.host) }), 20)
+      },
+      page: (page) => void this.pages.push(page),
+    }
+    this.core = new ArbiterCore({ name: 'a1', world, nowMs: monotonicClock.now() - 60_000, settleMs: driver.settleMs, quiesceMs: 0 })
+    this.set(KEYS.policy, { ...FIRST_POLICY, armed: true, limits: { fenceShare: 1, fenceCap: 100 } })
+    for (const name of [...hosts, 'a1']) {
+      const member: MemberRecord = {
+        name,
+        role: name === 'a1' ? 'arbiter' : 'host',
+        rack: null,
+        planes: { management: { address: '127.0.0.1', port: 1 } },
+        ticks: false,
+        publicKey: `${'A'.repeat(43)}=`,
+        systemUuid: uuidOf(name),
+        node: null,
+        reserved: false,
+        api: null,
+      }
+      this.set(KEYS.members + name, member)
+    }
+    const tick = () => {
+      if (this.stopped) return
+      const nowMs = monotonicClock.now()
+      this.core.onLease({ epoch: 1, endsMs: nowMs + 10_000, storeOkMs: nowMs }, nowMs)
+      this.core.tick(nowMs)
+      setTimeout(tick, 50)
+    }
+    this.core.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now())
+    tick()
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  set(key: string, value: unknown): void {
+    this.index += 1
+    this.entries.set(key, { key, value, index: this.index })
+    this.core?.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now())
+  }
+
+  /** Orders a host fenced, and answers when the incident is in `state`. */
+  async fence(host: string, timeoutMs: number): Promise<Incident> {
+    const known = new Set(this.core.shelf.incidents.keys())
+    this.set(`${KEYS.requests}${host}`, { kind: 'fence', host, by: 'a test' })
+    const found = () => [...this.core.shelf.incidents.values()].find(({ value }) => value.host === host && !known.has(value.id))?.value
+    return until(() => (found()?.state === 'evacuated' ? found() : undefined), { what: `${host} to be evacuated`, timeoutMs, everyMs: 50 }).catch(
+      (error: Error) => {
+        throw new Error(`${error.message}: ${JSON.stringify(found())} ${JSON.stringify(this.intents())} ${JSON.stringify(this.pages.slice(-5))}`)
+      },
+    )
+  }
+
+  intents() {
+    return [...this.core.shelf.intents.values()].map(({ value }) => value)
+  }
+
+  private write(changes: readonly Change[], guards: readonly { key: string; index: number }[]) {
+    if ([...changes, ...guards].some(({ key, index }) => (this.entries.get(key)?.index ?? 0) !== index)) return { got: 'conflict' as const }
+    this.index += 1
+    for (const { key, value } of changes) {
+      if (value === undefined) this.entries.delete(key)
+      else this.entries.set(key, { key, value: JSON.parse(JSON.stringify(value)), index: this.index })
+    }
+    return { got: 'ok' as const, index: this.index }
+  }
+}
+
+const uuidOf = (host: string) => `00000000-0000-4000-8000-${Buffer.from(host.padEnd(6, '_').slice(0, 6)).toString('hex')}`

@@ -1,0 +1,153 @@
+/** Datagrams: every truncation, every flipped bit, other people's codes; and a station whose main loop is busy. */
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decode, encode, senderOf, type Message } from '../../host-agent/mesh/datagram.ts'
+import { newIdentity } from '../../host-agent/mesh/keys.ts'
+import { MemberCore } from '../../host-agent/mesh/member.ts'
+import type { MemberRecord } from '../../host-agent/mesh/records.ts'
+import type { startStation as StartStation } from '../../host-agent/mesh/thread.ts'
+import { Book } from '../../host-agent/verdict/book.ts'
+import type { Digest, SelfReport } from '../../host-agent/verdict/evidence.ts'
+import { until } from '../../kit/clock.ts'
+import { ROOT } from '../lab/root.ts'
+
+const SELF: SelfReport = { state: 'member', lagMs: 0, storageLost: false, guests: 2, consents: false, gate: 'open', watchdogMs: null }
+const digest = (more: Partial<Digest> = {}): Digest => ({
+  from: 'h1',
+  bootId: 'boot',
+  seq: 7,
+  self: SELF,
+  peers: { h2: { planes: { management: { replyAgeMs: 12, misses: 0 } }, kernelAgeMs: null } },
+  ...more,
+})
+const messages: readonly Message[] = [
+  { type: 'probe', nonce: Buffer.alloc(9, 1).toString('base64url') },
+  { type: 'reply', nonce: Buffer.alloc(9, 2).toString('base64url') },
+  { type: 'digest', digest: digest({ heard: { h2: 3 }, noGrant: ['h9'], settled: true }) },
+  { type: 'ack', ack: { seq: 7, bootId: 'boot', grants: true, order: 'open gate' } },
+]
+const [alice, bob, eve] = [newIdentity('h1'), newIdentity('a1'), newIdentity('h9')]
+
+describe('datagrams', () => {
+  test.each(messages)('$type: comes back as it was', (message) => {
+    const bytes = encode('h1', 'storage', message)
+    expect(senderOf(bytes)).toBe('h1')
+    expect(decode(bytes)).toEqual({ plane: 'storage', message })
+  })
+
+  test.each(messages)('$type: no truncation and no flipped bit gets through the code', (message) => {
+    const sealed = alice.seal(encode('h1', 'management', message), bob)
+    expect(bob.open(sealed, alice)).toEqual(encode('h1', 'management', message))
+    for (let length = 0; length < sealed.length; length += 1) expect(bob.open(sealed.subarray(0, length), alice)).toBeUndefined()
+    for (let i = 0; i < sealed.length; i += 1) {
+      const changed = Buffer.from(sealed)
+      changed[i] = (changed[i] as number) ^ (1 << (i % 8))
+      expect(bob.open(changed, alice)).toBeUndefined()
+    }
+  })
+
+  test('a code is for one sender and one receiver: not for others, and not turned round', () => {
+    const sealed = alice.seal(encode('h1', 'management', messages[0] as Message), bob)
+    expect(eve.open(sealed, alice)).toBeUndefined()
+    expect(bob.open(sealed, eve)).toBeUndefined()
+    expect(alice.open(sealed, bob)).toBeUndefined()
+  })
+
+  test('nobody speaks for another: a digest must be its sender’s', () => {
+    expect(decode(encode('h9', 'management', { type: 'digest', digest: digest() }))).toBeUndefined()
+  })
+
+  test('any bytes are taken without a fault', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        senderOf(Buffer.from(bytes))
+        decode(Buffer.concat([Buffer.from('RWM1'), Buffer.from(bytes)]))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
+describe('the book of an arbiter', () => {
+  test('replays, older ones and boots that ended are no news (scenario 24)', () => {
+    const book = new Book('a1')
+    expect(book.take(digest({ seq: 5 }), 100)).toBe(true)
+    expect(book.take(digest({ seq: 5 }), 200)).toBe(false)
+    expect(book.take(digest({ seq: 4 }), 200)).toBe(false)
+    expect(book.take(digest({ bootId: 'next', seq: 1 }), 300)).toBe(true)
+    expect(book.take(digest({ seq: 99 }), 400)).toBe(false)
+    expect(book.heardAgeMs('h1', 400)).toBe(100)
+  })
+})
+
+describe('a member', () => {
+  test('goes on petting while one channel lives, and stops when all are silent or one carries the order to die (I12)', () => {
+    const core = new MemberCore({ name: 'h1', bootId: 'b', self: SELF, nowMs: 0, firstSeq: 0 })
+    expect(core.mayPet(5_999)).toBe(true)
+    expect(core.mayPet(6_000)).toBe(false)
+    const { seq } = core.digest(10_000)
+    core.onAck({ seq, bootId: 'b', grants: false, order: null })
+    expect(core.mayPet(10_100)).toBe(false)
+    core.onAck({ seq, bootId: 'b', grants: true, order: null })
+    // From when it was sent, not from when it was answered.
+    expect(core.mayPet(15_999)).toBe(true)
+    expect(core.mayPet(16_000)).toBe(false)
+    core.onSlot({ poisoned: false }, 17_000)
+    expect(core.mayPet(22_999)).toBe(true)
+    core.onSlot({ poisoned: true }, 18_000)
+    expect(core.mayPet(18_001)).toBe(false)
+  })
+})
+
+describe('a station', () => {
+  test('goes on answering and reporting while the main loop is busy for seconds (scenario 9)', { timeout: 30_000 }, async () => {
+    // A thread runs compiled code.
+    const { startStation } = (await import(join(ROOT, 'dist/host-agent/mesh/thread.js'))) as { startStation: typeof StartStation }
+    const port = 30_000 + (process.pid % 20_000)
+    const member = (name: string, role: 'host' | 'arbiter', publicKey: string, address: string): MemberRecord => ({
+      name,
+      role,
+      rack: null,
+      planes: { management: { address, port } },
+      ticks: false,
+      publicKey,
+      systemUuid: null,
+      node: null,
+      reserved: false,
+      api: null,
+    })
+    const [one, two] = [newIdentity('h1'), newIdentity('a1')]
+    const members = [member('h1', 'host', one.publicKey, '127.71.0.1'), member('a1', 'arbiter', two.publicKey, '127.71.0.2')]
+    const seen: number[] = []
+    const setup = (name: 'h1' | 'a1') => ({
+      name,
+      pem: (name === 'h1' ? one : two).pem(),
+      role: name === 'h1' ? ('host' as const) : ('arbiter' as const),
+      bootId: 'b',
+      planes: members.find((member2) => member2.name === name)?.planes as MemberRecord['planes'],
+      watchdog: null,
+      self: SELF,
+    })
+    const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
+    const host = await startStation(setup('h1') as never, { ...nothing, onDigest: () => undefined })
+    const arbiter = await startStation(setup('a1') as never, {
+      ...nothing,
+      onDigest: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
+    })
+    try {
+      host.setMembers(members)
+      arbiter.setMembers(members)
+      await until(() => seen.length > 2 && seen.at(-1) === 0, { what: 'digests with answered probes', timeoutMs: 10_000 })
+      const before = seen.length
+      const end = performance.now() + 3_000
+      while (performance.now() < end) Math.sqrt(end)
+      // What the threads sent meanwhile is waiting, and says that every probe was answered.
+      await until(() => seen.length >= before + 5, { what: 'the digests of the busy seconds', timeoutMs: 5_000 })
+      expect(Math.max(...seen.slice(before))).toBeLessThan(4)
+    } finally {
+      await host.stop()
+      await arbiter.stop()
+    }
+  })
+})
