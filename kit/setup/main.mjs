@@ -131,7 +131,7 @@ function consul() {
 checkNode()
 debianPackages()
 npmPackages()
-if (['test', 'lab', 'bench', 'mesh'].includes(verb)) consul()
+if (['test', 'lab', 'bench', 'mesh', 'libvirt'].includes(verb)) consul()
 switch (verb) {
   case 'check':
     check()

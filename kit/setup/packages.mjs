@@ -53,9 +53,11 @@ const PEERS = [
 export const PACKAGES = {
   check: BUILD,
   build: BUILD,
+  sim: BUILD,
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
-  sim: BUILD,
-  mesh: [...BUILD, ...RACK, ...PEERS],
   test: [...BUILD, ...RACK, ...PEERS],
+  mesh: [...BUILD, ...RACK, ...PEERS],
+  nova: [...BUILD, ['curl', 'asking the real Nova']],
+  libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }

@@ -186,8 +186,8 @@ export class NovaTwin {
 }
 
 interface Answers {
-  answer(status: number, value?: unknown): void
-  fail(status: number, kind: string, message: string): void
+  readonly answer: (status: number, value?: unknown) => void
+  readonly fail: (status: number, kind: string, message: string) => void
 }
 
 const serviceView = (service: Service) => ({

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { drawTable } from '../../kit/arrows.ts'
 import { FAULTS } from '../../kit/fault.ts'
+import { INTENT_ARROWS } from '../../host-agent/evacuate/intents.ts'
+import { INCIDENT_ARROWS } from '../../host-agent/fence/states.ts'
 import { NODE_ARROWS } from '../../conductor/node/arrows.ts'
 import { STATES } from '../../conductor/node/states.ts'
 import { ROOT } from '../lab/root.ts'
@@ -17,6 +19,8 @@ const PARTS: Readonly<Record<string, string>> = {
     ...Object.entries(STATES).map(([name, { kind, says }]) => `| ${name} | ${kind} | ${says} |`),
   ].join('\n'),
   arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
+  incidents: ['```mermaid', drawTable(INCIDENT_ARROWS), '```'].join('\n'),
+  intents: ['```mermaid', drawTable(INTENT_ARROWS), '```'].join('\n'),
   faults: [
     '| fault | means | what to do |',
     '| --- | --- | --- |',
@@ -24,11 +28,19 @@ const PARTS: Readonly<Record<string, string>> = {
   ].join('\n'),
 }
 
-test.each(Object.keys(PARTS))('docs/architecture.md shows the %s of the code', (name) => {
-  const text = readFileSync(PAGE, 'utf8')
+const MESH = join(ROOT, 'docs/mesh.md')
+
+test.each([
+  ['states', PAGE],
+  ['arrows', PAGE],
+  ['faults', PAGE],
+  ['incidents', MESH],
+  ['intents', MESH],
+])('the documents show the %s of the code', (name, page) => {
+  const text = readFileSync(page, 'utf8')
   const pattern = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`)
   const wanted = text.replace(pattern, (_, open: string, close: string) => open + (PARTS[name] as string) + close)
-  if (process.env.UPDATE === '1') writeFileSync(PAGE, wanted)
+  if (process.env.UPDATE === '1') writeFileSync(page, wanted)
   expect(text).toBe(wanted)
   expect(text).toContain(PARTS[name])
 })
