@@ -161,11 +161,16 @@ switch (verb) {
     compile()
     become('npx', ['vitest', 'run', '--project', verb, ...args])
     break
+  case 'rack':
+    compile()
+    process.env.RACKWARD_RACK = 'all'
+    become('npx', ['vitest', 'run', '--project', 'rack', ...args])
+    break
   case 'mesh':
     compile()
     process.env.RACKWARD_MESH = 'all'
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, mesh, nova, libvirt)`)
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt)`)
 }

@@ -57,6 +57,7 @@ export const PACKAGES = {
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
   test: [...BUILD, ...RACK, ...PEERS],
+  rack: [...BUILD, ...RACK, ...PEERS],
   mesh: [...BUILD, ...RACK, ...PEERS],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
