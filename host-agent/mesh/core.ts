@@ -43,7 +43,7 @@ export interface CoreOptions {
 /** Longest act of a leader: a BMC command or a request to the manager of instances. */
 export const ACT_MS = 5_000
 const SURVEY_MS = 30_000
-const QUIET_PAGE_MS = 8_000
+const QUIET_PAGE_MS = 6_000
 
 export class ArbiterCore {
   readonly name: string

@@ -78,7 +78,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     number: 14,
     says: 'the management plane is down',
-   
+
     wanted: 'nothing',
     watchMs: 8_000,
     inject: (lab, host) => lab.planes(host, ['management'], 'down'),
@@ -285,7 +285,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     number: 45,
     says: 'the BMC says OFF while the host runs',
-   
+
     wanted: 'nothing',
     watchMs: 8_000,
     inject: (lab, host) => lab.fault(host, 'bmc-lies'),

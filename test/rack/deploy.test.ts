@@ -167,7 +167,7 @@ async function passwordLogin(address: string, password: string, command: string)
 
 // Each on a server of its own, at the same time.
 // Minutes more: npm run test:rack.
-describe.concurrent.skipIf(process.env.RACKWARD_RACK !== 'all')('beyond the first deploy', () => {
+describe.skipIf(process.env.RACKWARD_RACK !== 'all')('beyond the first deploy', { concurrent: true }, () => {
   test('rescue opens a login into a system of its own, with the disks of the server in reach; unrescue starts the instance again', async () => {
     const { api } = bench.conductor
     const uuid = (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string

@@ -1,0 +1,160 @@
+/** The conductor and the mesh: what a living host keeps from being done to its node, what the mesh is told before, and fencing through the one queue. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { Config } from '../../conductor/config.ts'
+import { until } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+import { startSim, type Sim } from '../fake/sim.ts'
+import { call as plain } from './api-bench.ts'
+
+interface Seen {
+  method: string
+  path: string
+  body: any
+  behalf: string | undefined
+}
+
+let dir = ''
+let own: Conductor
+let arbiter: Server
+let sim: Sim
+let seen: Seen[] = []
+let mesh: { leads: boolean; leader: string | null; leader_api: string | null; hosts: Record<string, unknown>[] }
+const host = (more: Record<string, unknown> = {}) => ({
+  name: 'h1',
+  node: null,
+  state: 'healthy',
+  last_heard_seconds: 0.2,
+  guests: 2,
+  instances: 2,
+  hold: null,
+  ...more,
+})
+const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+  plain(method, path, body, { 'OpenStack-API-Version': 'baremetal latest', ...headers }, own.addresses[0])
+const stateOf = async () => (await call('GET', '/v1/nodes/h1')).body.provision_state
+const said = (answer: { body: any }) => JSON.parse(answer.body.error_message).faultstring as string
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rackward-mesh-link-'))
+  sim = await startSim(44)
+  arbiter = createServer((request, response) => {
+    let text = ''
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    request.on('end', () => {
+      const behalf = request.headers['x-rackward-on-behalf-of'] as string | undefined
+      if (request.method !== 'GET' || behalf !== undefined)
+        seen.push({ method: request.method ?? '', path: request.url ?? '', body: text === '' ? undefined : JSON.parse(text), behalf })
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify(request.url === '/rackward/v1/mesh' ? mesh : { passed: request.url }))
+    })
+  })
+  await new Promise<void>((resolve) => arbiter.listen(0, '127.0.0.1', resolve))
+  const config = Config.parse({
+    data: join(dir, 'data'),
+    images: { store: dir },
+    api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+    fake: { delaySeconds: 0.01 },
+    mesh: { arbiters: ['http://127.0.0.1:1', `http://127.0.0.1:${(arbiter.address() as AddressInfo).port}`] },
+  })
+  own = await startConductor(config, { log: silentLog })
+  mesh = { leads: true, leader: 'a1', leader_api: null, hosts: [] }
+  await call('POST', '/v1/nodes', { name: 'h1', driver: 'fake-hardware' })
+  for (const [target, state] of [
+    ['manage', 'manageable'],
+    ['provide', 'available'],
+    ['active', 'active'],
+  ] as const) {
+    await call('PUT', '/v1/nodes/h1/states/provision', { target })
+    await until(async () => (await stateOf()) === state, { what: state, timeoutMs: 20_000 })
+  }
+}, 60_000)
+afterAll(async () => {
+  await own.stop()
+  arbiter.closeAllConnections()
+  arbiter.close()
+  await sim.stop()
+  await rm(dir, { recursive: true })
+})
+beforeEach(() => {
+  seen = []
+  mesh = { leads: true, leader: 'a1', leader_api: null, hosts: [host()] }
+})
+
+test.each([
+  ['provision', { target: 'rebuild' }],
+  ['provision', { target: 'deleted' }],
+  ['power', { target: 'power off' }],
+  ['power', { target: 'soft rebooting' }],
+])('%s %j of a living host with guests is refused, and nothing was begun', async (kind, body) => {
+  const answer = await call('PUT', `/v1/nodes/h1/states/${kind}`, body)
+  expect(answer.status).toBe(409)
+  expect(said(answer)).toMatch(/host h1 of the mesh, which is alive and runs 2 guests/)
+  expect(await stateOf()).toBe('active')
+  expect(seen).toEqual([])
+})
+
+test('a host whose guests cannot be counted counts as one that has some; a drained one does not', async () => {
+  mesh.hosts = [host({ guests: null, instances: 0 })]
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })).status).toBe(409)
+  mesh.hosts = [host({ guests: 0, instances: 0 })]
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })).status).toBe(202)
+  expect(seen).toMatchObject([{ method: 'PUT', path: '/rackward/v1/mesh/hosts/h1/hold', body: { kind: 'deploying', why: 'rebooting by anybody' } }])
+})
+
+test('what does not end its guests is nobody’s business', async () => {
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'power on' })).status).toBe(202)
+  expect(seen).toEqual([])
+})
+
+test('with the name of the host typed it is done, and the mesh is told first', async () => {
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h2' })).status).toBe(409)
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status).toBe(202)
+  expect(seen).toHaveLength(1)
+})
+
+test('a mesh without a leader cannot say whether the node is in use: refused, but for its name', async () => {
+  mesh = { ...mesh, leads: false, leader: null }
+  const answer = await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })
+  expect(answer.status).toBe(409)
+  expect(said(answer)).toMatch(/cannot be looked up/)
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status).toBe(202)
+})
+
+test('a host that works on is given back when its node rests', { timeout: 30_000 }, async () => {
+  mesh.hosts = [host({ hold: { kind: 'deploying', by: 'conductor' } })]
+  await until(() => seen.some(({ method, path }) => method === 'DELETE' && path === '/rackward/v1/mesh/hosts/h1/hold'), {
+    what: 'the hold to end',
+    timeoutMs: 25_000,
+  })
+})
+
+test('the API of the mesh is passed on, with who asked', async () => {
+  expect((await call('GET', '/rackward/v1/incidents')).body).toEqual({ passed: '/rackward/v1/incidents' })
+  await call('PUT', '/rackward/v1/mesh/policy', { armed: false, why: 'x' })
+  expect(seen.at(-1)).toMatchObject({ method: 'PUT', path: '/rackward/v1/mesh/policy', behalf: 'anybody', body: { armed: false } })
+  // A name cannot walk to another path.
+  await call('GET', '/rackward/v1/incidents/..%2Fmesh')
+  expect(seen.at(-1)?.path).toBe('/rackward/v1/incidents/..%2Fmesh')
+})
+
+test('a fence asks the BMC whose it is and what it says; OFF goes only to an active node', async () => {
+  await call('POST', '/v1/nodes', {
+    name: 'real',
+    driver: 'ipmi',
+    driver_info: { ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret', ipmi_cipher_suite: 3 },
+  })
+  const known = await call('POST', '/rackward/v1/nodes/real/fence', { act: 'identify' })
+  expect(known.body).toMatchObject({ power: 'off', system_uuid: expect.stringMatching(/^[0-9a-f-]{36}$/) })
+  const again = await call('POST', '/rackward/v1/nodes/real/fence', { act: 'identify' })
+  expect(again.body.session).not.toBe(known.body.session)
+  expect((await call('POST', '/rackward/v1/nodes/real/fence', { act: 'off' })).status).toBe(400)
+  expect((await sim.calls()).filter((line) => line.startsWith('set power'))).toEqual([])
+  await until(async () => (await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'off' })).status === 200, { what: 'the node to rest', timeoutMs: 10_000 })
+  expect((await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'identify' })).body).toMatchObject({ power: 'off', system_uuid: null })
+})
