@@ -72,7 +72,7 @@ export class LibvirtGuests implements Guests {
     await this.clean()
     for (const record of await this.store.all()) {
       if (record.host !== this.options.host || !record.running) continue
-      await this.virsh(['define', '/dev/stdin'], record.xml)
+      await this.virsh(['define', await this.store.definition(record)])
       const state = await this.virsh(['domstate', record.uuid])
       if (state.trim() !== 'running') await this.virsh(['start', record.uuid])
     }
@@ -121,12 +121,8 @@ export class LibvirtGuests implements Guests {
       .filter((line) => line !== '')
   }
 
-  private virsh(args: readonly string[], input?: string): Promise<string> {
-    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], {
-      timeoutMs: TIMEOUT_MS,
-      env: { LC_ALL: 'C' },
-      ...(input === undefined ? {} : { input }),
-    })
+  private virsh(args: readonly string[]): Promise<string> {
+    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], { timeoutMs: TIMEOUT_MS, env: { LC_ALL: 'C' } })
   }
 }
 

@@ -36,7 +36,7 @@ const RACK = [
 ]
 
 const LIBVIRT = [
-  ['libvirt-daemon', 'libvirtd, one for each host'],
+  ['libvirt-daemon-system', 'libvirtd, one for each host, and the user of its guests'],
   ['libvirt-daemon-driver-qemu', 'the same'],
   ['libvirt-clients', 'virsh'],
   ['qemu-system-x86', 'the guests'],

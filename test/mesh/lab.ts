@@ -1,7 +1,7 @@
 /** A mesh for real on one machine: a namespace for each host and arbiter, three planes and a BMC network between them, real Consul, real ipmi_sim, real agents,
  *  instances that are processes. Faults are what the kernel does: links, nftables, signals. */
 import { randomUUID } from 'node:crypto'
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
@@ -140,6 +140,7 @@ export class MeshLab {
       await this.exec(node, ['ip', 'address', 'add', `${NET[plane]}.${node.number}/24`, 'dev', link])
       await this.exec(node, ['ip', 'link', 'set', 'dev', link, 'up'])
     }
+    await symlink(join(this.dir, 'shared'), join(node.dir, 'shared'))
     await writeFile(join(node.dir, 'power'), '1\n')
     await writeFile(join(node.dir, 'boot-id'), `${randomUUID()}\n`)
     await writeFile(
@@ -163,8 +164,8 @@ export class MeshLab {
     const binds = Object.entries({ lib: '/var/lib/libvirt', run: '/run/libvirt', etc: '/etc/libvirt', log: '/var/log/libvirt', cache: '/var/cache/libvirt' })
     const script = `#!/bin/sh
 ${binds.map(([name, path]) => `mkdir -p ${path}; mount --bind ${at}/${name} ${path}`).join('\n')}
-rm -f /run/libvirt/*.pid
-setsid libvirtd >>${node.dir}/libvirtd.log 2>&1 </dev/null &
+rm -f /run/libvirt/*.pid ${node.dir}/libvirtd.pid
+setsid libvirtd --pid-file ${node.dir}/libvirtd.pid >>${node.dir}/libvirtd.log 2>&1 </dev/null &
 exec ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml
 `
     await writeFile(join(node.dir, 'inside.sh'), script, { mode: 0o755 })
@@ -176,8 +177,7 @@ exec ${process.execPath} ${MAIN} agent --config ${node.dir}/agent.yaml
   }
 
   libvirtUri = (host: string): string => `qemu+unix:///system?socket=${this.dir}/${host}/lv/run/libvirt-sock`
-  virsh = (host: string, args: readonly string[], input?: string) =>
-    runOk(['virsh', '-q', '-c', this.libvirtUri(host), ...args], { timeoutMs: 30_000, ...(input === undefined ? {} : { input }) })
+  virsh = (host: string, args: readonly string[]) => runOk(['virsh', '-q', '-c', this.libvirtUri(host), ...args], { timeoutMs: 30_000 })
 
   /** The chassis of a host: its power is whether anything may run in its namespace. Files tell it to misbehave. */
   private async makeBmc(node: LabNode): Promise<void> {
@@ -223,7 +223,8 @@ exit 0
     )
     // A machine without power has no kernel that answers: its ports are down.
     const ports = PLANES.map((plane) => `ip netns exec ${this.prefix}-hub ip link set dev ${LINK[plane]}${node.number} $1`)
-    await writeFile(join(node.dir, 'links.sh'), `#!/bin/sh\n${ports.join('\n')}\n`, { mode: 0o755 })
+    ports.push(`[ $1 = up ] && ln -sfn ${this.dir}/shared ${node.dir}/shared`)
+    await writeFile(join(node.dir, 'links.sh'), `#!/bin/sh\n${ports.join('\n')}\nexit 0\n`, { mode: 0o755 })
     if (this.options.watchdogSeconds) {
       await runOk(['mkfifo', join(node.dir, 'watchdog')], { timeoutMs: 5_000 })
       launch(this.inside('hub', ['setsid', process.execPath, join(ROOT, 'test/mesh/watchdog.mjs'), node.dir, String(this.options.watchdogSeconds)]))
@@ -325,7 +326,7 @@ exit 0
       ...(this.options.watchdogSeconds && node.role === 'host'
         ? { watchdog: { device: join(node.dir, 'watchdog'), timeoutSeconds: this.options.watchdogSeconds } }
         : {}),
-      ...(this.options.storage ? { storage: { directory: join(this.dir, 'shared') } } : {}),
+      ...(this.options.storage ? { storage: { directory: join(node.dir, 'shared') } } : {}),
     }
     await writeFile(join(node.dir, 'agent.yaml'), JSON.stringify(config, null, 2))
     await writeFile(
@@ -441,6 +442,9 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
 
   async planes(node: LabNode, planes: readonly Plane[], state: 'up' | 'down'): Promise<void> {
     for (const plane of planes) await this.exec('hub', ['ip', 'link', 'set', 'dev', `${LINK[plane]}${node.number}`, state])
+    // What is behind the storage plane is gone with it.
+    if (node.role === 'host' && planes.includes('storage'))
+      await runOk(['ln', '-sfn', state === 'up' ? join(this.dir, 'shared') : join(this.dir, 'gone', 'away'), join(node.dir, 'shared')], { timeoutMs: 5_000 })
   }
 
   /** A person pulls the plug of a machine that hangs, and puts it back. */

@@ -24,7 +24,9 @@ const domain = (name: string, disk: string, more = '') => `<domain type='qemu'>
 async function guest(host: string, name: string, more?: string): Promise<void> {
   const disk = join(lab.dir, 'shared', `${name}.raw`)
   await writeFile(disk, bootSector)
-  await lab.virsh(host, ['define', '/dev/stdin'], domain(name, disk, more))
+  const xml = join(lab.dir, `${name}.xml`)
+  await writeFile(xml, domain(name, disk, more))
+  await lab.virsh(host, ['define', xml])
   await lab.virsh(host, ['start', name])
 }
 

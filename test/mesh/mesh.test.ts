@@ -39,7 +39,7 @@ const mesh = async () => (await lab.status()) as { hosts: { name: string; state:
 const incidents = async () =>
   (await lab.api('GET', '/rackward/v1/incidents')).incidents as { id: string; host: string; state: string; time_line: { says: string }[] }[]
 const offs = async () => (await Promise.all(lab.hosts.map((host) => lab.calls(host)))).flat().filter((line) => line === 'set power 0').length
-const pages = async () => (await Promise.all(lab.arbiters.map((node) => lab.log(node)))).join('\n')
+const logs = () => Promise.all(lab.arbiters.map((node) => lab.log(node)))
 
 test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))('scenario %i: %s', { timeout: 180_000 }, async (_, says, scenario, i) => {
   const host = lab.hosts[i % HOSTS] as (typeof lab.hosts)[number]
@@ -54,7 +54,12 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))('scen
       !(await lab.api('GET', `/rackward/v1/mesh/hosts/${host.name}/explain`)).conditions.some((one: { says: string }) => /still watches/.test(one.says)),
     { what: 'the leader to be ready', timeoutMs: 60_000, everyMs: 500 },
   )
-  const before = { known: new Set((await incidents()).map(({ id }) => id)), offs: await offs(), truth: await lab.truth(), log: (await pages()).length }
+  const before = {
+    known: new Set((await incidents()).map(({ id }) => id)),
+    offs: await offs(),
+    truth: await lab.truth(),
+    logs: (await logs()).map(({ length }) => length),
+  }
   const own = [...before.truth].filter(([, hosts]) => hosts[0] === host.name).map(([id]) => id)
   await scenario.inject(lab, host)
   const news = async () => (await incidents().catch(() => [])).filter(({ id, host: of }) => !before.known.has(id) && of === host.name)
@@ -78,7 +83,7 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))('scen
       for (const id of own) expect(truth.get(id)?.length, `${id} runs on ${truth.get(id)?.join()}`).toBe(1)
       if (scenario.number !== 52) for (const id of own) expect(truth.get(id)).not.toContain(host.name)
     }
-    if (scenario.told) expect((await pages()).slice(before.log)).toMatch(scenario.told)
+    if (scenario.told) expect((await logs()).map((text, at) => text.slice(before.logs[at])).join('\n')).toMatch(scenario.told)
   } finally {
     await scenario.heal?.(lab, host)
   }

@@ -58,6 +58,13 @@ export class DomainStore {
     await this.write(join('domains', `${record.uuid}.json`), JSON.stringify(record))
   }
 
+  /** The definition as a file for virsh, which opens its argument by name (a socket as standard input it cannot). */
+  async definition(record: Pick<DomainRecord, 'uuid' | 'xml'>): Promise<string> {
+    const name = join('domains', `${record.uuid}.xml`)
+    await this.write(name, record.xml)
+    return join(this.directory, name)
+  }
+
   private async write(name: string, text: string): Promise<void> {
     const path = join(this.directory, name)
     await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })

@@ -67,7 +67,7 @@ export class LibvirtDriver implements Driver {
       if (why) return { got: 'refused', why, final: false }
       await this.store.put({ ...record, host: target, generation: record.generation + 1, token: order.token })
     }
-    await this.virsh(target, ['define', '/dev/stdin'], { signal, input: record.xml })
+    await this.virsh(target, ['define', await this.store.definition(record)], { signal })
     const state = await this.state(target, order.instance, signal)
     if (state !== 'running') await this.virsh(target, ['start', order.instance], { signal })
     return { got: 'accepted', ref: order.token }
@@ -98,7 +98,7 @@ export class LibvirtDriver implements Driver {
     return /failed to get domain|domain not found/i.test(stderr) ? 'absent' : undefined
   }
 
-  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal; input?: string }): Promise<string> {
+  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal }): Promise<string> {
     const { code, stdout, stderr } = await this.run(this.argv(host, args), { timeoutMs: TIMEOUT_MS, env: LANG, ...options })
     if (code !== 0) throw new Fault('driver.lost', `virsh ${args[0]} on ${host}: ${stderr.trim().slice(0, 300)}`)
     return stdout
