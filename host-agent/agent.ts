@@ -115,6 +115,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     )
   }
   let busy = false
+  // The gate was opened by this process, and what belongs here was not started yet.
+  let toStart = false
   let guestsSeen: number | null = null
   let [countedMs, refreshedMs] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
 
@@ -124,7 +126,16 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       countedMs = nowMs
       guestsSeen = await guests.count().catch(() => null)
     }
-    if (gate.now !== 'closed' && nowMs - refreshedMs >= REFRESH_MS && !busy) {
+    if (toStart && !busy) {
+      busy = true
+      // What serves the guests may still be starting: again with the next round.
+      await guests.onOpen().then(
+        () => (toStart = false),
+        (error: unknown) => log.warn({ err: error }, 'the guests of this host cannot be started yet'),
+      )
+      busy = false
+    }
+    if (gate.now !== 'closed' && !toStart && nowMs - refreshedMs >= REFRESH_MS && !busy) {
       refreshedMs = nowMs
       await guests.refresh().catch((error: unknown) => log.warn({ err: error }, 'the definitions of the guests were not exported'))
     }
@@ -145,7 +156,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       if (order === 'open gate' && gate.now === 'closed') {
         await gate.open()
         log.info({ bootId }, 'the gate is open: an arbiter let this boot in')
-        await guests.onOpen()
+        toStart = true
       }
       if (order === 'stop guests' && !state.self.consents) {
         log.warn('an arbiter asks for it, and the storage is lost: the guests are stopped')

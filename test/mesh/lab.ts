@@ -310,7 +310,9 @@ exit 0
         ? {
             gate: { file: join(node.dir, 'gate') },
             systemUuid: node.systemUuid,
-            guests: { kind: 'command', count: guests('count'), stop: guests('stop'), onOpen: guests('open') },
+            guests: this.options.libvirt
+              ? { kind: 'libvirt', uri: this.libvirtUri(node.name), directory: join(this.dir, 'shared'), shared: [join(this.dir, 'shared')] }
+              : { kind: 'command', count: guests('count'), stop: guests('stop'), onOpen: guests('open') },
           }
         : {
             bmc: { directFile: join(this.dir, 'bmcs.yaml') },
