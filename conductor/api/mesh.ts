@@ -54,6 +54,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
     path,
     role,
     says,
+    ...(method === 'get' || method === 'delete' ? {} : { body: Anything }),
     answer: Anything,
     async handle(ask: Ask) {
       mustBeWhole(ask.actor, 'mesh')
@@ -73,6 +74,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
       method: 'post',
       path: '/rackward/v1/nodes/:ident/fence',
       role: 'operator',
+      body: FenceBody,
       answer: FenceAnswer,
       says: 'for arbiters of the mesh: whose BMC it is and what it says, or OFF, before everything else in its queue',
       async handle(ask) {

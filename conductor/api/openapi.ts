@@ -35,7 +35,7 @@ function operation(route: DescribedRoute): Schema {
     in: 'path',
     required: true,
     schema: { type: 'string' },
-    description: 'UUID or name',
+    description: name === 'id' ? 'as the list names it' : 'UUID or name',
   }))
   const query = route.query ? schemaOf(route.query, 'input') : {}
   const required = new Set((query.required as string[] | undefined) ?? [])
@@ -52,6 +52,7 @@ function operation(route: DescribedRoute): Schema {
     summary: route.says,
     description: `Needs the role ${route.role}.`,
     parameters: [...inPath, ...inQuery],
+    ...(route.body ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body, 'input') } } } } : {}),
     responses: {
       200: {
         description: 'done',

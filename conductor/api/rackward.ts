@@ -30,6 +30,8 @@ export interface RackwardParts extends MeshParts {
 /** A route whose query is checked by a schema, and whose answer is described by one. */
 export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
   readonly query?: z.ZodObject
+  /** What the body of the request must be; checked by who handles it. */
+  readonly body?: z.ZodType
   readonly answer: z.ZodType
   readonly answerType?: 'text/event-stream'
   handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void

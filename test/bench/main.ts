@@ -1,4 +1,4 @@
-/** `npm run bench [-- deploy | api]`. `api.ts` has the second. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+/** `npm run bench [-- deploy | api | mesh]`. `api.ts` and `mesh.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
  *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -14,6 +14,7 @@ import type { Firmware, Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
+import { benchMesh } from './mesh.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
 const GIB = 1024 ** 3
@@ -106,11 +107,17 @@ async function measureDeploy(made: Made, firmware: Firmware) {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { firmware: { type: 'string', default: 'bios' }, json: { type: 'boolean', default: false }, 'no-peer': { type: 'boolean', default: false } },
+    options: {
+      firmware: { type: 'string', default: 'bios' },
+      json: { type: 'boolean', default: false },
+      'no-peer': { type: 'boolean', default: false },
+      kills: { type: 'string', default: '30' },
+    },
   })
   const [what = 'deploy'] = positionals
   if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
-  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy and api`)
+  if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
+  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api and mesh`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')

@@ -244,6 +244,23 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/nodes/{ident}/lock',
     '/rackward/v1/power-sync',
     '/rackward/v1/webhooks',
+    '/rackward/v1/mesh',
+    '/rackward/v1/mesh/pages',
+    '/rackward/v1/mesh/hosts/{host}/explain',
+    '/rackward/v1/mesh/policy',
+    '/rackward/v1/mesh/hosts/{host}/hold',
+    '/rackward/v1/mesh/hosts/{host}/fence',
+    '/rackward/v1/mesh/hosts/{host}',
+    '/rackward/v1/incidents',
+    '/rackward/v1/incidents/{id}',
+    '/rackward/v1/incidents/{id}/attest',
+    '/rackward/v1/incidents/{id}/retry',
+    '/rackward/v1/incidents/{id}/close',
+    '/rackward/v1/nodes/{ident}/fence',
+  ])
+  expect(document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties.act.enum).toEqual([
+    'identify',
+    'off',
   ])
   const { parameters } = document.paths['/rackward/v1/events'].get
   expect(parameters.map((one: { name: string }) => one.name)).toEqual(['after', 'node', 'kinds', 'limit'])

@@ -15,8 +15,10 @@ export interface Rules {
   readonly lease: boolean
   /** A host that boots starts no guests by itself. */
   readonly gate: boolean
+  /** A target counts as gone when it is proven down, and not when it is silent. */
+  readonly targetProof: boolean
 }
-export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true }
+export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true, targetProof: true }
 
 interface Leader {
   readonly on: boolean
@@ -28,7 +30,7 @@ interface Leader {
   /** Stored, and about to do. */
   readonly owes: '' | 'off' | 'start'
   readonly request: IntentFacts['request']
-  readonly truth: '' | 'source' | 'moving' | 'moved'
+  readonly truth: '' | 'source' | 'moving1' | 'moving2' | 'moved'
   readonly enabled: boolean
 }
 
@@ -53,6 +55,12 @@ export interface State {
   /** Requests on their way, by leader. */
   readonly posts: readonly [number, number]
   readonly moves: 'none' | 'moving' | 'done'
+  /** Which move is the newest; the first goes to the second host of the model, the next to a third that never fails. */
+  readonly ref: 0 | 1 | 2
+  readonly target: 'well' | 'dead' | 'fenced'
+  /** The first move still waits on its dead target, and goes on should that come back. */
+  readonly waiting: boolean
+  readonly past: 0 | 1
   readonly lost: number
   /** A write of leader 1 that was under way when its lease ended. */
   readonly late: Pick<State, 'incident' | 'incidentEpoch' | 'offs' | 'proof'> | null
@@ -62,7 +70,7 @@ export interface State {
 const IDLE: Leader = { on: false, quiesced: false, reads: 0, off: 0, owes: '', request: 'none', truth: '', enabled: false }
 export const START: State = {
   host: 'run', reach: true, boot: 0, src: true, copies: 0, epoch: 1, incident: '', incidentEpoch: 0, proof: false, offs: 0, intent: '', intentEpoch: 0, attempt: 0,
-  leaders: [{ ...IDLE, on: true, quiesced: true }, IDLE], commands: [0, 0], posts: [0, 0], moves: 'none', lost: 0, late: null, wrong: '',
+  leaders: [{ ...IDLE, on: true, quiesced: true }, IDLE], commands: [0, 0], posts: [0, 0], moves: 'none', ref: 0, target: 'well', waiting: false, past: 0, lost: 0, late: null, wrong: '',
 } // prettier-ignore
 
 type Next = readonly [label: string, state: State]
@@ -102,7 +110,16 @@ function environment(state: State, rules: Rules): Next[] {
     }
     if (state.posts[i] > 0) {
       const posts = pair(state.posts, i, state.posts[i] - 1)
-      const taken = { posts, moves: 'moving' as const, copies: state.moves === 'moving' ? state.copies + 1 : state.copies }
+      // A second request while a move is under way makes a second guest, but for one that went to a host that was fenced.
+      const again = state.moves === 'moving'
+      const fine = again && state.target !== 'well' && state.ref === 1
+      const taken: Partial<State> = {
+        posts,
+        moves: 'moving',
+        ref: again ? 2 : 1,
+        waiting: fine && state.target === 'dead',
+        copies: again && !fine ? state.copies + 1 : state.copies,
+      }
       const leader = state.leaders[i]
       // What was looked up before the request ended is older than it.
       const told = (request: Leader['request']) => ({ leaders: pair(state.leaders, i, { ...leader, request, truth: '' as const }) })
@@ -112,7 +129,11 @@ function environment(state: State, rules: Rules): Next[] {
       if (state.lost < 1 && leader.request === 'under way') to(`leader ${i + 1} waits no longer for its answer`, { ...told('unknown'), lost: 1 })
     }
   }
-  if (state.moves === 'moving') to('the instance starts elsewhere', { moves: 'done', copies: state.copies + 1 })
+  if (state.moves === 'moving' && (state.ref === 2 || state.target === 'well')) to('the instance starts elsewhere', { moves: 'done', copies: state.copies + 1 })
+  if (state.moves === 'moving' && state.ref === 1 && state.target === 'well') to('its target dies', { target: 'dead' })
+  if (state.target === 'dead') to('the target is fenced', { target: 'fenced', waiting: false })
+  if (state.target === 'dead') to('the target comes back', { target: 'well' })
+  if (state.waiting && state.target === 'well') to('the first move goes on', { waiting: false, copies: state.copies + 1 })
   const [first, second] = state.leaders
   if (state.late) to('the late write of leader 1 arrives', { late: null, ...(rules.cas && state.epoch > 1 ? {} : state.late) })
   if (first.on && rules.lease) to('the lease of leader 1 is over', { leaders: [{ ...first, on: false, owes: '' }, second] })
@@ -129,7 +150,7 @@ const incidentOf = (state: State): Incident => ({
 
 const intentOf = (state: State): Intent => ({
   incident: 'i', source: 'h', instance: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, state: state.intent as Intent['state'], epoch: state.intentEpoch, attempt: state.attempt,
-  target: null, ref: null, past: null, why: null, hops: 0, requestedAt: null, endedAt: null,
+  target: null, ref: null, past: state.past === 0 ? null : String(state.past), why: null, hops: 0, requestedAt: null, endedAt: null,
 }) // prettier-ignore
 
 function readsOf(leader: Leader): PowerRead[] {
@@ -154,7 +175,8 @@ function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
 const TRUTHS: Record<Leader['truth'], Whereabouts | undefined> = {
   '': undefined,
   source: { at: 'source' },
-  moving: { at: 'moving', ref: '1', to: 'd' },
+  moving1: { at: 'moving', ref: '1', to: 'd' },
+  moving2: { at: 'moving', ref: '2', to: 'e' },
   moved: { at: 'moved', ref: '1', to: 'd' },
 }
 
@@ -220,13 +242,13 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   const me = `leader ${i + 1}`
   const mine = (change: Partial<Leader>): Partial<State> => ({ leaders: pair(state.leaders, i, { ...leader, ...change }) })
   const mayWrite = !rules.cas || i + 1 === state.epoch
-  const truth: Leader['truth'] = state.moves === 'none' ? 'source' : state.moves === 'done' ? 'moved' : 'moving'
+  const truth: Leader['truth'] = state.moves === 'none' ? 'source' : state.moves === 'done' ? 'moved' : state.ref === 2 ? 'moving2' : 'moving1'
   if (leader.truth !== truth) out.push([`${me} looks where the instance is`, { ...state, ...mine({ truth }) }])
   // A leader that finds an attempt which it did not make knows nothing of its request.
   const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request
   const facts: IntentFacts = {
     nowMs: NOW, at: '', epoch: i + 1, mayAct: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
-    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, settleMs: 6_000, place: null, targetFenced: false, stateAgeMs: 0, tries: 3,
+    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, settleMs: 6_000, place: null, targetFenced: state.ref === 1 && (rules.targetProof ? state.target === 'fenced' : state.target !== 'well'), stateAgeMs: 0, tries: 3,
   } // prettier-ignore
   const step = stepIntent(intentOf(state), facts, rules.intent)
   const start = step.act?.do === 'start' ? 'start' : ''
@@ -239,6 +261,7 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
         intent: next.state,
         intentEpoch: next.epoch,
         attempt: Math.min(2, next.attempt),
+        past: next.past === null ? 0 : 1,
         ...mine({ owes: start, request: next.attempt !== state.attempt ? 'none' : leader.request }),
       },
     ])
@@ -252,14 +275,15 @@ export interface Checked {
   readonly wrong: ReadonlyMap<string, readonly string[]>
 }
 
-export function explore(rules: Rules, limit = 2_000_000): Checked {
+/** `stopAt`: one way to that is enough. */
+export function explore(rules: Rules, stopAt?: string): Checked {
   const from = new Map<string, { label: string; before: string } | undefined>()
   const keyOf = (state: State) => JSON.stringify(state)
   const first = keyOf(START)
   from.set(first, undefined)
   let edge: State[] = [START]
   const wrong = new Map<string, readonly string[]>()
-  while (edge.length > 0 && from.size < limit) {
+  while (edge.length > 0 && !(stopAt !== undefined && wrong.has(stopAt))) {
     const following: State[] = []
     for (const state of edge) {
       const before = keyOf(state)
