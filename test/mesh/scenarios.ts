@@ -56,7 +56,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     number: 6,
     says: 'the machine stops for 3 s and goes on',
-    daily: true,
     wanted: 'nothing',
     watchMs: 5_000,
     async inject(lab, host) {

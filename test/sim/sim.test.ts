@@ -6,7 +6,7 @@ import { scheduleOf, type Fault, type Schedule } from './faults.ts'
 import { runSchedule } from './run.ts'
 import { shrink } from './shrink.ts'
 
-const SCHEDULES = 1_000
+const SCHEDULES = 600
 const schedule = (faults: readonly Fault[], more: Partial<Schedule> = {}): Schedule => ({
   seed: 1,
   hosts: 5,
