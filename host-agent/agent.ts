@@ -97,7 +97,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     config.storage && config.role === 'host'
       ? await life.add(
           'tick',
-          () => startTicks(config, { clock, station }),
+          () => startTicks(config, { clock, station, bootId }),
           (ticks) => ticks.stop(),
         )
       : undefined
@@ -194,10 +194,11 @@ function firstReport(config: AgentConfig, gate: Gate): SelfReport {
   }
 }
 
-function startTicks(config: AgentConfig, parts: { clock: Clock; station: StationLink }): TickWriter {
+function startTicks(config: AgentConfig, parts: { clock: Clock; station: StationLink; bootId: string }): TickWriter {
   const writer = new TickWriter({
     directory: config.storage?.directory ?? '',
     host: config.name,
+    bootId: parts.bootId,
     clock: parts.clock,
     onRead: (poisoned) => parts.station.onSlot(poisoned),
   })

@@ -48,6 +48,7 @@ export async function startArbiter(
   )
   const pages = await pager(config, { log, signal: abort.signal })
   let members = new Map<string, MemberRecord>()
+  const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const { world, sessions } = realWorld({
     consul,
     clock,
@@ -57,6 +58,7 @@ export async function startArbiter(
     name: config.name,
     api: config.api?.url ?? null,
     nodeOf: (host) => members.get(host)?.node ?? null,
+    poison: (host, bootId) => (reader ? reader.poison(host, bootId) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none'))),
     onPage: pages,
   })
   const core = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
@@ -68,7 +70,6 @@ export async function startArbiter(
       core.onLease(lease, clock.now())
     },
   })
-  const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const every = (name: string, ms: number, act: () => void) =>
     life.add(
       name,

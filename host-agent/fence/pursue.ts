@@ -27,6 +27,7 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
     }
     const next = step.next
     if (isOver(next)) core.post(incident.host).reset()
+    if (isOver(next) && core.shelf.memberOf(incident.host)?.ticks) core.world.poison(incident.host, null, () => undefined)
     const guards = next.offs > incident.offs ? core.permission(incident.host) : []
     core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: scene.nowMs, guards }, (ok) => {
       if (!ok) return
@@ -87,21 +88,30 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   }
 }
 
-/** L3: from when a majority of arbiters were seen to grant it nothing, tickets, its lease and its watchdog must run out, one after the other. */
+/** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
+ *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
 function resetBy(core: ArbiterCore, incident: Incident, nowMs: number): number | null {
   const watchdogMs = core.book.selfOf(incident.host)?.watchdogMs
   if (watchdogMs === undefined || watchdogMs === null || core.book.bootOf(incident.host)?.bootId !== incident.bootId) return null
   const { arbiters } = core.shelf
-  const withholding =
-    core.book.withholding(
-      incident.host,
-      arbiters.filter((name) => name !== core.name),
-      { nowMs, maxAgeMs: TICKET_MS },
-    ).length + 1
+  const others = arbiters.filter((name) => name !== core.name)
+  const withholding = core.book.withholding(incident.host, others, { nowMs, maxAgeMs: TICKET_MS }).length + 1
   const post = core.post(incident.host)
-  if (withholding < Math.floor(arbiters.length / 2) + 1) return post.withheldAtMs === undefined ? null : deadline(post.withheldAtMs, watchdogMs)
-  post.withheldAtMs ??= nowMs
-  return deadline(post.withheldAtMs, watchdogMs)
+  if (withholding >= Math.floor(arbiters.length / 2) + 1) post.withheldAtMs ??= nowMs
+  if (post.withheldAtMs === undefined) return null
+  if (!core.shelf.memberOf(incident.host)?.ticks) return deadline(post.withheldAtMs, watchdogMs)
+  if (incident.state === 'fencing' || incident.state === 'fence failed') poison(core, incident)
+  return post.poisonedAtMs === undefined ? null : deadline(Math.max(post.withheldAtMs, post.poisonedAtMs), watchdogMs)
+}
+
+function poison(core: ArbiterCore, { host, bootId }: Incident): void {
+  const post = core.post(host)
+  if (post.poisoning || post.poisonedAtMs !== undefined) return
+  post.poisoning = true
+  core.world.poison(host, bootId, (ok) => {
+    post.poisoning = false
+    if (ok && core.posts.get(host) === post) post.poisonedAtMs = core.world.now()
+  })
 }
 
 const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * 1.01 + MARGIN_MS

@@ -44,6 +44,8 @@ export interface CoreOptions {
 export const ACT_MS = 5_000
 const SURVEY_MS = 30_000
 const QUIET_PAGE_MS = 6_000
+/** What is still wrong is told again. */
+const TELL_AGAIN_MS = 600_000
 
 export class ArbiterCore {
   readonly name: string
@@ -69,6 +71,7 @@ export class ArbiterCore {
   private surveyedMs = Number.NEGATIVE_INFINITY
   private surveying = false
   private readonly writing = new Set<string>()
+  private readonly told = new Map<string, number>()
   private kept: { of: unknown; limits: Limits } = { of: undefined, limits: LIMITS }
 
   constructor(options: CoreOptions) {
@@ -164,7 +167,7 @@ export class ArbiterCore {
 
   /** Compare-and-set under our lease. Whatever else than `ok` comes back, the store is read before anything more is done. */
   put(changes: readonly Change[], options: { nowMs: number; guards?: readonly { key: string; index: number }[] }, done?: (ok: boolean) => void): void {
-    if (!this.lease || changes.some(({ key }) => this.writing.has(key))) return
+    if (!this.lease || changes.some(({ key }) => this.writing.has(key))) return done?.(false)
     const epoch = this.lease.epoch
     for (const { key } of changes) this.writing.add(key)
     this.world.store({ changes, guards: options.guards ?? [], epoch }, (stored: Stored) => {
@@ -196,11 +199,10 @@ export class ArbiterCore {
 
   page(host: string | null, key: string, says: string): void {
     const page: Page = { key: `${host ?? 'mesh'}: ${key}`, host, says }
-    if (host !== null) {
-      const { pages } = this.post(host)
-      if (pages.has(page.key)) return
-      pages.add(page.key)
-    }
+    const nowMs = this.world.now()
+    const known = host === null ? this.told : this.post(host).pages
+    if (nowMs - (known.get(page.key) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return
+    known.set(page.key, nowMs)
     this.world.page(page)
   }
 
@@ -218,7 +220,7 @@ export class ArbiterCore {
       this.reading = false
       if (!snapshot || this.lease?.epoch !== epoch) return
       // What this says is newer than anything that we believe of our own writes.
-      this.shelf.index = Math.min(this.shelf.index, snapshot.index)
+      this.shelf.doubt()
       this.onStore(snapshot, this.world.now())
       this.quiesced = true
     })

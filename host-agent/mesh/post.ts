@@ -25,6 +25,9 @@ export class Post {
   lastOffMs: number | null = null
   /** When a majority of the arbiters were seen to grant it no lease any more. */
   withheldAtMs: number | undefined
+  /** When the order to die stood in its slot on the shared storage. */
+  poisonedAtMs: number | undefined
+  poisoning = false
   /** The first sign of life of another boot. */
   driverBusy = false
   prepared = false
@@ -36,7 +39,8 @@ export class Post {
   readonly moves = new Map<string, Move>()
   truths: ReadonlyMap<string, Whereabouts> = new Map()
   locatedAtMs = Number.NEGATIVE_INFINITY
-  readonly pages = new Set<string>()
+  /** What people were told of it, and when. */
+  readonly pages = new Map<string, number>()
 
   addRead(read: PowerRead): void {
     this.reads = [...this.reads, read].slice(-KEPT_READS)
@@ -66,7 +70,7 @@ export class Post {
     this.reads = []
     this.outstanding = []
     this.lastOffMs = null
-    this.withheldAtMs = undefined
+    this.withheldAtMs = this.poisonedAtMs = undefined
     this.prepared = this.cleaned = this.enabled = false
     this.moves.clear()
     this.truths = new Map()

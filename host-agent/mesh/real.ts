@@ -20,6 +20,8 @@ export interface RealParts {
   /** Where people and the conductor reach this arbiter. */
   readonly api: string | null
   readonly nodeOf: (host: string) => string | null
+  /** Rejects where there is no shared storage, or it cannot be written. */
+  readonly poison: (host: string, bootId: string | null) => Promise<void>
   readonly onPage: (page: Page) => void
 }
 
@@ -102,6 +104,12 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       })
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
     },
+    poison: (host, bootId, done) =>
+      settle(
+        parts.poison(host, bootId),
+        () => done(true),
+        (error) => quiet(error, () => done(false)),
+      ),
     page: (page) => parts.onPage(page),
     wall: () => new Date(systemClock.now()).toISOString(),
     now: () => clock.now(),

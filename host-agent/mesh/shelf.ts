@@ -31,13 +31,15 @@ export class Shelf {
   observers: ReadonlyMap<string, readonly string[]> = new Map()
   /** Index of the newest thing known; older snapshots are history. */
   index = 0
+  /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others that were not seen yet. */
+  private takenIndex = -1
   private everything: Member[] = []
 
   /** Answers false for a snapshot that is older than what is known. */
   take(snapshot: Snapshot, nowMs: number): boolean {
     if (snapshot.index < this.index) return false
-    if (snapshot.index === this.index && this.index > 0) return true
-    this.index = snapshot.index
+    if (snapshot.index === this.takenIndex) return true
+    this.index = this.takenIndex = snapshot.index
     const seen = new Set(snapshot.entries.map(({ key }) => key))
     for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
     if (!seen.has(KEYS.policy)) this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
@@ -57,6 +59,12 @@ export class Shelf {
       else for (const map of this.maps()) for (const [name, kept] of map) if (kept.key === key) map.delete(name)
     }
     if (changed) this.census()
+  }
+
+  /** The next snapshot counts, whatever we believe to have written. */
+  doubt(): void {
+    this.index = 0
+    this.takenIndex = -1
   }
 
   get all(): readonly Member[] {

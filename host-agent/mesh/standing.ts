@@ -16,6 +16,8 @@ export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
     const quiet = isQuiet(host, scene)
     if (!quiet) {
       if (post.quietSinceMs !== undefined && nowMs - post.quietSinceMs > scene.limits.suspectMs) post.flaps.push(nowMs)
+      // The next time that it falls silent is another trouble.
+      if (post.quietSinceMs !== undefined && !core.shelf.liveIncident(host.name)) post.pages.clear()
       post.quietSinceMs = post.softSinceMs = post.heldSinceMs = undefined
       continue
     }

@@ -31,6 +31,7 @@ const KERNEL_EVERY_ROUNDS = 4
 const KERNEL_MISSES = 2
 const KERNEL_MS = 600
 const PET_EVERY_MS = 1_000
+const BIND_AGAIN_MS = 5_000
 
 export class Station {
   private readonly parts: StationParts
@@ -55,7 +56,7 @@ export class Station {
   async start(): Promise<void> {
     for (const plane of PLANES) {
       const at = this.parts.planes[plane]
-      if (at) this.sockets.set(plane, await this.bind(plane, at))
+      if (at) await this.open(plane, at)
     }
     const { watchdog } = this.parts
     if (watchdog) this.watchdogFd = openSync(watchdog.device, constants.O_WRONLY | constants.O_NONBLOCK)
@@ -133,6 +134,17 @@ export class Station {
       writeSync(this.watchdogFd, '.')
     } catch (error) {
       this.parts.onTrouble(`the watchdog cannot be petted: ${(error as Error).message}`)
+    }
+  }
+
+  /** An address that is not there yet, or whose card is gone, must not keep the others silent: tried again until it is. */
+  private async open(plane: Plane, at: { address: string; port: number }): Promise<void> {
+    if (this.stopped) return
+    try {
+      this.sockets.set(plane, await this.bind(plane, at))
+    } catch (error) {
+      this.parts.onTrouble(`the ${plane} plane (${at.address}) is not there: ${(error as Error).message}`)
+      this.parts.clock.after(BIND_AGAIN_MS, () => void this.open(plane, at))
     }
   }
 

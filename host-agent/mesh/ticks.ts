@@ -1,6 +1,6 @@
 /** A host's sign of life on the shared storage: a slot of its own with a counter that rises every second; and, written by the leader, the order to die.
  *  Reads that fail say nothing about the host. One operation at a time: a storage that hangs must not eat the threads of the pool. */
-import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import type { TickView } from '../verdict/evidence.ts'
@@ -12,6 +12,7 @@ export const STORAGE_LOST_MS = 3_000
 export class TickWriter {
   private readonly path: string
   private readonly poisonPath: string
+  private readonly bootId: string
   private readonly clock: Clock
   private readonly onRead: (poisoned: boolean) => void
   private writtenMs: number
@@ -19,9 +20,10 @@ export class TickWriter {
   private stopped = false
   private busy = false
 
-  constructor(options: { directory: string; host: string; clock: Clock; onRead: (poisoned: boolean) => void }) {
+  constructor(options: { directory: string; host: string; bootId: string; clock: Clock; onRead: (poisoned: boolean) => void }) {
     this.path = join(options.directory, 'ticks', options.host)
     this.poisonPath = join(options.directory, 'ticks', `${options.host}.poison`)
+    this.bootId = options.bootId
     this.clock = options.clock
     this.onRead = options.onRead
     this.writtenMs = options.clock.now()
@@ -54,8 +56,9 @@ export class TickWriter {
         await file.close()
       }
       this.writtenMs = this.clock.now()
-      const poisoned = await readFile(this.poisonPath).then(
-        () => true,
+      const poisoned = await readFile(this.poisonPath, 'utf8').then(
+        // For a boot that is over it is none.
+        (text) => text.trim() === this.bootId,
         (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? false : undefined),
       )
       if (poisoned !== undefined) this.onRead(poisoned)
@@ -106,9 +109,16 @@ export class TickReader {
     return Object.fromEntries([...this.seen].map(([host, { atMs }]) => [host, { advanceAgeMs: nowMs - atMs, readingMs: nowMs - since }]))
   }
 
-  async poison(host: string): Promise<void> {
+  async poison(host: string, bootId: string | null): Promise<void> {
     const path = join(this.directory, `${host}.poison`)
-    await writeFile(`${path}.new`, 'die\n', { flush: true })
+    if (bootId === null) return rm(path, { force: true })
+    const file = await open(`${path}.new`, 'w')
+    try {
+      await file.writeFile(`${bootId}\n`)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
     await rename(`${path}.new`, path)
   }
 }

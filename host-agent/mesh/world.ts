@@ -73,6 +73,8 @@ export interface World {
   bmc(ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
   /** Answers by `deadlineMs` in any case. */
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
+  /** Writes the order to die into a host's slot on the shared storage, for one boot of it alone; null takes it away. False: it could not be done. */
+  poison(host: string, bootId: string | null, done: (ok: boolean) => void): void
   page(page: Page): void
   /** The monotonic clock that everything is counted with. */
   now(): number

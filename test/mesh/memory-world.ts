@@ -30,6 +30,7 @@ export class MemoryMesh {
       api: null,
       nodeOf: () => null,
       onPage: () => undefined,
+      poison: () => Promise.reject(new Error('not here')),
       power: { ask: () => Promise.reject(new Error('not here')) },
     })
     const world: World = {

@@ -168,6 +168,23 @@ describe('the copy of the store', () => {
     // And what is older than that says nothing any more.
     expect(shelf.take({ entries: [], index: 3 }, 0)).toBe(false)
   })
+  test('what others wrote just before us is not passed over', () => {
+    const shelf = new Shelf()
+    const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null, drain: false }
+    shelf.take({ entries: [], index: 8 }, 0)
+    shelf.wrote([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
+    shelf.take(
+      {
+        entries: [
+          { key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 12 },
+          { key: `${KEYS.holds}h1`, value: hold, index: 10 },
+        ],
+        index: 12,
+      },
+      0,
+    )
+    expect([...shelf.holds.keys()]).toEqual(['h1'])
+  })
   test('a policy that cannot be read disarms', () => {
     const shelf = new Shelf()
     shelf.take({ entries: [{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: 'yes' }, index: 1 }], index: 1 }, 0)

@@ -47,6 +47,7 @@ export class SimRack {
   lossShare = 0
   jitterMs = 0
   storageOut = 0
+  readonly poisoned = new Map<string, string>()
   quorumOut = 0
   cloudAway = 0
   wallMs = 0
@@ -195,6 +196,13 @@ export class SimRack {
         )
       },
       driver: (call, deadlineMs, done) => this.cloud.ask(node.name, call, deadlineMs, back(done)),
+      poison: (host, bootId, done) =>
+        this.engine.after(this.engine.between(5, 300), () => {
+          const ok = this.storageOut === 0 && node.planeDown[1] === 0
+          if (ok && bootId !== null) this.poisoned.set(host, bootId)
+          if (ok && bootId === null) this.poisoned.delete(host)
+          back(done)(ok)
+        }),
       page: (page) => this.oracle.paged(page),
       wall: () => new Date(1_700_000_000_000 + this.engine.nowMs + this.wallMs).toISOString(),
       now: () => this.engine.nowMs,
@@ -222,6 +230,8 @@ export class SimRack {
   private storage(node: SimNode): void {
     const reachable = this.storageOut === 0 && node.planeDown[1] === 0
     if (reachable) node.tick += 1
+    if (reachable && this.schedule.ticks && node.agentUp && !node.isArbiter)
+      node.member.onSlot({ poisoned: this.poisoned.get(node.name) === node.member.bootId }, this.engine.nowMs)
     node.storageLostSinceMs = reachable ? undefined : (node.storageLostSinceMs ?? this.engine.nowMs)
   }
 
