@@ -99,14 +99,14 @@ export function meshCommands(api: Api) {
       )
     },
 
-    async maintenance(wish: string, host: string, options: MeshOptions & { why?: string; for?: string; drain?: boolean }): Promise<void> {
+    async maintenance(wish: string, host: string, options: MeshOptions & { why?: string; for?: string }): Promise<void> {
       if (wish === 'off') {
         await api.ask('DELETE', `${at(host)}/hold`)
         return print(`${host} is watched again`)
       }
       if (wish !== 'on') throw new Trouble('usage', `maintenance ${wish}: use on or off`)
       const seconds = options.for === undefined ? null : secondsOf(options.for)
-      await api.ask('PUT', `${at(host)}/hold`, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds, drain: options.drain === true })
+      await api.ask('PUT', `${at(host)}/hold`, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds })
       print(`${host} is in maintenance${seconds === null ? ' until it is ended' : ` for ${options.for}`}: it is not fenced`)
     },
 

@@ -74,7 +74,7 @@ export const FAULTS = {
   'mesh.member': {
     retry: false,
     means: 'the node is a living member of the mesh with instances',
-    remedy: 'drain it first (rackward mesh drain), or type its name to do it all the same',
+    remedy: 'move its instances away first, or type its name to do it all the same (header X-Rackward-Confirm)',
   },
   'mesh.unknown': {
     retry: true,

@@ -42,7 +42,6 @@ const HoldInput = z.strictObject({
     .max(30 * 86_400)
     .nullable()
     .default(null),
-  drain: z.boolean().default(false),
 })
 const Typed = z.strictObject({ host: z.string().max(63) })
 

@@ -78,8 +78,6 @@ export const Hold = z.object({
   by: z.string().check(z.maxLength(255)),
   /** It ends by itself; null: it does not. */
   seconds: z.nullable(z.number().check(z.minimum(1), z.maximum(30 * 86_400))),
-  /** Evacuate by planned moves meanwhile. */
-  drain: z.boolean(),
 })
 export type Hold = z.infer<typeof Hold>
 

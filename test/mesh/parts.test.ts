@@ -151,7 +151,7 @@ describe('the copy of the store', () => {
       reserved: false,
       api: null,
     }
-    const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null, drain: false }
+    const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
     shelf.take(
       {
         entries: [
@@ -170,7 +170,7 @@ describe('the copy of the store', () => {
   })
   test('what others wrote just before us is not passed over', () => {
     const shelf = new Shelf()
-    const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null, drain: false }
+    const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
     shelf.take({ entries: [], index: 8 }, 0)
     shelf.wrote([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
     shelf.take(

@@ -201,7 +201,7 @@ export function apply(rack: SimRack, fault: Fault): void {
       return during(
         rack,
         fault.forMs,
-        () => consul.set(holdKey(host.name), { kind: 'maintenance', why: 'a test', by: 'sim', seconds: null, drain: false }),
+        () => consul.set(holdKey(host.name), { kind: 'maintenance', why: 'a test', by: 'sim', seconds: null }),
         () => consul.set(holdKey(host.name), undefined),
       )
     case 'disarm':
