@@ -1,4 +1,4 @@
-/** A node that is a living member of the mesh is not wiped, reimaged or switched off by the way: it is drained first, or the operator types its name. What is
+/** A node that is a living member of the mesh is not wiped, reimaged or switched off by the way: its instances are moved first, or the operator types its name. What is
  *  then done to it, the mesh is told before, so that its silence is not taken for a death. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'

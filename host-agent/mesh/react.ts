@@ -24,7 +24,11 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
         readBmc(core, verdict.host, scene.nowMs)
         core.tellHeld(verdict, scene.nowMs)
       }
-    } else storage(core, verdict, scene)
+    } else {
+      if (verdict.state === 'degraded')
+        core.page(verdict.host, `degraded ${verdict.action} ${verdict.says}`, `${verdict.host} has lost planes: ${verdict.says}`)
+      storage(core, verdict, scene)
+    }
   }
   expireHolds(core, scene.nowMs)
   takeRequests(core, scene.nowMs)

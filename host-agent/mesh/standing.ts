@@ -91,6 +91,8 @@ export function targetsFor(core: ArbiterCore, nowMs: number): Target[] | undefin
     const member = shelf.memberOf(host)
     if (!member || member.role !== 'host' || shelf.liveIncident(host) || shelf.holds.has(host)) return false
     const self = book.selfOf(host)
+    // Nothing is sent to a host that is not wholly well.
+    if ((core.verdicts.get(host)?.action ?? 'none') !== 'none') return false
     return (
       self !== undefined && (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) <= core.limits.vetoMs && self.state === 'member' && !self.storageLost
     )

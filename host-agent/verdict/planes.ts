@@ -2,13 +2,13 @@
 import { PLANES, type Plane } from './evidence.ts'
 
 export type PlaneState = 'up' | 'down' | 'unknown'
-export type PlaneAction = 'none' | 'alert' | 'drain' | 'stop guests' | 'isolated' | 'fence'
+export type PlaneAction = 'none' | 'alert' | 'stop guests' | 'isolated' | 'fence'
 
 /** Management, tenant, storage; `-`: the host has no such plane, which reads as up. */
 const MATRIX: Readonly<Record<string, { action: PlaneAction; because: string }>> = {
   'up up up': { action: 'none', because: 'all planes are up' },
   'down up up': { action: 'alert', because: 'its guests serve on: a lost management plane alone never moves them' },
-  'up down up': { action: 'drain', because: 'its guests cannot be reached, but run: no new ones, and a person decides' },
+  'up down up': { action: 'alert', because: 'its guests cannot be reached, but run: no new ones, and a person decides' },
   'up up down': { action: 'stop guests', because: 'its guests cannot write: the agent stops them, the BMC proves it' },
   'up down down': { action: 'stop guests', because: 'its guests cannot write: the agent stops them, the BMC proves it' },
   'down up down': { action: 'stop guests', because: 'its guests cannot write, and the agent still answers on the tenant plane' },
