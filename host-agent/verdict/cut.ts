@@ -46,5 +46,9 @@ export function cutCondition(suspect: Suspect, suspects: readonly Suspect[], vie
       says: `hosts fell silent together ${Math.round((nowMs - cutAtMs) / 1000)} s ago: nothing is fenced for ${limits.cooldownMs / 1000} s`,
     }
   const settled = Math.min(...suspects.map(({ sinceMs }) => nowMs - sinceMs))
-  return { id: 'C5', holds: settled >= limits.settleMs, says: `${says}; the last became silent ${(settled / 1000).toFixed(1)} s ago` }
+  return {
+    id: 'C5',
+    holds: settled >= limits.settleMs,
+    says: Number.isFinite(settled) ? `${says}; the last became silent ${(settled / 1000).toFixed(1)} s ago` : says,
+  }
 }
