@@ -1,4 +1,4 @@
-/** What is done when a living host has lost some of its planes: one table, which a policy may override row by row. Pure. */
+/** What is done when a living host has lost some of its planes: one table. Pure. */
 import { PLANES, type Plane } from './evidence.ts'
 
 export type PlaneState = 'up' | 'down' | 'unknown'
