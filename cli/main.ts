@@ -206,6 +206,9 @@ onServer(
     .option('--confirm <host>', 'its name, typed again')
     .description('switch a host off by order, and move its instances'),
 ).action(async (host: string, options) => (await meshApi(options)).fence(host, options))
+onServer(mesh.command('remove').argument('<host>').option('--confirm <host>', 'its name, typed again').description('remove a node from the mesh')).action(
+  async (host: string, options) => (await meshApi(options)).remove(host, options),
+)
 
 const incident = program.command('incident').description('hosts that died, and what was done')
 onServer(incident.command('list').description('incidents, the newest first')).action(async (options) => (await meshApi(options)).incidents(options))

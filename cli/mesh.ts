@@ -116,6 +116,12 @@ export function meshCommands(api: Api) {
       print(`${host} will be fenced: rackward incident list`)
     },
 
+    async remove(host: string, options: { confirm?: string }): Promise<void> {
+      if (options.confirm !== host) throw new Trouble('usage', `this removes ${host} from the mesh: say --confirm ${host}`)
+      await api.ask('DELETE', at(host))
+      print(`${host} is no member any more`)
+    },
+
     async incidents(options: MeshOptions): Promise<void> {
       const { incidents } = await api.ask('GET', `${BASE}/incidents`)
       await show(incidents, formatOf(options.output), () =>

@@ -10,7 +10,6 @@ import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter, type RunningArbiter } from './arbiter.ts'
 import type { AgentConfig } from './config.ts'
 import { Gate } from './guard/gate.ts'
-import type { Guests } from './guard/guests.ts'
 import { superviseConsul } from './mesh/consul-agent.ts'
 import { loadIdentity } from './mesh/keys.ts'
 import { KEYS, MemberRecord, parsed } from './mesh/records.ts'
@@ -265,5 +264,3 @@ async function watchStore(parts: { consul: Consul; clock: Clock; log: Log; signa
     }
   }
 }
-
-export type { Guests }

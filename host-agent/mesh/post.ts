@@ -12,7 +12,6 @@ export class Post {
   /** Moments when a suspicion was answered by a sign of life. */
   readonly flaps: number[] = []
   softSinceMs: number | undefined
-  heldSinceMs: number | undefined
   storageLostSinceMs: number | undefined
   reads: PowerRead[] = []
   identity: 'match' | 'mismatch' | 'unknown' = 'unknown'

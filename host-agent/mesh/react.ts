@@ -9,6 +9,7 @@ import type { ArbiterCore } from './core.ts'
 import { storageSick } from './standing.ts'
 import { incidentKey, intentKey, KEYS } from './records.ts'
 import { readBmc } from '../fence/bmc.ts'
+import type { Change } from './world.ts'
 
 /** The storage must be gone for this long before guests are stopped for it. */
 const STORAGE_LOST_MS = 3_000
@@ -38,7 +39,7 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
 function open(
   core: ArbiterCore,
   verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
-  about: { cause: Incident['cause']; nowMs: number; by?: string },
+  about: { cause: Incident['cause']; nowMs: number; also?: readonly Change[] },
 ): void {
   const { lease, shelf, book, world } = core
   if (!lease || core.isOpening()) return
@@ -65,11 +66,15 @@ function open(
     lines: [{ at, says: `confirmed: ${verdict.says}`.slice(0, 1_900) }],
   }
   core.post(verdict.host).pages.clear()
-  core.put([{ key: incidentKey(id), value: incident, index: 0 }], { nowMs: about.nowMs, guards: core.permission(verdict.host) }, (ok) => {
-    if (!ok) return
-    core.page(verdict.host, 'confirmed', `${verdict.host} is confirmed dead: ${verdict.says}`)
-    core.tick(world.now())
-  })
+  core.put(
+    [{ key: incidentKey(id), value: incident, index: 0 }, ...(about.also ?? [])],
+    { nowMs: about.nowMs, guards: core.permission(verdict.host) },
+    (ok) => {
+      if (!ok) return
+      core.page(verdict.host, 'confirmed', `${verdict.host} is confirmed dead: ${verdict.says}`)
+      core.tick(world.now())
+    },
+  )
 }
 
 /** The host says itself that its guests cannot reach their storage, its peers agree, and it is not the storage that fails for many. */
@@ -129,8 +134,8 @@ function takeRequests(core: ArbiterCore, nowMs: number): void {
     const live = core.shelf.liveIncident(ask.host)
     const at = core.world.wall()
     if (ask.kind === 'fence' && !live) {
-      open(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs })
-      core.put([gone], { nowMs })
+      // With the incident or not at all: an order must not be lost.
+      open(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs, also: [gone] })
     } else if (!live) core.put([gone], { nowMs })
     else if (ask.kind === 'attest')
       core.put(
@@ -154,9 +159,8 @@ function takeRequests(core: ArbiterCore, nowMs: number): void {
       )
     else if (ask.kind === 'retry') {
       const stuck = core.shelf.intentsOf(live.value.id).filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
-      const again = stuck
-        .slice(0, 50)
-        .map(({ key: at2, index: was, value }) => ({ key: at2, index: was, value: { ...value, state: 'PENDING', attempt: 0, why: null } }))
+      // The count of attempts goes on: its token must be another one than those that were tried.
+      const again = stuck.slice(0, 50).map(({ key: at2, index: was, value }) => ({ key: at2, index: was, value: { ...value, state: 'PENDING', why: null } }))
       const reopen =
         live.value.state === 'evacuated' && again.length > 0 ? [{ key: live.key, index: live.index, value: { ...live.value, state: 'evacuating' } }] : []
       core.put([gone, ...again, ...reopen], { nowMs })

@@ -18,7 +18,7 @@ export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
       if (post.quietSinceMs !== undefined && nowMs - post.quietSinceMs > scene.limits.suspectMs) post.flaps.push(nowMs)
       // The next time that it falls silent is another trouble.
       if (post.quietSinceMs !== undefined && !core.shelf.liveIncident(host.name)) post.pages.clear()
-      post.quietSinceMs = post.softSinceMs = post.heldSinceMs = undefined
+      post.quietSinceMs = post.softSinceMs = undefined
       continue
     }
     post.quietSinceMs ??= nowMs

@@ -1,6 +1,6 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
-import type { Instance, Listing, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
+import type { Listing, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
 
 /** One entry of the store with the index of its last change. */
 export interface Entry {
@@ -81,5 +81,3 @@ export interface World {
   /** Something for the time line of people: wall clock. */
   wall(): string
 }
-
-export type { Instance }

@@ -1,5 +1,4 @@
 /** A working model of Consul as the arbiters use it: one linearizable store, sessions with a TTL, a lock with a delay; a minority gets no answer. */
-import { KEYS } from '../../host-agent/mesh/records.ts'
 import type { Sessions } from '../../host-agent/mesh/lease.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS } from '../../host-agent/mesh/lease.ts'
 import type { Change, Entry, Snapshot, Stored } from '../../host-agent/mesh/world.ts'
@@ -153,5 +152,3 @@ export class SimConsul {
     return this.engine.nowMs + SESSION_TTL_MS * this.engine.between(1, 2)
   }
 }
-
-export const leaderKey = KEYS.leader
