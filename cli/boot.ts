@@ -13,7 +13,7 @@ export async function runBoot(path: string): Promise<void> {
   const config = await loadConfig(path)
   const { boot, agent } = config
   if (!boot || !agent) throw new Fault('config.invalid', `${path}: boot and agent must both be there`)
-  const log = makeLog('boot', config.log.level)
+  const log = makeLog('boot', config.log)
   const { pin } = await agentIdentity(config.data)
   const tokenKey = await bootKey(join(config.data, 'boot.key'), systemRandom)
   const service = new BootService({ config: { ...config, boot, agent }, pin, tokenKey, clock: systemClock, log, onEnd: () => process.exit(0) })

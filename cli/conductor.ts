@@ -8,10 +8,20 @@ import { devConfig, loadConfig, type Config } from '../conductor/config.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { launch } from '../kit/run.ts'
+import { serve } from './daemon.ts'
 
-export async function runConductor(options: { config?: string; dev?: boolean; port: string; data?: string }): Promise<void> {
+export interface ConductorOptions {
+  readonly config?: string
+  readonly dev?: boolean
+  readonly port: string
+  readonly data?: string
+  readonly checkConfig?: boolean
+}
+
+export async function runConductor(options: ConductorOptions): Promise<void> {
   const config = await configOf(options)
-  const log = makeLog('conductor', config.log.level)
+  if (options.checkConfig) return void process.stdout.write(`${options.config} is acceptable\n`)
+  const log = makeLog('conductor', config.log)
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const launchBoot = () => void launch([process.execPath, main, 'boot', '--config', options.config ?? ''])
   const conductor = await startConductor(config, { log, launchBoot })
@@ -20,23 +30,10 @@ export async function runConductor(options: { config?: string; dev?: boolean; po
       `Rackward, development mode: fake hardware, no authentication, no DHCP\n  data:  ${config.data}\n  try:   curl ${conductor.addresses[0]}/v1/nodes\n`,
     )
   }
-  let stopping = false
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (stopping) process.exit(1)
-      stopping = true
-      conductor.stop().then(
-        () => process.exit(0),
-        (error: Error) => {
-          log.error({ err: error }, 'stopping')
-          process.exit(1)
-        },
-      )
-    })
-  }
+  await serve({ status: conductor.addresses.join(', '), stop: () => conductor.stop(), alive: () => conductor.alive(), log })
 }
 
-async function configOf(options: { config?: string; dev?: boolean; port: string; data?: string }): Promise<Config> {
+async function configOf(options: ConductorOptions): Promise<Config> {
   if (options.dev) {
     const port = Number(options.port)
     if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Fault('input.invalid', `--port: ${JSON.stringify(options.port)} is not a port`)

@@ -1,57 +1,110 @@
 /** `rackward image ...`: builds and imports into an image store. */
-import { rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseChecksum } from '../images/checksum.ts'
 import { importImage } from '../images/import.ts'
 import type { ImageIndex } from '../images/index.ts'
-import { buildDebian, debianKey } from '../images/recipes/debian.ts'
+import { buildPackages } from '../images/packages/deb.ts'
+import { treeDigest } from '../images/packages/tree.ts'
+import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
 import { ImageStore } from '../images/store.ts'
 import { Fault } from '../kit/fault.ts'
+import { run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
+import { completionScript } from './completion.ts'
+import { formatOf, pairs, show } from './show.ts'
 
 type Say = (line: string) => void
 
 export const defaultCache = (): string => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rackward')
 const agentFile = () => fileURLToPath(new URL('../agent.cjs', import.meta.url))
+const root = () => fileURLToPath(new URL('../..', import.meta.url))
 const print: Say = (line) => void process.stdout.write(`${line}\n`)
 
-export async function build(recipe: string, options: { store?: string; cache?: string; force?: boolean }): Promise<void> {
+export async function build(recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }): Promise<void> {
   const cache = options.cache ?? defaultCache()
   switch (recipe) {
     case 'ramdisk': {
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
       return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}`)
     }
-    case 'debian-12': {
-      const image = await debianFor(options.store ?? join(cache, 'images'), cache, { say: print, force: options.force ?? false })
-      return print(`debian-12  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
+    case 'deb': {
+      for (const path of await packagesFor(options.out, print)) print(path)
+      return
+    }
+    case 'debian-12':
+    case 'debian-12-mesh': {
+      const extras = recipe === 'debian-12-mesh' ? await meshExtras(cache, print) : undefined
+      const image = await debianFor(options.store ?? join(cache, 'images'), cache, {
+        say: print,
+        force: options.force ?? false,
+        name: recipe,
+        ...(extras ? { extras } : {}),
+      })
+      return print(`${recipe}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
     }
     default:
-      throw new Fault('input.invalid', `there is no recipe ${JSON.stringify(recipe)}; there are debian-12 and ramdisk`)
+      throw new Fault(
+        'input.invalid',
+        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk and deb`,
+      )
   }
 }
 
 export const ramdiskFor = (cacheDir: string, say: Say, opts: { force?: boolean; agentFile?: string } = {}): Promise<Ramdisk> =>
   buildRamdisk({ cacheDir, agentFile: opts.agentFile ?? agentFile(), nodeFile: process.execPath, say, ...(opts.force ? { force: true } : {}) })
 
+/** Debian packages of the program that runs this. */
+export async function packagesFor(outDir: string, say: Say): Promise<string[]> {
+  return buildPackages({ root: root(), outDir: resolve(outDir), nodeFile: process.execPath, completion: completionScript('bash'), say })
+}
+
+/** The agent and Consul, for hosts that come into the mesh by themselves. Consul is the one of this machine. */
+export async function meshExtras(cacheDir: string, say: Say, consul = process.env.RACKWARD_CONSUL ?? 'consul'): Promise<Extras> {
+  const { stdout } = await run(['sh', '-c', 'command -v "$0"', consul], { timeoutMs: 5_000 })
+  const program = stdout.trim()
+  if (program === '')
+    throw new Fault('input.missing', 'there is no Consul here to put into the image: install Consul 1.8 or newer, or name it in RACKWARD_CONSUL')
+  const packages = join(cacheDir, `packages-${await treeDigest(root())}`)
+  const names = ['rackward-common', 'rackward-agent']
+  const find = async () => {
+    const all = await readdir(packages).catch(() => [])
+    return names.flatMap((name) => all.filter((file) => file.startsWith(`${name}_`)))
+  }
+  if ((await find()).length < names.length) await packagesFor(packages, say)
+  const debs = (await find()).map((file) => join(packages, file))
+  return {
+    packages: [],
+    // What they are made of, since two builds of the same differ in their times.
+    debs: debs.map((path) => ({ path, digest: `${basename(packages)}/${basename(path)}` })),
+    files: [{ from: program, to: '/usr/bin/consul', digest: await digestOf(program) }],
+  }
+}
+
+const digestOf = async (path: string) =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
+
 /** The lab's Debian, from the store when the same recipe made it before. */
-export async function debianFor(storeDir: string, cacheDir: string, opts: { say: Say; force?: boolean }): Promise<ImageIndex> {
+export async function debianFor(storeDir: string, cacheDir: string, opts: { say: Say; force?: boolean; name?: string; extras?: Extras }): Promise<ImageIndex> {
   const store = new ImageStore(storeDir)
-  const keyed = `debian-12-${debianKey()}`
-  const { say } = opts
+  const { say, name = 'debian-12', extras } = opts
+  const keyed = `${name}-${debianKey(extras)}`
   const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
   if (known) return known
   const workDir = join(cacheDir, `debian-work-${process.pid}`)
   try {
     const disk = join(workDir, 'disk.raw')
-    const traits = await buildDebian({ workDir, disk, say })
+    const traits = await buildDebian({ workDir, disk, say, ...(extras ? { extras } : {}) })
     say('cutting the image into pieces')
     const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
     // The plain name moves to the newest build.
-    return await store.rename(image.id, ['debian-12', keyed])
+    return await store.rename(image.id, [name, keyed])
   } finally {
     await rm(workDir, { recursive: true, force: true })
   }
@@ -84,4 +137,19 @@ export async function list(options: { store?: string; json?: boolean }): Promise
     print(
       `${image.names.join(', ').padEnd(28)} ${image.id.slice(0, 16)}  ${bytesText(image.sizeBytes).padStart(9)} raw  ${bytesText(image.dataBytes).padStart(9)} stored  ${image.createdAt}`,
     )
+}
+
+export async function showImage(name: string, options: { store?: string; output?: string }): Promise<void> {
+  const image = await new ImageStore(options.store ?? join(defaultCache(), 'images')).find(name)
+  const { pieces, ...about } = image
+  await show({ ...about, pieces: pieces.length }, formatOf(options.output), () => pairs([...Object.entries(about), ['pieces', pieces.length]]))
+}
+
+export async function removeImages(names: readonly string[], options: { store?: string }): Promise<void> {
+  const store = new ImageStore(options.store ?? join(defaultCache(), 'images'))
+  // All are looked up first: a name that is wrong leaves the others where they are.
+  for (const { id, names: known } of await Promise.all(names.map((name) => store.find(name)))) {
+    await store.remove(id)
+    print(`${known.join(', ')} (${id.slice(0, 16)}) is removed`)
+  }
 }

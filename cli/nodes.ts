@@ -185,6 +185,18 @@ function missingPassword(): never {
   throw new Trouble('usage', 'the password of the rescue login comes from the environment: set RACKWARD_RESCUE_PASSWORD')
 }
 
+/** For completion: names alone. */
+export async function nodeNames(): Promise<string[]> {
+  return (await listNodes(await connect({}), 'fields=name,uuid')).map(({ name, uuid }) => name ?? uuid)
+}
+
+export async function waitFor(state: string, idents: readonly string[], options: Common & { for: string }): Promise<void> {
+  const api = await connect(options)
+  const { waitAll } = await import('./wait.ts')
+  const troubles = await waitAll(api, idents, { ends: [state], failed: FAILED, timeoutMs: waitMsOf(options.for) ?? 0 })
+  if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
+}
+
 const POWER: Readonly<Record<string, string>> = {
   on: 'power on',
   off: 'power off',

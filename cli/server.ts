@@ -29,10 +29,15 @@ const TIMEOUT_MS = 60_000
 /** The versions that this program was written for. */
 const VERSION = '1.110'
 
-/** `--server`, then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then 127.0.0.1. */
+/** What the Debian package writes for the machine's own conductor; root may read it. */
+const OWN_CLOUDS = '/etc/rackward/clouds.yaml'
+const OWN_CLOUD = 'rackward'
+
+/** `--server`, then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then this machine's own conductor, then 127.0.0.1. */
 export async function findPlace(options: ServerOptions, env: Env): Promise<Place> {
   const cloudName = options.cloud ?? (env.OS_CLOUD === '' ? undefined : env.OS_CLOUD)
-  const cloud = cloudName === undefined ? {} : await readCloud(cloudName, env)
+  const said = [options.server, env.RACKWARD_SERVER, env.RACKWARD_USER, env.OS_ENDPOINT, env.OS_USERNAME].some(Boolean)
+  const cloud = cloudName !== undefined ? await readCloud(cloudName, env) : said ? {} : await readOwnCloud()
   const auth = (cloud.auth ?? {}) as Dict
   const pick = (...values: unknown[]) => values.find((value): value is string => typeof value === 'string' && value !== '')
   const text = pick(options.server, env.RACKWARD_SERVER, env.OS_ENDPOINT, cloud.baremetal_endpoint_override, auth.endpoint, cloud.endpoint) ?? DEFAULT_URL
@@ -53,10 +58,17 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
   return { url, ...(user ? { user } : {}), ...(password ? { password } : {}), ...(ca ? { ca } : {}) }
 }
 
-/** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack. */
+async function readOwnCloud(): Promise<Dict> {
+  const text = await readFile(OWN_CLOUDS, 'utf8').catch(() => undefined)
+  if (text === undefined) return {}
+  const { parse } = await import('yaml')
+  return (parse(text) as { clouds?: Record<string, Dict> } | null)?.clouds?.[OWN_CLOUD] ?? {}
+}
+
+/** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack; and the package's own. */
 async function readCloud(name: string, env: Env): Promise<Dict> {
   const { parse } = await import('yaml')
-  const files = [env.OS_CLIENT_CONFIG_FILE, 'clouds.yaml', join(homedir(), '.config/openstack/clouds.yaml'), '/etc/openstack/clouds.yaml']
+  const files = [env.OS_CLIENT_CONFIG_FILE, 'clouds.yaml', join(homedir(), '.config/openstack/clouds.yaml'), '/etc/openstack/clouds.yaml', OWN_CLOUDS]
   for (const file of files) {
     const text = file === undefined ? undefined : await readFile(file, 'utf8').catch(() => undefined)
     if (text === undefined) continue

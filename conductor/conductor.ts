@@ -27,6 +27,7 @@ import { Webhooks } from './events/webhooks.ts'
 import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
 import { listen, listenApi } from './listen.ts'
 import { Interlock } from './mesh/interlock.ts'
+import { conductorMetrics, troublesOf } from './metrics.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { ImageSource } from './node/image-source.ts'
@@ -60,6 +61,8 @@ export interface Conductor {
   readonly routes: readonly Route[]
   /** Reads the power of every node now. */
   readonly powerSync: PowerSync
+  /** Rejects, or never answers, when it cannot work any more. */
+  alive(): Promise<boolean>
   stop(): Promise<void>
 }
 
@@ -78,7 +81,13 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const store = parts.wrapStore?.(sqlite) ?? sqlite
   const sightings = new Sightings()
   const images = new ImageStore(config.images.store)
-  const arbiter = new Arbiter(clock)
+  const bootDown = () => (boot ? !boot.connected : undefined)
+  const metrics = await life.add(
+    'metrics',
+    () => conductorMetrics(store, { log, bootDown, agents: () => sightings.agentsSince(clock.now() - 60_000) }),
+    (made) => made.stop(),
+  )
+  const arbiter = new Arbiter(clock, metrics.onBmc)
   const suites = new Map<string, number>()
   // A test that hands in its own ipmitool has no BMC that ipmipower could ask.
   const fleet = await life.add(
@@ -228,10 +237,11 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   )
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
-  const app = makeApp({ routes, sightings, auth, clock, random, conductor: hostname(), log })
+  const app = makeApp({ routes, sightings, auth, clock, random, conductor: hostname(), log, metrics, troubles: () => troublesOf(store, bootDown) })
   const addresses = await listenApi(app, config, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
-  return { addresses, routes, powerSync, stop: () => life.stop() }
+  const alive = () => store.conductors().then(() => true)
+  return { addresses, routes, powerSync, alive, stop: () => life.stop() }
 }
 
 function settingsOf({ provision }: Config): Settings {

@@ -114,7 +114,7 @@ export const Config = z.strictObject({
   /** The group of conductors that this one belongs to (Ironic's conductor_group). */
   conductorGroup: z.string().max(255).default(''),
   fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), format: z.enum(['json', 'text']).default('json') }).prefault({}),
 })
 
 export type Config = z.infer<typeof Config>

@@ -116,7 +116,7 @@ export const AgentConfig = z.strictObject({
     .optional(),
   /** Where pages are posted to. */
   webhooks: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/), url: z.url({ protocol: /^https?$/ }), secretFile: File })).default([]),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), format: z.enum(['json', 'text']).default('json') }).prefault({}),
 })
 export type AgentConfig = z.infer<typeof AgentConfig>
 

@@ -37,9 +37,10 @@ export const systemClock: Clock = {
   },
 }
 
-/** Milliseconds since some moment of this boot: never set, never stepped. What decides about a host counts with this one, so that a wall clock that
- *  jumps changes nothing (CLOCK_MONOTONIC; it stands still while the machine is suspended). */
-export const monotonicClock: Clock = { ...systemClock, now: () => performance.now() }
+/** Milliseconds since some moment of this boot: never set, never stepped, the same for all processes and threads of the machine, so that a process that
+ *  starts again goes on where the one before it ended. What decides about a host counts with this one: a wall clock that jumps changes nothing
+ *  (CLOCK_MONOTONIC; it stands still while the machine is suspended). */
+export const monotonicClock: Clock = { ...systemClock, now: () => Number(process.hrtime.bigint()) / 1e6 }
 
 /** ISO 8601 in UTC with seconds, the form that Ironic's API uses. */
 export const isoTime = (atMs: number): string => new Date(atMs).toISOString().replace(/\.\d{3}Z$/, '+00:00')

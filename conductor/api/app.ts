@@ -4,6 +4,7 @@ import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
+import type { ConductorMetrics } from '../metrics.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { actAs } from '../store/act.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
@@ -20,6 +21,9 @@ export interface AppParts {
   readonly random: Random
   readonly conductor: string
   readonly log: Log
+  readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
+  /** What keeps the conductor from its work. */
+  readonly troubles: () => Promise<readonly string[]>
 }
 
 /** Ironic's limits: a config drive may come with a provision request, an inventory from an agent. */
@@ -30,13 +34,14 @@ const LIMITS: readonly (readonly [path: RegExp, limit: string])[] = [
 ]
 const MAX_DEPTH = 25
 /** Anybody may ask for these, and for the routes that say so. */
-const DISCOVERY = /^\/(v1\/?|healthz\/?)?$/
+const DISCOVERY = /^\/(v1\/?|healthz\/?|readyz\/?)?$/
 
 export function makeApp(parts: AppParts): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.set('query parser', 'simple')
+  app.use(measured(parts))
   app.use(stamp(parts))
   app.use(tolerantPath)
   app.use(authenticate(parts))
@@ -51,6 +56,16 @@ export function makeApp(parts: AppParts): Express {
   app.all('/', document(rootDocument))
   app.all('/v1', document(versionDocument))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
+  app.get('/readyz', async (_request, response) => {
+    const troubles = await parts.troubles()
+    response.status(troubles.length === 0 ? 200 : 503).json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles })
+  })
+  app.get('/metrics', async (_request, response) => {
+    // They tell of all nodes.
+    if ((response.locals.actor as Actor).project !== null) throw new Fault('access.denied', 'metrics are not for users of a single project')
+    const text = await parts.metrics.registry.metrics()
+    response.set('content-type', parts.metrics.registry.contentType).send(text)
+  })
   mount(app, parts.routes, (request, response): Ask => ({
     params: request.params as Record<string, string>,
     query: new Query(request.query),
@@ -77,6 +92,18 @@ const onPath =
   (request, response, next) =>
     request.body === undefined && path.test(request.path) ? void parser(request, response, next) : next()
 
+/** Streams are not measured: they last as long as somebody looks. */
+const measured =
+  ({ metrics, clock }: AppParts): RequestHandler =>
+  (request, response, next) => {
+    const startMs = clock.now()
+    response.on('finish', () => {
+      if (response.get('content-type')?.startsWith('text/event-stream')) return
+      metrics.onRequest({ method: request.method, status: response.statusCode, seconds: (clock.now() - startMs) / 1000 })
+    })
+    next()
+  }
+
 /** Headers of every answer; the version that is used stands there unless it was refused. */
 function stamp(parts: AppParts): RequestHandler {
   return (request, response, next) => {
@@ -98,7 +125,7 @@ function stamp(parts: AppParts): RequestHandler {
 
 /** Ironic takes paths without /v1 as if it stood there. */
 const tolerantPath: RequestHandler = (request, _response, next) => {
-  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|healthz)/.test(request.url)) request.url = `/v1${request.url}`
+  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|healthz|readyz|metrics)/.test(request.url)) request.url = `/v1${request.url}`
   next()
 }
 

@@ -30,23 +30,31 @@ interface Queue {
   passwordWrongAtMs: number
 }
 
+/** An act that ended: how long it took from the asking, and "ok" or the code of its fault. */
+export type OnAct = (act: { readonly priority: Priority; readonly seconds: number; readonly end: string }) => void
+
 export class Arbiter {
   private readonly clock: Clock
+  private readonly onAct: OnAct
   private readonly queues = new Map<string, Queue>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onAct: OnAct = () => undefined) {
     this.clock = clock
+    this.onAct = onAct
   }
 
   /** Runs one act when its turn comes. Throws `bmc.timeout` when the deadline passes first; the act is then aborted and never begins late. */
   act<T>(target: BmcTarget, options: ActOptions, work: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
     const queue = this.queueOf(target.key)
     const held = options.priority === 'poll' && this.clock.now() - queue.passwordWrongAtMs < PASSWORD_HOLD_MS
+    const askedMs = this.clock.now()
+    const told = (end: string) => this.onAct({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
     if (held) return Promise.reject(new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`))
     return new Promise<T>((resolve, reject) => {
       const abort = new AbortController()
       const late = new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
       const end = (why: Error) => {
+        if (!abort.signal.aborted) told(isFault(why) ? why.code : 'unwanted')
         abort.abort(why)
         reject(why)
       }
@@ -62,8 +70,10 @@ export class Arbiter {
         if (abort.signal.aborted) return cancel()
         try {
           resolve(await work(target.bmc, abort.signal))
+          if (!abort.signal.aborted) told('ok')
           queue.passwordWrongAtMs = Number.NEGATIVE_INFINITY
         } catch (error) {
+          if (!abort.signal.aborted) told(isFault(error) ? error.code : 'unknown')
           if (isFault(error, 'bmc.password')) queue.passwordWrongAtMs = this.clock.now()
           reject(error as Error)
         } finally {

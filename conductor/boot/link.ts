@@ -40,6 +40,10 @@ export class BootLink {
     await this.open()
   }
 
+  get connected(): boolean {
+    return this.socket !== undefined
+  }
+
   /** Stops the boot services too. */
   async stop(): Promise<void> {
     this.stopped = true

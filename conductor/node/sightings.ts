@@ -11,7 +11,6 @@ export interface Live {
   readonly seen: Map<Milestone, Sighting>
   bootedAtMs: number
   agentAtMs: number
-  connected: boolean
   progress: Progress | null
   /** Seconds per part of the agent's last order. */
   timings: Readonly<Record<string, number>>
@@ -19,7 +18,7 @@ export interface Live {
 
 const ORDER = Object.keys(MILESTONES) as Milestone[]
 
-const UNSEEN: Live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, connected: false, progress: null, timings: {} }
+const UNSEEN: Live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
 
 export class Sightings {
   private readonly nodes = new Map<string, Live>()
@@ -52,6 +51,13 @@ export class Sightings {
     const fresh = !live.seen.has(step)
     live.seen.set(step, sighting)
     return fresh
+  }
+
+  /** How many deploy agents were heard since then. */
+  agentsSince(atMs: number): number {
+    let count = 0
+    for (const live of this.nodes.values()) if (live.agentAtMs >= atMs) count += 1
+    return count
   }
 
   forget(uuid: string): void {

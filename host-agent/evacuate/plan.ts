@@ -14,19 +14,27 @@ export interface Target {
 export interface PlanLimits {
   readonly inFlight: number
   readonly perTarget: number
-  /** Hosts that fell silent after receiving an instance, until it is taken for the cause. */
-  readonly hops: number
 }
-export const PLAN_LIMITS: PlanLimits = { inFlight: 10, perTarget: 2, hops: 2 }
+export const PLAN_LIMITS: PlanLimits = { inFlight: 10, perTarget: 2 }
 
-/** The instances of a dead host as intents; those that cannot be moved are named with the reason. `earlier`: intents of other incidents of the last minutes. */
-export function intentsFor(listing: Listing, about: { incident: string; host: string; epoch: number; at: string }, earlier: readonly Intent[]): Intent[] {
+export interface About {
+  readonly incident: string
+  readonly host: string
+  readonly epoch: number
+  readonly at: string
+  /** Hosts that fell silent after receiving an instance, until it is taken for the cause. */
+  readonly mostHops: number
+  /** How long a move counts for that. */
+  readonly hopWindowMs: number
+}
+
+/** The instances of a dead host as intents; those that cannot be moved are named with the reason. `earlier`: intents of other incidents. */
+export function intentsFor(listing: Listing, about: About, earlier: readonly Intent[]): Intent[] {
   return listing.instances.map((instance) => {
-    const before = earlier.find((one) => one.instance === instance.id && one.state === 'CONFIRMED' && one.target === about.host)
+    const before = earlier.find((one) => one.instance === instance.id && one.state === 'CONFIRMED' && one.target === about.host && isRecent(one, about))
     const hops = before ? before.hops + 1 : 0
     const why =
-      instance.unprotected ??
-      (hops >= PLAN_LIMITS.hops ? `the last ${hops} hosts that it ran on fell silent: it may be the cause, and is started nowhere` : null)
+      instance.unprotected ?? (hops >= about.mostHops ? `the last ${hops} hosts that it ran on fell silent: it may be the cause, and is started nowhere` : null)
     return {
       incident: about.incident,
       source: about.host,
@@ -48,6 +56,9 @@ export function intentsFor(listing: Listing, about: { incident: string; host: st
     }
   })
 }
+
+/** By the wall clock, which is good enough for holding something back; an age that cannot be told counts as young. */
+const isRecent = ({ endedAt }: Intent, { at, hopWindowMs }: About): boolean => !(Date.parse(at) - Date.parse(endedAt ?? '') > hopWindowMs)
 
 const underWay = (intent: Intent) => intent.state === 'INTENT' || intent.state === 'REQUESTED'
 export const inOrder = (intents: readonly Intent[]): Intent[] =>

@@ -43,7 +43,14 @@ export function listInstances(core: ArbiterCore, incident: Incident): void {
     if (!answer.ok || !answer.listing) return fail(answer.ok ? 'no list' : answer.fault)
     if (!answer.listing.complete) return fail('part of its instances could not be looked up')
     const earlier = [...core.shelf.intents.values()].map(({ value }) => value).filter((intent) => intent.incident !== incident.id)
-    const about = { incident: incident.id, host: incident.host, epoch: core.lease?.epoch ?? 0, at: core.world.wall() }
+    const about = {
+      incident: incident.id,
+      host: incident.host,
+      epoch: core.lease?.epoch ?? 0,
+      at: core.world.wall(),
+      mostHops: core.limits.hops,
+      hopWindowMs: core.limits.hopWindowMs,
+    }
     const known = new Set(core.shelf.intentsOf(incident.id).map(({ value }) => value.instance))
     const fresh = intentsFor(answer.listing, about, earlier).filter(({ instance }) => !known.has(instance))
     const store = (rest: readonly Intent[]): void => {

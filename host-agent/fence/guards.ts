@@ -29,13 +29,12 @@ export interface Facts {
   /** Commands that were sent and neither answered nor past their deadline. */
   readonly outstanding: number
   readonly lastOffMs: number | null
-  readonly lastActMs: number | null
   /** When this leader first saw the record in its state. */
   readonly stateSinceMs: number
   readonly levels: readonly Level[]
   /** When the watchdog must have fired; null: there is none, or leases are still granted. */
   readonly resetByMs: number | null
-  /** The newest authenticated sign of life, on this leader's clock. */
+  /** The newest authenticated sign of life, on this leader's clock; it may be older by what its way took. */
   readonly lifeAtMs: number | null
   /** The boot that is heard now, when it is another than the one that died. */
   readonly newBoot: { readonly bootId: string; readonly quarantined: boolean; readonly guests: number | null } | null
@@ -86,6 +85,16 @@ export function provenOff(reads: readonly PowerRead[], nowMs: number): boolean {
     if (read.session !== newest.session && newest.atMs - read.atMs >= READ_APART_MS) return true
   }
   return false
+}
+
+/** A sign of life may have been on its way for as long. */
+const LIFE_LATE_MS = 1_000
+
+/** A sign of life that only shows that the power had not gone yet says nothing against what the BMC says now; one from after "off" does. */
+export function livesAfterOff({ reads, lifeAtMs }: Facts): boolean {
+  let offSinceMs: number | undefined
+  for (let i = reads.length - 1; i >= 0 && reads[i]?.power === 'off'; i -= 1) offSinceMs = reads[i]?.atMs
+  return offSinceMs === undefined || lifeAtMs === null || lifeAtMs > offSinceMs + LIFE_LATE_MS
 }
 
 /** Epochs never fall: what an older leader wrote last is history, what a newer one wrote is not ours to change. */

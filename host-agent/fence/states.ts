@@ -49,7 +49,6 @@ export interface Incident {
   readonly listed: boolean
   /** The boot that came back, once it was seen. */
   readonly returnedBoot: string | null
-  readonly blocked: string | null
   readonly lines: readonly Line[]
 }
 

@@ -1,7 +1,7 @@
 /** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
 import { findArrow } from '../../kit/arrows.ts'
-import { COMMAND_MS, FENCE_GUARDS, mayWrite, READ_APART_MS, type Facts, type FenceGuards } from './guards.ts'
+import { COMMAND_MS, FENCE_GUARDS, livesAfterOff, mayWrite, READ_APART_MS, type Facts, type FenceGuards } from './guards.ts'
 import { INCIDENT_ARROWS, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
 
 export type Act =
@@ -67,7 +67,7 @@ function confirmed(incident: Incident, facts: Facts, guards: FenceGuards): Step 
 function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const proof = proofOf(incident, facts, guards)
   if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
-  if (!guards.lifeless(facts) && guards.deadline(facts) && facts.lastOffMs !== null)
+  if (!guards.lifeless(facts) && guards.deadline(facts) && facts.lastOffMs !== null && livesAfterOff(facts))
     return {
       next: move(incident, facts, { on: 'life', says: lifeAfterOff(facts) }),
       page: `${incident.host} shows life after OFF was sent: ${lifeAfterOff(facts)}`,
@@ -183,7 +183,7 @@ function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
 function move(incident: Incident, facts: Facts, { on, says }: { on: IncidentEvent; says: string }): Incident {
   const arrow = findArrow(INCIDENT_ARROWS, incident.state, on)
   if (!arrow) throw new Error(`no arrow from "${incident.state}" on "${on}"`)
-  return note({ ...incident, state: arrow.to, epoch: facts.epoch, blocked: null }, facts, `${arrow.to}: ${says}`)
+  return note({ ...incident, state: arrow.to, epoch: facts.epoch }, facts, `${arrow.to}: ${says}`)
 }
 
 export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident => ({

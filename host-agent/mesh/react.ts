@@ -62,7 +62,6 @@ function open(
     attested: null,
     listed: false,
     returnedBoot: null,
-    blocked: null,
     lines: [{ at, says: `confirmed: ${verdict.says}`.slice(0, 1_900) }],
   }
   core.post(verdict.host).pages.clear()

@@ -103,7 +103,6 @@ export const IncidentRecord = z.object({
   attested: z.nullable(z.object({ by: z.string(), at: z.string() })),
   listed: z.boolean(),
   returnedBoot: z.nullable(z.string().check(z.maxLength(64))),
-  blocked: z.nullable(Text),
   lines: z.array(Line),
 })
 

@@ -45,6 +45,9 @@ export const LIMITS = {
   /** Fenced at once, in all and in one rack. */
   fencingAtOnce: 5,
   fencingAtOncePerRack: 2,
+  /** Hosts in a row that may fall silent after receiving an instance; it is then taken for the cause and started nowhere. */
+  hops: 2,
+  hopWindowMs: 3_600_000,
   /** Vetoed suspicions in `flapWindowMs` that double the silence asked for, up to eight times. */
   flaps: 2,
   flapWindowMs: 600_000,

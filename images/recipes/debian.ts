@@ -62,14 +62,46 @@ const HOOKS = [
   'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*.log',
 ]
 
-export const debianKey = (): string => cacheKey([JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 3 }), grubMenu(ROOT_UUID)])
+/** What an image has beyond Debian. */
+export interface Extras {
+  readonly packages: readonly string[]
+  /** Package files, in the order in which they are installed; and what they are made of, for the key. */
+  readonly debs: readonly { readonly path: string; readonly digest: string }[]
+  /** Files of this machine, by where they go. */
+  readonly files: readonly { readonly from: string; readonly to: string; readonly digest: string }[]
+}
+
+const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
+
+export const debianKey = (extras: Extras = NO_EXTRAS): string =>
+  cacheKey([
+    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 3 }),
+    grubMenu(ROOT_UUID),
+    ...(extras === NO_EXTRAS
+      ? []
+      : [JSON.stringify([extras.packages, extras.debs.map(({ digest }) => digest), extras.files.map(({ to, digest }) => [to, digest])])]),
+  ])
+
+/** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is no systemd in a tree). */
+const extraHooks = ({ debs, files }: Extras): string[] => [
+  ...debs.flatMap(({ path }) => [`cp '${path}' "$1/tmp/extra.deb"`, 'chroot "$1" dpkg -i /tmp/extra.deb', 'rm "$1/tmp/extra.deb"']),
+  ...files.map(({ from, to }) => `install -D -m 0755 '${from}' "$1${to}"`),
+]
 
 /** Makes `disk` (raw) and says how the deploy grows it. */
-export async function buildDebian(opts: { workDir: string; disk: string; say: (line: string) => void }) {
+export async function buildDebian(opts: { workDir: string; disk: string; say: (line: string) => void; extras?: Extras }) {
+  const extras = opts.extras ?? NO_EXTRAS
   const tree = join(opts.workDir, 'tree')
   await rm(opts.workDir, { recursive: true, force: true })
   await mkdir(opts.workDir, { recursive: true })
-  await debootstrap({ suite: SUITE, variant: 'minbase', packages: PACKAGES, target: tree, hooks: HOOKS, say: opts.say })
+  await debootstrap({
+    suite: SUITE,
+    variant: 'minbase',
+    packages: [...PACKAGES, ...extras.packages],
+    target: tree,
+    hooks: [...extraHooks(extras), ...HOOKS],
+    say: opts.say,
+  })
   try {
     await writeFile(join(tree, 'boot/grub/grub.cfg'), grubMenu(ROOT_UUID))
     await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)

@@ -138,6 +138,7 @@ switch (verb) {
     break
   case 'build':
     compile()
+    if (args[0] !== '--only-js') become(process.execPath, [join('dist/cli/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
     break
   case 'lab':
   case 'bench':
@@ -157,6 +158,7 @@ switch (verb) {
     ])
     break
   case 'nova':
+  case 'packages':
   case 'libvirt':
     compile()
     become('npx', ['vitest', 'run', '--project', verb, ...args])
@@ -172,5 +174,5 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt)`)
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt, packages)`)
 }

@@ -43,6 +43,12 @@ const LIBVIRT = [
   ['iproute2', 'namespaces'],
 ]
 
+const PACKAGING = [
+  ['mmdebstrap', 'a clean Debian to install the packages in'],
+  ['systemd-container', 'systemd-nspawn, which boots it'],
+  ['binutils', 'stripping Node.js for the package'],
+]
+
 const PEERS = [
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
@@ -52,7 +58,8 @@ const PEERS = [
 
 export const PACKAGES = {
   check: BUILD,
-  build: BUILD,
+  build: [...BUILD, ['binutils', 'stripping Node.js for the package']],
+  packages: [...BUILD, ...PACKAGING],
   sim: BUILD,
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],

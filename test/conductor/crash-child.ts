@@ -29,7 +29,7 @@ const ipmitool: Run = async (argv) => {
 }
 
 await startConductor(await loadConfig(configFile), {
-  log: makeLog('crash-child', 'error'),
+  log: makeLog('crash-child', { level: 'error' }),
   run: ipmitool,
   wrapPerformer: (performer) => ({
     async perform(effect, node, signal) {

@@ -1,7 +1,7 @@
 /** The floor: child processes end as a group, secrets stay out of logs, parts stop once and in order, configuration errors name the nearest key. */
 import { expect, test } from 'vitest'
 import { loadConfig, parseConfig } from '../../conductor/config.ts'
-import { until } from '../../kit/clock.ts'
+import { monotonicClock, until } from '../../kit/clock.ts'
 import { Fault, FAULTS } from '../../kit/fault.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import { makeLog } from '../../kit/log.ts'
@@ -77,7 +77,7 @@ test('secrets never reach a log line', async () => {
   )
   expect(stderr).toContain('******')
   expect(stderr).not.toContain('geheim')
-  expect(makeLog('x', 'silent')).toBeDefined()
+  expect(makeLog('x', { level: 'silent' })).toBeDefined()
 })
 
 test('every fault says what it means and what to do, and none repeats its cause', () => {
@@ -95,3 +95,11 @@ test('a configuration names every flaw, and the nearest key for one that is not 
 })
 
 test('texts', () => expect([nearest('nmae', ['name', 'driver']), bytesText(999), bytesText(1_234_567)]).toEqual(['name', '999 B', '1.2 MB']))
+
+test('the clock of decisions is the same for all processes of the machine: one that starts again goes on where the one before it ended', async () => {
+  const beforeMs = monotonicClock.now()
+  const script = `import { monotonicClock } from '${process.cwd()}/dist/kit/clock.js'; console.log(monotonicClock.now())`
+  const childMs = Number(await runOk([process.execPath, '--input-type=module', '-e', script], { timeoutMs: 10_000 }))
+  expect(childMs).toBeGreaterThan(beforeMs)
+  expect(childMs).toBeLessThan(monotonicClock.now())
+})

@@ -1,9 +1,9 @@
 /** Seven hosts and three arbiters in namespaces: what the simulation says, with real processes, a real Consul and real BMCs. `npm test` runs the daily ones,
  *  `npm run test:mesh` all. A watcher reads all the time which processes exist: no instance may ever run twice. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { MeshLab } from './lab.ts'
-import { SCENARIOS } from './scenarios.ts'
+import { SCENARIOS } from './scenarios/index.ts'
 
 const HOSTS = 7
 const all = process.env.RACKWARD_MESH === 'all'
@@ -17,7 +17,11 @@ let watcher: Promise<void>
 
 beforeAll(async () => {
   lab = await MeshLab.up({ hosts: HOSTS, arbiters: 3, racks: 3, watchdogSeconds: 12, storage: true })
-  await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'a test', limits: { fenceShare: 1, fenceCap: 1_000, cooldownMs: 3_000, flaps: 1_000 } })
+  await lab.api('PUT', '/rackward/v1/mesh/policy', {
+    armed: true,
+    why: 'a test',
+    limits: { fenceShare: 1, fenceCap: 1_000, cooldownMs: 3_000, flaps: 1_000, hops: 1_000 },
+  })
   await until(async () => (await lab.status()).hosts.every((host: { state: string; gate: string }) => host.state === 'healthy' && host.gate === 'open'), {
     what: 'all hosts to be well',
     timeoutMs: 60_000,
@@ -33,6 +37,10 @@ afterAll(async () => {
   watching = false
   await watcher
   await lab.down()
+}, 60_000)
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') await lab.repair()
 }, 60_000)
 
 const mesh = async () => (await lab.status()) as { hosts: { name: string; state: string; says: string }[]; leads: boolean }

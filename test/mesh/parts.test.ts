@@ -129,10 +129,13 @@ describe('the plan', () => {
   })
   test('an instance whose last two hosts died under it is started nowhere (scenario 69)', () => {
     const listing = { complete: true, instances: [{ id: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, unprotected: null }] }
-    const about = { incident: 'i3', host: 'h2', epoch: 3, at: '' }
-    const moved = (hops: number) => intentsFor(listing, about, [intent('vm', { state: 'CONFIRMED', target: 'h2', hops })])[0]
+    const about = { incident: 'i3', host: 'h2', epoch: 3, at: '2026-01-01T12:00:00Z', mostHops: 2, hopWindowMs: 3_600_000 }
+    const moved = (hops: number, endedAt = '2026-01-01T11:30:00Z') =>
+      intentsFor(listing, about, [intent('vm', { state: 'CONFIRMED', target: 'h2', hops, endedAt })])[0]
     expect(moved(0)).toMatchObject({ state: 'PENDING', hops: 1 })
     expect(moved(1)).toMatchObject({ state: 'SKIPPED', hops: 2 })
+    // Two deaths in a year are no pattern.
+    expect(moved(1, '2025-12-01T00:00:00Z')).toMatchObject({ state: 'PENDING', hops: 0 })
   })
 })
 

@@ -1,0 +1,48 @@
+/** `rackward image ...` */
+import type { Command } from 'commander'
+
+export function imageCommands(program: Command): void {
+  const image = program.command('image').description('images and the store they are kept in')
+  image
+    .command('build')
+    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk or deb')
+    .option('--store <dir>', 'image store')
+    .option('--cache <dir>', 'where built things are kept')
+    .option('--force', 'build it again')
+    .option('--out <dir>', 'of deb: where the packages go', '.')
+    .description('build an image from Debian packages')
+    .action(async (recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }) =>
+      (await import('../image.ts')).build(recipe, options),
+    )
+  image
+    .command('import')
+    .argument('<source>', 'file or URL of a raw or qcow2 disk image')
+    .requiredOption('--name <name>')
+    .option('--checksum <digest>', 'sha256:HEX or sha512:HEX')
+    .option('--format <format>', 'raw or qcow2; refused when the image is something else')
+    .option('--store <dir>', 'image store')
+    .description('check an image and take it into the store')
+    .action(async (source: string, options: { name: string; checksum?: string; format?: string; store?: string }) =>
+      (await import('../image.ts')).importOne(source, options),
+    )
+  image
+    .command('list')
+    .option('--store <dir>', 'image store')
+    .option('--json')
+    .description('list the images of the store')
+    .action(async (options: { store?: string; json?: boolean }) => (await import('../image.ts')).list(options))
+
+  image
+    .command('show')
+    .argument('<name>', 'name or id')
+    .option('--store <dir>', 'image store')
+    .option('-o, --output <format>', 'table, json or yaml')
+    .description('show an image')
+    .action(async (name: string, options: { store?: string; output?: string }) => (await import('../image.ts')).showImage(name, options))
+  image
+    .command('rm')
+    .argument('<name...>', 'names or ids')
+    .option('--store <dir>', 'image store')
+    .description('remove images from the store')
+    .action(async (names: string[], options: { store?: string }) => (await import('../image.ts')).removeImages(names, options))
+}

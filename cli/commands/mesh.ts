@@ -1,0 +1,90 @@
+/** `rackward mesh ...` and `rackward incident ...` */
+import type { Command } from 'commander'
+import { onServer } from './server-options.ts'
+
+export function meshCommands(program: Command): void {
+  const mesh = program.command('mesh').description('the mesh of hosts that look after each other')
+  const onMachine = (command: Command) =>
+    command
+      .option('--directory <dir>', 'where the Consul of this node has its configuration, keys and data', '/var/lib/rackward-agent/consul')
+      .option('--consul <program>', 'the Consul program', 'consul')
+      .option('--url <url>', 'the local Consul agent', 'http://127.0.0.1:8500')
+  const setup = () => import('../mesh-setup.ts')
+  onMachine(
+    mesh
+      .command('init')
+      .argument('<name>', 'of this node, the first arbiter')
+      .option('--address <ip>', 'where the other nodes reach its Consul')
+      .option('--finish', 'when its agent runs: makes its token')
+      .description('begin a mesh on its first arbiter'),
+  ).action(async (name: string, options) => (await setup()).init(name, options))
+  onMachine(
+    mesh
+      .command('invite')
+      .argument('<name>', 'of the node that shall come in')
+      .option('--arbiter', 'it shall be an arbiter')
+      .option('--out <file>', 'where the bundle goes; standard output otherwise')
+      .description('on the first arbiter: a bundle that lets one more node in'),
+  ).action(async (name: string, options) => (await setup()).inviteOne(name, options))
+  onMachine(
+    mesh
+      .command('join')
+      .argument('<bundle>', 'file, or -')
+      .requiredOption('--address <ip>', 'where the other nodes reach the Consul of this one')
+      .description('on an invited node: configure its Consul'),
+  ).action(async (bundle: string, options) => (await setup()).join(bundle, options))
+
+  const meshApi = async (options: { server?: string; cloud?: string }) => {
+    const [{ meshCommands }, { findPlace, openApi }] = await Promise.all([import('../mesh.ts'), import('../server.ts')])
+    return meshCommands(openApi(await findPlace(options, process.env)))
+  }
+  onServer(mesh.command('status').description('hosts, arbiters, leader, policy, and what is not protected')).action(async (options) =>
+    (await meshApi(options)).status(options),
+  )
+  onServer(mesh.command('explain').argument('<host>').description('every condition of the verdict on a host: why, or why not')).action(
+    async (host: string, options) => (await meshApi(options)).explain(host, options),
+  )
+  onServer(
+    mesh
+      .command('arm')
+      .description('let the mesh fence hosts')
+      .option('--dry-run', 'it only says what it would do')
+      .option('--why <text>', 'for the record', 'armed'),
+  ).action(async (options) => (await meshApi(options)).policy({ armed: true, dry_run: options.dryRun === true, why: options.why }, options))
+  onServer(mesh.command('disarm').description('let the mesh fence nobody').requiredOption('--why <text>', 'for the record')).action(async (options) =>
+    (await meshApi(options)).policy({ armed: false, why: options.why }, options),
+  )
+  onServer(
+    mesh
+      .command('maintenance')
+      .argument('<wish>', 'on or off')
+      .argument('<host>')
+      .option('--why <text>')
+      .option('--for <time>', 'such as 30m or 2h; without it, until it is ended')
+      .description('a host that is worked on is not fenced'),
+  ).action(async (wish: string, host: string, options) => (await meshApi(options)).maintenance(wish, host, options))
+  onServer(
+    mesh
+      .command('fence')
+      .argument('<host>')
+      .option('--confirm <host>', 'its name, typed again')
+      .description('switch a host off by order, and move its instances'),
+  ).action(async (host: string, options) => (await meshApi(options)).fence(host, options))
+  onServer(mesh.command('remove').argument('<host>').option('--confirm <host>', 'its name, typed again').description('remove a node from the mesh')).action(
+    async (host: string, options) => (await meshApi(options)).remove(host, options),
+  )
+
+  const incident = program.command('incident').description('hosts that died, and what was done')
+  onServer(incident.command('list').description('incidents, the newest first')).action(async (options) => (await meshApi(options)).incidents(options))
+  onServer(incident.command('show').argument('<incident>').description('an incident with its time line')).action(async (id: string, options) =>
+    (await meshApi(options)).incident(id, options),
+  )
+  for (const [kind, says] of [
+    ['attest', 'attest that the host is off: its instances are moved'],
+    ['retry', 'try the instances again that could not be moved'],
+    ['close', 'close an incident'],
+  ] as const)
+    onServer(incident.command(kind).argument('<incident>').option('--confirm <host>', 'the name of the host, typed').description(says)).action(
+      async (id: string, options) => (await meshApi(options)).act(kind, id, options),
+    )
+}

@@ -1,0 +1,94 @@
+/** `rackward node ...` */
+import type { Command } from 'commander'
+import { onServer } from './server-options.ts'
+
+/** Verbs by the word that people say, with the target that the API wants. */
+const VERBS: readonly (readonly [name: string, target: string, says: string])[] = [
+  ['manage', 'manage', 'try the BMC, and take the node under management'],
+  ['inspect', 'inspect', 'look at its hardware'],
+  ['provide', 'provide', 'clean it and make it available'],
+  ['deploy', 'active', 'write an image and start it'],
+  ['rebuild', 'rebuild', 'write the image anew'],
+  ['undeploy', 'deleted', 'take the instance away and clean'],
+  ['clean', 'clean', 'carry out clean steps'],
+  ['adopt', 'adopt', 'take over a server that runs already'],
+  ['rescue', 'rescue', 'open a rescue login; its password comes from RACKWARD_RESCUE_PASSWORD'],
+  ['unrescue', 'unrescue', 'start the instance again'],
+  ['service', 'service', 'carry out steps on a server in use'],
+  ['abort', 'abort', 'stop what is being waited for'],
+  ['unhold', 'unhold', 'let a held node go on'],
+]
+
+export function nodeCommands(program: Command): void {
+  const node = program.command('node').description('servers: enroll, deploy, power, explain')
+  const nodes = () => import('../nodes.ts')
+
+  onServer(
+    node
+      .command('list')
+      .description('list nodes')
+      .option('--state <state>', 'in this provision state')
+      .option('--class <name>', 'of this resource class')
+      .option('--failed', 'that need somebody'),
+  ).action(async (options) => (await nodes()).list(options))
+  onServer(node.command('show').argument('<node>', 'name or UUID').description('show a node')).action(async (ident: string, options) =>
+    (await nodes()).showNode(ident, options),
+  )
+  onServer(node.command('explain').argument('<node>', 'name or UUID').description('what it waits for, since when, and what is likely wrong')).action(
+    async (ident: string, options) => (await nodes()).explain(ident, options),
+  )
+  onServer(node.command('watch').argument('[node]', 'name or UUID; all without one').description('everything that happens, as it happens')).action(
+    async (ident: string | undefined, options) => (await nodes()).watch(ident, options),
+  )
+  onServer(
+    node
+      .command('enroll')
+      .argument('[name]')
+      .description('enroll a node, or all that a file names; run again, only differences are applied')
+      .option('-f, --file <file>', 'YAML or CSV')
+      .option('--diff', 'show the differences, change nothing')
+      .option('--secrets', 'set passwords again, which cannot be compared')
+      .option('--driver <name>', 'ipmi or fake-hardware')
+      .option('--bmc <address>')
+      .option('--user <name>', 'user of the BMC; its password comes from RACKWARD_BMC_PASSWORD')
+      .option('--mac <address...>', 'cards that it boots from'),
+  ).action(async (name: string | undefined, options) => (await import('../enroll.ts')).enroll(name, options))
+
+  for (const [name, target, says] of VERBS) {
+    const command = onServer(node.command(name).argument('<node...>', 'names or UUIDs').description(says).option('--wait [seconds]', 'until it is done (3600)'))
+    if (target === 'active' || target === 'rebuild')
+      command
+        .option('--image <source>', 'name in the store, or URL')
+        .option('--checksum <hex>', 'of an image from a URL')
+        .option('--configdrive <value>', 'JSON or YAML, or @FILE')
+    if (target === 'clean' || target === 'service') command.option('--steps <value>', 'JSON or YAML, or @FILE').option('--runbook <name>')
+    command.action(async (idents: string[], options) => (await nodes()).verb(target, idents, options))
+  }
+  onServer(
+    node
+      .command('power')
+      .argument('<wish>', 'on, off, reboot, soft-off or soft-reboot')
+      .argument('<node...>')
+      .description('switch the power')
+      .option('--wait [seconds]', 'until it is proven (3600)'),
+  ).action(async (wish: string, idents: string[], options) => (await nodes()).power(wish, idents, options))
+  onServer(
+    node
+      .command('maintenance')
+      .argument('<wish>', 'on or off')
+      .argument('<node>')
+      .description('take it out of service, or put it back')
+      .option('--reason <text>'),
+  ).action(async (wish: string, ident: string, options) => (await nodes()).maintenance(wish, ident, options))
+  onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(async (idents: string[], options) =>
+    (await nodes()).remove(idents, options),
+  )
+  onServer(
+    node
+      .command('wait')
+      .argument('<state>', 'provision state, such as active')
+      .argument('<node...>', 'names or UUIDs')
+      .description('wait until nodes are in a state')
+      .option('--for <seconds>', 'at most so long', '3600'),
+  ).action(async (state: string, idents: string[], options) => (await nodes()).waitFor(state, idents, options))
+}

@@ -1,0 +1,120 @@
+/** `rackward doctor`: what will hurt, and how to mend it. Looks at this machine, its boot networks, the BMCs as the conductor sees them, and Consul. */
+import { access } from 'node:fs/promises'
+import { loadConfig, type Config } from '../conductor/config.ts'
+import { bad, ok, unknown, warn, type Finding, type Level } from '../conductor/doctor/finding.ts'
+import { bootFiles, clock, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
+import { links, otherServers } from '../conductor/doctor/wire.ts'
+import { loadAgentConfig } from '../host-agent/config.ts'
+import { systemClock } from '../kit/clock.ts'
+import { openConsul } from '../kit/consul.ts'
+import { systemRandom } from '../kit/random.ts'
+import { run } from '../kit/run.ts'
+import { listNodes } from './nodes.ts'
+import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
+import { formatOf, show } from './show.ts'
+import { Trouble } from './trouble.ts'
+
+export interface DoctorOptions extends ServerOptions {
+  readonly output?: string
+  readonly config: string
+  readonly agentConfig: string
+}
+
+const MARKS: Readonly<Record<Level, string>> = { ok: '✓', warn: '!', bad: '✗', unknown: '?' }
+const SLOW_MS = 2_000
+
+export async function doctor(options: DoctorOptions): Promise<void> {
+  const isThere = (file: string) =>
+    access(file).then(
+      () => true,
+      () => false,
+    )
+  const [conductor, agent] = [await isThere(options.config), await isThere(options.agentConfig)]
+  if (!conductor && !agent)
+    throw new Trouble('usage', `neither ${options.config} nor ${options.agentConfig} is there: name one with --config or --agent-config`)
+  const findings: Finding[] = []
+  if (conductor) findings.push(...(await conductorFindings(await loadConfig(options.config), options)))
+  if (agent) findings.push(...(await consulFindings(options.agentConfig)))
+  await show(findings, formatOf(options.output), () => textOf(findings))
+  const worst = findings.filter(({ level }) => level === 'bad').length
+  if (worst > 0) throw new Trouble('failed', `${worst} of ${findings.length} checks found what will hurt`)
+}
+
+export function textOf(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ check }) => check.length))
+  return findings
+    .map(({ check, level, says, mend }) => `${MARKS[level]} ${check.padEnd(width)}  ${says}${mend ? `\n  ${' '.repeat(width)}  -> ${mend}` : ''}`)
+    .join('\n')
+}
+
+async function conductorFindings(config: Config, options: DoctorOptions): Promise<Finding[]> {
+  const parts = { clock: systemClock, random: systemRandom }
+  const looks: readonly (readonly [string, Promise<Finding[]>])[] = [
+    ['tools', tools(run)],
+    ['ports', ports(config, run)],
+    ['dhcp', otherServers(config, parts)],
+    ['links', links(config)],
+    ['limits', limits(config)],
+    ['boot files', bootFiles(config)],
+    ['space', space(config)],
+    ['clock', clock(run)],
+    ['bmcs', apiFindings(options)],
+  ]
+  return (await Promise.all(looks.map(([check, look]) => look.catch((error: unknown) => [unknown(check, error)])))).flat()
+}
+
+/** The conductor reads every BMC all the time; what it knows is asked of it. */
+async function apiFindings(options: ServerOptions): Promise<Finding[]> {
+  const api = openApi(await findPlace(options, process.env))
+  const nodes = await listNodes(api, 'fields=name,uuid,driver,power_state,fault,last_error,maintenance').catch((error: Error) => error)
+  if (nodes instanceof Error) return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
+  const lost = nodes.filter((node) => node.fault === 'power failure' || (node.power_state === null && node.provision_state !== 'enroll'))
+  const findings = lost.map((node) =>
+    bad('bmcs', `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`, `rackward node explain ${node.name ?? node.uuid}`),
+  )
+  return [...(findings.length > 0 ? findings : [ok('bmcs', `the BMCs of all ${nodes.length} nodes answer`)]), ...(await meshFindings(api))]
+}
+
+async function meshFindings(api: Api): Promise<Finding[]> {
+  const mesh = await api.ask('GET', '/rackward/v1/mesh').catch((error: Error) => error)
+  if (mesh instanceof Trouble && mesh.kind === 'missing') return []
+  if (mesh instanceof Error) return [{ check: 'mesh', level: 'unknown', says: mesh.message }]
+  const silent = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).filter(({ last_heard_seconds: age }) => age === null || age > 5)
+  return [
+    mesh.leader === null
+      ? bad('mesh', 'the mesh has no leader: nobody is fenced', 'look at Consul on the arbiters: rackward doctor there')
+      : ok('mesh', `${mesh.leader} leads`),
+    ...silent.map(({ name }) => bad('mesh', `the arbiter ${name} is not heard`, `systemctl status rackward-agent on ${name}`)),
+    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.why}`, 'rackward mesh arm')]),
+  ]
+}
+
+async function consulFindings(file: string): Promise<Finding[]> {
+  try {
+    const config = await loadAgentConfig(file)
+    const consul = await openConsul(config.consul)
+    try {
+      const askedMs = systemClock.now()
+      const { body: leader } = await consul.call('GET', '/v1/status/leader')
+      const { body: peers } = await consul.call('GET', '/v1/status/peers')
+      const count = (peers as string[]).length
+      const tookMs = systemClock.now() - askedMs
+      if (!leader)
+        return [bad('consul', 'Consul has no leader: the mesh can store nothing and fences nobody', 'bring a majority of its servers (the arbiters) back')]
+      return [
+        count % 2 === 0 || count < 3
+          ? warn(
+              'consul',
+              `${count} Consul servers: ${count < 3 ? 'the loss of one stops the mesh' : 'an even number survives no more than one less'}`,
+              'three or five arbiters are right',
+            )
+          : ok('consul', `${count} servers, led by ${leader as string}`),
+        ...(tookMs > SLOW_MS ? [warn('consul', `Consul took ${tookMs} ms to answer`, 'give its disk and its machine room to breathe')] : []),
+      ]
+    } finally {
+      consul.close()
+    }
+  } catch (error) {
+    return [bad('consul', `the local Consul does not answer: ${(error as Error).message.split('\n')[0]}`, 'systemctl status rackward-agent')]
+  }
+}

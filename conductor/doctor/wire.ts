@@ -1,0 +1,77 @@
+/** Preflight of the boot networks: who else answers, and how the links are set. */
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../../kit/clock.ts'
+import type { Random } from '../../kit/random.ts'
+import type { Config } from '../config.ts'
+import { bad, ok, unknown, warn, type Finding } from './finding.ts'
+import { foreignOffers } from './rogue.ts'
+
+const LISTEN_MS = 3_000
+/** A network boot asks for some ten seconds (iPXE) or some four (old option ROMs). */
+const USUAL_MTU = 1500
+
+export async function otherServers(config: Config, parts: { clock: Clock; random: Random }): Promise<Finding[]> {
+  const own = (config.boot?.subnets ?? []).map(({ serverIp }) => serverIp)
+  const look = async (name: string): Promise<Finding[]> => {
+    try {
+      const offers = await foreignOffers({ interface: name, own, waitMs: LISTEN_MS }, parts)
+      if (offers.length === 0) return [ok('dhcp', `no other DHCP server answered on ${name}`)]
+      return offers.map(({ server, address }) =>
+        bad(
+          'dhcp',
+          `${server} offers addresses on ${name} as well (${address}): a server boots from whoever is faster`,
+          `switch it off there, let it ignore the servers' MACs, or give Rackward a network of its own`,
+        ),
+      )
+    } catch (error) {
+      const denied = (error as NodeJS.ErrnoException).code === 'EACCES'
+      return [denied ? { check: 'dhcp', level: 'unknown', says: 'only root may ask for other DHCP servers' } : unknown('dhcp', error)]
+    }
+  }
+  return (await Promise.all((config.boot?.interfaces ?? []).map(({ name }) => look(name)))).flat()
+}
+
+export async function links(config: Config): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const { name } of config.boot?.interfaces ?? []) {
+    const read = async (file: string) => (await readFile(`/sys/class/net/${name}/${file}`, 'utf8').catch(() => '')).trim()
+    const state = await read('operstate')
+    if (state === '') {
+      findings.push(bad('links', `there is no interface ${name}`, 'correct boot.interfaces'))
+      continue
+    }
+    findings.push(state === 'down' ? bad('links', `${name} is down`, `ip link set ${name} up, and look at its cable`) : ok('links', `${name} is ${state}`))
+    findings.push(...mtu(name, Number(await read('mtu')), config))
+    findings.push(spanningTree(name, await read('bridge/stp_state'), Number(await read('bridge/forward_delay')) / 100))
+  }
+  return findings
+}
+
+function mtu(name: string, own: number, config: Config): Finding[] {
+  const told = Math.max(0, ...(config.boot?.subnets ?? []).map(({ mtu: one }) => one ?? 0))
+  if (told > own)
+    return [
+      bad(
+        'mtu',
+        `servers are told an MTU of ${told}, ${name} has ${own}: big packets are lost`,
+        `ip link set ${name} mtu ${told}, or boot.subnets[].mtu: ${own}`,
+      ),
+    ]
+  if (own < USUAL_MTU && told === 0)
+    return [warn('mtu', `${name} has an MTU of ${own}, servers assume ${USUAL_MTU}: downloads stall`, `boot.subnets[].mtu: ${own}`)]
+  return [ok('mtu', `${name} has ${own}${told > 0 ? `, servers are told ${told}` : ''}`)]
+}
+
+/** A switch of ours can be looked at, one of the rack's cannot. */
+function spanningTree(name: string, stp: string, delaySeconds: number): Finding {
+  if (stp !== '' && stp !== '0' && delaySeconds > 2)
+    return warn(
+      'spanning tree',
+      `the bridge ${name} lets a port through only after ${2 * delaySeconds} s; network boots give up earlier`,
+      `ip link set ${name} type bridge forward_delay 0, or stp_state 0`,
+    )
+  return ok(
+    'spanning tree',
+    `nothing delays ports at ${name} itself; ports of servers at the switch must be edge ports (portfast), which cannot be seen from here`,
+  )
+}

@@ -1,0 +1,167 @@
+/** The conductor's metrics for Prometheus, and whether it is ready. States are read when they are asked for; what happens is counted from the journal, so that
+ *  nothing needs to know of this file. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { isFault } from '../kit/fault.ts'
+import type { Log } from '../kit/log.ts'
+import { STATES } from './node/states.ts'
+import type { EventRecord, Store } from './store/port.ts'
+
+/** What a BMC act was and how it ended, as the BMC arbiter tells it. */
+export interface BmcAct {
+  readonly priority: string
+  readonly seconds: number
+  /** Fault code, or "ok". */
+  readonly end: string
+}
+
+export interface ConductorMetrics {
+  readonly registry: Registry
+  readonly onBmc: (act: BmcAct) => void
+  readonly onRequest: (request: { method: string; status: number; seconds: number }) => void
+  stop(): void
+}
+
+/** Seconds: from a look at a BMC to a night of disk erasing. */
+const PHASE_BUCKETS = [0.1, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 43_200]
+const BMC_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60]
+const REQUEST_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]
+const BATCH = 500
+
+export async function conductorMetrics(
+  store: Store,
+  parts: { log: Log; bootDown: () => boolean | undefined; agents: () => number },
+): Promise<ConductorMetrics> {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
+  const registers = [registry]
+  gauges(store, parts, registers)
+  const bmcSeconds = new Histogram({
+    name: 'rackward_bmc_act_seconds',
+    help: 'time of an act on a BMC, its wait in the queue included, by priority and end (ok, or a fault)',
+    labelNames: ['priority', 'end'],
+    buckets: BMC_BUCKETS,
+    registers,
+  })
+  const requestSeconds = new Histogram({
+    name: 'rackward_api_request_seconds',
+    help: 'time of a request of the API, by method and status',
+    labelNames: ['method', 'status'],
+    buckets: REQUEST_BUCKETS,
+    registers,
+  })
+  const count = journalCounters(registers)
+  const stop = await follow(store, count, parts.log)
+  return {
+    registry,
+    onBmc: ({ priority, seconds, end }) => bmcSeconds.observe({ priority, end }, seconds),
+    onRequest: ({ method, status, seconds }) => requestSeconds.observe({ method, status }, seconds),
+    stop,
+  }
+}
+
+function gauges(store: Store, parts: { bootDown: () => boolean | undefined; agents: () => number }, registers: Registry[]): void {
+  new Gauge({
+    name: 'rackward_nodes',
+    help: 'nodes by provision state, power and whether they are in maintenance',
+    labelNames: ['provision_state', 'power_state', 'maintenance'],
+    registers,
+    async collect() {
+      const groups = new Map<string, { labels: Record<string, string>; count: number }>()
+      // A state that nobody is in is told as well: an alert on it must not be silent for want of a series.
+      for (const state of Object.keys(STATES))
+        groups.set(state, { labels: { provision_state: state, power_state: 'power off', maintenance: 'false' }, count: 0 })
+      for (const { provisionState, powerState, maintenance } of await store.everyNode()) {
+        const labels = { provision_state: provisionState, power_state: powerState ?? 'unknown', maintenance: String(maintenance) }
+        const key = labels.power_state === 'power off' && !maintenance ? provisionState : JSON.stringify(labels)
+        const group = groups.get(key)
+        if (group) group.count += 1
+        else groups.set(key, { labels, count: 1 })
+      }
+      this.reset()
+      for (const { labels, count } of groups.values()) this.set(labels, count)
+    },
+  })
+  new Gauge({
+    name: 'rackward_agents',
+    help: 'deploy agents that were heard within the last minute',
+    registers,
+    collect() {
+      this.set(parts.agents())
+    },
+  })
+  new Gauge({
+    name: 'rackward_boot_services_up',
+    help: '1 when DHCP, TFTP and HTTP boot run; no series when they are not configured',
+    registers,
+    collect() {
+      const down = parts.bootDown()
+      if (down !== undefined) this.set(down ? 0 : 1)
+    },
+  })
+}
+
+function journalCounters(registers: Registry[]): (event: EventRecord) => void {
+  const state = new Histogram({
+    name: 'rackward_node_state_seconds',
+    help: 'how long nodes were in a state when they left it, by model',
+    labelNames: ['model', 'state'],
+    buckets: PHASE_BUCKETS,
+    registers,
+  })
+  const arrows = new Counter({ name: 'rackward_node_transitions_total', help: 'arrows that nodes followed', labelNames: ['from', 'to'], registers })
+  const errors = new Counter({ name: 'rackward_node_errors_total', help: 'errors of nodes by fault', labelNames: ['fault'], registers })
+  const boots = new Counter({ name: 'rackward_boot_steps_total', help: 'milestones of network boots: DHCP, TFTP, HTTP', labelNames: ['step'], registers })
+  const unknown = new Counter({ name: 'rackward_dhcp_unknown_total', help: 'DHCP requests of MACs that nobody enrolled, once a minute each', registers })
+  const trouble = new Counter({ name: 'rackward_boot_troubles_total', help: 'troubles of the boot services', registers })
+  const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : 'unknown')
+  return ({ kind, detail }) => {
+    switch (kind) {
+      case 'state':
+        arrows.inc({ from: text(detail.from), to: text(detail.to) })
+        if (typeof detail.tookMs === 'number') state.observe({ model: text(detail.model), state: text(detail.from) }, detail.tookMs / 1000)
+        return
+      case 'error':
+        return errors.inc({ fault: text(detail.fault) })
+      case 'seen':
+        return boots.inc({ step: text(detail.step) })
+      case 'unknown-mac':
+        return unknown.inc()
+      case 'trouble':
+        return trouble.inc()
+    }
+  }
+}
+
+/** Everything that is added to the journal from now on, in order. */
+async function follow(store: Store, take: (event: EventRecord) => void, log: Log): Promise<() => void> {
+  let seq = await store.journal.lastSeq()
+  let reading: Promise<void> | undefined
+  let again = false
+  const read = async () => {
+    do {
+      again = false
+      for (;;) {
+        const events = await store.journal.after(seq, {}, BATCH)
+        for (const event of events) take(event)
+        seq = events.at(-1)?.seq ?? seq
+        if (events.length < BATCH) break
+      }
+    } while (again)
+  }
+  return store.journal.watch(() => {
+    again = true
+    reading ??= read()
+      .catch((error: unknown) => log.warn({ err: error }, 'the journal could not be read for the metrics'))
+      .finally(() => (reading = undefined))
+  })
+}
+
+export const faultLabel = (error: unknown): string => (isFault(error) ? error.code : 'unknown')
+
+/** What keeps the conductor from its work, as text; none: it is ready. */
+export async function troublesOf(store: Store, bootDown: () => boolean | undefined): Promise<string[]> {
+  const troubles: string[] = []
+  await store.conductors().catch((error: Error) => troubles.push(`the store cannot be read: ${error.message}`))
+  if (bootDown() === true) troubles.push('the boot services do not answer: no node can be booted')
+  return troubles
+}

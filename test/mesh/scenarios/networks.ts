@@ -1,0 +1,109 @@
+/** What happens to the networks between the machines. */
+import { drop, flush, rackOf, type Scenario } from './shared.ts'
+
+export const NETWORKS: readonly Scenario[] = [
+  {
+    number: 14,
+    says: 'the management plane is down',
+
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: (lab, host) => lab.planes(host, ['management'], 'down'),
+    heal: (lab, host) => lab.planes(host, ['management'], 'up'),
+  },
+  {
+    number: 15,
+    says: 'the tenant plane is down',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: (lab, host) => lab.planes(host, ['tenant'], 'down'),
+    heal: (lab, host) => lab.planes(host, ['tenant'], 'up'),
+  },
+  {
+    number: 16,
+    says: 'its storage is lost, the rest is up: it stops its guests, is proven off, and they are moved',
+    wanted: 'moved',
+    inject: (lab, host) => lab.planes(host, ['storage'], 'down'),
+    async heal(lab, host) {
+      await lab.planes(host, ['storage'], 'up')
+      await lab.powerOn(host)
+    },
+  },
+  {
+    number: 17,
+    says: 'all planes are down, the BMC answers',
+    wanted: 'moved',
+    inject: (lab, host) => lab.planes(host, ['management', 'storage', 'tenant'], 'down'),
+    async heal(lab, host) {
+      await lab.planes(host, ['management', 'storage', 'tenant'], 'up')
+      await lab.powerOn(host)
+    },
+  },
+  {
+    number: 20,
+    says: 'nothing gets out of it on two of three planes',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: async (lab, host) => void (await lab.nft(host, drop('oifname { "m", "s" } drop;'))),
+    heal: flush,
+  },
+  {
+    number: 21,
+    says: 'nothing gets into it on two of three planes',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: async (lab, host) =>
+      void (await lab.nft(host, 'table inet fault { chain in { type filter hook input priority 0; iifname { "m", "s" } drop; } }\n')),
+    heal: flush,
+  },
+  {
+    number: 22,
+    says: '30 % of the packets are lost on all planes of all hosts',
+    wanted: 'nothing',
+    watchMs: 20_000,
+    async inject(lab) {
+      for (const node of lab.hosts) await lab.nft(node, drop('oifname { "m", "s", "t" } numgen random mod 100 < 30 drop;'))
+    },
+    async heal(lab) {
+      for (const node of lab.hosts) await flush(lab, node)
+    },
+  },
+  {
+    number: 25,
+    says: 'half of the others cannot reach it',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: (lab, host) =>
+      lab.part(
+        host,
+        lab.nodes.filter((node) => node !== host).filter((_, i) => i % 2 === 0),
+      ),
+    heal: flush,
+  },
+  {
+    number: 26,
+    says: 'the rack of some observers is cut off from it',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: (lab, host) =>
+      lab.part(
+        host,
+        lab.nodes.filter((node) => node.rack !== host.rack && node.rack === 'r3'),
+      ),
+    heal: flush,
+  },
+  {
+    number: 27,
+    says: 'the switch of a rack dies, its hosts live',
+    daily: true,
+    wanted: 'nothing',
+    watchMs: 15_000,
+    told: /silent and not fenced/,
+    async inject(lab, host) {
+      for (const node of rackOf(lab, host.rack)) await lab.planes(node, ['management', 'storage', 'tenant'], 'down')
+    },
+    async heal(lab, host) {
+      for (const node of rackOf(lab, host.rack)) await lab.planes(node, ['management', 'storage', 'tenant'], 'up')
+    },
+  },
+]

@@ -1,0 +1,61 @@
+/** What people, the conductor and the manager of instances do meanwhile. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { heard, off, sleep, type Scenario } from './shared.ts'
+
+/** A host that somebody holds, and that then dies. */
+const held = (hold: { kind?: string; why: string }): Pick<Scenario, 'inject' | 'heal'> => ({
+  async inject(lab, host) {
+    await lab.api('PUT', `/rackward/v1/mesh/hosts/${host.name}/hold`, hold)
+    await lab.hang(host)
+  },
+  async heal(lab, host) {
+    await lab.resume(host)
+    await heard(lab, host)
+    await lab.api('DELETE', `/rackward/v1/mesh/hosts/${host.name}/hold`)
+  },
+})
+
+export const ORDERS: readonly Scenario[] = [
+  {
+    number: 62,
+    says: 'the answer to a move is lost: it is moved once',
+    wanted: 'moved',
+    async inject(lab, host) {
+      await writeFile(join(lab.dir, 'cloud/mode-lost-ack'), '')
+      await lab.cutPower(host)
+    },
+    async heal(lab, host) {
+      await lab.clear({ ...host, dir: join(lab.dir, 'cloud') }, 'mode-lost-ack')
+      await lab.powerOn(host)
+    },
+  },
+  {
+    number: 74,
+    says: 'maintenance is set just before it dies',
+    daily: true,
+    wanted: 'nothing',
+    watchMs: 10_000,
+    ...held({ why: 'a test' }),
+  },
+  {
+    number: 75,
+    says: 'the conductor deploys it',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    ...held({ kind: 'deploying', why: 'a deploy' }),
+  },
+  {
+    number: 84,
+    says: 'disarmed, and a host dies: told, and nothing; armed again, it is moved',
+    wanted: 'moved',
+    async inject(lab, host) {
+      await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: false, why: 'a test' })
+      await lab.hang(host)
+      await sleep(8_000)
+      if ((await lab.calls(host)).at(-1) === 'set power 0') throw new Error('it was switched off while the mesh was disarmed')
+      await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'a test' })
+    },
+    heal: off,
+  },
+]

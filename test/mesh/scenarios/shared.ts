@@ -1,0 +1,52 @@
+/** What scenarios of the real mesh are, and what they share. */
+import { join } from 'node:path'
+import { until } from '../../../kit/clock.ts'
+import type { LabNode, MeshLab } from '../lab.ts'
+
+export interface Scenario {
+  readonly number: number
+  readonly says: string
+  /** Part of `npm test` as well. */
+  readonly daily?: boolean
+  /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once. `not moved`: an incident, and no move. */
+  readonly wanted: 'nothing' | 'moved' | 'not moved'
+  /** How long it is watched, for what must not happen. */
+  readonly watchMs?: number
+  inject(lab: MeshLab, host: LabNode): Promise<void>
+  /** Back to normal. */
+  heal?(lab: MeshLab, host: LabNode): Promise<void>
+  /** What a person must be told meanwhile. */
+  readonly told?: RegExp
+}
+
+export const off = (lab: MeshLab, host: LabNode): Promise<void> => lab.powerOn(host)
+/** The length of a fault; nothing is waited for with it. */
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+export const flush = async (lab: MeshLab, node: LabNode) => void (await lab.nft(node, 'flush ruleset\n'))
+export const stateOf = async (lab: MeshLab, host: LabNode) =>
+  (await lab.status()).hosts.find((one: { name: string }) => one.name === host.name)?.state as string
+export const reaches = (lab: MeshLab, host: LabNode, states: readonly string[]) =>
+  until(async () => states.includes(await stateOf(lab, host).catch(() => '')), {
+    what: `${host.name} to be ${states.join(' or ')}`,
+    timeoutMs: 30_000,
+    everyMs: 100,
+  }).catch(async (error: Error) => {
+    const { hosts, armed, why } = await lab.status()
+    throw new Error(`${error.message}: ${JSON.stringify({ armed, why, host: hosts.find((one: { name: string }) => one.name === host.name) })}`)
+  })
+export const bmcs = (lab: MeshLab) => join(lab.dir, 'bmcs.yaml')
+export const rackOf = (lab: MeshLab, rack: string) => lab.hosts.filter((node) => node.rack === rack)
+export const drop = (rule: string) =>
+  `table inet fault { chain out { type filter hook output priority 0; ${rule} } chain in { type filter hook input priority 0; } }\n`
+export const CONSUL = /consul\0agent/
+export const AGENT = /main\.js\0agent/
+
+/** Its heartbeat is there again, as the leader hears it. */
+export const heard = (lab: MeshLab, host: LabNode) =>
+  until(
+    async () => {
+      const hosts = ((await lab.status().catch(() => undefined))?.hosts ?? []) as { name: string; last_heard_seconds: number | null }[]
+      return (hosts.find(({ name }) => name === host.name)?.last_heard_seconds ?? 99) < 1
+    },
+    { what: `${host.name} to be heard`, timeoutMs: 30_000, everyMs: 200 },
+  )
