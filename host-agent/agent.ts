@@ -1,11 +1,12 @@
 /** Config -> agent: joins the mesh, shows that it lives, keeps its gate; on an arbiter, judges and acts. Wires, decides nothing. */
-import { chmod, mkdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { monotonicClock, type Clock } from '../kit/clock.ts'
 import { openConsul, type Consul } from '../kit/consul.ts'
 import { Fault } from '../kit/fault.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
+import { systemRandom } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter, type RunningArbiter } from './arbiter.ts'
 import type { AgentConfig } from './config.ts'
@@ -14,6 +15,7 @@ import { superviseConsul } from './mesh/consul-agent.ts'
 import { loadIdentity } from './mesh/keys.ts'
 import { KEYS, MemberRecord, parsed } from './mesh/records.ts'
 import { readAll } from './mesh/real.ts'
+import { joinMesh } from './mesh/setup.ts'
 import { startStation, type StationLink } from './mesh/thread.ts'
 import { TickWriter } from './mesh/ticks.ts'
 import type { Snapshot } from './mesh/world.ts'
@@ -50,6 +52,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const gate = new Gate(config.role === 'host' ? (config.gate?.file ?? null) : null, bootId)
   await gate.look()
   const guests = guestsOf(config, { run, log })
+  await joinByBundle(config, { run, log })
   const consul = await life.add(
     'consul client',
     () => openConsul(config.consul),
@@ -177,6 +180,19 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   })
   log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
   return { addresses: state.arbiter?.addresses ?? [], stop: () => life.stop() }
+}
+
+/** The first start of a node that was invited, such as one whose config drive holds the bundle: as `rackward mesh join` would. */
+async function joinByBundle({ name, consul, planes, data }: AgentConfig, parts: { run: Run; log: Log }): Promise<void> {
+  if (consul.run === undefined) return
+  const file = consul.bundleFile ?? join(data, 'bundle')
+  const bundle = await readFile(file, 'utf8').catch(() => undefined)
+  if (bundle === undefined) return
+  const address = Object.values(planes)[0]?.address ?? ''
+  const directory = dirname(consul.run.configDirectory)
+  await joinMesh({ bundle, address, directory, name }, { run: parts.run, random: systemRandom, binary: consul.run.binary })
+  await rm(file)
+  parts.log.info({ name, address }, 'this node joined the mesh by its invitation')
 }
 
 const planesOf = (config: AgentConfig) => config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>

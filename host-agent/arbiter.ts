@@ -8,6 +8,7 @@ import type { Log } from '../kit/log.ts'
 import type { Run } from '../kit/run.ts'
 import { postSigned, readSecret } from '../kit/webhook.ts'
 import type { AgentConfig } from './config.ts'
+import { FenceDevices } from './fence/devices.ts'
 import { startMeshApi } from './mesh/api.ts'
 import { ArbiterCore } from './mesh/core.ts'
 import { mayGrant, withheld } from './mesh/grants.ts'
@@ -32,6 +33,7 @@ const TICK_MS = 100
 const DIGEST_MS = 250
 const GOSSIP_MS = 2_000
 const READ_TICKS_MS = 500
+const RELOAD_MS = 10_000
 
 export async function startArbiter(
   config: AgentConfig,
@@ -41,6 +43,8 @@ export async function startArbiter(
   const { consul, station, clock, log, run } = parts
   const driver = await driverOf(config, { run })
   const power = await powerOf(config, { run, clock })
+  const devices = new FenceDevices(config.fenceAgentsFile, run)
+  await devices.load()
   const abort = await life.add(
     'loops',
     () => new AbortController(),
@@ -53,6 +57,7 @@ export async function startArbiter(
     consul,
     clock,
     power,
+    devices,
     driver,
     log,
     name: config.name,
@@ -90,6 +95,11 @@ export async function startArbiter(
       void reader.read(core.shelf.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
       for (const [host, view] of Object.entries(reader.views())) core.book.sawTick(host, view, clock.now())
     })
+  await every(
+    'fence devices',
+    RELOAD_MS,
+    () => void devices.load().catch((error: unknown) => log.error({ err: error }, 'fenceAgentsFile: what was known before is used')),
+  )
   await every(
     'gossip',
     GOSSIP_MS,

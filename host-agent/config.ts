@@ -71,6 +71,8 @@ export const AgentConfig = z.strictObject({
       caFile: File.optional(),
       /** Starts and supervises it: directory with its configuration, which "rackward mesh init" and "mesh join" write. Absent: it runs by itself. */
       run: z.strictObject({ binary: z.string().default('consul'), configDirectory: File }).optional(),
+      /** An invitation ("rackward mesh invite"): at its start the node joins by it, and deletes it. Absent: "bundle" in the data directory. */
+      bundleFile: File.optional(),
     })
     .prefault({}),
   /** Shared storage that a dead host cannot write to: its tick. */
@@ -100,6 +102,8 @@ export const AgentConfig = z.strictObject({
       directFile: File.optional(),
     })
     .prefault({}),
+  /** Of arbiters: outlets (L2) and storage access (L4) of hosts, through ClusterLabs' fence agents. YAML of mode 0600: host -> [{level, agent, options}]. */
+  fenceAgentsFile: File.optional(),
   /** Of arbiters: what manages the instances. */
   driver: Driver.default({ kind: 'none' }),
   /** Of arbiters: /rackward/v1/mesh and /metrics. */

@@ -1,8 +1,10 @@
 /** Asking a host's BMC, one thing at a time: whose it is, what it says, and the one command. */
 import type { ArbiterCore } from '../mesh/core.ts'
+import type { DeviceLevel } from './devices.ts'
 import { COMMAND_MS, READ_APART_MS } from './guards.ts'
 
 const READ_EVERY_MS = READ_APART_MS / 2
+const KEPT_READS = 24
 
 /** Reads the power again when the last read is old enough, and whose BMC it is with it: an address that has moved to another machine meanwhile must
  *  be found before OFF goes there. */
@@ -25,6 +27,40 @@ export function readBmc(core: ArbiterCore, host: string, nowMs: number): void {
     // What another machine's BMC says is no reading of this one.
     post.addRead({ atMs, power: post.identityNow(atMs) === 'match' ? (answer.power ?? 'unknown') : 'unknown', session: answer.session ?? -1 })
     core.tick(atMs)
+  })
+}
+
+/** Devices that were told OFF are asked whether they are. */
+export function readDevices(core: ArbiterCore, host: string, nowMs: number): void {
+  const post = core.post(host)
+  for (const [level, device] of post.devices) {
+    const last = device.reads.at(-1)
+    if (device.busy || device.lastOffMs === null || (last && nowMs - last.atMs < READ_EVERY_MS)) continue
+    device.busy = true
+    core.world.device({ host, level, act: 'status', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS }, (answer) => {
+      if (core.posts.get(host) !== post) return
+      device.busy = false
+      const atMs = core.world.now()
+      device.fault = answer.fault
+      // Each asking is a session of its own.
+      device.reads = [...device.reads, { atMs, power: answer.power ?? 'unknown', session: atMs }].slice(-KEPT_READS)
+      core.tick(atMs)
+    })
+  }
+}
+
+export function sendDeviceOff(core: ArbiterCore, about: { host: string; level: DeviceLevel }, nowMs: number): void {
+  const post = core.post(about.host)
+  const device = post.device(about.level)
+  const deadlineMs = nowMs + COMMAND_MS
+  Object.assign(device, { lastOffMs: nowMs, reads: [], busy: true })
+  post.outstanding.push(deadlineMs)
+  core.world.device({ ...about, act: 'off', notAfterMs: nowMs + 500, deadlineMs }, (answer) => {
+    if (core.posts.get(about.host) !== post) return
+    device.busy = false
+    device.fault = answer.fault
+    const at = post.outstanding.indexOf(deadlineMs)
+    if (answer.fault === undefined && at >= 0) post.outstanding.splice(at, 1)
   })
 }
 

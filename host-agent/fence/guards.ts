@@ -1,4 +1,5 @@
 /** What must be true before each irreversible act. Named and in one table, so that the model check can take one away and show what then goes wrong. Pure. */
+import type { DeviceLevel } from './devices.ts'
 import type { Incident, Level } from './states.ts'
 
 export interface PowerRead {
@@ -6,6 +7,13 @@ export interface PowerRead {
   readonly power: 'on' | 'off' | 'unknown'
   /** Each session of the BMC has a number of its own: two reads of one session may be one cached answer. */
   readonly session: number
+}
+
+export interface DeviceFacts {
+  readonly level: DeviceLevel
+  readonly lastOffMs: number | null
+  readonly off: boolean
+  readonly fault: string | undefined
 }
 
 /** What the leader knows at this moment; nothing of it is stored, all of it can be found again. */
@@ -29,6 +37,8 @@ export interface Facts {
   /** Commands that were sent and neither answered nor past their deadline. */
   readonly outstanding: number
   readonly lastOffMs: number | null
+  /** What else can fence it: when OFF went there, and whether it said twice since then that it is off. */
+  readonly devices: readonly DeviceFacts[]
   /** When this leader first saw the record in its state. */
   readonly stateSinceMs: number
   readonly levels: readonly Level[]

@@ -3,8 +3,8 @@ import { pursueIntents, listInstances, openIntents } from '../evacuate/pursue.ts
 import type { ArbiterCore } from '../mesh/core.ts'
 import { incidentKey } from '../mesh/records.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
-import { readBmc, sendOff } from './bmc.ts'
-import type { Facts } from './guards.ts'
+import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
+import { provenOff, type DeviceFacts, type Facts } from './guards.ts'
 import { isOver, type Incident } from './states.ts'
 import { stepIncident, type Act } from './step.ts'
 import { readmit } from './return.ts'
@@ -28,14 +28,15 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
     const next = step.next
     if (isOver(next)) core.post(incident.host).reset()
     if (isOver(next) && core.shelf.memberOf(incident.host)?.ticks) core.world.poison(incident.host, null, () => undefined)
-    const guards = next.offs > incident.offs ? core.permission(incident.host) : []
+    const ordered = next.offs > incident.offs || step.act?.do === 'device off'
+    const guards = ordered ? core.permission(incident.host) : []
     core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: scene.nowMs, guards }, (ok) => {
       if (!ok) return
       announce(core, incident, next)
       act()
       core.tick(core.world.now())
     })
-    if (disproved(incident, next)) disarm(core, next, scene.nowMs)
+    if (step.disproved) disarm(core, next, scene.nowMs)
   }
 }
 
@@ -75,6 +76,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
     identity: post.identityNow(nowMs),
     outstanding: post.pending(nowMs),
     lastOffMs: post.lastOffMs,
+    devices: devicesOf(core, incident.host, nowMs),
     stateSinceMs: at.stateMs,
     levels: policy.levels,
     resetByMs: resetBy(core, incident, nowMs),
@@ -86,6 +88,12 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
     gated: self === undefined || self.gate !== 'none',
   }
 }
+
+const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[] =>
+  core.world.deviceLevels(host).map((level) => {
+    const { lastOffMs, reads, fault } = core.post(host).device(level)
+    return { level, lastOffMs, fault, off: lastOffMs !== null && provenOff(reads, nowMs) }
+  })
 
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
  *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
@@ -119,12 +127,19 @@ function perform(core: ArbiterCore, incident: Incident, act: Act): void {
   const nowMs = core.world.now()
   switch (act.do) {
     case 'read power':
+      readDevices(core, incident.host, nowMs)
       return readBmc(core, incident.host, nowMs)
     case 'power off': {
       // I3: the look just before. The record owes it; when something speaks against it now, the next step decides again.
       const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
       const { lease, silent, allowed, identity } = core.fenceGuards
       if (lease(facts) && silent(facts) && allowed(facts) && identity(facts)) sendOff(core, incident.host, nowMs)
+      return
+    }
+    case 'device off': {
+      const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
+      const { lease, silent, allowed } = core.fenceGuards
+      if (lease(facts) && silent(facts) && allowed(facts)) sendDeviceOff(core, { host: incident.host, level: act.level }, nowMs)
       return
     }
     case 'list instances':
@@ -140,10 +155,6 @@ function announce(core: ArbiterCore, before: Incident, after: Incident): void {
   if (before.state === after.state) return
   core.page(after.host, `${after.id} ${after.state} ${after.offs}`, `${after.host}: ${after.lines.at(-1)?.says ?? after.state}`)
 }
-
-/** It lives although its BMC took "off": another machine may have been switched off. Nobody is fenced any more until a person has looked. */
-const disproved = (before: Incident, after: Incident) =>
-  before.state === 'fencing' && after.state === 'fence failed' && /another machine/.test(after.lines.at(-1)?.says ?? '')
 
 function disarm(core: ArbiterCore, incident: Incident, nowMs: number): void {
   const { policy } = core.shelf

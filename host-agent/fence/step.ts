@@ -1,13 +1,15 @@
 /** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
 import { findArrow } from '../../kit/arrows.ts'
-import { COMMAND_MS, FENCE_GUARDS, livesAfterOff, mayWrite, READ_APART_MS, type Facts, type FenceGuards } from './guards.ts'
+import type { DeviceLevel } from './devices.ts'
+import { COMMAND_MS, FENCE_GUARDS, livesAfterOff, mayWrite, READ_APART_MS, type DeviceFacts, type Facts, type FenceGuards, type PowerRead } from './guards.ts'
 import { INCIDENT_ARROWS, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
 
 export type Act =
   | { readonly do: 'read power' }
   /** Owed by the record: sent only while `offs` in the store is what it was here. */
   | { readonly do: 'power off'; readonly n: number }
+  | { readonly do: 'device off'; readonly level: DeviceLevel }
   | { readonly do: 'list instances' }
   | { readonly do: 'move instances' }
   | { readonly do: 'readmit' }
@@ -18,6 +20,8 @@ export interface Step {
   readonly act?: Act
   /** A person is told. */
   readonly page?: string
+  /** The host lives although its BMC says "off": another machine may have been switched off, and nobody is to be fenced until a person has looked. */
+  readonly disproved?: true
 }
 
 /** After this long without a proof the incident says so, and keeps trying. */
@@ -25,6 +29,8 @@ export const FENCE_MS = 20_000
 const RETRY_MS = 30_000
 /** Two readings that lie READ_APART_MS apart are wanted; reading oftener finds the first one sooner. */
 const READ_EVERY_MS = READ_APART_MS / 2
+/** A BMC is given this long, and each level of devices after it. */
+const DEVICE_AFTER_MS = 6_000
 const GUARD_EVERY_MS = 5_000
 const AGAIN_MS = 3_000
 const KEPT_LINES = 200
@@ -67,10 +73,11 @@ function confirmed(incident: Incident, facts: Facts, guards: FenceGuards): Step 
 function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const proof = proofOf(incident, facts, guards)
   if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
-  if (!guards.lifeless(facts) && guards.deadline(facts) && facts.lastOffMs !== null && livesAfterOff(facts))
+  if (!guards.lifeless(facts) && guards.deadline(facts) && wasOrdered(facts) && livesAfterOff(facts))
     return {
       next: move(incident, facts, { on: 'life', says: lifeAfterOff(facts) }),
       page: `${incident.host} shows life after OFF was sent: ${lifeAfterOff(facts)}`,
+      ...(saysOff(facts) ? { disproved: true as const } : {}),
     }
   if (facts.nowMs - facts.stateSinceMs > FENCE_MS && guards.deadline(facts))
     return { next: move(incident, facts, { on: 'no proof', says: noProof(facts) }), page: `${incident.host} is not fenced: ${noProof(facts)}` }
@@ -78,7 +85,27 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const again =
     facts.lastOffMs === null || (facts.nowMs - facts.lastOffMs > AGAIN_MS && last !== undefined && last.atMs > facts.lastOffMs && last.power === 'on')
   if (again && facts.outstanding === 0 && mayOff(facts, guards)) return sendOff(incident, facts)
+  const device = nextDevice(facts, guards)
+  if (device)
+    return {
+      next: note({ ...incident, epoch: facts.epoch }, facts, `OFF by ${device.level}: ${LEVELS[device.level]}`),
+      act: { do: 'device off', level: device.level },
+    }
   return read(facts)
+}
+
+/** Outlets and storage come after the BMC: at once when it cannot be used, otherwise when it gave no proof. */
+function nextDevice(facts: Facts, guards: FenceGuards): DeviceFacts | undefined {
+  const bmc = facts.levels.includes('L1') && facts.identity === 'match'
+  if (bmc && facts.nowMs - facts.stateSinceMs < DEVICE_AFTER_MS) return undefined
+  if (facts.outstanding > 0 || !guards.lease(facts) || !guards.silent(facts) || !guards.allowed(facts)) return undefined
+  // One after the other: the next level only when the one before did not answer for long enough.
+  for (const device of facts.devices) {
+    if (!facts.levels.includes(device.level)) continue
+    if (device.lastOffMs === null || facts.nowMs - device.lastOffMs > RETRY_MS) return device
+    if (facts.nowMs - device.lastOffMs < DEVICE_AFTER_MS) return undefined
+  }
+  return undefined
 }
 
 function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
@@ -136,10 +163,14 @@ function powerReturned(incident: Incident, facts: Facts, guards: FenceGuards): S
   return last === undefined || facts.nowMs - last.atMs >= GUARD_EVERY_MS ? read(facts) : undefined
 }
 
+const wasOrdered = ({ lastOffMs, devices }: Facts) => lastOffMs !== null || devices.some((device) => device.lastOffMs !== null)
+
 /** The best proof there is. */
 function proofOf(incident: Incident, facts: Facts, guards: FenceGuards): Level | undefined {
   if (incident.attested) return 'L5'
   if (guards.proven(facts)) return incident.offs > 0 ? 'L1' : 'L0'
+  const device = facts.devices.find(({ level, off }) => off && facts.levels.includes(level))
+  if (device) return device.level
   if (facts.levels.includes('L3') && facts.resetByMs !== null && facts.nowMs >= facts.resetByMs) return 'L3'
   return undefined
 }
@@ -154,11 +185,17 @@ function offRefusal(facts: Facts): string {
   return facts.halted ?? 'the lease is too short'
 }
 
+const saysOff = (facts: Facts) => facts.reads.at(-1)?.power === 'off'
 const lifeAfterOff = (facts: Facts) =>
-  facts.reads.at(-1)?.power === 'off' ? 'its BMC says "off", and it is heard: the BMC may be another machine’s' : 'the BMC took the command, and it is heard'
+  saysOff(facts) ? 'its BMC says "off", and it is heard: the BMC may be another machine’s' : 'the BMC took the command, and it is heard'
 
 function noProof(facts: Facts): string {
   const last = facts.reads.at(-1)
+  const faults = facts.devices.flatMap(({ level, fault, lastOffMs }) => (lastOffMs === null ? [] : [`${level}: ${fault ?? 'it does not say "off" twice'}`]))
+  return [bmcNoProof(facts, last), ...faults].join('; ')
+}
+
+function bmcNoProof(facts: Facts, last: PowerRead | undefined): string {
   if (facts.identity === 'mismatch') return offRefusal(facts)
   if (!last || last.power === 'unknown') return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
   return last.power === 'on' ? 'its BMC took the command and still says "on"' : 'its BMC said "off" only once'

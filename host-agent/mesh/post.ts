@@ -1,5 +1,6 @@
 /** What a leader remembers of one host while it leads; lost with it, and found out again by the next. */
 import type { PowerRead } from '../fence/guards.ts'
+import type { DeviceLevel } from '../fence/devices.ts'
 import type { Whereabouts } from '../evacuate/port.ts'
 import { provenOff } from '../fence/guards.ts'
 
@@ -17,6 +18,8 @@ export class Post {
   identity: 'match' | 'mismatch' | 'unknown' = 'unknown'
   identityAtMs = Number.NEGATIVE_INFINITY
   bmcFault: string | undefined
+  /** Outlets and storage access, by level. */
+  readonly devices = new Map<DeviceLevel, DevicePost>()
   /** A read is under way; BMCs are asked one thing at a time. */
   bmcBusy = false
   /** Deadlines of OFF commands that were not answered. */
@@ -40,6 +43,12 @@ export class Post {
   locatedAtMs = Number.NEGATIVE_INFINITY
   /** What people were told of it, and when. */
   readonly pages = new Map<string, number>()
+
+  device(level: DeviceLevel): DevicePost {
+    let device = this.devices.get(level)
+    if (!device) this.devices.set(level, (device = { lastOffMs: null, reads: [], busy: false, fault: undefined }))
+    return device
+  }
 
   addRead(read: PowerRead): void {
     this.reads = [...this.reads, read].slice(-KEPT_READS)
@@ -69,6 +78,7 @@ export class Post {
     this.reads = []
     this.outstanding = []
     this.lastOffMs = null
+    this.devices.clear()
     this.withheldAtMs = this.poisonedAtMs = undefined
     this.prepared = this.cleaned = this.enabled = false
     this.moves.clear()
@@ -77,6 +87,14 @@ export class Post {
     this.pages.clear()
     this.locatedAtMs = this.triedAtMs = Number.NEGATIVE_INFINITY
   }
+}
+
+export interface DevicePost {
+  lastOffMs: number | null
+  /** Since then. */
+  reads: PowerRead[]
+  busy: boolean
+  fault: string | undefined
 }
 
 /** One instance on its way, as this leader knows it. */

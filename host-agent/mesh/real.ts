@@ -5,6 +5,7 @@ import type { Consul, TxnOp } from '../../kit/consul.ts'
 import { isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Driver } from '../evacuate/port.ts'
+import type { FenceDevices } from '../fence/devices.ts'
 import type { Power } from '../fence/power.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS, type Sessions } from './lease.ts'
 import { KEYS, PREFIX } from './records.ts'
@@ -14,6 +15,7 @@ export interface RealParts {
   readonly consul: Consul
   readonly clock: Clock
   readonly power: Power
+  readonly devices: Pick<FenceDevices, 'ask' | 'levels'>
   readonly driver: Driver
   readonly log: Log
   readonly name: string
@@ -94,6 +96,21 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       })
       signal.addEventListener('abort', () => answer({ fault: 'the BMC did not answer in time', power: 'unknown' }))
     },
+    device(ask, done) {
+      if (clock.now() > ask.notAfterMs) return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
+      const { signal, once } = bounded(clock, ask.deadlineMs)
+      const answer = once(done)
+      settle(
+        parts.devices.ask(ask.host, ask, signal),
+        (power) => answer(power === undefined ? {} : { power }),
+        (error) => {
+          log.warn({ host: ask.host, level: ask.level, act: ask.act, err: error }, 'a fence device did not do it')
+          answer({ fault: (error as Error).message, power: 'unknown' })
+        },
+      )
+      signal.addEventListener('abort', () => answer({ fault: `${ask.level} did not answer in time`, power: 'unknown' }))
+    },
+    deviceLevels: (host) => parts.devices.levels(host),
     driver(call, deadlineMs, done) {
       const { signal, once } = bounded(clock, deadlineMs)
       const answer = once(done)

@@ -120,12 +120,14 @@ export async function invite(options: { name: string; role: 'host' | 'arbiter'; 
 
 /** On the node that was invited. */
 export async function joinMesh(
-  options: { bundle: string; address: string; directory: string },
+  options: { bundle: string; address: string; directory: string; name?: string },
   parts: SetupParts,
 ): Promise<{ name: string; configDirectory: string; tokenFile: string }> {
   const parsed = Bundle.safeParse(parse(options.bundle))
   if (!parsed.success) throw new Fault('input.invalid', 'this is no bundle of a mesh (make one with: rackward mesh invite NAME)')
   const bundle = parsed.data
+  if (options.name !== undefined && bundle.name !== options.name)
+    throw new Fault('input.invalid', `the bundle invites ${bundle.name}, and this node is ${options.name}`)
   const at = places(options.directory)
   const version = await versionOf(parts)
   await mkdir(at.tls, { recursive: true, mode: 0o700 })

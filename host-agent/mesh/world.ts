@@ -1,5 +1,6 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
+import type { DeviceAct, DeviceLevel } from '../fence/devices.ts'
 import type { Listing, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
 
 /** One entry of the store with the index of its last change. */
@@ -71,6 +72,10 @@ export interface World {
   readStore(done: (snapshot: Snapshot | undefined) => void): void
   /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. */
   bmc(ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
+  /** Outlets or storage access of a host, as `bmc`. */
+  device(ask: { host: string; level: DeviceLevel; act: DeviceAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
+  /** Which of these a host has. */
+  deviceLevels(host: string): readonly DeviceLevel[]
   /** Answers by `deadlineMs` in any case. */
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
   /** Writes the order to die into a host's slot on the shared storage, for one boot of it alone; null takes it away. False: it could not be done. */

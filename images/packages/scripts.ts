@@ -21,7 +21,7 @@ gate: {}
 `
 
 export const WRAPPER = `#!/bin/sh
-exec /usr/lib/rackward/bin/node /usr/lib/rackward/dist/cli/main.js "$@"
+exec /usr/lib/rackward/bin/node /usr/lib/rackward/dist/bundle/main.js "$@"
 `
 
 /** Enables at the first installation, leaves an administrator's choice alone afterwards, and (re)starts. */

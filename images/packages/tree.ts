@@ -5,7 +5,12 @@ import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 
-const ROOMS = ['cli', 'conductor', 'host-agent', 'images', 'kit', 'pxe', 'agent.cjs'] as const
+/** The program, in few files, and the agent of the deploy ramdisk. */
+const PARTS = ['bundle', 'agent.cjs'] as const
+/** What the bundle finds at run time (kit/setup/packages.mjs says the same to the bundler). */
+const RUNTIME = ['better-sqlite3', 'sockopt', 'fast-json-patch'] as const
+/** Named as dependencies, and used while they are installed. */
+const BUILD_ONLY: ReadonlySet<string> = new Set(['prebuild-install', 'nan', 'node-addon-api'])
 /** Sources, types and documents that nobody runs; better-sqlite3 carries all of SQLite's source. */
 const LEFT_OUT =
   /(\.map|\.md|\.markdown|\.d\.[mc]?ts|\.[mc]?ts|\.c|\.cc|\.cpp|\.h|\.gyp|\.gypi|\.o|\.a|\.mk|\.yml)$|\/(deps|obj|obj\.target|\.deps|test|tests|docs|example|examples|\.github|bench|benchmark|benchmarks)$/
@@ -19,21 +24,20 @@ interface Manifest {
 
 export const readManifest = async (directory: string): Promise<Manifest> => JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest
 
-/** Directories of all packages that `root` needs at run time, its own not among them. Throws `input.missing` for one that is not installed. */
+/** Directories of all packages that the bundle at `root` needs at run time. Throws `input.missing` for one that is not installed. */
 export async function runtimePackages(root: string): Promise<string[]> {
   const found = new Set<string>()
-  const visit = async (directory: string): Promise<void> => {
-    const { name, dependencies = {}, optionalDependencies = {} } = await readManifest(directory)
-    for (const wanted of Object.keys({ ...dependencies, ...optionalDependencies })) {
-      const at = resolvePackage(directory, wanted)
-      if (at === undefined && wanted in optionalDependencies) continue
-      if (at === undefined) throw new Fault('input.missing', `${name} needs the npm package ${wanted}, which is not installed beside it: npm ci`)
-      if (found.has(at)) continue
-      found.add(at)
-      await visit(at)
-    }
+  const add = async (wanted: string, from: string, optional: boolean): Promise<void> => {
+    const at = resolvePackage(from, wanted)
+    if (at === undefined && optional) return
+    if (at === undefined) throw new Fault('input.missing', `the npm package ${wanted} is not installed beside ${from}: npm ci`)
+    if (found.has(at)) return
+    found.add(at)
+    const { dependencies = {}, optionalDependencies = {} } = await readManifest(at)
+    for (const name of Object.keys(dependencies)) if (!BUILD_ONLY.has(name)) await add(name, at, false)
+    for (const name of Object.keys(optionalDependencies)) await add(name, at, true)
   }
-  await visit(root)
+  for (const name of RUNTIME) await add(name, root, false)
   return [...found].sort()
 }
 
@@ -50,7 +54,7 @@ export async function copyTree(root: string, target: string): Promise<void> {
   const filter = (path: string) => !LEFT_OUT.test(path)
   await mkdir(join(target, 'dist'), { recursive: true })
   await cp(join(root, 'package.json'), join(target, 'package.json'))
-  for (const room of ROOMS) await cp(join(root, 'dist', room), join(target, 'dist', room), { recursive: true, filter })
+  for (const part of PARTS) await cp(join(root, 'dist', part), join(target, 'dist', part), { recursive: true, filter })
   for (const from of await runtimePackages(root)) {
     const inside = relative(root, from)
     // npm may have put them beside this package instead of inside it (npm i -g).
@@ -71,7 +75,8 @@ export async function treeDigest(root: string): Promise<string> {
       else hash.update(relative(root, inside)).update(await readFile(inside))
     }
   }
-  for (const room of ROOMS) if (!room.includes('.')) await visit(join(root, 'dist', room))
+  await visit(join(root, 'dist/bundle'))
+  hash.update(await readFile(join(root, 'dist/agent.cjs')))
   // Packages of others change with their versions alone.
   for (const directory of await runtimePackages(root)) hash.update(`${(await readManifest(directory)).name} ${(await readManifest(directory)).version}\n`)
   return hash.digest('hex').slice(0, 20)

@@ -1,5 +1,8 @@
 /** Debian packages that the verbs need beyond Node.js: name, why. Installed only where they are missing. */
 
+/** npm packages that the bundled program finds at run time: compiled ones, and one that hides its exports from import. */
+export const RUNTIME = ['better-sqlite3', 'sockopt', 'fast-json-patch']
+
 const BUILD = [
   ['g++', 'better-sqlite3 is compiled where no prebuilt one can be fetched'],
   ['make', 'the same'],
@@ -33,6 +36,7 @@ const RACK = [
   ['cpio', 'packing the ramdisk'],
   ['kmod', 'the ramdisk’s drivers'],
   ['zstd', 'compressing image pieces'],
+  ['curl', 'asking the instances of the lab'],
 ]
 
 const LIBVIRT = [

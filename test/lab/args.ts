@@ -3,7 +3,12 @@ import { parseArgs } from 'node:util'
 import type { Firmware } from './server.ts'
 
 export interface LabArgs {
-  readonly verb: 'run' | 'status' | 'down' | 'help'
+  readonly verb: 'run' | 'status' | 'kill' | 'down' | 'help'
+  /** Of kill. */
+  readonly server: string | undefined
+  readonly freeze: boolean
+  /** The servers become a mesh, and two of them are killed. */
+  readonly ha: boolean
   readonly nodes: number
   readonly firmware: Firmware | 'mix'
   readonly json: boolean
@@ -13,11 +18,13 @@ export interface LabArgs {
 
 const MAX_NODES = 16
 
-export const USAGE = `npm run lab -- [run|status|down] [--nodes N] [--firmware bios|uefi] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|down] [--nodes N] [--firmware bios|uefi] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
+  kill      with --ha: game day. "kill server-2" cuts its power behind its BMC's back, "--freeze" freezes it; what the mesh does about it is told
   down      take everything away again
+  --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
@@ -30,6 +37,8 @@ export function readArgs(argv: readonly string[]): LabArgs {
     options: {
       nodes: { type: 'string' },
       firmware: { type: 'string' },
+      ha: { type: 'boolean' },
+      freeze: { type: 'boolean' },
       json: { type: 'boolean' },
       keep: { type: 'boolean' },
       name: { type: 'string' },
@@ -37,12 +46,25 @@ export function readArgs(argv: readonly string[]): LabArgs {
     },
   })
   const verb = values.help ? 'help' : (positionals[0] ?? 'run')
-  if (verb !== 'run' && verb !== 'status' && verb !== 'down' && verb !== 'help') throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
+  if (verb !== 'run' && verb !== 'status' && verb !== 'kill' && verb !== 'down' && verb !== 'help')
+    throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
   const nodes = Number(values.nodes ?? 3)
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
+  if (values.ha && nodes !== 3) throw new Error('--ha: a rack of three servers, no --nodes')
+  if (verb === 'kill' && !positionals[1]) throw new Error('kill: name a server, such as server-2')
   const firmware = values.firmware ?? 'mix'
   if (firmware !== 'bios' && firmware !== 'uefi' && firmware !== 'mix') throw new Error('--firmware: bios or uefi')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
-  return { verb, nodes, firmware, json: values.json ?? false, keep: values.keep ?? false, name }
+  return {
+    verb,
+    server: positionals[1],
+    freeze: values.freeze ?? false,
+    ha: values.ha ?? false,
+    nodes,
+    firmware,
+    json: values.json ?? false,
+    keep: values.keep ?? false,
+    name,
+  }
 }

@@ -17,6 +17,8 @@ export interface ConductorOptions {
   readonly kernel: string
   readonly initrd: string
   readonly rescueInitrd?: string
+  /** URLs of the mesh's arbiters. */
+  readonly arbiters?: readonly string[]
   /** Parts of the configuration that a test wants otherwise. */
   readonly provision?: Record<string, number>
 }
@@ -102,4 +104,5 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   provision: { ...options.provision },
+  ...(options.arbiters ? { mesh: { arbiters: options.arbiters, username: 'admin', passwordFile: join(rack.dir, 'password') } } : {}),
 })

@@ -51,7 +51,7 @@ const POLL_MS = 200
 export const driverInfo = (server: Server) => ({ ipmi_address: server.bmcIp, ipmi_username: BMC_USER, ipmi_password: BMC_PASSWORD })
 
 /** Enrolls a server with the port that it boots from. */
-export async function enroll(api: ApiClient, server: Server, more: Record<string, unknown> = {}): Promise<string> {
+export async function enroll(api: ApiClient, server: Server, more: Record<string, unknown> = {}, address?: string): Promise<string> {
   const node = await api.ok('POST', '/v1/nodes', {
     driver: 'ipmi',
     name: server.name,
@@ -59,7 +59,7 @@ export async function enroll(api: ApiClient, server: Server, more: Record<string
     properties: { capabilities: `boot_mode:${server.firmware}` },
     ...more,
   })
-  await api.ok('POST', '/v1/ports', { node_uuid: node.uuid, address: server.mac })
+  await api.ok('POST', '/v1/ports', { node_uuid: node.uuid, address: server.mac, ...(address === undefined ? {} : { extra: { ipv4_address: address } }) })
   return String(node.uuid)
 }
 
@@ -87,18 +87,28 @@ export async function waitState(api: ApiClient, node: string, at: { to: string; 
   )
 }
 
-export const configDrive = (server: Server, publicKey: string) => ({
+const USER_DATA = '#cloud-config\nssh_deletekeys: true\nssh_genkeytypes: [ed25519]\n'
+
+export const configDrive = (server: Server, publicKey: string, userData = USER_DATA) => ({
   meta_data: { hostname: server.name, name: server.name, public_keys: { lab: publicKey } },
   network_data: {
     links: [{ id: 'boot', type: 'phy', ethernet_mac_address: server.mac }],
     networks: [{ id: 'boot4', type: 'ipv4_dhcp', link: 'boot', network_id: 'rack' }],
     services: [],
   },
-  user_data: '#cloud-config\nssh_deletekeys: true\nssh_genkeytypes: [ed25519]\n',
+  user_data: userData,
 })
 
 /** The whole way. Never throws: what went wrong is in the result. */
-export async function travel(parts: { api: ApiClient; rack: Rack; server: Server; image: string; seen: Seen }): Promise<Result> {
+export async function travel(parts: {
+  api: ApiClient
+  rack: Rack
+  server: Server
+  image: string
+  seen: Seen
+  /** What it is told besides, and the address that it must have for it. */
+  host?: { address: string; userData: string }
+}): Promise<Result> {
   const { api, rack, server, seen } = parts
   const phases: Record<string, number> = {}
   let lapMs = Date.now()
@@ -116,7 +126,7 @@ export async function travel(parts: { api: ApiClient; rack: Rack; server: Server
   let address: string | null = null
   seen.startedMs = Date.now()
   try {
-    const node = await enroll(api, server)
+    const node = await enroll(api, server, {}, parts.host?.address)
     await provision(api, node, { target: 'manage' }, { to: 'manageable', onLook })
     lap('bmc')
     const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', onLook })
@@ -130,7 +140,7 @@ export async function travel(parts: { api: ApiClient; rack: Rack; server: Server
     lap('clean')
     await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/instance_info/image_source', value: parts.image }])
     const publicKey = (await readFile(join(rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
-    const active = await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey) }, { to: 'active', onLook })
+    const active = await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey, parts.host?.userData) }, { to: 'active', onLook })
     lap('deploy')
     for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings)) phases[name] = Math.round(seconds * 10) / 10
     seen.phase = 'first boot, until a login works'

@@ -2,22 +2,25 @@
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { debianFor, defaultCache, meshExtras, ramdiskFor } from '../../cli/image.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
 import { chooseAccel } from './accel.ts'
 import { readArgs, USAGE, type LabArgs } from './args.ts'
+import { arbiterUrls } from './ha/arbiters.ts'
+import { openHa, playOf, type Hosts } from './ha/open.ts'
+import { killText, type Kill } from './ha/play.ts'
 import { ApiClient } from './client.ts'
 import { RackConductor } from './conductor.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
-import type { Firmware, ServerSpec } from './server.ts'
+import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
 import { newSeen, showLive, table } from './show.ts'
 
 interface LabState {
   readonly password: string
-  readonly servers: readonly { name: string; firmware: string; mac: string; bmcIp: string }[]
+  readonly servers: readonly Server[]
 }
 
 const GIB = 1024 ** 3
@@ -50,11 +53,13 @@ async function runLab(args: LabArgs): Promise<boolean> {
         reject(new Error(`stopped by ${signal}`))
       })
   })
-  const made = await Promise.race([stop, build()])
+  const made = await Promise.race([stop, build(args.ha)])
   const rack = new Rack(args.name, dir, made.accel)
   try {
     const results = await Promise.race([stop, work(rack, args, made)])
-    return await report(results, args, rack)
+    const kills =
+      args.ha && results.every(({ proof }) => proof !== null) ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()]) : []
+    return await report(results, args, { rack, kills })
   } catch (error) {
     if (!interrupted) await tail(join(dir, 'conductor.log'))
     if (!args.keep) {
@@ -72,11 +77,12 @@ interface Made {
   readonly accel: 'kvm' | 'tcg'
 }
 
-async function build(): Promise<Made> {
+async function build(ha: boolean): Promise<Made> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say)
   const imageStore = join(cache, 'images')
-  const image = await debianFor(imageStore, cache, { say })
+  const extras = ha ? await meshExtras(cache, say) : undefined
+  const image = await debianFor(imageStore, cache, { say, ...(extras ? { extras, name: 'debian-12-mesh' } : {}) })
   const accel = await chooseAccel(ramdisk.kernel)
   say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
   return { imageStore, imageName: image.id, ramdisk, accel }
@@ -92,26 +98,31 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     kernel: made.ramdisk.kernel,
     initrd: made.ramdisk.initrd,
     rescueInitrd: made.ramdisk.rescueInitrd,
+    ...(args.ha ? { arbiters: arbiterUrls } : {}),
   })
-  const state: LabState = { password: conductor.password, servers: rack.servers.map(({ name, firmware, mac, bmcIp }) => ({ name, firmware, mac, bmcIp })) }
+  const state: LabState = { password: conductor.password, servers: rack.servers }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
   await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${conductor.password}\n`, { mode: 0o600 })
+  const hosts = args.ha ? await openHa(rack, conductor.password) : undefined
   await conductor.start()
   const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
   const stopShowing = showLive(rack.servers, seen)
   try {
     return await Promise.all(
-      rack.servers.map((server) => travel({ api: conductor.api, rack, server, image: made.imageName, seen: seen.get(server.name) as Seen })),
+      rack.servers.map((server) =>
+        travel({ api: conductor.api, rack, server, image: made.imageName, seen: seen.get(server.name) as Seen, ...hostOf(hosts, server) }),
+      ),
     )
   } finally {
     stopShowing()
   }
 }
 
-async function report(results: readonly Result[], args: LabArgs, rack: Rack): Promise<boolean> {
+async function report(results: readonly Result[], args: LabArgs, about: { rack: Rack; kills: readonly Kill[] }): Promise<boolean> {
+  const { rack, kills } = about
   const good = results.every((result) => result.proof !== null)
-  if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results })}\n`)
-  else process.stdout.write(`\n${table(results)}\n`)
+  if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}) })}\n`)
+  else process.stdout.write(`\n${[table(results), ...kills.map(killText)].join('\n\n')}\n`)
   if (!good && !args.keep) {
     await tail(join(rack.dir, 'conductor.log'))
     say('taking the rack down (--keep would leave it)')
@@ -132,23 +143,48 @@ The rack goes on running. Try:
   curl -s --netrc-file ${dir}/netrc --unix-socket ${dir}/api.sock http://rack/v1/nodes
   ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
   tail -f ${dir}/server-1/console.log
-  npm run lab -- down${named}
+${args.ha ? `  npm run lab -- kill server-3${named}\n` : ''}  npm run lab -- down${named}
 `
 }
 
-async function status(args: LabArgs): Promise<boolean> {
+const stateOf = async (dir: string) => JSON.parse(await readFile(join(dir, 'lab.json'), 'utf8')) as LabState
+const apiOf = (rack: Rack, state: LabState) => new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password: state.password })
+
+/** A rack that another run left running. */
+async function running(args: LabArgs): Promise<{ rack: Rack; api: ApiClient }> {
   const dir = labDir(args.name)
-  if (!existsSync(join(dir, 'lab.json'))) {
+  if (!existsSync(join(dir, 'lab.json'))) throw new Error(`no rack named "${args.name}" is up; start one with: npm run lab`)
+  const state = await stateOf(dir)
+  const rack = new Rack(args.name, dir, 'tcg')
+  rack.servers.push(...state.servers)
+  return { rack, api: apiOf(rack, state) }
+}
+
+const hostOf = (hosts: Hosts | undefined, server: Server) => {
+  const host = hosts?.get(server.name)
+  return host ? { host } : {}
+}
+
+async function status(args: LabArgs): Promise<boolean> {
+  if (!existsSync(join(labDir(args.name), 'lab.json'))) {
     process.stdout.write(`no rack named "${args.name}" is up; start one with: npm run lab\n`)
     return true
   }
-  const state = JSON.parse(await readFile(join(dir, 'lab.json'), 'utf8')) as LabState
-  const api = new ApiClient(join(dir, 'api.sock'), { user: 'admin', password: state.password })
+  const { api } = await running(args)
   const { nodes } = (await api.ok('GET', '/v1/nodes?fields=name,provision_state,power_state,last_error')) as { nodes: Record<string, string | null>[] }
   for (const node of nodes)
     process.stdout.write(
       `${String(node.name).padEnd(10)} ${String(node.power_state).padEnd(10)} ${String(node.provision_state).padEnd(16)} ${node.last_error ?? ''}\n`,
     )
+  return true
+}
+
+async function killVerb(args: LabArgs): Promise<boolean> {
+  const { rack, api } = await running(args)
+  const server = rack.servers.find(({ name }) => name === args.server)
+  if (!server) throw new Error(`there is no server ${args.server}: ${rack.servers.map(({ name }) => name).join(', ')}`)
+  const kill = await playOf(rack, api, say).kill(server, args.freeze ? 'freeze' : 'power cut')
+  process.stdout.write(args.json ? `${JSON.stringify(kill)}\n` : `\n${killText(kill)}\n`)
   return true
 }
 
@@ -171,6 +207,8 @@ async function main(): Promise<boolean> {
       return runLab(args)
     case 'status':
       return status(args)
+    case 'kill':
+      return killVerb(args)
     case 'down':
       return down(args)
     case 'help':

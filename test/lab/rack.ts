@@ -93,8 +93,18 @@ export class Rack {
   down = (): Promise<void> => removeRack(this.namespace, this.dir)
 }
 
+/** The rack's own namespace and those of its arbiters. */
+async function namespacesOf(namespace: string): Promise<string[]> {
+  const all = (await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout.split('\n').map((line) => line.split(' ')[0] ?? '')
+  return all.filter((name) => name === namespace || (name.startsWith(`${namespace}-a`) && /^-a\d+$/.test(name.slice(namespace.length))))
+}
+
 export async function removeRack(namespace: string, dir: string): Promise<void> {
-  const pids = async () => (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
+  const namespaces = await namespacesOf(namespace)
+  const pids = async () =>
+    (await Promise.all(namespaces.map((name) => run(['ip', 'netns', 'pids', name], { timeoutMs: 10_000 })))).flatMap(({ stdout }) =>
+      stdout.split('\n').filter(Boolean),
+    )
   // TERM first: the conductor stops its boot services itself; whatever is left after a moment is killed.
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     for (const pid of await pids()) endProcess(Number(pid), signal)
@@ -104,8 +114,7 @@ export async function removeRack(namespace: string, dir: string): Promise<void> 
       everyMs: 50,
     }).catch(() => undefined)
   }
-  if ((await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout.split('\n').some((line) => line.split(' ')[0] === namespace))
-    await sh(['ip', 'netns', 'delete', namespace])
+  for (const name of namespaces) await sh(['ip', 'netns', 'delete', name])
   await rm(dir, { recursive: true, force: true })
 }
 

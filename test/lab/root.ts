@@ -9,4 +9,4 @@ function find(from: string): string {
 }
 
 export const ROOT = find(dirname(fileURLToPath(import.meta.url)))
-export const RACKWARD_MAIN = join(ROOT, 'dist/cli/main.js')
+export const RACKWARD_MAIN = join(ROOT, 'dist/bundle/main.js')

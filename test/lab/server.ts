@@ -44,6 +44,9 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
 
 const diskPath = (server: Server, number: number) => (number === 0 ? server.diskFile : `${server.diskFile}.${number}`)
 
+/** The same at its BMC and in its SMBIOS table, as on real servers. */
+export const systemUuid = ({ mac }: Pick<Server, 'mac'>): string => `a1234567-89ab-cdef-a123-456789ab${mac.replaceAll(':', '').slice(-4)}`
+
 /** ipmi_sim: lanplus with cipher suite 3, which is all that it knows. */
 const lanConf = (server: Server) => `name "${server.name}"
 set_working_mc 0x20
@@ -54,7 +57,7 @@ set_working_mc 0x20
     allowed_auths_user md5
     allowed_auths_operator md5
     allowed_auths_admin md5
-    guid a123456789abcdefa123456789ab${server.mac.replaceAll(':', '').slice(-4)}
+    guid ${systemUuid(server).replaceAll('-', '')}
   endlan
   chassis_control "${server.dir}/chassis.sh"
   user 1 false "" "" user 1
@@ -137,6 +140,8 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
     `file:${server.dir}/console.log`,
     '-device',
     'virtio-rng-pci',
+    '-uuid',
+    systemUuid(server),
     '-smbios',
     `type=1,manufacturer=Rackward,product=Lab,serial=${server.name}`,
     ...firmwareArgs(server),

@@ -1,48 +1,9 @@
 /** Single steps of an incident that no scenario reaches at will. */
 import { expect, test } from 'vitest'
-import { FENCE_GUARDS, livesAfterOff, type Facts } from '../../host-agent/fence/guards.ts'
+import { FENCE_GUARDS, livesAfterOff } from '../../host-agent/fence/guards.ts'
 import { stepIncident } from '../../host-agent/fence/step.ts'
-import type { Incident } from '../../host-agent/fence/states.ts'
+import { facts, incident, NOW } from './fence-facts.ts'
 
-const NOW = 100_000
-const incident: Incident = {
-  id: 'h1.1.1',
-  host: 'h1',
-  bootId: 'b1',
-  state: 'fencing',
-  epoch: 1,
-  cause: 'silent',
-  why: 'silent',
-  offs: 1,
-  proof: null,
-  attested: null,
-  listed: false,
-  returnedBoot: null,
-  lines: [],
-}
-const facts = (more: Partial<Facts>): Facts => ({
-  nowMs: NOW,
-  at: '',
-  epoch: 1,
-  leaseLeftMs: 9_000,
-  quiesced: true,
-  veto: null,
-  confirmed: true,
-  halted: null,
-  reads: [],
-  identity: 'match',
-  outstanding: 0,
-  lastOffMs: NOW - 3_000,
-  stateSinceMs: NOW - 3_000,
-  levels: ['L0', 'L1'],
-  resetByMs: null,
-  lifeAtMs: null,
-  newBoot: null,
-  instances: { listed: false, open: 0 },
-  readmitted: false,
-  gated: true,
-  ...more,
-})
 const off = (agoMs: number, session: number) => ({ atMs: NOW - agoMs, power: 'off' as const, session })
 const twoOffs = [off(1_500, 1), off(200, 2)]
 
@@ -57,12 +18,19 @@ test('a host that is heard after its BMC said "off" is not fenced, and its BMC i
   expect(livesAfterOff(heardAfter)).toBe(true)
   expect(stepIncident(incident, heardAfter).next).toMatchObject({ state: 'fence failed' })
   expect(stepIncident(incident, heardAfter).next?.lines.at(-1)?.says).toMatch(/another machine/)
+  expect(stepIncident(incident, heardAfter).disproved).toBe(true)
 })
 
 test('a host that is heard and whose BMC never said "off" fails its fence when the command is over', () => {
   const still = { veto: 'hard' as const, lifeAtMs: NOW - 6_000, lastOffMs: NOW - 6_000 }
   expect(stepIncident(incident, facts({ ...still, reads: [{ atMs: NOW - 500, power: 'on', session: 1 }] })).next).toMatchObject({ state: 'fence failed' })
   expect(stepIncident(incident, facts({ ...still, lastOffMs: NOW - 3_000 })).next).toBeUndefined()
+})
+
+test('a BMC of another machine, to which nothing was sent, disarms nobody', () => {
+  const step = stepIncident(incident, facts({ identity: 'mismatch', stateSinceMs: NOW - 25_000, lastOffMs: null }))
+  expect(step.next).toMatchObject({ state: 'fence failed' })
+  expect(step.disproved).toBeUndefined()
 })
 
 test('no proof while a sign of life is fresh', () => {

@@ -14,7 +14,7 @@ import { makeChassis, makeLibvirt } from './lab-host.ts'
 
 export type { LabNode, LabOptions } from './lab-ground.ts'
 
-const MAIN = join(ROOT, 'dist/cli/main.js')
+const MAIN = join(ROOT, 'dist/bundle/main.js')
 
 export class MeshLab extends Ground {
   readonly consul = process.env.RACKWARD_CONSUL ?? ensureConsul()

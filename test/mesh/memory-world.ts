@@ -32,6 +32,7 @@ export class MemoryMesh {
       onPage: () => undefined,
       poison: () => Promise.reject(new Error('not here')),
       power: { ask: () => Promise.reject(new Error('not here')) },
+      devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
     })
     const world: World = {
       ...real,

@@ -37,6 +37,8 @@ export interface Schedule {
   readonly arbiters: number
   readonly racks: number
   readonly watchdogs: boolean
+  /** Hosts have outlets that can be switched, and the policy allows it. */
+  readonly pdus: boolean
   readonly ticks: boolean
   readonly endMs: number
   readonly faults: readonly Fault[]
@@ -131,5 +133,5 @@ export function scheduleOf(seed: number): Schedule {
     faults.push(maker({ atMs, random, between, host, hosts, arbiters, racks }))
   }
   faults.sort((a, b) => a.atMs - b.atMs)
-  return { seed, hosts, arbiters, racks, watchdogs: random() < 0.5, ticks: random() < 0.5, endMs: CALM_MS + 75_000, faults }
+  return { seed, hosts, arbiters, racks, watchdogs: random() < 0.5, ticks: random() < 0.5, pdus: random() < 0.3, endMs: CALM_MS + 75_000, faults }
 }

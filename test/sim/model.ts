@@ -165,7 +165,7 @@ function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
   return {
     nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match',
     outstanding: leader.off === 1 ? 1 : 0, lastOffMs: leader.off === 0 ? null : leader.off === 1 ? NOW - 100 : NOW - LONG,
-    stateSinceMs: long ? NOW - LONG : NOW - 4_000, levels: ['L0', 'L1'], resetByMs: null, lifeAtMs: null,
+    stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, lifeAtMs: null,
     newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
     instances: { listed: state.intent !== '' || state.incident === 'fenced', open: state.intent === '' || state.intent === 'PENDING' || state.intent === 'INTENT' || state.intent === 'REQUESTED' ? 1 : 0 },
     readmitted: leader.enabled, gated: true,

@@ -51,12 +51,12 @@ export class Oracle {
   }
 
   /** I3, I5, I15. */
-  offSent(by: SimNode, host: SimNode, bmc: SimBmc): void {
-    this.note(`${by.name} sends OFF to the BMC of ${host.name}`)
+  offSent(by: SimNode, host: SimNode, bmc?: SimBmc): void {
+    this.note(`${by.name} sends OFF to the ${bmc ? 'BMC' : 'outlets'} of ${host.name}`)
     if (this.rack.consul.holder() !== by.name)
       this.violated(`I5: ${by.name} sends OFF to ${host.name} and does not hold the lock (${this.rack.consul.holder()} does)`)
     // What is rewired within the last look cannot be seen by anybody.
-    if (bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)
+    if (bmc && bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)
       this.violated(`I15: OFF for ${host.name} goes to the machine of ${bmc.wired.name}`)
     const since = this.linkedSince.get(host.name)
     if (host.consents || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
@@ -68,7 +68,7 @@ export class Oracle {
   offTakesEffect(node: SimNode, astray: boolean): void {
     if (!node.powered) return
     const live = [...this.incidents.values()].find(({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled')
-    this.note(`${node.name} loses its power by its BMC`)
+    this.note(`${node.name} loses its power by OFF`)
     if (!live && !astray) this.violated(`I4: ${node.name} is switched off after its incident was over`)
     node.powerOff()
   }

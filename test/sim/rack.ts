@@ -6,7 +6,6 @@ import { LeaseKeeper } from '../../host-agent/mesh/lease.ts'
 import type { Ack } from '../../host-agent/mesh/member.ts'
 import { mayOpenGate, mustStopGuests } from '../../host-agent/mesh/react.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
-import type { World } from '../../host-agent/mesh/world.ts'
 import { PLANES, type Digest } from '../../host-agent/verdict/evidence.ts'
 import type { FenceGuards } from '../../host-agent/fence/guards.ts'
 import type { IntentGuards } from '../../host-agent/evacuate/intents.ts'
@@ -17,6 +16,8 @@ import { Engine } from './engine.ts'
 import { lengthOf, type Schedule } from './faults.ts'
 import { SimNode } from './node.ts'
 import { Oracle } from './oracle.ts'
+import { SimPdu } from './pdu.ts'
+import { worldOf } from './world.ts'
 
 const TICK_MS = 250
 
@@ -39,6 +40,7 @@ export class SimRack {
   readonly hosts: SimNode[]
   readonly arbiters: Arbiter[]
   readonly bmcs: SimBmc[]
+  readonly pdus: SimPdu[]
   readonly consul: SimConsul
   readonly cloud: SimCloud
   readonly oracle: Oracle
@@ -81,6 +83,7 @@ export class SimRack {
       (node) =>
         new SimBmc(this.engine, node, { onOff: (wired, astray) => this.oracle.offTakesEffect(wired, astray), seen: (wired) => this.oracle.visible(wired) }),
     )
+    this.pdus = this.hosts.map((node) => new SimPdu(this.engine, node, (of) => this.oracle.offTakesEffect(of, false)))
     this.consul = new SimConsul(this.engine, {
       reaches: (name) => this.hasQuorum(this.nodeOf(name)),
       onWrite: (changes, by) => this.oracle.written(changes, by),
@@ -149,7 +152,7 @@ export class SimRack {
       }
       this.consul.set(KEYS.members + node.name, member)
     }
-    this.consul.set(KEYS.policy, { ...FIRST_POLICY, armed: true })
+    this.consul.set(KEYS.policy, { ...FIRST_POLICY, armed: true, levels: this.schedule.pdus ? [...FIRST_POLICY.levels, 'L2'] : FIRST_POLICY.levels })
     for (const node of this.hosts)
       for (const n of [1, 2]) {
         const id = `${node.name}-vm${n}`
@@ -159,7 +162,7 @@ export class SimRack {
   }
 
   private newArbiter(node: SimNode): Arbiter {
-    const core = new ArbiterCore({ name: node.name, world: this.worldOf(node), nowMs: this.engine.nowMs, settleMs: 6_000, ...this.options })
+    const core = new ArbiterCore({ name: node.name, world: worldOf(this, node), nowMs: this.engine.nowMs, settleMs: 6_000, ...this.options })
     // The process that asked may be gone when the answer comes.
     const live = (run: () => void) => node.defer(() => this.arbiters?.find((one) => one.node === node)?.core === core && run())
     const sessions = this.consul.sessionsOf(node.name)
@@ -174,39 +177,6 @@ export class SimRack {
       onLease: (lease) => core.onLease(lease, this.engine.nowMs),
     })
     return { node, core, keeper, seen: new Map(), readingSinceMs: undefined }
-  }
-
-  private worldOf(node: SimNode): World {
-    const back =
-      <T>(done: (value: T) => void) =>
-      (value: T) =>
-        node.defer(() => done(value))
-    return {
-      store: (ask, done) => this.consul.store(node.name, ask, back(done)),
-      readStore: (done) => this.consul.readStore(node.name, back(done)),
-      bmc: (ask, done) => {
-        const bmc = this.bmcs[this.nodeOf(ask.host).index] as SimBmc
-        if (ask.act === 'off') this.oracle.offSent(node, this.nodeOf(ask.host), bmc)
-        bmc.ask(ask.act, ask, (answer) =>
-          back(done)(
-            answer.systemUuid === undefined
-              ? answer
-              : { ...answer, systemUuid: answer.systemUuid === ask.host ? '00000000-0000-0000-0000-000000000000' : '11111111-0000-0000-0000-000000000000' },
-          ),
-        )
-      },
-      driver: (call, deadlineMs, done) => this.cloud.ask(node.name, call, deadlineMs, back(done)),
-      poison: (host, bootId, done) =>
-        this.engine.after(this.engine.between(5, 300), () => {
-          const ok = this.storageOut === 0 && node.planeDown[1] === 0
-          if (ok && bootId !== null) this.poisoned.set(host, bootId)
-          if (ok && bootId === null) this.poisoned.delete(host)
-          back(done)(ok)
-        }),
-      page: (page) => this.oracle.paged(page),
-      wall: () => new Date(1_700_000_000_000 + this.engine.nowMs + this.wallMs).toISOString(),
-      now: () => this.engine.nowMs,
-    }
   }
 
   private startTicking(node: SimNode): void {
