@@ -10,7 +10,15 @@ export default defineConfig({
           name: 'unit',
           sequence: { groupOrder: 1 },
           include: ['test/**/*.test.ts'],
-          exclude: ['test/rules/**', 'test/rack/**', 'test/nova/**', 'test/packages/**', 'test/mesh/mesh.test.ts', 'test/mesh/libvirt.test.ts'],
+          exclude: [
+            'test/rules/**',
+            'test/rack/**',
+            'test/nova/**',
+            'test/packages/**',
+            'test/vagrant/**',
+            'test/mesh/mesh.test.ts',
+            'test/mesh/libvirt.test.ts',
+          ],
           testTimeout: 60_000,
         },
       },
@@ -25,6 +33,7 @@ export default defineConfig({
       },
       // With verbs of their own: npm run test:nova, test:libvirt.
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
+      { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'packages', include: ['test/packages/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'libvirt', include: ['test/mesh/libvirt.test.ts'], fileParallelism: false, pool: 'forks' } },
       {

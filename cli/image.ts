@@ -10,6 +10,7 @@ import type { ImageIndex } from '../images/index.ts'
 import { buildPackages } from '../images/packages/deb.ts'
 import { treeDigest } from '../images/packages/tree.ts'
 import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
+import { buildVagrantBox } from '../images/recipes/vagrant.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
 import { ImageStore } from '../images/store.ts'
 import { Fault } from '../kit/fault.ts'
@@ -47,10 +48,12 @@ export async function build(recipe: string, options: { store?: string; cache?: s
       })
       return print(`${recipe}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
     }
+    case 'vagrant-box':
+      return print(await vagrantBox(options.out, cache, print))
     default:
       throw new Fault(
         'input.invalid',
-        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk and deb`,
+        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, deb and vagrant-box`,
       )
   }
 }
@@ -64,13 +67,13 @@ export async function packagesFor(outDir: string, say: Say): Promise<string[]> {
 }
 
 /** The agent and Consul, for hosts that come into the mesh by themselves. Consul is the one of this machine. */
-export async function meshExtras(cacheDir: string, say: Say, consul = process.env.RACKWARD_CONSUL ?? 'consul'): Promise<Extras> {
+export async function meshExtras(cacheDir: string, say: Say, names = ['rackward-common', 'rackward-agent']): Promise<Extras> {
+  const consul = process.env.RACKWARD_CONSUL ?? 'consul'
   const { stdout } = await run(['sh', '-c', 'command -v "$0"', consul], { timeoutMs: 5_000 })
   const program = stdout.trim()
   if (program === '')
     throw new Fault('input.missing', 'there is no Consul here to put into the image: install Consul 1.8 or newer, or name it in RACKWARD_CONSUL')
   const packages = join(cacheDir, `packages-${await treeDigest(root())}`)
-  const names = ['rackward-common', 'rackward-agent']
   const find = async () => {
     const all = await readdir(packages).catch(() => [])
     return names.flatMap((name) => all.filter((file) => file.startsWith(`${name}_`)))
@@ -83,6 +86,12 @@ export async function meshExtras(cacheDir: string, say: Say, consul = process.en
     debs: debs.map((path) => ({ path, digest: `${basename(packages)}/${basename(path)}` })),
     files: [{ from: program, to: '/usr/bin/consul', digest: await digestOf(program) }],
   }
+}
+
+/** A box for Vagrant's libvirt provider: Debian with the packages of this program, so that nothing has to be downloaded. */
+export async function vagrantBox(outDir: string, cacheDir: string, say: Say): Promise<string> {
+  const extras = await meshExtras(cacheDir, say, ['rackward-common', 'rackward', 'rackward-agent'])
+  return buildVagrantBox({ extras, workDir: join(cacheDir, `vagrant-work-${process.pid}`), outFile: resolve(outDir, 'rackward.box'), say })
 }
 
 const digestOf = async (path: string) =>

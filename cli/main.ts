@@ -46,6 +46,12 @@ onServer(
     .option('--agent-config <file>', 'of the agent', '/etc/rackward/agent.yaml'),
 ).action(async (options) => (await import('./doctor.ts')).doctor(options))
 program
+  .command('backup')
+  .requiredOption('--out <dir>', 'a directory that is not there yet')
+  .option('--config <file>', 'of the conductor', '/etc/rackward/conductor.yaml')
+  .description('copy what a conductor knows, while it runs')
+  .action(async (options: { config: string; out: string }) => (await import('./backup.ts')).backup(options))
+program
   .command('user')
   .description('users of the API')
   .command('set')

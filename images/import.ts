@@ -1,13 +1,14 @@
 /** Takes a raw or qcow2 image from a file or a URL into the store: fetched, checked, converted, cut into pieces. */
 import { createWriteStream } from 'node:fs'
-import { open, rm, stat } from 'node:fs/promises'
+import { open, rm, stat, statfs } from 'node:fs/promises'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { Fault, isFault } from '../kit/fault.ts'
 import { runOk } from '../kit/run.ts'
+import { bytesText } from '../kit/text.ts'
 import { isoTime, systemClock, type Clock } from '../kit/clock.ts'
 import { checkFile, type Checksum } from './checksum.ts'
 import { detectFormat, type DiskFormat } from './format.ts'
@@ -28,6 +29,8 @@ const CONVERT_TIMEOUT_MS = 60 * 60_000
 const STALL_MS = 60_000
 const MAX_REDIRECTS = 5
 const HEAD_BYTES = 4096
+/** A disk that is full to the last byte stops more than a download. */
+const RESERVE_BYTES = 1024 ** 3
 
 export async function importImage(
   store: ImageStore,
@@ -76,12 +79,25 @@ async function download(url: string, to: string, redirects = 0): Promise<void> {
     response.resume()
     throw new Fault('image.source', `${url} answered ${status}`)
   }
+  const promised = response.headers['content-length']
+  const { bavail, bsize } = await statfs(dirname(to))
+  const roomBytes = bavail * bsize - RESERVE_BYTES
+  const full = () => new Fault('image.source', `${url}: more than the ${bytesText(Math.max(0, roomBytes))} that ${dirname(to)} has room for`)
+  if (Number(promised ?? 0) > roomBytes) {
+    response.destroy()
+    throw full()
+  }
+  let gotBytes = 0
+  response.on('data', (chunk: Buffer) => {
+    gotBytes += chunk.length
+    if (gotBytes > roomBytes) response.destroy(full())
+  })
   try {
     await pipeline(response, createWriteStream(to))
   } catch (error) {
+    if (isFault(error)) throw error
     throw new Fault('image.source', `${url}: the download broke off`, { cause: error })
   }
-  const promised = response.headers['content-length']
   const got = (await stat(to)).size
   if (promised !== undefined && Number(promised) !== got) throw new Fault('image.source', `${url}: ${got} of ${promised} bytes came`)
 }

@@ -5,11 +5,11 @@ export function imageCommands(program: Command): void {
   const image = program.command('image').description('images and the store they are kept in')
   image
     .command('build')
-    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk or deb')
+    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk, deb or vagrant-box')
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
     .option('--force', 'build it again')
-    .option('--out <dir>', 'of deb: where the packages go', '.')
+    .option('--out <dir>', 'of deb and vagrant-box: where they go', '.')
     .description('build an image from Debian packages')
     .action(async (recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }) =>
       (await import('../image.ts')).build(recipe, options),

@@ -10,6 +10,7 @@ import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { AgentConfig } from '../config.ts'
+import { LEVELS, type Level } from '../fence/states.ts'
 import { explainAccount, incidentAccount, meshAccount } from './account.ts'
 import type { ArbiterCore } from './core.ts'
 import { meshMetrics } from './metrics.ts'
@@ -29,7 +30,7 @@ const PolicyInput = z.strictObject({
   armed: z.boolean().optional(),
   dry_run: z.boolean().optional(),
   why: Why,
-  levels: z.array(z.enum(['L0', 'L1', 'L3', 'L5'])).optional(),
+  levels: z.array(z.enum(Object.keys(LEVELS) as [Level])).optional(),
   agent_lost: z.enum(['page', 'fence']).optional(),
   limits: z.record(z.string(), z.number().min(0)).optional(),
 })
@@ -74,9 +75,8 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
     (_, response) => void response.status(parts.core.settled ? 200 : 503).json({ settled: parts.core.settled, leads: parts.core.leads(parts.clock.now()) }),
   )
   const metrics = meshMetrics(parts.core, parts.clock)
-  app.get('/metrics', (_, response, next) => {
-    metrics
-      .metrics()
+  app.get('/metrics', (request, response, next) => {
+    answer(request, { role: 'reader', handle: () => metrics.metrics() })
       .then((text) => response.type(metrics.contentType).send(text))
       .catch(next)
   })

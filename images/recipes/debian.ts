@@ -69,6 +69,10 @@ export interface Extras {
   readonly debs: readonly { readonly path: string; readonly digest: string }[]
   /** Files of this machine, by where they go. */
   readonly files: readonly { readonly from: string; readonly to: string; readonly digest: string }[]
+  /** Run last, with the tree as $1. */
+  readonly hooks?: readonly string[]
+  /** Room for what is written later, where nothing grows the disk. */
+  readonly spareMib?: number
 }
 
 const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
@@ -79,7 +83,7 @@ export const debianKey = (extras: Extras = NO_EXTRAS): string =>
     grubMenu(ROOT_UUID),
     ...(extras === NO_EXTRAS
       ? []
-      : [JSON.stringify([extras.packages, extras.debs.map(({ digest }) => digest), extras.files.map(({ to, digest }) => [to, digest])])]),
+      : [JSON.stringify([extras.packages, extras.debs.map(({ digest }) => digest), extras.files.map(({ to, digest }) => [to, digest]), extras.hooks])]),
   ])
 
 /** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is no systemd in a tree). */
@@ -99,7 +103,7 @@ export async function buildDebian(opts: { workDir: string; disk: string; say: (l
     variant: 'minbase',
     packages: [...PACKAGES, ...extras.packages],
     target: tree,
-    hooks: [...extraHooks(extras), ...HOOKS],
+    hooks: [...extraHooks(extras), ...HOOKS, ...(extras.hooks ?? [])],
     say: opts.say,
   })
   try {
@@ -109,7 +113,13 @@ export async function buildDebian(opts: { workDir: string; disk: string; say: (l
     await writeFile(join(tree, 'etc/cloud/cloud.cfg.d/90-rackward.cfg'), CLOUD_CFG)
     const usedMib = Math.ceil(Number((await runOk(['du', '-sm', tree], { timeoutMs: TIMEOUT_MS })).split('\t')[0]))
     opts.say(`laying out the disk image: ${usedMib} MiB of files`)
-    await makeDisk({ tree, disk: opts.disk, workDir: join(opts.workDir, 'disk'), rootUuid: ROOT_UUID, rootMib: Math.ceil(usedMib * 1.08) + SPARE_MIB })
+    await makeDisk({
+      tree,
+      disk: opts.disk,
+      workDir: join(opts.workDir, 'disk'),
+      rootUuid: ROOT_UUID,
+      rootMib: Math.ceil(usedMib * 1.08) + (extras.spareMib ?? SPARE_MIB),
+    })
   } finally {
     await rm(tree, { recursive: true, force: true })
   }

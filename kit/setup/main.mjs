@@ -154,7 +154,7 @@ function consul() {
 checkNode()
 debianPackages()
 npmPackages()
-if (['test', 'lab', 'bench', 'mesh', 'libvirt'].includes(verb)) consul()
+if (['test', 'lab', 'bench', 'mesh', 'libvirt', 'vagrant', 'vagrant-test'].includes(verb)) consul()
 switch (verb) {
   case 'check':
     check()
@@ -186,6 +186,14 @@ switch (verb) {
     compile()
     become('npx', ['vitest', 'run', '--project', verb, ...args])
     break
+  case 'vagrant':
+    compile()
+    become(process.execPath, ['--enable-source-maps', 'dist/test/vagrant/main.js', ...args])
+    break
+  case 'vagrant-test':
+    compile()
+    become('npx', ['vitest', 'run', '--project', 'vagrant', ...args])
+    break
   case 'rack':
     compile()
     process.env.RACKWARD_RACK = 'all'
@@ -197,5 +205,5 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt, packages)`)
+    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`)
 }

@@ -47,6 +47,15 @@ const LIBVIRT = [
   ['iproute2', 'namespaces'],
 ]
 
+const VAGRANT = [
+  ['vagrant', 'the practice rack'],
+  ['vagrant-libvirt', 'its machines'],
+  ['libvirt-daemon-system', 'the same'],
+  ['libvirt-daemon-driver-qemu', 'the same'],
+  ['libvirt-clients', 'virsh, which the virtual BMCs call'],
+  ['dnsmasq-base', 'addresses on Vagrant’s own network'],
+]
+
 const PACKAGING = [
   ['mmdebstrap', 'a clean Debian to install the packages in'],
   ['systemd-container', 'systemd-nspawn, which boots it'],
@@ -64,6 +73,8 @@ export const PACKAGES = {
   check: BUILD,
   build: [...BUILD, ['binutils', 'stripping Node.js for the package']],
   packages: [...BUILD, ...PACKAGING],
+  vagrant: [...BUILD, ...RACK, ...VAGRANT],
+  'vagrant-test': [...BUILD, ...RACK, ...VAGRANT],
   sim: BUILD,
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],

@@ -89,6 +89,7 @@ describe('from a URL', () => {
         response.writeHead(200, { 'content-length': raw.length })
         return void response.write(raw.subarray(0, 5000), () => response.destroy())
       }
+      if (request.url === '/huge') return void response.writeHead(200, { 'content-length': 1e15 }).write(raw.subarray(0, 5000))
       if (request.url === '/moved') return void response.writeHead(302, { location: '/disk' }).end()
       if (request.url === '/loop') return void response.writeHead(302, { location: '/loop' }).end()
       if (request.url !== '/disk') return void response.writeHead(404).end()
@@ -100,7 +101,8 @@ describe('from a URL', () => {
   afterAll(() => void server.close())
   test('follows a redirect, and refuses what is short, missing or circular', async () => {
     expect((await importImage(store, { source: `${base}/moved`, name: 'moved' })).id).toBe(sha('sha256', raw))
-    for (const path of ['short', 'missing', 'loop']) expect(await code(importImage(store, { source: `${base}/${path}`, name: 'x' }))).toBe('image.source')
+    for (const path of ['short', 'missing', 'loop', 'huge'])
+      expect(await code(importImage(store, { source: `${base}/${path}`, name: 'x' }))).toBe('image.source')
   })
   test('a node’s URL needs a checksum, is imported once for many nodes, and a file URL stays within the allowed paths', async () => {
     const source = new ImageSource(store, [join(dir, 'allowed')])

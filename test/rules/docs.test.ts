@@ -8,7 +8,10 @@ import { INTENT_ARROWS } from '../../host-agent/evacuate/intents.ts'
 import { INCIDENT_ARROWS } from '../../host-agent/fence/states.ts'
 import { NODE_ARROWS } from '../../conductor/node/arrows.ts'
 import { STATES } from '../../conductor/node/states.ts'
+import { Config } from '../../conductor/config.ts'
+import { AgentConfig } from '../../host-agent/config.ts'
 import { ROOT } from '../lab/root.ts'
+import { configTable, limitsTable } from './config-docs.ts'
 
 const PAGE = join(ROOT, 'docs/architecture.md')
 
@@ -21,6 +24,9 @@ const PARTS: Readonly<Record<string, string>> = {
   arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
   incidents: ['```mermaid', drawTable(INCIDENT_ARROWS), '```'].join('\n'),
   intents: ['```mermaid', drawTable(INTENT_ARROWS), '```'].join('\n'),
+  conductor: configTable(Config, 'conductor/config.ts'),
+  agent: configTable(AgentConfig, 'host-agent/config.ts'),
+  limits: limitsTable(),
   faults: [
     '| fault | means | what to do |',
     '| --- | --- | --- |',
@@ -28,6 +34,7 @@ const PARTS: Readonly<Record<string, string>> = {
   ].join('\n'),
 }
 
+const CONFIGURATION = join(ROOT, 'docs/configuration.md')
 const MESH = join(ROOT, 'docs/mesh.md')
 
 test.each([
@@ -36,6 +43,9 @@ test.each([
   ['faults', PAGE],
   ['incidents', MESH],
   ['intents', MESH],
+  ['limits', MESH],
+  ['conductor', CONFIGURATION],
+  ['agent', CONFIGURATION],
 ])('the documents show the %s of the code', (name, page) => {
   const text = readFileSync(page, 'utf8')
   const pattern = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`)

@@ -87,7 +87,7 @@ export class Arbiters {
       planes: { management: { address } },
       consul: { tokenFile: join(dir, 'consul/token'), run: { binary: this.consul, configDirectory: join(dir, 'consul/config') } },
       bmc: { conductor: { url: `http://${CONDUCTOR_IP}:6385`, username: 'admin', passwordFile: about.passwordFile } },
-      driver: { kind: 'command', argv: [process.execPath, join(ROOT, 'dist/test/lab/ha/cloud.js'), 'driver', CONDUCTOR_IP, String(CLOUD_PORT)] },
+      driver: { kind: 'command', argv: [process.execPath, join(ROOT, 'dist/test/lab/ha/practice.js'), 'driver', CONDUCTOR_IP, String(CLOUD_PORT)] },
       api: {
         listen: [{ address, port: API_PORT }],
         url: `http://${address}:${API_PORT}`,

@@ -1,8 +1,5 @@
 /** The lab's manager of instances, behind the contract of the mesh's command driver. An instance is a small web server with an address of its own; it runs on
- *  one of the servers as a systemd unit, started by that server's "hypervisor" (host.ts). Who owns an instance stands in one file, changed by this process alone.
- *
- *    cloud.js serve STATE_FILE ADDRESS PORT      the manager
- *    cloud.js driver ADDRESS PORT                what an arbiter runs: one JSON object from standard input is asked of the manager */
+ *  one of the servers as a systemd unit, started by that server's "hypervisor" (host.ts). Who owns an instance stands in one file, changed by this process alone. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -29,7 +26,9 @@ type Call = Record<string, any> & { call: string }
 const HYPERVISOR_PORT = 7071
 const ROOM_MB = 1_000
 const SIZE_MB = 100
-const ASK_MS = 4_000
+const ASK_MS = 10_000
+/** What asks the manager may wait until an instance runs. */
+const DRIVER_MS = 120_000
 
 class Cloud {
   private readonly file: string
@@ -146,9 +145,9 @@ class Cloud {
   }
 }
 
-function ask(host: string, port: number, body: unknown): Promise<unknown> {
+function ask(host: string, port: number, body: unknown, timeoutMs = ASK_MS): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const out = request({ host, port, method: 'POST', timeout: ASK_MS }, (answer) => {
+    const out = request({ host, port, method: 'POST', timeout: timeoutMs }, (answer) => {
       text(answer).then((said) => (answer.statusCode === 200 ? resolve(JSON.parse(said)) : reject(new Error(`${answer.statusCode}: ${said}`))), reject)
     })
     out.on('timeout', () => out.destroy(new Error('no answer')))
@@ -157,7 +156,7 @@ function ask(host: string, port: number, body: unknown): Promise<unknown> {
   })
 }
 
-function serve(file: string, address: string, port: number): void {
+export function serve(file: string, address: string, port: number): void {
   const cloud = new Cloud(file)
   createServer((question, answer) => {
     const reply = (status: number, body: unknown) => answer.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
@@ -170,9 +169,8 @@ function serve(file: string, address: string, port: number): void {
   }).listen(port, address)
 }
 
-const [verb, ...args] = process.argv.slice(2)
-if (verb === 'serve') serve(args[0] as string, args[1] as string, Number(args[2]))
-else {
+/** One JSON object from standard input is asked of the manager, its answer is printed. */
+export async function driver(address: string, port: number): Promise<void> {
   const call = JSON.parse(await text(process.stdin)) as Call
-  process.stdout.write(JSON.stringify(await ask(args[0] as string, Number(args[1]), call)))
+  process.stdout.write(JSON.stringify(await ask(address, port, call, DRIVER_MS)))
 }

@@ -46,6 +46,7 @@ export class Play {
     const { api, rack, say } = this.parts
     const [first, second] = rack.servers as [Server, Server]
     say('waiting until all servers are members of the mesh, and their gates are open')
+    await this.limits()
     await this.well()
     for (const server of rack.servers)
       for (let n = 1; n <= INSTANCES_EACH; n += 1) {
@@ -54,7 +55,7 @@ export class Play {
       }
     await this.allAnswer()
     say(`${rack.servers.length * INSTANCES_EACH} instances run, each answers at an address of its own; the mesh is armed`)
-    await api.ok('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'the lab', limits: LIMITS })
+    await api.ok('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'the lab' })
     await this.ready()
     const cut = await this.kill(first, 'power cut')
     say(`${first.name} gets its power back, boots behind its gate, and is let in again`)
@@ -98,6 +99,13 @@ export class Play {
       lines: incident.time_line.map(({ at, says }) => `${((Date.parse(at) - atMs) / 1000).toFixed(1).padStart(6)} s  ${says.split('\n')[0]}`),
     }
   }
+
+  private limits = () =>
+    until(async () => (await this.parts.api.call('PUT', '/rackward/v1/mesh/policy', { why: 'the lab', limits: LIMITS })).status === 200, {
+      what: 'the mesh to have a leader',
+      timeoutMs: WELL_MS,
+      everyMs: 1_000,
+    })
 
   private incidents = async () => (await this.parts.api.ok('GET', '/rackward/v1/incidents')).incidents as Incident[]
 

@@ -1,0 +1,49 @@
+/** `npm run vagrant`: lays out dist/vagrant, which the conductor's machine of the Vagrant rack finds as /rackward, and makes a box of it that needs no download. */
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { debianFor, defaultCache, meshExtras, packagesFor, ramdiskFor, vagrantBox } from '../../cli/image.ts'
+import { runOk } from '../../kit/run.ts'
+import { ROOT } from '../lab/root.ts'
+
+const TIMEOUT_MS = 10 * 60_000
+export const BOX = 'rackward/bookworm'
+const SHARE = join(ROOT, 'dist/vagrant')
+const say = (line: string) => void process.stderr.write(`${line}\n`)
+
+export async function prepare(options: { box: boolean }): Promise<void> {
+  const cache = defaultCache()
+  const ramdisk = await ramdiskFor(cache, say)
+  const store = join(cache, 'images')
+  const extras = await meshExtras(cache, say)
+  const image = await debianFor(store, cache, { say, extras, name: 'debian-12-mesh' })
+  await rm(SHARE, { recursive: true, force: true })
+  for (const name of ['packages', 'ramdisk', 'store']) await mkdir(join(SHARE, name), { recursive: true })
+  await packagesFor(join(SHARE, 'packages'), say)
+  await cp(ramdisk.kernel, join(SHARE, 'ramdisk/kernel'))
+  await cp(ramdisk.initrd, join(SHARE, 'ramdisk/initrd'))
+  await cp(join(store, image.id), join(SHARE, 'store', image.id), { recursive: true })
+  await cp(join(ROOT, 'vagrant/rack.yaml'), join(SHARE, 'rack.yaml'))
+  await cp(process.env.RACKWARD_CONSUL ?? '/usr/bin/consul', join(SHARE, 'consul'))
+  await runOk(
+    [
+      join(ROOT, 'node_modules/.bin/esbuild'),
+      join(ROOT, 'test/lab/ha/practice.ts'),
+      '--bundle',
+      '--format=esm',
+      '--platform=node',
+      '--target=node20',
+      "--banner:js=import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+      `--outfile=${join(SHARE, 'practice.mjs')}`,
+      '--log-level=warning',
+    ],
+    { timeoutMs: TIMEOUT_MS },
+  )
+  // The user of QEMU's processes reads it through 9p.
+  await runOk(['chmod', '-R', 'a+rX', SHARE], { timeoutMs: TIMEOUT_MS })
+  if (!options.box) return
+  const box = await vagrantBox(SHARE, cache, say)
+  say(`adding the box ${BOX} to Vagrant`)
+  await runOk(['vagrant', 'box', 'add', '--force', '--name', BOX, box], { timeoutMs: TIMEOUT_MS })
+  await rm(box)
+  await writeFile(join(SHARE, 'box-added'), `${BOX}\n`)
+}

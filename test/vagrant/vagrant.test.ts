@@ -1,0 +1,60 @@
+/** The Vagrant rack for real: brought up, one server imaged through its virtual BMC, taken away again. */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../../kit/clock.ts'
+import { launch, run, runOk } from '../../kit/run.ts'
+import { endProcess } from '../lab/rack.ts'
+import { ROOT } from '../lab/root.ts'
+import { prepare } from './prepare.ts'
+
+const MINUTE_MS = 60_000
+const dir = join(ROOT, 'dist/vagrant-test')
+const env = { VAGRANT_DOTFILE_PATH: join(dir, 'state'), VAGRANT_DEFAULT_PROVIDER: 'libvirt', VAGRANT_CHECKPOINT_DISABLE: '1', RACKWARD_DRIVER: 'qemu' }
+const vagrant = (args: readonly string[], timeoutMs = 20 * MINUTE_MS) => runOk(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
+const inside = (script: string, timeoutMs = 5 * MINUTE_MS) => vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
+const started: number[] = []
+
+/** Where no systemd runs libvirt's daemons, they are ours for the test. */
+async function libvirtUp(): Promise<void> {
+  if ((await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: 10_000 })).code === 0) return
+  for (const daemon of ['virtlogd', 'libvirtd']) {
+    launch([daemon, '--pid-file', join(dir, `${daemon}.pid`)])
+    await until(() => existsSync(join(dir, `${daemon}.pid`)), { what: daemon, timeoutMs: 20_000 })
+    started.push(Number(await readFile(join(dir, `${daemon}.pid`), 'utf8')))
+  }
+  await until(async () => (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: 10_000 })).code === 0, { what: 'libvirt', timeoutMs: 20_000 })
+}
+
+beforeAll(async () => {
+  await rm(dir, { recursive: true, force: true })
+  await mkdir(dir, { recursive: true })
+  await libvirtUp()
+  await prepare({ box: true })
+  await vagrant(['up', '--no-parallel'])
+}, 40 * MINUTE_MS)
+afterAll(async () => {
+  await vagrant(['destroy', '-f'], 5 * MINUTE_MS).catch((error: Error) => process.stderr.write(`${error.message}\n`))
+  await run(['virsh', '-c', 'qemu:///system', 'net-destroy', 'rackward'], { timeoutMs: 10_000 })
+  for (const pid of started.reverse()) endProcess(pid, 'SIGTERM')
+  await rm(dir, { recursive: true, force: true })
+}, 10 * MINUTE_MS)
+
+test('the conductor runs, and finds nothing on its rack that hurts', { timeout: 10 * MINUTE_MS }, async () => {
+  expect(await inside('rackward doctor --output json || true')).toMatch(/no other DHCP server answered/)
+  expect(await inside('rackward mesh status')).toMatch(/leader +conductor/)
+})
+
+test('a blank server is enrolled, imaged through its BMC, and comes into the mesh', { timeout: 40 * MINUTE_MS }, async () => {
+  await inside('rackward node enroll -f /root/rack.yaml')
+  await inside('rackward node manage server-1 --wait')
+  await inside('rackward node provide server-1 --wait', 15 * MINUTE_MS)
+  await inside('rackward node deploy server-1 --image debian-12-mesh --configdrive @/root/server-1.json --wait', 20 * MINUTE_MS)
+  expect(await inside('rackward node list')).toMatch(/server-1 +active +power on/)
+  await until(async () => /server-1 +\w+ +server-1 .*open/.test(await inside('rackward mesh status')), {
+    what: 'server-1 to be a member of the mesh',
+    timeoutMs: 15 * MINUTE_MS,
+    everyMs: 10_000,
+  })
+})
