@@ -28,6 +28,7 @@ import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
 import { listen, listenApi } from './listen.ts'
 import { Interlock } from './mesh/interlock.ts'
 import { conductorMetrics, troublesOf } from './metrics.ts'
+import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { ImageSource } from './node/image-source.ts'
@@ -187,7 +188,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
   const link = config.mesh && (await MeshLink.open(config.mesh, clock))
   const interlock = link && new Interlock(link, { log, conductor: hostname() })
-  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config, interlock }))
+  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config, interlock, credentials: link && new BmcCredentials(link) }))
   const rescues = config.boot?.rescueInitrd !== undefined
   const nodes = new NodeService({
     store,

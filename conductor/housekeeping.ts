@@ -7,6 +7,7 @@ import { runOk } from '../kit/run.ts'
 import type { Config } from './config.ts'
 import type { Webhook } from './events/webhooks.ts'
 import { EVENT_KINDS } from './events/wire.ts'
+import type { BmcCredentials } from './mesh/credentials.ts'
 import type { Interlock } from './mesh/interlock.ts'
 import { isLocked, type NodeRecord } from './node/record.ts'
 import { DRIVERS } from './node/effects.ts'
@@ -20,7 +21,15 @@ const PRUNE_PAUSE_MS = 20
 const DAY_MS = 86_400_000
 
 export class Housekeeping {
-  private readonly parts: { store: Store; clock: Clock; log: Log; hostname: string; config: Config; interlock?: Interlock | undefined }
+  private readonly parts: {
+    store: Store
+    clock: Clock
+    log: Log
+    hostname: string
+    config: Config
+    interlock?: Interlock | undefined
+    credentials?: BmcCredentials | undefined
+  }
   private readonly abort = new AbortController()
   private running: Promise<void> | undefined
 
@@ -52,6 +61,17 @@ export class Housekeeping {
     await interlock.release(await store.everyNode(), resting).catch((error: unknown) => log.debug({ err: error }, 'the mesh cannot be asked'))
   }
 
+  /** Arbiters learn how BMCs are reached, so that they can fence without this conductor. */
+  private async shareCredentials(): Promise<void> {
+    const { credentials, store, log } = this.parts
+    if (!credentials) return
+    const hosts = await credentials.share(await store.everyNode()).catch((error: unknown) => {
+      log.debug({ err: error }, 'the mesh cannot be asked')
+      return []
+    })
+    if (hosts.length > 0) log.info({ hosts }, 'BMC credentials were sealed for the arbiters')
+  }
+
   private async loop(startedAtMs: number): Promise<void> {
     const { store, clock, log, config } = this.parts
     let prunedAtMs = 0
@@ -61,6 +81,7 @@ export class Housekeeping {
       try {
         await this.alive(startedAtMs)
         await this.giveBack()
+        await this.shareCredentials()
         if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
         prunedAtMs = clock.now()
         // In slices: a great many at once would hold up everything else.

@@ -112,7 +112,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   if (config.role === 'arbiter') {
     state.arbiter = await life.add(
       'arbiter',
-      () => startArbiter(config, { consul, station, clock, log, run }),
+      () => startArbiter(config, { consul, station, clock, log, run, identity }),
       (arbiter) => arbiter.stop(),
     )
   }

@@ -8,10 +8,12 @@ import type { Log } from '../kit/log.ts'
 import type { Run } from '../kit/run.ts'
 import { postSigned, readSecret } from '../kit/webhook.ts'
 import type { AgentConfig } from './config.ts'
+import { sealedSource } from './fence/power.ts'
 import { FenceDevices } from './fence/devices.ts'
 import { startMeshApi } from './mesh/api.ts'
 import { ArbiterCore } from './mesh/core.ts'
 import { mayGrant, withheld } from './mesh/grants.ts'
+import type { Identity } from './mesh/keys.ts'
 import { LeaseKeeper } from './mesh/lease.ts'
 import { mayOpenGate, mustStopGuests } from './mesh/react.ts'
 import { realWorld } from './mesh/real.ts'
@@ -37,12 +39,18 @@ const RELOAD_MS = 10_000
 
 export async function startArbiter(
   config: AgentConfig,
-  parts: { consul: Consul; station: StationLink; clock: Clock; log: Log; run: Run },
+  parts: { consul: Consul; station: StationLink; clock: Clock; log: Log; run: Run; identity: Identity },
 ): Promise<RunningArbiter> {
   const life = new Lifecycle()
   const { consul, station, clock, log, run } = parts
   const driver = await driverOf(config, { run })
-  const power = await powerOf(config, { run, clock })
+  // The core is made below, of a world that this is part of; a BMC is asked later than that.
+  const sealed = sealedSource({
+    name: config.name,
+    sealed: (host) => core.shelf.bmcs.get(host)?.value.sealed[config.name],
+    open: (box, about) => parts.identity.openBox(box, about),
+  })
+  const power = await powerOf(config, { run, clock, sealed })
   const devices = new FenceDevices(config.fenceAgentsFile, run)
   await devices.load()
   const abort = await life.add(
@@ -66,7 +74,7 @@ export async function startArbiter(
     poison: (host, bootId) => (reader ? reader.poison(host, bootId) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none'))),
     onPage: pages,
   })
-  const core = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
+  const core: ArbiterCore = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
   const keeper = new LeaseKeeper({
     sessions,
     now: () => clock.now(),

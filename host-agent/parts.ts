@@ -14,7 +14,7 @@ import { freeMemory, LibvirtDriver } from './evacuate/drivers/libvirt.ts'
 import { noDriver } from './evacuate/drivers/none.ts'
 import { NovaDriver } from './evacuate/drivers/nova.ts'
 import type { Driver } from './evacuate/port.ts'
-import { ConductorPower, DirectPower, EitherPower, type Power } from './fence/power.ts'
+import { ConductorPower, DirectPower, EitherPower, fileSource, type BmcSource, type Power } from './fence/power.ts'
 import { CommandGuests, LibvirtGuests, noGuests, type Guests } from './guard/guests.ts'
 
 export async function driverOf({ driver }: AgentConfig, parts: { run: Run }): Promise<Driver> {
@@ -46,7 +46,8 @@ export function guestsOf({ guests, name }: AgentConfig, parts: { run: Run; log: 
   }
 }
 
-export async function powerOf({ bmc }: AgentConfig, parts: { run: Run; clock: Clock }): Promise<Power> {
+/** The conductor first; directly when it is away: by a file, or by what it sealed for this arbiter. */
+export async function powerOf({ bmc }: AgentConfig, parts: { run: Run; clock: Clock; sealed: BmcSource }): Promise<Power> {
   const ways: Power[] = []
   if (bmc.conductor) {
     const { url, username, passwordFile, caFile } = bmc.conductor
@@ -54,6 +55,6 @@ export async function powerOf({ bmc }: AgentConfig, parts: { run: Run; clock: Cl
     const authorization = username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
     ways.push(new ConductorPower({ url, authorization, ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8') }))
   }
-  if (bmc.directFile) ways.push(new DirectPower(bmc.directFile, parts))
+  ways.push(new DirectPower([...(bmc.directFile ? [fileSource(bmc.directFile)] : []), parts.sealed], parts))
   return new EitherPower(ways)
 }

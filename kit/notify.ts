@@ -4,11 +4,12 @@ import { run as systemRun, type Run } from './run.ts'
 export interface ServiceManager {
   ready(status: string): Promise<void>
   stopping(): Promise<void>
-  /** Until the answer is called: says "alive" twice in the time that systemd allows, as long as `alive` says so. */
+  /** Until the answer is called: says "alive" four times in the time that systemd allows, as long as `alive` says so. */
   watch(alive: () => Promise<boolean>): () => void
 }
 
-const TIMEOUT_MS = 5_000
+/** A machine under pressure takes long to start a program; to be killed for that would make it worse. */
+const TIMEOUT_MS = 20_000
 const nothing: ServiceManager = { ready: async () => undefined, stopping: async () => undefined, watch: () => () => undefined }
 
 export function serviceManager(env: Readonly<Record<string, string | undefined>> = process.env, run: Run = systemRun): ServiceManager {
@@ -23,7 +24,7 @@ export function serviceManager(env: Readonly<Record<string, string | undefined>>
     ready: (status) => say('--ready', `--status=${status}`),
     stopping: () => say('STOPPING=1'),
     watch(alive) {
-      const everyMs = Number(env.WATCHDOG_USEC) / 2_000
+      const everyMs = Number(env.WATCHDOG_USEC) / 4_000
       if (!Number.isFinite(everyMs) || everyMs <= 0) return () => undefined
       const timer = setInterval(() => {
         void alive().then(

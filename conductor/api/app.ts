@@ -116,7 +116,9 @@ function stamp(parts: AppParts): RequestHandler {
       'X-Openstack-Request-Id': id,
       Vary: HEADER,
     })
-    const minor = negotiate({ modern: request.get('openstack-api-version'), legacy: request.get('x-openstack-ironic-api-version') })
+    const asked = { modern: request.get('openstack-api-version'), legacy: request.get('x-openstack-ironic-api-version') }
+    // Ironic's versions are about Ironic's paths: ours are the same for everybody.
+    const minor = request.path.startsWith('/rackward/') && !asked.modern && !asked.legacy ? MAX_MINOR : negotiate(asked)
     response.locals.minor = minor
     response.set(LEGACY_HEADER, versionText(minor)).set(HEADER, `baremetal ${versionText(minor)}`)
     next()

@@ -3,6 +3,9 @@ import { isIP } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
 import type { IpmiInfo } from './ipmitool.ts'
 
+/** What a host's credentials are bound to when they are sealed for an arbiter. */
+export const aboutBmc = (host: string, arbiter: string): string => `bmc of ${host} for ${arbiter}`
+
 const HOST = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$/
 const PRIVILEGES = ['CALLBACK', 'USER', 'OPERATOR', 'ADMINISTRATOR']
 /** IPMI 2.0 22.30: a password has 20 bytes at most. */

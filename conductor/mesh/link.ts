@@ -14,8 +14,10 @@ export interface MeshHost {
   readonly guests: number | null
   readonly instances: number | null
   readonly hold: { readonly kind: string; readonly by: string } | null
+  readonly bmc_sealed?: boolean
 }
 export interface MeshView {
+  readonly arbiters: readonly { readonly name: string; readonly public_key?: string | null }[]
   readonly leader: string | null
   readonly leader_api: string | null
   readonly leads: boolean

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { Arbiter } from '../../conductor/bmc/arbiter.ts'
-import { ipmiInfo } from '../../conductor/bmc/info.ts'
+import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
 import type { BmcTarget } from '../../conductor/bmc/port.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -19,15 +19,19 @@ export interface Power {
 /** One try of its own: a read or a command that takes longer is asked anew by who wanted it. */
 const ACT_MS = 4_500
 
+/** driver_info of a host's BMC as at the conductor; undefined: this source has none. */
+export type BmcSource = (host: string) => Promise<Record<string, unknown> | undefined>
+
 export class DirectPower implements Power {
-  private readonly file: string
+  private readonly sources: readonly BmcSource[]
   private readonly run: Run
   private readonly arbiter: Arbiter
   private readonly suites = new Map<string, number>()
   private session = 0
 
-  constructor(file: string, parts: { run: Run; clock: Clock }) {
-    this.file = file
+  /** The first source that knows a host counts. */
+  constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock }) {
+    this.sources = sources
     this.run = parts.run
     this.arbiter = new Arbiter(parts.clock)
   }
@@ -44,15 +48,42 @@ export class DirectPower implements Power {
     return this.arbiter.act(target, options, async (bmc, broken) => ({ systemUuid: await bmc.systemUuid(broken), power: await bmc.power(broken), session }))
   }
 
-  /** Read each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
+  /** Asked each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
   private async target(host: string): Promise<BmcTarget> {
-    const info = await stat(this.file)
-    if ((info.mode & 0o077) !== 0) throw new Fault('secret.key', `${this.file} can be read by others: chmod 600 it`)
-    const all = parse(await readFile(this.file, 'utf8')) as Record<string, Record<string, unknown>> | null
-    const own = all && Object.hasOwn(all, host) ? all[host] : undefined
-    if (!own) throw new Fault('bmc.config', `${this.file} names no BMC of ${host}`)
-    const about = ipmiInfo(own)
-    return { key: `${about.address}:${about.port}`, bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }) }
+    for (const source of this.sources) {
+      const own = await source(host)
+      if (!own) continue
+      const about = ipmiInfo(own)
+      return { key: `${about.address}:${about.port}`, bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }) }
+    }
+    throw new Fault('bmc.config', `nothing here says how the BMC of ${host} is reached (bmc.directFile, or a conductor that knows the mesh)`)
+  }
+}
+
+/** A file of mode 0600: host -> driver_info. */
+export const fileSource =
+  (file: string): BmcSource =>
+  async (host) => {
+    const info = await stat(file)
+    if ((info.mode & 0o077) !== 0) throw new Fault('secret.key', `${file} can be read by others: chmod 600 it`)
+    const all = parse(await readFile(file, 'utf8')) as Record<string, Record<string, unknown>> | null
+    return all && Object.hasOwn(all, host) ? all[host] : undefined
+  }
+
+/** What the conductor sealed for this arbiter. */
+export const sealedSource =
+  (parts: { name: string; sealed: (host: string) => string | undefined; open: (sealed: string, about: string) => string }): BmcSource =>
+  async (host) => {
+    const sealed = parts.sealed(host)
+    return sealed === undefined ? undefined : (JSON.parse(parts.open(sealed, aboutBmc(host, parts.name))) as Record<string, unknown>)
+  }
+
+/** The conductor's words, out of Ironic's envelope. */
+function faultText(message: unknown): string {
+  try {
+    return String((JSON.parse(String(message)) as { faultstring: unknown }).faultstring)
+  } catch {
+    return String(message ?? '')
   }
 }
 
@@ -65,10 +96,10 @@ export class ConductorPower implements Power {
 
   async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
     const url = `${this.at.url.replace(/\/$/, '')}/rackward/v1/nodes/${encodeURIComponent(host.node ?? host.name)}/fence`
-    const headers = this.at.authorization === undefined ? {} : { authorization: this.at.authorization }
+    const headers = { 'openstack-api-version': 'baremetal latest', ...(this.at.authorization === undefined ? {} : { authorization: this.at.authorization }) }
     const answer = await http({ method: 'POST', url, headers, body: { act, timeout_ms: ACT_MS, host: host.name }, signal, ca: this.at.ca })
     const body = answer.body as { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
-    if (answer.status !== 200) throw new Fault('bmc.refused', `the conductor answered ${answer.status}: ${String(body?.error_message ?? '').slice(0, 300)}`)
+    if (answer.status !== 200) throw new Fault('bmc.refused', `the conductor answered ${answer.status}: ${faultText(body?.error_message).slice(0, 300)}`)
     return {
       ...(body?.power ? { power: body.power } : {}),
       session: body?.session ?? -1,
@@ -86,7 +117,7 @@ export class EitherPower implements Power {
   }
 
   async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
-    let away: unknown = new Fault('bmc.config', 'no way to any BMC is configured (bmc.conductor, bmc.directFile)')
+    let away: unknown = new Fault('bmc.config', 'no way to any BMC is configured')
     for (const way of this.ways) {
       try {
         return await way.ask(host, act, signal)

@@ -14,7 +14,7 @@ import { LEVELS, type Level } from '../fence/states.ts'
 import { explainAccount, incidentAccount, meshAccount } from './account.ts'
 import type { ArbiterCore } from './core.ts'
 import { meshMetrics } from './metrics.ts'
-import { FIRST_POLICY, HOLD_KINDS, HOST_NAME, Hold, holdKey, KEYS, parsed, Policy, type OperatorRequest } from './records.ts'
+import { FIRST_POLICY, HOLD_KINDS, HOST_NAME, Hold, holdKey, KEYS, parsed, Policy, SealedBmc, type OperatorRequest } from './records.ts'
 import type { Page } from './world.ts'
 
 export interface ApiParts {
@@ -147,6 +147,16 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
       return { host: name, hold: null }
     },
   })
+  on('put', '/rackward/v1/mesh/hosts/:host/bmc', {
+    role: 'admin',
+    handle: async (request) => {
+      const name = host(request)
+      const value = parsed(SealedBmc, request.body)
+      if (!value) throw new Fault('input.invalid', 'sealed: an object of arbiters and what was sealed for them, in base64')
+      await change(consul, KEYS.bmcs + name, () => value)
+      return { host: name, sealed_for: Object.keys(value.sealed) }
+    },
+  })
   on('post', '/rackward/v1/mesh/hosts/:host/fence', {
     role: 'admin',
     handle: (request, actor) => {
@@ -161,6 +171,7 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
       const name = host(request)
       if (core.shelf.liveIncident(name)) throw new Fault('object.conflict', `${name} has an incident that is not over`)
       await change(consul, KEYS.members + name, () => undefined)
+      await change(consul, KEYS.bmcs + name, () => undefined)
       return { removed: name }
     },
   })

@@ -2,10 +2,9 @@
 import { createHmac, createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
+import { openBox, publicKeyOf, X25519_SPKI } from '../../kit/sealed-box.ts'
 
 const MAC_BYTES = 16
-/** SubjectPublicKeyInfo of X25519 (RFC 8410) before the 32 bytes of the key. */
-const SPKI = Buffer.from('302a300506032b656e032100', 'hex')
 
 export class Identity {
   readonly name: string
@@ -17,15 +16,14 @@ export class Identity {
   constructor(name: string, privateKey: KeyObject) {
     this.name = name
     this.privateKey = privateKey
-    this.publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(SPKI.length).toString('base64')
+    this.publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(X25519_SPKI.length).toString('base64')
   }
 
   /** RFC 7748, then HKDF-SHA256 (RFC 5869). */
   private secretWith(peerKey: string): Buffer {
     let secret = this.secrets.get(peerKey)
     if (!secret) {
-      const publicKey = createPublicKey({ key: Buffer.concat([SPKI, Buffer.from(peerKey, 'base64')]), format: 'der', type: 'spki' })
-      const shared = diffieHellman({ privateKey: this.privateKey, publicKey })
+      const shared = diffieHellman({ privateKey: this.privateKey, publicKey: publicKeyOf(Buffer.from(peerKey, 'base64')) })
       secret = Buffer.from(hkdfSync('sha256', shared, Buffer.alloc(0), 'rackward mesh 1', 32))
       this.secrets.set(peerKey, secret)
     }
@@ -46,6 +44,11 @@ export class Identity {
 
   private mac(message: Buffer, to: string, peerKey: string): Buffer {
     return createHmac('sha256', this.secretWith(peerKey)).update(to).update('\0').update(message).digest().subarray(0, MAC_BYTES)
+  }
+
+  /** What was sealed for this node (kit/sealed-box). Throws `secret.key`. */
+  openBox(sealed: string, about: string): string {
+    return openBox(this.privateKey, sealed, about)
   }
 
   pem(): string {

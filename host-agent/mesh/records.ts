@@ -15,6 +15,7 @@ export const KEYS = {
   incidents: `${PREFIX}incidents/`,
   intents: `${PREFIX}intents/`,
   requests: `${PREFIX}requests/`,
+  bmcs: `${PREFIX}bmcs/`,
 } as const
 
 export const HOST_NAME = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i
@@ -80,6 +81,10 @@ export const Hold = z.object({
   seconds: z.nullable(z.number().check(z.minimum(1), z.maximum(30 * 86_400))),
 })
 export type Hold = z.infer<typeof Hold>
+
+/** Arbiter -> a host's BMC credentials, sealed for it (kit/sealed-box). */
+export const SealedBmc = z.object({ sealed: z.record(Name, z.string().check(z.maxLength(8_192), z.regex(/^[A-Za-z0-9+/]+=*$/))) })
+export type SealedBmc = z.infer<typeof SealedBmc>
 
 /** What an operator asks of the leader; taken up and deleted in one transaction. */
 export const OperatorRequest = z.object({

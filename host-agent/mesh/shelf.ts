@@ -5,7 +5,7 @@ import type { Incident } from '../fence/states.ts'
 import type { Member } from '../verdict/evidence.ts'
 import { PLANES } from '../verdict/evidence.ts'
 import { observersOf } from '../verdict/observers.ts'
-import { FIRST_POLICY, Hold, KEYS, MemberRecord, OperatorRequest, parsed, parseIncident, parseIntent, Policy } from './records.ts'
+import { FIRST_POLICY, Hold, KEYS, MemberRecord, OperatorRequest, parsed, parseIncident, parseIntent, Policy, SealedBmc } from './records.ts'
 import type { Change, Entry, Snapshot } from './world.ts'
 
 interface Kept<T> {
@@ -24,6 +24,7 @@ export class Shelf {
   readonly incidents = new Map<string, Kept<Incident>>()
   readonly intents = new Map<string, Kept<Intent>>()
   readonly requests = new Map<string, Kept<OperatorRequest>>()
+  readonly bmcs = new Map<string, Kept<SealedBmc>>()
   /** Keys whose value is not of its kind; told to people, acted on by nobody. */
   readonly broken = new Set<string>()
   hosts: Member[] = []
@@ -86,7 +87,7 @@ export class Shelf {
   }
 
   private maps(): Map<string, Kept<unknown>>[] {
-    return [this.members, this.holds, this.incidents, this.intents, this.requests] as Map<string, Kept<unknown>>[]
+    return [this.members, this.holds, this.incidents, this.intents, this.requests, this.bmcs] as Map<string, Kept<unknown>>[]
   }
 
   /** Answers whether a member changed. */
@@ -100,6 +101,7 @@ export class Shelf {
     else if (key.startsWith(KEYS.incidents)) this.put(this.incidents, { entry, nowMs }, () => parseIncident(value))
     else if (key.startsWith(KEYS.intents)) this.put(this.intents, { entry, nowMs }, () => parseIntent(value))
     else if (key.startsWith(KEYS.requests)) this.put(this.requests, { entry, nowMs }, () => parsed(OperatorRequest, value))
+    else if (key.startsWith(KEYS.bmcs)) this.put(this.bmcs, { entry, nowMs }, () => parsed(SealedBmc, value))
     return false
   }
 

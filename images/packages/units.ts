@@ -41,7 +41,7 @@ StateDirectoryMode=0750
 RuntimeDirectory=rackward-conductor
 Restart=always
 RestartSec=2
-WatchdogSec=60
+WatchdogSec=120
 TimeoutStopSec=30
 # The boot services go on without a conductor for a while, so that servers in the middle of a boot get through; a clean stop ends them.
 KillMode=process
@@ -76,7 +76,7 @@ RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
 Restart=always
 RestartSec=1
-WatchdogSec=30
+WatchdogSec=120
 TimeoutStopSec=30
 KillMode=mixed
 # A host under pressure must still be heard.

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
+import { ConductorPower } from '../../host-agent/fence/power.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { startSim, type Sim } from '../fake/sim.ts'
@@ -24,7 +25,7 @@ let own: Conductor
 let arbiter: Server
 let sim: Sim
 let seen: Seen[] = []
-let mesh: { leads: boolean; leader: string | null; leader_api: string | null; hosts: Record<string, unknown>[] }
+let mesh: { leads: boolean; leader: string | null; leader_api: string | null; arbiters?: unknown[]; hosts: Record<string, unknown>[] }
 const host = (more: Record<string, unknown> = {}) => ({
   name: 'h1',
   node: null,
@@ -63,7 +64,7 @@ beforeAll(async () => {
     mesh: { arbiters: ['http://127.0.0.1:1', `http://127.0.0.1:${(arbiter.address() as AddressInfo).port}`] },
   })
   own = await startConductor(config, { log: silentLog })
-  mesh = { leads: true, leader: 'a1', leader_api: null, hosts: [] }
+  mesh = { leads: true, leader: 'a1', leader_api: null, arbiters: [], hosts: [] }
   await call('POST', '/v1/nodes', { name: 'h1', driver: 'fake-hardware' })
   for (const [target, state] of [
     ['manage', 'manageable'],
@@ -153,6 +154,13 @@ test('a fence asks the BMC whose it is and what it says; OFF goes only to an act
   expect(known.body).toMatchObject({ power: 'off', system_uuid: expect.stringMatching(/^[0-9a-f-]{36}$/) })
   const again = await call('POST', '/rackward/v1/nodes/real/fence', { act: 'identify' })
   expect(again.body.session).not.toBe(known.body.session)
+  // As an arbiter asks, by the host's name.
+  const power = new ConductorPower({ url: own.addresses[0] as string, authorization: undefined, ca: undefined })
+  const ask = (name: string) => power.ask({ name, node: null }, 'identify', AbortSignal.timeout(10_000))
+  expect(await ask('real')).toMatchObject({ power: 'off', systemUuid: known.body.system_uuid })
+  await expect(ask('nobody')).rejects.toThrow(/answered 404: there is no node "nobody"/)
+  const bare = await plain('POST', '/rackward/v1/nodes/real/fence', { act: 'identify' }, {}, own.addresses[0])
+  expect(bare.status).toBe(200)
   expect((await call('POST', '/rackward/v1/nodes/real/fence', { act: 'off' })).status).toBe(400)
   expect((await sim.calls()).filter((line) => line.startsWith('set power'))).toEqual([])
   await until(async () => (await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'off' })).status === 200, { what: 'the node to rest', timeoutMs: 10_000 })

@@ -1,0 +1,42 @@
+/** The credentials of the BMCs of hosts, for the arbiters of the mesh, so that they can fence while the conductor is away: sealed for each arbiter alone, kept in the
+ *  mesh's store, sent again when an arbiter's key or a credential changes. */
+import { createHash } from 'node:crypto'
+import { sealBox } from '../../kit/sealed-box.ts'
+import { aboutBmc } from '../bmc/info.ts'
+import type { NodeRecord } from '../node/record.ts'
+import type { MeshLink } from './link.ts'
+
+const KEYS = ['ipmi_address', 'ipmi_port', 'ipmi_username', 'ipmi_password', 'ipmi_priv_level', 'ipmi_cipher_suite', 'ipmi_hex_kg_key'] as const
+
+export class BmcCredentials {
+  private readonly link: MeshLink
+  /** Host -> digest of what was sent, and to whom. */
+  private readonly sent = new Map<string, string>()
+
+  constructor(link: MeshLink) {
+    this.link = link
+  }
+
+  /** Sends what is new. Answers the hosts. Throws `mesh.leaderless`. */
+  async share(nodes: readonly NodeRecord[]): Promise<string[]> {
+    const { hosts, arbiters } = await this.link.view()
+    const keyed = arbiters.flatMap(({ name, public_key: publicKey }) => (publicKey ? [{ name, publicKey }] : []))
+    const done: string[] = []
+    for (const host of hosts) {
+      const wanted = host.node ?? host.name
+      const node = nodes.find(({ uuid, name, driver }) => driver === 'ipmi' && (uuid === wanted || name === wanted))
+      if (!node || keyed.length === 0) continue
+      const text = JSON.stringify(Object.fromEntries(KEYS.flatMap((key) => (node.driverInfo[key] === undefined ? [] : [[key, node.driverInfo[key]]]))))
+      const digest = createHash('sha256')
+        .update(JSON.stringify([text, keyed]))
+        .digest('hex')
+      if (this.sent.get(host.name) === digest && host.bmc_sealed) continue
+      const sealed = Object.fromEntries(keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]))
+      const { status } = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`, { body: { sealed } })
+      if (status !== 200) continue
+      this.sent.set(host.name, digest)
+      done.push(host.name)
+    }
+    return done
+  }
+}
