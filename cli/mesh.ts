@@ -1,4 +1,5 @@
 /** `rackward mesh ...` and `rackward incident ...`: what the mesh sees, why, and what an operator wants of it. Asks a conductor or an arbiter: the paths are the same. */
+import { until } from '../kit/clock.ts'
 import type { Api } from './server.ts'
 import { formatOf, pairs, print, show, tableOf } from './show.ts'
 import { Trouble } from './trouble.ts'
@@ -108,6 +109,21 @@ export function meshCommands(api: Api) {
       const seconds = options.for === undefined ? null : secondsOf(options.for)
       await api.ask('PUT', `${at(host)}/hold`, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds })
       print(`${host} is in maintenance${seconds === null ? ' until it is ended' : ` for ${options.for}`}: it is not fenced`)
+    },
+
+    async drain(host: string, options: MeshOptions & { why?: string; wait?: boolean | string }): Promise<void> {
+      await api.ask('PUT', `${at(host)}/hold`, { kind: 'drain', why: options.why ?? 'drain' })
+      if (options.wait === undefined || options.wait === false)
+        return print(`${host} is being emptied; it is in maintenance when it is empty: rackward mesh explain ${host}`)
+      const seconds = options.wait === true ? 3_600 : Number(options.wait)
+      const left = async () => {
+        const found = await api.ask('GET', `${at(host)}/explain`)
+        return found.hold?.kind === 'maintenance' && found
+      }
+      await until(left, { what: host, timeoutMs: seconds * 1_000, everyMs: 1_000 }).catch(() => {
+        throw new Trouble('late', `${host} is not empty after ${seconds} s; what stays and why: rackward mesh explain ${host}, and the pages of its arbiters`)
+      })
+      print(`${host} runs no instances and is in maintenance; back into service: rackward mesh maintenance off ${host}`)
     },
 
     async fence(host: string, options: { confirm?: string }): Promise<void> {

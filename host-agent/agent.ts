@@ -10,6 +10,7 @@ import { systemRandom } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter, type RunningArbiter } from './arbiter.ts'
 import type { AgentConfig } from './config.ts'
+import { isStrained } from './guard/pressure.ts'
 import { Gate } from './guard/gate.ts'
 import { superviseConsul } from './mesh/consul-agent.ts'
 import { loadIdentity } from './mesh/keys.ts'
@@ -21,6 +22,7 @@ import { TickWriter } from './mesh/ticks.ts'
 import type { Snapshot } from './mesh/world.ts'
 import { guestsOf } from './parts.ts'
 import type { SelfReport } from './verdict/evidence.ts'
+import { LIMITS } from './verdict/limits.ts'
 
 export interface AgentParts {
   readonly log: Log
@@ -41,6 +43,8 @@ const GUESTS_MS = 2_000
 const REFRESH_MS = 3_000
 const RETRY_MS = 1_000
 const WATCH_MS = 30_000
+/** Two heartbeats. */
+const LEAVE_MS = 2 * LIMITS.heartbeatMs
 
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const life = new Lifecycle()
@@ -143,10 +147,11 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     }
     state.self = {
       ...state.self,
-      state: gate.now === 'closed' ? 'quarantined' : 'member',
+      state: state.self.state === 'leaving' ? 'leaving' : gate.now === 'closed' ? 'quarantined' : 'member',
       gate: gate.now,
       guests: guestsSeen,
       storageLost: writer?.lost ?? false,
+      strained: await isStrained(),
     }
     station.setSelf(state.self)
   }
@@ -179,7 +184,14 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     void register(consul, member, snapshot).catch((error: unknown) => log.warn({ err: error }, 'this node is not registered'))
   })
   log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
-  return { addresses: state.arbiter?.addresses ?? [], stop: () => life.stop() }
+  const leave = async () => {
+    // A planned leave: whoever stops the agent, or shuts the machine down, does not want it fenced for that.
+    state.self = { ...state.self, state: 'leaving' }
+    station.setSelf(state.self)
+    await clock.sleep(LEAVE_MS)
+    await life.stop()
+  }
+  return { addresses: state.arbiter?.addresses ?? [], stop: config.role === 'host' ? leave : () => life.stop() }
 }
 
 /** The first start of a node that was invited, such as one whose config drive holds the bundle: as `rackward mesh join` would. */

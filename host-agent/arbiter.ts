@@ -14,6 +14,7 @@ import { startMeshApi } from './mesh/api.ts'
 import { ArbiterCore } from './mesh/core.ts'
 import { mayGrant, withheld } from './mesh/grants.ts'
 import type { Identity } from './mesh/keys.ts'
+import { hostAt, listenKdump } from './mesh/kdump.ts'
 import { LeaseKeeper } from './mesh/lease.ts'
 import { mayOpenGate, mustStopGuests } from './mesh/react.ts'
 import { realWorld } from './mesh/real.ts'
@@ -113,6 +114,18 @@ export async function startArbiter(
     GOSSIP_MS,
     gossipWatch(consul, (host) => core.book.sawGossipTurnAlive(host, clock.now())),
   )
+  if (config.kdump) {
+    const { kdump } = config
+    const seen = (address: string) => {
+      const host = hostAt(address, members.values())
+      if (host) core.book.sawCrashDump(host, clock.now())
+    }
+    await life.add(
+      'crash dumps',
+      () => listenKdump(kdump, seen),
+      (stop) => stop(),
+    )
+  }
   const api = config.api
     ? await life.add(
         'api',

@@ -106,6 +106,8 @@ export const AgentConfig = z.strictObject({
   fenceAgentsFile: File.optional(),
   /** Of arbiters: what manages the instances. */
   driver: Driver.default({ kind: 'none' }),
+  /** Of arbiters: where dump kernels of crashed hosts send fence_kdump's messages. A host that writes a dump is not fenced. */
+  kdump: z.strictObject({ address: Ip, port: Port.default(7410) }).optional(),
   /** Of arbiters: /rackward/v1/mesh and /metrics. */
   api: z
     .strictObject({

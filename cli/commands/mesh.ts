@@ -65,6 +65,14 @@ export function meshCommands(program: Command): void {
   ).action(async (wish: string, host: string, options) => (await meshApi(options)).maintenance(wish, host, options))
   onServer(
     mesh
+      .command('drain')
+      .argument('<host>')
+      .option('--why <text>')
+      .option('--wait [seconds]', 'until it is empty (3600)')
+      .description('move the instances of a living host elsewhere, then maintenance'),
+  ).action(async (host: string, options) => (await meshApi(options)).drain(host, options))
+  onServer(
+    mesh
       .command('fence')
       .argument('<host>')
       .option('--confirm <host>', 'its name, typed again')

@@ -40,6 +40,14 @@ export interface Order {
   readonly down: readonly string[]
 }
 
+/** A live migration. */
+export interface Migration {
+  readonly instance: string
+  readonly source: string
+  /** Null: what manages the instances chooses. */
+  readonly target: string | null
+}
+
 /** `refused`: surely not begun. `unknown`: it may have been. */
 export type Started = { readonly got: 'accepted'; readonly ref: string | null } | { readonly got: 'refused'; readonly why: string; readonly final: boolean }
 
@@ -62,6 +70,8 @@ export interface Driver {
   prepare(host: string, why: string, signal: AbortSignal): Promise<void>
   locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Whereabouts>>
   start(order: Order, signal: AbortSignal): Promise<Started>
+  /** Live, off a host that is well. Answers when it was taken, or when it is done; may be asked again: the instance is moved, or it stays. */
+  migrate(order: Migration, signal: AbortSignal): Promise<Started>
   /** One try to take a returned host back; false: not yet, ask again. */
   readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean>
 }

@@ -47,7 +47,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   const member = core.shelf.memberOf(incident.host)
   const self = core.book.selfOf(incident.host)
   const policy = core.shelf.policy.value
-  const hold = core.shelf.holds.get(incident.host)?.value
+  const hold = core.shelf.holdOf(incident.host)
   const boot = core.book.bootOf(incident.host)
   const consents = incident.cause === 'storage' && self?.consents === true && boot?.bootId === incident.bootId
   const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined

@@ -103,6 +103,7 @@ export class LibvirtGuests implements Guests {
         xml,
         running: running.has(uuid),
         token: held?.token ?? null,
+        migratingTo: held?.migratingTo ?? null,
         generation: held?.generation ?? 1,
       }
       const same = held && held.xml === record.xml && held.running === record.running && held.unprotected === record.unprotected

@@ -161,7 +161,8 @@ export class ArbiterCore {
     const { shelf, book, limits } = this
     const gone = new Set([...shelf.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host))
     for (const [host, { value }] of shelf.holds)
-      if (value.kind !== 'maintenance' || (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs) gone.add(host)
+      if ((value.kind !== 'maintenance' && value.kind !== 'drain') || (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs)
+        gone.add(host)
     return { nowMs, book, members: shelf.all, arbiters: shelf.arbiters, limits, uptimeMs: nowMs - this.startedMs, gone, observers: shelf.observers }
   }
 

@@ -34,6 +34,7 @@ const DigestShape = z.object({
     consents: z.boolean(),
     gate: z.enum(['open', 'closed', 'none']),
     watchdogMs: z.nullable(Age),
+    strained: z.optional(z.boolean()),
   }),
   peers: z.record(z.string(), z.object({ planes: z.partialRecord(z.enum(PLANES), Sight), kernelAgeMs: z.nullable(Age) })),
   heard: z.optional(Names),

@@ -32,6 +32,7 @@ export class Post {
   poisoning = false
   /** The first sign of life of another boot. */
   driverBusy = false
+  readonly drain: DrainPost = { busy: false, listedMs: Number.NEGATIVE_INFINITY, moving: new Map(), failedMs: new Map() }
   prepared = false
   /** All its instances were asked for and stored as intents. */
   listed = false
@@ -87,6 +88,15 @@ export class Post {
     this.pages.clear()
     this.locatedAtMs = this.triedAtMs = Number.NEGATIVE_INFINITY
   }
+}
+
+/** A host that is being emptied. */
+export interface DrainPost {
+  busy: boolean
+  listedMs: number
+  /** Instance -> where to. */
+  readonly moving: Map<string, string | null>
+  readonly failedMs: Map<string, number>
 }
 
 export interface DevicePost {

@@ -1,5 +1,6 @@
 /** What the leader does about verdicts before there is an incident: warm the BMC of a suspect, open incidents, order a host that lost its storage to
  *  stop its guests, let holds run out, take up what operators ask. */
+import { drainHosts } from '../evacuate/drain.ts'
 import type { Incident } from '../fence/states.ts'
 import { INCIDENT_ARROWS, isOver } from '../fence/states.ts'
 import { findArrow } from '../../kit/arrows.ts'
@@ -21,7 +22,7 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
     if (incident) continue
     if (verdict.state === 'confirmed') open(core, verdict, { cause: 'silent', nowMs: scene.nowMs })
     else if (verdict.state === 'suspect' || verdict.state === 'held') {
-      if (!core.shelf.holds.has(verdict.host)) {
+      if (!core.shelf.holdOf(verdict.host)) {
         readBmc(core, verdict.host, scene.nowMs)
         core.tellHeld(verdict, scene.nowMs)
       }
@@ -32,6 +33,7 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
     }
   }
   expireHolds(core, scene.nowMs)
+  drainHosts(core, scene.nowMs)
   takeRequests(core, scene.nowMs)
   prune(core, scene.nowMs)
 }

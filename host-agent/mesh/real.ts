@@ -173,6 +173,8 @@ async function callDriver(driver: Driver, call: DriverCall, signal: AbortSignal)
       return { ok: true, where: await driver.locate(call.host, call.instances, signal) }
     case 'start':
       return { ok: true, started: await driver.start(call.order, signal) }
+    case 'migrate':
+      return { ok: true, started: await driver.migrate(call.order, signal) }
     case 'readmit':
       return { ok: true, done: await driver.readmit(call.host, call.step, signal) }
   }

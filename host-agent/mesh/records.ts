@@ -72,7 +72,7 @@ export const FIRST_POLICY: Policy = {
   limits: {},
 }
 
-export const HOLD_KINDS = ['maintenance', 'deploying', 'leave'] as const
+export const HOLD_KINDS = ['maintenance', 'deploying', 'leave', 'drain'] as const
 export const Hold = z.object({
   kind: z.enum(HOLD_KINDS),
   why: Text,

@@ -82,6 +82,12 @@ export class Shelf {
     return undefined
   }
 
+  /** What keeps a host from being fenced. One that is only being emptied may die like any other. */
+  holdOf(host: string): Hold | undefined {
+    const hold = this.holds.get(host)?.value
+    return hold?.kind === 'drain' ? undefined : hold
+  }
+
   intentsOf(incident: string): Kept<Intent>[] {
     return [...this.intents.values()].filter(({ value }) => value.incident === incident)
   }

@@ -25,7 +25,7 @@ export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
     const soft = lifeVeto(host, scene, undefined)?.kind === 'soft'
     post.softSinceMs = soft ? (post.softSinceMs ?? nowMs) : undefined
     const incident = core.shelf.liveIncident(host.name)
-    if ((incident && incident.value.state !== 'confirmed') || core.shelf.holds.has(host.name)) continue
+    if ((incident && incident.value.state !== 'confirmed') || core.shelf.holdOf(host.name)) continue
     out.push({ host: host.name, rack: host.rack, sinceMs: post.quietSinceMs, provenOff: post.provenOff(nowMs) })
   }
   return out
@@ -35,7 +35,7 @@ export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; 
   const { scene, common } = at
   const { nowMs } = scene
   const post = core.post(host.name)
-  const hold = core.shelf.holds.get(host.name)?.value
+  const hold = core.shelf.holdOf(host.name)
   const policy = core.shelf.policy.value
   const others = core.shelf.hosts.filter(({ name }) => name !== host.name && !scene.gone.has(name))
   const heard = others.filter(({ name }) => (core.book.heardAgeMs(name, nowMs) ?? Number.POSITIVE_INFINITY) <= scene.limits.vetoMs).length

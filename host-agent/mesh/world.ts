@@ -1,7 +1,7 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
 import type { DeviceAct, DeviceLevel } from '../fence/devices.ts'
-import type { Listing, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
+import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
 
 /** One entry of the store with the index of its last change. */
 export interface Entry {
@@ -44,6 +44,8 @@ export type DriverCall =
   | { readonly call: 'prepare'; readonly host: string; readonly why: string }
   | { readonly call: 'locate'; readonly host: string; readonly instances: readonly string[] }
   | { readonly call: 'start'; readonly order: Order }
+  /** Moves an instance off a host that lives. */
+  | { readonly call: 'migrate'; readonly order: Migration }
   | { readonly call: 'readmit'; readonly host: string; readonly step: 'clean' | 'enable' }
 
 export type DriverAnswer =

@@ -109,7 +109,7 @@ function policyCondition(host: Member, scene: Scene, standing: Standing): Condit
     ...(standing.hold ? [standing.hold] : []),
     ...(standing.spent ? [standing.spent] : []),
     ...(self?.state === 'leaving' ? ['it said that it leaves'] : []),
-    ...(self?.state === 'crash dump' ? ['it writes a crash dump'] : []),
+    ...(scene.book.isDumping(host.name, scene.nowMs, scene.limits) ? ['it writes a crash dump (fence_kdump)'] : []),
     ...(self?.gate === 'none' ? ['it has no boot gate: it could start its guests again by itself'] : []),
     ...(young ? ['the leader is new and still watches'] : []),
   ]

@@ -1,4 +1,5 @@
 /** The evidence that an arbiter holds: the newest digest of everybody, and when it came. Keeps, rejects replays, decides nothing. */
+import type { Limits } from './limits.ts'
 import { PLANES, type Digest, type LifeSign, type Plane, type SelfReport, type TickView } from './evidence.ts'
 
 interface Held {
@@ -13,6 +14,7 @@ interface Standing {
 }
 
 const PAST_BOOTS = 16
+const DUMP_OVER_MS = 3_600_000
 
 export class Book {
   /** The name of the arbiter whose book this is. */
@@ -20,6 +22,7 @@ export class Book {
   private readonly standings = new Map<string, Standing>()
   private readonly kernels = new Map<string, number>()
   private readonly gossip = new Map<string, number>()
+  private readonly dumps = new Map<string, { readonly firstMs: number; lastMs: number }>()
   private readonly ticks = new Map<string, TickView & { atMs: number }>()
 
   constructor(owner: string) {
@@ -59,8 +62,21 @@ export class Book {
     this.kernels.set(host, nowMs)
   }
 
+  /** A message of its dump kernel came. */
+  sawCrashDump(host: string, nowMs: number): void {
+    const dump = this.dumps.get(host)
+    // A new one only after the old one has been over for long.
+    if (dump && nowMs - dump.lastMs < DUMP_OVER_MS) dump.lastMs = nowMs
+    else this.dumps.set(host, { firstMs: nowMs, lastMs: nowMs })
+  }
+
+  isDumping(host: string, nowMs: number, limits: Pick<Limits, 'dumpSilentMs' | 'dumpMs'>): boolean {
+    const dump = this.dumps.get(host)
+    return dump !== undefined && nowMs - dump.lastMs <= limits.dumpSilentMs && nowMs - dump.firstMs <= limits.dumpMs
+  }
+
   forget(name: string): void {
-    for (const map of [this.standings, this.kernels, this.gossip, this.ticks]) map.delete(name)
+    for (const map of [this.standings, this.kernels, this.gossip, this.ticks, this.dumps]) map.delete(name)
   }
 
   digestOf(name: string): Digest | undefined {

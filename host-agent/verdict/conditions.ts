@@ -76,7 +76,7 @@ export function planeFinding(host: Member, plane: Plane, scene: Scene): PlaneFin
 /** An observer that is slow, or that reaches few others on the plane, tells more about itself than about its target. */
 function isBelievable(observer: string, about: { plane: Plane; about: string }, scene: Scene): boolean {
   const digest = scene.book.digestOf(observer)
-  if (!digest || digest.self.lagMs > scene.limits.observerLagMs) return false
+  if (!digest || digest.self.lagMs > scene.limits.observerLagMs || digest.self.strained) return false
   let [seen, reached] = [0, 0]
   for (const name in digest.peers) {
     const sight = digest.peers[name]?.planes[about.plane]

@@ -26,7 +26,7 @@ export interface TickView {
   readonly readingMs: number
 }
 
-export const SELF_STATES = ['member', 'quarantined', 'leaving', 'crash dump'] as const
+export const SELF_STATES = ['member', 'quarantined', 'leaving'] as const
 export type SelfState = (typeof SELF_STATES)[number]
 
 /** What a node of the mesh says of itself. */
@@ -44,6 +44,8 @@ export interface SelfReport {
   readonly gate: 'open' | 'closed' | 'none'
   /** Time-out of its armed watchdog; null: none is armed. */
   readonly watchdogMs: number | null
+  /** Short of memory: it is no witness against others. */
+  readonly strained?: boolean
 }
 
 /** One message of a node to the arbiters; it is its heartbeat as well. */

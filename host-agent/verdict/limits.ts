@@ -48,6 +48,9 @@ export const LIMITS = {
   /** Hosts in a row that may fall silent after receiving an instance; it is then taken for the cause and started nowhere. */
   hops: 2,
   hopWindowMs: 3_600_000,
+  /** A dump kernel that was silent for this long is done; and how long a dump may hold back a fence at all. */
+  dumpSilentMs: 15_000,
+  dumpMs: 900_000,
   /** Vetoed suspicions in `flapWindowMs` that double the silence asked for, up to eight times. */
   flaps: 2,
   flapWindowMs: 600_000,

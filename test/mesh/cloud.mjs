@@ -23,17 +23,19 @@ const namespace = (host) => `${prefix}-${host}`
 const powered = (host) => readFileSync(join(dir, '..', host, 'power'), 'utf8').trim() === '1'
 /** Faults that a test sets. */
 const mode = (name) => existsSync(join(dir, `mode-${name}`))
-const runsOn = (id, host) =>
+const guestPids = (id, host) =>
   spawnSync('ip', ['netns', 'pids', namespace(host)], { encoding: 'utf8' })
     .stdout.split('\n')
     .filter(Boolean)
-    .some((pid) => {
+    .filter((pid) => {
       try {
         return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`guest:${id}\0`)
       } catch {
         return false
       }
     })
+
+const runsOn = (id, host) => guestPids(id, host).length > 0
 
 function start(id, host) {
   mkdirSync(join(dir, 'log'), { recursive: true })
@@ -84,6 +86,16 @@ const calls = {
     start(instance, target)
     if (mode('lost-ack')) process.exit(7)
     return { got: 'accepted', ref: token }
+  },
+  /** Stops there before it starts here: as with a real hand-over it never runs twice. */
+  migrate({ instance, source, target }) {
+    const record = read(instance)
+    if (record.host !== source) return { got: 'refused', why: `it belongs to ${record.host}`, final: true }
+    if (!powered(target)) return { got: 'refused', why: `${target} is off`, final: false }
+    for (const pid of guestPids(instance, source)) process.kill(Number(pid), 'SIGKILL')
+    write({ ...record, host: target, token: null, at: Date.now() })
+    start(instance, target)
+    return { got: 'accepted' }
   },
   readmit: () => ({ done: true }),
 }

@@ -116,6 +116,7 @@ export class NovaTwin {
     const vm = this.vms.find(({ id }) => id === server[1])
     if (!vm) return fail(404, 'itemNotFound', `Instance ${server[1]} could not be found.`)
     if (!server[2]) return answer(200, { server: serverView(vm) })
+    if (body?.['os-migrateLive']) return this.migrateLive(vm, { answer, fail })
     return this.evacuate(vm, { answer, fail, drop: () => response.destroy() })
   }
 
@@ -164,6 +165,19 @@ export class NovaTwin {
       return drop()
     }
     answer(200)
+  }
+
+  private migrateLive(vm: Vm, { answer, fail }: Answers): void {
+    if (vm.task !== null || vm.vm_state !== 'active')
+      return fail(409, 'conflictingRequest', `Cannot 'os-migrateLive' instance ${vm.id} while it is in task_state ${vm.task}`)
+    const target = this.services.find(({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled')
+    if (!target) return fail(400, 'badRequest', 'No valid host was found.')
+    vm.task = 'migrating'
+    setTimeout(() => {
+      vm.host = target.host
+      vm.task = null
+    }, this.moveMs)
+    answer(202)
   }
 
   private schedule(vm: Vm, migration: Migration): void {

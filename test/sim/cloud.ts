@@ -87,6 +87,8 @@ export class SimCloud {
         return { ok: true, where: new Map(call.instances.map((id) => [id, this.whereIs(id, call.host)])) }
       case 'start':
         return this.evacuate(call.order.instance, call.order.source)
+      case 'migrate':
+        return { ok: true, started: { got: 'refused', why: 'not simulated', final: true } }
       case 'readmit':
         return this.readmit(call.host, call.step)
     }

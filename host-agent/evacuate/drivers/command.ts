@@ -3,7 +3,7 @@
 import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
-import type { Driver, Listing, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type { Driver, Listing, Migration, Order, Started, Survey, Whereabouts } from '../port.ts'
 
 const InstanceShape = z.object({
   id: z.string().check(z.minLength(1), z.maxLength(128)),
@@ -36,6 +36,7 @@ const StartShape = z.discriminatedUnion('got', [
 const DoneShape = z.object({ done: z.boolean() })
 
 const TIMEOUT_MS = 30_000
+const MIGRATE_MS = 15 * 60_000
 
 export class CommandDriver implements Driver {
   readonly name = 'command'
@@ -77,13 +78,22 @@ export class CommandDriver implements Driver {
     return said.got === 'accepted' ? { got: 'accepted', ref: said.ref ?? null } : { got: 'refused', why: said.why, final: said.final ?? false }
   }
 
+  async migrate(order: Migration, signal: AbortSignal): Promise<Started> {
+    const said = await this.ask(StartShape, { call: 'migrate', ...order }, signal)
+    return said.got === 'accepted' ? { got: 'accepted', ref: said.ref ?? null } : { got: 'refused', why: said.why, final: said.final ?? false }
+  }
+
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
     return (await this.ask(DoneShape, { call: 'readmit', host, step }, signal)).done
   }
 
   private async ask<T extends z.ZodMiniType>(shape: T, call: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<z.infer<T>> {
     const what = `${this.argv[0]} (${String(call.call)})`
-    const { code, stdout, stderr } = await this.run(this.argv, { timeoutMs: TIMEOUT_MS, input: JSON.stringify(call), signal }).catch((error: unknown) => {
+    const { code, stdout, stderr } = await this.run(this.argv, {
+      timeoutMs: call.call === 'migrate' ? MIGRATE_MS : TIMEOUT_MS,
+      input: JSON.stringify(call),
+      signal,
+    }).catch((error: unknown) => {
       if (error instanceof Fault && error.code === 'run.missing') throw new Fault('driver.failed', error.detail, { cause: error })
       throw new Fault('driver.lost', `${what} was broken off`, { cause: error })
     })

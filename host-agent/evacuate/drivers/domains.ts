@@ -14,6 +14,8 @@ const Shape = z.object({
   generation: z.int().check(z.minimum(1)),
   /** Of the evacuation that moved it here. */
   token: z.nullable(z.string()),
+  /** A live migration that was begun: until it is known how it ended, it may run there. */
+  migratingTo: z.optional(z.nullable(z.string())),
   running: z.boolean(),
   xml: z.string(),
   priority: z.number(),

@@ -2,7 +2,7 @@
  *  owns it and a generation; moving one is to take its ownership, and to define and start it on the target. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
-import type { Driver, Instance, Listing, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type { Driver, Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from '../port.ts'
 import type { DomainRecord, DomainStore } from './domains.ts'
 
 export interface LibvirtOptions {
@@ -12,6 +12,7 @@ export interface LibvirtOptions {
 }
 
 const TIMEOUT_MS = 20_000
+const MIGRATE_MS = 15 * 60_000
 
 export class LibvirtDriver implements Driver {
   readonly name = 'libvirt'
@@ -50,7 +51,12 @@ export class LibvirtDriver implements Driver {
   private async whereIs(id: string, source: string, signal: AbortSignal): Promise<Whereabouts> {
     const record = await this.store.get(id)
     if (!record) return { at: 'gone' }
-    if (record.host === source) return { at: 'source' }
+    if (record.host === source) {
+      const settled = await this.settle(record, signal)
+      if (typeof settled === 'string') return { at: 'unknown', why: settled }
+      if (settled.host === source) return { at: 'source' }
+      return { at: 'moved', ref: `live ${settled.generation}`, to: settled.host }
+    }
     const ref = record.token ?? `generation ${record.generation}`
     const state = await this.state(record.host, id, signal)
     if (state === undefined) return { at: 'moving', ref, to: record.host }
@@ -62,6 +68,9 @@ export class LibvirtDriver implements Driver {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(order.instance)
     if (!record) return { got: 'refused', why: 'its definition is not on the shared storage', final: true }
+    const settled = await this.settle(record, signal)
+    if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
+    if (settled.host !== record.host) return { got: 'refused', why: `it runs on ${settled.host}, where it was moved live`, final: false }
     if (record.token !== order.token) {
       const why = record.host === order.source ? undefined : await this.leave(record, order, signal)
       if (why) return { got: 'refused', why, final: false }
@@ -71,6 +80,38 @@ export class LibvirtDriver implements Driver {
     const state = await this.state(target, order.instance, signal)
     if (state !== 'running') await this.virsh(target, ['start', order.instance], { signal })
     return { got: 'accepted', ref: order.token }
+  }
+
+  /** The record names the target before the migration begins: should the source die in it, the target is asked before anything is started. */
+  async migrate({ instance, source, target }: Migration, signal: AbortSignal): Promise<Started> {
+    if (target === null) return { got: 'refused', why: 'no target', final: false }
+    const record = await this.store.get(instance)
+    if (!record || record.host !== source) return { got: 'refused', why: `it does not belong to ${source}`, final: true }
+    if (record.unprotected) return { got: 'refused', why: record.unprotected, final: true }
+    const settled = await this.settle(record, signal)
+    if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
+    if (settled.host !== source) return { got: 'accepted', ref: null }
+    await this.store.put({ ...settled, migratingTo: target, generation: settled.generation + 1 })
+    await this.virsh(source, ['migrate', '--live', '--persistent', '--undefinesource', instance, this.options.uri.replaceAll('{host}', target)], {
+      signal,
+      timeoutMs: MIGRATE_MS,
+    })
+    const after = await this.store.get(instance)
+    if (after) await this.settle(after, signal)
+    return { got: 'accepted', ref: null }
+  }
+
+  /** What became of a live migration that was begun. Answers the record as it is now, or why nobody can say. */
+  private async settle(record: DomainRecord, signal: AbortSignal): Promise<DomainRecord | string> {
+    const to = record.migratingTo
+    if (!to) return record
+    const there = await this.state(to, record.uuid, signal)
+    if (there === undefined) return `${to}, where it was being moved live, does not answer`
+    // Before the hand-over the target has it paused, which is not running.
+    if (there === 'paused') return `it is being moved live to ${to}`
+    const next = { ...record, host: there === 'running' ? to : record.host, migratingTo: null, generation: record.generation + 1 }
+    await this.store.put(next)
+    return next
   }
 
   /** An earlier attempt went elsewhere: nothing of it may be left where it went, unless that host is proven down. Answers why not. */
@@ -98,7 +139,7 @@ export class LibvirtDriver implements Driver {
     return /failed to get domain|domain not found/i.test(stderr) ? 'absent' : undefined
   }
 
-  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal }): Promise<string> {
+  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal; timeoutMs?: number }): Promise<string> {
     const { code, stdout, stderr } = await this.run(this.argv(host, args), { timeoutMs: TIMEOUT_MS, env: LANG, ...options })
     if (code !== 0) throw new Fault('driver.lost', `virsh ${args[0]} on ${host}: ${stderr.trim().slice(0, 300)}`)
     return stdout

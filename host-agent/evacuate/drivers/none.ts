@@ -10,5 +10,6 @@ export const noDriver: Driver = {
   prepare: async () => undefined,
   locate: async () => new Map(),
   start: async () => ({ got: 'refused', why: 'no driver is configured', final: true }),
+  migrate: async () => ({ got: 'refused', why: 'no driver is configured', final: true }),
   readmit: async () => true,
 }

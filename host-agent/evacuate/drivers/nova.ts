@@ -1,7 +1,7 @@
 /** Evacuation through Nova. Its answer to "evacuate" says "asked" and no more: what became of it stands in the migrations and in the server. A second
  *  evacuation of the same server is taken and breaks it (Nova since 2023.1 looks at no task state), hence `locate` before every `start`. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Driver, Instance, Listing, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type { Driver, Instance, Listing, Migration as LiveMigration, Order, Started, Survey, Whereabouts } from '../port.ts'
 import type { Keystone } from './keystone.ts'
 
 export interface NovaOptions {
@@ -124,6 +124,16 @@ export class NovaDriver implements Driver {
       why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`,
       final: answer.status === 404 || answer.status === 409 || answer.status === 403,
     }
+  }
+
+  /** Microversion 2.30 and newer: the host is a wish that the scheduler checks; 2.25 and newer: block migration where the disks need it. */
+  async migrate(order: LiveMigration, signal: AbortSignal): Promise<Started> {
+    const body = { 'os-migrateLive': { host: order.target, block_migration: 'auto' } }
+    const answer = await this.ask({ method: 'POST', path: `/servers/${order.instance}/action`, body, signal })
+    if (answer.status === 202) return { got: 'accepted', ref: null }
+    if (answer.status >= 500) throw new Fault('driver.lost', `Nova answered ${answer.status} to the live migration of ${order.instance}`)
+    // 409: it is on its way already, or cannot be moved in its state.
+    return { got: 'refused', why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`, final: false }
   }
 
   /** Nova refuses to lift "forced down" while records of evacuations are "done": they end when nova-compute starts, which is what the gate lets happen between the two. */

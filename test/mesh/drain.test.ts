@@ -1,0 +1,145 @@
+/** Emptying a living host: through the twin of Nova, and what the libvirt driver does when a host dies in the middle of a live migration. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DomainStore, type DomainRecord } from '../../host-agent/evacuate/drivers/domains.ts'
+import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
+import { LibvirtDriver } from '../../host-agent/evacuate/drivers/libvirt.ts'
+import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
+import { holdKey } from '../../host-agent/mesh/records.ts'
+import { until } from '../../kit/clock.ts'
+import { http } from '../../kit/http.ts'
+import { MemoryMesh } from './memory-world.ts'
+import { NovaTwin } from './nova-twin.ts'
+
+const signal = new AbortController().signal
+
+test('a host that is drained is emptied, then in maintenance; what cannot be moved is named', async () => {
+  const twin = new NovaTwin(['cmp1', 'cmp2', 'cmp3'])
+  const authUrl = `${await twin.start()}/v3`
+  const account = { username: 'admin', password: 'peer', userDomain: 'Default', project: 'admin', projectDomain: 'Default' }
+  const keystone = new Keystone(
+    { authUrl, ...account, region: undefined, interface: 'public', computeUrl: undefined, ca: undefined },
+    { http, wall: () => Date.now() },
+  )
+  const mesh = new MemoryMesh(new NovaDriver(keystone, { sharedDisks: true }), ['cmp1', 'cmp2', 'cmp3'])
+  try {
+    for (const name of ['a', 'b', 'c']) twin.addServer(name, 'cmp1')
+    const stays = twin.addServer('stays', 'cmp1', { vm_state: 'suspended' })
+    mesh.set(holdKey('cmp1'), { kind: 'drain', why: 'new fans', by: 'op', seconds: null })
+    const hold = () => mesh.core.shelf.holds.get('cmp1')?.value
+    await until(() => twin.vms.filter(({ host }) => host === 'cmp1').length === 1, { what: 'three of four to be moved', timeoutMs: 20_000 })
+    await until(() => mesh.pages.some(({ says }) => /stays stays on cmp1/.test(says)), { what: 'the fourth to be named', timeoutMs: 5_000 })
+    expect(hold()?.kind).toBe('drain')
+    // While it is emptied it may die like any other; in maintenance it may not be fenced.
+    expect(mesh.core.shelf.holdOf('cmp1')).toBeUndefined()
+    twin.vms.splice(twin.vms.indexOf(stays), 1)
+    await until(() => hold()?.kind === 'maintenance', { what: 'the host to be in maintenance', timeoutMs: 10_000 })
+    expect(hold()).toMatchObject({ why: 'drained: new fans', by: 'op' })
+    expect(twin.migrations).toEqual([])
+  } finally {
+    mesh.stop()
+    await twin.stop()
+  }
+})
+
+describe('a live migration of a domain', () => {
+  const ID = '11111111-2222-4333-8444-555555555555'
+  let dir: string
+  let store: DomainStore
+  /** Host -> state of the domain there; no entry: the host is dead. */
+  let states: Record<string, string>
+  let onMigrate: () => number
+  const asked: string[] = []
+  const run = async (argv: readonly string[]) => {
+    const host = /qemu\+ssh:\/\/(\w+)/.exec(argv.join(' '))?.[1] as string
+    const verb = argv[4] as string
+    asked.push(`${host} ${verb}`)
+    const state = states[host]
+    if (state === undefined) return { code: 1, stdout: '', stderr: 'error: unable to connect to server' }
+    if (verb === 'domstate')
+      return state === 'absent' ? { code: 1, stdout: '', stderr: 'error: failed to get domain' } : { code: 0, stdout: `${state}\n`, stderr: '' }
+    if (verb === 'migrate') return { code: onMigrate(), stdout: '', stderr: 'error: broke off' }
+    if (verb === 'start') states[host] = 'running'
+    if (verb === 'define' && state === 'absent') states[host] = 'shut off'
+    return { code: 0, stdout: '', stderr: '' }
+  }
+  const driver = () => new LibvirtDriver({ uri: 'qemu+ssh://{host}/system', freeMb: async () => 1_000 }, { store, run: run as never })
+  const record = (): Promise<DomainRecord> => store.get(ID) as Promise<DomainRecord>
+  const order = { instance: ID, source: 'h1', target: 'h2' }
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'rackward-drain-'))
+    store = new DomainStore(dir)
+    states = { h1: 'running', h2: 'absent', h3: 'absent' }
+    asked.length = 0
+    onMigrate = () => {
+      states = { ...states, h1: 'absent', h2: 'running' }
+      return 0
+    }
+    await store.put({
+      uuid: ID,
+      name: 'vm',
+      host: 'h1',
+      generation: 1,
+      token: null,
+      running: true,
+      xml: '<domain/>',
+      priority: 0,
+      memoryMb: 64,
+      group: null,
+      unprotected: null,
+    })
+  })
+  afterEach(() => rm(dir, { recursive: true }))
+
+  test('gives the domain to its target', async () => {
+    expect(await driver().migrate(order, signal)).toMatchObject({ got: 'accepted' })
+    expect(await record()).toMatchObject({ host: 'h2', migratingTo: null })
+  })
+
+  test('that breaks off leaves it where it was', async () => {
+    onMigrate = () => 1
+    await expect(driver().migrate(order, signal)).rejects.toMatchObject({ code: 'driver.lost' })
+    onMigrate = () => {
+      states = { ...states, h1: 'absent', h2: 'running' }
+      return 0
+    }
+    expect(await driver().migrate(order, signal)).toMatchObject({ got: 'accepted' })
+    expect((await record()).host).toBe('h2')
+  })
+
+  test('whose source dies after the hand-over: the domain is found at the target, and started nowhere', async () => {
+    onMigrate = () => {
+      states = { h2: 'running', h3: 'absent' }
+      return 1
+    }
+    await expect(driver().migrate(order, signal)).rejects.toThrow()
+    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'moved', to: 'h2' })
+    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'refused' })
+    expect(asked.filter((one) => one.endsWith(' start'))).toEqual([])
+  })
+
+  test('whose source dies before it: the domain is started anew, once', async () => {
+    onMigrate = () => {
+      states = { h2: 'absent', h3: 'absent' }
+      return 1
+    }
+    await expect(driver().migrate(order, signal)).rejects.toThrow()
+    expect((await driver().locate('h1', [ID], signal)).get(ID)).toEqual({ at: 'source' })
+    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'accepted' })
+    expect(states).toEqual({ h2: 'absent', h3: 'running' })
+  })
+
+  test('whose source and target die: nobody can say where it runs, and it is started nowhere', async () => {
+    onMigrate = () => {
+      states = { h3: 'absent' }
+      return 1
+    }
+    await expect(driver().migrate(order, signal)).rejects.toThrow()
+    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'unknown' })
+    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'refused', final: false })
+    expect(states).toEqual({ h3: 'absent' })
+  })
+})
