@@ -67,6 +67,7 @@ const PEERS = [
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
   ['python3-openstacksdk', 'the same for openstacksdk'],
   ['curl', 'the same, with blksize; and an independent HTTP client'],
+  ['dnsmasq-base', 'another DHCP server on the wire, which doctor must find'],
 ]
 
 export const PACKAGES = {
