@@ -66,7 +66,7 @@ async function conductorFindings(config: Config, options: DoctorOptions): Promis
 /** The conductor reads every BMC all the time; what it knows is asked of it. */
 async function apiFindings(options: ServerOptions): Promise<Finding[]> {
   const api = openApi(await findPlace(options, process.env))
-  const nodes = await listNodes(api, 'fields=name,uuid,driver,power_state,fault,last_error,maintenance').catch((error: Error) => error)
+  const nodes = await listNodes(api, 'fields=name,uuid,driver,provision_state,power_state,fault,last_error,maintenance').catch((error: Error) => error)
   if (nodes instanceof Error) return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
   const lost = nodes.filter((node) => node.fault === 'power failure' || (node.power_state === null && node.provision_state !== 'enroll'))
   const findings = lost.map((node) =>

@@ -193,7 +193,7 @@ export async function nodeNames(): Promise<string[]> {
 export async function waitFor(state: string, idents: readonly string[], options: Common & { for: string }): Promise<void> {
   const api = await connect(options)
   const { waitAll } = await import('./wait.ts')
-  const troubles = await waitAll(api, idents, { ends: [state], failed: FAILED, timeoutMs: waitMsOf(options.for) ?? 0 })
+  const troubles = await waitAll(api, idents, { ends: [state], failed: /failed$|^error$/, timeoutMs: waitMsOf(options.for) ?? 0 })
   if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
 }
 

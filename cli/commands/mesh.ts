@@ -71,6 +71,12 @@ export function meshCommands(program: Command): void {
       .option('--wait [seconds]', 'until it is empty (3600)')
       .description('move the instances of a living host elsewhere, then maintenance'),
   ).action(async (host: string, options) => (await meshApi(options)).drain(host, options))
+  mesh
+    .command('kill')
+    .argument('<host>')
+    .option('--freeze', 'it neither dies nor lives')
+    .description('game day, in the lab (npm run lab -- --ha): kill a host, and see what the mesh does about it')
+    .action(async (host: string, options: { freeze?: boolean }) => (await import('../lab.ts')).lab(['kill', host, ...(options.freeze ? ['--freeze'] : [])]))
   onServer(
     mesh
       .command('fence')
