@@ -7,7 +7,6 @@ import { until } from '../../kit/clock.ts'
 import { launch, run, runOk } from '../../kit/run.ts'
 import { endProcess } from '../lab/rack.ts'
 import { ROOT } from '../lab/root.ts'
-import { prepare } from './prepare.ts'
 
 const MINUTE_MS = 60_000
 const dir = join(ROOT, 'dist/vagrant-test')
@@ -31,7 +30,8 @@ beforeAll(async () => {
   await rm(dir, { recursive: true, force: true })
   await mkdir(dir, { recursive: true })
   await libvirtUp()
-  await prepare({ box: true })
+  // As `npm run vagrant` does.
+  await runOk([process.execPath, join(ROOT, 'dist/test/vagrant/main.js')], { timeoutMs: 20 * MINUTE_MS })
   await vagrant(['up', '--no-parallel'])
 }, 40 * MINUTE_MS)
 afterAll(async () => {
