@@ -63,7 +63,7 @@ async function readFileOf(path: string): Promise<Wanted[]> {
   const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8').catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)))
   if (path.endsWith('.csv')) return readCsv(text, path)
-  const { parse } = await import('yaml')
+  const { parse } = await import('./yaml.ts')
   let value: unknown
   try {
     value = parse(text)

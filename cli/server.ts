@@ -61,13 +61,13 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
 async function readOwnCloud(): Promise<Dict> {
   const text = await readFile(OWN_CLOUDS, 'utf8').catch(() => undefined)
   if (text === undefined) return {}
-  const { parse } = await import('yaml')
+  const { parse } = await import('./yaml.ts')
   return (parse(text) as { clouds?: Record<string, Dict> } | null)?.clouds?.[OWN_CLOUD] ?? {}
 }
 
 /** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack; and the package's own. */
 async function readCloud(name: string, env: Env): Promise<Dict> {
-  const { parse } = await import('yaml')
+  const { parse } = await import('./yaml.ts')
   const files = [env.OS_CLIENT_CONFIG_FILE, 'clouds.yaml', join(homedir(), '.config/openstack/clouds.yaml'), '/etc/openstack/clouds.yaml', OWN_CLOUDS]
   for (const file of files) {
     const text = file === undefined ? undefined : await readFile(file, 'utf8').catch(() => undefined)

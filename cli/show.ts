@@ -12,7 +12,7 @@ export function formatOf(text: string | undefined): Format {
 export async function show(value: unknown, format: Format, table: () => string): Promise<void> {
   if (format === 'table') return print(table())
   if (format === 'json') return print(JSON.stringify(value, null, 2))
-  const { stringify } = await import('yaml')
+  const { stringify } = await import('./yaml.ts')
   print(stringify(value).trimEnd())
 }
 

@@ -6,7 +6,8 @@ import type { Config } from '../config.ts'
 import { bad, ok, unknown, warn, type Finding } from './finding.ts'
 import { foreignOffers } from './rogue.ts'
 
-const LISTEN_MS = 3_000
+/** dnsmasq and ISC dhcpd first ping what they are about to offer, for up to three seconds. */
+const LISTEN_MS = 6_000
 /** A network boot asks for some ten seconds (iPXE) or some four (old option ROMs). */
 const USUAL_MTU = 1500
 

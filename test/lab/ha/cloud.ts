@@ -44,7 +44,7 @@ class Cloud {
     renameSync(`${this.file}.new`, this.file)
   }
 
-  answer(call: Call): Promise<unknown> | unknown {
+  answer(call: Call): unknown {
     const { state } = this
     switch (call.call) {
       case 'survey':
