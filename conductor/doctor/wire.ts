@@ -8,7 +8,7 @@ import { foreignOffers } from './rogue.ts'
 
 /** dnsmasq and ISC dhcpd first ping what they are about to offer, for up to three seconds. */
 const LISTEN_MS = 6_000
-/** A network boot asks for some ten seconds (iPXE) or some four (old option ROMs). */
+/** What a server assumes that is told nothing. */
 const USUAL_MTU = 1500
 
 export async function otherServers(config: Config, parts: { clock: Clock; random: Random }): Promise<Finding[]> {

@@ -1,4 +1,5 @@
 /** `npm run vagrant`: lays out dist/vagrant, which the conductor's machine of the Vagrant rack finds as /rackward, and makes a box of it that needs no download. */
+import { existsSync } from 'node:fs'
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor, defaultCache, meshExtras, packagesFor, ramdiskFor, vagrantBox } from '../../cli/image.ts'
@@ -16,6 +17,7 @@ export async function prepare(options: { box: boolean }): Promise<void> {
   const store = join(cache, 'images')
   const extras = await meshExtras(cache, say)
   const image = await debianFor(store, cache, { say, extras, name: 'debian-12-mesh' })
+  const known = existsSync(join(SHARE, 'box-added'))
   await rm(SHARE, { recursive: true, force: true })
   for (const name of ['packages', 'ramdisk', 'store']) await mkdir(join(SHARE, name), { recursive: true })
   await packagesFor(join(SHARE, 'packages'), say)
@@ -40,7 +42,7 @@ export async function prepare(options: { box: boolean }): Promise<void> {
   )
   // The user of QEMU's processes reads it through 9p.
   await runOk(['chmod', '-R', 'a+rX', SHARE], { timeoutMs: TIMEOUT_MS })
-  if (!options.box) return
+  if (!options.box) return known ? writeFile(join(SHARE, 'box-added'), `${BOX}\n`) : undefined
   const box = await vagrantBox(SHARE, cache, say)
   say(`adding the box ${BOX} to Vagrant`)
   await runOk(['vagrant', 'box', 'add', '--force', '--name', BOX, box], { timeoutMs: TIMEOUT_MS })
