@@ -9,6 +9,7 @@ import { ensureConsul } from './consul.mjs'
 import { PACKAGES, RUNTIME } from './packages.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
+const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']
 const [verb = '', ...args] = process.argv.slice(2)
 const say = (line) => process.stderr.write(`${line}\n`)
 
@@ -69,7 +70,7 @@ function sourcesKey() {
           .update(String(statSync(path).size))
     }
   }
-  for (const room of ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']) walk(join(ROOT, room))
+  for (const room of ROOMS) walk(join(ROOT, room))
   return hash
     .update(readFileSync(join(ROOT, 'tsconfig.json')))
     .update(readFileSync(join(ROOT, 'package-lock.json')))
@@ -81,8 +82,9 @@ function compile() {
   const key = sourcesKey()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
   say('compiling')
-  rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
-  mkdirSync(join(ROOT, 'dist'))
+  // What else is in dist (packages, the practice rack) is not the compiler's.
+  for (const name of [...ROOMS, 'bundle', '.stamp']) rmSync(join(ROOT, 'dist', name), { recursive: true, force: true })
+  mkdirSync(join(ROOT, 'dist'), { recursive: true })
   if (run('npx', ['tsc', '-p', '.']) !== 0) fail('the compiler found errors')
   // Programs of the lab and the bench look for Consul as this file does.
   mkdirSync(join(ROOT, 'dist/kit/setup'), { recursive: true })
