@@ -16,10 +16,10 @@ fi
 
 # The second card is the rack's. networkd or ifupdown: whichever this Debian has.
 card=$(ls /sys/class/net | grep -v '^lo$' | sort | sed -n 2p)
-ip address replace 10.88.0.1/24 dev "$card"
+ip address replace 10.88.0.2/24 dev "$card"
 ip link set "$card" up
 mkdir -p /etc/systemd/network
-printf '[Match]\nMACAddress=%s\n[Network]\nAddress=10.88.0.1/24\n' "$(mac_of "$card")" >/etc/systemd/network/20-rack.network
+printf '[Match]\nMACAddress=%s\n[Network]\nAddress=10.88.0.2/24\n' "$(mac_of "$card")" >/etc/systemd/network/20-rack.network
 
 password=$(sed -n 's/.*password: \([^ }]*\).*/\1/p' /etc/rackward/clouds.yaml)
 umask 027
@@ -27,17 +27,17 @@ cat >/etc/rackward/conductor.yaml <<CONFIG
 data: /var/lib/rackward
 images: { store: $share/store }
 api:
-  listen: [{ address: 127.0.0.1, port: 6385 }, { address: 10.88.0.1, port: 6385 }]
+  listen: [{ address: 127.0.0.1, port: 6385 }, { address: 10.88.0.2, port: 6385 }]
   auth: { strategy: http_basic, file: /etc/rackward/htpasswd }
-agent: { address: 10.88.0.1, port: 6386 }
+agent: { address: 10.88.0.2, port: 6386 }
 boot:
-  interfaces: [{ name: $card, address: 10.88.0.1 }]
-  http: { address: 10.88.0.1, port: 8080 }
-  tftp: 10.88.0.1
-  subnets: [{ cidr: 10.88.0.0/24, serverIp: 10.88.0.1, first: 10.88.0.100, last: 10.88.0.149 }]
+  interfaces: [{ name: $card, address: 10.88.0.2 }]
+  http: { address: 10.88.0.2, port: 8080 }
+  tftp: 10.88.0.2
+  subnets: [{ cidr: 10.88.0.0/24, serverIp: 10.88.0.2, first: 10.88.0.100, last: 10.88.0.149 }]
   kernel: $share/ramdisk/kernel
   initrd: $share/ramdisk/initrd
-mesh: { arbiters: [http://10.88.0.1:7461], username: admin, passwordFile: /var/lib/rackward/mesh.password }
+mesh: { arbiters: [http://10.88.0.2:7461], username: admin, passwordFile: /var/lib/rackward/mesh.password }
 log: { format: text }
 CONFIG
 chgrp rackward /etc/rackward/conductor.yaml
@@ -54,7 +54,7 @@ cat >/etc/systemd/system/practice.service <<UNIT
 Description=Manager of practice instances
 [Service]
 User=rackward-agent
-ExecStart=/usr/lib/rackward/bin/node /usr/local/lib/practice.mjs serve /var/lib/practice/state.json 10.88.0.1 7070
+ExecStart=/usr/lib/rackward/bin/node /usr/local/lib/practice.mjs serve /var/lib/practice/state.json 10.88.0.2 7070
 Restart=always
 [Install]
 WantedBy=multi-user.target
@@ -64,13 +64,13 @@ chmod 0755 /usr/local/bin/practice
 cat >/etc/rackward/agent.yaml <<CONFIG
 name: conductor
 role: arbiter
-planes: { management: { address: 10.88.0.1 } }
+planes: { management: { address: 10.88.0.2 } }
 consul: { tokenFile: /var/lib/rackward-agent/consul/token, run: { configDirectory: /var/lib/rackward-agent/consul/config } }
 bmc: { conductor: { url: http://127.0.0.1:6385, username: admin, passwordFile: /var/lib/rackward-agent/conductor.password } }
-driver: { kind: command, argv: [/usr/local/bin/practice, driver, 10.88.0.1, "7070"] }
+driver: { kind: command, argv: [/usr/local/bin/practice, driver, 10.88.0.2, "7070"] }
 api:
-  listen: [{ address: 10.88.0.1, port: 7461 }]
-  url: http://10.88.0.1:7461
+  listen: [{ address: 10.88.0.2, port: 7461 }]
+  url: http://10.88.0.2:7461
   auth: { strategy: http_basic, file: /var/lib/rackward-agent/htpasswd }
 log: { format: text }
 CONFIG
@@ -82,7 +82,7 @@ systemctl daemon-reload
 systemctl enable --now practice
 as_agent() { setpriv --reuid rackward-agent --regid rackward-agent --clear-groups "$@"; }
 if [ ! -e /var/lib/rackward-agent/consul/token ]; then
-  as_agent rackward mesh init conductor --address 10.88.0.1
+  as_agent rackward mesh init conductor --address 10.88.0.2
   systemctl restart rackward-agent
   until as_agent rackward mesh init conductor --finish; do sleep 2; done
 fi
@@ -92,7 +92,7 @@ systemctl restart rackward-agent
 for n in 1 2 3; do
   [ -e /root/server-$n.json ] && continue
   as_agent rackward mesh invite server-$n --out /var/lib/rackward-agent/bundle-$n
-  practice user-data server-$n 10.88.0.5$n 52:54:00:88:00:0$n /var/lib/rackward-agent/bundle-$n 10.88.0.1 >/root/server-$n.json
+  practice user-data server-$n 10.88.0.5$n 52:54:00:88:00:0$n /var/lib/rackward-agent/bundle-$n 10.88.0.2 >/root/server-$n.json
 done
 cp "$share/rack.yaml" /root/rack.yaml
 echo 'the conductor is ready: vagrant ssh conductor -c "sudo rackward doctor"'
