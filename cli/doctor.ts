@@ -24,6 +24,8 @@ const MARKS: Readonly<Record<Level, string>> = { ok: '✓', warn: '!', bad: '✗
 const SLOW_MS = 2_000
 
 export async function doctor(options: DoctorOptions): Promise<void> {
+  // sockopt's way to a socket's descriptor is an old one; what Node.js says of it is nothing for an operator.
+  process.noDeprecation = true
   const isThere = (file: string) =>
     access(file).then(
       () => true,

@@ -77,7 +77,7 @@ chassis() {
 boot_order() {
   if [ "$2" = default ]; then order="<boot dev='hd'/><boot dev='network'/>"; else order="<boot dev='network'/><boot dev='hd'/>"; fi
   xml=$dir/${1#rackward_}/domain.xml
-  virsh dumpxml --inactive --security-info "$1" | sed -e "/<boot dev=/d" -e "s|</os>|$order</os>|" >"$xml"
+  virsh dumpxml --inactive --security-info "$1" | sed -e "/<boot \(dev\|order\)=/d" -e "s|</os>|$order</os>|" >"$xml"
   virsh define "$xml" >/dev/null
 }
 
