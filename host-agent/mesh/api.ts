@@ -223,7 +223,7 @@ async function setPolicy(consul: Consul, input: z.infer<typeof PolicyInput>, act
       ...(input.limits === undefined ? {} : { limits: input.limits }),
     }
     const valid = parsed(Policy, next)
-    if (!valid) throw new Fault('input.invalid', 'limits: names a limit that does not exist; see docs/operating.md')
+    if (!valid) throw new Fault('input.invalid', 'limits: names a limit that does not exist; see docs/mesh.md')
     return (after = valid)
   })
   return { policy: after }
