@@ -32,7 +32,7 @@ export async function benchMesh(args: { kills: number; json: boolean; say: (line
     await lab.api('PUT', '/rackward/v1/mesh/policy', {
       armed: true,
       why: 'bench',
-      limits: { fenceShare: 1, fenceCap: 10_000, cooldownMs: 1_000, flaps: 10_000, hops: 10_000 },
+      limits: { fenceShare: 1, fenceCap: 10_000, fenceWindowMs: 1_000, cooldownMs: 1_000, flaps: 10_000, hops: 10_000 },
     })
     await well(lab)
     for (const host of lab.hosts) for (const n of [1, 2]) await lab.addInstance(`${host.name}-vm${n}`, host)
