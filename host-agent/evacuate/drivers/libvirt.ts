@@ -74,7 +74,7 @@ export class LibvirtDriver implements Driver {
     if (record.token !== order.token) {
       const why = record.host === order.source ? undefined : await this.leave(record, order, signal)
       if (why) return { got: 'refused', why, final: false }
-      await this.store.put({ ...record, host: target, generation: record.generation + 1, token: order.token })
+      await this.store.put({ ...settled, host: target, generation: settled.generation + 1, token: order.token })
     }
     await this.virsh(target, ['define', await this.store.definition(record)], { signal })
     const state = await this.state(target, order.instance, signal)
@@ -88,11 +88,16 @@ export class LibvirtDriver implements Driver {
     const record = await this.store.get(instance)
     if (!record || record.host !== source) return { got: 'refused', why: `it does not belong to ${source}`, final: true }
     if (record.unprotected) return { got: 'refused', why: record.unprotected, final: true }
-    const settled = await this.settle(record, signal)
-    if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
-    if (settled.host !== source) return { got: 'accepted', ref: null }
-    await this.store.put({ ...settled, migratingTo: target, generation: settled.generation + 1 })
-    await this.virsh(source, ['migrate', '--live', '--persistent', '--undefinesource', instance, this.options.uri.replaceAll('{host}', target)], {
+    // One that an earlier leader began may be on its way still: while the source lives, the record must not name another target.
+    const to = record.migratingTo ?? target
+    const there = record.migratingTo ? await this.state(to, instance, signal) : 'absent'
+    if (there === undefined) return { got: 'refused', why: `${to}, where it was being moved live, does not answer`, final: false }
+    if (there === 'running') {
+      await this.settle(record, signal)
+      return { got: 'accepted', ref: null }
+    }
+    await this.store.put({ ...record, migratingTo: to, generation: record.generation + 1 })
+    await this.virsh(source, ['migrate', '--live', '--persistent', '--undefinesource', instance, this.options.uri.replaceAll('{host}', to)], {
       signal,
       timeoutMs: MIGRATE_MS,
     })
@@ -101,7 +106,7 @@ export class LibvirtDriver implements Driver {
     return { got: 'accepted', ref: null }
   }
 
-  /** What became of a live migration that was begun. Answers the record as it is now, or why nobody can say. */
+  /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as it is now, or why nobody can say. */
   private async settle(record: DomainRecord, signal: AbortSignal): Promise<DomainRecord | string> {
     const to = record.migratingTo
     if (!to) return record
