@@ -2,6 +2,20 @@
 import type { LabNode } from '../lab.ts'
 import { AGENT, CONSUL, flush, off, reaches, sleep, type Scenario } from './shared.ts'
 
+/** A host hangs, and the leader is killed as soon as the host is in one of these states. */
+const leaderKilledAt = (states: readonly string[]): Pick<Scenario, 'inject' | 'heal'> => ({
+  async inject(lab, host) {
+    const leader = lab.remember('leader', await lab.leader())
+    await lab.hang(host)
+    await reaches(lab, host, states)
+    await lab.signal(leader, 'SIGKILL', AGENT)
+  },
+  async heal(lab, host) {
+    lab.start(lab.recall('leader'))
+    await lab.powerOn(host)
+  },
+})
+
 export const ARBITERS: readonly Scenario[] = [
   {
     number: 32,
@@ -34,32 +48,9 @@ export const ARBITERS: readonly Scenario[] = [
     says: 'the leader is killed while it fences',
     daily: true,
     wanted: 'moved',
-    async inject(lab, host) {
-      const leader = lab.remember('leader', await lab.leader())
-      await lab.hang(host)
-      await reaches(lab, host, ['confirmed', 'fencing', 'fenced', 'evacuating', 'evacuated'])
-      await lab.signal(leader, 'SIGKILL', AGENT)
-    },
-    async heal(lab, host) {
-      lab.start(lab.recall('leader'))
-      await lab.powerOn(host)
-    },
+    ...leaderKilledAt(['confirmed', 'fencing', 'fenced', 'evacuating', 'evacuated']),
   },
-  {
-    number: 134,
-    says: 'the leader is killed while it evacuates',
-    wanted: 'moved',
-    async inject(lab, host) {
-      const leader = lab.remember('leader', await lab.leader())
-      await lab.hang(host)
-      await reaches(lab, host, ['fenced', 'evacuating', 'evacuated'])
-      await lab.signal(leader, 'SIGKILL', AGENT)
-    },
-    async heal(lab, host) {
-      lab.start(lab.recall('leader'))
-      await lab.powerOn(host)
-    },
-  },
+  { number: 134, says: 'the leader is killed while it evacuates', wanted: 'moved', ...leaderKilledAt(['fenced', 'evacuating', 'evacuated']) },
   {
     number: 35,
     says: 'the leader is stopped for 30 s while it fences, and goes on',
