@@ -167,7 +167,7 @@ describe('doctor', () => {
       '--port=0',
       '--interface=v1',
       '--bind-interfaces',
-      '--dhcp-range=10.79.0.50,10.79.0.60',
+      '--dhcp-range=10.79.0.50,10.79.0.59',
       `--pid-file=${dir}/dnsmasq.pid`,
       `--dhcp-leasefile=${dir}/leases`,
       '--conf-file=/dev/null',
