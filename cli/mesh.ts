@@ -8,6 +8,15 @@ export interface MeshOptions {
   readonly output?: string
 }
 
+interface PolicyOptions extends MeshOptions {
+  readonly levels?: string
+  readonly agentLost?: string
+  readonly isolated?: string
+  readonly tenantLost?: string
+  readonly limit?: readonly string[]
+  readonly why?: string
+}
+
 interface Host {
   readonly name: string
   readonly state: string
@@ -97,6 +106,39 @@ export function meshCommands(api: Api) {
         policy,
         formatOf(options.output),
         () => `the mesh is ${policy.armed ? 'armed' : 'disarmed'}${policy.dryRun ? ', dry run: it only says what it would do' : ''}`,
+      )
+    },
+
+    async setPolicy(options: PolicyOptions): Promise<void> {
+      const now = await api.ask('GET', `${BASE}/mesh`)
+      const change = {
+        ...(options.levels === undefined ? {} : { levels: options.levels.split(',').map((level) => level.trim()) }),
+        ...(options.agentLost === undefined ? {} : { agent_lost: options.agentLost }),
+        ...(options.isolated === undefined ? {} : { isolated: options.isolated }),
+        ...(options.tenantLost === undefined ? {} : { tenant_lost: options.tenantLost }),
+        ...(options.limit === undefined ? {} : { limits: limitsWith(now.changed_limits ?? {}, options.limit) }),
+      }
+      if (Object.keys(change).length > 0) {
+        if (options.why === undefined) throw new Trouble('usage', '--why: say why, for those who read the record')
+        await api.ask('PUT', `${BASE}/mesh/policy`, { ...change, why: options.why })
+      }
+      const after = Object.keys(change).length > 0 ? await api.ask('GET', `${BASE}/mesh`) : now
+      const { armed, dry_run: dryRun, levels, agent_lost: agentLost, isolated, tenant_lost: tenantLost, changed_limits: limits, why, by } = after
+      await show({ armed, dry_run: dryRun, levels, agent_lost: agentLost, isolated, tenant_lost: tenantLost, limits, why, by }, formatOf(options.output), () =>
+        pairs([
+          ['armed', armed ? (dryRun ? 'dry run: it only says what it would do' : 'yes') : 'no'],
+          ['levels', levels.join(', ')],
+          ['agent lost', agentLost],
+          ['isolated', isolated],
+          ['tenant lost', tenantLost],
+          [
+            'limits',
+            Object.entries(limits)
+              .map(([name, value]) => `${name}=${value}`)
+              .join(', ') || 'as delivered',
+          ],
+          ['last change', `${why} (${by})`],
+        ]),
       )
     },
 
@@ -193,6 +235,18 @@ const planesText = (planes: Record<string, string> | null) =>
     .filter(([, state]) => state !== 'up')
     .map(([plane, state]) => (state === 'down' ? plane : `${plane}?`))
     .join(',') || '-'
+
+/** `silentMs=5000` sets one, `silentMs=` takes the change back. */
+function limitsWith(held: Readonly<Record<string, number>>, changes: readonly string[]): Record<string, number> {
+  const limits: Record<string, number> = { ...held }
+  for (const change of changes) {
+    const [, name, value] = /^(\w+)=([\d.]*)$/.exec(change) ?? []
+    if (name === undefined) throw new Trouble('usage', `--limit ${change}: use name=value, or name= to take a change back; the names are in docs/mesh.md`)
+    if (value) limits[name] = Number(value)
+    else delete limits[name]
+  }
+  return limits
+}
 
 const countText = (instances: readonly { state: string }[]) => {
   const counts = new Map<string, number>()

@@ -166,7 +166,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
         toStart = true
       }
       if (order === 'stop guests' && !state.self.consents) {
-        log.warn('an arbiter asks for it, and the storage is lost: the guests are stopped')
+        log.warn('an arbiter asks for it: the guests are stopped, and this host may be switched off')
         await guests.stopAll()
         if ((await guests.count()) === 0) state.self = { ...state.self, consents: true, guests: 0 }
       }

@@ -56,6 +56,17 @@ export function meshCommands(program: Command): void {
   )
   onServer(
     mesh
+      .command('policy')
+      .description('what the mesh may do by itself; without options, as it stands')
+      .option('--levels <list>', 'ways to fence that may be used, such as L0,L1,L3,L5')
+      .option('--agent-lost <what>', 'a host whose machine answers and whose agent does not: page or fence')
+      .option('--isolated <what>', 'a host that answers on its storage plane alone: page or fence')
+      .option('--tenant-lost <what>', 'a host whose guests run and cannot be reached: page or drain')
+      .option('--limit <name=value...>', 'change a limit (docs/mesh.md); name= takes the change back')
+      .option('--why <text>', 'for the record'),
+  ).action(async (options) => (await meshApi(options)).setPolicy(options))
+  onServer(
+    mesh
       .command('maintenance')
       .argument('<wish>', 'on or off')
       .argument('<host>')

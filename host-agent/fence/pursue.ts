@@ -49,7 +49,8 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   const policy = core.shelf.policy.value
   const hold = core.shelf.holdOf(incident.host)
   const boot = core.book.bootOf(incident.host)
-  const consents = incident.cause === 'storage' && self?.consents === true && boot?.bootId === incident.bootId
+  const cooperative = incident.cause === 'storage' || incident.cause === 'isolated'
+  const consents = cooperative && self?.consents === true && boot?.bootId === incident.bootId
   const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
   const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
   const verdict = core.verdicts.get(incident.host)?.state
@@ -63,7 +64,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
     quiesced: core.quiesced,
     // A person's order, or the host's own, stands above its signs of life.
     veto: consents || incident.cause === 'operator' ? null : (veto?.kind ?? null),
-    confirmed: consents || incident.cause === 'operator' || verdict === 'confirmed' || (incident.cause === 'storage' && verdict !== 'healthy'),
+    confirmed: consents || incident.cause === 'operator' || verdict === 'confirmed' || (cooperative && verdict !== 'healthy'),
     halted:
       !policy.armed && incident.cause !== 'operator'
         ? `the mesh is disarmed: ${policy.why}`

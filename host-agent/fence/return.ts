@@ -9,6 +9,14 @@ const TRY_MS = 1_000
 export function readmit(core: ArbiterCore, incident: Incident, nowMs: number): void {
   const post = core.post(incident.host)
   if (post.driverBusy || nowMs - post.triedAtMs < TRY_MS || post.enabled) return
+  // What it lost when it was fenced, it may still lack: it would be fenced again.
+  const verdict = core.verdicts.get(incident.host)
+  if (!post.cleaned && verdict && verdict.action !== 'none' && verdict.action !== 'alert')
+    return core.page(incident.host, 'readmit planes', `${incident.host} is back and stays outside: ${verdict.says}`)
+  // Its own start of such an instance could be the second.
+  const lost = core.shelf.intentsOf(incident.id).find(({ value }) => value.state === 'UNKNOWN')
+  if (!post.cleaned && lost)
+    return core.page(incident.host, 'readmit unknown', `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`)
   // The gate is opened with the answer to its heartbeat once `cleaned` is set (react.ts: mayOpenGate).
   if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
   const step = post.cleaned ? 'enable' : 'clean'

@@ -38,8 +38,8 @@ export interface Incident {
   readonly state: IncidentState
   /** Of the leader that wrote last (the LockIndex of the leader's lock). Never falls. */
   readonly epoch: number
-  /** `silent`: confirmed dead. `storage`: it agreed to be switched off. `operator`: a person ordered it. */
-  readonly cause: 'silent' | 'storage' | 'operator'
+  /** `silent`: confirmed dead. `storage`, `isolated`: it lost those planes, lives, and agreed to be switched off. `operator`: a person ordered it. */
+  readonly cause: 'silent' | 'storage' | 'isolated' | 'operator'
   readonly why: string
   /** OFF commands that were owed so far: stored before the command goes out. */
   readonly offs: number

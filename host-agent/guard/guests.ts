@@ -72,6 +72,14 @@ export class LibvirtGuests implements Guests {
     await this.clean()
     for (const record of await this.store.all()) {
       if (record.host !== this.options.host || !record.running) continue
+      // It may have been handed over just before this host died.
+      if (record.migratingTo) {
+        this.log.error(
+          { domain: record.name, to: record.migratingTo },
+          'not started: it was being moved live, and may run there; start it with virsh if it does not',
+        )
+        continue
+      }
       await this.virsh(['define', await this.store.definition(record)])
       const state = await this.virsh(['domstate', record.uuid])
       if (state.trim() !== 'running') await this.virsh(['start', record.uuid])

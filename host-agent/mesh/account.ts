@@ -22,7 +22,10 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
     by: policy.by,
     levels: policy.levels,
     agent_lost: policy.agentLost,
+    isolated: policy.isolated,
+    tenant_lost: policy.tenantLost,
     limits: core.limits,
+    changed_limits: policy.limits,
     arbiters: shelf.arbiters.map((name) => ({
       name,
       last_heard_seconds: name === core.name ? 0 : secondsOf(book.heardAgeMs(name, nowMs)),

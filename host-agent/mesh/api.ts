@@ -32,6 +32,8 @@ const PolicyInput = z.strictObject({
   why: Why,
   levels: z.array(z.enum(Object.keys(LEVELS) as [Level])).optional(),
   agent_lost: z.enum(['page', 'fence']).optional(),
+  isolated: z.enum(['page', 'fence']).optional(),
+  tenant_lost: z.enum(['page', 'drain']).optional(),
   limits: z.record(z.string(), z.number().min(0)).optional(),
 })
 const HoldInput = z.strictObject({
@@ -220,6 +222,8 @@ async function setPolicy(consul: Consul, input: z.infer<typeof PolicyInput>, act
       ...(input.dry_run === undefined ? {} : { dryRun: input.dry_run }),
       ...(input.levels === undefined ? {} : { levels: input.levels }),
       ...(input.agent_lost === undefined ? {} : { agentLost: input.agent_lost }),
+      ...(input.isolated === undefined ? {} : { isolated: input.isolated }),
+      ...(input.tenant_lost === undefined ? {} : { tenantLost: input.tenant_lost }),
       ...(input.limits === undefined ? {} : { limits: input.limits }),
     }
     const valid = parsed(Policy, next)

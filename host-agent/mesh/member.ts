@@ -36,6 +36,7 @@ export class MemberCore {
   private leaseEndsMs: number
   private slotReadMs = Number.NEGATIVE_INFINITY
   private killed = false
+  private members: readonly Member[] | undefined
   private key = ''
 
   /** `firstSeq`: rises over restarts within a boot; milliseconds since the boot do. */
@@ -49,6 +50,8 @@ export class MemberCore {
 
   /** Keeps what is known of those that stay. */
   setMembers(members: readonly Member[]): void {
+    if (members === this.members) return
+    this.members = members
     const key = members.map(({ name, rack, planes }) => `${name}/${rack}/${planes.join()}`).join(';')
     if (key === this.key) return
     this.key = key

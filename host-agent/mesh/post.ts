@@ -3,6 +3,7 @@ import type { PowerRead } from '../fence/guards.ts'
 import type { DeviceLevel } from '../fence/devices.ts'
 import type { Whereabouts } from '../evacuate/port.ts'
 import { provenOff } from '../fence/guards.ts'
+import type { PlaneAction } from '../verdict/planes.ts'
 
 const KEPT_READS = 24
 const IDENTITY_MS = 5_000
@@ -13,7 +14,8 @@ export class Post {
   /** Moments when a suspicion was answered by a sign of life. */
   readonly flaps: number[] = []
   softSinceMs: number | undefined
-  storageLostSinceMs: number | undefined
+  /** It lives, and what it lost makes its guests useless where they are. */
+  unfit: { readonly action: PlaneAction; readonly sinceMs: number } | undefined
   reads: PowerRead[] = []
   identity: 'match' | 'mismatch' | 'unknown' = 'unknown'
   identityAtMs = Number.NEGATIVE_INFINITY

@@ -1,26 +1,23 @@
-/** What the leader does about verdicts before there is an incident: warm the BMC of a suspect, open incidents, order a host that lost its storage to
- *  stop its guests, let holds run out, take up what operators ask. */
+/** What the leader does about verdicts before there is an incident: warm the BMC of a suspect, open incidents, look after hosts that lost planes, let holds
+ *  run out, take up what operators ask. */
 import { drainHosts } from '../evacuate/drain.ts'
-import type { Incident } from '../fence/states.ts'
 import { INCIDENT_ARROWS, isOver } from '../fence/states.ts'
 import { findArrow } from '../../kit/arrows.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { ArbiterCore } from './core.ts'
-import { storageSick } from './standing.ts'
-import { incidentKey, intentKey, KEYS } from './records.ts'
+import { openIncident } from './open.ts'
+import { reactToUnfit } from './unfit.ts'
+import { intentKey, KEYS } from './records.ts'
 import { readBmc } from '../fence/bmc.ts'
-import type { Change } from './world.ts'
 
-/** The storage must be gone for this long before guests are stopped for it. */
-const STORAGE_LOST_MS = 3_000
 const KEPT_INCIDENTS = 200
 
 export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict>, scene: Scene): void {
   for (const verdict of verdicts.values()) {
     const incident = core.shelf.liveIncident(verdict.host)
     if (incident) continue
-    if (verdict.state === 'confirmed') open(core, verdict, { cause: 'silent', nowMs: scene.nowMs })
+    if (verdict.state === 'confirmed') openIncident(core, verdict, { cause: 'silent', nowMs: scene.nowMs })
     else if (verdict.state === 'suspect' || verdict.state === 'held') {
       if (!core.shelf.holdOf(verdict.host)) {
         readBmc(core, verdict.host, scene.nowMs)
@@ -29,7 +26,7 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
     } else {
       if (verdict.state === 'degraded')
         core.page(verdict.host, `degraded ${verdict.action} ${verdict.says}`, `${verdict.host} has lost planes: ${verdict.says}`)
-      storage(core, verdict, scene)
+      reactToUnfit(core, verdict, scene.nowMs)
     }
   }
   expireHolds(core, scene.nowMs)
@@ -37,81 +34,6 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
   takeRequests(core, scene.nowMs)
   prune(core, scene.nowMs)
 }
-
-function open(
-  core: ArbiterCore,
-  verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
-  about: { cause: Incident['cause']; nowMs: number; also?: readonly Change[] },
-): void {
-  const { lease, shelf, book, world } = core
-  if (!lease || core.isOpening()) return
-  const why = about.cause === 'silent' ? verdict.conditions.map(({ id, says }) => `${id}: ${says}`).join('\n') : verdict.says
-  if (shelf.policy.value.dryRun && about.cause !== 'operator')
-    return core.page(verdict.host, 'dry run', `dry run: would fence ${verdict.host}: ${verdict.says}`)
-  const at = world.wall()
-  // One incident a host and moment: the epoch and the count make the name, so that two leaders cannot make the same one twice.
-  const id = `${verdict.host}.${lease.epoch}.${shelf.index}`
-  const incident: Incident = {
-    id,
-    host: verdict.host,
-    bootId: book.bootOf(verdict.host)?.bootId ?? null,
-    state: 'confirmed',
-    epoch: lease.epoch,
-    cause: about.cause,
-    why: why.slice(0, 1_900),
-    offs: 0,
-    proof: null,
-    attested: null,
-    listed: false,
-    returnedBoot: null,
-    lines: [{ at, says: `confirmed: ${verdict.says}`.slice(0, 1_900) }],
-  }
-  core.post(verdict.host).pages.clear()
-  core.put(
-    [{ key: incidentKey(id), value: incident, index: 0 }, ...(about.also ?? [])],
-    { nowMs: about.nowMs, guards: core.permission(verdict.host) },
-    (ok) => {
-      if (!ok) return
-      core.page(verdict.host, 'confirmed', `${verdict.host} is confirmed dead: ${verdict.says}`)
-      core.tick(world.now())
-    },
-  )
-}
-
-/** The host says itself that its guests cannot reach their storage, its peers agree, and it is not the storage that fails for many. */
-function storage(core: ArbiterCore, verdict: Verdict, scene: Scene): void {
-  const post = core.post(verdict.host)
-  const self = core.book.selfOf(verdict.host)
-  const lost = verdict.action === 'stop guests' && self?.storageLost === true && self.state === 'member'
-  if (!lost) {
-    post.storageLostSinceMs = undefined
-    return
-  }
-  post.storageLostSinceMs ??= scene.nowMs
-  if (scene.nowMs - post.storageLostSinceMs < STORAGE_LOST_MS) return
-  const wrong = forbids(core, verdict.host, scene.nowMs)
-  const many = storageSick(core)
-  if (wrong.length > 0 || many)
-    return core.page(
-      verdict.host,
-      'storage',
-      `it has lost its storage and is left alone: ${many ? 'so have others' : wrong.map(({ says }) => says).join(', ')}`,
-    )
-  if (self.consents)
-    open(core, { ...verdict, says: 'it lost its storage, stopped its guests and agreed to be switched off' }, { cause: 'storage', nowMs: scene.nowMs })
-}
-
-/** Whether the leader wants `host` to stop its guests; sent with the answer to its heartbeat. */
-export function mustStopGuests(core: ArbiterCore, host: string, nowMs: number): boolean {
-  if (!core.leads(nowMs) || !core.quiesced) return false
-  const since = core.post(host).storageLostSinceMs
-  if (since === undefined || nowMs - since < STORAGE_LOST_MS || storageSick(core)) return false
-  return core.verdicts.get(host)?.action === 'stop guests' && forbids(core, host, nowMs).length === 0
-}
-
-/** What of the leader and the policy speaks against touching a host that lives. */
-const forbids = (core: ArbiterCore, host: string, nowMs: number) =>
-  core.explain(host, nowMs)?.conditions.filter(({ id, holds }) => !holds && (id === 'C6' || id === 'C7')) ?? []
 
 /** The boot that may open its gate: nothing of this host is being moved, or it was moved and cleaned up after. Undefined: none, wait. */
 export function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
@@ -136,7 +58,7 @@ function takeRequests(core: ArbiterCore, nowMs: number): void {
     const at = core.world.wall()
     if (ask.kind === 'fence' && !live) {
       // With the incident or not at all: an order must not be lost.
-      open(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs, also: [gone] })
+      openIncident(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs, also: [gone] })
     } else if (!live) core.put([gone], { nowMs })
     else if (ask.kind === 'attest')
       core.put(

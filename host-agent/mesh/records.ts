@@ -57,6 +57,10 @@ export const Policy = z.object({
   levels: z.array(z.enum(Object.keys(LEVELS) as [Level])),
   /** What is done about a host whose kernel answers and whose agent does not: asked a person, or fenced after `softVetoMs`. */
   agentLost: z.enum(['page', 'fence']),
+  /** What is done about a host that answers on its storage plane alone: a person is told, or it is asked to stop its guests and then switched off. */
+  isolated: z._default(z.enum(['page', 'fence']), 'page'),
+  /** What is done about a host whose guests run and cannot be reached: a person is told, or its instances are moved live. */
+  tenantLost: z._default(z.enum(['page', 'drain']), 'page'),
   limits: LimitsChange,
 })
 export type Policy = z.infer<typeof Policy>
@@ -69,6 +73,8 @@ export const FIRST_POLICY: Policy = {
   by: 'rackward',
   levels: ['L0', 'L1', 'L3', 'L5'],
   agentLost: 'page',
+  isolated: 'page',
+  tenantLost: 'page',
   limits: {},
 }
 
@@ -101,7 +107,7 @@ export const IncidentRecord = z.object({
   bootId: z.nullable(z.string().check(z.maxLength(64))),
   state: z.enum(INCIDENT_STATES),
   epoch: Count,
-  cause: z.enum(['silent', 'storage', 'operator']),
+  cause: z.enum(['silent', 'storage', 'isolated', 'operator']),
   why: Text,
   offs: Count,
   proof: z.nullable(z.object({ level: z.enum(Object.keys(LEVELS) as [Level]), says: Text, epoch: Count, at: z.string() })),

@@ -1,7 +1,9 @@
 /** The numbers that verdicts are made of, in one place. Each may be set in the mesh's policy; the defaults are what the simulation is run with. */
 
 export const LIMITS = {
+  /** Between heartbeats to the arbiters. */
   heartbeatMs: 500,
+  /** Between probes of one peer on one plane. */
   probeMs: 250,
   /** Probes in a row without an answer that make a plane silent for an observer. */
   misses: 4,

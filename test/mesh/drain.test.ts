@@ -7,7 +7,7 @@ import { DomainStore, type DomainRecord } from '../../host-agent/evacuate/driver
 import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
 import { LibvirtDriver } from '../../host-agent/evacuate/drivers/libvirt.ts'
 import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
-import { holdKey } from '../../host-agent/mesh/records.ts'
+import { holdKey, KEYS } from '../../host-agent/mesh/records.ts'
 import { until } from '../../kit/clock.ts'
 import { http } from '../../kit/http.ts'
 import { MemoryMesh } from './memory-world.ts'
@@ -15,19 +15,29 @@ import { NovaTwin } from './nova-twin.ts'
 
 const signal = new AbortController().signal
 
-test('a host that is drained is emptied, then in maintenance; what cannot be moved is named', async () => {
-  const twin = new NovaTwin(['cmp1', 'cmp2', 'cmp3'])
-  const authUrl = `${await twin.start()}/v3`
-  const account = { username: 'admin', password: 'peer', userDomain: 'Default', project: 'admin', projectDomain: 'Default' }
-  const keystone = new Keystone(
-    { authUrl, ...account, region: undefined, interface: 'public', computeUrl: undefined, ca: undefined },
-    { http, wall: () => Date.now() },
-  )
-  const mesh = new MemoryMesh(new NovaDriver(keystone, { sharedDisks: true }), ['cmp1', 'cmp2', 'cmp3'])
-  try {
+describe('through Nova', () => {
+  let twin: NovaTwin
+  let mesh: MemoryMesh
+  beforeEach(async () => {
+    twin = new NovaTwin(['cmp1', 'cmp2', 'cmp3'])
+    const authUrl = `${await twin.start()}/v3`
+    const account = { username: 'admin', password: 'peer', userDomain: 'Default', project: 'admin', projectDomain: 'Default' }
+    const keystone = new Keystone(
+      { authUrl, ...account, region: undefined, interface: 'public', computeUrl: undefined, ca: undefined },
+      { http, wall: () => Date.now() },
+    )
+    mesh = new MemoryMesh(new NovaDriver(keystone, { sharedDisks: true }), ['cmp1', 'cmp2', 'cmp3'])
+  })
+  afterEach(async () => {
+    mesh.stop()
+    await twin.stop()
+  })
+  const drain = (host: string) => mesh.set(holdKey(host), { kind: 'drain', why: 'new fans', by: 'op', seconds: null })
+
+  test('a host that is drained is emptied, then in maintenance; what cannot be moved is named', async () => {
     for (const name of ['a', 'b', 'c']) twin.addServer(name, 'cmp1')
     const stays = twin.addServer('stays', 'cmp1', { vm_state: 'suspended' })
-    mesh.set(holdKey('cmp1'), { kind: 'drain', why: 'new fans', by: 'op', seconds: null })
+    drain('cmp1')
     const hold = () => mesh.core.shelf.holds.get('cmp1')?.value
     await until(() => twin.vms.filter(({ host }) => host === 'cmp1').length === 1, { what: 'three of four to be moved', timeoutMs: 20_000 })
     await until(() => mesh.pages.some(({ says }) => /stays stays on cmp1/.test(says)), { what: 'the fourth to be named', timeoutMs: 5_000 })
@@ -38,10 +48,28 @@ test('a host that is drained is emptied, then in maintenance; what cannot be mov
     await until(() => hold()?.kind === 'maintenance', { what: 'the host to be in maintenance', timeoutMs: 10_000 })
     expect(hold()).toMatchObject({ why: 'drained: new fans', by: 'op' })
     expect(twin.migrations).toEqual([])
-  } finally {
-    mesh.stop()
-    await twin.stop()
-  }
+  })
+
+  test('a server whose host dies while it is moved live is started nowhere until the other end is proven down as well', async () => {
+    twin.moveMs = 60_000
+    const vm = twin.addServer('a', 'cmp1')
+    drain('cmp1')
+    await until(() => twin.live.length === 1, { what: 'the live migration', timeoutMs: 10_000 })
+    const target = twin.live[0]?.dest_compute as string
+    twin.stopCompute('cmp1')
+    twin.moveMs = 50
+    mesh.set(`${KEYS.requests}cmp1`, { kind: 'fence', host: 'cmp1', by: 'a test' })
+    await until(() => mesh.intents()[0]?.state === 'REQUESTED', { what: 'the live migration to be seen', timeoutMs: 10_000 })
+    expect(mesh.intents()[0]).toMatchObject({ target, attempt: 0 })
+    expect(twin.migrations).toEqual([])
+    twin.stopCompute(target)
+    await mesh.fence(target, 20_000)
+    await until(() => mesh.intents().some(({ instance, state }) => instance === vm.id && state === 'CONFIRMED'), {
+      what: 'the server to run',
+      timeoutMs: 20_000,
+    })
+    expect(twin.migrations.map(({ dest_compute: to }) => to)).toEqual(['cmp2', 'cmp3'].filter((host) => host !== target))
+  })
 })
 
 describe('a live migration of a domain', () => {
@@ -137,14 +165,18 @@ describe('a live migration of a domain', () => {
     expect(await record()).toMatchObject({ host: 'h3', migratingTo: null })
   })
 
-  test('whose source and target die: nobody can say where it runs, and it is started nowhere', async () => {
+  test('whose source and target die: it is started nowhere until the target is proven down as well', async () => {
     onMigrate = () => {
       states = { h3: 'absent' }
       return 1
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
-    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'unknown' })
-    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'refused', final: false })
+    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'moving', to: 'h2' })
+    const anew = { ...order, target: 'h3', token: 't/1' }
+    expect(await driver().start({ ...anew, down: ['h1'] }, signal)).toMatchObject({ got: 'refused', final: false })
     expect(states).toEqual({ h3: 'absent' })
+    expect(await driver().start({ ...anew, down: ['h1', 'h2'] }, signal)).toMatchObject({ got: 'accepted' })
+    expect(states).toEqual({ h3: 'running' })
+    expect(await record()).toMatchObject({ host: 'h3', migratingTo: null })
   })
 })

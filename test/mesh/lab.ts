@@ -8,7 +8,7 @@ import bcrypt from 'bcryptjs'
 import { ensureConsul } from '../../kit/setup/consul.mjs'
 import { until } from '../../kit/clock.ts'
 import { launch, run, runOk } from '../../kit/run.ts'
-import { ROOT } from '../lab/root.ts'
+import { RACKWARD_MAIN, ROOT } from '../lab/root.ts'
 import { Ground, LINK, NET, PLANES, type LabNode, type LabOptions } from './lab-ground.ts'
 import { makeChassis, makeLibvirt } from './lab-host.ts'
 
@@ -239,6 +239,12 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
       if (!stdout.slice(at + 1).startsWith('5')) break
     }
     throw new Error(`${method} ${path}: ${last.slice(0, 500) || 'no arbiter answers'}`)
+  }
+
+  /** `rackward ...` as an operator would. */
+  async rackward(args: readonly string[], timeoutMs = 20_000): Promise<string> {
+    const env = { RACKWARD_SERVER: `http://${this.address(this.arbiters[0] as LabNode, 'management')}:7461`, RACKWARD_USER: 'op', RACKWARD_PASSWORD: 'secret' }
+    return runOk(this.inside('hub', [process.execPath, RACKWARD_MAIN, ...args]), { timeoutMs, env })
   }
 
   /** As the leader sees it. */

@@ -79,6 +79,15 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))('scen
         await new Promise((resolve) => setTimeout(resolve, 500))
       }
       expect(await news()).toEqual([])
+    } else if (scenario.wanted === 'emptied') {
+      const hosts = async (id: string) => (await lab.truth()).get(id) ?? []
+      const isElsewhere = async (id: string) => (await hosts(id)).length === 1 && !(await hosts(id)).includes(host.name)
+      await until(async () => (await Promise.all(own.map(isElsewhere))).every(Boolean), {
+        what: `${host.name} to be empty`,
+        timeoutMs: 120_000,
+        everyMs: 500,
+      })
+      expect([await news(), await offs()]).toEqual([[], before.offs])
     } else {
       await until(async () => (await news()).some(({ state }) => ['evacuated', 'returning', 'recovered'].includes(state)), {
         what: `the instances of ${host.name} to be moved`,

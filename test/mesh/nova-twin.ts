@@ -31,7 +31,9 @@ interface Service {
 
 export class NovaTwin {
   readonly vms: Vm[] = []
+  /** Evacuations. */
   readonly migrations: Migration[] = []
+  readonly live: Migration[] = []
   readonly services: Service[]
   /** Answers to evacuations that are taken and then lost. */
   loseAcks = 0
@@ -110,7 +112,11 @@ export class NovaTwin {
     if (request.method === 'PUT' && path.startsWith('/os-services/')) return this.update(path.slice(13), body ?? {}, { answer, fail })
     if (path === '/servers/detail') return answer(200, this.page(url))
     if (path === '/os-migrations')
-      return answer(200, { migrations: this.migrations.filter(({ source_compute: source }) => source === url.searchParams.get('source_compute')) })
+      return answer(200, {
+        migrations: (url.searchParams.get('migration_type') === 'live-migration' ? this.live : this.migrations).filter(
+          ({ source_compute: source }) => source === url.searchParams.get('source_compute'),
+        ),
+      })
     const server = /^\/servers\/([^/]+)(\/action)?$/.exec(path)
     if (!server) return fail(404, 'itemNotFound', 'no such path')
     const vm = this.vms.find(({ id }) => id === server[1])
@@ -173,9 +179,22 @@ export class NovaTwin {
     const target = this.services.find(({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled')
     if (!target) return fail(400, 'badRequest', 'No valid host was found.')
     vm.task = 'migrating'
+    const source = this.service(vm.host)
+    const migration: Migration = {
+      id: this.live.length + 1,
+      uuid: randomUUID(),
+      instance_uuid: vm.id,
+      source_compute: vm.host,
+      dest_compute: target.host,
+      status: 'running',
+    }
+    this.live.push(migration)
     setTimeout(() => {
+      // The source reports the end: where it is dead, the server says "migrating" for ever.
+      if (!source.up) return
       vm.host = target.host
       vm.task = null
+      migration.status = 'completed'
     }, this.moveMs)
     answer(202)
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { LIMITS } from '../../host-agent/verdict/limits.ts'
+import { PLANE_ROWS } from '../../host-agent/verdict/planes.ts'
 import { ROOT } from '../lab/root.ts'
 
 interface Json {
@@ -91,6 +92,14 @@ export function configTable(schema: z.ZodType, file: string): string {
   visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json, [])
   return ['| key | is | default | |', '| --- | --- | --- | --- |', ...new Set(rows)].join('\n')
 }
+
+/** What is done about lost planes. */
+export const planesTable = (): string =>
+  [
+    '| management | tenant | storage | what is done | |',
+    '| --- | --- | --- | --- | --- |',
+    ...PLANE_ROWS.map(({ row, action, because }) => `| ${row.split(' ').join(' | ')} | ${action} | ${because} |`),
+  ].join('\n')
 
 /** The numbers that verdicts are made of, with the comments beside them. */
 export function limitsTable(): string {

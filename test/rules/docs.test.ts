@@ -11,7 +11,7 @@ import { STATES } from '../../conductor/node/states.ts'
 import { Config } from '../../conductor/config.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { ROOT } from '../lab/root.ts'
-import { configTable, limitsTable } from './config-docs.ts'
+import { configTable, limitsTable, planesTable } from './config-docs.ts'
 
 const PAGE = join(ROOT, 'docs/architecture.md')
 
@@ -27,6 +27,7 @@ const PARTS: Readonly<Record<string, string>> = {
   conductor: configTable(Config, 'conductor/config.ts'),
   agent: configTable(AgentConfig, 'host-agent/config.ts'),
   limits: limitsTable(),
+  planes: planesTable(),
   faults: [
     '| fault | means | what to do |',
     '| --- | --- | --- |',
@@ -44,6 +45,7 @@ test.each([
   ['incidents', MESH],
   ['intents', MESH],
   ['limits', MESH],
+  ['planes', MESH],
   ['conductor', CONFIGURATION],
   ['agent', CONFIGURATION],
 ])('the documents show the %s of the code', (name, page) => {

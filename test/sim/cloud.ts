@@ -3,6 +3,8 @@
 import type { DriverAnswer, DriverCall } from '../../host-agent/mesh/world.ts'
 import type { Whereabouts } from '../../host-agent/evacuate/port.ts'
 import type { Engine } from './engine.ts'
+import { SimLive } from './live.ts'
+import type { SimNode } from './node.ts'
 
 interface Migration {
   readonly id: number
@@ -24,6 +26,7 @@ export interface CloudHooks {
   /** A guest came to life there, by the truth. */
   started(instance: string, host: string): void
   violated(what: string): void
+  node(host: string): SimNode
 }
 
 export class SimCloud {
@@ -35,6 +38,7 @@ export class SimCloud {
   noHostShare = 0
   firstMoveMs: number | undefined
   readonly migrations: Migration[] = []
+  readonly live: SimLive
   private readonly engine: Engine
   private readonly hosts: readonly string[]
   private readonly hooks: CloudHooks
@@ -43,6 +47,12 @@ export class SimCloud {
     this.engine = engine
     this.hosts = hosts
     this.hooks = hooks
+    this.live = new SimLive(engine, { node: (host) => hooks.node(host), own: (instance, host) => Object.assign(this.vms.get(instance) as Vm, { host }) })
+  }
+
+  /** What may be started on `host` once its gate is open. */
+  belongs(host: string): string[] {
+    return [...this.vms.values()].filter((vm) => vm.host === host && !this.live.open(vm.id)).map(({ id }) => id)
   }
 
   ask(by: string, call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void {
@@ -88,7 +98,7 @@ export class SimCloud {
       case 'start':
         return this.evacuate(call.order.instance, call.order.source)
       case 'migrate':
-        return { ok: true, started: { got: 'refused', why: 'not simulated', final: true } }
+        return this.moveLive(call.order)
       case 'readmit':
         return this.readmit(call.host, call.step)
     }
@@ -97,6 +107,9 @@ export class SimCloud {
   private whereIs(id: string, source: string): Whereabouts {
     const vm = this.vms.get(id)
     if (!vm) return { at: 'gone' }
+    const live = this.live.open(id)
+    const found = live?.source === source ? this.live.settle(live) : undefined
+    if (found) return found
     const last = this.migrations.filter((one) => one.instance === id && one.source === source).at(-1)
     if (last?.status === 'accepted' || last?.status === 'moving') return { at: 'moving', ref: String(last.id), to: last.to }
     if (vm.host !== source) return { at: 'moved', ref: String(last?.id ?? 0), to: vm.host }
@@ -111,11 +124,25 @@ export class SimCloud {
     const twin = this.migrations.find(
       (one) => one.instance === id && (one.status === 'accepted' || one.status === 'moving') && !(one.to !== null && this.down.has(one.to)),
     )
+    const live = this.live.open(id)
+    if (live && this.down.has(live.to)) live.over = true
+    else if (live && this.live.settle(live)) this.hooks.violated(`I6: ${id} is evacuated while it may be on its way to ${live.to}`)
     if (twin) this.hooks.violated(`I6: ${id} is evacuated a second time while ${twin.id} is ${twin.status}`)
     const migration: Migration = { id: this.migrations.length + 1, instance: id, source, to: null, status: 'accepted' }
     this.migrations.push(migration)
     this.firstMoveMs ??= this.engine.nowMs
     this.engine.after(this.engine.between(50, 800), () => this.schedule(migration, vm))
+    return { ok: true, started: { got: 'accepted', ref: null } }
+  }
+
+  private moveLive({ instance, source }: { instance: string; source: string }): DriverAnswer {
+    const refused = (why: string): DriverAnswer => ({ ok: true, started: { got: 'refused', why, final: false } })
+    const vm = this.vms.get(instance)
+    const busy = this.live.open(instance) ?? this.migrations.find((one) => one.instance === instance && (one.status === 'accepted' || one.status === 'moving'))
+    if (vm?.host !== source || busy || this.down.has(source)) return refused('it cannot be moved now')
+    const fit = this.hosts.filter((host) => host !== source && !this.down.has(host) && this.hooks.alive(host))
+    if (fit.length === 0 || !this.hooks.node(source).guests.has(instance)) return refused('no valid host')
+    this.live.begin(instance, source, this.engine.pick(fit))
     return { ok: true, started: { got: 'accepted', ref: null } }
   }
 

@@ -1,4 +1,5 @@
 /** What can go wrong, as data: a schedule is a list of these, made from a seed, and can be cut down to the few that matter. Numbers name the scenarios. */
+import type { Policy } from '../../host-agent/mesh/records.ts'
 import { randomOf } from './engine.ts'
 
 export type Fault = { readonly atMs: number; readonly kind: string } & (
@@ -23,6 +24,7 @@ export type Fault = { readonly atMs: number; readonly kind: string } & (
   | { readonly kind: 'bmc'; readonly host: number; readonly mode: BmcMode; readonly forMs: number }
   | { readonly kind: 'bmc swapped'; readonly host: number; readonly with: number }
   | { readonly kind: 'hold'; readonly host: number; readonly forMs: number }
+  | { readonly kind: 'drain'; readonly host: number; readonly forMs: number }
   | { readonly kind: 'disarm'; readonly forMs: number }
   | { readonly kind: 'cloud'; readonly lost: number; readonly error: number; readonly noHost: number; readonly forMs: number }
   | { readonly kind: 'cloud away'; readonly forMs: number }
@@ -42,6 +44,8 @@ export interface Schedule {
   readonly ticks: boolean
   readonly endMs: number
   readonly faults: readonly Fault[]
+  /** What is done about hosts that live and lost planes. */
+  readonly policy: Partial<Pick<Policy, 'isolated' | 'tenantLost' | 'dryRun'>>
 }
 
 /** From when faults begin: the first leader has watched for long enough. */
@@ -109,6 +113,7 @@ const MAKERS: readonly Maker[] = [
     return { atMs, kind: 'bmc swapped', host: one, with: (one + 1 + Math.floor(random() * (hosts - 1))) % hosts }
   },
   ({ atMs, between, host }) => ({ atMs, kind: 'hold', host: host(), forMs: between(2_000, 30_000) }),
+  ({ atMs, between, host }) => ({ atMs, kind: 'drain', host: host(), forMs: between(10_000, 60_000) }),
   ({ atMs, between }) => ({ atMs, kind: 'disarm', forMs: between(2_000, 20_000) }),
   ({ atMs, between, random }) => ({ atMs, kind: 'cloud', lost: random() * 0.4, error: random() * 0.3, noHost: random() * 0.3, forMs: between(5_000, 60_000) }),
   ({ atMs, between }) => ({ atMs, kind: 'cloud away', forMs: between(2_000, 20_000) }),
@@ -130,8 +135,29 @@ export function scheduleOf(seed: number): Schedule {
     const atMs = CALM_MS + between(0, 18_000)
     const deadly = random() < 0.35
     const maker = MAKERS[deadly ? Math.floor(random() * 2) : Math.floor(random() * MAKERS.length)] as Maker
-    faults.push(maker({ atMs, random, between, host, hosts, arbiters, racks }))
+    const fault = maker({ atMs, random, between, host, hosts, arbiters, racks })
+    faults.push(fault)
+    // What is being moved away is worth losing.
+    if (fault.kind === 'drain' && random() < 0.6)
+      faults.push({
+        atMs: atMs + between(500, 8_000),
+        kind: 'power cut',
+        host: fault.host,
+        bmcToo: false,
+        backMs: random() < 0.5 ? between(5_000, 40_000) : null,
+      })
   }
   faults.sort((a, b) => a.atMs - b.atMs)
-  return { seed, hosts, arbiters, racks, watchdogs: random() < 0.5, ticks: random() < 0.5, pdus: random() < 0.3, endMs: CALM_MS + 75_000, faults }
+  return {
+    seed,
+    hosts,
+    arbiters,
+    racks,
+    watchdogs: random() < 0.5,
+    ticks: random() < 0.5,
+    pdus: random() < 0.3,
+    endMs: CALM_MS + 75_000,
+    faults,
+    policy: random() < 0.3 ? { isolated: 'fence', tenantLost: 'drain' } : {},
+  }
 }

@@ -1,6 +1,6 @@
 /** Knows the truth, and holds the protocol to its invariants (the numbers are those of the design). */
 import type { Incident } from '../../host-agent/fence/states.ts'
-import { holdKey, KEYS, type Policy } from '../../host-agent/mesh/records.ts'
+import { holdKey, KEYS, type Hold, type Policy } from '../../host-agent/mesh/records.ts'
 import type { Change, Page } from '../../host-agent/mesh/world.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
@@ -104,7 +104,8 @@ export class Oracle {
     const { entries } = this.rack.consul
     const policy = entries.get(KEYS.policy)?.value as Policy
     if (!policy.armed) this.violated(`I8: OFF is owed to ${next.host} while the mesh is disarmed`)
-    if (entries.has(holdKey(next.host))) this.violated(`I8: OFF is owed to ${next.host}, which is held`)
+    const hold = entries.get(holdKey(next.host))?.value as Hold | undefined
+    if (hold && hold.kind !== 'drain') this.violated(`I8: OFF is owed to ${next.host}, which is held`)
     if (before?.offs) return
     const nowMs = this.rack.engine.nowMs
     const others = this.fencedFirst.filter(({ host, atMs }) => host !== next.host && nowMs - atMs < 600_000)

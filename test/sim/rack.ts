@@ -4,8 +4,9 @@ import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { mayGrant, withheld } from '../../host-agent/mesh/grants.ts'
 import { LeaseKeeper } from '../../host-agent/mesh/lease.ts'
 import type { Ack } from '../../host-agent/mesh/member.ts'
-import { mayOpenGate, mustStopGuests } from '../../host-agent/mesh/react.ts'
-import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { mayOpenGate } from '../../host-agent/mesh/react.ts'
+import { mustStopGuests } from '../../host-agent/mesh/unfit.ts'
+import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/mesh/records.ts'
 import { PLANES, type Digest } from '../../host-agent/verdict/evidence.ts'
 import type { FenceGuards } from '../../host-agent/fence/guards.ts'
 import type { IntentGuards } from '../../host-agent/evacuate/intents.ts'
@@ -73,7 +74,7 @@ export class SimRack {
           {
             started: (instance, host) => this.oracle.started(instance, host),
             watchdogFired: (node) => this.oracle.watchdogFired(node),
-            belongs: (host) => [...this.cloud.vms.values()].filter((vm) => vm.host === host).map(({ id }) => id),
+            belongs: (host) => this.cloud.belongs(host),
           },
         ),
     )
@@ -96,11 +97,17 @@ export class SimRack {
         alive: (name) => this.nodeOf(name).runs && this.nodeOf(name).gateOpen,
         started: (instance, host) => this.nodeOf(host).run(instance),
         violated: (what) => this.oracle.violated(what),
+        node: (name) => this.nodeOf(name),
       },
     )
     this.fill()
     this.arbiters = this.nodes.filter(({ isArbiter }) => isArbiter).map((node) => this.newArbiter(node))
     for (const node of this.nodes) this.startTicking(node)
+  }
+
+  get policy(): Policy {
+    const { pdus, policy } = this.schedule
+    return { ...FIRST_POLICY, ...policy, armed: true, levels: pdus ? [...FIRST_POLICY.levels, 'L2'] : FIRST_POLICY.levels }
   }
 
   nodeOf(name: string): SimNode {
@@ -152,7 +159,7 @@ export class SimRack {
       }
       this.consul.set(KEYS.members + node.name, member)
     }
-    this.consul.set(KEYS.policy, { ...FIRST_POLICY, armed: true, levels: this.schedule.pdus ? [...FIRST_POLICY.levels, 'L2'] : FIRST_POLICY.levels })
+    this.consul.set(KEYS.policy, this.policy)
     for (const node of this.hosts)
       for (const n of [1, 2]) {
         const id = `${node.name}-vm${n}`

@@ -1,5 +1,5 @@
 /** One schedule from its first event to its last: applies the faults, and says what was found. */
-import { FIRST_POLICY, holdKey, KEYS } from '../../host-agent/mesh/records.ts'
+import { holdKey, KEYS } from '../../host-agent/mesh/records.ts'
 import type { Digest } from '../../host-agent/verdict/evidence.ts'
 import type { SimBmc } from './bmc.ts'
 import { CALM_MS, type Fault, type Schedule } from './faults.ts'
@@ -13,6 +13,8 @@ export interface Outcome {
   /** Of a single clean death with a reachable BMC, from the death. */
   readonly latency: { readonly confirmedMs: number; readonly fencedMs: number; readonly evacuatingMs: number } | undefined
   readonly trace: readonly string[]
+  /** Guests that run at the end. */
+  readonly guests: number
 }
 
 export function runSchedule(schedule: Schedule, options: RackOptions = {}): Outcome {
@@ -28,7 +30,14 @@ export function runSchedule(schedule: Schedule, options: RackOptions = {}): Outc
   const sole = schedule.faults.length === 1 ? schedule.faults[0] : undefined
   const latency = sole && isDeath(sole) ? latencyOf(rack, sole) : undefined
   if (sole && isDeath(sole) && !latency) oracle.violated('L1: a truly dead host was not evacuated')
-  return { violations: oracle.violations, falseFences: oracle.falseFences, doubleRuns: oracle.doubleRuns, latency, trace: oracle.trace }
+  return {
+    violations: oracle.violations,
+    falseFences: oracle.falseFences,
+    doubleRuns: oracle.doubleRuns,
+    latency,
+    trace: oracle.trace,
+    guests: rack.hosts.reduce((sum, host) => sum + host.guests.size, 0),
+  }
 }
 
 const isDeath = (fault: Fault): boolean =>
@@ -198,18 +207,19 @@ export function apply(rack: SimRack, fault: Fault): void {
       return
     }
     case 'hold':
+    case 'drain':
       return during(
         rack,
         fault.forMs,
-        () => consul.set(holdKey(host.name), { kind: 'maintenance', why: 'a test', by: 'sim', seconds: null }),
+        () => consul.set(holdKey(host.name), { kind: fault.kind === 'drain' ? 'drain' : 'maintenance', why: 'a test', by: 'sim', seconds: null }),
         () => consul.set(holdKey(host.name), undefined),
       )
     case 'disarm':
       return during(
         rack,
         fault.forMs,
-        () => consul.set(KEYS.policy, { ...FIRST_POLICY, armed: false }),
-        () => consul.set(KEYS.policy, { ...FIRST_POLICY, armed: true }),
+        () => consul.set(KEYS.policy, { ...rack.policy, armed: false }),
+        () => consul.set(KEYS.policy, rack.policy),
       )
     case 'cloud':
       return during(

@@ -17,6 +17,7 @@ const schedule = (faults: readonly Fault[], more: Partial<Schedule> = {}): Sched
   ticks: false,
   endMs: 90_000,
   faults,
+  policy: {},
   ...more,
 })
 const AT = 14_000
@@ -70,6 +71,13 @@ test.each<[string, readonly Fault[], Partial<Schedule>, readonly string[]]>([
     {},
     ['fenced', 'evacuated'],
   ],
+  ['19: all but the storage plane down: isolated, and a person decides', [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 2], forMs: 70_000 }], {}, []],
+  [
+    '19: where the policy says so, it is asked to stop its guests, proven off and evacuated; and stays outside until its planes are back',
+    [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 2], forMs: 70_000 }],
+    { policy: { isolated: 'fence' } },
+    ['fenced', 'evacuated'],
+  ],
   ['17: all planes down', [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 1, 2], forMs: 70_000 }], {}, ['fenced', 'evacuated']],
   ['20: one way out lost on all planes', [{ atMs: AT, kind: 'one way', host: 1, out: true, forMs: 70_000 }], {}, ['fenced', 'evacuated']],
   ['25: half of the observers cannot reach it', [{ atMs: AT, kind: 'partial', host: 1, from: [0, 2, 3, 5], forMs: 30_000 }], {}, []],
@@ -117,6 +125,40 @@ test.each<[string, readonly Fault[], Partial<Schedule>, readonly string[]]>([
     for (const state of wanted) expect(seen, `seed ${seed}`).toContain(state)
     if (wanted.length === 0) expect(seen, `seed ${seed}`).toEqual([])
   }
+})
+
+test('15: where the policy says so, a host whose guests cannot be reached is drained', () => {
+  const faults: Fault[] = [{ atMs: AT, kind: 'plane down', host: 1, planes: [2], forMs: 75_000 }]
+  const lines = (policy: Schedule['policy']) => runSchedule(schedule(faults, { policy, endMs: 110_000 }))
+  const drained = lines({ tenantLost: 'drain' })
+  expect(drained.violations).toEqual([])
+  expect(drained.trace.filter((line) => /h1-vm\d starts on h[^1]/.test(line)).length).toBe(2)
+  expect(drained.trace.join('\n')).toMatch(/h1 is drained: it runs no instances/)
+  expect(lines({}).trace.join('\n')).not.toMatch(/drain|starts/)
+})
+
+test('a host that dies while it is drained: what was on its way, or had just arrived, runs once', () => {
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const drained = schedule(
+      [
+        { atMs: AT, kind: 'drain', host: 1, forMs: 70_000 },
+        { atMs: AT + 3_000 + seed * 60, kind: 'power cut', host: 1, bmcToo: false, backMs: seed % 3 === 0 ? 20_000 : null },
+        ...(seed % 2 === 0 ? ([{ atMs: AT + 3_500 + seed * 50, kind: 'arbiter dies', arbiter: 0, forMs: 5_000 }] as const) : []),
+      ],
+      { seed, endMs: 120_000 },
+    )
+    const { violations, guests } = runSchedule(drained)
+    expect(violations, `seed ${seed}`).toEqual([])
+    expect(guests, `seed ${seed}`).toBe(10)
+  }
+})
+
+test('a dry run stops no guests and fences nobody', () => {
+  const rack = runSchedule(schedule([{ atMs: AT, kind: 'plane down', host: 1, planes: [1], forMs: 60_000 }], { policy: { dryRun: true } }))
+  expect(rack.violations).toEqual([])
+  expect(rack.trace.join('\n')).toMatch(/dry run: would stop the guests of h1/)
+  expect(rack.trace.join('\n')).not.toMatch(/OFF|starts|confirmed dead/)
+  expect(rack.guests).toBe(10)
 })
 
 /** The check can fail: one guard away, and the oracle finds what it was for. */

@@ -11,7 +11,13 @@ import { ROOT } from '../lab/root.ts'
 const MINUTE_MS = 60_000
 const dir = join(ROOT, 'dist/vagrant-test')
 const env = { VAGRANT_DOTFILE_PATH: join(dir, 'state'), VAGRANT_DEFAULT_PROVIDER: 'libvirt', VAGRANT_CHECKPOINT_DISABLE: '1', RACKWARD_DRIVER: 'qemu' }
-const vagrant = (args: readonly string[], timeoutMs = 20 * MINUTE_MS) => runOk(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
+const TAIL = 4_000
+/** What Vagrant printed says why it failed; its own last line does not. */
+async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Promise<string> {
+  const { code, stdout, stderr } = await run(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
+  if (code !== 0) throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
+  return stdout
+}
 const inside = (script: string, timeoutMs = 5 * MINUTE_MS) => vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
 const started: number[] = []
 

@@ -52,8 +52,9 @@ export class LibvirtDriver implements Driver {
     const record = await this.store.get(id)
     if (!record) return { at: 'gone' }
     if (record.host === source) {
-      const settled = await this.settle(record, signal)
-      if (typeof settled === 'string') return { at: 'unknown', why: settled }
+      const settled = await this.settle(record, { signal, down: [] })
+      // Should its target be proven down as well, the order to start it elsewhere says so.
+      if (typeof settled === 'string') return { at: 'moving', ref: `live ${record.generation}`, to: record.migratingTo ?? null }
       if (settled.host === source) return { at: 'source' }
       return { at: 'moved', ref: `live ${settled.generation}`, to: settled.host }
     }
@@ -68,7 +69,7 @@ export class LibvirtDriver implements Driver {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(order.instance)
     if (!record) return { got: 'refused', why: 'its definition is not on the shared storage', final: true }
-    const settled = await this.settle(record, signal)
+    const settled = await this.settle(record, { signal, down: order.down })
     if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
     if (settled.host !== record.host) return { got: 'refused', why: `it runs on ${settled.host}, where it was moved live`, final: false }
     if (record.token !== order.token) {
@@ -93,7 +94,7 @@ export class LibvirtDriver implements Driver {
     const there = record.migratingTo ? await this.state(to, instance, signal) : 'absent'
     if (there === undefined) return { got: 'refused', why: `${to}, where it was being moved live, does not answer`, final: false }
     if (there === 'running') {
-      await this.settle(record, signal)
+      await this.settle(record, { signal, down: [] })
       return { got: 'accepted', ref: null }
     }
     await this.store.put({ ...record, migratingTo: to, generation: record.generation + 1 })
@@ -102,15 +103,15 @@ export class LibvirtDriver implements Driver {
       timeoutMs: MIGRATE_MS,
     })
     const after = await this.store.get(instance)
-    if (after) await this.settle(after, signal)
+    if (after) await this.settle(after, { signal, down: [] })
     return { got: 'accepted', ref: null }
   }
 
   /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as it is now, or why nobody can say. */
-  private async settle(record: DomainRecord, signal: AbortSignal): Promise<DomainRecord | string> {
+  private async settle(record: DomainRecord, { signal, down }: { signal: AbortSignal; down: readonly string[] }): Promise<DomainRecord | string> {
     const to = record.migratingTo
     if (!to) return record
-    const there = await this.state(to, record.uuid, signal)
+    const there = down.includes(to) ? 'absent' : await this.state(to, record.uuid, signal)
     if (there === undefined) return `${to}, where it was being moved live, does not answer`
     // Before the hand-over the target has it paused, which is not running.
     if (there === 'paused') return `it is being moved live to ${to}`

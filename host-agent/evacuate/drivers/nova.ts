@@ -37,6 +37,14 @@ interface Migration {
   readonly source_compute: string
 }
 
+interface Looked {
+  readonly host: string
+  /** The newest evacuation. */
+  readonly migration: Migration | undefined
+  /** Where a live migration was to bring it. */
+  readonly liveTo: (id: string) => Promise<string | null>
+}
+
 export class NovaDriver implements Driver {
   readonly name = 'nova'
   readonly choosesTarget = false
@@ -83,15 +91,20 @@ export class NovaDriver implements Driver {
     }
     const out = new Map<string, Whereabouts>()
     const rest = [...instances]
+    let live: Promise<Migration[]> | undefined
+    const liveTo = async (id: string) => {
+      const all = await (live ??= this.migrations(host, signal, 'live-migration'))
+      return all.filter(({ instance_uuid: of }) => of === id).sort((a, b) => b.id - a.id)[0]?.dest_compute ?? null
+    }
     const one = async (): Promise<void> => {
-      for (let id = rest.pop(); id !== undefined; id = rest.pop()) out.set(id, await this.whereIs(id, { host, migration: newest.get(id) }, signal))
+      for (let id = rest.pop(); id !== undefined; id = rest.pop()) out.set(id, await this.whereIs(id, { host, migration: newest.get(id), liveTo }, signal))
     }
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, rest.length) }, one))
     return out
   }
 
-  private async whereIs(id: string, about: { host: string; migration: Migration | undefined }, signal: AbortSignal): Promise<Whereabouts> {
-    const { migration, host } = about
+  private async whereIs(id: string, about: Looked, signal: AbortSignal): Promise<Whereabouts> {
+    const { migration, host, liveTo } = about
     const ref = migration ? String(migration.id) : ''
     if (migration && UNDER_WAY.has(migration.status)) return { at: 'moving', ref, to: migration.dest_compute }
     const answer = await this.ask({ method: 'GET', path: `/servers/${id}`, signal })
@@ -105,6 +118,8 @@ export class NovaDriver implements Driver {
     if (there !== null && there !== host) return busy ? { at: 'moving', ref, to: there } : { at: 'moved', ref, to: there }
     // "done" says that the destination has it, while the server still names its old host for a moment.
     if (migration?.status === 'done') return { at: 'moving', ref, to: migration.dest_compute }
+    // Its host died in the middle of a live migration: as long as the other end may have taken it over, it is started nowhere.
+    if (busy === 'migrating') return { at: 'moving', ref: `task ${busy}`, to: await liveTo(id) }
     if (busy) return { at: 'moving', ref: `task ${busy}`, to: null }
     // "completed" is of an earlier death of the same host.
     return migration && !ARRIVED.has(migration.status) ? { at: 'failed', ref, why: `migration ${migration.status}: no host took it` } : { at: 'source' }
@@ -190,11 +205,11 @@ export class NovaDriver implements Driver {
     }
   }
 
-  private async migrations(host: string, signal: AbortSignal): Promise<Migration[]> {
+  private async migrations(host: string, signal: AbortSignal, type: 'evacuation' | 'live-migration' = 'evacuation'): Promise<Migration[]> {
     const out: Migration[] = []
     let marker = ''
     for (;;) {
-      const path = `/os-migrations?migration_type=evacuation&source_compute=${encodeURIComponent(host)}${this.paged() ? `&limit=${PAGE}${marker}` : ''}`
+      const path = `/os-migrations?migration_type=${type}&source_compute=${encodeURIComponent(host)}${this.paged() ? `&limit=${PAGE}${marker}` : ''}`
       const body = (await this.want(200, { method: 'GET', path, signal })) as {
         migrations: (Migration & { uuid?: string })[]
         migrations_links?: { rel: string }[]

@@ -40,6 +40,44 @@ export const NETWORKS: readonly Scenario[] = [
     },
   },
   {
+    number: 19,
+    says: 'all but the storage plane is down: isolated, not dead',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    told: /has lost planes: it is cut off/,
+    inject: (lab, host) => lab.planes(host, ['management', 'tenant'], 'down'),
+    heal: (lab, host) => lab.planes(host, ['management', 'tenant'], 'up'),
+  },
+  {
+    number: 119,
+    says: 'where the policy says so, an isolated host is asked to stop its guests, is proven off, and they are moved',
+    wanted: 'moved',
+    told: /stopped its guests and agreed/,
+    async inject(lab, host) {
+      await lab.rackward(['mesh', 'policy', '--isolated', 'fence', '--why', 'a test'])
+      await lab.planes(host, ['management', 'tenant'], 'down')
+    },
+    async heal(lab, host) {
+      await lab.rackward(['mesh', 'policy', '--isolated', 'page', '--why', 'a test is over'])
+      await lab.planes(host, ['management', 'tenant'], 'up')
+      await lab.powerOn(host)
+    },
+  },
+  {
+    number: 115,
+    says: 'where the policy says so, the instances of a host that lost its tenant plane are moved live',
+    wanted: 'emptied',
+    async inject(lab, host) {
+      await lab.rackward(['mesh', 'policy', '--tenant-lost', 'drain', '--why', 'a test'])
+      await lab.planes(host, ['tenant'], 'down')
+    },
+    async heal(lab, host) {
+      await lab.rackward(['mesh', 'policy', '--tenant-lost', 'page', '--why', 'a test is over'])
+      await lab.planes(host, ['tenant'], 'up')
+      await lab.rackward(['mesh', 'maintenance', 'off', host.name])
+    },
+  },
+  {
     number: 20,
     says: 'nothing gets out of it on two of three planes',
     wanted: 'nothing',

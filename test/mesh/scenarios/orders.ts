@@ -46,6 +46,13 @@ export const ORDERS: readonly Scenario[] = [
     ...held({ kind: 'deploying', why: 'a deploy' }),
   },
   {
+    number: 190,
+    says: 'it is drained',
+    wanted: 'emptied',
+    inject: async (lab, host) => void (await lab.rackward(['mesh', 'drain', host.name, '--why', 'a test', '--wait', '60'], 70_000)),
+    heal: async (lab, host) => void (await lab.rackward(['mesh', 'maintenance', 'off', host.name])),
+  },
+  {
     number: 84,
     says: 'disarmed, and a host dies: told, and nothing; armed again, it is moved',
     wanted: 'moved',

@@ -8,8 +8,8 @@ export interface Scenario {
   readonly says: string
   /** Part of `npm test` as well. */
   readonly daily?: boolean
-  /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once. `not moved`: an incident, and no move. */
-  readonly wanted: 'nothing' | 'moved' | 'not moved'
+  /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once. `emptied`: so they do, without an incident. */
+  readonly wanted: 'nothing' | 'moved' | 'emptied'
   /** How long it is watched, for what must not happen. */
   readonly watchMs?: number
   inject(lab: MeshLab, host: LabNode): Promise<void>

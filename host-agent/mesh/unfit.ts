@@ -1,0 +1,78 @@
+/** A host that lives, and whose lost planes make its guests useless where they are. By the table of planes and by the policy it is emptied, or asked to stop
+ *  its guests and then switched off. Nothing is done against its word: it must agree itself. */
+import type { Verdict } from '../verdict/assess.ts'
+import type { ArbiterCore } from './core.ts'
+import { openIncident } from './open.ts'
+import { holdKey } from './records.ts'
+import { storageSick } from './standing.ts'
+
+/** How long it must last, by what the table says. */
+const WAIT_MS = { 'stop guests': 3_000, isolated: 30_000, unreachable: 60_000 } as const
+type Unfit = keyof typeof WAIT_MS
+const LOST: Readonly<Record<Unfit, string>> = {
+  'stop guests': 'it has lost its storage',
+  isolated: 'it is cut off from all but its storage',
+  unreachable: 'its guests cannot be reached',
+}
+
+export function reactToUnfit(core: ArbiterCore, verdict: Verdict, nowMs: number): void {
+  const post = core.post(verdict.host)
+  const action = unfitFor(core, verdict)
+  if (post.unfit?.action !== action) post.unfit = action && { action, sinceMs: nowMs }
+  if (!action || nowMs - (post.unfit?.sinceMs ?? nowMs) < WAIT_MS[action]) return
+  if (action === 'unreachable') return drain(core, verdict.host, nowMs)
+  const wrong = forbidden(core, verdict.host, { action, nowMs })
+  if (wrong) return core.page(verdict.host, action, `${LOST[action]} and is left alone: ${wrong}`)
+  if (core.shelf.policy.value.dryRun) return core.page(verdict.host, `dry run ${action}`, `dry run: would stop the guests of ${verdict.host}: ${LOST[action]}`)
+  if (!core.book.selfOf(verdict.host)?.consents) return core.page(verdict.host, `asked ${action}`, `${LOST[action]}, and is asked to stop its guests`)
+  openIncident(
+    core,
+    { ...verdict, says: `${LOST[action]}; it stopped its guests and agreed to be switched off` },
+    { cause: action === 'isolated' ? 'isolated' : 'storage', nowMs },
+  )
+}
+
+/** Whether the leader wants `host` to stop its guests; sent with the answer to its heartbeat. */
+export function mustStopGuests(core: ArbiterCore, host: string, nowMs: number): boolean {
+  if (!core.leads(nowMs) || !core.quiesced || core.shelf.policy.value.dryRun) return false
+  const { unfit } = core.post(host)
+  if (!unfit || (unfit.action !== 'stop guests' && unfit.action !== 'isolated')) return false
+  if (nowMs - unfit.sinceMs < WAIT_MS[unfit.action] || core.verdicts.get(host)?.action !== unfit.action) return false
+  return forbidden(core, host, { action: unfit.action, nowMs }) === undefined
+}
+
+function unfitFor(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'action'>): Unfit | undefined {
+  const self = core.book.selfOf(host)
+  const policy = core.shelf.policy.value
+  if (self?.state !== 'member') return undefined
+  // It says so itself, and its peers agree.
+  if (action === 'stop guests') return self.storageLost ? action : undefined
+  if (action === 'isolated') return policy.isolated === 'fence' ? action : undefined
+  return action === 'unreachable' && policy.tenantLost === 'drain' ? action : undefined
+}
+
+/** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same trouble that the trouble is elsewhere. */
+function forbidden(core: ArbiterCore, host: string, about: { action: Unfit; nowMs: number }): string | undefined {
+  if (hasMany(core, about.action)) return 'so have others'
+  const wrong = core.explain(host, about.nowMs)?.conditions.filter(({ id, holds }) => !holds && (id === 'C6' || id === 'C7')) ?? []
+  return wrong.map(({ says }) => says).join(', ') || undefined
+}
+
+function hasMany(core: ArbiterCore, action: Unfit): boolean {
+  if (action === 'stop guests') return storageSick(core)
+  const { limits, shelf } = core
+  const same = shelf.hosts.filter(({ name }) => core.verdicts.get(name)?.action === action).length
+  return same > Math.max(limits.cutHosts, Math.floor(limits.cutShare * shelf.hosts.length))
+}
+
+/** The hold stays when the plane comes back: whether it may have instances again is for a person to say. */
+function drain(core: ArbiterCore, host: string, nowMs: number): void {
+  const { policy, holds } = core.shelf
+  if (holds.has(host)) return
+  const wrong = !policy.value.armed ? 'the mesh is disarmed' : hasMany(core, 'unreachable') ? 'neither can those of others' : undefined
+  if (wrong) return core.page(host, 'unreachable', `${LOST.unreachable}, and it is not drained: ${wrong}`)
+  if (policy.value.dryRun) return core.page(host, 'dry run drain', `dry run: would drain ${host}: ${LOST.unreachable}`)
+  const value = { kind: 'drain', why: 'its tenant plane is down', by: 'rackward', seconds: null }
+  const guards = [{ key: policy.key, index: policy.index }]
+  core.put([{ key: holdKey(host), value, index: 0 }], { nowMs, guards }, (ok) => ok && core.page(host, 'draining', `${host} is drained: ${LOST.unreachable}`))
+}
