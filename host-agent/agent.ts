@@ -3,7 +3,6 @@ import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { monotonicClock, type Clock } from '../kit/clock.ts'
 import { openConsul, type Consul } from '../kit/consul.ts'
-import { Fault } from '../kit/fault.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -15,6 +14,7 @@ import { Gate } from './guard/gate.ts'
 import { superviseConsul } from './mesh/consul-agent.ts'
 import { loadIdentity } from './mesh/keys.ts'
 import { KEYS, MemberRecord, parsed } from './mesh/records.ts'
+import { memberOf, planesOf, register, systemUuidOf } from './mesh/register.ts'
 import { readAll } from './mesh/real.ts'
 import { joinMesh } from './mesh/setup.ts'
 import { startStation, type StationLink } from './mesh/thread.ts'
@@ -45,6 +45,8 @@ const RETRY_MS = 1_000
 const WATCH_MS = 30_000
 /** Two heartbeats. */
 const LEAVE_MS = 2 * LIMITS.heartbeatMs
+/** For the store to take that it leaves. */
+const TELL_MS = 3_000
 
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
   const life = new Lifecycle()
@@ -76,7 +78,11 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     )
   }
 
-  const state: { self: SelfReport; arbiter: RunningArbiter | undefined } = { self: firstReport(config, gate), arbiter: undefined }
+  const state: { self: SelfReport; arbiter: RunningArbiter | undefined; seen: Snapshot | undefined } = {
+    self: firstReport(config, gate),
+    arbiter: undefined,
+    seen: undefined,
+  }
   const station = await life.add(
     'station',
     () =>
@@ -107,7 +113,8 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
           (ticks) => ticks.stop(),
         )
       : undefined
-  const member = memberOf(config, identity.publicKey, await systemUuidOf(config))
+  const known = memberOf(config, identity.publicKey, await systemUuidOf(config))
+  const member = (): MemberRecord => ({ ...known, boot: { id: bootId, watchdogMs: state.self.watchdogMs, leaving: state.self.state === 'leaving' } })
   const abort = await life.add(
     'loops',
     () => new AbortController(),
@@ -181,14 +188,17 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     const members = snapshot.entries.filter(({ key }) => key.startsWith(KEYS.members)).flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
     station.setMembers(members)
     state.arbiter?.onStore(snapshot, members)
-    void register(consul, member, snapshot).catch((error: unknown) => log.warn({ err: error }, 'this node is not registered'))
+    state.seen = snapshot
+    void register(consul, member(), snapshot).catch((error: unknown) => log.warn({ err: error }, 'this node is not registered'))
   })
   log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
   const leave = async () => {
     // A planned leave: whoever stops the agent, or shuts the machine down, does not want it fenced for that.
     state.self = { ...state.self, state: 'leaving' }
     station.setSelf(state.self)
-    await clock.sleep(LEAVE_MS)
+    const told =
+      state.seen && register(consul, member(), state.seen).catch((error: unknown) => log.warn({ err: error }, 'that this host leaves is not in the store'))
+    await Promise.all([clock.sleep(LEAVE_MS), Promise.race([told, clock.sleep(TELL_MS)])])
     await life.stop()
   }
   return { addresses: state.arbiter?.addresses ?? [], stop: config.role === 'host' ? leave : () => life.stop() }
@@ -206,8 +216,6 @@ async function joinByBundle({ name, consul, planes, data }: AgentConfig, parts: 
   await rm(file)
   parts.log.info({ name, address }, 'this node joined the mesh by its invitation')
 }
-
-const planesOf = (config: AgentConfig) => config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>
 
 function firstReport(config: AgentConfig, gate: Gate): SelfReport {
   return {
@@ -231,36 +239,6 @@ function startTicks(config: AgentConfig, parts: { clock: Clock; station: Station
   })
   writer.start()
   return writer
-}
-
-const memberOf = (config: AgentConfig, publicKey: string, systemUuid: string | null): MemberRecord => ({
-  name: config.name,
-  role: config.role,
-  rack: config.rack ?? null,
-  planes: planesOf(config),
-  ticks: config.storage !== undefined && config.role === 'host',
-  publicKey,
-  systemUuid,
-  node: config.node ?? null,
-  reserved: config.reserved,
-  api: config.api?.url ?? null,
-})
-
-async function systemUuidOf(config: AgentConfig): Promise<string | null> {
-  if (config.systemUuid) return config.systemUuid.toLowerCase()
-  const text = await readFile('/sys/class/dmi/id/product_uuid', 'utf8').catch(() => '')
-  return /^[0-9a-f-]{36}$/i.test(text.trim()) ? text.trim().toLowerCase() : null
-}
-
-/** Writes what this node is when the store says something else. A key that changed is refused: another machine may use the name. */
-async function register(consul: Consul, member: MemberRecord, snapshot: Snapshot): Promise<void> {
-  const key = KEYS.members + member.name
-  const held = snapshot.entries.find((entry) => entry.key === key)
-  const known = held && parsed(MemberRecord, held.value)
-  if (known && known.publicKey !== member.publicKey)
-    throw new Fault('object.conflict', `the mesh has a node ${member.name} with another key: remove it first (rackward mesh remove ${member.name})`)
-  if (known && JSON.stringify(known) === JSON.stringify(member)) return
-  await consul.cas(key, member, held?.index ?? 0)
 }
 
 async function loop(at: { signal: AbortSignal; clock: Clock; everyMs: number }, act: () => Promise<void>): Promise<void> {

@@ -2,6 +2,7 @@
 import { pursueIntents, listInstances, openIntents } from '../evacuate/pursue.ts'
 import type { ArbiterCore } from '../mesh/core.ts'
 import { incidentKey } from '../mesh/records.ts'
+import { lastBoot } from '../mesh/standing.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
 import { provenOff, type DeviceFacts, type Facts } from './guards.ts'
@@ -99,8 +100,9 @@ const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
  *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
 function resetBy(core: ArbiterCore, incident: Incident, nowMs: number): number | null {
-  const watchdogMs = core.book.selfOf(incident.host)?.watchdogMs
-  if (watchdogMs === undefined || watchdogMs === null || core.book.bootOf(incident.host)?.bootId !== incident.bootId) return null
+  const boot = lastBoot(core, incident.host)
+  const watchdogMs = boot?.watchdogMs ?? null
+  if (watchdogMs === null || boot?.id !== incident.bootId) return null
   const { arbiters } = core.shelf
   const others = arbiters.filter((name) => name !== core.name)
   const withholding = core.book.withholding(incident.host, others, { nowMs, maxAgeMs: TICKET_MS }).length + 1

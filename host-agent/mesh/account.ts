@@ -4,6 +4,7 @@ import type { Incident } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { ArbiterCore } from './core.ts'
 import { withheld } from './grants.ts'
+import { lastBoot } from './standing.ts'
 
 export function meshAccount(core: ArbiterCore, leader: { name: string; api: string | null } | undefined, nowMs: number) {
   const { shelf, book } = core
@@ -72,8 +73,9 @@ export function hostAccount(core: ArbiterCore, host: string, nowMs: number) {
 function fenceableWhy(core: ArbiterCore, host: string): string | null {
   const self = core.book.selfOf(host)
   const member = core.shelf.members.get(host)?.value
+  const watchdogMs = lastBoot(core, host)?.watchdogMs ?? null
   if (self?.gate === 'none') return 'it has no boot gate'
-  if (member?.systemUuid === null && !self?.watchdogMs) return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
+  if (member?.systemUuid === null && watchdogMs === null) return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
   return null
 }
 

@@ -3,6 +3,7 @@ import type { Incident } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { ArbiterCore } from './core.ts'
 import { incidentKey } from './records.ts'
+import { lastBoot } from './standing.ts'
 import type { Change } from './world.ts'
 
 /** Stores a new incident, by the permission of the policy and the host’s hold as they stand; nothing is done before it is stored. */
@@ -11,7 +12,7 @@ export function openIncident(
   verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
   about: { cause: Incident['cause']; nowMs: number; also?: readonly Change[] },
 ): void {
-  const { lease, shelf, book, world } = core
+  const { lease, shelf, world } = core
   if (!lease || core.isOpening()) return
   const why = about.cause === 'silent' ? verdict.conditions.map(({ id, says }) => `${id}: ${says}`).join('\n') : verdict.says
   if (shelf.policy.value.dryRun && about.cause !== 'operator')
@@ -22,7 +23,7 @@ export function openIncident(
   const incident: Incident = {
     id,
     host: verdict.host,
-    bootId: book.bootOf(verdict.host)?.bootId ?? null,
+    bootId: lastBoot(core, verdict.host)?.id ?? null,
     state: 'confirmed',
     epoch: lease.epoch,
     cause: about.cause,

@@ -43,6 +43,14 @@ export const MemberRecord = z.object({
   reserved: z.boolean(),
   /** Where the arbiter answers people, as a URL. */
   api: z.nullable(z.string().check(z.maxLength(255))),
+  /** Written once a boot, for arbiters that were not there to hear it: which boot, the time-out of its armed watchdog, and whether it left as planned. */
+  boot: z.optional(
+    z.object({
+      id: z.string().check(z.minLength(1), z.maxLength(64)),
+      watchdogMs: z.nullable(z.int().check(z.minimum(1), z.maximum(600_000))),
+      leaving: z.boolean(),
+    }),
+  ),
 })
 export type MemberRecord = z.infer<typeof MemberRecord>
 

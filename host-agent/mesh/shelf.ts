@@ -145,6 +145,7 @@ export class Shelf {
         rack: value.rack,
         ticks: value.ticks,
         planes: PLANES.filter((plane) => value.planes[plane] !== undefined),
+        boot: value.boot,
       }))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
     this.hosts = this.everything.filter(({ role }) => role === 'host')

@@ -4,7 +4,7 @@ import { isOver, type Incident } from '../fence/states.ts'
 import { isQuiet, type Standing } from '../verdict/assess.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import type { Suspect } from '../verdict/cut.ts'
-import type { Member } from '../verdict/evidence.ts'
+import type { BootRecord, Member } from '../verdict/evidence.ts'
 import type { ArbiterCore } from './core.ts'
 
 /** Hosts that are silent and that nothing explains: no incident, no hold. Remembers since when. */
@@ -63,6 +63,12 @@ export function storageSick(core: ArbiterCore): boolean {
   let lost = 0
   for (const { name } of core.shelf.hosts) if (core.book.selfOf(name)?.storageLost) lost += 1
   return lost > Math.max(core.limits.cutHosts, Math.floor(core.limits.cutShare * core.shelf.hosts.length))
+}
+
+/** As this arbiter heard it, or, where it was not there to hear it, as the host wrote it to the store. */
+export function lastBoot(core: ArbiterCore, host: string): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
+  const heard = core.book.bootOf(host)
+  return heard ? { id: heard.bootId, watchdogMs: core.book.selfOf(host)?.watchdogMs ?? null } : core.shelf.memberOf(host)?.boot
 }
 
 /** I7: counted from the incidents in the store, whoever led when they happened. */

@@ -101,6 +101,9 @@ function leaderCondition(scene: Scene, { lease, reach }: Standing): Condition {
   }
 }
 
+/** By its own record, which an arbiter has that heard nothing of the boot that left. */
+const hasLeft = ({ name, boot }: Member, { book }: Scene) => boot?.leaving === true && (book.bootOf(name)?.bootId ?? boot.id) === boot.id
+
 function policyCondition(host: Member, scene: Scene, standing: Standing): Condition {
   const self = scene.book.selfOf(host.name)
   const young = standing.lease && standing.lease.ageMs < scene.limits.leaderAgeMs
@@ -108,7 +111,7 @@ function policyCondition(host: Member, scene: Scene, standing: Standing): Condit
     ...(standing.disarmed ? [standing.disarmed] : []),
     ...(standing.hold ? [standing.hold] : []),
     ...(standing.spent ? [standing.spent] : []),
-    ...(self?.state === 'leaving' ? ['it said that it leaves'] : []),
+    ...(self?.state === 'leaving' || hasLeft(host, scene) ? ['it said that it leaves'] : []),
     ...(scene.book.isDumping(host.name, scene.nowMs, scene.limits) ? ['it writes a crash dump (fence_kdump)'] : []),
     ...(self?.gate === 'none' ? ['it has no boot gate: it could start its guests again by itself'] : []),
     ...(young ? ['the leader is new and still watches'] : []),

@@ -65,6 +65,12 @@ export interface Digest {
   readonly settled?: boolean
 }
 
+export interface BootRecord {
+  readonly id: string
+  readonly watchdogMs: number | null
+  readonly leaving: boolean
+}
+
 export interface Member {
   readonly name: string
   readonly role: 'host' | 'arbiter'
@@ -73,6 +79,8 @@ export interface Member {
   readonly planes: readonly Plane[]
   /** Writes a tick to shared storage. */
   readonly ticks: boolean
+  /** Its newest boot, as it wrote it to the store. */
+  readonly boot?: BootRecord | undefined
 }
 
 /** A life sign of a host as an arbiter holds it, on the arbiter's own clock. */

@@ -16,6 +16,8 @@ export class SimConsul {
   /** Share of writes whose answer is lost. */
   unknownShare = 0
   private lockFreeMs = 0
+  /** Whose session was ended from outside, until somebody takes the lock. */
+  private brokenOf: string | undefined
   private readonly sessions = new Map<string, Session>()
   private count = 0
   private readonly engine: Engine
@@ -125,6 +127,7 @@ export class SimConsul {
     if (this.lock || this.engine.nowMs < this.lockFreeMs) return false
     this.index += 1
     this.lock = { session: id, epoch: this.index, by }
+    this.brokenOf = undefined
     return this.index
   }
 
@@ -132,8 +135,15 @@ export class SimConsul {
   breakSession(): void {
     if (!this.lock) return
     this.sessions.delete(this.lock.session)
+    this.brokenOf = this.lock.by
     this.lock = undefined
     this.lockFreeMs = this.engine.nowMs + LOCK_DELAY_MS
+  }
+
+  /** Nobody can know at once that its session was ended from outside. Until then nobody else can hold the lock, and the next leader waits for as long as an
+   *  act takes before it does anything. */
+  excusedUntilMs(by: string): number {
+    return this.lock === undefined && this.brokenOf === by ? this.lockFreeMs : Number.NEGATIVE_INFINITY
   }
 
   private expire(): void {

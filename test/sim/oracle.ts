@@ -53,7 +53,7 @@ export class Oracle {
   /** I3, I5, I15. */
   offSent(by: SimNode, host: SimNode, bmc?: SimBmc): void {
     this.note(`${by.name} sends OFF to the ${bmc ? 'BMC' : 'outlets'} of ${host.name}`)
-    if (this.rack.consul.holder() !== by.name)
+    if (this.rack.consul.holder() !== by.name && this.rack.engine.nowMs > this.rack.consul.excusedUntilMs(by.name))
       this.violated(`I5: ${by.name} sends OFF to ${host.name} and does not hold the lock (${this.rack.consul.holder()} does)`)
     // What is rewired within the last look cannot be seen by anybody.
     if (bmc && bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)

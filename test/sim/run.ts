@@ -153,9 +153,7 @@ export function apply(rack: SimRack, fault: Fault): void {
         () => (rack.storageOut -= 1),
       )
     case 'arbiter dies':
-      if (!arbiter) return
-      arbiter.node.agentDownMs = Math.max(arbiter.node.agentDownMs, engine.nowMs + fault.forMs)
-      return rack.restartArbiter(arbiter)
+      return arbiter && rack.killArbiter(arbiter, fault.forMs)
     case 'arbiter stalls':
       return arbiter?.node.stall(fault.forMs)
     case 'arbiter cut':
@@ -168,11 +166,7 @@ export function apply(rack: SimRack, fault: Fault): void {
         )
       )
     case 'all arbiters restart':
-      for (const one of rack.arbiters) {
-        one.node.agentDownMs = Math.max(one.node.agentDownMs, engine.nowMs + fault.forMs)
-        rack.restartArbiter(one)
-      }
-      return
+      return rack.arbiters.forEach((one) => rack.killArbiter(one, fault.forMs))
     case 'no quorum':
       return during(
         rack,
@@ -240,7 +234,7 @@ export function apply(rack: SimRack, fault: Fault): void {
       return
     case 'replay': {
       const old: Digest = host.member.digest(engine.nowMs)
-      return engine.after(6_000, () => rack.arbiters.forEach((one) => rack.receive(one, host, old)))
+      return engine.after(6_000, () => rack.arbiters.forEach((one) => rack.beat.receive(one, host, old)))
     }
   }
 }

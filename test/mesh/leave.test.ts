@@ -1,0 +1,59 @@
+/** What an arbiter knows of a host that it never heard itself: what the host wrote to the store at its boot, and when it left. */
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Driver } from '../../host-agent/evacuate/port.ts'
+import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { lastBoot } from '../../host-agent/mesh/standing.ts'
+import { monotonicClock } from '../../kit/clock.ts'
+import { MemoryMesh } from './memory-world.ts'
+
+const driver: Driver = {
+  name: 'none',
+  choosesTarget: false,
+  settleMs: 0,
+  survey: async () => ({ instances: {} }),
+  list: async () => ({ complete: true, instances: [] }),
+  prepare: async () => undefined,
+  locate: async () => new Map(),
+  start: async () => ({ got: 'refused', why: 'none', final: true }),
+  migrate: async () => ({ got: 'refused', why: 'none', final: true }),
+  readmit: async () => true,
+}
+let mesh: MemoryMesh
+beforeEach(() => {
+  mesh = new MemoryMesh(driver, ['h1', 'h2'])
+})
+afterEach(() => mesh.stop())
+
+const writes = (boot: MemberRecord['boot']) => mesh.set(`${KEYS.members}h1`, { ...mesh.core.shelf.members.get('h1')?.value, boot })
+const policySays = () => mesh.core.explain('h1', monotonicClock.now())?.conditions.find(({ id }) => id === 'C7')?.says
+const heard = (bootId: string) =>
+  mesh.core.onDigest(
+    {
+      from: 'h1',
+      bootId,
+      seq: 1,
+      peers: {},
+      self: { state: 'member', lagMs: 0, storageLost: false, guests: 0, consents: false, gate: 'open', watchdogMs: null },
+    },
+    monotonicClock.now(),
+  )
+
+test('a host that left as planned is not fenced by an arbiter that was not there', () => {
+  writes({ id: 'boot-1', watchdogMs: null, leaving: true })
+  expect(policySays()).toMatch(/it said that it leaves/)
+  writes({ id: 'boot-1', watchdogMs: null, leaving: false })
+  expect(policySays()).not.toMatch(/leaves/)
+})
+
+test('that the boot before left says nothing of the one that is heard', () => {
+  writes({ id: 'boot-1', watchdogMs: 10_000, leaving: true })
+  heard('boot-2')
+  expect(policySays()).not.toMatch(/leaves/)
+  expect(lastBoot(mesh.core, 'h1')).toEqual({ id: 'boot-2', watchdogMs: null })
+})
+
+test('the boot of a host that was never heard, and its watchdog, are known', () => {
+  expect(lastBoot(mesh.core, 'h1')).toBeUndefined()
+  writes({ id: 'boot-1', watchdogMs: 10_000, leaving: false })
+  expect(lastBoot(mesh.core, 'h1')).toMatchObject({ id: 'boot-1', watchdogMs: 10_000 })
+})
