@@ -20,6 +20,10 @@ const ENDS_IT = new Set([
   'soft power off',
   'soft rebooting',
 ])
+/** After these the machine is another to the mesh: its key was on the disk that is written. */
+const NEW_KEY = new Set(['deploy', 'rebuild'])
+/** The mesh is at work on a dead host: what it needs to prove, and what it moves, must not change under it. */
+const AT_WORK = new Set(['confirmed', 'fencing', 'fence failed', 'fenced', 'evacuating', 'returning'])
 /** Heard later than this: it is not living, and the mesh itself decides about it. */
 const LIVING_SECONDS = 30
 /** A deploy that takes longer than this needs another look. */
@@ -55,8 +59,17 @@ export class Interlock {
         'mesh.member',
         `node ${node.name ?? node.uuid} is the host ${host.name} of the mesh, which is alive and runs ${host.guests ?? 'an unknown number of'} guests: "${wish.verb}" would end them`,
       )
-    if (host.hold && host.hold.kind !== 'deploying') return
-    const body = { kind: 'deploying', why: `${wish.verb} by ${wish.by}`.slice(0, 400), seconds: HOLD_SECONDS }
+    if (AT_WORK.has(host.state) && wish.confirm !== host.name)
+      throw new Fault(
+        'mesh.member',
+        `node ${node.name ?? node.uuid} is the host ${host.name} of the mesh, which is "${host.state}": wait until it is evacuated`,
+      )
+    const reimaged = NEW_KEY.has(wish.verb)
+    if (host.hold && host.hold.kind !== 'deploying' && !reimaged) return
+    // A person's hold stays what it is.
+    const hold =
+      host.hold && host.hold.kind !== 'deploying' ? host.hold : { kind: 'deploying', why: `${wish.verb} by ${wish.by}`.slice(0, 400), seconds: HOLD_SECONDS }
+    const body = { kind: hold.kind, why: hold.why, seconds: hold.seconds, reimaged }
     const answer = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, { body })
     if (answer.status !== 200) throw new Fault('mesh.unknown', `the mesh could not be told of "${wish.verb}" on ${host.name}: it answered ${answer.status}`)
     this.log.info({ node: node.uuid, host: host.name, verb: wish.verb }, 'the mesh knows that this host is worked on')

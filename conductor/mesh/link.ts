@@ -13,7 +13,7 @@ export interface MeshHost {
   readonly last_heard_seconds: number | null
   readonly guests: number | null
   readonly instances: number | null
-  readonly hold: { readonly kind: string; readonly by: string } | null
+  readonly hold: { readonly kind: string; readonly why: string; readonly by: string; readonly seconds: number | null } | null
   readonly bmc_sealed?: boolean
 }
 export interface MeshView {

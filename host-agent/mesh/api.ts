@@ -45,6 +45,8 @@ const HoldInput = z.strictObject({
     .max(30 * 86_400)
     .nullable()
     .default(null),
+  /** Its disk is written: what comes back has another key. */
+  reimaged: z.boolean().default(false),
 })
 const Typed = z.strictObject({ host: z.string().max(63) })
 
@@ -136,8 +138,11 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
     role: 'operator',
     handle: async (request, actor) => {
       const name = host(request)
-      const value: Hold = { ...checked(HoldInput, request.body), by: actor.user }
+      const { reimaged, ...hold } = checked(HoldInput, request.body)
+      const value: Hold = { ...hold, by: actor.user }
       await change(consul, holdKey(name), () => value)
+      // The hold stays until the new system has written what it is; nothing is known of the host until then.
+      if (reimaged) await change(consul, KEYS.members + name, () => undefined)
       return { host: name, hold: value }
     },
   })

@@ -119,6 +119,29 @@ test('with the name of the host typed it is done, and the mesh is told first', a
   expect(seen).toHaveLength(1)
 })
 
+test.each(['confirmed', 'fencing', 'fence failed', 'evacuating'])('a host that the mesh is at work on (%s) is left alone, however dead', async (state) => {
+  mesh.hosts = [host({ state, last_heard_seconds: 60, guests: 0, instances: 0 })]
+  const answer = await call('PUT', '/v1/nodes/h1/states/provision', { target: 'rebuild' })
+  expect(answer.status).toBe(409)
+  expect(said(answer)).toMatch(/wait until it is evacuated/)
+  expect(seen).toEqual([])
+})
+
+test('a host that is evacuated is imaged again: the mesh is told that its key will be another, and a person’s hold stays', async () => {
+  const again = async () => {
+    expect((await call('PUT', '/v1/nodes/h1/states/provision', { target: 'rebuild' })).status).toBe(202)
+    await until(async () => (await stateOf()) === 'active', { what: 'active', timeoutMs: 20_000 })
+  }
+  const dead = { state: 'evacuated', last_heard_seconds: 60, guests: 0, instances: 0 }
+  mesh.hosts = [host(dead)]
+  await again()
+  expect(seen[0]).toMatchObject({ method: 'PUT', path: '/rackward/v1/mesh/hosts/h1/hold', body: { kind: 'deploying', reimaged: true } })
+  seen = []
+  mesh.hosts = [host({ ...dead, hold: { kind: 'maintenance', why: 'fans', by: 'op', seconds: null } })]
+  await again()
+  expect(seen[0]).toMatchObject({ method: 'PUT', body: { kind: 'maintenance', why: 'fans', seconds: null, reimaged: true } })
+})
+
 test('a mesh without a leader cannot say whether the node is in use: refused, but for its name', async () => {
   mesh = { ...mesh, leads: false, leader: null }
   const answer = await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })
