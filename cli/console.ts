@@ -1,31 +1,81 @@
-/** `rackward node console`: the serial console of a node by its BMC (IPMI 2.0, section 26: serial over LAN), from this machine. The API says where the BMC is and as whom to
- *  log in; its password it never tells: it comes from RACKWARD_BMC_PASSWORD, or ipmitool asks for it. */
-import { execa } from 'execa'
-import { connect, type Common } from './nodes.ts'
+/** `rackward node console`: the serial console of a node through the conductor, which alone knows its BMC and the password. `~.` at the beginning of a line ends it, as with ssh. */
+import WebSocket from 'ws'
+import type { Common } from './nodes.ts'
+import { findPlace, parse, refusal, urlOf, whereOf } from './server.ts'
 import { Trouble } from './trouble.ts'
 
-export async function openConsole(ident: string, options: Common): Promise<void> {
-  const node = (await (await connect(options)).ask('GET', `/v1/nodes/${encodeURIComponent(ident)}`)) as { driver: string; driver_info: Record<string, unknown> }
-  const info = node.driver_info
-  if (node.driver !== 'ipmi' || typeof info.ipmi_address !== 'string')
-    throw new Trouble('refused', `node ${ident} (driver ${node.driver}) has no serial console that could be opened; only driver ipmi has one`)
-  const text = (key: string) => (info[key] === undefined ? undefined : String(info[key] as string | number))
-  const suite = text('ipmi_cipher_suite')
-  const password = process.env.RACKWARD_BMC_PASSWORD
-  const argv = [
-    ['-I', 'lanplus', '-H', info.ipmi_address, '-p', text('ipmi_port') ?? '623'],
-    ['-U', text('ipmi_username') ?? '', '-L', text('ipmi_priv_level') ?? 'ADMINISTRATOR'],
-    suite === undefined ? [] : ['-C', suite],
-    // -E: from the environment; -a: asks. Neither shows it in the list of processes.
-    [password === undefined ? '-a' : '-E', 'sol', 'activate'],
-  ].flat()
-  process.stderr.write(`console of ${ident}: end it with ~. at the beginning of a line\n`)
-  const { exitCode, failed, code } = await execa('ipmitool', argv, {
-    stdio: 'inherit',
-    reject: false,
-    env: password === undefined ? {} : { IPMI_PASSWORD: password },
+const LINE_ENDS = new Set([0x0d, 0x0a])
+/** RFC 6455, 7.4.1. */
+const CLOSES = { lost: 1006, broken: 1011 } as const
+const [TILDE, DOT] = [0x7e, 0x2e]
+
+export async function openConsole(ident: string, options: Common & { steal?: boolean }): Promise<void> {
+  const place = await findPlace(options, process.env)
+  const url = urlOf(place, `/rackward/v1/nodes/${encodeURIComponent(ident)}/console${options.steal ? '?steal=true' : ''}`)
+  url.protocol = place.url.protocol === 'https:' ? 'wss:' : 'ws:'
+  // The library's way to name a unix socket and a path behind it.
+  const to = place.socketPath === undefined ? url : `ws+unix:${place.socketPath}:${url.pathname}${url.search}`
+  const basic = place.user === undefined ? undefined : Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')
+  const ws = new WebSocket(to, {
+    perMessageDeflate: false,
+    ...(basic === undefined ? {} : { headers: { authorization: `Basic ${basic}` } }),
+    ...(place.ca ? { ca: place.ca } : {}),
   })
-  if (code === 'ENOENT') throw new Trouble('failed', 'ipmitool is not installed here: apt-get install ipmitool')
-  if (failed)
-    throw new Trouble('failed', `ipmitool ended with ${exitCode}: its message stands above; is the BMC reached from this machine, and is another session open?`)
+  await opened(ws, whereOf(place))
+  process.stderr.write(`console of ${ident}: end it with ~. at the beginning of a line\n`)
+  const { stdin, stdout } = process
+  const escape = escapes()
+  const typed = (chunk: Buffer) => {
+    const { send, end } = escape(chunk)
+    if (send.length > 0) ws.send(send)
+    if (end) ws.close()
+  }
+  if (stdin.isTTY) stdin.setRawMode(true)
+  stdin.on('data', typed)
+  ws.on('message', (data: Buffer) => stdout.write(data))
+  try {
+    await new Promise<void>((resolve, reject) => {
+      ws.once('error', (error) => reject(new Trouble('failed', `the console broke off: ${error.message}`)))
+      ws.once('close', (code, reason) => {
+        const why = reason.toString()
+        if (code === CLOSES.broken)
+          reject(new Trouble('failed', `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`))
+        else if (code === CLOSES.lost) reject(new Trouble('failed', 'the console broke off: the conductor is gone'))
+        else resolve()
+      })
+    })
+  } finally {
+    stdin.off('data', typed)
+    if (stdin.isTTY) stdin.setRawMode(false)
+    stdin.pause()
+    process.stderr.write('\r\nconsole closed\n')
+  }
+}
+
+function opened(ws: WebSocket, server: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ws.once('open', resolve)
+    ws.once('error', (error) => reject(new Trouble('unreachable', `${server} cannot be reached: ${error.message}`)))
+    ws.once('unexpected-response', (_request, response) => {
+      let text = ''
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+      response.on('end', () => reject(refusal(response.statusCode ?? 0, parse(text))))
+    })
+  })
+}
+
+/** Finds `~.` at the beginning of a line; what stands before it is still sent. A `~` that is followed by something else is only held back until then. */
+export function escapes(): (chunk: Buffer) => { send: Buffer; end: boolean } {
+  let [atStart, held] = [true, false]
+  return (chunk) => {
+    const out: number[] = []
+    for (const byte of chunk) {
+      if (held && byte === DOT) return { send: Buffer.from(out), end: true }
+      if (held) out.push(TILDE)
+      held = !held && atStart && byte === TILDE
+      if (!held) out.push(byte)
+      atStart = LINE_ENDS.has(byte)
+    }
+    return { send: Buffer.from(out), end: false }
+  }
 }

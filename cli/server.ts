@@ -15,6 +15,8 @@ export interface ServerOptions {
 
 export interface Place {
   readonly url: URL
+  /** A unix socket of this machine, instead of the host of the URL. */
+  readonly socketPath?: string
   readonly user?: string
   readonly password?: string
   /** PEM of the certificate authority, or of the server's own certificate. */
@@ -33,7 +35,7 @@ const VERSION = '1.110'
 const OWN_CLOUDS = '/etc/rackward/clouds.yaml'
 const OWN_CLOUD = 'rackward'
 
-/** `--server`, then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then this machine's own conductor, then 127.0.0.1. */
+/** `--server` (http, https, or unix:/path of a socket), then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then this machine's own conductor, then 127.0.0.1. */
 export async function findPlace(options: ServerOptions, env: Env): Promise<Place> {
   const cloudName = options.cloud ?? (env.OS_CLOUD === '' ? undefined : env.OS_CLOUD)
   const said = [options.server, env.RACKWARD_SERVER, env.RACKWARD_USER, env.OS_ENDPOINT, env.OS_USERNAME].some(Boolean)
@@ -41,13 +43,14 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
   const auth = (cloud.auth ?? {}) as Dict
   const pick = (...values: unknown[]) => values.find((value): value is string => typeof value === 'string' && value !== '')
   const text = pick(options.server, env.RACKWARD_SERVER, env.OS_ENDPOINT, cloud.baremetal_endpoint_override, auth.endpoint, cloud.endpoint) ?? DEFAULT_URL
+  const socketPath = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1]
   let url: URL
   try {
-    url = new URL(text)
+    url = new URL(socketPath === undefined ? text : 'http://localhost')
   } catch {
     throw new Trouble('usage', `${JSON.stringify(text)} is no URL; give one such as ${DEFAULT_URL}`)
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Trouble('usage', `${text}: only http and https are spoken`)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Trouble('usage', `${text}: only http, https and unix:/path are spoken`)
   const user = pick(env.RACKWARD_USER, env.OS_USERNAME, auth.username)
   const password = pick(env.RACKWARD_PASSWORD, env.OS_PASSWORD, auth.password)
   const caFile = pick(env.RACKWARD_CACERT, env.OS_CACERT, cloud.cacert)
@@ -55,7 +58,7 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
     caFile === undefined
       ? undefined
       : await readFile(caFile).catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${caFile}: ${error.message}`)))
-  return { url, ...(user ? { user } : {}), ...(password ? { password } : {}), ...(ca ? { ca } : {}) }
+  return { url, ...(socketPath === undefined ? {} : { socketPath }), ...(user ? { user } : {}), ...(password ? { password } : {}), ...(ca ? { ca } : {}) }
 }
 
 async function readOwnCloud(): Promise<Dict> {
@@ -93,11 +96,16 @@ export function openApi(place: Place): Api {
   }
   const start = (method: string, path: string, more: Record<string, string>) => {
     const call = place.url.protocol === 'https:' ? httpsRequest : httpRequest
-    const url = new URL(`${place.url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, place.url)
-    return call(url, { method, headers: { ...headers, ...more }, timeout: TIMEOUT_MS, ...(place.ca ? { ca: place.ca } : {}) })
+    return call(urlOf(place, path), {
+      method,
+      headers: { ...headers, ...more },
+      timeout: TIMEOUT_MS,
+      ...(place.ca ? { ca: place.ca } : {}),
+      ...(place.socketPath ? { socketPath: place.socketPath } : {}),
+    })
   }
   const unreachable = (error: Error) =>
-    new Trouble('unreachable', `${place.url.origin} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`)
+    new Trouble('unreachable', `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`)
   return {
     place,
     ask(method, path, body) {
@@ -147,7 +155,12 @@ export function openApi(place: Place): Api {
   }
 }
 
-function parse(text: string): unknown {
+export const whereOf = ({ url, socketPath }: Place): string => socketPath ?? url.origin
+
+/** The API may stand below a path, and its URL may be given with /v1. */
+export const urlOf = ({ url }: Place, path: string): URL => new URL(`${url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, url)
+
+export function parse(text: string): unknown {
   try {
     return text === '' ? undefined : JSON.parse(text)
   } catch {
@@ -155,7 +168,8 @@ function parse(text: string): unknown {
   }
 }
 
-function refusal(status: number, said: unknown): Trouble {
+/** What a status and a body that say no mean for somebody at a shell. */
+export function refusal(status: number, said: unknown): Trouble {
   const body = (said ?? {}) as { error_message?: string; error?: { message?: string } }
   const inner = parse(body.error_message ?? '') as { faultstring?: string } | undefined
   const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`

@@ -13,6 +13,7 @@ import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
 import { AgentService } from './agents/service.ts'
 import { makeApp } from './api/app.ts'
+import { consoleUpgrades } from './api/console.ts'
 import { htpasswdAuth, noAuth } from './api/auth.ts'
 import type { Route } from './api/route.ts'
 import { Arbiter } from './bmc/arbiter.ts'
@@ -239,7 +240,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
   const app = makeApp({ routes, sightings, auth, clock, random, conductor: hostname(), log, metrics, troubles: () => troublesOf(store, bootDown) })
-  const addresses = await listenApi(app, config, life)
+  const upgrade = consoleUpgrades({ auth, nodes, store, clock, log, signal: streams.signal })
+  const addresses = await listenApi(app, { config, upgrade }, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => store.conductors().then(() => true)
   return { addresses, routes, powerSync, alive, stop: () => life.stop() }

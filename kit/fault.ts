@@ -21,6 +21,7 @@ export const FAULTS = {
   'node.retired': { retry: false, means: 'the node is retired', remedy: 'clear the retired flag first' },
   'node.unsupported': { retry: false, means: 'an interface of the node cannot do this', remedy: 'look at validate for what its interfaces can do' },
   'node.lock-broken': { retry: false, means: 'an operator broke the lock of the node', remedy: 'look at the server before the next verb' },
+  'access.unknown': { retry: false, means: 'nobody that is known asks', remedy: 'give the user and the password of the htpasswd file' },
   'access.denied': { retry: false, means: 'the user may not do this', remedy: 'ask an administrator for the role that it needs' },
   'access.limited': { retry: true, means: 'too many failed logins', remedy: 'wait a minute and use the right password' },
   'input.method': { retry: false, means: 'the resource does not take this method', remedy: 'use one of the methods that it names' },

@@ -83,9 +83,13 @@ export function nodeCommands(program: Command): void {
   onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(async (idents: string[], options) =>
     (await nodes()).remove(idents, options),
   )
-  onServer(node.command('console').argument('<node>', 'name or UUID').description('its serial console, by its BMC; from a machine that reaches it')).action(
-    async (ident: string, options) => (await import('../console.ts')).openConsole(ident, options),
-  )
+  onServer(
+    node
+      .command('console')
+      .argument('<node>', 'name or UUID')
+      .option('--steal', 'end the session of another first')
+      .description('its serial console, by its BMC, through the conductor; ~. ends it'),
+  ).action(async (ident: string, options) => (await import('../console.ts')).openConsole(ident, options))
   onServer(
     node
       .command('wait')

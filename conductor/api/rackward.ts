@@ -98,6 +98,16 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     },
     {
       method: 'get',
+      path: '/rackward/v1/nodes/:ident/console',
+      role: 'operator',
+      answer: z.never(),
+      says: 'the serial console of a node, as a websocket (api/console.ts answers those): binary messages, what is typed and what it sends; "?steal=true" ends the session of another',
+      handle() {
+        throw new Fault('input.invalid', 'Upgrade: a console is a websocket; use "rackward node console", or any client of RFC 6455')
+      },
+    },
+    {
+      method: 'get',
       path: '/rackward/v1/nodes/:ident/lock',
       role: 'reader',
       answer: Locked,

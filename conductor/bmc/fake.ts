@@ -1,4 +1,6 @@
 /** A BMC in memory, a working model: for fake-hardware, and for tests that need thousands. */
+import { PassThrough } from 'node:stream'
+import type { Piped } from '../../kit/run.ts'
 import type { Bmc, BootChoice, BootNow, Power, PowerWish } from './port.ts'
 
 export class FakeBmc implements Bmc {
@@ -36,6 +38,15 @@ export class FakeBmc implements Bmc {
 
   async systemUuid(): Promise<string | null> {
     return null
+  }
+
+  /** Says back what is typed. */
+  async console(): Promise<Piped> {
+    const line = new PassThrough()
+    line.write('[fake console]\r\n')
+    const done = new Promise<void>((resolve) => line.once('close', resolve))
+    const stop = () => void line.destroy()
+    return { stdin: line, stdout: line, done, end: stop, stop }
   }
 
   async bootDevice(): Promise<BootNow> {

@@ -1,6 +1,6 @@
 /** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC. */
 import { Fault, isFault } from '../../kit/fault.ts'
-import type { Run, RunResult } from '../../kit/run.ts'
+import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import type { Bmc, BootChoice, BootDevice, BootNow, Power, PowerWish } from './port.ts'
 
 export interface IpmiInfo {
@@ -101,6 +101,15 @@ export class Ipmitool implements Bmc {
     return /^0+$/.test(hex) ? null : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
   }
 
+  /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says less. */
+  async console(steal: boolean, signal: AbortSignal): Promise<Piped> {
+    await this.power(signal)
+    if (steal) await this.act(['sol', 'deactivate'], signal, /./s)
+    const suite = this.info.cipherSuite ?? this.suites.get(this.info.address) ?? SUITES[0]
+    // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a console without a terminal.
+    return piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
+  }
+
   private async act(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
     const known = this.info.cipherSuite ?? this.suites.get(this.info.address)
     for (const suite of known === undefined ? SUITES : [known]) {
@@ -118,31 +127,24 @@ export class Ipmitool implements Bmc {
     throw new Fault('bmc.refused', `BMC ${this.info.address} takes none of the cipher suites ${SUITES.join(', ')}`)
   }
 
+  private get argv(): string[] {
+    const { address, port, username, privilege, kgKeyHex } = this.info
+    return ['ipmitool', '-I', 'lanplus', '-H', address, '-p', String(port), '-U', username, '-L', privilege, '-E', ...(kgKeyHex ? ['-K'] : [])]
+  }
+
+  private get env(): Record<string, string> {
+    const { password, kgKeyHex } = this.info
+    return { IPMI_PASSWORD: password, ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}) }
+  }
+
   private async spawn(args: readonly string[], signal: AbortSignal): Promise<RunResult> {
-    const { address, port, username, password, privilege, kgKeyHex } = this.info
-    const argv = [
-      'ipmitool',
-      '-I',
-      'lanplus',
-      '-H',
-      address,
-      '-p',
-      String(port),
-      '-U',
-      username,
-      '-L',
-      privilege,
-      '-E',
-      ...(kgKeyHex ? ['-K'] : []),
-      '-v',
-      ...this.patience,
-      ...args,
-    ]
+    const { address } = this.info
+    const argv = [...this.argv, '-v', ...this.patience, ...args]
     try {
       return await this.run(argv, {
         timeoutMs: ACT_TIMEOUT_MS,
         signal,
-        env: { IPMI_PASSWORD: password, ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}) },
+        env: this.env,
       })
     } catch (error) {
       if (error instanceof Fault && error.code === 'run.timeout')

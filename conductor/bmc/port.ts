@@ -1,4 +1,5 @@
 /** What we ask of a management controller. `setPower` and `setBootDevice` say that the BMC took the command; only `power` proves a state. */
+import type { Piped } from '../../kit/run.ts'
 
 export type Power = 'on' | 'off'
 /** `soft-off` asks the operating system to shut down (IPMI chassis control 5, an ACPI power button). */
@@ -36,6 +37,8 @@ export interface Bmc {
   bootDevice(signal: AbortSignal): Promise<BootNow>
   /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in lower case; null: it has none. */
   systemUuid(signal: AbortSignal): Promise<string | null>
+  /** The serial console, until one of the two ends it. `steal` ends the session of another first. */
+  console(steal: boolean, signal: AbortSignal): Promise<Piped>
 }
 
 export interface BmcTarget {

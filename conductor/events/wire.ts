@@ -20,6 +20,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   error: 'something went wrong with a node',
   maintenance: 'maintenance began or ended',
   'lock-broken': 'an operator broke the lock of a node',
+  console: 'a user opened the serial console of a node, or left it',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',
   'agent-done': 'an agent finished a step',

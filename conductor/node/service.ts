@@ -6,6 +6,7 @@ import type { Random } from '../../kit/random.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { Bmc, BootChoice } from '../bmc/port.ts'
+import type { Piped } from '../../kit/run.ts'
 import type { Store } from '../store/port.ts'
 import type { Verb } from './arrows.ts'
 import { usesAgent } from './effects.ts'
@@ -198,6 +199,11 @@ export class NodeService {
       storage: { result: true },
       vendor: none('vendor'),
     }
+  }
+
+  /** A lock does not forbid to look. */
+  async console(ident: string, steal: boolean): Promise<Piped> {
+    return this.onBmc(await this.find(ident), (bmc, signal) => bmc.console(steal, signal))
   }
 
   private async unlocked(ident: string): Promise<NodeRecord> {

@@ -27,7 +27,7 @@ const look = async (i: number) => (await call('GET', `/v1/nodes/${nodes[i]}`)).b
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-sync-'))
-  sims = await Promise.all([101, 102, 103].map(startSim))
+  sims = await Promise.all([101, 102, 103].map((number) => startSim(number)))
   own = await startConductor(config(), { log: silentLog })
   for (const sim of sims) {
     const made = await call('POST', '/v1/nodes', {

@@ -12,7 +12,8 @@ export interface Sim {
   stop(): Promise<void>
 }
 
-export async function startSim(number: number): Promise<Sim> {
+/** `serial`: a TCP port on 127.0.0.1 that its serial console is joined to. */
+export async function startSim(number: number, options: { serial?: number } = {}): Promise<Sim> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-bmc-'))
   const address = `127.${30 + (process.pid % 90)}.${Math.floor(process.pid / 256) % 256}.${number}`
   const lan = `name "sim"
@@ -27,7 +28,7 @@ set_working_mc 0x20
     guid a123456789abcdefa123456789abc00${number % 10}
   endlan
   chassis_control "${dir}/chassis.sh"
-  user 1 false "" "" user 1
+${options.serial === undefined ? '' : `  sol "tcp:127.0.0.1:${options.serial}" 115200\n`}  user 1 false "" "" user 1
   user 2 true "admin" "secret" admin 10
 `
   // stuck: the BMC takes power commands and does nothing.

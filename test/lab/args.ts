@@ -3,7 +3,9 @@ import { parseArgs } from 'node:util'
 import type { Firmware } from './server.ts'
 
 export interface LabArgs {
-  readonly verb: 'run' | 'status' | 'kill' | 'down' | 'help'
+  readonly verb: (typeof VERBS)[number]
+  /** Of rackward. */
+  readonly words: readonly string[]
   /** Of kill. */
   readonly server: string | undefined
   readonly freeze: boolean
@@ -17,12 +19,15 @@ export interface LabArgs {
 }
 
 const MAX_NODES = 16
+const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
+const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
-export const USAGE = `npm run lab -- [run|status|kill|down] [--nodes N] [--firmware bios|uefi] [--ha] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
   kill      with --ha: game day. "kill server-2" cuts its power behind its BMC's back, "--freeze" freezes it; what the mesh does about it is told
+  rackward  the command line, as the administrator of the rack: npm run lab -- rackward node list, ... node console server-1, ... mesh status
   down      take everything away again
   --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
   --json    one JSON document on standard output at the end, nothing else
@@ -30,7 +35,10 @@ export const USAGE = `npm run lab -- [run|status|kill|down] [--nodes N] [--firmw
   --name    mark of the rack (lab), for several side by side
 `
 
-export function readArgs(argv: readonly string[]): LabArgs {
+export function readArgs(all: readonly string[]): LabArgs {
+  // What follows is the command line's own.
+  const at = all.indexOf('rackward')
+  const [argv, words] = at < 0 ? [all, []] : [all.slice(0, at + 1), all.slice(at + 1)]
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
@@ -46,8 +54,7 @@ export function readArgs(argv: readonly string[]): LabArgs {
     },
   })
   const verb = values.help ? 'help' : (positionals[0] ?? 'run')
-  if (verb !== 'run' && verb !== 'status' && verb !== 'kill' && verb !== 'down' && verb !== 'help')
-    throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
+  if (!isVerb(verb)) throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
   const nodes = Number(values.nodes ?? 3)
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
   if (values.ha && nodes !== 3) throw new Error('--ha: a rack of three servers, no --nodes')
@@ -58,6 +65,7 @@ export function readArgs(argv: readonly string[]): LabArgs {
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {
     verb,
+    words,
     server: positionals[1],
     freeze: values.freeze ?? false,
     ha: values.ha ?? false,

@@ -1,4 +1,5 @@
 /** `npm run lab`: the product's main job on a virtual rack. The conductor in it is the one that users run; only the rack around it is the lab's. */
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,6 +15,7 @@ import { ApiClient } from './client.ts'
 import { RackConductor } from './conductor.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
+import { RACKWARD_MAIN } from './root.ts'
 import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
 import { newSeen, showLive, table } from './show.ts'
@@ -140,6 +142,8 @@ const next = (args: LabArgs, results: readonly Result[]) => {
   return `
 The rack goes on running. Try:
   npm run lab -- status${named}
+  npm run -s lab --${named} rackward node list
+  npm run -s lab --${named} rackward node console server-1
   curl -s --netrc-file ${dir}/netrc --unix-socket ${dir}/api.sock http://rack/v1/nodes
   ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
   tail -f ${dir}/server-1/console.log
@@ -188,6 +192,16 @@ async function killVerb(args: LabArgs): Promise<boolean> {
   return true
 }
 
+/** The command line of users, with where the rack's API is and as whom to ask it. */
+async function rackward(args: LabArgs): Promise<boolean> {
+  const { rack } = await running(args)
+  const { password } = await stateOf(rack.dir)
+  const env = { ...process.env, RACKWARD_SERVER: `unix:${join(rack.dir, 'api.sock')}`, RACKWARD_USER: 'admin', RACKWARD_PASSWORD: password, OS_CLOUD: '' }
+  const child = spawn(process.execPath, [RACKWARD_MAIN, ...args.words], { stdio: 'inherit', env })
+  process.exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)))
+  return process.exitCode === 0
+}
+
 async function down(args: LabArgs): Promise<boolean> {
   await removeRack(`rackward-${args.name}`, labDir(args.name))
   process.stdout.write('nothing of the rack is left\n')
@@ -209,6 +223,8 @@ async function main(): Promise<boolean> {
       return status(args)
     case 'kill':
       return killVerb(args)
+    case 'rackward':
+      return rackward(args)
     case 'down':
       return down(args)
     case 'help':

@@ -47,6 +47,9 @@ const diskPath = (server: Server, number: number) => (number === 0 ? server.disk
 /** The same at its BMC and in its SMBIOS table, as on real servers. */
 export const systemUuid = ({ mac }: Pick<Server, 'mac'>): string => `a1234567-89ab-cdef-a123-456789ab${mac.replaceAll(':', '').slice(-4)}`
 
+/** In the namespace of the rack; its BMC joins it to a serial-over-LAN session. */
+const serialPort = ({ bmcIp }: Pick<Server, 'bmcIp'>): number => 9600 + Number(bmcIp.split('.')[3])
+
 /** ipmi_sim: lanplus with cipher suite 3, which is all that it knows. */
 const lanConf = (server: Server) => `name "${server.name}"
 set_working_mc 0x20
@@ -60,6 +63,7 @@ set_working_mc 0x20
     guid ${systemUuid(server).replaceAll('-', '')}
   endlan
   chassis_control "${server.dir}/chassis.sh"
+  sol "tcp:127.0.0.1:${serialPort(server)}" 115200
   user 1 false "" "" user 1
   user 2 true "${BMC_USER}" "${BMC_PASSWORD}" admin 10
 `
@@ -136,8 +140,10 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
     '-daemonize',
     '-pidfile',
     '$d/pid',
+    '-chardev',
+    `socket,id=serial,host=127.0.0.1,port=${serialPort(server)},server=on,wait=off,logfile=${server.dir}/console.log,logappend=on`,
     '-serial',
-    `file:${server.dir}/console.log`,
+    'chardev:serial',
     '-device',
     'virtio-rng-pci',
     '-uuid',

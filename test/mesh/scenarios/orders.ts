@@ -1,7 +1,7 @@
 /** What people, the conductor and the manager of instances do meanwhile. */
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { heard, off, sleep, type Scenario } from './shared.ts'
+import { heard, off, reaches, sleep, type Scenario } from './shared.ts'
 
 /** A host that somebody holds, and that then dies. */
 const held = (hold: { kind?: string; why: string }): Pick<Scenario, 'inject' | 'heal'> => ({
@@ -51,6 +51,22 @@ export const ORDERS: readonly Scenario[] = [
     wanted: 'emptied',
     inject: async (lab, host) => void (await lab.rackward(['mesh', 'drain', host.name, '--why', 'a test', '--wait', '60'], 70_000)),
     heal: async (lab, host) => void (await lab.rackward(['mesh', 'maintenance', 'off', host.name])),
+  },
+  {
+    number: 191,
+    says: 'a fenced host is imaged again: it comes back with another key, and is let in',
+    wanted: 'moved',
+    async inject(lab, host) {
+      await lab.cutPower(host)
+      await reaches(lab, host, ['evacuated'])
+      await lab.api('PUT', `/rackward/v1/mesh/hosts/${host.name}/hold`, { kind: 'deploying', why: 'rebuild', reimaged: true })
+      await rm(join(host.dir, 'data'), { recursive: true })
+    },
+    async heal(lab, host) {
+      await lab.powerOn(host)
+      await heard(lab, host)
+      await lab.api('DELETE', `/rackward/v1/mesh/hosts/${host.name}/hold`)
+    },
   },
   {
     number: 84,

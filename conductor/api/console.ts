@@ -1,0 +1,142 @@
+/** The serial console of a node as a websocket (RFC 6455): binary messages both ways, what its BMC sends and what is typed (IPMI 2.0, section 26: serial over LAN).
+ *  Nobody but the conductor needs to reach the BMC or to know its password. Ironic's own way, a TCP port that anybody may open, is not offered. */
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Piped } from '../../kit/run.ts'
+import type { NodeService } from '../node/service.ts'
+import type { Store } from '../store/port.ts'
+import { mustSee } from './access.ts'
+import { type Actor, type Authenticator, mayRole } from './auth.ts'
+import { problemOf } from './problems.ts'
+
+export interface ConsoleParts {
+  readonly auth: Authenticator
+  readonly nodes: NodeService
+  readonly store: Pick<Store, 'journal'>
+  readonly clock: Clock
+  readonly log: Log
+  /** The conductor stops. */
+  readonly signal: AbortSignal
+}
+
+export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+const PATH = /^\/rackward\/v1\/nodes\/([^/]+)\/console\/?$/
+const MAX_TYPED_BYTES = 64 * 1024
+/** What a slow reader may owe before the BMC's output waits. */
+const MAX_OWED_BYTES = 1024 * 1024
+const PING_MS = 30_000
+const MOST = 64
+/** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the BMC broke off. */
+const CLOSE = { end: 1000, stops: 1001, broken: 1011 } as const
+const MAX_REASON_BYTES = 120
+
+export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
+  const server = new WebSocketServer({ noServer: true, maxPayload: MAX_TYPED_BYTES, perMessageDeflate: false })
+  let open = 0
+  const take = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const { actor, node, steal } = await admit(parts, request)
+    if (open >= MOST) throw new Fault('object.conflict', `${MOST} consoles are open already`)
+    if (socket.destroyed) return
+    open += 1
+    let line: Piped | undefined
+    // However it ends, and also where the handshake was none.
+    socket.once('close', () => {
+      open -= 1
+      line?.stop()
+    })
+    const opened = await parts.nodes.console(node.uuid, steal)
+    line = opened
+    if (socket.destroyed) return opened.stop()
+    server.handleUpgrade(request, socket, head, (ws) => {
+      const tell = (what: string) =>
+        void parts.store.journal
+          .add({ atMs: parts.clock.now(), nodeUuid: node.uuid, kind: 'console', detail: { what, by: actor.user } })
+          .catch((error: unknown) => parts.log.warn({ err: error }, 'that a console was used is not in the record'))
+      tell('opened')
+      ws.once('close', () => tell('closed'))
+      join(ws, opened, parts)
+    })
+  }
+  return (request, socket, head) => {
+    socket.on('error', () => socket.destroy())
+    take(request, socket, head).catch((error: unknown) => {
+      const { status, body } = problemOf(error)
+      if (status >= 500) parts.log.warn({ err: error }, 'a console was not opened')
+      socket.end(answerOf(status, JSON.stringify(body)))
+    })
+  }
+}
+
+const answerOf = (status: number, body: string): string =>
+  [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Connection: close',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(status === 401 ? ['WWW-Authenticate: Basic realm="Rackward"'] : []),
+    '',
+    body,
+  ].join('\r\n')
+
+async function admit({ auth, nodes }: ConsoleParts, request: IncomingMessage) {
+  const url = new URL(request.url ?? '/', 'http://conductor')
+  const actor: Actor | undefined = await auth.check(request.headers.authorization, request.socket.remoteAddress ?? 'local')
+  if (!actor) throw new Fault('access.unknown', 'give a user and a password (HTTP basic)')
+  const ident = PATH.exec(url.pathname)?.[1]
+  if (ident === undefined) throw new Fault('object.missing', `there is no websocket ${url.pathname.slice(0, 200)}`)
+  // A page of another site could ride on the password that a browser keeps.
+  const { origin, host } = request.headers
+  if (origin !== undefined && !URL.canParse(origin)) throw new Fault('input.invalid', 'Origin: not a URL')
+  if (origin !== undefined && new URL(origin).host !== host) throw new Fault('access.denied', `pages of ${origin.slice(0, 200)} may not open consoles`)
+  if (!mayRole(actor, 'operator')) throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
+  const name = decoded(ident)
+  const node = await nodes.find(name)
+  mustSee(actor, node, name)
+  return { actor, node, steal: url.searchParams.get('steal') === 'true' }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new Fault('input.invalid', 'the name of the node: not percent-encoded as it should be')
+  }
+}
+
+/** Until one of the two ends. */
+function join(ws: WebSocket, line: Piped, { clock, signal }: ConsoleParts): void {
+  const stops = () => ws.close(CLOSE.stops, 'the conductor stops')
+  let answered = true
+  let cancel = (): void => undefined
+  const ping = (): void => {
+    cancel = clock.after(PING_MS, ping)
+    if (!answered) return ws.terminate()
+    answered = false
+    ws.ping()
+  }
+  cancel = clock.after(PING_MS, ping)
+  ws.on('pong', () => (answered = true))
+  line.stdout.on('data', (chunk: Buffer) => {
+    ws.send(chunk, { binary: true }, () => ws.bufferedAmount < MAX_OWED_BYTES && line.stdout.resume())
+    if (ws.bufferedAmount >= MAX_OWED_BYTES) line.stdout.pause()
+  })
+  ws.on('message', (data: Buffer) => line.stdin.write(data))
+  ws.on('error', () => ws.terminate())
+  line.stdin.on('error', () => undefined)
+  if (signal.aborted) stops()
+  signal.addEventListener('abort', stops, { once: true })
+  line.done.then(
+    () => ws.close(CLOSE.end),
+    (error: Error) => ws.close(CLOSE.broken, Buffer.from(error.message).subarray(-MAX_REASON_BYTES).toString()),
+  )
+  ws.once('close', () => {
+    cancel()
+    signal.removeEventListener('abort', stops)
+    line.stop()
+  })
+}
