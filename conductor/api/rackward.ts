@@ -101,7 +101,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       path: '/rackward/v1/nodes/:ident/console',
       role: 'operator',
       answer: z.never(),
-      says: 'the serial console of a node, as a websocket (api/console.ts answers those): binary messages, what is typed and what it sends; "?steal=true" ends the session of another',
+      says: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends; "?steal=true" ends the session of another',
       handle() {
         throw new Fault('input.invalid', 'Upgrade: a console is a websocket; use "rackward node console", or any client of RFC 6455')
       },
