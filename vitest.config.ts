@@ -17,6 +17,7 @@ export default defineConfig({
             'test/packages/**',
             'test/vagrant/**',
             'test/mesh/mesh.test.ts',
+            'test/mesh/fence-agents.test.ts',
             'test/mesh/libvirt.test.ts',
           ],
           testTimeout: 60_000,
@@ -26,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'mesh',
           sequence: { groupOrder: 2 },
-          include: ['test/mesh/mesh.test.ts'],
+          include: ['test/mesh/mesh.test.ts', ...(process.env.RACKWARD_MESH === 'all' ? ['test/mesh/fence-agents.test.ts'] : [])],
           fileParallelism: false,
           pool: 'forks',
         },

@@ -54,13 +54,17 @@ function operation(route: DescribedRoute): Schema {
     parameters: [...inPath, ...inQuery],
     ...(route.body ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body, 'input') } } } } : {}),
     responses: {
-      200: {
-        description: 'done',
-        content: {
-          'application/json': { schema: schemaOf(route.answer, 'output') },
-          ...(route.answerType ? { [route.answerType]: { schema: { type: 'string' } } } : {}),
-        },
-      },
+      ...(route.answer === 'websocket'
+        ? { 101: { description: 'a websocket (RFC 6455)' } }
+        : {
+            200: {
+              description: 'done',
+              content: {
+                'application/json': { schema: schemaOf(route.answer, 'output') },
+                ...(route.answerType ? { [route.answerType]: { schema: { type: 'string' } } } : {}),
+              },
+            },
+          }),
       400: problem('the input is not acceptable'),
       401: { description: 'no user, or a wrong password' },
       403: problem('the user may not do this'),

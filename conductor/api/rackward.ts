@@ -32,7 +32,8 @@ export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
   readonly query?: z.ZodObject
   /** What the body of the request must be; checked by who handles it. */
   readonly body?: z.ZodType
-  readonly answer: z.ZodType
+  /** `websocket`: another answers it (console.ts), and no plain request gets anything. */
+  readonly answer: z.ZodType | 'websocket'
   readonly answerType?: 'text/event-stream'
   handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void
 }
@@ -57,6 +58,7 @@ const EventQuery = z.strictObject({
   ),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
 })
+const ConsoleQuery = z.strictObject({ steal: z.enum(['true', 'false']).default('false').describe('end the session of another first: a BMC has one') })
 const LockQuery = z.strictObject({ why: z.string().min(1).max(500).describe('the reason, for last_error and for the history') })
 
 /** How far back unknown MACs are looked for, in events. */
@@ -100,8 +102,9 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       method: 'get',
       path: '/rackward/v1/nodes/:ident/console',
       role: 'operator',
-      answer: z.never(),
-      says: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends; "?steal=true" ends the session of another',
+      query: ConsoleQuery,
+      answer: 'websocket',
+      says: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends',
       handle() {
         throw new Fault('input.invalid', 'Upgrade: a console is a websocket; use "rackward node console", or any client of RFC 6455')
       },

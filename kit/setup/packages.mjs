@@ -81,7 +81,7 @@ export const PACKAGES = {
   bench: [...BUILD, ...RACK],
   test: [...BUILD, ...RACK, ...PEERS],
   rack: [...BUILD, ...RACK, ...PEERS],
-  mesh: [...BUILD, ...RACK, ...PEERS],
+  mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }

@@ -241,6 +241,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
   expect(Object.keys(document.paths)).toEqual([
     '/rackward/v1/events',
     '/rackward/v1/nodes/{ident}/explain',
+    '/rackward/v1/nodes/{ident}/console',
     '/rackward/v1/nodes/{ident}/lock',
     '/rackward/v1/power-sync',
     '/rackward/v1/webhooks',
@@ -262,6 +263,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     'identify',
     'off',
   ])
+  expect(Object.keys(document.paths['/rackward/v1/nodes/{ident}/console'].get.responses)).toContain('101')
   const { parameters } = document.paths['/rackward/v1/events'].get
   expect(parameters.map((one: { name: string }) => one.name)).toEqual(['after', 'node', 'kinds', 'limit'])
   expect(parameters[3].schema).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000, default: 100 })

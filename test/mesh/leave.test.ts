@@ -1,7 +1,9 @@
 /** What an arbiter knows of a host that it never heard itself: what the host wrote to the store at its boot, and when it left. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Driver } from '../../host-agent/evacuate/port.ts'
-import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { AgentConfig } from '../../host-agent/config.ts'
+import { KEYS, MemberRecord, parsed } from '../../host-agent/mesh/records.ts'
+import { memberOf } from '../../host-agent/mesh/register.ts'
 import { lastBoot } from '../../host-agent/mesh/standing.ts'
 import { monotonicClock } from '../../kit/clock.ts'
 import { MemoryMesh } from './memory-world.ts'
@@ -56,4 +58,15 @@ test('the boot of a host that was never heard, and its watchdog, are known', () 
   expect(lastBoot(mesh.core, 'h1')).toBeUndefined()
   writes({ id: 'boot-1', watchdogMs: 10_000, leaving: false })
   expect(lastBoot(mesh.core, 'h1')).toMatchObject({ id: 'boot-1', watchdogMs: 10_000 })
+})
+
+test('what a host writes of itself reads back as the same: it is written once', () => {
+  const config = AgentConfig.parse({
+    name: 'h1',
+    role: 'host',
+    planes: { storage: { address: '10.0.1.1' }, management: { address: '10.0.0.1' } },
+    consul: { tokenFile: '/t' },
+  })
+  const own: MemberRecord = { ...memberOf(config, `${'A'.repeat(43)}=`, null), boot: { id: 'boot-1', watchdogMs: 10_000, leaving: false } }
+  expect(JSON.stringify(parsed(MemberRecord, JSON.parse(JSON.stringify(own))))).toBe(JSON.stringify(own))
 })
