@@ -9,6 +9,7 @@ import { systemRandom } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter, type RunningArbiter } from './arbiter.ts'
 import type { AgentConfig } from './config.ts'
+import { Consent } from './guard/consent.ts'
 import { isStrained } from './guard/pressure.ts'
 import { Gate } from './guard/gate.ts'
 import { superviseConsul } from './mesh/consul-agent.ts'
@@ -131,6 +132,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   // The gate was opened by this process, and what belongs here was not started yet.
   let toStart = false
   let guestsSeen: number | null = null
+  const consent = new Consent()
   let [countedMs, refreshedMs] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
 
   const report = async () => {
@@ -138,6 +140,10 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     if (config.role === 'host' && nowMs - countedMs >= GUESTS_MS) {
       countedMs = nowMs
       guestsSeen = await guests.count().catch(() => null)
+    }
+    if (consent.look(nowMs, { guests: guestsSeen, storageLost: writer?.lost ?? false })) {
+      log.info('nobody asks any more for the guests to be stopped: what belongs here is started again')
+      toStart = true
     }
     if (toStart && !busy) {
       busy = true
@@ -157,6 +163,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       state: state.self.state === 'leaving' ? 'leaving' : gate.now === 'closed' ? 'quarantined' : 'member',
       gate: gate.now,
       guests: guestsSeen,
+      consents: consent.given,
       storageLost: writer?.lost ?? false,
       strained: await isStrained(),
     }
@@ -172,10 +179,12 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
         log.info({ bootId }, 'the gate is open: an arbiter let this boot in')
         toStart = true
       }
-      if (order === 'stop guests' && !state.self.consents) {
+      if (order === 'stop guests') consent.asked(clock.now())
+      if (order === 'stop guests' && !consent.given) {
         log.warn('an arbiter asks for it: the guests are stopped, and this host may be switched off')
         await guests.stopAll()
-        if ((await guests.count()) === 0) state.self = { ...state.self, consents: true, guests: 0 }
+        guestsSeen = await guests.count()
+        if (guestsSeen === 0) consent.give()
       }
     } finally {
       busy = false

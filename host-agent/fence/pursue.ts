@@ -3,10 +3,11 @@ import { pursueIntents, listInstances, openIntents } from '../evacuate/pursue.ts
 import type { ArbiterCore } from '../mesh/core.ts'
 import { incidentKey } from '../mesh/records.ts'
 import { lastBoot } from '../mesh/standing.ts'
+import { isUnfit } from '../verdict/planes.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
 import { provenOff, type DeviceFacts, type Facts } from './guards.ts'
-import { isOver, type Incident } from './states.ts'
+import { isCooperative, isOver, type Incident } from './states.ts'
 import { stepIncident, type Act } from './step.ts'
 import { readmit } from './return.ts'
 
@@ -50,8 +51,9 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   const policy = core.shelf.policy.value
   const hold = core.shelf.holdOf(incident.host)
   const boot = core.book.bootOf(incident.host)
-  const cooperative = incident.cause === 'storage' || incident.cause === 'isolated'
-  const consents = cooperative && self?.consents === true && boot?.bootId === incident.bootId
+  const cooperative = isCooperative(incident)
+  // Its word is good while the trouble lasts: when that is over, it starts its guests again.
+  const consents = cooperative && isUnfit(core.verdicts.get(incident.host)?.action) && self?.consents === true && boot?.bootId === incident.bootId
   const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
   const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
   const verdict = core.verdicts.get(incident.host)?.state

@@ -80,5 +80,7 @@ export const INCIDENT_ARROWS: readonly Arrow<IncidentState, IncidentEvent>[] = R
 
 /** No further step is owed. */
 export const isOver = (incident: Pick<Incident, 'state'>): boolean => incident.state === 'recovered' || incident.state === 'cancelled'
+/** It goes on with the host’s own consent. */
+export const isCooperative = ({ cause }: Pick<Incident, 'cause'>): boolean => cause === 'storage' || cause === 'isolated'
 /** The host counts as down for everybody else. */
 export const isDown = (incident: Pick<Incident, 'state'>): boolean => !isOver(incident) && incident.state !== 'confirmed'

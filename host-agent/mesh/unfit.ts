@@ -1,6 +1,8 @@
 /** A host that lives, and whose lost planes make its guests useless where they are. By the table of planes and by the policy it is emptied, or asked to stop
  *  its guests and then switched off. Nothing is done against its word: it must agree itself. */
+import { isCooperative } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
+import { isUnfit } from '../verdict/planes.ts'
 import type { ArbiterCore } from './core.ts'
 import { openIncident } from './open.ts'
 import { holdKey } from './records.ts'
@@ -36,6 +38,9 @@ export function reactToUnfit(core: ArbiterCore, verdict: Verdict, nowMs: number)
 export function mustStopGuests(core: ArbiterCore, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced || core.shelf.policy.value.dryRun) return false
   const { unfit } = core.post(host)
+  // Asked for as long as it is pursued, by whoever leads: a word that nobody asks for any more is taken back.
+  const incident = core.shelf.liveIncident(host)?.value
+  if (incident) return isCooperative(incident) && incident.proof === null && isUnfit(core.verdicts.get(host)?.action)
   if (!unfit || (unfit.action !== 'stop guests' && unfit.action !== 'isolated')) return false
   if (nowMs - unfit.sinceMs < WAIT_MS[unfit.action] || core.verdicts.get(host)?.action !== unfit.action) return false
   return forbidden(core, host, { action: unfit.action, nowMs }) === undefined

@@ -30,3 +30,6 @@ const word = (state: PlaneState) => (state === 'down' ? 'down' : 'up')
 
 export const planeAction = ({ management, tenant, storage }: PlaneStates): PlaneRow =>
   MATRIX.get(`${word(management)} ${word(tenant)} ${word(storage)}`) as PlaneRow
+
+/** Its guests are useless where they are, or it is gone altogether. */
+export const isUnfit = (action: PlaneAction | undefined): boolean => action === 'stop guests' || action === 'isolated' || action === 'fence'

@@ -27,6 +27,7 @@ export class Beat {
       if (!node.runs) return
       this.storage(node)
       if (!node.agentUp) return
+      node.look()
       node.member.self = node.selfReport()
       this.probe(node, round)
       if (round % 4 === 0) this.register(node)
@@ -114,7 +115,8 @@ export class Beat {
         if (ack.order === 'open gate') from.openGate()
         if (ack.order === 'stop guests') {
           from.guests.clear()
-          from.consents = true
+          from.consent.asked(this.rack.engine.nowMs)
+          from.consent.give()
         }
       }),
     )

@@ -1,4 +1,5 @@
 /** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the production MemberCore. */
+import { Consent } from '../../host-agent/guard/consent.ts'
 import { MemberCore } from '../../host-agent/mesh/member.ts'
 import type { SelfReport } from '../../host-agent/verdict/evidence.ts'
 import type { Engine } from './engine.ts'
@@ -27,7 +28,7 @@ export class SimNode {
   boots = 1
   member: MemberCore
   gateOpen = true
-  consents = false
+  consent = new Consent()
   petMs = 0
   storageLostSinceMs: number | undefined
   lagMs = 0
@@ -63,10 +64,17 @@ export class SimNode {
       lagMs: 0,
       storageLost: this.storageLostSinceMs !== undefined && this.engine.nowMs - this.storageLostSinceMs > 2_000,
       guests: this.guests.size,
-      consents: this.consents,
+      consents: this.consent.given,
       gate: this.gateOpen ? 'open' : 'closed',
       watchdogMs: this.armed ? WATCHDOG_MS : null,
     }
+  }
+
+  /** What stopped its guests may be over. */
+  look(): void {
+    const { storageLost } = this.selfReport()
+    if (this.consent.look(this.engine.nowMs, { guests: this.guests.size, storageLost }))
+      for (const instance of this.hooks.belongs(this.name)) this.run(instance)
   }
 
   newMember(): MemberCore {
@@ -102,7 +110,7 @@ export class SimNode {
     this.powered = false
     this.guests.clear()
     this.waiting = []
-    this.consents = false
+    this.consent = new Consent()
     this.storageLostSinceMs = undefined
   }
 

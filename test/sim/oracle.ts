@@ -59,7 +59,7 @@ export class Oracle {
     if (bmc && bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)
       this.violated(`I15: OFF for ${host.name} goes to the machine of ${bmc.wired.name}`)
     const since = this.linkedSince.get(host.name)
-    if (host.consents || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
+    if (host.consent.given || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
     this.falseFences += 1
     this.violated(`I3: OFF is sent to ${host.name}, which is alive and can be seen`)
   }

@@ -138,9 +138,10 @@ export class SimRack {
     for (let atMs = Math.min(overMs, endMs); ; atMs = Math.min(atMs + 5_000, endMs)) {
       this.engine.runUntil(atMs)
       if (atMs >= endMs) return
-      const restless = this.hosts.some((host) => !host.agentUp || !host.gateOpen) || this.oracle.unsettled() || this.consul.holder() === undefined
+      const isWell = (host: SimNode) => host.agentUp && host.gateOpen && !host.consent.given
+      const restless = !this.hosts.every(isWell) || this.oracle.unsettled() || this.consul.holder() === undefined
       const dead = this.hosts.every(
-        (host) => (host.agentUp && host.gateOpen) || ((!host.powered || host.stalledMs === Number.POSITIVE_INFINITY) && this.oracle.settledDown(host.name)),
+        (host) => isWell(host) || ((!host.powered || host.stalledMs === Number.POSITIVE_INFINITY) && this.oracle.settledDown(host.name)),
       )
       if (atMs > overMs && (!restless || (dead && !this.oracle.unsettled()))) return
     }

@@ -153,6 +153,24 @@ test('a host that dies while it is drained: what was on its way, or had just arr
   }
 })
 
+test('16: the storage comes back before the host can be fenced: its guests run again, its word is taken back, and the BMC that comes back as well switches nothing off', () => {
+  for (const seed of [1, 2, 3, 4, 5, 6]) {
+    const rack = runSchedule(
+      schedule(
+        [
+          { atMs: AT - 1_000, kind: 'bmc', host: 1, mode: 'dead', forMs: 20_000 + seed * 1_500 },
+          { atMs: AT, kind: 'plane down', host: 1, planes: [1], forMs: 20_000 },
+          ...(seed % 2 === 0 ? ([{ atMs: AT + 12_000, kind: 'arbiter dies', arbiter: 0, forMs: 5_000 }] as const) : []),
+        ],
+        { seed, endMs: 200_000 },
+      ),
+    )
+    expect(rack.violations, `seed ${seed}`).toEqual([])
+    expect(rack.guests, `seed ${seed}`).toBe(10)
+    expect(rack.trace.join('\n'), `seed ${seed}`).not.toMatch(/loses its power/)
+  }
+})
+
 test('a dry run stops no guests and fences nobody', () => {
   const rack = runSchedule(schedule([{ atMs: AT, kind: 'plane down', host: 1, planes: [1], forMs: 60_000 }], { policy: { dryRun: true } }))
   expect(rack.violations).toEqual([])
