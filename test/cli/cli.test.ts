@@ -48,7 +48,7 @@ describe('exit statuses and words', () => {
     [['node', 'enroll', 'x'], STATUSES.usage, 'RACKWARD_BMC_PASSWORD'],
     [['node', 'rescue', 'x'], STATUSES.usage, 'RACKWARD_RESCUE_PASSWORD'],
     [['node', 'list', '--server', 'http://127.0.0.1:1'], STATUSES.unreachable, 'http://127.0.0.1:1 cannot be reached'],
-    [['node', 'list', '--server', 'ftp://x'], STATUSES.usage, 'only http and https'],
+    [['node', 'list', '--server', 'ftp://x'], STATUSES.usage, 'only http, https and unix'],
     [['node', 'list', '--cloud', 'none'], STATUSES.usage, 'no clouds.yaml has the cloud none'],
   ])('%j ends with %i', async (args, status, words) => {
     const { code, stderr } = await cli(args)
