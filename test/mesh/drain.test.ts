@@ -4,12 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DomainStore, type DomainRecord } from '../../host-agent/evacuate/drivers/domains.ts'
-import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
 import { LibvirtDriver } from '../../host-agent/evacuate/drivers/libvirt.ts'
 import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
 import { holdKey, KEYS } from '../../host-agent/mesh/records.ts'
 import { until } from '../../kit/clock.ts'
-import { http } from '../../kit/http.ts'
+import { keystoneAt } from './keystone-account.ts'
 import { MemoryMesh } from './memory-world.ts'
 import { NovaTwin } from './nova-twin.ts'
 
@@ -21,12 +20,7 @@ describe('through Nova', () => {
   beforeEach(async () => {
     twin = new NovaTwin(['cmp1', 'cmp2', 'cmp3'])
     const authUrl = `${await twin.start()}/v3`
-    const account = { username: 'admin', password: 'peer', userDomain: 'Default', project: 'admin', projectDomain: 'Default' }
-    const keystone = new Keystone(
-      { authUrl, ...account, region: undefined, interface: 'public', computeUrl: undefined, ca: undefined },
-      { http, wall: () => Date.now() },
-    )
-    mesh = new MemoryMesh(new NovaDriver(keystone, { sharedDisks: true }), ['cmp1', 'cmp2', 'cmp3'])
+    mesh = new MemoryMesh(new NovaDriver(keystoneAt(authUrl), { sharedDisks: true }), ['cmp1', 'cmp2', 'cmp3'])
   })
   afterEach(async () => {
     mesh.stop()

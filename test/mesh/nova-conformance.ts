@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { http } from '../../kit/http.ts'
-import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
 import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
+import { keystoneAt } from './keystone-account.ts'
 import { MemoryMesh } from './memory-world.ts'
 
 /** A Nova with three hosts and the ways to hurt it. */
@@ -71,16 +71,6 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
       const started = await start()
       nova = started.nova
       stop = started.stop
-      const options = {
-        username: 'admin',
-        password: 'peer',
-        userDomain: 'Default',
-        project: 'admin',
-        projectDomain: 'Default',
-        region: 'RegionOne',
-        interface: 'public' as const,
-        ca: undefined,
-      }
       const probe = await http({
         method: 'POST',
         url: `${nova.authUrl}/auth/tokens`,
@@ -96,10 +86,7 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
       const compute = new URL(catalog.find(({ type }) => type === 'compute')?.endpoints.find((one) => one.interface === 'public')?.url ?? '')
       const made = await lossyProxy(compute, lose)
       proxy = made.server
-      driver = new NovaDriver(
-        new Keystone({ ...options, authUrl: nova.authUrl, computeUrl: `${made.url}${compute.pathname}` }, { http, wall: () => Date.now() }),
-        { sharedDisks: true },
-      )
+      driver = new NovaDriver(keystoneAt(nova.authUrl, { region: 'RegionOne', computeUrl: `${made.url}${compute.pathname}` }), { sharedDisks: true })
     }, 600_000)
     afterAll(async () => {
       proxy?.closeAllConnections()

@@ -1,10 +1,9 @@
 /** The Nova driver on the twin; `npm run test:nova` runs the same suite on a real Nova. */
 import { expect, test } from 'vitest'
-import { http } from '../../kit/http.ts'
-import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
 import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
 import { novaConformance, type NovaUnderTest } from './nova-conformance.ts'
 import { MemoryMesh } from './memory-world.ts'
+import { keystoneAt } from './keystone-account.ts'
 import { NovaTwin } from './nova-twin.ts'
 
 const HOSTS = ['cmp1', 'cmp2', 'cmp3'] as const
@@ -32,25 +31,7 @@ novaConformance(
   40_000,
 )
 
-const driverOf = (url: string, sharedDisks = true) =>
-  new NovaDriver(
-    new Keystone(
-      {
-        authUrl: `${url}/v3`,
-        username: 'admin',
-        password: 'peer',
-        userDomain: 'Default',
-        project: 'admin',
-        projectDomain: 'Default',
-        region: undefined,
-        interface: 'public',
-        computeUrl: undefined,
-        ca: undefined,
-      },
-      { http, wall: () => Date.now() },
-    ),
-    { sharedDisks },
-  )
+const driverOf = (url: string, sharedDisks = true) => new NovaDriver(keystoneAt(`${url}/v3`), { sharedDisks })
 
 test('what cannot be moved is named before any host fails', async () => {
   const twin = new NovaTwin(HOSTS)

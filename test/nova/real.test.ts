@@ -3,10 +3,9 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
-import { http } from '../../kit/http.ts'
 import { run } from '../../kit/run.ts'
-import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
 import { ROOT } from '../lab/root.ts'
+import { keystoneAt } from '../mesh/keystone-account.ts'
 import { novaConformance, type NovaUnderTest } from '../mesh/nova-conformance.ts'
 
 const HOSTS = ['cmp1', 'cmp2', 'cmp3'] as const
@@ -28,21 +27,7 @@ novaConformance(
       await stop().catch(() => undefined)
       throw error
     }
-    const keystone = new Keystone(
-      {
-        authUrl: AUTH_URL,
-        username: 'admin',
-        password: 'peer',
-        userDomain: 'Default',
-        project: 'admin',
-        projectDomain: 'Default',
-        region: undefined,
-        interface: 'public',
-        computeUrl: undefined,
-        ca: undefined,
-      },
-      { http, wall: () => Date.now() },
-    )
+    const keystone = keystoneAt(AUTH_URL)
     const ask = (method: string, path: string, body?: unknown) => keystone.compute({ method, path, body, version: '2.79', signal: AbortSignal.timeout(60_000) })
     const services = async () =>
       ((await ask('GET', '/os-services?binary=nova-compute')).body as { services: { id: string; host: string; state: string }[] }).services
