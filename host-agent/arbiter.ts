@@ -12,12 +12,11 @@ import { sealedSource } from './fence/power.ts'
 import { FenceDevices } from './fence/devices.ts'
 import { startMeshApi } from './mesh/api.ts'
 import { ArbiterCore } from './mesh/core.ts'
-import { mayGrant, withheld } from './mesh/grants.ts'
+import { answerTo } from './mesh/answer.ts'
+import { withheld } from './mesh/grants.ts'
 import type { Identity } from './mesh/keys.ts'
 import { hostAt, listenKdump } from './mesh/kdump.ts'
 import { LeaseKeeper } from './mesh/lease.ts'
-import { mayOpenGate } from './mesh/react.ts'
-import { mustStopGuests } from './mesh/unfit.ts'
 import { realWorld } from './mesh/real.ts'
 import type { MemberRecord } from './mesh/records.ts'
 import type { StationLink } from './mesh/thread.ts'
@@ -146,13 +145,7 @@ export async function startArbiter(
     onDigest(digest) {
       const nowMs = clock.now()
       if (!core.onDigest(digest, nowMs) || members.get(digest.from)?.role !== 'host') return
-      const order =
-        digest.self.state === 'quarantined' && mayOpenGate(core, digest.from, nowMs)
-          ? 'open gate'
-          : mustStopGuests(core, digest.from, nowMs)
-            ? 'stop guests'
-            : null
-      station.sendAck(digest.from, { seq: digest.seq, bootId: digest.bootId, grants: mayGrant(core, digest.from, nowMs), order })
+      station.sendAck(digest.from, answerTo(core, digest, nowMs))
     },
     onStore(snapshot, known) {
       members = new Map(known.map((member) => [member.name, member]))

@@ -17,7 +17,7 @@ export function readmit(core: ArbiterCore, incident: Incident, nowMs: number): v
   const lost = core.shelf.intentsOf(incident.id).find(({ value }) => value.state === 'UNKNOWN')
   if (!post.cleaned && lost)
     return core.page(incident.host, 'readmit unknown', `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`)
-  // The gate is opened with the answer to its heartbeat once `cleaned` is set (react.ts: mayOpenGate).
+  // The gate is opened with the answer to its heartbeat once `cleaned` is set (mesh/answer.ts).
   if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
   const step = post.cleaned ? 'enable' : 'clean'
   post.driverBusy = true

@@ -35,14 +35,6 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
   prune(core, scene.nowMs)
 }
 
-/** The boot that may open its gate: nothing of this host is being moved, or it was moved and cleaned up after. Undefined: none, wait. */
-export function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
-  if (!core.leads(nowMs) || !core.quiesced) return false
-  const incident = core.shelf.liveIncident(host)?.value
-  if (!incident) return true
-  return incident.state === 'returning' && incident.returnedBoot === core.book.bootOf(host)?.bootId && core.post(host).cleaned
-}
-
 /** Counted from when it was first seen here, so that no clock that jumps ends it early. */
 function expireHolds(core: ArbiterCore, nowMs: number): void {
   for (const [host, { key, value, index, firstMs }] of core.shelf.holds) {

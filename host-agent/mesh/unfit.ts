@@ -34,7 +34,7 @@ export function reactToUnfit(core: ArbiterCore, verdict: Verdict, nowMs: number)
   )
 }
 
-/** Whether the leader wants `host` to stop its guests; sent with the answer to its heartbeat. */
+/** Whether the leader wants `host` to stop its guests. */
 export function mustStopGuests(core: ArbiterCore, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced || core.shelf.policy.value.dryRun) return false
   const { unfit } = core.post(host)

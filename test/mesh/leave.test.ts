@@ -1,6 +1,6 @@
 /** What an arbiter knows of a host that it never heard itself: what the host wrote to the store at its boot, and when it left. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Driver } from '../../host-agent/evacuate/port.ts'
+import { noDriver } from '../../host-agent/evacuate/drivers/none.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { KEYS, MemberRecord, parsed } from '../../host-agent/mesh/records.ts'
 import { memberOf } from '../../host-agent/mesh/register.ts'
@@ -8,21 +8,9 @@ import { lastBoot } from '../../host-agent/mesh/standing.ts'
 import { monotonicClock } from '../../kit/clock.ts'
 import { MemoryMesh } from './memory-world.ts'
 
-const driver: Driver = {
-  name: 'none',
-  choosesTarget: false,
-  settleMs: 0,
-  survey: async () => ({ instances: {} }),
-  list: async () => ({ complete: true, instances: [] }),
-  prepare: async () => undefined,
-  locate: async () => new Map(),
-  start: async () => ({ got: 'refused', why: 'none', final: true }),
-  migrate: async () => ({ got: 'refused', why: 'none', final: true }),
-  readmit: async () => true,
-}
 let mesh: MemoryMesh
 beforeEach(() => {
-  mesh = new MemoryMesh(driver, ['h1', 'h2'])
+  mesh = new MemoryMesh(noDriver, ['h1', 'h2'])
 })
 afterEach(() => mesh.stop())
 

@@ -1,9 +1,7 @@
 /** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
-import { mayGrant, withheld } from '../../host-agent/mesh/grants.ts'
-import type { Ack } from '../../host-agent/mesh/member.ts'
-import { mayOpenGate } from '../../host-agent/mesh/react.ts'
+import { answerTo } from '../../host-agent/mesh/answer.ts'
+import { withheld } from '../../host-agent/mesh/grants.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
-import { mustStopGuests } from '../../host-agent/mesh/unfit.ts'
 import { PLANES, type Digest } from '../../host-agent/verdict/evidence.ts'
 import type { SimNode } from './node.ts'
 import type { Arbiter, SimRack } from './rack.ts'
@@ -96,14 +94,7 @@ export class Beat {
     const { nowMs } = this.rack.engine
     const { core } = arbiter
     if (!core.onDigest(digest, nowMs) || from.isArbiter) return
-    const grants = mayGrant(core, digest.from, nowMs)
-    const order =
-      digest.self.state === 'quarantined' && mayOpenGate(core, digest.from, nowMs)
-        ? 'open gate'
-        : mustStopGuests(core, digest.from, nowMs)
-          ? 'stop guests'
-          : null
-    const ack: Ack = { seq: digest.seq, bootId: digest.bootId, grants, order }
+    const ack = answerTo(core, digest, nowMs)
     const reachable = PLANES.some(
       (_, i) => this.rack.linked(arbiter.node, from, i) && !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
     )

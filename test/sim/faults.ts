@@ -161,3 +161,20 @@ export function scheduleOf(seed: number): Schedule {
     policy: random() < 0.3 ? { isolated: 'fence', tenantLost: 'drain' } : {},
   }
 }
+
+/** When the faults of a schedule that is written by hand begin. */
+export const AT = CALM_MS + 1_000
+
+export const scheduleWith = (faults: readonly Fault[], more: Partial<Schedule> = {}): Schedule => ({
+  seed: 1,
+  hosts: 5,
+  arbiters: 3,
+  racks: 3,
+  watchdogs: false,
+  pdus: false,
+  ticks: false,
+  endMs: 90_000,
+  policy: {},
+  faults,
+  ...more,
+})

@@ -1,6 +1,7 @@
 /** Exhaustive over the production steps: with every guard nothing can go wrong, and each guard taken away is missed. */
 import { expect, test } from 'vitest'
-import { explore, RULES, type Rules } from './model.ts'
+import { explore } from './explore.ts'
+import { RULES, type Rules } from './model.ts'
 
 test('every interleaving: no double run, no duplicate evacuation, no OFF to a living host, no late fence', { timeout: 120_000 }, () => {
   const { states, wrong } = explore(RULES)

@@ -2,25 +2,11 @@
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS, type FenceGuards } from '../../host-agent/fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
-import { scheduleOf, type Fault, type Schedule } from './faults.ts'
+import { AT, scheduleOf, scheduleWith as schedule, type Fault, type Schedule } from './faults.ts'
 import { runSchedule } from './run.ts'
 import { shrink } from './shrink.ts'
 
 const SCHEDULES = 600
-const schedule = (faults: readonly Fault[], more: Partial<Schedule> = {}): Schedule => ({
-  seed: 1,
-  hosts: 5,
-  arbiters: 3,
-  racks: 3,
-  watchdogs: false,
-  pdus: false,
-  ticks: false,
-  endMs: 90_000,
-  faults,
-  policy: {},
-  ...more,
-})
-const AT = 14_000
 
 test(`${SCHEDULES} random schedules: no false fence, no double run, no invariant broken`, { timeout: 300_000 }, () => {
   const bad: string[] = []

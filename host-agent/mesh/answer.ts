@@ -1,0 +1,24 @@
+/** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
+import type { Digest } from '../verdict/evidence.ts'
+import type { ArbiterCore } from './core.ts'
+import { mayGrant } from './grants.ts'
+import type { Ack } from './member.ts'
+import { mustStopGuests } from './unfit.ts'
+
+export function answerTo(core: ArbiterCore, digest: Digest, nowMs: number): Ack {
+  const { from, seq, bootId, self } = digest
+  return { seq, bootId, grants: mayGrant(core, from, nowMs), order: orderFor(core, { host: from, isQuarantined: self.state === 'quarantined' }, nowMs) }
+}
+
+function orderFor(core: ArbiterCore, { host, isQuarantined }: { host: string; isQuarantined: boolean }, nowMs: number): Ack['order'] {
+  if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
+  return mustStopGuests(core, host, nowMs) ? 'stop guests' : null
+}
+
+/** The boot that may open its gate: nothing of this host is being moved, or it was moved and cleaned up after. Undefined: none, wait. */
+function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
+  if (!core.leads(nowMs) || !core.quiesced) return false
+  const incident = core.shelf.liveIncident(host)?.value
+  if (!incident) return true
+  return incident.state === 'returning' && incident.returnedBoot === core.book.bootOf(host)?.bootId && core.post(host).cleaned
+}
