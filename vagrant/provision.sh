@@ -80,18 +80,20 @@ install -m 0600 -o rackward-agent -g rackward-agent /dev/stdin /var/lib/rackward
 install -m 0600 -o rackward-agent -g rackward-agent /etc/rackward/htpasswd /var/lib/rackward-agent/htpasswd
 systemctl daemon-reload
 systemctl enable --now practice
+# Consul takes its time to have a leader, and an emulated machine takes its own.
+retry() { for _ in $(seq 60); do "$@" && return 0; sleep 2; done; return 1; }
 as_agent() { setpriv --reuid rackward-agent --regid rackward-agent --clear-groups "$@"; }
 if [ ! -e /var/lib/rackward-agent/consul/token ]; then
   as_agent rackward mesh init conductor --address 10.88.0.2
   systemctl restart rackward-agent
-  until as_agent rackward mesh init conductor --finish; do sleep 2; done
+  retry as_agent rackward mesh init conductor --finish
 fi
 systemctl restart rackward-agent
 
 # What each server will be told, and the file that enrolls them.
 for n in 1 2 3; do
   [ -e /root/server-$n.json ] && continue
-  as_agent rackward mesh invite server-$n --out /var/lib/rackward-agent/bundle-$n
+  retry as_agent rackward mesh invite server-$n --out /var/lib/rackward-agent/bundle-$n
   practice user-data server-$n 10.88.0.5$n 52:54:00:88:00:0$n /var/lib/rackward-agent/bundle-$n 10.88.0.2 >/root/server-$n.json
 done
 cp "$share/rack.yaml" /root/rack.yaml

@@ -42,6 +42,8 @@ RuntimeDirectory=rackward-conductor
 Restart=always
 RestartSec=2
 WatchdogSec=120
+# A slow machine, or a big database.
+TimeoutStartSec=300
 TimeoutStopSec=30
 # The boot services go on without a conductor for a while, so that servers in the middle of a boot get through; a clean stop ends them.
 KillMode=process
@@ -77,6 +79,8 @@ RuntimeDirectoryPreserve=yes
 Restart=always
 RestartSec=1
 WatchdogSec=120
+# A slow machine, or a big database.
+TimeoutStartSec=300
 TimeoutStopSec=30
 KillMode=mixed
 # A host under pressure must still be heard.
