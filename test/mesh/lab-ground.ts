@@ -2,6 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { launch, run, runOk } from '../../kit/run.ts'
+import { ROOT } from '../lab/root.ts'
 
 export const PLANES = ['management', 'storage', 'tenant'] as const
 export type Plane = (typeof PLANES)[number]
@@ -122,6 +123,16 @@ export class Ground {
     const pids = (await this.pids(node)).join(' ')
     const ports = (to: string) => PLANES.map((plane) => `ip -n ${this.prefix}-hub link set dev ${LINK[plane]}${node.number} ${to}`).join('; ')
     await runOk(['sh', '-c', `${ports('down')}; kill -STOP ${pids}; sleep ${seconds}; kill -CONT ${pids}; ${ports('up')}`], { timeoutMs: 20_000 })
+  }
+
+  /** The main loop of its agent does nothing else for that long; answers how long it was, in ms. */
+  async blockAgent(node: LabNode, ms: number): Promise<number> {
+    for (const pid of await this.pids(node)) {
+      if (!/main\.js\0agent/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) continue
+      const argv = [process.execPath, join(ROOT, 'test/mesh/block-loop.mjs'), String(pid), String(ms)]
+      return Number(await runOk(this.inside(node, argv), { timeoutMs: ms + 20_000 }))
+    }
+    throw new Error(`${node.name} runs no agent`)
   }
 
   /** Nothing goes from it to these. */

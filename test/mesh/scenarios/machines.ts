@@ -34,6 +34,18 @@ export const MACHINES: readonly Scenario[] = [
     heal: async (lab, host) => lab.start(host),
   },
   {
+    number: 9,
+    says: 'the loop of its agent is blocked for 6 s: its probes go on in a thread of their own',
+    wanted: 'nothing',
+    watchMs: 3_000,
+    async inject(lab, host) {
+      const offs = (await lab.calls(host)).length
+      const blockedMs = await lab.blockAgent(host, 6_000)
+      if (blockedMs < 6_000) throw new Error(`it was blocked for ${blockedMs} ms alone`)
+      if (!(await lab.calls(host)).slice(offs).every((line) => !line.startsWith('set power'))) throw new Error('it was switched off')
+    },
+  },
+  {
     number: 10,
     says: 'its processors are overloaded',
     wanted: 'nothing',
