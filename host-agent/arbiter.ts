@@ -13,7 +13,7 @@ import { FenceDevices } from './fence/devices.ts'
 import { startMeshApi } from './mesh/api.ts'
 import { ArbiterCore } from './mesh/core.ts'
 import { answerTo } from './mesh/answer.ts'
-import { withheld } from './mesh/grants.ts'
+import { wordOf } from './mesh/grants.ts'
 import type { Identity } from './mesh/keys.ts'
 import { hostAt, listenKdump } from './mesh/kdump.ts'
 import { LeaseKeeper } from './mesh/lease.ts'
@@ -96,8 +96,7 @@ export async function startArbiter(
   })
   await every('digests', DIGEST_MS, () => {
     const nowMs = clock.now()
-    const rounded = Object.fromEntries(Object.entries(core.book.heard(nowMs)).map(([name, age]) => [name, Math.round(age)]))
-    station.sendDigest({ heard: rounded, noGrant: withheld(core), settled: core.settled, ...(reader ? { ticks: reader.views() } : {}) })
+    station.sendDigest({ ...wordOf(core, nowMs), ...(reader ? { ticks: reader.views() } : {}) })
   })
   if (reader)
     await every('storage ticks', READ_TICKS_MS, () => {

@@ -41,6 +41,8 @@ const DigestShape = z.object({
   ticks: z.optional(z.record(z.string(), z.object({ advanceAgeMs: Age, readingMs: Age }))),
   noGrant: z.optional(z.array(z.string())),
   settled: z.optional(z.boolean()),
+  mark: z.optional(Age),
+  echo: z.optional(Names),
 })
 const AckShape = z.object({
   seq: z.int(),

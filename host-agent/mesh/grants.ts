@@ -2,6 +2,7 @@
  *  arbiter that is cut off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. */
 import { isOver } from '../fence/states.ts'
 import { TICKET_MS } from '../fence/pursue.ts'
+import type { Word } from '../verdict/evidence.ts'
 import type { ArbiterCore } from './core.ts'
 
 /** Hosts that get no lease: from the moment that their incident is in the store until they were taken back. */
@@ -9,15 +10,26 @@ export function withheld(core: ArbiterCore): string[] {
   return [...core.shelf.incidents.values()].flatMap(({ value }) => (isOver(value) || value.state === 'returning' ? [] : [value.host]))
 }
 
+/** What this arbiter says to the others. */
+export function wordOf(core: ArbiterCore, nowMs: number): Word {
+  const heard = Object.fromEntries(Object.entries(core.book.heard(nowMs)).map(([name, ageMs]) => [name, Math.round(ageMs)]))
+  const echo: Record<string, number> = {}
+  for (const name of core.shelf.arbiters) {
+    const mark = core.book.digestOf(name)?.mark
+    if (name !== core.name && mark !== undefined) echo[name] = mark
+  }
+  return { heard, noGrant: withheld(core), settled: core.settled, mark: nowMs, echo }
+}
+
 export function mayGrant(core: ArbiterCore, host: string, nowMs: number): boolean {
-  if (!core.settled) return false
-  const own = withheld(core)
-  if (own.includes(host)) return false
+  if (!core.settled || withheld(core).includes(host)) return false
   const { arbiters } = core.shelf
-  const words = arbiters
-    .filter((name) => name !== core.name)
-    .map((name) => ({ digest: core.book.digestOf(name), ageMs: core.book.heardAgeMs(name, nowMs) ?? Number.POSITIVE_INFINITY }))
-  const fresh = words.filter(({ digest, ageMs }) => ageMs <= TICKET_MS && digest?.settled === true)
-  if (fresh.some(({ digest }) => digest?.noGrant?.includes(host))) return false
+  // An arbiter that was stopped for long finds old words in its sockets when it goes on: none of them answers anything that it said since.
+  const fresh = arbiters.flatMap((name) => {
+    const digest = name === core.name ? undefined : core.book.digestOf(name)
+    const ageMs = nowMs - (digest?.echo?.[core.name] ?? Number.NEGATIVE_INFINITY)
+    return digest?.settled === true && ageMs >= 0 && ageMs <= TICKET_MS ? [digest] : []
+  })
+  if (fresh.some(({ noGrant }) => noGrant?.includes(host))) return false
   return fresh.length + 1 >= Math.floor(arbiters.length / 2) + 1
 }

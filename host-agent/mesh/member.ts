@@ -1,6 +1,6 @@
 /** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
 import { HOST_LEASE_MS } from '../fence/pursue.ts'
-import type { Digest, Member, PeerView, Plane, SelfReport, Sight } from '../verdict/evidence.ts'
+import type { Digest, Member, PeerView, Plane, SelfReport, Sight, Word } from '../verdict/evidence.ts'
 import { targetsOf } from '../verdict/observers.ts'
 
 interface Target {
@@ -101,7 +101,7 @@ export class MemberCore {
     this.kernels.set(peer, nowMs)
   }
 
-  digest(nowMs: number, more?: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'>): Digest {
+  digest(nowMs: number, more?: Word): Digest {
     this.seq += 1
     this.sent.set(this.seq, nowMs)
     if (this.sent.size > KEPT_SENDS) this.sent.delete(this.sent.keys().next().value as number)

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
-import { PLANES, type Digest, type Plane, type SelfReport } from '../verdict/evidence.ts'
+import { PLANES, type Digest, type Plane, type SelfReport, type Word } from '../verdict/evidence.ts'
 import { LIMITS } from '../verdict/limits.ts'
 import type { Identity } from './keys.ts'
 import { MemberCore, type Ack } from './member.ts'
@@ -93,7 +93,7 @@ export class Station {
   }
 
   /** An arbiter's main loop says what it knows, and the digest goes out with it at once. */
-  sendDigest(more?: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'>): void {
+  sendDigest(more?: Word): void {
     const digest = this.core.digest(this.parts.clock.now(), more)
     for (const member of this.members.values())
       if (member.role === 'arbiter' && member.name !== this.parts.identity.name) this.toAll(member, { type: 'digest', digest })

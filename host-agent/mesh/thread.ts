@@ -2,7 +2,7 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import type { Digest, SelfReport } from '../verdict/evidence.ts'
+import type { Digest, SelfReport, Word } from '../verdict/evidence.ts'
 import { identityFrom } from './keys.ts'
 import type { Ack } from './member.ts'
 import type { MemberRecord } from './records.ts'
@@ -13,7 +13,7 @@ type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'sel
 type ToThread =
   | { readonly do: 'members'; readonly members: readonly MemberRecord[] }
   | { readonly do: 'self'; readonly self: SelfReport }
-  | { readonly do: 'digest'; readonly more: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'> }
+  | { readonly do: 'digest'; readonly more: Word }
   | { readonly do: 'ack'; readonly to: string; readonly ack: Ack }
   | { readonly do: 'slot'; readonly poisoned: boolean }
   | { readonly do: 'stop' }
@@ -26,7 +26,7 @@ type FromThread =
 export interface StationLink {
   setMembers(members: readonly MemberRecord[]): void
   setSelf(self: SelfReport): void
-  sendDigest(more: Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled'>): void
+  sendDigest(more: Word): void
   sendAck(to: string, ack: Ack): void
   onSlot(poisoned: boolean): void
   stop(): Promise<void>

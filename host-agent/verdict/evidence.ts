@@ -63,7 +63,15 @@ export interface Digest {
   readonly noGrant?: readonly string[]
   /** Of arbiters: it has read the store since it started. */
   readonly settled?: boolean
+  /** Of arbiters: its own clock when this was said, for `echo`. */
+  readonly mark?: number
+  /** Of arbiters: the newest mark that was heard of each other arbiter. Who finds its own in a word knows how old that is at most, however long it was on its way or
+   *  waited to be read. */
+  readonly echo?: Readonly<Record<string, number>>
 }
+
+/** What arbiters say beyond what every node does. */
+export type Word = Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled' | 'mark' | 'echo'>
 
 export interface BootRecord {
   readonly id: string

@@ -1,6 +1,6 @@
 /** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
 import { answerTo } from '../../host-agent/mesh/answer.ts'
-import { withheld } from '../../host-agent/mesh/grants.ts'
+import { wordOf } from '../../host-agent/mesh/grants.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
 import { PLANES, type Digest } from '../../host-agent/verdict/evidence.ts'
 import type { SimNode } from './node.ts'
@@ -95,6 +95,7 @@ export class Beat {
     const { core } = arbiter
     if (!core.onDigest(digest, nowMs) || from.isArbiter) return
     const ack = answerTo(core, digest, nowMs)
+    if (ack.grants) this.rack.oracle.granted(from, arbiter.node)
     const reachable = PLANES.some(
       (_, i) => this.rack.linked(arbiter.node, from, i) && !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
     )
@@ -120,7 +121,7 @@ export class Beat {
     if (this.rack.schedule.ticks) this.readTicks(arbiter)
     arbiter.keeper.tick()
     core.tick(nowMs)
-    const digest = node.member.digest(nowMs, { heard: core.book.heard(nowMs), noGrant: withheld(core), settled: core.settled, ticks: {} })
+    const digest = node.member.digest(nowMs, { ...wordOf(core, nowMs), ticks: {} })
     core.onDigest(digest, nowMs)
     this.send(node, digest)
     if (round % 4 !== 0) return
@@ -146,10 +147,11 @@ export class Beat {
     }
   }
 
-  /** Once a boot, and once it can. */
-  private register(node: SimNode): void {
+  /** Once a boot and at its end, once it can. */
+  register(node: SimNode): void {
     const { consul } = this.rack
     const record = consul.entries.get(KEYS.members + node.name)?.value as MemberRecord
-    if (record.boot?.id !== node.member.bootId && this.rack.hasQuorum(node)) consul.set(KEYS.members + node.name, this.rack.recordOf(node))
+    const same = record.boot?.id === node.member.bootId && record.boot.leaving === node.leaving
+    if (!same && this.rack.hasQuorum(node)) consul.set(KEYS.members + node.name, this.rack.recordOf(node))
   }
 }

@@ -146,6 +146,11 @@ export class SimCloud {
     return { ok: true, started: { got: 'accepted', ref: null } }
   }
 
+  /** Whether an evacuation of `host` is not over. */
+  isLeaving(host: string): boolean {
+    return this.migrations.some((one) => one.source === host && (one.status === 'accepted' || one.status === 'moving'))
+  }
+
   private schedule(migration: Migration, vm: Vm): void {
     const fit = this.hosts.filter((host) => host !== migration.source && !this.down.has(host))
     if (fit.length === 0 || this.engine.chance(this.noHostShare)) return void (migration.status = 'failed')
@@ -167,7 +172,7 @@ export class SimCloud {
   }
 
   private readmit(host: string, step: 'clean' | 'enable'): DriverAnswer {
-    const open = this.migrations.some((one) => one.source === host && (one.status === 'accepted' || one.status === 'moving'))
+    const open = this.isLeaving(host)
     if (step === 'clean') return { ok: true, done: !open }
     for (const one of this.migrations) if (one.source === host && one.status === 'done') one.status = 'completed'
     if (open) return { ok: true, done: false }

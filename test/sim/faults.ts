@@ -28,6 +28,7 @@ export type Fault = { readonly atMs: number; readonly kind: string } & (
   | { readonly kind: 'disarm'; readonly forMs: number }
   | { readonly kind: 'cloud'; readonly lost: number; readonly error: number; readonly noHost: number; readonly forMs: number }
   | { readonly kind: 'cloud away'; readonly forMs: number }
+  | { readonly kind: 'leave'; readonly host: number; readonly off: boolean; readonly forMs: number }
   | { readonly kind: 'clock jumps'; readonly ms: number }
   | { readonly kind: 'replay'; readonly host: number }
 )
@@ -119,6 +120,7 @@ const MAKERS: readonly Maker[] = [
   ({ atMs, between }) => ({ atMs, kind: 'cloud away', forMs: between(2_000, 20_000) }),
   ({ atMs, between, random }) => ({ atMs, kind: 'clock jumps', ms: (random() < 0.5 ? -1 : 1) * between(1_000, 3_600_000) }),
   ({ atMs, host }) => ({ atMs, kind: 'replay', host: host() }),
+  ({ atMs, between, host, random }) => ({ atMs, kind: 'leave', host: host(), off: random() < 0.5, forMs: between(5_000, 40_000) }),
 ]
 
 /** The first makers kill hosts; every schedule has a few of any kind, and often a death among them. */

@@ -25,10 +25,13 @@ export class SimNode {
   powered = true
   stalledMs = 0
   agentDownMs = 0
+  leaving = false
   boots = 1
   member: MemberCore
   gateOpen = true
   consent = new Consent()
+  /** When it last consented. */
+  consentedMs = Number.NEGATIVE_INFINITY
   petMs = 0
   storageLostSinceMs: number | undefined
   lagMs = 0
@@ -60,7 +63,7 @@ export class SimNode {
 
   selfReport(): SelfReport {
     return {
-      state: this.gateOpen ? 'member' : 'quarantined',
+      state: this.leaving ? 'leaving' : this.gateOpen ? 'member' : 'quarantined',
       lagMs: 0,
       storageLost: this.storageLostSinceMs !== undefined && this.engine.nowMs - this.storageLostSinceMs > 2_000,
       guests: this.guests.size,
@@ -72,6 +75,7 @@ export class SimNode {
 
   /** What stopped its guests may be over. */
   look(): void {
+    if (this.consent.given) this.consentedMs = this.engine.nowMs
     const { storageLost } = this.selfReport()
     if (this.consent.look(this.engine.nowMs, { guests: this.guests.size, storageLost }))
       for (const instance of this.hooks.belongs(this.name)) this.run(instance)
@@ -118,6 +122,7 @@ export class SimNode {
   powerOn(): void {
     if (this.powered) return
     this.powered = true
+    this.leaving = false
     this.stalledMs = this.engine.nowMs + BOOT_MS
     this.boots += 1
     this.gateOpen = this.isArbiter

@@ -1,6 +1,7 @@
 /** Knows the truth, and holds the protocol to its invariants (the numbers are those of the design). */
 import type { Incident } from '../../host-agent/fence/states.ts'
-import { holdKey, KEYS, type Hold, type Policy } from '../../host-agent/mesh/records.ts'
+import { TICKET_MS } from '../../host-agent/fence/pursue.ts'
+import { holdKey, KEYS, type Hold, type MemberRecord, type Policy } from '../../host-agent/mesh/records.ts'
 import type { Change, Page } from '../../host-agent/mesh/world.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
@@ -41,8 +42,12 @@ export class Oracle {
     this.note(`page: ${page.says.slice(0, 300)}`)
   }
 
-  /** I1. */
+  /** I1, I9. */
   started(instance: string, host: string): void {
+    const proven = [...this.incidents.values()].find(
+      (one) => one.host === host && (one.state === 'fenced' || one.state === 'evacuating' || one.state === 'evacuated'),
+    )
+    if (proven) this.violated(`I9: ${instance} starts on ${host}, which is ${proven.state}`)
     const where = this.rack.hosts.filter((node) => node.guests.has(instance)).map(({ name }) => name)
     this.note(`${instance} starts on ${host}`)
     if (where.length < 2) return
@@ -59,7 +64,8 @@ export class Oracle {
     if (bmc && bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)
       this.violated(`I15: OFF for ${host.name} goes to the machine of ${bmc.wired.name}`)
     const since = this.linkedSince.get(host.name)
-    if (host.consent.given || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
+    // That it took its word back (a guest had come to it meanwhile) is known once it was heard.
+    if (this.rack.engine.nowMs - host.consentedMs < SEEN_MS || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
     this.falseFences += 1
     this.violated(`I3: OFF is sent to ${host.name}, which is alive and can be seen`)
   }
@@ -73,6 +79,15 @@ export class Oracle {
     node.powerOff()
   }
 
+  /** I19: once a majority of the arbiters was seen to withhold it, and the tickets are over, nobody grants it. */
+  granted(host: SimNode, by: SimNode): void {
+    const { nowMs } = this.rack.engine
+    for (const { core } of this.rack.arbiters) {
+      const withheldMs = core.leads(nowMs) ? core.post(host.name).withheldAtMs : undefined
+      if (withheldMs !== undefined && nowMs > withheldMs + TICKET_MS) this.violated(`I19: ${by.name} grants ${host.name} a lease that is withheld`)
+    }
+  }
+
   /** I12. */
   watchdogFired(node: SimNode): void {
     this.note(`the watchdog of ${node.name} fires`)
@@ -84,7 +99,7 @@ export class Oracle {
     if (!pursued && calm && since !== undefined && this.rack.engine.nowMs - since > 20_000) this.violated(`I12: ${node.name} resets itself with a live channel`)
   }
 
-  /** I2, I7, I8, I11, I16. */
+  /** I2, I7, I8, I10, I11, I13, I14, I16, I18. */
   written(changes: readonly Change[], by: string): void {
     for (const { key, value } of changes) {
       if (!key.startsWith(KEYS.incidents) || value === undefined) continue
@@ -93,11 +108,24 @@ export class Oracle {
       this.incidents.set(next.id, next)
       if (before?.state !== next.state) this.note(`${by}: ${next.host} is ${next.state}: ${next.lines.at(-1)?.says.split('\n')[0]}`)
       if (before && next.epoch < before.epoch) this.violated(`I16: the epoch of ${next.id} falls`)
+      if (!this.rack.hasQuorum(this.rack.nodeOf(by))) this.violated(`I18: ${by} writes ${next.id} without a quorum`)
+      if (!before && next.cause === 'silent') this.taken(next)
+      if (next.state === 'recovered' && before?.state === 'returning' && this.rack.cloud.isLeaving(next.host))
+        this.violated(`I10: ${next.host} is taken back while instances are on their way from it`)
       if (!before) this.confirmedMs.set(next.host, this.confirmedMs.get(next.host) ?? this.rack.engine.nowMs)
       if (next.offs > (before?.offs ?? 0)) this.offOwed(next, before)
       if (next.proof && !before?.proof) this.proved(next)
       if (next.state === 'evacuating' && !next.proof) this.violated(`I2: ${next.host} is evacuated without a proof`)
     }
+  }
+
+  /** I13, I14: taken for dead. */
+  private taken({ host }: Incident): void {
+    const node = this.rack.nodeOf(host)
+    const since = this.linkedSince.get(host)
+    if (this.visible(node) && since !== undefined && this.rack.engine.nowMs - since >= SEEN_MS) this.violated(`I13: ${host} is taken for dead, and can be seen`)
+    const { boot } = this.rack.consul.entries.get(KEYS.members + host)?.value as MemberRecord
+    if (boot?.leaving && boot.id === node.member.bootId) this.violated(`I14: ${host} left as planned, and is taken for dead`)
   }
 
   private offOwed(next: Incident, before: Incident | undefined): void {

@@ -159,7 +159,7 @@ export class SimRack {
       node: null,
       reserved: false,
       api: null,
-      boot: { id: node.member.bootId, watchdogMs: node.selfReport().watchdogMs, leaving: false },
+      boot: { id: node.member.bootId, watchdogMs: node.selfReport().watchdogMs, leaving: node.leaving },
     }
   }
 

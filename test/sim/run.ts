@@ -76,6 +76,28 @@ const both = (a: SimNode, b: SimNode): [SimNode, SimNode][] => [
   [b, a],
 ]
 
+/** Its agent is stopped by a person, who may then switch it off, its guests shut down; and starts it again. */
+function leave(rack: SimRack, host: SimNode, fault: { off: boolean; forMs: number }): void {
+  if (!host.agentUp || !host.gateOpen) return
+  const { engine } = rack
+  const boot = host.boots
+  host.leaving = true
+  rack.beat.register(host)
+  engine.after(LEAVE_MS, () => {
+    if (host.boots !== boot || !host.runs) return
+    host.agentDownMs = Math.max(host.agentDownMs, engine.nowMs + fault.forMs)
+    if (fault.off) host.powerOff()
+    engine.after(fault.forMs, () => {
+      if (host.boots !== boot) return
+      host.leaving = false
+      if (fault.off) host.powerOn()
+      else if (host.runs) host.member = host.newMember()
+    })
+  })
+}
+/** Two heartbeats. */
+const LEAVE_MS = 1_000
+
 export function apply(rack: SimRack, fault: Fault): void {
   const { engine, consul, cloud } = rack
   rack.oracle.note(`fault: ${JSON.stringify(fault)}`)
@@ -229,6 +251,8 @@ export function apply(rack: SimRack, fault: Fault): void {
         () => (rack.cloudAway += 1),
         () => (rack.cloudAway -= 1),
       )
+    case 'leave':
+      return leave(rack, host, fault)
     case 'clock jumps':
       rack.wallMs += fault.ms
       return

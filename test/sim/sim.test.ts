@@ -6,7 +6,7 @@ import { AT, scheduleOf, scheduleWith as schedule, type Fault, type Schedule } f
 import { runSchedule } from './run.ts'
 import { shrink } from './shrink.ts'
 
-const SCHEDULES = 600
+const SCHEDULES = 2_000
 
 test(`${SCHEDULES} random schedules: no false fence, no double run, no invariant broken`, { timeout: 300_000 }, () => {
   const bad: string[] = []
@@ -154,6 +154,30 @@ test('16: the storage comes back before the host can be fenced: its guests run a
     expect(rack.violations, `seed ${seed}`).toEqual([])
     expect(rack.guests, `seed ${seed}`).toBe(10)
     expect(rack.trace.join('\n'), `seed ${seed}`).not.toMatch(/loses its power/)
+  }
+})
+
+test('37: clocks that jump decide nothing: with them and without them the same happens at the same time', () => {
+  const events = (one: Schedule) => runSchedule(one).trace.filter((line) => !line.includes('fault:'))
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const whole = scheduleOf(seed)
+    const jumps: Fault[] = [1, 4, 9, 20].map((s) => ({ atMs: AT + s * 1_000, kind: 'clock jumps', ms: (s % 2 === 0 ? 1 : -1) * 3_600_000 }))
+    const calm = whole.faults.filter(({ kind }) => kind !== 'clock jumps')
+    expect(events({ ...whole, faults: [...calm, ...jumps] }), `seed ${seed}`).toEqual(
+      events({ ...whole, faults: [...calm, ...jumps.map((one) => ({ ...one, ms: 0 }))] }),
+    )
+  }
+})
+
+test('14: a host that leaves as planned, and is switched off then, is nobody’s death, whoever leads', () => {
+  for (let seed = 1; seed <= 12; seed += 1) {
+    const faults: Fault[] = [
+      { atMs: AT, kind: 'leave', host: 1, off: true, forMs: 50_000 },
+      { atMs: AT + 500 * seed, kind: 'all arbiters restart', forMs: 2_000 },
+    ]
+    const { violations, trace } = runSchedule(schedule(faults, { seed, endMs: 110_000 }))
+    expect(violations, `seed ${seed}`).toEqual([])
+    expect(trace.join('\n'), `seed ${seed}`).not.toMatch(/: h1 is confirmed/)
   }
 })
 

@@ -1,0 +1,63 @@
+/** Leases of watchdogs: whose word counts, and for how long. */
+import { beforeEach, expect, test } from 'vitest'
+import { noDriver } from '../../host-agent/evacuate/drivers/none.ts'
+import { TICKET_MS } from '../../host-agent/fence/pursue.ts'
+import { ArbiterCore } from '../../host-agent/mesh/core.ts'
+import { mayGrant, wordOf } from '../../host-agent/mesh/grants.ts'
+import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import type { World } from '../../host-agent/mesh/world.ts'
+import type { Digest, Word } from '../../host-agent/verdict/evidence.ts'
+
+const NOW = 1_000_000
+let core: ArbiterCore
+let seq = 0
+const member = (name: string): MemberRecord => ({
+  name,
+  role: name.startsWith('a') ? 'arbiter' : 'host',
+  rack: null,
+  planes: {},
+  ticks: false,
+  publicKey: `${'A'.repeat(43)}=`,
+  systemUuid: null,
+  node: null,
+  reserved: false,
+  api: null,
+})
+
+beforeEach(() => {
+  core = new ArbiterCore({ name: 'a1', world: {} as World, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
+  const names = ['a1', 'a2', 'a3', 'h1']
+  core.onStore({ entries: names.map((name, i) => ({ key: KEYS.members + name, value: member(name), index: i + 1 })), index: 9 }, NOW)
+})
+
+/** A word of another arbiter that comes now. */
+function says(from: string, word: Word, nowMs = NOW): void {
+  const self: Digest['self'] = { state: 'member', lagMs: 0, storageLost: false, guests: 0, consents: false, gate: 'none', watchdogMs: null }
+  core.onDigest({ from, bootId: 'b', seq: (seq += 1), self, peers: {}, settled: true, noGrant: [], ...word }, nowMs)
+}
+
+test('alone it grants nothing; with a majority that answers what it said, it does', () => {
+  expect(mayGrant(core, 'h1', NOW)).toBe(false)
+  says('a2', { echo: { a1: NOW - 200 } })
+  expect(mayGrant(core, 'h1', NOW)).toBe(true)
+  expect(mayGrant(core, 'h1', NOW + TICKET_MS)).toBe(false)
+})
+
+test.each<[string, Word]>([
+  ['that withholds it', { echo: { a1: NOW - 200 }, noGrant: ['h1'] }],
+  ['that has not read the store yet', { echo: { a1: NOW - 200 }, settled: false }],
+  ['that comes now and answers what was said long ago: this arbiter was stopped, or the word was on its way', { echo: { a1: NOW - TICKET_MS - 1 } }],
+  ['that answers nothing', { echo: {} }],
+  ['of before it knew of echoes', {}],
+  ['that answers what was never said: another boot', { echo: { a1: NOW + 5_000 } }],
+])('a word does not do %s', (_, word) => {
+  says('a2', word)
+  expect(mayGrant(core, 'h1', NOW)).toBe(false)
+})
+
+test('what it says itself can be answered: its own clock, and the newest marks of the others', () => {
+  says('a2', { mark: 77 })
+  says('a2', { mark: 78 })
+  says('h1', { mark: 5 })
+  expect(wordOf(core, NOW)).toMatchObject({ mark: NOW, echo: { a2: 78 }, settled: true, noGrant: [] })
+})
