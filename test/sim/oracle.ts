@@ -124,7 +124,7 @@ export class Oracle {
     const node = this.rack.nodeOf(host)
     const since = this.linkedSince.get(host)
     if (this.visible(node) && since !== undefined && this.rack.engine.nowMs - since >= SEEN_MS) this.violated(`I13: ${host} is taken for dead, and can be seen`)
-    const { boot } = this.rack.consul.entries.get(KEYS.members + host)?.value as MemberRecord
+    const boot = (this.rack.consul.entries.get(KEYS.members + host)?.value as MemberRecord | undefined)?.boot
     if (boot?.leaving && boot.id === node.member.bootId) this.violated(`I14: ${host} left as planned, and is taken for dead`)
   }
 
