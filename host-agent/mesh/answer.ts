@@ -15,7 +15,7 @@ function orderFor(core: ArbiterCore, { host, isQuarantined }: { host: string; is
   return mustStopGuests(core, host, nowMs) ? 'stop guests' : null
 }
 
-/** The boot that may open its gate: nothing of this host is being moved, or it was moved and cleaned up after. Undefined: none, wait. */
+/** Nothing of this host is being moved, or it was moved and cleaned up after, for the very boot that is heard. */
 function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced) return false
   const incident = core.shelf.liveIncident(host)?.value

@@ -4,30 +4,18 @@ import { noDriver } from '../../host-agent/evacuate/drivers/none.ts'
 import { TICKET_MS } from '../../host-agent/fence/pursue.ts'
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { mayGrant, wordOf } from '../../host-agent/mesh/grants.ts'
-import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { KEYS } from '../../host-agent/mesh/records.ts'
 import type { World } from '../../host-agent/mesh/world.ts'
 import type { Digest, Word } from '../../host-agent/verdict/evidence.ts'
+import { memberRecord } from './member-record.ts'
 
 const NOW = 1_000_000
 let core: ArbiterCore
 let seq = 0
-const member = (name: string): MemberRecord => ({
-  name,
-  role: name.startsWith('a') ? 'arbiter' : 'host',
-  rack: null,
-  planes: {},
-  ticks: false,
-  publicKey: `${'A'.repeat(43)}=`,
-  systemUuid: null,
-  node: null,
-  reserved: false,
-  api: null,
-})
-
 beforeEach(() => {
   core = new ArbiterCore({ name: 'a1', world: {} as World, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
   const names = ['a1', 'a2', 'a3', 'h1']
-  core.onStore({ entries: names.map((name, i) => ({ key: KEYS.members + name, value: member(name), index: i + 1 })), index: 9 }, NOW)
+  core.onStore({ entries: names.map((name, i) => ({ key: KEYS.members + name, value: memberRecord(name), index: i + 1 })), index: 9 }, NOW)
 })
 
 /** A word of another arbiter that comes now. */

@@ -5,9 +5,10 @@ import type { Driver } from '../../host-agent/evacuate/port.ts'
 import type { Incident } from '../../host-agent/fence/states.ts'
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { realWorld } from '../../host-agent/mesh/real.ts'
-import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
 import type { Change, Entry, Page, World } from '../../host-agent/mesh/world.ts'
 import { Consul } from '../../kit/consul.ts'
+import { memberRecord } from './member-record.ts'
 
 export class MemoryMesh {
   readonly core: ArbiterCore
@@ -47,18 +48,11 @@ export class MemoryMesh {
     this.core = new ArbiterCore({ name: 'a1', world, nowMs: monotonicClock.now() - 60_000, settleMs: driver.settleMs, quiesceMs: 0 })
     this.set(KEYS.policy, { ...FIRST_POLICY, armed: true, limits: { fenceShare: 1, fenceCap: 100 } })
     for (const name of [...hosts, 'a1']) {
-      const member: MemberRecord = {
-        name,
+      const member = memberRecord(name, {
         role: name === 'a1' ? 'arbiter' : 'host',
-        rack: null,
         planes: { management: { address: '127.0.0.1', port: 1 } },
-        ticks: false,
-        publicKey: `${'A'.repeat(43)}=`,
         systemUuid: uuidOf(name),
-        node: null,
-        reserved: false,
-        api: null,
-      }
+      })
       this.set(KEYS.members + name, member)
     }
     const tick = () => {

@@ -13,6 +13,7 @@ import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
 import { Shelf } from '../../host-agent/mesh/shelf.ts'
 import type { Member } from '../../host-agent/verdict/evidence.ts'
 import { observersOf } from '../../host-agent/verdict/observers.ts'
+import { memberRecord } from './member-record.ts'
 
 test('the tables of arrows have no flaws', () => {
   expect(tableFlaws(INCIDENT_ARROWS, INCIDENT_STATES, 'confirmed')).toEqual([])
@@ -131,18 +132,7 @@ describe('the plan', () => {
 describe('the copy of the store', () => {
   test('what is deleted by us is that entry, and no other of the same name', () => {
     const shelf = new Shelf()
-    const member = {
-      name: 'h1',
-      role: 'host',
-      rack: null,
-      planes: {},
-      ticks: false,
-      publicKey: `${'A'.repeat(43)}=`,
-      systemUuid: null,
-      node: null,
-      reserved: false,
-      api: null,
-    }
+    const member = memberRecord('h1')
     const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
     shelf.take(
       {
