@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { loadYaml, parseYaml } from '../kit/config.ts'
 import { ROLES } from './api/auth.ts'
+import { Limits } from './limits.ts'
 
 const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
 const Port = z.number().int().min(0).max(65535)
@@ -111,6 +112,8 @@ export const Config = z.strictObject({
       caFile: z.string().min(1).optional(),
     })
     .optional(),
+  /** What may grow, and how far. */
+  limits: Limits.prefault({}),
   /** The group of conductors that this one belongs to (Ironic's conductor_group). */
   conductorGroup: z.string().max(255).default(''),
   fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),

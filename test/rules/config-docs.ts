@@ -20,6 +20,7 @@ interface Json {
   readonly maximum?: number
   readonly additionalProperties?: Json | boolean
   readonly format?: string
+  readonly description?: string
 }
 
 /** Comment of each key, by its path in the file: the code is formatted, so its indentation is its nesting. */
@@ -85,7 +86,7 @@ export function configTable(schema: z.ZodType, file: string): string {
       const nested = inner.filter((one) => one.properties)
       const needed =
         json.required?.includes(name) && child.default === undefined ? 'needed' : child.default === undefined ? '' : `\`${JSON.stringify(child.default)}\``
-      rows.push(`| \`${here.join('.')}\` | ${typeOf(child)} | ${needed} | ${about(here).replaceAll('|', '\\|')} |`)
+      rows.push(`| \`${here.join('.')}\` | ${typeOf(child)} | ${needed} | ${(child.description ?? about(here)).replaceAll('|', '\\|')} |`)
       for (const one of nested) visit(one, child.type === 'array' ? [...path, `${name}[]`] : here)
     }
   }

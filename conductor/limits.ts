@@ -1,0 +1,82 @@
+/** Limits for everything that a client, a server or a stranger can make grow: one schema with defaults, part of the configuration as `limits`. */
+import * as z from 'zod'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+const count = (byDefault: number, describe: string) => z.number().int().min(1).max(1_000_000).default(byDefault).describe(describe)
+const sizeBytes = (byDefault: number, describe: string) =>
+  z
+    .number()
+    .int()
+    .min(1)
+    .max(1024 ** 5)
+    .default(byDefault)
+    .describe(describe)
+const seconds = (byDefault: number, describe: string) => z.number().min(0.1).max(86_400).default(byDefault).describe(describe)
+
+export const Limits = z.strictObject({
+  api: z
+    .strictObject({
+      connections: count(2_000, 'Open connections of one API listener.'),
+      connectionsPerAddress: count(256, 'Open connections of one API listener from one address; the unix socket has no such limit.'),
+      headersBytes: sizeBytes(16 * KIB, 'Size of the headers of a request.'),
+      requestSeconds: seconds(60, 'Time for a whole request to arrive.'),
+      idleSeconds: seconds(60, 'Time that a connection may be idle between two requests.'),
+      bodyBytes: sizeBytes(1 * MIB, 'Size of a request body, before and after it is inflated.'),
+      configDriveBodyBytes: sizeBytes(96 * MIB, 'Size of the body of a request that may carry a config drive.'),
+      ramdiskBodyBytes: sizeBytes(1 * MIB, 'Size of the body of a call by a ramdisk of another make (heartbeat, inspection); it is never inflated.'),
+      jsonDepth: count(25, 'Nesting of a JSON document.'),
+      recordBytes: sizeBytes(1 * MIB, 'Size of the stored record of a node, or of any other object.'),
+      configDriveBytes: sizeBytes(64 * MIB, 'Size of a config drive, unpacked.'),
+      eventStreams: count(500, 'Event streams in all.'),
+      eventStreamsPerUser: count(20, 'Event streams of one user.'),
+      consoles: count(200, 'Open consoles in all.'),
+      consoleBufferBytes: sizeBytes(256 * KIB, 'Bytes that wait for a slow console or its slow reader before the faster side is paused.'),
+      failedLoginsPerMinute: count(10, 'Failed logins of one user from one address in a minute; ten times as many from one address in all.'),
+      passwordChecks: count(2, 'Passwords that are checked at the same time, each in a thread of its own.'),
+      passwordQueue: count(64, 'Passwords that wait to be checked; more are answered with 429.'),
+    })
+    .prefault({}),
+  agents: z
+    .strictObject({
+      connections: count(4_000, 'Open connections of the port that agents call.'),
+      connectionsPerAddress: count(16, 'Open connections of that port from one address.'),
+      streams: count(10, 'Streams at once in one HTTP/2 connection.'),
+      sessionBodyBytes: sizeBytes(4 * KIB, 'Size of the request that trades a boot token for a session.'),
+      reportBodyBytes: sizeBytes(1 * MIB, 'Size of a report.'),
+      bodySeconds: seconds(10, 'Time for a request body to arrive.'),
+      idleSeconds: seconds(90, 'Time that a connection may be idle.'),
+    })
+    .prefault({}),
+  boot: z
+    .strictObject({
+      httpConnections: count(2_000, 'Open connections of the boot HTTP server.'),
+      httpConnectionsPerAddress: count(16, 'Open connections of the boot HTTP server from one address.'),
+      httpIdleSeconds: seconds(30, 'Time that a download may make no progress.'),
+      tftpTransfers: count(2_000, 'TFTP transfers at once.'),
+      tftpTransfersPerAddress: count(8, 'TFTP transfers at once to one address.'),
+      tftpTimeoutSeconds: seconds(5, 'The longest time-out that a TFTP client may ask for.'),
+      declinesPerMac: count(3, 'Addresses that one MAC may decline within ten minutes.'),
+      eventsPerSecond: count(20, 'Events of one kind and source that are kept in a second; the others are counted and told in one line.'),
+      queuedEvents: count(10_000, 'Events that wait for the conductor; more are counted and dropped.'),
+    })
+    .prefault({}),
+  events: z
+    .strictObject({
+      batch: count(500, 'Events that are written or read in one transaction.'),
+      queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
+    })
+    .prefault({}),
+  images: z
+    .strictObject({
+      virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),
+      reserveBytes: sizeBytes(1024 * MIB, 'Space that imports leave free on the disk of the image store.'),
+      imports: count(4, 'Imports at the same time; the others wait.'),
+      importSeconds: seconds(4 * 3600, 'Time for one import.'),
+      leastBytesPerSecond: sizeBytes(16 * KIB, 'Least rate of a download, over a minute.'),
+    })
+    .prefault({}),
+})
+
+export type Limits = z.infer<typeof Limits>

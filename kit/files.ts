@@ -1,0 +1,48 @@
+/** Files that are either whole or not there: written under a temporary name, flushed, renamed. And files that hold a key. */
+import { randomBytes } from 'node:crypto'
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { Fault, type FaultCode } from './fault.ts'
+
+/** Replaces the file at `path`. After a crash or on a full disk the old file is still there, whole; a leftover `.new` file is harmless. */
+export async function writeWhole(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  const part = `${path}.${randomBytes(6).toString('hex')}.new`
+  try {
+    const file = await open(part, 'wx', mode)
+    try {
+      await file.writeFile(data)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(part, path)
+  } catch (error) {
+    await rm(part, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(path))
+}
+
+/** Makes a rename in this folder last over a power failure. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** The key of `lengthBytes` that stands in hexadecimal at `path`, made on first use with mode 0600. Throws `code` for a file that does not hold exactly such a key. */
+export async function keyFile(path: string, wanted: { lengthBytes: number; make: () => Uint8Array; code: FaultCode }): Promise<Buffer> {
+  const { lengthBytes, make, code } = wanted
+  const read = () =>
+    readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw new Fault(code, `cannot read ${path}: ${error.message}`, { cause: error })
+    })
+  if ((await read()) === undefined) await writeWhole(path, `${Buffer.from(make()).toString('hex')}\n`)
+  const text = ((await read()) ?? '').trim()
+  if (!/^[0-9a-f]*$/.test(text) || text.length !== lengthBytes * 2) throw new Fault(code, `${path} does not hold a key of ${lengthBytes} bytes`)
+  return Buffer.from(text, 'hex')
+}
