@@ -1,6 +1,5 @@
 /** A live conductor with fake hardware for the file that imports this, and a plain client of it. */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
@@ -8,6 +7,7 @@ import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { devConfig } from '../../conductor/config.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { call as plainCall, faultOf, type Answer } from './client.ts'
 
 export let dir = ''
 export let base = ''
@@ -23,33 +23,15 @@ afterAll(async () => {
   await rm(dir, { recursive: true })
 })
 
-export interface Answer {
-  status: number
-  body: any
-  headers: Record<string, string | string[] | undefined>
-}
-
-export function call(
+export type { Answer }
+export { faultOf }
+export const call = (
   method: string,
   path: string,
   body?: unknown,
   headers: Record<string, string> = { 'OpenStack-API-Version': 'baremetal latest' },
   to = base,
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const ask = request(`${to}${path}`, { method, headers: { 'content-type': 'application/json', ...headers } }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString()
-        resolve({ status: response.statusCode ?? 0, body: text ? JSON.parse(text) : undefined, headers: response.headers })
-      })
-    })
-    ask.on('error', reject)
-    ask.end(body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body))
-  })
-}
-export const faultOf = (answer: Answer) => JSON.parse(answer.body.error_message) as { faultcode: string; faultstring: string; debuginfo: null }
+): Promise<Answer> => plainCall(method, path, body, headers, to)
 export const create = async (more: Record<string, unknown> = {}) => (await call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })).body
 export const state = (uuid: string, wanted: string) =>
   until(async () => ((await call('GET', `/v1/nodes/${uuid}`)).body.provision_state === wanted ? true : undefined), {
