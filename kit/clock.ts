@@ -1,4 +1,5 @@
 /** Time as a value that is handed in, so that a whole rack can run on one fake clock. The only file that reads the wall clock. */
+import { isFault } from './fault.ts'
 
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
@@ -45,7 +46,8 @@ export const monotonicClock: Clock = { ...systemClock, now: () => Number(process
 /** ISO 8601 in UTC with seconds, the form that Ironic's API uses. */
 export const isoTime = (atMs: number): string => new Date(atMs).toISOString().replace(/\.\d{3}Z$/, '+00:00')
 
-/** Polls `check` until it answers something else than undefined or false, or fails with `what` after `timeoutMs`. */
+/** Polls `check` until it answers something else than undefined or false. A program that did not end in time (`run.timeout`) is a "not yet" like any other:
+ *  the first call of a busy machine may take longer than all that follow. Fails with `what`, and with the last such fault, after `timeoutMs`. */
 export async function until<T>(
   check: () => T | undefined | false | Promise<T | undefined | false>,
   opts: { what: string; timeoutMs: number; everyMs?: number; clock?: Clock; signal?: AbortSignal },
@@ -53,9 +55,19 @@ export async function until<T>(
   const clock = opts.clock ?? systemClock
   const endMs = clock.now() + opts.timeoutMs
   for (;;) {
-    const found = await check()
-    if (found !== undefined && found !== false) return found
-    if (clock.now() >= endMs) throw new Error(`waited ${opts.timeoutMs} ms in vain for: ${opts.what}`)
+    let late: unknown
+    try {
+      const found = await check()
+      if (found !== undefined && found !== false) return found
+    } catch (error) {
+      if (!isFault(error, 'run.timeout')) throw error
+      late = error
+    }
+
+    if (clock.now() >= endMs) {
+      const last = late instanceof Error ? ` (${late.message})` : ''
+      throw new Error(`waited ${opts.timeoutMs} ms in vain for: ${opts.what}${last}`, { cause: late })
+    }
     await clock.sleep(opts.everyMs ?? 50, opts.signal)
   }
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { loadConfig, parseConfig } from '../../conductor/config.ts'
 import { monotonicClock, until } from '../../kit/clock.ts'
 import { Fault, FAULTS } from '../../kit/fault.ts'
+import { keyFile, writeWhole } from '../../kit/files.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import { makeLog } from '../../kit/log.ts'
 import { run, runOk } from '../../kit/run.ts'
@@ -102,4 +103,49 @@ test('the clock of decisions is the same for all processes of the machine: one t
   const childMs = Number(await runOk([process.execPath, '--input-type=module', '-e', script], { timeoutMs: 10_000 }))
   expect(childMs).toBeGreaterThan(beforeMs)
   expect(childMs).toBeLessThan(monotonicClock.now())
+})
+
+test('a wait outlives a program that was too slow once, and its failure names the last such fault', async () => {
+  let calls = 0
+  const slowOnce = async () => {
+    calls += 1
+    if (calls === 1) throw new Fault('run.timeout', 'virsh did not end within 10 ms')
+    return 'there'
+  }
+  expect(await until(slowOnce, { what: 'libvirt', timeoutMs: 5000, everyMs: 1 })).toBe('there')
+
+  const alwaysSlow = async () => {
+    throw new Fault('run.timeout', 'virsh did not end within 10 ms')
+  }
+  await expect(until(alwaysSlow, { what: 'libvirt', timeoutMs: 10, everyMs: 1 })).rejects.toThrow(/libvirt \(virsh did not end within 10 ms/)
+
+  const broken = async () => {
+    throw new Fault('run.missing', 'cannot run virsh')
+  }
+  await expect(until(broken, { what: 'libvirt', timeoutMs: 5000 })).rejects.toMatchObject({ code: 'run.missing' })
+})
+
+test('a file is replaced whole or not at all, and a key file holds exactly its key', async () => {
+  const { mkdtemp, readFile, readdir, rm, stat, writeFile } = await import('node:fs/promises')
+  const dir = await mkdtemp('/tmp/rackward-files-')
+  const wanted = { lengthBytes: 4, make: () => Buffer.from('01020304', 'hex'), code: 'secret.key' } as const
+  try {
+    await writeWhole(`${dir}/a`, 'one')
+    await writeWhole(`${dir}/a`, 'two')
+    expect(await readFile(`${dir}/a`, 'utf8')).toBe('two')
+    expect((await stat(`${dir}/a`)).mode & 0o777).toBe(0o600)
+
+    // The target is a folder: the rename fails, and nothing is left behind.
+    await expect(writeWhole(dir, 'three')).rejects.toThrow()
+    expect(await readdir(dir)).toEqual(['a'])
+
+    expect((await keyFile(`${dir}/key`, wanted)).toString('hex')).toBe('01020304')
+    expect((await keyFile(`${dir}/key`, { ...wanted, make: () => Buffer.alloc(4) })).toString('hex')).toBe('01020304')
+    for (const bad of ['', '0102', '010203040506', 'no hexadecimal']) {
+      await writeFile(`${dir}/key`, bad)
+      await expect(keyFile(`${dir}/key`, wanted)).rejects.toMatchObject({ code: 'secret.key' })
+    }
+  } finally {
+    await rm(dir, { recursive: true })
+  }
 })

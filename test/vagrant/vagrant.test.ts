@@ -21,15 +21,18 @@ async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Pro
 const inside = (script: string, timeoutMs = 5 * MINUTE_MS) => vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
 const started: number[] = []
 
+/** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where everything else starts as well. */
+const libvirtAnswers = async () => (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
+
 /** Where no systemd runs libvirt's daemons, they are ours for the test. */
 async function libvirtUp(): Promise<void> {
-  if ((await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: 10_000 })).code === 0) return
+  if (await libvirtAnswers()) return
   for (const daemon of ['virtlogd', 'libvirtd']) {
     launch([daemon, '--pid-file', join(dir, `${daemon}.pid`)])
-    await until(() => existsSync(join(dir, `${daemon}.pid`)), { what: daemon, timeoutMs: 20_000 })
+    await until(() => existsSync(join(dir, `${daemon}.pid`)), { what: daemon, timeoutMs: MINUTE_MS })
     started.push(Number(await readFile(join(dir, `${daemon}.pid`), 'utf8')))
   }
-  await until(async () => (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: 10_000 })).code === 0, { what: 'libvirt', timeoutMs: 20_000 })
+  await until(libvirtAnswers, { what: 'libvirt', timeoutMs: 3 * MINUTE_MS })
 }
 
 beforeAll(async () => {
@@ -42,7 +45,7 @@ beforeAll(async () => {
 }, 40 * MINUTE_MS)
 afterAll(async () => {
   await vagrant(['destroy', '-f'], 5 * MINUTE_MS).catch((error: Error) => process.stderr.write(`${error.message}\n`))
-  await run(['virsh', '-c', 'qemu:///system', 'net-destroy', 'rackward'], { timeoutMs: 10_000 })
+  await run(['virsh', '-c', 'qemu:///system', 'net-destroy', 'rackward'], { timeoutMs: MINUTE_MS })
   for (const pid of started.reverse()) endProcess(pid, 'SIGTERM')
   await rm(dir, { recursive: true, force: true })
 }, 10 * MINUTE_MS)
