@@ -7,7 +7,7 @@ import { keyFile, writeWhole } from '../../kit/files.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import { makeLog } from '../../kit/log.ts'
 import { run, runOk } from '../../kit/run.ts'
-import { bytesText, nearest } from '../../kit/text.ts'
+import { bytesText, nearest, printable } from '../../kit/text.ts'
 import { existsSync } from 'node:fs'
 
 test('a time-out ends grandchildren too, also one that ignores TERM', async () => {
@@ -148,4 +148,13 @@ test('a file is replaced whole or not at all, and a key file holds exactly its k
   } finally {
     await rm(dir, { recursive: true })
   }
+})
+
+test('printable text has no character that a terminal obeys, and an end', () => {
+  expect(printable('snponly.efi')).toBe('snponly.efi')
+  expect(printable('\x1b]0;title\x07\x1b[2J\r\nb\u009b31m')).toBe('?]0;title??[2J??b?31m')
+  expect(printable('right\u202eto left\u2028\u2029\ufeff')).toBe('right?to left???')
+  expect(printable('ж'.repeat(9), 5)).toBe('жжжж…')
+  // The cut falls into the middle of a surrogate pair.
+  expect(printable('abc\u{1f600}d', 5)).toBe('abc?…')
 })
