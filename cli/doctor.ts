@@ -1,6 +1,7 @@
 /** `rackward doctor`: what will hurt, and how to mend it. Looks at this machine, its boot networks, the BMCs as the conductor sees them, and Consul. */
 import { access } from 'node:fs/promises'
 import { loadConfig, type Config } from '../conductor/config.ts'
+import { bmcAddress } from '../conductor/bmc/address.ts'
 import { bad, ok, unknown, warn, type Finding, type Level } from '../conductor/doctor/finding.ts'
 import { bootFiles, clock, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
 import { links, otherServers } from '../conductor/doctor/wire.ts'
@@ -68,13 +69,38 @@ async function conductorFindings(config: Config, options: DoctorOptions): Promis
 /** The conductor reads every BMC all the time; what it knows is asked of it. */
 async function apiFindings(options: ServerOptions): Promise<Finding[]> {
   const api = openApi(await findPlace(options, process.env))
-  const nodes = await listNodes(api, 'fields=name,uuid,driver,provision_state,power_state,fault,last_error,maintenance').catch((error: Error) => error)
+  const nodes = await listNodes(api, 'fields=name,uuid,driver,driver_info,provision_state,power_state,fault,last_error,maintenance').catch(
+    (error: Error) => error,
+  )
   if (nodes instanceof Error) return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
   const lost = nodes.filter((node) => node.fault === 'power failure' || (node.power_state === null && node.provision_state !== 'enroll'))
   const findings = lost.map((node) =>
     bad('bmcs', `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`, `rackward node explain ${node.name ?? node.uuid}`),
   )
+  findings.push(...sharedBmcs(nodes as unknown as BmcNode[]))
   return [...(findings.length > 0 ? findings : [ok('bmcs', `the BMCs of all ${nodes.length} nodes answer`)]), ...(await meshFindings(api))]
+}
+
+type BmcNode = { name: string | null; uuid: string; driver: string; driver_info: Record<string, unknown> }
+
+/** Nodes of a database from before one BMC was held to one node. */
+export function sharedBmcs(nodes: readonly BmcNode[]): Finding[] {
+  const byBmc = new Map<string, BmcNode[]>()
+  for (const node of nodes) {
+    const bmc = bmcAddress({ driver: node.driver, driverInfo: node.driver_info })
+    if (bmc !== null) byBmc.set(bmc, [...(byBmc.get(bmc) ?? []), node])
+  }
+  return [...byBmc].flatMap(([bmc, sharers]) =>
+    sharers.length < 2
+      ? []
+      : [
+          bad(
+            'bmcs',
+            `${sharers.map(({ name, uuid }) => name ?? uuid).join(' and ')} have the same BMC (${bmc}): what is done to one of them is done to all`,
+            'correct driver_info of the wrong node, or delete that node',
+          ),
+        ],
+  )
 }
 
 async function meshFindings(api: Api): Promise<Finding[]> {

@@ -156,6 +156,13 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     },
   ]
 
+  /** A confined user learns that there is another node, and not which one. */
+  async function sharersFor(ask: Ask, node: NodeRecord): Promise<string[]> {
+    if (standing(ask.actor, node) === 'lessee') return []
+    const sharers = await store.sharersOfBmc(node)
+    return ask.actor.project === null || sharers.length === 0 ? sharers : ['another node']
+  }
+
   async function account({ powerSync }: RackwardParts, ask: Ask, node: NodeRecord) {
     const { sightings } = ask.view
     const live = sightings.look(node.uuid)
@@ -170,6 +177,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       conductor: ask.view.conductor,
       poll: powerSync.of(node.uuid),
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
+      sharers: await sharersFor(ask, node),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
     })
   }

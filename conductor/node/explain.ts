@@ -22,6 +22,8 @@ export interface Facts {
   readonly durationsMs: readonly number[]
   /** MACs that nobody knows and that asked since this boot began. */
   readonly strangers: readonly string[]
+  /** Other nodes with the same BMC, as far as who asks may know them. */
+  readonly sharers: readonly string[]
 }
 
 export interface Cause {
@@ -94,9 +96,21 @@ export function explain(facts: Facts): Account {
       unusual: known && (kind === 'working' || kind === 'waiting') && nowMs - sinceMs > at(0.95),
     },
     seen: seenOf(facts),
-    causes: causesOf(facts),
+    causes: [...sharedBmc(facts), ...causesOf(facts)],
   }
 }
+
+/** Of a database from before one BMC was held to one node. */
+const sharedBmc = ({ sharers }: Facts): Cause[] =>
+  sharers.length === 0
+    ? []
+    : [
+        {
+          cause: 'another node has the same BMC: what is done to one of them is done to both',
+          evidence: [`the BMC also belongs to ${sharers.join(', ')}`],
+          remedy: 'correct driver_info of the wrong node, or delete that node',
+        },
+      ]
 
 function waitsFor({ node, live }: Facts): string {
   const { kind } = STATES[node.provisionState]

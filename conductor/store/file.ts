@@ -1,6 +1,7 @@
 /** One SQLite file: opened under a lock, migrated, written in transactions, listed in pages. What the tables share. */
 import Database from 'better-sqlite3'
 import { Fault } from '../../kit/fault.ts'
+import { bmcAddress } from '../bmc/address.ts'
 import { MIGRATIONS } from './migrations.ts'
 import type { EventRecord, Page } from './port.ts'
 import { currentAct } from './act.ts'
@@ -37,6 +38,9 @@ export class SqliteFile {
       // FULL: what was answered with 2xx survives a power cut, not only a crash of the process.
       this.db.pragma('synchronous = FULL')
       this.db.pragma('foreign_keys = ON')
+      this.db.function('bmc_address', { deterministic: true }, (driver: unknown, info: unknown) =>
+        bmcAddress({ driver: String(driver), driverInfo: JSON.parse(String(info ?? '{}')) as Record<string, unknown> }),
+      )
       migrate(this.db)
     } catch (error) {
       this.lock.close()

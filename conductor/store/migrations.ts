@@ -85,4 +85,10 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
   CREATE TABLE conductors (hostname TEXT PRIMARY KEY, alive_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
   `,
+  `
+  -- Where the BMC is, in one spelling (bmc_address is a function of this program): one node per BMC. Not UNIQUE: older databases may hold two.
+  ALTER TABLE nodes ADD COLUMN bmc TEXT;
+  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo'));
+  CREATE INDEX nodes_by_bmc ON nodes (bmc) WHERE bmc IS NOT NULL;
+  `,
 ]

@@ -159,12 +159,14 @@ export interface Store {
   readonly objects: ObjectStore
   readonly journal: Journal
 
-  /** Throws `object.conflict` when uuid, name or instance is taken. */
+  /** Throws `object.conflict` when uuid, name, instance or BMC is taken. */
   addNode(node: NodeRecord): Promise<void>
   /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale` otherwise. */
   putNode(node: NodeRecord, events?: readonly Omit<EventRecord, 'seq'>[]): Promise<NodeRecord>
   node(uuid: string): Promise<NodeRecord | undefined>
   nodeByName(name: string): Promise<NodeRecord | undefined>
+  /** The UUIDs of other nodes with the BMC of this one: databases of older programs may hold some. */
+  sharersOfBmc(node: NodeRecord): Promise<string[]>
   nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]>
   everyNode(): Promise<NodeRecord[]>
   /** Takes the node's ports, portgroups, volumes and inventory with it; its events stay. */

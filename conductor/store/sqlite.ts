@@ -1,5 +1,6 @@
 /** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. Nodes, ports and inventories here. */
 import { Fault } from '../../kit/fault.ts'
+import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import { marks, openBody, SqliteFile, type Row, type Value } from './file.ts'
 import {
@@ -76,6 +77,7 @@ export class SqliteStore implements Store {
   async addNode(node: NodeRecord): Promise<void> {
     this.file.write({ what: 'node', nodeUuid: node.uuid }, () => {
       const columns = this.nodeColumns(node)
+      this.checkBmc(node, columns.bmc)
       const names = Object.keys(columns)
       this.file.sql(`INSERT INTO nodes (${names.join()}) VALUES (${marks(names)})`).run(...Object.values(columns))
       this.file.addEvent({ atMs: node.createdAtMs, nodeUuid: node.uuid, kind: 'node-added', detail: { name: node.name, driver: node.driver } })
@@ -86,6 +88,7 @@ export class SqliteStore implements Store {
     const next = { ...node, version: node.version + 1 }
     this.file.write({ what: 'node', nodeUuid: node.uuid }, () => {
       const columns = this.nodeColumns(next)
+      this.checkBmc(next, columns.bmc)
       const sets = Object.keys(columns).map((name) => `${name} = ?`)
       const { changes } = this.file
         .sql(`UPDATE nodes SET ${sets.join()} WHERE uuid = ? AND version = ?`)
@@ -102,6 +105,11 @@ export class SqliteStore implements Store {
 
   async nodeByName(name: string): Promise<NodeRecord | undefined> {
     return this.openNode(this.file.sql<Row>('SELECT body, version FROM nodes WHERE name = ?').get(name))
+  }
+
+  async sharersOfBmc(node: NodeRecord): Promise<string[]> {
+    const rows = this.file.sql<{ uuid: string }>('SELECT uuid FROM nodes WHERE bmc = ? AND uuid <> ? ORDER BY id LIMIT 100').all(bmcAddress(node), node.uuid)
+    return rows.map(({ uuid }) => uuid)
   }
 
   async nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]> {
@@ -195,6 +203,18 @@ export class SqliteStore implements Store {
     this.file.close()
   }
 
+  /** Inside a transaction. Two nodes that shared a BMC before this was checked can still be saved. */
+  private checkBmc(node: NodeRecord, bmc: Value | undefined): void {
+    if (bmc === null || bmc === undefined) return
+    const { other, same } = this.file
+      .sql<{ other: number; same: number }>(
+        'SELECT EXISTS (SELECT 1 FROM nodes WHERE bmc = ? AND uuid <> ?) AS other, EXISTS (SELECT 1 FROM nodes WHERE uuid = ? AND bmc = ?) AS same',
+      )
+      .get(bmc, node.uuid, node.uuid, bmc) ?? { other: 0, same: 0 }
+    if (other && !same)
+      throw new Fault('object.conflict', `driver_info/${bmcAddressKeys(node.driver)[0]}: another node has this BMC already; one BMC belongs to one node`)
+  }
+
   private nodeColumns(node: NodeRecord): Record<string, Value> {
     const sealed = {
       ...node,
@@ -210,6 +230,7 @@ export class SqliteStore implements Store {
       driver: node.driver,
       resource_class: node.resourceClass,
       parent_node: node.parentNode,
+      bmc: bmcAddress(node),
       version: node.version,
       created_at: node.createdAtMs,
       updated_at: node.updatedAtMs,

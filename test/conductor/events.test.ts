@@ -202,6 +202,7 @@ describe('explain', () => {
       poll: undefined,
       durationsMs: [],
       strangers: [],
+      sharers: [],
       ...more,
     }
   }

@@ -1,0 +1,41 @@
+/** Where a node's BMC is, in one spelling: two nodes with the same answer would be switched by the same BMC. Pure; never resolves names. */
+import { isIPv6 } from 'node:net'
+
+type Info = Readonly<Record<string, unknown>>
+
+/** Keys of driver_info that say where the BMC is, by driver; the first is the one that messages name. */
+const WHERE: Readonly<Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: Info) => string | null }>> = {
+  ipmi: { keys: ['ipmi_address', 'ipmi_port'], read: ofIpmi },
+}
+/** What tells the blades behind one BMC apart (Ironic's ipmi_bridging). */
+const BRIDGE = ['ipmi_bridging', 'ipmi_target_channel', 'ipmi_target_address', 'ipmi_transit_channel', 'ipmi_transit_address'] as const
+const IPMI_PORT = '623'
+
+/** Null: the node has no BMC of its own, or driver_info does not say where it is. */
+export const bmcAddress = (node: { readonly driver: string; readonly driverInfo: Info }): string | null =>
+  (Object.hasOwn(WHERE, node.driver) && WHERE[node.driver]?.read(node.driverInfo)) || null
+
+/** The keys that a password belongs to: whoever changes one of them sends the password elsewhere. */
+export const bmcAddressKeys = (driver: string): readonly string[] => (Object.hasOwn(WHERE, driver) ? (WHERE[driver]?.keys ?? []) : [])
+
+function ofIpmi(info: Info): string | null {
+  const host = hostOf(info.ipmi_address)
+  if (host === null) return null
+  const bridged = typeof info.ipmi_bridging === 'string' && /^(single|dual)$/i.test(info.ipmi_bridging)
+  const bridge = bridged ? `/${BRIDGE.map((key) => text(info[key]).toLowerCase()).join(',')}` : ''
+  return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridge}`
+}
+
+const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '')
+
+/** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. */
+function hostOf(value: unknown): string | null {
+  if (typeof value !== 'string' || value === '') return null
+  if (!isIPv6(value)) return value.toLowerCase()
+  const [address = '', zone] = value.split('%')
+  const short = new URL(`http://[${address}]`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short)
+  if (!mapped) return zone === undefined ? short : `${short}%${zone}`
+  const [high, low] = [Number.parseInt(mapped[1] as string, 16), Number.parseInt(mapped[2] as string, 16)]
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
