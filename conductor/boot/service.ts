@@ -76,7 +76,12 @@ export class BootService {
       },
       () => dhcp.stop(),
     )
-    const tftp = new TftpServer({ owner: { file: (name) => this.loaders.get(name), event: (event) => this.onTftp(event) }, clock })
+    const { tftpTransfers, tftpTransfersPerAddress, tftpTimeoutSeconds } = config.limits.boot
+    const tftp = new TftpServer({
+      owner: { file: (name) => this.loaders.get(name), event: (event) => this.onTftp(event) },
+      clock,
+      limits: { transfers: tftpTransfers, transfersPerAddress: tftpTransfersPerAddress, maxTimeoutMs: tftpTimeoutSeconds * 1000 },
+    })
     await this.life.add(
       'tftp',
       () => tftp.listen({ ip: config.boot.tftp }),
@@ -259,6 +264,8 @@ export class BootService {
   }
 
   private onTftp(event: TftpEvent): void {
+    if (event.kind === 'socket') return this.trouble(null, `TFTP socket: ${event.why}`)
+    if (event.kind === 'fault') return this.trouble(null, `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
     const mac = this.leases.macOf(event.ip)
     if (event.kind === 'sent') return mac ? this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` }) : undefined
     this.trouble((mac && this.clients.get(mac)?.nodeUuid) ?? null, `TFTP ${event.file} to ${event.ip}: ${event.why}`)

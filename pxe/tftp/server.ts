@@ -1,6 +1,8 @@
-/** The TFTP sockets: one for requests, one connected socket per transfer, so that packets of strangers never reach it. Read only. */
+/** The TFTP sockets: one for requests, one connected socket per transfer, so that packets of strangers never reach it. Read only.
+ *  Whatever arrives, the process goes on: a fault in a handler is an event. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import type { Clock } from '../../kit/clock.ts'
+import { printable } from '../../kit/text.ts'
 import { WireError } from '../bytes.ts'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts'
 import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from './transfer.ts'
@@ -9,6 +11,18 @@ export type TftpEvent =
   | { readonly kind: 'sent'; readonly ip: string; readonly file: string; readonly sizeBytes: number }
   | { readonly kind: 'failed'; readonly ip: string; readonly file: string; readonly why: string }
   | { readonly kind: 'refused'; readonly ip: string; readonly file: string; readonly why: string }
+  /** The socket is broken, or a datagram could not be sent. */
+  | { readonly kind: 'socket'; readonly why: string }
+  /** A handler failed, which is a bug here. */
+  | { readonly kind: 'fault'; readonly ip: string; readonly why: string }
+
+export interface TftpLimits {
+  /** Transfers at once. */
+  readonly transfers: number
+  readonly transfersPerAddress: number
+  /** The longest time-out that a client may ask for. */
+  readonly maxTimeoutMs: number
+}
 
 export interface TftpOwner {
   /** The whole file of that exact name, or undefined. Names never reach a file system. */
@@ -16,20 +30,31 @@ export interface TftpOwner {
   event(event: TftpEvent): void
 }
 
-const MAX_TRANSFERS = 2000
 const TIMEOUT_MS = 1000
+const MAX_NAME_LENGTH = 200
+
+interface Running {
+  readonly address: string
+  /** The client has acknowledged something. */
+  answered: boolean
+  end(): void
+}
 
 export class TftpServer {
   private readonly owner: TftpOwner
   private readonly clock: Clock
+  private readonly limits: TftpLimits
   private readonly maxBlockBytes: number
   private socket: Socket | undefined
   private localIp = ''
-  private readonly running = new Map<string, { end(): void }>()
+  /** By address and port of the client, oldest first. */
+  private readonly running = new Map<string, Running>()
+  private readonly keysOf = new Map<string, Set<string>>()
 
-  constructor(parts: { owner: TftpOwner; clock: Clock; maxBlockBytes?: number }) {
+  constructor(parts: { owner: TftpOwner; clock: Clock; limits: TftpLimits; maxBlockBytes?: number }) {
     this.owner = parts.owner
     this.clock = parts.clock
+    this.limits = parts.limits
     this.maxBlockBytes = parts.maxBlockBytes ?? 1468
   }
 
@@ -43,9 +68,14 @@ export class TftpServer {
       socket.bind(at.port ?? 69, at.ip, () => resolve())
     })
     socket.removeAllListeners('error')
-    socket.on('error', () => undefined)
-    socket.on('message', (datagram, from) => this.request(datagram, from))
+    socket.on('error', (error) => this.owner.event({ kind: 'socket', why: error.message }))
+    socket.on('message', (datagram, from) => this.guarded(from.address, () => this.request(datagram, from)))
     return socket.address().port
+  }
+
+  /** How many run now. */
+  get transfers(): number {
+    return this.running.size
   }
 
   stop(): void {
@@ -54,7 +84,17 @@ export class TftpServer {
     for (const transfer of this.running.values()) transfer.end()
   }
 
+  private guarded(ip: string, handle: () => void): void {
+    try {
+      handle()
+    } catch (error) {
+      this.owner.event({ kind: 'fault', ip, why: String(error) })
+    }
+  }
+
   private request(datagram: Buffer, from: RemoteInfo): void {
+    // Nothing can be sent to port 0, but Linux delivers what comes from it.
+    if (from.port === 0) return
     const packet = decode(datagram)
     if (!packet || (packet.op !== 'rrq' && packet.op !== 'wrq')) return
     const key = `${from.address}:${from.port}`
@@ -64,50 +104,97 @@ export class TftpServer {
     const name = packet.file.replaceAll('\\', '/').replace(/^\/+/, '')
     const refuse = (code: number, why: string) => {
       this.socket?.send(encodeTftp({ op: 'error', code, message: why }), from.port, from.address)
-      this.owner.event({ kind: 'refused', ip: from.address, file: name.slice(0, 200), why })
+      this.owner.event({ kind: 'refused', ip: from.address, file: printable(name, MAX_NAME_LENGTH), why })
     }
     if (packet.op === 'wrq') return refuse(TFTP_ERROR.access, 'this server only reads')
     if (packet.mode !== 'octet') return refuse(TFTP_ERROR.illegal, 'only octet mode is served')
-    if (this.running.size >= MAX_TRANSFERS) return refuse(TFTP_ERROR.undefined, 'too many transfers')
     const file = this.owner.file(name)
     if (!file) return refuse(TFTP_ERROR.notFound, 'there is no such file')
+    if (!this.makeRoom(from.address)) return refuse(TFTP_ERROR.undefined, 'too many transfers')
     this.transfer({ key, name, file, from, options: packet.options })
   }
 
+  /** Where a limit is reached, the oldest transfer whose client never answered makes way: who forges addresses cannot keep others out. */
+  private makeRoom(address: string): boolean {
+    const ofAddress = this.keysOf.get(address)
+    const full =
+      ofAddress && ofAddress.size >= this.limits.transfersPerAddress ? ofAddress : this.running.size >= this.limits.transfers ? this.running.keys() : []
+    let room = true
+    for (const key of full) {
+      room = false
+      const transfer = this.running.get(key)
+      if (!transfer || transfer.answered) continue
+      transfer.end()
+      return true
+    }
+    return room
+  }
+
   private transfer(job: { key: string; name: string; file: Buffer; from: RemoteInfo; options: ReadonlyMap<string, string> }): void {
+    const { key, from } = job
     const socket = createSocket('udp4')
     let transfer: Transfer | undefined
     let cancel: () => void = () => undefined
-    const end = () => {
-      cancel()
-      if (this.running.delete(job.key)) socket.close()
+    const running: Running = {
+      address: from.address,
+      answered: false,
+      end: () => {
+        cancel()
+        if (this.unregister(key)) socket.close()
+      },
     }
-    this.running.set(job.key, { end })
+    this.register(key, running)
     const take = (outcome: Outcome) => {
-      if (!this.running.has(job.key)) return
+      if (this.running.get(key) !== running) return
       if (outcome.state !== 'going') {
-        const about = { ip: job.from.address, file: job.name }
+        const about = { ip: from.address, file: printable(job.name, MAX_NAME_LENGTH) }
         this.owner.event(outcome.state === 'done' ? { kind: 'sent', ...about, sizeBytes: job.file.length } : { kind: 'failed', ...about, why: outcome.why })
-        return end()
+        return running.end()
       }
       transfer = outcome.transfer
+      running.answered = transfer.answered
       if (outcome.send.length === 0) return
       for (const packet of outcome.send) socket.send(encodeTftp(packet))
       cancel()
-      cancel = this.clock.after(transfer.timeoutMs, () => transfer && take(onSilence(transfer)))
+      cancel = this.clock.after(transfer.timeoutMs, () => transfer && next(onSilence(transfer)))
     }
+    const next = (outcome: Outcome) => this.guarded(from.address, () => take(outcome))
     // ICMP "port unreachable" from a client that went away.
-    socket.on('error', (error) => take({ state: 'failed', why: error.message }))
+    socket.on('error', (error) => next({ state: 'failed', why: error.message }))
     socket.on('message', (datagram) => {
-      const packet = decode(datagram)
-      if (packet && transfer) take(onPacket(transfer, packet))
-    })
-    socket.bind(0, this.localIp, () => {
-      if (!this.running.has(job.key)) return
-      socket.connect(job.from.port, job.from.address, () => {
-        take(beginTransfer(job.file, job.options, { maxBlockBytes: this.maxBlockBytes, timeoutMs: TIMEOUT_MS }))
+      this.guarded(from.address, () => {
+        const packet = decode(datagram)
+        if (packet && transfer) take(onPacket(transfer, packet))
       })
     })
+    socket.bind(0, this.localIp, () => {
+      if (this.running.get(key) !== running) return
+      this.guarded(from.address, () =>
+        // The callback gets an error for an address that cannot be connected to, such as a broadcast address.
+        socket.connect(from.port, from.address, ((error?: Error) => {
+          if (error) return next({ state: 'failed', why: error.message })
+          const limits = { maxBlockBytes: this.maxBlockBytes, timeoutMs: TIMEOUT_MS, maxTimeoutMs: this.limits.maxTimeoutMs }
+          next(beginTransfer(job.file, job.options, limits))
+        }) as () => void),
+      )
+    })
+  }
+
+  private register(key: string, running: Running): void {
+    this.running.set(key, running)
+    const keys = this.keysOf.get(running.address) ?? new Set()
+    this.keysOf.set(running.address, keys.add(key))
+  }
+
+  /** False when it was gone already. */
+  private unregister(key: string): boolean {
+    const running = this.running.get(key)
+    if (!running) return false
+    this.running.delete(key)
+    const keys = this.keysOf.get(running.address)
+    keys?.delete(key)
+    if (keys?.size === 0) this.keysOf.delete(running.address)
+    return true
   }
 }
 

@@ -1,14 +1,20 @@
 /** One read transfer, without sockets or clocks: (transfer, packet or silence) -> (transfer, packets to send).
  *  Options: blksize (RFC 2348), tsize and timeout (RFC 2349), windowsize (RFC 7440). */
+import { printable } from '../../kit/text.ts'
 import type { TftpPacket } from './packet.ts'
 
 export interface Transfer {
   readonly file: Buffer
   readonly blockBytes: number
   readonly window: number
+  /** How long to wait for the client before the last packets are sent again. */
   readonly timeoutMs: number
+  /** The time-out that the client asked for, which holds from its first acknowledgement on. */
+  readonly agreedTimeoutMs: number
   /** Blocks acknowledged so far, counted without wrapping. */
   readonly acked: number
+  /** The client has acknowledged something: it is there, and its address is not forged. */
+  readonly answered: boolean
   /** An OACK was sent and its ACK 0 has not come. */
   readonly waitingForOack: boolean
   readonly options: ReadonlyMap<string, string>
@@ -25,15 +31,25 @@ const MIN_BLOCK_BYTES = 8
 const MAX_BLOCK_BYTES = 65464
 const MAX_WINDOW = 64
 const MAX_SILENCES = 6
+/** Who has not answered at all is given up sooner: a request may come from a forged address. */
+const MAX_SILENCES_UNANSWERED = 3
 const BLOCK_NUMBERS = 65536
 
-/** `maxBlockBytes`: 1468 fits an Ethernet frame; a bigger block would be cut into fragments, which PXE ROMs cannot join. */
-export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>, limits: { maxBlockBytes: number; timeoutMs: number }): Outcome {
+export interface TransferLimits {
+  /** 1468 fits an Ethernet frame; a bigger block would be cut into fragments, which PXE ROMs cannot join. */
+  readonly maxBlockBytes: number
+  /** For clients that ask for none, and for all until they have answered once. */
+  readonly timeoutMs: number
+  /** The longest time-out that a client may ask for. */
+  readonly maxTimeoutMs: number
+}
+
+export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>, limits: TransferLimits): Outcome {
   const agreed = new Map<string, string>()
   const blksize = wholeNumber(options.get('blksize'), MIN_BLOCK_BYTES, MAX_BLOCK_BYTES)
   if (blksize !== undefined) agreed.set('blksize', String(Math.min(blksize, limits.maxBlockBytes)))
   if (options.has('tsize')) agreed.set('tsize', String(file.length))
-  const seconds = wholeNumber(options.get('timeout'), 1, 255)
+  const seconds = wholeNumber(options.get('timeout'), 1, Math.min(255, Math.floor(limits.maxTimeoutMs / 1000)))
   if (seconds !== undefined) agreed.set('timeout', String(seconds))
   const windowsize = wholeNumber(options.get('windowsize'), 1, 65535)
   if (windowsize !== undefined) agreed.set('windowsize', String(Math.min(windowsize, MAX_WINDOW)))
@@ -42,8 +58,10 @@ export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>
     options: agreed,
     blockBytes: Number(agreed.get('blksize') ?? DEFAULT_BLOCK_BYTES),
     window: Number(agreed.get('windowsize') ?? 1),
-    timeoutMs: seconds === undefined ? limits.timeoutMs : seconds * 1000,
+    timeoutMs: limits.timeoutMs,
+    agreedTimeoutMs: seconds === undefined ? limits.timeoutMs : seconds * 1000,
     acked: 0,
+    answered: false,
     waitingForOack: agreed.size > 0,
     silences: 0,
   }
@@ -53,11 +71,11 @@ export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>
 export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
   if (packet.op === 'error') {
     // PXE ROMs ask for tsize and then break off with an error: that is how they read the size.
-    return transfer.waitingForOack ? { state: 'done' } : { state: 'failed', why: `the client broke off: ${packet.message || packet.code}` }
+    return transfer.waitingForOack ? { state: 'done' } : { state: 'failed', why: `the client broke off: ${printable(packet.message, 100) || packet.code}` }
   }
   if (packet.op !== 'ack') return { state: 'going', transfer, send: [] }
   if (transfer.waitingForOack) {
-    return packet.block === 0 ? going({ ...transfer, waitingForOack: false, silences: 0 }) : { state: 'going', transfer, send: [] }
+    return packet.block === 0 ? going({ ...heard(transfer), waitingForOack: false }) : { state: 'going', transfer, send: [] }
   }
   const ahead = (packet.block - (transfer.acked % BLOCK_NUMBERS) + BLOCK_NUMBERS) % BLOCK_NUMBERS
   // A repeated or old ACK is not answered, or every packet would double for ever (Sorcerer's Apprentice, RFC 1123 4.2.3.1).
@@ -65,18 +83,21 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
   if (ahead === 0 || ahead > transfer.window) return { state: 'going', transfer, send: [] }
   const acked = transfer.acked + ahead
   if (acked >= blockCount(transfer)) return { state: 'done' }
-  return going({ ...transfer, acked, silences: 0 })
+  return going({ ...heard(transfer), acked })
 }
 
 /** Nothing came for the transfer's time-out. */
 export function onSilence(transfer: Transfer): Outcome {
   const silences = transfer.silences + 1
+  if (!transfer.answered && silences > MAX_SILENCES_UNANSWERED) return { state: 'failed', why: 'the client never answered' }
   if (silences > MAX_SILENCES) return { state: 'failed', why: `the client fell silent after block ${transfer.acked} of ${blockCount(transfer)}` }
   return going({ ...transfer, silences })
 }
 
 /** Always one more than the full blocks: a file that ends on a block border is closed by an empty block (RFC 1350 section 6). */
 export const blockCount = (transfer: Transfer): number => Math.floor(transfer.file.length / transfer.blockBytes) + 1
+
+const heard = (transfer: Transfer): Transfer => ({ ...transfer, answered: true, silences: 0, timeoutMs: transfer.agreedTimeoutMs })
 
 function going(transfer: Transfer): Outcome {
   if (transfer.waitingForOack) return { state: 'going', transfer, send: [{ op: 'oack', options: transfer.options }] }

@@ -42,7 +42,11 @@ let server: TftpServer
 let port = 0
 const file = randomBytes(100_000)
 beforeAll(async () => {
-  server = new TftpServer({ owner: { file: (name) => (name === 'f' ? file : undefined), event: () => undefined }, clock: systemClock })
+  server = new TftpServer({
+    owner: { file: (name) => (name === 'f' ? file : undefined), event: () => undefined },
+    clock: systemClock,
+    limits: { transfers: 10, transfersPerAddress: 8, maxTimeoutMs: 5000 },
+  })
   port = await server.listen({ ip: '127.0.0.1', port: 0 })
 })
 afterAll(() => server.stop())

@@ -1,19 +1,20 @@
 /** The transfer as a pure machine under loss, duplication and reordering; the packets; and the real server against real clients. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createSocket } from 'node:dgram'
+import { dirname, join } from 'node:path'
+import { createSocket, type Socket } from 'node:dgram'
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock, until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
 import { WireError } from '../../pxe/bytes.ts'
 import { decodeTftp, encodeTftp, type TftpPacket } from '../../pxe/tftp/packet.ts'
-import { TftpServer, type TftpEvent } from '../../pxe/tftp/server.ts'
+import { TftpServer, type TftpEvent, type TftpLimits } from '../../pxe/tftp/server.ts'
 import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from '../../pxe/tftp/transfer.ts'
 
-const limits = { maxBlockBytes: 1468, timeoutMs: 1000 }
+const limits = { maxBlockBytes: 1468, timeoutMs: 1000, maxTimeoutMs: 5000 }
+const serverLimits = { transfers: 2000, transfersPerAddress: 8, maxTimeoutMs: 5000 }
 
 /** A client after RFC 1350 and RFC 7440 on a line that loses what `lost` says. Answers what it received. */
 function fetch(file: Buffer, options: Map<string, string>, lost: () => boolean): Buffer | string {
@@ -92,7 +93,7 @@ describe('the transfer', () => {
         const file = randomBytes(length)
         const result = fetch(file, options, () => (dice.next().value as number) < 10)
         if (typeof result !== 'string') expect(result).toEqual(file)
-        else expect(result).toMatch(/fell silent/)
+        else expect(result).toMatch(/fell silent|never answered/)
       }),
       { numRuns: 200 },
     )
@@ -126,6 +127,28 @@ describe('the transfer', () => {
         ['multicast', ''],
       ]),
     ).toEqual({})
+  })
+  test('a time-out longer than the limit is not agreed to, and holds from the first answer on alone', () => {
+    const begun = beginTransfer(Buffer.alloc(9), new Map([['timeout', '6']]), limits)
+    expect(begun).toMatchObject({ state: 'going', transfer: { timeoutMs: 1000, waitingForOack: false } })
+    const agreed = beginTransfer(Buffer.alloc(900), new Map([['timeout', '5']]), limits)
+    expect(agreed).toMatchObject({ state: 'going', transfer: { timeoutMs: 1000, waitingForOack: true } })
+    if (agreed.state !== 'going') throw new Error('not going')
+    expect(onPacket(agreed.transfer, { op: 'ack', block: 0 })).toMatchObject({ state: 'going', transfer: { timeoutMs: 5000 } })
+  })
+  test.each([
+    ['an OACK', new Map([['tsize', '0']])],
+    ['a first block', new Map<string, string>()],
+  ])('%s that is never acknowledged is given up sooner than a transfer under way', (_, options) => {
+    const silences = (outcome: Outcome) => {
+      let [at, count] = [outcome, 0]
+      for (; at.state === 'going'; count += 1) at = onSilence(at.transfer)
+      return count
+    }
+    const begun = beginTransfer(Buffer.alloc(5000), options, limits)
+    if (begun.state !== 'going') throw new Error('not going')
+    expect(silences(begun)).toBe(4)
+    expect(silences(onPacket(begun.transfer, { op: 'ack', block: options.size > 0 ? 0 : 1 }))).toBe(7)
   })
   test('a client that only asks for the size and breaks off is no failure', () => {
     const begun = beginTransfer(Buffer.alloc(9), new Map([['tsize', '0']]), limits)
@@ -178,6 +201,7 @@ describe('the server, asked by real clients', () => {
   const server = new TftpServer({
     owner: { file: (name) => (name === 'loader.efi' ? file : undefined), event: (event) => void events.push(event) },
     clock: systemClock,
+    limits: serverLimits,
   })
   let port = 0
   let dir = ''
@@ -222,6 +246,88 @@ describe('the server, asked by real clients', () => {
     const answer = await exchange(port, encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map([['tsize', '0']]) }))
     socket.close()
     expect(decodeTftp(answer)).toEqual({ op: 'oack', options: new Map([['tsize', String(file.length)]]) })
+  })
+})
+
+describe('a server under attack', () => {
+  const file = randomBytes(100_000)
+  const events: TftpEvent[] = []
+  const sockets: Socket[] = []
+  let server: TftpServer | undefined
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.close()
+    server?.stop()
+    events.length = 0
+  })
+  const listen = (tighter: Partial<TftpLimits> = {}, read: (name: string) => Buffer | undefined = () => file): Promise<number> => {
+    server = new TftpServer({ owner: { file: read, event: (event) => void events.push(event) }, clock: systemClock, limits: { ...serverLimits, ...tighter } })
+    return server.listen({ ip: '127.0.0.1', port: 0 })
+  }
+  /** One request from an address, and never a word more. */
+  async function askAndKeepSilent(port: number, address: string): Promise<void> {
+    const socket = createSocket('udp4')
+    sockets.push(socket)
+    await new Promise<void>((resolve) => socket.bind(0, address, resolve))
+    const datagram = encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map([['timeout', '255']]) })
+    await new Promise((resolve) => socket.send(datagram, port, '127.0.0.1', resolve))
+  }
+  async function honestDownload(port: number): Promise<Buffer> {
+    const out = join(await mkdtemp(join(tmpdir(), 'rackward-tftp-')), 'out')
+    try {
+      await run(['curl', '-s', '-o', out, '--interface', '127.0.0.50', `tftp://127.0.0.1:${port}/loader.efi`], { timeoutMs: 30_000 })
+      return await readFile(out)
+    } finally {
+      await rm(dirname(out), { recursive: true })
+    }
+  }
+
+  test('2,100 requests of three addresses that are never acknowledged take eight places of each; a client beside them is served', async () => {
+    const port = await listen()
+    for (let n = 0; n < 2100; n += 1) await askAndKeepSilent(port, `127.0.0.${2 + (n % 3)}`)
+    expect((await honestDownload(port)).equals(file)).toBe(true)
+    expect(server?.transfers).toBeLessThanOrEqual(24)
+    // The places are free again within seconds, not half an hour.
+    await until(() => server?.transfers === 0, { what: 'the transfers to end', timeoutMs: 20_000 })
+  })
+  test('with every place taken by clients that never answered, the next one gets the oldest', async () => {
+    const port = await listen({ transfers: 20 })
+    for (let n = 0; n < 100; n += 1) await askAndKeepSilent(port, `127.0.1.${1 + n}`)
+    expect((await honestDownload(port)).equals(file)).toBe(true)
+    expect(server?.transfers).toBeLessThanOrEqual(20)
+  })
+  test('a place that a client has answered from is not taken away', async () => {
+    const port = await listen({ transfers: 1 })
+    const socket = createSocket('udp4')
+    sockets.push(socket)
+    const answers: TftpPacket[] = []
+    socket.on('message', (datagram, from) => {
+      answers.push(decodeTftp(datagram))
+      if (answers.length === 1) socket.send(encodeTftp({ op: 'ack', block: 1 }), from.port, from.address)
+    })
+    socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map() }), port, '127.0.0.1')
+    await until(() => answers.length === 2, { what: 'the second block', timeoutMs: 5000 })
+    await askAndKeepSilent(port, '127.0.0.2')
+    await until(() => events.some((event) => event.kind === 'refused'), { what: 'the refusal', timeoutMs: 5000 })
+    expect(events.at(-1)).toEqual({ kind: 'refused', ip: '127.0.0.2', file: 'loader.efi', why: 'too many transfers' })
+  })
+  test('a fault in a handler is an event, and the next request is answered', async () => {
+    let faults = 1
+    const port = await listen({}, () => {
+      if (faults-- > 0) throw new Error('a bug')
+      return file
+    })
+    await askAndKeepSilent(port, '127.0.0.2')
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+    expect(events).toEqual([{ kind: 'fault', ip: '127.0.0.2', why: 'Error: a bug' }])
+    expect((await honestDownload(port)).equals(file)).toBe(true)
+  })
+  test('a file name is cleaned before anybody sees it', async () => {
+    const port = await listen({}, () => undefined)
+    const socket = createSocket('udp4')
+    sockets.push(socket)
+    socket.send(encodeTftp({ op: 'rrq', file: `\x1b]0;owned\x07${'x'.repeat(400)}`, mode: 'octet', options: new Map() }), port, '127.0.0.1')
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+    expect(events[0]).toMatchObject({ kind: 'refused', file: `?]0;owned?${'x'.repeat(189)}…` })
   })
 })
 
