@@ -19,7 +19,7 @@ compdef _rackward rackward
 const NAMES_MS = 1_000
 
 export function completionScript(shell: string): string {
-  const script = SCRIPTS[shell]
+  const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined
   if (!script) throw new Trouble('usage', `${shell}: use one of ${Object.keys(SCRIPTS).join(', ')}`)
   return script
 }

@@ -206,7 +206,7 @@ const POWER: Readonly<Record<string, string>> = {
 }
 
 export async function power(wish: string, idents: readonly string[], options: Common & { wait?: boolean | string }): Promise<void> {
-  const target = POWER[wish]
+  const target = Object.hasOwn(POWER, wish) ? POWER[wish] : undefined
   if (!target) throw new Trouble('usage', `${wish}: use one of ${Object.keys(POWER).join(', ')}`)
   const api = await connect(options)
   const waitMs = waitMsOf(options.wait)

@@ -8,6 +8,7 @@ import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
 import { systemRandom, type Random } from '../kit/random.ts'
 import { piped, run as systemRun, type Run } from '../kit/run.ts'
+import { Turns } from '../kit/turns.ts'
 import { ImageStore } from '../images/store.ts'
 import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
@@ -32,6 +33,7 @@ import { conductorMetrics, troublesOf } from './metrics.ts'
 import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
+import { addressPlan } from './node/fixed-addresses.ts'
 import { ImageSource } from './node/image-source.ts'
 import { performer } from './node/perform.ts'
 import { PortService } from './node/ports.ts'
@@ -183,7 +185,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
       () => part.stop(),
     )
   await running('worker', worker)
-  const allocations = await running('allocations', new Allocations({ store, worker, clock, random, log }))
+  const turns = new Turns()
+  const allocations = await running('allocations', new Allocations({ store, worker, clock, random, log, turns }))
   const { everySeconds, lostAfter } = config.powerSync
   const powerSync = await running('power sync', new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }))
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
@@ -208,13 +211,14 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     hashPassword: rescues ? cryptHash : undefined,
     onFreed: async ({ allocationUuid }) => (allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined),
   })
-  const ports = new PortService({ store, clock, random, onPorts: refresh })
+  const ports = new PortService({ store, clock, random, turns, plan: addressPlan(config), onPorts: refresh })
   const streams = await life.add(
     'streams',
     () => new AbortController(),
     (abort) => abort.abort(),
   )
   const routes = allRoutes({
+    turns,
     nodes,
     ports,
     store,

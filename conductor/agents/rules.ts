@@ -125,7 +125,7 @@ export function runRules(rules: readonly Rule[], subject: Subject): void {
 
 function holds(condition: Rule['conditions'][number], subject: Subject): boolean {
   const not = condition.op.startsWith('!')
-  const known = CONDITIONS[condition.op.replace(/^!/, '').trim()]
+  const known = own(CONDITIONS, condition.op.replace(/^!/, '').trim())
   if (!known) throw new Error(`there is no operator ${condition.op}`)
   const test = (item: unknown) => known.test(filled(named(condition.args ?? {}, known.args), subject, item) as Dict) !== not
   if (!condition.loop) return test(undefined)
@@ -136,7 +136,7 @@ function holds(condition: Rule['conditions'][number], subject: Subject): boolean
 }
 
 function perform(action: Rule['actions'][number], subject: Subject): void {
-  const known = ACTIONS[action.op]
+  const known = own(ACTIONS, action.op)
   if (!known) throw new Error(`there is no action ${action.op}`)
   for (const item of action.loop ?? [undefined]) known.act(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
 }
@@ -150,11 +150,7 @@ function filled(value: unknown, subject: Subject, item: unknown): unknown {
   if (Array.isArray(value)) return value.map((one) => filled(one, subject, item))
   if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, filled(one, subject, item)]))
   if (typeof value !== 'string') return value
-  const look = (text: string) =>
-    parts(text).reduce<unknown>((at, key) => (at !== null && typeof at === 'object' && Object.hasOwn(at, key) ? (at as Dict)[key] : undefined), {
-      ...subject,
-      item,
-    })
+  const look = (text: string) => lookAt({ ...subject, item }, parts(text))
   const whole = /^\{([^{}]+)\}$/.exec(value)?.[1]
   if (whole !== undefined) return look(whole) ?? null
   return value.replace(/\{([a-z_]+[^{}]*)\}/gi, (_, text: string) => String(look(text) ?? ''))
@@ -163,6 +159,11 @@ function filled(value: unknown, subject: Subject, item: unknown): unknown {
 /** `a.b[c]/d` -> a, b, c, d. */
 const parts = (path: string): string[] =>
   path.split(/[./[\]]+/).filter((part) => part !== '' && part !== '__proto__' && part !== 'constructor' && part !== 'prototype')
+
+/** Names come from the inventory of a server: what every object inherits is not an entry. */
+const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(table, name) ? table[name] : undefined)
+const lookAt = (root: Dict, keys: readonly string[]): unknown =>
+  keys.reduce<unknown>((at, key) => (at !== null && typeof at === 'object' ? own(at as Dict, key) : undefined), root)
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [value])
 const same = (a: unknown, b: unknown) => a === b || String(a) === String(b)
@@ -189,7 +190,7 @@ function setAt(root: Dict, path: unknown, value: unknown): void {
   if (last === undefined) refuse('the path is empty')
   let at = root
   for (const key of keys) {
-    const next = at[key]
+    const next = own(at, key)
     at[key] = next !== null && typeof next === 'object' && !Array.isArray(next) ? { ...next } : {}
     at = at[key] as Dict
   }
@@ -197,7 +198,7 @@ function setAt(root: Dict, path: unknown, value: unknown): void {
 }
 
 function extendAt(root: Dict, { path, value, unique }: { path: unknown; value: unknown; unique: unknown }): void {
-  const now = parts(String(path)).reduce<unknown>((at, key) => (at as Dict | undefined)?.[key], root)
+  const now = lookAt(root, parts(String(path)))
   const before = Array.isArray(now) ? now : []
   if (unique === true && before.some((one) => same(one, value))) return
   setAt(root, path, [...before, value])
@@ -206,12 +207,12 @@ function extendAt(root: Dict, { path, value, unique }: { path: unknown; value: u
 function deleteAt(root: Dict, path: unknown): void {
   const keys = parts(String(path))
   const last = keys.pop() ?? ''
-  const at = keys.reduce<unknown>((where, key) => (where as Dict | undefined)?.[key], root)
+  const at = lookAt(root, keys)
   if (at !== null && typeof at === 'object') delete (at as Dict)[last]
 }
 
 function portOf(subject: Subject, id: unknown): Dict {
-  const port = subject.ports[String(id).toLowerCase()]
+  const port = own(subject.ports, String(id).toLowerCase())
   return port ?? refuse(`there is no port ${String(id)}`)
 }
 

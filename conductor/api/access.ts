@@ -1,6 +1,8 @@
 /** Owners and lessees: a user with a project sees the nodes that it owns or leases, and those of others do not exist for it. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
+import type { NodeService } from '../node/service.ts'
+import type { ObjectRecord, Store } from '../store/port.ts'
 import type { Actor } from './auth.ts'
 
 export type Standing = 'all' | 'owner' | 'lessee' | 'none'
@@ -11,9 +13,34 @@ export function standing(actor: Actor, node: Pick<NodeRecord, 'owner' | 'lessee'
   return node.lessee === actor.project ? 'lessee' : 'none'
 }
 
-/** Throws as for a node that is not there. */
-export function mustSee(actor: Actor, node: NodeRecord, ident: string): void {
-  if (standing(actor, node) === 'none') throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}`)
+const missing = (kind: string, ident: string) => new Fault('object.missing', `there is no ${kind} ${JSON.stringify(ident.slice(0, 255))}`)
+
+/** A node by UUID or name, as the user sees it: every look-up by name goes through here, so that a node of another project and none at all are one answer.
+ *  Throws `object.missing`. */
+export async function seenNode(nodes: Pick<NodeService, 'find'>, actor: Actor, ident: string): Promise<NodeRecord> {
+  const node = await nodes.find(ident)
+  if (standing(actor, node) === 'none') throw missing('node', ident)
+  return node
+}
+
+/** The same for a node that a field of a body names. Throws `input.invalid` with the field. */
+export async function namedNode(nodes: Pick<NodeService, 'find'>, actor: Actor, at: { field: string; ident: string }): Promise<NodeRecord> {
+  return seenNode(nodes, actor, at.ident).catch((error: unknown) => {
+    throw isFault(error, 'object.missing') ? new Fault('input.invalid', `${at.field}: ${error.detail}`, { cause: error }) : error
+  })
+}
+
+/** A thing that belongs to a node, by UUID or name; what hangs on a node that the user does not see is not there. Throws `object.missing`. */
+export async function seenObject(store: Store, actor: Actor, at: { kind: string; ident: string }): Promise<ObjectRecord> {
+  const object = await store.objects.find(at.kind, at.ident)
+  if (!object || !(await seesNodeOf(store, actor, object))) throw missing(at.kind, at.ident)
+  return object
+}
+
+export async function seesNodeOf(store: Store, actor: Actor, object: { readonly nodeUuid: string | null }): Promise<boolean> {
+  if (actor.project === null) return true
+  const node = object.nodeUuid === null ? undefined : await store.node(object.nodeUuid)
+  return node !== undefined && standing(actor, node) !== 'none'
 }
 
 /** A lessee uses a node (power, deploy, rescue) but does not change what it is. */

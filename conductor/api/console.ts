@@ -9,7 +9,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { NodeService } from '../node/service.ts'
 import type { Store } from '../store/port.ts'
-import { mustSee } from './access.ts'
+import { seenNode } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
 import { problemOf } from './problems.ts'
 
@@ -94,9 +94,7 @@ async function admit({ auth, nodes }: ConsoleParts, request: IncomingMessage) {
   if (origin !== undefined && !URL.canParse(origin)) throw new Fault('input.invalid', 'Origin: not a URL')
   if (origin !== undefined && new URL(origin).host !== host) throw new Fault('access.denied', `pages of ${origin.slice(0, 200)} may not open consoles`)
   if (!mayRole(actor, 'operator')) throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
-  const name = decoded(ident)
-  const node = await nodes.find(name)
-  mustSee(actor, node, name)
+  const node = await seenNode(nodes, actor, decoded(ident))
   return { actor, node, steal: url.searchParams.get('steal') === 'true' }
 }
 

@@ -2,7 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { PortService } from '../node/ports.ts'
 import type { PortFilter, PortRecord } from '../store/port.ts'
-import { mustOwn, mustSee } from './access.ts'
+import { mustBeWhole, mustOwn, namedNode, seenNode, seenObject, seesNodeOf, standing } from './access.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
 import { checkInput, PORT_PATCHABLE, PortCreate, type z } from './node-input.ts'
@@ -19,12 +19,13 @@ export interface PortRouteParts extends RouteParts {
 }
 
 export function portRoutes(parts: PortRouteParts): Route[] {
-  const { ports, nodes } = parts
+  const { ports, nodes, turns } = parts
   const show = (ask: Ask, port: PortRecord) => showOne(ask, portView(port, ask.view), PORT_FIELDS)
   const portOf = async (ask: Ask) => {
-    const port = await ports.find(ask.params.ident ?? '')
+    const ident = ask.params.ident ?? ''
+    const port = await ports.find(ident)
     const node = await nodes.find(port.nodeUuid)
-    mustSee(ask.actor, node, port.uuid)
+    if (standing(ask.actor, node) === 'none') throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 255))}`)
     return { port, node }
   }
   const list = (path: string, more: Partial<Route> & { detail?: boolean; of?: (ask: Ask) => Promise<PortFilter> }): Route => ({
@@ -41,7 +42,7 @@ export function portRoutes(parts: PortRouteParts): Route[] {
     list('/v1/ports/detail', { detail: true }),
     list('/v1/nodes/:ident/ports', { of: async (ask) => ({ nodeUuid: (await nodeOf(parts, ask)).uuid }) }),
     list('/v1/nodes/:ident/ports/detail', { detail: true, of: async (ask) => ({ nodeUuid: (await nodeOf(parts, ask)).uuid }) }),
-    list('/v1/portgroups/:ident/ports', { since: 24, of: async (ask) => ({ portgroupUuid: await groupOf(parts, ask.params.ident ?? '') }) }),
+    list('/v1/portgroups/:ident/ports', { since: 24, of: async (ask) => ({ portgroupUuid: await groupOf(parts, ask, ask.params.ident ?? '') }) }),
     {
       method: 'post',
       path: '/v1/ports',
@@ -53,11 +54,9 @@ export function portRoutes(parts: PortRouteParts): Route[] {
         checkLink(ask, given)
         const ident = given.node_uuid ?? given.node_ident
         if (ident === undefined) throw new Fault('input.missing', 'node_uuid is missing')
-        const node = await nodes.find(ident).catch((error: unknown) => {
-          throw new Fault('input.invalid', `node_uuid: ${(error as Fault).detail}`, { cause: error })
-        })
-        mustSee(ask.actor, node, ident)
+        const node = await namedNode(nodes, ask.actor, { field: 'node_uuid', ident })
         mustOwn(ask.actor, node, 'ports')
+        mustClaim(ask, 'address')
         const port = await ports.add({ nodeUuid: node.uuid, address: given.address, ...fieldsOf(given) })
         return { status: 201, location: `${ask.view.base}/v1/ports/${port.uuid}`, body: show(ask, port) }
       },
@@ -76,14 +75,8 @@ export function portRoutes(parts: PortRouteParts): Route[] {
       role: 'admin',
       says: 'changes a port by a JSON patch',
       async handle(ask) {
-        const { port, node } = await portOf(ask)
-        mustOwn(ask.actor, node, 'ports')
-        const { result, touched } = applyJsonPatch(wireOf(port), ask.body, { allowed: PORT_PATCHABLE, minor: ask.minor })
-        for (const name of touched) needs(ask, PORT_FIELDS[name] ?? 1, name)
-        const given = checkInput(PortCreate.omit({ uuid: true }), result)
-        checkLink(ask, given)
-        if (given.node_uuid !== port.nodeUuid) throw new Fault('input.invalid', 'node_uuid: a port cannot change its node; delete it and create it there')
-        return { body: show(ask, await ports.update(port, node, { ...port, address: given.address, ...fieldsOf(given) })) }
+        const { port } = await portOf(ask)
+        return turns.take(`port ${port.uuid}`, async () => ({ body: show(ask, await change(ask)) }))
       },
     },
     {
@@ -98,13 +91,36 @@ export function portRoutes(parts: PortRouteParts): Route[] {
       },
     },
   ]
+
+  async function change(ask: Ask): Promise<PortRecord> {
+    const { port, node } = await portOf(ask)
+    mustOwn(ask.actor, node, 'ports')
+    const { result, touched } = applyJsonPatch(wireOf(port), ask.body, { allowed: PORT_PATCHABLE, minor: ask.minor })
+    for (const name of touched) needs(ask, PORT_FIELDS[name] ?? 1, name)
+    const given = checkInput(PortCreate.omit({ uuid: true }), result)
+    checkLink(ask, given)
+    if (given.node_uuid !== port.nodeUuid) throw new Fault('input.invalid', 'node_uuid: a port cannot change its node; delete it and create it there')
+    if (given.address !== port.address) mustClaim(ask, 'address')
+    const next = { ...port, address: given.address, ...fieldsOf(given) }
+    if (next.pxeEnabled && !port.pxeEnabled) mustClaim(ask, 'pxe_enabled')
+    await checkGroup(ask, next.portgroupUuid)
+    return ports.update(port, next, { node, confined: ask.actor.project !== null })
+  }
+
+  /** A bundle of a node that the user does not see is not there; of another node that it sees, the service says so. */
+  async function checkGroup(ask: Ask, uuid: string | null): Promise<void> {
+    const group = uuid === null ? undefined : await parts.store.objects.find('portgroup', uuid)
+    if (group && !(await seesNodeOf(parts.store, ask.actor, group)))
+      throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${JSON.stringify(uuid)}`)
+  }
 }
 
-async function groupOf({ store }: RouteParts, ident: string): Promise<string> {
-  const group = await store.objects.find('portgroup', ident)
-  if (!group) throw new Fault('object.missing', `there is no portgroup ${JSON.stringify(ident.slice(0, 255))}`)
-  return group.uuid
-}
+/** The MAC address decides whose server is answered at boot, and no project can prove that a card is its own: it is claimed by an administrator of all projects,
+ *  or by an inspection of the server that it is in. */
+const mustClaim = (ask: Ask, field: string) =>
+  mustBeWhole(ask.actor, `${field}: only an inspection of the node or an administrator of all projects says which cards boot as a node`)
+
+const groupOf = async ({ store }: RouteParts, ask: Ask, ident: string) => (await seenObject(store, ask.actor, { kind: 'portgroup', ident })).uuid
 
 async function listPorts(parts: PortRouteParts, ask: Ask, at: { filter: PortFilter; detail?: boolean }): Promise<void> {
   const { query } = ask
@@ -113,8 +129,8 @@ async function listPorts(parts: PortRouteParts, ask: Ask, at: { filter: PortFilt
   const group = query.text('portgroup')
   const whole: PortFilter = {
     ...at.filter,
-    ...(ident === undefined ? {} : { nodeUuid: (await parts.nodes.find(ident)).uuid }),
-    ...(group === undefined ? {} : { portgroupUuid: await groupOf(parts, group) }),
+    ...(ident === undefined ? {} : { nodeUuid: (await seenNode(parts.nodes, ask.actor, ident)).uuid }),
+    ...(group === undefined ? {} : { portgroupUuid: await groupOf(parts, ask, group) }),
     ...(query.has('address') ? { address: (query.text('address') ?? '').toLowerCase() } : {}),
     ...(query.has('shard') ? { shard: query.words('shard') ?? [] } : {}),
     ...(query.has('conductor_groups') ? { conductorGroups: query.words('conductor_groups') ?? [] } : {}),

@@ -10,7 +10,7 @@ import type { PowerSync } from '../node/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Worker } from '../node/worker.ts'
 import type { EventRecord } from '../store/port.ts'
-import { mustBeWhole, mustOwn, standing } from './access.ts'
+import { mustBeWhole, mustOwn, seenNode, standing } from './access.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
@@ -185,7 +185,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
 
 async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof EventQuery>): Promise<Reply | void> {
   const { store, clock, signal, nodes } = parts
-  const nodeUuid = query.node === undefined ? undefined : (await nodes.find(query.node)).uuid
+  const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, ask.actor, query.node)).uuid
   const lastId = ask.request.get('last-event-id')
   if (lastId !== undefined && !/^\d{1,15}$/.test(lastId)) throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
   const after = lastId === undefined ? query.after : Number(lastId)

@@ -92,21 +92,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       below: resource.patchSince === undefined ? below : 405,
       says: `changes a ${kind} by a JSON patch`,
       async handle(ask) {
-        const before = await find(ask)
-        await resource.mayWrite?.(ask, before)
-        const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
-        const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
-        const { result, touched } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
-        for (const name of touched) needs(ask, resource.fields[name] ?? 1, name)
-        const kept = Object.fromEntries(Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)))
-        const given = checkInput(
-          resource.create.partial(),
-          Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
-        )
-        const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
-        const after = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
-        await store.objects.put(after)
-        return { body: show(resource, ask, after) }
+        const { uuid } = await find(ask)
+        return parts.turns.take(`${kind} ${uuid}`, () => change(ask))
       },
     },
     {
@@ -124,6 +111,24 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       },
     },
   ]
+
+  async function change(ask: Ask): Promise<Reply> {
+    const before = await find(ask)
+    await resource.mayWrite?.(ask, before)
+    const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
+    const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
+    const { result, touched } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
+    for (const name of touched) needs(ask, resource.fields[name] ?? 1, name)
+    const kept = Object.fromEntries(Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)))
+    const given = checkInput(
+      resource.create.partial(),
+      Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
+    )
+    const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
+    const after = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
+    await store.objects.put(after)
+    return { body: show(resource, ask, after) }
+  }
 }
 
 const checked = async (resource: Resource, at: { ask: Ask; body: Record<string, unknown>; before?: ObjectRecord }) =>

@@ -1,6 +1,7 @@
 /** Routes as data: method, path, version, role, what may be asked; so that the same table serves requests, checks and documents. */
 import type { Express, Request, Response } from 'express'
 import { Fault } from '../../kit/fault.ts'
+import type { Turns } from '../../kit/turns.ts'
 import type { NodeService } from '../node/service.ts'
 import type { Store } from '../store/port.ts'
 import type { Actor, Role } from './auth.ts'
@@ -46,6 +47,8 @@ export interface Route {
 export interface RouteParts {
   readonly nodes: NodeService
   readonly store: Store
+  /** For changes of a record that are made from what it holds: one at a time. */
+  readonly turns: Turns
 }
 
 /** Query arguments, each at most once. */

@@ -169,7 +169,7 @@ export const TARGETS: Readonly<Record<string, { verb: Verb; since: number }>> = 
 /** Leaves what a version may see, in the asked order. `fields` that are unknown or too new are refused. */
 export function visible(whole: Record<string, unknown>, at: { gates: Gates; minor: number; fields?: readonly string[] }): Record<string, unknown> {
   const names = at.fields ? [...new Set([...at.fields, 'links'])] : Object.keys(whole)
-  return Object.fromEntries(names.filter((name) => (at.gates[name] ?? 0) <= at.minor && name in whole).map((name) => [name, whole[name]]))
+  return Object.fromEntries(names.filter((name) => Object.hasOwn(whole, name) && (at.gates[name] ?? 0) <= at.minor).map((name) => [name, whole[name]]))
 }
 
 /** Parses `fields=a,b`. Throws `input.invalid` (unknown) or `input.version` (newer than asked). */
@@ -181,7 +181,7 @@ export function parseFields(text: string | undefined, gates: Gates, minor: numbe
     .map((name) => name.trim())
     .filter((name) => name !== '')
   for (const name of names) {
-    const since = gates[name]
+    const since = Object.hasOwn(gates, name) ? gates[name] : undefined
     if (since === undefined)
       throw new Fault('input.invalid', `fields: ${JSON.stringify(name.slice(0, 64))} is not a field; known are ${Object.keys(gates).join(', ')}`)
     if (since > minor) throw new Fault('input.version', `fields: ${name} needs version ${versionText(since)}`)

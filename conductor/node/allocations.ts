@@ -3,6 +3,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
+import type { Turns } from '../../kit/turns.ts'
 import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
 import { nodeSlices } from '../store/slices.ts'
 import { isLocked, type NodeRecord } from './record.ts'
@@ -16,9 +17,13 @@ interface AllocationParts {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly turns: Turns
 }
 
 const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [])
+
+/** An allocation of a project gets nodes that the project owns; one without an owner gets any. */
+const ownedAsAsked = ({ body: { owner } }: ObjectRecord) => ({ includeChildren: true, ...(typeof owner === 'string' ? { owner } : {}) })
 
 /** What a node must be. Pure. */
 export function matches(node: NodeRecord, allocation: ObjectRecord): boolean {
@@ -101,10 +106,10 @@ export class Allocations {
 
   private async allocate(allocation: ObjectRecord): Promise<void> {
     const { store, random } = this.parts
-    // A conductor that died after the claim had its node already.
-    const [held] = await store.nodes({ instanceUuid: allocation.uuid, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
-    if (held) return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
-    const wanted = { resourceClass: String(allocation.body.resource_class), includeChildren: true }
+    // A conductor that died after the claim had its node already. The UUID alone proves nothing: a client may have chosen that of an instance of another project.
+    const [held] = await store.nodes({ instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) }, { limit: 1, sortKey: 'id', descending: false })
+    if (held?.allocationUuid === allocation.uuid) return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
+    const wanted = { resourceClass: String(allocation.body.resource_class), ...ownedAsAsked(allocation) }
     const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) => matches(node, allocation))
     // A node of the same name is meant (1.79); otherwise anyone, so that two askers seldom want the same.
     const order = found
@@ -119,10 +124,12 @@ export class Allocations {
 
   /** Name and extra may have been changed meanwhile: they are read anew. */
   private async settle({ uuid }: ObjectRecord, end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null }): Promise<void> {
-    const { objects } = this.parts.store
-    const now = await objects.find(ALLOCATION, uuid)
-    if (now)
-      await objects.put({ ...now, nodeUuid: end.nodeUuid, updatedAtMs: this.parts.clock.now(), body: { ...now.body, state: end.state, last_error: end.why } })
+    const { clock, store, turns } = this.parts
+    await turns.take(`${ALLOCATION} ${uuid}`, async () => {
+      const now = await store.objects.find(ALLOCATION, uuid)
+      if (!now) return
+      await store.objects.put({ ...now, nodeUuid: end.nodeUuid, updatedAtMs: clock.now(), body: { ...now.body, state: end.state, last_error: end.why } })
+    })
   }
 
   private async every(filter: NodeFilter): Promise<NodeRecord[]> {
@@ -151,10 +158,10 @@ export class Allocations {
     }
   }
 
-  /** Says at which wish the last candidate fell out. */
+  /** Says at which wish the last candidate fell out. Counts nodes of the allocation's owner alone: how many others have is not its business. */
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body
-    const ofClass = await this.every({ resourceClass: String(wanted), includeChildren: true })
+    const ofClass = await this.every({ resourceClass: String(wanted), ...ownedAsAsked(allocation) })
     if (ofClass.length === 0) return `no node has the resource class ${String(wanted)}`
     const free = ofClass.filter((node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance)
     if (free.length === 0) return `none of the ${ofClass.length} nodes of the resource class ${String(wanted)} is available, free and out of maintenance`

@@ -2,7 +2,9 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
+import type { Turns } from '../../kit/turns.ts'
 import { PORT_DEFAULTS, type PortRecord, type Store } from '../store/port.ts'
+import { checkFixedAddress, type AddressPlan } from './fixed-addresses.ts'
 import { locked } from './guards.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { State } from './states.ts'
@@ -11,6 +13,8 @@ export interface PortServiceParts {
   readonly store: Store
   readonly clock: Clock
   readonly random: Random
+  readonly turns: Turns
+  readonly plan: AddressPlan
   /** Ports of a node changed: its boot orders follow. */
   readonly onPorts: (nodeUuid: string, gone: readonly string[]) => Promise<void>
 }
@@ -30,8 +34,11 @@ export class PortService {
     const { store, random, clock, onPorts } = this.parts
     if (!(await store.node(given.nodeUuid))) throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
     const port: PortRecord = { ...PORT_DEFAULTS, uuid: random.uuid(), createdAtMs: clock.now(), ...given }
-    await this.check(port)
-    await store.addPort(port)
+    await this.saving(async () => {
+      await this.check(port)
+      if (port.extra.ipv4_address !== undefined) checkFixedAddress(String(port.extra.ipv4_address), this.parts.plan, true)
+      await store.addPort(port)
+    })
     await onPorts(port.nodeUuid, [])
     return port
   }
@@ -39,11 +46,13 @@ export class PortService {
   /** By UUID or by name. */
   async find(ident: string): Promise<PortRecord> {
     const port = await this.parts.store.port(ident)
-    if (!port) throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 64))}`)
+    if (!port) throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 255))}`)
     return port
   }
 
-  async update(port: PortRecord, node: NodeRecord, next: PortRecord): Promise<PortRecord> {
+  /** `confined`: by a user of a project, who gets no address that another card has now. */
+  async update(port: PortRecord, next: PortRecord, by: { node: NodeRecord; confined: boolean }): Promise<PortRecord> {
+    const { node } = by
     if (isLocked(node)) throw locked(node)
     if (next.address !== port.address && node.provisionState === 'active' && !node.maintenance)
       throw new Fault('object.conflict', `node ${node.uuid} is active: put it into maintenance to change the address of its port`)
@@ -53,9 +62,13 @@ export class PortService {
         'object.conflict',
         `node ${node.uuid} is in state "${node.provisionState}": ${moved} changes in ${[...CONNECTABLE].join(', ')}, or in maintenance`,
       )
-    await this.check(next)
     const saved = { ...next, updatedAtMs: this.parts.clock.now() }
-    await this.parts.store.putPort(saved)
+    await this.saving(async () => {
+      await this.check(next)
+      const ip = next.extra.ipv4_address
+      if (ip !== undefined && ip !== port.extra.ipv4_address) await this.checkAddress(String(ip), next, by.confined)
+      await this.parts.store.putPort(saved)
+    })
     await this.parts.onPorts(saved.nodeUuid, saved.address === port.address ? [] : [port.address])
     return saved
   }
@@ -68,18 +81,28 @@ export class PortService {
     await this.parts.onPorts(port.nodeUuid, [port.address])
   }
 
+  /** Looks and writes in one turn: of two ports that want one address at once, one gets it. */
+  private saving = (act: () => Promise<void>): Promise<void> => this.parts.turns.take('ports', act)
+
+  private async checkAddress(ip: string, port: PortRecord, confined: boolean): Promise<void> {
+    checkFixedAddress(ip, this.parts.plan, !confined)
+    if (!confined) return
+    const held = await this.parts.store.ports({ heldIp: ip }, { limit: 2, sortKey: 'id', descending: false })
+    if (held.some(({ uuid }) => uuid !== port.uuid)) throw new Fault('object.conflict', `extra/ipv4_address: ${ip} is leased to another card`)
+  }
+
   /** Two servers with one address would both be unreachable; a card is bundled with cards of its own server. */
   private async check(port: PortRecord): Promise<void> {
     const { store } = this.parts
     if (port.portgroupUuid) {
       const group = await store.objects.find('portgroup', port.portgroupUuid)
-      if (!group) throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${port.portgroupUuid}`)
+      if (!group) throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${JSON.stringify(port.portgroupUuid)}`)
       if (group.nodeUuid !== port.nodeUuid) throw new Fault('object.conflict', `portgroup_uuid: portgroup ${group.uuid} belongs to another node`)
     }
     const ip = port.extra.ipv4_address
     if (ip === undefined) return
     const known = await store.ports({ fixedIp: String(ip) }, { limit: 2, sortKey: 'id', descending: false })
-    const other = known.find(({ uuid }) => uuid !== port.uuid)
-    if (other) throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of port ${other.uuid} already`)
+    if (known.some(({ uuid }) => uuid !== port.uuid))
+      throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of another port already`)
   }
 }

@@ -103,7 +103,7 @@ export class NodeService {
     const node = await this.find(ident)
     checkRemove(node)
     const [child] = await store.nodes({ parentNode: node.uuid }, { ...ALL, limit: 1 })
-    if (child) throw new Fault('object.conflict', `node ${node.uuid} is the parent of node ${child.uuid}: delete or change that one first`)
+    if (child) throw new Fault('object.conflict', `node ${node.uuid} is a parent: delete its children first, or change their parent_node`)
     const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
     await store.removeNode(node.uuid)
     await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'node-removed', detail: { name: node.name } })
@@ -133,7 +133,8 @@ export class NodeService {
     }
     // Only a rescue ramdisk has a login.
     const warm = this.isWarm(node) && (verb !== 'rescue' || node.machine.order === 'rescue')
-    const done = await worker.dispatch(node.uuid, { type: 'verb', verb, warm, plan, patch: this.patchFor(verb, node, { ...extra, rescueHash }) })
+    // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
+    const done = await worker.dispatch(node.uuid, (now) => ({ type: 'verb', verb, warm, plan, patch: this.patchFor(verb, now, { ...extra, rescueHash }) }))
     if (verb === 'delete') await onFreed(node)
     return done
   }
@@ -161,8 +162,8 @@ export class NodeService {
   /** The refusal of an interface that cannot do this. */
   refuse = (node: NodeRecord, name: InterfaceName, what: string): Fault => unsupported(node, name, what)
 
-  async children(node: NodeRecord): Promise<string[]> {
-    return (await this.parts.store.nodes({ parentNode: node.uuid }, ALL)).map((child) => child.uuid)
+  async children(node: NodeRecord): Promise<NodeRecord[]> {
+    return this.parts.store.nodes({ parentNode: node.uuid }, ALL)
   }
 
   /** What would stop each interface from working. Looks at records only, never at the BMC. */
@@ -220,7 +221,8 @@ export class NodeService {
     const { store } = this.parts
     if (node.chassisUuid && !(await store.objects.find('chassis', node.chassisUuid)))
       throw new Fault('input.invalid', `chassis_uuid: there is no chassis ${node.chassisUuid}`)
-    if (node.parentNode && !(await store.node(node.parentNode))) throw new Fault('input.invalid', `parent_node: there is no node ${node.parentNode}`)
+    if (node.parentNode && !(await store.node(node.parentNode)))
+      throw new Fault('input.invalid', `parent_node: there is no node ${JSON.stringify(node.parentNode)}`)
   }
 
   private isWarm(node: NodeRecord): boolean {

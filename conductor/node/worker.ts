@@ -70,10 +70,11 @@ export class Worker {
     await Promise.allSettled(this.mailboxes.values())
   }
 
-  /** Moves a node by one event. Throws the refusal. */
-  dispatch(uuid: string, event: StepEvent): Promise<NodeRecord> {
+  /** Moves a node by one event; a function makes the event from the record as it is then. Throws the refusal. */
+  dispatch(uuid: string, given: StepEvent | ((node: NodeRecord) => StepEvent)): Promise<NodeRecord> {
     return this.change(uuid, (node) => {
       const moves: Move[] = []
+      const event = typeof given === 'function' ? given(node) : given
       const stepped = step(node, event, { nowMs: this.parts.clock.now(), settings: this.parts.settings, moves })
       if ('refused' in stepped) throw new Fault(stepped.refused, stepped.why)
       return { node: stepped.node, moves }

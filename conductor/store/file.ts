@@ -18,6 +18,8 @@ export interface Listing {
   /** What the table holds, for messages. */
   readonly what: string
   readonly wheres: readonly (readonly [clause: string, ...values: Value[]])[]
+  /** What the asker may see at all: a marker beyond it does not exist. */
+  readonly within?: readonly (readonly [clause: string, ...values: Value[]])[]
   readonly page: Page
   readonly sorts: Sorts
 }
@@ -106,19 +108,24 @@ export class SqliteFile {
   }
 
   /** Key-set paging: rows after the marker in the wanted order; what has no value comes first. */
-  list<R extends Row>({ table, columns, what, wheres, page, sorts }: Listing): R[] {
+  list<R extends Row>({ table, columns, what, wheres: chosen, within = [], page, sorts }: Listing): R[] {
     const sort = Object.hasOwn(sorts, page.sortKey) ? sorts[page.sortKey] : undefined
     if (!sort)
       throw new Fault(
         'input.invalid',
         `sort_key: ${what}s cannot be sorted by ${JSON.stringify(page.sortKey.slice(0, 64))}; use one of ${Object.keys(sorts).join(', ')}`,
       )
+    const wheres = [...within, ...chosen]
     const values = wheres.flatMap(([, ...given]) => given)
     const clauses = wheres.map(([clause]) => clause)
     const [order, beyond] = page.descending ? ['DESC', '<'] : ['ASC', '>']
     const key = sort === 'id' ? 'id' : `coalesce(${sort}, '')`
     if (page.marker !== undefined) {
-      const known = this.sql<{ id: number }>(`SELECT id FROM ${table} WHERE uuid = ?`).get(page.marker.toLowerCase())
+      const visible = ['uuid = ?', ...within.map(([clause]) => clause)].join(' AND ')
+      const known = this.sql<{ id: number }>(`SELECT id FROM ${table} WHERE ${visible}`).get(
+        page.marker.toLowerCase(),
+        ...within.flatMap(([, ...given]) => given),
+      )
       if (!known) throw new Fault('object.missing', `marker: there is no ${what} ${JSON.stringify(page.marker.slice(0, 64))}`)
       clauses.push(sort === 'id' ? `id ${beyond} ?` : `(${key}, id) ${beyond} (SELECT ${key}, id FROM ${table} WHERE id = ?)`)
       values.push(known.id)

@@ -93,6 +93,8 @@ export interface NodeFilter {
 }
 
 export interface PortFilter {
+  /** The address that DHCP gave last. */
+  readonly heldIp?: string
   /** The address that `extra/ipv4_address` fixes. */
   readonly fixedIp?: string
   readonly nodeUuid?: string
@@ -113,6 +115,8 @@ export interface ObjectFilter {
   readonly project?: string
   /** Public, or owned by this project. */
   readonly readableBy?: string
+  /** Owned by this project itself, whatever node they are of. */
+  readonly ownedBy?: string
 }
 
 export interface ConductorRow {

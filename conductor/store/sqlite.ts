@@ -114,7 +114,7 @@ export class SqliteStore implements Store {
 
   async nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]> {
     return this.file
-      .list({ table: 'nodes', columns: 'body, version', what: 'node', wheres: nodeWheres(filter), page, sorts: NODE_SORTS })
+      .list({ table: 'nodes', columns: 'body, version', what: 'node', wheres: nodeWheres(filter), within: nodesWithin(filter), page, sorts: NODE_SORTS })
       .map((row) => this.openNode(row) as NodeRecord)
   }
 
@@ -166,6 +166,7 @@ export class SqliteStore implements Store {
     if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
     if (filter.address !== undefined) wheres.push(['address = ?', filter.address])
     if (filter.fixedIp !== undefined) wheres.push(["json_extract(body, '$.extra.ipv4_address') = ?", filter.fixedIp])
+    if (filter.heldIp !== undefined) wheres.push(["json_extract(body, '$.internalInfo.ipv4_address') = ?", filter.heldIp])
     if (filter.portgroupUuid !== undefined) wheres.push(["json_extract(body, '$.portgroupUuid') = ?", filter.portgroupUuid])
     if (filter.descriptionContains !== undefined) wheres.push(["instr(json_extract(body, '$.description'), ?) > 0", filter.descriptionContains])
     if (filter.shard) wheres.push([OF_SHARD(filter.shard), ...filter.shard])
@@ -174,8 +175,8 @@ export class SqliteStore implements Store {
         `node_uuid IN (SELECT uuid FROM nodes WHERE json_extract(body, '$.conductorGroup') IN (${marks(filter.conductorGroups)}))`,
         ...filter.conductorGroups,
       ])
-    if (filter.project !== undefined) wheres.push([OF_PROJECT, filter.project, filter.project])
-    return this.file.list({ table: 'ports', columns: 'body', what: 'port', wheres, page, sorts: PORT_SORTS }).map((row) => openPort(row) as PortRecord)
+    const within: [string, ...Value[]][] = filter.project === undefined ? [] : [[OF_PROJECT, filter.project, filter.project]]
+    return this.file.list({ table: 'ports', columns: 'body', what: 'port', wheres, within, page, sorts: PORT_SORTS }).map((row) => openPort(row) as PortRecord)
   }
 
   async everyPort(): Promise<PortRecord[]> {
@@ -257,6 +258,9 @@ const openPort = (row: Row | undefined): PortRecord | undefined => {
   return port && { ...PORT_DEFAULTS, ...port }
 }
 
+const nodesWithin = ({ project }: NodeFilter): [string, ...Value[]][] =>
+  project === undefined ? [] : [["(json_extract(body, '$.owner') = ? OR json_extract(body, '$.lessee') = ?)", project, project]]
+
 function nodeWheres(filter: NodeFilter): [string, ...Value[]][] {
   const body = (key: string) => `json_extract(body, '$.${key}')`
   const wheres: [string, ...Value[]][] = []
@@ -271,7 +275,6 @@ function nodeWheres(filter: NodeFilter): [string, ...Value[]][] {
   for (const key of ['fault', 'owner', 'lessee', 'chassisUuid', 'conductorGroup', 'retired', 'instanceName'] as const) equal(body(key), filter[key])
   if (filter.associated !== undefined) wheres.push(['(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
   if (filter.descriptionContains !== undefined) wheres.push([`instr(${body('description')}, ?) > 0`, filter.descriptionContains])
-  if (filter.project !== undefined) wheres.push([`(${body('owner')} = ? OR ${body('lessee')} = ?)`, filter.project, filter.project])
   if (filter.shard) wheres.push([`${body('shard')} IN (${marks(filter.shard)})`, ...filter.shard])
   if (filter.vif !== undefined) wheres.push(["EXISTS (SELECT 1 FROM json_each(body, '$.vifs') WHERE key = ?)", filter.vif])
   if (filter.sharded !== undefined) wheres.push([`(${body('shard')} IS NOT NULL) = ?`, Number(filter.sharded)])

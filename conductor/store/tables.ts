@@ -77,7 +77,15 @@ export function objectTable(file: SqliteFile): ObjectStore {
     },
     async list(kind, filter, page) {
       return file
-        .list<ObjectRow>({ table: 'objects', columns: '*', what: kind, wheres: objectWheres(kind, filter), page, sorts: OBJECT_SORTS })
+        .list<ObjectRow>({
+          table: 'objects',
+          columns: '*',
+          what: kind,
+          wheres: objectWheres(filter),
+          within: objectsWithin(kind, filter),
+          page,
+          sorts: OBJECT_SORTS,
+        })
         .map((row) => openObject(row) as ObjectRecord)
     },
     async every(kind) {
@@ -92,12 +100,18 @@ export function objectTable(file: SqliteFile): ObjectStore {
   }
 }
 
-function objectWheres(kind: string, filter: ObjectFilter): [string, ...Value[]][] {
-  const wheres: [string, ...Value[]][] = [['kind = ?', kind]]
+function objectsWithin(kind: string, filter: ObjectFilter): [string, ...Value[]][] {
+  const within: [string, ...Value[]][] = [['kind = ?', kind]]
+  if (filter.project !== undefined) within.push([OF_PROJECT, filter.project, filter.project])
+  if (filter.readableBy !== undefined) within.push(["(json_extract(body, '$.public') = 1 OR json_extract(body, '$.owner') = ?)", filter.readableBy])
+  if (filter.ownedBy !== undefined) within.push(["json_extract(body, '$.owner') = ?", filter.ownedBy])
+  return within
+}
+
+function objectWheres(filter: ObjectFilter): [string, ...Value[]][] {
+  const wheres: [string, ...Value[]][] = []
   if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
   if (filter.shard) wheres.push([`node_uuid IN (SELECT uuid FROM nodes WHERE json_extract(body, '$.shard') IN (${marks(filter.shard)}))`, ...filter.shard])
-  if (filter.project !== undefined) wheres.push([OF_PROJECT, filter.project, filter.project])
-  if (filter.readableBy !== undefined) wheres.push(["(json_extract(body, '$.public') = 1 OR json_extract(body, '$.owner') = ?)", filter.readableBy])
   for (const [field, value] of Object.entries(filter.where ?? {}))
     wheres.push([`json_extract(body, '$.${field}') = ?`, typeof value === 'boolean' ? Number(value) : value])
   return wheres

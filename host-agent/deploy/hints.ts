@@ -42,7 +42,7 @@ export function chooseRootDisk(disks: readonly Disk[], hints: Readonly<Record<st
 /** True when every hint holds. Throws `deploy.hints` for a hint that is not known. */
 export function matches(disk: Disk, hints: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(hints).every(([key, wanted]) => {
-    const read = VALUES[key]
+    const read = Object.hasOwn(VALUES, key) ? VALUES[key] : undefined
     if (!read) throw new Fault('deploy.hints', `${JSON.stringify(key)} is not a root device hint; known are ${HINT_KEYS.join(', ')}`)
     const value = read(disk)
     return value !== null && holds(value, wanted)

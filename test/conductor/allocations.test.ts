@@ -13,6 +13,7 @@ import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { Turns } from '../../kit/turns.ts'
 
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 const settings = { callbackTimeoutMs: 1, agentSilenceMs: 1, parkMs: 1, maxAttempts: 1, effectTries: 1, effectRetryMs: 1, softPowerOffMs: 1 }
@@ -24,7 +25,7 @@ beforeEach(async () => {
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   const parts = { store, clock: systemClock, log: silentLog }
   const worker = new Worker({ ...parts, settings, performer: { perform: async () => undefined }, sightings: new Sightings(), onChange: () => undefined })
-  allocations = new Allocations({ ...parts, worker, random: systemRandom })
+  allocations = new Allocations({ ...parts, worker, random: systemRandom, turns: new Turns() })
   for (const n of [1, 2])
     await store.addNode(newNode({ uuid: uuid(n), driver: 'fake-hardware', provisionState: 'available', powerState: 'power off', resourceClass: 'c' }, 1))
 })

@@ -99,7 +99,7 @@ describe('projects', () => {
     expect(enrolled.body.owner).toBe('blue')
     expect((await as('boss', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red' })).status).toBe(403)
     expect((await as('boss', 'POST', '/v1/chassis', {})).status).toBe(403)
-    expect((await as('boss', 'POST', '/v1/ports', { node_uuid: other, address: '52:54:00:00:dd:01' })).status).toBe(404)
+    expect((await as('boss', 'POST', '/v1/ports', { node_uuid: other, address: '52:54:00:00:dd:01' })).status).toBe(400)
     const { events } = (await as('blue', 'GET', '/rackward/v1/events?limit=1000')).body
     expect(new Set(events.map((event: { node_uuid: string }) => event.node_uuid))).toEqual(new Set([mine, enrolled.body.uuid]))
   })

@@ -44,6 +44,36 @@ describe('conditions', () => {
   ])('%j: %s', (condition, wanted) => expect(holds(condition).hit === true).toBe(wanted))
 })
 
+describe('names that every object inherits', () => {
+  // The inventory is what a server says of itself, and names the port.
+  const named = (name: string) => ({ ...subject(), inventory: { boot: { pxe_interface: name } } })
+  const id = '{inventory[boot][pxe_interface]}'
+  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'])('%s is no port, and nothing is written', (name) => {
+    for (const action of [
+      { op: 'set-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
+      { op: 'extend-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
+      { op: 'del-port-attribute', args: { port_id: id, path: 'name' } },
+    ])
+      expect(() => run({ actions: [action] }, named(name))).toThrow(/there is no port/)
+    expect([Reflect.has({}, 'extra'), Reflect.has({}, 'booted'), typeof Object.name]).toEqual([false, false, 'string'])
+  })
+  test.each(['toString', 'hasOwnProperty.call', '__proto__.x', 'valueOf'])('the path %s goes into the node alone', (path) => {
+    const before = Object.getOwnPropertyNames(Object.prototype).map((name) => [name, Reflect.get(Object.prototype, name)])
+    const on = { ...subject(), inventory: { path } }
+    run({ actions: [{ op: 'set-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
+    run({ actions: [{ op: 'extend-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
+    run({ actions: [{ op: 'unset-plugin-data', args: { path: '{inventory[path]}' } }] }, on)
+    expect(Object.getOwnPropertyNames(Object.prototype).map((name) => [name, Reflect.get(Object.prototype, name)])).toEqual(before)
+  })
+  test('an operator of such a name does not exist', () => {
+    for (const op of ['constructor', 'toString']) {
+      expect(() => checkRule({ actions: [{ op, args: [] }] })).toThrow(/there is no/)
+      expect(() => run({ actions: [{ op, args: [] }] })).toThrow(/there is no action/)
+      expect(() => run({ conditions: [{ op, args: [] }], actions: [] })).toThrow(/there is no operator/)
+    }
+  })
+})
+
 describe('actions', () => {
   test('change the node, its ports, its traits and what is kept of the inspection', () => {
     const after = run({

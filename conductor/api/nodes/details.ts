@@ -3,7 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isLocked } from '../../node/record.ts'
 import { locked } from '../../node/guards.ts'
-import { mustOwn } from '../access.ts'
+import { mustOwn, standing } from '../access.ts'
 import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
 import { needs, type Ask, type Route, type RouteParts } from '../route.ts'
 import { nodeOf } from './routes.ts'
@@ -23,7 +23,7 @@ const Media = z.strictObject({
 })
 
 export function detailRoutes(parts: RouteParts): Route[] {
-  const { nodes, store } = parts
+  const { nodes, store, turns } = parts
   const owned = async (ask: Ask, what: string) => {
     const node = await nodeOf(parts, ask)
     mustOwn(ask.actor, node, what)
@@ -31,8 +31,9 @@ export function detailRoutes(parts: RouteParts): Route[] {
     return node
   }
   const at = (path: string) => `/v1/nodes/:ident/${path}`
-  const setTraits = (node: NodeRecord, traits: readonly string[]) =>
-    nodes.update(node.uuid, new Set(['traits']), (now) => ({ ...now, traits: [...new Set(traits)] }))
+  /** `change` gets the traits as they are then: of two requests at once, none is lost. */
+  const setTraits = (node: NodeRecord, change: (now: readonly string[]) => readonly string[]) =>
+    nodes.update(node.uuid, new Set(['traits']), (now) => ({ ...now, traits: [...new Set(change(now.traits))] }))
   const trait = (ask: Ask) => checkInput(z.strictObject({ trait: Trait }), { trait: ask.params.trait }).trait
   const empty = (path: string, key: string, more: Partial<Route> & { since: number }): Route => ({
     method: 'get',
@@ -82,7 +83,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
       says: 'sets all traits',
       async handle(ask) {
         const { traits } = checkInput(Traits, ask.body)
-        await setTraits(await owned(ask, 'traits'), traits)
+        await setTraits(await owned(ask, 'traits'), () => traits)
       },
     },
     {
@@ -92,7 +93,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
       since: 37,
       says: 'removes all traits',
       async handle(ask) {
-        await setTraits(await owned(ask, 'traits'), [])
+        await setTraits(await owned(ask, 'traits'), () => [])
       },
     },
     {
@@ -105,9 +106,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const added = trait(ask)
         const node = await owned(ask, 'traits')
-        if (node.traits.length >= MAX_TRAITS && !node.traits.includes(added))
-          throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
-        await setTraits(node, [...node.traits, added])
+        await setTraits(node, (now) => {
+          if (now.length >= MAX_TRAITS && !now.includes(added)) throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
+          return [...now, added]
+        })
         return { status: 204, location: `${ask.view.base}/v1/nodes/${node.uuid}/traits/${added}` }
       },
     },
@@ -120,11 +122,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const node = await owned(ask, 'traits')
         const name = ask.params.trait ?? ''
-        if (!node.traits.includes(name)) throw new Fault('object.missing', `node ${node.uuid} does not have the trait ${JSON.stringify(name.slice(0, 255))}`)
-        await setTraits(
-          node,
-          node.traits.filter((known) => known !== name),
-        )
+        await setTraits(node, (now) => {
+          if (!now.includes(name)) throw new Fault('object.missing', `node ${node.uuid} does not have the trait ${JSON.stringify(name.slice(0, 255))}`)
+          return now.filter((known) => known !== name)
+        })
       },
     },
 
@@ -152,10 +153,15 @@ export function detailRoutes(parts: RouteParts): Route[] {
           throw new Fault('input.invalid', `port_uuid: node ${node.uuid} has no port ${portUuid}`)
         if (portgroupUuid && (await store.objects.find('portgroup', portgroupUuid))?.nodeUuid !== node.uuid)
           throw new Fault('input.invalid', `portgroup_uuid: node ${node.uuid} has no portgroup ${portgroupUuid}`)
-        const [other] = await store.nodes({ vif: id, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
-        if (other) throw new Fault('object.conflict', `VIF ${id} is attached to node ${other.uuid} already`)
         const how = { ...(portUuid ? { portUuid } : {}), ...(portgroupUuid ? { portgroupUuid } : {}) }
-        await nodes.update(node.uuid, new Set(['vifs']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
+        await turns.take(`vif ${id}`, async () => {
+          const [other] = await store.nodes({ vif: id, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
+          if (other) {
+            const where = standing(ask.actor, other) === 'none' ? 'another node' : `node ${other.uuid}`
+            throw new Fault('object.conflict', `VIF ${id} is attached to ${where} already`)
+          }
+          await nodes.update(node.uuid, new Set(['vifs']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
+        })
       },
     },
     {
@@ -195,7 +201,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
       role: 'reader',
       since: 83,
       says: 'lists child nodes',
-      handle: async (ask) => ({ body: { children: await nodes.children(await nodeOf(parts, ask)) } }),
+      async handle(ask) {
+        const children = await nodes.children(await nodeOf(parts, ask))
+        return { body: { children: children.filter((child) => standing(ask.actor, child) !== 'none').map((child) => child.uuid) } }
+      },
     },
 
     empty('bios', 'bios', { since: 40, query: { detail: 74, fields: 74 } }),

@@ -3,10 +3,10 @@ import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isState } from '../../node/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
-import { mustBeWhole, mustOwn, mustSee, standing } from '../access.ts'
+import { mustBeWhole, mustOwn, namedNode, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
-import { checkInput, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
+import { checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
 import { gateBody, needs, type Ask, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
@@ -25,10 +25,15 @@ export const show = (ask: Ask, node: NodeRecord) => showOne(ask, viewFor(ask, no
 /** The node of a path, if the user may see it. */
 export async function nodeOf(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   const ident = ask.params.ident ?? ''
-  const node = await parts.nodes.find(ident)
-  if (ask.minor < 5 && ident.toLowerCase() !== node.uuid) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident)}: names need version 1.5`)
-  mustSee(ask.actor, node, ident)
-  return node
+  if (ask.minor < 5 && !isUuid(ident)) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}: names need version 1.5`)
+  return seenNode(parts.nodes, ask.actor, ident)
+}
+
+/** A child hangs on its parent: the parent cannot be deleted while it has one. So it is a node of the same project, unless a whole administrator says otherwise. */
+async function checkParent(parts: RouteParts, ask: Ask, parent: unknown): Promise<void> {
+  if (typeof parent !== 'string' || ask.actor.project === null) return
+  const node = await namedNode(parts.nodes, ask.actor, { field: 'parent_node', ident: parent })
+  mustOwn(ask.actor, node, 'parent_node')
 }
 
 export function nodeRoutes(parts: RouteParts): Route[] {
@@ -53,6 +58,7 @@ export function nodeRoutes(parts: RouteParts): Route[] {
         const given = fromWire(checkInput(NodeCreate, ask.body))
         // A confined user enrolls for its own project, and for no other.
         if (ask.actor.project !== null && (given.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
+        await checkParent(parts, ask, given.parentNode)
         const node = await parts.nodes.create({ ...given, ...(ask.actor.project === null ? {} : { owner: ask.actor.project }) })
         return { status: 201, location: `${ask.view.base}/v1/nodes/${node.uuid}`, body: show(ask, node) }
       },
@@ -93,7 +99,7 @@ const OF_LESSEE = new Set(['instance_info', 'instance_name'])
 async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   const before = await nodeOf(parts, ask)
   const patching = { allowed: NODE_PATCHABLE, minor: ask.minor }
-  const { touched } = applyJsonPatch(toWire(before), ask.body, patching)
+  const { touched, result: wanted } = applyJsonPatch(toWire(before), ask.body, patching)
   for (const name of touched) {
     needs(ask, NODE_FIELDS[name] ?? 1, name)
     if (!OF_LESSEE.has(name)) mustOwn(ask.actor, before, name)
@@ -102,6 +108,7 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
       if (ask.actor.role !== 'admin') throw new Fault('access.denied', `${name}: user ${ask.actor.user} is ${ask.actor.role}; this needs admin`)
     }
   }
+  if (touched.has('parent_node')) await checkParent(parts, ask, wanted.parent_node)
   if (ask.query.flag('reset_interfaces') && !touched.has('driver')) throw new Fault('input.invalid', 'reset_interfaces: only with a change of driver')
   return parts.nodes.update(before.uuid, new Set([...touched].map(camel)), (now) => {
     const wire = toWire(now)

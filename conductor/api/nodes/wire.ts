@@ -37,6 +37,6 @@ export const toWire = (node: NodeRecord): Record<string, unknown> => ({
 /** Clients read a record, change a part and send all of it back: a mask among it means the value that it stands for. */
 export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
   const keep = (given: Readonly<Record<string, unknown>> | undefined, known: Readonly<Record<string, unknown>>) =>
-    Object.fromEntries(Object.entries(given ?? known).map(([key, value]) => [key, value === MASK && key in known ? known[key] : value]))
+    Object.fromEntries(Object.entries(given ?? known).map(([key, value]) => [key, value === MASK && Object.hasOwn(known, key) ? known[key] : value]))
   return { ...next, driverInfo: keep(next.driverInfo, now.driverInfo), instanceInfo: keep(next.instanceInfo, now.instanceInfo) }
 }

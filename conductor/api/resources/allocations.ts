@@ -2,7 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
 import type { ObjectRecord } from '../../store/port.ts'
-import { mustBeWhole, mustSee } from '../access.ts'
+import { mustBeWhole, namedNode, seenNode } from '../access.ts'
 import { Dict, ObjectName, Uuid, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
 import { needs, type Ask, type Route } from '../route.ts'
@@ -26,6 +26,7 @@ const Create = z.strictObject({
 
 export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   const { nodes, store, allocations } = parts
+  const sees = (ask: Ask, object: ObjectRecord) => ask.actor.project === null || object.body.owner === ask.actor.project
   const allocation: Resource = {
     kind: ALLOCATION,
     path: '/v1/allocations',
@@ -58,10 +59,13 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       const where = Object.fromEntries(
         ['resource_class', 'state', 'owner'].flatMap((name) => (ask.query.has(name) ? [[name, ask.query.text(name) ?? '']] : [])),
       )
-      if (ask.actor.project !== null) where.owner = ask.actor.project
-      return { where, ...(ident === undefined ? {} : { nodeUuid: (await nodes.find(ident)).uuid }) }
+      return {
+        where,
+        ...(ask.actor.project === null ? {} : { ownedBy: ask.actor.project }),
+        ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }),
+      }
     },
-    sees: (ask, object) => ask.actor.project === null || object.body.owner === ask.actor.project,
+    sees,
     async check(ask, body, before) {
       if (before) return body
       return fresh(ask, body)
@@ -83,20 +87,12 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     if (ask.actor.project !== null && (body.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
     const base = { extra: {}, traits: [], resource_class: null, ...rest, owner: body.owner ?? ask.actor.project, last_error: null }
     if (typeof ident === 'string') {
-      const node = await nodes.find(ident).catch((error: unknown) => {
-        throw new Fault('input.invalid', `node: ${(error as Fault).detail}`, { cause: error })
-      })
-      mustSee(ask.actor, node, ident)
+      const node = await namedNode(nodes, ask.actor, { field: 'node', ident })
       return { ...base, resource_class: body.resource_class ?? node.resourceClass, candidate_nodes: [], node_uuid: node.uuid, state: 'active' }
     }
     if (typeof body.resource_class !== 'string') throw new Fault('input.missing', 'resource_class is missing')
     const uuids = await Promise.all(
-      ((candidates ?? []) as string[]).map(async (one) => {
-        const found = await nodes.find(one).catch((error: unknown) => {
-          throw new Fault('input.invalid', `candidate_nodes: ${(error as Fault).detail}`, { cause: error })
-        })
-        return found.uuid
-      }),
+      ((candidates ?? []) as string[]).map(async (one) => (await namedNode(nodes, ask.actor, { field: 'candidate_nodes', ident: one })).uuid),
     )
     return { ...base, candidate_nodes: uuids, state: 'allocating' }
   }
@@ -104,7 +100,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   const ofNode = async (ask: Ask): Promise<ObjectRecord> => {
     const node = await nodeOf(parts, ask)
     const found = node.allocationUuid ? await store.objects.find(ALLOCATION, node.allocationUuid) : undefined
-    if (!found) throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
+    if (!found || !sees(ask, found)) throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
     return found
   }
   return [
@@ -125,7 +121,6 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       says: 'deletes the allocation of a node',
       async handle(ask) {
         const found = await ofNode(ask)
-        if (found.body.owner !== ask.actor.project) mustBeWhole(ask.actor, 'allocation')
         await allocations.release(found)
         await store.objects.remove(ALLOCATION, found.uuid)
       },

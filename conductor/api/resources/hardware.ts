@@ -3,7 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import { isLocked } from '../../node/record.ts'
 import { locked } from '../../node/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
-import { mustBeWhole, mustOwn, standing } from '../access.ts'
+import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
 import { Dict, Flag, Mac, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
@@ -21,8 +21,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
   const checkNode = async (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => {
     if (before && body.node_uuid !== undefined && body.node_uuid !== before.nodeUuid)
       throw new Fault('input.invalid', 'node_uuid: it cannot change its node; delete it and create it there')
-    const node = await store.node(String(body.node_uuid ?? before?.nodeUuid))
-    if (!node || standing(ask.actor, node) === 'none') throw new Fault('input.invalid', `node_uuid: there is no node ${String(body.node_uuid)}`)
+    const node = await namedNode(nodes, ask.actor, { field: 'node_uuid', ident: String(body.node_uuid ?? before?.nodeUuid) })
     mustOwn(ask.actor, node, 'node_uuid')
     if (isLocked(node)) throw locked(node)
     return node
@@ -32,14 +31,11 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     const node = object?.nodeUuid ? await store.node(object.nodeUuid) : undefined
     if (node) mustOwn(ask.actor, node, 'node_uuid')
   }
-  const sees = async (ask: Ask, object: ObjectRecord) => {
-    const node = object.nodeUuid ? await store.node(object.nodeUuid) : undefined
-    return ask.actor.project === null || (node !== undefined && standing(ask.actor, node) !== 'none')
-  }
+  const sees = (ask: Ask, object: ObjectRecord) => seesNodeOf(store, ask.actor, object)
   const project = (ask: Ask) => (ask.actor.project === null ? {} : { project: ask.actor.project })
   const byNode = async (ask: Ask) => {
     const ident = ask.query.text('node')
-    return { ...project(ask), ...(ident === undefined ? {} : { nodeUuid: (await nodes.find(ident)).uuid }) }
+    return { ...project(ask), ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }) }
   }
 
   const chassis: Resource = {
@@ -117,6 +113,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     mayWrite,
     async check(ask, body, before) {
       await checkNode(ask, body, before)
+      // As with ports: no project can prove that a MAC address is its own.
+      if (typeof body.address === 'string' && body.address !== before?.body.address) mustBeWhole(ask.actor, 'address')
       const given = Object.fromEntries(Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)))
       return { extra: {}, internal_info: {}, standalone_ports_supported: true, mode: 'active-backup', properties: {}, ...given }
     },
