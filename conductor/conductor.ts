@@ -243,7 +243,18 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   )
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
-  const app = makeApp({ routes, sightings, auth, clock, random, conductor: hostname(), log, metrics, troubles: () => troublesOf(store, bootDown) })
+  const app = makeApp({
+    limits: config.limits.api,
+    routes,
+    sightings,
+    auth,
+    clock,
+    random,
+    conductor: hostname(),
+    log,
+    metrics,
+    troubles: () => troublesOf(store, bootDown),
+  })
   const upgrade = consoleUpgrades({ auth, nodes, store, clock, log, signal: streams.signal })
   const addresses = await listenApi(app, { config, upgrade }, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')

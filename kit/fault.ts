@@ -11,6 +11,8 @@ export const FAULTS = {
   'input.invalid': { retry: false, means: 'the input is not acceptable', remedy: 'correct the named field and send it again' },
   'input.missing': { retry: false, means: 'a required value is missing', remedy: 'add the named field and send it again' },
   'input.version': { retry: false, means: 'this needs a newer API version', remedy: 'send a higher version in the OpenStack-API-Version header' },
+  'input.large': { retry: false, means: 'the body of the request is too large', remedy: 'send less' },
+  'input.type': { retry: false, means: 'the body of the request is not JSON', remedy: 'send JSON with the header Content-Type: application/json' },
   'object.missing': { retry: false, means: 'there is no such object', remedy: 'list the objects to see their names' },
   'object.conflict': { retry: false, means: 'another object has this value already', remedy: 'choose another value or remove the other object' },
   'node.locked': { retry: true, means: 'the node is busy with another act', remedy: 'wait until reservation is empty and send the request again' },
@@ -24,6 +26,12 @@ export const FAULTS = {
   'access.unknown': { retry: false, means: 'nobody that is known asks', remedy: 'give the user and the password of the htpasswd file' },
   'access.denied': { retry: false, means: 'the user may not do this', remedy: 'ask an administrator for the role that it needs' },
   'access.limited': { retry: true, means: 'too many failed logins', remedy: 'wait a minute and use the right password' },
+  'access.busy': { retry: true, means: 'too many passwords wait to be checked', remedy: 'send it again in a few seconds' },
+  'access.cross-site': {
+    retry: false,
+    means: 'the request comes from a page of another web site',
+    remedy: 'send it from a program, or from a page of this host',
+  },
   'input.method': { retry: false, means: 'the resource does not take this method', remedy: 'use one of the methods that it names' },
   'store.broken': { retry: false, means: 'the database cannot be used', remedy: 'check the file, its rights and the space on its disk' },
   'store.locked': {

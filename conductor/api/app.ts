@@ -1,4 +1,4 @@
-/** The REST application: discovery, version headers, authentication, limits, routes, and one place where errors become answers. */
+/** The REST application: discovery, version headers, authentication, routes, and one place where errors become answers. */
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -7,10 +7,13 @@ import type { Random } from '../../kit/random.ts'
 import type { ConductorMetrics } from '../metrics.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { actAs } from '../store/act.ts'
+import type { Limits } from '../limits.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
+import { readBody } from './body.ts'
+import { refuseCrossSite } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
-import { mount, publicRoutes, Query, type Ask, type Route } from './route.ts'
+import { type Bare, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
 import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
 export interface AppParts {
@@ -21,18 +24,12 @@ export interface AppParts {
   readonly random: Random
   readonly conductor: string
   readonly log: Log
+  readonly limits: Limits['api']
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
   readonly troubles: () => Promise<readonly string[]>
 }
 
-/** Ironic's limits: a config drive may come with a provision request, an inventory from an agent. */
-const LIMITS: readonly (readonly [path: RegExp, limit: string])[] = [
-  [/\/states\/provision\/?$/, '64mb'],
-  [/\/continue_inspection\/?$/, '16mb'],
-  [/./, '1mb'],
-]
-const MAX_DEPTH = 25
 /** Anybody may ask for these, and for the routes that say so. */
 const DISCOVERY = /^\/(v1\/?|healthz\/?|readyz\/?)?$/
 
@@ -44,9 +41,8 @@ export function makeApp(parts: AppParts): Express {
   app.use(measured(parts))
   app.use(stamp(parts))
   app.use(tolerantPath)
+  app.use(sameSite)
   app.use(authenticate(parts))
-  for (const [path, limit] of LIMITS) app.use(onPath(path, express.json({ limit, strict: false, type: () => true })))
-  app.use(limitDepth)
   const document =
     (make: (base: string, minor: number) => unknown): RequestHandler =>
     (request, response) => {
@@ -66,16 +62,16 @@ export function makeApp(parts: AppParts): Express {
     const text = await parts.metrics.registry.metrics()
     response.set('content-type', parts.metrics.registry.contentType).send(text)
   })
-  mount(app, parts.routes, (request, response): Ask => ({
+  const bareOf = (request: Request, response: Response): Bare => ({
     params: request.params as Record<string, string>,
     query: new Query(request.query),
-    body: request.body as unknown,
     minor: minorOf(response),
     actor: response.locals.actor as Actor,
     view: { conductor: parts.conductor, base: baseOf(request), sightings: parts.sightings },
     request,
     response,
-  }))
+  })
+  mount(app, parts.routes, { bareOf, bodyOf: bodyReader(parts.limits) })
   app.use((request: Request) => {
     throw new Fault('object.missing', `there is no resource ${request.path.slice(0, 200)}`)
   })
@@ -86,11 +82,15 @@ export function makeApp(parts: AppParts): Express {
 const minorOf = (response: Response): number => response.locals.minor as number
 const baseOf = (request: Request): string => `${request.protocol}://${request.get('host') ?? 'localhost'}`
 
-/** The first parser whose path it is reads the body; it is read once. */
-const onPath =
-  (path: RegExp, parser: RequestHandler): RequestHandler =>
-  (request, response, next) =>
-    request.body === undefined && path.test(request.path) ? void parser(request, response, next) : next()
+const sameSite: RequestHandler = (request, _response, next) => {
+  refuseCrossSite(request)
+  next()
+}
+
+function bodyReader(limits: Limits['api']): (request: Request, kind: BodyKind) => Promise<unknown> {
+  const limitBytes = { plain: limits.bodyBytes, 'config drive': limits.configDriveBodyBytes, ramdisk: limits.ramdiskBodyBytes }
+  return (request, kind) => readBody(request, { limitBytes: limitBytes[kind], inflate: kind !== 'ramdisk', depth: limits.jsonDepth })
+}
 
 /** Streams are not measured: they last as long as somebody looks. */
 const measured =
@@ -149,20 +149,11 @@ function authenticate(parts: AppParts): RequestHandler {
   }
 }
 
-/** V8 parses any depth; what walks the value later would not survive it. */
-const limitDepth: RequestHandler = (request, _response, next) => {
-  let level: unknown[] = [request.body]
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > MAX_DEPTH) throw new Fault('input.invalid', `the body is nested deeper than ${MAX_DEPTH} levels`)
-    level = level.flatMap((value) => (value !== null && typeof value === 'object' ? Object.values(value) : []))
-  }
-  next()
-}
-
 function onError(log: Log): ErrorRequestHandler {
   return (error: unknown, request: Request, response: Response, next) => {
     if (response.headersSent) return next(error)
-    const { status, body } = problemOf(error)
+    const { status, body, retryAfterSeconds } = problemOf(error)
+    if (retryAfterSeconds !== undefined) response.set('Retry-After', String(retryAfterSeconds))
     const actor = response.locals.actor as Actor | undefined
     if (status >= 500) log.error({ err: error, method: request.method, path: request.path }, 'a request failed')
     else if (request.method !== 'GET')

@@ -59,7 +59,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
     async handle(ask: Ask) {
       mustBeWhole(ask.actor, 'mesh')
       if (!link) throw new Fault('object.missing', 'this conductor knows no mesh: set mesh.arbiters in its configuration')
-      const real = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(ask.params[name])))
+      const real = pathOf(path, ask.params)
       const answer = await link.ask(method.toUpperCase(), real, {
         body: method === 'get' ? undefined : (ask.body ?? {}),
         any: method === 'get',
@@ -94,6 +94,15 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
       },
     },
   ]
+}
+
+/** The path with its parameters filled in. Throws `input.invalid` for a parameter that is no name but leads to another path. */
+export function pathOf(path: string, params: Readonly<Record<string, string>>): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => {
+    const value = params[name] ?? ''
+    if (value === '' || value === '.' || value === '..') throw new Fault('input.invalid', `${name}: ${JSON.stringify(value)} is not a name`)
+    return encodeURIComponent(value)
+  })
 }
 
 /** A node on its way somewhere is no dead host: the mesh was told, and this is the second line. */

@@ -5,6 +5,8 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'input.invalid': 400,
   'input.missing': 400,
   'input.version': 406,
+  'input.large': 413,
+  'input.type': 415,
   'object.missing': 404,
   'mesh.member': 409,
   'mesh.unknown': 409,
@@ -20,6 +22,8 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'access.unknown': 401,
   'access.denied': 403,
   'access.limited': 429,
+  'access.busy': 429,
+  'access.cross-site': 403,
   'input.method': 405,
   'inspect.rule': 400,
   'agent.token': 400,
@@ -32,15 +36,20 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'image.format': 400,
 }
 
+/** Seconds after which trying again makes sense (Retry-After, RFC 9110). */
+const RETRY_AFTER_SECONDS: Partial<Record<FaultCode, number>> = { 'access.limited': 60, 'access.busy': 5 }
+
 export interface Problem {
   readonly status: number
   readonly body: { readonly error_message: string }
+  readonly retryAfterSeconds: number | undefined
 }
 
 export function problemOf(error: unknown): Problem {
   const fault = isFault(error) ? error : undefined
   const status = fault ? (STATUS[fault.code] ?? 500) : httpStatus(error)
-  return { status, body: problemBody(status, fault?.message ?? messageOf(error, status)) }
+  const retryAfterSeconds = fault && RETRY_AFTER_SECONDS[fault.code]
+  return { status, body: problemBody(status, fault?.message ?? messageOf(error, status)), retryAfterSeconds }
 }
 
 export const problemBody = (status: number, text: string): Problem['body'] => ({

@@ -10,7 +10,7 @@ import { locked } from '../node/guards.ts'
 import type { State } from '../node/states.ts'
 import type { Worker } from '../node/worker.ts'
 import { checkInput, Dict, z } from './node-input.ts'
-import { gateBody, type Ask, type Route, type RouteParts } from './route.ts'
+import { gateBody, type Ask, type Bare, type Route, type RouteParts } from './route.ts'
 import { links, MASK } from './views.ts'
 
 export interface RamdiskParts extends RouteParts {
@@ -59,13 +59,24 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
   const { store, nodes, worker } = parts
   const hidden = () => new Fault('object.missing', 'there is no such node, or it has nothing for an agent now')
 
-  /** The node, if the token is of its present boot. */
-  const proven = async (ident: string, token: string | null | undefined): Promise<NodeRecord> => {
+  const known = async (ident: string): Promise<NodeRecord> => {
     const node = await nodes.find(ident).catch(() => undefined)
     if (!node) throw hidden()
+    return node
+  }
+
+  /** The node and its token, if that was minted here; whether it is of the present boot is not looked at. */
+  const minted = async (ident: string, token: string | null | undefined) => {
+    const node = await known(ident)
     if (!token) throw new Fault('agent.token', 'agent_token is missing: it stands in the boot script')
     const read = readToken(parts.tokenKey, token)
     if (read.nodeUuid !== node.uuid) throw new Fault('agent.token', 'agent_token is of another node')
+    return { node, read }
+  }
+
+  /** The node, if the token is of its present boot. */
+  const proven = async (ident: string, token: string | null | undefined): Promise<NodeRecord> => {
+    const { node, read } = await minted(ident, token)
     if (isLocked(node)) throw locked(node)
     const sessionHash = createHash('sha256').update(`heartbeat ${token}`).digest('hex')
     return worker.dispatch(node.uuid, {
@@ -100,6 +111,8 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       role: 'public',
       since: 22,
       says: 'takes a sign of life of an agent',
+      takes: 'ramdisk',
+      admit: async (ask) => void (await known(ask.params.ident ?? '')),
       async handle(ask) {
         gateBody(ask, ask.body, HEARTBEAT_FIELDS)
         const beat = checkInput(Heartbeat, ask.body)
@@ -121,11 +134,11 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       since: 84,
       query: { node_uuid: 84, agent_token: 84 },
       says: 'takes the inventory that an agent found',
+      takes: 'ramdisk',
+      admit: async (ask) => void (await minted(inspectedNode(ask), ask.query.text('agent_token'))),
       async handle(ask) {
         const found = checkInput(Inspected, ask.body)
-        const uuid = ask.query.text('node_uuid')
-        if (uuid === undefined) throw new Fault('input.missing', 'node_uuid is missing')
-        const node = await proven(uuid, ask.query.text('agent_token'))
+        const node = await proven(inspectedNode(ask), ask.query.text('agent_token'))
         if (node.provisionState !== 'inspect wait')
           throw new Fault('node.state', `node ${node.uuid} is in state "${node.provisionState}" and waits for no inventory`)
         await parts.agents.finishInspection(node, found)
@@ -133,6 +146,12 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       },
     },
   ]
+}
+
+function inspectedNode(ask: Bare): string {
+  const uuid = ask.query.text('node_uuid')
+  if (uuid === undefined) throw new Fault('input.missing', 'node_uuid is missing')
+  return uuid
 }
 
 const lookupBody = (ask: Ask, node: NodeRecord) => ({

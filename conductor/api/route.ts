@@ -23,6 +23,10 @@ export interface Ask {
   readonly response: Response
 }
 
+/** A request whose body has not been read. */
+export type Bare = Omit<Ask, 'body'>
+export type BodyKind = 'plain' | 'config drive' | 'ramdisk'
+
 export interface Reply {
   /** 200 with a body and 204 without, when not given. */
   readonly status?: number
@@ -40,6 +44,10 @@ export interface Route {
   /** Query arguments by the version that brought them; an unknown one is refused. */
   readonly query?: Readonly<Record<string, number>>
   readonly says: string
+  /** What its body may be; plain by default. A ramdisk's is never inflated, because anybody may send it. */
+  readonly takes?: BodyKind
+  /** Refuses a request by its path, query and headers, before its body is read. */
+  admit?(ask: Bare): Promise<void> | void
   /** Nothing is 204, or the end of a response that it wrote itself. */
   handle(ask: Ask): Promise<Reply | void> | Reply | void
 }
@@ -102,7 +110,7 @@ export function gateBody(ask: Pick<Ask, 'minor'>, body: unknown, gates: Readonly
   for (const name of Object.keys(body)) if (Object.hasOwn(gates, name)) needs(ask, gates[name] as number, name)
 }
 
-function checkQuery(ask: Ask, known: Readonly<Record<string, number>>): void {
+function checkQuery(ask: Bare, known: Readonly<Record<string, number>>): void {
   const unknown = ask.query.names.filter((name) => !Object.hasOwn(known, name))
   if (unknown.length > 0) {
     const names = Object.keys(known)
@@ -118,17 +126,25 @@ const METHOD_OF: Readonly<Record<number, 'object.missing' | 'input.method' | 'in
   406: 'input.version',
 }
 
-export function mount(app: Express, routes: readonly Route[], askOf: (request: Request, response: Response) => Ask): void {
+export interface MountParts {
+  readonly bareOf: (request: Request, response: Response) => Bare
+  readonly bodyOf: (request: Request, kind: BodyKind) => Promise<unknown>
+}
+
+/** A body is read once it is known that the user may send the request. */
+export function mount(app: Express, routes: readonly Route[], { bareOf, bodyOf }: MountParts): void {
   for (const route of routes) {
     app[route.method](route.path, async (request, response) => {
-      const ask = askOf(request, response)
-      if (route.since !== undefined && ask.minor < route.since) {
+      const bare = bareOf(request, response)
+      if (route.since !== undefined && bare.minor < route.since) {
         const code = METHOD_OF[route.below ?? 404] as 'object.missing'
         throw new Fault(code, `${route.method.toUpperCase()} ${route.path} needs version ${versionText(route.since)}`)
       }
-      if (!mayRole(ask.actor, route.role)) throw new Fault('access.denied', `user ${ask.actor.user} is ${ask.actor.role}; this needs ${route.role}`)
-      checkQuery(ask, route.query ?? {})
-      const reply = await route.handle(ask)
+      if (!mayRole(bare.actor, route.role)) throw new Fault('access.denied', `user ${bare.actor.user} is ${bare.actor.role}; this needs ${route.role}`)
+      checkQuery(bare, route.query ?? {})
+      await route.admit?.(bare)
+      const body = route.method === 'get' ? undefined : await bodyOf(request, route.takes ?? 'plain')
+      const reply = await route.handle({ ...bare, body })
       if (reply) send(response, reply)
       else if (!response.headersSent) response.status(204).end()
     })

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import * as z from 'zod'
 import { htpasswdAuth, mayRole, noAuth, type Actor, type Role } from '../../conductor/api/auth.ts'
+import { refuseCrossSite } from '../../conductor/api/cross-site.ts'
 import { problemOf } from '../../conductor/api/problems.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Consul } from '../../kit/consul.ts'
@@ -60,6 +61,10 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
     parts.log.warn('the API of the mesh asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can disarm it and order a fence')
   const app = express()
   app.disable('x-powered-by')
+  app.use((request, _response, next) => {
+    refuseCrossSite(request)
+    next()
+  })
   app.use(express.json({ limit: '64kb' }))
   const on = (method: 'get' | 'put' | 'post' | 'delete', path: string, what: { role: Role; handle: Handle }) =>
     app[method](path, (request: Request, response: Response, next: NextFunction) => {
@@ -87,7 +92,8 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
   routes(on, parts)
   app.use((_request, _response, next) => next(new Fault('object.missing', 'there is no such path')))
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    const { status, body } = problemOf(error)
+    const { status, body, retryAfterSeconds } = problemOf(error)
+    if (retryAfterSeconds !== undefined) response.set('retry-after', String(retryAfterSeconds))
     if (status >= 500) parts.log.error({ err: error, path: request.path }, 'a request failed')
     if (status === 401) response.set('www-authenticate', 'Basic realm="rackward"')
     response.status(status).json(body)

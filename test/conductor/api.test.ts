@@ -33,6 +33,7 @@ describe('versions', () => {
     expect((await at(20, '?fields=resource_class')).status).toBe(406)
     expect((await at(21, '?fields=resource_class')).body).toEqual({ resource_class: null, links: expect.any(Array) as unknown })
     expect((await at(21, '?fields=no_such')).status).toBe(400)
+    for (const name of ['constructor', '__proto__', 'hasownproperty', 'tostring']) expect((await at(21, `?fields=uuid,${name}`)).status).toBe(400)
   })
   test('verbs are refused below their version', async () => {
     const { uuid } = await create()

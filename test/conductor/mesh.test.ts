@@ -1,5 +1,5 @@
 /** The conductor and the mesh: what a living host keeps from being done to its node, what the mesh is told before, and fencing through the one queue. */
-import { createServer, type Server } from 'node:http'
+import { createServer, request as plainRequest, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -165,6 +165,26 @@ test('the API of the mesh is passed on, with who asked', async () => {
   // A name cannot walk to another path.
   await call('GET', '/rackward/v1/incidents/..%2Fmesh')
   expect(seen.at(-1)?.path).toBe('/rackward/v1/incidents/..%2Fmesh')
+})
+
+/** As it stands, which `new URL` would not leave it. */
+const raw = (method: string, path: string) =>
+  new Promise<number>((resolve, reject) => {
+    const { hostname, port } = new URL(own.addresses[0] as string)
+    plainRequest({ hostname, port, method, path }, (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+      .on('error', reject)
+      .end()
+  })
+
+test.each(['.', '..', '%2e', '%2E', '%2e%2e', '.%2e', '%2E.'])('a name that leads to another path of the arbiter is not passed on: %s', async (name) => {
+  const before = seen.length
+  expect(await raw('DELETE', `/rackward/v1/mesh/hosts/${name}/hold`)).toBeGreaterThanOrEqual(400)
+  expect(await raw('GET', `/rackward/v1/mesh/hosts/${name}/explain`)).toBeGreaterThanOrEqual(400)
+  expect(await raw('GET', `/rackward/v1/incidents/${name}`)).toBeGreaterThanOrEqual(400)
+  expect(seen.slice(before)).toEqual([])
 })
 
 test('a fence asks the BMC whose it is and what it says; OFF goes only to an active node', async () => {

@@ -59,6 +59,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       path: '/v1/nodes/:ident/states/provision',
       role: 'operator',
       says: 'sends a verb',
+      takes: 'config drive',
       async handle(ask) {
         const { verb, extra } = readProvision(ask)
         const node = await nodeOf(parts, ask)

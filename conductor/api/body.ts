@@ -1,0 +1,95 @@
+/** The body of a request: JSON of a bounded size, before and after it is inflated, and of a bounded depth. */
+import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import { brotliDecompress, gunzip, inflate } from 'node:zlib'
+import { Fault } from '../../kit/fault.ts'
+import { gather } from '../../kit/gather.ts'
+
+export interface BodyLimits {
+  readonly limitBytes: number
+  readonly inflate: boolean
+  readonly depth: number
+}
+
+const INFLATE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const
+const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json$/
+const UTF8 = /^(?:utf-?8|us-ascii)$/i
+
+/** Undefined without a body. Throws `input.type` (415), `input.large` (413), `input.invalid` (400). */
+export async function readBody(request: IncomingMessage, limits: BodyLimits): Promise<unknown> {
+  const { 'content-length': length, 'transfer-encoding': chunked } = request.headers
+  if (length === undefined && chunked === undefined) return undefined
+  if (Number(length ?? 0) > limits.limitBytes) throw tooLarge(limits)
+  if (length === '0') return {}
+  mustBeJson(request.headers['content-type'])
+  const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
+  if (encoding !== 'identity' && !(limits.inflate && Object.hasOwn(INFLATE, encoding)))
+    throw new Fault('input.type', `Content-Encoding: ${encoding.slice(0, 40)} is not taken here${limits.inflate ? '; gzip, deflate and br are' : ''}`)
+  const sent = await gather(request, limits.limitBytes)
+  const bytes = encoding === 'identity' ? sent : await inflated(sent, encoding as keyof typeof INFLATE, limits)
+  return parse(bytes, limits)
+}
+
+function mustBeJson(header: string | undefined): void {
+  if (header === undefined) return
+  const [type = '', ...parameters] = header.split(';').map((part) => part.trim())
+  if (!JSON_TYPE.test(type.toLowerCase()))
+    throw new Fault('input.type', `Content-Type: ${type.slice(0, 80)} is not taken: send JSON with the header "Content-Type: application/json"`)
+  const charset = parameters.find((parameter) => /^charset=/i.test(parameter))?.slice('charset='.length)
+  if (charset !== undefined && !UTF8.test(charset.replaceAll('"', ''))) throw new Fault('input.type', 'Content-Type: the charset of JSON is UTF-8')
+}
+
+async function inflated(sent: Buffer, encoding: keyof typeof INFLATE, limits: BodyLimits): Promise<Buffer> {
+  try {
+    return await INFLATE[encoding](sent, { maxOutputLength: limits.limitBytes })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limits)
+    throw new Fault('input.invalid', `the body is not ${encoding}, as Content-Encoding says`)
+  }
+}
+
+function parse(bytes: Buffer, { depth }: BodyLimits): unknown {
+  if (bytes.length === 0) return {}
+  if (isDeeper(bytes, depth)) throw new Fault('input.invalid', `the body is nested deeper than ${depth} levels`)
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    throw new Fault('input.invalid', 'the body is not JSON (send a JSON object with content-type application/json)')
+  }
+}
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}') as unknown as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+]
+
+/** Whether JSON text is nested deeper than `max`. Looks at the text alone: nothing is built of what may be refused. */
+export function isDeeper(text: Buffer, max: number): boolean {
+  let depth = 0
+  for (let i = 0; i < text.length; i += 1) {
+    const byte = text[i] as number
+    if (byte === QUOTE) i = endOfString(text, i)
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      depth += 1
+      if (depth > max) return true
+    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth -= 1
+  }
+  return false
+}
+
+/** Where the string that begins at `start` ends; the end of the text when it does not. */
+function endOfString(text: Buffer, start: number): number {
+  for (let at = text.indexOf(QUOTE, start + 1); at >= 0; at = text.indexOf(QUOTE, at + 1)) {
+    let escapes = 0
+    while (text[at - 1 - escapes] === BACKSLASH) escapes += 1
+    if (escapes % 2 === 0) return at
+  }
+  return text.length
+}
+
+const tooLarge = ({ limitBytes }: BodyLimits) =>
+  new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken, before and after it is inflated`)
