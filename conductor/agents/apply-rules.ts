@@ -1,9 +1,11 @@
 /** Stored inspection rules -> what they make of a node and its ports. */
+import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { checkInput, NodePatched } from '../api/node-input.ts'
 import { fromWire, toWire } from '../api/nodes/wire.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { untilFresh } from '../store/again.ts'
 import type { Store } from '../store/port.ts'
 import { runRules, type Rule, type Subject } from './rules.ts'
 
@@ -33,8 +35,12 @@ export async function applyRules(
   for (const line of subject.logged) log.info({ node: node.uuid }, `inspection rule: ${line.slice(0, 1000)}`)
   for (const port of ports) {
     const changed = subject.ports[port.address] ?? {}
-    const after = { ...port, ...Object.fromEntries(OF_PORT.flatMap((field) => (changed[field] === undefined ? [] : [[field, changed[field]]]))) }
-    if (JSON.stringify(after) !== JSON.stringify(port)) await store.putPort(after)
+    const fields = OF_PORT.filter((field) => changed[field] !== undefined && !isDeepStrictEqual(changed[field], port[field]))
+    if (fields.length === 0) continue
+    await untilFresh(async () => {
+      const now = await store.port(port.uuid)
+      if (now) await store.putPort({ ...now, ...Object.fromEntries(fields.map((field) => [field, changed[field]])) })
+    })
   }
   try {
     const { driver: _, ...patch } = fromWire(checkInput(NodePatched, subject.node))

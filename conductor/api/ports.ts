@@ -1,6 +1,7 @@
 /** /v1/ports, /v1/nodes/{id}/ports and /v1/portgroups/{id}/ports. */
 import { Fault } from '../../kit/fault.ts'
 import type { PortService } from '../node/ports.ts'
+import { untilFresh } from '../store/again.ts'
 import type { PortFilter, PortRecord } from '../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, seenObject, seesNodeOf, standing } from './access.ts'
 import { applyJsonPatch } from './json-patch.ts'
@@ -76,7 +77,7 @@ export function portRoutes(parts: PortRouteParts): Route[] {
       says: 'changes a port by a JSON patch',
       async handle(ask) {
         const { port } = await portOf(ask)
-        return turns.take(`port ${port.uuid}`, async () => ({ body: show(ask, await change(ask)) }))
+        return turns.take(`port ${port.uuid}`, async () => ({ body: show(ask, await untilFresh(() => change(ask))) }))
       },
     },
     {

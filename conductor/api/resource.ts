@@ -2,6 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
+import { untilFresh } from '../store/again.ts'
 import type { ObjectFilter, ObjectRecord } from '../store/port.ts'
 import type { Role } from './auth.ts'
 import { applyJsonPatch } from './json-patch.ts'
@@ -93,7 +94,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       says: `changes a ${kind} by a JSON patch`,
       async handle(ask) {
         const { uuid } = await find(ask)
-        return parts.turns.take(`${kind} ${uuid}`, () => change(ask))
+        return parts.turns.take(`${kind} ${uuid}`, () => untilFresh(() => change(ask)))
       },
     },
     {
@@ -125,8 +126,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
     )
     const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
-    const after = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
-    await store.objects.put(after)
+    const after = await store.objects.put(packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body))
     return { body: show(resource, ask, after) }
   }
 }
@@ -146,6 +146,7 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
     name: null,
     nodeUuid: null,
     uniqueKey: null,
+    version: 0,
     createdAtMs: parts.clock.now(),
     updatedAtMs: null,
     body: {},

@@ -1,6 +1,7 @@
 /** What the boot services saw -> sightings, events, and the addresses of ports. And nodes -> what the boot services answer them. */
 import type { Sightings } from '../node/sightings.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { untilFresh } from '../store/again.ts'
 import type { Store } from '../store/port.ts'
 import { bootClient, type BootClient } from './orders.ts'
 import type { BootEvent } from './wire.ts'
@@ -45,7 +46,9 @@ export class BootWatch {
 
   /** Where a node is reached is asked of its port. */
   private async rememberAddress(mac: string, ip: string): Promise<void> {
-    const port = await this.store.portByAddress(mac)
-    if (port && port.internalInfo.ipv4_address !== ip) await this.store.putPort({ ...port, internalInfo: { ...port.internalInfo, ipv4_address: ip } })
+    await untilFresh(async () => {
+      const port = await this.store.portByAddress(mac)
+      if (port && port.internalInfo.ipv4_address !== ip) await this.store.putPort({ ...port, internalInfo: { ...port.internalInfo, ipv4_address: ip } })
+    })
   }
 }

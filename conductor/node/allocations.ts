@@ -5,6 +5,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Turns } from '../../kit/turns.ts'
 import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
+import { untilFresh } from '../store/again.ts'
 import { nodeSlices } from '../store/slices.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { Worker } from './worker.ts'
@@ -125,11 +126,12 @@ export class Allocations {
   /** Name and extra may have been changed meanwhile: they are read anew. */
   private async settle({ uuid }: ObjectRecord, end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null }): Promise<void> {
     const { clock, store, turns } = this.parts
-    await turns.take(`${ALLOCATION} ${uuid}`, async () => {
+    const settled = async () => {
       const now = await store.objects.find(ALLOCATION, uuid)
       if (!now) return
       await store.objects.put({ ...now, nodeUuid: end.nodeUuid, updatedAtMs: clock.now(), body: { ...now.body, state: end.state, last_error: end.why } })
-    })
+    }
+    await turns.take(`${ALLOCATION} ${uuid}`, () => untilFresh(settled))
   }
 
   private async every(filter: NodeFilter): Promise<NodeRecord[]> {

@@ -63,14 +63,15 @@ export class PortService {
         `node ${node.uuid} is in state "${node.provisionState}": ${moved} changes in ${[...CONNECTABLE].join(', ')}, or in maintenance`,
       )
     const saved = { ...next, updatedAtMs: this.parts.clock.now() }
+    let written: PortRecord = saved
     await this.saving(async () => {
       await this.check(next)
       const ip = next.extra.ipv4_address
       if (ip !== undefined && ip !== port.extra.ipv4_address) await this.checkAddress(String(ip), next, by.confined)
-      await this.parts.store.putPort(saved)
+      written = await this.parts.store.putPort(saved)
     })
     await this.parts.onPorts(saved.nodeUuid, saved.address === port.address ? [] : [port.address])
-    return saved
+    return written
   }
 
   async remove(port: PortRecord, node: NodeRecord): Promise<void> {

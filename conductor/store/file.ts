@@ -147,6 +147,9 @@ export class SqliteFile {
   }
 }
 
+/** Somebody else was faster, or has removed it. */
+export const stale = (what: string, uuid: string): Fault => new Fault('store.stale', `${what} ${uuid} changed meanwhile`)
+
 const constraintField = (message: string) => /\w+\.(\w+)$/.exec(message)?.[1] ?? 'a value'
 
 const broken = (error: unknown) =>

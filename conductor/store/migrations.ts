@@ -91,4 +91,9 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo'));
   CREATE INDEX nodes_by_bmc ON nodes (bmc) WHERE bmc IS NOT NULL;
   `,
+  `
+  -- A change of one of these is refused when another came in between.
+  ALTER TABLE objects ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ports ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  `,
 ]

@@ -3,6 +3,7 @@ import type { NodeRecord } from '../node/record.ts'
 
 export interface PortRecord {
   readonly uuid: string
+  readonly version: number
   readonly nodeUuid: string
   /** Lower case, with colons. */
   readonly address: string
@@ -23,6 +24,7 @@ export interface PortRecord {
 
 /** What is not said of a port; a record of an older program is completed with it too. */
 export const PORT_DEFAULTS = {
+  version: 0,
   pxeEnabled: true,
   name: null,
   description: null,
@@ -50,6 +52,7 @@ export interface EventRecord {
 export interface ObjectRecord {
   readonly kind: string
   readonly uuid: string
+  readonly version: number
   /** Unique among its kind, when there is one. */
   readonly name: string | null
   readonly nodeUuid: string | null
@@ -131,7 +134,8 @@ export interface ConductorRow {
 /** The smaller resources, by kind. Throws as `Store` does. */
 export interface ObjectStore {
   add(object: ObjectRecord): Promise<void>
-  put(object: ObjectRecord): Promise<void>
+  /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws `store.stale` otherwise. */
+  put(object: ObjectRecord): Promise<ObjectRecord>
   /** By UUID or by name. */
   find(kind: string, ident: string): Promise<ObjectRecord | undefined>
   list(kind: string, filter: ObjectFilter, page: Page): Promise<ObjectRecord[]>
@@ -178,7 +182,8 @@ export interface Store {
   shards(): Promise<{ name: string; count: number }[]>
 
   addPort(port: PortRecord): Promise<void>
-  putPort(port: PortRecord): Promise<void>
+  /** As `putNode`. */
+  putPort(port: PortRecord): Promise<PortRecord>
   port(ident: string): Promise<PortRecord | undefined>
   portByAddress(address: string): Promise<PortRecord | undefined>
   ports(filter: PortFilter, page: Page): Promise<PortRecord[]>

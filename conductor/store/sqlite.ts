@@ -2,7 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
-import { marks, openBody, SqliteFile, type Row, type Value } from './file.ts'
+import { marks, openBody, SqliteFile, stale, type Row, type Value } from './file.ts'
 import {
   PORT_DEFAULTS,
   type ConductorRow,
@@ -139,26 +139,29 @@ export class SqliteStore implements Store {
   async addPort(port: PortRecord): Promise<void> {
     this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () =>
       this.file
-        .sql('INSERT INTO ports (uuid, address, name, node_uuid, created_at, updated_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)')
-        .run(port.uuid, port.address, port.name, port.nodeUuid, port.createdAtMs, port.updatedAtMs, JSON.stringify(port)),
+        .sql('INSERT INTO ports (uuid, address, name, node_uuid, created_at, updated_at, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(port.uuid, port.address, port.name, port.nodeUuid, port.createdAtMs, port.updatedAtMs, port.version, JSON.stringify(port)),
     )
   }
 
-  async putPort(port: PortRecord): Promise<void> {
-    this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () =>
-      this.file
-        .sql('UPDATE ports SET address = ?, name = ?, node_uuid = ?, updated_at = ?, body = ? WHERE uuid = ?')
-        .run(port.address, port.name, port.nodeUuid, port.updatedAtMs, JSON.stringify(port), port.uuid),
-    )
+  async putPort(port: PortRecord): Promise<PortRecord> {
+    const next = { ...port, version: port.version + 1 }
+    this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () => {
+      const { changes } = this.file
+        .sql('UPDATE ports SET address = ?, name = ?, node_uuid = ?, updated_at = ?, body = ?, version = ? WHERE uuid = ? AND version = ?')
+        .run(port.address, port.name, port.nodeUuid, port.updatedAtMs, JSON.stringify(next), next.version, port.uuid, port.version)
+      if (changes === 0) throw stale('port', port.uuid)
+    })
+    return next
   }
 
   async port(ident: string): Promise<PortRecord | undefined> {
-    const by = (column: string, value: string) => openPort(this.file.sql<Row>(`SELECT body FROM ports WHERE ${column} = ?`).get(value))
+    const by = (column: string, value: string) => openPort(this.file.sql<Row>(`SELECT body, version FROM ports WHERE ${column} = ?`).get(value))
     return by('uuid', ident.toLowerCase()) ?? by('name', ident)
   }
 
   async portByAddress(address: string): Promise<PortRecord | undefined> {
-    return openPort(this.file.sql<Row>('SELECT body FROM ports WHERE address = ?').get(address))
+    return openPort(this.file.sql<Row>('SELECT body, version FROM ports WHERE address = ?').get(address))
   }
 
   async ports(filter: PortFilter, page: Page): Promise<PortRecord[]> {
@@ -176,12 +179,13 @@ export class SqliteStore implements Store {
         ...filter.conductorGroups,
       ])
     const within: [string, ...Value[]][] = filter.project === undefined ? [] : [[OF_PROJECT, filter.project, filter.project]]
-    return this.file.list({ table: 'ports', columns: 'body', what: 'port', wheres, within, page, sorts: PORT_SORTS }).map((row) => openPort(row) as PortRecord)
+    const columns = 'body, version'
+    return this.file.list({ table: 'ports', columns, what: 'port', wheres, within, page, sorts: PORT_SORTS }).map((row) => openPort(row) as PortRecord)
   }
 
   async everyPort(): Promise<PortRecord[]> {
     return this.file
-      .sql<Row>('SELECT body FROM ports ORDER BY id')
+      .sql<Row>('SELECT body, version FROM ports ORDER BY id')
       .all()
       .map((row) => openPort(row) as PortRecord)
   }

@@ -1,6 +1,6 @@
 /** The smaller tables: objects of the lesser resources, and the journal of everything that happened. */
 import type { ConductorRow, EventRecord, Journal, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
-import { marks, type Row, type SqliteFile, type Value } from './file.ts'
+import { marks, stale, type Row, type SqliteFile, type Value } from './file.ts'
 
 interface ObjectRow extends Row {
   kind: string
@@ -10,6 +10,7 @@ interface ObjectRow extends Row {
   unique_key: string | null
   created_at: number
   updated_at: number | null
+  version: number
 }
 
 const OBJECT_SORTS = {
@@ -49,25 +50,41 @@ const openObject = (row: ObjectRow | undefined): ObjectRecord | undefined =>
     uniqueKey: row.unique_key,
     createdAtMs: row.created_at,
     updatedAtMs: row.updated_at,
+    version: row.version,
     body: JSON.parse(row.body) as Record<string, unknown>,
   }
+
+const columnsOf = (object: ObjectRecord): Record<string, Value> => ({
+  kind: object.kind,
+  uuid: object.uuid,
+  name: object.name,
+  node_uuid: object.nodeUuid,
+  unique_key: object.uniqueKey,
+  created_at: object.createdAtMs,
+  updated_at: object.updatedAtMs,
+  version: object.version,
+  body: JSON.stringify(object.body),
+})
 
 export function objectTable(file: SqliteFile): ObjectStore {
   const about = (object: ObjectRecord) => ({ what: object.kind, nodeUuid: object.nodeUuid })
   return {
     async add(object) {
-      file.write(about(object), () =>
-        file
-          .sql('INSERT INTO objects (kind, uuid, name, node_uuid, unique_key, created_at, updated_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-          .run(object.kind, object.uuid, object.name, object.nodeUuid, object.uniqueKey, object.createdAtMs, object.updatedAtMs, JSON.stringify(object.body)),
-      )
+      const columns = columnsOf(object)
+      const names = Object.keys(columns)
+      file.write(about(object), () => file.sql(`INSERT INTO objects (${names.join()}) VALUES (${marks(names)})`).run(...Object.values(columns)))
     },
     async put(object) {
-      file.write(about(object), () =>
-        file
-          .sql('UPDATE objects SET name = ?, node_uuid = ?, unique_key = ?, updated_at = ?, body = ? WHERE kind = ? AND uuid = ?')
-          .run(object.name, object.nodeUuid, object.uniqueKey, object.updatedAtMs, JSON.stringify(object.body), object.kind, object.uuid),
-      )
+      const { kind, uuid, version } = object
+      file.write(about(object), () => {
+        const { changes } = file
+          .sql(
+            'UPDATE objects SET name = ?, node_uuid = ?, unique_key = ?, updated_at = ?, body = ?, version = version + 1 WHERE kind = ? AND uuid = ? AND version = ?',
+          )
+          .run(object.name, object.nodeUuid, object.uniqueKey, object.updatedAtMs, JSON.stringify(object.body), kind, uuid, version)
+        if (changes === 0) throw stale(kind, uuid)
+      })
+      return { ...object, version: version + 1 }
     },
     async find(kind, ident) {
       return openObject(

@@ -38,6 +38,7 @@ afterEach(async () => {
 const asked: ObjectRecord = {
   kind: ALLOCATION,
   uuid: uuid(9),
+  version: 0,
   name: null,
   nodeUuid: null,
   uniqueKey: null,
