@@ -148,7 +148,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     },
   })
   const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
-  const agents = new AgentService({ store, worker, images, sightings, tokenKey, clock, random, log, dataBase })
+  const agents = new AgentService({ store, worker, images, sightings, tokenKey, clock, random, log, dataBase, portsPerReport: config.limits.agents.portsPerReport })
 
   if (boot) {
     const clients = (await Promise.all((await store.everyNode()).map(bootWatch.clientsOf))).flat()

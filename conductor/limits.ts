@@ -45,6 +45,7 @@ export const Limits = z.strictObject({
       streams: count(10, 'Streams at once in one HTTP/2 connection.'),
       sessionBodyBytes: sizeBytes(4 * KIB, 'Size of the request that trades a boot token for a session.'),
       reportBodyBytes: sizeBytes(1 * MIB, 'Size of a report.'),
+      portsPerReport: count(64, 'Ports that one inventory may make.'),
       bodySeconds: seconds(10, 'Time for a request body to arrive.'),
       idleSeconds: seconds(90, 'Time that a connection may be idle.'),
     })

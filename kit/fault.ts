@@ -22,6 +22,11 @@ export const FAULTS = {
   'node.timeout': { retry: true, means: 'the node did not report in time', remedy: 'look at what was last seen of it, then try again' },
   'node.retired': { retry: false, means: 'the node is retired', remedy: 'clear the retired flag first' },
   'node.unsupported': { retry: false, means: 'an interface of the node cannot do this', remedy: 'look at validate for what its interfaces can do' },
+  'node.claimed': {
+    retry: false,
+    means: 'two machines claimed the same boot of the node, or its server restarted by itself',
+    remedy: 'find out who else answers to its MAC addresses, and why it may have restarted; then start the order again',
+  },
   'node.lock-broken': { retry: false, means: 'an operator broke the lock of the node', remedy: 'look at the server before the next verb' },
   'access.unknown': { retry: false, means: 'nobody that is known asks', remedy: 'give the user and the password of the htpasswd file' },
   'access.denied': { retry: false, means: 'the user may not do this', remedy: 'ask an administrator for the role that it needs' },

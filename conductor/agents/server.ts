@@ -15,6 +15,8 @@ const STATUS: Record<string, number> = {
   'store.stale': 409,
   'object.missing': 404,
   'node.state': 409,
+  // The agent asks again.
+  'node.locked': 503,
   'input.invalid': 400,
 }
 

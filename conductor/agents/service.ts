@@ -8,9 +8,10 @@ import type { ImageStore } from '../../images/store.ts'
 import type { Order, Report, SessionAsk, SessionGrant } from '../api/agent-wire.ts'
 import type { Inspected } from '../api/ramdisk.ts'
 import { readToken } from '../boot/token.ts'
-import { currentStep, orderId, type NodeRecord } from '../node/record.ts'
+import { believes } from '../node/belief.ts'
+import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/sightings.ts'
-import { STATES } from '../node/states.ts'
+import type { StepEvent } from '../node/step.ts'
 import type { Worker } from '../node/worker.ts'
 import { PORT_DEFAULTS, type Store } from '../store/port.ts'
 import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
@@ -28,10 +29,19 @@ export interface AgentServiceParts {
   readonly log: Log
   /** `http://10.0.0.1:8080`, where pieces are served. */
   readonly dataBase: string
+  /** Ports that one inventory may make. */
+  readonly portsPerReport: number
 }
 
 const MAX_INDEXES = 16
+const NO_SESSION = 'the session is not the one of the node’s present boot'
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
+
+function checkSession(node: NodeRecord, session: string): void {
+  const known = node.agent?.sessionHash ?? ''
+  const given = hashOf(session)
+  if (known.length !== given.length || !timingSafeEqual(Buffer.from(known), Buffer.from(given))) throw new Fault('agent.session', NO_SESSION)
+}
 
 export class AgentService {
   private readonly parts: AgentServiceParts
@@ -65,10 +75,8 @@ export class AgentService {
   async node(session: string): Promise<NodeRecord> {
     const uuid = session.split('.')[0] ?? ''
     const node = await this.parts.store.node(uuid)
-    const known = node?.agent?.sessionHash ?? ''
-    const given = hashOf(session)
-    if (!node || known.length !== given.length || !timingSafeEqual(Buffer.from(known), Buffer.from(given)))
-      throw new Fault('agent.session', 'the session is not the one of the node’s present boot')
+    if (!node) throw new Fault('agent.session', NO_SESSION)
+    checkSession(node, session)
     this.parts.sightings.of(uuid).agentAtMs = this.parts.clock.now()
     return node
   }
@@ -86,14 +94,21 @@ export class AgentService {
 
   async report(session: string, report: Report): Promise<void> {
     const node = await this.node(session)
-    if (report.orderId !== orderId(node)) throw new Fault('store.stale', 'the report is about an order of the past')
+    if (report.orderId !== orderId(node) || !believes(node, 'progress')) throw new Fault('store.stale', 'the report is about an order of the past')
     if (report.progress) this.parts.sightings.of(node.uuid).progress = report.progress
-    if (report.failed) await this.failed(node, report)
-    else if (report.done) await this.done(node, report)
+    if (!report.failed && !report.done) return
+    await this.parts.worker.dispatch(node.uuid, async (now) => {
+      // The order, or the agent, may have changed while this waited for its turn.
+      checkSession(now, session)
+      if (report.orderId !== orderId(now)) throw new Fault('store.stale', 'the report is about an order of the past')
+      return report.failed ? this.failed(now, report.failed) : this.done(now, report.done ?? {})
+    })
+    this.parts.sightings.of(node.uuid).progress = null
   }
 
   async configDrive(session: string): Promise<Buffer> {
     const node = await this.node(session)
+    if (!believes(node, 'config-drive')) throw new Fault('agent.session', 'the node’s present order writes no config drive')
     if (!wantsConfigDrive(node)) throw new Fault('object.missing', 'this node has no config drive')
     return buildConfigDrive(node)
   }
@@ -101,7 +116,7 @@ export class AgentService {
   /** The index of the image of the present order, as the exact bytes whose hash the order names. */
   async imageIndex(session: string): Promise<string> {
     const node = await this.node(session)
-    if (!node.machine.imageId) throw new Fault('object.missing', 'the present order writes no image')
+    if (!believes(node, 'image') || !node.machine.imageId) throw new Fault('object.missing', 'the present order writes no image')
     return (await this.indexOf(node.machine.imageId)).text
   }
 
@@ -111,10 +126,8 @@ export class AgentService {
   }
 
   private async orderOf(node: NodeRecord): Promise<Order | null> {
-    // The login of a rescued node is opened again when it boots anew.
-    const works = STATES[node.provisionState].kind === 'waiting' || node.provisionState === 'rescue'
-    const step = node.provisionState === 'rescue' ? node.machine.steps[0] : currentStep(node)
-    if (!works || node.machine.owed.length > 0 || !step) return null
+    const step = currentStep(node)
+    if (!step || !believes(node, 'order') || isLocked(node)) return null
     const id = orderId(node)
     const skip = (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? []
     switch (step.step) {
@@ -173,12 +186,11 @@ export class AgentService {
     })
   }
 
-  private async failed(node: NodeRecord, report: Report): Promise<void> {
-    const code = (Object.hasOwn(FAULTS, report.failed?.code ?? '') ? report.failed?.code : 'agent.broken') as FaultCode
-    const fault = new Fault(code, report.failed?.text ?? '')
+  private failed(node: NodeRecord, failed: { code: string; text: string }): StepEvent {
+    const code = (Object.hasOwn(FAULTS, failed.code) ? failed.code : 'agent.broken') as FaultCode
+    const fault = new Fault(code, failed.text)
     this.parts.log.warn({ node: node.uuid, fault: code }, fault.detail)
-    await this.parts.worker.dispatch(node.uuid, { type: 'agent-failed', orderId: report.orderId, fault: { code, text: fault.message, retry: fault.retry } })
-    this.parts.sightings.of(node.uuid).progress = null
+    return { type: 'agent-failed', orderId: orderId(node), fault: { code, text: fault.message, retry: fault.retry } }
   }
 
   /** A sign of life of an agent that speaks Ironic's protocol. */
@@ -191,86 +203,95 @@ export class AgentService {
   }
 
   /** An inventory that came by Ironic's door. */
-  async finishInspection(node: NodeRecord, found: Inspected): Promise<void> {
+  async finishInspection(agent: NodeRecord, found: Inspected): Promise<void> {
     const { inventory, error, ...plugin } = found
-    if (error) {
-      const fault = new Fault('agent.broken', `the agent failed: ${error}`)
-      await this.parts.worker.dispatch(node.uuid, {
-        type: 'agent-failed',
-        orderId: orderId(node),
-        fault: { code: fault.code, text: fault.message, retry: false },
-      })
-      return
-    }
-    const macs = inventory.interfaces.map(({ mac_address: mac }) => mac.toLowerCase()).filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
-    const bootMac = inventory.boot?.pxe_interface?.toLowerCase() ?? null
-    const document = { inventory, plugin_data: plugin }
-    const patch = await this.inspected(node, { document, macs, bootMac, properties: reportedProperties(node, inventory) }).catch(async (broken: unknown) => {
-      if (isFault(broken, 'inspect.rule')) await this.failed(node, { orderId: orderId(node), failed: { code: broken.code, text: broken.detail } })
-      throw broken
+    let broken: Fault | undefined
+    await this.parts.worker.dispatch(agent.uuid, async (node) => {
+      if (node.agent?.sessionHash !== agent.agent?.sessionHash || !believes(node, 'inventory')) throw new Fault('agent.session', NO_SESSION)
+      if (error) return this.failed(node, { code: 'agent.broken', text: `the agent failed: ${error}` })
+      const macs = inventory.interfaces.map(({ mac_address: mac }) => mac.toLowerCase()).filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
+      const document = { inventory, plugin_data: plugin }
+      try {
+        const patch = await this.inspected(node, { document, macs, properties: reportedProperties(node, inventory) })
+        return { type: 'agent-done', orderId: orderId(node), patch }
+      } catch (refused) {
+        if (!isFault(refused, 'inspect.rule')) throw refused
+        broken = refused
+        return this.failed(node, { code: refused.code, text: refused.detail })
+      }
     })
-    await this.parts.worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node), patch })
+    if (broken) throw broken
   }
 
   /** Keeps an inventory, makes ports of its cards, and answers what the rules make of the node. */
   private async inspected(
     node: NodeRecord,
-    found: { document: { inventory: object; plugin_data: object }; macs: readonly string[]; bootMac: string | null; properties: Record<string, unknown> },
+    found: { document: { inventory: object; plugin_data: object }; macs: readonly string[]; properties: Record<string, unknown> },
   ): Promise<Partial<NodeRecord>> {
     const { store, clock, log } = this.parts
-    await this.addPorts(node, found.macs, found.bootMac)
+    await this.addPorts(node, found.macs)
     const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, { store, log })
     await store.putInventory(node.uuid, { inventory: found.document.inventory, plugin_data: pluginData })
     return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
   }
 
-  private async done(node: NodeRecord, report: Report): Promise<void> {
-    const { worker, store, clock, sightings } = this.parts
-    const { inventory, rootDisk, timings, writtenBytes } = report.done ?? {}
-    const nowMs = clock.now()
+  /** What a finished step makes of the node as it is now: runs in the node's mailbox, so that no change of a person's is undone. */
+  private async done(node: NodeRecord, done: NonNullable<Report['done']>): Promise<StepEvent> {
+    const { store, clock, sightings } = this.parts
+    const { inventory, rootDisk, timings, writtenBytes } = done
     sightings.of(node.uuid).timings = timings ?? {}
     let patch: Partial<NodeRecord> = {}
     try {
-      if (inventory) {
+      if (inventory && believes(node, 'inventory')) {
         const macs = inventory.nics.map((nic) => nic.mac)
         const properties = inspectedProperties(node, inventory, rootDisk)
-        patch = await this.inspected(node, { document: ironicInventory(inventory), macs, bootMac: inventory.bootMac, properties })
-      } else if (node.machine.order === 'deploy' && rootDisk) {
+        patch = await this.inspected(node, { document: ironicInventory(inventory), macs, properties })
+      } else if (rootDisk && believes(node, 'image')) {
         patch = {
           instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
         }
       }
     } catch (error) {
       if (!isFault(error, 'inspect.rule')) throw error
-      return this.failed(node, { orderId: report.orderId, failed: { code: error.code, text: error.detail } })
+      return this.failed(node, { code: error.code, text: error.detail })
     }
     const step = currentStep(node)
     await store.journal.add({
-      atMs: nowMs,
+      atMs: clock.now(),
       nodeUuid: node.uuid,
       kind: 'agent-done',
       detail: { order: node.machine.order, step: step ? `${step.interface}.${step.step}` : null, timings: timings ?? {}, writtenBytes: writtenBytes ?? 0 },
     })
-    await worker.dispatch(node.uuid, { type: 'agent-done', orderId: report.orderId, patch })
-    sightings.of(node.uuid).progress = null
+    return { type: 'agent-done', orderId: orderId(node), patch }
   }
 
-  /** Every card becomes a port, as Ironic's add_ports=all; only the one that the node booted from answers network boots unless a port was there before. */
-  private async addPorts(node: NodeRecord, macs: readonly string[], bootMac: string | null): Promise<void> {
-    const { store, random, clock, log } = this.parts
-    for (const address of macs) {
+  /** Every card becomes a port, as Ironic's add_ports=all. None of them answers network boots: the card that the node booted from is a port already, or
+   *  it would not have been answered, and a report proves no MAC. */
+  private async addPorts(node: NodeRecord, macs: readonly string[]): Promise<void> {
+    const { store, random, clock } = this.parts
+    const wanted = [...new Set(macs)]
+    const foreign: string[] = []
+    for (const address of wanted.slice(0, this.parts.portsPerReport)) {
       const known = await store.portByAddress(address)
-      if (known && known.nodeUuid !== node.uuid) log.warn({ node: node.uuid, address, other: known.nodeUuid }, 'a card of this node is a port of another node')
+      if (known && known.nodeUuid !== node.uuid) foreign.push(address)
       if (known) continue
       await store.addPort({
         ...PORT_DEFAULTS,
         uuid: random.uuid(),
         nodeUuid: node.uuid,
         address,
-        pxeEnabled: address === bootMac,
+        pxeEnabled: false,
         internalInfo: { inspected_at: isoTime(clock.now()) },
         createdAtMs: clock.now(),
       })
     }
+    if (foreign.length > 0) await this.trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`)
+    if (wanted.length > this.parts.portsPerReport)
+      await this.trouble(node, `the inventory names ${wanted.length} cards; only the first ${this.parts.portsPerReport} became ports (limits.agents.portsPerReport)`)
+  }
+
+  private async trouble(node: NodeRecord, what: string): Promise<void> {
+    this.parts.log.warn({ node: node.uuid }, what)
+    await this.parts.store.journal.add({ atMs: this.parts.clock.now(), nodeUuid: node.uuid, kind: 'trouble', detail: { what } })
   }
 }

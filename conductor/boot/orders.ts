@@ -4,7 +4,8 @@ import type { NodeRecord } from '../node/record.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export type OrderNow =
-  { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
+  /** `token`: the script carries a boot token of this generation. */
+  | { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean; readonly token: boolean } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
 
 /** One MAC of one known node, as the boot services hold it. */
 export interface BootClient {
@@ -14,8 +15,6 @@ export interface BootClient {
   readonly order: OrderNow
   readonly fixedIp: string | null
   readonly hostName: string | null
-  /** Boot tokens are minted later than this. */
-  readonly lastTokenMs: number
 }
 
 /** States whose nodes boot the ramdisk, should they boot; a node in rescue comes back to its rescue system. */
@@ -25,9 +24,9 @@ const RAMDISK_STATES: ReadonlySet<string> = new Set(
 )
 
 export function orderNow(node: NodeRecord): OrderNow {
-  const { phase, generation } = node.machine
+  const { phase, generation, bootToken, order } = node.machine
   if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start') return { kind: 'local' }
-  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation, rescue: node.machine.order === 'rescue' }
+  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation, rescue: order === 'rescue', token: bootToken === 'good' || bootToken === 'traded' }
   return { kind: 'nothing' }
 }
 
@@ -41,6 +40,5 @@ export function bootClient(node: NodeRecord, port: PortRecord): BootClient | und
     order: orderNow(node),
     fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
     hostName: node.name && /^[A-Za-z0-9-]{1,63}$/.test(node.name) ? node.name : null,
-    lastTokenMs: node.machine.lastTokenMs,
   }
 }

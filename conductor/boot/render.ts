@@ -10,22 +10,21 @@ interface RenderParts {
   readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
   readonly pin: string
   readonly tokenKey: Buffer
-  readonly clock: { now(): number }
 }
 
 /** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest. */
-export function kernelArgs(client: BootClient, ip: string, parts: RenderParts): string[] {
+export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: number }, parts: RenderParts): string[] {
   const { boot, agent } = parts.config
-  const generation = client.order.kind === 'ramdisk' ? client.order.generation : 0
-  // Later than every token before, also when the wall clock was set back.
-  const mintedMs = Math.max(parts.clock.now(), client.lastTokenMs + 1)
+  const { ip, mintedMs } = at
+  const { order, nodeUuid } = client
+  const token = order.kind === 'ramdisk' && order.token ? mintToken(parts.tokenKey, { nodeUuid, generation: order.generation, mintedMs }) : undefined
   const subnet = boot.subnets.find(({ cidr }) => inSubnet(ip, parseSubnet(cidr)))
   return [
     ...boot.kernelArgs,
     'panic=30',
     `rackward.url=https://${agent.address}:${agent.port}`,
     `rackward.pin=${parts.pin}`,
-    `rackward.token=${mintToken(parts.tokenKey, { nodeUuid: client.nodeUuid, generation, mintedMs })}`,
+    ...(token ? [`rackward.token=${token}`] : []),
     `rackward.mac=${client.mac}`,
     `rackward.ip=${ip}/${subnet?.cidr.split('/')[1] ?? '32'}`,
     ...(subnet?.router ? [`rackward.gateway=${subnet.router}`] : []),

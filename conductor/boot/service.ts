@@ -37,13 +37,14 @@ const SAVE_AFTER_MS = 200
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([1, config.boot, config.agent, config.images.store, pin]))
+    .update(JSON.stringify([2, config.boot, config.agent, config.images.store, pin]))
     .digest('hex')
 
 export class BootService {
   private readonly parts: ServiceParts
   private readonly clients = new Map<string, BootClient>()
   private fixed = new Set<string>()
+  private mintedMs = 0
   private readonly unknown = new Map<string, number>()
   private readonly buffered: BootEvent[] = []
   private readonly life = new Lifecycle()
@@ -220,6 +221,8 @@ export class BootService {
       this.trouble(client?.nodeUuid ?? null, `${fromIp} asked for the boot script of ${mac}, which has another address`)
       return undefined
     }
+    // No two scripts carry the same token.
+    this.mintedMs = Math.max(this.parts.clock.now(), this.mintedMs + 1)
     this.seen(mac, 'script', { detail: { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[client.order.kind] })
     return renderScript(
       client.order.kind === 'ramdisk'
@@ -227,7 +230,7 @@ export class BootService {
             kind: 'ramdisk',
             kernelUrl: this.url('/ramdisk/kernel'),
             initrdUrl: this.url(client.order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'),
-            args: kernelArgs(client, fromIp, this.parts),
+            args: kernelArgs(client, { ip: fromIp, mintedMs: this.mintedMs }, this.parts),
           }
         : client.order,
       client.label,

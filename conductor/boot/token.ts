@@ -1,5 +1,5 @@
 /** Boot tokens: minted by the boot services for each script that they render, checked by the conductor. Both hold the key; neither asks the
- *  other, so that a node boots while the API restarts. A token is good once, for the boot that it was minted for. */
+ *  other, so that a node boots while the API restarts. Of all tokens of one boot, one can be traded, once. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'

@@ -1,8 +1,9 @@
 /** How a node goes from state to state and from step to step. Pure; `step.ts` says on which event which of these happens. */
 import { findArrow } from '../../kit/arrows.ts'
 import { NODE_ARROWS, type NodeArrow, type NodeEvent, type Phase } from './arrows.ts'
+import { ended, keptIn } from './belief.ts'
 import { effectsOf, usesAgent } from './effects.ts'
-import { currentStep, isLocked, type NodeRecord } from './record.ts'
+import { currentStep, isLocked, type Effect, type Machine, type NodeRecord } from './record.ts'
 import { STATES } from './states.ts'
 import type { At, FaultNote } from './step.ts'
 
@@ -17,8 +18,9 @@ export function shift(node: NodeRecord, on: NodeEvent, at: At): NodeRecord {
   if (!arrow) throw new Error(`no arrow from ${node.provisionState} on ${on}`)
   at.moves.push({ ...arrow, tookMs: at.nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs) })
   const from = STATES[node.provisionState].kind
-  const machine = from === 'stable' || from === 'failed' ? { ...node.machine, sinceMs: at.nowMs } : node.machine
-  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, machine }
+  const { agent, machine: kept } = keptIn(arrow.to, node)
+  const machine = from === 'stable' || from === 'failed' ? { ...kept, sinceMs: at.nowMs } : kept
+  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, agent, machine }
 }
 
 export const move = (node: NodeRecord, on: NodeEvent, to: At & { phase: Phase }): NodeRecord => enter(shift(node, on, to), to.phase, to)
@@ -28,7 +30,7 @@ export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
   const owed = effectsOf(phase, node)
   const off = owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
   const machine = {
-    ...node.machine,
+    ...(bootsRamdisk(owed, node) ? newBoot(node.machine) : { ...node.machine, bootToken: off ? ended(node.machine.bootToken) : node.machine.bootToken }),
     phase,
     owed,
     owing: node.machine.owing + 1,
@@ -40,6 +42,19 @@ export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
   const entered: NodeRecord = { ...node, machine, agent: off ? null : node.agent }
   return owed.length === 0 && phase !== 'agent' && phase !== 'rest' ? performed(entered, at) : settle(entered, at)
 }
+
+/** What is owed brings the node into the ramdisk. Switching on a node whose agent is there boots nothing. */
+const bootsRamdisk = (owed: readonly Effect[], node: NodeRecord): boolean =>
+  usesAgent(node) &&
+  owed.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe') &&
+  (node.agent === null || owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
+
+/** A boot that we order: its token may be traded once. A generation that had a token is not used for another boot. */
+export const newBoot = (machine: Machine): Machine => ({
+  ...machine,
+  generation: machine.bootToken === 'none' ? machine.generation : machine.generation + 1,
+  bootToken: 'good',
+})
 
 /** Everything that was owed is done. */
 export function performed(node: NodeRecord, at: At): NodeRecord {

@@ -22,10 +22,14 @@ export type Effect =
   /** Fake hardware takes its time. */
   | { readonly do: 'pretend' }
 
+/** `good`: its one trade is still to come. `traded`: it was made, or a parked agent needs none; another one is a second machine. `over`: nobody is
+ *  believed with it any more. `none`: this generation was never booted, so there is no token of it. */
+export type BootTokenState = 'none' | 'good' | 'traded' | 'over'
+
 export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
 export interface Machine {
-  /** Grows with every verb and every new try; orders and boots of an older one are refused. */
+  /** Grows with every verb, every new try and every boot that we order; orders and boots of an older one are refused. */
   readonly generation: number
   readonly phase: Phase
   readonly owed: readonly Effect[]
@@ -47,8 +51,8 @@ export interface Machine {
   readonly cleaningTo: 'available' | 'manageable'
   /** The image that the order writes, found by the effect `image`. */
   readonly imageId: string | null
-  /** When the newest boot token that was traded had been minted: only a later one opens a session, and only once. */
-  readonly lastTokenMs: number
+  /** What becomes of the boot tokens of this generation. */
+  readonly bootToken: BootTokenState
   /** When the present state began to be waited for by a person or by us. */
   readonly sinceMs: number
 }
@@ -58,6 +62,7 @@ export interface AgentRecord {
   /** SHA-256 of its session secret. */
   readonly sessionHash: string
   readonly generation: number
+  /** When its boot token was minted. */
   readonly tokenMs: number
   readonly helloAtMs: number
 }
@@ -180,7 +185,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
       stepIndex: 0,
       cleaningTo: 'available',
       imageId: null,
-      lastTokenMs: 0,
+      bootToken: 'none',
       sinceMs: nowMs,
     },
     ...given,

@@ -131,8 +131,7 @@ export class NodeService {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')
       rescueHash = await hashPassword(extra.rescuePassword ?? '')
     }
-    // Only a rescue ramdisk has a login.
-    const warm = this.isWarm(node) && (verb !== 'rescue' || node.machine.order === 'rescue')
+    const warm = this.isWarm(node)
     // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
     const done = await worker.dispatch(node.uuid, (now) => ({ type: 'verb', verb, warm, plan, patch: this.patchFor(verb, now, { ...extra, rescueHash }) }))
     if (verb === 'delete') await onFreed(node)

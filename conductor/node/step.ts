@@ -2,8 +2,9 @@
 import { findArrow } from '../../kit/arrows.ts'
 import type { FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
+import { believes, ended, PRESENCE } from './belief.ts'
 import { usesAgent } from './effects.ts'
-import { advance, blame, enter, fail, keepsRunning, move, nextStep, performed, saysHold, shift, type Move } from './flow.ts'
+import { advance, blame, enter, fail, keepsRunning, move, newBoot, nextStep, performed, saysHold, shift, type Move } from './flow.ts'
 import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
 import { STATES } from './states.ts'
 import type { PlannedStep } from './steps.ts'
@@ -53,7 +54,8 @@ export type StepEvent =
   /** An operator breaks the lock: what is owed is given up. */
   | { readonly type: 'break-lock'; readonly why: string }
 
-export type Stepped = { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string }
+/** A refusal may come with a change all the same: who asks is refused, and the node is stopped. */
+export type Stepped = { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string; readonly node?: NodeRecord }
 
 const VERB_ORDER: Partial<Record<Verb, OrderKind>> = {
   inspect: 'inspect',
@@ -83,8 +85,8 @@ export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
     case 'agent-done':
       return onAgentDone(node, event, at)
     case 'agent-failed':
-      if (event.orderId !== orderId(node) || STATES[node.provisionState].kind !== 'waiting') return stale(event.orderId)
-      return { node: fail(node, event.fault, at) }
+      if (event.orderId !== orderId(node) || !believes(node, 'failed')) return stale(event.orderId)
+      return isLocked(node) ? { refused: 'node.locked', why: lockedWhy(node) } : { node: fail(node, event.fault, at) }
     case 'deadline':
       return onDeadline(node, event, at)
     case 'polled':
@@ -106,6 +108,8 @@ function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
   }
   if (verb === 'unhold') return { node: advance(nextStep(shift(shift(node, 'unhold', at), 'resume', at)), at) }
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
+  const presence = PRESENCE[node.provisionState]
+  const agent = event.warm && (presence === 'parked' || presence === 'held') ? node.agent : null
   const machine = {
     ...node.machine,
     generation: node.machine.generation + 1,
@@ -115,10 +119,12 @@ function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
     stepIndex: 0,
     cleaningTo,
     imageId: null,
+    // An agent that is there already stands for the boot of this generation: who else claims it is a second machine.
+    bootToken: agent ? 'traded' : 'none',
   } as const
   // Whoever acts on a node that failed has looked at it: the maintenance that the failure brought ends.
   const looked = node.fault === 'clean failed' || node.fault === 'service failure' ? { maintenance: false, maintenanceReason: null, fault: null } : {}
-  const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent: event.warm ? node.agent : null, lastError: null, lastFault: null }
+  const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent, lastError: null, lastFault: null }
   return { node: begin(began, verb, at) }
 }
 
@@ -162,15 +168,23 @@ function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): 
     return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
   const reboot: readonly Effect[] = node.disablePowerOff ? [{ do: 'reset' }] : [off, on]
   const owed = reboots ? reboot : target === 'power on' ? [on] : [off]
-  const machine = { ...node.machine, owed, owing: node.machine.owing + 1, lockedAtMs: at.nowMs, tries: 0, retryAtMs: at.nowMs }
-  return { node: { ...node, targetPowerState: target, lastError: null, lastFault: null, machine } }
+  const lock = { owing: node.machine.owing + 1, lockedAtMs: at.nowMs, tries: 0, retryAtMs: at.nowMs }
+  const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
+  // Where the agent is waited for, an operator's boot is one of ours like any other: it goes into the ramdisk, and its agent is believed.
+  const boots = PRESENCE[node.provisionState] === 'works' && usesAgent(node) && (reboots || (target === 'power on' && node.powerState !== 'power on'))
+  if (!boots) return { node: { ...asked, machine: { ...node.machine, ...lock, owed } } }
+  const toRamdisk: readonly Effect[] = [{ do: 'publish' }, ...owed.slice(0, -1), { do: 'boot-device', device: 'pxe' }, ...owed.slice(-1)]
+  const machine = { ...newBoot(node.machine), ...lock, owed: toRamdisk, deadlineMs: at.nowMs + at.settings.callbackTimeoutMs }
+  return { node: { ...asked, agent: null, machine } }
 }
 
 function onEffectDone(node: NodeRecord, { effect, owing, found }: Of<'effect-done'>, at: At): Stepped {
   const [head, ...rest] = node.machine.owed
   if (!head || owing !== node.machine.owing || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
-  const machine = { ...node.machine, owed: rest, tries: 0, retryAtMs: at.nowMs, imageId: found?.imageId ?? node.machine.imageId }
-  const powered = effect.do === 'power' ? { powerState: effect.to, ...(effect.to === 'power off' ? { agent: null } : {}) } : {}
+  const isOff = effect.do === 'power' && effect.to === 'power off'
+  const bootToken = isOff && !rest.some((next) => next.do === 'power') ? ended(node.machine.bootToken) : node.machine.bootToken
+  const machine = { ...node.machine, owed: rest, tries: 0, retryAtMs: at.nowMs, imageId: found?.imageId ?? node.machine.imageId, bootToken }
+  const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
   const next: NodeRecord = { ...node, machine, ...powered, ...(found?.powerState ? { powerState: found.powerState } : {}) }
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, machine: { ...machine, lockedAtMs: null } }
@@ -178,13 +192,29 @@ function onEffectDone(node: NodeRecord, { effect, owing, found }: Of<'effect-don
 }
 
 function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
-  // The answer to the first asking got lost, with the connection or with the conductor.
+  // The answer to the first asking got lost, with the connection or with the conductor; or the agent was started again in the same boot.
   if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
-  if (agent.generation !== node.machine.generation)
-    return { refused: 'agent.token', why: `the boot token is of boot ${agent.generation}, the node is at ${node.machine.generation}` }
-  if (agent.tokenMs <= node.machine.lastTokenMs) return { refused: 'agent.token', why: 'the boot token was used already, or a newer one was' }
-  const deadlineMs = node.machine.phase === 'agent' ? at.nowMs + at.settings.agentSilenceMs : node.machine.deadlineMs
-  return { node: { ...node, agent, machine: { ...node.machine, deadlineMs, lastTokenMs: agent.tokenMs } } }
+  const { generation, bootToken } = node.machine
+  if (agent.generation !== generation) return { refused: 'agent.token', why: `the boot token is of boot ${agent.generation}, the node is at ${generation}` }
+  if (bootToken === 'none' || bootToken === 'over') return { refused: 'agent.token', why: 'the boot token was used already, or its boot is over' }
+  // The boot is still being ordered, or the next step prepared: the same call again is judged by what comes of it.
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  if (bootToken === 'traded') return secondClaim(node, at)
+  if (!believes(node, 'trade')) return { refused: 'node.locked', why: `node ${node.uuid} is in state "${node.provisionState}" and waits for no agent yet` }
+  const deadlineMs = at.nowMs + at.settings.agentSilenceMs
+  return { node: { ...node, agent, machine: { ...node.machine, deadlineMs, bootToken: 'traded' } } }
+}
+
+/** Two machines hold tokens of one boot, or the server restarted by itself. Nobody can say which of them is the server, so neither is believed. */
+function secondClaim(node: NodeRecord, at: At): Stepped {
+  const why = `two machines claimed boot ${node.machine.generation} of this node, or its server restarted by itself; neither is believed, and the node is switched off`
+  const fault: FaultNote = { code: 'node.claimed', retry: false, text: why }
+  const alone: NodeRecord = { ...node, agent: null, machine: { ...node.machine, bootToken: 'over' } }
+  const refusal = { refused: 'agent.token', why } as const
+  if (PRESENCE[node.provisionState] === 'works') return { ...refusal, node: fail(alone, fault, { ...at, phase: 'halt' }) }
+  // What it reported before is doubtful too: nothing is deployed there before a person looked.
+  const out = node.maintenance ? {} : { maintenance: true, maintenanceReason: why, fault: 'boot claimed twice' }
+  return { ...refusal, node: enter({ ...blame(alone, fault, at), ...out }, 'halt', at) }
 }
 
 function onEffectFailed(node: NodeRecord, { effect, owing, fault }: Of<'effect-failed'>, at: At): Stepped {
@@ -206,10 +236,8 @@ function giveUp(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {
 }
 
 function onAgentDone(node: NodeRecord, event: Of<'agent-done'>, at: At): Stepped {
-  if (event.orderId !== orderId(node)) return stale(event.orderId)
-  // A rescue system that was restarted from outside opens its login again.
-  if (node.provisionState === 'rescue') return { node }
-  if (STATES[node.provisionState].kind !== 'waiting') return stale(event.orderId)
+  if (event.orderId !== orderId(node) || !believes(node, 'done')) return stale(event.orderId)
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   const whole: NodeRecord = { ...node, ...event.patch, lastError: null }
   if (node.machine.order === 'inspect') return { node: move(whole, 'done', { ...at, phase: 'rest' }) }
   const next = nextStep(whole)
@@ -221,7 +249,7 @@ function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {
   if (node.machine.deadlineMs === null || node.machine.deadlineMs > at.nowMs) return { node }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, at) }
   if (event.agentSeen && node.machine.attempt < at.settings.maxAttempts) {
-    const machine = { ...node.machine, generation: node.machine.generation + 1, attempt: node.machine.attempt + 1 }
+    const machine = { ...node.machine, generation: node.machine.generation + 1, attempt: node.machine.attempt + 1, bootToken: 'none' } as const
     const lost: NodeRecord = { ...node, agent: null, machine, lastError: `the agent was lost (${event.lastSeen}); trying again` }
     return { node: move(lost, 'resume', { ...at, phase: 'boot' }) }
   }

@@ -17,6 +17,9 @@ export interface Performer {
   perform(effect: Effect, node: NodeRecord, signal: AbortSignal): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
 }
 
+/** Makes the event of the record as it is when its turn comes. */
+export type EventOf = (node: NodeRecord) => StepEvent | Promise<StepEvent>
+
 type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[] }
 
 export interface WorkerParts {
@@ -70,15 +73,19 @@ export class Worker {
     await Promise.allSettled(this.mailboxes.values())
   }
 
-  /** Moves a node by one event; a function makes the event from the record as it is then. Throws the refusal. */
-  dispatch(uuid: string, given: StepEvent | ((node: NodeRecord) => StepEvent)): Promise<NodeRecord> {
-    return this.change(uuid, (node) => {
+  /** Moves a node by one event. Throws the refusal, after it saved what came with it. */
+  async dispatch(uuid: string, event: StepEvent | EventOf): Promise<NodeRecord> {
+    let refusal: Fault | undefined
+    const saved = await this.change(uuid, async (node) => {
       const moves: Move[] = []
-      const event = typeof given === 'function' ? given(node) : given
-      const stepped = step(node, event, { nowMs: this.parts.clock.now(), settings: this.parts.settings, moves })
-      if ('refused' in stepped) throw new Fault(stepped.refused, stepped.why)
+      const made = typeof event === 'function' ? await event(node) : event
+      const stepped = step(node, made, { nowMs: this.parts.clock.now(), settings: this.parts.settings, moves })
+      refusal = 'refused' in stepped ? new Fault(stepped.refused, stepped.why) : undefined
+      if (!stepped.node) throw refusal as Fault
       return { node: stepped.node, moves }
     })
+    if (refusal) throw refusal
+    return saved
   }
 
   /** Gives up what a node owes: the act under way is broken off, and its result, should it still come, is not taken. */

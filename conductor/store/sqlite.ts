@@ -1,6 +1,7 @@
 /** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. Nodes, ports and inventories here. */
 import { Fault } from '../../kit/fault.ts'
 import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'
+import { PRESENCE } from '../node/belief.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import { marks, openBody, SqliteFile, stale, type Row, type Value } from './file.ts'
 import {
@@ -247,14 +248,17 @@ export class SqliteStore implements Store {
     const stored = openBody<NodeRecord>(row)
     if (!stored) return undefined
     // A record of an older program lacks the fields that came later.
-    const node = stored.interfaces === undefined ? upgraded(stored) : stored
+    const node = stored.interfaces === undefined || stored.machine.bootToken === undefined ? upgraded(stored) : stored
     return { ...node, driverInfo: this.seal.openAll(node.driverInfo, node.uuid), instanceInfo: this.seal.openAll(node.instanceInfo, node.uuid) }
   }
 }
 
 function upgraded(stored: NodeRecord): NodeRecord {
   const fresh = newNode({ uuid: stored.uuid, driver: stored.driver }, stored.createdAtMs)
-  return { ...fresh, ...stored, machine: { ...fresh.machine, ...stored.machine } }
+  // A boot that an older program ordered is still to be traded.
+  const presence = PRESENCE[stored.provisionState]
+  const bootToken = presence === 'none' || presence === 'idle' ? 'none' : stored.agent ? 'traded' : presence === 'works' || presence === 'boots' ? 'good' : 'none'
+  return { ...fresh, ...stored, machine: { ...fresh.machine, ...stored.machine, bootToken: stored.machine.bootToken ?? bootToken } }
 }
 
 const openPort = (row: Row | undefined): PortRecord | undefined => {

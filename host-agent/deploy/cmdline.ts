@@ -25,10 +25,15 @@ export function parseCmdline(text: string): BootArgs {
     if (!value) throw new Fault('agent.network', `the kernel command line has no rackward.${name}: this ramdisk was not booted by a conductor`)
     return value
   }
+  const token = (): string => {
+    const value = words.get('rackward.token')
+    if (!value) throw new Fault('agent.token', 'the boot script had no token: the conductor did not order this boot, and takes no agent from it')
+    return value
+  }
   return {
     url: need('url'),
     pin: need('pin').toLowerCase(),
-    token: need('token'),
+    token: token(),
     mac: need('mac').toLowerCase(),
     ip: need('ip'),
     gateway: words.get('rackward.gateway'),

@@ -48,7 +48,7 @@ async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
   await link.open({ token: args.token, secret, macs, bootMode: await readBootMode() })
 }
 
-async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<void> {
+async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<boolean> {
   say(`order ${order.kind}`)
   let progress: Progress = { phase: order.kind, doneBytes: 0, totalBytes: 0 }
   let busy = true
@@ -84,6 +84,13 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
     if (!isFault(error, 'store.stale')) throw error
   })
   say(`order ${order.kind} is reported`)
+  return 'done' in result
+}
+
+/** The rescue system is its owner's now: the conductor believes this boot no more, and an agent that ended would be started again. */
+async function rest(link: ConductorLink): Promise<never> {
+  link.close()
+  for (;;) await clock.sleep(24 * 3_600_000)
 }
 
 async function main(): Promise<void> {
@@ -94,7 +101,8 @@ async function main(): Promise<void> {
   say('the conductor knows this node')
   for (let have = ''; ;) {
     const order = await link.order(have)
-    if (order && order.id !== have) await obey(link, order, args)
+    const isDone = order && order.id !== have ? await obey(link, order, args) : false
+    if (isDone && order?.kind === 'rescue') return rest(link)
     have = order?.id ?? ''
   }
 }

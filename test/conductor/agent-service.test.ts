@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHash, X509Certificate } from 'node:crypto'
+import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
@@ -27,6 +28,13 @@ const pin = async () =>
   createHash('sha256')
     .update(new X509Certificate(await readFile(join(dir, 'data/agent.crt'))).raw)
     .digest('hex')
+/** The present generation, as it is stored. */
+const generationOf = async () => {
+  const db = new Database(join(dir, 'data/rackward.db'), { readonly: true })
+  const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }
+  db.close()
+  return (JSON.parse(body) as { machine: { generation: number } }).machine.generation
+}
 /** A BMC that obeys. */
 let power = 'off'
 const ipmitool: Run = async (argv) => {
@@ -82,14 +90,14 @@ test('a conductor whose certificate is not the pinned one is not spoken to', asy
   expect(await code((await link('0'.repeat(64))).open(ask(await token(2, 5))))).toBe('agent.session')
 })
 
-test('a token opens one session; the same trade again is the same session, another one with it is refused', async () => {
+test('a token opens one session; the same trade again is the same session; a token of another boot or a forged one changes nothing', async () => {
   const good = await token(2, 100)
   expect(await code((await link()).open(ask(await token(1, 100))))).toBe('agent.token')
   expect(await code((await link()).open(ask(good)))).toBe('accepted')
   expect(await code((await link()).open(ask(good)))).toBe('accepted')
-  expect(await code((await link()).open(ask(good, 'b')))).toBe('agent.token')
-  expect(await code((await link()).open(ask(await token(2, 99), 'b')))).toBe('agent.token')
   expect(await code((await link()).open(ask(`${good}x`, 'b')))).toBe('agent.token')
+  expect(await code((await link()).open(ask(await token(3, 100), 'b')))).toBe('agent.token')
+  expect(await code((await link()).open(ask(good)))).toBe('accepted')
 })
 
 test('inspect, then a deploy on the parked agent without any power act, then failure: each as the API shows it', async () => {
@@ -175,6 +183,40 @@ test('a session is worth nothing once the node was switched off', async () => {
   await api.ok('PUT', `/v1/nodes/${node}/states/power`, { target: 'power off' })
   await until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).power_state === 'power off', { what: 'off', timeoutMs: 5000, everyMs: 20 })
   expect(await code(agent.order('x'))).toBe('agent.session')
+})
+
+test.each([
+  ['the same token with another secret', 100],
+  ['another token of the same boot', 101],
+])('%s is a second machine: both are refused, the node is switched off and says why', async (_, mintedMs) => {
+  power = 'on'
+  await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/automated_clean', value: true }])
+  if ((await api.ok('GET', `/v1/nodes/${node}`)).provision_state === 'deploy failed') {
+    await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'deleted' })
+  } else await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'inspect' })
+  const waiting = await until(
+    async () => {
+      const now = await api.ok('GET', `/v1/nodes/${node}`)
+      return String(now.provision_state).endsWith(' wait') && now.reservation === null && now
+    },
+    { what: 'the node to wait for its agent', timeoutMs: 10_000, everyMs: 20 },
+  )
+  const generation = await generationOf()
+  const server = await link()
+  await server.open(ask(await token(generation, 100)))
+  expect(await server.order('')).not.toBeNull()
+  const second = (await link()).open(ask(await token(generation, mintedMs), 'b'))
+  await expect(second).rejects.toMatchObject({ code: 'agent.token', message: expect.stringContaining(`two machines claimed boot ${generation}`) as string })
+  expect(await code(server.order(''))).toBe('agent.session')
+  expect(await code(server.configDrive())).toBe('agent.session')
+  await until(() => power === 'off', { what: 'the node to be switched off', timeoutMs: 5_000, everyMs: 20 })
+  expect(await api.ok('GET', `/v1/nodes/${node}`)).toMatchObject({
+    provision_state: waiting.provision_state === 'clean wait' ? 'clean failed' : 'inspect failed',
+    last_error: expect.stringMatching(/two machines claimed.*find out who else answers/) as string,
+    driver_internal_info: { rackward: { last_fault: 'node.claimed' } },
+  })
+  await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
+  await state('manageable')
 })
 
 test('tokens: every corruption is refused', async () => {

@@ -82,6 +82,15 @@ async function drive(world: World, body: Record<string, unknown>, to: string): P
   )
 }
 
+/** The node and its generation, once nothing is owed any more. */
+function booted(world: World): { uuid: string; generation: number } | false {
+  const db = new Database(join(world.dir, 'data/rackward.db'), { readonly: true })
+  const { uuid, body } = db.prepare('SELECT uuid, body FROM nodes').get() as { uuid: string; body: string }
+  db.close()
+  const { generation, owed } = (JSON.parse(body) as { machine: { generation: number; owed: unknown[] } }).machine
+  return owed.length === 0 && { uuid, generation }
+}
+
 /** The server: whenever it is powered on with the network first, it boots the ramdisk and obeys. */
 function server(world: World) {
   let link: ConductorLink | undefined
@@ -90,10 +99,8 @@ function server(world: World) {
   const written: string[] = []
   const agent = async (own: ConductorLink) => {
     tokenMs += 1
-    const db = new Database(join(world.dir, 'data/rackward.db'), { readonly: true })
-    const { uuid, body } = db.prepare('SELECT uuid, body FROM nodes').get() as { uuid: string; body: string }
-    db.close()
-    const { generation } = (JSON.parse(body) as { machine: { generation: number } }).machine
+    // A server boots for longer than the conductor needs to save what it did; one that asks sooner is told to ask again.
+    const { uuid, generation } = await until(() => booted(world), { what: 'the boot to be saved', timeoutMs: 30_000, everyMs: 10 })
     const key = Buffer.from((await readFile(join(world.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
     await own.open({
       token: mintToken(key, { nodeUuid: uuid, generation, mintedMs: tokenMs }),

@@ -103,7 +103,8 @@ function perform(node: NodeRecord): { node: NodeRecord; acts: string[] } {
 
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
 const hello = (node: NodeRecord) =>
-  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: node.machine.lastTokenMs + 1 } })
+  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
+const AGENT_OF = ({ machine }: NodeRecord) => ({ ...AGENT, generation: machine.generation })
 const done = (node: NodeRecord) => moved(node, { type: 'agent-done', orderId: orderId(node) })
 
 test('a cold deploy gets its image before it touches the server, and a warm one touches no power at all', () => {
@@ -150,8 +151,9 @@ test('steps of the conductor and of the agent follow one another, and a hold wai
 test('rescue leads to a login and back to the disk; a parked deadline never ends it', () => {
   const waiting = perform(moved(inState('active'), verb('rescue'))).node
   const rescued = done(hello(waiting))
-  expect(rescued).toMatchObject({ provisionState: 'rescue', machine: { deadlineMs: null }, agent: { tokenMs: 1 } })
-  expect(done(rescued)).toBe(rescued)
+  // The ramdisk is its owner's now: its agent is believed no more, and a boot of its own brings none back.
+  expect(rescued).toMatchObject({ provisionState: 'rescue', machine: { deadlineMs: null, bootToken: 'over' }, agent: null })
+  expect(step(rescued, { type: 'agent-done', orderId: orderId(rescued) }, at)).toMatchObject({ refused: 'store.stale' })
   expect(perform(moved(rescued, verb('unrescue')))).toMatchObject({ acts: ['publish', 'power off', 'disk', 'power on'], node: { provisionState: 'active' } })
 })
 
@@ -205,13 +207,22 @@ test('the result of an act whose lock was broken is not taken for the next one',
   expect(step(again, late, at)).toMatchObject({ refused: 'store.stale' })
 })
 
-test('a boot token opens one session only, of its own boot only', () => {
-  const node = inState('wait call-back', { machine: { ...inState('enroll').machine, generation: 3, lastTokenMs: 50 } })
-  const hello = (generation: number, tokenMs: number) => step(node, { type: 'hello', agent: { sessionHash: 'x', generation, tokenMs, helloAtMs: 0 } }, at)
-  expect(hello(2, 60)).toMatchObject({ refused: 'agent.token' })
-  expect(hello(3, 50)).toMatchObject({ refused: 'agent.token' })
-  expect(hello(3, 49)).toMatchObject({ refused: 'agent.token' })
-  expect(hello(3, 51)).toMatchObject({ node: { machine: { lastTokenMs: 51 } } })
+test('the restart of a rescue system opens no login: the verb rescue boots it anew', () => {
+  const rescued = done(hello(perform(moved(inState('active'), verb('rescue'))).node))
+  const again = perform(moved(rescued, verb('rescue', { warm: true })))
+  expect(again).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'rescue wait', agent: null } })
+})
+
+test('a boot that an operator orders while the agent is waited for is one of ours; one that only switches on what is on is none', () => {
+  const working = hello(perform(moved(inState('active'), verb('service'))).node)
+  const on = { ...working, powerState: 'power on' } as const
+  expect(moved(on, { type: 'power', target: 'power on' })).toMatchObject({ agent: AGENT_OF(working), machine: { generation: working.machine.generation } })
+  const rebooted = perform(moved(on, { type: 'power', target: 'rebooting' }))
+  expect(rebooted).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'service wait', agent: null } })
+  expect(rebooted.node.machine).toMatchObject({ generation: working.machine.generation + 1, bootToken: 'good', deadlineMs: at.nowMs + settings.callbackTimeoutMs })
+  expect(hello(rebooted.node).machine.bootToken).toBe('traded')
+  const off = perform(moved(on, { type: 'power', target: 'power off' })).node
+  expect(off).toMatchObject({ agent: null, machine: { bootToken: 'over' } })
 })
 
 test('a lost agent is booted again once, then the node fails and is switched off', () => {

@@ -81,9 +81,12 @@ describe('heartbeat', () => {
     expect((await beat({ agent_token: await token(1) })).status).toBe(400)
     const own = await token(2)
     expect([(await beat({ agent_token: own })).status, (await beat({ agent_token: own })).status]).toEqual([202, 202])
-    expect((await beat({ agent_token: await token(2, 5) })).status).toBe(400)
     expect((await beat({ agent_token: own, callback_url: 'ftp://x' })).status).toBe(400)
     expect((await look()).driver_internal_info.rackward).toMatchObject({ agent: 'working', milestones: { hello: expect.any(String) as string } })
+    // A second token of the same boot is a second machine.
+    expect((await beat({ agent_token: await token(2, 5) })).status).toBe(400)
+    expect(await look()).toMatchObject({ provision_state: 'inspect failed', last_error: expect.stringContaining('two machines claimed boot 2') as string })
+    expect((await beat({ agent_token: own })).status).toBe(400)
   })
   test('an agent that says end has done its step; one that says error has failed', async () => {
     expect((await beat({ agent_token: await token(2), agent_status: 'error', agent_status_message: 'no disk' })).status).toBe(202)
