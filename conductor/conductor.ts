@@ -2,7 +2,7 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { systemClock, type Clock } from '../kit/clock.ts'
+import { monotonicClock, systemClock, type Clock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
@@ -50,6 +50,8 @@ import { SqliteStore } from './store/sqlite.ts'
 export interface Parts {
   readonly log: Log
   readonly clock?: Clock
+  /** Without one, a clock that was handed in counts as one that is never set. */
+  readonly monotonic?: Clock
   readonly random?: Random
   readonly run?: Run
   /** Starts the boot services as a process of their own. */
@@ -138,6 +140,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const worker = new Worker({
     store,
     clock,
+    monotonic: parts.monotonic ?? parts.clock ?? monotonicClock,
     log,
     sightings,
     performer: parts.wrapPerformer?.(base) ?? base,
@@ -148,7 +151,18 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     },
   })
   const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
-  const agents = new AgentService({ store, worker, images, sightings, tokenKey, clock, random, log, dataBase, portsPerReport: config.limits.agents.portsPerReport })
+  const agents = new AgentService({
+    store,
+    worker,
+    images,
+    sightings,
+    tokenKey,
+    clock,
+    random,
+    log,
+    dataBase,
+    portsPerReport: config.limits.agents.portsPerReport,
+  })
 
   if (boot) {
     const clients = (await Promise.all((await store.everyNode()).map(bootWatch.clientsOf))).flat()

@@ -46,6 +46,11 @@ export const FAULTS = {
   },
   'store.stale': { retry: true, means: 'the record changed meanwhile', remedy: 'read it again and repeat the change' },
   'secret.key': { retry: false, means: 'the key that opens stored passwords cannot be used', remedy: 'restore the key file with mode 0600' },
+  'key.broken': {
+    retry: false,
+    means: 'a key file of the agents’ door cannot be used',
+    remedy: 'restore the file with mode 0600; or remove it while no node is being booted, and a new one is made (agent.key and agent.crt go together)',
+  },
   'config.invalid': { retry: false, means: 'the configuration is not acceptable', remedy: 'correct the named key' },
   'bmc.unreachable': { retry: true, means: 'the BMC did not answer', remedy: 'check its address, its cable, and that IPMI over LAN is switched on' },
   'bmc.password': { retry: false, means: 'the BMC refused the user or the password', remedy: 'correct ipmi_username and ipmi_password in driver_info' },

@@ -287,7 +287,10 @@ export class AgentService {
     }
     if (foreign.length > 0) await this.trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`)
     if (wanted.length > this.parts.portsPerReport)
-      await this.trouble(node, `the inventory names ${wanted.length} cards; only the first ${this.parts.portsPerReport} became ports (limits.agents.portsPerReport)`)
+      await this.trouble(
+        node,
+        `the inventory names ${wanted.length} cards; only the first ${this.parts.portsPerReport} became ports (limits.agents.portsPerReport)`,
+      )
   }
 
   private async trouble(node: NodeRecord, what: string): Promise<void> {

@@ -5,7 +5,9 @@ import type { PortRecord } from '../store/port.ts'
 
 export type OrderNow =
   /** `token`: the script carries a boot token of this generation. */
-  | { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean; readonly token: boolean } | { readonly kind: 'local' } | { readonly kind: 'nothing' }
+  | { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean; readonly token: boolean }
+  | { readonly kind: 'local' }
+  | { readonly kind: 'nothing' }
 
 /** One MAC of one known node, as the boot services hold it. */
 export interface BootClient {
@@ -26,7 +28,8 @@ const RAMDISK_STATES: ReadonlySet<string> = new Set(
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation, bootToken, order } = node.machine
   if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start') return { kind: 'local' }
-  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node)) return { kind: 'ramdisk', generation, rescue: order === 'rescue', token: bootToken === 'good' || bootToken === 'traded' }
+  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node))
+    return { kind: 'ramdisk', generation, rescue: order === 'rescue', token: bootToken === 'good' || bootToken === 'traded' }
   return { kind: 'nothing' }
 }
 

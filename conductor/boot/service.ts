@@ -1,10 +1,11 @@
 /** The boot services: DHCP, TFTP and HTTP in a process of their own, from a snapshot of clients that they keep. They go on answering while
  *  the conductor restarts, and end by themselves when none comes back. */
 import { createHash } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
+import { writeWhole } from '../../kit/files.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import type { Log } from '../../kit/log.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
@@ -190,11 +191,7 @@ export class BootService {
     for (const client of JSON.parse(text) as BootClient[]) this.clients.set(client.mac, client)
   }
 
-  private async saveSnapshot(): Promise<void> {
-    const part = `${this.snapshotPath()}.part`
-    await writeFile(part, JSON.stringify([...this.clients.values()]), { mode: 0o600 })
-    await rename(part, this.snapshotPath())
-  }
+  private saveSnapshot = (): Promise<void> => writeWhole(this.snapshotPath(), JSON.stringify([...this.clients.values()]))
 
   private dhcpOwner() {
     return {

@@ -1,8 +1,8 @@
 /** Boot tokens: minted by the boot services for each script that they render, checked by the conductor. Both hold the key; neither asks the
  *  other, so that a node boots while the API restarts. Of all tokens of one boot, one can be traded, once. */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
+import { keyFile } from '../../kit/files.ts'
 import type { Random } from '../../kit/random.ts'
 
 export interface BootToken {
@@ -30,10 +30,7 @@ export function readToken(key: Buffer, text: string): BootToken {
 
 const sign = (key: Buffer, body: string) => createHmac('sha256', key).update(body).digest('base64url')
 
-/** Reads the key that both processes share, or makes it (mode 0600). */
-export async function bootKey(path: string, random: Random): Promise<Buffer> {
-  await writeFile(path, `${random.bytes(KEY_BYTES).toString('hex')}\n`, { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-  })
-  return Buffer.from((await readFile(path, 'utf8')).trim(), 'hex')
-}
+/** The key that both processes share, made on first use (mode 0600). Throws `key.broken` for a file that holds anything else than 32 bytes: with a
+ *  shorter key, anybody could mint tokens. */
+export const bootKey = (path: string, random: Random): Promise<Buffer> =>
+  keyFile(path, { lengthBytes: KEY_BYTES, make: () => random.bytes(KEY_BYTES), code: 'key.broken' })

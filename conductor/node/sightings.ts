@@ -60,6 +60,14 @@ export class Sightings {
     return count
   }
 
+  /** The wall clock was set: what was heard a moment ago was heard a moment ago still. */
+  clockSet(byMs: number): void {
+    for (const live of this.nodes.values()) {
+      if (live.agentAtMs > 0) live.agentAtMs += byMs
+      if (live.bootedAtMs > 0) live.bootedAtMs += byMs
+    }
+  }
+
   forget(uuid: string): void {
     this.nodes.delete(uuid)
   }

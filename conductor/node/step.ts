@@ -47,6 +47,8 @@ export type StepEvent =
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
+  /** The wall clock was set: what is counted by it moves along. */
+  | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */
   | { readonly type: 'polled'; readonly power: PowerState; readonly owing: number }
   /** The power poll failed so often that the BMC counts as lost. */
@@ -89,6 +91,8 @@ export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
       return isLocked(node) ? { refused: 'node.locked', why: lockedWhy(node) } : { node: fail(node, event.fault, at) }
     case 'deadline':
       return onDeadline(node, event, at)
+    case 'clock-set':
+      return { node: onClockSet(node, event.byMs) }
     case 'polled':
       return { node: onPolled(node, event) }
     case 'poll-lost':
@@ -257,6 +261,11 @@ function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {
   const fault: FaultNote = { code: 'node.timeout', retry: true, text: `${what}; last seen: ${event.lastSeen}` }
   // Whatever runs on the node now must not go on writing behind our back.
   return { node: fail({ ...node, agent: null }, fault, { ...at, phase: 'halt' }) }
+}
+
+function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
+  const { deadlineMs, retryAtMs } = node.machine
+  return { ...node, machine: { ...node.machine, deadlineMs: deadlineMs === null ? null : deadlineMs + byMs, retryAtMs: retryAtMs + byMs } }
 }
 
 /** The idle agent's time is over: power off, and the next order boots the node. */

@@ -25,6 +25,8 @@ type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonl
 export interface WorkerParts {
   readonly store: Store
   readonly clock: Clock
+  /** Never set: tells by how much the other one was. */
+  readonly monotonic: Clock
   readonly log: Log
   readonly settings: Settings
   readonly performer: Performer
@@ -34,6 +36,8 @@ export interface WorkerParts {
 }
 
 const TICK_MS = 1_000
+/** Less is the clock's discipline (NTP) or a busy machine. */
+const CLOCK_SET_MS = 2_000
 const SAVE_AGAIN_MS = 500
 const STOP_MS = 2_000
 
@@ -45,6 +49,8 @@ export class Worker {
   private readonly deadlines = new Map<string, number>()
   private readonly abort = new AbortController()
   private startedAtMs = 0
+  /** Wall clock minus monotonic clock, as it was last looked at. */
+  private offsetMs = 0
   private ticking: Promise<void> | undefined
 
   constructor(parts: WorkerParts) {
@@ -56,6 +62,7 @@ export class Worker {
   /** Takes up everything that was owed or waited for when the last conductor ended. */
   async start(): Promise<void> {
     this.startedAtMs = this.parts.clock.now()
+    this.offsetMs = this.offset()
     for (const node of await this.parts.store.everyNode()) {
       await this.recall(node)
       this.watch(node)
@@ -165,7 +172,8 @@ export class Worker {
       const node = await this.parts.store.node(uuid)
       const effect = node?.machine.owed[0]
       if (!node || !effect) return
-      const waitMs = node.machine.retryAtMs - this.parts.clock.now()
+      // A clock that was set back must not make a short pause a long one.
+      const waitMs = Math.min(node.machine.retryAtMs - this.parts.clock.now(), this.parts.settings.effectRetryMs * 2 ** node.machine.tries)
       if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
       this.abort.signal.throwIfAborted()
       await this.perform(node, effect)
@@ -206,9 +214,26 @@ export class Worker {
 
   private async tick(): Promise<void> {
     while (!this.abort.signal.aborted) {
+      await this.followClock()
       const nowMs = this.parts.clock.now()
       for (const [uuid, deadlineMs] of this.deadlines) if (deadlineMs <= nowMs) await this.due(uuid, nowMs)
       await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
+    }
+  }
+
+  private offset = (): number => this.parts.clock.now() - this.parts.monotonic.now()
+
+  /** Deadlines are stored by the wall clock, to outlive a restart. When that clock is set, they are moved with it: no node's time is over because of it. */
+  private async followClock(): Promise<void> {
+    const { sightings, log } = this.parts
+    const byMs = Math.round(this.offset() - this.offsetMs)
+    if (Math.abs(byMs) < CLOCK_SET_MS) return
+    this.offsetMs += byMs
+    this.startedAtMs += byMs
+    sightings.clockSet(byMs)
+    log.warn({ bySeconds: byMs / 1000 }, 'the wall clock was set; the deadlines of nodes move with it')
+    for (const uuid of this.deadlines.keys()) {
+      await this.dispatch(uuid, { type: 'clock-set', byMs }).catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be moved'))
     }
   }
 

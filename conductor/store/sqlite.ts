@@ -257,7 +257,8 @@ function upgraded(stored: NodeRecord): NodeRecord {
   const fresh = newNode({ uuid: stored.uuid, driver: stored.driver }, stored.createdAtMs)
   // A boot that an older program ordered is still to be traded.
   const presence = PRESENCE[stored.provisionState]
-  const bootToken = presence === 'none' || presence === 'idle' ? 'none' : stored.agent ? 'traded' : presence === 'works' || presence === 'boots' ? 'good' : 'none'
+  const bootToken =
+    presence === 'none' || presence === 'idle' ? 'none' : stored.agent ? 'traded' : presence === 'works' || presence === 'boots' ? 'good' : 'none'
   return { ...fresh, ...stored, machine: { ...fresh.machine, ...stored.machine, bootToken: stored.machine.bootToken ?? bootToken } }
 }
 

@@ -24,7 +24,14 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-allocations-'))
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   const parts = { store, clock: systemClock, log: silentLog }
-  const worker = new Worker({ ...parts, settings, performer: { perform: async () => undefined }, sightings: new Sightings(), onChange: () => undefined })
+  const worker = new Worker({
+    ...parts,
+    monotonic: parts.clock,
+    settings,
+    performer: { perform: async () => undefined },
+    sightings: new Sightings(),
+    onChange: () => undefined,
+  })
   allocations = new Allocations({ ...parts, worker, random: systemRandom, turns: new Turns() })
   for (const n of [1, 2])
     await store.addNode(newNode({ uuid: uuid(n), driver: 'fake-hardware', provisionState: 'available', powerState: 'power off', resourceClass: 'c' }, 1))

@@ -95,17 +95,20 @@ describe.each(ALL_STATES)('in state %s', (state) => {
   })
 })
 
-test.each(ALL_STATES.filter((state) => PRESENCE[state] === 'works'))('%s: a second machine, before or after the server, fails the order and switches the node off', (state) => {
-  const order = ORDERS_OF[state]?.[0] as AgentOrder
-  const first = hello(inState(state, { order, bootToken: 'good' }), 'server')
-  const stepped = hello(first.node as NodeRecord)
-  expect(stepped).toMatchObject({ refused: 'agent.token', why: expect.stringContaining('two machines claimed boot 7') as string })
-  const { node } = stepped as { node: NodeRecord }
-  expect(node).toMatchObject({ agent: null, lastFault: { code: 'node.claimed' }, lastError: expect.stringContaining('two machines') as string })
-  expect(STATES[node.provisionState].kind).toBe('failed')
-  expect(node.machine).toMatchObject({ bootToken: 'over', owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] })
-  expect(hello(node, 'server')).toMatchObject({ refused: 'agent.token' })
-})
+test.each(ALL_STATES.filter((state) => PRESENCE[state] === 'works'))(
+  '%s: a second machine, before or after the server, fails the order and switches the node off',
+  (state) => {
+    const order = ORDERS_OF[state]?.[0] as AgentOrder
+    const first = hello(inState(state, { order, bootToken: 'good' }), 'server')
+    const stepped = hello(first.node as NodeRecord)
+    expect(stepped).toMatchObject({ refused: 'agent.token', why: expect.stringContaining('two machines claimed boot 7') as string })
+    const { node } = stepped as { node: NodeRecord }
+    expect(node).toMatchObject({ agent: null, lastFault: { code: 'node.claimed' }, lastError: expect.stringContaining('two machines') as string })
+    expect(STATES[node.provisionState].kind).toBe('failed')
+    expect(node.machine).toMatchObject({ bootToken: 'over', owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] })
+    expect(hello(node, 'server')).toMatchObject({ refused: 'agent.token' })
+  },
+)
 
 test.each(['manageable', 'available', 'clean hold', 'deploy failed'] as const)('%s: a second machine takes the node out of service', (state) => {
   const { node } = hello(inState(state, { agent: true, bootToken: 'traded' })) as { node: NodeRecord }

@@ -83,7 +83,8 @@ class Life {
         }
       },
     })
-    this.worker = new Worker({ store: watched, clock: systemClock, log: silentLog, settings, performer, sightings: new Sightings(), onChange: () => undefined })
+    const clocks = { clock: systemClock, monotonic: systemClock }
+    this.worker = new Worker({ ...clocks, store: watched, log: silentLog, settings, performer, sightings: new Sightings(), onChange: () => undefined })
   }
 
   private moment(): boolean {

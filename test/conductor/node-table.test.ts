@@ -102,8 +102,7 @@ function perform(node: NodeRecord): { node: NodeRecord; acts: string[] } {
 }
 
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
-const hello = (node: NodeRecord) =>
-  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
+const hello = (node: NodeRecord) => moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
 const AGENT_OF = ({ machine }: NodeRecord) => ({ ...AGENT, generation: machine.generation })
 const done = (node: NodeRecord) => moved(node, { type: 'agent-done', orderId: orderId(node) })
 
@@ -219,7 +218,11 @@ test('a boot that an operator orders while the agent is waited for is one of our
   expect(moved(on, { type: 'power', target: 'power on' })).toMatchObject({ agent: AGENT_OF(working), machine: { generation: working.machine.generation } })
   const rebooted = perform(moved(on, { type: 'power', target: 'rebooting' }))
   expect(rebooted).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'service wait', agent: null } })
-  expect(rebooted.node.machine).toMatchObject({ generation: working.machine.generation + 1, bootToken: 'good', deadlineMs: at.nowMs + settings.callbackTimeoutMs })
+  expect(rebooted.node.machine).toMatchObject({
+    generation: working.machine.generation + 1,
+    bootToken: 'good',
+    deadlineMs: at.nowMs + settings.callbackTimeoutMs,
+  })
   expect(hello(rebooted.node).machine.bootToken).toBe('traded')
   const off = perform(moved(on, { type: 'power', target: 'power off' })).node
   expect(off).toMatchObject({ agent: null, machine: { bootToken: 'over' } })
