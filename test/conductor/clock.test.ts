@@ -43,7 +43,12 @@ beforeEach(async () => {
   sightings = new Sightings()
   ;[setMs, pastMs] = [0, 0]
   worker = new Worker({
-    ...{ store, clock: wall, monotonic, log: silentLog, settings, sightings },
+    store,
+    clock: wall,
+    monotonic,
+    log: silentLog,
+    settings,
+    sightings,
     performer: { perform: async () => undefined },
     onChange: () => undefined,
   })
