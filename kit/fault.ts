@@ -56,6 +56,7 @@ export const FAULTS = {
   'bmc.password': { retry: false, means: 'the BMC refused the user or the password', remedy: 'correct ipmi_username and ipmi_password in driver_info' },
   'bmc.refused': { retry: false, means: 'the BMC refused the command', remedy: 'check the privilege level of the BMC user' },
   'bmc.timeout': { retry: true, means: 'the BMC did not finish in time', remedy: 'reset the BMC if it stays slow' },
+  'bmc.busy': { retry: true, means: 'the BMC was not asked: other acts came first', remedy: 'try again in a moment' },
   'bmc.unproven': { retry: true, means: 'the BMC took the command, but the power state did not follow', remedy: 'look at the server; it may ignore its BMC' },
   'bmc.soft-off': {
     retry: false,
@@ -114,6 +115,11 @@ export const FAULTS = {
     remedy: 'look at the instance before it is asked again',
   },
   'run.missing': { retry: false, means: 'a program is not installed', remedy: 'install the named program' },
+  'run.resources': {
+    retry: true,
+    means: 'a program could not be started, because file descriptors, memory or processes are used up',
+    remedy: 'see what uses them up, and the limits of the service (LimitNOFILE, TasksMax)',
+  },
   'run.timeout': { retry: true, means: 'a program did not end in time', remedy: 'look at the load of the machine' },
   'run.failed': { retry: false, means: 'a program failed', remedy: 'read its message' },
 } as const satisfies Record<string, Meaning>

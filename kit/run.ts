@@ -1,7 +1,7 @@
-/** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs capped.
- *  execa's own timeout leaves grandchildren alive, hence the group. Secrets go by `env` or `input`, never by argv. */
-import { spawn } from 'node:child_process'
-import { execa } from 'execa'
+/** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs capped; a child that
+ *  cannot be started is a fault, never the end of this process. Secrets go by `env` or `input`, never by argv. */
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { PassThrough, Readable, type Writable } from 'node:stream'
 import { Fault } from './fault.ts'
 
 export interface RunOptions {
@@ -23,21 +23,44 @@ export interface RunResult {
 export type Run = (argv: readonly string[], options: RunOptions) => Promise<RunResult>
 
 const KILL_AFTER_MS = 500
+const MAX_BYTES = 16 * 1024 * 1024
+/** What a filter says on its standard error is kept for messages. */
+const MAX_SAID = 2_000
+/** Nothing is left to start a child with; later there may be. */
+const STARVED = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'])
 const groups = new Set<number>()
 process.on('exit', () => {
   // TERM and not KILL: mmdebstrap has mounts to take down, and there is no time here to wait for it.
   for (const pid of groups) signalGroup(pid, 'SIGTERM')
 })
 
-/** Runs `argv` to its end. Throws `run.missing` or `run.timeout`; any exit status is an answer. */
+/** Runs `argv` to its end. Throws `run.missing`, `run.resources` or `run.timeout`; any exit status is an answer. */
 export const run: Run = async (argv, options) => {
-  const child = start(argv, options)
-  const result = await supervise(child, options)
-  const missing = result.code === 'ENOENT' || result.code === 'EACCES'
-  if (missing) throw new Fault('run.missing', `cannot run ${argv[0]}`, { cause: result.cause })
-  if (result.timedOut) throw new Fault('run.timeout', `${argv[0]} did not end within ${options.timeoutMs} ms`)
-  options.signal?.throwIfAborted()
-  return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr }
+  const started = start(argv, {
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...options.env },
+    ...(options.cwd ? { cwd: options.cwd } : {}),
+  })
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    started.end()
+  }, options.timeoutMs)
+  options.signal?.addEventListener('abort', started.end, { once: true })
+  if (options.signal?.aborted) started.end()
+  try {
+    const { child } = started
+    const said = [child?.stdout, child?.stderr].map((stream) => collect(stream, { maxBytes: options.maxBytes ?? MAX_BYTES, onFull: started.end }))
+    child?.stdin?.end(options.input)
+    const code = await started.over
+    if (timedOut) throw new Fault('run.timeout', `${argv[0]} did not end within ${options.timeoutMs} ms`)
+    options.signal?.throwIfAborted()
+    const [stdout = '', stderr = ''] = said.map((text) => text())
+    return { code, stdout, stderr }
+  } finally {
+    clearTimeout(timer)
+    options.signal?.removeEventListener('abort', started.end)
+  }
 }
 
 /** Like `run`, but a status other than 0 throws `run.failed` with the end of what the program said. */
@@ -63,102 +86,100 @@ export interface Piped {
 
 /** A filter whose input is a stream and whose output goes straight into an open file, without passing through us. */
 export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Piped, 'stdout' | 'end'> {
-  const child = spawn(argv[0] as string, argv.slice(1), { detached: true, stdio: ['pipe', outputFd, 'pipe'] })
-  const pid = child.pid
-  if (pid) groups.add(pid)
-  let said = ''
-  child.stderr?.on('data', (chunk: Buffer) => {
-    if (said.length < 2000) said += chunk.toString()
-  })
-  const done = new Promise<void>((resolve, reject) => {
-    child.once('error', (error) => reject(new Fault('run.missing', `cannot run ${argv[0]}`, { cause: error })))
-    child.once('close', (code) => {
-      if (pid) groups.delete(pid)
-      if (code === 0) resolve()
-      else reject(new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${said.trim()}`))
-    })
-  })
-  done.catch(() => undefined)
-  return { stdin: child.stdin as NodeJS.WritableStream, done, stop: () => void (pid && signalGroup(pid, 'SIGKILL')) }
+  const made = filter(argv, { stdio: ['pipe', outputFd, 'pipe'] })
+  return { stdin: made.stdin, done: made.done, stop: () => made.stop() }
 }
 
 /** A child whose standard input and output are streams, for filters such as `zstd -dc`. */
-export function piped(argv: readonly string[], env?: Record<string, string>): Piped {
-  const child = execa(argv[0] as string, argv.slice(1), {
-    detached: true,
-    reject: false,
-    buffer: { stdout: false, stderr: true },
-    encoding: 'buffer',
-    stdin: 'pipe',
-    maxBuffer: 64 * 1024,
-    ...(env ? { env } : {}),
-  })
-  if (child.pid) groups.add(child.pid)
-  const stop = () => child.pid && signalGroup(child.pid, 'SIGKILL')
-  const end = () => child.pid && signalGroup(child.pid, 'SIGTERM')
-  const done = child.then((result) => {
-    if (child.pid) groups.delete(child.pid)
-    if (result.failed) throw new Fault('run.failed', `${argv[0]}: ${Buffer.from(result.stderr).toString().trim() || result.shortMessage}`)
-  })
-  done.catch(() => undefined)
-  return { stdin: child.stdin, stdout: child.stdout, done, end, stop }
-}
+export const piped = (argv: readonly string[], env?: Record<string, string>): Piped =>
+  filter(argv, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
 
-/** Starts a program that outlives us, with our standard error as its output. Answers its pid. */
+/** Starts a program that outlives us, with our standard error as its output. Answers its pid; undefined: it could not be started. */
 export function launch(argv: readonly string[]): number | undefined {
-  const child = execa(argv[0] as string, argv.slice(1), {
-    detached: true,
-    reject: false,
-    cleanup: false,
-    stdin: 'ignore',
-    stdout: 'inherit',
-    stderr: 'inherit',
-    buffer: false,
-  })
-  child.unref()
-  child.catch(() => undefined)
-  return child.pid
+  const { child, over } = start(argv, { stdio: ['ignore', 'inherit', 'inherit'] }, { outlives: true })
+  over.catch(() => undefined)
+  child?.unref()
+  return child?.pid
 }
 
-function start(argv: readonly string[], options: RunOptions) {
-  return execa(argv[0] as string, argv.slice(1), {
-    detached: true,
-    reject: false,
-    stripFinalNewline: false,
-    cleanup: false,
-    maxBuffer: options.maxBytes ?? 16 * 1024 * 1024,
-    env: options.env ?? {},
-    ...(options.cwd ? { cwd: options.cwd } : {}),
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-  })
+interface How {
+  readonly stdio: StdioOptions
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
 }
 
-async function supervise(child: ReturnType<typeof start>, options: RunOptions) {
-  let timedOut = false
-  const pid = child.pid
-  if (pid) groups.add(pid)
+interface Started {
+  /** Undefined, or without streams: it could not be started. */
+  readonly child: ChildProcess | undefined
+  /** Its exit status, or null after a signal, once its outputs are closed too. Rejects when it could not be started. */
+  readonly over: Promise<number | null>
+  /** TERM, and KILL a moment later. */
+  readonly end: () => void
+}
+
+function start(argv: readonly string[], how: How, { outlives = false } = {}): Started {
+  const [program = '', ...words] = argv
+  let child: ChildProcess
+  try {
+    child = spawn(program, words, { ...how, detached: true })
+  } catch (error) {
+    return { child: undefined, over: Promise.reject(notStarted(program, error)), end: () => undefined }
+  }
+  // Before anything else: without a listener the failure of a child would be the end of this process.
+  const over = new Promise<number | null>((resolve, reject) => {
+    child.on('error', (error) => reject(notStarted(program, error)))
+    child.once('close', resolve)
+  })
+  child.stdin?.on('error', () => undefined)
+  const { pid } = child
+  if (pid === undefined) return { child, over, end: () => undefined }
+  if (!outlives) {
+    groups.add(pid)
+    child.once('close', () => groups.delete(pid))
+  }
   const end = () => {
-    if (!pid) return
     signalGroup(pid, 'SIGTERM')
     setTimeout(() => signalGroup(pid, 'SIGKILL'), KILL_AFTER_MS).unref()
   }
-  const timer = setTimeout(() => {
-    timedOut = true
-    end()
-  }, options.timeoutMs)
-  options.signal?.addEventListener('abort', end, { once: true })
-  const result = await child
-  clearTimeout(timer)
-  options.signal?.removeEventListener('abort', end)
-  if (pid) groups.delete(pid)
-  return {
-    code: (result.cause as NodeJS.ErrnoException | undefined)?.code,
-    cause: result.cause,
-    timedOut,
-    exitCode: result.exitCode ?? null,
-    stdout: String(result.stdout ?? ''),
-    stderr: String(result.stderr ?? ''),
-  }
+  return { child, over, end }
+}
+
+function notStarted(program: string, error: unknown): Fault {
+  const code = String((error as NodeJS.ErrnoException).code ?? '')
+  if (STARVED.has(code)) return new Fault('run.resources', `cannot start ${program} (${code})`, { cause: error })
+  if (code === 'ENOENT' || code === 'EACCES') return new Fault('run.missing', `cannot run ${program}`, { cause: error })
+  return new Fault('run.failed', `cannot run ${program} (${code || (error as Error).message})`, { cause: error })
+}
+
+function filter(argv: readonly string[], how: How): Piped {
+  const { child, over } = start(argv, how)
+  const said = collect(child?.stderr, { maxBytes: MAX_SAID, onFull: () => undefined })
+  const done = over.then((code) => {
+    if (code !== 0) throw new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${said().trim()}`)
+  })
+  done.catch(() => undefined)
+  const signal = (name: NodeJS.Signals) => () => void (child?.pid !== undefined && groups.has(child.pid) && signalGroup(child.pid, name))
+  // What could not be started swallows its input and says nothing; `done` tells why.
+  return { stdin: child?.stdin ?? swallow(), stdout: child?.stdout ?? Readable.from([]), done, end: signal('SIGTERM'), stop: signal('SIGKILL') }
+}
+
+function swallow(): Writable {
+  const stream = new PassThrough()
+  stream.resume()
+  return stream
+}
+
+/** The text of a stream so far, up to a limit; the rest is read and dropped. */
+function collect(stream: Readable | null | undefined, { maxBytes, onFull }: { maxBytes: number; onFull: () => void }): () => string {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  stream?.on('data', (chunk: Buffer) => {
+    const wanted = chunk.subarray(0, maxBytes - sizeBytes)
+    if (wanted.length > 0) chunks.push(wanted)
+    sizeBytes += wanted.length
+    if (wanted.length < chunk.length) onFull()
+  })
+  return () => Buffer.concat(chunks).toString()
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {

@@ -29,6 +29,8 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'agent.token': 400,
   'agent.session': 401,
   'bmc.unreachable': 500,
+  'bmc.busy': 503,
+  'run.resources': 503,
   'store.stale': 409,
   'bmc.config': 400,
   'image.missing': 400,

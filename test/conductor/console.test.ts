@@ -17,6 +17,7 @@ let dir = ''
 let own: Conductor
 let base = ''
 let sim: Sim
+let other: Sim
 /** What the machine behind the BMC prints, and what it is told. */
 let serial: Server
 let told = ''
@@ -35,6 +36,7 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => serial.listen(0, '127.0.0.1', resolve))
   sim = await startSim(57, { serial: (serial.address() as AddressInfo).port })
+  other = await startSim(58)
   const config = Config.parse({
     data: join(dir, 'data'),
     images: { store: dir },
@@ -54,13 +56,14 @@ beforeAll(async () => {
   await make({ name: 'f1', driver: 'fake-hardware', owner: 'o' })
   const driver_info = { ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret' }
   await make({ name: 'r1', driver: 'ipmi', driver_info })
-  await make({ name: 'r2', driver: 'ipmi', driver_info: { ...driver_info, ipmi_password: 'wrong' } })
+  await make({ name: 'r2', driver: 'ipmi', driver_info: { ...driver_info, ipmi_address: other.address, ipmi_password: 'wrong' } })
 }, 30_000)
 afterAll(async () => {
   await own.stop()
   for (const machine of machines) machine.destroy()
   serial.close()
   await sim.stop()
+  await other.stop()
   await rm(dir, { recursive: true })
 })
 
