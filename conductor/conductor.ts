@@ -206,7 +206,10 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
   const link = config.mesh && (await MeshLink.open(config.mesh, clock))
   const interlock = link && new Interlock(link, { log, conductor: hostname() })
-  await running('housekeeping', new Housekeeping({ store, clock, log, hostname: hostname(), config, interlock, credentials: link && new BmcCredentials(link) }))
+  await running(
+    'housekeeping',
+    new Housekeeping({ store, clock, log, hostname: hostname(), config, link, interlock, credentials: link && new BmcCredentials(link) }),
+  )
   const rescues = config.boot?.rescueInitrd !== undefined
   const nodes = new NodeService({
     store,

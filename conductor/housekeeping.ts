@@ -9,6 +9,7 @@ import type { Webhook } from './events/webhooks.ts'
 import { EVENT_KINDS } from './events/wire.ts'
 import type { BmcCredentials } from './mesh/credentials.ts'
 import type { Interlock } from './mesh/interlock.ts'
+import type { MeshLink } from './mesh/link.ts'
 import { isLocked, type NodeRecord } from './node/record.ts'
 import { DRIVERS } from './node/effects.ts'
 import type { Store } from './store/port.ts'
@@ -27,6 +28,7 @@ export class Housekeeping {
     log: Log
     hostname: string
     config: Config
+    link?: Pick<MeshLink, 'registry'> | undefined
     interlock?: Interlock | undefined
     credentials?: BmcCredentials | undefined
   }
@@ -53,22 +55,19 @@ export class Housekeeping {
     return store.putConductor({ hostname, conductorGroup: config.conductorGroup, drivers: Object.keys(DRIVERS), startedAtMs, aliveAtMs: clock.now() })
   }
 
-  /** Hosts of the mesh that were worked on and rest again, switched on. */
-  private async giveBack(): Promise<void> {
-    const { interlock, store, log } = this.parts
-    if (!interlock) return
-    const resting = (node: NodeRecord) => !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
-    await interlock.release(await store.everyNode(), resting).catch((error: unknown) => log.debug({ err: error }, 'the mesh cannot be asked'))
-  }
+  /** Hosts of the mesh that were worked on and rest again, switched on, are given back; arbiters learn how BMCs are reached, so that they can fence without
+   *  this conductor. One look at the mesh for both. */
+  private async tendMesh(): Promise<void> {
+    const { link, interlock, credentials, store, log } = this.parts
+    if (!link) return
+    const quiet = (error: unknown) => log.debug({ err: error }, 'the mesh cannot be asked')
+    const registry = await link.registry().catch(quiet)
+    if (!registry || registry.hosts.length === 0) return
 
-  /** Arbiters learn how BMCs are reached, so that they can fence without this conductor. */
-  private async shareCredentials(): Promise<void> {
-    const { credentials, store, log } = this.parts
-    if (!credentials) return
-    const hosts = await credentials.share(await store.everyNode()).catch((error: unknown) => {
-      log.debug({ err: error }, 'the mesh cannot be asked')
-      return []
-    })
+    const nodes = await store.everyNode()
+    const resting = (node: NodeRecord) => !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
+    await interlock?.release(registry, nodes, resting).catch(quiet)
+    const hosts = (await credentials?.share(registry, nodes).catch(quiet)) ?? []
     if (hosts.length > 0) log.info({ hosts }, 'BMC credentials were sealed for the arbiters')
   }
 
@@ -80,8 +79,7 @@ export class Housekeeping {
       if (this.abort.signal.aborted) return
       try {
         await this.alive(startedAtMs)
-        await this.giveBack()
-        await this.shareCredentials()
+        await this.tendMesh()
         if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
         prunedAtMs = clock.now()
         // In slices: a great many at once would hold up everything else.

@@ -128,7 +128,7 @@ export async function startArbiter(
   const api = config.api
     ? await life.add(
         'api',
-        () => startMeshApi(config, { core, consul, clock, log, pages: pages.recent }),
+        () => startMeshApi(config, { core, api: config.api?.url ?? null, consul, clock, log, pages: pages.recent }),
         (one) => one.stop(),
       )
     : { addresses: [] }

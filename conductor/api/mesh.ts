@@ -32,6 +32,7 @@ const Anything = z.looseObject({}).describe('as the arbiter that leads says it; 
 
 const PASSED: readonly (readonly [method: Method, path: string, role: Role, says: string])[] = [
   ['get', '/rackward/v1/mesh', 'reader', 'hosts and arbiters of the mesh, what they are taken for, and the policy'],
+  ['get', '/rackward/v1/mesh/leader', 'reader', 'the arbiter that leads'],
   ['get', '/rackward/v1/mesh/pages', 'reader', 'what the leading arbiter told people lately'],
   ['get', '/rackward/v1/mesh/hosts/:host/explain', 'reader', 'every condition of a verdict with what it found: why, or why not'],
   ['put', '/rackward/v1/mesh/policy', 'admin', 'arms, disarms, sets dry run, levels and limits'],

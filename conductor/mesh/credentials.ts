@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { sealBox } from '../../kit/sealed-box.ts'
 import { aboutBmc } from '../bmc/info.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { MeshLink } from './link.ts'
+import type { MeshLink, MeshRegistry } from './link.ts'
 
 const KEYS = ['ipmi_address', 'ipmi_port', 'ipmi_username', 'ipmi_password', 'ipmi_priv_level', 'ipmi_cipher_suite', 'ipmi_hex_kg_key'] as const
 
@@ -18,13 +18,14 @@ export class BmcCredentials {
   }
 
   /** Sends what is new. Answers the hosts. Throws `mesh.leaderless`. */
-  async share(nodes: readonly NodeRecord[]): Promise<string[]> {
-    const { hosts, arbiters } = await this.link.view()
+  async share({ hosts, arbiters }: MeshRegistry, nodes: readonly NodeRecord[]): Promise<string[]> {
+    const byIdent = new Map(
+      nodes.flatMap((node) => (node.driver === 'ipmi' ? [[node.uuid, node] as const, ...(node.name === null ? [] : [[node.name, node] as const])] : [])),
+    )
     const keyed = arbiters.flatMap(({ name, public_key: publicKey }) => (publicKey ? [{ name, publicKey }] : []))
     const done: string[] = []
     for (const host of hosts) {
-      const wanted = host.node ?? host.name
-      const node = nodes.find(({ uuid, name, driver }) => driver === 'ipmi' && (uuid === wanted || name === wanted))
+      const node = byIdent.get(host.node ?? host.name)
       if (!node || keyed.length === 0) continue
       const text = JSON.stringify(Object.fromEntries(KEYS.flatMap((key) => (node.driverInfo[key] === undefined ? [] : [[key, node.driverInfo[key]]]))))
       const digest = createHash('sha256')

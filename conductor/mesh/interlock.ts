@@ -3,7 +3,7 @@
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { MeshHost, MeshLink } from './link.ts'
+import type { MeshHost, MeshLink, MeshRegistry } from './link.ts'
 
 /** Verbs and power targets that end what runs on a node. */
 const ENDS_IT = new Set([
@@ -76,11 +76,11 @@ export class Interlock {
   }
 
   /** What rests again is given back to the mesh. Called now and then. */
-  async release(nodes: readonly NodeRecord[], resting: (node: NodeRecord) => boolean): Promise<void> {
-    const { hosts } = await this.link.view()
+  async release({ hosts }: MeshRegistry, nodes: readonly NodeRecord[], resting: (node: NodeRecord) => boolean): Promise<void> {
     for (const host of hosts) {
+      if (host.hold?.kind !== 'deploying') continue
       const node = nodes.find((one) => isHost(host, one))
-      if (host.hold?.kind !== 'deploying' || !node || !resting(node)) continue
+      if (!node || !resting(node)) continue
       await this.link.ask('DELETE', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`)
       this.log.info({ node: node.uuid, host: host.name, by: this.name }, 'the mesh watches this host again')
     }
@@ -88,8 +88,7 @@ export class Interlock {
 
   private async hostOf(node: NodeRecord, wish: Wish): Promise<MeshHost | undefined> {
     try {
-      const { hosts } = await this.link.view()
-      return hosts.find((host) => isHost(host, node))
+      return (await this.link.hostsOf(node)).find((host) => isHost(host, node))
     } catch (error) {
       if (wish.confirm !== undefined && (wish.confirm === node.name || wish.confirm === node.uuid)) return undefined
       const why = isFault(error) ? error.detail : (error as Error).message
@@ -98,5 +97,5 @@ export class Interlock {
   }
 }
 
-const isHost = (host: MeshHost, node: NodeRecord): boolean =>
+const isHost = (host: Pick<MeshHost, 'name' | 'node'>, node: NodeRecord): boolean =>
   host.node === null ? host.name === node.name : host.node === node.uuid || host.node === node.name

@@ -1,4 +1,4 @@
-/** The mesh as the conductor sees it: through the API of its arbiters, whichever answers; what must be true is asked of the one that leads. */
+/** The mesh as the conductor sees it: through the API of its arbiters. The one that leads is looked for once, and again when an answer says that it leads no more. */
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
@@ -16,21 +16,30 @@ export interface MeshHost {
   readonly hold: { readonly kind: string; readonly why: string; readonly by: string; readonly seconds: number | null } | null
   readonly bmc_sealed?: boolean
 }
-export interface MeshView {
+/** What is looked up every few seconds. */
+export interface MeshRegistry {
   readonly arbiters: readonly { readonly name: string; readonly public_key?: string | null }[]
-  readonly leader: string | null
-  readonly leader_api: string | null
-  readonly leads: boolean
-  readonly hosts: readonly MeshHost[]
+  readonly hosts: readonly Pick<MeshHost, 'name' | 'node' | 'hold' | 'bmc_sealed'>[]
 }
 
 const TIMEOUT_MS = 5_000
+/** As the arbiters have it (host-agent/mesh/api.ts). */
+const LEADS_HEADER = 'x-rackward-leads'
+
+type Answer = { status: number; body: unknown }
+interface Ask {
+  readonly path: string
+  readonly body?: unknown
+  readonly onBehalfOf?: string | undefined
+}
 
 export class MeshLink {
   private readonly urls: readonly string[]
   private readonly authorization: string | undefined
   private readonly ca: string | undefined
   private readonly clock: Clock
+  /** The arbiter that led when it was last asked. */
+  private leading: string | undefined
 
   private constructor(at: { urls: readonly string[]; authorization: string | undefined; ca: string | undefined }, clock: Clock) {
     this.urls = at.urls.map((url) => url.replace(/\/$/, ''))
@@ -46,40 +55,69 @@ export class MeshLink {
     return new MeshLink({ urls: config.arbiters, authorization, ca }, clock)
   }
 
-  /** Throws `mesh.leaderless` when no arbiter answers or none leads. */
-  async view(): Promise<MeshView> {
-    const { body } = await this.ask('GET', '/rackward/v1/mesh')
-    return body as MeshView
+  /** The hosts of one node, by its UUID or its name. Throws `mesh.leaderless` when no arbiter answers or none leads. */
+  async hostsOf(node: { readonly uuid: string; readonly name: string | null }): Promise<readonly MeshHost[]> {
+    const name = node.name === null ? '' : `?name=${encodeURIComponent(node.name)}`
+    const { body } = await this.ask('GET', `/rackward/v1/mesh/nodes/${encodeURIComponent(node.uuid)}${name}`)
+    return (body as { hosts: readonly MeshHost[] }).hosts
+  }
+
+  /** Who belongs to the mesh, and what is held there. Throws `mesh.leaderless`. */
+  async registry(): Promise<MeshRegistry> {
+    const { body } = await this.ask('GET', '/rackward/v1/mesh/registry')
+    return body as MeshRegistry
   }
 
   /** Asks the arbiter that leads, or with `any` the first that answers. Status and body are its own. */
-  async ask(method: string, path: string, options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {}): Promise<{ status: number; body: unknown }> {
-    const leader = await this.leader()
+  async ask(method: string, path: string, options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {}): Promise<Answer> {
+    const ask = { path, body: options.body, onBehalfOf: options.onBehalfOf }
+    const known = this.leading
+    if (known !== undefined) {
+      const answer = await this.askLeader(known, method, ask)
+      if (answer) return answer
+    }
+    const leader = await this.findLeader()
+    this.leading = leader?.api
     const base = leader?.api ?? (options.any ? leader?.via : undefined)
     if (base === undefined) throw new Fault('mesh.leaderless', `none of ${this.urls.join(', ')} knows a leader of the mesh`)
-    return this.once(base, method, { path, body: options.body, onBehalfOf: options.onBehalfOf })
+    return this.once(base, method, ask)
   }
 
-  private async leader(): Promise<{ api: string | undefined; via: string } | undefined> {
+  /** Undefined: it leads no more, or is gone, and nothing was done that must not be asked for again. */
+  private async askLeader(base: string, method: string, ask: Ask): Promise<Answer | undefined> {
+    try {
+      const answer = await this.once(base, method, ask)
+      if (answer.leads) return answer
+      this.leading = undefined
+      // What was changed stands in the store of the mesh, whoever wrote it there.
+      return method === 'GET' ? undefined : answer
+    } catch (error) {
+      this.leading = undefined
+      if (isFault(error, 'peer.unreached') || (method === 'GET' && isFault(error, 'peer.lost'))) return undefined
+      throw error
+    }
+  }
+
+  private async findLeader(): Promise<{ api: string | undefined; via: string } | undefined> {
     let via: string | undefined
     for (const url of this.urls) {
-      const answer = await this.once(url, 'GET', { path: '/rackward/v1/mesh' }).catch((error: unknown) => {
+      const answer = await this.once(url, 'GET', { path: '/rackward/v1/mesh/leader' }).catch((error: unknown) => {
         if (isFault(error, 'peer.unreached') || isFault(error, 'peer.lost')) return undefined
         throw error
       })
       if (!answer) continue
       if (answer.status !== 200) throw new Fault('access.denied', `the arbiter at ${url} answered ${answer.status}: check mesh.username and its password`)
       via ??= url
-      const view = answer.body as MeshView
-      if (view.leads) return { api: url, via: url }
+      const found = answer.body as { api: string | null; leads: boolean }
+      if (found.leads) return { api: url, via: url }
       // An address that an arbiter names is asked only when the configuration names it too: it will be sent our password.
-      const api = view.leader_api?.replace(/\/$/, '')
+      const api = found.api?.replace(/\/$/, '')
       if (api !== undefined && this.urls.includes(api)) return { api, via: url }
     }
     return via === undefined ? undefined : { api: undefined, via }
   }
 
-  private async once(base: string, method: string, ask: { path: string; body?: unknown; onBehalfOf?: string | undefined }) {
+  private async once(base: string, method: string, ask: Ask): Promise<Answer & { leads: boolean }> {
     const abort = new AbortController()
     const stop = this.clock.after(TIMEOUT_MS, () => abort.abort(new Error('no answer in time')))
     try {
@@ -87,7 +125,8 @@ export class MeshLink {
         ...(this.authorization === undefined ? {} : { authorization: this.authorization }),
         ...(ask.onBehalfOf === undefined ? {} : { 'x-rackward-on-behalf-of': encodeURIComponent(ask.onBehalfOf) }),
       }
-      return await http({ method, url: base + ask.path, headers, body: ask.body, signal: abort.signal, ca: this.ca })
+      const { status, body, headers: answered } = await http({ method, url: base + ask.path, headers, body: ask.body, signal: abort.signal, ca: this.ca })
+      return { status, body, leads: answered[LEADS_HEADER] === 'true' }
     } finally {
       stop()
     }

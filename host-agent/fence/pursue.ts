@@ -58,7 +58,6 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
   const verdict = core.verdicts.get(incident.host)?.state
   const intents = core.shelf.intentsOf(incident.id).map(({ value }) => value)
-  if (fresh) post.withheldAtMs = undefined
   return {
     nowMs,
     at: core.world.wall(),
@@ -83,7 +82,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
     devices: devicesOf(core, incident.host, nowMs),
     stateSinceMs: at.stateMs,
     levels: policy.levels,
-    resetByMs: resetBy(core, incident, nowMs),
+    resetByMs: resetBy(core, incident),
     lifeAtMs: veto?.kind === 'hard' ? nowMs - veto.ageMs : null,
     newBoot: fresh && boot.bootId !== incident.bootId ? { bootId: boot.bootId, quarantined: self.state === 'quarantined', guests: self.guests } : null,
     instances: { listed: incident.listed || post.listed, open: openIntents(intents) },
@@ -101,15 +100,11 @@ const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[
 
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
  *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
-function resetBy(core: ArbiterCore, incident: Incident, nowMs: number): number | null {
+function resetBy(core: ArbiterCore, incident: Incident): number | null {
   const boot = lastBoot(core, incident.host)
   const watchdogMs = boot?.watchdogMs ?? null
   if (watchdogMs === null || boot?.id !== incident.bootId) return null
-  const { arbiters } = core.shelf
-  const others = arbiters.filter((name) => name !== core.name)
-  const withholding = core.book.withholding(incident.host, others, { nowMs, maxAgeMs: TICKET_MS }).length + 1
   const post = core.post(incident.host)
-  if (withholding >= Math.floor(arbiters.length / 2) + 1) post.withheldAtMs ??= nowMs
   if (post.withheldAtMs === undefined) return null
   if (!core.shelf.memberOf(incident.host)?.ticks) return deadline(post.withheldAtMs, watchdogMs)
   if (incident.state === 'fencing' || incident.state === 'fence failed') poison(core, incident)

@@ -1,4 +1,5 @@
-/** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Pure. */
+/** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Reads what the last tick found, and judges nobody anew; only
+ *  `explainAccount`, which is about one host, does. Pure. */
 import type { Intent } from '../evacuate/intents.ts'
 import type { Incident } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
@@ -9,6 +10,7 @@ import { lastBoot } from './standing.ts'
 export function meshAccount(core: ArbiterCore, leader: { name: string; api: string | null } | undefined, nowMs: number) {
   const { shelf, book } = core
   const policy = shelf.policy.value
+  const withholds = new Set(withheld(core))
   return {
     told_by: core.name,
     leader: leader?.name ?? null,
@@ -17,6 +19,7 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
     epoch: core.lease?.epoch ?? null,
     lease_left_seconds: core.lease ? round(core.leaseLeftMs(nowMs)) : null,
     settled: core.settled,
+    judged_seconds_ago: Number.isFinite(core.lookedMs) ? round(nowMs - core.lookedMs) : null,
     armed: policy.armed,
     dry_run: policy.dryRun,
     why: policy.why,
@@ -33,19 +36,40 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
       api: shelf.members.get(name)?.value.api ?? null,
       public_key: shelf.members.get(name)?.value.publicKey ?? null,
     })),
-    hosts: shelf.hosts.map(({ name }) => hostAccount(core, name, nowMs)),
+    hosts: shelf.hosts.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })),
     unreadable_keys: [...shelf.broken],
   }
 }
 
-export function hostAccount(core: ArbiterCore, host: string, nowMs: number) {
+/** The hosts that are these nodes of a conductor, by UUID or name. */
+export function hostsOfNode(core: ArbiterCore, idents: ReadonlySet<string>, nowMs: number) {
+  const withholds = new Set(withheld(core))
+  const found = core.shelf.hosts.filter(({ name }) => idents.has(core.shelf.members.get(name)?.value.node ?? name))
+  return { hosts: found.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })) }
+}
+
+/** What a conductor looks up every few seconds: whose keys its credentials are sealed for, and which hosts are held. */
+export function registryAccount({ shelf }: ArbiterCore) {
+  return {
+    arbiters: shelf.arbiters.map((name) => ({ name, public_key: shelf.members.get(name)?.value.publicKey ?? null })),
+    hosts: shelf.hosts.map(({ name }) => ({
+      name,
+      node: shelf.members.get(name)?.value.node ?? null,
+      hold: shelf.holds.get(name)?.value ?? null,
+      bmc_sealed: shelf.bmcs.has(name),
+    })),
+  }
+}
+
+function hostAccount(core: ArbiterCore, host: string, at: { verdict: Verdict | undefined; withholds: ReadonlySet<string>; nowMs: number }) {
   const { shelf, book } = core
-  const verdict = core.explain(host, nowMs)
+  const { verdict, nowMs } = at
   const member = shelf.members.get(host)?.value
   const self = book.selfOf(host)
   const hold = shelf.holds.get(host)?.value
   const incident = shelf.liveIncident(host)?.value
   const instances = core.survey?.instances[host]
+  const unfenceable = fenceableWhy(core, host)
   return {
     name: host,
     state: incident ? incident.state : hold ? hold.kind : (verdict?.state ?? 'unknown'),
@@ -57,12 +81,12 @@ export function hostAccount(core: ArbiterCore, host: string, nowMs: number) {
     gate: self?.gate ?? null,
     guests: self?.guests ?? null,
     watchdog_seconds: self?.watchdogMs ? self.watchdogMs / 1000 : null,
-    fenceable: fenceableWhy(core, host) === null,
-    not_fenceable_because: fenceableWhy(core, host),
+    fenceable: unfenceable === null,
+    not_fenceable_because: unfenceable,
     bmc_sealed: shelf.bmcs.has(host),
     hold: hold ?? null,
     incident: incident?.id ?? null,
-    lease_withheld: withheld(core).includes(host),
+    lease_withheld: at.withholds.has(host),
     instances: instances?.length ?? null,
     unprotected: instances?.filter(({ unprotected }) => unprotected !== null).map(({ id, name, unprotected }) => ({ id, name, because: unprotected })) ?? null,
     node: member?.node ?? null,
@@ -83,7 +107,7 @@ export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
   const verdict = core.explain(host, nowMs) as Verdict
   const post = core.posts.get(host)
   return {
-    ...hostAccount(core, host, nowMs),
+    ...hostAccount(core, host, { verdict, withholds: new Set(withheld(core)), nowMs }),
     verdict: verdict.state,
     verdict_says: verdict.says,
     conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),

@@ -3,7 +3,6 @@ import type { Digest } from '../verdict/evidence.ts'
 import type { ArbiterCore } from './core.ts'
 import { mayGrant } from './grants.ts'
 import type { Ack } from './member.ts'
-import { mustStopGuests } from './unfit.ts'
 
 export function answerTo(core: ArbiterCore, digest: Digest, nowMs: number): Ack {
   const { from, seq, bootId, self } = digest
@@ -12,7 +11,7 @@ export function answerTo(core: ArbiterCore, digest: Digest, nowMs: number): Ack 
 
 function orderFor(core: ArbiterCore, { host, isQuarantined }: { host: string; isQuarantined: boolean }, nowMs: number): Ack['order'] {
   if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
-  return mustStopGuests(core, host, nowMs) ? 'stop guests' : null
+  return core.leads(nowMs) && core.quiesced && core.stopping.has(host) ? 'stop guests' : null
 }
 
 /** Nothing of this host is being moved, or it was moved and cleaned up after, for the very boot that is heard. */
@@ -20,5 +19,5 @@ function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced) return false
   const incident = core.shelf.liveIncident(host)?.value
   if (!incident) return true
-  return incident.state === 'returning' && incident.returnedBoot === core.book.bootOf(host)?.bootId && core.post(host).cleaned
+  return incident.state === 'returning' && incident.returnedBoot === core.book.bootOf(host)?.bootId && core.remembered(host).cleaned
 }

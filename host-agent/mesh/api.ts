@@ -12,14 +12,19 @@ import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { AgentConfig } from '../config.ts'
 import { LEVELS, type Level } from '../fence/states.ts'
-import { explainAccount, incidentAccount, meshAccount } from './account.ts'
+import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './account.ts'
 import type { ArbiterCore } from './core.ts'
 import { meshMetrics } from './metrics.ts'
 import { FIRST_POLICY, HOLD_KINDS, HOST_NAME, Hold, holdKey, KEYS, parsed, Policy, SealedBmc, type OperatorRequest } from './records.ts'
 import type { Page } from './world.ts'
 
+/** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */
+export const LEADS_HEADER = 'x-rackward-leads'
+
 export interface ApiParts {
   readonly core: ArbiterCore
+  /** Where people and the conductor reach this arbiter. */
+  readonly api: string | null
   readonly consul: Consul
   readonly clock: Clock
   readonly log: Log
@@ -69,7 +74,7 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
   const on = (method: 'get' | 'put' | 'post' | 'delete', path: string, what: { role: Role; handle: Handle }) =>
     app[method](path, (request: Request, response: Response, next: NextFunction) => {
       answer(request, what)
-        .then((body) => response.json(body ?? {}))
+        .then((body) => response.set(LEADS_HEADER, String(parts.core.leads(parts.clock.now()))).json(body ?? {}))
         .catch(next)
     })
   const answer = async (request: Request, { role, handle }: { role: Role; handle: Handle }) => {
@@ -136,6 +141,20 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
     await consul.cas(`${KEYS.requests}${randomUUID()}`, { kind, host: about.host, by: about.actor.user } satisfies OperatorRequest, 0)
     return { accepted: kind, host: about.host }
   }
+  // Small, for whoever wants to know whom to ask.
+  on('get', '/rackward/v1/mesh/leader', {
+    role: 'reader',
+    handle: async () => {
+      if (core.leads(clock.now())) return { name: core.name, api: parts.api, leads: true }
+      const leader = await leaderOf(consul)
+      return { name: leader?.name ?? null, api: leader?.api ?? null, leads: false }
+    },
+  })
+  on('get', '/rackward/v1/mesh/registry', { role: 'reader', handle: () => registryAccount(core) })
+  on('get', '/rackward/v1/mesh/nodes/:ident', {
+    role: 'reader',
+    handle: (request) => hostsOfNode(core, new Set([request.params.ident, request.query.name].filter((one) => typeof one === 'string')), clock.now()),
+  })
   on('get', '/rackward/v1/mesh', { role: 'reader', handle: async () => meshAccount(core, await leaderOf(consul), clock.now()) })
   on('get', '/rackward/v1/mesh/pages', { role: 'reader', handle: () => ({ pages: parts.pages() }) })
   on('get', '/rackward/v1/mesh/hosts/:host/explain', { role: 'reader', handle: (request) => explainAccount(core, host(request), clock.now()) })

@@ -5,7 +5,6 @@ import { isDown } from '../fence/states.ts'
 import { assess, heardFrom, isQuiet, type Verdict } from '../verdict/assess.ts'
 import { Book } from '../verdict/book.ts'
 import type { Scene } from '../verdict/conditions.ts'
-import type { CutView } from '../verdict/cut.ts'
 import { isCut } from '../verdict/cut.ts'
 import type { Digest } from '../verdict/evidence.ts'
 import { LIMITS, type Limits } from '../verdict/limits.ts'
@@ -13,10 +12,12 @@ import type { Survey } from '../evacuate/port.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
 import { reactTo } from './react.ts'
-import { standingOf, suspectsOf } from './standing.ts'
-import { Post } from './post.ts'
+import { observe } from './observe.ts'
+import { BLANK, Post } from './post.ts'
 import { holdKey, KEYS } from './records.ts'
 import { Shelf } from './shelf.ts'
+import { sharedOf, standingOf } from './standing.ts'
+import { hostsToStop } from './unfit.ts'
 import type { Change, Page, Snapshot, Stored, World } from './world.ts'
 
 export interface Lease {
@@ -43,6 +44,8 @@ export interface CoreOptions {
 /** Longest act of a leader: a BMC command or a request to the manager of instances. */
 export const ACT_MS = 5_000
 const SURVEY_MS = 30_000
+/** How often an arbiter that does not lead judges the hosts, for its page alone. */
+const FOLLOW_MS = 1_000
 const QUIET_PAGE_MS = 6_000
 /** What is still wrong is told again. */
 const TELL_AGAIN_MS = 600_000
@@ -64,7 +67,11 @@ export class ArbiterCore {
   survey: Survey | undefined
   /** Has read the store since it started. */
   settled = false
+  /** What the last look found, and when that was. */
   verdicts: ReadonlyMap<string, Verdict> = new Map()
+  /** Hosts that must stop their guests, by the last tick. */
+  stopping: ReadonlySet<string> = new Set()
+  lookedMs = Number.NEGATIVE_INFINITY
   readonly settleMs: number
   private readonly quiesceMs: number
   private reading = false
@@ -109,6 +116,7 @@ export class ArbiterCore {
     this.cutAtMs = undefined
     this.posts.clear()
     this.writing.clear()
+    this.stopping = new Set()
     this.survey = undefined
     this.surveyedMs = Number.NEGATIVE_INFINITY
   }
@@ -121,6 +129,11 @@ export class ArbiterCore {
     return this.lease ? this.lease.endsMs - nowMs : 0
   }
 
+  /** What is remembered of a host, for whoever only reads. */
+  remembered(host: string): Readonly<Post> {
+    return this.posts.get(host) ?? BLANK
+  }
+
   post(host: string): Post {
     let post = this.posts.get(host)
     if (!post) this.posts.set(host, (post = new Post()))
@@ -129,32 +142,43 @@ export class ArbiterCore {
 
   /** Everything that follows from what is known now. Called several times a second, and after news. */
   tick(nowMs: number): void {
-    if (!this.leads(nowMs)) return
+    if (!this.leads(nowMs)) {
+      if (nowMs - this.lookedMs >= FOLLOW_MS) this.look(this.scene(nowMs))
+      return
+    }
     if (!this.quiesced) return this.quiesce(nowMs)
     this.takeSurvey(nowMs)
     const scene = this.scene(nowMs)
-    const suspects = suspectsOf(this, scene)
-    const cut = this.cutView(nowMs)
-    if (isCut(suspects, cut).cut) this.cutAtMs = nowMs
-    const common = { suspects, cut: { ...cut, cutAtMs: this.cutAtMs } }
+    this.look(scene)
+    reactTo(this, this.verdicts, scene)
+    this.stopping = hostsToStop(this, scene)
+    stepIncidents(this, scene)
+  }
+
+  /** Judges every host once. Whoever asks between two looks is told what this one found. */
+  private look(scene: Scene): void {
+    const { nowMs } = scene
+    observe(this, scene)
+    const before = sharedOf(this, scene)
+    if (isCut(before.suspects, before.cut).cut) this.cutAtMs = nowMs
+    const shared = { ...before, cut: { ...before.cut, cutAtMs: this.cutAtMs } }
     const verdicts = new Map<string, Verdict>()
     for (const host of this.shelf.hosts) {
       // A host that is proven down needs no verdict, one that is heard a cheap one.
       const settled = Boolean(this.shelf.liveIncident(host.name)?.value.proof)
-      const calm = settled || (!isQuiet(host, scene) && !this.post(host.name).provenOff(nowMs))
-      verdicts.set(host.name, calm ? heardFrom(host, scene) : assess(host, scene, standingOf(this, host, { scene, common })))
+      const calm = settled || (!isQuiet(host, scene) && !this.remembered(host.name).provenOff(nowMs))
+      verdicts.set(host.name, calm ? heardFrom(host, scene) : assess(host, scene, standingOf(this, host, { scene, shared })))
     }
     this.verdicts = verdicts
-    reactTo(this, verdicts, scene)
-    stepIncidents(this, scene)
+    this.lookedMs = nowMs
   }
 
-  /** The verdict with all its reasons, also of an arbiter that does not lead. */
+  /** The verdict on one host with all its reasons, also of an arbiter that does not lead. Changes nothing. */
   explain(host: string, nowMs: number): Verdict | undefined {
-    const member = this.shelf.hosts.find(({ name }) => name === host)
-    if (!member) return undefined
+    const member = this.shelf.memberOf(host)
+    if (member?.role !== 'host') return undefined
     const scene = this.scene(nowMs)
-    return assess(member, scene, standingOf(this, member, { scene, common: { suspects: suspectsOf(this, scene), cut: this.cutView(nowMs) } }))
+    return assess(member, scene, standingOf(this, member, { scene, shared: sharedOf(this, scene) }))
   }
 
   scene(nowMs: number): Scene {
@@ -236,10 +260,6 @@ export class ArbiterCore {
       if (answer.ok && answer.survey) this.survey = answer.survey
       else if (!answer.ok) this.page(null, 'survey', `the instances cannot be looked up: ${answer.fault}`)
     })
-  }
-
-  private cutView(nowMs: number): CutView {
-    return { nowMs, hosts: this.shelf.hosts.length, limits: this.limits, cutAtMs: this.cutAtMs }
   }
 
   /** A person is told within ten seconds why a silent host is not fenced (L2). */

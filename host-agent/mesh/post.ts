@@ -12,7 +12,7 @@ export class Post {
   /** Since when it is silent at this arbiter; undefined: it is heard. */
   quietSinceMs: number | undefined
   /** Moments when a suspicion was answered by a sign of life. */
-  readonly flaps: number[] = []
+  flaps: readonly number[] = []
   softSinceMs: number | undefined
   /** It lives, and what it lost makes its guests useless where they are. */
   unfit: { readonly action: PlaneAction; readonly sinceMs: number } | undefined
@@ -47,6 +47,7 @@ export class Post {
   /** What people were told of it, and when. */
   readonly pages = new Map<string, number>()
 
+  /** For what is done about a device; made when it is first needed. */
   device(level: DeviceLevel): DevicePost {
     let device = this.devices.get(level)
     if (!device) this.devices.set(level, (device = { lastOffMs: null, reads: [], busy: false, fault: undefined }))
@@ -66,14 +67,14 @@ export class Post {
     return this.identityNow(nowMs) === 'match' && provenOff(this.reads, nowMs)
   }
 
+  /** Commands that were sent, and neither answered nor past their deadline. */
   pending(nowMs: number): number {
-    this.outstanding = this.outstanding.filter((deadlineMs) => deadlineMs > nowMs)
-    return this.outstanding.length
+    return this.outstanding.filter((deadlineMs) => deadlineMs > nowMs).length
   }
 
   factor(nowMs: number, limits: { flaps: number; flapWindowMs: number }): number {
-    while (this.flaps.length > 0 && nowMs - (this.flaps[0] as number) > limits.flapWindowMs) this.flaps.shift()
-    return Math.min(8, 2 ** Math.floor(this.flaps.length / limits.flaps))
+    const recent = this.flaps.filter((atMs) => nowMs - atMs <= limits.flapWindowMs).length
+    return Math.min(8, 2 ** Math.floor(recent / limits.flaps))
   }
 
   /** A new incident, or the end of one: what was found out about the old one says nothing about the next. */
@@ -91,6 +92,9 @@ export class Post {
     this.locatedAtMs = this.triedAtMs = Number.NEGATIVE_INFINITY
   }
 }
+
+/** Of a host of which nothing is remembered yet. */
+export const BLANK: Readonly<Post> = Object.freeze(new Post())
 
 /** A host that is being emptied. */
 export interface DrainPost {

@@ -7,13 +7,14 @@ import type { Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { ArbiterCore } from './core.ts'
 import { openIncident } from './open.ts'
-import { reactToUnfit } from './unfit.ts'
+import { reactToUnfit, shareOnce } from './unfit.ts'
 import { intentKey, KEYS } from './records.ts'
 import { readBmc } from '../fence/bmc.ts'
 
 const KEPT_INCIDENTS = 200
 
 export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict>, scene: Scene): void {
+  const shared = shareOnce(core, scene)
   for (const verdict of verdicts.values()) {
     const incident = core.shelf.liveIncident(verdict.host)
     if (incident) continue
@@ -26,7 +27,7 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
     } else {
       if (verdict.state === 'degraded')
         core.page(verdict.host, `degraded ${verdict.action} ${verdict.says}`, `${verdict.host} has lost planes: ${verdict.says}`)
-      reactToUnfit(core, verdict, scene.nowMs)
+      reactToUnfit(core, verdict, { scene, shared })
     }
   }
   expireHolds(core, scene.nowMs)

@@ -1,7 +1,7 @@
 /** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in records are for people: what
  *  must end by itself is counted from when it was first seen here. */
 import type { Intent } from '../evacuate/intents.ts'
-import type { Incident } from '../fence/states.ts'
+import { isOver, type Incident } from '../fence/states.ts'
 import type { Member } from '../verdict/evidence.ts'
 import { PLANES } from '../verdict/evidence.ts'
 import { observersOf } from '../verdict/observers.ts'
@@ -35,12 +35,17 @@ export class Shelf {
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others that were not seen yet. */
   private takenIndex = -1
   private everything: Member[] = []
+  private byName: ReadonlyMap<string, Member> = new Map()
+  /** Made when they are asked for, and again after each change. */
+  private live: ReadonlyMap<string, Kept<Incident>> | undefined
+  private byIncident: ReadonlyMap<string, Kept<Intent>[]> | undefined
 
   /** Answers false for a snapshot that is older than what is known. */
   take(snapshot: Snapshot, nowMs: number): boolean {
     if (snapshot.index < this.index) return false
     if (snapshot.index === this.takenIndex) return true
     this.index = this.takenIndex = snapshot.index
+    this.live = this.byIncident = undefined
     const seen = new Set(snapshot.entries.map(({ key }) => key))
     for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
     if (!seen.has(KEYS.policy)) this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
@@ -54,6 +59,7 @@ export class Shelf {
   /** What we wrote ourselves, so that nobody waits for it to come back. */
   wrote(changes: readonly Change[], index: number, nowMs: number): void {
     this.index = Math.max(this.index, index)
+    this.live = this.byIncident = undefined
     let changed = false
     for (const { key, value } of changes) {
       if (value !== undefined) changed = this.keep({ key, value, index }, nowMs) || changed
@@ -73,13 +79,16 @@ export class Shelf {
   }
 
   memberOf(name: string): Member | undefined {
-    return this.everything.find((member) => member.name === name)
+    return this.byName.get(name)
   }
 
   liveIncident(host: string): Kept<Incident> | undefined {
-    for (const kept of this.incidents.values())
-      if (kept.value.host === host && kept.value.state !== 'recovered' && kept.value.state !== 'cancelled') return kept
-    return undefined
+    if (!this.live) {
+      const live = new Map<string, Kept<Incident>>()
+      for (const kept of this.incidents.values()) if (!isOver(kept.value) && !live.has(kept.value.host)) live.set(kept.value.host, kept)
+      this.live = live
+    }
+    return this.live.get(host)
   }
 
   /** What keeps a host from being fenced. One that is only being emptied may die like any other. */
@@ -88,8 +97,17 @@ export class Shelf {
     return hold?.kind === 'drain' ? undefined : hold
   }
 
-  intentsOf(incident: string): Kept<Intent>[] {
-    return [...this.intents.values()].filter(({ value }) => value.incident === incident)
+  intentsOf(incident: string): readonly Kept<Intent>[] {
+    if (!this.byIncident) {
+      const byIncident = new Map<string, Kept<Intent>[]>()
+      for (const kept of this.intents.values()) {
+        const of = byIncident.get(kept.value.incident)
+        if (of) of.push(kept)
+        else byIncident.set(kept.value.incident, [kept])
+      }
+      this.byIncident = byIncident
+    }
+    return this.byIncident.get(incident) ?? []
   }
 
   private maps(): Map<string, Kept<unknown>>[] {
@@ -148,6 +166,7 @@ export class Shelf {
         boot: value.boot,
       }))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
+    this.byName = new Map(this.everything.map((member) => [member.name, member]))
     this.hosts = this.everything.filter(({ role }) => role === 'host')
     this.arbiters = this.everything.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
     this.observers = new Map(this.everything.map((member) => [member.name, observersOf(member, this.everything)]))

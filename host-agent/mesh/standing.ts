@@ -2,47 +2,60 @@
 import { capacityFor, type Target } from '../evacuate/plan.ts'
 import { isOver, type Incident } from '../fence/states.ts'
 import { isQuiet, type Standing } from '../verdict/assess.ts'
-import { lifeVeto, type Scene } from '../verdict/conditions.ts'
+import type { Scene } from '../verdict/conditions.ts'
 import type { Suspect } from '../verdict/cut.ts'
 import type { BootRecord, Member } from '../verdict/evidence.ts'
 import type { ArbiterCore } from './core.ts'
 
-/** Hosts that are silent and that nothing explains: no incident, no hold. Remembers since when. */
+/** Hosts that are silent and that nothing explains: no incident, no hold. Reads what was observed. */
 export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
-  const { nowMs } = scene
   const out: Suspect[] = []
   for (const host of core.shelf.hosts) {
-    const post = core.post(host.name)
-    const quiet = isQuiet(host, scene)
-    if (!quiet) {
-      if (post.quietSinceMs !== undefined && nowMs - post.quietSinceMs > scene.limits.suspectMs) post.flaps.push(nowMs)
-      // The next time that it falls silent is another trouble.
-      if (post.quietSinceMs !== undefined && !core.shelf.liveIncident(host.name)) post.pages.clear()
-      post.quietSinceMs = post.softSinceMs = undefined
-      continue
-    }
-    post.quietSinceMs ??= nowMs
-    const soft = lifeVeto(host, scene, undefined)?.kind === 'soft'
-    post.softSinceMs = soft ? (post.softSinceMs ?? nowMs) : undefined
+    const post = core.remembered(host.name)
+    if (post.quietSinceMs === undefined || !isQuiet(host, scene)) continue
     const incident = core.shelf.liveIncident(host.name)
     if ((incident && incident.value.state !== 'confirmed') || core.shelf.holdOf(host.name)) continue
-    out.push({ host: host.name, rack: host.rack, sinceMs: post.quietSinceMs, provenOff: post.provenOff(nowMs) })
+    out.push({ host: host.name, rack: host.rack, sinceMs: post.quietSinceMs, provenOff: post.provenOff(scene.nowMs) })
   }
   return out
 }
 
-export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; common: Pick<Standing, 'suspects' | 'cut'> }): Standing {
-  const { scene, common } = at
+/** What is the same for all hosts at one moment. */
+export interface Shared extends Pick<Standing, 'suspects' | 'cut' | 'storageSick'> {
+  /** Hosts that are not known to be gone, and those of them that this arbiter hears. */
+  readonly present: ReadonlySet<string>
+  readonly heard: ReadonlySet<string>
+  readonly targets: () => Target[] | undefined
+}
+
+export function sharedOf(core: ArbiterCore, scene: Scene): Shared {
   const { nowMs } = scene
-  const post = core.post(host.name)
+  const present = new Set<string>()
+  const heard = new Set<string>()
+  for (const { name } of core.shelf.hosts) {
+    if (scene.gone.has(name)) continue
+    present.add(name)
+    if ((core.book.heardAgeMs(name, nowMs) ?? Number.POSITIVE_INFINITY) <= scene.limits.vetoMs) heard.add(name)
+  }
+  const suspects = suspectsOf(core, scene)
+  const cut = { nowMs, hosts: core.shelf.hosts.length, limits: core.limits, cutAtMs: core.cutAtMs }
+  let targets: { found: Target[] | undefined } | undefined
+  return { suspects, cut, storageSick: storageSick(core), present, heard, targets: () => (targets ??= { found: targetsFor(core, nowMs) }).found }
+}
+
+export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; shared: Shared }): Standing {
+  const { scene, shared } = at
+  const { nowMs } = scene
+  const post = core.remembered(host.name)
   const hold = core.shelf.holdOf(host.name)
   const policy = core.shelf.policy.value
-  const others = core.shelf.hosts.filter(({ name }) => name !== host.name && !scene.gone.has(name))
-  const heard = others.filter(({ name }) => (core.book.heardAgeMs(name, nowMs) ?? Number.POSITIVE_INFINITY) <= scene.limits.vetoMs).length
-  const excused = Math.min(others.length - heard, Math.max(scene.limits.cutHosts, Math.floor(scene.limits.cutShare * core.shelf.hosts.length)))
+  const others = shared.present.size - (shared.present.has(host.name) ? 1 : 0)
+  const heard = shared.heard.size - (shared.heard.has(host.name) ? 1 : 0)
+  const excused = Math.min(others - heard, Math.max(scene.limits.cutHosts, Math.floor(scene.limits.cutShare * core.shelf.hosts.length)))
   const instances = core.survey?.instances[host.name]
   return {
-    ...common,
+    suspects: shared.suspects,
+    cut: shared.cut,
     lease:
       core.lease && core.leads(nowMs)
         ? { leftMs: core.leaseLeftMs(nowMs), ageMs: nowMs - core.leaderSinceMs, storeOkAgeMs: nowMs - core.lease.storeOkMs }
@@ -50,16 +63,16 @@ export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; 
     hold: hold ? `${hold.kind}: ${hold.why} (${hold.by})` : undefined,
     disarmed: policy.armed ? undefined : `the mesh is disarmed: ${policy.why} (${policy.by})`,
     spent: post.provenOff(nowMs) ? undefined : spent(core, host, nowMs),
-    capacity: instances ? capacityFor(instances, targetsFor(core, nowMs)) : { fits: true, says: 'its instances are not known' },
+    capacity: instances ? capacityFor(instances, shared.targets()) : { fits: true, says: 'its instances are not known' },
     factor: post.factor(nowMs, scene.limits),
     softSinceMs: policy.agentLost === 'fence' ? post.softSinceMs : undefined,
-    storageSick: storageSick(core),
-    reach: { heard, of: others.length - excused },
+    storageSick: shared.storageSick,
+    reach: { heard, of: others - excused },
   }
 }
 
 /** The storage fails for more hosts than deaths explain: it is the storage. */
-export function storageSick(core: ArbiterCore): boolean {
+function storageSick(core: ArbiterCore): boolean {
   let lost = 0
   for (const { name } of core.shelf.hosts) if (core.book.selfOf(name)?.storageLost) lost += 1
   return lost > Math.max(core.limits.cutHosts, Math.floor(core.limits.cutShare * core.shelf.hosts.length))

@@ -1,12 +1,13 @@
 /** A host that lives, and whose lost planes make its guests useless where they are. By the table of planes and by the policy it is emptied, or asked to stop
  *  its guests and then switched off. Nothing is done against its word: it must agree itself. */
 import { isCooperative } from '../fence/states.ts'
-import type { Verdict } from '../verdict/assess.ts'
+import { permissions, type Verdict } from '../verdict/assess.ts'
+import type { Scene } from '../verdict/conditions.ts'
 import { isUnfit } from '../verdict/planes.ts'
 import type { ArbiterCore } from './core.ts'
 import { openIncident } from './open.ts'
 import { holdKey } from './records.ts'
-import { storageSick } from './standing.ts'
+import { sharedOf, standingOf, type Shared } from './standing.ts'
 
 /** How long it must last, by what the table says. */
 const WAIT_MS = { 'stop guests': 3_000, isolated: 30_000, unreachable: 60_000 } as const
@@ -17,13 +18,25 @@ const LOST: Readonly<Record<Unfit, string>> = {
   unreachable: 'its guests cannot be reached',
 }
 
-export function reactToUnfit(core: ArbiterCore, verdict: Verdict, nowMs: number): void {
+interface At {
+  readonly scene: Scene
+  readonly shared: () => Shared
+}
+
+/** What all hosts share is looked up once, and only when something needs it. */
+export function shareOnce(core: ArbiterCore, scene: Scene): () => Shared {
+  let shared: Shared | undefined
+  return () => (shared ??= sharedOf(core, scene))
+}
+
+export function reactToUnfit(core: ArbiterCore, verdict: Verdict, at: At): void {
+  const { nowMs } = at.scene
   const post = core.post(verdict.host)
   const action = unfitFor(core, verdict)
   if (post.unfit?.action !== action) post.unfit = action && { action, sinceMs: nowMs }
   if (!action || nowMs - (post.unfit?.sinceMs ?? nowMs) < WAIT_MS[action]) return
-  if (action === 'unreachable') return drain(core, verdict.host, nowMs)
-  const wrong = forbidden(core, verdict.host, { action, nowMs })
+  if (action === 'unreachable') return drain(core, verdict.host, at)
+  const wrong = forbidden(core, verdict.host, { action, ...at })
   if (wrong) return core.page(verdict.host, action, `${LOST[action]} and is left alone: ${wrong}`)
   if (core.shelf.policy.value.dryRun) return core.page(verdict.host, `dry run ${action}`, `dry run: would stop the guests of ${verdict.host}: ${LOST[action]}`)
   if (!core.book.selfOf(verdict.host)?.consents) return core.page(verdict.host, `asked ${action}`, `${LOST[action]}, and is asked to stop its guests`)
@@ -34,16 +47,23 @@ export function reactToUnfit(core: ArbiterCore, verdict: Verdict, nowMs: number)
   )
 }
 
-/** Whether the leader wants `host` to stop its guests. */
-export function mustStopGuests(core: ArbiterCore, host: string, nowMs: number): boolean {
-  if (!core.leads(nowMs) || !core.quiesced || core.shelf.policy.value.dryRun) return false
-  const { unfit } = core.post(host)
+/** Hosts that the leader wants to stop their guests, of those whose last verdict is that they are useless. Found once in a tick; the answer to each heartbeat looks it up. */
+export function hostsToStop(core: ArbiterCore, scene: Scene): Set<string> {
+  const out = new Set<string>()
+  if (core.shelf.policy.value.dryRun) return out
+  const shared = shareOnce(core, scene)
+  for (const { host, action } of core.verdicts.values()) if (isUnfit(action) && mustStop(core, { host, action }, { scene, shared })) out.add(host)
+  return out
+}
+
+function mustStop(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'action'>, at: At): boolean {
   // Asked for as long as it is pursued, by whoever leads: a word that nobody asks for any more is taken back.
   const incident = core.shelf.liveIncident(host)?.value
-  if (incident) return isCooperative(incident) && incident.proof === null && isUnfit(core.verdicts.get(host)?.action)
+  if (incident) return isCooperative(incident) && incident.proof === null
+  const { unfit } = core.remembered(host)
   if (!unfit || (unfit.action !== 'stop guests' && unfit.action !== 'isolated')) return false
-  if (nowMs - unfit.sinceMs < WAIT_MS[unfit.action] || core.verdicts.get(host)?.action !== unfit.action) return false
-  return forbidden(core, host, { action: unfit.action, nowMs }) === undefined
+  if (at.scene.nowMs - unfit.sinceMs < WAIT_MS[unfit.action] || action !== unfit.action) return false
+  return forbidden(core, host, { action: unfit.action, ...at }) === undefined
 }
 
 function unfitFor(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'action'>): Unfit | undefined {
@@ -57,24 +77,28 @@ function unfitFor(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'a
 }
 
 /** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same trouble that the trouble is elsewhere. */
-function forbidden(core: ArbiterCore, host: string, about: { action: Unfit; nowMs: number }): string | undefined {
-  if (hasMany(core, about.action)) return 'so have others'
-  const wrong = core.explain(host, about.nowMs)?.conditions.filter(({ id, holds }) => !holds && (id === 'C6' || id === 'C7')) ?? []
+function forbidden(core: ArbiterCore, host: string, about: At & { action: Unfit }): string | undefined {
+  const { action, scene } = about
+  const shared = about.shared()
+  if (hasMany(core, action, shared)) return 'so have others'
+  const member = core.shelf.memberOf(host)
+  if (!member) return 'it is no member'
+  const wrong = permissions(member, scene, standingOf(core, member, { scene, shared })).filter(({ holds }) => !holds)
   return wrong.map(({ says }) => says).join(', ') || undefined
 }
 
-function hasMany(core: ArbiterCore, action: Unfit): boolean {
-  if (action === 'stop guests') return storageSick(core)
+function hasMany(core: ArbiterCore, action: Unfit, shared: Shared): boolean {
+  if (action === 'stop guests') return shared.storageSick
   const { limits, shelf } = core
   const same = shelf.hosts.filter(({ name }) => core.verdicts.get(name)?.action === action).length
   return same > Math.max(limits.cutHosts, Math.floor(limits.cutShare * shelf.hosts.length))
 }
 
 /** The hold stays when the plane comes back: whether it may have instances again is for a person to say. */
-function drain(core: ArbiterCore, host: string, nowMs: number): void {
+function drain(core: ArbiterCore, host: string, { scene: { nowMs }, shared }: At): void {
   const { policy, holds } = core.shelf
   if (holds.has(host)) return
-  const wrong = !policy.value.armed ? 'the mesh is disarmed' : hasMany(core, 'unreachable') ? 'neither can those of others' : undefined
+  const wrong = !policy.value.armed ? 'the mesh is disarmed' : hasMany(core, 'unreachable', shared()) ? 'neither can those of others' : undefined
   if (wrong) return core.page(host, 'unreachable', `${LOST.unreachable}, and it is not drained: ${wrong}`)
   if (policy.value.dryRun) return core.page(host, 'dry run drain', `dry run: would drain ${host}: ${LOST.unreachable}`)
   const value = { kind: 'drain', why: 'its tenant plane is down', by: 'rackward', seconds: null }

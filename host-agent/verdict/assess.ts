@@ -60,8 +60,7 @@ export function assess(host: Member, scene: Scene, standing: Standing): Verdict 
     ...evidence(host, scene, { ...standing, own }),
     { id: 'C4' as const, holds: !veto, says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life' },
     cutCondition(own, standing.suspects, standing.cut),
-    leaderCondition(scene, standing),
-    policyCondition(host, scene, standing),
+    ...permissions(host, scene, standing),
     { id: 'C8' as const, holds: standing.capacity.fits, says: standing.capacity.says },
   ]
   const planes = planeStates(host, scene)
@@ -75,6 +74,12 @@ export function assess(host: Member, scene: Scene, standing: Standing): Verdict 
   return { ...base, state: dead ? 'held' : 'suspect', says: against.join(' | ') }
 }
 
+/** Whether the leader and the policy allow acting on this host at all: C6 and C7. */
+export const permissions = (host: Member, scene: Scene, standing: Omit<Standing, 'suspects' | 'cut'>): Condition[] => [
+  leaderCondition(scene, standing),
+  policyCondition(host, scene, standing),
+]
+
 /** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data even where nothing can be moved. */
 const DEATH = new Set(['C1', 'C2', 'C3', 'C4'])
 const PERMISSION = new Set(['C5', 'C6', 'C7'])
@@ -86,7 +91,7 @@ function evidence(host: Member, scene: Scene, standing: Standing & { own: Suspec
   return found.map((condition) => (condition.holds ? condition : { ...condition, holds: true, says: `its BMC says twice that it is off (${condition.says})` }))
 }
 
-function leaderCondition(scene: Scene, { lease, reach }: Standing): Condition {
+function leaderCondition(scene: Scene, { lease, reach }: Pick<Standing, 'lease' | 'reach'>): Condition {
   if (!lease) return { id: 'C6', holds: false, says: `${scene.book.owner} does not lead` }
   const { limits } = scene
   const wrong = [
@@ -104,7 +109,7 @@ function leaderCondition(scene: Scene, { lease, reach }: Standing): Condition {
 /** By its own record, which an arbiter has that heard nothing of the boot that left. */
 const hasLeft = ({ name, boot }: Member, { book }: Scene) => boot?.leaving === true && (book.bootOf(name)?.bootId ?? boot.id) === boot.id
 
-function policyCondition(host: Member, scene: Scene, standing: Standing): Condition {
+function policyCondition(host: Member, scene: Scene, standing: Pick<Standing, 'lease' | 'disarmed' | 'hold' | 'spent'>): Condition {
   const self = scene.book.selfOf(host.name)
   const young = standing.lease && standing.lease.ageMs < scene.limits.leaderAgeMs
   const wrong = [

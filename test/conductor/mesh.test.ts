@@ -25,6 +25,8 @@ let own: Conductor
 let arbiter: Server
 let sim: Sim
 let seen: Seen[] = []
+/** Every path that the arbiter was asked for. */
+let asked: string[] = []
 let mesh: { leads: boolean; leader: string | null; leader_api: string | null; arbiters?: unknown[]; hosts: Record<string, unknown>[] }
 const host = (more: Record<string, unknown> = {}) => ({
   name: 'h1',
@@ -41,6 +43,13 @@ const call = (method: string, path: string, body?: unknown, headers: Record<stri
 const stateOf = async () => (await call('GET', '/v1/nodes/h1')).body.provision_state
 const said = (answer: { body: any }) => JSON.parse(answer.body.error_message).faultstring as string
 
+function answerOf(url: string): unknown {
+  asked.push(url)
+  if (url === '/rackward/v1/mesh/leader') return { name: mesh.leader, api: mesh.leader_api, leads: mesh.leads }
+  if (url === '/rackward/v1/mesh/registry' || url.startsWith('/rackward/v1/mesh/nodes/')) return mesh
+  return { passed: url }
+}
+
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-mesh-link-'))
   sim = await startSim(44)
@@ -52,7 +61,8 @@ beforeAll(async () => {
       if (request.method !== 'GET' || behalf !== undefined)
         seen.push({ method: request.method ?? '', path: request.url ?? '', body: text === '' ? undefined : JSON.parse(text), behalf })
       response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify(request.url === '/rackward/v1/mesh' ? mesh : { passed: request.url }))
+      response.setHeader('x-rackward-leads', String(mesh.leads))
+      response.end(JSON.stringify(answerOf(request.url ?? '')))
     })
   })
   await new Promise<void>((resolve) => arbiter.listen(0, '127.0.0.1', resolve))
@@ -84,6 +94,7 @@ afterAll(async () => {
 })
 beforeEach(() => {
   seen = []
+  asked = []
   mesh = { leads: true, leader: 'a1', leader_api: null, hosts: [host()] }
 })
 
@@ -156,6 +167,20 @@ test('a host that works on is given back when its node rests', { timeout: 30_000
     what: 'the hold to end',
     timeoutMs: 25_000,
   })
+})
+
+test('the leader is looked for once, asked small questions, and looked for again when it says that it leads no more', async () => {
+  const reboot = () => call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })
+  await reboot()
+  asked = []
+  for (let i = 0; i < 3; i += 1) await reboot()
+  const looked = asked.filter((url) => url !== '/rackward/v1/mesh/registry')
+  expect(looked.filter((url) => url === '/rackward/v1/mesh/leader')).toEqual([])
+  expect(looked.filter((url) => url.startsWith('/rackward/v1/mesh/nodes/'))).toHaveLength(3)
+  expect(asked).not.toContain('/rackward/v1/mesh')
+  mesh = { ...mesh, leads: false, leader: null }
+  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })).status).toBe(409)
+  expect(asked).toContain('/rackward/v1/mesh/leader')
 })
 
 test('the API of the mesh is passed on, with who asked', async () => {

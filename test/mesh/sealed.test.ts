@@ -79,8 +79,8 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
     { name: 'h1', node: 'n1', bmc_sealed: false },
     { name: 'h9', node: null, bmc_sealed: false },
   ]
+  const registry = { hosts: hosts as never, arbiters: [a1, a2].map(({ name, publicKey }) => ({ name, public_key: publicKey })) }
   const link = {
-    view: async () => ({ hosts, arbiters: [a1, a2].map(({ name, publicKey }) => ({ name, public_key: publicKey })) }),
     ask: async (_: string, path: string, { body }: { body: { sealed: Record<string, string> } }) => {
       sent.push({ path, sealed: body.sealed })
       ;(hosts[0] as { bmc_sealed: boolean }).bmc_sealed = true
@@ -89,9 +89,9 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
   }
   const node = (password: string) => [{ uuid: 'u1', name: 'n1', driver: 'ipmi', driverInfo: { ...INFO, ipmi_password: password, deploy_kernel: 'x' } }] as never
   const credentials = new BmcCredentials(link as never)
-  expect(await credentials.share(node('right'))).toEqual(['h1'])
-  expect(await credentials.share(node('right'))).toEqual([])
-  expect(await credentials.share(node('new'))).toEqual(['h1'])
+  expect(await credentials.share(registry, node('right'))).toEqual(['h1'])
+  expect(await credentials.share(registry, node('right'))).toEqual([])
+  expect(await credentials.share(registry, node('new'))).toEqual(['h1'])
   expect(sent.map(({ path }) => path)).toEqual(['/rackward/v1/mesh/hosts/h1/bmc', '/rackward/v1/mesh/hosts/h1/bmc'])
   expect(JSON.parse(a2.openBox(sent[0]?.sealed.a2 as string, aboutBmc('h1', 'a2')))).toEqual(INFO)
   expect(JSON.stringify(sent)).not.toContain('right')

@@ -1,0 +1,46 @@
+/** What the leader remembers from one look to the next: since when a host is silent, how often it came back, since when a majority withholds its lease.
+ *  The only place that writes this, once in each tick; whatever decides, or answers a question, reads it. */
+import { TICKET_MS } from '../fence/pursue.ts'
+import { isOver, type Incident } from '../fence/states.ts'
+import { isQuiet } from '../verdict/assess.ts'
+import { lifeVeto, type Scene } from '../verdict/conditions.ts'
+import type { Member } from '../verdict/evidence.ts'
+import type { ArbiterCore } from './core.ts'
+import { lastBoot } from './standing.ts'
+
+export function observe(core: ArbiterCore, scene: Scene): void {
+  for (const host of core.shelf.hosts) observeSilence(core, host, scene)
+  for (const { value } of core.shelf.incidents.values()) if (!isOver(value)) observeLease(core, value, scene)
+}
+
+function observeSilence(core: ArbiterCore, host: Member, scene: Scene): void {
+  const { nowMs, limits } = scene
+  const post = core.post(host.name)
+
+  if (isQuiet(host, scene)) {
+    post.quietSinceMs ??= nowMs
+    const soft = lifeVeto(host, scene, undefined)?.kind === 'soft'
+    post.softSinceMs = soft ? (post.softSinceMs ?? nowMs) : undefined
+    return
+  }
+
+  if (post.quietSinceMs === undefined) return
+  if (nowMs - post.quietSinceMs > limits.suspectMs) post.flaps = [...post.flaps.filter((atMs) => nowMs - atMs <= limits.flapWindowMs), nowMs]
+  // The next time that it falls silent is another trouble.
+  if (!core.shelf.liveIncident(host.name)) post.pages.clear()
+  post.quietSinceMs = post.softSinceMs = undefined
+}
+
+/** Since when a majority of the arbiters is seen to grant the host of an incident nothing, without a sign of life in between. */
+function observeLease(core: ArbiterCore, incident: Incident, { nowMs, limits }: Scene): void {
+  const { shelf, book } = core
+  const post = core.post(incident.host)
+  const heardMs = book.heardAgeMs(incident.host, nowMs)
+  if (heardMs !== undefined && heardMs <= limits.vetoMs) post.withheldAtMs = undefined
+
+  const boot = lastBoot(core, incident.host)
+  if (boot === undefined || boot.watchdogMs === null || boot.id !== incident.bootId) return
+  const others = shelf.arbiters.filter((name) => name !== core.name)
+  const withholding = book.withholding(incident.host, others, { nowMs, maxAgeMs: TICKET_MS }).length + 1
+  if (withholding >= Math.floor(shelf.arbiters.length / 2) + 1) post.withheldAtMs ??= nowMs
+}

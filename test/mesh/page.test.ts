@@ -1,0 +1,141 @@
+/** The page of a mesh of 1,000 hosts tells what the last tick found: no host is judged for it, it takes no longer than a tick, and no question changes anything. */
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { AgentConfig } from '../../host-agent/config.ts'
+import { startMeshApi } from '../../host-agent/mesh/api.ts'
+import { ArbiterCore } from '../../host-agent/mesh/core.ts'
+import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
+import type { Entry, World } from '../../host-agent/mesh/world.ts'
+import { PLANES, type Digest, type PeerView } from '../../host-agent/verdict/evidence.ts'
+import type { Consul } from '../../kit/consul.ts'
+import { monotonicClock } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+import { memberRecord } from './member-record.ts'
+
+const judged = vi.hoisted(() => ({ times: 0 }))
+vi.mock('../../host-agent/verdict/assess.ts', async (original) => {
+  const real = await original<typeof import('../../host-agent/verdict/assess.ts')>()
+  return { ...real, assess: (...of: Parameters<typeof real.assess>) => ((judged.times += 1), real.assess(...of)) }
+})
+
+const HOSTS = 1_000
+const SILENT = 20
+const names = Array.from({ length: HOSTS }, (_, i) => `h${i}`)
+const arbiters = ['a1', 'a2', 'a3']
+const clock = monotonicClock
+let core: ArbiterCore
+let base = ''
+let stop: () => Promise<void>
+const ticks: number[] = []
+
+/** One heartbeat of everybody, but for the silent hosts, which were heard long ago. */
+function everybodySpeaks(seq: number): void {
+  const seen: Record<string, Record<string, PeerView>> = {}
+  const sight = { replyAgeMs: 10, misses: 0 }
+  for (const [target, observers] of core.shelf.observers)
+    for (const observer of observers) (seen[observer] ??= {})[target] = { planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])), kernelAgeMs: null }
+  const self: Digest['self'] = { state: 'member', lagMs: 0, storageLost: false, guests: 2, consents: false, gate: 'open', watchdogMs: 10_000 }
+  for (const name of [...names.slice(SILENT), ...arbiters]) core.onDigest({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
+}
+
+function timed<T>(act: () => T): { tookMs: number; got: T } {
+  const sinceMs = performance.now()
+  const got = act()
+  return { got, tookMs: performance.now() - sinceMs }
+}
+const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] as number
+
+beforeAll(async () => {
+  const entries: Entry[] = [...names, ...arbiters].map((name, i) => ({
+    key: KEYS.members + name,
+    index: i + 2,
+    value: memberRecord(name, { rack: `r${i % 25}`, planes: Object.fromEntries(PLANES.map((plane) => [plane, { address: '127.0.0.1', port: 1 }])) }),
+  }))
+  entries.push({ key: KEYS.policy, value: { ...FIRST_POLICY, why: 'a test' }, index: 1 })
+  const world = {
+    store: (_, done) => done({ got: 'conflict' }),
+    readStore: (done) => done({ entries, index: 5_000 }),
+    bmc: () => undefined,
+    deviceLevels: () => [],
+    driver: () => undefined,
+    page: () => undefined,
+    wall: () => '2026-01-01T00:00:00Z',
+    now: () => clock.now(),
+  } as Partial<World> as World
+  core = new ArbiterCore({ name: 'a1', world, nowMs: clock.now() - 60_000, quiesceMs: 0 })
+  core.onStore({ entries, index: 5_000 }, clock.now())
+  const config = AgentConfig.parse({
+    name: 'a1',
+    role: 'arbiter',
+    planes: { management: { address: '127.0.0.1' } },
+    consul: { tokenFile: '/t' },
+    api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
+  })
+  const consul = { get: async () => ({ value: { name: 'a2', api: 'http://a2' }, session: 's', index: 1 }) } as unknown as Consul
+  const api = await startMeshApi(config, { core, api: 'http://a1', consul, clock, log: silentLog, pages: () => [] })
+  base = api.addresses[0] as string
+  stop = () => api.stop()
+})
+afterAll(() => stop())
+beforeEach(() => {
+  const nowMs = clock.now()
+  core.onLease({ epoch: 7, endsMs: nowMs + 600_000, storeOkMs: nowMs }, nowMs)
+  everybodySpeaks(Math.round(nowMs * 1_000))
+  core.tick(clock.now())
+  for (let i = 0; i < 5; i += 1) ticks.push(timed(() => core.tick(clock.now())).tookMs)
+  judged.times = 0
+})
+
+const get = async (path: string) => {
+  const response = await fetch(base + path)
+  return { leads: response.headers.get('x-rackward-leads'), body: (await response.json()) as any }
+}
+
+test('the tick judges the silent hosts alone, and the page judges nobody: it takes no longer than a few ticks', async () => {
+  core.tick(clock.now())
+  expect(judged.times).toBe(SILENT)
+  judged.times = 0
+  const { body } = await get('/rackward/v1/mesh')
+  expect(body.hosts).toHaveLength(HOSTS)
+  expect(body.hosts.filter((host: any) => host.state === 'healthy')).toHaveLength(HOSTS - SILENT)
+  expect(body.hosts[0]).toMatchObject({ name: 'h0', state: expect.stringMatching(/suspect|held/) })
+  expect(body.judged_seconds_ago).toBeLessThan(30)
+  const times: number[] = []
+  for (let i = 0; i < 5; i += 1) {
+    const sinceMs = performance.now()
+    await get('/rackward/v1/mesh')
+    times.push(performance.now() - sinceMs)
+  }
+  expect(judged.times).toBe(0)
+  // It used to take fifty ticks and more; a page is JSON over HTTP as well.
+  expect(median(times)).toBeLessThan(Math.max(250, 10 * median(ticks)))
+})
+
+test('a question about one host judges that one, and changes nothing', async () => {
+  const before = structuredClone({ posts: core.posts, cut: core.cutAtMs, shelf: core.shelf.index })
+  const { body } = await get('/rackward/v1/mesh/hosts/h0/explain')
+  expect(body.conditions.find(({ id }: { id: string }) => id === 'C7')).toMatchObject({ holds: false })
+  expect(judged.times).toBe(1)
+  await get('/rackward/v1/mesh/hosts/h999/explain')
+  expect(structuredClone({ posts: core.posts, cut: core.cutAtMs, shelf: core.shelf.index })).toEqual(before)
+})
+
+test('an arbiter that does not lead tells what it found itself, and remembers nothing of being asked', async () => {
+  core.onLease(undefined, clock.now())
+  core.posts.clear()
+  expect((await get('/rackward/v1/mesh')).body).toMatchObject({ leads: false, leader: 'a2' })
+  await get('/rackward/v1/mesh/hosts/h0/explain')
+  expect(core.posts.size).toBe(0)
+  core.tick(clock.now() + 2_000)
+  expect((await get('/rackward/v1/mesh')).body.hosts[0].state).toBe('suspect')
+})
+
+test('who leads, and what a conductor looks up, are small', async () => {
+  expect(await get('/rackward/v1/mesh/leader')).toEqual({ leads: 'true', body: { name: 'a1', api: 'http://a1', leads: true } })
+  expect((await get('/rackward/v1/mesh/nodes/h7')).body.hosts).toMatchObject([{ name: 'h7', state: 'suspect' }])
+  expect((await get('/rackward/v1/mesh/nodes/nobody')).body.hosts).toEqual([])
+  const { body } = await get('/rackward/v1/mesh/registry')
+  expect(body.hosts.find(({ name }: { name: string }) => name === 'h3')).toEqual({ name: 'h3', node: null, hold: null, bmc_sealed: false })
+  expect(judged.times).toBe(0)
+  core.onLease(undefined, clock.now())
+  expect(await get('/rackward/v1/mesh/leader')).toEqual({ leads: 'false', body: { name: 'a2', api: 'http://a2', leads: false } })
+})
