@@ -17,6 +17,7 @@ import { wordOf } from './mesh/grants.ts'
 import type { Identity } from './mesh/keys.ts'
 import { hostAt, listenKdump } from './mesh/kdump.ts'
 import { LeaseKeeper } from './mesh/lease.ts'
+import { PillSlots } from './mesh/pill-slots.ts'
 import { realWorld } from './mesh/real.ts'
 import type { MemberRecord } from './mesh/records.ts'
 import type { StationLink } from './mesh/thread.ts'
@@ -62,6 +63,7 @@ export async function startArbiter(
   const pages = await pager(config, { log, signal: abort.signal })
   let members = new Map<string, MemberRecord>()
   const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
+  const slots = config.storage && new PillSlots(config.storage.directory)
   const { world, sessions } = realWorld({
     consul,
     clock,
@@ -72,7 +74,7 @@ export async function startArbiter(
     name: config.name,
     api: config.api?.url ?? null,
     nodeOf: (host) => members.get(host)?.node ?? null,
-    poison: (host, bootId) => (reader ? reader.poison(host, bootId) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none'))),
+    pill: (ask) => (slots ? slots.ask(ask) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none'))),
     onPage: pages,
   })
   const core: ArbiterCore = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })

@@ -16,6 +16,13 @@ export interface DeviceFacts {
   readonly fault: string | undefined
 }
 
+export interface SlotFacts {
+  /** The order could be given now, and does not stand there. */
+  readonly wanted: boolean
+  /** When the slot was last asked for and held this leader's order, as it has without a gap. */
+  readonly readMs: number | null
+}
+
 /** What the leader knows at this moment; nothing of it is stored, all of it can be found again. */
 export interface Facts {
   readonly nowMs: number
@@ -42,8 +49,10 @@ export interface Facts {
   /** When this leader first saw the record in its state. */
   readonly stateSinceMs: number
   readonly levels: readonly Level[]
-  /** When the watchdog must have fired; null: there is none, or leases are still granted. */
+  /** When the watchdog must have fired; null: there is none, or leases are still granted, or the order to die is not where the host looks for it. */
   readonly resetByMs: number | null
+  /** Of a host that looks for the order to die in a slot on the shared storage. */
+  readonly slot: SlotFacts | null
   /** The newest authenticated sign of life, on this leader's clock; it may be older by what its way took. */
   readonly lifeAtMs: number | null
   /** The boot that is heard now, when it is another than the one that died. */
@@ -73,6 +82,8 @@ export const FENCE_GUARDS = {
   proven: (facts: Facts): boolean => facts.identity === 'match' && provenOff(facts.reads, facts.nowMs),
   /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the BMC said yes). */
   deadline: (facts: Facts): boolean => facts.outstanding === 0 && (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
+  /** L3: the order to die was there for as long as the proof counts: it was read back after that. */
+  standing: ({ slot, resetByMs }: Facts): boolean => slot === null || (slot.readMs !== null && resetByMs !== null && slot.readMs >= resetByMs),
   /** A proof is none while the host shows life after it. */
   lifeless: (facts: Facts): boolean => facts.veto !== 'hard',
   /** I9: what came back can start no guests. */

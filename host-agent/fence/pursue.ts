@@ -6,7 +6,8 @@ import { lastBoot } from '../mesh/standing.ts'
 import { isUnfit } from '../verdict/planes.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
-import { provenOff, type DeviceFacts, type Facts } from './guards.ts'
+import { provenOff, type DeviceFacts, type Facts, type SlotFacts } from './guards.ts'
+import { checkOrder, liftPills, orderDeath } from './pills.ts'
 import { isCooperative, isOver, type Incident } from './states.ts'
 import { stepIncident, type Act } from './step.ts'
 import { readmit } from './return.ts'
@@ -22,15 +23,14 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
     const facts = factsOf(core, incident, { scene, stateMs })
     const step = stepIncident(incident, facts, core.fenceGuards)
     if (step.page) core.page(incident.host, `${incident.id} ${incident.state} ${step.page}`, step.page)
-    const act = () => step.act && perform(core, step.next ?? incident, step.act)
+    const acts = step.acts ?? []
+    const act = () => acts.forEach((one) => perform(core, step.next ?? incident, one))
     if (!step.next) {
       act()
       continue
     }
     const next = step.next
-    if (isOver(next)) core.post(incident.host).reset()
-    if (isOver(next) && core.shelf.memberOf(incident.host)?.ticks) core.world.poison(incident.host, null, () => undefined)
-    const ordered = next.offs > incident.offs || step.act?.do === 'device off'
+    const ordered = next.offs > incident.offs || acts.some((one) => one.do === 'device off')
     const guards = ordered ? core.permission(incident.host) : []
     core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: scene.nowMs, guards }, (ok) => {
       if (!ok) return
@@ -40,12 +40,13 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
     })
     if (step.disproved) disarm(core, next, scene.nowMs)
   }
+  liftPills(core, scene.nowMs)
 }
 
 export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scene; stateMs: number }): Facts {
   const { scene } = at
   const { nowMs } = scene
-  const post = core.post(incident.host)
+  const post = core.remembered(incident.host)
   const member = core.shelf.memberOf(incident.host)
   const self = core.book.selfOf(incident.host)
   const policy = core.shelf.policy.value
@@ -82,7 +83,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
     devices: devicesOf(core, incident.host, nowMs),
     stateSinceMs: at.stateMs,
     levels: policy.levels,
-    resetByMs: resetBy(core, incident),
+    ...resetBy(core, incident),
     lifeAtMs: veto?.kind === 'hard' ? nowMs - veto.ageMs : null,
     newBoot: fresh && boot.bootId !== incident.bootId ? { bootId: boot.bootId, quarantined: self.state === 'quarantined', guests: self.guests } : null,
     instances: { listed: incident.listed || post.listed, open: openIntents(intents) },
@@ -94,31 +95,23 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
 
 const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[] =>
   core.world.deviceLevels(host).map((level) => {
-    const { lastOffMs, reads, fault } = core.post(host).device(level)
-    return { level, lastOffMs, fault, off: lastOffMs !== null && provenOff(reads, nowMs) }
+    const device = core.remembered(host).devices.get(level)
+    if (!device) return { level, lastOffMs: null, fault: undefined, off: false }
+    return { level, lastOffMs: device.lastOffMs, fault: device.fault, off: device.lastOffMs !== null && provenOff(device.reads, nowMs) }
   })
 
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
  *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
-function resetBy(core: ArbiterCore, incident: Incident): number | null {
+function resetBy(core: ArbiterCore, incident: Incident): { resetByMs: number | null; slot: SlotFacts | null } {
   const boot = lastBoot(core, incident.host)
   const watchdogMs = boot?.watchdogMs ?? null
-  if (watchdogMs === null || boot?.id !== incident.bootId) return null
-  const post = core.post(incident.host)
-  if (post.withheldAtMs === undefined) return null
-  if (!core.shelf.memberOf(incident.host)?.ticks) return deadline(post.withheldAtMs, watchdogMs)
-  if (incident.state === 'fencing' || incident.state === 'fence failed') poison(core, incident)
-  return post.poisonedAtMs === undefined ? null : deadline(Math.max(post.withheldAtMs, post.poisonedAtMs), watchdogMs)
-}
-
-function poison(core: ArbiterCore, { host, bootId }: Incident): void {
-  const post = core.post(host)
-  if (post.poisoning || post.poisonedAtMs !== undefined) return
-  post.poisoning = true
-  core.world.poison(host, bootId, (ok) => {
-    post.poisoning = false
-    if (ok && core.posts.get(host) === post) post.poisonedAtMs = core.world.now()
-  })
+  const isSlotted = core.shelf.memberOf(incident.host)?.ticks === true
+  const { withheldAtMs, pill } = core.remembered(incident.host)
+  const slot = (wanted: boolean) => (isSlotted ? { wanted, readMs: pill.readMs ?? null } : null)
+  if (watchdogMs === null || boot?.id !== incident.bootId || withheldAtMs === undefined) return { resetByMs: null, slot: slot(false) }
+  if (!isSlotted) return { resetByMs: deadline(withheldAtMs, watchdogMs), slot: null }
+  if (pill.standsSinceMs === undefined) return { resetByMs: null, slot: slot(true) }
+  return { resetByMs: deadline(Math.max(withheldAtMs, pill.standsSinceMs), watchdogMs), slot: slot(false) }
 }
 
 const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * 1.01 + MARGIN_MS
@@ -142,6 +135,10 @@ function perform(core: ArbiterCore, incident: Incident, act: Act): void {
       if (lease(facts) && silent(facts) && allowed(facts)) sendDeviceOff(core, { host: incident.host, level: act.level }, nowMs)
       return
     }
+    case 'order death':
+      return orderDeath(core, incident)
+    case 'check the order':
+      return checkOrder(core, incident)
     case 'list instances':
       return listInstances(core, incident)
     case 'move instances':

@@ -10,14 +10,16 @@ export type Act =
   /** Owed by the record: sent only while `offs` in the store is what it was here. */
   | { readonly do: 'power off'; readonly n: number }
   | { readonly do: 'device off'; readonly level: DeviceLevel }
+  | { readonly do: 'order death' }
+  | { readonly do: 'check the order' }
   | { readonly do: 'list instances' }
   | { readonly do: 'move instances' }
   | { readonly do: 'readmit' }
 
 export interface Step {
-  /** To be stored before `act`. */
+  /** To be stored before anything is done. */
   readonly next?: Incident
-  readonly act?: Act
+  readonly acts?: readonly Act[]
   /** A person is told. */
   readonly page?: string
   /** The host lives although its BMC says "off": another machine may have been switched off, and nobody is to be fenced until a person has looked. */
@@ -89,9 +91,9 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   if (device)
     return {
       next: note({ ...incident, epoch: facts.epoch }, facts, `OFF by ${device.level}: ${LEVELS[device.level]}`),
-      act: { do: 'device off', level: device.level },
+      acts: [{ do: 'device off', level: device.level }],
     }
-  return read(facts)
+  return { acts: [...(read(facts).acts ?? []), ...orderDeath(facts, guards)] }
 }
 
 /** Outlets and storage come after the BMC: at once when it cannot be used, otherwise when it gave no proof. */
@@ -108,6 +110,14 @@ function nextDevice(facts: Facts, guards: FenceGuards): DeviceFacts | undefined 
   return undefined
 }
 
+/** L3: the order stands in the slot that the host reads, and is read back when the watchdog must have fired. */
+function orderDeath(facts: Facts, guards: FenceGuards): Act[] {
+  const { slot, resetByMs, nowMs } = facts
+  if (slot === null || !facts.levels.includes('L3')) return []
+  if (slot.wanted) return guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) ? [{ do: 'order death' }] : []
+  return resetByMs !== null && nowMs >= resetByMs && (slot.readMs === null || slot.readMs < resetByMs) ? [{ do: 'check the order' }] : []
+}
+
 function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const proof = proofOf(incident, facts, guards)
   if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
@@ -117,13 +127,13 @@ function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const since = Math.max(facts.stateSinceMs, facts.lastOffMs ?? Number.NEGATIVE_INFINITY)
   if (guards.lifeless(facts) && guards.allowed(facts) && facts.confirmed && facts.nowMs - since > RETRY_MS)
     return { next: move(incident, facts, { on: 'retry', says: 'still silent' }) }
-  return read(facts)
+  return { acts: [...(read(facts).acts ?? []), ...orderDeath(facts, guards)] }
 }
 
 function fenced(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const back = powerReturned(incident, facts, guards)
   if (back) return back
-  if (!facts.instances.listed) return { act: { do: 'list instances' } }
+  if (!facts.instances.listed) return { acts: [{ do: 'list instances' }] }
   return { next: move({ ...incident, listed: true }, facts, { on: 'evacuate', says: `${facts.instances.open} instances to move` }) }
 }
 
@@ -131,7 +141,7 @@ function evacuating(incident: Incident, facts: Facts, guards: FenceGuards): Step
   const back = powerReturned(incident, facts, guards)
   if (back) return back
   if (facts.instances.open === 0) return { next: move(incident, facts, { on: 'done', says: 'every instance has arrived or is named with a reason' }) }
-  return { act: { do: 'move instances' } }
+  return { acts: [{ do: 'move instances' }] }
 }
 
 function evacuated(incident: Incident, facts: Facts, guards: FenceGuards): Step {
@@ -147,7 +157,7 @@ function returning(incident: Incident, facts: Facts, guards: FenceGuards): Step 
   if (facts.newBoot === null || facts.newBoot.bootId !== incident.returnedBoot)
     return facts.nowMs - facts.stateSinceMs > FENCE_MS ? { next: move(incident, facts, { on: 'done', says: 'it went away again' }) } : {}
   // I4: whatever was sent to its BMC must be over before it serves again.
-  if (!facts.readmitted || !guards.deadline(facts)) return { act: { do: 'readmit' } }
+  if (!facts.readmitted || !guards.deadline(facts)) return { acts: [{ do: 'readmit' }] }
   return { next: move(incident, facts, { on: 'admitted', says: 'it takes instances again' }) }
 }
 
@@ -171,7 +181,7 @@ function proofOf(incident: Incident, facts: Facts, guards: FenceGuards): Level |
   if (guards.proven(facts)) return incident.offs > 0 ? 'L1' : 'L0'
   const device = facts.devices.find(({ level, off }) => off && facts.levels.includes(level))
   if (device) return device.level
-  if (facts.levels.includes('L3') && facts.resetByMs !== null && facts.nowMs >= facts.resetByMs) return 'L3'
+  if (facts.levels.includes('L3') && facts.resetByMs !== null && facts.nowMs >= facts.resetByMs && guards.standing(facts)) return 'L3'
   return undefined
 }
 
@@ -204,12 +214,12 @@ function bmcNoProof(facts: Facts, last: PowerRead | undefined): string {
 /** The record owes the command before it goes out. */
 function sendOff(incident: Incident, facts: Facts): Step {
   const next = note({ ...incident, offs: incident.offs + 1, epoch: facts.epoch }, facts, `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`)
-  return { next, act: { do: 'power off', n: next.offs } }
+  return { next, acts: [{ do: 'power off', n: next.offs }] }
 }
 
 const read = (facts: Facts): Step => {
   const last = facts.reads.at(-1)
-  return last && facts.nowMs - last.atMs < READ_EVERY_MS ? {} : { act: { do: 'read power' } }
+  return last && facts.nowMs - last.atMs < READ_EVERY_MS ? {} : { acts: [{ do: 'read power' }] }
 }
 
 function proveBy(incident: Incident, level: Level, facts: Facts): Incident {

@@ -1,6 +1,7 @@
 /** The arbiter: takes evidence and the store in, lets verdicts, fences and evacuations out. Synchronous; the world answers by callback.
  *  Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
 import { stepIncidents } from '../fence/pursue.ts'
+import { noLifts, type Lifts } from '../fence/pills.ts'
 import { isDown } from '../fence/states.ts'
 import { assess, heardFrom, isQuiet, type Verdict } from '../verdict/assess.ts'
 import { Book } from '../verdict/book.ts'
@@ -65,6 +66,7 @@ export class ArbiterCore {
   quiesced = false
   cutAtMs: number | undefined
   survey: Survey | undefined
+  lifts: Lifts = noLifts()
   /** Has read the store since it started. */
   settled = false
   /** What the last look found, and when that was. */
@@ -117,6 +119,7 @@ export class ArbiterCore {
     this.posts.clear()
     this.writing.clear()
     this.stopping = new Set()
+    this.lifts = noLifts()
     this.survey = undefined
     this.surveyedMs = Number.NEGATIVE_INFINITY
   }

@@ -9,8 +9,19 @@ import type { ArbiterCore } from './core.ts'
 import { lastBoot } from './standing.ts'
 
 export function observe(core: ArbiterCore, scene: Scene): void {
-  for (const host of core.shelf.hosts) observeSilence(core, host, scene)
+  for (const host of core.shelf.hosts) {
+    observeIncident(core, host.name)
+    observeSilence(core, host, scene)
+  }
   for (const { value } of core.shelf.incidents.values()) if (!isOver(value)) observeLease(core, value, scene)
+}
+
+/** What was found out about one incident says nothing about the next; it is forgotten once the store says that the incident is over. */
+function observeIncident(core: ArbiterCore, host: string): void {
+  const post = core.post(host)
+  const live = core.shelf.liveIncident(host)?.value.id
+  if (post.incident !== undefined && post.incident !== live) post.reset()
+  post.incident = live
 }
 
 function observeSilence(core: ArbiterCore, host: Member, scene: Scene): void {

@@ -8,6 +8,19 @@ import type { PlaneAction } from '../verdict/planes.ts'
 const KEPT_READS = 24
 const IDENTITY_MS = 5_000
 
+/** Where the order to die stands, as far as it was read back. */
+export interface PillPost {
+  /** Counts what this leader wrote: no two pills are alike. */
+  readonly attempts: number
+  /** Since when it stands there without a gap. */
+  readonly standsSinceMs: number | undefined
+  /** When the slot was last asked for, and held it. */
+  readonly readMs: number | undefined
+  readonly busy: boolean
+  readonly askedMs: number
+}
+const NO_PILL = { standsSinceMs: undefined, readMs: undefined, busy: false, askedMs: Number.NEGATIVE_INFINITY }
+
 export class Post {
   /** Since when it is silent at this arbiter; undefined: it is heard. */
   quietSinceMs: number | undefined
@@ -29,10 +42,11 @@ export class Post {
   lastOffMs: number | null = null
   /** When a majority of the arbiters were seen to grant it no lease any more. */
   withheldAtMs: number | undefined
-  /** When the order to die stood in its slot on the shared storage. */
-  poisonedAtMs: number | undefined
-  poisoning = false
-  /** The first sign of life of another boot. */
+  /** The order to die in its slot on the shared storage. */
+  pill: PillPost = { ...NO_PILL, attempts: 0 }
+  /** The incident that all this was found out for. */
+  incident: string | undefined
+  /** The manager of the instances is being asked about it. */
   driverBusy = false
   readonly drain: DrainPost = { busy: false, listedMs: Number.NEGATIVE_INFINITY, moving: new Map(), failedMs: new Map() }
   prepared = false
@@ -77,13 +91,14 @@ export class Post {
     return Math.min(8, 2 ** Math.floor(recent / limits.flaps))
   }
 
-  /** A new incident, or the end of one: what was found out about the old one says nothing about the next. */
+  /** The end of an incident: what was found out about the old one says nothing about the next. */
   reset(): void {
     this.reads = []
     this.outstanding = []
     this.lastOffMs = null
     this.devices.clear()
-    this.withheldAtMs = this.poisonedAtMs = undefined
+    this.withheldAtMs = undefined
+    this.pill = { ...NO_PILL, attempts: this.pill.attempts }
     this.prepared = this.cleaned = this.enabled = false
     this.moves.clear()
     this.truths = new Map()

@@ -8,6 +8,8 @@ import type { Driver } from '../evacuate/port.ts'
 import type { FenceDevices } from '../fence/devices.ts'
 import type { Power } from '../fence/power.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS, type Sessions } from './lease.ts'
+import type { PoisonPill } from '../protocol/poison-pill.ts'
+import type { PillAsk } from './pill-slots.ts'
 import { KEYS, PREFIX } from './records.ts'
 import type { DriverAnswer, DriverCall, Page, Snapshot, World } from './world.ts'
 
@@ -22,8 +24,8 @@ export interface RealParts {
   /** Where people and the conductor reach this arbiter. */
   readonly api: string | null
   readonly nodeOf: (host: string) => string | null
-  /** Rejects where there is no shared storage, or it cannot be written. */
-  readonly poison: (host: string, bootId: string | null) => Promise<void>
+  /** Rejects where there is no shared storage, or it cannot be read or written. */
+  readonly pill: (ask: PillAsk) => Promise<PoisonPill | undefined>
   readonly onPage: (page: Page) => void
 }
 
@@ -121,12 +123,19 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       })
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
     },
-    poison: (host, bootId, done) =>
+    pill(ask, deadlineMs, done) {
+      const { signal, once } = bounded(clock, deadlineMs)
+      const answer = once(done)
       settle(
-        parts.poison(host, bootId),
-        () => done(true),
-        (error) => quiet(error, () => done(false)),
-      ),
+        parts.pill(ask),
+        (found) => answer({ ok: true, found }),
+        (error) => {
+          log.warn({ host: ask.host, act: ask.act, err: error }, 'a slot on the shared storage could not be used')
+          answer({ ok: false, fault: (error as Error).message })
+        },
+      )
+      signal.addEventListener('abort', () => answer({ ok: false, fault: 'the shared storage did not answer in time' }))
+    },
     page: (page) => parts.onPage(page),
     wall: () => new Date(systemClock.now()).toISOString(),
     now: () => clock.now(),

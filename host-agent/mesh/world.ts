@@ -1,5 +1,7 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
+import type { PoisonPill } from '../protocol/poison-pill.ts'
+import type { PillAsk } from './pill-slots.ts'
 import type { DeviceAct, DeviceLevel } from '../fence/devices.ts'
 import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
 
@@ -60,6 +62,9 @@ export type DriverAnswer =
   /** `sent`: it may have been received. */
   | { readonly ok: false; readonly fault: string; readonly sent: boolean }
 
+/** `found`: what stands in the slot now. */
+export type PillAnswer = { readonly ok: true; readonly found: PoisonPill | undefined } | { readonly ok: false; readonly fault: string }
+
 export interface Page {
   /** The same for the same trouble, so that it is told once. */
   readonly key: string
@@ -80,8 +85,8 @@ export interface World {
   deviceLevels(host: string): readonly DeviceLevel[]
   /** Answers by `deadlineMs` in any case. */
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
-  /** Writes the order to die into a host's slot on the shared storage, for one boot of it alone; null takes it away. False: it could not be done. */
-  poison(host: string, bootId: string | null, done: (ok: boolean) => void): void
+  /** A host's slot on the shared storage. Answers by `deadlineMs` in any case; what was asked for may take effect later than that. */
+  pill(ask: PillAsk, deadlineMs: number, done: (answer: PillAnswer) => void): void
   page(page: Page): void
   /** The monotonic clock that everything is counted with. */
   now(): number

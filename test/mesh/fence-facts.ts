@@ -35,6 +35,7 @@ export const facts = (more: Partial<Facts>): Facts => ({
   stateSinceMs: NOW - 3_000,
   levels: ['L0', 'L1'],
   resetByMs: null,
+  slot: null,
   lifeAtMs: null,
   newBoot: null,
   instances: { listed: false, open: 0 },

@@ -31,7 +31,7 @@ export class MemoryMesh {
       api: null,
       nodeOf: () => null,
       onPage: () => undefined,
-      poison: () => Promise.reject(new Error('not here')),
+      pill: () => Promise.reject(new Error('not here')),
       power: { ask: () => Promise.reject(new Error('not here')) },
       devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
     })

@@ -37,10 +37,10 @@ export class Beat {
   }
 
   private storage(node: SimNode): void {
-    const reachable = this.rack.storageOut === 0 && node.planeDown[1] === 0
+    const reachable = this.rack.storage.out === 0 && node.planeDown[1] === 0
     if (reachable) node.tick += 1
     if (reachable && this.rack.schedule.ticks && node.agentUp && !node.isArbiter)
-      node.member.onSlot({ poisoned: this.rack.poisoned.get(node.name) === node.member.bootId }, this.rack.engine.nowMs)
+      node.member.onSlot({ poisoned: this.rack.storage.isOrdered(node.name, node.member.bootId) }, this.rack.engine.nowMs)
     node.storageLostSinceMs = reachable ? undefined : (node.storageLostSinceMs ?? this.rack.engine.nowMs)
   }
 
@@ -136,7 +136,8 @@ export class Beat {
 
   private readTicks(arbiter: Arbiter): void {
     const { nowMs } = this.rack.engine
-    const reads = this.rack.storageOut === 0 && arbiter.node.planeDown[1] === 0
+    // What is asked for late says nothing.
+    const reads = this.rack.storage.out === 0 && this.rack.storage.lateMs === 0 && arbiter.node.planeDown[1] === 0
     if (!reads) return void (arbiter.readingSinceMs = undefined)
     arbiter.readingSinceMs ??= nowMs
     for (const host of this.rack.hosts) {

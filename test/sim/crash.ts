@@ -27,6 +27,6 @@ export function crashing(world: World, crash: Crash, die: () => void): World {
     bmc: through((...args: Parameters<World['bmc']>) => world.bmc(...args)),
     device: through((...args: Parameters<World['device']>) => world.device(...args)),
     driver: through((...args: Parameters<World['driver']>) => world.driver(...args)),
-    poison: through((...args: Parameters<World['poison']>) => world.poison(...args)),
+    pill: through((...args: Parameters<World['pill']>) => world.pill(...args)),
   }
 }

@@ -14,6 +14,8 @@ export type Fault = { readonly atMs: number; readonly kind: string } & (
   | { readonly kind: 'partial'; readonly host: number; readonly from: readonly number[]; readonly forMs: number }
   | { readonly kind: 'rack cut'; readonly rack: number; readonly forMs: number }
   | { readonly kind: 'storage out'; readonly forMs: number }
+  /** What arbiters ask of the storage takes effect up to `ms` later. */
+  | { readonly kind: 'storage late'; readonly ms: number; readonly forMs: number }
   | { readonly kind: 'arbiter dies'; readonly arbiter: number; readonly forMs: number }
   | { readonly kind: 'arbiter stalls'; readonly arbiter: number; readonly forMs: number }
   | { readonly kind: 'arbiter cut'; readonly arbiter: number; readonly forMs: number }
@@ -121,6 +123,7 @@ const MAKERS: readonly Maker[] = [
   ({ atMs, between, random }) => ({ atMs, kind: 'clock jumps', ms: (random() < 0.5 ? -1 : 1) * between(1_000, 3_600_000) }),
   ({ atMs, host }) => ({ atMs, kind: 'replay', host: host() }),
   ({ atMs, between, host, random }) => ({ atMs, kind: 'leave', host: host(), off: random() < 0.5, forMs: between(5_000, 40_000) }),
+  ({ atMs, between }) => ({ atMs, kind: 'storage late', ms: between(1_000, 20_000), forMs: between(5_000, 60_000) }),
 ]
 
 /** The first makers kill hosts; every schedule has a few of any kind, and often a death among them. */

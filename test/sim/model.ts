@@ -1,6 +1,6 @@
 /** Every interleaving of a small mesh, breadth first, over the production steps: a host with one instance, another that receives it, two leaders one after
  *  the other, OFF commands and requests that are late or lost. Time is cut down to "just now" and "long ago". */
-import { stepIncident } from '../../host-agent/fence/step.ts'
+import { stepIncident, type Act } from '../../host-agent/fence/step.ts'
 import { FENCE_GUARDS, type Facts, type FenceGuards, type PowerRead } from '../../host-agent/fence/guards.ts'
 import type { Incident } from '../../host-agent/fence/states.ts'
 import { INTENT_GUARDS, stepIntent, type Intent, type IntentFacts, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
@@ -165,7 +165,7 @@ function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
   return {
     nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match',
     outstanding: leader.off === 1 ? 1 : 0, lastOffMs: leader.off === 0 ? null : leader.off === 1 ? NOW - 100 : NOW - LONG,
-    stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, lifeAtMs: null,
+    stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, slot: null, lifeAtMs: null,
     newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
     instances: { listed: state.intent !== '' || state.incident === 'fenced', open: state.intent === '' || state.intent === 'PENDING' || state.intent === 'INTENT' || state.intent === 'REQUESTED' ? 1 : 0 },
     readmitted: leader.enabled, gated: true,
@@ -196,13 +196,14 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   if (state.incident === '') return out
   for (const long of [false, true]) {
     const step = stepIncident(incidentOf(state), factsOf(state, i, long), rules.fence)
+    const does = (act: Act['do']) => step.acts?.some((one) => one.do === act) === true
     if (step.next && mayWrite) {
       const { next } = step
       const reset = next.state === 'recovered' || next.state === 'cancelled' ? { reads: 0 as const, off: 0 as const } : {}
       to(`stores "${next.state}"${next.offs > state.offs ? ' and OFF' : ''}${long ? ' after long' : ''}`, {
         incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null,
         ...(next.state === 'evacuating' && state.intent === '' ? { intent: 'PENDING' as const, intentEpoch: epoch } : {}),
-        ...mine({ ...reset, owes: step.act?.do === 'power off' ? 'off' : '' }),
+        ...mine({ ...reset, owes: does('power off') ? 'off' : '' }),
       }) // prettier-ignore
     }
     if (step.next && i === 0 && state.late === null && rules.lease) {
@@ -210,9 +211,8 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
       const late = { incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null }
       to(`writes "${next.state}" while its lease ends`, { late, ...mine({ on: false, owes: '' }) })
     }
-    if (step.act?.do === 'read power' && !step.next)
-      to('reads the power', mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }))
-    if (step.act?.do === 'readmit' && state.moves !== 'moving') to('takes the host back', mine({ enabled: true }))
+    if (does('read power') && !step.next) to('reads the power', mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }))
+    if (does('readmit') && state.moves !== 'moving') to('takes the host back', mine({ enabled: true }))
   }
   if (state.incident === 'evacuating' && state.intent !== '') out.push(...intentActs(state, i, rules))
   return out

@@ -16,12 +16,15 @@ import { lengthOf, type Schedule } from './faults.ts'
 import { SimNode } from './node.ts'
 import { Oracle } from './oracle.ts'
 import { SimPdu } from './pdu.ts'
+import { SimStorage } from './storage.ts'
 import { worldOf } from './world.ts'
 
 export interface RackOptions {
   readonly fenceGuards?: FenceGuards
   readonly intentGuards?: IntentGuards
   readonly crash?: Crash
+  /** Orders to die are taken away whosever they are, and before the store has answered. */
+  readonly liftsEarly?: boolean
 }
 
 export interface Arbiter {
@@ -47,19 +50,19 @@ export class SimRack {
   readonly cuts: Uint8Array
   lossShare = 0
   jitterMs = 0
-  storageOut = 0
-  readonly poisoned = new Map<string, string>()
+  readonly storage: SimStorage
   quorumOut = 0
   cloudAway = 0
   wallMs = 0
   readonly schedule: Schedule
   private readonly byName: ReadonlyMap<string, SimNode>
-  private readonly options: RackOptions
+  readonly options: RackOptions
 
   constructor(schedule: Schedule, options: RackOptions = {}) {
     this.schedule = schedule
     this.options = options
     this.engine = new Engine(schedule.seed)
+    this.storage = new SimStorage(this.engine, { liftsAnything: options.liftsEarly === true })
     const names = [...Array.from({ length: schedule.hosts }, (_, i) => `h${i}`), ...Array.from({ length: schedule.arbiters }, (_, i) => `a${i}`)]
     this.cuts = new Uint8Array(names.length * names.length)
     this.oracle = new Oracle(this)

@@ -171,8 +171,15 @@ export function apply(rack: SimRack, fault: Fault): void {
       return during(
         rack,
         fault.forMs,
-        () => (rack.storageOut += 1),
-        () => (rack.storageOut -= 1),
+        () => (rack.storage.out += 1),
+        () => (rack.storage.out -= 1),
+      )
+    case 'storage late':
+      return during(
+        rack,
+        fault.forMs,
+        () => (rack.storage.lateMs = fault.ms),
+        () => (rack.storage.lateMs = 0),
       )
     case 'arbiter dies':
       return arbiter && rack.killArbiter(arbiter, fault.forMs)

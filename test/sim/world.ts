@@ -1,5 +1,7 @@
 /** What an arbiter's core asks of the simulated world. */
-import type { World } from '../../host-agent/mesh/world.ts'
+import { isOver, type Incident } from '../../host-agent/fence/states.ts'
+import { KEYS } from '../../host-agent/mesh/records.ts'
+import type { Change, World } from '../../host-agent/mesh/world.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
 import type { SimPdu } from './pdu.ts'
@@ -11,7 +13,10 @@ export function worldOf(rack: SimRack, node: SimNode): World {
     (value: T) =>
       node.defer(() => done(value))
   return {
-    store: (ask, done) => rack.consul.store(node.name, ask, back(done)),
+    store: (ask, done) => {
+      if (rack.options.liftsEarly) liftEarly(rack, node, ask.changes)
+      rack.consul.store(node.name, ask, back(done))
+    },
     readStore: (done) => rack.consul.readStore(node.name, back(done)),
     bmc: (ask, done) => {
       const bmc = rack.bmcs[rack.nodeOf(ask.host).index] as SimBmc
@@ -31,15 +36,20 @@ export function worldOf(rack: SimRack, node: SimNode): World {
     },
     deviceLevels: () => (rack.schedule.pdus ? ['L2'] : []),
     driver: (call, deadlineMs, done) => rack.cloud.ask(node.name, call, deadlineMs, back(done)),
-    poison: (host, bootId, done) =>
-      rack.engine.after(rack.engine.between(5, 300), () => {
-        const ok = rack.storageOut === 0 && node.planeDown[1] === 0
-        if (ok && bootId !== null) rack.poisoned.set(host, bootId)
-        if (ok && bootId === null) rack.poisoned.delete(host)
-        back(done)(ok)
-      }),
+    pill: (ask, deadlineMs, done) =>
+      rack.storage.ask(ask, { by: `${node.name}/${node.boots}`, deadlineMs, reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0 }, back(done)),
     page: (page) => rack.oracle.paged(page),
     wall: () => new Date(1_700_000_000_000 + rack.engine.nowMs + rack.wallMs).toISOString(),
     now: () => rack.engine.nowMs,
+  }
+}
+
+/** As it was: before the store was even asked whether the incident may end. */
+function liftEarly(rack: SimRack, node: SimNode, changes: readonly Change[]): void {
+  for (const { key, value } of changes) {
+    if (!key.startsWith(KEYS.incidents) || value === undefined || !isOver(value as Incident)) continue
+    const { host, id } = value as Incident
+    const at = { by: `${node.name} lifts`, deadlineMs: Number.POSITIVE_INFINITY, reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0 }
+    rack.storage.ask({ act: 'lift', host, incident: id }, at, () => undefined)
   }
 }

@@ -1,0 +1,28 @@
+/** A poison pill: the order to die that the leader writes into a host's slot on the shared storage. It is for one boot of the host alone, and says whose it is, so that
+ *  one that was written over, or lifted late, is not taken for the one that was written. Pure. */
+import * as z from 'zod/mini'
+
+const PoisonPill = z.object({
+  boot: z.string(),
+  incident: z.string(),
+  /** Of the leader that wrote it. */
+  epoch: z.number(),
+  /** Counts the tries of this leader: no two pills are alike. */
+  attempt: z.number(),
+})
+export type PoisonPill = z.infer<typeof PoisonPill>
+
+export const pillText = (pill: PoisonPill): string => `${JSON.stringify(pill)}\n`
+
+/** Undefined: the slot holds none. */
+export function parsePill(text: string): PoisonPill | undefined {
+  if (text.trim() === '') return undefined
+  try {
+    return PoisonPill.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+export const samePill = (a: PoisonPill, b: PoisonPill | undefined): boolean =>
+  b !== undefined && a.boot === b.boot && a.incident === b.incident && a.epoch === b.epoch && a.attempt === b.attempt
