@@ -168,6 +168,7 @@ switch (verb) {
   case 'lab':
   case 'bench':
   case 'sim':
+  case 'soak':
     compile()
     become(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args])
     break
@@ -207,5 +208,7 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break
   default:
-    fail(`unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`)
+    fail(
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+    )
 }
