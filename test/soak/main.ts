@@ -48,7 +48,14 @@ function readArgs(argv: readonly string[]): Wish {
     if (!Number.isFinite(value) || value < least) throw new Error(`--${name}: ${JSON.stringify(values[name])} is not a number of at least ${least}`)
     return value
   }
-  return { minutes: number('minutes', 1), nodes: number('nodes', 10), clients: number('clients', 1), flood: values.flood, keep: values.keep, json: values.json }
+  return {
+    minutes: number('minutes', 0.1),
+    nodes: number('nodes', 10),
+    clients: number('clients', 1),
+    flood: values.flood,
+    keep: values.keep,
+    json: values.json,
+  }
 }
 
 async function main(): Promise<number> {

@@ -268,8 +268,9 @@ export class Soak {
     )
     const stored = await storedCounts(admin)
     this.faults.push(...this.ledger.check((uuid) => stored.get(uuid)).slice(0, 20))
-    const decoy = (await admin.call('GET', `/v1/nodes/${this.target.decoy}`)).body
-    if (decoy?.power_state !== 'power on') this.faults.push(`the decoy is "${decoy?.power_state}": a request of a foreign page was carried out`)
+    // Its BMC is asked: the node's record follows with the next power pass only.
+    const { body } = await admin.call('POST', `/rackward/v1/nodes/${this.target.decoy}/fence`, { act: 'identify', timeout_ms: 5000 })
+    if (body?.power !== 'on') this.faults.push(`the decoy is "${body?.power}": a request of a foreign page was carried out`)
   }
 
   private recover = (admin: Client, uuid: string, state: string) =>
