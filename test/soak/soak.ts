@@ -29,6 +29,7 @@ export interface Seen {
 }
 
 const LANES = 20
+const KILLS = 7
 const SETTLE_MS = 120_000
 const CHILD = fileURLToPath(new URL('./floods/child.js', import.meta.url))
 const KNOWN_MAC = '52:54:00:00:99:01'
@@ -48,6 +49,7 @@ export class Soak {
   private readonly clients: Client[] = []
   /** Times in which answers of 500 and more are expected: the process was killed, stopped or had no disk. */
   private readonly excused: { fromMs: number; toMs: number }[] = []
+  private kills = 0
   private ground!: Ground
   private conductor!: Conductor
   private probe!: HealthProbe
@@ -203,7 +205,7 @@ export class Soak {
 
   /** Kills, stops, and a disk that fills, in turn, with one flood after the other beside them. */
   private async harm(allMs: number): Promise<void> {
-    const rounds = Math.max(2, Math.floor(allMs / 30_000))
+    const rounds = Math.max(3, Math.floor(allMs / 15_000))
     for (let i = 0; i < rounds; i += 1) {
       const flood = FLOODS[(i * 5) % FLOODS.length] as Flood
       const stop = this.flood(flood)
@@ -225,7 +227,16 @@ export class Soak {
     }
   }
 
-  private kill = async (): Promise<string> => `answers again after ${(await this.conductor.killAndRestart()).toFixed(1)} s`
+  private kill = async (): Promise<string> => {
+    const startSeconds: number[] = []
+    for (let i = 0; i < KILLS; i += 1) {
+      startSeconds.push(await this.conductor.killAndRestart())
+      // Another moment of its work each time.
+      await pause(200 + ((i * 397) % 1300))
+    }
+    this.kills += KILLS
+    return `killed ${KILLS} times; it answers again after ${Math.max(...startSeconds).toFixed(1)} s at the latest`
+  }
 
   private freeze = async (): Promise<string> => {
     this.conductor.signal('SIGSTOP')
@@ -288,6 +299,7 @@ export class Soak {
     return [
       `${lives} lives, ${reads} reads, ${writes} acknowledged writes (the sum of the counters is ${this.ledger.acknowledged})`,
       `answers to honest clients by status: ${told.join(', ')}`,
+      `${this.kills} times kill -9`,
       `memory at the end ${megabytes(this.phases.at(-1)?.memoryBytes ?? 0)} MB`,
     ]
   }
