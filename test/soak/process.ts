@@ -17,6 +17,7 @@ export class Conductor {
   private child: ChildProcess | undefined
   /** Ends that nobody asked for. */
   readonly crashes: string[] = []
+  kills = 0
   private expected = false
 
   constructor(configFile: string, base: string, logFile: string) {
@@ -59,6 +60,7 @@ export class Conductor {
   /** kill -9, and a new one on the same data. Seconds until it answers. */
   async killAndRestart(): Promise<number> {
     await this.end('SIGKILL')
+    this.kills += 1
     const startMs = performance.now()
     await this.start()
     return (performance.now() - startMs) / 1000

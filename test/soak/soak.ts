@@ -7,7 +7,8 @@ import { Client } from './client.ts'
 import { Fences } from './fences.ts'
 import type { Flood, Target } from './floods/flood.ts'
 import { FLOODS } from './floods/list.ts'
-import { fillDisk, layOut, usedBytes, type Ground } from './ground.ts'
+import { layOut, usedBytes, type Ground } from './ground.ts'
+import { HARMS, type Harm } from './harm.ts'
 import { Ledger } from './ledger.ts'
 import { browse, live, storedCounts, unsettled, type Counts } from './load.ts'
 import { HealthProbe } from './probe.ts'
@@ -29,7 +30,6 @@ export interface Seen {
 }
 
 const LANES = 20
-const KILLS = 7
 const SETTLE_MS = 120_000
 const CHILD = fileURLToPath(new URL('./floods/child.js', import.meta.url))
 const KNOWN_MAC = '52:54:00:00:99:01'
@@ -49,7 +49,6 @@ export class Soak {
   private readonly clients: Client[] = []
   /** Times in which answers of 500 and more are expected: the process was killed, stopped or had no disk. */
   private readonly excused: { fromMs: number; toMs: number }[] = []
-  private kills = 0
   private ground!: Ground
   private conductor!: Conductor
   private probe!: HealthProbe
@@ -209,14 +208,14 @@ export class Soak {
     for (let i = 0; i < rounds; i += 1) {
       const flood = FLOODS[(i * 5) % FLOODS.length] as Flood
       const stop = this.flood(flood)
-      const harm = [this.kill, this.freeze, this.fill][i % 3] as () => Promise<string>
+      const harm = HARMS[i % HARMS.length] as Harm
       await this.phase(
-        `${['kill -9', 'SIGSTOP', 'full disk'][i % 3]}, and ${flood.name}`,
+        `${harm.name}, and ${flood.name}`,
         async () => {
           await pause(allMs / rounds / 3)
           this.fences.paused = true
           const fromMs = Date.now()
-          this.say(`  ${await harm()}`)
+          this.say(`  ${await harm.inflict(this.conductor, this.ground).catch((error: Error) => this.faults.push(`${harm.name}: ${error.message}`))}`)
           // Requests that were under way when it came back may still be answered late.
           this.excused.push({ fromMs, toMs: Date.now() + 5000 })
           this.fences.paused = false
@@ -225,41 +224,6 @@ export class Soak {
         { stop, judged: false },
       )
     }
-  }
-
-  private kill = async (): Promise<string> => {
-    const startSeconds: number[] = []
-    for (let i = 0; i < KILLS; i += 1) {
-      startSeconds.push(await this.conductor.killAndRestart())
-      // Another moment of its work each time.
-      await pause(200 + ((i * 397) % 1300))
-    }
-    this.kills += KILLS
-    return `killed ${KILLS} times; it answers again after ${Math.max(...startSeconds).toFixed(1)} s at the latest`
-  }
-
-  private freeze = async (): Promise<string> => {
-    this.conductor.signal('SIGSTOP')
-    await pause(8000)
-    this.conductor.signal('SIGCONT')
-    await until(() => this.conductor.healthy(), { what: 'the conductor after SIGCONT', timeoutMs: 30_000 })
-    return 'stopped for 8 s'
-  }
-
-  private fill = async (): Promise<string> => {
-    const ready = () => fetch(`${this.ground.api}/readyz`).then((answer) => answer.status)
-    const disk = await fillDisk(this.ground.dataDir)
-    try {
-      await until(async () => (await ready()) === 503, { what: '/readyz to be 503 on a full disk', timeoutMs: 30_000, everyMs: 200 }).catch((error: Error) =>
-        this.faults.push(error.message),
-      )
-    } finally {
-      await disk.empty()
-    }
-    await until(async () => (await ready()) === 200, { what: '/readyz to be 200 when there is space again', timeoutMs: 30_000, everyMs: 200 }).catch(
-      (error: Error) => this.faults.push(error.message),
-    )
-    return 'the disk was full'
   }
 
   /** Nothing is asked for any more: every node comes to rest, and what was acknowledged is there. */
@@ -299,7 +263,7 @@ export class Soak {
     return [
       `${lives} lives, ${reads} reads, ${writes} acknowledged writes (the sum of the counters is ${this.ledger.acknowledged})`,
       `answers to honest clients by status: ${told.join(', ')}`,
-      `${this.kills} times kill -9`,
+      `${this.conductor.kills} times kill -9`,
       `memory at the end ${megabytes(this.phases.at(-1)?.memoryBytes ?? 0)} MB`,
     ]
   }
