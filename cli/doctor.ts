@@ -12,7 +12,7 @@ import { systemRandom } from '../kit/random.ts'
 import { run } from '../kit/run.ts'
 import { listNodes } from './nodes.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
-import { formatOf, show } from './show.ts'
+import { formatOf, said, show } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 export interface DoctorOptions extends ServerOptions {
@@ -46,7 +46,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
 export function textOf(findings: readonly Finding[]): string {
   const width = Math.max(...findings.map(({ check }) => check.length))
   return findings
-    .map(({ check, level, says, mend }) => `${MARKS[level]} ${check.padEnd(width)}  ${says}${mend ? `\n  ${' '.repeat(width)}  -> ${mend}` : ''}`)
+    .map(({ check, level, says, mend }) => `${MARKS[level]} ${check.padEnd(width)}  ${said(says)}${mend ? `\n  ${' '.repeat(width)}  -> ${said(mend)}` : ''}`)
     .join('\n')
 }
 

@@ -5,7 +5,7 @@ import { MASK } from '../conductor/api/views.ts'
 import { isSecretKey } from '../conductor/store/secrets.ts'
 import { connect, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
-import { print } from './show.ts'
+import { print, said } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 const Wanted = z.strictObject({
@@ -41,7 +41,7 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
   for (const node of wanted) plan.push({ node, changes: await changesFor(api, node, options.secrets ?? false) })
   for (const { node, changes } of plan) {
     if (changes.length === 0) print(`${node.name}: as it should be`)
-    for (const change of changes) print(`${node.name}: ${change.says}`)
+    for (const change of changes) print(said(`${node.name}: ${change.says}`))
   }
   if (options.diff) return
   for (const { changes } of plan) for (const change of changes) await change.make()

@@ -17,14 +17,13 @@ import { Fault } from '../kit/fault.ts'
 import { run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
-import { formatOf, pairs, show } from './show.ts'
+import { formatOf, pairs, print, show } from './show.ts'
 
 type Say = (line: string) => void
 
 export const defaultCache = (): string => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rackward')
 const agentFile = () => fileURLToPath(new URL('../agent.cjs', import.meta.url))
 const root = () => fileURLToPath(new URL('../..', import.meta.url))
-const print: Say = (line) => void process.stdout.write(`${line}\n`)
 
 export async function build(recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }): Promise<void> {
   const cache = options.cache ?? defaultCache()

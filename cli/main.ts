@@ -5,6 +5,7 @@ import { imageCommands } from './commands/image.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
 import { onServer } from './commands/server-options.ts'
+import { lines } from './show.ts'
 import { STATUSES, Trouble } from './trouble.ts'
 
 const program = new Command('rackward').description('Bare-metal provisioning and node-level high availability').exitOverride()
@@ -86,6 +87,6 @@ program.parseAsync().catch((error: Error) => {
     process.exitCode = error.exitCode === 0 ? 0 : STATUSES.usage
     return
   }
-  process.stderr.write(`rackward: ${error.message}\n`)
+  process.stderr.write(`rackward: ${lines(error.message)}\n`)
   process.exitCode = error instanceof Trouble ? STATUSES[error.kind] : STATUSES.failed
 })

@@ -1,7 +1,7 @@
 /** `rackward mesh ...` and `rackward incident ...`: what the mesh sees, why, and what an operator wants of it. Asks a conductor or an arbiter: the paths are the same. */
 import { until } from '../kit/clock.ts'
 import type { Api } from './server.ts'
-import { formatOf, pairs, print, show, tableOf } from './show.ts'
+import { formatOf, pairs, print, said, show, tableOf } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 export interface MeshOptions {
@@ -60,10 +60,10 @@ export function meshCommands(api: Api) {
           ...(host.unprotected ?? []).map(({ name, because }) => `${host.name}: ${name} would not be moved: ${because}`),
         ])
         return [
-          ...head,
+          ...head.map(said),
           '',
           tableOf(['host', 'state', 'rack', 'down', 'heard s', 'gate', 'guests', 'says'], rows),
-          ...(risks.length > 0 ? ['', 'not protected:', ...risks.map((line) => `  ${line}`)] : []),
+          ...(risks.length > 0 ? ['', 'not protected:', ...risks.map((line) => `  ${said(line)}`)] : []),
         ].join('\n')
       })
     },
@@ -212,7 +212,7 @@ export function meshCommands(api: Api) {
           'why:',
           ...String(one.why)
             .split('\n')
-            .map((line) => `  ${line}`),
+            .map((line) => `  ${said(line)}`),
         ].join('\n')
       })
     },
@@ -222,7 +222,7 @@ export function meshCommands(api: Api) {
       if (kind === 'attest' && options.confirm !== one.host)
         throw new Trouble(
           'usage',
-          `you attest that ${one.host} is off and stays off; if it is not, its instances run twice. Go and look, then say --confirm ${one.host}`,
+          `you attest that ${said(one.host)} is off and stays off; if it is not, its instances run twice. Go and look, then say --confirm ${said(one.host)}`,
         )
       await api.ask('POST', `${BASE}/incidents/${encodeURIComponent(id)}/${kind}`, kind === 'attest' ? { host: one.host } : {})
       print(`${kind}: taken up by the leader; see rackward incident show ${id}`)

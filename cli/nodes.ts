@@ -2,7 +2,7 @@
 import type { Account } from '../conductor/node/explain.ts'
 import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
-import { formatOf, pairs, print, show, tableOf } from './show.ts'
+import { formatOf, jsonText, pairs, print, said, show, tableOf } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 export interface Common extends ServerOptions {
@@ -187,7 +187,9 @@ function missingPassword(): never {
 
 /** For completion: names alone. */
 export async function nodeNames(): Promise<string[]> {
-  return (await listNodes(await connect({}), 'fields=name,uuid')).map(({ name, uuid }) => name ?? uuid)
+  const names = (await listNodes(await connect({}), 'fields=name,uuid')).map(({ name, uuid }) => name ?? uuid)
+  // A shell expands what it is given to complete: only what a name of a node can be is passed on.
+  return names.filter((name) => /^[\w.~-]+$/.test(name))
 }
 
 export async function waitFor(state: string, idents: readonly string[], options: Common & { for: string }): Promise<void> {
@@ -221,7 +223,7 @@ export async function power(wish: string, idents: readonly string[], options: Co
     }).catch(() => {
       throw new Trouble('late', `${ident} is not done after ${waitMs / 1000} s; see: rackward node explain ${ident}`)
     })
-    if (node.last_error) throw new Trouble('failed', `${ident}: ${node.last_error}`)
+    if (node.last_error) throw new Trouble('failed', `${ident}: ${said(node.last_error)}`)
     print(`${ident}: ${node.power_state}`)
   }
 }
@@ -265,7 +267,7 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
     lines.push(`  ${i + 1}. ${cause.cause}`, ...(evidence.join() === shown ? [] : evidence), `     -> ${cause.remedy}`)
     shown = evidence.join()
   }
-  return lines.join('\n')
+  return lines.map(said).join('\n')
 }
 
 export async function watch(ident: string | undefined, options: Common): Promise<void> {
@@ -277,15 +279,13 @@ export async function watch(ident: string | undefined, options: Common): Promise
   await api.lines(
     `/rackward/v1/events?${query.toString()}`,
     (line) => {
-      const data = /^data: (.*)$/.exec(line)?.[1]
-      if (data === undefined) return
-      if (json) return print(data)
-      const event = JSON.parse(data) as { at: string; kind: string; node_uuid: string | null; detail: Record<string, unknown> }
-      print(
-        `${event.at}  ${event.kind.padEnd(12)} ${event.node_uuid ?? '-'}  ${Object.entries(event.detail)
-          .map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}`)
-          .join(' ')}`,
-      )
+      if (!line.startsWith('data: ')) return
+      const event = JSON.parse(line.slice('data: '.length)) as { at: string; kind: string; node_uuid: string | null; detail: Record<string, unknown> }
+      if (json) return print(jsonText(event))
+      const text = `${event.at}  ${event.kind.padEnd(12)} ${event.node_uuid ?? '-'}  ${Object.entries(event.detail)
+        .map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}`)
+        .join(' ')}`
+      print(said(text))
     },
     abort.signal,
   )

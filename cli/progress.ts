@@ -1,4 +1,5 @@
 /** Progress of many things at once, as a build tool shows it: what is done scrolls away above, what goes on is redrawn below, with one line for the whole. */
+import { said } from './show.ts'
 
 export interface Row {
   readonly name: string
@@ -32,7 +33,7 @@ export const timeText = (ms: number): string => {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
 }
 
-const lineOf = ({ name, end, state, says }: Row, width: number): string => `${MARK[end]} ${name.padEnd(width)} ${state.padEnd(15)} ${says}`.trimEnd()
+const lineOf = ({ name, end, state, says }: Row, width: number): string => said(`${MARK[end]} ${name.padEnd(width)} ${state.padEnd(15)} ${says}`).trimEnd()
 
 /** For a terminal. `size` is asked at each draw: windows change. */
 export function redrawn(write: (text: string) => void, size: () => { columns?: number; rows?: number }): Screen {

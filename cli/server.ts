@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { said } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 export interface ServerOptions {
@@ -169,12 +170,13 @@ export function parse(text: string): unknown {
 }
 
 /** What a status and a body that say no mean for somebody at a shell. */
-export function refusal(status: number, said: unknown): Trouble {
-  const body = (said ?? {}) as { error_message?: string; error?: { message?: string } }
+export function refusal(status: number, answer: unknown): Trouble {
+  const body = (answer ?? {}) as { error_message?: string; error?: { message?: string } }
   const inner = parse(body.error_message ?? '') as { faultstring?: string } | undefined
   const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
-  if (status === 401) return new Trouble('denied', `${words} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`)
-  if (status === 403) return new Trouble('denied', words)
-  if (status === 404) return new Trouble('missing', words)
-  return new Trouble(status < 500 ? 'refused' : 'failed', words)
+  const plain = said(words)
+  if (status === 401) return new Trouble('denied', `${plain} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`)
+  if (status === 403) return new Trouble('denied', plain)
+  if (status === 404) return new Trouble('missing', plain)
+  return new Trouble(status < 500 ? 'refused' : 'failed', plain)
 }

@@ -3,6 +3,7 @@ import { systemClock } from '../kit/clock.ts'
 import { bytesText } from '../kit/text.ts'
 import { appended, bar, redrawn, type Row } from './progress.ts'
 import type { Api } from './server.ts'
+import { said } from './show.ts'
 import { Trouble } from './trouble.ts'
 
 interface Now {
@@ -36,7 +37,7 @@ export async function waitAll(api: Api, idents: readonly string[], wanted: Wante
     const now = (await api.ask('GET', `/v1/nodes/${encodeURIComponent(ident)}`)) as Now
     const row = rowOf(ident, now, wanted)
     rows.set(ident, row)
-    if (row.end === 'failed') troubles.push(`${ident}: ${now.provision_state}: ${now.last_error}`)
+    if (row.end === 'failed') troubles.push(said(`${ident}: ${now.provision_state}: ${now.last_error}`))
   }
   for (;;) {
     const rest = open()

@@ -75,7 +75,7 @@ test('two changes of one port, of one portgroup, of one runbook, of one node', a
     `/v1/portgroups/${await make('/v1/portgroups', { node_uuid: uuid })}`,
     `/v1/runbooks/${await make('/v1/runbooks', { name: 'CUSTOM_X', steps: [{ interface: 'deploy', step: 'hold', args: {}, order: 1 }] })}`,
   ]
-  for (let round = 0; round < ROUNDS; round += 1)
+  for (let round = 0; round < 5; round += 1)
     for (const path of paths) {
       const set = (key: string) => ['PATCH', path, [{ op: 'add', path: `/extra/${key}`, value: round }]] as const
       expect(await together(set('a'), set('b'))).toEqual([200, 200])
