@@ -27,7 +27,8 @@ import { BootWatch } from './boot/watch.ts'
 import type { Config } from './config.ts'
 import { Webhooks } from './events/webhooks.ts'
 import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
-import { listen, listenApi } from './listen.ts'
+import { limitMeter } from './limit-meter.ts'
+import { fittingLimits, listenAgents, listenApi } from './listen.ts'
 import { Interlock } from './mesh/interlock.ts'
 import { conductorMetrics, troublesOf } from './metrics.ts'
 import { BmcCredentials } from './mesh/credentials.ts'
@@ -93,6 +94,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     () => conductorMetrics(store, { log, bootDown, agents: () => sightings.agentsSince(clock.now() - 60_000) }),
     (made) => made.stop(),
   )
+  const onLimit = limitMeter({ clock, log, count: metrics.onLimit })
+  const limits = await fittingLimits(config, log)
   const arbiter = new Arbiter(clock, metrics.onBmc)
   const suites = new Map<string, number>()
   // A test that hands in its own ipmitool has no BMC that ipmipower could ask.
@@ -173,21 +176,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     )
   }
   if (config.agent && identity) {
-    const { address, port } = config.agent
-    const server = agentServer(agents, identity, log)
-    const sessions = new Set<{ destroy(): void }>()
-    server.on('session', (session) => {
-      sessions.add(session)
-      session.on('close', () => sessions.delete(session))
-    })
-    await life.add(
-      'agents',
-      () => listen(server, { port, host: address }),
-      () => {
-        server.close()
-        for (const session of sessions) session.destroy()
-      },
-    )
+    await listenAgents(agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log }), config.agent, life)
   }
   const running = <T extends { start(): Promise<void> | void; stop(): Promise<void> | void }>(name: string, part: T) =>
     life.add(
@@ -255,13 +244,16 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   })
   const auth = await life.add(
     'authentication',
-    () => (config.api.auth.strategy === 'noauth' ? noAuth : htpasswdAuth({ path: config.api.auth.file, users: config.api.auth.users, clock })),
-    () => undefined,
+    () => {
+      const { auth: wish } = config.api
+      return wish.strategy === 'noauth' ? noAuth : htpasswdAuth({ path: wish.file, users: wish.users, clock, limits: limits.api, onLimit })
+    },
+    (made) => made.close(),
   )
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
   const app = makeApp({
-    limits: config.limits.api,
+    limits: limits.api,
     routes,
     sightings,
     auth,
@@ -272,8 +264,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     metrics,
     troubles: () => troublesOf(store, bootDown),
   })
-  const upgrade = consoleUpgrades({ auth, nodes, store, clock, log, signal: streams.signal })
-  const addresses = await listenApi(app, { config, upgrade }, life)
+  const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, nodes, store, clock, log, signal: streams.signal })
+  const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => store.conductors().then(() => true)
   return { addresses, routes, powerSync, alive, stop: () => life.stop() }

@@ -43,7 +43,7 @@ export const Limits = z.strictObject({
       connections: count(4_000, 'Open connections of the port that agents call.'),
       connectionsPerAddress: count(16, 'Open connections of that port from one address.'),
       streams: count(10, 'Streams at once in one HTTP/2 connection.'),
-      sessionBodyBytes: sizeBytes(4 * KIB, 'Size of the request that trades a boot token for a session.'),
+      sessionBodyBytes: sizeBytes(8 * KIB, 'Size of the request that trades a boot token for a session.'),
       reportBodyBytes: sizeBytes(1 * MIB, 'Size of a report.'),
       portsPerReport: count(64, 'Ports that one inventory may make.'),
       bodySeconds: seconds(10, 'Time for a request body to arrive.'),

@@ -17,6 +17,8 @@ export interface BmcAct {
 export interface ConductorMetrics {
   readonly registry: Registry
   readonly onBmc: (act: BmcAct) => void
+  /** A limit refused something; its key below `limits`. */
+  readonly onLimit: (limit: string) => void
   readonly onRequest: (request: { method: string; status: number; seconds: number }) => void
   stop(): void
 }
@@ -49,11 +51,18 @@ export async function conductorMetrics(
     buckets: REQUEST_BUCKETS,
     registers,
   })
+  const limitsReached = new Counter({
+    name: 'rackward_limit_reached_total',
+    help: 'what was refused because a limit was reached, by its key below limits in the configuration',
+    labelNames: ['limit'],
+    registers,
+  })
   const count = journalCounters(registers)
   const stop = await follow(store, count, parts.log)
   return {
     registry,
     onBmc: ({ priority, seconds, end }) => bmcSeconds.observe({ priority, end }, seconds),
+    onLimit: (limit) => limitsReached.inc({ limit }),
     onRequest: ({ method, status, seconds }) => requestSeconds.observe({ method, status }, seconds),
     stop,
   }

@@ -1,14 +1,28 @@
-/** The agents' door: HTTP/2 over TLS. Five calls, JSON in and out, bodies capped. */
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
-import type { IncomingHttpHeaders } from 'node:http2'
-import { isFault } from '../../kit/fault.ts'
+/** The port that agents call: HTTP/2 over TLS, five calls, JSON in and out. Nothing is read before the session is proven but the small request for one,
+ *  and a connection that proves none ends. */
+import { constants, createSecureServer, type Http2SecureServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import { gather } from '../../kit/gather.ts'
 import type { Log } from '../../kit/log.ts'
+import { requestTarget } from '../../kit/request-target.ts'
 import { ORDER_POLL_MS, Report, SessionAsk } from '../api/agent-wire.ts'
+import { limitConnections } from '../connection-limits.ts'
+import type { OnLimit } from '../limit-meter.ts'
+import type { Limits } from '../limits.ts'
 import type { Identity } from './certificate.ts'
 import type { AgentService } from './service.ts'
 
-/** An inventory of a server with hundreds of disks stays far below. */
-const MAX_BODY_BYTES = 1024 * 1024
+export interface AgentServerParts {
+  readonly service: AgentService
+  readonly identity: Identity
+  readonly limits: Limits['agents']
+  readonly onLimit: OnLimit
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const MAX_HEADERS_BYTES = 16 * 1024
 const STATUS: Record<string, number> = {
   'agent.token': 401,
   'agent.session': 401,
@@ -18,52 +32,91 @@ const STATUS: Record<string, number> = {
   // The agent asks again.
   'node.locked': 503,
   'input.invalid': 400,
+  'input.large': 413,
 }
 
-export function agentServer(service: AgentService, identity: Identity, log: Log): Http2SecureServer {
-  const server = createSecureServer({ key: identity.key, cert: identity.cert, minVersion: 'TLSv1.3' })
-  server.on('session', (session: ServerHttp2Session) => session.on('error', () => undefined))
+export function agentServer(parts: AgentServerParts): Http2SecureServer {
+  const { identity, limits, onLimit, clock } = parts
+  const server = createSecureServer({
+    key: identity.key,
+    cert: identity.cert,
+    minVersion: 'TLSv1.3',
+    handshakeTimeout: limits.bodySeconds * 1000,
+    unknownProtocolTimeout: limits.bodySeconds * 1000,
+    settings: { maxConcurrentStreams: limits.streams, maxHeaderListSize: MAX_HEADERS_BYTES },
+  })
+  limitConnections(server, { all: limits.connections, perAddress: limits.connectionsPerAddress }, (which, address) =>
+    onLimit(which === 'all' ? 'agents.connections' : 'agents.connectionsPerAddress', { address }),
+  )
+  const proven = new WeakSet<ServerHttp2Session>()
+  server.on('session', (session: ServerHttp2Session) => {
+    session.on('error', () => undefined)
+    session.setTimeout(limits.idleSeconds * 1000, () => session.destroy())
+    // Twice the time of a body: a request for a session that arrived in time has been answered by then.
+    const cancel = clock.after(limits.bodySeconds * 2000, () => proven.has(session) || session.destroy())
+    session.once('close', cancel)
+  })
   server.on('sessionError', () => undefined)
   server.on('tlsClientError', () => undefined)
   server.on('stream', (stream, headers) => {
     stream.on('error', () => undefined)
-    answer(service, stream, headers).catch((error: unknown) => {
-      if (!isFault(error)) log.error({ err: error }, 'an agent call broke')
-      const status = isFault(error) ? (STATUS[error.code] ?? 500) : error instanceof BadBody ? 400 : 500
-      reply(stream, status, {
-        code: isFault(error) ? error.code : 'agent.broken',
-        error: isFault(error) ? error.detail : error instanceof BadBody ? error.message : 'internal error',
-      })
-    })
+    const prove = () => void (stream.session && proven.add(stream.session as ServerHttp2Session))
+    answer({ stream, headers, prove }, parts).catch((error: unknown) => refuse(stream, error, parts))
   })
   return server
 }
 
-class BadBody extends Error {}
+interface Call {
+  readonly stream: ServerHttp2Stream
+  readonly headers: IncomingHttpHeaders
+  /** The caller has a session, or just got one. */
+  readonly prove: () => void
+}
 
-async function answer(service: AgentService, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-  const url = new URL(String(headers[':path'] ?? '/'), 'https://conductor')
-  const route = `${String(headers[':method'])} ${url.pathname}`
+async function answer({ stream, headers, prove }: Call, parts: AgentServerParts): Promise<void> {
+  const { service, limits } = parts
+  const { path, query } = requestTarget(headers[':path'])
   const session = String(headers.authorization ?? '').replace(/^Bearer /, '')
-  switch (route) {
-    case 'POST /agent/v1/session':
-      return reply(stream, 200, await service.open(await body(stream, SessionAsk)))
+  const proved = async () => {
+    await service.node(session)
+    prove()
+  }
+  switch (`${String(headers[':method'])} ${path}`) {
+    case 'POST /agent/v1/session': {
+      const grant = await service.open(await body(stream, { schema: SessionAsk, limitBytes: limits.sessionBodyBytes }, parts))
+      prove()
+      return reply(stream, 200, grant)
+    }
     case 'GET /agent/v1/order': {
+      await proved()
       const abort = new AbortController()
       stream.once('close', () => abort.abort())
-      const order = await service.order(session, { have: url.searchParams.get('have') ?? '', pollMs: ORDER_POLL_MS, signal: abort.signal })
-      return reply(stream, 200, { order })
+      if (stream.closed) abort.abort()
+      return reply(stream, 200, { order: await service.order(session, { have: query.get('have') ?? '', pollMs: ORDER_POLL_MS, signal: abort.signal }) })
     }
     case 'POST /agent/v1/report':
-      await service.report(session, await body(stream, Report))
+      await proved()
+      await service.report(session, await body(stream, { schema: Report, limitBytes: limits.reportBodyBytes }, parts))
       return reply(stream, 200, {})
     case 'GET /agent/v1/image':
+      await proved()
       return reply(stream, 200, await service.imageIndex(session))
     case 'GET /agent/v1/configdrive':
+      await proved()
       return reply(stream, 200, await service.configDrive(session))
     default:
       return reply(stream, 404, { error: 'no such call' })
   }
+}
+
+function refuse(stream: ServerHttp2Stream, error: unknown, { log }: AgentServerParts): void {
+  // Who left is not answered, and has nothing to be logged for.
+  if (stream.destroyed) return
+  // The rest of a body that is not wanted is not waited for.
+  stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
+  if (isFault(error)) return reply(stream, STATUS[error.code] ?? 500, { code: error.code, error: error.detail })
+  log.error({ err: error }, 'a call of an agent failed')
+  reply(stream, 500, { code: 'agent.broken', error: 'internal error' })
 }
 
 function reply(stream: ServerHttp2Stream, status: number, value: unknown): void {
@@ -77,17 +130,16 @@ function reply(stream: ServerHttp2Stream, status: number, value: unknown): void 
   stream.end(bytes)
 }
 
-async function body<T>(stream: ServerHttp2Stream, schema: { parse(value: unknown): T }): Promise<T> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of stream) {
-    size += (chunk as Buffer).length
-    if (size > MAX_BODY_BYTES) throw new BadBody('the body is too large')
-    chunks.push(chunk as Buffer)
-  }
+async function body<T>(
+  stream: ServerHttp2Stream,
+  wanted: { schema: { parse(value: unknown): T }; limitBytes: number },
+  { clock, limits }: AgentServerParts,
+): Promise<T> {
+  const cancel = clock.after(limits.bodySeconds * 1000, () => stream.close(constants.NGHTTP2_CANCEL))
+  const bytes = await gather(stream, wanted.limitBytes).finally(cancel)
   try {
-    return schema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+    return wanted.schema.parse(JSON.parse(bytes.toString('utf8')))
   } catch (error) {
-    throw new BadBody(`the body is not what this call takes: ${(error as Error).message.slice(0, 500)}`)
+    throw new Fault('input.invalid', `the body is not what this call takes: ${(error as Error).message.slice(0, 500)}`)
   }
 }

@@ -1,10 +1,14 @@
-/** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once and then remembered by
- *  their hash; many failures from one address, or for one user, must wait. */
-import { createHash } from 'node:crypto'
+/** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once, in threads, and then remembered
+ *  by a keyed hash of user and password; after many failures from one address, that address must wait. */
+import { createHmac, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import bcrypt from 'bcryptjs'
+import { sourceOf } from '../../kit/addresses.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
+import { PasswordChecks } from '../../kit/passwords.ts'
+import type { OnLimit } from '../limit-meter.ts'
+import { Limits } from '../limits.ts'
+import { FailedLogins } from './failed-logins.ts'
 
 /** Each may do what those before it may: look, act on nodes, change what there is. */
 export const ROLES = ['reader', 'operator', 'admin'] as const
@@ -18,101 +22,105 @@ export interface Actor {
 }
 
 export interface Authenticator {
-  /** Undefined: nobody that is known. Throws `input.invalid` for a malformed header, `access.limited` after too many failures. */
+  /** Undefined: no valid credentials. Throws `input.invalid` for a malformed header, `access.limited` after too many failures, `access.busy` when too many
+   *  passwords wait to be checked. */
   check(header: string | undefined, from: string): Promise<Actor | undefined>
+  close(): Promise<void>
 }
 
 export const ANYBODY: Actor = { user: 'anybody', role: 'admin', project: null }
-export const noAuth: Authenticator = { check: async () => ANYBODY }
+export const noAuth: Authenticator = { check: async () => ANYBODY, close: async () => undefined }
 
 export const mayRole = (actor: Actor, needed: Role | 'public'): boolean => needed === 'public' || ROLES.indexOf(actor.role) >= ROLES.indexOf(needed)
 
-const MAX_REMEMBERED = 256
 const BCRYPT = /^\$2[aby]\$\d{2}\$.{53}$/
-const MAX_FAILURES = 10
-const FAILURE_WINDOW_MS = 60_000
-const MAX_SOURCES = 10_000
+const KEY_BYTES = 32
+/** bcrypt looks at no more of a password. */
+const BCRYPT_BYTES = 72
 
 export type Users = Readonly<Record<string, { readonly role: Role; readonly project?: string | undefined }>>
 
-/** `users` gives roles; without it every user of the file is an admin, as in Ironic. Throws `config.invalid` for a file that cannot be used. */
-export async function htpasswdAuth(opts: { path: string; users: Users | undefined; clock: Clock }): Promise<Authenticator> {
-  const { path } = opts
+export interface AuthOptions {
+  readonly path: string
+  /** Roles; without it every user of the file is an admin, as in Ironic. */
+  readonly users: Users | undefined
+  readonly clock: Clock
+  readonly limits?: Pick<Limits['api'], 'failedLoginsPerMinute' | 'passwordChecks' | 'passwordQueue'>
+  readonly onLimit?: OnLimit
+}
+
+/** Throws `config.invalid` for a file that cannot be used. */
+export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
+  const { path, users, clock, limits = Limits.parse({}).api, onLimit = () => undefined } = opts
   const text = await readFile(path, 'utf8').catch((error: Error) => {
     throw new Fault('config.invalid', `api.auth.file: cannot read ${path}: ${error.message}`, { cause: error })
   })
   const hashes = parseHtpasswd(text, path)
-  const unknown = Object.keys(opts.users ?? {}).find((user) => !hashes.has(user))
+  const unknown = Object.keys(users ?? {}).find((user) => !hashes.has(user))
   if (unknown !== undefined) throw new Fault('config.invalid', `api.auth.users: ${path} has no user ${unknown}`)
   // A hash that no password has: an unknown user takes as long as a known one.
   const decoy = [...hashes.values()][0] as string
+  const digestOf = loginDigest()
+  /** A few for each user of the file at most: it takes a right password to get here. */
   const good = new Map<string, string>()
   const checking = new Map<string, Promise<string | undefined>>()
-  const failures = failureLimit(opts.clock)
+  const failures = new FailedLogins({ perMinute: limits.failedLoginsPerMinute, nowMs: () => clock.now(), onLimit })
+  const passwords = new PasswordChecks({ threads: limits.passwordChecks, queue: limits.passwordQueue, onFull: () => onLimit('api.passwordQueue') })
   return {
     async check(header, from) {
       if (header === undefined) return undefined
-      const digest = createHash('sha256').update(header).digest('hex')
+      const login = { ...parseBasic(header), source: sourceOf(from) }
+      const digest = digestOf(login)
       const remembered = good.get(digest)
-      if (remembered !== undefined) return actorOf(remembered, opts.users)
-      // Requests that come at once with one header are one login.
-      const login = checking.get(digest) ?? verify(header, { digest, from }).finally(() => checking.delete(digest))
-      checking.set(digest, login)
-      const user = await login
-      return user === undefined ? undefined : actorOf(user, opts.users)
+      if (remembered !== undefined) return actorOf(remembered, users)
+      // Requests that come at once with one login are one check.
+      const key = `${digest} ${login.source}`
+      const verified = checking.get(key) ?? verify(login, digest).finally(() => checking.delete(key))
+      checking.set(key, verified)
+      const user = await verified
+      return user === undefined ? undefined : actorOf(user, users)
     },
+    close: () => passwords.close(),
   }
 
-  async function verify(header: string, { digest, from }: { digest: string; from: string }): Promise<string | undefined> {
-    const { user, password } = parseBasic(header)
-    // Counted before it is known to be wrong: guesses that are sent at once are not free.
-    failures.count(from, user)
-    const match = (await bcrypt.compare(password, hashes.get(user) ?? decoy)) && hashes.has(user)
-    if (!match) return undefined
-    failures.forgive(from, user)
-    if (good.size >= MAX_REMEMBERED) good.delete(good.keys().next().value as string)
+  async function verify({ user, password, source }: Login, digest: string): Promise<string | undefined> {
+    const waitMs = failures.begin(source, user)
+    try {
+      if (waitMs > 0) await clock.sleep(waitMs)
+      const match = (await passwords.check(password, hashes.get(user) ?? decoy, source)) && hashes.has(user)
+      if (!match) return undefined
+    } catch (error) {
+      failures.forgive(source, user)
+      throw error
+    }
+    failures.forgive(source, user)
     good.set(digest, user)
     return user
   }
 }
 
-/** Where roles are given, a user without one may nothing. */
+interface Login {
+  readonly user: string
+  readonly password: string
+  readonly source: string
+}
+
+/** Names a login without keeping its password, however the header spells it. The key lasts as long as the process. */
+function loginDigest(): (login: Login) => string {
+  const key = randomBytes(KEY_BYTES)
+  return ({ user, password }) =>
+    createHmac('sha256', key)
+      .update(`${Buffer.byteLength(user)}:${user}:`)
+      .update(Buffer.from(password).subarray(0, BCRYPT_BYTES))
+      .digest('base64url')
+}
+
+/** Where roles are given, a user without one has no access. */
 function actorOf(user: string, users: Users | undefined): Actor {
   if (!users) return { user, role: 'admin', project: null }
   const known = Object.hasOwn(users, user) ? users[user] : undefined
   if (!known) throw new Fault('access.denied', `user ${user} has no role: name it in api.auth.users`)
   return { user, role: known.role, project: known.project ?? null }
-}
-
-/** Counts failed logins per address and per user: guessing is slow, and a mistyped password is not punished. */
-function failureLimit(clock: Clock) {
-  const failed = new Map<string, { count: number; sinceMs: number }>()
-  const keys = (from: string, user: string) => [`from ${from}`, `user ${user}`]
-  const recent = (key: string) => {
-    const entry = failed.get(key)
-    return entry && clock.now() - entry.sinceMs < FAILURE_WINDOW_MS ? entry : undefined
-  }
-  return {
-    /** Throws `access.limited` when there were too many. */
-    count(from: string, user: string) {
-      if (keys(from, user).some((key) => (recent(key)?.count ?? 0) >= MAX_FAILURES)) throw new Fault('access.limited', 'too many failed logins')
-      for (const key of keys(from, user)) {
-        const entry = recent(key)
-        if (entry) entry.count += 1
-        else {
-          if (failed.size >= MAX_SOURCES) failed.delete(failed.keys().next().value as string)
-          failed.set(key, { count: 1, sinceMs: clock.now() })
-        }
-      }
-    },
-    /** That one was right. */
-    forgive(from: string, user: string) {
-      for (const key of keys(from, user)) {
-        const entry = recent(key)
-        if (entry) entry.count -= 1
-      }
-    },
-  }
 }
 
 function parseBasic(header: string): { user: string; password: string } {

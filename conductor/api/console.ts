@@ -6,11 +6,15 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
+import { requestTarget } from '../../kit/request-target.ts'
 import type { Piped } from '../../kit/run.ts'
+import type { OnLimit } from '../limit-meter.ts'
+import type { Limits } from '../limits.ts'
 import type { NodeService } from '../node/service.ts'
 import type { Store } from '../store/port.ts'
 import { seenNode } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
+import { refuseCrossSite } from './cross-site.ts'
 import { problemOf } from './problems.ts'
 
 export interface ConsoleParts {
@@ -19,6 +23,8 @@ export interface ConsoleParts {
   readonly store: Pick<Store, 'journal'>
   readonly clock: Clock
   readonly log: Log
+  readonly limits: Pick<Limits['api'], 'consoles' | 'consoleBufferBytes'>
+  readonly onLimit: OnLimit
   /** The conductor stops. */
   readonly signal: AbortSignal
 }
@@ -27,10 +33,7 @@ export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer)
 
 const PATH = /^\/rackward\/v1\/nodes\/([^/]+)\/console\/?$/
 const MAX_TYPED_BYTES = 64 * 1024
-/** What a slow reader may owe before the BMC's output waits. */
-const MAX_OWED_BYTES = 1024 * 1024
 const PING_MS = 30_000
-const MOST = 64
 /** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the BMC broke off. */
 const CLOSE = { end: 1000, stops: 1001, broken: 1011 } as const
 const MAX_REASON_BYTES = 120
@@ -40,7 +43,10 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   let open = 0
   const take = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const { actor, node, steal } = await admit(parts, request)
-    if (open >= MOST) throw new Fault('object.conflict', `${MOST} consoles are open already`)
+    if (open >= parts.limits.consoles) {
+      parts.onLimit('api.consoles', { user: actor.user })
+      throw new Fault('object.conflict', `${parts.limits.consoles} consoles are open already`)
+    }
     if (socket.destroyed) return
     open += 1
     let line: Piped | undefined
@@ -84,18 +90,16 @@ const answerOf = (status: number, body: string): string =>
   ].join('\r\n')
 
 async function admit({ auth, nodes }: ConsoleParts, request: IncomingMessage) {
-  const url = new URL(request.url ?? '/', 'http://conductor')
+  // A page of another site could ride on the password that a browser keeps.
+  refuseCrossSite(request)
+  const { path, query } = requestTarget(request.url)
   const actor: Actor | undefined = await auth.check(request.headers.authorization, request.socket.remoteAddress ?? 'local')
   if (!actor) throw new Fault('access.unknown', 'give a user and a password (HTTP basic)')
-  const ident = PATH.exec(url.pathname)?.[1]
-  if (ident === undefined) throw new Fault('object.missing', `there is no websocket ${url.pathname.slice(0, 200)}`)
-  // A page of another site could ride on the password that a browser keeps.
-  const { origin, host } = request.headers
-  if (origin !== undefined && !URL.canParse(origin)) throw new Fault('input.invalid', 'Origin: not a URL')
-  if (origin !== undefined && new URL(origin).host !== host) throw new Fault('access.denied', `pages of ${origin.slice(0, 200)} may not open consoles`)
+  const ident = PATH.exec(path)?.[1]
+  if (ident === undefined) throw new Fault('object.missing', `there is no websocket ${path.slice(0, 200)}`)
   if (!mayRole(actor, 'operator')) throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
   const node = await seenNode(nodes, actor, decoded(ident))
-  return { actor, node, steal: url.searchParams.get('steal') === 'true' }
+  return { actor, node, steal: query.get('steal') === 'true' }
 }
 
 function decoded(text: string): string {
@@ -106,8 +110,8 @@ function decoded(text: string): string {
   }
 }
 
-/** Until one of the two ends. */
-function join(ws: WebSocket, line: Piped, { clock, signal }: ConsoleParts): void {
+/** Until one of the two ends. Each side is paused while the other does not keep up. */
+function join(ws: WebSocket, line: Piped, { clock, signal, limits }: ConsoleParts): void {
   const stops = () => ws.close(CLOSE.stops, 'the conductor stops')
   let answered = true
   let cancel = (): void => undefined
@@ -120,10 +124,20 @@ function join(ws: WebSocket, line: Piped, { clock, signal }: ConsoleParts): void
   cancel = clock.after(PING_MS, ping)
   ws.on('pong', () => (answered = true))
   line.stdout.on('data', (chunk: Buffer) => {
-    ws.send(chunk, { binary: true }, () => ws.bufferedAmount < MAX_OWED_BYTES && line.stdout.resume())
-    if (ws.bufferedAmount >= MAX_OWED_BYTES) line.stdout.pause()
+    ws.send(chunk, { binary: true }, () => ws.bufferedAmount < limits.consoleBufferBytes && line.stdout.resume())
+    if (ws.bufferedAmount >= limits.consoleBufferBytes) line.stdout.pause()
   })
-  ws.on('message', (data: Buffer) => line.stdin.write(data))
+  let typedBytes = 0
+  ws.on('message', (data: Buffer) => {
+    // Somebody who types is there, also while his pong waits behind what he typed.
+    answered = true
+    typedBytes += data.length
+    line.stdin.write(data, () => {
+      typedBytes -= data.length
+      if (typedBytes < limits.consoleBufferBytes) ws.resume()
+    })
+    if (typedBytes >= limits.consoleBufferBytes) ws.pause()
+  })
   ws.on('error', () => ws.terminate())
   line.stdin.on('error', () => undefined)
   if (signal.aborted) stops()

@@ -3,6 +3,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, dirname } from 'node:path'
 import send from 'send'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import { openFilesLimit } from '../../kit/open-files.ts'
+import type { Config } from '../config.ts'
+import { httpOptions, limitConnections, shareOf, type ConnectionLimits, type OnRefused } from '../connection-limits.ts'
+import { limitMeter } from '../limit-meter.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
@@ -14,8 +20,17 @@ export interface BootFiles {
 
 const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/script\.ipxe$/
 
-export function bootHttp(files: BootFiles): Server {
-  const server = createServer((request, response) => {
+export interface BootHttpLimits extends ConnectionLimits {
+  /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between kernel and ramdisk. */
+  readonly idleMs: number
+  readonly onRefused: OnRefused
+}
+
+const HEADERS_BYTES = 8 * 1024
+
+export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
+  const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
+  const server = createServer(options, (request, response) => {
     const path = (request.url ?? '').split('?')[0] ?? ''
     const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
@@ -25,10 +40,22 @@ export function bootHttp(files: BootFiles): Server {
     if (!file) return refuse(response, 404)
     return answerFile(files, { request, response, path, file, fromIp })
   })
-  // iPXE and firmware keep connections open between kernel and ramdisk.
-  server.keepAliveTimeout = 30_000
-  server.maxRequestsPerSocket = 0
+  server.setTimeout(limits.idleMs)
+  limitConnections(server, limits, limits.onRefused)
   return server
+}
+
+/** From the configuration, with no more connections than the open files of this process allow. */
+export async function bootHttpLimits({ config, clock, log }: { config: Config; clock: Clock; log: Log }): Promise<BootHttpLimits> {
+  const { httpConnections, httpConnectionsPerAddress, httpIdleSeconds } = config.limits.boot
+  const onLimit = limitMeter({ clock, log })
+  return {
+    // A download holds two files: its connection, and what it sends.
+    all: shareOf(httpConnections, { wanted: httpConnections * 2, openFiles: await openFilesLimit() }),
+    perAddress: httpConnectionsPerAddress,
+    idleMs: httpIdleSeconds * 1000,
+    onRefused: (which, address) => onLimit(which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress', { address }),
+  }
 }
 
 function answerScript(files: BootFiles, response: ServerResponse, at: { mac: string; fromIp: string }): void {

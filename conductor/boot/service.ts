@@ -14,7 +14,7 @@ import { EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
 import { renderScript } from '../../pxe/script.ts'
 import { TftpServer, type TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
-import { bootHttp } from './http.ts'
+import { bootHttp, bootHttpLimits } from './http.ts'
 import { SqliteLeases } from './leases.ts'
 import type { BootClient } from './orders.ts'
 import { kernelArgs, servedFile } from './render.ts'
@@ -38,7 +38,7 @@ const SAVE_AFTER_MS = 200
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([2, config.boot, config.agent, config.images.store, pin]))
+    .update(JSON.stringify([2, config.boot, config.limits.boot, config.agent, config.images.store, pin]))
     .digest('hex')
 
 export class BootService {
@@ -102,11 +102,12 @@ export class BootService {
 
   private async startHttp(): Promise<void> {
     const { http } = this.parts.config.boot
-    const server = bootHttp({
-      script: (mac, ip) => this.script(mac, ip),
-      file: (url) => servedFile(url, this.parts.config),
-      fetched: (url, ip) => this.onFetched(url, ip),
-    })
+    const files = {
+      script: (mac: string, ip: string) => this.script(mac, ip),
+      file: (url: string) => servedFile(url, this.parts.config),
+      fetched: (url: string, ip: string) => this.onFetched(url, ip),
+    }
+    const server = bootHttp(files, await bootHttpLimits(this.parts))
     await this.life.add(
       'http',
       () =>

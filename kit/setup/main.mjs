@@ -63,7 +63,7 @@ function sourcesKey() {
     for (const entry of readdirSync(dir, { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name))) {
       const path = join(dir, entry.name)
       if (entry.isDirectory()) walk(path)
-      else if (/\.(ts|json)$/.test(entry.name))
+      else if (/\.(ts|js|json)$/.test(entry.name))
         hash
           .update(path)
           .update(String(statSync(path).mtimeMs))
@@ -89,6 +89,7 @@ function compile() {
   // Programs of the lab and the bench look for Consul as this file does.
   mkdirSync(join(ROOT, 'dist/kit/setup'), { recursive: true })
   copyFileSync(join(ROOT, 'kit/setup/consul.mjs'), join(ROOT, 'dist/kit/setup/consul.mjs'))
+  copyFileSync(join(ROOT, 'kit/password-thread.js'), join(ROOT, 'dist/kit/password-thread.js'))
   const bundle = [
     'esbuild',
     'host-agent/deploy/main.ts',
@@ -101,11 +102,12 @@ function compile() {
     '--log-level=warning',
   ]
   if (run('npx', bundle) !== 0) fail('the agent could not be bundled')
-  // The program in a few files: it starts in half the time. The thread that probes is loaded by itself; three packages are found at run time.
+  // The program in a few files: it starts in half the time. Threads are loaded by themselves; three packages are found at run time.
   const program = [
     'esbuild',
     'cli/main.ts',
     'host-agent/mesh/thread.ts',
+    'kit/password-thread.js',
     '--entry-names=[name]',
     '--bundle',
     '--splitting',

@@ -92,8 +92,9 @@ test.each([
   ['a reader', 'f1', basic('reader'), '403'],
   ['a node that is not there', 'nobody', basic('op'), '404'],
   ['the node of another project', 'f1', basic('tenant'), '404'],
+  ['a page of a sibling domain', 'f1', { ...basic('op'), 'sec-fetch-site': 'same-site' }, '403'],
   ['a page of another site', 'f1', { ...basic('op'), origin: 'https://evil.example' }, '403'],
-  ['an origin that is none', 'f1', { ...basic('op'), origin: 'null' }, '400'],
+  ['an origin that is none', 'f1', { ...basic('op'), origin: 'null' }, '403'],
   ['a name that is not encoded as it should be', '%zz', basic('op'), '400'],
   ['a password that the BMC refuses', 'r2', basic('op'), '500'],
 ])('%s is refused', async (_, node, headers, status) => {
@@ -105,7 +106,7 @@ test('without a handshake it says what it is; a broken one leaves nothing behind
   expect(answer.status).toBe(400)
   expect(answer.body.error_message).toMatch(/websocket/)
   const { port, hostname } = new URL(base)
-  for (const path of ['/rackward/v1/nodes/f1/console', '/v1/nodes', '/%']) {
+  for (const path of ['/rackward/v1/nodes/f1/console', '/v1/nodes', '/%', '//', '//x', '?']) {
     const socket = connect(Number(port), hostname)
     socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: ${basic('op').authorization}\r\n\r\n`)
     const text = await new Promise<string>((resolve) => {
