@@ -30,7 +30,7 @@ import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
 import { limitMeter } from './limit-meter.ts'
 import { fittingLimits, listenAgents, listenApi } from './listen.ts'
 import { Interlock } from './mesh/interlock.ts'
-import { conductorMetrics, troublesOf } from './metrics.ts'
+import { conductorMetrics, damagedNames, troublesOf } from './metrics.ts'
 import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
@@ -82,10 +82,11 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const seal = await loadSeal(join(config.data, 'secret.key'), random)
   const sqlite = await life.add(
     'store',
-    () => new SqliteStore(join(config.data, 'rackward.db'), seal),
+    () => new SqliteStore(join(config.data, 'rackward.db'), seal, clock),
     (store) => store.close(),
   )
   const store = parts.wrapStore?.(sqlite) ?? sqlite
+  for (const { kind, uuid, why } of await store.survey()) log.error({ kind, uuid }, `a stored record cannot be read, and is left out: ${why}`)
   const sightings = new Sightings()
   const images = new ImageStore(config.images.store)
   const bootDown = () => (boot ? !boot.connected : undefined)
@@ -154,6 +155,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     },
   })
   const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
+  const { configDriveBytes, recordBytes } = config.limits.api
   const agents = new AgentService({
     store,
     worker,
@@ -164,7 +166,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     random,
     log,
     dataBase,
-    portsPerReport: config.limits.agents.portsPerReport,
+    limits: { configDriveBytes, portsPerReport: config.limits.agents.portsPerReport },
   })
 
   if (boot) {
@@ -215,9 +217,10 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     onPorts: refresh,
     automatedClean: config.provision.automatedClean,
     hashPassword: rescues ? cryptHash : undefined,
+    limits: config.limits.api,
     onFreed: async ({ allocationUuid }) => (allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined),
   })
-  const ports = new PortService({ store, clock, random, turns, plan: addressPlan(config), onPorts: refresh })
+  const ports = new PortService({ store, clock, random, turns, plan: addressPlan(config), onPorts: refresh, recordBytes })
   const streams = await life.add(
     'streams',
     () => new AbortController(),
@@ -240,6 +243,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     interlock,
     arbiter,
     bmcs,
+    recordBytes,
     signal: streams.signal,
   })
   const auth = await life.add(
@@ -263,6 +267,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     log,
     metrics,
     troubles: () => troublesOf(store, bootDown),
+    damaged: () => damagedNames(store),
   })
   const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, nodes, store, clock, log, signal: streams.signal })
   const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)

@@ -28,7 +28,13 @@ export const Limits = z.strictObject({
       ramdiskBodyBytes: sizeBytes(1 * MIB, 'Size of the body of a call by a ramdisk of another make (heartbeat, inspection); it is never inflated.'),
       jsonDepth: count(25, 'Nesting of a JSON document.'),
       recordBytes: sizeBytes(1 * MIB, 'Size of the stored record of a node, or of any other object.'),
-      configDriveBytes: sizeBytes(64 * MIB, 'Size of a config drive, unpacked.'),
+      configDriveBytes: z
+        .number()
+        .int()
+        .min(1)
+        .max(64 * MIB)
+        .default(64 * MIB)
+        .describe('Size of a config drive, unpacked.'),
       eventStreams: count(500, 'Event streams in all.'),
       eventStreamsPerUser: count(20, 'Event streams of one user.'),
       consoles: count(200, 'Open consoles in all.'),

@@ -79,12 +79,9 @@ function gauges(store: Store, parts: { bootDown: () => boolean | undefined; agen
       // A state that nobody is in is told as well: an alert on it must not be silent for want of a series.
       for (const state of Object.keys(STATES))
         groups.set(state, { labels: { provision_state: state, power_state: 'power off', maintenance: 'false' }, count: 0 })
-      for (const { provisionState, powerState, maintenance } of await store.everyNode()) {
+      for (const { provisionState, powerState, maintenance, count } of await store.nodeCounts()) {
         const labels = { provision_state: provisionState, power_state: powerState ?? 'unknown', maintenance: String(maintenance) }
-        const key = labels.power_state === 'power off' && !maintenance ? provisionState : JSON.stringify(labels)
-        const group = groups.get(key)
-        if (group) group.count += 1
-        else groups.set(key, { labels, count: 1 })
+        groups.set(labels.power_state === 'power off' && !maintenance ? provisionState : JSON.stringify(labels), { labels, count })
       }
       this.reset()
       for (const { labels, count } of groups.values()) this.set(labels, count)
@@ -171,6 +168,18 @@ export const faultLabel = (error: unknown): string => (isFault(error) ? error.co
 export async function troublesOf(store: Store, bootDown: () => boolean | undefined): Promise<string[]> {
   const troubles: string[] = []
   await store.conductors().catch((error: Error) => troubles.push(`the store cannot be read: ${error.message}`))
+  const unwritten = await store.trouble().catch((error: Error) => error.message)
+  if (unwritten !== undefined) troubles.push(`the store cannot be written: ${unwritten}`)
   if (bootDown() === true) troubles.push('the boot services do not answer: no node can be booted')
   return troubles
 }
+
+/** More are not named; the log has them all. */
+const DAMAGED_SHOWN = 100
+
+/** Records that cannot be read, such as "node UUID". */
+export const damagedNames = (store: Store): string[] =>
+  store
+    .damaged()
+    .slice(0, DAMAGED_SHOWN)
+    .map(({ kind, uuid }) => `${kind} ${uuid}`)

@@ -71,3 +71,6 @@ export async function until<T>(
     await clock.sleep(opts.everyMs ?? 50, opts.signal)
   }
 }
+
+/** Lets everybody else have a turn of the event loop. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

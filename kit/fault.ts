@@ -44,6 +44,11 @@ export const FAULTS = {
     means: 'another conductor runs on this data directory',
     remedy: 'stop the other conductor or give this one its own data directory',
   },
+  'store.damaged': {
+    retry: false,
+    means: 'a stored record cannot be read',
+    remedy: 'restore the database from a backup, or delete the object and create it again',
+  },
   'store.stale': { retry: true, means: 'the record changed meanwhile', remedy: 'read it again and repeat the change' },
   'secret.key': { retry: false, means: 'the key that opens stored passwords cannot be used', remedy: 'restore the key file with mode 0600' },
   'key.broken': {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { checkInput, NodePatched } from '../api/node-input.ts'
-import { fromWire, toWire } from '../api/nodes/wire.ts'
+import { fromWire, keepMasked, toWire } from '../api/nodes/wire.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { untilFresh } from '../store/again.ts'
 import type { Store } from '../store/port.ts'
@@ -43,8 +43,11 @@ export async function applyRules(
     })
   }
   try {
-    const { driver: _, ...patch } = fromWire(checkInput(NodePatched, subject.node))
-    return { patch: { ...patch, traits: subject.traits }, pluginData: subject.plugin_data }
+    // The config drive is the user's.
+    const { driver: _, configDrive: __, ...patch } = keepMasked(fromWire(checkInput(NodePatched, subject.node)), node)
+    const { configdrive, ...instanceInfo } = patch.instanceInfo ?? {}
+    if (configdrive !== undefined) throw new Error('instance_info/configdrive: a rule cannot give a config drive')
+    return { patch: { ...patch, instanceInfo, traits: subject.traits }, pluginData: subject.plugin_data }
   } catch (error) {
     throw new Fault('inspect.rule', `the inspection rules made a node that cannot be: ${(error as Error).message}`, { cause: error })
   }

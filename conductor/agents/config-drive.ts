@@ -1,32 +1,30 @@
-/** instance_info/configdrive -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and glean read). */
+/** The config drive of a node -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and glean read). */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
-import { CONFIG_DRIVE_BYTES } from '../api/agent-wire.ts'
 import type { NodeRecord } from '../node/record.ts'
+import type { DriveContent } from '../store/drives.ts'
 
 const TIMEOUT_MS = 60_000
 /** cloud-init reads `latest`; older readers know the first version only. */
 const VERSIONS = ['latest', '2012-08-10']
 
-export const wantsConfigDrive = (node: NodeRecord): boolean => node.instanceInfo.configdrive !== undefined && node.instanceInfo.configdrive !== null
+export const wantsConfigDrive = (node: NodeRecord): boolean => node.configDrive !== null
 
-/** Throws `input.invalid` when what was given is no config drive. */
-export async function buildConfigDrive(node: NodeRecord): Promise<Buffer> {
-  const given = node.instanceInfo.configdrive
-  const image = typeof given === 'string' ? unpack(given) : await makeIso(node, given as Record<string, unknown>)
-  if (image.length > CONFIG_DRIVE_BYTES)
-    throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
+/** Throws `input.invalid` when what was given is no config drive, or a bigger one than allowed. */
+export async function buildConfigDrive(node: NodeRecord, given: DriveContent, limitBytes: number): Promise<Buffer> {
+  const image = typeof given === 'string' ? unpack(given, limitBytes) : await makeIso(node, given)
+  if (image.length > limitBytes) throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${limitBytes}`)
   return image
 }
 
 /** Ironic's older form: the ISO, gzipped, in base64. */
-function unpack(text: string): Buffer {
+function unpack(text: string, limitBytes: number): Buffer {
   try {
-    const iso = gunzipSync(Buffer.from(text, 'base64'), { maxOutputLength: CONFIG_DRIVE_BYTES + 1 })
+    const iso = gunzipSync(Buffer.from(text, 'base64'), { maxOutputLength: limitBytes + 1 })
     // ISO 9660 volume descriptors begin at sector 16; the identifier stands one byte in (ECMA-119 8.1).
     if (iso.subarray(32769, 32774).toString('latin1') !== 'CD001') throw new Error('it holds no ISO 9660 image')
     return iso

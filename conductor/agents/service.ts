@@ -29,8 +29,8 @@ export interface AgentServiceParts {
   readonly log: Log
   /** `http://10.0.0.1:8080`, where pieces are served. */
   readonly dataBase: string
-  /** Ports that one inventory may make. */
-  readonly portsPerReport: number
+  /** Ports that one inventory may make, and a config drive, unpacked. */
+  readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
 }
 
 const MAX_INDEXES = 16
@@ -109,8 +109,8 @@ export class AgentService {
   async configDrive(session: string): Promise<Buffer> {
     const node = await this.node(session)
     if (!believes(node, 'config-drive')) throw new Fault('agent.session', 'the node’s present order writes no config drive')
-    if (!wantsConfigDrive(node)) throw new Fault('object.missing', 'this node has no config drive')
-    return buildConfigDrive(node)
+    if (!node.configDrive) throw new Fault('object.missing', 'this node has no config drive')
+    return buildConfigDrive(node, await this.parts.store.configDrive(node.uuid, node.configDrive), this.parts.limits.configDriveBytes)
   }
 
   /** The index of the image of the present order, as the exact bytes whose hash the order names. */
@@ -271,7 +271,7 @@ export class AgentService {
     const { store, random, clock } = this.parts
     const wanted = [...new Set(macs)]
     const foreign: string[] = []
-    for (const address of wanted.slice(0, this.parts.portsPerReport)) {
+    for (const address of wanted.slice(0, this.parts.limits.portsPerReport)) {
       const known = await store.portByAddress(address)
       if (known && known.nodeUuid !== node.uuid) foreign.push(address)
       if (known) continue
@@ -286,10 +286,10 @@ export class AgentService {
       })
     }
     if (foreign.length > 0) await this.trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`)
-    if (wanted.length > this.parts.portsPerReport)
+    if (wanted.length > this.parts.limits.portsPerReport)
       await this.trouble(
         node,
-        `the inventory names ${wanted.length} cards; only the first ${this.parts.portsPerReport} became ports (limits.agents.portsPerReport)`,
+        `the inventory names ${wanted.length} cards; only the first ${this.parts.limits.portsPerReport} became ports (limits.agents.portsPerReport)`,
       )
   }
 

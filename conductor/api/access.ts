@@ -15,16 +15,21 @@ export function standing(actor: Actor, node: Pick<NodeRecord, 'owner' | 'lessee'
 
 const missing = (kind: string, ident: string) => new Fault('object.missing', `there is no ${kind} ${JSON.stringify(ident.slice(0, 255))}`)
 
+type Finds = Pick<NodeService, 'find' | 'damaged'>
+
 /** A node by UUID or name, as the user sees it: every look-up by name goes through here, so that a node of another project and none at all are one answer.
  *  Throws `object.missing`. */
-export async function seenNode(nodes: Pick<NodeService, 'find'>, actor: Actor, ident: string): Promise<NodeRecord> {
-  const node = await nodes.find(ident)
+export async function seenNode(nodes: Finds, actor: Actor, ident: string): Promise<NodeRecord> {
+  const node = await nodes.find(ident).catch((error: unknown) => {
+    const damaged = isFault(error, 'store.damaged') ? nodes.damaged(ident) : undefined
+    throw damaged && standing(actor, damaged) === 'none' ? missing('node', ident) : error
+  })
   if (standing(actor, node) === 'none') throw missing('node', ident)
   return node
 }
 
 /** The same for a node that a field of a body names. Throws `input.invalid` with the field. */
-export async function namedNode(nodes: Pick<NodeService, 'find'>, actor: Actor, at: { field: string; ident: string }): Promise<NodeRecord> {
+export async function namedNode(nodes: Finds, actor: Actor, at: { field: string; ident: string }): Promise<NodeRecord> {
   return seenNode(nodes, actor, at.ident).catch((error: unknown) => {
     throw isFault(error, 'object.missing') ? new Fault('input.invalid', `${at.field}: ${error.detail}`, { cause: error }) : error
   })
@@ -41,6 +46,16 @@ export async function seesNodeOf(store: Store, actor: Actor, object: { readonly 
   if (actor.project === null) return true
   const node = object.nodeUuid === null ? undefined : await store.node(object.nodeUuid)
   return node !== undefined && standing(actor, node) !== 'none'
+}
+
+/** What `found` finds; undefined when it is damaged and the user may remove it all the same, for it cannot be asked whose it is. */
+export async function orDamaged<T>({ actor }: { actor: Actor }, found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (isFault(error, 'store.damaged') && actor.project === null && actor.role === 'admin') return undefined
+    throw error
+  }
 }
 
 /** A lessee uses a node (power, deploy, rescue) but does not change what it is. */

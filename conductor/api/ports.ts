@@ -3,7 +3,7 @@ import { Fault } from '../../kit/fault.ts'
 import type { PortService } from '../node/ports.ts'
 import { untilFresh } from '../store/again.ts'
 import type { PortFilter, PortRecord } from '../store/port.ts'
-import { mustBeWhole, mustOwn, namedNode, seenNode, seenObject, seesNodeOf, standing } from './access.ts'
+import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, seenObject, seesNodeOf, standing } from './access.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
 import { checkInput, PORT_PATCHABLE, PortCreate, type z } from './node-input.ts'
@@ -86,7 +86,9 @@ export function portRoutes(parts: PortRouteParts): Route[] {
       role: 'admin',
       says: 'removes a port',
       async handle(ask) {
-        const { port, node } = await portOf(ask)
+        const found = await orDamaged(ask, portOf(ask))
+        if (!found) return ports.removeDamaged(ask.params.ident ?? '')
+        const { port, node } = found
         mustOwn(ask.actor, node, 'ports')
         await ports.remove(port, node)
       },

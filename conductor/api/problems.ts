@@ -32,6 +32,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'bmc.busy': 503,
   'run.resources': 503,
   'store.stale': 409,
+  'store.broken': 503,
   'bmc.config': 400,
   'image.missing': 400,
   'image.checksum': 400,

@@ -4,6 +4,8 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import { untilFresh } from '../store/again.ts'
 import type { ObjectFilter, ObjectRecord } from '../store/port.ts'
+import { checkSize } from '../node/size.ts'
+import { orDamaged } from './access.ts'
 import type { Role } from './auth.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
@@ -15,6 +17,8 @@ import { links, time } from './views.ts'
 export interface ResourceParts extends RouteParts {
   readonly clock: Clock
   readonly random: Random
+  /** The limit of a record. */
+  readonly recordBytes: number
 }
 
 type Body = Readonly<Record<string, unknown>>
@@ -105,7 +109,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       below,
       says: `deletes a ${kind}`,
       async handle(ask) {
-        const object = await find(ask)
+        const object = await orDamaged(ask, find(ask))
+        if (!object) return removeDamaged(parts, kind, ask.params.ident ?? '')
         await resource.mayWrite?.(ask, object)
         await resource.beforeRemove?.(ask, object)
         await store.objects.remove(kind, object.uuid)
@@ -126,7 +131,9 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
     )
     const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
-    const after = await store.objects.put(packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body))
+    const next = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
+    checkSize(`${kind} ${next.uuid}`, next.body, { before: before.body, limitBytes: parts.recordBytes })
+    const after = await store.objects.put(next)
     return { body: show(resource, ask, after) }
   }
 }
@@ -152,6 +159,7 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
     body: {},
   }
   const object = packed(resource, fresh, body)
+  checkSize(`${object.kind} ${object.uuid}`, object.body, { limitBytes: parts.recordBytes })
   await parts.store.objects.add(object)
   await resource.afterAdd?.(object)
   return { status: 201, location: `${ask.view.base}${resource.path}/${object.uuid}`, body: show(resource, ask, object) }
@@ -201,6 +209,12 @@ export const ofNode = (parts: RouteParts, resource: Resource, at: { path: string
   says: `lists the ${resource.kind}s of a node`,
   handle: async (ask) => listObjects(parts, resource, { ask, filter: { nodeUuid: await at.nodeUuid(ask) } }),
 })
+
+/** Nothing is known of it that could forbid it. */
+async function removeDamaged({ store }: RouteParts, wanted: string, ident: string): Promise<void> {
+  const object = store.damaged().find(({ kind, uuid, name }) => kind === wanted && (uuid === ident.toLowerCase() || name === ident))
+  if (object) await store.objects.remove(wanted, object.uuid)
+}
 
 const show = (resource: Resource, ask: Ask, object: ObjectRecord) => showOne(ask, objectView(resource, ask, object), resource.fields)
 

@@ -10,8 +10,8 @@ import { isSecretKey } from '../store/secrets.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export const MASK = '******'
-/** Ironic masks these of instance_info: they may hold keys and passwords of the instance. */
-const MASKED_INSTANCE = new Set(['configdrive', 'image_url'])
+/** Ironic masks this of instance_info, and the config drive: they may hold keys and passwords of the instance. */
+const MASKED_INSTANCE = new Set(['image_url'])
 
 export interface ViewParts {
   readonly conductor: string
@@ -22,8 +22,14 @@ export interface ViewParts {
 
 export const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
 
+/** At any depth. `also`: keys of the first level. */
 export const maskSecrets = (values: Readonly<Record<string, unknown>>, also?: ReadonlySet<string>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, (isSecretKey(key) || also?.has(key)) && value !== null ? MASK : value]))
+  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, (isSecretKey(key) || also?.has(key)) && value !== null ? MASK : maskInner(value)]))
+
+function maskInner(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(maskInner)
+  return value !== null && typeof value === 'object' ? maskSecrets(value as Record<string, unknown>) : value
+}
 
 export const links = (parts: Pick<ViewParts, 'base'>, path: string) => [
   { href: `${parts.base}/v1/${path}`, rel: 'self' },
@@ -38,7 +44,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     name: node.name,
     driver: node.driver,
     driver_info: maskSecrets(node.driverInfo),
-    instance_info: maskSecrets(node.instanceInfo, MASKED_INSTANCE),
+    instance_info: { ...maskSecrets(node.instanceInfo, MASKED_INSTANCE), ...(node.configDrive ? { configdrive: MASK } : {}) },
     properties: node.properties,
     extra: node.extra,
     driver_internal_info: internalInfo(node, parts.sightings),

@@ -1,7 +1,6 @@
 /** What the boot services saw -> sightings, events, and the addresses of ports. And nodes -> what the boot services answer them. */
 import type { Sightings } from '../node/sightings.ts'
 import type { NodeRecord } from '../node/record.ts'
-import { untilFresh } from '../store/again.ts'
 import type { Store } from '../store/port.ts'
 import { bootClient, type BootClient } from './orders.ts'
 import type { BootEvent } from './wire.ts'
@@ -41,14 +40,7 @@ export class BootWatch {
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })
     if (fresh) keep(event.nodeUuid, 'seen', { step: event.step, detail: event.detail, mac: event.mac })
-    if (event.ip) void this.rememberAddress(event.mac, event.ip).catch(() => undefined)
-  }
-
-  /** Where a node is reached is asked of its port. */
-  private async rememberAddress(mac: string, ip: string): Promise<void> {
-    await untilFresh(async () => {
-      const port = await this.store.portByAddress(mac)
-      if (port && port.internalInfo.ipv4_address !== ip) await this.store.putPort({ ...port, internalInfo: { ...port.internalInfo, ipv4_address: ip } })
-    })
+    // Where a node is reached is asked of its port.
+    if (event.ip) void this.store.learnPortIp(event.mac, event.ip).catch(() => undefined)
   }
 }

@@ -7,6 +7,7 @@ import { PORT_DEFAULTS, type PortRecord, type Store } from '../store/port.ts'
 import { checkFixedAddress, type AddressPlan } from './fixed-addresses.ts'
 import { locked } from './guards.ts'
 import { isLocked, type NodeRecord } from './record.ts'
+import { checkPortSize } from './size.ts'
 import type { State } from './states.ts'
 
 export interface PortServiceParts {
@@ -17,6 +18,8 @@ export interface PortServiceParts {
   readonly plan: AddressPlan
   /** Ports of a node changed: its boot orders follow. */
   readonly onPorts: (nodeUuid: string, gone: readonly string[]) => Promise<void>
+  /** The limit of a record. */
+  readonly recordBytes: number
 }
 
 /** Where it may be changed how a card is connected (Ironic). */
@@ -34,6 +37,7 @@ export class PortService {
     const { store, random, clock, onPorts } = this.parts
     if (!(await store.node(given.nodeUuid))) throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
     const port: PortRecord = { ...PORT_DEFAULTS, uuid: random.uuid(), createdAtMs: clock.now(), ...given }
+    checkPortSize(port, { limitBytes: this.parts.recordBytes })
     await this.saving(async () => {
       await this.check(port)
       if (port.extra.ipv4_address !== undefined) checkFixedAddress(String(port.extra.ipv4_address), this.parts.plan, true)
@@ -62,6 +66,7 @@ export class PortService {
         'object.conflict',
         `node ${node.uuid} is in state "${node.provisionState}": ${moved} changes in ${[...CONNECTABLE].join(', ')}, or in maintenance`,
       )
+    checkPortSize(next, { before: port, limitBytes: this.parts.recordBytes })
     const saved = { ...next, updatedAtMs: this.parts.clock.now() }
     let written: PortRecord = saved
     await this.saving(async () => {
@@ -72,6 +77,13 @@ export class PortService {
     })
     await this.parts.onPorts(saved.nodeUuid, saved.address === port.address ? [] : [port.address])
     return written
+  }
+
+  /** A port whose record cannot be read. Its node, as far as it is known, is answered no more. */
+  async removeDamaged(ident: string): Promise<void> {
+    const port = this.parts.store.damaged().find(({ kind, uuid, name }) => kind === 'port' && (uuid === ident.toLowerCase() || name === ident))
+    if (!port) throw new Fault('object.missing', `there is no damaged port ${JSON.stringify(ident.slice(0, 64))}`)
+    await this.parts.store.removePort(port.uuid)
   }
 
   async remove(port: PortRecord, node: NodeRecord): Promise<void> {

@@ -67,6 +67,14 @@ export interface AgentRecord {
   readonly helloAtMs: number
 }
 
+/** Where the config drive of a node is kept, which is not in its record. */
+export interface ConfigDriveRef {
+  readonly id: string
+  readonly form: 'iso.gz' | 'json'
+  readonly pieces: number
+  readonly sizeBytes: number
+}
+
 export interface LastFault {
   readonly code: FaultCode
   readonly atMs: number
@@ -117,6 +125,8 @@ export interface NodeRecord {
   readonly protectedReason: string | null
   readonly inspectionStartedAtMs: number | null
   readonly inspectionFinishedAtMs: number | null
+  /** `instance_info/configdrive`. */
+  readonly configDrive: ConfigDriveRef | null
   readonly machine: Machine
   readonly agent: AgentRecord | null
   readonly createdAtMs: number
@@ -167,6 +177,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     protectedReason: null,
     inspectionStartedAtMs: null,
     inspectionFinishedAtMs: null,
+    configDrive: null,
     agent: null,
     createdAtMs: nowMs,
     updatedAtMs: null,

@@ -7,7 +7,7 @@ import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { Bmc, BootChoice } from '../bmc/port.ts'
 import type { Piped } from '../../kit/run.ts'
-import type { Store } from '../store/port.ts'
+import type { Damaged, Store } from '../store/port.ts'
 import type { Verb } from './arrows.ts'
 import { usesAgent } from './effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './guards.ts'
@@ -15,7 +15,9 @@ import { imageWish } from './image-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './interfaces.ts'
 import { bootMode } from './perform.ts'
 import { planFor, type Wish } from './plans.ts'
+import { splitDrive, withDrive } from './drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
+import { checkDrive, checkNodeSize } from './size.ts'
 import type { Sightings } from './sightings.ts'
 import type { State } from './states.ts'
 import type { Worker } from './worker.ts'
@@ -33,6 +35,7 @@ export interface NodeServiceParts {
   readonly automatedClean: boolean
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
+  readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
   /** A node lost its instance: its allocation goes. */
   readonly onFreed: (node: NodeRecord) => Promise<void>
 }
@@ -75,41 +78,68 @@ export class NodeService {
 
   async create(given: Omit<NewNode, 'uuid'> & { uuid?: string }): Promise<NodeRecord> {
     checkDriver(given.driver)
-    const node = newNode({ ...given, uuid: given.uuid ?? this.parts.random.uuid() }, this.parts.clock.now())
+    const { node, content } = splitDrive(
+      newNode({ ...given, uuid: given.uuid ?? this.parts.random.uuid() }, this.parts.clock.now()),
+      this.parts.limits.configDriveBytes,
+    )
     checkUpdate({ ...node, retired: false }, node, new Set())
     checkInterfaces(node)
+    checkNodeSize(node, { limitBytes: this.parts.limits.recordBytes })
     await this.checkRelations(node)
-    await this.parts.store.addNode(node)
-    return node
+    return withDrive(this.parts, node.uuid, async (keep) => {
+      const whole = content === undefined ? node : { ...node, configDrive: await keep(content) }
+      await this.parts.store.addNode(whole)
+      return whole
+    })
   }
 
   /** `change` gets the record as it is then; guards look at what it touched. */
   async update(ident: string, touched: ReadonlySet<string>, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    const updated = await this.parts.worker.change(uuid, async (node) => {
-      const next = named(node, change(node))
-      checkUpdate(node, next, touched)
-      if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
-      const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
-      // A patch that changes nothing leaves updated_at as it is.
-      return isDeepStrictEqual(whole, node) ? node : whole
-    })
+    const updated = await withDrive(this.parts, uuid, (keep) =>
+      this.parts.worker.change(uuid, async (node) => {
+        const { node: next, content } = splitDrive(named(node, change(node)), this.parts.limits.configDriveBytes)
+        checkUpdate(node, next, touched)
+        checkNodeSize(next, { before: node, limitBytes: this.parts.limits.recordBytes })
+        if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
+        const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
+        if (content !== undefined) return { ...whole, configDrive: await keep(content) }
+        // A patch that changes nothing leaves updated_at as it is.
+        return isDeepStrictEqual(whole, node) ? node : whole
+      }),
+    )
     await this.parts.onPorts(uuid, [])
     return updated
   }
 
   async remove(ident: string): Promise<void> {
-    const { store, worker, onPorts, clock } = this.parts
+    const { store } = this.parts
     const node = await this.find(ident)
     checkRemove(node)
     const [child] = await store.nodes({ parentNode: node.uuid }, { ...ALL, limit: 1 })
     if (child) throw new Fault('object.conflict', `node ${node.uuid} is a parent: delete its children first, or change their parent_node`)
-    const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
-    await store.removeNode(node.uuid)
-    await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'node-removed', detail: { name: node.name } })
-    worker.forget(node.uuid)
+    await this.forget(node)
+  }
+
+  /** A node whose record cannot be read, by UUID or by name, when it was read before. */
+  damaged = (ident: string): Damaged | undefined =>
+    this.parts.store.damaged().find(({ kind, uuid, name }) => kind === 'node' && (uuid === ident.toLowerCase() || name === ident))
+
+  /** Nothing is known that could forbid it. */
+  async removeDamaged(ident: string): Promise<void> {
+    const node = this.damaged(ident)
+    if (!node) throw new Fault('object.missing', `there is no damaged node ${JSON.stringify(ident.slice(0, 255))}`)
+    await this.forget(node)
+  }
+
+  private async forget({ uuid, name }: { uuid: string; name: string | null }): Promise<void> {
+    const { store, worker, onPorts, clock } = this.parts
+    const ports = await store.ports({ nodeUuid: uuid }, ALL)
+    await store.removeNode(uuid)
+    await store.journal.add({ atMs: clock.now(), nodeUuid: uuid, kind: 'node-removed', detail: { name } })
+    worker.forget(uuid)
     await onPorts(
-      node.uuid,
+      uuid,
       ports.map((port) => port.address),
     )
   }
@@ -120,7 +150,8 @@ export class NodeService {
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
-    const { store, automatedClean, worker, hashPassword, onFreed } = this.parts
+    const { store, automatedClean, worker, hashPassword, onFreed, limits } = this.parts
+    const content = extra.configdrive === undefined ? undefined : checkDrive(extra.configdrive, limits.configDriveBytes)
     const node = await this.find(ident)
     extra.abortSince?.(node.provisionState)
     checkVerb(node, verb)
@@ -132,8 +163,16 @@ export class NodeService {
       rescueHash = await hashPassword(extra.rescuePassword ?? '')
     }
     const warm = this.isWarm(node)
-    // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
-    const done = await worker.dispatch(node.uuid, (now) => ({ type: 'verb', verb, warm, plan, patch: this.patchFor(verb, now, { ...extra, rescueHash }) }))
+    const done = await withDrive(this.parts, node.uuid, async (keep) => {
+      // A rebuild without a config drive keeps the one that is there, as Ironic does.
+      const drive = content === undefined ? {} : { configDrive: await keep(content) }
+      // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
+      return worker.dispatch(node.uuid, (now) => {
+        const patch = { ...this.patchFor(verb, now, { rescueHash }), ...drive }
+        checkNodeSize({ ...now, ...patch, machine: { ...now.machine, steps: plan } }, { before: now, limitBytes: limits.recordBytes })
+        return { type: 'verb', verb, warm, plan, patch }
+      })
+    })
     if (verb === 'delete') await onFreed(node)
     return done
   }
@@ -228,24 +267,30 @@ export class NodeService {
     return node.agent !== null && this.parts.clock.now() - this.parts.sightings.of(node.uuid).agentAtMs < AGENT_ALIVE_MS
   }
 
-  private patchFor(verb: Verb, node: NodeRecord, extra: ProvisionExtra & { rescueHash: string | undefined }): Partial<NodeRecord> {
+  private patchFor(verb: Verb, node: NodeRecord, extra: { rescueHash: string | undefined }): Partial<NodeRecord> {
     const nowMs = this.parts.clock.now()
     const { hashed_rescue_password: _, ...instanceInfo } = node.instanceInfo
     switch (verb) {
       case 'inspect':
         return { inspectionStartedAtMs: nowMs, inspectionFinishedAtMs: null }
       case 'deploy':
-      case 'rebuild': {
-        // A rebuild without a config drive keeps the one that is there, as Ironic does.
-        const drive = extra.configdrive === undefined ? {} : { configdrive: extra.configdrive }
-        return { instanceInfo: { ...instanceInfo, ...drive }, instanceUuid: node.instanceUuid ?? this.parts.random.uuid() }
-      }
+      case 'rebuild':
+        return { instanceInfo, instanceUuid: node.instanceUuid ?? this.parts.random.uuid() }
       case 'rescue':
         return extra.rescueHash === undefined ? {} : { instanceInfo: { ...instanceInfo, hashed_rescue_password: extra.rescueHash } }
       case 'unrescue':
         return { instanceInfo }
       case 'delete':
-        return { instanceInfo: {}, instanceUuid: null, instanceName: null, allocationUuid: null, protected: false, protectedReason: null, vifs: {} }
+        return {
+          instanceInfo: {},
+          configDrive: null,
+          instanceUuid: null,
+          instanceName: null,
+          allocationUuid: null,
+          protected: false,
+          protectedReason: null,
+          vifs: {},
+        }
       default:
         return {}
     }

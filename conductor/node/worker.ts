@@ -142,7 +142,8 @@ export class Worker {
   /** After a restart, what was seen of a boot comes back from the events. */
   private async recall(node: NodeRecord): Promise<void> {
     if (STATES[node.provisionState].kind !== 'waiting') return
-    for (const event of await this.parts.store.journal.ofNode(node.uuid, 200)) {
+    const kinds = ['booting', 'seen']
+    for (const event of (await this.parts.store.journal.ofNode(node.uuid, 200, { kinds })).reverse()) {
       if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
       if (event.kind === 'seen')
         this.parts.sightings.note(node.uuid, event.detail.step as never, { atMs: event.atMs, detail: String(event.detail.detail ?? '') })
@@ -216,7 +217,13 @@ export class Worker {
     while (!this.abort.signal.aborted) {
       await this.followClock()
       const nowMs = this.parts.clock.now()
-      for (const [uuid, deadlineMs] of this.deadlines) if (deadlineMs <= nowMs) await this.due(uuid, nowMs)
+      for (const [uuid, deadlineMs] of this.deadlines)
+        if (deadlineMs <= nowMs)
+          await this.due(uuid, nowMs).catch((error: unknown) => {
+            // One record that cannot be read holds up no other node.
+            if (isFault(error, 'store.damaged')) this.deadlines.delete(uuid)
+            this.parts.log.error({ node: uuid, err: error }, 'a deadline could not be handled')
+          })
       await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
     }
   }

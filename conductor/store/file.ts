@@ -1,67 +1,89 @@
-/** One SQLite file: opened under a lock, migrated, written in transactions, listed in pages. What the tables share. */
-import Database from 'better-sqlite3'
+/** One SQLite file: written in transactions, listed in pages, watched. What the tables share. */
+import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type Database from 'better-sqlite3'
+import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
-import { bmcAddress } from '../bmc/address.ts'
-import { MIGRATIONS } from './migrations.ts'
-import type { EventRecord, Page } from './port.ts'
 import { currentAct } from './act.ts'
+import { broken, isBusy, openDatabase } from './open.ts'
+import type { EventRecord, Page } from './port.ts'
+import { Statements, type Value } from './statements.ts'
 
-export type Value = string | number | null
-export type Row = { body: string; version?: number }
+export type { Value } from './statements.ts'
 
 /** Columns and expressions that lists may be sorted by. */
 export type Sorts = Readonly<Record<string, string>>
+
+/** A clause, and the values of its marks. */
+export type Where = readonly [clause: string, ...values: Value[]]
 
 export interface Listing {
   readonly table: 'nodes' | 'ports' | 'objects'
   readonly columns: string
   /** What the table holds, for messages. */
   readonly what: string
-  readonly wheres: readonly (readonly [clause: string, ...values: Value[]])[]
+  readonly wheres: readonly Where[]
   /** What the asker may see at all: a marker beyond it does not exist. */
-  readonly within?: readonly (readonly [clause: string, ...values: Value[]])[]
+  readonly within?: readonly Where[]
   readonly page: Page
   readonly sorts: Sorts
 }
 
+const MAX_STATEMENTS = 500
+/** How long a lock of another process is waited for, and how often it is tried. */
+const BUSY_MS = 5_000
+const BUSY_AGAIN_MS = 25
+/** The write-ahead log grows to about 4 MiB before it is written back. */
+const MIN_FREE_BYTES = 8 * 1024 * 1024
+
 export class SqliteFile {
+  private readonly path: string
+  private readonly clock: Clock
   private readonly db: Database.Database
   private readonly lock: Database.Database
-  private readonly statements = new Map<string, Database.Statement>()
+  private readonly statements: Statements
   private readonly listeners = new Set<() => void>()
   private added = false
+  /** Why the last write failed; undefined: it did not. */
+  private failed: string | undefined
 
   /** Throws `store.locked` when another conductor has the file. */
-  constructor(path: string) {
-    this.lock = takeLock(`${path}.lock`)
-    try {
-      this.db = new Database(path)
-      this.db.pragma('journal_mode = WAL')
-      // FULL: what was answered with 2xx survives a power cut, not only a crash of the process.
-      this.db.pragma('synchronous = FULL')
-      this.db.pragma('foreign_keys = ON')
-      this.db.function('bmc_address', { deterministic: true }, (driver: unknown, info: unknown) =>
-        bmcAddress({ driver: String(driver), driverInfo: JSON.parse(String(info ?? '{}')) as Record<string, unknown> }),
-      )
-      migrate(this.db)
-    } catch (error) {
-      this.lock.close()
-      throw broken(error)
+  constructor(path: string, clock: Clock) {
+    this.path = path
+    this.clock = clock
+    const { db, lock } = openDatabase(path)
+    this.db = db
+    this.lock = lock
+    this.statements = new Statements(db, MAX_STATEMENTS)
+  }
+
+  /** Compiled once per text, as long as it is used. */
+  sql = <Result>(text: string): Database.Statement<Value[], Result> => this.statements.get<Result>(text)
+
+  get statementCount(): number {
+    return this.statements.size
+  }
+
+  /** One transaction, tried at once. The act of the operator that it belongs to is recorded in the same one, once. While another process holds the file's lock it is
+   *  tried again, and everybody else has a turn between two tries. */
+  async write<T>(about: { what: string; nodeUuid?: string | null }, act: () => T): Promise<T> {
+    const endMs = this.clock.now() + BUSY_MS
+    for (;;) {
+      try {
+        return this.writeNow(about, act)
+      } catch (error) {
+        if (!isBusy(error)) throw error
+        if (this.clock.now() >= endMs) {
+          this.failed = 'another process holds the lock of the database'
+          throw new Fault('store.broken', `another process has held the lock of the database for ${BUSY_MS / 1000} s`, { cause: error })
+        }
+      }
+      await this.clock.sleep(BUSY_AGAIN_MS)
     }
   }
 
-  /** Compiled once per text. */
-  sql<Result>(text: string): Database.Statement<Value[], Result> {
-    let statement = this.statements.get(text)
-    if (!statement) {
-      statement = this.db.prepare(text)
-      this.statements.set(text, statement)
-    }
-    return statement as Database.Statement<Value[], Result>
-  }
-
-  /** One transaction. The act of the operator that it belongs to is recorded in the same one, once. */
-  write<T>(about: { what: string; nodeUuid?: string | null; nowMs?: number }, act: () => T): T {
+  /** The same without another try; throws SQLITE_BUSY as it is. */
+  writeNow<T>(about: { what: string; nodeUuid?: string | null }, act: () => T): T {
     try {
       const result = this.db
         .transaction(() => {
@@ -80,17 +102,26 @@ export class SqliteFile {
         .immediate()
       const by = currentAct()
       if (by) by.recorded = true
+      this.failed = undefined
       this.announce()
       return result
     } catch (error) {
       this.added = false
-      if (error instanceof Fault) throw error
+      if (error instanceof Fault || isBusy(error)) throw error
       const code = (error as { code?: string }).code ?? ''
       if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY') throw new Fault('object.conflict', `${about.what}: the node that it belongs to is gone`, { cause: error })
       if (code.startsWith('SQLITE_CONSTRAINT'))
         throw new Fault('object.conflict', `${about.what}: ${constraintField(String((error as Error).message))} is taken already`, { cause: error })
+      this.failed = (error as Error).message
       throw broken(error)
     }
+  }
+
+  /** Why nothing can be written now, as far as it is known. Housekeeping writes every few seconds, so that an end of the trouble is seen. */
+  async trouble(): Promise<string | undefined> {
+    if (this.failed !== undefined) return `the last write failed: ${this.failed}`
+    const { bavail, bsize } = await statfs(dirname(this.path))
+    return bavail * bsize < MIN_FREE_BYTES ? `the disk of the database has ${bavail * bsize} bytes left` : undefined
   }
 
   /** Inside a transaction. */
@@ -108,7 +139,7 @@ export class SqliteFile {
   }
 
   /** Key-set paging: rows after the marker in the wanted order; what has no value comes first. */
-  list<R extends Row>({ table, columns, what, wheres: chosen, within = [], page, sorts }: Listing): R[] {
+  list<R>({ table, columns, what, wheres: chosen, within = [], page, sorts }: Listing): R[] {
     const sort = Object.hasOwn(sorts, page.sortKey) ? sorts[page.sortKey] : undefined
     if (!sort)
       throw new Fault(
@@ -152,40 +183,5 @@ export const stale = (what: string, uuid: string): Fault => new Fault('store.sta
 
 const constraintField = (message: string) => /\w+\.(\w+)$/.exec(message)?.[1] ?? 'a value'
 
-const broken = (error: unknown) =>
-  error instanceof Fault ? error : new Fault('store.broken', `the database failed: ${(error as Error).message}`, { cause: error })
-
-export function openBody<T>(row: Row | undefined): T | undefined {
-  if (!row) return undefined
-  const body = JSON.parse(row.body) as T
-  return row.version === undefined ? body : { ...body, version: row.version }
-}
-
-/** `?, ?, ?` for a list of values. */
-export const marks = (values: readonly unknown[]): string => values.map(() => '?').join()
-
-/** Held as an exclusive transaction on a file beside the database: the kernel lets go of it when the process dies, however it dies. */
-function takeLock(path: string): Database.Database {
-  const lock = new Database(path, { timeout: 0 })
-  try {
-    lock.pragma('locking_mode = EXCLUSIVE')
-    lock.exec('BEGIN EXCLUSIVE')
-    return lock
-  } catch (error) {
-    lock.close()
-    if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY')) throw new Fault('store.locked', `another conductor holds ${path}`, { cause: error })
-    throw broken(error)
-  }
-}
-
-function migrate(db: Database.Database): void {
-  const at = db.pragma('user_version', { simple: true }) as number
-  if (at > MIGRATIONS.length) throw new Fault('store.broken', `the database has version ${at}, this program knows ${MIGRATIONS.length}: use the newer program`)
-  for (const [i, sql] of MIGRATIONS.entries()) {
-    if (i < at) continue
-    db.transaction(() => {
-      db.exec(sql)
-      db.pragma(`user_version = ${i + 1}`)
-    }).immediate()
-  }
-}
+/** `IN` for a list of values: the text of the statement does not depend on how many there are. */
+export const isIn = (column: string): string => `${column} IN (SELECT value FROM json_each(?))`

@@ -1,5 +1,6 @@
 /** What the conductor asks of its store. Asynchronous from the first day: PostgreSQL shall stand behind the same port. */
-import type { NodeRecord } from '../node/record.ts'
+import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
+import type { DriveContent } from './drives.ts'
 
 export interface PortRecord {
   readonly uuid: string
@@ -131,7 +132,37 @@ export interface ConductorRow {
   readonly aliveAtMs: number
 }
 
-/** The smaller resources, by kind. Throws as `Store` does. */
+/** A record that cannot be read. Owner and lessee as far as they are known. */
+export interface Damaged {
+  readonly kind: string
+  readonly uuid: string
+  readonly name: string | null
+  readonly owner: string | null
+  readonly lessee: string | null
+  readonly why: string
+}
+
+export interface NodeCount {
+  readonly provisionState: string
+  readonly powerState: string | null
+  readonly maintenance: boolean
+  readonly count: number
+}
+
+/** Which events are looked for. `project`: of nodes that it owns or leases now. */
+export interface EventFilter {
+  readonly nodeUuid?: string
+  readonly kinds?: readonly string[]
+  readonly project?: string
+}
+
+/** An event, and who owns and leases its node now. */
+export interface SeenEvent extends EventRecord {
+  readonly owner: string | null
+  readonly lessee: string | null
+}
+
+/** The smaller resources, by kind. Throws as `Store` does; lists leave out what cannot be read. */
 export interface ObjectStore {
   add(object: ObjectRecord): Promise<void>
   /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws `store.stale` otherwise. */
@@ -146,10 +177,14 @@ export interface ObjectStore {
 /** Everything that happened, in order. */
 export interface Journal {
   add(event: Omit<EventRecord, 'seq'>): Promise<void>
-  /** The newest of one node, newest last. */
-  ofNode(nodeUuid: string, limit: number): Promise<EventRecord[]>
+  /** In one transaction. */
+  addAll(events: readonly Omit<EventRecord, 'seq'>[]): Promise<void>
+  /** Of one node, newest first; of these kinds, before this sequence number. */
+  ofNode(nodeUuid: string, limit: number, only?: { kinds?: readonly string[]; beforeSeq?: number }): Promise<EventRecord[]>
   /** Events later than `seq`, oldest first. */
-  after(seq: number, filter: { nodeUuid?: string; kinds?: readonly string[] }, limit: number): Promise<EventRecord[]>
+  after(seq: number, filter: EventFilter, limit: number): Promise<EventRecord[]>
+  /** The same, but looks at a bounded number of events. `upToSeq`: everything up to there was looked at; `end`: and there was no more. */
+  scan(seq: number, filter: EventFilter, limit: number): Promise<{ events: SeenEvent[]; upToSeq: number; end: boolean }>
   one(seq: number): Promise<EventRecord | undefined>
   lastSeq(): Promise<number>
   /** Calls back after every commit that added events. The answer ends it. */
@@ -162,7 +197,8 @@ export interface Journal {
   setCursor(name: string, seq: number): Promise<void>
 }
 
-/** Every method may throw `store.broken`. Methods that change something are durable when they resolve. */
+/** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what reads many leaves it out. Methods that change
+ *  something are durable when they resolve. */
 export interface Store {
   readonly objects: ObjectStore
   readonly journal: Journal
@@ -177,17 +213,25 @@ export interface Store {
   sharersOfBmc(node: NodeRecord): Promise<string[]>
   nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]>
   everyNode(): Promise<NodeRecord[]>
-  /** Takes the node's ports, portgroups, volumes and inventory with it; its events stay. */
+  nodeCounts(): Promise<NodeCount[]>
+  /** Takes the node's ports, portgroups, volumes, config drive and inventory with it; its events stay. */
   removeNode(uuid: string): Promise<void>
   shards(): Promise<{ name: string; count: number }[]>
 
+  /** Stores a config drive under a new `id`; it becomes the node's when its record refers to it, and goes when the record refers to it no more. */
+  addConfigDrive(nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef>
+  configDrive(nodeUuid: string, drive: ConfigDriveRef): Promise<DriveContent>
+  /** One that no record refers to. */
+  removeConfigDrive(id: string): Promise<void>
+
   addPort(port: PortRecord): Promise<void>
-  /** As `putNode`. */
+  /** As `putNode`; leaves the address that DHCP gave as it is. */
   putPort(port: PortRecord): Promise<PortRecord>
+  /** The address that DHCP gave a card, which is `internalInfo.ipv4_address` of its port. */
+  learnPortIp(address: string, ip: string): Promise<void>
   port(ident: string): Promise<PortRecord | undefined>
   portByAddress(address: string): Promise<PortRecord | undefined>
   ports(filter: PortFilter, page: Page): Promise<PortRecord[]>
-  everyPort(): Promise<PortRecord[]>
   removePort(uuid: string): Promise<void>
 
   inventory(nodeUuid: string): Promise<unknown>
@@ -195,6 +239,13 @@ export interface Store {
 
   conductors(): Promise<ConductorRow[]>
   putConductor(row: ConductorRow): Promise<void>
+
+  /** Records that were found damaged. */
+  damaged(): readonly Damaged[]
+  /** Reads everything once, for `damaged`, and clears away what was left half done. */
+  survey(): Promise<readonly Damaged[]>
+  /** Why nothing can be written now; undefined: it can. */
+  trouble(): Promise<string | undefined>
 
   close(): Promise<void>
 }

@@ -1,18 +1,27 @@
-/** BMC passwords at rest: AES-256-GCM under a key file of mode 0600. A sealed value says which form it has, so that the form can change. */
+/** Secrets at rest: AES-256-GCM under a key file of mode 0600. Each secret is bound to its node and to its place in the record, and sealed ones are kept apart from
+ *  the record, so that no value that a user can write is ever taken for a sealed one. */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
+import { keyFile } from '../../kit/files.ts'
 import type { Random } from '../../kit/random.ts'
 
-const PREFIX = 'sealed:v1:'
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
+/** Programs before the second form sealed texts in place, bound to the node alone. */
+const FIRST_FORM = 'sealed:v1:'
+const SECOND_FORM = 'sealed:v2:'
 
-/** Keys of driver_info and instance_info whose values are secret. */
+/** Keys whose values are secret, at any depth of driver_info and instance_info. */
 const SECRET = /password|passphrase|secret|hex_kg_key|token|private_key/i
 
 export const isSecretKey = (key: string): boolean => SECRET.test(key)
+
+type Values = Readonly<Record<string, unknown>>
+
+/** Sealed values by their path, each path as JSON. */
+export type Sealed = Readonly<Record<string, string>>
 
 export class Seal {
   private readonly key: Buffer
@@ -24,35 +33,88 @@ export class Seal {
     this.random = random
   }
 
-  close(text: string, about: string): string {
+  /** `place` binds what is sealed to where it stands: it opens nowhere else. */
+  close(bytes: Uint8Array, place: string): Buffer {
     const nonce = this.random.bytes(NONCE_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', this.key, nonce).setAAD(Buffer.from(about))
-    const body = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
-    return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), body]).toString('base64')
+    const cipher = createCipheriv('aes-256-gcm', this.key, nonce).setAAD(Buffer.from(SECOND_FORM + place))
+    const body = Buffer.concat([cipher.update(bytes), cipher.final()])
+    return Buffer.concat([nonce, cipher.getAuthTag(), body])
   }
 
-  /** `about` binds a value to its place, so that a sealed password cannot be moved to another node's record. */
-  open(sealed: string, about: string): string {
-    const bytes = Buffer.from(sealed.slice(PREFIX.length), 'base64')
-    const decipher = createDecipheriv('aes-256-gcm', this.key, bytes.subarray(0, NONCE_BYTES)).setAAD(Buffer.from(about))
-    decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
+  open = (sealed: Uint8Array, place: string): Buffer => this.decipher(sealed, SECOND_FORM + place)
+
+  /** Takes the secrets out of `values`: what is left, with null in their places, and each of them sealed. */
+  take(values: Values, about: string): { rest: Values; sealed: Sealed } {
+    const sealed: Record<string, string> = {}
+    const rest = walk(values, [], (value, path, key) => {
+      if (key === undefined || !isSecretKey(key) || value === null || value === undefined) return undefined
+      const at = JSON.stringify(path)
+      sealed[at] = SECOND_FORM + this.close(Buffer.from(JSON.stringify(value)), `${about}:${at}`).toString('base64')
+      return { becomes: null }
+    })
+    return { rest: rest as Values, sealed }
+  }
+
+  /** Puts them back. Throws `secret.key` for one that does not open in its place. */
+  restore(rest: Values, sealed: Sealed, about: string): Values {
+    const left = new Set(Object.keys(sealed))
+    const whole = walk(rest, [], (_value, path) => {
+      const at = JSON.stringify(path)
+      if (!left.delete(at)) return undefined
+      const bytes = Buffer.from(String(sealed[at]).slice(SECOND_FORM.length), 'base64')
+      return { becomes: JSON.parse(this.open(bytes, `${about}:${at}`).toString()) as unknown }
+    })
+    if (left.size > 0) throw new Fault('secret.key', `a secret of ${about} has lost its place`)
+    return whole as Values
+  }
+
+  /** The values of a record of the first form: texts of the first level, each behind its prefix. */
+  openFirstForm = (values: Values, about: string): Values =>
+    Object.fromEntries(
+      Object.entries(values).map(([key, value]) => [
+        key,
+        isSecretKey(key) && typeof value === 'string' && value.startsWith(FIRST_FORM)
+          ? this.decipher(Buffer.from(value.slice(FIRST_FORM.length), 'base64'), about).toString()
+          : value,
+      ]),
+    )
+
+  /** Whether a value of the first form opens; undefined: it is none. */
+  tryFirstForm(key: string, value: unknown, about: string): boolean | undefined {
+    if (!isSecretKey(key) || typeof value !== 'string' || !value.startsWith(FIRST_FORM)) return undefined
+    const bytes = Buffer.from(value.slice(FIRST_FORM.length), 'base64')
+    if (bytes.length < NONCE_BYTES + TAG_BYTES) return undefined
     try {
-      return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()]).toString('utf8')
-    } catch (error) {
-      throw new Fault('secret.key', `a stored password of ${about} does not open with this key`, { cause: error })
+      this.decipher(bytes, about)
+      return true
+    } catch {
+      return false
     }
   }
 
-  /** Seals or opens the secret values of an object, leaving all others. */
-  closeAll = (values: Readonly<Record<string, unknown>>, about: string): Record<string, unknown> =>
-    mapSecrets(values, (text) => (text.startsWith(PREFIX) ? text : this.close(text, about)))
-
-  openAll = (values: Readonly<Record<string, unknown>>, about: string): Record<string, unknown> =>
-    mapSecrets(values, (text) => (text.startsWith(PREFIX) ? this.open(text, about) : text))
+  private decipher(sealed: Uint8Array, bound: string): Buffer {
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', this.key, sealed.subarray(0, NONCE_BYTES)).setAAD(Buffer.from(bound))
+      decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
+      return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()])
+    } catch (error) {
+      throw new Fault('secret.key', 'a stored secret does not open with this key, or does not belong where it stands', { cause: error })
+    }
+  }
 }
 
-function mapSecrets(values: Readonly<Record<string, unknown>>, change: (text: string) => string): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, isSecretKey(key) && typeof value === 'string' ? change(value) : value]))
+type Change = (value: unknown, path: readonly string[], key: string | undefined) => { becomes: unknown } | undefined
+
+/** A copy of nested objects and arrays, with what `change` makes of their values. */
+function walk(value: unknown, path: readonly string[], change: Change): unknown {
+  const inner = (key: string, item: unknown, own: string | undefined) => {
+    const at = [...path, key]
+    const changed = change(item, at, own)
+    return changed ? changed.becomes : walk(item, at, change)
+  }
+  if (Array.isArray(value)) return value.map((item: unknown, i) => inner(String(i), item, undefined))
+  if (value === null || typeof value !== 'object') return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, inner(key, item, key)]))
 }
 
 /** Reads the key, or makes it on the first start. Refuses a key that others can read. */
@@ -61,11 +123,6 @@ export async function loadSeal(path: string, random: Random): Promise<Seal> {
     if (error.code === 'ENOENT') return undefined
     throw new Fault('secret.key', `cannot look at ${path}: ${error.message}`, { cause: error })
   })
-  if (!info) {
-    await writeFile(path, `${random.bytes(KEY_BYTES).toString('hex')}\n`, { mode: 0o600, flag: 'wx' })
-    await chmod(path, 0o600)
-  } else if ((info.mode & 0o077) !== 0) {
-    throw new Fault('secret.key', `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`)
-  }
-  return new Seal(Buffer.from((await readFile(path, 'utf8')).trim(), 'hex'), random)
+  if (info && (info.mode & 0o077) !== 0) throw new Fault('secret.key', `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`)
+  return new Seal(await keyFile(path, { lengthBytes: KEY_BYTES, make: () => random.bytes(KEY_BYTES), code: 'secret.key' }), random)
 }

@@ -167,10 +167,11 @@ test('a mask that a client sends back keeps the secret that it stands for', asyn
   const { driver_info } = (await call('GET', `/v1/nodes/${uuid}`)).body
   await call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'replace', path: '/driver_info', value: { ...driver_info, ipmi_port: 624 } }])
   const db = new Database(join(dir, 'rackward.db'), { readonly: true })
-  const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(uuid) as { body: string }
+  const row = db.prepare('SELECT body, sealed FROM nodes WHERE uuid = ?').get(uuid) as { body: string; sealed: string }
   db.close()
   const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
-  expect(seal.openAll((JSON.parse(body) as { driverInfo: Record<string, unknown> }).driverInfo, uuid)).toEqual({
+  const { driverInfo } = JSON.parse(row.body) as { driverInfo: Record<string, unknown> }
+  expect(seal.restore({ driverInfo }, JSON.parse(row.sealed) as Record<string, string>, uuid).driverInfo).toEqual({
     ipmi_address: '127.0.0.1',
     ipmi_password: 'geheim',
     ipmi_port: 624,

@@ -38,7 +38,15 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-ports-'))
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   await store.addNode(newNode({ uuid: NODE, driver: 'fake-hardware' }, 1))
-  ports = new PortService({ store, clock: systemClock, random: systemRandom, turns: new Turns(), plan: addressPlan(config), onPorts: async () => undefined })
+  ports = new PortService({
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    turns: new Turns(),
+    plan: addressPlan(config),
+    recordBytes: 1_000_000,
+    onPorts: async () => undefined,
+  })
   card = await ports.add({ nodeUuid: NODE, address: '52:54:00:00:00:01' })
   await ports.add({ nodeUuid: NODE, address: '52:54:00:00:00:02', extra: { ipv4_address: '10.9.0.50' } })
   const held = { ...PORT_DEFAULTS, uuid: '00000000-0000-4000-8000-000000000009', nodeUuid: NODE, createdAtMs: 1 }
@@ -52,7 +60,8 @@ afterAll(async () => {
 const fix = async (ip: string, confined: boolean) => {
   const node = await store.node(NODE)
   if (!node) throw new Error('no node')
-  return ports.update(card, { ...card, extra: { ipv4_address: ip } }, { node, confined }).then(
+  const now = { ...card, version: (await store.port(card.uuid))?.version ?? 0 }
+  return ports.update(now, { ...now, extra: { ipv4_address: ip } }, { node, confined }).then(
     () => 'taken',
     (error: Fault) => error.code,
   )
@@ -87,10 +96,19 @@ test('a new port is held to the same', async () => {
 
 test('without boot networks nothing gives addresses: an administrator may note one, a project may not', async () => {
   const plan = addressPlan(Config.parse({ data: '/tmp', images: { store: '/tmp' }, api: { auth: { strategy: 'noauth' } } }))
-  const bare = new PortService({ store, clock: systemClock, random: systemRandom, turns: new Turns(), plan, onPorts: async () => undefined })
+  const bare = new PortService({
+    store,
+    clock: systemClock,
+    random: systemRandom,
+    turns: new Turns(),
+    plan,
+    recordBytes: 1_000_000,
+    onPorts: async () => undefined,
+  })
   const node = await store.node(NODE)
   if (!node) throw new Error('no node')
-  const next = { ...card, extra: { ipv4_address: '10.1.1.1' } }
-  await expect(bare.update(card, next, { node, confined: true })).rejects.toMatchObject({ code: 'input.invalid' })
-  expect((await bare.update(card, next, { node, confined: false })).extra).toEqual({ ipv4_address: '10.1.1.1' })
+  const now = { ...card, version: (await store.port(card.uuid))?.version ?? 0 }
+  const next = { ...now, extra: { ipv4_address: '10.1.1.1' } }
+  await expect(bare.update(now, next, { node, confined: true })).rejects.toMatchObject({ code: 'input.invalid' })
+  expect((await bare.update(now, next, { node, confined: false })).extra).toEqual({ ipv4_address: '10.1.1.1' })
 })

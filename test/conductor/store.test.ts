@@ -1,5 +1,5 @@
 /** The store on a real file: one conductor, versions, secrets, paging, migrations. */
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -22,6 +22,13 @@ afterEach(async () => {
   await rm(dir, { recursive: true })
 })
 
+/** A statement by somebody else, while the store is closed. */
+function sql(text: string, ...values: unknown[]) {
+  const db = new Database(join(dir, 'r.db'))
+  expect(db.prepare(text).run(...values).changes).toBe(1)
+  db.close()
+}
+
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 const node = (n: number, more = {}) => newNode({ uuid: uuid(n), driver: 'ipmi', name: `n${n}`, ...more }, n)
 const page = { limit: 1000, sortKey: 'id', descending: false }
@@ -40,21 +47,24 @@ test('a BMC password is nowhere in the files, and comes back; another key does n
   store = await open()
   expect((await store.node(uuid(1)))?.driverInfo).toEqual({ ipmi_address: '10.0.0.1', ipmi_password: 'correct horse' })
   await store.close()
+  await rename(join(dir, 'key'), join(dir, 'own'))
   await writeFile(join(dir, 'key'), '00'.repeat(32), { mode: 0o600 })
+  const own = await readFile(join(dir, 'own'))
+  await expect(open()).rejects.toMatchObject({ code: 'secret.key', detail: expect.stringContaining('not the key') as string })
+  await writeFile(join(dir, 'key'), own)
   store = await open()
-  await expect(store.node(uuid(1))).rejects.toMatchObject({ code: 'secret.key' })
 })
 
-test('a sealed password that is moved to another node does not open there', async () => {
+test('a sealed secret that is moved to another node, or to another field, does not open there', async () => {
   await store.addNode(node(1, { driverInfo: { ipmi_password: 'secret' } }))
-  await store.addNode(node(2, { driverInfo: {} }))
+  await store.addNode(node(2, { driverInfo: { ipmi_password: 'other' } }))
+  await store.addNode(node(3, { driverInfo: { ipmi_password: 'third', redfish: { password: null } } }))
   await store.close()
-  const db = new Database(join(dir, 'r.db'))
-  db.prepare('UPDATE nodes SET body = (SELECT body FROM nodes WHERE uuid = ?) WHERE uuid = ?').run(uuid(1), uuid(2))
-  db.prepare(`UPDATE nodes SET body = json_set(body, '$.uuid', ?) WHERE uuid = ?`).run(uuid(2), uuid(2))
-  db.close()
+  sql('UPDATE nodes SET sealed = (SELECT sealed FROM nodes WHERE uuid = ?) WHERE uuid = ?', uuid(1), uuid(2))
+  sql(`UPDATE nodes SET sealed = replace(sealed, '"driverInfo\\",\\"ipmi_password', '"driverInfo\\",\\"redfish\\",\\"password') WHERE uuid = ?`, uuid(3))
   store = await open()
-  await expect(store.node(uuid(2))).rejects.toMatchObject({ code: 'secret.key' })
+  expect((await store.node(uuid(1)))?.driverInfo).toEqual({ ipmi_password: 'secret' })
+  for (const moved of [2, 3]) await expect(store.node(uuid(moved))).rejects.toMatchObject({ code: 'store.damaged', cause: { code: 'secret.key' } })
 })
 
 test('the key file has mode 0600, and one that others can read is refused', async () => {
@@ -112,7 +122,7 @@ test('a node takes its ports and inventory with it; what happened to it is kept'
   expect([await store.port(uuid(5)), await store.inventory(uuid(1)), (await store.journal.ofNode(uuid(1), 10)).map((event) => event.kind)]).toEqual([
     undefined,
     undefined,
-    ['node-added', 'seen'],
+    ['seen', 'node-added'],
   ])
 })
 

@@ -10,6 +10,11 @@ import { nodeOf } from './routes.ts'
 
 export function historyRoutes(parts: RouteParts): Route[] {
   const { store } = parts
+  const entry = async (node: NodeRecord, uuid: string): Promise<EventRecord | undefined> => {
+    const seq = seqOf(uuid)
+    const event = seq === undefined ? undefined : await store.journal.one(seq)
+    return event?.nodeUuid === node.uuid && HISTORY.has(event.kind) ? event : undefined
+  }
   return [
     {
       method: 'get',
@@ -22,10 +27,10 @@ export function historyRoutes(parts: RouteParts): Route[] {
         const node = await nodeOf(parts, ask)
         const { limit, marker } = readPage(ask)
         const detail = ask.query.flag('detail') ?? false
-        const events = (await store.journal.ofNode(node.uuid, MAX_HISTORY)).filter((event) => HISTORY.has(event.kind)).reverse()
-        const from = marker === undefined ? 0 : events.findIndex((event) => uuidOf(event.seq) === marker) + 1
-        if (marker !== undefined && from === 0) throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
-        return { body: { history: events.slice(from, from + limit).map((event) => historyView(event, node, { ask, detail })) } }
+        const before = marker === undefined ? undefined : await entry(node, marker)
+        if (marker !== undefined && !before) throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
+        const events = await store.journal.ofNode(node.uuid, limit, { kinds: [...HISTORY], ...(before ? { beforeSeq: before.seq } : {}) })
+        return { body: { history: events.map((event) => historyView(event, node, { ask, detail })) } }
       },
     },
     {
@@ -36,10 +41,8 @@ export function historyRoutes(parts: RouteParts): Route[] {
       says: 'shows one thing that happened',
       async handle(ask) {
         const node = await nodeOf(parts, ask)
-        const seq = seqOf(ask.params.entry ?? '')
-        const event = seq === undefined ? undefined : await store.journal.one(seq)
-        if (!event || event.nodeUuid !== node.uuid || !HISTORY.has(event.kind))
-          throw new Fault('object.missing', `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`)
+        const event = await entry(node, ask.params.entry ?? '')
+        if (!event) throw new Fault('object.missing', `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`)
         return { body: historyView(event, node, { ask, detail: true }) }
       },
     },
@@ -48,7 +51,6 @@ export function historyRoutes(parts: RouteParts): Route[] {
 
 /** Kinds of events that Ironic's node history has room for. */
 const HISTORY = new Set(['state', 'error', 'power', 'maintenance', 'lock-broken'])
-const MAX_HISTORY = 5_000
 /** Ironic cuts the text of a list entry. */
 const SHORT = 255
 

@@ -3,7 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isState } from '../../node/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
-import { mustBeWhole, mustOwn, namedNode, seenNode, standing } from '../access.ts'
+import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
 import { checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
@@ -85,7 +85,8 @@ export function nodeRoutes(parts: RouteParts): Route[] {
       role: 'admin',
       says: 'forgets a node',
       async handle(ask) {
-        const node = await nodeOf(parts, ask)
+        const node = await orDamaged(ask, nodeOf(parts, ask))
+        if (!node) return parts.nodes.removeDamaged(ask.params.ident ?? '')
         mustOwn(ask.actor, node, 'delete')
         await parts.nodes.remove(node.uuid)
       },

@@ -237,7 +237,5 @@ function readProvision(ask: Ask): { verb: Verb; extra: ProvisionExtra } {
 
 function checkDrive(ask: Ask, { configdrive }: ProvisionBody): void {
   if (configdrive === undefined || configdrive === null) return
-  if (typeof configdrive === 'object') return needs(ask, configdrive.vendor_data ? 59 : 56, 'configdrive as an object')
-  if (!/^[A-Za-z0-9+/=\s]+$/.test(configdrive))
-    throw new Fault('input.invalid', 'configdrive: as text it is the base64 of a gzipped ISO; URLs are not supported')
+  if (typeof configdrive === 'object') needs(ask, configdrive.vendor_data ? 59 : 56, 'configdrive as an object')
 }

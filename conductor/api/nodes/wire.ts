@@ -24,19 +24,32 @@ export function fromWire(wire: Readonly<Record<string, unknown>>): Partial<NodeR
   return { ...fields, interfaces } as Partial<NodeRecord> & { driver: string }
 }
 
-/** The patchable part of a record; a secret stays readable here, so that a patch of another key keeps it. */
+/** The patchable part of a record; a secret stays readable here, so that a patch of another key keeps it. A config drive is not in the record: its mask stands for it. */
 export const toWire = (node: NodeRecord): Record<string, unknown> => ({
   ...Object.fromEntries(
     Object.entries(node)
       .map(([name, value]) => [snake(name), value] as const)
       .filter(([name]) => Object.hasOwn(NODE_PATCHABLE, name)),
   ),
+  instance_info: { ...node.instanceInfo, ...(node.configDrive ? { configdrive: MASK } : {}) },
   ...Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, node.interfaces[name] ?? null])),
 })
 
-/** Clients read a record, change a part and send all of it back: a mask among it means the value that it stands for. */
+/** Clients read a record, change a part and send all of it back: a mask among it, at any depth, means the value that it stands for. A config drive that is left out is
+ *  dropped; a new one is left where it came, for the service to store. */
 export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
-  const keep = (given: Readonly<Record<string, unknown>> | undefined, known: Readonly<Record<string, unknown>>) =>
-    Object.fromEntries(Object.entries(given ?? known).map(([key, value]) => [key, value === MASK && Object.hasOwn(known, key) ? known[key] : value]))
-  return { ...next, driverInfo: keep(next.driverInfo, now.driverInfo), instanceInfo: keep(next.instanceInfo, now.instanceInfo) }
+  const driverInfo = unmask(next.driverInfo ?? now.driverInfo, now.driverInfo)
+  const { configdrive, ...given } = unmask(next.instanceInfo ?? toWire(now).instance_info, now.instanceInfo) as Record<string, unknown>
+  const kept = configdrive === MASK && now.configDrive !== null
+  const fresh = configdrive === undefined || configdrive === null || kept ? {} : { configdrive }
+  return { ...next, driverInfo, instanceInfo: { ...given, ...fresh }, configDrive: kept ? now.configDrive : null }
+}
+
+function unmask(given: unknown, known: unknown): unknown {
+  if (given === MASK) return known ?? given
+  if (Array.isArray(given)) return given.map((item: unknown, i) => unmask(item, Array.isArray(known) ? known[i] : undefined))
+  if (given === null || typeof given !== 'object') return given
+  const under = (key: string) =>
+    known !== null && typeof known === 'object' && Object.hasOwn(known, key) ? (known as Record<string, unknown>)[key] : undefined
+  return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, unmask(value, under(key))]))
 }

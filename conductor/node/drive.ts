@@ -1,0 +1,32 @@
+/** A config drive comes in instance_info and is kept beside the record: taken out here, and stored before the record refers to it. */
+import type { Random } from '../../kit/random.ts'
+import type { DriveContent } from '../store/drives.ts'
+import type { Store } from '../store/port.ts'
+import type { ConfigDriveRef, NodeRecord } from './record.ts'
+import { checkDrive } from './size.ts'
+
+/** Throws `input.invalid` for what is no config drive, or is too big for one. */
+export function splitDrive(node: NodeRecord, limitBytes: number): { node: NodeRecord; content: DriveContent | undefined } {
+  const { configdrive, ...instanceInfo } = node.instanceInfo
+  if (configdrive === undefined) return { node, content: undefined }
+  return { node: { ...node, instanceInfo }, content: configdrive === null ? undefined : checkDrive(configdrive, limitBytes) }
+}
+
+/** `keep` stores a config drive. When what `save` does fails, nothing refers to it, and it goes. */
+export async function withDrive<T>(
+  { store, random }: { store: Store; random: Random },
+  uuid: string,
+  save: (keep: (content: DriveContent) => Promise<ConfigDriveRef>) => Promise<T>,
+): Promise<T> {
+  const ids: string[] = []
+  try {
+    return await save((content) => {
+      const id = random.uuid()
+      ids.push(id)
+      return store.addConfigDrive(uuid, id, content)
+    })
+  } catch (error) {
+    for (const id of ids) await store.removeConfigDrive(id).catch(() => undefined)
+    throw error
+  }
+}

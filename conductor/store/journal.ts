@@ -1,0 +1,95 @@
+/** The journal of everything that happened: rows of one table, read in order, in pieces of a bounded size. */
+import { isIn, type SqliteFile, type Where } from './file.ts'
+import type { EventFilter, EventRecord, Journal, SeenEvent } from './port.ts'
+import { ofProject } from './tables.ts'
+
+type EventRow = { seq: number; at: number; node_uuid: string | null; kind: string; detail: string }
+type SeenRow = EventRow & { owner: string | null; lessee: string | null }
+
+/** Events that one scan looks at. Others wait for it a few milliseconds. */
+const SCANNED = 5_000
+/** Durations that are kept, of all models together. */
+const MAX_DURATIONS = 1_000_000
+
+const readEvent = (row: EventRow): EventRecord => ({ seq: row.seq, atMs: row.at, nodeUuid: row.node_uuid, kind: row.kind, detail: readDetail(row.detail) })
+
+const readSeen = (row: SeenRow): SeenEvent => ({ ...readEvent(row), owner: row.owner, lessee: row.lessee })
+
+/** A row that cannot be read is told as such; those before and after it do not wait for it. */
+function readDetail(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    return { damaged: true }
+  }
+}
+
+function eventWheres(filter: EventFilter): Where[] {
+  const wheres: Where[] = []
+  if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
+  if (filter.kinds) wheres.push([isIn('kind'), JSON.stringify(filter.kinds)])
+  if (filter.project !== undefined) wheres.push(ofProject(filter.project))
+  return wheres
+}
+
+export function journalTable(file: SqliteFile): Journal {
+  /** Rows of `text` with the clauses in the place of `@`. */
+  const rows = <R>(text: string, wheres: readonly Where[], limit: number): R[] =>
+    file.sql<R>(text.replace('@', wheres.map(([clause]) => clause).join(' AND '))).all(...wheres.flatMap(([, ...values]) => values), limit)
+  const lastSeq = () => file.sql<{ seq: number | null }>('SELECT max(seq) AS seq FROM events').get()?.seq ?? 0
+  return {
+    async add(event) {
+      await file.write({ what: 'event', nodeUuid: event.nodeUuid }, () => file.addEvent(event))
+    },
+    async addAll(events) {
+      await file.write({ what: 'event' }, () => events.forEach((event) => file.addEvent(event)))
+    },
+    async ofNode(nodeUuid, limit, only = {}) {
+      const wheres: Where[] = [['node_uuid = ?', nodeUuid]]
+      if (only.kinds) wheres.push([isIn('kind'), JSON.stringify(only.kinds)])
+      if (only.beforeSeq !== undefined) wheres.push(['seq < ?', only.beforeSeq])
+      return rows<EventRow>('SELECT * FROM events WHERE @ ORDER BY seq DESC LIMIT ?', wheres, limit).map(readEvent)
+    },
+    async after(seq, filter, limit) {
+      return rows<EventRow>('SELECT * FROM events WHERE @ ORDER BY seq LIMIT ?', [['seq > ?', seq], ...eventWheres(filter)], limit).map(readEvent)
+    },
+    async scan(seq, filter, limit) {
+      const last = lastSeq()
+      const upTo = Math.min(seq + SCANNED, last)
+      const events = rows<SeenRow>(
+        `SELECT e.*, n.owner, n.lessee FROM (SELECT * FROM events WHERE @ ORDER BY seq LIMIT ?) AS e
+         LEFT JOIN nodes AS n ON n.uuid = e.node_uuid ORDER BY e.seq`,
+        [['seq > ?', seq], ['seq <= ?', upTo], ...eventWheres(filter)],
+        limit,
+      ).map(readSeen)
+      const upToSeq = events.length === limit ? (events.at(-1) as SeenEvent).seq : Math.max(seq, upTo)
+      return { events, upToSeq, end: upToSeq >= last }
+    },
+    async one(seq) {
+      const row = file.sql<EventRow>('SELECT * FROM events WHERE seq = ?').get(seq)
+      return row && readEvent(row)
+    },
+    async lastSeq() {
+      return lastSeq()
+    },
+    watch: (listener) => file.watch(listener),
+    async durations(model, state) {
+      return file
+        .sql<{ took_ms: number }>('SELECT took_ms FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT 200')
+        .all(model, state)
+        .map((row) => row.took_ms)
+    },
+    async prune(beforeMs, limit) {
+      return file.write({ what: 'event' }, () => {
+        file.sql('DELETE FROM durations WHERE id <= (SELECT max(id) FROM durations) - ?').run(MAX_DURATIONS)
+        return file.sql('DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT ?)').run(beforeMs, limit).changes
+      })
+    },
+    async cursor(name) {
+      return file.sql<{ seq: number }>('SELECT seq FROM cursors WHERE name = ?').get(name)?.seq
+    },
+    async setCursor(name, seq) {
+      await file.write({ what: 'cursor' }, () => file.sql('INSERT OR REPLACE INTO cursors (name, seq) VALUES (?, ?)').run(name, seq))
+    },
+  }
+}

@@ -1,0 +1,136 @@
+/** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the rest as a JSON body that comes last. */
+import { bmcAddress } from '../bmc/address.ts'
+import { PRESENCE } from '../node/belief.ts'
+import { newNode, type NodeRecord } from '../node/record.ts'
+import { isState, type State } from '../node/states.ts'
+import { isObject, parseObject } from './damage.ts'
+import { isIn, type Value, type Where } from './file.ts'
+import type { NodeFilter } from './port.ts'
+import type { Seal, Sealed } from './secrets.ts'
+
+export interface NodeRow {
+  readonly id: number
+  readonly uuid: string
+  readonly name: string | null
+  readonly owner: string | null
+  readonly lessee: string | null
+  readonly version: number
+  readonly sealed: string | null
+  readonly body: string
+}
+
+export const NODE_COLUMNS = 'id, uuid, name, owner, lessee, version, sealed, body'
+
+const flag = (value: boolean | null) => (value === null ? null : Number(value))
+
+const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
+  name: (node) => node.name,
+  instance_uuid: (node) => node.instanceUuid,
+  provision_state: (node) => node.provisionState,
+  maintenance: (node) => flag(node.maintenance),
+  driver: (node) => node.driver,
+  resource_class: (node) => node.resourceClass,
+  parent_node: (node) => node.parentNode,
+  owner: (node) => node.owner,
+  lessee: (node) => node.lessee,
+  shard: (node) => node.shard,
+  conductor_group: (node) => node.conductorGroup,
+  chassis_uuid: (node) => node.chassisUuid,
+  power_state: (node) => node.powerState,
+  target_power_state: (node) => node.targetPowerState,
+  fault: (node) => node.fault,
+  protected: (node) => flag(node.protected),
+  retired: (node) => flag(node.retired),
+  automated_clean: (node) => flag(node.automatedClean),
+  instance_name: (node) => node.instanceName,
+  allocation_uuid: (node) => node.allocationUuid,
+  provision_updated_at: (node) => node.provisionUpdatedAtMs,
+  inspection_started_at: (node) => node.inspectionStartedAtMs,
+  inspection_finished_at: (node) => node.inspectionFinishedAtMs,
+  vifs: (node) => JSON.stringify(Object.keys(node.vifs)),
+  drive_id: (node) => node.configDrive?.id ?? null,
+  last_error: (node) => node.lastError,
+  maintenance_reason: (node) => node.maintenanceReason,
+  description: (node) => node.description,
+  bmc: (node) => bmcAddress(node),
+  version: (node) => node.version,
+  updated_at: (node) => node.updatedAtMs,
+}
+
+export const NODE_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
+  ['id', 'uuid', 'created_at', ...Object.keys(COLUMNS).filter((name) => !['vifs', 'drive_id', 'version', 'bmc'].includes(name))].map((name) => [name, name]),
+)
+
+/** Every column but `uuid` and `created_at`. */
+export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value> {
+  const { rest, sealed } = seal.take({ driverInfo: node.driverInfo, instanceInfo: node.instanceInfo }, node.uuid)
+  const plain = Object.fromEntries(Object.entries(COLUMNS).map(([name, of]) => [name, of(node)]))
+  return { ...plain, sealed: JSON.stringify(sealed), body: JSON.stringify({ ...node, ...rest }) }
+}
+
+/** Throws what is wrong with the row. */
+export function readNode(row: NodeRow, seal: Seal): NodeRecord {
+  const node = complete(parseObject(row.body), row)
+  const { driverInfo, instanceInfo } = node
+  if (row.sealed === null) return { ...node, driverInfo: seal.openFirstForm(driverInfo, node.uuid), instanceInfo: seal.openFirstForm(instanceInfo, node.uuid) }
+  return { ...node, ...(seal.restore({ driverInfo, instanceInfo }, parseObject(row.sealed) as Sealed, node.uuid) as object) }
+}
+
+/** A record of an older program lacks the fields that came later; without these it is none. */
+const ESSENTIAL = ['uuid', 'driver', 'provisionState', 'machine', 'createdAtMs'] as const
+
+function complete(stored: Record<string, unknown>, row: NodeRow): NodeRecord {
+  const lacking = ESSENTIAL.find((name) => stored[name] === undefined)
+  if (lacking) throw new Error(`the field ${lacking} is missing`)
+  const { uuid, driver, machine, createdAtMs } = stored
+  if (uuid !== row.uuid) throw new Error('it is the record of another node')
+  const fresh = newNode({ uuid: row.uuid, driver: String(driver) }, Number(createdAtMs))
+  const given = isObject(machine) ? { bootToken: bootTokenOf(stored), ...machine } : { owed: null }
+  const node = { ...fresh, ...stored, version: row.version, machine: { ...fresh.machine, ...given } }
+  const odd = oddField(node, fresh) ?? oddField(node.machine, fresh.machine)
+  if (odd) throw new Error(`the field ${odd} holds no value of its kind`)
+  if (!isState(String(node.provisionState))) throw new Error('the field provisionState holds no state')
+  return node as NodeRecord
+}
+
+/** A boot that an older program ordered is still to be traded. */
+function bootTokenOf({ provisionState, agent }: Record<string, unknown>): NodeRecord['machine']['bootToken'] {
+  const presence = isState(String(provisionState)) ? PRESENCE[provisionState as State] : 'none'
+  if (presence === 'none' || presence === 'idle') return 'none'
+  if (agent) return 'traded'
+  return presence === 'works' || presence === 'boots' ? 'good' : 'none'
+}
+
+/** The field whose value is of another kind than a new record's; what is null there may be anything. */
+const oddField = (values: object, fresh: object): string | undefined =>
+  Object.entries(fresh).find(([name, byDefault]) => byDefault !== null && kindOf((values as Record<string, unknown>)[name]) !== kindOf(byDefault))?.[0]
+
+const kindOf = (value: unknown) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value)
+
+export const nodesWithin = ({ project }: NodeFilter): Where[] => (project === undefined ? [] : [['(owner = ? OR lessee = ?)', project, project]])
+
+export function nodeWheres(filter: NodeFilter): Where[] {
+  const wheres: Where[] = []
+  const equal = (column: string, value: string | boolean | undefined) =>
+    value !== undefined && wheres.push([`${column} = ?`, typeof value === 'boolean' ? Number(value) : value])
+  equal('instance_uuid', filter.instanceUuid)
+  equal('maintenance', filter.maintenance)
+  equal('provision_state', filter.provisionState)
+  equal('driver', filter.driver)
+  equal('resource_class', filter.resourceClass)
+  equal('parent_node', filter.parentNode)
+  equal('fault', filter.fault)
+  equal('owner', filter.owner)
+  equal('lessee', filter.lessee)
+  equal('chassis_uuid', filter.chassisUuid)
+  equal('conductor_group', filter.conductorGroup)
+  equal('retired', filter.retired)
+  equal('instance_name', filter.instanceName)
+  if (filter.associated !== undefined) wheres.push(['(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
+  if (filter.descriptionContains !== undefined) wheres.push(['instr(description, ?) > 0', filter.descriptionContains])
+  if (filter.shard) wheres.push([isIn('shard'), JSON.stringify(filter.shard)])
+  if (filter.vif !== undefined) wheres.push(["EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
+  if (filter.sharded !== undefined) wheres.push(['(shard IS NOT NULL) = ?', Number(filter.sharded)])
+  if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['parent_node IS NULL'])
+  return wheres
+}
