@@ -20,6 +20,7 @@ import type { Route } from './api/route.ts'
 import { Arbiter } from './bmc/arbiter.ts'
 import { Ipmipower } from './bmc/ipmipower.ts'
 import { BmcRegistry } from './bmc/registry.ts'
+import { CipherSuites } from './bmc/suites.ts'
 import { BootLink } from './boot/link.ts'
 import { bootFingerprint } from './boot/service.ts'
 import { bootKey } from './boot/token.ts'
@@ -98,14 +99,21 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const onLimit = limitMeter({ clock, log, count: metrics.onLimit })
   const limits = await fittingLimits(config, log)
   const arbiter = new Arbiter(clock, metrics.onBmc)
-  const suites = new Map<string, number>()
+  const suites = new CipherSuites({
+    clock,
+    key: random.bytes(32),
+    onOlder: ({ node = null }) =>
+      void store.journal
+        .add({ atMs: clock.now(), nodeUuid: node, kind: 'bmc-suite', detail: { suite: 3 } })
+        .catch((error: unknown) => log.warn({ node, err: error }, 'that a BMC is spoken to with cipher suite 3 is not in the record')),
+  })
   // A test that hands in its own ipmitool has no BMC that ipmipower could ask.
   const fleet = await life.add(
     'ipmipower',
-    () => new Ipmipower({ launch: piped, clock, suites }),
+    () => new Ipmipower({ launch: piped, clock, suites, children: config.limits.bmc.pollers, perRound: config.limits.bmc.pollsPerRound }),
     (made) => made.stop(),
   )
-  const bmcs = new BmcRegistry({ run, suites, ...(parts.run ? {} : { fleet }) })
+  const bmcs = new BmcRegistry({ run, suites, allowCipherSuite0: config.bmc.allowCipherSuite0, ...(parts.run ? {} : { fleet }) })
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
   const bootWatch = new BootWatch(store, sightings)

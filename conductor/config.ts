@@ -89,6 +89,8 @@ export const Config = z.strictObject({
       automatedClean: z.boolean().default(true),
     })
     .prefault({}),
+  /** Cipher suite 0 of IPMI checks no password and encrypts nothing: nodes may choose it only where this says so. */
+  bmc: z.strictObject({ allowCipherSuite0: z.boolean().default(false) }).prefault({}),
   /** How often the power of every node is read from its BMC, 0: never; and after how many failures in a row a BMC counts as lost. */
   powerSync: z.strictObject({ everySeconds: Seconds.default(30), lostAfter: z.number().int().min(1).max(100).default(3) }).prefault({}),
   events: z.strictObject({ keepDays: z.number().int().min(1).max(3650).default(90) }).prefault({}),

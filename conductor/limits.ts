@@ -75,6 +75,15 @@ export const Limits = z.strictObject({
       queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
     })
     .prefault({}),
+  bmc: z
+    .strictObject({
+      pollers: count(
+        16,
+        'Processes that read the power of BMCs at the same time, each with one set of credentials; a quarter as many again read BMCs that do not answer.',
+      ),
+      pollsPerRound: count(2_000, 'BMCs that one of these processes asks at once.'),
+    })
+    .prefault({}),
   images: z
     .strictObject({
       virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),

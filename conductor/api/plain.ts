@@ -20,8 +20,14 @@ const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_password: 'its password, 20 bytes at most. Kept encrypted, never shown.',
   ipmi_port: 'UDP port; default 623.',
   ipmi_priv_level: 'CALLBACK, USER, OPERATOR or ADMINISTRATOR (default).',
-  ipmi_cipher_suite: 'cipher suite; found by itself (17, then 3) when not given.',
+  ipmi_cipher_suite: 'cipher suite; found when not given: 17, and 3 where a BMC refuses 17 three times.',
   ipmi_hex_kg_key: 'Kg key for two-key logins, 40 hexadecimal digits.',
+  ipmi_bridging: 'no (default), single or dual: for a blade behind another controller.',
+  ipmi_local_address: 'local IPMB address for bridged requests.',
+  ipmi_target_channel: 'destination channel for bridged requests.',
+  ipmi_target_address: 'destination address for bridged requests.',
+  ipmi_transit_channel: 'transit channel for dual bridged requests.',
+  ipmi_transit_address: 'transit address for dual bridged requests.',
 }
 const CONDUCTOR_FIELDS: Gates = { hostname: 49, conductor_group: 49, alive: 49, drivers: 49, created_at: 49, updated_at: 49, links: 49 }
 const DRIVER_FIELDS: Gates = {

@@ -43,7 +43,9 @@ export const Accounts = z.object({
   causes: z.array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() })).describe('the likeliest first'),
 })
 
-export const PowerPass = z.object({ last: z.object({ asked: z.number().int(), failed: z.number().int(), took_seconds: Seconds }).nullable() })
+export const PowerPass = z.object({
+  last: z.object({ asked: z.number().int(), failed: z.number().int(), not_asked: z.number().int(), took_seconds: Seconds }).nullable(),
+})
 export const WebhookStates = z.object({
   webhooks: z.array(
     z.object({

@@ -140,7 +140,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       handle(ask) {
         mustBeWhole(ask.actor, 'power-sync')
         const { last } = parts.powerSync
-        return { body: { last: last ? { asked: last.asked, failed: last.failed, took_seconds: last.tookMs / 1000 } : null } }
+        return { body: { last: last ? { asked: last.asked, failed: last.failed, not_asked: last.notAsked, took_seconds: last.tookMs / 1000 } : null } }
       },
     },
     {

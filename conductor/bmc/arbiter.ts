@@ -22,12 +22,15 @@ export interface ActOptions {
 interface Job {
   readonly rank: number
   readonly run: () => Promise<void>
+  /** Something more urgent waits. */
+  readonly giveWay: AbortController
 }
 
 interface Queue {
-  busy: boolean
+  running: Job | undefined
   readonly jobs: Job[]
-  passwordWrongAtMs: number
+  /** Credentials that were refused, and when. */
+  readonly refused: Map<string, number>
 }
 
 /** An act that ended: how long it took from the asking, and "ok" or the code of its fault. */
@@ -44,15 +47,21 @@ export class Arbiter {
   }
 
   /** Runs one act when its turn comes. Throws `bmc.timeout` when the deadline passes first; the act is then aborted and never begins late. */
-  act<T>(target: BmcTarget, options: ActOptions, work: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
+  act<T>(target: BmcTarget, options: ActOptions, work: (bmc: Bmc, signal: AbortSignal, giveWay: AbortSignal) => Promise<T>): Promise<T> {
     const queue = this.queueOf(target.key)
-    const held = options.priority === 'poll' && this.clock.now() - queue.passwordWrongAtMs < PASSWORD_HOLD_MS
+    const credentials = target.credentials ?? ''
+    const held = options.priority === 'poll' && this.clock.now() - (queue.refused.get(credentials) ?? Number.NEGATIVE_INFINITY) < PASSWORD_HOLD_MS
     const askedMs = this.clock.now()
     const told = (end: string) => this.onAct({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
     if (held) return Promise.reject(new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`))
     return new Promise<T>((resolve, reject) => {
       const abort = new AbortController()
-      const late = new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
+      let begun = false
+      // What was never asked is no failure of the BMC.
+      const late = () =>
+        begun && options.priority !== 'poll'
+          ? new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
+          : new Fault('bmc.busy', `BMC ${target.key} was not asked within ${options.timeoutMs / 1000} s: other acts came first`)
       const end = (why: Error) => {
         if (!abort.signal.aborted) told(isFault(why) ? why.code : 'unwanted')
         abort.abort(why)
@@ -61,27 +70,31 @@ export class Arbiter {
       const unwanted = () => end(options.signal?.reason as Error)
       if (options.signal?.aborted) return unwanted()
       options.signal?.addEventListener('abort', unwanted, { once: true })
-      const timer = this.clock.after(options.timeoutMs, () => end(late))
+      const timer = this.clock.after(options.timeoutMs, () => end(late()))
       const cancel = () => {
         timer()
         options.signal?.removeEventListener('abort', unwanted)
       }
+      const giveWay = new AbortController()
       const run = async () => {
         if (abort.signal.aborted) return cancel()
+        begun = true
         try {
-          resolve(await work(target.bmc, abort.signal))
+          resolve(await work(target.bmc, abort.signal, giveWay.signal))
           if (!abort.signal.aborted) told('ok')
-          queue.passwordWrongAtMs = Number.NEGATIVE_INFINITY
+          queue.refused.delete(credentials)
         } catch (error) {
           if (!abort.signal.aborted) told(isFault(error) ? error.code : 'unknown')
-          if (isFault(error, 'bmc.password')) queue.passwordWrongAtMs = this.clock.now()
+          if (isFault(error, 'bmc.password')) this.refuse(queue, credentials)
           reject(error as Error)
         } finally {
           cancel()
         }
       }
-      queue.jobs.push({ rank: RANK[options.priority], run })
-      void this.drain(queue)
+      const rank = RANK[options.priority]
+      queue.jobs.push({ rank, run, giveWay })
+      if (queue.running && rank < queue.running.rank) queue.running.giveWay.abort(new Fault('bmc.busy', `BMC ${target.key}: something more urgent came`))
+      void this.drain(target.key, queue)
     })
   }
 
@@ -103,23 +116,28 @@ export class Arbiter {
   private queueOf(key: string): Queue {
     let queue = this.queues.get(key)
     if (!queue) {
-      queue = { busy: false, jobs: [], passwordWrongAtMs: Number.NEGATIVE_INFINITY }
+      queue = { running: undefined, jobs: [], refused: new Map() }
       this.queues.set(key, queue)
     }
     return queue
   }
 
-  private async drain(queue: Queue): Promise<void> {
-    if (queue.busy) return
-    queue.busy = true
-    try {
-      for (;;) {
-        const next = queue.jobs.reduce<number>((best, job, i) => (best < 0 || job.rank < (queue.jobs[best] as Job).rank ? i : best), -1)
-        if (next < 0) return
-        await (queue.jobs.splice(next, 1)[0] as Job).run()
-      }
-    } finally {
-      queue.busy = false
+  /** Refusals that are no longer held against anybody are forgotten, so that this does not grow with every password that was ever tried. */
+  private refuse(queue: Queue, credentials: string): void {
+    const nowMs = this.clock.now()
+    for (const [known, atMs] of queue.refused) if (nowMs - atMs >= PASSWORD_HOLD_MS) queue.refused.delete(known)
+    queue.refused.set(credentials, nowMs)
+  }
+
+  private async drain(key: string, queue: Queue): Promise<void> {
+    if (queue.running) return
+    for (;;) {
+      const next = queue.jobs.reduce<number>((best, job, i) => (best < 0 || job.rank < (queue.jobs[best] as Job).rank ? i : best), -1)
+      if (next < 0) break
+      queue.running = queue.jobs.splice(next, 1)[0] as Job
+      await queue.running.run()
     }
+    queue.running = undefined
+    if (queue.refused.size === 0) this.queues.delete(key)
   }
 }

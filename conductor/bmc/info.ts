@@ -12,7 +12,23 @@ const PRIVILEGES = ['CALLBACK', 'USER', 'OPERATOR', 'ADMINISTRATOR']
 const MAX_PASSWORD_BYTES = 20
 const MAX_USER_BYTES = 16
 
-export function ipmiInfo(info: Readonly<Record<string, unknown>>): IpmiInfo {
+/** ipmitool's options for a blade behind another controller (Ironic's ipmi_bridging). */
+const BRIDGES: Readonly<Record<string, readonly (readonly [key: string, option: string])[]>> = {
+  no: [],
+  single: [
+    ['ipmi_target_channel', '-b'],
+    ['ipmi_target_address', '-t'],
+  ],
+  dual: [
+    ['ipmi_transit_channel', '-B'],
+    ['ipmi_transit_address', '-T'],
+    ['ipmi_target_channel', '-b'],
+    ['ipmi_target_address', '-t'],
+  ],
+}
+
+/** `unauthenticated`: cipher suite 0 is allowed. */
+export function ipmiInfo(info: Readonly<Record<string, unknown>>, { unauthenticated = false } = {}): IpmiInfo {
   const text = (key: string, fallback?: string): string => {
     const value = info[key] ?? fallback
     if (value === undefined) throw new Fault('bmc.config', `driver_info/${key} is missing`)
@@ -38,6 +54,9 @@ export function ipmiInfo(info: Readonly<Record<string, unknown>>): IpmiInfo {
   const privilege = text('ipmi_priv_level', 'ADMINISTRATOR').toUpperCase()
   if (!PRIVILEGES.includes(privilege)) throw new Fault('bmc.config', `driver_info/ipmi_priv_level is none of ${PRIVILEGES.join(', ')}`)
   const cipherSuite = whole('ipmi_cipher_suite', undefined, [0, 17])
+  if (cipherSuite === 0 && !unauthenticated)
+    throw new Fault('bmc.config', 'driver_info/ipmi_cipher_suite is 0, which neither checks the password nor encrypts; bmc.allowCipherSuite0 would allow it')
+  const bridge = bridgeOf(info)
   const kgKeyHex = info.ipmi_hex_kg_key
   if (kgKeyHex !== undefined && !(typeof kgKeyHex === 'string' && /^[0-9a-fA-F]{40}$/.test(kgKeyHex)))
     throw new Fault('bmc.config', 'driver_info/ipmi_hex_kg_key is not 40 hexadecimal digits')
@@ -48,6 +67,21 @@ export function ipmiInfo(info: Readonly<Record<string, unknown>>): IpmiInfo {
     privilege,
     port: whole('ipmi_port', 623, [1, 65535]) as number,
     ...(cipherSuite === undefined ? {} : { cipherSuite }),
+    ...(bridge.length > 0 ? { bridge } : {}),
     ...(kgKeyHex === undefined ? {} : { kgKeyHex: kgKeyHex as string }),
   }
+}
+
+function bridgeOf(info: Readonly<Record<string, unknown>>): string[] {
+  const kind = typeof info.ipmi_bridging === 'string' ? info.ipmi_bridging.toLowerCase() : 'no'
+  const options = Object.hasOwn(BRIDGES, kind) ? BRIDGES[kind] : undefined
+  if (!options || (info.ipmi_bridging !== undefined && typeof info.ipmi_bridging !== 'string'))
+    throw new Fault('bmc.config', `driver_info/ipmi_bridging is none of ${Object.keys(BRIDGES).join(', ')}`)
+  const local = options.length > 0 && info.ipmi_local_address !== undefined ? ([['ipmi_local_address', '-m']] as const) : []
+  return [...local, ...options].flatMap(([key, option]) => {
+    const value = String(info[key] ?? '')
+    if (!/^(0x[0-9a-fA-F]{1,2}|[0-9]{1,3})$/.test(value))
+      throw new Fault('bmc.config', `driver_info/${key} is not a number such as 0x82 (ipmi_bridging is ${kind})`)
+    return [option, value]
+  })
 }

@@ -1,7 +1,10 @@
-/** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC. */
+/** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC and credentials. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
+import { printable } from '../../kit/text.ts'
+import type { Places } from './places.ts'
 import type { Bmc, BootChoice, BootDevice, BootNow, Power, PowerWish } from './port.ts'
+import type { CipherSuites } from './suites.ts'
 
 export interface IpmiInfo {
   readonly address: string
@@ -11,16 +14,18 @@ export interface IpmiInfo {
   readonly privilege: string
   readonly cipherSuite?: number
   readonly kgKeyHex?: string
+  /** Options of ipmitool for a blade behind another controller. */
+  readonly bridge?: readonly string[]
+  /** The node that it belongs to, for the record. */
+  readonly node?: string
 }
 
 /** Reads many BMCs at once. */
 export interface Fleet {
   pollable(info: IpmiInfo): boolean
-  power(info: IpmiInfo): Promise<Power>
+  power(info: IpmiInfo, giveWay?: AbortSignal): Promise<Power>
 }
 
-/** 17 (RAKP-HMAC-SHA256) first, then 3 (SHA-1), which is all that older BMCs and ipmi_sim know. */
-const SUITES = [17, 3] as const
 const ACT_TIMEOUT_MS = 20_000
 /** ipmitool: seconds per try and tries; its default of 20 s for a dead BMC holds up everything behind it. */
 const PATIENCE = ['-N', '2', '-R', '3']
@@ -34,36 +39,51 @@ const REFUSED = /insufficient privilege|privilege level/i
 const UNREACHABLE =
   /get auth capabilities error|get channel authentication|no response|timeout|unable to establish|address lookup|could not open socket|no route/i
 
+export interface IpmitoolParts {
+  readonly run: Run
+  /** Shared by all wrappers of one conductor. */
+  readonly suites: CipherSuites
+  readonly fleet?: Fleet | undefined
+  /** For polls that no fleet takes. */
+  readonly places?: Places | undefined
+  readonly patience?: readonly string[]
+}
+
 export class Ipmitool implements Bmc {
   private readonly info: IpmiInfo
   private readonly run: Run
-  private readonly suites: Map<string, number>
+  private readonly suites: CipherSuites
   private readonly fleet: Fleet | undefined
+  private readonly places: Places | undefined
   private readonly patience: readonly string[]
 
-  /** `suites` is shared by all wrappers of one conductor: address -> suite that worked. */
-  constructor(info: IpmiInfo, parts: { run: Run; suites: Map<string, number>; fleet?: Fleet | undefined; patience?: readonly string[] }) {
+  constructor(info: IpmiInfo, parts: IpmitoolParts) {
     this.info = info
     this.run = parts.run
     this.suites = parts.suites
     this.fleet = parts.fleet
+    this.places = parts.places
     this.patience = parts.patience ?? PATIENCE
   }
 
   /** By the fleet's own child; by a process of its own where that one is not installed or cannot be told the password. */
-  async poll(signal: AbortSignal): Promise<Power> {
-    if (!this.fleet?.pollable(this.info)) return this.power(signal)
-    return this.fleet.power(this.info).catch((error: unknown) => {
+  async poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power> {
+    if (!this.fleet?.pollable(this.info)) return this.pollAlone(signal, giveWay)
+    return this.fleet.power(this.info, giveWay).catch((error: unknown) => {
       if (!isFault(error, 'run.missing') && !isFault(error, 'run.failed')) throw error
-      return this.power(signal)
+      return this.pollAlone(signal, giveWay)
     })
+  }
+
+  /** A process per question, few at once. */
+  private pollAlone(signal: AbortSignal, giveWay: AbortSignal | undefined): Promise<Power> {
+    return this.places ? this.places.run(() => this.power(signal), giveWay) : this.power(signal)
   }
 
   async power(signal: AbortSignal): Promise<Power> {
     const { stdout } = await this.act(['power', 'status'], signal)
     const state = /Chassis Power is (on|off)/i.exec(stdout)?.[1]?.toLowerCase()
-    if (state !== 'on' && state !== 'off')
-      throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${JSON.stringify(stdout.trim().slice(0, 200))}`)
+    if (state !== 'on' && state !== 'off') throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${printable(stdout.trim())}`)
     return state
   }
 
@@ -105,31 +125,32 @@ export class Ipmitool implements Bmc {
   async console(steal: boolean, signal: AbortSignal): Promise<Piped> {
     await this.power(signal)
     if (steal) await this.act(['sol', 'deactivate'], signal, /./s)
-    const suite = this.info.cipherSuite ?? this.suites.get(this.info.address) ?? SUITES[0]
+    const [suite] = this.suites.tries(this.info)
     // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a console without a terminal.
     return piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
   }
 
   private async act(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
-    const known = this.info.cipherSuite ?? this.suites.get(this.info.address)
-    for (const suite of known === undefined ? SUITES : [known]) {
+    const tries = this.suites.tries(this.info)
+    for (const suite of tries) {
       const result = await this.spawn(['-C', String(suite), ...args], signal)
       if (result.code === 0) {
-        this.suites.set(this.info.address, suite)
+        this.suites.worked(this.info, suite)
         return result
       }
       const said = `${result.stderr}\n${result.stdout}`
-      if (WRONG_SUITE.test(said) && known === undefined) continue
+      if (WRONG_SUITE.test(said)) continue
       const fault = this.fault(said)
       if (tolerate?.test(said) && (fault.code === 'bmc.refused' || fault.code === 'run.failed')) return result
       throw fault
     }
-    throw new Fault('bmc.refused', `BMC ${this.info.address} takes none of the cipher suites ${SUITES.join(', ')}`)
+    this.suites.forget(this.info)
+    throw new Fault('bmc.refused', `BMC ${this.info.address} does not take cipher suite ${[...new Set(tries)].join(' or ')}`)
   }
 
   private get argv(): string[] {
-    const { address, port, username, privilege, kgKeyHex } = this.info
-    return ['ipmitool', '-I', 'lanplus', '-H', address, '-p', String(port), '-U', username, '-L', privilege, '-E', ...(kgKeyHex ? ['-K'] : [])]
+    const { address, port, username, privilege, kgKeyHex, bridge = [] } = this.info
+    return ['ipmitool', '-I', 'lanplus', '-H', address, '-p', String(port), '-U', username, '-L', privilege, '-E', ...(kgKeyHex ? ['-K'] : []), ...bridge]
   }
 
   private get env(): Record<string, string> {
@@ -164,12 +185,14 @@ export class Ipmitool implements Bmc {
 }
 
 const lastLine = (text: string) =>
-  text
-    .trim()
-    .split('\n')
-    .filter((line) => !/Loading IANA/.test(line))
-    .at(-1)
-    ?.slice(0, 300) ?? ''
+  printable(
+    text
+      .trim()
+      .split('\n')
+      .filter((line) => !/Loading IANA/.test(line))
+      .at(-1) ?? '',
+    300,
+  )
 
 /** Boot device selectors, bits 5-2 of byte 2 (IPMI 2.0 table 28-14). */
 const DEVICES: Readonly<Record<BootDevice, number>> = { pxe: 1, disk: 2, safe: 3, cdrom: 5, bios: 6 }

@@ -24,8 +24,8 @@ export interface BootNow {
 export interface Bmc {
   /** Reads the power state. May be repeated; a second or so; throws bmc.* faults. */
   power(signal: AbortSignal): Promise<Power>
-  /** The same for a poll of the whole fleet, by the cheapest way there is. */
-  poll(signal: AbortSignal): Promise<Power>
+  /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what was not asked yet is left. */
+  poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power>
   /** Asks for a state. May be repeated: asking for the state that it is in does nothing. */
   setPower(to: PowerWish, signal: AbortSignal): Promise<void>
   /** Starts the machine anew without switching it off; switches on one that is off. */
@@ -44,5 +44,7 @@ export interface Bmc {
 export interface BmcTarget {
   /** What the queue is kept by: one BMC, one queue. */
   readonly key: string
+  /** Names the credentials without telling them: a password that is wrong holds up those who use the same one. */
+  readonly credentials?: string
   readonly bmc: Bmc
 }

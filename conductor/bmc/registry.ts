@@ -1,10 +1,12 @@
 /** Node -> its BMC. Drivers by name; no driver registers itself. */
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
+import { Places } from './places.ts'
 import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
 import type { BmcTarget } from './port.ts'
+import type { CipherSuites } from './suites.ts'
 
 export interface BmcSubject {
   readonly uuid: string
@@ -13,16 +15,24 @@ export interface BmcSubject {
   readonly powerState?: string | null
 }
 
+export interface RegistryParts {
+  readonly run: Run
+  readonly suites: CipherSuites
+  readonly fleet?: Fleet
+  /** Nodes may choose the cipher suite that checks no password. */
+  readonly allowCipherSuite0?: boolean
+}
+
+/** BMCs that are polled by a process each, at the same time: more of them only keep each other waiting. */
+const POLLS_ALONE = 8
+
 export class BmcRegistry {
-  private readonly run: Run
-  private readonly suites: Map<string, number>
-  private readonly fleet: Fleet | undefined
+  private readonly parts: RegistryParts
+  private readonly places = new Places(POLLS_ALONE)
   private readonly fakes = new Map<string, FakeBmc>()
 
-  constructor(parts: { run: Run; suites?: Map<string, number>; fleet?: Fleet }) {
-    this.run = parts.run
-    this.suites = parts.suites ?? new Map()
-    this.fleet = parts.fleet
+  constructor(parts: RegistryParts) {
+    this.parts = parts
   }
 
   forget = (uuid: string): void => void this.fakes.delete(uuid)
@@ -31,8 +41,10 @@ export class BmcRegistry {
   target(node: BmcSubject): BmcTarget {
     switch (node.driver) {
       case 'ipmi': {
-        const info = ipmiInfo(node.driverInfo)
-        return { key: `${info.address}:${info.port}`, bmc: new Ipmitool(info, { run: this.run, suites: this.suites, fleet: this.fleet }) }
+        const { run, suites, fleet, allowCipherSuite0 = false } = this.parts
+        const info = { ...ipmiInfo(node.driverInfo, { unauthenticated: allowCipherSuite0 }), node: node.uuid }
+        const bmc = new Ipmitool(info, { run, suites, fleet, places: this.places })
+        return { key: `${info.address}:${info.port}`, credentials: suites.id(info), bmc }
       }
       case 'fake-hardware': {
         const bmc = this.fakes.get(node.uuid) ?? new FakeBmc(node.powerState === 'power on' ? 'on' : 'off')

@@ -21,6 +21,8 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   maintenance: 'maintenance began or ended',
   'lock-broken': 'an operator broke the lock of a node',
   console: 'a user opened the serial console of a node, or left it',
+  'bmc-act': 'a user acts on the BMC of a node: what, and how',
+  'bmc-suite': 'a BMC does not take cipher suite 17 (SHA-256): it is spoken to with an older one',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',
   'agent-done': 'an agent finished a step',

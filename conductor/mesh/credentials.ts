@@ -6,7 +6,10 @@ import { aboutBmc } from '../bmc/info.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { MeshLink, MeshRegistry } from './link.ts'
 
-const KEYS = ['ipmi_address', 'ipmi_port', 'ipmi_username', 'ipmi_password', 'ipmi_priv_level', 'ipmi_cipher_suite', 'ipmi_hex_kg_key'] as const
+const KEYS = (
+  'ipmi_address ipmi_port ipmi_username ipmi_password ipmi_priv_level ipmi_cipher_suite ipmi_hex_kg_key ' +
+  'ipmi_bridging ipmi_local_address ipmi_target_channel ipmi_target_address ipmi_transit_channel ipmi_transit_address'
+).split(' ')
 
 export class BmcCredentials {
   private readonly link: MeshLink

@@ -1,7 +1,7 @@
 /** What the power of every node truly is, read anew every 30 seconds. One BMC that is dead delays no other; one that stays dead takes its node
  *  out of service, and one that comes back puts it in again. Nothing is forced back: what somebody did at the server is told, not undone. */
 import { setMaxListeners } from 'node:events'
-import { asFault, isFault } from '../../kit/fault.ts'
+import { asFault, isFault, type Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
@@ -24,17 +24,31 @@ interface PowerSyncParts {
   readonly lostAfter: number
 }
 
-const POLL_TIMEOUT_MS = 12_000
+/** A poll that could not be begun by then is given up; that is not its BMC's failure. */
+const POLL_LIMIT_MS = 10 * 60_000
+/** Polls are let go in portions over this part of the interval, so that thousands do not come at once. */
+const SPREAD = 0.8
+const PORTION_MS = 1_000
+const MIN_PORTION = 250
 
 export interface Pass {
+  /** BMCs that were asked. */
   readonly asked: number
   readonly failed: number
+  /** Could not be asked: something more urgent was under way, or this machine could not. */
+  readonly notAsked: number
   readonly tookMs: number
 }
+
+/** A fault: why it was not asked. */
+type End = 'ok' | 'failed' | 'gone' | Fault
 
 export class PowerSync {
   private readonly parts: PowerSyncParts
   private readonly seen = new Map<string, PollSeen>()
+  private readonly lastAskedMs = new Map<string, number>()
+  private readonly pending = new Set<string>()
+  private readonly passes = new Set<Promise<unknown>>()
   private readonly abort = new AbortController()
   private running: Promise<void> | undefined
   last: Pass | undefined
@@ -52,57 +66,98 @@ export class PowerSync {
   async stop(): Promise<void> {
     this.abort.abort(new Error('the conductor stops'))
     await this.running
+    await Promise.allSettled(this.passes)
   }
 
   of = (uuid: string): PollSeen | undefined => this.seen.get(uuid)
 
-  forget = (uuid: string): void => void this.seen.delete(uuid)
+  forget = (uuid: string): void => [this.seen, this.lastAskedMs].forEach((known) => known.delete(uuid))
 
-  /** Asks every node once. */
-  async pass(): Promise<Pass> {
-    const { store, clock } = this.parts
+  /** Asks every node once, those first that were not asked for the longest time. A node whose last poll still waits is left to that one. */
+  async pass(spreadMs = 0): Promise<Pass> {
+    const { clock, log } = this.parts
     const startMs = clock.now()
-    const polls: Promise<boolean>[] = []
-    for await (const nodes of nodeSlices(store, { includeChildren: true })) {
-      for (const node of nodes) if (wanted(node)) polls.push(this.poll(node))
-      if (this.abort.signal.aborted) break
+    const uuids = await this.inOrder()
+    const portion = Math.max(MIN_PORTION, Math.ceil((uuids.length * PORTION_MS) / Math.max(PORTION_MS, spreadMs)))
+    const polls: Promise<End>[] = []
+    for (let from = 0; from < uuids.length && !this.abort.signal.aborted; from += portion) {
+      if (from > 0) await clock.sleep(spreadMs > 0 ? PORTION_MS : 0, this.abort.signal).catch(() => undefined)
+      for (const uuid of uuids.slice(from, from + portion)) if (!this.pending.has(uuid)) polls.push(this.poll(uuid))
     }
-    const answered = await Promise.all(polls)
-    this.last = { asked: polls.length, failed: answered.filter((ok) => !ok).length, tookMs: clock.now() - startMs }
+    const ends = await Promise.all(polls)
+    const failed = ends.filter((end) => end === 'failed').length
+    const notAsked = ends.filter((end) => isFault(end))
+    this.last = { asked: failed + ends.filter((end) => end === 'ok').length, failed, notAsked: notAsked.length, tookMs: clock.now() - startMs }
+    const own = notAsked.filter(({ code }) => code !== 'bmc.busy')
+    if (own[0]) log.error({ bmcs: own.length, fault: own[0].code }, `the power of some BMCs could not be read: ${own[0].message}`)
     return this.last
   }
 
-  private async poll(node: NodeRecord): Promise<boolean> {
-    const { arbiter, bmcs, clock, worker, lostAfter } = this.parts
-    const before = this.seen.get(node.uuid)
+  private async inOrder(): Promise<string[]> {
+    const uuids: string[] = []
+    for await (const nodes of nodeSlices(this.parts.store, { includeChildren: true })) {
+      for (const node of nodes) if (wanted(node)) uuids.push(node.uuid)
+      if (this.abort.signal.aborted) return []
+    }
+    const askedMs = (uuid: string) => this.lastAskedMs.get(uuid) ?? 0
+    return uuids.sort((a, b) => askedMs(a) - askedMs(b))
+  }
+
+  private async poll(uuid: string): Promise<End> {
+    this.pending.add(uuid)
     try {
-      const target = bmcs.target(node)
-      const power = await arbiter.act(target, { priority: 'poll', timeoutMs: POLL_TIMEOUT_MS, signal: this.abort.signal }, (bmc, signal) => bmc.poll(signal))
-      this.seen.set(node.uuid, { okAtMs: clock.now(), failures: 0, fault: null })
-      const state = power === 'on' ? 'power on' : 'power off'
-      if (node.powerState !== state || node.fault === 'power failure')
-        await worker.dispatch(node.uuid, { type: 'polled', power: state, owing: node.machine.owing })
-      return true
-    } catch (error) {
-      if (this.abort.signal.aborted || isFault(error, 'object.missing')) return true
-      const fault = asFault(error, 'bmc.unreachable')
-      const failures = (before?.failures ?? 0) + 1
-      this.seen.set(node.uuid, { okAtMs: before?.okAtMs ?? null, failures, fault: fault.detail })
-      // Also later than at once: the node may have been busy then.
-      if (failures >= lostAfter)
-        await worker
-          .dispatch(node.uuid, { type: 'poll-lost', fault: { code: fault.code, text: fault.message, retry: fault.retry } })
-          .catch((why: unknown) => this.parts.log.error({ node: node.uuid, err: why }, 'a lost BMC could not be noted'))
-      return false
+      return await this.ask(uuid)
+    } finally {
+      this.pending.delete(uuid)
     }
   }
 
+  private async ask(uuid: string): Promise<End> {
+    const { store, arbiter, bmcs, clock, worker } = this.parts
+    try {
+      // As it is now: the pass may have begun a while ago.
+      const node = await store.node(uuid)
+      if (!node || !wanted(node)) return 'gone'
+      const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
+      const power = await arbiter.act(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
+      this.lastAskedMs.set(uuid, clock.now())
+      this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
+      const state = power === 'on' ? 'power on' : 'power off'
+      if (node.powerState !== state || node.fault === 'power failure') await worker.dispatch(uuid, { type: 'polled', power: state, owing: node.machine.owing })
+      return 'ok'
+    } catch (error) {
+      if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'
+      const fault = asFault(error, 'run.failed')
+      // What this machine could not do, or had no time for, is not the BMC's failure.
+      if (!fault.code.startsWith('bmc.') || fault.code === 'bmc.busy') return fault
+      await this.failed(uuid, fault)
+      return 'failed'
+    }
+  }
+
+  private async failed(uuid: string, fault: Fault): Promise<void> {
+    const { clock, lostAfter, worker, log } = this.parts
+    const before = this.seen.get(uuid)
+    const failures = (before?.failures ?? 0) + 1
+    this.lastAskedMs.set(uuid, clock.now())
+    this.seen.set(uuid, { okAtMs: before?.okAtMs ?? null, failures, fault: fault.detail })
+    // Also later than at once: the node may have been busy then.
+    if (failures >= lostAfter)
+      await worker
+        .dispatch(uuid, { type: 'poll-lost', fault: { code: fault.code, text: fault.message, retry: fault.retry } })
+        .catch((why: unknown) => log.error({ node: uuid, err: why }, 'a lost BMC could not be noted'))
+  }
+
+  /** One pass after the other, also where some of the last one's BMCs still wait for their turn. */
   private async loop(): Promise<void> {
     const { clock, log, everyMs } = this.parts
     while (!this.abort.signal.aborted) {
       await clock.sleep(everyMs, this.abort.signal).catch(() => undefined)
       if (this.abort.signal.aborted) return
-      await this.pass().catch((error: unknown) => log.error({ err: error }, 'a pass of the power sync broke'))
+      const pass: Promise<unknown> = this.pass(everyMs * SPREAD)
+        .catch((error: unknown) => log.error({ err: error }, 'a pass of the power sync broke'))
+        .finally(() => this.passes.delete(pass))
+      this.passes.add(pass)
     }
   }
 }

@@ -5,8 +5,10 @@ import { Arbiter } from '../../conductor/bmc/arbiter.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
 import type { BmcTarget } from '../../conductor/bmc/port.ts'
+import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
+import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { http } from '../../kit/http.ts'
 import type { BmcAct, BmcAnswer } from '../mesh/world.ts'
@@ -26,14 +28,15 @@ export class DirectPower implements Power {
   private readonly sources: readonly BmcSource[]
   private readonly run: Run
   private readonly arbiter: Arbiter
-  private readonly suites = new Map<string, number>()
+  private readonly suites: CipherSuites
   private session = 0
 
   /** The first source that knows a host counts. */
-  constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock }) {
+  constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock; random?: Random }) {
     this.sources = sources
     this.run = parts.run
     this.arbiter = new Arbiter(parts.clock)
+    this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
   }
 
   async ask(host: { name: string }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
