@@ -65,7 +65,10 @@ export const Limits = z.strictObject({
       tftpTransfersPerAddress: count(8, 'TFTP transfers at once to one address.'),
       tftpTimeoutSeconds: seconds(5, 'The longest time-out that a TFTP client may ask for.'),
       declinesPerMac: count(3, 'Addresses that one MAC may decline within ten minutes.'),
-      eventsPerSecond: count(20, 'Events of one kind and source that are kept in a second; the others are counted and told in one line.'),
+      eventsPerSecond: count(
+        20,
+        'Events of one kind and source that are kept in a second, and in each minute that a flood lasts; the others are counted and told in one line.',
+      ),
       queuedEvents: count(10_000, 'Events that wait for the conductor; more are counted and dropped.'),
     })
     .prefault({}),

@@ -5,28 +5,41 @@ import type { Lease, LeaseStore } from '../../pxe/dhcp/leases.ts'
 export class SqliteLeases implements LeaseStore {
   private readonly db: Database.Database
   private readonly upsert: Database.Statement<[string, string, number]>
+  private readonly delete: Database.Statement<[string]>
 
   constructor(path: string) {
     this.db = new Database(path)
     this.db.pragma('journal_mode = WAL')
     this.db.pragma('synchronous = NORMAL')
-    this.db.exec('CREATE TABLE IF NOT EXISTS leases (mac TEXT PRIMARY KEY, ip TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT')
-    this.upsert = this.db.prepare('INSERT OR REPLACE INTO leases (mac, ip, expires_at) VALUES (?, ?, ?)')
+    this.db.exec('CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT')
+    this.takeOver()
+    this.upsert = this.db.prepare('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) VALUES (?, ?, ?)')
+    this.delete = this.db.prepare('DELETE FROM addresses WHERE ip = ?')
   }
 
   load(): readonly Lease[] {
-    return this.db.prepare<[], Lease>('SELECT mac, ip, expires_at AS expiresAtMs FROM leases').all()
+    return this.db.prepare<[], Lease>('SELECT ip, mac, expires_at AS expiresAtMs FROM addresses ORDER BY expires_at').all()
   }
 
   save(lease: Lease): void {
-    this.upsert.run(lease.mac, lease.ip, lease.expiresAtMs)
+    this.upsert.run(lease.ip, lease.mac, lease.expiresAtMs)
   }
 
-  remove(mac: string): void {
-    this.db.prepare('DELETE FROM leases WHERE mac = ?').run(mac)
+  remove(ip: string): void {
+    this.delete.run(ip)
   }
 
   close(): void {
     this.db.close()
+  }
+
+  /** Files of before had one address per client, in a table `leases`. */
+  private takeOver(): void {
+    const old = this.db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'leases'").get()
+    if (old === undefined) return
+    this.db.transaction(() => {
+      this.db.exec('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) SELECT ip, mac, expires_at FROM leases ORDER BY expires_at')
+      this.db.exec('DROP TABLE leases')
+    })()
   }
 }

@@ -1,7 +1,7 @@
 /** What a boot is made of: the kernel command line of the ramdisk, and the files that may be fetched. Pure. */
 import { join } from 'node:path'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
-import { LOADERS } from '../../pxe/firmware.ts'
+import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClient } from './orders.ts'
 import { mintToken } from './token.ts'
@@ -36,8 +36,8 @@ export function servedFile(url: string, config: Config & { boot: BootConfig }): 
   if (url === '/ramdisk/kernel') return config.boot.kernel
   if (url === '/ramdisk/initrd') return config.boot.initrd
   if (url === '/ramdisk/rescue') return config.boot.rescueInitrd
-  const loader = /^\/loader\/([a-z.]+)$/.exec(url)?.[1]
-  if (loader && LOADERS.includes(loader)) return join(config.boot.loaders, loader)
+  const loader = /^\/loader\/([a-z0-9.-]+)$/.exec(url)?.[1]
+  if (loader && [...LOADERS, ...OPTIONAL_LOADERS].includes(loader)) return join(config.boot.loaders, loader)
   const image = /^\/images\/([0-9a-f]{64})\/data\.zst$/.exec(url)?.[1]
   return image ? join(config.images.store, image, 'data.zst') : undefined
 }

@@ -24,7 +24,8 @@ export type BootEvent =
       readonly ip?: string
     }
   | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string }
-  | { readonly kind: 'trouble'; readonly atMs: number; readonly nodeUuid: string | null; readonly what: string }
+  /** `count`: this one stands for that many events that are not told one by one. */
+  | { readonly kind: 'trouble'; readonly atMs: number; readonly nodeUuid: string | null; readonly what: string; readonly count?: number }
 
 export const MILESTONES = {
   dhcp: { seen: 'DHCP answered', missing: 'no DHCP request' },
@@ -38,24 +39,37 @@ export const MILESTONES = {
 
 export type Milestone = keyof typeof MILESTONES
 
-/** Calls `take` for each line. A line that is too long or no JSON ends the connection. */
-export function readLines<T>(socket: Socket, take: (message: T) => void, maxBytes = 64 * 1024 * 1024): void {
-  let rest = ''
+const MAX_LINE_LENGTH = 64 * 1024 * 1024
+
+/** Calls `take` for each line. A line that is longer than `maxLength` (in UTF-16 units) or no JSON ends the connection. */
+export function readLines<T>(socket: Socket, take: (message: T) => void, maxLength = MAX_LINE_LENGTH): void {
+  let parts: string[] = []
+  let length = 0
+  const line = (end: string): T | undefined => {
+    const text = parts.join('') + end
+    parts = []
+    length = 0
+    try {
+      return JSON.parse(text) as T
+    } catch {
+      return undefined
+    }
+  }
   socket.setEncoding('utf8')
   socket.on('data', (chunk: string) => {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    if (rest.length > maxBytes) return void socket.destroy()
-    for (const line of lines) {
-      let message: T
-      try {
-        message = JSON.parse(line) as T
-      } catch {
-        return void socket.destroy()
-      }
+    let from = 0
+    while (!socket.destroyed) {
+      const end = chunk.indexOf('\n', from)
+      length += (end < 0 ? chunk.length : end) - from
+      if (length > maxLength) return void socket.destroy()
+      if (end < 0) return void parts.push(chunk.slice(from))
+      const message = line(chunk.slice(from, end))
+      if (message === undefined) return void socket.destroy()
       take(message)
+      from = end + 1
     }
   })
 }
 
+/** False when the connection is full: what is written then waits in memory, until its event `drain`. */
 export const writeLine = (socket: Socket, message: ToBoot | FromBoot): boolean => socket.write(`${JSON.stringify(message)}\n`)

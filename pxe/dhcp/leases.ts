@@ -1,5 +1,6 @@
-/** Which client has which address. A known client keeps its address for as long as it is known, so that the ramdisk, which has no DHCP
- *  client, and a server that was off for a month meet no surprise. Keyed by hardware address: EDK2 and iPXE send different client identifiers. */
+/** Which client has which address: one in each subnet where it was seen. A known client keeps its address for as long as it is known, so that the ramdisk,
+ *  which has no DHCP client, and a server that was off for a month meet no surprise. Keyed by hardware address: EDK2 and iPXE send different client
+ *  identifiers. */
 import { inSubnet, ipToNumber, numberToIp, type Subnet } from '../addresses.ts'
 
 export interface Lease {
@@ -8,71 +9,65 @@ export interface Lease {
   readonly expiresAtMs: number
 }
 
-/** Asked of the owner of this room: leases that survive a restart. */
+/** Asked of the owner of this room: leases that survive a restart. An address has one lease. */
 export interface LeaseStore {
   load(): readonly Lease[]
   save(lease: Lease): void
-  remove(mac: string): void
+  remove(ip: string): void
 }
 
 export interface Pool {
   readonly subnet: Subnet
   readonly first: string
   readonly last: string
+  /** Addresses that no client may ever get: of servers, routers, the subnet itself. */
+  readonly reserved: ReadonlySet<string>
 }
 
-/** How long a declined address stays unused. */
+export interface Wanted {
+  readonly pool: Pool
+  readonly fixedIp?: string
+  /** True for the fixed address of any client. */
+  readonly isFixed: (ip: string) => boolean
+  /** The address that the client asks for. */
+  readonly hint?: string
+  /** The client has no address now (DISCOVER), so it can be given another one. */
+  readonly moving: boolean
+  readonly nowMs: number
+}
+
+/** No `ip`: there is none for it. `why`: what is wrong, for an event; a client that uses an address may keep it in spite of that. */
+export interface Choice {
+  readonly ip?: string
+  readonly why?: string
+}
+
+/** How long a declined address stays unused, and for how long declines are counted. */
 const DECLINED_MS = 10 * 60_000
+const MAX_RESTING = 10_000
 
 export class LeaseBook {
-  private readonly byMac = new Map<string, Lease>()
-  private readonly byIp = new Map<string, string>()
-  private readonly declined = new Map<string, number>()
+  private readonly byMac = new Map<string, Lease[]>()
+  private readonly byIp = new Map<string, Lease>()
+  /** Free addresses that may still be in use, with the time until which they are given to nobody unless the pool is used up. */
+  private readonly resting = new Map<string, number>()
+  private readonly declines = new Map<string, number[]>()
   private readonly cursors = new Map<Pool, number>()
   private readonly store: LeaseStore
+  private readonly declinesPerMac: number
 
-  constructor(store: LeaseStore) {
+  constructor(store: LeaseStore, limits: { declinesPerMac: number }) {
     this.store = store
-    for (const lease of store.load()) this.remember(lease)
+    this.declinesPerMac = limits.declinesPerMac
+    for (const lease of store.load()) this.enter(lease)
   }
 
   macOf(ip: string): string | undefined {
-    return this.byIp.get(ip)
+    return this.byIp.get(ip)?.mac
   }
 
-  leaseOf(mac: string): Lease | undefined {
-    return this.byMac.get(mac)
-  }
-
-  /** The address for a client: the fixed one, the one it has, or a free one of the pool; undefined when the pool is used up.
-   *  Taken in memory at once, so that two clients are never offered the same; `confirm` makes it durable. */
-  choose(mac: string, at: { pool: Pool; fixedIp?: string; taken: ReadonlySet<string>; nowMs: number }): string | undefined {
-    const ip = this.wish(mac, at)
-    if (ip !== undefined && this.byMac.get(mac)?.ip !== ip) this.remember({ mac, ip, expiresAtMs: at.nowMs })
-    return ip
-  }
-
-  confirm(mac: string, ip: string, expiresAtMs: number): void {
-    const lease = { mac, ip, expiresAtMs }
-    this.remember(lease)
-    this.store.save(lease)
-  }
-
-  /** The client found its address in use: it gets another one. */
-  decline(mac: string, nowMs: number): void {
-    const lease = this.byMac.get(mac)
-    if (!lease) return
-    this.declined.set(lease.ip, nowMs + DECLINED_MS)
-    this.forget(mac)
-  }
-
-  /** For a client that is no longer known. */
-  forget(mac: string): void {
-    const lease = this.byMac.get(mac)
-    if (!lease) return
-    this.byMac.delete(mac)
-    if (this.byIp.get(lease.ip) === mac) this.byIp.delete(lease.ip)
-    this.store.remove(mac)
+  leasesOf(mac: string): readonly Lease[] {
+    return this.byMac.get(mac) ?? []
   }
 
   /** Every client that holds an address. */
@@ -80,32 +75,110 @@ export class LeaseBook {
     return this.byMac.keys()
   }
 
-  private wish(mac: string, at: { pool: Pool; fixedIp?: string; taken: ReadonlySet<string>; nowMs: number }): string | undefined {
-    if (at.fixedIp !== undefined) return inSubnet(at.fixedIp, at.pool.subnet) ? at.fixedIp : undefined
-    const held = this.byMac.get(mac)?.ip
-    if (held !== undefined && inSubnet(held, at.pool.subnet) && !at.taken.has(held)) return held
-    return this.free(at)
+  /** The address for a client: the fixed one, the one it has, the one it asks for, or, where it has none, a free one of the pool.
+   *  Taken in memory at once, so that two clients are never offered the same; `confirm` makes it durable. */
+  choose(mac: string, wanted: Wanted): Choice {
+    const { pool, fixedIp, hint, moving, isFixed } = wanted
+    const held = this.leaseIn(mac, pool)?.ip
+    if (fixedIp !== undefined) {
+      const why = this.unfit(mac, fixedIp, pool)
+      if (why === undefined) return this.take(mac, fixedIp, wanted)
+      return held !== undefined && !moving ? { ip: held, why } : { why }
+    }
+    if (held !== undefined && !pool.reserved.has(held) && !(moving && isFixed(held))) return { ip: held }
+    if (hint !== undefined && inPool(hint, pool) && this.isFree(hint, wanted) && !this.rests(hint, wanted.nowMs)) return this.take(mac, hint, wanted)
+    if (!moving) return {}
+    const free = this.free(wanted)
+    return free === undefined ? { why: 'the pool of addresses is used up' } : this.take(mac, free, wanted)
   }
 
-  /** Goes round the pool from where it stopped last, so that a big pool is not searched from its start each time. */
-  private free(at: { pool: Pool; taken: ReadonlySet<string>; nowMs: number }): string | undefined {
-    const [first, last] = [ipToNumber(at.pool.first), ipToNumber(at.pool.last)]
+  confirm(mac: string, ip: string, expiresAtMs: number): void {
+    if (this.byIp.get(ip)?.mac !== mac) return
+    const lease = { mac, ip, expiresAtMs }
+    this.enter(lease)
+    this.store.save(lease)
+  }
+
+  /** The client found its address in use: it gets another one, but not without end. */
+  decline(mac: string, ip: string, nowMs: number): 'taken back' | 'not its address' | 'too many' {
+    if (this.byIp.get(ip)?.mac !== mac) return 'not its address'
+    const recent = (this.declines.get(mac) ?? []).filter((atMs) => atMs > nowMs - DECLINED_MS)
+    if (recent.length >= this.declinesPerMac) return 'too many'
+    this.declines.set(mac, [...recent, nowMs])
+    this.drop(ip, nowMs + DECLINED_MS)
+    return 'taken back'
+  }
+
+  /** For a client that is no longer known. It may go on using its addresses until they expire. */
+  forget(mac: string): void {
+    this.declines.delete(mac)
+    for (const lease of this.leasesOf(mac)) this.drop(lease.ip, lease.expiresAtMs)
+  }
+
+  private leaseIn(mac: string, pool: Pool): Lease | undefined {
+    return this.byMac.get(mac)?.find(({ ip }) => inSubnet(ip, pool.subnet))
+  }
+
+  /** Why a fixed address cannot be given, or undefined. */
+  private unfit(mac: string, ip: string, pool: Pool): string | undefined {
+    if (!inSubnet(ip, pool.subnet)) return `its fixed address ${ip} is not in this subnet`
+    if (pool.reserved.has(ip)) return `its fixed address ${ip} belongs to a server, a router or the subnet itself`
+    const holder = this.macOf(ip)
+    return holder !== undefined && holder !== mac ? `its fixed address ${ip} is leased to ${holder}` : undefined
+  }
+
+  private take(mac: string, ip: string, { pool, nowMs }: Wanted): Choice {
+    const before = this.leaseIn(mac, pool)
+    if (before?.ip === ip) return { ip }
+    if (before) this.drop(before.ip, before.expiresAtMs)
+    this.resting.delete(ip)
+    this.enter({ mac, ip, expiresAtMs: nowMs })
+    return { ip }
+  }
+
+  private isFree = (ip: string, { pool, isFixed }: Wanted): boolean => !this.byIp.has(ip) && !pool.reserved.has(ip) && !isFixed(ip)
+
+  private rests = (ip: string, nowMs: number): boolean => (this.resting.get(ip) ?? 0) > nowMs
+
+  /** Goes round the pool from where it stopped last, so that a big pool is not searched from its start each time. Of addresses that rest the one is given
+   *  that has the shortest time left, when there is no other. */
+  private free(wanted: Wanted): string | undefined {
+    const { pool, nowMs } = wanted
+    const [first, last] = [ipToNumber(pool.first), ipToNumber(pool.last)]
     const size = last - first + 1
-    const start = this.cursors.get(at.pool) ?? 0
+    const start = this.cursors.get(pool) ?? 0
+    let rested: string | undefined
     for (let step = 0; step < size; step += 1) {
       const offset = (start + step) % size
       const ip = numberToIp(first + offset)
-      if (this.byIp.has(ip) || at.taken.has(ip) || (this.declined.get(ip) ?? 0) > at.nowMs) continue
-      this.cursors.set(at.pool, (offset + 1) % size)
-      return ip
+      if (!this.isFree(ip, wanted)) continue
+      if (!this.rests(ip, nowMs)) {
+        this.cursors.set(pool, (offset + 1) % size)
+        return ip
+      }
+      if (rested === undefined || (this.resting.get(ip) as number) < (this.resting.get(rested) as number)) rested = ip
     }
-    return undefined
+    return rested
   }
 
-  private remember(lease: Lease): void {
-    const before = this.byMac.get(lease.mac)
-    if (before && before.ip !== lease.ip && this.byIp.get(before.ip) === lease.mac) this.byIp.delete(before.ip)
-    this.byMac.set(lease.mac, lease)
-    this.byIp.set(lease.ip, lease.mac)
+  private enter(lease: Lease): void {
+    const others = (this.byMac.get(lease.mac) ?? []).filter(({ ip }) => ip !== lease.ip)
+    this.byMac.set(lease.mac, [...others, lease])
+    this.byIp.set(lease.ip, lease)
+  }
+
+  private drop(ip: string, restsUntilMs: number): void {
+    const lease = this.byIp.get(ip)
+    if (!lease) return
+    this.byIp.delete(ip)
+    const others = this.leasesOf(lease.mac).filter((other) => other.ip !== ip)
+    if (others.length > 0) this.byMac.set(lease.mac, others)
+    else this.byMac.delete(lease.mac)
+    this.store.remove(ip)
+    this.resting.set(ip, restsUntilMs)
+    const [oldest] = this.resting.keys()
+    if (this.resting.size > MAX_RESTING && oldest !== undefined) this.resting.delete(oldest)
   }
 }
+
+const inPool = (ip: string, pool: Pool): boolean => ipToNumber(ip) >= ipToNumber(pool.first) && ipToNumber(ip) <= ipToNumber(pool.last)

@@ -28,6 +28,7 @@ export const OPTION = {
   clientArch: 93, // RFC 4578 2.1
   clientNdi: 94, // RFC 4578 2.2
   clientUuid: 97, // RFC 4578 2.3
+  subnetSelection: 118, // RFC 3011
   ipxe: 175, // iPXE's encapsulated options: dhcp.h, DHCP_EB_ENCAP
 } as const
 
@@ -48,10 +49,13 @@ export const ipOption = (options: Options, code: number): string | undefined => 
   return value?.length === 4 ? bytesToIp(value) : undefined
 }
 
-/** Client architecture (IANA "Processor Architecture Types"); the first one when the client lists several. */
-export const clientArch = (options: Options): number | undefined => {
-  const value = options.get(OPTION.clientArch)
-  return value && value.length >= 2 ? value.readUInt16BE(0) : undefined
+/** Client architectures (IANA "Processor Architecture Types") in the order of the client; from its vendor class when option 93 is missing. */
+export const clientArchs = (options: Options): readonly number[] => {
+  const value = options.get(OPTION.clientArch) ?? Buffer.alloc(0)
+  const listed = Array.from({ length: Math.floor(value.length / 2) }, (_, i) => value.readUInt16BE(2 * i))
+  if (listed.length > 0) return listed
+  const named = /^(?:PXE|HTTP)Client:Arch:(\d{5})/.exec(options.get(OPTION.vendorClass)?.toString('latin1') ?? '')?.[1]
+  return named === undefined ? [] : [Number(named)]
 }
 
 /** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its options (175). */

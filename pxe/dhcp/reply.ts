@@ -1,8 +1,8 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
-import { ipToBytes } from '../addresses.ts'
+import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
 import { firmwareOf } from '../firmware.ts'
-import { clientArch, ipOption, ips, isHttpBoot, isIpxe, isNetboot, MESSAGE, messageType, OPTION, u16, u32, u8, type MessageType } from './options.ts'
-import { BROADCAST_FLAG, NO_ADDRESS, type Packet } from './packet.ts'
+import { clientArchs, ipOption, ips, isHttpBoot, isIpxe, isNetboot, MESSAGE, messageType, OPTION, u16, u32, u8, type MessageType } from './options.ts'
+import { BROADCAST_FLAG, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 
 export interface SubnetSettings {
   readonly serverIp: string
@@ -14,14 +14,22 @@ export interface SubnetSettings {
   readonly leaseSeconds: number
 }
 
+/** How a request is answered in its subnet. */
+export interface Link extends SubnetSettings {
+  /** What the client is told to be the server: ours, or the relay's where that asks for it. */
+  readonly serverId: string
+  /** False for a client behind a router that wrote by unicast. */
+  readonly onLink: boolean
+  /** The subnet that the client selected by option 118, if that counted. */
+  readonly subnetSelection?: string
+}
+
 export interface Offerable {
   /** The address that this client has or may have here. */
-  readonly ip: string
-  readonly hostName?: string
-  /** What iPXE fetches next. */
-  readonly scriptUrl: string
-  /** Where loaders are for firmware that boots by HTTP, with a slash at the end. */
-  readonly loaderUrl: string
+  readonly ip: string | undefined
+  readonly hostName: string | undefined
+  /** What it is to fetch next. */
+  readonly bootFile: string | undefined
 }
 
 export interface Reply {
@@ -40,59 +48,70 @@ const CLIENT_PORT = 68
 /** iPXE's encapsulated option 176, no-pxedhcp: do not wait for a proxyDHCP server, which costs it a second or more. */
 const IPXE_OPTIONS = Buffer.from([0xb0, 1, 1])
 
-export function decideReply(request: Packet, subnet: SubnetSettings, client: Offerable): Decision {
+export function decideReply(request: Packet, link: Link, client: Offerable): Decision {
   const type = messageType(request.options)
-  switch (type) {
-    case 'discover':
-      return bootReply(request, subnet, { client, type: 'offer' })
-    case 'request':
-      return decideRequest(request, subnet, client)
-    case 'inform':
-      return informReply(request, subnet)
-    case undefined:
-      return { ignore: 'message type missing' }
-    default:
-      return { ignore: `${type} needs no reply` }
-  }
+  if (type === 'request') return decideRequest(request, link, client)
+  if (type !== 'discover') return { ignore: `${type ?? 'a packet without a message type'} needs no reply` }
+  return client.ip === undefined ? { ignore: 'there is no address for this client' } : bootReply(request, link, { ...client, ip: client.ip, type: 'offer' })
+}
+
+/** False for a request to a server that is not this one. One without a server identifier is for everybody who knows the client. */
+export function isForUs(request: Packet, link: Link): boolean {
+  const chosen = ipOption(request.options, OPTION.serverId)
+  return chosen === undefined || chosen === link.serverIp || chosen === link.serverId
+}
+
+/** What a client that boots from the network fetches next; nothing for others. `why`: there is nothing for it. */
+export function bootFileFor(
+  request: Packet,
+  client: { readonly scriptUrl: string; readonly loaderUrl: string },
+  loaders: ReadonlySet<string>,
+): { readonly file?: string } | { readonly why: string } {
+  if (!isNetboot(request.options)) return {}
+  if (isIpxe(request.options)) return { file: client.scriptUrl }
+  const { name, file } = firmwareOf(clientArchs(request.options), packetMac(request))
+  if (file === undefined) return { why: `there is no boot file for ${name}` }
+  if (!loaders.has(file)) return { why: `there is no boot file for ${name}: ${file} is not among the loaders` }
+  return { file: isHttpBoot(request.options) ? client.loaderUrl + file : file }
 }
 
 /** RFC 2131 4.3.2: which address the client asks for, depending on what it knows already. */
-function decideRequest(request: Packet, subnet: SubnetSettings, client: Offerable): Decision {
-  const chosen = ipOption(request.options, OPTION.serverId)
-  if (chosen !== undefined && chosen !== subnet.serverIp) return { ignore: `the client chose the server ${chosen}` }
+function decideRequest(request: Packet, link: Link, client: Offerable): Decision {
+  if (!isForUs(request, link)) return { ignore: 'the client chose another server' }
   const wanted = request.ciaddr !== NO_ADDRESS ? request.ciaddr : ipOption(request.options, OPTION.requestedIp)
   if (wanted === undefined) return { ignore: 'the request names no address' }
-  if (wanted !== client.ip) return nak(request, subnet, `${wanted} is not the address of this client`)
-  return bootReply(request, subnet, { client, type: 'ack' })
+  if (wanted !== client.ip) return nak(request, link, `${wanted} is not the address of this client`)
+  return bootReply(request, link, { ...client, ip: wanted, type: 'ack' })
 }
 
-function bootReply(request: Packet, subnet: SubnetSettings, opts: { client: Offerable; type: 'offer' | 'ack' }): Decision {
-  const bootFile = isNetboot(request.options) ? fileFor(request, opts.client) : undefined
+function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; type: 'offer' | 'ack' }): Decision {
+  const { ip, hostName, bootFile, type } = opts
   const options = new Map<number, Buffer>([
-    [OPTION.messageType, u8(MESSAGE[opts.type])],
-    [OPTION.serverId, ipToBytes(subnet.serverIp)],
-    [OPTION.leaseTime, u32(subnet.leaseSeconds)],
+    [OPTION.messageType, u8(MESSAGE[type])],
+    [OPTION.serverId, ipToBytes(link.serverId)],
+    [OPTION.leaseTime, u32(link.leaseSeconds)],
     // T1 and T2 at the customary half and seven eighths (RFC 2131 4.4.5).
-    [OPTION.renewalTime, u32(Math.floor(subnet.leaseSeconds / 2))],
-    [OPTION.rebindingTime, u32(Math.floor((subnet.leaseSeconds * 7) / 8))],
-    ...networkOptions(subnet),
+    [OPTION.renewalTime, u32(Math.floor(link.leaseSeconds / 2))],
+    [OPTION.rebindingTime, u32(Math.floor((link.leaseSeconds * 7) / 8))],
+    ...networkOptions(link),
   ])
-  if (opts.client.hostName) options.set(OPTION.hostName, Buffer.from(opts.client.hostName))
+  if (hostName) options.set(OPTION.hostName, Buffer.from(hostName))
+  // RFC 3011: a client knows by the echo that its choice counted.
+  if (link.subnetSelection) options.set(OPTION.subnetSelection, ipToBytes(link.subnetSelection))
   if (bootFile) {
-    options.set(OPTION.tftpServerName, Buffer.from(subnet.serverIp))
+    options.set(OPTION.tftpServerName, Buffer.from(link.serverIp))
     options.set(OPTION.bootFile, Buffer.from(`${bootFile}\0`))
     if (isIpxe(request.options)) options.set(OPTION.ipxe, IPXE_OPTIONS)
     // HTTP boot firmware takes only answers that carry its own class (UEFI 2.10, 24.7.3.1).
     if (isHttpBoot(request.options)) options.set(OPTION.vendorClass, Buffer.from('HTTPClient'))
+    const uuid = request.options.get(OPTION.clientUuid)
+    // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
+    if (uuid?.length === 17 && uuid[0] === 0) options.set(OPTION.clientUuid, uuid)
   }
-  const packet = answer(request, { yiaddr: opts.client.ip, siaddr: bootFile ? subnet.serverIp : NO_ADDRESS, file: bootFile ?? '', options })
-  return { packet, type: opts.type, ...destination(request, packet), ...(bootFile ? { bootFile } : {}) }
-}
-
-function fileFor(request: Packet, client: Offerable): string | undefined {
-  if (isIpxe(request.options)) return client.scriptUrl
-  const { file, byHttp } = firmwareOf(clientArch(request.options))
-  return file && byHttp ? client.loaderUrl + file : file
+  const packet = answer(request, { yiaddr: ip, siaddr: bootFile ? link.serverIp : NO_ADDRESS, file: bootFile ?? '', options })
+  // RFC 2131 table 3: the address that a client uses stands in an ACK alone.
+  const reply = type === 'offer' ? { ...packet, ciaddr: NO_ADDRESS } : packet
+  return { packet: reply, type, ...destination(request, reply), ...(bootFile ? { bootFile } : {}) }
 }
 
 function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
@@ -105,18 +124,19 @@ function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
   ]
 }
 
-/** RFC 2131 4.3.5: parameters only; yiaddr and the lease time stay out. */
-function informReply(request: Packet, subnet: SubnetSettings): Decision {
-  if (request.ciaddr === NO_ADDRESS) return { ignore: 'an inform without ciaddr' }
-  const options = new Map<number, Buffer>([[OPTION.messageType, u8(MESSAGE.ack)], [OPTION.serverId, ipToBytes(subnet.serverIp)], ...networkOptions(subnet)])
+/** RFC 2131 4.3.5: parameters only; yiaddr and the lease time stay out. To an address of the subnet alone, or we would write to whomever a packet names. */
+export function decideInform(request: Packet, link: Link, subnet: Subnet): Decision {
+  const to = request.ciaddr
+  if (!inSubnet(to, subnet) || to === link.broadcast) return { ignore: 'an inform without an address of its subnet' }
+  const options = new Map<number, Buffer>([[OPTION.messageType, u8(MESSAGE.ack)], [OPTION.serverId, ipToBytes(link.serverId)], ...networkOptions(link)])
   const packet = answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options })
-  return { packet, type: 'ack', toIp: request.ciaddr, toPort: CLIENT_PORT }
+  return { packet, type: 'ack', toIp: to, toPort: CLIENT_PORT }
 }
 
-function nak(request: Packet, subnet: SubnetSettings, why: string): Reply {
+function nak(request: Packet, link: Link, why: string): Reply {
   const options = new Map<number, Buffer>([
     [OPTION.messageType, u8(MESSAGE.nak)],
-    [OPTION.serverId, ipToBytes(subnet.serverIp)],
+    [OPTION.serverId, ipToBytes(link.serverId)],
     [OPTION.message, Buffer.from(why)],
   ])
   const packet = { ...answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options }), ciaddr: NO_ADDRESS }
@@ -124,7 +144,8 @@ function nak(request: Packet, subnet: SubnetSettings, why: string): Reply {
   if (request.giaddr !== NO_ADDRESS) {
     return { packet: { ...packet, flags: BROADCAST_FLAG }, type: 'nak', toIp: request.giaddr, toPort: SERVER_PORT }
   }
-  return { packet, type: 'nak', toIp: '255.255.255.255', toPort: CLIENT_PORT }
+  // A broadcast on our own link would not reach a client behind a router.
+  return { packet, type: 'nak', toIp: link.onLink ? '255.255.255.255' : request.ciaddr, toPort: CLIENT_PORT }
 }
 
 function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file' | 'options'>): Packet {

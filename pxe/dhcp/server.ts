@@ -1,28 +1,15 @@
-/** The DHCP socket: decode, ask who the client is, decide, encode, send. One socket per configured interface. */
+/** The DHCP sockets: decode, ask who the client is, decide, encode, send. One socket per configured interface.
+ *  Whatever arrives, the process goes on: a fault in a handler is an event. */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
-import { inSubnet, numberToIp, parseSubnet, type Subnet } from '../addresses.ts'
 import { WireError } from '../bytes.ts'
-import { firmwareOf } from '../firmware.ts'
-import type { LeaseBook, Pool } from './leases.ts'
-import { clientArch, ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
+import type { LeaseBook } from './leases.ts'
+import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
-import { decideReply, type SubnetSettings } from './reply.ts'
-
-export interface DhcpSubnet {
-  /** `10.0.0.0/24` */
-  readonly cidr: string
-  /** Our address in it, or the one that relays reach us by. */
-  readonly serverIp: string
-  readonly first: string
-  readonly last: string
-  readonly router?: string | undefined
-  readonly dns: readonly string[]
-  readonly mtu?: number | undefined
-  readonly leaseSeconds: number
-}
+import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
+import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link } from './reply.ts'
 
 export interface KnownClient {
   readonly fixedIp?: string
@@ -35,6 +22,11 @@ export type DhcpEvent =
   | { readonly kind: 'unknown'; readonly mac: string }
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
+  /** The socket of an interface is broken. */
+  | { readonly kind: 'socket'; readonly interface: string; readonly why: string }
+  | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
+  /** A handler failed, which is a bug here. */
+  | { readonly kind: 'fault'; readonly from: string; readonly why: string }
   | {
       readonly kind: 'reply'
       readonly mac: string
@@ -47,29 +39,48 @@ export type DhcpEvent =
 /** Asked of the owner of this room. Called for every packet: several times per boot. */
 export interface DhcpOwner {
   client(mac: string): KnownClient | undefined
-  fixedIps(): ReadonlySet<string>
+  /** True for the fixed address of any client. */
+  isFixed(ip: string): boolean
   event(event: DhcpEvent): void
 }
 
-interface Place extends Pool {
-  readonly settings: SubnetSettings
+export interface DhcpParts {
+  readonly subnets: readonly DhcpSubnet[]
+  /** Addresses of this machine that no client may get, beside those that the subnets name. */
+  readonly ownIps: readonly string[]
+  /** The loaders that are there. */
+  readonly loaders: ReadonlySet<string>
+  readonly owner: DhcpOwner
+  readonly leases: LeaseBook
+  readonly clock: Clock
+}
+
+interface Datagram {
+  readonly bytes: Buffer
+  readonly toIp: string
+  readonly toPort: number
+}
+
+/** A request of a known client. */
+interface Asked {
+  readonly request: Packet
+  readonly mac: string
+  readonly client: KnownClient
+  readonly place: Place
+  readonly link: Link
 }
 
 const SOL_SOCKET = 1
 const SO_BINDTOIFINDEX = 62
 
 export class DhcpServer {
+  private readonly parts: DhcpParts
   private readonly places: readonly Place[]
   private readonly sockets: Socket[] = []
-  private readonly owner: DhcpOwner
-  private readonly leases: LeaseBook
-  private readonly clock: Clock
 
-  constructor(parts: { subnets: readonly DhcpSubnet[]; owner: DhcpOwner; leases: LeaseBook; clock: Clock }) {
-    this.owner = parts.owner
-    this.leases = parts.leases
-    this.clock = parts.clock
-    this.places = parts.subnets.map(placeOf)
+  constructor(parts: DhcpParts) {
+    this.parts = parts
+    this.places = placesOf(parts.subnets, parts.ownIps)
   }
 
   /** Listens for broadcasts on one interface and on no other. `port` is 67 everywhere but in tests. */
@@ -86,7 +97,7 @@ export class DhcpServer {
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
     socket.on('message', (bytes, from) => this.receive(bytes, { socket, localIp: at.localIp, from: from.address }))
-    socket.on('error', (error) => this.owner.event({ kind: 'malformed', from: at.interface, why: error.message }))
+    socket.on('error', (error) => this.parts.owner.event({ kind: 'socket', interface: at.interface, why: error.message }))
   }
 
   stop(): void {
@@ -94,79 +105,91 @@ export class DhcpServer {
   }
 
   /** Decides about one datagram; also the entry for tests and load runs without a socket. */
-  handle(bytes: Buffer, localIp: string, from = ''): { bytes: Buffer; toIp: string; toPort: number } | undefined {
+  handle(bytes: Buffer, localIp: string, from = ''): Datagram | undefined {
     try {
-      return this.answer(decodePacket(bytes), localIp)
+      return this.answer(decodePacket(bytes), { localIp, from })
     } catch (error) {
       if (!(error instanceof WireError)) throw error
-      this.owner.event({ kind: 'malformed', from, why: error.message })
+      this.parts.owner.event({ kind: 'malformed', from, why: error.message })
       return undefined
     }
   }
 
   private receive(bytes: Buffer, at: { socket: Socket; localIp: string; from: string }): void {
-    const reply = this.handle(bytes, at.localIp, at.from)
-    if (reply)
-      at.socket.send(
-        reply.bytes,
-        reply.toPort,
-        reply.toIp,
-        (error) => error && this.owner.event({ kind: 'malformed', from: reply.toIp, why: `cannot send: ${error.message}` }),
-      )
+    try {
+      const reply = this.handle(bytes, at.localIp, at.from)
+      if (reply) at.socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
+    } catch (error) {
+      this.parts.owner.event({ kind: 'fault', from: at.from, why: String(error) })
+    }
   }
 
-  private answer(request: Packet, localIp: string) {
-    if (request.op !== 1 || request.htype !== 1 || request.hlen !== 6) return undefined
+  private unsent = (toIp: string, error: Error): void => this.parts.owner.event({ kind: 'unsent', toIp, why: error.message })
+
+  private answer(request: Packet, at: { localIp: string; from: string }): Datagram | undefined {
+    const { owner } = this.parts
+    if (request.op !== 1) return undefined
+    if (request.htype !== 1 || request.hlen !== 6) throw new WireError(`chaddr: hardware type ${request.htype} of ${request.hlen} bytes is not Ethernet`)
     const mac = packetMac(request)
-    const client = this.owner.client(mac)
+    const client = owner.client(mac)
     if (!client) {
-      this.owner.event({ kind: 'unknown', mac })
+      owner.event({ kind: 'unknown', mac })
       return undefined
     }
-    const place = this.placeFor(request, localIp)
-    if (!place) return this.refuse(mac, `no subnet is configured for ${request.giaddr === NO_ADDRESS ? localIp : `relay ${request.giaddr}`}`)
     const type = messageType(request.options)
-    if (type === 'decline') {
-      if (ipOption(request.options, OPTION.requestedIp) === this.leases.leaseOf(mac)?.ip) this.leases.decline(mac, this.clock.now())
-      return this.refuse(mac, 'the client found its address in use by another server (decline)')
-    }
-    const nowMs = this.clock.now()
-    const choice = { pool: place, taken: this.owner.fixedIps(), nowMs, ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}) }
-    const ip = this.leases.choose(mac, choice)
-    if (ip === undefined) return this.refuse(mac, client.fixedIp ? `its address ${client.fixedIp} is not in this subnet` : 'the pool of addresses is used up')
-    if (isNetboot(request.options) && !isIpxe(request.options) && !firmwareOf(clientArch(request.options)).file) {
-      this.refuse(mac, `there is no boot file for ${firmwareOf(clientArch(request.options)).name}`)
-    }
-    const reply = decideReply(request, place.settings, { ...client, ip })
-    if ('ignore' in reply) return undefined
-    if (reply.type === 'ack' && type === 'request') this.leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
+    if (type === 'decline') return this.decline(mac, request)
+    const found = placeFor(this.places, request, at.localIp)
+    if ('why' in found) return this.refuse(mac, found.why)
+    const asked = { request, mac, client, ...found }
+    if (type === 'inform') return this.send(asked, decideInform(request, found.link, found.place.subnet))
+    // A release changes nothing: a known client keeps its address.
+    return type === 'discover' || type === 'request' ? this.lease(asked, type) : undefined
+  }
+
+  private lease(asked: Asked, type: 'discover' | 'request'): Datagram | undefined {
+    const { request, mac, client, place, link } = asked
+    if (type === 'request' && !isForUs(request, link)) return undefined
+    const { leases, owner, clock, loaders } = this.parts
+    const nowMs = clock.now()
+    const hint = request.ciaddr !== NO_ADDRESS && type === 'request' ? request.ciaddr : ipOption(request.options, OPTION.requestedIp)
+    const { ip, why } = leases.choose(mac, {
+      pool: place,
+      moving: type === 'discover',
+      isFixed: (address) => owner.isFixed(address),
+      nowMs,
+      ...(hint ? { hint } : {}),
+      ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
+    })
+    if (why !== undefined) this.refuse(mac, `${why} (subnet ${place.cidr})`)
+    if (ip === undefined && type === 'discover') return undefined
+    const bootFile = bootFileFor(request, client, loaders)
+    if ('why' in bootFile) this.refuse(mac, bootFile.why)
+    const decision = decideReply(request, link, { ip, hostName: client.hostName, bootFile: 'file' in bootFile ? bootFile.file : undefined })
+    if ('type' in decision && decision.type === 'ack' && ip !== undefined) leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
+    return this.send(asked, decision)
+  }
+
+  private decline(mac: string, request: Packet): undefined {
+    const ip = ipOption(request.options, OPTION.requestedIp)
+    const outcome = ip === undefined ? 'not its address' : this.parts.leases.decline(mac, ip, this.parts.clock.now())
+    if (outcome === 'not its address') return this.refuse(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
+    if (outcome === 'too many') return this.refuse(mac, `the client declines one address after the other; it keeps ${ip}`)
+    return this.refuse(mac, `the client found its address ${ip} in use by another host (decline)`)
+  }
+
+  private send({ request, mac }: Asked, decision: Decision): Datagram | undefined {
+    if ('ignore' in decision) return undefined
+    const { type, packet, toIp, toPort, bootFile } = decision
     const netboot = isIpxe(request.options) ? 'ipxe' : isNetboot(request.options) ? 'firmware' : 'no'
-    this.owner.event({ kind: 'reply', mac, type: reply.type, ip, netboot, ...(reply.bootFile ? { bootFile: reply.bootFile } : {}) })
-    return { bytes: encodePacket(reply.packet), toIp: reply.toIp, toPort: reply.toPort }
+    // An ACK of an inform and a NAK carry no address; then it is the one that the client spoke of.
+    const spokenOf = request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
+    const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf
+    this.parts.owner.event({ kind: 'reply', mac, type, ip, netboot, ...(bootFile ? { bootFile } : {}) })
+    return { bytes: encodePacket(packet), toIp, toPort }
   }
 
   private refuse(mac: string, why: string): undefined {
-    this.owner.event({ kind: 'refused', mac, why })
+    this.parts.owner.event({ kind: 'refused', mac, why })
     return undefined
   }
-
-  private placeFor(request: Packet, localIp: string): Place | undefined {
-    const at = request.giaddr === NO_ADDRESS ? localIp : request.giaddr
-    return this.places.find((place) => inSubnet(at, place.subnet))
-  }
-}
-
-function placeOf(subnet: DhcpSubnet): Place {
-  const parsed: Subnet = parseSubnet(subnet.cidr)
-  const { serverIp, dns, leaseSeconds, first, last } = subnet
-  const settings: SubnetSettings = {
-    serverIp,
-    dns,
-    leaseSeconds,
-    mask: numberToIp(parsed.mask),
-    broadcast: numberToIp((parsed.network | ~parsed.mask) >>> 0),
-    ...(subnet.router ? { router: subnet.router } : {}),
-    ...(subnet.mtu ? { mtu: subnet.mtu } : {}),
-  }
-  return { subnet: parsed, first, last, settings }
 }

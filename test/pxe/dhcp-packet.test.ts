@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WireError } from '../../pxe/bytes.ts'
-import { clientArch, isIpxe, isNetboot, messageType, OPTION } from '../../pxe/dhcp/options.ts'
+import { clientArchs, isIpxe, isNetboot, messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, packetMac, type Packet } from '../../pxe/dhcp/packet.ts'
 import { ROOT } from '../lab/root.ts'
 
@@ -63,7 +63,7 @@ describe.each(golden)('$name', ({ bytes, textFile }) => {
         const broken = Buffer.from(bytes)
         broken[at] = value
         const packet = decodeOrRefuse(broken)
-        if (packet) [messageType, clientArch, isIpxe, isNetboot].forEach((read) => read(packet.options))
+        if (packet) [messageType, clientArchs, isIpxe, isNetboot].forEach((read) => read(packet.options))
       }
     }
   })
@@ -71,7 +71,7 @@ describe.each(golden)('$name', ({ bytes, textFile }) => {
 
 test('what real clients say is read: architecture, iPXE, network boot', () => {
   const read = (name: string) => decodePacket(golden.find((packet) => packet.name === name)?.bytes as Buffer).options
-  expect([clientArch(read('edk2-discover')), isIpxe(read('edk2-discover')), isNetboot(read('edk2-discover'))]).toEqual([7, false, true])
+  expect([clientArchs(read('edk2-discover')), isIpxe(read('edk2-discover')), isNetboot(read('edk2-discover'))]).toEqual([[7], false, true])
   expect([isIpxe(read('ipxe-bios-discover')), isIpxe(read('ipxe-efi-discover')), isIpxe(read('linux-discover'))]).toEqual([true, true, false])
   expect(isNetboot(read('linux-discover'))).toBe(false)
 })

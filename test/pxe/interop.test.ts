@@ -24,8 +24,10 @@ const golden = (name: string) => Buffer.from(readFileSync(join(ROOT, `test/golde
 test.each(['edk2-discover', 'ipxe-bios-discover', 'linux-discover'])('the npm package dhcp reads our answer to %s as we meant it', (name) => {
   const server = new DhcpServer({
     subnets: [{ cidr: '10.0.0.0/24', serverIp: '10.0.0.1', first: '10.0.0.10', last: '10.0.0.20', dns: ['10.0.0.2'], router: '10.0.0.3', leaseSeconds: 600 }],
-    owner: { client: () => ({ scriptUrl: 'http://10.0.0.1/script', loaderUrl: 'http://10.0.0.1/loader/' }), fixedIps: () => new Set(), event: () => undefined },
-    leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }),
+    owner: { client: () => ({ scriptUrl: 'http://10.0.0.1/script', loaderUrl: 'http://10.0.0.1/loader/' }), isFixed: () => false, event: () => undefined },
+    ownIps: [],
+    loaders: new Set(LOADERS),
+    leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }, { declinesPerMac: 3 }),
     clock: systemClock,
   })
   const offer = server.handle(golden(name), '10.0.0.1')

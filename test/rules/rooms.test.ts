@@ -38,6 +38,8 @@ const PURE = [
   /\/transfer\.ts$/,
   /\/packet\.ts$/,
   /\/script\.ts$/,
+  /pxe\/dhcp\/(place|relay)\.ts$/,
+  /conductor\/boot\/gate\.ts$/,
   /\/hints\.ts$/,
   /\/effects\.ts$/,
   /node\/(flow|steps|guards|history|explain)\.ts$/,

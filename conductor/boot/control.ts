@@ -1,0 +1,74 @@
+/** The unix socket that a conductor connects to: it sends clients, and gets events. Without a conductor for long enough the boot services end. */
+import { rm } from 'node:fs/promises'
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Clock } from '../../kit/clock.ts'
+import type { Outbox } from './outbox.ts'
+import { readLines, writeLine, type FromBoot, type ToBoot } from './wire.ts'
+
+export interface ControlParts {
+  readonly path: string
+  readonly hello: FromBoot & { t: 'hello' }
+  readonly outbox: Outbox
+  readonly clock: Clock
+  readonly orphanMs: number
+  readonly onClients: (message: ToBoot & { t: 'clients' }) => void
+  /** A conductor said stop, or none was there for `orphanMs`. */
+  readonly onEnd: () => void
+}
+
+export class ControlSocket {
+  private readonly parts: ControlParts
+  private readonly server: Server
+  private link: Socket | undefined
+  private cancelOrphan: (() => void) | undefined
+
+  constructor(parts: ControlParts) {
+    this.parts = parts
+    this.server = createServer((socket) => this.adopt(socket))
+  }
+
+  async listen(): Promise<void> {
+    await rm(this.parts.path, { force: true })
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject)
+      // The data directory is 0700 and a unix socket is bound with the process's umask.
+      const before = process.umask(0o177)
+      this.server.listen(this.parts.path, resolve)
+      process.umask(before)
+    })
+    this.orphan()
+  }
+
+  close(): void {
+    this.cancelOrphan?.()
+    this.link?.destroy()
+    this.server.close()
+  }
+
+  /** A conductor connected; the newest one is the one. */
+  private adopt(socket: Socket): void {
+    this.link?.destroy()
+    this.link = socket
+    this.cancelOrphan?.()
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      if (this.link !== socket) return
+      this.link = undefined
+      this.parts.outbox.attach(undefined)
+      this.orphan()
+    })
+    writeLine(socket, this.parts.hello)
+    this.parts.outbox.attach(socket)
+    readLines<ToBoot>(socket, (message) => this.take(message, socket))
+  }
+
+  private take(message: ToBoot, socket: Socket): void {
+    if (message.t === 'stop') return this.parts.onEnd()
+    this.parts.onClients(message)
+    writeLine(socket, { t: 'have', revision: message.revision })
+  }
+
+  private orphan(): void {
+    this.cancelOrphan = this.parts.clock.after(this.parts.orphanMs, this.parts.onEnd)
+  }
+}

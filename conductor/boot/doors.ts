@@ -1,0 +1,129 @@
+/** The sockets that servers are booted through, and what each of them answers a known client. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Lifecycle } from '../../kit/lifecycle.ts'
+import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
+import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
+import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { renderScript } from '../../pxe/script.ts'
+import { TftpServer } from '../../pxe/tftp/server.ts'
+import type { BootClients } from './clients.ts'
+import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
+import type { Observer } from './observe.ts'
+import type { BootClient } from './orders.ts'
+import { kernelArgs, servedFile } from './render.ts'
+import type { ServiceParts } from './service.ts'
+
+export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' | 'clock' | 'log'> {
+  readonly life: Lifecycle
+  readonly clients: BootClients
+  readonly leases: LeaseBook
+  readonly loaders: ReadonlyMap<string, Buffer>
+  readonly observer: Observer
+}
+
+export async function readLoaders(dir: string): Promise<Map<string, Buffer>> {
+  const loaders = new Map<string, Buffer>()
+  for (const name of LOADERS) loaders.set(name, await readFile(join(dir, name)))
+  for (const name of OPTIONAL_LOADERS) {
+    const bytes = await readFile(join(dir, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (bytes) loaders.set(name, bytes)
+  }
+  return loaders
+}
+
+export async function startDhcp(doors: Doors): Promise<void> {
+  const { boot, agent } = doors.config
+  const { clients, leases, clock, observer } = doors
+  const known = (mac: string): KnownClient | undefined => {
+    const client = clients.get(mac)
+    return (
+      client && {
+        scriptUrl: url(doors, `/boot/${mac.replaceAll(':', '-')}/script.ipxe`),
+        loaderUrl: url(doors, '/loader/'),
+        ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
+        ...(client.hostName ? { hostName: client.hostName } : {}),
+      }
+    )
+  }
+  const dhcp = new DhcpServer({
+    subnets: boot.subnets,
+    ownIps: [boot.http.address, boot.tftp, agent.address, ...boot.interfaces.map(({ address }) => address)],
+    loaders: new Set(doors.loaders.keys()),
+    owner: { client: known, isFixed: clients.isFixed, event: (event) => observer.onDhcp(event) },
+    leases,
+    clock,
+  })
+  await doors.life.add(
+    'dhcp',
+    async () => {
+      for (const at of boot.interfaces) await dhcp.listen({ interface: at.name, localIp: at.address })
+    },
+    () => dhcp.stop(),
+  )
+}
+
+export async function startTftp({ config, clock, life, loaders, observer }: Doors): Promise<void> {
+  const { tftpTransfers, tftpTransfersPerAddress, tftpTimeoutSeconds } = config.limits.boot
+  const tftp = new TftpServer({
+    owner: { file: (name) => loaders.get(name), event: (event) => observer.onTftp(event) },
+    clock,
+    limits: { transfers: tftpTransfers, transfersPerAddress: tftpTransfersPerAddress, maxTimeoutMs: tftpTimeoutSeconds * 1000 },
+  })
+  await life.add(
+    'tftp',
+    () => tftp.listen({ ip: config.boot.tftp }),
+    () => tftp.stop(),
+  )
+}
+
+export async function startHttp(doors: Doors): Promise<void> {
+  const { config, life, observer, clock } = doors
+  let mintedMs = 0
+  const files: BootFiles = {
+    script: (mac, ip) => {
+      // No two scripts carry the same token.
+      mintedMs = Math.max(clock.now(), mintedMs + 1)
+      return scriptFor(doors, mac, { ip, mintedMs })
+    },
+    file: (path) => servedFile(path, config),
+    fetched: (path, ip) => observer.onFetched(path, ip),
+  }
+  const server = bootHttp(files, await bootHttpLimits(doors))
+  await life.add(
+    'http',
+    () =>
+      new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(config.boot.http.port, config.boot.http.address, resolve)
+      }),
+    () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  )
+}
+
+/** The script holds the boot token: only the address that the MAC has gets it. */
+function scriptFor(doors: Doors, mac: string, at: { ip: string; mintedMs: number }): string | undefined {
+  const { clients, leases, observer } = doors
+  const client = clients.get(mac)
+  if (!client || leases.macOf(at.ip) !== mac) {
+    observer.onScriptRefused(mac, at.ip, 'which has another address')
+    return undefined
+  }
+  observer.onScript(client)
+  return renderScript(bootOrder(doors, client, at), client.label)
+}
+
+function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }) {
+  const { order } = client
+  if (order.kind !== 'ramdisk') return order
+  const initrd = order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'
+  return { kind: 'ramdisk', kernelUrl: url(doors, '/ramdisk/kernel'), initrdUrl: url(doors, initrd), args: kernelArgs(client, at, doors) } as const
+}
+
+const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

@@ -1,0 +1,113 @@
+/** What the boot services see -> lines of the log and events for the conductor, each limited by kind and source, so that whoever is on the wire fills neither. */
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import { EventGate, type Summary } from './gate.ts'
+import type { BootClient } from './orders.ts'
+import { MILESTONES, type BootEvent, type Milestone } from './wire.ts'
+
+export interface EventParts {
+  readonly perSecond: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly emit: (event: BootEvent) => void
+}
+
+/** Where trouble comes from. */
+export interface Source {
+  /** The node that it is about. */
+  readonly nodeUuid: string | null
+  readonly address: string
+  /** True for the address of a known node, which cannot be made up at will. */
+  readonly known: boolean
+}
+
+const TROUBLES = {
+  dhcp: 'DHCP requests',
+  tftp: 'TFTP requests and transfers',
+  script: 'requests for boot scripts',
+  socket: 'socket errors',
+  fault: 'faults',
+  snapshot: 'troubles with the snapshot',
+} as const
+export type Trouble = keyof typeof TROUBLES
+
+const SUMMARY_MS = 10_000
+const MAX_SOURCES = 4096
+const MAX_UNKNOWN = 10_000
+const UNKNOWN_AGAIN_MS = 3_600_000
+
+export class BootEvents {
+  private readonly parts: EventParts
+  private readonly gate: EventGate
+  /** Unknown MACs that were told, with the time; oldest first. A flood cannot push them out faster than its own are told. */
+  private readonly unknown = new Map<string, number>()
+  private cancelSummary: (() => void) | undefined
+
+  constructor(parts: EventParts) {
+    this.parts = parts
+    this.gate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SOURCES })
+  }
+
+  stop(): void {
+    this.cancelSummary?.()
+    this.tellHeldBack()
+  }
+
+  seen(client: BootClient, step: Milestone, saw: { detail: string; ip?: string }): void {
+    if (!this.pass(step, { source: client.mac, known: true })) return
+    this.parts.emit({ kind: 'seen', atMs: this.now(), nodeUuid: client.nodeUuid, mac: client.mac, step, ...saw })
+  }
+
+  /** Something that the operator should know of. */
+  trouble(kind: Trouble, from: Source, what: string): void {
+    if (!this.pass(kind, { source: from.address, known: from.known })) return
+    this.parts.log.warn({ node: from.nodeUuid }, what)
+    this.parts.emit({ kind: 'trouble', atMs: this.now(), nodeUuid: from.nodeUuid, what })
+  }
+
+  /** A MAC that belongs to no port asked for an address. Told once an hour. */
+  unknownMac(mac: string): void {
+    const toldAtMs = this.unknown.get(mac)
+    if (toldAtMs !== undefined && this.now() - toldAtMs < UNKNOWN_AGAIN_MS) return
+    if (!this.pass('unknown', { known: false })) return
+    this.unknown.delete(mac)
+    this.unknown.set(mac, this.now())
+    const [oldest] = this.unknown.keys()
+    if (this.unknown.size > MAX_UNKNOWN && oldest !== undefined) this.unknown.delete(oldest)
+    this.parts.log.warn({ mac }, 'a MAC that belongs to no port asked for an address; it gets no answer')
+    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac })
+  }
+
+  /** For debugging alone: no event. */
+  malformed(from: string, why: string): void {
+    if (this.pass('malformed', { source: from, known: false }))
+      this.parts.log.debug({ from, why }, 'a datagram on the DHCP port is no DHCP packet for this server')
+  }
+
+  private now = () => this.parts.clock.now()
+
+  private pass(kind: string, from: { source?: string; known: boolean }): boolean {
+    const passed = this.gate.pass(kind, from, this.now())
+    if (!passed) this.cancelSummary ??= this.parts.clock.after(SUMMARY_MS, () => this.tellHeldBack())
+    return passed
+  }
+
+  private tellHeldBack(): void {
+    this.cancelSummary = undefined
+    for (const summary of this.gate.summaries()) {
+      const what = summaryText(summary)
+      if (summary.kind === 'malformed') {
+        this.parts.log.debug(what)
+        continue
+      }
+      this.parts.log.warn(what)
+      this.parts.emit({ kind: 'trouble', atMs: this.now(), nodeUuid: null, what, count: summary.count })
+    }
+  }
+}
+
+function summaryText({ kind, source, count }: Summary): string {
+  const milestone: string | undefined = kind in MILESTONES ? MILESTONES[kind as Milestone].seen : undefined
+  const label = milestone ?? (kind === 'unknown' ? 'MACs that belong to no port' : kind === 'malformed' ? 'malformed datagrams' : TROUBLES[kind as Trouble])
+  return `${label}: ... and ${count} more of this kind from ${source ?? 'several addresses'} in the last ${SUMMARY_MS / 1000} s`
+}

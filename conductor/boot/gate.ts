@@ -1,0 +1,131 @@
+/** Keeps a flood of events small: a token bucket for each kind and source, one for each kind in all, and counts of what they held back. Pure: no clock, no
+ *  timers. What it remembers has a limit, whatever sources are made up. */
+
+export interface GateLimits {
+  /** Events of one kind and source that pass in a second; when a flood goes on, that many in a minute. */
+  readonly perSecond: number
+  /** Sources that are remembered. */
+  readonly sources: number
+}
+
+/** What was held back since the last summary. Without `source`: of sources that are not told one by one. */
+export interface Summary {
+  readonly kind: string
+  readonly source?: string
+  readonly count: number
+}
+
+interface Source {
+  readonly kind: string
+  readonly name: string
+  readonly bucket: TokenBucket
+  held: number
+}
+
+const SUSTAINED_SECONDS = 60
+/** The share of a kind in all, in shares of one source. */
+const KIND_SHARES = 5
+const TOLD_SOURCES = 10
+
+export class TokenBucket {
+  private readonly capacity: number
+  private tokens: number
+  private atMs: number
+
+  /** Full at first; refilled within SUSTAINED_SECONDS. */
+  constructor(capacity: number, nowMs: number) {
+    this.capacity = capacity
+    this.tokens = capacity
+    this.atMs = nowMs
+  }
+
+  take(nowMs: number): boolean {
+    // A clock that was set back refills nothing.
+    const elapsedSeconds = Math.max(0, nowMs - this.atMs) / 1000
+    this.tokens = Math.min(this.capacity, this.tokens + (elapsedSeconds * this.capacity) / SUSTAINED_SECONDS)
+    this.atMs = nowMs
+    if (this.tokens < 1) return false
+    this.tokens -= 1
+    return true
+  }
+}
+
+export class EventGate {
+  private readonly limits: GateLimits
+  /** By kind and source, the least recently seen first. */
+  private readonly sources = new Map<string, Source>()
+  private readonly holding = new Set<Source>()
+  private readonly kinds = new Map<string, TokenBucket>()
+  private readonly others = new Map<string, number>()
+
+  constructor(limits: GateLimits) {
+    this.limits = limits
+  }
+
+  /** True for an event that may pass; the others are counted. `known`: a source that cannot be made up at will shares with nobody. Without `source` the kind
+   *  alone counts. */
+  pass(kind: string, from: { source?: string; known: boolean }, nowMs: number): boolean {
+    if (from.source === undefined) return this.passKind(kind, nowMs)
+    const source = this.sourceOf(kind, from.source, nowMs)
+    if (!source.bucket.take(nowMs)) {
+      source.held += 1
+      this.holding.add(source)
+      return false
+    }
+    return from.known || this.passKind(kind, nowMs)
+  }
+
+  /** True when something was held back since the last summary. */
+  get holdsBack(): boolean {
+    return this.holding.size > 0 || this.others.size > 0
+  }
+
+  /** How many sources are remembered. */
+  get size(): number {
+    return this.sources.size
+  }
+
+  /** What was held back, the worst sources of each kind by name; begins anew. */
+  summaries(): Summary[] {
+    const told: Summary[] = []
+    const toldOf = new Map<string, number>()
+    for (const source of [...this.holding].sort((a, b) => b.held - a.held)) {
+      const before = toldOf.get(source.kind) ?? 0
+      if (before < TOLD_SOURCES) told.push({ kind: source.kind, source: source.name, count: source.held })
+      else this.others.set(source.kind, (this.others.get(source.kind) ?? 0) + source.held)
+      toldOf.set(source.kind, before + 1)
+      source.held = 0
+    }
+    this.holding.clear()
+    for (const [kind, count] of this.others) told.push({ kind, count })
+    this.others.clear()
+    return told
+  }
+
+  private sourceOf(kind: string, name: string, nowMs: number): Source {
+    const key = `${kind} ${name}`
+    const found = this.sources.get(key)
+    const source = found ?? { kind, name, bucket: new TokenBucket(this.limits.perSecond, nowMs), held: 0 }
+    if (found) this.sources.delete(key)
+    this.sources.set(key, source)
+    if (this.sources.size > this.limits.sources) this.forgetOldest()
+    return source
+  }
+
+  private forgetOldest(): void {
+    for (const [key, source] of this.sources) {
+      this.sources.delete(key)
+      this.holding.delete(source)
+      if (source.held > 0) this.others.set(source.kind, (this.others.get(source.kind) ?? 0) + source.held)
+      return
+    }
+  }
+
+  private passKind(kind: string, nowMs: number): boolean {
+    const bucket = this.kinds.get(kind) ?? new TokenBucket(this.limits.perSecond * KIND_SHARES, nowMs)
+    this.kinds.set(kind, bucket)
+    if (bucket.take(nowMs)) return true
+    this.others.set(kind, (this.others.get(kind) ?? 0) + 1)
+    return false
+  }
+}

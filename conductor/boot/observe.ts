@@ -1,0 +1,90 @@
+/** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or troubles. */
+import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
+import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
+import { EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
+import type { TftpEvent } from '../../pxe/tftp/server.ts'
+import type { BootEvents, Source } from './events.ts'
+import type { BootClient } from './orders.ts'
+import type { Milestone } from './wire.ts'
+
+export interface ObserverParts {
+  readonly events: BootEvents
+  readonly leases: LeaseBook
+  readonly client: (mac: string) => BootClient | undefined
+}
+
+const FETCHED: Readonly<Record<string, Milestone>> = { '/ramdisk/kernel': 'kernel', '/ramdisk/initrd': 'initrd', '/ramdisk/rescue': 'initrd' }
+
+export class Observer {
+  private readonly parts: ObserverParts
+
+  constructor(parts: ObserverParts) {
+    this.parts = parts
+  }
+
+  onDhcp(event: DhcpEvent): void {
+    const { events } = this.parts
+    switch (event.kind) {
+      case 'unknown':
+        return events.unknownMac(event.mac)
+      case 'malformed':
+        return events.malformed(event.from, event.why)
+      case 'refused':
+        return events.trouble('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
+      case 'socket':
+        return events.trouble('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)
+      case 'unsent':
+        return events.trouble('socket', machine(event.toIp), `DHCP: the answer to ${event.toIp} could not be sent: ${event.why}`)
+      case 'fault':
+        return events.trouble('fault', machine(event.from), `DHCP: a packet from ${event.from} met a fault: ${event.why}`)
+      case 'reply': {
+        if (event.type === 'offer') return
+        const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
+        const leased = this.parts.leases.macOf(event.ip) === event.mac
+        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', { detail, ...(leased ? { ip: event.ip } : {}) })
+      }
+    }
+  }
+
+  onTftp(event: TftpEvent): void {
+    const { events } = this.parts
+    if (event.kind === 'socket') return events.trouble('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
+    if (event.kind === 'fault') return events.trouble('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
+    const mac = this.parts.leases.macOf(event.ip)
+    if (event.kind === 'sent') {
+      if (mac) this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` })
+      return
+    }
+    if (event.kind === 'refused' && isOptionalName(event.file)) return
+    events.trouble('tftp', this.sourceOf(event.ip, mac), `TFTP ${event.file} to ${event.ip}: ${event.why}`)
+  }
+
+  onScript(client: BootClient): void {
+    const detail = { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[client.order.kind]
+    this.parts.events.seen(client, 'script', { detail })
+  }
+
+  onScriptRefused(mac: string, fromIp: string, why: string): void {
+    // Whoever asks chooses the MAC, so its node is named but is not the source.
+    const source = { ...this.sourceOf(fromIp, mac), known: false }
+    this.parts.events.trouble('script', source, `${fromIp} asked for the boot script of ${mac}, ${why}`)
+  }
+
+  onFetched(url: string, fromIp: string): void {
+    const step = FETCHED[url]
+    const mac = this.parts.leases.macOf(fromIp)
+    if (step && mac) this.seen(mac, step, { detail: '' })
+  }
+
+  private seen(mac: string, step: Milestone, saw: { detail: string; ip?: string }): void {
+    const client = this.parts.client(mac)
+    if (client) this.parts.events.seen(client, step, saw)
+  }
+
+  private sourceOf(address: string, mac: string | undefined): Source {
+    const client = mac === undefined ? undefined : this.parts.client(mac)
+    return { nodeUuid: client?.nodeUuid ?? null, address, known: client !== undefined }
+  }
+}
+
+const machine = (address: string): Source => ({ nodeUuid: null, address, known: false })

@@ -1,0 +1,54 @@
+/** Events on their way to the conductor: they wait here while none is connected or while it takes them slowly, up to a limit; what is dropped is counted and
+ *  told. */
+import type { Socket } from 'node:net'
+import { writeLine, type BootEvent } from './wire.ts'
+
+export class Outbox {
+  private readonly limit: number
+  private readonly now: () => number
+  private readonly waiting: BootEvent[] = []
+  private dropped = 0
+  private socket: Socket | undefined
+  private full = false
+
+  constructor(parts: { limit: number; now: () => number }) {
+    this.limit = parts.limit
+    this.now = parts.now
+  }
+
+  /** How many events wait. */
+  get size(): number {
+    return this.waiting.length
+  }
+
+  push(event: BootEvent): void {
+    if (this.waiting.length >= this.limit) this.dropped += 1
+    else this.waiting.push(event)
+    this.flush()
+  }
+
+  /** The connection to write to from now on; undefined: none. */
+  attach(socket: Socket | undefined): void {
+    this.socket = socket
+    this.full = false
+    socket?.on('drain', () => {
+      if (this.socket !== socket) return
+      this.full = false
+      this.flush()
+    })
+    this.flush()
+  }
+
+  private flush(): void {
+    let sent = 0
+    while (this.socket && !this.full && sent < this.waiting.length) {
+      this.full = !writeLine(this.socket, { t: 'event', event: this.waiting[sent] as BootEvent })
+      sent += 1
+    }
+    if (sent > 0) this.waiting.splice(0, sent)
+    if (this.dropped === 0 || this.waiting.length > 0) return
+    const count = this.dropped
+    this.dropped = 0
+    this.push({ kind: 'trouble', atMs: this.now(), nodeUuid: null, what: `${count} events were dropped: the conductor did not take them in time`, count })
+  }
+}
