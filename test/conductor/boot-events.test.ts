@@ -56,18 +56,18 @@ function bench(perSecond = 20) {
 describe('a token bucket', () => {
   test('lets at most its capacity pass at once, and as many more in each minute', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 50 }), fc.array(fc.nat(5000), { minLength: 1, maxLength: 400 }), (capacity, gaps) => {
+      fc.property(fc.integer({ min: 1, max: 50 }), fc.array(fc.nat(5000), { minLength: 1, maxLength: 200, size: 'max' }), (capacity, gaps) => {
         const bucket = new TokenBucket(capacity, 0)
         let nowMs = 0
         const passed = gaps.flatMap((gap) => {
           nowMs += gap
           return bucket.take(nowMs) ? [nowMs] : []
         })
-        for (const [first, startMs] of passed.entries()) {
-          for (const [last, endMs] of passed.entries()) {
-            if (last >= first) expect(last - first + 1).toBeLessThanOrEqual(capacity + ((endMs - startMs) * capacity) / 60_000 + 1e-6)
-          }
-        }
+        // For every first and last event that passed: how many more there are between them than the bucket holds and gains in that time.
+        const excess = passed.flatMap((startMs, first) =>
+          passed.slice(first).map((endMs, between) => between + 1 - (capacity + ((endMs - startMs) * capacity) / 60_000)),
+        )
+        expect(Math.max(0, ...excess)).toBeLessThanOrEqual(1e-6)
         expect(passed.length).toBeGreaterThanOrEqual(Math.min(capacity, gaps.length))
       }),
       { numRuns: 100 },
@@ -89,7 +89,7 @@ describe('the gate', () => {
       sum: fc.nat(30),
     })
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 500 }), (list) => {
+      fc.property(fc.array(event, { maxLength: 500, size: 'max' }), (list) => {
         const gate = new EventGate({ perSecond: 3, sources: 10 })
         let [nowMs, passed, counted] = [0, 0, 0]
         const summarise = () => {
@@ -108,7 +108,7 @@ describe('the gate', () => {
         expect(passed + counted).toBe(list.length)
         expect(gate.holdsBack).toBe(false)
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     )
   })
 })

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { WireError } from '../../pxe/bytes.ts'
 import { clientArchs, isIpxe, isNetboot, messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, packetMac, type Packet } from '../../pxe/dhcp/packet.ts'
+import { relayInfo } from '../../pxe/dhcp/relay.ts'
 import { ROOT } from '../lab/root.ts'
 
 const GOLDEN = join(ROOT, 'test/golden/dhcp')
@@ -111,10 +112,23 @@ test('any packet survives encoding and decoding, long options (RFC 3396) include
   )
 })
 
-test('any bytes are decoded or refused', () => {
+test.each([1, 2])('any bytes are decoded or refused (seed %i)', (seed) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 700 }), (bytes) => void decodeOrRefuse(Buffer.from(bytes))),
-    { numRuns: 5000 },
+    { numRuns: 5000, seed },
+  )
+})
+
+test('a packet whose options are any bytes is decoded or refused, and whatever is decoded is read without a fault', () => {
+  const head = encodePacket(decodePacket(golden[0]?.bytes as Buffer)).subarray(0, 240)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), fc.ipV4(), (bytes, giaddr) => {
+      const packet = decodeOrRefuse(Buffer.concat([head, Buffer.from(bytes)]))
+      if (!packet) return
+      for (const read of [messageType, clientArchs, isIpxe, isNetboot]) read(packet.options)
+      relayInfo({ ...packet, giaddr })
+    }),
+    { numRuns: 5000, seed: 3 },
   )
 })
 

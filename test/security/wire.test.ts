@@ -1,0 +1,157 @@
+/** Strangers on the provisioning wire, against real boot services in a network namespace: a datagram that ends the process, and floods. What must hold: an
+ *  honest server boots meanwhile, and neither journal nor log nor memory grows without end. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../../kit/clock.ts'
+import { run, runOk } from '../../kit/run.ts'
+import { ROOT } from '../lab/root.ts'
+import { Victim } from './victim.ts'
+
+const MIB = 1024 * 1024
+const SERVER = `rw-wire-s${process.pid}`
+const WIRE = `rw-wire-a${process.pid}`
+/** The API is reached from here over a link of its own. */
+const API_LINK = `rwapi${process.pid}`.slice(0, 15)
+const API = `198.18.${process.pid % 250}`
+const MAC = '02:00:00:00:00:01'
+const FIXED = '10.99.0.50'
+const ATTACKER = '10.99.0.66'
+const FLOOD_SECONDS = '2'
+
+const ip = (...argv: string[]) => runOk(['ip', ...argv], { timeoutMs: 10_000 })
+const attack = (mode: string, target: string, last: string) =>
+  runOk(['ip', 'netns', 'exec', WIRE, process.execPath, join(ROOT, 'dist/test/security/wire-attacker.js'), mode, target, last], { timeoutMs: 60_000 })
+/** A server that boots while the attack runs. */
+const honestBoot = async () => JSON.parse(await attack('boot', MAC, FIXED)) as { ip: string; loaderBytes: number; script: number }
+
+let victim: Victim | undefined
+let bootPid = 0
+
+beforeAll(async () => {
+  await ip('netns', 'add', SERVER)
+  await ip('netns', 'add', WIRE)
+  await ip('-n', SERVER, 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', WIRE)
+  await ip('link', 'add', API_LINK, 'type', 'veth', 'peer', 'name', 'api', 'netns', SERVER)
+  await ip('addr', 'add', `${API}.2/24`, 'dev', API_LINK)
+  await ip('-n', SERVER, 'addr', 'add', `${API}.1/24`, 'dev', 'api')
+  await ip('-n', SERVER, 'addr', 'add', '10.99.0.1/24', 'brd', '+', 'dev', 'wire')
+  for (const address of [FIXED, ATTACKER]) await ip('-n', WIRE, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', 'wire')
+  await ip('link', 'set', API_LINK, 'up')
+  for (const [namespace, link] of [
+    [SERVER, 'api'],
+    [SERVER, 'wire'],
+    [SERVER, 'lo'],
+    [WIRE, 'wire'],
+  ] as const)
+    await ip('-n', namespace, 'link', 'set', link, 'up')
+  victim = await Victim.start({
+    namespace: SERVER,
+    address: `${API}.1`,
+    config: {
+      agent: { address: '10.99.0.1', port: 6386 },
+      boot: {
+        interfaces: [{ name: 'wire', address: '10.99.0.1' }],
+        http: { address: '10.99.0.1', port: 8088 },
+        tftp: '10.99.0.1',
+        subnets: [{ cidr: '10.99.0.0/24', first: '10.99.0.100', last: '10.99.0.199', serverIp: '10.99.0.1' }],
+        kernel: '/etc/hostname',
+        initrd: '/etc/hostname',
+      },
+    },
+  })
+  const node = await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' })
+  const port = await victim.call('POST', '/v1/ports', { node_uuid: (node.body as { uuid: string }).uuid, address: MAC, extra: { ipv4_address: FIXED } })
+  expect(port.status).toBe(201)
+  bootPid = await bootProcess()
+}, 60_000)
+
+afterAll(async () => {
+  await victim?.end()
+  for (const namespace of [WIRE, SERVER]) {
+    const pids = (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
+    for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
+    await run(['ip', 'netns', 'delete', namespace], { timeoutMs: 10_000 })
+  }
+  await run(['ip', 'link', 'delete', API_LINK], { timeoutMs: 10_000 })
+  await victim?.remove()
+})
+
+async function bootProcess(): Promise<number> {
+  const pids = (await ip('netns', 'pids', SERVER)).split('\n').filter(Boolean)
+  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') })))
+  const found = lines.filter(({ line }) => line.split('\0').includes('boot'))
+  expect(found).toHaveLength(1)
+  return Number(found[0]?.pid)
+}
+
+async function bootRssBytes(): Promise<number> {
+  const status = await readFile(`/proc/${bootPid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024
+}
+
+/** Rows of the journal, and how many events they stand for in all by their own words. */
+function journal(): { rows: number; text: string } {
+  const db = new Database(join(victim?.dir ?? '', 'data', 'rackward.db'), { readonly: true })
+  const rows = db.prepare<[], { detail: string }>('SELECT detail FROM events').all()
+  db.close()
+  return { rows: rows.length, text: rows.map(({ detail }) => detail).join('\n') }
+}
+
+/** From port 0, and from a broadcast address, neither of which can be answered. */
+const FORGED = `
+import socket, struct
+rrq = b"\\0\\1snponly.efi\\0octet\\0"
+def ip(src, port, payload):
+    udp = struct.pack("!HHHH", port, 69, 8 + len(payload), 0) + payload
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(src), socket.inet_aton("10.99.0.1"))
+    return head + udp
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+for n in range(20):
+    raw.sendto(ip("${ATTACKER}", 0, rrq), ("10.99.0.1", 0))
+    raw.sendto(ip("${ATTACKER}", 0, b"\\0\\1none\\0octet\\0"), ("10.99.0.1", 0))
+    raw.sendto(ip("10.99.0.255", 2000 + n, rrq), ("10.99.0.1", 0))
+`
+
+test('an honest server boots: address, loader, script', async () => {
+  expect(await honestBoot()).toEqual({ ip: FIXED, loaderBytes: 512, script: 200 })
+})
+
+test('requests from port 0 and from a broadcast address are survived', async () => {
+  for (const file of ['all', 'default', 'wire']) await ip('netns', 'exec', SERVER, 'sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${file}/rp_filter`)
+  await ip('netns', 'exec', WIRE, 'python3', '-c', FORGED)
+  expect(await honestBoot()).toMatchObject({ script: 200 })
+  expect(await bootProcess()).toBe(bootPid)
+})
+
+test.each([
+  ['TFTP requests', 'tftp', ATTACKER],
+  ['requests for boot scripts', 'scripts', ATTACKER],
+  ['DHCP of a known MAC', 'dhcp-known', MAC],
+  ['DHCP of made-up MACs', 'dhcp-random', ''],
+])(
+  'a flood of %s: an honest server boots, and little is written',
+  async (_, mode, target) => {
+    const before = { ...journal(), log: (await victim?.log())?.length ?? 0, rss: await bootRssBytes() }
+    const flood = attack(mode, target, FLOOD_SECONDS)
+    expect(await honestBoot()).toEqual({ ip: FIXED, loaderBytes: 512, script: 200 })
+    const sent = Number(await flood)
+    expect(sent).toBeGreaterThan(200)
+    expect(await victim?.healthy()).toBe(true)
+    expect(await bootProcess()).toBe(bootPid)
+    const after = { ...journal(), log: (await victim?.log())?.length ?? 0, rss: await bootRssBytes() }
+    // Twenty of one source, a hundred of a kind at once, its share of some seconds, and the honest boot.
+    expect(after.rows - before.rows).toBeLessThan(180)
+    expect(after.log - before.log).toBeLessThan(MIB / 4)
+    expect(after.rss - before.rss).toBeLessThan(96 * MIB)
+    // eslint-disable-next-line no-control-regex
+    expect(after.text).not.toMatch(/\\u001b|\x1b/)
+  },
+  60_000,
+)
+
+test('what was held back is told in numbers', async () => {
+  await until(() => /and \d{3,} more of this kind from 10\.99\.0\.66/.test(journal().text), { what: 'the summary of a flood', timeoutMs: 20_000, everyMs: 250 })
+})
