@@ -62,7 +62,7 @@ export const Config = z.strictObject({
       http: Listen,
       tftp: Ip,
       subnets: z.array(Subnet).min(1),
-      /** Where iPXE's undionly.kpxe and snponly.efi are. */
+      /** Where iPXE's undionly.kpxe and snponly.efi are, and ipxe-arm64.efi at a site of arm64 servers. */
       loaders: z.string().default('/usr/lib/ipxe'),
       kernel: z.string().min(1),
       initrd: z.string().min(1),

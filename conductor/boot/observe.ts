@@ -30,6 +30,7 @@ export class Observer {
       case 'malformed':
         return events.malformed(event.from, event.why)
       case 'refused':
+      case 'trouble':
         return events.trouble('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
       case 'socket':
         return events.trouble('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)

@@ -36,7 +36,7 @@ export interface Wanted {
   readonly nowMs: number
 }
 
-/** No `ip`: there is none for it. `why`: what is wrong, for an event; a client that uses an address may keep it in spite of that. */
+/** No `ip`: there is none for it. `why`: what is wrong; a client that uses an address may keep it in spite of that. */
 export interface Choice {
   readonly ip?: string
   readonly why?: string

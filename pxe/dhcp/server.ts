@@ -21,7 +21,10 @@ export interface KnownClient {
 export type DhcpEvent =
   | { readonly kind: 'unknown'; readonly mac: string }
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
+  /** A known client gets no answer. */
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
+  /** Something is wrong about a known client, whatever it is answered. */
+  | { readonly kind: 'trouble'; readonly mac: string; readonly why: string }
   /** The socket of an interface is broken. */
   | { readonly kind: 'socket'; readonly interface: string; readonly why: string }
   | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
@@ -160,10 +163,10 @@ export class DhcpServer {
       ...(hint ? { hint } : {}),
       ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
     })
-    if (why !== undefined) this.refuse(mac, `${why} (subnet ${place.cidr})`)
-    if (ip === undefined && type === 'discover') return undefined
+    if (ip === undefined && type === 'discover') return this.refuse(mac, `${why} (subnet ${place.cidr})`)
+    if (why !== undefined) this.trouble(mac, `${why} (subnet ${place.cidr})`)
     const bootFile = bootFileFor(request, client, loaders)
-    if ('why' in bootFile) this.refuse(mac, bootFile.why)
+    if ('why' in bootFile) this.trouble(mac, bootFile.why)
     const decision = decideReply(request, link, { ip, hostName: client.hostName, bootFile: 'file' in bootFile ? bootFile.file : undefined })
     if ('type' in decision && decision.type === 'ack' && ip !== undefined) leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
     return this.send(asked, decision)
@@ -172,9 +175,9 @@ export class DhcpServer {
   private decline(mac: string, request: Packet): undefined {
     const ip = ipOption(request.options, OPTION.requestedIp)
     const outcome = ip === undefined ? 'not its address' : this.parts.leases.decline(mac, ip, this.parts.clock.now())
-    if (outcome === 'not its address') return this.refuse(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
-    if (outcome === 'too many') return this.refuse(mac, `the client declines one address after the other; it keeps ${ip}`)
-    return this.refuse(mac, `the client found its address ${ip} in use by another host (decline)`)
+    if (outcome === 'not its address') return this.trouble(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
+    if (outcome === 'too many') return this.trouble(mac, `the client declines one address after the other; it keeps ${ip}`)
+    return this.trouble(mac, `the client found its address ${ip} in use by another host (decline)`)
   }
 
   private send({ request, mac }: Asked, decision: Decision): Datagram | undefined {
@@ -190,6 +193,11 @@ export class DhcpServer {
 
   private refuse(mac: string, why: string): undefined {
     this.parts.owner.event({ kind: 'refused', mac, why })
+    return undefined
+  }
+
+  private trouble(mac: string, why: string): undefined {
+    this.parts.owner.event({ kind: 'trouble', mac, why })
     return undefined
   }
 }

@@ -122,7 +122,7 @@ describe('the boot file', () => {
     const { ask, events } = bench()
     expect(ask(packet(1, 'discover', pxe(11)))?.packet.file).toBe('')
     expect(events).toContainEqual({
-      kind: 'refused',
+      kind: 'trouble',
       mac: mac(1),
       why: 'there is no boot file for ARM 64-bit UEFI: ipxe-arm64.efi is not among the loaders',
     })
@@ -143,7 +143,7 @@ describe('the boot file', () => {
   ])('for architecture %i is none, and the event names it', (arch, name) => {
     const { ask, events } = bench()
     expect(ask(packet(1, 'discover', [15, 18, 20].includes(arch) ? http(arch) : pxe(arch)))?.packet.file).toBe('')
-    expect(events).toContainEqual({ kind: 'refused', mac: mac(1), why: `there is no boot file for ${name}` })
+    expect(events).toContainEqual({ kind: 'trouble', mac: mac(1), why: `there is no boot file for ${name}` })
   })
   test('is that of the first architecture that has one', () => {
     expect(
@@ -167,7 +167,7 @@ describe('the boot file', () => {
     const pi = 'b8:27:eb:00:00:01'
     const { ask, events } = bench({}, { macs: [pi] })
     expect(ask(ofMac(pi, packet(1, 'discover', pxe(0))))?.packet.file).toBe('')
-    expect(events).toContainEqual({ kind: 'refused', mac: pi, why: 'there is no boot file for Raspberry Pi' })
+    expect(events).toContainEqual({ kind: 'trouble', mac: pi, why: 'there is no boot file for Raspberry Pi' })
   })
 })
 
@@ -244,8 +244,8 @@ describe('declines', () => {
       if (ip) ask(decline(1, ip))
     }
     const kept = ask(packet(1, 'discover'))?.packet.yiaddr
-    expect(events.filter((event) => event.kind === 'refused' && event.why.includes('in use by another host'))).toHaveLength(3)
-    expect(events).toContainEqual({ kind: 'refused', mac: mac(1), why: `the client declines one address after the other; it keeps ${kept}` })
+    expect(events.filter((event) => event.kind === 'trouble' && event.why.includes('in use by another host'))).toHaveLength(3)
+    expect(events).toContainEqual({ kind: 'trouble', mac: mac(1), why: `the client declines one address after the other; it keeps ${kept}` })
     expect(ask(packet(2, 'discover'))?.packet.yiaddr).toMatch(/^10\.0\.0\.1[0-2]$/)
     clock.ms += 10 * 60_000
     ask(decline(1, kept as string))
@@ -316,7 +316,7 @@ describe('fixed addresses', () => {
     ask(request(1, '10.0.0.10'))
     known.set(mac(1), { scriptUrl: '', loaderUrl: '', fixedIp: SERVER })
     expect(ask(packet(1, 'request', [], { ciaddr: '10.0.0.10' }))?.packet.yiaddr).toBe('10.0.0.10')
-    expect(events.at(-2)).toMatchObject({ kind: 'refused', mac: mac(1) })
+    expect(events.at(-2)).toMatchObject({ kind: 'trouble', mac: mac(1) })
   })
 })
 
