@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises'
 import { loadConfig, type Config } from '../conductor/config.ts'
 import { bmcAddress } from '../conductor/bmc/address.ts'
 import { bad, ok, unknown, warn, type Finding, type Level } from '../conductor/doctor/finding.ts'
-import { bootFiles, clock, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
+import { bootFiles, clock, images, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
 import { links, otherServers } from '../conductor/doctor/wire.ts'
 import { loadAgentConfig } from '../host-agent/config.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -60,6 +60,7 @@ async function conductorFindings(config: Config, options: DoctorOptions): Promis
     ['limits', limits(config)],
     ['boot files', bootFiles(config)],
     ['space', space(config)],
+    ['images', images(config)],
     ['clock', clock(run)],
     ['bmcs', apiFindings(options)],
   ]

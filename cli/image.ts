@@ -4,6 +4,8 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Limits } from '../conductor/limits.ts'
+import { ImportBudget } from '../images/budget.ts'
 import { parseChecksum } from '../images/checksum.ts'
 import { importImage } from '../images/import.ts'
 import type { ImageIndex } from '../images/index.ts'
@@ -13,11 +15,12 @@ import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts
 import { buildVagrantBox } from '../images/recipes/vagrant.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
 import { ImageStore } from '../images/store.ts'
+import { systemClock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
 import { run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
-import { formatOf, pairs, print, show } from './show.ts'
+import { formatOf, pairs, print, said, show } from './show.ts'
 
 type Say = (line: string) => void
 
@@ -121,17 +124,23 @@ export async function debianFor(storeDir: string, cacheDir: string, opts: { say:
 export async function importOne(source: string, options: { name: string; checksum?: string; format?: string; store?: string }): Promise<void> {
   if (options.format !== undefined && options.format !== 'raw' && options.format !== 'qcow2')
     throw new Fault('input.invalid', `--format: ${options.format} is neither raw nor qcow2`)
-  const image = await importImage(new ImageStore(options.store ?? join(defaultCache(), 'images')), {
-    source,
-    name: options.name,
-    ...(options.checksum ? { checksum: parseChecksum(options.checksum) } : {}),
-    ...(options.format ? { format: options.format } : {}),
-  })
+  const image = await importImage(
+    new ImageStore(options.store ?? join(defaultCache(), 'images')),
+    {
+      source,
+      name: options.name,
+      ...(options.checksum ? { checksum: parseChecksum(options.checksum) } : {}),
+      ...(options.format ? { format: options.format } : {}),
+    },
+    { budget: new ImportBudget(Limits.parse({}).images, systemClock) },
+  )
   print(`${options.name}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
 }
 
 export async function list(options: { store?: string; json?: boolean }): Promise<void> {
-  const images = await new ImageStore(options.store ?? join(defaultCache(), 'images')).list()
+  const store = new ImageStore(options.store ?? join(defaultCache(), 'images'))
+  const [images, broken] = [await store.list(), await store.broken()]
+  for (const { id, why } of broken) process.stderr.write(`rackward: ${said(why)}; remove it with: rackward image rm ${id}\n`)
   if (options.json)
     return print(
       JSON.stringify(
@@ -156,8 +165,8 @@ export async function showImage(name: string, options: { store?: string; output?
 export async function removeImages(names: readonly string[], options: { store?: string }): Promise<void> {
   const store = new ImageStore(options.store ?? join(defaultCache(), 'images'))
   // All are looked up first: a name that is wrong leaves the others where they are.
-  for (const { id, names: known } of await Promise.all(names.map((name) => store.find(name)))) {
+  for (const { id, names: known } of await Promise.all(names.map((name) => store.which(name)))) {
     await store.remove(id)
-    print(`${known.join(', ')} (${id.slice(0, 16)}) is removed`)
+    print(`${known.join(', ') || 'a broken image'} (${id.slice(0, 16)}) is removed`)
   }
 }

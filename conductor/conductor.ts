@@ -9,6 +9,7 @@ import type { Log } from '../kit/log.ts'
 import { systemRandom, type Random } from '../kit/random.ts'
 import { piped, run as systemRun, type Run } from '../kit/run.ts'
 import { Turns } from '../kit/turns.ts'
+import { ImportBudget } from '../images/budget.ts'
 import { ImageStore } from '../images/store.ts'
 import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
@@ -90,6 +91,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   for (const { kind, uuid, why } of await store.survey()) log.error({ kind, uuid }, `a stored record cannot be read, and is left out: ${why}`)
   const sightings = new Sightings()
   const images = new ImageStore(config.images.store)
+  await images.clean()
   const bootDown = () => (boot ? !boot.connected : undefined)
   const metrics = await life.add(
     'metrics',
@@ -141,7 +143,12 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     store,
     sightings,
     clock,
-    images: new ImageSource(images, config.images.allowedFilePaths),
+    images: new ImageSource({
+      store: images,
+      allowedPaths: config.images.allowedFilePaths,
+      budget: new ImportBudget(config.limits.images, clock),
+      guard: { allowedHosts: config.images.allowedHosts },
+    }),
     publish: async (uuid) => {
       await refresh(uuid, [])
       await boot?.flush()
@@ -275,7 +282,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     log,
     metrics,
     troubles: () => troublesOf(store, bootDown),
-    damaged: () => damagedNames(store),
+    damaged: () => damagedNames(store, images),
   })
   const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, nodes, store, clock, log, signal: streams.signal })
   const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)

@@ -37,6 +37,8 @@ export const Config = z.strictObject({
     store: z.string().min(1),
     /** Directories that file:// image sources may name. */
     allowedFilePaths: z.array(z.string().startsWith('/')).default(['/var/lib/rackward/sources']),
+    /** Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address. */
+    allowedHosts: z.array(z.string().min(1).max(255)).default([]),
   }),
   api: z.strictObject({
     listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),

@@ -1,6 +1,7 @@
 /** The conductor's metrics for Prometheus, and whether it is ready. States are read when they are asked for; what happens is counted from the journal, so that
  *  nothing needs to know of this file. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
 import type { Log } from '../kit/log.ts'
 import { STATES } from './node/states.ts'
@@ -177,9 +178,6 @@ export async function troublesOf(store: Store, bootDown: () => boolean | undefin
 /** More are not named; the log has them all. */
 const DAMAGED_SHOWN = 100
 
-/** Records that cannot be read, such as "node UUID". */
-export const damagedNames = (store: Store): string[] =>
-  store
-    .damaged()
-    .slice(0, DAMAGED_SHOWN)
-    .map(({ kind, uuid }) => `${kind} ${uuid}`)
+/** Records and images that cannot be read, such as "node UUID" and "image ID". */
+export const damagedNames = async (store: Store, images: Pick<ImageStore, 'broken'>): Promise<string[]> =>
+  [...store.damaged().map(({ kind, uuid }) => `${kind} ${uuid}`), ...(await images.broken()).map(({ id }) => `image ${id}`)].slice(0, DAMAGED_SHOWN)

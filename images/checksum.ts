@@ -19,13 +19,16 @@ export function parseChecksum(text: string, algo?: string): Checksum {
   return { algo: found as Checksum['algo'], hex }
 }
 
-export async function fileDigest(path: string, algo: Checksum['algo']): Promise<string> {
+export async function fileDigest(path: string, algo: Checksum['algo'], signal?: AbortSignal): Promise<string> {
   const hash = createHash(algo)
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer)
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) hash.update(chunk as Buffer)
   return hash.digest('hex')
 }
 
-export async function checkFile(path: string, checksum: Checksum, what: string): Promise<void> {
-  const found = await fileDigest(path, checksum.algo)
-  if (found !== checksum.hex) throw new Fault('image.checksum', `${what} has ${checksum.algo} ${found}, promised was ${checksum.hex}`)
+/** The digest that was found is not told: whoever may name any address would learn what stands there. */
+export async function checkFile(path: string, at: { checksum: Checksum; what: string; signal?: AbortSignal }): Promise<void> {
+  const { algo, hex } = at.checksum
+  const found = await fileDigest(path, algo, at.signal)
+  if (found !== hex)
+    throw new Fault('image.checksum', `${at.what} has another ${algo.replace('sha', 'SHA-')} than ${hex}`, { cause: new Error(`${algo} ${found}`) })
 }

@@ -43,6 +43,9 @@ function checkRaw(head: Buffer): void {
   if (!bootable) throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')
 }
 
+/** The size of the disk that a qcow2 with this head holds. */
+export const virtualSizeOf = (head: Buffer): number => Number(head.readBigUInt64BE(24))
+
 /** Layout: docs/interop/qcow2.txt of QEMU, "Header". */
 function checkQcow2(head: Buffer): void {
   if (head.length < QCOW2_HEADER_BYTES) throw new Fault('image.format', 'the qcow2 header is cut short')

@@ -1,17 +1,15 @@
 /** Takes a raw or qcow2 image from a file or a URL into the store: fetched, checked, converted, cut into pieces. */
-import { createWriteStream } from 'node:fs'
-import { open, rm, stat, statfs } from 'node:fs/promises'
-import { get as httpGet, type IncomingMessage } from 'node:http'
-import { get as httpsGet } from 'node:https'
-import { dirname, join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { open, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Fault, isFault } from '../kit/fault.ts'
 import { runOk } from '../kit/run.ts'
-import { bytesText } from '../kit/text.ts'
 import { isoTime, systemClock, type Clock } from '../kit/clock.ts'
+import type { AddressGuard } from './address-guard.ts'
+import { ImportBudget, type Claim } from './budget.ts'
 import { checkFile, type Checksum } from './checksum.ts'
-import { detectFormat, type DiskFormat } from './format.ts'
+import { download } from './download.ts'
+import { detectFormat, virtualSizeOf, type DiskFormat } from './format.ts'
 import type { ImageIndex, ImageTraits } from './index.ts'
 import { cutPieces } from './pieces.ts'
 import { checkImageName, type ImageStore } from './store.ts'
@@ -26,38 +24,83 @@ export interface ImportRequest {
 }
 
 const CONVERT_TIMEOUT_MS = 60 * 60_000
-const STALL_MS = 60_000
-const MAX_REDIRECTS = 5
 const HEAD_BYTES = 4096
-/** A disk that is full to the last byte stops more than a download. */
-const RESERVE_BYTES = 1024 ** 3
+/** `stat` counts in these, whatever the file system's own blocks are. */
+const STAT_BLOCK_BYTES = 512
 
-export async function importImage(
-  store: ImageStore,
-  request: ImportRequest,
-  tools: { clock?: Clock; onBytes?: (bytes: number) => void } = {},
-): Promise<ImageIndex> {
-  checkImageName(request.name)
-  const scratch = await store.scratch()
-  try {
-    const file = await fetchSource(request.source, join(scratch, 'source'))
-    if (request.checksum) await checkFile(file, request.checksum, request.source)
-    const format = detectFormat(await readHead(file), request.format)
-    const raw = format === 'raw' ? file : await convert(file, join(scratch, 'raw'))
-    if (format === 'qcow2') detectFormat(await readHead(raw), 'raw')
-    const cut = await cutPieces({ rawPath: raw, dataPath: join(scratch, 'data.zst'), ...(tools.onBytes ? { onBytes: tools.onBytes } : {}) })
-    for (const file of ['source', 'raw']) await rm(join(scratch, file), { force: true })
-    return await store.add(scratch, { ...cut, names: [request.name], createdAt: isoTime((tools.clock ?? systemClock).now()), ...request.traits })
-  } finally {
-    await rm(scratch, { recursive: true, force: true })
-  }
+export interface ImportTools {
+  readonly clock?: Clock
+  readonly onBytes?: (bytes: number) => void
+  /** Shared by all imports; without one there are no limits. */
+  readonly budget?: ImportBudget
+  /** For URLs that tenants give. */
+  readonly guard?: AddressGuard
+  readonly signal?: AbortSignal
 }
 
-async function fetchSource(source: string, to: string): Promise<string> {
+interface Work {
+  readonly scratch: string
+  readonly claim: Claim
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly budget: ImportBudget
+  readonly guard: AddressGuard | undefined
+}
+
+export async function importImage(store: ImageStore, request: ImportRequest, tools: ImportTools = {}): Promise<ImageIndex> {
+  checkImageName(request.name)
+  const { clock = systemClock, guard } = tools
+  const budget = tools.budget ?? new ImportBudget({}, clock)
+  return budget.run(tools.signal, async (signal) => {
+    const scratch = await store.scratch()
+    const claim = budget.claim(scratch)
+    try {
+      const work: Work = { scratch, claim, signal, clock, budget, guard }
+      const raw = await rawOf(request, work)
+      await claim.grow(await storedBytes(raw))
+      const cut = await cutPieces({
+        rawPath: raw,
+        dataPath: join(scratch, 'data.zst'),
+        signal,
+        onWritten: claim.wrote,
+        ...(tools.onBytes ? { onBytes: tools.onBytes } : {}),
+      })
+      for (const file of ['source', 'raw']) await rm(join(scratch, file), { force: true })
+      return await store.add(scratch, { ...cut, names: [request.name], createdAt: isoTime(clock.now()), ...request.traits })
+    } finally {
+      claim.release()
+      await rm(scratch, { recursive: true, force: true })
+    }
+  })
+}
+
+/** Fetched, checked, and unpacked where it is a qcow2. */
+async function rawOf(request: ImportRequest, work: Work): Promise<string> {
+  const { budget, claim, scratch, signal } = work
+  const file = await fetchSource(request.source, join(scratch, 'source'), work)
+  if (request.checksum) await checkFile(file, { checksum: request.checksum, what: request.source, signal })
+  const head = await readHead(file)
+  const format = detectFormat(head, request.format)
+  budget.checkSize(format === 'qcow2' ? virtualSizeOf(head) : (await stat(file)).size)
+  if (format === 'raw') return file
+  const raw = join(scratch, 'raw')
+  await claim.grow(await unpackedBytes(file, signal))
+  await convert(file, raw, signal)
+  claim.wrote(await storedBytes(raw))
+  detectFormat(await readHead(raw), 'raw')
+  return raw
+}
+
+const storedBytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK_BYTES
+
+async function fetchSource(source: string, to: string, work: Work): Promise<string> {
   if (/^https?:/i.test(source)) {
-    await download(source, to)
+    const { clock, signal, claim, guard, budget } = work
+    await download(source, to, { clock, signal, claim, guard, leastBytesPerSecond: budget.limits.leastBytesPerSecond })
     return to
   }
+  if (/^[a-z][a-z0-9+.-]*:/i.test(source) && !/^file:/i.test(source))
+    throw new Fault('input.invalid', `image source ${JSON.stringify(source.slice(0, 255))}: only http, https and file URLs, and paths, are understood`)
   const path = /^file:/i.test(source) ? fileURLToPath(source) : source
   const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
     throw new Fault('image.source', `cannot read ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
@@ -65,51 +108,6 @@ async function fetchSource(source: string, to: string): Promise<string> {
   // A device or pipe such as /dev/zero would never end (CVE-2026-44919).
   if (!info.isFile()) throw new Fault('image.source', `${path} is not an ordinary file`)
   return path
-}
-
-async function download(url: string, to: string, redirects = 0): Promise<void> {
-  if (redirects > MAX_REDIRECTS) throw new Fault('image.source', `${url}: too many redirects`)
-  const response = await request(url)
-  const status = response.statusCode ?? 0
-  if (status >= 300 && status < 400 && response.headers.location) {
-    response.resume()
-    return download(new URL(response.headers.location, url).href, to, redirects + 1)
-  }
-  if (status !== 200) {
-    response.resume()
-    throw new Fault('image.source', `${url} answered ${status}`)
-  }
-  const promised = response.headers['content-length']
-  const { bavail, bsize } = await statfs(dirname(to))
-  const roomBytes = bavail * bsize - RESERVE_BYTES
-  const full = () => new Fault('image.source', `${url}: more than the ${bytesText(Math.max(0, roomBytes))} that ${dirname(to)} has room for`)
-  if (Number(promised ?? 0) > roomBytes) {
-    response.destroy()
-    throw full()
-  }
-  let gotBytes = 0
-  response.on('data', (chunk: Buffer) => {
-    gotBytes += chunk.length
-    if (gotBytes > roomBytes) response.destroy(full())
-  })
-  try {
-    await pipeline(response, createWriteStream(to))
-  } catch (error) {
-    if (isFault(error)) throw error
-    throw new Fault('image.source', `${url}: the download broke off`, { cause: error })
-  }
-  const got = (await stat(to)).size
-  if (promised !== undefined && Number(promised) !== got) throw new Fault('image.source', `${url}: ${got} of ${promised} bytes came`)
-}
-
-function request(url: string): Promise<IncomingMessage> {
-  if (!URL.canParse(url)) throw new Fault('input.invalid', `image source ${JSON.stringify(url)} is not a URL`)
-  const get = url.startsWith('https:') ? httpsGet : httpGet
-  return new Promise((resolve, reject) => {
-    const call = get(url, { timeout: STALL_MS }, resolve)
-    call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))
-    call.on('error', (error) => reject(isFault(error) ? error : new Fault('image.source', `${url}: ${error.message}`, { cause: error })))
-  })
 }
 
 async function readHead(path: string): Promise<Buffer> {
@@ -123,9 +121,15 @@ async function readHead(path: string): Promise<Buffer> {
   }
 }
 
-async function convert(from: string, to: string): Promise<string> {
-  await runOk(['qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', '-S', '64k', from, to], { timeoutMs: CONVERT_TIMEOUT_MS }).catch((error: unknown) => {
+/** How much of the disk in a qcow2 is data: clusters that are mapped, each as often as it is, compressed or not. */
+async function unpackedBytes(file: string, signal: AbortSignal): Promise<number> {
+  const text = await qemuImg(['measure', '--output=json', '-f', 'qcow2', '-O', 'qcow2', file], signal)
+  return (JSON.parse(text) as { required: number }).required
+}
+
+const convert = (from: string, to: string, signal: AbortSignal) => qemuImg(['convert', '-f', 'qcow2', '-O', 'raw', '-S', '64k', from, to], signal)
+
+const qemuImg = (args: readonly string[], signal: AbortSignal): Promise<string> =>
+  runOk(['qemu-img', ...args], { timeoutMs: CONVERT_TIMEOUT_MS, signal }).catch((error: unknown) => {
     throw isFault(error, 'run.failed') ? new Fault('image.format', `qemu-img cannot read the image: ${error.detail}`, { cause: error }) : error
   })
-  return to
-}

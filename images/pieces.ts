@@ -1,5 +1,5 @@
 /** Cuts a raw image into pieces: hash, zero or not, compressed frame. */
-import { createHash } from 'node:crypto'
+import { createHash, webcrypto, type Hash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { piped } from '../kit/run.ts'
 import { PIECE_BYTES, type ImageIndex, type Piece } from './index.ts'
@@ -10,8 +10,31 @@ const ZERO = Buffer.alloc(PIECE_BYTES)
 /** Pieces read ahead and compressed at once. */
 const IN_FLIGHT = 4
 
+interface CutOptions {
+  readonly rawPath: string
+  readonly dataPath: string
+  readonly signal?: AbortSignal
+  readonly onBytes?: (doneBytes: number) => void
+  /** Compressed bytes that were written. */
+  readonly onWritten?: (bytes: number) => void
+}
+
+/** Bytes that are hashed at a stretch in the main thread: some 3 ms. */
+const SLICE_BYTES = 1024 * 1024
+
+/** The hash of the whole image goes through it in order, so it cannot be computed elsewhere; everybody else has a turn between two slices. */
+async function updateInSlices(hash: Hash, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+    hash.update(bytes.subarray(at, at + SLICE_BYTES))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** In the thread pool. */
+const sha256Of = async (bytes: Buffer): Promise<string> => Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
+
 /** Reads `rawPath`, writes the frames to `dataPath`, answers the index; `onBytes` hears the raw bytes done so far. */
-export async function cutPieces(opts: { rawPath: string; dataPath: string; onBytes?: (doneBytes: number) => void }): Promise<Cut> {
+export async function cutPieces(opts: CutOptions): Promise<Cut> {
   const raw = await open(opts.rawPath, 'r')
   const data = await open(opts.dataPath, 'w')
   try {
@@ -21,15 +44,19 @@ export async function cutPieces(opts: { rawPath: string; dataPath: string; onByt
     let at = 0
     const count = Math.ceil(sizeBytes / PIECE_BYTES)
     for (let first = 0; first < count; first += IN_FLIGHT) {
+      opts.signal?.throwIfAborted()
       const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - first) }, (_, i) => first + i)
       const buffers = await Promise.all(numbers.map((number) => readPiece(raw, number, sizeBytes)))
       const frames = await Promise.all(buffers.map((bytes) => (isZero(bytes) ? Promise.resolve(undefined) : compress(bytes))))
       for (const [i, bytes] of buffers.entries()) {
-        whole.update(bytes)
+        await updateInSlices(whole, bytes)
         const frame = frames[i]
-        const sha256 = createHash('sha256').update(bytes).digest('hex')
+        const sha256 = await sha256Of(bytes)
         pieces.push({ sha256, zero: frame === undefined, at: frame ? at : 0, lengthBytes: frame?.length ?? 0 })
-        if (frame) await data.write(frame, 0, frame.length, at)
+        if (frame) {
+          await data.write(frame, 0, frame.length, at)
+          opts.onWritten?.(frame.length)
+        }
         at += frame?.length ?? 0
       }
       opts.onBytes?.(Math.min((first + IN_FLIGHT) * PIECE_BYTES, sizeBytes))

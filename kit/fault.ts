@@ -73,6 +73,7 @@ export const FAULTS = {
   'image.checksum': { retry: false, means: 'the image does not have the promised checksum', remedy: 'get the image again, or correct its checksum' },
   'image.format': { retry: false, means: 'the image is not of a kind that can be used', remedy: 'give a raw or qcow2 image without a backing file' },
   'image.source': { retry: true, means: 'the image could not be read', remedy: 'check the address and that the conductor may read it' },
+  'image.broken': { retry: false, means: 'a stored image cannot be used', remedy: 'remove it with rackward image rm and its id, and import it again' },
   'image.missing': { retry: false, means: 'there is no such image in the store', remedy: 'import it with: rackward image import' },
   'image.piece': { retry: true, means: 'a piece of the image is not what its index says', remedy: 'import the image again; its stored copy is damaged' },
   'deploy.no-disk': { retry: false, means: 'no disk can take the image', remedy: 'check the disks in the inventory and the root device hints' },

@@ -28,8 +28,8 @@ export interface AppParts {
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
   readonly troubles: () => Promise<readonly string[]>
-  /** Records that cannot be read, such as "node UUID": they are out of service, and everything else goes on. */
-  readonly damaged: () => readonly string[]
+  /** Records and images that cannot be read, such as "node UUID": they are out of service, and everything else goes on. */
+  readonly damaged: () => Promise<readonly string[]>
 }
 
 /** Anybody may ask for these, and for the routes that say so. */
@@ -56,7 +56,8 @@ export function makeApp(parts: AppParts): Express {
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
     const troubles = await parts.troubles()
-    response.status(troubles.length === 0 ? 200 : 503).json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged: parts.damaged() })
+    const damaged = await parts.damaged()
+    response.status(troubles.length === 0 ? 200 : 503).json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged })
   })
   app.get('/metrics', async (_request, response) => {
     // They tell of all nodes.

@@ -4,6 +4,7 @@ import { access, readFile, stat, statfs } from 'node:fs/promises'
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import type { Run } from '../../kit/run.ts'
+import { ImageStore } from '../../images/store.ts'
 import { bytesText } from '../../kit/text.ts'
 import { parseSubnet } from '../../pxe/addresses.ts'
 import type { Config } from '../config.ts'
@@ -139,6 +140,17 @@ export async function space(config: Config): Promise<Finding[]> {
     }
   }
   return findings
+}
+
+/** An image whose index cannot be read is lost to deploys, and to nothing else. */
+export async function images(config: Config): Promise<Finding[]> {
+  const there = await access(config.images.store).then(
+    () => true,
+    () => false,
+  )
+  if (!there) return []
+  const broken = await new ImageStore(config.images.store).broken()
+  return broken.map(({ id, why }) => bad('images', why, `rackward image rm ${id} --store ${config.images.store}, and import it again`))
 }
 
 /** An unsynchronised clock makes certificates invalid and time lines lie. */

@@ -37,7 +37,7 @@ async function perform(parts: PerformParts, effect: Effect, at: { node: NodeReco
       return { powerState: seen === 'on' ? 'power on' : 'power off' }
     }
     case 'image':
-      return { imageId: (await parts.images.resolve(node)).id }
+      return { imageId: (await parts.images.resolve(node, unwanted)).id }
     case 'publish': {
       const atMs = parts.clock.now()
       parts.sightings.booting(node.uuid, atMs)

@@ -9,11 +9,13 @@ import { zstdDecompress } from './zstd.ts'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ImageSource } from '../../conductor/node/image-source.ts'
+import { ImportBudget } from '../../images/budget.ts'
 import { parseChecksum } from '../../images/checksum.ts'
 import { detectFormat } from '../../images/format.ts'
 import { importImage } from '../../images/import.ts'
 import { indexFlaw, PIECE_BYTES, pieceLength } from '../../images/index.ts'
 import { ImageStore } from '../../images/store.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
 
@@ -105,7 +107,12 @@ describe('from a URL', () => {
       expect(await code(importImage(store, { source: `${base}/${path}`, name: 'x' }))).toBe('image.source')
   })
   test('a node’s URL needs a checksum, is imported once for many nodes, and a file URL stays within the allowed paths', async () => {
-    const source = new ImageSource(store, [join(dir, 'allowed')])
+    const source = new ImageSource({
+      store,
+      allowedPaths: [join(dir, 'allowed')],
+      budget: new ImportBudget({}, systemClock),
+      guard: { allowedHosts: ['127.0.0.1'] },
+    })
     const node = (image_source: string, image_checksum?: string) => ({ instanceInfo: { image_source, ...(image_checksum ? { image_checksum } : {}) } })
     expect(await code(source.resolve(node(`${base}/disk`)))).toBe('input.missing')
     expect(await code(source.resolve(node(`${base}/disk`, 'f'.repeat(64))))).toBe('image.checksum')
