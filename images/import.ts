@@ -62,7 +62,7 @@ export async function importImage(store: ImageStore, request: ImportRequest, too
         rawPath: raw,
         dataPath: join(scratch, 'data.zst'),
         signal,
-        onWritten: claim.wrote,
+        onWritten: (bytes) => claim.wrote(bytes),
         ...(tools.onBytes ? { onBytes: tools.onBytes } : {}),
       })
       for (const file of ['source', 'raw']) await rm(join(scratch, file), { force: true })
