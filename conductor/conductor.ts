@@ -9,7 +9,6 @@ import type { Log } from '../kit/log.ts'
 import { systemRandom, type Random } from '../kit/random.ts'
 import { piped, run as systemRun, type Run } from '../kit/run.ts'
 import { Turns } from '../kit/turns.ts'
-import { ImportBudget } from '../images/budget.ts'
 import { ImageStore } from '../images/store.ts'
 import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
@@ -37,7 +36,7 @@ import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { addressPlan } from './node/fixed-addresses.ts'
-import { ImageSource } from './node/image-source.ts'
+import { imageSource } from './node/image-source.ts'
 import { performer } from './node/perform.ts'
 import { PortService } from './node/ports.ts'
 import { PowerSync } from './node/power-sync.ts'
@@ -143,12 +142,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     store,
     sightings,
     clock,
-    images: new ImageSource({
-      store: images,
-      allowedPaths: config.images.allowedFilePaths,
-      budget: new ImportBudget(config.limits.images, clock),
-      guard: { allowedHosts: config.images.allowedHosts },
-    }),
+    images: imageSource(config, images, clock),
     publish: async (uuid) => {
       await refresh(uuid, [])
       await boot?.flush()

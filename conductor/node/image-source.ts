@@ -2,13 +2,15 @@
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { ImageIndex } from '../../images/index.ts'
 import { importImage } from '../../images/import.ts'
 import { parseChecksum, type Checksum } from '../../images/checksum.ts'
 import type { AddressGuard } from '../../images/address-guard.ts'
-import type { ImportBudget } from '../../images/budget.ts'
+import { ImportBudget } from '../../images/budget.ts'
 import { isImageName, type ImageStore } from '../../images/store.ts'
+import type { Config } from '../config.ts'
 import type { NodeRecord } from './record.ts'
 
 export interface ImageWish {
@@ -107,6 +109,14 @@ export class ImageSource {
     return path
   }
 }
+
+export const imageSource = ({ images, limits }: Pick<Config, 'images' | 'limits'>, store: ImageStore, clock: Clock): ImageSource =>
+  new ImageSource({
+    store,
+    allowedPaths: images.allowedFilePaths,
+    budget: new ImportBudget(limits.images, clock),
+    guard: { allowedHosts: images.allowedHosts },
+  })
 
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
