@@ -1,6 +1,6 @@
 /** (record, event, now) -> record. Pure: no clock, no port, no await. Every event that can move a node is here; `flow.ts` has the moves. */
 import { findArrow } from '../../kit/arrows.ts'
-import type { FaultCode } from '../../kit/fault.ts'
+import { Fault, type FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
 import { believes, ended, PRESENCE } from './belief.ts'
 import { usesAgent } from './effects.ts'
@@ -212,7 +212,7 @@ function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
 /** Two machines hold tokens of one boot, or the server restarted by itself. Nobody can say which of them is the server, so neither is believed. */
 function secondClaim(node: NodeRecord, at: At): Stepped {
   const why = `two machines claimed boot ${node.machine.generation} of this node, or its server restarted by itself; neither is believed, and the node is switched off`
-  const fault: FaultNote = { code: 'node.claimed', retry: false, text: why }
+  const fault: FaultNote = { code: 'node.claimed', retry: false, text: new Fault('node.claimed', why).message }
   const alone: NodeRecord = { ...node, agent: null, machine: { ...node.machine, bootToken: 'over' } }
   const refusal = { refused: 'agent.token', why } as const
   if (PRESENCE[node.provisionState] === 'works') return { ...refusal, node: fail(alone, fault, { ...at, phase: 'halt' }) }
