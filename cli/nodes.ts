@@ -259,6 +259,11 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
   if (lock) lines.push(`locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`)
   if (account.seen.length > 0)
     lines.push('seen', ...account.seen.map((one) => `  ${one.at}  ${one.room.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`))
+  if (account.erased)
+    lines.push(
+      `erased      ${account.erased.at} by ${account.erased.step}`,
+      ...account.erased.disks.map(({ disk, serial, says }) => `  ${disk} (${serial ?? '-'}): ${says}`),
+    )
   let shown = ''
   for (const [i, cause] of account.causes.entries()) {
     if (i === 0) lines.push('likely causes, should it stay like this')

@@ -225,6 +225,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     random,
     onPorts: refresh,
     automatedClean: config.provision.automatedClean,
+    erase: config.provision.erase,
     hashPassword: rescues ? cryptHash : undefined,
     limits: config.limits.api,
     onFreed: async ({ allocationUuid }) => (allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined),

@@ -89,6 +89,8 @@ export const Config = z.strictObject({
       softPowerOffSeconds: Seconds.default(600),
       /** Whether disks are cleaned before a node becomes available; a node's own automated_clean wins over it. */
       automatedClean: z.boolean().default(true),
+      /** How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes every byte, `metadata` zeroes signatures alone. */
+      erase: z.enum(['express', 'whole', 'metadata']).default('express'),
     })
     .prefault({}),
   /** Cipher suite 0 of IPMI checks no password and encrypts nothing: nodes may choose it only where this says so. */

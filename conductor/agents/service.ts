@@ -1,7 +1,7 @@
 /** What agents may ask: a session for a boot token, the order of the moment, the index of their image, their config drive; and what they report. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
-import { isoTime, type Clock } from '../../kit/clock.ts'
+import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { ImageStore } from '../../images/store.ts'
@@ -13,8 +13,9 @@ import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.
 import type { Sightings } from '../node/sightings.ts'
 import type { StepEvent } from '../node/step.ts'
 import type { Worker } from '../node/worker.ts'
-import { PORT_DEFAULTS, type Store } from '../store/port.ts'
+import type { Store } from '../store/port.ts'
 import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
+import { addPorts } from './found-ports.ts'
 import { inspectedProperties, ironicInventory, reportedProperties } from './inspection.ts'
 import { applyRules } from './apply-rules.ts'
 
@@ -34,6 +35,8 @@ export interface AgentServiceParts {
 }
 
 const MAX_INDEXES = 16
+/** Disks whose erasing is kept in the node's record. */
+const MAX_ERASED = 64
 const NO_SESSION = 'the session is not the one of the node’s present boot'
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
 
@@ -134,6 +137,8 @@ export class AgentService {
       case 'inspect':
       case 'collect_inventory':
         return { id, kind: 'inspect' }
+      case 'erase_devices_express':
+        return { id, kind: 'clean', skip, whole: false, discard: true }
       case 'erase_devices_metadata':
         return { id, kind: 'clean', skip, whole: false }
       case 'erase_devices':
@@ -229,7 +234,7 @@ export class AgentService {
     found: { document: { inventory: object; plugin_data: object }; macs: readonly string[]; properties: Record<string, unknown> },
   ): Promise<Partial<NodeRecord>> {
     const { store, clock, log } = this.parts
-    await this.addPorts(node, found.macs)
+    await addPorts(node, found.macs, this.parts)
     const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, { store, log })
     await store.putInventory(node.uuid, { inventory: found.document.inventory, plugin_data: pluginData })
     return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
@@ -238,9 +243,11 @@ export class AgentService {
   /** What a finished step makes of the node as it is now: runs in the node's mailbox, so that no change of a person's is undone. */
   private async done(node: NodeRecord, done: NonNullable<Report['done']>): Promise<StepEvent> {
     const { store, clock, sightings } = this.parts
-    const { inventory, rootDisk, timings, writtenBytes } = done
+    const { inventory, rootDisk, timings, writtenBytes, erased } = done
     sightings.of(node.uuid).timings = timings ?? {}
-    let patch: Partial<NodeRecord> = {}
+    const step = currentStep(node)
+    const isErase = step?.step.startsWith('erase_devices') ?? false
+    let patch: Partial<NodeRecord> = isErase ? { lastErase: { atMs: clock.now(), step: step?.step ?? '', disks: (erased ?? []).slice(0, MAX_ERASED) } } : {}
     try {
       if (inventory && believes(node, 'inventory')) {
         const macs = inventory.nics.map((nic) => nic.mac)
@@ -248,6 +255,7 @@ export class AgentService {
         patch = await this.inspected(node, { document: ironicInventory(inventory), macs, properties })
       } else if (rootDisk && believes(node, 'image')) {
         patch = {
+          lastErase: null,
           instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
         }
       }
@@ -255,46 +263,18 @@ export class AgentService {
       if (!isFault(error, 'inspect.rule')) throw error
       return this.failed(node, { code: error.code, text: error.detail })
     }
-    const step = currentStep(node)
     await store.journal.add({
       atMs: clock.now(),
       nodeUuid: node.uuid,
       kind: 'agent-done',
-      detail: { order: node.machine.order, step: step ? `${step.interface}.${step.step}` : null, timings: timings ?? {}, writtenBytes: writtenBytes ?? 0 },
+      detail: {
+        order: node.machine.order,
+        step: step ? `${step.interface}.${step.step}` : null,
+        timings: timings ?? {},
+        writtenBytes: writtenBytes ?? 0,
+        ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),
+      },
     })
     return { type: 'agent-done', orderId: orderId(node), patch }
-  }
-
-  /** Every card becomes a port, as Ironic's add_ports=all. None of them answers network boots: the card that the node booted from is a port already, or
-   *  it would not have been answered, and a report proves no MAC. */
-  private async addPorts(node: NodeRecord, macs: readonly string[]): Promise<void> {
-    const { store, random, clock } = this.parts
-    const wanted = [...new Set(macs)]
-    const foreign: string[] = []
-    for (const address of wanted.slice(0, this.parts.limits.portsPerReport)) {
-      const known = await store.portByAddress(address)
-      if (known && known.nodeUuid !== node.uuid) foreign.push(address)
-      if (known) continue
-      await store.addPort({
-        ...PORT_DEFAULTS,
-        uuid: random.uuid(),
-        nodeUuid: node.uuid,
-        address,
-        pxeEnabled: false,
-        internalInfo: { inspected_at: isoTime(clock.now()) },
-        createdAtMs: clock.now(),
-      })
-    }
-    if (foreign.length > 0) await this.trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`)
-    if (wanted.length > this.parts.limits.portsPerReport)
-      await this.trouble(
-        node,
-        `the inventory names ${wanted.length} cards; only the first ${this.parts.limits.portsPerReport} became ports (limits.agents.portsPerReport)`,
-      )
-  }
-
-  private async trouble(node: NodeRecord, what: string): Promise<void> {
-    this.parts.log.warn({ node: node.uuid }, what)
-    await this.parts.store.journal.add({ atMs: this.parts.clock.now(), nodeUuid: node.uuid, kind: 'trouble', detail: { what } })
   }
 }

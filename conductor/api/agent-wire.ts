@@ -57,7 +57,7 @@ export const Inventory = z.object({
 
 export const Order = z.discriminatedUnion('kind', [
   z.object({ id: Text(80), kind: z.literal('inspect') }),
-  z.object({ id: Text(80), kind: z.literal('clean'), skip: z.array(z.record(z.string(), z.unknown())), whole: z.boolean() }),
+  z.object({ id: Text(80), kind: z.literal('clean'), skip: z.array(z.record(z.string(), z.unknown())), whole: z.boolean(), discard: z.optional(z.boolean()) }),
   z.object({ id: Text(80), kind: z.literal('rescue'), passwordHash: Text(256) }),
   z.object({
     id: Text(80),
@@ -70,6 +70,21 @@ export const Order = z.discriminatedUnion('kind', [
   }),
 ])
 
+/** How a disk was erased, the strongest first. */
+export const ERASED = {
+  zeroed: 'every byte was written with zeros and read back',
+  'secure-discarded': 'the disk was told to forget every block, copies included (secure discard)',
+  'zeroed-by-disk': 'the disk zeroed every block itself; samples were read back',
+  discarded: 'the disk was told to forget every block (discard); samples were read back as zeros',
+  metadata: 'signatures of file systems, RAID and partitions were zeroed; the rest of the disk can still be read',
+} as const
+export const ErasedDisk = z.object({
+  disk: Text(64),
+  serial: z.nullable(Text(256)),
+  sizeBytes: Count,
+  how: z.enum(Object.keys(ERASED) as [keyof typeof ERASED, ...(keyof typeof ERASED)[]]),
+})
+
 export const Progress = z.object({ phase: Text(64), doneBytes: Count, totalBytes: Count })
 
 export const Report = z.object({
@@ -80,6 +95,7 @@ export const Report = z.object({
       inventory: z.optional(Inventory),
       rootDisk: z.optional(Disk),
       writtenBytes: z.optional(Count),
+      erased: z.optional(z.array(ErasedDisk).check(z.maxLength(1024))),
       timings: z.optional(z.record(z.string(), z.number())),
     }),
   ),
@@ -100,6 +116,7 @@ export type Disk = z.infer<typeof Disk>
 export type Nic = z.infer<typeof Nic>
 export type Inventory = z.infer<typeof Inventory>
 export type Order = z.infer<typeof Order>
+export type ErasedDisk = z.infer<typeof ErasedDisk>
 export type Progress = z.infer<typeof Progress>
 export type Report = z.infer<typeof Report>
 export type SessionAsk = z.infer<typeof SessionAsk>

@@ -112,6 +112,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
       progress: live.progress && { phase: live.progress.phase, done_bytes: live.progress.doneBytes, total_bytes: live.progress.totalBytes },
       timings: live.timings,
+      last_erase: node.lastErase && { at: isoTime(node.lastErase.atMs), step: node.lastErase.step, disks: node.lastErase.disks },
       agent: node.agent === null ? 'none' : node.machine.phase === 'agent' ? 'working' : 'parked',
     },
   }

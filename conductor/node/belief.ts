@@ -55,7 +55,15 @@ export const AGENT_EVENTS = ['trade', 'order', 'progress', 'done', 'failed', 'in
 export type AgentEvent = (typeof AGENT_EVENTS)[number]
 
 /** Steps that an agent carries out: its orders. */
-export const AGENT_ORDERS = ['inspect', 'collect_inventory', 'erase_devices_metadata', 'erase_devices', 'write_image', 'rescue'] as const
+export const AGENT_ORDERS = [
+  'inspect',
+  'collect_inventory',
+  'erase_devices_express',
+  'erase_devices_metadata',
+  'erase_devices',
+  'write_image',
+  'rescue',
+] as const
 export type AgentOrder = (typeof AGENT_ORDERS)[number]
 
 const WORK = ['trade', 'order', 'progress', 'done', 'failed'] as const
@@ -64,7 +72,7 @@ const LOOK = [...WORK, 'inventory'] as const
 /** State -> present order -> what is believed of the agent. */
 export const BELIEVED: Readonly<Partial<Record<State, Readonly<Partial<Record<AgentOrder, readonly AgentEvent[]>>>>>> = {
   'inspect wait': { inspect: LOOK },
-  'clean wait': { collect_inventory: LOOK, erase_devices_metadata: WORK, erase_devices: WORK },
+  'clean wait': { collect_inventory: LOOK, erase_devices_express: WORK, erase_devices_metadata: WORK, erase_devices: WORK },
   'wait call-back': { collect_inventory: LOOK, erase_devices_metadata: WORK, write_image: [...WORK, 'image', 'config-drive'] },
   'service wait': { collect_inventory: LOOK },
   'rescue wait': { rescue: WORK },

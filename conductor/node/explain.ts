@@ -1,6 +1,7 @@
 /** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in, an account out. */
 import { FAULTS, type FaultCode } from '../../kit/fault.ts'
 import { isoTime } from '../../kit/clock.ts'
+import { ERASED, type ErasedDisk } from '../api/agent-wire.ts'
 import { MILESTONES, type Milestone } from '../boot/wire.ts'
 import { currentStep, isLocked, type NodeRecord } from './record.ts'
 import type { Live } from './sightings.ts'
@@ -43,6 +44,8 @@ export interface Account {
   readonly lock: Lock | null
   readonly usual: { readonly samples: number; readonly median_seconds: number | null; readonly p95_seconds: number | null; readonly unusual: boolean }
   readonly seen: readonly { readonly room: 'boot' | 'agent' | 'bmc'; readonly what: string; readonly at: string; readonly detail: string }[]
+  /** How its disks were erased last; null when that was never, or an image was written since. */
+  readonly erased: { readonly at: string; readonly step: string; readonly disks: readonly (ErasedDisk & { readonly says: string })[] } | null
   readonly causes: readonly Cause[]
 }
 
@@ -96,6 +99,7 @@ export function explain(facts: Facts): Account {
       unusual: known && (kind === 'working' || kind === 'waiting') && nowMs - sinceMs > at(0.95),
     },
     seen: seenOf(facts),
+    erased: erasedOf(node),
     causes: [...sharedBmc(facts), ...causesOf(facts)],
   }
 }
@@ -111,6 +115,9 @@ const sharedBmc = ({ sharers }: Facts): Cause[] =>
           remedy: 'correct driver_info of the wrong node, or delete that node',
         },
       ]
+
+const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
+  lastErase && { at: isoTime(lastErase.atMs), step: lastErase.step, disks: lastErase.disks.map((disk) => ({ ...disk, says: ERASED[disk.how] })) }
 
 function waitsFor({ node, live }: Facts): string {
   const { kind } = STATES[node.provisionState]

@@ -5,7 +5,7 @@ import type { Verb } from './arrows.ts'
 import { usesAgent } from './effects.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
 import type { NodeRecord } from './record.ts'
-import { defaultPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type AskedStep, type PlannedStep } from './steps.ts'
+import { cleanPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type AskedStep, type Erase, type PlannedStep } from './steps.ts'
 
 export interface Wish {
   readonly steps?: readonly AskedStep[] | undefined
@@ -22,7 +22,7 @@ interface PlanAt {
 }
 
 /** Throws `input.*` with the step that does not do, `node.unsupported` where an interface cannot do it, `object.missing` for an unknown runbook. */
-export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; automatedClean: boolean }): Promise<readonly PlannedStep[]> {
+export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; automatedClean: boolean; erase: Erase }): Promise<readonly PlannedStep[]> {
   const { node, wish } = at
   switch (verb) {
     case 'inspect':
@@ -33,7 +33,7 @@ export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; aut
       return rescuePlan
     case 'provide':
     case 'delete':
-      return (node.automatedClean ?? parts.automatedClean) ? defaultPlan('clean') : []
+      return (node.automatedClean ?? parts.automatedClean) ? cleanPlan(parts.erase) : []
     case 'clean':
     case 'service':
       return asked(verb, at, parts.store)

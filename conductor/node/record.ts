@@ -1,5 +1,6 @@
 /** What is stored of a node. Field names are Ironic's in camel case; `machine` is the part that only `step.ts` writes. */
 import type { FaultCode } from '../../kit/fault.ts'
+import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { Phase } from './arrows.ts'
 import type { State } from './states.ts'
 import type { PlannedStep } from './steps.ts'
@@ -80,6 +81,13 @@ export interface LastFault {
   readonly atMs: number
 }
 
+/** How the disks were erased last; null when that was never, or an image was written since. */
+export interface LastErase {
+  readonly atMs: number
+  readonly step: string
+  readonly disks: readonly ErasedDisk[]
+}
+
 export interface NodeRecord {
   readonly uuid: string
   readonly version: number
@@ -127,6 +135,7 @@ export interface NodeRecord {
   readonly inspectionFinishedAtMs: number | null
   /** `instance_info/configdrive`. */
   readonly configDrive: ConfigDriveRef | null
+  readonly lastErase: LastErase | null
   readonly machine: Machine
   readonly agent: AgentRecord | null
   readonly createdAtMs: number
@@ -178,6 +187,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     inspectionStartedAtMs: null,
     inspectionFinishedAtMs: null,
     configDrive: null,
+    lastErase: null,
     agent: null,
     createdAtMs: nowMs,
     updatedAtMs: null,

@@ -20,6 +20,7 @@ import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } fr
 import { checkDrive, checkNodeSize } from './size.ts'
 import type { Sightings } from './sightings.ts'
 import type { State } from './states.ts'
+import type { Erase } from './steps.ts'
 import type { Worker } from './worker.ts'
 
 export interface NodeServiceParts {
@@ -33,6 +34,7 @@ export interface NodeServiceParts {
   /** Ports of a node changed: its boot orders follow. */
   readonly onPorts: (nodeUuid: string, gone: readonly string[]) => Promise<void>
   readonly automatedClean: boolean
+  readonly erase: Erase
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
   readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
@@ -150,13 +152,13 @@ export class NodeService {
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
-    const { store, automatedClean, worker, hashPassword, onFreed, limits } = this.parts
+    const { store, automatedClean, erase, worker, hashPassword, onFreed, limits } = this.parts
     const content = extra.configdrive === undefined ? undefined : checkDrive(extra.configdrive, limits.configDriveBytes)
     const node = await this.find(ident)
     extra.abortSince?.(node.provisionState)
     checkVerb(node, verb)
     if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node)) imageWish(node.instanceInfo)
-    const plan = await planFor(verb, { node, wish: extra }, { store, automatedClean })
+    const plan = await planFor(verb, { node, wish: extra }, { store, automatedClean, erase })
     let rescueHash: string | undefined
     if (verb === 'rescue' && usesAgent(node)) {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')

@@ -26,10 +26,14 @@ interface KnownStep {
   readonly says: string
 }
 
-/** Steps of the agent, by `interface.step`. Priorities are Ironic's. */
+/** Steps of the agent, by `interface.step`. Priorities are Ironic's, but that the default clean is the express one. */
 export const AGENT_STEPS: Readonly<Record<string, KnownStep>> = {
+  'deploy.erase_devices_express': {
+    in: { clean: 99 },
+    says: 'every disk forgets its blocks (discard) where it can; signatures are erased on all of them, and the result says how each was erased',
+  },
   'deploy.erase_devices_metadata': {
-    in: { clean: 99, deploy: 0 },
+    in: { clean: 0, deploy: 0 },
     says: 'signatures of file systems, RAID and partitions are erased at both ends of every disk',
   },
   'deploy.erase_devices': { in: { clean: 0 }, says: 'every byte of every disk is zeroed and read back' },
@@ -80,6 +84,13 @@ export function defaultPlan(kind: StepKind): PlannedStep[] {
   })
   return sorted(steps)
 }
+
+/** What becomes of the disks of a node that passes to its next owner, by the configuration `provision.erase`. */
+export const ERASE_STEPS = { express: 'erase_devices_express', whole: 'erase_devices', metadata: 'erase_devices_metadata' } as const
+export type Erase = keyof typeof ERASE_STEPS
+export const cleanPlan = (erase: Erase): PlannedStep[] => [
+  planStep('clean', { interface: 'deploy', step: ERASE_STEPS[erase], priority: 99 }, 'provision.erase'),
+]
 
 export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
   asked.map((step, i) => planStep(kind, step, `${at}/${i}`))

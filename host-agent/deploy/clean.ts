@@ -1,11 +1,11 @@
-/** Erases the metadata of disks: file-system, RAID and partition signatures at both ends of the disk and of each of its partitions;
- *  then reads the same places back. */
-import type { Disk } from '../../conductor/api/agent-wire.ts'
+/** Erases disks: lets them forget their blocks, zeroes every byte, or zeroes the signatures of file systems, RAID and partitions; reads back what it
+ *  erased, and answers how each disk was erased. */
+import type { Disk, ErasedDisk } from '../../conductor/api/agent-wire.ts'
 import { asFault, Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
 import { DiskFile } from './disk.ts'
 import { matches } from './hints.ts'
-import { readPartitions } from './sysfs.ts'
+import { readForgets, readPartitions } from './sysfs.ts'
 
 const MIB = 1024 * 1024
 /** GPT needs 17 KiB at each end, md 0.9 and 1.0 the last 128 KiB, ZFS 512 KiB at each end, LVM and LUKS up to 4 MiB at the front. */
@@ -15,6 +15,9 @@ const BTRFS_COPIES = [64 * MIB, 256 * 1024 * MIB]
 const BTRFS_BYTES = 64 * 1024
 const TIMEOUT_MS = 30_000
 const SLICE_BYTES = 8 * MIB
+/** A disk that takes longer than this to forget its blocks does not do it by itself. */
+const FORGET_MS = 30 * 60_000
+const SAMPLES = 64
 
 export interface Range {
   readonly at: number
@@ -35,18 +38,75 @@ function chosenOf(disks: readonly Disk[], skip: Skip): readonly Disk[] {
   return chosen
 }
 
+type How = ErasedDisk['how']
+type Counted = { readonly onDisk: (done: number, total: number) => void }
+const erased = (disk: Disk, how: How): ErasedDisk => ({ disk: disk.name, serial: disk.serial, sizeBytes: disk.sizeBytes, how })
+
 /** Erases the metadata of every disk but those that `skip` matches. Throws `clean.failed` with the disk. */
-export async function eraseMetadata(disks: readonly Disk[], skip: Skip, opts: { onDisk: (done: number, total: number) => void }): Promise<void> {
-  const chosen = chosenOf(disks, skip)
-  for (const [done, disk] of chosen.entries()) {
-    opts.onDisk(done, chosen.length)
+export const eraseMetadata = (disks: readonly Disk[], skip: Skip, opts: Counted): Promise<ErasedDisk[]> =>
+  eachDisk(chosenOf(disks, skip), opts, async (disk) => {
     await eraseDisk(disk)
+    return 'metadata'
+  })
+
+/** Lets every disk that can forget its blocks do so, and erases the metadata of all. Throws `clean.failed` with the disk. */
+export const eraseExpress = (disks: readonly Disk[], skip: Skip, opts: Counted): Promise<ErasedDisk[]> =>
+  eachDisk(chosenOf(disks, skip), opts, async (disk) => {
+    const how = await forget(disk)
+    await eraseDisk(disk)
+    return how
+  })
+
+async function eachDisk(chosen: readonly Disk[], { onDisk }: Counted, erase: (disk: Disk) => Promise<How>): Promise<ErasedDisk[]> {
+  const results: ErasedDisk[] = []
+  for (const [done, disk] of chosen.entries()) {
+    onDisk(done, chosen.length)
+    results.push(erased(disk, await erase(disk)))
   }
-  opts.onDisk(chosen.length, chosen.length)
+  onDisk(chosen.length, chosen.length)
+  return results
+}
+
+/** Tries what the disk does by itself, the strongest first, and believes it only when samples read back as zeros. A disk that would have to write every
+ *  block is left alone: that is what `erase_devices` is for. */
+async function forget(disk: Disk): Promise<How> {
+  const { discards, zeroes } = await readForgets(disk.name)
+  if (disk.rotational || !discards) return 'metadata'
+  const ways: readonly { how: How; flags: readonly string[] }[] = [
+    { how: 'secure-discarded', flags: ['--secure'] },
+    ...(zeroes ? [{ how: 'zeroed-by-disk' as const, flags: ['--zeroout'] }] : []),
+    { how: 'discarded', flags: [] },
+  ]
+  for (const { how, flags } of ways) {
+    const { code } = await run(['blkdiscard', '--force', ...flags, disk.name], { timeoutMs: FORGET_MS }).catch(() => ({ code: 1 }))
+    if (code === 0 && (await samplesAreZero(disk))) return how
+  }
+  return 'metadata'
+}
+
+async function samplesAreZero(disk: Disk): Promise<boolean> {
+  const length = Math.min(MIB, disk.sizeBytes)
+  const sectors = (disk.sizeBytes - length) / disk.logicalSectorBytes / (SAMPLES - 1)
+  try {
+    const file = await DiskFile.open(disk.name)
+    try {
+      await file.flush()
+      for (let n = 0; n < SAMPLES; n += 1) {
+        const back = Buffer.alloc(length, 0xff)
+        await file.read(back, Math.floor(sectors * n) * disk.logicalSectorBytes)
+        if (back.some((byte) => byte !== 0)) return false
+      }
+      return true
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw new Fault('clean.failed', `${disk.name}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 /** Zeroes every byte of every disk, one slice after the other, and reads each slice back. Throws `clean.failed` with the disk and the place. */
-export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onDisk: (doneBytes: number, totalBytes: number) => void }): Promise<void> {
+export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onDisk: (doneBytes: number, totalBytes: number) => void }): Promise<ErasedDisk[]> {
   const chosen = chosenOf(disks, skip)
   const totalBytes = chosen.reduce((sum, disk) => sum + disk.sizeBytes, 0)
   let doneBytes = 0
@@ -78,6 +138,7 @@ export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onD
     }
     await run(['blockdev', '--rereadpt', disk.name], { timeoutMs: TIMEOUT_MS })
   }
+  return chosen.map((disk) => erased(disk, 'zeroed'))
 }
 
 async function eraseDisk(disk: Disk): Promise<void> {

@@ -4,7 +4,7 @@ import { CONFIG_DRIVE_BYTES, ImageIndex, indexFlaw, type Order, type Progress, t
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { eraseMetadata, eraseWhole } from './clean.ts'
+import { eraseExpress, eraseMetadata, eraseWhole } from './clean.ts'
 import { DiskFile } from './disk.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
 import { chooseRootDisk } from './hints.ts'
@@ -37,9 +37,9 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     }
     case 'clean': {
       const disks = await readDisks()
-      const erase = order.whole ? eraseWhole : eraseMetadata
-      await erase(disks, order.skip, { onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }) })
-      return {}
+      const erase = order.whole ? eraseWhole : order.discard ? eraseExpress : eraseMetadata
+      const erased = await erase(disks, order.skip, { onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }) })
+      return { erased }
     }
     case 'rescue':
       parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })

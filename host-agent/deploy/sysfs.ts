@@ -60,6 +60,12 @@ export function wwnOf(wwid: string | null): string | null {
   return wwid.startsWith('eui.') ? wwid : null
 }
 
+/** Whether a disk can forget its blocks by itself, and whether it can zero them by itself. */
+export async function readForgets(disk: string, sys = '/sys'): Promise<{ discards: boolean; zeroes: boolean }> {
+  const has = async (limit: string) => Number((await readText(join(sys, 'block', basename(disk), 'queue', limit))) ?? 0) > 0
+  return { discards: await has('discard_max_bytes'), zeroes: await has('write_zeroes_max_bytes') }
+}
+
 /** Network cards: what has a device behind it. */
 export async function readNics(sys = '/sys'): Promise<Nic[]> {
   const base = join(sys, 'class/net')

@@ -15,6 +15,11 @@ test('an account of a node that does not call', () => {
       lock: null,
       usual: { samples: 9, median_seconds: 30, p95_seconds: 41, unusual: true },
       seen: [{ room: 'boot', what: 'DHCP answered', at: '2026-01-01T00:00:10+00:00', detail: 'ack 10.0.0.5' }],
+      erased: {
+        at: '2025-12-31T00:00:00+00:00',
+        step: 'erase_devices_express',
+        disks: [{ disk: '/dev/sda', serial: 's1', sizeBytes: 1, how: 'metadata', says: 'signatures were zeroed' }],
+      },
       causes: [
         { cause: 'TFTP is blocked', evidence, remedy: 'let it pass' },
         { cause: 'secure boot', evidence, remedy: 'switch it off' },
@@ -26,6 +31,8 @@ since       2026-01-01T00:00:00+00:00 (300 s), until 2026-01-01T00:30:00+00:00
 usually     30 s, 95 of 100 within 41 s (9 times on this model): this is unusual
 seen
   2026-01-01T00:00:10+00:00  boot   DHCP answered (ack 10.0.0.5)
+erased      2025-12-31T00:00:00+00:00 by erase_devices_express
+  /dev/sda (s1): signatures were zeroed
 likely causes, should it stay like this
   1. TFTP is blocked
      seen: DHCP answered

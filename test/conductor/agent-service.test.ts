@@ -22,6 +22,8 @@ let dir = ''
 let conductor: Conductor
 let api: ApiClient
 let node = ''
+/** Runs while an inventory is worked in. */
+let gap: (() => Promise<void>) | undefined
 const port = 41_000 + (process.pid % 10_000)
 const key = async () => Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
 const pin = async () =>
@@ -56,7 +58,20 @@ beforeAll(async () => {
       agent: { address: '127.0.0.1', port },
       provision: { agentSilenceSeconds: 2 },
     }),
-    { log: silentLog, run: ipmitool },
+    {
+      log: silentLog,
+      run: ipmitool,
+      wrapStore: (store) =>
+        new Proxy(store, {
+          get: (target, name) =>
+            name === 'putInventory'
+              ? async (...args: Parameters<typeof store.putInventory>) => {
+                  await gap?.()
+                  return target.putInventory(...args)
+                }
+              : (Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)),
+        }),
+    },
   )
   api = new ApiClient(join(dir, 'api.sock'))
   const made = await api.ok('POST', '/v1/nodes', {
@@ -77,6 +92,14 @@ afterAll(async () => {
 
 const state = (wanted: string) =>
   until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, { what: wanted, timeoutMs: 10_000, everyMs: 20 })
+const idle = (wanted: string) =>
+  until(
+    async () => {
+      const now = await api.ok('GET', `/v1/nodes/${node}`)
+      return now.provision_state === wanted && now.reservation === null
+    },
+    { what: wanted, timeoutMs: 10_000, everyMs: 20 },
+  )
 const link = async (given?: string) => new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
 const token = async (generation: number, mintedMs: number) => mintToken(await key(), { nodeUuid: node, generation, mintedMs })
 const ask = (text: string, secret = 'a') => ({ token: text, secret: secret.padEnd(43, 'x'), macs: [], bootMode: 'bios' as const })
@@ -85,6 +108,43 @@ const code = (promise: Promise<unknown>) =>
     () => 'accepted',
     (error: unknown) => (error instanceof Fault ? error.code : String(error)),
   )
+
+const nic = {
+  name: 'eth0',
+  mac: '02:00:00:00:00:01',
+  hasCarrier: true,
+  speedMbps: 1000,
+  driver: 'x',
+  vendor: null,
+  product: null,
+  pciAddress: null,
+  ipv4: null,
+}
+const disk = {
+  name: '/dev/sda',
+  sizeBytes: 100 * 1024 ** 3,
+  rotational: false,
+  model: null,
+  vendor: null,
+  serial: 's',
+  wwn: null,
+  hctl: null,
+  byPath: null,
+  transport: null,
+  logicalSectorBytes: 512,
+  readOnly: false,
+}
+const inventory = {
+  cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
+  memoryBytes: 2 ** 34,
+  physicalMemoryMb: 16384,
+  disks: [disk],
+  nics: [nic],
+  bootMode: 'uefi' as const,
+  bootMac: nic.mac,
+  system: { vendor: 'v', product: 'p', serial: 's', uuid: null, firmwareVersion: null },
+  bmcAddress: null,
+}
 
 test('a conductor whose certificate is not the pinned one is not spoken to', async () => {
   expect(await code((await link('0'.repeat(64))).open(ask(await token(2, 5))))).toBe('agent.session')
@@ -105,42 +165,6 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   await agent.open(ask(await token(2, 100)))
   const order = await agent.order('')
   expect(order).toMatchObject({ kind: 'inspect' })
-  const nic = {
-    name: 'eth0',
-    mac: '02:00:00:00:00:01',
-    hasCarrier: true,
-    speedMbps: 1000,
-    driver: 'x',
-    vendor: null,
-    product: null,
-    pciAddress: null,
-    ipv4: null,
-  }
-  const disk = {
-    name: '/dev/sda',
-    sizeBytes: 100 * 1024 ** 3,
-    rotational: false,
-    model: null,
-    vendor: null,
-    serial: 's',
-    wwn: null,
-    hctl: null,
-    byPath: null,
-    transport: null,
-    logicalSectorBytes: 512,
-    readOnly: false,
-  }
-  const inventory = {
-    cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
-    memoryBytes: 2 ** 34,
-    physicalMemoryMb: 16384,
-    disks: [disk],
-    nics: [nic],
-    bootMode: 'uefi' as const,
-    bootMac: nic.mac,
-    system: { vendor: 'v', product: 'p', serial: 's', uuid: null, firmwareVersion: null },
-    bmcAddress: null,
-  }
   await agent.report({ orderId: order!.id, done: { inventory, rootDisk: disk } })
   await state('manageable')
   expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({ cpus: 8, memory_mb: 16384, local_gb: 99, capabilities: 'boot_mode:uefi' })
@@ -217,6 +241,47 @@ test.each([
   })
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
   await state('manageable')
+})
+
+let parked: ConductorLink
+test('what a person changes while an inventory is worked in is not undone by it', async () => {
+  await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'inspect' })
+  await idle('inspect wait')
+  parked = await link()
+  await parked.open(ask(await token(await generationOf(), 300)))
+  const order = await parked.order('')
+  let patched: Promise<unknown> = Promise.resolve()
+  gap = async () => {
+    gap = undefined
+    patched = api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/properties/rack', value: 'r7' }])
+    // Long enough for it to be carried out now, were it not for the node's turn.
+    await Promise.race([patched, systemClock.sleep(500)])
+  }
+  await parked.report({ orderId: order!.id, done: { inventory: { ...inventory, cpu: { ...inventory.cpu, count: 12 } } } })
+  await patched
+  await state('manageable')
+  expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({ cpus: 12, rack: 'r7' })
+})
+
+test('how the disks were erased is an event, and stands in explain until an image is written', async () => {
+  await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'provide' })
+  await idle('clean wait')
+  // The agent of the inspection is parked, and gets the next order without a boot.
+  const order = await parked.order('')
+  expect(order).toMatchObject({ kind: 'clean', whole: false, discard: true })
+  const erased = [{ disk: '/dev/sda', serial: 's', sizeBytes: disk.sizeBytes, how: 'zeroed-by-disk' as const }]
+  await parked.report({ orderId: order!.id, done: { erased } })
+  await state('available')
+  const account = await api.ok('GET', `/rackward/v1/nodes/${node}/explain`)
+  expect(account.erased).toMatchObject({
+    step: 'erase_devices_express',
+    disks: [{ ...erased[0], says: expect.stringContaining('the disk zeroed every block') as string }],
+  })
+  const db = new Database(join(dir, 'data/rackward.db'), { readonly: true })
+  const details = db.prepare("SELECT detail FROM events WHERE kind = 'agent-done' ORDER BY seq DESC LIMIT 1").get() as { detail: string }
+  db.close()
+  expect(JSON.parse(details.detail)).toMatchObject({ step: 'deploy.erase_devices_express', erased })
+  parked.close()
 })
 
 test('tokens: every corruption is refused', async () => {

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { eraseWhole } from '../../host-agent/deploy/clean.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { eraseExpress, eraseMetadata, eraseWhole } from '../../host-agent/deploy/clean.ts'
 import { openRescue } from '../../host-agent/deploy/rescue.ts'
 import type { Disk } from '../../conductor/api/agent-wire.ts'
-import { run } from '../../kit/run.ts'
+import { run, runOk } from '../../kit/run.ts'
 
 const MIB = 1024 * 1024
 let dir = ''
@@ -41,7 +41,11 @@ test('every byte of every disk is zero afterwards, but of those that are left ou
   // Neither is a multiple of what is written at once.
   const [one, two, kept] = [await disk('a', 17 * MIB + 512), await disk('b', 3 * MIB), await disk('c', MIB)]
   const seen: [number, number][] = []
-  await eraseWhole([one, two, kept], [{ serial: 'c' }], { onDisk: (done, total) => void seen.push([done, total]) })
+  const how = await eraseWhole([one, two, kept], [{ serial: 'c' }], { onDisk: (done, total) => void seen.push([done, total]) })
+  expect(how).toEqual([
+    { disk: one.name, serial: 'a', sizeBytes: one.sizeBytes, how: 'zeroed' },
+    { disk: two.name, serial: 'b', sizeBytes: two.sizeBytes, how: 'zeroed' },
+  ])
   expect([await zeros(one), await zeros(two), await zeros(kept)]).toEqual([true, true, false])
   const done = seen.map(([bytes]) => bytes)
   expect(done).toEqual([...done].sort((a, b) => a - b))
@@ -52,6 +56,52 @@ test('one disk that cannot be written, and none is touched', async () => {
   const [good, bad] = [await disk('a', MIB), await disk('b', MIB, { readOnly: true })]
   await expect(eraseWhole([good, bad], [], { onDisk: () => undefined })).rejects.toThrow(/read-only; name it in properties\/skip_block_devices/)
   expect(await zeros(good)).toBe(false)
+})
+
+/** A loop device forgets blocks by punching holes into its file. */
+async function loop(name: string, sizeBytes: number): Promise<Disk> {
+  const file = await disk(name, sizeBytes)
+  const device = (await runOk(['losetup', '--find', '--show', file.name], { timeoutMs: 10_000 })).trim()
+  loops.push(device)
+  return { ...file, name: device }
+}
+const loops: string[] = []
+afterEach(async () => {
+  for (const device of loops.splice(0)) await run(['losetup', '--detach', device], { timeoutMs: 10_000 })
+})
+const quiet = { onDisk: () => undefined }
+const canLoop = process.getuid?.() === 0 && (await run(['losetup', '--find'], { timeoutMs: 10_000 })).code === 0
+
+describe.skipIf(!canLoop)('on a disk that can forget its blocks', () => {
+  test('nothing of the last owner can be read, and the result says how', async () => {
+    const one = await loop('a', 48 * MIB)
+    const [how] = await eraseExpress([one], [], quiet)
+    expect(how).toMatchObject({ disk: one.name, how: 'zeroed-by-disk' })
+    expect(await zeros(one)).toBe(true)
+  })
+
+  test('a disk that turns has its signatures erased, and the result does not say more', async () => {
+    const one = await loop('a', 48 * MIB)
+    const [how] = await eraseExpress([{ ...one, rotational: true }], [], quiet)
+    expect(how).toMatchObject({ how: 'metadata' })
+    const left = await readFile(one.name)
+    expect([left.subarray(0, 4 * MIB).every((byte) => byte === 0), left.subarray(16 * MIB, 17 * MIB).every((byte) => byte === 0)]).toEqual([true, false])
+    expect((await eraseMetadata([one], [], quiet))[0]).toMatchObject({ how: 'metadata' })
+  })
+
+  test('a disk that says it forgot, and did not, is not believed', async () => {
+    const one = await loop('a', 48 * MIB)
+    // A blkdiscard that succeeds and does nothing.
+    await writeFile(join(dir, 'blkdiscard'), '#!/bin/sh\nexit 0\n', { mode: 0o755 })
+    const before = process.env.PATH
+    process.env.PATH = `${dir}:${before}`
+    try {
+      expect((await eraseExpress([one], [], quiet))[0]).toMatchObject({ how: 'metadata' })
+    } finally {
+      process.env.PATH = before
+    }
+    expect((await readFile(one.name)).subarray(0, 4 * MIB).every((byte) => byte === 0)).toBe(true)
+  })
 })
 
 test('a disk that takes writes and keeps none is found out', async () => {

@@ -1,0 +1,46 @@
+/** Cards that an inventory names -> ports of the node. A report proves no MAC, so none of them answers network boots. */
+import { isoTime, type Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Random } from '../../kit/random.ts'
+import type { NodeRecord } from '../node/record.ts'
+import { PORT_DEFAULTS, type Store } from '../store/port.ts'
+
+interface Parts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** How many ports one inventory may make. */
+  readonly limits: { readonly portsPerReport: number }
+}
+
+/** Every card becomes a port, as Ironic's add_ports=all, up to the limit. The one that the node booted from is a port already, or it would not have been
+ *  answered; one that is a port of another node stays there, and an event says so. */
+export async function addPorts(node: NodeRecord, macs: readonly string[], parts: Parts): Promise<void> {
+  const { store, random, clock } = parts
+  const { portsPerReport } = parts.limits
+  const wanted = [...new Set(macs)]
+  const foreign: string[] = []
+  for (const address of wanted.slice(0, portsPerReport)) {
+    const known = await store.portByAddress(address)
+    if (known && known.nodeUuid !== node.uuid) foreign.push(address)
+    if (known) continue
+    await store.addPort({
+      ...PORT_DEFAULTS,
+      uuid: random.uuid(),
+      nodeUuid: node.uuid,
+      address,
+      pxeEnabled: false,
+      internalInfo: { inspected_at: isoTime(clock.now()) },
+      createdAtMs: clock.now(),
+    })
+  }
+  if (foreign.length > 0) await trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`, parts)
+  if (wanted.length > portsPerReport)
+    await trouble(node, `the inventory names ${wanted.length} cards; only the first ${portsPerReport} were looked at (limits.agents.portsPerReport)`, parts)
+}
+
+async function trouble(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {
+  log.warn({ node: node.uuid }, what)
+  await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'trouble', detail: { what } })
+}
