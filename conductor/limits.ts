@@ -41,7 +41,7 @@ export const Limits = z.strictObject({
       consoleBufferBytes: sizeBytes(256 * KIB, 'Bytes that wait for a slow console or its slow reader before the faster side is paused.'),
       failedLoginsPerMinute: count(10, 'Failed logins of one user from one address in a minute; ten times as many from one address in all.'),
       passwordChecks: count(2, 'Passwords that are checked at the same time, each in a thread of its own.'),
-      passwordQueue: count(64, 'Passwords that wait to be checked; more are answered with 429.'),
+      passwordQueue: count(256, 'Passwords that wait to be checked; more are answered with 429.'),
     })
     .prefault({}),
   agents: z

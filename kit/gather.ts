@@ -20,7 +20,7 @@ export function gather(stream: Readable, limitBytes: number): Promise<Buffer> {
       size += chunk.length
     }
     const onEnd = () => end(() => resolve(held.subarray(0, size)))
-    const onError = (error: Error) => end(() => reject(error))
+    const onError = (error: Error) => end(() => reject(new Fault('input.invalid', `the body broke off: ${error.message}`, { cause: error })))
     const onClose = () => end(() => reject(new Fault('input.invalid', 'the connection ended before the body was whole')))
     const listeners = [
       ['data', onData],

@@ -1,5 +1,5 @@
 /** bcrypt in threads of its own: a password takes a tenth of a second of a core, which the event loop has not. A few at a time; the others wait in
- *  a bounded queue in which sources take turns. */
+ *  a bounded queue that is fair to their sources. */
 import { Worker } from 'node:worker_threads'
 import { FairQueue } from './fair-queue.ts'
 import { Fault } from './fault.ts'
@@ -18,10 +18,10 @@ export class PasswordChecks {
   private readonly onFull: () => void
   private closed = false
 
-  /** `onFull` hears of every check that the full queue refuses. */
-  constructor(opts: { threads: number; queue: number; onFull: () => void }) {
+  /** `onFull` hears of every check that the full queue refuses; `faultsOf` says how often a source was wrong lately. */
+  constructor(opts: { threads: number; queue: number; onFull: () => void; faultsOf?: (source: string) => number }) {
     this.threads = opts.threads
-    this.queue = new FairQueue(opts.queue)
+    this.queue = new FairQueue(opts.queue, opts.faultsOf)
     this.onFull = opts.onFull
   }
 

@@ -65,7 +65,12 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
   const good = new Map<string, string>()
   const checking = new Map<string, Promise<string | undefined>>()
   const failures = new FailedLogins({ perMinute: limits.failedLoginsPerMinute, nowMs: () => clock.now(), onLimit })
-  const passwords = new PasswordChecks({ threads: limits.passwordChecks, queue: limits.passwordQueue, onFull: () => onLimit('api.passwordQueue') })
+  const passwords = new PasswordChecks({
+    threads: limits.passwordChecks,
+    queue: limits.passwordQueue,
+    onFull: () => onLimit('api.passwordQueue'),
+    faultsOf: (source) => failures.of(source),
+  })
   return {
     async check(header, from) {
       if (header === undefined) return undefined
@@ -88,7 +93,10 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
     try {
       if (waitMs > 0) await clock.sleep(waitMs)
       const match = (await passwords.check(password, hashes.get(user) ?? decoy, source)) && hashes.has(user)
-      if (!match) return undefined
+      if (!match) {
+        failures.wrong(source)
+        return undefined
+      }
     } catch (error) {
       failures.forgive(source, user)
       throw error

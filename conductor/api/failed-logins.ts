@@ -17,6 +17,8 @@ interface Count {
 }
 interface Source extends Count {
   readonly users: Map<string, number>
+  /** Of those counted, how many are known to be wrong. */
+  wrong: number
 }
 
 export class FailedLogins {
@@ -36,7 +38,7 @@ export class FailedLogins {
    *  Throws `access.limited` after too many. */
   begin(address: string, user: string): number {
     const key = keyOf(user)
-    const source = this.recent(this.sources, address, () => ({ sinceMs: this.nowMs(), count: 0, users: new Map() }))
+    const source = this.recent(this.sources, address, () => ({ sinceMs: this.nowMs(), count: 0, wrong: 0, users: new Map() }))
     const ofUser = source.users.get(key) ?? 0
     if (ofUser >= this.perMinute || source.count >= this.perMinute * PER_ADDRESS) {
       this.onLimit('api.failedLoginsPerMinute', { address })
@@ -47,6 +49,17 @@ export class FailedLogins {
     const total = this.recent(this.users, key, () => ({ sinceMs: this.nowMs(), count: 0 }))
     total.count += 1
     return Math.min(MAX_SLOW_MS, Math.max(0, total.count - this.perMinute) * SLOWER_MS)
+  }
+
+  wrong(address: string): void {
+    const source = this.sources.get(address)
+    if (source) source.wrong += 1
+  }
+
+  /** Wrong ones of this address lately. */
+  of(address: string): number {
+    const source = this.sources.get(address)
+    return source && !this.isOver(source) ? source.wrong : 0
   }
 
   /** That one was right, or was not looked at. */
@@ -65,14 +78,18 @@ export class FailedLogins {
 
   /** The entry of `key`, or a new one. The oldest goes when there are too many; one that began in the future, before a clock was set back, is over. */
   private recent<T extends Count>(entries: Map<string, T>, key: string, make: () => T): T {
-    const age = this.nowMs() - (entries.get(key)?.sinceMs ?? Number.NEGATIVE_INFINITY)
-    if (age < 0 || age >= WINDOW_MS) entries.delete(key)
     const found = entries.get(key)
-    if (found) return found
+    if (found && !this.isOver(found)) return found
+    entries.delete(key)
     if (entries.size >= MAX_SOURCES) entries.delete(entries.keys().next().value as string)
     const made = make()
     entries.set(key, made)
     return made
+  }
+
+  private isOver({ sinceMs }: Count): boolean {
+    const ageMs = this.nowMs() - sinceMs
+    return ageMs < 0 || ageMs >= WINDOW_MS
   }
 }
 

@@ -15,6 +15,8 @@ import { RACKWARD_MAIN } from '../lab/root.ts'
 export interface VictimOptions {
   /** User -> role and project; without it there is no authentication. The password of each is its name with "-password" behind it. */
   readonly users?: Readonly<Record<string, { role: 'reader' | 'operator' | 'admin'; project?: string }>>
+  /** Cost of the passwords' hashes: 4 by default, which is no cost. */
+  readonly rounds?: number
   /** Laid over the configuration at its top level. */
   readonly config?: Readonly<Record<string, unknown>>
   /** Network namespace to run in. */
@@ -55,7 +57,9 @@ export class Victim {
     const address = options.address ?? '127.0.0.1'
     const port = options.namespace ? 6385 : await freePort()
     await mkdir(join(dir, 'data'), { mode: 0o700 })
-    const lines = await Promise.all(Object.keys(options.users ?? {}).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, BCRYPT_ROUNDS)}\n`))
+    const lines = await Promise.all(
+      Object.keys(options.users ?? {}).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, options.rounds ?? BCRYPT_ROUNDS)}\n`),
+    )
     await writeFile(join(dir, 'htpasswd'), lines.join(''), { mode: 0o600 })
     const auth = options.users ? { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: options.users } : { strategy: 'noauth' }
     const config = {
@@ -72,8 +76,8 @@ export class Victim {
   }
 
   /** Starts the process (again) on the same data, and waits until it answers. Rejects when it ends instead. */
-  async restart(): Promise<void> {
-    const { namespace, descriptors, env } = this.options
+  async restart(otherwise: Pick<VictimOptions, 'descriptors'> = {}): Promise<void> {
+    const { namespace, descriptors, env } = { ...this.options, ...otherwise }
     const argv = [process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'conductor', '--config', join(this.dir, 'conductor.yaml')]
     const limited = descriptors ? ['prlimit', `--nofile=${descriptors}:${descriptors}`, ...argv] : argv
     const [program = '', ...rest] = namespace ? ['ip', 'netns', 'exec', namespace, ...limited] : limited

@@ -1,0 +1,72 @@
+/** HTTP boot over real sockets: who reads nothing is ended, one address cannot take all connections, and an honest download is served meanwhile. */
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import type { Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { bootHttp } from '../../conductor/boot/http.ts'
+import { shareOf } from '../../conductor/connection-limits.ts'
+import { until } from '../../kit/clock.ts'
+import { hold, shoot } from '../security/flood.ts'
+
+let dir = ''
+let server: Server
+let base = ''
+const refused: string[] = []
+const fetched: string[] = []
+const open = () => new Promise<number>((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rackward-boot-http-'))
+  await writeFile(join(dir, 'kernel'), Buffer.alloc(20_000_000, 7))
+  server = bootHttp(
+    { script: () => undefined, file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined), fetched: (_, ip) => void fetched.push(ip) },
+    { all: 24, perAddress: 8, idleMs: 1_500, onRefused: (which, address) => void refused.push(`${which} ${address}`) },
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterAll(async () => {
+  server.closeAllConnections()
+  server.close()
+  await rm(dir, { recursive: true })
+})
+
+test('who asks and reads nothing takes no more than the share of its address, and is ended; others boot meanwhile', async () => {
+  const ask = 'GET /kernel HTTP/1.1\r\nHost: x\r\n\r\n'
+  const greedy = []
+  for (const from of ['127.0.2.1', '127.0.2.2', '127.0.2.3', '127.0.2.4'])
+    for (let i = 0; i < 10; i += 1) {
+      const one = await hold(base, ask, from)
+      one.socket.pause()
+      greedy.push(one)
+    }
+  expect(await open()).toBeLessThanOrEqual(24)
+  expect(await shoot(base, '/kernel', { from: '127.0.2.9' })).toBe(200)
+  expect(fetched).toEqual(['127.0.2.9'])
+  expect(refused.filter((text) => text.startsWith('perAddress')).length).toBeGreaterThanOrEqual(6)
+  expect(refused.filter((text) => text.startsWith('all')).length).toBeGreaterThanOrEqual(8)
+  await until(async () => (await open()) <= 1, { what: 'the silent ones to be ended', timeoutMs: 20_000 })
+  for (const { socket } of greedy) socket.destroy()
+})
+
+test('a slow reader that makes progress gets all of it', async () => {
+  const slow = await hold(base, 'GET /kernel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  let heard = 0
+  slow.socket.on('data', (chunk: Buffer) => {
+    heard += chunk.length
+    slow.socket.pause()
+    setTimeout(() => slow.socket.resume(), 3)
+  })
+  await until(() => slow.socket.destroyed, { what: 'the download to end', timeoutMs: 40_000 })
+  expect(heard).toBeGreaterThan(20_000_000)
+})
+
+test('listeners share half of the open files in proportion', () => {
+  expect(shareOf(2_000, { wanted: 6_000, openFiles: 65_536 })).toBe(2_000)
+  expect([shareOf(2_000, { wanted: 6_000, openFiles: 1_024 }), shareOf(4_000, { wanted: 6_000, openFiles: 1_024 })]).toEqual([170, 341])
+  expect(shareOf(10, { wanted: 10, openFiles: Number.POSITIVE_INFINITY })).toBe(10)
+})
