@@ -9,11 +9,13 @@ import { describe, expect, test } from 'vitest'
 import { BootClients } from '../../conductor/boot/clients.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
 import { EventGate, TokenBucket } from '../../conductor/boot/gate.ts'
+import { Observer } from '../../conductor/boot/observe.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
 import { Outbox } from '../../conductor/boot/outbox.ts'
 import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
 import { systemClock, until, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 
 /** A clock that stands until it is moved; timers run when it passes them. */
 class HandClock implements Clock {
@@ -159,6 +161,48 @@ describe('the events of the boot services', () => {
     clock.pass(3_600_000)
     boot.unknownMac('02:00:00:00:00:01')
     expect(events.at(-1)).toMatchObject({ kind: 'unknown-mac', mac: '02:00:00:00:00:01' })
+  })
+})
+
+describe('what the servers of the wire report', () => {
+  const observer = () => {
+    const made = bench()
+    const leases = new LeaseBook(
+      { load: () => [{ mac: 'a', ip: '10.0.0.5', expiresAtMs: 1 }], save: () => undefined, remove: () => undefined },
+      { declinesPerMac: 3 },
+    )
+    const known = (mac: string) => (mac === 'a' ? client('a') : undefined)
+    return { ...made, observer: new Observer({ events: made.boot, leases, client: known }) }
+  }
+  test('a broken socket, an answer that could not be sent and a fault are troubles; a malformed datagram is none', () => {
+    const { observer: at, events } = observer()
+    at.onDhcp({ kind: 'malformed', from: '10.0.0.9', why: 'cookie' })
+    expect(events).toEqual([])
+    at.onDhcp({ kind: 'socket', interface: 'eth0', why: 'ENETDOWN' })
+    at.onDhcp({ kind: 'unsent', toIp: '10.0.0.5', why: 'ENETUNREACH' })
+    at.onDhcp({ kind: 'fault', from: '10.0.0.9', why: 'Error: a bug' })
+    at.onTftp({ kind: 'socket', why: 'ENETDOWN' })
+    at.onTftp({ kind: 'fault', ip: '10.0.0.9', why: 'Error: a bug' })
+    expect(events.map((one) => one.kind === 'trouble' && one.what)).toEqual([
+      'DHCP socket of eth0: ENETDOWN',
+      'DHCP: the answer to 10.0.0.5 could not be sent: ENETUNREACH',
+      'DHCP: a packet from 10.0.0.9 met a fault: Error: a bug',
+      'TFTP socket: ENETDOWN',
+      'TFTP: a packet from 10.0.0.9 met a fault: Error: a bug',
+    ])
+  })
+  test('a file that loaders do without is no trouble; another one is, and names the node of the address', () => {
+    const { observer: at, events } = observer()
+    at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'revocations_sbat.efi', why: 'there is no such file' })
+    expect(events).toEqual([])
+    at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'pxelinux.0', why: 'there is no such file' })
+    expect(events).toMatchObject([{ kind: 'trouble', nodeUuid: 'node of a' }])
+  })
+  test('only the address that a client leases is remembered as its own', () => {
+    const { observer: at, events } = observer()
+    at.onDhcp({ kind: 'reply', mac: 'a', type: 'ack', ip: '10.0.0.5', netboot: 'firmware' })
+    at.onDhcp({ kind: 'reply', mac: 'a', type: 'nak', ip: '10.0.0.6', netboot: 'firmware' })
+    expect(events.map((one) => one.kind === 'seen' && one.ip)).toEqual(['10.0.0.5', undefined])
   })
 })
 

@@ -1,4 +1,5 @@
 /** What clients are answered, through the server's own entry: whole packets in, whole packets out. */
+import { createSocket } from 'node:dgram'
 import { describe, expect, test } from 'vitest'
 import { LeaseBook, type Lease } from '../../pxe/dhcp/leases.ts'
 import { ipOption, MESSAGE, messageType, OPTION, u16, u8 } from '../../pxe/dhcp/options.ts'
@@ -6,7 +7,7 @@ import { decodePacket, encodePacket, type Packet } from '../../pxe/dhcp/packet.t
 import { DhcpServer, type DhcpEvent, type KnownClient } from '../../pxe/dhcp/server.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import { ARM64_LOADER, BIOS_LOADER, EFI_LOADER, isOptionalName, LOADERS } from '../../pxe/firmware.ts'
-import { systemClock } from '../../kit/clock.ts'
+import { systemClock, until } from '../../kit/clock.ts'
 
 const SERVER = '10.0.0.1'
 const subnet = { cidr: '10.0.0.0/24', serverIp: SERVER, first: '10.0.0.10', last: '10.0.0.12', dns: [], leaseSeconds: 600 }
@@ -40,7 +41,7 @@ function bench(fixed: Record<string, string> = {}, more: { loaders?: readonly st
     const reply = server.handle(encodePacket(packet), SERVER)
     return reply && { ...reply, packet: decodePacket(reply.bytes) }
   }
-  return { ask, events, store, known, leases, clock, fixed }
+  return { ask, events, store, known, leases, clock, fixed, server, owner }
 }
 
 const mac = (n: number) => `02:00:00:00:00:0${n}`
@@ -470,4 +471,41 @@ test('through a relay: its subnet, its option 82 back as the last option, port 6
 test('inform is answered with parameters and without an address', () => {
   const ack = bench().ask(packet(1, 'inform', [], { ciaddr: '10.0.0.77' }))
   expect([ack?.packet.yiaddr, ack?.toIp, ack?.packet.options.has(OPTION.leaseTime)]).toEqual(['0.0.0.0', '10.0.0.77', false])
+})
+
+describe('the socket', () => {
+  const port = async () => {
+    const probe = createSocket('udp4')
+    await new Promise<void>((resolve) => probe.bind(0, '127.0.0.1', resolve))
+    const found = probe.address().port
+    await new Promise<void>((resolve) => probe.close(() => resolve()))
+    return found
+  }
+  async function listening(after: (of: ReturnType<typeof bench>, send: (about: Packet) => void) => Promise<void>): Promise<void> {
+    const made = bench()
+    const at = await port()
+    await made.server.listen({ interface: 'lo', localIp: SERVER, port: at })
+    const socket = createSocket('udp4')
+    try {
+      await after(made, (about) => socket.send(encodePacket(about), at, '127.0.0.1'))
+    } finally {
+      socket.close()
+      made.server.stop()
+    }
+  }
+
+  test('outlives a fault in its handler, which is an event', () =>
+    listening(async ({ events, owner }, send) => {
+      const client = owner.client
+      owner.client = () => {
+        throw new Error('a bug')
+      }
+      send(packet(1, 'discover'))
+      await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+      expect(events).toEqual([{ kind: 'fault', from: '127.0.0.1', why: 'Error: a bug' }])
+      owner.client = client
+      send(packet(9, 'discover'))
+      await until(() => events.length > 1, { what: 'the next packet', timeoutMs: 5000 })
+      expect(events[1]).toEqual({ kind: 'unknown', mac: mac(9) })
+    }))
 })
