@@ -242,6 +242,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     ports,
     store,
     worker,
+    log,
     allocations,
     powerSync,
     webhooks,

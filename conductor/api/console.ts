@@ -4,7 +4,7 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Clock } from '../../kit/clock.ts'
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { requestTarget } from '../../kit/request-target.ts'
 import type { Piped } from '../../kit/run.ts'
@@ -12,10 +12,11 @@ import type { OnLimit } from '../limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import type { NodeService } from '../node/service.ts'
 import type { Store } from '../store/port.ts'
-import { seenNode } from './access.ts'
+import { seenNode, standing } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
 import { refuseCrossSite } from './cross-site.ts'
 import { problemOf } from './problems.ts'
+import { veilFault } from './veil.ts'
 
 export interface ConsoleParts {
   readonly auth: Authenticator
@@ -55,17 +56,28 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       open -= 1
       line?.stop()
     })
-    const opened = await parts.nodes.console(node.uuid, steal)
+    const tell = (what: string, more = {}) =>
+      parts.store.journal.add({ atMs: parts.clock.now(), nodeUuid: node.uuid, kind: 'console', detail: { what, by: actor.user, ...more } })
+    const tellLater = (what: string, more = {}) =>
+      void tell(what, more).catch((error: unknown) => parts.log.warn({ err: error }, 'that a console was left is not in the record'))
+    // Before it is opened: what cannot be recorded is not done.
+    await tell('opened', steal ? { steal } : {})
+    const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)
+    const opened = await parts.nodes.console(node.uuid, steal).catch((error: unknown) => {
+      tellLater('refused', isFault(error) ? { fault: error.code } : {})
+      throw shown(error)
+    })
     line = opened
-    if (socket.destroyed) return opened.stop()
+    if (socket.destroyed) {
+      tellLater('closed')
+      return opened.stop()
+    }
+    socket.once('close', () => tellLater('closed'))
     server.handleUpgrade(request, socket, head, (ws) => {
-      const tell = (what: string) =>
-        void parts.store.journal
-          .add({ atMs: parts.clock.now(), nodeUuid: node.uuid, kind: 'console', detail: { what, by: actor.user } })
-          .catch((error: unknown) => parts.log.warn({ err: error }, 'that a console was used is not in the record'))
-      tell('opened')
-      ws.once('close', () => tell('closed'))
-      join(ws, opened, parts)
+      const done = opened.done.catch((error: unknown) => {
+        throw shown(error)
+      })
+      join(ws, { ...opened, done }, parts)
     })
   }
   return (request, socket, head) => {

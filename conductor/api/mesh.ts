@@ -1,10 +1,14 @@
 /** The mesh through the conductor: its arbiters' API passed on to the one that leads, and the BMC of a node for its fencing, through the one queue. */
+import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
+import type { Log } from '../../kit/log.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { MeshLink } from '../mesh/link.ts'
+import { fenceOff } from '../node/fence.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { isLocked, lockedWhy } from '../node/record.ts'
+import type { Worker } from '../node/worker.ts'
 import { mustBeWhole } from './access.ts'
 import type { Role } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
@@ -14,6 +18,9 @@ import type { Ask, Method, RouteParts } from './route.ts'
 
 export interface MeshParts extends RouteParts {
   readonly link: MeshLink | undefined
+  readonly worker: Worker
+  readonly clock: Clock
+  readonly log: Log
   readonly arbiter: Arbiter
   readonly bmcs: BmcRegistry
 }
@@ -87,7 +94,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
         session.last += 1
         const options = { priority: 'fence' as const, timeoutMs }
         if (act === 'off') {
-          await arbiter.act(target, options, (bmc, signal) => bmc.setPower('off', signal))
+          await fenceOff(parts, node, { user: ask.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
         const [power, systemUuid] = await arbiter.act(target, options, async (bmc, signal) => [await bmc.power(signal), await bmc.systemUuid(signal)] as const)

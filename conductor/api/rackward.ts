@@ -1,6 +1,5 @@
 /** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI document. */
 import { Fault } from '../../kit/fault.ts'
-import type { Clock } from '../../kit/clock.ts'
 import { streamEvents } from '../events/stream.ts'
 import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
 import type { WebhookState } from '../events/webhooks.ts'
@@ -8,7 +7,6 @@ import { explain, lockOf } from '../node/explain.ts'
 import { modelOf } from '../node/history.ts'
 import type { PowerSync } from '../node/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { Worker } from '../node/worker.ts'
 import type { EventRecord } from '../store/port.ts'
 import { mustBeWhole, mustOwn, seenNode, standing } from './access.ts'
 import { checkInput, z } from './node-input.ts'
@@ -17,12 +15,11 @@ import { openApi } from './openapi.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { Ask, Reply, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
+import { veilEvent, veilNode, veilPoll } from './veil.ts'
 
 export interface RackwardParts extends MeshParts {
-  readonly worker: Worker
   readonly powerSync: PowerSync
   readonly webhooks: { states(): Promise<WebhookState[]> }
-  readonly clock: Clock
   /** Ends the streams when the conductor stops. */
   readonly signal: AbortSignal
 }
@@ -170,12 +167,14 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     const lately =
       live.bootedAtMs > 0 ? await store.journal.after(Math.max(0, (await store.journal.lastSeq()) - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS) : []
     const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
+    const leased = standing(ask.actor, node) === 'lessee'
+    const poll = powerSync.of(node.uuid)
     return explain({
-      node,
+      node: leased ? veilNode(node) : node,
       live,
       nowMs: clock.now(),
       conductor: ask.view.conductor,
-      poll: powerSync.of(node.uuid),
+      poll: leased ? veilPoll(poll, node) : poll,
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
       sharers: await sharersFor(ask, node),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
@@ -196,9 +195,14 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
     const node = event.nodeUuid ? await store.node(event.nodeUuid) : undefined
     return node !== undefined && standing(ask.actor, node) !== 'none'
   }
+  // A lessee's are without what they tell of the BMC.
+  const shown = async (event: EventRecord) => {
+    const node = ask.actor.project !== null && event.nodeUuid ? await store.node(event.nodeUuid) : undefined
+    return node && standing(ask.actor, node) === 'lessee' ? veilEvent(event, node) : event
+  }
   if (ask.request.accepts(['json', 'text/event-stream']) === 'text/event-stream')
-    return streamEvents(ask.response, { afterSeq: after ?? (await store.journal.lastSeq()), sees, ...filter }, { journal: store.journal, clock, signal })
+    return streamEvents(ask.response, { afterSeq: after ?? (await store.journal.lastSeq()), sees, shown, ...filter }, { journal: store.journal, clock, signal })
   const page = await store.journal.after(after ?? 0, filter, query.limit)
-  const seen = await Promise.all(page.map(async (event) => ((await sees(event)) ? [wireEvent(event)] : [])))
+  const seen = await Promise.all(page.map(async (event) => ((await sees(event)) ? [wireEvent(await shown(event))] : [])))
   return { body: { events: seen.flat(), last_seq: page.at(-1)?.seq ?? after ?? 0 } }
 }

@@ -16,6 +16,8 @@ export interface StreamWish {
   readonly kinds?: readonly string[]
   /** Events that the user may see. */
   readonly sees: (event: EventRecord) => Promise<boolean>
+  /** How the user may see it. */
+  readonly shown: (event: EventRecord) => Promise<EventRecord>
 }
 
 /** Streams until the client goes or `signal` ends it. */
@@ -43,7 +45,7 @@ export async function streamEvents(response: ServerResponse, wish: StreamWish, p
       const events = await journal.after(seq, { ...(wish.nodeUuid ? { nodeUuid: wish.nodeUuid } : {}), ...(wish.kinds ? { kinds: wish.kinds } : {}) }, BATCH)
       for (const event of events) {
         seq = event.seq
-        if (await wish.sees(event)) response.write(`id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`)
+        if (await wish.sees(event)) response.write(`id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(wireEvent(await wish.shown(event)))}\n\n`)
       }
       if (response.writableNeedDrain) await Promise.race([new Promise((resolve) => response.once('drain', resolve)), aborted(gone.signal)])
       if (events.length === BATCH || gone.signal.aborted) continue

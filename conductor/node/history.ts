@@ -13,7 +13,9 @@ export function changesOf(before: NodeRecord, after: NodeRecord, at: { atMs: num
   const event = (kind: string, detail: Record<string, unknown>): NewEvent => ({ atMs: at.atMs, nodeUuid: after.uuid, kind, detail })
   const model = modelOf(after)
   const events = at.moves.map(({ from, to, on, tookMs }) => event('state', { from, to, on, tookMs, model }))
-  if (before.powerState !== after.powerState) {
+  // A fence was in the record before it was sent.
+  const fenced = before.machine.owed.length === 0 && before.targetPowerState !== null && before.targetPowerState === after.powerState
+  if (before.powerState !== after.powerState && !fenced) {
     // While nothing was owed, nobody here asked for it.
     const asked = before.machine.owed.length > 0
     events.push(event('power', { from: before.powerState, to: after.powerState, asked }))

@@ -136,14 +136,11 @@ export class NodeService {
 
   private async forget({ uuid, name }: { uuid: string; name: string | null }): Promise<void> {
     const { store, worker, onPorts, clock } = this.parts
-    const ports = await store.ports({ nodeUuid: uuid }, ALL)
+    const addresses = (await store.ports({ nodeUuid: uuid }, ALL)).map((port) => port.address)
     await store.removeNode(uuid)
     await store.journal.add({ atMs: clock.now(), nodeUuid: uuid, kind: 'node-removed', detail: { name } })
     worker.forget(uuid)
-    await onPorts(
-      uuid,
-      ports.map((port) => port.address),
-    )
+    await onPorts(uuid, addresses)
   }
 
   async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
@@ -185,11 +182,12 @@ export class NodeService {
 
   async setBootDevice(ident: string, choice: Omit<BootChoice, 'efi'>): Promise<void> {
     const node = await this.unlocked(ident)
-    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice({ ...choice, efi: bootMode(node) === 'uefi' }, signal))
+    const wish = { ...choice, efi: bootMode(node) === 'uefi' }
+    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), { what: 'boot device', device: choice.device, persistent: !choice.once })
   }
 
   async injectNmi(ident: string): Promise<void> {
-    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal))
+    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal), { what: 'diagnostic interrupt' })
   }
 
   /** Boot mode and secure boot, where the management interface can set them. */
@@ -253,8 +251,11 @@ export class NodeService {
     return node
   }
 
-  private onBmc<T>(node: NodeRecord, act: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.parts.arbiter.act(this.parts.bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
+  /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
+  private async onBmc<T>(node: NodeRecord, act: (bmc: Bmc, signal: AbortSignal) => Promise<T>, noted?: Record<string, unknown>): Promise<T> {
+    const { arbiter, bmcs, store, clock } = this.parts
+    if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
+    return arbiter.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
   }
 
   private async checkRelations(node: NodeRecord): Promise<void> {

@@ -227,7 +227,7 @@ function onEffectFailed(node: NodeRecord, { effect, owing, fault }: Of<'effect-f
   const tries = node.machine.tries + 1
   if (fault.retry && tries < at.settings.effectTries && !('soft' in effect && effect.soft)) {
     const machine = { ...node.machine, tries, retryAtMs: at.nowMs + at.settings.effectRetryMs * 2 ** (tries - 1) }
-    return { node: { ...node, machine, lastError: fault.text } }
+    return { node: { ...node, machine, lastError: fault.text, lastFault: { code: fault.code, atMs: at.nowMs } } }
   }
   return { node: giveUp(node, fault, at) }
 }
@@ -280,7 +280,8 @@ function onPolled(node: NodeRecord, { power, owing }: Of<'polled'>): NodeRecord 
   if (isLocked(node) || owing !== node.machine.owing) return node
   const back = node.fault === 'power failure'
   if (!back && node.powerState === power) return node
-  return { ...node, powerState: power, ...(back ? { maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null } : {}) }
+  const seen: NodeRecord = { ...node, powerState: power, targetPowerState: null }
+  return back ? { ...seen, maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null } : seen
 }
 
 function onPollLost(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {

@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Store } from '../store/port.ts'
+import type { EventRecord, Store } from '../store/port.ts'
 import type { Effect, NodeRecord } from './record.ts'
 import type { Move } from './flow.ts'
 import { changesOf } from './history.ts'
@@ -20,7 +20,8 @@ export interface Performer {
 /** Makes the event of the record as it is when its turn comes. */
 export type EventOf = (node: NodeRecord) => StepEvent | Promise<StepEvent>
 
-type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[] }
+type NewEvent = Omit<EventRecord, 'seq'>
+type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[]; readonly events?: readonly NewEvent[] }
 
 export interface WorkerParts {
   readonly store: Store
@@ -111,10 +112,10 @@ export class Worker {
         const node = await this.parts.store.node(uuid)
         if (!node) throw new Fault('object.missing', `there is no node ${uuid}`)
         const changed = await change(node)
-        const { node: next, moves } = 'moves' in changed ? changed : { node: changed, moves: [] }
+        const { node: next, moves, events = [] } = 'moves' in changed ? changed : { node: changed, moves: [] }
         if (next === node) return node
         const nowMs = this.parts.clock.now()
-        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, changesOf(node, next, { atMs: nowMs, moves }))
+        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [...events, ...changesOf(node, next, { atMs: nowMs, moves })])
         this.watch(saved)
         this.parts.onChange(saved)
         this.kick(saved)

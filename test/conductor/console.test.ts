@@ -119,15 +119,16 @@ test('without a handshake it says what it is; a broken one leaves nothing behind
 })
 
 test('what is typed comes to the node, and what it says comes back; both are in the record', async () => {
+  const events = async () => (await call('GET', '/rackward/v1/events?node=f1&kinds=console', undefined, basic('op'), base)).body.events as { detail: unknown }[]
+  const before = (await events()).length
   const line = await open(place('f1'), basic('owner'))
   await says(line, '[fake console]')
   line.ws.send('hello')
   await says(line, 'hello')
   line.ws.close()
   await line.closed
-  const events = async () => (await call('GET', '/rackward/v1/events?node=f1&kinds=console', undefined, basic('op'), base)).body.events as { detail: unknown }[]
-  await until(async () => (await events()).length === 2, { what: 'both events', timeoutMs: 5_000 })
-  expect((await events()).map(({ detail }) => detail)).toEqual([
+  await until(async () => (await events()).length === before + 2, { what: 'both events', timeoutMs: 5_000 })
+  expect((await events()).slice(before).map(({ detail }) => detail)).toEqual([
     { what: 'opened', by: 'owner' },
     { what: 'closed', by: 'owner' },
   ])

@@ -3,9 +3,11 @@ import { isoTime } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import type { EventRecord } from '../../store/port.ts'
+import { standing } from '../access.ts'
 import { readPage } from '../listing.ts'
 import type { Ask, Route, RouteParts } from '../route.ts'
 import { links } from '../views.ts'
+import { veilEvent } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
 export function historyRoutes(parts: RouteParts): Route[] {
@@ -62,7 +64,7 @@ const seqOf = (uuid: string) => {
 }
 
 function historyView(event: EventRecord, node: NodeRecord, at: { ask: Ask; detail: boolean }) {
-  const text = historyText(event)
+  const text = historyText(standing(at.ask.actor, node) === 'lessee' ? veilEvent(event, node) : event)
   return {
     uuid: uuidOf(event.seq),
     created_at: isoTime(event.atMs),

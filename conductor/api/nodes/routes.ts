@@ -10,14 +10,17 @@ import { checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../
 import { gateBody, needs, type Ask, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
+import { veilNode } from '../veil.ts'
+import { checkReaddress, maskedWire } from './readdress.ts'
 import { camel, fromWire, keepMasked, toWire } from './wire.ts'
 
 /** What the filter `fault` knows (Ironic's faults). */
 const FAULTS = new Set(['power failure', 'clean failed', 'rescue abort failed', 'service failure', 'none'])
 
 const viewFor = (ask: Ask, node: NodeRecord) => {
-  const view = shim(nodeView(node, ask.view), ask.minor)
-  return standing(ask.actor, node) === 'lessee' ? veil(view) : view
+  const leased = standing(ask.actor, node) === 'lessee'
+  const view = shim(nodeView(leased ? veilNode(node) : node, ask.view), ask.minor)
+  return leased ? veil(view) : view
 }
 
 export const show = (ask: Ask, node: NodeRecord) => showOne(ask, viewFor(ask, node), NODE_FIELDS)
@@ -114,6 +117,10 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   return parts.nodes.update(before.uuid, new Set([...touched].map(camel)), (now) => {
     const wire = toWire(now)
     const { result } = applyJsonPatch(wire, ask.body, patching)
+    if (touched.has('driver_info') || touched.has('driver')) {
+      const { result: masked } = applyJsonPatch(maskedWire(wire), ask.body, patching)
+      checkReaddress(ask.actor, now, { driver: String(masked.driver), driverInfo: (masked.driver_info ?? {}) as Record<string, unknown> })
+    }
     // A new driver brings its own interfaces; what the patch itself chose stays.
     if (ask.query.flag('reset_interfaces')) for (const name of Object.keys(result)) if (name.endsWith('_interface') && !touched.has(name)) result[name] = null
     return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }

@@ -4,11 +4,12 @@ import type { Interlock } from '../../mesh/interlock.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import type { ProvisionExtra } from '../../node/service.ts'
 import type { Verb } from '../../node/arrows.ts'
-import { mustOwn } from '../access.ts'
+import { mustOwn, standing } from '../access.ts'
 import { BootDeviceBody, checkInput, Flag, MaintenanceBody, PowerBody, ProvisionBody, z } from '../node-input.ts'
 import { needs, type Ask, type Reply, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, TARGETS, visible } from '../versions.ts'
 import { statesView } from '../views.ts'
+import { veilFault, veilNode } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
 const BootModeBody = z.strictObject({ target: z.enum(['uefi', 'bios']) })
@@ -38,7 +39,11 @@ export function stateRoutes(parts: StateParts): Route[] {
       path: '/v1/nodes/:ident/states',
       role: 'reader',
       says: 'shows the states of a node',
-      handle: async (ask) => ({ body: visible(statesView(await nodeOf(parts, ask)), { gates: NODE_FIELDS, minor: ask.minor }) }),
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const shown = standing(ask.actor, node) === 'lessee' ? veilNode(node) : node
+        return { body: visible(statesView(shown), { gates: NODE_FIELDS, minor: ask.minor }) }
+      },
     },
     {
       method: 'put',
@@ -128,7 +133,10 @@ export function stateRoutes(parts: StateParts): Route[] {
       role: 'reader',
       says: 'reads the boot device from the BMC',
       async handle(ask) {
-        const { device, persistent } = await nodes.bootDevice((await nodeOf(parts, ask)).uuid)
+        const node = await nodeOf(parts, ask)
+        const { device, persistent } = await nodes.bootDevice(node.uuid).catch((error: unknown) => {
+          throw standing(ask.actor, node) === 'lessee' ? veilFault(error) : error
+        })
         return { body: { boot_device: device, persistent } }
       },
     },

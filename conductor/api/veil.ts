@@ -1,0 +1,41 @@
+/** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in. Pure. */
+import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
+import type { PollSeen } from '../node/explain.ts'
+import type { NodeRecord } from '../node/record.ts'
+import type { EventRecord } from '../store/port.ts'
+
+/** Shorter values than that would blank out half of every sentence. */
+const MIN_LENGTH = 3
+const OWN_FAULT = /^(bmc|run)\./
+
+type Leased = Pick<NodeRecord, 'driverInfo'>
+
+const bland = (code: FaultCode): string => `${FAULTS[code].means} (${FAULTS[code].remedy})`
+
+/** A text of a fault of the BMC becomes what its code means; elsewhere the values of driver_info are left out. */
+export function veilText(text: string, node: Leased, code?: unknown): string {
+  const values = Object.values(node.driverInfo).filter((value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH)
+  const tells = /\bBMC \S/.test(text) || values.some((value) => text.includes(value))
+  if (!tells) return text
+  if (typeof code === 'string' && OWN_FAULT.test(code) && Object.hasOwn(FAULTS, code)) return bland(code as FaultCode)
+  // The longest first: a name may be part of another.
+  const left = values.toSorted((a, b) => b.length - a.length).reduce((sentence, value) => sentence.replaceAll(value, '…'), text)
+  return left.replace(/\bBMC [\w.:[\]%-]*[\d.:][\w.:[\]%-]*/g, 'the BMC').replace(/\bthe user \S+ or/g, 'the user or')
+}
+
+export function veilNode(node: NodeRecord): NodeRecord {
+  const code = node.lastFault?.code
+  const veiled = (text: string | null) => (text === null ? null : veilText(text, node, code))
+  return { ...node, lastError: veiled(node.lastError), maintenanceReason: veiled(node.maintenanceReason) }
+}
+
+export function veilEvent(event: EventRecord, node: Leased): EventRecord {
+  const veiled = (value: unknown) => (typeof value === 'string' ? veilText(value, node, event.detail.fault) : value)
+  return { ...event, detail: Object.fromEntries(Object.entries(event.detail).map(([key, value]) => [key, key === 'fault' ? value : veiled(value)])) }
+}
+
+export const veilPoll = (poll: PollSeen | undefined, node: Leased): PollSeen | undefined =>
+  poll && { ...poll, fault: poll.fault === null ? null : veilText(poll.fault, node) }
+
+/** Any other error passes. */
+export const veilFault = (error: unknown): unknown => (isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].means) : error)

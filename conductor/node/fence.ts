@@ -1,0 +1,56 @@
+/** OFF for a host that the mesh takes for dead: in the record before it is sent, and sent also when the record cannot be written. */
+import { asFault } from '../../kit/fault.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Arbiter } from '../bmc/arbiter.ts'
+import type { BmcRegistry } from '../bmc/registry.ts'
+import type { NodeRecord } from './record.ts'
+import type { Worker } from './worker.ts'
+
+export interface FenceParts {
+  readonly worker: Pick<Worker, 'change'>
+  readonly arbiter: Arbiter
+  readonly bmcs: BmcRegistry
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** A record that takes longer does not hold up a fence. */
+const RECORD_MS = 1_000
+
+/** Resolves when the BMC took the command; that the node is off is proven by who reads it back. Throws bmc.* faults. */
+export async function fenceOff(parts: FenceParts, node: NodeRecord, by: { user: string; timeoutMs: number }): Promise<void> {
+  const { arbiter, bmcs, clock } = parts
+  const target = bmcs.target(node)
+  await record(parts, node, (now) => ({
+    node: { ...now, targetPowerState: 'power off' },
+    moves: [],
+    events: [
+      { atMs: clock.now(), nodeUuid: node.uuid, kind: 'power', detail: { from: now.powerState, to: 'power off', asked: true, by: by.user, why: 'fence' } },
+    ],
+  }))
+  try {
+    await arbiter.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) => bmc.setPower('off', signal))
+  } catch (error) {
+    const fault = asFault(error, 'bmc.refused')
+    await record(parts, node, (now) => ({
+      node: { ...now, targetPowerState: null, lastError: `fencing failed: ${fault.message}`, lastFault: { code: fault.code, atMs: clock.now() } },
+      moves: [],
+    }))
+    throw error
+  }
+  // Where it was off before, no poll will see a change.
+  await record(parts, node, (now) => (now.powerState === 'power off' && now.targetPowerState === 'power off' ? { ...now, targetPowerState: null } : now))
+}
+
+async function record({ worker, clock, log }: FenceParts, node: NodeRecord, change: Parameters<Worker['change']>[1]): Promise<void> {
+  const written = worker.change(node.uuid, change).then(
+    () => true,
+    (error: unknown) => {
+      log.error({ node: node.uuid, err: error }, 'a fence goes on without its record')
+      return true
+    },
+  )
+  const slow = clock.sleep(RECORD_MS).then(() => false)
+  if (!(await Promise.race([written, slow]))) log.error({ node: node.uuid }, `a fence goes on: its record was not written within ${RECORD_MS / 1000} s`)
+}
