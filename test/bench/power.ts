@@ -1,6 +1,4 @@
 /** One pass over many BMCs, seen from their side: from the first read of a pass to the last. The BMCs are real IPMI servers (ipmi_sim). */
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { systemClock, until } from '../../kit/clock.ts'
 import { startSim, type Sim } from '../fake/sim.ts'
 import { during, startIronic, startRackward, type Server } from './api.ts'
@@ -11,9 +9,24 @@ const SYNC_SECONDS = 20
 const PASSES = 2
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 
-interface Pass {
+export interface Pass {
   readonly bmcs: number
+  /** BMCs that were read. */
+  readonly answered: number
   readonly seconds: number
+}
+
+/** No client reads so many on a machine that simulates the BMCs too: each read is a dozen datagrams and a process. */
+const MOST_PER_SECOND = 20_000
+
+/** The figure, if it can be true. Throws with the reason otherwise. */
+export function believable(pass: Pass): Pass {
+  const { bmcs, answered, seconds } = pass
+  const wrong = (why: string) => new Error(`the measurement of a pass over ${bmcs} BMCs is wrong: ${why}`)
+  if (answered < bmcs) throw wrong(`only ${answered} of them were read`)
+  if (!(seconds >= bmcs / MOST_PER_SECOND)) throw wrong(`${seconds} s are too few; ${MOST_PER_SECOND} BMCs a second are more than can be read here`)
+  if (seconds >= SYNC_SECONDS) throw wrong(`${seconds} s are longer than the ${SYNC_SECONDS} s between two passes, so that it was more than one`)
+  return pass
 }
 
 export interface PowerResult {
@@ -45,38 +58,36 @@ async function enrollAll(server: Server, sims: readonly Sim[]): Promise<void> {
   c.close()
 }
 
-const reads = async (sim: Sim): Promise<number> => (await sim.calls()).filter((line) => line.startsWith('get')).length
+const reads = async (sims: readonly Sim[]): Promise<number> =>
+  (await Promise.all(sims.map(async (sim) => (await sim.calls()).filter((line) => line.startsWith('get')).length))).reduce((sum, count) => sum + count, 0)
 
-/** Waits for a pass that begins in silence; answers from its first read to its last. */
-async function onePass(sims: readonly Sim[]): Promise<number> {
-  let firstMs = 0
-  let doneMs = 0
-  await Promise.all(sims.map((sim) => writeFile(join(sim.dir, 'calls'), '')))
-  const seen = new Set<Sim>()
-  await until(
-    async () => {
-      for (const sim of sims) if (!seen.has(sim) && (await readFile(join(sim.dir, 'calls'))).length > 0) seen.add(sim)
-      if (seen.size > 0 && firstMs === 0) firstMs = performance.now()
-      doneMs = performance.now()
-      return seen.size === sims.length
-    },
-    { what: 'a pass over all BMCs', timeoutMs: SYNC_SECONDS * 3_000 + 120_000, everyMs: 5 },
-  )
-  // Whoever is still reading belongs to this pass; the next one begins in silence.
-  let before = -1
-  for (;;) {
-    const now = (await Promise.all(sims.map(reads))).reduce((sum, count) => sum + count, 0)
-    if (now === before) break
+/** Until nobody has read anything for a second. */
+async function silence(sims: readonly Sim[]): Promise<void> {
+  for (let before = -1, now = await reads(sims); now !== before; now = await reads(sims)) {
     before = now
     await systemClock.sleep(1_000)
   }
-  return (doneMs - firstMs) / 1000
+}
+
+/** Waits for a pass that begins in silence. Its times are those of the BMCs: looking from here is slower than a pass. */
+async function onePass(sims: readonly Sim[]): Promise<Pass> {
+  await silence(sims)
+  await Promise.all(sims.map((sim) => sim.forget()))
+  await until(async () => (await Promise.all(sims.map((sim) => sim.called()))).every(Boolean), {
+    what: 'a pass over all BMCs',
+    timeoutMs: SYNC_SECONDS * 3_000 + 120_000,
+    everyMs: 200,
+  })
+  await silence(sims)
+  const calls = (await Promise.all(sims.map((sim) => sim.called()))).flatMap((called) => called ?? [])
+  const seconds = (Math.max(...calls.map(({ lastMs }) => lastMs)) - Math.min(...calls.map(({ firstMs }) => firstMs))) / 1000
+  return believable({ bmcs: sims.length, answered: calls.length, seconds })
 }
 
 async function passes(sims: readonly Sim[]): Promise<Pass> {
-  const all: number[] = []
+  const all: Pass[] = []
   for (let i = 0; i < PASSES; i += 1) all.push(await onePass(sims))
-  return { bmcs: sims.length, seconds: Math.min(...all) }
+  return all.reduce((best, pass) => (pass.seconds < best.seconds ? pass : best))
 }
 
 export async function measurePower(withPeer: boolean): Promise<PowerResult> {

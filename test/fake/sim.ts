@@ -1,5 +1,5 @@
 /** A real IPMI LAN server (ipmi_sim) on a loopback address of its own, whose chassis is a few files. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launch, run } from '../../kit/run.ts'
@@ -9,6 +9,10 @@ export interface Sim {
   readonly address: string
   readonly dir: string
   calls(): Promise<string[]>
+  /** Forgets the calls so far. */
+  forget(): Promise<void>
+  /** When it was called first and last since then, in milliseconds of the file system's clock; undefined: not yet. */
+  called(): Promise<{ firstMs: number; lastMs: number } | undefined>
   stop(): Promise<void>
 }
 
@@ -33,7 +37,7 @@ ${options.serial === undefined ? '' : `  sol "tcp:127.0.0.1:${options.serial}" 1
 `
   // stuck: the BMC takes power commands and does nothing.
   const chassis = `#!/bin/sh
-d=${dir}; op=$1; shift; echo "$op $*" >>$d/calls
+d=${dir}; op=$1; shift; [ -e $d/first ] || : >$d/first; echo "$op $*" >>$d/calls
 case $op in
  get) while [ -n "$1" ]; do case $1 in power) echo "power:$(cat $d/power)";; boot) echo "boot:$(cat $d/boot)";; *) exit 1;; esac; shift; done;;
  set) while [ -n "$1" ]; do case $1 in power) [ -e $d/stuck ] || echo $2 >$d/power;; boot) echo $2 >$d/boot;; esac; shift 2; done;;
@@ -56,6 +60,14 @@ exit 0
     address,
     dir,
     calls: async () => (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter(Boolean),
+    async forget() {
+      await writeFile(join(dir, 'calls'), '')
+      await rm(join(dir, 'first'), { force: true })
+    },
+    async called() {
+      const [first, last] = await Promise.all(['first', 'calls'].map((name) => stat(join(dir, name)).catch(() => undefined)))
+      return first && last && last.size > 0 ? { firstMs: first.mtimeMs, lastMs: last.mtimeMs } : undefined
+    },
     async stop() {
       if (pid) process.kill(pid, 'SIGKILL')
       await rm(dir, { recursive: true, force: true })
