@@ -176,9 +176,7 @@ export class NodeService {
     return done
   }
 
-  async bootDevice(ident: string) {
-    return this.onBmc(await this.find(ident), (bmc, signal) => bmc.bootDevice(signal))
-  }
+  bootDevice = async (ident: string) => this.onBmc(await this.find(ident), (bmc, signal) => bmc.bootDevice(signal))
 
   async setBootDevice(ident: string, choice: Omit<BootChoice, 'efi'>): Promise<void> {
     const node = await this.unlocked(ident)
@@ -200,9 +198,7 @@ export class NodeService {
   /** The refusal of an interface that cannot do this. */
   refuse = (node: NodeRecord, name: InterfaceName, what: string): Fault => unsupported(node, name, what)
 
-  async children(node: NodeRecord): Promise<NodeRecord[]> {
-    return this.parts.store.nodes({ parentNode: node.uuid }, ALL)
-  }
+  children = (node: NodeRecord): Promise<NodeRecord[]> => this.parts.store.nodes({ parentNode: node.uuid }, ALL)
 
   /** What would stop each interface from working. Looks at records only, never at the BMC. */
   async validate(ident: string): Promise<Record<string, { result: boolean | null; reason?: string }>> {
