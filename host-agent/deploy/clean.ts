@@ -71,7 +71,7 @@ async function eachDisk(chosen: readonly Disk[], { onDisk }: Counted, erase: (di
  *  block is left alone: that is what `erase_devices` is for. */
 async function forget(disk: Disk): Promise<How> {
   const { discards, zeroes } = await readForgets(disk.name)
-  if (disk.rotational || !discards) return 'metadata'
+  if (!discards) return 'metadata'
   const ways: readonly { how: How; flags: readonly string[] }[] = [
     { how: 'secure-discarded', flags: ['--secure'] },
     ...(zeroes ? [{ how: 'zeroed-by-disk' as const, flags: ['--zeroout'] }] : []),
