@@ -39,7 +39,8 @@ function chosenOf(disks: readonly Disk[], skip: Skip): readonly Disk[] {
 }
 
 type How = ErasedDisk['how']
-type Counted = { readonly onDisk: (done: number, total: number) => void }
+/** `sys`: where the kernel says what a disk can do; /sys. */
+type Counted = { readonly onDisk: (done: number, total: number) => void; readonly sys?: string }
 const erased = (disk: Disk, how: How): ErasedDisk => ({ disk: disk.name, serial: disk.serial, sizeBytes: disk.sizeBytes, how })
 
 /** Erases the metadata of every disk but those that `skip` matches. Throws `clean.failed` with the disk. */
@@ -52,7 +53,7 @@ export const eraseMetadata = (disks: readonly Disk[], skip: Skip, opts: Counted)
 /** Lets every disk that can forget its blocks do so, and erases the metadata of all. Throws `clean.failed` with the disk. */
 export const eraseExpress = (disks: readonly Disk[], skip: Skip, opts: Counted): Promise<ErasedDisk[]> =>
   eachDisk(chosenOf(disks, skip), opts, async (disk) => {
-    const how = await forget(disk)
+    const how = await forget(disk, opts.sys)
     await eraseDisk(disk)
     return how
   })
@@ -69,8 +70,8 @@ async function eachDisk(chosen: readonly Disk[], { onDisk }: Counted, erase: (di
 
 /** Tries what the disk does by itself, the strongest first, and believes it only when samples read back as zeros. A disk that would have to write every
  *  block is left alone: that is what `erase_devices` is for. */
-async function forget(disk: Disk): Promise<How> {
-  const { discards, zeroes } = await readForgets(disk.name)
+async function forget(disk: Disk, sys?: string): Promise<How> {
+  const { discards, zeroes } = await readForgets(disk.name, sys)
   if (!discards) return 'metadata'
   const ways: readonly { how: How; flags: readonly string[] }[] = [
     { how: 'secure-discarded', flags: ['--secure'] },

@@ -1,6 +1,6 @@
 /** Erasing every byte of a disk (a file stands for it), and the rescue login that is opened only where there is one. */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -82,8 +82,11 @@ describe.skipIf(!canLoop)('on a disk that can forget its blocks', () => {
 
   test('a disk that cannot has its signatures erased, and the result does not say more', async () => {
     const one = await loop('a', 48 * MIB)
-    await writeFile(`/sys/block/${basename(one.name)}/queue/discard_max_bytes`, '0')
-    const [how] = await eraseExpress([one], [], quiet)
+    const queue = join(dir, 'sys/block', basename(one.name), 'queue')
+    await mkdir(queue, { recursive: true })
+    await writeFile(join(queue, 'discard_max_bytes'), '0')
+    await writeFile(join(queue, 'write_zeroes_max_bytes'), '33550336')
+    const [how] = await eraseExpress([one], [], { ...quiet, sys: join(dir, 'sys') })
     expect(how).toMatchObject({ how: 'metadata' })
     const left = await readFile(one.name)
     expect([left.subarray(0, 4 * MIB).every((byte) => byte === 0), left.subarray(16 * MIB, 17 * MIB).every((byte) => byte === 0)]).toEqual([true, false])
