@@ -74,7 +74,9 @@ async function apiFindings(options: ServerOptions): Promise<Finding[]> {
     (error: Error) => error,
   )
   if (nodes instanceof Error) return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
-  const lost = nodes.filter((node) => node.fault === 'power failure' || (node.power_state === null && node.provision_state !== 'enroll'))
+  // Fake hardware has no power state before somebody gives it one.
+  const neverRead = (node: (typeof nodes)[number]) => node.power_state === null && node.provision_state !== 'enroll' && node.driver !== 'fake-hardware'
+  const lost = nodes.filter((node) => node.fault === 'power failure' || neverRead(node))
   const findings = lost.map((node) =>
     bad('bmcs', `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`, `rackward node explain ${node.name ?? node.uuid}`),
   )

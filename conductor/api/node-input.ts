@@ -5,6 +5,7 @@ import { Fault } from '../../kit/fault.ts'
 import { nearest } from '../../kit/text.ts'
 import { BOOT_DEVICES } from '../bmc/port.ts'
 import { INTERFACES, type InterfaceName } from '../node/interfaces.ts'
+import { NOT_A_UUID, phraseOf } from './phrases.ts'
 
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 export const isUuid = (text: string): boolean => UUID.test(text)
@@ -14,12 +15,12 @@ const RESERVED = ['detail', 'states', 'maintenance', 'management', 'ports', 'val
 
 const Uuid = z
   .string()
-  .regex(UUID, 'is not a UUID')
+  .regex(UUID, NOT_A_UUID)
   .transform((text) => text.toLowerCase())
 const Name = z
   .string()
   .max(255)
-  .regex(/^[A-Za-z0-9._~-]+$/, 'may hold letters, digits and - . _ ~')
+  .regex(/^[A-Za-z0-9._~-]+$/, 'is an invalid name: it may hold letters, digits and - . _ ~')
   .refine((text) => !isUuid(text), 'looks like a UUID')
   .refine((text) => !RESERVED.includes(text), 'is a reserved word')
 /** Clients send "True" and "yes" where they mean it: the words that Ironic takes. */
@@ -33,6 +34,12 @@ const Flag = z.union([
 ])
 const Dict = z.record(z.string(), z.unknown())
 
+/** What can stand in a path for a thing: anything else is refused before it is looked up (Ironic). Throws `input.invalid`. */
+export function checkIdent(ident: string, kind: string): void {
+  if (!isUuid(ident) && !/^[A-Za-z0-9._~-]{1,255}$/.test(ident))
+    throw new Fault('input.invalid', `Expected UUID or name for ${kind}: ${JSON.stringify(ident.slice(0, 255))}`)
+}
+
 /** RFC 3986's unreserved characters, as node names; for things that are called by name in a path. */
 export const ObjectName = Name
 export { Dict, Flag, Uuid, z }
@@ -43,7 +50,8 @@ const text = (max: number) => z.string().max(max).nullish()
 
 export const NodeCreate = z.strictObject({
   driver: z.string().min(1).max(255),
-  uuid: Uuid.optional(),
+  // Ansible sends "" where it has none.
+  uuid: z.preprocess((uuid) => (uuid === '' ? undefined : uuid), Uuid.optional()),
   name: Name.nullish(),
   driver_info: Dict.optional(),
   instance_info: Dict.optional(),
@@ -208,7 +216,7 @@ export function checkInput<T extends z.ZodType>(schema: T, value: unknown): z.in
     )
   }
   const missing = issue.code === 'invalid_type' && issue.path.length > 0 && !hasPath(value, issue.path)
-  throw new Fault(missing ? 'input.missing' : 'input.invalid', missing ? `${field} is missing` : `${field}: ${issue.message}`)
+  throw new Fault(missing ? 'input.missing' : 'input.invalid', missing ? `${field} is missing` : phraseOf(issue, value))
 }
 
 const hasPath = (value: unknown, path: readonly PropertyKey[]): boolean => {

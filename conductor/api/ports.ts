@@ -6,7 +6,7 @@ import type { PortFilter, PortRecord } from '../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, seenObject, seesNodeOf, standing } from './access.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
-import { checkInput, PORT_PATCHABLE, PortCreate, type z } from './node-input.ts'
+import { checkIdent, checkInput, PORT_PATCHABLE, PortCreate, type z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { gateBody, needs, type Ask, type Route, type RouteParts } from './route.ts'
 import { PORT_FIELDS } from './versions.ts'
@@ -24,6 +24,7 @@ export function portRoutes(parts: PortRouteParts): Route[] {
   const show = (ask: Ask, port: PortRecord) => showOne(ask, portView(port, ask.view), PORT_FIELDS)
   const portOf = async (ask: Ask) => {
     const ident = ask.params.ident ?? ''
+    checkIdent(ident, 'port')
     const port = await ports.find(ident)
     const node = await nodes.find(port.nodeUuid)
     if (standing(ask.actor, node) === 'none') throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 255))}`)

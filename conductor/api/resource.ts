@@ -1,5 +1,5 @@
 /** What the smaller resources have in common: create, list, show, change, delete, with fields and verbs gated by version. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import { untilFresh } from '../store/again.ts'
@@ -9,7 +9,7 @@ import { orDamaged } from './access.ts'
 import type { Role } from './auth.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
-import { checkInput, type z } from './node-input.ts'
+import { checkIdent, checkInput, type z } from './node-input.ts'
 import { gateBody, needs, type Ask, type Reply, type Route, type RouteParts } from './route.ts'
 import type { Gates } from './versions.ts'
 import { links, time } from './views.ts'
@@ -48,6 +48,8 @@ export interface Resource {
   readonly filter?: (ask: Ask) => Promise<ObjectFilter> | ObjectFilter
   /** What must be unique among the kind, beside the name. */
   readonly uniqueKey?: (body: Body) => string | null
+  /** How it is said that another has it. */
+  readonly taken?: (body: Body) => string
   /** Fills in defaults and refuses what does not do. `before` is absent on creation. */
   readonly check?: (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => Promise<Record<string, unknown>> | Record<string, unknown>
   readonly sees?: (ask: Ask, object: ObjectRecord) => boolean | Promise<boolean>
@@ -123,8 +125,9 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
     await resource.mayWrite?.(ask, before)
     const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
     const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
-    const { result, touched } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
-    for (const name of touched) needs(ask, resource.fields[name] ?? 1, name)
+    const { result, touched, whole } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
+    // A key within a field is not gated by version: so it is in Ironic.
+    for (const name of whole) needs(ask, resource.fields[name] ?? 1, name)
     const kept = Object.fromEntries(Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)))
     const given = checkInput(
       resource.create.partial(),
@@ -133,7 +136,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
     const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
     const next = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
     checkSize(`${kind} ${next.uuid}`, next.body, { before: before.body, limitBytes: parts.recordBytes })
-    const after = await store.objects.put(next)
+    const after = await store.objects.put(next).catch(phrased(resource, { node_uuid: before.nodeUuid, ...body }))
     return { body: show(resource, ask, after) }
   }
 }
@@ -145,8 +148,7 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
   gateBody(ask, ask.body, resource.fields)
   await resource.mayWrite?.(ask)
   const given = checkInput(resource.create, ask.body) as Record<string, unknown>
-  const { uuid, ...rest } = given
-  const body = await checked(resource, { ask, body: rest })
+  const { uuid, ...body } = await checked(resource, { ask, body: given })
   const fresh: ObjectRecord = {
     kind: resource.kind,
     uuid: typeof uuid === 'string' ? uuid : parts.random.uuid(),
@@ -160,9 +162,15 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
   }
   const object = packed(resource, fresh, body)
   checkSize(`${object.kind} ${object.uuid}`, object.body, { limitBytes: parts.recordBytes })
-  await parts.store.objects.add(object)
+  await parts.store.objects.add(object).catch(phrased(resource, body))
   await resource.afterAdd?.(object)
   return { status: 201, location: `${ask.view.base}${resource.path}/${object.uuid}`, body: show(resource, ask, object) }
+}
+
+/** What must be unique and is not, in the words of the resource. */
+const phrased = (resource: Resource, body: Body) => (error: unknown) => {
+  const other = isFault(error, 'object.conflict') && resource.taken && /\bunique_key\b/.test(error.detail)
+  throw other ? new Fault('object.conflict', resource.taken?.(body) ?? '', { cause: error }) : error
 }
 
 /** Name, node and unique key have columns of their own. */
@@ -179,6 +187,7 @@ function packed(resource: Resource, object: ObjectRecord, body: Record<string, u
 
 export async function findObject(parts: RouteParts, resource: Resource, ask: Ask): Promise<ObjectRecord> {
   const ident = ask.params.ident ?? ''
+  checkIdent(ident, resource.kind)
   const object = await parts.store.objects.find(resource.kind, ident)
   if (!object || (resource.sees && !(await resource.sees(ask, object))))
     throw new Fault('object.missing', `there is no ${resource.kind} ${JSON.stringify(ident.slice(0, 255))}`)

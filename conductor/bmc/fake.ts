@@ -50,6 +50,6 @@ export class FakeBmc implements Bmc {
   }
 
   async bootDevice(): Promise<BootNow> {
-    return { device: this.boot?.device ?? null, persistent: this.boot ? !this.boot.once : null }
+    return this.boot ? { device: this.boot.device, persistent: !this.boot.once } : { device: 'pxe', persistent: false }
   }
 }

@@ -164,9 +164,10 @@ export class Allocations {
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body
     const ofClass = await this.every({ resourceClass: String(wanted), ...ownedAsAsked(allocation) })
-    if (ofClass.length === 0) return `no node has the resource class ${String(wanted)}`
+    if (ofClass.length === 0) return `no available nodes match the resource class ${String(wanted)}: no node has it`
     const free = ofClass.filter((node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance)
-    if (free.length === 0) return `none of the ${ofClass.length} nodes of the resource class ${String(wanted)} is available, free and out of maintenance`
+    if (free.length === 0)
+      return `no available nodes match the resource class ${String(wanted)}: none of ${ofClass.length} is available, free and out of maintenance`
     const traits = strings(allocation.body.traits)
     const able = free.filter((node) => traits.every((trait) => node.traits.includes(trait)))
     if (able.length === 0) return `none of the ${free.length} free nodes has all of the traits ${traits.join(', ')}`

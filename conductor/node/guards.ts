@@ -20,7 +20,10 @@ export const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(n
 
 export function checkDriver(driver: string): void {
   if (!isDriver(driver))
-    throw new Fault('input.invalid', `driver: there is no driver ${JSON.stringify(driver.slice(0, 64))}; there are ${Object.keys(DRIVERS).join(', ')}`)
+    throw new Fault(
+      'input.invalid',
+      `driver: No valid host was found. Reason: No conductor service registered which supports driver ${driver.slice(0, 64)}; there are ${Object.keys(DRIVERS).join(', ')}`,
+    )
 }
 
 export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: ReadonlySet<string>): void {

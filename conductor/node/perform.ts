@@ -4,6 +4,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { Store } from '../store/port.ts'
+import { usesAgent } from './effects.ts'
 import type { ImageSource } from './image-source.ts'
 import type { Effect, NodeRecord } from './record.ts'
 import type { Sightings } from './sightings.ts'
@@ -33,6 +34,8 @@ async function perform(parts: PerformParts, effect: Effect, at: { node: NodeReco
   const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs, signal: unwanted } as const
   switch (effect.do) {
     case 'bmc-check': {
+      // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
+      if (!usesAgent(node) && node.powerState === null) return undefined
       const seen = await parts.arbiter.act(parts.bmcs.target(node), { ...options, priority: 'operator' }, (bmc, signal) => bmc.power(signal))
       return { powerState: seen === 'on' ? 'power on' : 'power off' }
     }

@@ -88,7 +88,7 @@ export class PortService {
 
   async remove(port: PortRecord, node: NodeRecord): Promise<void> {
     if (isLocked(node)) throw locked(node)
-    if (node.instanceUuid && !node.maintenance)
+    if ((node.instanceUuid || node.provisionState === 'active') && !node.maintenance)
       throw new Fault('object.conflict', `node ${node.uuid} has an instance: put it into maintenance to delete its port`)
     await this.parts.store.removePort(port.uuid)
     await this.parts.onPorts(port.nodeUuid, [port.address])
@@ -112,10 +112,20 @@ export class PortService {
       if (!group) throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${JSON.stringify(port.portgroupUuid)}`)
       if (group.nodeUuid !== port.nodeUuid) throw new Fault('object.conflict', `portgroup_uuid: portgroup ${group.uuid} belongs to another node`)
     }
+    await this.checkNetwork(port)
     const ip = port.extra.ipv4_address
     if (ip === undefined) return
     const known = await store.ports({ fixedIp: String(ip) }, { limit: 2, sortKey: 'id', descending: false })
     if (known.some(({ uuid }) => uuid !== port.uuid))
       throw new Fault('object.conflict', `extra/ipv4_address: ${String(ip)} is the address of another port already`)
+  }
+  /** The cards of one bundle are on one network. */
+  private async checkNetwork(port: PortRecord): Promise<void> {
+    if (!port.portgroupUuid) return
+    const bundled = await this.parts.store.ports({ portgroupUuid: port.portgroupUuid }, { limit: 1000, sortKey: 'id', descending: false })
+    const other = bundled.find(({ uuid, physicalNetwork }) => uuid !== port.uuid && physicalNetwork !== port.physicalNetwork)
+    if (!other) return
+    const [mine, theirs] = [port.physicalNetwork, other.physicalNetwork].map((name) => JSON.stringify(name))
+    throw new Fault('object.conflict', `physical_network: portgroup ${port.portgroupUuid} is on ${theirs} by its other ports, and not on ${mine}`)
   }
 }

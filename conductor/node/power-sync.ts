@@ -8,6 +8,7 @@ import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { Store } from '../store/port.ts'
 import { nodeSlices } from '../store/slices.ts'
+import { usesAgent } from './effects.ts'
 import type { PollSeen } from './explain.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import type { Worker } from './worker.ts'
@@ -162,6 +163,10 @@ export class PowerSync {
   }
 }
 
-/** Nodes whose credentials were tried; in maintenance those alone that a lost BMC put there. */
+/** Nodes whose credentials were tried, and fake ones that were given a power state; in maintenance those alone that a lost BMC put there. */
 const wanted = (node: NodeRecord): boolean =>
-  node.provisionState !== 'enroll' && node.provisionState !== 'verifying' && !isLocked(node) && (!node.maintenance || node.fault === 'power failure')
+  node.provisionState !== 'enroll' &&
+  node.provisionState !== 'verifying' &&
+  !isLocked(node) &&
+  (usesAgent(node) || node.powerState !== null) &&
+  (!node.maintenance || node.fault === 'power failure')

@@ -21,6 +21,8 @@ import { checkDrive, checkNodeSize } from './size.ts'
 import type { Sightings } from './sightings.ts'
 import type { State } from './states.ts'
 import type { Erase } from './steps.ts'
+import { named, withoutReasons } from './tidy.ts'
+import { validateNode, type Verdicts } from './validate.ts'
 import type { Worker } from './worker.ts'
 
 export interface NodeServiceParts {
@@ -47,16 +49,6 @@ export interface ProvisionExtra extends Wish {
   readonly rescuePassword?: string
   /** Throws when the request's version does not know abort in this state. */
   readonly abortSince?: (state: State) => void
-}
-
-/** `instance_name` and instance_info/display_name are one name in two places (Ironic, since 1.104); the one that changed wins. */
-function named(before: NodeRecord, next: NodeRecord): NodeRecord {
-  const shown = next.instanceInfo.display_name
-  if (next.instanceName !== before.instanceName) {
-    const { display_name: _, ...rest } = next.instanceInfo
-    return { ...next, instanceInfo: next.instanceName === null ? rest : { ...rest, display_name: next.instanceName } }
-  }
-  return typeof shown === 'string' && shown !== before.instanceInfo.display_name ? { ...next, instanceName: shown.slice(0, 255) } : next
 }
 
 const ACT_TIMEOUT_MS = 30_000
@@ -100,7 +92,7 @@ export class NodeService {
     const { uuid } = await this.find(ident)
     const updated = await withDrive(this.parts, uuid, (keep) =>
       this.parts.worker.change(uuid, async (node) => {
-        const { node: next, content } = splitDrive(named(node, change(node)), this.parts.limits.configDriveBytes)
+        const { node: next, content } = splitDrive(named(node, withoutReasons(change(node), touched)), this.parts.limits.configDriveBytes)
         checkUpdate(node, next, touched)
         checkNodeSize(next, { before: node, limitBytes: this.parts.limits.recordBytes })
         if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
@@ -200,41 +192,7 @@ export class NodeService {
 
   children = (node: NodeRecord): Promise<NodeRecord[]> => this.parts.store.nodes({ parentNode: node.uuid }, ALL)
 
-  /** What would stop each interface from working. Looks at records only, never at the BMC. */
-  async validate(ident: string): Promise<Record<string, { result: boolean | null; reason?: string }>> {
-    const node = await this.find(ident)
-    const { store, bmcs, hashPassword } = this.parts
-    const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
-    const verdict = (check: () => void) => {
-      try {
-        check()
-        return { result: true }
-      } catch (error) {
-        return { result: false, reason: (error as Error).message }
-      }
-    }
-    const bmc = verdict(() => bmcs.target(node))
-    const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
-    const boot = bootable ? { result: true } : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
-    const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
-    const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) => (interfaceOf(node, name)?.startsWith('no-') ? none(name) : result)
-    const rescue = usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
-    return {
-      bios: none('bios'),
-      boot,
-      console: none('console'),
-      deploy: usesAgent(node) ? verdict(() => imageWish(node.instanceInfo)) : { result: true },
-      firmware: none('firmware'),
-      inspect: unless('inspect', boot),
-      management: bmc,
-      network: { result: true },
-      power: bmc,
-      raid: none('raid'),
-      rescue: unless('rescue', rescue),
-      storage: { result: true },
-      vendor: none('vendor'),
-    }
-  }
+  validate = async (ident: string): Promise<Verdicts> => validateNode(await this.find(ident), this.parts)
 
   /** A lock does not forbid to look. */
   async console(ident: string, steal: boolean): Promise<Piped> {
@@ -274,7 +232,7 @@ export class NodeService {
         return { inspectionStartedAtMs: nowMs, inspectionFinishedAtMs: null }
       case 'deploy':
       case 'rebuild':
-        return { instanceInfo, instanceUuid: node.instanceUuid ?? this.parts.random.uuid() }
+        return { instanceInfo }
       case 'rescue':
         return extra.rescueHash === undefined ? {} : { instanceInfo: { ...instanceInfo, hashed_rescue_password: extra.rescueHash } }
       case 'unrescue':

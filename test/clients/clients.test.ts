@@ -37,6 +37,12 @@ const arrives = (uuid: string, state: string) =>
     },
     { what: state, timeoutMs: 20_000, everyMs: 20 },
   )
+const powered = (uuid: string, state: string) =>
+  until(async () => (await call('GET', `/v1/nodes/${uuid}`, undefined, undefined, conductor.addresses[0])).body.power_state === state, {
+    what: state,
+    timeoutMs: 20_000,
+    everyMs: 20,
+  })
 const json = (...args: string[]) => cli.ok(...args, '-f', 'json')
 
 test('the program itself, as a person starts it', async () => {
@@ -127,6 +133,8 @@ test('baremetal: every other resource is created, listed, shown, changed and del
   expect(await json('node', 'vif', 'list', node)).toEqual([{ ID: 'vif-7' }])
   await cli.ok('node', 'vif', 'detach', node, 'vif-7')
 
+  await cli.ok('node', 'power', 'off', node)
+  await powered(node, 'power off')
   const connector = (await json('volume', 'connector', 'create', '--node', node, '--type', 'iqn', '--connector-id', 'iqn.2020-01.org:cli')).uuid as string
   const target = (await json('volume', 'target', 'create', '--node', node, '--type', 'iscsi', '--boot-index', '0', '--volume-id', 'v')).uuid as string
   expect([(await json('volume', 'connector', 'list')).length, (await json('volume', 'target', 'list')).length]).toEqual([1, 1])

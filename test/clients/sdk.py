@@ -23,6 +23,7 @@ steps = [{"interface": "deploy", "step": "erase_devices_metadata"}]
 node = bm.set_node_provision_state(node, "clean", clean_steps=steps, wait=True, timeout=30)
 bm.set_node_traits(node, ["CUSTOM_SDK"])
 node = bm.set_node_provision_state(node, "provide", wait=True, timeout=30)
+bm.set_node_power_state(node, "power off", wait=True, timeout=30)
 allocation = bm.create_allocation(name="sdk-a", resource_class="sdk", traits=["CUSTOM_SDK"])
 allocation = bm.wait_for_allocation(allocation, timeout=30)
 seen["allocated"] = allocation.node_id == node.id

@@ -52,6 +52,17 @@ const VERBS: Record<string, string> = {
   deleted: 'available',
 }
 
+/** Fake hardware has no power state before it is given one. */
+export async function power(uuid: string, wanted: 'on' | 'off'): Promise<void> {
+  const answer = await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: `power ${wanted}` })
+  if (answer.status !== 202) throw new Error(`power: ${answer.status} ${JSON.stringify(answer.body)}`)
+  const there = async () => {
+    const now = (await call('GET', `/v1/nodes/${uuid}`)).body
+    return now.power_state === `power ${wanted}` && now.reservation === null
+  }
+  await until(there, { what: `power ${wanted}`, timeoutMs: 10_000, everyMs: 10 })
+}
+
 /** Sends verbs one after the other; each is `verb` or `verb>state`, and ends unlocked in its state. */
 export async function drive(uuid: string, ...verbs: (string | [verb: string, to: string, more?: Record<string, unknown>])[]): Promise<void> {
   for (const given of verbs) {

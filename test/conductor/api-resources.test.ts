@@ -1,7 +1,7 @@
 /** Every resource beside nodes, ports and verbs, on a live conductor: what is created is shown, listed, changed, guarded and deleted. */
 import { describe, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
-import { at, base, call, create, drive, faultOf } from './api-bench.ts'
+import { at, base, call, create, drive, faultOf, power } from './api-bench.ts'
 
 const uuidOf = async (path: string, body: unknown): Promise<string> => {
   const made = await call('POST', path, body)
@@ -29,6 +29,7 @@ describe('smaller resources', () => {
     ['/v1/volume/targets', 'targets', { node_uuid: '', volume_type: 'iscsi', boot_index: 0, volume_id: 'v1' }, { extra: { a: 1 } }, '/extra'],
   ])('%s: create, show, list, change, delete', async (path, envelope, given: Record<string, unknown>, change: Record<string, unknown>, patch) => {
     const node = await create()
+    await power(node.uuid, 'off')
     const body: Record<string, unknown> = 'node_uuid' in given ? { ...given, node_uuid: node.uuid } : given
     const uuid = await uuidOf(path, body)
     expect((await call('GET', `${path}/${uuid}`)).body).toMatchObject({ ...body, uuid })
@@ -61,18 +62,24 @@ describe('smaller resources', () => {
   test('volumes change while the server is off', async () => {
     const { uuid } = await create()
     const target = { node_uuid: uuid, volume_type: 'iscsi', boot_index: 0, volume_id: 'v' }
-    await uuidOf('/v1/volume/targets', target)
+    const made = await uuidOf('/v1/volume/targets', target)
     expect((await call('POST', '/v1/volume/targets', target)).status).toBe(409)
     expect((await call('GET', `/v1/nodes/${uuid}/volume/targets`)).body.targets).toHaveLength(1)
-    await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
-    await until(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.power_state === 'power on', { what: 'power', timeoutMs: 5000, everyMs: 10 })
-    expect(says(await call('POST', '/v1/volume/targets', { ...target, boot_index: 1 }))).toEqual([400, expect.stringContaining('powered on')])
+    await power(uuid, 'on')
+    const refused = (action: string) => [400, expect.stringContaining(`The requested action "volume target ${action}" can not be performed on node "${uuid}"`)]
+    expect(says(await call('DELETE', `/v1/volume/targets/${made}`))).toEqual(refused('deletion'))
+    expect(says(await call('PATCH', `/v1/volume/targets/${made}`, [{ op: 'replace', path: '/boot_index', value: 1 }]))).toEqual(refused('update'))
+    await power(uuid, 'off')
+    expect((await call('DELETE', `/v1/volume/targets/${made}`)).status).toBe(204)
   })
 
-  test('steps of templates, runbooks and rules are checked when they are made', async () => {
-    expect(
-      says(await call('POST', '/v1/deploy_templates', { name: 'CUSTOM_X', steps: [{ interface: 'bios', step: 'apply', args: {}, priority: 1 }] })),
-    ).toEqual([400, expect.stringContaining('steps/0: there is no deploy step bios.apply')])
+  test('the form of templates, runbooks and rules is checked when they are made', async () => {
+    const step = { interface: 'bios', step: 'apply', args: {}, priority: 1 }
+    expect(says(await call('POST', '/v1/deploy_templates', { name: 'CUSTOM_X', steps: [{ ...step, interface: 'disk' }] }))).toEqual([
+      400,
+      expect.stringContaining('steps/0/interface'),
+    ])
+    expect(says(await call('POST', '/v1/deploy_templates', { name: 'CUSTOM_X', steps: [step, step] }))).toEqual([400, expect.stringContaining('Duplicate')])
     expect((await call('POST', '/v1/deploy_templates', { name: 'no_trait', steps: [] })).status).toBe(400)
     for (const actions of [
       [{ op: 'api-call', args: { url: 'http://x' } }],
@@ -92,6 +99,7 @@ describe('allocations', () => {
     const { uuid } = await create({ resource_class, ...more })
     if (traits.length > 0) expect((await call('PUT', `/v1/nodes/${uuid}/traits`, { traits })).status).toBe(204)
     await drive(uuid, 'manage', 'provide')
+    await power(uuid, 'off')
     return String(uuid)
   }
   const ended = (uuid: string) =>

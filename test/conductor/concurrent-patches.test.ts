@@ -29,7 +29,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-patches-'))
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   const slow = slowToRead(store)
-  const nodes = { find: async () => newNode({ uuid: uuid(1), driver: 'fake-hardware' }, 1) } as never
+  const nodes = { find: async () => newNode({ uuid: uuid(1), driver: 'fake-hardware', powerState: 'power off' }, 1) } as never
   const parts: ResourceParts = { store: slow, nodes, clock: systemClock, random: systemRandom, turns: new Turns(), recordBytes: 1_000_000 }
   const ports = new PortService({ ...parts, plan: { subnets: [], reserved: new Map() }, onPorts: async () => undefined })
   routes = [...hardwareRoutes(parts), ...planRoutes(parts), ...portRoutes({ ...parts, ports } as PortRouteParts)]

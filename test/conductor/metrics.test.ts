@@ -31,6 +31,11 @@ const value = (text: string, series: RegExp) =>
 
 test('states, durations by model, BMC acts and requests are counted', async () => {
   await call('POST', '/v1/nodes', { name: 'm1', driver: 'fake-hardware', properties: { vendor: 'Acme', model: 'One' } })
+  await call('PUT', '/v1/nodes/m1/states/power', { target: 'power off' })
+  await until(async () => ((await call('GET', '/v1/nodes/m1/states')).body as { power_state: unknown }).power_state === 'power off', {
+    what: 'power off',
+    timeoutMs: 10_000,
+  })
   await call('PUT', '/v1/nodes/m1/states/provision', { target: 'manage' })
   const text = await until(
     async () => {

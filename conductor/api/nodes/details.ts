@@ -71,6 +71,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('traits'),
       role: 'reader',
       since: 37,
+      below: 406,
       says: 'lists traits',
       handle: async (ask) => ({ body: { traits: (await nodeOf(parts, ask)).traits } }),
     },

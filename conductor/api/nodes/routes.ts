@@ -6,7 +6,7 @@ import type { NodeFilter } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
-import { checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
+import { checkIdent, checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
 import { gateBody, needs, type Ask, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
@@ -28,6 +28,7 @@ export const show = (ask: Ask, node: NodeRecord) => showOne(ask, viewFor(ask, no
 /** The node of a path, if the user may see it. */
 export async function nodeOf(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   const ident = ask.params.ident ?? ''
+  checkIdent(ident, 'node')
   if (ask.minor < 5 && !isUuid(ident)) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}: names need version 1.5`)
   return seenNode(parts.nodes, ask.actor, ident)
 }
@@ -62,7 +63,9 @@ export function nodeRoutes(parts: RouteParts): Route[] {
         // A confined user enrolls for its own project, and for no other.
         if (ask.actor.project !== null && (given.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
         await checkParent(parts, ask, given.parentNode)
-        const node = await parts.nodes.create({ ...given, ...(ask.actor.project === null ? {} : { owner: ask.actor.project }) })
+        // Before 1.11 there was no enroll: a new node was available at once.
+        const since = ask.minor < 11 ? { provisionState: 'available' as const } : {}
+        const node = await parts.nodes.create({ ...given, ...since, ...(ask.actor.project === null ? {} : { owner: ask.actor.project }) })
         return { status: 201, location: `${ask.view.base}/v1/nodes/${node.uuid}`, body: show(ask, node) }
       },
     },

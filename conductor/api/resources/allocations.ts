@@ -1,8 +1,9 @@
 /** /v1/allocations and /v1/nodes/{id}/allocation. */
-import { Fault } from '../../../kit/fault.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
 import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, namedNode, seenNode } from '../access.ts'
+import type { Actor } from '../auth.ts'
 import { Dict, ObjectName, Uuid, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
 import { needs, type Ask, type Route } from '../route.ts'
@@ -17,7 +18,15 @@ const Create = z.strictObject({
   uuid: Uuid.optional(),
   name: ObjectName.nullish(),
   resource_class: z.string().min(1).max(80).nullish(),
-  traits: z.array(z.string().max(255)).max(50).optional(),
+  traits: z
+    .array(
+      z
+        .string()
+        .max(255)
+        .regex(/^CUSTOM_[A-Z0-9_]+$|^(HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/, 'is not a trait'),
+    )
+    .max(50)
+    .optional(),
   candidate_nodes: z.array(z.string().max(255)).max(1000).nullish(),
   node: z.string().max(255).nullish(),
   owner: z.string().max(255).nullish(),
@@ -88,13 +97,26 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     const base = { extra: {}, traits: [], resource_class: null, ...rest, owner: body.owner ?? ask.actor.project, last_error: null }
     if (typeof ident === 'string') {
       const node = await namedNode(nodes, ask.actor, { field: 'node', ident })
-      return { ...base, resource_class: body.resource_class ?? node.resourceClass, candidate_nodes: [], node_uuid: node.uuid, state: 'active' }
+      const uuid = body.uuid ?? node.instanceUuid ?? undefined
+      return { ...base, uuid, resource_class: body.resource_class ?? node.resourceClass, candidate_nodes: [], node_uuid: node.uuid, state: 'active' }
     }
     if (typeof body.resource_class !== 'string') throw new Fault('input.missing', 'resource_class is missing')
-    const uuids = await Promise.all(
-      ((candidates ?? []) as string[]).map(async (one) => (await namedNode(nodes, ask.actor, { field: 'candidate_nodes', ident: one })).uuid),
-    )
+    const uuids = await candidateUuids(ask.actor, (candidates ?? []) as string[])
     return { ...base, candidate_nodes: uuids, state: 'allocating' }
+  }
+
+  async function candidateUuids(actor: Actor, idents: readonly string[]): Promise<string[]> {
+    const found = await Promise.all(
+      idents.map(async (ident) =>
+        seenNode(nodes, actor, ident).catch((error: unknown) => {
+          if (isFault(error, 'object.missing')) return undefined
+          throw error
+        }),
+      ),
+    )
+    const missing = idents.filter((_, i) => !found[i]).map((ident) => ident.slice(0, 255))
+    if (missing.length > 0) throw new Fault('input.invalid', `candidate_nodes: Nodes cannot be found: ${missing.join(', ')}`)
+    return found.flatMap((node) => (node ? [node.uuid] : []))
   }
 
   const ofNode = async (ask: Ask): Promise<ObjectRecord> => {

@@ -140,16 +140,18 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       extra: Dict.optional(),
     }),
     patchable: { type: null, connector_id: null, extra: {}, node_uuid: null },
-    filters: { node: 32 },
+    filters: { node: 32, detail: 32 },
     filter: byNode,
     uniqueKey: (body) => `${String(body.type)} ${String(body.connector_id)}`,
+    taken: (body) => `A volume connector with type ${String(body.type)} and connector ID ${String(body.connector_id)} already exists`,
     sees,
     mayWrite,
     check: async (ask, body, before) => {
-      await mustBeOff(await checkNode(ask, body, before))
+      const node = await checkNode(ask, body, before)
+      if (before) mustBeOff(node, 'volume connector update')
       return { extra: {}, ...body }
     },
-    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid))),
+    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume connector deletion'),
   }
 
   const target: Resource = {
@@ -169,17 +171,18 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       extra: Dict.optional(),
     }),
     patchable: { volume_type: null, boot_index: null, volume_id: null, properties: {}, extra: {}, node_uuid: null },
-    filters: { node: 32 },
+    filters: { node: 32, detail: 32 },
     filter: byNode,
     sees,
     mayWrite,
     uniqueKey: (body) => `${String(body.node_uuid)} ${String(body.boot_index)}`,
+    taken: (body) => `A volume target with boot index '${String(body.boot_index)}' for the same node already exists`,
     check: async (ask, body, before) => {
       const node = await checkNode(ask, body, before)
-      await mustBeOff(node)
+      if (before) mustBeOff(node, 'volume target update')
       return { properties: {}, extra: {}, ...body, node_uuid: node.uuid }
     },
-    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid))),
+    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume target deletion'),
   }
 
   return [
@@ -223,6 +226,10 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
 }
 
 /** A running server has its volumes in use. */
-async function mustBeOff(node: { uuid: string; powerState: string | null }): Promise<void> {
-  if (node.powerState === 'power on') throw new Fault('input.invalid', `node ${node.uuid} is powered on: power it off before its volumes change`)
+function mustBeOff(node: { uuid: string; powerState: string | null }, action: string): void {
+  if (node.powerState === 'power off') return
+  throw new Fault(
+    'node.state',
+    `The requested action "${action}" can not be performed on node "${node.uuid}" while it is in state "${node.powerState ?? 'None'}"`,
+  )
 }

@@ -1,7 +1,7 @@
 /** Deploy templates, runbooks, inspection rules: what shall be done, kept by name. */
 import { Fault } from '../../../kit/fault.ts'
 import { checkRule } from '../../agents/rules.ts'
-import { planStep, type AskedStep } from '../../node/steps.ts'
+import type { AskedStep } from '../../node/steps.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
 import { AskedCleanStep, AskedDeployStep, Dict, Flag, Uuid, z } from '../node-input.ts'
@@ -27,7 +27,7 @@ const template: Resource = {
   patchable: { name: null, steps: null, extra: {} },
   mayWrite: (ask) => mustBeWhole(ask.actor, 'deploy templates'),
   check(_ask, body) {
-    checkSteps('deploy', body.steps)
+    checkSteps(body.steps)
     return { extra: {}, ...body }
   },
 }
@@ -68,7 +68,7 @@ const runbook: Resource = {
     if (project !== null && body.public) mustBeWhole(ask.actor, 'public')
     if (project !== null && (body.owner ?? project) !== project) mustBeWhole(ask.actor, 'owner')
     if (body.public && body.owner && before?.body.owner !== body.owner) throw new Fault('input.invalid', 'public: a public runbook has no owner')
-    checkSteps('clean', body.steps, 'service')
+    if (!Array.isArray(body.steps)) throw new Fault('input.missing', 'steps is missing')
     const whole: Record<string, unknown> = { disable_ramdisk: false, public: false, owner: project, extra: {}, ...body }
     return { ...whole, disable_ramdisk: whole.disable_ramdisk ?? false, public: whole.public ?? false, owner: whole.public ? null : whole.owner }
   },
@@ -119,16 +119,12 @@ const rule: Resource = {
   view: (body) => (body.sensitive === true ? { conditions: null, actions: null } : {}),
 }
 
-function checkSteps(kind: 'clean' | 'deploy', steps: unknown, or?: 'service'): void {
+/** Which steps a node has is known when they are to run; here their form is checked, and that a template names each step once. */
+function checkSteps(steps: unknown): void {
   if (!Array.isArray(steps)) throw new Fault('input.missing', 'steps is missing')
-  for (const [i, step] of (steps as AskedStep[]).entries()) {
-    try {
-      planStep(kind, step, `steps/${i}`)
-    } catch (error) {
-      if (!or) throw error
-      planStep(or, step, `steps/${i}`)
-    }
-  }
+  const names = (steps as AskedStep[]).map((step) => `${step.interface}.${step.step}`)
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice) throw new Fault('input.invalid', `steps: Duplicate deploy steps. A deploy template cannot have the step ${twice} twice`)
 }
 
 export const planRoutes = (parts: ResourceParts): Route[] => [template, runbook, rule].flatMap((resource) => resourceRoutes(parts, resource))

@@ -1,0 +1,46 @@
+/** What would stop each interface of a node from working. Looks at records only, never at the BMC. */
+import type { BmcRegistry } from '../bmc/registry.ts'
+import type { Store } from '../store/port.ts'
+import { usesAgent } from './effects.ts'
+import { imageWish } from './image-source.ts'
+import { interfaceOf, type InterfaceName } from './interfaces.ts'
+import type { NodeRecord } from './record.ts'
+
+/** By interface; null: it cannot do anything. */
+export type Verdicts = Record<string, { result: boolean | null; reason?: string }>
+
+const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
+
+export async function validateNode(node: NodeRecord, parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown }): Promise<Verdicts> {
+  const { store, bmcs, hashPassword } = parts
+  const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
+  const verdict = (check: () => void) => {
+    try {
+      check()
+      return { result: true }
+    } catch (error) {
+      return { result: false, reason: (error as Error).message }
+    }
+  }
+  const bmc = verdict(() => bmcs.target(node))
+  const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
+  const boot = bootable ? { result: true } : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
+  const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
+  const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) => (interfaceOf(node, name)?.startsWith('no-') ? none(name) : result)
+  const rescue = usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
+  return {
+    bios: none('bios'),
+    boot,
+    console: none('console'),
+    deploy: usesAgent(node) ? verdict(() => imageWish(node.instanceInfo)) : { result: true },
+    firmware: none('firmware'),
+    inspect: unless('inspect', boot),
+    management: bmc,
+    network: { result: true },
+    power: bmc,
+    raid: none('raid'),
+    rescue: unless('rescue', rescue),
+    storage: { result: true },
+    vendor: none('vendor'),
+  }
+}
