@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import * as z from 'zod'
 import { ROLES } from '../conductor/api/auth.ts'
 import { loadYaml, parseYaml } from '../kit/config.ts'
-import { HOST_NAME } from './mesh/records.ts'
+import { HOST_NAME } from './protocol/names.ts'
 import { PLANES } from './verdict/evidence.ts'
 
 const Ip = z.string().refine((text) => isIP(text) > 0, 'is not an IP address')

@@ -1,6 +1,6 @@
 /** An agent's inventory -> what the node record, its ports and Ironic's inventory document say. Pure. */
 import type { Disk, Inventory } from '../api/agent-wire.ts'
-import type { Inspected } from '../api/ramdisk.ts'
+import type { Inspected } from '../api/inspected.ts'
 import type { NodeRecord } from '../node/record.ts'
 
 const GIB = 1024 ** 3

@@ -13,8 +13,7 @@ import { mustBeWhole } from './access.ts'
 import type { Role } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
-import type { DescribedRoute } from './rackward.ts'
-import type { Ask, Method, RouteParts } from './route.ts'
+import type { Ask, DescribedRoute, Method, RouteParts } from './route.ts'
 
 export interface MeshParts extends RouteParts {
   readonly link: MeshLink | undefined

@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document of /rackward/v1, made from the schemas that check its input. */
 import * as z from 'zod'
-import type { DescribedRoute } from './rackward.ts'
+import type { DescribedRoute } from './route.ts'
 import { Problem } from './rackward-schemas.ts'
 
 type Schema = Record<string, unknown>

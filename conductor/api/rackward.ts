@@ -13,7 +13,7 @@ import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
-import type { Ask, Reply, Route } from './route.ts'
+import type { Ask, DescribedRoute, Reply, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilEvent, veilNode, veilPoll } from './veil.ts'
 
@@ -22,17 +22,6 @@ export interface RackwardParts extends MeshParts {
   readonly webhooks: { states(): Promise<WebhookState[]> }
   /** Ends the streams when the conductor stops. */
   readonly signal: AbortSignal
-}
-
-/** A route whose query is checked by a schema, and whose answer is described by one. */
-export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
-  readonly query?: z.ZodObject
-  /** What the body of the request must be; checked by who handles it. */
-  readonly body?: z.ZodType
-  /** `websocket`: another answers it (console.ts), and no plain request gets anything. */
-  readonly answer: z.ZodType | 'websocket'
-  readonly answerType?: 'text/event-stream'
-  handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void
 }
 
 const Seq = z.coerce.number().int().min(0)

@@ -9,7 +9,8 @@ import { isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import { locked } from '../node/guards.ts'
 import type { State } from '../node/states.ts'
 import type { Worker } from '../node/worker.ts'
-import { checkInput, Dict, z } from './node-input.ts'
+import { Inspected } from './inspected.ts'
+import { checkInput, z } from './node-input.ts'
 import { gateBody, type Ask, type Bare, type Route, type RouteParts } from './route.ts'
 import { links, MASK } from './views.ts'
 
@@ -36,24 +37,6 @@ const Heartbeat = z.strictObject({
   agent_status: z.enum(['start', 'end', 'error']).nullish(),
   agent_status_message: z.string().max(4096).nullish(),
 })
-
-const Inspected = z
-  .looseObject({
-    inventory: z.looseObject({
-      interfaces: z
-        .array(z.looseObject({ mac_address: z.string().max(64) }))
-        .min(1)
-        .max(256),
-      cpu: z.looseObject({ count: z.number().int().optional(), architecture: z.string().max(32).optional() }).optional(),
-      memory: z.looseObject({ physical_mb: z.number().nullish() }).optional(),
-      disks: z.array(Dict).max(1024).optional(),
-      boot: z.looseObject({ current_boot_mode: z.enum(['uefi', 'bios']).nullish(), pxe_interface: z.string().max(64).nullish() }).optional(),
-      system_vendor: z.looseObject({ manufacturer: z.string().max(256).nullish(), product_name: z.string().max(256).nullish() }).nullish(),
-    }),
-    error: z.string().max(4096).nullish(),
-  })
-  .describe('what the agent found')
-export type Inspected = z.infer<typeof Inspected>
 
 export function ramdiskRoutes(parts: RamdiskParts): Route[] {
   const { store, nodes, worker } = parts

@@ -1,5 +1,6 @@
 /** Routes as data: method, path, version, role, what may be asked; so that the same table serves requests, checks and documents. */
 import type { Express, Request, Response } from 'express'
+import type * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import type { Turns } from '../../kit/turns.ts'
 import type { NodeService } from '../node/service.ts'
@@ -50,6 +51,17 @@ export interface Route {
   admit?(ask: Bare): Promise<void> | void
   /** Nothing is 204, or the end of a response that it wrote itself. */
   handle(ask: Ask): Promise<Reply | void> | Reply | void
+}
+
+/** A route whose query is checked by a schema, and whose answer is described by one. */
+export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
+  readonly query?: z.ZodObject
+  /** What the body of the request must be; checked by who handles it. */
+  readonly body?: z.ZodType
+  /** `websocket`: another answers it (console.ts), and no plain request gets anything. */
+  readonly answer: z.ZodType | 'websocket'
+  readonly answerType?: 'text/event-stream'
+  handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void
 }
 
 export interface RouteParts {

@@ -3,38 +3,12 @@ import { findArrow } from '../../kit/arrows.ts'
 import { Fault, type FaultCode } from '../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
 import { believes, ended, PRESENCE } from './belief.ts'
+import type { At, FaultNote } from './context.ts'
 import { usesAgent } from './effects.ts'
-import { advance, blame, enter, fail, keepsRunning, move, newBoot, nextStep, performed, saysHold, shift, type Move } from './flow.ts'
+import { advance, blame, enter, fail, keepsRunning, move, newBoot, nextStep, performed, saysHold, shift } from './flow.ts'
 import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
 import { STATES } from './states.ts'
 import type { PlannedStep } from './steps.ts'
-
-export interface Settings {
-  /** How long a node may take from power-on to the agent's first word. */
-  readonly callbackTimeoutMs: number
-  /** How long an agent may be silent while it works. */
-  readonly agentSilenceMs: number
-  /** How long an idle agent is kept running for the next order; 0: not at all. */
-  readonly parkMs: number
-  /** Boots per step when the agent is lost half-way. */
-  readonly maxAttempts: number
-  readonly effectTries: number
-  readonly effectRetryMs: number
-  readonly softPowerOffMs: number
-}
-
-export interface FaultNote {
-  readonly code: FaultCode
-  readonly text: string
-  readonly retry: boolean
-}
-
-export interface At {
-  readonly nowMs: number
-  readonly settings: Settings
-  /** Every arrow that was followed is put here. */
-  readonly moves: Move[]
-}
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */

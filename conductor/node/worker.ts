@@ -6,11 +6,11 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { EventRecord, Store } from '../store/port.ts'
 import type { Effect, NodeRecord } from './record.ts'
-import type { Move } from './flow.ts'
+import type { Move, Settings } from './context.ts'
 import { changesOf } from './history.ts'
 import { lastSeenText, Sightings } from './sightings.ts'
 import { STATES } from './states.ts'
-import { step, type Settings, type StepEvent } from './step.ts'
+import { step, type StepEvent } from './step.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */

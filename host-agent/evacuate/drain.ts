@@ -1,6 +1,6 @@
 /** Emptying a host that lives: its instances are moved live, a few at once, as long as it is held for that; then it is in maintenance. The list of its instances is the
  *  only memory: a new leader goes on with what is still there. A live migration moves or leaves an instance, whoever asks for it how often. */
-import type { ArbiterCore } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
 import { holdKey } from '../mesh/records.ts'
 import { targetsFor } from '../mesh/standing.ts'
 import type { DrainPost } from '../mesh/post.ts'
@@ -14,7 +14,7 @@ const MIGRATE_MS = 15 * 60_000
 const AGAIN_MS = 60_000
 const AT_ONCE = 2
 
-export function drainHosts(core: ArbiterCore, nowMs: number): void {
+export function drainHosts(core: ArbiterState, nowMs: number): void {
   for (const [host, { value }] of core.shelf.holds) {
     if (value.kind !== 'drain' || core.shelf.liveIncident(host)) continue
     const drain = core.post(host).drain
@@ -32,7 +32,7 @@ export function drainHosts(core: ArbiterCore, nowMs: number): void {
 }
 
 /** Empty: from here on it is a host that is worked on. */
-function finish(core: ArbiterCore, host: string): void {
+function finish(core: ArbiterState, host: string): void {
   const hold = core.shelf.holds.get(host)
   if (hold?.value.kind !== 'drain') return
   const value = { ...hold.value, kind: 'maintenance' as const, why: `drained: ${hold.value.why}`.slice(0, 500) }
@@ -43,7 +43,7 @@ function finish(core: ArbiterCore, host: string): void {
   )
 }
 
-function moveSome(core: ArbiterCore, { host, listing, drain }: { host: string; listing: Listing; drain: DrainPost }): void {
+function moveSome(core: ArbiterState, { host, listing, drain }: { host: string; listing: Listing; drain: DrainPost }): void {
   const nowMs = core.world.now()
   const about = { incident: 'drain', host, epoch: core.lease?.epoch ?? 0, at: core.world.wall(), mostHops: Number.POSITIVE_INFINITY, hopWindowMs: 0 }
   const intents = intentsFor(listing, about, [])

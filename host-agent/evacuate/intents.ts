@@ -1,7 +1,7 @@
 /** One instance of a dead host: (intent, what is true, facts) -> what it becomes and what is asked for. Pure.
  *  Exactly once: an attempt is stored before it is asked for, and asked for again only when it surely left no trace (Nova takes a second evacuation of
  *  the same server gladly, and breaks it). */
-import type { Arrow } from '../../kit/arrows.ts'
+import { move, type Table } from '../../kit/arrows.ts'
 import type { Whereabouts } from './port.ts'
 
 export const INTENT_STATES = ['PENDING', 'INTENT', 'REQUESTED', 'CONFIRMED', 'FAILED', 'UNKNOWN', 'SKIPPED'] as const
@@ -30,7 +30,7 @@ export interface Intent {
   readonly endedAt: string | null
 }
 
-type Event = 'claim' | 'asked' | 'arrived' | 'refused' | 'again' | 'give up' | 'skip' | 'lost'
+type Event = 'claim' | 'asked' | 'arrived' | 'again' | 'give up' | 'skip' | 'lost'
 const ROWS: readonly (readonly [from: IntentState, on: Event, to: IntentState, because: string])[] = [
   ['PENDING', 'claim', 'INTENT', 'its turn, and there is a place for it'],
   ['PENDING', 'asked', 'REQUESTED', 'it is under way already'],
@@ -50,11 +50,13 @@ const ROWS: readonly (readonly [from: IntentState, on: Event, to: IntentState, b
   ['UNKNOWN', 'again', 'PENDING', 'its target was fenced, or an operator ordered another try'],
   ['FAILED', 'again', 'PENDING', 'an operator ordered another try'],
   ['FAILED', 'arrived', 'CONFIRMED', 'it runs elsewhere after all'],
-  ['CONFIRMED', 'arrived', 'CONFIRMED', 'the end'],
-  ['SKIPPED', 'skip', 'SKIPPED', 'the end'],
 ]
 
-export const INTENT_ARROWS: readonly Arrow<IntentState, Event>[] = ROWS.map(([from, on, to, because]) => ({ from, on, to, because }))
+export const INTENT_TABLE: Table<IntentState, Event> = {
+  arrows: ROWS.map(([from, on, to, because]) => ({ from, on, to, because })),
+  first: ['PENDING', 'SKIPPED'],
+  final: ['CONFIRMED', 'SKIPPED'],
+}
 
 export interface IntentFacts {
   readonly nowMs: number
@@ -81,7 +83,7 @@ export interface IntentFacts {
 
 export const INTENT_GUARDS = {
   /** I5, I6: nothing is asked for on an expired lease or beside the leader before. */
-  lease: (facts: IntentFacts): boolean => facts.mayAct,
+  lease: (facts: Pick<IntentFacts, 'mayAct'>): boolean => facts.mayAct,
   /** I6: the truth was read just before, and shows no attempt. */
   untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts): boolean =>
     facts.truthAgeMs <= FRESH_MS && (facts.truth?.at === 'source' || isPast(intent, facts.truth)),
@@ -92,7 +94,7 @@ export const INTENT_GUARDS = {
   epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>): boolean => facts.epoch >= intent.epoch,
 } as const
 export interface IntentGuards {
-  readonly lease: (facts: IntentFacts) => boolean
+  readonly lease: (facts: Pick<IntentFacts, 'mayAct'>) => boolean
   readonly untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts) => boolean
   readonly settled: (facts: IntentFacts) => boolean
   readonly epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>) => boolean
@@ -116,10 +118,10 @@ export interface IntentStep {
 export function stepIntent(intent: Intent, facts: IntentFacts, guards: IntentGuards = INTENT_GUARDS): IntentStep {
   if (!guards.epoch(intent, facts)) return {}
   const { truth } = facts
-  if (intent.state === 'CONFIRMED' || intent.state === 'SKIPPED') return {}
+  if (INTENT_TABLE.final.includes(intent.state)) return {}
   if (truth?.at === 'moved') return { next: arrived(intent, facts, truth) }
   if (truth?.at === 'gone')
-    return intent.state === 'FAILED' || intent.state === 'UNKNOWN' ? {} : { next: end(intent, facts, { state: 'SKIPPED', why: 'it does not exist any more' }) }
+    return intent.state === 'FAILED' || intent.state === 'UNKNOWN' ? {} : { next: end(intent, facts, { on: 'skip', why: 'it does not exist any more' }) }
   switch (intent.state) {
     case 'PENDING':
       return pending(intent, facts, guards)
@@ -139,7 +141,7 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   const other = truth?.at === 'moving' && !facts.targetFenced && !isPast(intent, truth)
   if (other)
     return {
-      next: { ...intent, state: 'REQUESTED', epoch: facts.epoch, ref: truth.ref, target: truth.to, requestedAt: facts.at },
+      next: asked(intent, facts, { ref: truth.ref, target: truth.to, requestedAt: facts.at }),
       page: `${intent.name} is being moved, and not by us`,
     }
   const resting = intent.attempt > 0 && facts.stateAgeMs < RETRY_MS && intent.why !== null
@@ -147,27 +149,17 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   // A move that failed, or that went to a host that was fenced since, is over: what is asked for now must leave another trace.
   const past = truth?.at === 'failed' || truth?.at === 'moving' ? truth.ref : intent.past
   if (!guards.untraced({ past }, facts)) return { act: { do: 'locate' } }
-  const next: Intent = {
-    ...intent,
-    state: 'INTENT',
-    epoch: facts.epoch,
-    attempt: intent.attempt + 1,
-    target: facts.place,
-    why: null,
-    ref: null,
-    past,
-    requestedAt: facts.at,
-  }
+  const attempt = { attempt: intent.attempt + 1, target: facts.place, why: null, ref: null, past, requestedAt: facts.at }
+  const next = move(INTENT_TABLE, intent, { on: 'claim', patch: { ...attempt, epoch: facts.epoch } })
   return { next, act: { do: 'start', intent: next } }
 }
 
 function claimed(intent: Intent, facts: IntentFacts, guards: IntentGuards): IntentStep {
   const { truth, request } = facts
-  if (truth?.at === 'moving' && !isPast(intent, truth))
-    return { next: { ...intent, state: 'REQUESTED', epoch: facts.epoch, ref: truth.ref, target: truth.to ?? intent.target } }
-  if (request === 'accepted') return { next: { ...intent, state: 'REQUESTED', epoch: facts.epoch } }
+  if (truth?.at === 'moving' && !isPast(intent, truth)) return { next: asked(intent, facts, { ref: truth.ref, target: truth.to ?? intent.target }) }
+  if (request === 'accepted') return { next: asked(intent, facts, {}) }
   if (truth?.at === 'failed' && !isPast(intent, truth)) return { next: another(intent, facts, truth.why) }
-  if (request === 'refused for good') return { next: end(intent, facts, { state: 'FAILED', why: facts.requestWhy }) }
+  if (request === 'refused for good') return { next: end(intent, facts, { on: 'give up', why: facts.requestWhy }) }
   if (request === 'refused') return { next: another(intent, facts, facts.requestWhy) }
   if (request === 'under way') return {}
   // Nobody knows whether it was asked for: by an answer that got lost, or by a leader that did.
@@ -184,7 +176,7 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
   if (facts.targetFenced) return { next: again(intent, facts, 'its target was fenced') }
   if (facts.stateAgeMs > LOST_MS)
     return {
-      next: end(intent, facts, { state: 'UNKNOWN', why: 'it has been moving for too long' }),
+      next: end(intent, facts, { on: 'lost', why: 'it has been moving for too long' }),
       page: `${intent.name}: nobody can say what became of its move`,
     }
   if (truth?.at === 'moving' && !past && (truth.ref !== intent.ref || (truth.to !== null && truth.to !== intent.target)))
@@ -193,19 +185,22 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
 }
 
 const arrived = (intent: Intent, facts: IntentFacts, truth: Extract<Whereabouts, { at: 'moved' }>): Intent => ({
-  ...end(intent, facts, { state: 'CONFIRMED', why: null }),
+  ...end(intent, facts, { on: 'arrived', why: null }),
   target: truth.to,
   ref: truth.ref,
 })
 
-const end = (intent: Intent, facts: IntentFacts, to: { state: IntentState; why: string | null }): Intent => ({
-  ...intent,
-  ...to,
-  epoch: facts.epoch,
-  endedAt: facts.at,
-})
-const again = (intent: Intent, facts: IntentFacts, why: string | null): Intent => ({ ...intent, state: 'PENDING', epoch: facts.epoch, why })
+const asked = (intent: Intent, facts: IntentFacts, patch: Partial<Omit<Intent, 'state'>>): Intent =>
+  move(INTENT_TABLE, intent, { on: 'asked', patch: { ...patch, epoch: facts.epoch } })
+
+const end = (intent: Intent, facts: IntentFacts, { on, why }: { on: Event; why: string | null }): Intent =>
+  move(INTENT_TABLE, intent, { on, patch: { why, epoch: facts.epoch, endedAt: facts.at } })
+
+/** Another try. The count of attempts goes on: its token must be another one than those that were tried. */
+export const again = (intent: Intent, facts: Pick<IntentFacts, 'epoch'>, why: string | null): Intent =>
+  move(INTENT_TABLE, intent, { on: 'again', patch: { epoch: facts.epoch, why } })
+
 const another = (intent: Intent, facts: IntentFacts, why: string | null): Intent =>
-  intent.attempt >= facts.tries ? end(intent, facts, { state: 'FAILED', why }) : again(intent, facts, why)
+  intent.attempt >= facts.tries ? end(intent, facts, { on: 'give up', why }) : again(intent, facts, why)
 
 export const isOpen = (intent: Pick<Intent, 'state'>): boolean => intent.state === 'PENDING' || intent.state === 'INTENT' || intent.state === 'REQUESTED'

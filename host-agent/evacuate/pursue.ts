@@ -1,6 +1,6 @@
 /** Carries the intents of an incident on: looks where the instances are, asks the pure step for each, stores what it says, and only then asks for a move. */
-import type { ArbiterCore } from '../mesh/core.ts'
-import { ACT_MS } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
+import { ACT_MS } from '../protocol/timing.ts'
 import { targetsFor } from '../mesh/standing.ts'
 import type { Post } from '../mesh/post.ts'
 import { intentKey } from '../mesh/records.ts'
@@ -17,7 +17,7 @@ const AT_ONCE = 50
 export const openIntents = (intents: readonly Intent[]): number => intents.filter(isOpen).length
 
 /** Tells the manager that the host is down, asks it for all that ran there, and stores an intent for each. */
-export function listInstances(core: ArbiterCore, incident: Incident): void {
+export function listInstances(core: ArbiterState, incident: Incident): void {
   const nowMs = core.world.now()
   const post = core.post(incident.host)
   if (post.driverBusy || nowMs - post.triedAtMs < (post.triedAtMs < 0 ? 0 : LIST_MS)) return
@@ -70,7 +70,7 @@ export function listInstances(core: ArbiterCore, incident: Incident): void {
   })
 }
 
-export function pursueIntents(core: ArbiterCore, incident: Incident, nowMs: number): void {
+export function pursueIntents(core: ArbiterState, incident: Incident, nowMs: number): void {
   const post = core.post(incident.host)
   const kept = core.shelf.intentsOf(incident.id)
   const intents = kept.map(({ value }) => value)
@@ -84,7 +84,7 @@ export function pursueIntents(core: ArbiterCore, incident: Incident, nowMs: numb
       nowMs,
       at: core.world.wall(),
       epoch: core.lease?.epoch ?? 0,
-      mayAct: core.quiesced && core.leaseLeftMs(nowMs) > ACT_MS,
+      mayAct: mayAct(core, nowMs),
       truth: truths.get(intent.instance),
       truthAgeMs: nowMs - post.locatedAtMs,
       request: move.request,
@@ -107,6 +107,8 @@ export function pursueIntents(core: ArbiterCore, incident: Incident, nowMs: numb
   if (look) locate(core, { incident, post }, intents)
 }
 
+const mayAct = (core: ArbiterState, nowMs: number): boolean => core.quiesced && core.leaseLeftMs(nowMs) > ACT_MS
+
 function moveOf(post: Post, intent: Intent, nowMs: number) {
   let move = post.moves.get(intent.instance)
   if (!move || move.attempt !== intent.attempt) {
@@ -118,15 +120,16 @@ function moveOf(post: Post, intent: Intent, nowMs: number) {
 }
 
 /** Proven down, and the manager of the instances was told so: it will not carry the move on when the host comes back. */
-function isFenced(core: ArbiterCore, host: string, not: string): boolean {
+function isFenced(core: ArbiterState, host: string, not: string): boolean {
   const live = core.shelf.liveIncident(host)?.value
   return live !== undefined && live.id !== not && live.proof !== null && (live.state === 'evacuating' || live.state === 'evacuated')
 }
 
-function request(core: ArbiterCore, about: { incident: Incident; post: Post }, intent: Intent): void {
+function request(core: ArbiterState, about: { incident: Incident; post: Post }, intent: Intent): void {
   const { post } = about
   const sentMs = core.world.now()
-  if (!core.quiesced || core.leaseLeftMs(sentMs) <= ACT_MS) return
+  // The record owes it; when the lease has become too short, the next look decides again.
+  if (!core.intentGuards.lease({ mayAct: mayAct(core, sentMs) })) return
   const move = { request: 'under way' as const, why: null, sinceMs: sentMs, attempt: intent.attempt }
   post.moves.set(intent.instance, move)
   const order = {
@@ -147,7 +150,7 @@ function request(core: ArbiterCore, about: { incident: Incident; post: Post }, i
   })
 }
 
-function locate(core: ArbiterCore, about: { incident: Incident; post: Post }, intents: readonly Intent[]): void {
+function locate(core: ArbiterState, about: { incident: Incident; post: Post }, intents: readonly Intent[]): void {
   const { incident, post } = about
   const askedMs = core.world.now()
   if (post.driverBusy || askedMs - post.locatedAtMs < LOCATE_MS) return

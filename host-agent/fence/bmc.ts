@@ -1,5 +1,5 @@
 /** Asking a host's BMC, one thing at a time: whose it is, what it says, and the one command. */
-import type { ArbiterCore } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
 import type { DeviceLevel } from './devices.ts'
 import { COMMAND_MS, READ_APART_MS } from './guards.ts'
 
@@ -8,7 +8,7 @@ const KEPT_READS = 24
 
 /** Reads the power again when the last read is old enough, and whose BMC it is with it: an address that has moved to another machine meanwhile must
  *  be found before OFF goes there. */
-export function readBmc(core: ArbiterCore, host: string, nowMs: number): void {
+export function readBmc(core: ArbiterState, host: string, nowMs: number): void {
   const post = core.post(host)
   const member = core.shelf.members.get(host)?.value
   if (!member || post.bmcBusy) return
@@ -31,7 +31,7 @@ export function readBmc(core: ArbiterCore, host: string, nowMs: number): void {
 }
 
 /** Devices that were told OFF are asked whether they are. */
-export function readDevices(core: ArbiterCore, host: string, nowMs: number): void {
+export function readDevices(core: ArbiterState, host: string, nowMs: number): void {
   const post = core.post(host)
   for (const [level, device] of post.devices) {
     const last = device.reads.at(-1)
@@ -49,7 +49,7 @@ export function readDevices(core: ArbiterCore, host: string, nowMs: number): voi
   }
 }
 
-export function sendDeviceOff(core: ArbiterCore, about: { host: string; level: DeviceLevel }, nowMs: number): void {
+export function sendDeviceOff(core: ArbiterState, about: { host: string; level: DeviceLevel }, nowMs: number): void {
   const post = core.post(about.host)
   const device = post.device(about.level)
   const deadlineMs = nowMs + COMMAND_MS
@@ -65,7 +65,7 @@ export function sendDeviceOff(core: ArbiterCore, about: { host: string; level: D
 }
 
 /** The record owes it and is stored. The last look for a sign of life is the caller's, at this very moment. */
-export function sendOff(core: ArbiterCore, host: string, nowMs: number): void {
+export function sendOff(core: ArbiterState, host: string, nowMs: number): void {
   const post = core.post(host)
   const deadlineMs = nowMs + COMMAND_MS
   post.lastOffMs = nowMs

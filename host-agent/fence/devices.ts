@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { HOST_NAME } from '../mesh/records.ts'
+import { HOST_NAME } from '../protocol/names.ts'
 
 export const DEVICE_LEVELS = ['L2', 'L4'] as const
 export type DeviceLevel = (typeof DEVICE_LEVELS)[number]

@@ -1,4 +1,4 @@
-/** What must be true before each irreversible act. Named and in one table, so that the model check can take one away and show what then goes wrong. Pure. */
+/** What must be true before each irreversible act. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
 import type { DeviceLevel } from './devices.ts'
 import type { Incident, Level } from './states.ts'
 

@@ -1,6 +1,6 @@
 /** Poison pills, as a leader writes, checks and lifts them. One is believed to stand only as far as it was read back: storage that hangs may do what it was asked for
  *  long after it was given up. */
-import type { ArbiterCore } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
 import { samePill, type PoisonPill } from '../protocol/poison-pill.ts'
 import { isOver, type Incident } from './states.ts'
 
@@ -9,7 +9,7 @@ const TRY_MS = 500
 const LIFT_AGAIN_MS = 2_000
 
 /** Writes it and reads it back. */
-export function orderDeath(core: ArbiterCore, incident: Incident): void {
+export function orderDeath(core: ArbiterState, incident: Incident): void {
   const { host, bootId } = incident
   const post = core.post(host)
   const nowMs = core.world.now()
@@ -26,14 +26,14 @@ export function orderDeath(core: ArbiterCore, incident: Incident): void {
 }
 
 /** Whether the order still stands. */
-export function checkOrder(core: ArbiterCore, { host, id, bootId }: Incident): void {
+export function checkOrder(core: ArbiterState, { host, id, bootId }: Incident): void {
   const { standsSinceMs, attempts, askedMs } = core.post(host).pill
   if (standsSinceMs === undefined || bootId === null || core.world.now() - askedMs < TRY_MS) return
   readBack(core, { boot: bootId, incident: id, epoch: core.lease?.epoch ?? 0, attempt: attempts }, { host, sinceMs: standsSinceMs })
 }
 
 /** Another pill, or none: it was lifted or written over, and what was counted since is void. */
-function readBack(core: ArbiterCore, pill: PoisonPill, about: { host: string; sinceMs: number }): void {
+function readBack(core: ArbiterState, pill: PoisonPill, about: { host: string; sinceMs: number }): void {
   const { host, sinceMs } = about
   const post = core.post(host)
   if (post.pill.busy) return
@@ -49,7 +49,7 @@ function readBack(core: ArbiterCore, pill: PoisonPill, about: { host: string; si
 }
 
 /** An incident that the store says is over has no order any more: its host may live, in the very boot that the order was for. */
-export function liftPills(core: ArbiterCore, nowMs: number): void {
+export function liftPills(core: ArbiterState, nowMs: number): void {
   const { lifts, shelf } = core
   if (lifts.busy || nowMs - lifts.askedMs < (lifts.failed ? LIFT_AGAIN_MS : 0)) return
   for (const { value: incident } of shelf.incidents.values()) {
@@ -64,12 +64,3 @@ export function liftPills(core: ArbiterCore, nowMs: number): void {
     return
   }
 }
-
-/** Which orders a leader has lifted; another leader looks for itself. */
-export interface Lifts {
-  busy: boolean
-  failed: boolean
-  askedMs: number
-  readonly done: Set<string>
-}
-export const noLifts = (): Lifts => ({ busy: false, failed: false, askedMs: Number.NEGATIVE_INFINITY, done: new Set() })

@@ -1,8 +1,9 @@
 /** Carries the incidents of the store on: gathers the facts, asks the pure step, stores what it says, and only then acts. */
 import { pursueIntents, listInstances, openIntents } from '../evacuate/pursue.ts'
-import type { ArbiterCore } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
 import { incidentKey } from '../mesh/records.ts'
 import { lastBoot } from '../mesh/standing.ts'
+import { CLOCK_DRIFT, HOST_LEASE_MS, RESET_MARGIN_MS, TICKET_MS } from '../protocol/timing.ts'
 import { isUnfit } from '../verdict/planes.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
@@ -12,12 +13,7 @@ import { isCooperative, isOver, type Incident } from './states.ts'
 import { stepIncident, type Act } from './step.ts'
 import { readmit } from './return.ts'
 
-/** How long an arbiter's word about itself is good for the others (the ticket), and a host's lease. The agent counts the second from its asking. */
-export const TICKET_MS = 3_000
-export const HOST_LEASE_MS = 6_000
-const MARGIN_MS = 2_000
-
-export function stepIncidents(core: ArbiterCore, scene: Scene): void {
+export function stepIncidents(core: ArbiterState, scene: Scene): void {
   for (const { value: incident, key, index, stateMs } of Array.from(core.shelf.incidents.values())) {
     if (isOver(incident) || core.isWriting(key)) continue
     const facts = factsOf(core, incident, { scene, stateMs })
@@ -43,7 +39,7 @@ export function stepIncidents(core: ArbiterCore, scene: Scene): void {
   liftPills(core, scene.nowMs)
 }
 
-export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scene; stateMs: number }): Facts {
+export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Scene; stateMs: number }): Facts {
   const { scene } = at
   const { nowMs } = scene
   const post = core.remembered(incident.host)
@@ -93,7 +89,7 @@ export function factsOf(core: ArbiterCore, incident: Incident, at: { scene: Scen
   }
 }
 
-const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[] =>
+const devicesOf = (core: ArbiterState, host: string, nowMs: number): DeviceFacts[] =>
   core.world.deviceLevels(host).map((level) => {
     const device = core.remembered(host).devices.get(level)
     if (!device) return { level, lastOffMs: null, fault: undefined, off: false }
@@ -102,7 +98,7 @@ const devicesOf = (core: ArbiterCore, host: string, nowMs: number): DeviceFacts[
 
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
  *  out, one after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
-function resetBy(core: ArbiterCore, incident: Incident): { resetByMs: number | null; slot: SlotFacts | null } {
+function resetBy(core: ArbiterState, incident: Incident): { resetByMs: number | null; slot: SlotFacts | null } {
   const boot = lastBoot(core, incident.host)
   const watchdogMs = boot?.watchdogMs ?? null
   const isSlotted = core.shelf.memberOf(incident.host)?.ticks === true
@@ -114,9 +110,9 @@ function resetBy(core: ArbiterCore, incident: Incident): { resetByMs: number | n
   return { resetByMs: deadline(Math.max(withheldAtMs, pill.standsSinceMs), watchdogMs), slot: slot(false) }
 }
 
-const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * 1.01 + MARGIN_MS
+const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * CLOCK_DRIFT + RESET_MARGIN_MS
 
-function perform(core: ArbiterCore, incident: Incident, act: Act): void {
+function perform(core: ArbiterState, incident: Incident, act: Act): void {
   const nowMs = core.world.now()
   switch (act.do) {
     case 'read power':
@@ -148,12 +144,12 @@ function perform(core: ArbiterCore, incident: Incident, act: Act): void {
   }
 }
 
-function announce(core: ArbiterCore, before: Incident, after: Incident): void {
+function announce(core: ArbiterState, before: Incident, after: Incident): void {
   if (before.state === after.state) return
   core.page(after.host, `${after.id} ${after.state} ${after.offs}`, `${after.host}: ${after.lines.at(-1)?.says ?? after.state}`)
 }
 
-function disarm(core: ArbiterCore, incident: Incident, nowMs: number): void {
+function disarm(core: ArbiterState, incident: Incident, nowMs: number): void {
   const { policy } = core.shelf
   if (!policy.value.armed) return
   const value = {

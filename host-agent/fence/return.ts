@@ -1,12 +1,12 @@
 /** A fenced host is taken back: leftovers first, then its gate, then its place (the order that Nova needs: its records of evacuations end when nova-compute
  *  starts, and until then it refuses to lift "forced down"). */
-import type { ArbiterCore } from '../mesh/core.ts'
-import { ACT_MS } from '../mesh/core.ts'
+import type { ArbiterState } from '../mesh/state.ts'
+import { ACT_MS } from '../protocol/timing.ts'
 import type { Incident } from './states.ts'
 
 const TRY_MS = 1_000
 
-export function readmit(core: ArbiterCore, incident: Incident, nowMs: number): void {
+export function readmit(core: ArbiterState, incident: Incident, nowMs: number): void {
   const post = core.post(incident.host)
   if (post.driverBusy || nowMs - post.triedAtMs < TRY_MS || post.enabled) return
   // What it lost when it was fenced, it may still lack: it would be fenced again.

@@ -1,5 +1,5 @@
 /** The life of an incident: one host, from "confirmed dead" to "back in service". What is stored, and the arrows. Pure. */
-import type { Arrow } from '../../kit/arrows.ts'
+import type { Table } from '../../kit/arrows.ts'
 
 export const INCIDENT_STATES = ['confirmed', 'fencing', 'fence failed', 'fenced', 'evacuating', 'evacuated', 'returning', 'recovered', 'cancelled'] as const
 export type IncidentState = (typeof INCIDENT_STATES)[number]
@@ -72,14 +72,17 @@ const ROWS: readonly (readonly [from: IncidentState, on: IncidentEvent, to: Inci
   ['evacuated', 'operator', 'recovered', 'an operator closed the incident'],
   ['returning', 'admitted', 'recovered', 'leftovers are cleaned, the gate is open, it takes instances again'],
   ['returning', 'done', 'evacuated', 'it went away again before it was admitted'],
-  ['recovered', 'operator', 'recovered', 'the end'],
-  ['cancelled', 'operator', 'cancelled', 'the end'],
+  ['evacuated', 'retry', 'evacuating', 'an operator ordered another try of what could not be moved'],
 ]
 
-export const INCIDENT_ARROWS: readonly Arrow<IncidentState, IncidentEvent>[] = ROWS.map(([from, on, to, because]) => ({ from, on, to, because }))
+export const INCIDENT_TABLE: Table<IncidentState, IncidentEvent> = {
+  arrows: ROWS.map(([from, on, to, because]) => ({ from, on, to, because })),
+  first: ['confirmed'],
+  final: ['recovered', 'cancelled'],
+}
 
 /** No further step is owed. */
-export const isOver = (incident: Pick<Incident, 'state'>): boolean => incident.state === 'recovered' || incident.state === 'cancelled'
+export const isOver = (incident: Pick<Incident, 'state'>): boolean => INCIDENT_TABLE.final.includes(incident.state)
 /** It goes on with the host’s own consent. */
 export const isCooperative = ({ cause }: Pick<Incident, 'cause'>): boolean => cause === 'storage' || cause === 'isolated'
 /** The host counts as down for everybody else. */

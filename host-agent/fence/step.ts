@@ -1,9 +1,9 @@
 /** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
-import { findArrow } from '../../kit/arrows.ts'
+import { move as follow } from '../../kit/arrows.ts'
 import type { DeviceLevel } from './devices.ts'
 import { COMMAND_MS, FENCE_GUARDS, livesAfterOff, mayWrite, READ_APART_MS, type DeviceFacts, type Facts, type FenceGuards, type PowerRead } from './guards.ts'
-import { INCIDENT_ARROWS, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
+import { INCIDENT_TABLE, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
 
 export type Act =
   | { readonly do: 'read power' }
@@ -227,10 +227,10 @@ function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
   return move({ ...incident, proof: { level, says, epoch: facts.epoch, at: facts.at } }, facts, { on: 'proof', says: `${level}: ${says}` })
 }
 
-function move(incident: Incident, facts: Facts, { on, says }: { on: IncidentEvent; says: string }): Incident {
-  const arrow = findArrow(INCIDENT_ARROWS, incident.state, on)
-  if (!arrow) throw new Error(`no arrow from "${incident.state}" on "${on}"`)
-  return note({ ...incident, state: arrow.to, epoch: facts.epoch }, facts, `${arrow.to}: ${says}`)
+/** Along an arrow, with a line that says why. */
+export function move(incident: Incident, facts: Pick<Facts, 'epoch' | 'at'>, { on, says }: { on: IncidentEvent; says: string }): Incident {
+  const next = follow(INCIDENT_TABLE, incident, { on, patch: { epoch: facts.epoch } })
+  return note(next, facts, `${next.state}: ${says}`)
 }
 
 export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident => ({

@@ -1,21 +1,21 @@
 /** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
 import type { Digest } from '../verdict/evidence.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 import { mayGrant } from './grants.ts'
 import type { Ack } from './member.ts'
 
-export function answerTo(core: ArbiterCore, digest: Digest, nowMs: number): Ack {
+export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): Ack {
   const { from, seq, bootId, self } = digest
   return { seq, bootId, grants: mayGrant(core, from, nowMs), order: orderFor(core, { host: from, isQuarantined: self.state === 'quarantined' }, nowMs) }
 }
 
-function orderFor(core: ArbiterCore, { host, isQuarantined }: { host: string; isQuarantined: boolean }, nowMs: number): Ack['order'] {
+function orderFor(core: ArbiterState, { host, isQuarantined }: { host: string; isQuarantined: boolean }, nowMs: number): Ack['order'] {
   if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
   return core.leads(nowMs) && core.quiesced && core.stopping.has(host) ? 'stop guests' : null
 }
 
 /** Nothing of this host is being moved, or it was moved and cleaned up after, for the very boot that is heard. */
-function mayOpenGate(core: ArbiterCore, host: string, nowMs: number): boolean {
+function mayOpenGate(core: ArbiterState, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced) return false
   const incident = core.shelf.liveIncident(host)?.value
   if (!incident) return true

@@ -12,10 +12,11 @@ import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { AgentConfig } from '../config.ts'
 import { LEVELS, type Level } from '../fence/states.ts'
+import { HOST_NAME } from '../protocol/names.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './account.ts'
 import type { ArbiterCore } from './core.ts'
 import { meshMetrics } from './metrics.ts'
-import { FIRST_POLICY, HOLD_KINDS, HOST_NAME, Hold, holdKey, KEYS, parsed, Policy, SealedBmc, type OperatorRequest } from './records.ts'
+import { FIRST_POLICY, HOLD_KINDS, Hold, holdKey, KEYS, parsed, Policy, SealedBmc, type OperatorRequest } from './records.ts'
 import type { Page } from './world.ts'
 
 /** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */

@@ -1,148 +1,19 @@
 /** The arbiter: takes evidence and the store in, lets verdicts, fences and evacuations out. Synchronous; the world answers by callback.
  *  Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
 import { stepIncidents } from '../fence/pursue.ts'
-import { noLifts, type Lifts } from '../fence/pills.ts'
-import { isDown } from '../fence/states.ts'
 import { assess, heardFrom, isQuiet, type Verdict } from '../verdict/assess.ts'
-import { Book } from '../verdict/book.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import { isCut } from '../verdict/cut.ts'
-import type { Digest } from '../verdict/evidence.ts'
-import { LIMITS, type Limits } from '../verdict/limits.ts'
-import type { Survey } from '../evacuate/port.ts'
-import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
-import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
-import { reactTo } from './react.ts'
 import { observe } from './observe.ts'
-import { BLANK, Post } from './post.ts'
-import { holdKey, KEYS } from './records.ts'
-import { Shelf } from './shelf.ts'
+import { reactTo } from './react.ts'
 import { sharedOf, standingOf } from './standing.ts'
+import { ArbiterState } from './state.ts'
 import { hostsToStop } from './unfit.ts'
-import type { Change, Page, Snapshot, Stored, World } from './world.ts'
 
-export interface Lease {
-  /** LockIndex of the leader's lock. */
-  readonly epoch: number
-  /** Until when nobody else can hold it: counted from when the renewal was sent. */
-  readonly endsMs: number
-  /** When the store last took a write or a renewal. */
-  readonly storeOkMs: number
-}
-
-export interface CoreOptions {
-  readonly name: string
-  readonly world: World
-  readonly nowMs: number
-  readonly fenceGuards?: FenceGuards
-  readonly intentGuards?: IntentGuards
-  /** What of a leader before may still be under way. */
-  readonly quiesceMs?: number
-  /** The driver's: how long a request of unknown outcome may leave no trace. */
-  readonly settleMs?: number
-}
-
-/** Longest act of a leader: a BMC command or a request to the manager of instances. */
-export const ACT_MS = 5_000
-const SURVEY_MS = 30_000
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000
-const QUIET_PAGE_MS = 6_000
-/** What is still wrong is told again. */
-const TELL_AGAIN_MS = 600_000
 
-export class ArbiterCore {
-  readonly name: string
-  readonly world: World
-  readonly book: Book
-  readonly shelf = new Shelf()
-  readonly posts = new Map<string, Post>()
-  readonly startedMs: number
-  readonly fenceGuards: FenceGuards
-  readonly intentGuards: IntentGuards
-  lease: Lease | undefined
-  leaderSinceMs = 0
-  /** The leader before is surely done, and the store was read since. */
-  quiesced = false
-  cutAtMs: number | undefined
-  survey: Survey | undefined
-  lifts: Lifts = noLifts()
-  /** Has read the store since it started. */
-  settled = false
-  /** What the last look found, and when that was. */
-  verdicts: ReadonlyMap<string, Verdict> = new Map()
-  /** Hosts that must stop their guests, by the last tick. */
-  stopping: ReadonlySet<string> = new Set()
-  lookedMs = Number.NEGATIVE_INFINITY
-  readonly settleMs: number
-  private readonly quiesceMs: number
-  private reading = false
-  private surveyedMs = Number.NEGATIVE_INFINITY
-  private surveying = false
-  private readonly writing = new Set<string>()
-  private readonly told = new Map<string, number>()
-  private kept: { of: unknown; limits: Limits } = { of: undefined, limits: LIMITS }
-
-  constructor(options: CoreOptions) {
-    this.name = options.name
-    this.world = options.world
-    this.startedMs = options.nowMs
-    this.book = new Book(options.name)
-    this.fenceGuards = options.fenceGuards ?? FENCE_GUARDS
-    this.intentGuards = options.intentGuards ?? INTENT_GUARDS
-    this.settleMs = options.settleMs ?? 0
-    this.quiesceMs = options.quiesceMs ?? ACT_MS
-  }
-
-  get limits(): Limits {
-    const { policy } = this.shelf
-    if (this.kept.of !== policy) this.kept = { of: policy, limits: { ...LIMITS, ...policy.value.limits } }
-    return this.kept.limits
-  }
-
-  onDigest(digest: Digest, nowMs: number): boolean {
-    return this.book.take(digest, nowMs)
-  }
-
-  onStore(snapshot: Snapshot, nowMs: number): void {
-    if (this.shelf.take(snapshot, nowMs)) this.settled = true
-  }
-
-  /** A lease, renewed or new; undefined: it is lost, and nothing more is begun. */
-  onLease(lease: Lease | undefined, nowMs: number): void {
-    const isNew = lease !== undefined && lease.epoch !== this.lease?.epoch
-    this.lease = lease
-    if (!isNew) return
-    this.leaderSinceMs = nowMs
-    this.quiesced = false
-    this.cutAtMs = undefined
-    this.posts.clear()
-    this.writing.clear()
-    this.stopping = new Set()
-    this.lifts = noLifts()
-    this.survey = undefined
-    this.surveyedMs = Number.NEGATIVE_INFINITY
-  }
-
-  leads(nowMs: number): boolean {
-    return this.lease !== undefined && this.lease.endsMs > nowMs
-  }
-
-  leaseLeftMs(nowMs: number): number {
-    return this.lease ? this.lease.endsMs - nowMs : 0
-  }
-
-  /** What is remembered of a host, for whoever only reads. */
-  remembered(host: string): Readonly<Post> {
-    return this.posts.get(host) ?? BLANK
-  }
-
-  post(host: string): Post {
-    let post = this.posts.get(host)
-    if (!post) this.posts.set(host, (post = new Post()))
-    return post
-  }
-
+export class ArbiterCore extends ArbiterState {
   /** Everything that follows from what is known now. Called several times a second, and after news. */
   tick(nowMs: number): void {
     if (!this.leads(nowMs)) {
@@ -182,98 +53,5 @@ export class ArbiterCore {
     if (member?.role !== 'host') return undefined
     const scene = this.scene(nowMs)
     return assess(member, scene, standingOf(this, member, { scene, shared: sharedOf(this, scene) }))
-  }
-
-  scene(nowMs: number): Scene {
-    const { shelf, book, limits } = this
-    const gone = new Set([...shelf.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host))
-    for (const [host, { value }] of shelf.holds)
-      if ((value.kind !== 'maintenance' && value.kind !== 'drain') || (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs)
-        gone.add(host)
-    return { nowMs, book, members: shelf.all, arbiters: shelf.arbiters, limits, uptimeMs: nowMs - this.startedMs, gone, observers: shelf.observers }
-  }
-
-  /** Compare-and-set under our lease. Whatever else than `ok` comes back, the store is read before anything more is done. */
-  put(changes: readonly Change[], options: { nowMs: number; guards?: readonly { key: string; index: number }[] }, done?: (ok: boolean) => void): void {
-    if (!this.lease || changes.some(({ key }) => this.writing.has(key))) return done?.(false)
-    const epoch = this.lease.epoch
-    for (const { key } of changes) this.writing.add(key)
-    this.world.store({ changes, guards: options.guards ?? [], epoch }, (stored: Stored) => {
-      if (this.lease?.epoch !== epoch) return
-      for (const { key } of changes) this.writing.delete(key)
-      if (stored.got === 'ok') this.shelf.wrote(changes, stored.index, options.nowMs)
-      else this.reread()
-      done?.(stored.got === 'ok')
-    })
-  }
-
-  isWriting(key: string): boolean {
-    return this.writing.has(key)
-  }
-
-  /** Incidents are opened one at a time, so that each counts for the budget of the next. */
-  isOpening(): boolean {
-    for (const key of this.writing) if (key.startsWith(KEYS.incidents)) return true
-    return false
-  }
-
-  /** The policy and the host's hold as they must still be when an intent to fence is stored (I8). */
-  permission(host: string): { key: string; index: number }[] {
-    return [
-      { key: KEYS.policy, index: this.shelf.policy.index },
-      { key: holdKey(host), index: this.shelf.holds.get(host)?.index ?? 0 },
-    ]
-  }
-
-  page(host: string | null, key: string, says: string): void {
-    const page: Page = { key: `${host ?? 'mesh'}: ${key}`, host, says }
-    const nowMs = this.world.now()
-    const known = host === null ? this.told : this.post(host).pages
-    if (nowMs - (known.get(page.key) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return
-    known.set(page.key, nowMs)
-    this.world.page(page)
-  }
-
-  private quiesce(nowMs: number): void {
-    if (nowMs - this.leaderSinceMs < this.quiesceMs) return
-    this.reread()
-  }
-
-  private reread(): void {
-    this.quiesced = false
-    if (this.reading) return
-    this.reading = true
-    const epoch = this.lease?.epoch
-    this.world.readStore((snapshot) => {
-      this.reading = false
-      if (!snapshot || this.lease?.epoch !== epoch) return
-      // What this says is newer than anything that we believe of our own writes.
-      this.shelf.doubt()
-      this.onStore(snapshot, this.world.now())
-      this.quiesced = true
-    })
-  }
-
-  private takeSurvey(nowMs: number): void {
-    if (this.surveying || nowMs - this.surveyedMs < SURVEY_MS) return
-    this.surveying = true
-    this.surveyedMs = nowMs
-    this.world.driver({ call: 'survey' }, nowMs + ACT_MS * 2, (answer) => {
-      this.surveying = false
-      if (answer.ok && answer.survey) this.survey = answer.survey
-      else if (!answer.ok) this.page(null, 'survey', `the instances cannot be looked up: ${answer.fault}`)
-    })
-  }
-
-  /** A person is told within ten seconds why a silent host is not fenced (L2). */
-  tellHeld(verdict: Verdict, nowMs: number): void {
-    const post = this.post(verdict.host)
-    if (post.quietSinceMs === undefined || nowMs - post.quietSinceMs < QUIET_PAGE_MS) return
-    const agentLost = verdict.veto?.kind === 'soft'
-    this.page(
-      verdict.host,
-      agentLost ? 'agent lost' : 'held',
-      agentLost ? `its machine answers, its agent does not: ${verdict.says}` : `silent and not fenced: ${verdict.says}`,
-    )
   }
 }

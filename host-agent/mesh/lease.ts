@@ -1,6 +1,15 @@
 /** Leadership: a Consul session and one lock. The lock's LockIndex is the epoch. Synchronous; the calls answer by callback.
  *  The holder counts from when it *sent* the renewal: Consul keeps a session for at least its TTL (and up to twice as long) after it took that. */
-import type { Lease } from './core.ts'
+import { SESSION_TTL_MS } from '../protocol/timing.ts'
+
+export interface Lease {
+  /** LockIndex of the leader's lock. */
+  readonly epoch: number
+  /** Until when nobody else can hold it: counted from when the renewal was sent. */
+  readonly endsMs: number
+  /** When the store last took a write or a renewal. */
+  readonly storeOkMs: number
+}
 
 export interface Sessions {
   create(done: (session: string | undefined) => void): void
@@ -11,9 +20,6 @@ export interface Sessions {
   release(session: string, done: () => void): void
 }
 
-export const SESSION_TTL_MS = 10_000
-/** Consul gives the lock to nobody for this long after a session was lost. */
-export const LOCK_DELAY_MS = 5_000
 const EVERY_MS = 1_000
 
 export class LeaseKeeper {

@@ -3,11 +3,11 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kit/clock.ts'
 import { INCIDENT_STATES } from '../fence/states.ts'
 import { INTENT_STATES } from '../evacuate/intents.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 
 const HOST_STATES = ['healthy', 'degraded', 'suspect', 'held', 'confirmed'] as const
 
-export function meshMetrics(core: ArbiterCore, clock: Clock): Registry {
+export function meshMetrics(core: ArbiterState, clock: Clock): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
   type Set = (value: number, labels?: Record<string, string>) => void

@@ -1,14 +1,14 @@
 /** What the leader remembers from one look to the next: since when a host is silent, how often it came back, since when a majority withholds its lease.
  *  The only place that writes this, once in each tick; whatever decides, or answers a question, reads it. */
-import { TICKET_MS } from '../fence/pursue.ts'
+import { TICKET_MS } from '../protocol/timing.ts'
 import { isOver, type Incident } from '../fence/states.ts'
 import { isQuiet } from '../verdict/assess.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import type { Member } from '../verdict/evidence.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 import { lastBoot } from './standing.ts'
 
-export function observe(core: ArbiterCore, scene: Scene): void {
+export function observe(core: ArbiterState, scene: Scene): void {
   for (const host of core.shelf.hosts) {
     observeIncident(core, host.name)
     observeSilence(core, host, scene)
@@ -17,14 +17,14 @@ export function observe(core: ArbiterCore, scene: Scene): void {
 }
 
 /** What was found out about one incident says nothing about the next; it is forgotten once the store says that the incident is over. */
-function observeIncident(core: ArbiterCore, host: string): void {
+function observeIncident(core: ArbiterState, host: string): void {
   const post = core.post(host)
   const live = core.shelf.liveIncident(host)?.value.id
   if (post.incident !== undefined && post.incident !== live) post.reset()
   post.incident = live
 }
 
-function observeSilence(core: ArbiterCore, host: Member, scene: Scene): void {
+function observeSilence(core: ArbiterState, host: Member, scene: Scene): void {
   const { nowMs, limits } = scene
   const post = core.post(host.name)
 
@@ -43,7 +43,7 @@ function observeSilence(core: ArbiterCore, host: Member, scene: Scene): void {
 }
 
 /** Since when a majority of the arbiters is seen to grant the host of an incident nothing, without a sign of life in between. */
-function observeLease(core: ArbiterCore, incident: Incident, { nowMs, limits }: Scene): void {
+function observeLease(core: ArbiterState, incident: Incident, { nowMs, limits }: Scene): void {
   const { shelf, book } = core
   const post = core.post(incident.host)
   const heardMs = book.heardAgeMs(incident.host, nowMs)

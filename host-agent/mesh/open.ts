@@ -1,14 +1,14 @@
 /** The beginning of an incident. */
 import type { Incident } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 import { incidentKey } from './records.ts'
 import { lastBoot } from './standing.ts'
 import type { Change } from './world.ts'
 
 /** Stores a new incident, by the permission of the policy and the host’s hold as they stand; nothing is done before it is stored. */
 export function openIncident(
-  core: ArbiterCore,
+  core: ArbiterState,
   verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
   about: { cause: Incident['cause']; nowMs: number; also?: readonly Change[] },
 ): void {

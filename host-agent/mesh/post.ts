@@ -111,6 +111,15 @@ export class Post {
 /** Of a host of which nothing is remembered yet. */
 export const BLANK: Readonly<Post> = Object.freeze(new Post())
 
+/** Which orders a leader has lifted; another leader looks for itself. */
+export interface Lifts {
+  busy: boolean
+  failed: boolean
+  askedMs: number
+  readonly done: Set<string>
+}
+export const noLifts = (): Lifts => ({ busy: false, failed: false, askedMs: Number.NEGATIVE_INFINITY, done: new Set() })
+
 /** A host that is being emptied. */
 export interface DrainPost {
   busy: boolean

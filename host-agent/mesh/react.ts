@@ -1,19 +1,25 @@
 /** What the leader does about verdicts before there is an incident: warm the BMC of a suspect, open incidents, look after hosts that lost planes, let holds
  *  run out, take up what operators ask. */
 import { drainHosts } from '../evacuate/drain.ts'
-import { INCIDENT_ARROWS, isOver } from '../fence/states.ts'
+import { again } from '../evacuate/intents.ts'
+import { INCIDENT_TABLE, isOver, type Incident } from '../fence/states.ts'
+import { move, note } from '../fence/step.ts'
 import { findArrow } from '../../kit/arrows.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 import { openIncident } from './open.ts'
 import { reactToUnfit, shareOnce } from './unfit.ts'
-import { intentKey, KEYS } from './records.ts'
+import { intentKey, KEYS, type OperatorRequest } from './records.ts'
+import type { Kept } from './shelf.ts'
+import type { Change } from './world.ts'
 import { readBmc } from '../fence/bmc.ts'
 
 const KEPT_INCIDENTS = 200
+/** Consul takes 64 operations in one transaction. */
+const RETRIED_AT_ONCE = 50
 
-export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict>, scene: Scene): void {
+export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdict>, scene: Scene): void {
   const shared = shareOnce(core, scene)
   for (const verdict of verdicts.values()) {
     const incident = core.shelf.liveIncident(verdict.host)
@@ -37,55 +43,42 @@ export function reactTo(core: ArbiterCore, verdicts: ReadonlyMap<string, Verdict
 }
 
 /** Counted from when it was first seen here, so that no clock that jumps ends it early. */
-function expireHolds(core: ArbiterCore, nowMs: number): void {
+function expireHolds(core: ArbiterState, nowMs: number): void {
   for (const [host, { key, value, index, firstMs }] of core.shelf.holds) {
     if (value.seconds === null || nowMs - firstMs < value.seconds * 1_000) continue
     core.put([{ key, value: undefined, index }], { nowMs }, (ok) => ok && core.page(host, 'hold over', `${value.kind} of ${host} has run out`))
   }
 }
 
-function takeRequests(core: ArbiterCore, nowMs: number): void {
+function takeRequests(core: ArbiterState, nowMs: number): void {
   for (const { key, index, value: ask } of core.shelf.requests.values()) {
     const gone = { key, value: undefined, index }
     const live = core.shelf.liveIncident(ask.host)
-    const at = core.world.wall()
-    if (ask.kind === 'fence' && !live) {
-      // With the incident or not at all: an order must not be lost.
+    // With the incident or not at all: an order must not be lost.
+    if (ask.kind === 'fence' && !live)
       openIncident(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs, also: [gone] })
-    } else if (!live) core.put([gone], { nowMs })
-    else if (ask.kind === 'attest')
-      core.put(
-        [
-          gone,
-          {
-            key: live.key,
-            index: live.index,
-            value: { ...live.value, attested: { by: ask.by, at }, lines: [...live.value.lines, { at, says: `${ask.by} attests that it is off` }] },
-          },
-        ],
-        { nowMs },
-      )
-    else if (ask.kind === 'close' && findArrow(INCIDENT_ARROWS, live.value.state, 'operator'))
-      core.put(
-        [
-          gone,
-          { key: live.key, index: live.index, value: { ...live.value, state: 'recovered', lines: [...live.value.lines, { at, says: `closed by ${ask.by}` }] } },
-        ],
-        { nowMs },
-      )
-    else if (ask.kind === 'retry') {
-      const stuck = core.shelf.intentsOf(live.value.id).filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
-      // The count of attempts goes on: its token must be another one than those that were tried.
-      const again = stuck.slice(0, 50).map(({ key: at2, index: was, value }) => ({ key: at2, index: was, value: { ...value, state: 'PENDING', why: null } }))
-      const reopen =
-        live.value.state === 'evacuated' && again.length > 0 ? [{ key: live.key, index: live.index, value: { ...live.value, state: 'evacuating' } }] : []
-      core.put([gone, ...again, ...reopen], { nowMs })
-    } else core.put([gone], { nowMs })
+    else core.put([gone, ...(live ? requested(core, ask, live) : [])], { nowMs })
   }
 }
 
+/** What a person's request changes of an incident that is not over. */
+function requested(core: ArbiterState, ask: OperatorRequest, live: Kept<Incident>): Change[] {
+  const { key, index, value: incident } = live
+  const now = { at: core.world.wall(), epoch: core.lease?.epoch ?? 0 }
+  const become = (value: Incident): Change[] => [{ key, index, value }]
+  if (ask.kind === 'attest')
+    return become(note({ ...incident, attested: { by: ask.by, at: now.at }, epoch: now.epoch }, now, `${ask.by} attests that it is off`))
+  if (ask.kind === 'close' && findArrow(INCIDENT_TABLE.arrows, incident.state, 'operator'))
+    return become(move(incident, now, { on: 'operator', says: `closed by ${ask.by}` }))
+  if (ask.kind !== 'retry') return []
+  const stuck = core.shelf.intentsOf(incident.id).filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
+  const tries = stuck.slice(0, RETRIED_AT_ONCE).map((one): Change => ({ key: one.key, index: one.index, value: again(one.value, now, null) }))
+  if (incident.state !== 'evacuated' || tries.length === 0) return tries
+  return [...tries, ...become(move(incident, now, { on: 'retry', says: `${ask.by} ordered another try` }))]
+}
+
 /** Ended incidents are kept for people and for the budget, the newest of them. */
-function prune(core: ArbiterCore, nowMs: number): void {
+function prune(core: ArbiterState, nowMs: number): void {
   const over = [...core.shelf.incidents.values()].filter(({ value, firstMs }) => isOver(value) && nowMs - firstMs > core.limits.fenceWindowMs)
   if (over.length <= KEPT_INCIDENTS) return
   const oldest = over.sort((a, b) => a.index - b.index)[0]

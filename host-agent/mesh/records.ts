@@ -3,6 +3,7 @@
 import * as z from 'zod/mini'
 import { INTENT_STATES, type Intent } from '../evacuate/intents.ts'
 import { INCIDENT_STATES, LEVELS, type Incident, type Level } from '../fence/states.ts'
+import { HOST_NAME } from '../protocol/names.ts'
 import { PLANES } from '../verdict/evidence.ts'
 import { LIMITS, type Limits } from '../verdict/limits.ts'
 
@@ -18,7 +19,6 @@ export const KEYS = {
   bmcs: `${PREFIX}bmcs/`,
 } as const
 
-export const HOST_NAME = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i
 const Name = z.string().check(z.regex(HOST_NAME, 'is not a host name'))
 const Text = z.string().check(z.maxLength(2_000))
 const Count = z.int().check(z.minimum(0))

@@ -8,7 +8,7 @@ import { Fault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import { runOkWith, type Run } from '../../kit/run.ts'
 import { consulConfig, DATACENTER, parseVersion, policyRules, type ConsulVersion } from './consul-config.ts'
-import { HOST_NAME } from './records.ts'
+import { HOST_NAME } from '../protocol/names.ts'
 
 export interface SetupParts {
   readonly run: Run

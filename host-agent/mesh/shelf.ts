@@ -8,7 +8,7 @@ import { observersOf } from '../verdict/observers.ts'
 import { FIRST_POLICY, Hold, KEYS, MemberRecord, OperatorRequest, parsed, parseIncident, parseIntent, Policy, SealedBmc } from './records.ts'
 import type { Change, Entry, Snapshot } from './world.ts'
 
-interface Kept<T> {
+export interface Kept<T> {
   readonly key: string
   readonly value: T
   readonly index: number

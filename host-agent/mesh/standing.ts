@@ -5,10 +5,10 @@ import { isQuiet, type Standing } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { Suspect } from '../verdict/cut.ts'
 import type { BootRecord, Member } from '../verdict/evidence.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 
 /** Hosts that are silent and that nothing explains: no incident, no hold. Reads what was observed. */
-export function suspectsOf(core: ArbiterCore, scene: Scene): Suspect[] {
+export function suspectsOf(core: ArbiterState, scene: Scene): Suspect[] {
   const out: Suspect[] = []
   for (const host of core.shelf.hosts) {
     const post = core.remembered(host.name)
@@ -28,7 +28,7 @@ export interface Shared extends Pick<Standing, 'suspects' | 'cut' | 'storageSick
   readonly targets: () => Target[] | undefined
 }
 
-export function sharedOf(core: ArbiterCore, scene: Scene): Shared {
+export function sharedOf(core: ArbiterState, scene: Scene): Shared {
   const { nowMs } = scene
   const present = new Set<string>()
   const heard = new Set<string>()
@@ -43,7 +43,7 @@ export function sharedOf(core: ArbiterCore, scene: Scene): Shared {
   return { suspects, cut, storageSick: storageSick(core), present, heard, targets: () => (targets ??= { found: targetsFor(core, nowMs) }).found }
 }
 
-export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; shared: Shared }): Standing {
+export function standingOf(core: ArbiterState, host: Member, at: { scene: Scene; shared: Shared }): Standing {
   const { scene, shared } = at
   const { nowMs } = scene
   const post = core.remembered(host.name)
@@ -72,20 +72,20 @@ export function standingOf(core: ArbiterCore, host: Member, at: { scene: Scene; 
 }
 
 /** The storage fails for more hosts than deaths explain: it is the storage. */
-function storageSick(core: ArbiterCore): boolean {
+function storageSick(core: ArbiterState): boolean {
   let lost = 0
   for (const { name } of core.shelf.hosts) if (core.book.selfOf(name)?.storageLost) lost += 1
   return lost > Math.max(core.limits.cutHosts, Math.floor(core.limits.cutShare * core.shelf.hosts.length))
 }
 
 /** As this arbiter heard it, or, where it was not there to hear it, as the host wrote it to the store. */
-export function lastBoot(core: ArbiterCore, host: string): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
+export function lastBoot(core: ArbiterState, host: string): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
   const heard = core.book.bootOf(host)
   return heard ? { id: heard.bootId, watchdogMs: core.book.selfOf(host)?.watchdogMs ?? null } : core.shelf.memberOf(host)?.boot
 }
 
 /** I7: counted from the incidents in the store, whoever led when they happened. */
-function spent(core: ArbiterCore, host: Member, nowMs: number): string | undefined {
+function spent(core: ArbiterState, host: Member, nowMs: number): string | undefined {
   const { limits, shelf } = core
   const others = [...shelf.incidents.values()].filter(({ value }) => value.host !== host.name)
   const fencing = others
@@ -103,7 +103,7 @@ function spent(core: ArbiterCore, host: Member, nowMs: number): string | undefin
   return fenced >= allowed ? `${fenced} of ${allowed} hosts were fenced in the last ${limits.fenceWindowMs / 60_000} minutes` : undefined
 }
 
-export function targetsFor(core: ArbiterCore, nowMs: number): Target[] | undefined {
+export function targetsFor(core: ArbiterState, nowMs: number): Target[] | undefined {
   const { survey, shelf, book } = core
   if (!survey?.targets) return undefined
   const good = survey.targets.filter(({ host }) => {

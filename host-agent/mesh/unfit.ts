@@ -4,7 +4,7 @@ import { isCooperative } from '../fence/states.ts'
 import { permissions, type Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import { isUnfit } from '../verdict/planes.ts'
-import type { ArbiterCore } from './core.ts'
+import type { ArbiterState } from './state.ts'
 import { openIncident } from './open.ts'
 import { holdKey } from './records.ts'
 import { sharedOf, standingOf, type Shared } from './standing.ts'
@@ -24,12 +24,12 @@ interface At {
 }
 
 /** What all hosts share is looked up once, and only when something needs it. */
-export function shareOnce(core: ArbiterCore, scene: Scene): () => Shared {
+export function shareOnce(core: ArbiterState, scene: Scene): () => Shared {
   let shared: Shared | undefined
   return () => (shared ??= sharedOf(core, scene))
 }
 
-export function reactToUnfit(core: ArbiterCore, verdict: Verdict, at: At): void {
+export function reactToUnfit(core: ArbiterState, verdict: Verdict, at: At): void {
   const { nowMs } = at.scene
   const post = core.post(verdict.host)
   const action = unfitFor(core, verdict)
@@ -48,7 +48,7 @@ export function reactToUnfit(core: ArbiterCore, verdict: Verdict, at: At): void 
 }
 
 /** Hosts that the leader wants to stop their guests, of those whose last verdict is that they are useless. Found once in a tick; the answer to each heartbeat looks it up. */
-export function hostsToStop(core: ArbiterCore, scene: Scene): Set<string> {
+export function hostsToStop(core: ArbiterState, scene: Scene): Set<string> {
   const out = new Set<string>()
   if (core.shelf.policy.value.dryRun) return out
   const shared = shareOnce(core, scene)
@@ -56,7 +56,7 @@ export function hostsToStop(core: ArbiterCore, scene: Scene): Set<string> {
   return out
 }
 
-function mustStop(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'action'>, at: At): boolean {
+function mustStop(core: ArbiterState, { host, action }: Pick<Verdict, 'host' | 'action'>, at: At): boolean {
   // Asked for as long as it is pursued, by whoever leads: a word that nobody asks for any more is taken back.
   const incident = core.shelf.liveIncident(host)?.value
   if (incident) return isCooperative(incident) && incident.proof === null
@@ -66,7 +66,7 @@ function mustStop(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'a
   return forbidden(core, host, { action: unfit.action, ...at }) === undefined
 }
 
-function unfitFor(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'action'>): Unfit | undefined {
+function unfitFor(core: ArbiterState, { host, action }: Pick<Verdict, 'host' | 'action'>): Unfit | undefined {
   const self = core.book.selfOf(host)
   const policy = core.shelf.policy.value
   if (self?.state !== 'member') return undefined
@@ -77,7 +77,7 @@ function unfitFor(core: ArbiterCore, { host, action }: Pick<Verdict, 'host' | 'a
 }
 
 /** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same trouble that the trouble is elsewhere. */
-function forbidden(core: ArbiterCore, host: string, about: At & { action: Unfit }): string | undefined {
+function forbidden(core: ArbiterState, host: string, about: At & { action: Unfit }): string | undefined {
   const { action, scene } = about
   const shared = about.shared()
   if (hasMany(core, action, shared)) return 'so have others'
@@ -87,7 +87,7 @@ function forbidden(core: ArbiterCore, host: string, about: At & { action: Unfit 
   return wrong.map(({ says }) => says).join(', ') || undefined
 }
 
-function hasMany(core: ArbiterCore, action: Unfit, shared: Shared): boolean {
+function hasMany(core: ArbiterState, action: Unfit, shared: Shared): boolean {
   if (action === 'stop guests') return shared.storageSick
   const { limits, shelf } = core
   const same = shelf.hosts.filter(({ name }) => core.verdicts.get(name)?.action === action).length
@@ -95,7 +95,7 @@ function hasMany(core: ArbiterCore, action: Unfit, shared: Shared): boolean {
 }
 
 /** The hold stays when the plane comes back: whether it may have instances again is for a person to say. */
-function drain(core: ArbiterCore, host: string, { scene: { nowMs }, shared }: At): void {
+function drain(core: ArbiterState, host: string, { scene: { nowMs }, shared }: At): void {
   const { policy, holds } = core.shelf
   if (holds.has(host)) return
   const wrong = !policy.value.armed ? 'the mesh is disarmed' : hasMany(core, 'unreachable', shared()) ? 'neither can those of others' : undefined

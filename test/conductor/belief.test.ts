@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'vitest'
 import { AGENT_EVENTS, AGENT_ORDERS, believes, PRESENCE, type AgentEvent, type AgentOrder } from '../../conductor/node/belief.ts'
 import { orderNow } from '../../conductor/boot/orders.ts'
-import type { Move } from '../../conductor/node/flow.ts'
+import type { Move, Settings } from '../../conductor/node/context.ts'
 import { newNode, orderId, type BootTokenState, type NodeRecord, type OrderKind } from '../../conductor/node/record.ts'
 import { STATES, type State } from '../../conductor/node/states.ts'
-import { step, type Settings } from '../../conductor/node/step.ts'
+import { step } from '../../conductor/node/step.ts'
 import { defaultPlan, planDeploy } from '../../conductor/node/steps.ts'
 
 const settings: Settings = {

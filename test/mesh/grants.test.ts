@@ -1,7 +1,7 @@
 /** Leases of watchdogs: whose word counts, and for how long. */
 import { beforeEach, expect, test } from 'vitest'
 import { noDriver } from '../../host-agent/evacuate/drivers/none.ts'
-import { TICKET_MS } from '../../host-agent/fence/pursue.ts'
+import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { mayGrant, wordOf } from '../../host-agent/mesh/grants.ts'
 import { KEYS } from '../../host-agent/mesh/records.ts'

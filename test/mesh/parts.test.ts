@@ -4,11 +4,11 @@ import { describe, expect, test } from 'vitest'
 import { tableFlaws } from '../../kit/arrows.ts'
 import { parseAgentConfig } from '../../host-agent/config.ts'
 import { readDomain } from '../../host-agent/evacuate/drivers/domains.ts'
-import { INTENT_ARROWS, INTENT_STATES, type Intent } from '../../host-agent/evacuate/intents.ts'
+import { INTENT_TABLE, INTENT_STATES, type Intent } from '../../host-agent/evacuate/intents.ts'
 import { intentsFor, placesFor, type Target } from '../../host-agent/evacuate/plan.ts'
 import { sameUuid } from '../../host-agent/fence/bmc.ts'
 import { provenOff } from '../../host-agent/fence/guards.ts'
-import { INCIDENT_ARROWS, INCIDENT_STATES } from '../../host-agent/fence/states.ts'
+import { INCIDENT_TABLE, INCIDENT_STATES } from '../../host-agent/fence/states.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
 import { Shelf } from '../../host-agent/mesh/shelf.ts'
 import type { Member } from '../../host-agent/verdict/evidence.ts'
@@ -16,8 +16,8 @@ import { observersOf } from '../../host-agent/verdict/observers.ts'
 import { memberRecord } from './member-record.ts'
 
 test('the tables of arrows have no flaws', () => {
-  expect(tableFlaws(INCIDENT_ARROWS, INCIDENT_STATES, 'confirmed')).toEqual([])
-  expect(tableFlaws(INTENT_ARROWS, INTENT_STATES, 'PENDING')).toEqual([])
+  expect(tableFlaws(INCIDENT_TABLE.arrows, INCIDENT_STATES, INCIDENT_TABLE)).toEqual([])
+  expect(tableFlaws(INTENT_TABLE.arrows, INTENT_STATES, INTENT_TABLE)).toEqual([])
 })
 
 describe('observers', () => {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { drawTable } from '../../kit/arrows.ts'
 import { FAULTS } from '../../kit/fault.ts'
-import { INTENT_ARROWS } from '../../host-agent/evacuate/intents.ts'
-import { INCIDENT_ARROWS } from '../../host-agent/fence/states.ts'
+import { INTENT_TABLE } from '../../host-agent/evacuate/intents.ts'
+import { INCIDENT_TABLE } from '../../host-agent/fence/states.ts'
 import { NODE_ARROWS } from '../../conductor/node/arrows.ts'
 import { STATES } from '../../conductor/node/states.ts'
 import { Config } from '../../conductor/config.ts'
@@ -22,8 +22,8 @@ const PARTS: Readonly<Record<string, string>> = {
     ...Object.entries(STATES).map(([name, { kind, says }]) => `| ${name} | ${kind} | ${says} |`),
   ].join('\n'),
   arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
-  incidents: ['```mermaid', drawTable(INCIDENT_ARROWS), '```'].join('\n'),
-  intents: ['```mermaid', drawTable(INTENT_ARROWS), '```'].join('\n'),
+  incidents: ['```mermaid', drawTable(INCIDENT_TABLE.arrows, INCIDENT_TABLE), '```'].join('\n'),
+  intents: ['```mermaid', drawTable(INTENT_TABLE.arrows, INTENT_TABLE), '```'].join('\n'),
   conductor: configTable(Config, 'conductor/config.ts'),
   agent: configTable(AgentConfig, 'host-agent/config.ts'),
   limits: limitsTable(),

@@ -50,6 +50,9 @@ const PURE = [
   /host-agent\/mesh\/(core|react|standing|grants|account|consul-config)\.ts$/,
 ]
 
+/** Where a record begins, and what is no record. */
+const BIRTHS: readonly string[] = ["host-agent/evacuate/drain.ts: state: 'REQUESTED'", "host-agent/mesh/open.ts: state: 'confirmed'"]
+
 function sources(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
     const path = join(dir, entry.name)
@@ -84,6 +87,66 @@ test('conductor/api and conductor/bmc stay light enough for the agent: nothing o
         .map((name) => `${path} imports ${name}`),
     )
   expect(leaks).toEqual([])
+})
+
+/** A path of imports that ends where it began; types count, since a reader follows them as well. */
+function findCircle(imports: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+  const done = new Set<string>()
+  const path: string[] = []
+  const walk = (file: string): string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return undefined
+    path.push(file)
+    for (const next of imports.get(file) ?? []) {
+      const circle = walk(next)
+      if (circle) return circle
+    }
+    path.pop()
+    done.add(file)
+    return undefined
+  }
+  for (const file of imports.keys()) {
+    const circle = walk(file)
+    if (circle) return circle
+  }
+  return undefined
+}
+
+test('no import circles', () => {
+  const target = (path: string, name: string) => relative(ROOT, resolve(ROOT, dirname(path), name))
+  const imports = new Map(
+    files.map(({ path, text }) => [path, importsOf(code(text)).flatMap((name) => (name.startsWith('.') ? [target(path, name)] : []))] as const),
+  )
+  expect(findCircle(imports)).toBeUndefined()
+  expect([...imports.values()].flat().length).toBeGreaterThan(500)
+  expect(
+    findCircle(
+      new Map([
+        ['a', ['b', 'c']],
+        ['b', ['c']],
+        ['c', ['d']],
+        ['d', ['b']],
+      ]),
+    ),
+  ).toEqual(['b', 'c', 'd', 'b'])
+})
+
+test('what programs of the mesh agree on stands on nothing else of them', () => {
+  const leaks = files
+    .filter(({ path }) => path.startsWith('host-agent/protocol/'))
+    .flatMap(({ path, text }) =>
+      importsOf(text)
+        .filter((name) => name.startsWith('.') && !name.startsWith('./') && !name.includes('/kit/'))
+        .map((name) => `${path}: ${name}`),
+    )
+  expect(leaks).toEqual([])
+})
+
+test('only the tables of states move an incident or an intent', () => {
+  const hits = files
+    .filter(({ path }) => /^host-agent\/(fence|evacuate|mesh)\//.test(path))
+    .flatMap(({ path, text }) => [...code(text).matchAll(/\bstate: '[^']+'/g)].map((match) => `${path}: ${match[0]}`))
+  expect(hits).toEqual(BIRTHS)
 })
 
 test.each(BANS)('nobody but the floor and the mains uses $word: $why', ({ word }) => {

@@ -7,15 +7,15 @@ export interface Checked {
   readonly wrong: ReadonlyMap<string, readonly string[]>
 }
 
-/** `stopAt`: one way to that is enough. */
-export function explore(rules: Rules, stopAt?: string): Checked {
+/** `stopAt`: one way to that is enough. `atMost`: so many states, the nearest ones first. */
+export function explore(rules: Rules, stopAt?: string, atMost = Number.POSITIVE_INFINITY): Checked {
   const from = new Map<string, { label: string; before: string } | undefined>()
   const keyOf = (state: State) => JSON.stringify(state)
   const first = keyOf(START)
   from.set(first, undefined)
   let edge: State[] = [START]
   const wrong = new Map<string, readonly string[]>()
-  while (edge.length > 0 && !(stopAt !== undefined && wrong.has(stopAt))) {
+  while (edge.length > 0 && from.size < atMost && !(stopAt !== undefined && wrong.has(stopAt))) {
     const following: State[] = []
     for (const state of edge) {
       const before = keyOf(state)

@@ -25,12 +25,13 @@ export type Fault = { readonly atMs: number; readonly kind: string } & (
   | { readonly kind: 'writes unknown'; readonly share: number; readonly forMs: number }
   | { readonly kind: 'bmc'; readonly host: number; readonly mode: BmcMode; readonly forMs: number }
   | { readonly kind: 'bmc swapped'; readonly host: number; readonly with: number }
-  | { readonly kind: 'hold'; readonly host: number; readonly forMs: number }
+  | { readonly kind: 'hold'; readonly host: number; readonly forMs: number; readonly as?: 'deploying' }
   | { readonly kind: 'drain'; readonly host: number; readonly forMs: number }
   | { readonly kind: 'disarm'; readonly forMs: number }
   | { readonly kind: 'cloud'; readonly lost: number; readonly error: number; readonly noHost: number; readonly forMs: number }
   | { readonly kind: 'cloud away'; readonly forMs: number }
   | { readonly kind: 'leave'; readonly host: number; readonly off: boolean; readonly forMs: number }
+  | { readonly kind: 'operator'; readonly host: number; readonly asks: 'retry' | 'close' | 'attest' | 'fence' }
   | { readonly kind: 'clock jumps'; readonly ms: number }
   | { readonly kind: 'replay'; readonly host: number }
 )
@@ -123,6 +124,7 @@ const MAKERS: readonly Maker[] = [
   ({ atMs, between, random }) => ({ atMs, kind: 'clock jumps', ms: (random() < 0.5 ? -1 : 1) * between(1_000, 3_600_000) }),
   ({ atMs, host }) => ({ atMs, kind: 'replay', host: host() }),
   ({ atMs, between, host, random }) => ({ atMs, kind: 'leave', host: host(), off: random() < 0.5, forMs: between(5_000, 40_000) }),
+  ({ atMs, between, host, random }) => ({ atMs: atMs + between(0, 30_000), kind: 'operator', host: host(), asks: random() < 0.7 ? 'retry' : 'close' }),
   ({ atMs, between }) => ({ atMs, kind: 'storage late', ms: between(1_000, 20_000), forMs: between(5_000, 60_000) }),
 ]
 

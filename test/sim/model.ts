@@ -15,10 +15,12 @@ export interface Rules {
   readonly lease: boolean
   /** A host that boots starts no guests by itself. */
   readonly gate: boolean
+  /** The host has a gate at all, as far as the leaders know. */
+  readonly gated: boolean
   /** A target counts as gone when it is proven down, and not when it is silent. */
   readonly targetProof: boolean
 }
-export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true, targetProof: true }
+export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true, gated: true, targetProof: true }
 
 interface Leader {
   readonly on: boolean
@@ -82,11 +84,12 @@ const pair = <T>(list: readonly [T, T], i: number, value: T): [T, T] => (i === 0
 export function nextStates(state: State, rules: Rules): Next[] {
   const out: Next[] = [...environment(state, rules)]
   for (const i of [0, 1] as const) if (state.leaders[i].on) out.push(...leaderActs(state, i, rules))
-  return out.map(([label, next]) => [label, judged(next)])
+  return out.map(([label, next]) => [label, judged(state, next)])
 }
 
-function judged(state: State): State {
+function judged(before: State, state: State): State {
   if (state.wrong) return state
+  if (state.intentEpoch < before.intentEpoch) return { ...state, wrong: 'the epoch falls' }
   if (state.src && state.host === 'run' && state.copies > 0) return { ...state, wrong: 'double run' }
   if (state.copies > 1) return { ...state, wrong: 'duplicate evacuation' }
   return state
@@ -159,7 +162,7 @@ function readsOf(leader: Leader): PowerRead[] {
   return leader.reads === 0 ? [] : leader.reads === 1 ? [off(2_000, 1)] : [off(3_500, 1), off(2_000, 2)]
 }
 
-function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
+function factsOf(state: State, i: 0 | 1, { long, gated }: { long: boolean; gated: boolean }): Facts {
   const leader = state.leaders[i]
   const seen = visible(state)
   return {
@@ -168,7 +171,7 @@ function factsOf(state: State, i: 0 | 1, long: boolean): Facts {
     stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, slot: null, lifeAtMs: null,
     newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
     instances: { listed: state.intent !== '' || state.incident === 'fenced', open: state.intent === '' || state.intent === 'PENDING' || state.intent === 'INTENT' || state.intent === 'REQUESTED' ? 1 : 0 },
-    readmitted: leader.enabled, gated: true,
+    readmitted: leader.enabled, gated,
   } // prettier-ignore
 }
 
@@ -195,7 +198,7 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   if (state.incident === '' && !visible(state) && mayWrite) to('confirms', { ...mine({}), incident: 'confirmed', incidentEpoch: epoch })
   if (state.incident === '') return out
   for (const long of [false, true]) {
-    const step = stepIncident(incidentOf(state), factsOf(state, i, long), rules.fence)
+    const step = stepIncident(incidentOf(state), factsOf(state, i, { long, gated: rules.gated }), rules.fence)
     const does = (act: Act['do']) => step.acts?.some((one) => one.do === act) === true
     if (step.next && mayWrite) {
       const { next } = step
@@ -212,9 +215,9 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
       to(`writes "${next.state}" while its lease ends`, { late, ...mine({ on: false, owes: '' }) })
     }
     if (does('read power') && !step.next) to('reads the power', mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }))
+    if (does('move instances') && state.intent !== '') out.push(...intentActs(state, i, rules))
     if (does('readmit') && state.moves !== 'moving') to('takes the host back', mine({ enabled: true }))
   }
-  if (state.incident === 'evacuating' && state.intent !== '') out.push(...intentActs(state, i, rules))
   return out
 }
 
@@ -227,7 +230,7 @@ function owed(state: State, i: 0 | 1, rules: Rules): Next[] {
     ...change,
   })
   if (leader.owes === 'off') {
-    const facts = factsOf(state, i, false)
+    const facts = factsOf(state, i, { long: false, gated: rules.gated })
     const { lease, silent, allowed, identity } = rules.fence
     if (!(lease(facts) && silent(facts) && allowed(facts) && identity(facts))) return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
     const wrong = visible(state) ? 'OFF to a living host' : ''
@@ -252,12 +255,15 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   } // prettier-ignore
   const step = stepIntent(intentOf(state), facts, rules.intent)
   const start = step.act?.do === 'start' ? 'start' : ''
+  // A host that no gate holds, and that is seen to run again, is fenced again before anything else is started elsewhere.
+  const wrong = start && !rules.gated && visible(state) && state.boot === 1 ? 'moved although the host is back' : ''
   if (step.next && mayWrite) {
     const { next } = step
     out.push([
       `${me} stores the instance as ${next.state}`,
       {
         ...state,
+        wrong,
         intent: next.state,
         intentEpoch: next.epoch,
         attempt: Math.min(2, next.attempt),
@@ -265,6 +271,6 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
         ...mine({ owes: start, request: next.attempt !== state.attempt ? 'none' : leader.request }),
       },
     ])
-  } else if (!step.next && start) out.push([`${me} will ask again`, { ...state, ...mine({ owes: start }) }])
+  } else if (!step.next && start) out.push([`${me} will ask again`, { ...state, wrong, ...mine({ owes: start }) }])
   return out
 }

@@ -1,6 +1,8 @@
 /** Knows the truth, and holds the protocol to its invariants (the numbers are those of the design). */
-import type { Incident } from '../../host-agent/fence/states.ts'
-import { TICKET_MS } from '../../host-agent/fence/pursue.ts'
+import { mayBecome } from '../../kit/arrows.ts'
+import { INTENT_TABLE, type Intent } from '../../host-agent/evacuate/intents.ts'
+import { INCIDENT_TABLE, type Incident } from '../../host-agent/fence/states.ts'
+import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { holdKey, KEYS, type Hold, type MemberRecord, type Policy } from '../../host-agent/mesh/records.ts'
 import type { Change, Page } from '../../host-agent/mesh/world.ts'
 import type { SimBmc } from './bmc.ts'
@@ -18,6 +20,7 @@ export class Oracle {
   readonly confirmedMs = new Map<string, number>()
   readonly fencedMs = new Map<string, number>()
   readonly incidents = new Map<string, Incident>()
+  private readonly intents = new Map<string, Intent>()
   readonly trace: string[] = []
   /** Since when each host is linked to somebody that the leader hears, without a gap. */
   private readonly linkedSince = new Map<string, number>()
@@ -56,7 +59,9 @@ export class Oracle {
   }
 
   /** I3, I5, I15. */
-  offSent(by: SimNode, host: SimNode, bmc?: SimBmc): void {
+  offSent(by: SimNode, host: SimNode, sent: { deadlineMs: number; bmc?: SimBmc }): void {
+    const { bmc } = sent
+    this.leaseOutlasts(by, sent.deadlineMs, `OFF to ${host.name}`)
     this.note(`${by.name} sends OFF to the ${bmc ? 'BMC' : 'outlets'} of ${host.name}`)
     if (this.rack.consul.holder() !== by.name && this.rack.engine.nowMs > this.rack.consul.excusedUntilMs(by.name))
       this.violated(`I5: ${by.name} sends OFF to ${host.name} and does not hold the lock (${this.rack.consul.holder()} does)`)
@@ -68,6 +73,12 @@ export class Oracle {
     if (this.rack.engine.nowMs - host.consentedMs < SEEN_MS || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
     this.falseFences += 1
     this.violated(`I3: OFF is sent to ${host.name}, which is alive and can be seen`)
+  }
+
+  /** I5, I6: what a leader asks for is over before its lease is. */
+  leaseOutlasts(by: SimNode, deadlineMs: number, what: string): void {
+    const lease = this.rack.arbiters.find(({ node }) => node === by)?.core.lease
+    if (!lease || lease.endsMs < deadlineMs) this.violated(`I5: ${by.name} sends ${what}, which may last longer than its lease`)
   }
 
   /** I4: nothing takes effect on a host that nobody is fencing any more. */
@@ -99,13 +110,16 @@ export class Oracle {
     if (!pursued && calm && since !== undefined && this.rack.engine.nowMs - since > 20_000) this.violated(`I12: ${node.name} resets itself with a live channel`)
   }
 
-  /** I2, I7, I8, I10, I11, I13, I14, I16, I18. */
+  /** Every stored change is one that the tables know; I2, I7, I8, I10, I11, I13, I14, I16, I18. */
   written(changes: readonly Change[], by: string): void {
     for (const { key, value } of changes) {
+      if (key.startsWith(KEYS.intents) && value !== undefined) this.intentWritten(key, value as Intent)
       if (!key.startsWith(KEYS.incidents) || value === undefined) continue
       const next = value as Incident
       const before = this.incidents.get(next.id)
       this.incidents.set(next.id, next)
+      if (!mayBecome(INCIDENT_TABLE, before?.state, next.state))
+        this.violated(`the table of incidents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${next.id})`)
       if (before?.state !== next.state) this.note(`${by}: ${next.host} is ${next.state}: ${next.lines.at(-1)?.says.split('\n')[0]}`)
       if (before && next.epoch < before.epoch) this.violated(`I16: the epoch of ${next.id} falls`)
       if (!this.rack.hasQuorum(this.rack.nodeOf(by))) this.violated(`I18: ${by} writes ${next.id} without a quorum`)
@@ -117,6 +131,14 @@ export class Oracle {
       if (next.proof && !before?.proof) this.proved(next)
       if (next.state === 'evacuating' && !next.proof) this.violated(`I2: ${next.host} is evacuated without a proof`)
     }
+  }
+
+  private intentWritten(key: string, next: Intent): void {
+    const before = this.intents.get(key)
+    this.intents.set(key, next)
+    if (!mayBecome(INTENT_TABLE, before?.state, next.state))
+      this.violated(`the table of intents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${key})`)
+    if (before && next.epoch < before.epoch) this.violated(`I16: the epoch of ${key} falls`)
   }
 
   /** I13, I14: taken for dead. */
@@ -131,9 +153,11 @@ export class Oracle {
   private offOwed(next: Incident, before: Incident | undefined): void {
     const { entries } = this.rack.consul
     const policy = entries.get(KEYS.policy)?.value as Policy
-    if (!policy.armed) this.violated(`I8: OFF is owed to ${next.host} while the mesh is disarmed`)
+    // An order of a person stands above both, but not above a deploy.
+    const ordered = next.cause === 'operator'
+    if (!policy.armed && !ordered) this.violated(`I8: OFF is owed to ${next.host} while the mesh is disarmed`)
     const hold = entries.get(holdKey(next.host))?.value as Hold | undefined
-    if (hold && hold.kind !== 'drain') this.violated(`I8: OFF is owed to ${next.host}, which is held`)
+    if (hold && hold.kind !== 'drain' && !(ordered && hold.kind === 'maintenance')) this.violated(`I8: OFF is owed to ${next.host}, which is held`)
     if (before?.offs) return
     const nowMs = this.rack.engine.nowMs
     const others = this.fencedFirst.filter(({ host, atMs }) => host !== next.host && nowMs - atMs < 600_000)

@@ -234,7 +234,7 @@ export function apply(rack: SimRack, fault: Fault): void {
       return during(
         rack,
         fault.forMs,
-        () => consul.set(holdKey(host.name), { kind: fault.kind === 'drain' ? 'drain' : 'maintenance', why: 'a test', by: 'sim', seconds: null }),
+        () => consul.set(holdKey(host.name), { kind: fault.kind === 'drain' ? 'drain' : (fault.as ?? 'maintenance'), why: 'a test', by: 'sim', seconds: null }),
         () => consul.set(holdKey(host.name), undefined),
       )
     case 'disarm':
@@ -260,6 +260,8 @@ export function apply(rack: SimRack, fault: Fault): void {
       )
     case 'leave':
       return leave(rack, host, fault)
+    case 'operator':
+      return consul.set(`${KEYS.requests}${engine.nowMs}`, { kind: fault.asks, host: host.name, by: 'sim' })
     case 'clock jumps':
       rack.wallMs += fault.ms
       return

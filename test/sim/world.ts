@@ -20,7 +20,7 @@ export function worldOf(rack: SimRack, node: SimNode): World {
     readStore: (done) => rack.consul.readStore(node.name, back(done)),
     bmc: (ask, done) => {
       const bmc = rack.bmcs[rack.nodeOf(ask.host).index] as SimBmc
-      if (ask.act === 'off') rack.oracle.offSent(node, rack.nodeOf(ask.host), bmc)
+      if (ask.act === 'off') rack.oracle.offSent(node, rack.nodeOf(ask.host), { deadlineMs: ask.deadlineMs, bmc })
       bmc.ask(ask.act, ask, (answer) =>
         back(done)(
           answer.systemUuid === undefined
@@ -31,11 +31,14 @@ export function worldOf(rack: SimRack, node: SimNode): World {
     },
     device: (ask, done) => {
       const host = rack.nodeOf(ask.host)
-      if (ask.act === 'off') rack.oracle.offSent(node, host)
+      if (ask.act === 'off') rack.oracle.offSent(node, host, ask)
       ;(rack.pdus[host.index] as SimPdu).ask(ask.act, ask, back(done))
     },
     deviceLevels: () => (rack.schedule.pdus ? ['L2'] : []),
-    driver: (call, deadlineMs, done) => rack.cloud.ask(node.name, call, deadlineMs, back(done)),
+    driver: (call, deadlineMs, done) => {
+      if (call.call === 'start') rack.oracle.leaseOutlasts(node, deadlineMs, `the request to move ${call.order.instance}`)
+      rack.cloud.ask(node.name, call, deadlineMs, back(done))
+    },
     pill: (ask, deadlineMs, done) =>
       rack.storage.ask(ask, { by: `${node.name}/${node.boots}`, deadlineMs, reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0 }, back(done)),
     page: (page) => rack.oracle.paged(page),
