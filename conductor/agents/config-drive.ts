@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { DriveContent } from '../store/drives.ts'
+import type { DriveContent } from '../store/port.ts'
 
 const TIMEOUT_MS = 60_000
 /** cloud-init reads `latest`; older readers know the first version only. */

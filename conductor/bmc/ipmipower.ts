@@ -4,9 +4,9 @@
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { printable } from '../../kit/text.ts'
-import type { Fleet, IpmiInfo } from './ipmitool.ts'
+import type { Fleet } from './ipmitool.ts'
 import { Lane, type Launch, type Question } from './lane.ts'
-import type { Power } from './port.ts'
+import type { IpmiInfo, Power } from './port.ts'
 import type { CipherSuites } from './suites.ts'
 
 const GATHER_MS = 5

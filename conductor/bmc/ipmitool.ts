@@ -3,22 +3,8 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
 import type { Places } from './places.ts'
-import type { Bmc, BootChoice, BootDevice, BootNow, Power, PowerWish } from './port.ts'
+import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerWish } from './port.ts'
 import type { CipherSuites } from './suites.ts'
-
-export interface IpmiInfo {
-  readonly address: string
-  readonly port: number
-  readonly username: string
-  readonly password: string
-  readonly privilege: string
-  readonly cipherSuite?: number
-  readonly kgKeyHex?: string
-  /** Options of ipmitool for a blade behind another controller. */
-  readonly bridge?: readonly string[]
-  /** The node that it belongs to, for the record. */
-  readonly node?: string
-}
 
 /** Reads many BMCs at once. */
 export interface Fleet {

@@ -48,3 +48,18 @@ export interface BmcTarget {
   readonly credentials?: string
   readonly bmc: Bmc
 }
+
+/** How a BMC is reached over IPMI. */
+export interface IpmiInfo {
+  readonly address: string
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly privilege: string
+  readonly cipherSuite?: number
+  readonly kgKeyHex?: string
+  /** Options of ipmitool for a blade behind another controller. */
+  readonly bridge?: readonly string[]
+  /** The node that it belongs to, for the record. */
+  readonly node?: string
+}

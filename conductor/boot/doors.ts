@@ -1,18 +1,31 @@
 /** The sockets that servers are booted through, and what each of them answers a known client. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
+import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
 import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
 import { renderScript } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
+import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
 import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
 import { kernelArgs, servedFile } from './render.ts'
-import type { ServiceParts } from './service.ts'
+
+export interface ServiceParts {
+  readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
+  /** SHA-256 of the agent port's certificate, for the ramdisk to pin. */
+  readonly pin: string
+  readonly tokenKey: Buffer
+  readonly clock: Clock
+  readonly log: Log
+  /** Called when it ends by itself. */
+  readonly onEnd: () => void
+}
 
 export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' | 'clock' | 'log'> {
   readonly life: Lifecycle

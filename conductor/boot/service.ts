@@ -2,30 +2,17 @@
  *  the conductor restarts, and end by themselves when none comes back. This file puts their parts together. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { Clock } from '../../kit/clock.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
-import type { Log } from '../../kit/log.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
-import type { BootConfig, Config } from '../config.ts'
+import type { Config } from '../config.ts'
 import { BootClients } from './clients.ts'
 import { ControlSocket } from './control.ts'
-import { readLoaders, startDhcp, startHttp, startTftp, type Doors } from './doors.ts'
+import { readLoaders, startDhcp, startHttp, startTftp, type Doors, type ServiceParts } from './doors.ts'
 import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
 import type { ToBoot } from './wire.ts'
-
-export interface ServiceParts {
-  readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
-  /** SHA-256 of the agent port's certificate, for the ramdisk to pin. */
-  readonly pin: string
-  readonly tokenKey: Buffer
-  readonly clock: Clock
-  readonly log: Log
-  /** Called when it ends by itself. */
-  readonly onEnd: () => void
-}
 
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>

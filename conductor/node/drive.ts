@@ -1,6 +1,6 @@
 /** A config drive comes in instance_info and is kept beside the record: taken out here, and stored before the record refers to it. */
 import type { Random } from '../../kit/random.ts'
-import type { DriveContent } from '../store/drives.ts'
+import type { DriveContent } from '../store/port.ts'
 import type { Store } from '../store/port.ts'
 import type { ConfigDriveRef, NodeRecord } from './record.ts'
 import { checkDrive } from './size.ts'

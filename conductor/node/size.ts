@@ -1,6 +1,6 @@
 /** How big a record may become by what users put into it. Pure; throws the refusal, which names the biggest field. */
 import { Fault } from '../../kit/fault.ts'
-import type { DriveContent } from '../store/drives.ts'
+import type { DriveContent } from '../store/port.ts'
 import type { PortRecord } from '../store/port.ts'
 import type { NodeRecord } from './record.ts'
 

@@ -4,12 +4,10 @@ import { Fault } from '../../kit/fault.ts'
 import type { Value } from './file.ts'
 import type { ConfigDriveRef } from '../node/record.ts'
 import type { SqliteFile } from './file.ts'
+import type { DriveContent } from './port.ts'
 import type { Seal } from './secrets.ts'
 
 const PIECE_BYTES = 1024 * 1024
-
-/** What the user gave: a gzipped ISO image in base64, or the content of its files as an object. */
-export type DriveContent = string | Readonly<Record<string, unknown>>
 
 /** The form that is stored, with the bytes. */
 export const driveBytes = (content: DriveContent): { form: ConfigDriveRef['form']; bytes: Buffer } =>

@@ -1,7 +1,8 @@
 /** When a database is opened: is this the key that its secrets were sealed with? And records of older programs are rewritten in the present form. */
 import { Fault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { DriveContent, Drives } from './drives.ts'
+import type { Drives } from './drives.ts'
+import type { DriveContent } from './port.ts'
 import type { SqliteFile } from './file.ts'
 import { NODE_COLUMNS, nodeColumns, readNode, type NodeRow } from './node-rows.ts'
 import type { Seal } from './secrets.ts'

@@ -1,6 +1,8 @@
 /** What the conductor asks of its store. Asynchronous from the first day: PostgreSQL shall stand behind the same port. */
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
-import type { DriveContent } from './drives.ts'
+
+/** What the user gave: a gzipped ISO image in base64, or the content of its files as an object. */
+export type DriveContent = string | Readonly<Record<string, unknown>>
 
 export interface PortRecord {
   readonly uuid: string

@@ -4,13 +4,26 @@ import { Fault } from '../../kit/fault.ts'
 import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 import { Damage } from './damage.ts'
-import { Drives, type DriveContent } from './drives.ts'
+import { Drives } from './drives.ts'
 import { SqliteFile, stale, type Value } from './file.ts'
 import { journalTable } from './journal.ts'
 import { checkKey, upgradeNodes } from './keys.ts'
 import { NODE_COLUMNS, NODE_SORTS, nodeColumns, nodesWithin, nodeWheres, readNode, type NodeRow } from './node-rows.ts'
 import { learnedIp, PORT_COLUMNS, PORT_SORTS, portColumns, portsWithin, portWheres, readPort, type PortRow } from './port-rows.ts'
-import type { ConductorRow, Damaged, EventRecord, Journal, NodeCount, NodeFilter, ObjectStore, Page, PortFilter, PortRecord, Store } from './port.ts'
+import type {
+  ConductorRow,
+  Damaged,
+  DriveContent,
+  EventRecord,
+  Journal,
+  NodeCount,
+  NodeFilter,
+  ObjectStore,
+  Page,
+  PortFilter,
+  PortRecord,
+  Store,
+} from './port.ts'
 import type { Seal } from './secrets.ts'
 import { conductorTable, listWhole, objectTable } from './tables.ts'
 

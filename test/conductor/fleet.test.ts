@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { Arbiter } from '../../conductor/bmc/arbiter.ts'
 import { Ipmipower } from '../../conductor/bmc/ipmipower.ts'
-import type { IpmiInfo } from '../../conductor/bmc/ipmitool.ts'
+import type { IpmiInfo } from '../../conductor/bmc/port.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import { PowerSync } from '../../conductor/node/power-sync.ts'
