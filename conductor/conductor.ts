@@ -269,6 +269,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
   const app = makeApp({
     limits: limits.api,
+    onLimit,
     routes,
     sightings,
     auth,

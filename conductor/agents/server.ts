@@ -74,7 +74,7 @@ interface Call {
 }
 
 async function answer({ stream, headers, prove }: Call, parts: AgentServerParts): Promise<void> {
-  const { service, limits } = parts
+  const { service } = parts
   const { path, query } = requestTarget(headers[':path'])
   const session = String(headers.authorization ?? '').replace(/^Bearer /, '')
   const proved = async () => {
@@ -83,7 +83,7 @@ async function answer({ stream, headers, prove }: Call, parts: AgentServerParts)
   }
   switch (`${String(headers[':method'])} ${path}`) {
     case 'POST /agent/v1/session': {
-      const grant = await service.open(await body(stream, { schema: SessionAsk, limitBytes: limits.sessionBodyBytes }, parts))
+      const grant = await service.open(await body(stream, { schema: SessionAsk, limit: 'sessionBodyBytes' }, parts))
       prove()
       return reply(stream, 200, grant)
     }
@@ -96,7 +96,7 @@ async function answer({ stream, headers, prove }: Call, parts: AgentServerParts)
     }
     case 'POST /agent/v1/report':
       await proved()
-      await service.report(session, await body(stream, { schema: Report, limitBytes: limits.reportBodyBytes }, parts))
+      await service.report(session, await body(stream, { schema: Report, limit: 'reportBodyBytes' }, parts))
       return reply(stream, 200, {})
     case 'GET /agent/v1/image':
       await proved()
@@ -132,11 +132,19 @@ function reply(stream: ServerHttp2Stream, status: number, value: unknown): void 
 
 async function body<T>(
   stream: ServerHttp2Stream,
-  wanted: { schema: { parse(value: unknown): T }; limitBytes: number },
-  { clock, limits }: AgentServerParts,
+  wanted: { schema: { parse(value: unknown): T }; limit: 'sessionBodyBytes' | 'reportBodyBytes' },
+  { clock, limits, onLimit }: AgentServerParts,
 ): Promise<T> {
-  const cancel = clock.after(limits.bodySeconds * 1000, () => stream.close(constants.NGHTTP2_CANCEL))
-  const bytes = await gather(stream, wanted.limitBytes).finally(cancel)
+  const cancel = clock.after(limits.bodySeconds * 1000, () => {
+    onLimit('agents.bodySeconds')
+    stream.close(constants.NGHTTP2_CANCEL)
+  })
+  const bytes = await gather(stream, limits[wanted.limit])
+    .catch((error: unknown) => {
+      if (isFault(error, 'input.large')) onLimit(`agents.${wanted.limit}`)
+      throw error
+    })
+    .finally(cancel)
   try {
     return wanted.schema.parse(JSON.parse(bytes.toString('utf8')))
   } catch (error) {

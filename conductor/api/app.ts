@@ -1,12 +1,13 @@
 /** The REST application: discovery, version headers, authentication, routes, and one place where errors become answers. */
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express'
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { ConductorMetrics } from '../metrics.ts'
 import type { Sightings } from '../node/sightings.ts'
 import { actAs } from '../store/act.ts'
+import type { OnLimit } from '../limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
 import { readBody } from './body.ts'
@@ -25,6 +26,7 @@ export interface AppParts {
   readonly conductor: string
   readonly log: Log
   readonly limits: Limits['api']
+  readonly onLimit: OnLimit
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
   readonly troubles: () => Promise<readonly string[]>
@@ -74,7 +76,7 @@ export function makeApp(parts: AppParts): Express {
     request,
     response,
   })
-  mount(app, parts.routes, { bareOf, bodyOf: bodyReader(parts.limits) })
+  mount(app, parts.routes, { bareOf, bodyOf: bodyReader(parts) })
   app.use((request: Request) => {
     throw new Fault('object.missing', `there is no resource ${request.path.slice(0, 200)}`)
   })
@@ -90,9 +92,18 @@ const sameSite: RequestHandler = (request, _response, next) => {
   next()
 }
 
-function bodyReader(limits: Limits['api']): (request: Request, kind: BodyKind) => Promise<unknown> {
-  const limitBytes = { plain: limits.bodyBytes, 'config drive': limits.configDriveBodyBytes, ramdisk: limits.ramdiskBodyBytes }
-  return (request, kind) => readBody(request, { limitBytes: limitBytes[kind], inflate: kind !== 'ramdisk', depth: limits.jsonDepth })
+const BODY_LIMIT = { plain: 'bodyBytes', 'config drive': 'configDriveBodyBytes', ramdisk: 'ramdiskBodyBytes' } as const
+
+function bodyReader({ limits, onLimit }: AppParts): (request: Request, kind: BodyKind) => Promise<unknown> {
+  return async (request, kind) => {
+    const limit = BODY_LIMIT[kind]
+    try {
+      return await readBody(request, { limitBytes: limits[limit], inflate: kind !== 'ramdisk', depth: limits.jsonDepth })
+    } catch (error) {
+      if (isFault(error, 'input.large')) onLimit(`api.${limit}`)
+      throw error
+    }
+  }
 }
 
 /** Streams are not measured: they last as long as somebody looks. */

@@ -57,6 +57,7 @@ test('a body without a session is refused before it is read; what is no path is 
   const large = ask(session, 'POST', '/agent/v1/session')
   large.write(Buffer.alloc(20_000))
   expect(await statusOf(large)).toBe(413)
+  expect(await reached(victim, 'agents.sessionBodyBytes', 'root')).toBe(1)
   const junk = ask(session, 'POST', '/agent/v1/session')
   junk.end('[')
   expect(await statusOf(junk)).toBe(400)

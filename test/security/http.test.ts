@@ -16,7 +16,7 @@ let victim: Victim
 beforeAll(async () => {
   victim = await Victim.start({
     users: { root: { role: 'admin' }, late: { role: 'reader' } },
-    rounds: 7,
+    rounds: 6,
     config: { limits: { api: { requestSeconds: 5, idleSeconds: 2, passwordQueue: 128 } } },
   })
   await activeNode(victim, 'root')
@@ -33,6 +33,7 @@ test('a bomb of 16 KB is refused unread, by name and without; /healthz goes on',
   // Who has a login may send gzip, up to the limit.
   const login = { ...json, authorization: basic('root') }
   expect(await shoot(victim.base, '/v1/nodes', { method: 'POST', headers: login, body: BOMB })).toBe(413)
+  expect(await reached(victim, 'api.bodyBytes', 'root')).toBe(1)
   const times = await watch.stop()
   expect(times.at(-1)).toBeLessThan(3_000)
 })
