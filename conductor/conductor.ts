@@ -15,7 +15,7 @@ import { agentServer } from './agents/server.ts'
 import { AgentService } from './agents/service.ts'
 import { makeApp } from './api/app.ts'
 import { consoleUpgrades } from './api/console.ts'
-import { htpasswdAuth, noAuth } from './api/auth.ts'
+import { authenticator } from './api/auth.ts'
 import type { Route } from './api/route.ts'
 import { Arbiter } from './bmc/arbiter.ts'
 import { Ipmipower } from './bmc/ipmipower.ts'
@@ -259,10 +259,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   })
   const auth = await life.add(
     'authentication',
-    () => {
-      const { auth: wish } = config.api
-      return wish.strategy === 'noauth' ? noAuth : htpasswdAuth({ path: wish.file, users: wish.users, clock, limits: limits.api, onLimit })
-    },
+    () => authenticator(config.api.auth, { clock, limits: limits.api, onLimit }),
     (made) => made.close(),
   )
   if (config.api.auth.strategy === 'noauth')

@@ -107,6 +107,12 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
   }
 }
 
+type AuthConfig = { readonly strategy: 'noauth' } | { readonly strategy: 'http_basic'; readonly file: string; readonly users?: Users | undefined }
+
+/** What the configuration asks for. */
+export const authenticator = async (config: AuthConfig, parts: Omit<AuthOptions, 'path' | 'users'>): Promise<Authenticator> =>
+  config.strategy === 'noauth' ? noAuth : htpasswdAuth({ ...parts, path: config.file, users: config.users })
+
 interface Login {
   readonly user: string
   readonly password: string
