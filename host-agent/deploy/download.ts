@@ -23,6 +23,8 @@ export interface TakeRun {
 }
 
 const STALL_MS = 30_000
+/** What zstd may need for itself; frames of pieces need 4 MiB. */
+const MAX_WINDOW_MIB = 32
 const keepAlive = new Agent({ keepAlive: true })
 let files = 0
 
@@ -33,7 +35,7 @@ export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise
   const file = await open(path, 'wx+', 0o600)
   await rm(path)
   try {
-    const broken = await unpack(response, file)
+    const broken = await unpack(response, file, unpackedBytes(run, opts))
     const whole = await takeWhole(file, run, opts)
     if (broken) throw broken
     if (!whole) throw new Fault('deploy.download', 'the image ended before its time')
@@ -43,9 +45,13 @@ export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise
   }
 }
 
-/** Answers why it ended before its time. What was unpacked until then is in the file. */
-async function unpack(response: IncomingMessage, file: FileHandle): Promise<Fault | undefined> {
-  const zstd = pipedToFile(['zstd', '-dc', '-q'], file.fd)
+const unpackedBytes = (run: Run, { pieceLength }: TakeRun): number =>
+  Array.from({ length: run.count }, (_, i) => pieceLength(run.first + i)).reduce((sum, bytes) => sum + bytes, 0)
+
+/** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP, and the file is memory: the kernel ends a
+ *  zstd that writes more than the index says, however little it was packed into. */
+async function unpack(response: IncomingMessage, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
+  const zstd = pipedToFile(['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`], file.fd)
   let broken: Error | undefined
   response.on('error', (error) => {
     broken ??= error

@@ -78,6 +78,7 @@ export const PROGRAMS = {
   'bin/efibootmgr': 'the UEFI boot entry',
   'usr/bin/ipmitool': 'the address of the BMC, for the inventory',
   'usr/bin/zstd': 'unpacking image pieces',
+  'usr/bin/prlimit': 'ending a zstd that unpacks more than it should',
   'sbin/blkdiscard': 'zeroing long runs without sending zeros',
   'sbin/blockdev': 'telling the kernel that a partition table changed',
 } as const
