@@ -45,8 +45,8 @@ export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise
   }
 }
 
-const unpackedBytes = (run: Run, { pieceLength }: TakeRun): number =>
-  Array.from({ length: run.count }, (_, i) => pieceLength(run.first + i)).reduce((sum, bytes) => sum + bytes, 0)
+const unpackedBytes = (run: Run, opts: TakeRun): number =>
+  Array.from({ length: run.count }, (_, i) => opts.pieceLength(run.first + i)).reduce((sum, bytes) => sum + bytes, 0)
 
 /** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP, and the file is memory: the kernel ends a
  *  zstd that writes more than the index says, however little it was packed into. */
