@@ -35,6 +35,7 @@ export class Shelf {
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others that were not seen yet. */
   private takenIndex = -1
   private everything: Member[] = []
+  private places = ''
   private byName: ReadonlyMap<string, Member> = new Map()
   /** Made when they are asked for, and again after each change. */
   private live: ReadonlyMap<string, Kept<Incident>> | undefined
@@ -169,6 +170,10 @@ export class Shelf {
     this.byName = new Map(this.everything.map((member) => [member.name, member]))
     this.hosts = this.everything.filter(({ role }) => role === 'host')
     this.arbiters = this.everything.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
+    // In time that grows with the square of the members: only when one comes, goes, or is elsewhere, and not for each host that boots.
+    const places = this.everything.map(({ name, role, rack }) => `${name} ${role} ${rack}`).join('\n')
+    if (places === this.places) return
+    this.places = places
     this.observers = new Map(this.everything.map((member) => [member.name, observersOf(member, this.everything)]))
   }
 }

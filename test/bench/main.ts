@@ -1,4 +1,4 @@
-/** `npm run bench [-- deploy | api | mesh]`. `api.ts` and `mesh.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+/** `npm run bench [-- deploy | api | mesh [--hosts N]]`. `api.ts` and `mesh.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
  *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -15,6 +15,7 @@ import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
 import { benchMesh } from './mesh.ts'
+import { benchScale } from './mesh-scale.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
 const GIB = 1024 ** 3
@@ -112,10 +113,12 @@ async function main(): Promise<void> {
       json: { type: 'boolean', default: false },
       'no-peer': { type: 'boolean', default: false },
       kills: { type: 'string', default: '30' },
+      hosts: { type: 'string' },
     },
   })
   const [what = 'deploy'] = positionals
   if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
+  if (what === 'mesh' && values.hosts !== undefined) return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api and mesh`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
