@@ -26,6 +26,7 @@ import { bootFingerprint } from './boot/service.ts'
 import { bootKey } from './boot/token.ts'
 import { BootWatch } from './boot/watch.ts'
 import type { Config } from './config.ts'
+import { startEvents } from './events/parts.ts'
 import { Webhooks } from './events/webhooks.ts'
 import { cryptHash, Housekeeping, readWebhooks } from './housekeeping.ts'
 import { limitMeter } from './limit-meter.ts'
@@ -92,9 +93,10 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const images = new ImageStore(config.images.store)
   await images.clean()
   const bootDown = () => (boot ? !boot.connected : undefined)
+  const events = await startEvents(life, { journal: store.journal, clock, log, limits: config.limits })
   const metrics = await life.add(
     'metrics',
-    () => conductorMetrics(store, { log, bootDown, agents: () => sightings.agentsSince(clock.now() - 60_000) }),
+    () => conductorMetrics(store, { events, bootDown, agents: () => sightings.agentsSince(clock.now() - 60_000) }),
     (made) => made.stop(),
   )
   const onLimit = limitMeter({ clock, log, count: metrics.onLimit })
@@ -117,7 +119,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const bmcs = new BmcRegistry({ run, suites, allowCipherSuite0: config.bmc.allowCipherSuite0, ...(parts.run ? {} : { fleet }) })
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
-  const bootWatch = new BootWatch(store, sightings)
+  const bootWatch = new BootWatch({ store, sightings, queue: events.queue })
 
   const boot =
     config.boot && identity
@@ -255,6 +257,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     arbiter,
     bmcs,
     recordBytes,
+    events,
     signal: streams.signal,
   })
   const auth = await life.add(

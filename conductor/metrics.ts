@@ -3,7 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
-import type { Log } from '../kit/log.ts'
+import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
 
@@ -28,11 +28,10 @@ export interface ConductorMetrics {
 const PHASE_BUCKETS = [0.1, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 43_200]
 const BMC_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60]
 const REQUEST_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]
-const BATCH = 500
 
 export async function conductorMetrics(
   store: Store,
-  parts: { log: Log; bootDown: () => boolean | undefined; agents: () => number },
+  parts: { events: Pick<EventParts, 'hub' | 'queue'>; bootDown: () => boolean | undefined; agents: () => number },
 ): Promise<ConductorMetrics> {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
@@ -58,8 +57,17 @@ export async function conductorMetrics(
     labelNames: ['limit'],
     registers,
   })
+  new Counter({
+    name: 'rackward_boot_events_dropped_total',
+    help: 'events of the boot services that came faster than they could be written',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(parts.events.queue.dropped)
+    },
+  })
   const count = journalCounters(registers)
-  const stop = await follow(store, count, parts.log)
+  const stop = parts.events.hub.follow((batch) => batch.events.forEach(count))
   return {
     registry,
     onBmc: ({ priority, seconds, end }) => bmcSeconds.observe({ priority, end }, seconds),
@@ -137,30 +145,6 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
         return trouble.inc()
     }
   }
-}
-
-/** Everything that is added to the journal from now on, in order. */
-async function follow(store: Store, take: (event: EventRecord) => void, log: Log): Promise<() => void> {
-  let seq = await store.journal.lastSeq()
-  let reading: Promise<void> | undefined
-  let again = false
-  const read = async () => {
-    do {
-      again = false
-      for (;;) {
-        const events = await store.journal.after(seq, {}, BATCH)
-        for (const event of events) take(event)
-        seq = events.at(-1)?.seq ?? seq
-        if (events.length < BATCH) break
-      }
-    } while (again)
-  }
-  return store.journal.watch(() => {
-    again = true
-    reading ??= read()
-      .catch((error: unknown) => log.warn({ err: error }, 'the journal could not be read for the metrics'))
-      .finally(() => (reading = undefined))
-  })
 }
 
 export const faultLabel = (error: unknown): string => (isFault(error) ? error.code : 'unknown')

@@ -31,6 +31,7 @@ export const FAULTS = {
   'access.unknown': { retry: false, means: 'nobody that is known asks', remedy: 'give the user and the password of the htpasswd file' },
   'access.denied': { retry: false, means: 'the user may not do this', remedy: 'ask an administrator for the role that it needs' },
   'access.limited': { retry: true, means: 'too many failed logins', remedy: 'wait a minute and use the right password' },
+  'access.streams': { retry: true, means: 'too many event streams are open', remedy: 'close one of them, or raise the named limit' },
   'access.busy': { retry: true, means: 'too many passwords wait to be checked', remedy: 'send it again in a few seconds' },
   'access.cross-site': {
     retry: false,

@@ -22,6 +22,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'access.unknown': 401,
   'access.denied': 403,
   'access.limited': 429,
+  'access.streams': 429,
   'access.busy': 429,
   'access.cross-site': 403,
   'input.method': 405,

@@ -1,5 +1,7 @@
 /** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI document. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import { turn } from '../../kit/clock.ts'
+import type { EventParts } from '../events/parts.ts'
 import { streamEvents } from '../events/stream.ts'
 import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
 import type { WebhookState } from '../events/webhooks.ts'
@@ -7,8 +9,9 @@ import { explain, lockOf } from '../node/explain.ts'
 import { modelOf } from '../node/history.ts'
 import type { PowerSync } from '../node/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { EventRecord } from '../store/port.ts'
+import type { EventFilter, SeenEvent } from '../store/port.ts'
 import { mustBeWhole, mustOwn, seenNode, standing } from './access.ts'
+import { ANYBODY } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
@@ -20,6 +23,7 @@ import { veilEvent, veilNode, veilPoll } from './veil.ts'
 export interface RackwardParts extends MeshParts {
   readonly powerSync: PowerSync
   readonly webhooks: { states(): Promise<WebhookState[]> }
+  readonly events: EventParts
   /** Ends the streams when the conductor stops. */
   readonly signal: AbortSignal
 }
@@ -177,21 +181,31 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
   const lastId = ask.request.get('last-event-id')
   if (lastId !== undefined && !/^\d{1,15}$/.test(lastId)) throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
   const after = lastId === undefined ? query.after : Number(lastId)
-  const filter = { ...(nodeUuid ? { nodeUuid } : {}), ...(query.kinds ? { kinds: query.kinds } : {}) }
   // A confined user sees what happens to its own nodes.
-  const sees = async (event: EventRecord) => {
-    if (ask.actor.project === null) return true
-    const node = event.nodeUuid ? await store.node(event.nodeUuid) : undefined
-    return node !== undefined && standing(ask.actor, node) !== 'none'
+  const project = ask.actor.project === null ? {} : { project: ask.actor.project }
+  const filter: EventFilter = { ...(nodeUuid ? { nodeUuid } : {}), ...(query.kinds ? { kinds: query.kinds } : {}), ...project }
+  // What a lessee is told leaves out what tells of the BMC.
+  const veil = {
+    of: (event: SeenEvent) => event.nodeUuid !== null && standing(ask.actor, event) === 'lessee',
+    async show(event: SeenEvent): Promise<SeenEvent> {
+      const node = await store.node(String(event.nodeUuid)).catch((error: unknown) => {
+        if (!isFault(error, 'store.damaged')) throw error
+      })
+      return { ...event, detail: node ? veilEvent(event, node).detail : {} }
+    },
   }
-  // A lessee's are without what they tell of the BMC.
-  const shown = async (event: EventRecord) => {
-    const node = ask.actor.project !== null && event.nodeUuid ? await store.node(event.nodeUuid) : undefined
-    return node && standing(ask.actor, node) === 'lessee' ? veilEvent(event, node) : event
+  const { journal } = store
+  if (ask.request.accepts(['json', 'text/event-stream']) === 'text/event-stream') {
+    const leave = parts.events.places.take(ask.actor === ANYBODY ? null : ask.actor.user)
+    const { hub, batch } = parts.events
+    const afterSeq = after ?? (await journal.lastSeq())
+    return streamEvents(ask.response, { afterSeq, filter, veil }, { journal, hub, clock, signal, batch }).finally(leave)
   }
-  if (ask.request.accepts(['json', 'text/event-stream']) === 'text/event-stream')
-    return streamEvents(ask.response, { afterSeq: after ?? (await store.journal.lastSeq()), sees, shown, ...filter }, { journal: store.journal, clock, signal })
-  const page = await store.journal.after(after ?? 0, filter, query.limit)
-  const seen = await Promise.all(page.map(async (event) => ((await sees(event)) ? [wireEvent(await shown(event))] : [])))
-  return { body: { events: seen.flat(), last_seq: page.at(-1)?.seq ?? after ?? 0 } }
+  const page: SeenEvent[] = []
+  for (let seq = after ?? 0; ; await turn()) {
+    const { events: found, upToSeq, end } = await journal.scan(seq, filter, query.limit - page.length)
+    for (const event of found) page.push(veil.of(event) ? await veil.show(event) : event)
+    seq = upToSeq
+    if (end || page.length === query.limit || ask.response.destroyed) return { body: { events: page.map(wireEvent), last_seq: seq } }
+  }
 }

@@ -1,4 +1,5 @@
 /** What the boot services saw -> sightings, events, and the addresses of ports. And nodes -> what the boot services answer them. */
+import type { EventQueue } from '../events/queue.ts'
 import type { Sightings } from '../node/sightings.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
@@ -14,10 +15,12 @@ export interface Updates {
 export class BootWatch {
   private readonly store: Store
   private readonly sightings: Sightings
+  private readonly queue: Pick<EventQueue, 'add'>
 
-  constructor(store: Store, sightings: Sightings) {
+  constructor({ store, sightings, queue }: { store: Store; sightings: Sightings; queue: Pick<EventQueue, 'add'> }) {
     this.store = store
     this.sightings = sightings
+    this.queue = queue
   }
 
   clientsOf = async (node: NodeRecord): Promise<BootClient[]> =>
@@ -34,8 +37,7 @@ export class BootWatch {
 
   onEvent(event: BootEvent): void {
     const { atMs } = event
-    const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) =>
-      void this.store.journal.add({ atMs, nodeUuid, kind, detail }).catch(() => undefined)
+    const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) => this.queue.add({ atMs, nodeUuid, kind, detail })
     if (event.kind === 'unknown-mac') return keep(null, event.kind, { mac: event.mac })
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })

@@ -1,72 +1,181 @@
-/** Events as a stream (server-sent events, WHATWG HTML 9.2), resumed where the client left off. What a slow client has not read waits in the
- *  store and not in memory. */
+/** Events as a stream (server-sent events, WHATWG HTML 9.2), resumed where the client left off: what is past is read from the store a piece at a time, what happens then
+ *  comes from the hub. What a slow client has not read waits in the store and not in memory. */
 import type { ServerResponse } from 'node:http'
-import type { Clock } from '../../kit/clock.ts'
-import type { EventRecord, Journal } from '../store/port.ts'
+import { turn, type Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import type { EventFilter, Journal, SeenEvent } from '../store/port.ts'
+import type { Batch, EventHub } from './hub.ts'
 import { wireEvent } from './wire.ts'
 
-const BATCH = 200
 /** Proxies cut what is silent for a minute. */
 const KEEP_ALIVE_MS = 15_000
 
 export interface StreamWish {
   /** The last event that the client has. */
   readonly afterSeq: number
-  readonly nodeUuid?: string
-  readonly kinds?: readonly string[]
-  /** Events that the user may see. */
-  readonly sees: (event: EventRecord) => Promise<boolean>
-  /** How the user may see it. */
-  readonly shown: (event: EventRecord) => Promise<EventRecord>
+  readonly filter: EventFilter
+  /** Events that the user is told in other words. */
+  readonly veil?: { readonly of: (event: SeenEvent) => boolean; readonly show: (event: SeenEvent) => Promise<SeenEvent> }
+}
+
+export interface StreamParts {
+  readonly journal: Journal
+  readonly hub: Pick<EventHub, 'follow' | 'upToSeq'>
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly batch: number
 }
 
 /** Streams until the client goes or `signal` ends it. */
-export async function streamEvents(response: ServerResponse, wish: StreamWish, parts: { journal: Journal; clock: Clock; signal: AbortSignal }): Promise<void> {
-  const { journal, clock, signal } = parts
-  let seq = wish.afterSeq
-  let wake: () => void = () => undefined
-  const stopWatching = journal.watch(() => wake())
-  const gone = new AbortController()
-  const leave = () => {
-    gone.abort()
-    wake()
-  }
+export async function streamEvents(response: ServerResponse, wish: StreamWish, parts: StreamParts): Promise<void> {
+  const { hub, clock, signal } = parts
+  const stream = new Stream(response, wish)
+  const unfollow = hub.follow((batch) => stream.take(batch))
+  const leave = () => stream.leave()
   response.on('close', leave)
+  response.on('drain', () => stream.wake())
   signal.addEventListener('abort', leave, { once: true })
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
   response.write('retry: 2000\n\n')
   try {
-    while (!gone.signal.aborted) {
-      // Taken before the look, so that nothing that is added meanwhile is missed.
-      const news = new Promise<'news'>((resolve) => {
-        wake = () => resolve('news')
-      })
-      const last = await journal.lastSeq()
-      const events = await journal.after(seq, { ...(wish.nodeUuid ? { nodeUuid: wish.nodeUuid } : {}), ...(wish.kinds ? { kinds: wish.kinds } : {}) }, BATCH)
-      for (const event of events) {
-        seq = event.seq
-        if (await wish.sees(event)) response.write(`id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(wireEvent(await wish.shown(event)))}\n\n`)
-      }
-      if (response.writableNeedDrain) await Promise.race([new Promise((resolve) => response.once('drain', resolve)), aborted(gone.signal)])
-      if (events.length === BATCH || gone.signal.aborted) continue
-      // Events of other nodes and kinds are passed over once, and not with every commit.
-      seq = Math.max(seq, last)
-      let cancel: () => void = () => undefined
-      const quiet = new Promise<'quiet'>((resolve) => {
-        cancel = clock.after(KEEP_ALIVE_MS, () => resolve('quiet'))
-      })
-      if ((await Promise.race([news, quiet])) === 'quiet') response.write(': still here\n\n')
+    while (!stream.gone) {
+      await stream.catchUp(parts)
+      // Until it falls behind, there is nothing to do here but to show that it lives.
+      const cancel = clock.after(KEEP_ALIVE_MS, () => stream.keepAlive())
+      await stream.interrupted()
       cancel()
     }
   } finally {
-    stopWatching()
+    unfollow()
     signal.removeEventListener('abort', leave)
     response.end()
   }
 }
 
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+class Stream {
+  private readonly response: ServerResponse
+  private readonly filter: EventFilter
+  private readonly veil: StreamWish['veil']
+  private seq: number
+  private live = false
+  gone = false
+  private wakeUp: (() => void) | undefined
+  private woken = false
+
+  constructor(response: ServerResponse, wish: StreamWish) {
+    this.response = response
+    this.filter = wish.filter
+    this.veil = wish.veil
+    this.seq = wish.afterSeq
+  }
+
+  /** What the hub hands round. Who is behind, does not read, or must be told something in other words, takes it from the store later. */
+  take(batch: Batch): void {
+    if (!this.live || batch.upToSeq <= this.seq) return
+    const wanted = batch.events.filter((event) => event.seq > this.seq && wants(this.filter, event))
+    const veiled = this.veil !== undefined && wanted.some(this.veil.of)
+    if (this.seq < batch.afterSeq || this.response.writableNeedDrain || veiled) {
+      this.live = false
+      return this.wake()
+    }
+    for (const event of wanted) this.write(event)
+    this.seq = batch.upToSeq
+  }
+
+  /** Reads from the store, with a turn for everybody else after each piece, until the hub has nothing that this stream has not. */
+  async catchUp({ journal, hub, batch }: StreamParts): Promise<void> {
+    this.live = false
+    while (!this.gone) {
+      if (this.response.writableNeedDrain) await this.interrupted()
+      else {
+        const { events, upToSeq } = await journal.scan(this.seq, this.filter, batch)
+        for (const event of events) this.write(this.veil?.of(event) ? await this.veil.show(event) : event)
+        this.seq = Math.max(this.seq, upToSeq)
+        await turn()
+        if (this.seq >= hub.upToSeq && !this.response.writableNeedDrain) {
+          this.live = true
+          return
+        }
+      }
+    }
+  }
+
+  keepAlive(): void {
+    if (!this.response.writableNeedDrain) this.response.write(': still here\n\n')
+    this.wake()
+  }
+
+  leave(): void {
+    this.gone = true
+    this.wake()
+  }
+
+  wake(): void {
+    if (this.wakeUp) this.wakeUp()
+    else this.woken = true
+  }
+
+  /** Resolves at once when it was woken since the last time. */
+  interrupted(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.gone || this.woken) {
+        this.woken = false
+        return resolve()
+      }
+      this.wakeUp = () => {
+        this.wakeUp = undefined
+        resolve()
+      }
+    })
+  }
+
+  private write(event: SeenEvent): void {
+    this.response.write(textOf(event))
+  }
+}
+
+const texts = new WeakMap<SeenEvent, string>()
+
+/** Made once for all streams that get the event. */
+function textOf(event: SeenEvent): string {
+  const known = texts.get(event)
+  if (known !== undefined) return known
+  const text = `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`
+  texts.set(event, text)
+  return text
+}
+
+/** As the store filters. */
+export function wants({ nodeUuid, kinds, project }: EventFilter, event: SeenEvent): boolean {
+  if (nodeUuid !== undefined && event.nodeUuid !== nodeUuid) return false
+  if (kinds && !kinds.includes(event.kind)) return false
+  return project === undefined || event.owner === project || event.lessee === project
+}
+
+/** How many streams are open, in all and of each user. */
+export class StreamPlaces {
+  private readonly limits: { readonly eventStreams: number; readonly eventStreamsPerUser: number }
+  private readonly byUser = new Map<string, number>()
+  private all = 0
+
+  constructor(limits: StreamPlaces['limits']) {
+    this.limits = limits
+  }
+
+  /** Throws `access.streams`. The answer gives the place back. `user` is null where users are not told apart. */
+  take(user: string | null): () => void {
+    const own = user === null ? 0 : (this.byUser.get(user) ?? 0)
+    const { eventStreams, eventStreamsPerUser } = this.limits
+    if (own >= eventStreamsPerUser) throw new Fault('access.streams', `user ${user} has ${own} event streams open already (limits.api.eventStreamsPerUser)`)
+    if (this.all >= eventStreams) throw new Fault('access.streams', `${this.all} event streams are open already (limits.api.eventStreams)`)
+    this.all += 1
+    if (user !== null) this.byUser.set(user, own + 1)
+    return () => {
+      this.all -= 1
+      if (user === null) return
+      const left = (this.byUser.get(user) ?? 1) - 1
+      if (left > 0) this.byUser.set(user, left)
+      else this.byUser.delete(user)
+    }
+  }
+}

@@ -1,9 +1,9 @@
 /** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has come is stored, so that
  *  a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an event by its `seq`. */
-import type { Clock } from '../../kit/clock.ts'
+import { turn, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { postSigned, signature } from '../../kit/webhook.ts'
-import type { Journal } from '../store/port.ts'
+import type { EventFilter, Journal } from '../store/port.ts'
 import { wireEvent } from './wire.ts'
 
 export interface Webhook {
@@ -79,7 +79,7 @@ class Sender {
     const { name, kinds } = this.hook
     // Its user, password and query may be secret.
     const { origin, pathname } = new URL(this.hook.url)
-    const waiting = (await this.next(1_000)).length
+    const waiting = (await this.parts.journal.after(this.seq, this.filter, 1_000)).length
     return { name, url: `${origin}${pathname}`, kinds: kinds ?? null, delivered_seq: this.seq, waiting, failures: this.failures, last_error: this.lastError }
   }
 
@@ -87,7 +87,9 @@ class Sender {
     return `webhook ${this.hook.name}`
   }
 
-  private next = (limit: number) => this.parts.journal.after(this.seq, this.hook.kinds ? { kinds: this.hook.kinds } : {}, limit)
+  private get filter(): EventFilter {
+    return this.hook.kinds ? { kinds: this.hook.kinds } : {}
+  }
 
   private async run(): Promise<void> {
     const { journal, clock } = this.parts
@@ -99,12 +101,11 @@ class Sender {
         const news = new Promise<void>((resolve) => {
           wake = resolve
         })
-        const last = await journal.lastSeq()
-        const events = await this.next(BATCH)
+        const { events, upToSeq, end } = await journal.scan(this.seq, this.filter, BATCH)
         if (events.length === 0) {
           // Events of other kinds are passed over once, and not with every commit.
-          this.seq = Math.max(this.seq, last)
-          await news
+          this.seq = upToSeq
+          await (end ? news : turn())
           continue
         }
         if (await this.deliver(JSON.stringify({ webhook: this.hook.name, events: events.map(wireEvent) }))) {
