@@ -4,6 +4,7 @@ import { loadConfig, type Config } from '../conductor/config.ts'
 import { bmcAddress } from '../conductor/bmc/address.ts'
 import { bad, ok, unknown, warn, type Finding, type Level } from '../conductor/doctor/finding.ts'
 import { bootFiles, clock, images, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
+import { recordFindings } from '../conductor/doctor/records.ts'
 import { links, otherServers } from '../conductor/doctor/wire.ts'
 import { loadAgentConfig } from '../host-agent/config.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -81,7 +82,11 @@ async function apiFindings(options: ServerOptions): Promise<Finding[]> {
     bad('bmcs', `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`, `rackward node explain ${node.name ?? node.uuid}`),
   )
   findings.push(...sharedBmcs(nodes as unknown as BmcNode[]))
-  return [...(findings.length > 0 ? findings : [ok('bmcs', `the BMCs of all ${nodes.length} nodes answer`)]), ...(await meshFindings(api))]
+  return [
+    ...(findings.length > 0 ? findings : [ok('bmcs', `the BMCs of all ${nodes.length} nodes answer`)]),
+    ...(await stored(api)),
+    ...(await meshFindings(api)),
+  ]
 }
 
 type BmcNode = { name: string | null; uuid: string; driver: string; driver_info: Record<string, unknown> }
@@ -104,6 +109,12 @@ export function sharedBmcs(nodes: readonly BmcNode[]): Finding[] {
           ),
         ],
   )
+}
+
+/** A conductor that is not ready answers 503 with the same list; that it is not ready is told by what it cannot do. */
+async function stored(api: Api): Promise<Finding[]> {
+  const ready = await api.ask('GET', '/readyz').catch((error: Error) => error)
+  return ready instanceof Error ? [unknown('records', ready)] : recordFindings((ready.damaged as string[] | undefined) ?? [])
 }
 
 async function meshFindings(api: Api): Promise<Finding[]> {

@@ -247,6 +247,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/power-sync',
     '/rackward/v1/webhooks',
     '/rackward/v1/mesh',
+    '/rackward/v1/mesh/leader',
     '/rackward/v1/mesh/pages',
     '/rackward/v1/mesh/hosts/{host}/explain',
     '/rackward/v1/mesh/policy',
