@@ -43,9 +43,9 @@ import { PortService } from './node/ports.ts'
 import { PowerSync } from './node/power-sync.ts'
 import { NodeService } from './node/service.ts'
 import { Sightings } from './node/sightings.ts'
-import type { Settings } from './node/context.ts'
 import { Worker, type Performer } from './node/worker.ts'
 import { allRoutes } from './routes.ts'
+import { settingsOf } from './settings.ts'
 import type { Store } from './store/port.ts'
 import { loadSeal } from './store/secrets.ts'
 import { SqliteStore } from './store/sqlite.ts'
@@ -286,16 +286,4 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => store.conductors().then(() => true)
   return { addresses, routes, powerSync, alive, stop: () => life.stop() }
-}
-
-function settingsOf({ provision }: Config): Settings {
-  return {
-    callbackTimeoutMs: provision.callbackTimeoutSeconds * 1000,
-    agentSilenceMs: provision.agentSilenceSeconds * 1000,
-    parkMs: provision.parkSeconds * 1000,
-    maxAttempts: provision.maxAttempts,
-    effectTries: provision.effectTries,
-    effectRetryMs: provision.effectRetrySeconds * 1000,
-    softPowerOffMs: provision.softPowerOffSeconds * 1000,
-  }
 }
