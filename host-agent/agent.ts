@@ -1,4 +1,5 @@
-/** Config -> agent: joins the mesh, shows that it lives, keeps its gate; on an arbiter, judges and acts. Wires, decides nothing. */
+/** Config -> agent: joins the mesh, shows that it lives, keeps its gate; on an arbiter, judges and acts. Puts the parts together; what is done about the guests is
+ *  decided in guard/guest-control.ts. */
 import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { monotonicClock, type Clock } from '../kit/clock.ts'
@@ -9,7 +10,8 @@ import { systemRandom } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter, type RunningArbiter } from './arbiter.ts'
 import type { AgentConfig } from './config.ts'
-import { Consent } from './guard/consent.ts'
+import { GuestControl, type GuestEvent } from './guard/guest-control.ts'
+import { guestPerformer } from './guard/perform.ts'
 import { isStrained } from './guard/pressure.ts'
 import { Gate } from './guard/gate.ts'
 import { superviseConsul } from './mesh/consul-agent.ts'
@@ -40,8 +42,6 @@ export interface Agent {
 }
 
 const SELF_MS = 500
-const GUESTS_MS = 2_000
-const REFRESH_MS = 3_000
 const RETRY_MS = 1_000
 const WATCH_MS = 30_000
 /** Two heartbeats. */
@@ -59,6 +59,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
   const gate = new Gate(config.role === 'host' ? (config.gate?.file ?? null) : null, bootId)
   await gate.look()
   const guests = guestsOf(config, { run, log })
+  const control = new GuestControl({ gate: gate.now, isHost: config.role === 'host' })
   await joinByBundle(config, { run, log })
   const consul = await life.add(
     'consul client',
@@ -99,7 +100,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
         },
         {
           onDigest: (digest) => state.arbiter?.onDigest(digest),
-          onOrder: (order) => void onOrder(order).catch((error: unknown) => log.error({ err: error, order }, 'an order was not carried out')),
+          onOrder: (order) => happened({ type: 'ordered', order }),
           onTrouble: (says) => log.error(says),
           onEnd: parts.onEnd,
         },
@@ -128,68 +129,26 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
       (arbiter) => arbiter.stop(),
     )
   }
-  let busy = false
-  // The gate was opened by this process, and what belongs here was not started yet.
-  let toStart = false
-  let guestsSeen: number | null = null
-  const consent = new Consent()
-  let [countedMs, refreshedMs] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
-
-  const report = async () => {
-    const nowMs = clock.now()
-    if (config.role === 'host' && nowMs - countedMs >= GUESTS_MS) {
-      countedMs = nowMs
-      guestsSeen = await guests.count().catch(() => null)
-    }
-    if (consent.look(nowMs, { guests: guestsSeen, storageLost: writer?.lost ?? false })) {
-      log.info('nobody asks any more for the guests to be stopped: what belongs here is started again')
-      toStart = true
-    }
-    if (toStart && !busy) {
-      busy = true
-      // What serves the guests may still be starting: again with the next round.
-      await guests.onOpen().then(
-        () => (toStart = false),
-        (error: unknown) => log.warn({ err: error }, 'the guests of this host cannot be started yet'),
-      )
-      busy = false
-    }
-    if (gate.now !== 'closed' && !toStart && nowMs - refreshedMs >= REFRESH_MS && !busy) {
-      refreshedMs = nowMs
-      await guests.refresh().catch((error: unknown) => log.warn({ err: error }, 'the definitions of the guests were not exported'))
-    }
+  const showSelf = () => {
+    const { gate: gateNow, guests: guestsNow, consents } = control
     state.self = {
       ...state.self,
-      state: state.self.state === 'leaving' ? 'leaving' : gate.now === 'closed' ? 'quarantined' : 'member',
-      gate: gate.now,
-      guests: guestsSeen,
-      consents: consent.given,
+      state: state.self.state === 'leaving' ? 'leaving' : gateNow === 'closed' ? 'quarantined' : 'member',
+      gate: gateNow,
+      guests: guestsNow,
+      consents,
       storageLost: writer?.lost ?? false,
-      strained: await isStrained(),
     }
     station.setSelf(state.self)
   }
-
-  async function onOrder(order: 'open gate' | 'stop guests'): Promise<void> {
-    if (busy) return
-    busy = true
-    try {
-      if (order === 'open gate' && gate.now === 'closed') {
-        await gate.open()
-        log.info({ bootId }, 'the gate is open: an arbiter let this boot in')
-        toStart = true
-      }
-      if (order === 'stop guests') consent.asked(clock.now())
-      if (order === 'stop guests' && !consent.given) {
-        log.warn('an arbiter asks for it: the guests are stopped, and this host may be switched off')
-        await guests.stopAll()
-        guestsSeen = await guests.count()
-        if (guestsSeen === 0) consent.give()
-      }
-    } finally {
-      busy = false
-    }
-    await report()
+  const perform = guestPerformer({ gate, guests, log })
+  const happened = (event: GuestEvent) => {
+    for (const act of control.on(event, clock.now())) void perform(act).then(happened)
+    showSelf()
+  }
+  const report = async () => {
+    state.self = { ...state.self, strained: await isStrained() }
+    happened({ type: 'tick', storageLost: writer?.lost ?? false })
   }
 
   void loop({ signal: abort.signal, clock, everyMs: SELF_MS }, report)
