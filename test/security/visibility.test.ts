@@ -188,7 +188,7 @@ describe('what is told in passing', () => {
       (await settled('boss', (await as('boss', 'POST', '/v1/allocations', { resource_class })).body.uuid)).last_error as string
     await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red', resource_class: 'foreign' })
     expect((await of('foreign')).replaceAll('foreign', 'X')).toBe((await of('nothing')).replaceAll('nothing', 'X'))
-    expect(await of('small')).toContain('none of the 1 nodes')
+    expect(await of('small')).toMatch(/none of (the )?1 /)
   })
   test('an allocation whose UUID is that of an instance of another project does not become active on it', async () => {
     const instance = randomUUID()
