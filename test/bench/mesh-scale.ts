@@ -34,9 +34,9 @@ export function benchScale(hosts: number) {
   mesh.run(WARM_MS)
   const calm = mesh.costs()
   const deaths = [
-    mesh.death('one host', 1),
-    mesh.death('one rack', Math.min(RACK_HOSTS, Math.floor(hosts / 4))),
-    mesh.death('a tenth of all hosts', Math.floor(hosts / 10)),
+    mesh.death('one host', mesh.living().slice(-1)),
+    mesh.death('one rack', mesh.living().slice(0, RACK_HOSTS)),
+    mesh.death('a tenth of all hosts', mesh.living().slice(-Math.floor(hosts / 10))),
   ]
   return { hosts, membersTakenMs: mesh.membersTakenMs, calm, deaths, whileTheyDie: mesh.costs(), heartbeat: mesh.heartbeat(), memoryMb: memoryMb() }
 }
@@ -94,9 +94,12 @@ class ScaleMesh {
     }
   }
 
-  /** The last ones in the order of names that still live: of one rack after the other. */
-  death(what: string, count: number): Death {
-    const dying = this.names.filter((name) => !this.diedMs.has(name)).slice(-count)
+  /** Rack after rack. */
+  living(): readonly string[] {
+    return this.names.filter((name) => !this.diedMs.has(name))
+  }
+
+  death(what: string, dying: readonly string[]): Death {
     const before = this.core.shelf.incidents.size
     const diedMs = this.nowMs
     for (const name of dying) this.diedMs.set(name, diedMs)
@@ -110,7 +113,7 @@ class ScaleMesh {
       if (dying.every((name) => this.core.shelf.liveIncident(name))) confirmedMs ??= this.nowMs - diedMs
       says = verdicts[0]?.says ?? ''
     }
-    return { what, hosts: count, suspectMs, confirmedMs, incidents: this.core.shelf.incidents.size - before, says: says.slice(0, 200) }
+    return { what, hosts: dying.length, suspectMs, confirmedMs, incidents: this.core.shelf.incidents.size - before, says: says.slice(0, 200) }
   }
 
   /** Since they were asked for last. */
