@@ -3,6 +3,7 @@ import { hardwareRoutes } from './api/resources/hardware.ts'
 import { allocationRoutes, type AllocationRouteParts } from './api/resources/allocations.ts'
 import { planRoutes } from './api/resources/plans.ts'
 import { detailRoutes } from './api/nodes/details.ts'
+import { hardwareInterfaceRoutes } from './api/nodes/hardware.ts'
 import { historyRoutes } from './api/nodes/history.ts'
 import { nodeRoutes } from './api/nodes/routes.ts'
 import { stateRoutes, type StateParts } from './api/nodes/verbs.ts'
@@ -18,6 +19,7 @@ export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...nodeRoutes(parts),
   ...stateRoutes(parts),
   ...detailRoutes(parts),
+  ...hardwareInterfaceRoutes(parts),
   ...historyRoutes(parts),
   ...portRoutes(parts),
   ...hardwareRoutes(parts),

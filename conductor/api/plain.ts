@@ -1,8 +1,10 @@
 /** Drivers, conductors, shards and Neutron's call-backs: what is read, or taken and noted. */
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import { DRIVERS, isDriver } from '../node/effects.ts'
+import { VENDOR_PROPERTIES } from '../fake/vendor.ts'
+import { DRIVERS, isDriver, type Driver } from '../node/effects.ts'
 import { enabledInterfaces, INTERFACES } from '../node/interfaces.ts'
+import { LOGICAL_DISK_PROPERTIES } from '../node/raid.ts'
 import type { ConductorRow } from '../store/port.ts'
 import { mustBeWhole } from './access.ts'
 import { PAGE_QUERY, readPage } from './listing.ts'
@@ -29,6 +31,8 @@ const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_transit_channel: 'transit channel for dual bridged requests.',
   ipmi_transit_address: 'transit address for dual bridged requests.',
 }
+/** Keys of driver_info, by driver. */
+const PROPERTIES: Readonly<Record<Driver, Readonly<Record<string, string>>>> = { ipmi: IPMI_KEYS, 'fake-hardware': VENDOR_PROPERTIES }
 const CONDUCTOR_FIELDS: Gates = { hostname: 49, conductor_group: 49, alive: 49, drivers: 49, created_at: 49, updated_at: 49, links: 49 }
 const DRIVER_FIELDS: Gates = {
   name: 1,
@@ -114,7 +118,7 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/drivers/:name/properties',
       role: 'reader',
       says: 'explains the keys of driver_info',
-      handle: (ask) => ({ body: driver(ask) === 'ipmi' ? IPMI_KEYS : {} }),
+      handle: (ask) => ({ body: PROPERTIES[driver(ask) as Driver] }),
     },
     {
       method: 'get',
@@ -123,7 +127,9 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       since: 12,
       says: 'explains the keys of a logical disk, where the driver has RAID',
       handle(ask) {
-        throw new Fault('object.missing', `the driver ${driver(ask)} has no RAID interface`)
+        const name = driver(ask)
+        if (enabledInterfaces(name)?.raid[0] === 'no-raid') throw new Fault('object.missing', `the driver ${name} has no RAID interface`)
+        return { body: LOGICAL_DISK_PROPERTIES }
       },
     },
     {

@@ -35,6 +35,8 @@ export interface Resource {
   readonly role?: Role
   readonly readRole?: Role
   readonly fields: Gates
+  /** Fields that were shown before they could be written: since when that is. */
+  readonly writes?: Gates
   readonly summary: readonly string[]
   readonly create: z.ZodObject
   /** What PATCH may touch, with the value that removing it gives. */
@@ -127,7 +129,7 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
     const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
     const { result, touched, whole } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
     // A key within a field is not gated by version: so it is in Ironic.
-    for (const name of whole) needs(ask, resource.fields[name] ?? 1, name)
+    for (const name of whole) needs(ask, resource.writes?.[name] ?? resource.fields[name] ?? 1, name)
     const kept = Object.fromEntries(Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)))
     const given = checkInput(
       resource.create.partial(),
@@ -145,7 +147,7 @@ const checked = async (resource: Resource, at: { ask: Ask; body: Record<string, 
   (await resource.check?.(at.ask, at.body, at.before)) ?? at.body
 
 async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Promise<Reply> {
-  gateBody(ask, ask.body, resource.fields)
+  gateBody(ask, ask.body, { ...resource.fields, ...resource.writes })
   await resource.mayWrite?.(ask)
   const given = checkInput(resource.create, ask.body) as Record<string, unknown>
   const { uuid, ...body } = await checked(resource, { ask, body: given })

@@ -132,9 +132,9 @@ export function statesView(node: NodeRecord): Record<string, unknown> {
     target_provision_state: targetOf(node.provisionState, node.machine.cleaningTo),
     provision_updated_at: time(node.provisionUpdatedAtMs),
     last_error: node.lastError,
-    console_enabled: false,
-    raid_config: {},
-    target_raid_config: {},
+    console_enabled: node.consoleEnabled,
+    raid_config: node.raidConfig,
+    target_raid_config: node.targetRaidConfig,
     boot_mode: bootMode(node) ?? null,
     secure_boot: node.secureBoot,
   }

@@ -13,7 +13,19 @@ const UNDER_WAY: ReadonlySet<State> = new Set<State>([
 /** Where a node may get other interfaces or another resource class. */
 const REMAKEABLE: ReadonlySet<State> = new Set<State>(['enroll', 'inspecting', 'inspect wait', 'inspect failed', 'manageable', 'available'])
 /** Flags and notes, which steer nothing that is under way. */
-const HARMLESS = new Set(['maintenance', 'description', 'extra', 'protected', 'protectedReason', 'automatedClean', 'retired', 'retiredReason', 'vifs'])
+const HARMLESS = new Set([
+  'maintenance',
+  'description',
+  'extra',
+  'protected',
+  'protectedReason',
+  'automatedClean',
+  'retired',
+  'retiredReason',
+  'vifs',
+  'targetRaidConfig',
+  'consoleEnabled',
+])
 const DELETABLE: ReadonlySet<State> = new Set<State>(['enroll', 'manageable', 'available', 'adopt failed'])
 
 export const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(node))
@@ -33,7 +45,10 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: Readonl
   if (steering.length > 0 && isLocked(node)) throw locked(node)
   if (steering.length > 0 && UNDER_WAY.has(node.provisionState) && !frees)
     throw conflict(`node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has arrived`)
-  if (next.driver !== node.driver) checkDriver(next.driver)
+  if (next.driver !== node.driver) {
+    checkDriver(next.driver)
+    if (node.consoleEnabled) throw conflict(`node ${node.uuid} has its console on: switch it off before the driver changes`)
+  }
   checkInterfaces(next)
   const remade = steering.find((field) => field.endsWith('Interface') || field === 'resourceClass' || field === 'driver')
   if (remade && !node.maintenance && !REMAKEABLE.has(node.provisionState))

@@ -42,9 +42,15 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   },
   'fake-hardware': {
     ...NONE,
+    bios: ['fake', 'no-bios'],
+    console: ['fake', 'no-console'],
+    firmware: ['fake', 'no-firmware'],
+    raid: ['fake', 'no-raid'],
+    vendor: ['fake', 'no-vendor'],
     boot: ['fake'],
-    deploy: ['fake'],
-    inspect: ['fake', 'no-inspect'],
+    // Names that tools choose for simulated servers too; they are the fake ones.
+    deploy: ['fake', 'direct'],
+    inspect: ['fake', 'agent', 'no-inspect'],
     management: ['fake'],
     power: ['fake'],
     rescue: ['fake', 'no-rescue'],

@@ -3,10 +3,12 @@ import { Fault, isFault, never } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Arbiter } from '../bmc/arbiter.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
+import { FOUND, fakeInventory } from '../fake/inspect.ts'
+import { fakeStep, hardwareOf } from '../fake/steps.ts'
 import type { Store } from '../store/port.ts'
 import { usesAgent } from './effects.ts'
 import type { ImageSource } from './image-source.ts'
-import type { Effect, NodeRecord } from './record.ts'
+import { currentStep, type Effect, type NodeRecord } from './record.ts'
 import type { Sightings } from './sightings.ts'
 import type { Performer } from './worker.ts'
 
@@ -34,10 +36,11 @@ async function perform(parts: PerformParts, effect: Effect, at: { node: NodeReco
   const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs, signal: unwanted } as const
   switch (effect.do) {
     case 'bmc-check': {
+      const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
-      if (!usesAgent(node) && node.powerState === null) return undefined
+      if (!usesAgent(node) && node.powerState === null) return seenOf
       const seen = await parts.arbiter.act(parts.bmcs.target(node), { ...options, priority: 'operator' }, (bmc, signal) => bmc.power(signal))
-      return { powerState: seen === 'on' ? 'power on' : 'power off' }
+      return { powerState: seen === 'on' ? 'power on' : 'power off', ...seenOf }
     }
     case 'image':
       return { imageId: (await parts.images.resolve(node, unwanted)).id }
@@ -71,10 +74,27 @@ async function perform(parts: PerformParts, effect: Effect, at: { node: NodeReco
       return undefined
     case 'pretend':
       await parts.clock.sleep(parts.fakeDelayMs, unwanted)
-      return undefined
+      return pretend(parts, node)
     default:
       return never(effect)
   }
+}
+
+/** A step of fake hardware. Inspection stores what it finds; the others change the record. */
+async function pretend({ store, clock }: PerformParts, node: NodeRecord): Promise<Found> {
+  const step = currentStep(node)
+  const nowMs = clock.now()
+  if (step?.by === 'interface') return { patch: fakeStep(node, step, nowMs) }
+  if (step?.step !== 'inspect') return undefined
+  const ports = await store.ports({ nodeUuid: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
+  await store.putInventory(
+    node.uuid,
+    fakeInventory(
+      node,
+      ports.map(({ address }) => address),
+    ),
+  )
+  return { patch: { properties: { ...FOUND, ...node.properties }, inspectionFinishedAtMs: nowMs } }
 }
 
 /** What was read of the BMC or the agent, else `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */

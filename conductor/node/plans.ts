@@ -1,11 +1,12 @@
 /** Verb -> the steps of its order: from the request, a runbook, deploy templates, or what is done when nobody asks. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import { fakeStep, stepsOfNode } from '../fake/steps.ts'
 import type { Store } from '../store/port.ts'
 import type { Verb } from './arrows.ts'
 import { usesAgent } from './effects.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
 import type { NodeRecord } from './record.ts'
-import { cleanPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type AskedStep, type Erase, type PlannedStep } from './steps.ts'
+import { cleanPlan, inspectPlan, planner, rescuePlan, type AskedStep, type Erase, type PlannedStep } from './steps.ts'
 
 export interface Wish {
   readonly steps?: readonly AskedStep[] | undefined
@@ -39,7 +40,7 @@ export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; aut
       return asked(verb, at, parts.store)
     case 'deploy':
     case 'rebuild':
-      return planDeploy([...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }])
+      return tried(node, planner(stepsOfNode(node)).deploy([...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }]))
     default:
       return []
   }
@@ -47,10 +48,25 @@ export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; aut
 
 async function asked(kind: 'clean' | 'service', { node, wish }: PlanAt, store: Store): Promise<readonly PlannedStep[]> {
   const book = wish.runbook === undefined ? undefined : await runbook(wish.runbook, node, { store, project: wish.project ?? null })
-  const steps = planAsked(kind, book?.steps ?? wish.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`)
+  const steps = tried(node, planner(stepsOfNode(node)).asked(kind, book?.steps ?? wish.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`))
   const ofAgent = steps.find((step) => step.by === 'agent')
   if ((wish.disableRamdisk || book?.disableRamdisk) && ofAgent && usesAgent(node))
     throw new Fault('input.invalid', `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`)
+  return steps
+}
+
+/** What an interface cannot carry out is refused before anything is touched: its steps are tried on a copy of the record. */
+function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly PlannedStep[] {
+  let now = node
+  for (const step of steps) {
+    if (step.by !== 'interface') continue
+    try {
+      now = { ...now, ...fakeStep(now, step, 0) }
+    } catch (error) {
+      if (!isFault(error)) throw error
+      throw new Fault(error.code, `${step.interface}.${step.step}: ${error.detail}`, { cause: error })
+    }
+  }
   return steps
 }
 

@@ -1,6 +1,7 @@
 /** What is stored of a node. Field names are Ironic's in camel case; `machine` is the part that only `step.ts` writes. */
 import type { FaultCode } from '../../kit/fault.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
+import type { FakeHardware } from '../fake/state.ts'
 import type { Phase } from './arrows.ts'
 import type { State } from './states.ts'
 import type { PlannedStep } from './steps.ts'
@@ -122,6 +123,11 @@ export interface NodeRecord {
   readonly vifs: Readonly<Record<string, { readonly portUuid?: string; readonly portgroupUuid?: string }>>
   /** Interfaces that were chosen; what is not here is the driver's default. */
   readonly interfaces: Readonly<Record<string, string>>
+  readonly raidConfig: Readonly<Record<string, unknown>>
+  readonly targetRaidConfig: Readonly<Record<string, unknown>>
+  readonly consoleEnabled: boolean
+  /** What fake hardware has; null before its BMC was looked at, and for all other hardware. */
+  readonly fake: FakeHardware | null
   readonly retired: boolean
   readonly retiredReason: string | null
   readonly disablePowerOff: boolean
@@ -175,6 +181,10 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     traits: [],
     vifs: {},
     interfaces: {},
+    raidConfig: {},
+    targetRaidConfig: {},
+    consoleEnabled: false,
+    fake: null,
     retired: false,
     retiredReason: null,
     disablePowerOff: false,

@@ -9,6 +9,8 @@ import type { Bmc, BootChoice } from '../bmc/port.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Damaged, Store } from '../store/port.ts'
 import type { Verb } from './arrows.ts'
+import type { FakeHardware } from '../fake/state.ts'
+import { hardwareOf } from '../fake/steps.ts'
 import { usesAgent } from './effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './guards.ts'
 import { imageWish } from './image-source.ts'
@@ -185,6 +187,11 @@ export class NodeService {
     const node = await this.unlocked(ident)
     if (interfaceOf(node, 'management') !== 'fake') throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
     return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...wish }))
+  }
+
+  /** Changes what fake hardware has, beside any lock: what needs the lock looks for it. */
+  async changeFake(uuid: string, change: (fake: FakeHardware) => FakeHardware): Promise<void> {
+    await this.parts.worker.change(uuid, (now) => ({ ...now, fake: change(hardwareOf(now, this.parts.clock.now())) }))
   }
 
   /** The refusal of an interface that cannot do this. */

@@ -14,7 +14,12 @@ export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */
   | { readonly type: 'verb'; readonly verb: Verb; readonly patch?: Partial<NodeRecord>; readonly warm: boolean; readonly plan?: readonly PlannedStep[] }
   | { readonly type: 'power'; readonly target: PowerTarget; readonly timeoutMs?: number }
-  | { readonly type: 'effect-done'; readonly effect: Effect; readonly owing: number; readonly found?: { powerState?: PowerState; imageId?: string } }
+  | {
+      readonly type: 'effect-done'
+      readonly effect: Effect
+      readonly owing: number
+      readonly found?: { powerState?: PowerState; imageId?: string; patch?: Partial<NodeRecord> }
+    }
   | { readonly type: 'effect-failed'; readonly effect: Effect; readonly owing: number; readonly fault: FaultNote }
   | { readonly type: 'hello'; readonly agent: AgentRecord }
   | { readonly type: 'agent-done'; readonly orderId: string; readonly patch?: Partial<NodeRecord> }
@@ -163,7 +168,7 @@ function onEffectDone(node: NodeRecord, { effect, owing, found }: Of<'effect-don
   const bootToken = isOff && !rest.some((next) => next.do === 'power') ? ended(node.machine.bootToken) : node.machine.bootToken
   const machine = { ...node.machine, owed: rest, tries: 0, retryAtMs: at.nowMs, imageId: found?.imageId ?? node.machine.imageId, bootToken }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
-  const next: NodeRecord = { ...node, machine, ...powered, ...(found?.powerState ? { powerState: found.powerState } : {}) }
+  const next: NodeRecord = { ...node, ...found?.patch, machine, ...powered, ...(found?.powerState ? { powerState: found.powerState } : {}) }
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, machine: { ...machine, lockedAtMs: null } }
   return { node: STATES[node.provisionState].kind === 'working' ? performed(free, at) : free }

@@ -15,19 +15,23 @@ export interface PlannedStep {
   readonly step: string
   readonly args: Readonly<Record<string, unknown>>
   readonly priority: number
-  readonly by: 'agent' | 'conductor'
+  /** `interface`: carried out through the node's BMC, or by its model. */
+  readonly by: 'agent' | 'conductor' | 'interface'
 }
 
 export type StepKind = 'clean' | 'deploy' | 'service'
 
-interface KnownStep {
+export interface KnownStep {
   /** Where it may be asked for, and its priority when nobody asks; 0: only when asked for. */
   readonly in: Partial<Record<StepKind, number>>
   readonly says: string
 }
 
+/** By `interface.step`. */
+export type StepCatalog = Readonly<Record<string, KnownStep>>
+
 /** Steps of the agent, by `interface.step`. Priorities are Ironic's, but that the default clean is the express one. */
-export const AGENT_STEPS: Readonly<Record<string, KnownStep>> = {
+export const AGENT_STEPS: StepCatalog = {
   'deploy.erase_devices_express': {
     in: { clean: 99 },
     says: 'every disk forgets its blocks (discard) where it can; signatures are erased on all of them, and the result says how each was erased',
@@ -54,7 +58,7 @@ const INTERFACE_RANK = ['raid', 'bios', 'deploy', 'firmware', 'management', 'pow
 const rank = (step: PlannedStep) => INTERFACE_RANK.indexOf(step.interface)
 
 /** Throws `input.invalid` for a step that does not exist, may not stand here, or has arguments that it does not take. */
-export function planStep(kind: StepKind, asked: AskedStep, at: string): PlannedStep {
+function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; own: StepCatalog }): PlannedStep {
   const args = asked.args ?? {}
   if (isReserved(asked.step)) {
     const known = asked.step === 'wait' ? ['seconds'] : []
@@ -66,13 +70,14 @@ export function planStep(kind: StepKind, asked: AskedStep, at: string): PlannedS
     return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? 0, by: 'conductor' }
   }
   const name = `${asked.interface}.${asked.step}`
-  const known = Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined
+  const ofInterface = Object.hasOwn(own, name) ? own[name] : undefined
+  const known = ofInterface ?? (Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined)
   if (known?.in[kind] === undefined) {
-    const there = Object.entries(AGENT_STEPS).flatMap(([other, step]) => (step.in[kind] === undefined ? [] : [other]))
+    const there = Object.entries({ ...AGENT_STEPS, ...own }).flatMap(([other, step]) => (step.in[kind] === undefined ? [] : [other]))
     throw new Fault('input.invalid', `${at}: there is no ${kind} step ${name}; there are ${[...there, ...RESERVED_STEPS].join(', ')}`)
   }
-  if (Object.keys(args).length > 0) throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
-  return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? known.in[kind], by: 'agent' }
+  if (!ofInterface && Object.keys(args).length > 0) throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
+  return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? known.in[kind], by: ofInterface ? 'interface' : 'agent' }
 }
 
 /** What a kind of order does when nobody asks for anything. */
@@ -89,18 +94,30 @@ export function defaultPlan(kind: StepKind): PlannedStep[] {
 export const ERASE_STEPS = { express: 'erase_devices_express', whole: 'erase_devices', metadata: 'erase_devices_metadata' } as const
 export type Erase = keyof typeof ERASE_STEPS
 export const cleanPlan = (erase: Erase): PlannedStep[] => [
-  planStep('clean', { interface: 'deploy', step: ERASE_STEPS[erase], priority: 99 }, 'provision.erase'),
+  planStep('clean', { interface: 'deploy', step: ERASE_STEPS[erase], priority: 99 }, { at: 'provision.erase', own: {} }),
 ]
 
-export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
-  asked.map((step, i) => planStep(kind, step, `${at}/${i}`))
+/** Plans for a node whose interfaces have these steps of their own. */
+export const planner = (own: StepCatalog) => ({
+  asked: (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
+    asked.map((step, i) => planStep(kind, step, { at: `${at}/${i}`, own })),
+  deploy: (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, own),
+})
+
+export interface StepSource {
+  readonly at: string
+  readonly steps: readonly AskedStep[]
+}
+
+export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] => planner({}).asked(kind, asked, at)
+export const planDeploy = (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, {})
 
 /** The default steps with those of templates and of the request among them; the request wins over a template, a template over the default. */
-export function planDeploy(sources: readonly { readonly at: string; readonly steps: readonly AskedStep[] }[]): PlannedStep[] {
+function planDeployWith(sources: readonly StepSource[], own: StepCatalog): PlannedStep[] {
   const byName = new Map<string, PlannedStep>(defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]))
   for (const { at, steps } of sources) {
     for (const [i, asked] of steps.entries()) {
-      const planned = planStep('deploy', asked, `${at}/${i}`)
+      const planned = planStep('deploy', asked, { at: `${at}/${i}`, own })
       // A reserved step may stand there several times; any other once.
       byName.set(planned.by === 'conductor' ? `${at}/${i}` : `${planned.interface}.${planned.step}`, planned)
     }

@@ -29,18 +29,18 @@ export async function validateNode(node: NodeRecord, parts: { store: Store; bmcs
   const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) => (interfaceOf(node, name)?.startsWith('no-') ? none(name) : result)
   const rescue = usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
   return {
-    bios: none('bios'),
+    bios: unless('bios', { result: true }),
     boot,
-    console: none('console'),
+    console: unless('console', { result: true }),
     deploy: usesAgent(node) ? verdict(() => imageWish(node.instanceInfo)) : { result: true },
-    firmware: none('firmware'),
+    firmware: unless('firmware', { result: true }),
     inspect: unless('inspect', boot),
     management: bmc,
     network: { result: true },
     power: bmc,
-    raid: none('raid'),
+    raid: unless('raid', { result: true }),
     rescue: unless('rescue', rescue),
     storage: { result: true },
-    vendor: none('vendor'),
+    vendor: unless('vendor', { result: true }),
   }
 }

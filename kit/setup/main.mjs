@@ -185,6 +185,10 @@ switch (verb) {
       ...args,
     ])
     break
+  case 'api':
+    compile()
+    become(process.execPath, ['--enable-source-maps', 'dist/test/api/main.js', ...args])
+    break
   case 'nova':
   case 'packages':
   case 'libvirt':
@@ -211,6 +215,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

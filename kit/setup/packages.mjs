@@ -70,6 +70,14 @@ const PEERS = [
   ['dnsmasq-base', 'another DHCP server on the wire, which doctor must find'],
 ]
 
+const OPENSTACK = [
+  ['tempest', 'OpenStack’s own tests of the bare-metal API'],
+  ['ironic-tempest-plugin', 'the same'],
+  ['python3-ironicclient', 'the functional tests of the command line baremetal'],
+  ['python3-openstackclient', 'the command line openstack, which they call'],
+  ['python3-openstacksdk', 'the functional tests of openstacksdk'],
+]
+
 export const PACKAGES = {
   check: BUILD,
   build: [...BUILD, ['binutils', 'stripping Node.js for the package']],
@@ -90,6 +98,7 @@ export const PACKAGES = {
   test: [...BUILD, ...RACK, ...PEERS],
   rack: [...BUILD, ...RACK, ...PEERS],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
+  api: [...BUILD, ...OPENSTACK],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }

@@ -181,7 +181,7 @@ describe('details of nodes', () => {
   })
 
   test('what an interface cannot do is answered as Ironic’s no-* interfaces do', async () => {
-    const { uuid } = await create()
+    const { uuid } = await create({ driver: 'ipmi' })
     const status = async (method: string, path: string, body?: unknown) => (await call(method, `/v1/nodes/${uuid}/${path}`, body)).status
     expect((await call('GET', `/v1/nodes/${uuid}/bios`)).body).toEqual({ bios: [] })
     expect((await call('GET', `/v1/nodes/${uuid}/firmware`)).body).toEqual({ firmware: [] })
@@ -194,9 +194,10 @@ describe('details of nodes', () => {
     expect(await status('POST', 'vmedia', { device_type: 'cdrom', image_url: 'http://x' })).toBe(400)
     expect(await status('POST', 'vendor_passthru/send_raw', {})).toBe(400)
     expect(await status('PUT', 'management/indicators/led@chassis', { state: 'on' })).toBe(404)
-    expect(await status('PUT', 'management/inject_nmi', {})).toBe(204)
-    expect(await status('PUT', 'states/boot_mode', { target: 'bios' })).toBe(202)
-    expect((await call('GET', `/v1/nodes/${uuid}/states`)).body).toMatchObject({ boot_mode: 'bios' })
+    const fake = await create()
+    expect((await call('PUT', `/v1/nodes/${fake.uuid}/management/inject_nmi`, {})).status).toBe(204)
+    expect((await call('PUT', `/v1/nodes/${fake.uuid}/states/boot_mode`, { target: 'bios' })).status).toBe(202)
+    expect((await call('GET', `/v1/nodes/${fake.uuid}/states`)).body).toMatchObject({ boot_mode: 'bios' })
   })
 
   test('history tells what happened, newest first, in pages', async () => {

@@ -51,6 +51,12 @@ for (const [what, minor, method, path, body, status, says] of REFUSALS) {
   })
 }
 
+test('the states of a node are those that its version knows; its console is found under the path of the first clients, too', async () => {
+  const { uuid } = (await at(1, 'POST', '/v1/nodes', { driver: 'fake-hardware' })).body
+  expect((await at(1, 'GET', `/v1/nodes/${uuid}/states`)).body.provision_state).toBeNull()
+  expect((await at(1, 'GET', `/v1/nodes/states/console/${uuid}`)).body).toEqual({ console_enabled: false, console_info: null })
+})
+
 describe('nodes', () => {
   test.each<[minor: number, state: string | null]>([
     [1, null],
@@ -136,7 +142,7 @@ describe('ports, portgroups and volumes', () => {
     const { portgroup_uuid } = await group()
     expect((await at(25, 'PATCH', `/v1/portgroups/${portgroup_uuid}`, [{ op: 'add', path: '/properties/key1', value: 'v' }])).status).toBe(200)
     expect((await at(25, 'PATCH', `/v1/portgroups/${portgroup_uuid}`, [{ op: 'add', path: '/properties', value: {} }])).status).toBe(406)
-    expect((await call('GET', `/v1/portgroups/${portgroup_uuid}`)).body.properties).toEqual({ key1: 'v' })
+    expect((await at(25, 'GET', `/v1/portgroups/${portgroup_uuid}`)).body.properties).toEqual({ key1: 'v' })
   })
 
   test.each([

@@ -45,6 +45,7 @@ const told = async (
 /** By the beginning of a path: whose UUID or name stands in it. */
 const THINGS: readonly (readonly [start: string, uuid: string, name: string | undefined])[] = [
   ['/v1/nodes/:ident', 'node', 'theirs'],
+  ['/v1/nodes/states/console/:ident', 'node', 'theirs'],
   ['/rackward/v1/nodes/:ident', 'node', 'theirs'],
   ['/v1/ports/:ident', 'port', 'their-port'],
   ['/v1/portgroups/:ident', 'portgroup', 'their-bond'],
@@ -64,6 +65,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'put states/boot_mode': { target: 'uefi' },
   'put states/secure_boot': { target: true },
   'put states/console': { enabled: true },
+  'put ': { enabled: true },
   'put management/boot_device': { boot_device: 'pxe' },
   'put management/inject_nmi': {},
   'put management/indicators/x': { state: 'on' },

@@ -1,4 +1,4 @@
-/** The sub-resources of a node: traits, VIFs, firmware settings, inventory, children, and what its interfaces cannot do. */
+/** The sub-resources of a node: traits, VIFs, inventory, children, and what would stop it. */
 import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isLocked } from '../../node/record.ts'
@@ -16,11 +16,6 @@ const Trait = z
   .regex(/^(CUSTOM|HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/, 'is not a trait: CUSTOM_ and capital letters, digits and _ (or one of os-traits)')
 const Traits = z.strictObject({ traits: z.array(Trait).max(MAX_TRAITS, `a node has at most ${MAX_TRAITS} traits`) })
 const Vif = z.strictObject({ id: z.union([Uuid, ObjectName]), port_uuid: Uuid.optional(), portgroup_uuid: Uuid.optional() }).catchall(z.unknown())
-const Media = z.strictObject({
-  device_type: z.enum(['cdrom', 'disk', 'floppy']),
-  image_url: z.string().max(2048),
-  image_download_source: z.enum(['http', 'local', 'swift']).optional(),
-})
 
 export function detailRoutes(parts: RouteParts): Route[] {
   const { nodes, store, turns } = parts
@@ -35,28 +30,6 @@ export function detailRoutes(parts: RouteParts): Route[] {
   const setTraits = (node: NodeRecord, change: (now: readonly string[]) => readonly string[]) =>
     nodes.update(node.uuid, new Set(['traits']), (now) => ({ ...now, traits: [...new Set(change(now.traits))] }))
   const trait = (ask: Ask) => checkInput(z.strictObject({ trait: Trait }), { trait: ask.params.trait }).trait
-  const empty = (path: string, key: string, more: Partial<Route> & { since: number }): Route => ({
-    method: 'get',
-    path: at(path),
-    role: 'reader',
-    says: `lists ${key}, of which there is none where the interface has none`,
-    ...more,
-    async handle(ask) {
-      await nodeOf(parts, ask)
-      return { body: { [key]: [] } }
-    },
-  })
-  const refused = (method: Route['method'], path: string, more: Partial<Route> & { of: 'vendor' | 'management' }): Route => ({
-    method,
-    path: at(path),
-    role: 'operator',
-    says: 'for hardware whose interface can do that',
-    ...more,
-    async handle(ask) {
-      if (method === 'post' && path === 'vmedia') checkInput(Media, ask.body)
-      throw nodes.refuse(await nodeOf(parts, ask), more.of, path)
-    },
-  })
   return [
     {
       method: 'get',
@@ -207,61 +180,5 @@ export function detailRoutes(parts: RouteParts): Route[] {
         return { body: { children: children.filter((child) => standing(ask.actor, child) !== 'none').map((child) => child.uuid) } }
       },
     },
-
-    empty('bios', 'bios', { since: 40, query: { detail: 74, fields: 74 } }),
-    {
-      method: 'get',
-      path: at('bios/:setting'),
-      role: 'reader',
-      since: 40,
-      says: 'shows a firmware setting',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        throw new Fault('object.missing', `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`)
-      },
-    },
-    empty('firmware', 'firmware', { since: 86 }),
-    empty('management/indicators', 'indicators', { since: 63 }),
-    {
-      method: 'get',
-      path: at('management/indicators/:indicator'),
-      role: 'reader',
-      since: 63,
-      says: 'shows an indicator',
-      async handle(ask) {
-        throw noIndicator(await nodeOf(parts, ask), ask)
-      },
-    },
-    {
-      method: 'put',
-      path: at('management/indicators/:indicator'),
-      role: 'operator',
-      since: 63,
-      says: 'switches an indicator',
-      async handle(ask) {
-        checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), ask.body)
-        throw noIndicator(await nodeOf(parts, ask), ask)
-      },
-    },
-    refused('get', 'vmedia', { of: 'management', since: 93, role: 'reader' }),
-    refused('post', 'vmedia', { of: 'management', since: 89 }),
-    refused('delete', 'vmedia', { of: 'management', since: 89, query: { device_types: 89 } }),
-    {
-      method: 'get',
-      path: at('vendor_passthru/methods'),
-      role: 'reader',
-      says: 'lists vendor methods',
-      async handle(ask) {
-        await nodeOf(parts, ask)
-        return { body: {} }
-      },
-    },
-    ...(['get', 'post', 'put', 'patch', 'delete'] as const).flatMap((method) => [
-      refused(method, 'vendor_passthru', { of: 'vendor', query: { method: 1 } }),
-      refused(method, 'vendor_passthru/:method', { of: 'vendor' }),
-    ]),
   ]
 }
-
-const noIndicator = (node: NodeRecord, ask: Ask) =>
-  new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(ask.params.indicator?.slice(0, 64))}`)

@@ -1,5 +1,6 @@
 /** /v1/nodes: create, list, show, change, delete. Routes check and translate; `NodeService` decides. */
 import { Fault } from '../../../kit/fault.ts'
+import { INTERFACES, interfaceOf, type InterfaceName } from '../../node/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isState } from '../../node/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
@@ -124,10 +125,18 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
       const { result: masked } = applyJsonPatch(maskedWire(wire), ask.body, patching)
       checkReaddress(ask.actor, now, { driver: String(masked.driver), driverInfo: (masked.driver_info ?? {}) as Record<string, unknown> })
     }
-    // A new driver brings its own interfaces; what the patch itself chose stays.
-    if (ask.query.flag('reset_interfaces')) for (const name of Object.keys(result)) if (name.endsWith('_interface') && !touched.has(name)) result[name] = null
+    chooseInterfaces(ask, now, { result, touched })
     return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
   })
+}
+
+/** A new driver brings its own interfaces when that is asked for (what the patch chose stays); else the node keeps those that it has, which the driver must have too. */
+function chooseInterfaces(ask: Ask, now: NodeRecord, patched: { result: Record<string, unknown>; touched: ReadonlySet<string> }): void {
+  const { result, touched } = patched
+  for (const name of INTERFACES.map((one) => `${one}_interface` as const)) {
+    if (ask.query.flag('reset_interfaces')) result[name] = touched.has(name) ? result[name] : null
+    else if (result.driver !== now.driver) result[name] ??= interfaceOf(now, name.replace('_interface', '') as InterfaceName)
+  }
 }
 
 export async function listNodes(parts: RouteParts, ask: Ask, at: { detail?: boolean; filter?: NodeFilter }): Promise<void> {

@@ -8,7 +8,7 @@ import { mustOwn, standing } from '../access.ts'
 import { BootDeviceBody, checkInput, Flag, MaintenanceBody, PowerBody, ProvisionBody, z } from '../node-input.ts'
 import { needs, type Ask, type Reply, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, TARGETS, visible } from '../versions.ts'
-import { statesView } from '../views.ts'
+import { shim, statesView } from '../views.ts'
 import { veilFault, veilNode } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
@@ -42,7 +42,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       async handle(ask) {
         const node = await nodeOf(parts, ask)
         const shown = standing(ask.actor, node) === 'lessee' ? veilNode(node) : node
-        return { body: visible(statesView(shown), { gates: NODE_FIELDS, minor: ask.minor }) }
+        return { body: visible(shim(statesView(shown), ask.minor), { gates: NODE_FIELDS, minor: ask.minor }) }
       },
     },
     {
@@ -75,19 +75,6 @@ export function stateRoutes(parts: StateParts): Route[] {
     },
     {
       method: 'put',
-      path: '/v1/nodes/:ident/states/raid',
-      role: 'operator',
-      since: 12,
-      says: 'asks for a RAID configuration, where the node can do that',
-      async handle(ask) {
-        checkInput(z.looseObject({}), ask.body)
-        const node = await owned(ask, 'raid')
-        // Ironic answers 404 here, not 400, where the interface cannot do it.
-        throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
-      },
-    },
-    {
-      method: 'put',
       path: '/v1/nodes/:ident/states/boot_mode',
       role: 'operator',
       since: 76,
@@ -106,25 +93,6 @@ export function stateRoutes(parts: StateParts): Route[] {
       async handle(ask) {
         const { target } = checkInput(SecureBootBody, ask.body)
         return accepted(ask, await nodes.setFirmware((await owned(ask, 'secure_boot')).uuid, { secureBoot: target }))
-      },
-    },
-    {
-      method: 'get',
-      path: '/v1/nodes/:ident/states/console',
-      role: 'reader',
-      says: 'shows the console',
-      async handle(ask) {
-        throw nodes.refuse(await nodeOf(parts, ask), 'console', 'console')
-      },
-    },
-    {
-      method: 'put',
-      path: '/v1/nodes/:ident/states/console',
-      role: 'operator',
-      says: 'starts or stops the console',
-      async handle(ask) {
-        checkInput(z.strictObject({ enabled: Flag }), ask.body)
-        throw nodes.refuse(await owned(ask, 'console'), 'console', 'console')
       },
     },
     {

@@ -1,0 +1,271 @@
+/** What the interfaces of a node do beside power and boot: BIOS settings, firmware, RAID, console, lamps, virtual media.
+ *  An interface that cannot do it answers as Ironic's `no-*` interfaces. */
+import { Fault } from '../../../kit/fault.ts'
+import { BIOS_REGISTRY } from '../../fake/bios.ts'
+import { ejectMedia, indicatorOf, INDICATORS, insertMedia, MEDIA, setIndicator } from '../../fake/management.ts'
+import type { BiosSetting, FakeHardware, FirmwareComponent } from '../../fake/state.ts'
+import { hardwareOf } from '../../fake/steps.ts'
+import { locked } from '../../node/guards.ts'
+import { interfaceOf } from '../../node/interfaces.ts'
+import { RaidConfig } from '../../node/raid.ts'
+import { isLocked, type NodeRecord } from '../../node/record.ts'
+import { mustOwn } from '../access.ts'
+import { checkInput, Flag, z } from '../node-input.ts'
+import type { Ask, Route, RouteParts } from '../route.ts'
+import { parseFields, type Gates } from '../versions.ts'
+import { links, time } from '../views.ts'
+import { ableFor, type Able } from './able.ts'
+import { nodeOf } from './routes.ts'
+import { vendorRoutes } from './vendor.ts'
+
+const at = (path: string) => `/v1/nodes/:ident/${path}`
+const Device = z.enum(['cdrom', 'disk', 'floppy'])
+const Media = z.strictObject({
+  device_type: Device,
+  image_url: z
+    .string()
+    .max(2048)
+    .regex(/^(https?|nfs|cifs|smb):\/\/\S+$/, 'is a URL of http, https, nfs, cifs or smb'),
+  image_download_source: z.enum(['http', 'local', 'swift']).optional(),
+})
+const BIOS_FIELDS: Gates = Object.fromEntries(
+  ['name', 'value', 'created_at', 'updated_at', 'links']
+    .map((name) => [name, 40])
+    .concat(
+      ['attribute_type', 'allowable_values', 'lower_bound', 'upper_bound', 'min_length', 'max_length', 'read_only', 'reset_required', 'unique'].map((name) => [
+        name,
+        74,
+      ]),
+    ),
+) as Gates
+const SHORT = ['name', 'value']
+
+export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
+  const able = ableFor(parts)
+  return [
+    ...biosRoutes(parts),
+    ...firmwareRoutes(parts),
+    ...raidRoutes(parts),
+    ...consoleRoutes(parts, able),
+    ...managementRoutes(parts, able),
+    ...vendorRoutes(parts, able),
+  ]
+}
+
+function biosRoutes(parts: RouteParts): Route[] {
+  const view = (one: BiosSetting, of: { node: NodeRecord; ask: Ask }, names: readonly string[]) => {
+    const { node, ask } = of
+    const known: Readonly<Record<string, unknown>> = { ...BIOS_REGISTRY[one.name] }
+    const whole: Record<string, unknown> = { name: one.name, value: one.value, read_only: false, reset_required: false, unique: false, ...known }
+    return {
+      ...Object.fromEntries(names.map((name) => [name, whole[name] ?? null])),
+      created_at: time(node.fake?.createdAtMs ?? null),
+      updated_at: time(one.updatedAtMs),
+      links: links(ask.view, `nodes/${node.uuid}/bios/${one.name}`),
+    }
+  }
+  const ALL = Object.keys(BIOS_FIELDS).filter((name) => !['created_at', 'updated_at', 'links'].includes(name))
+  return [
+    {
+      method: 'get',
+      path: at('bios'),
+      role: 'reader',
+      since: 40,
+      query: { detail: 74, fields: 74 },
+      says: 'lists BIOS settings as they were read last; none where the interface has none',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const fields = parseFields(ask.query.text('fields'), BIOS_FIELDS, ask.minor)
+        const detail = ask.query.flag('detail') ?? false
+        if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
+        const names = detail ? ALL : (fields ?? SHORT)
+        return { body: { bios: (node.fake?.bios ?? []).map((one) => view(one, { node, ask }, names)) } }
+      },
+    },
+    {
+      method: 'get',
+      path: at('bios/:setting'),
+      role: 'reader',
+      since: 40,
+      says: 'shows a BIOS setting',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const one = node.fake?.bios.find(({ name }) => name === ask.params.setting)
+        if (!one) throw new Fault('object.missing', `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`)
+        return { body: { [one.name]: view(one, { node, ask }, ask.minor >= 74 ? ALL : SHORT) } }
+      },
+    },
+  ]
+}
+
+function firmwareRoutes(parts: RouteParts): Route[] {
+  const view = (node: NodeRecord, one: FirmwareComponent) => ({
+    component: one.component,
+    initial_version: one.initialVersion,
+    current_version: one.currentVersion,
+    last_version_flashed: one.lastVersionFlashed,
+    created_at: time(node.fake?.createdAtMs ?? null),
+    updated_at: time(one.updatedAtMs),
+  })
+  return [
+    {
+      method: 'get',
+      path: at('firmware'),
+      role: 'reader',
+      since: 86,
+      says: 'lists firmware components as they were read last; none where the interface has none',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        return { body: { firmware: (node.fake?.firmware ?? []).map((one) => view(node, one)) } }
+      },
+    },
+  ]
+}
+
+function raidRoutes(parts: RouteParts): Route[] {
+  const { nodes } = parts
+  return [
+    {
+      method: 'put',
+      path: at('states/raid'),
+      role: 'operator',
+      since: 12,
+      says: 'says which RAID configuration a clean step shall make, where the node can do that; {} says none',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        mustOwn(ask.actor, node, 'raid')
+        // Ironic answers 404 here, not 400, where the interface cannot do it.
+        if (interfaceOf(node, 'raid') !== 'fake') throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
+        const empty = ask.body !== null && typeof ask.body === 'object' && Object.keys(ask.body).length === 0
+        const targetRaidConfig = empty ? {} : checkInput(RaidConfig, ask.body)
+        if (isLocked(node)) throw locked(node)
+        await nodes.update(node.uuid, new Set(['targetRaidConfig']), (now) => ({ ...now, targetRaidConfig }))
+      },
+    },
+  ]
+}
+
+function consoleRoutes(parts: RouteParts, able: Able): Route[] {
+  const { nodes } = parts
+  // The second path is as old as Ironic's first client, and tempest's takes it.
+  return [at('states/console'), '/v1/nodes/states/console/:ident'].flatMap((path): Route[] => [
+    {
+      method: 'get',
+      path,
+      role: 'reader',
+      says: 'shows whether the console is on, and where it is reached',
+      async handle(ask) {
+        const node = await able(ask, 'console', { what: 'console' })
+        const url = `${ask.view.base.replace(/^http/, 'ws')}/rackward/v1/nodes/${node.uuid}/console`
+        return { body: { console_enabled: node.consoleEnabled, console_info: node.consoleEnabled ? { type: 'websocket', url } : null } }
+      },
+    },
+    {
+      method: 'put',
+      path,
+      role: 'operator',
+      says: 'starts or stops the console',
+      async handle(ask) {
+        const { enabled } = checkInput(z.strictObject({ enabled: Flag }), ask.body)
+        const node = await able(ask, 'console', { what: 'console', change: true })
+        await nodes.update(node.uuid, new Set(['consoleEnabled']), (now) => ({ ...now, consoleEnabled: enabled }))
+        return { status: 202, location: `${ask.view.base}/v1/nodes/${node.uuid}/states/console` }
+      },
+    },
+  ])
+}
+
+function managementRoutes(parts: RouteParts, able: Able): Route[] {
+  const { nodes } = parts
+  const name = (ask: Ask) => ask.params.indicator ?? ''
+  const noIndicator = (node: NodeRecord, ask: Ask) =>
+    new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(name(ask).slice(0, 64))}`)
+  const lamp = async (ask: Ask): Promise<{ node: NodeRecord; fake: FakeHardware }> => {
+    const node = await nodeOf(parts, ask)
+    if (interfaceOf(node, 'management') !== 'fake') throw noIndicator(node, ask)
+    return { node, fake: hardwareOf(node, 0) }
+  }
+  return [
+    {
+      method: 'get',
+      path: at('management/indicators'),
+      role: 'reader',
+      since: 63,
+      says: 'lists indicator lamps; none where the interface has none',
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const there = interfaceOf(node, 'management') === 'fake' ? Object.entries(INDICATORS) : []
+        return {
+          body: {
+            indicators: there.map(([one, known]) => ({ name: one, ...known, links: links(ask.view, `nodes/${node.uuid}/management/indicators/${one}`) })),
+          },
+        }
+      },
+    },
+    {
+      method: 'get',
+      path: at('management/indicators/:indicator'),
+      role: 'reader',
+      since: 63,
+      says: 'shows the state of an indicator lamp',
+      handle: async (ask) => ({ body: { state: indicatorOf((await lamp(ask)).fake, name(ask)) } }),
+    },
+    {
+      method: 'put',
+      path: at('management/indicators/:indicator'),
+      role: 'operator',
+      since: 63,
+      says: 'switches an indicator lamp',
+      async handle(ask) {
+        const { state } = checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), ask.body)
+        const { node } = await lamp(ask)
+        mustOwn(ask.actor, node, 'indicators')
+        await nodes.changeFake(node.uuid, (fake) => setIndicator(fake, name(ask), state))
+      },
+    },
+    {
+      method: 'get',
+      path: at('vmedia'),
+      role: 'reader',
+      since: 93,
+      says: 'lists virtual media',
+      async handle(ask) {
+        const { media } = hardwareOf(await able(ask, 'management', { what: 'vmedia' }), 0)
+        const view = ([device, types]: [string, readonly string[]]) => ({
+          media_types: types,
+          inserted: media[device] !== undefined,
+          image: media[device] ?? '',
+        })
+        return { body: Object.entries(MEDIA).map(view) }
+      },
+    },
+    {
+      method: 'post',
+      path: at('vmedia'),
+      role: 'operator',
+      since: 89,
+      says: 'inserts an image',
+      async handle(ask) {
+        const { device_type: device, image_url: url } = checkInput(Media, ask.body)
+        const node = await able(ask, 'management', { what: 'vmedia', change: true })
+        await nodes.changeFake(node.uuid, (fake) => insertMedia(fake, device, url))
+      },
+    },
+    {
+      method: 'delete',
+      path: at('vmedia'),
+      role: 'operator',
+      since: 89,
+      query: { device_types: 89 },
+      says: 'ejects images: of the devices that are named, or all',
+      async handle(ask) {
+        const node = await able(ask, 'management', { what: 'vmedia', change: true })
+        const devices = ask.query.words('device_types') ?? Object.keys(MEDIA)
+        const unknown = devices.find((device) => !Device.safeParse(device).success)
+        if (unknown !== undefined)
+          throw new Fault('input.invalid', `device_types: ${JSON.stringify(unknown.slice(0, 64))} is none of ${Object.keys(MEDIA).join(', ')}`)
+        await nodes.changeFake(node.uuid, (fake) => ejectMedia(fake, devices))
+      },
+    },
+  ]
+}
