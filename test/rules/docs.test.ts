@@ -1,5 +1,5 @@
 /** Generated parts of the documents equal the code. UPDATE=1 writes them anew, and fails that run. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { drawTable } from '../../kit/arrows.ts'
@@ -55,4 +55,11 @@ test.each([
   if (process.env.UPDATE === '1') writeFileSync(page, wanted)
   expect(text).toBe(wanted)
   expect(text).toContain(PARTS[name])
+})
+
+test('every test that a document names exists', () => {
+  const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'))
+  const named = pages.flatMap((page) => [...readFileSync(join(ROOT, page), 'utf8').matchAll(/\btest\/[\w./-]+\.(?:ts|mjs|sh)\b/g)].map(([path]) => ({ page, path })))
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([])
 })
