@@ -11,7 +11,11 @@ export const FAULTS = {
   'input.invalid': { retry: false, means: 'the input is not acceptable', remedy: 'correct the named field and send it again' },
   'input.missing': { retry: false, means: 'a required value is missing', remedy: 'add the named field and send it again' },
   'input.version': { retry: false, means: 'this needs a newer API version', remedy: 'send a higher version in the OpenStack-API-Version header' },
-  'input.large': { retry: false, means: 'the body of the request is too large', remedy: 'send less' },
+  'input.large': {
+    retry: false,
+    means: 'the body of the request is too large',
+    remedy: 'send a smaller body, or raise its limit in the configuration (limits.api)',
+  },
   'input.type': { retry: false, means: 'the body of the request is not JSON', remedy: 'send JSON with the header Content-Type: application/json' },
   'object.missing': { retry: false, means: 'there is no such object', remedy: 'list the objects to see their names' },
   'object.conflict': { retry: false, means: 'another object has this value already', remedy: 'choose another value or remove the other object' },
