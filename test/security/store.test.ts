@@ -117,14 +117,14 @@ test('a confined reader replays the events of others from five streams: nobody w
 test('a write lock of another process holds up the write alone', async () => {
   const db = new Database(join(victim.dir, 'data/rackward.db'))
   db.exec('BEGIN IMMEDIATE')
-  const watch = healthWatch(victim)
-  const patch = root('PATCH', '/v1/nodes/other', add('/description', 'after the lock'))
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  let written = false
+  const patch = root('PATCH', '/v1/nodes/other', add('/description', 'after the lock')).finally(() => {
+    written = true
+  })
+  for (let i = 0; i < 10; i += 1) expect([await victim.healthy(), written]).toEqual([true, false])
   db.exec('COMMIT')
   db.close()
   expect((await patch).status).toBe(200)
-  const times = await watch.stop()
-  expect([times.length > 50, (times.at(-1) ?? 0) < 1_000]).toEqual([true, true])
 })
 
 test('a lock that does not end is told as 503, and the store is not ready until it ends', async () => {

@@ -1,0 +1,93 @@
+/** Which boot file a client gets, by what it says of itself. */
+import { describe, expect, test } from 'vitest'
+import { OPTION, u16 } from '../../pxe/dhcp/options.ts'
+import { ARM64_LOADER, BIOS_LOADER, EFI_LOADER, isOptionalName, LOADERS } from '../../pxe/firmware.ts'
+import { SERVER, script, bench, mac, packet, pxe, http, ofMac } from './dhcp-bench.ts'
+
+describe('the boot file', () => {
+  const fileOf = (options: [number, Buffer][]) => bench().ask(packet(1, 'discover', options))?.packet.file
+  test.each([
+    [0, BIOS_LOADER],
+    [7, EFI_LOADER],
+    [9, EFI_LOADER],
+  ])('for architecture %i is %s', (arch, file) => expect(fileOf(pxe(arch))).toBe(file))
+  test('for iPXE is the script of the node, by user class as by its own options', () => {
+    expect(fileOf([...pxe(0), [OPTION.userClass, Buffer.from('iPXE')]])).toBe(script(mac(1)))
+    expect(fileOf([...pxe(7), [OPTION.ipxe, Buffer.from([1, 1, 1])]])).toBe(script(mac(1)))
+  })
+  test('for UEFI HTTP boot is the loader by its whole URL, in an answer of its class', () => {
+    const offer = bench().ask(
+      packet(1, 'discover', [
+        [OPTION.vendorClass, Buffer.from('HTTPClient:Arch:00016')],
+        [OPTION.clientArch, u16(16)],
+      ]),
+    )
+    expect([offer?.packet.file, offer?.packet.options.get(OPTION.vendorClass)?.toString()]).toEqual([`http://${SERVER}/loader/${EFI_LOADER}`, 'HTTPClient'])
+  })
+  test('for a client that boots nothing is none', () => expect(fileOf([])).toBe(''))
+  test('for an architecture without a loader is none, and an event says so', () => {
+    const { ask, events } = bench()
+    expect(ask(packet(1, 'discover', pxe(11)))?.packet.file).toBe('')
+    expect(events).toContainEqual({
+      kind: 'trouble',
+      mac: mac(1),
+      why: 'there is no boot file for ARM 64-bit UEFI: ipxe-arm64.efi is not among the loaders',
+    })
+  })
+  test.each([
+    [11, ARM64_LOADER],
+    [19, `http://${SERVER}/loader/${ARM64_LOADER}`],
+  ])('for architecture %i is the arm64 loader where it is there', (arch, file) => {
+    const options = arch === 11 ? pxe(arch) : http(arch)
+    expect(bench({}, { loaders: [...LOADERS, ARM64_LOADER] }).ask(packet(1, 'discover', options))?.packet.file).toBe(file)
+  })
+  test.each([
+    [15, 'x86 UEFI HTTP'],
+    [18, 'ARM 32-bit UEFI HTTP'],
+    [20, 'x86 BIOS HTTP'],
+    [27, 'RISC-V 64-bit UEFI'],
+    [6, 'x86 UEFI'],
+  ])('for architecture %i is none, and the event names it', (arch, name) => {
+    const { ask, events } = bench()
+    expect(ask(packet(1, 'discover', [15, 18, 20].includes(arch) ? http(arch) : pxe(arch)))?.packet.file).toBe('')
+    expect(events).toContainEqual({ kind: 'trouble', mac: mac(1), why: `there is no boot file for ${name}` })
+  })
+  test('is that of the first architecture that has one', () => {
+    expect(
+      fileOf([
+        [OPTION.vendorClass, Buffer.from('PXEClient')],
+        [OPTION.clientArch, Buffer.from([0, 0xff, 0, 7])],
+      ]),
+    ).toBe(EFI_LOADER)
+    expect(
+      fileOf([
+        [OPTION.vendorClass, Buffer.from('PXEClient')],
+        [OPTION.clientArch, Buffer.from([0, 6, 0, 7])],
+      ]),
+    ).toBe(EFI_LOADER)
+  })
+  test('is found by the vendor class when option 93 is missing', () => {
+    expect(fileOf([[OPTION.vendorClass, Buffer.from('PXEClient:Arch:00007:UNDI:003016')]])).toBe(EFI_LOADER)
+    expect(fileOf([[OPTION.vendorClass, Buffer.from('PXEClient')]])).toBe(BIOS_LOADER)
+  })
+  test('for a Raspberry Pi, which says that it is an x86 BIOS, is none', () => {
+    const pi = 'b8:27:eb:00:00:01'
+    const { ask, events } = bench({}, { macs: [pi] })
+    expect(ask(ofMac(pi, packet(1, 'discover', pxe(0))))?.packet.file).toBe('')
+    expect(events).toContainEqual({ kind: 'trouble', mac: pi, why: 'there is no boot file for Raspberry Pi' })
+  })
+})
+
+test('the identifier of a network-boot client comes back when it has its right length', () => {
+  const uuid = Buffer.from([0, ...Array.from({ length: 16 }, (_, i) => i)])
+  const reply = (value: Buffer) =>
+    bench()
+      .ask(packet(1, 'discover', [...pxe(7), [OPTION.clientUuid, value]]))
+      ?.packet.options.get(OPTION.clientUuid)
+  expect([reply(uuid), reply(uuid.subarray(1))]).toEqual([uuid, undefined])
+})
+
+test('what loaders do without is known by name', () => {
+  expect(['revocations_sbat.efi', 'shim_certificate_0.efi', 'boot/autoexec.ipxe', 'grub/x86_64-efi/fs.lst'].every(isOptionalName)).toBe(true)
+  expect(['snponly.efi', 'autoexec.ipxe.bak', 'grub.cfg'].some(isOptionalName)).toBe(false)
+})
