@@ -189,4 +189,8 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX events_by_node;
   CREATE INDEX events_by_node ON events (node_uuid, seq, kind);
   `,
+  `
+  -- Sealed secrets of objects; NULL: of a program that kept them in the body, rewritten when the database is opened.
+  ALTER TABLE objects ADD COLUMN sealed TEXT;
+  `,
 ]

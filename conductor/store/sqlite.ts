@@ -25,7 +25,7 @@ import type {
   Store,
 } from './port.ts'
 import type { Seal } from './secrets.ts'
-import { conductorTable, listWhole, objectTable } from './tables.ts'
+import { conductorTable, listWhole, objectTable, upgradeObjects } from './tables.ts'
 
 const SLICE = 200
 
@@ -47,11 +47,12 @@ export class SqliteStore implements Store {
     try {
       checkKey(this.file, seal)
       upgradeNodes(this.file, { seal, drives: this.drives })
+      upgradeObjects(this.file, seal)
     } catch (error) {
       this.file.close()
       throw error
     }
-    this.objects = objectTable(this.file, this.damage)
+    this.objects = objectTable(this.file, this.damage, seal)
     this.journal = journalTable(this.file)
     const table = conductorTable(this.file)
     this.conductors = () => table.conductors()

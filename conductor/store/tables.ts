@@ -1,4 +1,5 @@
 /** The smaller tables: objects of the lesser resources, and conductors. And what filters of several tables share. */
+import type { Seal, Sealed } from './secrets.ts'
 import type { Damage } from './damage.ts'
 import { parseObject } from './damage.ts'
 import { isIn, stale, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
@@ -13,10 +14,11 @@ interface ObjectRow {
   created_at: number
   updated_at: number | null
   version: number
+  sealed: string | null
   body: string
 }
 
-const COLUMNS = 'kind, uuid, name, node_uuid, unique_key, created_at, updated_at, version, body'
+const COLUMNS = 'kind, uuid, name, node_uuid, unique_key, created_at, updated_at, version, sealed, body'
 
 /** Fields of the body that lists filter and sort by: they stand in a small document of their own. */
 const FIELDS =
@@ -32,7 +34,26 @@ const OBJECT_SORTS = {
 const fieldsOf = (body: Readonly<Record<string, unknown>>) =>
   JSON.stringify(Object.fromEntries(FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))))
 
-const readObject = (row: ObjectRow): ObjectRecord => ({
+/** Parts of bodies that may hold secrets, by kind. */
+const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = { 'volume target': ['properties'] }
+const mayHoldSecrets = (kind: string): boolean => Object.hasOwn(SECRET_PARTS, kind)
+const placeOf = (object: { readonly kind: string; readonly uuid: string }) => `${object.kind} ${object.uuid}`
+
+function sealBody({ kind, uuid, body }: ObjectRecord, seal: Seal): { sealed: string | null; body: string } {
+  if (!mayHoldSecrets(kind)) return { sealed: null, body: JSON.stringify(body) }
+  const parts = Object.fromEntries((SECRET_PARTS[kind] ?? []).map((part) => [part, body[part]]))
+  const { rest, sealed } = seal.take(parts, placeOf({ kind, uuid }))
+  return { sealed: JSON.stringify(sealed), body: JSON.stringify({ ...body, ...rest }) }
+}
+
+function openBody(row: ObjectRow, seal: Seal): ObjectRecord['body'] {
+  const body = parseObject(row.body)
+  if (row.sealed === null) return body
+  const parts = Object.fromEntries((SECRET_PARTS[row.kind] ?? []).map((part) => [part, body[part]]))
+  return { ...body, ...seal.restore(parts, parseObject(row.sealed) as Sealed, placeOf(row)) }
+}
+
+const readObject = (row: ObjectRow, seal: Seal): ObjectRecord => ({
   kind: row.kind,
   uuid: row.uuid,
   name: row.name,
@@ -41,7 +62,7 @@ const readObject = (row: ObjectRow): ObjectRecord => ({
   createdAtMs: row.created_at,
   updatedAtMs: row.updated_at,
   version: row.version,
-  body: parseObject(row.body),
+  body: openBody(row, seal),
 })
 
 /** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who asked. */
@@ -57,23 +78,23 @@ export function listWhole<R extends { readonly uuid: string }, T>(file: SqliteFi
   }
 }
 
-export function objectTable(file: SqliteFile, damage: Damage): ObjectStore {
+export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): ObjectStore {
   const about = (object: ObjectRecord) => ({ what: object.kind, nodeUuid: object.nodeUuid })
-  const read = (row: ObjectRow) => damage.open({ kind: row.kind, uuid: row.uuid, name: row.name, owner: null, lessee: null }, () => readObject(row))
+  const read = (row: ObjectRow) => damage.open({ kind: row.kind, uuid: row.uuid, name: row.name, owner: null, lessee: null }, () => readObject(row, seal))
   const one = (kind: string, column: 'uuid' | 'name', value: string) => {
     const row = file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? AND ${column} = ?`).get(kind, value)
     return row && read(row)
   }
   return {
     async add(object) {
-      const columns = columnsOf(object)
+      const columns = columnsOf(object, seal)
       const names = Object.keys(columns)
       const insert = `INSERT INTO objects (${names.join()}) VALUES (${names.map(() => '?').join()})`
       await file.write(about(object), () => file.sql(insert).run(...Object.values(columns)))
     },
     async put(object) {
       const next = { ...object, version: object.version + 1 }
-      const columns = columnsOf(next)
+      const columns = columnsOf(next, seal)
       const sets = Object.keys(columns).map((name) => `${name} = ?`)
       await file.write(about(object), () => {
         const { changes } = file
@@ -102,7 +123,7 @@ export function objectTable(file: SqliteFile, damage: Damage): ObjectStore {
   }
 }
 
-const columnsOf = (object: ObjectRecord): Record<string, Value> => ({
+const columnsOf = (object: ObjectRecord, seal: Seal): Record<string, Value> => ({
   kind: object.kind,
   uuid: object.uuid,
   name: object.name,
@@ -112,8 +133,21 @@ const columnsOf = (object: ObjectRecord): Record<string, Value> => ({
   updated_at: object.updatedAtMs,
   version: object.version,
   fields: fieldsOf(object.body),
-  body: JSON.stringify(object.body),
+  ...sealBody(object, seal),
 })
+
+/** Secrets of objects leave the body. What cannot be read stays as it is. */
+export function upgradeObjects(file: SqliteFile, seal: Seal): void {
+  const kinds = Object.keys(SECRET_PARTS)
+  const old = file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE sealed IS NULL AND ${isIn('kind')} AND json_valid(body)`).all(JSON.stringify(kinds))
+  if (old.length === 0) return
+  file.writeNow({ what: 'object' }, () => {
+    for (const row of old) {
+      const { sealed, body } = sealBody(readObject(row, seal), seal)
+      file.sql('UPDATE objects SET sealed = ?, body = ? WHERE kind = ? AND uuid = ?').run(sealed, body, row.kind, row.uuid)
+    }
+  })
+}
 
 function objectsWithin(kind: string, filter: ObjectFilter): Where[] {
   const within: Where[] = [['kind = ?', kind]]

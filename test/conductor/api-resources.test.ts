@@ -1,7 +1,11 @@
 /** Every resource beside nodes, ports and verbs, on a live conductor: what is created is shown, listed, changed, guarded and deleted. */
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
+import { loadSeal } from '../../conductor/store/secrets.ts'
 import { until } from '../../kit/clock.ts'
-import { at, base, call, create, drive, faultOf, power } from './api-bench.ts'
+import { systemRandom } from '../../kit/random.ts'
+import { at, base, call, create, dir, drive, faultOf, power } from './api-bench.ts'
 
 const uuidOf = async (path: string, body: unknown): Promise<string> => {
   const made = await call('POST', path, body)
@@ -10,6 +14,16 @@ const uuidOf = async (path: string, body: unknown): Promise<string> => {
   return String(made.body.uuid)
 }
 const says = (answer: Awaited<ReturnType<typeof call>>) => [answer.status, faultOf(answer).faultstring] as const
+
+/** What the database holds, secrets included. */
+async function storedProperties(uuid: string): Promise<unknown> {
+  const db = new Database(join(dir, 'rackward.db'), { readonly: true })
+  const row = db.prepare<[string], { sealed: string; body: string }>('SELECT sealed, body FROM objects WHERE uuid = ?').get(uuid)
+  db.close()
+  const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
+  const { properties } = JSON.parse(row?.body ?? '{}') as { properties: unknown }
+  return seal.restore({ properties }, JSON.parse(row?.sealed ?? '{}') as Record<string, string>, `volume target ${uuid}`).properties
+}
 
 describe('smaller resources', () => {
   const STEP = { interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 90 }
@@ -59,6 +73,22 @@ describe('smaller resources', () => {
     expect((await call('POST', '/v1/ports', { node_uuid: other.uuid, address: '52:54:00:00:ef:02', portgroup_uuid: group })).status).toBe(409)
   })
 
+  test('the password of a volume is masked in every answer, and its mask means what is there', async () => {
+    const { uuid } = await create()
+    const properties = { target_portal: '192.0.2.1:3260', auth_password: 'correct horse', inner: { auth_password: 'x' } }
+    const made = await call('POST', '/v1/volume/targets', { node_uuid: uuid, volume_type: 'iscsi', boot_index: 0, volume_id: 'v', properties })
+    const masked = { target_portal: '192.0.2.1:3260', auth_password: '******', inner: { auth_password: '******' } }
+    expect(made.body.properties).toEqual(masked)
+
+    await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power off' })
+    await until(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.power_state === 'power off', { what: 'power off', timeoutMs: 10_000 })
+    const path = `/v1/volume/targets/${made.body.uuid}`
+    const patched = await call('PATCH', path, [{ op: 'replace', path: '/properties', value: { ...masked, lun: 1 } }])
+    expect([patched.status, patched.body.properties]).toEqual([200, { ...masked, lun: 1 }])
+    expect(await storedProperties(String(made.body.uuid))).toEqual({ ...properties, lun: 1 })
+    for (const list of ['/v1/volume/targets?detail=true', `/v1/nodes/${uuid}/volume/targets?detail=true`])
+      expect(JSON.stringify((await call('GET', list)).body)).not.toContain('correct horse')
+  })
   test('volumes change while the server is off', async () => {
     const { uuid } = await create()
     const target = { node_uuid: uuid, volume_type: 'iscsi', boot_index: 0, volume_id: 'v' }

@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
@@ -74,4 +75,47 @@ test('a config drive is kept beside the record, sealed, and goes when the record
   await store.survey()
   await expect(store.configDrive(UUID, lost)).rejects.toMatchObject({ code: 'store.damaged' })
   expect(await store.configDrive(UUID, second)).toBe('YQ==')
+})
+
+const target = (properties: Record<string, unknown>) => ({
+  kind: 'volume target',
+  uuid: '00000000-0000-4000-8000-00000000000a',
+  name: null,
+  nodeUuid: UUID,
+  uniqueKey: `${UUID} 0`,
+  createdAtMs: 1,
+  updatedAtMs: null,
+  version: 0,
+  body: { node_uuid: UUID, volume_type: 'iscsi', volume_id: 'v', boot_index: 0, properties },
+})
+
+test('the password of a volume stands in no file, and comes back', async () => {
+  await store.addNode(newNode({ uuid: UUID, driver: 'ipmi' }, 1))
+  const made = target({ target_portal: '192.0.2.1:3260', auth_password: 'correct horse', nested: { auth_password: 'sealed:v2:AAAA' } })
+  await store.objects.add(made)
+  await store.close()
+  for (const file of ['r.db', 'r.db-wal']) {
+    const bytes = await readFile(join(dir, file)).catch(() => Buffer.alloc(0))
+    expect([file, bytes.includes('correct horse')]).toEqual([file, false])
+  }
+  store = open()
+  expect((await store.objects.find(made.kind, made.uuid))?.body).toEqual(made.body)
+})
+
+test('a volume of an older database is sealed at the next start', async () => {
+  await store.addNode(newNode({ uuid: UUID, driver: 'ipmi' }, 1))
+  const made = target({ auth_password: 'battery staple' })
+  await store.objects.add(made)
+  await store.close()
+  const db = new Database(join(dir, 'r.db'))
+  db.prepare('UPDATE objects SET sealed = NULL, body = ?').run(JSON.stringify(made.body))
+  db.close()
+
+  store = open()
+  expect((await store.objects.find(made.kind, made.uuid))?.body).toEqual(made.body)
+  await store.close()
+  const again = new Database(join(dir, 'r.db'))
+  expect((again.prepare('SELECT body FROM objects').get() as { body: string }).body).not.toContain('battery staple')
+  again.close()
+  store = open()
 })

@@ -45,7 +45,8 @@ export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeReco
   return { ...next, driverInfo, instanceInfo: { ...given, ...fresh }, configDrive: kept ? now.configDrive : null }
 }
 
-function unmask(given: unknown, known: unknown): unknown {
+/** A value that came back from a client, with what its masks stand for. */
+export function unmask(given: unknown, known: unknown): unknown {
   if (given === MASK) return known ?? given
   if (Array.isArray(given)) return given.map((item: unknown, i) => unmask(item, Array.isArray(known) ? known[i] : undefined))
   if (given === null || typeof given !== 'object') return given

@@ -7,10 +7,11 @@ import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access
 import { PAGE_QUERY } from '../listing.ts'
 import { Dict, Flag, Mac, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
+import { unmask } from '../nodes/wire.ts'
 import type { Ask, Route } from '../route.ts'
 import { findObject, ofNode, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 import { NODE_FILTERS } from '../versions.ts'
-import { links } from '../views.ts'
+import { links, maskSecrets } from '../views.ts'
 
 const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
 const text = (max: number) => z.string().max(max).nullish()
@@ -181,8 +182,9 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     check: async (ask, body, before) => {
       const node = await checkNode(ask, body, before)
       if (before) mustBeOff(node, 'volume target update')
-      return { properties: {}, extra: {}, ...body, node_uuid: node.uuid }
+      return { extra: {}, ...body, properties: unmask(body.properties ?? {}, before?.body.properties), node_uuid: node.uuid }
     },
+    view: ({ properties }) => ({ properties: maskSecrets((properties ?? {}) as Record<string, unknown>) }),
     beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume target deletion'),
   }
 
