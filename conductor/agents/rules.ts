@@ -1,6 +1,7 @@
 /** Inspection rules: conditions over the inventory and the node, and what they change (Ironic's inspection rules). Pure. */
 import { isIPv4 } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
+import { testWithin } from '../../kit/pattern.ts'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import { withCapability } from './inspection.ts'
 
@@ -43,8 +44,8 @@ const CONDITIONS: Readonly<Record<string, { readonly args: readonly string[]; re
   'is-true': { args: ['value'], test: ({ value }) => value === true || /^(true|yes|1|on)$/i.test(String(value)) },
   'is-false': { args: ['value'], test: ({ value }) => value === false || /^(false|no|0|off)$/i.test(String(value)) },
   'in-net': { args: ['address', 'subnet'], test: ({ address, subnet }) => isIPv4(String(address)) && inSubnet(String(address), parseSubnet(String(subnet))) },
-  matches: { args: ['value', 'regex'], test: ({ value, regex }) => pattern(`^(?:${String(regex)})$`).test(String(value)) },
-  contains: { args: ['value', 'regex'], test: ({ value, regex }) => pattern(String(regex)).test(String(value)) },
+  matches: { args: ['value', 'regex'], test: ({ value, regex }) => found(`^(?:${String(regex)})$`, value) },
+  contains: { args: ['value', 'regex'], test: ({ value, regex }) => found(String(regex), value) },
   'one-of': { args: ['value', 'values'], test: ({ value, values }) => list(values).some((one) => same(one, value)) },
 }
 
@@ -71,6 +72,8 @@ const ACTIONS: Readonly<Record<string, { readonly args: readonly string[]; reado
   },
   'del-port-attribute': { args: ['port_id', 'path'], act: (subject, { port_id, path }) => deleteAt(portOf(subject, port_id), path) },
 }
+const MATCHED_CHARS = 64 * 1024
+const MATCH_MS = 250
 const OPTIONAL = new Set(['unique', 'level'])
 /** Fields of a node that a rule may change. */
 const ROOTS = new Set([
@@ -127,7 +130,12 @@ function holds(condition: Rule['conditions'][number], subject: Subject): boolean
   const not = condition.op.startsWith('!')
   const known = own(CONDITIONS, condition.op.replace(/^!/, '').trim())
   if (!known) throw new Error(`there is no operator ${condition.op}`)
-  const test = (item: unknown) => known.test(filled(named(condition.args ?? {}, known.args), subject, item) as Dict) !== not
+  const args = named(condition.args ?? {}, known.args)
+  const test = (item: unknown) => {
+    const values = filled(args, subject, item) as Dict
+    const regex = typeof args.regex === 'string' ? { regex: filledPattern(args.regex, subject, item) } : {}
+    return known.test({ ...values, ...regex }) !== not
+  }
   if (!condition.loop) return test(undefined)
   const items = condition.loop
   if (condition.multiple === 'first') return items.length > 0 && test(items[0])
@@ -156,6 +164,13 @@ function filled(value: unknown, subject: Subject, item: unknown): unknown {
   return value.replace(/\{([a-z_]+[^{}]*)\}/gi, (_, text: string) => String(look(text) ?? ''))
 }
 
+/** What comes from a server stands for itself in a pattern: only the rule says what the pattern is. */
+const filledPattern = (text: string, subject: Subject, item: unknown): string =>
+  text.replace(/\{([a-z_]+[^{}]*)\}/gi, (_, path: string) => {
+    const value = String(lookAt({ ...subject, item }, parts(path)) ?? '')
+    return parts(path)[0] === 'item' ? value : value.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+  })
+
 /** `a.b[c]/d` -> a, b, c, d. */
 const parts = (path: string): string[] =>
   path.split(/[./[\]]+/).filter((part) => part !== '' && part !== '__proto__' && part !== 'constructor' && part !== 'prototype')
@@ -178,6 +193,14 @@ function pattern(text: string): RegExp {
   } catch (error) {
     throw new Fault('input.invalid', `regex: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/** A server chooses the text: a pattern that would take long over it is an error of the rule, and stops nobody. */
+function found(regex: string, value: unknown): boolean {
+  const text = String(value)
+  if (text.length > MATCHED_CHARS) refuse(`regex: the value is longer than ${MATCHED_CHARS} characters`)
+  const answer = testWithin(pattern(regex), text, MATCH_MS)
+  return answer ?? refuse(`regex: ${JSON.stringify(regex.slice(0, 200))} takes longer than ${MATCH_MS} ms over a value of ${text.length} characters`)
 }
 
 function refuse(message: string): never {

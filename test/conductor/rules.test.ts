@@ -135,3 +135,29 @@ test.each([
   [{ conditions: [{ op: 'matches', args: ['a', '('] }], actions: [] }, /regex/],
   [{ conditions: [{ op: 'contains', args: ['a', 'x'.repeat(2000)] }], actions: [] }, /longer than/],
 ])('%j is refused when it is made', (rule, says) => expect(() => checkRule(rule)).toThrow(says))
+
+describe('patterns over what a server says', () => {
+  const on = (text: string) => ({ ...subject(), inventory: { text, other: text } })
+  const matches = (text: string, regex: string) =>
+    run(
+      { conditions: [{ op: 'contains', args: ['{inventory[text]}', regex] }], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] },
+      on(text),
+    ).traits.includes('CUSTOM_HIT')
+
+  test('what a server says stands for itself in a pattern', () => {
+    expect(matches('a.c (x|y) [z] {1} $^*+?\\', '^{inventory[other]}$')).toBe(true)
+    expect(
+      run({ conditions: [{ op: 'contains', args: ['abc', '^{inventory[other]}$'] }], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] }, on('.*')).traits,
+    ).toEqual(['CUSTOM_OLD'])
+  })
+
+  test('an item of the rule itself is part of its pattern', () => {
+    const condition = { op: 'contains', args: ['{inventory[text]}', '{item}'], loop: ['^b', '^a.c$'] }
+    expect(run({ conditions: [condition], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] }, on('abc')).traits).toContain('CUSTOM_HIT')
+  })
+
+  test('a pattern that backtracks without end, and a value that is too long, are errors of the rule', () => {
+    expect(() => matches(`${'a'.repeat(40)}b`, '^(a+)+$')).toThrow(/takes longer than/)
+    expect(() => matches('a'.repeat(70_000), 'b')).toThrow(/longer than 65536 characters/)
+  })
+})
