@@ -15,7 +15,7 @@ import { agentServer } from './agents/server.ts'
 import { AgentService } from './agents/service.ts'
 import { makeApp } from './api/app.ts'
 import { consoleUpgrades } from './api/console.ts'
-import { authenticator } from './api/auth.ts'
+import { authenticator, ownNames } from './api/auth.ts'
 import type { Route } from './api/route.ts'
 import { Arbiter } from './bmc/arbiter.ts'
 import { Ipmipower } from './bmc/ipmipower.ts'
@@ -267,12 +267,14 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   )
   if (config.api.auth.strategy === 'noauth')
     log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
+  const names = ownNames(config.api.auth, hostname())
   const app = makeApp({
     limits: limits.api,
     onLimit,
     routes,
     sightings,
     auth,
+    ownNames: names,
     clock,
     random,
     conductor: hostname(),
@@ -281,7 +283,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     troubles: () => troublesOf(store, bootDown),
     damaged: () => damagedNames(store, images),
   })
-  const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, nodes, store, clock, log, signal: streams.signal })
+  const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, ownNames: names, nodes, store, clock, log, signal: streams.signal })
   const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => store.conductors().then(() => true)

@@ -53,7 +53,13 @@ export const Config = z.strictObject({
         /** Roles by user; without it every user of the file is an admin. `project`: sees the nodes alone that it owns or leases. */
         users: z.record(z.string(), z.strictObject({ role: z.enum(ROLES), project: z.string().min(1).max(255).optional() })).optional(),
       }),
-      z.strictObject({ strategy: z.literal('noauth') }),
+      z.strictObject({
+        strategy: z.literal('noauth'),
+        hosts: z
+          .array(z.string().min(1).max(253))
+          .default([])
+          .describe('Names that the API answers to, beside addresses, localhost and the name of the machine.'),
+      }),
     ]),
   }),
   /** The TLS port that agents call; absent: no node can be booted. */

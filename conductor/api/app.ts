@@ -11,7 +11,7 @@ import type { OnLimit } from '../limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
 import { readBody } from './body.ts'
-import { refuseCrossSite } from './cross-site.ts'
+import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
 import { type Bare, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
@@ -21,6 +21,8 @@ export interface AppParts {
   readonly routes: readonly Route[]
   readonly sightings: Sightings
   readonly auth: Authenticator
+  /** Without authentication: the names that the API answers to, beside addresses. */
+  readonly ownNames: readonly string[] | undefined
   readonly clock: Clock
   readonly random: Random
   readonly conductor: string
@@ -45,7 +47,7 @@ export function makeApp(parts: AppParts): Express {
   app.use(measured(parts))
   app.use(stamp(parts))
   app.use(tolerantPath)
-  app.use(sameSite)
+  app.use(sameSite(parts.ownNames))
   app.use(authenticate(parts))
   const document =
     (make: (base: string, minor: number) => unknown): RequestHandler =>
@@ -87,10 +89,13 @@ export function makeApp(parts: AppParts): Express {
 const minorOf = (response: Response): number => response.locals.minor as number
 const baseOf = (request: Request): string => `${request.protocol}://${request.get('host') ?? 'localhost'}`
 
-const sameSite: RequestHandler = (request, _response, next) => {
-  refuseCrossSite(request)
-  next()
-}
+const sameSite =
+  (ownNames: readonly string[] | undefined): RequestHandler =>
+  (request, _response, next) => {
+    if (ownNames) refuseForeignName(request, ownNames)
+    refuseCrossSite(request)
+    next()
+  }
 
 const BODY_LIMIT = { plain: 'bodyBytes', 'config drive': 'configDriveBodyBytes', ramdisk: 'ramdiskBodyBytes' } as const
 

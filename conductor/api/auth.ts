@@ -107,7 +107,9 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
   }
 }
 
-type AuthConfig = { readonly strategy: 'noauth' } | { readonly strategy: 'http_basic'; readonly file: string; readonly users?: Users | undefined }
+type AuthConfig =
+  | { readonly strategy: 'noauth'; readonly hosts: readonly string[] }
+  | { readonly strategy: 'http_basic'; readonly file: string; readonly users?: Users | undefined }
 
 /** What the configuration asks for. */
 export const authenticator = async (config: AuthConfig, parts: Omit<AuthOptions, 'path' | 'users'>): Promise<Authenticator> =>
@@ -158,3 +160,7 @@ function parseHtpasswd(text: string, path: string): Map<string, string> {
   if (users.size === 0) throw new Fault('config.invalid', `api.auth.file: ${path} has no user`)
   return users
 }
+
+/** Without authentication: the names that the API answers to, beside addresses and localhost; undefined with it. */
+export const ownNames = (config: AuthConfig, hostname: string): readonly string[] | undefined =>
+  config.strategy === 'noauth' ? [hostname, ...config.hosts] : undefined

@@ -14,12 +14,14 @@ import type { NodeService } from '../node/service.ts'
 import type { Store } from '../store/port.ts'
 import { seenNode, standing } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
-import { refuseCrossSite } from './cross-site.ts'
+import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { problemOf } from './problems.ts'
 import { veilFault } from './veil.ts'
 
 export interface ConsoleParts {
   readonly auth: Authenticator
+  /** Without authentication: the names that the API answers to, beside addresses. */
+  readonly ownNames: readonly string[] | undefined
   readonly nodes: NodeService
   readonly store: Pick<Store, 'journal'>
   readonly clock: Clock
@@ -101,7 +103,8 @@ const answerOf = (status: number, body: string): string =>
     body,
   ].join('\r\n')
 
-async function admit({ auth, nodes }: ConsoleParts, request: IncomingMessage) {
+async function admit({ auth, nodes, ownNames }: ConsoleParts, request: IncomingMessage) {
+  if (ownNames) refuseForeignName(request, ownNames)
   // A page of another site could ride on the password that a browser keeps.
   refuseCrossSite(request)
   const { path, query } = requestTarget(request.url)

@@ -1,4 +1,5 @@
 /** What a browser can send for a page of another web site: refused on every resource that changes something, whatever the authentication. */
+import { hostname } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { call, create, faultOf, base } from './api-bench.ts'
 
@@ -46,4 +47,24 @@ describe('a request that changes something', () => {
 
 test('reading needs no proof of where it comes from: the browser keeps the answer from the page', async () => {
   expect((await call('GET', '/v1/nodes', undefined, { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' })).status).toBe(200)
+})
+
+describe('without authentication', () => {
+  test.each(['evil.example', 'evil.example:6385', '127.0.0.1.evil.example'])(
+    'the API does not answer to %s, which may mean our address for a moment',
+    async (host) => {
+      for (const [method, path, body] of [
+        ['GET', '/v1/nodes', undefined],
+        ['POST', '/v1/nodes', { driver: 'fake-hardware', name: 'rebound' }],
+      ] as const) {
+        const answer = await call(method, path, body, { ...json, host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin' })
+        expect([answer.status, faultOf(answer).faultstring]).toEqual([403, expect.stringContaining('api.auth.hosts')])
+      }
+      expect((await call('GET', '/v1/nodes/rebound')).status).toBe(404)
+    },
+  )
+
+  test.each(['127.0.0.1:6385', '[::1]:6385', 'localhost', 'LOCALHOST:80', hostname()])('it answers to %s', async (host) => {
+    expect((await call('GET', '/v1/nodes', undefined, { ...json, host })).status).toBe(200)
+  })
 })
