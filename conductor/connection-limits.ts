@@ -1,6 +1,8 @@
 /** Connections of a listener: how many in all and per address, and how long one may take for its request or its answer.
- *  A newcomer is let in at the cost of the address that has the most, so that one source cannot keep the others out. */
-import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
+ *  A newcomer is let in at the cost of connections that have asked for nothing yet, those of the address that has most of them first, so that neither one source nor many
+ *  keep out clients that do their work. */
+import { Server as HttpServer, type IncomingMessage, type ServerOptions, type ServerResponse } from 'node:http'
+import { Server as HttpsServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import { sourceOf } from '../kit/addresses.ts'
 
@@ -13,43 +15,81 @@ export interface ConnectionLimits {
 export type OnRefused = (which: 'all' | 'perAddress', address: string) => void
 
 const CHECK_EVERY_MS = 5_000
+/** Below this part of all places, connections that have asked for nothing are not what fills them. */
+const SILENT_SHARE = 0.1
 /** A client sends its headers at once; who takes longer holds a connection for nothing. */
 const MAX_HEADERS_MS = 20_000
 
 /** Works on any server of node: TCP, TLS, HTTP, HTTP/2. Call it before the server listens. */
 export function limitConnections(server: Server, limits: ConnectionLimits, onRefused: OnRefused): void {
-  const open = new Map<string, Set<Socket>>()
-  let count = 0
+  const open = new Groups()
+  /** Those that have sent no whole request yet. */
+  const silent = new Groups()
+  /** Ends the oldest connection of the address that has the most of those that count, if that is fair to it. */
+  function makeRoom(newcomer: string): boolean {
+    // Who asks at once is silent for milliseconds: the oldest of many silent ones is hardly one of those.
+    const oldest = silent.size > limits.all * SILENT_SHARE ? silent.oldestOfMost(silent.of(newcomer)) : open.oldestOfMost(open.of(newcomer) + 1)
+    if (!oldest) return false
+    const address = sourceOf(oldest.remoteAddress ?? '')
+    onRefused('all', address)
+    for (const each of [open, silent]) each.remove(address, oldest)
+    oldest.destroy()
+    return true
+  }
+
   const handlers = server.listeners('connection') as ((socket: Socket) => void)[]
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress === undefined ? undefined : sourceOf(socket.remoteAddress)
-    const own = open.get(address ?? '') ?? new Set()
-    const refused = address !== undefined && own.size >= limits.perAddress ? 'perAddress' : count >= limits.all && !makeRoom(own.size) ? 'all' : undefined
+    const address = socket.remoteAddress === undefined ? '' : sourceOf(socket.remoteAddress)
+    const isFull = address !== '' && open.of(address) >= limits.perAddress
+    const refused = isFull ? 'perAddress' : open.size >= limits.all && !makeRoom(address) ? 'all' : undefined
     if (refused) {
-      onRefused(refused, address ?? 'unix socket')
+      onRefused(refused, address || 'unix socket')
       return void socket.destroy()
     }
-    count += 1
-    open.set(address ?? '', own.add(socket))
+    for (const groups of [open, silent]) groups.add(address, socket)
     socket.once('close', () => {
-      count -= 1
-      own.delete(socket)
-      if (own.size === 0 && open.get(address ?? '') === own) open.delete(address ?? '')
+      for (const groups of [open, silent]) groups.remove(address, socket)
     })
     for (const handle of handlers) handle.call(server, socket)
   })
+  // Of HTTP/2 each connection counts as silent: a listener for requests would change how its streams are handled.
+  if (!(server instanceof HttpServer) && !(server instanceof HttpsServer)) return
+  // The socket of a request over TLS wraps the one of the connection: both have the same other end.
+  server.on('request', ({ socket }: { socket?: Socket }) => {
+    if (socket?.remoteAddress !== undefined) silent.removeBy(sourceOf(socket.remoteAddress), (one) => one.remotePort === socket.remotePort)
+  })
+}
 
-  /** Ends the oldest connection of the address that has the most, if that is fair to it. */
-  function makeRoom(newcomerHas: number): boolean {
-    let [most, heaviest] = [newcomerHas + 1, undefined as Set<Socket> | undefined]
-    for (const sockets of open.values()) if (sockets.size > most) [most, heaviest] = [sockets.size, sockets]
-    const oldest = heaviest?.values().next().value
-    if (!oldest) return false
-    onRefused('all', sourceOf(oldest.remoteAddress ?? ''))
-    heaviest?.delete(oldest)
-    oldest.destroy()
-    return true
+/** Sockets by the address of their other end, the oldest first. */
+class Groups {
+  private readonly sockets = new Map<string, Set<Socket>>()
+  size = 0
+
+  of = (address: string): number => this.sockets.get(address)?.size ?? 0
+
+  add(address: string, socket: Socket): void {
+    const own = this.sockets.get(address) ?? new Set()
+    this.sockets.set(address, own.add(socket))
+    this.size += 1
+  }
+
+  remove(address: string, socket: Socket): void {
+    const own = this.sockets.get(address)
+    if (!own?.delete(socket)) return
+    this.size -= 1
+    if (own.size === 0) this.sockets.delete(address)
+  }
+
+  removeBy(address: string, is: (socket: Socket) => boolean): void {
+    for (const socket of this.sockets.get(address) ?? []) if (is(socket)) return this.remove(address, socket)
+  }
+
+  /** Undefined when no address has more than `least`. */
+  oldestOfMost(least: number): Socket | undefined {
+    let [most, heaviest] = [least, undefined as Set<Socket> | undefined]
+    for (const sockets of this.sockets.values()) if (sockets.size > most) [most, heaviest] = [sockets.size, sockets]
+    return heaviest?.values().next().value
   }
 }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate } from 'node:zlib'
+import { turn } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
 
@@ -12,6 +13,7 @@ export interface BodyLimits {
 }
 
 const INFLATE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const
+const BIG_BYTES = 1024 * 1024
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json$/
 const UTF8 = /^(?:utf-?8|us-ascii)$/i
 
@@ -27,7 +29,7 @@ export async function readBody(request: IncomingMessage, limits: BodyLimits): Pr
     throw new Fault('input.type', `Content-Encoding: ${encoding.slice(0, 40)} is not taken here${limits.inflate ? '; gzip, deflate and br are' : ''}`)
   const sent = await gather(request, limits.limitBytes)
   const bytes = encoding === 'identity' ? sent : await inflated(sent, encoding as keyof typeof INFLATE, limits)
-  return parse(bytes, limits)
+  return await parse(bytes, limits)
 }
 
 function mustBeJson(header: string | undefined): void {
@@ -48,14 +50,22 @@ async function inflated(sent: Buffer, encoding: keyof typeof INFLATE, limits: Bo
   }
 }
 
-function parse(bytes: Buffer, { depth }: BodyLimits): unknown {
+/** A big body is worked on in steps, with a turn of the event loop between them. */
+async function parse(bytes: Buffer, { depth }: BodyLimits): Promise<unknown> {
   if (bytes.length === 0) return {}
+  const pause = bytes.length > BIG_BYTES ? turn : () => undefined
   if (isDeeper(bytes, depth)) throw new Fault('input.invalid', `the body is nested deeper than ${depth} levels`)
+  await pause()
+  const text = new TextDecoder().decode(bytes)
+  await pause()
+  let value: unknown
   try {
-    return JSON.parse(new TextDecoder().decode(bytes))
+    value = JSON.parse(text)
   } catch {
     throw new Fault('input.invalid', 'the body is not JSON (send a JSON object with content-type application/json)')
   }
+  await pause()
+  return value
 }
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}') as unknown as [

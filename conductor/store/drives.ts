@@ -26,7 +26,9 @@ export class Drives {
 
   /** One transaction per piece. Nothing refers to the drive yet: whoever gets the reference stores it in the node, or removes the drive. */
   async add(nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> {
+    await turn()
     const { drive, pieces } = this.cut(id, content)
+    await turn()
     for (const [i, bytes] of pieces.entries()) {
       await this.file.write({ what: 'config drive', nodeUuid }, () => this.insert(nodeUuid, drive, { i, bytes }))
       await turn()

@@ -138,7 +138,7 @@ describe('on a server whose agent is parked', () => {
     await writeFile(path, raw)
     const before = await headOf(server.diskFile, 4 * MIB)
     await setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
-    expect(await failing(deploy())).toMatch(/deploy failed: file:.*other\.raw has another SHA-256 than a{64} \(get the image again, or correct its checksum\)/)
+    expect(await failing(deploy())).toMatch(/deploy failed: .*other\.raw has another SHA-256 than a{64} \(get the image again, or correct its checksum\)/)
     expect((await headOf(server.diskFile, 4 * MIB)).equals(before)).toBe(true)
   })
 
