@@ -20,6 +20,7 @@ import { planFor, type Wish } from './plans.ts'
 import { splitDrive, withDrive } from './drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
 import { checkDrive, checkNodeSize } from './size.ts'
+import { refusedVerb } from './step.ts'
 import type { Sightings } from './sightings.ts'
 import type { State } from './states.ts'
 import type { Erase } from './steps.ts'
@@ -155,6 +156,9 @@ export class NodeService {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')
       rescueHash = await hashPassword(extra.rescuePassword ?? '')
     }
+    // Nothing big is stored for a verb that will be refused.
+    const refused = content === undefined ? undefined : refusedVerb(node, verb)
+    if (refused) throw new Fault(refused.refused, refused.why)
     const warm = this.isWarm(node)
     const done = await withDrive(this.parts, node.uuid, async (keep) => {
       // A rebuild without a config drive keeps the one that is there, as Ironic does.

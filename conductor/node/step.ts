@@ -83,12 +83,17 @@ export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
 
 type Of<T extends StepEvent['type']> = Extract<StepEvent, { type: T }>
 
+/** Why a node takes no such verb now. */
+export function refusedVerb(node: NodeRecord, verb: Verb): { readonly refused: FaultCode; readonly why: string } | undefined {
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  if (findArrow(NODE_ARROWS, node.provisionState, verb)) return undefined
+  return { refused: 'node.state', why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"` }
+}
+
 function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
   const { verb } = event
-  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
-  if (!findArrow(NODE_ARROWS, node.provisionState, verb)) {
-    return { refused: 'node.state', why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"` }
-  }
+  const refused = refusedVerb(node, verb)
+  if (refused) return refused
   if (verb === 'unhold') return { node: advance(nextStep(shift(shift(node, 'unhold', at), 'resume', at)), at) }
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
   const presence = PRESENCE[node.provisionState]

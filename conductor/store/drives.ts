@@ -13,6 +13,9 @@ const PIECE_BYTES = 1024 * 1024
 export const driveBytes = (content: DriveContent): { form: ConfigDriveRef['form']; bytes: Buffer } =>
   typeof content === 'string' ? { form: 'iso.gz', bytes: Buffer.from(content, 'base64') } : { form: 'json', bytes: Buffer.from(JSON.stringify(content)) }
 
+/** Pieces that one transaction removes. */
+const AT_ONCE = 4
+
 const place = (nodeUuid: string, drive: ConfigDriveRef, piece: number) => `${nodeUuid}:config drive ${drive.id} ${drive.form} ${piece}/${drive.pieces}`
 
 export class Drives {
@@ -60,10 +63,15 @@ export class Drives {
     return drive.form === 'json' ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : bytes.toString('base64')
   }
 
-  /** Unless a node refers to it. */
+  /** Unless a node refers to it. A few pieces at a time: nothing waits for a big one. */
   async remove(id: string): Promise<void> {
     const referred = 'EXISTS (SELECT 1 FROM nodes WHERE drive_id = config_drives.id)'
-    await this.file.write({ what: 'config drive' }, () => this.file.sql(`DELETE FROM config_drives WHERE id = ? AND NOT ${referred}`).run(id))
+    const some = `SELECT piece FROM config_drives WHERE id = ? AND NOT ${referred} LIMIT ${AT_ONCE}`
+    const drop = `DELETE FROM config_drives WHERE id = ? AND piece IN (${some})`
+    for (let left = true; left;) {
+      left = await this.file.write({ what: 'config drive' }, () => this.file.sql(drop).run(id, id).changes === AT_ONCE)
+      await turn()
+    }
   }
 
   /** Inside the transaction that removes a node. */
