@@ -1,5 +1,6 @@
 /** An arbiter that orders a fence every other second, and sees that it is carried out: the host is off, and was told so in time. */
 import type { Client } from './client.ts'
+import { pause } from './pause.ts'
 
 export interface FenceResult {
   readonly ordered: number
@@ -8,10 +9,6 @@ export interface FenceResult {
 }
 
 const EVERY_MS = 2000
-const pause = (ms: number) =>
-  new Promise<void>((resolve) => {
-    setTimeout(resolve, ms)
-  })
 
 export class Fences {
   private readonly arbiter: Client

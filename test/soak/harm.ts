@@ -2,6 +2,7 @@
 import { until } from '../../kit/clock.ts'
 import { fillDisk, type Ground } from './ground.ts'
 import type { Conductor } from './process.ts'
+import { pause } from './pause.ts'
 
 export interface Harm {
   readonly name: string
@@ -12,10 +13,6 @@ export interface Harm {
 const KILLS = 7
 const STOPPED_MS = 8000
 const BACK_MS = 30_000
-const pause = (ms: number) =>
-  new Promise<void>((resolve) => {
-    setTimeout(resolve, ms)
-  })
 
 const kill: Harm = {
   name: 'kill -9',

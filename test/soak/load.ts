@@ -1,6 +1,7 @@
 /** The honest work: nodes that go through whole lives, and clients that read, write and watch. */
 import type { Client } from './client.ts'
 import type { Ledger } from './ledger.ts'
+import { pause } from './pause.ts'
 
 export interface Counts {
   lives: number
@@ -23,10 +24,6 @@ const NEXT: Readonly<Record<string, string>> = {
 /** States in which a node waits for nobody. */
 export const RESTING = new Set(['enroll', 'manageable', 'available', 'active'])
 const PAUSE_MS = 30
-const pause = (ms: number) =>
-  new Promise<void>((resolve) => {
-    setTimeout(resolve, ms)
-  })
 
 /** Takes every node of `uuids` on by one verb at a time, round and round, until `signal`. */
 export async function live(client: Client, uuids: readonly string[], at: { counts: Counts; signal: AbortSignal }): Promise<void> {

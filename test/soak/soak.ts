@@ -14,6 +14,7 @@ import { browse, live, storedCounts, unsettled, type Counts } from './load.ts'
 import { HealthProbe } from './probe.ts'
 import { Conductor } from './process.ts'
 import { megabytes, type PhaseResult, type Use } from './report.ts'
+import { pause } from './pause.ts'
 
 export interface Wish {
   readonly minutes: number
@@ -33,10 +34,6 @@ const LANES = 20
 const SETTLE_MS = 120_000
 const CHILD = fileURLToPath(new URL('./floods/child.js', import.meta.url))
 const KNOWN_MAC = '52:54:00:00:99:01'
-const pause = (ms: number) =>
-  new Promise<void>((resolve) => {
-    setTimeout(resolve, ms)
-  })
 
 export class Soak {
   private readonly dir: string

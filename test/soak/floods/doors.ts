@@ -1,7 +1,8 @@
 /** Floods of the agents' port and of consoles. */
 import { connect, type ClientHttp2Session } from 'node:http2'
 import { WebSocket } from 'ws'
-import { lanes, pause, type Flood } from './flood.ts'
+import { pause } from '../pause.ts'
+import { lanes, type Flood } from './flood.ts'
 
 /** Sessions with as many streams as the server allows, each of which begins a body and never ends it. */
 export const openStreams: Flood = {

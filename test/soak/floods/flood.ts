@@ -1,4 +1,5 @@
 /** What a flood is: it sends as fast as it can until it is told to stop, and answers how much it sent. */
+import { pause } from '../pause.ts'
 
 export interface Target {
   /** `http://127.0.0.1:6385` */
@@ -21,11 +22,6 @@ export interface Flood {
   readonly fromWire?: true
   run(target: Target, signal: AbortSignal): Promise<number>
 }
-
-export const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms)
-  })
 
 /** Runs `job` in `count` lanes until `signal`; a job that fails counts, and waits a moment. Answers how many jobs were run. */
 export async function lanes(count: number, signal: AbortSignal, job: (i: number) => Promise<unknown>): Promise<number> {

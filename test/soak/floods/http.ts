@@ -3,7 +3,8 @@ import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import type { Flood, Target } from './flood.ts'
-import { lanes, pause } from './flood.ts'
+import { pause } from '../pause.ts'
+import { lanes } from './flood.ts'
 
 const basic = (name: string, password: string) => `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
 

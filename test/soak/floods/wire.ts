@@ -2,7 +2,8 @@
 import { createSocket } from 'node:dgram'
 import { request } from 'node:http'
 import { connect } from 'node:net'
-import { lanes, pause, type Flood, type Target } from './flood.ts'
+import { pause } from '../pause.ts'
+import { lanes, type Flood, type Target } from './flood.ts'
 
 /** A DHCPDISCOVER of a PXE client (RFC 2131 section 2, RFC 4578). */
 export function discover(mac: string, xid: number): Buffer {
