@@ -41,7 +41,7 @@ function together(...requests: readonly (readonly [method: string, path: string,
     })
     const one = ([method, path, body]: (typeof requests)[number]) => {
       const json = body === undefined ? '' : JSON.stringify(body)
-      const head = `${method} ${path} HTTP/1.1\r\nHost: x\r\nOpenStack-API-Version: baremetal latest\r\nContent-Type: application/json\r\n`
+      const head = `${method} ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nOpenStack-API-Version: baremetal latest\r\nContent-Type: application/json\r\n`
       return `${head}Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`
     }
     socket.write(requests.map(one).join(''))
