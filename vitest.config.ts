@@ -27,7 +27,10 @@ export default defineConfig({
         test: {
           name: 'mesh',
           sequence: { groupOrder: 2 },
-          include: ['test/mesh/mesh.test.ts', ...(process.env.RACKWARD_MESH === 'all' ? ['test/mesh/fence-agents.test.ts'] : [])],
+          include: [
+            'test/mesh/mesh.test.ts',
+            ...(process.env.RACKWARD_MESH === 'all' ? ['test/mesh/fence-agents.test.ts'] : []),
+          ],
           fileParallelism: false,
           pool: 'forks',
         },

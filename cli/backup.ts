@@ -13,7 +13,11 @@ const LEFT_OUT = /\.db(-wal|-shm|\.lock.*)?$|\.sock$|\.part$/
 
 export async function backup(options: { config: string; out: string }): Promise<void> {
   const { data } = await loadConfig(options.config)
-  if (existsSync(options.out)) throw new Trouble('usage', `${options.out} is there already: name a directory that is not, so that no backup is overwritten`)
+  if (existsSync(options.out))
+    throw new Trouble(
+      'usage',
+      `${options.out} is there already: name a directory that is not, so that no backup is overwritten`,
+    )
   const source = join(data, DATABASE)
   if (!existsSync(source)) throw new Trouble('missing', `${source} is not there: has this conductor ever run?`)
   // Keys of all BMCs are in it.
@@ -25,7 +29,10 @@ export async function backup(options: { config: string; out: string }): Promise<
     database.close()
   }
   for (const entry of await readdir(data, { withFileTypes: true }))
-    if (entry.isFile() && !LEFT_OUT.test(entry.name)) await copyFile(join(data, entry.name), join(options.out, entry.name))
+    if (entry.isFile() && !LEFT_OUT.test(entry.name))
+      await copyFile(join(data, entry.name), join(options.out, entry.name))
   for (const name of await readdir(options.out)) await chmod(join(options.out, name), 0o600)
-  process.stdout.write(`${options.out}: the database and the keys of ${data}; keep it as safe as the BMC passwords in it\n`)
+  process.stdout.write(
+    `${options.out}: the database and the keys of ${data}; keep it as safe as the BMC passwords in it\n`,
+  )
 }

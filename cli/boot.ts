@@ -16,8 +16,16 @@ export async function runBoot(path: string): Promise<void> {
   const log = makeLog('boot', config.log)
   const { pin } = await agentIdentity(config.data)
   const tokenKey = await bootKey(join(config.data, 'boot.key'), systemRandom)
-  const service = new BootService({ config: { ...config, boot, agent }, pin, tokenKey, clock: systemClock, log, onEnd: () => process.exit(0) })
+  const service = new BootService({
+    config: { ...config, boot, agent },
+    pin,
+    tokenKey,
+    clock: systemClock,
+    log,
+    onEnd: () => process.exit(0),
+  })
   await service.start()
   log.info({ http: boot.http, tftp: boot.tftp, interfaces: boot.interfaces }, 'the boot services are ready')
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void service.stop().finally(() => process.exit(0)))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => void service.stop().finally(() => process.exit(0)))
 }

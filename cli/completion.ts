@@ -25,7 +25,11 @@ export function completionScript(shell: string): string {
 }
 
 /** What may stand at the place of the last word. */
-export async function candidates(program: Command, words: readonly string[], nodeNames: () => Promise<string[]>): Promise<string[]> {
+export async function candidates(
+  program: Command,
+  words: readonly string[],
+  nodeNames: () => Promise<string[]>,
+): Promise<string[]> {
   const current = words.at(-1) ?? ''
   let command = program
   let arguments_ = 0
@@ -34,7 +38,8 @@ export async function candidates(program: Command, words: readonly string[], nod
     if (next && arguments_ === 0) command = next
     else if (!word.startsWith('-')) arguments_ += 1
   }
-  if (current.startsWith('-')) return command.options.flatMap(({ long }) => long ?? []).filter((name) => name.startsWith(current))
+  if (current.startsWith('-'))
+    return command.options.flatMap(({ long }) => long ?? []).filter((name) => name.startsWith(current))
   const below = command.commands.filter((one) => !(one as { _hidden?: boolean })._hidden).map((one) => one.name())
   if (below.length > 0) return below.filter((name) => name.startsWith(current))
   const wanted = command.registeredArguments[Math.min(arguments_, command.registeredArguments.length - 1)]

@@ -30,13 +30,19 @@ export async function runConductor(options: ConductorOptions): Promise<void> {
       `Rackward, development mode: fake hardware, no authentication, no DHCP\n  data:  ${config.data}\n  try:   curl ${conductor.addresses[0]}/v1/nodes\n`,
     )
   }
-  await serve({ status: conductor.addresses.join(', '), stop: () => conductor.stop(), alive: () => conductor.alive(), log })
+  await serve({
+    status: conductor.addresses.join(', '),
+    stop: () => conductor.stop(),
+    alive: () => conductor.alive(),
+    log,
+  })
 }
 
 async function configOf(options: ConductorOptions): Promise<Config> {
   if (options.dev) {
     const port = Number(options.port)
-    if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Fault('input.invalid', `--port: ${JSON.stringify(options.port)} is not a port`)
+    if (!Number.isInteger(port) || port < 0 || port > 65535)
+      throw new Fault('input.invalid', `--port: ${JSON.stringify(options.port)} is not a port`)
     return devConfig({ port, data: options.data ?? (await mkdtemp(join(tmpdir(), 'rackward-dev-'))) })
   }
   if (!options.config) throw new Fault('input.missing', 'give --config FILE, or --dev to try the API')

@@ -11,11 +11,15 @@ const [TILDE, DOT] = [0x7e, 0x2e]
 
 export async function openConsole(ident: string, options: Common & { steal?: boolean }): Promise<void> {
   const place = await findPlace(options, process.env)
-  const url = urlOf(place, `/rackward/v1/nodes/${encodeURIComponent(ident)}/console${options.steal ? '?steal=true' : ''}`)
+  const url = urlOf(
+    place,
+    `/rackward/v1/nodes/${encodeURIComponent(ident)}/console${options.steal ? '?steal=true' : ''}`,
+  )
   url.protocol = place.url.protocol === 'https:' ? 'wss:' : 'ws:'
   // The library's way to name a unix socket and a path behind it.
   const to = place.socketPath === undefined ? url : `ws+unix:${place.socketPath}:${url.pathname}${url.search}`
-  const basic = place.user === undefined ? undefined : Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')
+  const basic =
+    place.user === undefined ? undefined : Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')
   const ws = new WebSocket(to, {
     perMessageDeflate: false,
     ...(basic === undefined ? {} : { headers: { authorization: `Basic ${basic}` } }),
@@ -39,7 +43,12 @@ export async function openConsole(ident: string, options: Common & { steal?: boo
       ws.once('close', (code, reason) => {
         const why = reason.toString()
         if (code === CLOSES.broken)
-          reject(new Trouble('failed', `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`))
+          reject(
+            new Trouble(
+              'failed',
+              `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`,
+            ),
+          )
         else if (code === CLOSES.lost) reject(new Trouble('failed', 'the console broke off: the conductor is gone'))
         else resolve()
       })

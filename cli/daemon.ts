@@ -2,7 +2,12 @@
 import type { Log } from '../kit/log.ts'
 import { serviceManager } from '../kit/notify.ts'
 
-export async function serve(about: { status: string; stop: () => Promise<void>; alive: () => Promise<boolean>; log: Log }): Promise<void> {
+export async function serve(about: {
+  status: string
+  stop: () => Promise<void>
+  alive: () => Promise<boolean>
+  log: Log
+}): Promise<void> {
   const { log } = about
   const manager = serviceManager()
   await manager.ready(about.status)

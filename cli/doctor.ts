@@ -35,7 +35,10 @@ export async function doctor(options: DoctorOptions): Promise<void> {
     )
   const [conductor, agent] = [await isThere(options.config), await isThere(options.agentConfig)]
   if (!conductor && !agent)
-    throw new Trouble('usage', `neither ${options.config} nor ${options.agentConfig} is there: name one with --config or --agent-config`)
+    throw new Trouble(
+      'usage',
+      `neither ${options.config} nor ${options.agentConfig} is there: name one with --config or --agent-config`,
+    )
   const findings: Finding[] = []
   if (conductor) findings.push(...(await conductorFindings(await loadConfig(options.config), options)))
   if (agent) findings.push(...(await consulFindings(options.agentConfig)))
@@ -47,7 +50,10 @@ export async function doctor(options: DoctorOptions): Promise<void> {
 export function textOf(findings: readonly Finding[]): string {
   const width = Math.max(...findings.map(({ check }) => check.length))
   return findings
-    .map(({ check, level, says, mend }) => `${MARKS[level]} ${check.padEnd(width)}  ${said(says)}${mend ? `\n  ${' '.repeat(width)}  -> ${said(mend)}` : ''}`)
+    .map(
+      ({ check, level, says, mend }) =>
+        `${MARKS[level]} ${check.padEnd(width)}  ${said(says)}${mend ? `\n  ${' '.repeat(width)}  -> ${said(mend)}` : ''}`,
+    )
     .join('\n')
 }
 
@@ -65,21 +71,30 @@ async function conductorFindings(config: Config, options: DoctorOptions): Promis
     ['clock', clock(run)],
     ['bmcs', apiFindings(options)],
   ]
-  return (await Promise.all(looks.map(([check, look]) => look.catch((error: unknown) => [unknown(check, error)])))).flat()
+  return (
+    await Promise.all(looks.map(([check, look]) => look.catch((error: unknown) => [unknown(check, error)])))
+  ).flat()
 }
 
 /** The conductor reads every BMC all the time; what it knows is asked of it. */
 async function apiFindings(options: ServerOptions): Promise<Finding[]> {
   const api = openApi(await findPlace(options, process.env))
-  const nodes = await listNodes(api, 'fields=name,uuid,driver,driver_info,provision_state,power_state,fault,last_error,maintenance').catch(
-    (error: Error) => error,
-  )
-  if (nodes instanceof Error) return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
+  const nodes = await listNodes(
+    api,
+    'fields=name,uuid,driver,driver_info,provision_state,power_state,fault,last_error,maintenance',
+  ).catch((error: Error) => error)
+  if (nodes instanceof Error)
+    return [{ check: 'bmcs', level: 'unknown', says: `the conductor was not asked: ${nodes.message}` }]
   // Fake hardware has no power state before somebody gives it one.
-  const neverRead = (node: (typeof nodes)[number]) => node.power_state === null && node.provision_state !== 'enroll' && node.driver !== 'fake-hardware'
+  const neverRead = (node: (typeof nodes)[number]) =>
+    node.power_state === null && node.provision_state !== 'enroll' && node.driver !== 'fake-hardware'
   const lost = nodes.filter((node) => node.fault === 'power failure' || neverRead(node))
   const findings = lost.map((node) =>
-    bad('bmcs', `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`, `rackward node explain ${node.name ?? node.uuid}`),
+    bad(
+      'bmcs',
+      `${node.name ?? node.uuid}: ${node.last_error ?? 'its power was never read'}`,
+      `rackward node explain ${node.name ?? node.uuid}`,
+    ),
   )
   findings.push(...sharedBmcs(nodes as unknown as BmcNode[]))
   return [
@@ -114,19 +129,25 @@ export function sharedBmcs(nodes: readonly BmcNode[]): Finding[] {
 /** A conductor that is not ready answers 503 with the same list; that it is not ready is told by what it cannot do. */
 async function stored(api: Api): Promise<Finding[]> {
   const ready = await api.ask('GET', '/readyz').catch((error: Error) => error)
-  return ready instanceof Error ? [unknown('records', ready)] : recordFindings((ready.damaged as string[] | undefined) ?? [])
+  return ready instanceof Error
+    ? [unknown('records', ready)]
+    : recordFindings((ready.damaged as string[] | undefined) ?? [])
 }
 
 async function meshFindings(api: Api): Promise<Finding[]> {
   const mesh = await api.ask('GET', '/rackward/v1/mesh').catch((error: Error) => error)
   if (mesh instanceof Trouble && mesh.kind === 'missing') return []
   if (mesh instanceof Error) return [{ check: 'mesh', level: 'unknown', says: mesh.message }]
-  const silent = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).filter(({ last_heard_seconds: age }) => age === null || age > 5)
+  const silent = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).filter(
+    ({ last_heard_seconds: age }) => age === null || age > 5,
+  )
   return [
     mesh.leader === null
       ? bad('mesh', 'the mesh has no leader: nobody is fenced', 'look at Consul on the arbiters: rackward doctor there')
       : ok('mesh', `${mesh.leader} leads`),
-    ...silent.map(({ name }) => bad('mesh', `the arbiter ${name} is not heard`, `systemctl status rackward-agent on ${name}`)),
+    ...silent.map(({ name }) =>
+      bad('mesh', `the arbiter ${name} is not heard`, `systemctl status rackward-agent on ${name}`),
+    ),
     ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.why}`, 'rackward mesh arm')]),
   ]
 }
@@ -142,7 +163,13 @@ async function consulFindings(file: string): Promise<Finding[]> {
       const count = (peers as string[]).length
       const tookMs = systemClock.now() - askedMs
       if (!leader)
-        return [bad('consul', 'Consul has no leader: the mesh can store nothing and fences nobody', 'bring a majority of its servers (the arbiters) back')]
+        return [
+          bad(
+            'consul',
+            'Consul has no leader: the mesh can store nothing and fences nobody',
+            'bring a majority of its servers (the arbiters) back',
+          ),
+        ]
       return [
         count % 2 === 0 || count < 3
           ? warn(
@@ -151,12 +178,20 @@ async function consulFindings(file: string): Promise<Finding[]> {
               'three or five arbiters are right',
             )
           : ok('consul', `${count} servers, led by ${leader as string}`),
-        ...(tookMs > SLOW_MS ? [warn('consul', `Consul took ${tookMs} ms to answer`, 'give its disk and its machine room to breathe')] : []),
+        ...(tookMs > SLOW_MS
+          ? [warn('consul', `Consul took ${tookMs} ms to answer`, 'give its disk and its machine room to breathe')]
+          : []),
       ]
     } finally {
       consul.close()
     }
   } catch (error) {
-    return [bad('consul', `the local Consul does not answer: ${(error as Error).message.split('\n')[0]}`, 'systemctl status rackward-agent')]
+    return [
+      bad(
+        'consul',
+        `the local Consul does not answer: ${(error as Error).message.split('\n')[0]}`,
+        'systemctl status rackward-agent',
+      ),
+    ]
   }
 }

@@ -19,7 +19,11 @@ const Wanted = z.strictObject({
   owner: z.string().optional(),
   description: z.string().optional(),
   traits: z.array(z.string()).optional(),
-  ports: z.array(z.union([Mac, z.strictObject({ address: Mac, pxe_enabled: z.boolean().optional(), extra: Dict.optional() })])).default([]),
+  ports: z
+    .array(
+      z.union([Mac, z.strictObject({ address: Mac, pxe_enabled: z.boolean().optional(), extra: Dict.optional() })]),
+    )
+    .default([]),
 })
 export type Wanted = z.infer<typeof Wanted>
 const File = z.strictObject({ nodes: z.array(Wanted).min(1) })
@@ -53,15 +57,23 @@ function oneNode(name: string | undefined, options: EnrollOptions): Wanted {
   const password = process.env.RACKWARD_BMC_PASSWORD
   const driver = options.driver ?? 'ipmi'
   if (driver === 'ipmi' && (options.bmc === undefined || password === undefined))
-    throw new Trouble('usage', 'an ipmi node needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD')
-  const info = driver === 'ipmi' ? { driver_info: { ipmi_address: options.bmc, ipmi_username: options.user ?? 'admin', ipmi_password: password } } : {}
+    throw new Trouble(
+      'usage',
+      'an ipmi node needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD',
+    )
+  const info =
+    driver === 'ipmi'
+      ? { driver_info: { ipmi_address: options.bmc, ipmi_username: options.user ?? 'admin', ipmi_password: password } }
+      : {}
   return check(Wanted, { name, driver, ...info, ports: options.mac ?? [] }, name)
 }
 
 /** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class. */
 async function readFileOf(path: string): Promise<Wanted[]> {
   const { readFile } = await import('node:fs/promises')
-  const text = await readFile(path, 'utf8').catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)))
+  const text = await readFile(path, 'utf8').catch((error: Error) =>
+    Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)),
+  )
   if (path.endsWith('.csv')) return readCsv(text, path)
   const { parse } = await import('./yaml.ts')
   let value: unknown
@@ -87,12 +99,17 @@ export function readCsv(text: string, from: string): Wanted[] {
   const [head = '', ...lines] = text.split(/\r?\n/).filter((line) => line.trim() !== '' && !line.startsWith('#'))
   const columns = head.split(',').map((column) => column.trim())
   const unknown = columns.find((column) => !(COLUMNS as readonly string[]).includes(column))
-  if (unknown !== undefined) throw new Trouble('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
+  if (unknown !== undefined)
+    throw new Trouble('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
   return lines.map((line, i) => {
-    if (line.includes('"')) throw new Trouble('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
+    if (line.includes('"'))
+      throw new Trouble('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
     const values = line.split(',')
     if (values.length !== columns.length)
-      throw new Trouble('usage', `${from}: line ${i + 2} has ${values.length} values for ${columns.length} columns; use YAML for values that hold a comma`)
+      throw new Trouble(
+        'usage',
+        `${from}: line ${i + 2} has ${values.length} values for ${columns.length} columns; use YAML for values that hold a comma`,
+      )
     const row = Object.fromEntries(columns.map((column, at) => [column, (values[at] ?? '').trim()]))
     const { name, bmc, user, password, mac, resource_class } = row
     return check(
@@ -113,7 +130,16 @@ interface Change {
   make(): Promise<unknown>
 }
 
-const FIELDS = ['driver', 'driver_info', 'properties', 'instance_info', 'extra', 'resource_class', 'owner', 'description'] as const
+const FIELDS = [
+  'driver',
+  'driver_info',
+  'properties',
+  'instance_info',
+  'extra',
+  'resource_class',
+  'owner',
+  'description',
+] as const
 
 async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<Change[]> {
   const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
@@ -152,8 +178,15 @@ async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<C
       // A secret of the server cannot be compared: it is left as it is unless it is asked for. Ours is never printed.
       const hidden = before === MASK
       if (hidden ? !secrets : isDeepStrictEqual(before, after)) continue
-      const text = hidden ? 'is set again' : isSecretKey(at) ? 'is set' : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
-      changes.push({ says: `${says}: ${text}`, make: () => api.ask('PATCH', path, [{ op: 'add', path: at, value: after }]) })
+      const text = hidden
+        ? 'is set again'
+        : isSecretKey(at)
+          ? 'is set'
+          : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
+      changes.push({
+        says: `${says}: ${text}`,
+        make: () => api.ask('PATCH', path, [{ op: 'add', path: at, value: after }]),
+      })
     }
   }
   if (traits && !isDeepStrictEqual([...(now.traits as string[])].sort(), [...traits].sort()))
@@ -161,10 +194,13 @@ async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<C
       says: `traits: ${(now.traits as string[]).join(', ') || 'none'} -> ${traits.join(', ')}`,
       make: () => api.ask('PUT', `${path}/traits`, { traits }),
     })
-  const there = ((await api.ask('GET', `${path}/ports?fields=address`)) as { ports: { address: string }[] }).ports.map((port) => port.address)
+  const there = ((await api.ask('GET', `${path}/ports?fields=address`)) as { ports: { address: string }[] }).ports.map(
+    (port) => port.address,
+  )
   for (const port of ports) {
     const address = typeof port === 'string' ? port : port.address
-    if (!there.includes(address)) changes.push({ says: `port ${address} is added`, make: () => addPort(port, String(now.uuid)) })
+    if (!there.includes(address))
+      changes.push({ says: `port ${address} is added`, make: () => addPort(port, String(now.uuid)) })
   }
   return changes
 }

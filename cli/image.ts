@@ -28,7 +28,10 @@ export const defaultCache = (): string => join(process.env.XDG_CACHE_HOME ?? joi
 const agentFile = () => fileURLToPath(new URL('../agent.cjs', import.meta.url))
 const root = () => fileURLToPath(new URL('../..', import.meta.url))
 
-export async function build(recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }): Promise<void> {
+export async function build(
+  recipe: string,
+  options: { store?: string; cache?: string; force?: boolean; out: string },
+): Promise<void> {
   const cache = options.cache ?? defaultCache()
   switch (recipe) {
     case 'ramdisk': {
@@ -60,21 +63,44 @@ export async function build(recipe: string, options: { store?: string; cache?: s
   }
 }
 
-export const ramdiskFor = (cacheDir: string, say: Say, opts: { force?: boolean; agentFile?: string } = {}): Promise<Ramdisk> =>
-  buildRamdisk({ cacheDir, agentFile: opts.agentFile ?? agentFile(), nodeFile: process.execPath, say, ...(opts.force ? { force: true } : {}) })
+export const ramdiskFor = (
+  cacheDir: string,
+  say: Say,
+  opts: { force?: boolean; agentFile?: string } = {},
+): Promise<Ramdisk> =>
+  buildRamdisk({
+    cacheDir,
+    agentFile: opts.agentFile ?? agentFile(),
+    nodeFile: process.execPath,
+    say,
+    ...(opts.force ? { force: true } : {}),
+  })
 
 /** Debian packages of the program that runs this. */
 export async function packagesFor(outDir: string, say: Say): Promise<string[]> {
-  return buildPackages({ root: root(), outDir: resolve(outDir), nodeFile: process.execPath, completion: completionScript('bash'), say })
+  return buildPackages({
+    root: root(),
+    outDir: resolve(outDir),
+    nodeFile: process.execPath,
+    completion: completionScript('bash'),
+    say,
+  })
 }
 
 /** The agent and Consul, for hosts that come into the mesh by themselves. Consul is the one of this machine. */
-export async function meshExtras(cacheDir: string, say: Say, names = ['rackward-common', 'rackward-agent']): Promise<Extras> {
+export async function meshExtras(
+  cacheDir: string,
+  say: Say,
+  names = ['rackward-common', 'rackward-agent'],
+): Promise<Extras> {
   const consul = process.env.RACKWARD_CONSUL ?? 'consul'
   const { stdout } = await run(['sh', '-c', 'command -v "$0"', consul], { timeoutMs: 5_000 })
   const program = stdout.trim()
   if (program === '')
-    throw new Fault('input.missing', 'there is no Consul here to put into the image: install Consul 1.8 or newer, or name it in RACKWARD_CONSUL')
+    throw new Fault(
+      'input.missing',
+      'there is no Consul here to put into the image: install Consul 1.8 or newer, or name it in RACKWARD_CONSUL',
+    )
   const packages = join(cacheDir, `packages-${await treeDigest(root())}`)
   const find = async () => {
     const all = await readdir(packages).catch(() => [])
@@ -93,7 +119,12 @@ export async function meshExtras(cacheDir: string, say: Say, names = ['rackward-
 /** A box for Vagrant's libvirt provider: Debian with the packages of this program, so that nothing has to be downloaded. */
 export async function vagrantBox(outDir: string, cacheDir: string, say: Say): Promise<string> {
   const extras = await meshExtras(cacheDir, say, ['rackward-common', 'rackward', 'rackward-agent'])
-  return buildVagrantBox({ extras, workDir: join(cacheDir, `vagrant-work-${process.pid}`), outFile: resolve(outDir, 'rackward.box'), say })
+  return buildVagrantBox({
+    extras,
+    workDir: join(cacheDir, `vagrant-work-${process.pid}`),
+    outFile: resolve(outDir, 'rackward.box'),
+    say,
+  })
 }
 
 const digestOf = async (path: string) =>
@@ -102,7 +133,11 @@ const digestOf = async (path: string) =>
     .digest('hex')
 
 /** The lab's Debian, from the store when the same recipe made it before. */
-export async function debianFor(storeDir: string, cacheDir: string, opts: { say: Say; force?: boolean; name?: string; extras?: Extras }): Promise<ImageIndex> {
+export async function debianFor(
+  storeDir: string,
+  cacheDir: string,
+  opts: { say: Say; force?: boolean; name?: string; extras?: Extras },
+): Promise<ImageIndex> {
   const store = new ImageStore(storeDir)
   const { say, name = 'debian-12', extras } = opts
   const keyed = `${name}-${debianKey(extras)}`
@@ -121,7 +156,10 @@ export async function debianFor(storeDir: string, cacheDir: string, opts: { say:
   }
 }
 
-export async function importOne(source: string, options: { name: string; checksum?: string; format?: string; store?: string }): Promise<void> {
+export async function importOne(
+  source: string,
+  options: { name: string; checksum?: string; format?: string; store?: string },
+): Promise<void> {
   if (options.format !== undefined && options.format !== 'raw' && options.format !== 'qcow2')
     throw new Fault('input.invalid', `--format: ${options.format} is neither raw nor qcow2`)
   const image = await importImage(
@@ -140,7 +178,8 @@ export async function importOne(source: string, options: { name: string; checksu
 export async function list(options: { store?: string; json?: boolean }): Promise<void> {
   const store = new ImageStore(options.store ?? join(defaultCache(), 'images'))
   const [images, broken] = [await store.list(), await store.broken()]
-  for (const { id, why } of broken) process.stderr.write(`rackward: ${said(why)}; remove it with: rackward image rm ${id}\n`)
+  for (const { id, why } of broken)
+    process.stderr.write(`rackward: ${said(why)}; remove it with: rackward image rm ${id}\n`)
   if (options.json)
     return print(
       JSON.stringify(
@@ -159,7 +198,9 @@ export async function list(options: { store?: string; json?: boolean }): Promise
 export async function showImage(name: string, options: { store?: string; output?: string }): Promise<void> {
   const image = await new ImageStore(options.store ?? join(defaultCache(), 'images')).find(name)
   const { pieces, ...about } = image
-  await show({ ...about, pieces: pieces.length }, formatOf(options.output), () => pairs([...Object.entries(about), ['pieces', pieces.length]]))
+  await show({ ...about, pieces: pieces.length }, formatOf(options.output), () =>
+    pairs([...Object.entries(about), ['pieces', pieces.length]]),
+  )
 }
 
 export async function removeImages(names: readonly string[], options: { store?: string }): Promise<void> {

@@ -6,7 +6,11 @@ import { Trouble } from './trouble.ts'
 
 export async function lab(words: readonly string[]): Promise<void> {
   const setup = fileURLToPath(new URL('../../kit/setup/main.mjs', import.meta.url))
-  if (!existsSync(setup)) throw new Trouble('missing', 'the virtual rack comes with the source of Rackward, not with its packages: in a checkout, npm run lab')
+  if (!existsSync(setup))
+    throw new Trouble(
+      'missing',
+      'the virtual rack comes with the source of Rackward, not with its packages: in a checkout, npm run lab',
+    )
   const { exitCode } = await execa(process.execPath, [setup, 'lab', ...words], { stdio: 'inherit', reject: false })
   process.exitCode = exitCode ?? 1
 }

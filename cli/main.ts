@@ -8,7 +8,9 @@ import { onServer } from './commands/server-options.ts'
 import { lines } from './show.ts'
 import { STATUSES, Trouble } from './trouble.ts'
 
-const program = new Command('rackward').description('Bare-metal provisioning and node-level high availability').exitOverride()
+const program = new Command('rackward')
+  .description('Bare-metal provisioning and node-level high availability')
+  .exitOverride()
 
 program
   .command('conductor')
@@ -60,7 +62,9 @@ program
   .requiredOption('--file <file>', 'htpasswd file')
   .option('--random', 'make a password up, and print it')
   .description('add a user, or change a password; it is read from the standard input')
-  .action(async (name: string, options: { file: string; random?: boolean }) => (await import('./user.ts')).setUser(name, options))
+  .action(async (name: string, options: { file: string; random?: boolean }) =>
+    (await import('./user.ts')).setUser(name, options),
+  )
 program
   .command('lab')
   .argument('[words...]')
@@ -77,7 +81,9 @@ program
   .command('complete', { hidden: true })
   .argument('[words...]')
   .action(async (words: string[]) => {
-    const found = await (await import('./completion.ts')).candidates(program, words, async () => (await import('./nodes.ts')).nodeNames())
+    const found = await (
+      await import('./completion.ts')
+    ).candidates(program, words, async () => (await import('./nodes.ts')).nodeNames())
     process.stdout.write(`${found.join('\n')}\n`)
   })
 

@@ -14,13 +14,22 @@ export interface SetupOptions {
   readonly url: string
 }
 
-export async function init(name: string, options: SetupOptions & { address?: string; finish?: boolean }): Promise<void> {
+export async function init(
+  name: string,
+  options: SetupOptions & { address?: string; finish?: boolean },
+): Promise<void> {
   if (options.finish) {
     if (!(await finishInit({ name, directory: options.directory, url: options.url })))
-      throw new Trouble('unreachable', `Consul at ${options.url} does not lead yet: is the agent of ${name} running? Then do this again in a moment`)
-    return print('The mesh is made. Invite the others, three arbiters in all: rackward mesh invite NAME [--arbiter] --out NAME.bundle')
+      throw new Trouble(
+        'unreachable',
+        `Consul at ${options.url} does not lead yet: is the agent of ${name} running? Then do this again in a moment`,
+      )
+    return print(
+      'The mesh is made. Invite the others, three arbiters in all: rackward mesh invite NAME [--arbiter] --out NAME.bundle',
+    )
   }
-  if (options.address === undefined) throw new Trouble('usage', 'give --address, where the other nodes reach the Consul of this one')
+  if (options.address === undefined)
+    throw new Trouble('usage', 'give --address, where the other nodes reach the Consul of this one')
   const made = await initMesh({ name, address: options.address, directory: options.directory }, parts(options.consul))
   print(`Consul is configured in ${made.configDirectory}, its token is in ${made.tokenFile}.
 Next:
@@ -30,13 +39,21 @@ Next:
   3. rackward mesh init ${name} --finish --directory ${options.directory}`)
 }
 
-export async function inviteOne(name: string, options: SetupOptions & { arbiter?: boolean; out?: string }): Promise<void> {
-  const bundle = await invite({ name, role: options.arbiter ? 'arbiter' : 'host', directory: options.directory, url: options.url }, parts(options.consul))
+export async function inviteOne(
+  name: string,
+  options: SetupOptions & { arbiter?: boolean; out?: string },
+): Promise<void> {
+  const bundle = await invite(
+    { name, role: options.arbiter ? 'arbiter' : 'host', directory: options.directory, url: options.url },
+    parts(options.consul),
+  )
   const text = `${JSON.stringify(bundle, null, 2)}\n`
   if (options.out === undefined) process.stdout.write(text)
   else {
     await writeFile(options.out, text, { mode: 0o600 })
-    print(`${options.out} lets ${name} in, and nobody else: bring it there, and do: rackward mesh join ${options.out} --address ADDRESS`)
+    print(
+      `${options.out} lets ${name} in, and nobody else: bring it there, and do: rackward mesh join ${options.out} --address ADDRESS`,
+    )
   }
 }
 

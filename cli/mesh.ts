@@ -57,7 +57,9 @@ export function meshCommands(api: Api) {
         ])
         const risks = hosts.flatMap((host) => [
           ...(host.not_fenceable_because ? [`${host.name}: would not be fenced: ${host.not_fenceable_because}`] : []),
-          ...(host.unprotected ?? []).map(({ name, because }) => `${host.name}: ${name} would not be moved: ${because}`),
+          ...(host.unprotected ?? []).map(
+            ({ name, because }) => `${host.name}: ${name} would not be moved: ${because}`,
+          ),
         ])
         return [
           ...head.map(said),
@@ -71,13 +73,14 @@ export function meshCommands(api: Api) {
     async explain(host: string, options: MeshOptions): Promise<void> {
       const found = await api.ask('GET', `${at(host)}/explain`)
       await show(found, formatOf(options.output), () => {
-        const conditions = (found.conditions as { id: string; holds: boolean; says: string; means: string }[]).map(({ id, holds, says, means }) => [
-          id,
-          holds ? 'yes' : 'no',
-          means,
-          says,
-        ])
-        const bmc = found.bmc as { identity: string; fault: string | null; reads: readonly { power: string; age_seconds: number }[] } | null
+        const conditions = (found.conditions as { id: string; holds: boolean; says: string; means: string }[]).map(
+          ({ id, holds, says, means }) => [id, holds ? 'yes' : 'no', means, says],
+        )
+        const bmc = found.bmc as {
+          identity: string
+          fault: string | null
+          reads: readonly { power: string; age_seconds: number }[]
+        } | null
         return [
           pairs([
             ['host', found.name],
@@ -105,7 +108,8 @@ export function meshCommands(api: Api) {
       await show(
         policy,
         formatOf(options.output),
-        () => `the mesh is ${policy.armed ? 'armed' : 'disarmed'}${policy.dryRun ? ', dry run: it only says what it would do' : ''}`,
+        () =>
+          `the mesh is ${policy.armed ? 'armed' : 'disarmed'}${policy.dryRun ? ', dry run: it only says what it would do' : ''}`,
       )
     },
 
@@ -123,26 +127,43 @@ export function meshCommands(api: Api) {
         await api.ask('PUT', `${BASE}/mesh/policy`, { ...change, why: options.why })
       }
       const after = Object.keys(change).length > 0 ? await api.ask('GET', `${BASE}/mesh`) : now
-      const { armed, dry_run: dryRun, levels, agent_lost: agentLost, isolated, tenant_lost: tenantLost, changed_limits: limits, why, by } = after
-      await show({ armed, dry_run: dryRun, levels, agent_lost: agentLost, isolated, tenant_lost: tenantLost, limits, why, by }, formatOf(options.output), () =>
-        pairs([
-          ['armed', armed ? (dryRun ? 'dry run: it only says what it would do' : 'yes') : 'no'],
-          ['levels', levels.join(', ')],
-          ['agent lost', agentLost],
-          ['isolated', isolated],
-          ['tenant lost', tenantLost],
-          [
-            'limits',
-            Object.entries(limits)
-              .map(([name, value]) => `${name}=${value}`)
-              .join(', ') || 'as delivered',
-          ],
-          ['last change', `${why} (${by})`],
-        ]),
+      const {
+        armed,
+        dry_run: dryRun,
+        levels,
+        agent_lost: agentLost,
+        isolated,
+        tenant_lost: tenantLost,
+        changed_limits: limits,
+        why,
+        by,
+      } = after
+      await show(
+        { armed, dry_run: dryRun, levels, agent_lost: agentLost, isolated, tenant_lost: tenantLost, limits, why, by },
+        formatOf(options.output),
+        () =>
+          pairs([
+            ['armed', armed ? (dryRun ? 'dry run: it only says what it would do' : 'yes') : 'no'],
+            ['levels', levels.join(', ')],
+            ['agent lost', agentLost],
+            ['isolated', isolated],
+            ['tenant lost', tenantLost],
+            [
+              'limits',
+              Object.entries(limits)
+                .map(([name, value]) => `${name}=${value}`)
+                .join(', ') || 'as delivered',
+            ],
+            ['last change', `${why} (${by})`],
+          ]),
       )
     },
 
-    async maintenance(wish: string, host: string, options: MeshOptions & { why?: string; for?: string }): Promise<void> {
+    async maintenance(
+      wish: string,
+      host: string,
+      options: MeshOptions & { why?: string; for?: string },
+    ): Promise<void> {
       if (wish === 'off') {
         await api.ask('DELETE', `${at(host)}/hold`)
         return print(`${host} is watched again`)
@@ -150,7 +171,9 @@ export function meshCommands(api: Api) {
       if (wish !== 'on') throw new Trouble('usage', `maintenance ${wish}: use on or off`)
       const seconds = options.for === undefined ? null : secondsOf(options.for)
       await api.ask('PUT', `${at(host)}/hold`, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds })
-      print(`${host} is in maintenance${seconds === null ? ' until it is ended' : ` for ${options.for}`}: it is not fenced`)
+      print(
+        `${host} is in maintenance${seconds === null ? ' until it is ended' : ` for ${options.for}`}: it is not fenced`,
+      )
     },
 
     async drain(host: string, options: MeshOptions & { why?: string; wait?: boolean | string }): Promise<void> {
@@ -163,19 +186,24 @@ export function meshCommands(api: Api) {
         return found.hold?.kind === 'maintenance' && found
       }
       await until(left, { what: host, timeoutMs: seconds * 1_000, everyMs: 1_000 }).catch(() => {
-        throw new Trouble('late', `${host} is not empty after ${seconds} s; what stays and why: rackward mesh explain ${host}, and the pages of its arbiters`)
+        throw new Trouble(
+          'late',
+          `${host} is not empty after ${seconds} s; what stays and why: rackward mesh explain ${host}, and the pages of its arbiters`,
+        )
       })
       print(`${host} runs no instances and is in maintenance; back into service: rackward mesh maintenance off ${host}`)
     },
 
     async fence(host: string, options: { confirm?: string }): Promise<void> {
-      if (options.confirm !== host) throw new Trouble('usage', `this switches ${host} off and moves its instances: say --confirm ${host}`)
+      if (options.confirm !== host)
+        throw new Trouble('usage', `this switches ${host} off and moves its instances: say --confirm ${host}`)
       await api.ask('POST', `${at(host)}/fence`, { host })
       print(`${host} will be fenced: rackward incident list`)
     },
 
     async remove(host: string, options: { confirm?: string }): Promise<void> {
-      if (options.confirm !== host) throw new Trouble('usage', `this removes ${host} from the mesh: say --confirm ${host}`)
+      if (options.confirm !== host)
+        throw new Trouble('usage', `this removes ${host} from the mesh: say --confirm ${host}`)
       await api.ask('DELETE', at(host))
       print(`${host} is no member any more`)
     },
@@ -185,7 +213,14 @@ export function meshCommands(api: Api) {
       await show(incidents, formatOf(options.output), () =>
         tableOf(
           ['incident', 'host', 'state', 'since', 'proof', 'instances'],
-          (incidents as any[]).map((one) => [one.id, one.host, one.state, one.time_line[0]?.at, one.proof?.level, countText(one.instances)]),
+          (incidents as any[]).map((one) => [
+            one.id,
+            one.host,
+            one.state,
+            one.time_line[0]?.at,
+            one.proof?.level,
+            countText(one.instances),
+          ]),
         ),
       )
     },
@@ -224,7 +259,11 @@ export function meshCommands(api: Api) {
           'usage',
           `you attest that ${said(one.host)} is off and stays off; if it is not, its instances run twice. Go and look, then say --confirm ${said(one.host)}`,
         )
-      await api.ask('POST', `${BASE}/incidents/${encodeURIComponent(id)}/${kind}`, kind === 'attest' ? { host: one.host } : {})
+      await api.ask(
+        'POST',
+        `${BASE}/incidents/${encodeURIComponent(id)}/${kind}`,
+        kind === 'attest' ? { host: one.host } : {},
+      )
       print(`${kind}: taken up by the leader; see rackward incident show ${id}`)
     },
   }
@@ -241,7 +280,11 @@ function limitsWith(held: Readonly<Record<string, number>>, changes: readonly st
   const limits: Record<string, number> = { ...held }
   for (const change of changes) {
     const [, name, value] = /^(\w+)=([\d.]*)$/.exec(change) ?? []
-    if (name === undefined) throw new Trouble('usage', `--limit ${change}: use name=value, or name= to take a change back; the names are in docs/mesh.md`)
+    if (name === undefined)
+      throw new Trouble(
+        'usage',
+        `--limit ${change}: use name=value, or name= to take a change back; the names are in docs/mesh.md`,
+      )
     if (value) limits[name] = Number(value)
     else delete limits[name]
   }

@@ -36,11 +36,15 @@ export async function listNodes(api: Api, query: string): Promise<NodeView[]> {
 
 export async function list(options: Common & { state?: string; class?: string; failed?: boolean }): Promise<void> {
   const format = formatOf(options.output)
-  const query = new URLSearchParams({ fields: 'uuid,name,provision_state,power_state,maintenance,resource_class,last_error' })
+  const query = new URLSearchParams({
+    fields: 'uuid,name,provision_state,power_state,maintenance,resource_class,last_error',
+  })
   if (options.state) query.set('provision_state', options.state)
   if (options.class) query.set('resource_class', options.class)
   const all = await listNodes(await connect(options), query.toString())
-  const nodes = options.failed ? all.filter((node) => /failed|error/.test(node.provision_state) || node.last_error) : all
+  const nodes = options.failed
+    ? all.filter((node) => /failed|error/.test(node.provision_state) || node.last_error)
+    : all
   const plain = nodes.map((node) => Object.fromEntries(Object.entries(node).filter(([name]) => name !== 'links')))
   await show(plain, format, () =>
     nodes.length === 0
@@ -135,7 +139,9 @@ export async function verb(target: string, idents: readonly string[], options: V
       troubles.push(`${ident}: ${error.message}`)
     }
   }
-  if (waitMs === undefined) for (const ident of sent) print(`${ident}: ${target} was accepted; see how it goes with: rackward node explain ${ident}`)
+  if (waitMs === undefined)
+    for (const ident of sent)
+      print(`${ident}: ${target} was accepted; see how it goes with: rackward node explain ${ident}`)
   else {
     const { waitAll } = await import('./wait.ts')
     troubles.push(...(await waitAll(api, sent, { ends: ENDS[target] ?? [], failed: FAILED, timeoutMs: waitMs })))
@@ -146,7 +152,8 @@ export async function verb(target: string, idents: readonly string[], options: V
 export function waitMsOf(wait: boolean | string | undefined): number | undefined {
   if (wait === undefined || wait === false) return undefined
   const seconds = wait === true ? DEFAULT_WAIT_SECONDS : Number(wait)
-  if (!Number.isFinite(seconds) || seconds <= 0) throw new Trouble('usage', `--wait ${String(wait)}: give a number of seconds`)
+  if (!Number.isFinite(seconds) || seconds <= 0)
+    throw new Trouble('usage', `--wait ${String(wait)}: give a number of seconds`)
   return seconds * 1000
 }
 
@@ -159,7 +166,9 @@ async function bodyOf(target: string, options: VerbOptions): Promise<Record<stri
   const kind = target === 'service' ? 'service_steps' : 'clean_steps'
   return {
     target,
-    ...(options.configdrive === undefined ? {} : { configdrive: await readValue(options.configdrive, '--configdrive') }),
+    ...(options.configdrive === undefined
+      ? {}
+      : { configdrive: await readValue(options.configdrive, '--configdrive') }),
     ...(options.steps === undefined ? {} : { [kind]: await readValue(options.steps, '--steps') }),
     ...(options.runbook === undefined ? {} : { runbook: options.runbook }),
     ...(target === 'rescue' ? { rescue_password: process.env.RACKWARD_RESCUE_PASSWORD ?? missingPassword() } : {}),
@@ -182,7 +191,10 @@ async function readValue(text: string, option: string): Promise<unknown> {
 }
 
 function missingPassword(): never {
-  throw new Trouble('usage', 'the password of the rescue login comes from the environment: set RACKWARD_RESCUE_PASSWORD')
+  throw new Trouble(
+    'usage',
+    'the password of the rescue login comes from the environment: set RACKWARD_RESCUE_PASSWORD',
+  )
 }
 
 /** For completion: names alone. */
@@ -192,10 +204,18 @@ export async function nodeNames(): Promise<string[]> {
   return names.filter((name) => /^[\w.~-]+$/.test(name))
 }
 
-export async function waitFor(state: string, idents: readonly string[], options: Common & { for: string }): Promise<void> {
+export async function waitFor(
+  state: string,
+  idents: readonly string[],
+  options: Common & { for: string },
+): Promise<void> {
   const api = await connect(options)
   const { waitAll } = await import('./wait.ts')
-  const troubles = await waitAll(api, idents, { ends: [state], failed: /failed$|^error$/, timeoutMs: waitMsOf(options.for) ?? 0 })
+  const troubles = await waitAll(api, idents, {
+    ends: [state],
+    failed: /failed$|^error$/,
+    timeoutMs: waitMsOf(options.for) ?? 0,
+  })
   if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
 }
 
@@ -207,7 +227,11 @@ const POWER: Readonly<Record<string, string>> = {
   'soft-reboot': 'soft rebooting',
 }
 
-export async function power(wish: string, idents: readonly string[], options: Common & { wait?: boolean | string }): Promise<void> {
+export async function power(
+  wish: string,
+  idents: readonly string[],
+  options: Common & { wait?: boolean | string },
+): Promise<void> {
   const target = Object.hasOwn(POWER, wish) ? POWER[wish] : undefined
   if (!target) throw new Trouble('usage', `${wish}: use one of ${Object.keys(POWER).join(', ')}`)
   const api = await connect(options)
@@ -215,12 +239,16 @@ export async function power(wish: string, idents: readonly string[], options: Co
   for (const ident of idents) await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/power`, { target })
   if (waitMs === undefined) return
   for (const ident of idents) {
-    const node = await until(async () => ((now) => now.reservation === null && now)((await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView), {
-      what: ident,
-      timeoutMs: waitMs,
-      everyMs: 200,
-      clock: systemClock,
-    }).catch(() => {
+    const node = await until(
+      async () =>
+        ((now) => now.reservation === null && now)((await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView),
+      {
+        what: ident,
+        timeoutMs: waitMs,
+        everyMs: 200,
+        clock: systemClock,
+      },
+    ).catch(() => {
       throw new Trouble('late', `${ident} is not done after ${waitMs / 1000} s; see: rackward node explain ${ident}`)
     })
     if (node.last_error) throw new Trouble('failed', `${ident}: ${said(node.last_error)}`)
@@ -232,7 +260,9 @@ export async function maintenance(wish: string, ident: string, options: Common &
   if (wish !== 'on' && wish !== 'off') throw new Trouble('usage', `${wish}: use on or off`)
   const path = `/v1/nodes/${enc(ident)}/maintenance`
   const api = await connect(options)
-  await (wish === 'on' ? api.ask('PUT', path, options.reason === undefined ? {} : { reason: options.reason }) : api.ask('DELETE', path))
+  await (wish === 'on'
+    ? api.ask('PUT', path, options.reason === undefined ? {} : { reason: options.reason })
+    : api.ask('DELETE', path))
 }
 
 export async function remove(idents: readonly string[], options: Common): Promise<void> {
@@ -256,9 +286,17 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
     lines.push(
       `usually     ${usual.median_seconds} s, 95 of 100 within ${usual.p95_seconds} s (${usual.samples} times on this model)${usual.unusual ? ': this is unusual' : ''}`,
     )
-  if (lock) lines.push(`locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`)
+  if (lock)
+    lines.push(
+      `locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`,
+    )
   if (account.seen.length > 0)
-    lines.push('seen', ...account.seen.map((one) => `  ${one.at}  ${one.room.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`))
+    lines.push(
+      'seen',
+      ...account.seen.map(
+        (one) => `  ${one.at}  ${one.room.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`,
+      ),
+    )
   if (account.erased)
     lines.push(
       `erased      ${account.erased.at} by ${account.erased.step}`,
@@ -285,7 +323,12 @@ export async function watch(ident: string | undefined, options: Common): Promise
     `/rackward/v1/events?${query.toString()}`,
     (line) => {
       if (!line.startsWith('data: ')) return
-      const event = JSON.parse(line.slice('data: '.length)) as { at: string; kind: string; node_uuid: string | null; detail: Record<string, unknown> }
+      const event = JSON.parse(line.slice('data: '.length)) as {
+        at: string
+        kind: string
+        node_uuid: string | null
+        detail: Record<string, unknown>
+      }
       if (json) return print(jsonText(event))
       const text = `${event.at}  ${event.kind.padEnd(12)} ${event.node_uuid ?? '-'}  ${Object.entries(event.detail)
         .map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}`)

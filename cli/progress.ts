@@ -33,7 +33,8 @@ export const timeText = (ms: number): string => {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
 }
 
-const lineOf = ({ name, end, state, says }: Row, width: number): string => said(`${MARK[end]} ${name.padEnd(width)} ${state.padEnd(15)} ${says}`).trimEnd()
+const lineOf = ({ name, end, state, says }: Row, width: number): string =>
+  said(`${MARK[end]} ${name.padEnd(width)} ${state.padEnd(15)} ${says}`).trimEnd()
 
 /** For a terminal. `size` is asked at each draw: windows change. */
 export function redrawn(write: (text: string) => void, size: () => { columns?: number; rows?: number }): Screen {
@@ -46,7 +47,9 @@ export function redrawn(write: (text: string) => void, size: () => { columns?: n
       for (const { name, end } of rows) if (end !== 'open' && !told.has(name)) told.set(name, elapsedMs)
       const ended = rows.filter(({ end }) => end !== 'open')
       const open = rows.filter(({ end }) => end === 'open')
-      const fresh = ended.filter(({ name }) => told.get(name) === elapsedMs).map((row) => `${lineOf(row, width)}  ${timeText(elapsedMs)}`)
+      const fresh = ended
+        .filter(({ name }) => told.get(name) === elapsedMs)
+        .map((row) => `${lineOf(row, width)}  ${timeText(elapsedMs)}`)
       // The furthest first: those that wait are told by their number.
       const order = [...open].sort((a, b) => (b.share ?? -1) - (a.share ?? -1))
       const room = Math.max(1, height - SPARE - (open.length > height - SPARE ? 1 : 0))
@@ -68,7 +71,8 @@ export function redrawn(write: (text: string) => void, size: () => { columns?: n
 function summary(rows: readonly Row[], elapsedMs: number): string {
   const failed = rows.filter(({ end }) => end === 'failed').length
   const done = rows.filter(({ end }) => end === 'done').length
-  const share = rows.reduce((sum, row) => sum + (row.end === 'open' ? Math.min(0.99, row.share ?? 0) : 1), 0) / rows.length
+  const share =
+    rows.reduce((sum, row) => sum + (row.end === 'open' ? Math.min(0.99, row.share ?? 0) : 1), 0) / rows.length
   return `  ${bar(share)} ${done} of ${rows.length} done${failed > 0 ? `, ${failed} failed` : ''}  ${timeText(elapsedMs)}`
 }
 

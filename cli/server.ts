@@ -42,8 +42,17 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
   const said = [options.server, env.RACKWARD_SERVER, env.RACKWARD_USER, env.OS_ENDPOINT, env.OS_USERNAME].some(Boolean)
   const cloud = cloudName !== undefined ? await readCloud(cloudName, env) : said ? {} : await readOwnCloud()
   const auth = (cloud.auth ?? {}) as Dict
-  const pick = (...values: unknown[]) => values.find((value): value is string => typeof value === 'string' && value !== '')
-  const text = pick(options.server, env.RACKWARD_SERVER, env.OS_ENDPOINT, cloud.baremetal_endpoint_override, auth.endpoint, cloud.endpoint) ?? DEFAULT_URL
+  const pick = (...values: unknown[]) =>
+    values.find((value): value is string => typeof value === 'string' && value !== '')
+  const text =
+    pick(
+      options.server,
+      env.RACKWARD_SERVER,
+      env.OS_ENDPOINT,
+      cloud.baremetal_endpoint_override,
+      auth.endpoint,
+      cloud.endpoint,
+    ) ?? DEFAULT_URL
   const socketPath = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1]
   let url: URL
   try {
@@ -51,15 +60,24 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
   } catch {
     throw new Trouble('usage', `${JSON.stringify(text)} is no URL; give one such as ${DEFAULT_URL}`)
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Trouble('usage', `${text}: only http, https and unix:/path are spoken`)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new Trouble('usage', `${text}: only http, https and unix:/path are spoken`)
   const user = pick(env.RACKWARD_USER, env.OS_USERNAME, auth.username)
   const password = pick(env.RACKWARD_PASSWORD, env.OS_PASSWORD, auth.password)
   const caFile = pick(env.RACKWARD_CACERT, env.OS_CACERT, cloud.cacert)
   const ca =
     caFile === undefined
       ? undefined
-      : await readFile(caFile).catch((error: Error) => Promise.reject(new Trouble('usage', `cannot read ${caFile}: ${error.message}`)))
-  return { url, ...(socketPath === undefined ? {} : { socketPath }), ...(user ? { user } : {}), ...(password ? { password } : {}), ...(ca ? { ca } : {}) }
+      : await readFile(caFile).catch((error: Error) =>
+          Promise.reject(new Trouble('usage', `cannot read ${caFile}: ${error.message}`)),
+        )
+  return {
+    url,
+    ...(socketPath === undefined ? {} : { socketPath }),
+    ...(user ? { user } : {}),
+    ...(password ? { password } : {}),
+    ...(ca ? { ca } : {}),
+  }
 }
 
 async function readOwnCloud(): Promise<Dict> {
@@ -72,7 +90,13 @@ async function readOwnCloud(): Promise<Dict> {
 /** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack; and the package's own. */
 async function readCloud(name: string, env: Env): Promise<Dict> {
   const { parse } = await import('./yaml.ts')
-  const files = [env.OS_CLIENT_CONFIG_FILE, 'clouds.yaml', join(homedir(), '.config/openstack/clouds.yaml'), '/etc/openstack/clouds.yaml', OWN_CLOUDS]
+  const files = [
+    env.OS_CLIENT_CONFIG_FILE,
+    'clouds.yaml',
+    join(homedir(), '.config/openstack/clouds.yaml'),
+    '/etc/openstack/clouds.yaml',
+    OWN_CLOUDS,
+  ]
   for (const file of files) {
     const text = file === undefined ? undefined : await readFile(file, 'utf8').catch(() => undefined)
     if (text === undefined) continue
@@ -93,7 +117,9 @@ export interface Api {
 export function openApi(place: Place): Api {
   const headers: Record<string, string> = {
     'OpenStack-API-Version': `baremetal ${VERSION}`,
-    ...(place.user === undefined ? {} : { authorization: `Basic ${Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')}` }),
+    ...(place.user === undefined
+      ? {}
+      : { authorization: `Basic ${Buffer.from(`${place.user}:${place.password ?? ''}`).toString('base64')}` }),
   }
   const start = (method: string, path: string, more: Record<string, string>) => {
     const call = place.url.protocol === 'https:' ? httpsRequest : httpRequest
@@ -106,13 +132,22 @@ export function openApi(place: Place): Api {
     })
   }
   const unreachable = (error: Error) =>
-    new Trouble('unreachable', `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`)
+    new Trouble(
+      'unreachable',
+      `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`,
+    )
   return {
     place,
     ask(method, path, body) {
       return new Promise((resolve, reject) => {
         const text = body === undefined ? undefined : JSON.stringify(body)
-        const ask = start(method, path, text === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) })
+        const ask = start(
+          method,
+          path,
+          text === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) },
+        )
         ask.on('response', (response) => {
           const chunks: Buffer[] = []
           response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -159,7 +194,8 @@ export function openApi(place: Place): Api {
 export const whereOf = ({ url, socketPath }: Place): string => socketPath ?? url.origin
 
 /** The API may stand below a path, and its URL may be given with /v1. */
-export const urlOf = ({ url }: Place, path: string): URL => new URL(`${url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, url)
+export const urlOf = ({ url }: Place, path: string): URL =>
+  new URL(`${url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, url)
 
 export function parse(text: string): unknown {
   try {
@@ -175,7 +211,11 @@ export function refusal(status: number, answer: unknown): Trouble {
   const inner = parse(body.error_message ?? '') as { faultstring?: string } | undefined
   const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
   const plain = said(words)
-  if (status === 401) return new Trouble('denied', `${plain} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`)
+  if (status === 401)
+    return new Trouble(
+      'denied',
+      `${plain} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`,
+    )
   if (status === 403) return new Trouble('denied', plain)
   if (status === 404) return new Trouble('missing', plain)
   return new Trouble(status < 500 ? 'refused' : 'failed', plain)

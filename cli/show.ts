@@ -33,7 +33,8 @@ const escaped = (text: string): string =>
 export const jsonText = (value: unknown, indent?: number): string => escaped(JSON.stringify(value, null, indent))
 
 /** A text or number of a server as a part of one line. */
-export const said = (value: unknown): string => printable(String(value).replace(/\s*[\r\n]+\s*/g, ' '), Number.MAX_SAFE_INTEGER)
+export const said = (value: unknown): string =>
+  printable(String(value).replace(/\s*[\r\n]+\s*/g, ' '), Number.MAX_SAFE_INTEGER)
 
 /** Lines of ours, in which a stranger's text may stand. */
 export const lines = (text: string): string =>
@@ -59,9 +60,15 @@ export function tableOf(head: readonly string[], rows: readonly (readonly unknow
 }
 
 /** `name  value`, one a line. */
-export const pairs = (entries: readonly (readonly [name: string, value: unknown])[]): string => tableOf(['field', 'value'], entries)
+export const pairs = (entries: readonly (readonly [name: string, value: unknown])[]): string =>
+  tableOf(['field', 'value'], entries)
 
 const cell = (value: unknown): string => {
-  const text = value === null || value === undefined ? '-' : typeof value === 'object' ? JSON.stringify(value) : String(value as string)
+  const text =
+    value === null || value === undefined
+      ? '-'
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : String(value as string)
   return said(text)
 }

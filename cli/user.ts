@@ -9,7 +9,8 @@ const ROUNDS = 10
 const RANDOM_BYTES = 18
 
 export async function setUser(name: string, options: { file: string; random?: boolean }): Promise<void> {
-  if (!/^[^:\s\p{Cc}]{1,64}$/u.test(name)) throw new Trouble('usage', `${JSON.stringify(name)}: a user has up to 64 characters, no colon and no space`)
+  if (!/^[^:\s\p{Cc}]{1,64}$/u.test(name))
+    throw new Trouble('usage', `${JSON.stringify(name)}: a user has up to 64 characters, no colon and no space`)
   const password = options.random ? systemRandom.bytes(RANDOM_BYTES).toString('base64url') : await readPassword()
   const text = await readFile(options.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return ''
@@ -38,6 +39,7 @@ async function readPassword(): Promise<string> {
   const password = text.split('\n')[0] ?? ''
   if (password === '') throw new Trouble('usage', 'no password: write it to the standard input, or use --random')
   // bcrypt reads 72 bytes; a longer one would seem to be safer than it is.
-  if (Buffer.byteLength(password) > 72) throw new Trouble('usage', 'the password has more than 72 bytes, which is all that bcrypt reads')
+  if (Buffer.byteLength(password) > 72)
+    throw new Trouble('usage', 'the password has more than 72 bytes, which is all that bcrypt reads')
   return password
 }

@@ -11,7 +11,11 @@ interface Now {
   readonly reservation: string | null
   readonly last_error: string | null
   readonly driver_internal_info: {
-    rackward?: { phase: string; last_seen: string | null; progress: { phase: string; done_bytes: number; total_bytes: number } | null }
+    rackward?: {
+      phase: string
+      last_seen: string | null
+      progress: { phase: string; done_bytes: number; total_bytes: number } | null
+    }
   }
 }
 
@@ -48,7 +52,10 @@ export async function waitAll(api: Api, idents: readonly string[], wanted: Wante
     screen.draw([...rows.values()], systemClock.now() - startMs)
     if (open().length === 0) return troubles
     if (systemClock.now() - startMs > wanted.timeoutMs)
-      throw new Trouble('late', `after ${wanted.timeoutMs / 1000} s these are not done: ${open().join(', ')}; see: rackward node explain NODE`)
+      throw new Trouble(
+        'late',
+        `after ${wanted.timeoutMs / 1000} s these are not done: ${open().join(', ')}; see: rackward node explain NODE`,
+      )
     await systemClock.sleep(POLL_MS)
   }
 }
@@ -60,7 +67,8 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   if (now.reservation === null && failed.test(state)) return { name, end: 'failed', state, says: now.last_error ?? '' }
   const { rackward } = now.driver_internal_info
   const progress = rackward?.progress
-  if (!progress || progress.total_bytes === 0) return { name, end: 'open', state, says: progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? '' }
+  if (!progress || progress.total_bytes === 0)
+    return { name, end: 'open', state, says: progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? '' }
   const share = progress.done_bytes / progress.total_bytes
   return {
     name,

@@ -88,7 +88,8 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     (store) => store.close(),
   )
   const store = parts.wrapStore?.(sqlite) ?? sqlite
-  for (const { kind, uuid, why } of await store.survey()) log.error({ kind, uuid }, `a stored record cannot be read, and is left out: ${why}`)
+  for (const { kind, uuid, why } of await store.survey())
+    log.error({ kind, uuid }, `a stored record cannot be read, and is left out: ${why}`)
   const sightings = new Sightings()
   const images = new ImageStore(config.images.store)
   await images.clean()
@@ -108,15 +109,29 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     onOlder: ({ node = null }) =>
       void store.journal
         .add({ atMs: clock.now(), nodeUuid: node, kind: 'bmc-suite', detail: { suite: 3 } })
-        .catch((error: unknown) => log.warn({ node, err: error }, 'that a BMC is spoken to with cipher suite 3 is not in the record')),
+        .catch((error: unknown) =>
+          log.warn({ node, err: error }, 'that a BMC is spoken to with cipher suite 3 is not in the record'),
+        ),
   })
   // A test that hands in its own ipmitool has no BMC that ipmipower could ask.
   const fleet = await life.add(
     'ipmipower',
-    () => new Ipmipower({ launch: piped, clock, suites, children: config.limits.bmc.pollers, perRound: config.limits.bmc.pollsPerRound }),
+    () =>
+      new Ipmipower({
+        launch: piped,
+        clock,
+        suites,
+        children: config.limits.bmc.pollers,
+        perRound: config.limits.bmc.pollsPerRound,
+      }),
     (made) => made.stop(),
   )
-  const bmcs = new BmcRegistry({ run, suites, allowCipherSuite0: config.bmc.allowCipherSuite0, ...(parts.run ? {} : { fleet }) })
+  const bmcs = new BmcRegistry({
+    run,
+    suites,
+    allowCipherSuite0: config.bmc.allowCipherSuite0,
+    ...(parts.run ? {} : { fleet }),
+  })
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
   const bootWatch = new BootWatch({ store, sightings, queue: events.queue })
@@ -189,7 +204,11 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     )
   }
   if (config.agent && identity) {
-    await listenAgents(agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log }), config.agent, life)
+    await listenAgents(
+      agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log }),
+      config.agent,
+      life,
+    )
   }
   const running = <T extends { start(): Promise<void> | void; stop(): Promise<void> | void }>(name: string, part: T) =>
     life.add(
@@ -204,13 +223,25 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const turns = new Turns()
   const allocations = await running('allocations', new Allocations({ store, worker, clock, random, log, turns }))
   const { everySeconds, lostAfter } = config.powerSync
-  const powerSync = await running('power sync', new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }))
+  const powerSync = await running(
+    'power sync',
+    new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }),
+  )
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
   const link = config.mesh && (await MeshLink.open(config.mesh, clock))
   const interlock = link && new Interlock(link, { log, conductor: hostname() })
   await running(
     'housekeeping',
-    new Housekeeping({ store, clock, log, hostname: hostname(), config, link, interlock, credentials: link && new BmcCredentials(link) }),
+    new Housekeeping({
+      store,
+      clock,
+      log,
+      hostname: hostname(),
+      config,
+      link,
+      interlock,
+      credentials: link && new BmcCredentials(link),
+    }),
   )
   const rescues = config.boot?.rescueInitrd !== undefined
   const nodes = new NodeService({
@@ -230,9 +261,18 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     erase: config.provision.erase,
     hashPassword: rescues ? cryptHash : undefined,
     limits: config.limits.api,
-    onFreed: async ({ allocationUuid }) => (allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined),
+    onFreed: async ({ allocationUuid }) =>
+      allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined,
   })
-  const ports = new PortService({ store, clock, random, turns, plan: addressPlan(config), onPorts: refresh, recordBytes })
+  const ports = new PortService({
+    store,
+    clock,
+    random,
+    turns,
+    plan: addressPlan(config),
+    onPorts: refresh,
+    recordBytes,
+  })
   const streams = await life.add(
     'streams',
     () => new AbortController(),
@@ -266,7 +306,9 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     (made) => made.close(),
   )
   if (config.api.auth.strategy === 'noauth')
-    log.warn('the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node')
+    log.warn(
+      'the API asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can power and wipe every node',
+    )
   const names = ownNames(config.api.auth, hostname())
   const app = makeApp({
     limits: limits.api,
@@ -283,7 +325,17 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     troubles: () => troublesOf(store, bootDown),
     damaged: () => damagedNames(store, images),
   })
-  const upgrade = consoleUpgrades({ limits: limits.api, onLimit, auth, ownNames: names, nodes, store, clock, log, signal: streams.signal })
+  const upgrade = consoleUpgrades({
+    limits: limits.api,
+    onLimit,
+    auth,
+    ownNames: names,
+    nodes,
+    store,
+    clock,
+    log,
+    signal: streams.signal,
+  })
   const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => store.conductors().then(() => true)

@@ -43,7 +43,9 @@ export const Config = z.strictObject({
   api: z.strictObject({
     listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),
     /** HTTPS instead of HTTP: with a given certificate, or with one that is made once and kept in the data directory. */
-    tls: z.union([z.literal('self-made'), z.strictObject({ cert: z.string().min(1), key: z.string().min(1) })]).optional(),
+    tls: z
+      .union([z.literal('self-made'), z.strictObject({ cert: z.string().min(1), key: z.string().min(1) })])
+      .optional(),
     /** A unix socket of mode 0600 with the same API. */
     socket: z.string().optional(),
     auth: z.discriminatedUnion('strategy', [
@@ -51,7 +53,9 @@ export const Config = z.strictObject({
         strategy: z.literal('http_basic'),
         file: z.string().min(1),
         /** Roles by user; without it every user of the file is an admin. `project`: sees the nodes alone that it owns or leases. */
-        users: z.record(z.string(), z.strictObject({ role: z.enum(ROLES), project: z.string().min(1).max(255).optional() })).optional(),
+        users: z
+          .record(z.string(), z.strictObject({ role: z.enum(ROLES), project: z.string().min(1).max(255).optional() }))
+          .optional(),
       }),
       z.strictObject({
         strategy: z.literal('noauth'),
@@ -102,7 +106,9 @@ export const Config = z.strictObject({
   /** Cipher suite 0 of IPMI checks no password and encrypts nothing: nodes may choose it only where this says so. */
   bmc: z.strictObject({ allowCipherSuite0: z.boolean().default(false) }).prefault({}),
   /** How often the power of every node is read from its BMC, 0: never; and after how many failures in a row a BMC counts as lost. */
-  powerSync: z.strictObject({ everySeconds: Seconds.default(30), lostAfter: z.number().int().min(1).max(100).default(3) }).prefault({}),
+  powerSync: z
+    .strictObject({ everySeconds: Seconds.default(30), lostAfter: z.number().int().min(1).max(100).default(3) })
+    .prefault({}),
   events: z.strictObject({ keepDays: z.number().int().min(1).max(3650).default(90) }).prefault({}),
   /** Where events are posted to; each needs a secret of its own, in a file of mode 0600. */
   webhooks: z
@@ -129,7 +135,12 @@ export const Config = z.strictObject({
   /** The group of conductors that this one belongs to (Ironic's conductor_group). */
   conductorGroup: z.string().max(255).default(''),
   fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), format: z.enum(['json', 'text']).default('json') }).prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
 })
 
 export type Config = z.infer<typeof Config>

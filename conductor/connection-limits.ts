@@ -28,7 +28,10 @@ export function limitConnections(server: Server, limits: ConnectionLimits, onRef
   /** Ends the oldest connection of the address that has the most of those that count, if that is fair to it. */
   function makeRoom(newcomer: string): boolean {
     // Who asks at once is silent for milliseconds: the oldest of many silent ones is hardly one of those.
-    const oldest = silent.size > limits.all * SILENT_SHARE ? silent.oldestOfMost(silent.of(newcomer)) : open.oldestOfMost(open.of(newcomer) + 1)
+    const oldest =
+      silent.size > limits.all * SILENT_SHARE
+        ? silent.oldestOfMost(silent.of(newcomer))
+        : open.oldestOfMost(open.of(newcomer) + 1)
     if (!oldest) return false
     const address = sourceOf(oldest.remoteAddress ?? '')
     onRefused('all', address)
@@ -57,7 +60,8 @@ export function limitConnections(server: Server, limits: ConnectionLimits, onRef
   if (!(server instanceof HttpServer) && !(server instanceof HttpsServer)) return
   // The socket of a request over TLS wraps the one of the connection: both have the same other end.
   server.on('request', ({ socket }: { socket?: Socket }) => {
-    if (socket?.remoteAddress !== undefined) silent.removeBy(sourceOf(socket.remoteAddress), (one) => one.remotePort === socket.remotePort)
+    if (socket?.remoteAddress !== undefined)
+      silent.removeBy(sourceOf(socket.remoteAddress), (one) => one.remotePort === socket.remotePort)
   })
 }
 

@@ -52,7 +52,13 @@ export class Housekeeping {
 
   private alive(startedAtMs: number): Promise<void> {
     const { store, clock, hostname, config } = this.parts
-    return store.putConductor({ hostname, conductorGroup: config.conductorGroup, drivers: Object.keys(DRIVERS), startedAtMs, aliveAtMs: clock.now() })
+    return store.putConductor({
+      hostname,
+      conductorGroup: config.conductorGroup,
+      drivers: Object.keys(DRIVERS),
+      startedAtMs,
+      aliveAtMs: clock.now(),
+    })
   }
 
   /** Hosts of the mesh that were worked on and rest again, switched on, are given back; arbiters learn how BMCs are reached, so that they can fence without
@@ -65,7 +71,8 @@ export class Housekeeping {
     if (!registry || registry.hosts.length === 0) return
 
     const nodes = await store.everyNode()
-    const resting = (node: NodeRecord) => !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
+    const resting = (node: NodeRecord) =>
+      !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
     await interlock?.release(registry, nodes, resting).catch(quiet)
     const hosts = (await credentials?.share(registry, nodes).catch(quiet)) ?? []
     if (hosts.length > 0) log.info({ hosts }, 'BMC credentials were sealed for the arbiters')
@@ -104,9 +111,13 @@ export function readWebhooks(config: Config): Promise<Webhook[]> {
     config.webhooks.map(async ({ secretFile, kinds, ...hook }, i) => {
       const unknown = kinds?.find((kind) => !Object.hasOwn(EVENT_KINDS, kind))
       if (unknown !== undefined)
-        throw new Fault('config.invalid', `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`)
+        throw new Fault(
+          'config.invalid',
+          `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
+        )
       const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
-      if (secret.length < 16) throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
+      if (secret.length < 16)
+        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
       return { ...hook, secret, ...(kinds ? { kinds } : {}) }
     }),
   )

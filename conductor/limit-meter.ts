@@ -18,7 +18,10 @@ export function limitMeter(parts: { clock: Clock; log: Pick<Log, 'warn'>; count?
     bursts.set(limit, burst)
     burst.since += 1
     if (nowMs >= burst.saidMs && nowMs - burst.saidMs < QUIET_MS) return
-    log.warn({ ...detail, limit: `limits.${limit}`, refused: burst.since }, 'a limit is reached: what exceeds it is refused')
+    log.warn(
+      { ...detail, limit: `limits.${limit}`, refused: burst.since },
+      'a limit is reached: what exceeds it is refused',
+    )
     burst.saidMs = nowMs
     burst.since = 0
   }

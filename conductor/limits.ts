@@ -4,7 +4,8 @@ import * as z from 'zod'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-const count = (byDefault: number, describe: string) => z.number().int().min(1).max(1_000_000).default(byDefault).describe(describe)
+const count = (byDefault: number, describe: string) =>
+  z.number().int().min(1).max(1_000_000).default(byDefault).describe(describe)
 const sizeBytes = (byDefault: number, describe: string) =>
   z
     .number()
@@ -13,19 +14,26 @@ const sizeBytes = (byDefault: number, describe: string) =>
     .max(1024 ** 5)
     .default(byDefault)
     .describe(describe)
-const seconds = (byDefault: number, describe: string) => z.number().min(0.1).max(86_400).default(byDefault).describe(describe)
+const seconds = (byDefault: number, describe: string) =>
+  z.number().min(0.1).max(86_400).default(byDefault).describe(describe)
 
 export const Limits = z.strictObject({
   api: z
     .strictObject({
       connections: count(2_000, 'Open connections of one API listener.'),
-      connectionsPerAddress: count(256, 'Open connections of one API listener from one address; the unix socket has no such limit.'),
+      connectionsPerAddress: count(
+        256,
+        'Open connections of one API listener from one address; the unix socket has no such limit.',
+      ),
       headersBytes: sizeBytes(16 * KIB, 'Size of the headers of a request.'),
       requestSeconds: seconds(60, 'Time for a whole request to arrive.'),
       idleSeconds: seconds(60, 'Time that a connection may be idle between two requests.'),
       bodyBytes: sizeBytes(1 * MIB, 'Size of a request body, before and after it is inflated.'),
       configDriveBodyBytes: sizeBytes(96 * MIB, 'Size of the body of a request that may carry a config drive.'),
-      ramdiskBodyBytes: sizeBytes(1 * MIB, 'Size of the body of a call by a ramdisk of another make (heartbeat, inspection); it is never inflated.'),
+      ramdiskBodyBytes: sizeBytes(
+        1 * MIB,
+        'Size of the body of a call by a ramdisk of another make (heartbeat, inspection); it is never inflated.',
+      ),
       jsonDepth: count(25, 'Nesting of a JSON document.'),
       recordBytes: sizeBytes(1 * MIB, 'Size of the stored record of a node, or of any other object.'),
       configDriveBytes: z
@@ -38,8 +46,14 @@ export const Limits = z.strictObject({
       eventStreams: count(500, 'Event streams in all.'),
       eventStreamsPerUser: count(20, 'Event streams of one user.'),
       consoles: count(200, 'Open consoles in all.'),
-      consoleBufferBytes: sizeBytes(256 * KIB, 'Bytes that wait for a slow console or its slow reader before the faster side is paused.'),
-      failedLoginsPerMinute: count(10, 'Failed logins of one user from one address in a minute; ten times as many from one address in all.'),
+      consoleBufferBytes: sizeBytes(
+        256 * KIB,
+        'Bytes that wait for a slow console or its slow reader before the faster side is paused.',
+      ),
+      failedLoginsPerMinute: count(
+        10,
+        'Failed logins of one user from one address in a minute; ten times as many from one address in all.',
+      ),
       passwordChecks: count(2, 'Passwords that are checked at the same time, each in a thread of its own.'),
       passwordQueue: count(256, 'Passwords that wait to be checked; more are answered with 429.'),
     })

@@ -27,7 +27,10 @@ export interface ApiListening {
 export async function fittingLimits(config: Config, log: Pick<Log, 'warn'>): Promise<Limits> {
   const { api, agents, ...others } = config.limits
   const listeners = config.api.listen.length + (config.api.socket ? 1 : 0)
-  const among = { wanted: api.connections * listeners + (config.agent ? agents.connections : 0), openFiles: await openFilesLimit() }
+  const among = {
+    wanted: api.connections * listeners + (config.agent ? agents.connections : 0),
+    openFiles: await openFilesLimit(),
+  }
   const fitting = {
     ...others,
     api: { ...api, connections: shareOf(api.connections, among) },
@@ -54,24 +57,39 @@ export async function listenApi(app: RequestListener, on: ApiListening, life: Li
     return server.on('upgrade', upgrade)
   }
   const { tls: wish, listen: places, socket } = config.api
-  const tls = wish && (await apiTls(wish, { dataDir: config.data, addresses: places.map(({ address }) => address), hostname: hostname() }))
+  const tls =
+    wish &&
+    (await apiTls(wish, {
+      dataDir: config.data,
+      addresses: places.map(({ address }) => address),
+      hostname: hostname(),
+    }))
   const addresses: string[] = []
   for (const { address, port } of places) {
-    const make = () => (tls ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS }, app) : createServer(options, app))
+    const make = () =>
+      tls
+        ? createTlsServer({ ...options, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS }, app)
+        : createServer(options, app)
     const server = await life.add('api', () => listen(limited(make()), { port, host: address }), closeServer)
     addresses.push(`${tls ? 'https' : 'http'}://${address}:${(server.address() as { port: number }).port}`)
   }
   if (socket) {
     await rm(socket, { force: true })
     const before = process.umask(0o177)
-    await life.add('api socket', () => listen(limited(createServer(options, app)), { path: socket }), closeServer).finally(() => process.umask(before))
+    await life
+      .add('api socket', () => listen(limited(createServer(options, app)), { path: socket }), closeServer)
+      .finally(() => process.umask(before))
     addresses.push(`unix:${socket}`)
   }
   return addresses
 }
 
 /** Stopping ends every session at once: agents connect again. */
-export async function listenAgents(server: Http2SecureServer, at: { address: string; port: number }, life: Lifecycle): Promise<void> {
+export async function listenAgents(
+  server: Http2SecureServer,
+  at: { address: string; port: number },
+  life: Lifecycle,
+): Promise<void> {
   const sessions = new Set<{ destroy(): void }>()
   server.on('session', (session) => {
     sessions.add(session)

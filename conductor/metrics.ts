@@ -77,7 +77,11 @@ export async function conductorMetrics(
   }
 }
 
-function gauges(store: Store, parts: { bootDown: () => boolean | undefined; agents: () => number }, registers: Registry[]): void {
+function gauges(
+  store: Store,
+  parts: { bootDown: () => boolean | undefined; agents: () => number },
+  registers: Registry[],
+): void {
   new Gauge({
     name: 'rackward_nodes',
     help: 'nodes by provision state, power and whether they are in maintenance',
@@ -87,10 +91,20 @@ function gauges(store: Store, parts: { bootDown: () => boolean | undefined; agen
       const groups = new Map<string, { labels: Record<string, string>; count: number }>()
       // A state that nobody is in is told as well: an alert on it must not be silent for want of a series.
       for (const state of Object.keys(STATES))
-        groups.set(state, { labels: { provision_state: state, power_state: 'power off', maintenance: 'false' }, count: 0 })
+        groups.set(state, {
+          labels: { provision_state: state, power_state: 'power off', maintenance: 'false' },
+          count: 0,
+        })
       for (const { provisionState, powerState, maintenance, count } of await store.nodeCounts()) {
-        const labels = { provision_state: provisionState, power_state: powerState ?? 'unknown', maintenance: String(maintenance) }
-        groups.set(labels.power_state === 'power off' && !maintenance ? provisionState : JSON.stringify(labels), { labels, count })
+        const labels = {
+          provision_state: provisionState,
+          power_state: powerState ?? 'unknown',
+          maintenance: String(maintenance),
+        }
+        groups.set(labels.power_state === 'power off' && !maintenance ? provisionState : JSON.stringify(labels), {
+          labels,
+          count,
+        })
       }
       this.reset()
       for (const { labels, count } of groups.values()) this.set(labels, count)
@@ -123,17 +137,41 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
     buckets: PHASE_BUCKETS,
     registers,
   })
-  const arrows = new Counter({ name: 'rackward_node_transitions_total', help: 'arrows that nodes followed', labelNames: ['from', 'to'], registers })
-  const errors = new Counter({ name: 'rackward_node_errors_total', help: 'errors of nodes by fault', labelNames: ['fault'], registers })
-  const boots = new Counter({ name: 'rackward_boot_steps_total', help: 'milestones of network boots: DHCP, TFTP, HTTP', labelNames: ['step'], registers })
-  const unknown = new Counter({ name: 'rackward_dhcp_unknown_total', help: 'DHCP requests of MACs that nobody enrolled, once a minute each', registers })
-  const trouble = new Counter({ name: 'rackward_boot_troubles_total', help: 'troubles of the boot services', registers })
+  const arrows = new Counter({
+    name: 'rackward_node_transitions_total',
+    help: 'arrows that nodes followed',
+    labelNames: ['from', 'to'],
+    registers,
+  })
+  const errors = new Counter({
+    name: 'rackward_node_errors_total',
+    help: 'errors of nodes by fault',
+    labelNames: ['fault'],
+    registers,
+  })
+  const boots = new Counter({
+    name: 'rackward_boot_steps_total',
+    help: 'milestones of network boots: DHCP, TFTP, HTTP',
+    labelNames: ['step'],
+    registers,
+  })
+  const unknown = new Counter({
+    name: 'rackward_dhcp_unknown_total',
+    help: 'DHCP requests of MACs that nobody enrolled, once a minute each',
+    registers,
+  })
+  const trouble = new Counter({
+    name: 'rackward_boot_troubles_total',
+    help: 'troubles of the boot services',
+    registers,
+  })
   const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : 'unknown')
   return ({ kind, detail }) => {
     switch (kind) {
       case 'state':
         arrows.inc({ from: text(detail.from), to: text(detail.to) })
-        if (typeof detail.tookMs === 'number') state.observe({ model: text(detail.model), state: text(detail.from) }, detail.tookMs / 1000)
+        if (typeof detail.tookMs === 'number')
+          state.observe({ model: text(detail.model), state: text(detail.from) }, detail.tookMs / 1000)
         return
       case 'error':
         return errors.inc({ fault: text(detail.fault) })
@@ -164,4 +202,7 @@ const DAMAGED_SHOWN = 100
 
 /** Records and images that cannot be read, such as "node UUID" and "image ID". */
 export const damagedNames = async (store: Store, images: Pick<ImageStore, 'broken'>): Promise<string[]> =>
-  [...store.damaged().map(({ kind, uuid }) => `${kind} ${uuid}`), ...(await images.broken()).map(({ id }) => `image ${id}`)].slice(0, DAMAGED_SHOWN)
+  [
+    ...store.damaged().map(({ kind, uuid }) => `${kind} ${uuid}`),
+    ...(await images.broken()).map(({ id }) => `image ${id}`),
+  ].slice(0, DAMAGED_SHOWN)

@@ -95,7 +95,9 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
           role: config.role,
           bootId,
           planes: planesOf(config),
-          watchdog: config.watchdog ? { device: config.watchdog.device, timeoutMs: config.watchdog.timeoutSeconds * 1000 } : null,
+          watchdog: config.watchdog
+            ? { device: config.watchdog.device, timeoutMs: config.watchdog.timeoutSeconds * 1000 }
+            : null,
           self: state.self,
         },
         {
@@ -116,7 +118,10 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
         )
       : undefined
   const known = memberOf(config, identity.publicKey, await systemUuidOf(config))
-  const member = (): MemberRecord => ({ ...known, boot: { id: bootId, watchdogMs: state.self.watchdogMs, leaving: state.self.state === 'leaving' } })
+  const member = (): MemberRecord => ({
+    ...known,
+    boot: { id: bootId, watchdogMs: state.self.watchdogMs, leaving: state.self.state === 'leaving' },
+  })
   const abort = await life.add(
     'loops',
     () => new AbortController(),
@@ -153,11 +158,15 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
 
   void loop({ signal: abort.signal, clock, everyMs: SELF_MS }, report)
   void watchStore({ consul, clock, log, signal: abort.signal }, (snapshot) => {
-    const members = snapshot.entries.filter(({ key }) => key.startsWith(KEYS.members)).flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
+    const members = snapshot.entries
+      .filter(({ key }) => key.startsWith(KEYS.members))
+      .flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
     station.setMembers(members)
     state.arbiter?.onStore(snapshot, members)
     state.seen = snapshot
-    void register(consul, member(), snapshot).catch((error: unknown) => log.warn({ err: error }, 'this node is not registered'))
+    void register(consul, member(), snapshot).catch((error: unknown) =>
+      log.warn({ err: error }, 'this node is not registered'),
+    )
   })
   log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
   const leave = async () => {
@@ -165,7 +174,10 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
     state.self = { ...state.self, state: 'leaving' }
     station.setSelf(state.self)
     const told =
-      state.seen && register(consul, member(), state.seen).catch((error: unknown) => log.warn({ err: error }, 'that this host leaves is not in the store'))
+      state.seen &&
+      register(consul, member(), state.seen).catch((error: unknown) =>
+        log.warn({ err: error }, 'that this host leaves is not in the store'),
+      )
     await Promise.all([clock.sleep(LEAVE_MS), Promise.race([told, clock.sleep(TELL_MS)])])
     await life.stop()
   }
@@ -180,7 +192,10 @@ async function joinByBundle({ name, consul, planes, data }: AgentConfig, parts: 
   if (bundle === undefined) return
   const address = Object.values(planes)[0]?.address ?? ''
   const directory = dirname(consul.run.configDirectory)
-  await joinMesh({ bundle, address, directory, name }, { run: parts.run, random: systemRandom, binary: consul.run.binary })
+  await joinMesh(
+    { bundle, address, directory, name },
+    { run: parts.run, random: systemRandom, binary: consul.run.binary },
+  )
   await rm(file)
   parts.log.info({ name, address }, 'this node joined the mesh by its invitation')
 }
@@ -209,7 +224,10 @@ function startTicks(config: AgentConfig, parts: { clock: Clock; station: Station
   return writer
 }
 
-async function loop(at: { signal: AbortSignal; clock: Clock; everyMs: number }, act: () => Promise<void>): Promise<void> {
+async function loop(
+  at: { signal: AbortSignal; clock: Clock; everyMs: number },
+  act: () => Promise<void>,
+): Promise<void> {
   const { signal, clock, everyMs } = at
   while (!signal.aborted) {
     await act().catch(() => undefined)
@@ -218,7 +236,10 @@ async function loop(at: { signal: AbortSignal; clock: Clock; everyMs: number }, 
 }
 
 /** Every change under the prefix, by blocking queries in the default mode: never stale reads, never the agent's own view. */
-async function watchStore(parts: { consul: Consul; clock: Clock; log: Log; signal: AbortSignal }, on: (snapshot: Snapshot) => void): Promise<void> {
+async function watchStore(
+  parts: { consul: Consul; clock: Clock; log: Log; signal: AbortSignal },
+  on: (snapshot: Snapshot) => void,
+): Promise<void> {
   const { consul, clock, log, signal } = parts
   let index = 0
   let complained = false

@@ -74,7 +74,8 @@ export async function startArbiter(
     name: config.name,
     api: config.api?.url ?? null,
     nodeOf: (host) => members.get(host)?.node ?? null,
-    pill: (ask) => (slots ? slots.ask(ask) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none'))),
+    pill: (ask) =>
+      slots ? slots.ask(ask) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none')),
     onPage: pages,
   })
   const core: ArbiterCore = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
@@ -82,7 +83,8 @@ export async function startArbiter(
     sessions,
     now: () => clock.now(),
     onLease: (lease) => {
-      if (lease?.epoch !== core.lease?.epoch) log.info({ epoch: lease?.epoch ?? null }, lease ? 'this arbiter leads' : 'this arbiter leads no more')
+      if (lease?.epoch !== core.lease?.epoch)
+        log.info({ epoch: lease?.epoch ?? null }, lease ? 'this arbiter leads' : 'this arbiter leads no more')
       core.onLease(lease, clock.now())
     },
   })
@@ -108,7 +110,10 @@ export async function startArbiter(
   await every(
     'fence devices',
     RELOAD_MS,
-    () => void devices.load().catch((error: unknown) => log.error({ err: error }, 'fenceAgentsFile: what was known before is used')),
+    () =>
+      void devices
+        .load()
+        .catch((error: unknown) => log.error({ err: error }, 'fenceAgentsFile: what was known before is used')),
   )
   await every(
     'gossip',
@@ -207,7 +212,8 @@ async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal
   const hooks = await Promise.all(
     config.webhooks.map(async ({ name, url, secretFile }, i) => {
       const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
-      if (secret.length < 16) throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
+      if (secret.length < 16)
+        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
       return { name, url, secret }
     }),
   )

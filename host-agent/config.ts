@@ -77,7 +77,9 @@ export const AgentConfig = z.strictObject({
     .prefault({}),
   /** Shared storage that a dead host cannot write to: its tick. */
   storage: z.strictObject({ directory: File }).optional(),
-  watchdog: z.strictObject({ device: File.default('/dev/watchdog'), timeoutSeconds: z.number().int().min(5).max(300) }).optional(),
+  watchdog: z
+    .strictObject({ device: File.default('/dev/watchdog'), timeoutSeconds: z.number().int().min(5).max(300) })
+    .optional(),
   /** Holds guests back after a boot. A host without a gate is never fenced. */
   gate: z.strictObject({ file: File.default('/run/rackward/gate') }).optional(),
   guests: Guests.default({ kind: 'none' }),
@@ -96,7 +98,12 @@ export const AgentConfig = z.strictObject({
   bmc: z
     .strictObject({
       conductor: z
-        .strictObject({ url: z.url({ protocol: /^https?$/ }), username: z.string().optional(), passwordFile: File.optional(), caFile: File.optional() })
+        .strictObject({
+          url: z.url({ protocol: /^https?$/ }),
+          username: z.string().optional(),
+          passwordFile: File.optional(),
+          caFile: File.optional(),
+        })
         .optional(),
       /** YAML of mode 0600: host -> driver_info as at the conductor (ipmi_address, ipmi_username, ipmi_password). */
       directFile: File.optional(),
@@ -115,14 +122,31 @@ export const AgentConfig = z.strictObject({
       /** As other arbiters and the conductor reach it. */
       url: z.url({ protocol: /^https?$/ }).optional(),
       auth: z.discriminatedUnion('strategy', [
-        z.strictObject({ strategy: z.literal('http_basic'), file: File, users: z.record(z.string(), z.strictObject({ role: z.enum(ROLES) })).optional() }),
+        z.strictObject({
+          strategy: z.literal('http_basic'),
+          file: File,
+          users: z.record(z.string(), z.strictObject({ role: z.enum(ROLES) })).optional(),
+        }),
         z.strictObject({ strategy: z.literal('noauth') }),
       ]),
     })
     .optional(),
   /** Where pages are posted to. */
-  webhooks: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/), url: z.url({ protocol: /^https?$/ }), secretFile: File })).default([]),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), format: z.enum(['json', 'text']).default('json') }).prefault({}),
+  webhooks: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
+        url: z.url({ protocol: /^https?$/ }),
+        secretFile: File,
+      }),
+    )
+    .default([]),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
 })
 export type AgentConfig = z.infer<typeof AgentConfig>
 

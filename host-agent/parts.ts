@@ -24,12 +24,18 @@ export async function driverOf({ driver }: AgentConfig, parts: { run: Run }): Pr
     case 'command':
       return new CommandDriver(driver.argv, parts.run)
     case 'libvirt':
-      return new LibvirtDriver({ uri: driver.uri, freeMb: freeMemory(parts.run, driver.uri) }, { store: new DomainStore(driver.directory), run: parts.run })
+      return new LibvirtDriver(
+        { uri: driver.uri, freeMb: freeMemory(parts.run, driver.uri) },
+        { store: new DomainStore(driver.directory), run: parts.run },
+      )
     case 'nova': {
       const { passwordFile, caFile, sharedDisks, kind: _, ...at } = driver
       const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
       const password = await readSecret(passwordFile, 'driver.passwordFile')
-      const keystone = new Keystone({ ...at, region: at.region, computeUrl: at.computeUrl, password, ca }, { http, wall: () => systemClock.now() })
+      const keystone = new Keystone(
+        { ...at, region: at.region, computeUrl: at.computeUrl, password, ca },
+        { http, wall: () => systemClock.now() },
+      )
       return new NovaDriver(keystone, { sharedDisks })
     }
   }
@@ -42,18 +48,27 @@ export function guestsOf({ guests, name }: AgentConfig, parts: { run: Run; log: 
     case 'command':
       return new CommandGuests({ count: guests.count, stop: guests.stop, onOpen: guests.onOpen }, parts.run)
     case 'libvirt':
-      return new LibvirtGuests({ uri: guests.uri, host: name, shared: guests.shared }, { ...parts, store: new DomainStore(guests.directory) })
+      return new LibvirtGuests(
+        { uri: guests.uri, host: name, shared: guests.shared },
+        { ...parts, store: new DomainStore(guests.directory) },
+      )
   }
 }
 
 /** The conductor first; directly when it is away: by a file, or by what it sealed for this arbiter. */
-export async function powerOf({ bmc }: AgentConfig, parts: { run: Run; clock: Clock; sealed: BmcSource }): Promise<Power> {
+export async function powerOf(
+  { bmc }: AgentConfig,
+  parts: { run: Run; clock: Clock; sealed: BmcSource },
+): Promise<Power> {
   const ways: Power[] = []
   if (bmc.conductor) {
     const { url, username, passwordFile, caFile } = bmc.conductor
     const password = passwordFile === undefined ? '' : await readSecret(passwordFile, 'bmc.conductor.passwordFile')
-    const authorization = username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
-    ways.push(new ConductorPower({ url, authorization, ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8') }))
+    const authorization =
+      username === undefined ? undefined : `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    ways.push(
+      new ConductorPower({ url, authorization, ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8') }),
+    )
   }
   ways.push(new DirectPower([...(bmc.directFile ? [fileSource(bmc.directFile)] : []), parts.sealed], parts))
   return new EitherPower(ways)

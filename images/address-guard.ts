@@ -46,16 +46,23 @@ export interface AddressGuard {
   readonly lookup?: Lookup
 }
 
-const ownAddresses = () => Object.values(networkInterfaces()).flatMap((cards) => (cards ?? []).map(({ address }) => address))
+const ownAddresses = () =>
+  Object.values(networkInterfaces()).flatMap((cards) => (cards ?? []).map(({ address }) => address))
 
 /** Checks an address that stands in a URL, and answers the look-up for a host name: the connection goes to an address that was checked, whatever the
  *  name means a moment later. Throws `input.invalid`. */
-export function guarded(url: URL, guard: AddressGuard): { lookup?: (host: string, options: LookupOptions, done: (...found: any[]) => void) => void } {
+export function guarded(
+  url: URL,
+  guard: AddressGuard,
+): { lookup?: (host: string, options: LookupOptions, done: (...found: any[]) => void) => void } {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (guard.allowedHosts.some((allowed) => allowed.toLowerCase().replace(/^\[|\]$/g, '') === host)) return {}
   const own = (guard.ownAddresses ?? ownAddresses)()
   const refusal = () =>
-    new Fault('input.invalid', `instance_info/image_source: ${url.host} is on this machine or on a link-local address; images.allowedHosts can allow it`)
+    new Fault(
+      'input.invalid',
+      `instance_info/image_source: ${url.host} is on this machine or on a link-local address; images.allowedHosts can allow it`,
+    )
   if (isIP(host) !== 0) {
     if (isClosed(host, own)) throw refusal()
     return {}

@@ -38,7 +38,10 @@ export class ImportBudget {
     await this.turn(signal)
     const deadline = new AbortController()
     const { importSeconds } = this.limits
-    const late = () => deadline.abort(new Fault('image.source', `the import was not done within ${importSeconds} s (limits.images.importSeconds)`))
+    const late = () =>
+      deadline.abort(
+        new Fault('image.source', `the import was not done within ${importSeconds} s (limits.images.importSeconds)`),
+      )
     const cancel = importSeconds === undefined ? () => undefined : this.clock.after(importSeconds * 1000, late)
     const either = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal
     try {
@@ -65,7 +68,10 @@ export class ImportBudget {
         const promised = [...this.claimed].reduce((sum, claim) => sum + claim.bytes, 0)
         const spareBytes = bavail * bsize - (this.limits.reserveBytes ?? 0) - promised
         if (bytes > spareBytes)
-          throw new Fault('image.source', `the image needs ${bytesText(bytes)} more in ${directory}, which has ${bytesText(Math.max(0, spareBytes))} to spare`)
+          throw new Fault(
+            'image.source',
+            `the image needs ${bytesText(bytes)} more in ${directory}, which has ${bytesText(Math.max(0, spareBytes))} to spare`,
+          )
         mine.bytes += bytes
       },
       wrote: (bytes) => void (mine.bytes = Math.max(0, mine.bytes - bytes)),
@@ -77,7 +83,10 @@ export class ImportBudget {
   checkSize(bytes: number): void {
     const { virtualSizeBytes: most } = this.limits
     if (most !== undefined && bytes > most)
-      throw new Fault('image.format', `the image has ${bytesText(bytes)} once it is unpacked; limits.images.virtualSizeBytes is ${bytesText(most)}`)
+      throw new Fault(
+        'image.format',
+        `the image has ${bytesText(bytes)} once it is unpacked; limits.images.virtualSizeBytes is ${bytesText(most)}`,
+      )
   }
 
   private async turn(signal: AbortSignal | undefined): Promise<void> {

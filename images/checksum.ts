@@ -15,7 +15,8 @@ export function parseChecksum(text: string, algo?: string): Checksum {
   const found = prefix ?? (hex.length === 128 ? 'sha512' : 'sha256')
   const digits = found === 'sha256' ? 64 : found === 'sha512' ? 128 : 0
   if (digits === 0) throw new Fault('input.invalid', `checksum algorithm ${found}: only sha256 and sha512 are accepted`)
-  if (hex.length !== digits || !/^[0-9a-f]+$/.test(hex)) throw new Fault('input.invalid', `checksum: a ${found} has ${digits} hexadecimal digits`)
+  if (hex.length !== digits || !/^[0-9a-f]+$/.test(hex))
+    throw new Fault('input.invalid', `checksum: a ${found} has ${digits} hexadecimal digits`)
   return { algo: found as Checksum['algo'], hex }
 }
 
@@ -26,9 +27,14 @@ export async function fileDigest(path: string, algo: Checksum['algo'], signal?: 
 }
 
 /** The digest that was found is not told: whoever may name any address would learn what stands there. */
-export async function checkFile(path: string, at: { checksum: Checksum; what: string; signal?: AbortSignal }): Promise<void> {
+export async function checkFile(
+  path: string,
+  at: { checksum: Checksum; what: string; signal?: AbortSignal },
+): Promise<void> {
   const { algo, hex } = at.checksum
   const found = await fileDigest(path, algo, at.signal)
   if (found !== hex)
-    throw new Fault('image.checksum', `${at.what} has another ${algo.replace('sha', 'SHA-')} than ${hex}`, { cause: new Error(`${algo} ${found}`) })
+    throw new Fault('image.checksum', `${at.what} has another ${algo.replace('sha', 'SHA-')} than ${hex}`, {
+      cause: new Error(`${algo} ${found}`),
+    })
 }

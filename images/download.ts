@@ -40,9 +40,11 @@ export async function download(source: string, to: string, parts: DownloadParts)
 }
 
 function urlOf(text: string, base?: URL): URL {
-  if (!URL.canParse(text, base?.href)) throw new Fault('input.invalid', `image source ${JSON.stringify(text.slice(0, 255))} is not a URL`)
+  if (!URL.canParse(text, base?.href))
+    throw new Fault('input.invalid', `image source ${JSON.stringify(text.slice(0, 255))} is not a URL`)
   const url = new URL(text, base)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Fault('image.source', `${url.protocol} is not followed: only http and https are`)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new Fault('image.source', `${url.protocol} is not followed: only http and https are`)
   return url
 }
 
@@ -53,13 +55,16 @@ function request(url: URL, { guard, signal }: DownloadParts): Promise<IncomingMe
   return new Promise((resolve, reject) => {
     const call = get(url, options, resolve)
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))
-    call.on('error', (error) => reject(isFault(error) ? error : new Fault('image.source', `${url.href}: ${error.message}`, { cause: error })))
+    call.on('error', (error) =>
+      reject(isFault(error) ? error : new Fault('image.source', `${url.href}: ${error.message}`, { cause: error })),
+    )
   })
 }
 
 async function save(url: string, response: IncomingMessage, parts: DownloadParts & { to: string }): Promise<void> {
   const { claim, signal, to } = parts
-  const promised = response.headers['content-length'] === undefined ? undefined : Number(response.headers['content-length'])
+  const promised =
+    response.headers['content-length'] === undefined ? undefined : Number(response.headers['content-length'])
   let claimedBytes = promised ?? 0
   let gotBytes = 0
   const count = new Transform({
@@ -93,17 +98,23 @@ async function save(url: string, response: IncomingMessage, parts: DownloadParts
     response.destroy()
   }
   const got = (await stat(to)).size
-  if (promised !== undefined && promised !== got) throw new Fault('image.source', `${url}: ${got} of ${promised} bytes came`)
+  if (promised !== undefined && promised !== got)
+    throw new Fault('image.source', `${url}: ${got} of ${promised} bytes came`)
 }
 
 /** Looks once a minute whether enough came since the last look. */
-function watchRate(got: () => number, { clock, leastBytesPerSecond: least }: DownloadParts, tooSlow: (why: string) => void): () => void {
+function watchRate(
+  got: () => number,
+  { clock, leastBytesPerSecond: least }: DownloadParts,
+  tooSlow: (why: string) => void,
+): () => void {
   if (least === undefined) return () => undefined
   let before = 0
   let cancel = (): void => undefined
   const look = () => {
     const bytes = got() - before
-    if (bytes < (least * RATE_WINDOW_MS) / 1000) return tooSlow(`${bytes} bytes came in a minute; limits.images.leastBytesPerSecond is ${least}`)
+    if (bytes < (least * RATE_WINDOW_MS) / 1000)
+      return tooSlow(`${bytes} bytes came in a minute; limits.images.leastBytesPerSecond is ${least}`)
     before = got()
     cancel = clock.after(RATE_WINDOW_MS, look)
   }

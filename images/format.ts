@@ -28,7 +28,8 @@ const KNOWN_INCOMPATIBLE = 0b11111n
 /** The format of a disk image whose first 4096 bytes are `head`. Throws `image.format`. */
 export function detectFormat(head: Buffer, declared?: DiskFormat): DiskFormat {
   const found: DiskFormat = head.length >= 4 && head.readUInt32BE(0) === QCOW2_MAGIC ? 'qcow2' : 'raw'
-  if (declared && declared !== found) throw new Fault('image.format', `the image is declared as ${declared}, but it is ${found}`)
+  if (declared && declared !== found)
+    throw new Fault('image.format', `the image is declared as ${declared}, but it is ${found}`)
   if (found === 'qcow2') checkQcow2(head)
   else checkRaw(head)
   return found
@@ -37,10 +38,12 @@ export function detectFormat(head: Buffer, declared?: DiskFormat): DiskFormat {
 function checkRaw(head: Buffer): void {
   for (const { at, bytes, name } of MAGICS) {
     const magic = Buffer.from(bytes, 'hex')
-    if (head.subarray(at, at + magic.length).equals(magic)) throw new Fault('image.format', `the image is a ${name} file, not a raw disk`)
+    if (head.subarray(at, at + magic.length).equals(magic))
+      throw new Fault('image.format', `the image is a ${name} file, not a raw disk`)
   }
   const bootable = head.length >= 512 && head.readUInt16LE(510) === 0xaa55
-  if (!bootable) throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')
+  if (!bootable)
+    throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')
 }
 
 /** The size of the disk that a qcow2 with this head holds. */
@@ -56,5 +59,6 @@ function checkQcow2(head: Buffer): void {
   if (version === 2) return
   const incompatible = head.readBigUInt64BE(72)
   if (incompatible & EXTERNAL_DATA) throw new Fault('image.format', 'the qcow2 image keeps its data in another file')
-  if (incompatible & ~KNOWN_INCOMPATIBLE) throw new Fault('image.format', 'the qcow2 image uses features that are not known')
+  if (incompatible & ~KNOWN_INCOMPATIBLE)
+    throw new Fault('image.format', 'the qcow2 image uses features that are not known')
 }

@@ -47,7 +47,11 @@ interface Work {
   readonly guard: AddressGuard | undefined
 }
 
-export async function importImage(store: ImageStore, request: ImportRequest, tools: ImportTools = {}): Promise<ImageIndex> {
+export async function importImage(
+  store: ImageStore,
+  request: ImportRequest,
+  tools: ImportTools = {},
+): Promise<ImageIndex> {
   checkImageName(request.name)
   const { clock = systemClock, guard } = tools
   const budget = tools.budget ?? new ImportBudget({}, clock)
@@ -66,7 +70,12 @@ export async function importImage(store: ImageStore, request: ImportRequest, too
         ...(tools.onBytes ? { onBytes: tools.onBytes } : {}),
       })
       for (const file of ['source', 'raw']) await rm(join(scratch, file), { force: true })
-      return await store.add(scratch, { ...cut, names: [request.name], createdAt: isoTime(clock.now()), ...request.traits })
+      return await store.add(scratch, {
+        ...cut,
+        names: [request.name],
+        createdAt: isoTime(clock.now()),
+        ...request.traits,
+      })
     } finally {
       claim.release()
       await rm(scratch, { recursive: true, force: true })
@@ -100,10 +109,17 @@ async function fetchSource(source: string, to: string, work: Work): Promise<stri
     return to
   }
   if (/^[a-z][a-z0-9+.-]*:/i.test(source) && !/^file:/i.test(source))
-    throw new Fault('input.invalid', `image source ${JSON.stringify(source.slice(0, 255))}: only http, https and file URLs, and paths, are understood`)
+    throw new Fault(
+      'input.invalid',
+      `image source ${JSON.stringify(source.slice(0, 255))}: only http, https and file URLs, and paths, are understood`,
+    )
   const path = /^file:/i.test(source) ? fileURLToPath(source) : source
   const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new Fault('image.source', `cannot read ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
+    throw new Fault(
+      'image.source',
+      `cannot read ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+      { cause: error },
+    )
   })
   // A device or pipe such as /dev/zero would never end (CVE-2026-44919).
   if (!info.isFile()) throw new Fault('image.source', `${path} is not an ordinary file`)
@@ -127,9 +143,12 @@ async function unpackedBytes(file: string, signal: AbortSignal): Promise<number>
   return (JSON.parse(text) as { required: number }).required
 }
 
-const convert = (from: string, to: string, signal: AbortSignal) => qemuImg(['convert', '-f', 'qcow2', '-O', 'raw', '-S', '64k', from, to], signal)
+const convert = (from: string, to: string, signal: AbortSignal) =>
+  qemuImg(['convert', '-f', 'qcow2', '-O', 'raw', '-S', '64k', from, to], signal)
 
 const qemuImg = (args: readonly string[], signal: AbortSignal): Promise<string> =>
   runOk(['qemu-img', ...args], { timeoutMs: CONVERT_TIMEOUT_MS, signal }).catch((error: unknown) => {
-    throw isFault(error, 'run.failed') ? new Fault('image.format', `qemu-img cannot read the image: ${error.detail}`, { cause: error }) : error
+    throw isFault(error, 'run.failed')
+      ? new Fault('image.format', `qemu-img cannot read the image: ${error.detail}`, { cause: error })
+      : error
   })

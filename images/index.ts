@@ -42,10 +42,12 @@ export const pieceLength = (index: Pick<ImageIndex, 'sizeBytes' | 'pieceBytes'>,
 
 /** What a parsed index must hold beyond its types: pieces cover the image and their frames lie in the data, in order. */
 export function indexFlaw(index: ImageIndex): string | undefined {
-  if (index.pieces.length !== Math.ceil(index.sizeBytes / index.pieceBytes)) return 'the number of pieces does not cover the size'
+  if (index.pieces.length !== Math.ceil(index.sizeBytes / index.pieceBytes))
+    return 'the number of pieces does not cover the size'
   let at = 0
   for (const [number, piece] of index.pieces.entries()) {
-    if (piece.zero ? piece.lengthBytes !== 0 : piece.at !== at || piece.lengthBytes === 0) return `piece ${number} does not follow the one before`
+    if (piece.zero ? piece.lengthBytes !== 0 : piece.at !== at || piece.lengthBytes === 0)
+      return `piece ${number} does not follow the one before`
     at += piece.lengthBytes
   }
   return at === index.dataBytes ? undefined : 'the data is longer or shorter than its pieces'

@@ -31,7 +31,8 @@ async function updateInSlices(hash: Hash, bytes: Buffer): Promise<void> {
 }
 
 /** In the thread pool. */
-const sha256Of = async (bytes: Buffer): Promise<string> => Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
+const sha256Of = async (bytes: Buffer): Promise<string> =>
+  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
 
 /** Reads `rawPath`, writes the frames to `dataPath`, answers the index; `onBytes` hears the raw bytes done so far. */
 export async function cutPieces(opts: CutOptions): Promise<Cut> {
@@ -47,7 +48,9 @@ export async function cutPieces(opts: CutOptions): Promise<Cut> {
       opts.signal?.throwIfAborted()
       const numbers = Array.from({ length: Math.min(IN_FLIGHT, count - first) }, (_, i) => first + i)
       const buffers = await Promise.all(numbers.map((number) => readPiece(raw, number, sizeBytes)))
-      const frames = await Promise.all(buffers.map((bytes) => (isZero(bytes) ? Promise.resolve(undefined) : compress(bytes))))
+      const frames = await Promise.all(
+        buffers.map((bytes) => (isZero(bytes) ? Promise.resolve(undefined) : compress(bytes))),
+      )
       for (const [i, bytes] of buffers.entries()) {
         await updateInSlices(whole, bytes)
         const frame = frames[i]

@@ -41,7 +41,8 @@ export class ImageStore {
 
   /** What is to be removed by this id or name; an image whose index is broken has its id alone. Throws `image.missing`. */
   async which(idOrName: string): Promise<{ id: string; names: readonly string[] }> {
-    if (ID.test(idOrName) && (await this.ids()).includes(idOrName)) return this.read(idOrName).catch(() => ({ id: idOrName, names: [] }))
+    if (ID.test(idOrName) && (await this.ids()).includes(idOrName))
+      return this.read(idOrName).catch(() => ({ id: idOrName, names: [] }))
     return this.find(idOrName)
   }
 
@@ -53,7 +54,8 @@ export class ImageStore {
     const newest = found.sort((a, b) => b.createdAt.localeCompare(a.createdAt))[0]
     if (!newest) {
       const broken = await this.broken()
-      const others = broken.length === 0 ? '' : `; the index of ${broken.map(({ id }) => id.slice(0, 16)).join(', ')} cannot be read`
+      const others =
+        broken.length === 0 ? '' : `; the index of ${broken.map(({ id }) => id.slice(0, 16)).join(', ')} cannot be read`
       throw new Fault('image.missing', `image ${JSON.stringify(idOrName)} is not in the store${others}`)
     }
     return newest
@@ -113,10 +115,12 @@ export class ImageStore {
   }
 
   private async read(id: string): Promise<ImageIndex> {
-    const text = await readFile(join(this.directory(id), 'index.json'), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') throw new Fault('image.missing', `image ${id} is not in the store`)
-      throw new Fault('image.source', `cannot read the index of image ${id}: ${error.message}`, { cause: error })
-    })
+    const text = await readFile(join(this.directory(id), 'index.json'), 'utf8').catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') throw new Fault('image.missing', `image ${id} is not in the store`)
+        throw new Fault('image.source', `cannot read the index of image ${id}: ${error.message}`, { cause: error })
+      },
+    )
     try {
       return ImageIndex.parse(JSON.parse(text))
     } catch (error) {
@@ -167,5 +171,9 @@ async function startOf(pid: number): Promise<string> {
 export const isImageName = (name: string): boolean => NAME.test(name)
 
 export function checkImageName(name: string): void {
-  if (!isImageName(name)) throw new Fault('input.invalid', `image name ${JSON.stringify(name)}: use letters, digits, dot, dash and underscore, at most 128`)
+  if (!isImageName(name))
+    throw new Fault(
+      'input.invalid',
+      `image name ${JSON.stringify(name)}: use letters, digits, dot, dash and underscore, at most 128`,
+    )
 }

@@ -29,10 +29,20 @@ export function move<State extends string, Event extends string, R extends { rea
 }
 
 /** Whether a stored change is one that the table knows; `from` undefined: the record is new. */
-export const mayBecome = <State extends string>(table: Table<State, string>, from: State | undefined, to: State): boolean =>
-  from === undefined ? table.first.includes(to) : from === to || table.arrows.some((arrow) => arrow.from === from && arrow.to === to)
+export const mayBecome = <State extends string>(
+  table: Table<State, string>,
+  from: State | undefined,
+  to: State,
+): boolean =>
+  from === undefined
+    ? table.first.includes(to)
+    : from === to || table.arrows.some((arrow) => arrow.from === from && arrow.to === to)
 
-export function findArrow<A extends Arrow<string, string>>(arrows: readonly A[], from: string, on: string): A | undefined {
+export function findArrow<A extends Arrow<string, string>>(
+  arrows: readonly A[],
+  from: string,
+  on: string,
+): A | undefined {
   return arrows.find((arrow) => arrow.from === from && arrow.on === on)
 }
 

@@ -15,7 +15,10 @@ export function parseYaml<T extends z.ZodType>(schema: T, text: string, from: st
   }
   const result = schema.safeParse(raw)
   if (result.success) return result.data
-  throw new Fault('config.invalid', [`${from}:`, ...result.error.issues.map((issue) => describe(schema, issue))].join('\n  '))
+  throw new Fault(
+    'config.invalid',
+    [`${from}:`, ...result.error.issues.map((issue) => describe(schema, issue))].join('\n  '),
+  )
 }
 
 export async function loadYaml<T extends z.ZodType>(schema: T, path: string): Promise<z.infer<T>> {
@@ -29,14 +32,17 @@ function describe(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   const at = issue.path.join('.') || 'the file'
   if (issue.code !== 'unrecognized_keys') return `${at}: ${issue.message}`
   const known = knownKeys(schema, issue.path)
-  return issue.keys.map((key) => `${at}: unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(nearest(key, known))}?`).join('\n  ')
+  return issue.keys
+    .map((key) => `${at}: unknown key ${JSON.stringify(key)}; did you mean ${JSON.stringify(nearest(key, known))}?`)
+    .join('\n  ')
 }
 
 /** Keys of the schema at a path, read from its JSON Schema so that there is one source. */
 function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let at = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>
   for (const key of path) {
-    const next = typeof key === 'number' ? at.items : (at.properties as Record<string, unknown> | undefined)?.[String(key)]
+    const next =
+      typeof key === 'number' ? at.items : (at.properties as Record<string, unknown> | undefined)?.[String(key)]
     at = (next ?? {}) as Record<string, unknown>
   }
   const variants = [at, ...((at.oneOf ?? at.anyOf ?? []) as Record<string, unknown>[])]

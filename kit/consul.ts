@@ -45,7 +45,9 @@ export class Consul {
     this.options = options
     this.base = new URL(options.url)
     this.agent =
-      this.base.protocol === 'https:' ? new HttpsAgent({ keepAlive: true, ...(options.ca ? { ca: options.ca } : {}) }) : new Agent({ keepAlive: true })
+      this.base.protocol === 'https:'
+        ? new HttpsAgent({ keepAlive: true, ...(options.ca ? { ca: options.ca } : {}) })
+        : new Agent({ keepAlive: true })
   }
 
   close(): void {
@@ -108,7 +110,13 @@ export class Consul {
 
   /** Without `serfHealth`: a lock must not be lost because gossip had a bad moment. */
   async createSession(options: { name: string; ttlSeconds: number; lockDelaySeconds: number }): Promise<string> {
-    const body = { Name: options.name, TTL: `${options.ttlSeconds}s`, LockDelay: `${options.lockDelaySeconds}s`, Behavior: 'release', NodeChecks: [] }
+    const body = {
+      Name: options.name,
+      TTL: `${options.ttlSeconds}s`,
+      LockDelay: `${options.lockDelaySeconds}s`,
+      Behavior: 'release',
+      NodeChecks: [],
+    }
     const answer = await this.ask('PUT', '/v1/session/create', { body: JSON.stringify(body) })
     this.expect(answer, 'a session')
     return (answer.body as { ID: string }).ID
@@ -143,7 +151,9 @@ export class Consul {
   async gossip(): Promise<Map<string, string>> {
     const answer = await this.ask('GET', '/v1/health/state/any')
     this.expect(answer, 'health')
-    const checks = (answer.body as { Node: string; CheckID: string; Status: string }[]).filter(({ CheckID }) => CheckID === 'serfHealth')
+    const checks = (answer.body as { Node: string; CheckID: string; Status: string }[]).filter(
+      ({ CheckID }) => CheckID === 'serfHealth',
+    )
     return new Map(checks.map(({ Node, Status }) => [Node, Status]))
   }
 
@@ -161,19 +171,31 @@ export class Consul {
 
   private expect(answer: Answer, what: string): void {
     if (answer.status === 200) return
-    const said = typeof answer.body === 'string' ? answer.body.slice(0, 300) : JSON.stringify(answer.body)?.slice(0, 300)
-    if (answer.status === 403) throw new Fault('consul.denied', `Consul at ${this.base.origin} refuses ${what}: ${said}`)
+    const said =
+      typeof answer.body === 'string' ? answer.body.slice(0, 300) : JSON.stringify(answer.body)?.slice(0, 300)
+    if (answer.status === 403)
+      throw new Fault('consul.denied', `Consul at ${this.base.origin} refuses ${what}: ${said}`)
     throw new Fault('consul.failed', `Consul at ${this.base.origin} answered ${answer.status} for ${what}: ${said}`)
   }
 
-  private ask(method: string, path: string, options: { body?: string; timeoutMs?: number; signal?: AbortSignal | undefined } = {}): Promise<Answer> {
+  private ask(
+    method: string,
+    path: string,
+    options: { body?: string; timeoutMs?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer> {
     const call = this.base.protocol === 'https:' ? httpsRequest : httpRequest
     return new Promise((resolve, reject) => {
       const fail = (error: Error) =>
-        reject(new Fault('consul.unreachable', `Consul at ${this.base.origin} cannot be asked: ${error.message}`, { cause: error }))
+        reject(
+          new Fault('consul.unreachable', `Consul at ${this.base.origin} cannot be asked: ${error.message}`, {
+            cause: error,
+          }),
+        )
       const headers = {
         ...(this.options.token ? { 'x-consul-token': this.options.token } : {}),
-        ...(options.body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(options.body) }),
+        ...(options.body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(options.body) }),
       }
       const ask = call(new URL(path, this.base), {
         method,
@@ -190,7 +212,11 @@ export class Consul {
         response.on('error', fail)
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString()
-          resolve({ status: response.statusCode ?? 0, body: parse(text), index: Number(response.headers['x-consul-index'] ?? 0) })
+          resolve({
+            status: response.statusCode ?? 0,
+            body: parse(text),
+            index: Number(response.headers['x-consul-index'] ?? 0),
+          })
         })
       })
       ask.end(options.body)
@@ -222,7 +248,12 @@ function parse(text: string): unknown {
   }
 }
 
-export async function openConsul(options: { url: string; tokenFile?: string | undefined; caFile?: string | undefined }): Promise<Consul> {
-  const read = async (file: string | undefined) => (file === undefined ? undefined : (await readFile(file, 'utf8')).trim())
+export async function openConsul(options: {
+  url: string
+  tokenFile?: string | undefined
+  caFile?: string | undefined
+}): Promise<Consul> {
+  const read = async (file: string | undefined) =>
+    file === undefined ? undefined : (await readFile(file, 'utf8')).trim()
   return new Consul({ url: options.url, token: await read(options.tokenFile), ca: await read(options.caFile) })
 }

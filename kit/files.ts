@@ -34,7 +34,10 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /** The key of `lengthBytes` that stands in hexadecimal at `path`, made on first use with mode 0600. Throws `code` for a file that does not hold exactly such a key. */
-export async function keyFile(path: string, wanted: { lengthBytes: number; make: () => Uint8Array; code: FaultCode }): Promise<Buffer> {
+export async function keyFile(
+  path: string,
+  wanted: { lengthBytes: number; make: () => Uint8Array; code: FaultCode },
+): Promise<Buffer> {
   const { lengthBytes, make, code } = wanted
   const read = () =>
     readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -43,6 +46,7 @@ export async function keyFile(path: string, wanted: { lengthBytes: number; make:
     })
   if ((await read()) === undefined) await writeWhole(path, `${Buffer.from(make()).toString('hex')}\n`)
   const text = ((await read()) ?? '').trim()
-  if (!/^[0-9a-f]*$/.test(text) || text.length !== lengthBytes * 2) throw new Fault(code, `${path} does not hold a key of ${lengthBytes} bytes`)
+  if (!/^[0-9a-f]*$/.test(text) || text.length !== lengthBytes * 2)
+    throw new Fault(code, `${path} does not hold a key of ${lengthBytes} bytes`)
   return Buffer.from(text, 'hex')
 }

@@ -10,9 +10,14 @@ export function gather(stream: Readable, limitBytes: number): Promise<Buffer> {
     let held = Buffer.alloc(0)
     let size = 0
     const onData = (chunk: Buffer) => {
-      if (size + chunk.length > limitBytes) return end(() => reject(new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken`)))
+      if (size + chunk.length > limitBytes)
+        return end(() =>
+          reject(new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken`)),
+        )
       if (size + chunk.length > held.length) {
-        const grown = Buffer.allocUnsafe(Math.min(limitBytes, Math.max(FIRST_BYTES, held.length * 2, size + chunk.length)))
+        const grown = Buffer.allocUnsafe(
+          Math.min(limitBytes, Math.max(FIRST_BYTES, held.length * 2, size + chunk.length)),
+        )
         held.copy(grown, 0, 0, size)
         held = grown
       }
@@ -20,8 +25,10 @@ export function gather(stream: Readable, limitBytes: number): Promise<Buffer> {
       size += chunk.length
     }
     const onEnd = () => end(() => resolve(held.subarray(0, size)))
-    const onError = (error: Error) => end(() => reject(new Fault('input.invalid', `the body broke off: ${error.message}`, { cause: error })))
-    const onClose = () => end(() => reject(new Fault('input.invalid', 'the connection ended before the body was whole')))
+    const onError = (error: Error) =>
+      end(() => reject(new Fault('input.invalid', `the body broke off: ${error.message}`, { cause: error })))
+    const onClose = () =>
+      end(() => reject(new Fault('input.invalid', 'the connection ended before the body was whole')))
     const listeners = [
       ['data', onData],
       ['end', onEnd],

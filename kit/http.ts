@@ -34,17 +34,34 @@ export const http: Http = (ask) =>
     const request = call(url, { method: ask.method, headers, signal: ask.signal, ...(ask.ca ? { ca: ask.ca } : {}) })
     request.on('socket', (socket) => {
       // One that was kept alive is connected already, and says so no more.
-      if (socket.connecting) socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true))
+      if (socket.connecting)
+        socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true))
       else connected = true
     })
     request.on('error', (error) =>
-      reject(new Fault(connected ? 'peer.lost' : 'peer.unreached', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })),
+      reject(
+        new Fault(
+          connected ? 'peer.lost' : 'peer.unreached',
+          `${ask.method} ${url.origin}${url.pathname}: ${error.message}`,
+          { cause: error },
+        ),
+      ),
     )
     request.on('response', (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', (error) => reject(new Fault('peer.lost', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error })))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: parse(Buffer.concat(chunks).toString()) }))
+      response.on('error', (error) =>
+        reject(
+          new Fault('peer.lost', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error }),
+        ),
+      )
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: parse(Buffer.concat(chunks).toString()),
+        }),
+      )
     })
     request.end(text)
   })

@@ -14,7 +14,12 @@ export interface LogOptions {
 
 export const makeLog = (name: string, { level = 'info', format = 'json' }: LogOptions = {}): Log =>
   pino(
-    { name, level, redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: '******' }, base: { name } },
+    {
+      name,
+      level,
+      redact: { paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: '******' },
+      base: { name },
+    },
     format === 'json' ? pino.destination({ fd: 2, sync: true }) : { write: (line) => void writeSync(2, asText(line)) },
   )
 
@@ -23,9 +28,18 @@ const PRIORITIES: Readonly<Record<number, number>> = { 20: 7, 30: 6, 40: 4, 50: 
 
 /** `{"level":40,"msg":"x","host":"h1",...}` -> `<4>x host=h1`. The journal knows the time and the program. */
 export function asText(line: string): string {
-  const { level, time: _time, name: _name, msg, err, ...rest } = JSON.parse(line) as Record<string, unknown> & { level: number; err?: { message?: string } }
+  const {
+    level,
+    time: _time,
+    name: _name,
+    msg,
+    err,
+    ...rest
+  } = JSON.parse(line) as Record<string, unknown> & { level: number; err?: { message?: string } }
   const value = (one: unknown) => (typeof one === 'string' && /^[^\s"=]+$/.test(one) ? one : JSON.stringify(one))
-  const words = Object.entries({ ...rest, ...(err ? { error: err.message } : {}) }).map(([key, one]) => ` ${key}=${value(one)}`)
+  const words = Object.entries({ ...rest, ...(err ? { error: err.message } : {}) }).map(
+    ([key, one]) => ` ${key}=${value(one)}`,
+  )
   return `<${PRIORITIES[level] ?? 6}>${String(msg ?? '').replaceAll('\n', ' ')}${words.join('')}\n`
 }
 

@@ -10,9 +10,16 @@ export interface ServiceManager {
 
 /** A machine under pressure takes long to start a program; to be killed for that would make it worse. */
 const TIMEOUT_MS = 20_000
-const nothing: ServiceManager = { ready: async () => undefined, stopping: async () => undefined, watch: () => () => undefined }
+const nothing: ServiceManager = {
+  ready: async () => undefined,
+  stopping: async () => undefined,
+  watch: () => () => undefined,
+}
 
-export function serviceManager(env: Readonly<Record<string, string | undefined>> = process.env, run: Run = systemRun): ServiceManager {
+export function serviceManager(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  run: Run = systemRun,
+): ServiceManager {
   if (!env.NOTIFY_SOCKET) return nothing
   // Not waiting for a word that cannot be sent: a daemon that runs must not end for it.
   const say = (...words: string[]) =>

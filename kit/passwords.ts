@@ -41,7 +41,8 @@ export class PasswordChecks {
   /** Ends the threads; what waits is refused. */
   async close(): Promise<void> {
     this.closed = true
-    for (let check = this.queue.shift(); check; check = this.queue.shift()) check.end.reject(new Fault('access.busy', 'the process ends'))
+    for (let check = this.queue.shift(); check; check = this.queue.shift())
+      check.end.reject(new Fault('access.busy', 'the process ends'))
     await Promise.all([...this.idle, ...this.busy.keys()].map((thread) => thread.terminate()))
   }
 

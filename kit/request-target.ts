@@ -4,5 +4,7 @@
 export function requestTarget(target: string | undefined): { path: string; query: URLSearchParams } {
   const text = target ?? '/'
   const mark = text.indexOf('?')
-  return mark < 0 ? { path: text, query: new URLSearchParams() } : { path: text.slice(0, mark), query: new URLSearchParams(text.slice(mark + 1)) }
+  return mark < 0
+    ? { path: text, query: new URLSearchParams() }
+    : { path: text.slice(0, mark), query: new URLSearchParams(text.slice(mark + 1)) }
 }

@@ -50,7 +50,9 @@ export const run: Run = async (argv, options) => {
   if (options.signal?.aborted) started.end()
   try {
     const { child } = started
-    const said = [child?.stdout, child?.stderr].map((stream) => collect(stream, { maxBytes: options.maxBytes ?? MAX_BYTES, onFull: started.end }))
+    const said = [child?.stdout, child?.stderr].map((stream) =>
+      collect(stream, { maxBytes: options.maxBytes ?? MAX_BYTES, onFull: started.end }),
+    )
     child?.stdin?.end(options.input)
     const code = await started.over
     if (timedOut) throw new Fault('run.timeout', `${argv[0]} did not end within ${options.timeoutMs} ms`)
@@ -69,7 +71,11 @@ export const runOk = (argv: readonly string[], options: RunOptions): Promise<str
 /** The same with a runner that was handed in. */
 export const runOkWith = async (runner: Run, argv: readonly string[], options: RunOptions): Promise<string> => {
   const { code, stdout, stderr } = await runner(argv, options)
-  if (code !== 0) throw new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${(stderr || stdout).trim().slice(-2000)}`)
+  if (code !== 0)
+    throw new Fault(
+      'run.failed',
+      `${argv[0]} ended with ${code ?? 'a signal'}: ${(stderr || stdout).trim().slice(-2000)}`,
+    )
   return stdout
 }
 
@@ -158,9 +164,16 @@ function filter(argv: readonly string[], how: How): Piped {
     if (code !== 0) throw new Fault('run.failed', `${argv[0]} ended with ${code ?? 'a signal'}: ${said().trim()}`)
   })
   done.catch(() => undefined)
-  const signal = (name: NodeJS.Signals) => () => void (child?.pid !== undefined && groups.has(child.pid) && signalGroup(child.pid, name))
+  const signal = (name: NodeJS.Signals) => () =>
+    void (child?.pid !== undefined && groups.has(child.pid) && signalGroup(child.pid, name))
   // What could not be started swallows its input and says nothing; `done` tells why.
-  return { stdin: child?.stdin ?? swallow(), stdout: child?.stdout ?? Readable.from([]), done, end: signal('SIGTERM'), stop: signal('SIGKILL') }
+  return {
+    stdin: child?.stdin ?? swallow(),
+    stdout: child?.stdout ?? Readable.from([]),
+    done,
+    end: signal('SIGTERM'),
+    stop: signal('SIGKILL'),
+  }
 }
 
 function swallow(): Writable {
@@ -170,7 +183,10 @@ function swallow(): Writable {
 }
 
 /** The text of a stream so far, up to a limit; the rest is read and dropped. */
-function collect(stream: Readable | null | undefined, { maxBytes, onFull }: { maxBytes: number; onFull: () => void }): () => string {
+function collect(
+  stream: Readable | null | undefined,
+  { maxBytes, onFull }: { maxBytes: number; onFull: () => void },
+): () => string {
   const chunks: Buffer[] = []
   let sizeBytes = 0
   stream?.on('data', (chunk: Buffer) => {

@@ -2,7 +2,10 @@
 
 /** The candidate with the fewest edits (Levenshtein) from `word`; empty without candidates. */
 export function nearest(word: string, candidates: readonly string[]): string {
-  const scored = candidates.map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+  const scored = candidates.map((candidate) => ({
+    candidate,
+    edits: distance(word.toLowerCase(), candidate.toLowerCase()),
+  }))
   return scored.sort((a, b) => a.edits - b.edits)[0]?.candidate ?? ''
 }
 
@@ -11,7 +14,13 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i]
     for (let j = 1; j <= b.length; j += 1) {
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      next.push(
+        Math.min(
+          (row[j] as number) + 1,
+          (next[j - 1] as number) + 1,
+          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+        ),
+      )
     }
     row = next
   }

@@ -14,7 +14,10 @@ export const signature = (secret: string, atMs: number, body: string): string =>
 }
 
 /** The status of the answer. */
-export function postSigned(hook: { url: string; secret: string }, post: { body: string; atMs: number; signal: AbortSignal }): Promise<number> {
+export function postSigned(
+  hook: { url: string; secret: string },
+  post: { body: string; atMs: number; signal: AbortSignal },
+): Promise<number> {
   const url = new URL(hook.url)
   const headers = {
     'content-type': 'application/json',

@@ -7,7 +7,8 @@ export const ipToNumber = (ip: string): number => {
   return ip.split('.').reduce((value, part) => value * 256 + Number(part), 0)
 }
 
-export const numberToIp = (value: number): string => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join('.')
+export const numberToIp = (value: number): string =>
+  [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join('.')
 
 export const ipToBytes = (ip: string): Buffer => {
   const bytes = Buffer.alloc(4)
@@ -17,7 +18,8 @@ export const ipToBytes = (ip: string): Buffer => {
 
 export const bytesToIp = (bytes: Buffer): string => numberToIp(bytes.readUInt32BE(0))
 
-export const macToText = (bytes: Buffer): string => [...bytes.subarray(0, 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
+export const macToText = (bytes: Buffer): string =>
+  [...bytes.subarray(0, 6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':')
 
 export interface Subnet {
   readonly network: number
@@ -28,7 +30,8 @@ export interface Subnet {
 export function parseSubnet(text: string): Subnet {
   const [ip, bits] = text.split('/')
   const length = Number(bits)
-  if (!ip || !/^\d{1,2}$/.test(bits ?? '') || length > 30) throw new WireError(`${JSON.stringify(text)} is not a subnet such as 10.0.0.0/24`)
+  if (!ip || !/^\d{1,2}$/.test(bits ?? '') || length > 30)
+    throw new WireError(`${JSON.stringify(text)} is not a subnet such as 10.0.0.0/24`)
   const mask = length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0
   return { network: (ipToNumber(ip) & mask) >>> 0, mask }
 }

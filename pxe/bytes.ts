@@ -18,7 +18,8 @@ export class Reader {
   }
 
   take(count: number, field: string): Buffer {
-    if (count > this.left) throw new WireError(`${field}: needs ${count} bytes at offset ${this.at}, ${this.left} are left`)
+    if (count > this.left)
+      throw new WireError(`${field}: needs ${count} bytes at offset ${this.at}, ${this.left} are left`)
     const taken = this.bytes.subarray(this.at, this.at + count)
     this.at += count
     return taken

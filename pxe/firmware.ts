@@ -39,7 +39,8 @@ const RASPBERRY_PI: FirmwareRow = { arch: 0, name: 'Raspberry Pi', file: undefin
 export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
   const asked = archs.length > 0 ? archs : [0]
   const known = asked.flatMap((arch) => FIRMWARE.find((row) => row.arch === arch) ?? [])
-  const row = known.find(({ file }) => file !== undefined) ?? known[0] ?? { arch: asked[0] as number, name: `architecture ${asked[0]}`, file: undefined }
+  const row = known.find(({ file }) => file !== undefined) ??
+    known[0] ?? { arch: asked[0] as number, name: `architecture ${asked[0]}`, file: undefined }
   return row.arch === 0 && RASPBERRY_PI_OUIS.has(mac.slice(0, 8)) ? RASPBERRY_PI : row
 }
 
@@ -50,4 +51,6 @@ export const OPTIONAL_LOADERS: readonly string[] = [ARM64_LOADER]
 
 /** What loaders ask for beside themselves and do without: shim's revocation lists and certificate, iPXE's script, GRUB's module lists. */
 export const isOptionalName = (name: string): boolean =>
-  /^(?:.*\/)?(?:revocations_(?:sku|sbat)\.efi|shim_certificate_\d+\.efi|autoexec\.ipxe|(?:command|fs|crypto|terminal)\.lst)$/.test(name)
+  /^(?:.*\/)?(?:revocations_(?:sku|sbat)\.efi|shim_certificate_\d+\.efi|autoexec\.ipxe|(?:command|fs|crypto|terminal)\.lst)$/.test(
+    name,
+  )

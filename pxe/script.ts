@@ -1,7 +1,12 @@
 /** Boot order -> iPXE script, rendered for one node at one moment (ipxe.org/scripting). */
 
 export type BootOrder =
-  | { readonly kind: 'ramdisk'; readonly kernelUrl: string; readonly initrdUrl: string; readonly args: readonly string[] }
+  | {
+      readonly kind: 'ramdisk'
+      readonly kernelUrl: string
+      readonly initrdUrl: string
+      readonly args: readonly string[]
+    }
   | { readonly kind: 'local' }
   | { readonly kind: 'nothing' }
 

@@ -38,11 +38,15 @@ export function imageCommands(program: Command): void {
     .option('--store <dir>', 'image store')
     .option('-o, --output <format>', 'table, json or yaml')
     .description('show an image')
-    .action(async (name: string, options: { store?: string; output?: string }) => (await import('../image.ts')).showImage(name, options))
+    .action(async (name: string, options: { store?: string; output?: string }) =>
+      (await import('../image.ts')).showImage(name, options),
+    )
   image
     .command('rm')
     .argument('<name...>', 'names or ids')
     .option('--store <dir>', 'image store')
     .description('remove images from the store')
-    .action(async (names: string[], options: { store?: string }) => (await import('../image.ts')).removeImages(names, options))
+    .action(async (names: string[], options: { store?: string }) =>
+      (await import('../image.ts')).removeImages(names, options),
+    )
 }

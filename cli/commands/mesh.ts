@@ -6,7 +6,11 @@ export function meshCommands(program: Command): void {
   const mesh = program.command('mesh').description('the mesh of hosts that look after each other')
   const onMachine = (command: Command) =>
     command
-      .option('--directory <dir>', 'where the Consul of this node has its configuration, keys and data', '/var/lib/rackward-agent/consul')
+      .option(
+        '--directory <dir>',
+        'where the Consul of this node has its configuration, keys and data',
+        '/var/lib/rackward-agent/consul',
+      )
       .option('--consul <program>', 'the Consul program', 'consul')
       .option('--url <url>', 'the local Consul agent', 'http://127.0.0.1:8500')
   const setup = () => import('../mesh-setup.ts')
@@ -38,22 +42,24 @@ export function meshCommands(program: Command): void {
     const [{ meshCommands }, { findPlace, openApi }] = await Promise.all([import('../mesh.ts'), import('../server.ts')])
     return meshCommands(openApi(await findPlace(options, process.env)))
   }
-  onServer(mesh.command('status').description('hosts, arbiters, leader, policy, and what is not protected')).action(async (options) =>
-    (await meshApi(options)).status(options),
+  onServer(mesh.command('status').description('hosts, arbiters, leader, policy, and what is not protected')).action(
+    async (options) => (await meshApi(options)).status(options),
   )
-  onServer(mesh.command('explain').argument('<host>').description('every condition of the verdict on a host: why, or why not')).action(
-    async (host: string, options) => (await meshApi(options)).explain(host, options),
-  )
+  onServer(
+    mesh.command('explain').argument('<host>').description('every condition of the verdict on a host: why, or why not'),
+  ).action(async (host: string, options) => (await meshApi(options)).explain(host, options))
   onServer(
     mesh
       .command('arm')
       .description('let the mesh fence hosts')
       .option('--dry-run', 'it only says what it would do')
       .option('--why <text>', 'for the record', 'armed'),
-  ).action(async (options) => (await meshApi(options)).policy({ armed: true, dry_run: options.dryRun === true, why: options.why }, options))
-  onServer(mesh.command('disarm').description('let the mesh fence nobody').requiredOption('--why <text>', 'for the record')).action(async (options) =>
-    (await meshApi(options)).policy({ armed: false, why: options.why }, options),
+  ).action(async (options) =>
+    (await meshApi(options)).policy({ armed: true, dry_run: options.dryRun === true, why: options.why }, options),
   )
+  onServer(
+    mesh.command('disarm').description('let the mesh fence nobody').requiredOption('--why <text>', 'for the record'),
+  ).action(async (options) => (await meshApi(options)).policy({ armed: false, why: options.why }, options))
   onServer(
     mesh
       .command('policy')
@@ -87,7 +93,9 @@ export function meshCommands(program: Command): void {
     .argument('<host>')
     .option('--freeze', 'it neither dies nor lives')
     .description('game day, in the lab (npm run lab -- --ha): kill a host, and see what the mesh does about it')
-    .action(async (host: string, options: { freeze?: boolean }) => (await import('../lab.ts')).lab(['kill', host, ...(options.freeze ? ['--freeze'] : [])]))
+    .action(async (host: string, options: { freeze?: boolean }) =>
+      (await import('../lab.ts')).lab(['kill', host, ...(options.freeze ? ['--freeze'] : [])]),
+    )
   onServer(
     mesh
       .command('fence')
@@ -95,21 +103,31 @@ export function meshCommands(program: Command): void {
       .option('--confirm <host>', 'its name, typed again')
       .description('switch a host off by order, and move its instances'),
   ).action(async (host: string, options) => (await meshApi(options)).fence(host, options))
-  onServer(mesh.command('remove').argument('<host>').option('--confirm <host>', 'its name, typed again').description('remove a node from the mesh')).action(
-    async (host: string, options) => (await meshApi(options)).remove(host, options),
-  )
+  onServer(
+    mesh
+      .command('remove')
+      .argument('<host>')
+      .option('--confirm <host>', 'its name, typed again')
+      .description('remove a node from the mesh'),
+  ).action(async (host: string, options) => (await meshApi(options)).remove(host, options))
 
   const incident = program.command('incident').description('hosts that died, and what was done')
-  onServer(incident.command('list').description('incidents, the newest first')).action(async (options) => (await meshApi(options)).incidents(options))
-  onServer(incident.command('show').argument('<incident>').description('an incident with its time line')).action(async (id: string, options) =>
-    (await meshApi(options)).incident(id, options),
+  onServer(incident.command('list').description('incidents, the newest first')).action(async (options) =>
+    (await meshApi(options)).incidents(options),
+  )
+  onServer(incident.command('show').argument('<incident>').description('an incident with its time line')).action(
+    async (id: string, options) => (await meshApi(options)).incident(id, options),
   )
   for (const [kind, says] of [
     ['attest', 'attest that the host is off: its instances are moved'],
     ['retry', 'try the instances again that could not be moved'],
     ['close', 'close an incident'],
   ] as const)
-    onServer(incident.command(kind).argument('<incident>').option('--confirm <host>', 'the name of the host, typed').description(says)).action(
-      async (id: string, options) => (await meshApi(options)).act(kind, id, options),
-    )
+    onServer(
+      incident
+        .command(kind)
+        .argument('<incident>')
+        .option('--confirm <host>', 'the name of the host, typed')
+        .description(says),
+    ).action(async (id: string, options) => (await meshApi(options)).act(kind, id, options))
 }

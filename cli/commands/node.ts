@@ -31,15 +31,21 @@ export function nodeCommands(program: Command): void {
       .option('--class <name>', 'of this resource class')
       .option('--failed', 'that need somebody'),
   ).action(async (options) => (await nodes()).list(options))
-  onServer(node.command('show').argument('<node>', 'name or UUID').description('show a node')).action(async (ident: string, options) =>
-    (await nodes()).showNode(ident, options),
+  onServer(node.command('show').argument('<node>', 'name or UUID').description('show a node')).action(
+    async (ident: string, options) => (await nodes()).showNode(ident, options),
   )
-  onServer(node.command('explain').argument('<node>', 'name or UUID').description('what it waits for, since when, and what is likely wrong')).action(
-    async (ident: string, options) => (await nodes()).explain(ident, options),
-  )
-  onServer(node.command('watch').argument('[node]', 'name or UUID; all without one').description('everything that happens, as it happens')).action(
-    async (ident: string | undefined, options) => (await nodes()).watch(ident, options),
-  )
+  onServer(
+    node
+      .command('explain')
+      .argument('<node>', 'name or UUID')
+      .description('what it waits for, since when, and what is likely wrong'),
+  ).action(async (ident: string, options) => (await nodes()).explain(ident, options))
+  onServer(
+    node
+      .command('watch')
+      .argument('[node]', 'name or UUID; all without one')
+      .description('everything that happens, as it happens'),
+  ).action(async (ident: string | undefined, options) => (await nodes()).watch(ident, options))
   onServer(
     node
       .command('enroll')
@@ -55,13 +61,20 @@ export function nodeCommands(program: Command): void {
   ).action(async (name: string | undefined, options) => (await import('../enroll.ts')).enroll(name, options))
 
   for (const [name, target, says] of VERBS) {
-    const command = onServer(node.command(name).argument('<node...>', 'names or UUIDs').description(says).option('--wait [seconds]', 'until it is done (3600)'))
+    const command = onServer(
+      node
+        .command(name)
+        .argument('<node...>', 'names or UUIDs')
+        .description(says)
+        .option('--wait [seconds]', 'until it is done (3600)'),
+    )
     if (target === 'active' || target === 'rebuild')
       command
         .option('--image <source>', 'name in the store, or URL')
         .option('--checksum <hex>', 'of an image from a URL')
         .option('--configdrive <value>', 'JSON or YAML, or @FILE')
-    if (target === 'clean' || target === 'service') command.option('--steps <value>', 'JSON or YAML, or @FILE').option('--runbook <name>')
+    if (target === 'clean' || target === 'service')
+      command.option('--steps <value>', 'JSON or YAML, or @FILE').option('--runbook <name>')
     command.action(async (idents: string[], options) => (await nodes()).verb(target, idents, options))
   }
   onServer(
@@ -80,8 +93,8 @@ export function nodeCommands(program: Command): void {
       .description('take it out of service, or put it back')
       .option('--reason <text>'),
   ).action(async (wish: string, ident: string, options) => (await nodes()).maintenance(wish, ident, options))
-  onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(async (idents: string[], options) =>
-    (await nodes()).remove(idents, options),
+  onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(
+    async (idents: string[], options) => (await nodes()).remove(idents, options),
   )
   onServer(
     node

@@ -20,7 +20,9 @@ export async function applyRules(
   parts: { store: Store; log: Log },
 ): Promise<{ patch: Partial<NodeRecord>; pluginData: object }> {
   const { store, log } = parts
-  const rules = (await store.objects.every('inspection_rule')).map((object) => ({ uuid: object.uuid, ...object.body }) as unknown as Rule)
+  const rules = (await store.objects.every('inspection_rule')).map(
+    (object) => ({ uuid: object.uuid, ...object.body }) as unknown as Rule,
+  )
   if (rules.length === 0) return { patch: {}, pluginData: found.plugin_data }
   const ports = await store.ports({ nodeUuid: node.uuid }, EVERY_PORT)
   const subject: Subject = structuredClone({
@@ -35,7 +37,9 @@ export async function applyRules(
   for (const line of subject.logged) log.info({ node: node.uuid }, `inspection rule: ${line.slice(0, 1000)}`)
   for (const port of ports) {
     const changed = subject.ports[port.address] ?? {}
-    const fields = OF_PORT.filter((field) => changed[field] !== undefined && !isDeepStrictEqual(changed[field], port[field]))
+    const fields = OF_PORT.filter(
+      (field) => changed[field] !== undefined && !isDeepStrictEqual(changed[field], port[field]),
+    )
     if (fields.length === 0) continue
     await untilFresh(async () => {
       const now = await store.port(port.uuid)
@@ -49,6 +53,8 @@ export async function applyRules(
     if (configdrive !== undefined) throw new Error('instance_info/configdrive: a rule cannot give a config drive')
     return { patch: { ...patch, instanceInfo, traits: subject.traits }, pluginData: subject.plugin_data }
   } catch (error) {
-    throw new Fault('inspect.rule', `the inspection rules made a node that cannot be: ${(error as Error).message}`, { cause: error })
+    throw new Fault('inspect.rule', `the inspection rules made a node that cannot be: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
 }

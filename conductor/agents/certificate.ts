@@ -30,19 +30,38 @@ export async function agentIdentity(dataDir: string): Promise<Identity> {
   try {
     if (!key || !cert) throw new Error('one of the two files is missing')
     const certificate = new X509Certificate(cert)
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) throw new Error('the key is not the one of the certificate')
+    if (!certificate.checkPrivateKey(createPrivateKey(key)))
+      throw new Error('the key is not the one of the certificate')
     return { key, cert, pin: createHash('sha256').update(certificate.raw).digest('hex') }
   } catch (error) {
-    throw new Fault('key.broken', `${keyPath} and ${certPath} are no key and its certificate: ${(error as Error).message}`, { cause: error })
+    throw new Fault(
+      'key.broken',
+      `${keyPath} and ${certPath} are no key and its certificate: ${(error as Error).message}`,
+      { cause: error },
+    )
   }
 }
 
 /** Through a pipe: what openssl writes itself is half there after a crash. */
 async function makePair(): Promise<{ key: string; cert: string }> {
-  const what = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', DAYS, '-subj', '/CN=rackward-conductor']
+  const what = [
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    DAYS,
+    '-subj',
+    '/CN=rackward-conductor',
+  ]
   const text = await runOk(['openssl', 'req', ...what, '-keyout', '-', '-out', '-'], { timeoutMs: TIMEOUT_MS })
   const blocks = text.match(PEM) ?? []
-  const [key, cert] = [blocks.find((block) => block.includes('PRIVATE KEY')), blocks.find((block) => block.includes('BEGIN CERTIFICATE'))]
+  const [key, cert] = [
+    blocks.find((block) => block.includes('PRIVATE KEY')),
+    blocks.find((block) => block.includes('BEGIN CERTIFICATE')),
+  ]
   if (!key || !cert) throw new Fault('run.failed', 'openssl made no key and certificate')
   return { key, cert }
 }

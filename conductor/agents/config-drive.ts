@@ -17,7 +17,8 @@ export const wantsConfigDrive = (node: NodeRecord): boolean => node.configDrive 
 /** Throws `input.invalid` when what was given is no config drive, or a bigger one than allowed. */
 export async function buildConfigDrive(node: NodeRecord, given: DriveContent, limitBytes: number): Promise<Buffer> {
   const image = typeof given === 'string' ? unpack(given, limitBytes) : await makeIso(node, given)
-  if (image.length > limitBytes) throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${limitBytes}`)
+  if (image.length > limitBytes)
+    throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${limitBytes}`)
   return image
 }
 
@@ -29,7 +30,11 @@ function unpack(text: string, limitBytes: number): Buffer {
     if (iso.subarray(32769, 32774).toString('latin1') !== 'CD001') throw new Error('it holds no ISO 9660 image')
     return iso
   } catch (error) {
-    throw new Fault('input.invalid', `instance_info/configdrive is not a gzipped ISO in base64: ${(error as Error).message}`, { cause: error })
+    throw new Fault(
+      'input.invalid',
+      `instance_info/configdrive is not a gzipped ISO in base64: ${(error as Error).message}`,
+      { cause: error },
+    )
   }
 }
 
@@ -42,7 +47,9 @@ async function makeIso(node: NodeRecord, given: Record<string, unknown>): Promis
       for (const [file, content] of Object.entries(configFiles(node, given))) await writeFile(join(at, file), content)
     }
     const iso = join(dir, 'config-2.iso')
-    await runOk(['genisoimage', '-quiet', '-J', '-r', '-V', 'config-2', '-o', iso, join(dir, 'tree')], { timeoutMs: TIMEOUT_MS })
+    await runOk(['genisoimage', '-quiet', '-J', '-r', '-V', 'config-2', '-o', iso, join(dir, 'tree')], {
+      timeoutMs: TIMEOUT_MS,
+    })
     return await readFile(iso)
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -50,7 +57,10 @@ async function makeIso(node: NodeRecord, given: Record<string, unknown>): Promis
 }
 
 /** The files of one version. uuid and host name are filled in where the user left them out: cloud-init does not start without a uuid. */
-export function configFiles(node: Pick<NodeRecord, 'uuid' | 'name' | 'instanceUuid'>, given: Record<string, unknown>): Record<string, string> {
+export function configFiles(
+  node: Pick<NodeRecord, 'uuid' | 'name' | 'instanceUuid'>,
+  given: Record<string, unknown>,
+): Record<string, string> {
   const meta = {
     uuid: node.instanceUuid ?? node.uuid,
     ...(node.name ? { name: node.name, hostname: node.name } : {}),

@@ -35,9 +35,18 @@ export async function addPorts(node: NodeRecord, macs: readonly string[], parts:
       createdAtMs: clock.now(),
     })
   }
-  if (foreign.length > 0) await trouble(node, `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`, parts)
+  if (foreign.length > 0)
+    await trouble(
+      node,
+      `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`,
+      parts,
+    )
   if (wanted.length > portsPerReport)
-    await trouble(node, `the inventory names ${wanted.length} cards; only the first ${portsPerReport} were looked at (limits.agents.portsPerReport)`, parts)
+    await trouble(
+      node,
+      `the inventory names ${wanted.length} cards; only the first ${portsPerReport} were looked at (limits.agents.portsPerReport)`,
+      parts,
+    )
 }
 
 async function trouble(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {

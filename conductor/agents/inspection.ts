@@ -7,7 +7,11 @@ const GIB = 1024 ** 3
 const MIB = 1024 ** 2
 
 /** `properties` gains what was measured; what the operator set beside it stays. */
-export function inspectedProperties(node: Pick<NodeRecord, 'properties'>, inventory: Inventory, root: Disk | undefined): Record<string, unknown> {
+export function inspectedProperties(
+  node: Pick<NodeRecord, 'properties'>,
+  inventory: Inventory,
+  root: Disk | undefined,
+): Record<string, unknown> {
   const arch = inventory.cpu.architecture
   return {
     ...node.properties,
@@ -23,7 +27,10 @@ export function inspectedProperties(node: Pick<NodeRecord, 'properties'>, invent
 }
 
 /** The same from an inventory in Ironic's form. */
-export function reportedProperties(node: Pick<NodeRecord, 'properties'>, inventory: Inspected['inventory']): Record<string, unknown> {
+export function reportedProperties(
+  node: Pick<NodeRecord, 'properties'>,
+  inventory: Inspected['inventory'],
+): Record<string, unknown> {
   const { cpu, memory, boot, system_vendor: system } = inventory
   const mode = boot?.current_boot_mode
   return {
@@ -38,7 +45,10 @@ export function reportedProperties(node: Pick<NodeRecord, 'properties'>, invento
 }
 
 export function withCapability(capabilities: unknown, name: string, value: string): string {
-  const others = typeof capabilities === 'string' ? capabilities.split(',').filter((pair) => pair !== '' && !pair.startsWith(`${name}:`)) : []
+  const others =
+    typeof capabilities === 'string'
+      ? capabilities.split(',').filter((pair) => pair !== '' && !pair.startsWith(`${name}:`))
+      : []
   return [...others, `${name}:${value}`].join(',')
 }
 

@@ -32,45 +32,77 @@ export interface Subject {
 }
 
 /** Operators: the names of their arguments, and what they say of their values. */
-const CONDITIONS: Readonly<Record<string, { readonly args: readonly string[]; readonly test: (args: Dict) => boolean }>> = {
+const CONDITIONS: Readonly<
+  Record<string, { readonly args: readonly string[]; readonly test: (args: Dict) => boolean }>
+> = {
   eq: { args: ['values'], test: ({ values }) => list(values).every((value) => same(value, list(values)[0])) },
   lt: { args: ['values'], test: ({ values }) => ascending(list(values), (a, b) => a < b) },
   gt: { args: ['values'], test: ({ values }) => ascending(list(values), (a, b) => a > b) },
   'is-empty': {
     args: ['value'],
-    test: ({ value }) => value === null || value === undefined || value === '' || (typeof value === 'object' && Object.keys(value).length === 0),
+    test: ({ value }) =>
+      value === null ||
+      value === undefined ||
+      value === '' ||
+      (typeof value === 'object' && Object.keys(value).length === 0),
   },
   'is-none': { args: ['value'], test: ({ value }) => value === null || value === undefined || value === 'None' },
   'is-true': { args: ['value'], test: ({ value }) => value === true || /^(true|yes|1|on)$/i.test(String(value)) },
   'is-false': { args: ['value'], test: ({ value }) => value === false || /^(false|no|0|off)$/i.test(String(value)) },
-  'in-net': { args: ['address', 'subnet'], test: ({ address, subnet }) => isIPv4(String(address)) && inSubnet(String(address), parseSubnet(String(subnet))) },
+  'in-net': {
+    args: ['address', 'subnet'],
+    test: ({ address, subnet }) => isIPv4(String(address)) && inSubnet(String(address), parseSubnet(String(subnet))),
+  },
   matches: { args: ['value', 'regex'], test: ({ value, regex }) => found(`^(?:${String(regex)})$`, value) },
   contains: { args: ['value', 'regex'], test: ({ value, regex }) => found(String(regex), value) },
   'one-of': { args: ['value', 'values'], test: ({ value, values }) => list(values).some((one) => same(one, value)) },
 }
 
-const ACTIONS: Readonly<Record<string, { readonly args: readonly string[]; readonly act: (subject: Subject, args: Dict) => void }>> = {
+const ACTIONS: Readonly<
+  Record<string, { readonly args: readonly string[]; readonly act: (subject: Subject, args: Dict) => void }>
+> = {
   fail: { args: ['msg'], act: (_, { msg }) => refuse(String(msg)) },
   log: { args: ['msg', 'level'], act: (subject, { msg }) => void subject.logged.push(String(msg)) },
   'set-attribute': { args: ['path', 'value'], act: (subject, { path, value }) => setAt(subject.node, path, value) },
-  'extend-attribute': { args: ['path', 'value', 'unique'], act: (subject, { path, value, unique }) => extendAt(subject.node, { path, value, unique }) },
+  'extend-attribute': {
+    args: ['path', 'value', 'unique'],
+    act: (subject, { path, value, unique }) => extendAt(subject.node, { path, value, unique }),
+  },
   'del-attribute': { args: ['path'], act: (subject, { path }) => deleteAt(subject.node, path) },
-  'set-capability': { args: ['name', 'value'], act: (subject, { name, value }) => capability(subject, String(name), String(value)) },
+  'set-capability': {
+    args: ['name', 'value'],
+    act: (subject, { name, value }) => capability(subject, String(name), String(value)),
+  },
   'unset-capability': { args: ['name'], act: (subject, { name }) => capability(subject, String(name), undefined) },
-  'add-trait': { args: ['name'], act: (subject, { name }) => void (subject.traits = [...new Set([...subject.traits, String(name)])]) },
-  'remove-trait': { args: ['name'], act: (subject, { name }) => void (subject.traits = subject.traits.filter((trait) => trait !== name)) },
-  'set-plugin-data': { args: ['path', 'value'], act: (subject, { path, value }) => setAt(subject.plugin_data, path, value) },
+  'add-trait': {
+    args: ['name'],
+    act: (subject, { name }) => void (subject.traits = [...new Set([...subject.traits, String(name)])]),
+  },
+  'remove-trait': {
+    args: ['name'],
+    act: (subject, { name }) => void (subject.traits = subject.traits.filter((trait) => trait !== name)),
+  },
+  'set-plugin-data': {
+    args: ['path', 'value'],
+    act: (subject, { path, value }) => setAt(subject.plugin_data, path, value),
+  },
   'extend-plugin-data': {
     args: ['path', 'value', 'unique'],
     act: (subject, { path, value, unique }) => extendAt(subject.plugin_data, { path, value, unique }),
   },
   'unset-plugin-data': { args: ['path'], act: (subject, { path }) => deleteAt(subject.plugin_data, path) },
-  'set-port-attribute': { args: ['port_id', 'path', 'value'], act: (subject, { port_id, path, value }) => setAt(portOf(subject, port_id), path, value) },
+  'set-port-attribute': {
+    args: ['port_id', 'path', 'value'],
+    act: (subject, { port_id, path, value }) => setAt(portOf(subject, port_id), path, value),
+  },
   'extend-port-attribute': {
     args: ['port_id', 'path', 'value', 'unique'],
     act: (subject, { port_id, path, value, unique }) => extendAt(portOf(subject, port_id), { path, value, unique }),
   },
-  'del-port-attribute': { args: ['port_id', 'path'], act: (subject, { port_id, path }) => deleteAt(portOf(subject, port_id), path) },
+  'del-port-attribute': {
+    args: ['port_id', 'path'],
+    act: (subject, { port_id, path }) => deleteAt(portOf(subject, port_id), path),
+  },
 }
 const MATCHED_CHARS = 64 * 1024
 const MATCH_MS = 250
@@ -101,16 +133,31 @@ export function checkRule(rule: Readonly<Dict>): void {
       const bare = name === 'conditions' ? op.replace(/^!/, '').trim() : op
       const known = Object.hasOwn(table, bare) ? table[bare] : undefined
       if (op === 'api-call')
-        throw new Fault('input.invalid', `${name}/${i}/op: api-call is not offered: a rule must not make the conductor call out; use a webhook`)
-      if (!known) throw new Fault('input.invalid', `${name}/${i}/op: there is no ${JSON.stringify(op)}; there are ${Object.keys(table).join(', ')}`)
+        throw new Fault(
+          'input.invalid',
+          `${name}/${i}/op: api-call is not offered: a rule must not make the conductor call out; use a webhook`,
+        )
+      if (!known)
+        throw new Fault(
+          'input.invalid',
+          `${name}/${i}/op: there is no ${JSON.stringify(op)}; there are ${Object.keys(table).join(', ')}`,
+        )
       const given = named(args ?? {}, known.args)
       const missing = known.args.find((arg) => given[arg] === undefined && !OPTIONAL.has(arg))
       if (missing) throw new Fault('input.missing', `${name}/${i}/args/${missing} is missing`)
       const unknown = Object.keys(given).find((arg) => !known.args.includes(arg))
       if (unknown) throw new Fault('input.invalid', `${name}/${i}/args: ${op} has no argument ${unknown}`)
       if (typeof given.regex === 'string') pattern(given.regex)
-      if (typeof given.path === 'string' && op.endsWith('attribute') && !op.includes('port') && !ROOTS.has(parts(given.path)[0] ?? ''))
-        throw new Fault('input.invalid', `${name}/${i}/args/path: ${given.path} cannot be changed by a rule; these can: ${[...ROOTS].join(', ')}`)
+      if (
+        typeof given.path === 'string' &&
+        op.endsWith('attribute') &&
+        !op.includes('port') &&
+        !ROOTS.has(parts(given.path)[0] ?? '')
+      )
+        throw new Fault(
+          'input.invalid',
+          `${name}/${i}/args/path: ${given.path} cannot be changed by a rule; these can: ${[...ROOTS].join(', ')}`,
+        )
     }
   }
 }
@@ -119,7 +166,8 @@ export function checkRule(rule: Readonly<Dict>): void {
 export function runRules(rules: readonly Rule[], subject: Subject): void {
   for (const rule of [...rules].sort((a, b) => b.priority - a.priority)) {
     try {
-      if (rule.conditions.every((condition) => holds(condition, subject))) for (const action of rule.actions) perform(action, subject)
+      if (rule.conditions.every((condition) => holds(condition, subject)))
+        for (const action of rule.actions) perform(action, subject)
     } catch (error) {
       throw new Fault('inspect.rule', `inspection rule ${rule.uuid}: ${(error as Error).message}`, { cause: error })
     }
@@ -146,17 +194,21 @@ function holds(condition: Rule['conditions'][number], subject: Subject): boolean
 function perform(action: Rule['actions'][number], subject: Subject): void {
   const known = own(ACTIONS, action.op)
   if (!known) throw new Error(`there is no action ${action.op}`)
-  for (const item of action.loop ?? [undefined]) known.act(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
+  for (const item of action.loop ?? [undefined])
+    known.act(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
 }
 
 /** Arguments by place or by name. */
 const named = (args: Args, names: readonly string[]): Dict =>
-  Array.isArray(args) ? Object.fromEntries(args.map((value, i) => [names[i] ?? `argument ${i + 1}`, value])) : (args as Dict)
+  Array.isArray(args)
+    ? Object.fromEntries(args.map((value, i) => [names[i] ?? `argument ${i + 1}`, value]))
+    : (args as Dict)
 
 /** `{inventory[cpu][count]}`, `{node.properties[cpus]}`, `{item}`: a text that is nothing else keeps the type of its value. */
 function filled(value: unknown, subject: Subject, item: unknown): unknown {
   if (Array.isArray(value)) return value.map((one) => filled(one, subject, item))
-  if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, filled(one, subject, item)]))
+  if (value !== null && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, filled(one, subject, item)]))
   if (typeof value !== 'string') return value
   const look = (text: string) => lookAt({ ...subject, item }, parts(text))
   const whole = /^\{([^{}]+)\}$/.exec(value)?.[1]
@@ -173,10 +225,13 @@ const filledPattern = (text: string, subject: Subject, item: unknown): string =>
 
 /** `a.b[c]/d` -> a, b, c, d. */
 const parts = (path: string): string[] =>
-  path.split(/[./[\]]+/).filter((part) => part !== '' && part !== '__proto__' && part !== 'constructor' && part !== 'prototype')
+  path
+    .split(/[./[\]]+/)
+    .filter((part) => part !== '' && part !== '__proto__' && part !== 'constructor' && part !== 'prototype')
 
 /** Names come from the inventory of a server: what every object inherits is not an entry. */
-const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(table, name) ? table[name] : undefined)
+const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined
 const lookAt = (root: Dict, keys: readonly string[]): unknown =>
   keys.reduce<unknown>((at, key) => (at !== null && typeof at === 'object' ? own(at as Dict, key) : undefined), root)
 
@@ -200,7 +255,12 @@ function found(regex: string, value: unknown): boolean {
   const text = String(value)
   if (text.length > MATCHED_CHARS) refuse(`regex: the value is longer than ${MATCHED_CHARS} characters`)
   const answer = testWithin(pattern(regex), text, MATCH_MS)
-  return answer ?? refuse(`regex: ${JSON.stringify(regex.slice(0, 200))} takes longer than ${MATCH_MS} ms over a value of ${text.length} characters`)
+  return (
+    answer ??
+    refuse(
+      `regex: ${JSON.stringify(regex.slice(0, 200))} takes longer than ${MATCH_MS} ms over a value of ${text.length} characters`,
+    )
+  )
 }
 
 function refuse(message: string): never {

@@ -1,6 +1,13 @@
 /** The port that agents call: HTTP/2 over TLS, five calls, JSON in and out. Nothing is read before the session is proven but the small request for one,
  *  and a connection that proves none ends. */
-import { constants, createSecureServer, type Http2SecureServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import {
+  constants,
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
@@ -92,7 +99,13 @@ async function answer({ stream, headers, prove }: Call, parts: AgentServerParts)
       const abort = new AbortController()
       stream.once('close', () => abort.abort())
       if (stream.closed) abort.abort()
-      return reply(stream, 200, { order: await service.order(session, { have: query.get('have') ?? '', pollMs: ORDER_POLL_MS, signal: abort.signal }) })
+      return reply(stream, 200, {
+        order: await service.order(session, {
+          have: query.get('have') ?? '',
+          pollMs: ORDER_POLL_MS,
+          signal: abort.signal,
+        }),
+      })
     }
     case 'POST /agent/v1/report':
       await proved()

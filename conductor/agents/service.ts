@@ -43,7 +43,8 @@ const hashOf = (secret: string) => createHash('sha256').update(secret).digest('h
 function checkSession(node: NodeRecord, session: string): void {
   const known = node.agent?.sessionHash ?? ''
   const given = hashOf(session)
-  if (known.length !== given.length || !timingSafeEqual(Buffer.from(known), Buffer.from(given))) throw new Fault('agent.session', NO_SESSION)
+  if (known.length !== given.length || !timingSafeEqual(Buffer.from(known), Buffer.from(given)))
+    throw new Fault('agent.session', NO_SESSION)
 }
 
 export class AgentService {
@@ -69,7 +70,12 @@ export class AgentService {
     live.agentAtMs = nowMs
     live.progress = null
     if (sightings.note(token.nodeUuid, 'hello', { atMs: nowMs, detail: '' })) {
-      await store.journal.add({ atMs: nowMs, nodeUuid: token.nodeUuid, kind: 'seen', detail: { step: 'hello', detail: ask.bootMode } })
+      await store.journal.add({
+        atMs: nowMs,
+        nodeUuid: token.nodeUuid,
+        kind: 'seen',
+        detail: { step: 'hello', detail: ask.bootMode },
+      })
     }
     return { session, nodeUuid: token.nodeUuid, nowMs }
   }
@@ -97,7 +103,8 @@ export class AgentService {
 
   async report(session: string, report: Report): Promise<void> {
     const node = await this.node(session)
-    if (report.orderId !== orderId(node) || !believes(node, 'progress')) throw new Fault('store.stale', 'the report is about an order of the past')
+    if (report.orderId !== orderId(node) || !believes(node, 'progress'))
+      throw new Fault('store.stale', 'the report is about an order of the past')
     if (report.progress) this.parts.sightings.of(node.uuid).progress = report.progress
     if (!report.failed && !report.done) return
     await this.parts.worker.dispatch(node.uuid, async (now) => {
@@ -111,15 +118,21 @@ export class AgentService {
 
   async configDrive(session: string): Promise<Buffer> {
     const node = await this.node(session)
-    if (!believes(node, 'config-drive')) throw new Fault('agent.session', 'the node’s present order writes no config drive')
+    if (!believes(node, 'config-drive'))
+      throw new Fault('agent.session', 'the node’s present order writes no config drive')
     if (!node.configDrive) throw new Fault('object.missing', 'this node has no config drive')
-    return buildConfigDrive(node, await this.parts.store.configDrive(node.uuid, node.configDrive), this.parts.limits.configDriveBytes)
+    return buildConfigDrive(
+      node,
+      await this.parts.store.configDrive(node.uuid, node.configDrive),
+      this.parts.limits.configDriveBytes,
+    )
   }
 
   /** The index of the image of the present order, as the exact bytes whose hash the order names. */
   async imageIndex(session: string): Promise<string> {
     const node = await this.node(session)
-    if (!believes(node, 'image') || !node.machine.imageId) throw new Fault('object.missing', 'the present order writes no image')
+    if (!believes(node, 'image') || !node.machine.imageId)
+      throw new Fault('object.missing', 'the present order writes no image')
     return (await this.indexOf(node.machine.imageId)).text
   }
 
@@ -154,7 +167,10 @@ export class AgentService {
           imageId: image.id,
           dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
           indexSha256: image.sha256,
-          rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<string, unknown> | null,
+          rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<
+            string,
+            unknown
+          > | null,
           configDrive: wantsConfigDrive(node),
         }
       }
@@ -204,7 +220,12 @@ export class AgentService {
     const nowMs = clock.now()
     sightings.of(node.uuid).agentAtMs = nowMs
     if (sightings.note(node.uuid, 'hello', { atMs: nowMs, detail: callbackUrl }))
-      await store.journal.add({ atMs: nowMs, nodeUuid: node.uuid, kind: 'agent-heard', detail: { callback_url: callbackUrl } })
+      await store.journal.add({
+        atMs: nowMs,
+        nodeUuid: node.uuid,
+        kind: 'agent-heard',
+        detail: { callback_url: callbackUrl },
+      })
   }
 
   /** An inventory that came by Ironic's door. */
@@ -212,9 +233,12 @@ export class AgentService {
     const { inventory, error, ...plugin } = found
     let broken: Fault | undefined
     await this.parts.worker.dispatch(agent.uuid, async (node) => {
-      if (node.agent?.sessionHash !== agent.agent?.sessionHash || !believes(node, 'inventory')) throw new Fault('agent.session', NO_SESSION)
+      if (node.agent?.sessionHash !== agent.agent?.sessionHash || !believes(node, 'inventory'))
+        throw new Fault('agent.session', NO_SESSION)
       if (error) return this.failed(node, { code: 'agent.broken', text: `the agent failed: ${error}` })
-      const macs = inventory.interfaces.map(({ mac_address: mac }) => mac.toLowerCase()).filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
+      const macs = inventory.interfaces
+        .map(({ mac_address: mac }) => mac.toLowerCase())
+        .filter((mac) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac))
       const document = { inventory, plugin_data: plugin }
       try {
         const patch = await this.inspected(node, { document, macs, properties: reportedProperties(node, inventory) })
@@ -231,11 +255,18 @@ export class AgentService {
   /** Keeps an inventory, makes ports of its cards, and answers what the rules make of the node. */
   private async inspected(
     node: NodeRecord,
-    found: { document: { inventory: object; plugin_data: object }; macs: readonly string[]; properties: Record<string, unknown> },
+    found: {
+      document: { inventory: object; plugin_data: object }
+      macs: readonly string[]
+      properties: Record<string, unknown>
+    },
   ): Promise<Partial<NodeRecord>> {
     const { store, clock, log } = this.parts
     await addPorts(node, found.macs, this.parts)
-    const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, { store, log })
+    const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, {
+      store,
+      log,
+    })
     await store.putInventory(node.uuid, { inventory: found.document.inventory, plugin_data: pluginData })
     return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
   }
@@ -247,7 +278,9 @@ export class AgentService {
     sightings.of(node.uuid).timings = timings ?? {}
     const step = currentStep(node)
     const isErase = step?.step.startsWith('erase_devices') ?? false
-    let patch: Partial<NodeRecord> = isErase ? { lastErase: { atMs: clock.now(), step: step?.step ?? '', disks: (erased ?? []).slice(0, MAX_ERASED) } } : {}
+    let patch: Partial<NodeRecord> = isErase
+      ? { lastErase: { atMs: clock.now(), step: step?.step ?? '', disks: (erased ?? []).slice(0, MAX_ERASED) } }
+      : {}
     try {
       if (inventory && believes(node, 'inventory')) {
         const macs = inventory.nics.map((nic) => nic.mac)
@@ -256,7 +289,10 @@ export class AgentService {
       } else if (rootDisk && believes(node, 'image')) {
         patch = {
           lastErase: null,
-          instanceInfo: { ...node.instanceInfo, root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes } },
+          instanceInfo: {
+            ...node.instanceInfo,
+            root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes },
+          },
         }
       }
     } catch (error) {

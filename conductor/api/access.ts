@@ -13,7 +13,8 @@ export function standing(actor: Actor, node: Pick<NodeRecord, 'owner' | 'lessee'
   return node.lessee === actor.project ? 'lessee' : 'none'
 }
 
-const missing = (kind: string, ident: string) => new Fault('object.missing', `there is no ${kind} ${JSON.stringify(ident.slice(0, 255))}`)
+const missing = (kind: string, ident: string) =>
+  new Fault('object.missing', `there is no ${kind} ${JSON.stringify(ident.slice(0, 255))}`)
 
 type Finds = Pick<NodeService, 'find' | 'damaged'>
 
@@ -31,18 +32,28 @@ export async function seenNode(nodes: Finds, actor: Actor, ident: string): Promi
 /** The same for a node that a field of a body names. Throws `input.invalid` with the field. */
 export async function namedNode(nodes: Finds, actor: Actor, at: { field: string; ident: string }): Promise<NodeRecord> {
   return seenNode(nodes, actor, at.ident).catch((error: unknown) => {
-    throw isFault(error, 'object.missing') ? new Fault('input.invalid', `${at.field}: ${error.detail}`, { cause: error }) : error
+    throw isFault(error, 'object.missing')
+      ? new Fault('input.invalid', `${at.field}: ${error.detail}`, { cause: error })
+      : error
   })
 }
 
 /** A thing that belongs to a node, by UUID or name; what hangs on a node that the user does not see is not there. Throws `object.missing`. */
-export async function seenObject(store: Store, actor: Actor, at: { kind: string; ident: string }): Promise<ObjectRecord> {
+export async function seenObject(
+  store: Store,
+  actor: Actor,
+  at: { kind: string; ident: string },
+): Promise<ObjectRecord> {
   const object = await store.objects.find(at.kind, at.ident)
   if (!object || !(await seesNodeOf(store, actor, object))) throw missing(at.kind, at.ident)
   return object
 }
 
-export async function seesNodeOf(store: Store, actor: Actor, object: { readonly nodeUuid: string | null }): Promise<boolean> {
+export async function seesNodeOf(
+  store: Store,
+  actor: Actor,
+  object: { readonly nodeUuid: string | null },
+): Promise<boolean> {
   if (actor.project === null) return true
   const node = object.nodeUuid === null ? undefined : await store.node(object.nodeUuid)
   return node !== undefined && standing(actor, node) !== 'none'
@@ -60,10 +71,12 @@ export async function orDamaged<T>({ actor }: { actor: Actor }, found: Promise<T
 
 /** A lessee uses a node (power, deploy, rescue) but does not change what it is. */
 export function mustOwn(actor: Actor, node: NodeRecord, what: string): void {
-  if (standing(actor, node) === 'lessee') throw new Fault('access.denied', `${what}: project ${actor.project} leases node ${node.uuid} and does not own it`)
+  if (standing(actor, node) === 'lessee')
+    throw new Fault('access.denied', `${what}: project ${actor.project} leases node ${node.uuid} and does not own it`)
 }
 
 /** For what belongs to the whole installation. */
 export function mustBeWhole(actor: Actor, what: string): void {
-  if (actor.project !== null) throw new Fault('access.denied', `${what}: user ${actor.user} is confined to project ${actor.project}`)
+  if (actor.project !== null)
+    throw new Fault('access.denied', `${what}: user ${actor.user} is confined to project ${actor.project}`)
 }

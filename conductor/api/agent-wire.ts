@@ -57,7 +57,13 @@ export const Inventory = z.object({
 
 export const Order = z.discriminatedUnion('kind', [
   z.object({ id: Text(80), kind: z.literal('inspect') }),
-  z.object({ id: Text(80), kind: z.literal('clean'), skip: z.array(z.record(z.string(), z.unknown())), whole: z.boolean(), discard: z.optional(z.boolean()) }),
+  z.object({
+    id: Text(80),
+    kind: z.literal('clean'),
+    skip: z.array(z.record(z.string(), z.unknown())),
+    whole: z.boolean(),
+    discard: z.optional(z.boolean()),
+  }),
   z.object({ id: Text(80), kind: z.literal('rescue'), passwordHash: Text(256) }),
   z.object({
     id: Text(80),

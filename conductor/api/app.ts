@@ -1,5 +1,11 @@
 /** The REST application: discovery, version headers, authentication, routes, and one place where errors become answers. */
-import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -52,7 +58,8 @@ export function makeApp(parts: AppParts): Express {
   const document =
     (make: (base: string, minor: number) => unknown): RequestHandler =>
     (request, response) => {
-      if (request.method !== 'GET' && request.method !== 'HEAD') throw new Fault('input.method', 'only GET is allowed here')
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        throw new Fault('input.method', 'only GET is allowed here')
       response.json(make(baseOf(request), minorOf(response)))
     }
   app.all('/', document(rootDocument))
@@ -61,11 +68,14 @@ export function makeApp(parts: AppParts): Express {
   app.get('/readyz', async (_request, response) => {
     const troubles = await parts.troubles()
     const damaged = await parts.damaged()
-    response.status(troubles.length === 0 ? 200 : 503).json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged })
+    response
+      .status(troubles.length === 0 ? 200 : 503)
+      .json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged })
   })
   app.get('/metrics', async (_request, response) => {
     // They tell of all nodes.
-    if ((response.locals.actor as Actor).project !== null) throw new Fault('access.denied', 'metrics are not for users of a single project')
+    if ((response.locals.actor as Actor).project !== null)
+      throw new Fault('access.denied', 'metrics are not for users of a single project')
     const text = await parts.metrics.registry.metrics()
     response.set('content-type', parts.metrics.registry.contentType).send(text)
   })
@@ -103,7 +113,11 @@ function bodyReader({ limits, onLimit }: AppParts): (request: Request, kind: Bod
   return async (request, kind) => {
     const limit = BODY_LIMIT[kind]
     try {
-      return await readBody(request, { limitBytes: limits[limit], inflate: kind !== 'ramdisk', depth: limits.jsonDepth })
+      return await readBody(request, {
+        limitBytes: limits[limit],
+        inflate: kind !== 'ramdisk',
+        depth: limits.jsonDepth,
+      })
     } catch (error) {
       if (isFault(error, 'input.large')) onLimit(`api.${limit}`)
       throw error
@@ -118,7 +132,11 @@ const measured =
     const startMs = clock.now()
     response.on('finish', () => {
       if (response.get('content-type')?.startsWith('text/event-stream')) return
-      metrics.onRequest({ method: request.method, status: response.statusCode, seconds: (clock.now() - startMs) / 1000 })
+      metrics.onRequest({
+        method: request.method,
+        status: response.statusCode,
+        seconds: (clock.now() - startMs) / 1000,
+      })
     })
     next()
   }
@@ -135,7 +153,10 @@ function stamp(parts: AppParts): RequestHandler {
       'X-Openstack-Request-Id': id,
       Vary: HEADER,
     })
-    const asked = { modern: request.get('openstack-api-version'), legacy: request.get('x-openstack-ironic-api-version') }
+    const asked = {
+      modern: request.get('openstack-api-version'),
+      legacy: request.get('x-openstack-ironic-api-version'),
+    }
     // Ironic's versions are about Ironic's paths: ours are the same for everybody.
     const minor = request.path.startsWith('/rackward/') && !asked.modern && !asked.legacy ? MAX_MINOR : negotiate(asked)
     response.locals.minor = minor
@@ -155,15 +176,26 @@ function authenticate(parts: AppParts): RequestHandler {
   const isPublic = publicRoutes(parts.routes)
   return async (request, response, next) => {
     const open = DISCOVERY.test(request.path) || isPublic(request.method, request.path)
-    const actor = open ? ANYBODY : await parts.auth.check(request.get('authorization'), request.socket.remoteAddress ?? 'local')
+    const actor = open
+      ? ANYBODY
+      : await parts.auth.check(request.get('authorization'), request.socket.remoteAddress ?? 'local')
     if (!actor) {
       response.status(401).set('WWW-Authenticate', 'Basic realm="Baremetal API"')
-      return void response.json({ error: { message: 'Authorization required: send the user and password of the htpasswd file', code: 401 } })
+      return void response.json({
+        error: { message: 'Authorization required: send the user and password of the htpasswd file', code: 401 },
+      })
     }
     response.locals.actor = actor
     if (request.method === 'GET' || request.method === 'HEAD' || open) return next()
     const { method, path } = request
-    const act = { user: actor.user, method, path: path.slice(0, 500), requestId: String(response.locals.requestId), atMs: parts.clock.now(), recorded: false }
+    const act = {
+      user: actor.user,
+      method,
+      path: path.slice(0, 500),
+      requestId: String(response.locals.requestId),
+      atMs: parts.clock.now(),
+      recorded: false,
+    }
     actAs(act, () => next())
   }
 }
@@ -176,7 +208,10 @@ function onError(log: Log): ErrorRequestHandler {
     const actor = response.locals.actor as Actor | undefined
     if (status >= 500) log.error({ err: error, method: request.method, path: request.path }, 'a request failed')
     else if (request.method !== 'GET')
-      log.info({ user: actor?.user, method: request.method, path: request.path.slice(0, 200), status }, 'a request was refused')
+      log.info(
+        { user: actor?.user, method: request.method, path: request.path.slice(0, 200), status },
+        'a request was refused',
+      )
     response.status(status).json(body)
   }
 }

@@ -31,7 +31,8 @@ export interface Authenticator {
 export const ANYBODY: Actor = { user: 'anybody', role: 'admin', project: null }
 export const noAuth: Authenticator = { check: async () => ANYBODY, close: async () => undefined }
 
-export const mayRole = (actor: Actor, needed: Role | 'public'): boolean => needed === 'public' || ROLES.indexOf(actor.role) >= ROLES.indexOf(needed)
+export const mayRole = (actor: Actor, needed: Role | 'public'): boolean =>
+  needed === 'public' || ROLES.indexOf(actor.role) >= ROLES.indexOf(needed)
 
 const BCRYPT = /^\$2[aby]\$\d{2}\$.{53}$/
 const KEY_BYTES = 32
@@ -112,7 +113,10 @@ type AuthConfig =
   | { readonly strategy: 'http_basic'; readonly file: string; readonly users?: Users | undefined }
 
 /** What the configuration asks for. */
-export const authenticator = async (config: AuthConfig, parts: Omit<AuthOptions, 'path' | 'users'>): Promise<Authenticator> =>
+export const authenticator = async (
+  config: AuthConfig,
+  parts: Omit<AuthOptions, 'path' | 'users'>,
+): Promise<Authenticator> =>
   config.strategy === 'noauth' ? noAuth : htpasswdAuth({ ...parts, path: config.file, users: config.users })
 
 interface Login {
@@ -154,7 +158,10 @@ function parseHtpasswd(text: string, path: string): Map<string, string> {
     const colon = line.indexOf(':')
     const hash = line.slice(colon + 1).trim()
     if (colon < 1 || !BCRYPT.test(hash))
-      throw new Fault('config.invalid', `api.auth.file: line ${i + 1} of ${path} is not "user:bcrypt hash" (make it with: htpasswd -B)`)
+      throw new Fault(
+        'config.invalid',
+        `api.auth.file: line ${i + 1} of ${path} is not "user:bcrypt hash" (make it with: htpasswd -B)`,
+      )
     users.set(line.slice(0, colon), hash)
   }
   if (users.size === 0) throw new Fault('config.invalid', `api.auth.file: ${path} has no user`)

@@ -26,7 +26,10 @@ export async function readBody(request: IncomingMessage, limits: BodyLimits): Pr
   mustBeJson(request.headers['content-type'])
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
   if (encoding !== 'identity' && !(limits.inflate && Object.hasOwn(INFLATE, encoding)))
-    throw new Fault('input.type', `Content-Encoding: ${encoding.slice(0, 40)} is not taken here${limits.inflate ? '; gzip, deflate and br are' : ''}`)
+    throw new Fault(
+      'input.type',
+      `Content-Encoding: ${encoding.slice(0, 40)} is not taken here${limits.inflate ? '; gzip, deflate and br are' : ''}`,
+    )
   const sent = await gather(request, limits.limitBytes)
   const bytes = encoding === 'identity' ? sent : await inflated(sent, encoding as keyof typeof INFLATE, limits)
   return await parse(bytes, limits)
@@ -36,9 +39,13 @@ function mustBeJson(header: string | undefined): void {
   if (header === undefined) return
   const [type = '', ...parameters] = header.split(';').map((part) => part.trim())
   if (!JSON_TYPE.test(type.toLowerCase()))
-    throw new Fault('input.type', `Content-Type: ${type.slice(0, 80)} is not taken: send JSON with the header "Content-Type: application/json"`)
+    throw new Fault(
+      'input.type',
+      `Content-Type: ${type.slice(0, 80)} is not taken: send JSON with the header "Content-Type: application/json"`,
+    )
   const charset = parameters.find((parameter) => /^charset=/i.test(parameter))?.slice('charset='.length)
-  if (charset !== undefined && !UTF8.test(charset.replaceAll('"', ''))) throw new Fault('input.type', 'Content-Type: the charset of JSON is UTF-8')
+  if (charset !== undefined && !UTF8.test(charset.replaceAll('"', '')))
+    throw new Fault('input.type', 'Content-Type: the charset of JSON is UTF-8')
 }
 
 async function inflated(sent: Buffer, encoding: keyof typeof INFLATE, limits: BodyLimits): Promise<Buffer> {
@@ -102,4 +109,7 @@ function endOfString(text: Buffer, start: number): number {
 }
 
 const tooLarge = ({ limitBytes }: BodyLimits) =>
-  new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken, before and after it is inflated`)
+  new Fault(
+    'input.large',
+    `the body is too large: at most ${limitBytes} bytes are taken, before and after it is inflated`,
+  )

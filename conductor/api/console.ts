@@ -59,9 +59,16 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       line?.stop()
     })
     const tell = (what: string, more = {}) =>
-      parts.store.journal.add({ atMs: parts.clock.now(), nodeUuid: node.uuid, kind: 'console', detail: { what, by: actor.user, ...more } })
+      parts.store.journal.add({
+        atMs: parts.clock.now(),
+        nodeUuid: node.uuid,
+        kind: 'console',
+        detail: { what, by: actor.user, ...more },
+      })
     const tellLater = (what: string, more = {}) =>
-      void tell(what, more).catch((error: unknown) => parts.log.warn({ err: error }, 'that a console was left is not in the record'))
+      void tell(what, more).catch((error: unknown) =>
+        parts.log.warn({ err: error }, 'that a console was left is not in the record'),
+      )
     // Before it is opened: what cannot be recorded is not done.
     await tell('opened', steal ? { steal } : {})
     const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)
@@ -108,11 +115,15 @@ async function admit({ auth, nodes, ownNames }: ConsoleParts, request: IncomingM
   // A page of another site could ride on the password that a browser keeps.
   refuseCrossSite(request)
   const { path, query } = requestTarget(request.url)
-  const actor: Actor | undefined = await auth.check(request.headers.authorization, request.socket.remoteAddress ?? 'local')
+  const actor: Actor | undefined = await auth.check(
+    request.headers.authorization,
+    request.socket.remoteAddress ?? 'local',
+  )
   if (!actor) throw new Fault('access.unknown', 'give a user and a password (HTTP basic)')
   const ident = PATH.exec(path)?.[1]
   if (ident === undefined) throw new Fault('object.missing', `there is no websocket ${path.slice(0, 200)}`)
-  if (!mayRole(actor, 'operator')) throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
+  if (!mayRole(actor, 'operator'))
+    throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
   const node = await seenNode(nodes, actor, decoded(ident))
   return { actor, node, steal: query.get('steal') === 'true' }
 }

@@ -12,7 +12,10 @@ export function refuseCrossSite(request: IncomingMessage): void {
   const { origin, host } = request.headers
   const site = request.headers['sec-fetch-site']
   if (origin !== undefined && hostOf(origin) !== host?.toLowerCase())
-    throw new Fault('access.cross-site', `Origin: the request comes from a page of ${origin.slice(0, 200)}, and not from this host`)
+    throw new Fault(
+      'access.cross-site',
+      `Origin: the request comes from a page of ${origin.slice(0, 200)}, and not from this host`,
+    )
   if (site === 'cross-site' || site === 'same-site')
     throw new Fault('access.cross-site', `Sec-Fetch-Site: the request comes from a page of another site (${site})`)
 }

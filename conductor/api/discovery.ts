@@ -42,5 +42,7 @@ export const versionDocument = (base: string, minor: number) => ({
   links: [{ href: `${base}/v1/`, rel: 'self' }],
   media_types: [{ base: 'application/json', type: 'application/vnd.openstack.ironic.v1+json' }],
   version: version(base),
-  ...Object.fromEntries(Object.entries(RESOURCES).flatMap(([name, since]) => (since <= minor ? [[name, links({ base }, name)]] : []))),
+  ...Object.fromEntries(
+    Object.entries(RESOURCES).flatMap(([name, since]) => (since <= minor ? [[name, links({ base }, name)]] : [])),
+  ),
 })

@@ -38,7 +38,12 @@ export class FailedLogins {
    *  Throws `access.limited` after too many. */
   begin(address: string, user: string): number {
     const key = keyOf(user)
-    const source = this.recent(this.sources, address, () => ({ sinceMs: this.nowMs(), count: 0, wrong: 0, users: new Map() }))
+    const source = this.recent(this.sources, address, () => ({
+      sinceMs: this.nowMs(),
+      count: 0,
+      wrong: 0,
+      users: new Map(),
+    }))
     const ofUser = source.users.get(key) ?? 0
     if (ofUser >= this.perMinute || source.count >= this.perMinute * PER_ADDRESS) {
       this.onLimit('api.failedLoginsPerMinute', { address })

@@ -8,7 +8,15 @@ import { Fault } from '../../kit/fault.ts'
 const { applyPatch } = createRequire(import.meta.url)('fast-json-patch') as typeof import('fast-json-patch')
 
 const patchOf = (path: RegExp) =>
-  z.array(z.strictObject({ op: z.enum(['add', 'replace', 'remove']), path: z.string().regex(path), value: z.unknown().optional() })).max(1000)
+  z
+    .array(
+      z.strictObject({
+        op: z.enum(['add', 'replace', 'remove']),
+        path: z.string().regex(path),
+        value: z.unknown().optional(),
+      }),
+    )
+    .max(1000)
 const Plain = patchOf(/^(\/[\w-]+)+$/)
 /** 1.98: keys that hold ~ or /, escaped as RFC 6901 says. */
 const Escaped = patchOf(/^(\/([\w-]|~[01])+)+$/)
@@ -32,7 +40,11 @@ export function applyJsonPatch(
     const [, root = '', ...rest] = path.split('/')
     if (['__proto__', 'constructor', 'prototype'].some((word) => path.split('/').includes(word)))
       throw new Fault('input.invalid', `patch: ${path} is not a path`)
-    if (!Object.hasOwn(allowed, root)) throw new Fault('input.invalid', `patch: ${path} cannot be changed; these can: ${Object.keys(allowed).join(', ')}`)
+    if (!Object.hasOwn(allowed, root))
+      throw new Fault(
+        'input.invalid',
+        `patch: ${path} cannot be changed; these can: ${Object.keys(allowed).join(', ')}`,
+      )
     touched.add(root)
     if (rest.length === 0) whole.add(root)
     if (op === 'remove' && rest.length === 0) return { op: 'replace', path, value: allowed[root] }

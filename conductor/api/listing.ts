@@ -68,7 +68,11 @@ export async function sendList<T>(ask: Ask, list: Listed<T>): Promise<void> {
   let last: string | undefined
   let marker = order.marker
   for (;;) {
-    const rows = await list.fetch({ ...order, limit: Math.min(SLICE, limit - count), ...(marker === undefined ? {} : { marker }) })
+    const rows = await list.fetch({
+      ...order,
+      limit: Math.min(SLICE, limit - count),
+      ...(marker === undefined ? {} : { marker }),
+    })
     if (count === 0)
       response
         .status(200)

@@ -40,7 +40,12 @@ const PASSED: readonly (readonly [method: Method, path: string, role: Role, says
   ['get', '/rackward/v1/mesh', 'reader', 'hosts and arbiters of the mesh, what they are taken for, and the policy'],
   ['get', '/rackward/v1/mesh/leader', 'reader', 'the arbiter that leads'],
   ['get', '/rackward/v1/mesh/pages', 'reader', 'what the leading arbiter told people lately'],
-  ['get', '/rackward/v1/mesh/hosts/:host/explain', 'reader', 'every condition of a verdict with what it found: why, or why not'],
+  [
+    'get',
+    '/rackward/v1/mesh/hosts/:host/explain',
+    'reader',
+    'every condition of a verdict with what it found: why, or why not',
+  ],
   ['put', '/rackward/v1/mesh/policy', 'admin', 'arms, disarms, sets dry run, levels and limits'],
   ['put', '/rackward/v1/mesh/hosts/:host/hold', 'operator', 'maintenance of a host, with an end'],
   ['delete', '/rackward/v1/mesh/hosts/:host/hold', 'operator', 'ends the maintenance of a host'],
@@ -65,7 +70,8 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
     answer: Anything,
     async handle(ask: Ask) {
       mustBeWhole(ask.actor, 'mesh')
-      if (!link) throw new Fault('object.missing', 'this conductor knows no mesh: set mesh.arbiters in its configuration')
+      if (!link)
+        throw new Fault('object.missing', 'this conductor knows no mesh: set mesh.arbiters in its configuration')
       const real = pathOf(path, ask.params)
       const answer = await link.ask(method.toUpperCase(), real, {
         body: method === 'get' ? undefined : (ask.body ?? {}),
@@ -96,7 +102,11 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
           await fenceOff(parts, node, { user: ask.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
-        const [power, systemUuid] = await arbiter.act(target, options, async (bmc, signal) => [await bmc.power(signal), await bmc.systemUuid(signal)] as const)
+        const [power, systemUuid] = await arbiter.act(
+          target,
+          options,
+          async (bmc, signal) => [await bmc.power(signal), await bmc.systemUuid(signal)] as const,
+        )
         return { body: { power, system_uuid: systemUuid, session: session.last } }
       },
     },
@@ -107,7 +117,8 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
 export function pathOf(path: string, params: Readonly<Record<string, string>>): string {
   return path.replace(/:(\w+)/g, (_, name: string) => {
     const value = params[name] ?? ''
-    if (value === '' || value === '.' || value === '..') throw new Fault('input.invalid', `${name}: ${JSON.stringify(value)} is not a name`)
+    if (value === '' || value === '.' || value === '..')
+      throw new Fault('input.invalid', `${name}: ${JSON.stringify(value)} is not a name`)
     return encodeURIComponent(value)
   })
 }
@@ -115,5 +126,6 @@ export function pathOf(path: string, params: Readonly<Record<string, string>>): 
 /** A node on its way somewhere is no dead host: the mesh was told, and this is the second line. */
 function mayFence(node: NodeRecord): void {
   if (isLocked(node)) throw new Fault('node.locked', lockedWhy(node))
-  if (node.provisionState !== 'active') throw new Fault('node.state', `node ${node.uuid} is "${node.provisionState}": only an active one is fenced`)
+  if (node.provisionState !== 'active')
+    throw new Fault('node.state', `node ${node.uuid} is "${node.provisionState}": only an active one is fenced`)
 }

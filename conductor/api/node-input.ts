@@ -11,7 +11,18 @@ export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 export const isUuid = (text: string): boolean => UUID.test(text)
 
 /** Words that stand where a node's name would in a path. */
-const RESERVED = ['detail', 'states', 'maintenance', 'management', 'ports', 'validate', 'vendor_passthru', 'vifs', 'bios', 'traits']
+const RESERVED = [
+  'detail',
+  'states',
+  'maintenance',
+  'management',
+  'ports',
+  'validate',
+  'vendor_passthru',
+  'vifs',
+  'bios',
+  'traits',
+]
 
 const Uuid = z
   .string()
@@ -122,10 +133,13 @@ const Mac = z
   .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address'))
 
 /** `ipv4_address` is the address that DHCP gives this port, always. */
-const PortExtra = Dict.refine((extra) => extra.ipv4_address === undefined || (typeof extra.ipv4_address === 'string' && isIPv4(extra.ipv4_address)), {
-  message: 'is not an IPv4 address',
-  path: ['ipv4_address'],
-})
+const PortExtra = Dict.refine(
+  (extra) => extra.ipv4_address === undefined || (typeof extra.ipv4_address === 'string' && isIPv4(extra.ipv4_address)),
+  {
+    message: 'is not an IPv4 address',
+    path: ['ipv4_address'],
+  },
+)
 
 const LinkConnection = z.looseObject({ network_type: z.enum(['managed', 'unmanaged']).optional() })
 
@@ -167,9 +181,19 @@ const StepInterface = z.enum(['vendor', 'power', 'management', 'firmware', 'depl
 const StepName = z.string().min(1).max(255)
 
 /** A clean or service step of a request. */
-export const AskedCleanStep = z.strictObject({ interface: StepInterface, step: StepName, args: Dict.optional(), order: z.number().int().min(0).optional() })
+export const AskedCleanStep = z.strictObject({
+  interface: StepInterface,
+  step: StepName,
+  args: Dict.optional(),
+  order: z.number().int().min(0).optional(),
+})
 export const AskedServiceStep = AskedCleanStep.extend({ interface: z.enum([...StepInterface.options, 'network']) })
-export const AskedDeployStep = z.strictObject({ interface: StepInterface, step: StepName, args: Dict, priority: z.number().int().min(0) })
+export const AskedDeployStep = z.strictObject({
+  interface: StepInterface,
+  step: StepName,
+  args: Dict,
+  priority: z.number().int().min(0),
+})
 
 export const ProvisionBody = z.strictObject({
   target: z.string().max(64),

@@ -19,7 +19,11 @@ export function openApi(routes: readonly DescribedRoute[]): Schema {
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Rackward', version: '1', description: 'What Ironic’s node API has no word for. The node API itself is under /v1.' },
+    info: {
+      title: 'Rackward',
+      version: '1',
+      description: 'What Ironic’s node API has no word for. The node API itself is under /v1.',
+    },
     paths,
     components: {
       securitySchemes: { basic: { type: 'http', scheme: 'basic' } },
@@ -39,20 +43,27 @@ function operation(route: DescribedRoute): Schema {
   }))
   const query = route.query ? schemaOf(route.query, 'input') : {}
   const required = new Set((query.required as string[] | undefined) ?? [])
-  const inQuery = Object.entries((query.properties ?? {}) as Record<string, Schema>).map(([name, { description, ...schema }]) => ({
-    name,
-    in: 'query',
-    required: required.has(name),
-    schema,
-    ...(description === undefined ? {} : { description }),
-  }))
-  const problem = (description: string) => ({ description, content: { 'application/json': { schema: { $ref: '#/components/schemas/Problem' } } } })
+  const inQuery = Object.entries((query.properties ?? {}) as Record<string, Schema>).map(
+    ([name, { description, ...schema }]) => ({
+      name,
+      in: 'query',
+      required: required.has(name),
+      schema,
+      ...(description === undefined ? {} : { description }),
+    }),
+  )
+  const problem = (description: string) => ({
+    description,
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  })
   return {
     operationId: `${route.method}-${route.path.replace('/rackward/v1/', '').replace(/[/:]+/g, '-')}`,
     summary: route.says,
     description: `Needs the role ${route.role}.`,
     parameters: [...inPath, ...inQuery],
-    ...(route.body ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body, 'input') } } } } : {}),
+    ...(route.body
+      ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body, 'input') } } } }
+      : {}),
     responses: {
       ...(route.answer === 'websocket'
         ? { 101: { description: 'a websocket (RFC 6455)' } }

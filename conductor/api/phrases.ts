@@ -19,11 +19,17 @@ export function phraseOf(issue: z.core.$ZodIssue, value: unknown): string {
   if (issue.message === NOT_A_UUID) return `Expected UUID for ${field}: ${at()}`
   switch (issue.code) {
     case 'too_big':
-      return issue.origin === 'string' || issue.origin === 'array' ? `${field}: ${at()} is too long (${issue.message})` : `${field}: ${issue.message}`
+      return issue.origin === 'string' || issue.origin === 'array'
+        ? `${field}: ${at()} is too long (${issue.message})`
+        : `${field}: ${issue.message}`
     case 'too_small':
-      return issue.origin === 'string' || issue.origin === 'array' ? `${field}: ${at()} is too short (${issue.message})` : `${field}: ${issue.message}`
+      return issue.origin === 'string' || issue.origin === 'array'
+        ? `${field}: ${at()} is too short (${issue.message})`
+        : `${field}: ${issue.message}`
     case 'invalid_format':
-      return issue.format === 'regex' ? `${field}: ${at()} does not match: ${issue.message}` : `${field}: ${issue.message}`
+      return issue.format === 'regex'
+        ? `${field}: ${at()} does not match: ${issue.message}`
+        : `${field}: ${issue.message}`
     default:
       return `${field}: ${issue.message}`
   }

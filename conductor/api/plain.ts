@@ -32,8 +32,19 @@ const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_transit_address: 'transit address for dual bridged requests.',
 }
 /** Keys of driver_info, by driver. */
-const PROPERTIES: Readonly<Record<Driver, Readonly<Record<string, string>>>> = { ipmi: IPMI_KEYS, 'fake-hardware': VENDOR_PROPERTIES }
-const CONDUCTOR_FIELDS: Gates = { hostname: 49, conductor_group: 49, alive: 49, drivers: 49, created_at: 49, updated_at: 49, links: 49 }
+const PROPERTIES: Readonly<Record<Driver, Readonly<Record<string, string>>>> = {
+  ipmi: IPMI_KEYS,
+  'fake-hardware': VENDOR_PROPERTIES,
+}
+const CONDUCTOR_FIELDS: Gates = {
+  hostname: 49,
+  conductor_group: 49,
+  alive: 49,
+  drivers: 49,
+  created_at: 49,
+  updated_at: 49,
+  links: 49,
+}
 const DRIVER_FIELDS: Gates = {
   name: 1,
   hosts: 1,
@@ -42,7 +53,10 @@ const DRIVER_FIELDS: Gates = {
   type: 30,
   ...Object.fromEntries(
     INTERFACES.flatMap((name) =>
-      [`default_${name}_interface`, `enabled_${name}_interfaces`].map((field) => [field, Math.max(30, NODE_FIELDS[`${name}_interface`] ?? 30)]),
+      [`default_${name}_interface`, `enabled_${name}_interfaces`].map((field) => [
+        field,
+        Math.max(30, NODE_FIELDS[`${name}_interface`] ?? 30),
+      ]),
     ),
   ),
 }
@@ -92,12 +106,19 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
         const detail = ask.query.flag('detail') ?? false
         if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
         const type = ask.query.text('type')
-        if (type !== undefined && type !== 'dynamic' && type !== 'classic') throw new Fault('input.invalid', 'type is neither dynamic nor classic')
+        if (type !== undefined && type !== 'dynamic' && type !== 'classic')
+          throw new Fault('input.invalid', 'type is neither dynamic nor classic')
         const names = type === 'classic' ? [] : Object.keys(DRIVERS)
         const shown = fields ?? (detail ? undefined : ['name', 'hosts', 'links', 'type'])
         return {
           body: {
-            drivers: names.map((name) => visible(driverView(name, ask), { gates: DRIVER_FIELDS, minor: ask.minor, ...(shown ? { fields: shown } : {}) })),
+            drivers: names.map((name) =>
+              visible(driverView(name, ask), {
+                gates: DRIVER_FIELDS,
+                minor: ask.minor,
+                ...(shown ? { fields: shown } : {}),
+              }),
+            ),
           },
         }
       },
@@ -110,7 +131,13 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       says: 'shows a driver',
       handle(ask) {
         const fields = parseFields(ask.query.text('fields'), DRIVER_FIELDS, ask.minor)
-        return { body: visible(driverView(driver(ask), ask), { gates: DRIVER_FIELDS, minor: ask.minor, ...(fields ? { fields } : {}) }) }
+        return {
+          body: visible(driverView(driver(ask), ask), {
+            gates: DRIVER_FIELDS,
+            minor: ask.minor,
+            ...(fields ? { fields } : {}),
+          }),
+        }
       },
     },
     {
@@ -128,7 +155,8 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       says: 'explains the keys of a logical disk, where the driver has RAID',
       handle(ask) {
         const name = driver(ask)
-        if (enabledInterfaces(name)?.raid[0] === 'no-raid') throw new Fault('object.missing', `the driver ${name} has no RAID interface`)
+        if (enabledInterfaces(name)?.raid[0] === 'no-raid')
+          throw new Fault('object.missing', `the driver ${name} has no RAID interface`)
         return { body: LOGICAL_DISK_PROPERTIES }
       },
     },
@@ -148,7 +176,10 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       role: 'operator',
       says: 'for drivers that have vendor methods',
       handle(ask) {
-        throw new Fault('object.missing', `the driver ${driver(ask)} has no vendor method ${JSON.stringify(ask.params.method?.slice(0, 64))}`)
+        throw new Fault(
+          'object.missing',
+          `the driver ${driver(ask)} has no vendor method ${JSON.stringify(ask.params.method?.slice(0, 64))}`,
+        )
       },
     })),
     {
@@ -160,12 +191,21 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       says: 'lists conductors',
       async handle(ask) {
         const fields = parseFields(ask.query.text('fields'), CONDUCTOR_FIELDS, ask.minor)
-        const shown = fields ?? (ask.query.flag('detail') ? undefined : ['hostname', 'conductor_group', 'alive', 'links'])
+        const shown =
+          fields ?? (ask.query.flag('detail') ? undefined : ['hostname', 'conductor_group', 'alive', 'links'])
         const { limit, marker } = readPage(ask)
-        const rows = (await store.conductors()).filter((row) => marker === undefined || row.hostname > marker).slice(0, limit)
+        const rows = (await store.conductors())
+          .filter((row) => marker === undefined || row.hostname > marker)
+          .slice(0, limit)
         return {
           body: {
-            conductors: rows.map((row) => visible(conductorView(row, ask), { gates: CONDUCTOR_FIELDS, minor: ask.minor, ...(shown ? { fields: shown } : {}) })),
+            conductors: rows.map((row) =>
+              visible(conductorView(row, ask), {
+                gates: CONDUCTOR_FIELDS,
+                minor: ask.minor,
+                ...(shown ? { fields: shown } : {}),
+              }),
+            ),
           },
         }
       },
@@ -180,8 +220,18 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       async handle(ask) {
         const fields = parseFields(ask.query.text('fields'), CONDUCTOR_FIELDS, ask.minor)
         const row = (await store.conductors()).find(({ hostname }) => hostname === ask.params.hostname)
-        if (!row) throw new Fault('object.missing', `there is no conductor ${JSON.stringify(ask.params.hostname?.slice(0, 255))}`)
-        return { body: visible(conductorView(row, ask), { gates: CONDUCTOR_FIELDS, minor: ask.minor, ...(fields ? { fields } : {}) }) }
+        if (!row)
+          throw new Fault(
+            'object.missing',
+            `there is no conductor ${JSON.stringify(ask.params.hostname?.slice(0, 255))}`,
+          )
+        return {
+          body: visible(conductorView(row, ask), {
+            gates: CONDUCTOR_FIELDS,
+            minor: ask.minor,
+            ...(fields ? { fields } : {}),
+          }),
+        }
       },
     },
     {

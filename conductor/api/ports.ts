@@ -13,7 +13,15 @@ import { PORT_FIELDS } from './versions.ts'
 import { portView } from './views.ts'
 
 const SUMMARY = ['uuid', 'address', 'links'] as const
-const FILTERS = { address: 1, node: 6, node_uuid: 1, portgroup: 24, shard: 82, description_contains: 97, conductor_groups: 99 }
+const FILTERS = {
+  address: 1,
+  node: 6,
+  node_uuid: 1,
+  portgroup: 24,
+  shard: 82,
+  description_contains: 97,
+  conductor_groups: 99,
+}
 
 export interface PortRouteParts extends RouteParts {
   readonly ports: PortService
@@ -27,24 +35,38 @@ export function portRoutes(parts: PortRouteParts): Route[] {
     checkIdent(ident, 'port')
     const port = await ports.find(ident)
     const node = await nodes.find(port.nodeUuid)
-    if (standing(ask.actor, node) === 'none') throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 255))}`)
+    if (standing(ask.actor, node) === 'none')
+      throw new Fault('object.missing', `there is no port ${JSON.stringify(ident.slice(0, 255))}`)
     return { port, node }
   }
-  const list = (path: string, more: Partial<Route> & { detail?: boolean; of?: (ask: Ask) => Promise<PortFilter> }): Route => ({
+  const list = (
+    path: string,
+    more: Partial<Route> & { detail?: boolean; of?: (ask: Ask) => Promise<PortFilter> },
+  ): Route => ({
     method: 'get',
     path,
     role: 'reader',
     query: { ...PAGE_QUERY, ...(more.of ? {} : FILTERS) },
     ...(more.since === undefined ? {} : { since: more.since }),
     says: 'lists ports',
-    handle: async (ask) => listPorts(parts, ask, { filter: (await more.of?.(ask)) ?? {}, ...(more.detail === undefined ? {} : { detail: more.detail }) }),
+    handle: async (ask) =>
+      listPorts(parts, ask, {
+        filter: (await more.of?.(ask)) ?? {},
+        ...(more.detail === undefined ? {} : { detail: more.detail }),
+      }),
   })
   return [
     list('/v1/ports', {}),
     list('/v1/ports/detail', { detail: true }),
     list('/v1/nodes/:ident/ports', { of: async (ask) => ({ nodeUuid: (await nodeOf(parts, ask)).uuid }) }),
-    list('/v1/nodes/:ident/ports/detail', { detail: true, of: async (ask) => ({ nodeUuid: (await nodeOf(parts, ask)).uuid }) }),
-    list('/v1/portgroups/:ident/ports', { since: 24, of: async (ask) => ({ portgroupUuid: await groupOf(parts, ask, ask.params.ident ?? '') }) }),
+    list('/v1/nodes/:ident/ports/detail', {
+      detail: true,
+      of: async (ask) => ({ nodeUuid: (await nodeOf(parts, ask)).uuid }),
+    }),
+    list('/v1/portgroups/:ident/ports', {
+      since: 24,
+      of: async (ask) => ({ portgroupUuid: await groupOf(parts, ask, ask.params.ident ?? '') }),
+    }),
     {
       method: 'post',
       path: '/v1/ports',
@@ -103,7 +125,8 @@ export function portRoutes(parts: PortRouteParts): Route[] {
     for (const name of touched) needs(ask, PORT_FIELDS[name] ?? 1, name)
     const given = checkInput(PortCreate.omit({ uuid: true }), result)
     checkLink(ask, given)
-    if (given.node_uuid !== port.nodeUuid) throw new Fault('input.invalid', 'node_uuid: a port cannot change its node; delete it and create it there')
+    if (given.node_uuid !== port.nodeUuid)
+      throw new Fault('input.invalid', 'node_uuid: a port cannot change its node; delete it and create it there')
     if (given.address !== port.address) mustClaim(ask, 'address')
     const next = { ...port, address: given.address, ...fieldsOf(given) }
     if (next.pxeEnabled && !port.pxeEnabled) mustClaim(ask, 'pxe_enabled')
@@ -122,13 +145,21 @@ export function portRoutes(parts: PortRouteParts): Route[] {
 /** The MAC address decides whose server is answered at boot, and no project can prove that a card is its own: it is claimed by an administrator of all projects,
  *  or by an inspection of the server that it is in. */
 const mustClaim = (ask: Ask, field: string) =>
-  mustBeWhole(ask.actor, `${field}: only an inspection of the node or an administrator of all projects says which cards boot as a node`)
+  mustBeWhole(
+    ask.actor,
+    `${field}: only an inspection of the node or an administrator of all projects says which cards boot as a node`,
+  )
 
-const groupOf = async ({ store }: RouteParts, ask: Ask, ident: string) => (await seenObject(store, ask.actor, { kind: 'portgroup', ident })).uuid
+const groupOf = async ({ store }: RouteParts, ask: Ask, ident: string) =>
+  (await seenObject(store, ask.actor, { kind: 'portgroup', ident })).uuid
 
 async function listPorts(parts: PortRouteParts, ask: Ask, at: { filter: PortFilter; detail?: boolean }): Promise<void> {
   const { query } = ask
-  const wanted = readWanted(ask, { gates: PORT_FIELDS, summary: SUMMARY, ...(at.detail === undefined ? {} : { detail: at.detail }) })
+  const wanted = readWanted(ask, {
+    gates: PORT_FIELDS,
+    summary: SUMMARY,
+    ...(at.detail === undefined ? {} : { detail: at.detail }),
+  })
   const ident = query.text('node') ?? query.text('node_uuid')
   const group = query.text('portgroup')
   const whole: PortFilter = {
@@ -171,10 +202,16 @@ const COPIED = {
 } as const
 
 const fieldsOf = (given: Readonly<Record<string, unknown>>): Partial<PortRecord> =>
-  Object.fromEntries(Object.entries(COPIED).flatMap(([wire, [field, reset]]) => (given[wire] === undefined ? [] : [[field, given[wire] ?? reset]])))
+  Object.fromEntries(
+    Object.entries(COPIED).flatMap(([wire, [field, reset]]) =>
+      given[wire] === undefined ? [] : [[field, given[wire] ?? reset]],
+    ),
+  )
 
 const wireOf = (port: PortRecord): Record<string, unknown> => ({
   address: port.address,
   node_uuid: port.nodeUuid,
-  ...Object.fromEntries(Object.entries(COPIED).flatMap(([wire, [field]]) => (wire === 'uuid' ? [] : [[wire, port[field]]]))),
+  ...Object.fromEntries(
+    Object.entries(COPIED).flatMap(([wire, [field]]) => (wire === 'uuid' ? [] : [[wire, port[field]]])),
+  ),
 })

@@ -70,7 +70,8 @@ function httpStatus(error: unknown): number {
 const messageOf = (error: unknown, status: number) => {
   if (status >= 500) return 'the conductor met an error that nobody foresaw; its log has the details'
   const type = (error as { type?: unknown }).type
-  if (type === 'entity.parse.failed') return 'the body is not JSON (send a JSON object with content-type application/json)'
+  if (type === 'entity.parse.failed')
+    return 'the body is not JSON (send a JSON object with content-type application/json)'
   if (type === 'entity.too.large') return 'the body is too large'
   return String((error as Error).message).slice(0, 500)
 }

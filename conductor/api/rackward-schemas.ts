@@ -11,7 +11,10 @@ export const Event = z.object({
   node_uuid: z.string().nullable(),
   detail: z.record(z.string(), z.unknown()),
 })
-export const Events = z.object({ events: z.array(Event), last_seq: z.number().int().describe('give it as `after` to go on') })
+export const Events = z.object({
+  events: z.array(Event),
+  last_seq: z.number().int().describe('give it as `after` to go on'),
+})
 
 const Lock = z.object({
   holder: z.string().describe('the conductor; when it dies, it or another goes on with what is owed'),
@@ -40,11 +43,15 @@ export const Accounts = z.object({
     unusual: z.boolean().describe('longer than 95 of 100 nodes of this model needed'),
   }),
   seen: z.array(z.object({ room: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() })),
-  causes: z.array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() })).describe('the likeliest first'),
+  causes: z
+    .array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() }))
+    .describe('the likeliest first'),
 })
 
 export const PowerPass = z.object({
-  last: z.object({ asked: z.number().int(), failed: z.number().int(), not_asked: z.number().int(), took_seconds: Seconds }).nullable(),
+  last: z
+    .object({ asked: z.number().int(), failed: z.number().int(), not_asked: z.number().int(), took_seconds: Seconds })
+    .nullable(),
 })
 export const WebhookStates = z.object({
   webhooks: z.array(
@@ -60,4 +67,8 @@ export const WebhookStates = z.object({
   ),
 })
 /** Ironic's error body: a JSON document inside a JSON string. */
-export const Problem = z.object({ error_message: z.string().describe('JSON: {"faultcode": "Client" or "Server", "faultstring": text, "debuginfo": null}') })
+export const Problem = z.object({
+  error_message: z
+    .string()
+    .describe('JSON: {"faultcode": "Client" or "Server", "faultstring": text, "debuginfo": null}'),
+})

@@ -39,7 +39,9 @@ const Kinds = Words.refine(
 )
 
 const EventQuery = z.strictObject({
-  after: Seq.optional().describe('events later than this sequence number; 0 for all that are kept. Last-Event-ID wins over it'),
+  after: Seq.optional().describe(
+    'events later than this sequence number; 0 for all that are kept. Last-Event-ID wins over it',
+  ),
   node: z.string().max(255).optional().describe('of this node alone, by UUID or name'),
   kinds: Kinds.optional().describe(
     `of these kinds alone, separated by commas: ${Object.entries(EVENT_KINDS)
@@ -48,8 +50,12 @@ const EventQuery = z.strictObject({
   ),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
 })
-const ConsoleQuery = z.strictObject({ steal: z.enum(['true', 'false']).default('false').describe('end the session of another first: a BMC has one') })
-const LockQuery = z.strictObject({ why: z.string().min(1).max(500).describe('the reason, for last_error and for the history') })
+const ConsoleQuery = z.strictObject({
+  steal: z.enum(['true', 'false']).default('false').describe('end the session of another first: a BMC has one'),
+})
+const LockQuery = z.strictObject({
+  why: z.string().min(1).max(500).describe('the reason, for last_error and for the history'),
+})
 
 /** How far back unknown MACs are looked for, in events. */
 const STRANGERS = 500
@@ -61,9 +67,19 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...described.map((route) => ({
       ...route,
       query: Object.fromEntries(Object.keys(route.query?.shape ?? {}).map((name) => [name, 1])),
-      handle: (ask: Ask) => route.handle(ask, route.query ? (checkInput(route.query, Object.fromEntries(ask.query.raw())) as Record<string, unknown>) : {}),
+      handle: (ask: Ask) =>
+        route.handle(
+          ask,
+          route.query ? (checkInput(route.query, Object.fromEntries(ask.query.raw())) as Record<string, unknown>) : {},
+        ),
     })),
-    { method: 'get', path: '/rackward/v1/openapi.json', role: 'public', says: 'this document', handle: () => ({ body: document }) },
+    {
+      method: 'get',
+      path: '/rackward/v1/openapi.json',
+      role: 'public',
+      says: 'this document',
+      handle: () => ({ body: document }),
+    },
   ]
 }
 
@@ -96,7 +112,10 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       answer: 'websocket',
       says: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends',
       handle() {
-        throw new Fault('input.invalid', 'Upgrade: a console is a websocket; use "rackward node console", or any client of RFC 6455')
+        throw new Fault(
+          'input.invalid',
+          'Upgrade: a console is a websocket; use "rackward node console", or any client of RFC 6455',
+        )
       },
     },
     {
@@ -105,7 +124,9 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       role: 'reader',
       answer: Locked,
       says: 'who holds the lock of a node, since when, and why',
-      handle: async (ask) => ({ body: { lock: lockOf(await nodeOf(parts, ask), { conductor: ask.view.conductor, nowMs: clock.now() }) } }),
+      handle: async (ask) => ({
+        body: { lock: lockOf(await nodeOf(parts, ask), { conductor: ask.view.conductor, nowMs: clock.now() }) },
+      }),
     },
     {
       method: 'delete',
@@ -118,7 +139,9 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
         const node = await nodeOf(parts, ask)
         mustOwn(ask.actor, node, 'lock')
         const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.why)}`)
-        return { body: { provision_state: after.provisionState, given_up: node.machine.owed.map((effect) => effect.do) } }
+        return {
+          body: { provision_state: after.provisionState, given_up: node.machine.owed.map((effect) => effect.do) },
+        }
       },
     },
     {
@@ -130,7 +153,13 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       handle(ask) {
         mustBeWhole(ask.actor, 'power-sync')
         const { last } = parts.powerSync
-        return { body: { last: last ? { asked: last.asked, failed: last.failed, not_asked: last.notAsked, took_seconds: last.tookMs / 1000 } : null } }
+        return {
+          body: {
+            last: last
+              ? { asked: last.asked, failed: last.failed, not_asked: last.notAsked, took_seconds: last.tookMs / 1000 }
+              : null,
+          },
+        }
       },
     },
     {
@@ -158,7 +187,13 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
     const lately =
-      live.bootedAtMs > 0 ? await store.journal.after(Math.max(0, (await store.journal.lastSeq()) - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS) : []
+      live.bootedAtMs > 0
+        ? await store.journal.after(
+            Math.max(0, (await store.journal.lastSeq()) - STRANGERS),
+            { kinds: ['unknown-mac'] },
+            STRANGERS,
+          )
+        : []
     const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
     const leased = standing(ask.actor, node) === 'lessee'
     const poll = powerSync.of(node.uuid)
@@ -179,11 +214,16 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
   const { store, clock, signal, nodes } = parts
   const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, ask.actor, query.node)).uuid
   const lastId = ask.request.get('last-event-id')
-  if (lastId !== undefined && !/^\d{1,15}$/.test(lastId)) throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
+  if (lastId !== undefined && !/^\d{1,15}$/.test(lastId))
+    throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
   const after = lastId === undefined ? query.after : Number(lastId)
   // A confined user sees what happens to its own nodes.
   const project = ask.actor.project === null ? {} : { project: ask.actor.project }
-  const filter: EventFilter = { ...(nodeUuid ? { nodeUuid } : {}), ...(query.kinds ? { kinds: query.kinds } : {}), ...project }
+  const filter: EventFilter = {
+    ...(nodeUuid ? { nodeUuid } : {}),
+    ...(query.kinds ? { kinds: query.kinds } : {}),
+    ...project,
+  }
   // What a lessee is told leaves out what tells of the BMC.
   const veil = {
     of: (event: SeenEvent) => event.nodeUuid !== null && standing(ask.actor, event) === 'lessee',
@@ -206,6 +246,7 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
     const { events: found, upToSeq, end } = await journal.scan(seq, filter, query.limit - page.length)
     for (const event of found) page.push(veil.of(event) ? await veil.show(event) : event)
     seq = upToSeq
-    if (end || page.length === query.limit || ask.response.destroyed) return { body: { events: page.map(wireEvent), last_seq: seq } }
+    if (end || page.length === query.limit || ask.response.destroyed)
+      return { body: { events: page.map(wireEvent), last_seq: seq } }
   }
 }

@@ -26,7 +26,13 @@ const LOOKUP_STATES: ReadonlySet<State> = new Set<State>([
   ...(['deploying', 'wait call-back', 'cleaning', 'clean wait', 'inspecting', 'inspect wait'] as const),
   ...(['rescuing', 'rescue wait', 'service wait', 'servicing', 'service hold', 'clean hold', 'deploy hold'] as const),
 ])
-const HEARTBEAT_FIELDS = { agent_version: 36, agent_token: 62, agent_verify_ca: 68, agent_status: 72, agent_status_message: 72 }
+const HEARTBEAT_FIELDS = {
+  agent_version: 36,
+  agent_token: 62,
+  agent_verify_ca: 68,
+  agent_status: 72,
+  agent_status_message: 72,
+}
 const HEARTBEAT_TIMEOUT_SECONDS = 300
 
 const Heartbeat = z.strictObject({
@@ -79,9 +85,11 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       async handle(ask) {
         const uuid = ask.query.text('node_uuid')
         const addresses = ask.query.words('addresses')?.map((mac) => mac.toLowerCase()) ?? []
-        if (uuid === undefined && addresses.length === 0) throw new Fault('input.missing', 'addresses or node_uuid: give one of them')
+        if (uuid === undefined && addresses.length === 0)
+          throw new Fault('input.missing', 'addresses or node_uuid: give one of them')
         const found = new Set<string>(uuid === undefined ? [] : [uuid.toLowerCase()])
-        if (uuid === undefined) for (const mac of addresses.slice(0, 256)) found.add((await store.portByAddress(mac))?.nodeUuid ?? '')
+        if (uuid === undefined)
+          for (const mac of addresses.slice(0, 256)) found.add((await store.portByAddress(mac))?.nodeUuid ?? '')
         found.delete('')
         const node = found.size === 1 ? await store.node([...found][0] as string) : undefined
         if (!node || !LOOKUP_STATES.has(node.provisionState)) throw hidden()
@@ -99,13 +107,19 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       async handle(ask) {
         gateBody(ask, ask.body, HEARTBEAT_FIELDS)
         const beat = checkInput(Heartbeat, ask.body)
-        if (!/^https?:\/\/[^\s/]+/.test(beat.callback_url)) throw new Fault('input.invalid', 'callback_url is no http or https URL')
+        if (!/^https?:\/\/[^\s/]+/.test(beat.callback_url))
+          throw new Fault('input.invalid', 'callback_url is no http or https URL')
         const node = await proven(ask.params.ident ?? '', beat.agent_token)
         await parts.agents.heard(node, beat.callback_url)
-        if (beat.agent_status === 'end') await worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node) })
+        if (beat.agent_status === 'end')
+          await worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node) })
         if (beat.agent_status === 'error') {
           const text = `the agent failed: ${beat.agent_status_message ?? 'it did not say why'}`
-          await worker.dispatch(node.uuid, { type: 'agent-failed', orderId: orderId(node), fault: { code: 'agent.broken', text, retry: false } })
+          await worker.dispatch(node.uuid, {
+            type: 'agent-failed',
+            orderId: orderId(node),
+            fault: { code: 'agent.broken', text, retry: false },
+          })
         }
         return { status: 202 }
       },
@@ -123,7 +137,10 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
         const found = checkInput(Inspected, ask.body)
         const node = await proven(inspectedNode(ask), ask.query.text('agent_token'))
         if (node.provisionState !== 'inspect wait')
-          throw new Fault('node.state', `node ${node.uuid} is in state "${node.provisionState}" and waits for no inventory`)
+          throw new Fault(
+            'node.state',
+            `node ${node.uuid} is in state "${node.provisionState}" and waits for no inventory`,
+          )
         await parts.agents.finishInspection(node, found)
         return { status: 202, body: lookupBody(ask, node) }
       },

@@ -53,7 +53,11 @@ export interface Resource {
   /** How it is said that another has it. */
   readonly taken?: (body: Body) => string
   /** Fills in defaults and refuses what does not do. `before` is absent on creation. */
-  readonly check?: (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => Promise<Record<string, unknown>> | Record<string, unknown>
+  readonly check?: (
+    ask: Ask,
+    body: Record<string, unknown>,
+    before?: ObjectRecord,
+  ) => Promise<Record<string, unknown>> | Record<string, unknown>
   readonly sees?: (ask: Ask, object: ObjectRecord) => boolean | Promise<boolean>
   /** Refuses who may not create, change or delete. `object` is absent on creation. */
   readonly mayWrite?: (ask: Ask, object?: ObjectRecord) => Promise<void> | void
@@ -67,7 +71,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
   const below = resource.belowWrite ?? 404
   const find = (ask: Ask) => findObject(parts, resource, ask)
   const query = { ...PAGE_QUERY, ...resource.filters }
-  const list = (ask: Ask, detail?: boolean) => listObjects(parts, resource, { ask, ...(detail === undefined ? {} : { detail }) })
+  const list = (ask: Ask, detail?: boolean) =>
+    listObjects(parts, resource, { ask, ...(detail === undefined ? {} : { detail }) })
   return [
     { method: 'get', path, role: readRole, since, query, says: `lists ${kind}s`, handle: (ask) => list(ask) },
     ...(resource.detailPath
@@ -83,7 +88,15 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
           } satisfies Route,
         ]
       : []),
-    { method: 'post', path, role, since, below, says: `creates a ${kind}`, handle: (ask) => addObject(parts, resource, ask) },
+    {
+      method: 'post',
+      path,
+      role,
+      since,
+      below,
+      says: `creates a ${kind}`,
+      handle: (ask) => addObject(parts, resource, ask),
+    },
     {
       method: 'get',
       path: `${path}/:ident`,
@@ -126,11 +139,15 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
     const before = await find(ask)
     await resource.mayWrite?.(ask, before)
     const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
-    const wire = Object.fromEntries(Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]))
+    const wire = Object.fromEntries(
+      Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]),
+    )
     const { result, touched, whole } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
     // A key within a field is not gated by version: so it is in Ironic.
     for (const name of whole) needs(ask, resource.writes?.[name] ?? resource.fields[name] ?? 1, name)
-    const kept = Object.fromEntries(Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)))
+    const kept = Object.fromEntries(
+      Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)),
+    )
     const given = checkInput(
       resource.create.partial(),
       Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
@@ -196,9 +213,17 @@ export async function findObject(parts: RouteParts, resource: Resource, ask: Ask
   return object
 }
 
-async function listObjects(parts: RouteParts, resource: Resource, at: { ask: Ask; detail?: boolean; filter?: ObjectFilter }): Promise<void> {
+async function listObjects(
+  parts: RouteParts,
+  resource: Resource,
+  at: { ask: Ask; detail?: boolean; filter?: ObjectFilter },
+): Promise<void> {
   const { ask } = at
-  const wanted = readWanted(ask, { gates: resource.fields, summary: resource.summary, ...(at.detail === undefined ? {} : { detail: at.detail }) })
+  const wanted = readWanted(ask, {
+    gates: resource.fields,
+    summary: resource.summary,
+    ...(at.detail === undefined ? {} : { detail: at.detail }),
+  })
   const filter = { ...(await resource.filter?.(ask)), ...at.filter }
   await sendList(ask, {
     envelope: resource.envelope,
@@ -211,7 +236,11 @@ async function listObjects(parts: RouteParts, resource: Resource, at: { ask: Ask
 }
 
 /** The things of one node under its own path. */
-export const ofNode = (parts: RouteParts, resource: Resource, at: { path: string; since: number; nodeUuid: (ask: Ask) => Promise<string> }): Route => ({
+export const ofNode = (
+  parts: RouteParts,
+  resource: Resource,
+  at: { path: string; since: number; nodeUuid: (ask: Ask) => Promise<string> },
+): Route => ({
   method: 'get',
   path: at.path,
   role: 'reader',
@@ -223,11 +252,14 @@ export const ofNode = (parts: RouteParts, resource: Resource, at: { path: string
 
 /** Nothing is known of it that could forbid it. */
 async function removeDamaged({ store }: RouteParts, wanted: string, ident: string): Promise<void> {
-  const object = store.damaged().find(({ kind, uuid, name }) => kind === wanted && (uuid === ident.toLowerCase() || name === ident))
+  const object = store
+    .damaged()
+    .find(({ kind, uuid, name }) => kind === wanted && (uuid === ident.toLowerCase() || name === ident))
   if (object) await store.objects.remove(wanted, object.uuid)
 }
 
-const show = (resource: Resource, ask: Ask, object: ObjectRecord) => showOne(ask, objectView(resource, ask, object), resource.fields)
+const show = (resource: Resource, ask: Ask, object: ObjectRecord) =>
+  showOne(ask, objectView(resource, ask, object), resource.fields)
 
 export function objectView(resource: Resource, ask: Ask, object: ObjectRecord): Record<string, unknown> {
   const own: Record<string, unknown> = {

@@ -108,7 +108,8 @@ export class Query {
       .filter((word) => word !== '')
   }
 
-  raw = (): [string, string][] => Object.entries(this.values).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+  raw = (): [string, string][] =>
+    Object.entries(this.values).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
 }
 
 /** Refuses what is newer than the version of the request (406). */
@@ -127,7 +128,10 @@ function checkQuery(ask: Bare, known: Readonly<Record<string, number>>): void {
   if (unknown.length > 0) {
     const names = Object.keys(known)
     const which = names.length === 0 ? 'none is known here' : `known are ${names.join(', ')}`
-    throw new Fault('input.invalid', `unexpected arguments: ${unknown.map((name) => name.slice(0, 64)).join(', ')}; ${which}`)
+    throw new Fault(
+      'input.invalid',
+      `unexpected arguments: ${unknown.map((name) => name.slice(0, 64)).join(', ')}; ${which}`,
+    )
   }
   for (const name of ask.query.names) needs(ask, known[name] as number, `the argument ${name}`)
 }
@@ -152,7 +156,8 @@ export function mount(app: Express, routes: readonly Route[], { bareOf, bodyOf }
         const code = METHOD_OF[route.below ?? 404] as 'object.missing'
         throw new Fault(code, `${route.method.toUpperCase()} ${route.path} needs version ${versionText(route.since)}`)
       }
-      if (!mayRole(bare.actor, route.role)) throw new Fault('access.denied', `user ${bare.actor.user} is ${bare.actor.role}; this needs ${route.role}`)
+      if (!mayRole(bare.actor, route.role))
+        throw new Fault('access.denied', `user ${bare.actor.user} is ${bare.actor.role}; this needs ${route.role}`)
       checkQuery(bare, route.query ?? {})
       await route.admit?.(bare)
       const body = route.method === 'get' ? undefined : await bodyOf(request, route.takes ?? 'plain')
@@ -162,11 +167,15 @@ export function mount(app: Express, routes: readonly Route[], { bareOf, bodyOf }
     })
   }
   const methodsAt = new Map<string, Set<string>>()
-  for (const { path, method } of routes) methodsAt.set(path, (methodsAt.get(path) ?? new Set()).add(method.toUpperCase()))
+  for (const { path, method } of routes)
+    methodsAt.set(path, (methodsAt.get(path) ?? new Set()).add(method.toUpperCase()))
   for (const [path, methods] of methodsAt) {
     app.all(path, (request, response) => {
       response.set('Allow', [...methods].join(', '))
-      throw new Fault('input.method', `${request.method} is not allowed on ${request.path.slice(0, 200)}; ${[...methods].join(', ')} is`)
+      throw new Fault(
+        'input.method',
+        `${request.method} is not allowed on ${request.path.slice(0, 200)}; ${[...methods].join(', ')} is`,
+      )
     })
   }
 }
@@ -175,7 +184,10 @@ export function mount(app: Express, routes: readonly Route[], { bareOf, bodyOf }
 export function publicRoutes(routes: readonly Route[]): (method: string, path: string) => boolean {
   const open = routes
     .filter(({ role }) => role === 'public')
-    .map(({ method, path }) => ({ method, path: new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}/?$`) }))
+    .map(({ method, path }) => ({
+      method,
+      path: new RegExp(`^${path.replaceAll('.', '\\.').replace(/:\w+/g, '[^/]+')}/?$`),
+    }))
   return (method, path) => {
     const asked = method === 'HEAD' ? 'get' : method.toLowerCase()
     return open.some((route) => route.method === asked && route.path.test(path))

@@ -20,13 +20,35 @@ export async function apiTls(
   const paths = wish === 'self-made' ? { cert: join(at.dataDir, 'api.crt'), key: join(at.dataDir, 'api.key') } : wish
   if (wish === 'self-made' && !(await stat(paths.cert).catch(() => undefined))) {
     const names = [...at.addresses.map((address) => `IP:${address}`), `DNS:${at.hostname}`, 'DNS:localhost'].join(',')
-    const argv = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', DAYS]
-    const files = ['-keyout', paths.key, '-out', paths.cert, '-subj', '/CN=rackward', '-addext', `subjectAltName=${names}`]
+    const argv = [
+      'openssl',
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-days',
+      DAYS,
+    ]
+    const files = [
+      '-keyout',
+      paths.key,
+      '-out',
+      paths.cert,
+      '-subj',
+      '/CN=rackward',
+      '-addext',
+      `subjectAltName=${names}`,
+    ]
     await runOk(['sh', '-c', 'umask 077; exec "$@"', 'sh', ...argv, ...files], { timeoutMs: TIMEOUT_MS })
   }
   const read = (name: 'cert' | 'key') =>
     readFile(paths[name]).catch((error: Error) => {
-      throw new Fault('config.invalid', `api.tls.${name}: cannot read ${paths[name]}: ${error.message}`, { cause: error })
+      throw new Fault('config.invalid', `api.tls.${name}: cannot read ${paths[name]}: ${error.message}`, {
+        cause: error,
+      })
     })
   return { cert: await read('cert'), key: await read('key') }
 }

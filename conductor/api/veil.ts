@@ -14,12 +14,16 @@ const bland = (code: FaultCode): string => `${FAULTS[code].means} (${FAULTS[code
 
 /** A text of a fault of the BMC becomes what its code means; elsewhere the values of driver_info are left out. */
 export function veilText(text: string, node: Leased, code?: unknown): string {
-  const values = Object.values(node.driverInfo).filter((value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH)
+  const values = Object.values(node.driverInfo).filter(
+    (value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH,
+  )
   const tells = /\bBMC \S/.test(text) || values.some((value) => text.includes(value))
   if (!tells) return text
   if (typeof code === 'string' && OWN_FAULT.test(code) && Object.hasOwn(FAULTS, code)) return bland(code as FaultCode)
   // The longest first: a name may be part of another.
-  const left = values.toSorted((a, b) => b.length - a.length).reduce((sentence, value) => sentence.replaceAll(value, '…'), text)
+  const left = values
+    .toSorted((a, b) => b.length - a.length)
+    .reduce((sentence, value) => sentence.replaceAll(value, '…'), text)
   return left.replace(/\bBMC [\w.:[\]%-]*[\d.:][\w.:[\]%-]*/g, 'the BMC').replace(/\bthe user \S+ or/g, 'the user or')
 }
 
@@ -31,11 +35,17 @@ export function veilNode(node: NodeRecord): NodeRecord {
 
 export function veilEvent(event: EventRecord, node: Leased): EventRecord {
   const veiled = (value: unknown) => (typeof value === 'string' ? veilText(value, node, event.detail.fault) : value)
-  return { ...event, detail: Object.fromEntries(Object.entries(event.detail).map(([key, value]) => [key, key === 'fault' ? value : veiled(value)])) }
+  return {
+    ...event,
+    detail: Object.fromEntries(
+      Object.entries(event.detail).map(([key, value]) => [key, key === 'fault' ? value : veiled(value)]),
+    ),
+  }
 }
 
 export const veilPoll = (poll: PollSeen | undefined, node: Leased): PollSeen | undefined =>
   poll && { ...poll, fault: poll.fault === null ? null : veilText(poll.fault, node) }
 
 /** Any other error passes. */
-export const veilFault = (error: unknown): unknown => (isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].means) : error)
+export const veilFault = (error: unknown): unknown =>
+  isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].means) : error

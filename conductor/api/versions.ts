@@ -21,9 +21,16 @@ export function negotiate(headers: { modern: string | undefined; legacy: string 
   if (text === undefined || text === '') return MIN_MINOR
   if (text.toLowerCase() === 'latest') return MAX_MINOR
   const minor = Number(/^1\.(\d{1,4})$/.exec(text)?.[1] ?? Number.NaN)
-  if (Number.isNaN(minor)) throw new Fault('input.version', `${JSON.stringify(text.slice(0, 40))} is not an API version such as ${versionText(MAX_MINOR)}`)
+  if (Number.isNaN(minor))
+    throw new Fault(
+      'input.version',
+      `${JSON.stringify(text.slice(0, 40))} is not an API version such as ${versionText(MAX_MINOR)}`,
+    )
   if (minor < MIN_MINOR || minor > MAX_MINOR)
-    throw new Fault('input.version', `version ${text} was requested, this server has ${versionText(MIN_MINOR)} to ${versionText(MAX_MINOR)}`)
+    throw new Fault(
+      'input.version',
+      `version ${text} was requested, this server has ${versionText(MIN_MINOR)} to ${versionText(MAX_MINOR)}`,
+    )
   return minor
 }
 
@@ -167,9 +174,16 @@ export const TARGETS: Readonly<Record<string, { verb: Verb; since: number }>> = 
 }
 
 /** Leaves what a version may see, in the asked order. `fields` that are unknown or too new are refused. */
-export function visible(whole: Record<string, unknown>, at: { gates: Gates; minor: number; fields?: readonly string[] }): Record<string, unknown> {
+export function visible(
+  whole: Record<string, unknown>,
+  at: { gates: Gates; minor: number; fields?: readonly string[] },
+): Record<string, unknown> {
   const names = at.fields ? [...new Set([...at.fields, 'links'])] : Object.keys(whole)
-  return Object.fromEntries(names.filter((name) => Object.hasOwn(whole, name) && (at.gates[name] ?? 0) <= at.minor).map((name) => [name, whole[name]]))
+  return Object.fromEntries(
+    names
+      .filter((name) => Object.hasOwn(whole, name) && (at.gates[name] ?? 0) <= at.minor)
+      .map((name) => [name, whole[name]]),
+  )
 }
 
 /** Parses `fields=a,b`. Throws `input.invalid` (unknown) or `input.version` (newer than asked). */
@@ -183,7 +197,10 @@ export function parseFields(text: string | undefined, gates: Gates, minor: numbe
   for (const name of names) {
     const since = Object.hasOwn(gates, name) ? gates[name] : undefined
     if (since === undefined)
-      throw new Fault('input.invalid', `fields: ${JSON.stringify(name.slice(0, 64))} is not a field; known are ${Object.keys(gates).join(', ')}`)
+      throw new Fault(
+        'input.invalid',
+        `fields: ${JSON.stringify(name.slice(0, 64))} is not a field; known are ${Object.keys(gates).join(', ')}`,
+      )
     if (since > minor) throw new Fault('input.version', `fields: ${name} needs version ${versionText(since)}`)
   }
   return names

@@ -23,8 +23,16 @@ export interface ViewParts {
 export const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
 
 /** At any depth. `also`: keys of the first level. */
-export const maskSecrets = (values: Readonly<Record<string, unknown>>, also?: ReadonlySet<string>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, (isSecretKey(key) || also?.has(key)) && value !== null ? MASK : maskInner(value)]))
+export const maskSecrets = (
+  values: Readonly<Record<string, unknown>>,
+  also?: ReadonlySet<string>,
+): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [
+      key,
+      (isSecretKey(key) || also?.has(key)) && value !== null ? MASK : maskInner(value),
+    ]),
+  )
 
 function maskInner(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(maskInner)
@@ -44,7 +52,10 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     name: node.name,
     driver: node.driver,
     driver_info: maskSecrets(node.driverInfo),
-    instance_info: { ...maskSecrets(node.instanceInfo, MASKED_INSTANCE), ...(node.configDrive ? { configdrive: MASK } : {}) },
+    instance_info: {
+      ...maskSecrets(node.instanceInfo, MASKED_INSTANCE),
+      ...(node.configDrive ? { configdrive: MASK } : {}),
+    },
     properties: node.properties,
     extra: node.extra,
     driver_internal_info: internalInfo(node, parts.sightings),
@@ -91,7 +102,15 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
 }
 
 /** The default fields of a list. */
-export const NODE_SUMMARY = ['instance_uuid', 'maintenance', 'power_state', 'provision_state', 'uuid', 'name', 'links'] as const
+export const NODE_SUMMARY = [
+  'instance_uuid',
+  'maintenance',
+  'power_state',
+  'provision_state',
+  'uuid',
+  'name',
+  'links',
+] as const
 
 function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, unknown> {
   const live = sightings.look(node.uuid)
@@ -110,9 +129,17 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
       image: node.machine.imageId,
       last_seen: STATES[node.provisionState].kind === 'waiting' ? lastSeenText(live.seen, live.progress) : null,
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
-      progress: live.progress && { phase: live.progress.phase, done_bytes: live.progress.doneBytes, total_bytes: live.progress.totalBytes },
+      progress: live.progress && {
+        phase: live.progress.phase,
+        done_bytes: live.progress.doneBytes,
+        total_bytes: live.progress.totalBytes,
+      },
       timings: live.timings,
-      last_erase: node.lastErase && { at: isoTime(node.lastErase.atMs), step: node.lastErase.step, disks: node.lastErase.disks },
+      last_erase: node.lastErase && {
+        at: isoTime(node.lastErase.atMs),
+        step: node.lastErase.step,
+        disks: node.lastErase.disks,
+      },
       agent: node.agent === null ? 'none' : node.machine.phase === 'agent' ? 'working' : 'parked',
     },
   }
@@ -148,7 +175,11 @@ export function shim(view: Record<string, unknown>, minor: number): Record<strin
 }
 
 /** A tenant that leases a node sees neither how its BMC is reached nor what we keep of it. */
-export const veil = (view: Record<string, unknown>): Record<string, unknown> => ({ ...view, driver_info: {}, driver_internal_info: {} })
+export const veil = (view: Record<string, unknown>): Record<string, unknown> => ({
+  ...view,
+  driver_info: {},
+  driver_internal_info: {},
+})
 
 export function portView(port: PortRecord, parts: Pick<ViewParts, 'base'>): Record<string, unknown> {
   return {

@@ -4,11 +4,19 @@ import { isIPv6 } from 'node:net'
 type Info = Readonly<Record<string, unknown>>
 
 /** Keys of driver_info that say where the BMC is, by driver; the first is the one that messages name. */
-const WHERE: Readonly<Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: Info) => string | null }>> = {
+const WHERE: Readonly<
+  Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: Info) => string | null }>
+> = {
   ipmi: { keys: ['ipmi_address', 'ipmi_port'], read: ofIpmi },
 }
 /** What tells the blades behind one BMC apart (Ironic's ipmi_bridging). */
-const BRIDGE = ['ipmi_bridging', 'ipmi_target_channel', 'ipmi_target_address', 'ipmi_transit_channel', 'ipmi_transit_address'] as const
+const BRIDGE = [
+  'ipmi_bridging',
+  'ipmi_target_channel',
+  'ipmi_target_address',
+  'ipmi_transit_channel',
+  'ipmi_transit_address',
+] as const
 const IPMI_PORT = '623'
 
 /** Null: the node has no BMC of its own, or driver_info does not say where it is. */
@@ -16,7 +24,8 @@ export const bmcAddress = (node: { readonly driver: string; readonly driverInfo:
   (Object.hasOwn(WHERE, node.driver) && WHERE[node.driver]?.read(node.driverInfo)) || null
 
 /** The keys that a password belongs to: whoever changes one of them sends the password elsewhere. */
-export const bmcAddressKeys = (driver: string): readonly string[] => (Object.hasOwn(WHERE, driver) ? (WHERE[driver]?.keys ?? []) : [])
+export const bmcAddressKeys = (driver: string): readonly string[] =>
+  Object.hasOwn(WHERE, driver) ? (WHERE[driver]?.keys ?? []) : []
 
 function ofIpmi(info: Info): string | null {
   const host = hostOf(info.ipmi_address)
@@ -26,7 +35,8 @@ function ofIpmi(info: Info): string | null {
   return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridge}`
 }
 
-const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '')
+const text = (value: unknown): string =>
+  typeof value === 'string' || typeof value === 'number' ? String(value).trim() : ''
 
 /** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. */
 function hostOf(value: unknown): string | null {

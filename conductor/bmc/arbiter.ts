@@ -47,13 +47,23 @@ export class Arbiter {
   }
 
   /** Runs one act when its turn comes. Throws `bmc.timeout` when the deadline passes first; the act is then aborted and never begins late. */
-  act<T>(target: BmcTarget, options: ActOptions, work: (bmc: Bmc, signal: AbortSignal, giveWay: AbortSignal) => Promise<T>): Promise<T> {
+  act<T>(
+    target: BmcTarget,
+    options: ActOptions,
+    work: (bmc: Bmc, signal: AbortSignal, giveWay: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const queue = this.queueOf(target.key)
     const credentials = target.credentials ?? ''
-    const held = options.priority === 'poll' && this.clock.now() - (queue.refused.get(credentials) ?? Number.NEGATIVE_INFINITY) < PASSWORD_HOLD_MS
+    const held =
+      options.priority === 'poll' &&
+      this.clock.now() - (queue.refused.get(credentials) ?? Number.NEGATIVE_INFINITY) < PASSWORD_HOLD_MS
     const askedMs = this.clock.now()
-    const told = (end: string) => this.onAct({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
-    if (held) return Promise.reject(new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`))
+    const told = (end: string) =>
+      this.onAct({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
+    if (held)
+      return Promise.reject(
+        new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`),
+      )
     return new Promise<T>((resolve, reject) => {
       const abort = new AbortController()
       let begun = false
@@ -61,7 +71,10 @@ export class Arbiter {
       const late = () =>
         begun && options.priority !== 'poll'
           ? new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
-          : new Fault('bmc.busy', `BMC ${target.key} was not asked within ${options.timeoutMs / 1000} s: other acts came first`)
+          : new Fault(
+              'bmc.busy',
+              `BMC ${target.key} was not asked within ${options.timeoutMs / 1000} s: other acts came first`,
+            )
       const end = (why: Error) => {
         if (!abort.signal.aborted) told(isFault(why) ? why.code : 'unwanted')
         abort.abort(why)
@@ -93,7 +106,8 @@ export class Arbiter {
       }
       const rank = RANK[options.priority]
       queue.jobs.push({ rank, run, giveWay })
-      if (queue.running && rank < queue.running.rank) queue.running.giveWay.abort(new Fault('bmc.busy', `BMC ${target.key}: something more urgent came`))
+      if (queue.running && rank < queue.running.rank)
+        queue.running.giveWay.abort(new Fault('bmc.busy', `BMC ${target.key}: something more urgent came`))
       void this.drain(target.key, queue)
     })
   }
@@ -108,7 +122,10 @@ export class Arbiter {
       const seen = await this.act(target, left(), (bmc, signal) => bmc.power(signal))
       if (seen === to) return seen
       if (this.clock.now() + pauseMs >= endMs)
-        throw new Fault('bmc.unproven', `BMC ${target.key} was told "power ${wish}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`)
+        throw new Fault(
+          'bmc.unproven',
+          `BMC ${target.key} was told "power ${wish}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`,
+        )
       await this.clock.sleep(pauseMs, options.signal)
     }
   }
@@ -132,7 +149,10 @@ export class Arbiter {
   private async drain(key: string, queue: Queue): Promise<void> {
     if (queue.running) return
     for (;;) {
-      const next = queue.jobs.reduce<number>((best, job, i) => (best < 0 || job.rank < (queue.jobs[best] as Job).rank ? i : best), -1)
+      const next = queue.jobs.reduce<number>(
+        (best, job, i) => (best < 0 || job.rank < (queue.jobs[best] as Job).rank ? i : best),
+        -1,
+      )
       if (next < 0) break
       queue.running = queue.jobs.splice(next, 1)[0] as Job
       await queue.running.run()

@@ -45,17 +45,23 @@ export function ipmiInfo(info: Readonly<Record<string, unknown>>, { unauthentica
   }
   const address = text('ipmi_address')
   // A name that begins with a dash would be an option of ipmitool.
-  if (!isIP(address) && !HOST.test(address)) throw new Fault('bmc.config', 'driver_info/ipmi_address is neither an address nor a host name')
+  if (!isIP(address) && !HOST.test(address))
+    throw new Fault('bmc.config', 'driver_info/ipmi_address is neither an address nor a host name')
   const username = text('ipmi_username', '')
   const password = text('ipmi_password', '')
   if (Buffer.byteLength(username) > MAX_USER_BYTES || username.startsWith('-'))
     throw new Fault('bmc.config', 'driver_info/ipmi_username is longer than 16 bytes or begins with a dash')
-  if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES) throw new Fault('bmc.config', 'driver_info/ipmi_password is longer than the 20 bytes of IPMI 2.0')
+  if (Buffer.byteLength(password) > MAX_PASSWORD_BYTES)
+    throw new Fault('bmc.config', 'driver_info/ipmi_password is longer than the 20 bytes of IPMI 2.0')
   const privilege = text('ipmi_priv_level', 'ADMINISTRATOR').toUpperCase()
-  if (!PRIVILEGES.includes(privilege)) throw new Fault('bmc.config', `driver_info/ipmi_priv_level is none of ${PRIVILEGES.join(', ')}`)
+  if (!PRIVILEGES.includes(privilege))
+    throw new Fault('bmc.config', `driver_info/ipmi_priv_level is none of ${PRIVILEGES.join(', ')}`)
   const cipherSuite = whole('ipmi_cipher_suite', undefined, [0, 17])
   if (cipherSuite === 0 && !unauthenticated)
-    throw new Fault('bmc.config', 'driver_info/ipmi_cipher_suite is 0, which neither checks the password nor encrypts; bmc.allowCipherSuite0 would allow it')
+    throw new Fault(
+      'bmc.config',
+      'driver_info/ipmi_cipher_suite is 0, which neither checks the password nor encrypts; bmc.allowCipherSuite0 would allow it',
+    )
   const bridge = bridgeOf(info)
   const kgKeyHex = info.ipmi_hex_kg_key
   if (kgKeyHex !== undefined && !(typeof kgKeyHex === 'string' && /^[0-9a-fA-F]{40}$/.test(kgKeyHex)))
@@ -77,7 +83,8 @@ function bridgeOf(info: Readonly<Record<string, unknown>>): string[] {
   const options = Object.hasOwn(BRIDGES, kind) ? BRIDGES[kind] : undefined
   if (!options || (info.ipmi_bridging !== undefined && typeof info.ipmi_bridging !== 'string'))
     throw new Fault('bmc.config', `driver_info/ipmi_bridging is none of ${Object.keys(BRIDGES).join(', ')}`)
-  const local = options.length > 0 && info.ipmi_local_address !== undefined ? ([['ipmi_local_address', '-m']] as const) : []
+  const local =
+    options.length > 0 && info.ipmi_local_address !== undefined ? ([['ipmi_local_address', '-m']] as const) : []
   return [...local, ...options].flatMap(([key, option]) => {
     const value = String(info[key] ?? '')
     if (!/^(0x[0-9a-fA-F]{1,2}|[0-9]{1,3})$/.test(value))

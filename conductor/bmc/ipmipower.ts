@@ -42,7 +42,11 @@ export class Ipmipower implements Fleet {
 
   constructor(parts: FleetParts) {
     this.parts = parts
-    const desk = (count: number): Desk => ({ lanes: Array.from({ length: count }, () => new Lane(parts.launch, parts.clock)), groups: new Map(), due: false })
+    const desk = (count: number): Desk => ({
+      lanes: Array.from({ length: count }, () => new Lane(parts.launch, parts.clock)),
+      groups: new Map(),
+      due: false,
+    })
     this.lively = desk(parts.children)
     this.dead = desk(Math.ceil(parts.children / 4))
   }
@@ -76,7 +80,8 @@ export class Ipmipower implements Fleet {
     this.stopped = true
     for (const desk of [this.lively, this.dead]) {
       for (const lane of desk.lanes) lane.stop()
-      for (const question of [...desk.groups.values()].flat()) question.reject(new Fault('bmc.busy', 'the conductor stops'))
+      for (const question of [...desk.groups.values()].flat())
+        question.reject(new Fault('bmc.busy', 'the conductor stops'))
       desk.groups.clear()
     }
   }
@@ -154,7 +159,11 @@ function take(groups: Map<string, Question[]>, most: number): { group: string; q
 function settle(info: IpmiInfo, said: string, { resolve, reject }: Pick<Question, 'resolve' | 'reject'>): void {
   const { address, username } = info
   if (said === 'on' || said === 'off') return resolve(said)
-  if (/timeout|not discovered|busy/.test(said)) return reject(new Fault('bmc.unreachable', `BMC ${address} did not answer (${printable(said)})`))
-  if (/^(username|password|k_g) invalid/.test(said)) return reject(new Fault('bmc.password', `BMC ${address} refused the user ${username} or its password`))
-  return reject(new Fault('bmc.refused', `BMC ${address}: ${printable(said)}`, NO_SUCH_SUITE.test(said) ? { cause: 'suite' } : {}))
+  if (/timeout|not discovered|busy/.test(said))
+    return reject(new Fault('bmc.unreachable', `BMC ${address} did not answer (${printable(said)})`))
+  if (/^(username|password|k_g) invalid/.test(said))
+    return reject(new Fault('bmc.password', `BMC ${address} refused the user ${username} or its password`))
+  return reject(
+    new Fault('bmc.refused', `BMC ${address}: ${printable(said)}`, NO_SUCH_SUITE.test(said) ? { cause: 'suite' } : {}),
+  )
 }

@@ -18,7 +18,8 @@ const PATIENCE = ['-N', '2', '-R', '3']
 /** Completion code "not supported in present state": some BMCs (Supermicro X10) answer it to "off" when they are off. */
 const ALREADY = /0xd5|present state/i
 
-const WRONG_SUITE = /no matching cipher suite|invalid (authentication|integrity|confidentiality) algorithm|cipher suite/i
+const WRONG_SUITE =
+  /no matching cipher suite|invalid (authentication|integrity|confidentiality) algorithm|cipher suite/i
 const WRONG_PASSWORD =
   /RAKP 2 HMAC is invalid|unauthorized name|RAKP 4 (message )?(indicates|has invalid)|invalid (user|role|name)|password (incorrect|invalid)/i
 const REFUSED = /insufficient privilege|privilege level/i
@@ -69,7 +70,8 @@ export class Ipmitool implements Bmc {
   async power(signal: AbortSignal): Promise<Power> {
     const { stdout } = await this.act(['power', 'status'], signal)
     const state = /Chassis Power is (on|off)/i.exec(stdout)?.[1]?.toLowerCase()
-    if (state !== 'on' && state !== 'off') throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${printable(stdout.trim())}`)
+    if (state !== 'on' && state !== 'off')
+      throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${printable(stdout.trim())}`)
     return state
   }
 
@@ -104,7 +106,9 @@ export class Ipmitool implements Bmc {
     if (bytes.length !== 16 || bytes.some((byte) => !/^[0-9a-f]{2}$/i.test(byte))) return null
     // Get System GUID answers the least significant byte first (IPMI 2.0 table 22-16).
     const hex = bytes.reverse().join('').toLowerCase()
-    return /^0+$/.test(hex) ? null : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+    return /^0+$/.test(hex)
+      ? null
+      : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
   }
 
   /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says less. */
@@ -131,17 +135,38 @@ export class Ipmitool implements Bmc {
       throw fault
     }
     this.suites.forget(this.info)
-    throw new Fault('bmc.refused', `BMC ${this.info.address} does not take cipher suite ${[...new Set(tries)].join(' or ')}`)
+    throw new Fault(
+      'bmc.refused',
+      `BMC ${this.info.address} does not take cipher suite ${[...new Set(tries)].join(' or ')}`,
+    )
   }
 
   private get argv(): string[] {
     const { address, port, username, privilege, kgKeyHex, bridge = [] } = this.info
-    return ['ipmitool', '-I', 'lanplus', '-H', address, '-p', String(port), '-U', username, '-L', privilege, '-E', ...(kgKeyHex ? ['-K'] : []), ...bridge]
+    return [
+      'ipmitool',
+      '-I',
+      'lanplus',
+      '-H',
+      address,
+      '-p',
+      String(port),
+      '-U',
+      username,
+      '-L',
+      privilege,
+      '-E',
+      ...(kgKeyHex ? ['-K'] : []),
+      ...bridge,
+    ]
   }
 
   private get env(): Record<string, string> {
     const { password, kgKeyHex } = this.info
-    return { IPMI_PASSWORD: password, ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}) }
+    return {
+      IPMI_PASSWORD: password,
+      ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}),
+    }
   }
 
   private async spawn(args: readonly string[], signal: AbortSignal): Promise<RunResult> {
@@ -155,7 +180,11 @@ export class Ipmitool implements Bmc {
       })
     } catch (error) {
       if (error instanceof Fault && error.code === 'run.timeout')
-        throw new Fault('bmc.timeout', `BMC ${address} did not finish ${args.slice(2).join(' ')} in ${ACT_TIMEOUT_MS / 1000} s`, { cause: error })
+        throw new Fault(
+          'bmc.timeout',
+          `BMC ${address} did not finish ${args.slice(2).join(' ')} in ${ACT_TIMEOUT_MS / 1000} s`,
+          { cause: error },
+        )
       throw error
     }
   }
@@ -163,7 +192,8 @@ export class Ipmitool implements Bmc {
   /** ipmitool prints one last line for everything; the lines before it (with -v) tell the cases apart. */
   private fault(said: string): Fault {
     const { address, username } = this.info
-    if (WRONG_PASSWORD.test(said)) return new Fault('bmc.password', `BMC ${address} refused the user ${username} or its password`)
+    if (WRONG_PASSWORD.test(said))
+      return new Fault('bmc.password', `BMC ${address} refused the user ${username} or its password`)
     if (REFUSED.test(said)) return new Fault('bmc.refused', `BMC ${address} refused the command: ${lastLine(said)}`)
     if (UNREACHABLE.test(said)) return new Fault('bmc.unreachable', `BMC ${address} did not answer`)
     return new Fault('bmc.refused', `BMC ${address}: ${lastLine(said)}`)

@@ -101,7 +101,13 @@ export class Lane {
     const lines = [`hostname ${hosts}`, 'stat', '']
     if (this.told !== group) {
       const kg = info.kgKeyHex ? `k_g 0x${info.kgKeyHex}` : 'k_g'
-      lines.unshift(`username ${info.username}`, `password ${info.password}`, kg, `privilege-level ${info.privilege}`, `cipher-suite-id ${suite}`)
+      lines.unshift(
+        `username ${info.username}`,
+        `password ${info.password}`,
+        kg,
+        `privilege-level ${info.privilege}`,
+        `cipher-suite-id ${suite}`,
+      )
       this.told = group
     }
     child.stdin.write(lines.join('\n'))

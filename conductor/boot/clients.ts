@@ -37,7 +37,9 @@ export class BootClients {
     try {
       for (const client of JSON.parse(text) as BootClient[]) this.set(client)
     } catch (error) {
-      this.parts.onTrouble(`the snapshot of boot orders ${this.parts.path} is damaged; nobody is answered until a conductor connects: ${String(error)}`)
+      this.parts.onTrouble(
+        `the snapshot of boot orders ${this.parts.path} is damaged; nobody is answered until a conductor connects: ${String(error)}`,
+      )
     }
   }
 

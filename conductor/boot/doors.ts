@@ -84,7 +84,11 @@ export async function startTftp({ config, clock, life, loaders, observer }: Door
   const tftp = new TftpServer({
     owner: { file: (name) => loaders.get(name), event: (event) => observer.onTftp(event) },
     clock,
-    limits: { transfers: tftpTransfers, transfersPerAddress: tftpTransfersPerAddress, maxTimeoutMs: tftpTimeoutSeconds * 1000 },
+    limits: {
+      transfers: tftpTransfers,
+      transfersPerAddress: tftpTransfersPerAddress,
+      maxTimeoutMs: tftpTimeoutSeconds * 1000,
+    },
   })
   await life.add(
     'tftp',
@@ -136,7 +140,12 @@ function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs:
   const { order } = client
   if (order.kind !== 'ramdisk') return order
   const initrd = order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'
-  return { kind: 'ramdisk', kernelUrl: url(doors, '/ramdisk/kernel'), initrdUrl: url(doors, initrd), args: kernelArgs(client, at, doors) } as const
+  return {
+    kind: 'ramdisk',
+    kernelUrl: url(doors, '/ramdisk/kernel'),
+    initrdUrl: url(doors, initrd),
+    args: kernelArgs(client, at, doors),
+  } as const
 }
 
 const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

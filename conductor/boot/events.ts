@@ -108,6 +108,12 @@ export class BootEvents {
 
 function summaryText({ kind, source, count }: Summary): string {
   const milestone: string | undefined = kind in MILESTONES ? MILESTONES[kind as Milestone].seen : undefined
-  const label = milestone ?? (kind === 'unknown' ? 'MACs that belong to no port' : kind === 'malformed' ? 'malformed datagrams' : TROUBLES[kind as Trouble])
+  const label =
+    milestone ??
+    (kind === 'unknown'
+      ? 'MACs that belong to no port'
+      : kind === 'malformed'
+        ? 'malformed datagrams'
+        : TROUBLES[kind as Trouble])
   return `${label}: ... and ${count} more of this kind from ${source ?? 'several addresses'} in the last ${SUMMARY_MS / 1000} s`
 }

@@ -46,7 +46,15 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
 }
 
 /** From the configuration, with no more connections than the open files of this process allow. */
-export async function bootHttpLimits({ config, clock, log }: { config: Config; clock: Clock; log: Log }): Promise<BootHttpLimits> {
+export async function bootHttpLimits({
+  config,
+  clock,
+  log,
+}: {
+  config: Config
+  clock: Clock
+  log: Log
+}): Promise<BootHttpLimits> {
   const { httpConnections, httpConnectionsPerAddress, httpIdleSeconds } = config.limits.boot
   const onLimit = limitMeter({ clock, log })
   return {
@@ -54,21 +62,37 @@ export async function bootHttpLimits({ config, clock, log }: { config: Config; c
     all: shareOf(httpConnections, { wanted: httpConnections * 2, openFiles: await openFilesLimit() }),
     perAddress: httpConnectionsPerAddress,
     idleMs: httpIdleSeconds * 1000,
-    onRefused: (which, address) => onLimit(which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress', { address }),
+    onRefused: (which, address) =>
+      onLimit(which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress', { address }),
   }
 }
 
 function answerScript(files: BootFiles, response: ServerResponse, at: { mac: string; fromIp: string }): void {
   const script = files.script(at.mac, at.fromIp)
   if (script === undefined) return refuse(response, 403)
-  response.writeHead(200, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(script), 'cache-control': 'no-store' }).end(script)
+  response
+    .writeHead(200, {
+      'content-type': 'text/plain',
+      'content-length': Buffer.byteLength(script),
+      'cache-control': 'no-store',
+    })
+    .end(script)
 }
 
-function answerFile(files: BootFiles, at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string }): void {
+function answerFile(
+  files: BootFiles,
+  at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string },
+): void {
   at.response.on('finish', () => {
     if (at.response.statusCode < 300) files.fetched(at.path, at.fromIp)
   })
-  send(at.request, encodeURIComponent(basename(at.file)), { root: dirname(at.file), dotfiles: 'deny', etag: false, lastModified: false, index: false })
+  send(at.request, encodeURIComponent(basename(at.file)), {
+    root: dirname(at.file),
+    dotfiles: 'deny',
+    etag: false,
+    lastModified: false,
+    index: false,
+  })
     .on('error', (error: { status?: number }) => refuse(at.response, error.status ?? 500))
     .pipe(at.response)
 }

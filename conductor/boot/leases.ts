@@ -11,14 +11,18 @@ export class SqliteLeases implements LeaseStore {
     this.db = new Database(path)
     this.db.pragma('journal_mode = WAL')
     this.db.pragma('synchronous = NORMAL')
-    this.db.exec('CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT')
+    this.db.exec(
+      'CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT',
+    )
     this.takeOver()
     this.upsert = this.db.prepare('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) VALUES (?, ?, ?)')
     this.delete = this.db.prepare('DELETE FROM addresses WHERE ip = ?')
   }
 
   load(): readonly Lease[] {
-    return this.db.prepare<[], Lease>('SELECT ip, mac, expires_at AS expiresAtMs FROM addresses ORDER BY expires_at').all()
+    return this.db
+      .prepare<[], Lease>('SELECT ip, mac, expires_at AS expiresAtMs FROM addresses ORDER BY expires_at')
+      .all()
   }
 
   save(lease: Lease): void {
@@ -38,7 +42,9 @@ export class SqliteLeases implements LeaseStore {
     const old = this.db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'leases'").get()
     if (old === undefined) return
     this.db.transaction(() => {
-      this.db.exec('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) SELECT ip, mac, expires_at FROM leases ORDER BY expires_at')
+      this.db.exec(
+        'INSERT OR REPLACE INTO addresses (ip, mac, expires_at) SELECT ip, mac, expires_at FROM leases ORDER BY expires_at',
+      )
       this.db.exec('DROP TABLE leases')
     })()
   }

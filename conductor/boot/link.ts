@@ -98,7 +98,9 @@ export class BootLink {
       },
       { what: 'the boot services', timeoutMs: START_TIMEOUT_MS, everyMs: 100, clock },
     ).catch((error: unknown) => {
-      throw new Fault('boot.down', 'the boot services did not start: their message stands above in the log', { cause: error })
+      throw new Fault('boot.down', 'the boot services did not start: their message stands above in the log', {
+        cause: error,
+      })
     })
   }
 

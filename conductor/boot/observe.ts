@@ -13,7 +13,11 @@ export interface ObserverParts {
   readonly client: (mac: string) => BootClient | undefined
 }
 
-const FETCHED: Readonly<Record<string, Milestone>> = { '/ramdisk/kernel': 'kernel', '/ramdisk/initrd': 'initrd', '/ramdisk/rescue': 'initrd' }
+const FETCHED: Readonly<Record<string, Milestone>> = {
+  '/ramdisk/kernel': 'kernel',
+  '/ramdisk/initrd': 'initrd',
+  '/ramdisk/rescue': 'initrd',
+}
 
 export class Observer {
   private readonly parts: ObserverParts
@@ -35,14 +39,25 @@ export class Observer {
       case 'socket':
         return events.trouble('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)
       case 'unsent':
-        return events.trouble('socket', machine(event.toIp), `DHCP: the answer to ${event.toIp} could not be sent: ${event.why}`)
+        return events.trouble(
+          'socket',
+          machine(event.toIp),
+          `DHCP: the answer to ${event.toIp} could not be sent: ${event.why}`,
+        )
       case 'fault':
-        return events.trouble('fault', machine(event.from), `DHCP: a packet from ${event.from} met a fault: ${event.why}`)
+        return events.trouble(
+          'fault',
+          machine(event.from),
+          `DHCP: a packet from ${event.from} met a fault: ${event.why}`,
+        )
       case 'reply': {
         if (event.type === 'offer') return
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const leased = this.parts.leases.macOf(event.ip) === event.mac
-        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', { detail, ...(leased ? { ip: event.ip } : {}) })
+        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
+          detail,
+          ...(leased ? { ip: event.ip } : {}),
+        })
       }
     }
   }
@@ -50,7 +65,8 @@ export class Observer {
   onTftp(event: TftpEvent): void {
     const { events } = this.parts
     if (event.kind === 'socket') return events.trouble('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
-    if (event.kind === 'fault') return events.trouble('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
+    if (event.kind === 'fault')
+      return events.trouble('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
     const mac = this.parts.leases.macOf(event.ip)
     if (event.kind === 'sent') {
       if (mac) this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` })
@@ -61,7 +77,9 @@ export class Observer {
   }
 
   onScript(client: BootClient): void {
-    const detail = { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[client.order.kind]
+    const detail = { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[
+      client.order.kind
+    ]
     this.parts.events.seen(client, 'script', { detail })
   }
 

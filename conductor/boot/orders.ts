@@ -27,9 +27,15 @@ const RAMDISK_STATES: ReadonlySet<string> = new Set(
 
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation, bootToken, order } = node.machine
-  if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start') return { kind: 'local' }
+  if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start')
+    return { kind: 'local' }
   if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node))
-    return { kind: 'ramdisk', generation, rescue: order === 'rescue', token: bootToken === 'good' || bootToken === 'traded' }
+    return {
+      kind: 'ramdisk',
+      generation,
+      rescue: order === 'rescue',
+      token: bootToken === 'good' || bootToken === 'traded',
+    }
   return { kind: 'nothing' }
 }
 

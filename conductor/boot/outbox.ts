@@ -49,6 +49,12 @@ export class Outbox {
     if (this.dropped === 0 || this.waiting.length > 0) return
     const count = this.dropped
     this.dropped = 0
-    this.push({ kind: 'trouble', atMs: this.now(), nodeUuid: null, what: `${count} events were dropped: the conductor did not take them in time`, count })
+    this.push({
+      kind: 'trouble',
+      atMs: this.now(),
+      nodeUuid: null,
+      what: `${count} events were dropped: the conductor did not take them in time`,
+      count,
+    })
   }
 }

@@ -17,7 +17,10 @@ export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: numbe
   const { boot, agent } = parts.config
   const { ip, mintedMs } = at
   const { order, nodeUuid } = client
-  const token = order.kind === 'ramdisk' && order.token ? mintToken(parts.tokenKey, { nodeUuid, generation: order.generation, mintedMs }) : undefined
+  const token =
+    order.kind === 'ramdisk' && order.token
+      ? mintToken(parts.tokenKey, { nodeUuid, generation: order.generation, mintedMs })
+      : undefined
   const subnet = boot.subnets.find(({ cidr }) => inSubnet(ip, parseSubnet(cidr)))
   return [
     ...boot.kernelArgs,

@@ -33,7 +33,8 @@ export class BootService {
     const { eventsPerSecond, queuedEvents } = config.limits.boot
     this.outbox = new Outbox({ limit: queuedEvents, now: () => clock.now() })
     this.events = new BootEvents({ perSecond: eventsPerSecond, clock, log, emit: (event) => this.outbox.push(event) })
-    const onTrouble = (what: string) => this.events.trouble('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
+    const onTrouble = (what: string) =>
+      this.events.trouble('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
     this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onTrouble })
   }
 

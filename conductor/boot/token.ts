@@ -24,7 +24,8 @@ export function readToken(key: Buffer, text: string): BootToken {
   const [, nodeUuid, generation, mintedMs, signature] = match ?? []
   if (!nodeUuid || !signature) throw new Fault('agent.token', 'the boot token is malformed')
   const good = sign(key, `${nodeUuid}.${generation}.${mintedMs}`)
-  if (!timingSafeEqual(Buffer.from(good), Buffer.from(signature))) throw new Fault('agent.token', 'the boot token was not minted here')
+  if (!timingSafeEqual(Buffer.from(good), Buffer.from(signature)))
+    throw new Fault('agent.token', 'the boot token was not minted here')
   return { nodeUuid, generation: Number(generation), mintedMs: Number(mintedMs) }
 }
 

@@ -37,7 +37,8 @@ export class BootWatch {
 
   onEvent(event: BootEvent): void {
     const { atMs } = event
-    const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) => this.queue.add({ atMs, nodeUuid, kind, detail })
+    const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) =>
+      this.queue.add({ atMs, nodeUuid, kind, detail })
     if (event.kind === 'unknown-mac') return keep(null, event.kind, { mac: event.mac })
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })

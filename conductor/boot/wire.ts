@@ -4,7 +4,13 @@ import type { BootClient } from './orders.ts'
 
 export type ToBoot =
   /** `whole`: these are all clients; otherwise these changed. */
-  | { readonly t: 'clients'; readonly revision: number; readonly whole: boolean; readonly set: readonly BootClient[]; readonly gone: readonly string[] }
+  | {
+      readonly t: 'clients'
+      readonly revision: number
+      readonly whole: boolean
+      readonly set: readonly BootClient[]
+      readonly gone: readonly string[]
+    }
   | { readonly t: 'stop' }
 
 export type FromBoot =
@@ -25,7 +31,13 @@ export type BootEvent =
     }
   | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string }
   /** `count`: this one stands for that many events that are not told one by one. */
-  | { readonly kind: 'trouble'; readonly atMs: number; readonly nodeUuid: string | null; readonly what: string; readonly count?: number }
+  | {
+      readonly kind: 'trouble'
+      readonly atMs: number
+      readonly nodeUuid: string | null
+      readonly what: string
+      readonly count?: number
+    }
 
 export const MILESTONES = {
   dhcp: { seen: 'DHCP answered', missing: 'no DHCP request' },
@@ -72,4 +84,5 @@ export function readLines<T>(socket: Socket, take: (message: T) => void, maxLeng
 }
 
 /** False when the connection is full: what is written then waits in memory, until its event `drain`. */
-export const writeLine = (socket: Socket, message: ToBoot | FromBoot): boolean => socket.write(`${JSON.stringify(message)}\n`)
+export const writeLine = (socket: Socket, message: ToBoot | FromBoot): boolean =>
+  socket.write(`${JSON.stringify(message)}\n`)

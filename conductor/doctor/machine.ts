@@ -32,7 +32,9 @@ export async function tools(run: Run): Promise<Finding[]> {
     if (code !== 0) missing.push(tool)
   }
   if (missing.length === 0) return [ok('tools', `all ${TOOLS.length} programs are there`)]
-  return missing.map(([program, debian, why, needed]) => (needed ? bad : warn)('tools', `${program} is missing (${why})`, `apt-get install ${debian}`))
+  return missing.map(([program, debian, why, needed]) =>
+    (needed ? bad : warn)('tools', `${program} is missing (${why})`, `apt-get install ${debian}`),
+  )
 }
 
 interface Place {
@@ -62,8 +64,13 @@ async function portFinding(place: Place, run: Run): Promise<Finding> {
   const error = await (place.protocol === 'tcp' ? tryTcp(place) : tryUdp(place))
   if (!error) return ok('ports', `${place.what}: ${at} is free`)
   if (error.code === 'EADDRNOTAVAIL')
-    return bad('ports', `${place.what}: no interface has ${place.address}`, 'give the interface that address, or correct the configuration')
-  if (error.code === 'EACCES') return { check: 'ports', level: 'unknown', says: `${place.what}: only root may try ${at}` }
+    return bad(
+      'ports',
+      `${place.what}: no interface has ${place.address}`,
+      'give the interface that address, or correct the configuration',
+    )
+  if (error.code === 'EACCES')
+    return { check: 'ports', level: 'unknown', says: `${place.what}: only root may try ${at}` }
   if (error.code !== 'EADDRINUSE') return unknown('ports', error)
   const holder = await holderOf(place, run)
   return /\b(rackward|node|MainThread)\b/.test(holder)
@@ -87,17 +94,24 @@ const tryUdp = ({ address, port }: Place) =>
 
 /** ss(8) names who listens, to root. */
 async function holderOf({ protocol, port }: Place, run: Run): Promise<string> {
-  const { stdout } = await run(['ss', '-Hlnp', protocol === 'tcp' ? '-t' : '-u', `sport = :${port}`], { timeoutMs: TIMEOUT_MS }).catch(() => ({ stdout: '' }))
+  const { stdout } = await run(['ss', '-Hlnp', protocol === 'tcp' ? '-t' : '-u', `sport = :${port}`], {
+    timeoutMs: TIMEOUT_MS,
+  }).catch(() => ({ stdout: '' }))
   const found = /\(\("([^"]+)",pid=(\d+)/.exec(stdout)
   return found ? `${found[1]} (pid ${found[2]})` : 'another program'
 }
 
 export async function limits(config: Config): Promise<Finding[]> {
   const findings: Finding[] = []
-  const files = /^Max open files\s+(\d+|unlimited)/m.exec(await readFile('/proc/self/limits', 'utf8'))?.[1] ?? 'unlimited'
+  const files =
+    /^Max open files\s+(\d+|unlimited)/m.exec(await readFile('/proc/self/limits', 'utf8'))?.[1] ?? 'unlimited'
   findings.push(
     files !== 'unlimited' && Number(files) < 4_096
-      ? warn('limits', `only ${files} files may be open`, 'LimitNOFILE=65536 in the unit (the one of the package has it), or ulimit -n')
+      ? warn(
+          'limits',
+          `only ${files} files may be open`,
+          'LimitNOFILE=65536 in the unit (the one of the package has it), or ulimit -n',
+        )
       : ok('limits', `${files} files may be open`),
   )
   const addresses = (config.boot?.subnets ?? []).reduce((sum, { cidr }) => sum + (2 ** 32 - parseSubnet(cidr).mask), 0)
@@ -129,13 +143,19 @@ export async function space(config: Config): Promise<Finding[]> {
       const free = bavail * bsize
       const says = `${what}: ${bytesText(free)} free in ${path}`
       const mend = 'remove images that nobody uses (rackward image rm), or give it a bigger disk'
-      findings.push(free < least ? bad('space', says, mend) : free < few ? warn('space', says, mend) : ok('space', says))
+      findings.push(
+        free < least ? bad('space', says, mend) : free < few ? warn('space', says, mend) : ok('space', says),
+      )
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
       findings.push(
         missing
           ? warn('space', `${what}: ${path} is not there yet`, 'the conductor makes it at its first start, if it may')
-          : bad('space', `${what}: ${path} cannot be written: ${(error as Error).message}`, 'give it to the user of the conductor'),
+          : bad(
+              'space',
+              `${what}: ${path} cannot be written: ${(error as Error).message}`,
+              'give it to the user of the conductor',
+            ),
       )
     }
   }
@@ -150,25 +170,35 @@ export async function images(config: Config): Promise<Finding[]> {
   )
   if (!there) return []
   const broken = await new ImageStore(config.images.store).broken()
-  return broken.map(({ id, why }) => bad('images', why, `rackward image rm ${id} --store ${config.images.store}, and import it again`))
+  return broken.map(({ id, why }) =>
+    bad('images', why, `rackward image rm ${id} --store ${config.images.store}, and import it again`),
+  )
 }
 
 /** An unsynchronised clock makes certificates invalid and time lines lie. */
 export async function clock(run: Run): Promise<Finding[]> {
-  const { code, stdout } = await run(['timedatectl', 'show', '-p', 'NTPSynchronized', '--value'], { timeoutMs: TIMEOUT_MS }).catch(() => ({
+  const { code, stdout } = await run(['timedatectl', 'show', '-p', 'NTPSynchronized', '--value'], {
+    timeoutMs: TIMEOUT_MS,
+  }).catch(() => ({
     code: 1,
     stdout: '',
   }))
-  if (code !== 0) return [{ check: 'clock', level: 'unknown', says: 'timedatectl cannot say whether the clock is synchronised' }]
+  if (code !== 0)
+    return [{ check: 'clock', level: 'unknown', says: 'timedatectl cannot say whether the clock is synchronised' }]
   return [
     stdout.trim() === 'yes'
       ? ok('clock', 'the clock is synchronised')
-      : warn('clock', 'the clock is not synchronised', 'apt-get install systemd-timesyncd (or chrony), and let NTP pass'),
+      : warn(
+          'clock',
+          'the clock is not synchronised',
+          'apt-get install systemd-timesyncd (or chrony), and let NTP pass',
+        ),
   ]
 }
 
 export async function bootFiles(config: Config): Promise<Finding[]> {
-  if (!config.boot) return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
+  if (!config.boot)
+    return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
   const { kernel, initrd, rescueInitrd, loaders } = config.boot
   const wanted = [
     [kernel, 'rackward image build ramdisk'],

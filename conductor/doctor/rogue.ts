@@ -41,7 +41,9 @@ export async function foreignOffers(
     socket.setBroadcast(true)
     for (let i = 0; i < ASKS; i += 1) {
       await send(socket, discover(xid, chaddr))
-      await parts.clock.sleep(i === ASKS - 1 ? Math.max(ASK_EVERY_MS, at.waitMs - ASK_EVERY_MS * (ASKS - 1)) : ASK_EVERY_MS)
+      await parts.clock.sleep(
+        i === ASKS - 1 ? Math.max(ASK_EVERY_MS, at.waitMs - ASK_EVERY_MS * (ASKS - 1)) : ASK_EVERY_MS,
+      )
     }
   } finally {
     socket.close()
@@ -88,4 +90,6 @@ const bound = (socket: Socket) =>
   })
 
 const send = (socket: Socket, packet: Buffer) =>
-  new Promise<void>((resolve, reject) => socket.send(packet, SERVER_PORT, '255.255.255.255', (error) => (error ? reject(error) : resolve())))
+  new Promise<void>((resolve, reject) =>
+    socket.send(packet, SERVER_PORT, '255.255.255.255', (error) => (error ? reject(error) : resolve())),
+  )

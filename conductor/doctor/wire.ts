@@ -26,7 +26,11 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
       )
     } catch (error) {
       const denied = (error as NodeJS.ErrnoException).code === 'EACCES'
-      return [denied ? { check: 'dhcp', level: 'unknown', says: 'only root may ask for other DHCP servers' } : unknown('dhcp', error)]
+      return [
+        denied
+          ? { check: 'dhcp', level: 'unknown', says: 'only root may ask for other DHCP servers' }
+          : unknown('dhcp', error),
+      ]
     }
   }
   return (await Promise.all((config.boot?.interfaces ?? []).map(({ name }) => look(name)))).flat()
@@ -35,13 +39,18 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
 export async function links(config: Config): Promise<Finding[]> {
   const findings: Finding[] = []
   for (const { name } of config.boot?.interfaces ?? []) {
-    const read = async (file: string) => (await readFile(`/sys/class/net/${name}/${file}`, 'utf8').catch(() => '')).trim()
+    const read = async (file: string) =>
+      (await readFile(`/sys/class/net/${name}/${file}`, 'utf8').catch(() => '')).trim()
     const state = await read('operstate')
     if (state === '') {
       findings.push(bad('links', `there is no interface ${name}`, 'correct boot.interfaces'))
       continue
     }
-    findings.push(state === 'down' ? bad('links', `${name} is down`, `ip link set ${name} up, and look at its cable`) : ok('links', `${name} is ${state}`))
+    findings.push(
+      state === 'down'
+        ? bad('links', `${name} is down`, `ip link set ${name} up, and look at its cable`)
+        : ok('links', `${name} is ${state}`),
+    )
     findings.push(...mtu(name, Number(await read('mtu')), config))
     findings.push(spanningTree(name, await read('bridge/stp_state'), Number(await read('bridge/forward_delay')) / 100))
   }
@@ -59,7 +68,13 @@ function mtu(name: string, own: number, config: Config): Finding[] {
       ),
     ]
   if (own < USUAL_MTU && told === 0)
-    return [warn('mtu', `${name} has an MTU of ${own}, servers assume ${USUAL_MTU}: downloads stall`, `boot.subnets[].mtu: ${own}`)]
+    return [
+      warn(
+        'mtu',
+        `${name} has an MTU of ${own}, servers assume ${USUAL_MTU}: downloads stall`,
+        `boot.subnets[].mtu: ${own}`,
+      ),
+    ]
   return [ok('mtu', `${name} has ${own}${told > 0 ? `, servers are told ${told}` : ''}`)]
 }
 

@@ -53,7 +53,9 @@ export class EventHub {
   private wake(): void {
     this.again = true
     this.reading ??= this.read()
-      .catch((error: unknown) => this.parts.log.warn({ err: error }, 'the journal could not be read for those who follow it'))
+      .catch((error: unknown) =>
+        this.parts.log.warn({ err: error }, 'the journal could not be read for those who follow it'),
+      )
       .finally(() => (this.reading = undefined))
   }
 

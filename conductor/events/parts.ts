@@ -16,7 +16,10 @@ export interface EventParts {
   readonly batch: number
 }
 
-export async function startEvents(life: Lifecycle, parts: { journal: Journal; clock: Clock; log: Log; limits: Limits }): Promise<EventParts> {
+export async function startEvents(
+  life: Lifecycle,
+  parts: { journal: Journal; clock: Clock; log: Log; limits: Limits },
+): Promise<EventParts> {
   const { journal, clock, log, limits } = parts
   const { batch, queued } = limits.events
   const hub = new EventHub({ journal, log, batch })

@@ -44,13 +44,22 @@ export class EventQueue {
     while (this.waiting.length > 0) {
       const untold = this.untold
       const events = this.waiting.slice(0, batch)
-      const told = untold === 0 ? events : [...events, { atMs: clock.now(), nodeUuid: null, kind: 'trouble', detail: { what: lost(untold), dropped: untold } }]
+      const told =
+        untold === 0
+          ? events
+          : [
+              ...events,
+              { atMs: clock.now(), nodeUuid: null, kind: 'trouble', detail: { what: lost(untold), dropped: untold } },
+            ]
       try {
         await journal.addAll(told)
         this.waiting = this.waiting.slice(events.length)
         this.untold -= untold
       } catch (error) {
-        log.warn({ err: error, waiting: this.waiting.length }, 'events of the boot services could not be written; they are tried again')
+        log.warn(
+          { err: error, waiting: this.waiting.length },
+          'events of the boot services could not be written; they are tried again',
+        )
         if (this.abort.signal.aborted) return
         await this.pause(AGAIN_MS)
         continue
@@ -62,4 +71,5 @@ export class EventQueue {
   private pause = (ms: number): Promise<void> => this.parts.clock.sleep(ms, this.abort.signal).catch(() => undefined)
 }
 
-const lost = (count: number) => `${count} events of the boot services came faster than they could be written, and were dropped`
+const lost = (count: number) =>
+  `${count} events of the boot services came faster than they could be written, and were dropped`

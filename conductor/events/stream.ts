@@ -15,7 +15,10 @@ export interface StreamWish {
   readonly afterSeq: number
   readonly filter: EventFilter
   /** Events that the user is told in other words. */
-  readonly veil?: { readonly of: (event: SeenEvent) => boolean; readonly show: (event: SeenEvent) => Promise<SeenEvent> }
+  readonly veil?: {
+    readonly of: (event: SeenEvent) => boolean
+    readonly show: (event: SeenEvent) => Promise<SeenEvent>
+  }
 }
 
 export interface StreamParts {
@@ -35,7 +38,11 @@ export async function streamEvents(response: ServerResponse, wish: StreamWish, p
   response.on('close', leave)
   response.on('drain', () => stream.wake())
   signal.addEventListener('abort', leave, { once: true })
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  })
   response.write('retry: 2000\n\n')
   try {
     while (!stream.gone) {
@@ -166,8 +173,13 @@ export class StreamPlaces {
   take(user: string | null): () => void {
     const own = user === null ? 0 : (this.byUser.get(user) ?? 0)
     const { eventStreams, eventStreamsPerUser } = this.limits
-    if (own >= eventStreamsPerUser) throw new Fault('access.streams', `user ${user} has ${own} event streams open already (limits.api.eventStreamsPerUser)`)
-    if (this.all >= eventStreams) throw new Fault('access.streams', `${this.all} event streams are open already (limits.api.eventStreams)`)
+    if (own >= eventStreamsPerUser)
+      throw new Fault(
+        'access.streams',
+        `user ${user} has ${own} event streams open already (limits.api.eventStreamsPerUser)`,
+      )
+    if (this.all >= eventStreams)
+      throw new Fault('access.streams', `${this.all} event streams are open already (limits.api.eventStreams)`)
     this.all += 1
     if (user !== null) this.byUser.set(user, own + 1)
     return () => {

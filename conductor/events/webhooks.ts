@@ -67,7 +67,9 @@ class Sender {
     const known = await journal.cursor(this.cursor)
     this.seq = known ?? (await journal.lastSeq())
     if (known === undefined) await journal.setCursor(this.cursor, this.seq)
-    this.running = this.run().catch((error: unknown) => this.parts.log.error({ err: error, webhook: this.hook.name }, 'a webhook broke'))
+    this.running = this.run().catch((error: unknown) =>
+      this.parts.log.error({ err: error, webhook: this.hook.name }, 'a webhook broke'),
+    )
   }
 
   async stop(): Promise<void> {
@@ -80,7 +82,15 @@ class Sender {
     // Its user, password and query may be secret.
     const { origin, pathname } = new URL(this.hook.url)
     const waiting = (await this.parts.journal.after(this.seq, this.filter, 1_000)).length
-    return { name, url: `${origin}${pathname}`, kinds: kinds ?? null, delivered_seq: this.seq, waiting, failures: this.failures, last_error: this.lastError }
+    return {
+      name,
+      url: `${origin}${pathname}`,
+      kinds: kinds ?? null,
+      delivered_seq: this.seq,
+      waiting,
+      failures: this.failures,
+      last_error: this.lastError,
+    }
   }
 
   private get cursor() {
@@ -112,7 +122,9 @@ class Sender {
           this.seq = events.at(-1)?.seq ?? this.seq
           await journal.setCursor(this.cursor, this.seq)
         } else {
-          await clock.sleep(Math.min(RETRY_MS * 2 ** Math.min(this.failures - 1, 16), RETRY_MAX_MS), this.abort.signal).catch(() => undefined)
+          await clock
+            .sleep(Math.min(RETRY_MS * 2 ** Math.min(this.failures - 1, 16), RETRY_MAX_MS), this.abort.signal)
+            .catch(() => undefined)
         }
       }
     } finally {
@@ -130,10 +142,14 @@ class Sender {
     } catch (error) {
       this.failures += 1
       this.lastError = (error as Error).message.slice(0, 500)
-      this.parts.log.warn({ webhook: this.hook.name, failures: this.failures }, `a webhook was not delivered: ${this.lastError}`)
+      this.parts.log.warn(
+        { webhook: this.hook.name, failures: this.failures },
+        `a webhook was not delivered: ${this.lastError}`,
+      )
       return false
     }
   }
 
-  private post = (body: string): Promise<number> => postSigned(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
+  private post = (body: string): Promise<number> =>
+    postSigned(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
 }

@@ -10,12 +10,19 @@ const versionOf = (url: string, now: string): string => {
 }
 
 /** Throws `input.invalid` with the component that is not there; nothing is updated then. */
-export function updateFirmware(now: readonly FirmwareComponent[], wanted: readonly { component: string; url: string }[], nowMs: number): FirmwareComponent[] {
+export function updateFirmware(
+  now: readonly FirmwareComponent[],
+  wanted: readonly { component: string; url: string }[],
+  nowMs: number,
+): FirmwareComponent[] {
   const urls = new Map(wanted.map(({ component, url }) => [component, url]))
   const missing = wanted.find(({ component }) => !now.some((one) => one.component === component))
   if (missing) {
     const there = now.map(({ component }) => component).join(', ')
-    throw new Fault('input.invalid', `settings: there is no firmware component ${JSON.stringify(missing.component.slice(0, 64))}; there are ${there}`)
+    throw new Fault(
+      'input.invalid',
+      `settings: there is no firmware component ${JSON.stringify(missing.component.slice(0, 64))}; there are ${there}`,
+    )
   }
   return now.map((one) => {
     const url = urls.get(one.component)

@@ -7,7 +7,10 @@ const GB = 1_000_000_000
 export const FOUND = { cpus: 16, cpu_arch: 'x86_64', memory_mb: 64 * MIB_PER_GIB, local_gb: 446 }
 
 /** Ironic's form: inventory and plugin_data. */
-export function fakeInventory(node: Pick<NodeRecord, 'uuid'>, macs: readonly string[]): { inventory: object; plugin_data: object } {
+export function fakeInventory(
+  node: Pick<NodeRecord, 'uuid'>,
+  macs: readonly string[],
+): { inventory: object; plugin_data: object } {
   const serial = createHash('sha256').update(node.uuid).digest('hex').slice(0, 12).toUpperCase()
   const disk = (n: number) => ({
     name: `/dev/sd${String.fromCharCode(97 + n)}`,
@@ -21,15 +24,30 @@ export function fakeInventory(node: Pick<NodeRecord, 'uuid'>, macs: readonly str
   })
   return {
     inventory: {
-      interfaces: macs.map((mac, n) => ({ name: `eth${n}`, mac_address: mac, has_carrier: true, ipv4_address: null, product: '0x1000', vendor: '0x1af4' })),
+      interfaces: macs.map((mac, n) => ({
+        name: `eth${n}`,
+        mac_address: mac,
+        has_carrier: true,
+        ipv4_address: null,
+        product: '0x1000',
+        vendor: '0x1af4',
+      })),
       cpu: { model_name: 'fake CPU', frequency: '2600', count: FOUND.cpus, architecture: FOUND.cpu_arch, flags: [] },
       disks: [disk(0), disk(1)],
       memory: { total: FOUND.memory_mb * MIB_PER_GIB * 1024, physical_mb: FOUND.memory_mb },
       bmc_address: '0.0.0.0',
-      system_vendor: { product_name: 'fake server', serial_number: serial, manufacturer: 'Rackward', firmware: { vendor: 'Rackward', version: '1.0.0' } },
+      system_vendor: {
+        product_name: 'fake server',
+        serial_number: serial,
+        manufacturer: 'Rackward',
+        firmware: { vendor: 'Rackward', version: '1.0.0' },
+      },
       boot: { current_boot_mode: 'uefi', pxe_interface: macs[0] ?? null },
       hostname: null,
     },
-    plugin_data: { all_interfaces: Object.fromEntries(macs.map((mac, n) => [`eth${n}`, { mac_address: mac, pxe_enabled: n === 0 }])), valid_interfaces: {} },
+    plugin_data: {
+      all_interfaces: Object.fromEntries(macs.map((mac, n) => [`eth${n}`, { mac_address: mac, pxe_enabled: n === 0 }])),
+      valid_interfaces: {},
+    },
   }
 }

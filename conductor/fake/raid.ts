@@ -39,10 +39,15 @@ function createDisk(wanted: LogicalDisk, { made, at }: { made: readonly RaidDisk
   if (count < least) throw new Fault('input.invalid', `${at}: RAID ${wanted.raid_level} takes at least ${least} disks`)
   const used = new Set(made.flatMap((disk) => disk.physical_disks))
   const free = Array.from({ length: DISKS }, (_, n) => `disk-${n}`).filter((disk) => !used.has(disk))
-  if (free.length < count) throw new Fault('input.invalid', `${at}: it takes ${count} of the ${DISKS} disks, ${free.length} are free`)
+  if (free.length < count)
+    throw new Fault('input.invalid', `${at}: it takes ${count} of the ${DISKS} disks, ${free.length} are free`)
   const mostGb = usable(count) * DISK_GB
   const sizeGb = wanted.size_gb === 'MAX' ? mostGb : wanted.size_gb
-  if (sizeGb > mostGb) throw new Fault('input.invalid', `${at}/size_gb: ${count} disks of ${DISK_GB} GB hold ${mostGb} GB in RAID ${wanted.raid_level}`)
+  if (sizeGb > mostGb)
+    throw new Fault(
+      'input.invalid',
+      `${at}/size_gb: ${count} disks of ${DISK_GB} GB hold ${mostGb} GB in RAID ${wanted.raid_level}`,
+    )
   const name = wanted.volume_name ?? `volume-${made.length}`
   return {
     id: String(made.length),

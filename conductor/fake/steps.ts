@@ -15,13 +15,21 @@ import { callVendor } from './vendor.ts'
 const Nothing = z.strictObject({})
 const Settings = z.strictObject({
   settings: z
-    .array(z.strictObject({ name: z.string().max(255), value: z.union([z.string().max(255), z.number(), z.boolean()]) }))
+    .array(
+      z.strictObject({ name: z.string().max(255), value: z.union([z.string().max(255), z.number(), z.boolean()]) }),
+    )
     .min(1)
     .max(100),
 })
 const Updates = z.strictObject({
   settings: z
-    .array(z.strictObject({ component: z.string().max(64), url: z.string().min(1).max(2048), wait: z.number().int().min(1).optional() }))
+    .array(
+      z.strictObject({
+        component: z.string().max(64),
+        url: z.string().min(1).max(2048),
+        wait: z.number().int().min(1).optional(),
+      }),
+    )
     .min(1)
     .max(100),
 })
@@ -47,12 +55,19 @@ export const FAKE_STEPS: StepCatalog = {
 
 /** Those that a node has. */
 export const stepsOfNode = (node: NodeRecord): StepCatalog =>
-  Object.fromEntries(Object.entries(FAKE_STEPS).filter(([name]) => interfaceOf(node, name.split('.')[0] as InterfaceName) === 'fake'))
+  Object.fromEntries(
+    Object.entries(FAKE_STEPS).filter(([name]) => interfaceOf(node, name.split('.')[0] as InterfaceName) === 'fake'),
+  )
 
-export const hardwareOf = (node: NodeRecord, nowMs: number): FakeHardware => node.fake ?? freshHardware(nowMs, defaultBios())
+export const hardwareOf = (node: NodeRecord, nowMs: number): FakeHardware =>
+  node.fake ?? freshHardware(nowMs, defaultBios())
 
 /** What a step changes of the record. Throws `input.*` with what does not do. */
-export function fakeStep(node: NodeRecord, { interface: at, step, args }: PlannedStep, nowMs: number): Partial<NodeRecord> {
+export function fakeStep(
+  node: NodeRecord,
+  { interface: at, step, args }: PlannedStep,
+  nowMs: number,
+): Partial<NodeRecord> {
   const fake = hardwareOf(node, nowMs)
   switch (`${at}.${step}`) {
     case 'bios.apply_configuration':
@@ -79,11 +94,19 @@ export function fakeStep(node: NodeRecord, { interface: at, step, args }: Planne
   }
 }
 
-function raided(node: NodeRecord, wish: z.infer<typeof Create> & { raid_config: unknown }, nowMs: number): Partial<NodeRecord> {
-  const wanted = raidOf(wish.raid_config).filter((disk) => (disk.is_root_volume ? wish.create_root_volume : wish.create_nonroot_volumes))
+function raided(
+  node: NodeRecord,
+  wish: z.infer<typeof Create> & { raid_config: unknown },
+  nowMs: number,
+): Partial<NodeRecord> {
+  const wanted = raidOf(wish.raid_config).filter((disk) =>
+    disk.is_root_volume ? wish.create_root_volume : wish.create_nonroot_volumes,
+  )
   const there = wish.delete_existing ? [] : ((node.raidConfig.logical_disks as RaidDisk[] | undefined) ?? [])
   const made = createRaid(wanted, there)
   const root = made.find((disk) => disk.is_root_volume)
-  const properties = root ? { ...node.properties, local_gb: root.size_gb - 1, root_device: root.root_device_hint } : node.properties
+  const properties = root
+    ? { ...node.properties, local_gb: root.size_gb - 1, root_device: root.root_device_hint }
+    : node.properties
   return { raidConfig: { logical_disks: made, last_updated: isoTime(nowMs) }, properties }
 }

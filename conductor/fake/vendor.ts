@@ -12,9 +12,24 @@ interface VendorMethod {
 
 export const VENDOR_METHODS: Readonly<Record<string, VendorMethod>> = {
   first_method: { description: 'tests whether bar is baz', async: true, require_exclusive_lock: true, word: 'baz' },
-  second_method: { description: 'tests whether bar is kazoo', async: true, require_exclusive_lock: true, word: 'kazoo' },
-  third_method_sync: { description: 'tests whether bar is meow, and answers at once', async: false, require_exclusive_lock: true, word: 'meow' },
-  fourth_method_shared_lock: { description: 'tests whether bar is woof, also on a locked node', async: true, require_exclusive_lock: false, word: 'woof' },
+  second_method: {
+    description: 'tests whether bar is kazoo',
+    async: true,
+    require_exclusive_lock: true,
+    word: 'kazoo',
+  },
+  third_method_sync: {
+    description: 'tests whether bar is meow, and answers at once',
+    async: false,
+    require_exclusive_lock: true,
+    word: 'meow',
+  },
+  fourth_method_shared_lock: {
+    description: 'tests whether bar is woof, also on a locked node',
+    async: true,
+    require_exclusive_lock: false,
+    word: 'woof',
+  },
   log_passthrough: { description: 'takes any arguments', async: true, require_exclusive_lock: true, word: null },
 }
 
@@ -27,13 +42,22 @@ export const VENDOR_PROPERTIES: Readonly<Record<string, string>> = {
 /** Throws `input.invalid` or `input.missing` in Ironic's words. */
 export function vendorMethod(name: string, http: string, args: Readonly<Record<string, unknown>>): VendorMethod {
   const method = Object.hasOwn(VENDOR_METHODS, name) ? VENDOR_METHODS[name] : undefined
-  if (!method) throw new Fault('input.invalid', `No handler for method ${name.slice(0, 64)}; there are ${Object.keys(VENDOR_METHODS).join(', ')}`)
+  if (!method)
+    throw new Fault(
+      'input.invalid',
+      `No handler for method ${name.slice(0, 64)}; there are ${Object.keys(VENDOR_METHODS).join(', ')}`,
+    )
   if (http !== 'POST') throw new Fault('input.invalid', `The method ${name} does not support HTTP ${http}`)
-  if (method.word !== null && !args.bar) throw new Fault('input.missing', `Parameter 'bar' not passed to method '${name}'`)
+  if (method.word !== null && !args.bar)
+    throw new Fault('input.missing', `Parameter 'bar' not passed to method '${name}'`)
   return method
 }
 
-export function callVendor(hardware: FakeHardware, name: string, args: Readonly<Record<string, unknown>>): { hardware: FakeHardware; result: boolean | null } {
+export function callVendor(
+  hardware: FakeHardware,
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+): { hardware: FakeHardware; result: boolean | null } {
   const word = VENDOR_METHODS[name]?.word ?? null
   const result = word === null ? null : args.bar === word
   const calls = (hardware.vendor[name]?.calls ?? 0) + 1

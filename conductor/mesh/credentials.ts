@@ -23,20 +23,32 @@ export class BmcCredentials {
   /** Sends what is new. Answers the hosts. Throws `mesh.leaderless`. */
   async share({ hosts, arbiters }: MeshRegistry, nodes: readonly NodeRecord[]): Promise<string[]> {
     const byIdent = new Map(
-      nodes.flatMap((node) => (node.driver === 'ipmi' ? [[node.uuid, node] as const, ...(node.name === null ? [] : [[node.name, node] as const])] : [])),
+      nodes.flatMap((node) =>
+        node.driver === 'ipmi'
+          ? [[node.uuid, node] as const, ...(node.name === null ? [] : [[node.name, node] as const])]
+          : [],
+      ),
     )
     const keyed = arbiters.flatMap(({ name, public_key: publicKey }) => (publicKey ? [{ name, publicKey }] : []))
     const done: string[] = []
     for (const host of hosts) {
       const node = byIdent.get(host.node ?? host.name)
       if (!node || keyed.length === 0) continue
-      const text = JSON.stringify(Object.fromEntries(KEYS.flatMap((key) => (node.driverInfo[key] === undefined ? [] : [[key, node.driverInfo[key]]]))))
+      const text = JSON.stringify(
+        Object.fromEntries(
+          KEYS.flatMap((key) => (node.driverInfo[key] === undefined ? [] : [[key, node.driverInfo[key]]])),
+        ),
+      )
       const digest = createHash('sha256')
         .update(JSON.stringify([text, keyed]))
         .digest('hex')
       if (this.sent.get(host.name) === digest && host.bmc_sealed) continue
-      const sealed = Object.fromEntries(keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]))
-      const { status } = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`, { body: { sealed } })
+      const sealed = Object.fromEntries(
+        keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]),
+      )
+      const { status } = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`, {
+        body: { sealed },
+      })
       if (status !== 200) continue
       this.sent.set(host.name, digest)
       done.push(host.name)

@@ -68,15 +68,25 @@ export class Interlock {
     if (host.hold && host.hold.kind !== 'deploying' && !reimaged) return
     // A person's hold stays what it is.
     const hold =
-      host.hold && host.hold.kind !== 'deploying' ? host.hold : { kind: 'deploying', why: `${wish.verb} by ${wish.by}`.slice(0, 400), seconds: HOLD_SECONDS }
+      host.hold && host.hold.kind !== 'deploying'
+        ? host.hold
+        : { kind: 'deploying', why: `${wish.verb} by ${wish.by}`.slice(0, 400), seconds: HOLD_SECONDS }
     const body = { kind: hold.kind, why: hold.why, seconds: hold.seconds, reimaged }
     const answer = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, { body })
-    if (answer.status !== 200) throw new Fault('mesh.unknown', `the mesh could not be told of "${wish.verb}" on ${host.name}: it answered ${answer.status}`)
+    if (answer.status !== 200)
+      throw new Fault(
+        'mesh.unknown',
+        `the mesh could not be told of "${wish.verb}" on ${host.name}: it answered ${answer.status}`,
+      )
     this.log.info({ node: node.uuid, host: host.name, verb: wish.verb }, 'the mesh knows that this host is worked on')
   }
 
   /** What rests again is given back to the mesh. Called now and then. */
-  async release({ hosts }: MeshRegistry, nodes: readonly NodeRecord[], resting: (node: NodeRecord) => boolean): Promise<void> {
+  async release(
+    { hosts }: MeshRegistry,
+    nodes: readonly NodeRecord[],
+    resting: (node: NodeRecord) => boolean,
+  ): Promise<void> {
     for (const host of hosts) {
       if (host.hold?.kind !== 'deploying') continue
       const node = nodes.find((one) => isHost(host, one))
@@ -92,7 +102,11 @@ export class Interlock {
     } catch (error) {
       if (wish.confirm !== undefined && (wish.confirm === node.name || wish.confirm === node.uuid)) return undefined
       const why = isFault(error) ? error.detail : (error as Error).message
-      throw new Fault('mesh.unknown', `whether node ${node.name ?? node.uuid} is in use by the mesh cannot be looked up: ${why}`, { cause: error })
+      throw new Fault(
+        'mesh.unknown',
+        `whether node ${node.name ?? node.uuid} is in use by the mesh cannot be looked up: ${why}`,
+        { cause: error },
+      )
     }
   }
 }

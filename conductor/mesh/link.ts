@@ -13,7 +13,12 @@ export interface MeshHost {
   readonly last_heard_seconds: number | null
   readonly guests: number | null
   readonly instances: number | null
-  readonly hold: { readonly kind: string; readonly why: string; readonly by: string; readonly seconds: number | null } | null
+  readonly hold: {
+    readonly kind: string
+    readonly why: string
+    readonly by: string
+    readonly seconds: number | null
+  } | null
   readonly bmc_sealed?: boolean
 }
 /** What is looked up every few seconds. */
@@ -41,7 +46,10 @@ export class MeshLink {
   /** The arbiter that led when it was last asked. */
   private leading: string | undefined
 
-  private constructor(at: { urls: readonly string[]; authorization: string | undefined; ca: string | undefined }, clock: Clock) {
+  private constructor(
+    at: { urls: readonly string[]; authorization: string | undefined; ca: string | undefined },
+    clock: Clock,
+  ) {
     this.urls = at.urls.map((url) => url.replace(/\/$/, ''))
     this.authorization = at.authorization
     this.ca = at.ca
@@ -50,7 +58,10 @@ export class MeshLink {
 
   static async open(config: NonNullable<Config['mesh']>, clock: Clock): Promise<MeshLink> {
     const password = config.passwordFile === undefined ? '' : await readSecret(config.passwordFile, 'mesh.passwordFile')
-    const authorization = config.username === undefined ? undefined : `Basic ${Buffer.from(`${config.username}:${password}`).toString('base64')}`
+    const authorization =
+      config.username === undefined
+        ? undefined
+        : `Basic ${Buffer.from(`${config.username}:${password}`).toString('base64')}`
     const ca = config.caFile === undefined ? undefined : await readFile(config.caFile, 'utf8')
     return new MeshLink({ urls: config.arbiters, authorization, ca }, clock)
   }
@@ -69,7 +80,11 @@ export class MeshLink {
   }
 
   /** Asks the arbiter that leads, or with `any` the first that answers. Status and body are its own. */
-  async ask(method: string, path: string, options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {}): Promise<Answer> {
+  async ask(
+    method: string,
+    path: string,
+    options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {},
+  ): Promise<Answer> {
     const ask = { path, body: options.body, onBehalfOf: options.onBehalfOf }
     const known = this.leading
     if (known !== undefined) {
@@ -79,7 +94,8 @@ export class MeshLink {
     const leader = await this.findLeader()
     this.leading = leader?.api
     const base = leader?.api ?? (options.any ? leader?.via : undefined)
-    if (base === undefined) throw new Fault('mesh.leaderless', `none of ${this.urls.join(', ')} knows a leader of the mesh`)
+    if (base === undefined)
+      throw new Fault('mesh.leaderless', `none of ${this.urls.join(', ')} knows a leader of the mesh`)
     return this.once(base, method, ask)
   }
 
@@ -106,7 +122,11 @@ export class MeshLink {
         throw error
       })
       if (!answer) continue
-      if (answer.status !== 200) throw new Fault('access.denied', `the arbiter at ${url} answered ${answer.status}: check mesh.username and its password`)
+      if (answer.status !== 200)
+        throw new Fault(
+          'access.denied',
+          `the arbiter at ${url} answered ${answer.status}: check mesh.username and its password`,
+        )
       via ??= url
       const found = answer.body as { api: string | null; leads: boolean }
       if (found.leads) return { api: url, via: url }
@@ -125,7 +145,11 @@ export class MeshLink {
         ...(this.authorization === undefined ? {} : { authorization: this.authorization }),
         ...(ask.onBehalfOf === undefined ? {} : { 'x-rackward-on-behalf-of': encodeURIComponent(ask.onBehalfOf) }),
       }
-      const { status, body, headers: answered } = await http({ method, url: base + ask.path, headers, body: ask.body, signal: abort.signal, ca: this.ca })
+      const {
+        status,
+        body,
+        headers: answered,
+      } = await http({ method, url: base + ask.path, headers, body: ask.body, signal: abort.signal, ca: this.ca })
       return { status, body, leads: answered[LEADS_HEADER] === 'true' }
     } finally {
       stop()

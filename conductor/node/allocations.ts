@@ -21,10 +21,14 @@ interface AllocationParts {
   readonly turns: Turns
 }
 
-const strings = (value: unknown): string[] => (Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [])
+const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : []
 
 /** An allocation of a project gets nodes that the project owns; one without an owner gets any. */
-const ownedAsAsked = ({ body: { owner } }: ObjectRecord) => ({ includeChildren: true, ...(typeof owner === 'string' ? { owner } : {}) })
+const ownedAsAsked = ({ body: { owner } }: ObjectRecord) => ({
+  includeChildren: true,
+  ...(typeof owner === 'string' ? { owner } : {}),
+})
 
 /** What a node must be. Pure. */
 export function matches(node: NodeRecord, allocation: ObjectRecord): boolean {
@@ -58,7 +62,8 @@ export class Allocations {
     for (const allocation of await this.parts.store.objects.every(ALLOCATION)) {
       if (allocation.body.state === 'allocating') this.begin(allocation)
       const node = allocation.nodeUuid ? await this.parts.store.node(allocation.nodeUuid) : undefined
-      if (allocation.body.state === 'active' && node?.allocationUuid !== allocation.uuid) await this.parts.store.objects.remove(ALLOCATION, allocation.uuid)
+      if (allocation.body.state === 'active' && node?.allocationUuid !== allocation.uuid)
+        await this.parts.store.objects.remove(ALLOCATION, allocation.uuid)
     }
   }
 
@@ -68,7 +73,9 @@ export class Allocations {
 
   /** Finds a node in the background; the allocation's state tells how it ended. */
   begin(allocation: ObjectRecord): void {
-    const run = this.allocate(allocation).catch((error: unknown) => this.parts.log.error({ err: error, allocation: allocation.uuid }, 'an allocation broke'))
+    const run = this.allocate(allocation).catch((error: unknown) =>
+      this.parts.log.error({ err: error, allocation: allocation.uuid }, 'an allocation broke'),
+    )
     this.running.set(allocation.uuid, run)
     void run.finally(() => this.running.delete(allocation.uuid))
   }
@@ -77,7 +84,10 @@ export class Allocations {
   async backfill(allocation: ObjectRecord, node: NodeRecord): Promise<void> {
     const { traits, resource_class: wanted } = allocation.body
     if (node.provisionState !== 'active')
-      throw new Fault('input.invalid', `node: node ${node.uuid} is ${node.provisionState}; only active ones are given an allocation afterwards`)
+      throw new Fault(
+        'input.invalid',
+        `node: node ${node.uuid} is ${node.provisionState}; only active ones are given an allocation afterwards`,
+      )
     if (typeof wanted === 'string' && node.resourceClass !== wanted)
       throw new Fault('input.invalid', `resource_class: node ${node.uuid} has ${node.resourceClass}`)
     const lacking = strings(traits).find((trait) => !node.traits.includes(trait))
@@ -99,7 +109,10 @@ export class Allocations {
     if (node?.allocationUuid !== allocation.uuid) return
     await this.parts.worker.change(node.uuid, (now) => {
       if (now.provisionState !== 'available' && !now.maintenance)
-        throw new Fault('object.conflict', `node ${now.uuid} is ${now.provisionState}: undeploy it, or put it into maintenance`)
+        throw new Fault(
+          'object.conflict',
+          `node ${now.uuid} is ${now.provisionState}: undeploy it, or put it into maintenance`,
+        )
       const { traits: _, ...instanceInfo } = now.instanceInfo
       return { ...now, allocationUuid: null, instanceUuid: null, instanceInfo }
     })
@@ -108,10 +121,16 @@ export class Allocations {
   private async allocate(allocation: ObjectRecord): Promise<void> {
     const { store, random } = this.parts
     // A conductor that died after the claim had its node already. The UUID alone proves nothing: a client may have chosen that of an instance of another project.
-    const [held] = await store.nodes({ instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) }, { limit: 1, sortKey: 'id', descending: false })
-    if (held?.allocationUuid === allocation.uuid) return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
+    const [held] = await store.nodes(
+      { instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) },
+      { limit: 1, sortKey: 'id', descending: false },
+    )
+    if (held?.allocationUuid === allocation.uuid)
+      return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
     const wanted = { resourceClass: String(allocation.body.resource_class), ...ownedAsAsked(allocation) }
-    const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) => matches(node, allocation))
+    const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) =>
+      matches(node, allocation),
+    )
     // A node of the same name is meant (1.79); otherwise anyone, so that two askers seldom want the same.
     const order = found
       .map((node) => ({ node, key: node.name !== null && node.name === allocation.name ? '' : random.uuid() }))
@@ -124,12 +143,20 @@ export class Allocations {
   }
 
   /** Name and extra may have been changed meanwhile: they are read anew. */
-  private async settle({ uuid }: ObjectRecord, end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null }): Promise<void> {
+  private async settle(
+    { uuid }: ObjectRecord,
+    end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null },
+  ): Promise<void> {
     const { clock, store, turns } = this.parts
     const settled = async () => {
       const now = await store.objects.find(ALLOCATION, uuid)
       if (!now) return
-      await store.objects.put({ ...now, nodeUuid: end.nodeUuid, updatedAtMs: clock.now(), body: { ...now.body, state: end.state, last_error: end.why } })
+      await store.objects.put({
+        ...now,
+        nodeUuid: end.nodeUuid,
+        updatedAtMs: clock.now(),
+        body: { ...now.body, state: end.state, last_error: end.why },
+      })
     }
     await turns.take(`${ALLOCATION} ${uuid}`, () => untilFresh(settled))
   }
@@ -165,7 +192,9 @@ export class Allocations {
     const { resource_class: wanted } = allocation.body
     const ofClass = await this.every({ resourceClass: String(wanted), ...ownedAsAsked(allocation) })
     if (ofClass.length === 0) return `no available nodes match the resource class ${String(wanted)}: no node has it`
-    const free = ofClass.filter((node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance)
+    const free = ofClass.filter(
+      (node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance,
+    )
     if (free.length === 0)
       return `no available nodes match the resource class ${String(wanted)}: none of ${ofClass.length} is available, free and out of maintenance`
     const traits = strings(allocation.body.traits)

@@ -57,7 +57,10 @@ const AGAIN = 'the operator tries again'
 /** One row per state: what leads out of it, where to, and why. */
 const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State, because: string]>>>> = {
   enroll: { manage: ['verifying', 'the operator wants it managed'] },
-  verifying: { done: ['manageable', 'the BMC took the credentials'], fail: ['enroll', 'the BMC did not answer or refused'] },
+  verifying: {
+    done: ['manageable', 'the BMC took the credentials'],
+    fail: ['enroll', 'the BMC did not answer or refused'],
+  },
   manageable: {
     provide: ['cleaning', 'nothing becomes available with somebody else’s data on it'],
     clean: ['cleaning', 'the operator asked for clean steps'],
@@ -83,10 +86,18 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     wait: ['clean wait', BOOTED],
     hold: ['clean hold', HOLD],
   },
-  'clean wait': { resume: ['cleaning', NEXT], hold: ['clean hold', HOLD], fail: ['clean failed', SILENT], abort: ['clean failed', STOPPED] },
+  'clean wait': {
+    resume: ['cleaning', NEXT],
+    hold: ['clean hold', HOLD],
+    fail: ['clean failed', SILENT],
+    abort: ['clean failed', STOPPED],
+  },
   'clean hold': { unhold: ['clean wait', GOES_ON], abort: ['clean failed', STOPPED] },
   'clean failed': { manage: ['manageable', 'the operator looks into it'] },
-  available: { deploy: ['deploying', 'the operator wants an instance on it'], manage: ['manageable', 'the operator takes it back'] },
+  available: {
+    deploy: ['deploying', 'the operator wants an instance on it'],
+    manage: ['manageable', 'the operator takes it back'],
+  },
   deploying: {
     wait: ['wait call-back', BOOTED],
     hold: ['deploy hold', HOLD],
@@ -108,11 +119,21 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     rescue: ['rescuing', 'the instance is broken, and its owner wants in'],
     service: ['servicing', 'the operator wants steps carried out on a server in use'],
   },
-  deleting: { clean: ['cleaning', 'the next user finds nothing of this one'], fail: ['error', 'the instance could not be stopped'] },
+  deleting: {
+    clean: ['cleaning', 'the next user finds nothing of this one'],
+    fail: ['error', 'the instance could not be stopped'],
+  },
   error: { rebuild: ['deploying', 'the operator wants the disk written anew'], delete: ['deleting', AGAIN] },
-  adopting: { done: ['active', 'its BMC obeys us, and it was left running'], fail: ['adopt failed', 'the BMC did not answer or refused'] },
+  adopting: {
+    done: ['active', 'its BMC obeys us, and it was left running'],
+    fail: ['adopt failed', 'the BMC did not answer or refused'],
+  },
   'adopt failed': { adopt: ['adopting', AGAIN], manage: ['manageable', 'the operator goes another way'] },
-  rescuing: { done: ['rescue', 'the login is open'], wait: ['rescue wait', BOOTED], fail: ['rescue failed', UNBOOTABLE] },
+  rescuing: {
+    done: ['rescue', 'the login is open'],
+    wait: ['rescue wait', BOOTED],
+    fail: ['rescue failed', UNBOOTABLE],
+  },
   'rescue wait': {
     resume: ['rescuing', NEXT],
     fail: ['rescue failed', SILENT],
@@ -124,9 +145,20 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     unrescue: ['unrescuing', 'the instance shall run again'],
     delete: ['deleting', GIVES_UP],
   },
-  'rescue failed': { rescue: ['rescuing', AGAIN], unrescue: ['unrescuing', 'the instance shall run again'], delete: ['deleting', GIVES_UP] },
-  unrescuing: { done: ['active', 'the node was started from its disk'], fail: ['unrescue failed', 'the node did not obey'] },
-  'unrescue failed': { rescue: ['rescuing', 'the owner wants in again'], unrescue: ['unrescuing', AGAIN], delete: ['deleting', GIVES_UP] },
+  'rescue failed': {
+    rescue: ['rescuing', AGAIN],
+    unrescue: ['unrescuing', 'the instance shall run again'],
+    delete: ['deleting', GIVES_UP],
+  },
+  unrescuing: {
+    done: ['active', 'the node was started from its disk'],
+    fail: ['unrescue failed', 'the node did not obey'],
+  },
+  'unrescue failed': {
+    rescue: ['rescuing', 'the owner wants in again'],
+    unrescue: ['unrescuing', AGAIN],
+    delete: ['deleting', GIVES_UP],
+  },
   servicing: {
     done: ['active', 'the steps are done, and the node was started from its disk'],
     wait: ['service wait', BOOTED],

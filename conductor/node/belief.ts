@@ -51,7 +51,16 @@ export const PRESENCE: Readonly<Record<State, Presence>> = {
 }
 
 /** What comes through the agents' door. */
-export const AGENT_EVENTS = ['trade', 'order', 'progress', 'done', 'failed', 'inventory', 'image', 'config-drive'] as const
+export const AGENT_EVENTS = [
+  'trade',
+  'order',
+  'progress',
+  'done',
+  'failed',
+  'inventory',
+  'image',
+  'config-drive',
+] as const
 export type AgentEvent = (typeof AGENT_EVENTS)[number]
 
 /** Steps that an agent carries out: its orders. */
@@ -70,19 +79,30 @@ const WORK = ['trade', 'order', 'progress', 'done', 'failed'] as const
 const LOOK = [...WORK, 'inventory'] as const
 
 /** State -> present order -> what is believed of the agent. */
-export const BELIEVED: Readonly<Partial<Record<State, Readonly<Partial<Record<AgentOrder, readonly AgentEvent[]>>>>>> = {
-  'inspect wait': { inspect: LOOK },
-  'clean wait': { collect_inventory: LOOK, erase_devices_express: WORK, erase_devices_metadata: WORK, erase_devices: WORK },
-  'wait call-back': { collect_inventory: LOOK, erase_devices_metadata: WORK, write_image: [...WORK, 'image', 'config-drive'] },
-  'service wait': { collect_inventory: LOOK },
-  'rescue wait': { rescue: WORK },
-}
+export const BELIEVED: Readonly<Partial<Record<State, Readonly<Partial<Record<AgentOrder, readonly AgentEvent[]>>>>>> =
+  {
+    'inspect wait': { inspect: LOOK },
+    'clean wait': {
+      collect_inventory: LOOK,
+      erase_devices_express: WORK,
+      erase_devices_metadata: WORK,
+      erase_devices: WORK,
+    },
+    'wait call-back': {
+      collect_inventory: LOOK,
+      erase_devices_metadata: WORK,
+      write_image: [...WORK, 'image', 'config-drive'],
+    },
+    'service wait': { collect_inventory: LOOK },
+    'rescue wait': { rescue: WORK },
+  }
 
 export const isBelieved = (state: State, order: string | undefined, event: AgentEvent): boolean =>
   BELIEVED[state]?.[order as AgentOrder]?.includes(event) ?? false
 
 /** The same for a node's present state and step. */
-export const believes = (node: NodeRecord, event: AgentEvent): boolean => isBelieved(node.provisionState, currentStep(node)?.step, event)
+export const believes = (node: NodeRecord, event: AgentEvent): boolean =>
+  isBelieved(node.provisionState, currentStep(node)?.step, event)
 
 /** The token of this generation is good no more; one that was never given out may still be. */
 export const ended = (token: BootTokenState): BootTokenState => (token === 'none' ? 'none' : 'over')

@@ -6,10 +6,16 @@ import type { ConfigDriveRef, NodeRecord } from './record.ts'
 import { checkDrive } from './size.ts'
 
 /** Throws `input.invalid` for what is no config drive, or is too big for one. */
-export function splitDrive(node: NodeRecord, limitBytes: number): { node: NodeRecord; content: DriveContent | undefined } {
+export function splitDrive(
+  node: NodeRecord,
+  limitBytes: number,
+): { node: NodeRecord; content: DriveContent | undefined } {
   const { configdrive, ...instanceInfo } = node.instanceInfo
   if (configdrive === undefined) return { node, content: undefined }
-  return { node: { ...node, instanceInfo }, content: configdrive === null ? undefined : checkDrive(configdrive, limitBytes) }
+  return {
+    node: { ...node, instanceInfo },
+    content: configdrive === null ? undefined : checkDrive(configdrive, limitBytes),
+  }
 }
 
 /** `keep` stores a config drive. When what `save` does fails, nothing refers to it, and it goes. */

@@ -10,7 +10,8 @@ export const DRIVERS = {
 
 export type Driver = keyof typeof DRIVERS
 export const isDriver = (name: string): name is Driver => Object.hasOwn(DRIVERS, name)
-export const usesAgent = (node: Pick<NodeRecord, 'driver'>): boolean => isDriver(node.driver) && DRIVERS[node.driver].agent
+export const usesAgent = (node: Pick<NodeRecord, 'driver'>): boolean =>
+  isDriver(node.driver) && DRIVERS[node.driver].agent
 
 const OFF: Effect = { do: 'power', to: 'power off' }
 const ON: Effect = { do: 'power', to: 'power on' }

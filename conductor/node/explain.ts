@@ -42,10 +42,24 @@ export interface Account {
   readonly elapsed_seconds: number
   readonly deadline: string | null
   readonly lock: Lock | null
-  readonly usual: { readonly samples: number; readonly median_seconds: number | null; readonly p95_seconds: number | null; readonly unusual: boolean }
-  readonly seen: readonly { readonly room: 'boot' | 'agent' | 'bmc'; readonly what: string; readonly at: string; readonly detail: string }[]
+  readonly usual: {
+    readonly samples: number
+    readonly median_seconds: number | null
+    readonly p95_seconds: number | null
+    readonly unusual: boolean
+  }
+  readonly seen: readonly {
+    readonly room: 'boot' | 'agent' | 'bmc'
+    readonly what: string
+    readonly at: string
+    readonly detail: string
+  }[]
   /** How its disks were erased last; null when that was never, or an image was written since. */
-  readonly erased: { readonly at: string; readonly step: string; readonly disks: readonly (ErasedDisk & { readonly says: string })[] } | null
+  readonly erased: {
+    readonly at: string
+    readonly step: string
+    readonly disks: readonly (ErasedDisk & { readonly says: string })[]
+  } | null
   readonly causes: readonly Cause[]
 }
 
@@ -70,7 +84,9 @@ export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number 
     holder: at.conductor,
     since: isoTime(machine.lockedAtMs ?? at.nowMs),
     why: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was asked for` : `phase ${machine.phase}`}`,
-    owed: machine.owed.map((effect) => ('to' in effect ? `${effect.do} ${effect.to}` : 'device' in effect ? `${effect.do} ${effect.device}` : effect.do)),
+    owed: machine.owed.map((effect) =>
+      'to' in effect ? `${effect.do} ${effect.to}` : 'device' in effect ? `${effect.do} ${effect.device}` : effect.do,
+    ),
     tries: machine.tries,
     retry_at: machine.retryAtMs > at.nowMs ? isoTime(machine.retryAtMs) : null,
   }
@@ -117,12 +133,17 @@ const sharedBmc = ({ sharers }: Facts): Cause[] =>
       ]
 
 const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
-  lastErase && { at: isoTime(lastErase.atMs), step: lastErase.step, disks: lastErase.disks.map((disk) => ({ ...disk, says: ERASED[disk.how] })) }
+  lastErase && {
+    at: isoTime(lastErase.atMs),
+    step: lastErase.step,
+    disks: lastErase.disks.map((disk) => ({ ...disk, says: ERASED[disk.how] })),
+  }
 
 function waitsFor({ node, live }: Facts): string {
   const { kind } = STATES[node.provisionState]
   const effect = node.machine.owed[0]
-  if (effect) return `this conductor to carry out ${effect.do}${node.machine.tries > 0 ? ` (try ${node.machine.tries + 1})` : ''}`
+  if (effect)
+    return `this conductor to carry out ${effect.do}${node.machine.tries > 0 ? ` (try ${node.machine.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
   if (kind === 'waiting') {
     const step = currentStep(node)
@@ -154,7 +175,14 @@ function seenOf({ live, poll }: Facts): Account['seen'] {
         ]
       : []
   const bmc = poll?.okAtMs
-    ? [{ room: 'bmc' as const, what: 'the BMC answered', at: isoTime(poll.okAtMs), detail: poll.failures > 0 ? `${poll.failures} polls failed since` : '' }]
+    ? [
+        {
+          room: 'bmc' as const,
+          what: 'the BMC answered',
+          at: isoTime(poll.okAtMs),
+          detail: poll.failures > 0 ? `${poll.failures} polls failed since` : '',
+        },
+      ]
     : []
   return [...boot, ...agent, ...bmc]
 }
@@ -162,23 +190,35 @@ function seenOf({ live, poll }: Facts): Account['seen'] {
 /** What is missing after each milestone, and what that usually means. The order is the order of likelihood. */
 const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: string, remedy: string])[]>> = {
   dhcp: [
-    ['the firmware does not try the network', 'look at the boot order in the firmware; some BMCs take a one-time boot device and ignore it'],
+    [
+      'the firmware does not try the network',
+      'look at the boot order in the firmware; some BMCs take a one-time boot device and ignore it',
+    ],
     ['its card has another MAC address than its port', 'compare the ports of the node with the label of the card'],
-    ['the cable, the VLAN, or a switch port that still learns (spanning tree)', 'look at the link light; set the switch port to port-fast'],
+    [
+      'the cable, the VLAN, or a switch port that still learns (spanning tree)',
+      'look at the link light; set the switch port to port-fast',
+    ],
   ],
   loader: [
     ['TFTP is blocked between the server and the conductor', 'let UDP port 69 and the answers from other ports pass'],
     ['the firmware takes no boot file from us, as with secure boot', 'look at the console; switch secure boot off'],
   ],
   'ipxe-dhcp': [
-    ['iPXE has no driver for the card, or lost the link', 'look at the console; try the other firmware type or another card'],
+    [
+      'iPXE has no driver for the card, or lost the link',
+      'look at the console; try the other firmware type or another card',
+    ],
     ['a switch port that still learns (spanning tree) after iPXE reset the link', 'set the switch port to port-fast'],
   ],
   script: [['HTTP is blocked between the server and the conductor', 'let the port of boot.http pass']],
   kernel: [['the boot script could not be carried out', 'look at the console; iPXE prints why']],
   initrd: [['the transfer of the ramdisk broke off or is slow', 'look at the load of the conductor’s network']],
   hello: [
-    ['the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic', 'look at the console'],
+    [
+      'the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic',
+      'look at the console',
+    ],
     ['the ramdisk has no driver for the card', 'look at the console; the agent names the card'],
     ['the agent’s port is blocked', 'let TCP to agent.port pass from the provisioning network'],
   ],
@@ -188,7 +228,11 @@ function causesOf(facts: Facts): Cause[] {
   const { node, live, poll, nowMs, strangers } = facts
   const { kind } = STATES[node.provisionState]
   const fault = node.lastFault?.code
-  const ofFault = (code: FaultCode): Cause => ({ cause: FAULTS[code].means, evidence: [node.lastError ?? ''], remedy: FAULTS[code].remedy })
+  const ofFault = (code: FaultCode): Cause => ({
+    cause: FAULTS[code].means,
+    evidence: [node.lastError ?? ''],
+    remedy: FAULTS[code].remedy,
+  })
   if (kind === 'failed' || node.fault !== null) return fault ? [ofFault(fault)] : []
   if (node.machine.owed.length > 0 && node.machine.tries > 0)
     return [
@@ -199,7 +243,9 @@ function causesOf(facts: Facts): Cause[] {
       },
     ]
   if (kind !== 'waiting')
-    return poll && poll.failures > 0 ? [{ cause: 'the BMC does not answer', evidence: [poll.fault ?? ''], remedy: FAULTS['bmc.unreachable'].remedy }] : []
+    return poll && poll.failures > 0
+      ? [{ cause: 'the BMC does not answer', evidence: [poll.fault ?? ''], remedy: FAULTS['bmc.unreachable'].remedy }]
+      : []
   const causes: Cause[] = []
   if (node.agent) {
     const silentMs = nowMs - live.agentAtMs
@@ -212,7 +258,11 @@ function causesOf(facts: Facts): Cause[] {
     return causes
   }
   if (node.powerState === 'power off')
-    causes.push({ cause: 'the server is off', evidence: ['power_state is "power off"'], remedy: 'look at the power supply and the BMC’s event log' })
+    causes.push({
+      cause: 'the server is off',
+      evidence: ['power_state is "power off"'],
+      remedy: 'look at the power supply and the BMC’s event log',
+    })
   const reached = ORDER.filter((milestone) => live.seen.has(milestone))
   const next = ORDER.find((milestone) => ORDER.indexOf(milestone) > ORDER.indexOf(reached.at(-1) ?? ('' as Milestone)))
   const evidence = [

@@ -19,31 +19,53 @@ export interface FenceParts {
 const RECORD_MS = 1_000
 
 /** Resolves when the BMC took the command; that the node is off is proven by who reads it back. Throws bmc.* faults. */
-export async function fenceOff(parts: FenceParts, node: NodeRecord, by: { user: string; timeoutMs: number }): Promise<void> {
+export async function fenceOff(
+  parts: FenceParts,
+  node: NodeRecord,
+  by: { user: string; timeoutMs: number },
+): Promise<void> {
   const { arbiter, bmcs, clock } = parts
   const target = bmcs.target(node)
   await record(parts, node, (now) => ({
     node: { ...now, targetPowerState: 'power off' },
     moves: [],
     events: [
-      { atMs: clock.now(), nodeUuid: node.uuid, kind: 'power', detail: { from: now.powerState, to: 'power off', asked: true, by: by.user, why: 'fence' } },
+      {
+        atMs: clock.now(),
+        nodeUuid: node.uuid,
+        kind: 'power',
+        detail: { from: now.powerState, to: 'power off', asked: true, by: by.user, why: 'fence' },
+      },
     ],
   }))
   try {
-    await arbiter.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) => bmc.setPower('off', signal))
+    await arbiter.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
+      bmc.setPower('off', signal),
+    )
   } catch (error) {
     const fault = asFault(error, 'bmc.refused')
     await record(parts, node, (now) => ({
-      node: { ...now, targetPowerState: null, lastError: `fencing failed: ${fault.message}`, lastFault: { code: fault.code, atMs: clock.now() } },
+      node: {
+        ...now,
+        targetPowerState: null,
+        lastError: `fencing failed: ${fault.message}`,
+        lastFault: { code: fault.code, atMs: clock.now() },
+      },
       moves: [],
     }))
     throw error
   }
   // Where it was off before, no poll will see a change.
-  await record(parts, node, (now) => (now.powerState === 'power off' && now.targetPowerState === 'power off' ? { ...now, targetPowerState: null } : now))
+  await record(parts, node, (now) =>
+    now.powerState === 'power off' && now.targetPowerState === 'power off' ? { ...now, targetPowerState: null } : now,
+  )
 }
 
-async function record({ worker, clock, log }: FenceParts, node: NodeRecord, change: Parameters<Worker['change']>[1]): Promise<void> {
+async function record(
+  { worker, clock, log }: FenceParts,
+  node: NodeRecord,
+  change: Parameters<Worker['change']>[1],
+): Promise<void> {
   const written = worker.change(node.uuid, change).then(
     () => true,
     (error: unknown) => {
@@ -52,5 +74,6 @@ async function record({ worker, clock, log }: FenceParts, node: NodeRecord, chan
     },
   )
   const slow = clock.sleep(RECORD_MS).then(() => false)
-  if (!(await Promise.race([written, slow]))) log.error({ node: node.uuid }, `a fence goes on: its record was not written within ${RECORD_MS / 1000} s`)
+  if (!(await Promise.race([written, slow])))
+    log.error({ node: node.uuid }, `a fence goes on: its record was not written within ${RECORD_MS / 1000} s`)
 }

@@ -14,7 +14,9 @@ export function addressPlan({ boot, agent, api }: Pick<Config, 'boot' | 'agent' 
   const reserved = new Map<string, string>()
   for (const { address } of api.listen) reserved.set(address, 'of the conductor')
   if (agent) reserved.set(agent.address, 'of the conductor')
-  if (boot) for (const address of [boot.http.address, boot.tftp, ...boot.interfaces.map((one) => one.address)]) reserved.set(address, 'of the boot services')
+  if (boot)
+    for (const address of [boot.http.address, boot.tftp, ...boot.interfaces.map((one) => one.address)])
+      reserved.set(address, 'of the boot services')
   for (const { dns, router, serverIp } of boot?.subnets ?? []) {
     for (const address of dns) reserved.set(address, 'of a DNS server')
     if (router !== undefined) reserved.set(router, 'of the router')

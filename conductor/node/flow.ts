@@ -18,14 +18,17 @@ export function shift(node: NodeRecord, on: NodeEvent, at: At): NodeRecord {
   return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: at.nowMs, agent, machine }
 }
 
-export const move = (node: NodeRecord, on: NodeEvent, to: At & { phase: Phase }): NodeRecord => enter(shift(node, on, to), to.phase, to)
+export const move = (node: NodeRecord, on: NodeEvent, to: At & { phase: Phase }): NodeRecord =>
+  enter(shift(node, on, to), to.phase, to)
 
 /** Owes what a phase owes. What owes nothing is performed already. */
 export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
   const owed = effectsOf(phase, node)
   const off = owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
   const machine = {
-    ...(bootsRamdisk(owed, node) ? newBoot(node.machine) : { ...node.machine, bootToken: off ? ended(node.machine.bootToken) : node.machine.bootToken }),
+    ...(bootsRamdisk(owed, node)
+      ? newBoot(node.machine)
+      : { ...node.machine, bootToken: off ? ended(node.machine.bootToken) : node.machine.bootToken }),
     phase,
     owed,
     owing: node.machine.owing + 1,
@@ -42,7 +45,8 @@ export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
 const bootsRamdisk = (owed: readonly Effect[], node: NodeRecord): boolean =>
   usesAgent(node) &&
   owed.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe') &&
-  (node.agent === null || owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
+  (node.agent === null ||
+    owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
 
 /** A boot that we order: its token may be traded once. A generation that had a token is not used for another boot. */
 export const newBoot = (machine: Machine): Machine => ({
@@ -76,10 +80,14 @@ export function performed(node: NodeRecord, at: At): NodeRecord {
 /** Tries are counted for each step; those of the last one stay to be seen. */
 export function nextStep(node: NodeRecord): NodeRecord {
   const { steps, stepIndex, attempt } = node.machine
-  return { ...node, machine: { ...node.machine, stepIndex: stepIndex + 1, attempt: steps[stepIndex + 1] ? 1 : attempt } }
+  return {
+    ...node,
+    machine: { ...node.machine, stepIndex: stepIndex + 1, attempt: steps[stepIndex + 1] ? 1 : attempt },
+  }
 }
 
-export const saysHold = (node: NodeRecord): boolean => currentStep(node)?.by === 'conductor' && currentStep(node)?.step === 'hold'
+export const saysHold = (node: NodeRecord): boolean =>
+  currentStep(node)?.by === 'conductor' && currentStep(node)?.step === 'hold'
 
 /** Takes up the present step in a working state, or ends the order when there is none left. */
 export function advance(node: NodeRecord, at: At & { booted?: boolean }): NodeRecord {
@@ -99,7 +107,9 @@ function finish(node: NodeRecord, at: At): NodeRecord {
   if (order === 'clean') return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', rest)
   // A service that never left the instance has nothing to start.
   const left =
-    order === 'deploy' || (order === 'service' && steps.some((step) => step.by === 'agent' || step.step.startsWith('power_') || step.step === 'reboot'))
+    order === 'deploy' ||
+    (order === 'service' &&
+      steps.some((step) => step.by === 'agent' || step.step.startsWith('power_') || step.step === 'reboot'))
   return left ? enter(whole, 'start', at) : move(whole, 'done', rest)
 }
 
@@ -112,11 +122,13 @@ function settle(node: NodeRecord, at: At): NodeRecord {
 }
 
 /** What runs there is not ours to switch off: the instance, or the rescue system. */
-export const keepsRunning = (node: NodeRecord): boolean => node.provisionState === 'active' || node.provisionState === 'rescue'
+export const keepsRunning = (node: NodeRecord): boolean =>
+  node.provisionState === 'active' || node.provisionState === 'rescue'
 
 function deadlineOf(node: NodeRecord, phase: Phase, at: At): number | null {
   if (phase === 'agent') return at.nowMs + (node.agent ? at.settings.agentSilenceMs : at.settings.callbackTimeoutMs)
-  const parked = phase === 'rest' && node.agent !== null && !keepsRunning(node) && STATES[node.provisionState].kind !== 'held'
+  const parked =
+    phase === 'rest' && node.agent !== null && !keepsRunning(node) && STATES[node.provisionState].kind !== 'held'
   return parked ? at.nowMs + at.settings.parkMs : null
 }
 
@@ -126,7 +138,10 @@ const FAULTY: Partial<Record<string, string>> = { 'clean failed': 'clean failed'
 export function fail(node: NodeRecord, fault: FaultNote, at: At & { phase?: Phase }): NodeRecord {
   const shifted = shift(blame(node, fault, at), 'fail', at)
   const name = FAULTY[shifted.provisionState]
-  const out = name === undefined || shifted.maintenance ? shifted : { ...shifted, maintenance: true, maintenanceReason: fault.text, fault: name }
+  const out =
+    name === undefined || shifted.maintenance
+      ? shifted
+      : { ...shifted, maintenance: true, maintenanceReason: fault.text, fault: name }
   return enter(out, at.phase ?? 'rest', at)
 }
 

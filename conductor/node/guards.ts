@@ -7,11 +7,27 @@ import type { State } from './states.ts'
 
 /** On their way, and not to be changed under way. */
 const UNDER_WAY: ReadonlySet<State> = new Set<State>([
-  ...(['cleaning', 'clean wait', 'clean hold', 'deploying', 'wait call-back', 'deploy hold', 'deleting', 'adopting'] as const),
+  ...([
+    'cleaning',
+    'clean wait',
+    'clean hold',
+    'deploying',
+    'wait call-back',
+    'deploy hold',
+    'deleting',
+    'adopting',
+  ] as const),
   ...(['rescuing', 'rescue wait', 'unrescuing', 'servicing', 'service wait'] as const),
 ])
 /** Where a node may get other interfaces or another resource class. */
-const REMAKEABLE: ReadonlySet<State> = new Set<State>(['enroll', 'inspecting', 'inspect wait', 'inspect failed', 'manageable', 'available'])
+const REMAKEABLE: ReadonlySet<State> = new Set<State>([
+  'enroll',
+  'inspecting',
+  'inspect wait',
+  'inspect failed',
+  'manageable',
+  'available',
+])
 /** Flags and notes, which steer nothing that is under way. */
 const HARMLESS = new Set([
   'maintenance',
@@ -44,34 +60,58 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: Readonl
   const frees = node.maintenance && steering.every((field) => field === 'instanceUuid') && next.instanceUuid === null
   if (steering.length > 0 && isLocked(node)) throw locked(node)
   if (steering.length > 0 && UNDER_WAY.has(node.provisionState) && !frees)
-    throw conflict(`node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has arrived`)
+    throw conflict(
+      `node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has arrived`,
+    )
   if (next.driver !== node.driver) {
     checkDriver(next.driver)
-    if (node.consoleEnabled) throw conflict(`node ${node.uuid} has its console on: switch it off before the driver changes`)
+    if (node.consoleEnabled)
+      throw conflict(`node ${node.uuid} has its console on: switch it off before the driver changes`)
   }
   checkInterfaces(next)
-  const remade = steering.find((field) => field.endsWith('Interface') || field === 'resourceClass' || field === 'driver')
+  const remade = steering.find(
+    (field) => field.endsWith('Interface') || field === 'resourceClass' || field === 'driver',
+  )
   if (remade && !node.maintenance && !REMAKEABLE.has(node.provisionState))
-    throw conflict(`node ${node.uuid} is in state "${node.provisionState}": ${remade} changes in ${[...REMAKEABLE].join(', ')}, or in maintenance`)
-  if (touched.has('protected') && next.protected && node.provisionState !== 'active' && node.provisionState !== 'rescue')
+    throw conflict(
+      `node ${node.uuid} is in state "${node.provisionState}": ${remade} changes in ${[...REMAKEABLE].join(', ')}, or in maintenance`,
+    )
+  if (
+    touched.has('protected') &&
+    next.protected &&
+    node.provisionState !== 'active' &&
+    node.provisionState !== 'rescue'
+  )
     throw conflict(`node ${node.uuid} is ${node.provisionState}: only active and rescued nodes can be protected`)
-  if (next.protectedReason !== null && !next.protected) throw new Fault('input.invalid', 'protected_reason: only with protected')
+  if (next.protectedReason !== null && !next.protected)
+    throw new Fault('input.invalid', 'protected_reason: only with protected')
   if (touched.has('retired') && next.retired && node.provisionState === 'available')
     throw conflict(`node ${node.uuid} is available: bring it back to manageable before it is retired`)
-  if (next.retiredReason !== null && !next.retired) throw new Fault('input.invalid', 'retired_reason: only with retired')
+  if (next.retiredReason !== null && !next.retired)
+    throw new Fault('input.invalid', 'retired_reason: only with retired')
   if (touched.has('instanceUuid') && node.instanceUuid && next.instanceUuid && next.instanceUuid !== node.instanceUuid)
     throw conflict(`node ${node.uuid} has the instance ${node.instanceUuid} already: remove instance_uuid first`)
   if (next.parentNode === node.uuid) throw new Fault('input.invalid', 'parent_node: a node is not its own parent')
 }
 
 export function checkRemove(node: NodeRecord): void {
-  if (node.protected) throw new Fault('node.protected', `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`)
+  if (node.protected)
+    throw new Fault(
+      'node.protected',
+      `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`,
+    )
   if (isLocked(node)) throw locked(node)
   if (node.maintenance) return
   if (node.instanceUuid)
-    throw new Fault('object.conflict', `node ${node.uuid} has the instance ${node.instanceUuid}; undeploy it, or put the node into maintenance`)
+    throw new Fault(
+      'object.conflict',
+      `node ${node.uuid} has the instance ${node.instanceUuid}; undeploy it, or put the node into maintenance`,
+    )
   if (!DELETABLE.has(node.provisionState))
-    throw new Fault('object.conflict', `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`)
+    throw new Fault(
+      'object.conflict',
+      `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`,
+    )
 }
 
 /** Verbs that a node in maintenance refuses; what a failure put there itself does not block the way out of it. */
@@ -80,8 +120,15 @@ const NOT_IN_MAINTENANCE = new Set(['deploy', 'rebuild', 'clean', 'service', 're
 export function checkVerb(node: NodeRecord, verb: string): void {
   const ofItself = node.fault === 'clean failed' || node.fault === 'service failure'
   if (node.maintenance && !ofItself && NOT_IN_MAINTENANCE.has(verb))
-    throw new Fault('node.maintenance', `node ${node.uuid} is in maintenance: ${node.maintenanceReason ?? 'no reason was given'}`)
+    throw new Fault(
+      'node.maintenance',
+      `node ${node.uuid} is in maintenance: ${node.maintenanceReason ?? 'no reason was given'}`,
+    )
   if (node.protected && (verb === 'rebuild' || verb === 'delete'))
-    throw new Fault('node.protected', `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`)
-  if (node.retired && verb === 'provide') throw new Fault('node.retired', `node ${node.uuid} is retired: ${node.retiredReason ?? 'no reason was given'}`)
+    throw new Fault(
+      'node.protected',
+      `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`,
+    )
+  if (node.retired && verb === 'provide')
+    throw new Fault('node.retired', `node ${node.uuid} is retired: ${node.retiredReason ?? 'no reason was given'}`)
 }

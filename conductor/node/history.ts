@@ -7,24 +7,42 @@ type NewEvent = Omit<EventRecord, 'seq'>
 
 /** What nodes are compared by when durations are: the same states take as long on the same hardware. */
 export const modelOf = (node: Pick<NodeRecord, 'driver' | 'properties'>): string =>
-  [node.driver, node.properties.vendor, node.properties.model].filter((part) => typeof part === 'string' && part !== '').join(' / ')
+  [node.driver, node.properties.vendor, node.properties.model]
+    .filter((part) => typeof part === 'string' && part !== '')
+    .join(' / ')
 
-export function changesOf(before: NodeRecord, after: NodeRecord, at: { atMs: number; moves: readonly Move[] }): NewEvent[] {
-  const event = (kind: string, detail: Record<string, unknown>): NewEvent => ({ atMs: at.atMs, nodeUuid: after.uuid, kind, detail })
+export function changesOf(
+  before: NodeRecord,
+  after: NodeRecord,
+  at: { atMs: number; moves: readonly Move[] },
+): NewEvent[] {
+  const event = (kind: string, detail: Record<string, unknown>): NewEvent => ({
+    atMs: at.atMs,
+    nodeUuid: after.uuid,
+    kind,
+    detail,
+  })
   const model = modelOf(after)
   const events = at.moves.map(({ from, to, on, tookMs }) => event('state', { from, to, on, tookMs, model }))
   // A fence was in the record before it was sent.
-  const fenced = before.machine.owed.length === 0 && before.targetPowerState !== null && before.targetPowerState === after.powerState
+  const fenced =
+    before.machine.owed.length === 0 && before.targetPowerState !== null && before.targetPowerState === after.powerState
   if (before.powerState !== after.powerState && !fenced) {
     // While nothing was owed, nobody here asked for it.
     const asked = before.machine.owed.length > 0
     events.push(event('power', { from: before.powerState, to: after.powerState, asked }))
   }
   if (after.lastError !== null && after.lastError !== before.lastError)
-    events.push(event('error', { text: after.lastError, fault: after.lastFault?.code ?? null, state: after.provisionState }))
+    events.push(
+      event('error', { text: after.lastError, fault: after.lastFault?.code ?? null, state: after.provisionState }),
+    )
   if (before.maintenance !== after.maintenance)
     events.push(event('maintenance', { on: after.maintenance, reason: after.maintenanceReason, fault: after.fault }))
-  if (before.machine.lockedAtMs !== null && after.lastFault?.code === 'node.lock-broken' && before.lastFault !== after.lastFault)
+  if (
+    before.machine.lockedAtMs !== null &&
+    after.lastFault?.code === 'node.lock-broken' &&
+    before.lastFault !== after.lastFault
+  )
     events.push(event('lock-broken', { owed: before.machine.owed.map((effect) => effect.do) }))
   return events
 }

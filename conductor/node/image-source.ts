@@ -25,7 +25,8 @@ export function imageWish(instanceInfo: Readonly<Record<string, unknown>>): Imag
     throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
   const value = instanceInfo.image_os_hash_value ?? instanceInfo.image_checksum
   const algo = instanceInfo.image_os_hash_algo
-  if (value !== undefined && typeof value !== 'string') throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
+  if (value !== undefined && typeof value !== 'string')
+    throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(source)?.[1]?.toLowerCase()
   const named = scheme === undefined && isImageName(source)
   if (!named && !(scheme !== undefined && SCHEMES.has(scheme) && URL.canParse(source)))
@@ -34,7 +35,11 @@ export function imageWish(instanceInfo: Readonly<Record<string, unknown>>): Imag
       `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https or file URL`,
     )
   if (named) return { source }
-  if (value === undefined) throw new Fault('input.missing', 'instance_info/image_checksum is missing: an image from a URL needs its SHA-256 or SHA-512')
+  if (value === undefined)
+    throw new Fault(
+      'input.missing',
+      'instance_info/image_checksum is missing: an image from a URL needs its SHA-256 or SHA-512',
+    )
   return { source, checksum: parseChecksum(value, typeof algo === 'string' ? algo : undefined) }
 }
 
@@ -93,7 +98,11 @@ export class ImageSource {
     return running
   }
 
-  private async import({ source, checksum }: Required<ImageWish>, name: string, signal: AbortSignal): Promise<ImageIndex> {
+  private async import(
+    { source, checksum }: Required<ImageWish>,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<ImageIndex> {
     const { store, budget, guard } = this.parts
     const from = /^file:/i.test(source) ? await this.pathOf(source) : source
     return importImage(store, { source: from, name, checksum }, { budget, guard, signal })
@@ -105,12 +114,19 @@ export class ImageSource {
       throw new Fault('image.source', `cannot read ${url}: ${error.code ?? error.message}`, { cause: error })
     })
     if (!this.parts.allowedPaths.some((allowed) => path.startsWith(`${allowed.replace(/\/+$/, '')}/`)))
-      throw new Fault('input.invalid', `instance_info/image_source: ${url} is outside the paths that images.allowedFilePaths names`)
+      throw new Fault(
+        'input.invalid',
+        `instance_info/image_source: ${url} is outside the paths that images.allowedFilePaths names`,
+      )
     return path
   }
 }
 
-export const imageSource = ({ images, limits }: Pick<Config, 'images' | 'limits'>, store: ImageStore, clock: Clock): ImageSource =>
+export const imageSource = (
+  { images, limits }: Pick<Config, 'images' | 'limits'>,
+  store: ImageStore,
+  clock: Clock,
+): ImageSource =>
   new ImageSource({
     store,
     allowedPaths: images.allowedFilePaths,

@@ -70,10 +70,20 @@ export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>)
   for (const [name, chosen] of Object.entries(node.interfaces)) {
     const there = enabled?.[name as InterfaceName] ?? []
     if (!there.includes(chosen))
-      throw new Fault('input.invalid', `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}`)
+      throw new Fault(
+        'input.invalid',
+        `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}`,
+      )
   }
 }
 
 /** Throws `node.unsupported`, as Ironic's `no-*` interfaces do. */
-export const unsupported = (node: Pick<NodeRecord, 'uuid' | 'driver' | 'interfaces'>, name: InterfaceName, what: string): Fault =>
-  new Fault('node.unsupported', `${what}: the ${name} interface ${interfaceOf(node, name)} of node ${node.uuid} cannot do that`)
+export const unsupported = (
+  node: Pick<NodeRecord, 'uuid' | 'driver' | 'interfaces'>,
+  name: InterfaceName,
+  what: string,
+): Fault =>
+  new Fault(
+    'node.unsupported',
+    `${what}: the ${name} interface ${interfaceOf(node, name)} of node ${node.uuid} cannot do that`,
+  )

@@ -31,15 +31,27 @@ export function performer(parts: PerformParts): Performer {
 
 type Found = Awaited<ReturnType<Performer['perform']>>
 
-async function perform(parts: PerformParts, effect: Effect, at: { node: NodeRecord; signal: AbortSignal }): Promise<Found> {
+async function perform(
+  parts: PerformParts,
+  effect: Effect,
+  at: { node: NodeRecord; signal: AbortSignal },
+): Promise<Found> {
   const { node, signal: unwanted } = at
-  const options = { priority: node.targetPowerState ? 'operator' : 'deploy', timeoutMs: parts.powerTimeoutMs, signal: unwanted } as const
+  const options = {
+    priority: node.targetPowerState ? 'operator' : 'deploy',
+    timeoutMs: parts.powerTimeoutMs,
+    signal: unwanted,
+  } as const
   switch (effect.do) {
     case 'bmc-check': {
       const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
       if (!usesAgent(node) && node.powerState === null) return seenOf
-      const seen = await parts.arbiter.act(parts.bmcs.target(node), { ...options, priority: 'operator' }, (bmc, signal) => bmc.power(signal))
+      const seen = await parts.arbiter.act(
+        parts.bmcs.target(node),
+        { ...options, priority: 'operator' },
+        (bmc, signal) => bmc.power(signal),
+      )
       return { powerState: seen === 'on' ? 'power on' : 'power off', ...seenOf }
     }
     case 'image':
@@ -47,23 +59,35 @@ async function perform(parts: PerformParts, effect: Effect, at: { node: NodeReco
     case 'publish': {
       const atMs = parts.clock.now()
       parts.sightings.booting(node.uuid, atMs)
-      await parts.store.journal.add({ atMs, nodeUuid: node.uuid, kind: 'booting', detail: { generation: node.machine.generation } })
+      await parts.store.journal.add({
+        atMs,
+        nodeUuid: node.uuid,
+        kind: 'booting',
+        detail: { generation: node.machine.generation },
+      })
       await parts.publish(node.uuid)
       return undefined
     }
     case 'boot-device':
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) =>
-        bmc.setBootDevice({ device: effect.device, once: effect.device === 'pxe', efi: bootMode(node) === 'uefi' }, signal),
+        bmc.setBootDevice(
+          { device: effect.device, once: effect.device === 'pxe', efi: bootMode(node) === 'uefi' },
+          signal,
+        ),
       )
       return undefined
     case 'power': {
       const to = effect.to === 'power on' ? 'on' : 'off'
       const timed = { ...options, timeoutMs: effect.timeoutMs ?? options.timeoutMs }
-      await parts.arbiter.prove(parts.bmcs.target(node), effect.soft ? 'soft-off' : to, timed).catch((error: unknown) => {
-        if (!effect.soft || !isFault(error, 'bmc.unproven')) throw error
-        throw new Fault('bmc.soft-off', `node ${node.uuid} did not shut down within ${timed.timeoutMs / 1000} s`, { cause: error })
-      })
+      await parts.arbiter
+        .prove(parts.bmcs.target(node), effect.soft ? 'soft-off' : to, timed)
+        .catch((error: unknown) => {
+          if (!effect.soft || !isFault(error, 'bmc.unproven')) throw error
+          throw new Fault('bmc.soft-off', `node ${node.uuid} did not shut down within ${timed.timeoutMs / 1000} s`, {
+            cause: error,
+          })
+        })
       return undefined
     }
     case 'reset':
@@ -101,6 +125,7 @@ async function pretend({ store, clock }: PerformParts, node: NodeRecord): Promis
 export function bootMode(node: Pick<NodeRecord, 'properties' | 'bootMode'>): 'uefi' | 'bios' | undefined {
   if (node.bootMode) return node.bootMode
   const capabilities = node.properties.capabilities
-  const found = typeof capabilities === 'string' ? /(?:^|,)boot_mode:(uefi|bios)(?:,|$)/.exec(capabilities)?.[1] : undefined
+  const found =
+    typeof capabilities === 'string' ? /(?:^|,)boot_mode:(uefi|bios)(?:,|$)/.exec(capabilities)?.[1] : undefined
   return found as 'uefi' | 'bios' | undefined
 }

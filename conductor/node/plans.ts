@@ -23,7 +23,11 @@ interface PlanAt {
 }
 
 /** Throws `input.*` with the step that does not do, `node.unsupported` where an interface cannot do it, `object.missing` for an unknown runbook. */
-export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; automatedClean: boolean; erase: Erase }): Promise<readonly PlannedStep[]> {
+export async function planFor(
+  verb: Verb,
+  at: PlanAt,
+  parts: { store: Store; automatedClean: boolean; erase: Erase },
+): Promise<readonly PlannedStep[]> {
   const { node, wish } = at
   switch (verb) {
     case 'inspect':
@@ -40,18 +44,35 @@ export async function planFor(verb: Verb, at: PlanAt, parts: { store: Store; aut
       return asked(verb, at, parts.store)
     case 'deploy':
     case 'rebuild':
-      return tried(node, planner(stepsOfNode(node)).deploy([...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }]))
+      return tried(
+        node,
+        planner(stepsOfNode(node)).deploy([
+          ...(await templates(node, parts.store)),
+          { at: 'deploy_steps', steps: wish.deploySteps ?? [] },
+        ]),
+      )
     default:
       return []
   }
 }
 
 async function asked(kind: 'clean' | 'service', { node, wish }: PlanAt, store: Store): Promise<readonly PlannedStep[]> {
-  const book = wish.runbook === undefined ? undefined : await runbook(wish.runbook, node, { store, project: wish.project ?? null })
-  const steps = tried(node, planner(stepsOfNode(node)).asked(kind, book?.steps ?? wish.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`))
+  const book =
+    wish.runbook === undefined ? undefined : await runbook(wish.runbook, node, { store, project: wish.project ?? null })
+  const steps = tried(
+    node,
+    planner(stepsOfNode(node)).asked(
+      kind,
+      book?.steps ?? wish.steps ?? [],
+      book ? `runbook ${book.name}/steps` : `${kind}_steps`,
+    ),
+  )
   const ofAgent = steps.find((step) => step.by === 'agent')
   if ((wish.disableRamdisk || book?.disableRamdisk) && ofAgent && usesAgent(node))
-    throw new Fault('input.invalid', `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`)
+    throw new Fault(
+      'input.invalid',
+      `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`,
+    )
   return steps
 }
 
@@ -74,16 +95,22 @@ function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly Planne
 async function runbook(ident: string, node: NodeRecord, at: { store: Store; project: string | null }) {
   const found = await at.store.objects.find('runbook', ident)
   const hidden = found && at.project !== null && found.body.public !== true && found.body.owner !== at.project
-  if (!found || hidden) throw new Fault('object.missing', `runbook: there is no runbook ${JSON.stringify(ident.slice(0, 255))}`)
+  if (!found || hidden)
+    throw new Fault('object.missing', `runbook: there is no runbook ${JSON.stringify(ident.slice(0, 255))}`)
   const name = String(found.name)
-  if (!node.traits.includes(name)) throw new Fault('input.invalid', `runbook: node ${node.uuid} does not have the trait ${name}`)
+  if (!node.traits.includes(name))
+    throw new Fault('input.invalid', `runbook: node ${node.uuid} does not have the trait ${name}`)
   const steps = [...(found.body.steps as (AskedStep & { order: number })[])].sort((a, b) => a.order - b.order)
   return { name, steps, disableRamdisk: found.body.disable_ramdisk === true }
 }
 
 /** Templates whose name is among the traits that the instance asks for. */
 async function templates(node: NodeRecord, store: Store): Promise<{ at: string; steps: AskedStep[] }[]> {
-  const traits = Array.isArray(node.instanceInfo.traits) ? node.instanceInfo.traits.filter((trait): trait is string => typeof trait === 'string') : []
+  const traits = Array.isArray(node.instanceInfo.traits)
+    ? node.instanceInfo.traits.filter((trait): trait is string => typeof trait === 'string')
+    : []
   const found = await Promise.all(traits.map((trait) => store.objects.find('deploy_template', trait)))
-  return found.flatMap((template) => (template ? [{ at: `deploy template ${template.name}/steps`, steps: template.body.steps as AskedStep[] }] : []))
+  return found.flatMap((template) =>
+    template ? [{ at: `deploy template ${template.name}/steps`, steps: template.body.steps as AskedStep[] }] : [],
+  )
 }

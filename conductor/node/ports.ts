@@ -23,7 +23,13 @@ export interface PortServiceParts {
 }
 
 /** Where it may be changed how a card is connected (Ironic). */
-const CONNECTABLE: ReadonlySet<State> = new Set<State>(['enroll', 'inspecting', 'inspect wait', 'inspect failed', 'manageable'])
+const CONNECTABLE: ReadonlySet<State> = new Set<State>([
+  'enroll',
+  'inspecting',
+  'inspect wait',
+  'inspect failed',
+  'manageable',
+])
 const CONNECTIVITY = ['portgroupUuid', 'pxeEnabled', 'localLinkConnection', 'physicalNetwork'] as const
 
 export class PortService {
@@ -35,12 +41,14 @@ export class PortService {
 
   async add(given: Pick<PortRecord, 'nodeUuid' | 'address'> & Partial<PortRecord>): Promise<PortRecord> {
     const { store, random, clock, onPorts } = this.parts
-    if (!(await store.node(given.nodeUuid))) throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
+    if (!(await store.node(given.nodeUuid)))
+      throw new Fault('input.invalid', `node_uuid: there is no node ${given.nodeUuid}`)
     const port: PortRecord = { ...PORT_DEFAULTS, uuid: random.uuid(), createdAtMs: clock.now(), ...given }
     checkPortSize(port, { limitBytes: this.parts.recordBytes })
     await this.saving(async () => {
       await this.check(port)
-      if (port.extra.ipv4_address !== undefined) checkFixedAddress(String(port.extra.ipv4_address), this.parts.plan, true)
+      if (port.extra.ipv4_address !== undefined)
+        checkFixedAddress(String(port.extra.ipv4_address), this.parts.plan, true)
       await store.addPort(port)
     })
     await onPorts(port.nodeUuid, [])
@@ -59,7 +67,10 @@ export class PortService {
     const { node } = by
     if (isLocked(node)) throw locked(node)
     if (next.address !== port.address && node.provisionState === 'active' && !node.maintenance)
-      throw new Fault('object.conflict', `node ${node.uuid} is active: put it into maintenance to change the address of its port`)
+      throw new Fault(
+        'object.conflict',
+        `node ${node.uuid} is active: put it into maintenance to change the address of its port`,
+      )
     const moved = CONNECTIVITY.find((field) => JSON.stringify(next[field]) !== JSON.stringify(port[field]))
     if (moved && !node.maintenance && !CONNECTABLE.has(node.provisionState))
       throw new Fault(
@@ -81,7 +92,9 @@ export class PortService {
 
   /** A port whose record cannot be read. Its node, as far as it is known, is answered no more. */
   async removeDamaged(ident: string): Promise<void> {
-    const port = this.parts.store.damaged().find(({ kind, uuid, name }) => kind === 'port' && (uuid === ident.toLowerCase() || name === ident))
+    const port = this.parts.store
+      .damaged()
+      .find(({ kind, uuid, name }) => kind === 'port' && (uuid === ident.toLowerCase() || name === ident))
     if (!port) throw new Fault('object.missing', `there is no damaged port ${JSON.stringify(ident.slice(0, 64))}`)
     await this.parts.store.removePort(port.uuid)
   }
@@ -89,7 +102,10 @@ export class PortService {
   async remove(port: PortRecord, node: NodeRecord): Promise<void> {
     if (isLocked(node)) throw locked(node)
     if ((node.instanceUuid || node.provisionState === 'active') && !node.maintenance)
-      throw new Fault('object.conflict', `node ${node.uuid} has an instance: put it into maintenance to delete its port`)
+      throw new Fault(
+        'object.conflict',
+        `node ${node.uuid} has an instance: put it into maintenance to delete its port`,
+      )
     await this.parts.store.removePort(port.uuid)
     await this.parts.onPorts(port.nodeUuid, [port.address])
   }
@@ -101,7 +117,8 @@ export class PortService {
     checkFixedAddress(ip, this.parts.plan, !confined)
     if (!confined) return
     const held = await this.parts.store.ports({ heldIp: ip }, { limit: 2, sortKey: 'id', descending: false })
-    if (held.some(({ uuid }) => uuid !== port.uuid)) throw new Fault('object.conflict', `extra/ipv4_address: ${ip} is leased to another card`)
+    if (held.some(({ uuid }) => uuid !== port.uuid))
+      throw new Fault('object.conflict', `extra/ipv4_address: ${ip} is leased to another card`)
   }
 
   /** Two servers with one address would both be unreachable; a card is bundled with cards of its own server. */
@@ -109,8 +126,10 @@ export class PortService {
     const { store } = this.parts
     if (port.portgroupUuid) {
       const group = await store.objects.find('portgroup', port.portgroupUuid)
-      if (!group) throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${JSON.stringify(port.portgroupUuid)}`)
-      if (group.nodeUuid !== port.nodeUuid) throw new Fault('object.conflict', `portgroup_uuid: portgroup ${group.uuid} belongs to another node`)
+      if (!group)
+        throw new Fault('input.invalid', `portgroup_uuid: there is no portgroup ${JSON.stringify(port.portgroupUuid)}`)
+      if (group.nodeUuid !== port.nodeUuid)
+        throw new Fault('object.conflict', `portgroup_uuid: portgroup ${group.uuid} belongs to another node`)
     }
     await this.checkNetwork(port)
     const ip = port.extra.ipv4_address
@@ -122,10 +141,18 @@ export class PortService {
   /** The cards of one bundle are on one network. */
   private async checkNetwork(port: PortRecord): Promise<void> {
     if (!port.portgroupUuid) return
-    const bundled = await this.parts.store.ports({ portgroupUuid: port.portgroupUuid }, { limit: 1000, sortKey: 'id', descending: false })
-    const other = bundled.find(({ uuid, physicalNetwork }) => uuid !== port.uuid && physicalNetwork !== port.physicalNetwork)
+    const bundled = await this.parts.store.ports(
+      { portgroupUuid: port.portgroupUuid },
+      { limit: 1000, sortKey: 'id', descending: false },
+    )
+    const other = bundled.find(
+      ({ uuid, physicalNetwork }) => uuid !== port.uuid && physicalNetwork !== port.physicalNetwork,
+    )
     if (!other) return
     const [mine, theirs] = [port.physicalNetwork, other.physicalNetwork].map((name) => JSON.stringify(name))
-    throw new Fault('object.conflict', `physical_network: portgroup ${port.portgroupUuid} is on ${theirs} by its other ports, and not on ${mine}`)
+    throw new Fault(
+      'object.conflict',
+      `physical_network: portgroup ${port.portgroupUuid} is on ${theirs} by its other ports, and not on ${mine}`,
+    )
   }
 }

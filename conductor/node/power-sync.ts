@@ -88,9 +88,15 @@ export class PowerSync {
     const ends = await Promise.all(polls)
     const failed = ends.filter((end) => end === 'failed').length
     const notAsked = ends.filter((end) => isFault(end))
-    this.last = { asked: failed + ends.filter((end) => end === 'ok').length, failed, notAsked: notAsked.length, tookMs: clock.now() - startMs }
+    this.last = {
+      asked: failed + ends.filter((end) => end === 'ok').length,
+      failed,
+      notAsked: notAsked.length,
+      tookMs: clock.now() - startMs,
+    }
     const own = notAsked.filter(({ code }) => code !== 'bmc.busy')
-    if (own[0]) log.error({ bmcs: own.length, fault: own[0].code }, `the power of some BMCs could not be read: ${own[0].message}`)
+    if (own[0])
+      log.error({ bmcs: own.length, fault: own[0].code }, `the power of some BMCs could not be read: ${own[0].message}`)
     return this.last
   }
 
@@ -124,7 +130,8 @@ export class PowerSync {
       this.lastAskedMs.set(uuid, clock.now())
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'
-      if (node.powerState !== state || node.fault === 'power failure') await worker.dispatch(uuid, { type: 'polled', power: state, owing: node.machine.owing })
+      if (node.powerState !== state || node.fault === 'power failure')
+        await worker.dispatch(uuid, { type: 'polled', power: state, owing: node.machine.owing })
       return 'ok'
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'

@@ -10,7 +10,8 @@ const describe = {
   share_physical_disks: 'Whether other logical disks may use the same physical disks. False when not given. Optional.',
   disk_type: "'hdd' or 'ssd'; any when not given. Optional.",
   interface_type: "'sata', 'scsi' or 'sas'; any when not given. Optional.",
-  number_of_physical_disks: 'How many physical disks are used; the fewest that the level takes when not given. Optional.',
+  number_of_physical_disks:
+    'How many physical disks are used; the fewest that the level takes when not given. Optional.',
   controller: 'The RAID controller; chosen by the driver when not given. Optional.',
   physical_disks: 'The physical disks, by name or (for software RAID) by hints; they need a controller. Optional.',
 } as const
@@ -27,9 +28,14 @@ const LogicalDisk = z
     interface_type: z.enum(['sata', 'scsi', 'sas']).optional(),
     number_of_physical_disks: z.number().int().min(1).max(1000).optional(),
     controller: z.string().max(255).optional(),
-    physical_disks: z.union([z.array(z.string().max(255)).max(1000), z.array(z.record(z.string(), z.unknown())).min(2).max(1000)]).optional(),
+    physical_disks: z
+      .union([z.array(z.string().max(255)).max(1000), z.array(z.record(z.string(), z.unknown())).min(2).max(1000)])
+      .optional(),
   })
-  .refine((disk) => disk.physical_disks === undefined || disk.controller !== undefined, { message: 'needs a controller', path: ['physical_disks'] })
+  .refine((disk) => disk.physical_disks === undefined || disk.controller !== undefined, {
+    message: 'needs a controller',
+    path: ['physical_disks'],
+  })
 export type LogicalDisk = z.infer<typeof LogicalDisk>
 
 export const RaidConfig = z
@@ -42,6 +48,7 @@ export const RaidConfig = z
 /** Throws `input.missing` when there is none. */
 export function raidOf(config: unknown): LogicalDisk[] {
   const parsed = RaidConfig.safeParse(config)
-  if (!parsed.success) throw new Fault('input.missing', 'target_raid_config is not set: PUT states/raid says what is wanted')
+  if (!parsed.success)
+    throw new Fault('input.missing', 'target_raid_config is not set: PUT states/raid says what is wanted')
   return parsed.data.logical_disks
 }

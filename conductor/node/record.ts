@@ -227,7 +227,8 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
 export const isLocked = (node: NodeRecord): boolean => node.machine.owed.length > 0
 
 /** Who holds the lock, for a refusal. */
-export const lockedWhy = (node: NodeRecord): string => `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`
+export const lockedWhy = (node: NodeRecord): string =>
+  `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`
 
 export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.machine.steps[node.machine.stepIndex]
 

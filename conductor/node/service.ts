@@ -68,7 +68,9 @@ export class NodeService {
 
   /** By UUID or by name. Throws `object.missing`. */
   async find(ident: string): Promise<NodeRecord> {
-    const node = /^[0-9a-f-]{36}$/i.test(ident) ? await this.parts.store.node(ident.toLowerCase()) : await this.parts.store.nodeByName(ident)
+    const node = /^[0-9a-f-]{36}$/i.test(ident)
+      ? await this.parts.store.node(ident.toLowerCase())
+      : await this.parts.store.nodeByName(ident)
     if (!node) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}`)
     return node
   }
@@ -91,11 +93,18 @@ export class NodeService {
   }
 
   /** `change` gets the record as it is then; guards look at what it touched. */
-  async update(ident: string, touched: ReadonlySet<string>, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
+  async update(
+    ident: string,
+    touched: ReadonlySet<string>,
+    change: (node: NodeRecord) => NodeRecord,
+  ): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
     const updated = await withDrive(this.parts, uuid, (keep) =>
       this.parts.worker.change(uuid, async (node) => {
-        const { node: next, content } = splitDrive(named(node, withoutReasons(change(node), touched)), this.parts.limits.configDriveBytes)
+        const { node: next, content } = splitDrive(
+          named(node, withoutReasons(change(node), touched)),
+          this.parts.limits.configDriveBytes,
+        )
         checkUpdate(node, next, touched)
         checkNodeSize(next, { before: node, limitBytes: this.parts.limits.recordBytes })
         if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
@@ -114,13 +123,19 @@ export class NodeService {
     const node = await this.find(ident)
     checkRemove(node)
     const [child] = await store.nodes({ parentNode: node.uuid }, { ...ALL, limit: 1 })
-    if (child) throw new Fault('object.conflict', `node ${node.uuid} is a parent: delete its children first, or change their parent_node`)
+    if (child)
+      throw new Fault(
+        'object.conflict',
+        `node ${node.uuid} is a parent: delete its children first, or change their parent_node`,
+      )
     await this.forget(node)
   }
 
   /** A node whose record cannot be read, by UUID or by name, when it was read before. */
   damaged = (ident: string): Damaged | undefined =>
-    this.parts.store.damaged().find(({ kind, uuid, name }) => kind === 'node' && (uuid === ident.toLowerCase() || name === ident))
+    this.parts.store
+      .damaged()
+      .find(({ kind, uuid, name }) => kind === 'node' && (uuid === ident.toLowerCase() || name === ident))
 
   /** Nothing is known that could forbid it. */
   async removeDamaged(ident: string): Promise<void> {
@@ -140,7 +155,11 @@ export class NodeService {
 
   async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    return this.parts.worker.dispatch(uuid, { type: 'power', target, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
+    return this.parts.worker.dispatch(uuid, {
+      type: 'power',
+      target,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    })
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
@@ -166,7 +185,10 @@ export class NodeService {
       // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
       return worker.dispatch(node.uuid, (now) => {
         const patch = { ...this.patchFor(verb, now, { rescueHash }), ...drive }
-        checkNodeSize({ ...now, ...patch, machine: { ...now.machine, steps: plan } }, { before: now, limitBytes: limits.recordBytes })
+        checkNodeSize(
+          { ...now, ...patch, machine: { ...now.machine, steps: plan } },
+          { before: now, limitBytes: limits.recordBytes },
+        )
         return { type: 'verb', verb, warm, plan, patch }
       })
     })
@@ -179,17 +201,24 @@ export class NodeService {
   async setBootDevice(ident: string, choice: Omit<BootChoice, 'efi'>): Promise<void> {
     const node = await this.unlocked(ident)
     const wish = { ...choice, efi: bootMode(node) === 'uefi' }
-    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), { what: 'boot device', device: choice.device, persistent: !choice.once })
+    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), {
+      what: 'boot device',
+      device: choice.device,
+      persistent: !choice.once,
+    })
   }
 
   async injectNmi(ident: string): Promise<void> {
-    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal), { what: 'diagnostic interrupt' })
+    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal), {
+      what: 'diagnostic interrupt',
+    })
   }
 
   /** Boot mode and secure boot, where the management interface can set them. */
   async setFirmware(ident: string, wish: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
     const node = await this.unlocked(ident)
-    if (interfaceOf(node, 'management') !== 'fake') throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
+    if (interfaceOf(node, 'management') !== 'fake')
+      throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
     return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...wish }))
   }
 
@@ -217,7 +246,11 @@ export class NodeService {
   }
 
   /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
-  private async onBmc<T>(node: NodeRecord, act: (bmc: Bmc, signal: AbortSignal) => Promise<T>, noted?: Record<string, unknown>): Promise<T> {
+  private async onBmc<T>(
+    node: NodeRecord,
+    act: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
+    noted?: Record<string, unknown>,
+  ): Promise<T> {
     const { arbiter, bmcs, store, clock } = this.parts
     if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
     return arbiter.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
@@ -245,7 +278,9 @@ export class NodeService {
       case 'rebuild':
         return { instanceInfo }
       case 'rescue':
-        return extra.rescueHash === undefined ? {} : { instanceInfo: { ...instanceInfo, hashed_rescue_password: extra.rescueHash } }
+        return extra.rescueHash === undefined
+          ? {}
+          : { instanceInfo: { ...instanceInfo, hashed_rescue_password: extra.rescueHash } }
       case 'unrescue':
         return { instanceInfo }
       case 'delete':

@@ -75,7 +75,8 @@ export class Sightings {
 
 /** "DHCP answered (ack 10.0.0.5), boot file fetched (snponly.efi), no boot script request". */
 export function lastSeenText(seen: ReadonlyMap<Milestone, Sighting>, progress: Progress | null): string {
-  if (progress) return `the agent was at "${progress.phase}"${progress.totalBytes ? `, ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %` : ''}`
+  if (progress)
+    return `the agent was at "${progress.phase}"${progress.totalBytes ? `, ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %` : ''}`
   const reached = ORDER.filter((step) => seen.has(step))
   const last = reached.at(-1)
   if (!last) return 'nothing: no DHCP request from any of its ports'

@@ -34,21 +34,34 @@ export function checkSize(what: string, next: Fields, at: { before?: Fields; lim
   const [field, bytes] = Object.entries(next)
     .map(([name, value]) => [name, bytesOf(value)] as const)
     .reduce((a, b) => (b[1] > a[1] ? b : a))
-  throw new Fault('input.invalid', `${field}: it has ${bytes} bytes, and the record of ${what} would have ${total}; ${at.limitBytes} are allowed`)
+  throw new Fault(
+    'input.invalid',
+    `${field}: it has ${bytes} bytes, and the record of ${what} would have ${total}; ${at.limitBytes} are allowed`,
+  )
 }
 
 export const checkNodeSize = (next: NodeRecord, at: { before?: NodeRecord; limitBytes: number }): void =>
-  checkSize(`node ${next.uuid}`, ofNode(next), { limitBytes: at.limitBytes, ...(at.before ? { before: ofNode(at.before) } : {}) })
+  checkSize(`node ${next.uuid}`, ofNode(next), {
+    limitBytes: at.limitBytes,
+    ...(at.before ? { before: ofNode(at.before) } : {}),
+  })
 
 export const checkPortSize = (next: PortRecord, at: { before?: PortRecord; limitBytes: number }): void =>
-  checkSize(`port ${next.uuid}`, ofPort(next), { limitBytes: at.limitBytes, ...(at.before ? { before: ofPort(at.before) } : {}) })
+  checkSize(`port ${next.uuid}`, ofPort(next), {
+    limitBytes: at.limitBytes,
+    ...(at.before ? { before: ofPort(at.before) } : {}),
+  })
 
 /** Throws for what is no config drive, or is too big for one. */
 export function checkDrive(given: unknown, limitBytes: number): DriveContent {
   const isText = typeof given === 'string' && /^[A-Za-z0-9+/=\s]+$/.test(given)
   if (!isText && (typeof given !== 'object' || given === null || Array.isArray(given)))
-    throw new Fault('input.invalid', 'configdrive: it is an object, or the base64 of a gzipped ISO; URLs are not supported')
+    throw new Fault(
+      'input.invalid',
+      'configdrive: it is an object, or the base64 of a gzipped ISO; URLs are not supported',
+    )
   const bytes = isText ? Math.floor((given.length * 3) / 4) : bytesOf(given)
-  if (bytes > limitBytes) throw new Fault('input.invalid', `configdrive: it has ${bytes} bytes; ${limitBytes} are allowed`)
+  if (bytes > limitBytes)
+    throw new Fault('input.invalid', `configdrive: it has ${bytes} bytes; ${limitBytes} are allowed`)
   return given as DriveContent
 }

@@ -5,14 +5,42 @@ import { NODE_ARROWS, type Verb } from './arrows.ts'
 import { believes, ended, PRESENCE } from './belief.ts'
 import type { At, FaultNote } from './context.ts'
 import { usesAgent } from './effects.ts'
-import { advance, blame, enter, fail, keepsRunning, move, newBoot, nextStep, performed, saysHold, shift } from './flow.ts'
-import { isLocked, lockedWhy, orderId, type AgentRecord, type Effect, type NodeRecord, type OrderKind, type PowerState, type PowerTarget } from './record.ts'
+import {
+  advance,
+  blame,
+  enter,
+  fail,
+  keepsRunning,
+  move,
+  newBoot,
+  nextStep,
+  performed,
+  saysHold,
+  shift,
+} from './flow.ts'
+import {
+  isLocked,
+  lockedWhy,
+  orderId,
+  type AgentRecord,
+  type Effect,
+  type NodeRecord,
+  type OrderKind,
+  type PowerState,
+  type PowerTarget,
+} from './record.ts'
 import { STATES } from './states.ts'
 import type { PlannedStep } from './steps.ts'
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */
-  | { readonly type: 'verb'; readonly verb: Verb; readonly patch?: Partial<NodeRecord>; readonly warm: boolean; readonly plan?: readonly PlannedStep[] }
+  | {
+      readonly type: 'verb'
+      readonly verb: Verb
+      readonly patch?: Partial<NodeRecord>
+      readonly warm: boolean
+      readonly plan?: readonly PlannedStep[]
+    }
   | { readonly type: 'power'; readonly target: PowerTarget; readonly timeoutMs?: number }
   | {
       readonly type: 'effect-done'
@@ -36,7 +64,8 @@ export type StepEvent =
   | { readonly type: 'break-lock'; readonly why: string }
 
 /** A refusal may come with a change all the same: who asks is refused, and the node is stopped. */
-export type Stepped = { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string; readonly node?: NodeRecord }
+export type Stepped =
+  { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string; readonly node?: NodeRecord }
 
 const VERB_ORDER: Partial<Record<Verb, OrderKind>> = {
   inspect: 'inspect',
@@ -84,10 +113,16 @@ export function step(node: NodeRecord, event: StepEvent, at: At): Stepped {
 type Of<T extends StepEvent['type']> = Extract<StepEvent, { type: T }>
 
 /** Why a node takes no such verb now. */
-export function refusedVerb(node: NodeRecord, verb: Verb): { readonly refused: FaultCode; readonly why: string } | undefined {
+export function refusedVerb(
+  node: NodeRecord,
+  verb: Verb,
+): { readonly refused: FaultCode; readonly why: string } | undefined {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (findArrow(NODE_ARROWS, node.provisionState, verb)) return undefined
-  return { refused: 'node.state', why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"` }
+  return {
+    refused: 'node.state',
+    why: `the verb ${verb} is not allowed while node ${node.uuid} is in state "${node.provisionState}"`,
+  }
 }
 
 function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
@@ -111,7 +146,10 @@ function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
     bootToken: agent ? 'traded' : 'none',
   } as const
   // Whoever acts on a node that failed has looked at it: the maintenance that the failure brought ends.
-  const looked = node.fault === 'clean failed' || node.fault === 'service failure' ? { maintenance: false, maintenanceReason: null, fault: null } : {}
+  const looked =
+    node.fault === 'clean failed' || node.fault === 'service failure'
+      ? { maintenance: false, maintenanceReason: null, fault: null }
+      : {}
   const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent, lastError: null, lastFault: null }
   return { node: begin(began, verb, at) }
 }
@@ -136,7 +174,9 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, at: At): NodeRec
     case 'delete': {
       // The ramdisk replaces the instance; without one, somebody must stop it.
       const left = shift(node, verb, at)
-      return node.machine.steps.length > 0 && usesAgent(node) ? advance(shift(left, 'clean', at), at) : enter(left, 'teardown', at)
+      return node.machine.steps.length > 0 && usesAgent(node)
+        ? advance(shift(left, 'clean', at), at)
+        : enter(left, 'teardown', at)
     }
     default:
       return advance(shift(node, verb, at), at)
@@ -146,8 +186,13 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, at: At): NodeRec
 function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): Stepped {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (node.provisionState === 'cleaning' || node.provisionState === 'clean wait')
-    return { refused: 'node.state', why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"` }
-  const soft = target.startsWith('soft') ? ({ soft: true, timeoutMs: timeoutMs ?? at.settings.softPowerOffMs } as const) : {}
+    return {
+      refused: 'node.state',
+      why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"`,
+    }
+  const soft = target.startsWith('soft')
+    ? ({ soft: true, timeoutMs: timeoutMs ?? at.settings.softPowerOffMs } as const)
+    : {}
   const limit = timeoutMs === undefined ? {} : { timeoutMs }
   const off: Effect = { do: 'power', to: 'power off', ...limit, ...soft }
   const on: Effect = { do: 'power', to: 'power on', ...limit }
@@ -159,21 +204,49 @@ function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): 
   const lock = { owing: node.machine.owing + 1, lockedAtMs: at.nowMs, tries: 0, retryAtMs: at.nowMs }
   const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
   // Where the agent is waited for, an operator's boot is one of ours like any other: it goes into the ramdisk, and its agent is believed.
-  const boots = PRESENCE[node.provisionState] === 'works' && usesAgent(node) && (reboots || (target === 'power on' && node.powerState !== 'power on'))
+  const boots =
+    PRESENCE[node.provisionState] === 'works' &&
+    usesAgent(node) &&
+    (reboots || (target === 'power on' && node.powerState !== 'power on'))
   if (!boots) return { node: { ...asked, machine: { ...node.machine, ...lock, owed } } }
-  const toRamdisk: readonly Effect[] = [{ do: 'publish' }, ...owed.slice(0, -1), { do: 'boot-device', device: 'pxe' }, ...owed.slice(-1)]
-  const machine = { ...newBoot(node.machine), ...lock, owed: toRamdisk, deadlineMs: at.nowMs + at.settings.callbackTimeoutMs }
+  const toRamdisk: readonly Effect[] = [
+    { do: 'publish' },
+    ...owed.slice(0, -1),
+    { do: 'boot-device', device: 'pxe' },
+    ...owed.slice(-1),
+  ]
+  const machine = {
+    ...newBoot(node.machine),
+    ...lock,
+    owed: toRamdisk,
+    deadlineMs: at.nowMs + at.settings.callbackTimeoutMs,
+  }
   return { node: { ...asked, agent: null, machine } }
 }
 
 function onEffectDone(node: NodeRecord, { effect, owing, found }: Of<'effect-done'>, at: At): Stepped {
   const [head, ...rest] = node.machine.owed
-  if (!head || owing !== node.machine.owing || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+  if (!head || owing !== node.machine.owing || !sameEffect(head, effect))
+    return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
   const isOff = effect.do === 'power' && effect.to === 'power off'
-  const bootToken = isOff && !rest.some((next) => next.do === 'power') ? ended(node.machine.bootToken) : node.machine.bootToken
-  const machine = { ...node.machine, owed: rest, tries: 0, retryAtMs: at.nowMs, imageId: found?.imageId ?? node.machine.imageId, bootToken }
+  const bootToken =
+    isOff && !rest.some((next) => next.do === 'power') ? ended(node.machine.bootToken) : node.machine.bootToken
+  const machine = {
+    ...node.machine,
+    owed: rest,
+    tries: 0,
+    retryAtMs: at.nowMs,
+    imageId: found?.imageId ?? node.machine.imageId,
+    bootToken,
+  }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
-  const next: NodeRecord = { ...node, ...found?.patch, machine, ...powered, ...(found?.powerState ? { powerState: found.powerState } : {}) }
+  const next: NodeRecord = {
+    ...node,
+    ...found?.patch,
+    machine,
+    ...powered,
+    ...(found?.powerState ? { powerState: found.powerState } : {}),
+  }
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, machine: { ...machine, lockedAtMs: null } }
   return { node: STATES[node.provisionState].kind === 'working' ? performed(free, at) : free }
@@ -183,12 +256,21 @@ function onHello(node: NodeRecord, agent: AgentRecord, at: At): Stepped {
   // The answer to the first asking got lost, with the connection or with the conductor; or the agent was started again in the same boot.
   if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
   const { generation, bootToken } = node.machine
-  if (agent.generation !== generation) return { refused: 'agent.token', why: `the boot token is of boot ${agent.generation}, the node is at ${generation}` }
-  if (bootToken === 'none' || bootToken === 'over') return { refused: 'agent.token', why: 'the boot token was used already, or its boot is over' }
+  if (agent.generation !== generation)
+    return {
+      refused: 'agent.token',
+      why: `the boot token is of boot ${agent.generation}, the node is at ${generation}`,
+    }
+  if (bootToken === 'none' || bootToken === 'over')
+    return { refused: 'agent.token', why: 'the boot token was used already, or its boot is over' }
   // The boot is still being ordered, or the next step prepared: the same call again is judged by what comes of it.
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (bootToken === 'traded') return secondClaim(node, at)
-  if (!believes(node, 'trade')) return { refused: 'node.locked', why: `node ${node.uuid} is in state "${node.provisionState}" and waits for no agent yet` }
+  if (!believes(node, 'trade'))
+    return {
+      refused: 'node.locked',
+      why: `node ${node.uuid} is in state "${node.provisionState}" and waits for no agent yet`,
+    }
   const deadlineMs = at.nowMs + at.settings.agentSilenceMs
   return { node: { ...node, agent, machine: { ...node.machine, deadlineMs, bootToken: 'traded' } } }
 }
@@ -199,7 +281,8 @@ function secondClaim(node: NodeRecord, at: At): Stepped {
   const fault: FaultNote = { code: 'node.claimed', retry: false, text: new Fault('node.claimed', why).message }
   const alone: NodeRecord = { ...node, agent: null, machine: { ...node.machine, bootToken: 'over' } }
   const refusal = { refused: 'agent.token', why } as const
-  if (PRESENCE[node.provisionState] === 'works') return { ...refusal, node: fail(alone, fault, { ...at, phase: 'halt' }) }
+  if (PRESENCE[node.provisionState] === 'works')
+    return { ...refusal, node: fail(alone, fault, { ...at, phase: 'halt' }) }
   // What it reported before is doubtful too: nothing is deployed there before a person looked.
   const out = node.maintenance ? {} : { maintenance: true, maintenanceReason: why, fault: 'boot claimed twice' }
   return { ...refusal, node: enter({ ...blame(alone, fault, at), ...out }, 'halt', at) }
@@ -207,7 +290,8 @@ function secondClaim(node: NodeRecord, at: At): Stepped {
 
 function onEffectFailed(node: NodeRecord, { effect, owing, fault }: Of<'effect-failed'>, at: At): Stepped {
   const head = node.machine.owed[0]
-  if (!head || owing !== node.machine.owing || !sameEffect(head, effect)) return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+  if (!head || owing !== node.machine.owing || !sameEffect(head, effect))
+    return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
   const tries = node.machine.tries + 1
   if (fault.retry && tries < at.settings.effectTries && !('soft' in effect && effect.soft)) {
     const machine = { ...node.machine, tries, retryAtMs: at.nowMs + at.settings.effectRetryMs * 2 ** (tries - 1) }
@@ -237,8 +321,18 @@ function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {
   if (node.machine.deadlineMs === null || node.machine.deadlineMs > at.nowMs) return { node }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, at) }
   if (event.agentSeen && node.machine.attempt < at.settings.maxAttempts) {
-    const machine = { ...node.machine, generation: node.machine.generation + 1, attempt: node.machine.attempt + 1, bootToken: 'none' } as const
-    const lost: NodeRecord = { ...node, agent: null, machine, lastError: `the agent was lost (${event.lastSeen}); trying again` }
+    const machine = {
+      ...node.machine,
+      generation: node.machine.generation + 1,
+      attempt: node.machine.attempt + 1,
+      bootToken: 'none',
+    } as const
+    const lost: NodeRecord = {
+      ...node,
+      agent: null,
+      machine,
+      lastError: `the agent was lost (${event.lastSeen}); trying again`,
+    }
     return { node: move(lost, 'resume', { ...at, phase: 'boot' }) }
   }
   const what = event.agentSeen ? 'the agent fell silent' : 'the node never called back'
@@ -249,12 +343,20 @@ function onDeadline(node: NodeRecord, event: Of<'deadline'>, at: At): Stepped {
 
 function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
   const { deadlineMs, retryAtMs } = node.machine
-  return { ...node, machine: { ...node.machine, deadlineMs: deadlineMs === null ? null : deadlineMs + byMs, retryAtMs: retryAtMs + byMs } }
+  return {
+    ...node,
+    machine: {
+      ...node.machine,
+      deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
+      retryAtMs: retryAtMs + byMs,
+    },
+  }
 }
 
 /** The idle agent's time is over: power off, and the next order boots the node. */
 function unpark(node: NodeRecord, at: At): NodeRecord {
-  if (node.agent && !isLocked(node) && !keepsRunning(node) && !node.disablePowerOff) return enter({ ...node, agent: null }, 'halt', at)
+  if (node.agent && !isLocked(node) && !keepsRunning(node) && !node.disablePowerOff)
+    return enter({ ...node, agent: null }, 'halt', at)
   return { ...node, machine: { ...node.machine, deadlineMs: null } }
 }
 
@@ -265,12 +367,20 @@ function onPolled(node: NodeRecord, { power, owing }: Of<'polled'>): NodeRecord 
   const back = node.fault === 'power failure'
   if (!back && node.powerState === power) return node
   const seen: NodeRecord = { ...node, powerState: power, targetPowerState: null }
-  return back ? { ...seen, maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null } : seen
+  return back
+    ? { ...seen, maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null }
+    : seen
 }
 
 function onPollLost(node: NodeRecord, fault: FaultNote, at: At): NodeRecord {
   if (isLocked(node) || node.maintenance) return node
-  return { ...blame(node, fault, at), powerState: 'error', maintenance: true, maintenanceReason: fault.text, fault: 'power failure' }
+  return {
+    ...blame(node, fault, at),
+    powerState: 'error',
+    maintenance: true,
+    maintenanceReason: fault.text,
+    fault: 'power failure',
+  }
 }
 
 function onBreakLock(node: NodeRecord, why: string, at: At): Stepped {

@@ -63,7 +63,8 @@ function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; o
   if (isReserved(asked.step)) {
     const known = asked.step === 'wait' ? ['seconds'] : []
     for (const name of Object.keys(args))
-      if (!known.includes(name)) throw new Fault('input.invalid', `${at}/args: the step ${asked.step} has no argument ${name}`)
+      if (!known.includes(name))
+        throw new Fault('input.invalid', `${at}/args: the step ${asked.step} has no argument ${name}`)
     const { seconds } = args
     if (seconds !== undefined && !(typeof seconds === 'number' && seconds >= 0 && seconds <= MAX_WAIT_SECONDS))
       throw new Fault('input.invalid', `${at}/args/seconds is not a number from 0 to ${MAX_WAIT_SECONDS}`)
@@ -73,11 +74,23 @@ function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; o
   const ofInterface = Object.hasOwn(own, name) ? own[name] : undefined
   const known = ofInterface ?? (Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined)
   if (known?.in[kind] === undefined) {
-    const there = Object.entries({ ...AGENT_STEPS, ...own }).flatMap(([other, step]) => (step.in[kind] === undefined ? [] : [other]))
-    throw new Fault('input.invalid', `${at}: there is no ${kind} step ${name}; there are ${[...there, ...RESERVED_STEPS].join(', ')}`)
+    const there = Object.entries({ ...AGENT_STEPS, ...own }).flatMap(([other, step]) =>
+      step.in[kind] === undefined ? [] : [other],
+    )
+    throw new Fault(
+      'input.invalid',
+      `${at}: there is no ${kind} step ${name}; there are ${[...there, ...RESERVED_STEPS].join(', ')}`,
+    )
   }
-  if (!ofInterface && Object.keys(args).length > 0) throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
-  return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? known.in[kind], by: ofInterface ? 'interface' : 'agent' }
+  if (!ofInterface && Object.keys(args).length > 0)
+    throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
+  return {
+    interface: asked.interface,
+    step: asked.step,
+    args,
+    priority: asked.priority ?? known.in[kind],
+    by: ofInterface ? 'interface' : 'agent',
+  }
 }
 
 /** What a kind of order does when nobody asks for anything. */
@@ -91,10 +104,18 @@ export function defaultPlan(kind: StepKind): PlannedStep[] {
 }
 
 /** What becomes of the disks of a node that passes to its next owner, by the configuration `provision.erase`. */
-export const ERASE_STEPS = { express: 'erase_devices_express', whole: 'erase_devices', metadata: 'erase_devices_metadata' } as const
+export const ERASE_STEPS = {
+  express: 'erase_devices_express',
+  whole: 'erase_devices',
+  metadata: 'erase_devices_metadata',
+} as const
 export type Erase = keyof typeof ERASE_STEPS
 export const cleanPlan = (erase: Erase): PlannedStep[] => [
-  planStep('clean', { interface: 'deploy', step: ERASE_STEPS[erase], priority: 99 }, { at: 'provision.erase', own: {} }),
+  planStep(
+    'clean',
+    { interface: 'deploy', step: ERASE_STEPS[erase], priority: 99 },
+    { at: 'provision.erase', own: {} },
+  ),
 ]
 
 /** Plans for a node whose interfaces have these steps of their own. */
@@ -109,12 +130,15 @@ export interface StepSource {
   readonly steps: readonly AskedStep[]
 }
 
-export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] => planner({}).asked(kind, asked, at)
+export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
+  planner({}).asked(kind, asked, at)
 export const planDeploy = (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, {})
 
 /** The default steps with those of templates and of the request among them; the request wins over a template, a template over the default. */
 function planDeployWith(sources: readonly StepSource[], own: StepCatalog): PlannedStep[] {
-  const byName = new Map<string, PlannedStep>(defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]))
+  const byName = new Map<string, PlannedStep>(
+    defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]),
+  )
   for (const { at, steps } of sources) {
     for (const [i, asked] of steps.entries()) {
       const planned = planStep('deploy', asked, { at: `${at}/${i}`, own })
@@ -123,12 +147,18 @@ function planDeployWith(sources: readonly StepSource[], own: StepCatalog): Plann
     }
   }
   const steps = sorted([...byName.values()].filter((step) => step.priority > 0))
-  if (!steps.some((step) => step.step === 'write_image')) throw new Fault('input.invalid', 'deploy_steps: deploy.write_image cannot be left out')
+  if (!steps.some((step) => step.step === 'write_image'))
+    throw new Fault('input.invalid', 'deploy_steps: deploy.write_image cannot be left out')
   return steps
 }
 
-const sorted = (steps: PlannedStep[]): PlannedStep[] => steps.sort((a, b) => b.priority - a.priority || rank(b) - rank(a))
+const sorted = (steps: PlannedStep[]): PlannedStep[] =>
+  steps.sort((a, b) => b.priority - a.priority || rank(b) - rank(a))
 
 /** Inspection and rescue are one step each, of the agent. */
-export const inspectPlan: readonly PlannedStep[] = [{ interface: 'inspect', step: 'inspect', args: {}, priority: 100, by: 'agent' }]
-export const rescuePlan: readonly PlannedStep[] = [{ interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' }]
+export const inspectPlan: readonly PlannedStep[] = [
+  { interface: 'inspect', step: 'inspect', args: {}, priority: 100, by: 'agent' },
+]
+export const rescuePlan: readonly PlannedStep[] = [
+  { interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' },
+]

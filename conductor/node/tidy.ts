@@ -8,11 +8,17 @@ export function named(before: NodeRecord, next: NodeRecord): NodeRecord {
     const { display_name: _, ...rest } = next.instanceInfo
     return { ...next, instanceInfo: next.instanceName === null ? rest : { ...rest, display_name: next.instanceName } }
   }
-  return typeof shown === 'string' && shown !== before.instanceInfo.display_name ? { ...next, instanceName: shown.slice(0, 255) } : next
+  return typeof shown === 'string' && shown !== before.instanceInfo.display_name
+    ? { ...next, instanceName: shown.slice(0, 255) }
+    : next
 }
 
 /** A flag that is taken away takes its reason with it; a reason that is given for no flag stays, to be refused. */
 export function withoutReasons(next: NodeRecord, touched: ReadonlySet<string>): NodeRecord {
   const freed = (flag: 'protected' | 'retired') => touched.has(flag) && !next[flag] && !touched.has(`${flag}Reason`)
-  return { ...next, ...(freed('protected') ? { protectedReason: null } : {}), ...(freed('retired') ? { retiredReason: null } : {}) }
+  return {
+    ...next,
+    ...(freed('protected') ? { protectedReason: null } : {}),
+    ...(freed('retired') ? { retiredReason: null } : {}),
+  }
 }

@@ -11,7 +11,10 @@ export type Verdicts = Record<string, { result: boolean | null; reason?: string 
 
 const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
-export async function validateNode(node: NodeRecord, parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown }): Promise<Verdicts> {
+export async function validateNode(
+  node: NodeRecord,
+  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown },
+): Promise<Verdicts> {
   const { store, bmcs, hashPassword } = parts
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
@@ -24,10 +27,14 @@ export async function validateNode(node: NodeRecord, parts: { store: Store; bmcs
   }
   const bmc = verdict(() => bmcs.target(node))
   const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
-  const boot = bootable ? { result: true } : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
+  const boot = bootable
+    ? { result: true }
+    : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
   const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
-  const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) => (interfaceOf(node, name)?.startsWith('no-') ? none(name) : result)
-  const rescue = usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
+  const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) =>
+    interfaceOf(node, name)?.startsWith('no-') ? none(name) : result
+  const rescue =
+    usesAgent(node) && !hashPassword ? { result: false, reason: 'boot.rescueInitrd is not configured' } : boot
   return {
     bios: unless('bios', { result: true }),
     boot,

@@ -14,14 +14,19 @@ import { step, type StepEvent } from './step.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */
-  perform(effect: Effect, node: NodeRecord, signal: AbortSignal): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
+  perform(
+    effect: Effect,
+    node: NodeRecord,
+    signal: AbortSignal,
+  ): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
 }
 
 /** Makes the event of the record as it is when its turn comes. */
 export type EventOf = (node: NodeRecord) => StepEvent | Promise<StepEvent>
 
 type NewEvent = Omit<EventRecord, 'seq'>
-type Changed = NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[]; readonly events?: readonly NewEvent[] }
+type Changed =
+  NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[]; readonly events?: readonly NewEvent[] }
 
 export interface WorkerParts {
   readonly store: Store
@@ -115,7 +120,10 @@ export class Worker {
         const { node: next, moves, events = [] } = 'moves' in changed ? changed : { node: changed, moves: [] }
         if (next === node) return node
         const nowMs = this.parts.clock.now()
-        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [...events, ...changesOf(node, next, { atMs: nowMs, moves })])
+        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [
+          ...events,
+          ...changesOf(node, next, { atMs: nowMs, moves }),
+        ])
         this.watch(saved)
         this.parts.onChange(saved)
         this.kick(saved)
@@ -147,7 +155,10 @@ export class Worker {
     for (const event of (await this.parts.store.journal.ofNode(node.uuid, 200, { kinds })).reverse()) {
       if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
       if (event.kind === 'seen')
-        this.parts.sightings.note(node.uuid, event.detail.step as never, { atMs: event.atMs, detail: String(event.detail.detail ?? '') })
+        this.parts.sightings.note(node.uuid, event.detail.step as never, {
+          atMs: event.atMs,
+          detail: String(event.detail.detail ?? ''),
+        })
     }
   }
 
@@ -175,7 +186,10 @@ export class Worker {
       const effect = node?.machine.owed[0]
       if (!node || !effect) return
       // A clock that was set back must not make a short pause a long one.
-      const waitMs = Math.min(node.machine.retryAtMs - this.parts.clock.now(), this.parts.settings.effectRetryMs * 2 ** node.machine.tries)
+      const waitMs = Math.min(
+        node.machine.retryAtMs - this.parts.clock.now(),
+        this.parts.settings.effectRetryMs * 2 ** node.machine.tries,
+      )
       if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
       this.abort.signal.throwIfAborted()
       await this.perform(node, effect)
@@ -195,7 +209,12 @@ export class Worker {
       this.abort.signal.throwIfAborted()
       const fault = asFault(error, 'run.failed')
       log.warn({ node: node.uuid, effect, fault: fault.code }, fault.detail)
-      event = { type: 'effect-failed', effect, owing, fault: { code: fault.code, text: fault.message, retry: fault.retry } }
+      event = {
+        type: 'effect-failed',
+        effect,
+        owing,
+        fault: { code: fault.code, text: fault.message, retry: fault.retry },
+      }
     } finally {
       this.acts.delete(node.uuid)
     }
@@ -241,7 +260,9 @@ export class Worker {
     sightings.clockSet(byMs)
     log.warn({ bySeconds: byMs / 1000 }, 'the wall clock was set; the deadlines of nodes move with it')
     for (const uuid of this.deadlines.keys()) {
-      await this.dispatch(uuid, { type: 'clock-set', byMs }).catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be moved'))
+      await this.dispatch(uuid, { type: 'clock-set', byMs }).catch((error: unknown) =>
+        log.error({ node: uuid, err: error }, 'a deadline could not be moved'),
+      )
     }
   }
 
@@ -251,11 +272,20 @@ export class Worker {
     if (!node || node.machine.deadlineMs === null) return void this.deadlines.delete(uuid)
     const live = sightings.of(uuid)
     // A conductor that was away has heard nobody; an agent gets its full time from our start.
-    const heardMs = node.agent && STATES[node.provisionState].kind === 'waiting' ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs : 0
+    const heardMs =
+      node.agent && STATES[node.provisionState].kind === 'waiting'
+        ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
+        : 0
     const effectiveMs = Math.max(node.machine.deadlineMs, heardMs)
     if (effectiveMs > nowMs) return void this.deadlines.set(uuid, effectiveMs)
     this.deadlines.delete(uuid)
-    const event: StepEvent = { type: 'deadline', agentSeen: node.agent !== null, lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null) }
-    await this.dispatch(uuid, event).catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be handled'))
+    const event: StepEvent = {
+      type: 'deadline',
+      agentSeen: node.agent !== null,
+      lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null),
+    }
+    await this.dispatch(uuid, event).catch((error: unknown) =>
+      log.error({ node: uuid, err: error }, 'a deadline could not be handled'),
+    )
   }
 }

@@ -15,7 +15,9 @@ export class Damage {
     } catch (error) {
       const why = isFault(error) ? error.detail : (error as Error).message
       this.found.set(`${name.kind} ${name.uuid}`, { ...name, why })
-      throw new Fault('store.damaged', `the stored record of ${name.kind} ${name.uuid} cannot be read: ${why}`, { cause: error })
+      throw new Fault('store.damaged', `the stored record of ${name.kind} ${name.uuid} cannot be read: ${why}`, {
+        cause: error,
+      })
     }
   }
 
@@ -56,4 +58,5 @@ export function parseObject(text: string): Record<string, unknown> {
   return value
 }
 
-export const isObject = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value)
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value)

@@ -11,12 +11,15 @@ const PIECE_BYTES = 1024 * 1024
 
 /** The form that is stored, with the bytes. */
 export const driveBytes = (content: DriveContent): { form: ConfigDriveRef['form']; bytes: Buffer } =>
-  typeof content === 'string' ? { form: 'iso.gz', bytes: Buffer.from(content, 'base64') } : { form: 'json', bytes: Buffer.from(JSON.stringify(content)) }
+  typeof content === 'string'
+    ? { form: 'iso.gz', bytes: Buffer.from(content, 'base64') }
+    : { form: 'json', bytes: Buffer.from(JSON.stringify(content)) }
 
 /** Pieces that one transaction removes. */
 const AT_ONCE = 4
 
-const place = (nodeUuid: string, drive: ConfigDriveRef, piece: number) => `${nodeUuid}:config drive ${drive.id} ${drive.form} ${piece}/${drive.pieces}`
+const place = (nodeUuid: string, drive: ConfigDriveRef, piece: number) =>
+  `${nodeUuid}:config drive ${drive.id} ${drive.form} ${piece}/${drive.pieces}`
 
 export class Drives {
   private readonly file: SqliteFile
@@ -50,12 +53,18 @@ export class Drives {
   async read(nodeUuid: string, drive: ConfigDriveRef): Promise<DriveContent> {
     const parts: Buffer[] = []
     for (let i = 0; i < drive.pieces; i += 1) {
-      const row = this.file.sql<{ bytes: Buffer }>('SELECT bytes FROM config_drives WHERE id = ? AND piece = ? AND node_uuid = ?').get(drive.id, i, nodeUuid)
+      const row = this.file
+        .sql<{ bytes: Buffer }>('SELECT bytes FROM config_drives WHERE id = ? AND piece = ? AND node_uuid = ?')
+        .get(drive.id, i, nodeUuid)
       try {
         if (!row) throw new Error('a piece is missing')
         parts.push(this.seal.open(row.bytes, place(nodeUuid, drive, i)))
       } catch (error) {
-        throw new Fault('store.damaged', `the stored config drive of node ${nodeUuid} cannot be read: ${(error as Error).message}`, { cause: error })
+        throw new Fault(
+          'store.damaged',
+          `the stored config drive of node ${nodeUuid} cannot be read: ${(error as Error).message}`,
+          { cause: error },
+        )
       }
       await turn()
     }
@@ -82,14 +91,19 @@ export class Drives {
   /** Inside the transaction that changes a node: the drive that it had goes unless it is still its drive. */
   replace(nodeUuid: string, drive: ConfigDriveRef | null): void {
     const values: Value[] = [nodeUuid, drive?.id ?? null]
-    this.file.sql('DELETE FROM config_drives WHERE id = (SELECT drive_id FROM nodes WHERE uuid = ?) AND id IS NOT ?').run(...values)
+    this.file
+      .sql('DELETE FROM config_drives WHERE id = (SELECT drive_id FROM nodes WHERE uuid = ?) AND id IS NOT ?')
+      .run(...values)
   }
 
   /** Drives whose node does not refer to them: their conductor died before it did. */
   async sweep(): Promise<void> {
-    const orphan = 'NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.uuid = config_drives.node_uuid AND nodes.drive_id = config_drives.id)'
+    const orphan =
+      'NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.uuid = config_drives.node_uuid AND nodes.drive_id = config_drives.id)'
     if (!this.file.sql(`SELECT 1 FROM config_drives WHERE ${orphan} LIMIT 1`).get()) return
-    await this.file.write({ what: 'config drive' }, () => this.file.sql(`DELETE FROM config_drives WHERE ${orphan}`).run())
+    await this.file.write({ what: 'config drive' }, () =>
+      this.file.sql(`DELETE FROM config_drives WHERE ${orphan}`).run(),
+    )
   }
 
   private cut(id: string, content: DriveContent): { drive: ConfigDriveRef; pieces: Buffer[] } {

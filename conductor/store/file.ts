@@ -75,7 +75,9 @@ export class SqliteFile {
         if (!isBusy(error)) throw error
         if (this.clock.now() >= endMs) {
           this.failed = 'another process holds the lock of the database'
-          throw new Fault('store.broken', `another process has held the lock of the database for ${BUSY_MS / 1000} s`, { cause: error })
+          throw new Fault('store.broken', `another process has held the lock of the database for ${BUSY_MS / 1000} s`, {
+            cause: error,
+          })
         }
       }
       await this.clock.sleep(BUSY_AGAIN_MS)
@@ -109,9 +111,14 @@ export class SqliteFile {
       this.added = false
       if (error instanceof Fault || isBusy(error)) throw error
       const code = (error as { code?: string }).code ?? ''
-      if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY') throw new Fault('object.conflict', `${about.what}: the node that it belongs to is gone`, { cause: error })
+      if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY')
+        throw new Fault('object.conflict', `${about.what}: the node that it belongs to is gone`, { cause: error })
       if (code.startsWith('SQLITE_CONSTRAINT'))
-        throw new Fault('object.conflict', `${about.what}: ${constraintField(String((error as Error).message))} is taken already`, { cause: error })
+        throw new Fault(
+          'object.conflict',
+          `${about.what}: ${constraintField(String((error as Error).message))} is taken already`,
+          { cause: error },
+        )
       this.failed = (error as Error).message
       throw broken(error)
     }
@@ -127,7 +134,12 @@ export class SqliteFile {
   /** Inside a transaction. */
   addEvent(event: Omit<EventRecord, 'seq'>): void {
     this.added = true
-    this.sql('INSERT INTO events (at, node_uuid, kind, detail) VALUES (?, ?, ?, ?)').run(event.atMs, event.nodeUuid, event.kind, JSON.stringify(event.detail))
+    this.sql('INSERT INTO events (at, node_uuid, kind, detail) VALUES (?, ?, ?, ?)').run(
+      event.atMs,
+      event.nodeUuid,
+      event.kind,
+      JSON.stringify(event.detail),
+    )
     const { model, from, tookMs } = event.detail
     if (event.kind === 'state' && typeof model === 'string' && typeof from === 'string' && typeof tookMs === 'number')
       this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
@@ -157,8 +169,11 @@ export class SqliteFile {
         page.marker.toLowerCase(),
         ...within.flatMap(([, ...given]) => given),
       )
-      if (!known) throw new Fault('object.missing', `marker: there is no ${what} ${JSON.stringify(page.marker.slice(0, 64))}`)
-      clauses.push(sort === 'id' ? `id ${beyond} ?` : `(${key}, id) ${beyond} (SELECT ${key}, id FROM ${table} WHERE id = ?)`)
+      if (!known)
+        throw new Fault('object.missing', `marker: there is no ${what} ${JSON.stringify(page.marker.slice(0, 64))}`)
+      clauses.push(
+        sort === 'id' ? `id ${beyond} ?` : `(${key}, id) ${beyond} (SELECT ${key}, id FROM ${table} WHERE id = ?)`,
+      )
       values.push(known.id)
     }
     const where = clauses.length > 0 ? `WHERE ${clauses.join(' AND ')}` : ''
@@ -179,7 +194,8 @@ export class SqliteFile {
 }
 
 /** Somebody else was faster, or has removed it. */
-export const stale = (what: string, uuid: string): Fault => new Fault('store.stale', `${what} ${uuid} changed meanwhile`)
+export const stale = (what: string, uuid: string): Fault =>
+  new Fault('store.stale', `${what} ${uuid} changed meanwhile`)
 
 const constraintField = (message: string) => /\w+\.(\w+)$/.exec(message)?.[1] ?? 'a value'
 

@@ -11,7 +11,13 @@ const SCANNED = 5_000
 /** Durations that are kept, of all models together. */
 const MAX_DURATIONS = 1_000_000
 
-const readEvent = (row: EventRow): EventRecord => ({ seq: row.seq, atMs: row.at, nodeUuid: row.node_uuid, kind: row.kind, detail: readDetail(row.detail) })
+const readEvent = (row: EventRow): EventRecord => ({
+  seq: row.seq,
+  atMs: row.at,
+  nodeUuid: row.node_uuid,
+  kind: row.kind,
+  detail: readDetail(row.detail),
+})
 
 const readSeen = (row: SeenRow): SeenEvent => ({ ...readEvent(row), owner: row.owner, lessee: row.lessee })
 
@@ -35,7 +41,9 @@ function eventWheres(filter: EventFilter): Where[] {
 export function journalTable(file: SqliteFile): Journal {
   /** Rows of `text` with the clauses in the place of `@`. */
   const rows = <R>(text: string, wheres: readonly Where[], limit: number): R[] =>
-    file.sql<R>(text.replace('@', wheres.map(([clause]) => clause).join(' AND '))).all(...wheres.flatMap(([, ...values]) => values), limit)
+    file
+      .sql<R>(text.replace('@', wheres.map(([clause]) => clause).join(' AND ')))
+      .all(...wheres.flatMap(([, ...values]) => values), limit)
   const lastSeq = () => file.sql<{ seq: number | null }>('SELECT max(seq) AS seq FROM events').get()?.seq ?? 0
   return {
     async add(event) {
@@ -51,7 +59,11 @@ export function journalTable(file: SqliteFile): Journal {
       return rows<EventRow>('SELECT * FROM events WHERE @ ORDER BY seq DESC LIMIT ?', wheres, limit).map(readEvent)
     },
     async after(seq, filter, limit) {
-      return rows<EventRow>('SELECT * FROM events WHERE @ ORDER BY seq LIMIT ?', [['seq > ?', seq], ...eventWheres(filter)], limit).map(readEvent)
+      return rows<EventRow>(
+        'SELECT * FROM events WHERE @ ORDER BY seq LIMIT ?',
+        [['seq > ?', seq], ...eventWheres(filter)],
+        limit,
+      ).map(readEvent)
     },
     async scan(seq, filter, limit) {
       const last = lastSeq()
@@ -75,21 +87,27 @@ export function journalTable(file: SqliteFile): Journal {
     watch: (listener) => file.watch(listener),
     async durations(model, state) {
       return file
-        .sql<{ took_ms: number }>('SELECT took_ms FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT 200')
+        .sql<{ took_ms: number }>(
+          'SELECT took_ms FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT 200',
+        )
         .all(model, state)
         .map((row) => row.took_ms)
     },
     async prune(beforeMs, limit) {
       return file.write({ what: 'event' }, () => {
         file.sql('DELETE FROM durations WHERE id <= (SELECT max(id) FROM durations) - ?').run(MAX_DURATIONS)
-        return file.sql('DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT ?)').run(beforeMs, limit).changes
+        return file
+          .sql('DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT ?)')
+          .run(beforeMs, limit).changes
       })
     },
     async cursor(name) {
       return file.sql<{ seq: number }>('SELECT seq FROM cursors WHERE name = ?').get(name)?.seq
     },
     async setCursor(name, seq) {
-      await file.write({ what: 'cursor' }, () => file.sql('INSERT OR REPLACE INTO cursors (name, seq) VALUES (?, ?)').run(name, seq))
+      await file.write({ what: 'cursor' }, () =>
+        file.sql('INSERT OR REPLACE INTO cursors (name, seq) VALUES (?, ?)').run(name, seq),
+      )
     },
   }
 }

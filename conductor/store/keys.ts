@@ -13,7 +13,11 @@ const CHECK = 'key check'
 export function checkKey(file: SqliteFile, seal: Seal): void {
   const known = file.sql<{ value: string }>('SELECT value FROM meta WHERE name = ?').get(CHECK)?.value
   const wrong = (cause?: unknown) =>
-    new Fault('secret.key', 'secret.key is not the key that the secrets in the database were sealed with', cause === undefined ? undefined : { cause })
+    new Fault(
+      'secret.key',
+      'secret.key is not the key that the secrets in the database were sealed with',
+      cause === undefined ? undefined : { cause },
+    )
   if (known !== undefined) {
     try {
       seal.open(Buffer.from(known, 'base64'), CHECK)
@@ -26,7 +30,9 @@ export function checkKey(file: SqliteFile, seal: Seal): void {
   const { sealed, opened } = trySecrets(file, seal)
   if (sealed > 0 && opened === 0) throw wrong()
   file.writeNow({ what: 'key check' }, () =>
-    file.sql('INSERT INTO meta (name, value) VALUES (?, ?)').run(CHECK, seal.close(Buffer.from('rackward'), CHECK).toString('base64')),
+    file
+      .sql('INSERT INTO meta (name, value) VALUES (?, ?)')
+      .run(CHECK, seal.close(Buffer.from('rackward'), CHECK).toString('base64')),
   )
 }
 
@@ -34,7 +40,9 @@ export function checkKey(file: SqliteFile, seal: Seal): void {
 function trySecrets(file: SqliteFile, seal: Seal): { sealed: number; opened: number } {
   const tries = { sealed: 0, opened: 0 }
   for (const { body } of file
-    .sql<{ body: string }>("SELECT body FROM nodes WHERE sealed IS NULL AND instr(body, 'sealed:v1:') > 0 AND json_valid(body)")
+    .sql<{ body: string }>(
+      "SELECT body FROM nodes WHERE sealed IS NULL AND instr(body, 'sealed:v1:') > 0 AND json_valid(body)",
+    )
     .iterate()) {
     const node = JSON.parse(body) as Partial<NodeRecord>
     for (const [key, value] of Object.entries({ ...node.instanceInfo, ...node.driverInfo })) {
@@ -69,4 +77,5 @@ function upgradeNode(file: SqliteFile, uuid: string, { seal, drives }: { seal: S
   file.sql(`UPDATE nodes SET ${sets.join()} WHERE uuid = ?`).run(...Object.values(columns), uuid)
 }
 
-const isDrive = (value: unknown): value is DriveContent => typeof value === 'string' || (typeof value === 'object' && value !== null)
+const isDrive = (value: unknown): value is DriveContent =>
+  typeof value === 'string' || (typeof value === 'object' && value !== null)

@@ -58,7 +58,12 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
 }
 
 export const NODE_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['id', 'uuid', 'created_at', ...Object.keys(COLUMNS).filter((name) => !['vifs', 'drive_id', 'version', 'bmc'].includes(name))].map((name) => [name, name]),
+  [
+    'id',
+    'uuid',
+    'created_at',
+    ...Object.keys(COLUMNS).filter((name) => !['vifs', 'drive_id', 'version', 'bmc'].includes(name)),
+  ].map((name) => [name, name]),
 )
 
 /** Every column but `uuid` and `created_at`. */
@@ -72,8 +77,16 @@ export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value>
 export function readNode(row: NodeRow, seal: Seal): NodeRecord {
   const node = complete(parseObject(row.body), row)
   const { driverInfo, instanceInfo } = node
-  if (row.sealed === null) return { ...node, driverInfo: seal.openFirstForm(driverInfo, node.uuid), instanceInfo: seal.openFirstForm(instanceInfo, node.uuid) }
-  return { ...node, ...(seal.restore({ driverInfo, instanceInfo }, parseObject(row.sealed) as Sealed, node.uuid) as object) }
+  if (row.sealed === null)
+    return {
+      ...node,
+      driverInfo: seal.openFirstForm(driverInfo, node.uuid),
+      instanceInfo: seal.openFirstForm(instanceInfo, node.uuid),
+    }
+  return {
+    ...node,
+    ...(seal.restore({ driverInfo, instanceInfo }, parseObject(row.sealed) as Sealed, node.uuid) as object),
+  }
 }
 
 /** A record of an older program lacks the fields that came later; without these it is none. */
@@ -103,11 +116,15 @@ function bootTokenOf({ provisionState, agent }: Record<string, unknown>): NodeRe
 
 /** The field whose value is of another kind than a new record's; what is null there may be anything. */
 const oddField = (values: object, fresh: object): string | undefined =>
-  Object.entries(fresh).find(([name, byDefault]) => byDefault !== null && kindOf((values as Record<string, unknown>)[name]) !== kindOf(byDefault))?.[0]
+  Object.entries(fresh).find(
+    ([name, byDefault]) =>
+      byDefault !== null && kindOf((values as Record<string, unknown>)[name]) !== kindOf(byDefault),
+  )?.[0]
 
 const kindOf = (value: unknown) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value)
 
-export const nodesWithin = ({ project }: NodeFilter): Where[] => (project === undefined ? [] : [['(owner = ? OR lessee = ?)', project, project]])
+export const nodesWithin = ({ project }: NodeFilter): Where[] =>
+  project === undefined ? [] : [['(owner = ? OR lessee = ?)', project, project]]
 
 export function nodeWheres(filter: NodeFilter): Where[] {
   const wheres: Where[] = []
@@ -129,7 +146,8 @@ export function nodeWheres(filter: NodeFilter): Where[] {
   if (filter.associated !== undefined) wheres.push(['(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
   if (filter.descriptionContains !== undefined) wheres.push(['instr(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push([isIn('shard'), JSON.stringify(filter.shard)])
-  if (filter.vif !== undefined) wheres.push(["EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
+  if (filter.vif !== undefined)
+    wheres.push(["EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
   if (filter.sharded !== undefined) wheres.push(['(shard IS NOT NULL) = ?', Number(filter.sharded)])
   // The plus keeps the index of parents out: nearly every node has none.
   if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['+parent_node IS NULL'])

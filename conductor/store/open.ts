@@ -40,7 +40,9 @@ function bmcAddressOf(driver: unknown, info: unknown): string | null {
 }
 
 export const broken = (error: unknown): Fault =>
-  error instanceof Fault ? error : new Fault('store.broken', `the database failed: ${(error as Error).message}`, { cause: error })
+  error instanceof Fault
+    ? error
+    : new Fault('store.broken', `the database failed: ${(error as Error).message}`, { cause: error })
 
 export const isBusy = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('SQLITE_BUSY') === true
 
@@ -60,7 +62,11 @@ function takeLock(path: string): Database.Database {
 
 function migrate(db: Database.Database): void {
   const at = db.pragma('user_version', { simple: true }) as number
-  if (at > MIGRATIONS.length) throw new Fault('store.broken', `the database has version ${at}, this program knows ${MIGRATIONS.length}: use the newer program`)
+  if (at > MIGRATIONS.length)
+    throw new Fault(
+      'store.broken',
+      `the database has version ${at}, this program knows ${MIGRATIONS.length}: use the newer program`,
+    )
   for (const [i, sql] of MIGRATIONS.entries()) {
     if (i < at) continue
     db.transaction(() => {

@@ -36,7 +36,8 @@ export const portColumns = (port: PortRecord): Record<string, Value> => ({
   body: JSON.stringify(port),
 })
 
-export const learnedIp = (port: PortRecord): string | null => (typeof port.internalInfo.ipv4_address === 'string' ? port.internalInfo.ipv4_address : null)
+export const learnedIp = (port: PortRecord): string | null =>
+  typeof port.internalInfo.ipv4_address === 'string' ? port.internalInfo.ipv4_address : null
 
 /** Throws what is wrong with the row. */
 export function readPort(row: PortRow): PortRecord {
@@ -45,8 +46,11 @@ export function readPort(row: PortRow): PortRecord {
   const odd = ['nodeUuid', 'address'].find((name) => typeof stored[name] !== 'string')
   if (odd) throw new Error(`the field ${odd} is missing`)
   const port = { ...PORT_DEFAULTS, ...stored, version: row.version } as PortRecord
-  if (![port.extra, port.internalInfo, port.localLinkConnection].every(isObject)) throw new Error('a field of it is no object')
-  return row.learned_ip === null ? port : { ...port, internalInfo: { ...port.internalInfo, ipv4_address: row.learned_ip } }
+  if (![port.extra, port.internalInfo, port.localLinkConnection].every(isObject))
+    throw new Error('a field of it is no object')
+  return row.learned_ip === null
+    ? port
+    : { ...port, internalInfo: { ...port.internalInfo, ipv4_address: row.learned_ip } }
 }
 
 export function portWheres(filter: PortFilter): Where[] {
@@ -58,7 +62,11 @@ export function portWheres(filter: PortFilter): Where[] {
   if (filter.portgroupUuid !== undefined) wheres.push(['portgroup_uuid = ?', filter.portgroupUuid])
   if (filter.descriptionContains !== undefined) wheres.push(['instr(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push(ofShard(filter.shard))
-  if (filter.conductorGroups) wheres.push([`node_uuid IN (SELECT uuid FROM nodes WHERE ${isIn('conductor_group')})`, JSON.stringify(filter.conductorGroups)])
+  if (filter.conductorGroups)
+    wheres.push([
+      `node_uuid IN (SELECT uuid FROM nodes WHERE ${isIn('conductor_group')})`,
+      JSON.stringify(filter.conductorGroups),
+    ])
   return wheres
 }
 

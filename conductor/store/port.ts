@@ -182,7 +182,11 @@ export interface Journal {
   /** In one transaction. */
   addAll(events: readonly Omit<EventRecord, 'seq'>[]): Promise<void>
   /** Of one node, newest first; of these kinds, before this sequence number. */
-  ofNode(nodeUuid: string, limit: number, only?: { kinds?: readonly string[]; beforeSeq?: number }): Promise<EventRecord[]>
+  ofNode(
+    nodeUuid: string,
+    limit: number,
+    only?: { kinds?: readonly string[]; beforeSeq?: number },
+  ): Promise<EventRecord[]>
   /** Events later than `seq`, oldest first. */
   after(seq: number, filter: EventFilter, limit: number): Promise<EventRecord[]>
   /** The same, but looks at a bounded number of events. `upToSeq`: everything up to there was looked at; `end`: and there was no more. */

@@ -28,7 +28,8 @@ export class Seal {
   private readonly random: Random
 
   constructor(key: Buffer, random: Random) {
-    if (key.length !== KEY_BYTES) throw new Fault('secret.key', `the key has ${key.length} bytes instead of ${KEY_BYTES}`)
+    if (key.length !== KEY_BYTES)
+      throw new Fault('secret.key', `the key has ${key.length} bytes instead of ${KEY_BYTES}`)
     this.key = key
     this.random = random
   }
@@ -94,11 +95,15 @@ export class Seal {
 
   private decipher(sealed: Uint8Array, bound: string): Buffer {
     try {
-      const decipher = createDecipheriv('aes-256-gcm', this.key, sealed.subarray(0, NONCE_BYTES)).setAAD(Buffer.from(bound))
+      const decipher = createDecipheriv('aes-256-gcm', this.key, sealed.subarray(0, NONCE_BYTES)).setAAD(
+        Buffer.from(bound),
+      )
       decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES))
       return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES)), decipher.final()])
     } catch (error) {
-      throw new Fault('secret.key', 'a stored secret does not open with this key, or does not belong where it stands', { cause: error })
+      throw new Fault('secret.key', 'a stored secret does not open with this key, or does not belong where it stands', {
+        cause: error,
+      })
     }
   }
 }
@@ -123,6 +128,13 @@ export async function loadSeal(path: string, random: Random): Promise<Seal> {
     if (error.code === 'ENOENT') return undefined
     throw new Fault('secret.key', `cannot look at ${path}: ${error.message}`, { cause: error })
   })
-  if (info && (info.mode & 0o077) !== 0) throw new Fault('secret.key', `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`)
-  return new Seal(await keyFile(path, { lengthBytes: KEY_BYTES, make: () => random.bytes(KEY_BYTES), code: 'secret.key' }), random)
+  if (info && (info.mode & 0o077) !== 0)
+    throw new Fault(
+      'secret.key',
+      `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`,
+    )
+  return new Seal(
+    await keyFile(path, { lengthBytes: KEY_BYTES, make: () => random.bytes(KEY_BYTES), code: 'secret.key' }),
+    random,
+  )
 }

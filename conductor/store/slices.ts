@@ -5,9 +5,17 @@ import type { NodeFilter, Store } from './port.ts'
 const SLICE = 100
 
 /** Every node that the filter leaves, in the order of enrolment; everybody else has a turn between two slices. */
-export async function* nodeSlices(store: Pick<Store, 'nodes'>, filter: NodeFilter): AsyncGenerator<readonly NodeRecord[]> {
+export async function* nodeSlices(
+  store: Pick<Store, 'nodes'>,
+  filter: NodeFilter,
+): AsyncGenerator<readonly NodeRecord[]> {
   for (let marker: string | undefined; ;) {
-    const nodes = await store.nodes(filter, { limit: SLICE, sortKey: 'id', descending: false, ...(marker === undefined ? {} : { marker }) })
+    const nodes = await store.nodes(filter, {
+      limit: SLICE,
+      sortKey: 'id',
+      descending: false,
+      ...(marker === undefined ? {} : { marker }),
+    })
     yield nodes
     if (nodes.length < SLICE) return
     marker = nodes.at(-1)?.uuid

@@ -9,7 +9,16 @@ import { SqliteFile, stale, type Value } from './file.ts'
 import { journalTable } from './journal.ts'
 import { checkKey, upgradeNodes } from './keys.ts'
 import { NODE_COLUMNS, NODE_SORTS, nodeColumns, nodesWithin, nodeWheres, readNode, type NodeRow } from './node-rows.ts'
-import { learnedIp, PORT_COLUMNS, PORT_SORTS, portColumns, portsWithin, portWheres, readPort, type PortRow } from './port-rows.ts'
+import {
+  learnedIp,
+  PORT_COLUMNS,
+  PORT_SORTS,
+  portColumns,
+  portsWithin,
+  portWheres,
+  readPort,
+  type PortRow,
+} from './port-rows.ts'
 import type {
   ConductorRow,
   Damaged,
@@ -64,7 +73,12 @@ export class SqliteStore implements Store {
       const columns = { uuid: node.uuid, created_at: node.createdAtMs, ...nodeColumns(node, this.seal) }
       this.checkBmc(node)
       this.insert('nodes', columns)
-      this.file.addEvent({ atMs: node.createdAtMs, nodeUuid: node.uuid, kind: 'node-added', detail: { name: node.name, driver: node.driver } })
+      this.file.addEvent({
+        atMs: node.createdAtMs,
+        nodeUuid: node.uuid,
+        kind: 'node-added',
+        detail: { name: node.name, driver: node.driver },
+      })
     })
   }
 
@@ -94,20 +108,31 @@ export class SqliteStore implements Store {
   }
 
   async sharersOfBmc(node: NodeRecord): Promise<string[]> {
-    const rows = this.file.sql<{ uuid: string }>('SELECT uuid FROM nodes WHERE bmc = ? AND uuid <> ? ORDER BY id LIMIT 100').all(bmcAddress(node), node.uuid)
+    const rows = this.file
+      .sql<{ uuid: string }>('SELECT uuid FROM nodes WHERE bmc = ? AND uuid <> ? ORDER BY id LIMIT 100')
+      .all(bmcAddress(node), node.uuid)
     return rows.map(({ uuid }) => uuid)
   }
 
   async nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]> {
     const narrowed = { wheres: nodeWheres(filter), within: nodesWithin(filter) }
-    const listing = { table: 'nodes', columns: NODE_COLUMNS, what: 'node', ...narrowed, page, sorts: NODE_SORTS } as const
+    const listing = {
+      table: 'nodes',
+      columns: NODE_COLUMNS,
+      what: 'node',
+      ...narrowed,
+      page,
+      sorts: NODE_SORTS,
+    } as const
     return listWhole<NodeRow, NodeRecord>(this.file, listing, (rows) => this.damage.openAll(rows, this.readNode))
   }
 
   async everyNode(): Promise<NodeRecord[]> {
     const every: NodeRecord[] = []
     for (let after = 0; ;) {
-      const rows = this.file.sql<NodeRow>(`SELECT ${NODE_COLUMNS} FROM nodes WHERE id > ? ORDER BY id LIMIT ?`).all(after, SLICE)
+      const rows = this.file
+        .sql<NodeRow>(`SELECT ${NODE_COLUMNS} FROM nodes WHERE id > ? ORDER BY id LIMIT ?`)
+        .all(after, SLICE)
       every.push(...this.damage.openAll(rows, this.readNode))
       if (rows.length < SLICE) return every
       after = rows.at(-1)?.id ?? after
@@ -119,7 +144,12 @@ export class SqliteStore implements Store {
     const groups = this.file.sql<{ state: string; power: string | null; maintenance: number; count: number }>(
       'SELECT provision_state AS state, power_state AS power, maintenance, count(*) AS count FROM nodes GROUP BY 1, 2, 3',
     )
-    return groups.all().map(({ state, power, maintenance, count }) => ({ provisionState: state, powerState: power, maintenance: maintenance === 1, count }))
+    return groups.all().map(({ state, power, maintenance, count }) => ({
+      provisionState: state,
+      powerState: power,
+      maintenance: maintenance === 1,
+      count,
+    }))
   }
 
   async removeNode(uuid: string): Promise<void> {
@@ -132,17 +162,25 @@ export class SqliteStore implements Store {
 
   async shards(): Promise<{ name: string; count: number }[]> {
     return this.file
-      .sql<{ name: string; count: number }>('SELECT shard AS name, count(*) AS count FROM nodes WHERE shard IS NOT NULL GROUP BY 1 ORDER BY 1')
+      .sql<{ name: string; count: number }>(
+        'SELECT shard AS name, count(*) AS count FROM nodes WHERE shard IS NOT NULL GROUP BY 1 ORDER BY 1',
+      )
       .all()
   }
 
-  addConfigDrive = (nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> => this.drives.add(nodeUuid, id, content)
+  addConfigDrive = (nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> =>
+    this.drives.add(nodeUuid, id, content)
   configDrive = (nodeUuid: string, drive: ConfigDriveRef): Promise<DriveContent> => this.drives.read(nodeUuid, drive)
   removeConfigDrive = (id: string): Promise<void> => this.drives.remove(id)
 
   async addPort(port: PortRecord): Promise<void> {
     await this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () =>
-      this.insert('ports', { uuid: port.uuid, created_at: port.createdAtMs, learned_ip: learnedIp(port), ...portColumns(port) }),
+      this.insert('ports', {
+        uuid: port.uuid,
+        created_at: port.createdAtMs,
+        learned_ip: learnedIp(port),
+        ...portColumns(port),
+      }),
     )
   }
 
@@ -161,13 +199,18 @@ export class SqliteStore implements Store {
   }
 
   async learnPortIp(address: string, ip: string): Promise<void> {
-    const known = this.file.sql<{ learned_ip: string | null }>('SELECT learned_ip FROM ports WHERE address = ?').get(address)
+    const known = this.file
+      .sql<{ learned_ip: string | null }>('SELECT learned_ip FROM ports WHERE address = ?')
+      .get(address)
     if (!known || known.learned_ip === ip) return
-    await this.file.write({ what: 'port' }, () => this.file.sql('UPDATE ports SET learned_ip = ? WHERE address = ?').run(ip, address))
+    await this.file.write({ what: 'port' }, () =>
+      this.file.sql('UPDATE ports SET learned_ip = ? WHERE address = ?').run(ip, address),
+    )
   }
 
   async port(ident: string): Promise<PortRecord | undefined> {
-    const by = (column: string, value: string) => this.openPort(this.file.sql<PortRow>(`SELECT ${PORT_COLUMNS} FROM ports WHERE ${column} = ?`).get(value))
+    const by = (column: string, value: string) =>
+      this.openPort(this.file.sql<PortRow>(`SELECT ${PORT_COLUMNS} FROM ports WHERE ${column} = ?`).get(value))
     return by('uuid', ident.toLowerCase()) ?? by('name', ident)
   }
 
@@ -177,7 +220,14 @@ export class SqliteStore implements Store {
 
   async ports(filter: PortFilter, page: Page): Promise<PortRecord[]> {
     const narrowed = { wheres: portWheres(filter), within: portsWithin(filter) }
-    const listing = { table: 'ports', columns: PORT_COLUMNS, what: 'port', ...narrowed, page, sorts: PORT_SORTS } as const
+    const listing = {
+      table: 'ports',
+      columns: PORT_COLUMNS,
+      what: 'port',
+      ...narrowed,
+      page,
+      sorts: PORT_SORTS,
+    } as const
     return listWhole<PortRow, PortRecord>(this.file, listing, (rows) => this.damage.openAll(rows, this.readPort))
   }
 
@@ -192,13 +242,17 @@ export class SqliteStore implements Store {
     try {
       return JSON.parse(row.body) as unknown
     } catch (error) {
-      throw new Fault('store.damaged', `the stored inventory of node ${nodeUuid} cannot be read: it is not JSON`, { cause: error })
+      throw new Fault('store.damaged', `the stored inventory of node ${nodeUuid} cannot be read: it is not JSON`, {
+        cause: error,
+      })
     }
   }
 
   async putInventory(nodeUuid: string, inventory: unknown): Promise<void> {
     await this.file.write({ what: 'inventory', nodeUuid }, () =>
-      this.file.sql('INSERT OR REPLACE INTO inventories (node_uuid, body) VALUES (?, ?)').run(nodeUuid, JSON.stringify(inventory)),
+      this.file
+        .sql('INSERT OR REPLACE INTO inventories (node_uuid, body) VALUES (?, ?)')
+        .run(nodeUuid, JSON.stringify(inventory)),
     )
   }
 
@@ -210,7 +264,9 @@ export class SqliteStore implements Store {
     await this.drives.sweep()
     await this.everyNode()
     for (let after = 0; ;) {
-      const rows = this.file.sql<PortRow & { id: number }>(`SELECT id, ${PORT_COLUMNS} FROM ports WHERE id > ? ORDER BY id LIMIT ?`).all(after, SLICE)
+      const rows = this.file
+        .sql<PortRow & { id: number }>(`SELECT id, ${PORT_COLUMNS} FROM ports WHERE id > ? ORDER BY id LIMIT ?`)
+        .all(after, SLICE)
       this.damage.openAll(rows, this.readPort)
       if (rows.length < SLICE) break
       after = rows.at(-1)?.id ?? after
@@ -233,17 +289,23 @@ export class SqliteStore implements Store {
       )
       .get(bmc, node.uuid, node.uuid, bmc) ?? { other: 0, same: 0 }
     if (other && !same)
-      throw new Fault('object.conflict', `driver_info/${bmcAddressKeys(node.driver)[0]}: another node has this BMC already; one BMC belongs to one node`)
+      throw new Fault(
+        'object.conflict',
+        `driver_info/${bmcAddressKeys(node.driver)[0]}: another node has this BMC already; one BMC belongs to one node`,
+      )
   }
 
   private exists({ kind, uuid }: Damaged): boolean {
-    if (kind === 'node' || kind === 'port') return this.file.sql(`SELECT 1 FROM ${kind}s WHERE uuid = ?`).get(uuid) !== undefined
+    if (kind === 'node' || kind === 'port')
+      return this.file.sql(`SELECT 1 FROM ${kind}s WHERE uuid = ?`).get(uuid) !== undefined
     return this.file.sql('SELECT 1 FROM objects WHERE kind = ? AND uuid = ?').get(kind, uuid) !== undefined
   }
 
   private insert(table: 'nodes' | 'ports', columns: Readonly<Record<string, Value>>): void {
     const names = Object.keys(columns)
-    this.file.sql(`INSERT INTO ${table} (${names.join()}) VALUES (${names.map(() => '?').join()})`).run(...Object.values(columns))
+    this.file
+      .sql(`INSERT INTO ${table} (${names.join()}) VALUES (${names.map(() => '?').join()})`)
+      .run(...Object.values(columns))
   }
 
   private readonly readNode = (row: NodeRow): NodeRecord => {

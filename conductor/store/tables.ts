@@ -22,7 +22,9 @@ const COLUMNS = 'kind, uuid, name, node_uuid, unique_key, created_at, updated_at
 
 /** Fields of the body that lists filter and sort by: they stand in a small document of their own. */
 const FIELDS =
-  'address description state resource_class owner type connector_id volume_type volume_id boot_index priority phase mode public physical_network'.split(' ')
+  'address description state resource_class owner type connector_id volume_type volume_id boot_index priority phase mode public physical_network'.split(
+    ' ',
+  )
 
 const inFields = (field: string) => `iif(json_valid(fields), json_extract(fields, '$.${field}'), NULL)`
 
@@ -32,7 +34,9 @@ const OBJECT_SORTS = {
 }
 
 const fieldsOf = (body: Readonly<Record<string, unknown>>) =>
-  JSON.stringify(Object.fromEntries(FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))))
+  JSON.stringify(
+    Object.fromEntries(FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))),
+  )
 
 /** Parts of bodies that may hold secrets, by kind. */
 const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = { 'volume target': ['properties'] }
@@ -66,7 +70,11 @@ const readObject = (row: ObjectRow, seal: Seal): ObjectRecord => ({
 })
 
 /** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who asked. */
-export function listWhole<R extends { readonly uuid: string }, T>(file: SqliteFile, listing: Listing, read: (rows: readonly R[]) => T[]): T[] {
+export function listWhole<R extends { readonly uuid: string }, T>(
+  file: SqliteFile,
+  listing: Listing,
+  read: (rows: readonly R[]) => T[],
+): T[] {
   const whole: T[] = []
   let { page } = listing
   for (;;) {
@@ -80,7 +88,10 @@ export function listWhole<R extends { readonly uuid: string }, T>(file: SqliteFi
 
 export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): ObjectStore {
   const about = (object: ObjectRecord) => ({ what: object.kind, nodeUuid: object.nodeUuid })
-  const read = (row: ObjectRow) => damage.open({ kind: row.kind, uuid: row.uuid, name: row.name, owner: null, lessee: null }, () => readObject(row, seal))
+  const read = (row: ObjectRow) =>
+    damage.open({ kind: row.kind, uuid: row.uuid, name: row.name, owner: null, lessee: null }, () =>
+      readObject(row, seal),
+    )
   const one = (kind: string, column: 'uuid' | 'name', value: string) => {
     const row = file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? AND ${column} = ?`).get(kind, value)
     return row && read(row)
@@ -110,14 +121,26 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
     },
     async list(kind, filter, page) {
       const narrowed = { wheres: objectWheres(filter), within: objectsWithin(kind, filter) }
-      const listing = { table: 'objects', columns: COLUMNS, what: kind, ...narrowed, page, sorts: OBJECT_SORTS } as const
+      const listing = {
+        table: 'objects',
+        columns: COLUMNS,
+        what: kind,
+        ...narrowed,
+        page,
+        sorts: OBJECT_SORTS,
+      } as const
       return listWhole<ObjectRow, ObjectRecord>(file, listing, (rows) => damage.openAll(rows, read))
     },
     async every(kind) {
-      return damage.openAll(file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? ORDER BY id`).all(kind), read)
+      return damage.openAll(
+        file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? ORDER BY id`).all(kind),
+        read,
+      )
     },
     async remove(kind, uuid) {
-      await file.write({ what: kind }, () => file.sql('DELETE FROM objects WHERE kind = ? AND uuid = ?').run(kind, uuid))
+      await file.write({ what: kind }, () =>
+        file.sql('DELETE FROM objects WHERE kind = ? AND uuid = ?').run(kind, uuid),
+      )
       damage.forget(kind, uuid)
     },
   }
@@ -139,12 +162,16 @@ const columnsOf = (object: ObjectRecord, seal: Seal): Record<string, Value> => (
 /** Secrets of objects leave the body. What cannot be read stays as it is. */
 export function upgradeObjects(file: SqliteFile, seal: Seal): void {
   const kinds = Object.keys(SECRET_PARTS)
-  const old = file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE sealed IS NULL AND ${isIn('kind')} AND json_valid(body)`).all(JSON.stringify(kinds))
+  const old = file
+    .sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE sealed IS NULL AND ${isIn('kind')} AND json_valid(body)`)
+    .all(JSON.stringify(kinds))
   if (old.length === 0) return
   file.writeNow({ what: 'object' }, () => {
     for (const row of old) {
       const { sealed, body } = sealBody(readObject(row, seal), seal)
-      file.sql('UPDATE objects SET sealed = ?, body = ? WHERE kind = ? AND uuid = ?').run(sealed, body, row.kind, row.uuid)
+      file
+        .sql('UPDATE objects SET sealed = ?, body = ? WHERE kind = ? AND uuid = ?')
+        .run(sealed, body, row.kind, row.uuid)
     }
   })
 }
@@ -152,7 +179,8 @@ export function upgradeObjects(file: SqliteFile, seal: Seal): void {
 function objectsWithin(kind: string, filter: ObjectFilter): Where[] {
   const within: Where[] = [['kind = ?', kind]]
   if (filter.project !== undefined) within.push(ofProject(filter.project))
-  if (filter.readableBy !== undefined) within.push([`(${inFields('public')} = 1 OR ${inFields('owner')} = ?)`, filter.readableBy])
+  if (filter.readableBy !== undefined)
+    within.push([`(${inFields('public')} = 1 OR ${inFields('owner')} = ?)`, filter.readableBy])
   if (filter.ownedBy !== undefined) within.push([`${inFields('owner')} = ?`, filter.ownedBy])
   return within
 }
@@ -176,7 +204,10 @@ export const ofProject = (project: string): Where => [
 ]
 
 /** Things of nodes of these shards. */
-export const ofShard = (shards: readonly string[]): Where => [`node_uuid IN (SELECT uuid FROM nodes WHERE ${isIn('shard')})`, JSON.stringify(shards)]
+export const ofShard = (shards: readonly string[]): Where => [
+  `node_uuid IN (SELECT uuid FROM nodes WHERE ${isIn('shard')})`,
+  JSON.stringify(shards),
+]
 
 export const conductorTable = (file: SqliteFile) => ({
   async conductors(): Promise<ConductorRow[]> {
@@ -188,7 +219,9 @@ export const conductorTable = (file: SqliteFile) => ({
   },
   async putConductor(row: ConductorRow): Promise<void> {
     await file.write({ what: 'conductor' }, () =>
-      file.sql('INSERT OR REPLACE INTO conductors (hostname, alive_at, body) VALUES (?, ?, ?)').run(row.hostname, row.aliveAtMs, JSON.stringify(row)),
+      file
+        .sql('INSERT OR REPLACE INTO conductors (hostname, alive_at, body) VALUES (?, ?, ?)')
+        .run(row.hostname, row.aliveAtMs, JSON.stringify(row)),
     )
   },
 })

@@ -41,7 +41,12 @@ function chosenOf(disks: readonly Disk[], skip: Skip): readonly Disk[] {
 type How = ErasedDisk['how']
 /** `sys`: where the kernel says what a disk can do; /sys. */
 type Counted = { readonly onDisk: (done: number, total: number) => void; readonly sys?: string }
-const erased = (disk: Disk, how: How): ErasedDisk => ({ disk: disk.name, serial: disk.serial, sizeBytes: disk.sizeBytes, how })
+const erased = (disk: Disk, how: How): ErasedDisk => ({
+  disk: disk.name,
+  serial: disk.serial,
+  sizeBytes: disk.sizeBytes,
+  how,
+})
 
 /** Erases the metadata of every disk but those that `skip` matches. Throws `clean.failed` with the disk. */
 export const eraseMetadata = (disks: readonly Disk[], skip: Skip, opts: Counted): Promise<ErasedDisk[]> =>
@@ -58,7 +63,11 @@ export const eraseExpress = (disks: readonly Disk[], skip: Skip, opts: Counted):
     return how
   })
 
-async function eachDisk(chosen: readonly Disk[], { onDisk }: Counted, erase: (disk: Disk) => Promise<How>): Promise<ErasedDisk[]> {
+async function eachDisk(
+  chosen: readonly Disk[],
+  { onDisk }: Counted,
+  erase: (disk: Disk) => Promise<How>,
+): Promise<ErasedDisk[]> {
   const results: ErasedDisk[] = []
   for (const [done, disk] of chosen.entries()) {
     onDisk(done, chosen.length)
@@ -79,7 +88,9 @@ async function forget(disk: Disk, sys?: string): Promise<How> {
     { how: 'discarded', flags: [] },
   ]
   for (const { how, flags } of ways) {
-    const { code } = await run(['blkdiscard', '--force', ...flags, disk.name], { timeoutMs: FORGET_MS }).catch(() => ({ code: 1 }))
+    const { code } = await run(['blkdiscard', '--force', ...flags, disk.name], { timeoutMs: FORGET_MS }).catch(() => ({
+      code: 1,
+    }))
     if (code === 0 && (await samplesAreZero(disk))) return how
   }
   return 'metadata'
@@ -107,7 +118,11 @@ async function samplesAreZero(disk: Disk): Promise<boolean> {
 }
 
 /** Zeroes every byte of every disk, one slice after the other, and reads each slice back. Throws `clean.failed` with the disk and the place. */
-export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onDisk: (doneBytes: number, totalBytes: number) => void }): Promise<ErasedDisk[]> {
+export async function eraseWhole(
+  disks: readonly Disk[],
+  skip: Skip,
+  opts: { onDisk: (doneBytes: number, totalBytes: number) => void },
+): Promise<ErasedDisk[]> {
   const chosen = chosenOf(disks, skip)
   const totalBytes = chosen.reduce((sum, disk) => sum + disk.sizeBytes, 0)
   let doneBytes = 0
@@ -128,7 +143,10 @@ export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onD
         const slice = back.fill(0xff).subarray(0, Math.min(SLICE_BYTES, disk.sizeBytes - at))
         await file.read(slice, at)
         if (!slice.equals(zeros.subarray(0, slice.length)))
-          throw new Fault('clean.failed', `${disk.name} (serial ${disk.serial ?? 'unknown'}) still holds data after byte ${at} after it was zeroed`)
+          throw new Fault(
+            'clean.failed',
+            `${disk.name} (serial ${disk.serial ?? 'unknown'}) still holds data after byte ${at} after it was zeroed`,
+          )
         doneBytes += slice.length / 2
         opts.onDisk(Math.floor(doneBytes), totalBytes)
       }
@@ -144,7 +162,10 @@ export async function eraseWhole(disks: readonly Disk[], skip: Skip, opts: { onD
 
 async function eraseDisk(disk: Disk): Promise<void> {
   // Partitions first: a table that is written again later must not bring their file systems back.
-  const partitions = [...(await readPartitions(disk.name)).values()].map(({ startBytes, sizeBytes }) => ({ at: startBytes, lengthBytes: sizeBytes }))
+  const partitions = [...(await readPartitions(disk.name)).values()].map(({ startBytes, sizeBytes }) => ({
+    at: startBytes,
+    lengthBytes: sizeBytes,
+  }))
   const ranges = rangesOf(disk.sizeBytes, partitions)
   const file = await DiskFile.open(disk.name).catch((error: Error) => {
     throw new Fault('clean.failed', error.message, { cause: error })
@@ -156,7 +177,10 @@ async function eraseDisk(disk: Disk): Promise<void> {
       const back = Buffer.alloc(range.lengthBytes, 0xff)
       await file.read(back, range.at)
       if (back.some((byte) => byte !== 0))
-        throw new Fault('clean.failed', `${disk.name} (serial ${disk.serial ?? 'unknown'}) still holds data at byte ${range.at} after it was erased`)
+        throw new Fault(
+          'clean.failed',
+          `${disk.name} (serial ${disk.serial ?? 'unknown'}) still holds data at byte ${range.at} after it was erased`,
+        )
     }
   } catch (error) {
     throw error instanceof Fault && error.code === 'clean.failed'
@@ -172,7 +196,10 @@ async function eraseDisk(disk: Disk): Promise<void> {
 export function rangesOf(diskBytes: number, partitions: readonly Range[]): Range[] {
   const ends = [{ at: 0, lengthBytes: diskBytes }, ...partitions].flatMap(({ at, lengthBytes }) => {
     const size = Math.min(END_BYTES, lengthBytes)
-    const copies = BTRFS_COPIES.filter((copy) => copy + BTRFS_BYTES <= lengthBytes).map((copy) => ({ at: at + copy, lengthBytes: BTRFS_BYTES }))
+    const copies = BTRFS_COPIES.filter((copy) => copy + BTRFS_BYTES <= lengthBytes).map((copy) => ({
+      at: at + copy,
+      lengthBytes: BTRFS_BYTES,
+    }))
     return [{ at, lengthBytes: size }, { at: at + lengthBytes - size, lengthBytes: size }, ...copies]
   })
   const inside = ends.filter(({ at, lengthBytes }) => lengthBytes > 0 && at >= 0 && at + lengthBytes <= diskBytes)

@@ -22,12 +22,20 @@ export function parseCmdline(text: string): BootArgs {
   )
   const need = (name: string): string => {
     const value = words.get(`rackward.${name}`)
-    if (!value) throw new Fault('agent.network', `the kernel command line has no rackward.${name}: this ramdisk was not booted by a conductor`)
+    if (!value)
+      throw new Fault(
+        'agent.network',
+        `the kernel command line has no rackward.${name}: this ramdisk was not booted by a conductor`,
+      )
     return value
   }
   const token = (): string => {
     const value = words.get('rackward.token')
-    if (!value) throw new Fault('agent.token', 'the boot script had no token: the conductor did not order this boot, and takes no agent from it')
+    if (!value)
+      throw new Fault(
+        'agent.token',
+        'the boot script had no token: the conductor did not order this boot, and takes no agent from it',
+      )
     return value
   }
   return {

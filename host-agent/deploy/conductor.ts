@@ -2,7 +2,14 @@
 import { createHash } from 'node:crypto'
 import { connect, constants, type ClientHttp2Session } from 'node:http2'
 import { connect as tlsConnect, type TLSSocket } from 'node:tls'
-import { OrderAnswer, ORDER_POLL_MS, SessionGrant, type Order, type Report, type SessionAsk } from '../../conductor/api/agent-wire.ts'
+import {
+  OrderAnswer,
+  ORDER_POLL_MS,
+  SessionGrant,
+  type Order,
+  type Report,
+  type SessionAsk,
+} from '../../conductor/api/agent-wire.ts'
 import { asFault, Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 
@@ -38,7 +45,9 @@ export class ConductorLink {
 
   /** The next order; null when there is none now. Waits at the conductor. */
   async order(have: string): Promise<Order | null> {
-    return OrderAnswer.parse(JSON.parse((await this.patiently('GET', `/agent/v1/order?have=${encodeURIComponent(have)}`)).toString())).order
+    return OrderAnswer.parse(
+      JSON.parse((await this.patiently('GET', `/agent/v1/order?have=${encodeURIComponent(have)}`)).toString()),
+    ).order
   }
 
   /** Progress is sent once: the next one says more. Results are sent until they are taken. */
@@ -116,11 +125,20 @@ export class ConductorLink {
       }
       // The pin is the check: the certificate is self-made, and a node that just booted may not know the date.
       const socket = tlsConnect(
-        { host: this.url.hostname, port: Number(this.url.port || 443), rejectUnauthorized: false, ALPNProtocols: ['h2'], minVersion: 'TLSv1.3' },
+        {
+          host: this.url.hostname,
+          port: Number(this.url.port || 443),
+          rejectUnauthorized: false,
+          ALPNProtocols: ['h2'],
+          minVersion: 'TLSv1.3',
+        },
         () => {
           cancel()
           const found = createHash('sha256').update(socket.getPeerCertificate().raw).digest('hex')
-          if (found !== this.pin) return fail(new Fault('agent.session', 'the conductor’s certificate is not the one that the boot script named'))
+          if (found !== this.pin)
+            return fail(
+              new Fault('agent.session', 'the conductor’s certificate is not the one that the boot script named'),
+            )
           socket.off('error', fail)
           resolve(socket)
         },
@@ -152,7 +170,9 @@ function exchange(
       status = Number(headers[':status'] ?? 0)
     })
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-    stream.on('error', (error) => reject(new Fault('agent.network', `the call ${ask.path} broke off: ${error.message}`, { cause: error })))
+    stream.on('error', (error) =>
+      reject(new Fault('agent.network', `the call ${ask.path} broke off: ${error.message}`, { cause: error })),
+    )
     stream.on('close', () =>
       status === 0 || stream.rstCode !== constants.NGHTTP2_NO_ERROR
         ? reject(new Fault('agent.network', `the call ${ask.path} got no answer`))

@@ -20,9 +20,13 @@ export class DiskFile {
 
   async write(bytes: Buffer, at: number): Promise<void> {
     for (let done = 0; done < bytes.length;) {
-      const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done, at + done).catch((error: Error) => {
-        throw new Fault('deploy.write', `cannot write ${this.path} at byte ${at + done}: ${error.message}`, { cause: error })
-      })
+      const { bytesWritten } = await this.file
+        .write(bytes, done, bytes.length - done, at + done)
+        .catch((error: Error) => {
+          throw new Fault('deploy.write', `cannot write ${this.path} at byte ${at + done}: ${error.message}`, {
+            cause: error,
+          })
+        })
       done += bytesWritten
     }
   }
@@ -31,7 +35,9 @@ export class DiskFile {
   async read(into: Buffer, at: number): Promise<void> {
     for (let done = 0; done < into.length;) {
       const { bytesRead } = await this.file.read(into, done, into.length - done, at + done).catch((error: Error) => {
-        throw new Fault('deploy.readback', `cannot read ${this.path} at byte ${at + done}: ${error.message}`, { cause: error })
+        throw new Fault('deploy.readback', `cannot read ${this.path} at byte ${at + done}: ${error.message}`, {
+          cause: error,
+        })
       })
       if (bytesRead === 0) throw new Fault('deploy.readback', `${this.path} ends at byte ${at + done}`)
       done += bytesRead

@@ -51,7 +51,10 @@ const unpackedBytes = (run: Run, opts: TakeRun): number =>
 /** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP, and the file is memory: the kernel ends a
  *  zstd that writes more than the index says, however little it was packed into. */
 async function unpack(response: IncomingMessage, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
-  const zstd = pipedToFile(['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`], file.fd)
+  const zstd = pipedToFile(
+    ['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`],
+    file.fd,
+  )
   let broken: Error | undefined
   response.on('error', (error) => {
     broken ??= error
@@ -89,9 +92,12 @@ function request(url: string, run: Run): Promise<IncomingMessage> {
     const fail = (why: string, cause?: Error) => reject(new Fault('deploy.download', `${url}: ${why}`, { cause }))
     const headers = { range: `bytes=${run.at}-${run.at + run.lengthBytes - 1}` }
     const call = get(url, { agent: keepAlive, timeout: STALL_MS, headers }, (response) => {
-      if (response.statusCode === 206 && Number(response.headers['content-length']) === run.lengthBytes) return resolve(response)
+      if (response.statusCode === 206 && Number(response.headers['content-length']) === run.lengthBytes)
+        return resolve(response)
       response.destroy()
-      fail(`answered ${response.statusCode} with ${response.headers['content-length']} bytes instead of the ${run.lengthBytes} asked for`)
+      fail(
+        `answered ${response.statusCode} with ${response.headers['content-length']} bytes instead of the ${run.lengthBytes} asked for`,
+      )
     })
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))
     call.on('error', (error) => fail(error.message, error))

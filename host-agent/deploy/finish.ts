@@ -22,8 +22,12 @@ export interface FinishParts {
 export async function fitTable({ disk }: FinishParts): Promise<'gpt' | 'dos'> {
   const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
   const label = (JSON.parse(dump) as { partitiontable: { label: string } }).partitiontable.label
-  if (label !== 'gpt' && label !== 'dos') throw new Fault('deploy.write', `${disk.name} has a partition table of the kind ${label}`)
-  if (label === 'gpt') await runOk(['sfdisk', '--quiet', '--no-tell-kernel', '--relocate', 'gpt-bak-std', disk.name], { timeoutMs: TIMEOUT_MS })
+  if (label !== 'gpt' && label !== 'dos')
+    throw new Fault('deploy.write', `${disk.name} has a partition table of the kind ${label}`)
+  if (label === 'gpt')
+    await runOk(['sfdisk', '--quiet', '--no-tell-kernel', '--relocate', 'gpt-bak-std', disk.name], {
+      timeoutMs: TIMEOUT_MS,
+    })
   return label
 }
 
@@ -32,9 +36,13 @@ export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: '
   const { disk } = parts
   // One MiB stays free for the backup GPT.
   const startMib = Math.floor(disk.sizeBytes / MIB) - 1 - CONFIG_DRIVE_BYTES / MIB
-  if (iso.length > CONFIG_DRIVE_BYTES) throw new Fault('deploy.write', `the config drive has ${iso.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
+  if (iso.length > CONFIG_DRIVE_BYTES)
+    throw new Fault('deploy.write', `the config drive has ${iso.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
   const script = `start=${(startMib * MIB) / SECTOR_BYTES}, size=${CONFIG_DRIVE_BYTES / SECTOR_BYTES}, type=${label === 'gpt' ? 'L' : '83'}${label === 'gpt' ? ', name=config-2' : ''}\n`
-  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], { timeoutMs: TIMEOUT_MS, input: script })
+  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], {
+    timeoutMs: TIMEOUT_MS,
+    input: script,
+  })
   await rereadTable(parts)
   const file = await DiskFile.open(disk.name)
   try {
@@ -42,7 +50,8 @@ export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: '
     await file.flush()
     const back = Buffer.alloc(iso.length)
     await file.read(back, startMib * MIB)
-    if (!back.equals(iso)) throw new Fault('deploy.readback', `${disk.name} does not hold the config drive as it was written`)
+    if (!back.equals(iso))
+      throw new Fault('deploy.readback', `${disk.name} does not hold the config drive as it was written`)
   } finally {
     await file.close()
   }
@@ -53,19 +62,29 @@ export async function growRoot(parts: FinishParts): Promise<void> {
   const { disk, index } = parts
   if (!index.grow) return
   const { partition } = index.grow
-  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '-N', String(partition), disk.name], { timeoutMs: TIMEOUT_MS, input: ', +\n' })
+  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '-N', String(partition), disk.name], {
+    timeoutMs: TIMEOUT_MS,
+    input: ', +\n',
+  })
   await rereadTable(parts)
   const device = (await readPartitions(disk.name)).get(partition)?.device
-  if (!device) throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
+  if (!device)
+    throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
   // e2fsck answers 1 when it corrected something, which is well.
   const checked = await run(['e2fsck', '-f', '-y', device], { timeoutMs: TIMEOUT_MS })
-  if (checked.code === null || checked.code > 1) throw new Fault('deploy.write', `the file system on ${device} is broken: ${checked.stdout.slice(-500)}`)
+  if (checked.code === null || checked.code > 1)
+    throw new Fault('deploy.write', `the file system on ${device} is broken: ${checked.stdout.slice(-500)}`)
   await runOk(['resize2fs', device], { timeoutMs: TIMEOUT_MS })
 }
 
 interface Table {
   readonly sectorsize?: number
-  readonly partitions?: readonly { readonly node: string; readonly start: number; readonly size: number; readonly type: string }[]
+  readonly partitions?: readonly {
+    readonly node: string
+    readonly start: number
+    readonly size: number
+    readonly type: string
+  }[]
 }
 
 /** Extended partitions of an MBR: Linux shows two sectors of them, whatever their size. */
@@ -104,18 +123,26 @@ const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
 /** Makes the boot entry for the image's loader the first one, and removes those of earlier deploys. */
 export async function setUefiEntry({ disk, index }: FinishParts): Promise<void> {
   const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
-  const table = (JSON.parse(dump) as { partitiontable: { partitions: { node: string; type: string }[] } }).partitiontable
-  const esp = table.partitions.find((partition) => partition.type.toLowerCase() === ESP_TYPE || partition.type.toLowerCase() === 'ef')
-  if (!esp) throw new Fault('deploy.firmware', `the image has no EFI system partition, and ${disk.name} is to boot by UEFI`)
+  const table = (JSON.parse(dump) as { partitiontable: { partitions: { node: string; type: string }[] } })
+    .partitiontable
+  const esp = table.partitions.find(
+    (partition) => partition.type.toLowerCase() === ESP_TYPE || partition.type.toLowerCase() === 'ef',
+  )
+  if (!esp)
+    throw new Fault('deploy.firmware', `the image has no EFI system partition, and ${disk.name} is to boot by UEFI`)
   const number = /(\d+)$/.exec(esp.node)?.[1] ?? '1'
   const said = await runOk(['efibootmgr'], { timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
     throw new Fault('deploy.firmware', 'the firmware does not show its boot entries', { cause: error })
   })
-  for (const old of oldEntries(said)) await runOk(['efibootmgr', '--quiet', '--bootnum', old, '--delete-bootnum'], { timeoutMs: TIMEOUT_MS })
+  for (const old of oldEntries(said))
+    await runOk(['efibootmgr', '--quiet', '--bootnum', old, '--delete-bootnum'], { timeoutMs: TIMEOUT_MS })
   const loader = index.efiLoader ?? '\\EFI\\BOOT\\BOOTX64.EFI'
-  await runOk(['efibootmgr', '--quiet', '--create', '--disk', disk.name, '--part', number, '--label', LABEL, '--loader', loader], {
-    timeoutMs: TIMEOUT_MS,
-  }).catch((error: Error) => {
+  await runOk(
+    ['efibootmgr', '--quiet', '--create', '--disk', disk.name, '--part', number, '--label', LABEL, '--loader', loader],
+    {
+      timeoutMs: TIMEOUT_MS,
+    },
+  ).catch((error: Error) => {
     throw new Fault('deploy.firmware', `the boot entry could not be made: ${error.message}`, { cause: error })
   })
 }

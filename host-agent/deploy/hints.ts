@@ -21,10 +21,16 @@ const VALUES: Record<string, (disk: Disk) => string | number | boolean | null> =
 export const HINT_KEYS = Object.keys(VALUES)
 
 /** The one disk for an image of `imageBytes`. Throws deploy.hints, deploy.ambiguous, deploy.too-small or deploy.no-disk. */
-export function chooseRootDisk(disks: readonly Disk[], hints: Readonly<Record<string, unknown>> | null, imageBytes: number): Disk {
+export function chooseRootDisk(
+  disks: readonly Disk[],
+  hints: Readonly<Record<string, unknown>> | null,
+  imageBytes: number,
+): Disk {
   const writable = disks.filter((disk) => !disk.readOnly)
   const hinted = hints !== null && Object.keys(hints).length > 0
-  const candidates = hinted ? writable.filter((disk) => matches(disk, hints)) : writable.filter((disk) => disk.sizeBytes >= MIN_ROOT_BYTES)
+  const candidates = hinted
+    ? writable.filter((disk) => matches(disk, hints))
+    : writable.filter((disk) => disk.sizeBytes >= MIN_ROOT_BYTES)
   if (candidates.length === 0) {
     if (hinted) throw new Fault('deploy.hints', `none of ${describe(writable)} matches ${JSON.stringify(hints)}`)
     throw new Fault('deploy.no-disk', `none of ${describe(writable)} has the 4 GiB that a root disk needs`)
@@ -32,7 +38,11 @@ export function chooseRootDisk(disks: readonly Disk[], hints: Readonly<Record<st
   const bySize = [...candidates].sort((a, b) => a.sizeBytes - b.sizeBytes || a.name.localeCompare(b.name))
   const fitting = bySize.filter((disk) => disk.sizeBytes >= imageBytes)
   const [first, second] = fitting
-  if (!first) throw new Fault('deploy.too-small', `the image needs ${imageBytes} bytes with its config drive; there is ${describe(bySize)}`)
+  if (!first)
+    throw new Fault(
+      'deploy.too-small',
+      `the image needs ${imageBytes} bytes with its config drive; there is ${describe(bySize)}`,
+    )
   // Without hints the smallest is meant, by name where two are equal. With hints, two equal disks mean that the hints do not say enough.
   if (hinted && second && second.sizeBytes === first.sizeBytes)
     throw new Fault('deploy.ambiguous', `${describe(fitting)} match ${JSON.stringify(hints)} equally`)
@@ -43,7 +53,11 @@ export function chooseRootDisk(disks: readonly Disk[], hints: Readonly<Record<st
 export function matches(disk: Disk, hints: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(hints).every(([key, wanted]) => {
     const read = Object.hasOwn(VALUES, key) ? VALUES[key] : undefined
-    if (!read) throw new Fault('deploy.hints', `${JSON.stringify(key)} is not a root device hint; known are ${HINT_KEYS.join(', ')}`)
+    if (!read)
+      throw new Fault(
+        'deploy.hints',
+        `${JSON.stringify(key)} is not a root device hint; known are ${HINT_KEYS.join(', ')}`,
+      )
     const value = read(disk)
     return value !== null && holds(value, wanted)
   })
@@ -126,4 +140,8 @@ const splitOr = (text: string): string[] | undefined =>
     : undefined
 
 const describe = (disks: readonly Disk[]): string =>
-  disks.length === 0 ? 'no disks' : disks.map((disk) => `${disk.name} (${Math.floor(disk.sizeBytes / GIB)} GiB, serial ${disk.serial ?? 'unknown'})`).join(', ')
+  disks.length === 0
+    ? 'no disks'
+    : disks
+        .map((disk) => `${disk.name} (${Math.floor(disk.sizeBytes / GIB)} GiB, serial ${disk.serial ?? 'unknown'})`)
+        .join(', ')

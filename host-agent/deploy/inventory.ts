@@ -51,7 +51,9 @@ export async function readInventory(opts: { run: Run; bootMac: string; bootIp: s
 async function readBmcAddress(run: Run): Promise<string | null> {
   if (!(await stat('/dev/ipmi0').catch(() => undefined))) return null
   for (const channel of LAN_CHANNELS) {
-    const result = await run(['ipmitool', 'lan', 'print', String(channel)], { timeoutMs: IPMI_TIMEOUT_MS }).catch(() => undefined)
+    const result = await run(['ipmitool', 'lan', 'print', String(channel)], { timeoutMs: IPMI_TIMEOUT_MS }).catch(
+      () => undefined,
+    )
     const address = /^IP Address\s+:\s+(\d+\.\d+\.\d+\.\d+)/m.exec(result?.stdout ?? '')?.[1]
     if (address && address !== '0.0.0.0') return address
   }

@@ -27,13 +27,16 @@ async function bringUp(args: BootArgs): Promise<void> {
     const own = nics.find((nic) => nic.mac === args.mac)
     if (own?.hasCarrier) {
       await runOk(['ip', 'address', 'replace', args.ip, 'dev', own.name], { timeoutMs: IP_TIMEOUT_MS })
-      if (args.gateway) await run(['ip', 'route', 'replace', 'default', 'via', args.gateway], { timeoutMs: IP_TIMEOUT_MS })
+      if (args.gateway)
+        await run(['ip', 'route', 'replace', 'default', 'via', args.gateway], { timeoutMs: IP_TIMEOUT_MS })
       say(`${own.name} is up with ${args.ip}`)
       return
     }
     if (clock.now() > endMs)
       throw new Error(
-        own ? `${own.name} has no carrier` : `there is no driver for the card ${args.mac}; cards: ${nics.map((nic) => nic.mac).join(', ') || 'none'}`,
+        own
+          ? `${own.name} has no carrier`
+          : `there is no driver for the card ${args.mac}; cards: ${nics.map((nic) => nic.mac).join(', ') || 'none'}`,
       )
     await clock.sleep(200)
   }

@@ -1,6 +1,13 @@
 /** Carries out one order. Every order may be given again after a crash: it begins anew and ends the same. */
 import { createHash } from 'node:crypto'
-import { CONFIG_DRIVE_BYTES, ImageIndex, indexFlaw, type Order, type Progress, type Report } from '../../conductor/api/agent-wire.ts'
+import {
+  CONFIG_DRIVE_BYTES,
+  ImageIndex,
+  indexFlaw,
+  type Order,
+  type Progress,
+  type Report,
+} from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
@@ -38,7 +45,9 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     case 'clean': {
       const disks = await readDisks()
       const erase = order.whole ? eraseWhole : order.discard ? eraseExpress : eraseMetadata
-      const erased = await erase(disks, order.skip, { onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }) })
+      const erased = await erase(disks, order.skip, {
+        onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }),
+      })
       return { erased }
     }
     case 'rescue':

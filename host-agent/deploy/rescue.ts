@@ -11,13 +11,18 @@ const HASH = /^\$[0-9a-z]{1,2}\$[A-Za-z0-9./$=,-]{10,200}$/
 let running = false
 
 /** `root` is the ramdisk's. Throws `agent.broken` in one that was not made for rescue. */
-export async function openRescue(passwordHash: string, { run, root = '/' }: { run: Run; root?: string }): Promise<void> {
+export async function openRescue(
+  passwordHash: string,
+  { run, root = '/' }: { run: Run; root?: string },
+): Promise<void> {
   const dropbear = join(root, 'usr/sbin/dropbear')
   if (!HASH.test(passwordHash)) throw new Fault('agent.broken', 'the conductor sent no password hash')
   await access(dropbear).catch((error: Error) => {
     throw new Fault('agent.broken', 'this ramdisk has no login: it was not booted for rescue', { cause: error })
   })
-  await writeFile(join(root, 'etc/shadow'), `root:*:19000:0:99999:7:::\nrescue:${passwordHash}:19000:0:99999:7:::\n`, { mode: 0o600 })
+  await writeFile(join(root, 'etc/shadow'), `root:*:19000:0:99999:7:::\nrescue:${passwordHash}:19000:0:99999:7:::\n`, {
+    mode: 0o600,
+  })
   if (running) return
   // What a person expects of a shell; names that are there already stay.
   await run(['busybox', '--install', '-s'], { timeoutMs: TIMEOUT_MS })

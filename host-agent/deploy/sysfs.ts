@@ -62,7 +62,8 @@ export function wwnOf(wwid: string | null): string | null {
 
 /** Whether a disk can forget its blocks by itself, and whether it can zero them by itself. */
 export async function readForgets(disk: string, sys = '/sys'): Promise<{ discards: boolean; zeroes: boolean }> {
-  const has = async (limit: string) => Number((await readText(join(sys, 'block', basename(disk), 'queue', limit))) ?? 0) > 0
+  const has = async (limit: string) =>
+    Number((await readText(join(sys, 'block', basename(disk), 'queue', limit))) ?? 0) > 0
   return { discards: await has('discard_max_bytes'), zeroes: await has('write_zeroes_max_bytes') }
 }
 
@@ -95,14 +96,22 @@ export const readBootMode = async (sys = '/sys'): Promise<'uefi' | 'bios'> =>
   (await readdir(join(sys, 'firmware/efi')).catch(() => undefined)) ? 'uefi' : 'bios'
 
 /** Partitions of a disk by number: first byte and size. */
-export async function readPartitions(disk: string, sys = '/sys'): Promise<Map<number, { device: string; startBytes: number; sizeBytes: number }>> {
+export async function readPartitions(
+  disk: string,
+  sys = '/sys',
+): Promise<Map<number, { device: string; startBytes: number; sizeBytes: number }>> {
   const name = basename(disk)
   const found = new Map<number, { device: string; startBytes: number; sizeBytes: number }>()
   for (const entry of await readdir(join(sys, 'block', name))) {
     const number = await readText(join(sys, 'block', name, entry, 'partition'))
     if (!entry.startsWith(name) || number === null) continue
-    const sectors = async (file: string) => Number((await readText(join(sys, 'block', name, entry, file))) ?? 0) * SECTOR_BYTES
-    found.set(Number(number), { device: `/dev/${entry}`, startBytes: await sectors('start'), sizeBytes: await sectors('size') })
+    const sectors = async (file: string) =>
+      Number((await readText(join(sys, 'block', name, entry, file))) ?? 0) * SECTOR_BYTES
+    found.set(Number(number), {
+      device: `/dev/${entry}`,
+      startBytes: await sectors('start'),
+      sizeBytes: await sectors('size'),
+    })
   }
   return found
 }

@@ -77,7 +77,8 @@ async function mend(parts: WriteParts, wrong: readonly number[]): Promise<void> 
   )
   await parts.disk.flush()
   const still = await readBack(parts, (number) => pieces.has(number))
-  if (still.length > 0) throw new Fault('deploy.readback', `${parts.disk.path} does not hold piece ${still.join(', ')} as it was written`)
+  if (still.length > 0)
+    throw new Fault('deploy.readback', `${parts.disk.path} does not hold piece ${still.join(', ')} as it was written`)
 }
 
 /** Nothing boots from a disk whose deploy failed. */
@@ -149,7 +150,8 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
   const take = async (number: number, bytes: Buffer) => {
     const expected = parts.index.pieces[number]
     const check = parts.checkArrival || number === 0
-    if (check && (await sha256(bytes)) !== expected?.sha256) throw new Fault('image.piece', 'its bytes do not have the SHA-256 of the index')
+    if (check && (await sha256(bytes)) !== expected?.sha256)
+      throw new Fault('image.piece', 'its bytes do not have the SHA-256 of the index')
     await parts.disk.write(bytes, number * parts.index.pieceBytes)
     next = number + 1
     failures = 0
@@ -157,7 +159,10 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
   }
   while (next < run.first + run.count) {
     try {
-      await (parts.download ?? downloadRun)(parts.dataUrl, rest(parts.index, run, next), { pieceLength: (number) => pieceLength(parts.index, number), take })
+      await (parts.download ?? downloadRun)(parts.dataUrl, rest(parts.index, run, next), {
+        pieceLength: (number) => pieceLength(parts.index, number),
+        take,
+      })
     } catch (error) {
       if (!isFault(error, 'deploy.download') && !isFault(error, 'image.piece')) throw error
       failures += 1
@@ -176,7 +181,12 @@ function unpackable(error: Fault, failures: number): boolean {
 
 function rest(index: ImageIndex, run: Run, next: number): Run {
   const skipped = index.pieces.slice(run.first, next).reduce((sum, piece) => sum + piece.lengthBytes, 0)
-  return { first: next, count: run.first + run.count - next, at: run.at + skipped, lengthBytes: run.lengthBytes - skipped }
+  return {
+    first: next,
+    count: run.first + run.count - next,
+    at: run.at + skipped,
+    lengthBytes: run.lengthBytes - skipped,
+  }
 }
 
 /** What stood there before must read as zeros now. The kernel's zero-out does that without sending them (BLKZEROOUT, blkdiscard -z);
@@ -185,15 +195,26 @@ async function zeroRange(parts: WriteParts, zeros: { first: number; count: numbe
   const at = zeros.first * parts.index.pieceBytes
   const end = Math.min(at + zeros.count * parts.index.pieceBytes, parts.index.sizeBytes)
   const run = parts.run ?? systemRun
-  const argv = ['blkdiscard', '--force', '--zeroout', '--offset', String(at), '--length', String(end - at), parts.disk.path]
+  const argv = [
+    'blkdiscard',
+    '--force',
+    '--zeroout',
+    '--offset',
+    String(at),
+    '--length',
+    String(end - at),
+    parts.disk.path,
+  ]
   const done = await run(argv, { timeoutMs: ZERO_TIMEOUT_MS }).catch(() => undefined)
   if (done?.code === 0) return
   const chunk = Buffer.alloc(ZERO_CHUNK_BYTES)
-  for (let from = at; from < end; from += chunk.length) await parts.disk.write(chunk.subarray(0, Math.min(chunk.length, end - from)), from)
+  for (let from = at; from < end; from += chunk.length)
+    await parts.disk.write(chunk.subarray(0, Math.min(chunk.length, end - from)), from)
 }
 
 /** In the thread pool: pieces are hashed on as many cores as there are lanes. */
-const sha256 = async (bytes: Buffer): Promise<string> => Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
+const sha256 = async (bytes: Buffer): Promise<string> =>
+  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
 
 /** Answers the pieces that the disk does not hold as the index says. */
 async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<number[]> {

@@ -24,7 +24,11 @@ export function drainHosts(core: ArbiterState, nowMs: number): void {
     core.world.driver({ call: 'list', host }, nowMs + LIST_MS, (answer) => {
       drain.busy = false
       if (!answer.ok || !answer.listing?.complete)
-        return core.page(host, 'drain', `the instances of ${host} cannot be listed: ${answer.ok ? 'the list is not whole' : answer.fault}`)
+        return core.page(
+          host,
+          'drain',
+          `the instances of ${host} cannot be listed: ${answer.ok ? 'the list is not whole' : answer.fault}`,
+        )
       if (answer.listing.instances.length === 0) finish(core, host)
       else moveSome(core, { host, listing: answer.listing, drain })
     })
@@ -43,14 +47,27 @@ function finish(core: ArbiterState, host: string): void {
   )
 }
 
-function moveSome(core: ArbiterState, { host, listing, drain }: { host: string; listing: Listing; drain: DrainPost }): void {
+function moveSome(
+  core: ArbiterState,
+  { host, listing, drain }: { host: string; listing: Listing; drain: DrainPost },
+): void {
   const nowMs = core.world.now()
-  const about = { incident: 'drain', host, epoch: core.lease?.epoch ?? 0, at: core.world.wall(), mostHops: Number.POSITIVE_INFINITY, hopWindowMs: 0 }
+  const about = {
+    incident: 'drain',
+    host,
+    epoch: core.lease?.epoch ?? 0,
+    at: core.world.wall(),
+    mostHops: Number.POSITIVE_INFINITY,
+    hopWindowMs: 0,
+  }
   const intents = intentsFor(listing, about, [])
-  for (const { instance, name, why } of intents) if (why !== null) core.page(host, `drain ${instance}`, `${name} stays on ${host}: ${why}`)
+  for (const { instance, name, why } of intents)
+    if (why !== null) core.page(host, `drain ${instance}`, `${name} stays on ${host}: ${why}`)
   const places = placesFor(
     intents.map((intent) =>
-      drain.moving.has(intent.instance) ? { ...intent, state: 'REQUESTED' as const, target: drain.moving.get(intent.instance) ?? null } : intent,
+      drain.moving.has(intent.instance)
+        ? { ...intent, state: 'REQUESTED' as const, target: drain.moving.get(intent.instance) ?? null }
+        : intent,
     ),
     targetsFor(core, nowMs),
     { inFlight: AT_ONCE, perTarget: AT_ONCE },
@@ -63,7 +80,8 @@ function moveSome(core: ArbiterState, { host, listing, drain }: { host: string; 
       const why = !answer.ok ? answer.fault : answer.started?.got === 'refused' ? answer.started.why : undefined
       // Asked for and on its way: it is in the list until it has left.
       drain.failedMs.set(instance, core.world.now() - (why === undefined ? AGAIN_MS - LIST_EVERY_MS * 5 : 0))
-      if (why !== undefined) core.page(host, `drain ${instance} ${why}`, `${instance} could not be moved off ${host}: ${why}`)
+      if (why !== undefined)
+        core.page(host, `drain ${instance} ${why}`, `${instance} could not be moved off ${host}: ${why}`)
     })
   }
 }

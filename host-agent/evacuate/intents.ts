@@ -89,7 +89,8 @@ export const INTENT_GUARDS = {
     facts.truthAgeMs <= FRESH_MS && (facts.truth?.at === 'source' || isPast(intent, facts.truth)),
   /** I6: a request that may have been received is given time to leave its trace, and the look is later than that. */
   settled: (facts: IntentFacts): boolean =>
-    facts.request !== 'under way' && (facts.request === 'refused' || facts.requestAgeMs - facts.truthAgeMs >= facts.settleMs),
+    facts.request !== 'under way' &&
+    (facts.request === 'refused' || facts.requestAgeMs - facts.truthAgeMs >= facts.settleMs),
   /** I6: epochs never fall. */
   epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>): boolean => facts.epoch >= intent.epoch,
 } as const
@@ -121,7 +122,9 @@ export function stepIntent(intent: Intent, facts: IntentFacts, guards: IntentGua
   if (INTENT_TABLE.final.includes(intent.state)) return {}
   if (truth?.at === 'moved') return { next: arrived(intent, facts, truth) }
   if (truth?.at === 'gone')
-    return intent.state === 'FAILED' || intent.state === 'UNKNOWN' ? {} : { next: end(intent, facts, { on: 'skip', why: 'it does not exist any more' }) }
+    return intent.state === 'FAILED' || intent.state === 'UNKNOWN'
+      ? {}
+      : { next: end(intent, facts, { on: 'skip', why: 'it does not exist any more' }) }
   switch (intent.state) {
     case 'PENDING':
       return pending(intent, facts, guards)
@@ -149,14 +152,22 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   // A move that failed, or that went to a host that was fenced since, is over: what is asked for now must leave another trace.
   const past = truth?.at === 'failed' || truth?.at === 'moving' ? truth.ref : intent.past
   if (!guards.untraced({ past }, facts)) return { act: { do: 'locate' } }
-  const attempt = { attempt: intent.attempt + 1, target: facts.place, why: null, ref: null, past, requestedAt: facts.at }
+  const attempt = {
+    attempt: intent.attempt + 1,
+    target: facts.place,
+    why: null,
+    ref: null,
+    past,
+    requestedAt: facts.at,
+  }
   const next = move(INTENT_TABLE, intent, { on: 'claim', patch: { ...attempt, epoch: facts.epoch } })
   return { next, act: { do: 'start', intent: next } }
 }
 
 function claimed(intent: Intent, facts: IntentFacts, guards: IntentGuards): IntentStep {
   const { truth, request } = facts
-  if (truth?.at === 'moving' && !isPast(intent, truth)) return { next: asked(intent, facts, { ref: truth.ref, target: truth.to ?? intent.target }) }
+  if (truth?.at === 'moving' && !isPast(intent, truth))
+    return { next: asked(intent, facts, { ref: truth.ref, target: truth.to ?? intent.target }) }
   if (request === 'accepted') return { next: asked(intent, facts, {}) }
   if (truth?.at === 'failed' && !isPast(intent, truth)) return { next: another(intent, facts, truth.why) }
   if (request === 'refused for good') return { next: end(intent, facts, { on: 'give up', why: facts.requestWhy }) }
@@ -172,14 +183,19 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
   const past = isPast(intent, truth)
   if (truth?.at === 'failed' && !past) return { next: another({ ...intent, ref: truth.ref }, facts, truth.why) }
   const traceless = (truth?.at === 'source' || past) && facts.truthAgeMs <= FRESH_MS
-  if (traceless && facts.stateAgeMs > facts.settleMs + RETRY_MS) return { next: another(intent, facts, 'it was accepted and left no trace') }
+  if (traceless && facts.stateAgeMs > facts.settleMs + RETRY_MS)
+    return { next: another(intent, facts, 'it was accepted and left no trace') }
   if (facts.targetFenced) return { next: again(intent, facts, 'its target was fenced') }
   if (facts.stateAgeMs > LOST_MS)
     return {
       next: end(intent, facts, { on: 'lost', why: 'it has been moving for too long' }),
       page: `${intent.name}: nobody can say what became of its move`,
     }
-  if (truth?.at === 'moving' && !past && (truth.ref !== intent.ref || (truth.to !== null && truth.to !== intent.target)))
+  if (
+    truth?.at === 'moving' &&
+    !past &&
+    (truth.ref !== intent.ref || (truth.to !== null && truth.to !== intent.target))
+  )
     return { next: { ...intent, epoch: facts.epoch, ref: truth.ref, target: truth.to ?? intent.target } }
   return { act: { do: 'locate' } }
 }
@@ -203,4 +219,5 @@ export const again = (intent: Intent, facts: Pick<IntentFacts, 'epoch'>, why: st
 const another = (intent: Intent, facts: IntentFacts, why: string | null): Intent =>
   intent.attempt >= facts.tries ? end(intent, facts, { on: 'give up', why }) : again(intent, facts, why)
 
-export const isOpen = (intent: Pick<Intent, 'state'>): boolean => intent.state === 'PENDING' || intent.state === 'INTENT' || intent.state === 'REQUESTED'
+export const isOpen = (intent: Pick<Intent, 'state'>): boolean =>
+  intent.state === 'PENDING' || intent.state === 'INTENT' || intent.state === 'REQUESTED'

@@ -31,10 +31,16 @@ export interface About {
 /** The instances of a dead host as intents; those that cannot be moved are named with the reason. `earlier`: intents of other incidents. */
 export function intentsFor(listing: Listing, about: About, earlier: readonly Intent[]): Intent[] {
   return listing.instances.map((instance) => {
-    const before = earlier.find((one) => one.instance === instance.id && one.state === 'CONFIRMED' && one.target === about.host && isRecent(one, about))
+    const before = earlier.find(
+      (one) =>
+        one.instance === instance.id && one.state === 'CONFIRMED' && one.target === about.host && isRecent(one, about),
+    )
     const hops = before ? before.hops + 1 : 0
     const why =
-      instance.unprotected ?? (hops >= about.mostHops ? `the last ${hops} hosts that it ran on fell silent: it may be the cause, and is started nowhere` : null)
+      instance.unprotected ??
+      (hops >= about.mostHops
+        ? `the last ${hops} hosts that it ran on fell silent: it may be the cause, and is started nowhere`
+        : null)
     return {
       incident: about.incident,
       source: about.host,
@@ -58,18 +64,25 @@ export function intentsFor(listing: Listing, about: About, earlier: readonly Int
 }
 
 /** By the wall clock, which is good enough for holding something back; an age that cannot be told counts as young. */
-const isRecent = ({ endedAt }: Intent, { at, hopWindowMs }: About): boolean => !(Date.parse(at) - Date.parse(endedAt ?? '') > hopWindowMs)
+const isRecent = ({ endedAt }: Intent, { at, hopWindowMs }: About): boolean =>
+  !(Date.parse(at) - Date.parse(endedAt ?? '') > hopWindowMs)
 
 const underWay = (intent: Intent) => intent.state === 'INTENT' || intent.state === 'REQUESTED'
 export const inOrder = (intents: readonly Intent[]): Intent[] =>
   [...intents].sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 
 /** The places of the instances whose turn it is now: a host each, or null where the manager chooses. What has no place now is not in it. */
-export function placesFor(intents: readonly Intent[], targets: readonly Target[] | undefined, limits: PlanLimits = PLAN_LIMITS): Map<string, string | null> {
+export function placesFor(
+  intents: readonly Intent[],
+  targets: readonly Target[] | undefined,
+  limits: PlanLimits = PLAN_LIMITS,
+): Map<string, string | null> {
   const places = new Map<string, string | null>()
   let left = limits.inFlight - intents.filter(underWay).length
   const coming = new Map<string, number>()
-  const room = new Map((targets ?? []).map((target) => [target.host, { freeMb: target.freeMb, groups: new Set(target.groups) }]))
+  const room = new Map(
+    (targets ?? []).map((target) => [target.host, { freeMb: target.freeMb, groups: new Set(target.groups) }]),
+  )
   const take = (host: string, intent: Intent) => {
     const there = room.get(host)
     if (!there) return
@@ -112,7 +125,10 @@ function chooseTarget(intent: Intent, targets: readonly Target[], { room, coming
     return there.freeMb >= intent.memoryMb && !(intent.group !== null && there.groups.has(intent.group))
   })
   return fits.sort(
-    (a, b) => Number(a.reserved) - Number(b.reserved) || (room.get(b.host)?.freeMb ?? 0) - (room.get(a.host)?.freeMb ?? 0) || (a.host < b.host ? -1 : 1),
+    (a, b) =>
+      Number(a.reserved) - Number(b.reserved) ||
+      (room.get(b.host)?.freeMb ?? 0) - (room.get(a.host)?.freeMb ?? 0) ||
+      (a.host < b.host ? -1 : 1),
   )[0]?.host
 }
 

@@ -49,7 +49,9 @@ export interface Migration {
 }
 
 /** `refused`: surely not begun. `unknown`: it may have been. */
-export type Started = { readonly got: 'accepted'; readonly ref: string | null } | { readonly got: 'refused'; readonly why: string; readonly final: boolean }
+export type Started =
+  | { readonly got: 'accepted'; readonly ref: string | null }
+  | { readonly got: 'refused'; readonly why: string; readonly final: boolean }
 
 /** What is known of all hosts before any fails. */
 export interface Survey {

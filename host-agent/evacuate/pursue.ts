@@ -42,7 +42,9 @@ export function listInstances(core: ArbiterState, incident: Incident): void {
     if (core.posts.get(incident.host) !== post) return
     if (!answer.ok || !answer.listing) return fail(answer.ok ? 'no list' : answer.fault)
     if (!answer.listing.complete) return fail('part of its instances could not be looked up')
-    const earlier = [...core.shelf.intents.values()].map(({ value }) => value).filter((intent) => intent.incident !== incident.id)
+    const earlier = [...core.shelf.intents.values()]
+      .map(({ value }) => value)
+      .filter((intent) => intent.incident !== incident.id)
     const about = {
       incident: incident.id,
       host: incident.host,
@@ -113,7 +115,12 @@ function moveOf(post: Post, intent: Intent, nowMs: number) {
   let move = post.moves.get(intent.instance)
   if (!move || move.attempt !== intent.attempt) {
     // Nothing of this attempt is known here: an earlier leader may have asked.
-    move = { request: intent.state === 'INTENT' ? 'unknown' : 'none', why: null, sinceMs: nowMs, attempt: intent.attempt }
+    move = {
+      request: intent.state === 'INTENT' ? 'unknown' : 'none',
+      why: null,
+      sinceMs: nowMs,
+      attempt: intent.attempt,
+    }
     post.moves.set(intent.instance, move)
   }
   return move
@@ -122,7 +129,12 @@ function moveOf(post: Post, intent: Intent, nowMs: number) {
 /** Proven down, and the manager of the instances was told so: it will not carry the move on when the host comes back. */
 function isFenced(core: ArbiterState, host: string, not: string): boolean {
   const live = core.shelf.liveIncident(host)?.value
-  return live !== undefined && live.id !== not && live.proof !== null && (live.state === 'evacuating' || live.state === 'evacuated')
+  return (
+    live !== undefined &&
+    live.id !== not &&
+    live.proof !== null &&
+    (live.state === 'evacuating' || live.state === 'evacuated')
+  )
 }
 
 function request(core: ArbiterState, about: { incident: Incident; post: Post }, intent: Intent): void {
@@ -137,7 +149,9 @@ function request(core: ArbiterState, about: { incident: Incident; post: Post }, 
     source: intent.source,
     target: intent.target,
     token: `${intent.incident}/${intent.instance}/${intent.attempt}`,
-    down: [...core.shelf.incidents.values()].filter(({ value }) => value.proof !== null && !isOver(value)).map(({ value }) => value.host),
+    down: [...core.shelf.incidents.values()]
+      .filter(({ value }) => value.proof !== null && !isOver(value))
+      .map(({ value }) => value.host),
   }
   core.world.driver({ call: 'start', order }, sentMs + ACT_MS, (answer) => {
     if (post.moves.get(intent.instance) !== move) return
@@ -155,12 +169,18 @@ function locate(core: ArbiterState, about: { incident: Incident; post: Post }, i
   const askedMs = core.world.now()
   if (post.driverBusy || askedMs - post.locatedAtMs < LOCATE_MS) return
   post.driverBusy = true
-  const instances = intents.filter((intent) => intent.state !== 'CONFIRMED' && intent.state !== 'SKIPPED').map(({ instance }) => instance)
+  const instances = intents
+    .filter((intent) => intent.state !== 'CONFIRMED' && intent.state !== 'SKIPPED')
+    .map(({ instance }) => instance)
   core.world.driver({ call: 'locate', host: incident.host, instances }, askedMs + ACT_MS, (answer) => {
     if (core.posts.get(incident.host) !== post) return
     post.driverBusy = false
     if (!answer.ok || !answer.where)
-      return core.page(incident.host, 'locate', `where the instances of ${incident.host} are cannot be looked up: ${answer.ok ? 'no answer' : answer.fault}`)
+      return core.page(
+        incident.host,
+        'locate',
+        `where the instances of ${incident.host} are cannot be looked up: ${answer.ok ? 'no answer' : answer.fault}`,
+      )
     // As old as the question: what changed meanwhile may not be in the answer.
     post.truths = new Map<string, Whereabouts>(answer.where)
     post.locatedAtMs = askedMs

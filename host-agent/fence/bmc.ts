@@ -15,19 +15,27 @@ export function readBmc(core: ArbiterState, host: string, nowMs: number): void {
   const last = post.reads.at(-1)
   if (last && nowMs - last.atMs < READ_EVERY_MS) return
   post.bmcBusy = true
-  core.world.bmc({ host, act: 'identify', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS }, (answer) => {
-    if (core.posts.get(host) !== post) return
-    post.bmcBusy = false
-    const atMs = core.world.now()
-    post.bmcFault = answer.fault
-    if (answer.systemUuid !== undefined) {
-      post.identity = member.systemUuid === null ? 'unknown' : sameUuid(answer.systemUuid, member.systemUuid) ? 'match' : 'mismatch'
-      post.identityAtMs = atMs
-    }
-    // What another machine's BMC says is no reading of this one.
-    post.addRead({ atMs, power: post.identityNow(atMs) === 'match' ? (answer.power ?? 'unknown') : 'unknown', session: answer.session ?? -1 })
-    core.tick(atMs)
-  })
+  core.world.bmc(
+    { host, act: 'identify', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS },
+    (answer) => {
+      if (core.posts.get(host) !== post) return
+      post.bmcBusy = false
+      const atMs = core.world.now()
+      post.bmcFault = answer.fault
+      if (answer.systemUuid !== undefined) {
+        post.identity =
+          member.systemUuid === null ? 'unknown' : sameUuid(answer.systemUuid, member.systemUuid) ? 'match' : 'mismatch'
+        post.identityAtMs = atMs
+      }
+      // What another machine's BMC says is no reading of this one.
+      post.addRead({
+        atMs,
+        power: post.identityNow(atMs) === 'match' ? (answer.power ?? 'unknown') : 'unknown',
+        session: answer.session ?? -1,
+      })
+      core.tick(atMs)
+    },
+  )
 }
 
 /** Devices that were told OFF are asked whether they are. */
@@ -37,15 +45,18 @@ export function readDevices(core: ArbiterState, host: string, nowMs: number): vo
     const last = device.reads.at(-1)
     if (device.busy || device.lastOffMs === null || (last && nowMs - last.atMs < READ_EVERY_MS)) continue
     device.busy = true
-    core.world.device({ host, level, act: 'status', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS }, (answer) => {
-      if (core.posts.get(host) !== post) return
-      device.busy = false
-      const atMs = core.world.now()
-      device.fault = answer.fault
-      // Each asking is a session of its own.
-      device.reads = [...device.reads, { atMs, power: answer.power ?? 'unknown', session: atMs }].slice(-KEPT_READS)
-      core.tick(atMs)
-    })
+    core.world.device(
+      { host, level, act: 'status', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS },
+      (answer) => {
+        if (core.posts.get(host) !== post) return
+        device.busy = false
+        const atMs = core.world.now()
+        device.fault = answer.fault
+        // Each asking is a session of its own.
+        device.reads = [...device.reads, { atMs, power: answer.power ?? 'unknown', session: atMs }].slice(-KEPT_READS)
+        core.tick(atMs)
+      },
+    )
   }
 }
 
@@ -85,7 +96,10 @@ export function sameUuid(answered: string | null, wanted: string): boolean {
   const hex = (text: string) => text.replaceAll('-', '').toLowerCase()
   const [a, b] = [hex(answered), hex(wanted)]
   const swap = (text: string) =>
-    (text.slice(0, 8) + text.slice(8, 12) + text.slice(12, 16)).replace(/^(..)(..)(..)(..)(..)(..)(..)(..)$/, '$4$3$2$1$6$5$8$7') + text.slice(16)
+    (text.slice(0, 8) + text.slice(8, 12) + text.slice(12, 16)).replace(
+      /^(..)(..)(..)(..)(..)(..)(..)(..)$/,
+      '$4$3$2$1$6$5$8$7',
+    ) + text.slice(16)
   const whole = (text: string) => text.match(/../g)?.reverse().join('') ?? ''
   return a === b || swap(a) === b || whole(a) === b
 }

@@ -40,7 +40,8 @@ export class FenceDevices {
   /** Reads the file anew. Throws `secret.key` when others may read it, `config.invalid` for what it cannot mean; what was known stays. */
   async load(): Promise<void> {
     if (this.file === undefined) return
-    if (((await stat(this.file)).mode & 0o077) !== 0) throw new Fault('secret.key', `${this.file} can be read by others: chmod 600 it`)
+    if (((await stat(this.file)).mode & 0o077) !== 0)
+      throw new Fault('secret.key', `${this.file} can be read by others: chmod 600 it`)
     const result = Devices.safeParse(parse(await readFile(this.file, 'utf8')) ?? {})
     if (!result.success) {
       const issue = result.error.issues[0]
@@ -55,15 +56,21 @@ export class FenceDevices {
   }
 
   /** All devices of the level at once. "off" only when every one of them says so: a host with two power supplies runs on one. */
-  async ask(host: string, about: { level: DeviceLevel; act: DeviceAct }, signal: AbortSignal): Promise<'on' | 'off' | undefined> {
+  async ask(
+    host: string,
+    about: { level: DeviceLevel; act: DeviceAct },
+    signal: AbortSignal,
+  ): Promise<'on' | 'off' | undefined> {
     const devices = this.of(host).filter(({ level }) => level === about.level)
-    if (devices.length === 0) throw new Fault('config.invalid', `${this.file} names nothing of ${about.level} for ${host}`)
+    if (devices.length === 0)
+      throw new Fault('config.invalid', `${this.file} names nothing of ${about.level} for ${host}`)
     const codes = await Promise.all(devices.map((device) => this.once(device, about.act, signal)))
     if (about.act === 'off') return undefined
     return codes.every((code) => code === STATUS_OFF) ? 'off' : 'on'
   }
 
-  private of = (host: string): readonly Device[] => (Object.hasOwn(this.devices, host) ? (this.devices[host] as readonly Device[]) : [])
+  private of = (host: string): readonly Device[] =>
+    Object.hasOwn(this.devices, host) ? (this.devices[host] as readonly Device[]) : []
 
   private async once(device: Device, act: DeviceAct, signal: AbortSignal): Promise<number> {
     const input = `${Object.entries({ ...device.options, action: act })
@@ -72,7 +79,11 @@ export class FenceDevices {
     const { code, stderr } = await this.run([device.agent], { timeoutMs: ACT_MS, input, signal })
     const good = code === 0 || (act === 'status' && code === STATUS_OFF)
     // Its words may repeat the options, passwords among them.
-    if (!good) throw new Fault('bmc.refused', `${device.agent} (${act}) ended with ${code}: ${withoutSecrets(stderr, device).slice(0, 200)}`)
+    if (!good)
+      throw new Fault(
+        'bmc.refused',
+        `${device.agent} (${act}) ended with ${code}: ${withoutSecrets(stderr, device).slice(0, 200)}`,
+      )
     return code ?? 1
   }
 }

@@ -81,9 +81,12 @@ export const FENCE_GUARDS = {
   /** I11: two readings of "off" by its own BMC in two sessions, a second apart, and nothing else in between. */
   proven: (facts: Facts): boolean => facts.identity === 'match' && provenOff(facts.reads, facts.nowMs),
   /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the BMC said yes). */
-  deadline: (facts: Facts): boolean => facts.outstanding === 0 && (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
+  deadline: (facts: Facts): boolean =>
+    facts.outstanding === 0 &&
+    (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
   /** L3: the order to die was there for as long as the proof counts: it was read back after that. */
-  standing: ({ slot, resetByMs }: Facts): boolean => slot === null || (slot.readMs !== null && resetByMs !== null && slot.readMs >= resetByMs),
+  standing: ({ slot, resetByMs }: Facts): boolean =>
+    slot === null || (slot.readMs !== null && resetByMs !== null && slot.readMs >= resetByMs),
   /** A proof is none while the host shows life after it. */
   lifeless: (facts: Facts): boolean => facts.veto !== 'hard',
   /** I9: what came back can start no guests. */
@@ -119,4 +122,5 @@ export function livesAfterOff({ reads, lifeAtMs }: Facts): boolean {
 }
 
 /** Epochs never fall: what an older leader wrote last is history, what a newer one wrote is not ours to change. */
-export const mayWrite = (incident: Pick<Incident, 'epoch'>, facts: Pick<Facts, 'epoch'>): boolean => facts.epoch >= incident.epoch
+export const mayWrite = (incident: Pick<Incident, 'epoch'>, facts: Pick<Facts, 'epoch'>): boolean =>
+  facts.epoch >= incident.epoch

@@ -29,7 +29,11 @@ export function orderDeath(core: ArbiterState, incident: Incident): void {
 export function checkOrder(core: ArbiterState, { host, id, bootId }: Incident): void {
   const { standsSinceMs, attempts, askedMs } = core.post(host).pill
   if (standsSinceMs === undefined || bootId === null || core.world.now() - askedMs < TRY_MS) return
-  readBack(core, { boot: bootId, incident: id, epoch: core.lease?.epoch ?? 0, attempt: attempts }, { host, sinceMs: standsSinceMs })
+  readBack(
+    core,
+    { boot: bootId, incident: id, epoch: core.lease?.epoch ?? 0, attempt: attempts },
+    { host, sinceMs: standsSinceMs },
+  )
 }
 
 /** Another pill, or none: it was lifted or written over, and what was counted since is void. */
@@ -43,7 +47,8 @@ function readBack(core: ArbiterState, pill: PoisonPill, about: { host: string; s
     if (core.posts.get(host) !== post || post.pill.attempts !== pill.attempt || !post.pill.busy) return
     if (!answer.ok) post.pill = { ...post.pill, busy: false }
     // As old as the question.
-    else if (samePill(pill, answer.found)) post.pill = { ...post.pill, busy: false, standsSinceMs: sinceMs, readMs: askedMs }
+    else if (samePill(pill, answer.found))
+      post.pill = { ...post.pill, busy: false, standsSinceMs: sinceMs, readMs: askedMs }
     else post.pill = { ...post.pill, busy: false, standsSinceMs: undefined, readMs: undefined }
   })
 }

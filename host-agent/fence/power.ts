@@ -48,7 +48,11 @@ export class DirectPower implements Power {
       await this.arbiter.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    return this.arbiter.act(target, options, async (bmc, broken) => ({ systemUuid: await bmc.systemUuid(broken), power: await bmc.power(broken), session }))
+    return this.arbiter.act(target, options, async (bmc, broken) => ({
+      systemUuid: await bmc.systemUuid(broken),
+      power: await bmc.power(broken),
+      session,
+    }))
   }
 
   /** Asked each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
@@ -57,9 +61,15 @@ export class DirectPower implements Power {
       const own = await source(host)
       if (!own) continue
       const about = ipmiInfo(own)
-      return { key: `${about.address}:${about.port}`, bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }) }
+      return {
+        key: `${about.address}:${about.port}`,
+        bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }),
+      }
     }
-    throw new Fault('bmc.config', `nothing here says how the BMC of ${host} is reached (bmc.directFile, or a conductor that knows the mesh)`)
+    throw new Fault(
+      'bmc.config',
+      `nothing here says how the BMC of ${host} is reached (bmc.directFile, or a conductor that knows the mesh)`,
+    )
   }
 }
 
@@ -75,10 +85,16 @@ export const fileSource =
 
 /** What the conductor sealed for this arbiter. */
 export const sealedSource =
-  (parts: { name: string; sealed: (host: string) => string | undefined; open: (sealed: string, about: string) => string }): BmcSource =>
+  (parts: {
+    name: string
+    sealed: (host: string) => string | undefined
+    open: (sealed: string, about: string) => string
+  }): BmcSource =>
   async (host) => {
     const sealed = parts.sealed(host)
-    return sealed === undefined ? undefined : (JSON.parse(parts.open(sealed, aboutBmc(host, parts.name))) as Record<string, unknown>)
+    return sealed === undefined
+      ? undefined
+      : (JSON.parse(parts.open(sealed, aboutBmc(host, parts.name))) as Record<string, unknown>)
   }
 
 /** The conductor's words, out of Ironic's envelope. */
@@ -91,7 +107,11 @@ function faultText(message: unknown): string {
 }
 
 export class ConductorPower implements Power {
-  private readonly at: { readonly url: string; readonly authorization: string | undefined; readonly ca: string | undefined }
+  private readonly at: {
+    readonly url: string
+    readonly authorization: string | undefined
+    readonly ca: string | undefined
+  }
 
   constructor(at: ConductorPower['at']) {
     this.at = at
@@ -99,10 +119,25 @@ export class ConductorPower implements Power {
 
   async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
     const url = `${this.at.url.replace(/\/$/, '')}/rackward/v1/nodes/${encodeURIComponent(host.node ?? host.name)}/fence`
-    const headers = { 'openstack-api-version': 'baremetal latest', ...(this.at.authorization === undefined ? {} : { authorization: this.at.authorization }) }
-    const answer = await http({ method: 'POST', url, headers, body: { act, timeout_ms: ACT_MS, host: host.name }, signal, ca: this.at.ca })
-    const body = answer.body as { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
-    if (answer.status !== 200) throw new Fault('bmc.refused', `the conductor answered ${answer.status}: ${faultText(body?.error_message).slice(0, 300)}`)
+    const headers = {
+      'openstack-api-version': 'baremetal latest',
+      ...(this.at.authorization === undefined ? {} : { authorization: this.at.authorization }),
+    }
+    const answer = await http({
+      method: 'POST',
+      url,
+      headers,
+      body: { act, timeout_ms: ACT_MS, host: host.name },
+      signal,
+      ca: this.at.ca,
+    })
+    const body = answer.body as
+      { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
+    if (answer.status !== 200)
+      throw new Fault(
+        'bmc.refused',
+        `the conductor answered ${answer.status}: ${faultText(body?.error_message).slice(0, 300)}`,
+      )
     return {
       ...(body?.power ? { power: body.power } : {}),
       session: body?.session ?? -1,

@@ -50,7 +50,11 @@ export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Sce
   const boot = core.book.bootOf(incident.host)
   const cooperative = isCooperative(incident)
   // Its word is good while the trouble lasts: when that is over, it starts its guests again.
-  const consents = cooperative && isUnfit(core.verdicts.get(incident.host)?.action) && self?.consents === true && boot?.bootId === incident.bootId
+  const consents =
+    cooperative &&
+    isUnfit(core.verdicts.get(incident.host)?.action) &&
+    self?.consents === true &&
+    boot?.bootId === incident.bootId
   const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
   const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
   const verdict = core.verdicts.get(incident.host)?.state
@@ -63,7 +67,8 @@ export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Sce
     quiesced: core.quiesced,
     // A person's order, or the host's own, stands above its signs of life.
     veto: consents || incident.cause === 'operator' ? null : (veto?.kind ?? null),
-    confirmed: consents || incident.cause === 'operator' || verdict === 'confirmed' || (cooperative && verdict !== 'healthy'),
+    confirmed:
+      consents || incident.cause === 'operator' || verdict === 'confirmed' || (cooperative && verdict !== 'healthy'),
     halted:
       !policy.armed && incident.cause !== 'operator'
         ? `the mesh is disarmed: ${policy.why}`
@@ -81,7 +86,10 @@ export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Sce
     levels: policy.levels,
     ...resetBy(core, incident),
     lifeAtMs: veto?.kind === 'hard' ? nowMs - veto.ageMs : null,
-    newBoot: fresh && boot.bootId !== incident.bootId ? { bootId: boot.bootId, quarantined: self.state === 'quarantined', guests: self.guests } : null,
+    newBoot:
+      fresh && boot.bootId !== incident.bootId
+        ? { bootId: boot.bootId, quarantined: self.state === 'quarantined', guests: self.guests }
+        : null,
     instances: { listed: incident.listed || post.listed, open: openIntents(intents) },
     readmitted: post.enabled,
     // No word of its gate since it died is as good as the word before: it was asked for at every boot before it was let in.
@@ -93,7 +101,12 @@ const devicesOf = (core: ArbiterState, host: string, nowMs: number): DeviceFacts
   core.world.deviceLevels(host).map((level) => {
     const device = core.remembered(host).devices.get(level)
     if (!device) return { level, lastOffMs: null, fault: undefined, off: false }
-    return { level, lastOffMs: device.lastOffMs, fault: device.fault, off: device.lastOffMs !== null && provenOff(device.reads, nowMs) }
+    return {
+      level,
+      lastOffMs: device.lastOffMs,
+      fault: device.fault,
+      off: device.lastOffMs !== null && provenOff(device.reads, nowMs),
+    }
   })
 
 /** L3: from when a majority of arbiters were seen to grant it nothing, and the order to die stood in its slot, tickets, its lease and its watchdog must run
@@ -104,13 +117,15 @@ function resetBy(core: ArbiterState, incident: Incident): { resetByMs: number | 
   const isSlotted = core.shelf.memberOf(incident.host)?.ticks === true
   const { withheldAtMs, pill } = core.remembered(incident.host)
   const slot = (wanted: boolean) => (isSlotted ? { wanted, readMs: pill.readMs ?? null } : null)
-  if (watchdogMs === null || boot?.id !== incident.bootId || withheldAtMs === undefined) return { resetByMs: null, slot: slot(false) }
+  if (watchdogMs === null || boot?.id !== incident.bootId || withheldAtMs === undefined)
+    return { resetByMs: null, slot: slot(false) }
   if (!isSlotted) return { resetByMs: deadline(withheldAtMs, watchdogMs), slot: null }
   if (pill.standsSinceMs === undefined) return { resetByMs: null, slot: slot(true) }
   return { resetByMs: deadline(Math.max(withheldAtMs, pill.standsSinceMs), watchdogMs), slot: slot(false) }
 }
 
-const deadline = (fromMs: number, watchdogMs: number) => fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * CLOCK_DRIFT + RESET_MARGIN_MS
+const deadline = (fromMs: number, watchdogMs: number) =>
+  fromMs + (TICKET_MS + HOST_LEASE_MS + watchdogMs) * CLOCK_DRIFT + RESET_MARGIN_MS
 
 function perform(core: ArbiterState, incident: Incident, act: Act): void {
   const nowMs = core.world.now()
@@ -128,7 +143,8 @@ function perform(core: ArbiterState, incident: Incident, act: Act): void {
     case 'device off': {
       const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
       const { lease, silent, allowed } = core.fenceGuards
-      if (lease(facts) && silent(facts) && allowed(facts)) sendDeviceOff(core, { host: incident.host, level: act.level }, nowMs)
+      if (lease(facts) && silent(facts) && allowed(facts))
+        sendDeviceOff(core, { host: incident.host, level: act.level }, nowMs)
       return
     }
     case 'order death':
@@ -146,7 +162,11 @@ function perform(core: ArbiterState, incident: Incident, act: Act): void {
 
 function announce(core: ArbiterState, before: Incident, after: Incident): void {
   if (before.state === after.state) return
-  core.page(after.host, `${after.id} ${after.state} ${after.offs}`, `${after.host}: ${after.lines.at(-1)?.says ?? after.state}`)
+  core.page(
+    after.host,
+    `${after.id} ${after.state} ${after.offs}`,
+    `${after.host}: ${after.lines.at(-1)?.says ?? after.state}`,
+  )
 }
 
 function disarm(core: ArbiterState, incident: Incident, nowMs: number): void {
@@ -158,5 +178,9 @@ function disarm(core: ArbiterState, incident: Incident, nowMs: number): void {
     by: 'rackward',
     why: `the BMC of ${incident.host} says "off" while the host is heard: its address may be another machine’s`,
   }
-  core.put([{ key: policy.key, value, index: policy.index }], { nowMs }, (ok) => ok && core.page(null, `disarmed ${incident.id}`, `disarmed: ${value.why}`))
+  core.put(
+    [{ key: policy.key, value, index: policy.index }],
+    { nowMs },
+    (ok) => ok && core.page(null, `disarmed ${incident.id}`, `disarmed: ${value.why}`),
+  )
 }

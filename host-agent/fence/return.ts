@@ -16,7 +16,11 @@ export function readmit(core: ArbiterState, incident: Incident, nowMs: number): 
   // Its own start of such an instance could be the second.
   const lost = core.shelf.intentsOf(incident.id).find(({ value }) => value.state === 'UNKNOWN')
   if (!post.cleaned && lost)
-    return core.page(incident.host, 'readmit unknown', `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`)
+    return core.page(
+      incident.host,
+      'readmit unknown',
+      `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`,
+    )
   // The gate is opened with the answer to its heartbeat once `cleaned` is set (mesh/answer.ts).
   if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
   const step = post.cleaned ? 'enable' : 'clean'
@@ -25,7 +29,8 @@ export function readmit(core: ArbiterState, incident: Incident, nowMs: number): 
   core.world.driver({ call: 'readmit', host: incident.host, step }, nowMs + ACT_MS, (answer) => {
     if (core.posts.get(incident.host) !== post) return
     post.driverBusy = false
-    if (!answer.ok) return core.page(incident.host, `readmit ${step}`, `${incident.host} cannot be taken back yet: ${answer.fault}`)
+    if (!answer.ok)
+      return core.page(incident.host, `readmit ${step}`, `${incident.host} cannot be taken back yet: ${answer.fault}`)
     if (answer.done !== true) return
     if (step === 'clean') post.cleaned = true
     else post.enabled = true

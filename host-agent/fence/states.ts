@@ -1,7 +1,17 @@
 /** The life of an incident: one host, from "confirmed dead" to "back in service". What is stored, and the arrows. Pure. */
 import type { Table } from '../../kit/arrows.ts'
 
-export const INCIDENT_STATES = ['confirmed', 'fencing', 'fence failed', 'fenced', 'evacuating', 'evacuated', 'returning', 'recovered', 'cancelled'] as const
+export const INCIDENT_STATES = [
+  'confirmed',
+  'fencing',
+  'fence failed',
+  'fenced',
+  'evacuating',
+  'evacuated',
+  'returning',
+  'recovered',
+  'cancelled',
+] as const
 export type IncidentState = (typeof INCIDENT_STATES)[number]
 
 /** How a host is proven to run nothing (L4, a storage fence, proves only that it writes nothing). */
@@ -52,7 +62,18 @@ export interface Incident {
   readonly lines: readonly Line[]
 }
 
-export type IncidentEvent = 'fence' | 'life' | 'proof' | 'no proof' | 'retry' | 'evacuate' | 'done' | 'power returned' | 'back' | 'admitted' | 'operator'
+export type IncidentEvent =
+  | 'fence'
+  | 'life'
+  | 'proof'
+  | 'no proof'
+  | 'retry'
+  | 'evacuate'
+  | 'done'
+  | 'power returned'
+  | 'back'
+  | 'admitted'
+  | 'operator'
 
 const ROWS: readonly (readonly [from: IncidentState, on: IncidentEvent, to: IncidentState, because: string])[] = [
   ['confirmed', 'fence', 'fencing', 'the intent is stored, and a last look found no sign of life'],
@@ -84,6 +105,8 @@ export const INCIDENT_TABLE: Table<IncidentState, IncidentEvent> = {
 /** No further step is owed. */
 export const isOver = (incident: Pick<Incident, 'state'>): boolean => INCIDENT_TABLE.final.includes(incident.state)
 /** It goes on with the host’s own consent. */
-export const isCooperative = ({ cause }: Pick<Incident, 'cause'>): boolean => cause === 'storage' || cause === 'isolated'
+export const isCooperative = ({ cause }: Pick<Incident, 'cause'>): boolean =>
+  cause === 'storage' || cause === 'isolated'
 /** The host counts as down for everybody else. */
-export const isDown = (incident: Pick<Incident, 'state'>): boolean => !isOver(incident) && incident.state !== 'confirmed'
+export const isDown = (incident: Pick<Incident, 'state'>): boolean =>
+  !isOver(incident) && incident.state !== 'confirmed'

@@ -2,7 +2,17 @@
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
 import { move as follow } from '../../kit/arrows.ts'
 import type { DeviceLevel } from './devices.ts'
-import { COMMAND_MS, FENCE_GUARDS, livesAfterOff, mayWrite, READ_APART_MS, type DeviceFacts, type Facts, type FenceGuards, type PowerRead } from './guards.ts'
+import {
+  COMMAND_MS,
+  FENCE_GUARDS,
+  livesAfterOff,
+  mayWrite,
+  READ_APART_MS,
+  type DeviceFacts,
+  type Facts,
+  type FenceGuards,
+  type PowerRead,
+} from './guards.ts'
 import { INCIDENT_TABLE, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
 
 export type Act =
@@ -60,16 +70,23 @@ export function stepIncident(incident: Incident, facts: Facts, guards: FenceGuar
 }
 
 function confirmed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
-  if (!guards.lifeless(facts)) return { next: move(incident, facts, { on: 'life', says: 'it showed life before OFF was sent' }) }
+  if (!guards.lifeless(facts))
+    return { next: move(incident, facts, { on: 'life', says: 'it showed life before OFF was sent' }) }
   if (incident.attested) return { next: proveBy(incident, 'L5', facts) }
   if (guards.proven(facts)) return { next: proveBy(incident, 'L0', facts) }
-  if (!guards.allowed(facts)) return facts.confirmed ? {} : { next: move(incident, facts, { on: 'life', says: `given up: ${facts.halted ?? ''}` }) }
+  if (!guards.allowed(facts))
+    return facts.confirmed
+      ? {}
+      : { next: move(incident, facts, { on: 'life', says: `given up: ${facts.halted ?? ''}` }) }
   if (!facts.confirmed) return { next: move(incident, facts, { on: 'life', says: 'the verdict no longer holds' }) }
   // L1 needs to know whose BMC it is; without it the slower levels are left, which run in "fencing" as well.
   if (!mayOff(facts, guards) && facts.nowMs - facts.stateSinceMs < AGAIN_MS) return read(facts)
   return mayOff(facts, guards)
     ? sendOff(move(incident, facts, { on: 'fence', says: 'OFF goes to its BMC' }), facts)
-    : { next: move(incident, facts, { on: 'fence', says: offRefusal(facts) }), page: `cannot switch off ${incident.host}: ${offRefusal(facts)}` }
+    : {
+        next: move(incident, facts, { on: 'fence', says: offRefusal(facts) }),
+        page: `cannot switch off ${incident.host}: ${offRefusal(facts)}`,
+      }
 }
 
 function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
@@ -82,10 +99,17 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
       ...(saysOff(facts) ? { disproved: true as const } : {}),
     }
   if (facts.nowMs - facts.stateSinceMs > FENCE_MS && guards.deadline(facts))
-    return { next: move(incident, facts, { on: 'no proof', says: noProof(facts) }), page: `${incident.host} is not fenced: ${noProof(facts)}` }
+    return {
+      next: move(incident, facts, { on: 'no proof', says: noProof(facts) }),
+      page: `${incident.host} is not fenced: ${noProof(facts)}`,
+    }
   const last = facts.reads.at(-1)
   const again =
-    facts.lastOffMs === null || (facts.nowMs - facts.lastOffMs > AGAIN_MS && last !== undefined && last.atMs > facts.lastOffMs && last.power === 'on')
+    facts.lastOffMs === null ||
+    (facts.nowMs - facts.lastOffMs > AGAIN_MS &&
+      last !== undefined &&
+      last.atMs > facts.lastOffMs &&
+      last.power === 'on')
   if (again && facts.outstanding === 0 && mayOff(facts, guards)) return sendOff(incident, facts)
   const device = nextDevice(facts, guards)
   if (device)
@@ -114,16 +138,21 @@ function nextDevice(facts: Facts, guards: FenceGuards): DeviceFacts | undefined 
 function orderDeath(facts: Facts, guards: FenceGuards): Act[] {
   const { slot, resetByMs, nowMs } = facts
   if (slot === null || !facts.levels.includes('L3')) return []
-  if (slot.wanted) return guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) ? [{ do: 'order death' }] : []
-  return resetByMs !== null && nowMs >= resetByMs && (slot.readMs === null || slot.readMs < resetByMs) ? [{ do: 'check the order' }] : []
+  if (slot.wanted)
+    return guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) ? [{ do: 'order death' }] : []
+  return resetByMs !== null && nowMs >= resetByMs && (slot.readMs === null || slot.readMs < resetByMs)
+    ? [{ do: 'check the order' }]
+    : []
 }
 
 function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const proof = proofOf(incident, facts, guards)
   if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
   const longAlive = !guards.lifeless(facts) && guards.deadline(facts) && facts.nowMs - facts.stateSinceMs > AGAIN_MS
-  if (longAlive && facts.newBoot === null) return { next: move(incident, facts, { on: 'life', says: 'it lives; nothing was moved' }) }
-  if (longAlive && facts.newBoot) return { next: move(incident, facts, { on: 'life', says: 'it has booted again; nothing was moved' }) }
+  if (longAlive && facts.newBoot === null)
+    return { next: move(incident, facts, { on: 'life', says: 'it lives; nothing was moved' }) }
+  if (longAlive && facts.newBoot)
+    return { next: move(incident, facts, { on: 'life', says: 'it has booted again; nothing was moved' }) }
   const since = Math.max(facts.stateSinceMs, facts.lastOffMs ?? Number.NEGATIVE_INFINITY)
   if (guards.lifeless(facts) && guards.allowed(facts) && facts.confirmed && facts.nowMs - since > RETRY_MS)
     return { next: move(incident, facts, { on: 'retry', says: 'still silent' }) }
@@ -134,13 +163,19 @@ function fenced(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const back = powerReturned(incident, facts, guards)
   if (back) return back
   if (!facts.instances.listed) return { acts: [{ do: 'list instances' }] }
-  return { next: move({ ...incident, listed: true }, facts, { on: 'evacuate', says: `${facts.instances.open} instances to move` }) }
+  return {
+    next: move({ ...incident, listed: true }, facts, {
+      on: 'evacuate',
+      says: `${facts.instances.open} instances to move`,
+    }),
+  }
 }
 
 function evacuating(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const back = powerReturned(incident, facts, guards)
   if (back) return back
-  if (facts.instances.open === 0) return { next: move(incident, facts, { on: 'done', says: 'every instance has arrived or is named with a reason' }) }
+  if (facts.instances.open === 0)
+    return { next: move(incident, facts, { on: 'done', says: 'every instance has arrived or is named with a reason' }) }
   return { acts: [{ do: 'move instances' }] }
 }
 
@@ -148,14 +183,19 @@ function evacuated(incident: Incident, facts: Facts, guards: FenceGuards): Step 
   const boot = facts.newBoot
   if (boot && boot.quarantined && boot.guests === 0 && guards.gate(facts))
     return {
-      next: move({ ...incident, returnedBoot: boot.bootId }, facts, { on: 'back', says: `it is back as boot ${boot.bootId}, behind its gate, without guests` }),
+      next: move({ ...incident, returnedBoot: boot.bootId }, facts, {
+        on: 'back',
+        says: `it is back as boot ${boot.bootId}, behind its gate, without guests`,
+      }),
     }
   return {}
 }
 
 function returning(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   if (facts.newBoot === null || facts.newBoot.bootId !== incident.returnedBoot)
-    return facts.nowMs - facts.stateSinceMs > FENCE_MS ? { next: move(incident, facts, { on: 'done', says: 'it went away again' }) } : {}
+    return facts.nowMs - facts.stateSinceMs > FENCE_MS
+      ? { next: move(incident, facts, { on: 'done', says: 'it went away again' }) }
+      : {}
   // I4: whatever was sent to its BMC must be over before it serves again.
   if (!facts.readmitted || !guards.deadline(facts)) return { acts: [{ do: 'readmit' }] }
   return { next: move(incident, facts, { on: 'admitted', says: 'it takes instances again' }) }
@@ -167,13 +207,17 @@ function powerReturned(incident: Incident, facts: Facts, guards: FenceGuards): S
   const last = facts.reads.at(-1)
   if (last?.power === 'on' || facts.veto === 'hard')
     return {
-      next: move({ ...incident, proof: null }, facts, { on: 'power returned', says: 'its power is back and no gate holds its guests' }),
+      next: move({ ...incident, proof: null }, facts, {
+        on: 'power returned',
+        says: 'its power is back and no gate holds its guests',
+      }),
       page: `the power of ${incident.host} came back during its evacuation`,
     }
   return last === undefined || facts.nowMs - last.atMs >= GUARD_EVERY_MS ? read(facts) : undefined
 }
 
-const wasOrdered = ({ lastOffMs, devices }: Facts) => lastOffMs !== null || devices.some((device) => device.lastOffMs !== null)
+const wasOrdered = ({ lastOffMs, devices }: Facts) =>
+  lastOffMs !== null || devices.some((device) => device.lastOffMs !== null)
 
 /** The best proof there is. */
 function proofOf(incident: Incident, facts: Facts, guards: FenceGuards): Level | undefined {
@@ -181,12 +225,22 @@ function proofOf(incident: Incident, facts: Facts, guards: FenceGuards): Level |
   if (guards.proven(facts)) return incident.offs > 0 ? 'L1' : 'L0'
   const device = facts.devices.find(({ level, off }) => off && facts.levels.includes(level))
   if (device) return device.level
-  if (facts.levels.includes('L3') && facts.resetByMs !== null && facts.nowMs >= facts.resetByMs && guards.standing(facts)) return 'L3'
+  if (
+    facts.levels.includes('L3') &&
+    facts.resetByMs !== null &&
+    facts.nowMs >= facts.resetByMs &&
+    guards.standing(facts)
+  )
+    return 'L3'
   return undefined
 }
 
 const mayOff = (facts: Facts, guards: FenceGuards) =>
-  facts.levels.includes('L1') && guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) && guards.identity(facts)
+  facts.levels.includes('L1') &&
+  guards.lease(facts) &&
+  guards.silent(facts) &&
+  guards.allowed(facts) &&
+  guards.identity(facts)
 
 function offRefusal(facts: Facts): string {
   if (!facts.levels.includes('L1')) return 'no BMC may be used for it'
@@ -197,23 +251,32 @@ function offRefusal(facts: Facts): string {
 
 const saysOff = (facts: Facts) => facts.reads.at(-1)?.power === 'off'
 const lifeAfterOff = (facts: Facts) =>
-  saysOff(facts) ? 'its BMC says "off", and it is heard: the BMC may be another machine’s' : 'the BMC took the command, and it is heard'
+  saysOff(facts)
+    ? 'its BMC says "off", and it is heard: the BMC may be another machine’s'
+    : 'the BMC took the command, and it is heard'
 
 function noProof(facts: Facts): string {
   const last = facts.reads.at(-1)
-  const faults = facts.devices.flatMap(({ level, fault, lastOffMs }) => (lastOffMs === null ? [] : [`${level}: ${fault ?? 'it does not say "off" twice'}`]))
+  const faults = facts.devices.flatMap(({ level, fault, lastOffMs }) =>
+    lastOffMs === null ? [] : [`${level}: ${fault ?? 'it does not say "off" twice'}`],
+  )
   return [bmcNoProof(facts, last), ...faults].join('; ')
 }
 
 function bmcNoProof(facts: Facts, last: PowerRead | undefined): string {
   if (facts.identity === 'mismatch') return offRefusal(facts)
-  if (!last || last.power === 'unknown') return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
+  if (!last || last.power === 'unknown')
+    return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
   return last.power === 'on' ? 'its BMC took the command and still says "on"' : 'its BMC said "off" only once'
 }
 
 /** The record owes the command before it goes out. */
 function sendOff(incident: Incident, facts: Facts): Step {
-  const next = note({ ...incident, offs: incident.offs + 1, epoch: facts.epoch }, facts, `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`)
+  const next = note(
+    { ...incident, offs: incident.offs + 1, epoch: facts.epoch },
+    facts,
+    `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`,
+  )
   return { next, acts: [{ do: 'power off', n: next.offs }] }
 }
 
@@ -224,11 +287,18 @@ const read = (facts: Facts): Step => {
 
 function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
   const says = level === 'L5' ? `${LEVELS.L5}: ${incident.attested?.by}` : LEVELS[level]
-  return move({ ...incident, proof: { level, says, epoch: facts.epoch, at: facts.at } }, facts, { on: 'proof', says: `${level}: ${says}` })
+  return move({ ...incident, proof: { level, says, epoch: facts.epoch, at: facts.at } }, facts, {
+    on: 'proof',
+    says: `${level}: ${says}`,
+  })
 }
 
 /** Along an arrow, with a line that says why. */
-export function move(incident: Incident, facts: Pick<Facts, 'epoch' | 'at'>, { on, says }: { on: IncidentEvent; says: string }): Incident {
+export function move(
+  incident: Incident,
+  facts: Pick<Facts, 'epoch' | 'at'>,
+  { on, says }: { on: IncidentEvent; says: string },
+): Incident {
   const next = follow(INCIDENT_TABLE, incident, { on, patch: { epoch: facts.epoch } })
   return note(next, facts, `${next.state}: ${says}`)
 }

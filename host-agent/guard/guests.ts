@@ -18,7 +18,11 @@ export interface Guests {
 const TIMEOUT_MS = 15_000
 
 export class CommandGuests implements Guests {
-  private readonly argvs: { readonly count: readonly string[]; readonly stop: readonly string[]; readonly onOpen: readonly string[] | undefined }
+  private readonly argvs: {
+    readonly count: readonly string[]
+    readonly stop: readonly string[]
+    readonly onOpen: readonly string[] | undefined
+  }
   private readonly run: Run
 
   constructor(argvs: CommandGuests['argvs'], run: Run) {
@@ -92,9 +96,13 @@ export class LibvirtGuests implements Guests {
       const record = await this.store.get(uuid)
       if (!record || record.host === this.options.host) continue
       const state = await this.virsh(['domstate', uuid])
-      if (state.trim() === 'running') throw new Fault('driver.failed', `${record.name} runs here and belongs to ${record.host}`)
+      if (state.trim() === 'running')
+        throw new Fault('driver.failed', `${record.name} runs here and belongs to ${record.host}`)
       await this.virsh(['undefine', uuid, '--keep-nvram'])
-      this.log.info({ domain: record.name, owner: record.host }, 'a domain that was moved away is no longer defined here')
+      this.log.info(
+        { domain: record.name, owner: record.host },
+        'a domain that was moved away is no longer defined here',
+      )
     }
   }
 
@@ -102,7 +110,12 @@ export class LibvirtGuests implements Guests {
     await this.store.addHost(this.options.host)
     const running = new Set(await this.uuids(['--state-running']))
     for (const uuid of await this.uuids(['--all'])) {
-      const xml = await this.virsh(['dumpxml', '--security-info', ...((await this.isPersistent(uuid)) ? ['--inactive'] : []), uuid])
+      const xml = await this.virsh([
+        'dumpxml',
+        '--security-info',
+        ...((await this.isPersistent(uuid)) ? ['--inactive'] : []),
+        uuid,
+      ])
       const held = await this.store.get(uuid)
       if (held && held.host !== this.options.host) continue
       const record = {
@@ -114,7 +127,8 @@ export class LibvirtGuests implements Guests {
         migratingTo: held?.migratingTo ?? null,
         generation: held?.generation ?? 1,
       }
-      const same = held && held.xml === record.xml && held.running === record.running && held.unprotected === record.unprotected
+      const same =
+        held && held.xml === record.xml && held.running === record.running && held.unprotected === record.unprotected
       if (!same) await this.store.put({ ...record, generation: held ? held.generation + 1 : 1 })
     }
   }
@@ -131,9 +145,17 @@ export class LibvirtGuests implements Guests {
   }
 
   private virsh(args: readonly string[]): Promise<string> {
-    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], { timeoutMs: TIMEOUT_MS, env: { LC_ALL: 'C' } })
+    return runOkWith(this.run, ['virsh', '-q', '-c', this.options.uri, ...args], {
+      timeoutMs: TIMEOUT_MS,
+      env: { LC_ALL: 'C' },
+    })
   }
 }
 
 /** A host whose guests somebody else knows, or none. */
-export const noGuests: Guests = { count: async () => 0, stopAll: async () => undefined, onOpen: async () => undefined, refresh: async () => undefined }
+export const noGuests: Guests = {
+  count: async () => 0,
+  stopAll: async () => undefined,
+  onOpen: async () => undefined,
+  refresh: async () => undefined,
+}

@@ -4,7 +4,11 @@ import type { Gate } from './gate.ts'
 import type { GuestAct, GuestEvent } from './guest-control.ts'
 import type { Guests } from './guests.ts'
 
-export function guestPerformer(parts: { gate: Pick<Gate, 'open'>; guests: Guests; log: Log }): (act: GuestAct) => Promise<GuestEvent> {
+export function guestPerformer(parts: {
+  gate: Pick<Gate, 'open'>
+  guests: Guests
+  log: Log
+}): (act: GuestAct) => Promise<GuestEvent> {
   const { gate, guests, log } = parts
   const count = () => guests.count().catch(() => null)
 

@@ -7,7 +7,11 @@ import type { ArbiterCore } from './core.ts'
 import { withheld } from './grants.ts'
 import { lastBoot } from './standing.ts'
 
-export function meshAccount(core: ArbiterCore, leader: { name: string; api: string | null } | undefined, nowMs: number) {
+export function meshAccount(
+  core: ArbiterCore,
+  leader: { name: string; api: string | null } | undefined,
+  nowMs: number,
+) {
   const { shelf, book } = core
   const policy = shelf.policy.value
   const withholds = new Set(withheld(core))
@@ -36,7 +40,9 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
       api: shelf.members.get(name)?.value.api ?? null,
       public_key: shelf.members.get(name)?.value.publicKey ?? null,
     })),
-    hosts: shelf.hosts.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })),
+    hosts: shelf.hosts.map(({ name }) =>
+      hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs }),
+    ),
     unreadable_keys: [...shelf.broken],
   }
 }
@@ -45,7 +51,9 @@ export function meshAccount(core: ArbiterCore, leader: { name: string; api: stri
 export function hostsOfNode(core: ArbiterCore, idents: ReadonlySet<string>, nowMs: number) {
   const withholds = new Set(withheld(core))
   const found = core.shelf.hosts.filter(({ name }) => idents.has(core.shelf.members.get(name)?.value.node ?? name))
-  return { hosts: found.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })) }
+  return {
+    hosts: found.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })),
+  }
 }
 
 /** What a conductor looks up every few seconds: whose keys its credentials are sealed for, and which hosts are held. */
@@ -61,7 +69,11 @@ export function registryAccount({ shelf }: ArbiterCore) {
   }
 }
 
-function hostAccount(core: ArbiterCore, host: string, at: { verdict: Verdict | undefined; withholds: ReadonlySet<string>; nowMs: number }) {
+function hostAccount(
+  core: ArbiterCore,
+  host: string,
+  at: { verdict: Verdict | undefined; withholds: ReadonlySet<string>; nowMs: number },
+) {
   const { shelf, book } = core
   const { verdict, nowMs } = at
   const member = shelf.members.get(host)?.value
@@ -88,7 +100,10 @@ function hostAccount(core: ArbiterCore, host: string, at: { verdict: Verdict | u
     incident: incident?.id ?? null,
     lease_withheld: at.withholds.has(host),
     instances: instances?.length ?? null,
-    unprotected: instances?.filter(({ unprotected }) => unprotected !== null).map(({ id, name, unprotected }) => ({ id, name, because: unprotected })) ?? null,
+    unprotected:
+      instances
+        ?.filter(({ unprotected }) => unprotected !== null)
+        .map(({ id, name, unprotected }) => ({ id, name, because: unprotected })) ?? null,
     node: member?.node ?? null,
   }
 }
@@ -99,7 +114,8 @@ function fenceableWhy(core: ArbiterCore, host: string): string | null {
   const member = core.shelf.members.get(host)?.value
   const watchdogMs = lastBoot(core, host)?.watchdogMs ?? null
   if (self?.gate === 'none') return 'it has no boot gate'
-  if (member?.systemUuid === null && watchdogMs === null) return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
+  if (member?.systemUuid === null && watchdogMs === null)
+    return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
   return null
 }
 
@@ -111,7 +127,9 @@ export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
     verdict: verdict.state,
     verdict_says: verdict.says,
     conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),
-    veto: verdict.veto ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) } : null,
+    veto: verdict.veto
+      ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
+      : null,
     plane_action: verdict.action,
     bmc: post
       ? {
@@ -169,9 +187,21 @@ export function incidentAccount(core: ArbiterCore, incident: Incident) {
 
 const intentLines = (intents: readonly Intent[]) =>
   intents.flatMap((intent) => [
-    ...(intent.requestedAt ? [{ at: intent.requestedAt, says: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}` }] : []),
+    ...(intent.requestedAt
+      ? [
+          {
+            at: intent.requestedAt,
+            says: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}`,
+          },
+        ]
+      : []),
     ...(intent.endedAt
-      ? [{ at: intent.endedAt, says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}` }]
+      ? [
+          {
+            at: intent.endedAt,
+            says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}`,
+          },
+        ]
       : []),
   ])
 

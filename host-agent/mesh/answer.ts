@@ -6,10 +6,19 @@ import type { Ack } from './member.ts'
 
 export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): Ack {
   const { from, seq, bootId, self } = digest
-  return { seq, bootId, grants: mayGrant(core, from, nowMs), order: orderFor(core, { host: from, isQuarantined: self.state === 'quarantined' }, nowMs) }
+  return {
+    seq,
+    bootId,
+    grants: mayGrant(core, from, nowMs),
+    order: orderFor(core, { host: from, isQuarantined: self.state === 'quarantined' }, nowMs),
+  }
 }
 
-function orderFor(core: ArbiterState, { host, isQuarantined }: { host: string; isQuarantined: boolean }, nowMs: number): Ack['order'] {
+function orderFor(
+  core: ArbiterState,
+  { host, isQuarantined }: { host: string; isQuarantined: boolean },
+  nowMs: number,
+): Ack['order'] {
   if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
   return core.leads(nowMs) && core.quiesced && core.stopping.has(host) ? 'stop guests' : null
 }
@@ -19,5 +28,9 @@ function mayOpenGate(core: ArbiterState, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced) return false
   const incident = core.shelf.liveIncident(host)?.value
   if (!incident) return true
-  return incident.state === 'returning' && incident.returnedBoot === core.book.bootOf(host)?.bootId && core.remembered(host).cleaned
+  return (
+    incident.state === 'returning' &&
+    incident.returnedBoot === core.book.bootOf(host)?.bootId &&
+    core.remembered(host).cleaned
+  )
 }

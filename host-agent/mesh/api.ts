@@ -16,7 +16,17 @@ import { HOST_NAME } from '../protocol/names.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './account.ts'
 import type { ArbiterCore } from './core.ts'
 import { meshMetrics } from './metrics.ts'
-import { FIRST_POLICY, HOLD_KINDS, Hold, holdKey, KEYS, parsed, Policy, SealedBmc, type OperatorRequest } from './records.ts'
+import {
+  FIRST_POLICY,
+  HOLD_KINDS,
+  Hold,
+  holdKey,
+  KEYS,
+  parsed,
+  Policy,
+  SealedBmc,
+  type OperatorRequest,
+} from './records.ts'
 import type { Page } from './world.ts'
 
 /** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */
@@ -59,12 +69,20 @@ const Typed = z.strictObject({ host: z.string().max(63) })
 
 type Handle = (request: Request, actor: Actor) => unknown
 
-export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promise<{ addresses: string[]; stop(): Promise<void> }> {
+export async function startMeshApi(
+  config: AgentConfig,
+  parts: ApiParts,
+): Promise<{ addresses: string[]; stop(): Promise<void> }> {
   const { api } = config
   if (!api) throw new Fault('config.invalid', 'api: missing')
-  const auth = api.auth.strategy === 'noauth' ? noAuth : await htpasswdAuth({ path: api.auth.file, users: api.auth.users, clock: parts.clock })
+  const auth =
+    api.auth.strategy === 'noauth'
+      ? noAuth
+      : await htpasswdAuth({ path: api.auth.file, users: api.auth.users, clock: parts.clock })
   if (api.auth.strategy === 'noauth')
-    parts.log.warn('the API of the mesh asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can disarm it and order a fence')
+    parts.log.warn(
+      'the API of the mesh asks nobody who they are (api.auth.strategy is noauth): whoever reaches it can disarm it and order a fence',
+    )
   const app = express()
   app.disable('x-powered-by')
   app.use((request, _response, next) => {
@@ -81,13 +99,17 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
   const answer = async (request: Request, { role, handle }: { role: Role; handle: Handle }) => {
     const actor = await auth.check(request.get('authorization'), request.ip ?? '')
     if (!actor) throw Object.assign(new Error('the request needs a user and a password'), { status: 401 })
-    if (!mayRole(actor, role)) throw new Fault('access.denied', `${actor.user} is ${actor.role}, and this needs ${role}`)
+    if (!mayRole(actor, role))
+      throw new Fault('access.denied', `${actor.user} is ${actor.role}, and this needs ${role}`)
     return handle(request, named(request, actor))
   }
   app.get('/healthz', (_, response) => void response.json({ ok: true }))
   app.get(
     '/readyz',
-    (_, response) => void response.status(parts.core.settled ? 200 : 503).json({ settled: parts.core.settled, leads: parts.core.leads(parts.clock.now()) }),
+    (_, response) =>
+      void response
+        .status(parts.core.settled ? 200 : 503)
+        .json({ settled: parts.core.settled, leads: parts.core.leads(parts.clock.now()) }),
   )
   const metrics = meshMetrics(parts.core, parts.clock)
   app.get('/metrics', (request, response, next) => {
@@ -126,20 +148,32 @@ export async function startMeshApi(config: AgentConfig, parts: ApiParts): Promis
   }
 }
 
-function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, what: { role: Role; handle: Handle }) => void, parts: ApiParts): void {
+function routes(
+  on: (method: 'get' | 'put' | 'post' | 'delete', path: string, what: { role: Role; handle: Handle }) => void,
+  parts: ApiParts,
+): void {
   const { core, consul, clock } = parts
   const host = (request: Request) => {
     const name = String(request.params.host)
-    if (!HOST_NAME.test(name) || !core.shelf.members.has(name)) throw new Fault('object.missing', `the mesh has no host ${JSON.stringify(name.slice(0, 64))}`)
+    if (!HOST_NAME.test(name) || !core.shelf.members.has(name))
+      throw new Fault('object.missing', `the mesh has no host ${JSON.stringify(name.slice(0, 64))}`)
     return name
   }
   const incident = (request: Request) => {
     const found = core.shelf.incidents.get(String(request.params.id))
-    if (!found) throw new Fault('object.missing', `there is no incident ${JSON.stringify(String(request.params.id).slice(0, 128))}`)
+    if (!found)
+      throw new Fault(
+        'object.missing',
+        `there is no incident ${JSON.stringify(String(request.params.id).slice(0, 128))}`,
+      )
     return found.value
   }
   const ask = async (kind: OperatorRequest['kind'], about: { host: string; actor: Actor }) => {
-    await consul.cas(`${KEYS.requests}${randomUUID()}`, { kind, host: about.host, by: about.actor.user } satisfies OperatorRequest, 0)
+    await consul.cas(
+      `${KEYS.requests}${randomUUID()}`,
+      { kind, host: about.host, by: about.actor.user } satisfies OperatorRequest,
+      0,
+    )
     return { accepted: kind, host: about.host }
   }
   // Small, for whoever wants to know whom to ask.
@@ -154,12 +188,26 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
   on('get', '/rackward/v1/mesh/registry', { role: 'reader', handle: () => registryAccount(core) })
   on('get', '/rackward/v1/mesh/nodes/:ident', {
     role: 'reader',
-    handle: (request) => hostsOfNode(core, new Set([request.params.ident, request.query.name].filter((one) => typeof one === 'string')), clock.now()),
+    handle: (request) =>
+      hostsOfNode(
+        core,
+        new Set([request.params.ident, request.query.name].filter((one) => typeof one === 'string')),
+        clock.now(),
+      ),
   })
-  on('get', '/rackward/v1/mesh', { role: 'reader', handle: async () => meshAccount(core, await leaderOf(consul), clock.now()) })
+  on('get', '/rackward/v1/mesh', {
+    role: 'reader',
+    handle: async () => meshAccount(core, await leaderOf(consul), clock.now()),
+  })
   on('get', '/rackward/v1/mesh/pages', { role: 'reader', handle: () => ({ pages: parts.pages() }) })
-  on('get', '/rackward/v1/mesh/hosts/:host/explain', { role: 'reader', handle: (request) => explainAccount(core, host(request), clock.now()) })
-  on('put', '/rackward/v1/mesh/policy', { role: 'admin', handle: (request, actor) => setPolicy(consul, checked(PolicyInput, request.body), actor) })
+  on('get', '/rackward/v1/mesh/hosts/:host/explain', {
+    role: 'reader',
+    handle: (request) => explainAccount(core, host(request), clock.now()),
+  })
+  on('put', '/rackward/v1/mesh/policy', {
+    role: 'admin',
+    handle: (request, actor) => setPolicy(consul, checked(PolicyInput, request.body), actor),
+  })
   on('put', '/rackward/v1/mesh/hosts/:host/hold', {
     role: 'operator',
     handle: async (request, actor) => {
@@ -185,7 +233,8 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
     handle: async (request) => {
       const name = host(request)
       const value = parsed(SealedBmc, request.body)
-      if (!value) throw new Fault('input.invalid', 'sealed: an object of arbiters and what was sealed for them, in base64')
+      if (!value)
+        throw new Fault('input.invalid', 'sealed: an object of arbiters and what was sealed for them, in base64')
       await change(consul, KEYS.bmcs + name, () => value)
       return { host: name, sealed_for: Object.keys(value.sealed) }
     },
@@ -216,7 +265,10 @@ function routes(on: (method: 'get' | 'put' | 'post' | 'delete', path: string, wh
         .sort((a, b) => ((a.time_line[0]?.at ?? '') < (b.time_line[0]?.at ?? '') ? 1 : -1)),
     }),
   })
-  on('get', '/rackward/v1/incidents/:id', { role: 'reader', handle: (request) => incidentAccount(core, incident(request)) })
+  on('get', '/rackward/v1/incidents/:id', {
+    role: 'reader',
+    handle: (request) => incidentAccount(core, incident(request)),
+  })
   for (const kind of ['attest', 'retry', 'close'] as const)
     on('post', `/rackward/v1/incidents/:id/${kind}`, {
       role: 'admin',
@@ -238,7 +290,11 @@ function named(request: Request, actor: Actor): Actor {
 /** What cannot be taken back wants the host's name typed. */
 function mustType(request: Request, name: string): void {
   const typed = checked(Typed, request.body).host
-  if (typed !== name) throw new Fault('input.invalid', `host: type the name of the host, ${JSON.stringify(name)}, to say that you mean it`)
+  if (typed !== name)
+    throw new Fault(
+      'input.invalid',
+      `host: type the name of the host, ${JSON.stringify(name)}, to say that you mean it`,
+    )
 }
 
 async function setPolicy(consul: Consul, input: z.infer<typeof PolicyInput>, actor: Actor) {
@@ -272,7 +328,12 @@ async function change(consul: Consul, key: string, next: (held: unknown) => unkn
     const held = await consul.get(key, { consistent: true })
     const value = next(held?.value)
     if (value === undefined && !held) return
-    if (value === undefined ? await consul.deleteCas(key, held?.index ?? 0) : await consul.cas(key, value, held?.index ?? 0)) return
+    if (
+      value === undefined
+        ? await consul.deleteCas(key, held?.index ?? 0)
+        : await consul.cas(key, value, held?.index ?? 0)
+    )
+      return
   }
   throw new Fault('store.stale', `${key} was changed by others each time`)
 }
@@ -280,7 +341,10 @@ async function change(consul: Consul, key: string, next: (held: unknown) => unkn
 function checked<T extends z.ZodType>(schema: T, body: unknown): z.infer<T> {
   const result = schema.safeParse(body ?? {})
   if (result.success) return result.data
-  throw new Fault('input.invalid', result.error.issues.map(({ path, message }) => `${path.join('.') || 'the body'}: ${message}`).join('; '))
+  throw new Fault(
+    'input.invalid',
+    result.error.issues.map(({ path, message }) => `${path.join('.') || 'the body'}: ${message}`).join('; '),
+  )
 }
 
 async function leaderOf(consul: Consul): Promise<{ name: string; api: string | null } | undefined> {

@@ -11,7 +11,13 @@ export interface Supervised {
   stop(): Promise<void>
 }
 
-export function superviseConsul(parts: { binary: string; configDirectory: string; answers: () => Promise<boolean>; clock: Clock; log: Log }): Supervised {
+export function superviseConsul(parts: {
+  binary: string
+  configDirectory: string
+  answers: () => Promise<boolean>
+  clock: Clock
+  log: Log
+}): Supervised {
   const { binary, configDirectory, clock, log } = parts
   const abort = new AbortController()
   const running = (async () => {

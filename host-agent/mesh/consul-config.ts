@@ -28,7 +28,8 @@ export function consulConfig(setup: ConsulSetup): Record<string, unknown> {
   const at = (minor: number) => setup.version.major > 1 || setup.version.minor >= minor
   const { tls, server } = setup
   const files = { ca_file: tls.ca, ...(tls.cert ? { cert_file: tls.cert, key_file: tls.key } : {}) }
-  const management = setup.managementToken === undefined ? {} : { [at(11) ? 'initial_management' : 'master']: setup.managementToken }
+  const management =
+    setup.managementToken === undefined ? {} : { [at(11) ? 'initial_management' : 'master']: setup.managementToken }
   return {
     node_name: setup.name,
     datacenter: DATACENTER,
@@ -81,9 +82,17 @@ export function consulConfig(setup: ConsulSetup): Record<string, unknown> {
 /** What a node may do in Consul, and no more: a host speaks of itself alone, an arbiter writes what the mesh knows. */
 export function policyRules(name: string, role: 'host' | 'arbiter'): string {
   const quoted = JSON.stringify(name)
-  const own = [`node ${quoted} { policy = "write" }`, 'node_prefix "" { policy = "read" }', `agent ${quoted} { policy = "read" }`]
+  const own = [
+    `node ${quoted} { policy = "write" }`,
+    'node_prefix "" { policy = "read" }',
+    `agent ${quoted} { policy = "read" }`,
+  ]
   const host = ['key_prefix "rackward/" { policy = "read" }', `key "rackward/members/${name}" { policy = "write" }`]
-  const arbiter = ['key_prefix "rackward/" { policy = "write" }', `session ${quoted} { policy = "write" }`, 'service_prefix "" { policy = "read" }']
+  const arbiter = [
+    'key_prefix "rackward/" { policy = "write" }',
+    `session ${quoted} { policy = "write" }`,
+    'service_prefix "" { policy = "read" }',
+  ]
   return [...own, ...(role === 'arbiter' ? arbiter : host)].join('\n')
 }
 

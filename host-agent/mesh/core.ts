@@ -41,7 +41,10 @@ export class ArbiterCore extends ArbiterState {
       // A host that is proven down needs no verdict, one that is heard a cheap one.
       const settled = Boolean(this.shelf.liveIncident(host.name)?.value.proof)
       const calm = settled || (!isQuiet(host, scene) && !this.remembered(host.name).provenOff(nowMs))
-      verdicts.set(host.name, calm ? heardFrom(host, scene) : assess(host, scene, standingOf(this, host, { scene, shared })))
+      verdicts.set(
+        host.name,
+        calm ? heardFrom(host, scene) : assess(host, scene, standingOf(this, host, { scene, shared })),
+      )
     }
     this.verdicts = verdicts
     this.lookedMs = nowMs

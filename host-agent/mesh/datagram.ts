@@ -36,7 +36,10 @@ const DigestShape = z.object({
     watchdogMs: z.nullable(Age),
     strained: z.optional(z.boolean()),
   }),
-  peers: z.record(z.string(), z.object({ planes: z.partialRecord(z.enum(PLANES), Sight), kernelAgeMs: z.nullable(Age) })),
+  peers: z.record(
+    z.string(),
+    z.object({ planes: z.partialRecord(z.enum(PLANES), Sight), kernelAgeMs: z.nullable(Age) }),
+  ),
   heard: z.optional(Names),
   ticks: z.optional(z.record(z.string(), z.object({ advanceAgeMs: Age, readingMs: Age }))),
   noGrant: z.optional(z.array(z.string())),
@@ -53,7 +56,11 @@ const AckShape = z.object({
 
 export function encode(from: string, plane: Plane, message: Message): Buffer {
   const name = Buffer.from(from)
-  const head = Buffer.concat([MAGIC, Buffer.from([TYPES.indexOf(message.type), PLANES.indexOf(plane), name.length]), name])
+  const head = Buffer.concat([
+    MAGIC,
+    Buffer.from([TYPES.indexOf(message.type), PLANES.indexOf(plane), name.length]),
+    name,
+  ])
   return Buffer.concat([head, bodyOf(message)])
 }
 
@@ -76,7 +83,8 @@ export function decode(bytes: Buffer): { plane: Plane; message: Message } | unde
   const [type, plane] = [TYPES[bytes[4] as number], PLANES[bytes[5] as number]]
   if (from === undefined || type === undefined || plane === undefined) return undefined
   const body = bytes.subarray(HEAD_BYTES + (bytes[6] as number))
-  if (type === 'probe' || type === 'reply') return body.length === NONCE_BYTES ? { plane, message: { type, nonce: body.toString('base64url') } } : undefined
+  if (type === 'probe' || type === 'reply')
+    return body.length === NONCE_BYTES ? { plane, message: { type, nonce: body.toString('base64url') } } : undefined
   const value = json(type === 'digest' ? unpacked(body) : body)
   if (type === 'ack') {
     const ack = AckShape.safeParse(value)
@@ -84,7 +92,9 @@ export function decode(bytes: Buffer): { plane: Plane; message: Message } | unde
   }
   const digest = DigestShape.safeParse(value)
   // Everybody speaks for itself alone.
-  return digest.success && digest.data.from === from ? { plane, message: { type, digest: digest.data as Digest } } : undefined
+  return digest.success && digest.data.from === from
+    ? { plane, message: { type, digest: digest.data as Digest } }
+    : undefined
 }
 
 export const NONCE_LENGTH = NONCE_BYTES

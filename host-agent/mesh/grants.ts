@@ -7,12 +7,16 @@ import type { ArbiterState } from './state.ts'
 
 /** Hosts that get no lease: from the moment that their incident is in the store until they were taken back. */
 export function withheld(core: ArbiterState): string[] {
-  return [...core.shelf.incidents.values()].flatMap(({ value }) => (isOver(value) || value.state === 'returning' ? [] : [value.host]))
+  return [...core.shelf.incidents.values()].flatMap(({ value }) =>
+    isOver(value) || value.state === 'returning' ? [] : [value.host],
+  )
 }
 
 /** What this arbiter says to the others. */
 export function wordOf(core: ArbiterState, nowMs: number): Word {
-  const heard = Object.fromEntries(Object.entries(core.book.heard(nowMs)).map(([name, ageMs]) => [name, Math.round(ageMs)]))
+  const heard = Object.fromEntries(
+    Object.entries(core.book.heard(nowMs)).map(([name, ageMs]) => [name, Math.round(ageMs)]),
+  )
   const echo: Record<string, number> = {}
   for (const name of core.shelf.arbiters) {
     const mark = core.book.digestOf(name)?.mark

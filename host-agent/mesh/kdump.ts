@@ -11,16 +11,21 @@ const BYTES = 8
 /** Little-endian on the machines that send it; the other order is taken as well. */
 export const isKdump = (bytes: Buffer): boolean =>
   bytes.length === BYTES &&
-  ((bytes.readUInt32LE(0) === MAGIC && bytes.readUInt32LE(4) === VERSION) || (bytes.readUInt32BE(0) === MAGIC && bytes.readUInt32BE(4) === VERSION))
+  ((bytes.readUInt32LE(0) === MAGIC && bytes.readUInt32LE(4) === VERSION) ||
+    (bytes.readUInt32BE(0) === MAGIC && bytes.readUInt32BE(4) === VERSION))
 
 /** The host that has this address on any plane. */
 export const hostAt = (address: string, members: Iterable<MemberRecord>): string | undefined => {
-  for (const { name, role, planes } of members) if (role === 'host' && Object.values(planes).some((plane) => plane.address === address)) return name
+  for (const { name, role, planes } of members)
+    if (role === 'host' && Object.values(planes).some((plane) => plane.address === address)) return name
   return undefined
 }
 
 /** Listens until the answer is called. */
-export async function listenKdump(at: { address: string; port: number }, on: (address: string) => void): Promise<() => void> {
+export async function listenKdump(
+  at: { address: string; port: number },
+  on: (address: string) => void,
+): Promise<() => void> {
   const socket = createSocket(at.address.includes(':') ? 'udp6' : 'udp4')
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject)

@@ -1,5 +1,14 @@
 /** Who is who in the mesh. Every node has an X25519 key; two nodes share a secret that nobody else can compute, so a stolen host can speak for itself alone. */
-import { createHmac, createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
+import {
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hkdfSync,
+  timingSafeEqual,
+  type KeyObject,
+} from 'node:crypto'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
 import { openBox, publicKeyOf, X25519_SPKI } from '../../kit/sealed-box.ts'
@@ -16,14 +25,20 @@ export class Identity {
   constructor(name: string, privateKey: KeyObject) {
     this.name = name
     this.privateKey = privateKey
-    this.publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(X25519_SPKI.length).toString('base64')
+    this.publicKey = createPublicKey(privateKey)
+      .export({ type: 'spki', format: 'der' })
+      .subarray(X25519_SPKI.length)
+      .toString('base64')
   }
 
   /** RFC 7748, then HKDF-SHA256 (RFC 5869). */
   private secretWith(peerKey: string): Buffer {
     let secret = this.secrets.get(peerKey)
     if (!secret) {
-      const shared = diffieHellman({ privateKey: this.privateKey, publicKey: publicKeyOf(Buffer.from(peerKey, 'base64')) })
+      const shared = diffieHellman({
+        privateKey: this.privateKey,
+        publicKey: publicKeyOf(Buffer.from(peerKey, 'base64')),
+      })
       secret = Buffer.from(hkdfSync('sha256', shared, Buffer.alloc(0), 'rackward mesh 1', 32))
       this.secrets.set(peerKey, secret)
     }
@@ -39,11 +54,18 @@ export class Identity {
   open(sealed: Buffer, peer: { publicKey: string }): Buffer | undefined {
     if (sealed.length < MAC_BYTES) return undefined
     const message = sealed.subarray(0, sealed.length - MAC_BYTES)
-    return timingSafeEqual(this.mac(message, this.name, peer.publicKey), sealed.subarray(message.length)) ? message : undefined
+    return timingSafeEqual(this.mac(message, this.name, peer.publicKey), sealed.subarray(message.length))
+      ? message
+      : undefined
   }
 
   private mac(message: Buffer, to: string, peerKey: string): Buffer {
-    return createHmac('sha256', this.secretWith(peerKey)).update(to).update('\0').update(message).digest().subarray(0, MAC_BYTES)
+    return createHmac('sha256', this.secretWith(peerKey))
+      .update(to)
+      .update('\0')
+      .update(message)
+      .digest()
+      .subarray(0, MAC_BYTES)
   }
 
   /** What was sealed for this node (kit/sealed-box). Throws `secret.key`. */
@@ -71,6 +93,10 @@ export async function loadIdentity(path: string, name: string): Promise<Identity
     await chmod(path, 0o600)
     return identity
   }
-  if ((info.mode & 0o077) !== 0) throw new Fault('secret.key', `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`)
+  if ((info.mode & 0o077) !== 0)
+    throw new Fault(
+      'secret.key',
+      `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`,
+    )
   return identityFrom(name, await readFile(path, 'utf8'))
 }

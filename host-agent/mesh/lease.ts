@@ -45,7 +45,12 @@ export class LeaseKeeper {
     const nowMs = this.now()
     if (this.epoch !== undefined && nowMs >= this.renewedMs + SESSION_TTL_MS) this.lose()
     // A call that never answers must not be waited for any longer than a lease lasts.
-    if (this.stopped || (this.busySinceMs !== undefined && nowMs - this.busySinceMs < EVERY_MS * 3) || nowMs - this.triedMs < EVERY_MS) return
+    if (
+      this.stopped ||
+      (this.busySinceMs !== undefined && nowMs - this.busySinceMs < EVERY_MS * 3) ||
+      nowMs - this.triedMs < EVERY_MS
+    )
+      return
     this.triedMs = this.busySinceMs = nowMs
     const turn = (this.turn += 1)
     const current = () => {

@@ -63,7 +63,15 @@ export class MemberCore {
       const held = this.peers.get(name)
       next.set(
         name,
-        planes.map((plane) => held?.find((target) => target.plane === plane) ?? { plane, replyAtMs: undefined, misses: 0, nonce: undefined }),
+        planes.map(
+          (plane) =>
+            held?.find((target) => target.plane === plane) ?? {
+              plane,
+              replyAtMs: undefined,
+              misses: 0,
+              nonce: undefined,
+            },
+        ),
       )
     }
     this.peers = next
@@ -94,7 +102,9 @@ export class MemberCore {
 
   /** Peers that are silent on some plane, whose kernels are worth asking. */
   silent(afterMisses: number): string[] {
-    return [...this.peers].filter(([, targets]) => targets.some(({ misses }) => misses >= afterMisses)).map(([peer]) => peer)
+    return [...this.peers]
+      .filter(([, targets]) => targets.some(({ misses }) => misses >= afterMisses))
+      .map(([peer]) => peer)
   }
 
   onKernel(peer: string, nowMs: number): void {
@@ -109,11 +119,21 @@ export class MemberCore {
     for (const [peer, targets] of this.peers) {
       const planes: Partial<Record<Plane, Sight>> = {}
       for (const target of targets)
-        planes[target.plane] = { replyAgeMs: target.replyAtMs === undefined ? null : Math.round(nowMs - target.replyAtMs), misses: target.misses }
+        planes[target.plane] = {
+          replyAgeMs: target.replyAtMs === undefined ? null : Math.round(nowMs - target.replyAtMs),
+          misses: target.misses,
+        }
       const kernel = this.kernels.get(peer)
       peers[peer] = { planes, kernelAgeMs: kernel === undefined ? null : Math.round(nowMs - kernel) }
     }
-    return { from: this.name, bootId: this.bootId, seq: this.seq, self: { ...this.self, lagMs: Math.round(Math.max(0, ...this.lags)) }, peers, ...more }
+    return {
+      from: this.name,
+      bootId: this.bootId,
+      seq: this.seq,
+      self: { ...this.self, lagMs: Math.round(Math.max(0, ...this.lags)) },
+      peers,
+      ...more,
+    }
   }
 
   /** The lease counts from when the digest was sent that got it, so that it ends here before it ends for who granted it. */

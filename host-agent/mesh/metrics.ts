@@ -24,12 +24,20 @@ export function meshMetrics(core: ArbiterState, clock: Clock): Registry {
     })
   gauge('leads', { help: '1 on the arbiter that leads' }, (set) => set(core.leads(clock.now()) ? 1 : 0))
   gauge('epoch', { help: 'epoch of the last lease of this arbiter' }, (set) => set(core.lease?.epoch ?? 0))
-  gauge('lease_left_seconds', { help: 'how long the lease surely lasts' }, (set) => set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)))
+  gauge('lease_left_seconds', { help: 'how long the lease surely lasts' }, (set) =>
+    set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)),
+  )
   gauge('armed', { help: '1 when hosts may be fenced' }, (set) => set(core.shelf.policy.value.armed ? 1 : 0))
   const by = { labels: ['state'] }
-  gauge('hosts', { help: 'hosts by verdict, as the leader sees them', ...by }, (set) => count(HOST_STATES, [...core.verdicts.values()], set))
-  gauge('incidents', { help: 'incidents in the store by state', ...by }, (set) => count(INCIDENT_STATES, valuesOf(core.shelf.incidents), set))
-  gauge('instances', { help: 'instances of incidents by state', ...by }, (set) => count(INTENT_STATES, valuesOf(core.shelf.intents), set))
+  gauge('hosts', { help: 'hosts by verdict, as the leader sees them', ...by }, (set) =>
+    count(HOST_STATES, [...core.verdicts.values()], set),
+  )
+  gauge('incidents', { help: 'incidents in the store by state', ...by }, (set) =>
+    count(INCIDENT_STATES, valuesOf(core.shelf.incidents), set),
+  )
+  gauge('instances', { help: 'instances of incidents by state', ...by }, (set) =>
+    count(INTENT_STATES, valuesOf(core.shelf.intents), set),
+  )
   gauge('unprotected_instances', { help: 'instances that would not be moved' }, (set) => {
     const instances = Object.values(core.survey?.instances ?? {}).flat()
     set(instances.filter(({ unprotected }) => unprotected !== null).length)
@@ -40,8 +48,13 @@ export function meshMetrics(core: ArbiterState, clock: Clock): Registry {
   return registry
 }
 
-const valuesOf = <T>(map: ReadonlyMap<string, { readonly value: T }>): T[] => [...map.values()].map(({ value }) => value)
+const valuesOf = <T>(map: ReadonlyMap<string, { readonly value: T }>): T[] =>
+  [...map.values()].map(({ value }) => value)
 
-function count(all: readonly string[], seen: readonly { readonly state: string }[], set: (value: number, labels: Record<string, string>) => void): void {
+function count(
+  all: readonly string[],
+  seen: readonly { readonly state: string }[],
+  set: (value: number, labels: Record<string, string>) => void,
+): void {
   for (const state of all) set(seen.filter((one) => one.state === state).length, { state })
 }

@@ -36,7 +36,8 @@ function observeSilence(core: ArbiterState, host: Member, scene: Scene): void {
   }
 
   if (post.quietSinceMs === undefined) return
-  if (nowMs - post.quietSinceMs > limits.suspectMs) post.flaps = [...post.flaps.filter((atMs) => nowMs - atMs <= limits.flapWindowMs), nowMs]
+  if (nowMs - post.quietSinceMs > limits.suspectMs)
+    post.flaps = [...post.flaps.filter((atMs) => nowMs - atMs <= limits.flapWindowMs), nowMs]
   // The next time that it falls silent is another trouble.
   if (!core.shelf.liveIncident(host.name)) post.pages.clear()
   post.quietSinceMs = post.softSinceMs = undefined

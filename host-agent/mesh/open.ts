@@ -14,7 +14,8 @@ export function openIncident(
 ): void {
   const { lease, shelf, world } = core
   if (!lease || core.isOpening()) return
-  const why = about.cause === 'silent' ? verdict.conditions.map(({ id, says }) => `${id}: ${says}`).join('\n') : verdict.says
+  const why =
+    about.cause === 'silent' ? verdict.conditions.map(({ id, says }) => `${id}: ${says}`).join('\n') : verdict.says
   if (shelf.policy.value.dryRun && about.cause !== 'operator')
     return core.page(verdict.host, 'dry run', `dry run: would fence ${verdict.host}: ${verdict.says}`)
   const at = world.wall()

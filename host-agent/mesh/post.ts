@@ -48,7 +48,12 @@ export class Post {
   incident: string | undefined
   /** The manager of the instances is being asked about it. */
   driverBusy = false
-  readonly drain: DrainPost = { busy: false, listedMs: Number.NEGATIVE_INFINITY, moving: new Map(), failedMs: new Map() }
+  readonly drain: DrainPost = {
+    busy: false,
+    listedMs: Number.NEGATIVE_INFINITY,
+    moving: new Map(),
+    failedMs: new Map(),
+  }
   prepared = false
   /** All its instances were asked for and stored as intents. */
   listed = false

@@ -32,7 +32,11 @@ export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdic
       }
     } else {
       if (verdict.state === 'degraded')
-        core.page(verdict.host, `degraded ${verdict.action} ${verdict.says}`, `${verdict.host} has lost planes: ${verdict.says}`)
+        core.page(
+          verdict.host,
+          `degraded ${verdict.action} ${verdict.says}`,
+          `${verdict.host} has lost planes: ${verdict.says}`,
+        )
       reactToUnfit(core, verdict, { scene, shared })
     }
   }
@@ -46,7 +50,11 @@ export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdic
 function expireHolds(core: ArbiterState, nowMs: number): void {
   for (const [host, { key, value, index, firstMs }] of core.shelf.holds) {
     if (value.seconds === null || nowMs - firstMs < value.seconds * 1_000) continue
-    core.put([{ key, value: undefined, index }], { nowMs }, (ok) => ok && core.page(host, 'hold over', `${value.kind} of ${host} has run out`))
+    core.put(
+      [{ key, value: undefined, index }],
+      { nowMs },
+      (ok) => ok && core.page(host, 'hold over', `${value.kind} of ${host} has run out`),
+    )
   }
 }
 
@@ -56,7 +64,11 @@ function takeRequests(core: ArbiterState, nowMs: number): void {
     const live = core.shelf.liveIncident(ask.host)
     // With the incident or not at all: an order must not be lost.
     if (ask.kind === 'fence' && !live)
-      openIncident(core, { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] }, { cause: 'operator', nowMs, also: [gone] })
+      openIncident(
+        core,
+        { host: ask.host, says: `ordered by ${ask.by}`, conditions: [] },
+        { cause: 'operator', nowMs, also: [gone] },
+      )
     else core.put([gone, ...(live ? requested(core, ask, live) : [])], { nowMs })
   }
 }
@@ -67,19 +79,31 @@ function requested(core: ArbiterState, ask: OperatorRequest, live: Kept<Incident
   const now = { at: core.world.wall(), epoch: core.lease?.epoch ?? 0 }
   const become = (value: Incident): Change[] => [{ key, index, value }]
   if (ask.kind === 'attest')
-    return become(note({ ...incident, attested: { by: ask.by, at: now.at }, epoch: now.epoch }, now, `${ask.by} attests that it is off`))
+    return become(
+      note(
+        { ...incident, attested: { by: ask.by, at: now.at }, epoch: now.epoch },
+        now,
+        `${ask.by} attests that it is off`,
+      ),
+    )
   if (ask.kind === 'close' && findArrow(INCIDENT_TABLE.arrows, incident.state, 'operator'))
     return become(move(incident, now, { on: 'operator', says: `closed by ${ask.by}` }))
   if (ask.kind !== 'retry') return []
-  const stuck = core.shelf.intentsOf(incident.id).filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
-  const tries = stuck.slice(0, RETRIED_AT_ONCE).map((one): Change => ({ key: one.key, index: one.index, value: again(one.value, now, null) }))
+  const stuck = core.shelf
+    .intentsOf(incident.id)
+    .filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
+  const tries = stuck
+    .slice(0, RETRIED_AT_ONCE)
+    .map((one): Change => ({ key: one.key, index: one.index, value: again(one.value, now, null) }))
   if (incident.state !== 'evacuated' || tries.length === 0) return tries
   return [...tries, ...become(move(incident, now, { on: 'retry', says: `${ask.by} ordered another try` }))]
 }
 
 /** Ended incidents are kept for people and for the budget, the newest of them. */
 function prune(core: ArbiterState, nowMs: number): void {
-  const over = [...core.shelf.incidents.values()].filter(({ value, firstMs }) => isOver(value) && nowMs - firstMs > core.limits.fenceWindowMs)
+  const over = [...core.shelf.incidents.values()].filter(
+    ({ value, firstMs }) => isOver(value) && nowMs - firstMs > core.limits.fenceWindowMs,
+  )
   if (over.length <= KEPT_INCIDENTS) return
   const oldest = over.sort((a, b) => a.index - b.index)[0]
   if (!oldest) return

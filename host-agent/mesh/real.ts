@@ -40,7 +40,11 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
   const sessions: Sessions = {
     create: (done) =>
       settle(
-        consul.createSession({ name: `rackward ${parts.name}`, ttlSeconds: SESSION_TTL_MS / 1000, lockDelaySeconds: LOCK_DELAY_MS / 1000 }),
+        consul.createSession({
+          name: `rackward ${parts.name}`,
+          ttlSeconds: SESSION_TTL_MS / 1000,
+          lockDelaySeconds: LOCK_DELAY_MS / 1000,
+        }),
         done,
         (error) => quiet(error, () => done(undefined)),
       ),
@@ -71,7 +75,9 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
     store(ask, done) {
       const { session } = held
       if (session === undefined) return void clock.after(0, () => done({ got: 'conflict' }))
-      const checks = ask.guards.map<TxnOp>(({ key, index }) => (index === 0 ? { verb: 'check-not-exists', key } : { verb: 'check-index', key, index }))
+      const checks = ask.guards.map<TxnOp>(({ key, index }) =>
+        index === 0 ? { verb: 'check-not-exists', key } : { verb: 'check-index', key, index },
+      )
       const changes = ask.changes.map<TxnOp>(({ key, value, index }) =>
         value === undefined ? { verb: 'delete-cas', key, index } : { verb: 'cas', key, value, index },
       )
@@ -90,7 +96,8 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
     bmc(ask, done) {
       const nowMs = clock.now()
       // Node.js may have been stopped between the decision and here.
-      if (nowMs > ask.notAfterMs) return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
+      if (nowMs > ask.notAfterMs)
+        return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
       settle(parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.act, signal), answer, (error) => {
@@ -100,7 +107,8 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       signal.addEventListener('abort', () => answer({ fault: 'the BMC did not answer in time', power: 'unknown' }))
     },
     device(ask, done) {
-      if (clock.now() > ask.notAfterMs) return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
+      if (clock.now() > ask.notAfterMs)
+        return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
       settle(
@@ -120,7 +128,11 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
       settle(callDriver(parts.driver, call, signal), answer, (error) => {
         log.warn({ call: call.call, err: error }, 'the manager of the instances did not do it')
         // What is no fault of ours may have happened at any moment.
-        answer({ ok: false, fault: (error as Error).message, sent: !isFault(error, 'driver.failed') && !isFault(error, 'peer.unreached') })
+        answer({
+          ok: false,
+          fault: (error as Error).message,
+          sent: !isFault(error, 'driver.failed') && !isFault(error, 'peer.unreached'),
+        })
       })
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'no answer in time', sent: true }))
     },
@@ -147,7 +159,9 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
 /** A signal that ends at the deadline, and a callback that is called once. */
 function bounded(clock: Clock, deadlineMs: number) {
   const abort = new AbortController()
-  const stop = clock.after(Math.max(1, deadlineMs - clock.now()), () => abort.abort(new Error('the deadline has passed')))
+  const stop = clock.after(Math.max(1, deadlineMs - clock.now()), () =>
+    abort.abort(new Error('the deadline has passed')),
+  )
   return {
     signal: abort.signal,
     once: <T>(done: (value: T) => void) => {

@@ -30,7 +30,10 @@ export const MemberRecord = z.object({
   /** Plane -> address and port that its prober listens on. */
   planes: z.partialRecord(
     z.enum(PLANES),
-    z.object({ address: z.string().check(z.regex(/^[0-9a-f.:]+$/i)), port: z.int().check(z.minimum(1), z.maximum(65_535)) }),
+    z.object({
+      address: z.string().check(z.regex(/^[0-9a-f.:]+$/i)),
+      port: z.int().check(z.minimum(1), z.maximum(65_535)),
+    }),
   ),
   ticks: z.boolean(),
   /** X25519, raw, base64. */
@@ -97,7 +100,9 @@ export const Hold = z.object({
 export type Hold = z.infer<typeof Hold>
 
 /** Arbiter -> a host's BMC credentials, sealed for it (kit/sealed-box). */
-export const SealedBmc = z.object({ sealed: z.record(Name, z.string().check(z.maxLength(8_192), z.regex(/^[A-Za-z0-9+/]+=*$/))) })
+export const SealedBmc = z.object({
+  sealed: z.record(Name, z.string().check(z.maxLength(8_192), z.regex(/^[A-Za-z0-9+/]+=*$/))),
+})
 export type SealedBmc = z.infer<typeof SealedBmc>
 
 /** What an operator asks of the leader; taken up and deleted in one transaction. */
@@ -118,7 +123,9 @@ export const IncidentRecord = z.object({
   cause: z.enum(['silent', 'storage', 'isolated', 'operator']),
   why: Text,
   offs: Count,
-  proof: z.nullable(z.object({ level: z.enum(Object.keys(LEVELS) as [Level]), says: Text, epoch: Count, at: z.string() })),
+  proof: z.nullable(
+    z.object({ level: z.enum(Object.keys(LEVELS) as [Level]), says: Text, epoch: Count, at: z.string() }),
+  ),
   attested: z.nullable(z.object({ by: z.string(), at: z.string() })),
   listed: z.boolean(),
   returnedBoot: z.nullable(z.string().check(z.maxLength(64))),
@@ -146,7 +153,8 @@ export const IntentRecord = z.object({
 })
 
 export const incidentKey = (id: string): string => KEYS.incidents + id
-export const intentKey = (intent: Pick<Intent, 'incident' | 'instance'>): string => `${KEYS.intents}${intent.incident}/${encodeURIComponent(intent.instance)}`
+export const intentKey = (intent: Pick<Intent, 'incident' | 'instance'>): string =>
+  `${KEYS.intents}${intent.incident}/${encodeURIComponent(intent.instance)}`
 export const holdKey = (host: string): string => KEYS.holds + host
 
 export const parseIncident = (value: unknown): Incident | undefined => parsed(IncidentRecord, value)

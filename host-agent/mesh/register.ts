@@ -6,7 +6,8 @@ import type { AgentConfig } from '../config.ts'
 import { KEYS, MemberRecord, parsed } from './records.ts'
 import type { Snapshot } from './world.ts'
 
-export const planesOf = (config: AgentConfig) => config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>
+export const planesOf = (config: AgentConfig) =>
+  config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>
 
 export const memberOf = (config: AgentConfig, publicKey: string, systemUuid: string | null): MemberRecord => ({
   name: config.name,
@@ -33,7 +34,10 @@ export async function register(consul: Consul, member: MemberRecord, snapshot: S
   const held = snapshot.entries.find((entry) => entry.key === key)
   const known = held && parsed(MemberRecord, held.value)
   if (known && known.publicKey !== member.publicKey)
-    throw new Fault('object.conflict', `the mesh has a node ${member.name} with another key: remove it first (rackward mesh remove ${member.name})`)
+    throw new Fault(
+      'object.conflict',
+      `the mesh has a node ${member.name} with another key: remove it first (rackward mesh remove ${member.name})`,
+    )
   if (known && JSON.stringify(known) === JSON.stringify(member)) return
   await consul.cas(key, member, held?.index ?? 0)
 }

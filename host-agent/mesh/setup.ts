@@ -39,7 +39,8 @@ export async function initMesh(
 ): Promise<{ configDirectory: string; tokenFile: string }> {
   checkName(options.name)
   const at = places(options.directory)
-  if (await exists(at.management)) throw new Fault('object.conflict', `${options.directory} has a mesh already; remove it first if it shall go`)
+  if (await exists(at.management))
+    throw new Fault('object.conflict', `${options.directory} has a mesh already; remove it first if it shall go`)
   const version = await versionOf(parts)
   await mkdir(at.tls, { recursive: true, mode: 0o700 })
   await chmod(options.directory, 0o700)
@@ -90,11 +91,18 @@ export async function finishInit(options: { name: string; directory: string; url
 }
 
 /** On an arbiter that has the management token: a bundle for one more node. */
-export async function invite(options: { name: string; role: 'host' | 'arbiter'; directory: string; url: string }, parts: SetupParts): Promise<Bundle> {
+export async function invite(
+  options: { name: string; role: 'host' | 'arbiter'; directory: string; url: string },
+  parts: SetupParts,
+): Promise<Bundle> {
   checkName(options.name)
   const at = places(options.directory)
   const management = await readFile(at.management, 'utf8').catch((error: Error) => {
-    throw new Fault('object.missing', `${at.management} cannot be read: invite on the arbiter where the mesh was made (${error.message})`, { cause: error })
+    throw new Fault(
+      'object.missing',
+      `${at.management} cannot be read: invite on the arbiter where the mesh was made (${error.message})`,
+      { cause: error },
+    )
   })
   const shared = JSON.parse(await readFile(at.shared, 'utf8')) as { gossipKey: string; first: string }
   const consul = new Consul({ url: options.url, token: management.trim() })
@@ -124,7 +132,8 @@ export async function joinMesh(
   parts: SetupParts,
 ): Promise<{ name: string; configDirectory: string; tokenFile: string }> {
   const parsed = Bundle.safeParse(parse(options.bundle))
-  if (!parsed.success) throw new Fault('input.invalid', 'this is no bundle of a mesh (make one with: rackward mesh invite NAME)')
+  if (!parsed.success)
+    throw new Fault('input.invalid', 'this is no bundle of a mesh (make one with: rackward mesh invite NAME)')
   const bundle = parsed.data
   if (options.name !== undefined && bundle.name !== options.name)
     throw new Fault('input.invalid', `the bundle invites ${bundle.name}, and this node is ${options.name}`)
@@ -133,7 +142,8 @@ export async function joinMesh(
   await mkdir(at.tls, { recursive: true, mode: 0o700 })
   const ca = join(at.tls, 'consul-agent-ca.pem')
   await secret(ca, bundle.ca)
-  const own = bundle.cert && bundle.key ? { cert: join(at.tls, 'server.pem'), key: join(at.tls, 'server-key.pem') } : undefined
+  const own =
+    bundle.cert && bundle.key ? { cert: join(at.tls, 'server.pem'), key: join(at.tls, 'server-key.pem') } : undefined
   if (own) {
     await secret(own.cert, bundle.cert ?? '')
     await secret(own.key, bundle.key ?? '')
@@ -170,13 +180,21 @@ const places = (directory: string) => {
   }
 }
 
-async function makeToken(consul: Consul, about: { name: string; role: 'host' | 'arbiter'; secretId: string }): Promise<void> {
+async function makeToken(
+  consul: Consul,
+  about: { name: string; role: 'host' | 'arbiter'; secretId: string },
+): Promise<void> {
   const policy = `rackward-${about.role}-${about.name}`
   const want = async (path: string, body: unknown, tolerate: RegExp) => {
     const { status, body: said } = await consul.call('PUT', path, body)
-    if (status !== 200 && !tolerate.test(String(said))) throw new Fault('consul.failed', `Consul answered ${status} to ${path}: ${String(said).slice(0, 200)}`)
+    if (status !== 200 && !tolerate.test(String(said)))
+      throw new Fault('consul.failed', `Consul answered ${status} to ${path}: ${String(said).slice(0, 200)}`)
   }
-  await want('/v1/acl/policy', { Name: policy, Rules: policyRules(about.name, about.role) }, /already exists|Invalid Policy: A Policy with Name/i)
+  await want(
+    '/v1/acl/policy',
+    { Name: policy, Rules: policyRules(about.name, about.role) },
+    /already exists|Invalid Policy: A Policy with Name/i,
+  )
   await want(
     '/v1/acl/token',
     { SecretID: about.secretId, Description: `rackward ${about.role} ${about.name}`, Policies: [{ Name: policy }] },
@@ -202,7 +220,8 @@ const consulTls = (parts: SetupParts, cwd: string, args: readonly string[]): Pro
 
 async function versionOf(parts: SetupParts): Promise<ConsulVersion> {
   const version = parseVersion(await runOkWith(parts.run, [parts.binary, 'version'], { timeoutMs: TIMEOUT_MS }))
-  if (!version || (version.major === 1 && version.minor < 8)) throw new Fault('config.invalid', 'Consul 1.8 or newer is needed')
+  if (!version || (version.major === 1 && version.minor < 8))
+    throw new Fault('config.invalid', 'Consul 1.8 or newer is needed')
   return version
 }
 

@@ -5,7 +5,18 @@ import { isOver, type Incident } from '../fence/states.ts'
 import type { Member } from '../verdict/evidence.ts'
 import { PLANES } from '../verdict/evidence.ts'
 import { observersOf } from '../verdict/observers.ts'
-import { FIRST_POLICY, Hold, KEYS, MemberRecord, OperatorRequest, parsed, parseIncident, parseIntent, Policy, SealedBmc } from './records.ts'
+import {
+  FIRST_POLICY,
+  Hold,
+  KEYS,
+  MemberRecord,
+  OperatorRequest,
+  parsed,
+  parseIncident,
+  parseIntent,
+  Policy,
+  SealedBmc,
+} from './records.ts'
 import type { Change, Entry, Snapshot } from './world.ts'
 
 export interface Kept<T> {
@@ -49,7 +60,8 @@ export class Shelf {
     this.live = this.byIncident = undefined
     const seen = new Set(snapshot.entries.map(({ key }) => key))
     for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
-    if (!seen.has(KEYS.policy)) this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+    if (!seen.has(KEYS.policy))
+      this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
     for (const key of this.broken) if (!seen.has(key)) this.broken.delete(key)
     let changed = false
     for (const entry of snapshot.entries) changed = this.keep(entry, nowMs) || changed
@@ -86,7 +98,8 @@ export class Shelf {
   liveIncident(host: string): Kept<Incident> | undefined {
     if (!this.live) {
       const live = new Map<string, Kept<Incident>>()
-      for (const kept of this.incidents.values()) if (!isOver(kept.value) && !live.has(kept.value.host)) live.set(kept.value.host, kept)
+      for (const kept of this.incidents.values())
+        if (!isOver(kept.value) && !live.has(kept.value.host)) live.set(kept.value.host, kept)
       this.live = live
     }
     return this.live.get(host)
@@ -112,7 +125,10 @@ export class Shelf {
   }
 
   private maps(): Map<string, Kept<unknown>>[] {
-    return [this.members, this.holds, this.incidents, this.intents, this.requests, this.bmcs] as Map<string, Kept<unknown>>[]
+    return [this.members, this.holds, this.incidents, this.intents, this.requests, this.bmcs] as Map<
+      string,
+      Kept<unknown>
+    >[]
   }
 
   /** Answers whether a member changed. */
@@ -121,16 +137,22 @@ export class Shelf {
     const value = entry.value
     if (key === KEYS.policy && entry.index !== this.policy.index)
       this.policy = this.kept(this.policy, { entry, nowMs }, parsed(Policy, value) ?? this.distrust(key, FIRST_POLICY))
-    else if (key.startsWith(KEYS.members)) return this.put(this.members, { entry, nowMs }, () => parsed(MemberRecord, value))
+    else if (key.startsWith(KEYS.members))
+      return this.put(this.members, { entry, nowMs }, () => parsed(MemberRecord, value))
     else if (key.startsWith(KEYS.holds)) this.put(this.holds, { entry, nowMs }, () => parsed(Hold, value))
     else if (key.startsWith(KEYS.incidents)) this.put(this.incidents, { entry, nowMs }, () => parseIncident(value))
     else if (key.startsWith(KEYS.intents)) this.put(this.intents, { entry, nowMs }, () => parseIntent(value))
-    else if (key.startsWith(KEYS.requests)) this.put(this.requests, { entry, nowMs }, () => parsed(OperatorRequest, value))
+    else if (key.startsWith(KEYS.requests))
+      this.put(this.requests, { entry, nowMs }, () => parsed(OperatorRequest, value))
     else if (key.startsWith(KEYS.bmcs)) this.put(this.bmcs, { entry, nowMs }, () => parsed(SealedBmc, value))
     return false
   }
 
-  private put<T>(map: Map<string, Kept<T>>, from: { entry: Entry; nowMs: number }, parse: () => T | undefined): boolean {
+  private put<T>(
+    map: Map<string, Kept<T>>,
+    from: { entry: Entry; nowMs: number },
+    parse: () => T | undefined,
+  ): boolean {
     const { entry } = from
     const name = nameOf(entry.key)
     const held = map.get(name)
@@ -148,7 +170,13 @@ export class Shelf {
     const { entry, nowMs } = from
     const state = (one: unknown) => (one as { state?: unknown } | undefined)?.state
     const same = held !== undefined && state(held.value) === state(value)
-    return { key: entry.key, value, index: entry.index, firstMs: held?.firstMs ?? nowMs, stateMs: same ? held.stateMs : nowMs }
+    return {
+      key: entry.key,
+      value,
+      index: entry.index,
+      firstMs: held?.firstMs ?? nowMs,
+      stateMs: same ? held.stateMs : nowMs,
+    }
   }
 
   private distrust<T>(key: string, instead: T): T {

@@ -40,7 +40,14 @@ export function sharedOf(core: ArbiterState, scene: Scene): Shared {
   const suspects = suspectsOf(core, scene)
   const cut = { nowMs, hosts: core.shelf.hosts.length, limits: core.limits, cutAtMs: core.cutAtMs }
   let targets: { found: Target[] | undefined } | undefined
-  return { suspects, cut, storageSick: storageSick(core), present, heard, targets: () => (targets ??= { found: targetsFor(core, nowMs) }).found }
+  return {
+    suspects,
+    cut,
+    storageSick: storageSick(core),
+    present,
+    heard,
+    targets: () => (targets ??= { found: targetsFor(core, nowMs) }).found,
+  }
 }
 
 export function standingOf(core: ArbiterState, host: Member, at: { scene: Scene; shared: Shared }): Standing {
@@ -51,19 +58,28 @@ export function standingOf(core: ArbiterState, host: Member, at: { scene: Scene;
   const policy = core.shelf.policy.value
   const others = shared.present.size - (shared.present.has(host.name) ? 1 : 0)
   const heard = shared.heard.size - (shared.heard.has(host.name) ? 1 : 0)
-  const excused = Math.min(others - heard, Math.max(scene.limits.cutHosts, Math.floor(scene.limits.cutShare * core.shelf.hosts.length)))
+  const excused = Math.min(
+    others - heard,
+    Math.max(scene.limits.cutHosts, Math.floor(scene.limits.cutShare * core.shelf.hosts.length)),
+  )
   const instances = core.survey?.instances[host.name]
   return {
     suspects: shared.suspects,
     cut: shared.cut,
     lease:
       core.lease && core.leads(nowMs)
-        ? { leftMs: core.leaseLeftMs(nowMs), ageMs: nowMs - core.leaderSinceMs, storeOkAgeMs: nowMs - core.lease.storeOkMs }
+        ? {
+            leftMs: core.leaseLeftMs(nowMs),
+            ageMs: nowMs - core.leaderSinceMs,
+            storeOkAgeMs: nowMs - core.lease.storeOkMs,
+          }
         : undefined,
     hold: hold ? `${hold.kind}: ${hold.why} (${hold.by})` : undefined,
     disarmed: policy.armed ? undefined : `the mesh is disarmed: ${policy.why} (${policy.by})`,
     spent: post.provenOff(nowMs) ? undefined : spent(core, host, nowMs),
-    capacity: instances ? capacityFor(instances, shared.targets()) : { fits: true, says: 'its instances are not known' },
+    capacity: instances
+      ? capacityFor(instances, shared.targets())
+      : { fits: true, says: 'its instances are not known' },
     factor: post.factor(nowMs, scene.limits),
     softSinceMs: policy.agentLost === 'fence' ? post.softSinceMs : undefined,
     storageSick: shared.storageSick,
@@ -81,7 +97,9 @@ function storageSick(core: ArbiterState): boolean {
 /** As this arbiter heard it, or, where it was not there to hear it, as the host wrote it to the store. */
 export function lastBoot(core: ArbiterState, host: string): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
   const heard = core.book.bootOf(host)
-  return heard ? { id: heard.bootId, watchdogMs: core.book.selfOf(host)?.watchdogMs ?? null } : core.shelf.memberOf(host)?.boot
+  return heard
+    ? { id: heard.bootId, watchdogMs: core.book.selfOf(host)?.watchdogMs ?? null }
+    : core.shelf.memberOf(host)?.boot
 }
 
 /** I7: counted from the incidents in the store, whoever led when they happened. */
@@ -97,10 +115,14 @@ function spent(core: ArbiterState, host: Member, nowMs: number): string | undefi
     return 'two hosts of its rack are being fenced at this moment'
   // One that is about to be fenced counts as well.
   const counts = (incident: Incident, firstMs: number) =>
-    isOver(incident) ? incident.offs > 0 && nowMs - firstMs < limits.fenceWindowMs : incident.offs > 0 || incident.proof === null
+    isOver(incident)
+      ? incident.offs > 0 && nowMs - firstMs < limits.fenceWindowMs
+      : incident.offs > 0 || incident.proof === null
   const fenced = others.filter(({ value, firstMs }) => counts(value, firstMs)).length
   const allowed = Math.min(limits.fenceCap, Math.max(1, Math.floor(limits.fenceShare * shelf.hosts.length)))
-  return fenced >= allowed ? `${fenced} of ${allowed} hosts were fenced in the last ${limits.fenceWindowMs / 60_000} minutes` : undefined
+  return fenced >= allowed
+    ? `${fenced} of ${allowed} hosts were fenced in the last ${limits.fenceWindowMs / 60_000} minutes`
+    : undefined
 }
 
 export function targetsFor(core: ArbiterState, nowMs: number): Target[] | undefined {
@@ -113,7 +135,10 @@ export function targetsFor(core: ArbiterState, nowMs: number): Target[] | undefi
     // Nothing is sent to a host that is not wholly well.
     if ((core.verdicts.get(host)?.action ?? 'none') !== 'none') return false
     return (
-      self !== undefined && (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) <= core.limits.vetoMs && self.state === 'member' && !self.storageLost
+      self !== undefined &&
+      (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) <= core.limits.vetoMs &&
+      self.state === 'member' &&
+      !self.storageLost
     )
   })
   return good.map(({ host, freeMb }) => ({

@@ -129,15 +129,33 @@ export abstract class ArbiterState {
 
   scene(nowMs: number): Scene {
     const { shelf, book, limits } = this
-    const gone = new Set([...shelf.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host))
+    const gone = new Set(
+      [...shelf.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host),
+    )
     for (const [host, { value }] of shelf.holds)
-      if ((value.kind !== 'maintenance' && value.kind !== 'drain') || (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs)
+      if (
+        (value.kind !== 'maintenance' && value.kind !== 'drain') ||
+        (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs
+      )
         gone.add(host)
-    return { nowMs, book, members: shelf.all, arbiters: shelf.arbiters, limits, uptimeMs: nowMs - this.startedMs, gone, observers: shelf.observers }
+    return {
+      nowMs,
+      book,
+      members: shelf.all,
+      arbiters: shelf.arbiters,
+      limits,
+      uptimeMs: nowMs - this.startedMs,
+      gone,
+      observers: shelf.observers,
+    }
   }
 
   /** Compare-and-set under our lease. Whatever else than `ok` comes back, the store is read before anything more is done. */
-  put(changes: readonly Change[], options: { nowMs: number; guards?: readonly { key: string; index: number }[] }, done?: (ok: boolean) => void): void {
+  put(
+    changes: readonly Change[],
+    options: { nowMs: number; guards?: readonly { key: string; index: number }[] },
+    done?: (ok: boolean) => void,
+  ): void {
     if (!this.lease || changes.some(({ key }) => this.writing.has(key))) return done?.(false)
     const epoch = this.lease.epoch
     for (const { key } of changes) this.writing.add(key)

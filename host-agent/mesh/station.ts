@@ -50,7 +50,13 @@ export class Station {
     const nowMs = parts.clock.now()
     this.lastRoundMs = nowMs
     // Monotonic milliseconds rise over restarts of the agent within a boot.
-    this.core = new MemberCore({ name: parts.identity.name, bootId: parts.bootId, self: parts.self, nowMs, firstSeq: Math.round(nowMs) })
+    this.core = new MemberCore({
+      name: parts.identity.name,
+      bootId: parts.bootId,
+      self: parts.self,
+      nowMs,
+      firstSeq: Math.round(nowMs),
+    })
   }
 
   async start(): Promise<void> {
@@ -80,7 +86,13 @@ export class Station {
   setMembers(members: readonly MemberRecord[]): void {
     this.members = new Map(members.map((member) => [member.name, member]))
     this.core.setMembers(
-      members.map(({ name, role, rack, planes, ticks }) => ({ name, role, rack, ticks, planes: PLANES.filter((plane) => planes[plane] !== undefined) })),
+      members.map(({ name, role, rack, planes, ticks }) => ({
+        name,
+        role,
+        rack,
+        ticks,
+        planes: PLANES.filter((plane) => planes[plane] !== undefined),
+      })),
     )
   }
 
@@ -96,7 +108,8 @@ export class Station {
   sendDigest(more?: Word): void {
     const digest = this.core.digest(this.parts.clock.now(), more)
     for (const member of this.members.values())
-      if (member.role === 'arbiter' && member.name !== this.parts.identity.name) this.toAll(member, { type: 'digest', digest })
+      if (member.role === 'arbiter' && member.name !== this.parts.identity.name)
+        this.toAll(member, { type: 'digest', digest })
     // What an arbiter sees itself is evidence as well.
     if (this.parts.role === 'arbiter') this.parts.onDigest(digest)
   }
@@ -121,7 +134,8 @@ export class Station {
       this.round > 1 ? lateMs : 0,
       (peer, plane, nonce) => this.send(this.members.get(peer), plane, { type: 'probe', nonce }),
     )
-    if (this.parts.role === 'host' && this.round % Math.round(LIMITS.heartbeatMs / LIMITS.probeMs) === 0) this.sendDigest()
+    if (this.parts.role === 'host' && this.round % Math.round(LIMITS.heartbeatMs / LIMITS.probeMs) === 0)
+      this.sendDigest()
     if (this.round % KERNEL_EVERY_ROUNDS === 0) for (const peer of this.core.silent(KERNEL_MISSES)) this.askKernel(peer)
     this.pet(nowMs)
     this.cancel = clock.after(Math.max(1, LIMITS.probeMs - (clock.now() - nowMs)), () => this.turn())
@@ -174,7 +188,8 @@ export class Station {
     if (message.type === 'probe') this.send(peer, plane, { type: 'reply', nonce: message.nonce })
     else if (message.type === 'reply') this.core.onReply({ peer: peer.name, plane, nonce: message.nonce }, nowMs)
     else if (message.type === 'digest') this.parts.onDigest(message.digest)
-    else if (peer.role === 'arbiter' && this.core.onAck(message.ack) && message.ack.order) this.parts.onOrder(message.ack.order)
+    else if (peer.role === 'arbiter' && this.core.onAck(message.ack) && message.ack.order)
+      this.parts.onOrder(message.ack.order)
   }
 
   private toAll(member: MemberRecord, message: Message): void {
@@ -203,7 +218,9 @@ export class Station {
         if (alive && !this.stopped) this.core.onKernel(peer, this.parts.clock.now())
       }
       socket.once('connect', () => end(true))
-      socket.once('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'))
+      socket.once('error', (error: NodeJS.ErrnoException) =>
+        end(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'),
+      )
     }
   }
 }

@@ -8,7 +8,10 @@ import type { Ack } from './member.ts'
 import type { MemberRecord } from './records.ts'
 import { Station, type StationParts } from './station.ts'
 
-type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & { readonly name: string; readonly pem: string }
+type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & {
+  readonly name: string
+  readonly pem: string
+}
 
 type ToThread =
   | { readonly do: 'members'; readonly members: readonly MemberRecord[] }

@@ -23,7 +23,13 @@ export class TickWriter {
   private stopped = false
   private busy = false
 
-  constructor(options: { directory: string; host: string; bootId: string; clock: Clock; onRead: (poisoned: boolean) => void }) {
+  constructor(options: {
+    directory: string
+    host: string
+    bootId: string
+    clock: Clock
+    onRead: (poisoned: boolean) => void
+  }) {
     this.path = join(options.directory, 'ticks', options.host)
     this.poisonPath = slotPath(options.directory, options.host)
     this.bootId = options.bootId
@@ -131,6 +137,8 @@ export class TickReader {
     const nowMs = this.clock.now()
     if (this.readingSinceMs === undefined || this.hangs(nowMs)) return {}
     const since = this.readingSinceMs
-    return Object.fromEntries([...this.seen].map(([host, { atMs }]) => [host, { advanceAgeMs: nowMs - atMs, readingMs: nowMs - since }]))
+    return Object.fromEntries(
+      [...this.seen].map(([host, { atMs }]) => [host, { advanceAgeMs: nowMs - atMs, readingMs: nowMs - since }]),
+    )
   }
 }

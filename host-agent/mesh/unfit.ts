@@ -38,8 +38,14 @@ export function reactToUnfit(core: ArbiterState, verdict: Verdict, at: At): void
   if (action === 'unreachable') return drain(core, verdict.host, at)
   const wrong = forbidden(core, verdict.host, { action, ...at })
   if (wrong) return core.page(verdict.host, action, `${LOST[action]} and is left alone: ${wrong}`)
-  if (core.shelf.policy.value.dryRun) return core.page(verdict.host, `dry run ${action}`, `dry run: would stop the guests of ${verdict.host}: ${LOST[action]}`)
-  if (!core.book.selfOf(verdict.host)?.consents) return core.page(verdict.host, `asked ${action}`, `${LOST[action]}, and is asked to stop its guests`)
+  if (core.shelf.policy.value.dryRun)
+    return core.page(
+      verdict.host,
+      `dry run ${action}`,
+      `dry run: would stop the guests of ${verdict.host}: ${LOST[action]}`,
+    )
+  if (!core.book.selfOf(verdict.host)?.consents)
+    return core.page(verdict.host, `asked ${action}`, `${LOST[action]}, and is asked to stop its guests`)
   openIncident(
     core,
     { ...verdict, says: `${LOST[action]}; it stopped its guests and agreed to be switched off` },
@@ -52,7 +58,8 @@ export function hostsToStop(core: ArbiterState, scene: Scene): Set<string> {
   const out = new Set<string>()
   if (core.shelf.policy.value.dryRun) return out
   const shared = shareOnce(core, scene)
-  for (const { host, action } of core.verdicts.values()) if (isUnfit(action) && mustStop(core, { host, action }, { scene, shared })) out.add(host)
+  for (const { host, action } of core.verdicts.values())
+    if (isUnfit(action) && mustStop(core, { host, action }, { scene, shared })) out.add(host)
   return out
 }
 
@@ -98,10 +105,18 @@ function hasMany(core: ArbiterState, action: Unfit, shared: Shared): boolean {
 function drain(core: ArbiterState, host: string, { scene: { nowMs }, shared }: At): void {
   const { policy, holds } = core.shelf
   if (holds.has(host)) return
-  const wrong = !policy.value.armed ? 'the mesh is disarmed' : hasMany(core, 'unreachable', shared()) ? 'neither can those of others' : undefined
+  const wrong = !policy.value.armed
+    ? 'the mesh is disarmed'
+    : hasMany(core, 'unreachable', shared())
+      ? 'neither can those of others'
+      : undefined
   if (wrong) return core.page(host, 'unreachable', `${LOST.unreachable}, and it is not drained: ${wrong}`)
   if (policy.value.dryRun) return core.page(host, 'dry run drain', `dry run: would drain ${host}: ${LOST.unreachable}`)
   const value = { kind: 'drain', why: 'its tenant plane is down', by: 'rackward', seconds: null }
   const guards = [{ key: policy.key, index: policy.index }]
-  core.put([{ key: holdKey(host), value, index: 0 }], { nowMs, guards }, (ok) => ok && core.page(host, 'draining', `${host} is drained: ${LOST.unreachable}`))
+  core.put(
+    [{ key: holdKey(host), value, index: 0 }],
+    { nowMs, guards },
+    (ok) => ok && core.page(host, 'draining', `${host} is drained: ${LOST.unreachable}`),
+  )
 }

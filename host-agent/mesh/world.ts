@@ -21,7 +21,8 @@ export interface Change {
 }
 
 /** `ok` with the new index; `conflict`: surely nothing was written; `unknown`: nobody knows, read it again. */
-export type Stored = { readonly got: 'ok'; readonly index: number } | { readonly got: 'conflict' } | { readonly got: 'unknown' }
+export type Stored =
+  { readonly got: 'ok'; readonly index: number } | { readonly got: 'conflict' } | { readonly got: 'unknown' }
 
 /** A look at all entries. `index` of the whole; nothing older than what was written by us may replace it. */
 export interface Snapshot {
@@ -63,7 +64,8 @@ export type DriverAnswer =
   | { readonly ok: false; readonly fault: string; readonly sent: boolean }
 
 /** `found`: what stands in the slot now. */
-export type PillAnswer = { readonly ok: true; readonly found: PoisonPill | undefined } | { readonly ok: false; readonly fault: string }
+export type PillAnswer =
+  { readonly ok: true; readonly found: PoisonPill | undefined } | { readonly ok: false; readonly fault: string }
 
 export interface Page {
   /** The same for the same trouble, so that it is told once. */
@@ -74,13 +76,22 @@ export interface Page {
 
 export interface World {
   /** Compare-and-set of all changes or none, under the lease of `epoch`; `guards` must still have these indexes. */
-  store(ask: { changes: readonly Change[]; guards: readonly { key: string; index: number }[]; epoch: number }, done: (stored: Stored) => void): void
+  store(
+    ask: { changes: readonly Change[]; guards: readonly { key: string; index: number }[]; epoch: number },
+    done: (stored: Stored) => void,
+  ): void
   /** A read that no earlier write can be missing from. */
   readStore(done: (snapshot: Snapshot | undefined) => void): void
   /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. */
-  bmc(ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
+  bmc(
+    ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number },
+    done: (answer: BmcAnswer) => void,
+  ): void
   /** Outlets or storage access of a host, as `bmc`. */
-  device(ask: { host: string; level: DeviceLevel; act: DeviceAct; notAfterMs: number; deadlineMs: number }, done: (answer: BmcAnswer) => void): void
+  device(
+    ask: { host: string; level: DeviceLevel; act: DeviceAct; notAfterMs: number; deadlineMs: number },
+    done: (answer: BmcAnswer) => void,
+  ): void
   /** Which of these a host has. */
   deviceLevels(host: string): readonly DeviceLevel[]
   /** Answers by `deadlineMs` in any case. */

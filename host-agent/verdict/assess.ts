@@ -41,13 +41,22 @@ export interface Standing {
 }
 
 /** Cheap: whether a host is silent enough at the leader to be looked at closely. */
-export const isQuiet = (host: Member, scene: Scene): boolean => (scene.book.heardAgeMs(host.name, scene.nowMs) ?? scene.uptimeMs) >= scene.limits.suspectMs
+export const isQuiet = (host: Member, scene: Scene): boolean =>
+  (scene.book.heardAgeMs(host.name, scene.nowMs) ?? scene.uptimeMs) >= scene.limits.suspectMs
 
 /** The verdict on a host that is heard: its planes alone can be wrong. Cheap, for the many. */
 export function heardFrom(host: Member, scene: Scene): Verdict {
   const planes = planeStates(host, scene)
   const { action, because } = planeAction(planes)
-  return { host: host.name, conditions: NO_CONDITIONS, veto: undefined, planes, action, state: action === 'none' ? 'healthy' : 'degraded', says: because }
+  return {
+    host: host.name,
+    conditions: NO_CONDITIONS,
+    veto: undefined,
+    planes,
+    action,
+    state: action === 'none' ? 'healthy' : 'degraded',
+    says: because,
+  }
 }
 
 const NO_CONDITIONS: readonly Condition[] = []
@@ -55,10 +64,19 @@ const NO_CONDITIONS: readonly Condition[] = []
 export function assess(host: Member, scene: Scene, standing: Standing): Verdict {
   const veto = lifeVeto(host, scene, standing.softSinceMs)
   const quiet = isQuiet(host, scene)
-  const own = standing.suspects.find((suspect) => suspect.host === host.name) ?? { host: host.name, rack: host.rack, sinceMs: scene.nowMs, provenOff: false }
+  const own = standing.suspects.find((suspect) => suspect.host === host.name) ?? {
+    host: host.name,
+    rack: host.rack,
+    sinceMs: scene.nowMs,
+    provenOff: false,
+  }
   const conditions = [
     ...evidence(host, scene, { ...standing, own }),
-    { id: 'C4' as const, holds: !veto, says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life' },
+    {
+      id: 'C4' as const,
+      holds: !veto,
+      says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life',
+    },
     cutCondition(own, standing.suspects, standing.cut),
     ...permissions(host, scene, standing),
     { id: 'C8' as const, holds: standing.capacity.fits, says: standing.capacity.says },
@@ -86,9 +104,17 @@ const PERMISSION = new Set(['C5', 'C6', 'C7'])
 
 /** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of life. */
 function evidence(host: Member, scene: Scene, standing: Standing & { own: Suspect }): Condition[] {
-  const found = [heartbeatSilence(host, scene, standing.factor), peerSilence(host, scene), tickSilence(host, scene, standing.storageSick)]
+  const found = [
+    heartbeatSilence(host, scene, standing.factor),
+    peerSilence(host, scene),
+    tickSilence(host, scene, standing.storageSick),
+  ]
   if (!standing.own.provenOff) return found
-  return found.map((condition) => (condition.holds ? condition : { ...condition, holds: true, says: `its BMC says twice that it is off (${condition.says})` }))
+  return found.map((condition) =>
+    condition.holds
+      ? condition
+      : { ...condition, holds: true, says: `its BMC says twice that it is off (${condition.says})` },
+  )
 }
 
 function leaderCondition(scene: Scene, { lease, reach }: Pick<Standing, 'lease' | 'reach'>): Condition {
@@ -96,20 +122,31 @@ function leaderCondition(scene: Scene, { lease, reach }: Pick<Standing, 'lease' 
   const { limits } = scene
   const wrong = [
     ...(lease.leftMs < limits.leaseLeftMs ? [`its lease has ${seconds(lease.leftMs)} left`] : []),
-    ...(lease.storeOkAgeMs > limits.vetoMs * 2 ? [`the store last took a write ${seconds(lease.storeOkAgeMs)} ago`] : []),
-    ...(reach.of > 0 && (reach.heard === 0 || reach.heard < limits.leaderReach * reach.of) ? [`it hears only ${reach.heard} of ${reach.of} other hosts`] : []),
+    ...(lease.storeOkAgeMs > limits.vetoMs * 2
+      ? [`the store last took a write ${seconds(lease.storeOkAgeMs)} ago`]
+      : []),
+    ...(reach.of > 0 && (reach.heard === 0 || reach.heard < limits.leaderReach * reach.of)
+      ? [`it hears only ${reach.heard} of ${reach.of} other hosts`]
+      : []),
   ]
   return {
     id: 'C6',
     holds: wrong.length === 0,
-    says: wrong.join(', ') || `${scene.book.owner} leads, ${seconds(lease.leftMs)} left, hears ${reach.heard} of ${reach.of} other hosts`,
+    says:
+      wrong.join(', ') ||
+      `${scene.book.owner} leads, ${seconds(lease.leftMs)} left, hears ${reach.heard} of ${reach.of} other hosts`,
   }
 }
 
 /** By its own record, which an arbiter has that heard nothing of the boot that left. */
-const hasLeft = ({ name, boot }: Member, { book }: Scene) => boot?.leaving === true && (book.bootOf(name)?.bootId ?? boot.id) === boot.id
+const hasLeft = ({ name, boot }: Member, { book }: Scene) =>
+  boot?.leaving === true && (book.bootOf(name)?.bootId ?? boot.id) === boot.id
 
-function policyCondition(host: Member, scene: Scene, standing: Pick<Standing, 'lease' | 'disarmed' | 'hold' | 'spent'>): Condition {
+function policyCondition(
+  host: Member,
+  scene: Scene,
+  standing: Pick<Standing, 'lease' | 'disarmed' | 'hold' | 'spent'>,
+): Condition {
   const self = scene.book.selfOf(host.name)
   const young = standing.lease && standing.lease.ageMs < scene.limits.leaderAgeMs
   const wrong = [

@@ -41,7 +41,8 @@ export class Book {
     if (held?.digest.bootId === digest.bootId && digest.seq <= held.digest.seq) return false
     if (held && held.digest.bootId !== digest.bootId) {
       standing.pastBoots.add(held.digest.bootId)
-      if (standing.pastBoots.size > PAST_BOOTS) standing.pastBoots.delete(standing.pastBoots.values().next().value as string)
+      if (standing.pastBoots.size > PAST_BOOTS)
+        standing.pastBoots.delete(standing.pastBoots.values().next().value as string)
     }
     if (held) Object.assign(held, { digest, atMs: nowMs })
     else standing.held = { digest, atMs: nowMs }
@@ -107,7 +108,11 @@ export class Book {
   }
 
   /** Age of an arbiter's report of `host`'s heartbeat, and of the report itself. */
-  attested(arbiter: string, host: string, nowMs: number): { silentMs: number | undefined; reportMs: number; settled: boolean } | undefined {
+  attested(
+    arbiter: string,
+    host: string,
+    nowMs: number,
+  ): { silentMs: number | undefined; reportMs: number; settled: boolean } | undefined {
     const held = this.standings.get(arbiter)?.held
     if (!held) return undefined
     const reportMs = nowMs - held.atMs
@@ -116,17 +121,37 @@ export class Book {
   }
 
   /** What `observer` last said about `target` on `plane`, aged to now. */
-  sight(about: { observer: string; target: string; plane: Plane }, nowMs: number): { silentMs: number; misses: number; reportMs: number } | undefined {
+  sight(
+    about: { observer: string; target: string; plane: Plane },
+    nowMs: number,
+  ): { silentMs: number; misses: number; reportMs: number } | undefined {
     const held = this.standings.get(about.observer)?.held
     const sight = held?.digest.peers[about.target]?.planes[about.plane]
     if (!held || !sight) return undefined
     const reportMs = nowMs - held.atMs
-    return { silentMs: sight.replyAgeMs === null ? Number.POSITIVE_INFINITY : sight.replyAgeMs + reportMs, misses: sight.misses, reportMs }
+    return {
+      silentMs: sight.replyAgeMs === null ? Number.POSITIVE_INFINITY : sight.replyAgeMs + reportMs,
+      misses: sight.misses,
+      reportMs,
+    }
   }
 
-  tickOf(host: string, readers: readonly string[], nowMs: number): { by: string; staleMs: number; readingMs: number }[] {
+  tickOf(
+    host: string,
+    readers: readonly string[],
+    nowMs: number,
+  ): { by: string; staleMs: number; readingMs: number }[] {
     const own = this.ticks.get(host)
-    const out = own ? [{ by: this.owner, staleMs: own.advanceAgeMs + nowMs - own.atMs, readingMs: own.readingMs, reportMs: nowMs - own.atMs }] : []
+    const out = own
+      ? [
+          {
+            by: this.owner,
+            staleMs: own.advanceAgeMs + nowMs - own.atMs,
+            readingMs: own.readingMs,
+            reportMs: nowMs - own.atMs,
+          },
+        ]
+      : []
     for (const reader of readers) {
       const held = this.standings.get(reader)?.held
       const view = held?.digest.ticks?.[host]
@@ -138,17 +163,28 @@ export class Book {
   }
 
   /** The newest authenticated sign of life, from whomever. */
-  newestLife(host: string, observers: readonly string[], at: { nowMs: number; arbiters: readonly string[] }): LifeSign | undefined {
+  newestLife(
+    host: string,
+    observers: readonly string[],
+    at: { nowMs: number; arbiters: readonly string[] },
+  ): LifeSign | undefined {
     const { nowMs } = at
     let best: LifeSign | undefined
     const offer = (ageMs: number | undefined, how: () => string) => {
-      if (ageMs !== undefined && Number.isFinite(ageMs) && (!best || nowMs - ageMs > best.atMs)) best = { atMs: nowMs - ageMs, how: how() }
+      if (ageMs !== undefined && Number.isFinite(ageMs) && (!best || nowMs - ageMs > best.atMs))
+        best = { atMs: nowMs - ageMs, how: how() }
     }
     offer(this.heardAgeMs(host, nowMs), () => `heartbeat at ${this.owner}`)
-    for (const arbiter of at.arbiters) if (arbiter !== this.owner) offer(this.attested(arbiter, host, nowMs)?.silentMs, () => `heartbeat at ${arbiter}`)
+    for (const arbiter of at.arbiters)
+      if (arbiter !== this.owner) offer(this.attested(arbiter, host, nowMs)?.silentMs, () => `heartbeat at ${arbiter}`)
     for (const observer of observers)
-      for (const plane of PLANES) offer(this.sight({ observer, target: host, plane }, nowMs)?.silentMs, () => `answered ${observer} on the ${plane} plane`)
-    for (const tick of this.tickOf(host, observers, nowMs)) offer(tick.staleMs, () => `its storage tick advanced, read by ${tick.by}`)
+      for (const plane of PLANES)
+        offer(
+          this.sight({ observer, target: host, plane }, nowMs)?.silentMs,
+          () => `answered ${observer} on the ${plane} plane`,
+        )
+    for (const tick of this.tickOf(host, observers, nowMs))
+      offer(tick.staleMs, () => `its storage tick advanced, read by ${tick.by}`)
     return best
   }
 

@@ -44,8 +44,14 @@ export function heartbeatSilence(host: Member, scene: Scene, factor: number): Co
   })
   const silent = found.filter(({ ageMs }) => ageMs !== undefined && ageMs >= wanted).length
   const needed = Math.floor(arbiters.length / 2) + 1
-  const words = found.map(({ arbiter, ageMs }) => `${arbiter} ${ageMs === undefined ? 'says nothing' : seconds(ageMs)}`).join(', ')
-  return { id: 'C1', holds: silent >= needed, says: `last heartbeat, by arbiter: ${words}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed` }
+  const words = found
+    .map(({ arbiter, ageMs }) => `${arbiter} ${ageMs === undefined ? 'says nothing' : seconds(ageMs)}`)
+    .join(', ')
+  return {
+    id: 'C1',
+    holds: silent >= needed,
+    says: `last heartbeat, by arbiter: ${words}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed`,
+  }
 }
 
 interface PlaneFinding {
@@ -96,7 +102,11 @@ export function peerSilence(host: Member, scene: Scene): Condition {
     const asked = silent.length + answered.length + mute.length
     const needed = Math.max(2, Math.ceil((asked < 8 ? scene.limits.quorumSmall : scene.limits.quorum) * asked))
     const domains = new Set(silent.map((name) => racks.get(name) ?? name).filter((rack) => rack !== host.rack))
-    const others = new Set(scene.members.filter(({ name }) => name !== host.name && !scene.gone.has(name)).map(({ name, rack }) => rack ?? name))
+    const others = new Set(
+      scene.members
+        .filter(({ name }) => name !== host.name && !scene.gone.has(name))
+        .map(({ name, rack }) => rack ?? name),
+    )
     others.delete(host.rack ?? host.name)
     const spread = domains.size >= Math.min(2, others.size)
     return {
@@ -117,12 +127,22 @@ const tail = (mute: readonly string[], spread: boolean) =>
 /** C3: the storage tick stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
 export function tickSilence(host: Member, scene: Scene, storageSick: boolean): Condition {
   if (!host.ticks) return { id: 'C3', holds: true, says: 'the host has no storage tick' }
-  if (storageSick) return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
+  if (storageSick)
+    return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
   const views = scene.book.tickOf(host.name, watchers(host, scene), scene.nowMs)
   const reading = views.filter((view) => view.readingMs >= scene.limits.tickMs)
-  if (reading.length === 0) return { id: 'C3', holds: false, says: 'nobody could read the storage for long enough to say whether the tick stands still' }
+  if (reading.length === 0)
+    return {
+      id: 'C3',
+      holds: false,
+      says: 'nobody could read the storage for long enough to say whether the tick stands still',
+    }
   const fresh = Math.min(...reading.map(({ staleMs }) => staleMs))
-  return { id: 'C3', holds: fresh >= scene.limits.tickMs, says: `the storage tick last advanced ${seconds(fresh)} ago, by ${reading.length} readers` }
+  return {
+    id: 'C3',
+    holds: fresh >= scene.limits.tickMs,
+    says: `the storage tick last advanced ${seconds(fresh)} ago, by ${reading.length} readers`,
+  }
 }
 
 export interface Veto {

@@ -27,11 +27,23 @@ export function isCut(suspects: readonly Suspect[], view: CutView): { cut: boole
   const unproven = suspects.filter(({ provenOff }) => !provenOff)
   const names = unproven.map(({ host }) => host).join(', ')
   if (recent.length > allowed || unproven.length > allowed)
-    return { cut: true, says: `${Math.max(recent.length, unproven.length)} hosts are silent together (${names}), ${allowed} at most are taken for deaths` }
+    return {
+      cut: true,
+      says: `${Math.max(recent.length, unproven.length)} hosts are silent together (${names}), ${allowed} at most are taken for deaths`,
+    }
   const racks = new Set(unproven.map(({ rack }) => rack))
   if (unproven.length >= 2 && racks.size === 1 && !racks.has(null))
-    return { cut: true, says: `all that are silent (${names}) are in rack ${[...racks][0]}: a rack’s uplink or power, until a BMC says that they are off` }
-  return { cut: false, says: unproven.length <= 1 ? 'nobody else is silent' : `${unproven.length} hosts are silent, ${allowed} at most are taken for deaths` }
+    return {
+      cut: true,
+      says: `all that are silent (${names}) are in rack ${[...racks][0]}: a rack’s uplink or power, until a BMC says that they are off`,
+    }
+  return {
+    cut: false,
+    says:
+      unproven.length <= 1
+        ? 'nobody else is silent'
+        : `${unproven.length} hosts are silent, ${allowed} at most are taken for deaths`,
+  }
 }
 
 export function cutCondition(suspect: Suspect, suspects: readonly Suspect[], view: CutView): Condition {

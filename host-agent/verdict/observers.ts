@@ -31,4 +31,6 @@ export function observersOf(target: Member, members: readonly Member[]): string[
 
 /** The names that `observer` probes. */
 export const targetsOf = (observer: string, members: readonly Member[]): string[] =>
-  members.filter((member) => member.name !== observer && observersOf(member, members).includes(observer)).map((member) => member.name)
+  members
+    .filter((member) => member.name !== observer && observersOf(member, members).includes(observer))
+    .map((member) => member.name)

@@ -14,12 +14,32 @@ export interface PlaneRow {
 
 export const PLANE_ROWS: readonly PlaneRow[] = [
   { row: 'up up up', action: 'none', because: 'all planes are up' },
-  { row: 'down up up', action: 'alert', because: 'its guests serve on: a lost management plane alone never moves them' },
+  {
+    row: 'down up up',
+    action: 'alert',
+    because: 'its guests serve on: a lost management plane alone never moves them',
+  },
   { row: 'up down up', action: 'unreachable', because: 'its guests run, but cannot be reached: it gets no new ones' },
-  { row: 'up up down', action: 'stop guests', because: 'its guests cannot write: the agent stops them, the BMC proves it' },
-  { row: 'up down down', action: 'stop guests', because: 'its guests cannot write: the agent stops them, the BMC proves it' },
-  { row: 'down up down', action: 'stop guests', because: 'its guests cannot write, and the agent still answers on the tenant plane' },
-  { row: 'down down up', action: 'isolated', because: 'it is cut off, but answers on the storage plane: isolated, not dead' },
+  {
+    row: 'up up down',
+    action: 'stop guests',
+    because: 'its guests cannot write: the agent stops them, the BMC proves it',
+  },
+  {
+    row: 'up down down',
+    action: 'stop guests',
+    because: 'its guests cannot write: the agent stops them, the BMC proves it',
+  },
+  {
+    row: 'down up down',
+    action: 'stop guests',
+    because: 'its guests cannot write, and the agent still answers on the tenant plane',
+  },
+  {
+    row: 'down down up',
+    action: 'isolated',
+    because: 'it is cut off, but answers on the storage plane: isolated, not dead',
+  },
   { row: 'down down down', action: 'fence', because: 'nothing of it is left on any plane' },
 ]
 const MATRIX = new Map(PLANE_ROWS.map((one) => [one.row, one]))
@@ -32,4 +52,5 @@ export const planeAction = ({ management, tenant, storage }: PlaneStates): Plane
   MATRIX.get(`${word(management)} ${word(tenant)} ${word(storage)}`) as PlaneRow
 
 /** Its guests are useless where they are, or it is gone altogether. */
-export const isUnfit = (action: PlaneAction | undefined): boolean => action === 'stop guests' || action === 'isolated' || action === 'fence'
+export const isUnfit = (action: PlaneAction | undefined): boolean =>
+  action === 'stop guests' || action === 'isolated' || action === 'fence'

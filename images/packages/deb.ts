@@ -4,7 +4,15 @@ import { chmod, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises
 import { dirname, join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
-import { AGENT_EXAMPLE, AGENT_POSTINST, CONDUCTOR_CONFIG, CONDUCTOR_POSTINST, postrm, prerm, WRAPPER } from './scripts.ts'
+import {
+  AGENT_EXAMPLE,
+  AGENT_POSTINST,
+  CONDUCTOR_CONFIG,
+  CONDUCTOR_POSTINST,
+  postrm,
+  prerm,
+  WRAPPER,
+} from './scripts.ts'
 import { copyTree, readManifest } from './tree.ts'
 import { AGENT_UNIT, AGENT_USER, CONDUCTOR_UNIT, CONDUCTOR_USER, GATE_UNIT, WATCHDOG_RULE } from './units.ts'
 
@@ -42,7 +50,8 @@ const plans = (version: string, completion: string): readonly Plan[] => [
     name: 'rackward',
     summary: 'bare-metal provisioning and high availability: conductor',
     depends: `rackward-common (= ${version}), ipmitool, freeipmi-tools, ipxe, zstd, openssl, iproute2, init-system-helpers, systemd`,
-    recommends: 'mmdebstrap, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, e2fsprogs, grub-common, grub-pc-bin, grub-efi-amd64-bin',
+    recommends:
+      'mmdebstrap, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, e2fsprogs, grub-common, grub-pc-bin, grub-efi-amd64-bin',
     files: [
       { path: 'lib/systemd/system/rackward-conductor.service', text: CONDUCTOR_UNIT },
       { path: 'usr/lib/sysusers.d/rackward-conductor.conf', text: CONDUCTOR_USER },
@@ -51,7 +60,11 @@ const plans = (version: string, completion: string): readonly Plan[] => [
     scripts: {
       postinst: CONDUCTOR_POSTINST,
       prerm: prerm('rackward-conductor.service'),
-      postrm: postrm('rackward-conductor.service', ['/var/lib/rackward', '/etc/rackward/htpasswd', '/etc/rackward/clouds.yaml']),
+      postrm: postrm('rackward-conductor.service', [
+        '/var/lib/rackward',
+        '/etc/rackward/htpasswd',
+        '/etc/rackward/clouds.yaml',
+      ]),
     },
     conffiles: ['/etc/rackward/conductor.yaml'],
   },
@@ -84,7 +97,11 @@ export async function buildPackages(opts: {
   say: (line: string) => void
 }): Promise<string[]> {
   const architecture = ARCHITECTURES[process.arch]
-  if (!architecture) throw new Fault('input.invalid', `there is no Debian architecture for ${process.arch} here: amd64 and arm64 are known`)
+  if (!architecture)
+    throw new Fault(
+      'input.invalid',
+      `there is no Debian architecture for ${process.arch} here: amd64 and arm64 are known`,
+    )
   const { version } = await readManifest(opts.root)
   const built: string[] = []
   await mkdir(opts.outDir, { recursive: true })
@@ -97,7 +114,9 @@ export async function buildPackages(opts: {
       await control(work, { plan, version, architecture })
       const file = join(opts.outDir, `${plan.name}_${version}_${architecture}.deb`)
       opts.say(`packing ${plan.name}`)
-      await runOk(['dpkg-deb', '--root-owner-group', '-Zzstd', '-z10', '--build', work, file], { timeoutMs: TIMEOUT_MS })
+      await runOk(['dpkg-deb', '--root-owner-group', '-Zzstd', '-z10', '--build', work, file], {
+        timeoutMs: TIMEOUT_MS,
+      })
       built.push(file)
     } finally {
       await rm(work, { recursive: true, force: true })

@@ -22,7 +22,8 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
-export const readManifest = async (directory: string): Promise<Manifest> => JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest
+export const readManifest = async (directory: string): Promise<Manifest> =>
+  JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest
 
 /** Directories of all packages that the bundle at `root` needs at run time. Throws `input.missing` for one that is not installed. */
 export async function runtimePackages(root: string): Promise<string[]> {
@@ -30,7 +31,8 @@ export async function runtimePackages(root: string): Promise<string[]> {
   const add = async (wanted: string, from: string, optional: boolean): Promise<void> => {
     const at = resolvePackage(from, wanted)
     if (at === undefined && optional) return
-    if (at === undefined) throw new Fault('input.missing', `the npm package ${wanted} is not installed beside ${from}: npm ci`)
+    if (at === undefined)
+      throw new Fault('input.missing', `the npm package ${wanted} is not installed beside ${from}: npm ci`)
     if (found.has(at)) return
     found.add(at)
     const { dependencies = {}, optionalDependencies = {} } = await readManifest(at)
@@ -58,7 +60,10 @@ export async function copyTree(root: string, target: string): Promise<void> {
   for (const from of await runtimePackages(root)) {
     const inside = relative(root, from)
     // npm may have put them beside this package instead of inside it (npm i -g).
-    const to = join(target, inside.startsWith('..') ? join('node_modules', from.slice(from.lastIndexOf('/node_modules/') + 14)) : inside)
+    const to = join(
+      target,
+      inside.startsWith('..') ? join('node_modules', from.slice(from.lastIndexOf('/node_modules/') + 14)) : inside,
+    )
     // Patterns are of what lies inside a package, not of where it lies.
     await cp(from, to, { recursive: true, filter: (path) => path === from || !LEFT_OUT.test(path.slice(from.length)) })
   }
@@ -78,6 +83,7 @@ export async function treeDigest(root: string): Promise<string> {
   await visit(join(root, 'dist/bundle'))
   hash.update(await readFile(join(root, 'dist/agent.cjs')))
   // Packages of others change with their versions alone.
-  for (const directory of await runtimePackages(root)) hash.update(`${(await readManifest(directory)).name} ${(await readManifest(directory)).version}\n`)
+  for (const directory of await runtimePackages(root))
+    hash.update(`${(await readManifest(directory)).name} ${(await readManifest(directory)).version}\n`)
   return hash.digest('hex').slice(0, 20)
 }

@@ -7,14 +7,20 @@ const MINUTE_MS = 60_000
 /** One-line apt sources for `suite` (and its updates and security suites where the machine has them), component main. */
 export async function machineSources(suite: string): Promise<string[]> {
   const format = '$(REPO_URI)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(RELEASE)'
-  const text = await runOk(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages'], { timeoutMs: MINUTE_MS })
+  const text = await runOk(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages'], {
+    timeoutMs: MINUTE_MS,
+  })
   const lines = new Set<string>()
   for (const line of text.split('\n')) {
     const [uri, , codename, component, origin, release] = line.split('|')
     if (origin !== 'Debian' || component !== 'main' || !codename?.startsWith(suite)) continue
     lines.add(`deb ${uri} ${release ?? codename} main`)
   }
-  if (lines.size === 0) throw new Fault('input.missing', `apt has no sources of Debian ${suite}: run apt-get update, or add them to /etc/apt/sources.list`)
+  if (lines.size === 0)
+    throw new Fault(
+      'input.missing',
+      `apt has no sources of Debian ${suite}: run apt-get update, or add them to /etc/apt/sources.list`,
+    )
   return [...lines]
 }
 

@@ -12,7 +12,10 @@ export const cacheKey = (ingredients: readonly (string | Buffer)[]): string => {
 }
 
 /** Answers the directory `<root>/<name>-<key>`, made by `build` in a scratch directory beside it when it does not exist yet. */
-export async function cached(place: { root: string; name: string; key: string; force?: boolean }, build: (scratch: string) => Promise<void>) {
+export async function cached(
+  place: { root: string; name: string; key: string; force?: boolean },
+  build: (scratch: string) => Promise<void>,
+) {
   const target = join(place.root, `${place.name}-${place.key}`)
   if (existsSync(target) && !place.force) return { path: target, built: false }
   const scratch = `${target}.part-${process.pid}`

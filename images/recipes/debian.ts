@@ -83,17 +83,33 @@ export const debianKey = (extras: Extras = NO_EXTRAS): string =>
     grubMenu(ROOT_UUID),
     ...(extras === NO_EXTRAS
       ? []
-      : [JSON.stringify([extras.packages, extras.debs.map(({ digest }) => digest), extras.files.map(({ to, digest }) => [to, digest]), extras.hooks])]),
+      : [
+          JSON.stringify([
+            extras.packages,
+            extras.debs.map(({ digest }) => digest),
+            extras.files.map(({ to, digest }) => [to, digest]),
+            extras.hooks,
+          ]),
+        ]),
   ])
 
 /** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is no systemd in a tree). */
 const extraHooks = ({ debs, files }: Extras): string[] => [
-  ...debs.flatMap(({ path }) => [`cp '${path}' "$1/tmp/extra.deb"`, 'chroot "$1" dpkg -i /tmp/extra.deb', 'rm "$1/tmp/extra.deb"']),
+  ...debs.flatMap(({ path }) => [
+    `cp '${path}' "$1/tmp/extra.deb"`,
+    'chroot "$1" dpkg -i /tmp/extra.deb',
+    'rm "$1/tmp/extra.deb"',
+  ]),
   ...files.map(({ from, to }) => `install -D -m 0755 '${from}' "$1${to}"`),
 ]
 
 /** Makes `disk` (raw) and says how the deploy grows it. */
-export async function buildDebian(opts: { workDir: string; disk: string; say: (line: string) => void; extras?: Extras }) {
+export async function buildDebian(opts: {
+  workDir: string
+  disk: string
+  say: (line: string) => void
+  extras?: Extras
+}) {
   const extras = opts.extras ?? NO_EXTRAS
   const tree = join(opts.workDir, 'tree')
   await rm(opts.workDir, { recursive: true, force: true })
@@ -123,5 +139,9 @@ export async function buildDebian(opts: { workDir: string; disk: string; say: (l
   } finally {
     await rm(tree, { recursive: true, force: true })
   }
-  return { osType: 'linux', grow: { partition: ROOT_PARTITION, fileSystem: 'ext4' as const }, efiLoader: '\\EFI\\BOOT\\BOOTX64.EFI' }
+  return {
+    osType: 'linux',
+    grow: { partition: ROOT_PARTITION, fileSystem: 'ext4' as const },
+    efiLoader: '\\EFI\\BOOT\\BOOTX64.EFI',
+  }
 }

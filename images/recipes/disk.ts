@@ -16,11 +16,20 @@ const TAIL_MIB = 1
 
 export const ROOT_PARTITION = 3
 
-export async function makeDisk(opts: { tree: string; disk: string; workDir: string; rootUuid: string; rootMib: number }): Promise<void> {
+export async function makeDisk(opts: {
+  tree: string
+  disk: string
+  workDir: string
+  rootUuid: string
+  rootMib: number
+}): Promise<void> {
   await mkdir(opts.workDir, { recursive: true })
   await writeFile(opts.disk, '')
   await truncate(opts.disk, (ROOT_START_MIB + opts.rootMib + TAIL_MIB) * MIB)
-  await runOk(['sfdisk', '--quiet', '--label', 'gpt', opts.disk], { timeoutMs: TIMEOUT_MS, input: partitionScript(opts.rootMib) })
+  await runOk(['sfdisk', '--quiet', '--label', 'gpt', opts.disk], {
+    timeoutMs: TIMEOUT_MS,
+    input: partitionScript(opts.rootMib),
+  })
   await runOk(
     [
       'mke2fs',
@@ -70,8 +79,10 @@ async function makeEsp(opts: { workDir: string; rootUuid: string }): Promise<Buf
   await writeFile(esp, '')
   await truncate(esp, ESP_MIB * MIB)
   await runOk(['mkfs.vfat', '-F', '32', '-n', 'ESP', esp], { timeoutMs: TIMEOUT_MS })
-  for (const dir of ['::/EFI', '::/EFI/BOOT', '::/EFI/debian']) await runOk(['mmd', '-i', esp, dir], { timeoutMs: TIMEOUT_MS })
-  for (const file of ['::/EFI/BOOT/BOOTX64.EFI', '::/EFI/debian/grubx64.efi']) await runOk(['mcopy', '-i', esp, loader, file], { timeoutMs: TIMEOUT_MS })
+  for (const dir of ['::/EFI', '::/EFI/BOOT', '::/EFI/debian'])
+    await runOk(['mmd', '-i', esp, dir], { timeoutMs: TIMEOUT_MS })
+  for (const file of ['::/EFI/BOOT/BOOTX64.EFI', '::/EFI/debian/grubx64.efi'])
+    await runOk(['mcopy', '-i', esp, loader, file], { timeoutMs: TIMEOUT_MS })
   const bytes = await readFile(esp)
   await rm(esp)
   return bytes

@@ -35,7 +35,8 @@ const DISKBOOT_BLOCKLIST = 0x1f4
 /** The boot code of an MBR ends where the disk signature and the partition table begin. */
 const MBR_CODE_BYTES = 440
 
-const earlyConfig = (rootUuid: string) => `search.fs_uuid ${rootUuid} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n`
+const earlyConfig = (rootUuid: string) =>
+  `search.fs_uuid ${rootUuid} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n`
 
 /** The menu follows Debian's /vmlinuz and /initrd.img links, so kernel updates need no rewrite of it. */
 export const grubMenu = (rootUuid: string): string => `serial --unit=0 --speed=115200
@@ -50,7 +51,11 @@ menuentry "Debian GNU/Linux" {
 `
 
 /** MBR boot code and core image for BIOS; `coreLba` is the first sector of the BIOS boot partition. */
-export async function biosBoot(opts: { workDir: string; rootUuid: string; coreLba: number }): Promise<{ mbrCode: Buffer; core: Buffer }> {
+export async function biosBoot(opts: {
+  workDir: string
+  rootUuid: string
+  coreLba: number
+}): Promise<{ mbrCode: Buffer; core: Buffer }> {
   const core = await makeImage({ ...opts, format: 'i386-pc', modules: ['biosdisk', ...COMMON] })
   const boot = await readFile(join(GRUB_DIR, 'i386-pc/boot.img'))
   return { mbrCode: patchBoot(boot, opts.coreLba), core: patchCore(core, opts.coreLba) }
@@ -63,7 +68,8 @@ export const efiBoot = (opts: { workDir: string; rootUuid: string }): Promise<Bu
 /** boot.img loads one sector from the address at 0x5c; 0x66 holds a jump that GRUB's own installer takes out for hard disks,
  *  because some BIOSes hand over a wrong drive number. */
 export function patchBoot(boot: Buffer, coreLba: number): Buffer {
-  if (boot.length !== SECTOR_BYTES) throw new Fault('run.failed', `boot.img has ${boot.length} bytes, not ${SECTOR_BYTES}`)
+  if (boot.length !== SECTOR_BYTES)
+    throw new Fault('run.failed', `boot.img has ${boot.length} bytes, not ${SECTOR_BYTES}`)
   const patched = Buffer.from(boot)
   patched.writeBigUInt64LE(BigInt(coreLba), BOOT_KERNEL_SECTOR)
   patched.writeUInt16LE(0x9090, BOOT_DRIVE_CHECK)
@@ -78,12 +84,33 @@ export function patchCore(core: Buffer, coreLba: number): Buffer {
   return patched
 }
 
-async function makeImage(opts: { workDir: string; rootUuid: string; format: string; modules: readonly string[] }): Promise<Buffer> {
+async function makeImage(opts: {
+  workDir: string
+  rootUuid: string
+  format: string
+  modules: readonly string[]
+}): Promise<Buffer> {
   const out = join(opts.workDir, `grub-${opts.format}`)
   const config = join(opts.workDir, 'grub-early.cfg')
   await writeFile(config, earlyConfig(opts.rootUuid))
-  await runOk(['grub-mkimage', '-d', join(GRUB_DIR, opts.format), '-O', opts.format, '-p', '/boot/grub', '-c', config, '-o', out, ...opts.modules], {
-    timeoutMs: TIMEOUT_MS,
-  })
+  await runOk(
+    [
+      'grub-mkimage',
+      '-d',
+      join(GRUB_DIR, opts.format),
+      '-O',
+      opts.format,
+      '-p',
+      '/boot/grub',
+      '-c',
+      config,
+      '-o',
+      out,
+      ...opts.modules,
+    ],
+    {
+      timeoutMs: TIMEOUT_MS,
+    },
+  )
   return readFile(out)
 }

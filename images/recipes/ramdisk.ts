@@ -36,7 +36,12 @@ export async function buildRamdisk(opts: {
   const node = await stat(opts.nodeFile)
   const base = await kernelBase(opts, cacheKey([recipe, process.version, String(node.size)]))
   const key = cacheKey([recipe, agent, process.version, String(node.size)])
-  const place = { root: opts.cacheDir, name: 'ramdisk', key, ...(opts.force === undefined ? {} : { force: opts.force }) }
+  const place = {
+    root: opts.cacheDir,
+    name: 'ramdisk',
+    key,
+    ...(opts.force === undefined ? {} : { force: opts.force }),
+  }
   const { path, built } = await cached(place, async (scratch) => {
     opts.say('packing the deploy ramdisk: the agent on top of the drivers')
     await mkdir(join(scratch, 'top'))
@@ -53,12 +58,18 @@ export async function buildRamdisk(opts: {
   const kernel = join(path, 'kernel')
   const initrd = join(path, 'initrd')
   const sizeBytes = (await stat(kernel)).size + (await stat(initrd)).size
-  opts.say(`deploy ramdisk: ${(sizeBytes / 1e6).toFixed(1)} MB (kernel ${((await stat(kernel)).size / 1e6).toFixed(1)} MB)`)
-  if (sizeBytes > RAMDISK_LIMIT_BYTES) throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${RAMDISK_LIMIT_BYTES}`)
+  opts.say(
+    `deploy ramdisk: ${(sizeBytes / 1e6).toFixed(1)} MB (kernel ${((await stat(kernel)).size / 1e6).toFixed(1)} MB)`,
+  )
+  if (sizeBytes > RAMDISK_LIMIT_BYTES)
+    throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${RAMDISK_LIMIT_BYTES}`)
   return { path, kernel, initrd, rescueInitrd: join(path, 'initrd-rescue'), built, sizeBytes }
 }
 
-async function kernelBase(opts: { cacheDir: string; nodeFile: string; say: (line: string) => void }, key: string): Promise<string> {
+async function kernelBase(
+  opts: { cacheDir: string; nodeFile: string; say: (line: string) => void },
+  key: string,
+): Promise<string> {
   const { path } = await cached({ root: opts.cacheDir, name: 'ramdisk-base', key }, async (scratch) => {
     const debian = join(scratch, 'debian')
     await debootstrap({ suite: SUITE, variant: 'extract', packages: PACKAGES, target: debian, say: opts.say })
@@ -99,7 +110,8 @@ async function copyModules(at: { debian: string; root: string; version: string }
     await mkdir(dirname(join(to, file)), { recursive: true })
     await copyFile(join(from, file), join(to, file))
   }
-  for (const file of ['modules.order', 'modules.builtin', 'modules.builtin.modinfo']) await copyFile(join(from, file), join(to, file))
+  for (const file of ['modules.order', 'modules.builtin', 'modules.builtin.modinfo'])
+    await copyFile(join(from, file), join(to, file))
   await runOk(['depmod', '-b', at.root, at.version], { timeoutMs: TIMEOUT_MS })
   await cp(join(at.debian, 'lib/firmware'), join(at.root, 'lib/firmware'), { recursive: true }).catch(() => undefined)
 }
@@ -163,7 +175,9 @@ async function copyNode(nodeFile: string, at: { debian: string; root: string }):
 async function copyLibraries(program: string, at: { debian: string; root: string }): Promise<void> {
   const head = (await readFile(program)).subarray(0, 4096)
   if (!head.includes('/lib64/ld-linux')) return
-  const paths = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib', 'usr/lib'].map((dir) => join(at.debian, dir)).join(':')
+  const paths = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib', 'usr/lib']
+    .map((dir) => join(at.debian, dir))
+    .join(':')
   const loader = await realFile(join(at.debian, 'lib64/ld-linux-x86-64.so.2'), at.debian)
   const text = await runOk([loader, '--library-path', paths, '--list', program], { timeoutMs: TIMEOUT_MS })
   await mkdir(join(at.root, 'lib64'), { recursive: true })
@@ -191,6 +205,7 @@ async function firstExisting(files: readonly string[]): Promise<string> {
 }
 
 async function pack(root: string, to: string): Promise<void> {
-  const script = 'cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --quiet --null -o -H newc -R 0:0 --reproducible | zstd -19 -T0 -q -f -o "$2"'
+  const script =
+    'cd "$1" && find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --quiet --null -o -H newc -R 0:0 --reproducible | zstd -19 -T0 -q -f -o "$2"'
   await runOk(['bash', '-euo', 'pipefail', '-c', script, 'pack', root, to], { timeoutMs: TIMEOUT_MS })
 }

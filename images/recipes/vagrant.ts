@@ -10,7 +10,16 @@ const SPARE_MIB = 3_072
 const GIB = 1024 ** 3
 
 /** What the packages depend on, and what Vagrant's own set-up calls. */
-const PACKAGES = ['ipmitool', 'freeipmi-tools', 'ipxe', 'openssl', 'genisoimage', 'curl', 'rsync', 'init-system-helpers'] as const
+const PACKAGES = [
+  'ipmitool',
+  'freeipmi-tools',
+  'ipxe',
+  'openssl',
+  'genisoimage',
+  'curl',
+  'rsync',
+  'init-system-helpers',
+] as const
 
 /** The first card gets its address from Vagrant's own network; there is no config drive, so cloud-init would only wait for one. */
 const NETWORK = '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n'
@@ -21,7 +30,12 @@ const BOX = `Vagrant.configure('2') do |config|
 end
 `
 
-export async function buildVagrantBox(opts: { extras: Extras; workDir: string; outFile: string; say: (line: string) => void }): Promise<string> {
+export async function buildVagrantBox(opts: {
+  extras: Extras
+  workDir: string
+  outFile: string
+  say: (line: string) => void
+}): Promise<string> {
   const { workDir, outFile } = opts
   await rm(workDir, { recursive: true, force: true })
   await mkdir(join(workDir, 'box'), { recursive: true })
@@ -34,16 +48,39 @@ export async function buildVagrantBox(opts: { extras: Extras; workDir: string; o
     // Vagrant unpacks the box with the rights that it finds, and ssh refuses a key that others may read.
     await chmod(key, 0o600)
     const disk = join(workDir, 'disk.raw')
-    const extras = { ...opts.extras, packages: [...opts.extras.packages, ...PACKAGES], hooks: hooks(publicKey), spareMib: SPARE_MIB }
+    const extras = {
+      ...opts.extras,
+      packages: [...opts.extras.packages, ...PACKAGES],
+      hooks: hooks(publicKey),
+      spareMib: SPARE_MIB,
+    }
     await buildDebian({ workDir: join(workDir, 'debian'), disk, say: opts.say, extras })
     opts.say('packing the box')
     const sizeGib = Math.ceil((await stat(disk)).size / GIB)
-    await runOk(['qemu-img', 'convert', '-q', '-c', '-O', 'qcow2', disk, join(workDir, 'box/box.img')], { timeoutMs: TIMEOUT_MS })
+    await runOk(['qemu-img', 'convert', '-q', '-c', '-O', 'qcow2', disk, join(workDir, 'box/box.img')], {
+      timeoutMs: TIMEOUT_MS,
+    })
     await rm(disk)
-    await writeFile(join(workDir, 'box/metadata.json'), JSON.stringify({ provider: 'libvirt', format: 'qcow2', virtual_size: sizeGib }))
+    await writeFile(
+      join(workDir, 'box/metadata.json'),
+      JSON.stringify({ provider: 'libvirt', format: 'qcow2', virtual_size: sizeGib }),
+    )
     await writeFile(join(workDir, 'box/Vagrantfile'), BOX)
     // The image is compressed already.
-    await runOk(['tar', '--create', '--owner=0', '--group=0', '--file', `${outFile}.part`, '--directory', join(workDir, 'box'), '.'], { timeoutMs: TIMEOUT_MS })
+    await runOk(
+      [
+        'tar',
+        '--create',
+        '--owner=0',
+        '--group=0',
+        '--file',
+        `${outFile}.part`,
+        '--directory',
+        join(workDir, 'box'),
+        '.',
+      ],
+      { timeoutMs: TIMEOUT_MS },
+    )
     await runOk(['mv', `${outFile}.part`, outFile], { timeoutMs: TIMEOUT_MS })
     return outFile
   } finally {

@@ -21,7 +21,10 @@ export function ensureConsul(say = () => undefined) {
   mkdirSync(join(work, 'none'))
   const mirror = mirrorOf()
   if (!mirror) throw new Error('no apt source of Debian was found: install Consul 1.8 or newer and put it into PATH')
-  writeFileSync(join(work, 'one.list'), `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${SUITE} main\n`)
+  writeFileSync(
+    join(work, 'one.list'),
+    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${SUITE} main\n`,
+  )
   const options = [
     `Dir::Etc::SourceList=${work}/one.list`,
     `Dir::Etc::SourceParts=${work}/none`,
@@ -30,12 +33,16 @@ export function ensureConsul(say = () => undefined) {
     'APT::Sandbox::User=root',
     'Acquire::Languages=none',
   ].flatMap((option) => ['-o', option])
-  const apt = (...args) => spawnSync('apt-get', [...options, '-q', ...args], { cwd: work, stdio: ['ignore', 'ignore', 2] }).status === 0
+  const apt = (...args) =>
+    spawnSync('apt-get', [...options, '-q', ...args], { cwd: work, stdio: ['ignore', 'ignore', 2] }).status === 0
   try {
     if (!apt('update') || !apt('download', 'consul'))
-      throw new Error(`Consul could not be fetched from Debian ${SUITE}: install Consul 1.8 or newer and put it into PATH`)
+      throw new Error(
+        `Consul could not be fetched from Debian ${SUITE}: install Consul 1.8 or newer and put it into PATH`,
+      )
     const deb = readdirSync(work).find((name) => name.endsWith('.deb'))
-    if (spawnSync('dpkg-deb', ['-x', deb, join(work, 'root')], { cwd: work }).status !== 0) throw new Error(`${deb} could not be unpacked`)
+    if (spawnSync('dpkg-deb', ['-x', deb, join(work, 'root')], { cwd: work }).status !== 0)
+      throw new Error(`${deb} could not be unpacked`)
     rmSync(join(root, 'consul'), { recursive: true, force: true })
     renameSync(join(work, 'root'), join(root, 'consul'))
   } finally {

@@ -2,7 +2,16 @@
  *  and why, on standard error), compiles, and then runs the verb. Plain JavaScript, because it runs before there is a compiler. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureConsul } from './consul.mjs'
@@ -25,14 +34,19 @@ function run(command, argv, options = {}) {
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
-  if (major < 20 || (major === 20 && minor < 19)) fail(`Node.js ${process.versions.node} is too old: 20.19 or later is needed`)
+  if (major < 20 || (major === 20 && minor < 19))
+    fail(`Node.js ${process.versions.node} is too old: 20.19 or later is needed`)
 }
 
 function debianPackages() {
   const wanted = PACKAGES[verb] ?? []
-  const missing = wanted.filter(([name]) => spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' }).stdout !== 'installed')
+  const missing = wanted.filter(
+    ([name]) =>
+      spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' }).stdout !== 'installed',
+  )
   if (missing.length === 0) return
-  if (!existsSync('/usr/bin/apt-get')) fail(`this is no Debian: install by hand ${missing.map(([name]) => name).join(', ')}`)
+  if (!existsSync('/usr/bin/apt-get'))
+    fail(`this is no Debian: install by hand ${missing.map(([name]) => name).join(', ')}`)
   say('Debian packages that are missing:')
   for (const [name, why] of missing) say(`  ${name.padEnd(22)} ${why}`)
   const install = ['install', '-y', '-q', '--no-install-recommends', ...missing.map(([name]) => name)]
@@ -165,7 +179,8 @@ switch (verb) {
     break
   case 'build':
     compile()
-    if (args[0] !== '--only-js') become(process.execPath, [join('dist/bundle/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
+    if (args[0] !== '--only-js')
+      become(process.execPath, [join('dist/bundle/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
     break
   case 'lab':
   case 'bench':
@@ -181,7 +196,9 @@ switch (verb) {
     become('npx', [
       'vitest',
       'run',
-      ...(args.some((arg) => arg.startsWith('--project')) ? [] : ['rules', 'unit', 'mesh', 'rack'].flatMap((name) => ['--project', name])),
+      ...(args.some((arg) => arg.startsWith('--project'))
+        ? []
+        : ['rules', 'unit', 'mesh', 'rack'].flatMap((name) => ['--project', name])),
       ...args,
     ])
     break

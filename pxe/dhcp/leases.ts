@@ -86,7 +86,8 @@ export class LeaseBook {
       return held !== undefined && !moving ? { ip: held, why } : { why }
     }
     if (held !== undefined && !pool.reserved.has(held) && !(moving && isFixed(held))) return { ip: held }
-    if (hint !== undefined && inPool(hint, pool) && this.isFree(hint, wanted) && !this.rests(hint, wanted.nowMs)) return this.take(mac, hint, wanted)
+    if (hint !== undefined && inPool(hint, pool) && this.isFree(hint, wanted) && !this.rests(hint, wanted.nowMs))
+      return this.take(mac, hint, wanted)
     if (!moving) return {}
     const free = this.free(wanted)
     return free === undefined ? { why: 'the pool of addresses is used up' } : this.take(mac, free, wanted)
@@ -136,7 +137,8 @@ export class LeaseBook {
     return { ip }
   }
 
-  private isFree = (ip: string, { pool, isFixed }: Wanted): boolean => !this.byIp.has(ip) && !pool.reserved.has(ip) && !isFixed(ip)
+  private isFree = (ip: string, { pool, isFixed }: Wanted): boolean =>
+    !this.byIp.has(ip) && !pool.reserved.has(ip) && !isFixed(ip)
 
   private rests = (ip: string, nowMs: number): boolean => (this.resting.get(ip) ?? 0) > nowMs
 
@@ -181,4 +183,5 @@ export class LeaseBook {
   }
 }
 
-const inPool = (ip: string, pool: Pool): boolean => ipToNumber(ip) >= ipToNumber(pool.first) && ipToNumber(ip) <= ipToNumber(pool.last)
+const inPool = (ip: string, pool: Pool): boolean =>
+  ipToNumber(ip) >= ipToNumber(pool.first) && ipToNumber(ip) <= ipToNumber(pool.last)

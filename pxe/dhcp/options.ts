@@ -59,7 +59,8 @@ export const clientArchs = (options: Options): readonly number[] => {
 }
 
 /** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its options (175). */
-export const isIpxe = (options: Options): boolean => options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
+export const isIpxe = (options: Options): boolean =>
+  options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
 
 export const isHttpBoot = (options: Options): boolean =>
   !isIpxe(options) && (options.get(OPTION.vendorClass)?.toString('latin1').startsWith('HTTPClient') ?? false)

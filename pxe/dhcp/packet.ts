@@ -86,13 +86,16 @@ export function encodePacket(packet: Packet): Buffer {
   head.writeUInt32BE(packet.xid >>> 0, 4)
   head.writeUInt16BE(packet.secs & 0xffff, 8)
   head.writeUInt16BE(packet.flags & 0xffff, 10)
-  for (const [i, ip] of [packet.ciaddr, packet.yiaddr, packet.siaddr, packet.giaddr].entries()) ipToBytes(ip).copy(head, 12 + 4 * i)
+  for (const [i, ip] of [packet.ciaddr, packet.yiaddr, packet.siaddr, packet.giaddr].entries())
+    ipToBytes(ip).copy(head, 12 + 4 * i)
   packet.chaddr.copy(head, 28, 0, CHADDR_BYTES)
   writeText(head, { text: packet.sname, at: 44, room: SNAME_BYTES, field: 'sname' })
   writeText(head, { text: packet.file, at: 108, room: FILE_BYTES, field: 'file' })
   head.writeUInt32BE(COOKIE, 236)
   const whole = Buffer.concat([head, ...writeOptions(packet.options), Buffer.from([END])])
-  return whole.length >= MIN_PACKET_BYTES ? whole : Buffer.concat([whole, Buffer.alloc(MIN_PACKET_BYTES - whole.length)])
+  return whole.length >= MIN_PACKET_BYTES
+    ? whole
+    : Buffer.concat([whole, Buffer.alloc(MIN_PACKET_BYTES - whole.length)])
 }
 
 function readOptions(reader: Reader, fields: { sname: Buffer; file: Buffer }): Map<number, Buffer> {

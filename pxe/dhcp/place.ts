@@ -26,7 +26,10 @@ export interface Place extends Pool {
 
 /** `alsoReserved`: addresses of this machine, beside the servers and routers of the subnets, that no client may get. */
 export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly string[]): Place[] {
-  const reserved = new Set([...alsoReserved, ...subnets.flatMap(({ serverIp, router, dns }) => [serverIp, ...dns, ...(router ? [router] : [])])])
+  const reserved = new Set([
+    ...alsoReserved,
+    ...subnets.flatMap(({ serverIp, router, dns }) => [serverIp, ...dns, ...(router ? [router] : [])]),
+  ])
   return subnets.map(({ cidr, first, last, serverIp, dns, leaseSeconds, router, mtu }) => {
     const subnet = parseSubnet(cidr)
     const [network, broadcast] = [numberToIp(subnet.network), numberToIp((subnet.network | ~subnet.mask) >>> 0)]
@@ -46,7 +49,11 @@ export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly 
 /** The subnet of a request and how to answer there, or why there is none. In this order: what the relay says (link selection, RFC 3527), what the client
  *  wishes (subnet selection, RFC 3011), the relay's own address, the address that the client uses already, the interface. A client that renews by unicast is
  *  known by its address alone: it may be behind a router (RFC 2131 4.3.2). */
-export function placeFor(places: readonly Place[], request: Packet, localIp: string): { place: Place; link: Link } | { why: string } {
+export function placeFor(
+  places: readonly Place[],
+  request: Packet,
+  localIp: string,
+): { place: Place; link: Link } | { why: string } {
   const { linkSelection, serverId } = relayInfo(request)
   const selected = ipOption(request.options, OPTION.subnetSelection)
   const found = (place: Place | undefined, by: string, onLink = true) => {
@@ -56,12 +63,14 @@ export function placeFor(places: readonly Place[], request: Packet, localIp: str
   }
   const holding = (ip: string) => places.find((place) => inSubnet(ip, place.subnet))
 
-  if (linkSelection !== undefined) return found(holding(linkSelection), `link selection ${linkSelection} of relay ${request.giaddr}`)
+  if (linkSelection !== undefined)
+    return found(holding(linkSelection), `link selection ${linkSelection} of relay ${request.giaddr}`)
   if (selected !== undefined) return found(holding(selected), `subnet selection ${selected}`)
   if (request.giaddr !== NO_ADDRESS) return found(holding(request.giaddr), `relay ${request.giaddr}`)
 
   const own = holding(localIp)
   // In a DISCOVER an address is a memory of another time.
-  const used = request.ciaddr === NO_ADDRESS || messageType(request.options) === 'discover' ? undefined : holding(request.ciaddr)
+  const used =
+    request.ciaddr === NO_ADDRESS || messageType(request.options) === 'discover' ? undefined : holding(request.ciaddr)
   return used ? found(used, request.ciaddr, used === own) : found(own, localIp)
 }

@@ -1,7 +1,21 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
 import { firmwareOf } from '../firmware.ts'
-import { clientArchs, ipOption, ips, isHttpBoot, isIpxe, isNetboot, MESSAGE, messageType, OPTION, u16, u32, u8, type MessageType } from './options.ts'
+import {
+  clientArchs,
+  ipOption,
+  ips,
+  isHttpBoot,
+  isIpxe,
+  isNetboot,
+  MESSAGE,
+  messageType,
+  OPTION,
+  u16,
+  u32,
+  u8,
+  type MessageType,
+} from './options.ts'
 import { BROADCAST_FLAG, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 
 export interface SubnetSettings {
@@ -52,7 +66,9 @@ export function decideReply(request: Packet, link: Link, client: Offerable): Dec
   const type = messageType(request.options)
   if (type === 'request') return decideRequest(request, link, client)
   if (type !== 'discover') return { ignore: `${type ?? 'a packet without a message type'} needs no reply` }
-  return client.ip === undefined ? { ignore: 'there is no address for this client' } : bootReply(request, link, { ...client, ip: client.ip, type: 'offer' })
+  return client.ip === undefined
+    ? { ignore: 'there is no address for this client' }
+    : bootReply(request, link, { ...client, ip: client.ip, type: 'offer' })
 }
 
 /** False for a request to a server that is not this one. One without a server identifier is for everybody who knows the client. */
@@ -108,7 +124,12 @@ function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; 
     // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
     if (uuid?.length === 17 && uuid[0] === 0) options.set(OPTION.clientUuid, uuid)
   }
-  const packet = answer(request, { yiaddr: ip, siaddr: bootFile ? link.serverIp : NO_ADDRESS, file: bootFile ?? '', options })
+  const packet = answer(request, {
+    yiaddr: ip,
+    siaddr: bootFile ? link.serverIp : NO_ADDRESS,
+    file: bootFile ?? '',
+    options,
+  })
   // RFC 2131 table 3: the address that a client uses stands in an ACK alone.
   const reply = type === 'offer' ? { ...packet, ciaddr: NO_ADDRESS } : packet
   return { packet: reply, type, ...destination(request, reply), ...(bootFile ? { bootFile } : {}) }
@@ -128,7 +149,11 @@ function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
 export function decideInform(request: Packet, link: Link, subnet: Subnet): Decision {
   const to = request.ciaddr
   if (!inSubnet(to, subnet) || to === link.broadcast) return { ignore: 'an inform without an address of its subnet' }
-  const options = new Map<number, Buffer>([[OPTION.messageType, u8(MESSAGE.ack)], [OPTION.serverId, ipToBytes(link.serverId)], ...networkOptions(link)])
+  const options = new Map<number, Buffer>([
+    [OPTION.messageType, u8(MESSAGE.ack)],
+    [OPTION.serverId, ipToBytes(link.serverId)],
+    ...networkOptions(link),
+  ])
   const packet = answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options })
   return { packet, type: 'ack', toIp: to, toPort: CLIENT_PORT }
 }
@@ -139,7 +164,10 @@ function nak(request: Packet, link: Link, why: string): Reply {
     [OPTION.serverId, ipToBytes(link.serverId)],
     [OPTION.message, Buffer.from(why)],
   ])
-  const packet = { ...answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options }), ciaddr: NO_ADDRESS }
+  const packet = {
+    ...answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options }),
+    ciaddr: NO_ADDRESS,
+  }
   // RFC 2131 4.3.2: a NAK through a relay carries the broadcast flag, or the relay would send it to an address that the client has lost.
   if (request.giaddr !== NO_ADDRESS) {
     return { packet: { ...packet, flags: BROADCAST_FLAG }, type: 'nak', toIp: request.giaddr, toPort: SERVER_PORT }

@@ -100,7 +100,9 @@ export class DhcpServer {
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
     socket.on('message', (bytes, from) => this.receive(bytes, { socket, localIp: at.localIp, from: from.address }))
-    socket.on('error', (error) => this.parts.owner.event({ kind: 'socket', interface: at.interface, why: error.message }))
+    socket.on('error', (error) =>
+      this.parts.owner.event({ kind: 'socket', interface: at.interface, why: error.message }),
+    )
   }
 
   stop(): void {
@@ -121,18 +123,21 @@ export class DhcpServer {
   private receive(bytes: Buffer, at: { socket: Socket; localIp: string; from: string }): void {
     try {
       const reply = this.handle(bytes, at.localIp, at.from)
-      if (reply) at.socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
+      if (reply)
+        at.socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
     } catch (error) {
       this.parts.owner.event({ kind: 'fault', from: at.from, why: String(error) })
     }
   }
 
-  private unsent = (toIp: string, error: Error): void => this.parts.owner.event({ kind: 'unsent', toIp, why: error.message })
+  private unsent = (toIp: string, error: Error): void =>
+    this.parts.owner.event({ kind: 'unsent', toIp, why: error.message })
 
   private answer(request: Packet, at: { localIp: string; from: string }): Datagram | undefined {
     const { owner } = this.parts
     if (request.op !== 1) return undefined
-    if (request.htype !== 1 || request.hlen !== 6) throw new WireError(`chaddr: hardware type ${request.htype} of ${request.hlen} bytes is not Ethernet`)
+    if (request.htype !== 1 || request.hlen !== 6)
+      throw new WireError(`chaddr: hardware type ${request.htype} of ${request.hlen} bytes is not Ethernet`)
     const mac = packetMac(request)
     const client = owner.client(mac)
     if (!client) {
@@ -154,7 +159,10 @@ export class DhcpServer {
     if (type === 'request' && !isForUs(request, link)) return undefined
     const { leases, owner, clock, loaders } = this.parts
     const nowMs = clock.now()
-    const hint = request.ciaddr !== NO_ADDRESS && type === 'request' ? request.ciaddr : ipOption(request.options, OPTION.requestedIp)
+    const hint =
+      request.ciaddr !== NO_ADDRESS && type === 'request'
+        ? request.ciaddr
+        : ipOption(request.options, OPTION.requestedIp)
     const { ip, why } = leases.choose(mac, {
       pool: place,
       moving: type === 'discover',
@@ -167,16 +175,23 @@ export class DhcpServer {
     if (why !== undefined) this.trouble(mac, `${why} (subnet ${place.cidr})`)
     const bootFile = bootFileFor(request, client, loaders)
     if ('why' in bootFile) this.trouble(mac, bootFile.why)
-    const decision = decideReply(request, link, { ip, hostName: client.hostName, bootFile: 'file' in bootFile ? bootFile.file : undefined })
-    if ('type' in decision && decision.type === 'ack' && ip !== undefined) leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
+    const decision = decideReply(request, link, {
+      ip,
+      hostName: client.hostName,
+      bootFile: 'file' in bootFile ? bootFile.file : undefined,
+    })
+    if ('type' in decision && decision.type === 'ack' && ip !== undefined)
+      leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
     return this.send(asked, decision)
   }
 
   private decline(mac: string, request: Packet): undefined {
     const ip = ipOption(request.options, OPTION.requestedIp)
     const outcome = ip === undefined ? 'not its address' : this.parts.leases.decline(mac, ip, this.parts.clock.now())
-    if (outcome === 'not its address') return this.trouble(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
-    if (outcome === 'too many') return this.trouble(mac, `the client declines one address after the other; it keeps ${ip}`)
+    if (outcome === 'not its address')
+      return this.trouble(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
+    if (outcome === 'too many')
+      return this.trouble(mac, `the client declines one address after the other; it keeps ${ip}`)
     return this.trouble(mac, `the client found its address ${ip} in use by another host (decline)`)
   }
 
@@ -185,7 +200,8 @@ export class DhcpServer {
     const { type, packet, toIp, toPort, bootFile } = decision
     const netboot = isIpxe(request.options) ? 'ipxe' : isNetboot(request.options) ? 'firmware' : 'no'
     // An ACK of an inform and a NAK carry no address; then it is the one that the client spoke of.
-    const spokenOf = request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
+    const spokenOf =
+      request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
     const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf
     this.parts.owner.event({ kind: 'reply', mac, type, ip, netboot, ...(bootFile ? { bootFile } : {}) })
     return { bytes: encodePacket(packet), toIp, toPort }

@@ -2,7 +2,12 @@
 import { Reader, WireError } from '../bytes.ts'
 
 export type TftpPacket =
-  | { readonly op: 'rrq' | 'wrq'; readonly file: string; readonly mode: string; readonly options: ReadonlyMap<string, string> }
+  | {
+      readonly op: 'rrq' | 'wrq'
+      readonly file: string
+      readonly mode: string
+      readonly options: ReadonlyMap<string, string>
+    }
   | { readonly op: 'data'; readonly block: number; readonly bytes: Buffer }
   | { readonly op: 'ack'; readonly block: number }
   | { readonly op: 'error'; readonly code: number; readonly message: string }

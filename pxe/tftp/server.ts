@@ -118,7 +118,11 @@ export class TftpServer {
   private makeRoom(address: string): boolean {
     const ofAddress = this.keysOf.get(address)
     const full =
-      ofAddress && ofAddress.size >= this.limits.transfersPerAddress ? ofAddress : this.running.size >= this.limits.transfers ? this.running.keys() : []
+      ofAddress && ofAddress.size >= this.limits.transfersPerAddress
+        ? ofAddress
+        : this.running.size >= this.limits.transfers
+          ? this.running.keys()
+          : []
     let room = true
     for (const key of full) {
       room = false
@@ -130,7 +134,13 @@ export class TftpServer {
     return room
   }
 
-  private transfer(job: { key: string; name: string; file: Buffer; from: RemoteInfo; options: ReadonlyMap<string, string> }): void {
+  private transfer(job: {
+    key: string
+    name: string
+    file: Buffer
+    from: RemoteInfo
+    options: ReadonlyMap<string, string>
+  }): void {
     const { key, from } = job
     const socket = createSocket('udp4')
     let transfer: Transfer | undefined
@@ -148,7 +158,11 @@ export class TftpServer {
       if (this.running.get(key) !== running) return
       if (outcome.state !== 'going') {
         const about = { ip: from.address, file: printable(job.name, MAX_NAME_LENGTH) }
-        this.owner.event(outcome.state === 'done' ? { kind: 'sent', ...about, sizeBytes: job.file.length } : { kind: 'failed', ...about, why: outcome.why })
+        this.owner.event(
+          outcome.state === 'done'
+            ? { kind: 'sent', ...about, sizeBytes: job.file.length }
+            : { kind: 'failed', ...about, why: outcome.why },
+        )
         return running.end()
       }
       transfer = outcome.transfer
@@ -173,7 +187,11 @@ export class TftpServer {
         // The callback gets an error for an address that cannot be connected to, such as a broadcast address.
         socket.connect(from.port, from.address, ((error?: Error) => {
           if (error) return next({ state: 'failed', why: error.message })
-          const limits = { maxBlockBytes: this.maxBlockBytes, timeoutMs: TIMEOUT_MS, maxTimeoutMs: this.limits.maxTimeoutMs }
+          const limits = {
+            maxBlockBytes: this.maxBlockBytes,
+            timeoutMs: TIMEOUT_MS,
+            maxTimeoutMs: this.limits.maxTimeoutMs,
+          }
           next(beginTransfer(job.file, job.options, limits))
         }) as () => void),
       )

@@ -71,11 +71,15 @@ export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>
 export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
   if (packet.op === 'error') {
     // PXE ROMs ask for tsize and then break off with an error: that is how they read the size.
-    return transfer.waitingForOack ? { state: 'done' } : { state: 'failed', why: `the client broke off: ${printable(packet.message, 100) || packet.code}` }
+    return transfer.waitingForOack
+      ? { state: 'done' }
+      : { state: 'failed', why: `the client broke off: ${printable(packet.message, 100) || packet.code}` }
   }
   if (packet.op !== 'ack') return { state: 'going', transfer, send: [] }
   if (transfer.waitingForOack) {
-    return packet.block === 0 ? going({ ...heard(transfer), waitingForOack: false }) : { state: 'going', transfer, send: [] }
+    return packet.block === 0
+      ? going({ ...heard(transfer), waitingForOack: false })
+      : { state: 'going', transfer, send: [] }
   }
   const ahead = (packet.block - (transfer.acked % BLOCK_NUMBERS) + BLOCK_NUMBERS) % BLOCK_NUMBERS
   // A repeated or old ACK is not answered, or every packet would double for ever (Sorcerer's Apprentice, RFC 1123 4.2.3.1).
@@ -89,15 +93,22 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
 /** Nothing came for the transfer's time-out. */
 export function onSilence(transfer: Transfer): Outcome {
   const silences = transfer.silences + 1
-  if (!transfer.answered && silences > MAX_SILENCES_UNANSWERED) return { state: 'failed', why: 'the client never answered' }
-  if (silences > MAX_SILENCES) return { state: 'failed', why: `the client fell silent after block ${transfer.acked} of ${blockCount(transfer)}` }
+  if (!transfer.answered && silences > MAX_SILENCES_UNANSWERED)
+    return { state: 'failed', why: 'the client never answered' }
+  if (silences > MAX_SILENCES)
+    return { state: 'failed', why: `the client fell silent after block ${transfer.acked} of ${blockCount(transfer)}` }
   return going({ ...transfer, silences })
 }
 
 /** Always one more than the full blocks: a file that ends on a block border is closed by an empty block (RFC 1350 section 6). */
 export const blockCount = (transfer: Transfer): number => Math.floor(transfer.file.length / transfer.blockBytes) + 1
 
-const heard = (transfer: Transfer): Transfer => ({ ...transfer, answered: true, silences: 0, timeoutMs: transfer.agreedTimeoutMs })
+const heard = (transfer: Transfer): Transfer => ({
+  ...transfer,
+  answered: true,
+  silences: 0,
+  timeoutMs: transfer.agreedTimeoutMs,
+})
 
 function going(transfer: Transfer): Outcome {
   if (transfer.waitingForOack) return { state: 'going', transfer, send: [{ op: 'oack', options: transfer.options }] }
@@ -105,7 +116,11 @@ function going(transfer: Transfer): Outcome {
   const send: TftpPacket[] = []
   for (let block = transfer.acked + 1; block <= last; block += 1) {
     const from = (block - 1) * transfer.blockBytes
-    send.push({ op: 'data', block: block % BLOCK_NUMBERS, bytes: transfer.file.subarray(from, from + transfer.blockBytes) })
+    send.push({
+      op: 'data',
+      block: block % BLOCK_NUMBERS,
+      bytes: transfer.file.subarray(from, from + transfer.blockBytes),
+    })
   }
   return { state: 'going', transfer, send }
 }

@@ -36,13 +36,28 @@ const service = (type: string, url: string) => ({
   type,
   name: type,
   id: id(type),
-  endpoints: ['public', 'internal', 'admin'].map((kind) => ({ id: id(url, kind), interface: kind, region: 'RegionOne', region_id: 'RegionOne', url })),
+  endpoints: ['public', 'internal', 'admin'].map((kind) => ({
+    id: id(url, kind),
+    interface: kind,
+    region: 'RegionOne',
+    region_id: 'RegionOne',
+    url,
+  })),
 })
 
-async function answer(request: IncomingMessage, at: { url: string; target: string }): Promise<{ status: number; body: unknown; token?: string }> {
+async function answer(
+  request: IncomingMessage,
+  at: { url: string; target: string },
+): Promise<{ status: number; body: unknown; token?: string }> {
   const path = (request.url ?? '').split('?')[0]?.replace(/\/$/, '') ?? ''
   const catalog = [service('baremetal', at.target), service('identity', at.url)]
-  const version = { id: 'v3.14', status: 'stable', updated: '2020-04-07T00:00:00Z', links: [{ rel: 'self', href: `${at.url}/` }], 'media-types': [] }
+  const version = {
+    id: 'v3.14',
+    status: 'stable',
+    updated: '2020-04-07T00:00:00Z',
+    links: [{ rel: 'self', href: `${at.url}/` }],
+    'media-types': [],
+  }
   if (request.method === 'POST' && path === '/v3/auth/tokens')
     return { status: 201, body: { token: tokenFor(await bodyOf(request), catalog) }, token: randomUUID() }
   if (path === '') return { status: 300, body: { versions: { values: [version] } } }

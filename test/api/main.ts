@@ -29,13 +29,24 @@ interface Report {
   readonly tests: Readonly<Record<string, { readonly result: string; readonly why: string }>>
 }
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: 'string' }, json: { type: 'boolean', default: false } } })
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string' }, json: { type: 'boolean', default: false } },
+})
 async function main(suites: readonly Suite[]): Promise<number> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-api-tests-'))
   const port = await freePort()
   const api = `http://127.0.0.1:${port}`
   const identity = await startIdentity(api)
-  const conductor = start(process.execPath, [RACKWARD_MAIN, 'conductor', '--dev', '--port', String(port), '--data', join(dir, 'data')])
+  const conductor = start(process.execPath, [
+    RACKWARD_MAIN,
+    'conductor',
+    '--dev',
+    '--port',
+    String(port),
+    '--data',
+    join(dir, 'data'),
+  ])
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => conductor.kill('SIGTERM'))
   try {
     await until(() => answers(api), { what: 'the conductor', timeoutMs: 30_000, everyMs: 100 })
@@ -56,7 +67,8 @@ const answers = (api: string): Promise<boolean> =>
     () => false,
   )
 
-const start = (command: string, argv: readonly string[]): ChildProcess => spawn(command, argv, { cwd: ROOT, stdio: 'ignore' })
+const start = (command: string, argv: readonly string[]): ChildProcess =>
+  spawn(command, argv, { cwd: ROOT, stdio: 'ignore' })
 
 async function runSuite(suite: Suite, { dir, env }: { dir: string; env: Record<string, string> }): Promise<Report> {
   const out = join(dir, `${suite}.json`)
@@ -74,20 +86,33 @@ async function runSuite(suite: Suite, { dir, env }: { dir: string; env: Record<s
   await new Promise((resolve) => child.once('exit', resolve))
   late()
   const text = await readFile(out, 'utf8').catch(() => undefined)
-  if (text === undefined) throw new Error(`the suite ${suite} ended without a report: it broke, or took longer than ${SUITE_LIMIT_MS / 60_000} minutes`)
+  if (text === undefined)
+    throw new Error(
+      `the suite ${suite} ended without a report: it broke, or took longer than ${SUITE_LIMIT_MS / 60_000} minutes`,
+    )
   return JSON.parse(text) as Report
 }
 
 function tell(reports: Partial<Record<Suite, Report>>): number {
   const suites = Object.entries(reports).map(([suite, { tests, total, ok, skip, seconds }]) => {
     const failed = Object.entries(tests).filter(([, { result }]) => result !== 'ok' && result !== 'skip')
-    return { suite, total, passed: ok, skipped: skip, seconds, failed: failed.map(([test, { why }]) => ({ test, why: lastWord(why) })) }
+    return {
+      suite,
+      total,
+      passed: ok,
+      skipped: skip,
+      seconds,
+      failed: failed.map(([test, { why }]) => ({ test, why: lastWord(why) })),
+    }
   })
   if (values.json) process.stdout.write(`${JSON.stringify({ suites }, null, 2)}\n`)
   else {
-    for (const { failed } of suites) for (const { test, why } of failed) process.stdout.write(`failed  ${test}  (${why})\n`)
+    for (const { failed } of suites)
+      for (const { test, why } of failed) process.stdout.write(`failed  ${test}  (${why})\n`)
     for (const { suite, total, passed, skipped, failed, seconds } of suites)
-      process.stdout.write(`${suite.padEnd(8)} ${passed} of ${total} passed, ${failed.length} failed, ${skipped} skipped, ${seconds} s\n`)
+      process.stdout.write(
+        `${suite.padEnd(8)} ${passed} of ${total} passed, ${failed.length} failed, ${skipped} skipped, ${seconds} s\n`,
+      )
   }
   return suites.some(({ failed }) => failed.length > 0) ? 1 : 0
 }
@@ -98,7 +123,11 @@ function lastWord(why: string): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
-  return (lines.findLast((line) => /^[\w.]*(Error|Exception|Failure|Invalid|Found|Conflict|Mismatch)\w*:/.test(line)) ?? lines.at(-1) ?? '').slice(0, 300)
+  return (
+    lines.findLast((line) => /^[\w.]*(Error|Exception|Failure|Invalid|Found|Conflict|Mismatch)\w*:/.test(line)) ??
+    lines.at(-1) ??
+    ''
+  ).slice(0, 300)
 }
 
 async function freePort(): Promise<number> {

@@ -10,7 +10,9 @@ const SECTIONS = (identity: string, dir: string): Readonly<Record<string, Readon
   identity: { uri_v3: identity, auth_version: 'v3', region: 'RegionOne' },
   service_available: {
     ironic: 'True',
-    ...Object.fromEntries(['ironic_inspector', 'nova', 'glance', 'cinder', 'swift', 'neutron'].map((name) => [name, 'False'])),
+    ...Object.fromEntries(
+      ['ironic_inspector', 'nova', 'glance', 'cinder', 'swift', 'neutron'].map((name) => [name, 'False']),
+    ),
   },
   baremetal: {
     driver: 'fake-hardware',
@@ -30,10 +32,14 @@ const SECTIONS = (identity: string, dir: string): Readonly<Record<string, Readon
   compute: { build_interval: '1', build_timeout: '120' },
 })
 
-const login = (user: string, scope: string) => `{username: ${user}, password: x, user_domain_name: Default, ${scope}, roles: [admin], types: [admin]}`
+const login = (user: string, scope: string) =>
+  `{username: ${user}, password: x, user_domain_name: Default, ${scope}, roles: [admin], types: [admin]}`
 
 /** Answers the environment that the suites run in. */
-export async function writeSettings(dir: string, at: { api: string; identity: string }): Promise<Record<string, string>> {
+export async function writeSettings(
+  dir: string,
+  at: { api: string; identity: string },
+): Promise<Record<string, string>> {
   const bin = join(dir, 'work/.tox/functional/bin')
   await Promise.all([mkdir(join(dir, 'lock'), { recursive: true }), mkdir(bin, { recursive: true })])
   // python-ironicclient's tests look for the command line there.

@@ -82,7 +82,9 @@ export async function startIronic(syncSeconds: number): Promise<Server | undefin
     base: `http://127.0.0.1:${port}`,
     async memoryBytes() {
       const files = (await readdir(join(dir, 'run'))).filter((name) => name.endsWith('.pid'))
-      return memoryOf(await Promise.all(files.map(async (name) => Number(await readFile(join(dir, 'run', name), 'utf8')))))
+      return memoryOf(
+        await Promise.all(files.map(async (name) => Number(await readFile(join(dir, 'run', name), 'utf8')))),
+      )
     },
     stop: async () => void (await down()),
   }
@@ -131,8 +133,10 @@ async function measure(server: Server): Promise<Figures> {
       [one, 1],
       [eight, 8],
     ] as const) {
-      figures[`reads/s, ${lanes} client${lanes > 1 ? 's' : ''}`] = READS / (await timed(READS, lanes, (i) => must(c, 'GET', `/v1/nodes/${pick(i)}`)))
-      const patch = (i: number) => must(c, 'PATCH', `/v1/nodes/${pick(i)}`, [{ op: 'add', path: '/extra/n', value: i + lanes * 100_000 }])
+      figures[`reads/s, ${lanes} client${lanes > 1 ? 's' : ''}`] =
+        READS / (await timed(READS, lanes, (i) => must(c, 'GET', `/v1/nodes/${pick(i)}`)))
+      const patch = (i: number) =>
+        must(c, 'PATCH', `/v1/nodes/${pick(i)}`, [{ op: 'add', path: '/extra/n', value: i + lanes * 100_000 }])
       figures[`patches/s, ${lanes} client${lanes > 1 ? 's' : ''}`] = PATCHES / (await timed(PATCHES, lanes, patch))
     }
     const lists = []
@@ -184,7 +188,10 @@ export async function during<S extends Server, T>(server: S, work: (server: S) =
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number
 
 export async function benchApi(options: { json: boolean; peer: boolean }): Promise<void> {
-  const { own, many } = await during(await startRackward(0), async (ours) => ({ own: await measure(ours), many: await measureMany(ours) }))
+  const { own, many } = await during(await startRackward(0), async (ours) => ({
+    own: await measure(ours),
+    many: await measureMany(ours),
+  }))
   say(`${table(own, undefined)}\n${table(many, undefined)}`)
   const peer = options.peer ? await startIronic(0) : undefined
   const theirs = peer && (await during(peer, measure))
@@ -202,12 +209,18 @@ function table(own: Figures, theirs: Figures | undefined): string {
     const ratio = other === undefined ? '' : `${(name.includes('/s') ? value / other : other / value).toFixed(1)} x`
     return `${name.padEnd(44)} ${round(value).padStart(9)} ${other === undefined ? '' : round(other).padStart(9)} ${ratio.padStart(8)}`
   })
-  return [`${''.padEnd(44)} ${'rackward'.padStart(9)} ${theirs ? 'ironic'.padStart(9) : ''} ${theirs ? 'better'.padStart(8) : ''}`, ...rows].join('\n')
+  return [
+    `${''.padEnd(44)} ${'rackward'.padStart(9)} ${theirs ? 'ironic'.padStart(9) : ''} ${theirs ? 'better'.padStart(8) : ''}`,
+    ...rows,
+  ].join('\n')
 }
 
 function powerTable({ rackward, ironic, oneDead }: PowerResult): string {
   return table(
-    { [`s for one pass over ${rackward.bmcs} BMCs`]: rackward.seconds, [`s until ${oneDead.bmcs} are read, beside a dead one`]: oneDead.seconds },
+    {
+      [`s for one pass over ${rackward.bmcs} BMCs`]: rackward.seconds,
+      [`s until ${oneDead.bmcs} are read, beside a dead one`]: oneDead.seconds,
+    },
     ironic ? { [`s for one pass over ${rackward.bmcs} BMCs`]: ironic.seconds } : undefined,
   )
 }

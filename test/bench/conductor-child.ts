@@ -4,7 +4,9 @@ import { startConductor } from '../../conductor/conductor.ts'
 import { loadConfig } from '../../conductor/config.ts'
 import { makeLog } from '../../kit/log.ts'
 
-const conductor = await startConductor(await loadConfig(process.argv[2] ?? ''), { log: makeLog('conductor', { level: 'error' }) })
+const conductor = await startConductor(await loadConfig(process.argv[2] ?? ''), {
+  log: makeLog('conductor', { level: 'error' }),
+})
 let delays = monitorEventLoopDelay({ resolution: 1 })
 
 process.on('message', (ask: string) => {

@@ -31,7 +31,16 @@ export async function floorInitrd(initrd: string, dir: string): Promise<string> 
   await mkdir(top, { recursive: true })
   await writeFile(join(top, 'init'), FLOOR_INIT, { mode: 0o755 })
   await runOk(
-    ['bash', '-euo', 'pipefail', '-c', 'cd "$1" && echo init | cpio --quiet -o -H newc -R 0:0 | zstd -q -f -o "$2"', 'pack', top, join(dir, 'floor.zst')],
+    [
+      'bash',
+      '-euo',
+      'pipefail',
+      '-c',
+      'cd "$1" && echo init | cpio --quiet -o -H newc -R 0:0 | zstd -q -f -o "$2"',
+      'pack',
+      top,
+      join(dir, 'floor.zst'),
+    ],
     { timeoutMs: 60_000 },
   )
   const out = join(dir, 'floor-initrd')
@@ -44,7 +53,9 @@ export async function rawFile(store: ImageStore, image: ImageIndex, to: string):
   const data = await readFile(store.dataPath(image.id))
   const out = createWriteStream(to)
   for (const [number, piece] of image.pieces.entries()) {
-    const bytes = piece.zero ? Buffer.alloc(pieceLength(image, number)) : await zstdDecompress(data.subarray(piece.at, piece.at + piece.lengthBytes))
+    const bytes = piece.zero
+      ? Buffer.alloc(pieceLength(image, number))
+      : await zstdDecompress(data.subarray(piece.at, piece.at + piece.lengthBytes))
     if (!out.write(bytes)) await new Promise<void>((resolve) => out.once('drain', () => resolve()))
   }
   await new Promise<void>((resolve) => out.end(() => resolve()))
@@ -52,6 +63,10 @@ export async function rawFile(store: ImageStore, image: ImageIndex, to: string):
 
 /** Waits until a marker stands on a console; answers when it was seen, in milliseconds. */
 export async function marker(console: string, text: string, timeoutMs: number): Promise<number> {
-  await until(async () => (await readFile(console, 'latin1').catch(() => '')).includes(text), { what: text, timeoutMs, everyMs: 100 })
+  await until(async () => (await readFile(console, 'latin1').catch(() => '')).includes(text), {
+    what: text,
+    timeoutMs,
+    everyMs: 100,
+  })
   return Date.now()
 }

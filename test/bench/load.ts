@@ -17,12 +17,24 @@ const VERSION = '1.78'
 
 export function client(base: string, sockets: number): Client {
   const agent = new Agent({ keepAlive: true, maxSockets: sockets })
-  const call = ({ method, path, body, again }: { method: string; path: string; body: unknown; again: boolean }): Promise<Reply> =>
+  const call = ({
+    method,
+    path,
+    body,
+    again,
+  }: {
+    method: string
+    path: string
+    body: unknown
+    again: boolean
+  }): Promise<Reply> =>
     new Promise((resolve, reject) => {
       const text = body === undefined ? undefined : JSON.stringify(body)
       const headers = {
         'X-OpenStack-Ironic-API-Version': VERSION,
-        ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+        ...(text === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
       }
       const ask = request(`${base}${path}`, { method, agent, headers }, (response) => {
         const chunks: Buffer[] = []
@@ -61,7 +73,8 @@ export async function timed(jobs: number, lanes: number, job: (i: number) => Pro
   return (performance.now() - startMs) / 1000
 }
 
-const mac = (i: number) => `52:54:${[i >> 24, i >> 16, i >> 8, i].map((part) => (part & 255).toString(16).padStart(2, '0')).join(':')}`
+const mac = (i: number) =>
+  `52:54:${[i >> 24, i >> 16, i >> 8, i].map((part) => (part & 255).toString(16).padStart(2, '0')).join(':')}`
 
 export const nodeBody = (i: number, more: Record<string, unknown> = {}) => ({
   name: `bench-${i}`,
@@ -69,12 +82,20 @@ export const nodeBody = (i: number, more: Record<string, unknown> = {}) => ({
   resource_class: 'bench',
   properties: { cpus: 64, memory_mb: 262_144, local_gb: 960, cpu_arch: 'x86_64', capabilities: 'boot_mode:uefi' },
   extra: { rack: `r${i % 40}`, serial: `S${i}` },
-  instance_info: { image_source: 'http://127.0.0.1/none.img', image_checksum: 'd41d8cd98f00b204e9800998ecf8427e', root_gb: 10 },
+  instance_info: {
+    image_source: 'http://127.0.0.1/none.img',
+    image_checksum: 'd41d8cd98f00b204e9800998ecf8427e',
+    root_gb: 10,
+  },
   ...more,
 })
 
 /** Enrolls nodes `from` to `to`, each with a port. Answers their UUIDs and the seconds it took. */
-export async function enroll(c: Client, range: { from: number; to: number }, lanes: number): Promise<{ uuids: string[]; seconds: number }> {
+export async function enroll(
+  c: Client,
+  range: { from: number; to: number },
+  lanes: number,
+): Promise<{ uuids: string[]; seconds: number }> {
   const uuids: string[] = []
   const seconds = await timed(range.to - range.from, lanes, async (i) => {
     const { uuid } = await must(c, 'POST', '/v1/nodes', nodeBody(range.from + i))
@@ -84,7 +105,10 @@ export async function enroll(c: Client, range: { from: number; to: number }, lan
   return { uuids, seconds }
 }
 
-export async function listAll(c: Client, path: string): Promise<{ nodes: any[]; seconds: number; slowestPage: number }> {
+export async function listAll(
+  c: Client,
+  path: string,
+): Promise<{ nodes: any[]; seconds: number; slowestPage: number }> {
   const startMs = performance.now()
   const nodes: any[] = []
   let slowestPage = 0
@@ -108,7 +132,11 @@ const STEPS = [
 /** Nodes through manage, provide, active, deleted at once; each goes on as soon as a look shows that it may. */
 export async function lifecycle(c: Client, count: number): Promise<number> {
   const at = new Map<string, { step: number; sent: boolean }>()
-  for (let i = 0; i < count; i += 1) at.set((await must(c, 'POST', '/v1/nodes', nodeBody(i, { name: `life-${i}` }))).uuid as string, { step: 0, sent: false })
+  for (let i = 0; i < count; i += 1)
+    at.set((await must(c, 'POST', '/v1/nodes', nodeBody(i, { name: `life-${i}` }))).uuid as string, {
+      step: 0,
+      sent: false,
+    })
   const send = async (uuid: string, state: { step: number; sent: boolean }) => {
     for (;;) {
       const { status } = await c.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: STEPS[state.step]?.[0] })

@@ -58,7 +58,11 @@ async function measureFloor(made: Made, firmware: Firmware) {
     const server = await rack.addServer({ ...spec(firmware), moreDisks: [Math.ceil(made.image.sizeBytes / 512) * 512] })
     await rawFile(new ImageStore(made.imageStore), made.image, `${server.diskFile}.1`)
     const initrd = await floorInitrd(made.ramdisk.initrd, rack.dir)
-    const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd })
+    const conductor = await RackConductor.make(rack, {
+      imageStore: made.imageStore,
+      kernel: made.ramdisk.kernel,
+      initrd,
+    })
     await conductor.start()
     await enroll(conductor.api, server)
     await conductor.api.ok('PUT', '/v1/nodes/bench-1/states/provision', { target: 'manage' })
@@ -96,7 +100,11 @@ async function measureDeploy(made: Made, firmware: Firmware) {
   return inRack('bench', made.accel, async (rack) => {
     const server = await rack.addServer(spec(firmware))
     await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(rack.dir, 'id_ed25519')])
-    const conductor = await RackConductor.make(rack, { imageStore: made.imageStore, kernel: made.ramdisk.kernel, initrd: made.ramdisk.initrd })
+    const conductor = await RackConductor.make(rack, {
+      imageStore: made.imageStore,
+      kernel: made.ramdisk.kernel,
+      initrd: made.ramdisk.initrd,
+    })
     await conductor.start()
     const startMs = Date.now()
     const result = await travel({ api: conductor.api, rack, server, image: made.image.id, seen: newSeen() })
@@ -118,7 +126,8 @@ async function main(): Promise<void> {
   })
   const [what = 'deploy'] = positionals
   if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
-  if (what === 'mesh' && values.hosts !== undefined) return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
+  if (what === 'mesh' && values.hosts !== undefined)
+    return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api and mesh`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'

@@ -38,7 +38,15 @@ export function benchScale(hosts: number) {
     mesh.death('one rack', mesh.living().slice(0, RACK_HOSTS)),
     mesh.death('a tenth of all hosts', mesh.living().slice(-Math.floor(hosts / 10))),
   ]
-  return { hosts, membersTakenMs: mesh.membersTakenMs, calm, deaths, whileTheyDie: mesh.costs(), heartbeat: mesh.heartbeat(), memoryMb: memoryMb() }
+  return {
+    hosts,
+    membersTakenMs: mesh.membersTakenMs,
+    calm,
+    deaths,
+    whileTheyDie: mesh.costs(),
+    heartbeat: mesh.heartbeat(),
+    memoryMb: memoryMb(),
+  }
 }
 
 const memoryMb = () => {
@@ -72,7 +80,8 @@ class ScaleMesh {
 
   constructor(hosts: number) {
     this.names = Array.from({ length: hosts }, (_, i) => `h${i}`)
-    for (const [i, name] of [...this.names, ...ARBITERS].entries()) this.put(KEYS.members + name, record(name, i), i + 1)
+    for (const [i, name] of [...this.names, ...ARBITERS].entries())
+      this.put(KEYS.members + name, record(name, i), i + 1)
     this.put(KEYS.policy, { ...FIRST_POLICY, armed: true, why: 'a bench' }, 1)
     this.index = hosts + 10
     this.core = new ArbiterCore({ name: 'a0', world: this.world(), nowMs: this.nowMs - 60_000, quiesceMs: 0 })
@@ -109,11 +118,19 @@ class ScaleMesh {
     for (let passedMs = 0; passedMs < WATCH_MS; passedMs += TICK_MS) {
       this.run(TICK_MS)
       const verdicts = dying.map((name) => this.core.verdicts.get(name))
-      if (verdicts.every((verdict) => verdict?.state !== 'healthy' && verdict?.state !== 'degraded')) suspectMs ??= this.nowMs - diedMs
+      if (verdicts.every((verdict) => verdict?.state !== 'healthy' && verdict?.state !== 'degraded'))
+        suspectMs ??= this.nowMs - diedMs
       if (dying.every((name) => this.core.shelf.liveIncident(name))) confirmedMs ??= this.nowMs - diedMs
       says = verdicts[0]?.says ?? ''
     }
-    return { what, hosts: dying.length, suspectMs, confirmedMs, incidents: this.core.shelf.incidents.size - before, says: says.slice(0, 200) }
+    return {
+      what,
+      hosts: dying.length,
+      suspectMs,
+      confirmedMs,
+      incidents: this.core.shelf.incidents.size - before,
+      says: says.slice(0, 200),
+    }
   }
 
   /** Since they were asked for last. */
@@ -130,7 +147,10 @@ class ScaleMesh {
   /** A heartbeat goes to every arbiter on every plane. */
   heartbeat() {
     const bytes = quantile(this.bytes, 0.5) + HEADER_BYTES
-    return { bytes, bytesPerHostAndSecond: Math.round((bytes * ARBITERS.length * PLANES.length * 1_000) / LIMITS.heartbeatMs) }
+    return {
+      bytes,
+      bytesPerHostAndSecond: Math.round((bytes * ARBITERS.length * PLANES.length * 1_000) / LIMITS.heartbeatMs),
+    }
   }
 
   private everybodySpeaks(): void {
@@ -145,13 +165,17 @@ class ScaleMesh {
 
   /** Sealed, sent, opened, read, taken and answered. */
   private hostSpeaks(name: string): void {
-    const sealed = this.sender.seal(encode(name, 'management', { type: 'digest', digest: this.digestOf(name) }), this.receiver)
+    const sealed = this.sender.seal(
+      encode(name, 'management', { type: 'digest', digest: this.digestOf(name) }),
+      this.receiver,
+    )
     this.bytes.push(sealed.length)
     if (this.bytes.length > 10_000) this.bytes.shift()
     const beganMs = performance.now()
     const opened = this.receiver.open(sealed, this.sender)
     const said = opened && decode(opened)
-    if (said?.message.type !== 'digest' || !this.core.onDigest(said.message.digest, this.nowMs)) throw new Error('a heartbeat was not taken')
+    if (said?.message.type !== 'digest' || !this.core.onDigest(said.message.digest, this.nowMs))
+      throw new Error('a heartbeat was not taken')
     answerTo(this.core, said.message.digest, this.nowMs)
     this.takes.push(performance.now() - beganMs)
   }
@@ -166,7 +190,15 @@ class ScaleMesh {
       }
       peers[target] = { planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])), kernelAgeMs: null }
     }
-    const self = { state: 'member' as const, lagMs: 3, storageLost: false, guests: 20, consents: false, gate: 'open' as const, watchdogMs: 10_000 }
+    const self = {
+      state: 'member' as const,
+      lagMs: 3,
+      storageLost: false,
+      guests: 20,
+      consents: false,
+      gate: 'open' as const,
+      watchdogMs: 10_000,
+    }
     return { from: name, bootId: '00000000-0000-4000-8000-000000000000', seq: this.seq, self, peers }
   }
 
@@ -193,7 +225,13 @@ class ScaleMesh {
       deviceLevels: () => [],
       driver: (call, _, done) =>
         call.call === 'survey' &&
-        done({ ok: true, survey: { instances: {}, targets: this.names.filter((name) => !dead(name)).map((host) => ({ host, freeMb: 64_000 })) } }),
+        done({
+          ok: true,
+          survey: {
+            instances: {},
+            targets: this.names.filter((name) => !dead(name)).map((host) => ({ host, freeMb: 64_000 })),
+          },
+        }),
       pill: () => undefined,
       page: () => undefined,
       wall: () => '2026-01-01T00:00:00.000Z',

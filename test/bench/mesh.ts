@@ -99,7 +99,9 @@ const well = (lab: MeshLab) =>
 
 /** From the moment that it is dead to the moments in the incident's time line; one machine, one clock. */
 async function killOne(lab: MeshLab, host: LabNode, how: 'cutPower' | 'hang'): Promise<Kill> {
-  const known = new Set(((await lab.api('GET', '/rackward/v1/incidents')).incidents as { id: string }[]).map(({ id }) => id))
+  const known = new Set(
+    ((await lab.api('GET', '/rackward/v1/incidents')).incidents as { id: string }[]).map(({ id }) => id),
+  )
   const atMs = Date.now()
   await lab[how](host)
   const incident = await until(
@@ -109,26 +111,34 @@ async function killOne(lab: MeshLab, host: LabNode, how: 'cutPower' | 'hang'): P
       ),
     { what: `${host.name} to be evacuated`, timeoutMs: 60_000, everyMs: 200 },
   )
-  const line = (pattern: RegExp) => Date.parse((incident.time_line as { at: string; says: string }[]).find(({ says }) => pattern.test(says))?.at ?? '') - atMs
+  const line = (pattern: RegExp) =>
+    Date.parse(
+      (incident.time_line as { at: string; says: string }[]).find(({ says }) => pattern.test(says))?.at ?? '',
+    ) - atMs
   return { how, confirmedMs: line(/^confirmed/), fencedMs: line(/^fenced/), evacuatingMs: line(/: asked for/) }
 }
 
 /** Over twenty seconds of rest: CPU of the process and its proportional memory. */
 async function agentCost(lab: MeshLab) {
   const pidOf = async (node: LabNode) => {
-    for (const pid of await lab.pids(node)) if (/main\.js\0agent/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) return pid
+    for (const pid of await lab.pids(node))
+      if (/main\.js\0agent/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) return pid
     throw new Error(`no agent in ${node.name}`)
   }
   const ticks = async (pid: number) => {
     const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ')
     return Number(fields[11]) + Number(fields[12])
   }
-  const memory = async (pid: number) => Number(/^Pss:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024
+  const memory = async (pid: number) =>
+    Number(/^Pss:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024
   const one = async (node: LabNode) => {
     const pid = await pidOf(node)
     const before = await ticks(pid)
     await new Promise((resolve) => setTimeout(resolve, 20_000))
-    return { cpuPercent: (await ticks(pid)) - before > 0 ? ((await ticks(pid)) - before) / 20 : 0, memoryMb: await memory(pid) }
+    return {
+      cpuPercent: (await ticks(pid)) - before > 0 ? ((await ticks(pid)) - before) / 20 : 0,
+      memoryMb: await memory(pid),
+    }
   }
   const [host, arbiter] = await Promise.all([one(lab.hosts[0] as LabNode), one(await lab.leader())])
   return { host, arbiter }
@@ -152,8 +162,22 @@ function traffic(hosts: number) {
       ticks: false,
     })),
   ]
-  const self = { state: 'member' as const, lagMs: 3, storageLost: false, guests: 20, consents: false, gate: 'open' as const, watchdogMs: 10_000 }
-  const core = new MemberCore({ name: 'host-0', bootId: '00000000-0000-4000-8000-000000000000', self, nowMs: 0, firstSeq: 1_000_000 })
+  const self = {
+    state: 'member' as const,
+    lagMs: 3,
+    storageLost: false,
+    guests: 20,
+    consents: false,
+    gate: 'open' as const,
+    watchdogMs: 10_000,
+  }
+  const core = new MemberCore({
+    name: 'host-0',
+    bootId: '00000000-0000-4000-8000-000000000000',
+    self,
+    nowMs: 0,
+    firstSeq: 1_000_000,
+  })
   core.setMembers(members)
   const overhead = 16 + 28
   const nonce = Buffer.alloc(9).toString('base64url')

@@ -24,8 +24,10 @@ export function believable(pass: Pass): Pass {
   const { bmcs, answered, seconds } = pass
   const wrong = (why: string) => new Error(`the measurement of a pass over ${bmcs} BMCs is wrong: ${why}`)
   if (answered < bmcs) throw wrong(`only ${answered} of them were read`)
-  if (!(seconds >= bmcs / MOST_PER_SECOND)) throw wrong(`${seconds} s are too few; ${MOST_PER_SECOND} BMCs a second are more than can be read here`)
-  if (seconds >= SYNC_SECONDS) throw wrong(`${seconds} s are longer than the ${SYNC_SECONDS} s between two passes, so that it was more than one`)
+  if (!(seconds >= bmcs / MOST_PER_SECOND))
+    throw wrong(`${seconds} s are too few; ${MOST_PER_SECOND} BMCs a second are more than can be read here`)
+  if (seconds >= SYNC_SECONDS)
+    throw wrong(`${seconds} s are longer than the ${SYNC_SECONDS} s between two passes, so that it was more than one`)
   return pass
 }
 
@@ -45,21 +47,31 @@ async function enrollAll(server: Server, sims: readonly Sim[]): Promise<void> {
   const c = client(server.base, 8)
   const uuids: string[] = []
   await timed(sims.length, 8, async (i) => {
-    const info = { ipmi_address: sims[i]?.address, ipmi_username: 'admin', ipmi_password: 'secret', ipmi_cipher_suite: 3 }
+    const info = {
+      ipmi_address: sims[i]?.address,
+      ipmi_username: 'admin',
+      ipmi_password: 'secret',
+      ipmi_cipher_suite: 3,
+    }
     const { uuid } = await must(c, 'POST', '/v1/nodes', { driver: 'ipmi', name: `bmc-${i}`, driver_info: info })
     await must(c, 'PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'manage' })
     uuids.push(uuid as string)
   })
-  await until(async () => (await must(c, 'GET', '/v1/nodes?provision_state=manageable&limit=1000')).nodes.length === sims.length, {
-    what: 'all to be manageable',
-    timeoutMs: 300_000,
-    everyMs: 500,
-  })
+  await until(
+    async () => (await must(c, 'GET', '/v1/nodes?provision_state=manageable&limit=1000')).nodes.length === sims.length,
+    {
+      what: 'all to be manageable',
+      timeoutMs: 300_000,
+      everyMs: 500,
+    },
+  )
   c.close()
 }
 
 const reads = async (sims: readonly Sim[]): Promise<number> =>
-  (await Promise.all(sims.map(async (sim) => (await sim.calls()).filter((line) => line.startsWith('get')).length))).reduce((sum, count) => sum + count, 0)
+  (
+    await Promise.all(sims.map(async (sim) => (await sim.calls()).filter((line) => line.startsWith('get')).length))
+  ).reduce((sum, count) => sum + count, 0)
 
 /** Until nobody has read anything for a second. */
 async function silence(sims: readonly Sim[]): Promise<void> {
@@ -80,7 +92,8 @@ async function onePass(sims: readonly Sim[]): Promise<Pass> {
   })
   await silence(sims)
   const calls = (await Promise.all(sims.map((sim) => sim.called()))).flatMap((called) => called ?? [])
-  const seconds = (Math.max(...calls.map(({ lastMs }) => lastMs)) - Math.min(...calls.map(({ firstMs }) => firstMs))) / 1000
+  const seconds =
+    (Math.max(...calls.map(({ lastMs }) => lastMs)) - Math.min(...calls.map(({ firstMs }) => firstMs))) / 1000
   return believable({ bmcs: sims.length, answered: calls.length, seconds })
 }
 

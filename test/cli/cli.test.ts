@@ -15,7 +15,11 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true }))
 
 const cli = (args: readonly string[], env: Record<string, string> = {}) =>
-  run([process.execPath, RACKWARD_MAIN, ...args], { timeoutMs: 30_000, cwd: dir, env: { RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '', ...env } })
+  run([process.execPath, RACKWARD_MAIN, ...args], {
+    timeoutMs: 30_000,
+    cwd: dir,
+    env: { RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '', ...env },
+  })
 const ok = async (...args: string[]) => {
   const { code, stdout, stderr } = await cli(args)
   if (code !== 0) throw new Error(`${args.join(' ')}: ${code}\n${stderr}`)
@@ -28,7 +32,17 @@ test('a node is enrolled, driven with --wait, shown, explained and deleted', asy
   const { code, stderr } = await cli(['node', 'manage', 'c-1', '--wait', '20'])
   expect([code, stderr]).toEqual([0, expect.stringMatching(/✓ c-1 +manageable\n$/)])
   await ok('node', 'provide', 'c-1', '--wait', '20')
-  await ok('node', 'deploy', 'c-1', '--wait', '20', '--image', 'debian-12', '--configdrive', '{meta_data: {hostname: c-1}}')
+  await ok(
+    'node',
+    'deploy',
+    'c-1',
+    '--wait',
+    '20',
+    '--image',
+    'debian-12',
+    '--configdrive',
+    '{meta_data: {hostname: c-1}}',
+  )
   const shown = JSON.parse(await ok('node', 'show', 'c-1', '-o', 'json'))
   expect(shown).toMatchObject({ name: 'c-1', provision_state: 'active', instance_info: { image_source: 'debian-12' } })
   expect(await ok('node', 'show', 'c-1', '-o', 'yaml')).toContain('provision_state: active\n')
@@ -67,7 +81,10 @@ describe('exit statuses and words', () => {
 })
 
 test('clouds.yaml says where the server is, as for OpenStack’s clients', async () => {
-  await writeFile(join(dir, 'clouds.yaml'), `clouds:\n  lab:\n    auth_type: none\n    baremetal_endpoint_override: ${base}\n`)
+  await writeFile(
+    join(dir, 'clouds.yaml'),
+    `clouds:\n  lab:\n    auth_type: none\n    baremetal_endpoint_override: ${base}\n`,
+  )
   expect((await cli(['node', 'list', '--cloud', 'lab', '-o', 'json'], { RACKWARD_SERVER: '' })).code).toBe(0)
 })
 
@@ -92,22 +109,37 @@ describe('many nodes from a file', () => {
     expect((await call('GET', '/v1/nodes/f-1')).body).toMatchObject({ properties: { cpus: 4 }, traits: ['CUSTOM_A'] })
     expect(await apply(yaml(4))).toBe('f-1: as it should be\nf-2: as it should be\n')
     const more = ", '52:54:00:cc:01:02'"
-    expect(await apply(yaml(8, more), '--diff')).toBe('f-1: properties/cpus: 4 -> 8\nf-1: port 52:54:00:cc:01:02 is added\nf-2: as it should be\n')
+    expect(await apply(yaml(8, more), '--diff')).toBe(
+      'f-1: properties/cpus: 4 -> 8\nf-1: port 52:54:00:cc:01:02 is added\nf-2: as it should be\n',
+    )
     await apply(yaml(8, more))
     expect((await call('GET', '/v1/nodes/f-1/ports')).body.ports).toHaveLength(2)
-    expect(await apply(yaml(8, more), '--secrets', '--diff')).toContain('f-1: driver_info/ipmi_password: is set again\n')
+    expect(await apply(yaml(8, more), '--secrets', '--diff')).toContain(
+      'f-1: driver_info/ipmi_password: is set again\n',
+    )
   })
   test('a password that is new to a node is set, and not printed', async () => {
     const file = (info: string) => `nodes:\n  - { name: f-3, driver: fake-hardware, driver_info: ${info} }\n`
     await apply(file('{ a: 1 }'))
-    expect(await apply(file('{ a: 2, ipmi_password: geheim }'), '--diff')).toBe('f-3: driver_info/a: 1 -> 2\nf-3: driver_info/ipmi_password: is set\n')
+    expect(await apply(file('{ a: 2, ipmi_password: geheim }'), '--diff')).toBe(
+      'f-3: driver_info/a: 1 -> 2\nf-3: driver_info/ipmi_password: is set\n',
+    )
   })
   test('as CSV, with the line of a mistake', async () => {
     await writeFile(join(dir, 'rack.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,52:54:00:cc:02:01\n')
     expect(await ok('node', 'enroll', '-f', 'rack.csv')).toBe('v-1: is enrolled with 1 port\n')
-    expect((await call('GET', '/v1/nodes/v-1')).body.driver_info).toEqual({ ipmi_address: '10.0.0.1', ipmi_username: 'admin', ipmi_password: '******' })
-    await writeFile(join(dir, 'comma.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,ge,heim,52:54:00:cc:02:01\n')
-    expect((await cli(['node', 'enroll', '-f', 'comma.csv'])).stderr).toContain('comma.csv: line 2 has 6 values for 5 columns')
+    expect((await call('GET', '/v1/nodes/v-1')).body.driver_info).toEqual({
+      ipmi_address: '10.0.0.1',
+      ipmi_username: 'admin',
+      ipmi_password: '******',
+    })
+    await writeFile(
+      join(dir, 'comma.csv'),
+      'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,ge,heim,52:54:00:cc:02:01\n',
+    )
+    expect((await cli(['node', 'enroll', '-f', 'comma.csv'])).stderr).toContain(
+      'comma.csv: line 2 has 6 values for 5 columns',
+    )
     await writeFile(join(dir, 'bad.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,nonsense\n')
     const { code, stderr } = await cli(['node', 'enroll', '-f', 'bad.csv'])
     expect([code, stderr]).toEqual([STATUSES.usage, expect.stringContaining('bad.csv: line 2: ports/0')])

@@ -46,7 +46,17 @@ const account = {
   seen: [{ at: EVIL, room: EVIL, what: EVIL, detail: EVIL }],
   causes: [{ cause: EVIL, evidence: [EVIL], remedy: EVIL }],
 }
-const host = { name: EVIL, state: EVIL, says: EVIL, rack: EVIL, planes: { [EVIL]: 'down' }, last_heard_seconds: 1, gate: EVIL, guests: 1, instances: 1 }
+const host = {
+  name: EVIL,
+  state: EVIL,
+  says: EVIL,
+  rack: EVIL,
+  planes: { [EVIL]: 'down' },
+  last_heard_seconds: 1,
+  gate: EVIL,
+  guests: 1,
+  instances: 1,
+}
 const incident = {
   id: EVIL,
   host: EVIL,
@@ -100,10 +110,13 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-hostile-'))
   server = createServer((request, response) => {
     const url = request.url ?? ''
-    const json = (status: number, body: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const json = (status: number, body: unknown) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (url.startsWith('/rackward/v1/events')) {
       const event = { seq: 1, at: EVIL, kind: EVIL, node_uuid: EVIL, detail: { [EVIL]: EVIL, object: { a: EVIL } } }
-      return void response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${JSON.stringify(event)}\n\n`)
+      return void response
+        .writeHead(200, { 'content-type': 'text/event-stream' })
+        .end(`data: ${JSON.stringify(event)}\n\n`)
     }
     if (url.includes('refused')) return void json(409, { error_message: JSON.stringify({ faultstring: EVIL }) })
     if (url.includes('denied')) return void json(401, { error: { message: EVIL } })
@@ -114,8 +127,14 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  await writeFile(join(dir, 'nodes.yaml'), 'nodes: [{name: n, driver: fake-hardware, description: x, traits: [CUSTOM_A], extra: {a: 1}}]\n')
-  await writeFile(join(dir, 'conductor.yaml'), `data: ${dir}\nimages: {store: ${dir}}\napi: {auth: {strategy: noauth}}\n`)
+  await writeFile(
+    join(dir, 'nodes.yaml'),
+    'nodes: [{name: n, driver: fake-hardware, description: x, traits: [CUSTOM_A], extra: {a: 1}}]\n',
+  )
+  await writeFile(
+    join(dir, 'conductor.yaml'),
+    `data: ${dir}\nimages: {store: ${dir}}\napi: {auth: {strategy: noauth}}\n`,
+  )
 })
 afterAll(async () => {
   server.close()
@@ -123,7 +142,11 @@ afterAll(async () => {
 })
 
 const cli = (...args: string[]) =>
-  run([process.execPath, RACKWARD_MAIN, ...args], { timeoutMs: 60_000, cwd: dir, env: { RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '' } })
+  run([process.execPath, RACKWARD_MAIN, ...args], {
+    timeoutMs: 60_000,
+    cwd: dir,
+    env: { RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '' },
+  })
 
 test.each([
   ['node', 'list'],

@@ -21,7 +21,13 @@ function terminal(): { write: (text: string) => void; lines: () => string[] } {
     },
   }
 }
-const open = (name: string, share?: number): Row => ({ name, end: 'open', state: 'deploying', says: 'write', ...(share === undefined ? {} : { share }) })
+const open = (name: string, share?: number): Row => ({
+  name,
+  end: 'open',
+  state: 'deploying',
+  says: 'write',
+  ...(share === undefined ? {} : { share }),
+})
 const done = (name: string): Row => ({ name, end: 'done', state: 'active', says: '' })
 const failed = (name: string): Row => ({ name, end: 'failed', state: 'deploy failed', says: 'no disk' })
 
@@ -29,12 +35,24 @@ test('what ended stays above, once; what goes on is redrawn below, with a line f
   const { write, lines } = terminal()
   const screen = redrawn(write, () => ({ columns: 100, rows: 24 }))
   screen.draw([open('u1', 0.5), open('u2')], 1_000)
-  expect(lines()).toEqual(['· u1           deploying       write', '· u2           deploying       write', '  █████░░░░░░░░░░░░░░░ 0 of 2 done  0:01'])
+  expect(lines()).toEqual([
+    '· u1           deploying       write',
+    '· u2           deploying       write',
+    '  █████░░░░░░░░░░░░░░░ 0 of 2 done  0:01',
+  ])
   screen.draw([done('u1'), open('u2', 0.2)], 61_000)
   screen.draw([done('u1'), open('u2', 0.4)], 62_000)
-  expect(lines()).toEqual(['✓ u1           active  1:01', '· u2           deploying       write', '  ██████████████░░░░░░ 1 of 2 done  1:02'])
+  expect(lines()).toEqual([
+    '✓ u1           active  1:01',
+    '· u2           deploying       write',
+    '  ██████████████░░░░░░ 1 of 2 done  1:02',
+  ])
   screen.draw([done('u1'), failed('u2')], 63_000)
-  expect(lines()).toEqual(['✓ u1           active  1:01', '✗ u2           deploy failed   no disk  1:03', '  ████████████████████ 1 of 2 done, 1 failed  1:03'])
+  expect(lines()).toEqual([
+    '✓ u1           active  1:01',
+    '✗ u2           deploy failed   no disk  1:03',
+    '  ████████████████████ 1 of 2 done, 1 failed  1:03',
+  ])
 })
 
 test('more than a terminal has lines: the furthest are shown, the others counted, and nothing is left behind', () => {

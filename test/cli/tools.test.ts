@@ -70,7 +70,9 @@ describe('completion', () => {
     expect(await words('mesh', 'dr')).toEqual(['drain'])
   })
   test('without a server it is silent, and quick', async () => {
-    expect((await cli(['complete', '--', 'node', 'show', ''], { env: { RACKWARD_SERVER: 'http://127.0.0.1:1' } })).stdout).toBe('\n')
+    expect(
+      (await cli(['complete', '--', 'node', 'show', ''], { env: { RACKWARD_SERVER: 'http://127.0.0.1:1' } })).stdout,
+    ).toBe('\n')
   })
   test('bash takes the script', async () => {
     const script = (await cli(['completion', 'bash'])).stdout
@@ -94,7 +96,9 @@ test('a console: what is typed goes to the node, what it says comes back, ~. end
   child.stdin.write('~.')
   expect(await ended).toBe(0)
   expect((await cli(['node', 'console', 'nobody'])).code).toBe(STATUSES.missing)
-  expect((await cli(['node', 'console', 'con-1'], { env: { RACKWARD_SERVER: 'http://127.0.0.1:1' } })).code).toBe(STATUSES.unreachable)
+  expect((await cli(['node', 'console', 'con-1'], { env: { RACKWARD_SERVER: 'http://127.0.0.1:1' } })).code).toBe(
+    STATUSES.unreachable,
+  )
 })
 
 test.each([
@@ -129,7 +133,10 @@ test('images are shown and removed, all or none', async () => {
   disk.writeUInt16LE(0xaa55, 510)
   await writeFile(join(dir, 'disk.raw'), disk)
   expect((await cli(['image', 'import', join(dir, 'disk.raw'), '--name', 'one', '--store', store])).code).toBe(0)
-  expect(JSON.parse((await cli(['image', 'show', 'one', '--store', store, '-o', 'json'])).stdout)).toMatchObject({ names: ['one'], sizeBytes: 2 * 1024 * 1024 })
+  expect(JSON.parse((await cli(['image', 'show', 'one', '--store', store, '-o', 'json'])).stdout)).toMatchObject({
+    names: ['one'],
+    sizeBytes: 2 * 1024 * 1024,
+  })
   expect((await cli(['image', 'rm', 'one', 'two', '--store', store])).code).toBe(STATUSES.failed)
   expect((await cli(['image', 'list', '--store', store])).stdout).toMatch(/^one /)
   expect((await cli(['image', 'rm', 'one', '--store', store])).code).toBe(0)
@@ -157,7 +164,10 @@ describe('doctor', () => {
   const inside = (argv: readonly string[]) => ['ip', 'netns', 'exec', ns, ...argv]
   afterAll(async () => {
     for (const name of [ns, other]) {
-      for (const pid of (await run(['ip', 'netns', 'pids', name], { timeoutMs: 5_000 })).stdout.split('\n').filter(Boolean)) endProcess(Number(pid), 'SIGKILL')
+      for (const pid of (await run(['ip', 'netns', 'pids', name], { timeoutMs: 5_000 })).stdout
+        .split('\n')
+        .filter(Boolean))
+        endProcess(Number(pid), 'SIGKILL')
       await run(['ip', 'netns', 'delete', name], { timeoutMs: 5_000 })
     }
   })
@@ -176,10 +186,14 @@ describe('doctor', () => {
     ])
       await runOk(inside(argv), { timeoutMs: 5_000 })
     // The port of the bridge listens and learns before it lets anything through.
-    await until(async () => (await run(inside(['cat', '/sys/class/net/v0/brport/state']), { timeoutMs: 5_000 })).stdout.trim() === '3', {
-      what: 'the port of the bridge to forward',
-      timeoutMs: 60_000,
-    })
+    await until(
+      async () =>
+        (await run(inside(['cat', '/sys/class/net/v0/brport/state']), { timeoutMs: 5_000 })).stdout.trim() === '3',
+      {
+        what: 'the port of the bridge to forward',
+        timeoutMs: 60_000,
+      },
+    )
     launch([
       'ip',
       'netns',
@@ -198,11 +212,17 @@ describe('doctor', () => {
       '--conf-file=/dev/null',
     ])
     launch(inside(['setsid', 'python3', '-m', 'http.server', '--bind', '10.79.0.1', '8080']))
-    await until(async () => /:8080/.test((await run(inside(['ss', '-Hlnt']), { timeoutMs: 5_000 })).stdout), { what: 'a web server', timeoutMs: 10_000 })
-    await until(async () => /:67\b/.test((await run(['ip', 'netns', 'exec', other, 'ss', '-Hlnu'], { timeoutMs: 5_000 })).stdout), {
-      what: 'dnsmasq',
+    await until(async () => /:8080/.test((await run(inside(['ss', '-Hlnt']), { timeoutMs: 5_000 })).stdout), {
+      what: 'a web server',
       timeoutMs: 10_000,
     })
+    await until(
+      async () => /:67\b/.test((await run(['ip', 'netns', 'exec', other, 'ss', '-Hlnu'], { timeoutMs: 5_000 })).stdout),
+      {
+        what: 'dnsmasq',
+        timeoutMs: 10_000,
+      },
+    )
     const config = join(dir, 'doctor.yaml')
     await writeFile(
       config,
@@ -220,14 +240,28 @@ boot:
 `,
     )
     const { code, stdout } = await run(
-      inside([process.execPath, RACKWARD_MAIN, 'doctor', '--config', config, '--agent-config', '/no/such', '-o', 'json', '--server', 'http://127.0.0.1:1']),
+      inside([
+        process.execPath,
+        RACKWARD_MAIN,
+        'doctor',
+        '--config',
+        config,
+        '--agent-config',
+        '/no/such',
+        '-o',
+        'json',
+        '--server',
+        'http://127.0.0.1:1',
+      ]),
       {
         timeoutMs: 30_000,
       },
     )
     const findings = JSON.parse(stdout) as { check: string; level: string; says: string; mend?: string }[]
     const bad = (check: string, says: RegExp) =>
-      expect(findings).toContainEqual(expect.objectContaining({ check, says: expect.stringMatching(says), mend: expect.stringMatching(/./) }))
+      expect(findings).toContainEqual(
+        expect.objectContaining({ check, says: expect.stringMatching(says), mend: expect.stringMatching(/./) }),
+      )
     expect(code).toBe(STATUSES.failed)
     bad('dhcp', /10\.79\.0\.9 offers addresses on br0 as well \(10\.79\.0\.5\d\)/)
     bad('ports', /HTTP boot: tcp 10\.79\.0\.1:8080 is taken by python3/)
@@ -242,7 +276,10 @@ boot:
   test('asks the conductor for its BMCs', async () => {
     await call('POST', '/v1/nodes', { name: 'lost', driver: 'fake-hardware' })
     const config = join(dir, 'small.yaml')
-    await writeFile(config, `data: ${dir}\nimages: { store: ${dir} }\napi: { listen: [], auth: { strategy: noauth } }\n`)
+    await writeFile(
+      config,
+      `data: ${dir}\nimages: { store: ${dir} }\napi: { listen: [], auth: { strategy: noauth } }\n`,
+    )
     const { stdout } = await cli(['doctor', '--config', config, '--agent-config', '/no/such'])
     expect(stdout).toMatch(/✓ bmcs +the BMCs of all \d+ nodes answer/)
     expect((await cli(['doctor', '--config', '/no/such', '--agent-config', '/no/such'])).code).toBe(STATUSES.usage)

@@ -18,7 +18,10 @@ let cli: Cli
 let env: Record<string, string>
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
-  conductor = await startConductor({ ...devConfig({ port: 0, data: dir }), fake: { delaySeconds: 0.02 } }, { log: silentLog })
+  conductor = await startConductor(
+    { ...devConfig({ port: 0, data: dir }), fake: { delaySeconds: 0.02 } },
+    { log: silentLog },
+  )
   env = { OS_AUTH_TYPE: 'none', OS_ENDPOINT: conductor.addresses[0] as string }
   cli = openCli(env)
 })
@@ -38,11 +41,15 @@ const arrives = (uuid: string, state: string) =>
     { what: state, timeoutMs: 20_000, everyMs: 20 },
   )
 const powered = (uuid: string, state: string) =>
-  until(async () => (await call('GET', `/v1/nodes/${uuid}`, undefined, undefined, conductor.addresses[0])).body.power_state === state, {
-    what: state,
-    timeoutMs: 20_000,
-    everyMs: 20,
-  })
+  until(
+    async () =>
+      (await call('GET', `/v1/nodes/${uuid}`, undefined, undefined, conductor.addresses[0])).body.power_state === state,
+    {
+      what: state,
+      timeoutMs: 20_000,
+      everyMs: 20,
+    },
+  )
 const json = (...args: string[]) => cli.ok(...args, '-f', 'json')
 
 test('the program itself, as a person starts it', async () => {
@@ -51,7 +58,10 @@ test('the program itself, as a person starts it', async () => {
     env: { ...env, PATH: '/usr/bin:/bin', HOME: '/nonexistent' },
   })
   expect(code).toBe(0)
-  expect((JSON.parse(stdout) as Record<string, string>[]).map((one) => one['Supported driver(s)']).sort()).toEqual(['fake-hardware', 'ipmi'])
+  expect((JSON.parse(stdout) as Record<string, string>[]).map((one) => one['Supported driver(s)']).sort()).toEqual([
+    'fake-hardware',
+    'ipmi',
+  ])
 })
 
 test('baremetal: a node from enrolment to its end, with every verb', async () => {
@@ -70,7 +80,9 @@ test('baremetal: a node from enrolment to its end, with every verb', async () =>
     'ipmi_password=geheim',
   )
   expect(made).toMatchObject({ provision_state: 'enroll', driver_info: { ipmi_password: '******' } })
-  expect(await json('port', 'create', '52:54:00:c1:00:01', '--node', made.uuid, '--pxe-enabled', 'true')).toMatchObject({ address: '52:54:00:c1:00:01' })
+  expect(await json('port', 'create', '52:54:00:c1:00:01', '--node', made.uuid, '--pxe-enabled', 'true')).toMatchObject(
+    { address: '52:54:00:c1:00:01' },
+  )
   // The program's own --wait looks every ten seconds; here the server is asked.
   const verb = async (name: string, state: string, ...more: string[]) => {
     await cli.ok('node', name, 'cli-1', ...more)
@@ -110,7 +122,8 @@ test('baremetal: a node from enrolment to its end, with every verb', async () =>
 })
 
 test('baremetal: every other resource is created, listed, shown, changed and deleted', async () => {
-  const node = (await json('node', 'create', '--driver', 'fake-hardware', '--name', 'cli-2', '--resource-class', 'r')).uuid as string
+  const node = (await json('node', 'create', '--driver', 'fake-hardware', '--name', 'cli-2', '--resource-class', 'r'))
+    .uuid as string
   const chassis = (await json('chassis', 'create', '--description', 'row')).uuid as string
   await cli.ok('chassis', 'set', chassis, '--extra', 'a=1')
   expect(await json('chassis', 'show', chassis)).toMatchObject({ description: 'row', extra: { a: 1 } })
@@ -118,10 +131,14 @@ test('baremetal: every other resource is created, listed, shown, changed and del
   await cli.ok('node', 'unset', node, '--chassis-uuid')
   await cli.ok('chassis', 'delete', chassis)
 
-  const group = (await json('port', 'group', 'create', '--node', node, '--name', 'bond9', '--mode', 'active-backup')).uuid as string
+  const group = (await json('port', 'group', 'create', '--node', node, '--name', 'bond9', '--mode', 'active-backup'))
+    .uuid as string
   const port = (await json('port', 'create', '52:54:00:c1:00:02', '--node', node, '--port-group', group)).uuid as string
   await cli.ok('port', 'set', port, '--physical-network', 'p1')
-  expect(await json('port', 'show', '--address', '52:54:00:c1:00:02')).toMatchObject({ physical_network: 'p1', portgroup_uuid: group })
+  expect(await json('port', 'show', '--address', '52:54:00:c1:00:02')).toMatchObject({
+    physical_network: 'p1',
+    portgroup_uuid: group,
+  })
   expect((await json('port', 'list', '--port-group', group)).length).toBe(1)
   await cli.ok('port', 'unset', port, '--port-group')
   await cli.ok('port', 'group', 'delete', 'bond9')
@@ -135,9 +152,25 @@ test('baremetal: every other resource is created, listed, shown, changed and del
 
   await cli.ok('node', 'power', 'off', node)
   await powered(node, 'power off')
-  const connector = (await json('volume', 'connector', 'create', '--node', node, '--type', 'iqn', '--connector-id', 'iqn.2020-01.org:cli')).uuid as string
-  const target = (await json('volume', 'target', 'create', '--node', node, '--type', 'iscsi', '--boot-index', '0', '--volume-id', 'v')).uuid as string
-  expect([(await json('volume', 'connector', 'list')).length, (await json('volume', 'target', 'list')).length]).toEqual([1, 1])
+  const connector = (
+    await json(
+      'volume',
+      'connector',
+      'create',
+      '--node',
+      node,
+      '--type',
+      'iqn',
+      '--connector-id',
+      'iqn.2020-01.org:cli',
+    )
+  ).uuid as string
+  const target = (
+    await json('volume', 'target', 'create', '--node', node, '--type', 'iscsi', '--boot-index', '0', '--volume-id', 'v')
+  ).uuid as string
+  expect([(await json('volume', 'connector', 'list')).length, (await json('volume', 'target', 'list')).length]).toEqual(
+    [1, 1],
+  )
   await cli.ok('volume', 'target', 'delete', target)
   await cli.ok('volume', 'connector', 'delete', connector)
 
@@ -151,7 +184,20 @@ test('baremetal: every other resource is created, listed, shown, changed and del
   await arrives(node, 'manageable')
   await cli.ok('node', 'provide', node)
   await arrives(node, 'available')
-  expect(await json('allocation', 'create', '--resource-class', 'r', '--trait', 'CUSTOM_CLI', '--name', 'mine', '--wait', '30')).toMatchObject({
+  expect(
+    await json(
+      'allocation',
+      'create',
+      '--resource-class',
+      'r',
+      '--trait',
+      'CUSTOM_CLI',
+      '--name',
+      'mine',
+      '--wait',
+      '30',
+    ),
+  ).toMatchObject({
     state: 'active',
     node_uuid: node,
   })
@@ -164,7 +210,9 @@ test('baremetal: every other resource is created, listed, shown, changed and del
   const [conductor_] = await json('conductor', 'list')
   expect(conductor_.Alive).toBe(true)
   expect((await json('conductor', 'show', conductor_.Hostname)).drivers).toEqual(['ipmi', 'fake-hardware'])
-  expect((await json('node', 'bios', 'setting', 'list', node)).map((one: object) => Object.values(one)[0])).toContain('LogicalProc')
+  expect((await json('node', 'bios', 'setting', 'list', node)).map((one: object) => Object.values(one)[0])).toContain(
+    'LogicalProc',
+  )
   const console_ = await cli.run('node', 'console', 'enable', node)
   expect([console_.code, console_.err]).toEqual([0, ''])
   expect((await cli.run('node', 'passthru', 'list', node)).code).toBe(0)
@@ -174,7 +222,10 @@ test('baremetal: every other resource is created, listed, shown, changed and del
 })
 
 test('openstacksdk: the calls of Ansible’s modules and of Nova’s driver', { timeout: 120_000 }, async () => {
-  const { code, stdout, stderr } = await run([PYTHON, join(ROOT, 'test/clients/sdk.py'), conductor.addresses[0] as string], { timeoutMs: 110_000 })
+  const { code, stdout, stderr } = await run(
+    [PYTHON, join(ROOT, 'test/clients/sdk.py'), conductor.addresses[0] as string],
+    { timeoutMs: 110_000 },
+  )
   expect([code, stderr.split('\n').filter((line) => /Error|Exception/.test(line))]).toEqual([0, []])
   expect(JSON.parse(stdout)).toEqual({
     enrolled: 'enroll',

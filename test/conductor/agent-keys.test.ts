@@ -23,14 +23,21 @@ test.each([
 ])('a boot key that is %s is refused', async (_, text) => {
   const path = join(dir, 'boot.key')
   await writeFile(path, text)
-  await expect(bootKey(path, systemRandom)).rejects.toMatchObject({ code: 'key.broken', message: expect.stringContaining(path) as string })
+  await expect(bootKey(path, systemRandom)).rejects.toMatchObject({
+    code: 'key.broken',
+    message: expect.stringContaining(path) as string,
+  })
   expect(await readFile(path, 'utf8')).toBe(text)
 })
 
 test('a boot key is made once', async () => {
   const path = join(dir, 'boot.key')
   const key = await bootKey(path, systemRandom)
-  expect([key.length, (await bootKey(path, systemRandom)).equals(key), await readdir(dir)]).toEqual([32, true, ['boot.key']])
+  expect([key.length, (await bootKey(path, systemRandom)).equals(key), await readdir(dir)]).toEqual([
+    32,
+    true,
+    ['boot.key'],
+  ])
 })
 
 test('a certificate is made once; one that is cut, empty or of another key is refused', async () => {
@@ -39,7 +46,10 @@ test('a certificate is made once; one that is cut, empty or of another key is re
   expect((await readdir(dir)).sort()).toEqual(['agent.crt', 'agent.key'])
   for (const broken of ['', made.cert.toString().slice(0, 300)]) {
     await writeFile(join(dir, 'agent.crt'), broken)
-    await expect(agentIdentity(dir)).rejects.toMatchObject({ code: 'key.broken', message: expect.stringContaining('agent.crt') as string })
+    await expect(agentIdentity(dir)).rejects.toMatchObject({
+      code: 'key.broken',
+      message: expect.stringContaining('agent.crt') as string,
+    })
   }
   await writeFile(join(dir, 'agent.crt'), made.cert)
   const other = await mkdtemp(join(dir, 'other-'))

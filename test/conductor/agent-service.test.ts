@@ -91,7 +91,11 @@ afterAll(async () => {
 })
 
 const state = (wanted: string) =>
-  until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, { what: wanted, timeoutMs: 10_000, everyMs: 20 })
+  until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, {
+    what: wanted,
+    timeoutMs: 10_000,
+    everyMs: 20,
+  })
 const idle = (wanted: string) =>
   until(
     async () => {
@@ -100,9 +104,16 @@ const idle = (wanted: string) =>
     },
     { what: wanted, timeoutMs: 10_000, everyMs: 20 },
   )
-const link = async (given?: string) => new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
-const token = async (generation: number, mintedMs: number) => mintToken(await key(), { nodeUuid: node, generation, mintedMs })
-const ask = (text: string, secret = 'a') => ({ token: text, secret: secret.padEnd(43, 'x'), macs: [], bootMode: 'bios' as const })
+const link = async (given?: string) =>
+  new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
+const token = async (generation: number, mintedMs: number) =>
+  mintToken(await key(), { nodeUuid: node, generation, mintedMs })
+const ask = (text: string, secret = 'a') => ({
+  token: text,
+  secret: secret.padEnd(43, 'x'),
+  macs: [],
+  bootMode: 'bios' as const,
+})
 const code = (promise: Promise<unknown>) =>
   promise.then(
     () => 'accepted',
@@ -167,7 +178,12 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   expect(order).toMatchObject({ kind: 'inspect' })
   await agent.report({ orderId: order!.id, done: { inventory, rootDisk: disk } })
   await state('manageable')
-  expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({ cpus: 8, memory_mb: 16384, local_gb: 99, capabilities: 'boot_mode:uefi' })
+  expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({
+    cpus: 8,
+    memory_mb: 16384,
+    local_gb: 99,
+    capabilities: 'boot_mode:uefi',
+  })
   await expect(agent.report({ orderId: order!.id, done: {} })).rejects.toMatchObject({ code: 'store.stale' })
 
   await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/automated_clean', value: false }])
@@ -175,7 +191,10 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   await state('available')
   power = 'must not be touched'
   const waiting = agent.order('')
-  await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'active', configdrive: { meta_data: { hostname: 'h' }, user_data: '#!/bin/sh' } })
+  await api.ok('PUT', `/v1/nodes/${node}/states/provision`, {
+    target: 'active',
+    configdrive: { meta_data: { hostname: 'h' }, user_data: '#!/bin/sh' },
+  })
   const write = (await waiting) ?? (await agent.order(''))
   expect(write).toMatchObject({ kind: 'deploy', configDrive: true })
   expect(
@@ -188,14 +207,19 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
   expect(drive.includes('#!/bin/sh')).toBe(true)
   expect(power).toBe('must not be touched')
   await agent.report({ orderId: write!.id, progress: { phase: 'write', doneBytes: 5, totalBytes: 10 } })
-  expect(((await api.ok('GET', `/v1/nodes/${node}`)).driver_internal_info as { rackward: { progress: unknown } }).rackward.progress).toEqual({
+  expect(
+    ((await api.ok('GET', `/v1/nodes/${node}`)).driver_internal_info as { rackward: { progress: unknown } }).rackward
+      .progress,
+  ).toEqual({
     phase: 'write',
     done_bytes: 5,
     total_bytes: 10,
   })
   await agent.report({ orderId: write!.id, failed: { code: 'deploy.hints', text: 'none of these' } })
   await state('deploy failed')
-  expect((await api.ok('GET', `/v1/nodes/${node}`)).last_error).toMatch(/^none of these \(correct properties\/root_device/)
+  expect((await api.ok('GET', `/v1/nodes/${node}`)).last_error).toMatch(
+    /^none of these \(correct properties\/root_device/,
+  )
   expect((await api.ok('GET', `/v1/nodes/${node}`)).instance_info).toMatchObject({ configdrive: '******' })
   agent.close()
 })
@@ -205,7 +229,11 @@ test('a session is worth nothing once the node was switched off', async () => {
   await agent.open(ask(await token(2, 100))).catch(() => undefined)
   power = 'on'
   await api.ok('PUT', `/v1/nodes/${node}/states/power`, { target: 'power off' })
-  await until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).power_state === 'power off', { what: 'off', timeoutMs: 5000, everyMs: 20 })
+  await until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).power_state === 'power off', {
+    what: 'off',
+    timeoutMs: 5000,
+    everyMs: 20,
+  })
   expect(await code(agent.order('x'))).toBe('agent.session')
 })
 
@@ -230,7 +258,10 @@ test.each([
   await server.open(ask(await token(generation, 100)))
   expect(await server.order('')).not.toBeNull()
   const second = (await link()).open(ask(await token(generation, mintedMs), 'b'))
-  await expect(second).rejects.toMatchObject({ code: 'agent.token', message: expect.stringContaining(`two machines claimed boot ${generation}`) as string })
+  await expect(second).rejects.toMatchObject({
+    code: 'agent.token',
+    message: expect.stringContaining(`two machines claimed boot ${generation}`) as string,
+  })
   expect(await code(server.order(''))).toBe('agent.session')
   expect(await code(server.configDrive())).toBe('agent.session')
   await until(() => power === 'off', { what: 'the node to be switched off', timeoutMs: 5_000, everyMs: 20 })
@@ -257,7 +288,10 @@ test('what a person changes while an inventory is worked in is not undone by it'
     // Long enough for it to be carried out now, were it not for the node's turn.
     await Promise.race([patched, systemClock.sleep(500)])
   }
-  await parked.report({ orderId: order!.id, done: { inventory: { ...inventory, cpu: { ...inventory.cpu, count: 12 } } } })
+  await parked.report({
+    orderId: order!.id,
+    done: { inventory: { ...inventory, cpu: { ...inventory.cpu, count: 12 } } },
+  })
   await patched
   await state('manageable')
   expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({ cpus: 12, rack: 'r7' })
@@ -278,7 +312,9 @@ test('how the disks were erased is an event, and stands in explain until an imag
     disks: [{ ...erased[0], says: expect.stringContaining('the disk zeroed every block') as string }],
   })
   const db = new Database(join(dir, 'data/rackward.db'), { readonly: true })
-  const details = db.prepare("SELECT detail FROM events WHERE kind = 'agent-done' ORDER BY seq DESC LIMIT 1").get() as { detail: string }
+  const details = db.prepare("SELECT detail FROM events WHERE kind = 'agent-done' ORDER BY seq DESC LIMIT 1").get() as {
+    detail: string
+  }
   db.close()
   expect(JSON.parse(details.detail)).toMatchObject({ step: 'deploy.erase_devices_express', erased })
   parked.close()
@@ -298,7 +334,14 @@ test('tokens: every corruption is refused', async () => {
 test('config drive files: uuid and host name are filled in, what the user gave stands', () => {
   const about = { uuid: 'u', name: 'n', instanceUuid: 'i' }
   expect(configFiles(about, {})).toEqual({ 'meta_data.json': '{"uuid":"i","name":"n","hostname":"n"}' })
-  expect(configFiles(about, { meta_data: { hostname: 'h' }, user_data: { a: 1 }, network_data: { links: [] }, vendor_data: {} })).toEqual({
+  expect(
+    configFiles(about, {
+      meta_data: { hostname: 'h' },
+      user_data: { a: 1 },
+      network_data: { links: [] },
+      vendor_data: {},
+    }),
+  ).toEqual({
     'meta_data.json': '{"uuid":"i","name":"n","hostname":"h"}',
     user_data: '{"a":1}',
     'network_data.json': '{"links":[]}',

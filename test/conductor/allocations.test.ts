@@ -16,7 +16,15 @@ import { systemRandom } from '../../kit/random.ts'
 import { Turns } from '../../kit/turns.ts'
 
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-const settings = { callbackTimeoutMs: 1, agentSilenceMs: 1, parkMs: 1, maxAttempts: 1, effectTries: 1, effectRetryMs: 1, softPowerOffMs: 1 }
+const settings = {
+  callbackTimeoutMs: 1,
+  agentSilenceMs: 1,
+  parkMs: 1,
+  maxAttempts: 1,
+  effectTries: 1,
+  effectRetryMs: 1,
+  softPowerOffMs: 1,
+}
 let dir = ''
 let store: SqliteStore
 let allocations: Allocations
@@ -34,7 +42,18 @@ beforeEach(async () => {
   })
   allocations = new Allocations({ ...parts, worker, random: systemRandom, turns: new Turns() })
   for (const n of [1, 2])
-    await store.addNode(newNode({ uuid: uuid(n), driver: 'fake-hardware', provisionState: 'available', powerState: 'power off', resourceClass: 'c' }, 1))
+    await store.addNode(
+      newNode(
+        {
+          uuid: uuid(n),
+          driver: 'fake-hardware',
+          provisionState: 'available',
+          powerState: 'power off',
+          resourceClass: 'c',
+        },
+        1,
+      ),
+    )
 })
 afterEach(async () => {
   await allocations.stop()
@@ -53,9 +72,14 @@ const asked: ObjectRecord = {
   updatedAtMs: null,
   body: { resource_class: 'c', state: 'allocating', traits: [], candidate_nodes: [], extra: {} },
 }
-const holders = async () => (await store.everyNode()).filter((node) => node.allocationUuid !== null).map((node) => node.uuid)
+const holders = async () =>
+  (await store.everyNode()).filter((node) => node.allocationUuid !== null).map((node) => node.uuid)
 const ended = () =>
-  until(async () => (await store.objects.find(ALLOCATION, uuid(9)))?.body.state !== 'allocating', { what: 'the end', timeoutMs: 5000, everyMs: 1 })
+  until(async () => (await store.objects.find(ALLOCATION, uuid(9)))?.body.state !== 'allocating', {
+    what: 'the end',
+    timeoutMs: 5000,
+    everyMs: 1,
+  })
 
 test('a conductor that died between the claim and its record goes on with the node that it had', async () => {
   await store.objects.add(asked)

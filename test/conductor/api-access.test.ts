@@ -24,12 +24,18 @@ const USERS = {
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-access-'))
   const hash = await bcrypt.hash('pw', 4)
-  await writeFile(join(dir, 'htpasswd'), [...Object.keys(USERS), 'nobody', 'guest'].map((user) => `${user}:${hash}\n`).join(''))
+  await writeFile(
+    join(dir, 'htpasswd'),
+    [...Object.keys(USERS), 'nobody', 'guest'].map((user) => `${user}:${hash}\n`).join(''),
+  )
   own = await startConductor(
     Config.parse({
       data: join(dir, 'data'),
       images: { store: join(dir, 'images') },
-      api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS } },
+      api: {
+        listen: [{ address: '127.0.0.1', port: 0 }],
+        auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS },
+      },
       fake: { delaySeconds: 0.01 },
     }),
     { log: silentLog },
@@ -45,7 +51,10 @@ const as = (user: string, method: string, path: string, body?: unknown, password
     method,
     path,
     body,
-    { 'OpenStack-API-Version': 'baremetal latest', authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` },
+    {
+      'OpenStack-API-Version': 'baremetal latest',
+      authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
+    },
     own.addresses[0],
   )
 const node = async (more: Record<string, unknown> = {}) =>
@@ -54,12 +63,15 @@ const node = async (more: Record<string, unknown> = {}) =>
 describe('roles', () => {
   test('a reader looks, an operator acts, an admin changes what there is; a user without a role may nothing', async () => {
     const uuid = await node()
-    const status = async (user: string, method: string, path: string, body?: unknown) => (await as(user, method, path, body)).status
+    const status = async (user: string, method: string, path: string, body?: unknown) =>
+      (await as(user, method, path, body)).status
     expect(await status('eye', 'GET', `/v1/nodes/${uuid}`)).toBe(200)
     expect(await status('eye', 'PUT', `/v1/nodes/${uuid}/maintenance`, {})).toBe(403)
     expect(await status('op', 'PUT', `/v1/nodes/${uuid}/maintenance`, {})).toBe(202)
     expect(await status('op', 'PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path: '/extra/a', value: 1 }])).toBe(200)
-    expect(await status('op', 'PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path: '/driver_info/a', value: 1 }])).toBe(403)
+    expect(await status('op', 'PATCH', `/v1/nodes/${uuid}`, [{ op: 'add', path: '/driver_info/a', value: 1 }])).toBe(
+      403,
+    )
     expect(await status('op', 'POST', '/v1/nodes', { driver: 'fake-hardware' })).toBe(403)
     expect(await status('op', 'DELETE', `/v1/nodes/${uuid}`)).toBe(403)
     expect(await status('op', 'DELETE', `/rackward/v1/nodes/${uuid}/lock?why=x`)).toBe(403)
@@ -70,18 +82,32 @@ describe('roles', () => {
   test('what is public is public, and nothing else is', async () => {
     const open = async (method: string, path: string, body?: unknown) =>
       (await plainCall(method, path, body, { 'OpenStack-API-Version': 'baremetal latest' }, own.addresses[0])).status
-    expect([await open('GET', '/'), await open('GET', '/v1'), await open('GET', '/healthz'), await open('GET', '/rackward/v1/openapi.json')]).toEqual([
-      200, 200, 200, 200,
-    ])
-    expect([await open('GET', '/v1/lookup?addresses=52:54:00:00:00:01'), await open('POST', '/v1/heartbeat/x', { callback_url: 'http://x' })]).toEqual([
-      404, 404,
-    ])
+    expect([
+      await open('GET', '/'),
+      await open('GET', '/v1'),
+      await open('GET', '/healthz'),
+      await open('GET', '/rackward/v1/openapi.json'),
+    ]).toEqual([200, 200, 200, 200])
+    expect([
+      await open('GET', '/v1/lookup?addresses=52:54:00:00:00:01'),
+      await open('POST', '/v1/heartbeat/x', { callback_url: 'http://x' }),
+    ]).toEqual([404, 404])
     for (const route of own.routes.filter(({ role }) => role !== 'public'))
-      expect([route.path, await open(route.method.toUpperCase(), route.path.replace(/:\w+/g, 'lookup'), route.method === 'post' ? {} : undefined)]).toEqual([
+      expect([
         route.path,
-        401,
-      ])
-    for (const path of ['/v1/lookup/../nodes', '/v1/heartbeat/x/../../nodes', '//v1/nodes', '/v1/nodes?/v1/lookup', '/v1/heartbeat/a/b'])
+        await open(
+          route.method.toUpperCase(),
+          route.path.replace(/:\w+/g, 'lookup'),
+          route.method === 'post' ? {} : undefined,
+        ),
+      ]).toEqual([route.path, 401])
+    for (const path of [
+      '/v1/lookup/../nodes',
+      '/v1/heartbeat/x/../../nodes',
+      '//v1/nodes',
+      '/v1/nodes?/v1/lookup',
+      '/v1/heartbeat/a/b',
+    ])
       expect([path, await open('GET', path)]).toEqual([path, 401])
   })
 })
@@ -94,21 +120,27 @@ describe('projects', () => {
     expect((await as('blue', 'PUT', `/v1/nodes/${other}/states/power`, { target: 'power on' })).status).toBe(404)
     expect((await as('blue', 'GET', `/rackward/v1/nodes/${other}/explain`)).status).toBe(404)
     expect((await as('blue', 'PUT', `/v1/nodes/${mine}/states/provision`, { target: 'manage' })).status).toBe(202)
-    expect((await as('blue', 'PATCH', `/v1/nodes/${mine}`, [{ op: 'replace', path: '/owner', value: 'red' }])).status).toBe(403)
+    expect(
+      (await as('blue', 'PATCH', `/v1/nodes/${mine}`, [{ op: 'replace', path: '/owner', value: 'red' }])).status,
+    ).toBe(403)
     const enrolled = await as('boss', 'POST', '/v1/nodes', { driver: 'fake-hardware' })
     expect(enrolled.body.owner).toBe('blue')
     expect((await as('boss', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red' })).status).toBe(403)
     expect((await as('boss', 'POST', '/v1/chassis', {})).status).toBe(403)
     expect((await as('boss', 'POST', '/v1/ports', { node_uuid: other, address: '52:54:00:00:dd:01' })).status).toBe(400)
     const { events } = (await as('blue', 'GET', '/rackward/v1/events?limit=1000')).body
-    expect(new Set(events.map((event: { node_uuid: string }) => event.node_uuid))).toEqual(new Set([mine, enrolled.body.uuid]))
+    expect(new Set(events.map((event: { node_uuid: string }) => event.node_uuid))).toEqual(
+      new Set([mine, enrolled.body.uuid]),
+    )
   })
 
   test('what belongs to the whole installation, or hangs on a leased node, is not a project’s to change', async () => {
     const leased = await node({ owner: 'red', lessee: 'blue' })
     const chassis = String((await as('root', 'POST', '/v1/chassis', {})).body.uuid)
     const group = String((await as('root', 'POST', '/v1/portgroups', { node_uuid: leased })).body.uuid)
-    const rule = String((await as('root', 'POST', '/v1/inspection_rules', { actions: [{ op: 'log', args: ['x'] }] })).body.uuid)
+    const rule = String(
+      (await as('root', 'POST', '/v1/inspection_rules', { actions: [{ op: 'log', args: ['x'] }] })).body.uuid,
+    )
     for (const path of [`/v1/chassis/${chassis}`, `/v1/portgroups/${group}`, `/v1/inspection_rules/${rule}`]) {
       expect([path, (await as('boss', 'DELETE', path)).status]).toEqual([path, 403])
       expect((await as('root', 'DELETE', path)).status).toBe(204)
@@ -122,7 +154,9 @@ describe('projects', () => {
     const view = (await as('blue', 'GET', `/v1/nodes/${leased}`)).body
     expect([view.driver_info, view.driver_internal_info]).toEqual([{}, {}])
     expect((await as('blue', 'PUT', `/v1/nodes/${leased}/states/power`, { target: 'power on' })).status).toBe(202)
-    expect((await as('blue', 'PATCH', `/v1/nodes/${leased}`, [{ op: 'add', path: '/instance_info/a', value: 1 }])).status).not.toBe(403)
+    expect(
+      (await as('blue', 'PATCH', `/v1/nodes/${leased}`, [{ op: 'add', path: '/instance_info/a', value: 1 }])).status,
+    ).not.toBe(403)
     for (const [method, path, body] of [
       ['PATCH', '', [{ op: 'add', path: '/extra/a', value: 1 }]],
       ['PUT', '/maintenance', {}],
@@ -141,10 +175,15 @@ describe('projects', () => {
     ]
     const mine = await as('blue', 'POST', '/v1/runbooks', { name: 'CUSTOM_BLUE', steps })
     expect(mine.body.owner).toBe('blue')
-    expect((await as('blue', 'GET', '/v1/runbooks')).body.runbooks.map((one: { name: string }) => one.name).sort()).toEqual(['CUSTOM_ALL', 'CUSTOM_BLUE'])
+    expect(
+      (await as('blue', 'GET', '/v1/runbooks')).body.runbooks.map((one: { name: string }) => one.name).sort(),
+    ).toEqual(['CUSTOM_ALL', 'CUSTOM_BLUE'])
     expect((await as('blue', 'GET', `/v1/runbooks/${red.body.uuid}`)).status).toBe(404)
     expect((await as('blue', 'DELETE', `/v1/runbooks/${all.body.uuid}`)).status).toBe(403)
-    expect((await as('blue', 'PATCH', `/v1/runbooks/${mine.body.uuid}`, [{ op: 'replace', path: '/public', value: true }])).status).toBe(403)
+    expect(
+      (await as('blue', 'PATCH', `/v1/runbooks/${mine.body.uuid}`, [{ op: 'replace', path: '/public', value: true }]))
+        .status,
+    ).toBe(403)
   })
 })
 
@@ -153,8 +192,13 @@ test('every change is recorded with its user; a refused one changes nothing and 
   await as('op', 'PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'manage' })
   await as('eye', 'PUT', `/v1/nodes/${uuid}/maintenance`, {})
   const { events } = (await as('root', 'GET', `/rackward/v1/events?node=${uuid}&kinds=act&limit=1000`)).body
-  expect(events.map(({ detail }: { detail: { user: string; method: string } }) => `${detail.user} ${detail.method}`)).toEqual(['root POST', 'op PUT'])
-  expect(events[1].detail).toMatchObject({ path: `/v1/nodes/${uuid}/states/provision`, request_id: expect.stringMatching(/^req-/) as string })
+  expect(
+    events.map(({ detail }: { detail: { user: string; method: string } }) => `${detail.user} ${detail.method}`),
+  ).toEqual(['root POST', 'op PUT'])
+  expect(events[1].detail).toMatchObject({
+    path: `/v1/nodes/${uuid}/states/provision`,
+    request_id: expect.stringMatching(/^req-/) as string,
+  })
 })
 
 test('guesses that are sent at once are counted at once; requests with one right login are one login', async () => {
@@ -163,7 +207,10 @@ test('guesses that are sent at once are counted at once; requests with one right
   const right = await Promise.all(Array.from({ length: 30 }, () => auth.check(basic('pw'), 'here')))
   expect(right.map((actor) => actor?.user)).toEqual(Array(30).fill('root'))
   const ended = await Promise.allSettled(Array.from({ length: 30 }, (_, i) => auth.check(basic(`guess${i}`), 'there')))
-  expect(ended.map(({ status }) => status)).toEqual([...Array<string>(10).fill('fulfilled'), ...Array<string>(20).fill('rejected')])
+  expect(ended.map(({ status }) => status)).toEqual([
+    ...Array<string>(10).fill('fulfilled'),
+    ...Array<string>(20).fill('rejected'),
+  ])
 })
 
 test('after ten failures a user must wait, also with the right password; who is logged in stays so', async () => {

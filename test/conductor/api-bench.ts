@@ -15,7 +15,10 @@ export let conductor: Conductor
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-api-'))
-  conductor = await startConductor({ ...devConfig({ port: 0, data: dir }), fake: { delaySeconds: 0.01 } }, { log: silentLog })
+  conductor = await startConductor(
+    { ...devConfig({ port: 0, data: dir }), fake: { delaySeconds: 0.01 } },
+    { log: silentLog },
+  )
   base = conductor.addresses[0] as string
 })
 afterAll(async () => {
@@ -32,7 +35,8 @@ export const call = (
   headers: Record<string, string> = { 'OpenStack-API-Version': 'baremetal latest' },
   to = base,
 ): Promise<Answer> => plainCall(method, path, body, headers, to)
-export const create = async (more: Record<string, unknown> = {}) => (await call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })).body
+export const create = async (more: Record<string, unknown> = {}) =>
+  (await call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })).body
 export const state = (uuid: string, wanted: string) =>
   until(async () => ((await call('GET', `/v1/nodes/${uuid}`)).body.provision_state === wanted ? true : undefined), {
     what: wanted,
@@ -41,7 +45,8 @@ export const state = (uuid: string, wanted: string) =>
   })
 
 /** A request at a minor version. */
-export const at = (minor: number, method: string, path: string, body?: unknown) => call(method, path, body, { 'OpenStack-API-Version': `baremetal 1.${minor}` })
+export const at = (minor: number, method: string, path: string, body?: unknown) =>
+  call(method, path, body, { 'OpenStack-API-Version': `baremetal 1.${minor}` })
 
 const VERBS: Record<string, string> = {
   manage: 'manageable',
@@ -64,7 +69,10 @@ export async function power(uuid: string, wanted: 'on' | 'off'): Promise<void> {
 }
 
 /** Sends verbs one after the other; each is `verb` or `verb>state`, and ends unlocked in its state. */
-export async function drive(uuid: string, ...verbs: (string | [verb: string, to: string, more?: Record<string, unknown>])[]): Promise<void> {
+export async function drive(
+  uuid: string,
+  ...verbs: (string | [verb: string, to: string, more?: Record<string, unknown>])[]
+): Promise<void> {
   for (const given of verbs) {
     const [target, to, more] = typeof given === 'string' ? [given, VERBS[given] ?? given, {}] : given
     const answer = await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target, ...more })

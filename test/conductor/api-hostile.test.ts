@@ -70,10 +70,20 @@ describe('hostile input is 4xx with a clear message, never 5xx, and changes noth
       { maxKeys: 3 },
     )
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom('GET', 'PUT', 'POST', 'PATCH'), paths, query, fc.jsonValue({ maxDepth: 4 }), async (method, path, asked, body) => {
-        const answer = await call(method, `${path}?${new URLSearchParams(asked).toString()}`, method === 'GET' ? undefined : body)
-        expect(answer.status).toBeLessThan(500)
-      }),
+      fc.asyncProperty(
+        fc.constantFrom('GET', 'PUT', 'POST', 'PATCH'),
+        paths,
+        query,
+        fc.jsonValue({ maxDepth: 4 }),
+        async (method, path, asked, body) => {
+          const answer = await call(
+            method,
+            `${path}?${new URLSearchParams(asked).toString()}`,
+            method === 'GET' ? undefined : body,
+          )
+          expect(answer.status).toBeLessThan(500)
+        },
+      ),
       { numRuns: 300 },
     )
     expect((await call('GET', '/v1/nodes/fuzz')).body).toEqual(before)
@@ -89,15 +99,23 @@ describe('authentication', () => {
       Config.parse({
         data: join(own, 'data'),
         images: { store: own },
-        api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'http_basic', file: join(own, 'htpasswd') } },
+        api: {
+          listen: [{ address: '127.0.0.1', port: 0 }],
+          auth: { strategy: 'http_basic', file: join(own, 'htpasswd') },
+        },
       }),
       { log: silentLog },
     )
-    const ask = (authorization?: string) => call('GET', '/v1/nodes', undefined, authorization ? { authorization } : {}, locked.addresses[0])
+    const ask = (authorization?: string) =>
+      call('GET', '/v1/nodes', undefined, authorization ? { authorization } : {}, locked.addresses[0])
     const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
     try {
       const refused = await ask()
-      expect([refused.status, refused.headers['www-authenticate'], refused.body.error.code]).toEqual([401, 'Basic realm="Baremetal API"', 401])
+      expect([refused.status, refused.headers['www-authenticate'], refused.body.error.code]).toEqual([
+        401,
+        'Basic realm="Baremetal API"',
+        401,
+      ])
       expect((await ask(basic('admin:wrong'))).status).toBe(401)
       expect((await ask(basic('root:pa:ss'))).status).toBe(401)
       expect((await ask('Bearer x')).status).toBe(400)

@@ -6,7 +6,11 @@ import { call, create, drive, faultOf } from './api-bench.ts'
 const put = (uuid: string, body: Record<string, unknown>) => call('PUT', `/v1/nodes/${uuid}/states/provision`, body)
 const look = async (uuid: string) => (await call('GET', `/v1/nodes/${uuid}`)).body
 const path = async (uuid: string) => {
-  const { events } = (await call('GET', `/rackward/v1/events?node=${uuid}&kinds=state&limit=1000`, undefined, { accept: 'application/json' })).body
+  const { events } = (
+    await call('GET', `/rackward/v1/events?node=${uuid}&kinds=state&limit=1000`, undefined, {
+      accept: 'application/json',
+    })
+  ).body
   return (events as { detail: { from: string; to: string } }[]).map(({ detail }) => detail.to)
 }
 const made = async (more: Record<string, unknown>, ...verbs: Parameters<typeof drive>[1][]) => {
@@ -19,8 +23,15 @@ const step = (name: string, args = {}) => ({ interface: 'deploy', step: name, ar
 describe('clean', () => {
   test('asked-for steps run in their order; hold waits for unhold', async () => {
     const uuid = await made({})
-    await drive(uuid, ['clean', 'clean hold', { clean_steps: [step('erase_devices_metadata'), step('hold'), step('erase_devices')] }])
-    expect(await look(uuid)).toMatchObject({ target_provision_state: 'manageable', driver_internal_info: { clean_step_index: 1 } })
+    await drive(uuid, [
+      'clean',
+      'clean hold',
+      { clean_steps: [step('erase_devices_metadata'), step('hold'), step('erase_devices')] },
+    ])
+    expect(await look(uuid)).toMatchObject({
+      target_provision_state: 'manageable',
+      driver_internal_info: { clean_step_index: 1 },
+    })
     await drive(uuid, ['unhold', 'manageable'])
     expect((await path(uuid)).slice(2)).toEqual(['cleaning', 'clean hold', 'clean wait', 'cleaning', 'manageable'])
   })
@@ -53,7 +64,10 @@ describe('deploy', () => {
     const name = 'CUSTOM_HELD'
     await call('POST', '/v1/deploy_templates', { name, steps: [{ ...step('hold'), priority: 90 }] })
     const uuid = await made({ instance_info: { traits: [name] } }, 'provide', ['active', 'deploy hold'])
-    expect((await look(uuid)).driver_internal_info.deploy_steps.map((one: { step: string }) => one.step)).toEqual(['hold', 'write_image'])
+    expect((await look(uuid)).driver_internal_info.deploy_steps.map((one: { step: string }) => one.step)).toEqual([
+      'hold',
+      'write_image',
+    ])
     await drive(uuid, ['unhold', 'active'])
     expect((await path(uuid)).slice(-4)).toEqual(['deploy hold', 'wait call-back', 'deploying', 'active'])
     await drive(uuid, ['rebuild', 'deploy hold'], ['abort', 'deploy failed'], ['deleted', 'available'])
@@ -73,7 +87,10 @@ describe('deploy', () => {
         ],
       },
     ])
-    expect((await look(uuid)).driver_internal_info.deploy_steps.map((one: { step: string }) => one.step)).toEqual(['collect_inventory', 'write_image'])
+    expect((await look(uuid)).driver_internal_info.deploy_steps.map((one: { step: string }) => one.step)).toEqual([
+      'collect_inventory',
+      'write_image',
+    ])
   })
 })
 
@@ -81,7 +98,12 @@ test('rescue and unrescue, again and again, and the password is nowhere to be se
   const uuid = await made({}, 'provide', 'active')
   expect((await put(uuid, { target: 'rescue' })).status).toBe(400)
   expect((await put(uuid, { target: 'rescue', rescue_password: '  ' })).status).toBe(400)
-  await drive(uuid, ['rescue', 'rescue', { rescue_password: 'geheim' }], ['rescue', 'rescue', { rescue_password: 'anders' }], ['unrescue', 'active'])
+  await drive(
+    uuid,
+    ['rescue', 'rescue', { rescue_password: 'geheim' }],
+    ['rescue', 'rescue', { rescue_password: 'anders' }],
+    ['unrescue', 'active'],
+  )
   await drive(uuid, ['rescue', 'rescue', { rescue_password: 'geheim' }], ['deleted', 'available'])
   expect(JSON.stringify(await look(uuid))).not.toContain('geheim')
 })
@@ -95,18 +117,31 @@ test('a service by runbook: the trait must be there; a failed or held service is
       { ...step('hold'), order: 1 },
     ],
   })
-  expect(faultOf(await put(uuid, { target: 'service', runbook: 'CUSTOM_CARE' })).faultstring).toContain('does not have the trait')
+  expect(faultOf(await put(uuid, { target: 'service', runbook: 'CUSTOM_CARE' })).faultstring).toContain(
+    'does not have the trait',
+  )
   await call('PUT', `/v1/nodes/${uuid}/traits/CUSTOM_CARE`)
   await drive(uuid, ['service', 'service hold', { runbook: 'CUSTOM_CARE' }], ['unhold', 'active'])
-  await drive(uuid, ['service', 'service hold', { runbook: 'CUSTOM_CARE' }], ['abort', 'service failed'], ['abort', 'active'])
+  await drive(
+    uuid,
+    ['service', 'service hold', { runbook: 'CUSTOM_CARE' }],
+    ['abort', 'service failed'],
+    ['abort', 'active'],
+  )
   expect(await look(uuid)).toMatchObject({ provision_state: 'active', maintenance: false })
-  expect(faultOf(await put(uuid, { target: 'service', service_steps: [step('erase_devices')] })).faultstring).toContain('no service step')
+  expect(faultOf(await put(uuid, { target: 'service', service_steps: [step('erase_devices')] })).faultstring).toContain(
+    'no service step',
+  )
 })
 
 test('adopt takes a running server as it is', async () => {
   const uuid = await made({})
   await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
-  await until(async () => (await look(uuid)).power_state === 'power on', { what: 'power', timeoutMs: 5000, everyMs: 10 })
+  await until(async () => (await look(uuid)).power_state === 'power on', {
+    what: 'power',
+    timeoutMs: 5000,
+    everyMs: 10,
+  })
   await drive(uuid, ['adopt', 'active'])
   expect(await look(uuid)).toMatchObject({ power_state: 'power on', last_error: null })
 })
@@ -119,7 +154,8 @@ test('maintenance refuses what needs the server, and leaves the rest', async () 
 })
 
 describe('power', () => {
-  const power = (uuid: string, target: string, more = {}) => call('PUT', `/v1/nodes/${uuid}/states/power`, { target, ...more })
+  const power = (uuid: string, target: string, more = {}) =>
+    call('PUT', `/v1/nodes/${uuid}/states/power`, { target, ...more })
   const shows = (uuid: string, wanted: string) =>
     until(async () => ((now) => now.power_state === wanted && now.target_power_state === null)(await look(uuid)), {
       what: wanted,
@@ -152,12 +188,20 @@ test('a lock says who holds it, since when and why; broken, it lets the node go 
   const uuid = await made({})
   expect((await put(uuid, { target: 'clean', clean_steps: [step('wait', { seconds: 30 })] })).status).toBe(202)
   const { lock } = (await call('GET', `/rackward/v1/nodes/${uuid}/lock`)).body
-  expect(lock).toMatchObject({ holder: expect.any(String) as string, owed: ['wait'], tries: 0, why: expect.stringContaining('cleaning') as string })
+  expect(lock).toMatchObject({
+    holder: expect.any(String) as string,
+    owed: ['wait'],
+    tries: 0,
+    why: expect.stringContaining('cleaning') as string,
+  })
   expect((await put(uuid, { target: 'abort' })).status).toBe(409)
   expect((await call('DELETE', `/rackward/v1/nodes/${uuid}/lock`)).status).toBe(400)
   const broken = await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=the+fan+burns`)
   expect([broken.status, broken.body]).toEqual([200, { provision_state: 'clean failed', given_up: ['wait'] }])
-  expect(await look(uuid)).toMatchObject({ reservation: null, last_error: expect.stringContaining('the fan burns') as string })
+  expect(await look(uuid)).toMatchObject({
+    reservation: null,
+    last_error: expect.stringContaining('the fan burns') as string,
+  })
   expect((await call('GET', `/rackward/v1/nodes/${uuid}/lock`)).body).toEqual({ lock: null })
   expect((await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=x`)).status).toBe(400)
   await drive(uuid, 'manage')

@@ -16,7 +16,10 @@ test('the window is 1.1 to 1.110, and each is echoed exactly', async () => {
   expect(MAX_MINOR).toBe(110)
   for (const minor of [1, 2, 89, 110]) {
     const { headers } = await at(minor, 'GET', '/v1/nodes')
-    expect([headers['x-openstack-ironic-api-version'], headers['openstack-api-version']]).toEqual([`1.${minor}`, `baremetal 1.${minor}`])
+    expect([headers['x-openstack-ironic-api-version'], headers['openstack-api-version']]).toEqual([
+      `1.${minor}`,
+      `baremetal 1.${minor}`,
+    ])
   }
 })
 
@@ -58,7 +61,8 @@ describe('fields', () => {
 describe('verbs', () => {
   test.each(Object.entries(TARGETS).filter(([, { since }]) => since > 1))('%s', async (target, { since }) => {
     const body = target === 'service' ? { target, service_steps: [{ interface: 'deploy', step: 'hold' }] } : { target }
-    const status = async (minor: number) => (await at(minor, 'PUT', `/v1/nodes/${(await create()).uuid}/states/provision`, body)).status
+    const status = async (minor: number) =>
+      (await at(minor, 'PUT', `/v1/nodes/${(await create()).uuid}/states/provision`, body)).status
     expect(await status(since - 1)).toBe(406)
     expect(await status(since)).not.toBe(406)
   })
@@ -86,11 +90,27 @@ describe('routes', () => {
     const checked: string[] = []
     for (const route of conductor.routes) {
       if (route.since === undefined || route.since < 2) continue
-      const path = route.path.replace('/v1/nodes/:ident', `/v1/nodes/${node}`).replace(/:\w+/g, '00000000-0000-4000-8000-000000000001')
-      const below = await at(route.since - 1, route.method.toUpperCase(), path, route.method === 'get' || route.method === 'delete' ? undefined : {})
+      const path = route.path
+        .replace('/v1/nodes/:ident', `/v1/nodes/${node}`)
+        .replace(/:\w+/g, '00000000-0000-4000-8000-000000000001')
+      const below = await at(
+        route.since - 1,
+        route.method.toUpperCase(),
+        path,
+        route.method === 'get' || route.method === 'delete' ? undefined : {},
+      )
       expect([route.method, route.path, below.status]).toEqual([route.method, route.path, route.below ?? 404])
-      const from = await at(route.since, route.method.toUpperCase(), path, route.method === 'get' || route.method === 'delete' ? undefined : {})
-      expect([route.method, route.path, [405, 406, 500].includes(from.status)]).toEqual([route.method, route.path, false])
+      const from = await at(
+        route.since,
+        route.method.toUpperCase(),
+        path,
+        route.method === 'get' || route.method === 'delete' ? undefined : {},
+      )
+      expect([route.method, route.path, [405, 406, 500].includes(from.status)]).toEqual([
+        route.method,
+        route.path,
+        false,
+      ])
       checked.push(route.path)
     }
     expect(checked.length).toBeGreaterThan(70)
@@ -111,7 +131,9 @@ describe('routes', () => {
     }
   })
   test('names of nodes are understood since 1.5', async () => {
-    expect([(await at(4, 'GET', '/v1/nodes/gates')).status, (await at(5, 'GET', '/v1/nodes/gates')).status]).toEqual([404, 200])
+    expect([(await at(4, 'GET', '/v1/nodes/gates')).status, (await at(5, 'GET', '/v1/nodes/gates')).status]).toEqual([
+      404, 200,
+    ])
   })
   test('paths are taken without /v1 and with a slash at the end; a wrong method is 405 with those that are right', async () => {
     expect((await call('GET', `/nodes/${node}/`)).body.uuid).toBe(node)
@@ -123,12 +145,14 @@ describe('routes', () => {
     const { uuid } = available.body
     for (const target of ['manage', 'provide']) {
       await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target })
-      await expect.poll(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation, { timeout: 10_000 }).toBeNull()
+      await expect
+        .poll(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation, { timeout: 10_000 })
+        .toBeNull()
     }
-    expect([(await at(1, 'GET', `/v1/nodes/${uuid}`)).body.provision_state, (await at(2, 'GET', `/v1/nodes/${uuid}`)).body.provision_state]).toEqual([
-      null,
-      'available',
-    ])
+    expect([
+      (await at(1, 'GET', `/v1/nodes/${uuid}`)).body.provision_state,
+      (await at(2, 'GET', `/v1/nodes/${uuid}`)).body.provision_state,
+    ]).toEqual([null, 'available'])
   })
 })
 
@@ -152,7 +176,8 @@ describe('what comes with other resources', () => {
     ['properties', { miimon: 100 }],
   ])('%s of a portgroup is shown since 1.23 and given since 1.26', async (name, value) => {
     expect((await at(23, 'GET', `/v1/portgroups/${group}`)).body).toHaveProperty(name)
-    const make = (minor: number) => at(minor, 'POST', '/v1/portgroups', { node_uuid: node, name: `gated-${name}`, [name]: value })
+    const make = (minor: number) =>
+      at(minor, 'POST', '/v1/portgroups', { node_uuid: node, name: `gated-${name}`, [name]: value })
     expect([(await make(25)).status, (await make(26)).status]).toEqual([406, 201])
   })
 
@@ -165,8 +190,20 @@ describe('what comes with other resources', () => {
     ['an allocation for an owner', 60, 'POST', '/v1/allocations', { resource_class: 'x', owner: 'y' }],
     ['an allocation afterwards', 58, 'POST', '/v1/allocations', { node: 'gates' }],
     ['a port by the name of its node', 94, 'POST', '/v1/ports', { node_ident: 'gates', address: '52:54:00:be:00:02' }],
-    ['the kind of a link', 64, 'POST', '/v1/ports', { node_uuid: '', address: '52:54:00:be:00:03', local_link_connection: { network_type: 'managed' } }],
-    ['a VIF on a port', 67, 'POST', '/v1/nodes/gates/vifs', { id: 'v', port_uuid: '00000000-0000-4000-8000-000000000001' }],
+    [
+      'the kind of a link',
+      64,
+      'POST',
+      '/v1/ports',
+      { node_uuid: '', address: '52:54:00:be:00:03', local_link_connection: { network_type: 'managed' } },
+    ],
+    [
+      'a VIF on a port',
+      67,
+      'POST',
+      '/v1/nodes/gates/vifs',
+      { id: 'v', port_uuid: '00000000-0000-4000-8000-000000000001' },
+    ],
     ['fields of a driver', 77, 'GET', '/v1/drivers?fields=name', undefined],
     ['detail of drivers', 30, 'GET', '/v1/drivers?detail=true', undefined],
     ['detail of settings', 74, 'GET', '/v1/nodes/gates/bios?detail=true', undefined],
@@ -186,7 +223,9 @@ describe('what comes with other resources', () => {
     ['agent_verify_ca', 68, 'x'],
     ['agent_status', 72, 'start'],
   ])('a heartbeat has %s since 1.%i', async (name, since, value) => {
-    expect(refusedThenTaken(await both(since, 'POST', `/v1/heartbeat/${node}`, { callback_url: 'http://x', [name]: value }))).toEqual([406, true])
+    expect(
+      refusedThenTaken(await both(since, 'POST', `/v1/heartbeat/${node}`, { callback_url: 'http://x', [name]: value })),
+    ).toEqual([406, true])
   })
   test.each([
     ['clean hold', 13],
@@ -195,7 +234,10 @@ describe('what comes with other resources', () => {
     const own = (await create()).uuid
     const hold = [{ interface: 'deploy', step: 'hold', ...(state === 'deploy hold' ? { args: {}, priority: 90 } : {}) }]
     await drive(own, 'manage', ...(state === 'clean hold' ? [] : ['provide']))
-    await drive(own, state === 'clean hold' ? ['clean', state, { clean_steps: hold }] : ['active', state, { deploy_steps: hold }])
+    await drive(
+      own,
+      state === 'clean hold' ? ['clean', state, { clean_steps: hold }] : ['active', state, { deploy_steps: hold }],
+    )
     expect(await both(since, 'PUT', `/v1/nodes/${own}/states/provision`, { target: 'abort' })).toEqual([406, 202])
   })
 })

@@ -1,6 +1,13 @@
 /** Who is believed: every state with every order and every event, every boot token, and what becomes of a second machine. */
 import { describe, expect, test } from 'vitest'
-import { AGENT_EVENTS, AGENT_ORDERS, believes, PRESENCE, type AgentEvent, type AgentOrder } from '../../conductor/node/belief.ts'
+import {
+  AGENT_EVENTS,
+  AGENT_ORDERS,
+  believes,
+  PRESENCE,
+  type AgentEvent,
+  type AgentOrder,
+} from '../../conductor/node/belief.ts'
 import { orderNow } from '../../conductor/boot/orders.ts'
 import type { Move, Settings } from '../../conductor/node/context.ts'
 import { newNode, orderId, type BootTokenState, type NodeRecord, type OrderKind } from '../../conductor/node/record.ts'
@@ -33,14 +40,24 @@ const KINDS: Readonly<Partial<Record<State, OrderKind>>> = {
 const AGENT = { sessionHash: 'server', generation: 7, tokenMs: 1, helloAtMs: 0 }
 
 /** A node in `state` whose present step is `order`. */
-function inState(state: State, given: { order?: AgentOrder; bootToken?: BootTokenState; agent?: boolean } = {}): NodeRecord {
+function inState(
+  state: State,
+  given: { order?: AgentOrder; bootToken?: BootTokenState; agent?: boolean } = {},
+): NodeRecord {
   const { order, bootToken = 'none', agent = false } = given
   const base = newNode({ uuid: '0'.repeat(36), driver: 'ipmi', provisionState: state, agent: agent ? AGENT : null }, 0)
   const steps = order ? [{ interface: 'x', step: order, args: {}, priority: 1, by: 'agent' as const }] : []
-  return { ...base, machine: { ...base.machine, generation: 7, phase: 'agent', steps, bootToken, order: KINDS[state] ?? null } }
+  return {
+    ...base,
+    machine: { ...base.machine, generation: 7, phase: 'agent', steps, bootToken, order: KINDS[state] ?? null },
+  }
 }
 const hello = (node: NodeRecord, who = 'stranger', generation = 7) =>
-  step(node, { type: 'hello', agent: { sessionHash: who, generation, tokenMs: who === 'server' ? 1 : 2, helloAtMs: 0 } }, at())
+  step(
+    node,
+    { type: 'hello', agent: { sessionHash: who, generation, tokenMs: who === 'server' ? 1 : 2, helloAtMs: 0 } },
+    at(),
+  )
 
 /** The rule in words, to hold the table against: each waiting state has its orders, and an order has what it needs. */
 const ORDERS_OF: Readonly<Partial<Record<State, readonly AgentOrder[]>>> = {
@@ -59,14 +76,17 @@ function should(state: State, order: AgentOrder, event: AgentEvent): boolean {
 describe.each(ALL_STATES)('in state %s', (state) => {
   test.each(AGENT_ORDERS)('with the order %s, each event is believed or not as the rule says', (order) => {
     const node = inState(state, { order, agent: true })
-    expect(AGENT_EVENTS.filter((event) => believes(node, event))).toEqual(AGENT_EVENTS.filter((event) => should(state, order, event)))
+    expect(AGENT_EVENTS.filter((event) => believes(node, event))).toEqual(
+      AGENT_EVENTS.filter((event) => should(state, order, event)),
+    )
   })
 
   test.each(AGENT_ORDERS)('with the order %s, what step takes of an agent is what the rule says', (order) => {
     const node = inState(state, { order, agent: true, bootToken: 'traded' })
     const takes = should(state, order, 'done')
     const report = { orderId: orderId(node), fault: { code: 'agent.broken', text: 'x', retry: false } } as const
-    for (const type of ['agent-done', 'agent-failed'] as const) expect(step(node, { type, ...report }, at()).node !== undefined).toBe(takes)
+    for (const type of ['agent-done', 'agent-failed'] as const)
+      expect(step(node, { type, ...report }, at()).node !== undefined).toBe(takes)
   })
 
   test.each(TOKENS)('a token of this boot that is %s: one trade, in a waiting state alone', (bootToken) => {
@@ -75,11 +95,17 @@ describe.each(ALL_STATES)('in state %s', (state) => {
       const stepped = hello(node)
       const trades = bootToken === 'good' && should(state, order, 'trade')
       const stops = bootToken === 'traded'
-      if (trades) expect(stepped).toMatchObject({ node: { agent: { sessionHash: 'stranger' }, machine: { bootToken: 'traded' } } })
+      if (trades)
+        expect(stepped).toMatchObject({
+          node: { agent: { sessionHash: 'stranger' }, machine: { bootToken: 'traded' } },
+        })
       else expect(stepped).toMatchObject({ refused: bootToken === 'good' ? 'node.locked' : 'agent.token' })
       if (!trades) expect(stepped.node !== undefined).toBe(stops)
       // Of another boot, or while the boot is being ordered: nothing changes.
-      for (const generation of [6, 8]) expect(hello(node, 'stranger', generation)).toEqual(expect.not.objectContaining({ node: expect.anything() as unknown }))
+      for (const generation of [6, 8])
+        expect(hello(node, 'stranger', generation)).toEqual(
+          expect.not.objectContaining({ node: expect.anything() as unknown }),
+        )
       const owing = { ...node, machine: { ...node.machine, owed: [{ do: 'power', to: 'power on' }] as const } }
       expect(hello(owing)).not.toHaveProperty('node')
     }
@@ -101,26 +127,52 @@ test.each(ALL_STATES.filter((state) => PRESENCE[state] === 'works'))(
     const order = ORDERS_OF[state]?.[0] as AgentOrder
     const first = hello(inState(state, { order, bootToken: 'good' }), 'server')
     const stepped = hello(first.node as NodeRecord)
-    expect(stepped).toMatchObject({ refused: 'agent.token', why: expect.stringContaining('two machines claimed boot 7') as string })
+    expect(stepped).toMatchObject({
+      refused: 'agent.token',
+      why: expect.stringContaining('two machines claimed boot 7') as string,
+    })
     const { node } = stepped as { node: NodeRecord }
-    expect(node).toMatchObject({ agent: null, lastFault: { code: 'node.claimed' }, lastError: expect.stringContaining('two machines') as string })
+    expect(node).toMatchObject({
+      agent: null,
+      lastFault: { code: 'node.claimed' },
+      lastError: expect.stringContaining('two machines') as string,
+    })
     expect(STATES[node.provisionState].kind).toBe('failed')
-    expect(node.machine).toMatchObject({ bootToken: 'over', owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] })
+    expect(node.machine).toMatchObject({
+      bootToken: 'over',
+      owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }],
+    })
     expect(hello(node, 'server')).toMatchObject({ refused: 'agent.token' })
   },
 )
 
-test.each(['manageable', 'available', 'clean hold', 'deploy failed'] as const)('%s: a second machine takes the node out of service', (state) => {
-  const { node } = hello(inState(state, { agent: true, bootToken: 'traded' })) as { node: NodeRecord }
-  expect(node).toMatchObject({ provisionState: state, agent: null, maintenance: true, fault: 'boot claimed twice', lastFault: { code: 'node.claimed' } })
-  expect(node.machine.owed).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
-})
+test.each(['manageable', 'available', 'clean hold', 'deploy failed'] as const)(
+  '%s: a second machine takes the node out of service',
+  (state) => {
+    const { node } = hello(inState(state, { agent: true, bootToken: 'traded' })) as { node: NodeRecord }
+    expect(node).toMatchObject({
+      provisionState: state,
+      agent: null,
+      maintenance: true,
+      fault: 'boot claimed twice',
+      lastFault: { code: 'node.claimed' },
+    })
+    expect(node.machine.owed).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
+  },
+)
 
 test.each(ALL_STATES)('%s: fast track only where no other system ran since the agent said hello', (state) => {
   const parked: readonly State[] = ['manageable', 'available', 'inspect failed', 'clean failed', 'deploy failed']
   const held: readonly State[] = ['clean hold', 'deploy hold', 'service hold']
   const node = inState(state, { agent: true, bootToken: 'traded' })
-  const plans = { clean: defaultPlan('clean'), delete: defaultPlan('clean'), deploy: planDeploy([]), rebuild: planDeploy([]), rescue: [], service: [] } as const
+  const plans = {
+    clean: defaultPlan('clean'),
+    delete: defaultPlan('clean'),
+    deploy: planDeploy([]),
+    rebuild: planDeploy([]),
+    rescue: [],
+    service: [],
+  } as const
   for (const verb of ['clean', 'delete', 'deploy', 'rebuild', 'rescue', 'service'] as const) {
     const stepped = step(node, { type: 'verb', verb, warm: true, plan: plans[verb] }, at())
     if ('refused' in stepped) continue
@@ -131,14 +183,26 @@ test.each(ALL_STATES)('%s: fast track only where no other system ran since the a
 })
 
 test('no verb, boot or step takes a generation for two boots', () => {
-  let node: NodeRecord = { ...inState('manageable'), machine: { ...inState('manageable').machine, generation: 0, phase: 'rest' } }
+  let node: NodeRecord = {
+    ...inState('manageable'),
+    machine: { ...inState('manageable').machine, generation: 0, phase: 'rest' },
+  }
   const traded = new Set<number>()
   const act = (event: Parameters<typeof step>[1]) => {
     const stepped = step(node, event, at())
     if ('refused' in stepped) throw new Error(stepped.why)
     node = stepped.node
     for (let effect = node.machine.owed[0]; effect; effect = node.machine.owed[0]) {
-      const next = step(node, { type: 'effect-done', effect, owing: node.machine.owing, ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}) }, at())
+      const next = step(
+        node,
+        {
+          type: 'effect-done',
+          effect,
+          owing: node.machine.owing,
+          ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}),
+        },
+        at(),
+      )
       if ('refused' in next) throw new Error(next.why)
       node = next.node
     }
@@ -151,7 +215,12 @@ test('no verb, boot or step takes a generation for two boots', () => {
   }
   const erase = { interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 0, by: 'agent' } as const
   const ours = (name: string) => ({ interface: 'power', step: name, args: {}, priority: 0, by: 'conductor' }) as const
-  act({ type: 'verb', verb: 'clean', warm: false, plan: [erase, ours('reboot'), erase, ours('power_off'), erase, ours('power_on'), erase] })
+  act({
+    type: 'verb',
+    verb: 'clean',
+    warm: false,
+    plan: [erase, ours('reboot'), erase, ours('power_off'), erase, ours('power_on'), erase],
+  })
   boot()
   for (let n = 0; n < 3; n += 1) {
     act({ type: 'agent-done', orderId: orderId(node) })

@@ -26,7 +26,8 @@ describe('one spelling for one BMC', () => {
   ])('%j is %s', (info, address) => expect(ipmi(info)).toBe(address))
 
   test('blades behind one BMC differ by their bridge', () => {
-    const blade = (target: string) => ipmi({ ipmi_address: '10.0.0.1', ipmi_bridging: 'single', ipmi_target_channel: '0', ipmi_target_address: target })
+    const blade = (target: string) =>
+      ipmi({ ipmi_address: '10.0.0.1', ipmi_bridging: 'single', ipmi_target_channel: '0', ipmi_target_address: target })
     expect(blade('0x82')).not.toBe(blade('0x84'))
     expect(blade('0x82')).not.toBe(ipmi({ ipmi_address: '10.0.0.1' }))
   })
@@ -49,7 +50,8 @@ describe('the store', () => {
     await rm(dir, { recursive: true })
   })
   const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-  const node = (n: number, address: string, driver = 'ipmi') => newNode({ uuid: uuid(n), driver, driverInfo: { ipmi_address: address } }, n)
+  const node = (n: number, address: string, driver = 'ipmi') =>
+    newNode({ uuid: uuid(n), driver, driverInfo: { ipmi_address: address } }, n)
   const conflict = { code: 'object.conflict', detail: expect.stringContaining('driver_info/ipmi_address') as string }
 
   test('a second node with the same BMC is refused, at enrolment and by a change, without naming the first', async () => {
@@ -57,7 +59,10 @@ describe('the store', () => {
     await store.addNode(node(1, 'bmc-1'))
     await expect(store.addNode(node(2, 'BMC-1'))).rejects.toMatchObject(conflict)
     await store.addNode(node(2, 'bmc-2'))
-    const moved = store.putNode({ ...(await store.node(uuid(2)))!, driverInfo: { ipmi_address: 'bmc-1', ipmi_port: 623 } })
+    const moved = store.putNode({
+      ...(await store.node(uuid(2)))!,
+      driverInfo: { ipmi_address: 'bmc-1', ipmi_port: 623 },
+    })
     await expect(moved).rejects.toMatchObject(conflict)
     await moved.catch((error: Error) => expect(error.message).not.toContain(uuid(1)))
     await store.addNode(node(3, 'bmc-1', 'fake-hardware'))
@@ -70,7 +75,9 @@ describe('the store', () => {
     const since = MIGRATIONS.findIndex((sql) => sql.includes('bmc_address'))
     for (const sql of MIGRATIONS.slice(0, since)) old.exec(sql)
     old.pragma(`user_version = ${since}`)
-    const insert = old.prepare('INSERT INTO nodes (uuid, provision_state, maintenance, driver, version, created_at, body) VALUES (?, ?, 0, ?, 0, 0, ?)')
+    const insert = old.prepare(
+      'INSERT INTO nodes (uuid, provision_state, maintenance, driver, version, created_at, body) VALUES (?, ?, 0, ?, 0, 0, ?)',
+    )
     for (const [n, address] of [
       [1, '::ffff:10.0.0.1'],
       [2, '10.0.0.1'],
@@ -82,10 +89,19 @@ describe('the store', () => {
     const first = (await store.node(uuid(1)))!
     expect(await store.sharersOfBmc(first)).toEqual([uuid(2)])
     const nodes = [1, 2, 3].map(async (n) => (await store.node(uuid(n)))!)
-    const listed = (await Promise.all(nodes)).map(({ name, uuid, driver, driverInfo }) => ({ name, uuid, driver, driver_info: driverInfo }))
-    expect(sharedBmcs(listed)).toEqual([expect.objectContaining({ level: 'bad', says: expect.stringContaining(`${uuid(1)} and ${uuid(2)}`) as string })])
+    const listed = (await Promise.all(nodes)).map(({ name, uuid, driver, driverInfo }) => ({
+      name,
+      uuid,
+      driver,
+      driver_info: driverInfo,
+    }))
+    expect(sharedBmcs(listed)).toEqual([
+      expect.objectContaining({ level: 'bad', says: expect.stringContaining(`${uuid(1)} and ${uuid(2)}`) as string }),
+    ])
     expect(await store.sharersOfBmc((await store.node(uuid(3)))!)).toEqual([])
     await store.putNode({ ...first, powerState: 'power on' })
-    await expect(store.putNode({ ...(await store.node(uuid(3)))!, driverInfo: { ipmi_address: '10.0.0.1' } })).rejects.toMatchObject(conflict)
+    await expect(
+      store.putNode({ ...(await store.node(uuid(3)))!, driverInfo: { ipmi_address: '10.0.0.1' } }),
+    ).rejects.toMatchObject(conflict)
   })
 })

@@ -25,7 +25,10 @@ describe('ipmitool against a real IPMI LAN server', () => {
   }
   const suites = new CipherSuites({ clock: systemClock, key: Buffer.alloc(32) })
   const bmc = (info: Record<string, unknown> = {}): Bmc =>
-    new Ipmitool(ipmiInfo({ ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret', ...info }), { run: spying, suites })
+    new Ipmitool(ipmiInfo({ ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret', ...info }), {
+      run: spying,
+      suites,
+    })
   beforeAll(async () => {
     sim = await startSim(1)
   })
@@ -96,7 +99,10 @@ describe('driver_info', () => {
     [{ ...good, ipmi_hex_kg_key: 'zz' }, 'ipmi_hex_kg_key'],
   ])('%j names %s', (info, key) => {
     expect(() => ipmiInfo(info)).toThrow(
-      expect.objectContaining({ code: 'bmc.config', detail: expect.stringContaining(`driver_info/${key}`) as string }) as Error,
+      expect.objectContaining({
+        code: 'bmc.config',
+        detail: expect.stringContaining(`driver_info/${key}`) as string,
+      }) as Error,
     )
   })
 })
@@ -130,7 +136,8 @@ describe('the arbiter', () => {
     const hang = arbiter.act(
       { key: 'dead', bmc },
       { priority: 'deploy', timeoutMs: 200 },
-      (_, abort) => new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))),
+      (_, abort) =>
+        new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))),
     )
     const behind = arbiter.act({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
       began += 1
@@ -145,7 +152,9 @@ describe('the arbiter', () => {
     const arbiter = new Arbiter(systemClock)
     const target = { key: 'p', bmc }
     const wrong = () => Promise.reject(new Fault('bmc.password', 'no'))
-    await expect(arbiter.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({ code: 'bmc.password' })
+    await expect(arbiter.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({
+      code: 'bmc.password',
+    })
     let polled = false
     await expect(
       arbiter.act(target, { ...options, priority: 'poll' }, async () => {

@@ -9,7 +9,11 @@ import { call, faultOf } from './api-bench.ts'
 
 const node = (extra: unknown) => Buffer.from(JSON.stringify({ driver: 'fake-hardware', extra }))
 const send = (bytes: Buffer, headers: Record<string, string>, path = '/v1/nodes') =>
-  call('POST', path, bytes, { 'content-type': 'application/json', 'OpenStack-API-Version': 'baremetal latest', ...headers })
+  call('POST', path, bytes, {
+    'content-type': 'application/json',
+    'OpenStack-API-Version': 'baremetal latest',
+    ...headers,
+  })
 
 describe('a body', () => {
   test.each([
@@ -19,7 +23,10 @@ describe('a body', () => {
   ] as const)('is inflated from %s, up to a limit', async (encoding, pack) => {
     expect((await send(pack(node({ a: 1 })), { 'content-encoding': encoding })).status).toBe(201)
     const bomb = await send(pack(node({ a: 'x'.repeat(2_000_000) })), { 'content-encoding': encoding })
-    expect([bomb.status, faultOf(bomb).faultstring]).toEqual([413, expect.stringContaining('before and after it is inflated')])
+    expect([bomb.status, faultOf(bomb).faultstring]).toEqual([
+      413,
+      expect.stringContaining('before and after it is inflated'),
+    ])
     expect((await send(Buffer.from('not packed'), { 'content-encoding': encoding })).status).toBe(400)
   })
   test('of an unknown encoding or another charset is 415, and is not guessed at', async () => {
@@ -34,11 +41,18 @@ describe('a body', () => {
 })
 
 describe('depth', () => {
-  const depthOf = (value: unknown): number => (value !== null && typeof value === 'object' ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0)
+  const depthOf = (value: unknown): number =>
+    value !== null && typeof value === 'object' ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0
   test('is what JSON.parse would build, whatever the strings hold', () => {
     const text = fc.oneof(fc.string({ unit: fc.constantFrom('"', '\\', '[', ']', '{', '}', 'a', 'ä') }), fc.string())
     const { tree } = fc.letrec((tie) => ({
-      tree: fc.oneof({ maxDepth: 6 }, text, fc.integer(), fc.array(tie('tree'), { maxLength: 3 }), fc.dictionary(text, tie('tree'), { maxKeys: 3 })),
+      tree: fc.oneof(
+        { maxDepth: 6 },
+        text,
+        fc.integer(),
+        fc.array(tie('tree'), { maxLength: 3 }),
+        fc.dictionary(text, tie('tree'), { maxKeys: 3 }),
+      ),
     }))
     fc.assert(
       fc.property(tree, fc.boolean(), (value, spaced) => {

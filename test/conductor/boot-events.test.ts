@@ -44,7 +44,8 @@ const client = (mac: string, fixedIp: string | null = null): BootClient => ({
   fixedIp,
   hostName: null,
 })
-const randomMac = (n: number) => `02:${[24, 16, 8, 0].map((shift) => ((n >> shift) & 255).toString(16).padStart(2, '0')).join(':')}:aa`
+const randomMac = (n: number) =>
+  `02:${[24, 16, 8, 0].map((shift) => ((n >> shift) & 255).toString(16).padStart(2, '0')).join(':')}:aa`
 
 function bench(perSecond = 20) {
   const clock = new HandClock()
@@ -52,26 +53,37 @@ function bench(perSecond = 20) {
   const lines: string[] = []
   const line = (...args: unknown[]) => void lines.push(String(args.at(-1)))
   const log = { info: line, warn: line, error: line, debug: () => undefined } as unknown as Log
-  return { clock, events, lines, boot: new BootEvents({ perSecond, clock, log, emit: (event) => void events.push(event) }) }
+  return {
+    clock,
+    events,
+    lines,
+    boot: new BootEvents({ perSecond, clock, log, emit: (event) => void events.push(event) }),
+  }
 }
 
 describe('a token bucket', () => {
   test('lets at most its capacity pass at once, and as many more in each minute', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 50 }), fc.array(fc.nat(5000), { minLength: 1, maxLength: 200, size: 'max' }), (capacity, gaps) => {
-        const bucket = new TokenBucket(capacity, 0)
-        let nowMs = 0
-        const passed = gaps.flatMap((gap) => {
-          nowMs += gap
-          return bucket.take(nowMs) ? [nowMs] : []
-        })
-        // For every first and last event that passed: how many more there are between them than the bucket holds and gains in that time.
-        const excess = passed.flatMap((startMs, first) =>
-          passed.slice(first).map((endMs, between) => between + 1 - (capacity + ((endMs - startMs) * capacity) / 60_000)),
-        )
-        expect(Math.max(0, ...excess)).toBeLessThanOrEqual(1e-6)
-        expect(passed.length).toBeGreaterThanOrEqual(Math.min(capacity, gaps.length))
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 50 }),
+        fc.array(fc.nat(5000), { minLength: 1, maxLength: 200, size: 'max' }),
+        (capacity, gaps) => {
+          const bucket = new TokenBucket(capacity, 0)
+          let nowMs = 0
+          const passed = gaps.flatMap((gap) => {
+            nowMs += gap
+            return bucket.take(nowMs) ? [nowMs] : []
+          })
+          // For every first and last event that passed: how many more there are between them than the bucket holds and gains in that time.
+          const excess = passed.flatMap((startMs, first) =>
+            passed
+              .slice(first)
+              .map((endMs, between) => between + 1 - (capacity + ((endMs - startMs) * capacity) / 60_000)),
+          )
+          expect(Math.max(0, ...excess)).toBeLessThanOrEqual(1e-6)
+          expect(passed.length).toBeGreaterThanOrEqual(Math.min(capacity, gaps.length))
+        },
+      ),
       { numRuns: 100 },
     )
   })
@@ -118,7 +130,12 @@ describe('the gate', () => {
 describe('the events of the boot services', () => {
   test('a flood from one address is twenty lines and one that counts the others', () => {
     const { boot, events, lines, clock } = bench()
-    for (let n = 0; n < 4000; n += 1) boot.trouble('tftp', { nodeUuid: null, address: '10.0.0.9', known: false }, 'TFTP x to 10.0.0.9: there is no such file')
+    for (let n = 0; n < 4000; n += 1)
+      boot.trouble(
+        'tftp',
+        { nodeUuid: null, address: '10.0.0.9', known: false },
+        'TFTP x to 10.0.0.9: there is no such file',
+      )
     expect([events.length, lines.length]).toEqual([20, 20])
     clock.pass(10_000)
     const what = 'TFTP requests and transfers: ... and 3980 more of this kind from 10.0.0.9 in the last 10 s'
@@ -254,7 +271,10 @@ describe('the way to the conductor', () => {
 })
 
 describe('lines of JSON', () => {
-  async function pipe(chunks: readonly (string | Buffer)[], maxLength?: number): Promise<{ got: unknown[]; ended: boolean }> {
+  async function pipe(
+    chunks: readonly (string | Buffer)[],
+    maxLength?: number,
+  ): Promise<{ got: unknown[]; ended: boolean }> {
     const got: unknown[] = []
     let ended = false
     const server = createServer((socket) => {
@@ -266,21 +286,29 @@ describe('lines of JSON', () => {
     socket.on('error', () => undefined)
     socket.setNoDelay(true)
     socket.setMaxListeners(0)
-    for (const chunk of chunks) if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+    for (const chunk of chunks)
+      if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
     socket.end()
     await until(() => ended, { what: 'the end', timeoutMs: 20_000 })
     server.close()
     return { got, ended }
   }
   test('arrive whole, however they are cut', async () => {
-    const bytes = Buffer.from(`${[{ a: 'ж😀' }, [1, 2], 'x'.repeat(1000)].map((one) => JSON.stringify(one)).join('\n')}\n`)
+    const bytes = Buffer.from(
+      `${[{ a: 'ж😀' }, [1, 2], 'x'.repeat(1000)].map((one) => JSON.stringify(one)).join('\n')}\n`,
+    )
     for (const size of [1, 3, 7, 5000]) {
-      const { got } = await pipe(Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size)))
+      const { got } = await pipe(
+        Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size)),
+      )
       expect(got).toEqual([{ a: 'ж😀' }, [1, 2], 'x'.repeat(1000)])
     }
   })
   test('one of 48 MB is read in time that grows with its length', async () => {
-    const { got } = await pipe([...Array.from({ length: 768 }, () => 'x'.repeat(65_536)).map((part, i) => (i === 0 ? `"${part}` : part)), '"\n'])
+    const { got } = await pipe([
+      ...Array.from({ length: 768 }, () => 'x'.repeat(65_536)).map((part, i) => (i === 0 ? `"${part}` : part)),
+      '"\n',
+    ])
     expect((got[0] as string).length).toBe(768 * 65_536)
   })
   test.each([
@@ -293,10 +321,20 @@ describe('lines of JSON', () => {
 describe('the clients', () => {
   test('are there again after a restart, with every change; a fixed address is known while one client has it', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
-    const parts = { path: join(dir, 'snapshot.json'), clock: systemClock, onTrouble: (what: string) => expect.unreachable(what) }
+    const parts = {
+      path: join(dir, 'snapshot.json'),
+      clock: systemClock,
+      onTrouble: (what: string) => expect.unreachable(what),
+    }
     const clients = new BootClients(parts)
     await clients.load()
-    clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a', '10.0.0.5'), client('b', '10.0.0.5'), client('c')], gone: [] })
+    clients.apply({
+      t: 'clients',
+      revision: 1,
+      whole: true,
+      set: [client('a', '10.0.0.5'), client('b', '10.0.0.5'), client('c')],
+      gone: [],
+    })
     clients.apply({ t: 'clients', revision: 2, whole: false, set: [client('b', '10.0.0.6')], gone: ['a', 'c'] })
     await clients.stop()
     const again = new BootClients(parts)

@@ -16,13 +16,20 @@ let server: Server
 let base = ''
 const refused: string[] = []
 const fetched: string[] = []
-const open = () => new Promise<number>((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
+const open = () =>
+  new Promise<number>((resolve, reject) =>
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+  )
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-boot-http-'))
   await writeFile(join(dir, 'kernel'), Buffer.alloc(20_000_000, 7))
   server = bootHttp(
-    { script: () => undefined, file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined), fetched: (_, ip) => void fetched.push(ip) },
+    {
+      script: () => undefined,
+      file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined),
+      fetched: (_, ip) => void fetched.push(ip),
+    },
     { all: 24, perAddress: 8, idleMs: 1_500, onRefused: (which, address) => void refused.push(`${which} ${address}`) },
   )
   server.listen(0, '127.0.0.1')
@@ -67,6 +74,9 @@ test('a slow reader that makes progress gets all of it', async () => {
 
 test('listeners share half of the open files in proportion', () => {
   expect(shareOf(2_000, { wanted: 6_000, openFiles: 65_536 })).toBe(2_000)
-  expect([shareOf(2_000, { wanted: 6_000, openFiles: 1_024 }), shareOf(4_000, { wanted: 6_000, openFiles: 1_024 })]).toEqual([170, 341])
+  expect([
+    shareOf(2_000, { wanted: 6_000, openFiles: 1_024 }),
+    shareOf(4_000, { wanted: 6_000, openFiles: 1_024 }),
+  ]).toEqual([170, 341])
   expect(shareOf(10, { wanted: 10, openFiles: Number.POSITIVE_INFINITY })).toBe(10)
 })

@@ -7,18 +7,35 @@ export interface Answer {
   headers: Record<string, string | string[] | undefined>
 }
 
-export function call(method: string, path: string, body: unknown, headers: Record<string, string>, to: string): Promise<Answer> {
+export function call(
+  method: string,
+  path: string,
+  body: unknown,
+  headers: Record<string, string>,
+  to: string,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const ask = request(`${to}${path}`, { method, headers: { 'content-type': 'application/json', ...headers } }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString()
-        resolve({ status: response.statusCode ?? 0, body: text ? JSON.parse(text) : undefined, headers: response.headers })
-      })
-    })
+    const ask = request(
+      `${to}${path}`,
+      { method, headers: { 'content-type': 'application/json', ...headers } },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString()
+          resolve({
+            status: response.statusCode ?? 0,
+            body: text ? JSON.parse(text) : undefined,
+            headers: response.headers,
+          })
+        })
+      },
+    )
     ask.on('error', reject)
-    ask.end(body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body))
+    ask.end(
+      body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+    )
   })
 }
-export const faultOf = (answer: Answer) => JSON.parse(answer.body.error_message) as { faultcode: string; faultstring: string; debuginfo: null }
+export const faultOf = (answer: Answer) =>
+  JSON.parse(answer.body.error_message) as { faultcode: string; faultstring: string; debuginfo: null }

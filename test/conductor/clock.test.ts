@@ -15,7 +15,15 @@ import { systemRandom } from '../../kit/random.ts'
 
 const HOUR_MS = 3_600_000
 const UUID = '00000000-0000-4000-8000-000000000001'
-const settings = { callbackTimeoutMs: 60_000, agentSilenceMs: 60_000, parkMs: 60_000, maxAttempts: 2, effectTries: 3, effectRetryMs: 1, softPowerOffMs: 1 }
+const settings = {
+  callbackTimeoutMs: 60_000,
+  agentSilenceMs: 60_000,
+  parkMs: 60_000,
+  maxAttempts: 2,
+  effectTries: 3,
+  effectRetryMs: 1,
+  softPowerOffMs: 1,
+}
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
 
 let dir = ''
@@ -61,7 +69,15 @@ afterEach(async () => {
 
 async function waiting(agent: typeof AGENT | null): Promise<void> {
   const base = newNode({ uuid: UUID, driver: 'ipmi', provisionState: 'rescue wait', agent }, wall.now())
-  const machine = { ...base.machine, phase: 'agent', order: 'rescue', steps: rescuePlan, generation: 1, attempt: 2, deadlineMs: wall.now() + 60_000 } as const
+  const machine = {
+    ...base.machine,
+    phase: 'agent',
+    order: 'rescue',
+    steps: rescuePlan,
+    generation: 1,
+    attempt: 2,
+    deadlineMs: wall.now() + 60_000,
+  } as const
   await store.addNode({ ...base, machine })
   if (agent) sightings.of(UUID).agentAtMs = wall.now()
   await worker.start()
@@ -94,5 +110,9 @@ test.each([
   await looked()
   expect((await node()).provisionState).toBe('rescue wait')
   pastMs += 40_000
-  await until(async () => (await node()).provisionState === 'rescue failed', { what: 'its time to be over', timeoutMs: 10_000, everyMs: 5 })
+  await until(async () => (await node()).provisionState === 'rescue failed', {
+    what: 'its time to be over',
+    timeoutMs: 10_000,
+    everyMs: 5,
+  })
 })

@@ -29,9 +29,22 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-patches-'))
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   const slow = slowToRead(store)
-  const nodes = { find: async () => newNode({ uuid: uuid(1), driver: 'fake-hardware', powerState: 'power off' }, 1) } as never
-  const parts: ResourceParts = { store: slow, nodes, clock: systemClock, random: systemRandom, turns: new Turns(), recordBytes: 1_000_000 }
-  const ports = new PortService({ ...parts, plan: { subnets: [], reserved: new Map() }, onPorts: async () => undefined })
+  const nodes = {
+    find: async () => newNode({ uuid: uuid(1), driver: 'fake-hardware', powerState: 'power off' }, 1),
+  } as never
+  const parts: ResourceParts = {
+    store: slow,
+    nodes,
+    clock: systemClock,
+    random: systemRandom,
+    turns: new Turns(),
+    recordBytes: 1_000_000,
+  }
+  const ports = new PortService({
+    ...parts,
+    plan: { subnets: [], reserved: new Map() },
+    onPorts: async () => undefined,
+  })
   routes = [...hardwareRoutes(parts), ...planRoutes(parts), ...portRoutes({ ...parts, ports } as PortRouteParts)]
   await store.addNode(newNode({ uuid: uuid(1), driver: 'fake-hardware' }, 1))
 })
@@ -57,11 +70,22 @@ function slowToRead(fast: SqliteStore): Store {
 
 const patch = async (path: string, ident: string, body: unknown) => {
   const route = routes.find((one) => one.method === 'patch' && one.path === path)
-  const ask = { params: { ident }, query: new Query({}), body, minor: 110, actor: ANYBODY, view: { base: 'http://x', conductor: 'x' } }
+  const ask = {
+    params: { ident },
+    query: new Query({}),
+    body,
+    minor: 110,
+    actor: ANYBODY,
+    view: { base: 'http://x', conductor: 'x' },
+  }
   return route?.handle(ask as unknown as Ask)
 }
 
-const TEMPLATE = { name: 'CUSTOM_A', steps: [{ interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 90 }], extra: {} }
+const TEMPLATE = {
+  name: 'CUSTOM_A',
+  steps: [{ interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 90 }],
+  extra: {},
+}
 const KINDS: readonly [kind: string, path: string, body: Record<string, unknown>][] = [
   ['chassis', '/v1/chassis/:ident', { extra: {} }],
   ['portgroup', '/v1/portgroups/:ident', { extra: {}, mode: 'active-backup' }],
@@ -71,9 +95,21 @@ const KINDS: readonly [kind: string, path: string, body: Record<string, unknown>
 
 test.each(KINDS)('%s: no change of fifty is lost', async (kind, path, { name = null, ...body }) => {
   const nodeUuid = kind === 'chassis' || kind === 'deploy_template' ? null : uuid(1)
-  const fresh = { kind, uuid: uuid(7), version: 0, name: name as string | null, nodeUuid, uniqueKey: null, createdAtMs: 1, updatedAtMs: null, body }
+  const fresh = {
+    kind,
+    uuid: uuid(7),
+    version: 0,
+    name: name as string | null,
+    nodeUuid,
+    uniqueKey: null,
+    createdAtMs: 1,
+    updatedAtMs: null,
+    body,
+  }
   await store.objects.add(fresh)
-  const writers = Array.from({ length: WRITERS }, (_, n) => patch(path, uuid(7), [{ op: 'add', path: `/extra/k${n}`, value: n }]))
+  const writers = Array.from({ length: WRITERS }, (_, n) =>
+    patch(path, uuid(7), [{ op: 'add', path: `/extra/k${n}`, value: n }]),
+  )
   expect((await Promise.allSettled(writers)).filter((one) => one.status === 'rejected')).toEqual([])
   const after = await store.objects.find(kind, uuid(7))
   expect(Object.keys(after?.body.extra as object)).toHaveLength(WRITERS)
@@ -81,13 +117,29 @@ test.each(KINDS)('%s: no change of fifty is lost', async (kind, path, { name = n
 })
 
 test('port: no change of fifty is lost, and a check is made on what is written', async () => {
-  await store.addPort({ ...PORT_DEFAULTS, uuid: uuid(8), nodeUuid: uuid(1), address: '02:00:00:00:00:08', createdAtMs: 1 })
-  const writers = Array.from({ length: WRITERS }, (_, n) => patch('/v1/ports/:ident', uuid(8), [{ op: 'add', path: `/extra/k${n}`, value: n }]))
+  await store.addPort({
+    ...PORT_DEFAULTS,
+    uuid: uuid(8),
+    nodeUuid: uuid(1),
+    address: '02:00:00:00:00:08',
+    createdAtMs: 1,
+  })
+  const writers = Array.from({ length: WRITERS }, (_, n) =>
+    patch('/v1/ports/:ident', uuid(8), [{ op: 'add', path: `/extra/k${n}`, value: n }]),
+  )
   await Promise.all(writers)
   expect(Object.keys((await store.port(uuid(8)))?.extra ?? {})).toHaveLength(WRITERS)
   // Whoever tests a value that only one can remove: one succeeds, the others are told.
-  const removers = await Promise.allSettled(Array.from({ length: 5 }, () => patch('/v1/ports/:ident', uuid(8), [{ op: 'remove', path: '/extra/k1' }])))
-  expect(removers.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected', 'rejected'])
+  const removers = await Promise.allSettled(
+    Array.from({ length: 5 }, () => patch('/v1/ports/:ident', uuid(8), [{ op: 'remove', path: '/extra/k1' }])),
+  )
+  expect(removers.map((one) => one.status).sort()).toEqual([
+    'fulfilled',
+    'rejected',
+    'rejected',
+    'rejected',
+    'rejected',
+  ])
 })
 
 test('a record that is gone, or was written meanwhile, is not written over', async () => {
@@ -95,5 +147,7 @@ test('a record that is gone, or was written meanwhile, is not written over', asy
   await store.objects.put(group)
   await expect(store.objects.put(group)).rejects.toMatchObject({ code: 'store.stale' })
   await store.objects.remove('portgroup', uuid(7))
-  await expect(store.objects.put({ ...group, version: group.version + 1 })).rejects.toMatchObject({ code: 'store.stale' })
+  await expect(store.objects.put({ ...group, version: group.version + 1 })).rejects.toMatchObject({
+    code: 'store.stale',
+  })
 })

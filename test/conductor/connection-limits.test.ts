@@ -48,7 +48,10 @@ test('twenty clients of one address that work keep their connections while thirt
   const workers = Array.from({ length: 20 }, worker)
   expect(await Promise.all(workers.map(ask))).not.toContain(false)
   for (let n = 0; n < 60; n += 1) silent((n % 30) + 1)
-  await until(async () => refused.length > 0 && (await connections()) === ALL, { what: 'a full listener', timeoutMs: 10_000 })
+  await until(async () => refused.length > 0 && (await connections()) === ALL, {
+    what: 'a full listener',
+    timeoutMs: 10_000,
+  })
 
   expect(await Promise.all(workers.map(ask))).not.toContain(false)
   for (let n = 0; n < 5; n += 1) expect(await ask(worker())).toBe(true)

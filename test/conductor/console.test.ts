@@ -45,18 +45,28 @@ beforeAll(async () => {
       auth: {
         strategy: 'http_basic',
         file: join(dir, 'htpasswd'),
-        users: { op: { role: 'admin' }, reader: { role: 'reader' }, tenant: { role: 'operator', project: 't' }, owner: { role: 'operator', project: 'o' } },
+        users: {
+          op: { role: 'admin' },
+          reader: { role: 'reader' },
+          tenant: { role: 'operator', project: 't' },
+          owner: { role: 'operator', project: 'o' },
+        },
       },
     },
     fake: { delaySeconds: 0.01 },
   })
   own = await startConductor(config, { log: silentLog })
   base = own.addresses[0] as string
-  const make = (body: unknown) => call('POST', '/v1/nodes', body, { 'OpenStack-API-Version': 'baremetal latest', ...basic('op') }, base)
+  const make = (body: unknown) =>
+    call('POST', '/v1/nodes', body, { 'OpenStack-API-Version': 'baremetal latest', ...basic('op') }, base)
   await make({ name: 'f1', driver: 'fake-hardware', owner: 'o' })
   const driver_info = { ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret' }
   await make({ name: 'r1', driver: 'ipmi', driver_info })
-  await make({ name: 'r2', driver: 'ipmi', driver_info: { ...driver_info, ipmi_address: other.address, ipmi_password: 'wrong' } })
+  await make({
+    name: 'r2',
+    driver: 'ipmi',
+    driver_info: { ...driver_info, ipmi_address: other.address, ipmi_password: 'wrong' },
+  })
 }, 30_000)
 afterAll(async () => {
   await own.stop()
@@ -78,7 +88,9 @@ function open(url: string, headers: Record<string, string>): Promise<Line> {
     const ws = new WebSocket(url, { headers })
     let text = ''
     ws.on('message', (data: Buffer) => (text += data.toString()))
-    const closed = new Promise<{ code: number; reason: string }>((done) => ws.once('close', (code, reason) => done({ code, reason: reason.toString() })))
+    const closed = new Promise<{ code: number; reason: string }>((done) =>
+      ws.once('close', (code, reason) => done({ code, reason: reason.toString() })),
+    )
     ws.once('open', () => resolve({ ws, said: () => text, closed }))
     ws.once('error', reject)
     ws.once('unexpected-response', (_, response) => reject(new Error(String(response.statusCode))))
@@ -108,7 +120,9 @@ test('without a handshake it says what it is; a broken one leaves nothing behind
   const { port, hostname } = new URL(base)
   for (const path of ['/rackward/v1/nodes/f1/console', '/v1/nodes', '/%', '//', '//x', '?']) {
     const socket = connect(Number(port), hostname)
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: ${basic('op').authorization}\r\n\r\n`)
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: ${basic('op').authorization}\r\n\r\n`,
+    )
     const text = await new Promise<string>((resolve) => {
       let all = ''
       socket.on('data', (chunk) => (all += chunk.toString()))
@@ -119,7 +133,10 @@ test('without a handshake it says what it is; a broken one leaves nothing behind
 })
 
 test('what is typed comes to the node, and what it says comes back; both are in the record', async () => {
-  const events = async () => (await call('GET', '/rackward/v1/events?node=f1&kinds=console', undefined, basic('op'), base)).body.events as { detail: unknown }[]
+  const events = async () =>
+    (await call('GET', '/rackward/v1/events?node=f1&kinds=console', undefined, basic('op'), base)).body.events as {
+      detail: unknown
+    }[]
   const before = (await events()).length
   const line = await open(place('f1'), basic('owner'))
   await says(line, '[fake console]')

@@ -19,7 +19,8 @@ function moment(): void {
 const ipmitool: Run = async (argv) => {
   const ok = (stdout: string) => ({ code: 0, stdout, stderr: '' })
   const text = argv.join(' ')
-  if (text.endsWith('power status')) return ok(`Chassis Power is ${(await readFile(join(bmcDir, 'power'), 'utf8')).trim()}\n`)
+  if (text.endsWith('power status'))
+    return ok(`Chassis Power is ${(await readFile(join(bmcDir, 'power'), 'utf8')).trim()}\n`)
   const power = /power (on|off)$/.exec(text)?.[1]
   if (power) await writeFile(join(bmcDir, 'power'), power)
   const flags = /raw 0x00 0x08 0x05 (\S+) (\S+)/.exec(text)

@@ -9,7 +9,14 @@ import type { Verb } from '../../conductor/node/arrows.ts'
 import { newNode, orderId, type Effect, type NodeRecord, type PowerTarget } from '../../conductor/node/record.ts'
 import { Sightings } from '../../conductor/node/sightings.ts'
 import { STATES, type State } from '../../conductor/node/states.ts'
-import { defaultPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type PlannedStep } from '../../conductor/node/steps.ts'
+import {
+  defaultPlan,
+  inspectPlan,
+  planAsked,
+  planDeploy,
+  rescuePlan,
+  type PlannedStep,
+} from '../../conductor/node/steps.ts'
 import { Worker, type Performer } from '../../conductor/node/worker.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
@@ -22,7 +29,15 @@ import { systemRandom } from '../../kit/random.ts'
 /** Lives at a time: most of each is waiting. */
 const LANES = 4
 const UUID = '00000000-0000-4000-8000-000000000001'
-const settings = { callbackTimeoutMs: 60_000, agentSilenceMs: 60_000, parkMs: 60_000, maxAttempts: 2, effectTries: 3, effectRetryMs: 1, softPowerOffMs: 1_000 }
+const settings = {
+  callbackTimeoutMs: 60_000,
+  agentSilenceMs: 60_000,
+  parkMs: 60_000,
+  maxAttempts: 2,
+  effectTries: 3,
+  effectRetryMs: 1,
+  softPowerOffMs: 1_000,
+}
 const never = <T>() => new Promise<T>(() => undefined)
 const held = (kind: 'clean' | 'service') =>
   planAsked(
@@ -84,7 +99,15 @@ class Life {
       },
     })
     const clocks = { clock: systemClock, monotonic: systemClock }
-    this.worker = new Worker({ ...clocks, store: watched, log: silentLog, settings, performer, sightings: new Sightings(), onChange: () => undefined })
+    this.worker = new Worker({
+      ...clocks,
+      store: watched,
+      log: silentLog,
+      settings,
+      performer,
+      sightings: new Sightings(),
+      onChange: () => undefined,
+    })
   }
 
   private moment(): boolean {
@@ -127,7 +150,11 @@ const SCENARIOS: readonly Verbs[] = [
     name: 'deploy with a hold',
     from: 'available',
     asks: [
-      { verb: 'deploy', plan: planDeploy([{ at: 'x', steps: [{ interface: 'deploy', step: 'hold', priority: 90 }] }]), to: 'deploy hold' },
+      {
+        verb: 'deploy',
+        plan: planDeploy([{ at: 'x', steps: [{ interface: 'deploy', step: 'hold', priority: 90 }] }]),
+        to: 'deploy hold',
+      },
       { verb: 'unhold', to: 'active' },
     ],
   },
@@ -185,7 +212,18 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
   const store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
   const server = new Server()
   server.power = verbs.from === 'active' ? 'power on' : 'power off'
-  await store.addNode(newNode({ uuid: UUID, driver: 'ipmi', provisionState: verbs.from, powerState: server.power as 'power on', ...verbs.record }, 1))
+  await store.addNode(
+    newNode(
+      {
+        uuid: UUID,
+        driver: 'ipmi',
+        provisionState: verbs.from,
+        powerState: server.power as 'power on',
+        ...verbs.record,
+      },
+      1,
+    ),
+  )
   let life = new Life(store, server, crashAt)
   let crashed = false
   await life.worker.start()
@@ -215,7 +253,10 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
     if (STATES[now.provisionState].kind !== 'waiting' || now.machine.owed.length > 0) return
     if (now.agent === null && server.agent) {
       tokenMs += 1
-      await send({ type: 'hello', agent: { sessionHash: 'x', generation: now.machine.generation, tokenMs, helloAtMs: 0 } })
+      await send({
+        type: 'hello',
+        agent: { sessionHash: 'x', generation: now.machine.generation, tokenMs, helloAtMs: 0 },
+      })
     } else if (now.agent !== null) await send({ type: 'agent-done', orderId: orderId(now) })
   }
   try {
@@ -223,13 +264,19 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
     for (const ask of asks) {
       const began = (await node()).machine
       const taken = (now: NodeRecord) =>
-        'power' in ask ? now.machine.owing > began.owing : now.machine.owing > began.owing || now.machine.generation > began.generation
+        'power' in ask
+          ? now.machine.owing > began.owing
+          : now.machine.owing > began.owing || now.machine.generation > began.generation
       await until(
         async () => {
           await revive()
           const now = await node()
           if (!taken(now)) {
-            await send('power' in ask ? { type: 'power', target: ask.power } : { type: 'verb', verb: ask.verb, warm: false, plan: ask.plan ?? [] })
+            await send(
+              'power' in ask
+                ? { type: 'power', target: ask.power }
+                : { type: 'verb', verb: ask.verb, warm: false, plan: ask.plan ?? [] },
+            )
             return false
           }
           if (now.provisionState === ask.to && now.machine.owed.length === 0 && !life.dead) return true

@@ -48,9 +48,13 @@ async function makeWorld(number: number): Promise<World> {
 }
 
 function startChild(world: World, crashAt: number): void {
-  world.child = spawn(process.execPath, [join(ROOT, 'dist/test/conductor/crash-child.js'), join(world.dir, 'conductor.yaml'), world.dir, String(crashAt)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  world.child = spawn(
+    process.execPath,
+    [join(ROOT, 'dist/test/conductor/crash-child.js'), join(world.dir, 'conductor.yaml'), world.dir, String(crashAt)],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  )
 }
 
 const dead = (world: World) => world.child?.signalCode !== null || world.child.exitCode !== null
@@ -65,7 +69,8 @@ async function ask(world: World, method: string, path: string, body?: unknown) {
   return world.api.call(method, path, body).catch(() => undefined)
 }
 
-const node = (world: World) => ask(world, 'GET', '/v1/nodes/n1').then((answer) => (answer?.status === 200 ? answer.body : undefined))
+const node = (world: World) =>
+  ask(world, 'GET', '/v1/nodes/n1').then((answer) => (answer?.status === 200 ? answer.body : undefined))
 
 /** Sends until the state shows that it was taken: a conductor that died may or may not have taken it. */
 async function drive(world: World, body: Record<string, unknown>, to: string): Promise<void> {
@@ -73,7 +78,8 @@ async function drive(world: World, body: Record<string, unknown>, to: string): P
     async () => {
       const now = await node(world)
       if (now?.provision_state === to && now.reservation === null) return true
-      const idle = now && now.reservation === null && ['enroll', 'manageable', 'available'].includes(String(now.provision_state))
+      const idle =
+        now && now.reservation === null && ['enroll', 'manageable', 'available'].includes(String(now.provision_state))
       if (idle) await ask(world, 'PUT', '/v1/nodes/n1/states/provision', body)
       if (now?.last_error) throw new Error(String(now.last_error))
       return false
@@ -100,7 +106,11 @@ function server(world: World) {
   const agent = async (own: ConductorLink) => {
     tokenMs += 1
     // A server boots for longer than the conductor needs to save what it did; one that asks sooner is told to ask again.
-    const { uuid, generation } = await until(() => booted(world), { what: 'the boot to be saved', timeoutMs: 30_000, everyMs: 10 })
+    const { uuid, generation } = await until(() => booted(world), {
+      what: 'the boot to be saved',
+      timeoutMs: 30_000,
+      everyMs: 10,
+    })
     const key = Buffer.from((await readFile(join(world.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
     await own.open({
       token: mintToken(key, { nodeUuid: uuid, generation, mintedMs: tokenMs }),
@@ -172,7 +182,13 @@ async function live(crashAt: number): Promise<boolean> {
     await drive(world, { target: 'provide' }, 'available')
     await drive(world, { target: 'active' }, 'active')
     const end = await node(world)
-    expect(end).toMatchObject({ provision_state: 'active', power_state: 'power on', target_power_state: null, last_error: null, reservation: null })
+    expect(end).toMatchObject({
+      provision_state: 'active',
+      power_state: 'power on',
+      target_power_state: null,
+      last_error: null,
+      reservation: null,
+    })
     expect((await readFile(join(world.dir, 'power'), 'utf8')).trim()).toBe('on')
     expect(await readFile(join(world.dir, 'boot'), 'utf8')).toBe('disk')
     // However often the order was given, it was one and the same: no crash makes a second deploy of one request.

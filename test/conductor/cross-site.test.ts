@@ -38,15 +38,23 @@ describe('a request that changes something', () => {
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/html'])(
     'with a body of %s, which needs no preflight, is 415',
     async (type) => {
-      const answer = await call('POST', '/v1/nodes', '{"driver":"fake-hardware","name":"form"}', { 'content-type': type })
-      expect([answer.status, faultOf(answer).faultstring]).toEqual([415, expect.stringContaining('Content-Type: application/json')])
+      const answer = await call('POST', '/v1/nodes', '{"driver":"fake-hardware","name":"form"}', {
+        'content-type': type,
+      })
+      expect([answer.status, faultOf(answer).faultstring]).toEqual([
+        415,
+        expect.stringContaining('Content-Type: application/json'),
+      ])
       expect((await call('GET', '/v1/nodes/form')).status).toBe(404)
     },
   )
 })
 
 test('reading needs no proof of where it comes from: the browser keeps the answer from the page', async () => {
-  expect((await call('GET', '/v1/nodes', undefined, { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' })).status).toBe(200)
+  expect(
+    (await call('GET', '/v1/nodes', undefined, { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }))
+      .status,
+  ).toBe(200)
 })
 
 describe('without authentication', () => {
@@ -57,14 +65,22 @@ describe('without authentication', () => {
         ['GET', '/v1/nodes', undefined],
         ['POST', '/v1/nodes', { driver: 'fake-hardware', name: 'rebound' }],
       ] as const) {
-        const answer = await call(method, path, body, { ...json, host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin' })
+        const answer = await call(method, path, body, {
+          ...json,
+          host,
+          origin: `http://${host}`,
+          'sec-fetch-site': 'same-origin',
+        })
         expect([answer.status, faultOf(answer).faultstring]).toEqual([403, expect.stringContaining('api.auth.hosts')])
       }
       expect((await call('GET', '/v1/nodes/rebound')).status).toBe(404)
     },
   )
 
-  test.each(['127.0.0.1:6385', '[::1]:6385', 'localhost', 'LOCALHOST:80', hostname()])('it answers to %s', async (host) => {
-    expect((await call('GET', '/v1/nodes', undefined, { ...json, host })).status).toBe(200)
-  })
+  test.each(['127.0.0.1:6385', '[::1]:6385', 'localhost', 'LOCALHOST:80', hostname()])(
+    'it answers to %s',
+    async (host) => {
+      expect((await call('GET', '/v1/nodes', undefined, { ...json, host })).status).toBe(200)
+    },
+  )
 })

@@ -25,7 +25,8 @@ let scans = 0
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-streams-'))
   store = new SqliteStore(join(dir, 'r.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
-  for (const n of [1, 2]) await store.addNode(newNode({ uuid: uuid(n), driver: 'fake-hardware', owner: n === 1 ? 'red' : 'blue' }, 1))
+  for (const n of [1, 2])
+    await store.addNode(newNode({ uuid: uuid(n), driver: 'fake-hardware', owner: n === 1 ? 'red' : 'blue' }, 1))
   scans = 0
   const journal: Journal = { ...store.journal, scan: (...args) => ((scans += 1), store.journal.scan(...args)) }
   hub = new EventHub({ journal, log: silentLog, batch: 100 })
@@ -64,7 +65,8 @@ function open(client: Client, filter: EventFilter = {}, afterSeq = 0) {
     await done
   }
 }
-const has = (client: Client, count: number) => until(() => client.ids.length >= count, { what: `${count} events, not ${client.ids.length}`, timeoutMs: 20_000 })
+const has = (client: Client, count: number) =>
+  until(() => client.ids.length >= count, { what: `${count} events, not ${client.ids.length}`, timeoutMs: 20_000 })
 
 test('what is past and what happens meanwhile comes once and in order, to each stream what it asked for', async () => {
   await store.journal.addAll(Array.from({ length: 12_000 }, (_, n) => event(n, n % 100 === 0 ? uuid(1) : uuid(2))))
@@ -147,7 +149,9 @@ test('a flood of events is written in few transactions; what finds no place is c
   await queue.stop()
   const kept = await store.journal.after(0, { kinds: ['trouble'] }, 10_000)
   expect([kept.length, queue.dropped, batches]).toEqual([1_001, 49_000, [301, 300, 300, 100]])
-  expect(kept.filter(({ detail }) => detail.dropped !== undefined).map(({ detail }) => detail.dropped)).toEqual([49_000])
+  expect(kept.filter(({ detail }) => detail.dropped !== undefined).map(({ detail }) => detail.dropped)).toEqual([
+    49_000,
+  ])
 })
 
 test('a store that cannot be written for a moment loses nothing of what waits', async () => {
@@ -158,5 +162,8 @@ test('a store that cannot be written for a moment loses nothing of what waits', 
   }
   const queue = new EventQueue({ journal: { addAll }, clock: systemClock, log: silentLog, queued: 1_000, batch: 300 })
   for (let n = 0; n < 10; n += 1) queue.add(event(n))
-  await until(async () => (await store.journal.after(0, { kinds: ['trouble'] }, 100)).length === 10, { what: 'the events', timeoutMs: 10_000 })
+  await until(async () => (await store.journal.after(0, { kinds: ['trouble'] }, 100)).length === 10, {
+    what: 'the events',
+    timeoutMs: 10_000,
+  })
 })

@@ -33,7 +33,12 @@ function listen(path: string, headers: Record<string, string> = {}) {
       for (const block of blocks) {
         const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1]
         const id = field('id')
-        if (id) got.push({ id: Number(id), event: field('event') ?? '', data: JSON.parse(field('data') ?? '{}') as Got['data'] })
+        if (id)
+          got.push({
+            id: Number(id),
+            event: field('event') ?? '',
+            data: JSON.parse(field('data') ?? '{}') as Got['data'],
+          })
       }
     })
     response.on('error', () => undefined)
@@ -42,7 +47,8 @@ function listen(path: string, headers: Record<string, string> = {}) {
   ask.end()
   return { got, close: () => ask.destroy() }
 }
-const count = (got: readonly unknown[], wanted: number) => until(() => got.length >= wanted, { what: `${wanted} events`, timeoutMs: 5000, everyMs: 10 })
+const count = (got: readonly unknown[], wanted: number) =>
+  until(() => got.length >= wanted, { what: `${wanted} events`, timeoutMs: 5000, everyMs: 10 })
 
 describe('the stream', () => {
   test('tells everything in order, and goes on where it broke off', async () => {
@@ -126,7 +132,10 @@ describe('webhooks', () => {
       }),
       { log: silentLog },
     )
-  const names = () => bodies.flatMap(({ text }) => (JSON.parse(text) as { events: { detail: { name: string } }[] }).events.map((event) => event.detail.name))
+  const names = () =>
+    bodies.flatMap(({ text }) =>
+      (JSON.parse(text) as { events: { detail: { name: string } }[] }).events.map((event) => event.detail.name),
+    )
 
   test('are signed, tried again until they are taken, and lose nothing over a restart', async () => {
     const one = await start()
@@ -155,7 +164,8 @@ describe('webhooks', () => {
   test('pass over what they do not want, and do not look at it again', async () => {
     const one = await start()
     const at = one.addresses[0] as string
-    const states = async () => (await call('GET', '/rackward/v1/webhooks', undefined, undefined, at)).body.webhooks[0].delivered_seq as number
+    const states = async () =>
+      (await call('GET', '/rackward/v1/webhooks', undefined, undefined, at)).body.webhooks[0].delivered_seq as number
     const { uuid } = (await call('GET', '/v1/nodes/n1', undefined, undefined, at)).body
     const before = await states()
     await call('PUT', `/v1/nodes/${uuid}/maintenance`, {}, undefined, at)
@@ -182,16 +192,27 @@ describe('explain', () => {
     for (let i = 0; i < 3; i += 1) await drive(String((await create()).uuid), 'manage', 'inspect')
     const { uuid } = await create()
     await drive(uuid, 'manage')
-    await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'clean', clean_steps: [{ interface: 'deploy', step: 'wait', args: { seconds: 30 } }] })
+    await call('PUT', `/v1/nodes/${uuid}/states/provision`, {
+      target: 'clean',
+      clean_steps: [{ interface: 'deploy', step: 'wait', args: { seconds: 30 } }],
+    })
     const account = Accounts.parse((await call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
-    expect(account).toMatchObject({ provision_state: 'cleaning', waits_for: 'this conductor to carry out wait', lock: { owed: ['wait'] }, causes: [] })
+    expect(account).toMatchObject({
+      provision_state: 'cleaning',
+      waits_for: 'this conductor to carry out wait',
+      lock: { owed: ['wait'] },
+      causes: [],
+    })
     await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`)
     const failed = Accounts.parse((await call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
     expect(failed.causes[0]).toMatchObject({ cause: 'an operator broke the lock of the node' })
   })
 
   const facts = (more: Partial<Facts> = {}, seen: readonly string[] = []): Facts => {
-    const node = newNode({ uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' }, 0)
+    const node = newNode(
+      { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
+      0,
+    )
     const live = new Sightings().of('u')
     for (const [i, step] of seen.entries()) live.seen.set(step as never, { atMs: i * 1000, detail: '' })
     return {
@@ -226,11 +247,18 @@ describe('explain', () => {
       evidence: [expect.stringContaining('02:00:00:00:00:09')],
     })
     const off = facts()
-    expect(explain({ ...off, node: { ...off.node, powerState: 'power off' } }).causes[0]?.cause).toBe('the server is off')
+    expect(explain({ ...off, node: { ...off.node, powerState: 'power off' } }).causes[0]?.cause).toBe(
+      'the server is off',
+    )
   })
   test('what is unusual is told by the model’s own past, and only by enough of it', () => {
     const past = [30_000, 31_000, 32_000, 33_000, 40_000, 35_000]
-    expect(explain(facts({ durationsMs: past })).usual).toEqual({ samples: 6, median_seconds: 33, p95_seconds: 40, unusual: true })
+    expect(explain(facts({ durationsMs: past })).usual).toEqual({
+      samples: 6,
+      median_seconds: 33,
+      p95_seconds: 40,
+      unusual: true,
+    })
     expect(explain(facts({ durationsMs: past, nowMs: 39_000 })).usual.unusual).toBe(false)
     expect(explain(facts({ durationsMs: past.slice(0, 4) })).usual.unusual).toBe(false)
   })
@@ -261,10 +289,10 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/incidents/{id}/close',
     '/rackward/v1/nodes/{ident}/fence',
   ])
-  expect(document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties.act.enum).toEqual([
-    'identify',
-    'off',
-  ])
+  expect(
+    document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties
+      .act.enum,
+  ).toEqual(['identify', 'off'])
   expect(Object.keys(document.paths['/rackward/v1/nodes/{ident}/console'].get.responses)).toContain('101')
   const { parameters } = document.paths['/rackward/v1/events'].get
   expect(parameters.map((one: { name: string }) => one.name)).toEqual(['after', 'node', 'kinds', 'limit'])
@@ -273,6 +301,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     { name: 'ident', in: 'path', required: true },
     { name: 'why', in: 'query', required: true },
   ])
-  const answer = document.paths['/rackward/v1/nodes/{ident}/explain'].get.responses[200].content['application/json'].schema
+  const answer =
+    document.paths['/rackward/v1/nodes/{ident}/explain'].get.responses[200].content['application/json'].schema
   expect(Object.keys(answer.properties)).toEqual(Object.keys(Accounts.shape))
 })

@@ -11,7 +11,11 @@ const managed = async (more: Record<string, unknown> = {}) => {
 const get = async (uuid: string, path: string) => (await call('GET', `/v1/nodes/${uuid}/${path}`)).body
 const clean = (uuid: string, ...steps: [name: string, args?: Record<string, unknown>][]) =>
   drive(uuid, ['clean', 'manageable', { clean_steps: steps.map(([name, args = {}]) => stepOf(name, args)) }])
-const stepOf = (name: string, args: Record<string, unknown>) => ({ interface: name.split('.')[0], step: name.split('.')[1], args })
+const stepOf = (name: string, args: Record<string, unknown>) => ({
+  interface: name.split('.')[0],
+  step: name.split('.')[1],
+  args,
+})
 const RAID = {
   logical_disks: [
     { size_gb: 100, raid_level: '1', is_root_volume: true },
@@ -35,9 +39,16 @@ test('BIOS settings are read at the first look, applied, shown one by one with t
     },
   ])
   expect(await get(uuid, 'bios/LogicalProc')).toMatchObject({
-    LogicalProc: { name: 'LogicalProc', value: 'Disabled', attribute_type: 'Enumeration', allowable_values: ['Enabled', 'Disabled'] },
+    LogicalProc: {
+      name: 'LogicalProc',
+      value: 'Disabled',
+      attribute_type: 'Enumeration',
+      allowable_values: ['Enabled', 'Disabled'],
+    },
   })
-  expect((await at(73, 'GET', `/v1/nodes/${uuid}/bios/NumaNodesPerSocket`)).body.NumaNodesPerSocket).not.toHaveProperty('lower_bound')
+  expect((await at(73, 'GET', `/v1/nodes/${uuid}/bios/NumaNodesPerSocket`)).body.NumaNodesPerSocket).not.toHaveProperty(
+    'lower_bound',
+  )
   expect((await call('GET', `/v1/nodes/${uuid}/bios?detail=True`)).body.bios[0]).toHaveProperty('read_only')
   await clean(uuid, ['bios.factory_reset'])
   expect((await get(uuid, 'bios/LogicalProc')).LogicalProc.value).toBe('Enabled')
@@ -68,7 +79,12 @@ test('firmware is listed, and updated by a step', async () => {
   const uuid = await managed()
   await clean(uuid, ['firmware.update', { settings: [{ component: 'bmc', url: 'http://192.0.2.1/bmc-2.4.1.bin' }] }])
   expect((await get(uuid, 'firmware')).firmware).toContainEqual(
-    expect.objectContaining({ component: 'bmc', initial_version: '1.0.0', current_version: '2.4.1', last_version_flashed: '2.4.1' }),
+    expect.objectContaining({
+      component: 'bmc',
+      initial_version: '1.0.0',
+      current_version: '2.4.1',
+      last_version_flashed: '2.4.1',
+    }),
   )
   expect((await at(85, 'GET', `/v1/nodes/${uuid}/firmware`)).status).toBe(404)
 })
@@ -85,7 +101,10 @@ test.each<[string, Record<string, unknown>, string]>([
   const uuid = await managed()
   const before = (await call('GET', `/v1/nodes/${uuid}`)).body
   const good = stepOf('bios.apply_configuration', { settings: [{ name: 'LogicalProc', value: 'Disabled' }] })
-  const answer = await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'clean', clean_steps: [good, stepOf(name, args)] })
+  const answer = await call('PUT', `/v1/nodes/${uuid}/states/provision`, {
+    target: 'clean',
+    clean_steps: [good, stepOf(name, args)],
+  })
   expect(says(answer)).toEqual([400, expect.stringContaining(what)])
   expect((await call('GET', `/v1/nodes/${uuid}`)).body).toEqual(before)
   expect((await get(uuid, 'bios/LogicalProc')).LogicalProc.value).toBe('Enabled')
@@ -95,20 +114,42 @@ test('the console is switched on, shows where it is reached, and keeps the drive
   const { uuid } = await create()
   expect(await get(uuid, 'states/console')).toEqual({ console_enabled: false, console_info: null })
   expect((await call('PUT', `/v1/nodes/${uuid}/states/console`, { enabled: true })).status).toBe(202)
-  expect(await get(uuid, 'states/console')).toMatchObject({ console_enabled: true, console_info: { url: expect.stringContaining(`/nodes/${uuid}/console`) } })
+  expect(await get(uuid, 'states/console')).toMatchObject({
+    console_enabled: true,
+    console_info: { url: expect.stringContaining(`/nodes/${uuid}/console`) },
+  })
   expect((await get(uuid, 'states')).console_enabled).toBe(true)
-  expect((await call('PATCH', `/v1/nodes/${uuid}?reset_interfaces=true`, [{ op: 'replace', path: '/driver', value: 'ipmi' }])).status).toBe(409)
+  expect(
+    (
+      await call('PATCH', `/v1/nodes/${uuid}?reset_interfaces=true`, [
+        { op: 'replace', path: '/driver', value: 'ipmi' },
+      ])
+    ).status,
+  ).toBe(409)
   await call('PUT', `/v1/nodes/${uuid}/states/console`, { enabled: false })
-  expect((await call('PATCH', `/v1/nodes/${uuid}?reset_interfaces=true`, [{ op: 'replace', path: '/driver', value: 'ipmi' }])).status).toBe(200)
+  expect(
+    (
+      await call('PATCH', `/v1/nodes/${uuid}?reset_interfaces=true`, [
+        { op: 'replace', path: '/driver', value: 'ipmi' },
+      ])
+    ).status,
+  ).toBe(200)
 })
 
 test('lamps are listed and switched; one can only be read', async () => {
   const { uuid } = await create()
   const lamp = (name: string) => `/v1/nodes/${uuid}/management/indicators/${name}`
-  expect((await get(uuid, 'management/indicators')).indicators.map((one: { name: string }) => one.name)).toEqual(['led-0@chassis', 'led@system'])
+  expect((await get(uuid, 'management/indicators')).indicators.map((one: { name: string }) => one.name)).toEqual([
+    'led-0@chassis',
+    'led@system',
+  ])
   expect((await call('PUT', lamp('led@system'), { state: 'blinking' })).status).toBe(204)
   expect((await call('GET', lamp('led@system'))).body).toEqual({ state: 'blinking' })
-  const statuses = [await call('PUT', lamp('led-0@chassis'), { state: 'on' }), await call('GET', lamp('led')), await call('GET', lamp('no@system'))]
+  const statuses = [
+    await call('PUT', lamp('led-0@chassis'), { state: 'on' }),
+    await call('GET', lamp('led')),
+    await call('GET', lamp('no@system')),
+  ]
   expect(statuses.map(({ status }) => status)).toEqual([400, 400, 404])
 })
 
@@ -118,7 +159,11 @@ test('virtual media are inserted, listed and ejected', async () => {
   expect((await call('POST', path, { device_type: 'cdrom', image_url: 'file:///etc/passwd' })).status).toBe(400)
   expect((await call('POST', path, { device_type: 'cdrom', image_url: 'http://192.0.2.1/x.iso' })).status).toBe(204)
   expect((await call('POST', path, { device_type: 'cdrom', image_url: 'http://192.0.2.1/y.iso' })).status).toBe(409)
-  expect((await call('GET', path)).body).toContainEqual({ media_types: ['CD', 'DVD'], inserted: true, image: 'http://192.0.2.1/x.iso' })
+  expect((await call('GET', path)).body).toContainEqual({
+    media_types: ['CD', 'DVD'],
+    inserted: true,
+    image: 'http://192.0.2.1/x.iso',
+  })
   expect((await call('DELETE', `${path}?device_types=tape`)).status).toBe(400)
   expect((await call('DELETE', path)).status).toBe(204)
   expect((await call('GET', path)).body).toContainEqual({ media_types: ['CD', 'DVD'], inserted: false, image: '' })
@@ -128,32 +173,53 @@ test('vendor methods answer as Ironic’s fake ones', async () => {
   const { uuid } = await create()
   const path = `/v1/nodes/${uuid}/vendor_passthru`
   expect(Object.keys((await call('GET', `${path}/methods`)).body)).toContain('third_method_sync')
-  expect(await call('POST', `${path}?method=third_method_sync`, { bar: 'meow' })).toMatchObject({ status: 200, body: true })
+  expect(await call('POST', `${path}?method=third_method_sync`, { bar: 'meow' })).toMatchObject({
+    status: 200,
+    body: true,
+  })
   expect(await call('POST', `${path}/third_method_sync`, { bar: 'woof' })).toMatchObject({ status: 200, body: false })
   expect((await call('POST', `${path}/first_method`, { bar: 'baz' })).status).toBe(202)
-  expect(says(await call('POST', `${path}/first_method`, {}))).toEqual([400, expect.stringContaining("Parameter 'bar' not passed to method 'first_method'")])
-  expect(says(await call('GET', `${path}?method=first_method`))).toEqual([400, expect.stringContaining('does not support HTTP GET')])
-  expect(says(await call('POST', `${path}/no_such`, {}))).toEqual([400, expect.stringContaining('No handler for method no_such')])
+  expect(says(await call('POST', `${path}/first_method`, {}))).toEqual([
+    400,
+    expect.stringContaining("Parameter 'bar' not passed to method 'first_method'"),
+  ])
+  expect(says(await call('GET', `${path}?method=first_method`))).toEqual([
+    400,
+    expect.stringContaining('does not support HTTP GET'),
+  ])
+  expect(says(await call('POST', `${path}/no_such`, {}))).toEqual([
+    400,
+    expect.stringContaining('No handler for method no_such'),
+  ])
 })
 
 test('inspection finds an inventory with the cards that are the node’s ports', async () => {
   const uuid = await managed()
   await call('POST', '/v1/ports', { node_uuid: uuid, address: '52:54:00:fa:ce:01' })
   await drive(uuid, 'inspect')
-  expect((await get(uuid, 'inventory')).inventory).toMatchObject({ interfaces: [{ mac_address: '52:54:00:fa:ce:01' }], cpu: { count: 16 } })
-  expect((await call('GET', `/v1/nodes/${uuid}`)).body).toMatchObject({ properties: { cpus: 16 }, inspection_finished_at: expect.any(String) as string })
+  expect((await get(uuid, 'inventory')).inventory).toMatchObject({
+    interfaces: [{ mac_address: '52:54:00:fa:ce:01' }],
+    cpu: { count: 16 },
+  })
+  expect((await call('GET', `/v1/nodes/${uuid}`)).body).toMatchObject({
+    properties: { cpus: 16 },
+    inspection_finished_at: expect.any(String) as string,
+  })
 })
 
 describe('interfaces', () => {
   const OPTIONAL = ['bios', 'console', 'firmware', 'inspect', 'raid', 'vendor', 'rescue']
   const patch = (uuid: string, ops: object[], query = '') => call('PATCH', `/v1/nodes/${uuid}${query}`, ops)
 
-  test.each(['boot', 'deploy', 'management', 'power', ...OPTIONAL])('%s_interface is set, and removing it brings the default back', async (name) => {
-    const { uuid } = await create(OPTIONAL.includes(name) ? { [`${name}_interface`]: `no-${name}` } : {})
-    const path = `/${name}_interface`
-    expect((await patch(uuid, [{ op: 'add', path, value: 'fake' }])).body[`${name}_interface`]).toBe('fake')
-    expect((await patch(uuid, [{ op: 'remove', path }])).body[`${name}_interface`]).toBe('fake')
-  })
+  test.each(['boot', 'deploy', 'management', 'power', ...OPTIONAL])(
+    '%s_interface is set, and removing it brings the default back',
+    async (name) => {
+      const { uuid } = await create(OPTIONAL.includes(name) ? { [`${name}_interface`]: `no-${name}` } : {})
+      const path = `/${name}_interface`
+      expect((await patch(uuid, [{ op: 'add', path, value: 'fake' }])).body[`${name}_interface`]).toBe('fake')
+      expect((await patch(uuid, [{ op: 'remove', path }])).body[`${name}_interface`]).toBe('fake')
+    },
+  )
 
   test('a new driver keeps the interfaces, which it must have, or resets them when that is asked for', async () => {
     const { uuid } = await create()
@@ -170,7 +236,10 @@ describe('interfaces', () => {
       await call('PUT', `/v1/nodes/${uuid}/states/raid`, RAID),
       await call('PUT', `/v1/nodes/${uuid}/states/console`, { enabled: true }),
       await call('POST', `/v1/nodes/${uuid}/vendor_passthru/first_method`, { bar: 'baz' }),
-      await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'clean', clean_steps: [stepOf('bios.factory_reset', {})] }),
+      await call('PUT', `/v1/nodes/${uuid}/states/provision`, {
+        target: 'clean',
+        clean_steps: [stepOf('bios.factory_reset', {})],
+      }),
     ]
     expect(asked.map(({ status }) => status)).toEqual([404, 400, 400, 400])
     expect((await get(uuid, 'validate')).bios.result).toBeNull()
@@ -179,6 +248,8 @@ describe('interfaces', () => {
 
 test('drivers explain the keys of driver_info, and those of a logical disk where they have RAID', async () => {
   expect(Object.keys((await call('GET', '/v1/drivers/fake-hardware/properties')).body).length).toBeGreaterThan(0)
-  expect(Object.keys((await call('GET', '/v1/drivers/fake-hardware/raid/logical_disk_properties')).body)).toContain('raid_level')
+  expect(Object.keys((await call('GET', '/v1/drivers/fake-hardware/raid/logical_disk_properties')).body)).toContain(
+    'raid_level',
+  )
   expect((await call('GET', '/v1/drivers/ipmi/raid/logical_disk_properties')).status).toBe(404)
 })

@@ -75,8 +75,15 @@ test('a fence: who asked and the power event are there before OFF, and the poll 
   expect((await call('POST', `/rackward/v1/nodes/${node}/fence`, { act: 'off' })).status).toBe(200)
   const before = during('power off')
   expect(kinds(before)).toEqual(expect.arrayContaining(['act', 'power']))
-  expect(before?.findLast(({ kind }) => kind === 'power')?.detail).toMatchObject({ from: 'power on', to: 'power off', asked: true, why: 'fence' })
-  expect(before?.findLast(({ kind }) => kind === 'act')?.detail).toMatchObject({ path: `/rackward/v1/nodes/${node}/fence` })
+  expect(before?.findLast(({ kind }) => kind === 'power')?.detail).toMatchObject({
+    from: 'power on',
+    to: 'power off',
+    asked: true,
+    why: 'fence',
+  })
+  expect(before?.findLast(({ kind }) => kind === 'act')?.detail).toMatchObject({
+    path: `/rackward/v1/nodes/${node}/fence`,
+  })
   expect(await store.node(node)).toMatchObject({ targetPowerState: 'power off' })
   await own.powerSync.pass()
   await until(async () => (await store.node(node))?.powerState === 'power off', { what: 'the poll', timeoutMs: 5_000 })

@@ -14,7 +14,8 @@ import { silentLog } from '../../kit/log.ts'
 import { powerModel, type PowerModel } from '../fake/ipmipower.ts'
 
 const key = Buffer.alloc(32, 1)
-const suitesOf = (onOlder?: (info: IpmiInfo) => void) => new CipherSuites({ clock: systemClock, key, ...(onOlder ? { onOlder } : {}) })
+const suitesOf = (onOlder?: (info: IpmiInfo) => void) =>
+  new CipherSuites({ clock: systemClock, key, ...(onOlder ? { onOlder } : {}) })
 const address = (i: number) => `10.0.${i >> 8}.${i & 255}`
 const uuid = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`
 
@@ -28,7 +29,10 @@ function rack(count: number, model: Partial<PowerModel> = {}, password = (i: num
   const bmcs = new BmcRegistry({ run, suites, fleet: poller })
   const info = (i: number) => ({ ipmi_address: address(i), ipmi_username: 'rackward', ipmi_password: password(i) })
   const nodes = Array.from({ length: count }, (_, i) =>
-    newNode({ uuid: uuid(i), driver: 'ipmi', provisionState: 'active', powerState: 'power on', driverInfo: info(i) }, 0),
+    newNode(
+      { uuid: uuid(i), driver: 'ipmi', provisionState: 'active', powerState: 'power on', driverInfo: info(i) },
+      0,
+    ),
   )
   const store = {
     node: async (wanted: string) => nodes.find((node) => node.uuid === wanted),
@@ -38,9 +42,20 @@ function rack(count: number, model: Partial<PowerModel> = {}, password = (i: num
     },
   } as unknown as Store
   const dispatched: unknown[] = []
-  const worker = { dispatch: async (_: string, event: unknown) => (dispatched.push(event), nodes[0] as NodeRecord) } as never
+  const worker = {
+    dispatch: async (_: string, event: unknown) => (dispatched.push(event), nodes[0] as NodeRecord),
+  } as never
   const arbiter = new Arbiter(systemClock)
-  const sync = new PowerSync({ store, worker, arbiter, bmcs, clock: systemClock, log: silentLog, everyMs: 0, lostAfter: 3 })
+  const sync = new PowerSync({
+    store,
+    worker,
+    arbiter,
+    bmcs,
+    clock: systemClock,
+    log: silentLog,
+    everyMs: 0,
+    lostAfter: 3,
+  })
   return { fleet, poller, arbiter, bmcs, sync, nodes, dispatched, suites }
 }
 
@@ -88,7 +103,10 @@ describe('a pass', () => {
     const { sync, bmcs, arbiter, nodes, dispatched, poller, fleet } = rack(4, { rttMs: 1 })
     const target = bmcs.target(nodes[0] as NodeRecord)
     const abort = new AbortController()
-    const work = () => new Promise<never>((_, reject) => abort.signal.addEventListener('abort', () => reject(new Fault('bmc.timeout', 'over'))))
+    const work = () =>
+      new Promise<never>((_, reject) =>
+        abort.signal.addEventListener('abort', () => reject(new Fault('bmc.timeout', 'over'))),
+      )
     const deploy = arbiter.act(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
     const pass = sync.pass()
     await until(() => fleet.asked.length === 3, { what: 'the others', timeoutMs: 5_000 })
@@ -122,9 +140,13 @@ test('a wrong password holds up nobody who uses another one for the same BMC', a
   const { bmcs, arbiter, nodes, poller } = rack(1, { rttMs: 1 })
   const right = nodes[0] as NodeRecord
   const wrong = { ...right, uuid: uuid(7), driverInfo: { ...right.driverInfo, ipmi_password: 'wrong' } }
-  const poll = (node: NodeRecord) => arbiter.act(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
+  const poll = (node: NodeRecord) =>
+    arbiter.act(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
   await expect(poll(wrong)).rejects.toMatchObject({ code: 'bmc.password' })
-  await expect(poll(wrong)).rejects.toMatchObject({ code: 'bmc.password', detail: expect.stringContaining('a moment ago') as string })
+  await expect(poll(wrong)).rejects.toMatchObject({
+    code: 'bmc.password',
+    detail: expect.stringContaining('a moment ago') as string,
+  })
   expect(await poll(right)).toBe('on')
   poller.stop()
 })

@@ -9,7 +9,11 @@ test('a burst is one line, then one a minute with the count since', () => {
   const lines: unknown[] = []
   const counted: string[] = []
   const warn = (line: object) => void lines.push(line)
-  const reached = limitMeter({ clock: { ...systemClock, now: () => nowMs }, log: { warn }, count: (limit) => void counted.push(limit) })
+  const reached = limitMeter({
+    clock: { ...systemClock, now: () => nowMs },
+    log: { warn },
+    count: (limit) => void counted.push(limit),
+  })
   for (let i = 0; i < 500; i += 1) reached('api.connections', { address: '192.0.2.1' })
   reached('api.consoles')
   nowMs += 60_000

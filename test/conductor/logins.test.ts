@@ -16,13 +16,18 @@ const made: Authenticator[] = []
 const names = Array.from({ length: 20 }, (_, i) => `user${i}`)
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-logins-'))
-  await writeFile(join(dir, 'htpasswd'), ['root', ...names].map((name) => `${name}:${bcrypt.hashSync(`pw-${name}`, 4)}\n`).join(''))
+  await writeFile(
+    join(dir, 'htpasswd'),
+    ['root', ...names].map((name) => `${name}:${bcrypt.hashSync(`pw-${name}`, 4)}\n`).join(''),
+  )
 })
 afterAll(async () => {
   await Promise.all(made.map((auth) => auth.close()))
   await rm(dir, { recursive: true })
 })
-async function authOf(more: { clock?: Clock; limits?: Partial<Limits['api']>; onLimit?: (limit: string) => void } = {}): Promise<Authenticator> {
+async function authOf(
+  more: { clock?: Clock; limits?: Partial<Limits['api']>; onLimit?: (limit: string) => void } = {},
+): Promise<Authenticator> {
   const { clock = systemClock, limits, onLimit } = more
   const auth = await htpasswdAuth({
     path: join(dir, 'htpasswd'),
@@ -34,7 +39,8 @@ async function authOf(more: { clock?: Clock; limits?: Partial<Limits['api']>; on
   made.push(auth)
   return auth
 }
-const basic = (user: string, password = `pw-${user}`) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+const basic = (user: string, password = `pw-${user}`) =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 const ends = async (attempts: Promise<unknown>[]) =>
   (await Promise.allSettled(attempts)).map((end) =>
     end.status === 'rejected' ? (end.reason as { code: string }).code : end.value === undefined ? 'wrong' : 'right',
@@ -46,7 +52,10 @@ test('a stranger who guesses a user’s password locks out nobody but himself', 
   for (let i = 0; i < 10; i += 1) expect(await auth.check(basic('root', `guess${i}`), '192.0.2.1')).toBeUndefined()
   expect(await ends([auth.check(basic('root'), '192.0.2.1')])).toEqual(['access.limited'])
   expect(await ends([auth.check(basic('user1'), '192.0.2.1')])).toEqual(['right'])
-  expect(await ends([auth.check(basic('root'), '192.0.2.2'), auth.check(basic('root'), '::ffff:192.0.2.3')])).toEqual(['right', 'right'])
+  expect(await ends([auth.check(basic('root'), '192.0.2.2'), auth.check(basic('root'), '::ffff:192.0.2.3')])).toEqual([
+    'right',
+    'right',
+  ])
   expect(seen).toEqual(['api.failedLoginsPerMinute'])
 })
 
@@ -113,7 +122,12 @@ test('nobody resets his count by filling the books from the same address', () =>
 
 test('in a full queue the source with the most gives way; sources take turns', () => {
   const queue = new FairQueue<string>(4)
-  expect(['a1', 'a2', 'a3', 'a4'].map((item) => queue.push('a', item))).toEqual([undefined, undefined, undefined, undefined])
+  expect(['a1', 'a2', 'a3', 'a4'].map((item) => queue.push('a', item))).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ])
   expect(queue.push('a', 'a5')).toBe('a5')
   expect(queue.push('b', 'b1')).toBe('a4')
   expect(queue.push('c', 'c1')).toBe('a3')

@@ -27,7 +27,13 @@ let sim: Sim
 let seen: Seen[] = []
 /** Every path that the arbiter was asked for. */
 let asked: string[] = []
-let mesh: { leads: boolean; leader: string | null; leader_api: string | null; arbiters?: unknown[]; hosts: Record<string, unknown>[] }
+let mesh: {
+  leads: boolean
+  leader: string | null
+  leader_api: string | null
+  arbiters?: unknown[]
+  hosts: Record<string, unknown>[]
+}
 const host = (more: Record<string, unknown> = {}) => ({
   name: 'h1',
   node: null,
@@ -59,7 +65,12 @@ beforeAll(async () => {
     request.on('end', () => {
       const behalf = request.headers['x-rackward-on-behalf-of'] as string | undefined
       if (request.method !== 'GET' || behalf !== undefined)
-        seen.push({ method: request.method ?? '', path: request.url ?? '', body: text === '' ? undefined : JSON.parse(text), behalf })
+        seen.push({
+          method: request.method ?? '',
+          path: request.url ?? '',
+          body: text === '' ? undefined : JSON.parse(text),
+          behalf,
+        })
       response.setHeader('content-type', 'application/json')
       response.setHeader('x-rackward-leads', String(mesh.leads))
       response.end(JSON.stringify(answerOf(request.url ?? '')))
@@ -116,7 +127,13 @@ test('a host whose guests cannot be counted counts as one that has some; a drain
   expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })).status).toBe(409)
   mesh.hosts = [host({ guests: 0, instances: 0 })]
   expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })).status).toBe(202)
-  expect(seen).toMatchObject([{ method: 'PUT', path: '/rackward/v1/mesh/hosts/h1/hold', body: { kind: 'deploying', why: 'rebooting by anybody' } }])
+  expect(seen).toMatchObject([
+    {
+      method: 'PUT',
+      path: '/rackward/v1/mesh/hosts/h1/hold',
+      body: { kind: 'deploying', why: 'rebooting by anybody' },
+    },
+  ])
 })
 
 test('what does not end its guests is nobody’s business', async () => {
@@ -125,18 +142,25 @@ test('what does not end its guests is nobody’s business', async () => {
 })
 
 test('with the name of the host typed it is done, and the mesh is told first', async () => {
-  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h2' })).status).toBe(409)
-  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status).toBe(202)
+  expect(
+    (await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h2' })).status,
+  ).toBe(409)
+  expect(
+    (await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status,
+  ).toBe(202)
   expect(seen).toHaveLength(1)
 })
 
-test.each(['confirmed', 'fencing', 'fence failed', 'evacuating'])('a host that the mesh is at work on (%s) is left alone, however dead', async (state) => {
-  mesh.hosts = [host({ state, last_heard_seconds: 60, guests: 0, instances: 0 })]
-  const answer = await call('PUT', '/v1/nodes/h1/states/provision', { target: 'rebuild' })
-  expect(answer.status).toBe(409)
-  expect(said(answer)).toMatch(/wait until it is evacuated/)
-  expect(seen).toEqual([])
-})
+test.each(['confirmed', 'fencing', 'fence failed', 'evacuating'])(
+  'a host that the mesh is at work on (%s) is left alone, however dead',
+  async (state) => {
+    mesh.hosts = [host({ state, last_heard_seconds: 60, guests: 0, instances: 0 })]
+    const answer = await call('PUT', '/v1/nodes/h1/states/provision', { target: 'rebuild' })
+    expect(answer.status).toBe(409)
+    expect(said(answer)).toMatch(/wait until it is evacuated/)
+    expect(seen).toEqual([])
+  },
+)
 
 test('a host that is evacuated is imaged again: the mesh is told that its key will be another, and a person’s hold stays', async () => {
   const again = async () => {
@@ -146,11 +170,18 @@ test('a host that is evacuated is imaged again: the mesh is told that its key wi
   const dead = { state: 'evacuated', last_heard_seconds: 60, guests: 0, instances: 0 }
   mesh.hosts = [host(dead)]
   await again()
-  expect(seen[0]).toMatchObject({ method: 'PUT', path: '/rackward/v1/mesh/hosts/h1/hold', body: { kind: 'deploying', reimaged: true } })
+  expect(seen[0]).toMatchObject({
+    method: 'PUT',
+    path: '/rackward/v1/mesh/hosts/h1/hold',
+    body: { kind: 'deploying', reimaged: true },
+  })
   seen = []
   mesh.hosts = [host({ ...dead, hold: { kind: 'maintenance', why: 'fans', by: 'op', seconds: null } })]
   await again()
-  expect(seen[0]).toMatchObject({ method: 'PUT', body: { kind: 'maintenance', why: 'fans', seconds: null, reimaged: true } })
+  expect(seen[0]).toMatchObject({
+    method: 'PUT',
+    body: { kind: 'maintenance', why: 'fans', seconds: null, reimaged: true },
+  })
 })
 
 test('a mesh without a leader cannot say whether the node is in use: refused, but for its name', async () => {
@@ -158,15 +189,20 @@ test('a mesh without a leader cannot say whether the node is in use: refused, bu
   const answer = await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' })
   expect(answer.status).toBe(409)
   expect(said(answer)).toMatch(/cannot be looked up/)
-  expect((await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status).toBe(202)
+  expect(
+    (await call('PUT', '/v1/nodes/h1/states/power', { target: 'rebooting' }, { 'X-Rackward-Confirm': 'h1' })).status,
+  ).toBe(202)
 })
 
 test('a host that works on is given back when its node rests', { timeout: 30_000 }, async () => {
   mesh.hosts = [host({ hold: { kind: 'deploying', by: 'conductor' } })]
-  await until(() => seen.some(({ method, path }) => method === 'DELETE' && path === '/rackward/v1/mesh/hosts/h1/hold'), {
-    what: 'the hold to end',
-    timeoutMs: 25_000,
-  })
+  await until(
+    () => seen.some(({ method, path }) => method === 'DELETE' && path === '/rackward/v1/mesh/hosts/h1/hold'),
+    {
+      what: 'the hold to end',
+      timeoutMs: 25_000,
+    },
+  )
 })
 
 test('the leader is looked for once, asked small questions, and looked for again when it says that it leads no more', async () => {
@@ -186,7 +222,12 @@ test('the leader is looked for once, asked small questions, and looked for again
 test('the API of the mesh is passed on, with who asked', async () => {
   expect((await call('GET', '/rackward/v1/incidents')).body).toEqual({ passed: '/rackward/v1/incidents' })
   await call('PUT', '/rackward/v1/mesh/policy', { armed: false, why: 'x' })
-  expect(seen.at(-1)).toMatchObject({ method: 'PUT', path: '/rackward/v1/mesh/policy', behalf: 'anybody', body: { armed: false } })
+  expect(seen.at(-1)).toMatchObject({
+    method: 'PUT',
+    path: '/rackward/v1/mesh/policy',
+    behalf: 'anybody',
+    body: { armed: false },
+  })
   // A name cannot walk to another path.
   await call('GET', '/rackward/v1/incidents/..%2Fmesh')
   expect(seen.at(-1)?.path).toBe('/rackward/v1/incidents/..%2Fmesh')
@@ -204,13 +245,16 @@ const raw = (method: string, path: string) =>
       .end()
   })
 
-test.each(['.', '..', '%2e', '%2E', '%2e%2e', '.%2e', '%2E.'])('a name that leads to another path of the arbiter is not passed on: %s', async (name) => {
-  const before = seen.length
-  expect(await raw('DELETE', `/rackward/v1/mesh/hosts/${name}/hold`)).toBeGreaterThanOrEqual(400)
-  expect(await raw('GET', `/rackward/v1/mesh/hosts/${name}/explain`)).toBeGreaterThanOrEqual(400)
-  expect(await raw('GET', `/rackward/v1/incidents/${name}`)).toBeGreaterThanOrEqual(400)
-  expect(seen.slice(before)).toEqual([])
-})
+test.each(['.', '..', '%2e', '%2E', '%2e%2e', '.%2e', '%2E.'])(
+  'a name that leads to another path of the arbiter is not passed on: %s',
+  async (name) => {
+    const before = seen.length
+    expect(await raw('DELETE', `/rackward/v1/mesh/hosts/${name}/hold`)).toBeGreaterThanOrEqual(400)
+    expect(await raw('GET', `/rackward/v1/mesh/hosts/${name}/explain`)).toBeGreaterThanOrEqual(400)
+    expect(await raw('GET', `/rackward/v1/incidents/${name}`)).toBeGreaterThanOrEqual(400)
+    expect(seen.slice(before)).toEqual([])
+  },
+)
 
 test('a fence asks the BMC whose it is and what it says; OFF goes only to an active node', async () => {
   await call('POST', '/v1/nodes', {
@@ -231,6 +275,12 @@ test('a fence asks the BMC whose it is and what it says; OFF goes only to an act
   expect(bare.status).toBe(200)
   expect((await call('POST', '/rackward/v1/nodes/real/fence', { act: 'off' })).status).toBe(400)
   expect((await sim.calls()).filter((line) => line.startsWith('set power'))).toEqual([])
-  await until(async () => (await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'off' })).status === 200, { what: 'the node to rest', timeoutMs: 10_000 })
-  expect((await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'identify' })).body).toMatchObject({ power: 'off', system_uuid: null })
+  await until(async () => (await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'off' })).status === 200, {
+    what: 'the node to rest',
+    timeoutMs: 10_000,
+  })
+  expect((await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'identify' })).body).toMatchObject({
+    power: 'off',
+    system_uuid: null,
+  })
 })

@@ -32,10 +32,14 @@ const value = (text: string, series: RegExp) =>
 test('states, durations by model, BMC acts and requests are counted', async () => {
   await call('POST', '/v1/nodes', { name: 'm1', driver: 'fake-hardware', properties: { vendor: 'Acme', model: 'One' } })
   await call('PUT', '/v1/nodes/m1/states/power', { target: 'power off' })
-  await until(async () => ((await call('GET', '/v1/nodes/m1/states')).body as { power_state: unknown }).power_state === 'power off', {
-    what: 'power off',
-    timeoutMs: 10_000,
-  })
+  await until(
+    async () =>
+      ((await call('GET', '/v1/nodes/m1/states')).body as { power_state: unknown }).power_state === 'power off',
+    {
+      what: 'power off',
+      timeoutMs: 10_000,
+    },
+  )
   await call('PUT', '/v1/nodes/m1/states/provision', { target: 'manage' })
   const text = await until(
     async () => {
@@ -60,7 +64,9 @@ test.each(['/healthz', '/readyz'])('%s answers without a login', async (path) =>
 })
 
 test('every query of the dashboard is good PromQL and names metrics that are exported', async () => {
-  const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/rackward.json'), 'utf8')) as { panels: { title: string; targets: { expr: string }[] }[] }
+  const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/rackward.json'), 'utf8')) as {
+    panels: { title: string; targets: { expr: string }[] }[]
+  }
   const core = new ArbiterCore({ name: 'a1', world: {} as never, nowMs: 0 })
   const exported = `${(await get('/metrics')).text}\n${await meshMetrics(core, systemClock).metrics()}`
   const known = new Set(
@@ -75,7 +81,8 @@ test('every query of the dashboard is good PromQL and names metrics that are exp
       parser.parse(expr).iterate({
         enter(node) {
           expect([title, expr, node.type.isError]).toEqual([title, expr, false])
-          if (node.name === 'Identifier' && node.node.parent?.name === 'VectorSelector') names.push(expr.slice(node.from, node.to))
+          if (node.name === 'Identifier' && node.node.parent?.name === 'VectorSelector')
+            names.push(expr.slice(node.from, node.to))
         },
       })
       expect(names.length, `${title}: ${expr}`).toBeGreaterThan(0)
@@ -85,6 +92,8 @@ test('every query of the dashboard is good PromQL and names metrics that are exp
 
 test('the check of the dashboard can fail', () => {
   let errors = 0
-  parser.parse('sum by (x) (rackward_nodes{a=})').iterate({ enter: (node) => void (errors += node.type.isError ? 1 : 0) })
+  parser
+    .parse('sum by (x) (rackward_nodes{a=})')
+    .iterate({ enter: (node) => void (errors += node.type.isError ? 1 : 0) })
   expect(errors).toBeGreaterThan(0)
 })

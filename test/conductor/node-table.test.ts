@@ -6,7 +6,14 @@ import type { Move, Settings } from '../../conductor/node/context.ts'
 import { newNode, orderId, type NodeRecord } from '../../conductor/node/record.ts'
 import { STATES, type State } from '../../conductor/node/states.ts'
 import { step, type StepEvent } from '../../conductor/node/step.ts'
-import { defaultPlan, inspectPlan, planAsked, planDeploy, rescuePlan, type PlannedStep } from '../../conductor/node/steps.ts'
+import {
+  defaultPlan,
+  inspectPlan,
+  planAsked,
+  planDeploy,
+  rescuePlan,
+  type PlannedStep,
+} from '../../conductor/node/steps.ts'
 
 const settings: Settings = {
   callbackTimeoutMs: 1000,
@@ -18,7 +25,8 @@ const settings: Settings = {
   softPowerOffMs: 600,
 }
 const at = { nowMs: 5000, settings, moves: [] as Move[] }
-const inState = (provisionState: State, more: Partial<NodeRecord> = {}) => newNode({ uuid: '0'.repeat(36), driver: 'ipmi', provisionState, ...more }, 0)
+const inState = (provisionState: State, more: Partial<NodeRecord> = {}) =>
+  newNode({ uuid: '0'.repeat(36), driver: 'ipmi', provisionState, ...more }, 0)
 const clean = defaultPlan('clean')
 const deploy = planDeploy([])
 const PLANS: Partial<Record<Verb, readonly PlannedStep[]>> = {
@@ -39,7 +47,8 @@ const moved = (node: NodeRecord, event: StepEvent): NodeRecord => {
   return stepped.node
 }
 
-test('the table has no flaw', () => expect(tableFlaws(NODE_ARROWS, Object.keys(STATES), { first: ['enroll'] })).toEqual([]))
+test('the table has no flaw', () =>
+  expect(tableFlaws(NODE_ARROWS, Object.keys(STATES), { first: ['enroll'] })).toEqual([]))
 
 test('it has the 93 transitions of Ironic, and every one says why', () => {
   expect(NODE_ARROWS).toHaveLength(93)
@@ -57,10 +66,13 @@ const PASSES: Readonly<Record<string, State>> = {
 describe.each(Object.keys(STATES) as State[])('in state %s', (state) => {
   test.each(VERBS)('the verb %s either follows its arrow or is refused with the state in the message', (name) => {
     const arrow = NODE_ARROWS.find(({ from, on }) => from === state && on === name)
-    const kind = ({ 'clean hold': 'clean', 'deploy hold': 'deploy', 'service hold': 'service' } as const)[state as 'clean hold']
+    const kind = ({ 'clean hold': 'clean', 'deploy hold': 'deploy', 'service hold': 'service' } as const)[
+      state as 'clean hold'
+    ]
     const node = inState(state, kind ? { machine: { ...inState(state).machine, order: kind } } : {})
     const stepped = step(node, verb(name), at)
-    if (!arrow) return expect(stepped).toMatchObject({ refused: 'node.state', why: expect.stringContaining(state) as string })
+    if (!arrow)
+      return expect(stepped).toMatchObject({ refused: 'node.state', why: expect.stringContaining(state) as string })
     const to = PASSES[`${state} ${name}`] ?? PASSES[name] ?? arrow.to
     expect(stepped).toMatchObject({ node: { provisionState: to } })
   })
@@ -68,7 +80,13 @@ describe.each(Object.keys(STATES) as State[])('in state %s', (state) => {
   test('an agent that reports about an order of the past is refused', () => {
     const node = inState(state)
     for (const type of ['agent-done', 'agent-failed'] as const) {
-      expect(step(node, { type, orderId: `${node.uuid}.99.0`, fault: { code: 'agent.broken', text: '', retry: false } } as never, at)).toMatchObject({
+      expect(
+        step(
+          node,
+          { type, orderId: `${node.uuid}.99.0`, fault: { code: 'agent.broken', text: '', retry: false } } as never,
+          at,
+        ),
+      ).toMatchObject({
         refused: 'store.stale',
       })
     }
@@ -96,13 +114,19 @@ function perform(node: NodeRecord): { node: NodeRecord; acts: string[] } {
   while (now.machine.owed[0]) {
     const effect = now.machine.owed[0]
     acts.push('to' in effect ? effect.to : 'device' in effect ? effect.device : effect.do)
-    now = moved(now, { type: 'effect-done', effect, owing: now.machine.owing, ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}) })
+    now = moved(now, {
+      type: 'effect-done',
+      effect,
+      owing: now.machine.owing,
+      ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}),
+    })
   }
   return { node: now, acts }
 }
 
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
-const hello = (node: NodeRecord) => moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
+const hello = (node: NodeRecord) =>
+  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
 const AGENT_OF = ({ machine }: NodeRecord) => ({ ...AGENT, generation: machine.generation })
 const done = (node: NodeRecord) => moved(node, { type: 'agent-done', orderId: orderId(node) })
 
@@ -137,34 +161,65 @@ test('steps of the conductor and of the agent follow one another, and a hold wai
     'clean_steps',
   )
   const booted = perform(moved(inState('manageable'), verb('clean', { plan })))
-  expect(booted).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'clean wait' } })
+  expect(booted).toMatchObject({
+    acts: ['publish', 'power off', 'pxe', 'power on'],
+    node: { provisionState: 'clean wait' },
+  })
   const erased = perform(done(hello(booted.node)))
-  expect(erased).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'clean hold', machine: { stepIndex: 2 } } })
+  expect(erased).toMatchObject({
+    acts: ['publish', 'power off', 'pxe', 'power on'],
+    node: { provisionState: 'clean hold', machine: { stepIndex: 2 } },
+  })
   // After the reboot nobody is there, so the next step of the agent boots it again.
   const gone = perform(moved(erased.node, verb('unhold')))
-  expect(gone).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'clean wait' } })
-  expect(perform(done(hello(gone.node)))).toMatchObject({ acts: ['power off'], node: { provisionState: 'manageable', agent: null } })
-  expect(perform(moved(erased.node, verb('abort')))).toMatchObject({ acts: [], node: { provisionState: 'clean failed' } })
+  expect(gone).toMatchObject({
+    acts: ['publish', 'power off', 'pxe', 'power on'],
+    node: { provisionState: 'clean wait' },
+  })
+  expect(perform(done(hello(gone.node)))).toMatchObject({
+    acts: ['power off'],
+    node: { provisionState: 'manageable', agent: null },
+  })
+  expect(perform(moved(erased.node, verb('abort')))).toMatchObject({
+    acts: [],
+    node: { provisionState: 'clean failed' },
+  })
 })
 
 test('rescue leads to a login and back to the disk; a parked deadline never ends it', () => {
   const waiting = perform(moved(inState('active'), verb('rescue'))).node
   const rescued = done(hello(waiting))
   // The ramdisk is its owner's now: its agent is believed no more, and a boot of its own brings none back.
-  expect(rescued).toMatchObject({ provisionState: 'rescue', machine: { deadlineMs: null, bootToken: 'over' }, agent: null })
+  expect(rescued).toMatchObject({
+    provisionState: 'rescue',
+    machine: { deadlineMs: null, bootToken: 'over' },
+    agent: null,
+  })
   expect(step(rescued, { type: 'agent-done', orderId: orderId(rescued) }, at)).toMatchObject({ refused: 'store.stale' })
-  expect(perform(moved(rescued, verb('unrescue')))).toMatchObject({ acts: ['publish', 'power off', 'disk', 'power on'], node: { provisionState: 'active' } })
+  expect(perform(moved(rescued, verb('unrescue')))).toMatchObject({
+    acts: ['publish', 'power off', 'disk', 'power on'],
+    node: { provisionState: 'active' },
+  })
 })
 
 test('a service that needs the ramdisk starts the disk again; one that only waits leaves the instance alone', () => {
   const away = perform(moved(inState('active'), verb('service'))).node
-  expect(perform(done(hello(away)))).toMatchObject({ acts: ['publish', 'power off', 'disk', 'power on'], node: { provisionState: 'active' } })
+  expect(perform(done(hello(away)))).toMatchObject({
+    acts: ['publish', 'power off', 'disk', 'power on'],
+    node: { provisionState: 'active' },
+  })
   const plan = planAsked('service', [{ interface: 'deploy', step: 'wait', args: { seconds: 3 } }], 'x')
-  expect(perform(moved(inState('active'), verb('service', { plan })))).toMatchObject({ acts: ['wait'], node: { provisionState: 'active' } })
+  expect(perform(moved(inState('active'), verb('service', { plan })))).toMatchObject({
+    acts: ['wait'],
+    node: { provisionState: 'active' },
+  })
 })
 
 test('a node that was adopted is left running', () => {
-  expect(perform(moved(inState('manageable'), verb('adopt')))).toMatchObject({ acts: ['bmc-check'], node: { provisionState: 'active' } })
+  expect(perform(moved(inState('manageable'), verb('adopt')))).toMatchObject({
+    acts: ['bmc-check'],
+    node: { provisionState: 'active' },
+  })
 })
 
 test('an instance that is not cleaned away is stopped all the same; a retired node ends in manageable', () => {
@@ -178,9 +233,23 @@ test('an instance that is not cleaned away is stopped all the same; a retired no
 
 test('a failed clean takes the node out of service, and the verb manage brings it back', () => {
   const waiting = perform(moved(inState('manageable'), verb('clean'))).node
-  const failed = moved(waiting, { type: 'agent-failed', orderId: orderId(waiting), fault: { code: 'clean.failed', text: 'disk', retry: false } })
-  expect(failed).toMatchObject({ provisionState: 'clean failed', maintenance: true, fault: 'clean failed', maintenanceReason: 'disk' })
-  expect(moved(failed, verb('manage'))).toMatchObject({ provisionState: 'manageable', maintenance: false, fault: null, lastError: null })
+  const failed = moved(waiting, {
+    type: 'agent-failed',
+    orderId: orderId(waiting),
+    fault: { code: 'clean.failed', text: 'disk', retry: false },
+  })
+  expect(failed).toMatchObject({
+    provisionState: 'clean failed',
+    maintenance: true,
+    fault: 'clean failed',
+    maintenanceReason: 'disk',
+  })
+  expect(moved(failed, verb('manage'))).toMatchObject({
+    provisionState: 'manageable',
+    maintenance: false,
+    fault: null,
+    lastError: null,
+  })
 })
 
 test('a lost BMC takes the node out of service, and an answer brings it back', () => {
@@ -209,15 +278,24 @@ test('the result of an act whose lock was broken is not taken for the next one',
 test('the restart of a rescue system opens no login: the verb rescue boots it anew', () => {
   const rescued = done(hello(perform(moved(inState('active'), verb('rescue'))).node))
   const again = perform(moved(rescued, verb('rescue', { warm: true })))
-  expect(again).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'rescue wait', agent: null } })
+  expect(again).toMatchObject({
+    acts: ['publish', 'power off', 'pxe', 'power on'],
+    node: { provisionState: 'rescue wait', agent: null },
+  })
 })
 
 test('a boot that an operator orders while the agent is waited for is one of ours; one that only switches on what is on is none', () => {
   const working = hello(perform(moved(inState('active'), verb('service'))).node)
   const on = { ...working, powerState: 'power on' } as const
-  expect(moved(on, { type: 'power', target: 'power on' })).toMatchObject({ agent: AGENT_OF(working), machine: { generation: working.machine.generation } })
+  expect(moved(on, { type: 'power', target: 'power on' })).toMatchObject({
+    agent: AGENT_OF(working),
+    machine: { generation: working.machine.generation },
+  })
   const rebooted = perform(moved(on, { type: 'power', target: 'rebooting' }))
-  expect(rebooted).toMatchObject({ acts: ['publish', 'power off', 'pxe', 'power on'], node: { provisionState: 'service wait', agent: null } })
+  expect(rebooted).toMatchObject({
+    acts: ['publish', 'power off', 'pxe', 'power on'],
+    node: { provisionState: 'service wait', agent: null },
+  })
   expect(rebooted.node.machine).toMatchObject({
     generation: working.machine.generation + 1,
     bootToken: 'good',
@@ -229,42 +307,86 @@ test('a boot that an operator orders while the agent is waited for is one of our
 })
 
 test('a lost agent is booted again once, then the node fails and is switched off', () => {
-  const machine = { ...inState('enroll').machine, phase: 'agent' as const, order: 'deploy' as const, attempt: 1, deadlineMs: 4000, generation: 7 }
-  const first = step(inState('wait call-back', { machine }), { type: 'deadline', agentSeen: true, lastSeen: 'write' }, at)
+  const machine = {
+    ...inState('enroll').machine,
+    phase: 'agent' as const,
+    order: 'deploy' as const,
+    attempt: 1,
+    deadlineMs: 4000,
+    generation: 7,
+  }
+  const first = step(
+    inState('wait call-back', { machine }),
+    { type: 'deadline', agentSeen: true, lastSeen: 'write' },
+    at,
+  )
   expect(first).toMatchObject({ node: { provisionState: 'deploying', machine: { attempt: 2, generation: 8 } } })
-  const second = step(inState('wait call-back', { machine: { ...machine, attempt: 2 } }), { type: 'deadline', agentSeen: true, lastSeen: 'write, 40 %' }, at)
+  const second = step(
+    inState('wait call-back', { machine: { ...machine, attempt: 2 } }),
+    { type: 'deadline', agentSeen: true, lastSeen: 'write, 40 %' },
+    at,
+  )
   expect(second).toMatchObject({
-    node: { provisionState: 'deploy failed', lastError: expect.stringContaining('write, 40 %') as string, lastFault: { code: 'node.timeout' } },
+    node: {
+      provisionState: 'deploy failed',
+      lastError: expect.stringContaining('write, 40 %') as string,
+      lastFault: { code: 'node.timeout' },
+    },
   })
   expect('node' in second && second.node.machine.owed).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
 })
 
 test('a deadline that has not come changes nothing', () => {
-  const node = inState('wait call-back', { machine: { ...inState('enroll').machine, phase: 'agent', deadlineMs: 6000 } })
+  const node = inState('wait call-back', {
+    machine: { ...inState('enroll').machine, phase: 'agent', deadlineMs: 6000 },
+  })
   expect(step(node, { type: 'deadline', agentSeen: false, lastSeen: '' }, at)).toEqual({ node })
 })
 
 test('effects that may pass are tried again with growing pauses, the others fail at once', () => {
-  const deploying = inState('deploying', { machine: { ...inState('enroll').machine, phase: 'boot', owed: [{ do: 'publish' }], order: 'deploy' } })
+  const deploying = inState('deploying', {
+    machine: { ...inState('enroll').machine, phase: 'boot', owed: [{ do: 'publish' }], order: 'deploy' },
+  })
   const fault = { code: 'bmc.timeout', text: 'slow', retry: true } as const
   const once = step(deploying, { type: 'effect-failed', effect: { do: 'publish' }, owing: 0, fault }, at)
   expect(once).toMatchObject({ node: { provisionState: 'deploying', machine: { tries: 1, retryAtMs: 5010 } } })
-  expect(step(deploying, { type: 'effect-failed', effect: { do: 'publish' }, owing: 0, fault: { ...fault, retry: false } }, at)).toMatchObject({
+  expect(
+    step(
+      deploying,
+      { type: 'effect-failed', effect: { do: 'publish' }, owing: 0, fault: { ...fault, retry: false } },
+      at,
+    ),
+  ).toMatchObject({
     node: { provisionState: 'deploy failed', lastError: 'slow', machine: { owed: [] } },
   })
 })
 
 test('without clean steps a node becomes available as it is', () => {
-  expect(moved(inState('manageable'), verb('provide', { plan: [] }))).toMatchObject({ provisionState: 'available', machine: { owed: [] } })
+  expect(moved(inState('manageable'), verb('provide', { plan: [] }))).toMatchObject({
+    provisionState: 'available',
+    machine: { owed: [] },
+  })
 })
 
 test('an idle agent is parked, and switched off when its time is over', () => {
-  const machine = { ...inState('enroll').machine, phase: 'agent' as const, order: 'inspect' as const, steps: inspectPlan, generation: 1 }
+  const machine = {
+    ...inState('enroll').machine,
+    phase: 'agent' as const,
+    order: 'inspect' as const,
+    steps: inspectPlan,
+    generation: 1,
+  }
   const node = inState('inspect wait', { agent: AGENT, machine })
   const parked = done(node)
   expect(parked).toMatchObject({ provisionState: 'manageable', agent: AGENT, machine: { deadlineMs: 5500, owed: [] } })
   const over = step(parked, { type: 'deadline', agentSeen: true, lastSeen: '' }, { ...at, nowMs: 5500 })
-  expect(over).toMatchObject({ node: { provisionState: 'manageable', agent: null, machine: { owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] } } })
+  expect(over).toMatchObject({
+    node: {
+      provisionState: 'manageable',
+      agent: null,
+      machine: { owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] },
+    },
+  })
 })
 
 test('planned steps: the request wins over a template, priority 0 leaves out, and the image is always written', () => {
@@ -284,5 +406,7 @@ test('planned steps: the request wins over a template, priority 0 leaves out, an
   expect(() => planAsked('service', [{ interface: 'deploy', step: 'erase_devices' }], 'service_steps')).toThrow(
     /service_steps\/0: there is no service step deploy\.erase_devices/,
   )
-  expect(() => planAsked('clean', [{ interface: 'power', step: 'wait', args: { seconds: 31 } }], 'clean_steps')).toThrow(/from 0 to 30/)
+  expect(() =>
+    planAsked('clean', [{ interface: 'power', step: 'wait', args: { seconds: 31 } }], 'clean_steps'),
+  ).toThrow(/from 0 to 30/)
 })

@@ -24,7 +24,16 @@ const config = Config.parse({
     interfaces: [{ name: 'eth0', address: '10.9.0.6' }],
     http: { address: '10.9.0.7', port: 3 },
     tftp: '10.9.0.8',
-    subnets: [{ cidr: '10.9.0.0/24', first: '10.9.0.100', last: '10.9.0.200', serverIp: '10.9.0.1', router: '10.9.0.2', dns: ['10.9.0.3', '9.9.9.9'] }],
+    subnets: [
+      {
+        cidr: '10.9.0.0/24',
+        first: '10.9.0.100',
+        last: '10.9.0.200',
+        serverIp: '10.9.0.1',
+        router: '10.9.0.2',
+        dns: ['10.9.0.3', '9.9.9.9'],
+      },
+    ],
     kernel: 'k',
     initrd: 'i',
   },
@@ -90,12 +99,17 @@ test.each([
 
 test('a new port is held to the same', async () => {
   const add = (ip: string) => ports.add({ nodeUuid: NODE, address: '52:54:00:00:00:07', extra: { ipv4_address: ip } })
-  await expect(add('10.9.0.1')).rejects.toMatchObject({ code: 'input.invalid', detail: expect.stringContaining('extra/ipv4_address') as string })
+  await expect(add('10.9.0.1')).rejects.toMatchObject({
+    code: 'input.invalid',
+    detail: expect.stringContaining('extra/ipv4_address') as string,
+  })
   await expect(add('192.168.0.1')).rejects.toMatchObject({ code: 'input.invalid' })
 })
 
 test('without boot networks nothing gives addresses: an administrator may note one, a project may not', async () => {
-  const plan = addressPlan(Config.parse({ data: '/tmp', images: { store: '/tmp' }, api: { auth: { strategy: 'noauth' } } }))
+  const plan = addressPlan(
+    Config.parse({ data: '/tmp', images: { store: '/tmp' }, api: { auth: { strategy: 'noauth' } } }),
+  )
   const bare = new PortService({
     store,
     clock: systemClock,

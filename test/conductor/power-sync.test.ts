@@ -37,7 +37,8 @@ beforeAll(async () => {
     nodes.push(String(made.body.uuid))
     await call('PUT', `/v1/nodes/${made.body.uuid}/states/provision`, { target: 'manage' })
   }
-  for (const i of [0, 1, 2]) await until(async () => (await look(i)).provision_state === 'manageable', { what: 'manageable', timeoutMs: 20_000 })
+  for (const i of [0, 1, 2])
+    await until(async () => (await look(i)).provision_state === 'manageable', { what: 'manageable', timeoutMs: 20_000 })
 })
 afterAll(async () => {
   await own?.stop()
@@ -69,7 +70,11 @@ test('a BMC that dies delays no other; lost, it takes its node out of service; b
   const pass = own.powerSync.pass()
   let over = false
   void pass.then(() => (over = true))
-  await until(async () => (await look(0)).power_state === 'power off', { what: 'the others to be read', timeoutMs: 10_000, everyMs: 20 })
+  await until(async () => (await look(0)).power_state === 'power off', {
+    what: 'the others to be read',
+    timeoutMs: 10_000,
+    everyMs: 20,
+  })
   // The dead one is still being waited for.
   expect(over).toBe(false)
   expect(await pass).toMatchObject({ asked: 3, failed: 1 })
@@ -85,7 +90,10 @@ test('a BMC that dies delays no other; lost, it takes its node out of service; b
   const account = (await call('GET', `/rackward/v1/nodes/${nodes[1]}/explain`)).body
   expect(account.causes[0]).toMatchObject({ cause: 'the BMC did not answer' })
   sims.push(await startSim(102))
-  await until(async () => (await own.powerSync.pass()).failed === 0, { what: 'the BMC to be read again', timeoutMs: 20_000 })
+  await until(async () => (await own.powerSync.pass()).failed === 0, {
+    what: 'the BMC to be read again',
+    timeoutMs: 20_000,
+  })
   expect(await look(1)).toMatchObject({ power_state: 'power off', maintenance: false, fault: null, last_error: null })
 })
 
@@ -93,5 +101,8 @@ test('a wrong password is told apart from silence', async () => {
   await call('PATCH', `/v1/nodes/${nodes[2]}`, [{ op: 'replace', path: '/driver_info/ipmi_password', value: 'wrong' }])
   await own.powerSync.pass()
   await own.powerSync.pass()
-  expect(await look(2)).toMatchObject({ fault: 'power failure', last_error: expect.stringContaining('refused') as string })
+  expect(await look(2)).toMatchObject({
+    fault: 'power failure',
+    last_error: expect.stringContaining('refused') as string,
+  })
 })

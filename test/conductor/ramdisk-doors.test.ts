@@ -24,7 +24,11 @@ const ipmitool: Run = async (argv) => {
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-doors-'))
   own = await startConductor(
-    Config.parse({ data: join(dir, 'data'), images: { store: dir }, api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } } }),
+    Config.parse({
+      data: join(dir, 'data'),
+      images: { store: dir },
+      api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+    }),
     { log: silentLog, run: ipmitool },
   )
 })
@@ -35,14 +39,22 @@ afterAll(async () => {
 const call = (method: string, path: string, body?: unknown) => plain(method, path, body, undefined, own.addresses[0])
 const look = async () => (await call('GET', `/v1/nodes/${node}`)).body
 const mac = () => `52:54:00:d0:00:${number.toString(16).padStart(2, '0')}`
-const state = (wanted: string) => until(async () => (await look()).provision_state === wanted, { what: wanted, timeoutMs: 5000, everyMs: 10 })
+const state = (wanted: string) =>
+  until(async () => (await look()).provision_state === wanted, { what: wanted, timeoutMs: 5000, everyMs: 10 })
 const token = async (generation: number, atMs = Date.now()) =>
-  mintToken(Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex'), { nodeUuid: node, generation, mintedMs: atMs })
+  mintToken(Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex'), {
+    nodeUuid: node,
+    generation,
+    mintedMs: atMs,
+  })
 
 beforeEach(async () => {
   number += 1
   power = 'off'
-  const made = await call('POST', '/v1/nodes', { driver: 'ipmi', driver_info: { ipmi_address: `127.0.1.${number}`, ipmi_username: 'u', ipmi_password: 'p' } })
+  const made = await call('POST', '/v1/nodes', {
+    driver: 'ipmi',
+    driver_info: { ipmi_address: `127.0.1.${number}`, ipmi_username: 'u', ipmi_password: 'p' },
+  })
   node = String(made.body.uuid)
   await call('POST', '/v1/ports', { node_uuid: node, address: mac() })
   await call('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
@@ -56,7 +68,10 @@ describe('lookup', () => {
     const found = await call('GET', `/v1/lookup?addresses=${mac().toUpperCase()},02:00:00:00:00:99`)
     expect(found).toMatchObject({
       status: 200,
-      body: { node: { uuid: node }, config: { agent_token: '******', agent_token_required: true, heartbeat_timeout: 300 } },
+      body: {
+        node: { uuid: node },
+        config: { agent_token: '******', agent_token_required: true, heartbeat_timeout: 300 },
+      },
     })
     expect(JSON.stringify(found.body)).not.toContain('"p"')
     expect((await call('GET', `/v1/lookup?node_uuid=${node}`)).status).toBe(200)
@@ -82,15 +97,26 @@ describe('heartbeat', () => {
     const own = await token(2)
     expect([(await beat({ agent_token: own })).status, (await beat({ agent_token: own })).status]).toEqual([202, 202])
     expect((await beat({ agent_token: own, callback_url: 'ftp://x' })).status).toBe(400)
-    expect((await look()).driver_internal_info.rackward).toMatchObject({ agent: 'working', milestones: { hello: expect.any(String) as string } })
+    expect((await look()).driver_internal_info.rackward).toMatchObject({
+      agent: 'working',
+      milestones: { hello: expect.any(String) as string },
+    })
     // A second token of the same boot is a second machine.
     expect((await beat({ agent_token: await token(2, 5) })).status).toBe(400)
-    expect(await look()).toMatchObject({ provision_state: 'inspect failed', last_error: expect.stringContaining('two machines claimed boot 2') as string })
+    expect(await look()).toMatchObject({
+      provision_state: 'inspect failed',
+      last_error: expect.stringContaining('two machines claimed boot 2') as string,
+    })
     expect((await beat({ agent_token: own })).status).toBe(400)
   })
   test('an agent that says end has done its step; one that says error has failed', async () => {
-    expect((await beat({ agent_token: await token(2), agent_status: 'error', agent_status_message: 'no disk' })).status).toBe(202)
-    expect(await look()).toMatchObject({ provision_state: 'inspect failed', last_error: expect.stringContaining('no disk') as string })
+    expect(
+      (await beat({ agent_token: await token(2), agent_status: 'error', agent_status_message: 'no disk' })).status,
+    ).toBe(202)
+    expect(await look()).toMatchObject({
+      provision_state: 'inspect failed',
+      last_error: expect.stringContaining('no disk') as string,
+    })
   })
 })
 
@@ -102,7 +128,8 @@ describe('continue_inspection', () => {
     boot: { current_boot_mode: 'uefi', pxe_interface: '02:00:00:00:01:01' },
     system_vendor: { manufacturer: 'Acme', product_name: 'R1' },
   }
-  const send = async (body: unknown, with_ = `agent_token=${'x'}`) => call('POST', `/v1/continue_inspection?node_uuid=${node}&${with_}`, body)
+  const send = async (body: unknown, with_ = `agent_token=${'x'}`) =>
+    call('POST', `/v1/continue_inspection?node_uuid=${node}&${with_}`, body)
   test('takes an inventory with the token alone, runs the rules, and ends the inspection', async () => {
     await call('POST', '/v1/inspection_rules', {
       priority: 5,
@@ -123,10 +150,21 @@ describe('continue_inspection', () => {
     expect((await send({ inventory, extra: { a: 1 } }, `agent_token=${await token(2)}`)).status).toBe(202)
     await state('manageable')
     expect(await look()).toMatchObject({
-      properties: { cpus: 16, cpu_arch: 'aarch64', memory_mb: 65_536, vendor: 'Acme', model: 'R1', rack: 'Acme-7', capabilities: 'boot_mode:uefi,gpu:no' },
+      properties: {
+        cpus: 16,
+        cpu_arch: 'aarch64',
+        memory_mb: 65_536,
+        vendor: 'Acme',
+        model: 'R1',
+        rack: 'Acme-7',
+        capabilities: 'boot_mode:uefi,gpu:no',
+      },
       traits: ['CUSTOM_ARM'],
     })
-    expect((await call('GET', `/v1/nodes/${node}/inventory`)).body).toMatchObject({ inventory: { cpu: { count: 16 } }, plugin_data: { extra: { a: 1 } } })
+    expect((await call('GET', `/v1/nodes/${node}/inventory`)).body).toMatchObject({
+      inventory: { cpu: { count: 16 } },
+      plugin_data: { extra: { a: 1 } },
+    })
     const { ports } = (await call('GET', `/v1/nodes/${node}/ports?detail=true`)).body
     expect(ports.map((port: { address: string }) => port.address).sort()).toEqual(['02:00:00:00:01:01', mac()].sort())
     expect(ports.find((port: { address: string }) => port.address === mac()).extra).toEqual({ seen: true })
@@ -137,7 +175,10 @@ describe('continue_inspection', () => {
       conditions: [{ op: 'is-none', args: ['{inventory[no_such]}'] }],
       actions: [{ op: 'fail', args: ['wrong rack'] }],
     })
-    const answer = await send({ inventory: { ...inventory, interfaces: [{ mac_address: '02:00:00:00:01:02' }] } }, `agent_token=${await token(2)}`)
+    const answer = await send(
+      { inventory: { ...inventory, interfaces: [{ mac_address: '02:00:00:00:01:02' }] } },
+      `agent_token=${await token(2)}`,
+    )
     expect([answer.status, faultOf(answer).faultstring]).toEqual([400, expect.stringContaining('wrong rack')])
     await state('inspect failed')
     expect((await look()).last_error).toContain('wrong rack')

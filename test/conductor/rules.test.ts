@@ -4,7 +4,13 @@ import { checkRule, runRules, type Subject } from '../../conductor/agents/rules.
 
 const subject = (): Subject => ({
   node: { properties: { cpus: 4, capabilities: 'boot_mode:uefi' }, extra: { list: ['a'] }, name: 'n1' },
-  inventory: { cpu: { count: 8, flags: ['vmx', 'aes'] }, bmc_address: '10.1.2.3', empty: {}, text: 'Rack-42', none: null },
+  inventory: {
+    cpu: { count: 8, flags: ['vmx', 'aes'] },
+    bmc_address: '10.1.2.3',
+    empty: {},
+    text: 'Rack-42',
+    none: null,
+  },
   plugin_data: { p: 1 },
   ports: { '02:00:00:00:00:01': { extra: {} } },
   traits: ['CUSTOM_OLD'],
@@ -15,7 +21,9 @@ const run = (rule: { conditions?: object[]; actions: object[] }, on = subject())
   return on
 }
 const holds = (condition: object) =>
-  run({ conditions: [condition], actions: [{ op: 'set-attribute', args: ['extra/hit', true] }] }).node.extra as { hit?: boolean }
+  run({ conditions: [condition], actions: [{ op: 'set-attribute', args: ['extra/hit', true] }] }).node.extra as {
+    hit?: boolean
+  }
 
 describe('conditions', () => {
   test.each([
@@ -48,23 +56,38 @@ describe('names that every object inherits', () => {
   // The inventory is what a server says of itself, and names the port.
   const named = (name: string) => ({ ...subject(), inventory: { boot: { pxe_interface: name } } })
   const id = '{inventory[boot][pxe_interface]}'
-  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'])('%s is no port, and nothing is written', (name) => {
-    for (const action of [
-      { op: 'set-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
-      { op: 'extend-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
-      { op: 'del-port-attribute', args: { port_id: id, path: 'name' } },
-    ])
-      expect(() => run({ actions: [action] }, named(name))).toThrow(/there is no port/)
-    expect([Reflect.has({}, 'extra'), Reflect.has({}, 'booted'), typeof Object.name]).toEqual([false, false, 'string'])
-  })
-  test.each(['toString', 'hasOwnProperty.call', '__proto__.x', 'valueOf'])('the path %s goes into the node alone', (path) => {
-    const before = Object.getOwnPropertyNames(Object.prototype).map((name) => [name, Reflect.get(Object.prototype, name)])
-    const on = { ...subject(), inventory: { path } }
-    run({ actions: [{ op: 'set-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
-    run({ actions: [{ op: 'extend-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
-    run({ actions: [{ op: 'unset-plugin-data', args: { path: '{inventory[path]}' } }] }, on)
-    expect(Object.getOwnPropertyNames(Object.prototype).map((name) => [name, Reflect.get(Object.prototype, name)])).toEqual(before)
-  })
+  test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'])(
+    '%s is no port, and nothing is written',
+    (name) => {
+      for (const action of [
+        { op: 'set-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
+        { op: 'extend-port-attribute', args: { port_id: id, path: 'extra.booted', value: 'polluted' } },
+        { op: 'del-port-attribute', args: { port_id: id, path: 'name' } },
+      ])
+        expect(() => run({ actions: [action] }, named(name))).toThrow(/there is no port/)
+      expect([Reflect.has({}, 'extra'), Reflect.has({}, 'booted'), typeof Object.name]).toEqual([
+        false,
+        false,
+        'string',
+      ])
+    },
+  )
+  test.each(['toString', 'hasOwnProperty.call', '__proto__.x', 'valueOf'])(
+    'the path %s goes into the node alone',
+    (path) => {
+      const before = Object.getOwnPropertyNames(Object.prototype).map((name) => [
+        name,
+        Reflect.get(Object.prototype, name),
+      ])
+      const on = { ...subject(), inventory: { path } }
+      run({ actions: [{ op: 'set-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
+      run({ actions: [{ op: 'extend-plugin-data', args: { path: '{inventory[path]}', value: 'polluted' } }] }, on)
+      run({ actions: [{ op: 'unset-plugin-data', args: { path: '{inventory[path]}' } }] }, on)
+      expect(
+        Object.getOwnPropertyNames(Object.prototype).map((name) => [name, Reflect.get(Object.prototype, name)]),
+      ).toEqual(before)
+    },
+  )
   test('an operator of such a name does not exist', () => {
     for (const op of ['constructor', 'toString']) {
       expect(() => checkRule({ actions: [{ op, args: [] }] })).toThrow(/there is no/)
@@ -89,7 +112,10 @@ describe('actions', () => {
         { op: 'set-plugin-data', args: ['q', [1, 2]] },
         { op: 'extend-plugin-data', args: ['q', 3] },
         { op: 'unset-plugin-data', args: ['p'] },
-        { op: 'set-port-attribute', args: { port_id: '02:00:00:00:00:01', path: 'extra/rack', value: '{inventory[text]}' } },
+        {
+          op: 'set-port-attribute',
+          args: { port_id: '02:00:00:00:00:01', path: 'extra/rack', value: '{inventory[text]}' },
+        },
         { op: 'extend-port-attribute', args: ['02:00:00:00:00:01', 'extra/seen', 'now'] },
         { op: 'log', args: { msg: 'cpus {inventory[cpu][count]}' } },
       ],
@@ -122,7 +148,9 @@ describe('actions', () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
   })
   test('a port that is not there is an error, not a new port', () => {
-    expect(() => run({ actions: [{ op: 'set-port-attribute', args: ['02:00:00:00:00:99', 'extra/a', 1] }] })).toThrow(/there is no port/)
+    expect(() => run({ actions: [{ op: 'set-port-attribute', args: ['02:00:00:00:00:99', 'extra/a', 1] }] })).toThrow(
+      /there is no port/,
+    )
   })
 })
 
@@ -140,20 +168,31 @@ describe('patterns over what a server says', () => {
   const on = (text: string) => ({ ...subject(), inventory: { text, other: text } })
   const matches = (text: string, regex: string) =>
     run(
-      { conditions: [{ op: 'contains', args: ['{inventory[text]}', regex] }], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] },
+      {
+        conditions: [{ op: 'contains', args: ['{inventory[text]}', regex] }],
+        actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }],
+      },
       on(text),
     ).traits.includes('CUSTOM_HIT')
 
   test('what a server says stands for itself in a pattern', () => {
     expect(matches('a.c (x|y) [z] {1} $^*+?\\', '^{inventory[other]}$')).toBe(true)
     expect(
-      run({ conditions: [{ op: 'contains', args: ['abc', '^{inventory[other]}$'] }], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] }, on('.*')).traits,
+      run(
+        {
+          conditions: [{ op: 'contains', args: ['abc', '^{inventory[other]}$'] }],
+          actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }],
+        },
+        on('.*'),
+      ).traits,
     ).toEqual(['CUSTOM_OLD'])
   })
 
   test('an item of the rule itself is part of its pattern', () => {
     const condition = { op: 'contains', args: ['{inventory[text]}', '{item}'], loop: ['^b', '^a.c$'] }
-    expect(run({ conditions: [condition], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] }, on('abc')).traits).toContain('CUSTOM_HIT')
+    expect(
+      run({ conditions: [condition], actions: [{ op: 'add-trait', args: ['CUSTOM_HIT'] }] }, on('abc')).traits,
+    ).toContain('CUSTOM_HIT')
   })
 
   test('a pattern that backtracks without end, and a value that is too long, are errors of the rule', () => {

@@ -35,19 +35,28 @@ test.each([
   ['an object in the place of a secret', { a_secret: { sealed: 'sealed:v2:AAAA', $sealed: true } }],
   ['nested secrets', { redfish: { password: 'one', list: [{ token: 'two' }, { token: 3 }] } }],
   ['numbers, lists, nothing', { ipmi_password: 12_345, b_token: [1, 'x'], c_secret: null, d_password: '' }],
-  ['keys that objects have', JSON.parse('{"__proto__": {"password": "p"}, "constructor": {"password": "q"}}') as Record<string, unknown>],
+  [
+    'keys that objects have',
+    JSON.parse('{"__proto__": {"password": "p"}, "constructor": {"password": "q"}}') as Record<string, unknown>,
+  ],
 ])('%s comes back as it was', async (_what, info) => {
   const node = await again({ instanceInfo: info, driverInfo: info })
   expect(JSON.stringify([node?.instanceInfo, node?.driverInfo])).toBe(JSON.stringify([info, info]))
 })
 
 test('no secret stands in the files, whatever its kind and however deep', async () => {
-  await again({ driverInfo: { redfish: { password: 'correct horse', more: [{ api_token: 'battery staple' }] }, ipmi_password: 918_273_645 } })
+  await again({
+    driverInfo: {
+      redfish: { password: 'correct horse', more: [{ api_token: 'battery staple' }] },
+      ipmi_password: 918_273_645,
+    },
+  })
   await store.putNode((await store.node(UUID))!)
   await store.close()
   for (const file of ['r.db', 'r.db-wal']) {
     const bytes = await readFile(join(dir, file)).catch(() => Buffer.alloc(0))
-    for (const secret of ['correct horse', 'battery staple', '918273645']) expect([file, secret, bytes.includes(secret)]).toEqual([file, secret, false])
+    for (const secret of ['correct horse', 'battery staple', '918273645'])
+      expect([file, secret, bytes.includes(secret)]).toEqual([file, secret, false])
   }
   store = open()
 })
@@ -70,7 +79,8 @@ test('a config drive is kept beside the record, sealed, and goes when the record
   // What a conductor that died left behind is cleared away.
   const lost = await store.addConfigDrive(UUID, 'lost', 'YQ==')
   await store.close()
-  for (const file of ['r.db', 'r.db-wal']) expect((await readFile(join(dir, file)).catch(() => Buffer.alloc(0))).includes('correct horse')).toBe(false)
+  for (const file of ['r.db', 'r.db-wal'])
+    expect((await readFile(join(dir, file)).catch(() => Buffer.alloc(0))).includes('correct horse')).toBe(false)
   store = open()
   await store.survey()
   await expect(store.configDrive(UUID, lost)).rejects.toMatchObject({ code: 'store.damaged' })
@@ -91,7 +101,11 @@ const target = (properties: Record<string, unknown>) => ({
 
 test('the password of a volume stands in no file, and comes back', async () => {
   await store.addNode(newNode({ uuid: UUID, driver: 'ipmi' }, 1))
-  const made = target({ target_portal: '192.0.2.1:3260', auth_password: 'correct horse', nested: { auth_password: 'sealed:v2:AAAA' } })
+  const made = target({
+    target_portal: '192.0.2.1:3260',
+    auth_password: 'correct horse',
+    nested: { auth_password: 'sealed:v2:AAAA' },
+  })
   await store.objects.add(made)
   await store.close()
   for (const file of ['r.db', 'r.db-wal']) {

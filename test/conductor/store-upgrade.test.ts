@@ -37,9 +37,14 @@ function oldDatabase(fill: (db: Database.Database) => void) {
 }
 
 function addOld(db: Database.Database, n: number, more: Record<string, unknown>, body?: string) {
-  const { configDrive: _, ...old } = { ...newNode({ uuid: uuid(n), driver: 'ipmi', name: `n${n}` }, n), ...more } as ReturnType<typeof newNode>
+  const { configDrive: _, ...old } = {
+    ...newNode({ uuid: uuid(n), driver: 'ipmi', name: `n${n}` }, n),
+    ...more,
+  } as ReturnType<typeof newNode>
   const text = body ?? JSON.stringify(old)
-  const insert = db.prepare('INSERT INTO nodes (uuid, name, provision_state, maintenance, driver, version, created_at, body) VALUES (?, ?, ?, 0, ?, 3, ?, ?)')
+  const insert = db.prepare(
+    'INSERT INTO nodes (uuid, name, provision_state, maintenance, driver, version, created_at, body) VALUES (?, ?, ?, 0, ?, 3, ?, ?)',
+  )
   insert.run(old.uuid, old.name, old.provisionState, old.driver, n, text)
 }
 const open = (key = KEY) => new SqliteStore(join(dir, 'r.db'), new Seal(key, systemRandom))
@@ -47,9 +52,21 @@ const page = { limit: 100, sortKey: 'id', descending: false }
 
 test('everything is there again, sealed anew and in its columns; what cannot be read is left alone', async () => {
   oldDatabase((db) => {
-    const driverInfo = { ipmi_address: '10.0.0.1', ipmi_password: sealFirst('correct horse', uuid(1)), redfish: { password: 'battery staple' } }
+    const driverInfo = {
+      ipmi_address: '10.0.0.1',
+      ipmi_password: sealFirst('correct horse', uuid(1)),
+      redfish: { password: 'battery staple' },
+    }
     const instanceInfo = { configdrive: { user_data: 'from before' }, image_source: 'i' }
-    addOld(db, 1, { driverInfo, instanceInfo, owner: 'red', shard: 's1', vifs: { v1: {} }, powerState: 'power on', description: 'first' })
+    addOld(db, 1, {
+      driverInfo,
+      instanceInfo,
+      owner: 'red',
+      shard: 's1',
+      vifs: { v1: {} },
+      powerState: 'power on',
+      description: 'first',
+    })
     addOld(db, 2, {}, 'no JSON')
     addOld(db, 3, { instanceInfo: { x_password: 'sealed:v1:AAAA' }, owner: 'blue' })
     const port = {
@@ -59,22 +76,47 @@ test('everything is there again, sealed anew and in its columns; what cannot be 
       extra: { ipv4_address: '10.0.0.9' },
       internalInfo: { ipv4_address: '10.0.0.8' },
     }
-    const insertPort = db.prepare('INSERT INTO ports (uuid, address, node_uuid, created_at, body) VALUES (?, ?, ?, 1, ?)')
+    const insertPort = db.prepare(
+      'INSERT INTO ports (uuid, address, node_uuid, created_at, body) VALUES (?, ?, ?, 1, ?)',
+    )
     insertPort.run(port.uuid, port.address, port.nodeUuid, JSON.stringify({ ...port, createdAtMs: 1 }))
-    db.prepare("INSERT INTO ports (uuid, address, node_uuid, created_at, body) VALUES (?, 'x', ?, 1, 'no JSON')").run(uuid(5), uuid(1))
-    db.prepare("INSERT INTO objects (kind, uuid, created_at, body) VALUES ('portgroup', ?, 1, ?)").run(uuid(6), '{"address":"02:00:00:00:00:05"}')
+    db.prepare("INSERT INTO ports (uuid, address, node_uuid, created_at, body) VALUES (?, 'x', ?, 1, 'no JSON')").run(
+      uuid(5),
+      uuid(1),
+    )
+    db.prepare("INSERT INTO objects (kind, uuid, created_at, body) VALUES ('portgroup', ?, 1, ?)").run(
+      uuid(6),
+      '{"address":"02:00:00:00:00:05"}',
+    )
     db.prepare("INSERT INTO events (at, node_uuid, kind, detail) VALUES (1, ?, 'seen', '{}')").run(uuid(1))
   })
   const store = open()
   try {
     const node = (await store.node(uuid(1)))!
-    expect(node.driverInfo).toEqual({ ipmi_address: '10.0.0.1', ipmi_password: 'correct horse', redfish: { password: 'battery staple' } })
+    expect(node.driverInfo).toEqual({
+      ipmi_address: '10.0.0.1',
+      ipmi_password: 'correct horse',
+      redfish: { password: 'battery staple' },
+    })
     expect([node.version, node.instanceInfo]).toEqual([3, { image_source: 'i' }])
     expect(await store.configDrive(uuid(1), node.configDrive!)).toEqual({ user_data: 'from before' })
-    for (const filter of [{ owner: 'red' }, { project: 'red' }, { shard: ['x', 's1'] }, { vif: 'v1' }, { descriptionContains: 'irs' }])
+    for (const filter of [
+      { owner: 'red' },
+      { project: 'red' },
+      { shard: ['x', 's1'] },
+      { vif: 'v1' },
+      { descriptionContains: 'irs' },
+    ])
       expect([filter, (await store.nodes(filter, page)).map(({ name }) => name)]).toEqual([filter, ['n1']])
-    expect(await store.nodeCounts()).toContainEqual({ provisionState: 'enroll', powerState: 'power on', maintenance: false, count: 1 })
-    expect((await store.ports({ fixedIp: '10.0.0.9' }, page)).map(({ internalInfo }) => internalInfo)).toEqual([{ ipv4_address: '10.0.0.8' }])
+    expect(await store.nodeCounts()).toContainEqual({
+      provisionState: 'enroll',
+      powerState: 'power on',
+      maintenance: false,
+      count: 1,
+    })
+    expect((await store.ports({ fixedIp: '10.0.0.9' }, page)).map(({ internalInfo }) => internalInfo)).toEqual([
+      { ipv4_address: '10.0.0.8' },
+    ])
     expect(await store.objects.list('portgroup', { where: { address: '02:00:00:00:00:05' } }, page)).toHaveLength(1)
     expect(await store.journal.ofNode(uuid(1), 10)).toHaveLength(1)
     const damaged = (await store.survey()).map(({ kind, uuid: of, owner }) => [kind, of, owner])
@@ -90,7 +132,8 @@ test('everything is there again, sealed anew and in its columns; what cannot be 
   const db = new Database(join(dir, 'r.db'), { readonly: true })
   const rows = JSON.stringify(db.prepare('SELECT * FROM nodes WHERE uuid = ?').all(uuid(1)))
   db.close()
-  for (const secret of ['correct horse', 'battery staple', 'sealed:v1', 'from before']) expect([secret, rows.includes(secret)]).toEqual([secret, false])
+  for (const secret of ['correct horse', 'battery staple', 'sealed:v1', 'from before'])
+    expect([secret, rows.includes(secret)]).toEqual([secret, false])
   const later = open()
   expect((await later.node(uuid(1)))?.driverInfo.ipmi_password).toBe('correct horse')
   await later.close()

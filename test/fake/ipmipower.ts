@@ -39,7 +39,13 @@ export function powerModel(model: PowerModel): Fleet {
           asked.push({ host, suite })
           const dead = model.dead?.has(host) === true
           const right = model.passwords.get(host) === password
-          const says = dead ? 'connection timeout' : !(model.suites ?? [3, 17]).includes(suite) ? 'BMC error' : right ? 'on' : 'password invalid'
+          const says = dead
+            ? 'connection timeout'
+            : !(model.suites ?? [3, 17]).includes(suite)
+              ? 'BMC error'
+              : right
+                ? 'on'
+                : 'password invalid'
           model.clock.after(dead ? SESSION_MS : model.rttMs, () => stdout.write(`${host}: ${says}\n`))
         }
       },

@@ -53,9 +53,34 @@ exit 0
   await writeFile(join(dir, 'power'), '0\n')
   await writeFile(join(dir, 'boot'), 'none\n')
   await writeFile(join(dir, 'calls'), '')
-  const pid = launch(['sh', '-c', 'mkdir -p "$0/state"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null', dir])
-  const ask = ['ipmitool', '-I', 'lanplus', '-H', address, '-U', 'admin', '-E', '-C', '3', '-N', '1', '-R', '1', 'power', 'status']
-  await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, { what: 'ipmi_sim', timeoutMs: 15_000 })
+  const pid = launch([
+    'sh',
+    '-c',
+    'mkdir -p "$0/state"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null',
+    dir,
+  ])
+  const ask = [
+    'ipmitool',
+    '-I',
+    'lanplus',
+    '-H',
+    address,
+    '-U',
+    'admin',
+    '-E',
+    '-C',
+    '3',
+    '-N',
+    '1',
+    '-R',
+    '1',
+    'power',
+    'status',
+  ]
+  await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
+    what: 'ipmi_sim',
+    timeoutMs: 15_000,
+  })
   return {
     address,
     dir,
@@ -65,7 +90,9 @@ exit 0
       await rm(join(dir, 'first'), { force: true })
     },
     async called() {
-      const [first, last] = await Promise.all(['first', 'calls'].map((name) => stat(join(dir, name)).catch(() => undefined)))
+      const [first, last] = await Promise.all(
+        ['first', 'calls'].map((name) => stat(join(dir, name)).catch(() => undefined)),
+      )
       return first && last && last.size > 0 ? { firstMs: first.mtimeMs, lastMs: last.mtimeMs } : undefined
     },
     async stop() {

@@ -16,7 +16,9 @@ beforeAll(async () => {
   const chunks: Buffer[] = []
   for await (const chunk of zstd.stdout) chunks.push(chunk as Buffer)
   bomb = Buffer.concat(chunks)
-  server = createServer((_request, response) => void response.writeHead(206, { 'content-length': bomb.length }).end(bomb))
+  server = createServer(
+    (_request, response) => void response.writeHead(206, { 'content-length': bomb.length }).end(bomb),
+  )
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/data.zst`
 })
@@ -39,6 +41,8 @@ test('a frame that unpacks to more than the index says is cut off there', async 
   const sizes: number[] = []
   const take = async () => void sizes.push(await unpackedBytes())
   const run = { first: 0, count: 2, at: 0, lengthBytes: bomb.length }
-  await expect(downloadRun(url, run, { pieceLength: () => PIECE, take })).rejects.toMatchObject({ code: 'deploy.download' })
+  await expect(downloadRun(url, run, { pieceLength: () => PIECE, take })).rejects.toMatchObject({
+    code: 'deploy.download',
+  })
   expect(sizes).toEqual([2 * PIECE, 2 * PIECE])
 })

@@ -41,7 +41,9 @@ test('every byte of every disk is zero afterwards, but of those that are left ou
   // Neither is a multiple of what is written at once.
   const [one, two, kept] = [await disk('a', 17 * MIB + 512), await disk('b', 3 * MIB), await disk('c', MIB)]
   const seen: [number, number][] = []
-  const how = await eraseWhole([one, two, kept], [{ serial: 'c' }], { onDisk: (done, total) => void seen.push([done, total]) })
+  const how = await eraseWhole([one, two, kept], [{ serial: 'c' }], {
+    onDisk: (done, total) => void seen.push([done, total]),
+  })
   expect(how).toEqual([
     { disk: one.name, serial: 'a', sizeBytes: one.sizeBytes, how: 'zeroed' },
     { disk: two.name, serial: 'b', sizeBytes: two.sizeBytes, how: 'zeroed' },
@@ -54,7 +56,9 @@ test('every byte of every disk is zero afterwards, but of those that are left ou
 
 test('one disk that cannot be written, and none is touched', async () => {
   const [good, bad] = [await disk('a', MIB), await disk('b', MIB, { readOnly: true })]
-  await expect(eraseWhole([good, bad], [], { onDisk: () => undefined })).rejects.toThrow(/read-only; name it in properties\/skip_block_devices/)
+  await expect(eraseWhole([good, bad], [], { onDisk: () => undefined })).rejects.toThrow(
+    /read-only; name it in properties\/skip_block_devices/,
+  )
   expect(await zeros(good)).toBe(false)
 })
 
@@ -90,7 +94,10 @@ describe.skipIf(!canLoop)('on a disk that can forget its blocks', () => {
     const [how] = await eraseExpress([one], [], { ...quiet, sys: join(dir, 'sys') })
     expect(how).toMatchObject({ how: 'metadata' })
     const left = await readFile(one.name)
-    expect([left.subarray(0, 4 * MIB).every((byte) => byte === 0), left.subarray(16 * MIB, 17 * MIB).every((byte) => byte === 0)]).toEqual([true, false])
+    expect([
+      left.subarray(0, 4 * MIB).every((byte) => byte === 0),
+      left.subarray(16 * MIB, 17 * MIB).every((byte) => byte === 0),
+    ]).toEqual([true, false])
     expect((await eraseMetadata([one], [], quiet))[0]).toMatchObject({ how: 'metadata' })
   })
 
@@ -116,9 +123,12 @@ test('a disk that takes writes and keeps none is found out', async () => {
   })
 })
 
-test.each([[''], ['plain text'], ['$6$salt$hash:0:0\nroot::0'], ['$6$salt']])('no login is opened with %j for a hash', async (hash) => {
-  await expect(openRescue(hash, { run, root: dir })).rejects.toMatchObject({ code: 'agent.broken' })
-})
+test.each([[''], ['plain text'], ['$6$salt$hash:0:0\nroot::0'], ['$6$salt']])(
+  'no login is opened with %j for a hash',
+  async (hash) => {
+    await expect(openRescue(hash, { run, root: dir })).rejects.toMatchObject({ code: 'agent.broken' })
+  },
+)
 
 test('a ramdisk without a login says so', async () => {
   await expect(openRescue(`$6$salt$${'a'.repeat(86)}`, { run, root: dir })).rejects.toThrow(/not booted for rescue/)

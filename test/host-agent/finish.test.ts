@@ -3,7 +3,12 @@ import { expect, test } from 'vitest'
 import { showsTable } from '../../host-agent/deploy/finish.ts'
 
 const MIB = 1024 * 1024
-const part = (node: string, startMib: number, sizeMib: number, type = 'L') => ({ node, start: startMib * 2048, size: sizeMib * 2048, type })
+const part = (node: string, startMib: number, sizeMib: number, type = 'L') => ({
+  node,
+  start: startMib * 2048,
+  size: sizeMib * 2048,
+  type,
+})
 const shown = (...parts: [number, number, number][]) =>
   new Map(parts.map(([number, start, size]) => [number, { startBytes: start * MIB, sizeBytes: size * MIB }]))
 const table = { partitions: [part('/dev/nvme0n1p1', 1, 4), part('/dev/nvme0n1p15', 5, 100)] }
@@ -17,5 +22,7 @@ test.each([
 ])('%s: %s', (_, kernel, same) => expect(showsTable(kernel, table)).toBe(same))
 
 test('an extended partition of an MBR is two sectors to Linux', () => {
-  expect(showsTable(new Map([[2, { startBytes: MIB, sizeBytes: 1024 }]]), { partitions: [part('/dev/sda2', 1, 500, 'f')] })).toBe(true)
+  expect(
+    showsTable(new Map([[2, { startBytes: MIB, sizeBytes: 1024 }]]), { partitions: [part('/dev/sda2', 1, 500, 'f')] }),
+  ).toBe(true)
 })

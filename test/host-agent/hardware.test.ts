@@ -61,12 +61,22 @@ describe('sysfs', () => {
   })
   test('cards are what has a device behind it', async () => {
     expect(await readNics(sys)).toEqual([
-      expect.objectContaining({ name: 'eno1', mac: 'ac:1f:6b:00:11:22', hasCarrier: true, speedMbps: 10000, vendor: '0x8086', pciAddress: '0000:00:02.0' }),
+      expect.objectContaining({
+        name: 'eno1',
+        mac: 'ac:1f:6b:00:11:22',
+        hasCarrier: true,
+        speedMbps: 10000,
+        vendor: '0x8086',
+        pciAddress: '0000:00:02.0',
+      }),
     ])
   })
   test('partitions by number', async () =>
-    expect(await readPartitions('/dev/sda', sys)).toEqual(new Map([[2, { device: '/dev/sda2', startBytes: 1048576, sizeBytes: 2097152 }]])))
-  test('WWNs in the form of hints', () => expect(['naa.5000abc', 'eui.0025', 't10.ATA  x', null].map(wwnOf)).toEqual(['0x5000abc', 'eui.0025', null, null]))
+    expect(await readPartitions('/dev/sda', sys)).toEqual(
+      new Map([[2, { device: '/dev/sda2', startBytes: 1048576, sizeBytes: 2097152 }]]),
+    ))
+  test('WWNs in the form of hints', () =>
+    expect(['naa.5000abc', 'eui.0025', 't10.ATA  x', null].map(wwnOf)).toEqual(['0x5000abc', 'eui.0025', null, null]))
 })
 
 describe('SMBIOS memory devices', () => {
@@ -79,9 +89,11 @@ describe('SMBIOS memory devices', () => {
   }
   const end = Buffer.from([127, 4, 0, 0, 0, 0])
   test('are summed: MB, kB, extended size, empty slots', () => {
-    expect(installedMemoryMb(Buffer.concat([device(8192), device(0x8000 | 2048), device(0x7fff, 65536), device(0), device(0xffff), end]))).toBe(
-      8192 + 2 + 65536,
-    )
+    expect(
+      installedMemoryMb(
+        Buffer.concat([device(8192), device(0x8000 | 2048), device(0x7fff, 65536), device(0), device(0xffff), end]),
+      ),
+    ).toBe(8192 + 2 + 65536)
     expect(installedMemoryMb(end)).toBeNull()
   })
   test('any table is read without throwing', () => {
@@ -92,7 +104,8 @@ describe('SMBIOS memory devices', () => {
 })
 
 test('the command line gives what the boot script put there, or says what is missing', () => {
-  const line = 'console=ttyS0 rackward.url=https://10.0.0.1:6386 rackward.pin=AB rackward.token=a.b=c rackward.mac=02:00:00:00:00:01 rackward.ip=10.0.0.5/24\n'
+  const line =
+    'console=ttyS0 rackward.url=https://10.0.0.1:6386 rackward.pin=AB rackward.token=a.b=c rackward.mac=02:00:00:00:00:01 rackward.ip=10.0.0.5/24\n'
   expect(parseCmdline(line)).toEqual({
     url: 'https://10.0.0.1:6386',
     pin: 'ab',
@@ -105,7 +118,8 @@ test('the command line gives what the boot script put there, or says what is mis
 })
 
 test('only our own boot entries are removed', () => {
-  const text = 'BootCurrent: 0001\nBootOrder: 0001,0003\nBoot0001* UEFI PXEv4\nBoot0003* Rackward\tHD(2,GPT)\nBoot000A  Rackward\nBoot0004* Rackward backup\n'
+  const text =
+    'BootCurrent: 0001\nBootOrder: 0001,0003\nBoot0001* UEFI PXEv4\nBoot0003* Rackward\tHD(2,GPT)\nBoot000A  Rackward\nBoot0004* Rackward backup\n'
   expect(oldEntries(text)).toEqual(['0003', '000A'])
 })
 
@@ -116,15 +130,16 @@ test('both ends of the disk and of every partition are erased, inside the disk, 
     { at: 90 * MIB, lengthBytes: MIB },
     { at: 99 * MIB, lengthBytes: 50 * MIB },
   ])
-  const has = (at: number, lengthBytes: number) => ranges.some((range) => range.at === at && range.lengthBytes === lengthBytes)
-  expect([has(0, 4 * MIB), has(96 * MIB, 4 * MIB), has(10 * MIB, 4 * MIB), has(76 * MIB, 4 * MIB), has(74 * MIB, 65536), has(90 * MIB, MIB)]).toEqual([
-    true,
-    true,
-    true,
-    true,
-    true,
-    true,
-  ])
+  const has = (at: number, lengthBytes: number) =>
+    ranges.some((range) => range.at === at && range.lengthBytes === lengthBytes)
+  expect([
+    has(0, 4 * MIB),
+    has(96 * MIB, 4 * MIB),
+    has(10 * MIB, 4 * MIB),
+    has(76 * MIB, 4 * MIB),
+    has(74 * MIB, 65536),
+    has(90 * MIB, MIB),
+  ]).toEqual([true, true, true, true, true, true])
   expect(ranges.every(({ at, lengthBytes }) => at >= 0 && at + lengthBytes <= 100 * MIB)).toBe(true)
   expect(new Set(ranges.map((range) => JSON.stringify(range))).size).toBe(ranges.length)
 })

@@ -29,7 +29,14 @@ const clock: Clock = { ...systemClock, sleep: async () => undefined }
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-write-'))
   const piece = () => randomBytes(PIECE_BYTES)
-  raw = Buffer.concat([piece(), Buffer.alloc(PIECE_BYTES), ...Array.from({ length: 10 }, piece), Buffer.alloc(3 * PIECE_BYTES), piece(), randomBytes(5000)])
+  raw = Buffer.concat([
+    piece(),
+    Buffer.alloc(PIECE_BYTES),
+    ...Array.from({ length: 10 }, piece),
+    Buffer.alloc(3 * PIECE_BYTES),
+    piece(),
+    randomBytes(5000),
+  ])
   raw.writeUInt16LE(0xaa55, 510)
   await writeFile(join(dir, 'raw'), raw)
   const store = new ImageStore(join(dir, 'store'))
@@ -43,7 +50,10 @@ beforeAll(async () => {
     const bytes = Buffer.from(data.subarray(from, to + 1))
     if (what === 'corrupt') bytes.fill(0x5a, Math.floor(bytes.length / 2), Math.floor(bytes.length / 2) + 64)
     response.writeHead(206, { 'content-length': bytes.length })
-    if (what === 'break') return void response.write(bytes.subarray(0, Math.floor(bytes.length * 0.6)), () => systemClock.after(50, () => response.destroy()))
+    if (what === 'break')
+      return void response.write(bytes.subarray(0, Math.floor(bytes.length * 0.6)), () =>
+        systemClock.after(50, () => response.destroy()),
+      )
     response.end(bytes)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -133,7 +143,9 @@ test('a piece that was damaged on its way once is found when it is read back, an
 test('data that is not what the index says is never taken for it', async () => {
   behave = () => 'corrupt'
   const { path, disk } = await usedDisk()
-  await expect(write(disk)).rejects.toMatchObject({ code: expect.stringMatching(/image\.piece|deploy\.download/) as string })
+  await expect(write(disk)).rejects.toMatchObject({
+    code: expect.stringMatching(/image\.piece|deploy\.download/) as string,
+  })
   expect((await readFile(path)).readUInt16LE(510)).toBe(0)
   await disk.close()
   await rm(path)
@@ -144,7 +156,10 @@ test('a disk that does not keep what was written is found out when it is read ba
   const liar = but(disk, {
     write: (bytes: Buffer, at: number) => (at === 3 * PIECE_BYTES ? Promise.resolve() : disk.write(bytes, at)),
   })
-  await expect(write(liar)).rejects.toMatchObject({ code: 'deploy.readback', detail: expect.stringContaining('piece 3') as string })
+  await expect(write(liar)).rejects.toMatchObject({
+    code: 'deploy.readback',
+    detail: expect.stringContaining('piece 3') as string,
+  })
   expect((await readFile(path)).readUInt16LE(510)).toBe(0)
   await disk.close()
   await rm(path)
@@ -169,7 +184,10 @@ test('the old boot sector is off the disk before anything of the image is on it:
   const { path, disk } = await usedDisk()
   const order: string[] = []
   const spy = but(disk, {
-    write: (bytes: Buffer, at: number) => (order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`), disk.write(bytes, at)),
+    write: (bytes: Buffer, at: number) => (
+      order.push(bytes.some((byte) => byte !== 0) ? 'data' : `zeros ${at}`),
+      disk.write(bytes, at)
+    ),
     flush: () => (order.push('flush'), disk.flush()),
   })
   await write(spy)
@@ -182,7 +200,10 @@ test('a failed deploy leaves neither partition table', async () => {
   const { path, disk } = await usedDisk()
   await makeUnbootable(disk, DISK_BYTES)
   const now = await readFile(path)
-  expect([now.subarray(0, PIECE_BYTES).every((byte) => byte === 0), now.subarray(-PIECE_BYTES).every((byte) => byte === 0)]).toEqual([true, true])
+  expect([
+    now.subarray(0, PIECE_BYTES).every((byte) => byte === 0),
+    now.subarray(-PIECE_BYTES).every((byte) => byte === 0),
+  ]).toEqual([true, true])
   await disk.close()
   await rm(path)
 })

@@ -26,7 +26,12 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-images-'))
   store = new ImageStore(join(dir, 'store'))
   // Data, a hole of two pieces, data that does not compress, a short last piece.
-  raw = Buffer.concat([Buffer.alloc(PIECE_BYTES, 'data'), Buffer.alloc(2 * PIECE_BYTES), randomBytes(PIECE_BYTES), Buffer.alloc(1000, 9)])
+  raw = Buffer.concat([
+    Buffer.alloc(PIECE_BYTES, 'data'),
+    Buffer.alloc(2 * PIECE_BYTES),
+    randomBytes(PIECE_BYTES),
+    Buffer.alloc(1000, 9),
+  ])
   raw.writeUInt16LE(0xaa55, 510)
   await writeFile(join(dir, 'disk.raw'), raw)
 })
@@ -41,12 +46,21 @@ const code = (promise: Promise<unknown>) =>
 
 describe('import', () => {
   test('cuts into pieces that give the image back, byte for byte', async () => {
-    const image = await importImage(store, { source: join(dir, 'disk.raw'), name: 'disk', checksum: parseChecksum(sha('sha512', raw)) })
+    const image = await importImage(store, {
+      source: join(dir, 'disk.raw'),
+      name: 'disk',
+      checksum: parseChecksum(sha('sha512', raw)),
+    })
     expect(indexFlaw(image)).toBeUndefined()
-    expect([image.id, image.pieces.map((piece) => piece.zero)]).toEqual([sha('sha256', raw), [false, true, true, false, false]])
+    expect([image.id, image.pieces.map((piece) => piece.zero)]).toEqual([
+      sha('sha256', raw),
+      [false, true, true, false, false],
+    ])
     const data = await readFile(store.dataPath(image.id))
     for (const [number, piece] of image.pieces.entries()) {
-      const bytes = piece.zero ? Buffer.alloc(pieceLength(image, number)) : await zstdDecompress(data.subarray(piece.at, piece.at + piece.lengthBytes))
+      const bytes = piece.zero
+        ? Buffer.alloc(pieceLength(image, number))
+        : await zstdDecompress(data.subarray(piece.at, piece.at + piece.lengthBytes))
       expect(bytes.equals(raw.subarray(number * PIECE_BYTES, (number + 1) * PIECE_BYTES))).toBe(true)
       expect(sha('sha256', bytes)).toBe(piece.sha256)
     }
@@ -54,7 +68,9 @@ describe('import', () => {
   })
   test('of a qcow2 gives the same image as of the raw disk in it', async () => {
     const qcow2 = join(dir, 'disk.qcow2')
-    await runOk(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', '-c', join(dir, 'disk.raw'), qcow2], { timeoutMs: 60_000 })
+    await runOk(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', '-c', join(dir, 'disk.raw'), qcow2], {
+      timeoutMs: 60_000,
+    })
     // qcow2 counts in sectors: the last piece is filled up to one.
     const image = await importImage(store, { source: qcow2, name: 'from-qcow2' })
     expect(image.sizeBytes).toBe(Math.ceil(raw.length / 512) * 512)
@@ -62,11 +78,15 @@ describe('import', () => {
   })
   test('refuses a wrong checksum, a wrong format, a backing file, a device, a missing file; and leaves nothing behind', async () => {
     const backed = join(dir, 'backed.qcow2')
-    await runOk(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', join(dir, 'disk.raw'), '-F', 'raw', backed], { timeoutMs: 60_000 })
+    await runOk(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', join(dir, 'disk.raw'), '-F', 'raw', backed], {
+      timeoutMs: 60_000,
+    })
     await writeFile(join(dir, 'text'), 'hello')
     const source = join(dir, 'disk.raw')
     const before = await readdir(store.root)
-    expect(await code(importImage(store, { source, name: 'x', checksum: parseChecksum('0'.repeat(64)) }))).toBe('image.checksum')
+    expect(await code(importImage(store, { source, name: 'x', checksum: parseChecksum('0'.repeat(64)) }))).toBe(
+      'image.checksum',
+    )
     expect(await code(importImage(store, { source, name: 'x', format: 'qcow2' }))).toBe('image.format')
     expect(await code(importImage(store, { source: backed, name: 'x' }))).toBe('image.format')
     expect(await code(importImage(store, { source: join(dir, 'text'), name: 'x' }))).toBe('image.format')
@@ -77,7 +97,9 @@ describe('import', () => {
   })
   test('a raw image that is in truth a qcow2 is never converted', async () => {
     const backed = join(dir, 'liar.raw')
-    await runOk(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', backed], { timeoutMs: 60_000 })
+    await runOk(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', backed], {
+      timeoutMs: 60_000,
+    })
     expect(await code(importImage(store, { source: backed, name: 'x', format: 'raw' }))).toBe('image.format')
   })
 })
@@ -91,7 +113,8 @@ describe('from a URL', () => {
         response.writeHead(200, { 'content-length': raw.length })
         return void response.write(raw.subarray(0, 5000), () => response.destroy())
       }
-      if (request.url === '/huge') return void response.writeHead(200, { 'content-length': 1e15 }).write(raw.subarray(0, 5000))
+      if (request.url === '/huge')
+        return void response.writeHead(200, { 'content-length': 1e15 }).write(raw.subarray(0, 5000))
       if (request.url === '/moved') return void response.writeHead(302, { location: '/disk' }).end()
       if (request.url === '/loop') return void response.writeHead(302, { location: '/loop' }).end()
       if (request.url !== '/disk') return void response.writeHead(404).end()
@@ -113,7 +136,9 @@ describe('from a URL', () => {
       budget: new ImportBudget({}, systemClock),
       guard: { allowedHosts: ['127.0.0.1'] },
     })
-    const node = (image_source: string, image_checksum?: string) => ({ instanceInfo: { image_source, ...(image_checksum ? { image_checksum } : {}) } })
+    const node = (image_source: string, image_checksum?: string) => ({
+      instanceInfo: { image_source, ...(image_checksum ? { image_checksum } : {}) },
+    })
     expect(await code(source.resolve(node(`${base}/disk`)))).toBe('input.missing')
     expect(await code(source.resolve(node(`${base}/disk`, 'f'.repeat(64))))).toBe('image.checksum')
     const images = await Promise.all([1, 2, 3].map(() => source.resolve(node(`${base}/disk`, sha('sha256', raw)))))
@@ -152,7 +177,8 @@ describe('formats', () => {
 })
 
 test('an id that is no hash never becomes a path', () => {
-  for (const id of ['../../etc', '', 'a'.repeat(63), `${'a'.repeat(64)}/..`]) expect(() => store.dataPath(id)).toThrow(Fault)
+  for (const id of ['../../etc', '', 'a'.repeat(63), `${'a'.repeat(64)}/..`])
+    expect(() => store.dataPath(id)).toThrow(Fault)
 })
 
 test('an index whose pieces do not cover the data is refused', async () => {

@@ -95,7 +95,9 @@ describe('addresses', () => {
     'http://[::ffff:127.0.0.1]/',
     'http://0/',
     'http://①②⑦.0.0.1/',
-  ])('%s is this machine', (url) => expect(() => guarded(new URL(url), { allowedHosts: [] })).toThrow(/is on this machine/))
+  ])('%s is this machine', (url) =>
+    expect(() => guarded(new URL(url), { allowedHosts: [] })).toThrow(/is on this machine/),
+  )
 
   const named = (...answers: string[][]): AddressGuard & { asked: string[] } => {
     const asked: string[] = []
@@ -123,23 +125,30 @@ describe('addresses', () => {
     // Rebinding: the second answer would be this machine.
     const guard = named(['192.0.2.200'], ['127.0.0.1'])
     const abort = new AbortController()
-    const going = ended(importImage(store, { source: `http://images.example:${port()}/`, name: 'x' }, { guard, signal: abort.signal }))
+    const going = ended(
+      importImage(store, { source: `http://images.example:${port()}/`, name: 'x' }, { guard, signal: abort.signal }),
+    )
     await until(() => guard.asked.length === 1, { what: 'the look-up', timeoutMs: 5000, everyMs: 5 })
     await systemClock.sleep(50)
     abort.abort(new Fault('image.source', 'enough'))
     await going
     expect([guard.asked, open]).toEqual([['images.example'], 0])
   })
-  test.each(['http://localhost:PORT/', 'http://[::1]:PORT/', 'http://2130706433:PORT/x', 'file:///etc/passwd', 'ftp://127.0.0.1/', 'http://', 'gopher://x/'])(
-    'a redirect to %s is not followed',
-    async (to) => {
-      const guard: AddressGuard = { allowedHosts: ['127.0.0.1'], lookup }
-      const allowed = to.includes('2130706433')
-      const end = await fetched(`${base}/?to=${encodeURIComponent(to.replace('PORT', port()))}`, guard)
-      // The decimal form is 127.0.0.1 once it is parsed, which is allowed here.
-      expect(end).toMatch(allowed ? /^taken$/ : /^(input.invalid|image.source): /)
-    },
-  )
+  test.each([
+    'http://localhost:PORT/',
+    'http://[::1]:PORT/',
+    'http://2130706433:PORT/x',
+    'file:///etc/passwd',
+    'ftp://127.0.0.1/',
+    'http://',
+    'gopher://x/',
+  ])('a redirect to %s is not followed', async (to) => {
+    const guard: AddressGuard = { allowedHosts: ['127.0.0.1'], lookup }
+    const allowed = to.includes('2130706433')
+    const end = await fetched(`${base}/?to=${encodeURIComponent(to.replace('PORT', port()))}`, guard)
+    // The decimal form is 127.0.0.1 once it is parsed, which is allowed here.
+    expect(end).toMatch(allowed ? /^taken$/ : /^(input.invalid|image.source): /)
+  })
   test('what is found there is not told', async () => {
     const checksum = { algo: 'sha256', hex: 'f'.repeat(64) } as const
     const end = await ended(importImage(store, { source: raw, name: 'x', checksum }))
@@ -148,14 +157,25 @@ describe('addresses', () => {
   })
 })
 
-test.each(['a:/../../etc/passwd', 'ftp://x/y', 'data:,x', 'nbd://x', '/etc/passwd', '../x', 'json:{"driver":"file"}', 'http:', 'a b', `x${'y'.repeat(200)}`])(
-  'the source %s is no image of anybody',
-  (image_source) => {
-    expect(() => imageWish({ image_source, image_checksum: 'f'.repeat(64) })).toThrow(
-      expect.objectContaining({ code: 'input.invalid', detail: expect.stringContaining('instance_info/image_source') as string }),
-    )
-  },
-)
+test.each([
+  'a:/../../etc/passwd',
+  'ftp://x/y',
+  'data:,x',
+  'nbd://x',
+  '/etc/passwd',
+  '../x',
+  'json:{"driver":"file"}',
+  'http:',
+  'a b',
+  `x${'y'.repeat(200)}`,
+])('the source %s is no image of anybody', (image_source) => {
+  expect(() => imageWish({ image_source, image_checksum: 'f'.repeat(64) })).toThrow(
+    expect.objectContaining({
+      code: 'input.invalid',
+      detail: expect.stringContaining('instance_info/image_source') as string,
+    }),
+  )
+})
 
 describe('the budget', () => {
   test('so many at a time; who does not want to wait any more leaves the queue', async () => {
@@ -195,7 +215,9 @@ describe('the budget', () => {
   })
   test('an import that takes too long ends, and leaves nothing', async () => {
     const budget = new ImportBudget({ importSeconds: 0.3 }, systemClock)
-    expect(await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget }))).toContain('limits.images.importSeconds')
+    expect(await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget }))).toContain(
+      'limits.images.importSeconds',
+    )
     await until(() => open === 0, { what: 'the connection to end', timeoutMs: 5000, everyMs: 5 })
     expect((await readdir(store.root)).filter((entry) => entry.startsWith('.part'))).toEqual([])
   })
@@ -203,10 +225,17 @@ describe('the budget', () => {
     // A minute of the clock is a moment here.
     const fast = { ...systemClock, after: (ms: number, act: () => void) => systemClock.after(ms / 600, act) }
     const budget = new ImportBudget({ leastBytesPerSecond: 1000 }, fast)
-    expect(await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget, clock: fast }))).toContain('limits.images.leastBytesPerSecond')
+    expect(
+      await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget, clock: fast })),
+    ).toContain('limits.images.leastBytesPerSecond')
   })
   test('an import whose nodes do not want it any more ends; one that others wait for goes on', async () => {
-    const source = new ImageSource({ store, allowedPaths: [], budget: new ImportBudget({}, systemClock), guard: { allowedHosts: ['127.0.0.1'] } })
+    const source = new ImageSource({
+      store,
+      allowedPaths: [],
+      budget: new ImportBudget({}, systemClock),
+      guard: { allowedHosts: ['127.0.0.1'] },
+    })
     const node = { instanceInfo: { image_source: `${base}/trickle`, image_checksum: 'a'.repeat(64) } }
     const [one, two] = [new AbortController(), new AbortController()]
     const ends = [ended(source.resolve(node, one.signal)), ended(source.resolve(node, two.signal))]
@@ -229,7 +258,9 @@ describe('a qcow2', () => {
     const huge = join(dir, 'huge.qcow2')
     await runOk(['qemu-img', 'create', '-q', '-f', 'qcow2', huge, '8T'], { timeoutMs: 60_000 })
     const budget = new ImportBudget({ virtualSizeBytes: 1024 ** 4 }, systemClock)
-    expect(await ended(importImage(store, { source: huge, name: 'x' }, { budget }))).toMatch(/^image.format: .*8.8 TB once it is unpacked/)
+    expect(await ended(importImage(store, { source: huge, name: 'x' }, { budget }))).toMatch(
+      /^image.format: .*8.8 TB once it is unpacked/,
+    )
   })
   test('whose data does not fit beside the reserve is refused before it is unpacked, compressed as it may be', async () => {
     const big = join(dir, 'big.raw')
@@ -240,7 +271,9 @@ describe('a qcow2', () => {
     const { bavail, bsize } = await statfs(dir)
     // 100 MiB are free beside the reserve: far more than the file has, less than its data.
     const budget = new ImportBudget({ reserveBytes: bavail * bsize - 100 * MIB }, systemClock)
-    expect(await ended(importImage(store, { source: small, name: 'x' }, { budget }))).toMatch(/^image.source: the image needs 2\d\d\.\d MB more/)
+    expect(await ended(importImage(store, { source: small, name: 'x' }, { budget }))).toMatch(
+      /^image.source: the image needs 2\d\d\.\d MB more/,
+    )
     expect((await readdir(store.root)).filter((entry) => entry.startsWith('.part'))).toEqual([])
   }, 120_000)
 })
@@ -254,22 +287,25 @@ describe('the store', () => {
     await own.clean()
     expect(await readdir(own.root)).toEqual([mine.split('/').at(-1)])
   })
-  test.each(['', '{', '[]', '{"id":1}'])('an index of %j takes out its image alone, is named, and can be removed', async (text) => {
-    const own = new ImageStore(join(dir, `broken-${text.length}`))
-    const good = await importImage(own, { source: raw, name: 'good' })
-    const id = 'e'.repeat(64)
-    await mkdir(join(own.root, id))
-    await writeFile(join(own.root, id, 'index.json'), text)
-    expect((await own.list()).map((image) => image.id)).toEqual([good.id])
-    expect((await own.find('good')).id).toBe(good.id)
-    expect(await own.broken()).toEqual([{ id, why: expect.stringContaining(id) as string }])
-    expect(await ended(own.find('other'))).toContain(`the index of ${id.slice(0, 16)} cannot be read`)
-    await own.remove((await own.which(id)).id)
-    expect(await own.broken()).toEqual([])
-    // The same image, damaged later, is noticed, and an import of it mends it.
-    await truncate(join(own.root, good.id, 'index.json'), 3)
-    expect((await own.broken()).length).toBe(1)
-    await importImage(own, { source: raw, name: 'good' })
-    expect([await own.broken(), (await own.find('good')).id]).toEqual([[], good.id])
-  })
+  test.each(['', '{', '[]', '{"id":1}'])(
+    'an index of %j takes out its image alone, is named, and can be removed',
+    async (text) => {
+      const own = new ImageStore(join(dir, `broken-${text.length}`))
+      const good = await importImage(own, { source: raw, name: 'good' })
+      const id = 'e'.repeat(64)
+      await mkdir(join(own.root, id))
+      await writeFile(join(own.root, id, 'index.json'), text)
+      expect((await own.list()).map((image) => image.id)).toEqual([good.id])
+      expect((await own.find('good')).id).toBe(good.id)
+      expect(await own.broken()).toEqual([{ id, why: expect.stringContaining(id) as string }])
+      expect(await ended(own.find('other'))).toContain(`the index of ${id.slice(0, 16)} cannot be read`)
+      await own.remove((await own.which(id)).id)
+      expect(await own.broken()).toEqual([])
+      // The same image, damaged later, is noticed, and an import of it mends it.
+      await truncate(join(own.root, good.id, 'index.json'), 3)
+      expect((await own.broken()).length).toBe(1)
+      await importImage(own, { source: raw, name: 'good' })
+      expect([await own.broken(), (await own.find('good')).id]).toEqual([[], good.id])
+    },
+  )
 })

@@ -18,7 +18,10 @@ test('a time-out ends grandchildren too, also one that ignores TERM', async () =
   expect(Date.now() - startMs).toBeLessThan(5000)
   const { readFile, rm } = await import('node:fs/promises')
   const pid = (await readFile(file, 'utf8')).trim()
-  await until(() => !existsSync(`/proc/${pid}`) || readState(pid) === 'Z', { what: 'the grandchild to end', timeoutMs: 3000 })
+  await until(() => !existsSync(`/proc/${pid}`) || readState(pid) === 'Z', {
+    what: 'the grandchild to end',
+    timeoutMs: 3000,
+  })
   await rm(file)
 })
 
@@ -29,7 +32,10 @@ const readState = (pid: string) => {
 
 test('a program that is not there, one that fails, one that is stopped by a signal', async () => {
   await expect(run(['/no/such/program'], { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'run.missing' })
-  await expect(runOk(['sh', '-c', 'echo oops >&2; exit 3'], { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'run.failed', detail: 'sh ended with 3: oops' })
+  await expect(runOk(['sh', '-c', 'echo oops >&2; exit 3'], { timeoutMs: 1000 })).rejects.toMatchObject({
+    code: 'run.failed',
+    detail: 'sh ended with 3: oops',
+  })
   const abort = new AbortController()
   const running = run(['sleep', '60'], { timeoutMs: 60_000, signal: abort.signal })
   abort.abort(new Error('enough'))
@@ -82,12 +88,14 @@ test('secrets never reach a log line', async () => {
 })
 
 test('every fault says what it means and what to do, and none repeats its cause', () => {
-  for (const [code, { means, remedy }] of Object.entries(FAULTS)) expect([code, means.length > 10, remedy.length > 10]).toEqual([code, true, true])
+  for (const [code, { means, remedy }] of Object.entries(FAULTS))
+    expect([code, means.length > 10, remedy.length > 10]).toEqual([code, true, true])
   expect(new Fault('bmc.unreachable', 'x', { cause: new Error('secret cause') }).message).not.toContain('secret cause')
 })
 
 test('a configuration names every flaw, and the nearest key for one that is not known', async () => {
-  const text = 'data: /d\nimages: { store: /s }\napi: { auth: { strategy: noauth }, lisen: [] }\nbot: {}\nprovision: { parkSeconds: -1 }\n'
+  const text =
+    'data: /d\nimages: { store: /s }\napi: { auth: { strategy: noauth }, lisen: [] }\nbot: {}\nprovision: { parkSeconds: -1 }\n'
   expect(() => parseConfig(text, 'f.yaml')).toThrow(
     /f\.yaml:.*api: unknown key "lisen"; did you mean "listen"\?.*provision\.parkSeconds.*unknown key "bot"; did you mean "boot"\?/s,
   )
@@ -95,7 +103,12 @@ test('a configuration names every flaw, and the nearest key for one that is not 
   await expect(loadConfig('/no/such/file')).rejects.toMatchObject({ code: 'config.invalid' })
 })
 
-test('texts', () => expect([nearest('nmae', ['name', 'driver']), bytesText(999), bytesText(1_234_567)]).toEqual(['name', '999 B', '1.2 MB']))
+test('texts', () =>
+  expect([nearest('nmae', ['name', 'driver']), bytesText(999), bytesText(1_234_567)]).toEqual([
+    'name',
+    '999 B',
+    '1.2 MB',
+  ]))
 
 test('the clock of decisions is the same for all processes of the machine: one that starts again goes on where the one before it ended', async () => {
   const beforeMs = monotonicClock.now()
@@ -117,7 +130,9 @@ test('a wait outlives a program that was too slow once, and its failure names th
   const alwaysSlow = async () => {
     throw new Fault('run.timeout', 'virsh did not end within 10 ms')
   }
-  await expect(until(alwaysSlow, { what: 'libvirt', timeoutMs: 10, everyMs: 1 })).rejects.toThrow(/libvirt \(virsh did not end within 10 ms/)
+  await expect(until(alwaysSlow, { what: 'libvirt', timeoutMs: 10, everyMs: 1 })).rejects.toThrow(
+    /libvirt \(virsh did not end within 10 ms/,
+  )
 
   const broken = async () => {
     throw new Fault('run.missing', 'cannot run virsh')

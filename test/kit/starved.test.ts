@@ -31,7 +31,14 @@ await say()
 `
 
 test('run, piped, pipedToFile and launch outlive the lack of descriptors, and work again afterwards', async () => {
-  const argv = ['prlimit', `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, process.execPath, '--input-type=module', '-e', script]
+  const argv = [
+    'prlimit',
+    `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`,
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ]
   const { code, stdout, stderr } = await run(argv, { timeoutMs: 30_000 })
   expect(stderr).toBe('')
   expect(code).toBe(0)

@@ -56,7 +56,8 @@ export function readArgs(all: readonly string[]): LabArgs {
   const verb = values.help ? 'help' : (positionals[0] ?? 'run')
   if (!isVerb(verb)) throw new Error(`unknown word ${JSON.stringify(verb)}\n\n${USAGE}`)
   const nodes = Number(values.nodes ?? 3)
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES)
+    throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
   if (values.ha && nodes !== 3) throw new Error('--ha: a rack of three servers, no --nodes')
   if (verb === 'kill' && !positionals[1]) throw new Error('kill: name a server, such as server-2')
   const firmware = values.firmware ?? 'mix'

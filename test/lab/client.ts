@@ -13,7 +13,9 @@ export class ApiClient {
 
   constructor(socketPath: string, credentials?: { user: string; password: string }) {
     this.socketPath = socketPath
-    this.credentials = credentials ? `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}` : undefined
+    this.credentials = credentials
+      ? `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`
+      : undefined
   }
 
   call(method: string, path: string, body?: unknown): Promise<Answer> {
@@ -29,7 +31,11 @@ export class ApiClient {
         response.on('error', reject)
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString()
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text ? (JSON.parse(text) as Record<string, unknown>) : {} })
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: text ? (JSON.parse(text) as Record<string, unknown>) : {},
+          })
         })
       })
       ask.on('error', reject)
@@ -41,7 +47,8 @@ export class ApiClient {
   /** Like `call`, but anything else than 2xx throws the server's words. */
   async ok(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
     const answer = await this.call(method, path, body)
-    if (answer.status < 200 || answer.status > 299) throw new Error(`${method} ${path}: ${answer.status} ${faultText(answer.body)}`)
+    if (answer.status < 200 || answer.status > 299)
+      throw new Error(`${method} ${path}: ${answer.status} ${faultText(answer.body)}`)
     return answer.body
   }
 }

@@ -50,7 +50,17 @@ export class RackConductor {
   async start(): Promise<void> {
     // A file and not a pipe: the conductor goes on when whoever started it has ended.
     const log = openSync(this.logFile, 'a')
-    const argv = ['netns', 'exec', this.rack.namespace, process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'conductor', '--config', this.configFile]
+    const argv = [
+      'netns',
+      'exec',
+      this.rack.namespace,
+      process.execPath,
+      '--enable-source-maps',
+      RACKWARD_MAIN,
+      'conductor',
+      '--config',
+      this.configFile,
+    ]
     const child = spawn('ip', argv, { stdio: ['ignore', log, log], detached: true })
     closeSync(log)
     child.unref()
@@ -104,5 +114,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   provision: { ...options.provision },
-  ...(options.arbiters ? { mesh: { arbiters: options.arbiters, username: 'admin', passwordFile: join(rack.dir, 'password') } } : {}),
+  ...(options.arbiters
+    ? { mesh: { arbiters: options.arbiters, username: 'admin', passwordFile: join(rack.dir, 'password') } }
+    : {}),
 })

@@ -43,15 +43,33 @@ interface NodeView {
   }
 }
 
-const FAILED = new Set(['enroll', 'inspect failed', 'clean failed', 'deploy failed', 'rescue failed', 'unrescue failed', 'service failed', 'error'])
+const FAILED = new Set([
+  'enroll',
+  'inspect failed',
+  'clean failed',
+  'deploy failed',
+  'rescue failed',
+  'unrescue failed',
+  'service failed',
+  'error',
+])
 const STATE_TIMEOUT_MS = 15 * 60_000
 const LOGIN_TIMEOUT_MS = 10 * 60_000
 const POLL_MS = 200
 
-export const driverInfo = (server: Server) => ({ ipmi_address: server.bmcIp, ipmi_username: BMC_USER, ipmi_password: BMC_PASSWORD })
+export const driverInfo = (server: Server) => ({
+  ipmi_address: server.bmcIp,
+  ipmi_username: BMC_USER,
+  ipmi_password: BMC_PASSWORD,
+})
 
 /** Enrolls a server with the port that it boots from. */
-export async function enroll(api: ApiClient, server: Server, more: Record<string, unknown> = {}, address?: string): Promise<string> {
+export async function enroll(
+  api: ApiClient,
+  server: Server,
+  more: Record<string, unknown> = {},
+  address?: string,
+): Promise<string> {
   const node = await api.ok('POST', '/v1/nodes', {
     driver: 'ipmi',
     name: server.name,
@@ -59,7 +77,11 @@ export async function enroll(api: ApiClient, server: Server, more: Record<string
     properties: { capabilities: `boot_mode:${server.firmware}` },
     ...more,
   })
-  await api.ok('POST', '/v1/ports', { node_uuid: node.uuid, address: server.mac, ...(address === undefined ? {} : { extra: { ipv4_address: address } }) })
+  await api.ok('POST', '/v1/ports', {
+    node_uuid: node.uuid,
+    address: server.mac,
+    ...(address === undefined ? {} : { extra: { ipv4_address: address } }),
+  })
   return String(node.uuid)
 }
 
@@ -74,13 +96,18 @@ export async function provision(
   return waitState(api, node, at)
 }
 
-export async function waitState(api: ApiClient, node: string, at: { to: string; timeoutMs?: number; onLook?: (view: NodeView) => void }): Promise<NodeView> {
+export async function waitState(
+  api: ApiClient,
+  node: string,
+  at: { to: string; timeoutMs?: number; onLook?: (view: NodeView) => void },
+): Promise<NodeView> {
   return until(
     async () => {
       const view = (await api.ok('GET', `/v1/nodes/${node}`)) as unknown as NodeView
       at.onLook?.(view)
       if (view.provision_state === at.to && view.reservation === null) return view
-      if (FAILED.has(view.provision_state) && view.reservation === null) throw new Error(`${view.provision_state}: ${view.last_error}`)
+      if (FAILED.has(view.provision_state) && view.reservation === null)
+        throw new Error(`${view.provision_state}: ${view.last_error}`)
       return undefined
     },
     { what: `${node} to become ${at.to}`, timeoutMs: at.timeoutMs ?? STATE_TIMEOUT_MS, everyMs: POLL_MS },
@@ -140,9 +167,15 @@ export async function travel(parts: {
     lap('clean')
     await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/instance_info/image_source', value: parts.image }])
     const publicKey = (await readFile(join(rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
-    const active = await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey, parts.host?.userData) }, { to: 'active', onLook })
+    const active = await provision(
+      api,
+      node,
+      { target: 'active', configdrive: configDrive(server, publicKey, parts.host?.userData) },
+      { to: 'active', onLook },
+    )
     lap('deploy')
-    for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings)) phases[name] = Math.round(seconds * 10) / 10
+    for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings))
+      phases[name] = Math.round(seconds * 10) / 10
     seen.phase = 'first boot, until a login works'
     seen.totalBytes = 0
     address = await addressOf(api, node, server.mac)
@@ -154,20 +187,39 @@ export async function travel(parts: {
   } catch (error) {
     seen.failed = (error as Error).message
     seen.endedMs = Date.now()
-    return { name: server.name, firmware: server.firmware, phases, address, proof: null, error: (error as Error).message }
+    return {
+      name: server.name,
+      firmware: server.firmware,
+      phases,
+      address,
+      proof: null,
+      error: (error as Error).message,
+    }
   }
 }
 
 export async function addressOf(api: ApiClient, node: string, mac: string): Promise<string> {
-  const { ports } = (await api.ok('GET', `/v1/ports/detail?node=${node}`)) as { ports: { address: string; internal_info: { ipv4_address?: string } }[] }
+  const { ports } = (await api.ok('GET', `/v1/ports/detail?node=${node}`)) as {
+    ports: { address: string; internal_info: { ipv4_address?: string } }[]
+  }
   const address = ports.find((port) => port.address === mac)?.internal_info.ipv4_address
   if (!address) throw new Error(`the port ${mac} has no address`)
   return address
 }
 
 /** Logs in with the key of the config drive. The host name must be the one that the config drive gave: then it was read by this system. */
-export async function login(rack: Rack, address: string, hostname: string): Promise<{ hostname: string; kernel: string }> {
-  const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=5', 'LogLevel=ERROR']
+export async function login(
+  rack: Rack,
+  address: string,
+  hostname: string,
+): Promise<{ hostname: string; kernel: string }> {
+  const options = [
+    'BatchMode=yes',
+    'StrictHostKeyChecking=no',
+    'UserKnownHostsFile=/dev/null',
+    'ConnectTimeout=5',
+    'LogLevel=ERROR',
+  ]
   const argv = rack.in([
     'ssh',
     '-i',

@@ -45,7 +45,8 @@ function specs(args: LabArgs): ServerSpec[] {
 
 async function runLab(args: LabArgs): Promise<boolean> {
   const dir = labDir(args.name)
-  if (existsSync(dir)) throw new Error(`a rack named "${args.name}" is up already: npm run lab -- status, or: npm run lab -- down`)
+  if (existsSync(dir))
+    throw new Error(`a rack named "${args.name}" is up already: npm run lab -- status, or: npm run lab -- down`)
   let interrupted = false
   const stop = new Promise<never>((_, reject) => {
     // Not once: a terminal and whoever passes signals on may both send it, and the second must not end the cleaning up.
@@ -60,7 +61,9 @@ async function runLab(args: LabArgs): Promise<boolean> {
   try {
     const results = await Promise.race([stop, work(rack, args, made)])
     const kills =
-      args.ha && results.every(({ proof }) => proof !== null) ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()]) : []
+      args.ha && results.every(({ proof }) => proof !== null)
+        ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()])
+        : []
     return await report(results, args, { rack, kills })
   } catch (error) {
     if (!interrupted) await tail(join(dir, 'conductor.log'))
@@ -86,12 +89,18 @@ async function build(ha: boolean): Promise<Made> {
   const extras = ha ? await meshExtras(cache, say) : undefined
   const image = await debianFor(imageStore, cache, { say, ...(extras ? { extras, name: 'debian-12-mesh' } : {}) })
   const accel = await chooseAccel(ramdisk.kernel)
-  say(accel === 'kvm' ? 'virtual servers run on KVM' : 'virtual servers run in software emulation: no KVM guest proved that it runs here')
+  say(
+    accel === 'kvm'
+      ? 'virtual servers run on KVM'
+      : 'virtual servers run in software emulation: no KVM guest proved that it runs here',
+  )
   return { imageStore, imageName: image.id, ramdisk, accel }
 }
 
 async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
-  say(`opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`)
+  say(
+    `opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`,
+  )
   await rack.up()
   for (const spec of specs(args)) await rack.addServer(spec)
   await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-lab', '-f', join(rack.dir, 'id_ed25519')])
@@ -112,7 +121,14 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   try {
     return await Promise.all(
       rack.servers.map((server) =>
-        travel({ api: conductor.api, rack, server, image: made.imageName, seen: seen.get(server.name) as Seen, ...hostOf(hosts, server) }),
+        travel({
+          api: conductor.api,
+          rack,
+          server,
+          image: made.imageName,
+          seen: seen.get(server.name) as Seen,
+          ...hostOf(hosts, server),
+        }),
       ),
     )
   } finally {
@@ -120,7 +136,11 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   }
 }
 
-async function report(results: readonly Result[], args: LabArgs, about: { rack: Rack; kills: readonly Kill[] }): Promise<boolean> {
+async function report(
+  results: readonly Result[],
+  args: LabArgs,
+  about: { rack: Rack; kills: readonly Kill[] },
+): Promise<boolean> {
   const { rack, kills } = about
   const good = results.every((result) => result.proof !== null)
   if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}) })}\n`)
@@ -152,12 +172,14 @@ ${args.ha ? `  npm run lab -- kill server-3${named}\n` : ''}  npm run lab -- dow
 }
 
 const stateOf = async (dir: string) => JSON.parse(await readFile(join(dir, 'lab.json'), 'utf8')) as LabState
-const apiOf = (rack: Rack, state: LabState) => new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password: state.password })
+const apiOf = (rack: Rack, state: LabState) =>
+  new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password: state.password })
 
 /** A rack that another run left running. */
 async function running(args: LabArgs): Promise<{ rack: Rack; api: ApiClient }> {
   const dir = labDir(args.name)
-  if (!existsSync(join(dir, 'lab.json'))) throw new Error(`no rack named "${args.name}" is up; start one with: npm run lab`)
+  if (!existsSync(join(dir, 'lab.json')))
+    throw new Error(`no rack named "${args.name}" is up; start one with: npm run lab`)
   const state = await stateOf(dir)
   const rack = new Rack(args.name, dir, 'tcg')
   rack.servers.push(...state.servers)
@@ -175,7 +197,9 @@ async function status(args: LabArgs): Promise<boolean> {
     return true
   }
   const { api } = await running(args)
-  const { nodes } = (await api.ok('GET', '/v1/nodes?fields=name,provision_state,power_state,last_error')) as { nodes: Record<string, string | null>[] }
+  const { nodes } = (await api.ok('GET', '/v1/nodes?fields=name,provision_state,power_state,last_error')) as {
+    nodes: Record<string, string | null>[]
+  }
   for (const node of nodes)
     process.stdout.write(
       `${String(node.name).padEnd(10)} ${String(node.power_state).padEnd(10)} ${String(node.provision_state).padEnd(16)} ${node.last_error ?? ''}\n`,
@@ -196,7 +220,13 @@ async function killVerb(args: LabArgs): Promise<boolean> {
 async function rackward(args: LabArgs): Promise<boolean> {
   const { rack } = await running(args)
   const { password } = await stateOf(rack.dir)
-  const env = { ...process.env, RACKWARD_SERVER: `unix:${join(rack.dir, 'api.sock')}`, RACKWARD_USER: 'admin', RACKWARD_PASSWORD: password, OS_CLOUD: '' }
+  const env = {
+    ...process.env,
+    RACKWARD_SERVER: `unix:${join(rack.dir, 'api.sock')}`,
+    RACKWARD_USER: 'admin',
+    RACKWARD_PASSWORD: password,
+    OS_CLOUD: '',
+  }
   const child = spawn(process.execPath, [RACKWARD_MAIN, ...args.words], { stdio: 'inherit', env })
   process.exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)))
   return process.exitCode === 0
@@ -215,7 +245,8 @@ async function tail(path: string): Promise<void> {
 
 async function main(): Promise<boolean> {
   const args = readArgs(process.argv.slice(2))
-  if (process.getuid?.() !== 0 && args.verb !== 'help') throw new Error('the virtual rack needs root: network namespaces and tap devices are its parts')
+  if (process.getuid?.() !== 0 && args.verb !== 'help')
+    throw new Error('the virtual rack needs root: network namespaces and tap devices are its parts')
   switch (args.verb) {
     case 'run':
       return runLab(args)

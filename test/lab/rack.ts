@@ -70,23 +70,58 @@ export class Rack {
 
   /** Answers once the BMC does. */
   async startBmc(server: Server): Promise<void> {
-    const sim = ['ipmi_sim', '-n', '-c', join(server.dir, 'lan.conf'), '-f', join(server.dir, 'emu.cmd'), '-s', join(server.dir, 'state')]
+    const sim = [
+      'ipmi_sim',
+      '-n',
+      '-c',
+      join(server.dir, 'lan.conf'),
+      '-f',
+      join(server.dir, 'emu.cmd'),
+      '-s',
+      join(server.dir, 'state'),
+    ]
     launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', join(server.dir, 'ipmi_sim.log'), ...sim]))
-    await until(async () => (await this.ipmi(server, ['power', 'status'])).code === 0, { what: `the BMC of ${server.name}`, timeoutMs: 15_000, everyMs: 100 })
+    await until(async () => (await this.ipmi(server, ['power', 'status'])).code === 0, {
+      what: `the BMC of ${server.name}`,
+      timeoutMs: 15_000,
+      everyMs: 100,
+    })
   }
 
   ipmi(server: Server, args: readonly string[]) {
-    return run(this.in(['ipmitool', '-I', 'lanplus', '-H', server.bmcIp, '-U', BMC_USER, '-E', '-C', '3', '-N', '1', '-R', '2', ...args]), {
-      timeoutMs: 10_000,
-      env: { IPMI_PASSWORD: BMC_PASSWORD },
-    })
+    return run(
+      this.in([
+        'ipmitool',
+        '-I',
+        'lanplus',
+        '-H',
+        server.bmcIp,
+        '-U',
+        BMC_USER,
+        '-E',
+        '-C',
+        '3',
+        '-N',
+        '1',
+        '-R',
+        '2',
+        ...args,
+      ]),
+      {
+        timeoutMs: 10_000,
+        env: { IPMI_PASSWORD: BMC_PASSWORD },
+      },
+    )
   }
 
   /** Pulls the plug, behind the BMC's back. */
   async cutPower(server: Server): Promise<void> {
     const pid = Number(await readFile(join(server.dir, 'pid'), 'utf8').catch(() => '0'))
     if (pid > 0) endProcess(pid, 'SIGKILL')
-    await until(() => !existsSync(`/proc/${pid}`), { what: `the guest of ${server.name} to be gone`, timeoutMs: STOP_TIMEOUT_MS })
+    await until(() => !existsSync(`/proc/${pid}`), {
+      what: `the guest of ${server.name} to be gone`,
+      timeoutMs: STOP_TIMEOUT_MS,
+    })
   }
 
   /** Ends every process of the namespace, then the namespace, then the files. Safe to call twice and after half a start. */
@@ -95,15 +130,19 @@ export class Rack {
 
 /** The rack's own namespace and those of its arbiters. */
 async function namespacesOf(namespace: string): Promise<string[]> {
-  const all = (await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout.split('\n').map((line) => line.split(' ')[0] ?? '')
-  return all.filter((name) => name === namespace || (name.startsWith(`${namespace}-a`) && /^-a\d+$/.test(name.slice(namespace.length))))
+  const all = (await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout
+    .split('\n')
+    .map((line) => line.split(' ')[0] ?? '')
+  return all.filter(
+    (name) => name === namespace || (name.startsWith(`${namespace}-a`) && /^-a\d+$/.test(name.slice(namespace.length))),
+  )
 }
 
 export async function removeRack(namespace: string, dir: string): Promise<void> {
   const namespaces = await namespacesOf(namespace)
   const pids = async () =>
-    (await Promise.all(namespaces.map((name) => run(['ip', 'netns', 'pids', name], { timeoutMs: 10_000 })))).flatMap(({ stdout }) =>
-      stdout.split('\n').filter(Boolean),
+    (await Promise.all(namespaces.map((name) => run(['ip', 'netns', 'pids', name], { timeoutMs: 10_000 })))).flatMap(
+      ({ stdout }) => stdout.split('\n').filter(Boolean),
     )
   // TERM first: the conductor stops its boot services itself; whatever is left after a moment is killed.
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {

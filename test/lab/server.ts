@@ -34,7 +34,8 @@ export const BMC_PASSWORD = 'rack-secret'
 /** Writes everything that a server is made of; starts nothing. */
 export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<void> {
   await mkdir(join(server.dir, 'state'), { recursive: true })
-  for (const [i, bytes] of [server.diskBytes, ...(server.moreDisks ?? [])].entries()) await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
+  for (const [i, bytes] of [server.diskBytes, ...(server.moreDisks ?? [])].entries())
+    await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
   if (server.firmware === 'uefi') await sh(['cp', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(server.dir, 'vars.fd')])
   await writeFile(join(server.dir, 'boot'), 'none\n')
   await writeFile(join(server.dir, 'lan.conf'), lanConf(server))
@@ -45,7 +46,8 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
 const diskPath = (server: Server, number: number) => (number === 0 ? server.diskFile : `${server.diskFile}.${number}`)
 
 /** The same at its BMC and in its SMBIOS table, as on real servers. */
-export const systemUuid = ({ mac }: Pick<Server, 'mac'>): string => `a1234567-89ab-cdef-a123-456789ab${mac.replaceAll(':', '').slice(-4)}`
+export const systemUuid = ({ mac }: Pick<Server, 'mac'>): string =>
+  `a1234567-89ab-cdef-a123-456789ab${mac.replaceAll(':', '').slice(-4)}`
 
 /** In the namespace of the rack; its BMC joins it to a serial-over-LAN session. */
 const serialPort = ({ bmcIp }: Pick<Server, 'bmcIp'>): number => 9600 + Number(bmcIp.split('.')[3])
@@ -178,7 +180,10 @@ const firmwareArgs = (server: Server): string[] =>
 
 function diskArgs(server: Server, i: number): string[] {
   // unsafe: the host's page cache outlives the guest, which is all that a virtual rack asks of it.
-  const drive = ['-drive', `file=${diskPath(server, i)},format=raw,if=none,id=d${i},cache=unsafe,discard=unmap,detect-zeroes=unmap`]
+  const drive = [
+    '-drive',
+    `file=${diskPath(server, i)},format=raw,if=none,id=d${i},cache=unsafe,discard=unmap,detect-zeroes=unmap`,
+  ]
   const serial = `${server.name}-d${i}`
   const boot = i === 0 ? ',bootindex=$disk' : ''
   switch (server.diskKind) {

@@ -5,4 +5,10 @@ const TIMEOUT_MS = 30_000
 
 export const sh = (argv: readonly string[], timeoutMs = TIMEOUT_MS): Promise<string> => runOk(argv, { timeoutMs })
 
-export const inNamespace = (namespace: string, argv: readonly string[]): string[] => ['ip', 'netns', 'exec', namespace, ...argv]
+export const inNamespace = (namespace: string, argv: readonly string[]): string[] => [
+  'ip',
+  'netns',
+  'exec',
+  namespace,
+  ...argv,
+]

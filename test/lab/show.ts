@@ -8,7 +8,15 @@ const REDRAW_MS = 500
 /** Without a terminal a line is printed when the state changes, and at least this often. */
 const QUIET_MS = 15_000
 
-export const newSeen = (): Seen => ({ state: 'enroll', phase: '', doneBytes: 0, totalBytes: 0, startedMs: Date.now(), endedMs: undefined, failed: undefined })
+export const newSeen = (): Seen => ({
+  state: 'enroll',
+  phase: '',
+  doneBytes: 0,
+  totalBytes: 0,
+  startedMs: Date.now(),
+  endedMs: undefined,
+  failed: undefined,
+})
 
 export function lineOf(server: Server, seen: Seen): string {
   const elapsed = `${Math.round(((seen.endedMs ?? Date.now()) - seen.startedMs) / 1000)} s`

@@ -12,9 +12,26 @@ import type { Digest, Member, SelfReport } from '../../host-agent/verdict/eviden
 import { LIMITS } from '../../host-agent/verdict/limits.ts'
 import { until } from '../../kit/clock.ts'
 
-const SELF: SelfReport = { state: 'member', lagMs: 0, storageLost: false, guests: 1, consents: false, gate: 'open', watchdogMs: null }
-const member = (name: string, role: 'host' | 'arbiter'): Member => ({ name, role, rack: name, planes: ['management'], ticks: false })
-const MEMBERS = [...['h1', 'h2', 'h3', 'h4'].map((name) => member(name, 'host')), ...['a1', 'a2', 'a3'].map((name) => member(name, 'arbiter'))]
+const SELF: SelfReport = {
+  state: 'member',
+  lagMs: 0,
+  storageLost: false,
+  guests: 1,
+  consents: false,
+  gate: 'open',
+  watchdogMs: null,
+}
+const member = (name: string, role: 'host' | 'arbiter'): Member => ({
+  name,
+  role,
+  rack: name,
+  planes: ['management'],
+  ticks: false,
+})
+const MEMBERS = [
+  ...['h1', 'h2', 'h3', 'h4'].map((name) => member(name, 'host')),
+  ...['a1', 'a2', 'a3'].map((name) => member(name, 'arbiter')),
+]
 const MESSAGE = Buffer.from('402a301b01000000', 'hex')
 
 /** h1 has been silent for ten seconds for everybody; `self`: what its last word was; `others`: what its observers say of themselves. */
@@ -29,14 +46,25 @@ function silentHost(self: Partial<SelfReport> = {}, others: Partial<SelfReport> 
     peers: Object.fromEntries(
       MEMBERS.filter(({ name }) => name !== from).map(({ name }) => [
         name,
-        { planes: { management: name === 'h1' ? { replyAgeMs: 10_000, misses: 40 } : { replyAgeMs: 100, misses: 0 } }, kernelAgeMs: null },
+        {
+          planes: { management: name === 'h1' ? { replyAgeMs: 10_000, misses: 40 } : { replyAgeMs: 100, misses: 0 } },
+          kernelAgeMs: null,
+        },
       ]),
     ),
     ...(from.startsWith('a') ? { heard: { h1: 10_000 }, settled: true } : {}),
   })
   book.take(digest('h1', self), nowMs - 10_000)
   for (const { name } of MEMBERS) if (name !== 'h1') book.take(digest(name, others), nowMs - 100)
-  const scene: Scene = { nowMs, book, members: MEMBERS, arbiters: ['a1', 'a2', 'a3'], limits: LIMITS, uptimeMs: 90_000, gone: new Set() }
+  const scene: Scene = {
+    nowMs,
+    book,
+    members: MEMBERS,
+    arbiters: ['a1', 'a2', 'a3'],
+    limits: LIMITS,
+    uptimeMs: 90_000,
+    gone: new Set(),
+  }
   return { scene, book }
 }
 const standing = (scene: Scene): Standing => ({
@@ -70,7 +98,8 @@ describe('crash dumps', () => {
     socket.close()
     stop()
     expect(seen).toEqual(['127.0.0.1'])
-    const record = (name: string, role: 'host' | 'arbiter', address: string) => ({ name, role, planes: { tenant: { address, port: 1 } } }) as MemberRecord
+    const record = (name: string, role: 'host' | 'arbiter', address: string) =>
+      ({ name, role, planes: { tenant: { address, port: 1 } } }) as MemberRecord
     expect(hostAt('10.0.0.2', [record('a1', 'arbiter', '10.0.0.2'), record('h1', 'host', '10.0.0.2')])).toBe('h1')
     expect(hostAt('10.0.0.9', [record('h1', 'host', '10.0.0.2')])).toBeUndefined()
   })
@@ -86,7 +115,10 @@ describe('crash dumps', () => {
 })
 
 test('a host that said that it leaves is not fenced', () => {
-  expect(verdict(silentHost({ state: 'leaving' }).scene)).toMatchObject({ state: 'held', says: expect.stringMatching(/it leaves/) })
+  expect(verdict(silentHost({ state: 'leaving' }).scene)).toMatchObject({
+    state: 'held',
+    says: expect.stringMatching(/it leaves/),
+  })
 })
 
 test('observers that are short of memory are no witnesses', () => {

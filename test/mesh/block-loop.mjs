@@ -18,7 +18,9 @@ ws.once('open', () =>
     JSON.stringify({
       id: 1,
       method: 'Runtime.evaluate',
-      params: { expression: `(() => { const from = Date.now(); while (Date.now() < from + ${ms}); return Date.now() - from })()` },
+      params: {
+        expression: `(() => { const from = Date.now(); while (Date.now() < from + ${ms}); return Date.now() - from })()`,
+      },
     }),
   ),
 )

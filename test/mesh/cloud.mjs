@@ -18,7 +18,13 @@ const all = () =>
         .filter((name) => name.endsWith('.json'))
         .map((name) => read(name.slice(0, -5)))
     : []
-const shape = ({ id, priority, group }) => ({ id, name: id, priority: priority ?? 0, memory_mb: 100, group: group ?? null })
+const shape = ({ id, priority, group }) => ({
+  id,
+  name: id,
+  priority: priority ?? 0,
+  memory_mb: 100,
+  group: group ?? null,
+})
 const namespace = (host) => `${prefix}-${host}`
 const powered = (host) => readFileSync(join(dir, '..', host, 'power'), 'utf8').trim() === '1'
 /** Faults that a test sets. */
@@ -40,7 +46,10 @@ const runsOn = (id, host) => guestPids(id, host).length > 0
 function start(id, host) {
   mkdirSync(join(dir, 'log'), { recursive: true })
   const script = `exec -a "guest:${id}" sleep 86400`
-  spawn('ip', ['netns', 'exec', namespace(host), 'setsid', 'bash', '-c', script], { detached: true, stdio: 'ignore' }).unref()
+  spawn('ip', ['netns', 'exec', namespace(host), 'setsid', 'bash', '-c', script], {
+    detached: true,
+    stdio: 'ignore',
+  }).unref()
 }
 
 const calls = {
@@ -72,7 +81,12 @@ const calls = {
         if (record.host === host) return [id, { at: 'source' }]
         const ref = record.token ?? 'none'
         if (runsOn(id, record.host)) return [id, { at: 'moved', ref, to: record.host }]
-        return [id, Date.now() - record.at < 5000 ? { at: 'moving', ref, to: record.host } : { at: 'failed', ref, why: `it does not run on ${record.host}` }]
+        return [
+          id,
+          Date.now() - record.at < 5000
+            ? { at: 'moving', ref, to: record.host }
+            : { at: 'failed', ref, why: `it does not run on ${record.host}` },
+        ]
       }),
     ),
   }),
@@ -80,7 +94,8 @@ const calls = {
     if (!existsSync(file(instance))) return { got: 'refused', why: 'no such instance', final: true }
     const record = read(instance)
     if (record.token === token) return { got: 'accepted', ref: token }
-    if (record.host !== source && runsOn(instance, record.host)) return { got: 'refused', why: `it runs on ${record.host}`, final: false }
+    if (record.host !== source && runsOn(instance, record.host))
+      return { got: 'refused', why: `it runs on ${record.host}`, final: false }
     if (!powered(target)) return { got: 'refused', why: `${target} is off`, final: false }
     write({ ...record, host: target, token, at: Date.now() })
     start(instance, target)

@@ -86,7 +86,9 @@ describe('Consul', () => {
 
   test('the npm client reads what ours wrote', async () => {
     await consul.cas('rackward/z', 'text', 0)
-    const peer = new (npmConsul as unknown as new (options: object) => { kv: { get(key: string): Promise<{ Value: string }> } })({ host: '127.0.0.1', port })
+    const peer = new (
+      npmConsul as unknown as new (options: object) => { kv: { get(key: string): Promise<{ Value: string }> } }
+    )({ host: '127.0.0.1', port })
     expect(JSON.parse((await peer.kv.get('rackward/z')).Value)).toBe('text')
   })
 
@@ -94,10 +96,18 @@ describe('Consul', () => {
     const directory = join(dir, 'mesh')
     const made = await initMesh({ name: 'a1', address: '127.0.0.1', directory }, { run, random: systemRandom, binary })
     expect((await run([binary, 'validate', made.configDirectory], { timeoutMs: 20_000 })).code).toBe(0)
-    for (const name of ['config/rackward.json', 'token', 'management.token', 'shared.json']) expect((await stat(join(directory, name))).mode & 0o077).toBe(0)
-    await expect(initMesh({ name: 'a1', address: '127.0.0.1', directory }, { run, random: systemRandom, binary })).rejects.toThrow(/has a mesh already/)
+    for (const name of ['config/rackward.json', 'token', 'management.token', 'shared.json'])
+      expect((await stat(join(directory, name))).mode & 0o077).toBe(0)
+    await expect(
+      initMesh({ name: 'a1', address: '127.0.0.1', directory }, { run, random: systemRandom, binary }),
+    ).rejects.toThrow(/has a mesh already/)
     const config = JSON.parse(await readFile(join(made.configDirectory, 'rackward.json'), 'utf8'))
-    expect(config).toMatchObject({ client_addr: '127.0.0.1', acl: { default_policy: 'deny' }, encrypt_verify_incoming: true, verify_incoming_rpc: true })
+    expect(config).toMatchObject({
+      client_addr: '127.0.0.1',
+      acl: { default_policy: 'deny' },
+      encrypt_verify_incoming: true,
+      verify_incoming_rpc: true,
+    })
   })
 
   test('today’s Consul gets its own words', () => {
@@ -113,7 +123,10 @@ describe('Consul', () => {
       token: 't',
       tls: { ca: '/ca' },
     })
-    expect(config).toMatchObject({ tls: { internal_rpc: { verify_server_hostname: true } }, auto_encrypt: { tls: true } })
+    expect(config).toMatchObject({
+      tls: { internal_rpc: { verify_server_hostname: true } },
+      auto_encrypt: { tls: true },
+    })
     expect(config).not.toHaveProperty('verify_outgoing')
   })
 })

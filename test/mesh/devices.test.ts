@@ -50,7 +50,9 @@ test('a host is off when all its outlets say so', async () => {
   await rm(join(dir, 'fence_test.plug2.stuck'))
   await ask('off')
   expect(await ask('status')).toBe('off')
-  expect(await readFile(join(dir, 'fence_test.asked'), 'utf8')).toMatch(/^ip=10\.0\.0\.1\nplug=[12]\npassword=right\naction=status$/m)
+  expect(await readFile(join(dir, 'fence_test.asked'), 'utf8')).toMatch(
+    /^ip=10\.0\.0\.1\nplug=[12]\npassword=right\naction=status$/m,
+  )
 })
 
 test('what fails is neither on nor off, and its words do not repeat a password', async () => {
@@ -82,18 +84,40 @@ describe('when they are used', () => {
   test('after the BMC gave no proof for six seconds; at once when there is none', () => {
     const early = facts({ devices: [L2], levels, stateSinceMs: NOW - 3_000, lastOffMs: NOW - 2_000 })
     expect(stepIncident(incident, early).acts?.[0]).toEqual({ do: 'read power' })
-    expect(stepIncident(incident, { ...early, stateSinceMs: NOW - 7_000, lastOffMs: NOW - 6_500 }).acts?.[0]).toEqual({ do: 'device off', level: 'L2' })
-    expect(stepIncident(incident, { ...early, identity: 'unknown', lastOffMs: null }).acts?.[0]).toEqual({ do: 'device off', level: 'L2' })
+    expect(stepIncident(incident, { ...early, stateSinceMs: NOW - 7_000, lastOffMs: NOW - 6_500 }).acts?.[0]).toEqual({
+      do: 'device off',
+      level: 'L2',
+    })
+    expect(stepIncident(incident, { ...early, identity: 'unknown', lastOffMs: null }).acts?.[0]).toEqual({
+      do: 'device off',
+      level: 'L2',
+    })
   })
   test('not without the policy, not under a sign of life, not with a short lease', () => {
     const late = facts({ devices: [L2], levels, identity: 'unknown', lastOffMs: null })
-    for (const more of [{ levels: ['L0', 'L1'] as const }, { veto: 'soft' as const }, { leaseLeftMs: 4_000 }, { halted: 'disarmed' }, { outstanding: 1 }])
-      expect(stepIncident(incident, { ...late, ...more }).acts ?? []).not.toContainEqual({ do: 'device off', level: 'L2' })
+    for (const more of [
+      { levels: ['L0', 'L1'] as const },
+      { veto: 'soft' as const },
+      { leaseLeftMs: 4_000 },
+      { halted: 'disarmed' },
+      { outstanding: 1 },
+    ])
+      expect(stepIncident(incident, { ...late, ...more }).acts ?? []).not.toContainEqual({
+        do: 'device off',
+        level: 'L2',
+      })
   })
   test('their word is a proof when nothing else is under way and nobody hears the host', () => {
-    const told = facts({ devices: [{ ...L2, lastOffMs: NOW - 3_000, off: true }], levels, identity: 'unknown', lastOffMs: null })
+    const told = facts({
+      devices: [{ ...L2, lastOffMs: NOW - 3_000, off: true }],
+      levels,
+      identity: 'unknown',
+      lastOffMs: null,
+    })
     expect(stepIncident(incident, told).next).toMatchObject({ state: 'fenced', proof: { level: 'L2' } })
-    expect(stepIncident(incident, { ...told, veto: 'hard', lifeAtMs: NOW }).next).toMatchObject({ state: 'fence failed' })
+    expect(stepIncident(incident, { ...told, veto: 'hard', lifeAtMs: NOW }).next).toMatchObject({
+      state: 'fence failed',
+    })
     expect(stepIncident(incident, { ...told, levels: ['L0', 'L1'] }).next?.state).not.toBe('fenced')
   })
 })

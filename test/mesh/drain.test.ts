@@ -33,8 +33,14 @@ describe('through Nova', () => {
     const stays = twin.addServer('stays', 'cmp1', { vm_state: 'suspended' })
     drain('cmp1')
     const hold = () => mesh.core.shelf.holds.get('cmp1')?.value
-    await until(() => twin.vms.filter(({ host }) => host === 'cmp1').length === 1, { what: 'three of four to be moved', timeoutMs: 20_000 })
-    await until(() => mesh.pages.some(({ says }) => /stays stays on cmp1/.test(says)), { what: 'the fourth to be named', timeoutMs: 5_000 })
+    await until(() => twin.vms.filter(({ host }) => host === 'cmp1').length === 1, {
+      what: 'three of four to be moved',
+      timeoutMs: 20_000,
+    })
+    await until(() => mesh.pages.some(({ says }) => /stays stays on cmp1/.test(says)), {
+      what: 'the fourth to be named',
+      timeoutMs: 5_000,
+    })
     expect(hold()?.kind).toBe('drain')
     // While it is emptied it may die like any other; in maintenance it may not be fenced.
     expect(mesh.core.shelf.holdOf('cmp1')).toBeUndefined()
@@ -53,7 +59,10 @@ describe('through Nova', () => {
     twin.stopCompute('cmp1')
     twin.moveMs = 50
     mesh.set(`${KEYS.requests}cmp1`, { kind: 'fence', host: 'cmp1', by: 'a test' })
-    await until(() => mesh.intents()[0]?.state === 'REQUESTED', { what: 'the live migration to be seen', timeoutMs: 10_000 })
+    await until(() => mesh.intents()[0]?.state === 'REQUESTED', {
+      what: 'the live migration to be seen',
+      timeoutMs: 10_000,
+    })
     expect(mesh.intents()[0]).toMatchObject({ target, attempt: 0 })
     expect(twin.migrations).toEqual([])
     twin.stopCompute(target)
@@ -62,7 +71,9 @@ describe('through Nova', () => {
       what: 'the server to run',
       timeoutMs: 20_000,
     })
-    expect(twin.migrations.map(({ dest_compute: to }) => to)).toEqual(['cmp2', 'cmp3'].filter((host) => host !== target))
+    expect(twin.migrations.map(({ dest_compute: to }) => to)).toEqual(
+      ['cmp2', 'cmp3'].filter((host) => host !== target),
+    )
   })
 })
 
@@ -82,14 +93,17 @@ describe('a live migration of a domain', () => {
     const state = states[host]
     if (state === undefined) return { code: 1, stdout: '', stderr: 'error: unable to connect to server' }
     if (verb === 'domstate')
-      return state === 'absent' ? { code: 1, stdout: '', stderr: 'error: failed to get domain' } : { code: 0, stdout: `${state}\n`, stderr: '' }
+      return state === 'absent'
+        ? { code: 1, stdout: '', stderr: 'error: failed to get domain' }
+        : { code: 0, stdout: `${state}\n`, stderr: '' }
     if (verb === 'migrate') went.push(/\/\/(\w+)\/system$/.exec(argv.join(' '))?.[1])
     if (verb === 'migrate') return { code: onMigrate(), stdout: '', stderr: 'error: broke off' }
     if (verb === 'start') states[host] = 'running'
     if (verb === 'define' && state === 'absent') states[host] = 'shut off'
     return { code: 0, stdout: '', stderr: '' }
   }
-  const driver = () => new LibvirtDriver({ uri: 'qemu+ssh://{host}/system', freeMb: async () => 1_000 }, { store, run: run as never })
+  const driver = () =>
+    new LibvirtDriver({ uri: 'qemu+ssh://{host}/system', freeMb: async () => 1_000 }, { store, run: run as never })
   const record = (): Promise<DomainRecord> => store.get(ID) as Promise<DomainRecord>
   const order = { instance: ID, source: 'h1', target: 'h2' }
 
@@ -143,7 +157,9 @@ describe('a live migration of a domain', () => {
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
     expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'moved', to: 'h2' })
-    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'refused' })
+    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({
+      got: 'refused',
+    })
     expect(asked.filter((one) => one.endsWith(' start'))).toEqual([])
   })
 
@@ -154,7 +170,9 @@ describe('a live migration of a domain', () => {
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
     expect((await driver().locate('h1', [ID], signal)).get(ID)).toEqual({ at: 'source' })
-    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({ got: 'accepted' })
+    expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({
+      got: 'accepted',
+    })
     expect(states).toEqual({ h2: 'absent', h3: 'running' })
     expect(await record()).toMatchObject({ host: 'h3', migratingTo: null })
   })

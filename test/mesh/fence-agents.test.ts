@@ -42,12 +42,16 @@ test('fence_ipmilan: on, off, and off again when it is off already', { timeout: 
   expect(await ask('status')).toBe('off')
 })
 
-test('one that cannot log in is neither on nor off, and says nothing of its password', { timeout: 60_000 }, async () => {
-  const made = await devices('not-the-one')
-  const error = await made.ask('h1', { level: 'L2', act: 'status' }, signal).then(
-    () => undefined,
-    (caught: Error) => caught,
-  )
-  expect(error?.message).toMatch(/^fence_ipmilan/)
-  expect(error?.message).not.toContain('not-the-one')
-})
+test(
+  'one that cannot log in is neither on nor off, and says nothing of its password',
+  { timeout: 60_000 },
+  async () => {
+    const made = await devices('not-the-one')
+    const error = await made.ask('h1', { level: 'L2', act: 'status' }, signal).then(
+      () => undefined,
+      (caught: Error) => caught,
+    )
+    expect(error?.message).toMatch(/^fence_ipmilan/)
+    expect(error?.message).not.toContain('not-the-one')
+  },
+)

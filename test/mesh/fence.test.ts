@@ -10,7 +10,10 @@ const twoOffs = [off(1_500, 1), off(200, 2)]
 test('a host that was heard while its power went says nothing against its BMC: the proof only waits until that sign is old', () => {
   const heardBefore = facts({ veto: 'hard', reads: twoOffs, lifeAtMs: NOW - 1_600 })
   expect(stepIncident(incident, heardBefore).next).toBeUndefined()
-  expect(stepIncident(incident, facts({ reads: twoOffs })).next).toMatchObject({ state: 'fenced', proof: { level: 'L1' } })
+  expect(stepIncident(incident, facts({ reads: twoOffs })).next).toMatchObject({
+    state: 'fenced',
+    proof: { level: 'L1' },
+  })
 })
 
 test('a host that is heard after its BMC said "off" is not fenced, and its BMC is not believed', () => {
@@ -23,7 +26,9 @@ test('a host that is heard after its BMC said "off" is not fenced, and its BMC i
 
 test('a host that is heard and whose BMC never said "off" fails its fence when the command is over', () => {
   const still = { veto: 'hard' as const, lifeAtMs: NOW - 6_000, lastOffMs: NOW - 6_000 }
-  expect(stepIncident(incident, facts({ ...still, reads: [{ atMs: NOW - 500, power: 'on', session: 1 }] })).next).toMatchObject({ state: 'fence failed' })
+  expect(
+    stepIncident(incident, facts({ ...still, reads: [{ atMs: NOW - 500, power: 'on', session: 1 }] })).next,
+  ).toMatchObject({ state: 'fence failed' })
   expect(stepIncident(incident, facts({ ...still, lastOffMs: NOW - 3_000 })).next).toBeUndefined()
 })
 
@@ -35,5 +40,8 @@ test('a BMC of another machine, to which nothing was sent, disarms nobody', () =
 
 test('no proof while a sign of life is fresh', () => {
   expect(FENCE_GUARDS.lifeless(facts({ veto: 'hard' }))).toBe(false)
-  expect(stepIncident({ ...incident, state: 'fence failed' }, facts({ veto: 'hard', reads: twoOffs, lifeAtMs: NOW - 1_600 })).next).toBeUndefined()
+  expect(
+    stepIncident({ ...incident, state: 'fence failed' }, facts({ veto: 'hard', reads: twoOffs, lifeAtMs: NOW - 1_600 }))
+      .next,
+  ).toBeUndefined()
 })

@@ -15,12 +15,26 @@ let seq = 0
 beforeEach(() => {
   core = new ArbiterCore({ name: 'a1', world: {} as World, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
   const names = ['a1', 'a2', 'a3', 'h1']
-  core.onStore({ entries: names.map((name, i) => ({ key: KEYS.members + name, value: memberRecord(name), index: i + 1 })), index: 9 }, NOW)
+  core.onStore(
+    {
+      entries: names.map((name, i) => ({ key: KEYS.members + name, value: memberRecord(name), index: i + 1 })),
+      index: 9,
+    },
+    NOW,
+  )
 })
 
 /** A word of another arbiter that comes now. */
 function says(from: string, word: Word, nowMs = NOW): void {
-  const self: Digest['self'] = { state: 'member', lagMs: 0, storageLost: false, guests: 0, consents: false, gate: 'none', watchdogMs: null }
+  const self: Digest['self'] = {
+    state: 'member',
+    lagMs: 0,
+    storageLost: false,
+    guests: 0,
+    consents: false,
+    gate: 'none',
+    watchdogMs: null,
+  }
   core.onDigest({ from, bootId: 'b', seq: (seq += 1), self, peers: {}, settled: true, noGrant: [], ...word }, nowMs)
 }
 
@@ -34,7 +48,10 @@ test('alone it grants nothing; with a majority that answers what it said, it doe
 test.each<[string, Word]>([
   ['that withholds it', { echo: { a1: NOW - 200 }, noGrant: ['h1'] }],
   ['that has not read the store yet', { echo: { a1: NOW - 200 }, settled: false }],
-  ['that comes now and answers what was said long ago: this arbiter was stopped, or the word was on its way', { echo: { a1: NOW - TICKET_MS - 1 } }],
+  [
+    'that comes now and answers what was said long ago: this arbiter was stopped, or the word was on its way',
+    { echo: { a1: NOW - TICKET_MS - 1 } },
+  ],
   ['that answers nothing', { echo: {} }],
   ['of before it knew of echoes', {}],
   ['that answers what was never said: another boot', { echo: { a1: NOW + 5_000 } }],

@@ -11,7 +11,9 @@ const done = (act: 'open gate' | 'start' | 'refresh'): GuestEvent => ({ type: 'd
 const failed: GuestEvent = { type: 'failed' }
 
 /** `end`: what the host says of itself after the last event. */
-test.each<[string, 'open' | 'closed' | 'none', readonly Row[], { gate?: string; guests?: number | null; consents?: boolean }]>([
+test.each<
+  [string, 'open' | 'closed' | 'none', readonly Row[], { gate?: string; guests?: number | null; consents?: boolean }]
+>([
   [
     'a host whose gate is closed starts and exports nothing',
     'closed',

@@ -6,4 +6,7 @@ const ADMIN = { username: 'admin', password: 'peer', userDomain: 'Default', proj
 
 /** `computeUrl`: what is asked instead of the catalog's. */
 export const keystoneAt = (authUrl: string, more: { region?: string; computeUrl?: string } = {}): Keystone =>
-  new Keystone({ authUrl, ...ADMIN, region: more.region, interface: 'public', computeUrl: more.computeUrl, ca: undefined }, { http, wall: () => Date.now() })
+  new Keystone(
+    { authUrl, ...ADMIN, region: more.region, interface: 'public', computeUrl: more.computeUrl, ca: undefined },
+    { http, wall: () => Date.now() },
+  )

@@ -7,7 +7,12 @@ import { ROOT } from '../lab/root.ts'
 export const PLANES = ['management', 'storage', 'tenant'] as const
 export type Plane = (typeof PLANES)[number]
 export const LINK: Record<Plane | 'bmc', string> = { management: 'm', storage: 's', tenant: 't', bmc: 'b' }
-export const NET: Record<Plane | 'bmc', string> = { management: '10.71.0', storage: '10.72.0', tenant: '10.73.0', bmc: '10.74.0' }
+export const NET: Record<Plane | 'bmc', string> = {
+  management: '10.71.0',
+  storage: '10.72.0',
+  tenant: '10.73.0',
+  bmc: '10.74.0',
+}
 
 export interface LabNode {
   readonly name: string
@@ -94,15 +99,22 @@ export class Ground {
   }
 
   async pids(node: LabNode): Promise<number[]> {
-    return (await run(['ip', 'netns', 'pids', node.namespace], { timeoutMs: 5_000 })).stdout.split('\n').filter(Boolean).map(Number)
+    return (await run(['ip', 'netns', 'pids', node.namespace], { timeoutMs: 5_000 })).stdout
+      .split('\n')
+      .filter(Boolean)
+      .map(Number)
   }
 
   protected async killAll(namespace: string): Promise<void> {
-    for (const pid of (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 5_000 })).stdout.split('\n').filter(Boolean)) signal(Number(pid), 'SIGKILL')
+    for (const pid of (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 5_000 })).stdout
+      .split('\n')
+      .filter(Boolean))
+      signal(Number(pid), 'SIGKILL')
   }
 
   async signal(node: LabNode, name: NodeJS.Signals, which: RegExp = /./): Promise<void> {
-    for (const pid of await this.pids(node)) if (which.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) signal(pid, name)
+    for (const pid of await this.pids(node))
+      if (which.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) signal(pid, name)
   }
 
   /** The plug is pulled behind the BMC's back: everything in it is gone at once. */
@@ -121,8 +133,12 @@ export class Ground {
   /** Hangs for that long and goes on: one program of the shell, so that a busy machine makes it hardly longer. */
   async pause(node: LabNode, seconds: number): Promise<void> {
     const pids = (await this.pids(node)).join(' ')
-    const ports = (to: string) => PLANES.map((plane) => `ip -n ${this.prefix}-hub link set dev ${LINK[plane]}${node.number} ${to}`).join('; ')
-    await runOk(['sh', '-c', `${ports('down')}; kill -STOP ${pids}; sleep ${seconds}; kill -CONT ${pids}; ${ports('up')}`], { timeoutMs: 20_000 })
+    const ports = (to: string) =>
+      PLANES.map((plane) => `ip -n ${this.prefix}-hub link set dev ${LINK[plane]}${node.number} ${to}`).join('; ')
+    await runOk(
+      ['sh', '-c', `${ports('down')}; kill -STOP ${pids}; sleep ${seconds}; kill -CONT ${pids}; ${ports('up')}`],
+      { timeoutMs: 20_000 },
+    )
   }
 
   /** The main loop of its agent does nothing else for that long; answers how long it was, in ms. */
@@ -138,7 +154,10 @@ export class Ground {
   /** Nothing goes from it to these. */
   async part(node: LabNode, others: readonly LabNode[]): Promise<void> {
     const addresses = others.flatMap((other) => PLANES.map((plane) => this.address(other, plane)))
-    await this.nft(node, `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${addresses.join(', ')} } drop; } }\n`)
+    await this.nft(
+      node,
+      `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${addresses.join(', ')} } drop; } }\n`,
+    )
   }
 
   async resume(node: LabNode): Promise<void> {
@@ -147,10 +166,19 @@ export class Ground {
   }
 
   async planes(node: LabNode, planes: readonly Plane[], state: 'up' | 'down'): Promise<void> {
-    for (const plane of planes) await this.exec('hub', ['ip', 'link', 'set', 'dev', `${LINK[plane]}${node.number}`, state])
+    for (const plane of planes)
+      await this.exec('hub', ['ip', 'link', 'set', 'dev', `${LINK[plane]}${node.number}`, state])
     // What is behind the storage plane is gone with it.
     if (node.role === 'host' && planes.includes('storage'))
-      await runOk(['ln', '-sfn', state === 'up' ? join(this.dir, 'shared') : join(this.dir, 'gone', 'away'), join(node.dir, 'shared')], { timeoutMs: 5_000 })
+      await runOk(
+        [
+          'ln',
+          '-sfn',
+          state === 'up' ? join(this.dir, 'shared') : join(this.dir, 'gone', 'away'),
+          join(node.dir, 'shared'),
+        ],
+        { timeoutMs: 5_000 },
+      )
   }
 
   /** A person pulls the plug of a machine that hangs, and puts it back. */
@@ -160,12 +188,19 @@ export class Ground {
   }
 
   async signalBmc(node: LabNode, name: NodeJS.Signals): Promise<void> {
-    for (const pid of (await run(['ip', 'netns', 'pids', `${this.prefix}-hub`], { timeoutMs: 5_000 })).stdout.split('\n').filter(Boolean))
-      if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(`ipmi_sim\0-n\0-c\0${join(node.dir, 'lan.conf')}`))
+    for (const pid of (await run(['ip', 'netns', 'pids', `${this.prefix}-hub`], { timeoutMs: 5_000 })).stdout
+      .split('\n')
+      .filter(Boolean))
+      if (
+        (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes(
+          `ipmi_sim\0-n\0-c\0${join(node.dir, 'lan.conf')}`,
+        )
+      )
         signal(Number(pid), name)
   }
 
-  inBackground = async (node: LabNode, argv: readonly string[]): Promise<void> => void launch(this.inside(node, ['setsid', ...argv]))
+  inBackground = async (node: LabNode, argv: readonly string[]): Promise<void> =>
+    void launch(this.inside(node, ['setsid', ...argv]))
   log = (node: LabNode): Promise<string> => readFile(join(node.dir, 'agent.log'), 'utf8').catch(() => '')
   private readonly remembered = new Map<string, LabNode>()
   private readonly texts = new Map<string, string>()
@@ -183,7 +218,8 @@ export class Ground {
   clear = (node: LabNode, name: string) => rm(join(node.dir, name), { force: true })
   nft = (node: LabNode, rules: string) => run(this.inside(node, ['nft', '-f', '-']), { timeoutMs: 5_000, input: rules })
 
-  calls = async (node: LabNode) => (await readFile(join(node.dir, 'calls'), 'utf8').catch(() => '')).split('\n').filter(Boolean)
+  calls = async (node: LabNode) =>
+    (await readFile(join(node.dir, 'calls'), 'utf8').catch(() => '')).split('\n').filter(Boolean)
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

@@ -7,12 +7,21 @@ import type { LabNode } from './lab-ground.ts'
 export async function makeLibvirt(node: LabNode, main: string): Promise<void> {
   const at = join(node.dir, 'lv')
   for (const name of ['lib', 'run', 'etc', 'log', 'cache']) await mkdir(join(at, name), { recursive: true })
-  await writeFile(join(at, 'etc/libvirtd.conf'), 'auth_unix_rw = "none"\nauth_unix_ro = "none"\nunix_sock_rw_perms = "0700"\n')
+  await writeFile(
+    join(at, 'etc/libvirtd.conf'),
+    'auth_unix_rw = "none"\nauth_unix_ro = "none"\nunix_sock_rw_perms = "0700"\n',
+  )
   await writeFile(
     join(at, 'etc/qemu.conf'),
     'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n',
   )
-  const binds = Object.entries({ lib: '/var/lib/libvirt', run: '/run/libvirt', etc: '/etc/libvirt', log: '/var/log/libvirt', cache: '/var/cache/libvirt' })
+  const binds = Object.entries({
+    lib: '/var/lib/libvirt',
+    run: '/run/libvirt',
+    etc: '/etc/libvirt',
+    log: '/var/log/libvirt',
+    cache: '/var/cache/libvirt',
+  })
   const script = `#!/bin/sh
 ${binds.map(([name, path]) => `mkdir -p ${path}; mount --bind ${at}/${name} ${path}`).join('\n')}
 rm -f /run/libvirt/*.pid ${node.dir}/libvirtd.pid
@@ -28,7 +37,10 @@ exec ${process.execPath} ${main} agent --config ${node.dir}/agent.yaml
 }
 
 /** The chassis of a host: its power is whether anything may run in its namespace. Files tell it to misbehave. */
-export async function makeChassis(node: LabNode, at: { bmcAddress: string; ports: readonly string[]; shared: string }): Promise<void> {
+export async function makeChassis(
+  node: LabNode,
+  at: { bmcAddress: string; ports: readonly string[]; shared: string },
+): Promise<void> {
   const guid = Buffer.from(node.systemUuid.replaceAll('-', ''), 'hex').reverse().toString('hex')
   const lan = `name "${node.name}"
 set_working_mc 0x20

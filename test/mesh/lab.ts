@@ -52,7 +52,10 @@ export class MeshLab extends Ground {
     await writeFile(
       join(this.dir, 'bmcs.yaml'),
       hosts
-        .map(({ name, number }) => `${name}: { ipmi_address: ${NET.bmc}.${number}, ipmi_username: admin, ipmi_password: secret, ipmi_cipher_suite: 3 }\n`)
+        .map(
+          ({ name, number }) =>
+            `${name}: { ipmi_address: ${NET.bmc}.${number}, ipmi_username: admin, ipmi_password: secret, ipmi_cipher_suite: 3 }\n`,
+        )
         .join(''),
       { mode: 0o600 },
     )
@@ -66,7 +69,19 @@ export class MeshLab extends Ground {
     await this.exec(node, ['ip', 'link', 'set', 'lo', 'up'])
     for (const plane of [...PLANES, ...(node.role === 'arbiter' ? (['bmc'] as const) : [])]) {
       const link = LINK[plane]
-      await this.exec('hub', ['ip', 'link', 'add', `${link}${node.number}`, 'type', 'veth', 'peer', 'name', link, 'netns', node.namespace])
+      await this.exec('hub', [
+        'ip',
+        'link',
+        'add',
+        `${link}${node.number}`,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        link,
+        'netns',
+        node.namespace,
+      ])
       await this.exec('hub', ['ip', 'link', 'set', 'dev', `${link}${node.number}`, 'up', 'master', `br${link}`])
       await this.exec(node, ['ip', 'address', 'add', `${NET[plane]}.${node.number}/24`, 'dev', link])
       await this.exec(node, ['ip', 'link', 'set', 'dev', link, 'up'])
@@ -85,23 +100,52 @@ export class MeshLab extends Ground {
 
   libvirtUri = (host: string): string => `qemu+unix:///system?socket=${this.dir}/${host}/lv/run/libvirt-sock`
 
-  virsh = (host: string, args: readonly string[]) => runOk(['virsh', '-q', '-c', this.libvirtUri(host), ...args], { timeoutMs: 30_000 })
+  virsh = (host: string, args: readonly string[]) =>
+    runOk(['virsh', '-q', '-c', this.libvirtUri(host), ...args], { timeoutMs: 30_000 })
 
   private async makeBmc(node: LabNode): Promise<void> {
-    const ports = PLANES.map((plane) => `ip netns exec ${this.prefix}-hub ip link set dev ${LINK[plane]}${node.number} $1`)
+    const ports = PLANES.map(
+      (plane) => `ip netns exec ${this.prefix}-hub ip link set dev ${LINK[plane]}${node.number} $1`,
+    )
     await makeChassis(node, { bmcAddress: `${NET.bmc}.${node.number}`, ports, shared: join(this.dir, 'shared') })
     if (this.options.watchdogSeconds) {
       await runOk(['mkfifo', join(node.dir, 'watchdog')], { timeoutMs: 5_000 })
-      launch(this.inside('hub', ['setsid', process.execPath, join(ROOT, 'test/mesh/watchdog.mjs'), node.dir, String(this.options.watchdogSeconds)]))
+      launch(
+        this.inside('hub', [
+          'setsid',
+          process.execPath,
+          join(ROOT, 'test/mesh/watchdog.mjs'),
+          node.dir,
+          String(this.options.watchdogSeconds),
+        ]),
+      )
     }
     await this.exec('hub', ['ip', 'address', 'add', `${NET.bmc}.${node.number}/24`, 'dev', 'brb'])
     await this.startBmc(node)
   }
 
   async startBmc(node: LabNode): Promise<void> {
-    const sim = ['ipmi_sim', '-n', '-c', join(node.dir, 'lan.conf'), '-f', join(node.dir, 'emu.cmd'), '-s', join(node.dir, 'state')]
+    const sim = [
+      'ipmi_sim',
+      '-n',
+      '-c',
+      join(node.dir, 'lan.conf'),
+      '-f',
+      join(node.dir, 'emu.cmd'),
+      '-s',
+      join(node.dir, 'state'),
+    ]
     await mkdir(join(node.dir, 'state'), { recursive: true })
-    launch(this.inside('hub', ['setsid', 'sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', join(node.dir, 'ipmi_sim.log'), ...sim]))
+    launch(
+      this.inside('hub', [
+        'setsid',
+        'sh',
+        '-c',
+        'exec "$@" >"$0" 2>&1 </dev/null',
+        join(node.dir, 'ipmi_sim.log'),
+        ...sim,
+      ]),
+    )
     const ask = this.inside('hub', [
       'ipmitool',
       '-I',
@@ -131,14 +175,21 @@ export class MeshLab extends Ground {
   private async makeMesh(): Promise<void> {
     const [first, ...others] = this.nodes as [LabNode, ...LabNode[]]
     const cli = (node: LabNode, args: readonly string[]) =>
-      runOk(this.inside(node, [process.execPath, MAIN, 'mesh', ...args, '--consul', this.consul]), { timeoutMs: 30_000 })
+      runOk(this.inside(node, [process.execPath, MAIN, 'mesh', ...args, '--consul', this.consul]), {
+        timeoutMs: 30_000,
+      })
     const at = (node: LabNode) => ['--directory', join(node.dir, 'consul')]
     for (const node of this.nodes) await this.configure(node)
     await cli(first, ['init', first.name, '--address', this.address(first, 'management'), ...at(first)])
     this.start(first)
     await until(
       async () =>
-        (await run(this.inside(first, [process.execPath, MAIN, 'mesh', 'init', first.name, '--finish', ...at(first)]), { timeoutMs: 15_000 })).code === 0,
+        (
+          await run(
+            this.inside(first, [process.execPath, MAIN, 'mesh', 'init', first.name, '--finish', ...at(first)]),
+            { timeoutMs: 15_000 },
+          )
+        ).code === 0,
       {
         what: 'the first arbiter',
         timeoutMs: 40_000,
@@ -147,7 +198,14 @@ export class MeshLab extends Ground {
     )
     for (const node of others) {
       const bundle = join(node.dir, 'bundle')
-      await cli(first, ['invite', node.name, ...(node.role === 'arbiter' ? ['--arbiter'] : []), '--out', bundle, ...at(first)])
+      await cli(first, [
+        'invite',
+        node.name,
+        ...(node.role === 'arbiter' ? ['--arbiter'] : []),
+        '--out',
+        bundle,
+        ...at(first),
+      ])
       await cli(node, ['join', bundle, '--address', this.address(node, 'management'), ...at(node)])
       this.start(node)
     }
@@ -169,14 +227,22 @@ export class MeshLab extends Ground {
       data: join(node.dir, 'data'),
       rack: node.rack,
       planes,
-      consul: { tokenFile: join(consul, 'token'), run: { binary: this.consul, configDirectory: join(consul, 'config') } },
+      consul: {
+        tokenFile: join(consul, 'token'),
+        run: { binary: this.consul, configDirectory: join(consul, 'config') },
+      },
       bootIdFile: join(node.dir, 'boot-id'),
       ...(node.role === 'host'
         ? {
             gate: { file: join(node.dir, 'gate') },
             systemUuid: node.systemUuid,
             guests: this.options.libvirt
-              ? { kind: 'libvirt', uri: this.libvirtUri(node.name), directory: join(this.dir, 'shared'), shared: [join(this.dir, 'shared')] }
+              ? {
+                  kind: 'libvirt',
+                  uri: this.libvirtUri(node.name),
+                  directory: join(this.dir, 'shared'),
+                  shared: [join(this.dir, 'shared')],
+                }
               : { kind: 'command', count: guests('count'), stop: guests('stop'), onOpen: guests('open') },
           }
         : {
@@ -243,7 +309,11 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
 
   /** `rackward ...` as an operator would. */
   async rackward(args: readonly string[], timeoutMs = 20_000): Promise<string> {
-    const env = { RACKWARD_SERVER: `http://${this.address(this.arbiters[0] as LabNode, 'management')}:7461`, RACKWARD_USER: 'op', RACKWARD_PASSWORD: 'secret' }
+    const env = {
+      RACKWARD_SERVER: `http://${this.address(this.arbiters[0] as LabNode, 'management')}:7461`,
+      RACKWARD_USER: 'op',
+      RACKWARD_PASSWORD: 'secret',
+    }
     return runOk(this.inside('hub', [process.execPath, RACKWARD_MAIN, ...args]), { timeoutMs, env })
   }
 
@@ -253,23 +323,37 @@ case $act in count) pids | wc -l;; stop) for p in $(pids); do kill -KILL $p; don
     if (any.leads || any.leader === null) return any
     const leader = this.node(any.leader)
     const { stdout } = await run(
-      this.inside('hub', ['curl', '-s', '-m', '4', '-u', 'op:secret', `http://${this.address(leader, 'management')}:7461/rackward/v1/mesh`]),
+      this.inside('hub', [
+        'curl',
+        '-s',
+        '-m',
+        '4',
+        '-u',
+        'op:secret',
+        `http://${this.address(leader, 'management')}:7461/rackward/v1/mesh`,
+      ]),
       { timeoutMs: 8_000 },
     )
     return JSON.parse(stdout)
   }
 
   async leader(): Promise<LabNode> {
-    const name = await until(async () => (await this.api('GET', '/rackward/v1/mesh').catch(() => undefined))?.leader as string | undefined, {
-      what: 'a leader',
-      timeoutMs: 60_000,
-      everyMs: 300,
-    })
+    const name = await until(
+      async () => (await this.api('GET', '/rackward/v1/mesh').catch(() => undefined))?.leader as string | undefined,
+      {
+        what: 'a leader',
+        timeoutMs: 60_000,
+        everyMs: 300,
+      },
+    )
     return this.node(name)
   }
 
   addInstance = (id: string, host: LabNode) =>
-    runOk([process.execPath, join(ROOT, 'test/mesh/cloud.mjs'), join(this.dir, 'cloud'), this.prefix, 'add', id, host.name], { timeoutMs: 10_000 })
+    runOk(
+      [process.execPath, join(ROOT, 'test/mesh/cloud.mjs'), join(this.dir, 'cloud'), this.prefix, 'add', id, host.name],
+      { timeoutMs: 10_000 },
+    )
 
   /** After a fault that went otherwise than it should: what follows must not suffer from it. */
   async repair(): Promise<void> {

@@ -14,7 +14,8 @@ beforeEach(() => {
 })
 afterEach(() => mesh.stop())
 
-const writes = (boot: MemberRecord['boot']) => mesh.set(`${KEYS.members}h1`, { ...mesh.core.shelf.members.get('h1')?.value, boot })
+const writes = (boot: MemberRecord['boot']) =>
+  mesh.set(`${KEYS.members}h1`, { ...mesh.core.shelf.members.get('h1')?.value, boot })
 const policySays = () => mesh.core.explain('h1', monotonicClock.now())?.conditions.find(({ id }) => id === 'C7')?.says
 const heard = (bootId: string) =>
   mesh.core.onDigest(
@@ -23,7 +24,15 @@ const heard = (bootId: string) =>
       bootId,
       seq: 1,
       peers: {},
-      self: { state: 'member', lagMs: 0, storageLost: false, guests: 0, consents: false, gate: 'open', watchdogMs: null },
+      self: {
+        state: 'member',
+        lagMs: 0,
+        storageLost: false,
+        guests: 0,
+        consents: false,
+        gate: 'open',
+        watchdogMs: null,
+      },
     },
     monotonicClock.now(),
   )
@@ -55,6 +64,9 @@ test('what a host writes of itself reads back as the same: it is written once', 
     planes: { storage: { address: '10.0.1.1' }, management: { address: '10.0.0.1' } },
     consul: { tokenFile: '/t' },
   })
-  const own: MemberRecord = { ...memberOf(config, `${'A'.repeat(43)}=`, null), boot: { id: 'boot-1', watchdogMs: 10_000, leaving: false } }
+  const own: MemberRecord = {
+    ...memberOf(config, `${'A'.repeat(43)}=`, null),
+    boot: { id: 'boot-1', watchdogMs: 10_000, leaving: false },
+  }
   expect(JSON.stringify(parsed(MemberRecord, JSON.parse(JSON.stringify(own))))).toBe(JSON.stringify(own))
 })

@@ -41,11 +41,25 @@ export class MemoryMesh {
       readStore: (done) => void setImmediate(() => done({ entries: [...this.entries.values()], index: this.index })),
       bmc: (ask, done) => {
         if (ask.act === 'off') this.off.add(ask.host)
-        setTimeout(() => done({ power: this.off.has(ask.host) ? 'off' : 'on', session: (this.sessions += 1), systemUuid: uuidOf(ask.host) }), 20)
+        setTimeout(
+          () =>
+            done({
+              power: this.off.has(ask.host) ? 'off' : 'on',
+              session: (this.sessions += 1),
+              systemUuid: uuidOf(ask.host),
+            }),
+          20,
+        )
       },
       page: (page) => void this.pages.push(page),
     }
-    this.core = new ArbiterCore({ name: 'a1', world, nowMs: monotonicClock.now() - 60_000, settleMs: driver.settleMs, quiesceMs: 0 })
+    this.core = new ArbiterCore({
+      name: 'a1',
+      world,
+      nowMs: monotonicClock.now() - 60_000,
+      settleMs: driver.settleMs,
+      quiesceMs: 0,
+    })
     this.set(KEYS.policy, { ...FIRST_POLICY, armed: true, limits: { fenceShare: 1, fenceCap: 100 } })
     for (const name of [...hosts, 'a1']) {
       const member = memberRecord(name, {
@@ -80,12 +94,17 @@ export class MemoryMesh {
   async fence(host: string, timeoutMs: number): Promise<Incident> {
     const known = new Set(this.core.shelf.incidents.keys())
     this.set(`${KEYS.requests}${host}`, { kind: 'fence', host, by: 'a test' })
-    const found = () => [...this.core.shelf.incidents.values()].find(({ value }) => value.host === host && !known.has(value.id))?.value
-    return until(() => (found()?.state === 'evacuated' ? found() : undefined), { what: `${host} to be evacuated`, timeoutMs, everyMs: 50 }).catch(
-      (error: Error) => {
-        throw new Error(`${error.message}: ${JSON.stringify(found())} ${JSON.stringify(this.intents())} ${JSON.stringify(this.pages.slice(-5))}`)
-      },
-    )
+    const found = () =>
+      [...this.core.shelf.incidents.values()].find(({ value }) => value.host === host && !known.has(value.id))?.value
+    return until(() => (found()?.state === 'evacuated' ? found() : undefined), {
+      what: `${host} to be evacuated`,
+      timeoutMs,
+      everyMs: 50,
+    }).catch((error: Error) => {
+      throw new Error(
+        `${error.message}: ${JSON.stringify(found())} ${JSON.stringify(this.intents())} ${JSON.stringify(this.pages.slice(-5))}`,
+      )
+    })
   }
 
   intents() {
@@ -93,7 +112,8 @@ export class MemoryMesh {
   }
 
   private write(changes: readonly Change[], guards: readonly { key: string; index: number }[]) {
-    if ([...changes, ...guards].some(({ key, index }) => (this.entries.get(key)?.index ?? 0) !== index)) return { got: 'conflict' as const }
+    if ([...changes, ...guards].some(({ key, index }) => (this.entries.get(key)?.index ?? 0) !== index))
+      return { got: 'conflict' as const }
     this.index += 1
     for (const { key, value } of changes) {
       if (value === undefined) this.entries.delete(key)
@@ -103,4 +123,5 @@ export class MemoryMesh {
   }
 }
 
-const uuidOf = (host: string) => `00000000-0000-4000-8000-${Buffer.from(host.padEnd(6, '_').slice(0, 6)).toString('hex')}`
+const uuidOf = (host: string) =>
+  `00000000-0000-4000-8000-${Buffer.from(host.padEnd(6, '_').slice(0, 6)).toString('hex')}`

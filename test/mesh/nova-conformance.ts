@@ -22,7 +22,10 @@ export interface NovaUnderTest {
 }
 
 /** Passes everything on; loses the answers to so many evacuations, and refuses the token of so many requests. */
-async function lossyProxy(target: URL, lose: { count: number; deny: number }): Promise<{ server: Server; url: string }> {
+async function lossyProxy(
+  target: URL,
+  lose: { count: number; deny: number },
+): Promise<{ server: Server; url: string }> {
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -34,16 +37,20 @@ async function lossyProxy(target: URL, lose: { count: number; deny: number }): P
         return response.end('{"error":{"code":401,"title":"Unauthorized"}}')
       }
       const evacuation = request.url?.endsWith('/action') && body.toString().includes('evacuate')
-      const ask = httpRequest(new URL(request.url ?? '/', target), { method: request.method, headers: { ...request.headers, host: target.host } }, (answer) => {
-        if (evacuation && lose.count > 0) {
-          lose.count -= 1
-          answer.resume()
-          answer.on('end', () => response.destroy())
-          return
-        }
-        response.writeHead(answer.statusCode ?? 500, answer.headers)
-        answer.pipe(response)
-      })
+      const ask = httpRequest(
+        new URL(request.url ?? '/', target),
+        { method: request.method, headers: { ...request.headers, host: target.host } },
+        (answer) => {
+          if (evacuation && lose.count > 0) {
+            lose.count -= 1
+            answer.resume()
+            answer.on('end', () => response.destroy())
+            return
+          }
+          response.writeHead(answer.statusCode ?? 500, answer.headers)
+          answer.pipe(response)
+        },
+      )
       ask.on('error', () => response.destroy())
       ask.end(body)
     })
@@ -52,7 +59,11 @@ async function lossyProxy(target: URL, lose: { count: number; deny: number }): P
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
-export function novaConformance(name: string, start: () => Promise<{ nova: NovaUnderTest; stop: () => Promise<void> }>, patienceMs: number): void {
+export function novaConformance(
+  name: string,
+  start: () => Promise<{ nova: NovaUnderTest; stop: () => Promise<void> }>,
+  patienceMs: number,
+): void {
   describe(name, () => {
     let nova: NovaUnderTest
     let stop: () => Promise<void>
@@ -76,17 +87,27 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
         url: `${nova.authUrl}/auth/tokens`,
         body: {
           auth: {
-            identity: { methods: ['password'], password: { user: { name: 'admin', domain: { name: 'Default' }, password: 'peer' } } },
+            identity: {
+              methods: ['password'],
+              password: { user: { name: 'admin', domain: { name: 'Default' }, password: 'peer' } },
+            },
             scope: { project: { name: 'admin', domain: { name: 'Default' } } },
           },
         },
         signal: signal(),
       })
-      const catalog = (probe.body as { token: { catalog: { type: string; endpoints: { interface: string; url: string }[] }[] } }).token.catalog
-      const compute = new URL(catalog.find(({ type }) => type === 'compute')?.endpoints.find((one) => one.interface === 'public')?.url ?? '')
+      const catalog = (
+        probe.body as { token: { catalog: { type: string; endpoints: { interface: string; url: string }[] }[] } }
+      ).token.catalog
+      const compute = new URL(
+        catalog.find(({ type }) => type === 'compute')?.endpoints.find((one) => one.interface === 'public')?.url ?? '',
+      )
       const made = await lossyProxy(compute, lose)
       proxy = made.server
-      driver = new NovaDriver(keystoneAt(nova.authUrl, { region: 'RegionOne', computeUrl: `${made.url}${compute.pathname}` }), { sharedDisks: true })
+      driver = new NovaDriver(
+        keystoneAt(nova.authUrl, { region: 'RegionOne', computeUrl: `${made.url}${compute.pathname}` }),
+        { sharedDisks: true },
+      )
     }, 600_000)
     afterAll(async () => {
       proxy?.closeAllConnections()
@@ -107,16 +128,23 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
       await nova.remove([...a, ...b])
     })
 
-    test('is refused while the host still serves, and knows a server that is gone', { timeout: patienceMs }, async () => {
-      const [first] = nova.hosts
-      const [id] = (await nova.seed(first, 1)) as [string]
-      const order = { instance: id, source: first, target: null, token: 't', down: [] }
-      expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: false })
-      expect((await driver.locate(first, [id], signal())).get(id)).toEqual({ at: 'source' })
-      await nova.remove([id])
-      await until(async () => (await driver.locate(first, [id], signal())).get(id)?.at === 'gone', { what: 'the server to be gone', timeoutMs: patienceMs })
-      expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: true })
-    })
+    test(
+      'is refused while the host still serves, and knows a server that is gone',
+      { timeout: patienceMs },
+      async () => {
+        const [first] = nova.hosts
+        const [id] = (await nova.seed(first, 1)) as [string]
+        const order = { instance: id, source: first, target: null, token: 't', down: [] }
+        expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: false })
+        expect((await driver.locate(first, [id], signal())).get(id)).toEqual({ at: 'source' })
+        await nova.remove([id])
+        await until(async () => (await driver.locate(first, [id], signal())).get(id)?.at === 'gone', {
+          what: 'the server to be gone',
+          timeoutMs: patienceMs,
+        })
+        expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: true })
+      },
+    )
 
     test(
       'a dead host: all its servers run elsewhere, each asked for once, though answers are lost and the token ends',
@@ -140,7 +168,11 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
         expect(await driver.readmit(first, 'clean', signal())).toBe(true)
         expect(await driver.readmit(first, 'enable', signal())).toBe(false)
         await nova.restart(first)
-        await until(() => driver.readmit(first, 'enable', signal()), { what: 'the host to be taken back', timeoutMs: patienceMs, everyMs: 300 })
+        await until(() => driver.readmit(first, 'enable', signal()), {
+          what: 'the host to be taken back',
+          timeoutMs: patienceMs,
+          everyMs: 300,
+        })
         await nova.remove(ids)
       },
     )
@@ -161,7 +193,11 @@ export function novaConformance(name: string, start: () => Promise<{ nova: NovaU
       expect(await driver.start(order, signal())).toMatchObject({ got: 'accepted' })
       await settled(first, [id], 'moved')
       await nova.restart(first)
-      await until(() => driver.readmit(first, 'enable', signal()), { what: 'the host to be taken back', timeoutMs: patienceMs, everyMs: 300 })
+      await until(() => driver.readmit(first, 'enable', signal()), {
+        what: 'the host to be taken back',
+        timeoutMs: patienceMs,
+        everyMs: 300,
+      })
       await nova.remove([id])
     })
   })

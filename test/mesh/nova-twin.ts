@@ -77,7 +77,8 @@ export class NovaTwin {
   /** nova-compute starts: its records of evacuations end. */
   startCompute(host: string): void {
     this.service(host).up = true
-    for (const migration of this.migrations) if (migration.source_compute === host && migration.status === 'done') migration.status = 'completed'
+    for (const migration of this.migrations)
+      if (migration.source_compute === host && migration.status === 'done') migration.status = 'completed'
   }
 
   private service = (host: string) => this.services.find((one) => one.host === host) as Service
@@ -92,7 +93,8 @@ export class NovaTwin {
       response.writeHead(status, { 'content-type': 'application/json', ...headers })
       response.end(value === undefined ? undefined : JSON.stringify(value))
     }
-    const fail = (status: number, kind: string, message: string) => answer(status, { [kind]: { code: status, message } })
+    const fail = (status: number, kind: string, message: string) =>
+      answer(status, { [kind]: { code: status, message } })
     if (url.pathname === '/v3/auth/tokens') {
       const user = body?.auth.identity.password.user
       if (user?.password !== 'peer') return fail(401, 'error', 'The request you have made requires authentication.')
@@ -100,16 +102,24 @@ export class NovaTwin {
       this.tokens.add(token)
       const base = `http://${request.headers.host}/v2.1`
       const catalog = [{ type: 'compute', endpoints: [{ interface: 'public', region: 'RegionOne', url: base }] }]
-      return answer(201, { token: { expires_at: new Date(Date.now() + 3_600_000).toISOString(), catalog } }, { 'x-subject-token': token })
+      return answer(
+        201,
+        { token: { expires_at: new Date(Date.now() + 3_600_000).toISOString(), catalog } },
+        { 'x-subject-token': token },
+      )
     }
-    if (!this.tokens.has(String(request.headers['x-auth-token']))) return fail(401, 'error', 'The request you have made requires authentication.')
+    if (!this.tokens.has(String(request.headers['x-auth-token'])))
+      return fail(401, 'error', 'The request you have made requires authentication.')
     const path = url.pathname.replace(/^\/v2\.1/, '')
     if (path === '/' || path === '') return answer(200, { version: { version: '2.93', min_version: '2.1' } })
     if (request.method === 'GET' && path === '/os-services')
       return answer(200, {
-        services: this.services.filter(({ host }) => !url.searchParams.has('host') || host === url.searchParams.get('host')).map(serviceView),
+        services: this.services
+          .filter(({ host }) => !url.searchParams.has('host') || host === url.searchParams.get('host'))
+          .map(serviceView),
       })
-    if (request.method === 'PUT' && path.startsWith('/os-services/')) return this.update(path.slice(13), body ?? {}, { answer, fail })
+    if (request.method === 'PUT' && path.startsWith('/os-services/'))
+      return this.update(path.slice(13), body ?? {}, { answer, fail })
     if (path === '/servers/detail') return answer(200, this.page(url))
     if (path === '/os-migrations')
       return answer(200, {
@@ -134,7 +144,11 @@ export class NovaTwin {
       service.forced &&
       this.migrations.some(({ source_compute: source, status }) => source === service.host && status === 'done')
     )
-      return fail(400, 'badRequest', `Unable to force up host ${service.host} as \`done\` evacuation migration records remain associated with the host.`)
+      return fail(
+        400,
+        'badRequest',
+        `Unable to force up host ${service.host} as \`done\` evacuation migration records remain associated with the host.`,
+      )
     if (typeof body.forced_down === 'boolean') service.forced = body.forced_down
     if (typeof body.status === 'string') service.status = body.status
     answer(200, { service: serviceView(service) })
@@ -146,14 +160,21 @@ export class NovaTwin {
     const marker = url.searchParams.get('marker')
     const from = marker === null ? 0 : all.findIndex(({ id }) => id === marker) + 1
     const page = all.slice(from, from + this.pageSize)
-    return { servers: page.map(serverView), ...(from + this.pageSize < all.length ? { servers_links: [{ rel: 'next', href: '' }] } : {}) }
+    return {
+      servers: page.map(serverView),
+      ...(from + this.pageSize < all.length ? { servers_links: [{ rel: 'next', href: '' }] } : {}),
+    }
   }
 
   private evacuate(vm: Vm, { answer, fail, drop }: Answers & { drop: () => void }): void {
     const service = this.service(vm.host)
     if (service.up && !service.forced) return fail(400, 'badRequest', `Compute service of ${vm.host} is still in use.`)
     if (!['active', 'stopped', 'error'].includes(vm.vm_state))
-      return fail(409, 'conflictingRequest', `Cannot 'evacuate' instance ${vm.id} while it is in vm_state ${vm.vm_state}`)
+      return fail(
+        409,
+        'conflictingRequest',
+        `Cannot 'evacuate' instance ${vm.id} while it is in vm_state ${vm.vm_state}`,
+      )
     if (vm.task !== null) this.broken.push(vm.id)
     vm.task = 'rebuilding'
     const migration: Migration = {
@@ -175,8 +196,14 @@ export class NovaTwin {
 
   private migrateLive(vm: Vm, { answer, fail }: Answers): void {
     if (vm.task !== null || vm.vm_state !== 'active')
-      return fail(409, 'conflictingRequest', `Cannot 'os-migrateLive' instance ${vm.id} while it is in task_state ${vm.task}`)
-    const target = this.services.find(({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled')
+      return fail(
+        409,
+        'conflictingRequest',
+        `Cannot 'os-migrateLive' instance ${vm.id} while it is in task_state ${vm.task}`,
+      )
+    const target = this.services.find(
+      ({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled',
+    )
     if (!target) return fail(400, 'badRequest', 'No valid host was found.')
     vm.task = 'migrating'
     const source = this.service(vm.host)
@@ -200,7 +227,9 @@ export class NovaTwin {
   }
 
   private schedule(vm: Vm, migration: Migration): void {
-    const target = this.services.find(({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled')
+    const target = this.services.find(
+      ({ host, up, forced, status }) => host !== vm.host && up && !forced && status === 'enabled',
+    )
     if (!target) {
       migration.status = 'error'
       vm.vm_state = 'error'

@@ -24,7 +24,8 @@ novaConformance(
         const service = twin.services.find((one) => one.host === host)
         if (service) service.status = enabled ? 'enabled' : 'disabled'
       },
-      remove: async (ids) => void twin.vms.splice(0, twin.vms.length, ...twin.vms.filter(({ id }) => !ids.includes(id))),
+      remove: async (ids) =>
+        void twin.vms.splice(0, twin.vms.length, ...twin.vms.filter(({ id }) => !ids.includes(id))),
     }
     return { nova, stop: () => twin.stop() }
   },

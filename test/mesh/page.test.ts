@@ -32,9 +32,22 @@ function everybodySpeaks(seq: number): void {
   const seen: Record<string, Record<string, PeerView>> = {}
   const sight = { replyAgeMs: 10, misses: 0 }
   for (const [target, observers] of core.shelf.observers)
-    for (const observer of observers) (seen[observer] ??= {})[target] = { planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])), kernelAgeMs: null }
-  const self: Digest['self'] = { state: 'member', lagMs: 0, storageLost: false, guests: 2, consents: false, gate: 'open', watchdogMs: 10_000 }
-  for (const name of [...names.slice(SILENT), ...arbiters]) core.onDigest({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
+    for (const observer of observers)
+      (seen[observer] ??= {})[target] = {
+        planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])),
+        kernelAgeMs: null,
+      }
+  const self: Digest['self'] = {
+    state: 'member',
+    lagMs: 0,
+    storageLost: false,
+    guests: 2,
+    consents: false,
+    gate: 'open',
+    watchdogMs: 10_000,
+  }
+  for (const name of [...names.slice(SILENT), ...arbiters])
+    core.onDigest({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
 }
 
 function timed<T>(act: () => T): { tookMs: number; got: T } {
@@ -48,7 +61,10 @@ beforeAll(async () => {
   const entries: Entry[] = [...names, ...arbiters].map((name, i) => ({
     key: KEYS.members + name,
     index: i + 2,
-    value: memberRecord(name, { rack: `r${i % 25}`, planes: Object.fromEntries(PLANES.map((plane) => [plane, { address: '127.0.0.1', port: 1 }])) }),
+    value: memberRecord(name, {
+      rack: `r${i % 25}`,
+      planes: Object.fromEntries(PLANES.map((plane) => [plane, { address: '127.0.0.1', port: 1 }])),
+    }),
   }))
   entries.push({ key: KEYS.policy, value: { ...FIRST_POLICY, why: 'a test' }, index: 1 })
   const world = {
@@ -70,7 +86,9 @@ beforeAll(async () => {
     consul: { tokenFile: '/t' },
     api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
   })
-  const consul = { get: async () => ({ value: { name: 'a2', api: 'http://a2' }, session: 's', index: 1 }) } as unknown as Consul
+  const consul = {
+    get: async () => ({ value: { name: 'a2', api: 'http://a2' }, session: 's', index: 1 }),
+  } as unknown as Consul
   const api = await startMeshApi(config, { core, api: 'http://a1', consul, clock, log: silentLog, pages: () => [] })
   base = api.addresses[0] as string
   stop = () => api.stop()
@@ -130,12 +148,23 @@ test('an arbiter that does not lead tells what it found itself, and remembers no
 })
 
 test('who leads, and what a conductor looks up, are small', async () => {
-  expect(await get('/rackward/v1/mesh/leader')).toEqual({ leads: 'true', body: { name: 'a1', api: 'http://a1', leads: true } })
+  expect(await get('/rackward/v1/mesh/leader')).toEqual({
+    leads: 'true',
+    body: { name: 'a1', api: 'http://a1', leads: true },
+  })
   expect((await get('/rackward/v1/mesh/nodes/h7')).body.hosts).toMatchObject([{ name: 'h7', state: 'suspect' }])
   expect((await get('/rackward/v1/mesh/nodes/nobody')).body.hosts).toEqual([])
   const { body } = await get('/rackward/v1/mesh/registry')
-  expect(body.hosts.find(({ name }: { name: string }) => name === 'h3')).toEqual({ name: 'h3', node: null, hold: null, bmc_sealed: false })
+  expect(body.hosts.find(({ name }: { name: string }) => name === 'h3')).toEqual({
+    name: 'h3',
+    node: null,
+    hold: null,
+    bmc_sealed: false,
+  })
   expect(judged.times).toBe(0)
   core.onLease(undefined, clock.now())
-  expect(await get('/rackward/v1/mesh/leader')).toEqual({ leads: 'false', body: { name: 'a2', api: 'http://a2', leads: false } })
+  expect(await get('/rackward/v1/mesh/leader')).toEqual({
+    leads: 'false',
+    body: { name: 'a2', api: 'http://a2', leads: false },
+  })
 })

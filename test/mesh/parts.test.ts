@@ -22,7 +22,13 @@ test('the tables of arrows have no flaws', () => {
 
 describe('observers', () => {
   const mesh = (count: number): Member[] =>
-    Array.from({ length: count }, (_, i) => ({ name: `h${i}`, role: 'host', rack: `r${i % 7}`, planes: ['management'], ticks: false }))
+    Array.from({ length: count }, (_, i) => ({
+      name: `h${i}`,
+      role: 'host',
+      rack: `r${i % 7}`,
+      planes: ['management'],
+      ticks: false,
+    }))
   test('eight of a large mesh, at most three of the target’s rack, never itself; a new member changes few', () => {
     const before = mesh(100)
     const after = [...before, { name: 'new', role: 'host', rack: 'r1', planes: ['management'], ticks: false } as Member]
@@ -31,7 +37,9 @@ describe('observers', () => {
       const observers = observersOf(host, before)
       expect(observers).toHaveLength(8)
       expect(observers).not.toContain(host.name)
-      expect(observers.filter((name) => before.find((one) => one.name === name)?.rack === host.rack).length).toBeLessThanOrEqual(3)
+      expect(
+        observers.filter((name) => before.find((one) => one.name === name)?.rack === host.rack).length,
+      ).toBeLessThanOrEqual(3)
       changed += observersOf(host, after).filter((name) => !observers.includes(name)).length
     }
     expect(changed).toBeLessThan(30)
@@ -77,9 +85,18 @@ describe('the plan', () => {
     endedAt: null,
     ...more,
   })
-  const target = (host: string, freeMb: number, more: Partial<Target> = {}): Target => ({ host, freeMb, reserved: false, groups: new Set(), ...more })
+  const target = (host: string, freeMb: number, more: Partial<Target> = {}): Target => ({
+    host,
+    freeMb,
+    reserved: false,
+    groups: new Set(),
+    ...more,
+  })
   test('the important first, where there is room; reserved hosts last', () => {
-    const places = placesFor([intent('a'), intent('b', { priority: 9, memoryMb: 800 })], [target('h1', 500), target('h2', 900, { reserved: true })])
+    const places = placesFor(
+      [intent('a'), intent('b', { priority: 9, memoryMb: 800 })],
+      [target('h1', 500), target('h2', 900, { reserved: true })],
+    )
     expect([...places]).toEqual([
       ['b', 'h2'],
       ['a', 'h1'],
@@ -97,7 +114,9 @@ describe('the plan', () => {
           { maxLength: 30 },
         ),
         (list) => {
-          const intents = list.map((one, i) => intent(`vm${i}`, { ...one, target: one.state === 'REQUESTED' ? 'h1' : null }))
+          const intents = list.map((one, i) =>
+            intent(`vm${i}`, { ...one, target: one.state === 'REQUESTED' ? 'h1' : null }),
+          )
           const places = placesFor(intents, [target('h1', 1_000), target('h2', 1_000), target('h3', 300)])
           const coming = (host: string) => intents.filter((one) => places.get(one.instance) === host)
           for (const [host, freeMb] of [
@@ -118,8 +137,18 @@ describe('the plan', () => {
     )
   })
   test('an instance whose last two hosts died under it is started nowhere (scenario 69)', () => {
-    const listing = { complete: true, instances: [{ id: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, unprotected: null }] }
-    const about = { incident: 'i3', host: 'h2', epoch: 3, at: '2026-01-01T12:00:00Z', mostHops: 2, hopWindowMs: 3_600_000 }
+    const listing = {
+      complete: true,
+      instances: [{ id: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, unprotected: null }],
+    }
+    const about = {
+      incident: 'i3',
+      host: 'h2',
+      epoch: 3,
+      at: '2026-01-01T12:00:00Z',
+      mostHops: 2,
+      hopWindowMs: 3_600_000,
+    }
     const moved = (hops: number, endedAt = '2026-01-01T11:30:00Z') =>
       intentsFor(listing, about, [intent('vm', { state: 'CONFIRMED', target: 'h2', hops, endedAt })])[0]
     expect(moved(0)).toMatchObject({ state: 'PENDING', hops: 1 })
@@ -185,7 +214,11 @@ describe('definitions of domains', () => {
     ['a path that only looks shared', xml(disk('/shared-not/a.raw')), /not on shared/],
     ['a network disk', xml(`<disk type='network'><source protocol='rbd' name='pool/a'/></disk>`), null],
     ['a device of the host', xml(`<hostdev mode='subsystem'/>`), /device of its host/],
-    ['NVRAM of the host', `<domain><name>vm</name><uuid>u</uuid><memory>1</memory><os><nvram>/var/x.fd</nvram></os><devices/></domain>`, /NVRAM/],
+    [
+      'NVRAM of the host',
+      `<domain><name>vm</name><uuid>u</uuid><memory>1</memory><os><nvram>/var/x.fd</nvram></os><devices/></domain>`,
+      /NVRAM/,
+    ],
   ] as const)('%s', (_, text, why) => {
     const { unprotected } = readDomain(text, ['/shared'])
     if (why === null) expect(unprotected).toBeNull()
@@ -198,8 +231,11 @@ describe('definitions of domains', () => {
 })
 
 test('the configuration of an agent: an unknown key is named with the nearest one', () => {
-  expect(() => parseAgentConfig('{ name: h1, role: host, planes: { management: { address: 10.0.0.1 } }, watchdogg: 1 }', 'agent.yaml')).toThrow(
-    /watchdogg.*did you mean "watchdog"/,
-  )
+  expect(() =>
+    parseAgentConfig(
+      '{ name: h1, role: host, planes: { management: { address: 10.0.0.1 } }, watchdogg: 1 }',
+      'agent.yaml',
+    ),
+  ).toThrow(/watchdogg.*did you mean "watchdog"/)
   expect(() => parseAgentConfig('{ name: h1, role: king, planes: {} }', 'agent.yaml')).toThrow(/role/)
 })

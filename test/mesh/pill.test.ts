@@ -18,9 +18,16 @@ let directory: string
 beforeEach(async () => void (directory = await mkdtemp(join(tmpdir(), 'rackward-pill-'))))
 afterEach(() => rm(directory, { recursive: true }))
 
-const pill = (more: Partial<PoisonPill> = {}): PoisonPill => ({ boot: 'b1', incident: 'h1.4.9', epoch: 4, attempt: 1, ...more })
+const pill = (more: Partial<PoisonPill> = {}): PoisonPill => ({
+  boot: 'b1',
+  incident: 'h1.4.9',
+  epoch: 4,
+  attempt: 1,
+  ...more,
+})
 const seen: boolean[] = []
-const writer = (bootId: string) => new TickWriter({ directory, host: 'h1', bootId, clock: monotonicClock, onRead: (poisoned) => seen.push(poisoned) })
+const writer = (bootId: string) =>
+  new TickWriter({ directory, host: 'h1', bootId, clock: monotonicClock, onRead: (poisoned) => seen.push(poisoned) })
 
 test('a host reads the order for its own boot and no other; the slot is there before anybody wrote to it', async () => {
   seen.length = 0

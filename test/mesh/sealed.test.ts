@@ -44,7 +44,11 @@ describe('where an arbiter finds credentials', () => {
   const asked: { argv: readonly string[]; password: string | undefined }[] = []
   const run = async (argv: readonly string[], options: { env?: Record<string, string> }) => {
     asked.push({ argv, password: options.env?.IPMI_PASSWORD })
-    return { code: 0, stdout: argv.includes('guid') ? 'System GUID  : a1234567-89ab-cdef-a123-456789abcdef\n' : 'Chassis Power is on\n', stderr: '' }
+    return {
+      code: 0,
+      stdout: argv.includes('guid') ? 'System GUID  : a1234567-89ab-cdef-a123-456789abcdef\n' : 'Chassis Power is on\n',
+      stderr: '',
+    }
   }
   const ask = (power: DirectPower, host: string) => power.ask({ name: host }, 'identify', new AbortController().signal)
 
@@ -79,7 +83,10 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
     { name: 'h1', node: 'n1', bmc_sealed: false },
     { name: 'h9', node: null, bmc_sealed: false },
   ]
-  const registry = { hosts: hosts as never, arbiters: [a1, a2].map(({ name, publicKey }) => ({ name, public_key: publicKey })) }
+  const registry = {
+    hosts: hosts as never,
+    arbiters: [a1, a2].map(({ name, publicKey }) => ({ name, public_key: publicKey })),
+  }
   const link = {
     ask: async (_: string, path: string, { body }: { body: { sealed: Record<string, string> } }) => {
       sent.push({ path, sealed: body.sealed })
@@ -87,7 +94,10 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
       return { status: 200, body: {} }
     },
   }
-  const node = (password: string) => [{ uuid: 'u1', name: 'n1', driver: 'ipmi', driverInfo: { ...INFO, ipmi_password: password, deploy_kernel: 'x' } }] as never
+  const node = (password: string) =>
+    [
+      { uuid: 'u1', name: 'n1', driver: 'ipmi', driverInfo: { ...INFO, ipmi_password: password, deploy_kernel: 'x' } },
+    ] as never
   const credentials = new BmcCredentials(link as never)
   expect(await credentials.share(registry, node('right'))).toEqual(['h1'])
   expect(await credentials.share(registry, node('right'))).toEqual([])

@@ -12,7 +12,15 @@ import type { Digest, SelfReport } from '../../host-agent/verdict/evidence.ts'
 import { until } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 
-const SELF: SelfReport = { state: 'member', lagMs: 0, storageLost: false, guests: 2, consents: false, gate: 'open', watchdogMs: null }
+const SELF: SelfReport = {
+  state: 'member',
+  lagMs: 0,
+  storageLost: false,
+  guests: 2,
+  consents: false,
+  gate: 'open',
+  watchdogMs: null,
+}
 const digest = (more: Partial<Digest> = {}): Digest => ({
   from: 'h1',
   bootId: 'boot',
@@ -39,7 +47,8 @@ describe('datagrams', () => {
   test.each(messages)('$type: no truncation and no flipped bit gets through the code', (message) => {
     const sealed = alice.seal(encode('h1', 'management', message), bob)
     expect(bob.open(sealed, alice)).toEqual(encode('h1', 'management', message))
-    for (let length = 0; length < sealed.length; length += 1) expect(bob.open(sealed.subarray(0, length), alice)).toBeUndefined()
+    for (let length = 0; length < sealed.length; length += 1)
+      expect(bob.open(sealed.subarray(0, length), alice)).toBeUndefined()
     for (let i = 0; i < sealed.length; i += 1) {
       const changed = Buffer.from(sealed)
       changed[i] = (changed[i] as number) ^ (1 << (i % 8))
@@ -101,53 +110,65 @@ describe('a member', () => {
 })
 
 describe('a station', () => {
-  test('goes on answering and reporting while the main loop is busy for seconds (scenario 9)', { timeout: 30_000 }, async () => {
-    // A thread runs compiled code.
-    const { startStation } = (await import(join(ROOT, 'dist/host-agent/mesh/thread.js'))) as { startStation: typeof StartStation }
-    const port = 30_000 + (process.pid % 20_000)
-    const member = (name: string, role: 'host' | 'arbiter', publicKey: string, address: string): MemberRecord => ({
-      name,
-      role,
-      rack: null,
-      planes: { management: { address, port } },
-      ticks: false,
-      publicKey,
-      systemUuid: null,
-      node: null,
-      reserved: false,
-      api: null,
-    })
-    const [one, two] = [newIdentity('h1'), newIdentity('a1')]
-    const members = [member('h1', 'host', one.publicKey, '127.71.0.1'), member('a1', 'arbiter', two.publicKey, '127.71.0.2')]
-    const seen: number[] = []
-    const setup = (name: 'h1' | 'a1') => ({
-      name,
-      pem: (name === 'h1' ? one : two).pem(),
-      role: name === 'h1' ? ('host' as const) : ('arbiter' as const),
-      bootId: 'b',
-      planes: members.find((member2) => member2.name === name)?.planes as MemberRecord['planes'],
-      watchdog: null,
-      self: SELF,
-    })
-    const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
-    const host = await startStation(setup('h1') as never, { ...nothing, onDigest: () => undefined })
-    const arbiter = await startStation(setup('a1') as never, {
-      ...nothing,
-      onDigest: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
-    })
-    try {
-      host.setMembers(members)
-      arbiter.setMembers(members)
-      await until(() => seen.length > 2 && seen.at(-1) === 0, { what: 'digests with answered probes', timeoutMs: 10_000 })
-      const before = seen.length
-      const end = performance.now() + 3_000
-      while (performance.now() < end) Math.sqrt(end)
-      // What the threads sent meanwhile is waiting, and says that every probe was answered.
-      await until(() => seen.length >= before + 5, { what: 'the digests of the busy seconds', timeoutMs: 5_000 })
-      expect(Math.max(...seen.slice(before))).toBeLessThan(4)
-    } finally {
-      await host.stop()
-      await arbiter.stop()
-    }
-  })
+  test(
+    'goes on answering and reporting while the main loop is busy for seconds (scenario 9)',
+    { timeout: 30_000 },
+    async () => {
+      // A thread runs compiled code.
+      const { startStation } = (await import(join(ROOT, 'dist/host-agent/mesh/thread.js'))) as {
+        startStation: typeof StartStation
+      }
+      const port = 30_000 + (process.pid % 20_000)
+      const member = (name: string, role: 'host' | 'arbiter', publicKey: string, address: string): MemberRecord => ({
+        name,
+        role,
+        rack: null,
+        planes: { management: { address, port } },
+        ticks: false,
+        publicKey,
+        systemUuid: null,
+        node: null,
+        reserved: false,
+        api: null,
+      })
+      const [one, two] = [newIdentity('h1'), newIdentity('a1')]
+      const members = [
+        member('h1', 'host', one.publicKey, '127.71.0.1'),
+        member('a1', 'arbiter', two.publicKey, '127.71.0.2'),
+      ]
+      const seen: number[] = []
+      const setup = (name: 'h1' | 'a1') => ({
+        name,
+        pem: (name === 'h1' ? one : two).pem(),
+        role: name === 'h1' ? ('host' as const) : ('arbiter' as const),
+        bootId: 'b',
+        planes: members.find((member2) => member2.name === name)?.planes as MemberRecord['planes'],
+        watchdog: null,
+        self: SELF,
+      })
+      const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
+      const host = await startStation(setup('h1') as never, { ...nothing, onDigest: () => undefined })
+      const arbiter = await startStation(setup('a1') as never, {
+        ...nothing,
+        onDigest: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
+      })
+      try {
+        host.setMembers(members)
+        arbiter.setMembers(members)
+        await until(() => seen.length > 2 && seen.at(-1) === 0, {
+          what: 'digests with answered probes',
+          timeoutMs: 10_000,
+        })
+        const before = seen.length
+        const end = performance.now() + 3_000
+        while (performance.now() < end) Math.sqrt(end)
+        // What the threads sent meanwhile is waiting, and says that every probe was answered.
+        await until(() => seen.length >= before + 5, { what: 'the digests of the busy seconds', timeoutMs: 5_000 })
+        expect(Math.max(...seen.slice(before))).toBeLessThan(4)
+      } finally {
+        await host.stop()
+        await arbiter.stop()
+      }
+    },
+  )
 })

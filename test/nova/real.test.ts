@@ -16,7 +16,10 @@ novaConformance(
   async () => {
     const dir = process.env.PEER_NOVA_DIR ?? (await mkdtemp(join(tmpdir(), 'rackward-nova-')))
     const script = async (name: string, ...args: string[]) => {
-      const { code, stdout, stderr } = await run([join(ROOT, 'test/nova/peer', name), ...args], { timeoutMs: 580_000, env: { PEER_NOVA_DIR: dir } })
+      const { code, stdout, stderr } = await run([join(ROOT, 'test/nova/peer', name), ...args], {
+        timeoutMs: 580_000,
+        env: { PEER_NOVA_DIR: dir },
+      })
       if (code !== 0) throw new Error(`${name} ${args.join(' ')}: ${stdout.slice(-500)} ${stderr.slice(-1_500)}`)
       return stdout
     }
@@ -28,16 +31,23 @@ novaConformance(
       throw error
     }
     const keystone = keystoneAt(AUTH_URL)
-    const ask = (method: string, path: string, body?: unknown) => keystone.compute({ method, path, body, version: '2.79', signal: AbortSignal.timeout(60_000) })
+    const ask = (method: string, path: string, body?: unknown) =>
+      keystone.compute({ method, path, body, version: '2.79', signal: AbortSignal.timeout(60_000) })
     const services = async () =>
-      ((await ask('GET', '/os-services?binary=nova-compute')).body as { services: { id: string; host: string; state: string }[] }).services
+      (
+        (await ask('GET', '/os-services?binary=nova-compute')).body as {
+          services: { id: string; host: string; state: string }[]
+        }
+      ).services
     const known = new Set<string>()
     const nova: NovaUnderTest = {
       authUrl: AUTH_URL,
       hosts: HOSTS,
       async seed(host, count) {
         const rows = (await script('seed.sh', String(count), host)).split('\n').map((line) => line.trim().split(/\s+/))
-        const ids = rows.filter((row) => row.length === 4 && row[3] === host && !known.has(row[0] as string)).map(([id]) => id as string)
+        const ids = rows
+          .filter((row) => row.length === 4 && row[3] === host && !known.has(row[0] as string))
+          .map(([id]) => id as string)
         for (const id of ids) known.add(id)
         return ids
       },
@@ -53,12 +63,18 @@ novaConformance(
       async remove(ids) {
         for (const id of ids) {
           await ask('DELETE', `/servers/${id}`)
-          await until(async () => (await ask('GET', `/servers/${id}`)).status === 404, { what: `server ${id} to be gone`, timeoutMs: 60_000, everyMs: 300 })
+          await until(async () => (await ask('GET', `/servers/${id}`)).status === 404, {
+            what: `server ${id} to be gone`,
+            timeoutMs: 60_000,
+            everyMs: 300,
+          })
         }
         // The next test begins with three hosts that serve.
-        await until(async () => (await services()).every(({ state }) => state === 'up'), { what: 'all hosts to be up', timeoutMs: 90_000, everyMs: 500 }).catch(
-          () => undefined,
-        )
+        await until(async () => (await services()).every(({ state }) => state === 'up'), {
+          what: 'all hosts to be up',
+          timeoutMs: 90_000,
+          everyMs: 500,
+        }).catch(() => undefined)
       },
     }
     return { nova, stop }

@@ -13,7 +13,19 @@ import { endProcess } from '../lab/rack.ts'
 
 const SUITE = 'bookworm'
 /** Debian, systemd, and what the packages depend on: there is no network in the container. */
-const PACKAGES = ['systemd-sysv', 'dbus', 'udev', 'iproute2', 'ipmitool', 'freeipmi-tools', 'ipxe', 'zstd', 'openssl', 'init-system-helpers', 'curl'] as const
+const PACKAGES = [
+  'systemd-sysv',
+  'dbus',
+  'udev',
+  'iproute2',
+  'ipmitool',
+  'freeipmi-tools',
+  'ipxe',
+  'zstd',
+  'openssl',
+  'init-system-helpers',
+  'curl',
+] as const
 
 export class CleanRoot {
   readonly dir: string
@@ -26,8 +38,10 @@ export class CleanRoot {
   }
 
   static async boot(say: (line: string) => void): Promise<CleanRoot> {
-    const { path } = await cached({ root: defaultCache(), name: 'clean-root', key: cacheKey([SUITE, ...PACKAGES]) }, (scratch) =>
-      debootstrap({ suite: SUITE, variant: 'minbase', packages: PACKAGES, target: join(scratch, 'root'), say }),
+    const { path } = await cached(
+      { root: defaultCache(), name: 'clean-root', key: cacheKey([SUITE, ...PACKAGES]) },
+      (scratch) =>
+        debootstrap({ suite: SUITE, variant: 'minbase', packages: PACKAGES, target: join(scratch, 'root'), say }),
     )
     const dir = await mkdtemp(join(tmpdir(), 'rackward-root-'))
     await mkdir(join(dir, 'root'))
@@ -45,7 +59,10 @@ export class CleanRoot {
       '--kill-signal=SIGRTMIN+3',
       '--console=pipe',
     ]
-    const child = spawn('systemd-nspawn', argv, { stdio: ['ignore', openSync(join(dir, 'nspawn.log'), 'w'), 'inherit'], detached: true })
+    const child = spawn('systemd-nspawn', argv, {
+      stdio: ['ignore', openSync(join(dir, 'nspawn.log'), 'w'), 'inherit'],
+      detached: true,
+    })
     const root = new CleanRoot(dir, child)
     await root.ready().catch(async (error: Error) => {
       const log = await readFile(join(dir, 'nspawn.log'), 'utf8').catch(() => '')
@@ -58,7 +75,9 @@ export class CleanRoot {
   private async ready(): Promise<void> {
     this.pid = await until(
       async () => {
-        const children = await readFile(`/proc/${this.child.pid}/task/${this.child.pid}/children`, 'utf8').catch(() => '')
+        const children = await readFile(`/proc/${this.child.pid}/task/${this.child.pid}/children`, 'utf8').catch(
+          () => '',
+        )
         return Number(children.trim().split(' ')[0]) || undefined
       },
       { what: 'the container', timeoutMs: 20_000 },
@@ -76,7 +95,25 @@ export class CleanRoot {
 
   private inside(script: string): string[] {
     const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-    return ['nsenter', '-t', String(this.pid), '-m', '-u', '-i', '-n', '-p', '-r', '-w', 'env', '-i', path, 'HOME=/root', 'sh', '-c', script]
+    return [
+      'nsenter',
+      '-t',
+      String(this.pid),
+      '-m',
+      '-u',
+      '-i',
+      '-n',
+      '-p',
+      '-r',
+      '-w',
+      'env',
+      '-i',
+      path,
+      'HOME=/root',
+      'sh',
+      '-c',
+      script,
+    ]
   }
 
   async end(): Promise<void> {

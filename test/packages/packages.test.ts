@@ -29,28 +29,36 @@ const active = (unit: string) =>
     timeoutMs: 60_000,
     everyMs: 200,
   }).catch(async (error: Error) => {
-    throw new Error(`${error.message}\n${(await root.try(`journalctl -u ${unit} -n 40 --no-pager; systemctl status ${unit}`)).stdout}`)
+    throw new Error(
+      `${error.message}\n${(await root.try(`journalctl -u ${unit} -n 40 --no-pager; systemctl status ${unit}`)).stdout}`,
+    )
   })
 const mainPid = async (unit: string) => (await root.sh(`systemctl show -p MainPID --value ${unit}`)).trim()
 
-test('the conductor is installed, runs as its own user with three capabilities, and asks for a password', { timeout: 180_000 }, async () => {
-  await root.sh('dpkg -i /var/tmp/rackward-common_*.deb /var/tmp/rackward_*.deb')
-  await active('rackward-conductor')
-  const status = await root.sh(`cat /proc/${await mainPid('rackward-conductor')}/status`)
-  expect(status).toMatch(new RegExp(`^Uid:\\s+${(await root.sh('id -u rackward')).trim()}\\s`, 'm'))
-  // CAP_NET_BIND_SERVICE (10), CAP_NET_ADMIN (12), CAP_NET_RAW (13): linux/capability.h
-  expect(/^CapEff:\s+(\S+)/m.exec(status)?.[1]).toBe('0000000000003400')
-  expect(status).toMatch(/^NoNewPrivs:\s+1$/m)
-  expect((await root.try('curl -s -o /dev/null -w %{http_code} http://127.0.0.1:6385/v1/nodes')).stdout).toBe('401')
-  expect(await root.sh('curl -s http://127.0.0.1:6385/readyz')).toContain('"ok"')
-  expect(await root.sh('ls -l /etc/rackward')).toMatch(/-rw-r----- 1 root rackward .* htpasswd/)
-  expect(await root.sh('ls -l /etc/rackward')).toMatch(/-rw------- 1 root root .* clouds.yaml/)
-})
+test(
+  'the conductor is installed, runs as its own user with three capabilities, and asks for a password',
+  { timeout: 180_000 },
+  async () => {
+    await root.sh('dpkg -i /var/tmp/rackward-common_*.deb /var/tmp/rackward_*.deb')
+    await active('rackward-conductor')
+    const status = await root.sh(`cat /proc/${await mainPid('rackward-conductor')}/status`)
+    expect(status).toMatch(new RegExp(`^Uid:\\s+${(await root.sh('id -u rackward')).trim()}\\s`, 'm'))
+    // CAP_NET_BIND_SERVICE (10), CAP_NET_ADMIN (12), CAP_NET_RAW (13): linux/capability.h
+    expect(/^CapEff:\s+(\S+)/m.exec(status)?.[1]).toBe('0000000000003400')
+    expect(status).toMatch(/^NoNewPrivs:\s+1$/m)
+    expect((await root.try('curl -s -o /dev/null -w %{http_code} http://127.0.0.1:6385/v1/nodes')).stdout).toBe('401')
+    expect(await root.sh('curl -s http://127.0.0.1:6385/readyz')).toContain('"ok"')
+    expect(await root.sh('ls -l /etc/rackward')).toMatch(/-rw-r----- 1 root rackward .* htpasswd/)
+    expect(await root.sh('ls -l /etc/rackward')).toMatch(/-rw------- 1 root root .* clouds.yaml/)
+  },
+)
 
 test('root works with it at once, from the shell', { timeout: 60_000 }, async () => {
   await root.sh('rackward node enroll n1 --driver fake-hardware')
   expect(await root.sh('rackward node manage n1 --wait 30 && rackward node list')).toMatch(/n1 +manageable/)
-  expect(await root.sh('bash -c "source /usr/share/bash-completion/completions/rackward && complete -p rackward"')).toContain('_rackward')
+  expect(
+    await root.sh('bash -c "source /usr/share/bash-completion/completions/rackward && complete -p rackward"'),
+  ).toContain('_rackward')
 })
 
 test('killed, it is back; stuck, the watchdog ends it; stopped, it ends cleanly', { timeout: 180_000 }, async () => {
@@ -85,7 +93,9 @@ test('the agent waits for its configuration, then runs as its own user', { timeo
   await active('rackward-agent')
   const status = await root.sh(`cat /proc/${await mainPid('rackward-agent')}/status`)
   expect(status).toMatch(new RegExp(`^Uid:\\s+${(await root.sh('id -u rackward-agent')).trim()}\\s`, 'm'))
-  expect(await root.sh('journalctl -u rackward-agent --no-pager')).toMatch(/the agent runs name=h1|the agent runs.*role=host/)
+  expect(await root.sh('journalctl -u rackward-agent --no-pager')).toMatch(
+    /the agent runs name=h1|the agent runs.*role=host/,
+  )
   expect(await root.sh('ls -ld /var/lib/rackward-agent')).toMatch(/^drwx------ .* rackward-agent/)
 })
 
@@ -111,20 +121,35 @@ test('doctor finds what hurts here and says how to mend it', { timeout: 60_000 }
 
 test('removed and purged, nothing is left but what people wrote', { timeout: 120_000 }, async () => {
   await root.sh('dpkg -P rackward rackward-agent rackward-common')
-  expect((await root.try('ls /var/lib/rackward /var/lib/rackward-agent /usr/lib/rackward /etc/rackward/htpasswd 2>/dev/null')).stdout).toBe('')
+  expect(
+    (
+      await root.try(
+        'ls /var/lib/rackward /var/lib/rackward-agent /usr/lib/rackward /etc/rackward/htpasswd 2>/dev/null',
+      )
+    ).stdout,
+  ).toBe('')
   expect((await root.try('systemctl is-active rackward-conductor rackward-agent')).stdout).toBe('inactive\ninactive\n')
 })
 
 test('what npm packs installs with npm i -g, and runs', { timeout: 300_000 }, async () => {
   const prefix = join(out, 'prefix')
-  const packed = (await runOk(['npm', 'pack', '--silent', '--pack-destination', out], { timeoutMs: 60_000, cwd: ROOT })).trim().split('\n').at(-1) as string
-  await runOk(['npm', 'i', '-g', '--silent', '--no-fund', '--no-audit', '--prefix', prefix, join(out, packed)], { timeoutMs: 240_000, cwd: out })
+  const packed = (await runOk(['npm', 'pack', '--silent', '--pack-destination', out], { timeoutMs: 60_000, cwd: ROOT }))
+    .trim()
+    .split('\n')
+    .at(-1) as string
+  await runOk(['npm', 'i', '-g', '--silent', '--no-fund', '--no-audit', '--prefix', prefix, join(out, packed)], {
+    timeoutMs: 240_000,
+    cwd: out,
+  })
   const rackward = join(prefix, 'bin/rackward')
   expect(await runOk([rackward, '--help'], { timeoutMs: 10_000 })).toContain('conductor')
   const { code, stderr } = await run([rackward, 'conductor', '--config', '/no/such/file'], { timeoutMs: 20_000 })
   expect([code, stderr]).toEqual([1, expect.stringMatching(/no\/such\/file/)])
   const log = join(out, 'npm.log')
   launch(['sh', '-c', `echo $$ >${out}/pid; exec ${rackward} conductor --dev --port 0 --data ${out}/data >${log} 2>&1`])
-  await until(async () => /curl http\S+\/v1\/nodes/.test(await readFile(log, 'utf8').catch(() => '')), { what: 'the conductor', timeoutMs: 20_000 })
+  await until(async () => /curl http\S+\/v1\/nodes/.test(await readFile(log, 'utf8').catch(() => '')), {
+    what: 'the conductor',
+    timeoutMs: 20_000,
+  })
   process.kill(Number(await readFile(join(out, 'pid'), 'utf8')), 'SIGTERM')
 })

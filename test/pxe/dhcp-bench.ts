@@ -8,7 +8,14 @@ import { LOADERS } from '../../pxe/firmware.ts'
 import { systemClock } from '../../kit/clock.ts'
 
 export const SERVER = '10.0.0.1'
-export const subnet = { cidr: '10.0.0.0/24', serverIp: SERVER, first: '10.0.0.10', last: '10.0.0.12', dns: [], leaseSeconds: 600 }
+export const subnet = {
+  cidr: '10.0.0.0/24',
+  serverIp: SERVER,
+  first: '10.0.0.10',
+  last: '10.0.0.12',
+  dns: [],
+  leaseSeconds: 600,
+}
 export const far = {
   cidr: '10.9.0.0/24',
   serverIp: '10.0.0.1',
@@ -18,7 +25,14 @@ export const far = {
   router: '10.9.0.1',
   leaseSeconds: 600,
 }
-export const fabric = { cidr: '10.50.0.0/24', serverIp: '10.0.0.1', first: '10.50.0.100', last: '10.50.0.102', dns: [], leaseSeconds: 600 }
+export const fabric = {
+  cidr: '10.50.0.0/24',
+  serverIp: '10.0.0.1',
+  first: '10.50.0.100',
+  last: '10.50.0.102',
+  dns: [],
+  leaseSeconds: 600,
+}
 export const script = (mac: string) => `http://${SERVER}/boot/${mac}/script.ipxe`
 
 export class Memory {
@@ -28,13 +42,20 @@ export class Memory {
   remove = (ip: string) => void this.saved.delete(ip)
 }
 
-export function bench(fixed: Record<string, string> = {}, more: { loaders?: readonly string[]; macs?: readonly string[] } = {}) {
+export function bench(
+  fixed: Record<string, string> = {},
+  more: { loaders?: readonly string[]; macs?: readonly string[] } = {},
+) {
   const store = new Memory()
   const clock = { ...systemClock, ms: 1_000_000, now: () => clock.ms }
   const events: DhcpEvent[] = []
   const known = new Map<string, KnownClient>()
   for (const address of more.macs ?? [1, 2, 3, 4].map(mac))
-    known.set(address, { scriptUrl: script(address), loaderUrl: `http://${SERVER}/loader/`, ...(fixed[address] ? { fixedIp: fixed[address] } : {}) })
+    known.set(address, {
+      scriptUrl: script(address),
+      loaderUrl: `http://${SERVER}/loader/`,
+      ...(fixed[address] ? { fixedIp: fixed[address] } : {}),
+    })
   const owner = {
     client: (address: string) => known.get(address),
     isFixed: (ip: string) => Object.values(fixed).includes(ip),
@@ -52,7 +73,12 @@ export function bench(fixed: Record<string, string> = {}, more: { loaders?: read
 
 export const mac = (n: number) => `02:00:00:00:00:0${n}`
 
-export function packet(n: number, type: keyof typeof MESSAGE, options: [number, Buffer][] = [], more: Partial<Packet> = {}): Packet {
+export function packet(
+  n: number,
+  type: keyof typeof MESSAGE,
+  options: [number, Buffer][] = [],
+  more: Partial<Packet> = {},
+): Packet {
   const chaddr = Buffer.alloc(16)
   chaddr.set(
     mac(n)
@@ -92,7 +118,9 @@ export const ofMac = (address: string, about: Packet): Packet => {
 }
 export const option82 = (parts: Record<number, string>): [number, Buffer] => [
   OPTION.relayInfo,
-  Buffer.concat(Object.entries(parts).map(([code, ip]) => Buffer.concat([Buffer.from([Number(code), 4]), ipToBytes(ip)]))),
+  Buffer.concat(
+    Object.entries(parts).map(([code, ip]) => Buffer.concat([Buffer.from([Number(code), 4]), ipToBytes(ip)])),
+  ),
 ]
 export const serverIdOf = (about: Packet | undefined) => about && ipOption(about.options, OPTION.serverId)
 export const request = (n: number, ip: string, more: [number, Buffer][] = [[OPTION.serverId, ipToBytes(SERVER)]]) =>

@@ -22,7 +22,10 @@ describe('the boot file', () => {
         [OPTION.clientArch, u16(16)],
       ]),
     )
-    expect([offer?.packet.file, offer?.packet.options.get(OPTION.vendorClass)?.toString()]).toEqual([`http://${SERVER}/loader/${EFI_LOADER}`, 'HTTPClient'])
+    expect([offer?.packet.file, offer?.packet.options.get(OPTION.vendorClass)?.toString()]).toEqual([
+      `http://${SERVER}/loader/${EFI_LOADER}`,
+      'HTTPClient',
+    ])
   })
   test('for a client that boots nothing is none', () => expect(fileOf([])).toBe(''))
   test('for an architecture without a loader is none, and an event says so', () => {
@@ -39,7 +42,9 @@ describe('the boot file', () => {
     [19, `http://${SERVER}/loader/${ARM64_LOADER}`],
   ])('for architecture %i is the arm64 loader where it is there', (arch, file) => {
     const options = arch === 11 ? pxe(arch) : http(arch)
-    expect(bench({}, { loaders: [...LOADERS, ARM64_LOADER] }).ask(packet(1, 'discover', options))?.packet.file).toBe(file)
+    expect(bench({}, { loaders: [...LOADERS, ARM64_LOADER] }).ask(packet(1, 'discover', options))?.packet.file).toBe(
+      file,
+    )
   })
   test.each([
     [15, 'x86 UEFI HTTP'],
@@ -88,6 +93,10 @@ test('the identifier of a network-boot client comes back when it has its right l
 })
 
 test('what loaders do without is known by name', () => {
-  expect(['revocations_sbat.efi', 'shim_certificate_0.efi', 'boot/autoexec.ipxe', 'grub/x86_64-efi/fs.lst'].every(isOptionalName)).toBe(true)
+  expect(
+    ['revocations_sbat.efi', 'shim_certificate_0.efi', 'boot/autoexec.ipxe', 'grub/x86_64-efi/fs.lst'].every(
+      isOptionalName,
+    ),
+  ).toBe(true)
   expect(['snponly.efi', 'autoexec.ipxe.bak', 'grub.cfg'].some(isOptionalName)).toBe(false)
 })

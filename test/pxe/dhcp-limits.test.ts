@@ -24,8 +24,14 @@ describe('declines', () => {
       if (ip) ask(decline(1, ip))
     }
     const kept = ask(packet(1, 'discover'))?.packet.yiaddr
-    expect(events.filter((event) => event.kind === 'trouble' && event.why.includes('in use by another host'))).toHaveLength(3)
-    expect(events).toContainEqual({ kind: 'trouble', mac: mac(1), why: `the client declines one address after the other; it keeps ${kept}` })
+    expect(
+      events.filter((event) => event.kind === 'trouble' && event.why.includes('in use by another host')),
+    ).toHaveLength(3)
+    expect(events).toContainEqual({
+      kind: 'trouble',
+      mac: mac(1),
+      why: `the client declines one address after the other; it keeps ${kept}`,
+    })
     expect(ask(packet(2, 'discover'))?.packet.yiaddr).toMatch(/^10\.0\.0\.1[0-2]$/)
     clock.ms += 10 * 60_000
     ask(decline(1, kept as string))
@@ -35,7 +41,11 @@ describe('declines', () => {
     const { ask, events, clock } = bench()
     ask(packet(1, 'discover'))
     ask(decline(1, '10.0.0.10'))
-    expect([1, 2, 3].map((n) => ask(packet(n, 'discover'))?.packet.yiaddr)).toEqual(['10.0.0.11', '10.0.0.12', '10.0.0.10'])
+    expect([1, 2, 3].map((n) => ask(packet(n, 'discover'))?.packet.yiaddr)).toEqual([
+      '10.0.0.11',
+      '10.0.0.12',
+      '10.0.0.10',
+    ])
     clock.ms += 1
     expect(ask(packet(4, 'discover'))).toBeUndefined()
     expect(events.at(-1)).toMatchObject({ kind: 'refused', mac: mac(4) })
@@ -83,7 +93,11 @@ describe('fixed addresses', () => {
     fixed[mac(2)] = '10.0.0.10'
     known.set(mac(2), { scriptUrl: '', loaderUrl: '', fixedIp: '10.0.0.10' })
     expect(ask(packet(2, 'discover'))).toBeUndefined()
-    expect(events.at(-1)).toMatchObject({ kind: 'refused', mac: mac(2), why: expect.stringContaining(`is leased to ${mac(1)}`) as string })
+    expect(events.at(-1)).toMatchObject({
+      kind: 'refused',
+      mac: mac(2),
+      why: expect.stringContaining(`is leased to ${mac(1)}`) as string,
+    })
     // Its holder renews it as long as it likes ...
     expect(ask(packet(1, 'request', [], { ciaddr: '10.0.0.10' }))?.packet.yiaddr).toBe('10.0.0.10')
     // ... and moves when it boots anew.
@@ -108,7 +122,9 @@ describe('the socket', () => {
     await new Promise<void>((resolve) => probe.close(() => resolve()))
     return found
   }
-  async function listening(after: (of: ReturnType<typeof bench>, send: (about: Packet) => void) => Promise<void>): Promise<void> {
+  async function listening(
+    after: (of: ReturnType<typeof bench>, send: (about: Packet) => void) => Promise<void>,
+  ): Promise<void> {
     const made = bench()
     const at = await port()
     await made.server.listen({ interface: 'lo', localIp: SERVER, port: at })

@@ -22,7 +22,12 @@ const golden = readdirSync(GOLDEN)
 export function describePacket(packet: Packet): string {
   const { options, chaddr: _, ...head } = packet
   const lines = Object.entries(head).map(([key, value]) => `${key} ${String(value)}`)
-  return [...lines, `mac ${packetMac(packet)}`, ...[...options].map(([code, value]) => `option ${code} ${value.toString('hex')}`), ''].join('\n')
+  return [
+    ...lines,
+    `mac ${packetMac(packet)}`,
+    ...[...options].map(([code, value]) => `option ${code} ${value.toString('hex')}`),
+    '',
+  ].join('\n')
 }
 
 /** Decodes or throws WireError; any other error is what this whole file looks for. */
@@ -53,7 +58,8 @@ describe.each(golden)('$name', ({ bytes, textFile }) => {
     if (process.env.UPDATE === '1') writeFileSync(textFile, text)
     expect(text).toBe(before)
   })
-  test('encodes to a packet that decodes to the same', () => expect(decodePacket(encodePacket(decodePacket(bytes)))).toEqual(decodePacket(bytes)))
+  test('encodes to a packet that decodes to the same', () =>
+    expect(decodePacket(encodePacket(decodePacket(bytes)))).toEqual(decodePacket(bytes)))
   test('never throws anything but a refusal, however it is truncated', () => {
     for (let length = 0; length < bytes.length; length += 1) decodeOrRefuse(bytes.subarray(0, length))
     expect(decodeOrRefuse(bytes.subarray(0, 239))).toBeUndefined()
@@ -72,8 +78,14 @@ describe.each(golden)('$name', ({ bytes, textFile }) => {
 
 test('what real clients say is read: architecture, iPXE, network boot', () => {
   const read = (name: string) => decodePacket(golden.find((packet) => packet.name === name)?.bytes as Buffer).options
-  expect([clientArchs(read('edk2-discover')), isIpxe(read('edk2-discover')), isNetboot(read('edk2-discover'))]).toEqual([[7], false, true])
-  expect([isIpxe(read('ipxe-bios-discover')), isIpxe(read('ipxe-efi-discover')), isIpxe(read('linux-discover'))]).toEqual([true, true, false])
+  expect([clientArchs(read('edk2-discover')), isIpxe(read('edk2-discover')), isNetboot(read('edk2-discover'))]).toEqual(
+    [[7], false, true],
+  )
+  expect([
+    isIpxe(read('ipxe-bios-discover')),
+    isIpxe(read('ipxe-efi-discover')),
+    isIpxe(read('linux-discover')),
+  ]).toEqual([true, true, false])
   expect(isNetboot(read('linux-discover'))).toBe(false)
 })
 

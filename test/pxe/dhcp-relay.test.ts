@@ -15,7 +15,12 @@ describe('a relayed subnet', () => {
     const { ask, leases } = bench()
     expect(lease(ask, 1)).toBe('10.50.0.100')
     const ack = ask(packet(1, 'request', [], { ciaddr: '10.50.0.100' }))
-    expect([ack && messageType(ack.packet.options), ack?.packet.yiaddr, ack?.toIp, ack?.toPort]).toEqual(['ack', '10.50.0.100', '10.50.0.100', 68])
+    expect([ack && messageType(ack.packet.options), ack?.packet.yiaddr, ack?.toIp, ack?.toPort]).toEqual([
+      'ack',
+      '10.50.0.100',
+      '10.50.0.100',
+      68,
+    ])
     expect(leases.macOf('10.50.0.100')).toBe(mac(1))
     expect(ask(packet(2, 'discover', [], relayed))?.packet.yiaddr).toBe('10.50.0.101')
   })
@@ -39,7 +44,11 @@ describe('a relayed subnet', () => {
   })
   test('a remembered address in a DISCOVER does not choose the subnet', () => {
     const offer = bench().ask(packet(1, 'discover', [], { ciaddr: '10.50.0.100' }))
-    expect([offer?.packet.yiaddr, offer?.packet.ciaddr, offer?.toIp]).toEqual(['10.0.0.10', '0.0.0.0', '255.255.255.255'])
+    expect([offer?.packet.yiaddr, offer?.packet.ciaddr, offer?.toIp]).toEqual([
+      '10.0.0.10',
+      '0.0.0.0',
+      '255.255.255.255',
+    ])
   })
   test('a release by unicast changes nothing: the address stays that of the client', () => {
     const { ask, leases } = bench()
@@ -71,13 +80,17 @@ describe('link selection (RFC 3527)', () => {
   test('of a subnet that is not configured is refused, not answered from another one', () => {
     const { ask, events } = bench()
     expect(ask(packet(1, 'discover', [option82({ 5: '10.60.0.0' })], { giaddr: '10.9.0.1' }))).toBeUndefined()
-    expect(events).toEqual([{ kind: 'refused', mac: mac(1), why: 'no subnet is configured for link selection 10.60.0.0 of relay 10.9.0.1' }])
+    expect(events).toEqual([
+      { kind: 'refused', mac: mac(1), why: 'no subnet is configured for link selection 10.60.0.0 of relay 10.9.0.1' },
+    ])
   })
   test('counts through a relay alone', () => {
     expect(bench().ask(packet(1, 'discover', [linked]))?.packet.yiaddr).toBe('10.0.0.10')
   })
   test('a sub-option that is cut short is survived', () => {
-    const offer = bench().ask(packet(1, 'discover', [[OPTION.relayInfo, Buffer.from([1, 1, 7, 5, 4, 10, 50])]], { giaddr: '10.9.0.1' }))
+    const offer = bench().ask(
+      packet(1, 'discover', [[OPTION.relayInfo, Buffer.from([1, 1, 7, 5, 4, 10, 50])]], { giaddr: '10.9.0.1' }),
+    )
     expect(offer?.packet.yiaddr).toBe('10.9.0.10')
   })
 })
@@ -86,7 +99,10 @@ describe('subnet selection (RFC 3011)', () => {
   const selected: [number, Buffer] = [OPTION.subnetSelection, ipToBytes('10.50.0.0')]
   test('gives the subnet and comes back in the reply', () => {
     const offer = bench().ask(packet(1, 'discover', [selected], { giaddr: '10.9.0.1' }))
-    expect([offer?.packet.yiaddr, offer && ipOption(offer.packet.options, OPTION.subnetSelection)]).toEqual(['10.50.0.100', '10.50.0.0'])
+    expect([offer?.packet.yiaddr, offer && ipOption(offer.packet.options, OPTION.subnetSelection)]).toEqual([
+      '10.50.0.100',
+      '10.50.0.0',
+    ])
   })
   test('gives way to the link selection of the relay', () => {
     const offer = bench().ask(packet(1, 'discover', [selected, option82({ 5: '10.9.0.0' })], { giaddr: '172.16.0.9' }))
@@ -99,8 +115,15 @@ test('server identifier override (RFC 5107): the client takes the relay for the 
   const relay = option82({ 5: '10.50.0.0', 11: '10.50.0.1' })
   const offer = ask(packet(1, 'discover', [relay], { giaddr: '172.16.0.9' }))
   expect(serverIdOf(offer?.packet)).toBe('10.50.0.1')
-  const ack = ask({ ...request(1, '10.50.0.100', [[OPTION.serverId, ipToBytes('10.50.0.1')], relay]), giaddr: '172.16.0.9' })
-  expect([ack && messageType(ack.packet.options), ack?.packet.yiaddr, serverIdOf(ack?.packet)]).toEqual(['ack', '10.50.0.100', '10.50.0.1'])
+  const ack = ask({
+    ...request(1, '10.50.0.100', [[OPTION.serverId, ipToBytes('10.50.0.1')], relay]),
+    giaddr: '172.16.0.9',
+  })
+  expect([ack && messageType(ack.packet.options), ack?.packet.yiaddr, serverIdOf(ack?.packet)]).toEqual([
+    'ack',
+    '10.50.0.100',
+    '10.50.0.1',
+  ])
   // The renewal goes to the relay, which passes it on.
   const renewed = ask(packet(1, 'request', [relay], { giaddr: '172.16.0.9', ciaddr: '10.50.0.100' }))
   expect([renewed && messageType(renewed.packet.options), renewed?.toIp]).toEqual(['ack', '172.16.0.9'])

@@ -14,7 +14,12 @@ test('an unknown MAC gets no answer and one event a packet', () => {
 test('offer, request, ack: one address, broadcast to a client that has none yet, durable when acknowledged', () => {
   const { ask, store } = bench()
   const offer = ask(packet(1, 'discover'))
-  expect([offer?.packet.yiaddr, offer?.toIp, offer?.toPort, offer && messageType(offer.packet.options)]).toEqual(['10.0.0.10', '255.255.255.255', 68, 'offer'])
+  expect([offer?.packet.yiaddr, offer?.toIp, offer?.toPort, offer && messageType(offer.packet.options)]).toEqual([
+    '10.0.0.10',
+    '255.255.255.255',
+    68,
+    'offer',
+  ])
   expect(store.saved.size).toBe(0)
   const ack = ask(request(1, '10.0.0.10'))
   expect(ack && messageType(ack.packet.options)).toBe('ack')
@@ -26,7 +31,11 @@ test('authoritative: a known client that wants a foreign address is told no', ()
   ask(packet(1, 'discover'))
   for (const wrong of [request(1, '192.168.1.5', []), packet(1, 'request', [], { ciaddr: '192.168.1.5' })]) {
     const nak = ask(wrong)
-    expect([nak && messageType(nak.packet.options), nak?.packet.yiaddr, nak?.toIp]).toEqual(['nak', '0.0.0.0', '255.255.255.255'])
+    expect([nak && messageType(nak.packet.options), nak?.packet.yiaddr, nak?.toIp]).toEqual([
+      'nak',
+      '0.0.0.0',
+      '255.255.255.255',
+    ])
   }
 })
 
@@ -47,7 +56,11 @@ test('no two clients get one address; a used-up pool says so and harms nobody', 
   const given = [1, 2, 3].map((n) => ask(packet(n, 'discover'))?.packet.yiaddr)
   expect(new Set(given).size).toBe(3)
   expect(ask(packet(4, 'discover'))).toBeUndefined()
-  expect(events.at(-1)).toEqual({ kind: 'refused', mac: mac(4), why: 'the pool of addresses is used up (subnet 10.0.0.0/24)' })
+  expect(events.at(-1)).toEqual({
+    kind: 'refused',
+    mac: mac(4),
+    why: 'the pool of addresses is used up (subnet 10.0.0.0/24)',
+  })
   expect(ask(packet(1, 'discover'))?.packet.yiaddr).toBe(given[0])
 })
 
@@ -84,12 +97,18 @@ test('an address of a client that is forgotten rests until its lease ends', () =
   ask(packet(1, 'discover'))
   ask(request(1, '10.0.0.10'))
   leases.forget(mac(1))
-  expect(['10.0.0.11', '10.0.0.12']).toContain(ask(packet(2, 'discover', [[OPTION.requestedIp, ipToBytes('10.0.0.10')]]))?.packet.yiaddr)
+  expect(['10.0.0.11', '10.0.0.12']).toContain(
+    ask(packet(2, 'discover', [[OPTION.requestedIp, ipToBytes('10.0.0.10')]]))?.packet.yiaddr,
+  )
   clock.ms += 600_000
   expect(ask(packet(3, 'discover', [[OPTION.requestedIp, ipToBytes('10.0.0.10')]]))?.packet.yiaddr).toBe('10.0.0.10')
 })
 
 test('inform is answered with parameters and without an address', () => {
   const ack = bench().ask(packet(1, 'inform', [], { ciaddr: '10.0.0.77' }))
-  expect([ack?.packet.yiaddr, ack?.toIp, ack?.packet.options.has(OPTION.leaseTime)]).toEqual(['0.0.0.0', '10.0.0.77', false])
+  expect([ack?.packet.yiaddr, ack?.toIp, ack?.packet.options.has(OPTION.leaseTime)]).toEqual([
+    '0.0.0.0',
+    '10.0.0.77',
+    false,
+  ])
 })

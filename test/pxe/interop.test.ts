@@ -13,32 +13,52 @@ import { systemClock } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 
 const require = createRequire(import.meta.url)
-const dhcp = require('dhcp/lib/protocol.js') as { parse(bytes: Buffer): Record<string, unknown> & { options: Record<number, unknown> } }
+const dhcp = require('dhcp/lib/protocol.js') as {
+  parse(bytes: Buffer): Record<string, unknown> & { options: Record<number, unknown> }
+}
 const tftp2 = require('tftp2') as (
   host: string,
   port: number,
 ) => { read(name: string, push: (part: Buffer) => void, done: () => void): Promise<void>; close(): void }
 
-const golden = (name: string) => Buffer.from(readFileSync(join(ROOT, `test/golden/dhcp/${name}.hex`), 'utf8').replace(/\s/g, ''), 'hex')
+const golden = (name: string) =>
+  Buffer.from(readFileSync(join(ROOT, `test/golden/dhcp/${name}.hex`), 'utf8').replace(/\s/g, ''), 'hex')
 
-test.each(['edk2-discover', 'ipxe-bios-discover', 'linux-discover'])('the npm package dhcp reads our answer to %s as we meant it', (name) => {
-  const server = new DhcpServer({
-    subnets: [{ cidr: '10.0.0.0/24', serverIp: '10.0.0.1', first: '10.0.0.10', last: '10.0.0.20', dns: ['10.0.0.2'], router: '10.0.0.3', leaseSeconds: 600 }],
-    owner: { client: () => ({ scriptUrl: 'http://10.0.0.1/script', loaderUrl: 'http://10.0.0.1/loader/' }), isFixed: () => false, event: () => undefined },
-    ownIps: [],
-    loaders: new Set(LOADERS),
-    leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }, { declinesPerMac: 3 }),
-    clock: systemClock,
-  })
-  const offer = server.handle(golden(name), '10.0.0.1')
-  const read = dhcp.parse(offer?.bytes as Buffer)
-  expect(read).toMatchObject({
-    op: 2,
-    yiaddr: '10.0.0.10',
-    giaddr: '0.0.0.0',
-    options: { 53: 2, 54: '10.0.0.1', 51: 600, 1: '255.255.255.0', 3: ['10.0.0.3'], 6: ['10.0.0.2'] },
-  })
-})
+test.each(['edk2-discover', 'ipxe-bios-discover', 'linux-discover'])(
+  'the npm package dhcp reads our answer to %s as we meant it',
+  (name) => {
+    const server = new DhcpServer({
+      subnets: [
+        {
+          cidr: '10.0.0.0/24',
+          serverIp: '10.0.0.1',
+          first: '10.0.0.10',
+          last: '10.0.0.20',
+          dns: ['10.0.0.2'],
+          router: '10.0.0.3',
+          leaseSeconds: 600,
+        },
+      ],
+      owner: {
+        client: () => ({ scriptUrl: 'http://10.0.0.1/script', loaderUrl: 'http://10.0.0.1/loader/' }),
+        isFixed: () => false,
+        event: () => undefined,
+      },
+      ownIps: [],
+      loaders: new Set(LOADERS),
+      leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }, { declinesPerMac: 3 }),
+      clock: systemClock,
+    })
+    const offer = server.handle(golden(name), '10.0.0.1')
+    const read = dhcp.parse(offer?.bytes as Buffer)
+    expect(read).toMatchObject({
+      op: 2,
+      yiaddr: '10.0.0.10',
+      giaddr: '0.0.0.0',
+      options: { 53: 2, 54: '10.0.0.1', 51: 600, 1: '255.255.255.0', 3: ['10.0.0.3'], 6: ['10.0.0.2'] },
+    })
+  },
+)
 
 let server: TftpServer
 let port = 0
@@ -70,7 +90,12 @@ test('every loader that an offer can name is a file of the loaders’ directory'
 })
 
 test('scripts: exact text for each order; a word that iPXE would change is refused', () => {
-  const order = { kind: 'ramdisk', kernelUrl: 'http://10.0.0.1/k', initrdUrl: 'http://10.0.0.1/i', args: ['console=ttyS0', 'rackward.token=a.b'] } as const
+  const order = {
+    kind: 'ramdisk',
+    kernelUrl: 'http://10.0.0.1/k',
+    initrdUrl: 'http://10.0.0.1/i',
+    args: ['console=ttyS0', 'rackward.token=a.b'],
+  } as const
   const text = renderScript(order, 'node ${1}')
   expect(text.split('\n').slice(0, 4)).toEqual([
     '#!ipxe',
@@ -80,5 +105,6 @@ test('scripts: exact text for each order; a word that iPXE would change is refus
   ])
   expect(renderScript({ kind: 'local' }, 'n')).toContain('sanboot --no-describe --drive 0x80')
   expect(renderScript({ kind: 'nothing' }, 'n')).toContain('exit 1')
-  for (const bad of ['a b', '${net0/mac}', 'x\ny', "'"]) expect(() => renderScript({ ...order, args: [bad] }, 'n')).toThrow()
+  for (const bad of ['a b', '${net0/mac}', 'x\ny', "'"])
+    expect(() => renderScript({ ...order, args: [bad] }, 'n')).toThrow()
 })

@@ -14,7 +14,8 @@ const pool = (net: number, size: number): Pool => ({
 })
 const POOLS = [pool(1, 6), pool(2, 4)]
 const MACS = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
-const usable = (at: Pool) => Array.from({ length: 256 }, (_, n) => numberToIp(at.subnet.network + n)).filter((ip) => inRange(ip, at))
+const usable = (at: Pool) =>
+  Array.from({ length: 256 }, (_, n) => numberToIp(at.subnet.network + n)).filter((ip) => inRange(ip, at))
 const inRange = (ip: string, at: Pool) => {
   const last = (text: string) => Number(text.split('.')[3])
   return inSubnet(ip, at.subnet) && last(ip) >= last(at.first) && last(ip) <= last(at.last) && !at.reserved.has(ip)
@@ -29,11 +30,22 @@ class Store {
 
 const mac = fc.constantFrom(...MACS)
 const net = fc.nat(POOLS.length - 1)
-const ip = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.constantFrom(0, 5, 10, 11, 12, 13, 14, 15, 255)).map(([third, fourth]) => `10.0.${third}.${fourth}`)
+const ip = fc
+  .tuple(fc.integer({ min: 1, max: 3 }), fc.constantFrom(0, 5, 10, 11, 12, 13, 14, 15, 255))
+  .map(([third, fourth]) => `10.0.${third}.${fourth}`)
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('discover' as const), mac, net, hint: fc.option(ip, { nil: undefined }) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('request' as const), mac, net, hint: fc.option(ip, { nil: undefined }) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('decline' as const), mac, ip: fc.option(ip, { nil: undefined }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('discover' as const), mac, net, hint: fc.option(ip, { nil: undefined }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('request' as const), mac, net, hint: fc.option(ip, { nil: undefined }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('decline' as const), mac, ip: fc.option(ip, { nil: undefined }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), mac }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('fix' as const), mac, ip: fc.option(ip, { nil: undefined }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), seconds: fc.nat(900) }) },
@@ -111,7 +123,9 @@ test('no address has two clients, none loses its address by what another one doe
         check(state.book, isFixed)
         // Others are untouched.
         if (one.do !== 'restart')
-          for (const of of MACS) if (!('mac' in one) || one.mac !== of) expect(state.book.leasesOf(of).map((lease) => lease.ip)).toEqual(before.get(of))
+          for (const of of MACS)
+            if (!('mac' in one) || one.mac !== of)
+              expect(state.book.leasesOf(of).map((lease) => lease.ip)).toEqual(before.get(of))
       }
     }),
     { numRuns: 60 },
@@ -128,7 +142,9 @@ function check(book: LeaseBook, isFixed: (address: string) => boolean): void {
     // Outside the range stands only what is, or was, somebody's fixed address.
     if (at && !inRange(lease.ip, at) && !isFixed(lease.ip)) expect(['5', '15', '14']).toContain(lease.ip.split('.')[3])
   }
-  for (const of of MACS) for (const { subnet } of POOLS) expect(book.leasesOf(of).filter((lease) => inSubnet(lease.ip, subnet)).length).toBeLessThanOrEqual(1)
+  for (const of of MACS)
+    for (const { subnet } of POOLS)
+      expect(book.leasesOf(of).filter((lease) => inSubnet(lease.ip, subnet)).length).toBeLessThanOrEqual(1)
 }
 
 test('however a client declines, it takes no more than its share of a pool in ten minutes', () => {
@@ -142,7 +158,8 @@ test('however a client declines, it takes no more than its share of a pool in te
         const { ip: address = '' } = book.choose('a', wanted('a', POOLS[0] as Pool, { moving: true }))
         if (book.decline('a', address, state.nowMs) === 'taken back') taken.push(state.nowMs)
       }
-      for (const atMs of taken) expect(taken.filter((other) => other >= atMs && other < atMs + 600_000).length).toBeLessThanOrEqual(DECLINES)
+      for (const atMs of taken)
+        expect(taken.filter((other) => other >= atMs && other < atMs + 600_000).length).toBeLessThanOrEqual(DECLINES)
     }),
     { numRuns: 200 },
   )

@@ -46,7 +46,11 @@ function fetch(file: Buffer, options: Map<string, string>, lost: () => boolean):
     }
     const transfer: Transfer = outcome.transfer
     const arrived = acks.filter(() => !lost())
-    outcome = arrived.reduce<Outcome>((at, ack) => (at.state === 'going' ? onPacket(at.transfer, ack) : at), { state: 'going', transfer, send: [] })
+    outcome = arrived.reduce<Outcome>((at, ack) => (at.state === 'going' ? onPacket(at.transfer, ack) : at), {
+      state: 'going',
+      transfer,
+      send: [],
+    })
     if (outcome.state === 'going' && outcome.send.length === 0) outcome = onSilence(outcome.transfer)
     // A client that heard nothing at all repeats its last acknowledgement; six silences in a row end the transfer.
   }
@@ -89,12 +93,17 @@ describe('the transfer', () => {
   })
   test('delivers exactly or says why, whatever is lost', () => {
     fc.assert(
-      fc.property(fc.nat(20_000), fc.constantFrom(...optionSets.slice(1)), fc.infiniteStream(fc.integer({ min: 0, max: 99 })), (length, options, dice) => {
-        const file = randomBytes(length)
-        const result = fetch(file, options, () => (dice.next().value as number) < 10)
-        if (typeof result !== 'string') expect(result).toEqual(file)
-        else expect(result).toMatch(/fell silent|never answered/)
-      }),
+      fc.property(
+        fc.nat(20_000),
+        fc.constantFrom(...optionSets.slice(1)),
+        fc.infiniteStream(fc.integer({ min: 0, max: 99 })),
+        (length, options, dice) => {
+          const file = randomBytes(length)
+          const result = fetch(file, options, () => (dice.next().value as number) < 10)
+          if (typeof result !== 'string') expect(result).toEqual(file)
+          else expect(result).toMatch(/fell silent|never answered/)
+        },
+      ),
       { numRuns: 200 },
     )
   })
@@ -134,7 +143,10 @@ describe('the transfer', () => {
     const agreed = beginTransfer(Buffer.alloc(900), new Map([['timeout', '5']]), limits)
     expect(agreed).toMatchObject({ state: 'going', transfer: { timeoutMs: 1000, waitingForOack: true } })
     if (agreed.state !== 'going') throw new Error('not going')
-    expect(onPacket(agreed.transfer, { op: 'ack', block: 0 })).toMatchObject({ state: 'going', transfer: { timeoutMs: 5000 } })
+    expect(onPacket(agreed.transfer, { op: 'ack', block: 0 })).toMatchObject({
+      state: 'going',
+      transfer: { timeoutMs: 5000 },
+    })
   })
   test.each([
     ['an OACK', new Map([['tsize', '0']])],
@@ -152,7 +164,9 @@ describe('the transfer', () => {
   })
   test('a client that only asks for the size and breaks off is no failure', () => {
     const begun = beginTransfer(Buffer.alloc(9), new Map([['tsize', '0']]), limits)
-    expect(begun.state === 'going' && onPacket(begun.transfer, { op: 'error', code: 8, message: 'aborted' })).toEqual({ state: 'done' })
+    expect(begun.state === 'going' && onPacket(begun.transfer, { op: 'error', code: 8, message: 'aborted' })).toEqual({
+      state: 'done',
+    })
   })
 })
 
@@ -172,19 +186,23 @@ describe('packets', () => {
     { op: 'error', code: 1, message: 'File not found' },
     { op: 'oack', options: new Map([['tsize', '12']]) },
   ]
-  test.each(packets)('$op survives encoding and decoding, and every truncation and corruption is decoded or refused', (packet) => {
-    const bytes = encodeTftp(packet)
-    expect(decodeTftp(bytes)).toEqual(packet)
-    const tryIt = (broken: Buffer) => {
-      try {
-        decodeTftp(broken)
-      } catch (error) {
-        expect(error).toBeInstanceOf(WireError)
+  test.each(packets)(
+    '$op survives encoding and decoding, and every truncation and corruption is decoded or refused',
+    (packet) => {
+      const bytes = encodeTftp(packet)
+      expect(decodeTftp(bytes)).toEqual(packet)
+      const tryIt = (broken: Buffer) => {
+        try {
+          decodeTftp(broken)
+        } catch (error) {
+          expect(error).toBeInstanceOf(WireError)
+        }
       }
-    }
-    for (let length = 0; length < bytes.length; length += 1) tryIt(bytes.subarray(0, length))
-    for (let at = 0; at < bytes.length; at += 1) for (const value of [0, 0xff, 0x80]) tryIt(Buffer.from(bytes).fill(value, at, at + 1))
-  })
+      for (let length = 0; length < bytes.length; length += 1) tryIt(bytes.subarray(0, length))
+      for (let at = 0; at < bytes.length; at += 1)
+        for (const value of [0, 0xff, 0x80]) tryIt(Buffer.from(bytes).fill(value, at, at + 1))
+    },
+  )
   test('option names are read without case (RFC 2347)', () => {
     expect(decodeTftp(Buffer.from('\0\x01a\0OCTET\0BLKSIZE\x001432\0'))).toEqual({
       op: 'rrq',
@@ -213,7 +231,10 @@ describe('the server, asked by real clients', () => {
     server.stop()
     await rm(dir, { recursive: true })
   })
-  const tftpHpa = (name: string) => run(['tftp', '-4', '-m', 'binary', '127.0.0.1', String(port), '-c', 'get', name, join(dir, 'hpa')], { timeoutMs: 60_000 })
+  const tftpHpa = (name: string) =>
+    run(['tftp', '-4', '-m', 'binary', '127.0.0.1', String(port), '-c', 'get', name, join(dir, 'hpa')], {
+      timeoutMs: 60_000,
+    })
 
   test('tftp-hpa gets the file, byte for byte', async () => {
     await tftpHpa('loader.efi')
@@ -222,7 +243,10 @@ describe('the server, asked by real clients', () => {
   })
   test('curl gets it with a block size that it chose', async () => {
     const out = join(dir, 'curl')
-    const { code } = await run(['curl', '-s', '-o', out, '--tftp-blksize', '1200', `tftp://127.0.0.1:${port}/loader.efi`], { timeoutMs: 60_000 })
+    const { code } = await run(
+      ['curl', '-s', '-o', out, '--tftp-blksize', '1200', `tftp://127.0.0.1:${port}/loader.efi`],
+      { timeoutMs: 60_000 },
+    )
     expect([code, (await readFile(out)).equals(file)]).toEqual([0, true])
   })
   test.each(['missing', '../etc/passwd', '/etc/passwd', 'loader.efi\x00x', '..\\..\\x'])(
@@ -235,7 +259,11 @@ describe('the server, asked by real clients', () => {
     },
   )
   test('writing is refused', async () => {
-    expect(decodeTftp(await exchange(port, encodeTftp({ op: 'wrq', file: 'loader.efi', mode: 'octet', options: new Map() })))).toMatchObject({
+    expect(
+      decodeTftp(
+        await exchange(port, encodeTftp({ op: 'wrq', file: 'loader.efi', mode: 'octet', options: new Map() })),
+      ),
+    ).toMatchObject({
       op: 'error',
       code: 2,
     })
@@ -243,7 +271,10 @@ describe('the server, asked by real clients', () => {
   test('rubbish of every length is survived', async () => {
     const socket = createSocket('udp4')
     for (let length = 0; length < 300; length += 1) socket.send(randomBytes(length), port, '127.0.0.1')
-    const answer = await exchange(port, encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map([['tsize', '0']]) }))
+    const answer = await exchange(
+      port,
+      encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map([['tsize', '0']]) }),
+    )
     socket.close()
     expect(decodeTftp(answer)).toEqual({ op: 'oack', options: new Map([['tsize', String(file.length)]]) })
   })
@@ -259,8 +290,15 @@ describe('a server under attack', () => {
     server?.stop()
     events.length = 0
   })
-  const listen = (tighter: Partial<TftpLimits> = {}, read: (name: string) => Buffer | undefined = () => file): Promise<number> => {
-    server = new TftpServer({ owner: { file: read, event: (event) => void events.push(event) }, clock: systemClock, limits: { ...serverLimits, ...tighter } })
+  const listen = (
+    tighter: Partial<TftpLimits> = {},
+    read: (name: string) => Buffer | undefined = () => file,
+  ): Promise<number> => {
+    server = new TftpServer({
+      owner: { file: read, event: (event) => void events.push(event) },
+      clock: systemClock,
+      limits: { ...serverLimits, ...tighter },
+    })
     return server.listen({ ip: '127.0.0.1', port: 0 })
   }
   /** One request from an address, and never a word more. */
@@ -268,13 +306,20 @@ describe('a server under attack', () => {
     const socket = createSocket('udp4')
     sockets.push(socket)
     await new Promise<void>((resolve) => socket.bind(0, address, resolve))
-    const datagram = encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map([['timeout', '255']]) })
+    const datagram = encodeTftp({
+      op: 'rrq',
+      file: 'loader.efi',
+      mode: 'octet',
+      options: new Map([['timeout', '255']]),
+    })
     await new Promise((resolve) => socket.send(datagram, port, '127.0.0.1', resolve))
   }
   async function honestDownload(port: number): Promise<Buffer> {
     const out = join(await mkdtemp(join(tmpdir(), 'rackward-tftp-')), 'out')
     try {
-      await run(['curl', '-s', '-o', out, '--interface', '127.0.0.50', `tftp://127.0.0.1:${port}/loader.efi`], { timeoutMs: 30_000 })
+      await run(['curl', '-s', '-o', out, '--interface', '127.0.0.50', `tftp://127.0.0.1:${port}/loader.efi`], {
+        timeoutMs: 30_000,
+      })
       return await readFile(out)
     } finally {
       await rm(dirname(out), { recursive: true })
@@ -325,7 +370,11 @@ describe('a server under attack', () => {
     const port = await listen({}, () => undefined)
     const socket = createSocket('udp4')
     sockets.push(socket)
-    socket.send(encodeTftp({ op: 'rrq', file: `\x1b]0;owned\x07${'x'.repeat(400)}`, mode: 'octet', options: new Map() }), port, '127.0.0.1')
+    socket.send(
+      encodeTftp({ op: 'rrq', file: `\x1b]0;owned\x07${'x'.repeat(400)}`, mode: 'octet', options: new Map() }),
+      port,
+      '127.0.0.1',
+    )
     await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
     expect(events[0]).toMatchObject({ kind: 'refused', file: `?]0;owned?${'x'.repeat(189)}…` })
   })

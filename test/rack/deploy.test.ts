@@ -18,11 +18,30 @@ let uefi: Server
 let cli: Cli
 beforeAll(async () => {
   bench = await openBench('deploy', {})
-  bios = await bench.rack.addServer({ name: 'bios-1', firmware: 'bios', card: 'e1000e', diskKind: 'ahci', diskBytes: 5 * GIB, memoryMb: 1024 })
-  uefi = await bench.rack.addServer({ name: 'uefi-1', firmware: 'uefi', card: 'virtio', diskKind: 'nvme', diskBytes: 6 * GIB, memoryMb: 1024 })
+  bios = await bench.rack.addServer({
+    name: 'bios-1',
+    firmware: 'bios',
+    card: 'e1000e',
+    diskKind: 'ahci',
+    diskBytes: 5 * GIB,
+    memoryMb: 1024,
+  })
+  uefi = await bench.rack.addServer({
+    name: 'uefi-1',
+    firmware: 'uefi',
+    card: 'virtio',
+    diskKind: 'nvme',
+    diskBytes: 6 * GIB,
+    memoryMb: 1024,
+  })
   await bench.conductor.start()
   const { password } = bench.conductor
-  const env = { OS_AUTH_TYPE: 'http_basic', OS_USERNAME: 'admin', OS_PASSWORD: password, OS_ENDPOINT: `http://${CONDUCTOR_IP}:6385` }
+  const env = {
+    OS_AUTH_TYPE: 'http_basic',
+    OS_USERNAME: 'admin',
+    OS_PASSWORD: password,
+    OS_ENDPOINT: `http://${CONDUCTOR_IP}:6385`,
+  }
   cli = openCli(env, bench.rack.in([]))
 })
 afterAll(async () => {
@@ -35,7 +54,19 @@ async function travelByCli(server: Server, image: string): Promise<string> {
   const { api } = bench.conductor
   const publicKey = (await readFile(join(bench.rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
   const info = Object.entries(driverInfo(server)).flatMap(([key, value]) => ['--driver-info', `${key}=${value}`])
-  const made = await cli.ok('node', 'create', '--driver', 'ipmi', '--name', server.name, ...info, '--property', 'capabilities=boot_mode:bios', '-f', 'json')
+  const made = await cli.ok(
+    'node',
+    'create',
+    '--driver',
+    'ipmi',
+    '--name',
+    server.name,
+    ...info,
+    '--property',
+    'capabilities=boot_mode:bios',
+    '-f',
+    'json',
+  )
   await cli.ok('port', 'create', server.mac, '--node', made.uuid)
   const verb = async (name: string, to: string, ...more: string[]) => {
     await cli.ok('node', name, server.name, ...more)
@@ -50,7 +81,8 @@ async function travelByCli(server: Server, image: string): Promise<string> {
   return (await login(bench.rack, await addressOf(api, made.uuid, server.mac), server.name)).hostname
 }
 
-const bmcCalls = async (server: Server) => (await readFile(join(server.dir, 'bmc.log'), 'utf8')).split('\n').map((line) => line.split(' ').slice(1).join(' '))
+const bmcCalls = async (server: Server) =>
+  (await readFile(join(server.dir, 'bmc.log'), 'utf8')).split('\n').map((line) => line.split(' ').slice(1).join(' '))
 
 test('a blank BIOS server and a blank UEFI server become running Debians', async () => {
   const image = await useDebian(bench)
@@ -63,22 +95,40 @@ test('a blank BIOS server and a blank UEFI server become running Debians', async
 })
 
 test('the warm path: inspected, cleaned and deployed with one boot of the ramdisk and one of the disk', async () => {
-  for (const server of [bios, uefi]) expect((await bmcCalls(server)).filter((call) => call === 'set power 1')).toHaveLength(2)
+  for (const server of [bios, uefi])
+    expect((await bmcCalls(server)).filter((call) => call === 'set power 1')).toHaveLength(2)
 })
 
 test('inspection filled properties, inventory and ports with what the hardware is', async () => {
   const { api } = bench.conductor
   const node = await api.ok('GET', '/v1/nodes/bios-1')
-  expect(node.properties).toMatchObject({ cpus: 2, cpu_arch: 'x86_64', memory_mb: 1024, local_gb: 4, vendor: 'Rackward' })
+  expect(node.properties).toMatchObject({
+    cpus: 2,
+    cpu_arch: 'x86_64',
+    memory_mb: 1024,
+    local_gb: 4,
+    vendor: 'Rackward',
+  })
   const { inventory } = (await api.ok('GET', '/v1/nodes/bios-1/inventory')) as { inventory: Record<string, any> }
-  expect(inventory.disks).toEqual([expect.objectContaining({ name: '/dev/sda', size: 5 * GIB, serial: 'bios-1-d0', rotational: true })])
+  expect(inventory.disks).toEqual([
+    expect.objectContaining({ name: '/dev/sda', size: 5 * GIB, serial: 'bios-1-d0', rotational: true }),
+  ])
   expect(inventory.boot).toEqual({ current_boot_mode: 'bios', pxe_interface: bios.mac })
-  expect(inventory.system_vendor).toMatchObject({ manufacturer: 'Rackward', product_name: 'Lab', serial_number: 'bios-1' })
-  expect(inventory.interfaces.map((nic: { mac_address: string }) => nic.mac_address).sort()).toEqual([bios.mac, bios.secondMac])
+  expect(inventory.system_vendor).toMatchObject({
+    manufacturer: 'Rackward',
+    product_name: 'Lab',
+    serial_number: 'bios-1',
+  })
+  expect(inventory.interfaces.map((nic: { mac_address: string }) => nic.mac_address).sort()).toEqual([
+    bios.mac,
+    bios.secondMac,
+  ])
   const other = (await api.ok('GET', '/v1/nodes/uefi-1/inventory')) as { inventory: Record<string, any> }
   expect(other.inventory.boot.current_boot_mode).toBe('uefi')
   expect(other.inventory.disks[0]).toMatchObject({ name: '/dev/nvme0n1', serial: 'uefi-1-d0', tran: 'nvme' })
-  const { ports } = (await api.ok('GET', '/v1/nodes/bios-1/ports?detail=true')) as { ports: { address: string; pxe_enabled: boolean }[] }
+  const { ports } = (await api.ok('GET', '/v1/nodes/bios-1/ports?detail=true')) as {
+    ports: { address: string; pxe_enabled: boolean }[]
+  }
   expect(ports.map(({ address, pxe_enabled }) => [address, pxe_enabled]).sort()).toEqual([
     [bios.mac, true],
     [bios.secondMac, false],
@@ -86,7 +136,11 @@ test('inspection filled properties, inventory and ports with what the hardware i
 })
 
 test('root was grown to the disk, and the config drive stands behind it', async () => {
-  const address = await addressOf(bench.conductor.api, (await bench.conductor.api.ok('GET', '/v1/nodes/bios-1')).uuid as string, bios.mac)
+  const address = await addressOf(
+    bench.conductor.api,
+    (await bench.conductor.api.ok('GET', '/v1/nodes/bios-1')).uuid as string,
+    bios.mac,
+  )
   const ssh = [
     'ssh',
     '-i',
@@ -102,7 +156,10 @@ test('root was grown to the disk, and the config drive stands behind it', async 
     `debian@${address}`,
   ]
   const { stdout } = await run(
-    bench.rack.in([...ssh, "df --output=size -B1 / | tail -1; lsblk -nbo LABEL /dev/sda4; systemctl is-failed 'cloud-*' || true; sudo cat /proc/cmdline"]),
+    bench.rack.in([
+      ...ssh,
+      "df --output=size -B1 / | tail -1; lsblk -nbo LABEL /dev/sda4; systemctl is-failed 'cloud-*' || true; sudo cat /proc/cmdline",
+    ]),
     { timeoutMs: 60_000 },
   )
   const [size = '', label = ''] = stdout
@@ -125,13 +182,18 @@ test('a node that always tries the network first is sent to its own disk, by BIO
     [bios, uefi].map(async (server) => {
       const uuid = (await api.ok('GET', `/v1/nodes/${server.name}`)).uuid as string
       expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
-      const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as { driver_internal_info: { rackward: { milestones: Record<string, string> } } }
+      const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as {
+        driver_internal_info: { rackward: { milestones: Record<string, string> } }
+      }
       const started = await diskBoots(server)
       await api.ok('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'rebooting' })
       await until(
         async () => {
           const now = (await api.ok('GET', `/v1/nodes/${uuid}`)) as typeof before
-          return now.driver_internal_info.rackward.milestones.script !== before.driver_internal_info.rackward.milestones.script
+          return (
+            now.driver_internal_info.rackward.milestones.script !==
+            before.driver_internal_info.rackward.milestones.script
+          )
         },
         { what: `${server.name} to ask for its script`, timeoutMs: 120_000, everyMs: 500 },
       )
@@ -160,8 +222,18 @@ async function passwordLogin(address: string, password: string, command: string)
     'NumberOfPasswordPrompts=1',
     'LogLevel=ERROR',
   ]
-  const argv = bench.rack.in(['setsid', '-w', 'ssh', ...options.flatMap((option) => ['-o', option]), `rescue@${address}`, command])
-  const { code, stdout } = await run(argv, { timeoutMs: 30_000, env: { SSH_ASKPASS: ask, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' } })
+  const argv = bench.rack.in([
+    'setsid',
+    '-w',
+    'ssh',
+    ...options.flatMap((option) => ['-o', option]),
+    `rescue@${address}`,
+    command,
+  ])
+  const { code, stdout } = await run(argv, {
+    timeoutMs: 30_000,
+    env: { SSH_ASKPASS: ask, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' },
+  })
   return code === 0 ? stdout : `status ${code}`
 }
 
@@ -174,7 +246,11 @@ describe.skipIf(process.env.RACKWARD_RACK !== 'all')('beyond the first deploy', 
     await cli.ok('node', 'rescue', 'uefi-1', '--rescue-password', 'Rette-mich 7')
     await waitState(api, uuid, { to: 'rescue' })
     const address = await addressOf(api, uuid, uefi.mac)
-    const said = await passwordLogin(address, 'Rette-mich 7', 'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c')
+    const said = await passwordLogin(
+      address,
+      'Rette-mich 7',
+      'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c',
+    )
     expect(said).toMatch(/^0\n[\s\S]*nvme0n1[\s\S]*\n8\n$/)
     expect(await passwordLogin(address, 'wrong', 'true')).toMatch(/^status /)
     const started = await diskBoots(uefi)
@@ -193,6 +269,10 @@ describe.skipIf(process.env.RACKWARD_RACK !== 'all')('beyond the first deploy', 
     await waitState(api, uuid, { to: 'available' })
     const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
     expect(head.every((byte) => byte === 0)).toBe(true)
-    expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({ instance_uuid: null, instance_info: {}, last_error: null })
+    expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({
+      instance_uuid: null,
+      instance_info: {},
+      last_error: null,
+    })
   })
 })

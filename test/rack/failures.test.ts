@@ -21,7 +21,12 @@ let silence: Promise<{ uuid: string; message: string }>
 let tiny = ''
 let node = ''
 beforeAll(async () => {
-  bench = await openBench('fail', { callbackTimeoutSeconds: 90, agentSilenceSeconds: 12, powerTimeoutSeconds: 30, effectTries: 2 })
+  bench = await openBench('fail', {
+    callbackTimeoutSeconds: 90,
+    agentSilenceSeconds: 12,
+    powerTimeoutSeconds: 30,
+    effectTries: 2,
+  })
   server = await bench.rack.addServer({
     name: 'one',
     firmware: 'bios',
@@ -31,9 +36,32 @@ beforeAll(async () => {
     memoryMb: 1024,
     moreDisks: [256 * MIB],
   })
-  silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 })
+  silent = await bench.rack.addServer({
+    name: 'two',
+    firmware: 'uefi',
+    card: 'virtio',
+    diskKind: 'virtio',
+    diskBytes: 5 * GIB,
+    memoryMb: 1024,
+  })
   // Progress comes about once a second: at full speed an image of this size is written between two reports.
-  await sh(bench.rack.in(['tc', 'qdisc', 'add', 'dev', server.taps[0], 'root', 'tbf', 'rate', '300mbit', 'burst', '256kb', 'latency', '100ms']))
+  await sh(
+    bench.rack.in([
+      'tc',
+      'qdisc',
+      'add',
+      'dev',
+      server.taps[0],
+      'root',
+      'tbf',
+      'rate',
+      '300mbit',
+      'burst',
+      '256kb',
+      'latency',
+      '100ms',
+    ]),
+  )
   tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
   await bench.conductor.start()
   silence = neverCallsBack()
@@ -45,7 +73,9 @@ afterAll(() => bench?.rack.down())
 async function neverCallsBack(): Promise<{ uuid: string; message: string }> {
   const uuid = await enroll(api(), silent)
   const { ports } = (await api().ok('GET', `/v1/nodes/${uuid}/ports`)) as { ports: { uuid: string }[] }
-  await api().ok('PATCH', `/v1/ports/${ports[0]?.uuid}`, [{ op: 'add', path: '/extra/ipv4_address', value: '10.77.0.50' }])
+  await api().ok('PATCH', `/v1/ports/${ports[0]?.uuid}`, [
+    { op: 'add', path: '/extra/ipv4_address', value: '10.77.0.50' },
+  ])
   const lost =
     'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in ip saddr 10.77.0.50 tcp dport 8080 drop'
   await sh(bench.rack.in(['nft', lost]))
@@ -61,7 +91,8 @@ const look = async (ident: string) =>
     uuid: string
     driver_internal_info: { rackward: Record<string, any> }
   }
-const setInfo = (info: Record<string, unknown>) => api().ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
+const setInfo = (info: Record<string, unknown>) =>
+  api().ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
 const deploy = (target = 'active') => provision(api(), node, { target }, { to: 'active' })
 const failing = (promise: Promise<unknown>) =>
   promise.then(
@@ -71,7 +102,10 @@ const failing = (promise: Promise<unknown>) =>
 const writing = (doneBytes: number) =>
   until(
     async () => {
-      const progress = (await look(node)).driver_internal_info.rackward.progress as { phase: string; done_bytes: number } | null
+      const progress = (await look(node)).driver_internal_info.rackward.progress as {
+        phase: string
+        done_bytes: number
+      } | null
       return progress?.phase === 'write' && progress.done_bytes >= doneBytes
     },
     { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 },
@@ -80,10 +114,18 @@ const signature = async () => (await headOf(server.diskFile, 512)).readUInt16LE(
 
 describe('the BMC', () => {
   test.each([
-    ['a wrong password', () => ({ ipmi_password: 'wrong' }), /refused the user admin or its password.*correct ipmi_username and ipmi_password/],
+    [
+      'a wrong password',
+      () => ({ ipmi_password: 'wrong' }),
+      /refused the user admin or its password.*correct ipmi_username and ipmi_password/,
+    ],
     ['no answer', () => ({ ipmi_address: '10.77.254.254' }), /10\.77\.254\.254 did not answer.*check its address/],
   ])('%s: back to enroll, and last_error says so', async (name, more, says) => {
-    const made = await api().ok('POST', '/v1/nodes', { driver: 'ipmi', name: name.replaceAll(' ', '-'), driver_info: { ...driverInfo(server), ...more() } })
+    const made = await api().ok('POST', '/v1/nodes', {
+      driver: 'ipmi',
+      name: name.replaceAll(' ', '-'),
+      driver_info: { ...driverInfo(server), ...more() },
+    })
     expect(await failing(provision(api(), String(made.uuid), { target: 'manage' }, { to: 'manageable' }))).toMatch(says)
     expect(JSON.stringify(await look(String(made.uuid)))).not.toContain('wrong"')
     // One BMC belongs to one node, and the server is enrolled later.
@@ -92,20 +134,29 @@ describe('the BMC', () => {
 })
 
 test('a second conductor on the same data refuses to start, and says why', async () => {
-  const { code, stderr } = await run(bench.rack.in([process.execPath, RACKWARD_MAIN, 'conductor', '--config', bench.conductor.configFile]), {
-    timeoutMs: 30_000,
-  })
+  const { code, stderr } = await run(
+    bench.rack.in([process.execPath, RACKWARD_MAIN, 'conductor', '--config', bench.conductor.configFile]),
+    {
+      timeoutMs: 30_000,
+    },
+  )
   expect([code, stderr]).toEqual([1, expect.stringMatching(/another conductor holds .*stop the other conductor/)])
   expect((await api().call('GET', '/healthz')).status).toBe(200)
 })
 
 test('a MAC that belongs to no port gets no answer, however often it asks, and one event', async () => {
   const ask = async (lastByte: string) =>
-    (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/stranger.js'), lastByte]), { timeoutMs: 30_000 })).stdout.trim()
+    (
+      await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/stranger.js'), lastByte]), {
+        timeoutMs: 30_000,
+      })
+    ).stdout.trim()
   expect([await ask('1'), await ask('1'), await ask('2')]).toEqual(['0', '0', '0'])
   const events = () => {
     const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
-    const rows = db.prepare("SELECT detail FROM events WHERE kind = 'unknown-mac' ORDER BY seq").all() as { detail: string }[]
+    const rows = db.prepare("SELECT detail FROM events WHERE kind = 'unknown-mac' ORDER BY seq").all() as {
+      detail: string
+    }[]
     db.close()
     return rows.map(({ detail }) => (JSON.parse(detail) as { mac: string }).mac).filter((mac) => mac.startsWith('02:'))
   }
@@ -123,12 +174,16 @@ describe('on a server whose agent is parked', () => {
 
   test('no disk matches the hints', async () => {
     await setInfo({ image_source: tiny, root_device: { serial: 'no-such-disk' } })
-    expect(await failing(deploy())).toMatch(/deploy failed: none of \/dev\/vda .*one-d0.*matches \{"serial":"no-such-disk"\} \(correct properties\/root_device/)
+    expect(await failing(deploy())).toMatch(
+      /deploy failed: none of \/dev\/vda .*one-d0.*matches \{"serial":"no-such-disk"\} \(correct properties\/root_device/,
+    )
   })
 
   test('the disk is smaller than the image', async () => {
     await setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
-    expect(await failing(deploy())).toMatch(/deploy failed: the image needs 536870912 bytes.*one-d1.*choose a bigger disk/)
+    expect(await failing(deploy())).toMatch(
+      /deploy failed: the image needs 536870912 bytes.*one-d1.*choose a bigger disk/,
+    )
   })
 
   test('the image has another checksum than promised: the deploy fails before the disk is touched', async () => {
@@ -138,7 +193,9 @@ describe('on a server whose agent is parked', () => {
     await writeFile(path, raw)
     const before = await headOf(server.diskFile, 4 * MIB)
     await setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
-    expect(await failing(deploy())).toMatch(/deploy failed: .*other\.raw has another SHA-256 than a{64} \(get the image again, or correct its checksum\)/)
+    expect(await failing(deploy())).toMatch(
+      /deploy failed: .*other\.raw has another SHA-256 than a{64} \(get the image again, or correct its checksum\)/,
+    )
     expect((await headOf(server.diskFile, 4 * MIB)).equals(before)).toBe(true)
   })
 
@@ -167,7 +224,10 @@ describe('on a server whose agent is parked', () => {
     const progress: number[] = []
     await until(
       async () => {
-        const now = (await look(node)).driver_internal_info.rackward.progress as { phase: string; done_bytes: number } | null
+        const now = (await look(node)).driver_internal_info.rackward.progress as {
+          phase: string
+          done_bytes: number
+        } | null
         // Reading back counts from zero again.
         if (now?.phase === 'write') progress.push(now.done_bytes)
         return (await look(node)).provision_state !== 'wait call-back'
@@ -194,41 +254,60 @@ describe('on a server whose agent is parked', () => {
   })
 
   // Minutes more: npm run test:rack.
-  test.skipIf(process.env.RACKWARD_RACK !== 'all')('the power is cut while the image is written: it is tried again, and a rebuild succeeds too', async () => {
-    await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
-    await writing(30 * MIB)
-    await bench.rack.cutPower(server)
-    expect(await signature()).toBe(0)
-    const said = new Set<string | null>()
-    await waitState(api(), node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
-    expect([...said].join('\n')).toMatch(/the agent was lost \(the agent was at "write".*trying again/)
-    expect(await look(node)).toMatchObject({ last_error: null, driver_internal_info: { rackward: { attempt: 2 } } })
-    expect(await signature()).toBe(0xaa55)
-    await deploy('rebuild')
-    expect(await look(node)).toMatchObject({ provision_state: 'active', last_error: null })
-  })
+  test.skipIf(process.env.RACKWARD_RACK !== 'all')(
+    'the power is cut while the image is written: it is tried again, and a rebuild succeeds too',
+    async () => {
+      await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
+      await writing(30 * MIB)
+      await bench.rack.cutPower(server)
+      expect(await signature()).toBe(0)
+      const said = new Set<string | null>()
+      await waitState(api(), node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
+      expect([...said].join('\n')).toMatch(/the agent was lost \(the agent was at "write".*trying again/)
+      expect(await look(node)).toMatchObject({ last_error: null, driver_internal_info: { rackward: { attempt: 2 } } })
+      expect(await signature()).toBe(0xaa55)
+      await deploy('rebuild')
+      expect(await look(node)).toMatchObject({ provision_state: 'active', last_error: null })
+    },
+  )
 })
 
 describe('boot tokens', () => {
   const replay = async (token: string) =>
-    (await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/replay.js'), bench.rack.dir, token]), { timeoutMs: 30_000 })).stdout.trim()
+    (
+      await run(bench.rack.in([process.execPath, join(ROOT, 'dist/test/rack/replay.js'), bench.rack.dir, token]), {
+        timeoutMs: 30_000,
+      })
+    ).stdout.trim()
   test('a token of the boot before it left for its disk opens no session, and one of another boot none at all', async () => {
     const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
-    const { machine } = JSON.parse((db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body) as {
+    const { machine } = JSON.parse(
+      (db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body,
+    ) as {
       machine: { generation: number }
     }
     db.close()
     const key = Buffer.from((await readFile(join(bench.rack.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
     const used = mintToken(key, { nodeUuid: node, generation: machine.generation, mintedMs: Date.now() })
     expect(await replay(used)).toMatch(/^agent\.token: the boot token was used already/)
-    expect(await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() }))).toMatch(
-      /^agent\.token: the boot token is of boot/,
+    expect(
+      await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() })),
+    ).toMatch(/^agent\.token: the boot token is of boot/)
+    expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(
+      /^agent\.token: the boot token was not minted here/,
     )
-    expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(/^agent\.token: the boot token was not minted here/)
   })
   test('a boot script is given to the node’s own address only', async () => {
     const { stdout } = await run(
-      bench.rack.in(['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`]),
+      bench.rack.in([
+        'curl',
+        '-s',
+        '-o',
+        '/dev/null',
+        '-w',
+        '%{http_code}',
+        `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`,
+      ]),
       { timeoutMs: 10_000 },
     )
     expect(stdout).toBe('403')
@@ -238,8 +317,15 @@ describe('boot tokens', () => {
 /** Process numbers of the boot services in the rack. */
 async function bootServices(): Promise<string[]> {
   const pids = (await sh(['ip', 'netns', 'pids', bench.rack.namespace])).split('\n').filter(Boolean)
-  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0') })))
-  return lines.filter(({ line }) => line.includes('boot') && line.includes(bench.conductor.configFile)).map(({ pid }) => pid)
+  const lines = await Promise.all(
+    pids.map(async (pid) => ({
+      pid,
+      line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0'),
+    })),
+  )
+  return lines
+    .filter(({ line }) => line.includes('boot') && line.includes(bench.conductor.configFile))
+    .map(({ pid }) => pid)
 }
 
 test('a server that never calls back: time-out, with the last thing seen of it', async () => {

@@ -53,13 +53,20 @@ export async function useDebian({ store }: Bench): Promise<string> {
 }
 
 /** A whole-disk image without an operating system: a GPT, `dataMib` of data that does not compress, and holes. */
-export async function useTiny({ rack, store }: Bench, name: string, sizes: { dataMib: number; totalMib: number }): Promise<string> {
+export async function useTiny(
+  { rack, store }: Bench,
+  name: string,
+  sizes: { dataMib: number; totalMib: number },
+): Promise<string> {
   const path = join(rack.dir, `${name}.raw`)
   const file = await open(path, 'w')
   await file.truncate(sizes.totalMib * MIB)
   for (let at = 0; at < sizes.dataMib; at += 1) await file.write(randomBytes(MIB), 0, MIB, (8 + at) * MIB)
   await file.close()
-  await runOk(['sfdisk', '--quiet', '--label', 'gpt', path], { timeoutMs: 10_000, input: 'start=4MiB, size=2MiB, type=U\nstart=8MiB, type=L\n' })
+  await runOk(['sfdisk', '--quiet', '--label', 'gpt', path], {
+    timeoutMs: 10_000,
+    input: 'start=4MiB, size=2MiB, type=U\nstart=8MiB, type=L\n',
+  })
   const image = await importImage(store, { source: path, name })
   await rm(path)
   return image.id

@@ -6,7 +6,10 @@ import { systemClock } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 
 const [, , lastByte = '1'] = process.argv
-const packet = Buffer.from(readFileSync(join(ROOT, 'test/golden/dhcp/linux-discover.hex'), 'utf8').replace(/\s/g, ''), 'hex')
+const packet = Buffer.from(
+  readFileSync(join(ROOT, 'test/golden/dhcp/linux-discover.hex'), 'utf8').replace(/\s/g, ''),
+  'hex',
+)
 packet.set([0x02, 0, 0, 0, 0xee, Number(lastByte)], 28)
 const socket = createSocket({ type: 'udp4', reuseAddr: true })
 let answers = 0

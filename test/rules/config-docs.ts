@@ -62,7 +62,9 @@ const typeOf = (schema: Json): string => {
   if (choices) return [...new Set(choices.map(typeOf))].join(' or ')
   if (schema.type === 'array') return `list of ${schema.items ? typeOf(schema.items) : 'anything'}`
   if (schema.type === 'integer' || schema.type === 'number') {
-    const [low, high] = [schema.minimum, schema.maximum].map((one) => (one === undefined || Math.abs(one) > 1e15 ? undefined : one))
+    const [low, high] = [schema.minimum, schema.maximum].map((one) =>
+      one === undefined || Math.abs(one) > 1e15 ? undefined : one,
+    )
     return `number${low === undefined && high === undefined ? '' : `, ${low ?? ''} to ${high ?? ''}`}`
   }
   if (schema.type === 'string') return schema.format === 'uri' ? 'URL' : 'text'
@@ -85,8 +87,14 @@ export function configTable(schema: z.ZodType, file: string): string {
       const inner = variants.length > 0 ? variants : child.type === 'array' && child.items ? [child.items] : [child]
       const nested = inner.filter((one) => one.properties)
       const needed =
-        json.required?.includes(name) && child.default === undefined ? 'needed' : child.default === undefined ? '' : `\`${JSON.stringify(child.default)}\``
-      rows.push(`| \`${here.join('.')}\` | ${typeOf(child)} | ${needed} | ${(child.description ?? about(here)).replaceAll('|', '\\|')} |`)
+        json.required?.includes(name) && child.default === undefined
+          ? 'needed'
+          : child.default === undefined
+            ? ''
+            : `\`${JSON.stringify(child.default)}\``
+      rows.push(
+        `| \`${here.join('.')}\` | ${typeOf(child)} | ${needed} | ${(child.description ?? about(here)).replaceAll('|', '\\|')} |`,
+      )
       for (const one of nested) visit(one, child.type === 'array' ? [...path, `${name}[]`] : here)
     }
   }
@@ -108,6 +116,8 @@ export function limitsTable(): string {
   return [
     '| limit | default | |',
     '| --- | --- | --- |',
-    ...Object.entries(LIMITS).map(([name, value]) => `| \`${name}\` | ${Math.round(value * 1000) / 1000} | ${comments.get(name) ?? ''} |`),
+    ...Object.entries(LIMITS).map(
+      ([name, value]) => `| \`${name}\` | ${Math.round(value * 1000) / 1000} | ${comments.get(name) ?? ''} |`,
+    ),
   ].join('\n')
 }

@@ -58,9 +58,14 @@ test.each([
 })
 
 test('every test that a document names exists', () => {
-  const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'))
+  const pages = ['README.md', ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`)].filter((name) =>
+    name.endsWith('.md'),
+  )
   const named = pages.flatMap((page) =>
-    [...readFileSync(join(ROOT, page), 'utf8').matchAll(/\btest\/[\w./-]+\.(?:ts|mjs|sh)\b/g)].map(([path]) => ({ page, path })),
+    [...readFileSync(join(ROOT, page), 'utf8').matchAll(/\btest\/[\w./-]+\.(?:ts|mjs|sh)\b/g)].map(([path]) => ({
+      page,
+      path,
+    })),
   )
   expect(named.length).toBeGreaterThan(10)
   expect(named.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([])

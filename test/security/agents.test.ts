@@ -36,7 +36,12 @@ function dial(localAddress?: string): ClientHttp2Session {
   return session
 }
 
-function ask(session: ClientHttp2Session, method: string, path: string, headers: Record<string, string> = {}): ClientHttp2Stream {
+function ask(
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+): ClientHttp2Stream {
   const stream = session.request({ ':method': method, ':path': path, ...headers }, { endStream: method === 'GET' })
   stream.on('error', () => undefined)
   return stream
@@ -64,7 +69,10 @@ test('a body without a session is refused before it is read; what is no path is 
 })
 
 test('streams that never end are few, hold little, and are ended with their connections', async () => {
-  await until(() => sessions.every(({ destroyed }) => destroyed), { what: 'the unproven connection to be ended', timeoutMs: 20_000 })
+  await until(() => sessions.every(({ destroyed }) => destroyed), {
+    what: 'the unproven connection to be ended',
+    timeoutMs: 20_000,
+  })
   const before = await victim.rssBytes()
   const openBefore = await victim.descriptors()
   const watch = healthWatch(victim)
@@ -72,32 +80,49 @@ test('streams that never end are few, hold little, and are ended with their conn
   const flood = Array.from({ length: 12 }, (_, i) => dial(`127.0.3.${1 + (i % 3)}`))
   for (const session of flood)
     for (let i = 0; i < 100; i += 1) {
-      const stream = ask(session, 'POST', i % 2 === 0 ? '/agent/v1/session' : '/agent/v1/report', { authorization: 'Bearer x' })
+      const stream = ask(session, 'POST', i % 2 === 0 ? '/agent/v1/session' : '/agent/v1/report', {
+        authorization: 'Bearer x',
+      })
       stream.write(Buffer.alloc(60_000))
       streams.push(stream)
     }
   await fence(victim, 'root')
-  await until(async () => (await victim.descriptors()) > openBefore + 8, { what: 'the connections to be there', timeoutMs: 10_000 })
-  await until(async () => (await victim.descriptors()) < openBefore + 5, { what: 'the connections to be ended', timeoutMs: 20_000 })
+  await until(async () => (await victim.descriptors()) > openBefore + 8, {
+    what: 'the connections to be there',
+    timeoutMs: 10_000,
+  })
+  await until(async () => (await victim.descriptors()) < openBefore + 5, {
+    what: 'the connections to be ended',
+    timeoutMs: 20_000,
+  })
   expect((await victim.rssBytes()) - before).toBeLessThan(80 * MIB)
   expect((await watch.stop()).at(-1)).toBeLessThan(3_000)
 })
 
 test('an address has so many connections', async () => {
   const many = Array.from({ length: 8 }, () => dial('127.0.3.9'))
-  await until(() => many.filter(({ destroyed }) => destroyed).length >= 4, { what: 'four to be refused', timeoutMs: 10_000 })
+  await until(() => many.filter(({ destroyed }) => destroyed).length >= 4, {
+    what: 'four to be refused',
+    timeoutMs: 10_000,
+  })
   expect(await reached(victim, 'agents.connectionsPerAddress', 'root')).toBeGreaterThanOrEqual(4)
 })
 
 test('who types into a console and does not read fills no memory', async () => {
   const before = await victim.rssBytes()
-  const ws = new WebSocket(`${victim.base.replace('http', 'ws')}/rackward/v1/nodes/victim/console`, { headers: { authorization: basic('root') } })
+  const ws = new WebSocket(`${victim.base.replace('http', 'ws')}/rackward/v1/nodes/victim/console`, {
+    headers: { authorization: basic('root') },
+  })
   await new Promise((resolve, reject) => ws.once('open', resolve).once('error', reject))
   ws.pause()
   for (let i = 0; i < 2_000; i += 1) ws.send(Buffer.alloc(60_000, 97))
   let waiting = 0
   // It has stopped taking them when what waits here stays as it is.
-  await until(() => ws.bufferedAmount === waiting || !((waiting = ws.bufferedAmount) >= 0), { what: 'a standstill', timeoutMs: 20_000, everyMs: 500 })
+  await until(() => ws.bufferedAmount === waiting || !((waiting = ws.bufferedAmount) >= 0), {
+    what: 'a standstill',
+    timeoutMs: 20_000,
+    everyMs: 500,
+  })
   expect(ws.bufferedAmount).toBeGreaterThan(90 * MIB)
   expect((await victim.rssBytes()) - before).toBeLessThan(40 * MIB)
   expect(await victim.healthy()).toBe(true)
@@ -106,5 +131,7 @@ test('who types into a console and does not read fills no memory', async () => {
 
 test('nothing of this was an error of the conductor', async () => {
   expect(victim.alive).toBe(true)
-  expect((await victim.log()).split('\n').filter((line) => line.includes('"level":50') || line.includes('"stack"'))).toEqual([])
+  expect(
+    (await victim.log()).split('\n').filter((line) => line.includes('"level":50') || line.includes('"stack"')),
+  ).toEqual([])
 })

@@ -18,15 +18,20 @@ const make = async (path: string, body: unknown): Promise<string> => {
 }
 const node = () => make('/v1/nodes', { driver: 'fake-hardware' })
 const reached = (uuid: string, state: string) =>
-  until(async () => ((now) => now.provision_state === state && now.reservation === null)(await get(`/v1/nodes/${uuid}`)), {
-    what: state,
-    timeoutMs: 20_000,
-    everyMs: 10,
-  })
+  until(
+    async () => ((now) => now.provision_state === state && now.reservation === null)(await get(`/v1/nodes/${uuid}`)),
+    {
+      what: state,
+      timeoutMs: 20_000,
+      everyMs: 10,
+    },
+  )
 const get = async (path: string) => (await victim.call('GET', path)).body
 
 /** Sends all in one write, on one connection; answers their statuses. */
-function together(...requests: readonly (readonly [method: string, path: string, body?: unknown])[]): Promise<number[]> {
+function together(
+  ...requests: readonly (readonly [method: string, path: string, body?: unknown])[]
+): Promise<number[]> {
   const { port, hostname } = new URL(victim.base)
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname)
@@ -53,9 +58,13 @@ test('two traits', async () => {
   for (let round = 0; round < ROUNDS; round += 1) {
     const [a, b] = [`CUSTOM_A${round % 20}`, `CUSTOM_B${round % 20}`]
     await victim.call('DELETE', `/v1/nodes/${uuid}/traits`)
-    expect(await together(['PUT', `/v1/nodes/${uuid}/traits/${a}`], ['PUT', `/v1/nodes/${uuid}/traits/${b}`])).toEqual([204, 204])
+    expect(await together(['PUT', `/v1/nodes/${uuid}/traits/${a}`], ['PUT', `/v1/nodes/${uuid}/traits/${b}`])).toEqual([
+      204, 204,
+    ])
     expect([round, (await get(`/v1/nodes/${uuid}/traits`)).traits]).toEqual([round, [a, b]])
-    expect(await together(['DELETE', `/v1/nodes/${uuid}/traits/${a}`], ['DELETE', `/v1/nodes/${uuid}/traits/${b}`])).toEqual([204, 204])
+    expect(
+      await together(['DELETE', `/v1/nodes/${uuid}/traits/${a}`], ['DELETE', `/v1/nodes/${uuid}/traits/${b}`]),
+    ).toEqual([204, 204])
     expect([round, (await get(`/v1/nodes/${uuid}/traits`)).traits]).toEqual([round, []])
   }
 })
@@ -63,8 +72,14 @@ test('two traits', async () => {
 test('the fiftieth trait is taken once', async () => {
   const uuid = await node()
   await victim.call('PUT', `/v1/nodes/${uuid}/traits`, { traits: Array.from({ length: 49 }, (_, i) => `CUSTOM_${i}`) })
-  const statuses = await together(['PUT', `/v1/nodes/${uuid}/traits/CUSTOM_A`], ['PUT', `/v1/nodes/${uuid}/traits/CUSTOM_B`])
-  expect([statuses.toSorted((a, b) => a - b), (await get(`/v1/nodes/${uuid}/traits`)).traits.length]).toEqual([[204, 400], 50])
+  const statuses = await together(
+    ['PUT', `/v1/nodes/${uuid}/traits/CUSTOM_A`],
+    ['PUT', `/v1/nodes/${uuid}/traits/CUSTOM_B`],
+  )
+  expect([statuses.toSorted((a, b) => a - b), (await get(`/v1/nodes/${uuid}/traits`)).traits.length]).toEqual([
+    [204, 400],
+    50,
+  ])
 })
 
 test('two changes of one port, of one portgroup, of one runbook, of one node', async () => {
@@ -93,7 +108,12 @@ test('one VIF for two nodes, and one fixed address for two ports', async () => {
   for (let round = 0; round < ROUNDS; round += 1) {
     const attach = (uuid: string) => ['POST', `/v1/nodes/${uuid}/vifs`, { id: `vif-${round}` }] as const
     expect([round, sorted(await together(attach(one), attach(two)))]).toEqual([round, [204, 409]])
-    const fix = (uuid = '') => ['PATCH', `/v1/ports/${uuid}`, [{ op: 'add', path: '/extra/ipv4_address', value: `10.0.0.${round + 1}` }]] as const
+    const fix = (uuid = '') =>
+      [
+        'PATCH',
+        `/v1/ports/${uuid}`,
+        [{ op: 'add', path: '/extra/ipv4_address', value: `10.0.0.${round + 1}` }],
+      ] as const
     expect([round, sorted(await together(fix(ports[0]), fix(ports[1])))]).toEqual([round, [200, 409]])
   }
 })

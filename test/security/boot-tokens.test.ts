@@ -66,11 +66,19 @@ function stored(uuid: string): { machine: Machine; provisionState: string; [fiel
   return JSON.parse(body) as ReturnType<typeof stored>
 }
 const look = async ({ uuid }: Box) => (await victim.call('GET', `/v1/nodes/${uuid}`)).body as Record<string, any>
-const told = async ({ bmc }: Box) => (await readFile(join(dir, `bmc-${bmc}.told`), 'utf8').catch(() => '')).split('\n').filter(Boolean)
+const told = async ({ bmc }: Box) =>
+  (await readFile(join(dir, `bmc-${bmc}.told`), 'utf8').catch(() => '')).split('\n').filter(Boolean)
 const arrives = (box: Box, state: string) =>
-  until(() => stored(box.uuid).provisionState === state && stored(box.uuid).machine.owed.length === 0, { what: state, timeoutMs: 20_000, everyMs: 20 })
+  until(() => stored(box.uuid).provisionState === state && stored(box.uuid).machine.owed.length === 0, {
+    what: state,
+    timeoutMs: 20_000,
+    everyMs: 20,
+  })
 const provision = async (box: Box, target: string, more: Record<string, unknown> = {}) =>
-  expect([target, (await victim.call('PUT', `/v1/nodes/${box.uuid}/states/provision`, { target, ...more })).status]).toEqual([target, 202])
+  expect([
+    target,
+    (await victim.call('PUT', `/v1/nodes/${box.uuid}/states/provision`, { target, ...more })).status,
+  ]).toEqual([target, 202])
 
 async function enrolled(): Promise<Box> {
   nodes += 1
@@ -122,7 +130,10 @@ test('a stranger who trades after the server takes nothing over: the node is sto
   await arrives(box, 'inspect failed')
   expect((await told(box)).at(-1)).toBe('off')
   expect(await code(trade(await script(box), 'stranger'))).toBe('agent.token')
-  expect(await look(box)).toMatchObject({ power_state: 'power off', last_error: expect.stringContaining('two machines claimed boot') as string })
+  expect(await look(box)).toMatchObject({
+    power_state: 'power off',
+    last_error: expect.stringContaining('two machines claimed boot') as string,
+  })
   const account = (await victim.call('GET', `/rackward/v1/nodes/${box.uuid}/explain`)).body
   expect(JSON.stringify(account.causes)).toMatch(/two machines claimed the same boot/)
   const history = (await victim.call('GET', `/v1/nodes/${box.uuid}/history`)).body
@@ -134,7 +145,10 @@ test('a stranger who traded before the server is found out when the server asks,
   await provision(box, 'inspect')
   await arrives(box, 'inspect wait')
   const stranger = await trade(await script(box), 'stranger')
-  await expect(trade(await script(box), 'server')).rejects.toMatchObject({ code: 'agent.token', message: expect.stringContaining('two machines') as string })
+  await expect(trade(await script(box), 'server')).rejects.toMatchObject({
+    code: 'agent.token',
+    message: expect.stringContaining('two machines') as string,
+  })
   expect(await code(stranger.order(''))).toBe('agent.session')
   await arrives(box, 'inspect failed')
 })
@@ -169,7 +183,9 @@ test('a config drive and an index are there for the order that writes them alone
   const box = await enrolled()
   await provision(box, 'clean', { clean_steps: [{ interface: 'deploy', step: 'collect_inventory' }] })
   await arrives(box, 'clean wait')
-  await victim.call('PATCH', `/v1/nodes/${box.uuid}`, [{ op: 'add', path: '/instance_info/configdrive', value: { user_data: 'x' } }])
+  await victim.call('PATCH', `/v1/nodes/${box.uuid}`, [
+    { op: 'add', path: '/instance_info/configdrive', value: { user_data: 'x' } },
+  ])
   const agent = await trade(await script(box), 'server')
   expect([await code(agent.configDrive()), await code(agent.index())]).not.toContain('accepted')
 })
@@ -183,8 +199,16 @@ test('in rescue, a token is worth nothing without a boot of ours', async () => {
   const record = JSON.parse(body) as { machine: object; instanceInfo: object }
   const steps = [{ interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' }]
   const machine = { ...record.machine, order: 'rescue', steps, stepIndex: 1, bootToken: 'over', generation: 9 }
-  const rescued = { ...record, provisionState: 'rescue', machine, instanceInfo: { hashed_rescue_password: '$6$x$y', configdrive: { user_data: 'x' } } }
-  db.prepare("UPDATE nodes SET provision_state = 'rescue', body = ? WHERE uuid = ?").run(JSON.stringify(rescued), box.uuid)
+  const rescued = {
+    ...record,
+    provisionState: 'rescue',
+    machine,
+    instanceInfo: { hashed_rescue_password: '$6$x$y', configdrive: { user_data: 'x' } },
+  }
+  db.prepare("UPDATE nodes SET provision_state = 'rescue', body = ? WHERE uuid = ?").run(
+    JSON.stringify(rescued),
+    box.uuid,
+  )
   db.close()
   await victim.restart()
   const before = await told(box)
@@ -196,7 +220,15 @@ test('in rescue, a token is worth nothing without a boot of ours', async () => {
 })
 
 const macOf = (n: number) => `02:00:00:00:77:${n.toString(16).padStart(2, '0')}`
-const NIC = { hasCarrier: true, speedMbps: 1000, driver: 'x', vendor: null, product: null, pciAddress: null, ipv4: null }
+const NIC = {
+  hasCarrier: true,
+  speedMbps: 1000,
+  driver: 'x',
+  vendor: null,
+  product: null,
+  pciAddress: null,
+  ipv4: null,
+}
 const inventory = (macs: readonly string[]) => ({
   cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
   memoryBytes: 2 ** 34,
@@ -209,7 +241,10 @@ const inventory = (macs: readonly string[]) => ({
   bmcAddress: null,
 })
 const portsOf = async ({ uuid }: Box) =>
-  (await victim.call('GET', `/v1/nodes/${uuid}/ports?detail=true`)).body.ports as { address: string; pxe_enabled: boolean }[]
+  (await victim.call('GET', `/v1/nodes/${uuid}/ports?detail=true`)).body.ports as {
+    address: string
+    pxe_enabled: boolean
+  }[]
 
 test('an inventory of 255 cards: none of a clean, a few of an inspection, none for network boots, and none of another node', async () => {
   const [box, other] = [await enrolled(), await enrolled()]
@@ -223,18 +258,30 @@ test('an inventory of 255 cards: none of a clean, a few of an inspection, none f
   expect(await portsOf(box)).toEqual([])
   expect((await victim.call('GET', `/v1/nodes/${box.uuid}/inventory`)).status).toBe(404)
   await provision(box, 'inspect')
-  await until(() => ['inspect wait'].includes(stored(box.uuid).provisionState), { what: 'the inspection', timeoutMs: 10_000, everyMs: 20 })
+  await until(() => ['inspect wait'].includes(stored(box.uuid).provisionState), {
+    what: 'the inspection',
+    timeoutMs: 10_000,
+    everyMs: 20,
+  })
   const order = await cleaner.order('')
   expect(order).toMatchObject({ kind: 'inspect' })
   await cleaner.report({ orderId: order!.id, done: { inventory: inventory(macs) } })
   await arrives(box, 'manageable')
   const made = await portsOf(box)
-  expect([made.length, made.filter((one) => one.pxe_enabled), made.some((one) => one.address === macOf(1))]).toEqual([63, [], false])
+  expect([made.length, made.filter((one) => one.pxe_enabled), made.some((one) => one.address === macOf(1))]).toEqual([
+    63,
+    [],
+    false,
+  ])
   expect((await portsOf(other)).map(({ address }) => address)).toEqual([macOf(1)])
   const db = new Database(join(victim.dir, 'data/rackward.db'), { readonly: true })
-  const troubles = db.prepare("SELECT detail FROM events WHERE kind = 'trouble' AND node_uuid = ?").all(box.uuid) as { detail: string }[]
+  const troubles = db.prepare("SELECT detail FROM events WHERE kind = 'trouble' AND node_uuid = ?").all(box.uuid) as {
+    detail: string
+  }[]
   db.close()
-  expect(troubles.map(({ detail }) => detail).join('\n')).toMatch(/ports of other nodes.*02:00:00:00:77:01[\s\S]*255 cards/)
+  expect(troubles.map(({ detail }) => detail).join('\n')).toMatch(
+    /ports of other nodes.*02:00:00:00:77:01[\s\S]*255 cards/,
+  )
 })
 
 test('an empty key is no key: the conductor refuses to start, and says which file', async () => {

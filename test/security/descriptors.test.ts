@@ -29,13 +29,17 @@ async function eat(): Promise<void> {
   await limit(await victim.descriptors())
 }
 /** The soft limit of the running process. */
-const limit = (count: number) => runOk(['prlimit', '--pid', String(victim.pid), `--nofile=${count}:`], { timeoutMs: 5_000 })
+const limit = (count: number) =>
+  runOk(['prlimit', '--pid', String(victim.pid), `--nofile=${count}:`], { timeoutMs: 5_000 })
 
 test('a poll without descriptors is a fault in the log; the node is not blamed, and is read again afterwards', async () => {
   const driver_info = { ipmi_address: '127.99.97.96', ipmi_username: 'u', ipmi_password: 'p' }
   const { body } = await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' })
   await victim.call('PUT', `/v1/nodes/${body.uuid}/states/provision`, { target: 'manage' })
-  await until(async () => (await victim.call('GET', '/v1/nodes/n1')).body.provision_state === 'manageable', { what: 'manageable', timeoutMs: 10_000 })
+  await until(async () => (await victim.call('GET', '/v1/nodes/n1')).body.provision_state === 'manageable', {
+    what: 'manageable',
+    timeoutMs: 10_000,
+  })
   // From now on its BMC is one that is asked by a child.
   const changed = await victim.call('PATCH', '/v1/nodes/n1?reset_interfaces=true', [
     { op: 'replace', path: '/driver', value: 'ipmi' },
@@ -43,11 +47,17 @@ test('a poll without descriptors is a fault in the log; the node is not blamed, 
   ])
   expect([changed.status, changed.body.error_message]).toEqual([200, undefined])
   await eat()
-  await until(async () => !victim.alive || (await victim.log()).includes('run.resources'), { what: 'the fault in the log', timeoutMs: 20_000 })
+  await until(async () => !victim.alive || (await victim.log()).includes('run.resources'), {
+    what: 'the fault in the log',
+    timeoutMs: 20_000,
+  })
   expect(victim.alive).toBe(true)
   for (const socket of sockets.splice(0)) socket.destroy()
   await limit(DESCRIPTORS)
   await until(() => victim.healthy(), { what: 'the conductor to answer again', timeoutMs: 20_000 })
-  const asked = () => victim.call('GET', '/rackward/v1/power-sync').then((answer) => answer.body.last as { asked: number; not_asked: number } | null)
+  const asked = () =>
+    victim
+      .call('GET', '/rackward/v1/power-sync')
+      .then((answer) => answer.body.last as { asked: number; not_asked: number } | null)
   await until(async () => ((await asked())?.asked ?? 0) > 0, { what: 'the BMC to be asked again', timeoutMs: 30_000 })
 }, 120_000)

@@ -14,21 +14,32 @@ export interface Shot {
 }
 
 /** The status of the answer; 0 when the connection broke. */
-export function shoot(base: string, path: string, { from, method = 'GET', headers = {}, body }: Shot = {}): Promise<number> {
+export function shoot(
+  base: string,
+  path: string,
+  { from, method = 'GET', headers = {}, body }: Shot = {},
+): Promise<number> {
   const { hostname, port } = new URL(base)
   return new Promise((resolve) => {
-    const ask = request({ hostname, port, path, method, headers, ...(from ? { localAddress: from } : {}) }, (response) => {
-      response.resume()
-      response.on('error', () => resolve(0))
-      response.on('end', () => resolve(response.statusCode ?? 0))
-    })
+    const ask = request(
+      { hostname, port, path, method, headers, ...(from ? { localAddress: from } : {}) },
+      (response) => {
+        response.resume()
+        response.on('error', () => resolve(0))
+        response.on('end', () => resolve(response.statusCode ?? 0))
+      },
+    )
     ask.on('error', () => resolve(0))
     ask.end(body)
   })
 }
 
 /** A connection that has sent `bytes` and waits. Its text grows with what it hears. */
-export async function hold(base: string, bytes: Buffer | string, from?: string): Promise<{ socket: Socket; heard: () => string }> {
+export async function hold(
+  base: string,
+  bytes: Buffer | string,
+  from?: string,
+): Promise<{ socket: Socket; heard: () => string }> {
   const { hostname, port } = new URL(base)
   const socket = connect({ host: hostname, port: Number(port), ...(from ? { localAddress: from } : {}) })
   let text = ''
@@ -52,7 +63,10 @@ export async function activeNode(victim: Victim, user?: string): Promise<void> {
       { what: state, timeoutMs: 20_000, everyMs: 20 },
     )
   }
-  expect((await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'victim', automated_clean: false }, as)).status).toBe(201)
+  expect(
+    (await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'victim', automated_clean: false }, as))
+      .status,
+  ).toBe(201)
   await go('manage', 'manageable')
   await go('provide', 'available')
   await go('active', 'active')

@@ -25,9 +25,19 @@ afterAll(() => victim?.remove())
 
 test('a bomb of 16 KB is refused unread, by name and without; /healthz goes on', async () => {
   const watch = healthWatch(victim)
-  const json = { 'content-type': 'application/json', 'content-encoding': 'gzip', 'openstack-api-version': 'baremetal latest' }
+  const json = {
+    'content-type': 'application/json',
+    'content-encoding': 'gzip',
+    'openstack-api-version': 'baremetal latest',
+  }
   const statuses = await Promise.all(
-    Array.from({ length: 40 }, (_, i) => shoot(victim.base, i % 2 === 0 ? INSPECTION : '/v1/heartbeat/victim', { method: 'POST', headers: json, body: BOMB })),
+    Array.from({ length: 40 }, (_, i) =>
+      shoot(victim.base, i % 2 === 0 ? INSPECTION : '/v1/heartbeat/victim', {
+        method: 'POST',
+        headers: json,
+        body: BOMB,
+      }),
+    ),
   )
   expect(new Set(statuses)).toEqual(new Set([404, 415]))
   // Who has a login may send gzip, up to the limit.
@@ -43,7 +53,9 @@ test('bodies that never end hold no memory', async () => {
   const head = `POST ${INSPECTION} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nOpenStack-API-Version: baremetal latest\r\nTransfer-Encoding: chunked\r\n\r\n`
   const chunk = Buffer.concat([Buffer.from('e0000\r\n'), Buffer.alloc(0xe0000, 0x20), Buffer.from('\r\n')])
   const held = await Promise.all(
-    addresses(10).flatMap((from) => Array.from({ length: 10 }, () => hold(victim.base, Buffer.concat([Buffer.from(head), chunk]), from))),
+    addresses(10).flatMap((from) =>
+      Array.from({ length: 10 }, () => hold(victim.base, Buffer.concat([Buffer.from(head), chunk]), from)),
+    ),
   )
   await until(() => held.filter(({ heard }) => heard().startsWith('HTTP/1.1 404')).length === held.length, {
     what: 'every one to be refused',
@@ -51,36 +63,51 @@ test('bodies that never end hold no memory', async () => {
   })
   await fence(victim, 'root')
   expect((await victim.rssBytes()) - before).toBeLessThan(45 * MIB)
-  await until(() => held.every(({ socket }) => socket.destroyed), { what: 'their connections to end', timeoutMs: 30_000 })
+  await until(() => held.every(({ socket }) => socket.destroyed), {
+    what: 'their connections to end',
+    timeoutMs: 30_000,
+  })
 })
 
 test('connections that never ask do not take what an honest client needs', async () => {
   await victim.end()
   await victim.restart({ descriptors: 400 })
   const held: Awaited<ReturnType<typeof hold>>[] = []
-  for (const from of addresses(8)) held.push(...(await Promise.all(Array.from({ length: 100 }, () => hold(victim.base, 'GET /healthz HTTP/1.1\r\n', from)))))
+  for (const from of addresses(8))
+    held.push(
+      ...(await Promise.all(Array.from({ length: 100 }, () => hold(victim.base, 'GET /healthz HTTP/1.1\r\n', from)))),
+    )
   const watch = healthWatch(victim)
   await fence(victim, 'root')
   expect(await victim.descriptors()).toBeLessThan(300)
   await watch.stop()
   expect(await victim.healthy()).toBe(true)
   expect(await reached(victim, 'api.connections', 'root')).toBeGreaterThan(100)
-  expect((await victim.log()).split('\n').filter((line) => line.includes('limits.api.connections')).length).toBeLessThan(4)
+  expect(
+    (await victim.log()).split('\n').filter((line) => line.includes('limits.api.connections')).length,
+  ).toBeLessThan(4)
   await until(() => held.every(({ socket }) => socket.destroyed), { what: 'them to be ended', timeoutMs: 30_000 })
 })
 
 test('slow headers, slow bodies and whoever reads no answer are ended', async () => {
   const login = `Authorization: ${basic('root')}\r\n`
   const wide = 'x'.repeat(500_000)
-  for (let i = 0; i < 12; i += 1) await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', extra: { wide } }, { user: 'root' })
+  for (let i = 0; i < 12; i += 1)
+    await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', extra: { wide } }, { user: 'root' })
   const silent = await hold(victim.base, '')
   const body = await hold(victim.base, `POST /v1/nodes HTTP/1.1\r\nHost: x\r\n${login}Content-Length: 100\r\n\r\n{`)
   const reader = await hold(victim.base, `GET /v1/nodes/detail HTTP/1.1\r\nHost: x\r\n${login}\r\n`)
   reader.socket.pause()
   const idle = await hold(victim.base, 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
   const long = await hold(victim.base, `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)
-  await until(() => [silent, body, idle, long].every(({ socket }) => socket.destroyed), { what: 'them to be ended', timeoutMs: 30_000 })
-  expect([idle.heard(), long.heard()]).toEqual([expect.stringMatching(/^HTTP\/1.1 200/), expect.stringMatching(/^HTTP\/1.1 431/)])
+  await until(() => [silent, body, idle, long].every(({ socket }) => socket.destroyed), {
+    what: 'them to be ended',
+    timeoutMs: 30_000,
+  })
+  expect([idle.heard(), long.heard()]).toEqual([
+    expect.stringMatching(/^HTTP\/1.1 200/),
+    expect.stringMatching(/^HTTP\/1.1 431/),
+  ])
   reader.socket.resume()
   await until(() => reader.socket.destroyed, { what: 'the reader to be ended', timeoutMs: 10_000 })
   expect(reader.heard().length).toBeLessThan(6_000_000)
@@ -91,7 +118,9 @@ test('700 wrong passwords from 50 addresses: others log in, /healthz answers, a 
   await victim.restart()
   const watch = healthWatch(victim)
   const guesses = addresses(50).flatMap((from, i) =>
-    Array.from({ length: 14 }, (_, j) => shoot(victim.base, '/v1/nodes', { from, headers: { authorization: basic(`user${i}`, `guess ${j}`) } })),
+    Array.from({ length: 14 }, (_, j) =>
+      shoot(victim.base, '/v1/nodes', { from, headers: { authorization: basic(`user${i}`, `guess ${j}`) } }),
+    ),
   )
   const login = shoot(victim.base, '/v1/nodes', { headers: { authorization: basic('late') } })
   await fence(victim, 'root')

@@ -132,9 +132,19 @@ test('breaking the lock ends the import and removes its files; what a killed con
   const parts = async () => (await readdir(join(victim.dir, 'images'))).filter((entry) => entry.startsWith('.part'))
   const uuid = await leased()
   expect((await deploy(`http://127.0.0.1:${port}/trickle`, uuid)).status).toBe(202)
-  await until(async () => open === 1 && (await parts()).length === 1, { what: 'the import', timeoutMs: 20_000, everyMs: 20 })
-  expect((await victim.call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`, undefined, { user: 'root' })).status).toBe(200)
-  await until(async () => open === 0 && (await parts()).length === 0, { what: 'the end of the import', timeoutMs: 20_000, everyMs: 20 })
+  await until(async () => open === 1 && (await parts()).length === 1, {
+    what: 'the import',
+    timeoutMs: 20_000,
+    everyMs: 20,
+  })
+  expect(
+    (await victim.call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`, undefined, { user: 'root' })).status,
+  ).toBe(200)
+  await until(async () => open === 0 && (await parts()).length === 0, {
+    what: 'the end of the import',
+    timeoutMs: 20_000,
+    everyMs: 20,
+  })
 
   const other = await leased()
   expect((await deploy(`http://127.0.0.1:${port}/trickle`, other)).status).toBe(202)

@@ -10,7 +10,9 @@ afterAll(() => victim.remove())
 
 test('a conductor process answers its user, refuses others, and keeps what it stored over a kill', async () => {
   expect((await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' })).status).toBe(401)
-  expect((await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' }, { user: 'root' })).status).toBe(201)
+  expect(
+    (await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' }, { user: 'root' })).status,
+  ).toBe(201)
   await victim.end('SIGKILL')
   await victim.restart()
   expect((await victim.call('GET', '/v1/nodes/n1', undefined, { user: 'root' })).status).toBe(200)

@@ -35,7 +35,11 @@ test('a lessee writes what looks sealed: it stays a text, for everybody, also af
   await victim.end()
   await victim.restart()
   expect((await root('GET', '/v1/nodes')).body.nodes).toHaveLength(2)
-  expect((await root('GET', `/v1/nodes/${leased}`)).body.instance_info).toEqual({ x_password: '******', y_secret: '******', z_token: '******' })
+  expect((await root('GET', `/v1/nodes/${leased}`)).body.instance_info).toEqual({
+    x_password: '******',
+    y_secret: '******',
+    z_token: '******',
+  })
   expect((await root('GET', '/readyz')).body.damaged).toEqual([])
 })
 
@@ -48,23 +52,41 @@ test('a tenant’s big values are refused by name, and a big config drive is not
   for (const verb of ['manage', 'provide']) {
     await root('PUT', `/v1/nodes/${leased}/states/provision`, { target: verb })
     const wanted = verb === 'manage' ? 'manageable' : 'available'
-    await until(async () => (await root('GET', `/v1/nodes/${leased}`)).body.provision_state === wanted, { what: wanted, timeoutMs: 20_000 })
+    await until(async () => (await root('GET', `/v1/nodes/${leased}`)).body.provision_state === wanted, {
+      what: wanted,
+      timeoutMs: 20_000,
+    })
   }
   const drive = { user_data: 'y'.repeat(40 * MIB) }
-  expect((await red('PUT', `/v1/nodes/${leased}/states/provision`, { target: 'active', configdrive: drive })).status).toBe(202)
-  await until(async () => (await root('GET', `/v1/nodes/${leased}`)).body.provision_state === 'active', { what: 'active', timeoutMs: 20_000 })
+  expect(
+    (await red('PUT', `/v1/nodes/${leased}/states/provision`, { target: 'active', configdrive: drive })).status,
+  ).toBe(202)
+  await until(async () => (await root('GET', `/v1/nodes/${leased}`)).body.provision_state === 'active', {
+    what: 'active',
+    timeoutMs: 20_000,
+  })
   expect((await root('GET', `/v1/nodes/${leased}`)).body.instance_info.configdrive).toBe('******')
   const db = new Database(join(victim.dir, 'data/rackward.db'), { readonly: true })
   const { bytes } = db.prepare('SELECT max(length(body)) AS bytes FROM nodes').get() as { bytes: number }
   const { drives } = db.prepare('SELECT sum(length(bytes)) AS drives FROM config_drives').get() as { drives: number }
   db.close()
   expect([bytes < MIB, drives > 40 * MIB]).toEqual([true, true])
-  expect((await red('PUT', `/v1/nodes/${leased}/states/provision`, { target: 'rebuild', configdrive: { user_data: 'z'.repeat(65 * MIB) } })).status).toBe(400)
+  expect(
+    (
+      await red('PUT', `/v1/nodes/${leased}/states/provision`, {
+        target: 'rebuild',
+        configdrive: { user_data: 'z'.repeat(65 * MIB) },
+      })
+    ).status,
+  ).toBe(400)
 })
 
 test('lists of ever other lengths and sort keys leave nothing behind', async () => {
   const ask = async (n: number, key: string) =>
-    expect((await victim.call('GET', `/v1/nodes?shard=${'a,'.repeat(n)}a&sort_key=${key}`, undefined, { user: 'blue' })).status).toBe(200)
+    expect(
+      (await victim.call('GET', `/v1/nodes?shard=${'a,'.repeat(n)}a&sort_key=${key}`, undefined, { user: 'blue' }))
+        .status,
+    ).toBe(200)
   for (let n = 1; n < 20; n += 1) await ask(n, 'name')
   const before = await victim.rssBytes()
   for (const key of ['id', 'uuid', 'name', 'owner']) for (let n = 1; n <= 250; n += 1) await ask(n, key)
@@ -136,5 +158,8 @@ test('a lock that does not end is told as 503, and the store is not ready until 
   expect([ready.status, ready.body.troubles.join()]).toEqual([503, expect.stringContaining('cannot be written')])
   db.exec('COMMIT')
   db.close()
-  await until(async () => (await root('GET', '/readyz')).status === 200, { what: 'readiness by itself', timeoutMs: 20_000 })
+  await until(async () => (await root('GET', '/readyz')).status === 200, {
+    what: 'readiness by itself',
+    timeoutMs: 20_000,
+  })
 })

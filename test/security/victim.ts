@@ -58,10 +58,14 @@ export class Victim {
     const port = options.namespace ? 6385 : await freePort()
     await mkdir(join(dir, 'data'), { mode: 0o700 })
     const lines = await Promise.all(
-      Object.keys(options.users ?? {}).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, options.rounds ?? BCRYPT_ROUNDS)}\n`),
+      Object.keys(options.users ?? {}).map(
+        async (user) => `${user}:${await bcrypt.hash(`${user}-password`, options.rounds ?? BCRYPT_ROUNDS)}\n`,
+      ),
     )
     await writeFile(join(dir, 'htpasswd'), lines.join(''), { mode: 0o600 })
-    const auth = options.users ? { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: options.users } : { strategy: 'noauth' }
+    const auth = options.users
+      ? { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: options.users }
+      : { strategy: 'noauth' }
     const config = {
       data: join(dir, 'data'),
       images: { store: join(dir, 'images') },
@@ -78,7 +82,14 @@ export class Victim {
   /** Starts the process (again) on the same data, and waits until it answers. Rejects when it ends instead. */
   async restart(otherwise: Pick<VictimOptions, 'descriptors'> = {}): Promise<void> {
     const { namespace, descriptors, env } = { ...this.options, ...otherwise }
-    const argv = [process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'conductor', '--config', join(this.dir, 'conductor.yaml')]
+    const argv = [
+      process.execPath,
+      '--enable-source-maps',
+      RACKWARD_MAIN,
+      'conductor',
+      '--config',
+      join(this.dir, 'conductor.yaml'),
+    ]
     const limited = descriptors ? ['prlimit', `--nofile=${descriptors}:${descriptors}`, ...argv] : argv
     const [program = '', ...rest] = namespace ? ['ip', 'netns', 'exec', namespace, ...limited] : limited
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
@@ -111,9 +122,20 @@ export class Victim {
     )
 
   /** A request as `user` (with its password), at the newest API version. */
-  call(method: string, path: string, body?: unknown, options: { user?: string; headers?: Record<string, string> } = {}): Promise<Answer> {
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    options: { user?: string; headers?: Record<string, string> } = {},
+  ): Promise<Answer> {
     const login = options.user === undefined ? {} : { authorization: basic(options.user) }
-    return call(method, path, body, { 'OpenStack-API-Version': 'baremetal latest', ...login, ...options.headers }, this.base)
+    return call(
+      method,
+      path,
+      body,
+      { 'OpenStack-API-Version': 'baremetal latest', ...login, ...options.headers },
+      this.base,
+    )
   }
 
   /** Resident memory in bytes. */
@@ -139,7 +161,8 @@ export class Victim {
   }
 }
 
-export const basic = (user: string, password = `${user}-password`): string => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+export const basic = (user: string, password = `${user}-password`): string =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 
 /** Asks /healthz one after the other until `stop()`, which answers the times in milliseconds, sorted. */
 export function healthWatch(victim: Victim): { stop(): Promise<number[]> } {
@@ -163,4 +186,5 @@ export function healthWatch(victim: Victim): { stop(): Promise<number[]> } {
 }
 
 /** The p-th part of sorted values. */
-export const quantile = (sorted: readonly number[], p: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0
+export const quantile = (sorted: readonly number[], p: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0

@@ -5,7 +5,11 @@ import { allRoutes } from '../../conductor/routes.ts'
 import { until } from '../../kit/clock.ts'
 import { Victim } from './victim.ts'
 
-const USERS = { root: { role: 'admin' }, boss: { role: 'admin', project: 'blue' }, red: { role: 'admin', project: 'red' } } as const
+const USERS = {
+  root: { role: 'admin' },
+  boss: { role: 'admin', project: 'blue' },
+  red: { role: 'admin', project: 'red' },
+} as const
 
 let victim: Victim
 const ids: Record<string, string> = {}
@@ -22,15 +26,25 @@ beforeAll(async () => {
   ids.myPort = await make('/v1/ports', { node_uuid: ids.mine, address: '52:54:00:00:00:02' })
   ids.portgroup = await make('/v1/portgroups', { node_uuid: ids.node, name: 'their-bond' })
   ids.connector = await make('/v1/volume/connectors', { node_uuid: ids.node, type: 'iqn', connector_id: 'iqn.x' })
-  ids.target = await make('/v1/volume/targets', { node_uuid: ids.node, volume_type: 'iscsi', boot_index: 0, volume_id: 'v' })
+  ids.target = await make('/v1/volume/targets', {
+    node_uuid: ids.node,
+    volume_type: 'iscsi',
+    boot_index: 0,
+    volume_id: 'v',
+  })
   const steps = [{ interface: 'deploy', step: 'hold', args: {}, order: 1 }]
   ids.runbook = await make('/v1/runbooks', { name: 'CUSTOM_THEIRS', steps, owner: 'red' })
   ids.allocation = await make('/v1/allocations', { name: 'their-allocation', resource_class: 'none', owner: 'red' })
 }, 60_000)
 afterAll(() => victim?.remove())
 
-const as = (user: keyof typeof USERS, method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
-  victim.call(method, path, body, { user, headers })
+const as = (
+  user: keyof typeof USERS,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) => victim.call(method, path, body, { user, headers })
 
 /** What a user of "blue" is answered, without the name that it asked for. */
 const told = async (
@@ -55,7 +69,8 @@ const THINGS: readonly (readonly [start: string, uuid: string, name: string | un
   ['/v1/allocations/:ident', 'allocation', 'their-allocation'],
 ]
 /** What belongs to nobody in particular, or is for others than users of the API. */
-const OF_ALL = /^\/v1\/(chassis|deploy_templates|inspection_rules|drivers|conductors|heartbeat)\/|^\/rackward\/v1\/(mesh|incidents)\//
+const OF_ALL =
+  /^\/v1\/(chassis|deploy_templates|inspection_rules|drivers|conductors|heartbeat)\/|^\/rackward\/v1\/(mesh|incidents)\//
 
 /** Bodies that are acceptable, so that the look-up is what refuses. */
 const BODIES: Readonly<Record<string, unknown>> = {
@@ -75,7 +90,10 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'post vmedia': { device_type: 'cdrom', image_url: 'http://x/y' },
 }
 /** Refused to every user of a project, or answered over a websocket (below). */
-const ELSEWHERE: Readonly<Record<string, number>> = { '/rackward/v1/nodes/:ident/fence': 403, '/rackward/v1/nodes/:ident/console': 400 }
+const ELSEWHERE: Readonly<Record<string, number>> = {
+  '/rackward/v1/nodes/:ident/fence': 403,
+  '/rackward/v1/nodes/:ident/console': 400,
+}
 
 const routes = allRoutes({} as never).filter(({ path, role }) => path.includes('/:') && role !== 'public')
 const named = routes.filter(({ path }) => !OF_ALL.test(path))
@@ -91,10 +109,13 @@ describe('the name stands in the path', () => {
       .replace(/:\w+/, 'x')
     const fence = template.endsWith('/fence') ? { act: 'off', timeout_ms: 1000 } : undefined
     const patch = method === 'patch' && !template.includes('passthru') ? [] : undefined
-    const body = BODIES[`${method} ${rest}`] ?? fence ?? patch ?? (method === 'post' || method === 'put' ? {} : undefined)
+    const body =
+      BODIES[`${method} ${rest}`] ?? fence ?? patch ?? (method === 'post' || method === 'put' ? {} : undefined)
     const query = template.endsWith('/lock') && method === 'delete' ? '?why=x' : ''
-    const path = (of: string) => `${template.replace('/:ident', `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
-    const ask = (of: string) => told(method.toUpperCase(), path, { name: of, ...(body === undefined ? {} : { body: () => body }) })
+    const path = (of: string) =>
+      `${template.replace('/:ident', `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
+    const ask = (of: string) =>
+      told(method.toUpperCase(), path, { name: of, ...(body === undefined ? {} : { body: () => body }) })
     const missing = await ask(randomUUID())
     expect([missing[0], template]).toEqual([ELSEWHERE[template] ?? 404, template])
     expect(await ask(ids[uuid] as string)).toEqual(missing)
@@ -102,7 +123,12 @@ describe('the name stands in the path', () => {
   })
   test('every route with a name is in the table', () => expect(named.length).toBeGreaterThan(60))
   test('a console', async () => {
-    const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+    const upgrade = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    }
     const ask = (name: string) => told('GET', (of) => `/rackward/v1/nodes/${of}/console`, { name, headers: upgrade })
     expect((await ask('theirs'))[0]).toBe(404)
     expect(await ask('theirs')).toEqual(await ask('no-such'))
@@ -154,14 +180,32 @@ describe('the name stands in a body', () => {
     ['POST', '/v1/ports', 'theirs', (name) => ({ node_ident: name, address: '52:54:00:00:00:09' }), 'node'],
     ['POST', '/v1/ports', undefined, (name) => ({ node_uuid: name, address: '52:54:00:00:00:09' }), 'node'],
     ['POST', '/v1/portgroups', undefined, (name) => ({ node_uuid: name }), 'node'],
-    ['POST', '/v1/volume/connectors', undefined, (name) => ({ node_uuid: name, type: 'iqn', connector_id: 'y' }), 'node'],
-    ['POST', '/v1/volume/targets', undefined, (name) => ({ node_uuid: name, volume_type: 'iscsi', boot_index: 0, volume_id: 'v' }), 'node'],
+    [
+      'POST',
+      '/v1/volume/connectors',
+      undefined,
+      (name) => ({ node_uuid: name, type: 'iqn', connector_id: 'y' }),
+      'node',
+    ],
+    [
+      'POST',
+      '/v1/volume/targets',
+      undefined,
+      (name) => ({ node_uuid: name, volume_type: 'iscsi', boot_index: 0, volume_id: 'v' }),
+      'node',
+    ],
     ['POST', '/v1/allocations', 'theirs', (name) => ({ node: name }), 'node'],
     ['POST', '/v1/allocations', 'theirs', (name) => ({ resource_class: 'small', candidate_nodes: [name] }), 'node'],
     ['POST', '/v1/nodes/mine/vifs', undefined, (name) => ({ id: 'vif-1', port_uuid: name }), 'port'],
     ['POST', '/v1/nodes/mine/vifs', undefined, (name) => ({ id: 'vif-1', portgroup_uuid: name }), 'portgroup'],
     ['PATCH', '/v1/ports/PORT', undefined, patch('portgroup_uuid'), 'portgroup'],
-    ['PUT', '/v1/nodes/mine/states/provision', 'CUSTOM_THEIRS', (name) => ({ target: 'clean', runbook: name }), 'runbook'],
+    [
+      'PUT',
+      '/v1/nodes/mine/states/provision',
+      'CUSTOM_THEIRS',
+      (name) => ({ target: 'clean', runbook: name }),
+      'runbook',
+    ],
   ])('%s %s (%s)', async (method, path, name, body, uuid) => {
     const ask = (of: string) => told(method, () => path.replace('PORT', ids.myPort as string), { name: of, body })
     const missing = await ask(randomUUID())
@@ -180,26 +224,36 @@ describe('the name stands in a body', () => {
 
 describe('what is told in passing', () => {
   const settled = (user: keyof typeof USERS, uuid: string) =>
-    until(async () => ((one) => one.state !== 'allocating' && one)((await as(user, 'GET', `/v1/allocations/${uuid}`)).body), {
-      what: 'the allocation to end',
-      timeoutMs: 20_000,
-      everyMs: 20,
-    })
+    until(
+      async () => ((one) => one.state !== 'allocating' && one)((await as(user, 'GET', `/v1/allocations/${uuid}`)).body),
+      {
+        what: 'the allocation to end',
+        timeoutMs: 20_000,
+        everyMs: 20,
+      },
+    )
   test('an allocation that finds nothing counts nodes of its own project alone', async () => {
     const of = async (resource_class: string) =>
-      (await settled('boss', (await as('boss', 'POST', '/v1/allocations', { resource_class })).body.uuid)).last_error as string
+      (await settled('boss', (await as('boss', 'POST', '/v1/allocations', { resource_class })).body.uuid))
+        .last_error as string
     await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red', resource_class: 'foreign' })
     expect((await of('foreign')).replaceAll('foreign', 'X')).toBe((await of('nothing')).replaceAll('nothing', 'X'))
     expect(await of('small')).toMatch(/none of (the )?1 /)
   })
   test('an allocation whose UUID is that of an instance of another project does not become active on it', async () => {
     const instance = randomUUID()
-    expect((await as('red', 'PATCH', `/v1/nodes/${ids.node}`, [{ op: 'add', path: '/instance_uuid', value: instance }])).status).toBe(200)
+    expect(
+      (await as('red', 'PATCH', `/v1/nodes/${ids.node}`, [{ op: 'add', path: '/instance_uuid', value: instance }]))
+        .status,
+    ).toBe(200)
     expect((await as('boss', 'POST', '/v1/allocations', { uuid: instance, resource_class: 'small' })).status).toBe(201)
     const ended = await settled('boss', instance)
     expect([ended.state, ended.node_uuid]).toEqual(['error', null])
     expect(ended.last_error).not.toContain(ids.node)
-    expect((await as('red', 'GET', `/v1/nodes/${ids.node}`)).body).toMatchObject({ instance_uuid: instance, allocation_uuid: null })
+    expect((await as('red', 'GET', `/v1/nodes/${ids.node}`)).body).toMatchObject({
+      instance_uuid: instance,
+      allocation_uuid: null,
+    })
   })
   test('a VIF that is in use elsewhere is refused without the name of that node', async () => {
     expect((await as('red', 'POST', '/v1/nodes/theirs/vifs', { id: 'vif-of-red' })).status).toBe(204)
@@ -209,10 +263,14 @@ describe('what is told in passing', () => {
 })
 
 test('a parent is of the same project: not of another, and not a leased one; an administrator of all may say otherwise', async () => {
-  const leased = (await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red', lessee: 'blue' })).body.uuid
+  const leased = (await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'red', lessee: 'blue' })).body
+    .uuid
   expect((await as('boss', 'POST', '/v1/nodes', { driver: 'fake-hardware', parent_node: leased })).status).toBe(403)
-  expect((await as('boss', 'PATCH', '/v1/nodes/mine', [{ op: 'add', path: '/parent_node', value: leased }])).status).toBe(403)
-  const child = (await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'blue', parent_node: leased })).body.uuid
+  expect(
+    (await as('boss', 'PATCH', '/v1/nodes/mine', [{ op: 'add', path: '/parent_node', value: leased }])).status,
+  ).toBe(403)
+  const child = (await as('root', 'POST', '/v1/nodes', { driver: 'fake-hardware', owner: 'blue', parent_node: leased }))
+    .body.uuid
   // Who does not see the child learns that there is one, and not which.
   expect((await as('red', 'GET', `/v1/nodes/${leased}/children`)).body.children).toEqual([])
   expect(JSON.stringify((await as('red', 'DELETE', `/v1/nodes/${leased}`)).body)).not.toContain(child)
@@ -225,11 +283,20 @@ test('no project claims a MAC address: not with a new port, not with a changed o
   expect((await as('boss', 'POST', '/v1/portgroups', claim)).status).toBe(403)
   // Whether somebody has the address already makes no difference.
   expect((await as('boss', 'POST', '/v1/ports', { ...claim, address: '52:54:00:00:00:01' })).status).toBe(403)
-  const change = (path: string, value: unknown) => as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [{ op: 'replace', path, value }])
+  const change = (path: string, value: unknown) =>
+    as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [{ op: 'replace', path, value }])
   expect((await change('/address', '52:54:00:00:00:77')).status).toBe(403)
   expect((await change('/pxe_enabled', false)).status).toBe(200)
   expect((await change('/pxe_enabled', true)).status).toBe(403)
-  expect((await as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [{ op: 'add', path: '/extra/note', value: 'x' }])).status).toBe(200)
-  expect((await as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [{ op: 'add', path: '/extra/ipv4_address', value: '10.0.0.1' }])).status).toBe(400)
+  expect(
+    (await as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [{ op: 'add', path: '/extra/note', value: 'x' }])).status,
+  ).toBe(200)
+  expect(
+    (
+      await as('boss', 'PATCH', `/v1/ports/${ids.myPort}`, [
+        { op: 'add', path: '/extra/ipv4_address', value: '10.0.0.1' },
+      ])
+    ).status,
+  ).toBe(400)
   expect((await as('root', 'POST', '/v1/ports', claim)).status).toBe(201)
 })

@@ -19,7 +19,9 @@ const BURST = 40
 const [, , mode = '', target = '', seconds = '2'] = process.argv
 const endMs = systemClock.now() + Number(seconds) * 1000
 
-const template = decodePacket(Buffer.from(readFileSync(join(ROOT, 'test/golden/dhcp/linux-discover.hex'), 'utf8').replace(/\s/g, ''), 'hex'))
+const template = decodePacket(
+  Buffer.from(readFileSync(join(ROOT, 'test/golden/dhcp/linux-discover.hex'), 'utf8').replace(/\s/g, ''), 'hex'),
+)
 
 function packet(mac: Buffer, type: keyof typeof MESSAGE, options: [number, Buffer][]): Packet {
   const chaddr = Buffer.alloc(16)
@@ -53,11 +55,14 @@ async function flood(datagram: (n: number) => Buffer, port: number, to: string):
 
 const get = (path: string, from: string): Promise<{ status: number; body: string }> =>
   new Promise((resolve, reject) => {
-    const asked = request({ host: SERVER, port: HTTP_PORT, path, localAddress: from, agent: false, timeout: 5000 }, (response) => {
-      let body = ''
-      response.setEncoding('utf8').on('data', (part: string) => (body += part))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-    })
+    const asked = request(
+      { host: SERVER, port: HTTP_PORT, path, localAddress: from, agent: false, timeout: 5000 },
+      (response) => {
+        let body = ''
+        response.setEncoding('utf8').on('data', (part: string) => (body += part))
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      },
+    )
     asked.on('timeout', () => asked.destroy(new Error('no answer')))
     asked.on('error', reject).end()
   })
@@ -126,7 +131,13 @@ async function boot(mac: string, ip: string): Promise<{ ip: string; loaderBytes:
 
 const random = (n: number): Buffer => Buffer.from([2, 0xee, n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255])
 const ATTACKS: Readonly<Record<string, () => Promise<unknown>>> = {
-  tftp: () => flood((n) => encodeTftp({ op: 'rrq', file: `\x1b]0;owned\x07${'x'.repeat(150)}${n}`, mode: 'octet', options: new Map() }), 69, SERVER),
+  tftp: () =>
+    flood(
+      (n) =>
+        encodeTftp({ op: 'rrq', file: `\x1b]0;owned\x07${'x'.repeat(150)}${n}`, mode: 'octet', options: new Map() }),
+      69,
+      SERVER,
+    ),
   scripts: () => floodScripts(target),
   'dhcp-known': () => flood(() => encodePacket(packet(macBytes(target), 'discover', pxe(6))), 67, '10.99.0.255'),
   'dhcp-random': () => flood((n) => encodePacket(packet(random(n), 'discover', pxe(7))), 67, '10.99.0.255'),

@@ -22,9 +22,23 @@ const FLOOD_SECONDS = '2'
 
 const ip = (...argv: string[]) => runOk(['ip', ...argv], { timeoutMs: 10_000 })
 const attack = (mode: string, target: string, last: string) =>
-  runOk(['ip', 'netns', 'exec', WIRE, process.execPath, join(ROOT, 'dist/test/security/wire-attacker.js'), mode, target, last], { timeoutMs: 60_000 })
+  runOk(
+    [
+      'ip',
+      'netns',
+      'exec',
+      WIRE,
+      process.execPath,
+      join(ROOT, 'dist/test/security/wire-attacker.js'),
+      mode,
+      target,
+      last,
+    ],
+    { timeoutMs: 60_000 },
+  )
 /** A server that boots while the attack runs. */
-const honestBoot = async () => JSON.parse(await attack('boot', MAC, FIXED)) as { ip: string; loaderBytes: number; script: number }
+const honestBoot = async () =>
+  JSON.parse(await attack('boot', MAC, FIXED)) as { ip: string; loaderBytes: number; script: number }
 
 let victim: Victim | undefined
 let bootPid = 0
@@ -37,7 +51,8 @@ beforeAll(async () => {
   await ip('addr', 'add', `${API}.2/24`, 'dev', API_LINK)
   await ip('-n', SERVER, 'addr', 'add', `${API}.1/24`, 'dev', 'api')
   await ip('-n', SERVER, 'addr', 'add', '10.99.0.1/24', 'brd', '+', 'dev', 'wire')
-  for (const address of [FIXED, ATTACKER]) await ip('-n', WIRE, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', 'wire')
+  for (const address of [FIXED, ATTACKER])
+    await ip('-n', WIRE, 'addr', 'add', `${address}/24`, 'brd', '+', 'dev', 'wire')
   await ip('link', 'set', API_LINK, 'up')
   for (const [namespace, link] of [
     [SERVER, 'api'],
@@ -62,7 +77,11 @@ beforeAll(async () => {
     },
   })
   const node = await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'n1' })
-  const port = await victim.call('POST', '/v1/ports', { node_uuid: (node.body as { uuid: string }).uuid, address: MAC, extra: { ipv4_address: FIXED } })
+  const port = await victim.call('POST', '/v1/ports', {
+    node_uuid: (node.body as { uuid: string }).uuid,
+    address: MAC,
+    extra: { ipv4_address: FIXED },
+  })
   expect(port.status).toBe(201)
   bootPid = await bootProcess()
 }, 60_000)
@@ -70,7 +89,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await victim?.end()
   for (const namespace of [WIRE, SERVER]) {
-    const pids = (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
+    const pids = (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 10_000 })).stdout
+      .split('\n')
+      .filter(Boolean)
     for (const pid of pids) process.kill(Number(pid), 'SIGKILL')
     await run(['ip', 'netns', 'delete', namespace], { timeoutMs: 10_000 })
   }
@@ -80,7 +101,9 @@ afterAll(async () => {
 
 async function bootProcess(): Promise<number> {
   const pids = (await ip('netns', 'pids', SERVER)).split('\n').filter(Boolean)
-  const lines = await Promise.all(pids.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') })))
+  const lines = await Promise.all(
+    pids.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') })),
+  )
   const found = lines.filter(({ line }) => line.split('\0').includes('boot'))
   expect(found).toHaveLength(1)
   return Number(found[0]?.pid)
@@ -120,7 +143,8 @@ test('an honest server boots: address, loader, script', async () => {
 })
 
 test('requests from port 0 and from a broadcast address are survived', async () => {
-  for (const file of ['all', 'default', 'wire']) await ip('netns', 'exec', SERVER, 'sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${file}/rp_filter`)
+  for (const file of ['all', 'default', 'wire'])
+    await ip('netns', 'exec', SERVER, 'sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${file}/rp_filter`)
   await ip('netns', 'exec', WIRE, 'python3', '-c', FORGED)
   expect(await honestBoot()).toMatchObject({ script: 200 })
   expect(await bootProcess()).toBe(bootPid)
@@ -153,5 +177,9 @@ test.each([
 )
 
 test('what was held back is told in numbers', async () => {
-  await until(() => /and \d{3,} more of this kind from 10\.99\.0\.66/.test(journal().text), { what: 'the summary of a flood', timeoutMs: 20_000, everyMs: 250 })
+  await until(() => /and \d{3,} more of this kind from 10\.99\.0\.66/.test(journal().text), {
+    what: 'the summary of a flood',
+    timeoutMs: 20_000,
+    everyMs: 250,
+  })
 })

@@ -40,7 +40,10 @@ export class Beat {
     const reachable = this.rack.storage.out === 0 && node.planeDown[1] === 0
     if (reachable) node.tick += 1
     if (reachable && this.rack.schedule.ticks && node.agentUp && !node.isArbiter)
-      node.member.onSlot({ poisoned: this.rack.storage.isOrdered(node.name, node.member.bootId) }, this.rack.engine.nowMs)
+      node.member.onSlot(
+        { poisoned: this.rack.storage.isOrdered(node.name, node.member.bootId) },
+        this.rack.engine.nowMs,
+      )
     node.storageLostSinceMs = reachable ? undefined : (node.storageLostSinceMs ?? this.rack.engine.nowMs)
   }
 
@@ -80,11 +83,16 @@ export class Beat {
     for (const arbiter of this.rack.arbiters) {
       if (arbiter.node === node) continue
       const paths = PLANES.filter(
-        (_, i) => this.rack.linked(node, arbiter.node, i) && !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
+        (_, i) =>
+          this.rack.linked(node, arbiter.node, i) &&
+          !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
       )
       if (paths.length === 0) continue
       this.rack.engine.after(
-        this.rack.engine.between(1, 8) + (this.rack.jitterMs > 0 && this.rack.engine.chance(0.5) ? this.rack.engine.between(0, this.rack.jitterMs) : 0),
+        this.rack.engine.between(1, 8) +
+          (this.rack.jitterMs > 0 && this.rack.engine.chance(0.5)
+            ? this.rack.engine.between(0, this.rack.jitterMs)
+            : 0),
         () => arbiter.node.defer(() => arbiter.node.agentUp && this.receive(arbiter, node, digest)),
       )
     }
@@ -97,7 +105,9 @@ export class Beat {
     const ack = answerTo(core, digest, nowMs)
     if (ack.grants) this.rack.oracle.granted(from, arbiter.node)
     const reachable = PLANES.some(
-      (_, i) => this.rack.linked(arbiter.node, from, i) && !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
+      (_, i) =>
+        this.rack.linked(arbiter.node, from, i) &&
+        !(this.rack.lossShare > 0 && this.rack.engine.chance(this.rack.lossShare)),
     )
     if (!reachable) return
     const { member } = from
@@ -144,7 +154,11 @@ export class Beat {
       const seen = arbiter.seen.get(host.name)
       if (!seen || seen.tick !== host.tick) arbiter.seen.set(host.name, { tick: host.tick, atMs: nowMs })
       const atMs = arbiter.seen.get(host.name)?.atMs ?? nowMs
-      arbiter.core.book.sawTick(host.name, { advanceAgeMs: nowMs - atMs, readingMs: nowMs - arbiter.readingSinceMs }, nowMs)
+      arbiter.core.book.sawTick(
+        host.name,
+        { advanceAgeMs: nowMs - atMs, readingMs: nowMs - arbiter.readingSinceMs },
+        nowMs,
+      )
     }
   }
 

@@ -15,7 +15,11 @@ export class SimBmc {
   private readonly onOff: (node: SimNode, astray: boolean) => void
   private readonly seen: (node: SimNode) => boolean
 
-  constructor(engine: Engine, wired: SimNode, hooks: { onOff: (node: SimNode, astray: boolean) => void; seen: (node: SimNode) => boolean }) {
+  constructor(
+    engine: Engine,
+    wired: SimNode,
+    hooks: { onOff: (node: SimNode, astray: boolean) => void; seen: (node: SimNode) => boolean },
+  ) {
     this.engine = engine
     this.wired = wired
     this.onOff = hooks.onOff
@@ -26,7 +30,8 @@ export class SimBmc {
     const { engine } = this
     if (engine.nowMs > at.notAfterMs) return engine.after(1, () => done({ fault: 'too late', power: 'unknown' }))
     const reachMs = engine.nowMs + (this.mode === 'slow' ? engine.between(500, 4_500) : engine.between(30, 400))
-    if (this.mode === 'dead' || reachMs > at.deadlineMs) return engine.at(at.deadlineMs, () => done({ fault: 'the BMC does not answer', power: 'unknown' }))
+    if (this.mode === 'dead' || reachMs > at.deadlineMs)
+      return engine.at(at.deadlineMs, () => done({ fault: 'the BMC does not answer', power: 'unknown' }))
     engine.at(reachMs, () => done(this.answer(act)))
   }
 

@@ -47,7 +47,10 @@ export class SimCloud {
     this.engine = engine
     this.hosts = hosts
     this.hooks = hooks
-    this.live = new SimLive(engine, { node: (host) => hooks.node(host), own: (instance, host) => Object.assign(this.vms.get(instance) as Vm, { host }) })
+    this.live = new SimLive(engine, {
+      node: (host) => hooks.node(host),
+      own: (instance, host) => Object.assign(this.vms.get(instance) as Vm, { host }),
+    })
   }
 
   /** What may be started on `host` once its gate is open. */
@@ -68,7 +71,11 @@ export class SimCloud {
     engine.after(there, () => {
       if (!this.hooks.reaches(by)) return
       if (engine.chance(this.errorShare))
-        return answer({ ok: false, fault: '503', sent: call.call === 'start' && engine.chance(0.5) ? this.maybe(call) : false })
+        return answer({
+          ok: false,
+          fault: '503',
+          sent: call.call === 'start' && engine.chance(0.5) ? this.maybe(call) : false,
+        })
       const value = this.perform(call)
       if (engine.chance(this.lostShare)) return
       engine.after(engine.between(2, 40), () => this.hooks.reaches(by) && answer(value))
@@ -90,7 +97,14 @@ export class SimCloud {
         return { ok: true, done: true }
       case 'list': {
         const there = [...this.vms.values()].filter(({ host }) => host === call.host)
-        const instances = there.map(({ id }) => ({ id, name: id, priority: 0, memoryMb: 512, group: null, unprotected: null }))
+        const instances = there.map(({ id }) => ({
+          id,
+          name: id,
+          priority: 0,
+          memoryMb: 512,
+          group: null,
+          unprotected: null,
+        }))
         return { ok: true, listing: { complete: true, instances } }
       }
       case 'locate':
@@ -111,7 +125,8 @@ export class SimCloud {
     const found = live?.source === source ? this.live.settle(live) : undefined
     if (found) return found
     const last = this.migrations.filter((one) => one.instance === id && one.source === source).at(-1)
-    if (last?.status === 'accepted' || last?.status === 'moving') return { at: 'moving', ref: String(last.id), to: last.to }
+    if (last?.status === 'accepted' || last?.status === 'moving')
+      return { at: 'moving', ref: String(last.id), to: last.to }
     if (vm.host !== source) return { at: 'moved', ref: String(last?.id ?? 0), to: vm.host }
     if (last?.status === 'failed') return { at: 'failed', ref: String(last.id), why: 'no valid host' }
     return { at: 'source' }
@@ -120,13 +135,18 @@ export class SimCloud {
   private evacuate(id: string, source: string): DriverAnswer {
     const vm = this.vms.get(id)
     if (!vm) return { ok: true, started: { got: 'refused', why: '404', final: true } }
-    if (vm.host !== source || !this.down.has(source)) return { ok: true, started: { got: 'refused', why: 'compute service is still in use', final: false } }
+    if (vm.host !== source || !this.down.has(source))
+      return { ok: true, started: { got: 'refused', why: 'compute service is still in use', final: false } }
     const twin = this.migrations.find(
-      (one) => one.instance === id && (one.status === 'accepted' || one.status === 'moving') && !(one.to !== null && this.down.has(one.to)),
+      (one) =>
+        one.instance === id &&
+        (one.status === 'accepted' || one.status === 'moving') &&
+        !(one.to !== null && this.down.has(one.to)),
     )
     const live = this.live.open(id)
     if (live && this.down.has(live.to)) live.over = true
-    else if (live && this.live.settle(live)) this.hooks.violated(`I6: ${id} is evacuated while it may be on its way to ${live.to}`)
+    else if (live && this.live.settle(live))
+      this.hooks.violated(`I6: ${id} is evacuated while it may be on its way to ${live.to}`)
     if (twin) this.hooks.violated(`I6: ${id} is evacuated a second time while ${twin.id} is ${twin.status}`)
     const migration: Migration = { id: this.migrations.length + 1, instance: id, source, to: null, status: 'accepted' }
     this.migrations.push(migration)
@@ -138,7 +158,9 @@ export class SimCloud {
   private moveLive({ instance, source }: { instance: string; source: string }): DriverAnswer {
     const refused = (why: string): DriverAnswer => ({ ok: true, started: { got: 'refused', why, final: false } })
     const vm = this.vms.get(instance)
-    const busy = this.live.open(instance) ?? this.migrations.find((one) => one.instance === instance && (one.status === 'accepted' || one.status === 'moving'))
+    const busy =
+      this.live.open(instance) ??
+      this.migrations.find((one) => one.instance === instance && (one.status === 'accepted' || one.status === 'moving'))
     if (vm?.host !== source || busy || this.down.has(source)) return refused('it cannot be moved now')
     const fit = this.hosts.filter((host) => host !== source && !this.down.has(host) && this.hooks.alive(host))
     if (fit.length === 0 || !this.hooks.node(source).guests.has(instance)) return refused('no valid host')

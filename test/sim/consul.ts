@@ -24,7 +24,10 @@ export class SimConsul {
   private readonly reaches: (arbiter: string) => boolean
   private readonly onWrite: (changes: readonly Change[], by: string) => void
 
-  constructor(engine: Engine, hooks: { reaches: (arbiter: string) => boolean; onWrite: (changes: readonly Change[], by: string) => void }) {
+  constructor(
+    engine: Engine,
+    hooks: { reaches: (arbiter: string) => boolean; onWrite: (changes: readonly Change[], by: string) => void },
+  ) {
     this.engine = engine
     this.reaches = hooks.reaches
     this.onWrite = hooks.onWrite
@@ -72,7 +75,9 @@ export class SimConsul {
     const write = (): Stored => {
       this.expire()
       if (this.lock?.by !== by || this.lock.epoch !== ask.epoch) return { got: 'conflict' }
-      const wrong = [...ask.changes, ...ask.guards].some(({ key, index }) => (this.entries.get(key)?.index ?? 0) !== index)
+      const wrong = [...ask.changes, ...ask.guards].some(
+        ({ key, index }) => (this.entries.get(key)?.index ?? 0) !== index,
+      )
       if (wrong) return { got: 'conflict' }
       this.onWrite(ask.changes, by)
       this.index += 1

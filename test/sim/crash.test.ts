@@ -10,7 +10,8 @@ const death = (more: { bmcToo?: boolean; backMs?: number } = {}): Fault => ({
   bmcToo: more.bmcToo ?? false,
   backMs: more.backMs ?? null,
 })
-const of = (seed: number, faults: readonly Fault[], more: Partial<Schedule> = {}) => scheduleWith(faults, { seed, endMs: 180_000, ...more })
+const of = (seed: number, faults: readonly Fault[], more: Partial<Schedule> = {}) =>
+  scheduleWith(faults, { seed, endMs: 180_000, ...more })
 
 test.each<[string, Schedule]>([
   ['its BMC is the proof', of(1, [death()])],

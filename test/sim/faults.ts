@@ -28,7 +28,13 @@ export type Fault = { readonly atMs: number; readonly kind: string } & (
   | { readonly kind: 'hold'; readonly host: number; readonly forMs: number; readonly as?: 'deploying' }
   | { readonly kind: 'drain'; readonly host: number; readonly forMs: number }
   | { readonly kind: 'disarm'; readonly forMs: number }
-  | { readonly kind: 'cloud'; readonly lost: number; readonly error: number; readonly noHost: number; readonly forMs: number }
+  | {
+      readonly kind: 'cloud'
+      readonly lost: number
+      readonly error: number
+      readonly noHost: number
+      readonly forMs: number
+    }
   | { readonly kind: 'cloud away'; readonly forMs: number }
   | { readonly kind: 'leave'; readonly host: number; readonly off: boolean; readonly forMs: number }
   | { readonly kind: 'operator'; readonly host: number; readonly asks: 'retry' | 'close' | 'attest' | 'fence' }
@@ -56,7 +62,8 @@ export interface Schedule {
 export const CALM_MS = 13_000
 
 /** How long a fault lasts at most; what lasts for ever ends nothing. */
-export const lengthOf = (fault: Fault): number => ('forMs' in fault ? (fault.forMs ?? 0) : 'backMs' in fault ? (fault.backMs ?? 0) : 0)
+export const lengthOf = (fault: Fault): number =>
+  'forMs' in fault ? (fault.forMs ?? 0) : 'backMs' in fault ? (fault.backMs ?? 0) : 0
 
 type Maker = (at: {
   atMs: number
@@ -76,7 +83,12 @@ const MAKERS: readonly Maker[] = [
     bmcToo: random() < 0.2,
     backMs: random() < 0.3 ? between(5_000, 40_000) : null,
   }),
-  ({ atMs, between, host, random }) => ({ atMs, kind: 'hang', host: host(), forMs: random() < 0.5 ? null : between(1_000, 14_000) }),
+  ({ atMs, between, host, random }) => ({
+    atMs,
+    kind: 'hang',
+    host: host(),
+    forMs: random() < 0.5 ? null : between(1_000, 14_000),
+  }),
   ({ atMs, between, host }) => ({ atMs, kind: 'agent dies', host: host(), forMs: between(1_000, 60_000) }),
   ({ atMs, between, host }) => ({ atMs, kind: 'agent blocks', host: host(), forMs: between(500, 9_000) }),
   ({ atMs, between, host, random }) => ({
@@ -86,7 +98,13 @@ const MAKERS: readonly Maker[] = [
     planes: [0, 1, 2].filter(() => random() < 0.6),
     forMs: between(1_000, 30_000),
   }),
-  ({ atMs, between, host, random }) => ({ atMs, kind: 'one way', host: host(), out: random() < 0.5, forMs: between(1_000, 30_000) }),
+  ({ atMs, between, host, random }) => ({
+    atMs,
+    kind: 'one way',
+    host: host(),
+    out: random() < 0.5,
+    forMs: between(1_000, 30_000),
+  }),
   ({ atMs, between, random }) => ({ atMs, kind: 'loss', share: random() * 0.4, forMs: between(5_000, 40_000) }),
   ({ atMs, between }) => ({ atMs, kind: 'jitter', ms: between(100, 2_500), forMs: between(1_000, 10_000) }),
   ({ atMs, between, host, random, hosts, arbiters }) => ({
@@ -96,15 +114,40 @@ const MAKERS: readonly Maker[] = [
     from: Array.from({ length: hosts + arbiters }, (_, i) => i).filter(() => random() < 0.5),
     forMs: between(1_000, 30_000),
   }),
-  ({ atMs, between, random, racks }) => ({ atMs, kind: 'rack cut', rack: Math.floor(random() * racks), forMs: between(1_000, 40_000) }),
+  ({ atMs, between, random, racks }) => ({
+    atMs,
+    kind: 'rack cut',
+    rack: Math.floor(random() * racks),
+    forMs: between(1_000, 40_000),
+  }),
   ({ atMs, between }) => ({ atMs, kind: 'storage out', forMs: between(1_000, 40_000) }),
-  ({ atMs, between, random, arbiters }) => ({ atMs, kind: 'arbiter dies', arbiter: Math.floor(random() * arbiters), forMs: between(1_000, 40_000) }),
-  ({ atMs, between, random, arbiters }) => ({ atMs, kind: 'arbiter stalls', arbiter: Math.floor(random() * arbiters), forMs: between(500, 35_000) }),
-  ({ atMs, between, random, arbiters }) => ({ atMs, kind: 'arbiter cut', arbiter: Math.floor(random() * arbiters), forMs: between(1_000, 40_000) }),
+  ({ atMs, between, random, arbiters }) => ({
+    atMs,
+    kind: 'arbiter dies',
+    arbiter: Math.floor(random() * arbiters),
+    forMs: between(1_000, 40_000),
+  }),
+  ({ atMs, between, random, arbiters }) => ({
+    atMs,
+    kind: 'arbiter stalls',
+    arbiter: Math.floor(random() * arbiters),
+    forMs: between(500, 35_000),
+  }),
+  ({ atMs, between, random, arbiters }) => ({
+    atMs,
+    kind: 'arbiter cut',
+    arbiter: Math.floor(random() * arbiters),
+    forMs: between(1_000, 40_000),
+  }),
   ({ atMs, between }) => ({ atMs, kind: 'all arbiters restart', forMs: between(500, 10_000) }),
   ({ atMs, between }) => ({ atMs, kind: 'no quorum', forMs: between(1_000, 30_000) }),
   ({ atMs }) => ({ atMs, kind: 'session lost' }),
-  ({ atMs, between, random }) => ({ atMs, kind: 'writes unknown', share: random() * 0.5, forMs: between(2_000, 30_000) }),
+  ({ atMs, between, random }) => ({
+    atMs,
+    kind: 'writes unknown',
+    share: random() * 0.5,
+    forMs: between(2_000, 30_000),
+  }),
   ({ atMs, between, host, random }) => ({
     atMs,
     kind: 'bmc',
@@ -119,12 +162,34 @@ const MAKERS: readonly Maker[] = [
   ({ atMs, between, host }) => ({ atMs, kind: 'hold', host: host(), forMs: between(2_000, 30_000) }),
   ({ atMs, between, host }) => ({ atMs, kind: 'drain', host: host(), forMs: between(10_000, 60_000) }),
   ({ atMs, between }) => ({ atMs, kind: 'disarm', forMs: between(2_000, 20_000) }),
-  ({ atMs, between, random }) => ({ atMs, kind: 'cloud', lost: random() * 0.4, error: random() * 0.3, noHost: random() * 0.3, forMs: between(5_000, 60_000) }),
+  ({ atMs, between, random }) => ({
+    atMs,
+    kind: 'cloud',
+    lost: random() * 0.4,
+    error: random() * 0.3,
+    noHost: random() * 0.3,
+    forMs: between(5_000, 60_000),
+  }),
   ({ atMs, between }) => ({ atMs, kind: 'cloud away', forMs: between(2_000, 20_000) }),
-  ({ atMs, between, random }) => ({ atMs, kind: 'clock jumps', ms: (random() < 0.5 ? -1 : 1) * between(1_000, 3_600_000) }),
+  ({ atMs, between, random }) => ({
+    atMs,
+    kind: 'clock jumps',
+    ms: (random() < 0.5 ? -1 : 1) * between(1_000, 3_600_000),
+  }),
   ({ atMs, host }) => ({ atMs, kind: 'replay', host: host() }),
-  ({ atMs, between, host, random }) => ({ atMs, kind: 'leave', host: host(), off: random() < 0.5, forMs: between(5_000, 40_000) }),
-  ({ atMs, between, host, random }) => ({ atMs: atMs + between(0, 30_000), kind: 'operator', host: host(), asks: random() < 0.7 ? 'retry' : 'close' }),
+  ({ atMs, between, host, random }) => ({
+    atMs,
+    kind: 'leave',
+    host: host(),
+    off: random() < 0.5,
+    forMs: between(5_000, 40_000),
+  }),
+  ({ atMs, between, host, random }) => ({
+    atMs: atMs + between(0, 30_000),
+    kind: 'operator',
+    host: host(),
+    asks: random() < 0.7 ? 'retry' : 'close',
+  }),
   ({ atMs, between }) => ({ atMs, kind: 'storage late', ms: between(1_000, 20_000), forMs: between(5_000, 60_000) }),
 ]
 

@@ -53,20 +53,29 @@ const liar = (seed: number): Schedule =>
 
 test.each<[string, RackOptions, (seed: number) => Schedule, RegExp]>([
   ['lease, of a fence', fence('lease'), shortLease, /I5: .* sends OFF/],
-  ['lease, of a move', { intentGuards: { ...INTENT_GUARDS, lease: () => true } }, shortLeaseOfMoves, /I5: .* sends the request/],
+  [
+    'lease, of a move',
+    { intentGuards: { ...INTENT_GUARDS, lease: () => true } },
+    shortLeaseOfMoves,
+    /I5: .* sends the request/,
+  ],
   ['allowed', fence('allowed'), held, /I8/],
   ['lifeless', fence('lifeless'), liar, /I11|I3|I1:/],
-])('without the guard "%s" a schedule goes wrong, and with it none', { timeout: 120_000 }, (_, options, scheduleOf, what) => {
-  const wrong = (more: RackOptions) => {
-    for (let seed = 1; seed <= SEEDS; seed += 1) {
-      const found = runSchedule(scheduleOf(seed), more).violations.find((violation) => what.test(violation))
-      if (found) return found
+])(
+  'without the guard "%s" a schedule goes wrong, and with it none',
+  { timeout: 120_000 },
+  (_, options, scheduleOf, what) => {
+    const wrong = (more: RackOptions) => {
+      for (let seed = 1; seed <= SEEDS; seed += 1) {
+        const found = runSchedule(scheduleOf(seed), more).violations.find((violation) => what.test(violation))
+        if (found) return found
+      }
+      return undefined
     }
-    return undefined
-  }
-  expect(wrong({})).toBeUndefined()
-  expect(wrong(options)).toMatch(what)
-})
+    expect(wrong({})).toBeUndefined()
+    expect(wrong(options)).toMatch(what)
+  },
+)
 
 test('an operator who orders another try gets it, along the arrows of the table', () => {
   const faults = [
@@ -96,7 +105,8 @@ test('a change that is no arrow is found', () => {
     returnedBoot: null,
     lines: [],
   }
-  const write = (state: string) => rack.oracle.written([{ key: 'rackward/incidents/i', value: { ...incident, state }, index: 0 }], 'a0')
+  const write = (state: string) =>
+    rack.oracle.written([{ key: 'rackward/incidents/i', value: { ...incident, state }, index: 0 }], 'a0')
   write('confirmed')
   write('cancelled')
   expect(rack.oracle.violations).toEqual([])

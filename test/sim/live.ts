@@ -37,7 +37,15 @@ export class SimLive {
 
   begin(instance: string, source: string, to: string): void {
     const bootOf = (host: string) => this.hooks.node(host).boots
-    const live = { id: this.all.length + 1, instance, source, to, bootOfSource: bootOf(source), bootOfTarget: bootOf(to), over: false }
+    const live = {
+      id: this.all.length + 1,
+      instance,
+      source,
+      to,
+      bootOfSource: bootOf(source),
+      bootOfTarget: bootOf(to),
+      over: false,
+    }
     this.all.push(live)
     this.engine.after(this.engine.between(300, 4_000), () => this.handOver(live))
   }
@@ -69,6 +77,8 @@ export class SimLive {
     // Its guests were stopped meanwhile: there is nothing to hand over.
     if (!source.guests.delete(live.instance)) return void (live.over = true)
     target.run(live.instance)
-    this.engine.after(this.engine.between(20, 1_500), () => source.defer(() => !live.over && this.goesOn(live) && this.settle(live)))
+    this.engine.after(this.engine.between(20, 1_500), () =>
+      source.defer(() => !live.over && this.goesOn(live) && this.settle(live)),
+    )
   }
 }

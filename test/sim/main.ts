@@ -54,7 +54,10 @@ async function main(argv: readonly string[]): Promise<void> {
   const share = Math.ceil(schedules / cores)
   const startMs = performance.now()
   await Promise.all(
-    Array.from({ length: cores }, (_, i) => ({ from: seed + i * share, count: Math.max(0, Math.min(share, schedules - i * share)) })).map(
+    Array.from({ length: cores }, (_, i) => ({
+      from: seed + i * share,
+      count: Math.max(0, Math.min(share, schedules - i * share)),
+    })).map(
       (part) =>
         new Promise<void>((resolve, reject) => {
           const worker = new Worker(new URL(import.meta.url), { workerData: part })
@@ -89,7 +92,8 @@ async function main(argv: readonly string[]): Promise<void> {
     seconds: Math.round((performance.now() - startMs) / 1000),
   }
   process.stdout.write(argv.includes('--json') ? `${JSON.stringify(result)}\n` : `${JSON.stringify(result, null, 2)}\n`)
-  for (const { seed: one, what } of all.violated.slice(0, 20)) process.stderr.write(`seed ${one}: ${what}\n  npm run sim -- --replay ${one}\n`)
+  for (const { seed: one, what } of all.violated.slice(0, 20))
+    process.stderr.write(`seed ${one}: ${what}\n  npm run sim -- --replay ${one}\n`)
   if (all.violated.length > 0) process.exitCode = 1
 }
 

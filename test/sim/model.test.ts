@@ -3,11 +3,15 @@ import { expect, test } from 'vitest'
 import { explore } from './explore.ts'
 import { RULES, type Rules } from './model.ts'
 
-test('every interleaving: no double run, no duplicate evacuation, no OFF to a living host, no late fence', { timeout: 120_000 }, () => {
-  const { states, wrong } = explore(RULES)
-  expect([...wrong]).toEqual([])
-  expect(states).toBeGreaterThan(200_000)
-})
+test(
+  'every interleaving: no double run, no duplicate evacuation, no OFF to a living host, no late fence',
+  { timeout: 120_000 },
+  () => {
+    const { states, wrong } = explore(RULES)
+    expect([...wrong]).toEqual([])
+    expect(states).toBeGreaterThan(200_000)
+  },
+)
 
 const always = () => true
 /** More states than it takes to get there without the guard. */
@@ -17,16 +21,30 @@ const LAWLESS: Rules = { ...RULES, cas: false, lease: false }
 
 test.each<[string, Rules, string]>([
   ['a host without a gate comes back: nothing is moved any more', GATELESS, 'moved although the host is back'],
-  ['an older leader goes on, and the store takes what it writes: it still leaves the instances of a newer one alone', LAWLESS, 'the epoch falls'],
-])('%s', { timeout: 120_000 }, (_, rules, what) => expect([...explore(rules, what, NEAR).wrong.keys()]).not.toContain(what))
+  [
+    'an older leader goes on, and the store takes what it writes: it still leaves the instances of a newer one alone',
+    LAWLESS,
+    'the epoch falls',
+  ],
+])('%s', { timeout: 120_000 }, (_, rules, what) =>
+  expect([...explore(rules, what, NEAR).wrong.keys()]).not.toContain(what),
+)
 
 test.each<[string, Rules, string]>([
   ['a power-off that is proven', { ...RULES, fence: { ...RULES.fence, proven: always } }, 'double run'],
   ['the boot gate', { ...RULES, gate: false }, 'double run'],
   ['the deadline of a command', { ...RULES, fence: { ...RULES.fence, deadline: always } }, 'late fence'],
   ['the last look for a sign of life', { ...RULES, fence: { ...RULES.fence, silent: always } }, 'OFF to a living host'],
-  ['the look for traces of a request', { ...RULES, intent: { ...RULES.intent, untraced: always } }, 'duplicate evacuation'],
-  ['the time that a request is given to leave a trace', { ...RULES, intent: { ...RULES.intent, settled: always } }, 'duplicate evacuation'],
+  [
+    'the look for traces of a request',
+    { ...RULES, intent: { ...RULES.intent, untraced: always } },
+    'duplicate evacuation',
+  ],
+  [
+    'the time that a request is given to leave a trace',
+    { ...RULES, intent: { ...RULES.intent, settled: always } },
+    'duplicate evacuation',
+  ],
   ['compare-and-set with the epoch', { ...RULES, cas: false }, 'late fence'],
   ['the proof that a target is down too', { ...RULES, targetProof: false }, 'duplicate evacuation'],
   ['the lease that bounds acts, and the wait of the next leader', { ...RULES, lease: false }, 'duplicate evacuation'],

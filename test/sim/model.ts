@@ -3,7 +3,13 @@
 import { stepIncident, type Act } from '../../host-agent/fence/step.ts'
 import { FENCE_GUARDS, type Facts, type FenceGuards, type PowerRead } from '../../host-agent/fence/guards.ts'
 import type { Incident } from '../../host-agent/fence/states.ts'
-import { INTENT_GUARDS, stepIntent, type Intent, type IntentFacts, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
+import {
+  INTENT_GUARDS,
+  stepIntent,
+  type Intent,
+  type IntentFacts,
+  type IntentGuards,
+} from '../../host-agent/evacuate/intents.ts'
 import type { Whereabouts } from '../../host-agent/evacuate/port.ts'
 
 export interface Rules {
@@ -20,7 +26,15 @@ export interface Rules {
   /** A target counts as gone when it is proven down, and not when it is silent. */
   readonly targetProof: boolean
 }
-export const RULES: Rules = { fence: FENCE_GUARDS, intent: INTENT_GUARDS, cas: true, lease: true, gate: true, gated: true, targetProof: true }
+export const RULES: Rules = {
+  fence: FENCE_GUARDS,
+  intent: INTENT_GUARDS,
+  cas: true,
+  lease: true,
+  gate: true,
+  gated: true,
+  targetProof: true,
+}
 
 interface Leader {
   readonly on: boolean
@@ -69,7 +83,16 @@ export interface State {
   readonly wrong: string
 }
 
-const IDLE: Leader = { on: false, quiesced: false, reads: 0, off: 0, owes: '', request: 'none', truth: '', enabled: false }
+const IDLE: Leader = {
+  on: false,
+  quiesced: false,
+  reads: 0,
+  off: 0,
+  owes: '',
+  request: 'none',
+  truth: '',
+  enabled: false,
+}
 export const START: State = {
   host: 'run', reach: true, boot: 0, src: true, copies: 0, epoch: 1, incident: '', incidentEpoch: 0, proof: false, offs: 0, intent: '', intentEpoch: 0, attempt: 0,
   leaders: [{ ...IDLE, on: true, quiesced: true }, IDLE], commands: [0, 0], posts: [0, 0], moves: 'none', ref: 0, target: 'well', waiting: false, past: 0, lost: 0, late: null, wrong: '',
@@ -125,24 +148,34 @@ function environment(state: State, rules: Rules): Next[] {
       }
       const leader = state.leaders[i]
       // What was looked up before the request ended is older than it.
-      const told = (request: Leader['request']) => ({ leaders: pair(state.leaders, i, { ...leader, request, truth: '' as const }) })
+      const told = (request: Leader['request']) => ({
+        leaders: pair(state.leaders, i, { ...leader, request, truth: '' as const }),
+      })
       to(`the request of leader ${i + 1} is taken`, { ...taken, ...told('accepted') })
-      if (state.lost < 1) to(`the request of leader ${i + 1} is taken, the answer is lost`, { ...taken, ...told('unknown'), lost: 1 })
+      if (state.lost < 1)
+        to(`the request of leader ${i + 1} is taken, the answer is lost`, { ...taken, ...told('unknown'), lost: 1 })
       if (state.lost < 1) to(`the request of leader ${i + 1} is lost`, { posts, ...told('unknown'), lost: 1 })
-      if (state.lost < 1 && leader.request === 'under way') to(`leader ${i + 1} waits no longer for its answer`, { ...told('unknown'), lost: 1 })
+      if (state.lost < 1 && leader.request === 'under way')
+        to(`leader ${i + 1} waits no longer for its answer`, { ...told('unknown'), lost: 1 })
     }
   }
-  if (state.moves === 'moving' && (state.ref === 2 || state.target === 'well')) to('the instance starts elsewhere', { moves: 'done', copies: state.copies + 1 })
+  if (state.moves === 'moving' && (state.ref === 2 || state.target === 'well'))
+    to('the instance starts elsewhere', { moves: 'done', copies: state.copies + 1 })
   if (state.moves === 'moving' && state.ref === 1 && state.target === 'well') to('its target dies', { target: 'dead' })
   if (state.target === 'dead') to('the target is fenced', { target: 'fenced', waiting: false })
   if (state.target === 'dead') to('the target comes back', { target: 'well' })
-  if (state.waiting && state.target === 'well') to('the first move goes on', { waiting: false, copies: state.copies + 1 })
+  if (state.waiting && state.target === 'well')
+    to('the first move goes on', { waiting: false, copies: state.copies + 1 })
   const [first, second] = state.leaders
-  if (state.late) to('the late write of leader 1 arrives', { late: null, ...(rules.cas && state.epoch > 1 ? {} : state.late) })
-  if (first.on && rules.lease) to('the lease of leader 1 is over', { leaders: [{ ...first, on: false, owes: '' }, second] })
-  if (state.epoch === 1 && (!first.on || !rules.lease)) to('leader 2 takes over', { epoch: 2, leaders: [first, { ...IDLE, on: true }] })
+  if (state.late)
+    to('the late write of leader 1 arrives', { late: null, ...(rules.cas && state.epoch > 1 ? {} : state.late) })
+  if (first.on && rules.lease)
+    to('the lease of leader 1 is over', { leaders: [{ ...first, on: false, owes: '' }, second] })
+  if (state.epoch === 1 && (!first.on || !rules.lease))
+    to('leader 2 takes over', { epoch: 2, leaders: [first, { ...IDLE, on: true }] })
   const settled = !rules.lease || (state.commands[0] === 0 && state.posts[0] === 0)
-  if (second.on && !second.quiesced && settled) to('leader 2 has waited and read the store', { leaders: [first, { ...second, quiesced: true }] })
+  if (second.on && !second.quiesced && settled)
+    to('leader 2 has waited and read the store', { leaders: [first, { ...second, quiesced: true }] })
   return out
 }
 
@@ -188,21 +221,26 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   const leader = state.leaders[i]
   const me = `leader ${i + 1}`
   const epoch = i + 1
-  const mine = (change: Partial<Leader>): Partial<State> => ({ leaders: pair(state.leaders, i, { ...leader, ...change }) })
+  const mine = (change: Partial<Leader>): Partial<State> => ({
+    leaders: pair(state.leaders, i, { ...leader, ...change }),
+  })
   const to = (label: string, change: Partial<State>) => out.push([`${me} ${label}`, { ...state, ...change }])
   const mayWrite = !rules.cas || epoch === state.epoch
   if (!leader.quiesced) return out
   if (leader.owes !== '') return owed(state, i, rules)
   // The world breaks off what was not done by its deadline.
-  if (leader.off === 1) to('sees its OFF run into its deadline', { ...mine({ off: 2 }), commands: pair(state.commands, i, 0) })
-  if (state.incident === '' && !visible(state) && mayWrite) to('confirms', { ...mine({}), incident: 'confirmed', incidentEpoch: epoch })
+  if (leader.off === 1)
+    to('sees its OFF run into its deadline', { ...mine({ off: 2 }), commands: pair(state.commands, i, 0) })
+  if (state.incident === '' && !visible(state) && mayWrite)
+    to('confirms', { ...mine({}), incident: 'confirmed', incidentEpoch: epoch })
   if (state.incident === '') return out
   for (const long of [false, true]) {
     const step = stepIncident(incidentOf(state), factsOf(state, i, { long, gated: rules.gated }), rules.fence)
     const does = (act: Act['do']) => step.acts?.some((one) => one.do === act) === true
     if (step.next && mayWrite) {
       const { next } = step
-      const reset = next.state === 'recovered' || next.state === 'cancelled' ? { reads: 0 as const, off: 0 as const } : {}
+      const reset =
+        next.state === 'recovered' || next.state === 'cancelled' ? { reads: 0 as const, off: 0 as const } : {}
       to(`stores "${next.state}"${next.offs > state.offs ? ' and OFF' : ''}${long ? ' after long' : ''}`, {
         incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null,
         ...(next.state === 'evacuating' && state.intent === '' ? { intent: 'PENDING' as const, intentEpoch: epoch } : {}),
@@ -211,10 +249,19 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
     }
     if (step.next && i === 0 && state.late === null && rules.lease) {
       const { next } = step
-      const late = { incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null }
+      const late = {
+        incident: next.state,
+        incidentEpoch: next.epoch,
+        offs: Math.min(2, next.offs),
+        proof: next.proof !== null,
+      }
       to(`writes "${next.state}" while its lease ends`, { late, ...mine({ on: false, owes: '' }) })
     }
-    if (does('read power') && !step.next) to('reads the power', mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }))
+    if (does('read power') && !step.next)
+      to(
+        'reads the power',
+        mine({ reads: state.host === 'off' ? (leader.reads === 1 || leader.reads === 2 ? 2 : 1) : 3 }),
+      )
     if (does('move instances') && state.intent !== '') out.push(...intentActs(state, i, rules))
     if (does('readmit') && state.moves !== 'moving') to('takes the host back', mine({ enabled: true }))
   }
@@ -232,20 +279,34 @@ function owed(state: State, i: 0 | 1, rules: Rules): Next[] {
   if (leader.owes === 'off') {
     const facts = factsOf(state, i, { long: false, gated: rules.gated })
     const { lease, silent, allowed, identity } = rules.fence
-    if (!(lease(facts) && silent(facts) && allowed(facts) && identity(facts))) return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
+    if (!(lease(facts) && silent(facts) && allowed(facts) && identity(facts)))
+      return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
     const wrong = visible(state) ? 'OFF to a living host' : ''
-    return [[`leader ${i + 1} sends OFF`, done({ commands: pair(state.commands, i, Math.min(2, state.commands[i] + 1)), wrong }, { off: 1, reads: 0 })]]
+    return [
+      [
+        `leader ${i + 1} sends OFF`,
+        done({ commands: pair(state.commands, i, Math.min(2, state.commands[i] + 1)), wrong }, { off: 1, reads: 0 }),
+      ],
+    ]
   }
-  return [[`leader ${i + 1} asks for the move`, done({ posts: pair(state.posts, i, Math.min(2, state.posts[i] + 1)) }, { request: 'under way' })]]
+  return [
+    [
+      `leader ${i + 1} asks for the move`,
+      done({ posts: pair(state.posts, i, Math.min(2, state.posts[i] + 1)) }, { request: 'under way' }),
+    ],
+  ]
 }
 
 function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   const out: Next[] = []
   const leader = state.leaders[i]
   const me = `leader ${i + 1}`
-  const mine = (change: Partial<Leader>): Partial<State> => ({ leaders: pair(state.leaders, i, { ...leader, ...change }) })
+  const mine = (change: Partial<Leader>): Partial<State> => ({
+    leaders: pair(state.leaders, i, { ...leader, ...change }),
+  })
   const mayWrite = !rules.cas || i + 1 === state.epoch
-  const truth: Leader['truth'] = state.moves === 'none' ? 'source' : state.moves === 'done' ? 'moved' : state.ref === 2 ? 'moving2' : 'moving1'
+  const truth: Leader['truth'] =
+    state.moves === 'none' ? 'source' : state.moves === 'done' ? 'moved' : state.ref === 2 ? 'moving2' : 'moving1'
   if (leader.truth !== truth) out.push([`${me} looks where the instance is`, { ...state, ...mine({ truth }) }])
   // A leader that finds an attempt which it did not make knows nothing of its request.
   const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request

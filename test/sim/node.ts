@@ -41,7 +41,11 @@ export class SimNode {
   private readonly hooks: NodeHooks
   private readonly armed: boolean
 
-  constructor(engine: Engine, about: { name: string; index: number; rack: number; isArbiter: boolean; armed: boolean }, hooks: NodeHooks) {
+  constructor(
+    engine: Engine,
+    about: { name: string; index: number; rack: number; isArbiter: boolean; armed: boolean },
+    hooks: NodeHooks,
+  ) {
     this.engine = engine
     this.hooks = hooks
     this.name = about.name

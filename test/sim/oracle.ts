@@ -64,13 +64,21 @@ export class Oracle {
     this.leaseOutlasts(by, sent.deadlineMs, `OFF to ${host.name}`)
     this.note(`${by.name} sends OFF to the ${bmc ? 'BMC' : 'outlets'} of ${host.name}`)
     if (this.rack.consul.holder() !== by.name && this.rack.engine.nowMs > this.rack.consul.excusedUntilMs(by.name))
-      this.violated(`I5: ${by.name} sends OFF to ${host.name} and does not hold the lock (${this.rack.consul.holder()} does)`)
+      this.violated(
+        `I5: ${by.name} sends OFF to ${host.name} and does not hold the lock (${this.rack.consul.holder()} does)`,
+      )
     // What is rewired within the last look cannot be seen by anybody.
     if (bmc && bmc.wired !== host && this.rack.engine.nowMs - bmc.rewiredMs > SEEN_MS)
       this.violated(`I15: OFF for ${host.name} goes to the machine of ${bmc.wired.name}`)
     const since = this.linkedSince.get(host.name)
     // That it took its word back (a guest had come to it meanwhile) is known once it was heard.
-    if (this.rack.engine.nowMs - host.consentedMs < SEEN_MS || !this.visible(host) || since === undefined || this.rack.engine.nowMs - since < SEEN_MS) return
+    if (
+      this.rack.engine.nowMs - host.consentedMs < SEEN_MS ||
+      !this.visible(host) ||
+      since === undefined ||
+      this.rack.engine.nowMs - since < SEEN_MS
+    )
+      return
     this.falseFences += 1
     this.violated(`I3: OFF is sent to ${host.name}, which is alive and can be seen`)
   }
@@ -78,13 +86,16 @@ export class Oracle {
   /** I5, I6: what a leader asks for is over before its lease is. */
   leaseOutlasts(by: SimNode, deadlineMs: number, what: string): void {
     const lease = this.rack.arbiters.find(({ node }) => node === by)?.core.lease
-    if (!lease || lease.endsMs < deadlineMs) this.violated(`I5: ${by.name} sends ${what}, which may last longer than its lease`)
+    if (!lease || lease.endsMs < deadlineMs)
+      this.violated(`I5: ${by.name} sends ${what}, which may last longer than its lease`)
   }
 
   /** I4: nothing takes effect on a host that nobody is fencing any more. */
   offTakesEffect(node: SimNode, astray: boolean): void {
     if (!node.powered) return
-    const live = [...this.incidents.values()].find(({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled')
+    const live = [...this.incidents.values()].find(
+      ({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled',
+    )
     this.note(`${node.name} loses its power by OFF`)
     if (!live && !astray) this.violated(`I4: ${node.name} is switched off after its incident was over`)
     node.powerOff()
@@ -95,7 +106,8 @@ export class Oracle {
     const { nowMs } = this.rack.engine
     for (const { core } of this.rack.arbiters) {
       const withheldMs = core.leads(nowMs) ? core.post(host.name).withheldAtMs : undefined
-      if (withheldMs !== undefined && nowMs > withheldMs + TICKET_MS) this.violated(`I19: ${by.name} grants ${host.name} a lease that is withheld`)
+      if (withheldMs !== undefined && nowMs > withheldMs + TICKET_MS)
+        this.violated(`I19: ${by.name} grants ${host.name} a lease that is withheld`)
     }
   }
 
@@ -104,10 +116,17 @@ export class Oracle {
     this.note(`the watchdog of ${node.name} fires`)
     if (!node.agentUp) return
     const since = this.grantableSince.get(node.name)
-    const pursued = [...this.incidents.values()].some(({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled')
+    const pursued = [...this.incidents.values()].some(
+      ({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled',
+    )
     const arbitersUp = this.rack.arbiters.filter(({ node: one }) => one.agentUp).length
-    const calm = this.rack.lossShare === 0 && this.rack.jitterMs === 0 && arbitersUp === this.rack.arbiters.length && this.rack.cuts.every((cut) => cut === 0)
-    if (!pursued && calm && since !== undefined && this.rack.engine.nowMs - since > 20_000) this.violated(`I12: ${node.name} resets itself with a live channel`)
+    const calm =
+      this.rack.lossShare === 0 &&
+      this.rack.jitterMs === 0 &&
+      arbitersUp === this.rack.arbiters.length &&
+      this.rack.cuts.every((cut) => cut === 0)
+    if (!pursued && calm && since !== undefined && this.rack.engine.nowMs - since > 20_000)
+      this.violated(`I12: ${node.name} resets itself with a live channel`)
   }
 
   /** Every stored change is one that the tables know; I2, I7, I8, I10, I11, I13, I14, I16, I18. */
@@ -119,8 +138,11 @@ export class Oracle {
       const before = this.incidents.get(next.id)
       this.incidents.set(next.id, next)
       if (!mayBecome(INCIDENT_TABLE, before?.state, next.state))
-        this.violated(`the table of incidents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${next.id})`)
-      if (before?.state !== next.state) this.note(`${by}: ${next.host} is ${next.state}: ${next.lines.at(-1)?.says.split('\n')[0]}`)
+        this.violated(
+          `the table of incidents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${next.id})`,
+        )
+      if (before?.state !== next.state)
+        this.note(`${by}: ${next.host} is ${next.state}: ${next.lines.at(-1)?.says.split('\n')[0]}`)
       if (before && next.epoch < before.epoch) this.violated(`I16: the epoch of ${next.id} falls`)
       if (!this.rack.hasQuorum(this.rack.nodeOf(by))) this.violated(`I18: ${by} writes ${next.id} without a quorum`)
       if (!before && next.cause === 'silent') this.taken(next)
@@ -137,7 +159,9 @@ export class Oracle {
     const before = this.intents.get(key)
     this.intents.set(key, next)
     if (!mayBecome(INTENT_TABLE, before?.state, next.state))
-      this.violated(`the table of intents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${key})`)
+      this.violated(
+        `the table of intents has no arrow from ${before?.state ?? 'the beginning'} to ${next.state} (${key})`,
+      )
     if (before && next.epoch < before.epoch) this.violated(`I16: the epoch of ${key} falls`)
   }
 
@@ -145,9 +169,11 @@ export class Oracle {
   private taken({ host }: Incident): void {
     const node = this.rack.nodeOf(host)
     const since = this.linkedSince.get(host)
-    if (this.visible(node) && since !== undefined && this.rack.engine.nowMs - since >= SEEN_MS) this.violated(`I13: ${host} is taken for dead, and can be seen`)
+    if (this.visible(node) && since !== undefined && this.rack.engine.nowMs - since >= SEEN_MS)
+      this.violated(`I13: ${host} is taken for dead, and can be seen`)
     const boot = (this.rack.consul.entries.get(KEYS.members + host)?.value as MemberRecord | undefined)?.boot
-    if (boot?.leaving && boot.id === node.member.bootId) this.violated(`I14: ${host} left as planned, and is taken for dead`)
+    if (boot?.leaving && boot.id === node.member.bootId)
+      this.violated(`I14: ${host} left as planned, and is taken for dead`)
   }
 
   private offOwed(next: Incident, before: Incident | undefined): void {
@@ -157,11 +183,13 @@ export class Oracle {
     const ordered = next.cause === 'operator'
     if (!policy.armed && !ordered) this.violated(`I8: OFF is owed to ${next.host} while the mesh is disarmed`)
     const hold = entries.get(holdKey(next.host))?.value as Hold | undefined
-    if (hold && hold.kind !== 'drain' && !(ordered && hold.kind === 'maintenance')) this.violated(`I8: OFF is owed to ${next.host}, which is held`)
+    if (hold && hold.kind !== 'drain' && !(ordered && hold.kind === 'maintenance'))
+      this.violated(`I8: OFF is owed to ${next.host}, which is held`)
     if (before?.offs) return
     const nowMs = this.rack.engine.nowMs
     const others = this.fencedFirst.filter(({ host, atMs }) => host !== next.host && nowMs - atMs < 600_000)
-    if (others.length >= 1) this.violated(`I7: ${next.host} is fenced, and ${others.map(({ host }) => host).join()} was already`)
+    if (others.length >= 1)
+      this.violated(`I7: ${next.host} is fenced, and ${others.map(({ host }) => host).join()} was already`)
     this.fencedFirst.push({ host: next.host, atMs: nowMs })
   }
 
@@ -169,12 +197,15 @@ export class Oracle {
   private proved(next: Incident): void {
     const node = this.rack.nodeOf(next.host)
     this.fencedMs.set(next.host, this.fencedMs.get(next.host) ?? this.rack.engine.nowMs)
-    if (node.guests.size > 0) this.violated(`I11: ${next.host} is proven down by ${next.proof?.level} and runs ${[...node.guests].join()}`)
+    if (node.guests.size > 0)
+      this.violated(`I11: ${next.host} is proven down by ${next.proof?.level} and runs ${[...node.guests].join()}`)
   }
 
   /** Whether an incident is on its way to somewhere. */
   unsettled(): boolean {
-    return [...this.incidents.values()].some(({ state }) => state !== 'recovered' && state !== 'cancelled' && state !== 'evacuated')
+    return [...this.incidents.values()].some(
+      ({ state }) => state !== 'recovered' && state !== 'cancelled' && state !== 'evacuated',
+    )
   }
 
   settledDown(host: string): boolean {
@@ -189,9 +220,12 @@ export class Oracle {
       else this.linkedSince.delete(host.name)
       // Leases come from arbiters themselves, and only while a majority of them hears each other.
       const near = this.rack.arbiters.filter(
-        ({ node }) => node.agentUp && [0, 1, 2].some((plane) => this.rack.linked(host, node, plane) && this.rack.linked(node, host, plane)),
+        ({ node }) =>
+          node.agentUp &&
+          [0, 1, 2].some((plane) => this.rack.linked(host, node, plane) && this.rack.linked(node, host, plane)),
       )
-      if (host.agentUp && near.length === this.rack.arbiters.length) this.grantableSince.set(host.name, this.grantableSince.get(host.name) ?? nowMs)
+      if (host.agentUp && near.length === this.rack.arbiters.length)
+        this.grantableSince.set(host.name, this.grantableSince.get(host.name) ?? nowMs)
       else this.grantableSince.delete(host.name)
     }
   }
@@ -202,8 +236,14 @@ export class Oracle {
     const leader = rack.consul.lock?.by
     if (leader === undefined) return false
     const node = rack.nodeOf(leader)
-    const path = (a: SimNode, b: SimNode) => [0, 1, 2].some((plane) => rack.linked(a, b, plane) && rack.linked(b, a, plane))
+    const path = (a: SimNode, b: SimNode) =>
+      [0, 1, 2].some((plane) => rack.linked(a, b, plane) && rack.linked(b, a, plane))
     if (!node.agentUp) return false
-    return path(host, node) || rack.nodes.some((other) => other !== host && other !== node && other.agentUp && path(host, other) && path(other, node))
+    return (
+      path(host, node) ||
+      rack.nodes.some(
+        (other) => other !== host && other !== node && other.agentUp && path(host, other) && path(other, node),
+      )
+    )
   }
 }

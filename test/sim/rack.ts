@@ -63,7 +63,10 @@ export class SimRack {
     this.options = options
     this.engine = new Engine(schedule.seed)
     this.storage = new SimStorage(this.engine, { liftsAnything: options.liftsEarly === true })
-    const names = [...Array.from({ length: schedule.hosts }, (_, i) => `h${i}`), ...Array.from({ length: schedule.arbiters }, (_, i) => `a${i}`)]
+    const names = [
+      ...Array.from({ length: schedule.hosts }, (_, i) => `h${i}`),
+      ...Array.from({ length: schedule.arbiters }, (_, i) => `a${i}`),
+    ]
     this.cuts = new Uint8Array(names.length * names.length)
     this.oracle = new Oracle(this)
     this.nodes = names.map(
@@ -82,7 +85,10 @@ export class SimRack {
     this.hosts = this.nodes.filter(({ isArbiter }) => !isArbiter)
     this.bmcs = this.hosts.map(
       (node) =>
-        new SimBmc(this.engine, node, { onOff: (wired, astray) => this.oracle.offTakesEffect(wired, astray), seen: (wired) => this.oracle.visible(wired) }),
+        new SimBmc(this.engine, node, {
+          onOff: (wired, astray) => this.oracle.offTakesEffect(wired, astray),
+          seen: (wired) => this.oracle.visible(wired),
+        }),
     )
     this.pdus = this.hosts.map((node) => new SimPdu(this.engine, node, (of) => this.oracle.offTakesEffect(of, false)))
     this.consul = new SimConsul(this.engine, {
@@ -108,7 +114,12 @@ export class SimRack {
 
   get policy(): Policy {
     const { pdus, policy } = this.schedule
-    return { ...FIRST_POLICY, ...policy, armed: true, levels: pdus ? [...FIRST_POLICY.levels, 'L2'] : FIRST_POLICY.levels }
+    return {
+      ...FIRST_POLICY,
+      ...policy,
+      armed: true,
+      levels: pdus ? [...FIRST_POLICY.levels, 'L2'] : FIRST_POLICY.levels,
+    }
   }
 
   nodeOf(name: string): SimNode {
@@ -116,7 +127,9 @@ export class SimRack {
   }
 
   linked(a: SimNode, b: SimNode, plane: number): boolean {
-    return a.planeDown[plane] === 0 && b.planeDown[plane] === 0 && this.cuts[a.index * this.nodes.length + b.index] === 0
+    return (
+      a.planeDown[plane] === 0 && b.planeDown[plane] === 0 && this.cuts[a.index * this.nodes.length + b.index] === 0
+    )
   }
 
   killArbiter(arbiter: Arbiter, forMs: number): void {
@@ -144,7 +157,9 @@ export class SimRack {
       const isWell = (host: SimNode) => host.agentUp && host.gateOpen && !host.consent.given
       const restless = !this.hosts.every(isWell) || this.oracle.unsettled() || this.consul.holder() === undefined
       const dead = this.hosts.every(
-        (host) => isWell(host) || ((!host.powered || host.stalledMs === Number.POSITIVE_INFINITY) && this.oracle.settledDown(host.name)),
+        (host) =>
+          isWell(host) ||
+          ((!host.powered || host.stalledMs === Number.POSITIVE_INFINITY) && this.oracle.settledDown(host.name)),
       )
       if (atMs > overMs && (!restless || (dead && !this.oracle.unsettled()))) return
     }
@@ -184,7 +199,8 @@ export class SimRack {
     const world = crash ? crashing(plain, crash, die) : plain
     const core = new ArbiterCore({ name: node.name, world, nowMs: this.engine.nowMs, settleMs: 6_000, ...this.options })
     // The process that asked may be gone when the answer comes.
-    const live = (run: () => void) => node.defer(() => this.arbiters?.find((one) => one.node === node)?.core === core && run())
+    const live = (run: () => void) =>
+      node.defer(() => this.arbiters?.find((one) => one.node === node)?.core === core && run())
     const sessions = this.consul.sessionsOf(node.name)
     const keeper = new LeaseKeeper({
       sessions: {
@@ -203,7 +219,9 @@ export class SimRack {
   hasQuorum(node: SimNode): boolean {
     if (this.quorumOut > 0) return false
     const servers = this.nodes.filter(({ isArbiter }) => isArbiter)
-    const reached = servers.filter((other) => other === node || (other.runs && this.linked(node, other, 0) && this.linked(other, node, 0)))
+    const reached = servers.filter(
+      (other) => other === node || (other.runs && this.linked(node, other, 0) && this.linked(other, node, 0)),
+    )
     return reached.length > servers.length / 2
   }
 

@@ -11,7 +11,8 @@ export interface Outcome {
   readonly falseFences: number
   readonly doubleRuns: number
   /** Of a single clean death with a reachable BMC, from the death. */
-  readonly latency: { readonly confirmedMs: number; readonly fencedMs: number; readonly evacuatingMs: number } | undefined
+  readonly latency:
+    { readonly confirmedMs: number; readonly fencedMs: number; readonly evacuatingMs: number } | undefined
   readonly trace: readonly string[]
   /** Guests that run at the end. */
   readonly guests: number
@@ -41,13 +42,20 @@ export function runSchedule(schedule: Schedule, options: RackOptions = {}): Outc
 }
 
 const isDeath = (fault: Fault): boolean =>
-  (fault.kind === 'power cut' && !fault.bmcToo && fault.backMs === null) || (fault.kind === 'hang' && fault.forMs === null)
+  (fault.kind === 'power cut' && !fault.bmcToo && fault.backMs === null) ||
+  (fault.kind === 'hang' && fault.forMs === null)
 
 function latencyOf(rack: SimRack, fault: Fault): Outcome['latency'] {
   if (!('host' in fault)) return undefined
   const name = rack.hosts[fault.host]?.name ?? ''
-  const [confirmed, fenced, moved] = [rack.oracle.confirmedMs.get(name), rack.oracle.fencedMs.get(name), rack.cloud.firstMoveMs]
-  const left = [...rack.cloud.vms.values()].some((vm) => vm.host === name || ![...rack.hosts].some((host) => host.guests.has(vm.id)))
+  const [confirmed, fenced, moved] = [
+    rack.oracle.confirmedMs.get(name),
+    rack.oracle.fencedMs.get(name),
+    rack.cloud.firstMoveMs,
+  ]
+  const left = [...rack.cloud.vms.values()].some(
+    (vm) => vm.host === name || ![...rack.hosts].some((host) => host.guests.has(vm.id)),
+  )
   if (confirmed === undefined || fenced === undefined || moved === undefined || left) return undefined
   return { confirmedMs: confirmed - fault.atMs, fencedMs: fenced - fault.atMs, evacuatingMs: moved - fault.atMs }
 }
@@ -155,7 +163,9 @@ export function apply(rack: SimRack, fault: Fault): void {
     case 'partial':
       return cut(
         rack,
-        fault.from.flatMap((index) => (rack.nodes[index] && rack.nodes[index] !== host ? both(host, rack.nodes[index]) : [])),
+        fault.from.flatMap((index) =>
+          rack.nodes[index] && rack.nodes[index] !== host ? both(host, rack.nodes[index]) : [],
+        ),
         fault.forMs,
       )
     case 'rack cut': {
@@ -234,7 +244,13 @@ export function apply(rack: SimRack, fault: Fault): void {
       return during(
         rack,
         fault.forMs,
-        () => consul.set(holdKey(host.name), { kind: fault.kind === 'drain' ? 'drain' : (fault.as ?? 'maintenance'), why: 'a test', by: 'sim', seconds: null }),
+        () =>
+          consul.set(holdKey(host.name), {
+            kind: fault.kind === 'drain' ? 'drain' : (fault.as ?? 'maintenance'),
+            why: 'a test',
+            by: 'sim',
+            seconds: null,
+          }),
         () => consul.set(holdKey(host.name), undefined),
       )
     case 'disarm':

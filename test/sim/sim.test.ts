@@ -20,7 +20,9 @@ test(`${SCHEDULES} random schedules: no false fence, no double run, no invariant
 
 test('a host whose power is cut, and one that hangs, are fenced and evacuated in time', () => {
   for (let seed = 1; seed <= 20; seed += 1) {
-    const cut = runSchedule(schedule([{ atMs: AT, kind: 'power cut', host: seed % 5, bmcToo: false, backMs: null }], { seed }))
+    const cut = runSchedule(
+      schedule([{ atMs: AT, kind: 'power cut', host: seed % 5, bmcToo: false, backMs: null }], { seed }),
+    )
     expect(cut.violations).toEqual([])
     expect(cut.latency?.confirmedMs).toBeLessThan(5_000)
     expect(cut.latency?.fencedMs).toBeLessThan(10_000)
@@ -46,9 +48,19 @@ test.each<[string, readonly Fault[], Partial<Schedule>, readonly string[]]>([
     { pdus: true },
     ['fenced', 'evacuated'],
   ],
-  ['2: and without a watchdog nothing is moved, and it says so', [{ atMs: AT, kind: 'power cut', host: 1, bmcToo: true, backMs: null }], {}, ['fence failed']],
+  [
+    '2: and without a watchdog nothing is moved, and it says so',
+    [{ atMs: AT, kind: 'power cut', host: 1, bmcToo: true, backMs: null }],
+    {},
+    ['fence failed'],
+  ],
   ['6: a stall of 1.5 s is none', [{ atMs: AT, kind: 'hang', host: 1, forMs: 1_500 }], {}, []],
-  ['8: an agent that is killed: the kernel answers', [{ atMs: AT, kind: 'agent dies', host: 1, forMs: 30_000 }], {}, []],
+  [
+    '8: an agent that is killed: the kernel answers',
+    [{ atMs: AT, kind: 'agent dies', host: 1, forMs: 30_000 }],
+    {},
+    [],
+  ],
   ['14: the management plane down', [{ atMs: AT, kind: 'plane down', host: 1, planes: [0], forMs: 30_000 }], {}, []],
   ['15: the tenant plane down', [{ atMs: AT, kind: 'plane down', host: 1, planes: [2], forMs: 30_000 }], {}, []],
   [
@@ -57,16 +69,36 @@ test.each<[string, readonly Fault[], Partial<Schedule>, readonly string[]]>([
     {},
     ['fenced', 'evacuated'],
   ],
-  ['19: all but the storage plane down: isolated, and a person decides', [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 2], forMs: 70_000 }], {}, []],
+  [
+    '19: all but the storage plane down: isolated, and a person decides',
+    [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 2], forMs: 70_000 }],
+    {},
+    [],
+  ],
   [
     '19: where the policy says so, it is asked to stop its guests, proven off and evacuated; and stays outside until its planes are back',
     [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 2], forMs: 70_000 }],
     { policy: { isolated: 'fence' } },
     ['fenced', 'evacuated'],
   ],
-  ['17: all planes down', [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 1, 2], forMs: 70_000 }], {}, ['fenced', 'evacuated']],
-  ['20: one way out lost on all planes', [{ atMs: AT, kind: 'one way', host: 1, out: true, forMs: 70_000 }], {}, ['fenced', 'evacuated']],
-  ['25: half of the observers cannot reach it', [{ atMs: AT, kind: 'partial', host: 1, from: [0, 2, 3, 5], forMs: 30_000 }], {}, []],
+  [
+    '17: all planes down',
+    [{ atMs: AT, kind: 'plane down', host: 1, planes: [0, 1, 2], forMs: 70_000 }],
+    {},
+    ['fenced', 'evacuated'],
+  ],
+  [
+    '20: one way out lost on all planes',
+    [{ atMs: AT, kind: 'one way', host: 1, out: true, forMs: 70_000 }],
+    {},
+    ['fenced', 'evacuated'],
+  ],
+  [
+    '25: half of the observers cannot reach it',
+    [{ atMs: AT, kind: 'partial', host: 1, from: [0, 2, 3, 5], forMs: 30_000 }],
+    {},
+    [],
+  ],
   ['27: a rack is cut off', [{ atMs: AT, kind: 'rack cut', rack: 1, forMs: 30_000 }], {}, []],
   [
     '32: the leader is cut off from everybody',
@@ -128,8 +160,16 @@ test('a host that dies while it is drained: what was on its way, or had just arr
     const drained = schedule(
       [
         { atMs: AT, kind: 'drain', host: 1, forMs: 70_000 },
-        { atMs: AT + 3_000 + seed * 60, kind: 'power cut', host: 1, bmcToo: false, backMs: seed % 3 === 0 ? 20_000 : null },
-        ...(seed % 2 === 0 ? ([{ atMs: AT + 3_500 + seed * 50, kind: 'arbiter dies', arbiter: 0, forMs: 5_000 }] as const) : []),
+        {
+          atMs: AT + 3_000 + seed * 60,
+          kind: 'power cut',
+          host: 1,
+          bmcToo: false,
+          backMs: seed % 3 === 0 ? 20_000 : null,
+        },
+        ...(seed % 2 === 0
+          ? ([{ atMs: AT + 3_500 + seed * 50, kind: 'arbiter dies', arbiter: 0, forMs: 5_000 }] as const)
+          : []),
       ],
       { seed, endMs: 120_000 },
     )
@@ -161,7 +201,11 @@ test('37: clocks that jump decide nothing: with them and without them the same h
   const events = (one: Schedule) => runSchedule(one).trace.filter((line) => !line.includes('fault:'))
   for (let seed = 1; seed <= 60; seed += 1) {
     const whole = scheduleOf(seed)
-    const jumps: Fault[] = [1, 4, 9, 20].map((s) => ({ atMs: AT + s * 1_000, kind: 'clock jumps', ms: (s % 2 === 0 ? 1 : -1) * 3_600_000 }))
+    const jumps: Fault[] = [1, 4, 9, 20].map((s) => ({
+      atMs: AT + s * 1_000,
+      kind: 'clock jumps',
+      ms: (s % 2 === 0 ? 1 : -1) * 3_600_000,
+    }))
     const calm = whole.faults.filter(({ kind }) => kind !== 'clock jumps')
     expect(events({ ...whole, faults: [...calm, ...jumps] }), `seed ${seed}`).toEqual(
       events({ ...whole, faults: [...calm, ...jumps.map((one) => ({ ...one, ms: 0 }))] }),
@@ -182,7 +226,9 @@ test('14: a host that leaves as planned, and is switched off then, is nobody’s
 })
 
 test('a dry run stops no guests and fences nobody', () => {
-  const rack = runSchedule(schedule([{ atMs: AT, kind: 'plane down', host: 1, planes: [1], forMs: 60_000 }], { policy: { dryRun: true } }))
+  const rack = runSchedule(
+    schedule([{ atMs: AT, kind: 'plane down', host: 1, planes: [1], forMs: 60_000 }], { policy: { dryRun: true } }),
+  )
   expect(rack.violations).toEqual([])
   expect(rack.trace.join('\n')).toMatch(/dry run: would stop the guests of h1/)
   expect(rack.trace.join('\n')).not.toMatch(/OFF|starts|confirmed dead/)
@@ -191,7 +237,10 @@ test('a dry run stops no guests and fences nobody', () => {
 
 /** The check can fail: one guard away, and the oracle finds what it was for. */
 const without = <K extends keyof FenceGuards>(name: K): FenceGuards => ({ ...FENCE_GUARDS, [name]: () => true })
-const withoutIntent = (name: 'lease' | 'untraced' | 'settled'): IntentGuards => ({ ...INTENT_GUARDS, [name]: () => true })
+const withoutIntent = (name: 'lease' | 'untraced' | 'settled'): IntentGuards => ({
+  ...INTENT_GUARDS,
+  [name]: () => true,
+})
 
 test.each<[string, { fenceGuards?: FenceGuards; intentGuards?: IntentGuards }, RegExp]>([
   ['proven', { fenceGuards: without('proven') }, /I11/],
@@ -200,7 +249,8 @@ test.each<[string, { fenceGuards?: FenceGuards; intentGuards?: IntentGuards }, R
   ['untraced and settled', { intentGuards: { ...withoutIntent('untraced'), settled: () => true } }, /I6/],
 ])('without the guard "%s" a schedule goes wrong', { timeout: 120_000 }, (_, guards, what) => {
   let found: string | undefined
-  for (let seed = 1; seed < 1_500 && !found; seed += 1) found = runSchedule(scheduleOf(seed), guards).violations.find((violation) => what.test(violation))
+  for (let seed = 1; seed < 1_500 && !found; seed += 1)
+    found = runSchedule(scheduleOf(seed), guards).violations.find((violation) => what.test(violation))
   expect(found).toMatch(what)
 })
 

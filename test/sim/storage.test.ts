@@ -44,7 +44,9 @@ test(
   'an order that is lifted before the store was asked, whosever it is, and that nobody reads back, proves a host down that runs its guests',
   { timeout: 120_000 },
   () => {
-    expect(wrongOf({ liftsEarly: true, fenceGuards: unread }).wrong.join('\n')).toMatch(/I11: h1 is proven down by L3 and runs/)
+    expect(wrongOf({ liftsEarly: true, fenceGuards: unread }).wrong.join('\n')).toMatch(
+      /I11: h1 is proven down by L3 and runs/,
+    )
   },
 )
 

@@ -26,7 +26,11 @@ export class SimStorage {
   }
 
   /** `reaches` is asked when it takes effect. */
-  ask(ask: PillAsk, at: { by: string; deadlineMs: number; reaches: () => boolean }, done: (answer: PillAnswer) => void): void {
+  ask(
+    ask: PillAsk,
+    at: { by: string; deadlineMs: number; reaches: () => boolean },
+    done: (answer: PillAnswer) => void,
+  ): void {
     const { engine } = this
     let over = false
     const answer = (value: PillAnswer) => {
@@ -34,7 +38,8 @@ export class SimStorage {
       over = true
       done(value)
     }
-    if (this.busy.has(at.by)) return engine.after(1, () => answer({ ok: false, fault: 'the storage has not done what it was asked before' }))
+    if (this.busy.has(at.by))
+      return engine.after(1, () => answer({ ok: false, fault: 'the storage has not done what it was asked before' }))
     this.busy.add(at.by)
     engine.at(at.deadlineMs, () => answer({ ok: false, fault: 'the storage did not answer in time' }))
     const looksMs = engine.between(5, 300)

@@ -25,7 +25,13 @@ export function worldOf(rack: SimRack, node: SimNode): World {
         back(done)(
           answer.systemUuid === undefined
             ? answer
-            : { ...answer, systemUuid: answer.systemUuid === ask.host ? '00000000-0000-0000-0000-000000000000' : '11111111-0000-0000-0000-000000000000' },
+            : {
+                ...answer,
+                systemUuid:
+                  answer.systemUuid === ask.host
+                    ? '00000000-0000-0000-0000-000000000000'
+                    : '11111111-0000-0000-0000-000000000000',
+              },
         ),
       )
     },
@@ -36,11 +42,20 @@ export function worldOf(rack: SimRack, node: SimNode): World {
     },
     deviceLevels: () => (rack.schedule.pdus ? ['L2'] : []),
     driver: (call, deadlineMs, done) => {
-      if (call.call === 'start') rack.oracle.leaseOutlasts(node, deadlineMs, `the request to move ${call.order.instance}`)
+      if (call.call === 'start')
+        rack.oracle.leaseOutlasts(node, deadlineMs, `the request to move ${call.order.instance}`)
       rack.cloud.ask(node.name, call, deadlineMs, back(done))
     },
     pill: (ask, deadlineMs, done) =>
-      rack.storage.ask(ask, { by: `${node.name}/${node.boots}`, deadlineMs, reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0 }, back(done)),
+      rack.storage.ask(
+        ask,
+        {
+          by: `${node.name}/${node.boots}`,
+          deadlineMs,
+          reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0,
+        },
+        back(done),
+      ),
     page: (page) => rack.oracle.paged(page),
     wall: () => new Date(1_700_000_000_000 + rack.engine.nowMs + rack.wallMs).toISOString(),
     now: () => rack.engine.nowMs,
@@ -52,7 +67,11 @@ function liftEarly(rack: SimRack, node: SimNode, changes: readonly Change[]): vo
   for (const { key, value } of changes) {
     if (!key.startsWith(KEYS.incidents) || value === undefined || !isOver(value as Incident)) continue
     const { host, id } = value as Incident
-    const at = { by: `${node.name} lifts`, deadlineMs: Number.POSITIVE_INFINITY, reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0 }
+    const at = {
+      by: `${node.name} lifts`,
+      deadlineMs: Number.POSITIVE_INFINITY,
+      reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0,
+    }
     rack.storage.ask({ act: 'lift', host, incident: id }, at, () => undefined)
   }
 }

@@ -28,7 +28,10 @@ export class Client {
     const said = await this.send({ method, path, text: body === undefined ? undefined : JSON.stringify(body) })
     this.statuses.set(said.status, (this.statuses.get(said.status) ?? 0) + 1)
     if (said.status >= 500 && this.broken.length < 100)
-      this.broken.push({ atMs: Date.now(), what: `${method} ${path.slice(0, 120)}: ${said.status} ${JSON.stringify(said.body).slice(0, 300)}` })
+      this.broken.push({
+        atMs: Date.now(),
+        what: `${method} ${path.slice(0, 120)}: ${said.status} ${JSON.stringify(said.body).slice(0, 300)}`,
+      })
     return said
   }
 
@@ -36,16 +39,24 @@ export class Client {
     const headers = {
       authorization: this.login,
       'openstack-api-version': 'baremetal latest',
-      ...(what.text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(what.text) }),
+      ...(what.text === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(what.text) }),
     }
     return new Promise((resolve) => {
       const nothing = () => resolve({ status: 0, body: null })
-      const asked = request(`${this.base}${what.path}`, { method: what.method, agent: this.agent, headers, timeout: TIMEOUT_MS }, (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', nothing)
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: parse(Buffer.concat(chunks).toString()) }))
-      })
+      const asked = request(
+        `${this.base}${what.path}`,
+        { method: what.method, agent: this.agent, headers, timeout: TIMEOUT_MS },
+        (response) => {
+          const chunks: Buffer[] = []
+          response.on('data', (chunk: Buffer) => chunks.push(chunk))
+          response.on('error', nothing)
+          response.on('end', () =>
+            resolve({ status: response.statusCode ?? 0, body: parse(Buffer.concat(chunks).toString()) }),
+          )
+        },
+      )
       asked.on('timeout', () => asked.destroy())
       asked.on('error', nothing)
       asked.end(what.text)

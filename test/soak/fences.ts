@@ -24,7 +24,11 @@ export class Fences {
   }
 
   take(): FenceResult {
-    const result = { ordered: this.times.length, failed: this.failed, longestMs: Math.round(Math.max(0, ...this.times)) }
+    const result = {
+      ordered: this.times.length,
+      failed: this.failed,
+      longestMs: Math.round(Math.max(0, ...this.times)),
+    }
     this.times = []
     this.failed = 0
     return result

@@ -28,7 +28,10 @@ export const inside = (): boolean => process.env[INSIDE] !== undefined
 /** Runs this program again in namespaces of its own. Answers its exit status. */
 export function enter(argv: readonly string[]): Promise<number> {
   const unshare = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
-  const child = spawn('unshare', [...unshare, process.execPath, '--enable-source-maps', ...argv], { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } })
+  const child = spawn('unshare', [...unshare, process.execPath, '--enable-source-maps', ...argv], {
+    stdio: 'inherit',
+    env: { ...process.env, [INSIDE]: '1' },
+  })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill('SIGKILL'))
   return new Promise((resolve) => {
     child.once('exit', (code) => resolve(code ?? 1))
@@ -69,7 +72,9 @@ export async function layOut(dir: string): Promise<Ground> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   await runOk(['mount', '-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=0700`, 'tmpfs', dataDir], { timeoutMs: TIMEOUT_MS })
   await writeFile(join(dir, 'ramdisk'), Buffer.alloc(RAMDISK_BYTES))
-  const lines = await Promise.all(Object.keys(USERS).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, 10)}\n`))
+  const lines = await Promise.all(
+    Object.keys(USERS).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, 10)}\n`),
+  )
   await writeFile(join(dir, 'htpasswd'), lines.join(''), { mode: 0o600 })
   const configFile = join(dir, 'conductor.yaml')
   await writeFile(configFile, stringify(configOf(dir)))
@@ -87,7 +92,10 @@ export async function layOut(dir: string): Promise<Ground> {
 const configOf = (dir: string) => ({
   data: join(dir, 'data'),
   images: { store: join(dir, 'images') },
-  api: { listen: [{ address: '127.0.0.1', port: 6385 }], auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS } },
+  api: {
+    listen: [{ address: '127.0.0.1', port: 6385 }],
+    auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS },
+  },
   agent: { address: SERVER_IP, port: 6386 },
   boot: {
     interfaces: [{ name: 'soak0', address: SERVER_IP }],

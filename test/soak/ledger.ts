@@ -28,7 +28,9 @@ export class Ledger {
   check(stored: (key: string) => number | undefined): string[] {
     return [...this.entries].flatMap(([key, { sent, acknowledged }]) => {
       const found = stored(key) ?? 0
-      return found >= acknowledged && found <= sent ? [] : [`${key}: ${found} is stored, ${acknowledged} was acknowledged, ${sent} was sent last`]
+      return found >= acknowledged && found <= sent
+        ? []
+        : [`${key}: ${found} is stored, ${acknowledged} was acknowledged, ${sent} was sent last`]
     })
   }
 }

@@ -26,13 +26,22 @@ export const RESTING = new Set(['enroll', 'manageable', 'available', 'active'])
 const PAUSE_MS = 30
 
 /** Takes every node of `uuids` on by one verb at a time, round and round, until `signal`. */
-export async function live(client: Client, uuids: readonly string[], at: { counts: Counts; signal: AbortSignal }): Promise<void> {
+export async function live(
+  client: Client,
+  uuids: readonly string[],
+  at: { counts: Counts; signal: AbortSignal },
+): Promise<void> {
   while (!at.signal.aborted) {
     for (const uuid of uuids) {
       if (at.signal.aborted) return
       const { status, body } = await client.call('GET', `/v1/nodes/${uuid}?fields=provision_state,reservation`)
       const verb = status === 200 && body.reservation === null ? NEXT[body.provision_state as string] : undefined
-      if (verb && (await client.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: verb })).status === 202 && verb === 'deleted') at.counts.lives += 1
+      if (
+        verb &&
+        (await client.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: verb })).status === 202 &&
+        verb === 'deleted'
+      )
+        at.counts.lives += 1
       // While nobody answers, asking faster helps nobody.
       await pause(status === 0 ? PAUSE_MS * 20 : PAUSE_MS)
     }
@@ -78,7 +87,10 @@ async function write(client: Client, uuid: string, at: { counts: Counts; ledger:
 export async function storedCounts(client: Client): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   for (let marker = ''; ;) {
-    const { status, body } = await client.call('GET', `/v1/nodes?fields=uuid,extra,provision_state,reservation&limit=500${marker && `&marker=${marker}`}`)
+    const { status, body } = await client.call(
+      'GET',
+      `/v1/nodes?fields=uuid,extra,provision_state,reservation&limit=500${marker && `&marker=${marker}`}`,
+    )
     if (status !== 200) throw new Error(`listing nodes: ${status}`)
     for (const node of body.nodes) found.set(node.uuid, Number(node.extra.count ?? 0))
     if (body.nodes.length === 0) return found
@@ -90,7 +102,10 @@ export async function storedCounts(client: Client): Promise<Map<string, number>>
 export async function unsettled(client: Client): Promise<{ uuid: string; state: string; locked: boolean }[]> {
   const found: { uuid: string; state: string; locked: boolean }[] = []
   for (let marker = ''; ;) {
-    const { status, body } = await client.call('GET', `/v1/nodes?fields=uuid,provision_state,reservation&limit=500${marker && `&marker=${marker}`}`)
+    const { status, body } = await client.call(
+      'GET',
+      `/v1/nodes?fields=uuid,provision_state,reservation&limit=500${marker && `&marker=${marker}`}`,
+    )
     if (status !== 200) throw new Error(`listing nodes: ${status}`)
     for (const node of body.nodes)
       if (node.reservation !== null || !RESTING.has(node.provision_state))

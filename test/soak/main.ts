@@ -45,7 +45,8 @@ function readArgs(argv: readonly string[]): Wish {
   }
   const number = (name: 'minutes' | 'nodes' | 'clients', least: number) => {
     const value = Number(values[name])
-    if (!Number.isFinite(value) || value < least) throw new Error(`--${name}: ${JSON.stringify(values[name])} is not a number of at least ${least}`)
+    if (!Number.isFinite(value) || value < least)
+      throw new Error(`--${name}: ${JSON.stringify(values[name])} is not a number of at least ${least}`)
     return value
   }
   return {
@@ -69,7 +70,9 @@ async function main(): Promise<number> {
     const faults = [...faultsOf(seen.phases, seen.use), ...seen.faults]
     if (wish.json) process.stdout.write(`${JSON.stringify({ ...seen, faults })}\n`)
     else
-      process.stdout.write(`${table(seen.phases)}\n\n${seen.lines.join('\n')}\n${faults.map((fault) => `WRONG  ${fault}`).join('\n') || 'nothing is wrong'}\n`)
+      process.stdout.write(
+        `${table(seen.phases)}\n\n${seen.lines.join('\n')}\n${faults.map((fault) => `WRONG  ${fault}`).join('\n') || 'nothing is wrong'}\n`,
+      )
     return faults.length === 0 ? 0 : 1
   } finally {
     if (wish.keep) say(`kept: ${dir}`)

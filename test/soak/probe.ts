@@ -36,7 +36,8 @@ export class HealthProbe {
 
 export function summary(times: readonly number[], failed: number): ProbeResult {
   const sorted = times.toSorted((a, b) => a - b)
-  const at = (p: number) => Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0) * 10) / 10
+  const at = (p: number) =>
+    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0) * 10) / 10
   return { asked: sorted.length, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: at(1), failed }
 }
 

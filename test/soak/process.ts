@@ -27,7 +27,15 @@ export class Conductor {
   }
 
   async start(): Promise<void> {
-    const argv = [`--nofile=${DESCRIPTORS}:${DESCRIPTORS}`, process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'conductor', '--config', this.configFile]
+    const argv = [
+      `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`,
+      process.execPath,
+      '--enable-source-maps',
+      RACKWARD_MAIN,
+      'conductor',
+      '--config',
+      this.configFile,
+    ]
     const child = spawn('prlimit', argv, { stdio: ['ignore', 'pipe', 'pipe'] })
     child.stdout.pipe(this.log, { end: false })
     child.stderr.pipe(this.log, { end: false })
@@ -76,6 +84,9 @@ export class Conductor {
 
   async use(): Promise<{ memoryBytes: number; descriptors: number }> {
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8')
-    return { memoryBytes: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024, descriptors: (await readdir(`/proc/${this.pid}/fd`)).length }
+    return {
+      memoryBytes: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024,
+      descriptors: (await readdir(`/proc/${this.pid}/fd`)).length,
+    }
   }
 }

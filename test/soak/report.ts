@@ -32,16 +32,25 @@ const DESCRIPTOR_SLACK = 32
 export function faultsOf(phases: readonly PhaseResult[], use: { before: Use; after: Use }): string[] {
   const slow = phases
     .filter((phase) => phase.judged && (phase.health.p99Ms > HEALTH_P99_MS || phase.health.failed > 0))
-    .map(({ name, health }) => `${name}: /healthz took ${health.p99Ms} ms at p99, ${health.failed} of ${health.asked} failed`)
+    .map(
+      ({ name, health }) =>
+        `${name}: /healthz took ${health.p99Ms} ms at p99, ${health.failed} of ${health.asked} failed`,
+    )
   const unfenced = phases
     .filter((phase) => phase.judged && (phase.fences.failed > 0 || phase.fences.longestMs > FENCE_MS))
-    .map(({ name, fences }) => `${name}: ${fences.failed} of ${fences.ordered} fences failed, the longest took ${fences.longestMs} ms`)
+    .map(
+      ({ name, fences }) =>
+        `${name}: ${fences.failed} of ${fences.ordered} fences failed, the longest took ${fences.longestMs} ms`,
+    )
   const { before, after } = use
   const memory =
     after.memoryBytes > before.memoryBytes * MEMORY_FACTOR + MEMORY_SLACK_BYTES
       ? [`memory grew from ${megabytes(before.memoryBytes)} to ${megabytes(after.memoryBytes)} MB`]
       : []
-  const descriptors = after.descriptors > before.descriptors + DESCRIPTOR_SLACK ? [`descriptors grew from ${before.descriptors} to ${after.descriptors}`] : []
+  const descriptors =
+    after.descriptors > before.descriptors + DESCRIPTOR_SLACK
+      ? [`descriptors grew from ${before.descriptors} to ${after.descriptors}`]
+      : []
   return [...slow, ...unfenced, ...memory, ...descriptors]
 }
 
@@ -49,7 +58,21 @@ export const megabytes = (bytes: number): number => Math.round(bytes / 1e6)
 
 /** A table as wide as its longest cells. */
 export function table(phases: readonly PhaseResult[]): string {
-  const head = ['phase', 's', 'sent', 'healthz p50', 'p99', 'longest ms', 'failed', 'fences', 'failed', 'longest ms', 'MB', 'fds', 'disk MB']
+  const head = [
+    'phase',
+    's',
+    'sent',
+    'healthz p50',
+    'p99',
+    'longest ms',
+    'failed',
+    'fences',
+    'failed',
+    'longest ms',
+    'MB',
+    'fds',
+    'disk MB',
+  ]
   const rows = phases.map((phase) => [
     phase.name,
     String(Math.round(phase.seconds)),

@@ -27,9 +27,19 @@ test('a soak in which nothing happened has no fault, and its table has a row for
 test.each([
   ['a slow answer', phase({ health: { ...phase().health, p99Ms: 251 } }), use, /p99/],
   ['an answer that never came', phase({ health: { ...phase().health, failed: 1 } }), use, /1 of 100 failed/],
-  ['a fence that was not carried out', phase({ fences: { ordered: 3, failed: 1, longestMs: 10 } }), use, /1 of 3 fences/],
+  [
+    'a fence that was not carried out',
+    phase({ fences: { ordered: 3, failed: 1, longestMs: 10 } }),
+    use,
+    /1 of 3 fences/,
+  ],
   ['a fence that took long', phase({ fences: { ordered: 3, failed: 0, longestMs: 9000 } }), use, /9000 ms/],
-  ['memory that grew', phase(), { ...use, after: { memoryBytes: 6e8, descriptors: 60 } }, /memory grew from 200 to 600 MB/],
+  [
+    'memory that grew',
+    phase(),
+    { ...use, after: { memoryBytes: 6e8, descriptors: 60 } },
+    /memory grew from 200 to 600 MB/,
+  ],
   ['descriptors that grew', phase(), { ...use, after: { memoryBytes: 2e8, descriptors: 500 } }, /descriptors grew/],
 ])('%s is a fault', (_, seen, used, says) => {
   expect(faultsOf([seen], used)).toEqual([expect.stringMatching(says)])
@@ -51,13 +61,31 @@ test('the ledger wants every acknowledged value, takes one that was sent and nev
   expect(ledger.begin('n')).toBeUndefined()
 })
 
-test('a short soak runs to its end: no node stuck, no write lost, nothing carried out for a foreign page', { timeout: 180_000 }, async () => {
-  const argv = ['dist/test/soak/main.js', '--minutes', '0.2', '--nodes', '20', '--clients', '4', '--flood', 'web page', '--json']
-  const { stdout, stderr } = await run([process.execPath, '--enable-source-maps', ...argv], { timeoutMs: 170_000, cwd: ROOT })
-  expect(stdout, stderr).not.toBe('')
-  const seen = JSON.parse(stdout) as { phases: PhaseResult[]; faults: string[] }
-  expect(seen.phases.map(({ name }) => name)).toContain('a web page that fences')
-  expect(seen.phases.find(({ name }) => name === 'a web page that fences')?.sent).toBeGreaterThan(0)
-  // How fast it was says nothing on a machine that runs other tests.
-  expect(seen.faults.filter((fault) => !/healthz|fences failed|grew/.test(fault))).toEqual([])
-})
+test(
+  'a short soak runs to its end: no node stuck, no write lost, nothing carried out for a foreign page',
+  { timeout: 180_000 },
+  async () => {
+    const argv = [
+      'dist/test/soak/main.js',
+      '--minutes',
+      '0.2',
+      '--nodes',
+      '20',
+      '--clients',
+      '4',
+      '--flood',
+      'web page',
+      '--json',
+    ]
+    const { stdout, stderr } = await run([process.execPath, '--enable-source-maps', ...argv], {
+      timeoutMs: 170_000,
+      cwd: ROOT,
+    })
+    expect(stdout, stderr).not.toBe('')
+    const seen = JSON.parse(stdout) as { phases: PhaseResult[]; faults: string[] }
+    expect(seen.phases.map(({ name }) => name)).toContain('a web page that fences')
+    expect(seen.phases.find(({ name }) => name === 'a web page that fences')?.sent).toBeGreaterThan(0)
+    // How fast it was says nothing on a machine that runs other tests.
+    expect(seen.faults.filter((fault) => !/healthz|fences failed|grew/.test(fault))).toEqual([])
+  },
+)

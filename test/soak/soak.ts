@@ -103,7 +103,10 @@ export class Soak {
     const uuids: string[] = []
     for (let i = 0; i < this.wish.nodes; i += 1) uuids.push(await create({ name: `soak-${i}` }))
     const [decoy, host] = [await create({ name: 'decoy' }), await create({ name: 'host' })]
-    const tenantNodes = [await create({ name: 'tenant-1', lessee: 'tenant' }), await create({ name: 'tenant-2', lessee: 'tenant' })]
+    const tenantNodes = [
+      await create({ name: 'tenant-1', lessee: 'tenant' }),
+      await create({ name: 'tenant-2', lessee: 'tenant' }),
+    ]
     await admin.call('POST', '/v1/ports', { node_uuid: decoy, address: KNOWN_MAC })
     for (const uuid of [decoy, host, ...tenantNodes]) {
       for (const [verb, state] of [
@@ -112,12 +115,22 @@ export class Soak {
         ['active', 'active'],
       ] as const) {
         await admin.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: verb })
-        await until(async () => (await admin.call('GET', `/v1/nodes/${uuid}`)).body?.provision_state === state, { what: `${uuid} ${state}`, timeoutMs: 20_000 })
+        await until(async () => (await admin.call('GET', `/v1/nodes/${uuid}`)).body?.provision_state === state, {
+          what: `${uuid} ${state}`,
+          timeoutMs: 20_000,
+        })
       }
     }
     for (const uuid of [decoy, host]) await admin.call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
     this.fences = new Fences(this.client('arbiter'), host)
-    this.target = { api: this.ground.api, agents: this.ground.agents, boot: this.ground.boot, tenantNodes, decoy, knownMac: KNOWN_MAC }
+    this.target = {
+      api: this.ground.api,
+      agents: this.ground.agents,
+      boot: this.ground.boot,
+      tenantNodes,
+      decoy,
+      knownMac: KNOWN_MAC,
+    }
     this.say(`${uuids.length} nodes enrolled`)
     return uuids
   }
@@ -148,7 +161,13 @@ export class Soak {
 
   /** Starts a flood; the answer ends it and tells how much it sent. */
   private flood(flood: Flood): () => Promise<number> {
-    const argv = [...(flood.fromWire ? this.ground.asStranger : []), process.execPath, CHILD, flood.name, JSON.stringify(this.target)]
+    const argv = [
+      ...(flood.fromWire ? this.ground.asStranger : []),
+      process.execPath,
+      CHILD,
+      flood.name,
+      JSON.stringify(this.target),
+    ]
     const child = spawn(argv[0] as string, argv.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] })
     const gone = once(child, 'exit')
     let out = ''
@@ -165,7 +184,11 @@ export class Soak {
   }
 
   /** One stretch of the soak, measured. */
-  private async phase(name: string, work: () => Promise<unknown>, options: { stop?: () => Promise<number>; judged?: boolean } = {}): Promise<PhaseResult> {
+  private async phase(
+    name: string,
+    work: () => Promise<unknown>,
+    options: { stop?: () => Promise<number>; judged?: boolean } = {},
+  ): Promise<PhaseResult> {
     this.say(name)
     await this.probe.take()
     this.fences.take()
@@ -196,7 +219,10 @@ export class Soak {
         uses.push(await this.conductor.use())
       }
     })
-    return { memoryBytes: Math.min(...uses.map((use) => use.memoryBytes)), descriptors: Math.min(...uses.map((use) => use.descriptors)) }
+    return {
+      memoryBytes: Math.min(...uses.map((use) => use.memoryBytes)),
+      descriptors: Math.min(...uses.map((use) => use.descriptors)),
+    }
   }
 
   /** Kills, stops, and a disk that fills, in turn, with one flood after the other beside them. */
@@ -212,7 +238,9 @@ export class Soak {
           await pause(allMs / rounds / 3)
           this.fences.paused = true
           const fromMs = Date.now()
-          this.say(`  ${await harm.inflict(this.conductor, this.ground).catch((error: Error) => this.faults.push(`${harm.name}: ${error.message}`))}`)
+          this.say(
+            `  ${await harm.inflict(this.conductor, this.ground).catch((error: Error) => this.faults.push(`${harm.name}: ${error.message}`))}`,
+          )
           // Requests that were under way when it came back may still be answered late.
           this.excused.push({ fromMs, toMs: Date.now() + 5000 })
           this.fences.paused = false
@@ -231,22 +259,34 @@ export class Soak {
     await until(
       async () => {
         left = await unsettled(admin)
-        for (const { uuid, state, locked } of left) if (!locked && / failed$|^error$/.test(state)) await this.recover(admin, uuid, state)
+        for (const { uuid, state, locked } of left)
+          if (!locked && / failed$|^error$/.test(state)) await this.recover(admin, uuid, state)
         return left.length === 0
       },
       { what: 'every node to rest', timeoutMs: SETTLE_MS, everyMs: 1000 },
     ).catch((error: Error) =>
-      this.faults.push(error.message, ...left.slice(0, 20).map(({ uuid, state, locked }) => `node ${uuid} is stuck in "${state}"${locked ? ', locked' : ''}`)),
+      this.faults.push(
+        error.message,
+        ...left
+          .slice(0, 20)
+          .map(({ uuid, state, locked }) => `node ${uuid} is stuck in "${state}"${locked ? ', locked' : ''}`),
+      ),
     )
     const stored = await storedCounts(admin)
     this.faults.push(...this.ledger.check((uuid) => stored.get(uuid)).slice(0, 20))
     // Its BMC is asked: the node's record follows with the next power pass only.
-    const { body } = await admin.call('POST', `/rackward/v1/nodes/${this.target.decoy}/fence`, { act: 'identify', timeout_ms: 5000 })
-    if (body?.power !== 'on') this.faults.push(`the decoy is "${body?.power}": a request of a foreign page was carried out`)
+    const { body } = await admin.call('POST', `/rackward/v1/nodes/${this.target.decoy}/fence`, {
+      act: 'identify',
+      timeout_ms: 5000,
+    })
+    if (body?.power !== 'on')
+      this.faults.push(`the decoy is "${body?.power}": a request of a foreign page was carried out`)
   }
 
   private recover = (admin: Client, uuid: string, state: string) =>
-    admin.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: state === 'clean failed' || state === 'inspect failed' ? 'manage' : 'deleted' })
+    admin.call('PUT', `/v1/nodes/${uuid}/states/provision`, {
+      target: state === 'clean failed' || state === 'inspect failed' ? 'manage' : 'deleted',
+    })
 
   private lines(): string[] {
     const { lives, reads, writes } = this.counts
@@ -255,8 +295,11 @@ export class Soak {
       .filter(({ atMs }) => !this.excused.some(({ fromMs, toMs }) => atMs >= fromMs && atMs <= toMs))
     this.faults.push(...unexcused.slice(0, 10).map(({ what }) => `answered with an error of the server: ${what}`))
     const statuses = new Map<number, number>()
-    for (const client of this.clients) for (const [status, count] of client.statuses) statuses.set(status, (statuses.get(status) ?? 0) + count)
-    const told = [...statuses].toSorted(([a], [b]) => a - b).map(([status, count]) => `${status === 0 ? 'none' : status}: ${count}`)
+    for (const client of this.clients)
+      for (const [status, count] of client.statuses) statuses.set(status, (statuses.get(status) ?? 0) + count)
+    const told = [...statuses]
+      .toSorted(([a], [b]) => a - b)
+      .map(([status, count]) => `${status === 0 ? 'none' : status}: ${count}`)
     return [
       `${lives} lives, ${reads} reads, ${writes} acknowledged writes (the sum of the counters is ${this.ledger.acknowledged})`,
       `answers to honest clients by status: ${told.join(', ')}`,

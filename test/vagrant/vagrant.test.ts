@@ -10,19 +10,27 @@ import { ROOT } from '../lab/root.ts'
 
 const MINUTE_MS = 60_000
 const dir = join(ROOT, 'dist/vagrant-test')
-const env = { VAGRANT_DOTFILE_PATH: join(dir, 'state'), VAGRANT_DEFAULT_PROVIDER: 'libvirt', VAGRANT_CHECKPOINT_DISABLE: '1', RACKWARD_DRIVER: 'qemu' }
+const env = {
+  VAGRANT_DOTFILE_PATH: join(dir, 'state'),
+  VAGRANT_DEFAULT_PROVIDER: 'libvirt',
+  VAGRANT_CHECKPOINT_DISABLE: '1',
+  RACKWARD_DRIVER: 'qemu',
+}
 const TAIL = 4_000
 /** What Vagrant printed says why it failed; its own last line does not. */
 async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Promise<string> {
   const { code, stdout, stderr } = await run(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
-  if (code !== 0) throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
+  if (code !== 0)
+    throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
   return stdout
 }
-const inside = (script: string, timeoutMs = 5 * MINUTE_MS) => vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
+const inside = (script: string, timeoutMs = 5 * MINUTE_MS) =>
+  vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
 const started: number[] = []
 
 /** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where everything else starts as well. */
-const libvirtAnswers = async () => (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
+const libvirtAnswers = async () =>
+  (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
 
 /** Where no systemd runs libvirt's daemons, they are ours for the test. */
 async function libvirtUp(): Promise<void> {
@@ -55,15 +63,22 @@ test('the conductor runs, and finds nothing on its rack that hurts', { timeout: 
   expect(await inside('rackward mesh status')).toMatch(/leader +conductor/)
 })
 
-test('a blank server is enrolled, imaged through its BMC, and comes into the mesh', { timeout: 40 * MINUTE_MS }, async () => {
-  await inside('rackward node enroll -f /root/rack.yaml')
-  await inside('rackward node manage server-1 --wait')
-  await inside('rackward node provide server-1 --wait', 15 * MINUTE_MS)
-  await inside('rackward node deploy server-1 --image debian-12-mesh --configdrive @/root/server-1.json --wait', 20 * MINUTE_MS)
-  expect(await inside('rackward node list')).toMatch(/server-1 +active +power on/)
-  await until(async () => /server-1 +\w+ +server-1 .*open/.test(await inside('rackward mesh status')), {
-    what: 'server-1 to be a member of the mesh',
-    timeoutMs: 15 * MINUTE_MS,
-    everyMs: 10_000,
-  })
-})
+test(
+  'a blank server is enrolled, imaged through its BMC, and comes into the mesh',
+  { timeout: 40 * MINUTE_MS },
+  async () => {
+    await inside('rackward node enroll -f /root/rack.yaml')
+    await inside('rackward node manage server-1 --wait')
+    await inside('rackward node provide server-1 --wait', 15 * MINUTE_MS)
+    await inside(
+      'rackward node deploy server-1 --image debian-12-mesh --configdrive @/root/server-1.json --wait',
+      20 * MINUTE_MS,
+    )
+    expect(await inside('rackward node list')).toMatch(/server-1 +active +power on/)
+    await until(async () => /server-1 +\w+ +server-1 .*open/.test(await inside('rackward mesh status')), {
+      what: 'server-1 to be a member of the mesh',
+      timeoutMs: 15 * MINUTE_MS,
+      everyMs: 10_000,
+    })
+  },
+)

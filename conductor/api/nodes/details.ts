@@ -13,9 +13,14 @@ const MAX_TRAITS = 50
 const Trait = z
   .string()
   .max(255)
-  .regex(/^(CUSTOM|HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/, 'is not a trait: CUSTOM_ and capital letters, digits and _ (or one of os-traits)')
+  .regex(
+    /^(CUSTOM|HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/,
+    'is not a trait: CUSTOM_ and capital letters, digits and _ (or one of os-traits)',
+  )
 const Traits = z.strictObject({ traits: z.array(Trait).max(MAX_TRAITS, `a node has at most ${MAX_TRAITS} traits`) })
-const Vif = z.strictObject({ id: z.union([Uuid, ObjectName]), port_uuid: Uuid.optional(), portgroup_uuid: Uuid.optional() }).catchall(z.unknown())
+const Vif = z
+  .strictObject({ id: z.union([Uuid, ObjectName]), port_uuid: Uuid.optional(), portgroup_uuid: Uuid.optional() })
+  .catchall(z.unknown())
 
 export function detailRoutes(parts: RouteParts): Route[] {
   const { nodes, store, turns } = parts
@@ -81,7 +86,8 @@ export function detailRoutes(parts: RouteParts): Route[] {
         const added = trait(ask)
         const node = await owned(ask, 'traits')
         await setTraits(node, (now) => {
-          if (now.length >= MAX_TRAITS && !now.includes(added)) throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
+          if (now.length >= MAX_TRAITS && !now.includes(added))
+            throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
           return [...now, added]
         })
         return { status: 204, location: `${ask.view.base}/v1/nodes/${node.uuid}/traits/${added}` }
@@ -97,7 +103,11 @@ export function detailRoutes(parts: RouteParts): Route[] {
         const node = await owned(ask, 'traits')
         const name = ask.params.trait ?? ''
         await setTraits(node, (now) => {
-          if (!now.includes(name)) throw new Fault('object.missing', `node ${node.uuid} does not have the trait ${JSON.stringify(name.slice(0, 255))}`)
+          if (!now.includes(name))
+            throw new Fault(
+              'object.missing',
+              `node ${node.uuid} does not have the trait ${JSON.stringify(name.slice(0, 255))}`,
+            )
           return now.filter((known) => known !== name)
         })
       },
@@ -120,7 +130,8 @@ export function detailRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const { id, port_uuid: portUuid, portgroup_uuid: portgroupUuid } = checkInput(Vif, ask.body)
         if (portUuid || portgroupUuid) needs(ask, 67, 'port_uuid and portgroup_uuid')
-        if (portUuid && portgroupUuid) throw new Fault('input.invalid', 'port_uuid and portgroup_uuid exclude each other')
+        if (portUuid && portgroupUuid)
+          throw new Fault('input.invalid', 'port_uuid and portgroup_uuid exclude each other')
         const node = await nodeOf(parts, ask)
         if (isLocked(node)) throw locked(node)
         if (portUuid && (await store.port(portUuid))?.nodeUuid !== node.uuid)
@@ -129,7 +140,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
           throw new Fault('input.invalid', `portgroup_uuid: node ${node.uuid} has no portgroup ${portgroupUuid}`)
         const how = { ...(portUuid ? { portUuid } : {}), ...(portgroupUuid ? { portgroupUuid } : {}) }
         await turns.take(`vif ${id}`, async () => {
-          const [other] = await store.nodes({ vif: id, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
+          const [other] = await store.nodes(
+            { vif: id, includeChildren: true },
+            { limit: 1, sortKey: 'id', descending: false },
+          )
           if (other) {
             const where = standing(ask.actor, other) === 'none' ? 'another node' : `node ${other.uuid}`
             throw new Fault('object.conflict', `VIF ${id} is attached to ${where} already`)
@@ -148,7 +162,11 @@ export function detailRoutes(parts: RouteParts): Route[] {
         const node = await nodeOf(parts, ask)
         if (isLocked(node)) throw locked(node)
         const id = ask.params.vif ?? ''
-        if (!Object.hasOwn(node.vifs, id)) throw new Fault('input.invalid', `VIF ${JSON.stringify(id.slice(0, 255))} is not attached to node ${node.uuid}`)
+        if (!Object.hasOwn(node.vifs, id))
+          throw new Fault(
+            'input.invalid',
+            `VIF ${JSON.stringify(id.slice(0, 255))} is not attached to node ${node.uuid}`,
+          )
         await nodes.update(node.uuid, new Set(['extra']), (now) => ({
           ...now,
           vifs: Object.fromEntries(Object.entries(now.vifs).filter(([known]) => known !== id)),
@@ -165,7 +183,8 @@ export function detailRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const node = await nodeOf(parts, ask)
         const inventory = await store.inventory(node.uuid)
-        if (inventory === undefined) throw new Fault('object.missing', `node ${node.uuid} has no inventory: inspect it first`)
+        if (inventory === undefined)
+          throw new Fault('object.missing', `node ${node.uuid} has no inventory: inspect it first`)
         return { body: inventory }
       },
     },
@@ -177,7 +196,11 @@ export function detailRoutes(parts: RouteParts): Route[] {
       says: 'lists child nodes',
       async handle(ask) {
         const children = await nodes.children(await nodeOf(parts, ask))
-        return { body: { children: children.filter((child) => standing(ask.actor, child) !== 'none').map((child) => child.uuid) } }
+        return {
+          body: {
+            children: children.filter((child) => standing(ask.actor, child) !== 'none').map((child) => child.uuid),
+          },
+        }
       },
     },
   ]

@@ -32,10 +32,17 @@ const BIOS_FIELDS: Gates = Object.fromEntries(
   ['name', 'value', 'created_at', 'updated_at', 'links']
     .map((name) => [name, 40])
     .concat(
-      ['attribute_type', 'allowable_values', 'lower_bound', 'upper_bound', 'min_length', 'max_length', 'read_only', 'reset_required', 'unique'].map((name) => [
-        name,
-        74,
-      ]),
+      [
+        'attribute_type',
+        'allowable_values',
+        'lower_bound',
+        'upper_bound',
+        'min_length',
+        'max_length',
+        'read_only',
+        'reset_required',
+        'unique',
+      ].map((name) => [name, 74]),
     ),
 ) as Gates
 const SHORT = ['name', 'value']
@@ -56,7 +63,14 @@ function biosRoutes(parts: RouteParts): Route[] {
   const view = (one: BiosSetting, of: { node: NodeRecord; ask: Ask }, names: readonly string[]) => {
     const { node, ask } = of
     const known: Readonly<Record<string, unknown>> = { ...BIOS_REGISTRY[one.name] }
-    const whole: Record<string, unknown> = { name: one.name, value: one.value, read_only: false, reset_required: false, unique: false, ...known }
+    const whole: Record<string, unknown> = {
+      name: one.name,
+      value: one.value,
+      read_only: false,
+      reset_required: false,
+      unique: false,
+      ...known,
+    }
     return {
       ...Object.fromEntries(names.map((name) => [name, whole[name] ?? null])),
       created_at: time(node.fake?.createdAtMs ?? null),
@@ -91,7 +105,11 @@ function biosRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const node = await nodeOf(parts, ask)
         const one = node.fake?.bios.find(({ name }) => name === ask.params.setting)
-        if (!one) throw new Fault('object.missing', `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`)
+        if (!one)
+          throw new Fault(
+            'object.missing',
+            `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`,
+          )
         return { body: { [one.name]: view(one, { node, ask }, ask.minor >= 74 ? ALL : SHORT) } }
       },
     },
@@ -135,7 +153,8 @@ function raidRoutes(parts: RouteParts): Route[] {
         const node = await nodeOf(parts, ask)
         mustOwn(ask.actor, node, 'raid')
         // Ironic answers 404 here, not 400, where the interface cannot do it.
-        if (interfaceOf(node, 'raid') !== 'fake') throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
+        if (interfaceOf(node, 'raid') !== 'fake')
+          throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
         const empty = ask.body !== null && typeof ask.body === 'object' && Object.keys(ask.body).length === 0
         const targetRaidConfig = empty ? {} : checkInput(RaidConfig, ask.body)
         if (isLocked(node)) throw locked(node)
@@ -157,7 +176,12 @@ function consoleRoutes(parts: RouteParts, able: Able): Route[] {
       async handle(ask) {
         const node = await able(ask, 'console', { what: 'console' })
         const url = `${ask.view.base.replace(/^http/, 'ws')}/rackward/v1/nodes/${node.uuid}/console`
-        return { body: { console_enabled: node.consoleEnabled, console_info: node.consoleEnabled ? { type: 'websocket', url } : null } }
+        return {
+          body: {
+            console_enabled: node.consoleEnabled,
+            console_info: node.consoleEnabled ? { type: 'websocket', url } : null,
+          },
+        }
       },
     },
     {
@@ -197,7 +221,11 @@ function managementRoutes(parts: RouteParts, able: Able): Route[] {
         const there = interfaceOf(node, 'management') === 'fake' ? Object.entries(INDICATORS) : []
         return {
           body: {
-            indicators: there.map(([one, known]) => ({ name: one, ...known, links: links(ask.view, `nodes/${node.uuid}/management/indicators/${one}`) })),
+            indicators: there.map(([one, known]) => ({
+              name: one,
+              ...known,
+              links: links(ask.view, `nodes/${node.uuid}/management/indicators/${one}`),
+            })),
           },
         }
       },
@@ -263,7 +291,10 @@ function managementRoutes(parts: RouteParts, able: Able): Route[] {
         const devices = ask.query.words('device_types') ?? Object.keys(MEDIA)
         const unknown = devices.find((device) => !Device.safeParse(device).success)
         if (unknown !== undefined)
-          throw new Fault('input.invalid', `device_types: ${JSON.stringify(unknown.slice(0, 64))} is none of ${Object.keys(MEDIA).join(', ')}`)
+          throw new Fault(
+            'input.invalid',
+            `device_types: ${JSON.stringify(unknown.slice(0, 64))} is none of ${Object.keys(MEDIA).join(', ')}`,
+          )
         await nodes.changeFake(node.uuid, (fake) => ejectMedia(fake, devices))
       },
     },

@@ -30,8 +30,12 @@ export function historyRoutes(parts: RouteParts): Route[] {
         const { limit, marker } = readPage(ask)
         const detail = ask.query.flag('detail') ?? false
         const before = marker === undefined ? undefined : await entry(node, marker)
-        if (marker !== undefined && !before) throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
-        const events = await store.journal.ofNode(node.uuid, limit, { kinds: [...HISTORY], ...(before ? { beforeSeq: before.seq } : {}) })
+        if (marker !== undefined && !before)
+          throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
+        const events = await store.journal.ofNode(node.uuid, limit, {
+          kinds: [...HISTORY],
+          ...(before ? { beforeSeq: before.seq } : {}),
+        })
         return { body: { history: events.map((event) => historyView(event, node, { ask, detail })) } }
       },
     },
@@ -44,7 +48,11 @@ export function historyRoutes(parts: RouteParts): Route[] {
       async handle(ask) {
         const node = await nodeOf(parts, ask)
         const event = await entry(node, ask.params.entry ?? '')
-        if (!event) throw new Fault('object.missing', `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`)
+        if (!event)
+          throw new Fault(
+            'object.missing',
+            `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`,
+          )
         return { body: historyView(event, node, { ask, detail: true }) }
       },
     },

@@ -7,13 +7,18 @@ import type { Actor } from '../auth.ts'
 import { MASK, maskSecrets } from '../views.ts'
 
 /** `patched`: what the patch makes of driver_info with its secrets masked; a mask in it was kept and not given. Throws `input.missing`. */
-export function checkReaddress(actor: Actor, node: NodeRecord, patched: { driver: string; driverInfo: Readonly<Record<string, unknown>> }): void {
+export function checkReaddress(
+  actor: Actor,
+  node: NodeRecord,
+  patched: { driver: string; driverInfo: Readonly<Record<string, unknown>> },
+): void {
   if (actor.project === null) return
   const keys = new Set([...bmcAddressKeys(node.driver), ...bmcAddressKeys(patched.driver)])
   const moved = [...keys].find((key) => patched.driverInfo[key] !== node.driverInfo[key])
   if (moved === undefined) return
   const kept = Object.keys(patched.driverInfo).find((key) => isSecretKey(key) && patched.driverInfo[key] === MASK)
-  if (kept !== undefined) throw new Fault('input.missing', `driver_info/${moved} changes: give driver_info/${kept} again, or remove it`)
+  if (kept !== undefined)
+    throw new Fault('input.missing', `driver_info/${moved} changes: give driver_info/${kept} again, or remove it`)
 }
 
 /** The patchable part of a node as a client sees it. */

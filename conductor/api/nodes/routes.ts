@@ -30,7 +30,8 @@ export const show = (ask: Ask, node: NodeRecord) => showOne(ask, viewFor(ask, no
 export async function nodeOf(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   const ident = ask.params.ident ?? ''
   checkIdent(ident, 'node')
-  if (ask.minor < 5 && !isUuid(ident)) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}: names need version 1.5`)
+  if (ask.minor < 5 && !isUuid(ident))
+    throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}: names need version 1.5`)
   return seenNode(parts.nodes, ask.actor, ident)
 }
 
@@ -44,7 +45,14 @@ async function checkParent(parts: RouteParts, ask: Ask, parent: unknown): Promis
 export function nodeRoutes(parts: RouteParts): Route[] {
   const list = (ask: Ask, detail?: boolean) => listNodes(parts, ask, detail === undefined ? {} : { detail })
   return [
-    { method: 'get', path: '/v1/nodes', role: 'reader', query: { ...PAGE_QUERY, ...NODE_FILTERS }, says: 'lists nodes', handle: (ask) => list(ask) },
+    {
+      method: 'get',
+      path: '/v1/nodes',
+      role: 'reader',
+      query: { ...PAGE_QUERY, ...NODE_FILTERS },
+      says: 'lists nodes',
+      handle: (ask) => list(ask),
+    },
     {
       method: 'get',
       path: '/v1/nodes/detail',
@@ -62,11 +70,16 @@ export function nodeRoutes(parts: RouteParts): Route[] {
         gateBody(ask, ask.body, NODE_FIELDS)
         const given = fromWire(checkInput(NodeCreate, ask.body))
         // A confined user enrolls for its own project, and for no other.
-        if (ask.actor.project !== null && (given.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
+        if (ask.actor.project !== null && (given.owner ?? ask.actor.project) !== ask.actor.project)
+          mustBeWhole(ask.actor, 'owner')
         await checkParent(parts, ask, given.parentNode)
         // Before 1.11 there was no enroll: a new node was available at once.
         const since = ask.minor < 11 ? { provisionState: 'available' as const } : {}
-        const node = await parts.nodes.create({ ...given, ...since, ...(ask.actor.project === null ? {} : { owner: ask.actor.project }) })
+        const node = await parts.nodes.create({
+          ...given,
+          ...since,
+          ...(ask.actor.project === null ? {} : { owner: ask.actor.project }),
+        })
         return { status: 201, location: `${ask.view.base}/v1/nodes/${node.uuid}`, body: show(ask, node) }
       },
     },
@@ -113,17 +126,22 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
     if (!OF_LESSEE.has(name)) mustOwn(ask.actor, before, name)
     if (name === 'owner') mustBeWhole(ask.actor, name)
     if (name === 'driver' || name === 'driver_info') {
-      if (ask.actor.role !== 'admin') throw new Fault('access.denied', `${name}: user ${ask.actor.user} is ${ask.actor.role}; this needs admin`)
+      if (ask.actor.role !== 'admin')
+        throw new Fault('access.denied', `${name}: user ${ask.actor.user} is ${ask.actor.role}; this needs admin`)
     }
   }
   if (touched.has('parent_node')) await checkParent(parts, ask, wanted.parent_node)
-  if (ask.query.flag('reset_interfaces') && !touched.has('driver')) throw new Fault('input.invalid', 'reset_interfaces: only with a change of driver')
+  if (ask.query.flag('reset_interfaces') && !touched.has('driver'))
+    throw new Fault('input.invalid', 'reset_interfaces: only with a change of driver')
   return parts.nodes.update(before.uuid, new Set([...touched].map(camel)), (now) => {
     const wire = toWire(now)
     const { result } = applyJsonPatch(wire, ask.body, patching)
     if (touched.has('driver_info') || touched.has('driver')) {
       const { result: masked } = applyJsonPatch(maskedWire(wire), ask.body, patching)
-      checkReaddress(ask.actor, now, { driver: String(masked.driver), driverInfo: (masked.driver_info ?? {}) as Record<string, unknown> })
+      checkReaddress(ask.actor, now, {
+        driver: String(masked.driver),
+        driverInfo: (masked.driver_info ?? {}) as Record<string, unknown>,
+      })
     }
     chooseInterfaces(ask, now, { result, touched })
     return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
@@ -131,17 +149,34 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
 }
 
 /** A new driver brings its own interfaces when that is asked for (what the patch chose stays); else the node keeps those that it has, which the driver must have too. */
-function chooseInterfaces(ask: Ask, now: NodeRecord, patched: { result: Record<string, unknown>; touched: ReadonlySet<string> }): void {
+function chooseInterfaces(
+  ask: Ask,
+  now: NodeRecord,
+  patched: { result: Record<string, unknown>; touched: ReadonlySet<string> },
+): void {
   const { result, touched } = patched
   for (const name of INTERFACES.map((one) => `${one}_interface` as const)) {
     if (ask.query.flag('reset_interfaces')) result[name] = touched.has(name) ? result[name] : null
-    else if (result.driver !== now.driver) result[name] ??= interfaceOf(now, name.replace('_interface', '') as InterfaceName)
+    else if (result.driver !== now.driver)
+      result[name] ??= interfaceOf(now, name.replace('_interface', '') as InterfaceName)
   }
 }
 
-export async function listNodes(parts: RouteParts, ask: Ask, at: { detail?: boolean; filter?: NodeFilter }): Promise<void> {
-  const wanted = readWanted(ask, { gates: NODE_FIELDS, summary: NODE_SUMMARY, ...(at.detail === undefined ? {} : { detail: at.detail }) })
-  const filter: NodeFilter = { ...readFilter(ask), ...at.filter, ...(ask.actor.project === null ? {} : { project: ask.actor.project }) }
+export async function listNodes(
+  parts: RouteParts,
+  ask: Ask,
+  at: { detail?: boolean; filter?: NodeFilter },
+): Promise<void> {
+  const wanted = readWanted(ask, {
+    gates: NODE_FIELDS,
+    summary: NODE_SUMMARY,
+    ...(at.detail === undefined ? {} : { detail: at.detail }),
+  })
+  const filter: NodeFilter = {
+    ...readFilter(ask),
+    ...at.filter,
+    ...(ask.actor.project === null ? {} : { project: ask.actor.project }),
+  }
   const conductor = ask.query.text('conductor')
   const elsewhere = conductor !== undefined && conductor !== ask.view.conductor
   await sendList(ask, {
@@ -157,10 +192,14 @@ export async function listNodes(parts: RouteParts, ask: Ask, at: { detail?: bool
 function readFilter(ask: Ask): NodeFilter {
   const { query } = ask
   const state = query.text('provision_state')
-  if (state !== undefined && !isState(state)) throw new Fault('input.invalid', `provision_state: ${JSON.stringify(state.slice(0, 64))} is not a state`)
+  if (state !== undefined && !isState(state))
+    throw new Fault('input.invalid', `provision_state: ${JSON.stringify(state.slice(0, 64))} is not a state`)
   const fault = query.text('fault')
   if (fault !== undefined && !FAULTS.has(fault))
-    throw new Fault('input.invalid', `fault: ${JSON.stringify(fault.slice(0, 64))} is none of ${[...FAULTS].join(', ')}`)
+    throw new Fault(
+      'input.invalid',
+      `fault: ${JSON.stringify(fault.slice(0, 64))} is none of ${[...FAULTS].join(', ')}`,
+    )
   const whole: Record<string, unknown> = {
     instanceUuid: query.text('instance_uuid'),
     chassisUuid: query.text('chassis_uuid'),

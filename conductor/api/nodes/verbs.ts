@@ -27,7 +27,10 @@ export function stateRoutes(parts: StateParts): Route[] {
   // "X-Rackward-Confirm: <host>": the operator has typed the name of the host whose guests this ends.
   const allow = (ask: Ask, node: NodeRecord, verb: string) =>
     parts.interlock?.allow(node, { verb, by: ask.actor.user, confirm: ask.request.get('x-rackward-confirm') })
-  const accepted = (ask: Ask, node: NodeRecord, path = '/states'): Reply => ({ status: 202, location: `${ask.view.base}/v1/nodes/${node.uuid}${path}` })
+  const accepted = (ask: Ask, node: NodeRecord, path = '/states'): Reply => ({
+    status: 202,
+    location: `${ask.view.base}/v1/nodes/${node.uuid}${path}`,
+  })
   const owned = async (ask: Ask, what: string) => {
     const node = await nodeOf(parts, ask)
     mustOwn(ask.actor, node, what)
@@ -147,7 +150,11 @@ export function stateRoutes(parts: StateParts): Route[] {
       async handle(ask) {
         const { reason } = checkInput(MaintenanceBody, ask.body ?? {})
         const { uuid } = await owned(ask, 'maintenance')
-        const node = await nodes.update(uuid, new Set(['maintenance']), (now) => ({ ...now, maintenance: true, maintenanceReason: reason ?? null }))
+        const node = await nodes.update(uuid, new Set(['maintenance']), (now) => ({
+          ...now,
+          maintenance: true,
+          maintenanceReason: reason ?? null,
+        }))
         return accepted(ask, node, '')
       },
     },
@@ -158,7 +165,11 @@ export function stateRoutes(parts: StateParts): Route[] {
       says: 'takes a node out of maintenance',
       async handle(ask) {
         const { uuid } = await owned(ask, 'maintenance')
-        return accepted(ask, await nodes.update(uuid, new Set(['maintenance']), (now) => ({ ...now, maintenance: false })), '')
+        return accepted(
+          ask,
+          await nodes.update(uuid, new Set(['maintenance']), (now) => ({ ...now, maintenance: false })),
+          '',
+        )
       },
     },
   ]
@@ -182,7 +193,10 @@ function readProvision(ask: Ask): { verb: Verb; extra: ProvisionExtra } {
   const body = checkInput(ProvisionBody, ask.body)
   const known = Object.hasOwn(TARGETS, body.target) ? TARGETS[body.target] : undefined
   if (!known)
-    throw new Fault('input.invalid', `target: ${JSON.stringify(body.target)} is not a verb of this conductor; there are ${Object.keys(TARGETS).join(', ')}`)
+    throw new Fault(
+      'input.invalid',
+      `target: ${JSON.stringify(body.target)} is not a verb of this conductor; there are ${Object.keys(TARGETS).join(', ')}`,
+    )
   needs(ask, known.since, `target ${body.target}`)
   const { verb } = known
   for (const [name, takers] of Object.entries(ARGUMENTS)) {
@@ -194,7 +208,10 @@ function readProvision(ask: Ask): { verb: Verb; extra: ProvisionExtra } {
   checkDrive(ask, body)
   const steps = body.clean_steps ?? body.service_steps ?? undefined
   if ((verb === 'clean' || verb === 'service') && !steps === !body.runbook)
-    throw new Fault(steps ? 'input.invalid' : 'input.missing', `${verb}_steps or runbook: the target ${body.target} takes one of them`)
+    throw new Fault(
+      steps ? 'input.invalid' : 'input.missing',
+      `${verb}_steps or runbook: the target ${body.target} takes one of them`,
+    )
   if (verb === 'rescue' && !body.rescue_password?.trim()) throw new Fault('input.missing', 'rescue_password is missing')
   return {
     verb,
@@ -205,7 +222,8 @@ function readProvision(ask: Ask): { verb: Verb; extra: ProvisionExtra } {
       ...(body.runbook ? { runbook: body.runbook } : {}),
       ...(body.rescue_password ? { rescuePassword: body.rescue_password } : {}),
       ...(body.disable_ramdisk ? { disableRamdisk: true } : {}),
-      abortSince: (state) => (verb === 'abort' ? needs(ask, ABORT_SINCE[state] ?? 13, `abort in "${state}"`) : undefined),
+      abortSince: (state) =>
+        verb === 'abort' ? needs(ask, ABORT_SINCE[state] ?? 13, `abort in "${state}"`) : undefined,
       project: ask.actor.project,
     },
   }

@@ -39,7 +39,10 @@ export const toWire = (node: NodeRecord): Record<string, unknown> => ({
  *  dropped; a new one is left where it came, for the service to store. */
 export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
   const driverInfo = unmask(next.driverInfo ?? now.driverInfo, now.driverInfo)
-  const { configdrive, ...given } = unmask(next.instanceInfo ?? toWire(now).instance_info, now.instanceInfo) as Record<string, unknown>
+  const { configdrive, ...given } = unmask(next.instanceInfo ?? toWire(now).instance_info, now.instanceInfo) as Record<
+    string,
+    unknown
+  >
   const kept = configdrive === MASK && now.configDrive !== null
   const fresh = configdrive === undefined || configdrive === null || kept ? {} : { configdrive }
   return { ...next, driverInfo, instanceInfo: { ...given, ...fresh }, configDrive: kept ? now.configDrive : null }
@@ -48,9 +51,12 @@ export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeReco
 /** A value that came back from a client, with what its masks stand for. */
 export function unmask(given: unknown, known: unknown): unknown {
   if (given === MASK) return known ?? given
-  if (Array.isArray(given)) return given.map((item: unknown, i) => unmask(item, Array.isArray(known) ? known[i] : undefined))
+  if (Array.isArray(given))
+    return given.map((item: unknown, i) => unmask(item, Array.isArray(known) ? known[i] : undefined))
   if (given === null || typeof given !== 'object') return given
   const under = (key: string) =>
-    known !== null && typeof known === 'object' && Object.hasOwn(known, key) ? (known as Record<string, unknown>)[key] : undefined
+    known !== null && typeof known === 'object' && Object.hasOwn(known, key)
+      ? (known as Record<string, unknown>)[key]
+      : undefined
   return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, unmask(value, under(key))]))
 }

@@ -58,7 +58,19 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       updated_at: 1,
       links: 1,
     },
-    summary: ['uuid', 'name', 'node_uuid', 'state', 'last_error', 'resource_class', 'traits', 'candidate_nodes', 'extra', 'owner', 'links'],
+    summary: [
+      'uuid',
+      'name',
+      'node_uuid',
+      'state',
+      'last_error',
+      'resource_class',
+      'traits',
+      'candidate_nodes',
+      'extra',
+      'owner',
+      'links',
+    ],
     create: Create,
     patchable: { name: null, extra: {} },
     patchSince: 57,
@@ -66,7 +78,9 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     async filter(ask) {
       const ident = ask.query.text('node')
       const where = Object.fromEntries(
-        ['resource_class', 'state', 'owner'].flatMap((name) => (ask.query.has(name) ? [[name, ask.query.text(name) ?? '']] : [])),
+        ['resource_class', 'state', 'owner'].flatMap((name) =>
+          ask.query.has(name) ? [[name, ask.query.text(name) ?? '']] : [],
+        ),
       )
       return {
         where,
@@ -93,12 +107,27 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   async function fresh(ask: Ask, body: Record<string, unknown>): Promise<Record<string, unknown>> {
     const { node: ident, candidate_nodes: candidates, ...rest } = body
     if (ident !== undefined && ident !== null) needs(ask, 58, 'node')
-    if (ask.actor.project !== null && (body.owner ?? ask.actor.project) !== ask.actor.project) mustBeWhole(ask.actor, 'owner')
-    const base = { extra: {}, traits: [], resource_class: null, ...rest, owner: body.owner ?? ask.actor.project, last_error: null }
+    if (ask.actor.project !== null && (body.owner ?? ask.actor.project) !== ask.actor.project)
+      mustBeWhole(ask.actor, 'owner')
+    const base = {
+      extra: {},
+      traits: [],
+      resource_class: null,
+      ...rest,
+      owner: body.owner ?? ask.actor.project,
+      last_error: null,
+    }
     if (typeof ident === 'string') {
       const node = await namedNode(nodes, ask.actor, { field: 'node', ident })
       const uuid = body.uuid ?? node.instanceUuid ?? undefined
-      return { ...base, uuid, resource_class: body.resource_class ?? node.resourceClass, candidate_nodes: [], node_uuid: node.uuid, state: 'active' }
+      return {
+        ...base,
+        uuid,
+        resource_class: body.resource_class ?? node.resourceClass,
+        candidate_nodes: [],
+        node_uuid: node.uuid,
+        state: 'active',
+      }
     }
     if (typeof body.resource_class !== 'string') throw new Fault('input.missing', 'resource_class is missing')
     const uuids = await candidateUuids(ask.actor, (candidates ?? []) as string[])
@@ -115,7 +144,8 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       ),
     )
     const missing = idents.filter((_, i) => !found[i]).map((ident) => ident.slice(0, 255))
-    if (missing.length > 0) throw new Fault('input.invalid', `candidate_nodes: Nodes cannot be found: ${missing.join(', ')}`)
+    if (missing.length > 0)
+      throw new Fault('input.invalid', `candidate_nodes: Nodes cannot be found: ${missing.join(', ')}`)
     return found.flatMap((node) => (node ? [node.uuid] : []))
   }
 
@@ -133,7 +163,9 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       role: 'reader',
       since: 52,
       says: 'shows the allocation of a node',
-      handle: async (ask) => ({ body: visible(objectView(allocation, ask, await ofNode(ask)), { gates: allocation.fields, minor: ask.minor }) }),
+      handle: async (ask) => ({
+        body: visible(objectView(allocation, ask, await ofNode(ask)), { gates: allocation.fields, minor: ask.minor }),
+      }),
     },
     {
       method: 'delete',

@@ -22,7 +22,10 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
   const checkNode = async (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => {
     if (before && body.node_uuid !== undefined && body.node_uuid !== before.nodeUuid)
       throw new Fault('input.invalid', 'node_uuid: it cannot change its node; delete it and create it there')
-    const node = await namedNode(nodes, ask.actor, { field: 'node_uuid', ident: String(body.node_uuid ?? before?.nodeUuid) })
+    const node = await namedNode(nodes, ask.actor, {
+      field: 'node_uuid',
+      ident: String(body.node_uuid ?? before?.nodeUuid),
+    })
     mustOwn(ask.actor, node, 'node_uuid')
     if (isLocked(node)) throw locked(node)
     return node
@@ -36,7 +39,10 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
   const project = (ask: Ask) => (ask.actor.project === null ? {} : { project: ask.actor.project })
   const byNode = async (ask: Ask) => {
     const ident = ask.query.text('node')
-    return { ...project(ask), ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }) }
+    return {
+      ...project(ask),
+      ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }),
+    }
   }
 
   const chassis: Resource = {
@@ -53,7 +59,10 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     check: (_ask, body) => ({ extra: {}, ...body }),
     view: (_body, object, ask) => ({ nodes: links(ask.view, `chassis/${object.uuid}/nodes`) }),
     async beforeRemove(_ask, object) {
-      const [node] = await store.nodes({ chassisUuid: object.uuid, includeChildren: true }, { limit: 1, sortKey: 'id', descending: false })
+      const [node] = await store.nodes(
+        { chassisUuid: object.uuid, includeChildren: true },
+        { limit: 1, sortKey: 'id', descending: false },
+      )
       // Ironic answers 400 here.
       if (node) throw new Fault('input.invalid', `chassis ${object.uuid} still holds node ${node.uuid}`)
     },
@@ -117,8 +126,17 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       await checkNode(ask, body, before)
       // As with ports: no project can prove that a MAC address is its own.
       if (typeof body.address === 'string' && body.address !== before?.body.address) mustBeWhole(ask.actor, 'address')
-      const given = Object.fromEntries(Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)))
-      return { extra: {}, internal_info: {}, standalone_ports_supported: true, mode: 'active-backup', properties: {}, ...given }
+      const given = Object.fromEntries(
+        Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)),
+      )
+      return {
+        extra: {},
+        internal_info: {},
+        standalone_ports_supported: true,
+        mode: 'active-backup',
+        properties: {},
+        ...given,
+      }
     },
     view: (_body, object, ask) => ({ ports: links(ask.view, `portgroups/${object.uuid}/ports`) }),
     async beforeRemove(_ask, object) {
@@ -145,7 +163,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     filters: { node: 32, detail: 32 },
     filter: byNode,
     uniqueKey: (body) => `${String(body.type)} ${String(body.connector_id)}`,
-    taken: (body) => `A volume connector with type ${String(body.type)} and connector ID ${String(body.connector_id)} already exists`,
+    taken: (body) =>
+      `A volume connector with type ${String(body.type)} and connector ID ${String(body.connector_id)} already exists`,
     sees,
     mayWrite,
     check: async (ask, body, before) => {
@@ -153,7 +172,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       if (before) mustBeOff(node, 'volume connector update')
       return { extra: {}, ...body }
     },
-    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume connector deletion'),
+    beforeRemove: async (_ask, object) =>
+      mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume connector deletion'),
   }
 
   const target: Resource = {
@@ -182,10 +202,16 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     check: async (ask, body, before) => {
       const node = await checkNode(ask, body, before)
       if (before) mustBeOff(node, 'volume target update')
-      return { extra: {}, ...body, properties: unmask(body.properties ?? {}, before?.body.properties), node_uuid: node.uuid }
+      return {
+        extra: {},
+        ...body,
+        properties: unmask(body.properties ?? {}, before?.body.properties),
+        node_uuid: node.uuid,
+      }
     },
     view: ({ properties }) => ({ properties: maskSecrets((properties ?? {}) as Record<string, unknown>) }),
-    beforeRemove: async (_ask, object) => mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume target deletion'),
+    beforeRemove: async (_ask, object) =>
+      mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume target deletion'),
   }
 
   return [
@@ -196,10 +222,15 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       role: 'reader',
       query: { ...PAGE_QUERY, ...NODE_FILTERS },
       says: 'lists the nodes of a chassis',
-      handle: async (ask) => listNodes(parts, ask, { filter: { chassisUuid: (await findObject(parts, chassis, ask)).uuid } }),
+      handle: async (ask) =>
+        listNodes(parts, ask, { filter: { chassisUuid: (await findObject(parts, chassis, ask)).uuid } }),
     },
     ...resourceRoutes(parts, portgroup),
-    ofNode(parts, portgroup, { path: '/v1/nodes/:ident/portgroups', since: 24, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
+    ofNode(parts, portgroup, {
+      path: '/v1/nodes/:ident/portgroups',
+      since: 24,
+      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+    }),
     {
       method: 'get',
       path: '/v1/volume',
@@ -207,7 +238,11 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       since: 32,
       says: 'names the volume resources',
       handle: (ask) => ({
-        body: { links: links(ask.view, 'volume'), connectors: links(ask.view, 'volume/connectors'), targets: links(ask.view, 'volume/targets') },
+        body: {
+          links: links(ask.view, 'volume'),
+          connectors: links(ask.view, 'volume/connectors'),
+          targets: links(ask.view, 'volume/targets'),
+        },
       }),
     },
     {
@@ -218,13 +253,27 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       says: 'names the volume resources of a node',
       async handle(ask) {
         const at = `nodes/${(await nodeOf(parts, ask)).uuid}/volume`
-        return { body: { links: links(ask.view, at), connectors: links(ask.view, `${at}/connectors`), targets: links(ask.view, `${at}/targets`) } }
+        return {
+          body: {
+            links: links(ask.view, at),
+            connectors: links(ask.view, `${at}/connectors`),
+            targets: links(ask.view, `${at}/targets`),
+          },
+        }
       },
     },
     ...resourceRoutes(parts, connector),
     ...resourceRoutes(parts, target),
-    ofNode(parts, connector, { path: '/v1/nodes/:ident/volume/connectors', since: 32, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
-    ofNode(parts, target, { path: '/v1/nodes/:ident/volume/targets', since: 32, nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid }),
+    ofNode(parts, connector, {
+      path: '/v1/nodes/:ident/volume/connectors',
+      since: 32,
+      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+    }),
+    ofNode(parts, target, {
+      path: '/v1/nodes/:ident/volume/targets',
+      since: 32,
+      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+    }),
   ]
 }
 

@@ -23,7 +23,12 @@ const template: Resource = {
   belowWrite: 405,
   fields: { ...OWN, name: 55, steps: 55, extra: 55 },
   summary: ['uuid', 'name', 'links'],
-  create: z.strictObject({ uuid: Uuid.optional(), name: TraitName, steps: z.array(AskedDeployStep).min(1).max(100), extra: Dict.optional() }),
+  create: z.strictObject({
+    uuid: Uuid.optional(),
+    name: TraitName,
+    steps: z.array(AskedDeployStep).min(1).max(100),
+    extra: Dict.optional(),
+  }),
   patchable: { name: null, steps: null, extra: {} },
   mayWrite: (ask) => mustBeWhole(ask.actor, 'deploy templates'),
   check(_ask, body) {
@@ -33,7 +38,8 @@ const template: Resource = {
 }
 
 /** A runbook of a project is its own; a public one is everybody's. */
-const seesRunbook = (ask: Ask, { body }: ObjectRecord) => ask.actor.project === null || body.public === true || body.owner === ask.actor.project
+const seesRunbook = (ask: Ask, { body }: ObjectRecord) =>
+  ask.actor.project === null || body.public === true || body.owner === ask.actor.project
 
 const runbook: Resource = {
   kind: 'runbook',
@@ -67,10 +73,16 @@ const runbook: Resource = {
     const { project } = ask.actor
     if (project !== null && body.public) mustBeWhole(ask.actor, 'public')
     if (project !== null && (body.owner ?? project) !== project) mustBeWhole(ask.actor, 'owner')
-    if (body.public && body.owner && before?.body.owner !== body.owner) throw new Fault('input.invalid', 'public: a public runbook has no owner')
+    if (body.public && body.owner && before?.body.owner !== body.owner)
+      throw new Fault('input.invalid', 'public: a public runbook has no owner')
     if (!Array.isArray(body.steps)) throw new Fault('input.missing', 'steps is missing')
     const whole: Record<string, unknown> = { disable_ramdisk: false, public: false, owner: project, extra: {}, ...body }
-    return { ...whole, disable_ramdisk: whole.disable_ramdisk ?? false, public: whole.public ?? false, owner: whole.public ? null : whole.owner }
+    return {
+      ...whole,
+      disable_ramdisk: whole.disable_ramdisk ?? false,
+      public: whole.public ?? false,
+      owner: whole.public ? null : whole.owner,
+    }
   },
 }
 
@@ -111,7 +123,14 @@ const rule: Resource = {
   filter: (ask) => (ask.query.has('phase') ? { where: { phase: ask.query.text('phase') ?? '' } } : {}),
   mayWrite: (ask) => mustBeWhole(ask.actor, 'inspection rules'),
   check(_ask, body) {
-    const whole: Record<string, unknown> = { description: null, priority: 0, sensitive: false, conditions: [], ...body, phase: body.phase ?? 'main' }
+    const whole: Record<string, unknown> = {
+      description: null,
+      priority: 0,
+      sensitive: false,
+      conditions: [],
+      ...body,
+      phase: body.phase ?? 'main',
+    }
     checkRule(whole)
     return whole
   },
@@ -124,7 +143,12 @@ function checkSteps(steps: unknown): void {
   if (!Array.isArray(steps)) throw new Fault('input.missing', 'steps is missing')
   const names = (steps as AskedStep[]).map((step) => `${step.interface}.${step.step}`)
   const twice = names.find((name, i) => names.indexOf(name) !== i)
-  if (twice) throw new Fault('input.invalid', `steps: Duplicate deploy steps. A deploy template cannot have the step ${twice} twice`)
+  if (twice)
+    throw new Fault(
+      'input.invalid',
+      `steps: Duplicate deploy steps. A deploy template cannot have the step ${twice} twice`,
+    )
 }
 
-export const planRoutes = (parts: ResourceParts): Route[] => [template, runbook, rule].flatMap((resource) => resourceRoutes(parts, resource))
+export const planRoutes = (parts: ResourceParts): Route[] =>
+  [template, runbook, rule].flatMap((resource) => resourceRoutes(parts, resource))

@@ -15,7 +15,10 @@ const InstanceShape = z.object({
 })
 const Instances = z.array(InstanceShape)
 const ListShape = z.object({ complete: z.boolean(), instances: Instances })
-const SurveyShape = z.object({ instances: z.record(z.string(), Instances), targets: z.optional(z.array(z.object({ host: z.string(), free_mb: z.number() }))) })
+const SurveyShape = z.object({
+  instances: z.record(z.string(), Instances),
+  targets: z.optional(z.array(z.object({ host: z.string(), free_mb: z.number() }))),
+})
 const WhereShape = z.object({
   where: z.record(
     z.string(),
@@ -75,30 +78,43 @@ export class CommandDriver implements Driver {
 
   async start(order: Order, signal: AbortSignal): Promise<Started> {
     const said = await this.ask(StartShape, { call: 'start', ...order }, signal)
-    return said.got === 'accepted' ? { got: 'accepted', ref: said.ref ?? null } : { got: 'refused', why: said.why, final: said.final ?? false }
+    return said.got === 'accepted'
+      ? { got: 'accepted', ref: said.ref ?? null }
+      : { got: 'refused', why: said.why, final: said.final ?? false }
   }
 
   async migrate(order: Migration, signal: AbortSignal): Promise<Started> {
     const said = await this.ask(StartShape, { call: 'migrate', ...order }, signal)
-    return said.got === 'accepted' ? { got: 'accepted', ref: said.ref ?? null } : { got: 'refused', why: said.why, final: said.final ?? false }
+    return said.got === 'accepted'
+      ? { got: 'accepted', ref: said.ref ?? null }
+      : { got: 'refused', why: said.why, final: said.final ?? false }
   }
 
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
     return (await this.ask(DoneShape, { call: 'readmit', host, step }, signal)).done
   }
 
-  private async ask<T extends z.ZodMiniType>(shape: T, call: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<z.infer<T>> {
+  private async ask<T extends z.ZodMiniType>(
+    shape: T,
+    call: Readonly<Record<string, unknown>>,
+    signal: AbortSignal,
+  ): Promise<z.infer<T>> {
     const what = `${this.argv[0]} (${String(call.call)})`
     const { code, stdout, stderr } = await this.run(this.argv, {
       timeoutMs: call.call === 'migrate' ? MIGRATE_MS : TIMEOUT_MS,
       input: JSON.stringify(call),
       signal,
     }).catch((error: unknown) => {
-      if (error instanceof Fault && error.code === 'run.missing') throw new Fault('driver.failed', error.detail, { cause: error })
+      if (error instanceof Fault && error.code === 'run.missing')
+        throw new Fault('driver.failed', error.detail, { cause: error })
       throw new Fault('driver.lost', `${what} was broken off`, { cause: error })
     })
     // It ran: what it did before it failed nobody knows.
-    if (code !== 0) throw new Fault(call.call === 'start' ? 'driver.lost' : 'driver.failed', `${what} ended with ${code}: ${stderr.trim().slice(-300)}`)
+    if (code !== 0)
+      throw new Fault(
+        call.call === 'start' ? 'driver.lost' : 'driver.failed',
+        `${what} ended with ${code}: ${stderr.trim().slice(-300)}`,
+      )
     const result = shape.safeParse(parse(stdout))
     if (!result.success)
       throw new Fault(

@@ -34,16 +34,20 @@ export class DomainStore {
 
   async get(uuid: string): Promise<DomainRecord | undefined> {
     if (!UUID.test(uuid)) return undefined
-    const text = await readFile(join(this.directory, 'domains', `${uuid}.json`), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined
-      throw error
-    })
+    const text = await readFile(join(this.directory, 'domains', `${uuid}.json`), 'utf8').catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined
+        throw error
+      },
+    )
     return text === undefined ? undefined : Shape.parse(JSON.parse(text))
   }
 
   async all(): Promise<DomainRecord[]> {
     const names = await readdir(join(this.directory, 'domains')).catch(() => [])
-    const records = await Promise.all(names.filter((name) => name.endsWith('.json')).map((name) => this.get(name.slice(0, -5))))
+    const records = await Promise.all(
+      names.filter((name) => name.endsWith('.json')).map((name) => this.get(name.slice(0, -5))),
+    )
     return records.filter((record) => record !== undefined)
   }
 
@@ -93,13 +97,24 @@ const parser = new XMLParser({
 })
 
 /** What a definition says that matters for moving it. `shared`: prefixes of paths that every host has. */
-export function readDomain(xml: string, shared: readonly string[]): Pick<DomainRecord, 'name' | 'uuid' | 'priority' | 'memoryMb' | 'group' | 'unprotected'> {
+export function readDomain(
+  xml: string,
+  shared: readonly string[],
+): Pick<DomainRecord, 'name' | 'uuid' | 'priority' | 'memoryMb' | 'group' | 'unprotected'> {
   const { domain } = parser.parse(xml) as { domain: Dict }
-  const at = (value: unknown, ...keys: string[]): unknown => keys.reduce<unknown>((one, key) => (one as Dict | undefined)?.[key], value)
+  const at = (value: unknown, ...keys: string[]): unknown =>
+    keys.reduce<unknown>((one, key) => (one as Dict | undefined)?.[key], value)
   const wish = (at(domain, 'metadata', 'instance') ?? {}) as Dict
   const text = (value: unknown) =>
-    typeof value === 'string' ? value : typeof value === 'object' && value !== null ? String((value as Dict)['#text'] ?? '') : ''
-  const unit = { b: 1 / 1024, KiB: 1, k: 1, MiB: 1024, M: 1024, GiB: 1024 ** 2, G: 1024 ** 2 }[String(at(domain, 'memory', '@unit') ?? 'KiB')] ?? 1
+    typeof value === 'string'
+      ? value
+      : typeof value === 'object' && value !== null
+        ? String((value as Dict)['#text'] ?? '')
+        : ''
+  const unit =
+    { b: 1 / 1024, KiB: 1, k: 1, MiB: 1024, M: 1024, GiB: 1024 ** 2, G: 1024 ** 2 }[
+      String(at(domain, 'memory', '@unit') ?? 'KiB')
+    ] ?? 1
   const memoryMb = Math.round((Number(text(domain.memory)) * unit) / 1024)
   const priority = Number(wish['@priority'] ?? 0)
   return {
@@ -112,9 +127,15 @@ export function readDomain(xml: string, shared: readonly string[]): Pick<DomainR
   }
 }
 
-function whyNot(domain: Dict, wish: Dict, { shared, at }: { shared: readonly string[]; at: (value: unknown, ...keys: string[]) => unknown }): string | null {
+function whyNot(
+  domain: Dict,
+  wish: Dict,
+  { shared, at }: { shared: readonly string[]; at: (value: unknown, ...keys: string[]) => unknown },
+): string | null {
   if (wish['@evacuate'] === 'no') return 'its metadata says evacuate="no"'
-  const isShared = (path: unknown) => typeof path === 'string' && shared.some((prefix) => path === prefix || path.startsWith(`${prefix.replace(/\/$/, '')}/`))
+  const isShared = (path: unknown) =>
+    typeof path === 'string' &&
+    shared.some((prefix) => path === prefix || path.startsWith(`${prefix.replace(/\/$/, '')}/`))
   for (const disk of (at(domain, 'devices', 'disk') ?? []) as Dict[]) {
     const path = at(disk, 'source', '@file') ?? at(disk, 'source', '@dev')
     if (path !== undefined && !isShared(path)) return `its disk ${String(path)} is not on shared storage`
@@ -123,6 +144,7 @@ function whyNot(domain: Dict, wish: Dict, { shared, at }: { shared: readonly str
   const nvramPath = typeof nvram === 'object' ? (nvram as Dict)['#text'] : nvram
   if (nvramPath !== undefined && !isShared(nvramPath)) return 'its NVRAM is not on shared storage'
   if (at(domain, 'devices', 'hostdev')) return 'it has a device of its host'
-  if (((at(domain, 'devices', 'tpm') ?? []) as Dict[]).some((tpm) => at(tpm, 'backend', '@type') === 'emulator')) return 'the state of its TPM is on its host'
+  if (((at(domain, 'devices', 'tpm') ?? []) as Dict[]).some((tpm) => at(tpm, 'backend', '@type') === 'emulator'))
+    return 'the state of its TPM is on its host'
   return null
 }

@@ -37,12 +37,20 @@ export class Keystone {
   }
 
   /** One call of Nova. A refused token is renewed once: a call that was refused for it was not done. */
-  async compute(ask: { method: string; path: string; version?: string; body?: unknown; signal: AbortSignal }): Promise<HttpAnswer> {
+  async compute(ask: {
+    method: string
+    path: string
+    version?: string
+    body?: unknown
+    signal: AbortSignal
+  }): Promise<HttpAnswer> {
     const once = async () => {
       const session = await this.current(ask.signal)
       const headers = {
         'x-auth-token': session.token,
-        ...(ask.version ? { 'openstack-api-version': `compute ${ask.version}`, 'x-openstack-nova-api-version': ask.version } : {}),
+        ...(ask.version
+          ? { 'openstack-api-version': `compute ${ask.version}`, 'x-openstack-nova-api-version': ask.version }
+          : {}),
       }
       const url = ask.path.startsWith('http') ? ask.path : session.computeUrl + ask.path
       return this.http({ method: ask.method, url, headers, body: ask.body, signal: ask.signal, ca: this.options.ca })
@@ -66,18 +74,30 @@ export class Keystone {
     const { options } = this
     const user = { name: options.username, domain: { name: options.userDomain }, password: options.password }
     const body = {
-      auth: { identity: { methods: ['password'], password: { user } }, scope: { project: { name: options.project, domain: { name: options.projectDomain } } } },
-    }
-    const answer = await this.http({ method: 'POST', url: `${options.authUrl.replace(/\/$/, '')}/auth/tokens`, body, signal, ca: options.ca }).catch(
-      (error: Fault) => {
-        // Nothing but a token was asked for.
-        throw new Fault('driver.failed', `Keystone: ${error.detail}`, { cause: error })
+      auth: {
+        identity: { methods: ['password'], password: { user } },
+        scope: { project: { name: options.project, domain: { name: options.projectDomain } } },
       },
-    )
-    if (answer.status !== 201) throw new Fault('driver.failed', `Keystone at ${options.authUrl} answered ${answer.status} to ${options.username}`)
+    }
+    const answer = await this.http({
+      method: 'POST',
+      url: `${options.authUrl.replace(/\/$/, '')}/auth/tokens`,
+      body,
+      signal,
+      ca: options.ca,
+    }).catch((error: Fault) => {
+      // Nothing but a token was asked for.
+      throw new Fault('driver.failed', `Keystone: ${error.detail}`, { cause: error })
+    })
+    if (answer.status !== 201)
+      throw new Fault(
+        'driver.failed',
+        `Keystone at ${options.authUrl} answered ${answer.status} to ${options.username}`,
+      )
     const { token } = answer.body as { token: { expires_at: string; catalog?: Catalog } }
     const computeUrl = options.computeUrl ?? endpointOf(token.catalog ?? [], options)
-    if (computeUrl === undefined) throw new Fault('driver.failed', 'the catalogue of Keystone names no compute service: set driver.computeUrl')
+    if (computeUrl === undefined)
+      throw new Fault('driver.failed', 'the catalogue of Keystone names no compute service: set driver.computeUrl')
     return {
       token: String(answer.headers['x-subject-token']),
       computeUrl: computeUrl.replace(/\/$/, ''),
@@ -91,4 +111,6 @@ type Catalog = readonly { type: string; endpoints: readonly { interface: string;
 const endpointOf = (catalog: Catalog, options: KeystoneOptions): string | undefined =>
   catalog
     .find(({ type }) => type === 'compute')
-    ?.endpoints.find((one) => one.interface === options.interface && (options.region === undefined || one.region === options.region))?.url
+    ?.endpoints.find(
+      (one) => one.interface === options.interface && (options.region === undefined || one.region === options.region),
+    )?.url

@@ -31,14 +31,20 @@ export class LibvirtDriver implements Driver {
 
   async survey(signal: AbortSignal): Promise<Survey> {
     const instances: Record<string, Instance[]> = {}
-    for (const record of await this.store.all()) if (record.running) (instances[record.host] ??= []).push(instanceOf(record))
+    for (const record of await this.store.all())
+      if (record.running) (instances[record.host] ??= []).push(instanceOf(record))
     const hosts = await this.store.hosts()
-    const targets = await Promise.all(hosts.map(async (host) => ({ host, freeMb: await this.options.freeMb(host, signal).catch(() => 0) })))
+    const targets = await Promise.all(
+      hosts.map(async (host) => ({ host, freeMb: await this.options.freeMb(host, signal).catch(() => 0) })),
+    )
     return { instances, targets }
   }
 
   async list(host: string): Promise<Listing> {
-    return { complete: true, instances: (await this.store.all()).filter((record) => record.host === host && record.running).map(instanceOf) }
+    return {
+      complete: true,
+      instances: (await this.store.all()).filter((record) => record.host === host && record.running).map(instanceOf),
+    }
   }
 
   /** Nobody needs to be told: ownership is in the records. */
@@ -54,14 +60,17 @@ export class LibvirtDriver implements Driver {
     if (record.host === source) {
       const settled = await this.settle(record, { signal, down: [] })
       // Should its target be proven down as well, the order to start it elsewhere says so.
-      if (typeof settled === 'string') return { at: 'moving', ref: `live ${record.generation}`, to: record.migratingTo ?? null }
+      if (typeof settled === 'string')
+        return { at: 'moving', ref: `live ${record.generation}`, to: record.migratingTo ?? null }
       if (settled.host === source) return { at: 'source' }
       return { at: 'moved', ref: `live ${settled.generation}`, to: settled.host }
     }
     const ref = record.token ?? `generation ${record.generation}`
     const state = await this.state(record.host, id, signal)
     if (state === undefined) return { at: 'moving', ref, to: record.host }
-    return state === 'running' ? { at: 'moved', ref, to: record.host } : { at: 'failed', ref, why: `it does not run on ${record.host}: ${state}` }
+    return state === 'running'
+      ? { at: 'moved', ref, to: record.host }
+      : { at: 'failed', ref, why: `it does not run on ${record.host}: ${state}` }
   }
 
   async start(order: Order, signal: AbortSignal): Promise<Started> {
@@ -71,7 +80,8 @@ export class LibvirtDriver implements Driver {
     if (!record) return { got: 'refused', why: 'its definition is not on the shared storage', final: true }
     const settled = await this.settle(record, { signal, down: order.down })
     if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
-    if (settled.host !== record.host) return { got: 'refused', why: `it runs on ${settled.host}, where it was moved live`, final: false }
+    if (settled.host !== record.host)
+      return { got: 'refused', why: `it runs on ${settled.host}, where it was moved live`, final: false }
     if (record.token !== order.token) {
       const why = record.host === order.source ? undefined : await this.leave(record, order, signal)
       if (why) return { got: 'refused', why, final: false }
@@ -87,35 +97,49 @@ export class LibvirtDriver implements Driver {
   async migrate({ instance, source, target }: Migration, signal: AbortSignal): Promise<Started> {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(instance)
-    if (!record || record.host !== source) return { got: 'refused', why: `it does not belong to ${source}`, final: true }
+    if (!record || record.host !== source)
+      return { got: 'refused', why: `it does not belong to ${source}`, final: true }
     if (record.unprotected) return { got: 'refused', why: record.unprotected, final: true }
     // One that an earlier leader began may be on its way still: while the source lives, the record must not name another target.
     const to = record.migratingTo ?? target
     const there = record.migratingTo ? await this.state(to, instance, signal) : 'absent'
-    if (there === undefined) return { got: 'refused', why: `${to}, where it was being moved live, does not answer`, final: false }
+    if (there === undefined)
+      return { got: 'refused', why: `${to}, where it was being moved live, does not answer`, final: false }
     if (there === 'running') {
       await this.settle(record, { signal, down: [] })
       return { got: 'accepted', ref: null }
     }
     await this.store.put({ ...record, migratingTo: to, generation: record.generation + 1 })
-    await this.virsh(source, ['migrate', '--live', '--persistent', '--undefinesource', instance, this.options.uri.replaceAll('{host}', to)], {
-      signal,
-      timeoutMs: MIGRATE_MS,
-    })
+    await this.virsh(
+      source,
+      ['migrate', '--live', '--persistent', '--undefinesource', instance, this.options.uri.replaceAll('{host}', to)],
+      {
+        signal,
+        timeoutMs: MIGRATE_MS,
+      },
+    )
     const after = await this.store.get(instance)
     if (after) await this.settle(after, { signal, down: [] })
     return { got: 'accepted', ref: null }
   }
 
   /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as it is now, or why nobody can say. */
-  private async settle(record: DomainRecord, { signal, down }: { signal: AbortSignal; down: readonly string[] }): Promise<DomainRecord | string> {
+  private async settle(
+    record: DomainRecord,
+    { signal, down }: { signal: AbortSignal; down: readonly string[] },
+  ): Promise<DomainRecord | string> {
     const to = record.migratingTo
     if (!to) return record
     const there = down.includes(to) ? 'absent' : await this.state(to, record.uuid, signal)
     if (there === undefined) return `${to}, where it was being moved live, does not answer`
     // Before the hand-over the target has it paused, which is not running.
     if (there === 'paused') return `it is being moved live to ${to}`
-    const next = { ...record, host: there === 'running' ? to : record.host, migratingTo: null, generation: record.generation + 1 }
+    const next = {
+      ...record,
+      host: there === 'running' ? to : record.host,
+      migratingTo: null,
+      generation: record.generation + 1,
+    }
     await this.store.put(next)
     return next
   }
@@ -133,20 +157,34 @@ export class LibvirtDriver implements Driver {
   /** What came back must run nothing that was moved; its agent has removed the definitions before it asked to be let in. */
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
     if (step === 'enable') return true
-    const moved = (await this.store.all()).filter((record) => record.token?.split('/')[0]?.startsWith(`${host}.`) && record.host !== host)
+    const moved = (await this.store.all()).filter(
+      (record) => record.token?.split('/')[0]?.startsWith(`${host}.`) && record.host !== host,
+    )
     const states = await Promise.all(moved.map((record) => this.state(host, record.uuid, signal).catch(() => 'absent')))
     return states.every((state) => state !== 'running')
   }
 
   /** `absent`: it is not defined there. Undefined: the host does not answer. */
   private async state(host: string, uuid: string, signal: AbortSignal): Promise<string | undefined> {
-    const { code, stdout, stderr } = await this.run(this.argv(host, ['domstate', uuid]), { timeoutMs: TIMEOUT_MS, signal, env: LANG })
+    const { code, stdout, stderr } = await this.run(this.argv(host, ['domstate', uuid]), {
+      timeoutMs: TIMEOUT_MS,
+      signal,
+      env: LANG,
+    })
     if (code === 0) return stdout.trim()
     return /failed to get domain|domain not found/i.test(stderr) ? 'absent' : undefined
   }
 
-  private async virsh(host: string, args: readonly string[], options: { signal: AbortSignal; timeoutMs?: number }): Promise<string> {
-    const { code, stdout, stderr } = await this.run(this.argv(host, args), { timeoutMs: TIMEOUT_MS, env: LANG, ...options })
+  private async virsh(
+    host: string,
+    args: readonly string[],
+    options: { signal: AbortSignal; timeoutMs?: number },
+  ): Promise<string> {
+    const { code, stdout, stderr } = await this.run(this.argv(host, args), {
+      timeoutMs: TIMEOUT_MS,
+      env: LANG,
+      ...options,
+    })
     if (code !== 0) throw new Fault('driver.lost', `virsh ${args[0]} on ${host}: ${stderr.trim().slice(0, 300)}`)
     return stdout
   }
@@ -171,7 +209,11 @@ const instanceOf = (record: DomainRecord): Instance => ({
 export const freeMemory =
   (run: Run, uri: string) =>
   async (host: string, signal: AbortSignal): Promise<number> => {
-    const { code, stdout } = await run(['virsh', '-q', '-c', uri.replaceAll('{host}', host), 'nodememstats'], { timeoutMs: TIMEOUT_MS, signal, env: LANG })
+    const { code, stdout } = await run(['virsh', '-q', '-c', uri.replaceAll('{host}', host), 'nodememstats'], {
+      timeoutMs: TIMEOUT_MS,
+      signal,
+      env: LANG,
+    })
     if (code !== 0) throw new Fault('driver.failed', `${host} does not say how much memory is free`)
     const kib = (name: string) => Number(new RegExp(`${name}\\s*:\\s*(\\d+)`).exec(stdout)?.[1] ?? 0)
     return Math.floor((kib('free') + kib('buffers') + kib('cached')) / 1024)

@@ -1,7 +1,16 @@
 /** Evacuation through Nova. Its answer to "evacuate" says "asked" and no more: what became of it stands in the migrations and in the server. A second
  *  evacuation of the same server is taken and breaks it (Nova since 2023.1 looks at no task state), hence `locate` before every `start`. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Driver, Instance, Listing, Migration as LiveMigration, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type {
+  Driver,
+  Instance,
+  Listing,
+  Migration as LiveMigration,
+  Order,
+  Started,
+  Survey,
+  Whereabouts,
+} from '../port.ts'
 import type { Keystone } from './keystone.ts'
 
 export interface NovaOptions {
@@ -71,8 +80,14 @@ export class NovaDriver implements Driver {
   /** A token without the admin role is answered the servers of every host: the host in each is compared. */
   async list(host: string, signal: AbortSignal): Promise<Listing> {
     const { servers, complete } = await this.servers(`&host=${encodeURIComponent(host)}`, signal)
-    const foreign = servers.find((server) => server['OS-EXT-SRV-ATTR:host'] !== undefined && server['OS-EXT-SRV-ATTR:host'] !== host)
-    if (foreign) throw new Fault('driver.failed', `Nova listed ${foreign.id}, which is not on ${host}: the user needs the admin role`)
+    const foreign = servers.find(
+      (server) => server['OS-EXT-SRV-ATTR:host'] !== undefined && server['OS-EXT-SRV-ATTR:host'] !== host,
+    )
+    if (foreign)
+      throw new Fault(
+        'driver.failed',
+        `Nova listed ${foreign.id}, which is not on ${host}: the user needs the admin role`,
+      )
     return { complete, instances: servers.map((server) => this.instanceOf(server)) }
   }
 
@@ -97,7 +112,8 @@ export class NovaDriver implements Driver {
       return all.filter(({ instance_uuid: of }) => of === id).sort((a, b) => b.id - a.id)[0]?.dest_compute ?? null
     }
     const one = async (): Promise<void> => {
-      for (let id = rest.pop(); id !== undefined; id = rest.pop()) out.set(id, await this.whereIs(id, { host, migration: newest.get(id), liveTo }, signal))
+      for (let id = rest.pop(); id !== undefined; id = rest.pop())
+        out.set(id, await this.whereIs(id, { host, migration: newest.get(id), liveTo }, signal))
     }
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, rest.length) }, one))
     return out
@@ -115,14 +131,17 @@ export class NovaDriver implements Driver {
     if (server.status === 'DELETED') return { at: 'gone' }
     if (there === undefined) return { at: 'unknown', why: 'Nova does not say on which host it is (a cell is down)' }
     const busy = server['OS-EXT-STS:task_state']
-    if (there !== null && there !== host) return busy ? { at: 'moving', ref, to: there } : { at: 'moved', ref, to: there }
+    if (there !== null && there !== host)
+      return busy ? { at: 'moving', ref, to: there } : { at: 'moved', ref, to: there }
     // "done" says that the destination has it, while the server still names its old host for a moment.
     if (migration?.status === 'done') return { at: 'moving', ref, to: migration.dest_compute }
     // Its host died in the middle of a live migration: as long as the other end may have taken it over, it is started nowhere.
     if (busy === 'migrating') return { at: 'moving', ref: `task ${busy}`, to: await liveTo(id) }
     if (busy) return { at: 'moving', ref: `task ${busy}`, to: null }
     // "completed" is of an earlier death of the same host.
-    return migration && !ARRIVED.has(migration.status) ? { at: 'failed', ref, why: `migration ${migration.status}: no host took it` } : { at: 'source' }
+    return migration && !ARRIVED.has(migration.status)
+      ? { at: 'failed', ref, why: `migration ${migration.status}: no host took it` }
+      : { at: 'source' }
   }
 
   async start(order: Order, signal: AbortSignal): Promise<Started> {
@@ -133,7 +152,8 @@ export class NovaDriver implements Driver {
       signal,
     })
     if (answer.status === 200 || answer.status === 202) return { got: 'accepted', ref: null }
-    if (answer.status >= 500) throw new Fault('driver.lost', `Nova answered ${answer.status} to the evacuation of ${order.instance}`)
+    if (answer.status >= 500)
+      throw new Fault('driver.lost', `Nova answered ${answer.status} to the evacuation of ${order.instance}`)
     return {
       got: 'refused',
       why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`,
@@ -146,7 +166,8 @@ export class NovaDriver implements Driver {
     const body = { 'os-migrateLive': { host: order.target, block_migration: 'auto' } }
     const answer = await this.ask({ method: 'POST', path: `/servers/${order.instance}/action`, body, signal })
     if (answer.status === 202) return { got: 'accepted', ref: null }
-    if (answer.status >= 500) throw new Fault('driver.lost', `Nova answered ${answer.status} to the live migration of ${order.instance}`)
+    if (answer.status >= 500)
+      throw new Fault('driver.lost', `Nova answered ${answer.status} to the live migration of ${order.instance}`)
     // 409: it is on its way already, or cannot be moved in its state.
     return { got: 'refused', why: `Nova answered ${answer.status}: ${saidBy(answer.body)}`, final: false }
   }
@@ -159,7 +180,12 @@ export class NovaDriver implements Driver {
     if (migrations.some(({ status }) => status === 'done')) return false
     const service = await this.service(host, signal)
     if (!service.forced_down && service.status === 'enabled') return true
-    const answer = await this.ask({ method: 'PUT', path: `/os-services/${service.id}`, body: { forced_down: false, status: 'enabled' }, signal })
+    const answer = await this.ask({
+      method: 'PUT',
+      path: `/os-services/${service.id}`,
+      body: { forced_down: false, status: 'enabled' },
+      signal,
+    })
     return answer.status === 200
   }
 
@@ -179,9 +205,11 @@ export class NovaDriver implements Driver {
   private whyNot(server: Server, metadata: Readonly<Record<string, string>>): string | null {
     const state = server['OS-EXT-STS:vm_state']
     if (/^false$/i.test(metadata.HA_Enabled ?? '')) return 'its metadata says HA_Enabled=False'
-    if (state !== undefined && !MOVABLE.has(state)) return `it is ${state}: Nova evacuates active, stopped and error servers alone`
+    if (state !== undefined && !MOVABLE.has(state))
+      return `it is ${state}: Nova evacuates active, stopped and error servers alone`
     const fromImage = typeof server.image === 'object' && server.image !== null
-    if (fromImage && !this.options.sharedDisks) return 'its disk is on the host itself: Nova would make it anew from its image'
+    if (fromImage && !this.options.sharedDisks)
+      return 'its disk is on the host itself: Nova would make it anew from its image'
     return null
   }
 
@@ -190,7 +218,11 @@ export class NovaDriver implements Driver {
     const servers: Server[] = []
     let marker = ''
     for (;;) {
-      const body = (await this.want(200, { method: 'GET', path: `/servers/detail?all_tenants=1&limit=${PAGE}${filter}${marker}`, signal })) as {
+      const body = (await this.want(200, {
+        method: 'GET',
+        path: `/servers/detail?all_tenants=1&limit=${PAGE}${filter}${marker}`,
+        signal,
+      })) as {
         servers: Server[]
         servers_links?: { rel: string }[]
       }
@@ -205,7 +237,11 @@ export class NovaDriver implements Driver {
     }
   }
 
-  private async migrations(host: string, signal: AbortSignal, type: 'evacuation' | 'live-migration' = 'evacuation'): Promise<Migration[]> {
+  private async migrations(
+    host: string,
+    signal: AbortSignal,
+    type: 'evacuation' | 'live-migration' = 'evacuation',
+  ): Promise<Migration[]> {
     const out: Migration[] = []
     let marker = ''
     for (;;) {
@@ -225,8 +261,15 @@ export class NovaDriver implements Driver {
     return Number(this.version?.split('.')[1] ?? 0) >= 59
   }
 
-  private async service(host: string, signal: AbortSignal): Promise<{ id: string; forced_down: boolean; status: string }> {
-    const body = (await this.want(200, { method: 'GET', path: `/os-services?binary=nova-compute&host=${encodeURIComponent(host)}`, signal })) as {
+  private async service(
+    host: string,
+    signal: AbortSignal,
+  ): Promise<{ id: string; forced_down: boolean; status: string }> {
+    const body = (await this.want(200, {
+      method: 'GET',
+      path: `/os-services?binary=nova-compute&host=${encodeURIComponent(host)}`,
+      signal,
+    })) as {
       services: { id: string; host: string; forced_down: boolean; status: string }[]
     }
     const service = body.services.find((one) => one.host === host)
@@ -234,10 +277,16 @@ export class NovaDriver implements Driver {
     return service
   }
 
-  private async want(status: number, ask: { method: string; path: string; body?: unknown; signal: AbortSignal }): Promise<unknown> {
+  private async want(
+    status: number,
+    ask: { method: string; path: string; body?: unknown; signal: AbortSignal },
+  ): Promise<unknown> {
     const answer = await this.ask(ask)
     if (answer.status !== status)
-      throw new Fault('driver.failed', `Nova answered ${answer.status} to ${ask.method} ${ask.path.split('?')[0]}: ${saidBy(answer.body)}`)
+      throw new Fault(
+        'driver.failed',
+        `Nova answered ${answer.status} to ${ask.method} ${ask.path.split('?')[0]}: ${saidBy(answer.body)}`,
+      )
     return answer.body
   }
 
@@ -249,9 +298,13 @@ export class NovaDriver implements Driver {
   /** The newest version that both know, at most 2.94. */
   private async negotiate(signal: AbortSignal): Promise<string> {
     const answer = await this.keystone.compute({ method: 'GET', path: '/', signal })
-    const newest = /^2\.(\d+)$/.exec((answer.body as { version?: { version?: string } } | undefined)?.version?.version ?? '')?.[1]
-    if (newest === undefined) throw new Fault('driver.failed', `Nova does not say which versions it knows (${answer.status})`)
-    if (Number(newest) < OLDEST) throw new Fault('driver.failed', `this Nova knows 2.${newest}, and 2.${OLDEST} is the oldest that is spoken here`)
+    const newest = /^2\.(\d+)$/.exec(
+      (answer.body as { version?: { version?: string } } | undefined)?.version?.version ?? '',
+    )?.[1]
+    if (newest === undefined)
+      throw new Fault('driver.failed', `Nova does not say which versions it knows (${answer.status})`)
+    if (Number(newest) < OLDEST)
+      throw new Fault('driver.failed', `this Nova knows 2.${newest}, and 2.${OLDEST} is the oldest that is spoken here`)
     return `2.${Math.min(NEWEST, Number(newest))}`
   }
 }

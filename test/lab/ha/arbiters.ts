@@ -22,7 +22,8 @@ export interface Arbiter {
   readonly dir: string
 }
 
-export const arbiterNamespaces = (namespace: string): string[] => Array.from({ length: COUNT }, (_, i) => `${namespace}-a${i + 1}`)
+export const arbiterNamespaces = (namespace: string): string[] =>
+  Array.from({ length: COUNT }, (_, i) => `${namespace}-a${i + 1}`)
 export const arbiterUrls = Array.from({ length: COUNT }, (_, i) => `http://10.77.0.${11 + i}:${API_PORT}`)
 
 export class Arbiters {
@@ -49,8 +50,15 @@ export class Arbiters {
     const [first, ...others] = this.all as [Arbiter, ...Arbiter[]]
     await this.cli(first, ['init', first.name, '--address', first.address])
     this.start(first)
-    const finish = () => run(this.argv(first, ['init', first.name, '--finish', '--directory', join(first.dir, 'consul')]), { timeoutMs: 15_000 })
-    await until(async () => (await finish()).code === 0, { what: `Consul of ${first.name}`, timeoutMs: TIMEOUT_MS, everyMs: 500 })
+    const finish = () =>
+      run(this.argv(first, ['init', first.name, '--finish', '--directory', join(first.dir, 'consul')]), {
+        timeoutMs: 15_000,
+      })
+    await until(async () => (await finish()).code === 0, {
+      what: `Consul of ${first.name}`,
+      timeoutMs: TIMEOUT_MS,
+      everyMs: 500,
+    })
     for (const arbiter of others) {
       const bundle = join(arbiter.dir, 'bundle')
       await this.cli(first, ['invite', arbiter.name, '--arbiter', '--out', bundle])
@@ -85,9 +93,21 @@ export class Arbiters {
       role: 'arbiter',
       data: join(dir, 'data'),
       planes: { management: { address } },
-      consul: { tokenFile: join(dir, 'consul/token'), run: { binary: this.consul, configDirectory: join(dir, 'consul/config') } },
+      consul: {
+        tokenFile: join(dir, 'consul/token'),
+        run: { binary: this.consul, configDirectory: join(dir, 'consul/config') },
+      },
       bmc: { conductor: { url: `http://${CONDUCTOR_IP}:6385`, username: 'admin', passwordFile: about.passwordFile } },
-      driver: { kind: 'command', argv: [process.execPath, join(ROOT, 'dist/test/lab/ha/practice.js'), 'driver', CONDUCTOR_IP, String(CLOUD_PORT)] },
+      driver: {
+        kind: 'command',
+        argv: [
+          process.execPath,
+          join(ROOT, 'dist/test/lab/ha/practice.js'),
+          'driver',
+          CONDUCTOR_IP,
+          String(CLOUD_PORT),
+        ],
+      },
       api: {
         listen: [{ address, port: API_PORT }],
         url: `http://${address}:${API_PORT}`,
@@ -100,13 +120,23 @@ export class Arbiters {
   private start({ namespace, dir }: Arbiter): void {
     // A file and not a pipe: it goes on when whoever started it has ended.
     const log = openSync(join(dir, 'agent.log'), 'a')
-    const argv = inNamespace(namespace, [process.execPath, '--enable-source-maps', RACKWARD_MAIN, 'agent', '--config', join(dir, 'agent.yaml')])
+    const argv = inNamespace(namespace, [
+      process.execPath,
+      '--enable-source-maps',
+      RACKWARD_MAIN,
+      'agent',
+      '--config',
+      join(dir, 'agent.yaml'),
+    ])
     spawn(argv[0] as string, argv.slice(1), { stdio: ['ignore', log, log], detached: true }).unref()
     closeSync(log)
   }
 
-  private argv = ({ namespace }: Arbiter, args: readonly string[]): string[] => inNamespace(namespace, [process.execPath, RACKWARD_MAIN, 'mesh', ...args])
+  private argv = ({ namespace }: Arbiter, args: readonly string[]): string[] =>
+    inNamespace(namespace, [process.execPath, RACKWARD_MAIN, 'mesh', ...args])
 
   private cli = (arbiter: Arbiter, args: readonly string[]): Promise<string> =>
-    runOk(this.argv(arbiter, [...args, '--directory', join(arbiter.dir, 'consul'), '--consul', this.consul]), { timeoutMs: TIMEOUT_MS })
+    runOk(this.argv(arbiter, [...args, '--directory', join(arbiter.dir, 'consul'), '--consul', this.consul]), {
+      timeoutMs: TIMEOUT_MS,
+    })
 }

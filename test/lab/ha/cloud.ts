@@ -61,7 +61,11 @@ class Cloud {
         this.save()
         return {}
       case 'locate':
-        return { where: Object.fromEntries((call.instances as string[]).map((id) => [id, this.locate(id, call.host as string)])) }
+        return {
+          where: Object.fromEntries(
+            (call.instances as string[]).map((id) => [id, this.locate(id, call.host as string)]),
+          ),
+        }
       case 'start':
         return this.start(call)
       case 'readmit':
@@ -75,7 +79,8 @@ class Cloud {
     }
   }
 
-  private of = (host: string) => this.state.instances.filter((one) => one.host === host).map(({ id }) => ({ id, name: id, memory_mb: SIZE_MB }))
+  private of = (host: string) =>
+    this.state.instances.filter((one) => one.host === host).map(({ id }) => ({ id, name: id, memory_mb: SIZE_MB }))
 
   private locate(id: string, source: string) {
     const one = this.state.instances.find((instance) => instance.id === id)
@@ -121,7 +126,9 @@ class Cloud {
   private async readmit({ host, step }: Call) {
     if (step === 'clean') {
       const running = (await this.hypervisor(host as string, { do: 'list' })) as string[]
-      for (const id of running) if (this.state.instances.find((one) => one.id === id)?.host !== host) await this.hypervisor(host as string, { do: 'stop', id })
+      for (const id of running)
+        if (this.state.instances.find((one) => one.id === id)?.host !== host)
+          await this.hypervisor(host as string, { do: 'stop', id })
     } else {
       this.state.down = this.state.down.filter((name) => name !== host)
       this.save()
@@ -148,7 +155,11 @@ class Cloud {
 function ask(host: string, port: number, body: unknown, timeoutMs = ASK_MS): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const out = request({ host, port, method: 'POST', timeout: timeoutMs }, (answer) => {
-      text(answer).then((said) => (answer.statusCode === 200 ? resolve(JSON.parse(said)) : reject(new Error(`${answer.statusCode}: ${said}`))), reject)
+      text(answer).then(
+        (said) =>
+          answer.statusCode === 200 ? resolve(JSON.parse(said)) : reject(new Error(`${answer.statusCode}: ${said}`)),
+        reject,
+      )
     })
     out.on('timeout', () => out.destroy(new Error('no answer')))
     out.on('error', reject)
@@ -159,7 +170,8 @@ function ask(host: string, port: number, body: unknown, timeoutMs = ASK_MS): Pro
 export function serve(file: string, address: string, port: number): void {
   const cloud = new Cloud(file)
   createServer((question, answer) => {
-    const reply = (status: number, body: unknown) => answer.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const reply = (status: number, body: unknown) =>
+      answer.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     text(question)
       .then((said) => cloud.answer(JSON.parse(said) as Call))
       .then(

@@ -40,14 +40,23 @@ const posts = (url: string, body: Record<string, string>) =>
   `import json,urllib.request as u; u.urlopen(u.Request('${url}', data=json.dumps(${JSON.stringify(body)}).encode()), timeout=30)`
 
 /** cloud-init's user data. `bundle` is the server's invitation into the mesh. */
-export function hostUserData(host: { name: string; address: string; bundle: string; mac: string; conductor: string }): string {
+export function hostUserData(host: {
+  name: string
+  address: string
+  bundle: string
+  mac: string
+  conductor: string
+}): string {
   const agent = {
     name: host.name,
     role: 'host',
     rack: host.name,
     node: host.name,
     planes: { management: { address: host.address } },
-    consul: { tokenFile: '/var/lib/rackward-agent/consul/token', run: { configDirectory: '/var/lib/rackward-agent/consul/config' } },
+    consul: {
+      tokenFile: '/var/lib/rackward-agent/consul/token',
+      run: { configDirectory: '/var/lib/rackward-agent/consul/config' },
+    },
     gate: {},
     guests: {
       kind: 'command',

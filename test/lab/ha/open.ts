@@ -16,7 +16,8 @@ import { Play } from './play.ts'
 export type Hosts = ReadonlyMap<string, { readonly address: string; readonly userData: string }>
 
 const CLOUD = join(ROOT, 'dist/test/lab/ha/practice.js')
-const addressOf = (rack: Rack, name: string) => `10.77.0.${51 + rack.servers.findIndex((server) => server.name === name)}`
+const addressOf = (rack: Rack, name: string) =>
+  `10.77.0.${51 + rack.servers.findIndex((server) => server.name === name)}`
 
 export async function openHa(rack: Rack, password: string): Promise<Hosts> {
   const arbiters = new Arbiters(rack, process.env.RACKWARD_CONSUL ?? ensureConsul())
@@ -25,7 +26,10 @@ export async function openHa(rack: Rack, password: string): Promise<Hosts> {
   const hosts = new Map<string, { address: string; userData: string }>()
   for (const { name, mac } of rack.servers) {
     const address = addressOf(rack, name)
-    hosts.set(name, { address, userData: hostUserData({ name, address, mac, bundle: await arbiters.invite(name), conductor: CONDUCTOR_IP }) })
+    hosts.set(name, {
+      address,
+      userData: hostUserData({ name, address, mac, bundle: await arbiters.invite(name), conductor: CONDUCTOR_IP }),
+    })
   }
   return hosts
 }
@@ -46,5 +50,8 @@ export const playOf = (rack: Rack, api: ApiClient, say: (line: string) => void):
     api,
     say,
     cloud: async (call) =>
-      void (await runOk(rack.in([process.execPath, CLOUD, 'driver', CONDUCTOR_IP, String(CLOUD_PORT)]), { timeoutMs: 130_000, input: JSON.stringify(call) })),
+      void (await runOk(rack.in([process.execPath, CLOUD, 'driver', CONDUCTOR_IP, String(CLOUD_PORT)]), {
+        timeoutMs: 130_000,
+        input: JSON.stringify(call),
+      })),
   })

@@ -13,7 +13,15 @@ const MOVED_MS = 3 * 60_000
 
 /** Software emulation makes every server slow now and then by a second; numbers for real hardware are the defaults. One of three hosts is more than the share that
  *  may be fenced in ten minutes, and an instance that saw several hosts die is no suspect where a person kills them. */
-const LIMITS = { hops: 100, observerLagMs: 2_000, silentMs: 6_000, reportMs: 3_000, suspectMs: 2_500, fenceShare: 1, cooldownMs: 5_000 }
+const LIMITS = {
+  hops: 100,
+  observerLagMs: 2_000,
+  silentMs: 6_000,
+  reportMs: 3_000,
+  suspectMs: 2_500,
+  fenceShare: 1,
+  cooldownMs: 5_000,
+}
 
 interface Incident {
   readonly id: string
@@ -36,7 +44,12 @@ export interface Kill {
 }
 
 export class Play {
-  private readonly parts: { api: ApiClient; rack: Rack; cloud: (call: Record<string, unknown>) => Promise<void>; say: (line: string) => void }
+  private readonly parts: {
+    api: ApiClient
+    rack: Rack
+    cloud: (call: Record<string, unknown>) => Promise<void>
+    say: (line: string) => void
+  }
 
   constructor(parts: Play['parts']) {
     this.parts = parts
@@ -54,7 +67,9 @@ export class Play {
         await this.parts.cloud({ call: 'add', id, host: server.name, ip: instanceIp(rack, server, n) })
       }
     await this.allAnswer()
-    say(`${rack.servers.length * INSTANCES_EACH} instances run, each answers at an address of its own; the mesh is armed`)
+    say(
+      `${rack.servers.length * INSTANCES_EACH} instances run, each answers at an address of its own; the mesh is armed`,
+    )
     await api.ok('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'the lab' })
     await this.ready()
     const cut = await this.kill(first, 'power cut')
@@ -70,13 +85,19 @@ export class Play {
   async kill(server: Server, how: Kill['how']): Promise<Kill> {
     const { api, rack, say } = this.parts
     const known = new Set((await this.incidents()).map(({ id }) => id))
-    say(how === 'power cut' ? `cutting the power of ${server.name} behind its BMC's back` : `freezing ${server.name}: it neither dies nor lives`)
+    say(
+      how === 'power cut'
+        ? `cutting the power of ${server.name} behind its BMC's back`
+        : `freezing ${server.name}: it neither dies nor lives`,
+    )
     const atMs = Date.now()
     if (how === 'power cut') await rack.cutPower(server)
     else process.kill(Number(await readFile(join(server.dir, 'pid'), 'utf8')), 'SIGSTOP')
     const incident = await until(
       async () =>
-        (await this.incidents().catch(() => [])).find((one) => !known.has(one.id) && one.host === server.name && one.state !== 'confirmed' && done(one)),
+        (await this.incidents().catch(() => [])).find(
+          (one) => !known.has(one.id) && one.host === server.name && one.state !== 'confirmed' && done(one),
+        ),
       { what: `the instances of ${server.name} to be moved`, timeoutMs: MOVED_MS, everyMs: 300 },
     ).catch(async (error: Error) => {
       const explained = await api.call('GET', `/rackward/v1/mesh/hosts/${server.name}/explain`)
@@ -96,16 +117,23 @@ export class Play {
       fenced: since(/^fenced/),
       firstMove: since(/: asked for/),
       lastMove: since(/: CONFIRMED/, true),
-      lines: incident.time_line.map(({ at, says }) => `${((Date.parse(at) - atMs) / 1000).toFixed(1).padStart(6)} s  ${says.split('\n')[0]}`),
+      lines: incident.time_line.map(
+        ({ at, says }) => `${((Date.parse(at) - atMs) / 1000).toFixed(1).padStart(6)} s  ${says.split('\n')[0]}`,
+      ),
     }
   }
 
   private limits = () =>
-    until(async () => (await this.parts.api.call('PUT', '/rackward/v1/mesh/policy', { why: 'the lab', limits: LIMITS })).status === 200, {
-      what: 'the mesh to have a leader',
-      timeoutMs: WELL_MS,
-      everyMs: 1_000,
-    })
+    until(
+      async () =>
+        (await this.parts.api.call('PUT', '/rackward/v1/mesh/policy', { why: 'the lab', limits: LIMITS })).status ===
+        200,
+      {
+        what: 'the mesh to have a leader',
+        timeoutMs: WELL_MS,
+        everyMs: 1_000,
+      },
+    )
 
   private incidents = async () => (await this.parts.api.ok('GET', '/rackward/v1/incidents')).incidents as Incident[]
 
@@ -116,8 +144,14 @@ export class Play {
       async () => {
         const { status, body } = await api.call('GET', '/rackward/v1/mesh')
         const hosts = status === 200 ? (body.hosts as { name: string; state: string; gate: string | null }[]) : []
-        last = status === 200 ? hosts.map(({ name, state, gate }) => `${name} ${state}, gate ${gate}`).join('; ') : JSON.stringify(body)
-        return hosts.length === rack.servers.length && hosts.every(({ state, gate }) => state === 'healthy' && gate === 'open')
+        last =
+          status === 200
+            ? hosts.map(({ name, state, gate }) => `${name} ${state}, gate ${gate}`).join('; ')
+            : JSON.stringify(body)
+        return (
+          hosts.length === rack.servers.length &&
+          hosts.every(({ state, gate }) => state === 'healthy' && gate === 'open')
+        )
       },
       { what: 'all servers to be healthy members of the mesh', timeoutMs: WELL_MS, everyMs: 1_000 },
     ).catch((error: Error) => {
@@ -130,9 +164,13 @@ export class Play {
     const { api, rack } = this.parts
     return until(
       async () => {
-        const told = await Promise.all(rack.servers.map(({ name }) => api.ok('GET', `/rackward/v1/mesh/hosts/${name}/explain`)))
+        const told = await Promise.all(
+          rack.servers.map(({ name }) => api.ok('GET', `/rackward/v1/mesh/hosts/${name}/explain`)),
+        )
         return told.every(({ conditions }) =>
-          (conditions as { id: string; holds: boolean }[]).filter(({ id }) => id === 'C6' || id === 'C7').every(({ holds }) => holds),
+          (conditions as { id: string; holds: boolean }[])
+            .filter(({ id }) => id === 'C6' || id === 'C7')
+            .every(({ holds }) => holds),
         )
       },
       { what: 'the leader to be ready', timeoutMs: MOVED_MS, everyMs: 500 },
@@ -145,17 +183,24 @@ export class Play {
     for (const server of rack.servers)
       for (let n = 1; n <= INSTANCES_EACH; n += 1) {
         const url = `http://${instanceIp(rack, server, n)}/`
-        await until(async () => (await run(rack.in(['curl', '-s', '-m', '3', url]), { timeoutMs: 6_000 })).stdout.startsWith(`${server.name}-vm${n} on `), {
-          what: `${server.name}-vm${n} to answer at ${url}`,
-          timeoutMs: MOVED_MS,
-          everyMs: 500,
-        })
+        await until(
+          async () =>
+            (await run(rack.in(['curl', '-s', '-m', '3', url]), { timeoutMs: 6_000 })).stdout.startsWith(
+              `${server.name}-vm${n} on `,
+            ),
+          {
+            what: `${server.name}-vm${n} to answer at ${url}`,
+            timeoutMs: MOVED_MS,
+            everyMs: 500,
+          },
+        )
       }
   }
 }
 
 const done = (incident: Incident) => ['evacuated', 'returning', 'recovered'].includes(incident.state)
-const instanceIp = (rack: Rack, server: Server, n: number) => `10.77.0.${200 + rack.servers.indexOf(server) * INSTANCES_EACH + n}`
+const instanceIp = (rack: Rack, server: Server, n: number) =>
+  `10.77.0.${200 + rack.servers.indexOf(server) * INSTANCES_EACH + n}`
 
 export const killText = (kill: Kill): string =>
   [

@@ -20,7 +20,9 @@ switch (verb) {
     const user_data = hostUserData({ name, address, mac, bundle: await readFile(bundle, 'utf8'), conductor })
     const links = [{ id: 'boot', type: 'phy', ethernet_mac_address: mac }]
     const networks = [{ id: 'boot4', type: 'ipv4_dhcp', link: 'boot', network_id: 'rack' }]
-    process.stdout.write(`${JSON.stringify({ meta_data: { hostname: name, name }, network_data: { links, networks, services: [] }, user_data }, null, 1)}\n`)
+    process.stdout.write(
+      `${JSON.stringify({ meta_data: { hostname: name, name }, network_data: { links, networks, services: [] }, user_data }, null, 1)}\n`,
+    )
     break
   }
   default:

@@ -22,7 +22,8 @@ export const ARBITERS: readonly Scenario[] = [
     says: 'the leader is cut off from everybody',
     wanted: 'nothing',
     watchMs: 15_000,
-    inject: async (lab) => lab.planes(lab.remember('leader', await lab.leader()), ['management', 'storage', 'tenant'], 'down'),
+    inject: async (lab) =>
+      lab.planes(lab.remember('leader', await lab.leader()), ['management', 'storage', 'tenant'], 'down'),
     heal: (lab) => lab.planes(lab.recall('leader'), ['management', 'storage', 'tenant'], 'up'),
   },
   {
@@ -50,7 +51,12 @@ export const ARBITERS: readonly Scenario[] = [
     wanted: 'moved',
     ...leaderKilledAt(['confirmed', 'fencing', 'fenced', 'evacuating', 'evacuated']),
   },
-  { number: 134, says: 'the leader is killed while it evacuates', wanted: 'moved', ...leaderKilledAt(['fenced', 'evacuating', 'evacuated']) },
+  {
+    number: 134,
+    says: 'the leader is killed while it evacuates',
+    wanted: 'moved',
+    ...leaderKilledAt(['fenced', 'evacuating', 'evacuated']),
+  },
   {
     number: 35,
     says: 'the leader is stopped for 30 s while it fences, and goes on',
@@ -77,7 +83,8 @@ export const ARBITERS: readonly Scenario[] = [
       await sleep(12_000)
       await lab.hang(host)
       await sleep(10_000)
-      if ((await lab.calls(host)).some((line) => line === 'set power 0')) throw new Error('it was switched off without a quorum')
+      if ((await lab.calls(host)).some((line) => line === 'set power 0'))
+        throw new Error('it was switched off without a quorum')
       for (const arbiter of two) await lab.signal(arbiter, 'SIGCONT', CONSUL)
     },
     heal: off,

@@ -11,7 +11,10 @@ export const BMCS: readonly Scenario[] = [
     told: /is not fenced|cannot switch off/,
     async inject(lab, host) {
       lab.keep('bmcs', await readFile(bmcs(lab), 'utf8'))
-      await writeFile(bmcs(lab), (await readFile(bmcs(lab), 'utf8')).replace(new RegExp(`^(${host.name}:.*)secret`, 'm'), '$1wrong'))
+      await writeFile(
+        bmcs(lab),
+        (await readFile(bmcs(lab), 'utf8')).replace(new RegExp(`^(${host.name}:.*)secret`, 'm'), '$1wrong'),
+      )
       await lab.hang(host)
     },
     async heal(lab, host) {

@@ -6,4 +6,6 @@ import { BMCS } from './bmcs.ts'
 import { ORDERS } from './orders.ts'
 import type { Scenario } from './shared.ts'
 
-export const SCENARIOS: readonly Scenario[] = [...MACHINES, ...NETWORKS, ...ARBITERS, ...BMCS, ...ORDERS].sort((a, b) => a.number - b.number)
+export const SCENARIOS: readonly Scenario[] = [...MACHINES, ...NETWORKS, ...ARBITERS, ...BMCS, ...ORDERS].sort(
+  (a, b) => a.number - b.number,
+)

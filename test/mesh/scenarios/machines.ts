@@ -2,7 +2,14 @@
 import { AGENT, CONSUL, off, reaches, sleep, type Scenario } from './shared.ts'
 
 export const MACHINES: readonly Scenario[] = [
-  { number: 1, says: 'power cut, the BMC lives', daily: true, wanted: 'moved', inject: (lab, host) => lab.cutPower(host), heal: off },
+  {
+    number: 1,
+    says: 'power cut, the BMC lives',
+    daily: true,
+    wanted: 'moved',
+    inject: (lab, host) => lab.cutPower(host),
+    heal: off,
+  },
   {
     number: 2,
     says: 'power cut, the BMC is dead too: the watchdog is the proof',
@@ -42,7 +49,8 @@ export const MACHINES: readonly Scenario[] = [
       const offs = (await lab.calls(host)).length
       const blockedMs = await lab.blockAgent(host, 6_000)
       if (blockedMs < 6_000) throw new Error(`it was blocked for ${blockedMs} ms alone`)
-      if (!(await lab.calls(host)).slice(offs).every((line) => !line.startsWith('set power'))) throw new Error('it was switched off')
+      if (!(await lab.calls(host)).slice(offs).every((line) => !line.startsWith('set power')))
+        throw new Error('it was switched off')
     },
   },
   {
@@ -55,7 +63,13 @@ export const MACHINES: readonly Scenario[] = [
     },
     heal: (lab, host) => lab.signal(host, 'SIGKILL', /while :; do :; done/),
   },
-  { number: 12, says: 'Consul is stopped on a host', wanted: 'nothing', watchMs: 8_000, inject: (lab, host) => lab.signal(host, 'SIGTERM', CONSUL) },
+  {
+    number: 12,
+    says: 'Consul is stopped on a host',
+    wanted: 'nothing',
+    watchMs: 8_000,
+    inject: (lab, host) => lab.signal(host, 'SIGTERM', CONSUL),
+  },
   {
     number: 52,
     says: 'it is switched on again during its evacuation: the gate holds',

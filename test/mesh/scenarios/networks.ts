@@ -91,7 +91,10 @@ export const NETWORKS: readonly Scenario[] = [
     wanted: 'nothing',
     watchMs: 8_000,
     inject: async (lab, host) =>
-      void (await lab.nft(host, 'table inet fault { chain in { type filter hook input priority 0; iifname { "m", "s" } drop; } }\n')),
+      void (await lab.nft(
+        host,
+        'table inet fault { chain in { type filter hook input priority 0; iifname { "m", "s" } drop; } }\n',
+      )),
     heal: flush,
   },
   {
@@ -100,7 +103,8 @@ export const NETWORKS: readonly Scenario[] = [
     wanted: 'nothing',
     watchMs: 20_000,
     async inject(lab) {
-      for (const node of lab.hosts) await lab.nft(node, drop('oifname { "m", "s", "t" } numgen random mod 100 < 30 drop;'))
+      for (const node of lab.hosts)
+        await lab.nft(node, drop('oifname { "m", "s", "t" } numgen random mod 100 < 30 drop;'))
     },
     async heal(lab) {
       for (const node of lab.hosts) await flush(lab, node)

@@ -49,7 +49,8 @@ export const ORDERS: readonly Scenario[] = [
     number: 190,
     says: 'it is drained',
     wanted: 'emptied',
-    inject: async (lab, host) => void (await lab.rackward(['mesh', 'drain', host.name, '--why', 'a test', '--wait', '60'], 70_000)),
+    inject: async (lab, host) =>
+      void (await lab.rackward(['mesh', 'drain', host.name, '--why', 'a test', '--wait', '60'], 70_000)),
     heal: async (lab, host) => void (await lab.rackward(['mesh', 'maintenance', 'off', host.name])),
   },
   {
@@ -59,7 +60,11 @@ export const ORDERS: readonly Scenario[] = [
     async inject(lab, host) {
       await lab.cutPower(host)
       await reaches(lab, host, ['evacuated'])
-      await lab.api('PUT', `/rackward/v1/mesh/hosts/${host.name}/hold`, { kind: 'deploying', why: 'rebuild', reimaged: true })
+      await lab.api('PUT', `/rackward/v1/mesh/hosts/${host.name}/hold`, {
+        kind: 'deploying',
+        why: 'rebuild',
+        reimaged: true,
+      })
       await rm(join(host.dir, 'data'), { recursive: true })
     },
     async heal(lab, host) {
@@ -76,7 +81,8 @@ export const ORDERS: readonly Scenario[] = [
       await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: false, why: 'a test' })
       await lab.hang(host)
       await sleep(8_000)
-      if ((await lab.calls(host)).at(-1) === 'set power 0') throw new Error('it was switched off while the mesh was disarmed')
+      if ((await lab.calls(host)).at(-1) === 'set power 0')
+        throw new Error('it was switched off while the mesh was disarmed')
       await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'a test' })
     },
     heal: off,

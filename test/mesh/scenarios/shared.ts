@@ -32,7 +32,9 @@ export const reaches = (lab: MeshLab, host: LabNode, states: readonly string[]) 
     everyMs: 100,
   }).catch(async (error: Error) => {
     const { hosts, armed, why } = await lab.status()
-    throw new Error(`${error.message}: ${JSON.stringify({ armed, why, host: hosts.find((one: { name: string }) => one.name === host.name) })}`)
+    throw new Error(
+      `${error.message}: ${JSON.stringify({ armed, why, host: hosts.find((one: { name: string }) => one.name === host.name) })}`,
+    )
   })
 export const bmcs = (lab: MeshLab) => join(lab.dir, 'bmcs.yaml')
 export const rackOf = (lab: MeshLab, rack: string) => lab.hosts.filter((node) => node.rack === rack)
@@ -45,7 +47,10 @@ export const AGENT = /main\.js\0agent/
 export const heard = (lab: MeshLab, host: LabNode) =>
   until(
     async () => {
-      const hosts = ((await lab.status().catch(() => undefined))?.hosts ?? []) as { name: string; last_heard_seconds: number | null }[]
+      const hosts = ((await lab.status().catch(() => undefined))?.hosts ?? []) as {
+        name: string
+        last_heard_seconds: number | null
+      }[]
       return (hosts.find(({ name }) => name === host.name)?.last_heard_seconds ?? 99) < 1
     },
     { what: `${host.name} to be heard`, timeoutMs: 30_000, everyMs: 200 },

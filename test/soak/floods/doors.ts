@@ -16,7 +16,10 @@ export const openStreams: Flood = {
       session.on('error', () => undefined)
       session.on('close', () => sessions.delete(session))
       for (let i = 0; i < 500; i += 1) {
-        const stream = session.request({ ':method': 'POST', ':path': i % 2 === 0 ? '/agent/v1/report' : '/agent/v1/session' })
+        const stream = session.request({
+          ':method': 'POST',
+          ':path': i % 2 === 0 ? '/agent/v1/report' : '/agent/v1/session',
+        })
         stream.on('error', () => undefined)
         stream.write('x'.repeat(16_000))
       }
@@ -31,7 +34,10 @@ export const typedConsoles: Flood = {
   name: 'a console that is typed into and not read',
   async run(target, signal) {
     const headers = { authorization: `Basic ${Buffer.from('admin:admin-password').toString('base64')}` }
-    const socket = new WebSocket(`${target.api.replace('http', 'ws')}/rackward/v1/nodes/${target.decoy}/console?steal=true`, { headers })
+    const socket = new WebSocket(
+      `${target.api.replace('http', 'ws')}/rackward/v1/nodes/${target.decoy}/console?steal=true`,
+      { headers },
+    )
     socket.on('error', () => undefined)
     const text = Buffer.alloc(64 * 1024, 120)
     const count = await lanes(1, signal, async () => {

@@ -20,11 +20,15 @@ interface Ask {
 const ask = (target: Target, what: Ask): Promise<number> =>
   new Promise((resolve) => {
     const options = { method: what.method, headers: what.headers ?? {}, timeout: 20_000, agent: false as const }
-    const asked = request(`${target.api}${what.path}`, { ...options, ...(what.localAddress ? { localAddress: what.localAddress } : {}) }, (response) => {
-      response.resume()
-      response.on('end', () => resolve(response.statusCode ?? 0))
-      response.on('error', () => resolve(0))
-    })
+    const asked = request(
+      `${target.api}${what.path}`,
+      { ...options, ...(what.localAddress ? { localAddress: what.localAddress } : {}) },
+      (response) => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+        response.on('error', () => resolve(0))
+      },
+    )
     asked.on('timeout', () => asked.destroy())
     asked.on('error', () => resolve(0))
     asked.end(what.body)
@@ -36,7 +40,9 @@ export const inflatedBodies: Flood = {
   async run(target, signal) {
     const bomb = gzipSync(`[${'[],'.repeat(5_000_000)}[]]`)
     const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
-    return lanes(20, signal, () => ask(target, { method: 'POST', path: '/v1/continue_inspection', headers, body: bomb }))
+    return lanes(20, signal, () =>
+      ask(target, { method: 'POST', path: '/v1/continue_inspection', headers, body: bomb }),
+    )
   },
 }
 
@@ -77,7 +83,11 @@ export const respelledLogins: Flood = {
   run: (target, signal) =>
     lanes(8, signal, (i) => {
       const spelled = Buffer.from('reader:reader-password').toString('base64').replace(/=*$/, '')
-      return ask(target, { method: 'GET', path: '/v1/nodes?limit=1', headers: { authorization: `Basic${' '.repeat((i % 50) + 1)}${spelled}` } })
+      return ask(target, {
+        method: 'GET',
+        path: '/v1/nodes?limit=1',
+        headers: { authorization: `Basic${' '.repeat((i % 50) + 1)}${spelled}` },
+      })
     }),
 }
 
@@ -87,11 +97,25 @@ export const bigRecords: Flood = {
     const extra = { blob: 'x'.repeat(900_000) }
     const drive = Buffer.alloc(40 * 1024 * 1024, 7).toString('base64')
     return lanes(2, signal, (i) => {
-      const headers = { authorization: basic('tenant', 'tenant-password'), 'content-type': 'application/json', 'openstack-api-version': 'baremetal latest' }
+      const headers = {
+        authorization: basic('tenant', 'tenant-password'),
+        'content-type': 'application/json',
+        'openstack-api-version': 'baremetal latest',
+      }
       const uuid = target.tenantNodes[i % target.tenantNodes.length] as string
       return i % 5 === 0
-        ? ask(target, { method: 'PUT', path: `/v1/nodes/${uuid}/states/provision`, headers, body: JSON.stringify({ target: 'active', configdrive: drive }) })
-        : ask(target, { method: 'PATCH', path: `/v1/nodes/${uuid}`, headers, body: JSON.stringify([{ op: 'add', path: '/extra', value: extra }]) })
+        ? ask(target, {
+            method: 'PUT',
+            path: `/v1/nodes/${uuid}/states/provision`,
+            headers,
+            body: JSON.stringify({ target: 'active', configdrive: drive }),
+          })
+        : ask(target, {
+            method: 'PATCH',
+            path: `/v1/nodes/${uuid}`,
+            headers,
+            body: JSON.stringify([{ op: 'add', path: '/extra', value: extra }]),
+          })
     })
   },
 }
@@ -101,7 +125,11 @@ export const eventReplays: Flood = {
   run: (target, signal) =>
     lanes(100, signal, () => {
       const authorization = basic('tenant', 'tenant-password')
-      return ask(target, { method: 'GET', path: '/rackward/v1/events?after=0', headers: { authorization, accept: 'text/event-stream' } })
+      return ask(target, {
+        method: 'GET',
+        path: '/rackward/v1/events?after=0',
+        headers: { authorization, accept: 'text/event-stream' },
+      })
     }),
 }
 
@@ -129,7 +157,12 @@ export const crossSite: Flood = {
         origin: 'http://evil.example',
         'content-type': i % 2 === 0 ? 'text/plain' : 'application/json',
       }
-      return ask(target, { method: 'POST', path: `/rackward/v1/nodes/${target.decoy}/fence`, headers, body: '{"act":"off","timeout_ms":5000}' })
+      return ask(target, {
+        method: 'POST',
+        path: `/rackward/v1/nodes/${target.decoy}/fence`,
+        headers,
+        body: '{"act":"off","timeout_ms":5000}',
+      })
     }),
 }
 
@@ -137,7 +170,11 @@ export const forgedSecrets: Flood = {
   name: 'a lessee that writes sealed values',
   run: (target, signal) =>
     lanes(2, signal, (i) => {
-      const headers = { authorization: basic('tenant', 'tenant-password'), 'content-type': 'application/json', 'openstack-api-version': 'baremetal latest' }
+      const headers = {
+        authorization: basic('tenant', 'tenant-password'),
+        'content-type': 'application/json',
+        'openstack-api-version': 'baremetal latest',
+      }
       const uuid = target.tenantNodes[i % target.tenantNodes.length] as string
       const value = i % 2 === 0 ? 'sealed:v1:AAAA' : 'sealed:v2:AAAA'
       return ask(target, {

@@ -70,7 +70,11 @@ export const tftpHeld: Flood = {
     return lanes(4, signal, async () => {
       const socket = createSocket('udp4')
       socket.on('error', () => undefined)
-      socket.send(Buffer.concat([Buffer.from([0, 1]), Buffer.from('snponly.efi\0octet\0timeout\x00255\0')]), 69, target.boot.host)
+      socket.send(
+        Buffer.concat([Buffer.from([0, 1]), Buffer.from('snponly.efi\0octet\0timeout\x00255\0')]),
+        69,
+        target.boot.host,
+      )
       await pause(10)
       socket.close()
     })
@@ -87,11 +91,15 @@ export const bootScripts: Flood = {
       (i) =>
         new Promise<void>((resolve) => {
           const mac = (i % 2 === 0 ? target.knownMac : randomMac(i)).replaceAll(':', '-')
-          const asked = request(`http://${target.boot.host}:${target.boot.httpPort}/boot/${mac}/script.ipxe`, { agent: false, timeout: 10_000 }, (response) => {
-            response.resume()
-            response.on('end', resolve)
-            response.on('error', () => resolve())
-          })
+          const asked = request(
+            `http://${target.boot.host}:${target.boot.httpPort}/boot/${mac}/script.ipxe`,
+            { agent: false, timeout: 10_000 },
+            (response) => {
+              response.resume()
+              response.on('end', resolve)
+              response.on('error', () => resolve())
+            },
+          )
           asked.on('timeout', () => asked.destroy())
           asked.on('error', () => resolve())
           asked.end()
