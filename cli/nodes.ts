@@ -1,5 +1,5 @@
 /** `rackward node ...`: a thin client of the API. */
-import type { Account } from '../conductor/node/explain.ts'
+import type { Account } from '../conductor/node/query/explain.ts'
 import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, jsonText, pairs, print, said, show, tableOf } from './show.ts'

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
 import type { EventParts } from './events/parts.ts'
-import { STATES } from './node/states.ts'
+import { STATES } from './node/workflow/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
 
 /** What a BMC act was and how it ended, as the BMC arbiter tells it. */

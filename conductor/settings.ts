@@ -1,6 +1,6 @@
 /** The times and tries of nodes, from the configuration's seconds. */
 import type { Config } from './config.ts'
-import type { Settings } from './node/context.ts'
+import type { Settings } from './node/workflow/context.ts'
 
 export function settingsOf({ provision }: Config): Settings {
   return {

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import { nearest } from '../../kit/text.ts'
 import { BOOT_DEVICES } from '../bmc/port.ts'
-import { INTERFACES, type InterfaceName } from '../node/interfaces.ts'
+import { INTERFACES, type InterfaceName } from '../node/policy/interfaces.ts'
 import { NOT_A_UUID, phraseOf } from './phrases.ts'
 
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i

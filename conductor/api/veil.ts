@@ -1,6 +1,6 @@
 /** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in. Pure. */
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
-import type { PollSeen } from '../node/explain.ts'
+import type { PollSeen } from '../node/query/explain.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventRecord } from '../store/port.ts'
 

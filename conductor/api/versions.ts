@@ -1,6 +1,6 @@
 /** Microversions: which one a request speaks, and which fields it may see (Ironic's REST version history). */
 import { Fault } from '../../kit/fault.ts'
-import type { Verb } from '../node/arrows.ts'
+import type { Verb } from '../node/workflow/arrows.ts'
 
 export const MIN_MINOR = 1
 /** The highest version whose features all exist. */

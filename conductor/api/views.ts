@@ -1,11 +1,11 @@
 /** Records -> Ironic's wire form. Secrets are masked here, and nothing else ever renders a record. */
 import { isoTime } from '../../kit/clock.ts'
-import { INTERFACES, interfaceOf } from '../node/interfaces.ts'
-import { bootMode } from '../node/perform.ts'
+import { INTERFACES, interfaceOf } from '../node/policy/interfaces.ts'
+import { bootMode } from '../node/run/perform.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
-import type { Sightings } from '../node/sightings.ts'
-import { lastSeenText } from '../node/sightings.ts'
-import { STATES, targetOf } from '../node/states.ts'
+import type { Sightings } from '../node/query/sightings.ts'
+import { lastSeenText } from '../node/query/sightings.ts'
+import { STATES, targetOf } from '../node/workflow/states.ts'
 import { isSecretKey } from '../store/secrets.ts'
 import type { PortRecord } from '../store/port.ts'
 

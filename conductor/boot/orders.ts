@@ -1,5 +1,5 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
-import { usesAgent } from '../node/effects.ts'
+import { usesAgent } from '../node/workflow/effects.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { PortRecord } from '../store/port.ts'
 

@@ -1,6 +1,6 @@
 /** What the boot services saw -> sightings, events, and the addresses of ports. And nodes -> what the boot services answer them. */
 import type { EventQueue } from '../events/queue.ts'
-import type { Sightings } from '../node/sightings.ts'
+import type { Sightings } from '../node/query/sightings.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
 import { bootClient, type BootClient } from './orders.ts'

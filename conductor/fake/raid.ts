@@ -1,6 +1,6 @@
 /** The fake RAID controller: eight disks of 1,000 GB; what is wanted is made of disks that nobody has yet, or refused as a whole. */
 import { Fault } from '../../kit/fault.ts'
-import type { LogicalDisk } from '../node/raid.ts'
+import type { LogicalDisk } from '../node/policy/raid.ts'
 
 const DISKS = 8
 const DISK_GB = 1000

@@ -8,7 +8,7 @@ import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
 import { untilFresh } from '../store/again.ts'
 import { nodeSlices } from '../store/slices.ts'
 import { isLocked, type NodeRecord } from './record.ts'
-import type { Worker } from './worker.ts'
+import type { Worker } from './run/worker.ts'
 
 export const ALLOCATION = 'allocation'
 

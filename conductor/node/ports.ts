@@ -4,11 +4,11 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Turns } from '../../kit/turns.ts'
 import { PORT_DEFAULTS, type PortRecord, type Store } from '../store/port.ts'
-import { checkFixedAddress, type AddressPlan } from './fixed-addresses.ts'
-import { locked } from './guards.ts'
+import { checkFixedAddress, type AddressPlan } from './policy/fixed-addresses.ts'
+import { locked } from './policy/guards.ts'
 import { isLocked, type NodeRecord } from './record.ts'
-import { checkPortSize } from './size.ts'
-import type { State } from './states.ts'
+import { checkPortSize } from './policy/size.ts'
+import type { State } from './workflow/states.ts'
 
 export interface PortServiceParts {
   readonly store: Store

@@ -2,9 +2,9 @@
 import type { FaultCode } from '../../kit/fault.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
-import type { Phase } from './arrows.ts'
-import type { State } from './states.ts'
-import type { PlannedStep } from './steps.ts'
+import type { Phase } from './workflow/arrows.ts'
+import type { State } from './workflow/states.ts'
+import type { PlannedStep } from './policy/steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'

@@ -1,8 +1,8 @@
 /** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the rest as a JSON body that comes last. */
 import { bmcAddress } from '../bmc/address.ts'
-import { PRESENCE } from '../node/belief.ts'
+import { PRESENCE } from '../node/workflow/belief.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
-import { isState, type State } from '../node/states.ts'
+import { isState, type State } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
 import type { NodeFilter } from './port.ts'

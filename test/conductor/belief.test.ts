@@ -7,13 +7,13 @@ import {
   PRESENCE,
   type AgentEvent,
   type AgentOrder,
-} from '../../conductor/node/belief.ts'
+} from '../../conductor/node/workflow/belief.ts'
 import { orderNow } from '../../conductor/boot/orders.ts'
-import type { Move, Settings } from '../../conductor/node/context.ts'
+import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type BootTokenState, type NodeRecord, type OrderKind } from '../../conductor/node/record.ts'
-import { STATES, type State } from '../../conductor/node/states.ts'
-import { step } from '../../conductor/node/step.ts'
-import { defaultPlan, planDeploy } from '../../conductor/node/steps.ts'
+import { STATES, type State } from '../../conductor/node/workflow/states.ts'
+import { step } from '../../conductor/node/workflow/step.ts'
+import { defaultPlan, planDeploy } from '../../conductor/node/policy/steps.ts'
 
 const settings: Settings = {
   callbackTimeoutMs: 1000,

@@ -5,10 +5,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import type { Verb } from '../../conductor/node/arrows.ts'
+import type { Verb } from '../../conductor/node/workflow/arrows.ts'
 import { newNode, orderId, type Effect, type NodeRecord, type PowerTarget } from '../../conductor/node/record.ts'
-import { Sightings } from '../../conductor/node/sightings.ts'
-import { STATES, type State } from '../../conductor/node/states.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { STATES, type State } from '../../conductor/node/workflow/states.ts'
 import {
   defaultPlan,
   inspectPlan,
@@ -16,8 +16,8 @@ import {
   planDeploy,
   rescuePlan,
   type PlannedStep,
-} from '../../conductor/node/steps.ts'
-import { Worker, type Performer } from '../../conductor/node/worker.ts'
+} from '../../conductor/node/policy/steps.ts'
+import { Worker, type Performer } from '../../conductor/node/run/worker.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'

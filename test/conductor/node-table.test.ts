@@ -1,11 +1,11 @@
 /** The table of arrows, from itself: nothing ambiguous, nothing unreachable, every state against every event, and the effects of every phase. */
 import { describe, expect, test } from 'vitest'
 import { tableFlaws } from '../../kit/arrows.ts'
-import { NODE_ARROWS, VERBS, type Verb } from '../../conductor/node/arrows.ts'
-import type { Move, Settings } from '../../conductor/node/context.ts'
+import { NODE_ARROWS, VERBS, type Verb } from '../../conductor/node/workflow/arrows.ts'
+import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type NodeRecord } from '../../conductor/node/record.ts'
-import { STATES, type State } from '../../conductor/node/states.ts'
-import { step, type StepEvent } from '../../conductor/node/step.ts'
+import { STATES, type State } from '../../conductor/node/workflow/states.ts'
+import { step, type StepEvent } from '../../conductor/node/workflow/step.ts'
 import {
   defaultPlan,
   inspectPlan,
@@ -13,7 +13,7 @@ import {
   planDeploy,
   rescuePlan,
   type PlannedStep,
-} from '../../conductor/node/steps.ts'
+} from '../../conductor/node/policy/steps.ts'
 
 const settings: Settings = {
   callbackTimeoutMs: 1000,

@@ -1,6 +1,6 @@
 /** The node of a path, when its interface is the one that can do what is asked. */
-import { locked } from '../../node/guards.ts'
-import { interfaceOf, type InterfaceName } from '../../node/interfaces.ts'
+import { locked } from '../../node/policy/guards.ts'
+import { interfaceOf, type InterfaceName } from '../../node/policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../../node/record.ts'
 import { mustOwn } from '../access.ts'
 import type { Ask, RouteParts } from '../route.ts'

@@ -2,7 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { isLocked } from '../../node/record.ts'
-import { locked } from '../../node/guards.ts'
+import { locked } from '../../node/policy/guards.ts'
 import { mustOwn, standing } from '../access.ts'
 import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
 import { needs, type Ask, type Route, type RouteParts } from '../route.ts'

@@ -1,8 +1,8 @@
 /** /v1/nodes: create, list, show, change, delete. Routes check and translate; `NodeService` decides. */
 import { Fault } from '../../../kit/fault.ts'
-import { INTERFACES, interfaceOf, type InterfaceName } from '../../node/interfaces.ts'
+import { INTERFACES, interfaceOf, type InterfaceName } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
-import { isState } from '../../node/states.ts'
+import { isState } from '../../node/workflow/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'

@@ -1,5 +1,5 @@
 /** Node records <-> the patchable part of their wire form. */
-import { INTERFACES, type InterfaceName } from '../../node/interfaces.ts'
+import { INTERFACES, type InterfaceName } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { NODE_PATCHABLE } from '../node-input.ts'
 import { MASK } from '../views.ts'

@@ -1,7 +1,7 @@
 /** Chassis, portgroups, volume connectors and targets: what servers stand in and hang on. */
 import { Fault } from '../../../kit/fault.ts'
 import { isLocked } from '../../node/record.ts'
-import { locked } from '../../node/guards.ts'
+import { locked } from '../../node/policy/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'

@@ -1,7 +1,7 @@
 /** Deploy templates, runbooks, inspection rules: what shall be done, kept by name. */
 import { Fault } from '../../../kit/fault.ts'
 import { checkRule } from '../../agents/rules.ts'
-import type { AskedStep } from '../../node/steps.ts'
+import type { AskedStep } from '../../node/policy/steps.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
 import { AskedCleanStep, AskedDeployStep, Dict, Flag, Uuid, z } from '../node-input.ts'

@@ -1,10 +1,10 @@
 /** OFF for a host that the mesh takes for dead: in the record before it is sent, and sent also when the record cannot be written. */
-import { asFault } from '../../kit/fault.ts'
-import type { Clock } from '../../kit/clock.ts'
-import type { Log } from '../../kit/log.ts'
-import type { Arbiter } from '../bmc/arbiter.ts'
-import type { BmcRegistry } from '../bmc/registry.ts'
-import type { NodeRecord } from './record.ts'
+import { asFault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Log } from '../../../kit/log.ts'
+import type { Arbiter } from '../../bmc/arbiter.ts'
+import type { BmcRegistry } from '../../bmc/registry.ts'
+import type { NodeRecord } from '../record.ts'
 import type { Worker } from './worker.ts'
 
 export interface FenceParts {

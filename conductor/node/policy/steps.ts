@@ -1,5 +1,5 @@
 /** Clean, deploy and service steps: which there are, who carries them out, and in which order. Pure. */
-import { Fault } from '../../kit/fault.ts'
+import { Fault } from '../../../kit/fault.ts'
 
 /** What a request, a runbook or a deploy template names (Ironic's step schema). */
 export interface AskedStep {

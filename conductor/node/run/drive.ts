@@ -1,9 +1,9 @@
 /** A config drive comes in instance_info and is kept beside the record: taken out here, and stored before the record refers to it. */
-import type { Random } from '../../kit/random.ts'
-import type { DriveContent } from '../store/port.ts'
-import type { Store } from '../store/port.ts'
-import type { ConfigDriveRef, NodeRecord } from './record.ts'
-import { checkDrive } from './size.ts'
+import type { Random } from '../../../kit/random.ts'
+import type { DriveContent } from '../../store/port.ts'
+import type { Store } from '../../store/port.ts'
+import type { ConfigDriveRef, NodeRecord } from '../record.ts'
+import { checkDrive } from '../policy/size.ts'
 
 /** Throws `input.invalid` for what is no config drive, or is too big for one. */
 export function splitDrive(

@@ -1,10 +1,10 @@
 /** What would stop each interface of a node from working. Looks at records only, never at the BMC. */
-import type { BmcRegistry } from '../bmc/registry.ts'
-import type { Store } from '../store/port.ts'
-import { usesAgent } from './effects.ts'
-import { imageWish } from './image-source.ts'
+import type { BmcRegistry } from '../../bmc/registry.ts'
+import type { Store } from '../../store/port.ts'
+import { usesAgent } from '../workflow/effects.ts'
+import { imageWish } from '../run/image-source.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
-import type { NodeRecord } from './record.ts'
+import type { NodeRecord } from '../record.ts'
 
 /** By interface; null: it cannot do anything. */
 export type Verdicts = Record<string, { result: boolean | null; reason?: string }>

@@ -1,5 +1,5 @@
 /** Who is believed: what an agent is in each state, and what it may say with which order. The tables are what runs; what they do not have is refused. Pure. */
-import { currentStep, type BootTokenState, type NodeRecord } from './record.ts'
+import { currentStep, type BootTokenState, type NodeRecord } from '../record.ts'
 import type { State } from './states.ts'
 
 /** What the deploy agent of a node is in a state. */

@@ -1,16 +1,16 @@
 /** Loads, steps, saves, performs, clears. One mailbox per node: nothing about a node happens twice at once.
  *  Effects are stored before they run and cleared after, so a conductor that dies anywhere goes on where it was. */
 import { setMaxListeners } from 'node:events'
-import { asFault, Fault, isFault } from '../../kit/fault.ts'
-import type { Clock } from '../../kit/clock.ts'
-import type { Log } from '../../kit/log.ts'
-import type { EventRecord, Store } from '../store/port.ts'
-import type { Effect, NodeRecord } from './record.ts'
-import type { Move, Settings } from './context.ts'
-import { changesOf } from './history.ts'
-import { lastSeenText, Sightings } from './sightings.ts'
-import { STATES } from './states.ts'
-import { step, type StepEvent } from './step.ts'
+import { asFault, Fault, isFault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Log } from '../../../kit/log.ts'
+import type { EventRecord, Store } from '../../store/port.ts'
+import type { Effect, NodeRecord } from '../record.ts'
+import type { Move, Settings } from '../workflow/context.ts'
+import { changesOf } from '../query/history.ts'
+import { lastSeenText, Sightings } from '../query/sightings.ts'
+import { STATES } from '../workflow/states.ts'
+import { step, type StepEvent } from '../workflow/step.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */

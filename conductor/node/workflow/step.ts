@@ -1,6 +1,6 @@
 /** (record, event, now) -> record. Pure: no clock, no port, no await. Every event that can move a node is here; `flow.ts` has the moves. */
-import { findArrow } from '../../kit/arrows.ts'
-import { Fault, type FaultCode } from '../../kit/fault.ts'
+import { findArrow } from '../../../kit/arrows.ts'
+import { Fault, type FaultCode } from '../../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
 import { believes, ended, PRESENCE } from './belief.ts'
 import type { At, FaultNote } from './context.ts'
@@ -28,9 +28,9 @@ import {
   type OrderKind,
   type PowerState,
   type PowerTarget,
-} from './record.ts'
+} from '../record.ts'
 import { STATES } from './states.ts'
-import type { PlannedStep } from './steps.ts'
+import type { PlannedStep } from '../policy/steps.ts'
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */

@@ -1,7 +1,7 @@
 /** Hardware interfaces: which implementations each driver has, the default first (Ironic's names). What is not here cannot be chosen. */
-import { Fault } from '../../kit/fault.ts'
-import { DRIVERS, type Driver } from './effects.ts'
-import type { NodeRecord } from './record.ts'
+import { Fault } from '../../../kit/fault.ts'
+import { DRIVERS, type Driver } from '../workflow/effects.ts'
+import type { NodeRecord } from '../record.ts'
 
 export const INTERFACES = [
   'bios',

@@ -1,11 +1,11 @@
 /** Verb -> the steps of its order: from the request, a runbook, deploy templates, or what is done when nobody asks. */
-import { Fault, isFault } from '../../kit/fault.ts'
-import { fakeStep, stepsOfNode } from '../fake/steps.ts'
-import type { Store } from '../store/port.ts'
-import type { Verb } from './arrows.ts'
-import { usesAgent } from './effects.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
+import { fakeStep, stepsOfNode } from '../../fake/steps.ts'
+import type { Store } from '../../store/port.ts'
+import type { Verb } from '../workflow/arrows.ts'
+import { usesAgent } from '../workflow/effects.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
-import type { NodeRecord } from './record.ts'
+import type { NodeRecord } from '../record.ts'
 import { cleanPlan, inspectPlan, planner, rescuePlan, type AskedStep, type Erase, type PlannedStep } from './steps.ts'
 
 export interface Wish {

@@ -1,6 +1,6 @@
 /** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in the store too. */
-import { MILESTONES, type Milestone } from '../boot/wire.ts'
-import type { Progress } from '../api/agent-wire.ts'
+import { MILESTONES, type Milestone } from '../../boot/wire.ts'
+import type { Progress } from '../../api/agent-wire.ts'
 
 export interface Sighting {
   readonly atMs: number

@@ -1,6 +1,6 @@
 /** Phase -> the acts that are owed, in order. Pure: `worker.ts` performs them. */
 import type { Phase } from './arrows.ts'
-import { currentStep, type Effect, type NodeRecord } from './record.ts'
+import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 
 /** Hardware types, and whether their nodes boot our ramdisk. */
 export const DRIVERS = {

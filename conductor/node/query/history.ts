@@ -1,7 +1,7 @@
 /** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error. Pure. */
-import type { EventRecord } from '../store/port.ts'
-import type { Move } from './context.ts'
-import type { NodeRecord } from './record.ts'
+import type { EventRecord } from '../../store/port.ts'
+import type { Move } from '../workflow/context.ts'
+import type { NodeRecord } from '../record.ts'
 
 type NewEvent = Omit<EventRecord, 'seq'>
 

@@ -1,10 +1,10 @@
 /** How a node goes from state to state and from step to step. Pure; `step.ts` says on which event which of these happens. */
-import { findArrow } from '../../kit/arrows.ts'
+import { findArrow } from '../../../kit/arrows.ts'
 import { NODE_ARROWS, type NodeEvent, type Phase } from './arrows.ts'
 import { ended, keptIn } from './belief.ts'
 import type { At, FaultNote } from './context.ts'
 import { effectsOf, usesAgent } from './effects.ts'
-import { currentStep, isLocked, type Effect, type Machine, type NodeRecord } from './record.ts'
+import { currentStep, isLocked, type Effect, type Machine, type NodeRecord } from '../record.ts'
 import { STATES } from './states.ts'
 
 /** Follows one arrow, which must exist, and owes nothing yet. */

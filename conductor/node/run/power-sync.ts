@@ -1,16 +1,16 @@
 /** What the power of every node truly is, read anew every 30 seconds. One BMC that is dead delays no other; one that stays dead takes its node
  *  out of service, and one that comes back puts it in again. Nothing is forced back: what somebody did at the server is told, not undone. */
 import { setMaxListeners } from 'node:events'
-import { asFault, isFault, type Fault } from '../../kit/fault.ts'
-import type { Clock } from '../../kit/clock.ts'
-import type { Log } from '../../kit/log.ts'
-import type { Arbiter } from '../bmc/arbiter.ts'
-import type { BmcRegistry } from '../bmc/registry.ts'
-import type { Store } from '../store/port.ts'
-import { nodeSlices } from '../store/slices.ts'
-import { usesAgent } from './effects.ts'
-import type { PollSeen } from './explain.ts'
-import { isLocked, type NodeRecord } from './record.ts'
+import { asFault, isFault, type Fault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Log } from '../../../kit/log.ts'
+import type { Arbiter } from '../../bmc/arbiter.ts'
+import type { BmcRegistry } from '../../bmc/registry.ts'
+import type { Store } from '../../store/port.ts'
+import { nodeSlices } from '../../store/slices.ts'
+import { usesAgent } from '../workflow/effects.ts'
+import type { PollSeen } from '../query/explain.ts'
+import { isLocked, type NodeRecord } from '../record.ts'
 import type { Worker } from './worker.ts'
 
 interface PowerSyncParts {

@@ -1,7 +1,7 @@
 /** Which addresses a port may fix with extra/ipv4_address: inside a boot network, and nobody's that the network itself needs. */
-import { Fault } from '../../kit/fault.ts'
-import { inSubnet, ipToNumber, numberToIp, parseSubnet, type Subnet } from '../../pxe/addresses.ts'
-import type { Config } from '../config.ts'
+import { Fault } from '../../../kit/fault.ts'
+import { inSubnet, ipToNumber, numberToIp, parseSubnet, type Subnet } from '../../../pxe/addresses.ts'
+import type { Config } from '../../config.ts'
 
 export interface AddressPlan {
   readonly subnets: readonly Subnet[]

@@ -1,8 +1,8 @@
 /** How big a record may become by what users put into it. Pure; throws the refusal, which names the biggest field. */
-import { Fault } from '../../kit/fault.ts'
-import type { DriveContent } from '../store/port.ts'
-import type { PortRecord } from '../store/port.ts'
-import type { NodeRecord } from './record.ts'
+import { Fault } from '../../../kit/fault.ts'
+import type { DriveContent } from '../../store/port.ts'
+import type { PortRecord } from '../../store/port.ts'
+import type { NodeRecord } from '../record.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 

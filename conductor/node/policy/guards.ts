@@ -1,9 +1,9 @@
 /** What may be changed of a node in which state (Ironic's rules). Pure; throws the refusal. */
-import { Fault } from '../../kit/fault.ts'
-import { DRIVERS, isDriver } from './effects.ts'
+import { Fault } from '../../../kit/fault.ts'
+import { DRIVERS, isDriver } from '../workflow/effects.ts'
 import { checkInterfaces } from './interfaces.ts'
-import { isLocked, lockedWhy, type NodeRecord } from './record.ts'
-import type { State } from './states.ts'
+import { isLocked, lockedWhy, type NodeRecord } from '../record.ts'
+import type { State } from '../workflow/states.ts'
 
 /** On their way, and not to be changed under way. */
 const UNDER_WAY: ReadonlySet<State> = new Set<State>([

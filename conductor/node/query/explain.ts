@@ -1,11 +1,11 @@
 /** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in, an account out. */
-import { FAULTS, type FaultCode } from '../../kit/fault.ts'
-import { isoTime } from '../../kit/clock.ts'
-import { ERASED, type ErasedDisk } from '../api/agent-wire.ts'
-import { MILESTONES, type Milestone } from '../boot/wire.ts'
-import { currentStep, isLocked, type NodeRecord } from './record.ts'
+import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
+import { isoTime } from '../../../kit/clock.ts'
+import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
+import { MILESTONES, type Milestone } from '../../boot/wire.ts'
+import { currentStep, isLocked, type NodeRecord } from '../record.ts'
 import type { Live } from './sightings.ts'
-import { STATES } from './states.ts'
+import { STATES } from '../workflow/states.ts'
 
 export interface PollSeen {
   readonly okAtMs: number | null

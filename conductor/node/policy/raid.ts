@@ -1,6 +1,6 @@
 /** target_raid_config: its schema (Ironic's), and what each of its keys means. */
 import * as z from 'zod'
-import { Fault } from '../../kit/fault.ts'
+import { Fault } from '../../../kit/fault.ts'
 
 const describe = {
   raid_level: "RAID level of the logical disk: 'JBOD', '0', '1', '2', '5', '6', '1+0', '5+0' or '6+0'. Required.",

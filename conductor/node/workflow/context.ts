@@ -1,5 +1,5 @@
 /** What a step of a node is made with, and what it leaves beside the record. */
-import type { FaultCode } from '../../kit/fault.ts'
+import type { FaultCode } from '../../../kit/fault.ts'
 import type { NodeArrow } from './arrows.ts'
 
 /** A move that was made, for the events. `tookMs`: how long the node was in the state that it left. */

@@ -1,5 +1,5 @@
 /** What follows from a change of a node's record: one name in two places, and reasons of flags that are gone. Pure. */
-import type { NodeRecord } from './record.ts'
+import type { NodeRecord } from '../record.ts'
 
 /** `instance_name` and instance_info/display_name are one name in two places (Ironic, since 1.104); the one that changed wins. */
 export function named(before: NodeRecord, next: NodeRecord): NodeRecord {
