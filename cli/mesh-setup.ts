@@ -1,6 +1,6 @@
 /** `rackward mesh init|invite|join`: what is done on the machines themselves, before there is anything to ask. */
 import { readFile, writeFile } from 'node:fs/promises'
-import { finishInit, initMesh, invite, joinMesh } from '../host-agent/mesh/setup.ts'
+import { finishInit, initMesh, invite, joinMesh } from '../host-agent/setup/init.ts'
 import { systemRandom } from '../kit/random.ts'
 import { run } from '../kit/run.ts'
 import { print } from './show.ts'

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { ROLES } from '../conductor/api/auth.ts'
 import { loadYaml, parseYaml } from '../kit/config.ts'
 import { HOST_NAME } from './protocol/names.ts'
-import { PLANES } from './verdict/evidence.ts'
+import { PLANES } from './protocol/heartbeat.ts'
 
 const Ip = z.string().refine((text) => isIP(text) > 0, 'is not an IP address')
 const Port = z.number().int().min(1).max(65_535)

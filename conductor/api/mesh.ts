@@ -2,7 +2,7 @@
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Arbiter } from '../bmc/arbiter.ts'
+import type { Arbiter } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { MeshLink } from '../mesh/link.ts'
 import { fenceOff } from '../node/run/fence.ts'

@@ -3,7 +3,7 @@ import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import { nearest } from '../../kit/text.ts'
-import { BOOT_DEVICES } from '../bmc/port.ts'
+import { BOOT_DEVICES } from '../bmc/controller.ts'
 import { INTERFACES, type InterfaceName } from '../node/policy/interfaces.ts'
 import { NOT_A_UUID, phraseOf } from './phrases.ts'
 

@@ -1,7 +1,7 @@
 /** A BMC in memory, a working model: for fake-hardware, and for tests that need thousands. */
 import { PassThrough } from 'node:stream'
 import type { Piped } from '../../kit/run.ts'
-import type { Bmc, BootChoice, BootNow, Power, PowerWish } from './port.ts'
+import type { Bmc, BootChoice, BootNow, Power, PowerWish } from './controller.ts'
 
 export class FakeBmc implements Bmc {
   private state: Power

@@ -1,7 +1,7 @@
 /** driver_info -> what the IPMI wrapper needs. Names are Ironic's. Throws `bmc.config` with the key that is missing or wrong. */
 import { isIP } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
-import type { IpmiInfo } from './port.ts'
+import type { IpmiInfo } from './controller.ts'
 
 /** What a host's credentials are bound to when they are sealed for an arbiter. */
 export const aboutBmc = (host: string, arbiter: string): string => `bmc of ${host} for ${arbiter}`

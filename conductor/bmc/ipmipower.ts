@@ -5,8 +5,8 @@ import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { printable } from '../../kit/text.ts'
 import type { Fleet } from './ipmitool.ts'
-import { Lane, type Launch, type Question } from './lane.ts'
-import type { IpmiInfo, Power } from './port.ts'
+import { Lane, type Launch, type Question } from './ipmipower-child.ts'
+import type { IpmiInfo, Power } from './controller.ts'
 import type { CipherSuites } from './suites.ts'
 
 const GATHER_MS = 5

@@ -2,8 +2,8 @@
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
-import type { Places } from './places.ts'
-import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerWish } from './port.ts'
+import type { Places } from './semaphore.ts'
+import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerWish } from './controller.ts'
 import type { CipherSuites } from './suites.ts'
 
 /** Reads many BMCs at once. */

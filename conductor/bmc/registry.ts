@@ -1,11 +1,11 @@
 /** Node -> its BMC. Drivers by name; no driver registers itself. */
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { Places } from './places.ts'
+import { Places } from './semaphore.ts'
 import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
-import type { BmcTarget } from './port.ts'
+import type { BmcTarget } from './controller.ts'
 import type { CipherSuites } from './suites.ts'
 
 export interface BmcSubject {

@@ -1,7 +1,7 @@
 /** The cipher suite for each BMC: 17 (SHA-256), until the BMC has refused that several times in a row. Kept by BMC and credentials, so that no node decides for another. */
 import { createHmac } from 'node:crypto'
 import type { Clock } from '../../kit/clock.ts'
-import type { IpmiInfo } from './port.ts'
+import type { IpmiInfo } from './controller.ts'
 
 /** 3 (RAKP-HMAC-SHA1) is all that older BMCs and ipmi_sim know. Nothing below it is ever chosen. */
 const BEST = 17

@@ -28,7 +28,7 @@ export interface MeshRegistry {
 }
 
 const TIMEOUT_MS = 5_000
-/** As the arbiters have it (host-agent/mesh/api.ts). */
+/** As the arbiters have it (host-agent/api/server.ts). */
 const LEADS_HEADER = 'x-rackward-leads'
 
 type Answer = { status: number; body: unknown }

@@ -5,7 +5,7 @@ import { holdKey } from '../mesh/records.ts'
 import { targetsFor } from '../mesh/standing.ts'
 import type { DrainPost } from '../mesh/post.ts'
 import { intentsFor, placesFor } from './plan.ts'
-import type { Listing } from './port.ts'
+import type { Listing } from '../adapters/instances/driver.ts'
 
 const LIST_EVERY_MS = 3_000
 const LIST_MS = 10_000

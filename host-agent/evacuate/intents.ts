@@ -2,7 +2,7 @@
  *  Exactly once: an attempt is stored before it is asked for, and asked for again only when it surely left no trace (Nova takes a second evacuation of
  *  the same server gladly, and breaks it). */
 import { move, type Table } from '../../kit/arrows.ts'
-import type { Whereabouts } from './port.ts'
+import type { Whereabouts } from '../adapters/instances/driver.ts'
 
 export const INTENT_STATES = ['PENDING', 'INTENT', 'REQUESTED', 'CONFIRMED', 'FAILED', 'UNKNOWN', 'SKIPPED'] as const
 export type IntentState = (typeof INTENT_STATES)[number]

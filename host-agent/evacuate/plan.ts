@@ -1,6 +1,6 @@
 /** Who goes first, and where to: priorities, room, anti-affinity, reserved hosts, and not too many at once. Pure. */
 import { isOpen, type Intent } from './intents.ts'
-import type { Instance, Listing } from './port.ts'
+import type { Instance, Listing } from '../adapters/instances/driver.ts'
 
 export interface Target {
   readonly host: string

@@ -7,7 +7,7 @@ import { intentKey } from '../mesh/records.ts'
 import { isOver, type Incident } from '../fence/states.ts'
 import { isOpen, stepIntent, TRIES, type Intent, type IntentFacts } from './intents.ts'
 import { intentsFor, placesFor } from './plan.ts'
-import type { Whereabouts } from './port.ts'
+import type { Whereabouts } from '../adapters/instances/driver.ts'
 
 const LOCATE_MS = 500
 const LIST_MS = 2_000

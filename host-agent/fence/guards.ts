@@ -1,5 +1,5 @@
 /** What must be true before each irreversible act. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
-import type { DeviceLevel } from './devices.ts'
+import type { DeviceLevel } from '../adapters/fence-agents.ts'
 import type { Incident, Level } from './states.ts'
 
 export interface PowerRead {

@@ -21,7 +21,7 @@ export function readmit(core: ArbiterState, incident: Incident, nowMs: number): 
       'readmit unknown',
       `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`,
     )
-  // The gate is opened with the answer to its heartbeat once `cleaned` is set (mesh/answer.ts).
+  // The gate is opened with the answer to its heartbeat once `cleaned` is set (arbiter/heartbeat-reply.ts).
   if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
   const step = post.cleaned ? 'enable' : 'clean'
   post.driverBusy = true

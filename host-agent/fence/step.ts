@@ -1,7 +1,7 @@
 /** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
 import { move as follow } from '../../kit/arrows.ts'
-import type { DeviceLevel } from './devices.ts'
+import type { DeviceLevel } from '../adapters/fence-agents.ts'
 import {
   COMMAND_MS,
   FENCE_GUARDS,

@@ -2,7 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { runOkWith, type Run } from '../../kit/run.ts'
-import { readDomain, type DomainStore } from '../evacuate/drivers/domains.ts'
+import { readDomain, type DomainStore } from '../adapters/instances/domains.ts'
 
 export interface Guests {
   /** Null: it could not be looked up. */

@@ -2,7 +2,7 @@
  *  arbiter that is cut off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. */
 import { isOver } from '../fence/states.ts'
 import { TICKET_MS } from '../protocol/timing.ts'
-import type { Word } from '../verdict/evidence.ts'
+import type { Word } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'
 
 /** Hosts that get no lease: from the moment that their incident is in the store until they were taken back. */

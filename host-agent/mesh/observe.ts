@@ -4,7 +4,7 @@ import { TICKET_MS } from '../protocol/timing.ts'
 import { isOver, type Incident } from '../fence/states.ts'
 import { isQuiet } from '../verdict/assess.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
-import type { Member } from '../verdict/evidence.ts'
+import type { Member } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'
 import { lastBoot } from './standing.ts'
 

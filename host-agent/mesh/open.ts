@@ -4,7 +4,7 @@ import type { Verdict } from '../verdict/assess.ts'
 import type { ArbiterState } from './state.ts'
 import { incidentKey } from './records.ts'
 import { lastBoot } from './standing.ts'
-import type { Change } from './world.ts'
+import type { Change } from '../adapters/environment.ts'
 
 /** Stores a new incident, by the permission of the policy and the host’s hold as they stand; nothing is done before it is stored. */
 export function openIncident(

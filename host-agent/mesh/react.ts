@@ -12,7 +12,7 @@ import { openIncident } from './open.ts'
 import { reactToUnfit, shareOnce } from './unfit.ts'
 import { intentKey, KEYS, type OperatorRequest } from './records.ts'
 import type { Kept } from './shelf.ts'
-import type { Change } from './world.ts'
+import type { Change } from '../adapters/environment.ts'
 import { readBmc } from '../fence/bmc.ts'
 
 const KEPT_INCIDENTS = 200

@@ -4,7 +4,7 @@ import * as z from 'zod/mini'
 import { INTENT_STATES, type Intent } from '../evacuate/intents.ts'
 import { INCIDENT_STATES, LEVELS, type Incident, type Level } from '../fence/states.ts'
 import { HOST_NAME } from '../protocol/names.ts'
-import { PLANES } from '../verdict/evidence.ts'
+import { PLANES } from '../protocol/heartbeat.ts'
 import { LIMITS, type Limits } from '../verdict/limits.ts'
 
 export const PREFIX = 'rackward/'

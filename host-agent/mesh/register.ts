@@ -4,7 +4,7 @@ import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { AgentConfig } from '../config.ts'
 import { KEYS, MemberRecord, parsed } from './records.ts'
-import type { Snapshot } from './world.ts'
+import type { Snapshot } from '../adapters/environment.ts'
 
 export const planesOf = (config: AgentConfig) =>
   config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>

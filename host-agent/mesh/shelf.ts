@@ -2,8 +2,8 @@
  *  must end by itself is counted from when it was first seen here. */
 import type { Intent } from '../evacuate/intents.ts'
 import { isOver, type Incident } from '../fence/states.ts'
-import type { Member } from '../verdict/evidence.ts'
-import { PLANES } from '../verdict/evidence.ts'
+import type { Member } from '../protocol/heartbeat.ts'
+import { PLANES } from '../protocol/heartbeat.ts'
 import { observersOf } from '../verdict/observers.ts'
 import {
   FIRST_POLICY,
@@ -17,7 +17,7 @@ import {
   Policy,
   SealedBmc,
 } from './records.ts'
-import type { Change, Entry, Snapshot } from './world.ts'
+import type { Change, Entry, Snapshot } from '../adapters/environment.ts'
 
 export interface Kept<T> {
   readonly key: string

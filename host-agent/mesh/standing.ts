@@ -4,7 +4,7 @@ import { isOver, type Incident } from '../fence/states.ts'
 import { isQuiet, type Standing } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { Suspect } from '../verdict/cut.ts'
-import type { BootRecord, Member } from '../verdict/evidence.ts'
+import type { BootRecord, Member } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'
 
 /** Hosts that are silent and that nothing explains: no incident, no hold. Reads what was observed. */

@@ -2,7 +2,7 @@
 import type { Condition, Scene, Veto } from './conditions.ts'
 import { heartbeatSilence, lifeVeto, peerSilence, planeFinding, seconds, tickSilence } from './conditions.ts'
 import { cutCondition, type CutView, type Suspect } from './cut.ts'
-import type { Member, Plane } from './evidence.ts'
+import type { Member, Plane } from '../protocol/heartbeat.ts'
 import { planeAction, type PlaneAction, type PlaneState } from './planes.ts'
 
 export type VerdictState = 'healthy' | 'degraded' | 'suspect' | 'held' | 'confirmed'

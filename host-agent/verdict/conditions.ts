@@ -1,6 +1,6 @@
 /** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the book is read and not changed. */
 import type { Book } from './book.ts'
-import type { Member, Plane } from './evidence.ts'
+import type { Member, Plane } from '../protocol/heartbeat.ts'
 import type { Limits } from './limits.ts'
 import { observersOf } from './observers.ts'
 

@@ -1,5 +1,5 @@
 /** What is done when a living host has lost some of its planes: one table. Pure. */
-import type { Plane } from './evidence.ts'
+import type { Plane } from '../protocol/heartbeat.ts'
 
 export type PlaneState = 'up' | 'down' | 'unknown'
 /** `unreachable` and `isolated` are told; what else is done about them is the policy's (`tenantLost`, `isolated`). */

@@ -120,7 +120,7 @@ function compile() {
   const program = [
     'esbuild',
     'cli/main.ts',
-    'host-agent/mesh/thread.ts',
+    'host-agent/probe/prober-thread.ts',
     'kit/password-thread.js',
     '--entry-names=[name]',
     '--bundle',

@@ -1,13 +1,13 @@
 /** `npm run bench -- mesh --hosts N`: one arbiter's core and the real codec under N simulated hosts on a fake clock. What its tick costs, what a host sends, what it keeps in
  *  memory, and how long it takes to a verdict when one host, a rack and a tenth of all hosts die. No network and no Consul: what these cost, `mesh.ts` measures. */
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
-import { answerTo } from '../../host-agent/mesh/answer.ts'
-import { decode, encode } from '../../host-agent/mesh/datagram.ts'
+import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
+import { decode, encode } from '../../host-agent/protocol/datagram.ts'
 import { wordOf } from '../../host-agent/mesh/grants.ts'
-import { newIdentity } from '../../host-agent/mesh/keys.ts'
+import { newIdentity } from '../../host-agent/protocol/keys.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
-import type { Entry, World } from '../../host-agent/mesh/world.ts'
-import { PLANES, type Digest, type PeerView } from '../../host-agent/verdict/evidence.ts'
+import type { Entry, World } from '../../host-agent/adapters/environment.ts'
+import { PLANES, type Digest, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/verdict/limits.ts'
 
 const RACK_HOSTS = 20

@@ -2,9 +2,9 @@
  *  hosts. Beside it what others take at their defaults, from their documents and code: nothing of them runs here. */
 import { readFile } from 'node:fs/promises'
 import { until } from '../../kit/clock.ts'
-import { encode } from '../../host-agent/mesh/datagram.ts'
-import { MemberCore } from '../../host-agent/mesh/member.ts'
-import type { Member } from '../../host-agent/verdict/evidence.ts'
+import { encode } from '../../host-agent/protocol/datagram.ts'
+import { MemberCore } from '../../host-agent/probe/membership.ts'
+import type { Member } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/verdict/limits.ts'
 import { targetsOf } from '../../host-agent/verdict/observers.ts'
 import { MeshLab, type LabNode } from '../mesh/lab.ts'

@@ -1,8 +1,8 @@
 /** Polling a fleet with a password per BMC, against a model of ipmipower: everybody is read, what was not asked is nobody's failure, and nodes do not decide for each other. */
 import { describe, expect, test } from 'vitest'
-import { Arbiter } from '../../conductor/bmc/arbiter.ts'
+import { Arbiter } from '../../conductor/bmc/queue.ts'
 import { Ipmipower } from '../../conductor/bmc/ipmipower.ts'
-import type { IpmiInfo } from '../../conductor/bmc/port.ts'
+import type { IpmiInfo } from '../../conductor/bmc/controller.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import { PowerSync } from '../../conductor/node/run/power-sync.ts'

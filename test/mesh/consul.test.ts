@@ -9,8 +9,8 @@ import { until } from '../../kit/clock.ts'
 import { Consul } from '../../kit/consul.ts'
 import { piped, run } from '../../kit/run.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { consulConfig } from '../../host-agent/mesh/consul-config.ts'
-import { initMesh } from '../../host-agent/mesh/setup.ts'
+import { consulConfig } from '../../host-agent/setup/consul-config.ts'
+import { initMesh } from '../../host-agent/setup/init.ts'
 
 describe('Consul', () => {
   const binary = process.env.RACKWARD_CONSUL ?? ensureConsul()

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { FenceDevices } from '../../host-agent/fence/devices.ts'
+import { FenceDevices } from '../../host-agent/adapters/fence-agents.ts'
 import { run } from '../../kit/run.ts'
 import { startSim, type Sim } from '../fake/sim.ts'
 

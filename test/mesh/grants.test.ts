@@ -1,12 +1,12 @@
 /** Leases of watchdogs: whose word counts, and for how long. */
 import { beforeEach, expect, test } from 'vitest'
-import { noDriver } from '../../host-agent/evacuate/drivers/none.ts'
+import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { mayGrant, wordOf } from '../../host-agent/mesh/grants.ts'
 import { KEYS } from '../../host-agent/mesh/records.ts'
-import type { World } from '../../host-agent/mesh/world.ts'
-import type { Digest, Word } from '../../host-agent/verdict/evidence.ts'
+import type { World } from '../../host-agent/adapters/environment.ts'
+import type { Digest, Word } from '../../host-agent/protocol/heartbeat.ts'
 import { memberRecord } from './member-record.ts'
 
 const NOW = 1_000_000

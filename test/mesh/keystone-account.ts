@@ -1,5 +1,5 @@
 /** The administrator of the Keystones of the tests: the twin's and the real one's. */
-import { Keystone } from '../../host-agent/evacuate/drivers/keystone.ts'
+import { Keystone } from '../../host-agent/adapters/instances/keystone.ts'
 import { http } from '../../kit/http.ts'
 
 const ADMIN = { username: 'admin', password: 'peer', userDomain: 'Default', project: 'admin', projectDomain: 'Default' }

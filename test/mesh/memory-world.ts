@@ -1,12 +1,12 @@
 /** A world in memory for one core on real time: a store, a BMC that does what it is told, and a real driver. */
 import { monotonicClock, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
-import type { Driver } from '../../host-agent/evacuate/port.ts'
+import type { Driver } from '../../host-agent/adapters/instances/driver.ts'
 import type { Incident } from '../../host-agent/fence/states.ts'
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
-import { realWorld } from '../../host-agent/mesh/real.ts'
+import { realWorld } from '../../host-agent/adapters/consul-environment.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
-import type { Change, Entry, Page, World } from '../../host-agent/mesh/world.ts'
+import type { Change, Entry, Page, World } from '../../host-agent/adapters/environment.ts'
 import { Consul } from '../../kit/consul.ts'
 import { memberRecord } from './member-record.ts'
 

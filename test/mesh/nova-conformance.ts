@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { http } from '../../kit/http.ts'
-import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
+import { NovaDriver } from '../../host-agent/adapters/instances/nova.ts'
 import { keystoneAt } from './keystone-account.ts'
 import { MemoryMesh } from './memory-world.ts'
 

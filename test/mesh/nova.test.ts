@@ -1,6 +1,6 @@
 /** The Nova driver on the twin; `npm run test:nova` runs the same suite on a real Nova. */
 import { expect, test } from 'vitest'
-import { NovaDriver } from '../../host-agent/evacuate/drivers/nova.ts'
+import { NovaDriver } from '../../host-agent/adapters/instances/nova.ts'
 import { novaConformance, type NovaUnderTest } from './nova-conformance.ts'
 import { MemoryMesh } from './memory-world.ts'
 import { keystoneAt } from './keystone-account.ts'

@@ -2,13 +2,13 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decode, encode, senderOf, type Message } from '../../host-agent/mesh/datagram.ts'
-import { newIdentity } from '../../host-agent/mesh/keys.ts'
-import { MemberCore } from '../../host-agent/mesh/member.ts'
+import { decode, encode, senderOf, type Message } from '../../host-agent/protocol/datagram.ts'
+import { newIdentity } from '../../host-agent/protocol/keys.ts'
+import { MemberCore } from '../../host-agent/probe/membership.ts'
 import type { MemberRecord } from '../../host-agent/mesh/records.ts'
-import type { startStation as StartStation } from '../../host-agent/mesh/thread.ts'
+import type { startStation as StartStation } from '../../host-agent/probe/prober-thread.ts'
 import { Book } from '../../host-agent/verdict/book.ts'
-import type { Digest, SelfReport } from '../../host-agent/verdict/evidence.ts'
+import type { Digest, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import { until } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 
@@ -115,7 +115,7 @@ describe('a station', () => {
     { timeout: 30_000 },
     async () => {
       // A thread runs compiled code.
-      const { startStation } = (await import(join(ROOT, 'dist/host-agent/mesh/thread.js'))) as {
+      const { startStation } = (await import(join(ROOT, 'dist/host-agent/probe/prober-thread.js'))) as {
         startStation: typeof StartStation
       }
       const port = 30_000 + (process.pid % 20_000)

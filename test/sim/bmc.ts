@@ -1,5 +1,5 @@
 /** Simulated BMCs: each is wired to one machine, which need not be the one that people believe. */
-import type { BmcAct, BmcAnswer } from '../../host-agent/mesh/world.ts'
+import type { BmcAct, BmcAnswer } from '../../host-agent/adapters/environment.ts'
 import type { Engine } from './engine.ts'
 import type { BmcMode } from './faults.ts'
 import type { SimNode } from './node.ts'

@@ -1,5 +1,5 @@
 /** A leader that dies at its n-th ask of the world: before it goes out, or after, so that no answer finds it. */
-import type { World } from '../../host-agent/mesh/world.ts'
+import type { World } from '../../host-agent/adapters/environment.ts'
 
 export interface Crash {
   /** Counts from one; infinity: never. */

@@ -10,7 +10,7 @@ import {
   type IntentFacts,
   type IntentGuards,
 } from '../../host-agent/evacuate/intents.ts'
-import type { Whereabouts } from '../../host-agent/evacuate/port.ts'
+import type { Whereabouts } from '../../host-agent/adapters/instances/driver.ts'
 
 export interface Rules {
   readonly fence: FenceGuards

@@ -1,7 +1,7 @@
 /** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the production MemberCore. */
 import { Consent } from '../../host-agent/guard/consent.ts'
-import { MemberCore } from '../../host-agent/mesh/member.ts'
-import type { SelfReport } from '../../host-agent/verdict/evidence.ts'
+import { MemberCore } from '../../host-agent/probe/membership.ts'
+import type { SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import type { Engine } from './engine.ts'
 
 export const WATCHDOG_MS = 10_000

@@ -1,6 +1,6 @@
 /** Simulated outlets: those of one host, all of them. They answer late, or not at all; "off" is done when it is answered, and the answer may be lost. */
-import type { DeviceAct } from '../../host-agent/fence/devices.ts'
-import type { BmcAnswer } from '../../host-agent/mesh/world.ts'
+import type { DeviceAct } from '../../host-agent/adapters/fence-agents.ts'
+import type { BmcAnswer } from '../../host-agent/adapters/environment.ts'
 import type { Engine } from './engine.ts'
 import type { SimNode } from './node.ts'
 

@@ -3,7 +3,7 @@
 import { ArbiterCore } from '../../host-agent/mesh/core.ts'
 import { LeaseKeeper } from '../../host-agent/mesh/lease.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/mesh/records.ts'
-import { PLANES } from '../../host-agent/verdict/evidence.ts'
+import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
 import type { FenceGuards } from '../../host-agent/fence/guards.ts'
 import type { IntentGuards } from '../../host-agent/evacuate/intents.ts'
 import { Beat } from './beat.ts'

@@ -2,7 +2,7 @@
 import { asFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Arbiter } from '../../bmc/arbiter.ts'
+import type { Arbiter } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Worker } from './worker.ts'

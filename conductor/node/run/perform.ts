@@ -1,7 +1,7 @@
 /** Effect -> port call. Every one of these may run again after a crash and has the same end. */
 import { Fault, isFault, never } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
-import type { Arbiter } from '../../bmc/arbiter.ts'
+import type { Arbiter } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { FOUND, fakeInventory } from '../../fake/inspect.ts'
 import { fakeStep, hardwareOf } from '../../fake/steps.ts'

@@ -1,8 +1,8 @@
 /** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
-import type { Digest } from '../verdict/evidence.ts'
-import type { ArbiterState } from './state.ts'
-import { mayGrant } from './grants.ts'
-import type { Ack } from './member.ts'
+import type { Digest } from '../protocol/heartbeat.ts'
+import type { ArbiterState } from '../mesh/state.ts'
+import { mayGrant } from '../mesh/grants.ts'
+import type { Ack } from '../probe/membership.ts'
 
 export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): Ack {
   const { from, seq, bootId, self } = digest

@@ -5,12 +5,12 @@ import { connect } from 'node:net'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
-import { PLANES, type Digest, type Plane, type SelfReport, type Word } from '../verdict/evidence.ts'
+import { PLANES, type Digest, type Plane, type SelfReport, type Word } from '../protocol/heartbeat.ts'
 import { LIMITS } from '../verdict/limits.ts'
-import type { Identity } from './keys.ts'
-import { MemberCore, type Ack } from './member.ts'
-import { decode, encode, NONCE_LENGTH, senderOf, type Message } from './datagram.ts'
-import type { MemberRecord } from './records.ts'
+import type { Identity } from '../protocol/keys.ts'
+import { MemberCore, type Ack } from './membership.ts'
+import { decode, encode, NONCE_LENGTH, senderOf, type Message } from '../protocol/datagram.ts'
+import type { MemberRecord } from '../mesh/records.ts'
 
 export interface StationParts {
   readonly identity: Identity

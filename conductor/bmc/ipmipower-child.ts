@@ -3,8 +3,8 @@ import { isIPv6 } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
-import type { IpmiInfo } from './port.ts'
-import type { Power } from './port.ts'
+import type { IpmiInfo } from './controller.ts'
+import type { Power } from './controller.ts'
 
 export type Launch = (argv: readonly string[]) => Piped
 

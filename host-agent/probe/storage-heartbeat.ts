@@ -5,8 +5,8 @@ import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import { parsePill } from '../protocol/poison-pill.ts'
-import type { TickView } from '../verdict/evidence.ts'
-import { slotPath } from './pill-slots.ts'
+import type { TickView } from '../protocol/heartbeat.ts'
+import { slotPath } from '../adapters/poison-pill.ts'
 
 const EVERY_MS = 1_000
 /** Longer than this without a write that ended: the storage is lost to this host. */

@@ -2,8 +2,8 @@
  *  Nothing in here is believed before the code was checked, save the sender's name, which says whose code it must be. Pure. */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import * as z from 'zod/mini'
-import { PLANES, SELF_STATES, type Digest, type Plane } from '../verdict/evidence.ts'
-import type { Ack } from './member.ts'
+import { PLANES, SELF_STATES, type Digest, type Plane } from './heartbeat.ts'
+import type { Ack } from '../probe/membership.ts'
 
 export type Message =
   | { readonly type: 'probe'; readonly nonce: string }

@@ -1,9 +1,9 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
 import type { PoisonPill } from '../protocol/poison-pill.ts'
-import type { PillAsk } from './pill-slots.ts'
-import type { DeviceAct, DeviceLevel } from '../fence/devices.ts'
-import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../evacuate/port.ts'
+import type { PillAsk } from './poison-pill.ts'
+import type { DeviceAct, DeviceLevel } from './fence-agents.ts'
+import type { Listing, Migration, Order, Started, Survey, Whereabouts } from './instances/driver.ts'
 
 /** One entry of the store with the index of its last change. */
 export interface Entry {

@@ -1,5 +1,5 @@
 /** No manager: hosts are watched and fenced, nothing is moved. */
-import type { Driver } from '../port.ts'
+import type { Driver } from './driver.ts'
 
 export const noDriver: Driver = {
   name: 'none',

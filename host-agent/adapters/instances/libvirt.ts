@@ -2,7 +2,7 @@
  *  owns it and a generation; moving one is to take its ownership, and to define and start it on the target. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
-import type { Driver, Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from '../port.ts'
+import type { Driver, Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from './driver.ts'
 import type { DomainRecord, DomainStore } from './domains.ts'
 
 export interface LibvirtOptions {

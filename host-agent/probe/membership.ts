@@ -1,6 +1,6 @@
 /** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
 import { HOST_LEASE_MS } from '../protocol/timing.ts'
-import type { Digest, Member, PeerView, Plane, SelfReport, Sight, Word } from '../verdict/evidence.ts'
+import type { Digest, Member, PeerView, Plane, SelfReport, Sight, Word } from '../protocol/heartbeat.ts'
 import { targetsOf } from '../verdict/observers.ts'
 
 interface Target {

@@ -1,17 +1,17 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
 import { readFile, stat } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { Arbiter } from '../../conductor/bmc/arbiter.ts'
+import { Arbiter } from '../../conductor/bmc/queue.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
-import type { BmcTarget } from '../../conductor/bmc/port.ts'
+import type { BmcTarget } from '../../conductor/bmc/controller.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { http } from '../../kit/http.ts'
-import type { BmcAct, BmcAnswer } from '../mesh/world.ts'
+import type { BmcAct, BmcAnswer } from './environment.ts'
 
 export interface Power {
   /** Throws faults; `signal` ends it at the deadline of the command. */

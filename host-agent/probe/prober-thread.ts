@@ -2,11 +2,11 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import type { Digest, SelfReport, Word } from '../verdict/evidence.ts'
-import { identityFrom } from './keys.ts'
-import type { Ack } from './member.ts'
-import type { MemberRecord } from './records.ts'
-import { Station, type StationParts } from './station.ts'
+import type { Digest, SelfReport, Word } from '../protocol/heartbeat.ts'
+import { identityFrom } from '../protocol/keys.ts'
+import type { Ack } from './membership.ts'
+import type { MemberRecord } from '../mesh/records.ts'
+import { Station, type StationParts } from './prober.ts'
 
 type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & {
   readonly name: string

@@ -13,8 +13,8 @@ import type { Log } from '../../kit/log.ts'
 import type { AgentConfig } from '../config.ts'
 import { LEVELS, type Level } from '../fence/states.ts'
 import { HOST_NAME } from '../protocol/names.ts'
-import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './account.ts'
-import type { ArbiterCore } from './core.ts'
+import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
+import type { ArbiterCore } from '../mesh/core.ts'
 import { meshMetrics } from './metrics.ts'
 import {
   FIRST_POLICY,
@@ -26,8 +26,8 @@ import {
   Policy,
   SealedBmc,
   type OperatorRequest,
-} from './records.ts'
-import type { Page } from './world.ts'
+} from '../mesh/records.ts'
+import type { Page } from '../adapters/environment.ts'
 
 /** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */
 export const LEADS_HEADER = 'x-rackward-leads'

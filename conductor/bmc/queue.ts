@@ -1,7 +1,7 @@
 /** One queue per BMC for every act on it: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import type { Bmc, BmcTarget, Power, PowerWish } from './port.ts'
+import type { Bmc, BmcTarget, Power, PowerWish } from './controller.ts'
 
 export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
 

@@ -3,7 +3,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kit/clock.ts'
 import { INCIDENT_STATES } from '../fence/states.ts'
 import { INTENT_STATES } from '../evacuate/intents.ts'
-import type { ArbiterState } from './state.ts'
+import type { ArbiterState } from '../mesh/state.ts'
 
 const HOST_STATES = ['healthy', 'degraded', 'suspect', 'held', 'confirmed'] as const
 

@@ -10,7 +10,7 @@ import type {
   Started,
   Survey,
   Whereabouts,
-} from '../port.ts'
+} from './driver.ts'
 import type { Keystone } from './keystone.ts'
 
 export interface NovaOptions {

@@ -3,9 +3,9 @@
 import type { Intent } from '../evacuate/intents.ts'
 import type { Incident } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { ArbiterCore } from './core.ts'
-import { withheld } from './grants.ts'
-import { lastBoot } from './standing.ts'
+import type { ArbiterCore } from '../mesh/core.ts'
+import { withheld } from '../mesh/grants.ts'
+import { lastBoot } from '../mesh/standing.ts'
 
 export function meshAccount(
   core: ArbiterCore,
