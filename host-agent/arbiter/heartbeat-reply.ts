@@ -1,10 +1,9 @@
 /** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
-import type { Digest } from '../protocol/heartbeat.ts'
+import type { Digest, HeartbeatReply } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from '../mesh/state.ts'
 import { mayGrant } from '../mesh/grants.ts'
-import type { Ack } from '../probe/membership.ts'
 
-export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): Ack {
+export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): HeartbeatReply {
   const { from, seq, bootId, self } = digest
   return {
     seq,
@@ -18,7 +17,7 @@ function orderFor(
   core: ArbiterState,
   { host, isQuarantined }: { host: string; isQuarantined: boolean },
   nowMs: number,
-): Ack['order'] {
+): HeartbeatReply['order'] {
   if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
   return core.leads(nowMs) && core.quiesced && core.stopping.has(host) ? 'stop guests' : null
 }

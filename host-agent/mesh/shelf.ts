@@ -4,7 +4,7 @@ import type { Intent } from '../evacuate/intents.ts'
 import { isOver, type Incident } from '../fence/states.ts'
 import type { Member } from '../protocol/heartbeat.ts'
 import { PLANES } from '../protocol/heartbeat.ts'
-import { observersOf } from '../verdict/observers.ts'
+import { observersOf } from '../protocol/observers.ts'
 import {
   FIRST_POLICY,
   Hold,

@@ -1,7 +1,7 @@
 /** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
 import { HOST_LEASE_MS } from '../protocol/timing.ts'
-import type { Digest, Member, PeerView, Plane, SelfReport, Sight, Word } from '../protocol/heartbeat.ts'
-import { targetsOf } from '../verdict/observers.ts'
+import type { Digest, HeartbeatReply, Member, PeerView, Plane, SelfReport, Sight, Word } from '../protocol/heartbeat.ts'
+import { targetsOf } from '../protocol/observers.ts'
 
 interface Target {
   readonly plane: Plane
@@ -9,16 +9,6 @@ interface Target {
   misses: number
   /** The nonce that is waited for. */
   nonce: string | undefined
-}
-
-/** The answer of an arbiter to a digest. */
-export interface Ack {
-  /** Of the digest that it answers. */
-  readonly seq: number
-  readonly bootId: string
-  /** May go on petting its watchdog. */
-  readonly grants: boolean
-  readonly order: 'open gate' | 'stop guests' | null
 }
 
 const LAG_WINDOW = 8
@@ -137,7 +127,7 @@ export class MemberCore {
   }
 
   /** The lease counts from when the digest was sent that got it, so that it ends here before it ends for who granted it. */
-  onAck(ack: Ack): boolean {
+  onAck(ack: HeartbeatReply): boolean {
     const sentMs = this.sent.get(ack.seq)
     if (ack.bootId !== this.bootId || sentMs === undefined) return false
     if (ack.grants) this.leaseEndsMs = Math.max(this.leaseEndsMs, sentMs + HOST_LEASE_MS)

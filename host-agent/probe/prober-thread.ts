@@ -2,9 +2,8 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import type { Digest, SelfReport, Word } from '../protocol/heartbeat.ts'
+import type { Digest, HeartbeatReply, SelfReport, Word } from '../protocol/heartbeat.ts'
 import { identityFrom } from '../protocol/keys.ts'
-import type { Ack } from './membership.ts'
 import type { MemberRecord } from '../mesh/records.ts'
 import { Station, type StationParts } from './prober.ts'
 
@@ -17,7 +16,7 @@ type ToThread =
   | { readonly do: 'members'; readonly members: readonly MemberRecord[] }
   | { readonly do: 'self'; readonly self: SelfReport }
   | { readonly do: 'digest'; readonly more: Word }
-  | { readonly do: 'ack'; readonly to: string; readonly ack: Ack }
+  | { readonly do: 'ack'; readonly to: string; readonly ack: HeartbeatReply }
   | { readonly do: 'slot'; readonly poisoned: boolean }
   | { readonly do: 'stop' }
 type FromThread =
@@ -30,7 +29,7 @@ export interface StationLink {
   setMembers(members: readonly MemberRecord[]): void
   setSelf(self: SelfReport): void
   sendDigest(more: Word): void
-  sendAck(to: string, ack: Ack): void
+  sendAck(to: string, ack: HeartbeatReply): void
   onSlot(poisoned: boolean): void
   stop(): Promise<void>
 }

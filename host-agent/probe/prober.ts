@@ -5,10 +5,17 @@ import { connect } from 'node:net'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
-import { PLANES, type Digest, type Plane, type SelfReport, type Word } from '../protocol/heartbeat.ts'
+import {
+  PLANES,
+  type Digest,
+  type HeartbeatReply,
+  type Plane,
+  type SelfReport,
+  type Word,
+} from '../protocol/heartbeat.ts'
 import { LIMITS } from '../verdict/limits.ts'
 import type { Identity } from '../protocol/keys.ts'
-import { MemberCore, type Ack } from './membership.ts'
+import { MemberCore } from './membership.ts'
 import { decode, encode, NONCE_LENGTH, senderOf, type Message } from '../protocol/datagram.ts'
 import type { MemberRecord } from '../mesh/records.ts'
 
@@ -115,7 +122,7 @@ export class Station {
   }
 
   /** On every plane: whichever still works. */
-  sendAck(to: string, ack: Ack): void {
+  sendAck(to: string, ack: HeartbeatReply): void {
     const member = this.members.get(to)
     if (member) this.toAll(member, { type: 'ack', ack })
   }

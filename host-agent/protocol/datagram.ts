@@ -2,14 +2,13 @@
  *  Nothing in here is believed before the code was checked, save the sender's name, which says whose code it must be. Pure. */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import * as z from 'zod/mini'
-import { PLANES, SELF_STATES, type Digest, type Plane } from './heartbeat.ts'
-import type { Ack } from '../probe/membership.ts'
+import { PLANES, SELF_STATES, type Digest, type HeartbeatReply, type Plane } from './heartbeat.ts'
 
 export type Message =
   | { readonly type: 'probe'; readonly nonce: string }
   | { readonly type: 'reply'; readonly nonce: string }
   | { readonly type: 'digest'; readonly digest: Digest }
-  | { readonly type: 'ack'; readonly ack: Ack }
+  | { readonly type: 'ack'; readonly ack: HeartbeatReply }
 
 const MAGIC = Buffer.from('RWM1')
 const TYPES = ['probe', 'reply', 'digest', 'ack'] as const

@@ -73,6 +73,16 @@ export interface Digest {
 /** What arbiters say beyond what every node does. */
 export type Word = Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled' | 'mark' | 'echo'>
 
+/** What an arbiter answers to a host's heartbeat. */
+export interface HeartbeatReply {
+  /** Sequence number of the heartbeat that it answers. */
+  readonly seq: number
+  readonly bootId: string
+  /** The host may go on petting its watchdog. */
+  readonly grants: boolean
+  readonly order: 'open gate' | 'stop guests' | null
+}
+
 export interface BootRecord {
   readonly id: string
   readonly watchdogMs: number | null

@@ -1,6 +1,13 @@
 /** The evidence that an arbiter holds: the newest digest of everybody, and when it came. Keeps, rejects replays, decides nothing. */
 import type { Limits } from './limits.ts'
-import { PLANES, type Digest, type LifeSign, type Plane, type SelfReport, type TickView } from '../protocol/heartbeat.ts'
+import {
+  PLANES,
+  type Digest,
+  type LifeSign,
+  type Plane,
+  type SelfReport,
+  type TickView,
+} from '../protocol/heartbeat.ts'
 
 interface Held {
   digest: Digest

@@ -2,7 +2,7 @@
 import type { Book } from './book.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
 import type { Limits } from './limits.ts'
-import { observersOf } from './observers.ts'
+import { observersOf } from '../protocol/observers.ts'
 
 export type ConditionId = 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6' | 'C7' | 'C8'
 

@@ -6,7 +6,7 @@ import { encode } from '../../host-agent/protocol/datagram.ts'
 import { MemberCore } from '../../host-agent/probe/membership.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/verdict/limits.ts'
-import { targetsOf } from '../../host-agent/verdict/observers.ts'
+import { targetsOf } from '../../host-agent/protocol/observers.ts'
 import { MeshLab, type LabNode } from '../mesh/lab.ts'
 
 /** Seconds from the failure to the first move, at defaults: reference figures, by arithmetic over their own waits. */

@@ -12,7 +12,7 @@ import { INCIDENT_TABLE, INCIDENT_STATES } from '../../host-agent/fence/states.t
 import { FIRST_POLICY, KEYS } from '../../host-agent/mesh/records.ts'
 import { Shelf } from '../../host-agent/mesh/shelf.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
-import { observersOf } from '../../host-agent/verdict/observers.ts'
+import { observersOf } from '../../host-agent/protocol/observers.ts'
 import { memberRecord } from './member-record.ts'
 
 test('the tables of arrows have no flaws', () => {

@@ -1,5 +1,5 @@
 /** Who probes whom: rendezvous hashing, so that everybody computes the same answer and a change of members moves few. Pure. */
-import type { Member } from '../protocol/heartbeat.ts'
+import type { Member } from './heartbeat.ts'
 
 const OBSERVERS = 8
 /** Observers from the target's own rack see a dead uplink as a living host, or the other way round. */
