@@ -8,11 +8,12 @@ import type { Driver } from './instances/driver.ts'
 import type { FenceDevices } from './fence-agents.ts'
 import type { Power } from './bmc.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS } from '../protocol/timing.ts'
-import type { Sessions } from '../mesh/lease.ts'
+import type { Sessions } from '../cluster/leadership.ts'
 import type { PoisonPill } from '../protocol/poison-pill.ts'
 import type { PillAsk } from './poison-pill.ts'
-import { KEYS, PREFIX } from '../mesh/records.ts'
-import type { DriverAnswer, DriverCall, Page, Snapshot, World } from './environment.ts'
+import { KEYS, PREFIX } from '../protocol/records.ts'
+import type { DriverAnswer, DriverCall, Page, World } from './environment.ts'
+import type { Snapshot } from '../cluster/store.ts'
 
 export interface RealParts {
   readonly consul: Consul

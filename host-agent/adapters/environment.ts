@@ -1,34 +1,11 @@
 /** Everything that the arbiter's core asks of the world. Answers come by callback, never inside the call: one core runs on real Consul, BMCs and
  *  clouds, and in a simulation of them. */
+import type { Change, Snapshot, Stored } from '../cluster/store.ts'
 import type { PoisonPill } from '../protocol/poison-pill.ts'
 import type { PillAsk } from './poison-pill.ts'
-import type { DeviceAct, DeviceLevel } from './fence-agents.ts'
-import type { Listing, Migration, Order, Started, Survey, Whereabouts } from './instances/driver.ts'
-
-/** One entry of the store with the index of its last change. */
-export interface Entry {
-  readonly key: string
-  readonly value: unknown
-  readonly index: number
-}
-
-export interface Change {
-  readonly key: string
-  /** Undefined: deleted. */
-  readonly value: unknown
-  /** The index that it must have: 0 for "does not exist". */
-  readonly index: number
-}
-
-/** `ok` with the new index; `conflict`: surely nothing was written; `unknown`: nobody knows, read it again. */
-export type Stored =
-  { readonly got: 'ok'; readonly index: number } | { readonly got: 'conflict' } | { readonly got: 'unknown' }
-
-/** A look at all entries. `index` of the whole; nothing older than what was written by us may replace it. */
-export interface Snapshot {
-  readonly entries: readonly Entry[]
-  readonly index: number
-}
+import type { DeviceAct } from './fence-agents.ts'
+import type { DeviceLevel } from '../protocol/records.ts'
+import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../evacuate/instances.ts'
 
 /** `identify` reads the power and whose BMC it is. */
 export type BmcAct = 'off' | 'identify'

@@ -7,9 +7,8 @@ import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
 import { HOST_NAME } from '../protocol/names.ts'
+import { DEVICE_LEVELS, type DeviceLevel } from '../protocol/records.ts'
 
-export const DEVICE_LEVELS = ['L2', 'L4'] as const
-export type DeviceLevel = (typeof DEVICE_LEVELS)[number]
 export type DeviceAct = 'off' | 'status'
 
 /** A line break in a value would be another option. */

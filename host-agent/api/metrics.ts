@@ -1,9 +1,9 @@
 /** An arbiter's metrics for Prometheus, read from the core when they are asked for. */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../kit/clock.ts'
-import { INCIDENT_STATES } from '../fence/states.ts'
-import { INTENT_STATES } from '../evacuate/intents.ts'
-import type { ArbiterState } from '../mesh/state.ts'
+import { INCIDENT_STATES } from '../protocol/records.ts'
+import { INTENT_STATES } from '../protocol/records.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
 
 const HOST_STATES = ['healthy', 'degraded', 'suspect', 'held', 'confirmed'] as const
 

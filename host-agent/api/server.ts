@@ -11,10 +11,10 @@ import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { AgentConfig } from '../config.ts'
-import { LEVELS, type Level } from '../fence/states.ts'
+import { LEVELS, type Level } from '../protocol/records.ts'
 import { HOST_NAME } from '../protocol/names.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
-import type { ArbiterCore } from '../mesh/core.ts'
+import type { ArbiterCore } from '../arbiter/loop.ts'
 import { meshMetrics } from './metrics.ts'
 import {
   FIRST_POLICY,
@@ -26,7 +26,7 @@ import {
   Policy,
   SealedBmc,
   type OperatorRequest,
-} from '../mesh/records.ts'
+} from '../protocol/records.ts'
 import type { Page } from '../adapters/environment.ts'
 
 /** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */

@@ -1,11 +1,11 @@
 /** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Reads what the last tick found, and judges nobody anew; only
  *  `explainAccount`, which is about one host, does. Pure. */
-import type { Intent } from '../evacuate/intents.ts'
-import type { Incident } from '../fence/states.ts'
+import type { Intent } from '../protocol/records.ts'
+import type { Incident } from '../protocol/records.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { ArbiterCore } from '../mesh/core.ts'
-import { withheld } from '../mesh/grants.ts'
-import { lastBoot } from '../mesh/standing.ts'
+import type { ArbiterCore } from '../arbiter/loop.ts'
+import { withheld } from '../arbiter/leases.ts'
+import { lastBoot } from '../arbiter/leader-context.ts'
 
 export function meshAccount(
   core: ArbiterCore,

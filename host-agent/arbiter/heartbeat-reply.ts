@@ -1,7 +1,7 @@
 /** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
 import type { Digest, HeartbeatReply } from '../protocol/heartbeat.ts'
-import type { ArbiterState } from '../mesh/state.ts'
-import { mayGrant } from '../mesh/grants.ts'
+import type { ArbiterState } from './state.ts'
+import { mayGrant } from './leases.ts'
 
 export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): HeartbeatReply {
   const { from, seq, bootId, self } = digest

@@ -1,11 +1,11 @@
 /** Emptying a host that lives: its instances are moved live, a few at once, as long as it is held for that; then it is in maintenance. The list of its instances is the
  *  only memory: a new leader goes on with what is still there. A live migration moves or leaves an instance, whoever asks for it how often. */
-import type { ArbiterState } from '../mesh/state.ts'
-import { holdKey } from '../mesh/records.ts'
-import { targetsFor } from '../mesh/standing.ts'
-import type { DrainPost } from '../mesh/post.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
+import { holdKey } from '../protocol/records.ts'
+import { targetsFor } from '../arbiter/leader-context.ts'
+import type { DrainPost } from '../arbiter/memory.ts'
 import { intentsFor, placesFor } from './plan.ts'
-import type { Listing } from '../adapters/instances/driver.ts'
+import type { Listing } from './instances.ts'
 
 const LIST_EVERY_MS = 3_000
 const LIST_MS = 10_000

@@ -2,33 +2,8 @@
  *  Exactly once: an attempt is stored before it is asked for, and asked for again only when it surely left no trace (Nova takes a second evacuation of
  *  the same server gladly, and breaks it). */
 import { move, type Table } from '../../kit/arrows.ts'
-import type { Whereabouts } from '../adapters/instances/driver.ts'
-
-export const INTENT_STATES = ['PENDING', 'INTENT', 'REQUESTED', 'CONFIRMED', 'FAILED', 'UNKNOWN', 'SKIPPED'] as const
-export type IntentState = (typeof INTENT_STATES)[number]
-
-export interface Intent {
-  readonly incident: string
-  readonly source: string
-  readonly instance: string
-  readonly name: string
-  readonly priority: number
-  readonly memoryMb: number
-  readonly group: string | null
-  readonly state: IntentState
-  readonly epoch: number
-  readonly attempt: number
-  readonly target: string | null
-  readonly ref: string | null
-  /** The newest trace of the attempts before this one: it says nothing about this one. */
-  readonly past: string | null
-  readonly why: string | null
-  /** Hosts in a row that fell silent soon after this instance came to them. */
-  readonly hops: number
-  /** Wall clock, for people alone: when it was asked for, when it had arrived. */
-  readonly requestedAt: string | null
-  readonly endedAt: string | null
-}
+import type { Intent, IntentState } from '../protocol/records.ts'
+import type { Whereabouts } from './instances.ts'
 
 type Event = 'claim' | 'asked' | 'arrived' | 'again' | 'give up' | 'skip' | 'lost'
 const ROWS: readonly (readonly [from: IntentState, on: Event, to: IntentState, because: string])[] = [

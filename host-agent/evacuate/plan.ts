@@ -1,6 +1,7 @@
 /** Who goes first, and where to: priorities, room, anti-affinity, reserved hosts, and not too many at once. Pure. */
-import { isOpen, type Intent } from './intents.ts'
-import type { Instance, Listing } from '../adapters/instances/driver.ts'
+import { isOpen } from './intents.ts'
+import { type Intent } from '../protocol/records.ts'
+import type { Instance, Listing } from './instances.ts'
 
 export interface Target {
   readonly host: string

@@ -1,13 +1,14 @@
 /** Carries the intents of an incident on: looks where the instances are, asks the pure step for each, stores what it says, and only then asks for a move. */
-import type { ArbiterState } from '../mesh/state.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
 import { ACT_MS } from '../protocol/timing.ts'
-import { targetsFor } from '../mesh/standing.ts'
-import type { Post } from '../mesh/post.ts'
-import { intentKey } from '../mesh/records.ts'
-import { isOver, type Incident } from '../fence/states.ts'
-import { isOpen, stepIntent, TRIES, type Intent, type IntentFacts } from './intents.ts'
+import { targetsFor } from '../arbiter/leader-context.ts'
+import type { Post } from '../arbiter/memory.ts'
+import { intentKey } from '../protocol/records.ts'
+import { isOver, type Incident } from '../protocol/records.ts'
+import { isOpen, stepIntent, TRIES, type IntentFacts } from './intents.ts'
+import { type Intent } from '../protocol/records.ts'
 import { intentsFor, placesFor } from './plan.ts'
-import type { Whereabouts } from '../adapters/instances/driver.ts'
+import type { Whereabouts } from './instances.ts'
 
 const LOCATE_MS = 500
 const LIST_MS = 2_000

@@ -1,6 +1,6 @@
 /** Asking a host's BMC, one thing at a time: whose it is, what it says, and the one command. */
-import type { ArbiterState } from '../mesh/state.ts'
-import type { DeviceLevel } from '../adapters/fence-agents.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
+import type { DeviceLevel } from '../protocol/records.ts'
 import { COMMAND_MS, READ_APART_MS } from './guards.ts'
 
 const READ_EVERY_MS = READ_APART_MS / 2

@@ -1,6 +1,6 @@
 /** What must be true before each irreversible act. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
-import type { DeviceLevel } from '../adapters/fence-agents.ts'
-import type { Incident, Level } from './states.ts'
+import type { DeviceLevel } from '../protocol/records.ts'
+import type { Incident, Level } from '../protocol/records.ts'
 
 export interface PowerRead {
   readonly atMs: number

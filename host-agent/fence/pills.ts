@@ -1,8 +1,8 @@
 /** Poison pills, as a leader writes, checks and lifts them. One is believed to stand only as far as it was read back: storage that hangs may do what it was asked for
  *  long after it was given up. */
-import type { ArbiterState } from '../mesh/state.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
 import { samePill, type PoisonPill } from '../protocol/poison-pill.ts'
-import { isOver, type Incident } from './states.ts'
+import { isOver, type Incident } from '../protocol/records.ts'
 
 const PILL_MS = 5_000
 const TRY_MS = 500

@@ -1,8 +1,8 @@
 /** A fenced host is taken back: leftovers first, then its gate, then its place (the order that Nova needs: its records of evacuations end when nova-compute
  *  starts, and until then it refuses to lift "forced down"). */
-import type { ArbiterState } from '../mesh/state.ts'
+import type { ArbiterState } from '../arbiter/state.ts'
 import { ACT_MS } from '../protocol/timing.ts'
-import type { Incident } from './states.ts'
+import type { Incident } from '../protocol/records.ts'
 
 const TRY_MS = 1_000
 

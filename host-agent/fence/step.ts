@@ -1,7 +1,7 @@
 /** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
  *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
 import { move as follow } from '../../kit/arrows.ts'
-import type { DeviceLevel } from '../adapters/fence-agents.ts'
+import type { DeviceLevel } from '../protocol/records.ts'
 import {
   COMMAND_MS,
   FENCE_GUARDS,
@@ -13,7 +13,8 @@ import {
   type FenceGuards,
   type PowerRead,
 } from './guards.ts'
-import { INCIDENT_TABLE, LEVELS, type Incident, type IncidentEvent, type Level } from './states.ts'
+import { INCIDENT_TABLE, type IncidentEvent } from './states.ts'
+import { LEVELS, type Incident, type Level } from '../protocol/records.ts'
 
 export type Act =
   | { readonly do: 'read power' }

@@ -2,7 +2,7 @@
  *  host that writes a dump is not fenced: the dump would be lost. Wire: two 32-bit words, magic and version, to UDP port 7410. Anybody could send them; they only hold
  *  back, and for so long as the policy says. */
 import { createSocket } from 'node:dgram'
-import type { MemberRecord } from '../mesh/records.ts'
+import type { MemberRecord } from '../protocol/records.ts'
 
 const MAGIC = 0x1b302a40
 const VERSION = 1

@@ -4,7 +4,7 @@ import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
 import type { Digest, HeartbeatReply, SelfReport, Word } from '../protocol/heartbeat.ts'
 import { identityFrom } from '../protocol/keys.ts'
-import type { MemberRecord } from '../mesh/records.ts'
+import type { MemberRecord } from '../protocol/records.ts'
 import { Station, type StationParts } from './prober.ts'
 
 type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & {

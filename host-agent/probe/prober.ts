@@ -13,11 +13,11 @@ import {
   type SelfReport,
   type Word,
 } from '../protocol/heartbeat.ts'
-import { LIMITS } from '../verdict/limits.ts'
+import { LIMITS } from '../protocol/limits.ts'
 import type { Identity } from '../protocol/keys.ts'
 import { MemberCore } from './membership.ts'
 import { decode, encode, NONCE_LENGTH, senderOf, type Message } from '../protocol/datagram.ts'
-import type { MemberRecord } from '../mesh/records.ts'
+import type { MemberRecord } from '../protocol/records.ts'
 
 export interface StationParts {
   readonly identity: Identity

@@ -1,7 +1,7 @@
 /** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the book is read and not changed. */
-import type { Book } from './book.ts'
+import type { Book } from './evidence-store.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
-import type { Limits } from './limits.ts'
+import type { Limits } from '../protocol/limits.ts'
 import { observersOf } from '../protocol/observers.ts'
 
 export type ConditionId = 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6' | 'C7' | 'C8'

@@ -1,6 +1,6 @@
 /** C5: deaths come one at a time; what falls silent together was cut off together (Rapid, StarlingX MNFA, Ceph's subtree limit). Pure. */
 import type { Condition } from './conditions.ts'
-import type { Limits } from './limits.ts'
+import type { Limits } from '../protocol/limits.ts'
 
 export interface Suspect {
   readonly host: string

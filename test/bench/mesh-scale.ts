@@ -1,14 +1,15 @@
 /** `npm run bench -- mesh --hosts N`: one arbiter's core and the real codec under N simulated hosts on a fake clock. What its tick costs, what a host sends, what it keeps in
  *  memory, and how long it takes to a verdict when one host, a rack and a tenth of all hosts die. No network and no Consul: what these cost, `mesh.ts` measures. */
-import { ArbiterCore } from '../../host-agent/mesh/core.ts'
+import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
 import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { decode, encode } from '../../host-agent/protocol/datagram.ts'
-import { wordOf } from '../../host-agent/mesh/grants.ts'
+import { wordOf } from '../../host-agent/arbiter/leases.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
-import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
-import type { Entry, World } from '../../host-agent/adapters/environment.ts'
+import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
+import type { Entry } from '../../host-agent/cluster/store.ts'
+import type { World } from '../../host-agent/adapters/environment.ts'
 import { PLANES, type Digest, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
-import { LIMITS } from '../../host-agent/verdict/limits.ts'
+import { LIMITS } from '../../host-agent/protocol/limits.ts'
 
 const RACK_HOSTS = 20
 const TICK_MS = 100

@@ -5,7 +5,7 @@ import { until } from '../../kit/clock.ts'
 import { encode } from '../../host-agent/protocol/datagram.ts'
 import { MemberCore } from '../../host-agent/probe/membership.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
-import { LIMITS } from '../../host-agent/verdict/limits.ts'
+import { LIMITS } from '../../host-agent/protocol/limits.ts'
 import { targetsOf } from '../../host-agent/protocol/observers.ts'
 import { MeshLab, type LabNode } from '../mesh/lab.ts'
 

@@ -1,6 +1,6 @@
 /** An incident in the middle of its fence, and what a leader knows then. */
 import type { Facts } from '../../host-agent/fence/guards.ts'
-import type { Incident } from '../../host-agent/fence/states.ts'
+import type { Incident } from '../../host-agent/protocol/records.ts'
 
 export const NOW = 100_000
 export const incident: Incident = {

@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
-import { KEYS, MemberRecord, parsed } from '../../host-agent/mesh/records.ts'
-import { memberOf } from '../../host-agent/mesh/register.ts'
-import { lastBoot } from '../../host-agent/mesh/standing.ts'
+import { KEYS, MemberRecord, parsed } from '../../host-agent/protocol/records.ts'
+import { memberOf } from '../../host-agent/cluster/register.ts'
+import { lastBoot } from '../../host-agent/arbiter/leader-context.ts'
 import { monotonicClock } from '../../kit/clock.ts'
 import { MemoryMesh } from './memory-world.ts'
 

@@ -1,5 +1,5 @@
 /** A member as it stands in the store, for tests that have no mesh. */
-import type { MemberRecord } from '../../host-agent/mesh/records.ts'
+import type { MemberRecord } from '../../host-agent/protocol/records.ts'
 
 export const memberRecord = (name: string, more: Partial<MemberRecord> = {}): MemberRecord => ({
   name,

@@ -9,7 +9,7 @@ import {
   SESSION_TTL_MS,
   TICKET_MS,
 } from '../../host-agent/protocol/timing.ts'
-import { LIMITS } from '../../host-agent/verdict/limits.ts'
+import { LIMITS } from '../../host-agent/protocol/limits.ts'
 
 test('an act that a leader began is over before the next leader acts', () => {
   expect(COMMAND_MS).toBeLessThanOrEqual(ACT_MS)

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { LIMITS } from '../../host-agent/verdict/limits.ts'
+import { LIMITS } from '../../host-agent/protocol/limits.ts'
 import { PLANE_ROWS } from '../../host-agent/verdict/planes.ts'
 import { ROOT } from '../lab/root.ts'
 
@@ -112,7 +112,7 @@ export const planesTable = (): string =>
 
 /** The numbers that verdicts are made of, with the comments beside them. */
 export function limitsTable(): string {
-  const comments = commentsOf('host-agent/verdict/limits.ts')
+  const comments = commentsOf('host-agent/protocol/limits.ts')
   return [
     '| limit | default | |',
     '| --- | --- | --- |',

@@ -44,17 +44,17 @@ const PURE = [
   /\/effects\.ts$/,
   /node\/(workflow|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
   /agents\/rules\.ts$/,
-  /host-agent\/verdict\/\w+\.ts$/,
+  /host-agent\/verdict\/[\w-]+\.ts$/,
   /host-agent\/fence\/(guards|step|states)\.ts$/,
   /host-agent\/evacuate\/(intents|plan)\.ts$/,
-  /host-agent\/mesh\/(core|react|standing|grants)\.ts$/,
+  /host-agent\/arbiter\/(loop|decide|leader-context|leases)\.ts$/,
   /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat|arbiter\/heartbeat-reply)\.ts$/,
 ]
 
 /** Where a record begins, and what is no record. */
 const BIRTHS: readonly string[] = [
+  "host-agent/arbiter/open-incident.ts: state: 'confirmed'",
   "host-agent/evacuate/drain.ts: state: 'REQUESTED'",
-  "host-agent/mesh/open.ts: state: 'confirmed'",
 ]
 
 function sources(dir: string): string[] {
@@ -159,7 +159,7 @@ test('what programs of the mesh agree on stands on nothing else of them', () => 
 
 test('only the tables of states move an incident or an intent', () => {
   const hits = files
-    .filter(({ path }) => /^host-agent\/(fence|evacuate|mesh)\//.test(path))
+    .filter(({ path }) => /^host-agent\/(fence|evacuate|arbiter|cluster)\//.test(path))
     .flatMap(({ path, text }) => [...code(text).matchAll(/\bstate: '[^']+'/g)].map((match) => `${path}: ${match[0]}`))
   expect(hits).toEqual(BIRTHS)
 })

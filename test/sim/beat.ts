@@ -1,7 +1,7 @@
 /** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
 import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
-import { wordOf } from '../../host-agent/mesh/grants.ts'
-import { KEYS, type MemberRecord } from '../../host-agent/mesh/records.ts'
+import { wordOf } from '../../host-agent/arbiter/leases.ts'
+import { KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
 import { PLANES, type Digest } from '../../host-agent/protocol/heartbeat.ts'
 import type { SimNode } from './node.ts'
 import type { Arbiter, SimRack } from './rack.ts'

@@ -1,7 +1,7 @@
 /** A working model of Consul as the arbiters use it: one linearizable store, sessions with a TTL, a lock with a delay; a minority gets no answer. */
-import type { Sessions } from '../../host-agent/mesh/lease.ts'
+import type { Sessions } from '../../host-agent/cluster/leadership.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS } from '../../host-agent/protocol/timing.ts'
-import type { Change, Entry, Snapshot, Stored } from '../../host-agent/adapters/environment.ts'
+import type { Change, Entry, Snapshot, Stored } from '../../host-agent/cluster/store.ts'
 import type { Engine } from './engine.ts'
 
 interface Session {

@@ -2,15 +2,10 @@
  *  the other, OFF commands and requests that are late or lost. Time is cut down to "just now" and "long ago". */
 import { stepIncident, type Act } from '../../host-agent/fence/step.ts'
 import { FENCE_GUARDS, type Facts, type FenceGuards, type PowerRead } from '../../host-agent/fence/guards.ts'
-import type { Incident } from '../../host-agent/fence/states.ts'
-import {
-  INTENT_GUARDS,
-  stepIntent,
-  type Intent,
-  type IntentFacts,
-  type IntentGuards,
-} from '../../host-agent/evacuate/intents.ts'
-import type { Whereabouts } from '../../host-agent/adapters/instances/driver.ts'
+import type { Incident } from '../../host-agent/protocol/records.ts'
+import { INTENT_GUARDS, stepIntent, type IntentFacts, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
+import { type Intent } from '../../host-agent/protocol/records.ts'
+import type { Whereabouts } from '../../host-agent/evacuate/instances.ts'
 
 export interface Rules {
   readonly fence: FenceGuards

@@ -1,8 +1,8 @@
 /** A whole mesh on one fake clock and one seed: hosts, arbiters, BMCs, storage, Consul and cloud, with production's own cores inside; and the oracle that
  *  knows what is true. */
-import { ArbiterCore } from '../../host-agent/mesh/core.ts'
-import { LeaseKeeper } from '../../host-agent/mesh/lease.ts'
-import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/mesh/records.ts'
+import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { LeaseKeeper } from '../../host-agent/cluster/leadership.ts'
+import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'
 import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
 import type { FenceGuards } from '../../host-agent/fence/guards.ts'
 import type { IntentGuards } from '../../host-agent/evacuate/intents.ts'

@@ -1,5 +1,5 @@
 /** One schedule from its first event to its last: applies the faults, and says what was found. */
-import { holdKey, KEYS } from '../../host-agent/mesh/records.ts'
+import { holdKey, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Digest } from '../../host-agent/protocol/heartbeat.ts'
 import type { SimBmc } from './bmc.ts'
 import { CALM_MS, type Fault, type Schedule } from './faults.ts'

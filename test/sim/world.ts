@@ -1,7 +1,8 @@
 /** What an arbiter's core asks of the simulated world. */
-import { isOver, type Incident } from '../../host-agent/fence/states.ts'
-import { KEYS } from '../../host-agent/mesh/records.ts'
-import type { Change, World } from '../../host-agent/adapters/environment.ts'
+import { isOver, type Incident } from '../../host-agent/protocol/records.ts'
+import { KEYS } from '../../host-agent/protocol/records.ts'
+import type { Change } from '../../host-agent/cluster/store.ts'
+import type { World } from '../../host-agent/adapters/environment.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
 import type { SimPdu } from './pdu.ts'

@@ -3,7 +3,8 @@
 import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
-import type { Driver, Listing, Migration, Order, Started, Survey, Whereabouts } from './driver.ts'
+import type { Driver } from './driver.ts'
+import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../../evacuate/instances.ts'
 
 const InstanceShape = z.object({
   id: z.string().check(z.minLength(1), z.maxLength(128)),

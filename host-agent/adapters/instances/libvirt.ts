@@ -2,7 +2,8 @@
  *  owns it and a generation; moving one is to take its ownership, and to define and start it on the target. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
-import type { Driver, Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from './driver.ts'
+import type { Driver } from './driver.ts'
+import type { Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from '../../evacuate/instances.ts'
 import type { DomainRecord, DomainStore } from './domains.ts'
 
 export interface LibvirtOptions {

@@ -1,8 +1,8 @@
 /** Evacuation through Nova. Its answer to "evacuate" says "asked" and no more: what became of it stands in the migrations and in the server. A second
  *  evacuation of the same server is taken and breaks it (Nova since 2023.1 looks at no task state), hence `locate` before every `start`. */
 import { Fault } from '../../../kit/fault.ts'
+import type { Driver } from './driver.ts'
 import type {
-  Driver,
   Instance,
   Listing,
   Migration as LiveMigration,
@@ -10,7 +10,7 @@ import type {
   Started,
   Survey,
   Whereabouts,
-} from './driver.ts'
+} from '../../evacuate/instances.ts'
 import type { Keystone } from './keystone.ts'
 
 export interface NovaOptions {

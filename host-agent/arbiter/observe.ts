@@ -1,12 +1,12 @@
 /** What the leader remembers from one look to the next: since when a host is silent, how often it came back, since when a majority withholds its lease.
  *  The only place that writes this, once in each tick; whatever decides, or answers a question, reads it. */
 import { TICKET_MS } from '../protocol/timing.ts'
-import { isOver, type Incident } from '../fence/states.ts'
+import { isOver, type Incident } from '../protocol/records.ts'
 import { isQuiet } from '../verdict/assess.ts'
 import { lifeVeto, type Scene } from '../verdict/conditions.ts'
 import type { Member } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'
-import { lastBoot } from './standing.ts'
+import { lastBoot } from './leader-context.ts'
 
 export function observe(core: ArbiterState, scene: Scene): void {
   for (const host of core.shelf.hosts) {

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { AgentConfig } from '../config.ts'
-import { KEYS, MemberRecord, parsed } from './records.ts'
-import type { Snapshot } from '../adapters/environment.ts'
+import { KEYS, MemberRecord, parsed } from '../protocol/records.ts'
+import type { Snapshot } from './store.ts'
 
 export const planesOf = (config: AgentConfig) =>
   config.planes as Partial<Record<'management' | 'storage' | 'tenant', { address: string; port: number }>>

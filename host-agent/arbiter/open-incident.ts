@@ -1,10 +1,10 @@
 /** The beginning of an incident. */
-import type { Incident } from '../fence/states.ts'
+import type { Incident } from '../protocol/records.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { ArbiterState } from './state.ts'
-import { incidentKey } from './records.ts'
-import { lastBoot } from './standing.ts'
-import type { Change } from '../adapters/environment.ts'
+import { incidentKey } from '../protocol/records.ts'
+import { lastBoot } from './leader-context.ts'
+import type { Change } from '../cluster/store.ts'
 
 /** Stores a new incident, by the permission of the policy and the host’s hold as they stand; nothing is done before it is stored. */
 export function openIncident(

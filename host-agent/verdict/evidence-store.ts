@@ -1,5 +1,5 @@
 /** The evidence that an arbiter holds: the newest digest of everybody, and when it came. Keeps, rejects replays, decides nothing. */
-import type { Limits } from './limits.ts'
+import type { Limits } from '../protocol/limits.ts'
 import {
   PLANES,
   type Digest,

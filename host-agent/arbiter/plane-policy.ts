@@ -5,9 +5,9 @@ import { permissions, type Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import { isUnfit } from '../verdict/planes.ts'
 import type { ArbiterState } from './state.ts'
-import { openIncident } from './open.ts'
-import { holdKey } from './records.ts'
-import { sharedOf, standingOf, type Shared } from './standing.ts'
+import { openIncident } from './open-incident.ts'
+import { holdKey } from '../protocol/records.ts'
+import { sharedOf, standingOf, type Shared } from './leader-context.ts'
 
 /** How long it must last, by what the table says. */
 const WAIT_MS = { 'stop guests': 3_000, isolated: 30_000, unreachable: 60_000 } as const

@@ -5,10 +5,10 @@ import { assess, heardFrom, isQuiet, type Verdict } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import { isCut } from '../verdict/cut.ts'
 import { observe } from './observe.ts'
-import { reactTo } from './react.ts'
-import { sharedOf, standingOf } from './standing.ts'
+import { reactTo } from './decide.ts'
+import { sharedOf, standingOf } from './leader-context.ts'
 import { ArbiterState } from './state.ts'
-import { hostsToStop } from './unfit.ts'
+import { hostsToStop } from './plane-policy.ts'
 
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000

@@ -1,11 +1,10 @@
 /** What the mesh keeps in Consul's store, under one prefix: who belongs to it, what an operator wants, incidents and the intents of their instances.
  *  Everything read from there is checked: whoever could write there could otherwise steer a fence. */
 import * as z from 'zod/mini'
-import { INTENT_STATES, type Intent } from '../evacuate/intents.ts'
-import { INCIDENT_STATES, LEVELS, type Incident, type Level } from '../fence/states.ts'
-import { HOST_NAME } from '../protocol/names.ts'
-import { PLANES } from '../protocol/heartbeat.ts'
-import { LIMITS, type Limits } from '../verdict/limits.ts'
+
+import { HOST_NAME } from './names.ts'
+import { PLANES } from './heartbeat.ts'
+import { LIMITS, type Limits } from './limits.ts'
 
 export const PREFIX = 'rackward/'
 export const KEYS = {
@@ -18,6 +17,40 @@ export const KEYS = {
   requests: `${PREFIX}requests/`,
   bmcs: `${PREFIX}bmcs/`,
 } as const
+
+export const INCIDENT_STATES = [
+  'confirmed',
+  'fencing',
+  'fence failed',
+  'fenced',
+  'evacuating',
+  'evacuated',
+  'returning',
+  'recovered',
+  'cancelled',
+] as const
+export type IncidentState = (typeof INCIDENT_STATES)[number]
+
+/** States of an incident that no further step leads out of. */
+export const OVER_STATES: readonly IncidentState[] = ['recovered', 'cancelled']
+
+export const INTENT_STATES = ['PENDING', 'INTENT', 'REQUESTED', 'CONFIRMED', 'FAILED', 'UNKNOWN', 'SKIPPED'] as const
+export type IntentState = (typeof INTENT_STATES)[number]
+
+/** How a host is proven to run nothing (L4, a storage fence, proves only that it writes nothing). */
+export const LEVELS = {
+  L0: 'its BMC said twice that it was off already',
+  L1: 'its BMC switched it off, and said so twice',
+  L2: 'all its outlets are off, and say so',
+  L3: 'its watchdog must have reset it: no lease was granted for long enough',
+  L4: 'the shared storage and its switch ports shut it out',
+  L5: 'an operator attested it by typing its name',
+} as const
+export type Level = keyof typeof LEVELS
+
+/** Levels whose devices have fence agents: outlets, and the access to the shared storage. */
+export const DEVICE_LEVELS = ['L2', 'L4'] as const
+export type DeviceLevel = (typeof DEVICE_LEVELS)[number]
 
 const Name = z.string().check(z.regex(HOST_NAME, 'is not a host name'))
 const Text = z.string().check(z.maxLength(2_000))
@@ -113,25 +146,46 @@ export const OperatorRequest = z.object({
 })
 export type OperatorRequest = z.infer<typeof OperatorRequest>
 
-const Line = z.object({ at: z.string(), says: Text })
+const Line = z.object({
+  /** Wall clock, for people alone. */
+  at: z.string(),
+  says: Text,
+})
+
+const Proof = z.object({
+  level: z.enum(Object.keys(LEVELS) as [Level]),
+  says: Text,
+  epoch: Count,
+  /** Wall clock, for people alone. */
+  at: z.string(),
+})
+export type Proof = Readonly<z.infer<typeof Proof>>
+
+/** The life of one host from "confirmed dead" to "back in service". A change is a compare-and-set by the holder of the leader's lease. */
 export const IncidentRecord = z.object({
   id: z.string().check(z.maxLength(128)),
   host: Name,
+  /** The boot of the host that died; null: it was never heard. */
   bootId: z.nullable(z.string().check(z.maxLength(64))),
   state: z.enum(INCIDENT_STATES),
+  /** Of the leader that wrote last (the LockIndex of the leader's lock). Never falls. */
   epoch: Count,
+  /** `silent`: confirmed dead. `storage`, `isolated`: it lost those planes, lives, and agreed to be switched off. `operator`: a person ordered it. */
   cause: z.enum(['silent', 'storage', 'isolated', 'operator']),
   why: Text,
+  /** OFF commands so far, each stored before the command is sent. */
   offs: Count,
-  proof: z.nullable(
-    z.object({ level: z.enum(Object.keys(LEVELS) as [Level]), says: Text, epoch: Count, at: z.string() }),
-  ),
+  proof: z.nullable(Proof),
   attested: z.nullable(z.object({ by: z.string(), at: z.string() })),
+  /** All its instances are in the store as intents. */
   listed: z.boolean(),
+  /** The boot that came back, once it was seen. */
   returnedBoot: z.nullable(z.string().check(z.maxLength(64))),
   lines: z.array(Line),
 })
+export type Incident = Readonly<z.infer<typeof IncidentRecord>>
 
+/** One instance of a dead host, from the plan to move it to its arrival. */
 export const IntentRecord = z.object({
   incident: z.string(),
   source: Name,
@@ -141,16 +195,25 @@ export const IntentRecord = z.object({
   memoryMb: z.number(),
   group: z.nullable(z.string()),
   state: z.enum(INTENT_STATES),
+  /** Of the leader that wrote last. Never falls. */
   epoch: Count,
   attempt: Count,
   target: z.nullable(z.string()),
   ref: z.nullable(z.string()),
+  /** The newest trace of the attempts before this one; it says nothing about this one. */
   past: z.nullable(z.string()),
   why: z.nullable(Text),
+  /** Hosts in a row that fell silent soon after this instance came to them. */
   hops: Count,
+  /** Wall clock, for people alone: when it was requested. */
   requestedAt: z.nullable(z.string()),
+  /** Wall clock, for people alone: when it had arrived or was given up. */
   endedAt: z.nullable(z.string()),
 })
+export type Intent = Readonly<z.infer<typeof IntentRecord>>
+
+/** No further step leads out of its state. */
+export const isOver = (incident: Pick<Incident, 'state'>): boolean => OVER_STATES.includes(incident.state)
 
 export const incidentKey = (id: string): string => KEYS.incidents + id
 export const intentKey = (intent: Pick<Intent, 'incident' | 'instance'>): string =>

@@ -1,7 +1,7 @@
 /** What a leader remembers of one host while it leads; lost with it, and found out again by the next. */
 import type { PowerRead } from '../fence/guards.ts'
-import type { DeviceLevel } from '../adapters/fence-agents.ts'
-import type { Whereabouts } from '../adapters/instances/driver.ts'
+import type { DeviceLevel } from '../protocol/records.ts'
+import type { Whereabouts } from '../evacuate/instances.ts'
 import { provenOff } from '../fence/guards.ts'
 import type { PlaneAction } from '../verdict/planes.ts'
 

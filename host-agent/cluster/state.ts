@@ -1,7 +1,7 @@
 /** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in records are for people: what
  *  must end by itself is counted from when it was first seen here. */
-import type { Intent } from '../evacuate/intents.ts'
-import { isOver, type Incident } from '../fence/states.ts'
+import type { Intent } from '../protocol/records.ts'
+import { isOver, type Incident } from '../protocol/records.ts'
 import type { Member } from '../protocol/heartbeat.ts'
 import { PLANES } from '../protocol/heartbeat.ts'
 import { observersOf } from '../protocol/observers.ts'
@@ -16,8 +16,8 @@ import {
   parseIntent,
   Policy,
   SealedBmc,
-} from './records.ts'
-import type { Change, Entry, Snapshot } from '../adapters/environment.ts'
+} from '../protocol/records.ts'
+import type { Change, Entry, Snapshot } from './store.ts'
 
 export interface Kept<T> {
   readonly key: string

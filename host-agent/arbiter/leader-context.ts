@@ -1,6 +1,6 @@
 /** What the leader knows beside the evidence, for one host: who else is silent, what forbids, whether the budget is spent, where there is room. */
 import { capacityFor, type Target } from '../evacuate/plan.ts'
-import { isOver, type Incident } from '../fence/states.ts'
+import { isOver, type Incident } from '../protocol/records.ts'
 import { isQuiet, type Standing } from '../verdict/assess.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { Suspect } from '../verdict/cut.ts'

@@ -1,6 +1,6 @@
 /** Watchdog leases: an arbiter grants one to a host only while it knows, from a majority of arbiters and fresh, that none of them withholds it. So an
  *  arbiter that is cut off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. */
-import { isOver } from '../fence/states.ts'
+import { isOver } from '../protocol/records.ts'
 import { TICKET_MS } from '../protocol/timing.ts'
 import type { Word } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'

@@ -1,19 +1,20 @@
 /** What an arbiter knows and remembers, and the one way to write to the store. Decides nothing: `core.ts` does, with what the functions around it say. */
 import { isDown } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import { Book } from '../verdict/book.ts'
+import { Book } from '../verdict/evidence-store.ts'
 import type { Scene } from '../verdict/conditions.ts'
 import type { Digest } from '../protocol/heartbeat.ts'
-import { LIMITS, type Limits } from '../verdict/limits.ts'
-import type { Survey } from '../adapters/instances/driver.ts'
+import { LIMITS, type Limits } from '../protocol/limits.ts'
+import type { Survey } from '../evacuate/instances.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
 import { ACT_MS } from '../protocol/timing.ts'
-import type { Lease } from './lease.ts'
-import { BLANK, noLifts, Post, type Lifts } from './post.ts'
-import { holdKey, KEYS } from './records.ts'
-import { Shelf } from './shelf.ts'
-import type { Change, Page, Snapshot, Stored, World } from '../adapters/environment.ts'
+import type { Lease } from '../cluster/leadership.ts'
+import { BLANK, noLifts, Post, type Lifts } from './memory.ts'
+import { holdKey, KEYS } from '../protocol/records.ts'
+import { Shelf } from '../cluster/state.ts'
+import type { Change, Snapshot, Stored } from '../cluster/store.ts'
+import type { Page, World } from '../adapters/environment.ts'
 
 export interface CoreOptions {
   readonly name: string
