@@ -9,14 +9,12 @@ const WHERE: Readonly<
 > = {
   ipmi: { keys: ['ipmi_address', 'ipmi_port'], read: ofIpmi },
 }
-/** What tells the blades behind one BMC apart (Ironic's ipmi_bridging). */
-const BRIDGE = [
-  'ipmi_bridging',
-  'ipmi_target_channel',
-  'ipmi_target_address',
-  'ipmi_transit_channel',
-  'ipmi_transit_address',
-] as const
+/** What tells the blades behind one BMC apart, by ipmi_bridging; other keys are not used, and do not make another blade. */
+const TARGET = ['ipmi_target_channel', 'ipmi_target_address'] as const
+const BRIDGES: Readonly<Record<string, readonly string[]>> = {
+  single: TARGET,
+  dual: ['ipmi_transit_channel', 'ipmi_transit_address', ...TARGET],
+}
 const IPMI_PORT = '623'
 
 /** Null: the node has no BMC of its own, or driver_info does not say where it is. */
@@ -30,18 +28,23 @@ export const bmcAddressKeys = (driver: string): readonly string[] =>
 function ofIpmi(info: Info): string | null {
   const host = hostOf(info.ipmi_address)
   if (host === null) return null
-  const bridged = typeof info.ipmi_bridging === 'string' && /^(single|dual)$/i.test(info.ipmi_bridging)
-  const bridge = bridged ? `/${BRIDGE.map((key) => text(info[key]).toLowerCase()).join(',')}` : ''
-  return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridge}`
+  return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridgeOf(info)}`
+}
+
+/** Addresses on the IPMB are numbers: 0x82, 0X82 and 130 are one blade. */
+function bridgeOf(info: Info): string {
+  const kind = text(info.ipmi_bridging).toLowerCase()
+  const keys = Object.hasOwn(BRIDGES, kind) ? BRIDGES[kind] : undefined
+  return keys ? `/${[kind, ...keys.map((key) => Number(text(info[key])))].join(',')}` : ''
 }
 
 const text = (value: unknown): string =>
   typeof value === 'string' || typeof value === 'number' ? String(value).trim() : ''
 
-/** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. */
+/** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. Resolvers take an IPv4 address in other forms too, such as 10.1 and 0x0a000001. */
 function hostOf(value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null
-  if (!isIPv6(value)) return value.toLowerCase()
+  if (!isIPv6(value)) return URL.canParse(`http://${value}`) ? new URL(`http://${value}`).hostname : value.toLowerCase()
   const [address = '', zone] = value.split('%')
   const short = new URL(`http://[${address}]`).hostname.slice(1, -1)
   const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short)

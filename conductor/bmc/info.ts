@@ -86,7 +86,8 @@ function bridgeOf(info: Readonly<Record<string, unknown>>): string[] {
   const local =
     options.length > 0 && info.ipmi_local_address !== undefined ? ([['ipmi_local_address', '-m']] as const) : []
   return [...local, ...options].flatMap(([key, option]) => {
-    const value = String(info[key] ?? '')
+    const given = info[key]
+    const value = typeof given === 'string' || typeof given === 'number' ? String(given) : ''
     if (!/^(0x[0-9a-fA-F]{1,2}|[0-9]{1,3})$/.test(value))
       throw new Fault('bmc.config', `driver_info/${key} is not a number such as 0x82 (ipmi_bridging is ${kind})`)
     return [option, value]

@@ -19,6 +19,9 @@ describe('one spelling for one BMC', () => {
     [{ ipmi_address: 'BMC-1.Example' }, 'ipmi:bmc-1.example:623'],
     [{ ipmi_address: '10.0.0.1', ipmi_port: '623' }, 'ipmi:10.0.0.1:623'],
     [{ ipmi_address: '10.0.0.1', ipmi_port: 6230 }, 'ipmi:10.0.0.1:6230'],
+    [{ ipmi_address: '10.1' }, 'ipmi:10.0.0.1:623'],
+    [{ ipmi_address: '0x0A000001' }, 'ipmi:10.0.0.1:623'],
+    [{ ipmi_address: '012.0.0.1' }, 'ipmi:10.0.0.1:623'],
     [{ ipmi_address: '2001:DB8:0:0::1' }, 'ipmi:2001:db8::1:623'],
     [{ ipmi_address: '::ffff:10.0.0.1' }, 'ipmi:10.0.0.1:623'],
     [{ ipmi_address: 'fe80::1%eth0' }, 'ipmi:fe80::1%eth0:623'],
@@ -30,6 +33,17 @@ describe('one spelling for one BMC', () => {
       ipmi({ ipmi_address: '10.0.0.1', ipmi_bridging: 'single', ipmi_target_channel: '0', ipmi_target_address: target })
     expect(blade('0x82')).not.toBe(blade('0x84'))
     expect(blade('0x82')).not.toBe(ipmi({ ipmi_address: '10.0.0.1' }))
+  })
+
+  test('one blade has one spelling: numbers are compared as numbers, and keys that its bridge does not use do not count', () => {
+    const blade = (more: Record<string, unknown>) =>
+      ipmi({ ipmi_address: '10.0.0.1', ipmi_bridging: 'single', ipmi_target_channel: '0', ...more })
+    const one = blade({ ipmi_target_address: '0x82' })
+    for (const target of ['0x82', '0X82', '130', 130]) expect(blade({ ipmi_target_address: target })).toBe(one)
+    expect(blade({ ipmi_target_address: '0x82', ipmi_transit_channel: '7', ipmi_transit_address: '0x20' })).toBe(one)
+    expect(blade({ ipmi_target_address: '0x82', ipmi_target_channel: '7' })).not.toBe(one)
+    const dual = { ipmi_bridging: 'dual', ipmi_target_address: '0x82', ipmi_transit_channel: 0 }
+    expect(blade({ ...dual, ipmi_transit_address: '0x20' })).not.toBe(blade({ ...dual, ipmi_transit_address: '0x22' }))
   })
 
   test('a node without an address, or without a BMC, has none', () => {
