@@ -282,7 +282,7 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
     `waits for   ${account.waits_for}`,
     `since       ${account.since} (${account.elapsed_seconds} s)${account.deadline ? `, until ${account.deadline}` : ''}`,
   ]
-  if (usual.median_seconds !== null)
+  if (usual && usual.median_seconds !== null)
     lines.push(
       `usually     ${usual.median_seconds} s, 95 of 100 within ${usual.p95_seconds} s (${usual.samples} times on this model)${usual.unusual ? ': this is unusual' : ''}`,
     )

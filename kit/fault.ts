@@ -23,6 +23,11 @@ export const FAULTS = {
     means: 'this needs a newer API version',
     remedy: 'send a higher version in the OpenStack-API-Version header',
   },
+  'input.version-range': {
+    retry: false,
+    means: 'this server does not have this API version',
+    remedy: 'send a version from the range that the message names, or "latest", in the OpenStack-API-Version header',
+  },
   'input.large': {
     retry: false,
     means: 'the body of the request is too large',

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
 import { testWithin } from '../../kit/pattern.ts'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
+import { isTrait, notATrait } from '../api/traits.ts'
 import { withCapability } from './inspection.ts'
 
 type Dict = Record<string, unknown>
@@ -76,7 +77,10 @@ const ACTIONS: Readonly<
   'unset-capability': { args: ['name'], act: (subject, { name }) => capability(subject, String(name), undefined) },
   'add-trait': {
     args: ['name'],
-    act: (subject, { name }) => void (subject.traits = [...new Set([...subject.traits, String(name)])]),
+    act: (subject, { name }) => {
+      if (!isTrait(String(name))) refuse(notATrait(String(name)))
+      subject.traits = [...new Set([...subject.traits, String(name)])]
+    },
   },
   'remove-trait': {
     args: ['name'],
@@ -148,6 +152,8 @@ export function checkRule(rule: Readonly<Dict>): void {
       const unknown = Object.keys(given).find((arg) => !known.args.includes(arg))
       if (unknown) throw new Fault('input.invalid', `${name}/${i}/args: ${op} has no argument ${unknown}`)
       if (typeof given.regex === 'string') pattern(given.regex)
+      if (op === 'add-trait' && typeof given.name === 'string' && !given.name.includes('{') && !isTrait(given.name))
+        throw new Fault('input.invalid', `${name}/${i}/args/name: ${notATrait(given.name)}`)
       if (
         typeof given.path === 'string' &&
         op.endsWith('attribute') &&

@@ -72,7 +72,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
     // Before it is opened: what cannot be recorded is not done.
     await tell('opened', steal ? { steal } : {})
     const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)
-    const opened = await parts.nodes.console(node.uuid, steal).catch((error: unknown) => {
+    const opened = await parts.nodes.atBmc.console(node, steal).catch((error: unknown) => {
       tellLater('refused', isFault(error) ? { fault: error.code } : {})
       throw shown(error)
     })

@@ -28,6 +28,8 @@ const Uuid = z
   .string()
   .regex(UUID, NOT_A_UUID)
   .transform((text) => text.toLowerCase())
+/** Of a new thing. Ansible's modules send "" where they have none. */
+export const NewUuid = z.preprocess((uuid) => (uuid === '' ? undefined : uuid), Uuid.optional())
 const Name = z
   .string()
   .max(255)
@@ -61,8 +63,7 @@ const text = (max: number) => z.string().max(max).nullish()
 
 export const NodeCreate = z.strictObject({
   driver: z.string().min(1).max(255),
-  // Ansible sends "" where it has none.
-  uuid: z.preprocess((uuid) => (uuid === '' ? undefined : uuid), Uuid.optional()),
+  uuid: NewUuid,
   name: Name.nullish(),
   driver_info: Dict.optional(),
   instance_info: Dict.optional(),
@@ -148,7 +149,7 @@ export const PortCreate = z.strictObject({
   node_uuid: Uuid.optional(),
   /** From 1.94: a name or a UUID. */
   node_ident: z.string().min(1).max(255).optional(),
-  uuid: Uuid.optional(),
+  uuid: NewUuid,
   name: Name.nullish(),
   description: text(255),
   extra: PortExtra.optional(),

@@ -5,6 +5,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'input.invalid': 400,
   'input.missing': 400,
   'input.version': 406,
+  'input.version-range': 406,
   'input.large': 413,
   'input.type': 415,
   'object.missing': 404,

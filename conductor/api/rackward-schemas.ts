@@ -36,12 +36,15 @@ export const Accounts = z.object({
   elapsed_seconds: Seconds,
   deadline: Time.nullable().describe('when waiting becomes failing'),
   lock: Lock.nullable(),
-  usual: z.object({
-    samples: z.number().int(),
-    median_seconds: Seconds.nullable(),
-    p95_seconds: Seconds.nullable(),
-    unusual: z.boolean().describe('longer than 95 of 100 nodes of this model needed'),
-  }),
+  usual: z
+    .object({
+      samples: z.number().int(),
+      median_seconds: Seconds.nullable(),
+      p95_seconds: Seconds.nullable(),
+      unusual: z.boolean().describe('longer than 95 of 100 nodes of this model needed'),
+    })
+    .nullable()
+    .describe('null in a state that a node rests in: how long it stays there is the decision of a user'),
   seen: z.array(z.object({ room: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() })),
   causes: z
     .array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() }))

@@ -10,7 +10,7 @@ export const versionText = (minor: number): string => `1.${minor}`
 export const HEADER = 'OpenStack-API-Version'
 export const LEGACY_HEADER = 'X-OpenStack-Ironic-API-Version'
 
-/** The minor version of a request; 1 without a header. Throws `input.version`, which is 406. */
+/** The minor version of a request; 1 without a header. Throws `input.version-range`, which is 406. */
 export function negotiate(headers: { modern: string | undefined; legacy: string | undefined }): number {
   // The header may name several services: "compute 2.1, baremetal 1.50".
   const modern = headers.modern
@@ -23,12 +23,12 @@ export function negotiate(headers: { modern: string | undefined; legacy: string 
   const minor = Number(/^1\.(\d{1,4})$/.exec(text)?.[1] ?? Number.NaN)
   if (Number.isNaN(minor))
     throw new Fault(
-      'input.version',
+      'input.version-range',
       `${JSON.stringify(text.slice(0, 40))} is not an API version such as ${versionText(MAX_MINOR)}`,
     )
   if (minor < MIN_MINOR || minor > MAX_MINOR)
     throw new Fault(
-      'input.version',
+      'input.version-range',
       `version ${text} was requested, this server has ${versionText(MIN_MINOR)} to ${versionText(MAX_MINOR)}`,
     )
   return minor

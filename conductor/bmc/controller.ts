@@ -37,6 +37,10 @@ export interface Bmc {
   bootDevice(signal: AbortSignal): Promise<BootNow>
   /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in lower case; null: it has none. */
   systemUuid(signal: AbortSignal): Promise<string | null>
+  /** A request that no other method makes: network function, command, data. Throws `node.unsupported` where there is none. */
+  raw(bytes: readonly number[], signal: AbortSignal): Promise<void>
+  /** Starts the management controller anew, which then does not answer for a while. Throws `node.unsupported`. */
+  resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void>
   /** The serial console, until one of the two ends it. `steal` ends the session of another first. */
   console(steal: boolean, signal: AbortSignal): Promise<Piped>
 }

@@ -1,5 +1,6 @@
 /** A BMC in memory, a working model: for fake-hardware, and for tests that need thousands. */
 import { PassThrough } from 'node:stream'
+import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Bmc, BootChoice, BootNow, Power, PowerWish } from './controller.ts'
 
@@ -35,6 +36,12 @@ export class FakeBmc implements Bmc {
   async setBootDevice(choice: BootChoice): Promise<void> {
     this.boot = choice
   }
+
+  async raw(): Promise<void> {
+    throw new Fault('node.unsupported', 'fake hardware speaks no IPMI')
+  }
+
+  resetController = () => this.raw()
 
   async systemUuid(): Promise<string | null> {
     return null

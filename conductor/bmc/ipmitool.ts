@@ -4,6 +4,7 @@ import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
 import type { Places } from './semaphore.ts'
 import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerWish } from './controller.ts'
+import { hexByte } from './raw.ts'
 import type { CipherSuites } from './suites.ts'
 
 /** Reads many BMCs at once. */
@@ -87,6 +88,14 @@ export class Ipmitool implements Bmc {
 
   async injectNmi(signal: AbortSignal): Promise<void> {
     await this.act(['power', 'diag'], signal)
+  }
+
+  async raw(bytes: readonly number[], signal: AbortSignal): Promise<void> {
+    await this.act(['raw', ...bytes.map(hexByte)], signal)
+  }
+
+  async resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void> {
+    await this.act(['mc', 'reset', how], signal)
   }
 
   async setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void> {
@@ -217,10 +226,8 @@ const DEVICES: Readonly<Record<BootDevice, number>> = { pxe: 1, disk: 2, safe: 3
 export function bootFlags(choice: BootChoice): string[] {
   const flags = 0x80 | (choice.once ? 0 : 0x40) | (choice.efi ? 0x20 : 0)
   const device = DEVICES[choice.device] << 2
-  return ['0x00', '0x08', '0x05', hex(flags), hex(device), '0x00', '0x00', '0x00']
+  return ['0x00', '0x08', '0x05', hexByte(flags), hexByte(device), '0x00', '0x00', '0x00']
 }
-
-const hex = (value: number) => `0x${value.toString(16).padStart(2, '0')}`
 
 /** The answer to Get System Boot Options, parameter 5: version, parameter, five bytes of data. */
 export function parseBootFlags(text: string): BootNow {

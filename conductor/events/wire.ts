@@ -22,6 +22,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'lock-broken': 'an operator broke the lock of a node',
   console: 'a user opened the serial console of a node, or left it',
   'bmc-act': 'a user acts on the BMC of a node: what, and how',
+  'interface-alias': 'an interface was chosen by a name that is taken for another: what is really used',
   'bmc-suite': 'a BMC does not take cipher suite 17 (SHA-256): it is spoken to with an older one',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',

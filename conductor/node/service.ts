@@ -5,8 +5,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Arbiter } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
-import type { Bmc, BootChoice } from '../bmc/controller.ts'
-import type { Piped } from '../../kit/run.ts'
+import { aliasEvents } from './query/history.ts'
 import type { Damaged, Store } from '../store/port.ts'
 import type { Verb } from './workflow/arrows.ts'
 import type { FakeHardware } from '../fake/state.ts'
@@ -15,8 +14,8 @@ import { usesAgent } from './workflow/effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
 import { imageWish } from './run/image-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
-import { bootMode } from './run/perform.ts'
 import { planFor, type Wish } from './policy/plans.ts'
+import { BmcActs } from './run/bmc-acts.ts'
 import { splitDrive, withDrive } from './run/drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
 import { checkDrive, checkNodeSize } from './policy/size.ts'
@@ -54,16 +53,17 @@ export interface ProvisionExtra extends Wish {
   readonly abortSince?: (state: State) => void
 }
 
-const ACT_TIMEOUT_MS = 30_000
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
 const AGENT_ALIVE_MS = 25_000
 const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export class NodeService {
+  readonly atBmc: BmcActs
   private readonly parts: NodeServiceParts
 
   constructor(parts: NodeServiceParts) {
     this.parts = parts
+    this.atBmc = new BmcActs(parts)
   }
 
   /** By UUID or by name. Throws `object.missing`. */
@@ -88,6 +88,7 @@ export class NodeService {
     return withDrive(this.parts, node.uuid, async (keep) => {
       const whole = content === undefined ? node : { ...node, configDrive: await keep(content) }
       await this.parts.store.addNode(whole)
+      for (const event of aliasEvents({}, whole, whole.createdAtMs)) await this.parts.store.journal.add(event)
       return whole
     })
   }
@@ -196,27 +197,10 @@ export class NodeService {
     return done
   }
 
-  bootDevice = async (ident: string) => this.onBmc(await this.find(ident), (bmc, signal) => bmc.bootDevice(signal))
-
-  async setBootDevice(ident: string, choice: Omit<BootChoice, 'efi'>): Promise<void> {
-    const node = await this.unlocked(ident)
-    const wish = { ...choice, efi: bootMode(node) === 'uefi' }
-    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), {
-      what: 'boot device',
-      device: choice.device,
-      persistent: !choice.once,
-    })
-  }
-
-  async injectNmi(ident: string): Promise<void> {
-    await this.onBmc(await this.unlocked(ident), (bmc, signal) => bmc.injectNmi(signal), {
-      what: 'diagnostic interrupt',
-    })
-  }
-
   /** Boot mode and secure boot, where the management interface can set them. */
   async setFirmware(ident: string, wish: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
-    const node = await this.unlocked(ident)
+    const node = await this.find(ident)
+    if (isLocked(node)) throw locked(node)
     if (interfaceOf(node, 'management') !== 'fake')
       throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
     return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...wish }))
@@ -233,28 +217,6 @@ export class NodeService {
   children = (node: NodeRecord): Promise<NodeRecord[]> => this.parts.store.nodes({ parentNode: node.uuid }, ALL)
 
   validate = async (ident: string): Promise<Verdicts> => validateNode(await this.find(ident), this.parts)
-
-  /** A lock does not forbid to look. */
-  async console(ident: string, steal: boolean): Promise<Piped> {
-    return this.onBmc(await this.find(ident), (bmc, signal) => bmc.console(steal, signal))
-  }
-
-  private async unlocked(ident: string): Promise<NodeRecord> {
-    const node = await this.find(ident)
-    if (isLocked(node)) throw locked(node)
-    return node
-  }
-
-  /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
-  private async onBmc<T>(
-    node: NodeRecord,
-    act: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
-    noted?: Record<string, unknown>,
-  ): Promise<T> {
-    const { arbiter, bmcs, store, clock } = this.parts
-    if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
-    return arbiter.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
-  }
 
   private async checkRelations(node: NodeRecord): Promise<void> {
     const { store } = this.parts

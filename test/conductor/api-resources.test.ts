@@ -294,6 +294,13 @@ describe('details of nodes', () => {
     expect((await call('PUT', `/v1/nodes/${uuid}/traits`, { traits: ['CUSTOM_B', 'HW_CPU_X86_AVX'] })).status).toBe(204)
     expect((await call('GET', `/v1/nodes/${uuid}/traits`)).body.traits).toEqual(['CUSTOM_B', 'HW_CPU_X86_AVX'])
     expect((await call('PUT', `/v1/nodes/${uuid}/traits/lower`)).status).toBe(400)
+    // Of a standard family, yet not one of os-traits; and one that came after Debian 12's list.
+    const misspelt = await call('PUT', `/v1/nodes/${uuid}/traits`, { traits: ['CUSTOM_A', 'HW_CPU_X86_AVX3'] })
+    expect(misspelt).toMatchObject({ status: 400 })
+    expect(faultOf(misspelt).faultstring).toContain(
+      "traits/1: 'HW_CPU_X86_AVX3' is not valid under any of the given schemas",
+    )
+    expect((await call('PUT', `/v1/nodes/${uuid}/traits`, { traits: ['HW_CPU_X86_INTEL_TDX'] })).status).toBe(204)
     expect(
       (await call('PUT', `/v1/nodes/${uuid}/traits`, { traits: Array.from({ length: 51 }, (_, i) => `CUSTOM_${i}`) }))
         .status,

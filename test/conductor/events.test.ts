@@ -251,6 +251,13 @@ describe('explain', () => {
       'the server is off',
     )
   })
+  test.each(['active', 'available', 'clean failed', 'deploy hold'] as const)(
+    'nothing is usual in "%s", where a node stays until a user goes on',
+    (provisionState) => {
+      const working = facts({ durationsMs: [1, 2, 3, 4, 5, 6] })
+      expect(explain({ ...working, node: { ...working.node, provisionState } }).usual).toBeNull()
+    },
+  )
   test('what is unusual is told by the model’s own past, and only by enough of it', () => {
     const past = [30_000, 31_000, 32_000, 33_000, 40_000, 35_000]
     expect(explain(facts({ durationsMs: past })).usual).toEqual({
@@ -259,8 +266,8 @@ describe('explain', () => {
       p95_seconds: 40,
       unusual: true,
     })
-    expect(explain(facts({ durationsMs: past, nowMs: 39_000 })).usual.unusual).toBe(false)
-    expect(explain(facts({ durationsMs: past.slice(0, 4) })).usual.unusual).toBe(false)
+    expect(explain(facts({ durationsMs: past, nowMs: 39_000 })).usual?.unusual).toBe(false)
+    expect(explain(facts({ durationsMs: past.slice(0, 4) })).usual?.unusual).toBe(false)
   })
 })
 

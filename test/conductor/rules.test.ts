@@ -147,6 +147,11 @@ describe('actions', () => {
     })
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
   })
+  test('what is no trait is not added, also where the rule takes the name from the inventory', () => {
+    expect(() => run({ actions: [{ op: 'add-trait', args: ['HW_{inventory[text]}'] }] })).toThrow(
+      /'HW_Rack-42' is not valid/,
+    )
+  })
   test('a port that is not there is an error, not a new port', () => {
     expect(() => run({ actions: [{ op: 'set-port-attribute', args: ['02:00:00:00:00:99', 'extra/a', 1] }] })).toThrow(
       /there is no port/,
@@ -159,6 +164,7 @@ test.each([
   [{ actions: [{ op: 'set-attribute', args: ['extra/a'] }] }, /actions\/0\/args\/value is missing/],
   [{ actions: [{ op: 'add-trait', args: { name: 'X', nmae: 'Y' } }] }, /no argument nmae/],
   [{ actions: [{ op: 'set-attribute', args: ['provision_state', 'active'] }] }, /cannot be changed by a rule/],
+  [{ actions: [{ op: 'add-trait', args: ['HW_NO_SUCH'] }] }, /actions\/0\/args\/name: 'HW_NO_SUCH' is not valid/],
   [{ conditions: [{ op: '!!eq', args: [[1]] }], actions: [] }, /conditions\/0\/op/],
   [{ conditions: [{ op: 'matches', args: ['a', '('] }], actions: [] }, /regex/],
   [{ conditions: [{ op: 'contains', args: ['a', 'x'.repeat(2000)] }], actions: [] }, /longer than/],

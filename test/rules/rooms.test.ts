@@ -190,7 +190,6 @@ const TOO_LONG = [
   'conductor/agents/service.ts',
   'conductor/api/nodes/hardware.ts',
   'conductor/conductor.ts',
-  'conductor/node/service.ts',
   'conductor/node/workflow/step.ts',
   'conductor/store/sqlite.ts',
   'host-agent/adapters/instances/nova.ts',

@@ -6,17 +6,10 @@ import { locked } from '../../node/policy/guards.ts'
 import { mustOwn, standing } from '../access.ts'
 import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
 import { needs, type Ask, type Route, type RouteParts } from '../route.ts'
+import { Trait } from '../traits.ts'
 import { nodeOf } from './routes.ts'
 
 const MAX_TRAITS = 50
-/** Custom ones, and the standard ones by the families that os-traits has. */
-const Trait = z
-  .string()
-  .max(255)
-  .regex(
-    /^(CUSTOM|HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/,
-    'is not a trait: CUSTOM_ and capital letters, digits and _ (or one of os-traits)',
-  )
 const Traits = z.strictObject({ traits: z.array(Trait).max(MAX_TRAITS, `a node has at most ${MAX_TRAITS} traits`) })
 const Vif = z
   .strictObject({ id: z.union([Uuid, ObjectName]), port_uuid: Uuid.optional(), portgroup_uuid: Uuid.optional() })

@@ -55,7 +55,7 @@ export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
     ...raidRoutes(parts),
     ...consoleRoutes(parts, able),
     ...managementRoutes(parts, able),
-    ...vendorRoutes(parts, able),
+    ...vendorRoutes(parts),
   ]
 }
 

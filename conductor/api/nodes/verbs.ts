@@ -105,7 +105,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       says: 'reads the boot device from the BMC',
       async handle(ask) {
         const node = await nodeOf(parts, ask)
-        const { device, persistent } = await nodes.bootDevice(node.uuid).catch((error: unknown) => {
+        const { device, persistent } = await nodes.atBmc.bootDevice(node).catch((error: unknown) => {
           throw standing(ask.actor, node) === 'lessee' ? veilFault(error) : error
         })
         return { body: { boot_device: device, persistent } }
@@ -117,8 +117,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       role: 'reader',
       says: 'lists the boot devices that can be set',
       async handle(ask) {
-        await nodeOf(parts, ask)
-        return { body: { supported_boot_devices: BootDeviceBody.shape.boot_device.options } }
+        return { body: { supported_boot_devices: nodes.atBmc.bootDevices(await nodeOf(parts, ask)) } }
       },
     },
     {
@@ -128,7 +127,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       says: 'sets the boot device',
       async handle(ask) {
         const { boot_device, persistent } = checkInput(BootDeviceBody, ask.body)
-        await nodes.setBootDevice((await owned(ask, 'boot_device')).uuid, { device: boot_device, once: !persistent })
+        await nodes.atBmc.setBootDevice(await owned(ask, 'boot_device'), { device: boot_device, once: !persistent })
       },
     },
     {
@@ -139,7 +138,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       says: 'sends a diagnostic interrupt',
       async handle(ask) {
         checkInput(z.strictObject({}), ask.body ?? {})
-        await nodes.injectNmi((await owned(ask, 'inject_nmi')).uuid)
+        await nodes.atBmc.injectNmi(await owned(ask, 'inject_nmi'))
       },
     },
     {

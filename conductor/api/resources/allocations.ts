@@ -4,10 +4,11 @@ import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, namedNode, seenNode } from '../access.ts'
 import type { Actor } from '../auth.ts'
-import { Dict, ObjectName, Uuid, z } from '../node-input.ts'
+import { Dict, NewUuid, ObjectName, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
 import { needs, type Ask, type Route } from '../route.ts'
 import { objectView, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { Trait } from '../traits.ts'
 import { visible } from '../versions.ts'
 
 export interface AllocationRouteParts extends ResourceParts {
@@ -15,18 +16,10 @@ export interface AllocationRouteParts extends ResourceParts {
 }
 
 const Create = z.strictObject({
-  uuid: Uuid.optional(),
+  uuid: NewUuid,
   name: ObjectName.nullish(),
   resource_class: z.string().min(1).max(80).nullish(),
-  traits: z
-    .array(
-      z
-        .string()
-        .max(255)
-        .regex(/^CUSTOM_[A-Z0-9_]+$|^(HW|COMPUTE|STORAGE|MISC|OWNER)_[A-Z0-9_]+$/, 'is not a trait'),
-    )
-    .max(50)
-    .optional(),
+  traits: z.array(Trait).max(50).optional(),
   candidate_nodes: z.array(z.string().max(255)).max(1000).nullish(),
   node: z.string().max(255).nullish(),
   owner: z.string().max(255).nullish(),

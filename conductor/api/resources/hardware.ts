@@ -5,7 +5,7 @@ import { locked } from '../../node/policy/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
-import { Dict, Flag, Mac, ObjectName, Uuid, z } from '../node-input.ts'
+import { Dict, Flag, Mac, NewUuid, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
 import { unmask } from '../nodes/wire.ts'
 import type { Ask, Route } from '../route.ts'
@@ -53,7 +53,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     detailPath: true,
     fields: { ...OWN, description: 1, extra: 1, nodes: 1 },
     summary: ['uuid', 'description', 'links'],
-    create: z.strictObject({ uuid: Uuid.optional(), description: text(255), extra: Dict.optional() }),
+    create: z.strictObject({ uuid: NewUuid, description: text(255), extra: Dict.optional() }),
     patchable: { description: null, extra: {} },
     mayWrite: (ask) => mustBeWhole(ask.actor, 'chassis'),
     check: (_ask, body) => ({ extra: {}, ...body }),
@@ -91,7 +91,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     writes: { mode: 26, properties: 26 },
     summary: ['uuid', 'name', 'address', 'links'],
     create: z.strictObject({
-      uuid: Uuid.optional(),
+      uuid: NewUuid,
       name: ObjectName.nullish(),
       address: Mac.nullish(),
       node_uuid: Uuid,
@@ -153,7 +153,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     fields: { ...OWN, type: 32, connector_id: 32, node_uuid: 32, extra: 32 },
     summary: ['uuid', 'connector_id', 'node_uuid', 'type', 'links'],
     create: z.strictObject({
-      uuid: Uuid.optional(),
+      uuid: NewUuid,
       node_uuid: Uuid,
       type: z.enum(['wwnn', 'wwpn', 'iqn', 'ip', 'mac', 'port']),
       connector_id: z.string().min(1).max(255),
@@ -184,7 +184,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     fields: { ...OWN, node_uuid: 32, volume_type: 32, boot_index: 32, volume_id: 32, properties: 32, extra: 32 },
     summary: ['uuid', 'boot_index', 'node_uuid', 'volume_id', 'volume_type', 'links'],
     create: z.strictObject({
-      uuid: Uuid.optional(),
+      uuid: NewUuid,
       node_uuid: Uuid,
       volume_type: z.string().min(1).max(64),
       boot_index: z.coerce.number().int().min(0).max(1000),

@@ -4,16 +4,12 @@ import { checkRule } from '../../agents/rules.ts'
 import type { AskedStep } from '../../node/policy/steps.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
-import { AskedCleanStep, AskedDeployStep, Dict, Flag, Uuid, z } from '../node-input.ts'
+import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewUuid, z } from '../node-input.ts'
 import type { Ask, Route } from '../route.ts'
 import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { Trait } from '../traits.ts'
 
 const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
-/** Templates and runbooks are matched to nodes by trait, so their names are traits. */
-const TraitName = z
-  .string()
-  .max(255)
-  .regex(/^CUSTOM_[A-Z0-9_]+$/, 'is not a custom trait: CUSTOM_ and capital letters, digits and _')
 
 const template: Resource = {
   kind: 'deploy_template',
@@ -24,8 +20,9 @@ const template: Resource = {
   fields: { ...OWN, name: 55, steps: 55, extra: 55 },
   summary: ['uuid', 'name', 'links'],
   create: z.strictObject({
-    uuid: Uuid.optional(),
-    name: TraitName,
+    uuid: NewUuid,
+    // Matched to nodes by trait, so its name is one.
+    name: Trait,
     steps: z.array(AskedDeployStep).min(1).max(100),
     extra: Dict.optional(),
   }),
@@ -51,8 +48,9 @@ const runbook: Resource = {
   fields: { ...OWN, name: 92, steps: 92, disable_ramdisk: 92, public: 92, owner: 92, extra: 92 },
   summary: ['uuid', 'name', 'links'],
   create: z.strictObject({
-    uuid: Uuid.optional(),
-    name: TraitName,
+    uuid: NewUuid,
+    // Matched to nodes by trait, so its name is one.
+    name: Trait,
     steps: z
       .array(AskedCleanStep.extend({ order: z.number().int().min(0) }))
       .min(1)
@@ -97,7 +95,7 @@ const rule: Resource = {
   fields: { ...OWN, description: 96, priority: 96, phase: 96, sensitive: 96, conditions: 96, actions: 96 },
   summary: ['uuid', 'priority', 'phase', 'description', 'links'],
   create: z.strictObject({
-    uuid: Uuid.optional(),
+    uuid: NewUuid,
     description: z.string().max(255).nullish(),
     priority: z.number().int().min(0).max(9999).optional(),
     phase: z.enum(['main']).nullish(),

@@ -33,12 +33,14 @@ const NONE = {
 export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<InterfaceName, readonly string[]>>>> = {
   ipmi: {
     ...NONE,
-    boot: ['ipxe'],
+    boot: ['ipxe', 'pxe'],
     deploy: ['direct'],
     inspect: ['agent', 'no-inspect'],
-    management: ['ipmitool'],
+    // The boot order of the firmware is left as it is: the network first, then the disk.
+    management: ['ipmitool', 'noop'],
     power: ['ipmitool'],
     rescue: ['agent', 'no-rescue'],
+    vendor: ['no-vendor', 'ipmitool'],
   },
   'fake-hardware': {
     ...NONE,
@@ -57,6 +59,16 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   },
 }
 
+/** Names that are taken for another implementation: what is really done when one of them is chosen. */
+export const ALIASES: Partial<Record<InterfaceName, Readonly<Record<string, string>>>> = { boot: { pxe: 'ipxe' } }
+
+/** Where to look instead, for what another implementation of the field would do. */
+const INSTEAD: Partial<Record<InterfaceName, string>> = {
+  console:
+    'the serial console is the WebSocket /rackward/v1/nodes/NODE/console, or the command "rackward node console NODE"',
+}
+const instead = (name: InterfaceName): string => (INSTEAD[name] ? `; ${INSTEAD[name]}` : '')
+
 export const enabledInterfaces = (driver: string): Readonly<Record<InterfaceName, readonly string[]>> | undefined =>
   Object.hasOwn(DRIVERS, driver) ? DRIVER_INTERFACES[driver as Driver] : undefined
 
@@ -72,7 +84,7 @@ export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>)
     if (!there.includes(chosen))
       throw new Fault(
         'input.invalid',
-        `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}`,
+        `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}${instead(name as InterfaceName)}`,
       )
   }
 }
@@ -85,5 +97,5 @@ export const unsupported = (
 ): Fault =>
   new Fault(
     'node.unsupported',
-    `${what}: the ${name} interface ${interfaceOf(node, name)} of node ${node.uuid} cannot do that`,
+    `${what}: the ${name} interface ${interfaceOf(node, name)} of node ${node.uuid} cannot do that${instead(name)}`,
   )

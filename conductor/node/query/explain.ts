@@ -42,12 +42,8 @@ export interface Account {
   readonly elapsed_seconds: number
   readonly deadline: string | null
   readonly lock: Lock | null
-  readonly usual: {
-    readonly samples: number
-    readonly median_seconds: number | null
-    readonly p95_seconds: number | null
-    readonly unusual: boolean
-  }
+  /** Null at rest: how long a node stays there is somebody's decision. */
+  readonly usual: Usual | null
   readonly seen: readonly {
     readonly room: 'boot' | 'agent' | 'bmc'
     readonly what: string
@@ -61,6 +57,13 @@ export interface Account {
     readonly disks: readonly (ErasedDisk & { readonly says: string })[]
   } | null
   readonly causes: readonly Cause[]
+}
+
+export interface Usual {
+  readonly samples: number
+  readonly median_seconds: number | null
+  readonly p95_seconds: number | null
+  readonly unusual: boolean
 }
 
 export interface Lock {
@@ -95,10 +98,7 @@ export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number 
 export function explain(facts: Facts): Account {
   const { node, nowMs } = facts
   const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
-  const sorted = [...facts.durationsMs].sort((a, b) => a - b)
-  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
-  const { kind, says } = STATES[node.provisionState]
-  const known = sorted.length >= MIN_SAMPLES
+  const { says } = STATES[node.provisionState]
   return {
     node_uuid: node.uuid,
     provision_state: node.provisionState,
@@ -108,15 +108,23 @@ export function explain(facts: Facts): Account {
     elapsed_seconds: seconds(nowMs - sinceMs),
     deadline: node.machine.deadlineMs === null ? null : isoTime(node.machine.deadlineMs),
     lock: lockOf(node, facts),
-    usual: {
-      samples: sorted.length,
-      median_seconds: sorted.length > 0 ? seconds(at(0.5)) : null,
-      p95_seconds: sorted.length > 0 ? seconds(at(0.95)) : null,
-      unusual: known && (kind === 'working' || kind === 'waiting') && nowMs - sinceMs > at(0.95),
-    },
+    usual: usualOf(facts, nowMs - sinceMs),
     seen: seenOf(facts),
     erased: erasedOf(node),
     causes: [...sharedBmc(facts), ...causesOf(facts)],
+  }
+}
+
+function usualOf({ node, durationsMs }: Facts, elapsedMs: number): Usual | null {
+  const { kind } = STATES[node.provisionState]
+  if (kind !== 'working' && kind !== 'waiting') return null
+  const sorted = [...durationsMs].sort((a, b) => a - b)
+  const quantile = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
+  return {
+    samples: sorted.length,
+    median_seconds: sorted.length > 0 ? seconds(quantile(0.5)) : null,
+    p95_seconds: sorted.length > 0 ? seconds(quantile(0.95)) : null,
+    unusual: sorted.length >= MIN_SAMPLES && elapsedMs > quantile(0.95),
   }
 }
 

@@ -2,6 +2,7 @@
 import type { EventRecord } from '../../store/port.ts'
 import type { Move } from '../workflow/context.ts'
 import type { NodeRecord } from '../record.ts'
+import { ALIASES, type InterfaceName } from '../policy/interfaces.ts'
 
 type NewEvent = Omit<EventRecord, 'seq'>
 
@@ -10,6 +11,18 @@ export const modelOf = (node: Pick<NodeRecord, 'driver' | 'properties'>): string
   [node.driver, node.properties.vendor, node.properties.model]
     .filter((part) => typeof part === 'string' && part !== '')
     .join(' / ')
+
+/** One for each interface that was chosen by a name that is taken for another. */
+export const aliasEvents = (
+  before: NodeRecord['interfaces'],
+  { uuid, interfaces }: Pick<NodeRecord, 'uuid' | 'interfaces'>,
+  atMs: number,
+): NewEvent[] =>
+  Object.entries(interfaces).flatMap(([name, chosen]) => {
+    const served = ALIASES[name as InterfaceName]?.[chosen]
+    if (served === undefined || before[name] === chosen) return []
+    return [{ atMs, nodeUuid: uuid, kind: 'interface-alias', detail: { interface: name, chosen, served } }]
+  })
 
 export function changesOf(
   before: NodeRecord,
@@ -36,6 +49,7 @@ export function changesOf(
     events.push(
       event('error', { text: after.lastError, fault: after.lastFault?.code ?? null, state: after.provisionState }),
     )
+  events.push(...aliasEvents(before.interfaces, after, at.atMs))
   if (before.maintenance !== after.maintenance)
     events.push(event('maintenance', { on: after.maintenance, reason: after.maintenanceReason, fault: after.fault }))
   if (

@@ -10,6 +10,7 @@ import { usesAgent } from '../workflow/effects.ts'
 import type { ImageSource } from './image-source.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
+import { interfaceOf } from '../policy/interfaces.ts'
 import type { Performer } from './worker.ts'
 
 export interface PerformParts {
@@ -69,6 +70,8 @@ async function perform(
       return undefined
     }
     case 'boot-device':
+      // The boot order of the firmware does it: the network first, where the boot services send an instance on to its disk.
+      if (interfaceOf(node, 'management') === 'noop') return undefined
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(

@@ -1,0 +1,100 @@
+/** What users do at the BMC of a node, beside its power: boot device, diagnostic interrupt, raw requests, console. */
+import { Fault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Piped } from '../../../kit/run.ts'
+import { BOOT_DEVICES, type Bmc, type BootChoice, type BootDevice, type BootNow } from '../../bmc/controller.ts'
+import type { Arbiter } from '../../bmc/queue.ts'
+import { hexByte } from '../../bmc/raw.ts'
+import type { BmcRegistry } from '../../bmc/registry.ts'
+import type { Store } from '../../store/port.ts'
+import { locked } from '../policy/guards.ts'
+import { interfaceOf, unsupported } from '../policy/interfaces.ts'
+import { isLocked, type NodeRecord } from '../record.ts'
+import { bootMode } from './perform.ts'
+
+export interface BmcActsParts {
+  readonly store: Store
+  readonly bmcs: BmcRegistry
+  readonly arbiter: Arbiter
+  readonly clock: Clock
+}
+
+const ACT_TIMEOUT_MS = 30_000
+/** What a boot order that nobody changes does (Ironic's noop management). */
+const NOOP_DEVICES: readonly BootDevice[] = ['pxe', 'disk']
+
+export class BmcActs {
+  private readonly parts: BmcActsParts
+
+  constructor(parts: BmcActsParts) {
+    this.parts = parts
+  }
+
+  /** Of a noop management interface: what its boot order is set to once and for all (Ironic). */
+  async bootDevice(node: NodeRecord): Promise<BootNow> {
+    if (interfaceOf(node, 'management') === 'noop') return { device: 'pxe', persistent: true }
+    return this.onBmc(node, (bmc, signal) => bmc.bootDevice(signal))
+  }
+
+  bootDevices = (node: NodeRecord): readonly BootDevice[] =>
+    interfaceOf(node, 'management') === 'noop' ? NOOP_DEVICES : BOOT_DEVICES
+
+  async setBootDevice(node: NodeRecord, choice: Omit<BootChoice, 'efi'>): Promise<void> {
+    this.unlocked(node)
+    if (interfaceOf(node, 'management') === 'noop') {
+      if (NOOP_DEVICES.includes(choice.device)) return
+      throw new Fault('input.invalid', `boot_device: the noop management interface has ${NOOP_DEVICES.join(', ')}`)
+    }
+    const wish = { ...choice, efi: bootMode(node) === 'uefi' }
+    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), {
+      what: 'boot device',
+      device: choice.device,
+      persistent: !choice.once,
+    })
+  }
+
+  async injectNmi(node: NodeRecord): Promise<void> {
+    this.unlocked(node)
+    if (interfaceOf(node, 'management') === 'noop') throw unsupported(node, 'management', 'inject_nmi')
+    await this.onBmc(node, (bmc, signal) => bmc.injectNmi(signal), { what: 'diagnostic interrupt' })
+  }
+
+  /** A raw request to the BMC. Its data is not in the record: it may be a secret. */
+  async sendRaw(node: NodeRecord, bytes: readonly number[]): Promise<void> {
+    const [netFn = 0, command = 0] = bytes.map(hexByte)
+    await this.onBmc(this.unlocked(node), (bmc, signal) => bmc.raw(bytes, signal), {
+      what: 'raw request',
+      netFn,
+      command,
+      dataBytes: bytes.length - 2,
+    })
+  }
+
+  async resetBmc(node: NodeRecord, how: 'warm' | 'cold'): Promise<void> {
+    await this.onBmc(this.unlocked(node), (bmc, signal) => bmc.resetController(how, signal), {
+      what: 'reset of the BMC',
+      how,
+    })
+  }
+
+  /** A lock does not forbid to look. */
+  async console(node: NodeRecord, steal: boolean): Promise<Piped> {
+    return this.onBmc(node, (bmc, signal) => bmc.console(steal, signal))
+  }
+
+  private unlocked(node: NodeRecord): NodeRecord {
+    if (isLocked(node)) throw locked(node)
+    return node
+  }
+
+  /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
+  private async onBmc<T>(
+    node: NodeRecord,
+    act: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
+    noted?: Record<string, unknown>,
+  ): Promise<T> {
+    const { arbiter, bmcs, store, clock } = this.parts
+    if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
+    return arbiter.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
+  }
+}
