@@ -101,7 +101,7 @@ export async function startAgent(config: AgentConfig, parts: AgentParts): Promis
           self: state.self,
         },
         {
-          onDigest: (digest) => state.arbiter?.onDigest(digest),
+          onHeartbeat: (heartbeat) => state.arbiter?.onHeartbeat(heartbeat),
           onOrder: (order) => happened({ type: 'ordered', order }),
           onTrouble: (says) => log.error(says),
           onEnd: parts.onEnd,

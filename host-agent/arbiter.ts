@@ -13,29 +13,29 @@ import { FenceDevices } from './adapters/fence-agents.ts'
 import { startMeshApi } from './api/server.ts'
 import { ArbiterCore } from './arbiter/loop.ts'
 import { answerTo } from './arbiter/heartbeat-reply.ts'
-import { wordOf } from './arbiter/leases.ts'
+import { statementOf } from './arbiter/leases.ts'
 import type { Identity } from './protocol/keys.ts'
 import { hostAt, listenKdump } from './probe/kdump.ts'
 import { LeaseKeeper } from './cluster/leadership.ts'
 import { PillSlots } from './adapters/poison-pill.ts'
-import { realWorld } from './adapters/consul-environment.ts'
+import { consulEnvironment } from './adapters/consul-environment.ts'
 import type { MemberRecord } from './protocol/records.ts'
 import type { StationLink } from './probe/prober-thread.ts'
 import { TickReader } from './probe/storage-heartbeat.ts'
-import type { Page } from './adapters/environment.ts'
+import type { Alert } from './adapters/environment.ts'
 import type { Snapshot } from './cluster/store.ts'
 import { driverOf, powerOf } from './parts.ts'
-import type { Digest } from './protocol/heartbeat.ts'
+import type { Heartbeat } from './protocol/heartbeat.ts'
 
 export interface RunningArbiter {
   readonly addresses: readonly string[]
-  onDigest(digest: Digest): void
+  onHeartbeat(heartbeat: Heartbeat): void
   onStore(snapshot: Snapshot, members: readonly MemberRecord[]): void
   stop(): Promise<void>
 }
 
 const TICK_MS = 100
-const DIGEST_MS = 250
+const HEARTBEAT_MS = 250
 const GOSSIP_MS = 2_000
 const READ_TICKS_MS = 500
 const RELOAD_MS = 10_000
@@ -50,7 +50,7 @@ export async function startArbiter(
   // The core is made below, of a world that this is part of; a BMC is asked later than that.
   const sealed = sealedSource({
     name: config.name,
-    sealed: (host) => core.shelf.bmcs.get(host)?.value.sealed[config.name],
+    sealed: (host) => core.cluster.bmcs.get(host)?.value.sealed[config.name],
     open: (box, about) => parts.identity.openBox(box, about),
   })
   const power = await powerOf(config, { run, clock, sealed })
@@ -65,7 +65,7 @@ export async function startArbiter(
   let members = new Map<string, MemberRecord>()
   const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const slots = config.storage && new PillSlots(config.storage.directory)
-  const { world, sessions } = realWorld({
+  const { world, sessions } = consulEnvironment({
     consul,
     clock,
     power,
@@ -99,14 +99,14 @@ export async function startArbiter(
     keeper.tick()
     core.tick(clock.now())
   })
-  await every('digests', DIGEST_MS, () => {
+  await every('heartbeats', HEARTBEAT_MS, () => {
     const nowMs = clock.now()
-    station.sendDigest({ ...wordOf(core, nowMs), ...(reader ? { ticks: reader.views() } : {}) })
+    station.sendHeartbeat({ ...statementOf(core, nowMs), ...(reader ? { ticks: reader.views() } : {}) })
   })
   if (reader)
     await every('storage ticks', READ_TICKS_MS, () => {
-      void reader.read(core.shelf.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
-      for (const [host, view] of Object.entries(reader.views())) core.book.sawTick(host, view, clock.now())
+      void reader.read(core.cluster.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
+      for (const [host, view] of Object.entries(reader.views())) core.evidence.sawTick(host, view, clock.now())
     })
   await every(
     'fence devices',
@@ -119,13 +119,13 @@ export async function startArbiter(
   await every(
     'gossip',
     GOSSIP_MS,
-    gossipWatch(consul, (host) => core.book.sawGossipTurnAlive(host, clock.now())),
+    gossipWatch(consul, (host) => core.evidence.sawGossipTurnAlive(host, clock.now())),
   )
   if (config.kdump) {
     const { kdump } = config
     const seen = (address: string) => {
       const host = hostAt(address, members.values())
-      if (host) core.book.sawCrashDump(host, clock.now())
+      if (host) core.evidence.sawCrashDump(host, clock.now())
     }
     await life.add(
       'crash dumps',
@@ -149,10 +149,10 @@ export async function startArbiter(
     .catch(() => undefined)
   return {
     addresses: api.addresses,
-    onDigest(digest) {
+    onHeartbeat(heartbeat) {
       const nowMs = clock.now()
-      if (!core.onDigest(digest, nowMs) || members.get(digest.from)?.role !== 'host') return
-      station.sendAck(digest.from, answerTo(core, digest, nowMs))
+      if (!core.onHeartbeat(heartbeat, nowMs) || members.get(heartbeat.from)?.role !== 'host') return
+      station.sendAck(heartbeat.from, answerTo(core, heartbeat, nowMs))
     },
     onStore(snapshot, known) {
       members = new Map(known.map((member) => [member.name, member]))
@@ -205,11 +205,11 @@ function gossipWatch(consul: Consul, onBack: (host: string) => void): () => void
 }
 
 const KEPT_PAGES = 200
-type Pager = ((page: Page) => void) & { readonly recent: () => readonly (Page & { at: string })[] }
+type Pager = ((page: Alert) => void) & { readonly recent: () => readonly (Alert & { at: string })[] }
 
 /** Pages go to the log and to the webhooks; a webhook that does not answer is tried again a few times. */
 async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal }): Promise<Pager> {
-  const kept: (Page & { at: string })[] = []
+  const kept: (Alert & { at: string })[] = []
   const hooks = await Promise.all(
     config.webhooks.map(async ({ name, url, secretFile }, i) => {
       const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
@@ -226,7 +226,7 @@ async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal
     }
     parts.log.warn({ webhook: hook.name }, 'a page was not delivered')
   }
-  const page = (one: Page) => {
+  const page = (one: Alert) => {
     const told = { ...one, at: new Date(systemClock.now()).toISOString() }
     kept.push(told)
     if (kept.length > KEPT_PAGES) kept.shift()

@@ -12,7 +12,7 @@ import type { Sessions } from '../cluster/leadership.ts'
 import type { PoisonPill } from '../protocol/poison-pill.ts'
 import type { PillAsk } from './poison-pill.ts'
 import { KEYS, PREFIX } from '../protocol/records.ts'
-import type { DriverAnswer, DriverCall, Page, World } from './environment.ts'
+import type { DriverAnswer, DriverCall, Alert, Environment } from './environment.ts'
 import type { Snapshot } from '../cluster/store.ts'
 
 export interface RealParts {
@@ -28,11 +28,11 @@ export interface RealParts {
   readonly nodeOf: (host: string) => string | null
   /** Rejects where there is no shared storage, or it cannot be read or written. */
   readonly pill: (ask: PillAsk) => Promise<PoisonPill | undefined>
-  readonly onPage: (page: Page) => void
+  readonly onPage: (page: Alert) => void
 }
 
 /** Sessions and the store share one thing: the session under which writes are made. */
-export function realWorld(parts: RealParts): { world: World; sessions: Sessions } {
+export function consulEnvironment(parts: RealParts): { world: Environment; sessions: Sessions } {
   const { consul, clock, log } = parts
   const held: { session: string | undefined } = { session: undefined }
   const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) =>
@@ -72,7 +72,7 @@ export function realWorld(parts: RealParts): { world: World; sessions: Sessions 
     then()
   }
 
-  const world: World = {
+  const world: Environment = {
     store(ask, done) {
       const { session } = held
       if (session === undefined) return void clock.after(0, () => done({ got: 'conflict' }))

@@ -5,7 +5,7 @@ import type { PoisonPill } from '../protocol/poison-pill.ts'
 import type { PillAsk } from './poison-pill.ts'
 import type { DeviceAct } from './fence-agents.ts'
 import type { DeviceLevel } from '../protocol/records.ts'
-import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../evacuate/instances.ts'
+import type { Listing, MigrationRequest, MoveRequest, Started, Inventory, Whereabouts } from '../evacuate/instances.ts'
 
 /** `identify` reads the power and whose BMC it is. */
 export type BmcAct = 'off' | 'identify'
@@ -23,15 +23,15 @@ export type DriverCall =
   | { readonly call: 'list'; readonly host: string }
   | { readonly call: 'prepare'; readonly host: string; readonly why: string }
   | { readonly call: 'locate'; readonly host: string; readonly instances: readonly string[] }
-  | { readonly call: 'start'; readonly order: Order }
+  | { readonly call: 'start'; readonly order: MoveRequest }
   /** Moves an instance off a host that lives. */
-  | { readonly call: 'migrate'; readonly order: Migration }
+  | { readonly call: 'migrate'; readonly order: MigrationRequest }
   | { readonly call: 'readmit'; readonly host: string; readonly step: 'clean' | 'enable' }
 
 export type DriverAnswer =
   | {
       readonly ok: true
-      readonly survey?: Survey
+      readonly survey?: Inventory
       readonly listing?: Listing
       readonly where?: ReadonlyMap<string, Whereabouts>
       readonly started?: Started
@@ -44,14 +44,14 @@ export type DriverAnswer =
 export type PillAnswer =
   { readonly ok: true; readonly found: PoisonPill | undefined } | { readonly ok: false; readonly fault: string }
 
-export interface Page {
+export interface Alert {
   /** The same for the same trouble, so that it is told once. */
   readonly key: string
   readonly host: string | null
   readonly says: string
 }
 
-export interface World {
+export interface Environment {
   /** Compare-and-set of all changes or none, under the lease of `epoch`; `guards` must still have these indexes. */
   store(
     ask: { changes: readonly Change[]; guards: readonly { key: string; index: number }[]; epoch: number },
@@ -75,7 +75,7 @@ export interface World {
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
   /** A host's slot on the shared storage. Answers by `deadlineMs` in any case; what was asked for may take effect later than that. */
   pill(ask: PillAsk, deadlineMs: number, done: (answer: PillAnswer) => void): void
-  page(page: Page): void
+  page(page: Alert): void
   /** The monotonic clock that everything is counted with. */
   now(): number
   /** Something for the time line of people: wall clock. */

@@ -27,23 +27,23 @@ export function meshMetrics(core: ArbiterState, clock: Clock): Registry {
   gauge('lease_left_seconds', { help: 'how long the lease surely lasts' }, (set) =>
     set(Math.max(0, core.leaseLeftMs(clock.now()) / 1000)),
   )
-  gauge('armed', { help: '1 when hosts may be fenced' }, (set) => set(core.shelf.policy.value.armed ? 1 : 0))
+  gauge('armed', { help: '1 when hosts may be fenced' }, (set) => set(core.cluster.policy.value.armed ? 1 : 0))
   const by = { labels: ['state'] }
   gauge('hosts', { help: 'hosts by verdict, as the leader sees them', ...by }, (set) =>
     count(HOST_STATES, [...core.verdicts.values()], set),
   )
   gauge('incidents', { help: 'incidents in the store by state', ...by }, (set) =>
-    count(INCIDENT_STATES, valuesOf(core.shelf.incidents), set),
+    count(INCIDENT_STATES, valuesOf(core.cluster.incidents), set),
   )
   gauge('instances', { help: 'instances of incidents by state', ...by }, (set) =>
-    count(INTENT_STATES, valuesOf(core.shelf.intents), set),
+    count(INTENT_STATES, valuesOf(core.cluster.intents), set),
   )
   gauge('unprotected_instances', { help: 'instances that would not be moved' }, (set) => {
     const instances = Object.values(core.survey?.instances ?? {}).flat()
     set(instances.filter(({ unprotected }) => unprotected !== null).length)
   })
   gauge('heartbeat_age_seconds', { help: 'since the newest heartbeat of each node', labels: ['node'] }, (set) => {
-    for (const [node, age] of Object.entries(core.book.heard(clock.now()))) set(age / 1000, { node })
+    for (const [node, age] of Object.entries(core.evidence.heard(clock.now()))) set(age / 1000, { node })
   })
   return registry
 }

@@ -27,7 +27,7 @@ import {
   SealedBmc,
   type OperatorRequest,
 } from '../protocol/records.ts'
-import type { Page } from '../adapters/environment.ts'
+import type { Alert } from '../adapters/environment.ts'
 
 /** In every answer: whether this arbiter leads, so that whoever asks it by habit learns when to look for another. */
 export const LEADS_HEADER = 'x-rackward-leads'
@@ -39,7 +39,7 @@ export interface ApiParts {
   readonly consul: Consul
   readonly clock: Clock
   readonly log: Log
-  readonly pages: () => readonly (Page & { at: string })[]
+  readonly pages: () => readonly (Alert & { at: string })[]
 }
 
 const Why = z.string().min(1).max(500)
@@ -155,12 +155,12 @@ function routes(
   const { core, consul, clock } = parts
   const host = (request: Request) => {
     const name = String(request.params.host)
-    if (!HOST_NAME.test(name) || !core.shelf.members.has(name))
+    if (!HOST_NAME.test(name) || !core.cluster.members.has(name))
       throw new Fault('object.missing', `the mesh has no host ${JSON.stringify(name.slice(0, 64))}`)
     return name
   }
   const incident = (request: Request) => {
-    const found = core.shelf.incidents.get(String(request.params.id))
+    const found = core.cluster.incidents.get(String(request.params.id))
     if (!found)
       throw new Fault(
         'object.missing',
@@ -251,7 +251,8 @@ function routes(
     role: 'admin',
     handle: async (request) => {
       const name = host(request)
-      if (core.shelf.liveIncident(name)) throw new Fault('object.conflict', `${name} has an incident that is not over`)
+      if (core.cluster.liveIncident(name))
+        throw new Fault('object.conflict', `${name} has an incident that is not over`)
       await change(consul, KEYS.members + name, () => undefined)
       await change(consul, KEYS.bmcs + name, () => undefined)
       return { removed: name }
@@ -260,7 +261,7 @@ function routes(
   on('get', '/rackward/v1/incidents', {
     role: 'reader',
     handle: () => ({
-      incidents: [...core.shelf.incidents.values()]
+      incidents: [...core.cluster.incidents.values()]
         .map(({ value }) => incidentAccount(core, value))
         .sort((a, b) => ((a.time_line[0]?.at ?? '') < (b.time_line[0]?.at ?? '') ? 1 : -1)),
     }),

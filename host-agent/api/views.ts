@@ -12,8 +12,8 @@ export function meshAccount(
   leader: { name: string; api: string | null } | undefined,
   nowMs: number,
 ) {
-  const { shelf, book } = core
-  const policy = shelf.policy.value
+  const { cluster, evidence } = core
+  const policy = cluster.policy.value
   const withholds = new Set(withheld(core))
   return {
     told_by: core.name,
@@ -34,37 +34,40 @@ export function meshAccount(
     tenant_lost: policy.tenantLost,
     limits: core.limits,
     changed_limits: policy.limits,
-    arbiters: shelf.arbiters.map((name) => ({
+    arbiters: cluster.arbiters.map((name) => ({
       name,
-      last_heard_seconds: name === core.name ? 0 : secondsOf(book.heardAgeMs(name, nowMs)),
-      api: shelf.members.get(name)?.value.api ?? null,
-      public_key: shelf.members.get(name)?.value.publicKey ?? null,
+      last_heard_seconds: name === core.name ? 0 : secondsOf(evidence.heardAgeMs(name, nowMs)),
+      api: cluster.members.get(name)?.value.api ?? null,
+      public_key: cluster.members.get(name)?.value.publicKey ?? null,
     })),
-    hosts: shelf.hosts.map(({ name }) =>
+    hosts: cluster.hosts.map(({ name }) =>
       hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs }),
     ),
-    unreadable_keys: [...shelf.broken],
+    unreadable_keys: [...cluster.broken],
   }
 }
 
 /** The hosts that are these nodes of a conductor, by UUID or name. */
 export function hostsOfNode(core: ArbiterCore, idents: ReadonlySet<string>, nowMs: number) {
   const withholds = new Set(withheld(core))
-  const found = core.shelf.hosts.filter(({ name }) => idents.has(core.shelf.members.get(name)?.value.node ?? name))
+  const found = core.cluster.hosts.filter(({ name }) => idents.has(core.cluster.members.get(name)?.value.node ?? name))
   return {
     hosts: found.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })),
   }
 }
 
 /** What a conductor looks up every few seconds: whose keys its credentials are sealed for, and which hosts are held. */
-export function registryAccount({ shelf }: ArbiterCore) {
+export function registryAccount({ cluster }: ArbiterCore) {
   return {
-    arbiters: shelf.arbiters.map((name) => ({ name, public_key: shelf.members.get(name)?.value.publicKey ?? null })),
-    hosts: shelf.hosts.map(({ name }) => ({
+    arbiters: cluster.arbiters.map((name) => ({
       name,
-      node: shelf.members.get(name)?.value.node ?? null,
-      hold: shelf.holds.get(name)?.value ?? null,
-      bmc_sealed: shelf.bmcs.has(name),
+      public_key: cluster.members.get(name)?.value.publicKey ?? null,
+    })),
+    hosts: cluster.hosts.map(({ name }) => ({
+      name,
+      node: cluster.members.get(name)?.value.node ?? null,
+      hold: cluster.holds.get(name)?.value ?? null,
+      bmc_sealed: cluster.bmcs.has(name),
     })),
   }
 }
@@ -74,12 +77,12 @@ function hostAccount(
   host: string,
   at: { verdict: Verdict | undefined; withholds: ReadonlySet<string>; nowMs: number },
 ) {
-  const { shelf, book } = core
+  const { cluster, evidence } = core
   const { verdict, nowMs } = at
-  const member = shelf.members.get(host)?.value
-  const self = book.selfOf(host)
-  const hold = shelf.holds.get(host)?.value
-  const incident = shelf.liveIncident(host)?.value
+  const member = cluster.members.get(host)?.value
+  const self = evidence.selfOf(host)
+  const hold = cluster.holds.get(host)?.value
+  const incident = cluster.liveIncident(host)?.value
   const instances = core.survey?.instances[host]
   const unfenceable = fenceableWhy(core, host)
   return {
@@ -88,14 +91,14 @@ function hostAccount(
     says: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
     rack: member?.rack ?? null,
     planes: verdict?.planes ?? null,
-    last_heard_seconds: secondsOf(book.heardAgeMs(host, nowMs)),
-    boot_id: book.bootOf(host)?.bootId ?? null,
+    last_heard_seconds: secondsOf(evidence.heardAgeMs(host, nowMs)),
+    boot_id: evidence.bootOf(host)?.bootId ?? null,
     gate: self?.gate ?? null,
     guests: self?.guests ?? null,
     watchdog_seconds: self?.watchdogMs ? self.watchdogMs / 1000 : null,
     fenceable: unfenceable === null,
     not_fenceable_because: unfenceable,
-    bmc_sealed: shelf.bmcs.has(host),
+    bmc_sealed: cluster.bmcs.has(host),
     hold: hold ?? null,
     incident: incident?.id ?? null,
     lease_withheld: at.withholds.has(host),
@@ -110,8 +113,8 @@ function hostAccount(
 
 /** Told before anything fails: what would keep this host from being fenced. */
 function fenceableWhy(core: ArbiterCore, host: string): string | null {
-  const self = core.book.selfOf(host)
-  const member = core.shelf.members.get(host)?.value
+  const self = core.evidence.selfOf(host)
+  const member = core.cluster.members.get(host)?.value
   const watchdogMs = lastBoot(core, host)?.watchdogMs ?? null
   if (self?.gate === 'none') return 'it has no boot gate'
   if (member?.systemUuid === null && watchdogMs === null)
@@ -121,7 +124,7 @@ function fenceableWhy(core: ArbiterCore, host: string): string | null {
 
 export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
   const verdict = core.explain(host, nowMs) as Verdict
-  const post = core.posts.get(host)
+  const post = core.memories.get(host)
   return {
     ...hostAccount(core, host, { verdict, withholds: new Set(withheld(core)), nowMs }),
     verdict: verdict.state,
@@ -154,12 +157,12 @@ export const MEANINGS = {
 } as const
 
 const incidentOfHost = (core: ArbiterCore, host: string) => {
-  const live = core.shelf.liveIncident(host)?.value
+  const live = core.cluster.liveIncident(host)?.value
   return live ? incidentAccount(core, live) : null
 }
 
 export function incidentAccount(core: ArbiterCore, incident: Incident) {
-  const intents = core.shelf.intentsOf(incident.id).map(({ value }) => value)
+  const intents = core.cluster.intentsOf(incident.id).map(({ value }) => value)
   return {
     id: incident.id,
     host: incident.host,

@@ -7,7 +7,7 @@ import { isOver, type Incident } from '../protocol/records.ts'
 import { move, note } from '../fence/step.ts'
 import { findArrow } from '../../kit/arrows.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { Scene } from '../verdict/conditions.ts'
+import type { View } from '../verdict/conditions.ts'
 import type { ArbiterState } from './state.ts'
 import { openIncident } from './open-incident.ts'
 import { reactToUnfit, shareOnce } from './plane-policy.ts'
@@ -20,16 +20,16 @@ const KEPT_INCIDENTS = 200
 /** Consul takes 64 operations in one transaction. */
 const RETRIED_AT_ONCE = 50
 
-export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdict>, scene: Scene): void {
-  const shared = shareOnce(core, scene)
+export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdict>, view: View): void {
+  const shared = shareOnce(core, view)
   for (const verdict of verdicts.values()) {
-    const incident = core.shelf.liveIncident(verdict.host)
+    const incident = core.cluster.liveIncident(verdict.host)
     if (incident) continue
-    if (verdict.state === 'confirmed') openIncident(core, verdict, { cause: 'silent', nowMs: scene.nowMs })
+    if (verdict.state === 'confirmed') openIncident(core, verdict, { cause: 'silent', nowMs: view.nowMs })
     else if (verdict.state === 'suspect' || verdict.state === 'held') {
-      if (!core.shelf.holdOf(verdict.host)) {
-        readBmc(core, verdict.host, scene.nowMs)
-        core.tellHeld(verdict, scene.nowMs)
+      if (!core.cluster.holdOf(verdict.host)) {
+        readBmc(core, verdict.host, view.nowMs)
+        core.tellHeld(verdict, view.nowMs)
       }
     } else {
       if (verdict.state === 'degraded')
@@ -38,18 +38,18 @@ export function reactTo(core: ArbiterState, verdicts: ReadonlyMap<string, Verdic
           `degraded ${verdict.action} ${verdict.says}`,
           `${verdict.host} has lost planes: ${verdict.says}`,
         )
-      reactToUnfit(core, verdict, { scene, shared })
+      reactToUnfit(core, verdict, { view, shared })
     }
   }
-  expireHolds(core, scene.nowMs)
-  drainHosts(core, scene.nowMs)
-  takeRequests(core, scene.nowMs)
-  prune(core, scene.nowMs)
+  expireHolds(core, view.nowMs)
+  drainHosts(core, view.nowMs)
+  takeRequests(core, view.nowMs)
+  prune(core, view.nowMs)
 }
 
 /** Counted from when it was first seen here, so that no clock that jumps ends it early. */
 function expireHolds(core: ArbiterState, nowMs: number): void {
-  for (const [host, { key, value, index, firstMs }] of core.shelf.holds) {
+  for (const [host, { key, value, index, firstMs }] of core.cluster.holds) {
     if (value.seconds === null || nowMs - firstMs < value.seconds * 1_000) continue
     core.put(
       [{ key, value: undefined, index }],
@@ -60,9 +60,9 @@ function expireHolds(core: ArbiterState, nowMs: number): void {
 }
 
 function takeRequests(core: ArbiterState, nowMs: number): void {
-  for (const { key, index, value: ask } of core.shelf.requests.values()) {
+  for (const { key, index, value: ask } of core.cluster.requests.values()) {
     const gone = { key, value: undefined, index }
-    const live = core.shelf.liveIncident(ask.host)
+    const live = core.cluster.liveIncident(ask.host)
     // With the incident or not at all: an order must not be lost.
     if (ask.kind === 'fence' && !live)
       openIncident(
@@ -90,7 +90,7 @@ function requested(core: ArbiterState, ask: OperatorRequest, live: Kept<Incident
   if (ask.kind === 'close' && findArrow(INCIDENT_TABLE.arrows, incident.state, 'operator'))
     return become(move(incident, now, { on: 'operator', says: `closed by ${ask.by}` }))
   if (ask.kind !== 'retry') return []
-  const stuck = core.shelf
+  const stuck = core.cluster
     .intentsOf(incident.id)
     .filter(({ value }) => value.state === 'FAILED' || value.state === 'UNKNOWN')
   const tries = stuck
@@ -102,14 +102,14 @@ function requested(core: ArbiterState, ask: OperatorRequest, live: Kept<Incident
 
 /** Ended incidents are kept for people and for the budget, the newest of them. */
 function prune(core: ArbiterState, nowMs: number): void {
-  const over = [...core.shelf.incidents.values()].filter(
+  const over = [...core.cluster.incidents.values()].filter(
     ({ value, firstMs }) => isOver(value) && nowMs - firstMs > core.limits.fenceWindowMs,
   )
   if (over.length <= KEPT_INCIDENTS) return
   const oldest = over.sort((a, b) => a.index - b.index)[0]
   if (!oldest) return
-  const intents = core.shelf.intentsOf(oldest.value.id).slice(0, 50)
-  const whole = core.shelf.intentsOf(oldest.value.id).length === intents.length
+  const intents = core.cluster.intentsOf(oldest.value.id).slice(0, 50)
+  const whole = core.cluster.intentsOf(oldest.value.id).length === intents.length
   core.put(
     [
       ...intents.map(({ value, index }) => ({ key: intentKey(value), value: undefined, index })),

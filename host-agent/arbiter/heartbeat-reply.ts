@@ -1,10 +1,10 @@
 /** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
-import type { Digest, HeartbeatReply } from '../protocol/heartbeat.ts'
+import type { Heartbeat, HeartbeatReply } from '../protocol/heartbeat.ts'
 import type { ArbiterState } from './state.ts'
 import { mayGrant } from './leases.ts'
 
-export function answerTo(core: ArbiterState, digest: Digest, nowMs: number): HeartbeatReply {
-  const { from, seq, bootId, self } = digest
+export function answerTo(core: ArbiterState, heartbeat: Heartbeat, nowMs: number): HeartbeatReply {
+  const { from, seq, bootId, self } = heartbeat
   return {
     seq,
     bootId,
@@ -25,11 +25,11 @@ function orderFor(
 /** Nothing of this host is being moved, or it was moved and cleaned up after, for the very boot that is heard. */
 function mayOpenGate(core: ArbiterState, host: string, nowMs: number): boolean {
   if (!core.leads(nowMs) || !core.quiesced) return false
-  const incident = core.shelf.liveIncident(host)?.value
+  const incident = core.cluster.liveIncident(host)?.value
   if (!incident) return true
   return (
     incident.state === 'returning' &&
-    incident.returnedBoot === core.book.bootOf(host)?.bootId &&
+    incident.returnedBoot === core.evidence.bootOf(host)?.bootId &&
     core.remembered(host).cleaned
   )
 }

@@ -21,7 +21,7 @@ export interface PillPost {
 }
 const NO_PILL = { standsSinceMs: undefined, readMs: undefined, busy: false, askedMs: Number.NEGATIVE_INFINITY }
 
-export class Post {
+export class HostMemory {
   /** Since when it is silent at this arbiter; undefined: it is heard. */
   quietSinceMs: number | undefined
   /** Moments when a suspicion was answered by a sign of life. */
@@ -114,7 +114,7 @@ export class Post {
 }
 
 /** Of a host of which nothing is remembered yet. */
-export const BLANK: Readonly<Post> = Object.freeze(new Post())
+export const BLANK: Readonly<HostMemory> = Object.freeze(new HostMemory())
 
 /** Which orders a leader has lifted; another leader looks for itself. */
 export interface Lifts {

@@ -12,15 +12,15 @@ export function openIncident(
   verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
   about: { cause: Incident['cause']; nowMs: number; also?: readonly Change[] },
 ): void {
-  const { lease, shelf, world } = core
+  const { lease, cluster, world } = core
   if (!lease || core.isOpening()) return
   const why =
     about.cause === 'silent' ? verdict.conditions.map(({ id, says }) => `${id}: ${says}`).join('\n') : verdict.says
-  if (shelf.policy.value.dryRun && about.cause !== 'operator')
+  if (cluster.policy.value.dryRun && about.cause !== 'operator')
     return core.page(verdict.host, 'dry run', `dry run: would fence ${verdict.host}: ${verdict.says}`)
   const at = world.wall()
   // One incident a host and moment: the epoch and the count make the name, so that two leaders cannot make the same one twice.
-  const id = `${verdict.host}.${lease.epoch}.${shelf.index}`
+  const id = `${verdict.host}.${lease.epoch}.${cluster.index}`
   const incident: Incident = {
     id,
     host: verdict.host,

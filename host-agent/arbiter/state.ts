@@ -1,24 +1,24 @@
 /** What an arbiter knows and remembers, and the one way to write to the store. Decides nothing: `core.ts` does, with what the functions around it say. */
 import { isDown } from '../fence/states.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import { Book } from '../verdict/evidence-store.ts'
-import type { Scene } from '../verdict/conditions.ts'
-import type { Digest } from '../protocol/heartbeat.ts'
+import { EvidenceStore } from '../verdict/evidence-store.ts'
+import type { View } from '../verdict/conditions.ts'
+import type { Heartbeat } from '../protocol/heartbeat.ts'
 import { LIMITS, type Limits } from '../protocol/limits.ts'
-import type { Survey } from '../evacuate/instances.ts'
+import type { Inventory } from '../evacuate/instances.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
 import { ACT_MS } from '../protocol/timing.ts'
 import type { Lease } from '../cluster/leadership.ts'
-import { BLANK, noLifts, Post, type Lifts } from './memory.ts'
+import { BLANK, noLifts, HostMemory, type Lifts } from './memory.ts'
 import { holdKey, KEYS } from '../protocol/records.ts'
-import { Shelf } from '../cluster/state.ts'
+import { ClusterState } from '../cluster/state.ts'
 import type { Change, Snapshot, Stored } from '../cluster/store.ts'
-import type { Page, World } from '../adapters/environment.ts'
+import type { Alert, Environment } from '../adapters/environment.ts'
 
 export interface CoreOptions {
   readonly name: string
-  readonly world: World
+  readonly world: Environment
   readonly nowMs: number
   readonly fenceGuards?: FenceGuards
   readonly intentGuards?: IntentGuards
@@ -35,10 +35,10 @@ const TELL_AGAIN_MS = 600_000
 
 export abstract class ArbiterState {
   readonly name: string
-  readonly world: World
-  readonly book: Book
-  readonly shelf = new Shelf()
-  readonly posts = new Map<string, Post>()
+  readonly world: Environment
+  readonly evidence: EvidenceStore
+  readonly cluster = new ClusterState()
+  readonly memories = new Map<string, HostMemory>()
   readonly startedMs: number
   readonly fenceGuards: FenceGuards
   readonly intentGuards: IntentGuards
@@ -47,7 +47,7 @@ export abstract class ArbiterState {
   /** The leader before is surely done, and the store was read since. */
   quiesced = false
   cutAtMs: number | undefined
-  survey: Survey | undefined
+  survey: Inventory | undefined
   lifts: Lifts = noLifts()
   /** Has read the store since it started. */
   settled = false
@@ -69,7 +69,7 @@ export abstract class ArbiterState {
     this.name = options.name
     this.world = options.world
     this.startedMs = options.nowMs
-    this.book = new Book(options.name)
+    this.evidence = new EvidenceStore(options.name)
     this.fenceGuards = options.fenceGuards ?? FENCE_GUARDS
     this.intentGuards = options.intentGuards ?? INTENT_GUARDS
     this.settleMs = options.settleMs ?? 0
@@ -77,17 +77,17 @@ export abstract class ArbiterState {
   }
 
   get limits(): Limits {
-    const { policy } = this.shelf
+    const { policy } = this.cluster
     if (this.kept.of !== policy) this.kept = { of: policy, limits: { ...LIMITS, ...policy.value.limits } }
     return this.kept.limits
   }
 
-  onDigest(digest: Digest, nowMs: number): boolean {
-    return this.book.take(digest, nowMs)
+  onHeartbeat(heartbeat: Heartbeat, nowMs: number): boolean {
+    return this.evidence.take(heartbeat, nowMs)
   }
 
   onStore(snapshot: Snapshot, nowMs: number): void {
-    if (this.shelf.take(snapshot, nowMs)) this.settled = true
+    if (this.cluster.take(snapshot, nowMs)) this.settled = true
   }
 
   /** A lease, renewed or new; undefined: it is lost, and nothing more is begun. */
@@ -98,7 +98,7 @@ export abstract class ArbiterState {
     this.leaderSinceMs = nowMs
     this.quiesced = false
     this.cutAtMs = undefined
-    this.posts.clear()
+    this.memories.clear()
     this.writing.clear()
     this.stopping = new Set()
     this.lifts = noLifts()
@@ -115,39 +115,39 @@ export abstract class ArbiterState {
   }
 
   /** What is remembered of a host, for whoever only reads. */
-  remembered(host: string): Readonly<Post> {
-    return this.posts.get(host) ?? BLANK
+  remembered(host: string): Readonly<HostMemory> {
+    return this.memories.get(host) ?? BLANK
   }
 
-  post(host: string): Post {
-    let post = this.posts.get(host)
-    if (!post) this.posts.set(host, (post = new Post()))
+  post(host: string): HostMemory {
+    let post = this.memories.get(host)
+    if (!post) this.memories.set(host, (post = new HostMemory()))
     return post
   }
 
   /** What there is news for: everything that follows is decided anew. */
   abstract tick(nowMs: number): void
 
-  scene(nowMs: number): Scene {
-    const { shelf, book, limits } = this
+  view(nowMs: number): View {
+    const { cluster, evidence, limits } = this
     const gone = new Set(
-      [...shelf.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host),
+      [...cluster.incidents.values()].filter(({ value }) => isDown(value)).map(({ value }) => value.host),
     )
-    for (const [host, { value }] of shelf.holds)
+    for (const [host, { value }] of cluster.holds)
       if (
         (value.kind !== 'maintenance' && value.kind !== 'drain') ||
-        (book.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs
+        (evidence.heardAgeMs(host, nowMs) ?? Number.POSITIVE_INFINITY) > limits.suspectMs
       )
         gone.add(host)
     return {
       nowMs,
-      book,
-      members: shelf.all,
-      arbiters: shelf.arbiters,
+      evidence,
+      members: cluster.all,
+      arbiters: cluster.arbiters,
       limits,
       uptimeMs: nowMs - this.startedMs,
       gone,
-      observers: shelf.observers,
+      observers: cluster.observers,
     }
   }
 
@@ -163,7 +163,7 @@ export abstract class ArbiterState {
     this.world.store({ changes, guards: options.guards ?? [], epoch }, (stored: Stored) => {
       if (this.lease?.epoch !== epoch) return
       for (const { key } of changes) this.writing.delete(key)
-      if (stored.got === 'ok') this.shelf.wrote(changes, stored.index, options.nowMs)
+      if (stored.got === 'ok') this.cluster.wrote(changes, stored.index, options.nowMs)
       else this.reread()
       done?.(stored.got === 'ok')
     })
@@ -182,13 +182,13 @@ export abstract class ArbiterState {
   /** The policy and the host's hold as they must still be when an intent to fence is stored (I8). */
   permission(host: string): { key: string; index: number }[] {
     return [
-      { key: KEYS.policy, index: this.shelf.policy.index },
-      { key: holdKey(host), index: this.shelf.holds.get(host)?.index ?? 0 },
+      { key: KEYS.policy, index: this.cluster.policy.index },
+      { key: holdKey(host), index: this.cluster.holds.get(host)?.index ?? 0 },
     ]
   }
 
   page(host: string | null, key: string, says: string): void {
-    const page: Page = { key: `${host ?? 'mesh'}: ${key}`, host, says }
+    const page: Alert = { key: `${host ?? 'mesh'}: ${key}`, host, says }
     const nowMs = this.world.now()
     const known = host === null ? this.told : this.post(host).pages
     if (nowMs - (known.get(page.key) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_MS) return
@@ -211,7 +211,7 @@ export abstract class ArbiterState {
       this.reading = false
       if (!snapshot || this.lease?.epoch !== epoch) return
       // What this says is newer than anything that we believe of our own writes.
-      this.shelf.doubt()
+      this.cluster.doubt()
       this.onStore(snapshot, this.world.now())
       this.quiesced = true
     })

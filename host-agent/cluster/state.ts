@@ -28,7 +28,7 @@ export interface Kept<T> {
   readonly stateMs: number
 }
 
-export class Shelf {
+export class ClusterState {
   policy: Kept<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
   readonly members = new Map<string, Kept<MemberRecord>>()
   readonly holds = new Map<string, Kept<Hold>>()

@@ -15,8 +15,8 @@ const AGAIN_MS = 60_000
 const AT_ONCE = 2
 
 export function drainHosts(core: ArbiterState, nowMs: number): void {
-  for (const [host, { value }] of core.shelf.holds) {
-    if (value.kind !== 'drain' || core.shelf.liveIncident(host)) continue
+  for (const [host, { value }] of core.cluster.holds) {
+    if (value.kind !== 'drain' || core.cluster.liveIncident(host)) continue
     const drain = core.post(host).drain
     if (drain.busy || nowMs - drain.listedMs < LIST_EVERY_MS) continue
     drain.busy = true
@@ -37,7 +37,7 @@ export function drainHosts(core: ArbiterState, nowMs: number): void {
 
 /** Empty: from here on it is a host that is worked on. */
 function finish(core: ArbiterState, host: string): void {
-  const hold = core.shelf.holds.get(host)
+  const hold = core.cluster.holds.get(host)
   if (hold?.value.kind !== 'drain') return
   const value = { ...hold.value, kind: 'maintenance' as const, why: `drained: ${hold.value.why}`.slice(0, 500) }
   core.put(

@@ -29,7 +29,7 @@ export type Whereabouts =
   | { readonly at: 'gone' }
   | { readonly at: 'unknown'; readonly why: string }
 
-export interface Order {
+export interface MoveRequest {
   readonly instance: string
   readonly source: string
   /** Null: what manages the instances chooses. */
@@ -41,7 +41,7 @@ export interface Order {
 }
 
 /** A live migration. */
-export interface Migration {
+export interface MigrationRequest {
   readonly instance: string
   readonly source: string
   /** Null: what manages the instances chooses. */
@@ -54,7 +54,7 @@ export type Started =
   | { readonly got: 'refused'; readonly why: string; readonly final: boolean }
 
 /** What is known of all hosts before any fails. */
-export interface Survey {
+export interface Inventory {
   readonly instances: Readonly<Record<string, readonly Instance[]>>
   /** Absent: what manages the instances chooses. */
   readonly targets?: readonly { readonly host: string; readonly freeMb: number }[]

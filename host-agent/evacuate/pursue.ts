@@ -2,7 +2,7 @@
 import type { ArbiterState } from '../arbiter/state.ts'
 import { ACT_MS } from '../protocol/timing.ts'
 import { targetsFor } from '../arbiter/leader-context.ts'
-import type { Post } from '../arbiter/memory.ts'
+import type { HostMemory } from '../arbiter/memory.ts'
 import { intentKey } from '../protocol/records.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import { isOpen, stepIntent, TRIES, type IntentFacts } from './intents.ts'
@@ -31,7 +31,7 @@ export function listInstances(core: ArbiterState, incident: Incident): void {
   if (!post.prepared) {
     const why = `fenced by Rackward: ${incident.proof?.says ?? ''}`
     return core.world.driver({ call: 'prepare', host: incident.host, why }, nowMs + ACT_MS, (answer) => {
-      if (core.posts.get(incident.host) !== post) return
+      if (core.memories.get(incident.host) !== post) return
       if (!answer.ok) return fail(answer.fault)
       post.prepared = true
       post.driverBusy = false
@@ -40,10 +40,10 @@ export function listInstances(core: ArbiterState, incident: Incident): void {
     })
   }
   core.world.driver({ call: 'list', host: incident.host }, nowMs + ACT_MS, (answer) => {
-    if (core.posts.get(incident.host) !== post) return
+    if (core.memories.get(incident.host) !== post) return
     if (!answer.ok || !answer.listing) return fail(answer.ok ? 'no list' : answer.fault)
     if (!answer.listing.complete) return fail('part of its instances could not be looked up')
-    const earlier = [...core.shelf.intents.values()]
+    const earlier = [...core.cluster.intents.values()]
       .map(({ value }) => value)
       .filter((intent) => intent.incident !== incident.id)
     const about = {
@@ -54,7 +54,7 @@ export function listInstances(core: ArbiterState, incident: Incident): void {
       mostHops: core.limits.hops,
       hopWindowMs: core.limits.hopWindowMs,
     }
-    const known = new Set(core.shelf.intentsOf(incident.id).map(({ value }) => value.instance))
+    const known = new Set(core.cluster.intentsOf(incident.id).map(({ value }) => value.instance))
     const fresh = intentsFor(answer.listing, about, earlier).filter(({ instance }) => !known.has(instance))
     const store = (rest: readonly Intent[]): void => {
       if (rest.length === 0) {
@@ -75,7 +75,7 @@ export function listInstances(core: ArbiterState, incident: Incident): void {
 
 export function pursueIntents(core: ArbiterState, incident: Incident, nowMs: number): void {
   const post = core.post(incident.host)
-  const kept = core.shelf.intentsOf(incident.id)
+  const kept = core.cluster.intentsOf(incident.id)
   const intents = kept.map(({ value }) => value)
   const places = placesFor(intents, targetsFor(core, nowMs))
   const truths = post.truths
@@ -112,7 +112,7 @@ export function pursueIntents(core: ArbiterState, incident: Incident, nowMs: num
 
 const mayAct = (core: ArbiterState, nowMs: number): boolean => core.quiesced && core.leaseLeftMs(nowMs) > ACT_MS
 
-function moveOf(post: Post, intent: Intent, nowMs: number) {
+function moveOf(post: HostMemory, intent: Intent, nowMs: number) {
   let move = post.moves.get(intent.instance)
   if (!move || move.attempt !== intent.attempt) {
     // Nothing of this attempt is known here: an earlier leader may have asked.
@@ -129,7 +129,7 @@ function moveOf(post: Post, intent: Intent, nowMs: number) {
 
 /** Proven down, and the manager of the instances was told so: it will not carry the move on when the host comes back. */
 function isFenced(core: ArbiterState, host: string, not: string): boolean {
-  const live = core.shelf.liveIncident(host)?.value
+  const live = core.cluster.liveIncident(host)?.value
   return (
     live !== undefined &&
     live.id !== not &&
@@ -138,7 +138,7 @@ function isFenced(core: ArbiterState, host: string, not: string): boolean {
   )
 }
 
-function request(core: ArbiterState, about: { incident: Incident; post: Post }, intent: Intent): void {
+function request(core: ArbiterState, about: { incident: Incident; post: HostMemory }, intent: Intent): void {
   const { post } = about
   const sentMs = core.world.now()
   // The record owes it; when the lease has become too short, the next look decides again.
@@ -150,7 +150,7 @@ function request(core: ArbiterState, about: { incident: Incident; post: Post }, 
     source: intent.source,
     target: intent.target,
     token: `${intent.incident}/${intent.instance}/${intent.attempt}`,
-    down: [...core.shelf.incidents.values()]
+    down: [...core.cluster.incidents.values()]
       .filter(({ value }) => value.proof !== null && !isOver(value))
       .map(({ value }) => value.host),
   }
@@ -165,7 +165,7 @@ function request(core: ArbiterState, about: { incident: Incident; post: Post }, 
   })
 }
 
-function locate(core: ArbiterState, about: { incident: Incident; post: Post }, intents: readonly Intent[]): void {
+function locate(core: ArbiterState, about: { incident: Incident; post: HostMemory }, intents: readonly Intent[]): void {
   const { incident, post } = about
   const askedMs = core.world.now()
   if (post.driverBusy || askedMs - post.locatedAtMs < LOCATE_MS) return
@@ -174,7 +174,7 @@ function locate(core: ArbiterState, about: { incident: Incident; post: Post }, i
     .filter((intent) => intent.state !== 'CONFIRMED' && intent.state !== 'SKIPPED')
     .map(({ instance }) => instance)
   core.world.driver({ call: 'locate', host: incident.host, instances }, askedMs + ACT_MS, (answer) => {
-    if (core.posts.get(incident.host) !== post) return
+    if (core.memories.get(incident.host) !== post) return
     post.driverBusy = false
     if (!answer.ok || !answer.where)
       return core.page(

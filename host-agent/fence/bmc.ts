@@ -10,7 +10,7 @@ const KEPT_READS = 24
  *  be found before OFF goes there. */
 export function readBmc(core: ArbiterState, host: string, nowMs: number): void {
   const post = core.post(host)
-  const member = core.shelf.members.get(host)?.value
+  const member = core.cluster.members.get(host)?.value
   if (!member || post.bmcBusy) return
   const last = post.reads.at(-1)
   if (last && nowMs - last.atMs < READ_EVERY_MS) return
@@ -18,7 +18,7 @@ export function readBmc(core: ArbiterState, host: string, nowMs: number): void {
   core.world.bmc(
     { host, act: 'identify', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS },
     (answer) => {
-      if (core.posts.get(host) !== post) return
+      if (core.memories.get(host) !== post) return
       post.bmcBusy = false
       const atMs = core.world.now()
       post.bmcFault = answer.fault
@@ -48,7 +48,7 @@ export function readDevices(core: ArbiterState, host: string, nowMs: number): vo
     core.world.device(
       { host, level, act: 'status', notAfterMs: nowMs + COMMAND_MS, deadlineMs: nowMs + COMMAND_MS },
       (answer) => {
-        if (core.posts.get(host) !== post) return
+        if (core.memories.get(host) !== post) return
         device.busy = false
         const atMs = core.world.now()
         device.fault = answer.fault
@@ -67,7 +67,7 @@ export function sendDeviceOff(core: ArbiterState, about: { host: string; level: 
   Object.assign(device, { lastOffMs: nowMs, reads: [], busy: true })
   post.outstanding.push(deadlineMs)
   core.world.device({ ...about, act: 'off', notAfterMs: nowMs + 500, deadlineMs }, (answer) => {
-    if (core.posts.get(about.host) !== post) return
+    if (core.memories.get(about.host) !== post) return
     device.busy = false
     device.fault = answer.fault
     const at = post.outstanding.indexOf(deadlineMs)
@@ -82,7 +82,7 @@ export function sendOff(core: ArbiterState, host: string, nowMs: number): void {
   post.lastOffMs = nowMs
   post.outstanding.push(deadlineMs)
   core.world.bmc({ host, act: 'off', notAfterMs: nowMs + 500, deadlineMs }, (answer) => {
-    if (core.posts.get(host) !== post) return
+    if (core.memories.get(host) !== post) return
     post.bmcFault = answer.fault
     const at = post.outstanding.indexOf(deadlineMs)
     // An answer ends it; without one it may still be on its way until its deadline.

@@ -18,7 +18,7 @@ export function orderDeath(core: ArbiterState, incident: Incident): void {
   post.pill = { attempts, standsSinceMs: undefined, readMs: undefined, busy: true, askedMs: nowMs }
   const pill = { boot: bootId, incident: incident.id, epoch: core.lease?.epoch ?? 0, attempt: attempts }
   core.world.pill({ act: 'write', host, pill }, nowMs + PILL_MS, (answer) => {
-    if (core.posts.get(host) !== post || post.pill.attempts !== attempts || !post.pill.busy) return
+    if (core.memories.get(host) !== post || post.pill.attempts !== attempts || !post.pill.busy) return
     post.pill = { ...post.pill, busy: false }
     if (answer.ok) readBack(core, pill, { host, sinceMs: core.world.now() })
     else core.page(host, 'pill', `the order to die cannot be written for ${host}: ${answer.fault}`)
@@ -44,7 +44,7 @@ function readBack(core: ArbiterState, pill: PoisonPill, about: { host: string; s
   const askedMs = core.world.now()
   post.pill = { ...post.pill, busy: true, askedMs }
   core.world.pill({ act: 'read', host }, askedMs + PILL_MS, (answer) => {
-    if (core.posts.get(host) !== post || post.pill.attempts !== pill.attempt || !post.pill.busy) return
+    if (core.memories.get(host) !== post || post.pill.attempts !== pill.attempt || !post.pill.busy) return
     if (!answer.ok) post.pill = { ...post.pill, busy: false }
     // As old as the question.
     else if (samePill(pill, answer.found))
@@ -55,11 +55,12 @@ function readBack(core: ArbiterState, pill: PoisonPill, about: { host: string; s
 
 /** An incident that the store says is over has no order any more: its host may live, in the very boot that the order was for. */
 export function liftPills(core: ArbiterState, nowMs: number): void {
-  const { lifts, shelf } = core
+  const { lifts, cluster } = core
   if (lifts.busy || nowMs - lifts.askedMs < (lifts.failed ? LIFT_AGAIN_MS : 0)) return
-  for (const { value: incident } of shelf.incidents.values()) {
+  for (const { value: incident } of cluster.incidents.values()) {
     const { id, host } = incident
-    if (!isOver(incident) || lifts.done.has(id) || shelf.liveIncident(host) || !shelf.memberOf(host)?.ticks) continue
+    if (!isOver(incident) || lifts.done.has(id) || cluster.liveIncident(host) || !cluster.memberOf(host)?.ticks)
+      continue
     Object.assign(lifts, { busy: true, askedMs: nowMs })
     core.world.pill({ act: 'lift', host, incident: id }, nowMs + PILL_MS, ({ ok }) => {
       if (core.lifts !== lifts) return

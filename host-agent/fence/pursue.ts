@@ -5,7 +5,7 @@ import { incidentKey } from '../protocol/records.ts'
 import { lastBoot } from '../arbiter/leader-context.ts'
 import { CLOCK_DRIFT, HOST_LEASE_MS, RESET_MARGIN_MS, TICKET_MS } from '../protocol/timing.ts'
 import { isUnfit } from '../verdict/planes.ts'
-import { lifeVeto, type Scene } from '../verdict/conditions.ts'
+import { lifeVeto, type View } from '../verdict/conditions.ts'
 import { readBmc, readDevices, sendDeviceOff, sendOff } from './bmc.ts'
 import { provenOff, type DeviceFacts, type Facts, type SlotFacts } from './guards.ts'
 import { checkOrder, liftPills, orderDeath } from './pills.ts'
@@ -14,10 +14,10 @@ import { isOver, type Incident } from '../protocol/records.ts'
 import { stepIncident, type Act } from './step.ts'
 import { readmit } from './return.ts'
 
-export function stepIncidents(core: ArbiterState, scene: Scene): void {
-  for (const { value: incident, key, index, stateMs } of Array.from(core.shelf.incidents.values())) {
+export function stepIncidents(core: ArbiterState, view: View): void {
+  for (const { value: incident, key, index, stateMs } of Array.from(core.cluster.incidents.values())) {
     if (isOver(incident) || core.isWriting(key)) continue
-    const facts = factsOf(core, incident, { scene, stateMs })
+    const facts = factsOf(core, incident, { view, stateMs })
     const step = stepIncident(incident, facts, core.fenceGuards)
     if (step.page) core.page(incident.host, `${incident.id} ${incident.state} ${step.page}`, step.page)
     const acts = step.acts ?? []
@@ -29,26 +29,26 @@ export function stepIncidents(core: ArbiterState, scene: Scene): void {
     const next = step.next
     const ordered = next.offs > incident.offs || acts.some((one) => one.do === 'device off')
     const guards = ordered ? core.permission(incident.host) : []
-    core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: scene.nowMs, guards }, (ok) => {
+    core.put([{ key: incidentKey(next.id), value: next, index }], { nowMs: view.nowMs, guards }, (ok) => {
       if (!ok) return
       announce(core, incident, next)
       act()
       core.tick(core.world.now())
     })
-    if (step.disproved) disarm(core, next, scene.nowMs)
+    if (step.disproved) disarm(core, next, view.nowMs)
   }
-  liftPills(core, scene.nowMs)
+  liftPills(core, view.nowMs)
 }
 
-export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Scene; stateMs: number }): Facts {
-  const { scene } = at
-  const { nowMs } = scene
+export function factsOf(core: ArbiterState, incident: Incident, at: { view: View; stateMs: number }): Facts {
+  const { view } = at
+  const { nowMs } = view
   const post = core.remembered(incident.host)
-  const member = core.shelf.memberOf(incident.host)
-  const self = core.book.selfOf(incident.host)
-  const policy = core.shelf.policy.value
-  const hold = core.shelf.holdOf(incident.host)
-  const boot = core.book.bootOf(incident.host)
+  const member = core.cluster.memberOf(incident.host)
+  const self = core.evidence.selfOf(incident.host)
+  const policy = core.cluster.policy.value
+  const hold = core.cluster.holdOf(incident.host)
+  const boot = core.evidence.bootOf(incident.host)
   const cooperative = isCooperative(incident)
   // Its word is good while the trouble lasts: when that is over, it starts its guests again.
   const consents =
@@ -56,10 +56,10 @@ export function factsOf(core: ArbiterState, incident: Incident, at: { scene: Sce
     isUnfit(core.verdicts.get(incident.host)?.action) &&
     self?.consents === true &&
     boot?.bootId === incident.bootId
-  const veto = member ? lifeVeto(member, scene, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
-  const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= scene.limits.vetoMs
+  const veto = member ? lifeVeto(member, view, policy.agentLost === 'fence' ? post.softSinceMs : undefined) : undefined
+  const fresh = self !== undefined && boot !== undefined && nowMs - boot.atMs <= view.limits.vetoMs
   const verdict = core.verdicts.get(incident.host)?.state
-  const intents = core.shelf.intentsOf(incident.id).map(({ value }) => value)
+  const intents = core.cluster.intentsOf(incident.id).map(({ value }) => value)
   return {
     nowMs,
     at: core.world.wall(),
@@ -115,7 +115,7 @@ const devicesOf = (core: ArbiterState, host: string, nowMs: number): DeviceFacts
 function resetBy(core: ArbiterState, incident: Incident): { resetByMs: number | null; slot: SlotFacts | null } {
   const boot = lastBoot(core, incident.host)
   const watchdogMs = boot?.watchdogMs ?? null
-  const isSlotted = core.shelf.memberOf(incident.host)?.ticks === true
+  const isSlotted = core.cluster.memberOf(incident.host)?.ticks === true
   const { withheldAtMs, pill } = core.remembered(incident.host)
   const slot = (wanted: boolean) => (isSlotted ? { wanted, readMs: pill.readMs ?? null } : null)
   if (watchdogMs === null || boot?.id !== incident.bootId || withheldAtMs === undefined)
@@ -136,13 +136,13 @@ function perform(core: ArbiterState, incident: Incident, act: Act): void {
       return readBmc(core, incident.host, nowMs)
     case 'power off': {
       // I3: the look just before. The record owes it; when something speaks against it now, the next step decides again.
-      const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
+      const facts = factsOf(core, incident, { view: core.view(nowMs), stateMs: nowMs })
       const { lease, silent, allowed, identity } = core.fenceGuards
       if (lease(facts) && silent(facts) && allowed(facts) && identity(facts)) sendOff(core, incident.host, nowMs)
       return
     }
     case 'device off': {
-      const facts = factsOf(core, incident, { scene: core.scene(nowMs), stateMs: nowMs })
+      const facts = factsOf(core, incident, { view: core.view(nowMs), stateMs: nowMs })
       const { lease, silent, allowed } = core.fenceGuards
       if (lease(facts) && silent(facts) && allowed(facts))
         sendDeviceOff(core, { host: incident.host, level: act.level }, nowMs)
@@ -171,7 +171,7 @@ function announce(core: ArbiterState, before: Incident, after: Incident): void {
 }
 
 function disarm(core: ArbiterState, incident: Incident, nowMs: number): void {
-  const { policy } = core.shelf
+  const { policy } = core.cluster
   if (!policy.value.armed) return
   const value = {
     ...policy.value,

@@ -14,7 +14,7 @@ export function readmit(core: ArbiterState, incident: Incident, nowMs: number): 
   if (!post.cleaned && verdict && verdict.action !== 'none' && verdict.action !== 'alert')
     return core.page(incident.host, 'readmit planes', `${incident.host} is back and stays outside: ${verdict.says}`)
   // Its own start of such an instance could be the second.
-  const lost = core.shelf.intentsOf(incident.id).find(({ value }) => value.state === 'UNKNOWN')
+  const lost = core.cluster.intentsOf(incident.id).find(({ value }) => value.state === 'UNKNOWN')
   if (!post.cleaned && lost)
     return core.page(
       incident.host,
@@ -22,12 +22,12 @@ export function readmit(core: ArbiterState, incident: Incident, nowMs: number): 
       `${incident.host} is back and stays outside: nobody can say whether ${lost.value.name} runs elsewhere`,
     )
   // The gate is opened with the answer to its heartbeat once `cleaned` is set (arbiter/heartbeat-reply.ts).
-  if (post.cleaned && core.book.selfOf(incident.host)?.gate !== 'open') return
+  if (post.cleaned && core.evidence.selfOf(incident.host)?.gate !== 'open') return
   const step = post.cleaned ? 'enable' : 'clean'
   post.driverBusy = true
   post.triedAtMs = nowMs
   core.world.driver({ call: 'readmit', host: incident.host, step }, nowMs + ACT_MS, (answer) => {
-    if (core.posts.get(incident.host) !== post) return
+    if (core.memories.get(incident.host) !== post) return
     post.driverBusy = false
     if (!answer.ok)
       return core.page(incident.host, `readmit ${step}`, `${incident.host} cannot be taken back yet: ${answer.fault}`)

@@ -1,6 +1,15 @@
 /** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
 import { HOST_LEASE_MS } from '../protocol/timing.ts'
-import type { Digest, HeartbeatReply, Member, PeerView, Plane, SelfReport, Sight, Word } from '../protocol/heartbeat.ts'
+import type {
+  Heartbeat,
+  HeartbeatReply,
+  Member,
+  PeerView,
+  Plane,
+  SelfReport,
+  Sight,
+  ArbiterStatement,
+} from '../protocol/heartbeat.ts'
 import { targetsOf } from '../protocol/observers.ts'
 
 interface Target {
@@ -101,7 +110,7 @@ export class MemberCore {
     this.kernels.set(peer, nowMs)
   }
 
-  digest(nowMs: number, more?: Word): Digest {
+  heartbeat(nowMs: number, more?: ArbiterStatement): Heartbeat {
     this.seq += 1
     this.sent.set(this.seq, nowMs)
     if (this.sent.size > KEPT_SENDS) this.sent.delete(this.sent.keys().next().value as number)
@@ -126,7 +135,7 @@ export class MemberCore {
     }
   }
 
-  /** The lease counts from when the digest was sent that got it, so that it ends here before it ends for who granted it. */
+  /** The lease counts from when the heartbeat was sent that got it, so that it ends here before it ends for who granted it. */
   onAck(ack: HeartbeatReply): boolean {
     const sentMs = this.sent.get(ack.seq)
     if (ack.bootId !== this.bootId || sentMs === undefined) return false

@@ -2,7 +2,7 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import type { Digest, HeartbeatReply, SelfReport, Word } from '../protocol/heartbeat.ts'
+import type { Heartbeat, HeartbeatReply, SelfReport, ArbiterStatement } from '../protocol/heartbeat.ts'
 import { identityFrom } from '../protocol/keys.ts'
 import type { MemberRecord } from '../protocol/records.ts'
 import { Station, type StationParts } from './prober.ts'
@@ -15,20 +15,20 @@ type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'sel
 type ToThread =
   | { readonly do: 'members'; readonly members: readonly MemberRecord[] }
   | { readonly do: 'self'; readonly self: SelfReport }
-  | { readonly do: 'digest'; readonly more: Word }
+  | { readonly do: 'heartbeat'; readonly more: ArbiterStatement }
   | { readonly do: 'ack'; readonly to: string; readonly ack: HeartbeatReply }
   | { readonly do: 'slot'; readonly poisoned: boolean }
   | { readonly do: 'stop' }
 type FromThread =
   | { readonly got: 'ready' }
-  | { readonly got: 'digest'; readonly digest: Digest }
+  | { readonly got: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly got: 'order'; readonly order: 'open gate' | 'stop guests' }
   | { readonly got: 'trouble'; readonly says: string }
 
 export interface StationLink {
   setMembers(members: readonly MemberRecord[]): void
   setSelf(self: SelfReport): void
-  sendDigest(more: Word): void
+  sendHeartbeat(more: ArbiterStatement): void
   sendAck(to: string, ack: HeartbeatReply): void
   onSlot(poisoned: boolean): void
   stop(): Promise<void>
@@ -37,7 +37,7 @@ export interface StationLink {
 /** Starts the thread; its end, other than by `stop`, is a failure of the agent. */
 export async function startStation(
   setup: Setup,
-  on: Pick<StationParts, 'onDigest' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
+  on: Pick<StationParts, 'onHeartbeat' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
 ): Promise<StationLink> {
   const worker = new Worker(new URL(import.meta.url), { workerData: setup, name: 'mesh' })
   const post = (message: ToThread) => worker.postMessage(message)
@@ -46,7 +46,7 @@ export async function startStation(
     worker.once('error', reject)
     worker.on('message', (message: FromThread) => {
       if (message.got === 'ready') resolve()
-      else if (message.got === 'digest') on.onDigest(message.digest)
+      else if (message.got === 'heartbeat') on.onHeartbeat(message.heartbeat)
       else if (message.got === 'order') on.onOrder(message.order)
       else on.onTrouble(message.says)
     })
@@ -58,7 +58,7 @@ export async function startStation(
   return {
     setMembers: (members) => post({ do: 'members', members }),
     setSelf: (self) => post({ do: 'self', self }),
-    sendDigest: (more) => post({ do: 'digest', more }),
+    sendHeartbeat: (more) => post({ do: 'heartbeat', more }),
     sendAck: (to, ack) => post({ do: 'ack', to, ack }),
     onSlot: (poisoned) => post({ do: 'slot', poisoned }),
     async stop() {
@@ -77,7 +77,7 @@ async function main(setup: Setup): Promise<void> {
     identity: identityFrom(setup.name, setup.pem),
     clock: monotonicClock,
     random: systemRandom,
-    onDigest: (digest) => say({ got: 'digest', digest }),
+    onHeartbeat: (heartbeat) => say({ got: 'heartbeat', heartbeat }),
     onOrder: (order) => say({ got: 'order', order }),
     onTrouble: (says) => say({ got: 'trouble', says }),
   })
@@ -85,7 +85,7 @@ async function main(setup: Setup): Promise<void> {
   parentPort?.on('message', (message: ToThread) => {
     if (message.do === 'members') station.setMembers(message.members)
     else if (message.do === 'self') station.setSelf(message.self)
-    else if (message.do === 'digest') station.sendDigest(message.more)
+    else if (message.do === 'heartbeat') station.sendHeartbeat(message.more)
     else if (message.do === 'ack') station.sendAck(message.to, message.ack)
     else if (message.do === 'slot') station.onSlot(message.poisoned)
     else {

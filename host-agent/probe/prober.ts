@@ -1,4 +1,4 @@
-/** The sockets of a node: probes its peers on every plane, answers theirs, sends digests, takes acks, and pets the watchdog. It runs in a thread of its own,
+/** The sockets of a node: probes its peers on every plane, answers theirs, sends heartbeats, takes acks, and pets the watchdog. It runs in a thread of its own,
  *  so that a busy main loop neither looks dead nor lets the machine be reset. */
 import { createSocket, type Socket } from 'node:dgram'
 import { connect } from 'node:net'
@@ -7,11 +7,11 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import {
   PLANES,
-  type Digest,
+  type Heartbeat,
   type HeartbeatReply,
   type Plane,
   type SelfReport,
-  type Word,
+  type ArbiterStatement,
 } from '../protocol/heartbeat.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import type { Identity } from '../protocol/keys.ts'
@@ -28,8 +28,8 @@ export interface StationParts {
   readonly self: SelfReport
   readonly clock: Clock
   readonly random: Random
-  /** Arbiters: a digest of somebody, authenticated. */
-  readonly onDigest: (digest: Digest) => void
+  /** Arbiters: a heartbeat of somebody, authenticated. */
+  readonly onHeartbeat: (heartbeat: Heartbeat) => void
   readonly onOrder: (order: 'open gate' | 'stop guests') => void
   readonly onTrouble: (says: string) => void
 }
@@ -111,14 +111,14 @@ export class Station {
     this.core.onSlot({ poisoned }, this.parts.clock.now())
   }
 
-  /** An arbiter's main loop says what it knows, and the digest goes out with it at once. */
-  sendDigest(more?: Word): void {
-    const digest = this.core.digest(this.parts.clock.now(), more)
+  /** An arbiter's main loop says what it knows, and the heartbeat goes out with it at once. */
+  sendHeartbeat(more?: ArbiterStatement): void {
+    const heartbeat = this.core.heartbeat(this.parts.clock.now(), more)
     for (const member of this.members.values())
       if (member.role === 'arbiter' && member.name !== this.parts.identity.name)
-        this.toAll(member, { type: 'digest', digest })
+        this.toAll(member, { type: 'heartbeat', heartbeat })
     // What an arbiter sees itself is evidence as well.
-    if (this.parts.role === 'arbiter') this.parts.onDigest(digest)
+    if (this.parts.role === 'arbiter') this.parts.onHeartbeat(heartbeat)
   }
 
   /** On every plane: whichever still works. */
@@ -142,7 +142,7 @@ export class Station {
       (peer, plane, nonce) => this.send(this.members.get(peer), plane, { type: 'probe', nonce }),
     )
     if (this.parts.role === 'host' && this.round % Math.round(LIMITS.heartbeatMs / LIMITS.probeMs) === 0)
-      this.sendDigest()
+      this.sendHeartbeat()
     if (this.round % KERNEL_EVERY_ROUNDS === 0) for (const peer of this.core.silent(KERNEL_MISSES)) this.askKernel(peer)
     this.pet(nowMs)
     this.cancel = clock.after(Math.max(1, LIMITS.probeMs - (clock.now() - nowMs)), () => this.turn())
@@ -194,7 +194,7 @@ export class Station {
     const nowMs = this.parts.clock.now()
     if (message.type === 'probe') this.send(peer, plane, { type: 'reply', nonce: message.nonce })
     else if (message.type === 'reply') this.core.onReply({ peer: peer.name, plane, nonce: message.nonce }, nowMs)
-    else if (message.type === 'digest') this.parts.onDigest(message.digest)
+    else if (message.type === 'heartbeat') this.parts.onHeartbeat(message.heartbeat)
     else if (peer.role === 'arbiter' && this.core.onAck(message.ack) && message.ack.order)
       this.parts.onOrder(message.ack.order)
   }

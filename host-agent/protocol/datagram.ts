@@ -2,26 +2,26 @@
  *  Nothing in here is believed before the code was checked, save the sender's name, which says whose code it must be. Pure. */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import * as z from 'zod/mini'
-import { PLANES, SELF_STATES, type Digest, type HeartbeatReply, type Plane } from './heartbeat.ts'
+import { PLANES, SELF_STATES, type Heartbeat, type HeartbeatReply, type Plane } from './heartbeat.ts'
 
 export type Message =
   | { readonly type: 'probe'; readonly nonce: string }
   | { readonly type: 'reply'; readonly nonce: string }
-  | { readonly type: 'digest'; readonly digest: Digest }
+  | { readonly type: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly type: 'ack'; readonly ack: HeartbeatReply }
 
 const MAGIC = Buffer.from('RWM1')
-const TYPES = ['probe', 'reply', 'digest', 'ack'] as const
+const TYPES = ['probe', 'reply', 'heartbeat', 'ack'] as const
 const HEAD_BYTES = 7
 const NONCE_BYTES = 9
 export const MAX_BYTES = 60_000
-/** What a digest may be unpacked. */
+/** What a heartbeat may be unpacked. */
 const MAX_UNPACKED = 4 * 1024 * 1024
 
 const Age = z.number().check(z.minimum(0))
 const Sight = z.object({ replyAgeMs: z.nullable(Age), misses: z.int().check(z.minimum(0)) })
 const Names = z.record(z.string(), Age)
-const DigestShape = z.object({
+const HeartbeatShape = z.object({
   from: z.string(),
   bootId: z.string().check(z.maxLength(64)),
   seq: z.int().check(z.minimum(0)),
@@ -43,7 +43,9 @@ const DigestShape = z.object({
   ticks: z.optional(z.record(z.string(), z.object({ advanceAgeMs: Age, readingMs: Age }))),
   noGrant: z.optional(z.array(z.string())),
   settled: z.optional(z.boolean()),
+  /** `timestamp`, under its first name. */
   mark: z.optional(Age),
+  /** `echoedTimestamps`, under its first name. */
   echo: z.optional(Names),
 })
 const AckShape = z.object({
@@ -66,7 +68,8 @@ export function encode(from: string, plane: Plane, message: Message): Buffer {
 function bodyOf(message: Message): Buffer {
   if (message.type === 'probe' || message.type === 'reply') return Buffer.from(message.nonce, 'base64url')
   if (message.type === 'ack') return Buffer.from(JSON.stringify(message.ack))
-  return deflateRawSync(JSON.stringify(message.digest), { level: 1 })
+  const { timestamp: mark, echoedTimestamps: echo, ...rest } = message.heartbeat
+  return deflateRawSync(JSON.stringify({ ...rest, mark, echo }), { level: 1 })
 }
 
 /** The name that a datagram gives for its sender; undefined: it is none of ours. */
@@ -84,16 +87,24 @@ export function decode(bytes: Buffer): { plane: Plane; message: Message } | unde
   const body = bytes.subarray(HEAD_BYTES + (bytes[6] as number))
   if (type === 'probe' || type === 'reply')
     return body.length === NONCE_BYTES ? { plane, message: { type, nonce: body.toString('base64url') } } : undefined
-  const value = json(type === 'digest' ? unpacked(body) : body)
+  const value = json(type === 'heartbeat' ? unpacked(body) : body)
   if (type === 'ack') {
     const ack = AckShape.safeParse(value)
     return ack.success ? { plane, message: { type, ack: ack.data } } : undefined
   }
-  const digest = DigestShape.safeParse(value)
-  // Everybody speaks for itself alone.
-  return digest.success && digest.data.from === from
-    ? { plane, message: { type, digest: digest.data as Digest } }
+  const read = HeartbeatShape.safeParse(value)
+  // A node reports about itself only.
+  return read.success && read.data.from === from
+    ? { plane, message: { type, heartbeat: heartbeatFrom(read.data) } }
     : undefined
+}
+
+function heartbeatFrom({ mark, echo, ...rest }: z.infer<typeof HeartbeatShape>): Heartbeat {
+  return {
+    ...(rest as Heartbeat),
+    ...(mark === undefined ? {} : { timestamp: mark }),
+    ...(echo === undefined ? {} : { echoedTimestamps: echo }),
+  }
 }
 
 export const NONCE_LENGTH = NONCE_BYTES

@@ -49,7 +49,7 @@ export interface SelfReport {
 }
 
 /** One message of a node to the arbiters; it is its heartbeat as well. */
-export interface Digest {
+export interface Heartbeat {
   readonly from: string
   readonly bootId: string
   /** Rises within a boot. */
@@ -63,15 +63,18 @@ export interface Digest {
   readonly noGrant?: readonly string[]
   /** Of arbiters: it has read the store since it started. */
   readonly settled?: boolean
-  /** Of arbiters: its own clock when this was said, for `echo`. */
-  readonly mark?: number
-  /** Of arbiters: the newest mark that was heard of each other arbiter. Who finds its own in a word knows how old that is at most, however long it was on its way or
-   *  waited to be read. */
-  readonly echo?: Readonly<Record<string, number>>
+  /** Of arbiters: its own clock when it sent this. */
+  readonly timestamp?: number
+  /** Of arbiters: the newest timestamp of each other arbiter. An arbiter that finds its own timestamp echoed here has an upper bound for the age of this message,
+   *  queueing included. */
+  readonly echoedTimestamps?: Readonly<Record<string, number>>
 }
 
-/** What arbiters say beyond what every node does. */
-export type Word = Pick<Digest, 'heard' | 'ticks' | 'noGrant' | 'settled' | 'mark' | 'echo'>
+/** What an arbiter states beyond what every node reports. */
+export type ArbiterStatement = Pick<
+  Heartbeat,
+  'heard' | 'ticks' | 'noGrant' | 'settled' | 'timestamp' | 'echoedTimestamps'
+>
 
 /** What an arbiter answers to a host's heartbeat. */
 export interface HeartbeatReply {

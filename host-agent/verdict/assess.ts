@@ -1,5 +1,5 @@
 /** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and production run this. */
-import type { Condition, Scene, Veto } from './conditions.ts'
+import type { Condition, View, Veto } from './conditions.ts'
 import { heartbeatSilence, lifeVeto, peerSilence, planeFinding, seconds, tickSilence } from './conditions.ts'
 import { cutCondition, type CutView, type Suspect } from './cut.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
@@ -19,7 +19,7 @@ export interface Verdict {
 }
 
 /** What the leader knows beside the evidence. */
-export interface Standing {
+export interface LeaderContext {
   /** Undefined: this arbiter does not lead. */
   readonly lease: { readonly leftMs: number; readonly ageMs: number; readonly storeOkAgeMs: number } | undefined
   /** Why this host must be left alone: maintenance, a deploy, a planned leave. */
@@ -41,12 +41,12 @@ export interface Standing {
 }
 
 /** Cheap: whether a host is silent enough at the leader to be looked at closely. */
-export const isQuiet = (host: Member, scene: Scene): boolean =>
-  (scene.book.heardAgeMs(host.name, scene.nowMs) ?? scene.uptimeMs) >= scene.limits.suspectMs
+export const isQuiet = (host: Member, view: View): boolean =>
+  (view.evidence.heardAgeMs(host.name, view.nowMs) ?? view.uptimeMs) >= view.limits.suspectMs
 
 /** The verdict on a host that is heard: its planes alone can be wrong. Cheap, for the many. */
-export function heardFrom(host: Member, scene: Scene): Verdict {
-  const planes = planeStates(host, scene)
+export function heardFrom(host: Member, view: View): Verdict {
+  const planes = planeStates(host, view)
   const { action, because } = planeAction(planes)
   return {
     host: host.name,
@@ -61,27 +61,27 @@ export function heardFrom(host: Member, scene: Scene): Verdict {
 
 const NO_CONDITIONS: readonly Condition[] = []
 
-export function assess(host: Member, scene: Scene, standing: Standing): Verdict {
-  const veto = lifeVeto(host, scene, standing.softSinceMs)
-  const quiet = isQuiet(host, scene)
+export function assess(host: Member, view: View, standing: LeaderContext): Verdict {
+  const veto = lifeVeto(host, view, standing.softSinceMs)
+  const quiet = isQuiet(host, view)
   const own = standing.suspects.find((suspect) => suspect.host === host.name) ?? {
     host: host.name,
     rack: host.rack,
-    sinceMs: scene.nowMs,
+    sinceMs: view.nowMs,
     provenOff: false,
   }
   const conditions = [
-    ...evidence(host, scene, { ...standing, own }),
+    ...deathConditions(host, view, { ...standing, own }),
     {
       id: 'C4' as const,
       holds: !veto,
       says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life',
     },
     cutCondition(own, standing.suspects, standing.cut),
-    ...permissions(host, scene, standing),
+    ...permissions(host, view, standing),
     { id: 'C8' as const, holds: standing.capacity.fits, says: standing.capacity.says },
   ]
-  const planes = planeStates(host, scene)
+  const planes = planeStates(host, view)
   const dead = conditions.filter(({ id }) => DEATH.has(id)).every(({ holds }) => holds)
   const allowed = conditions.filter(({ id }) => PERMISSION.has(id)).every(({ holds }) => holds)
   const { action, because } = planeAction(planes)
@@ -93,21 +93,22 @@ export function assess(host: Member, scene: Scene, standing: Standing): Verdict 
 }
 
 /** Whether the leader and the policy allow acting on this host at all: C6 and C7. */
-export const permissions = (host: Member, scene: Scene, standing: Omit<Standing, 'suspects' | 'cut'>): Condition[] => [
-  leaderCondition(scene, standing),
-  policyCondition(host, scene, standing),
-]
+export const permissions = (
+  host: Member,
+  view: View,
+  standing: Omit<LeaderContext, 'suspects' | 'cut'>,
+): Condition[] => [leaderCondition(view, standing), policyCondition(host, view, standing)]
 
 /** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data even where nothing can be moved. */
 const DEATH = new Set(['C1', 'C2', 'C3', 'C4'])
 const PERMISSION = new Set(['C5', 'C6', 'C7'])
 
 /** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of life. */
-function evidence(host: Member, scene: Scene, standing: Standing & { own: Suspect }): Condition[] {
+function deathConditions(host: Member, view: View, standing: LeaderContext & { own: Suspect }): Condition[] {
   const found = [
-    heartbeatSilence(host, scene, standing.factor),
-    peerSilence(host, scene),
-    tickSilence(host, scene, standing.storageSick),
+    heartbeatSilence(host, view, standing.factor),
+    peerSilence(host, view),
+    tickSilence(host, view, standing.storageSick),
   ]
   if (!standing.own.provenOff) return found
   return found.map((condition) =>
@@ -117,9 +118,9 @@ function evidence(host: Member, scene: Scene, standing: Standing & { own: Suspec
   )
 }
 
-function leaderCondition(scene: Scene, { lease, reach }: Pick<Standing, 'lease' | 'reach'>): Condition {
-  if (!lease) return { id: 'C6', holds: false, says: `${scene.book.owner} does not lead` }
-  const { limits } = scene
+function leaderCondition(view: View, { lease, reach }: Pick<LeaderContext, 'lease' | 'reach'>): Condition {
+  if (!lease) return { id: 'C6', holds: false, says: `${view.evidence.owner} does not lead` }
+  const { limits } = view
   const wrong = [
     ...(lease.leftMs < limits.leaseLeftMs ? [`its lease has ${seconds(lease.leftMs)} left`] : []),
     ...(lease.storeOkAgeMs > limits.vetoMs * 2
@@ -134,27 +135,27 @@ function leaderCondition(scene: Scene, { lease, reach }: Pick<Standing, 'lease' 
     holds: wrong.length === 0,
     says:
       wrong.join(', ') ||
-      `${scene.book.owner} leads, ${seconds(lease.leftMs)} left, hears ${reach.heard} of ${reach.of} other hosts`,
+      `${view.evidence.owner} leads, ${seconds(lease.leftMs)} left, hears ${reach.heard} of ${reach.of} other hosts`,
   }
 }
 
 /** By its own record, which an arbiter has that heard nothing of the boot that left. */
-const hasLeft = ({ name, boot }: Member, { book }: Scene) =>
-  boot?.leaving === true && (book.bootOf(name)?.bootId ?? boot.id) === boot.id
+const hasLeft = ({ name, boot }: Member, { evidence }: View) =>
+  boot?.leaving === true && (evidence.bootOf(name)?.bootId ?? boot.id) === boot.id
 
 function policyCondition(
   host: Member,
-  scene: Scene,
-  standing: Pick<Standing, 'lease' | 'disarmed' | 'hold' | 'spent'>,
+  view: View,
+  standing: Pick<LeaderContext, 'lease' | 'disarmed' | 'hold' | 'spent'>,
 ): Condition {
-  const self = scene.book.selfOf(host.name)
-  const young = standing.lease && standing.lease.ageMs < scene.limits.leaderAgeMs
+  const self = view.evidence.selfOf(host.name)
+  const young = standing.lease && standing.lease.ageMs < view.limits.leaderAgeMs
   const wrong = [
     ...(standing.disarmed ? [standing.disarmed] : []),
     ...(standing.hold ? [standing.hold] : []),
     ...(standing.spent ? [standing.spent] : []),
-    ...(self?.state === 'leaving' || hasLeft(host, scene) ? ['it said that it leaves'] : []),
-    ...(scene.book.isDumping(host.name, scene.nowMs, scene.limits) ? ['it writes a crash dump (fence_kdump)'] : []),
+    ...(self?.state === 'leaving' || hasLeft(host, view) ? ['it said that it leaves'] : []),
+    ...(view.evidence.isDumping(host.name, view.nowMs, view.limits) ? ['it writes a crash dump (fence_kdump)'] : []),
     ...(self?.gate === 'none' ? ['it has no boot gate: it could start its guests again by itself'] : []),
     ...(young ? ['the leader is new and still watches'] : []),
   ]
@@ -162,10 +163,10 @@ function policyCondition(
 }
 
 /** A plane is down when more believable observers find it silent than hear it. */
-export function planeStates(host: Member, scene: Scene): Record<Plane, PlaneState> {
+export function planeStates(host: Member, view: View): Record<Plane, PlaneState> {
   const state = (plane: Plane): PlaneState => {
     if (!host.planes.includes(plane)) return 'up'
-    const { silent, answered } = planeFinding(host, plane, scene)
+    const { silent, answered } = planeFinding(host, plane, view)
     if (silent.length === 0 && answered.length === 0) return 'unknown'
     return silent.length > answered.length ? 'down' : 'up'
   }

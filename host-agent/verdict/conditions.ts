@@ -1,5 +1,5 @@
-/** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the book is read and not changed. */
-import type { Book } from './evidence-store.ts'
+/** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the evidence is read and not changed. */
+import type { EvidenceStore } from './evidence-store.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
 import type { Limits } from '../protocol/limits.ts'
 import { observersOf } from '../protocol/observers.ts'
@@ -13,11 +13,11 @@ export interface Condition {
   readonly says: string
 }
 
-export interface Scene {
+export interface View {
   readonly nowMs: number
-  readonly book: Book
+  readonly evidence: EvidenceStore
   readonly members: readonly Member[]
-  /** Names; the owner of the book is one of them. */
+  /** Names; the owner of the evidence is one of them. */
   readonly arbiters: readonly string[]
   readonly limits: Limits
   /** Since this arbiter began to listen. */
@@ -29,15 +29,15 @@ export interface Scene {
 }
 
 export const seconds = (ms: number): string => (Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'ever')
-const watchers = (host: Member, scene: Scene) => scene.observers?.get(host.name) ?? observersOf(host, scene.members)
+const watchers = (host: Member, view: View) => view.observers?.get(host.name) ?? observersOf(host, view.members)
 
 /** C1: no heartbeat at a majority of the arbiters, each by a fresh word of its own. */
-export function heartbeatSilence(host: Member, scene: Scene, factor: number): Condition {
-  const { book, nowMs, limits, arbiters } = scene
+export function heartbeatSilence(host: Member, view: View, factor: number): Condition {
+  const { evidence, nowMs, limits, arbiters } = view
   const wanted = limits.silentMs * factor
   const found = arbiters.map((arbiter) => {
-    if (arbiter === book.owner) return { arbiter, ageMs: book.heardAgeMs(host.name, nowMs) ?? scene.uptimeMs }
-    const word = book.attested(arbiter, host.name, nowMs)
+    if (arbiter === evidence.owner) return { arbiter, ageMs: evidence.heardAgeMs(host.name, nowMs) ?? view.uptimeMs }
+    const word = evidence.attested(arbiter, host.name, nowMs)
     if (!word || word.reportMs > limits.reportMs) return { arbiter, ageMs: undefined }
     // An arbiter that has only just started has heard nobody; that is no silence.
     return { arbiter, ageMs: word.silentMs ?? (word.settled ? Number.POSITIVE_INFINITY : undefined) }
@@ -63,48 +63,48 @@ interface PlaneFinding {
 }
 
 /** What the observers that can be believed say of one plane of a host. */
-export function planeFinding(host: Member, plane: Plane, scene: Scene): PlaneFinding {
+export function planeFinding(host: Member, plane: Plane, view: View): PlaneFinding {
   const out = { plane, silent: [] as string[], answered: [] as string[], mute: [] as string[] }
-  for (const observer of watchers(host, scene)) {
-    if (scene.gone.has(observer)) continue
-    const sight = scene.book.sight({ observer, target: host.name, plane }, scene.nowMs)
-    if (!sight || sight.reportMs > scene.limits.reportMs) {
+  for (const observer of watchers(host, view)) {
+    if (view.gone.has(observer)) continue
+    const sight = view.evidence.sight({ observer, target: host.name, plane }, view.nowMs)
+    if (!sight || sight.reportMs > view.limits.reportMs) {
       out.mute.push(observer)
       continue
     }
-    if (sight.misses < scene.limits.misses) out.answered.push(observer)
-    else if (isBelievable(observer, { plane, about: host.name }, scene)) out.silent.push(observer)
+    if (sight.misses < view.limits.misses) out.answered.push(observer)
+    else if (isBelievable(observer, { plane, about: host.name }, view)) out.silent.push(observer)
     else out.mute.push(observer)
   }
   return out
 }
 
 /** An observer that is slow, or that reaches few others on the plane, tells more about itself than about its target. */
-function isBelievable(observer: string, about: { plane: Plane; about: string }, scene: Scene): boolean {
-  const digest = scene.book.digestOf(observer)
-  if (!digest || digest.self.lagMs > scene.limits.observerLagMs || digest.self.strained) return false
+function isBelievable(observer: string, about: { plane: Plane; about: string }, view: View): boolean {
+  const heartbeat = view.evidence.heartbeatOf(observer)
+  if (!heartbeat || heartbeat.self.lagMs > view.limits.observerLagMs || heartbeat.self.strained) return false
   let [seen, reached] = [0, 0]
-  for (const name in digest.peers) {
-    const sight = digest.peers[name]?.planes[about.plane]
-    if (!sight || name === about.about || scene.gone.has(name)) continue
+  for (const name in heartbeat.peers) {
+    const sight = heartbeat.peers[name]?.planes[about.plane]
+    if (!sight || name === about.about || view.gone.has(name)) continue
     seen += 1
-    if (sight.misses < scene.limits.misses) reached += 1
+    if (sight.misses < view.limits.misses) reached += 1
   }
   // One more that is silent may be dead as well: a pair of deaths must not blind everybody.
-  return seen > 0 && reached > 0 && reached >= scene.limits.observerReach * (seen - 1)
+  return seen > 0 && reached > 0 && reached >= view.limits.observerReach * (seen - 1)
 }
 
 /** C2: on every plane that the host has, enough observers in enough failure domains find it silent. */
-export function peerSilence(host: Member, scene: Scene): Condition {
-  const findings = host.planes.map((plane) => planeFinding(host, plane, scene))
-  const racks = new Map(scene.members.map((member) => [member.name, member.rack]))
+export function peerSilence(host: Member, view: View): Condition {
+  const findings = host.planes.map((plane) => planeFinding(host, plane, view))
+  const racks = new Map(view.members.map((member) => [member.name, member.rack]))
   const judged = findings.map(({ plane, silent, answered, mute }) => {
     const asked = silent.length + answered.length + mute.length
-    const needed = Math.max(2, Math.ceil((asked < 8 ? scene.limits.quorumSmall : scene.limits.quorum) * asked))
+    const needed = Math.max(2, Math.ceil((asked < 8 ? view.limits.quorumSmall : view.limits.quorum) * asked))
     const domains = new Set(silent.map((name) => racks.get(name) ?? name).filter((rack) => rack !== host.rack))
     const others = new Set(
-      scene.members
-        .filter(({ name }) => name !== host.name && !scene.gone.has(name))
+      view.members
+        .filter(({ name }) => name !== host.name && !view.gone.has(name))
         .map(({ name, rack }) => rack ?? name),
     )
     others.delete(host.rack ?? host.name)
@@ -125,12 +125,12 @@ const tail = (mute: readonly string[], spread: boolean) =>
   `${mute.length > 0 ? `, not counted: ${mute.join(', ')}` : ''}${spread ? '' : ', all in the host’s own failure domain'}`
 
 /** C3: the storage tick stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
-export function tickSilence(host: Member, scene: Scene, storageSick: boolean): Condition {
+export function tickSilence(host: Member, view: View, storageSick: boolean): Condition {
   if (!host.ticks) return { id: 'C3', holds: true, says: 'the host has no storage tick' }
   if (storageSick)
     return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
-  const views = scene.book.tickOf(host.name, watchers(host, scene), scene.nowMs)
-  const reading = views.filter((view) => view.readingMs >= scene.limits.tickMs)
+  const views = view.evidence.tickOf(host.name, watchers(host, view), view.nowMs)
+  const reading = views.filter(({ readingMs }) => readingMs >= view.limits.tickMs)
   if (reading.length === 0)
     return {
       id: 'C3',
@@ -140,7 +140,7 @@ export function tickSilence(host: Member, scene: Scene, storageSick: boolean): C
   const fresh = Math.min(...reading.map(({ staleMs }) => staleMs))
   return {
     id: 'C3',
-    holds: fresh >= scene.limits.tickMs,
+    holds: fresh >= view.limits.tickMs,
     says: `the storage tick last advanced ${seconds(fresh)} ago, by ${reading.length} readers`,
   }
 }
@@ -153,12 +153,12 @@ export interface Veto {
 
 /** C4: any fresh sign of life forbids. `softSinceMs`: since when signs that anybody could forge have held it up alone; given only where the policy lets
  *  them hold it up no longer than `softVetoMs`. */
-export function lifeVeto(host: Member, scene: Scene, softSinceMs: number | undefined): Veto | undefined {
-  const { book, nowMs, limits, arbiters } = scene
-  const observers = watchers(host, scene)
-  const life = book.newestLife(host.name, observers, { nowMs, arbiters })
+export function lifeVeto(host: Member, view: View, softSinceMs: number | undefined): Veto | undefined {
+  const { evidence, nowMs, limits, arbiters } = view
+  const observers = watchers(host, view)
+  const life = evidence.newestLife(host.name, observers, { nowMs, arbiters })
   if (life && nowMs - life.atMs <= limits.vetoMs) return { kind: 'hard', says: life.how, ageMs: nowMs - life.atMs }
-  const hint = book.newestHint(host.name, observers)
+  const hint = evidence.newestHint(host.name, observers)
   if (!hint || nowMs - hint.atMs > limits.vetoMs) return undefined
   if (softSinceMs !== undefined && nowMs - softSinceMs > limits.softVetoMs) return undefined
   return { kind: 'soft', says: hint.how, ageMs: nowMs - hint.atMs }

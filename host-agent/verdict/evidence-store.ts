@@ -1,8 +1,8 @@
-/** The evidence that an arbiter holds: the newest digest of everybody, and when it came. Keeps, rejects replays, decides nothing. */
+/** The evidence that an arbiter holds: the newest heartbeat of everybody, and when it came. Keeps, rejects replays, decides nothing. */
 import type { Limits } from '../protocol/limits.ts'
 import {
   PLANES,
-  type Digest,
+  type Heartbeat,
   type LifeSign,
   type Plane,
   type SelfReport,
@@ -10,11 +10,11 @@ import {
 } from '../protocol/heartbeat.ts'
 
 interface Held {
-  digest: Digest
+  heartbeat: Heartbeat
   atMs: number
 }
 
-interface Standing {
+interface Sender {
   held: Held | undefined
   /** Boots that ended: what still comes from them is a replay. */
   readonly pastBoots: Set<string>
@@ -23,10 +23,10 @@ interface Standing {
 const PAST_BOOTS = 16
 const DUMP_OVER_MS = 3_600_000
 
-export class Book {
-  /** The name of the arbiter whose book this is. */
+export class EvidenceStore {
+  /** The name of the arbiter whose evidence this is. */
   readonly owner: string
-  private readonly standings = new Map<string, Standing>()
+  private readonly senders = new Map<string, Sender>()
   private readonly kernels = new Map<string, number>()
   private readonly gossip = new Map<string, number>()
   private readonly dumps = new Map<string, { readonly firstMs: number; lastMs: number }>()
@@ -36,23 +36,22 @@ export class Book {
     this.owner = owner
   }
 
-  /** Answers whether the digest is news: of this boot, and later than what is held. */
-  take(digest: Digest, nowMs: number): boolean {
-    let standing = this.standings.get(digest.from)
-    if (!standing) {
-      standing = { held: undefined, pastBoots: new Set() }
-      this.standings.set(digest.from, standing)
+  /** Answers whether the heartbeat is news: of this boot, and later than what is held. */
+  take(heartbeat: Heartbeat, nowMs: number): boolean {
+    let sender = this.senders.get(heartbeat.from)
+    if (!sender) {
+      sender = { held: undefined, pastBoots: new Set() }
+      this.senders.set(heartbeat.from, sender)
     }
-    const held = standing.held
-    if (standing.pastBoots.has(digest.bootId)) return false
-    if (held?.digest.bootId === digest.bootId && digest.seq <= held.digest.seq) return false
-    if (held && held.digest.bootId !== digest.bootId) {
-      standing.pastBoots.add(held.digest.bootId)
-      if (standing.pastBoots.size > PAST_BOOTS)
-        standing.pastBoots.delete(standing.pastBoots.values().next().value as string)
+    const held = sender.held
+    if (sender.pastBoots.has(heartbeat.bootId)) return false
+    if (held?.heartbeat.bootId === heartbeat.bootId && heartbeat.seq <= held.heartbeat.seq) return false
+    if (held && held.heartbeat.bootId !== heartbeat.bootId) {
+      sender.pastBoots.add(held.heartbeat.bootId)
+      if (sender.pastBoots.size > PAST_BOOTS) sender.pastBoots.delete(sender.pastBoots.values().next().value as string)
     }
-    if (held) Object.assign(held, { digest, atMs: nowMs })
-    else standing.held = { digest, atMs: nowMs }
+    if (held) Object.assign(held, { heartbeat, atMs: nowMs })
+    else sender.held = { heartbeat, atMs: nowMs }
     return true
   }
 
@@ -84,33 +83,33 @@ export class Book {
   }
 
   forget(name: string): void {
-    for (const map of [this.standings, this.kernels, this.gossip, this.ticks, this.dumps]) map.delete(name)
+    for (const map of [this.senders, this.kernels, this.gossip, this.ticks, this.dumps]) map.delete(name)
   }
 
-  digestOf(name: string): Digest | undefined {
-    return this.standings.get(name)?.held?.digest
+  heartbeatOf(name: string): Heartbeat | undefined {
+    return this.senders.get(name)?.held?.heartbeat
   }
 
   selfOf(name: string): SelfReport | undefined {
-    return this.standings.get(name)?.held?.digest.self
+    return this.senders.get(name)?.held?.heartbeat.self
   }
 
   /** The boot that was heard last, and when. */
   bootOf(name: string): { readonly bootId: string; readonly atMs: number } | undefined {
-    const held = this.standings.get(name)?.held
-    return held && { bootId: held.digest.bootId, atMs: held.atMs }
+    const held = this.senders.get(name)?.held
+    return held && { bootId: held.heartbeat.bootId, atMs: held.atMs }
   }
 
   /** Since the newest heartbeat got to the owner. */
   heardAgeMs(name: string, nowMs: number): number | undefined {
-    const held = this.standings.get(name)?.held
+    const held = this.senders.get(name)?.held
     return held ? nowMs - held.atMs : undefined
   }
 
   /** Heartbeat ages as this arbiter tells the others. */
   heard(nowMs: number): Record<string, number> {
     const out: Record<string, number> = {}
-    for (const [name, { held }] of this.standings) if (held) out[name] = nowMs - held.atMs
+    for (const [name, { held }] of this.senders) if (held) out[name] = nowMs - held.atMs
     return out
   }
 
@@ -120,11 +119,15 @@ export class Book {
     host: string,
     nowMs: number,
   ): { silentMs: number | undefined; reportMs: number; settled: boolean } | undefined {
-    const held = this.standings.get(arbiter)?.held
+    const held = this.senders.get(arbiter)?.held
     if (!held) return undefined
     const reportMs = nowMs - held.atMs
-    const age = held.digest.heard?.[host]
-    return { silentMs: age === undefined ? undefined : age + reportMs, reportMs, settled: held.digest.settled === true }
+    const age = held.heartbeat.heard?.[host]
+    return {
+      silentMs: age === undefined ? undefined : age + reportMs,
+      reportMs,
+      settled: held.heartbeat.settled === true,
+    }
   }
 
   /** What `observer` last said about `target` on `plane`, aged to now. */
@@ -132,8 +135,8 @@ export class Book {
     about: { observer: string; target: string; plane: Plane },
     nowMs: number,
   ): { silentMs: number; misses: number; reportMs: number } | undefined {
-    const held = this.standings.get(about.observer)?.held
-    const sight = held?.digest.peers[about.target]?.planes[about.plane]
+    const held = this.senders.get(about.observer)?.held
+    const sight = held?.heartbeat.peers[about.target]?.planes[about.plane]
     if (!held || !sight) return undefined
     const reportMs = nowMs - held.atMs
     return {
@@ -160,8 +163,8 @@ export class Book {
         ]
       : []
     for (const reader of readers) {
-      const held = this.standings.get(reader)?.held
-      const view = held?.digest.ticks?.[host]
+      const held = this.senders.get(reader)?.held
+      const view = held?.heartbeat.ticks?.[host]
       if (!held || !view) continue
       const reportMs = nowMs - held.atMs
       out.push({ by: reader, staleMs: view.advanceAgeMs + reportMs, readingMs: view.readingMs, reportMs })
@@ -203,8 +206,8 @@ export class Book {
     }
     offer(this.kernels.get(host), `its kernel answered ${this.owner}`)
     for (const observer of observers) {
-      const held = this.standings.get(observer)?.held
-      const age = held?.digest.peers[host]?.kernelAgeMs
+      const held = this.senders.get(observer)?.held
+      const age = held?.heartbeat.peers[host]?.kernelAgeMs
       if (held && age !== undefined && age !== null) offer(held.atMs - age, `its kernel answered ${observer}`)
     }
     offer(this.gossip.get(host), 'Consul saw it come back')
@@ -214,8 +217,10 @@ export class Book {
   /** Arbiters whose newest word, at most `maxAgeMs` old, names `host` among those that get no watchdog lease. */
   withholding(host: string, arbiters: readonly string[], at: { nowMs: number; maxAgeMs: number }): string[] {
     return arbiters.filter((name) => {
-      const held = this.standings.get(name)?.held
-      return held !== undefined && at.nowMs - held.atMs <= at.maxAgeMs && held.digest.noGrant?.includes(host) === true
+      const held = this.senders.get(name)?.held
+      return (
+        held !== undefined && at.nowMs - held.atMs <= at.maxAgeMs && held.heartbeat.noGrant?.includes(host) === true
+      )
     })
   }
 }

@@ -3,12 +3,12 @@
 import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
 import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { decode, encode } from '../../host-agent/protocol/datagram.ts'
-import { wordOf } from '../../host-agent/arbiter/leases.ts'
+import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
-import type { World } from '../../host-agent/adapters/environment.ts'
-import { PLANES, type Digest, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
+import { PLANES, type Heartbeat, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/protocol/limits.ts'
 
 const RACK_HOSTS = 20
@@ -89,7 +89,7 @@ class ScaleMesh {
     const beganMs = performance.now()
     this.core.onStore({ entries: [...this.entries.values()], index: this.index }, this.nowMs)
     this.membersTakenMs = Math.round(performance.now() - beganMs)
-    for (const [target, observers] of this.core.shelf.observers)
+    for (const [target, observers] of this.core.cluster.observers)
       for (const observer of observers) this.probes.set(observer, [...(this.probes.get(observer) ?? []), target])
   }
 
@@ -110,7 +110,7 @@ class ScaleMesh {
   }
 
   death(what: string, dying: readonly string[]): Death {
-    const before = this.core.shelf.incidents.size
+    const before = this.core.cluster.incidents.size
     const diedMs = this.nowMs
     for (const name of dying) this.diedMs.set(name, diedMs)
     let suspectMs: number | null = null
@@ -121,7 +121,7 @@ class ScaleMesh {
       const verdicts = dying.map((name) => this.core.verdicts.get(name))
       if (verdicts.every((verdict) => verdict?.state !== 'healthy' && verdict?.state !== 'degraded'))
         suspectMs ??= this.nowMs - diedMs
-      if (dying.every((name) => this.core.shelf.liveIncident(name))) confirmedMs ??= this.nowMs - diedMs
+      if (dying.every((name) => this.core.cluster.liveIncident(name))) confirmedMs ??= this.nowMs - diedMs
       says = verdicts[0]?.says ?? ''
     }
     return {
@@ -129,7 +129,7 @@ class ScaleMesh {
       hosts: dying.length,
       suspectMs,
       confirmedMs,
-      incidents: this.core.shelf.incidents.size - before,
+      incidents: this.core.cluster.incidents.size - before,
       says: says.slice(0, 200),
     }
   }
@@ -157,17 +157,17 @@ class ScaleMesh {
   private everybodySpeaks(): void {
     this.seq += 1
     for (const name of this.names) if (!this.diedMs.has(name)) this.hostSpeaks(name)
-    const said = wordOf(this.core, this.nowMs)
+    const said = statementOf(this.core, this.nowMs)
     for (const name of ARBITERS) {
-      const echo = { a0: this.nowMs, a1: this.nowMs, a2: this.nowMs }
-      this.core.onDigest({ ...this.digestOf(name), ...said, mark: this.nowMs, echo }, this.nowMs)
+      const echoedTimestamps = { a0: this.nowMs, a1: this.nowMs, a2: this.nowMs }
+      this.core.onHeartbeat({ ...this.heartbeatOf(name), ...said, timestamp: this.nowMs, echoedTimestamps }, this.nowMs)
     }
   }
 
   /** Sealed, sent, opened, read, taken and answered. */
   private hostSpeaks(name: string): void {
     const sealed = this.sender.seal(
-      encode(name, 'management', { type: 'digest', digest: this.digestOf(name) }),
+      encode(name, 'management', { type: 'heartbeat', heartbeat: this.heartbeatOf(name) }),
       this.receiver,
     )
     this.bytes.push(sealed.length)
@@ -175,13 +175,13 @@ class ScaleMesh {
     const beganMs = performance.now()
     const opened = this.receiver.open(sealed, this.sender)
     const said = opened && decode(opened)
-    if (said?.message.type !== 'digest' || !this.core.onDigest(said.message.digest, this.nowMs))
+    if (said?.message.type !== 'heartbeat' || !this.core.onHeartbeat(said.message.heartbeat, this.nowMs))
       throw new Error('a heartbeat was not taken')
-    answerTo(this.core, said.message.digest, this.nowMs)
+    answerTo(this.core, said.message.heartbeat, this.nowMs)
     this.takes.push(performance.now() - beganMs)
   }
 
-  private digestOf(name: string): Digest {
+  private heartbeatOf(name: string): Heartbeat {
     const peers: Record<string, PeerView> = {}
     for (const [peersOf, target] of (this.probes.get(name) ?? []).entries()) {
       const silentMs = this.nowMs - (this.diedMs.get(target) ?? this.nowMs)
@@ -207,7 +207,7 @@ class ScaleMesh {
     this.entries.set(key, { key, value, index })
   }
 
-  private world(): World {
+  private world(): Environment {
     const dead = (host: string) => this.diedMs.has(host)
     return {
       store: ({ changes }, done) => {

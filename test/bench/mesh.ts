@@ -187,13 +187,14 @@ function traffic(hosts: number) {
     0,
     (peer, plane) => core.onReply({ peer, plane, nonce }, 20),
   )
-  const digest = encode('host-0', 'management', { type: 'digest', digest: core.digest(100) }).length + overhead
+  const heartbeat =
+    encode('host-0', 'management', { type: 'heartbeat', heartbeat: core.heartbeat(100) }).length + overhead
   const probesPerSecond = (targetsOf('host-0', members).length * 3 * 1000) / LIMITS.probeMs
   const digestsPerSecond = (1000 / LIMITS.heartbeatMs) * 3 * 3
   return {
     hosts,
     // It probes, and answers as many.
-    sentBytesPerSecond: Math.round(probesPerSecond * probe * 2 + digestsPerSecond * digest),
-    receivedByArbiterBytesPerSecond: Math.round((hosts * digestsPerSecond * digest) / 3),
+    sentBytesPerSecond: Math.round(probesPerSecond * probe * 2 + digestsPerSecond * heartbeat),
+    receivedByArbiterBytesPerSecond: Math.round((hosts * digestsPerSecond * heartbeat) / 3),
   }
 }

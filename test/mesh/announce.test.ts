@@ -5,10 +5,10 @@ import { describe, expect, test } from 'vitest'
 import { memoryFull } from '../../host-agent/guard/pressure.ts'
 import { hostAt, isKdump, listenKdump } from '../../host-agent/probe/kdump.ts'
 import type { MemberRecord } from '../../host-agent/protocol/records.ts'
-import { assess, type Standing } from '../../host-agent/verdict/assess.ts'
-import { Book } from '../../host-agent/verdict/evidence-store.ts'
-import { planeFinding, type Scene } from '../../host-agent/verdict/conditions.ts'
-import type { Digest, Member, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
+import { assess, type LeaderContext } from '../../host-agent/verdict/assess.ts'
+import { EvidenceStore } from '../../host-agent/verdict/evidence-store.ts'
+import { planeFinding, type View } from '../../host-agent/verdict/conditions.ts'
+import type { Heartbeat, Member, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/protocol/limits.ts'
 import { until } from '../../kit/clock.ts'
 
@@ -35,10 +35,13 @@ const MEMBERS = [
 const MESSAGE = Buffer.from('402a301b01000000', 'hex')
 
 /** h1 has been silent for ten seconds for everybody; `self`: what its last word was; `others`: what its observers say of themselves. */
-function silentHost(self: Partial<SelfReport> = {}, others: Partial<SelfReport> = {}): { scene: Scene; book: Book } {
-  const book = new Book('a1')
+function silentHost(
+  self: Partial<SelfReport> = {},
+  others: Partial<SelfReport> = {},
+): { view: View; evidence: EvidenceStore } {
+  const evidence = new EvidenceStore('a1')
   const nowMs = 100_000
-  const digest = (from: string, about: Partial<SelfReport>): Digest => ({
+  const heartbeat = (from: string, about: Partial<SelfReport>): Heartbeat => ({
     from,
     bootId: `boot ${from}`,
     seq: 1,
@@ -54,33 +57,33 @@ function silentHost(self: Partial<SelfReport> = {}, others: Partial<SelfReport> 
     ),
     ...(from.startsWith('a') ? { heard: { h1: 10_000 }, settled: true } : {}),
   })
-  book.take(digest('h1', self), nowMs - 10_000)
-  for (const { name } of MEMBERS) if (name !== 'h1') book.take(digest(name, others), nowMs - 100)
-  const scene: Scene = {
+  evidence.take(heartbeat('h1', self), nowMs - 10_000)
+  for (const { name } of MEMBERS) if (name !== 'h1') evidence.take(heartbeat(name, others), nowMs - 100)
+  const view: View = {
     nowMs,
-    book,
+    evidence,
     members: MEMBERS,
     arbiters: ['a1', 'a2', 'a3'],
     limits: LIMITS,
     uptimeMs: 90_000,
     gone: new Set(),
   }
-  return { scene, book }
+  return { view, evidence }
 }
-const standing = (scene: Scene): Standing => ({
+const standing = (view: View): LeaderContext => ({
   lease: { leftMs: 10_000, ageMs: 60_000, storeOkAgeMs: 500 },
   hold: undefined,
   disarmed: undefined,
   spent: undefined,
   capacity: { fits: true, says: '' },
-  suspects: [{ host: 'h1', rack: 'h1', sinceMs: scene.nowMs - 9_000, provenOff: false }],
-  cut: { nowMs: scene.nowMs, hosts: 4, limits: LIMITS, cutAtMs: undefined },
+  suspects: [{ host: 'h1', rack: 'h1', sinceMs: view.nowMs - 9_000, provenOff: false }],
+  cut: { nowMs: view.nowMs, hosts: 4, limits: LIMITS, cutAtMs: undefined },
   factor: 1,
   softSinceMs: undefined,
   storageSick: false,
   reach: { heard: 3, of: 3 },
 })
-const verdict = (scene: Scene) => assess(MEMBERS[0] as Member, scene, standing(scene))
+const verdict = (view: View) => assess(MEMBERS[0] as Member, view, standing(view))
 
 describe('crash dumps', () => {
   test('the message of fence_kdump is known in both orders of bytes, and nothing else is', () => {
@@ -104,27 +107,27 @@ describe('crash dumps', () => {
     expect(hostAt('10.0.0.9', [record('h1', 'host', '10.0.0.2')])).toBeUndefined()
   })
   test('a silent host that writes a dump is not fenced while it does, nor for ever', () => {
-    const { scene, book } = silentHost()
-    expect(verdict(scene).state).toBe('confirmed')
-    book.sawCrashDump('h1', scene.nowMs - 2_000)
-    expect(verdict(scene)).toMatchObject({ state: 'held', says: expect.stringMatching(/crash dump/) })
-    expect(book.isDumping('h1', scene.nowMs + LIMITS.dumpSilentMs, LIMITS)).toBe(false)
-    for (let atMs = 0; atMs < LIMITS.dumpMs + 60_000; atMs += 5_000) book.sawCrashDump('h1', scene.nowMs + atMs)
-    expect(book.isDumping('h1', scene.nowMs + LIMITS.dumpMs + 60_000, LIMITS)).toBe(false)
+    const { view, evidence } = silentHost()
+    expect(verdict(view).state).toBe('confirmed')
+    evidence.sawCrashDump('h1', view.nowMs - 2_000)
+    expect(verdict(view)).toMatchObject({ state: 'held', says: expect.stringMatching(/crash dump/) })
+    expect(evidence.isDumping('h1', view.nowMs + LIMITS.dumpSilentMs, LIMITS)).toBe(false)
+    for (let atMs = 0; atMs < LIMITS.dumpMs + 60_000; atMs += 5_000) evidence.sawCrashDump('h1', view.nowMs + atMs)
+    expect(evidence.isDumping('h1', view.nowMs + LIMITS.dumpMs + 60_000, LIMITS)).toBe(false)
   })
 })
 
 test('a host that said that it leaves is not fenced', () => {
-  expect(verdict(silentHost({ state: 'leaving' }).scene)).toMatchObject({
+  expect(verdict(silentHost({ state: 'leaving' }).view)).toMatchObject({
     state: 'held',
     says: expect.stringMatching(/it leaves/),
   })
 })
 
 test('observers that are short of memory are no witnesses', () => {
-  const { scene } = silentHost({}, { strained: true })
-  expect(planeFinding(MEMBERS[0] as Member, 'management', scene).silent).toEqual([])
-  expect(verdict(scene).state).toBe('suspect')
+  const { view } = silentHost({}, { strained: true })
+  expect(planeFinding(MEMBERS[0] as Member, 'management', view).silent).toEqual([])
+  expect(verdict(view).state).toBe('suspect')
 })
 
 test.each([

@@ -32,7 +32,7 @@ describe('through Nova', () => {
     for (const name of ['a', 'b', 'c']) twin.addServer(name, 'cmp1')
     const stays = twin.addServer('stays', 'cmp1', { vm_state: 'suspended' })
     drain('cmp1')
-    const hold = () => mesh.core.shelf.holds.get('cmp1')?.value
+    const hold = () => mesh.core.cluster.holds.get('cmp1')?.value
     await until(() => twin.vms.filter(({ host }) => host === 'cmp1').length === 1, {
       what: 'three of four to be moved',
       timeoutMs: 20_000,
@@ -43,7 +43,7 @@ describe('through Nova', () => {
     })
     expect(hold()?.kind).toBe('drain')
     // While it is emptied it may die like any other; in maintenance it may not be fenced.
-    expect(mesh.core.shelf.holdOf('cmp1')).toBeUndefined()
+    expect(mesh.core.cluster.holdOf('cmp1')).toBeUndefined()
     twin.vms.splice(twin.vms.indexOf(stays), 1)
     await until(() => hold()?.kind === 'maintenance', { what: 'the host to be in maintenance', timeoutMs: 10_000 })
     expect(hold()).toMatchObject({ why: 'drained: new fans', by: 'op' })

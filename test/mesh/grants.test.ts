@@ -3,17 +3,17 @@ import { beforeEach, expect, test } from 'vitest'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
-import { mayGrant, wordOf } from '../../host-agent/arbiter/leases.ts'
+import { mayGrant, statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS } from '../../host-agent/protocol/records.ts'
-import type { World } from '../../host-agent/adapters/environment.ts'
-import type { Digest, Word } from '../../host-agent/protocol/heartbeat.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
+import type { Heartbeat, ArbiterStatement } from '../../host-agent/protocol/heartbeat.ts'
 import { memberRecord } from './member-record.ts'
 
 const NOW = 1_000_000
 let core: ArbiterCore
 let seq = 0
 beforeEach(() => {
-  core = new ArbiterCore({ name: 'a1', world: {} as World, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
+  core = new ArbiterCore({ name: 'a1', world: {} as Environment, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
   const names = ['a1', 'a2', 'a3', 'h1']
   core.onStore(
     {
@@ -25,8 +25,8 @@ beforeEach(() => {
 })
 
 /** A word of another arbiter that comes now. */
-function says(from: string, word: Word, nowMs = NOW): void {
-  const self: Digest['self'] = {
+function says(from: string, word: ArbiterStatement, nowMs = NOW): void {
+  const self: Heartbeat['self'] = {
     state: 'member',
     lagMs: 0,
     storageLost: false,
@@ -35,34 +35,39 @@ function says(from: string, word: Word, nowMs = NOW): void {
     gate: 'none',
     watchdogMs: null,
   }
-  core.onDigest({ from, bootId: 'b', seq: (seq += 1), self, peers: {}, settled: true, noGrant: [], ...word }, nowMs)
+  core.onHeartbeat({ from, bootId: 'b', seq: (seq += 1), self, peers: {}, settled: true, noGrant: [], ...word }, nowMs)
 }
 
 test('alone it grants nothing; with a majority that answers what it said, it does', () => {
   expect(mayGrant(core, 'h1', NOW)).toBe(false)
-  says('a2', { echo: { a1: NOW - 200 } })
+  says('a2', { echoedTimestamps: { a1: NOW - 200 } })
   expect(mayGrant(core, 'h1', NOW)).toBe(true)
   expect(mayGrant(core, 'h1', NOW + TICKET_MS)).toBe(false)
 })
 
-test.each<[string, Word]>([
-  ['that withholds it', { echo: { a1: NOW - 200 }, noGrant: ['h1'] }],
-  ['that has not read the store yet', { echo: { a1: NOW - 200 }, settled: false }],
+test.each<[string, ArbiterStatement]>([
+  ['that withholds it', { echoedTimestamps: { a1: NOW - 200 }, noGrant: ['h1'] }],
+  ['that has not read the store yet', { echoedTimestamps: { a1: NOW - 200 }, settled: false }],
   [
     'that comes now and answers what was said long ago: this arbiter was stopped, or the word was on its way',
-    { echo: { a1: NOW - TICKET_MS - 1 } },
+    { echoedTimestamps: { a1: NOW - TICKET_MS - 1 } },
   ],
-  ['that answers nothing', { echo: {} }],
+  ['that answers nothing', { echoedTimestamps: {} }],
   ['of before it knew of echoes', {}],
-  ['that answers what was never said: another boot', { echo: { a1: NOW + 5_000 } }],
+  ['that answers what was never said: another boot', { echoedTimestamps: { a1: NOW + 5_000 } }],
 ])('a word does not do %s', (_, word) => {
   says('a2', word)
   expect(mayGrant(core, 'h1', NOW)).toBe(false)
 })
 
 test('what it says itself can be answered: its own clock, and the newest marks of the others', () => {
-  says('a2', { mark: 77 })
-  says('a2', { mark: 78 })
-  says('h1', { mark: 5 })
-  expect(wordOf(core, NOW)).toMatchObject({ mark: NOW, echo: { a2: 78 }, settled: true, noGrant: [] })
+  says('a2', { timestamp: 77 })
+  says('a2', { timestamp: 78 })
+  says('h1', { timestamp: 5 })
+  expect(statementOf(core, NOW)).toMatchObject({
+    timestamp: NOW,
+    echoedTimestamps: { a2: 78 },
+    settled: true,
+    noGrant: [],
+  })
 })

@@ -15,10 +15,10 @@ beforeEach(() => {
 afterEach(() => mesh.stop())
 
 const writes = (boot: MemberRecord['boot']) =>
-  mesh.set(`${KEYS.members}h1`, { ...mesh.core.shelf.members.get('h1')?.value, boot })
+  mesh.set(`${KEYS.members}h1`, { ...mesh.core.cluster.members.get('h1')?.value, boot })
 const policySays = () => mesh.core.explain('h1', monotonicClock.now())?.conditions.find(({ id }) => id === 'C7')?.says
 const heard = (bootId: string) =>
-  mesh.core.onDigest(
+  mesh.core.onHeartbeat(
     {
       from: 'h1',
       bootId,

@@ -4,16 +4,16 @@ import { silentLog } from '../../kit/log.ts'
 import type { Driver } from '../../host-agent/adapters/instances/driver.ts'
 import type { Incident } from '../../host-agent/protocol/records.ts'
 import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
-import { realWorld } from '../../host-agent/adapters/consul-environment.ts'
+import { consulEnvironment } from '../../host-agent/adapters/consul-environment.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Change, Entry } from '../../host-agent/cluster/store.ts'
-import type { Page, World } from '../../host-agent/adapters/environment.ts'
+import type { Alert, Environment } from '../../host-agent/adapters/environment.ts'
 import { Consul } from '../../kit/consul.ts'
 import { memberRecord } from './member-record.ts'
 
 export class MemoryMesh {
   readonly core: ArbiterCore
-  readonly pages: Page[] = []
+  readonly pages: Alert[] = []
   readonly off = new Set<string>()
   private readonly entries = new Map<string, Entry>()
   private index = 1
@@ -23,7 +23,7 @@ export class MemoryMesh {
   constructor(driver: Driver, hosts: readonly string[]) {
     const consul = new Consul({ url: 'http://127.0.0.1:1' })
     // The driver goes through what production puts around it: deadlines, and what a failure means.
-    const { world: real } = realWorld({
+    const { world: real } = consulEnvironment({
       consul,
       clock: monotonicClock,
       driver,
@@ -36,7 +36,7 @@ export class MemoryMesh {
       power: { ask: () => Promise.reject(new Error('not here')) },
       devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
     })
-    const world: World = {
+    const world: Environment = {
       ...real,
       store: (ask, done) => void setImmediate(() => done(this.write(ask.changes, ask.guards))),
       readStore: (done) => void setImmediate(() => done({ entries: [...this.entries.values()], index: this.index })),
@@ -93,10 +93,10 @@ export class MemoryMesh {
 
   /** Orders a host fenced, and answers when the incident is in `state`. */
   async fence(host: string, timeoutMs: number): Promise<Incident> {
-    const known = new Set(this.core.shelf.incidents.keys())
+    const known = new Set(this.core.cluster.incidents.keys())
     this.set(`${KEYS.requests}${host}`, { kind: 'fence', host, by: 'a test' })
     const found = () =>
-      [...this.core.shelf.incidents.values()].find(({ value }) => value.host === host && !known.has(value.id))?.value
+      [...this.core.cluster.incidents.values()].find(({ value }) => value.host === host && !known.has(value.id))?.value
     return until(() => (found()?.state === 'evacuated' ? found() : undefined), {
       what: `${host} to be evacuated`,
       timeoutMs,
@@ -109,7 +109,7 @@ export class MemoryMesh {
   }
 
   intents() {
-    return [...this.core.shelf.intents.values()].map(({ value }) => value)
+    return [...this.core.cluster.intents.values()].map(({ value }) => value)
   }
 
   private write(changes: readonly Change[], guards: readonly { key: string; index: number }[]) {

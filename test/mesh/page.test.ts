@@ -5,8 +5,8 @@ import { startMeshApi } from '../../host-agent/api/server.ts'
 import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
-import type { World } from '../../host-agent/adapters/environment.ts'
-import { PLANES, type Digest, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
+import { PLANES, type Heartbeat, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
 import type { Consul } from '../../kit/consul.ts'
 import { monotonicClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
@@ -32,13 +32,13 @@ const ticks: number[] = []
 function everybodySpeaks(seq: number): void {
   const seen: Record<string, Record<string, PeerView>> = {}
   const sight = { replyAgeMs: 10, misses: 0 }
-  for (const [target, observers] of core.shelf.observers)
+  for (const [target, observers] of core.cluster.observers)
     for (const observer of observers)
       (seen[observer] ??= {})[target] = {
         planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])),
         kernelAgeMs: null,
       }
-  const self: Digest['self'] = {
+  const self: Heartbeat['self'] = {
     state: 'member',
     lagMs: 0,
     storageLost: false,
@@ -48,7 +48,7 @@ function everybodySpeaks(seq: number): void {
     watchdogMs: 10_000,
   }
   for (const name of [...names.slice(SILENT), ...arbiters])
-    core.onDigest({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
+    core.onHeartbeat({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
 }
 
 function timed<T>(act: () => T): { tookMs: number; got: T } {
@@ -77,7 +77,7 @@ beforeAll(async () => {
     page: () => undefined,
     wall: () => '2026-01-01T00:00:00Z',
     now: () => clock.now(),
-  } as Partial<World> as World
+  } as Partial<Environment> as Environment
   core = new ArbiterCore({ name: 'a1', world, nowMs: clock.now() - 60_000, quiesceMs: 0 })
   core.onStore({ entries, index: 5_000 }, clock.now())
   const config = AgentConfig.parse({
@@ -130,20 +130,20 @@ test('the tick judges the silent hosts alone, and the page judges nobody: it tak
 })
 
 test('a question about one host judges that one, and changes nothing', async () => {
-  const before = structuredClone({ posts: core.posts, cut: core.cutAtMs, shelf: core.shelf.index })
+  const before = structuredClone({ memories: core.memories, cut: core.cutAtMs, cluster: core.cluster.index })
   const { body } = await get('/rackward/v1/mesh/hosts/h0/explain')
   expect(body.conditions.find(({ id }: { id: string }) => id === 'C7')).toMatchObject({ holds: false })
   expect(judged.times).toBe(1)
   await get('/rackward/v1/mesh/hosts/h999/explain')
-  expect(structuredClone({ posts: core.posts, cut: core.cutAtMs, shelf: core.shelf.index })).toEqual(before)
+  expect(structuredClone({ memories: core.memories, cut: core.cutAtMs, cluster: core.cluster.index })).toEqual(before)
 })
 
 test('an arbiter that does not lead tells what it found itself, and remembers nothing of being asked', async () => {
   core.onLease(undefined, clock.now())
-  core.posts.clear()
+  core.memories.clear()
   expect((await get('/rackward/v1/mesh')).body).toMatchObject({ leads: false, leader: 'a2' })
   await get('/rackward/v1/mesh/hosts/h0/explain')
-  expect(core.posts.size).toBe(0)
+  expect(core.memories.size).toBe(0)
   core.tick(clock.now() + 2_000)
   expect((await get('/rackward/v1/mesh')).body.hosts[0].state).toBe('suspect')
 })

@@ -12,7 +12,7 @@ import { provenOff } from '../../host-agent/fence/guards.ts'
 import { INCIDENT_TABLE } from '../../host-agent/fence/states.ts'
 import { INCIDENT_STATES } from '../../host-agent/protocol/records.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
-import { Shelf } from '../../host-agent/cluster/state.ts'
+import { ClusterState } from '../../host-agent/cluster/state.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
 import { observersOf } from '../../host-agent/protocol/observers.ts'
 import { memberRecord } from './member-record.ts'
@@ -162,10 +162,10 @@ describe('the plan', () => {
 
 describe('the copy of the store', () => {
   test('what is deleted by us is that entry, and no other of the same name', () => {
-    const shelf = new Shelf()
+    const cluster = new ClusterState()
     const member = memberRecord('h1')
     const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
-    shelf.take(
+    cluster.take(
       {
         entries: [
           { key: `${KEYS.members}h1`, value: member, index: 2 },
@@ -175,18 +175,18 @@ describe('the copy of the store', () => {
       },
       0,
     )
-    shelf.wrote([{ key: `${KEYS.holds}h1`, value: undefined, index: 3 }], 4, 0)
-    expect([...shelf.members.keys()]).toEqual(['h1'])
-    expect(shelf.holds.size).toBe(0)
+    cluster.wrote([{ key: `${KEYS.holds}h1`, value: undefined, index: 3 }], 4, 0)
+    expect([...cluster.members.keys()]).toEqual(['h1'])
+    expect(cluster.holds.size).toBe(0)
     // And what is older than that says nothing any more.
-    expect(shelf.take({ entries: [], index: 3 }, 0)).toBe(false)
+    expect(cluster.take({ entries: [], index: 3 }, 0)).toBe(false)
   })
   test('what others wrote just before us is not passed over', () => {
-    const shelf = new Shelf()
+    const cluster = new ClusterState()
     const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
-    shelf.take({ entries: [], index: 8 }, 0)
-    shelf.wrote([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
-    shelf.take(
+    cluster.take({ entries: [], index: 8 }, 0)
+    cluster.wrote([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
+    cluster.take(
       {
         entries: [
           { key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 12 },
@@ -196,13 +196,13 @@ describe('the copy of the store', () => {
       },
       0,
     )
-    expect([...shelf.holds.keys()]).toEqual(['h1'])
+    expect([...cluster.holds.keys()]).toEqual(['h1'])
   })
   test('a policy that cannot be read disarms', () => {
-    const shelf = new Shelf()
-    shelf.take({ entries: [{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: 'yes' }, index: 1 }], index: 1 }, 0)
-    expect(shelf.policy.value.armed).toBe(false)
-    expect([...shelf.broken]).toEqual([KEYS.policy])
+    const cluster = new ClusterState()
+    cluster.take({ entries: [{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: 'yes' }, index: 1 }], index: 1 }, 0)
+    expect(cluster.policy.value.armed).toBe(false)
+    expect([...cluster.broken]).toEqual([KEYS.policy])
   })
 })
 

@@ -9,7 +9,7 @@ import { Consul } from '../../kit/consul.ts'
 import { silentLog } from '../../kit/log.ts'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { PillSlots, slotPath } from '../../host-agent/adapters/poison-pill.ts'
-import { realWorld } from '../../host-agent/adapters/consul-environment.ts'
+import { consulEnvironment } from '../../host-agent/adapters/consul-environment.ts'
 import { TickReader, TickWriter } from '../../host-agent/probe/storage-heartbeat.ts'
 import type { PillAnswer } from '../../host-agent/adapters/environment.ts'
 import { parsePill, pillText, type PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
@@ -75,7 +75,7 @@ test('what is no order is none', () => {
 
 test('a storage that never answers is given up at the deadline, and nothing more is asked of it meanwhile', async () => {
   let begun = 0
-  const { world } = realWorld({
+  const { world } = consulEnvironment({
     consul: new Consul({ url: 'http://127.0.0.1:1' }),
     clock: monotonicClock,
     driver: noDriver,

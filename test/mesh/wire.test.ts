@@ -1,5 +1,6 @@
 /** Datagrams: every truncation, every flipped bit, other people's codes; and a station whose main loop is busy. */
 import { join } from 'node:path'
+import { inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, encode, senderOf, type Message } from '../../host-agent/protocol/datagram.ts'
@@ -7,8 +8,8 @@ import { newIdentity } from '../../host-agent/protocol/keys.ts'
 import { MemberCore } from '../../host-agent/probe/membership.ts'
 import type { MemberRecord } from '../../host-agent/protocol/records.ts'
 import type { startStation as StartStation } from '../../host-agent/probe/prober-thread.ts'
-import { Book } from '../../host-agent/verdict/evidence-store.ts'
-import type { Digest, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
+import { EvidenceStore } from '../../host-agent/verdict/evidence-store.ts'
+import type { Heartbeat, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import { until } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 
@@ -21,7 +22,7 @@ const SELF: SelfReport = {
   gate: 'open',
   watchdogMs: null,
 }
-const digest = (more: Partial<Digest> = {}): Digest => ({
+const heartbeat = (more: Partial<Heartbeat> = {}): Heartbeat => ({
   from: 'h1',
   bootId: 'boot',
   seq: 7,
@@ -32,7 +33,16 @@ const digest = (more: Partial<Digest> = {}): Digest => ({
 const messages: readonly Message[] = [
   { type: 'probe', nonce: Buffer.alloc(9, 1).toString('base64url') },
   { type: 'reply', nonce: Buffer.alloc(9, 2).toString('base64url') },
-  { type: 'digest', digest: digest({ heard: { h2: 3 }, noGrant: ['h9'], settled: true }) },
+  {
+    type: 'heartbeat',
+    heartbeat: heartbeat({
+      heard: { h2: 3 },
+      noGrant: ['h9'],
+      settled: true,
+      timestamp: 5,
+      echoedTimestamps: { a2: 4 },
+    }),
+  },
   { type: 'ack', ack: { seq: 7, bootId: 'boot', grants: true, order: 'open gate' } },
 ]
 const [alice, bob, eve] = [newIdentity('h1'), newIdentity('a1'), newIdentity('h9')]
@@ -63,8 +73,18 @@ describe('datagrams', () => {
     expect(alice.open(sealed, bob)).toBeUndefined()
   })
 
-  test('nobody speaks for another: a digest must be its sender’s', () => {
-    expect(decode(encode('h9', 'management', { type: 'digest', digest: digest() }))).toBeUndefined()
+  test('the names on the wire are those of the versions before', () => {
+    const bytes = encode('h1', 'storage', {
+      type: 'heartbeat',
+      heartbeat: heartbeat({ timestamp: 5, echoedTimestamps: { a2: 4 } }),
+    })
+    const body = JSON.parse(inflateRawSync(bytes.subarray(7 + 'h1'.length)).toString())
+    expect(body).toMatchObject({ from: 'h1', seq: 7, mark: 5, echo: { a2: 4 } })
+    expect(bytes[4]).toBe(2)
+  })
+
+  test('nobody speaks for another: a heartbeat must be its sender’s', () => {
+    expect(decode(encode('h9', 'management', { type: 'heartbeat', heartbeat: heartbeat() }))).toBeUndefined()
   })
 
   test('any bytes are taken without a fault', () => {
@@ -78,15 +98,15 @@ describe('datagrams', () => {
   })
 })
 
-describe('the book of an arbiter', () => {
+describe('the evidence of an arbiter', () => {
   test('replays, older ones and boots that ended are no news (scenario 24)', () => {
-    const book = new Book('a1')
-    expect(book.take(digest({ seq: 5 }), 100)).toBe(true)
-    expect(book.take(digest({ seq: 5 }), 200)).toBe(false)
-    expect(book.take(digest({ seq: 4 }), 200)).toBe(false)
-    expect(book.take(digest({ bootId: 'next', seq: 1 }), 300)).toBe(true)
-    expect(book.take(digest({ seq: 99 }), 400)).toBe(false)
-    expect(book.heardAgeMs('h1', 400)).toBe(100)
+    const evidence = new EvidenceStore('a1')
+    expect(evidence.take(heartbeat({ seq: 5 }), 100)).toBe(true)
+    expect(evidence.take(heartbeat({ seq: 5 }), 200)).toBe(false)
+    expect(evidence.take(heartbeat({ seq: 4 }), 200)).toBe(false)
+    expect(evidence.take(heartbeat({ bootId: 'next', seq: 1 }), 300)).toBe(true)
+    expect(evidence.take(heartbeat({ seq: 99 }), 400)).toBe(false)
+    expect(evidence.heardAgeMs('h1', 400)).toBe(100)
   })
 })
 
@@ -95,7 +115,7 @@ describe('a member', () => {
     const core = new MemberCore({ name: 'h1', bootId: 'b', self: SELF, nowMs: 0, firstSeq: 0 })
     expect(core.mayPet(5_999)).toBe(true)
     expect(core.mayPet(6_000)).toBe(false)
-    const { seq } = core.digest(10_000)
+    const { seq } = core.heartbeat(10_000)
     core.onAck({ seq, bootId: 'b', grants: false, order: null })
     expect(core.mayPet(10_100)).toBe(false)
     core.onAck({ seq, bootId: 'b', grants: true, order: null })
@@ -147,23 +167,23 @@ describe('a station', () => {
         self: SELF,
       })
       const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
-      const host = await startStation(setup('h1') as never, { ...nothing, onDigest: () => undefined })
+      const host = await startStation(setup('h1') as never, { ...nothing, onHeartbeat: () => undefined })
       const arbiter = await startStation(setup('a1') as never, {
         ...nothing,
-        onDigest: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
+        onHeartbeat: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
       })
       try {
         host.setMembers(members)
         arbiter.setMembers(members)
         await until(() => seen.length > 2 && seen.at(-1) === 0, {
-          what: 'digests with answered probes',
+          what: 'heartbeats with answered probes',
           timeoutMs: 10_000,
         })
         const before = seen.length
         const end = performance.now() + 3_000
         while (performance.now() < end) Math.sqrt(end)
         // What the threads sent meanwhile is waiting, and says that every probe was answered.
-        await until(() => seen.length >= before + 5, { what: 'the digests of the busy seconds', timeoutMs: 5_000 })
+        await until(() => seen.length >= before + 5, { what: 'the heartbeats of the busy seconds', timeoutMs: 5_000 })
         expect(Math.max(...seen.slice(before))).toBeLessThan(4)
       } finally {
         await host.stop()

@@ -1,8 +1,8 @@
 /** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
 import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
-import { wordOf } from '../../host-agent/arbiter/leases.ts'
+import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
-import { PLANES, type Digest } from '../../host-agent/protocol/heartbeat.ts'
+import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
 import type { SimNode } from './node.ts'
 import type { Arbiter, SimRack } from './rack.ts'
 
@@ -31,7 +31,7 @@ export class Beat {
       if (round % 4 === 0) this.register(node)
       const arbiter = node.isArbiter ? this.rack.arbiters.find((one) => one.node === node) : undefined
       if (arbiter) this.arbiterTick(arbiter, round)
-      else if (round % 2 === 0) this.send(node, node.member.digest(this.rack.engine.nowMs))
+      else if (round % 2 === 0) this.send(node, node.member.heartbeat(this.rack.engine.nowMs))
     }
     this.rack.engine.after(this.rack.engine.between(0, TICK_MS), tick)
   }
@@ -49,7 +49,7 @@ export class Beat {
 
   private probe(node: SimNode, round: number): void {
     const { nowMs } = this.rack.engine
-    node.member.setMembers(this.rack.arbiters[0]?.core.shelf.all ?? [])
+    node.member.setMembers(this.rack.arbiters[0]?.core.cluster.all ?? [])
     node.member.probe(
       () => String((this.nonces += 1)),
       node.lagMs,
@@ -79,7 +79,7 @@ export class Beat {
     }
   }
 
-  private send(node: SimNode, digest: Digest): void {
+  private send(node: SimNode, heartbeat: Heartbeat): void {
     for (const arbiter of this.rack.arbiters) {
       if (arbiter.node === node) continue
       const paths = PLANES.filter(
@@ -93,16 +93,16 @@ export class Beat {
           (this.rack.jitterMs > 0 && this.rack.engine.chance(0.5)
             ? this.rack.engine.between(0, this.rack.jitterMs)
             : 0),
-        () => arbiter.node.defer(() => arbiter.node.agentUp && this.receive(arbiter, node, digest)),
+        () => arbiter.node.defer(() => arbiter.node.agentUp && this.receive(arbiter, node, heartbeat)),
       )
     }
   }
 
-  receive(arbiter: Arbiter, from: SimNode, digest: Digest): void {
+  receive(arbiter: Arbiter, from: SimNode, heartbeat: Heartbeat): void {
     const { nowMs } = this.rack.engine
     const { core } = arbiter
-    if (!core.onDigest(digest, nowMs) || from.isArbiter) return
-    const ack = answerTo(core, digest, nowMs)
+    if (!core.onHeartbeat(heartbeat, nowMs) || from.isArbiter) return
+    const ack = answerTo(core, heartbeat, nowMs)
     if (ack.grants) this.rack.oracle.granted(from, arbiter.node)
     const reachable = PLANES.some(
       (_, i) =>
@@ -131,17 +131,17 @@ export class Beat {
     if (this.rack.schedule.ticks) this.readTicks(arbiter)
     arbiter.keeper.tick()
     core.tick(nowMs)
-    const digest = node.member.digest(nowMs, { ...wordOf(core, nowMs), ticks: {} })
-    core.onDigest(digest, nowMs)
-    this.send(node, digest)
+    const heartbeat = node.member.heartbeat(nowMs, { ...statementOf(core, nowMs), ticks: {} })
+    core.onHeartbeat(heartbeat, nowMs)
+    this.send(node, heartbeat)
     if (round % 4 !== 0) return
     for (const host of this.rack.hosts)
       if (
         host.runs &&
-        (core.book.heardAgeMs(host.name, nowMs) ?? 0) > 1_000 &&
+        (core.evidence.heardAgeMs(host.name, nowMs) ?? 0) > 1_000 &&
         PLANES.some((_, i) => this.rack.linked(node, host, i) && this.rack.linked(host, node, i))
       )
-        core.book.sawKernel(host.name, nowMs)
+        core.evidence.sawKernel(host.name, nowMs)
   }
 
   private readTicks(arbiter: Arbiter): void {
@@ -154,7 +154,7 @@ export class Beat {
       const seen = arbiter.seen.get(host.name)
       if (!seen || seen.tick !== host.tick) arbiter.seen.set(host.name, { tick: host.tick, atMs: nowMs })
       const atMs = arbiter.seen.get(host.name)?.atMs ?? nowMs
-      arbiter.core.book.sawTick(
+      arbiter.core.evidence.sawTick(
         host.name,
         { advanceAgeMs: nowMs - atMs, readingMs: nowMs - arbiter.readingSinceMs },
         nowMs,

@@ -1,5 +1,5 @@
 /** A leader that dies at its n-th ask of the world: before it goes out, or after, so that no answer finds it. */
-import type { World } from '../../host-agent/adapters/environment.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
 
 export interface Crash {
   /** Counts from one; infinity: never. */
@@ -10,7 +10,7 @@ export interface Crash {
   seen: number
 }
 
-export function crashing(world: World, crash: Crash, die: () => void): World {
+export function crashing(world: Environment, crash: Crash, die: () => void): Environment {
   const through =
     <A extends unknown[]>(ask: (...args: A) => void) =>
     (...args: A): void => {
@@ -22,11 +22,11 @@ export function crashing(world: World, crash: Crash, die: () => void): World {
     }
   return {
     ...world,
-    store: through((...args: Parameters<World['store']>) => world.store(...args)),
-    readStore: through((...args: Parameters<World['readStore']>) => world.readStore(...args)),
-    bmc: through((...args: Parameters<World['bmc']>) => world.bmc(...args)),
-    device: through((...args: Parameters<World['device']>) => world.device(...args)),
-    driver: through((...args: Parameters<World['driver']>) => world.driver(...args)),
-    pill: through((...args: Parameters<World['pill']>) => world.pill(...args)),
+    store: through((...args: Parameters<Environment['store']>) => world.store(...args)),
+    readStore: through((...args: Parameters<Environment['readStore']>) => world.readStore(...args)),
+    bmc: through((...args: Parameters<Environment['bmc']>) => world.bmc(...args)),
+    device: through((...args: Parameters<Environment['device']>) => world.device(...args)),
+    driver: through((...args: Parameters<Environment['driver']>) => world.driver(...args)),
+    pill: through((...args: Parameters<Environment['pill']>) => world.pill(...args)),
   }
 }

@@ -7,7 +7,7 @@ import { type Incident } from '../../host-agent/protocol/records.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { holdKey, KEYS, type Hold, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'
 import type { Change } from '../../host-agent/cluster/store.ts'
-import type { Page } from '../../host-agent/adapters/environment.ts'
+import type { Alert } from '../../host-agent/adapters/environment.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
 import type { SimRack } from './rack.ts'
@@ -16,7 +16,7 @@ const SEEN_MS = 2_500
 
 export class Oracle {
   readonly violations: string[] = []
-  readonly pages: Page[] = []
+  readonly pages: Alert[] = []
   falseFences = 0
   doubleRuns = 0
   /** Host -> when it was confirmed, fenced. */
@@ -43,7 +43,7 @@ export class Oracle {
     if (this.trace.length < 2_000) this.trace.push(`${(this.rack.engine.nowMs / 1000).toFixed(2)} ${what}`)
   }
 
-  paged(page: Page): void {
+  paged(page: Alert): void {
     this.pages.push(page)
     this.note(`page: ${page.says.slice(0, 300)}`)
   }

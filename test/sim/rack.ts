@@ -17,7 +17,7 @@ import { SimNode } from './node.ts'
 import { Oracle } from './oracle.ts'
 import { SimPdu } from './pdu.ts'
 import { SimStorage } from './storage.ts'
-import { worldOf } from './world.ts'
+import { environmentOf } from './world.ts'
 
 export interface RackOptions {
   readonly fenceGuards?: FenceGuards
@@ -194,7 +194,7 @@ export class SimRack {
 
   private newArbiter(node: SimNode): Arbiter {
     const { crash } = this.options
-    const plain = worldOf(this, node)
+    const plain = environmentOf(this, node)
     const die = () => this.killArbiter(this.arbiters.find((one) => one.node === node) as Arbiter, 4_000)
     const world = crash ? crashing(plain, crash, die) : plain
     const core = new ArbiterCore({ name: node.name, world, nowMs: this.engine.nowMs, settleMs: 6_000, ...this.options })

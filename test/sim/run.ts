@@ -1,6 +1,6 @@
 /** One schedule from its first event to its last: applies the faults, and says what was found. */
 import { holdKey, KEYS } from '../../host-agent/protocol/records.ts'
-import type { Digest } from '../../host-agent/protocol/heartbeat.ts'
+import type { Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
 import type { SimBmc } from './bmc.ts'
 import { CALM_MS, type Fault, type Schedule } from './faults.ts'
 import type { SimNode } from './node.ts'
@@ -282,7 +282,7 @@ export function apply(rack: SimRack, fault: Fault): void {
       rack.wallMs += fault.ms
       return
     case 'replay': {
-      const old: Digest = host.member.digest(engine.nowMs)
+      const old: Heartbeat = host.member.heartbeat(engine.nowMs)
       return engine.after(6_000, () => rack.arbiters.forEach((one) => rack.beat.receive(one, host, old)))
     }
   }

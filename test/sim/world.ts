@@ -2,13 +2,13 @@
 import { isOver, type Incident } from '../../host-agent/protocol/records.ts'
 import { KEYS } from '../../host-agent/protocol/records.ts'
 import type { Change } from '../../host-agent/cluster/store.ts'
-import type { World } from '../../host-agent/adapters/environment.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
 import type { SimPdu } from './pdu.ts'
 import type { SimRack } from './rack.ts'
 
-export function worldOf(rack: SimRack, node: SimNode): World {
+export function environmentOf(rack: SimRack, node: SimNode): Environment {
   const back =
     <T>(done: (value: T) => void) =>
     (value: T) =>

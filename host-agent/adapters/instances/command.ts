@@ -4,7 +4,14 @@ import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
 import type { Driver } from './driver.ts'
-import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../../evacuate/instances.ts'
+import type {
+  Listing,
+  MigrationRequest,
+  MoveRequest,
+  Started,
+  Inventory,
+  Whereabouts,
+} from '../../evacuate/instances.ts'
 
 const InstanceShape = z.object({
   id: z.string().check(z.minLength(1), z.maxLength(128)),
@@ -55,7 +62,7 @@ export class CommandDriver implements Driver {
     this.run = run
   }
 
-  async survey(signal: AbortSignal): Promise<Survey> {
+  async survey(signal: AbortSignal): Promise<Inventory> {
     const said = await this.ask(SurveyShape, { call: 'survey' }, signal)
     return {
       instances: Object.fromEntries(Object.entries(said.instances).map(([host, list]) => [host, list.map(instanceOf)])),
@@ -77,14 +84,14 @@ export class CommandDriver implements Driver {
     return new Map(Object.entries(where))
   }
 
-  async start(order: Order, signal: AbortSignal): Promise<Started> {
+  async start(order: MoveRequest, signal: AbortSignal): Promise<Started> {
     const said = await this.ask(StartShape, { call: 'start', ...order }, signal)
     return said.got === 'accepted'
       ? { got: 'accepted', ref: said.ref ?? null }
       : { got: 'refused', why: said.why, final: said.final ?? false }
   }
 
-  async migrate(order: Migration, signal: AbortSignal): Promise<Started> {
+  async migrate(order: MigrationRequest, signal: AbortSignal): Promise<Started> {
     const said = await this.ask(StartShape, { call: 'migrate', ...order }, signal)
     return said.got === 'accepted'
       ? { got: 'accepted', ref: said.ref ?? null }

@@ -1,20 +1,27 @@
 /** What a driver must be able to do, for whatever runs the instances. Everything may be asked again, except `start`, which is asked for once per attempt. */
-import type { Listing, Migration, Order, Started, Survey, Whereabouts } from '../../evacuate/instances.ts'
+import type {
+  Listing,
+  MigrationRequest,
+  MoveRequest,
+  Started,
+  Inventory,
+  Whereabouts,
+} from '../../evacuate/instances.ts'
 
 export interface Driver {
   readonly name: string
-  /** Whether we choose the target, and say so in `Order.target`. */
+  /** Whether we choose the target, and say so in `MoveRequest.target`. */
   readonly choosesTarget: boolean
   /** How long after a start of unknown outcome its trace may still be missing. */
   readonly settleMs: number
-  survey(signal: AbortSignal): Promise<Survey>
+  survey(signal: AbortSignal): Promise<Inventory>
   list(host: string, signal: AbortSignal): Promise<Listing>
   /** Tells the manager that the host is down for good: after the proof, before the first start. */
   prepare(host: string, why: string, signal: AbortSignal): Promise<void>
   locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Whereabouts>>
-  start(order: Order, signal: AbortSignal): Promise<Started>
+  start(order: MoveRequest, signal: AbortSignal): Promise<Started>
   /** Live, off a host that is well. Answers when it was taken, or when it is done; may be asked again: the instance is moved, or it stays. */
-  migrate(order: Migration, signal: AbortSignal): Promise<Started>
+  migrate(order: MigrationRequest, signal: AbortSignal): Promise<Started>
   /** One try to take a returned host back; false: not yet, ask again. */
   readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean>
 }

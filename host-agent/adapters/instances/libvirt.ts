@@ -3,7 +3,15 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
 import type { Driver } from './driver.ts'
-import type { Instance, Listing, Migration, Order, Started, Survey, Whereabouts } from '../../evacuate/instances.ts'
+import type {
+  Instance,
+  Listing,
+  MigrationRequest,
+  MoveRequest,
+  Started,
+  Inventory,
+  Whereabouts,
+} from '../../evacuate/instances.ts'
 import type { DomainRecord, DomainStore } from './domains.ts'
 
 export interface LibvirtOptions {
@@ -30,7 +38,7 @@ export class LibvirtDriver implements Driver {
     this.run = parts.run
   }
 
-  async survey(signal: AbortSignal): Promise<Survey> {
+  async survey(signal: AbortSignal): Promise<Inventory> {
     const instances: Record<string, Instance[]> = {}
     for (const record of await this.store.all())
       if (record.running) (instances[record.host] ??= []).push(instanceOf(record))
@@ -74,7 +82,7 @@ export class LibvirtDriver implements Driver {
       : { at: 'failed', ref, why: `it does not run on ${record.host}: ${state}` }
   }
 
-  async start(order: Order, signal: AbortSignal): Promise<Started> {
+  async start(order: MoveRequest, signal: AbortSignal): Promise<Started> {
     const { target } = order
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(order.instance)
@@ -95,7 +103,7 @@ export class LibvirtDriver implements Driver {
   }
 
   /** The record names the target before the migration begins: should the source die in it, the target is asked before anything is started. */
-  async migrate({ instance, source, target }: Migration, signal: AbortSignal): Promise<Started> {
+  async migrate({ instance, source, target }: MigrationRequest, signal: AbortSignal): Promise<Started> {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(instance)
     if (!record || record.host !== source)
@@ -146,7 +154,7 @@ export class LibvirtDriver implements Driver {
   }
 
   /** An earlier attempt went elsewhere: nothing of it may be left where it went, unless that host is proven down. Answers why not. */
-  private async leave(record: DomainRecord, order: Order, signal: AbortSignal): Promise<string | undefined> {
+  private async leave(record: DomainRecord, order: MoveRequest, signal: AbortSignal): Promise<string | undefined> {
     if (order.down.includes(record.host)) return undefined
     const state = await this.state(record.host, record.uuid, signal)
     if (state === undefined) return `${record.host}, where it was sent before, does not answer`

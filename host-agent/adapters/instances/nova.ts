@@ -5,10 +5,10 @@ import type { Driver } from './driver.ts'
 import type {
   Instance,
   Listing,
-  Migration as LiveMigration,
-  Order,
+  MigrationRequest as LiveMigration,
+  MoveRequest,
   Started,
-  Survey,
+  Inventory,
   Whereabouts,
 } from '../../evacuate/instances.ts'
 import type { Keystone } from './keystone.ts'
@@ -38,7 +38,7 @@ interface Server {
   readonly 'OS-EXT-STS:vm_state'?: string
   readonly 'OS-EXT-STS:task_state'?: string | null
 }
-interface Migration {
+interface MigrationRequest {
   readonly id: number
   readonly instance_uuid: string
   readonly status: string
@@ -49,7 +49,7 @@ interface Migration {
 interface Looked {
   readonly host: string
   /** The newest evacuation. */
-  readonly migration: Migration | undefined
+  readonly migration: MigrationRequest | undefined
   /** Where a live migration was to bring it. */
   readonly liveTo: (id: string) => Promise<string | null>
 }
@@ -67,7 +67,7 @@ export class NovaDriver implements Driver {
     this.options = options
   }
 
-  async survey(signal: AbortSignal): Promise<Survey> {
+  async survey(signal: AbortSignal): Promise<Inventory> {
     const { servers } = await this.servers('', signal)
     const instances: Record<string, Instance[]> = {}
     for (const server of servers) {
@@ -99,14 +99,14 @@ export class NovaDriver implements Driver {
   }
 
   async locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<Map<string, Whereabouts>> {
-    const newest = new Map<string, Migration>()
+    const newest = new Map<string, MigrationRequest>()
     for (const migration of await this.migrations(host, signal)) {
       const held = newest.get(migration.instance_uuid)
       if (!held || migration.id > held.id) newest.set(migration.instance_uuid, migration)
     }
     const out = new Map<string, Whereabouts>()
     const rest = [...instances]
-    let live: Promise<Migration[]> | undefined
+    let live: Promise<MigrationRequest[]> | undefined
     const liveTo = async (id: string) => {
       const all = await (live ??= this.migrations(host, signal, 'live-migration'))
       return all.filter(({ instance_uuid: of }) => of === id).sort((a, b) => b.id - a.id)[0]?.dest_compute ?? null
@@ -144,7 +144,7 @@ export class NovaDriver implements Driver {
       : { at: 'source' }
   }
 
-  async start(order: Order, signal: AbortSignal): Promise<Started> {
+  async start(order: MoveRequest, signal: AbortSignal): Promise<Started> {
     const answer = await this.ask({
       method: 'POST',
       path: `/servers/${order.instance}/action`,
@@ -241,13 +241,13 @@ export class NovaDriver implements Driver {
     host: string,
     signal: AbortSignal,
     type: 'evacuation' | 'live-migration' = 'evacuation',
-  ): Promise<Migration[]> {
-    const out: Migration[] = []
+  ): Promise<MigrationRequest[]> {
+    const out: MigrationRequest[] = []
     let marker = ''
     for (;;) {
       const path = `/os-migrations?migration_type=${type}&source_compute=${encodeURIComponent(host)}${this.paged() ? `&limit=${PAGE}${marker}` : ''}`
       const body = (await this.want(200, { method: 'GET', path, signal })) as {
-        migrations: (Migration & { uuid?: string })[]
+        migrations: (MigrationRequest & { uuid?: string })[]
         migrations_links?: { rel: string }[]
       }
       out.push(...body.migrations.filter(({ source_compute: source }) => source === host))
