@@ -7,7 +7,7 @@ import type { AgentService } from '../agents/service.ts'
 import { readToken } from '../boot/token.ts'
 import { isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import { locked } from '../node/policy/guards.ts'
-import type { State } from '../node/workflow/states.ts'
+import { STATES } from '../node/workflow/states.ts'
 import type { Worker } from '../node/run/worker.ts'
 import { Inspected } from './inspected.ts'
 import { checkInput, z } from './node-input.ts'
@@ -21,11 +21,6 @@ export interface RamdiskParts extends RouteParts {
   readonly agents: Pick<AgentService, 'heard' | 'finishInspection'>
 }
 
-/** Where an agent may be running; for any other state the node is not there, as for an unknown one. */
-const LOOKUP_STATES: ReadonlySet<State> = new Set<State>([
-  ...(['deploying', 'wait call-back', 'cleaning', 'clean wait', 'inspecting', 'inspect wait'] as const),
-  ...(['rescuing', 'rescue wait', 'service wait', 'servicing', 'service hold', 'clean hold', 'deploy hold'] as const),
-])
 const HEARTBEAT_FIELDS = {
   agent_version: 36,
   agent_token: 62,
@@ -92,7 +87,7 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
           for (const mac of addresses.slice(0, 256)) found.add((await store.portByAddress(mac))?.nodeUuid ?? '')
         found.delete('')
         const node = found.size === 1 ? await store.node([...found][0] as string) : undefined
-        if (!node || !LOOKUP_STATES.has(node.provisionState)) throw hidden()
+        if (!node || !STATES[node.provisionState].lookup) throw hidden()
         return { body: lookupBody(ask, node) }
       },
     },

@@ -1,6 +1,7 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
 import { usesAgent } from '../node/workflow/effects.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { STATES } from '../node/workflow/states.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export type OrderNow =
@@ -19,17 +20,11 @@ export interface BootClient {
   readonly hostName: string | null
 }
 
-/** States whose nodes boot the ramdisk, should they boot; a node in rescue comes back to its rescue system. */
-const RAMDISK_STATES: ReadonlySet<string> = new Set(
-  `inspecting, inspect wait, cleaning, clean wait, clean hold, deploying, wait call-back, deploy hold,
-   rescuing, rescue wait, rescue, servicing, service wait, service hold`.split(/,\s+/),
-)
-
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation, bootToken, order } = node.machine
-  if (node.provisionState === 'active' || node.provisionState === 'unrescuing' || phase === 'start')
-    return { kind: 'local' }
-  if (RAMDISK_STATES.has(node.provisionState) && usesAgent(node))
+  const { booting } = STATES[node.provisionState]
+  if (booting === 'disk' || phase === 'start') return { kind: 'local' }
+  if (booting === 'ramdisk' && usesAgent(node))
     return {
       kind: 'ramdisk',
       generation,

@@ -51,6 +51,18 @@ export const MILESTONES = {
 
 export type Milestone = keyof typeof MILESTONES
 
+export const isMilestone = (text: unknown): text is Milestone =>
+  typeof text === 'string' && Object.hasOwn(MILESTONES, text)
+
+/** In the order of a boot. */
+export const MILESTONE_ORDER = Object.keys(MILESTONES) as readonly Milestone[]
+
+/** What comes after the last milestone of a boot that was reached; undefined: nothing is missing. */
+export function nextMilestone(seen: { readonly has: (milestone: Milestone) => boolean }): Milestone | undefined {
+  const last = MILESTONE_ORDER.findLastIndex((milestone) => seen.has(milestone))
+  return MILESTONE_ORDER[last + 1]
+}
+
 const MAX_LINE_LENGTH = 64 * 1024 * 1024
 
 /** Calls `take` for each line. A line that is longer than `maxLength` (in UTF-16 units) or no JSON ends the connection. */

@@ -1,38 +1,28 @@
-/** A node that is a living member of the mesh is not wiped, reimaged or switched off by the way: its instances are moved first, or the operator types its name. What is
- *  then done to it, the mesh is told before, so that its silence is not taken for a death. */
+/** Protects living members of the mesh: a node is not erased, reimaged or switched off before its instances have been moved, unless the operator types
+ *  its name. The mesh learns of such a request first, so that the silence that follows does not count as a death. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
-import type { NodeRecord } from '../node/record.ts'
+import type { NodeRecord, PowerTarget } from '../node/record.ts'
+import type { Verb } from '../node/workflow/arrows.ts'
+import { isInIncident } from './host-states.ts'
 import type { MeshHost, MeshLink, MeshRegistry } from './link.ts'
 
-/** Verbs and power targets that end what runs on a node. */
-const ENDS_IT = new Set([
-  'deploy',
-  'rebuild',
-  'delete',
-  'clean',
-  'provide',
-  'service',
-  'rescue',
-  'inspect',
-  'power off',
-  'rebooting',
-  'soft power off',
-  'soft rebooting',
+/** Requests that end what runs on a node. */
+const ENDS_INSTANCE: ReadonlySet<Verb | PowerTarget> = new Set([
+  ...(['deploy', 'rebuild', 'delete', 'clean', 'provide', 'service', 'rescue', 'inspect'] as const),
+  ...(['power off', 'rebooting', 'soft power off', 'soft rebooting'] as const),
 ])
-/** After these the machine is another to the mesh: its key was on the disk that is written. */
-const NEW_KEY = new Set(['deploy', 'rebuild'])
-/** The mesh is at work on a dead host: what it needs to prove, and what it moves, must not change under it. */
-const AT_WORK = new Set(['confirmed', 'fencing', 'fence failed', 'fenced', 'evacuating', 'returning'])
-/** Heard later than this: it is not living, and the mesh itself decides about it. */
+/** After these the host has another key: the old one was on the disk that is written. */
+const NEW_KEY: ReadonlySet<Verb | PowerTarget> = new Set(['deploy', 'rebuild'])
+/** A host that was heard longer ago is not alive; the mesh decides about it. */
 const LIVING_SECONDS = 30
-/** A deploy that takes longer than this needs another look. */
+/** A deployment that takes longer needs the attention of an operator. */
 const HOLD_SECONDS = 4 * 3_600
 
-export interface Wish {
-  readonly verb: string
-  readonly by: string
-  /** The name of the host, typed. */
+export interface MeshRequest {
+  readonly verb: Verb | PowerTarget
+  readonly requestedBy: string
+  /** The name of the host, typed by the operator. */
   readonly confirm: string | undefined
 }
 
@@ -48,37 +38,40 @@ export class Interlock {
   }
 
   /** Throws `mesh.member` or `mesh.unknown`; otherwise the mesh knows when this returns. */
-  async allow(node: NodeRecord, wish: Wish): Promise<void> {
-    if (!ENDS_IT.has(wish.verb)) return
-    const host = await this.hostOf(node, wish)
+  async allow(node: NodeRecord, request: MeshRequest): Promise<void> {
+    if (!ENDS_INSTANCE.has(request.verb)) return
+    const host = await this.hostOf(node, request)
     if (!host) return
     const living = host.last_heard_seconds !== null && host.last_heard_seconds < LIVING_SECONDS
     const busy = host.guests === null || host.guests > 0 || (host.instances ?? 0) > 0
-    if (living && busy && wish.confirm !== host.name)
+    if (living && busy && request.confirm !== host.name)
       throw new Fault(
         'mesh.member',
-        `node ${node.name ?? node.uuid} is the host ${host.name} of the mesh, which is alive and runs ${host.guests ?? 'an unknown number of'} guests: "${wish.verb}" would end them`,
+        `node ${node.name ?? node.uuid} is the host ${host.name} of the mesh, which is alive and runs ${host.guests ?? 'an unknown number of'} guests: "${request.verb}" would end them`,
       )
-    if (AT_WORK.has(host.state) && wish.confirm !== host.name)
+    if (isInIncident(host.state) && request.confirm !== host.name)
       throw new Fault(
         'mesh.member',
         `node ${node.name ?? node.uuid} is the host ${host.name} of the mesh, which is "${host.state}": wait until it is evacuated`,
       )
-    const reimaged = NEW_KEY.has(wish.verb)
+    const reimaged = NEW_KEY.has(request.verb)
     if (host.hold && host.hold.kind !== 'deploying' && !reimaged) return
     // A person's hold stays what it is.
     const hold =
       host.hold && host.hold.kind !== 'deploying'
         ? host.hold
-        : { kind: 'deploying', why: `${wish.verb} by ${wish.by}`.slice(0, 400), seconds: HOLD_SECONDS }
+        : { kind: 'deploying', why: `${request.verb} by ${request.requestedBy}`.slice(0, 400), seconds: HOLD_SECONDS }
     const body = { kind: hold.kind, why: hold.why, seconds: hold.seconds, reimaged }
     const answer = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, { body })
     if (answer.status !== 200)
       throw new Fault(
         'mesh.unknown',
-        `the mesh could not be told of "${wish.verb}" on ${host.name}: it answered ${answer.status}`,
+        `the mesh could not be told of "${request.verb}" on ${host.name}: it answered ${answer.status}`,
       )
-    this.log.info({ node: node.uuid, host: host.name, verb: wish.verb }, 'the mesh knows that this host is worked on')
+    this.log.info(
+      { node: node.uuid, host: host.name, verb: request.verb },
+      'the mesh knows that this host is worked on',
+    )
   }
 
   /** What rests again is given back to the mesh. Called now and then. */
@@ -96,11 +89,12 @@ export class Interlock {
     }
   }
 
-  private async hostOf(node: NodeRecord, wish: Wish): Promise<MeshHost | undefined> {
+  private async hostOf(node: NodeRecord, request: MeshRequest): Promise<MeshHost | undefined> {
     try {
       return (await this.link.hostsOf(node)).find((host) => isHost(host, node))
     } catch (error) {
-      if (wish.confirm !== undefined && (wish.confirm === node.name || wish.confirm === node.uuid)) return undefined
+      if (request.confirm !== undefined && (request.confirm === node.name || request.confirm === node.uuid))
+        return undefined
       const why = isFault(error) ? error.detail : (error as Error).message
       throw new Fault(
         'mesh.unknown',

@@ -8,7 +8,7 @@ import { checkFixedAddress, type AddressPlan } from './policy/fixed-addresses.ts
 import { locked } from './policy/guards.ts'
 import { isLocked, type NodeRecord } from './record.ts'
 import { checkPortSize } from './policy/size.ts'
-import type { State } from './workflow/states.ts'
+import { STATES, statesWith } from './workflow/states.ts'
 
 export interface PortServiceParts {
   readonly store: Store
@@ -22,14 +22,6 @@ export interface PortServiceParts {
   readonly recordBytes: number
 }
 
-/** Where it may be changed how a card is connected (Ironic). */
-const CONNECTABLE: ReadonlySet<State> = new Set<State>([
-  'enroll',
-  'inspecting',
-  'inspect wait',
-  'inspect failed',
-  'manageable',
-])
 const CONNECTIVITY = ['portgroupUuid', 'pxeEnabled', 'localLinkConnection', 'physicalNetwork'] as const
 
 export class PortService {
@@ -72,10 +64,10 @@ export class PortService {
         `node ${node.uuid} is active: put it into maintenance to change the address of its port`,
       )
     const moved = CONNECTIVITY.find((field) => JSON.stringify(next[field]) !== JSON.stringify(port[field]))
-    if (moved && !node.maintenance && !CONNECTABLE.has(node.provisionState))
+    if (moved && !node.maintenance && !STATES[node.provisionState].connectable)
       throw new Fault(
         'object.conflict',
-        `node ${node.uuid} is in state "${node.provisionState}": ${moved} changes in ${[...CONNECTABLE].join(', ')}, or in maintenance`,
+        `node ${node.uuid} is in state "${node.provisionState}": ${moved} can be changed in ${statesWith((row) => row.connectable === true)}, or in maintenance`,
       )
     checkPortSize(next, { before: port, limitBytes: this.parts.recordBytes })
     const saved = { ...next, updatedAtMs: this.parts.clock.now() }

@@ -3,7 +3,7 @@ import type { FaultCode } from '../../kit/fault.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import type { Phase } from './workflow/arrows.ts'
-import type { State } from './workflow/states.ts'
+import type { NodeFault, State } from './workflow/states.ts'
 import type { PlannedStep } from './policy/steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
@@ -106,7 +106,7 @@ export interface NodeRecord {
   readonly lastFault: LastFault | null
   readonly maintenance: boolean
   readonly maintenanceReason: string | null
-  readonly fault: string | null
+  readonly fault: NodeFault | null
   readonly instanceUuid: string | null
   readonly resourceClass: string | null
   readonly description: string | null

@@ -1,8 +1,7 @@
 /** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the rest as a JSON body that comes last. */
 import { bmcAddress } from '../bmc/address.ts'
-import { PRESENCE } from '../node/workflow/belief.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
-import { isState, type State } from '../node/workflow/states.ts'
+import { isState, STATES } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
 import type { NodeFilter } from './port.ts'
@@ -108,7 +107,8 @@ function complete(stored: Record<string, unknown>, row: NodeRow): NodeRecord {
 
 /** A boot that an older program ordered is still to be traded. */
 function bootTokenOf({ provisionState, agent }: Record<string, unknown>): NodeRecord['machine']['bootToken'] {
-  const presence = isState(String(provisionState)) ? PRESENCE[provisionState as State] : 'none'
+  const state = String(provisionState)
+  const presence = isState(state) ? STATES[state].agent : 'none'
   if (presence === 'none' || presence === 'idle') return 'none'
   if (agent) return 'traded'
   return presence === 'works' || presence === 'boots' ? 'good' : 'none'

@@ -4,7 +4,6 @@ import {
   AGENT_EVENTS,
   AGENT_ORDERS,
   believes,
-  PRESENCE,
   type AgentEvent,
   type AgentOrder,
 } from '../../conductor/node/workflow/belief.ts'
@@ -121,7 +120,7 @@ describe.each(ALL_STATES)('in state %s', (state) => {
   })
 })
 
-test.each(ALL_STATES.filter((state) => PRESENCE[state] === 'works'))(
+test.each(ALL_STATES.filter((state) => STATES[state].agent === 'works'))(
   '%s: a second machine, before or after the server, fails the order and switches the node off',
   (state) => {
     const order = ORDERS_OF[state]?.[0] as AgentOrder

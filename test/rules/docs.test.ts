@@ -17,9 +17,9 @@ const PAGE = join(ROOT, 'docs/architecture.md')
 
 const PARTS: Readonly<Record<string, string>> = {
   states: [
-    '| state | kind | what it is |',
+    '| state | kind | description |',
     '| --- | --- | --- |',
-    ...Object.entries(STATES).map(([name, { kind, says }]) => `| ${name} | ${kind} | ${says} |`),
+    ...Object.entries(STATES).map(([name, { kind, description }]) => `| ${name} | ${kind} | ${description} |`),
   ].join('\n'),
   arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
   incidents: ['```mermaid', drawTable(INCIDENT_TABLE.arrows, INCIDENT_TABLE), '```'].join('\n'),

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { STATES } from '../../conductor/node/workflow/states.ts'
 import { ROOT } from '../lab/root.ts'
 
 const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli'] as const
@@ -181,6 +182,25 @@ test('decisions are pure: no await, no Node.js module, no port', () => {
     )
     .map(({ path }) => path)
   expect(hits).toEqual([])
+})
+
+test('no list of provision states stands outside their table', () => {
+  const names = Object.keys(STATES).join('|')
+  const list = new RegExp(`'(${names})'\\s*(?:,|(?:&&|\\|\\|)\\s*[\\w.?]+\\s*[!=]==)\\s*'(?!\\1')(?:${names})'`)
+  const words = new RegExp(`(?:${names}), (?:${names})[^\\n]*\\.split\\(`)
+  const listed = (text: string) => list.test(text) || words.test(text)
+  expect(
+    [
+      "new Set(['clean wait', 'rescue'])",
+      "a === 'active' || a === 'rescue'",
+      "a !== 'active' &&\n  a !== 'rescue'",
+    ].filter((text) => !listed(text)),
+  ).toEqual([])
+  expect(listed("'cleaning, clean wait'.split(', ')")).toBe(true)
+  const hits = files
+    .filter(({ path, text }) => path.startsWith('conductor/') && listed(code(text)))
+    .map(({ path }) => path)
+  expect(hits.filter((path) => !/^conductor\/node\/workflow\/(?:states|arrows)\.ts$/.test(path))).toEqual([])
 })
 
 /** Files that grew past 300 lines when the print width became 120. The list may only shrink. */

@@ -2,7 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { INTERFACES, interfaceOf, type InterfaceName } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
-import { isState } from '../../node/workflow/states.ts'
+import { isState, NODE_FAULTS } from '../../node/workflow/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'
@@ -16,7 +16,7 @@ import { checkReaddress, maskedWire } from './readdress.ts'
 import { camel, fromWire, keepMasked, toWire } from './wire.ts'
 
 /** What the filter `fault` knows (Ironic's faults). */
-const FAULTS = new Set(['power failure', 'clean failed', 'rescue abort failed', 'service failure', 'none'])
+const FAULTS = new Set([...Object.keys(NODE_FAULTS), 'none'])
 
 const viewFor = (ask: Ask, node: NodeRecord) => {
   const leased = standing(ask.actor, node) === 'lessee'

@@ -1,6 +1,6 @@
 /** /v1/nodes/{id}/states, /maintenance, /management: what a node shall become. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Interlock } from '../../mesh/interlock.ts'
+import type { Interlock, MeshRequest } from '../../mesh/interlock.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import type { ProvisionExtra } from '../../node/service.ts'
 import type { Verb } from '../../node/workflow/arrows.ts'
@@ -25,8 +25,8 @@ export interface StateParts extends RouteParts {
 export function stateRoutes(parts: StateParts): Route[] {
   const { nodes } = parts
   // "X-Rackward-Confirm: <host>": the operator has typed the name of the host whose guests this ends.
-  const allow = (ask: Ask, node: NodeRecord, verb: string) =>
-    parts.interlock?.allow(node, { verb, by: ask.actor.user, confirm: ask.request.get('x-rackward-confirm') })
+  const allow = (ask: Ask, node: NodeRecord, verb: MeshRequest['verb']) =>
+    parts.interlock?.allow(node, { verb, requestedBy: ask.actor.user, confirm: ask.request.get('x-rackward-confirm') })
   const accepted = (ask: Ask, node: NodeRecord, path = '/states'): Reply => ({
     status: 202,
     location: `${ask.view.base}/v1/nodes/${node.uuid}${path}`,

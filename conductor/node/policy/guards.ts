@@ -1,33 +1,11 @@
 /** What may be changed of a node in which state (Ironic's rules). Pure; throws the refusal. */
 import { Fault } from '../../../kit/fault.ts'
+import type { Verb } from '../workflow/arrows.ts'
 import { DRIVERS, isDriver } from '../workflow/effects.ts'
 import { checkInterfaces } from './interfaces.ts'
 import { isLocked, lockedWhy, type NodeRecord } from '../record.ts'
-import type { State } from '../workflow/states.ts'
+import { NODE_FAULTS, STATES, statesWith } from '../workflow/states.ts'
 
-/** On their way, and not to be changed under way. */
-const UNDER_WAY: ReadonlySet<State> = new Set<State>([
-  ...([
-    'cleaning',
-    'clean wait',
-    'clean hold',
-    'deploying',
-    'wait call-back',
-    'deploy hold',
-    'deleting',
-    'adopting',
-  ] as const),
-  ...(['rescuing', 'rescue wait', 'unrescuing', 'servicing', 'service wait'] as const),
-])
-/** Where a node may get other interfaces or another resource class. */
-const REMAKEABLE: ReadonlySet<State> = new Set<State>([
-  'enroll',
-  'inspecting',
-  'inspect wait',
-  'inspect failed',
-  'manageable',
-  'available',
-])
 /** Flags and notes, which steer nothing that is under way. */
 const HARMLESS = new Set([
   'maintenance',
@@ -42,7 +20,6 @@ const HARMLESS = new Set([
   'targetRaidConfig',
   'consoleEnabled',
 ])
-const DELETABLE: ReadonlySet<State> = new Set<State>(['enroll', 'manageable', 'available', 'adopt failed'])
 
 export const locked = (node: NodeRecord) => new Fault('node.locked', lockedWhy(node))
 
@@ -56,12 +33,13 @@ export function checkDriver(driver: string): void {
 
 export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: ReadonlySet<string>): void {
   const conflict = (why: string) => new Fault('object.conflict', why)
+  const state = STATES[node.provisionState]
   const steering = [...touched].filter((field) => !HARMLESS.has(field))
   const frees = node.maintenance && steering.every((field) => field === 'instanceUuid') && next.instanceUuid === null
   if (steering.length > 0 && isLocked(node)) throw locked(node)
-  if (steering.length > 0 && UNDER_WAY.has(node.provisionState) && !frees)
+  if (steering.length > 0 && state.editable === 'flags' && !frees)
     throw conflict(
-      `node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has arrived`,
+      `node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has left that state`,
     )
   if (next.driver !== node.driver) {
     checkDriver(next.driver)
@@ -72,16 +50,11 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: Readonl
   const remade = steering.find(
     (field) => field.endsWith('Interface') || field === 'resourceClass' || field === 'driver',
   )
-  if (remade && !node.maintenance && !REMAKEABLE.has(node.provisionState))
+  if (remade && !node.maintenance && state.editable !== 'all')
     throw conflict(
-      `node ${node.uuid} is in state "${node.provisionState}": ${remade} changes in ${[...REMAKEABLE].join(', ')}, or in maintenance`,
+      `node ${node.uuid} is in state "${node.provisionState}": ${remade} can be changed in ${statesWith((row) => row.editable === 'all')}, or in maintenance`,
     )
-  if (
-    touched.has('protected') &&
-    next.protected &&
-    node.provisionState !== 'active' &&
-    node.provisionState !== 'rescue'
-  )
+  if (touched.has('protected') && next.protected && !state.occupied)
     throw conflict(`node ${node.uuid} is ${node.provisionState}: only active and rescued nodes can be protected`)
   if (next.protectedReason !== null && !next.protected)
     throw new Fault('input.invalid', 'protected_reason: only with protected')
@@ -107,19 +80,19 @@ export function checkRemove(node: NodeRecord): void {
       'object.conflict',
       `node ${node.uuid} has the instance ${node.instanceUuid}; undeploy it, or put the node into maintenance`,
     )
-  if (!DELETABLE.has(node.provisionState))
+  if (!STATES[node.provisionState].deletable)
     throw new Fault(
       'object.conflict',
       `node ${node.uuid} cannot be deleted in state "${node.provisionState}"; undeploy it, or put it into maintenance`,
     )
 }
 
-/** Verbs that a node in maintenance refuses; what a failure put there itself does not block the way out of it. */
-const NOT_IN_MAINTENANCE = new Set(['deploy', 'rebuild', 'clean', 'service', 'rescue', 'unrescue'])
+/** Verbs that a node in maintenance refuses, unless the maintenance came with a fault that the verb ends. */
+const NOT_IN_MAINTENANCE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'clean', 'service', 'rescue', 'unrescue'])
 
-export function checkVerb(node: NodeRecord, verb: string): void {
-  const ofItself = node.fault === 'clean failed' || node.fault === 'service failure'
-  if (node.maintenance && !ofItself && NOT_IN_MAINTENANCE.has(verb))
+export function checkVerb(node: NodeRecord, verb: Verb): void {
+  const endsWithVerb = node.fault !== null && NODE_FAULTS[node.fault].endsWithVerb
+  if (node.maintenance && !endsWithVerb && NOT_IN_MAINTENANCE.has(verb))
     throw new Fault(
       'node.maintenance',
       `node ${node.uuid} is in maintenance: ${node.maintenanceReason ?? 'no reason was given'}`,

@@ -2,7 +2,7 @@
 import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
-import { MILESTONES, type Milestone } from '../../boot/wire.ts'
+import { MILESTONE_ORDER, MILESTONES, nextMilestone, type Milestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, type NodeRecord } from '../record.ts'
 import type { Live } from './sightings.ts'
 import { STATES } from '../workflow/states.ts'
@@ -75,7 +75,6 @@ export interface Lock {
   readonly retry_at: string | null
 }
 
-const ORDER = Object.keys(MILESTONES) as Milestone[]
 /** Fewer samples say nothing about what is usual. */
 const MIN_SAMPLES = 5
 const seconds = (ms: number) => Math.round(ms / 100) / 10
@@ -98,11 +97,11 @@ export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number 
 export function explain(facts: Facts): Account {
   const { node, nowMs } = facts
   const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
-  const { says } = STATES[node.provisionState]
+  const { description } = STATES[node.provisionState]
   return {
     node_uuid: node.uuid,
     provision_state: node.provisionState,
-    says,
+    says: description,
     waits_for: waitsFor(facts),
     since: isoTime(sinceMs),
     elapsed_seconds: seconds(nowMs - sinceMs),
@@ -156,7 +155,7 @@ function waitsFor({ node, live }: Facts): string {
   if (kind === 'waiting') {
     const step = currentStep(node)
     if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`
-    const next = ORDER.find((milestone) => !live.seen.has(milestone))
+    const next = MILESTONE_ORDER.find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
   if (kind === 'failed') return 'somebody to look at last_error and send the next verb'
@@ -164,7 +163,7 @@ function waitsFor({ node, live }: Facts): string {
 }
 
 function seenOf({ live, poll }: Facts): Account['seen'] {
-  const boot = ORDER.flatMap((milestone) => {
+  const boot = MILESTONE_ORDER.flatMap((milestone) => {
     const sighting = live.seen.get(milestone)
     if (!sighting) return []
     const room = milestone === 'hello' ? ('agent' as const) : ('boot' as const)
@@ -271,8 +270,8 @@ function causesOf(facts: Facts): Cause[] {
       evidence: ['power_state is "power off"'],
       remedy: 'look at the power supply and the BMC’s event log',
     })
-  const reached = ORDER.filter((milestone) => live.seen.has(milestone))
-  const next = ORDER.find((milestone) => ORDER.indexOf(milestone) > ORDER.indexOf(reached.at(-1) ?? ('' as Milestone)))
+  const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
+  const next = nextMilestone(live.seen)
   const evidence = [
     reached.length > 0
       ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`

@@ -1,5 +1,5 @@
 /** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in the store too. */
-import { MILESTONES, type Milestone } from '../../boot/wire.ts'
+import { MILESTONE_ORDER, MILESTONES, nextMilestone, type Milestone } from '../../boot/wire.ts'
 import type { Progress } from '../../api/agent-wire.ts'
 
 export interface Sighting {
@@ -15,8 +15,6 @@ export interface Live {
   /** Seconds per part of the agent's last order. */
   timings: Readonly<Record<string, number>>
 }
-
-const ORDER = Object.keys(MILESTONES) as Milestone[]
 
 const UNSEEN: Live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
 
@@ -77,10 +75,9 @@ export class Sightings {
 export function lastSeenText(seen: ReadonlyMap<Milestone, Sighting>, progress: Progress | null): string {
   if (progress)
     return `the agent was at "${progress.phase}"${progress.totalBytes ? `, ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %` : ''}`
-  const reached = ORDER.filter((step) => seen.has(step))
-  const last = reached.at(-1)
-  if (!last) return 'nothing: no DHCP request from any of its ports'
-  const next = ORDER[ORDER.indexOf(last) + 1]
+  const reached = MILESTONE_ORDER.filter((step) => seen.has(step))
+  if (reached.length === 0) return 'nothing: no DHCP request from any of its ports'
+  const next = nextMilestone(seen)
   const parts = reached.map((step) => {
     const detail = seen.get(step)?.detail
     return detail ? `${MILESTONES[step].seen} (${detail})` : MILESTONES[step].seen

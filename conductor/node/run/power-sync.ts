@@ -11,6 +11,7 @@ import { nodeSlices } from '../../store/slices.ts'
 import { usesAgent } from '../workflow/effects.ts'
 import type { PollSeen } from '../query/explain.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
+import { STATES } from '../workflow/states.ts'
 import type { Worker } from './worker.ts'
 
 interface PowerSyncParts {
@@ -172,8 +173,7 @@ export class PowerSync {
 
 /** Nodes whose credentials were tried, and fake ones that were given a power state; in maintenance those alone that a lost BMC put there. */
 const wanted = (node: NodeRecord): boolean =>
-  node.provisionState !== 'enroll' &&
-  node.provisionState !== 'verifying' &&
+  !STATES[node.provisionState].unverified &&
   !isLocked(node) &&
   (usesAgent(node) || node.powerState !== null) &&
   (!node.maintenance || node.fault === 'power failure')

@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
+import { isMilestone } from '../../boot/wire.ts'
 import type { EventRecord, Store } from '../../store/port.ts'
 import type { Effect, NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
@@ -154,8 +155,8 @@ export class Worker {
     const kinds = ['booting', 'seen']
     for (const event of (await this.parts.store.journal.ofNode(node.uuid, 200, { kinds })).reverse()) {
       if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
-      if (event.kind === 'seen')
-        this.parts.sightings.note(node.uuid, event.detail.step as never, {
+      if (event.kind === 'seen' && isMilestone(event.detail.step))
+        this.parts.sightings.note(node.uuid, event.detail.step, {
           atMs: event.atMs,
           detail: String(event.detail.detail ?? ''),
         })

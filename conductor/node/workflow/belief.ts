@@ -1,54 +1,6 @@
-/** Who is believed: what an agent is in each state, and what it may say with which order. The tables are what runs; what they do not have is refused. Pure. */
+/** What is accepted from the agent of a node in which state and with which order. What the table does not have is refused. Pure. */
 import { currentStep, type BootTokenState, type NodeRecord } from '../record.ts'
-import type { State } from './states.ts'
-
-/** What the deploy agent of a node is in a state. */
-export type Presence =
-  /** There is no agent: what runs on the node, or ran since, is not ours. Session and token end on the way in. */
-  | 'none'
-  /** The node boots into the ramdisk, or goes from one step to the next: nothing is taken now, a call waits. */
-  | 'boots'
-  /** It carries out the present step. */
-  | 'works'
-  /** It waits until the operator lets the order go on. */
-  | 'held'
-  /** It waits for the next order, which it gets without a boot (fast track). No other system has run since it said hello. */
-  | 'parked'
-  /** It waits to be switched off: a tenant may have had the ramdisk or the disk, so the next order boots the node. */
-  | 'idle'
-
-export const PRESENCE: Readonly<Record<State, Presence>> = {
-  enroll: 'none',
-  verifying: 'none',
-  manageable: 'parked',
-  inspecting: 'boots',
-  'inspect wait': 'works',
-  'inspect failed': 'parked',
-  cleaning: 'boots',
-  'clean wait': 'works',
-  'clean hold': 'held',
-  'clean failed': 'parked',
-  available: 'parked',
-  deploying: 'boots',
-  'wait call-back': 'works',
-  'deploy hold': 'held',
-  'deploy failed': 'parked',
-  active: 'none',
-  deleting: 'boots',
-  error: 'none',
-  adopting: 'none',
-  'adopt failed': 'none',
-  rescuing: 'boots',
-  'rescue wait': 'works',
-  rescue: 'none',
-  'rescue failed': 'idle',
-  unrescuing: 'none',
-  'unrescue failed': 'none',
-  servicing: 'boots',
-  'service wait': 'works',
-  'service hold': 'held',
-  'service failed': 'idle',
-}
+import { STATES, type State } from './states.ts'
 
 /** What comes through the agents' door. */
 export const AGENT_EVENTS = [
@@ -109,7 +61,7 @@ export const ended = (token: BootTokenState): BootTokenState => (token === 'none
 
 /** What is left of agent and token when a node enters `state`. */
 export function keptIn(state: State, node: NodeRecord): Pick<NodeRecord, 'agent' | 'machine'> {
-  const presence = PRESENCE[state]
+  const presence = STATES[state].agent
   const agent = presence === 'none' ? null : node.agent
   const ends = presence === 'none' || presence === 'idle' || (presence === 'parked' && agent === null)
   const bootToken = ends ? ended(node.machine.bootToken) : node.machine.bootToken

@@ -122,8 +122,7 @@ function settle(node: NodeRecord, at: At): NodeRecord {
 }
 
 /** What runs there is not ours to switch off: the instance, or the rescue system. */
-export const keepsRunning = (node: NodeRecord): boolean =>
-  node.provisionState === 'active' || node.provisionState === 'rescue'
+export const keepsRunning = (node: NodeRecord): boolean => STATES[node.provisionState].occupied === true
 
 function deadlineOf(node: NodeRecord, phase: Phase, at: At): number | null {
   if (phase === 'agent') return at.nowMs + (node.agent ? at.settings.agentSilenceMs : at.settings.callbackTimeoutMs)
@@ -132,12 +131,9 @@ function deadlineOf(node: NodeRecord, phase: Phase, at: At): number | null {
   return parked ? at.nowMs + at.settings.parkMs : null
 }
 
-/** States whose failure takes the node out of service until somebody looked (Ironic's fault). */
-const FAULTY: Partial<Record<string, string>> = { 'clean failed': 'clean failed', 'service failed': 'service failure' }
-
 export function fail(node: NodeRecord, fault: FaultNote, at: At & { phase?: Phase }): NodeRecord {
   const shifted = shift(blame(node, fault, at), 'fail', at)
-  const name = FAULTY[shifted.provisionState]
+  const name = STATES[shifted.provisionState].fault
   const out =
     name === undefined || shifted.maintenance
       ? shifted

@@ -1,84 +1,194 @@
-/** Every provision state, in Ironic's words: what it is, and what a restart of the conductor means for it. */
+/** Every provision state, in Ironic's words, with everything that depends on the state alone. There is no other list of states. */
 
 export type Kind =
-  /** Waits for a person. */
+  /** Waits for a request. */
   | 'stable'
-  /** We owe an act; after a restart it is performed again. */
+  /** The conductor has effects to perform; after a restart they are performed again. */
   | 'working'
   /** Waits for the agent, until a deadline that is stored with the record. */
   | 'waiting'
-  /** A step said hold: waits for the verb unhold. */
+  /** A hold step was reached: waits for the verb unhold. */
   | 'held'
   /** Something went wrong; last_error says what. */
   | 'failed'
 
-export const STATES = {
-  enroll: { kind: 'stable', says: 'known by name only; nothing was checked' },
-  verifying: { kind: 'working', says: 'the credentials of the BMC are tried' },
-  manageable: { kind: 'stable', says: 'its BMC obeys us' },
-  inspecting: { kind: 'working', says: 'being booted to look at its hardware' },
-  'inspect wait': { kind: 'waiting', says: 'the agent looks at the hardware' },
-  'inspect failed': { kind: 'failed', says: 'the hardware could not be looked at' },
-  cleaning: { kind: 'working', says: 'being booted to have its disks erased, or between two steps' },
-  'clean wait': { kind: 'waiting', says: 'the agent carries out a clean step' },
-  'clean hold': { kind: 'held', says: 'a clean step said hold' },
-  'clean failed': { kind: 'failed', says: 'the disks may still hold data' },
-  available: { kind: 'stable', says: 'clean and ready to be deployed' },
-  deploying: { kind: 'working', says: 'being booted to take an image, or started from it' },
-  'wait call-back': { kind: 'waiting', says: 'the agent carries out a deploy step, such as writing the image' },
-  'deploy hold': { kind: 'held', says: 'a deploy step said hold' },
-  'deploy failed': { kind: 'failed', says: 'the image is not on the disk' },
-  active: { kind: 'stable', says: 'runs its instance' },
-  deleting: { kind: 'working', says: 'the instance is taken away' },
-  error: { kind: 'failed', says: 'the instance could not be taken away' },
-  adopting: { kind: 'working', says: 'a server that runs an instance already is taken over as it is' },
-  'adopt failed': { kind: 'failed', says: 'the server could not be taken over' },
-  rescuing: { kind: 'working', says: 'being booted into the rescue system' },
-  'rescue wait': { kind: 'waiting', says: 'the agent opens the rescue login' },
-  rescue: { kind: 'stable', says: 'runs the rescue system, with a login for its owner' },
-  'rescue failed': { kind: 'failed', says: 'the rescue system did not come up' },
-  unrescuing: { kind: 'working', says: 'being started from its own disk again' },
-  'unrescue failed': { kind: 'failed', says: 'it did not start from its own disk' },
-  servicing: { kind: 'working', says: 'being booted for steps on a server in use, or between two of them' },
-  'service wait': { kind: 'waiting', says: 'the agent carries out a service step' },
-  'service hold': { kind: 'held', says: 'a service step said hold' },
-  'service failed': { kind: 'failed', says: 'a service step failed; the instance may not be running' },
-} as const satisfies Record<string, { kind: Kind; says: string }>
+/** What the deploy agent of a node is in a state. */
+export type Presence =
+  /** There is no agent: another system runs on the node, or has run since. Session and token end when the state is entered. */
+  | 'none'
+  /** The node boots into the ramdisk, or is between two steps: nothing is accepted now, a call waits. */
+  | 'boots'
+  /** It carries out the present step. */
+  | 'works'
+  /** It waits until the operator lets the order go on. */
+  | 'held'
+  /** It waits for the next order, which it gets without a boot (fast track). No other system has run since it said hello. */
+  | 'parked'
+  /** It waits to be switched off: a tenant may have had the ramdisk or the disk, so the next order boots the node. */
+  | 'idle'
 
-export type State = keyof typeof STATES
+/** Why a node is out of service, in Ironic's words and one of ours. `endsWithVerb`: an operator who acts on the node has looked at it, so the verb is
+ *  accepted in the maintenance that the fault brought, and ends it. */
+export const NODE_FAULTS = {
+  'power failure': { endsWithVerb: false },
+  'clean failed': { endsWithVerb: true },
+  'service failure': { endsWithVerb: true },
+  'rescue abort failed': { endsWithVerb: false },
+  'boot claimed twice': { endsWithVerb: false },
+} as const satisfies Record<string, { endsWithVerb: boolean }>
+
+export type NodeFault = keyof typeof NODE_FAULTS
+
+interface Meaning {
+  readonly kind: Kind
+  /** Where the state leads, shown as target_provision_state (Ironic's states.py); `cleaned`: where the cleaning leads. */
+  readonly target?: string
+  readonly description: string
+}
+
+const MEANINGS = {
+  enroll: { kind: 'stable', description: 'registered; nothing has been checked' },
+  verifying: { kind: 'working', target: 'manageable', description: 'the credentials of the BMC are being checked' },
+  manageable: { kind: 'stable', description: 'the conductor controls the node through its BMC' },
+  inspecting: {
+    kind: 'working',
+    target: 'manageable',
+    description: 'the node boots the ramdisk for an inspection of its hardware',
+  },
+  'inspect wait': { kind: 'waiting', target: 'manageable', description: 'the agent inspects the hardware' },
+  'inspect failed': { kind: 'failed', target: 'manageable', description: 'the inspection of the hardware failed' },
+  cleaning: {
+    kind: 'working',
+    target: 'cleaned',
+    description: 'the node boots the ramdisk for cleaning, or is between two clean steps',
+  },
+  'clean wait': { kind: 'waiting', target: 'cleaned', description: 'the agent carries out a clean step' },
+  'clean hold': { kind: 'held', target: 'cleaned', description: 'cleaning is held at a hold step' },
+  'clean failed': { kind: 'failed', target: 'cleaned', description: 'cleaning failed; the disks may still hold data' },
+  available: { kind: 'stable', description: 'clean and ready to be deployed' },
+  deploying: {
+    kind: 'working',
+    target: 'active',
+    description: 'the node boots the ramdisk for a deployment, or starts from the image that was written',
+  },
+  'wait call-back': {
+    kind: 'waiting',
+    target: 'active',
+    description: 'the agent carries out a deploy step, such as writing the image',
+  },
+  'deploy hold': { kind: 'held', target: 'active', description: 'the deployment is held at a hold step' },
+  'deploy failed': {
+    kind: 'failed',
+    target: 'active',
+    description: 'the deployment failed; the disk does not hold a complete image',
+  },
+  active: { kind: 'stable', description: 'the node runs its instance' },
+  deleting: { kind: 'working', target: 'available', description: 'the instance is being removed' },
+  error: { kind: 'failed', target: 'available', description: 'the instance could not be removed' },
+  adopting: {
+    kind: 'working',
+    target: 'active',
+    description: 'a server that already runs an instance is being adopted without a deployment',
+  },
+  'adopt failed': { kind: 'failed', target: 'active', description: 'the server could not be adopted' },
+  rescuing: { kind: 'working', target: 'rescue', description: 'the node boots the rescue system' },
+  'rescue wait': { kind: 'waiting', target: 'rescue', description: 'the agent sets up the rescue login' },
+  rescue: { kind: 'stable', description: 'the node runs the rescue system, with a login for its owner' },
+  'rescue failed': { kind: 'failed', target: 'rescue', description: 'the rescue system did not start' },
+  unrescuing: { kind: 'working', target: 'active', description: 'the node starts from its own disk again' },
+  'unrescue failed': { kind: 'failed', target: 'active', description: 'the node did not start from its own disk' },
+  servicing: {
+    kind: 'working',
+    target: 'active',
+    description: 'the node boots the ramdisk for service steps, or is between two of them',
+  },
+  'service wait': { kind: 'waiting', target: 'active', description: 'the agent carries out a service step' },
+  'service hold': { kind: 'held', target: 'active', description: 'the service is held at a hold step' },
+  'service failed': {
+    kind: 'failed',
+    target: 'active',
+    description: 'a service step failed; the instance may not be running',
+  },
+} as const satisfies Record<string, Meaning>
+
+export type State = keyof typeof MEANINGS
+
+export interface StateRules {
+  readonly agent: Presence
+  /** What a network boot is answered with. */
+  readonly booting: 'ramdisk' | 'disk' | 'nothing'
+  /** What may be changed of the record: everything, all but the driver, its interfaces and the resource class, or only flags and notes. */
+  readonly editable: 'all' | 'fields' | 'flags'
+  /** How a network card is connected may be changed (Ironic). */
+  readonly connectable?: true
+  /** The record may be deleted. */
+  readonly deletable?: true
+  /** An agent may be running: GET /v1/lookup finds the node. In any other state it answers as for an unknown node. */
+  readonly lookup?: true
+  /** The instance or the rescue system runs: an idle agent's node is not switched off, and the node can be protected. */
+  readonly occupied?: true
+  /** Requests to change the power are refused. */
+  readonly powerFixed?: true
+  /** The credentials of the BMC were never checked: its power is not polled. */
+  readonly unverified?: true
+  /** The failure takes the node out of service until somebody has looked at it (Ironic's fault). */
+  readonly fault?: NodeFault
+}
+
+const RULES: Readonly<Record<State, StateRules>> = {
+  enroll: { agent: 'none', booting: 'nothing', editable: 'all', connectable: true, deletable: true, unverified: true },
+  verifying: { agent: 'none', booting: 'nothing', editable: 'fields', unverified: true },
+  manageable: { agent: 'parked', booting: 'nothing', editable: 'all', connectable: true, deletable: true },
+  inspecting: { agent: 'boots', booting: 'ramdisk', editable: 'all', connectable: true, lookup: true },
+  'inspect wait': { agent: 'works', booting: 'ramdisk', editable: 'all', connectable: true, lookup: true },
+  'inspect failed': { agent: 'parked', booting: 'nothing', editable: 'all', connectable: true },
+  cleaning: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true, powerFixed: true },
+  'clean wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true, powerFixed: true },
+  'clean hold': { agent: 'held', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'clean failed': { agent: 'parked', booting: 'nothing', editable: 'fields', fault: 'clean failed' },
+  available: { agent: 'parked', booting: 'nothing', editable: 'all', deletable: true },
+  deploying: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'wait call-back': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'deploy hold': { agent: 'held', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'deploy failed': { agent: 'parked', booting: 'nothing', editable: 'fields' },
+  active: { agent: 'none', booting: 'disk', editable: 'fields', occupied: true },
+  deleting: { agent: 'boots', booting: 'nothing', editable: 'flags' },
+  error: { agent: 'none', booting: 'nothing', editable: 'fields' },
+  adopting: { agent: 'none', booting: 'nothing', editable: 'flags' },
+  'adopt failed': { agent: 'none', booting: 'nothing', editable: 'fields', deletable: true },
+  rescuing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'rescue wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
+  // A node in rescue that restarts comes back to its rescue system.
+  rescue: { agent: 'none', booting: 'ramdisk', editable: 'fields', occupied: true },
+  'rescue failed': { agent: 'idle', booting: 'nothing', editable: 'fields' },
+  unrescuing: { agent: 'none', booting: 'disk', editable: 'flags' },
+  'unrescue failed': { agent: 'none', booting: 'nothing', editable: 'fields' },
+  servicing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'service wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
+  'service hold': { agent: 'held', booting: 'ramdisk', editable: 'fields', lookup: true },
+  'service failed': { agent: 'idle', booting: 'nothing', editable: 'fields', fault: 'service failure' },
+}
+
+export interface StateRow extends StateRules {
+  readonly kind: Kind
+  readonly target?: State | 'cleaned'
+  readonly description: string
+}
+
+export const STATES = Object.fromEntries(
+  Object.entries(MEANINGS).map(([state, meaning]) => [state, { ...meaning, ...RULES[state as State] }]),
+) as Readonly<Record<State, StateRow>>
 
 export const isState = (text: string): text is State => Object.hasOwn(STATES, text)
 
-const TARGET: Partial<Record<State, State | 'cleaned'>> = {
-  verifying: 'manageable',
-  inspecting: 'manageable',
-  'inspect wait': 'manageable',
-  'inspect failed': 'manageable',
-  cleaning: 'cleaned',
-  'clean wait': 'cleaned',
-  'clean hold': 'cleaned',
-  'clean failed': 'cleaned',
-  deploying: 'active',
-  'wait call-back': 'active',
-  'deploy hold': 'active',
-  'deploy failed': 'active',
-  deleting: 'available',
-  error: 'available',
-  adopting: 'active',
-  'adopt failed': 'active',
-  rescuing: 'rescue',
-  'rescue wait': 'rescue',
-  'rescue failed': 'rescue',
-  unrescuing: 'active',
-  'unrescue failed': 'active',
-  servicing: 'active',
-  'service wait': 'active',
-  'service hold': 'active',
-  'service failed': 'active',
-}
+/** The states that a column names, for a message. */
+export const statesWith = (test: (row: StateRow) => boolean): string =>
+  Object.entries(STATES)
+    .flatMap(([state, row]) => (test(row) ? [state] : []))
+    .join(', ')
 
-/** Where a state leads, shown as target_provision_state (Ironic's states.py); null in states that wait for a person. */
+/** Where a state leads, shown as target_provision_state; null in states that wait for a request. */
 export function targetOf(state: State, cleaningTo: 'available' | 'manageable'): State | null {
-  const target = TARGET[state]
+  const { target } = STATES[state]
   return target === 'cleaned' ? cleaningTo : (target ?? null)
 }

@@ -2,7 +2,7 @@
 import { findArrow } from '../../../kit/arrows.ts'
 import { Fault, type FaultCode } from '../../../kit/fault.ts'
 import { NODE_ARROWS, type Verb } from './arrows.ts'
-import { believes, ended, PRESENCE } from './belief.ts'
+import { believes, ended } from './belief.ts'
 import type { At, FaultNote } from './context.ts'
 import { usesAgent } from './effects.ts'
 import {
@@ -29,7 +29,7 @@ import {
   type PowerState,
   type PowerTarget,
 } from '../record.ts'
-import { STATES } from './states.ts'
+import { NODE_FAULTS, STATES } from './states.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 
 export type StepEvent =
@@ -131,7 +131,7 @@ function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
   if (refused) return refused
   if (verb === 'unhold') return { node: advance(nextStep(shift(shift(node, 'unhold', at), 'resume', at)), at) }
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
-  const presence = PRESENCE[node.provisionState]
+  const presence = STATES[node.provisionState].agent
   const agent = event.warm && (presence === 'parked' || presence === 'held') ? node.agent : null
   const machine = {
     ...node.machine,
@@ -147,7 +147,7 @@ function onVerb(node: NodeRecord, event: Of<'verb'>, at: At): Stepped {
   } as const
   // Whoever acts on a node that failed has looked at it: the maintenance that the failure brought ends.
   const looked =
-    node.fault === 'clean failed' || node.fault === 'service failure'
+    node.fault !== null && NODE_FAULTS[node.fault].endsWithVerb
       ? { maintenance: false, maintenanceReason: null, fault: null }
       : {}
   const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent, lastError: null, lastFault: null }
@@ -185,7 +185,7 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, at: At): NodeRec
 
 function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): Stepped {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
-  if (node.provisionState === 'cleaning' || node.provisionState === 'clean wait')
+  if (STATES[node.provisionState].powerFixed)
     return {
       refused: 'node.state',
       why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"`,
@@ -205,7 +205,7 @@ function onPower(node: NodeRecord, { target, timeoutMs }: Of<'power'>, at: At): 
   const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
   // Where the agent is waited for, an operator's boot is one of ours like any other: it goes into the ramdisk, and its agent is believed.
   const boots =
-    PRESENCE[node.provisionState] === 'works' &&
+    STATES[node.provisionState].agent === 'works' &&
     usesAgent(node) &&
     (reboots || (target === 'power on' && node.powerState !== 'power on'))
   if (!boots) return { node: { ...asked, machine: { ...node.machine, ...lock, owed } } }
@@ -281,10 +281,12 @@ function secondClaim(node: NodeRecord, at: At): Stepped {
   const fault: FaultNote = { code: 'node.claimed', retry: false, text: new Fault('node.claimed', why).message }
   const alone: NodeRecord = { ...node, agent: null, machine: { ...node.machine, bootToken: 'over' } }
   const refusal = { refused: 'agent.token', why } as const
-  if (PRESENCE[node.provisionState] === 'works')
+  if (STATES[node.provisionState].agent === 'works')
     return { ...refusal, node: fail(alone, fault, { ...at, phase: 'halt' }) }
   // What it reported before is doubtful too: nothing is deployed there before a person looked.
-  const out = node.maintenance ? {} : { maintenance: true, maintenanceReason: why, fault: 'boot claimed twice' }
+  const out = node.maintenance
+    ? {}
+    : ({ maintenance: true, maintenanceReason: why, fault: 'boot claimed twice' } as const)
   return { ...refusal, node: enter({ ...blame(alone, fault, at), ...out }, 'halt', at) }
 }
 
