@@ -81,7 +81,7 @@ export class NodeService {
       newNode({ ...given, uuid: given.uuid ?? this.parts.random.uuid() }, this.parts.clock.now()),
       this.parts.limits.configDriveBytes,
     )
-    checkUpdate({ ...node, retired: false }, node, new Set())
+    checkUpdate(node, node)
     checkInterfaces(node)
     checkNodeSize(node, { limitBytes: this.parts.limits.recordBytes })
     await this.checkRelations(node)
@@ -93,22 +93,19 @@ export class NodeService {
     })
   }
 
-  /** `change` gets the record as it is then; guards look at what it touched. */
-  async update(
-    ident: string,
-    touched: ReadonlySet<string>,
-    change: (node: NodeRecord) => NodeRecord,
-  ): Promise<NodeRecord> {
+  /** `change` gets the record as it is when its turn comes. The guards compare what it makes with that record. */
+  async update(ident: string, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
     const updated = await withDrive(this.parts, uuid, (keep) =>
       this.parts.worker.change(uuid, async (node) => {
-        const { node: next, content } = splitDrive(
-          named(node, withoutReasons(change(node), touched)),
-          this.parts.limits.configDriveBytes,
-        )
-        checkUpdate(node, next, touched)
+        const wanted = named(node, withoutReasons(node, change(node)))
+        checkUpdate(node, wanted)
+
+        const { node: next, content } = splitDrive(wanted, this.parts.limits.configDriveBytes)
         checkNodeSize(next, { before: node, limitBytes: this.parts.limits.recordBytes })
-        if (touched.has('parentNode') || touched.has('chassisUuid')) await this.checkRelations(next)
+        if (next.parentNode !== node.parentNode || next.chassisUuid !== node.chassisUuid)
+          await this.checkRelations(next)
+
         const whole = next.maintenance ? next : { ...next, maintenanceReason: null, fault: null }
         if (content !== undefined) return { ...whole, configDrive: await keep(content) }
         // A patch that changes nothing leaves updated_at as it is.

@@ -1,8 +1,7 @@
 /** The conductor knows every state in which the mesh reports a host. */
 import { expect, test } from 'vitest'
 import { HOST_STATES, isInIncident } from '../../conductor/mesh/host-states.ts'
-import { INCIDENT_STATES } from '../../host-agent/fence/states.ts'
-import { HOLD_KINDS } from '../../host-agent/mesh/records.ts'
+import { HOLD_KINDS, INCIDENT_STATES } from '../../host-agent/protocol/records.ts'
 import type { VerdictState } from '../../host-agent/verdict/assess.ts'
 
 const VERDICTS: Readonly<Record<VerdictState, true>> = {

@@ -26,7 +26,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
   const at = (path: string) => `/v1/nodes/:ident/${path}`
   /** `change` gets the traits as they are then: of two requests at once, none is lost. */
   const setTraits = (node: NodeRecord, change: (now: readonly string[]) => readonly string[]) =>
-    nodes.update(node.uuid, new Set(['traits']), (now) => ({ ...now, traits: [...new Set(change(now.traits))] }))
+    nodes.update(node.uuid, (now) => ({ ...now, traits: [...new Set(change(now.traits))] }))
   const trait = (ask: Ask) => checkInput(z.strictObject({ trait: Trait }), { trait: ask.params.trait }).trait
   return [
     {
@@ -141,7 +141,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
             const where = standing(ask.actor, other) === 'none' ? 'another node' : `node ${other.uuid}`
             throw new Fault('object.conflict', `VIF ${id} is attached to ${where} already`)
           }
-          await nodes.update(node.uuid, new Set(['vifs']), (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
+          await nodes.update(node.uuid, (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
         })
       },
     },
@@ -160,7 +160,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
             'input.invalid',
             `VIF ${JSON.stringify(id.slice(0, 255))} is not attached to node ${node.uuid}`,
           )
-        await nodes.update(node.uuid, new Set(['extra']), (now) => ({
+        await nodes.update(node.uuid, (now) => ({
           ...now,
           vifs: Object.fromEntries(Object.entries(now.vifs).filter(([known]) => known !== id)),
         }))

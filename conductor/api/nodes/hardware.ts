@@ -158,7 +158,7 @@ function raidRoutes(parts: RouteParts): Route[] {
         const empty = ask.body !== null && typeof ask.body === 'object' && Object.keys(ask.body).length === 0
         const targetRaidConfig = empty ? {} : checkInput(RaidConfig, ask.body)
         if (isLocked(node)) throw locked(node)
-        await nodes.update(node.uuid, new Set(['targetRaidConfig']), (now) => ({ ...now, targetRaidConfig }))
+        await nodes.update(node.uuid, (now) => ({ ...now, targetRaidConfig }))
       },
     },
   ]
@@ -192,7 +192,7 @@ function consoleRoutes(parts: RouteParts, able: Able): Route[] {
       async handle(ask) {
         const { enabled } = checkInput(z.strictObject({ enabled: Flag }), ask.body)
         const node = await able(ask, 'console', { what: 'console', change: true })
-        await nodes.update(node.uuid, new Set(['consoleEnabled']), (now) => ({ ...now, consoleEnabled: enabled }))
+        await nodes.update(node.uuid, (now) => ({ ...now, consoleEnabled: enabled }))
         return { status: 202, location: `${ask.view.base}/v1/nodes/${node.uuid}/states/console` }
       },
     },

@@ -13,7 +13,7 @@ import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
 import { veilNode } from '../veil.ts'
 import { checkReaddress, maskedWire } from './readdress.ts'
-import { camel, fromWire, keepMasked, toWire } from './wire.ts'
+import { fromWire, keepMasked, toWire } from './wire.ts'
 
 /** What the filter `fault` knows (Ironic's faults). */
 const FAULTS = new Set([...Object.keys(NODE_FAULTS), 'none'])
@@ -133,7 +133,7 @@ async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
   if (touched.has('parent_node')) await checkParent(parts, ask, wanted.parent_node)
   if (ask.query.flag('reset_interfaces') && !touched.has('driver'))
     throw new Fault('input.invalid', 'reset_interfaces: only with a change of driver')
-  return parts.nodes.update(before.uuid, new Set([...touched].map(camel)), (now) => {
+  return parts.nodes.update(before.uuid, (now) => {
     const wire = toWire(now)
     const { result } = applyJsonPatch(wire, ask.body, patching)
     if (touched.has('driver_info') || touched.has('driver')) {

@@ -149,7 +149,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       async handle(ask) {
         const { reason } = checkInput(MaintenanceBody, ask.body ?? {})
         const { uuid } = await owned(ask, 'maintenance')
-        const node = await nodes.update(uuid, new Set(['maintenance']), (now) => ({
+        const node = await nodes.update(uuid, (now) => ({
           ...now,
           maintenance: true,
           maintenanceReason: reason ?? null,
@@ -164,11 +164,7 @@ export function stateRoutes(parts: StateParts): Route[] {
       says: 'takes a node out of maintenance',
       async handle(ask) {
         const { uuid } = await owned(ask, 'maintenance')
-        return accepted(
-          ask,
-          await nodes.update(uuid, new Set(['maintenance']), (now) => ({ ...now, maintenance: false })),
-          '',
-        )
+        return accepted(ask, await nodes.update(uuid, (now) => ({ ...now, maintenance: false })), '')
       },
     },
   ]

@@ -4,7 +4,7 @@ import type { NodeRecord } from '../../node/record.ts'
 import { NODE_PATCHABLE } from '../node-input.ts'
 import { MASK } from '../views.ts'
 
-export const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 const INTERFACE = /^([a-z]+)_interface$/
 

@@ -2,13 +2,16 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { DRIVERS, isDriver } from '../workflow/effects.ts'
+import { changedFields, type NodeField } from './changes.ts'
 import { checkInterfaces } from './interfaces.ts'
 import { isLocked, lockedWhy, type NodeRecord } from '../record.ts'
 import { NODE_FAULTS, STATES, statesWith } from '../workflow/states.ts'
 
-/** Flags and notes, which steer nothing that is under way. */
-const HARMLESS = new Set([
+/** Flags and notes, on which no work in progress depends. */
+const HARMLESS: ReadonlySet<NodeField> = new Set<NodeField>([
   'maintenance',
+  'maintenanceReason',
+  'fault',
   'description',
   'extra',
   'protected',
@@ -31,10 +34,11 @@ export function checkDriver(driver: string): void {
     )
 }
 
-export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: ReadonlySet<string>): void {
+export function checkUpdate(node: NodeRecord, next: NodeRecord): void {
+  const changed = changedFields(node, next)
   const conflict = (why: string) => new Fault('object.conflict', why)
   const state = STATES[node.provisionState]
-  const steering = [...touched].filter((field) => !HARMLESS.has(field))
+  const steering = [...changed].filter((field) => !HARMLESS.has(field))
   const frees = node.maintenance && steering.every((field) => field === 'instanceUuid') && next.instanceUuid === null
   if (steering.length > 0 && isLocked(node)) throw locked(node)
   if (steering.length > 0 && state.editable === 'flags' && !frees)
@@ -54,15 +58,15 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord, touched: Readonl
     throw conflict(
       `node ${node.uuid} is in state "${node.provisionState}": ${remade} can be changed in ${statesWith((row) => row.editable === 'all')}, or in maintenance`,
     )
-  if (touched.has('protected') && next.protected && !state.occupied)
+  if (changed.has('protected') && next.protected && !state.occupied)
     throw conflict(`node ${node.uuid} is ${node.provisionState}: only active and rescued nodes can be protected`)
   if (next.protectedReason !== null && !next.protected)
     throw new Fault('input.invalid', 'protected_reason: only with protected')
-  if (touched.has('retired') && next.retired && node.provisionState === 'available')
+  if (changed.has('retired') && next.retired && node.provisionState === 'available')
     throw conflict(`node ${node.uuid} is available: bring it back to manageable before it is retired`)
   if (next.retiredReason !== null && !next.retired)
     throw new Fault('input.invalid', 'retired_reason: only with retired')
-  if (touched.has('instanceUuid') && node.instanceUuid && next.instanceUuid && next.instanceUuid !== node.instanceUuid)
+  if (changed.has('instanceUuid') && node.instanceUuid && next.instanceUuid && next.instanceUuid !== node.instanceUuid)
     throw conflict(`node ${node.uuid} has the instance ${node.instanceUuid} already: remove instance_uuid first`)
   if (next.parentNode === node.uuid) throw new Fault('input.invalid', 'parent_node: a node is not its own parent')
 }

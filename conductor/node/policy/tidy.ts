@@ -13,9 +13,10 @@ export function named(before: NodeRecord, next: NodeRecord): NodeRecord {
     : next
 }
 
-/** A flag that is taken away takes its reason with it; a reason that is given for no flag stays, to be refused. */
-export function withoutReasons(next: NodeRecord, touched: ReadonlySet<string>): NodeRecord {
-  const freed = (flag: 'protected' | 'retired') => touched.has(flag) && !next[flag] && !touched.has(`${flag}Reason`)
+/** A flag that is cleared takes its reason with it. A reason that was given without its flag stays, and is refused later. */
+export function withoutReasons(before: NodeRecord, next: NodeRecord): NodeRecord {
+  const freed = (flag: 'protected' | 'retired') =>
+    before[flag] && !next[flag] && next[`${flag}Reason`] === before[`${flag}Reason`]
   return {
     ...next,
     ...(freed('protected') ? { protectedReason: null } : {}),
