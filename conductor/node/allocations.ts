@@ -187,19 +187,28 @@ export class Allocations {
     }
   }
 
-  /** Says at which wish the last candidate fell out. Counts nodes of the allocation's owner alone: how many others have is not its business. */
+  /** Says at which wish the last candidate fell out: Ironic's words first, which scripts look for, then the counts. Counts nodes of the allocation's owner
+   *  alone: how many others have is not its business. */
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body
+    const candidates = strings(allocation.body.candidate_nodes)
     const ofClass = await this.every({ resourceClass: String(wanted), ...ownedAsAsked(allocation) })
-    if (ofClass.length === 0) return `no available nodes match the resource class ${String(wanted)}: no node has it`
-    const free = ofClass.filter(
+    const asked = candidates.length === 0 ? ofClass : ofClass.filter((node) => candidates.includes(node.uuid))
+    const free = asked.filter(
       (node) => node.provisionState === 'available' && node.instanceUuid === null && !node.maintenance,
     )
-    if (free.length === 0)
-      return `no available nodes match the resource class ${String(wanted)}: none of ${ofClass.length} is available, free and out of maintenance`
+    if (free.length === 0) {
+      const why =
+        asked.length === 0 ? 'no node has it' : `none of ${asked.length} is available, free and out of maintenance`
+      return candidates.length === 0
+        ? `no available nodes match the resource class ${String(wanted)}: ${why}`
+        : `none of the requested nodes are available and match the resource class ${String(wanted)}: ${why}`
+    }
+
     const traits = strings(allocation.body.traits)
     const able = free.filter((node) => traits.every((trait) => node.traits.includes(trait)))
-    if (able.length === 0) return `none of the ${free.length} free nodes has all of the traits ${traits.join(', ')}`
-    return `none of the ${able.length} free nodes is among the candidates, of the owner, with a known power state and unlocked`
+    if (able.length === 0)
+      return `no suitable nodes have the requested traits ${traits.join(', ')}: none of ${free.length} free nodes has all of them`
+    return `could not reserve any of ${able.length} suitable nodes: each is locked, retired, held by another allocation, or its power state is not known`
   }
 }

@@ -108,3 +108,20 @@ test('what was changed of it meanwhile stays', async () => {
   await ended()
   expect((await store.objects.find(ALLOCATION, uuid(9)))?.body).toMatchObject({ extra: { a: 1 }, state: 'active' })
 })
+
+test.each([
+  ['another class', { resource_class: 'gpu' }, 'no available nodes match the resource class gpu: no node has it'],
+  [
+    'candidates of another class',
+    { candidate_nodes: [uuid(7)] },
+    'none of the requested nodes are available and match the resource class c: ',
+  ],
+  ['a trait', { traits: ['CUSTOM_A'] }, 'no suitable nodes have the requested traits CUSTOM_A: none of 2 free nodes'],
+] as const)('what finds no node because of %s says so in Ironic’s words', async (_, wish, words) => {
+  const allocation = { ...asked, body: { ...asked.body, ...wish } }
+  await store.objects.add(allocation)
+  allocations.begin(allocation)
+  await ended()
+  const { body } = (await store.objects.find(ALLOCATION, uuid(9))) as ObjectRecord
+  expect([body.state, String(body.last_error).slice(0, words.length)]).toEqual(['error', words])
+})
