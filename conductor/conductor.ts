@@ -9,6 +9,7 @@ import type { Log } from '../kit/log.ts'
 import { systemRandom, type Random } from '../kit/random.ts'
 import { piped, run as systemRun, type Run } from '../kit/run.ts'
 import { Turns } from '../kit/turns.ts'
+import { BootFiles } from '../images/boot-files.ts'
 import { ImageStore } from '../images/store.ts'
 import { agentIdentity } from './agents/certificate.ts'
 import { agentServer } from './agents/server.ts'
@@ -37,7 +38,7 @@ import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { addressPlan } from './node/policy/fixed-addresses.ts'
-import { imageSource } from './node/run/image-source.ts'
+import { bootedFiles, BootSource, ImageSource, importParts } from './node/run/image-source.ts'
 import { performer } from './node/run/perform.ts'
 import { PortService } from './node/ports.ts'
 import { PowerSync } from './node/run/power-sync.ts'
@@ -153,13 +154,22 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
       : undefined
   const refresh = (nodeUuid: string, gone: readonly string[]) => bootWatch.refresh(boot, nodeUuid, gone)
 
+  const imports = importParts(config, images, clock)
+  const sources = { uncheckedBootFiles: config.images.uncheckedBootFiles, glance: false }
+  const { bootFileBytes, unusedBootFileBytes } = config.limits.images
   const base = performer({
     arbiter,
     bmcs,
     store,
     sightings,
     clock,
-    images: imageSource(config, images, clock),
+    images: new ImageSource(imports),
+    bootFiles: new BootSource({
+      ...imports,
+      rules: sources,
+      files: new BootFiles(images, clock, { fileBytes: bootFileBytes, unusedBytes: unusedBootFileBytes }),
+      used: () => bootedFiles(store),
+    }),
     publish: async (uuid) => {
       await refresh(uuid, [])
       await boot?.flush()
@@ -259,6 +269,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     onPorts: refresh,
     automatedClean: config.provision.automatedClean,
     erase: config.provision.erase,
+    sources,
     hashPassword: rescues ? cryptHash : undefined,
     limits: config.limits.api,
     onFreed: async ({ allocationUuid }) =>

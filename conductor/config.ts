@@ -2,6 +2,7 @@
 import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { loadYaml, parseYaml } from '../kit/config.ts'
+import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
 import { Limits } from './limits.ts'
 
@@ -39,6 +40,12 @@ export const Config = z.strictObject({
     allowedFilePaths: z.array(z.string().startsWith('/')).default(['/var/lib/rackward/sources']),
     /** Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address. */
     allowedHosts: z.array(z.string().min(1).max(255)).default([]),
+    uncheckedBootFiles: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
+      ),
   }),
   api: z.strictObject({
     listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),
@@ -81,7 +88,7 @@ export const Config = z.strictObject({
       /** The ramdisk with a login, for the verb rescue; without it nodes cannot be rescued. */
       rescueInitrd: z.string().min(1).optional(),
       kernelArgs: z
-        .array(z.string().regex(/^[A-Za-z0-9_.,:;/@%+=?&~-]+$/, 'holds a character that iPXE would not pass on'))
+        .array(z.string().refine(isSafeWord, 'is a word that iPXE would not pass on unchanged'))
         .default(['console=tty0', 'console=ttyS0,115200n8']),
       /** How long the boot services go on without a conductor. */
       orphanSeconds: Seconds.default(900),

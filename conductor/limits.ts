@@ -104,6 +104,11 @@ export const Limits = z.strictObject({
   images: z
     .strictObject({
       virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),
+      bootFileBytes: sizeBytes(16 * 1024 * MIB, 'Size of a kernel, ramdisk or ISO image that servers boot as it is.'),
+      unusedBootFileBytes: sizeBytes(
+        32 * 1024 * MIB,
+        'Size of all kernels, ramdisks and ISO images in the store that no node boots; the oldest are removed beyond it.',
+      ),
       reserveBytes: sizeBytes(1024 * MIB, 'Space that imports leave free on the disk of the image store.'),
       imports: count(4, 'Imports at the same time; the others wait.'),
       importSeconds: seconds(4 * 3600, 'Time for one import.'),

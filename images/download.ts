@@ -17,6 +17,8 @@ export interface DownloadParts {
   /** Absent: the URL is an administrator's own. */
   readonly guard?: AddressGuard | undefined
   readonly leastBytesPerSecond?: number | undefined
+  /** For the origin of the source alone: who it redirects to does not get them. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 const STALL_MS = 60_000
@@ -26,10 +28,11 @@ const MAX_REDIRECTS = 5
 const CLAIM_BYTES = 64 * 1024 * 1024
 
 export async function download(source: string, to: string, parts: DownloadParts): Promise<void> {
-  let url = urlOf(source)
+  const first = urlOf(source)
+  let url = first
   for (let redirects = 0; ; redirects += 1) {
     if (redirects > MAX_REDIRECTS) throw new Fault('image.source', `${source}: too many redirects`)
-    const response = await request(url, parts)
+    const response = await request(url, url.origin === first.origin ? parts : { ...parts, headers: undefined })
     const status = response.statusCode ?? 0
     const next = status >= 300 && status < 400 ? response.headers.location : undefined
     if (next === undefined && status === 200) return save(url.href, response, { ...parts, to })
@@ -48,10 +51,10 @@ function urlOf(text: string, base?: URL): URL {
   return url
 }
 
-function request(url: URL, { guard, signal }: DownloadParts): Promise<IncomingMessage> {
+function request(url: URL, { guard, signal, headers = {} }: DownloadParts): Promise<IncomingMessage> {
   const get = url.protocol === 'https:' ? httpsGet : httpGet
   // A connection of its own: one that was kept may lead to an address that somebody else was allowed.
-  const options = { timeout: STALL_MS, signal, agent: false, ...(guard ? guarded(url, guard) : {}) }
+  const options = { timeout: STALL_MS, signal, headers, agent: false, ...(guard ? guarded(url, guard) : {}) }
   return new Promise((resolve, reject) => {
     const call = get(url, options, resolve)
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))

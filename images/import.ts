@@ -21,6 +21,8 @@ export interface ImportRequest {
   readonly checksum?: Checksum
   readonly format?: DiskFormat
   readonly traits?: ImageTraits
+  /** For the source alone: a redirection to another host does not get them. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 const CONVERT_TIMEOUT_MS = 60 * 60_000
@@ -38,13 +40,14 @@ export interface ImportTools {
   readonly signal?: AbortSignal
 }
 
-interface Work {
+export interface Work {
   readonly scratch: string
   readonly claim: Claim
   readonly signal: AbortSignal
   readonly clock: Clock
   readonly budget: ImportBudget
   readonly guard: AddressGuard | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 export async function importImage(
@@ -59,7 +62,7 @@ export async function importImage(
     const scratch = await store.scratch()
     const claim = budget.claim(scratch)
     try {
-      const work: Work = { scratch, claim, signal, clock, budget, guard }
+      const work: Work = { scratch, claim, signal, clock, budget, guard, headers: request.headers }
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
       const cut = await cutPieces({
@@ -102,10 +105,11 @@ async function rawOf(request: ImportRequest, work: Work): Promise<string> {
 
 const storedBytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK_BYTES
 
-async function fetchSource(source: string, to: string, work: Work): Promise<string> {
+/** The file of a source: fetched into `to`, or the path of one on this machine. */
+export async function fetchSource(source: string, to: string, work: Work): Promise<string> {
   if (/^https?:/i.test(source)) {
-    const { clock, signal, claim, guard, budget } = work
-    await download(source, to, { clock, signal, claim, guard, leastBytesPerSecond: budget.limits.leastBytesPerSecond })
+    const { budget, ...parts } = work
+    await download(source, to, { ...parts, leastBytesPerSecond: budget.limits.leastBytesPerSecond })
     return to
   }
   if (/^[a-z][a-z0-9+.-]*:/i.test(source) && !/^file:/i.test(source))

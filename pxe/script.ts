@@ -1,32 +1,42 @@
 /** Boot order -> iPXE script, rendered for one node at one moment (ipxe.org/scripting). */
 
 export type BootOrder =
+  /** `what`: for the person at the console. */
   | {
-      readonly kind: 'ramdisk'
+      readonly kind: 'kernel'
+      readonly what: string
       readonly kernelUrl: string
       readonly initrdUrl: string
       readonly args: readonly string[]
     }
+  /** An ISO image, read over HTTP by iPXE for as long as the firmware reads it. */
+  | { readonly kind: 'iso'; readonly url: string }
   | { readonly kind: 'local' }
   | { readonly kind: 'nothing' }
 
 /** iPXE expands ${...} and cuts at blanks; a kernel argument that holds either would become something else. */
 const SAFE_WORD = /^[A-Za-z0-9_.,:;/@%+=?&~[\]-]+$/
 
+/** True for what iPXE passes on as one unchanged word of a command. The word && would end the command and begin another one. */
+export const isSafeWord = (text: string): boolean => SAFE_WORD.test(text) && text !== '&&'
+
 export function renderScript(order: BootOrder, node: string): string {
   const label = node.replace(/[^A-Za-z0-9._-]/g, '')
   switch (order.kind) {
-    case 'ramdisk':
+    case 'kernel':
       return script([
-        `echo Rackward: ${label} boots the deploy ramdisk`,
+        `echo Rackward: ${label} boots ${order.what}`,
         `kernel ${word(order.kernelUrl)} initrd=initrd ${order.args.map(word).join(' ')} || goto again`,
         `initrd --name initrd ${word(order.initrdUrl)} || goto again`,
         'boot || goto again',
-        ':again',
-        // A switch port that still learns (spanning tree) drops the first transfers.
-        'echo Rackward: that did not work, trying again in 5 seconds',
-        'sleep 5',
-        'chain --replace --autofree ${cwduri}script.ipxe || goto again',
+        ...AGAIN,
+      ])
+    case 'iso':
+      return script([
+        `echo Rackward: ${label} boots its ISO image`,
+        // There is no iBFT to describe: the operating system has no driver for a disk that is read over HTTP.
+        `sanboot --no-describe ${word(order.url)} || goto again`,
+        ...AGAIN,
       ])
     case 'local':
       return script([
@@ -43,9 +53,17 @@ export function renderScript(order: BootOrder, node: string): string {
   }
 }
 
+const AGAIN = [
+  ':again',
+  // A switch port that still learns (spanning tree) drops the first transfers.
+  'echo Rackward: that did not work, trying again in 5 seconds',
+  'sleep 5',
+  'chain --replace --autofree ${cwduri}script.ipxe || goto again',
+]
+
 const script = (lines: readonly string[]): string => ['#!ipxe', ...lines, ''].join('\n')
 
 function word(text: string): string {
-  if (!SAFE_WORD.test(text)) throw new Error('a boot order holds a word that iPXE would not pass on unchanged')
+  if (!isSafeWord(text)) throw new Error('a boot order holds a word that iPXE would not pass on unchanged')
   return text
 }

@@ -7,14 +7,14 @@ import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
 import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
-import { renderScript } from '../../pxe/script.ts'
+import { renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
 import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
-import { kernelArgs, servedFile } from './render.ts'
+import { instanceArgs, kernelArgs, servedFile } from './render.ts'
 
 export interface ServiceParts {
   readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
@@ -136,16 +136,31 @@ function scriptFor(doors: Doors, mac: string, at: { ip: string; mintedMs: number
   return renderScript(bootOrder(doors, client, at), client.label)
 }
 
-function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }) {
+function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {
   const { order } = client
-  if (order.kind !== 'ramdisk') return order
-  const initrd = order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'
-  return {
-    kind: 'ramdisk',
-    kernelUrl: url(doors, '/ramdisk/kernel'),
-    initrdUrl: url(doors, initrd),
-    args: kernelArgs(client, at, doors),
-  } as const
+  switch (order.kind) {
+    case 'ramdisk':
+      return {
+        kind: 'kernel',
+        what: 'the deploy ramdisk',
+        kernelUrl: url(doors, '/ramdisk/kernel'),
+        initrdUrl: url(doors, order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'),
+        args: kernelArgs(client, at, doors),
+      }
+    case 'instance': {
+      const { boot } = order
+      if (boot.kind === 'iso') return { kind: 'iso', url: url(doors, `/files/${boot.iso}`) }
+      return {
+        kind: 'kernel',
+        what: 'its instance',
+        kernelUrl: url(doors, `/files/${boot.kernel}`),
+        initrdUrl: url(doors, `/files/${boot.ramdisk}`),
+        args: instanceArgs(doors.config.boot, boot.args),
+      }
+    }
+    default:
+      return order
+  }
 }
 
 const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

@@ -77,9 +77,12 @@ export class Observer {
   }
 
   onScript(client: BootClient): void {
-    const detail = { ramdisk: 'for the deploy ramdisk', local: 'for its disk', nothing: 'without an order' }[
-      client.order.kind
-    ]
+    const detail = {
+      ramdisk: 'for the deploy ramdisk',
+      instance: 'for its instance',
+      local: 'for its disk',
+      nothing: 'without an order',
+    }[client.order.kind]
     this.parts.events.seen(client, 'script', { detail })
   }
 
@@ -90,9 +93,17 @@ export class Observer {
   }
 
   onFetched(url: string, fromIp: string): void {
-    const step = FETCHED[url]
     const mac = this.parts.leases.macOf(fromIp)
+    const step = FETCHED[url] ?? (mac === undefined ? undefined : this.instanceFile(mac, url))
     if (step && mac) this.seen(mac, step, { detail: '' })
+  }
+
+  /** Which part of the instance that a client boots this is. */
+  private instanceFile(mac: string, url: string): Milestone | undefined {
+    const order = this.parts.client(mac)?.order
+    if (order?.kind !== 'instance' || order.boot.kind !== 'kernel') return undefined
+    if (url.endsWith(`/${order.boot.kernel}`)) return 'kernel'
+    return url.endsWith(`/${order.boot.ramdisk}`) ? 'initrd' : undefined
   }
 
   private seen(mac: string, step: Milestone, saw: { detail: string; ip?: string }): void {

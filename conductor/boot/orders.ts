@@ -1,12 +1,14 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
 import { usesAgent } from '../node/workflow/effects.ts'
-import type { NodeRecord } from '../node/record.ts'
+import type { InstanceBoot, NodeRecord } from '../node/record.ts'
 import { STATES } from '../node/workflow/states.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export type OrderNow =
   /** `token`: the script carries a boot token of this generation. */
   | { readonly kind: 'ramdisk'; readonly generation: number; readonly rescue: boolean; readonly token: boolean }
+  /** The instance itself. What it boots is never given a token. */
+  | { readonly kind: 'instance'; readonly boot: InstanceBoot }
   | { readonly kind: 'local' }
   | { readonly kind: 'nothing' }
 
@@ -23,7 +25,8 @@ export interface BootClient {
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation, bootToken, order } = node.machine
   const { booting } = STATES[node.provisionState]
-  if (booting === 'disk' || phase === 'start') return { kind: 'local' }
+  if (booting === 'disk' || phase === 'start')
+    return node.instanceBoot ? { kind: 'instance', boot: node.instanceBoot } : { kind: 'local' }
   if (booting === 'ramdisk' && usesAgent(node))
     return {
       kind: 'ramdisk',

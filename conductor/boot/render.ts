@@ -1,6 +1,7 @@
 /** What a boot is made of: the kernel command line of the ramdisk, and the files that may be fetched. Pure. */
 import { join } from 'node:path'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
+import { bootFilePath } from '../../images/boot-files.ts'
 import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClient } from './orders.ts'
@@ -34,6 +35,14 @@ export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: numbe
   ]
 }
 
+/** What Ironic's iPXE template gives a ramdisk instance, its own arguments last. */
+export const instanceArgs = (boot: BootConfig, own: readonly string[]): string[] => [
+  'root=/dev/ram0',
+  'text',
+  ...boot.kernelArgs,
+  ...own,
+]
+
 /** URL path -> file, by exact names alone. */
 export function servedFile(url: string, config: Config & { boot: BootConfig }): string | undefined {
   if (url === '/ramdisk/kernel') return config.boot.kernel
@@ -41,6 +50,8 @@ export function servedFile(url: string, config: Config & { boot: BootConfig }): 
   if (url === '/ramdisk/rescue') return config.boot.rescueInitrd
   const loader = /^\/loader\/([a-z0-9.-]+)$/.exec(url)?.[1]
   if (loader && [...LOADERS, ...OPTIONAL_LOADERS].includes(loader)) return join(config.boot.loaders, loader)
+  const file = /^\/files\/(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.exec(url)?.[1]
+  if (file) return bootFilePath(config.images.store, file)
   const image = /^\/images\/([0-9a-f]{64})\/data\.zst$/.exec(url)?.[1]
   return image ? join(config.images.store, image, 'data.zst') : undefined
 }

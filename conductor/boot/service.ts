@@ -17,7 +17,7 @@ import type { ToBoot } from './wire.ts'
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([3, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([4, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {

@@ -14,8 +14,11 @@ export type BootDevice = 'pxe' | 'disk'
 export type Effect =
   | { readonly do: 'bmc-check' }
   | { readonly do: 'image' }
+  /** What a ramdisk instance boots. */
+  | { readonly do: 'boot-files' }
   | { readonly do: 'publish' }
-  | { readonly do: 'boot-device'; readonly device: BootDevice }
+  /** `always`: also when the server starts by itself later, which for the network only an instance of deploy_interface ramdisk wants. */
+  | { readonly do: 'boot-device'; readonly device: BootDevice; readonly always?: true }
   /** `soft`: the operating system is asked to shut down. */
   | { readonly do: 'power'; readonly to: 'power on' | 'power off'; readonly soft?: true; readonly timeoutMs?: number }
   /** Starts the machine anew without switching it off, where `disable_power_off` forbids that. */
@@ -27,6 +30,11 @@ export type Effect =
 /** `good`: its one trade is still to come. `traded`: it was made, or a parked agent needs none; another one is a second machine. `over`: nobody is
  *  believed with it any more. `none`: this generation was never booted, so there is no token of it. */
 export type BootTokenState = 'none' | 'good' | 'traded' | 'over'
+
+/** What an instance of deploy_interface ramdisk boots each time: ids of files in the store, and arguments of its kernel. */
+export type InstanceBoot =
+  | { readonly kind: 'kernel'; readonly kernel: string; readonly ramdisk: string; readonly args: readonly string[] }
+  | { readonly kind: 'iso'; readonly iso: string }
 
 export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
@@ -142,6 +150,8 @@ export interface NodeRecord {
   /** `instance_info/configdrive`. */
   readonly configDrive: ConfigDriveRef | null
   readonly lastErase: LastErase | null
+  /** Null for an instance that stands on a disk. */
+  readonly instanceBoot: InstanceBoot | null
   readonly machine: Machine
   readonly agent: AgentRecord | null
   readonly createdAtMs: number
@@ -198,6 +208,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     inspectionFinishedAtMs: null,
     configDrive: null,
     lastErase: null,
+    instanceBoot: null,
     agent: null,
     createdAtMs: nowMs,
     updatedAtMs: null,

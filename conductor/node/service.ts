@@ -12,7 +12,7 @@ import type { FakeHardware } from '../fake/state.ts'
 import { hardwareOf } from '../fake/steps.ts'
 import { usesAgent } from './workflow/effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
-import { imageWish } from './run/image-source.ts'
+import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type Wish } from './policy/plans.ts'
 import { BmcActs } from './run/bmc-acts.ts'
@@ -39,6 +39,7 @@ export interface NodeServiceParts {
   readonly onPorts: (nodeUuid: string, gone: readonly string[]) => Promise<void>
   readonly automatedClean: boolean
   readonly erase: Erase
+  readonly sources: SourceRules
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
   readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
@@ -166,8 +167,9 @@ export class NodeService {
     const node = await this.find(ident)
     extra.abortSince?.(node.provisionState)
     checkVerb(node, verb)
-    if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node)) imageWish(node.instanceInfo)
     const plan = await planFor(verb, { node, wish: extra }, { store, automatedClean, erase })
+    if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node))
+      checkSources(node, plan, this.parts.sources)
     let rescueHash: string | undefined
     if (verb === 'rescue' && usesAgent(node)) {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')
@@ -235,7 +237,7 @@ export class NodeService {
         return { inspectionStartedAtMs: nowMs, inspectionFinishedAtMs: null }
       case 'deploy':
       case 'rebuild':
-        return { instanceInfo }
+        return { instanceInfo, instanceBoot: null }
       case 'rescue':
         return extra.rescueHash === undefined
           ? {}
@@ -246,6 +248,7 @@ export class NodeService {
         return {
           instanceInfo: {},
           configDrive: null,
+          instanceBoot: null,
           instanceUuid: null,
           instanceName: null,
           allocationUuid: null,

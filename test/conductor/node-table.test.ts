@@ -124,6 +124,21 @@ function perform(node: NodeRecord): { node: NodeRecord; acts: string[] } {
   return { node: now, acts }
 }
 
+test('a ramdisk instance is started from the network, again after a rescue, and its boot has no token to trade', () => {
+  const interfaces = { deploy: 'ramdisk' }
+  const instanceBoot = { kind: 'iso', iso: 'sha256-x' } as const
+  for (const [from, name] of [
+    ['available', 'deploy'],
+    ['rescue', 'unrescue'],
+  ] as const) {
+    const { node, acts } = perform(moved(inState(from, { interfaces, instanceBoot }), verb(name, { plan: [] })))
+    expect(acts.filter((act) => act !== 'boot-files')).toEqual(['publish', 'power off', 'pxe', 'power on'])
+    expect([node.provisionState, node.machine.bootToken]).toEqual(['active', 'none'])
+  }
+  const adopted = perform(moved(inState('manageable', { interfaces }), verb('adopt')))
+  expect([adopted.node.provisionState, adopted.acts]).toEqual(['active', ['bmc-check', 'boot-files', 'publish']])
+})
+
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
 const hello = (node: NodeRecord) =>
   moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })

@@ -91,7 +91,8 @@ test('every loader that an offer can name is a file of the loaders’ directory'
 
 test('scripts: exact text for each order; a word that iPXE would change is refused', () => {
   const order = {
-    kind: 'ramdisk',
+    kind: 'kernel',
+    what: 'the deploy ramdisk',
     kernelUrl: 'http://10.0.0.1/k',
     initrdUrl: 'http://10.0.0.1/i',
     args: ['console=ttyS0', 'rackward.token=a.b'],

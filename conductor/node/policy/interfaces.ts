@@ -34,7 +34,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   ipmi: {
     ...NONE,
     boot: ['ipxe', 'pxe'],
-    deploy: ['direct'],
+    deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'no-inspect'],
     // The boot order of the firmware is left as it is: the network first, then the disk.
     management: ['ipmitool', 'noop'],
@@ -51,7 +51,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     vendor: ['fake', 'no-vendor'],
     boot: ['fake'],
     // Names that tools choose for simulated servers too; they are the fake ones.
-    deploy: ['fake', 'direct'],
+    deploy: ['fake', 'direct', 'custom-agent', 'ramdisk'],
     inspect: ['fake', 'agent', 'no-inspect'],
     management: ['fake'],
     power: ['fake'],

@@ -6,7 +6,16 @@ import type { Verb } from '../workflow/arrows.ts'
 import { usesAgent } from '../workflow/effects.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
-import { cleanPlan, inspectPlan, planner, rescuePlan, type AskedStep, type Erase, type PlannedStep } from './steps.ts'
+import {
+  cleanPlan,
+  deployKindOf,
+  inspectPlan,
+  planner,
+  rescuePlan,
+  type AskedStep,
+  type Erase,
+  type PlannedStep,
+} from './steps.ts'
 
 export interface Wish {
   readonly steps?: readonly AskedStep[] | undefined
@@ -46,10 +55,10 @@ export async function planFor(
     case 'rebuild':
       return tried(
         node,
-        planner(stepsOfNode(node)).deploy([
-          ...(await templates(node, parts.store)),
-          { at: 'deploy_steps', steps: wish.deploySteps ?? [] },
-        ]),
+        planner(stepsOfNode(node)).deploy(
+          [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }],
+          deployKindOf(interfaceOf(node, 'deploy')),
+        ),
       )
     default:
       return []

@@ -122,8 +122,14 @@ export const cleanPlan = (erase: Erase): PlannedStep[] => [
 export const planner = (own: StepCatalog) => ({
   asked: (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
     asked.map((step, i) => planStep(kind, step, { at: `${at}/${i}`, own })),
-  deploy: (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, own),
+  deploy: (sources: readonly StepSource[], how: DeployKind = 'direct'): PlannedStep[] =>
+    planDeployWith(sources, own, how),
 })
+
+/** The deploy interfaces by what they do: write an image, carry out the steps that were asked for alone, or boot a ramdisk that stays. */
+export type DeployKind = 'direct' | 'custom-agent' | 'ramdisk'
+export const deployKindOf = (deployInterface: string | null): DeployKind =>
+  deployInterface === 'custom-agent' || deployInterface === 'ramdisk' ? deployInterface : 'direct'
 
 export interface StepSource {
   readonly at: string
@@ -132,23 +138,33 @@ export interface StepSource {
 
 export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[], at: string): PlannedStep[] =>
   planner({}).asked(kind, asked, at)
-export const planDeploy = (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, {})
+export const planDeploy = (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, {}, 'direct')
 
 /** The default steps with those of templates and of the request among them; the request wins over a template, a template over the default. */
-function planDeployWith(sources: readonly StepSource[], own: StepCatalog): PlannedStep[] {
+function planDeployWith(sources: readonly StepSource[], own: StepCatalog, how: DeployKind): PlannedStep[] {
   const byName = new Map<string, PlannedStep>(
-    defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]),
+    how === 'direct' ? defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]) : [],
   )
   for (const { at, steps } of sources) {
     for (const [i, asked] of steps.entries()) {
       const planned = planStep('deploy', asked, { at: `${at}/${i}`, own })
+      if (how === 'ramdisk' && planned.by === 'agent' && planned.priority > 0)
+        throw new Fault(
+          'input.invalid',
+          `${at}/${i}: the deploy interface ramdisk boots no agent that could carry out ${planned.interface}.${planned.step}`,
+        )
       // A reserved step may stand there several times; any other once.
       byName.set(planned.by === 'conductor' ? `${at}/${i}` : `${planned.interface}.${planned.step}`, planned)
     }
   }
   const steps = sorted([...byName.values()].filter((step) => step.priority > 0))
-  if (!steps.some((step) => step.step === 'write_image'))
+  if (how === 'direct' && !steps.some((step) => step.step === 'write_image'))
     throw new Fault('input.invalid', 'deploy_steps: deploy.write_image cannot be left out')
+  if (how === 'custom-agent' && steps.length === 0)
+    throw new Fault(
+      'input.missing',
+      'deploy_steps: the deploy interface custom-agent carries out the steps that are asked for, and there are none with a priority above 0',
+    )
   return steps
 }
 

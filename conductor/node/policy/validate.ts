@@ -2,7 +2,7 @@
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from '../workflow/effects.ts'
-import { imageWish } from '../run/image-source.ts'
+import { checkSources, type SourceRules } from './instance-source.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 
@@ -13,9 +13,9 @@ const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export async function validateNode(
   node: NodeRecord,
-  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown },
+  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown; sources: SourceRules },
 ): Promise<Verdicts> {
-  const { store, bmcs, hashPassword } = parts
+  const { store, bmcs, hashPassword, sources } = parts
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
@@ -39,7 +39,10 @@ export async function validateNode(
     bios: unless('bios', { result: true }),
     boot,
     console: unless('console', { result: true }),
-    deploy: usesAgent(node) ? verdict(() => imageWish(node.instanceInfo)) : { result: true },
+    deploy: {
+      ...(usesAgent(node) ? verdict(() => checkSources(node, [], sources)) : { result: true }),
+      ...foreignAgent(node),
+    },
     firmware: unless('firmware', { result: true }),
     inspect: unless('inspect', boot),
     management: bmc,
@@ -49,5 +52,15 @@ export async function validateNode(
     rescue: unless('rescue', rescue),
     storage: { result: true },
     vendor: unless('vendor', { result: true }),
+  }
+}
+
+/** Steps that only the agent of somebody else knows cannot be carried out here; which steps are asked for is not known yet, so nothing fails. */
+function foreignAgent(node: NodeRecord): { reason?: string } {
+  const ramdisk = node.driverInfo.deploy_ramdisk
+  if (!usesAgent(node) || interfaceOf(node, 'deploy') !== 'custom-agent' || ramdisk === undefined) return {}
+  return {
+    reason:
+      'driver_info/deploy_ramdisk is not used: the node boots the deploy ramdisk of this conductor, and deploy steps that only another agent knows are refused',
   }
 }

@@ -1,49 +1,22 @@
-/** instance_info -> an image in the store. A name or id is looked up; a URL is imported once per checksum, which it must have. */
+/** instance_info -> an image in the store, or files that a server boots. A name or id is looked up; a URL is imported once per checksum. */
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
+import type { BootFiles } from '../../../images/boot-files.ts'
 import type { ImageIndex } from '../../../images/index.ts'
-import { importImage } from '../../../images/import.ts'
-import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
+import { importImage, type ImportTools } from '../../../images/import.ts'
+import type { Checksum } from '../../../images/checksum.ts'
 import type { AddressGuard } from '../../../images/address-guard.ts'
 import { ImportBudget } from '../../../images/budget.ts'
-import { isImageName, type ImageStore } from '../../../images/store.ts'
+import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
-import type { NodeRecord } from '../record.ts'
-
-export interface ImageWish {
-  readonly source: string
-  readonly checksum?: Checksum
-}
-
-/** What instance_info asks for. Throws `input.missing` or `input.invalid` with the key. */
-export function imageWish(instanceInfo: Readonly<Record<string, unknown>>): ImageWish {
-  const source = instanceInfo.image_source
-  if (typeof source !== 'string' || source === '')
-    throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
-  const value = instanceInfo.image_os_hash_value ?? instanceInfo.image_checksum
-  const algo = instanceInfo.image_os_hash_algo
-  if (value !== undefined && typeof value !== 'string')
-    throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(source)?.[1]?.toLowerCase()
-  const named = scheme === undefined && isImageName(source)
-  if (!named && !(scheme !== undefined && SCHEMES.has(scheme) && URL.canParse(source)))
-    throw new Fault(
-      'input.invalid',
-      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https or file URL`,
-    )
-  if (named) return { source }
-  if (value === undefined)
-    throw new Fault(
-      'input.missing',
-      'instance_info/image_checksum is missing: an image from a URL needs its SHA-256 or SHA-512',
-    )
-  return { source, checksum: parseChecksum(value, typeof algo === 'string' ? algo : undefined) }
-}
-
-const SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'file'])
+import { imageWish, ramdiskWish, type SourceRules, type SourceWish } from '../policy/instance-source.ts'
+import type { Store } from '../../store/port.ts'
+import { nodeSlices } from '../../store/slices.ts'
+import type { InstanceBoot, NodeRecord } from '../record.ts'
+import { SharedWork } from './shared-work.ts'
 
 /** Imports of one process. `allowedPaths` for file URLs, `guard` for the others. */
 export interface ImageSourceParts {
@@ -53,89 +26,115 @@ export interface ImageSourceParts {
   readonly guard: AddressGuard
 }
 
-interface Running {
-  readonly image: Promise<ImageIndex>
-  readonly abort: AbortController
-  waiting: number
-}
+type Asker = Pick<NodeRecord, 'instanceInfo'>
+
+const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
 
 export class ImageSource {
   private readonly parts: ImageSourceParts
-  private readonly running = new Map<string, Running>()
+  private readonly imports = new SharedWork<ImageIndex>(unwanted)
 
   constructor(parts: ImageSourceParts) {
     this.parts = parts
   }
 
   /** An import ends when nobody waits for it any more. */
-  async resolve(node: Pick<NodeRecord, 'instanceInfo'>, signal?: AbortSignal): Promise<ImageIndex> {
-    const wish = imageWish(node.instanceInfo)
-    const { checksum, source } = wish
+  async resolve(node: Asker, signal?: AbortSignal): Promise<ImageIndex> {
+    const { checksum, source } = imageWish(node.instanceInfo)
     if (!checksum) return this.parts.store.find(source)
     const name = `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
     const known = await this.parts.store.find(name).catch(() => undefined)
     if (known) return known
     // Ten nodes that want one image wait for one import.
-    const running = this.running.get(name) ?? this.start({ source, checksum }, name)
-    running.waiting += 1
-    try {
-      return await Promise.race([running.image, ...(signal ? [aborted(signal)] : [])])
-    } finally {
-      running.waiting -= 1
-      if (running.waiting === 0) {
-        running.abort.abort(new Fault('image.source', 'nobody waits for the image any more'))
-        if (this.running.get(name) === running) this.running.delete(name)
-      }
-    }
-  }
-
-  private start(wish: Required<ImageWish>, name: string): Running {
-    const abort = new AbortController()
-    const image = this.import(wish, name, abort.signal)
-    image.catch(() => undefined)
-    const running = { image, abort, waiting: 0 }
-    this.running.set(name, running)
-    return running
+    return this.imports.join(name, (ended) => this.import({ source, checksum }, name, ended), signal)
   }
 
   private async import(
-    { source, checksum }: Required<ImageWish>,
+    { source, checksum }: { source: string; checksum: Checksum },
     name: string,
     signal: AbortSignal,
   ): Promise<ImageIndex> {
-    const { store, budget, guard } = this.parts
-    const from = /^file:/i.test(source) ? await this.pathOf(source) : source
-    return importImage(store, { source: from, name, checksum }, { budget, guard, signal })
-  }
-
-  /** Links are followed before the look: a link inside an allowed directory must not lead out of it. */
-  private async pathOf(url: string): Promise<string> {
-    const path = await realpath(fileURLToPath(url)).catch((error: NodeJS.ErrnoException) => {
-      throw new Fault('image.source', `cannot read ${url}: ${error.code ?? error.message}`, { cause: error })
-    })
-    if (!this.parts.allowedPaths.some((allowed) => path.startsWith(`${allowed.replace(/\/+$/, '')}/`)))
-      throw new Fault(
-        'input.invalid',
-        `instance_info/image_source: ${url} is outside the paths that images.allowedFilePaths names`,
-      )
-    return path
+    const { store } = this.parts
+    return importImage(store, { ...(await placeOf(source, this.parts)), name, checksum }, tools(this.parts, signal))
   }
 }
 
-export const imageSource = (
+export interface BootSourceParts extends ImageSourceParts {
+  readonly files: BootFiles
+  readonly rules: SourceRules
+  /** Ids of files that a node boots. */
+  readonly used: () => Promise<ReadonlySet<string>>
+}
+
+export class BootSource {
+  private readonly parts: BootSourceParts
+  private readonly imports = new SharedWork<string>(unwanted)
+
+  constructor(parts: BootSourceParts) {
+    this.parts = parts
+  }
+
+  /** Every file that the instance boots is in the store when this answers. */
+  async resolve(node: Asker, signal?: AbortSignal): Promise<InstanceBoot> {
+    const wish = ramdiskWish(node.instanceInfo, this.parts.rules)
+    if (wish.kind === 'iso') return { kind: 'iso', iso: await this.file(wish.iso, signal) }
+    const [kernel, ramdisk] = await Promise.all([this.file(wish.kernel, signal), this.file(wish.ramdisk, signal)])
+    return { kind: 'kernel', kernel, ramdisk, args: wish.args }
+  }
+
+  private async file({ source, checksum }: SourceWish, signal: AbortSignal | undefined): Promise<string> {
+    const { files } = this.parts
+    const known = checksum && (await files.find(checksum))
+    if (known) return known
+    const key = `${checksum?.hex ?? 'unchecked'} ${source}`
+    return this.imports.join(key, (ended) => this.fetch({ source, ...(checksum ? { checksum } : {}) }, ended), signal)
+  }
+
+  private async fetch({ source, checksum }: SourceWish, signal: AbortSignal): Promise<string> {
+    const { files, used } = this.parts
+    const id = await files.import({ ...(await placeOf(source, this.parts)), checksum }, tools(this.parts, signal))
+    await files.sweep(await used())
+    return id
+  }
+}
+
+const tools = ({ budget, guard }: ImageSourceParts, signal: AbortSignal): ImportTools => ({ budget, guard, signal })
+
+/** Where a source is read from. */
+async function placeOf(source: string, parts: ImageSourceParts): Promise<{ source: string }> {
+  return { source: /^file:/i.test(source) ? await pathOf(source, parts.allowedPaths) : source }
+}
+
+/** Links are followed before the look: a link inside an allowed directory must not lead out of it. */
+async function pathOf(url: string, allowedPaths: readonly string[]): Promise<string> {
+  const path = await realpath(fileURLToPath(url)).catch((error: NodeJS.ErrnoException) => {
+    throw new Fault('image.source', `cannot read ${url}: ${error.code ?? error.message}`, { cause: error })
+  })
+  if (!allowedPaths.some((allowed) => path.startsWith(`${allowed.replace(/\/+$/, '')}/`)))
+    throw new Fault(
+      'input.invalid',
+      `instance_info/image_source: ${url} is outside the paths that images.allowedFilePaths names`,
+    )
+  return path
+}
+
+/** Ids of the files that nodes boot. */
+export async function bootedFiles(store: Pick<Store, 'nodes'>): Promise<ReadonlySet<string>> {
+  const used = new Set<string>()
+  for await (const nodes of nodeSlices(store, { includeChildren: true }))
+    for (const { instanceBoot: boot } of nodes)
+      for (const id of boot === null ? [] : boot.kind === 'iso' ? [boot.iso] : [boot.kernel, boot.ramdisk]) used.add(id)
+  return used
+}
+
+/** What both kinds of imports share. */
+export const importParts = (
   { images, limits }: Pick<Config, 'images' | 'limits'>,
   store: ImageStore,
   clock: Clock,
-): ImageSource =>
-  new ImageSource({
-    store,
-    allowedPaths: images.allowedFilePaths,
-    budget: new ImportBudget(limits.images, clock),
-    guard: { allowedHosts: images.allowedHosts },
-  })
-
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error)
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
+): ImageSourceParts => ({
+  store,
+  allowedPaths: images.allowedFilePaths,
+  budget: new ImportBudget(limits.images, clock),
+  guard: { allowedHosts: images.allowedHosts },
+})

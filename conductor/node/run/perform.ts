@@ -7,7 +7,7 @@ import { FOUND, fakeInventory } from '../../fake/inspect.ts'
 import { fakeStep, hardwareOf } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from '../workflow/effects.ts'
-import type { ImageSource } from './image-source.ts'
+import type { BootSource, ImageSource } from './image-source.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
@@ -19,6 +19,7 @@ export interface PerformParts {
   /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake hardware only). */
   readonly publish: (nodeUuid: string) => Promise<void>
   readonly images: ImageSource
+  readonly bootFiles: BootSource
   readonly store: Store
   readonly sightings: Sightings
   readonly clock: Clock
@@ -57,6 +58,8 @@ async function perform(
     }
     case 'image':
       return { imageId: (await parts.images.resolve(node, unwanted)).id }
+    case 'boot-files':
+      return { patch: { instanceBoot: await prepareBoot(parts, node, unwanted) } }
     case 'publish': {
       const atMs = parts.clock.now()
       parts.sightings.booting(node.uuid, atMs)
@@ -75,7 +78,7 @@ async function perform(
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(
-          { device: effect.device, once: effect.device === 'pxe', efi: bootMode(node) === 'uefi' },
+          { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: bootMode(node) === 'uefi' },
           signal,
         ),
       )
@@ -105,6 +108,18 @@ async function perform(
     default:
       return never(effect)
   }
+}
+
+/** Fetches what the instance boots. A config drive has no place there, as in Ironic, and an event says so. */
+async function prepareBoot(parts: PerformParts, node: NodeRecord, signal: AbortSignal) {
+  if (node.configDrive)
+    await parts.store.journal.add({
+      atMs: parts.clock.now(),
+      nodeUuid: node.uuid,
+      kind: 'trouble',
+      detail: { what: 'the config drive is not used: an instance of deploy_interface ramdisk has no disk to hold it' },
+    })
+  return parts.bootFiles.resolve(node, signal)
 }
 
 /** A step of fake hardware. Inspection stores what it finds; the others change the record. */

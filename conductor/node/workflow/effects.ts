@@ -16,18 +16,26 @@ export const usesAgent = (node: Pick<NodeRecord, 'driver'>): boolean =>
 const OFF: Effect = { do: 'power', to: 'power off' }
 const ON: Effect = { do: 'power', to: 'power on' }
 
+/** The instance is booted from the network each time, and nothing is written to a disk. */
+export const deploysRamdisk = (node: Pick<NodeRecord, 'interfaces'>): boolean => node.interfaces.deploy === 'ramdisk'
+
 export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
   const real = usesAgent(node)
   const publish: readonly Effect[] = real ? [{ do: 'publish' }] : []
   switch (phase) {
     case 'verify':
-      return [{ do: 'bmc-check' }]
+      // A ramdisk instance that is taken over must find its files when it starts the next time.
+      return real && node.provisionState === 'adopting' && deploysRamdisk(node)
+        ? [{ do: 'bmc-check' }, { do: 'boot-files' }, ...publish]
+        : [{ do: 'bmc-check' }]
     case 'prepare':
-      return real ? [{ do: 'image' }] : []
+      return real ? preparation(node) : []
     case 'boot':
       return [...publish, ...restart(node, 'pxe')]
     case 'start':
-      return real ? [...publish, ...restart(node, 'disk')] : [ON]
+      return real
+        ? [...publish, ...restart(node, node.instanceBoot ? 'pxe' : 'disk', node.instanceBoot !== null)]
+        : [ON]
     case 'halt':
     case 'teardown':
       // A node that must never be off keeps its agent, which does nothing without an order.
@@ -40,9 +48,17 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
   }
 }
 
+/** What a deploy needs is fetched before the server is touched. */
+function preparation(node: NodeRecord): readonly Effect[] {
+  if (deploysRamdisk(node)) return [{ do: 'boot-files' }]
+  return node.machine.steps.some(({ step }) => step === 'write_image') ? [{ do: 'image' }] : []
+}
+
 /** A server that must not be switched off is reset instead (Ironic's disable_power_off). */
-const restart = (node: NodeRecord, device: 'pxe' | 'disk'): readonly Effect[] =>
-  node.disablePowerOff ? [{ do: 'boot-device', device }, { do: 'reset' }] : [OFF, { do: 'boot-device', device }, ON]
+function restart(node: NodeRecord, device: 'pxe' | 'disk', always = false): readonly Effect[] {
+  const choice: Effect = { do: 'boot-device', device, ...(always ? { always } : {}) }
+  return node.disablePowerOff ? [choice, { do: 'reset' }] : [OFF, choice, ON]
+}
 
 function actOf(node: NodeRecord): readonly Effect[] {
   const step = currentStep(node)

@@ -44,7 +44,7 @@ export function enter(node: NodeRecord, phase: Phase, at: At): NodeRecord {
 /** What is owed brings the node into the ramdisk. Switching on a node whose agent is there boots nothing. */
 const bootsRamdisk = (owed: readonly Effect[], node: NodeRecord): boolean =>
   usesAgent(node) &&
-  owed.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe') &&
+  owed.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe' && !effect.always) &&
   (node.agent === null ||
     owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
 

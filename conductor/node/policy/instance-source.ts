@@ -1,0 +1,149 @@
+/** What instance_info asks to be deployed: an image for the disk, or what a ramdisk instance boots each time. Pure; throws `input.missing` or
+ *  `input.invalid` with the key. */
+import { Fault } from '../../../kit/fault.ts'
+import { isSafeWord } from '../../../pxe/script.ts'
+import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
+import { isImageName } from '../../../images/store.ts'
+import type { NodeRecord } from '../record.ts'
+import { deployKindOf, type PlannedStep } from './steps.ts'
+
+export interface SourceWish {
+  /** A URL, the UUID of an image in Glance as `glance://UUID`, or the name of an image in the store. */
+  readonly source: string
+  readonly checksum?: Checksum
+}
+
+export type RamdiskWish =
+  | {
+      readonly kind: 'kernel'
+      readonly kernel: SourceWish
+      readonly ramdisk: SourceWish
+      readonly args: readonly string[]
+    }
+  | { readonly kind: 'iso'; readonly iso: SourceWish }
+
+export interface SourceRules {
+  /** `images.uncheckedBootFiles`. */
+  readonly uncheckedBootFiles: boolean
+  /** `images.glance` is configured. */
+  readonly glance: boolean
+}
+
+type Info = Readonly<Record<string, unknown>>
+
+const SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'file'])
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+/** Linux takes 2,048 characters on x86; the rest is for what stands before these. */
+const MAX_ARGUMENTS_LENGTH = 1_500
+
+const schemeOf = (source: string) => /^([a-z][a-z0-9+.-]*):/i.exec(source)?.[1]?.toLowerCase()
+const isUrl = (source: string) => SCHEMES.has(schemeOf(source) ?? '') && URL.canParse(source)
+
+/** The UUID of an image in Glance, for `glance://UUID` and for a UUID that stands alone. */
+export function glanceId(source: string): string | undefined {
+  const id = source.replace(/^glance:\/\//i, '')
+  return UUID.test(id) ? id.toLowerCase() : undefined
+}
+
+/** Throws what keeps a node from being deployed with these steps. */
+export function checkSources(
+  { instanceInfo, interfaces }: Pick<NodeRecord, 'instanceInfo' | 'interfaces'>,
+  steps: readonly Pick<PlannedStep, 'step'>[],
+  rules: SourceRules,
+): void {
+  const how = deployKindOf(interfaces.deploy ?? null)
+  if (how === 'ramdisk') ramdiskWish(instanceInfo, rules)
+  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageWish(instanceInfo, rules)
+}
+
+export function imageWish(info: Info, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceWish {
+  const source = info.image_source
+  if (typeof source !== 'string' || source === '')
+    throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
+  const value = info.image_os_hash_value ?? info.image_checksum
+  const algo = info.image_os_hash_algo
+  if (value !== undefined && typeof value !== 'string')
+    throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
+  if (schemeOf(source) === 'glance') return { source: knownToGlance(source, 'image_source', rules) }
+  if (isImageName(source)) return { source }
+  if (!isUrl(source))
+    throw new Fault(
+      'input.invalid',
+      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https, file or glance URL`,
+    )
+  if (value === undefined)
+    throw new Fault(
+      'input.missing',
+      'instance_info/image_checksum is missing: an image from a URL needs its SHA-256 or SHA-512',
+    )
+  return { source, checksum: parseChecksum(value, typeof algo === 'string' ? algo : undefined) }
+}
+
+/** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or `boot_iso`. */
+export function ramdiskWish(info: Info, rules: SourceRules): RamdiskWish {
+  const { boot_iso: iso, kernel, ramdisk } = info
+  if (iso !== undefined) {
+    if (kernel !== undefined || ramdisk !== undefined)
+      throw new Fault('input.invalid', 'instance_info/boot_iso: give either boot_iso, or kernel and ramdisk')
+    return { kind: 'iso', iso: fileWish('boot_iso', info, rules) }
+  }
+  if (kernel === undefined && ramdisk === undefined)
+    throw new Fault(
+      'input.missing',
+      'instance_info/kernel and instance_info/ramdisk are missing, or instance_info/boot_iso: the deploy interface ramdisk boots them',
+    )
+  return {
+    kind: 'kernel',
+    kernel: fileWish('kernel', info, rules),
+    ramdisk: fileWish('ramdisk', info, rules),
+    args: kernelArguments(info.ramdisk_kernel_arguments),
+  }
+}
+
+function fileWish(key: 'kernel' | 'ramdisk' | 'boot_iso', info: Info, rules: SourceRules): SourceWish {
+  const source = info[key]
+  if (typeof source !== 'string' || source === '') throw new Fault('input.missing', `instance_info/${key} is missing`)
+  const checksum = info[`${key}_checksum`]
+  if (checksum !== undefined && typeof checksum !== 'string')
+    throw new Fault('input.invalid', `instance_info/${key}_checksum is not a text`)
+  if (glanceId(source)) return { source: knownToGlance(source, key, rules) }
+  if (!isUrl(source))
+    throw new Fault(
+      'input.invalid',
+      `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} is no http, https or file URL, and no image of Glance`,
+    )
+  if (checksum === undefined && rules.uncheckedBootFiles) return { source }
+  if (checksum === undefined)
+    throw new Fault(
+      'input.missing',
+      `instance_info/${key}_checksum is missing: the SHA-256 or SHA-512 of the file (images.uncheckedBootFiles can allow it to be absent)`,
+    )
+  return { source, checksum: parseChecksum(checksum) }
+}
+
+function knownToGlance(source: string, key: string, { glance }: Pick<SourceRules, 'glance'>): string {
+  const id = glanceId(source)
+  if (!id)
+    throw new Fault('input.invalid', `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} holds no UUID`)
+  if (!glance)
+    throw new Fault(
+      'input.invalid',
+      `instance_info/${key} names an image of Glance, and images.glance is not configured`,
+    )
+  return `glance://${id}`
+}
+
+/** Each word reaches the kernel unchanged or is refused: these words stand in a command of an iPXE script. */
+function kernelArguments(text: unknown): readonly string[] {
+  if (text === undefined || text === null) return []
+  const refuse = (why: string) => new Fault('input.invalid', `instance_info/ramdisk_kernel_arguments${why}`)
+  if (typeof text !== 'string') throw refuse(' is not a text')
+  if (text.length > MAX_ARGUMENTS_LENGTH) throw refuse(` is longer than ${MAX_ARGUMENTS_LENGTH} characters`)
+  const words = text.split(/[ \t]+/).filter(Boolean)
+  const bad = words.find((word) => !isSafeWord(word))
+  if (bad !== undefined)
+    throw refuse(
+      `: ${JSON.stringify(bad.slice(0, 64))} would not reach the kernel unchanged; use letters, digits and . , : ; / @ % + = ? & ~ [ ] _ -`,
+    )
+  return words
+}
