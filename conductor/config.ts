@@ -8,146 +8,247 @@ import { Limits } from './limits.ts'
 
 const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
 const Port = z.number().int().min(0).max(65535)
+const Url = z.url({ protocol: /^https?$/ })
+const File = z.string().min(1)
 const Seconds = z
   .number()
   .min(0)
   .max(7 * 86_400)
 
-const Listen = z.strictObject({ address: Ip, port: Port })
+const Listen = z.strictObject({
+  address: Ip.describe('IPv4 address to listen on.'),
+  port: Port.describe('TCP port; 0: any free port.'),
+})
 
 const Subnet = z.strictObject({
-  cidr: z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24'),
-  first: Ip,
-  last: Ip,
-  serverIp: Ip,
-  router: Ip.optional(),
-  dns: z.array(Ip).default([]),
-  mtu: z.number().int().min(576).max(9216).optional(),
+  cidr: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24')
+    .describe('The subnet, such as 10.0.0.0/24.'),
+  first: Ip.describe('First address that is leased.'),
+  last: Ip.describe('Last address that is leased.'),
+  serverIp: Ip.describe('Address of this machine that nodes of the subnet boot from.'),
+  router: Ip.optional().describe('Default gateway that nodes are given.'),
+  dns: z.array(Ip).default([]).describe('Name servers that nodes are given.'),
+  mtu: z.number().int().min(576).max(9216).optional().describe('Interface MTU that nodes are given.'),
   leaseSeconds: z
     .number()
     .int()
     .min(60)
     .max(86_400 * 30)
-    .default(3600),
+    .default(3600)
+    .describe('Duration of a DHCP lease.'),
+})
+
+const Images = z.strictObject({
+  store: File.describe('Directory of the image store.'),
+  allowedFilePaths: z
+    .array(z.string().startsWith('/'))
+    .default(['/var/lib/rackward/sources'])
+    .describe('Directories that file:// image sources may name.'),
+  allowedHosts: z
+    .array(z.string().min(1).max(255))
+    .default([])
+    .describe(
+      'Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address.',
+    ),
+  uncheckedBootFiles: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
+    ),
+})
+
+const Auth = z.discriminatedUnion('strategy', [
+  z.strictObject({
+    strategy: z.literal('http_basic').describe('Users and passwords of an htpasswd file.'),
+    file: File.describe('Apache htpasswd file with bcrypt hashes.'),
+    users: z
+      .record(
+        z.string(),
+        z.strictObject({
+          role: z.enum(ROLES).describe('What the user may do.'),
+          project: z
+            .string()
+            .min(1)
+            .max(255)
+            .optional()
+            .describe('Limits the user to nodes that this project owns or leases.'),
+        }),
+      )
+      .optional()
+      .describe('Roles by user. Absent: every user of the file is an admin.'),
+  }),
+  z.strictObject({
+    strategy: z.literal('noauth').describe('No authentication.'),
+    hosts: z
+      .array(z.string().min(1).max(253))
+      .default([])
+      .describe('Names that the API answers to, beside addresses, localhost and the name of the machine.'),
+  }),
+])
+
+const Api = z.strictObject({
+  listen: z
+    .array(Listen)
+    .default([{ address: '127.0.0.1', port: 6385 }])
+    .describe('Where the API listens.'),
+  tls: z
+    .union([
+      z.literal('self-made'),
+      z.strictObject({
+        cert: File.describe('Certificate chain (PEM).'),
+        key: File.describe('Private key (PEM).'),
+      }),
+    ])
+    .optional()
+    .describe(
+      'HTTPS instead of HTTP: with a given certificate, or with one that is made once and kept in the data directory.',
+    ),
+  socket: z.string().optional().describe('A unix socket of mode 0600 with the same API.'),
+  auth: Auth.describe('Who may use the API.'),
+})
+
+const Boot = z.strictObject({
+  interfaces: z
+    .array(
+      z.strictObject({
+        name: z
+          .string()
+          .regex(/^[A-Za-z0-9_.-]{1,15}$/)
+          .describe('Network interface that DHCP listens on.'),
+        address: Ip.describe('Address of this machine on the interface.'),
+      }),
+    )
+    .min(1)
+    .describe('Networks that nodes boot from.'),
+  http: Listen.describe('Where nodes load kernels and images over HTTP.'),
+  tftp: Ip.describe('Address of the TFTP server.'),
+  subnets: z.array(Subnet).min(1).describe('Subnets that DHCP serves.'),
+  loaders: z
+    .string()
+    .default('/usr/lib/ipxe')
+    .describe(
+      "Directory of iPXE's undionly.kpxe and snponly.efi, and of ipxe-arm64.efi where there are arm64 servers.",
+    ),
+  kernel: File.describe('Kernel of the ramdisk.'),
+  initrd: File.describe('The ramdisk that deploys, cleans and inspects nodes.'),
+  rescueInitrd: File.optional().describe(
+    'The ramdisk with a login, for the verb rescue. Absent: nodes cannot be rescued.',
+  ),
+  kernelArgs: z
+    .array(z.string().refine(isSafeWord, 'is a word that iPXE would not pass on unchanged'))
+    .default(['console=tty0', 'console=ttyS0,115200n8'])
+    .describe('Further arguments for the kernel of the ramdisk.'),
+  orphanSeconds: Seconds.default(900).describe('How long the boot services go on without a conductor.'),
+})
+
+const Provision = z.strictObject({
+  callbackTimeoutSeconds: Seconds.default(1800).describe('How long a booted node may take until its agent calls.'),
+  agentSilenceSeconds: Seconds.default(120).describe('How long an agent may be silent before the node has failed.'),
+  parkSeconds: Seconds.default(1800).describe(
+    'How long a node that waits for a request stays on with its agent running; 0: it is switched off at once.',
+  ),
+  maxAttempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(10)
+    .default(2)
+    .describe('Boots of the ramdisk for one request before the node has failed.'),
+  powerTimeoutSeconds: Seconds.default(60).describe('How long a BMC may take to reach a power state.'),
+  effectTries: z.number().int().min(1).max(20).default(3).describe('Tries of an action, such as a BMC command.'),
+  effectRetrySeconds: Seconds.default(2).describe('Wait before the second try; it doubles with each further one.'),
+  softPowerOffSeconds: Seconds.default(600).describe(
+    'How long an operating system may take to shut down when it was asked to (soft power off).',
+  ),
+  automatedClean: z
+    .boolean()
+    .default(true)
+    .describe('Whether disks are cleaned before a node becomes available. automated_clean of a node overrides it.'),
+  erase: z
+    .enum(['express', 'whole', 'metadata'])
+    .default('express')
+    .describe(
+      'How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes every byte, `metadata` zeroes signatures alone.',
+    ),
+})
+
+const Webhook = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,64}$/)
+    .describe('Name in the log and in metrics.'),
+  url: Url.describe('Where events are posted to.'),
+  kinds: z.array(z.string()).optional().describe('Kinds of events that are posted. Absent: all.'),
+  secretFile: File.describe('File of mode 0600 with the secret that signs each post.'),
+})
+
+const Mesh = z.strictObject({
+  arbiters: z.array(Url).min(1).describe('API of each arbiter.'),
+  username: z.string().optional().describe('User at the arbiters.'),
+  passwordFile: File.optional().describe('File of mode 0600 with the password of that user.'),
+  caFile: File.optional().describe('CA certificates (PEM) for the arbiters.'),
 })
 
 export const Config = z.strictObject({
-  /** Database, keys, leases. */
-  data: z.string().min(1),
-  images: z.strictObject({
-    store: z.string().min(1),
-    /** Directories that file:// image sources may name. */
-    allowedFilePaths: z.array(z.string().startsWith('/')).default(['/var/lib/rackward/sources']),
-    /** Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address. */
-    allowedHosts: z.array(z.string().min(1).max(255)).default([]),
-    uncheckedBootFiles: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
-      ),
-  }),
-  api: z.strictObject({
-    listen: z.array(Listen).default([{ address: '127.0.0.1', port: 6385 }]),
-    /** HTTPS instead of HTTP: with a given certificate, or with one that is made once and kept in the data directory. */
-    tls: z
-      .union([z.literal('self-made'), z.strictObject({ cert: z.string().min(1), key: z.string().min(1) })])
-      .optional(),
-    /** A unix socket of mode 0600 with the same API. */
-    socket: z.string().optional(),
-    auth: z.discriminatedUnion('strategy', [
-      z.strictObject({
-        strategy: z.literal('http_basic'),
-        file: z.string().min(1),
-        /** Roles by user; without it every user of the file is an admin. `project`: sees the nodes alone that it owns or leases. */
-        users: z
-          .record(z.string(), z.strictObject({ role: z.enum(ROLES), project: z.string().min(1).max(255).optional() }))
-          .optional(),
-      }),
-      z.strictObject({
-        strategy: z.literal('noauth'),
-        hosts: z
-          .array(z.string().min(1).max(253))
-          .default([])
-          .describe('Names that the API answers to, beside addresses, localhost and the name of the machine.'),
-      }),
-    ]),
-  }),
-  /** The TLS port that agents call; absent: no node can be booted. */
-  agent: Listen.optional(),
-  boot: z
+  data: File.describe('Directory of the database, keys and leases.'),
+  images: Images.describe('The image store, and where images may come from.'),
+  api: Api.describe('The REST API.'),
+  agent: Listen.optional().describe('The TLS port that agents call. Absent: no node can be booted.'),
+  boot: Boot.optional().describe('DHCP, TFTP and HTTP for network boots. Absent: no node is booted over the network.'),
+  provision: Provision.prefault({}).describe('Provisioning of nodes: times, tries and cleaning.'),
+  bmc: z
     .strictObject({
-      interfaces: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/), address: Ip })).min(1),
-      http: Listen,
-      tftp: Ip,
-      subnets: z.array(Subnet).min(1),
-      /** Where iPXE's undionly.kpxe and snponly.efi are, and ipxe-arm64.efi at a site of arm64 servers. */
-      loaders: z.string().default('/usr/lib/ipxe'),
-      kernel: z.string().min(1),
-      initrd: z.string().min(1),
-      /** The ramdisk with a login, for the verb rescue; without it nodes cannot be rescued. */
-      rescueInitrd: z.string().min(1).optional(),
-      kernelArgs: z
-        .array(z.string().refine(isSafeWord, 'is a word that iPXE would not pass on unchanged'))
-        .default(['console=tty0', 'console=ttyS0,115200n8']),
-      /** How long the boot services go on without a conductor. */
-      orphanSeconds: Seconds.default(900),
+      allowCipherSuite0: z
+        .boolean()
+        .default(false)
+        .describe('Whether nodes may choose cipher suite 0 of IPMI, which checks no password and encrypts nothing.'),
     })
-    .optional(),
-  provision: z
-    .strictObject({
-      callbackTimeoutSeconds: Seconds.default(1800),
-      agentSilenceSeconds: Seconds.default(120),
-      parkSeconds: Seconds.default(1800),
-      maxAttempts: z.number().int().min(1).max(10).default(2),
-      powerTimeoutSeconds: Seconds.default(60),
-      effectTries: z.number().int().min(1).max(20).default(3),
-      effectRetrySeconds: Seconds.default(2),
-      softPowerOffSeconds: Seconds.default(600),
-      /** Whether disks are cleaned before a node becomes available; a node's own automated_clean wins over it. */
-      automatedClean: z.boolean().default(true),
-      /** How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes every byte, `metadata` zeroes signatures alone. */
-      erase: z.enum(['express', 'whole', 'metadata']).default('express'),
-    })
-    .prefault({}),
-  /** Cipher suite 0 of IPMI checks no password and encrypts nothing: nodes may choose it only where this says so. */
-  bmc: z.strictObject({ allowCipherSuite0: z.boolean().default(false) }).prefault({}),
-  /** How often the power of every node is read from its BMC, 0: never; and after how many failures in a row a BMC counts as lost. */
+    .prefault({})
+    .describe('Access to BMCs.'),
   powerSync: z
-    .strictObject({ everySeconds: Seconds.default(30), lostAfter: z.number().int().min(1).max(100).default(3) })
-    .prefault({}),
-  events: z.strictObject({ keepDays: z.number().int().min(1).max(3650).default(90) }).prefault({}),
-  /** Where events are posted to; each needs a secret of its own, in a file of mode 0600. */
-  webhooks: z
-    .array(
-      z.strictObject({
-        name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
-        url: z.url({ protocol: /^https?$/ }),
-        kinds: z.array(z.string()).optional(),
-        secretFile: z.string().min(1),
-      }),
-    )
-    .default([]),
-  /** The arbiters of the mesh, as URLs: what they know keeps its living members from being wiped, and their API is passed on under /rackward/v1/mesh. */
-  mesh: z
     .strictObject({
-      arbiters: z.array(z.url({ protocol: /^https?$/ })).min(1),
-      username: z.string().optional(),
-      passwordFile: z.string().min(1).optional(),
-      caFile: z.string().min(1).optional(),
+      everySeconds: Seconds.default(30).describe('How often the power of every node is read; 0: never.'),
+      lostAfter: z
+        .number()
+        .int()
+        .min(1)
+        .max(100)
+        .default(3)
+        .describe('Failures in a row after which a BMC counts as lost.'),
     })
-    .optional(),
-  /** What may grow, and how far. */
-  limits: Limits.prefault({}),
-  /** The group of conductors that this one belongs to (Ironic's conductor_group). */
-  conductorGroup: z.string().max(255).default(''),
-  fake: z.strictObject({ delaySeconds: Seconds.default(0.2) }).prefault({}),
+    .prefault({})
+    .describe('Reading the power state of every node from its BMC.'),
+  events: z
+    .strictObject({ keepDays: z.number().int().min(1).max(3650).default(90).describe('Days that events are kept.') })
+    .prefault({})
+    .describe('The event journal.'),
+  webhooks: z
+    .array(Webhook)
+    .default([])
+    .describe('Where events are posted to; each webhook needs a secret of its own.'),
+  mesh: Mesh.optional().describe(
+    'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes their API on under /rackward/v1/mesh.',
+  ),
+  limits: Limits.prefault({}).describe('What may grow, and how far.'),
+  conductorGroup: z
+    .string()
+    .max(255)
+    .default('')
+    .describe("The group of conductors that this one belongs to (Ironic's conductor_group)."),
+  fake: z
+    .strictObject({ delaySeconds: Seconds.default(0.2).describe('How long each step of fake hardware takes.') })
+    .prefault({})
+    .describe('Nodes of the driver fake-hardware.'),
   log: z
     .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-      format: z.enum(['json', 'text']).default('json'),
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),
+      format: z.enum(['json', 'text']).default('json').describe('JSON lines, or text for people.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('The log, on standard error.'),
 })
 
 export type Config = z.infer<typeof Config>

@@ -57,7 +57,8 @@ export const Limits = z.strictObject({
       passwordChecks: count(2, 'Passwords that are checked at the same time, each in a thread of its own.'),
       passwordQueue: count(256, 'Passwords that wait to be checked; more are answered with 429.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of the API.'),
   agents: z
     .strictObject({
       connections: count(4_000, 'Open connections of the port that agents call.'),
@@ -69,7 +70,8 @@ export const Limits = z.strictObject({
       bodySeconds: seconds(10, 'Time for a request body to arrive.'),
       idleSeconds: seconds(90, 'Time that a connection may be idle.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of the port that agents call.'),
   boot: z
     .strictObject({
       httpConnections: count(2_000, 'Open connections of the boot HTTP server.'),
@@ -85,13 +87,15 @@ export const Limits = z.strictObject({
       ),
       queuedEvents: count(10_000, 'Events that wait for the conductor; more are counted and dropped.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of DHCP, TFTP and HTTP for nodes that boot.'),
   events: z
     .strictObject({
       batch: count(500, 'Events that are written or read in one transaction.'),
       queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of the event journal.'),
   bmc: z
     .strictObject({
       pollers: count(
@@ -100,7 +104,8 @@ export const Limits = z.strictObject({
       ),
       pollsPerRound: count(2_000, 'BMCs that one of these processes asks at once.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of reading the power of BMCs.'),
   images: z
     .strictObject({
       virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),
@@ -114,7 +119,8 @@ export const Limits = z.strictObject({
       importSeconds: seconds(4 * 3600, 'Time for one import.'),
       leastBytesPerSecond: sizeBytes(16 * KIB, 'Least rate of a download, over a minute.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Of the image store.'),
 })
 
 export type Limits = z.infer<typeof Limits>

@@ -5,13 +5,14 @@ import type { Http2SecureServer } from 'node:http2'
 import { createServer as createTlsServer } from 'node:https'
 import { hostname } from 'node:os'
 import type { Lifecycle } from '../kit/lifecycle.ts'
+import { listen } from '../kit/listen.ts'
 import type { Log } from '../kit/log.ts'
 import { openFilesLimit } from '../kit/open-files.ts'
 import type { OnUpgrade } from './api/console.ts'
 import { apiTls } from './api/tls.ts'
 import type { Config } from './config.ts'
-import { httpOptions, limitConnections, limitSlowReaders, shareOf } from './connection-limits.ts'
-import type { OnLimit } from './limit-meter.ts'
+import { httpOptions, limitConnections, limitSlowReaders, shareOf } from '../kit/connection-limits.ts'
+import type { OnLimit } from '../kit/limit-meter.ts'
 import type { Limits } from './limits.ts'
 
 const HANDSHAKE_MS = 10_000
@@ -103,22 +104,6 @@ export async function listenAgents(
       for (const session of sessions) session.destroy()
     },
   )
-}
-
-interface Listener {
-  once(event: string, act: (error: Error) => void): unknown
-  listen(options: object, act: () => void): unknown
-  off(event: string, act: (error: Error) => void): unknown
-}
-
-function listen<S extends Listener>(server: S, options: { port?: number; host?: string; path?: string }): Promise<S> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
-  })
 }
 
 function closeServer(server: Server): void {

@@ -6,7 +6,7 @@ import { sourceOf } from '../../kit/addresses.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { PasswordChecks } from '../../kit/passwords.ts'
-import type { OnLimit } from '../limit-meter.ts'
+import type { OnLimit } from '../../kit/limit-meter.ts'
 import { Limits } from '../limits.ts'
 import { FailedLogins } from './failed-logins.ts'
 

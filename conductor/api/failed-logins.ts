@@ -2,7 +2,7 @@
  *  makes that user's logins slower, and refuses none. */
 import { createHash } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
-import type { OnLimit } from '../limit-meter.ts'
+import type { OnLimit } from '../../kit/limit-meter.ts'
 
 const WINDOW_MS = 60_000
 /** Users that one address may fail for, as a multiple of the failures for one user. */

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'
+import { listen } from '../../kit/listen.ts'
 import type { Outbox } from './outbox.ts'
 import { readLines, writeLine, type FromBoot, type ToBoot } from './wire.ts'
 
@@ -29,13 +30,11 @@ export class ControlSocket {
 
   async listen(): Promise<void> {
     await rm(this.parts.path, { force: true })
-    await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject)
-      // The data directory is 0700 and a unix socket is bound with the process's umask.
-      const before = process.umask(0o177)
-      this.server.listen(this.parts.path, resolve)
-      process.umask(before)
-    })
+    // The data directory is 0700, and a unix socket is bound with the umask of the process.
+    const before = process.umask(0o177)
+    const listening = listen(this.server, { path: this.parts.path })
+    process.umask(before)
+    await listening
     this.orphan()
   }
 

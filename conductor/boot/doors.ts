@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
+import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
@@ -112,11 +113,7 @@ export async function startHttp(doors: Doors): Promise<void> {
   const server = bootHttp(files, await bootHttpLimits(doors))
   await life.add(
     'http',
-    () =>
-      new Promise<void>((resolve, reject) => {
-        server.once('error', reject)
-        server.listen(config.boot.http.port, config.boot.http.address, resolve)
-      }),
+    () => listen(server, { port: config.boot.http.port, host: config.boot.http.address }),
     () => {
       server.close()
       server.closeAllConnections()

@@ -7,8 +7,14 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { openFilesLimit } from '../../kit/open-files.ts'
 import type { Config } from '../config.ts'
-import { httpOptions, limitConnections, shareOf, type ConnectionLimits, type OnRefused } from '../connection-limits.ts'
-import { limitMeter } from '../limit-meter.ts'
+import {
+  httpOptions,
+  limitConnections,
+  shareOf,
+  type ConnectionLimits,
+  type OnRefused,
+} from '../../kit/connection-limits.ts'
+import { limitMeter } from '../../kit/limit-meter.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */

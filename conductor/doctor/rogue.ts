@@ -3,6 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
+import { bind } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
 import { MESSAGE, messageType, OPTION, ipOption, u8 } from '../../pxe/dhcp/options.ts'
 import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS } from '../../pxe/dhcp/packet.ts'
@@ -25,7 +26,8 @@ export async function foreignOffers(
   parts: { clock: Clock; random: Random },
 ): Promise<Offer[]> {
   const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
-  const socket = createSocket({ type: 'udp4', reuseAddr: true })
+  const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port: CLIENT_PORT })
+  socket.on('error', () => undefined)
   const offers = new Map<string, Offer>()
   const xid = parts.random.bytes(4).readUInt32BE(0)
   // A locally administered address (RFC 7042, section 2.1) that no card has.
@@ -36,7 +38,6 @@ export async function foreignOffers(
     if (offer && server && !at.own.includes(server)) offers.set(server, { server, address: offer.yiaddr })
   })
   try {
-    await bound(socket)
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
     for (let i = 0; i < ASKS; i += 1) {
@@ -77,16 +78,6 @@ export const discover = (xid: number, chaddr: Buffer): Buffer =>
     sname: '',
     file: '',
     options: new Map([[OPTION.messageType, u8(MESSAGE.discover)]]),
-  })
-
-const bound = (socket: Socket) =>
-  new Promise<void>((resolve, reject) => {
-    socket.once('error', reject)
-    socket.bind(CLIENT_PORT, () => {
-      socket.off('error', reject)
-      socket.on('error', () => undefined)
-      resolve()
-    })
   })
 
 const send = (socket: Socket, packet: Buffer) =>

@@ -2,6 +2,7 @@
  *  host that writes a dump is not fenced: the dump would be lost. Wire: two 32-bit words, magic and version, to UDP port 7410. Anybody could send them; they only hold
  *  back, and for so long as the policy says. */
 import { createSocket } from 'node:dgram'
+import { bind, socketType } from '../../kit/listen.ts'
 import type { MemberRecord } from '../protocol/records.ts'
 
 const MAGIC = 0x1b302a40
@@ -26,15 +27,8 @@ export async function listenKdump(
   at: { address: string; port: number },
   on: (address: string) => void,
 ): Promise<() => void> {
-  const socket = createSocket(at.address.includes(':') ? 'udp6' : 'udp4')
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject)
-    socket.bind(at.port, at.address, () => {
-      socket.off('error', reject)
-      socket.on('error', () => undefined)
-      resolve()
-    })
-  })
+  const socket = await bind(createSocket(socketType(at.address)), at)
+  socket.on('error', () => undefined)
   socket.on('message', (bytes, from) => {
     if (isKdump(bytes)) on(from.address)
   })

@@ -4,6 +4,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { connect } from 'node:net'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import type { Clock } from '../../kit/clock.ts'
+import { bind, socketType } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
 import {
   PLANES,
@@ -39,6 +40,7 @@ const KERNEL_MISSES = 2
 const KERNEL_MS = 600
 const PET_EVERY_MS = 1_000
 const BIND_AGAIN_MS = 5_000
+const RECEIVE_BUFFER_BYTES = 1 << 20
 
 export class Station {
   private readonly parts: StationParts
@@ -169,18 +171,11 @@ export class Station {
     }
   }
 
-  private bind(plane: Plane, at: { address: string; port: number }): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = createSocket({ type: at.address.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 })
-      socket.once('error', reject)
-      socket.bind(at.port, at.address, () => {
-        socket.off('error', reject)
-        // A peer that is away answers with ICMP; a plane that is down fails to send. Both are what probes are for.
-        socket.on('error', () => undefined)
-        socket.on('message', (bytes) => this.take(bytes, plane))
-        resolve(socket)
-      })
-    })
+  private async bind(plane: Plane, at: { address: string; port: number }): Promise<Socket> {
+    const socket = await bind(createSocket({ type: socketType(at.address), recvBufferSize: RECEIVE_BUFFER_BYTES }), at)
+    // A peer that is away answers with ICMP; a plane that is down fails to send. Probes are there to find both.
+    socket.on('error', () => undefined)
+    return socket.on('message', (bytes) => this.take(bytes, plane))
   }
 
   private take(bytes: Buffer, plane: Plane): void {

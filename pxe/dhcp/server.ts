@@ -4,6 +4,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
+import { bind } from '../../kit/listen.ts'
 import { WireError } from '../bytes.ts'
 import type { LeaseBook } from './leases.ts'
 import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
@@ -88,13 +89,8 @@ export class DhcpServer {
 
   /** Listens for broadcasts on one interface and on no other. `port` is 67 everywhere but in tests. */
   async listen(at: { interface: string; localIp: string; port?: number }): Promise<void> {
-    const socket = createSocket({ type: 'udp4', reuseAddr: true })
+    const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port: at.port ?? 67 })
     this.sockets.push(socket)
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject)
-      socket.bind(at.port ?? 67, () => resolve())
-    })
-    socket.removeAllListeners('error')
     // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)

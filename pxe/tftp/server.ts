@@ -2,6 +2,7 @@
  *  Whatever arrives, the process goes on: a fault in a handler is an event. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import type { Clock } from '../../kit/clock.ts'
+import { bind } from '../../kit/listen.ts'
 import { printable } from '../../kit/text.ts'
 import { WireError } from '../bytes.ts'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts'
@@ -60,14 +61,9 @@ export class TftpServer {
 
   /** Answers the port that it listens on. */
   async listen(at: { ip: string; port?: number }): Promise<number> {
-    const socket = createSocket('udp4')
+    const socket = await bind(createSocket('udp4'), { port: at.port ?? 69, address: at.ip })
     this.socket = socket
     this.localIp = at.ip
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject)
-      socket.bind(at.port ?? 69, at.ip, () => resolve())
-    })
-    socket.removeAllListeners('error')
     socket.on('error', (error) => this.owner.event({ kind: 'socket', why: error.message }))
     socket.on('message', (datagram, from) => this.guarded(from.address, () => this.request(datagram, from)))
     return socket.address().port

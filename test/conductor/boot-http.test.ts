@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bootHttp } from '../../conductor/boot/http.ts'
-import { shareOf } from '../../conductor/connection-limits.ts'
+import { shareOf } from '../../kit/connection-limits.ts'
 import { until } from '../../kit/clock.ts'
 import { hold, shoot } from '../security/flood.ts'
 

@@ -1,4 +1,4 @@
-/** docs/configuration.md out of the schemas: keys, types and defaults from zod, what they mean from the comments beside them. */
+/** docs/configuration.md out of the schemas: keys, types, defaults and descriptions from zod. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
@@ -23,38 +23,6 @@ interface Json {
   readonly description?: string
 }
 
-/** Comment of each key, by its path in the file: the code is formatted, so its indentation is its nesting. */
-function commentsOf(file: string): Map<string, string> {
-  const comments = new Map<string, string>()
-  const stack: { indent: number; key: string }[] = []
-  let comment = ''
-  let open = false
-  for (const line of readFileSync(join(ROOT, file), 'utf8').split('\n')) {
-    const begin = /^\s*\/\*\* ?(.*?)( ?\*\/)?$/.exec(line)
-    if (begin) {
-      comment = begin[1] ?? ''
-      open = begin[2] === undefined
-      continue
-    }
-    if (open) {
-      comment += ` ${line.replace(/^\s*\*\s?/, '').replace(/\s*\*\/$/, '')}`
-      open = !line.includes('*/')
-      continue
-    }
-    const key = /^(\s*)(?:(?:export )?const )?([A-Za-z]\w*)(?::| = z)/.exec(line)
-    if (!key) continue
-    const indent = (key[1] as string).length
-    while (stack.length > 0 && (stack.at(-1) as { indent: number }).indent >= indent) stack.pop()
-    stack.push({ indent, key: key[2] as string })
-    if (comment) {
-      const path = stack.slice(1).map((one) => one.key)
-      comments.set(stack.length > 1 ? path.join('.') : (key[2] as string), comment.trim())
-    }
-    comment = ''
-  }
-  return comments
-}
-
 const typeOf = (schema: Json): string => {
   if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``
   if (schema.enum) return schema.enum.map((one) => `\`${String(one)}\``).join(' \\| ')
@@ -71,34 +39,41 @@ const typeOf = (schema: Json): string => {
   return schema.type ?? 'anything'
 }
 
-/** A table of every key, nested ones by their path. */
-export function configTable(schema: z.ZodType, file: string): string {
-  const comments = commentsOf(file)
-  const rows: string[] = []
-  const about = (path: readonly string[]) => {
-    const names = path.map((name) => name.replace(/\[\]$/, '')).filter((name) => !name.startsWith('<'))
-    const leaf = [...comments].filter(([key]) => key === names.at(-1) || key.endsWith(`.${names.at(-1)}`))
-    return comments.get(names.join('.')) ?? (leaf.length === 1 && names.length > 1 ? leaf[0]?.[1] : undefined) ?? ''
-  }
-  const visit = (json: Json, path: readonly string[]) => {
-    for (const [name, child] of Object.entries(json.properties ?? {})) {
-      const here = [...path, name]
-      const variants = child.oneOf ?? child.anyOf ?? []
-      const inner = variants.length > 0 ? variants : child.type === 'array' && child.items ? [child.items] : [child]
-      const nested = inner.filter((one) => one.properties)
-      const needed =
-        json.required?.includes(name) && child.default === undefined
-          ? 'needed'
-          : child.default === undefined
-            ? ''
-            : `\`${JSON.stringify(child.default)}\``
-      rows.push(
-        `| \`${here.join('.')}\` | ${typeOf(child)} | ${needed} | ${(child.description ?? about(here)).replaceAll('|', '\\|')} |`,
-      )
-      for (const one of nested) visit(one, child.type === 'array' ? [...path, `${name}[]`] : here)
-    }
-  }
-  visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json, [])
+interface Key {
+  readonly path: string
+  readonly schema: Json
+  readonly isRequired: boolean
+}
+
+/** Every key, nested ones by their path: `[]` for the entries of a list, `.*` for those of a map. */
+function keysOf(json: Json, path: readonly string[] = []): Key[] {
+  const own = Object.entries(json.properties ?? {}).map(([name, schema]) => ({ name, schema }))
+  const isRequired = (name: string, { default: byDefault }: Json) =>
+    json.required?.includes(name) === true && byDefault === undefined
+  return own.flatMap(({ name, schema }) => [
+    { path: [...path, name].join('.'), schema, isRequired: isRequired(name, schema) },
+    ...keysBelow(schema, [...path, name]),
+  ])
+}
+
+function keysBelow(schema: Json, path: readonly string[]): Key[] {
+  const variants = schema.oneOf ?? schema.anyOf
+  if (variants) return variants.flatMap((variant) => keysBelow(variant, path))
+  if (schema.type === 'array')
+    return schema.items ? keysBelow(schema.items, [...path.slice(0, -1), `${path.at(-1)}[]`]) : []
+  const entries = schema.additionalProperties
+  return [...keysOf(schema, path), ...(typeof entries === 'object' ? keysBelow(entries, [...path, '*']) : [])]
+}
+
+/** A table of every key. Throws for a key without a description. */
+export function configTable(schema: z.ZodType): string {
+  const rows = keysOf(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Json).map(
+    ({ path, schema: { description, ...key }, isRequired }) => {
+      if (!description) throw new Error(`${path} has no description: add .describe() to its schema`)
+      const byDefault = isRequired ? 'required' : key.default === undefined ? '' : `\`${JSON.stringify(key.default)}\``
+      return `| \`${path}\` | ${typeOf(key)} | ${byDefault} | ${description.replaceAll('|', '\\|')} |`
+    },
+  )
   return ['| key | is | default | |', '| --- | --- | --- | --- |', ...new Set(rows)].join('\n')
 }
 
@@ -110,14 +85,20 @@ export const planesTable = (): string =>
     ...PLANE_ROWS.map(({ row, action, because }) => `| ${row.split(' ').join(' | ')} | ${action} | ${because} |`),
   ].join('\n')
 
-/** The numbers that verdicts are made of, with the comments beside them. */
+/** The comment before each key of an object literal that stands alone in a file. */
+function commentsOf(file: string): Map<string, string> {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  const commented = text.matchAll(/\/\*\* ((?:(?!\*\/)[\s\S])*?) \*\/\s+(\w+): /g)
+  return new Map([...commented].map(([, comment = '', key = '']) => [key, comment.replace(/\s*\n\s*\*\s*/g, ' ')]))
+}
+
+/** The numbers that verdicts are made of, with the comments beside them. Throws for a number without one. */
 export function limitsTable(): string {
   const comments = commentsOf('host-agent/protocol/limits.ts')
-  return [
-    '| limit | default | |',
-    '| --- | --- | --- |',
-    ...Object.entries(LIMITS).map(
-      ([name, value]) => `| \`${name}\` | ${Math.round(value * 1000) / 1000} | ${comments.get(name) ?? ''} |`,
-    ),
-  ].join('\n')
+  const rows = Object.entries(LIMITS).map(([name, value]) => {
+    const comment = comments.get(name)
+    if (comment === undefined) throw new Error(`the limit ${name} has no comment`)
+    return `| \`${name}\` | ${Math.round(value * 1000) / 1000} | ${comment} |`
+  })
+  return ['| limit | default | |', '| --- | --- | --- |', ...rows].join('\n')
 }

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import * as z from 'zod'
 import { drawTable } from '../../kit/arrows.ts'
 import { FAULTS } from '../../kit/fault.ts'
 import { INTENT_TABLE } from '../../host-agent/evacuate/intents.ts'
@@ -24,8 +25,8 @@ const PARTS: Readonly<Record<string, string>> = {
   arrows: ['```mermaid', drawTable(NODE_ARROWS), '```'].join('\n'),
   incidents: ['```mermaid', drawTable(INCIDENT_TABLE.arrows, INCIDENT_TABLE), '```'].join('\n'),
   intents: ['```mermaid', drawTable(INTENT_TABLE.arrows, INTENT_TABLE), '```'].join('\n'),
-  conductor: configTable(Config, 'conductor/config.ts'),
-  agent: configTable(AgentConfig, 'host-agent/config.ts'),
+  conductor: configTable(Config),
+  agent: configTable(AgentConfig),
   limits: limitsTable(),
   planes: planesTable(),
   faults: [
@@ -69,4 +70,11 @@ test('every test that a document names exists', () => {
   )
   expect(named.length).toBeGreaterThan(10)
   expect(named.filter(({ path }) => !existsSync(join(ROOT, path)))).toEqual([])
+})
+
+test('a key without a description has no row: the table is refused', () => {
+  const described = z.strictObject({ port: z.number().describe('Where it listens.') })
+  expect(configTable(described)).toContain('| `port` | number | required | Where it listens. |')
+  const nested = z.strictObject({ api: described.extend({ url: z.string().optional() }).describe('The API.') })
+  expect(() => configTable(nested)).toThrow('api.url has no description')
 })

@@ -214,7 +214,6 @@ const TOO_LONG = [
   'conductor/store/sqlite.ts',
   'host-agent/adapters/instances/nova.ts',
   'host-agent/fence/step.ts',
-  'host-agent/api/server.ts',
   'cli/mesh.ts',
   'cli/nodes.ts',
 ]

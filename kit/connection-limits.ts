@@ -4,7 +4,7 @@
 import { Server as HttpServer, type IncomingMessage, type ServerOptions, type ServerResponse } from 'node:http'
 import { Server as HttpsServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
-import { sourceOf } from '../kit/addresses.ts'
+import { sourceOf } from './addresses.ts'
 
 export interface ConnectionLimits {
   readonly all: number

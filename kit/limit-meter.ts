@@ -1,6 +1,6 @@
 /** What a limit refused is counted, and logged once per burst: the first refusal at once, then at most one line a minute with the count since. */
-import type { Clock } from '../kit/clock.ts'
-import type { Log } from '../kit/log.ts'
+import type { Clock } from './clock.ts'
+import type { Log } from './log.ts'
 
 /** `limit` is the key below `limits` in the configuration, such as `api.connections`. */
 export type OnLimit = (limit: string, detail?: Readonly<Record<string, unknown>>) => void

@@ -1,6 +1,6 @@
 /** What a limit refuses is counted each time and logged once per burst; and what counts as one source. */
 import { expect, test } from 'vitest'
-import { limitMeter } from '../../conductor/limit-meter.ts'
+import { limitMeter } from '../../kit/limit-meter.ts'
 import { sourceOf } from '../../kit/addresses.ts'
 import { systemClock } from '../../kit/clock.ts'
 

@@ -2,7 +2,7 @@
 import { Agent, createServer, request, type Server } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { limitConnections } from '../../conductor/connection-limits.ts'
+import { limitConnections } from '../../kit/connection-limits.ts'
 import { until } from '../../kit/clock.ts'
 
 const ALL = 40

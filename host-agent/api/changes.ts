@@ -1,0 +1,105 @@
+/** What a person or the conductor changes in the store of the mesh: input -> record, written by compare-and-set. */
+import * as z from 'zod'
+import type { Actor } from '../../conductor/api/auth.ts'
+import { defined } from '../../kit/defined.ts'
+import type { Consul } from '../../kit/consul.ts'
+import { Fault } from '../../kit/fault.ts'
+import {
+  LEVELS,
+  type Level,
+  FIRST_POLICY,
+  HOLD_KINDS,
+  holdKey,
+  KEYS,
+  parsed,
+  Policy,
+  SealedBmc,
+  type Hold,
+} from '../protocol/records.ts'
+
+const MAX_HOLD_SECONDS = 30 * 86_400
+const TRIES = 5
+
+const Why = z.string().min(1).max(500)
+const PolicyInput = z.strictObject({
+  armed: z.boolean().optional(),
+  dry_run: z.boolean().optional(),
+  why: Why,
+  levels: z.array(z.enum(Object.keys(LEVELS) as [Level])).optional(),
+  agent_lost: z.enum(['page', 'fence']).optional(),
+  isolated: z.enum(['page', 'fence']).optional(),
+  tenant_lost: z.enum(['page', 'drain']).optional(),
+  limits: z.record(z.string(), z.number().min(0)).optional(),
+})
+const HoldInput = z.strictObject({
+  kind: z.enum(HOLD_KINDS).default('maintenance'),
+  why: Why,
+  seconds: z.number().min(1).max(MAX_HOLD_SECONDS).nullable().default(null),
+  /** Its disk is written: the system that comes back has another key. */
+  reimaged: z.boolean().default(false),
+})
+export const HostConfirmation = z.strictObject({ host: z.string().max(63) })
+
+/** Throws `input.invalid` naming each wrong field. */
+export function checked<T extends z.ZodType>(schema: T, body: unknown): z.infer<T> {
+  const result = schema.safeParse(body ?? {})
+  if (result.success) return result.data
+  throw new Fault(
+    'input.invalid',
+    result.error.issues.map(({ path, message }) => `${path.join('.') || 'the body'}: ${message}`).join('; '),
+  )
+}
+
+export async function setPolicy(consul: Consul, body: unknown, actor: Actor): Promise<{ policy: Policy }> {
+  const input = checked(PolicyInput, body)
+  let after: Policy = FIRST_POLICY
+  await update(consul, KEYS.policy, (held) => {
+    const before = parsed(Policy, held) ?? FIRST_POLICY
+    const { armed, levels, isolated, limits } = input
+    const { dry_run: dryRun, agent_lost: agentLost, tenant_lost: tenantLost } = input
+    const next = {
+      ...before,
+      by: actor.user,
+      why: input.why,
+      ...defined({ armed, dryRun, levels, agentLost, isolated, tenantLost, limits }),
+    }
+    const valid = parsed(Policy, next)
+    if (!valid) throw new Fault('input.invalid', 'limits: names a limit that does not exist; see docs/mesh.md')
+    return (after = valid)
+  })
+  return { policy: after }
+}
+
+export async function setHold(consul: Consul, host: string, { body, actor }: { body: unknown; actor: Actor }) {
+  const { reimaged, ...hold } = checked(HoldInput, body)
+  const value: Hold = { ...hold, by: actor.user }
+  await update(consul, holdKey(host), () => value)
+  // The hold stays until the new system has registered; until then nothing is known of the host.
+  if (reimaged) await update(consul, KEYS.members + host, () => undefined)
+  return { host, hold: value }
+}
+
+export async function shareBmc(consul: Consul, host: string, body: unknown) {
+  const value = parsed(SealedBmc, body)
+  if (!value) throw new Fault('input.invalid', 'sealed: an object of arbiters and what was sealed for them, in base64')
+  await update(consul, KEYS.bmcs + host, () => value)
+  return { host, sealed_for: Object.keys(value.sealed) }
+}
+
+export async function removeMember(consul: Consul, host: string): Promise<void> {
+  await update(consul, KEYS.members + host, () => undefined)
+  await update(consul, KEYS.bmcs + host, () => undefined)
+}
+
+/** Reads, changes and compares-and-sets, a few times. Undefined deletes. Throws `store.stale`. */
+export async function update(consul: Consul, key: string, next: (held: unknown) => unknown): Promise<void> {
+  for (let i = 0; i < TRIES; i += 1) {
+    const held = await consul.get(key, { consistent: true })
+    const value = next(held?.value)
+    if (value === undefined && !held) return
+    const index = held?.index ?? 0
+    const written = value === undefined ? await consul.deleteCas(key, index) : await consul.cas(key, value, index)
+    if (written) return
+  }
+  throw new Fault('store.stale', `${key} was changed by others each time`)
+}

@@ -1,0 +1,49 @@
+/** Servers and datagram sockets that listen, or reject with what keeps them from it. Afterwards errors belong to the caller. */
+import type { Socket as DatagramSocket } from 'node:dgram'
+
+interface Listener {
+  once(event: 'error', act: (error: Error) => void): unknown
+  off(event: 'error', act: (error: Error) => void): unknown
+  listen(options: ListenOptions, act: () => void): unknown
+}
+
+export interface ListenOptions {
+  readonly port?: number
+  readonly host?: string
+  /** A unix socket. */
+  readonly path?: string
+}
+
+/** TCP, TLS, HTTP, HTTP/2 and unix sockets. */
+export function listen<S extends Listener>(server: S, options: ListenOptions): Promise<S> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options, () => {
+      server.off('error', reject)
+      resolve(server)
+    })
+  })
+}
+
+/** UDP. A socket that could not be bound is closed. */
+export function bind(socket: DatagramSocket, at: { port: number; address?: string }): Promise<DatagramSocket> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      socket.close()
+      reject(error)
+    }
+    socket.once('error', fail)
+    socket.bind(at.port, at.address, () => {
+      socket.off('error', fail)
+      resolve(socket)
+    })
+  })
+}
+
+export const socketType = (address: string): 'udp4' | 'udp6' => (address.includes(':') ? 'udp6' : 'udp4')
+
+/** `http://[::1]:80`: where a server listens, with the port that it was given. */
+export function urlOf(server: { address(): unknown }, protocol: 'http' | 'https' = 'http'): string {
+  const { address, port } = server.address() as { address: string; port: number }
+  return `${protocol}://${address.includes(':') ? `[${address}]` : address}:${port}`
+}
