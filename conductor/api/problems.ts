@@ -67,12 +67,12 @@ function httpStatus(error: unknown): number {
   return typeof status === 'number' && status >= 400 && status < 500 ? status : 500
 }
 
-/** What is no fault of ours stays inside: its text may hold anything. */
+/** The text of an unexpected error is not shown: it may hold anything. */
 const messageOf = (error: unknown, status: number) => {
-  if (status >= 500) return 'the conductor met an error that nobody foresaw; its log has the details'
+  if (status >= 500) return 'internal error; see the log of the conductor'
   const type = (error as { type?: unknown }).type
   if (type === 'entity.parse.failed')
-    return 'the body is not JSON (send a JSON object with content-type application/json)'
+    return 'the body is not JSON (send a JSON object with the header Content-Type: application/json)'
   if (type === 'entity.too.large') return 'the body is too large'
   return String((error as Error).message).slice(0, 500)
 }

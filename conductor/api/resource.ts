@@ -186,9 +186,9 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
   return { status: 201, location: `${ask.view.base}${resource.path}/${object.uuid}`, body: show(resource, ask, object) }
 }
 
-/** What must be unique and is not, in the words of the resource. */
+/** A duplicate of the unique key, in the words of the resource. */
 const phrased = (resource: Resource, body: Body) => (error: unknown) => {
-  const other = isFault(error, 'object.conflict') && resource.taken && /\bunique_key\b/.test(error.detail)
+  const other = isFault(error, 'object.conflict') && resource.taken && error.field === 'unique_key'
   throw other ? new Fault('object.conflict', resource.taken?.(body) ?? '', { cause: error }) : error
 }
 

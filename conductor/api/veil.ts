@@ -10,7 +10,7 @@ const OWN_FAULT = /^(bmc|run)\./
 
 type Leased = Pick<NodeRecord, 'driverInfo'>
 
-const bland = (code: FaultCode): string => `${FAULTS[code].means} (${FAULTS[code].remedy})`
+const bland = (code: FaultCode): string => `${FAULTS[code].description} (${FAULTS[code].remedy})`
 
 /** A text of a fault of the BMC becomes what its code means; elsewhere the values of driver_info are left out. */
 export function veilText(text: string, node: Leased, code?: unknown): string {
@@ -48,4 +48,4 @@ export const veilPoll = (poll: PollSeen | undefined, node: Leased): PollSeen | u
 
 /** Any other error passes. */
 export const veilFault = (error: unknown): unknown =>
-  isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].means) : error
+  isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].description) : error

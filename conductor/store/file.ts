@@ -113,12 +113,11 @@ export class SqliteFile {
       const code = (error as { code?: string }).code ?? ''
       if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY')
         throw new Fault('object.conflict', `${about.what}: the node that it belongs to is gone`, { cause: error })
-      if (code.startsWith('SQLITE_CONSTRAINT'))
-        throw new Fault(
-          'object.conflict',
-          `${about.what}: ${constraintField(String((error as Error).message))} is taken already`,
-          { cause: error },
-        )
+      if (code.startsWith('SQLITE_CONSTRAINT')) {
+        const field = constraintField(String((error as Error).message))
+        const taken = `${about.what}: ${field ?? 'a value'} is already in use`
+        throw new Fault('object.conflict', taken, { cause: error, field })
+      }
       this.failed = (error as Error).message
       throw broken(error)
     }
@@ -197,7 +196,8 @@ export class SqliteFile {
 export const stale = (what: string, uuid: string): Fault =>
   new Fault('store.stale', `${what} ${uuid} changed meanwhile`)
 
-const constraintField = (message: string) => /\w+\.(\w+)$/.exec(message)?.[1] ?? 'a value'
+/** SQLite names the column in its message alone. */
+const constraintField = (message: string): string | undefined => /\w+\.(\w+)$/.exec(message)?.[1]
 
 /** `IN` for a list of values: the text of the statement does not depend on how many there are. */
 export const isIn = (column: string): string => `${column} IN (SELECT value FROM json_each(?))`

@@ -28,7 +28,8 @@ const MAX_WINDOW_MIB = 32
 const keepAlive = new Agent({ keepAlive: true })
 let files = 0
 
-/** Calls `take` with each piece in order. Throws `deploy.download` when the line or the data breaks; what was taken before stands. */
+/** Calls `take` with each piece in order. Throws `deploy.download` when the connection breaks, `image.damaged` when the data cannot be decompressed;
+ *  the pieces that were taken before remain. */
 export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise<void> {
   const response = await request(url, run)
   const path = join(tmpdir(), `rackward-run-${process.pid}-${(files += 1)}`)
@@ -67,7 +68,7 @@ async function unpack(response: IncomingMessage, file: FileHandle, mostBytes: nu
     return undefined
   } catch (error) {
     if (broken) return new Fault('deploy.download', `the image broke off: ${broken.message}`, { cause: broken })
-    return new Fault('deploy.download', `the image cannot be unpacked: ${(error as Error).message}`, { cause: error })
+    return new Fault('image.damaged', `the image cannot be decompressed: ${(error as Error).message}`, { cause: error })
   }
 }
 

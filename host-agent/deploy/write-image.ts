@@ -5,7 +5,7 @@
 import { webcrypto } from 'node:crypto'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
-import { Fault, isFault } from '../../kit/fault.ts'
+import { Fault, isFault, type FaultCode } from '../../kit/fault.ts'
 import { run as systemRun, type Run as RunProgram } from '../../kit/run.ts'
 import type { DiskFile } from './disk.ts'
 import { downloadRun, type Run } from './download.ts'
@@ -22,6 +22,8 @@ export interface WriteParts {
   readonly run?: RunProgram
 }
 
+/** Faults after which a run is downloaded again. Data that arrives whole and cannot be decompressed, several times over, is damaged where it is stored. */
+const DOWNLOAD_FAULTS: ReadonlySet<FaultCode> = new Set(['deploy.download', 'image.piece', 'image.damaged'])
 const LANES = 3
 const RUN_PIECES = 8
 /** A line that is down for a minute comes back more often than not. */
@@ -164,19 +166,15 @@ async function writeRun(parts: WriteParts, run: Run, count: (number: number) => 
         take,
       })
     } catch (error) {
-      if (!isFault(error, 'deploy.download') && !isFault(error, 'image.piece')) throw error
+      if (!isFault(error) || !DOWNLOAD_FAULTS.has(error.code)) throw error
       failures += 1
       if (error.code === 'image.piece') bad.set(next, (bad.get(next) ?? 0) + 1)
-      const hopeless = failures >= MAX_FAILURES || (bad.get(next) ?? 0) >= MAX_BAD_PIECES || unpackable(error, failures)
+      const damaged = error.code === 'image.damaged' && failures >= MAX_BAD_PIECES
+      const hopeless = failures >= MAX_FAILURES || (bad.get(next) ?? 0) >= MAX_BAD_PIECES || damaged
       if (hopeless) throw new Fault(error.code, `piece ${next}: ${error.detail}`, { cause: error })
       await parts.clock.sleep(Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MAX_MS))
     }
   }
-}
-
-/** Data that came whole and still does not unpack, three times over, is damaged where it is kept. */
-function unpackable(error: Fault, failures: number): boolean {
-  return failures >= MAX_BAD_PIECES && /cannot be unpacked/.test(error.detail)
 }
 
 function rest(index: ImageIndex, run: Run, next: number): Run {

@@ -42,7 +42,7 @@ test('a frame that unpacks to more than the index says is cut off there', async 
   const take = async () => void sizes.push(await unpackedBytes())
   const run = { first: 0, count: 2, at: 0, lengthBytes: bomb.length }
   await expect(downloadRun(url, run, { pieceLength: () => PIECE, take })).rejects.toMatchObject({
-    code: 'deploy.download',
+    code: 'image.damaged',
   })
   expect(sizes).toEqual([2 * PIECE, 2 * PIECE])
 })

@@ -21,7 +21,7 @@ let data: Buffer
 let server: Server
 let dataUrl = ''
 /** What the server does with the n-th request. */
-let behave: (request: number) => 'serve' | 'break' | 'refuse' | 'corrupt' = () => 'serve'
+let behave: (request: number) => 'serve' | 'break' | 'refuse' | 'corrupt' | 'garbage' = () => 'serve'
 let requests: { from: number; to: number }[] = []
 /** Pauses pass at once: what is tested is what happens, not when. */
 const clock: Clock = { ...systemClock, sleep: async () => undefined }
@@ -48,6 +48,7 @@ beforeAll(async () => {
     const what = behave(requests.length)
     if (what === 'refuse') return void request.socket.destroy()
     const bytes = Buffer.from(data.subarray(from, to + 1))
+    if (what === 'garbage') bytes.fill(0)
     if (what === 'corrupt') bytes.fill(0x5a, Math.floor(bytes.length / 2), Math.floor(bytes.length / 2) + 64)
     response.writeHead(206, { 'content-length': bytes.length })
     if (what === 'break')
@@ -113,6 +114,17 @@ test('a line that breaks is taken up at the first missing piece, not at the star
   await rm(path)
 })
 
+test('data that cannot be decompressed is requested three times, not as often as a broken connection', async () => {
+  behave = () => 'garbage'
+  const { path, disk } = await usedDisk()
+  await expect(write(disk)).rejects.toMatchObject({ code: 'image.damaged' })
+  const perRun = new Map<number, number>()
+  for (const { from } of requests) perRun.set(from, (perRun.get(from) ?? 0) + 1)
+  expect(Math.max(...perRun.values())).toBe(3)
+  await disk.close()
+  await rm(path)
+})
+
 test('a line that stays broken ends the deploy with the piece, and the disk does not boot', async () => {
   behave = () => 'refuse'
   const { path, disk } = await usedDisk()
@@ -144,7 +156,7 @@ test('data that is not what the index says is never taken for it', async () => {
   behave = () => 'corrupt'
   const { path, disk } = await usedDisk()
   await expect(write(disk)).rejects.toMatchObject({
-    code: expect.stringMatching(/image\.piece|deploy\.download/) as string,
+    code: expect.stringMatching(/image\.piece|image\.damaged/) as string,
   })
   expect((await readFile(path)).readUInt16LE(510)).toBe(0)
   await disk.close()

@@ -88,8 +88,8 @@ test('secrets never reach a log line', async () => {
 })
 
 test('every fault says what it means and what to do, and none repeats its cause', () => {
-  for (const [code, { means, remedy }] of Object.entries(FAULTS))
-    expect([code, means.length > 10, remedy.length > 10]).toEqual([code, true, true])
+  for (const [code, { description, remedy }] of Object.entries(FAULTS))
+    expect([code, description.length > 10, remedy.length > 10]).toEqual([code, true, true])
   expect(new Fault('bmc.unreachable', 'x', { cause: new Error('secret cause') }).message).not.toContain('secret cause')
 })
 

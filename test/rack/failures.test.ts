@@ -206,7 +206,7 @@ describe('on a server whose agent is parked', () => {
     const at = Math.floor(bytes.length / 2)
     await writeFile(data, Buffer.from(bytes).fill(bytes[at]! ^ 0xff, at, at + 1))
     try {
-      expect(await failing(deploy())).toMatch(/deploy failed: .*piece \d+.*(SHA-256|cannot be unpacked)/)
+      expect(await failing(deploy())).toMatch(/deploy failed: .*piece \d+.*(SHA-256|cannot be decompressed)/)
     } finally {
       await writeFile(data, bytes)
     }

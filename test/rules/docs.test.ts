@@ -30,9 +30,9 @@ const PARTS: Readonly<Record<string, string>> = {
   limits: limitsTable(),
   planes: planesTable(),
   faults: [
-    '| fault | means | what to do |',
+    '| fault | description | remedy |',
     '| --- | --- | --- |',
-    ...Object.entries(FAULTS).map(([code, { means, remedy }]) => `| ${code} | ${means} | ${remedy} |`),
+    ...Object.entries(FAULTS).map(([code, { description, remedy }]) => `| ${code} | ${description} | ${remedy} |`),
   ].join('\n'),
 }
 

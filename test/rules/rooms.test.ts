@@ -205,7 +205,6 @@ test('no list of provision states stands outside their table', () => {
 
 /** Files that grew past 300 lines when the print width became 120. The list may only shrink. */
 const TOO_LONG = [
-  'kit/fault.ts',
   'conductor/agents/rules.ts',
   'conductor/agents/service.ts',
   'conductor/api/nodes/hardware.ts',

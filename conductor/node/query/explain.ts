@@ -236,7 +236,7 @@ function causesOf(facts: Facts): Cause[] {
   const { kind } = STATES[node.provisionState]
   const fault = node.lastFault?.code
   const ofFault = (code: FaultCode): Cause => ({
-    cause: FAULTS[code].means,
+    cause: FAULTS[code].description,
     evidence: [node.lastError ?? ''],
     remedy: FAULTS[code].remedy,
   })

@@ -1,0 +1,155 @@
+/** Faults of BMCs, network boot, images, disks and deploy agents. */
+import type { Meaning } from './meaning.ts'
+
+export const HARDWARE_FAULTS = {
+  'bmc.unreachable': {
+    retry: true,
+    description: 'the BMC did not answer',
+    remedy: 'check its address, its cable, and that IPMI over LAN is enabled',
+  },
+  'bmc.password': {
+    retry: false,
+    description: 'the BMC refused the user or the password',
+    remedy: 'correct ipmi_username and ipmi_password in driver_info',
+  },
+  'bmc.refused': {
+    retry: false,
+    description: 'the BMC refused the command',
+    remedy: 'check the privilege level of the BMC user',
+  },
+  'bmc.timeout': {
+    retry: true,
+    description: 'the BMC did not finish in time',
+    remedy: 'reset the BMC if it stays slow',
+  },
+  'bmc.busy': {
+    retry: true,
+    description: 'the command was not sent: commands of a higher priority came first',
+    remedy: 'try again in a moment',
+  },
+  'bmc.unproven': {
+    retry: true,
+    description: 'the BMC accepted the command, but the power state did not change',
+    remedy: 'check the server; it may ignore its BMC',
+  },
+  'bmc.soft-off': {
+    retry: false,
+    description: 'the operating system did not shut down on request',
+    remedy: 'use "power off", or look at its console',
+  },
+  'bmc.config': {
+    retry: false,
+    description: 'driver_info is incomplete',
+    remedy: 'set the named key in driver_info',
+  },
+  'boot.down': {
+    retry: true,
+    description: 'the boot services are not running',
+    remedy: 'see the log of the boot process',
+  },
+  'image.checksum': {
+    retry: false,
+    description: 'the image does not match its checksum',
+    remedy: 'download the image again, or correct its checksum',
+  },
+  'image.format': {
+    retry: false,
+    description: 'the format of the image is not supported',
+    remedy: 'use a raw or qcow2 image without a backing file',
+  },
+  'image.source': {
+    retry: true,
+    description: 'the image could not be read',
+    remedy: 'check the address and that the conductor has permission to read it',
+  },
+  'image.broken': {
+    retry: false,
+    description: 'a stored image cannot be used',
+    remedy: 'remove it with rackward image rm and its id, and import it again',
+  },
+  'image.missing': {
+    retry: false,
+    description: 'the image is not in the store',
+    remedy: 'import it with: rackward image import',
+  },
+  'image.piece': {
+    retry: true,
+    description: 'a piece of the image does not match its index',
+    remedy: 'import the image again; its stored copy is damaged',
+  },
+  'image.damaged': {
+    retry: true,
+    description: 'the data of the image cannot be decompressed',
+    remedy: 'import the image again; its stored copy is damaged',
+  },
+  'deploy.no-disk': {
+    retry: false,
+    description: 'no disk is suitable for the image',
+    remedy: 'check the disks in the inventory and the root device hints',
+  },
+  'deploy.hints': {
+    retry: false,
+    description: 'no disk matches the root device hints',
+    remedy: 'correct properties/root_device, or instance_info/root_device',
+  },
+  'deploy.ambiguous': {
+    retry: false,
+    description: 'several disks match the root device hints equally',
+    remedy: 'use a hint by serial or wwn',
+  },
+  'deploy.too-small': {
+    retry: false,
+    description: 'the disk is smaller than the image',
+    remedy: 'choose a larger disk or a smaller image',
+  },
+  'deploy.write': {
+    retry: true,
+    description: 'the disk could not be written',
+    remedy: 'check the health of the disk',
+  },
+  'deploy.readback': {
+    retry: false,
+    description: 'the disk returns other data than was written',
+    remedy: 'replace the disk',
+  },
+  'deploy.download': {
+    retry: true,
+    description: 'the image could not be downloaded from the conductor',
+    remedy: 'check the network between the node and the conductor',
+  },
+  'deploy.firmware': {
+    retry: false,
+    description: 'the boot entry could not be set',
+    remedy: 'check the boot settings of the firmware',
+  },
+  'inspect.rule': {
+    retry: false,
+    description: 'an inspection rule failed',
+    remedy: 'check the rule and the inventory that it read',
+  },
+  'clean.failed': {
+    retry: false,
+    description: 'a disk could not be cleaned',
+    remedy: 'check the disk, then manage and provide the node again',
+  },
+  'agent.token': {
+    retry: false,
+    description: 'the boot token is invalid',
+    remedy: 'boot the node again through its conductor',
+  },
+  'agent.session': {
+    retry: false,
+    description: 'the agent session is invalid',
+    remedy: 'boot the node again through its conductor',
+  },
+  'agent.network': {
+    retry: true,
+    description: 'the agent cannot reach the conductor',
+    remedy: 'check the network between the node and the conductor',
+  },
+  'agent.broken': {
+    retry: false,
+    description: 'the agent failed unexpectedly',
+    remedy: 'look at the console of the node and report the error',
+  },
+} as const satisfies Record<string, Meaning>
