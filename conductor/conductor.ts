@@ -38,6 +38,7 @@ import { BmcCredentials } from './mesh/credentials.ts'
 import { MeshLink } from './mesh/link.ts'
 import { ALLOCATION, Allocations } from './node/allocations.ts'
 import { addressPlan } from './node/policy/fixed-addresses.ts'
+import { DriveDownload } from './node/run/drive-download.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from './node/run/image-source.ts'
 import { performer } from './node/run/perform.ts'
 import { PortService } from './node/ports.ts'
@@ -272,6 +273,11 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     sources,
     hashPassword: rescues ? cryptHash : undefined,
     limits: config.limits.api,
+    driveDownload: new DriveDownload({
+      list: { key: 'provision.configDriveUrls', prefixes: config.provision.configDriveUrls },
+      clock,
+      limits: limits.api,
+    }),
     onFreed: async ({ allocationUuid }) =>
       allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined,
   })

@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { loadYaml, parseYaml } from '../kit/config.ts'
 import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
+import { UrlPrefixes } from './outbound/allow-list.ts'
 import { Limits } from './limits.ts'
 
 const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
@@ -167,6 +168,9 @@ const Provision = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether disks are cleaned before a node becomes available. automated_clean of a node overrides it.'),
+  configDriveUrls: UrlPrefixes.default([]).describe(
+    'Prefixes of URLs that config drives may be fetched from, such as http://192.0.2.1:8080/ for Bifrost. Empty: a config drive is given in the request alone.',
+  ),
   erase: z
     .enum(['express', 'whole', 'metadata'])
     .default('express')

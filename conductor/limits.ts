@@ -42,7 +42,9 @@ export const Limits = z.strictObject({
         .min(1)
         .max(64 * MIB)
         .default(64 * MIB)
-        .describe('Size of a config drive, unpacked.'),
+        .describe('Size of a config drive, unpacked; also of what is fetched for one.'),
+      configDriveDownloads: count(4, 'Config drives that are fetched at the same time; the others wait.'),
+      configDriveSeconds: seconds(30, 'Time for a config drive to be fetched, with its waiting for a turn.'),
       eventStreams: count(500, 'Event streams in all.'),
       eventStreamsPerUser: count(20, 'Event streams of one user.'),
       consoles: count(200, 'Open consoles in all.'),

@@ -44,6 +44,8 @@ export interface AddressGuard {
   readonly allowedHosts: readonly string[]
   readonly ownAddresses?: () => readonly string[]
   readonly lookup?: Lookup
+  /** Words of a refusal, where it is not about an image. */
+  readonly refused?: () => Fault
 }
 
 const ownAddresses = () =>
@@ -59,6 +61,7 @@ export function guarded(
   if (guard.allowedHosts.some((allowed) => allowed.toLowerCase().replace(/^\[|\]$/g, '') === host)) return {}
   const own = (guard.ownAddresses ?? ownAddresses)()
   const refusal = () =>
+    guard.refused?.() ??
     new Fault(
       'input.invalid',
       `instance_info/image_source: ${url.host} is on this machine or on a link-local address; images.allowedHosts can allow it`,

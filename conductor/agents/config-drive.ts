@@ -2,7 +2,8 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { gunzip, type ZlibOptions } from 'node:zlib'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
 import type { NodeRecord } from '../node/record.ts'
@@ -16,16 +17,21 @@ export const wantsConfigDrive = (node: NodeRecord): boolean => node.configDrive 
 
 /** Throws `input.invalid` when what was given is no config drive, or a bigger one than allowed. */
 export async function buildConfigDrive(node: NodeRecord, given: DriveContent, limitBytes: number): Promise<Buffer> {
-  const image = typeof given === 'string' ? unpack(given, limitBytes) : await makeIso(node, given)
+  const image =
+    typeof given === 'string'
+      ? await unpack(Buffer.from(given, 'base64'), limitBytes)
+      : Buffer.isBuffer(given)
+        ? await unpack(given, limitBytes)
+        : await makeIso(node, given)
   if (image.length > limitBytes)
     throw new Fault('input.invalid', `instance_info/configdrive has ${image.length} bytes, more than ${limitBytes}`)
   return image
 }
 
-/** Ironic's older form: the ISO, gzipped, in base64. */
-function unpack(text: string, limitBytes: number): Buffer {
+/** Ironic's older form: the gzipped ISO, which travels in base64. */
+async function unpack(packed: Buffer, limitBytes: number): Promise<Buffer> {
   try {
-    const iso = gunzipSync(Buffer.from(text, 'base64'), { maxOutputLength: limitBytes + 1 })
+    const iso = await promisify<Buffer, ZlibOptions, Buffer>(gunzip)(packed, { maxOutputLength: limitBytes + 1 })
     // ISO 9660 volume descriptors begin at sector 16; the identifier stands one byte in (ECMA-119 8.1).
     if (iso.subarray(32769, 32774).toString('latin1') !== 'CD001') throw new Error('it holds no ISO 9660 image')
     return iso

@@ -36,13 +36,19 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'store.stale': 409,
   'store.broken': 503,
   'bmc.config': 400,
+  'url.fetch': 400,
+  'url.busy': 503,
   'image.missing': 400,
   'image.checksum': 400,
   'image.format': 400,
 }
 
 /** Seconds after which trying again makes sense (Retry-After, RFC 9110). */
-const RETRY_AFTER_SECONDS: Partial<Record<FaultCode, number>> = { 'access.limited': 60, 'access.busy': 5 }
+const RETRY_AFTER_SECONDS: Partial<Record<FaultCode, number>> = {
+  'access.limited': 60,
+  'access.busy': 5,
+  'url.busy': 5,
+}
 
 export interface Problem {
   readonly status: number

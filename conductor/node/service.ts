@@ -16,9 +16,10 @@ import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type Wish } from './policy/plans.ts'
 import { BmcActs } from './run/bmc-acts.ts'
-import { splitDrive, withDrive } from './run/drive.ts'
+import type { DriveDownload } from './run/drive-download.ts'
+import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
-import { checkDrive, checkNodeSize } from './policy/size.ts'
+import { checkNodeSize } from './policy/size.ts'
 import { refusedVerb } from './workflow/step.ts'
 import type { Sightings } from './query/sightings.ts'
 import type { State } from './workflow/states.ts'
@@ -43,6 +44,7 @@ export interface NodeServiceParts {
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
   readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
+  readonly driveDownload: DriveDownload
   /** A node lost its instance: its allocation goes. */
   readonly onFreed: (node: NodeRecord) => Promise<void>
 }
@@ -163,7 +165,7 @@ export class NodeService {
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
     const { store, automatedClean, erase, worker, hashPassword, onFreed, limits } = this.parts
-    const content = extra.configdrive === undefined ? undefined : checkDrive(extra.configdrive, limits.configDriveBytes)
+    const wanted = driveWanted(extra.configdrive, this.parts)
     const node = await this.find(ident)
     extra.abortSince?.(node.provisionState)
     checkVerb(node, verb)
@@ -176,8 +178,9 @@ export class NodeService {
       rescueHash = await hashPassword(extra.rescuePassword ?? '')
     }
     // Nothing big is stored for a verb that will be refused.
-    const refused = content === undefined ? undefined : refusedVerb(node, verb)
+    const refused = wanted === undefined ? undefined : refusedVerb(node, verb)
     if (refused) throw new Fault(refused.refused, refused.why)
+    const content = await wanted?.()
     const warm = this.isWarm(node)
     const done = await withDrive(this.parts, node.uuid, async (keep) => {
       // A rebuild without a config drive keeps the one that is there, as Ironic does.

@@ -11,8 +11,8 @@ const PIECE_BYTES = 1024 * 1024
 
 /** The form that is stored, with the bytes. */
 export const driveBytes = (content: DriveContent): { form: ConfigDriveRef['form']; bytes: Buffer } =>
-  typeof content === 'string'
-    ? { form: 'iso.gz', bytes: Buffer.from(content, 'base64') }
+  typeof content === 'string' || Buffer.isBuffer(content)
+    ? { form: 'iso.gz', bytes: Buffer.isBuffer(content) ? content : Buffer.from(content, 'base64') }
     : { form: 'json', bytes: Buffer.from(JSON.stringify(content)) }
 
 /** Pieces that one transaction removes. */
@@ -69,7 +69,7 @@ export class Drives {
       await turn()
     }
     const bytes = Buffer.concat(parts)
-    return drive.form === 'json' ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : bytes.toString('base64')
+    return drive.form === 'json' ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : bytes
   }
 
   /** Unless a node refers to it. A few pieces at a time: nothing waits for a big one. */

@@ -2,7 +2,7 @@
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 
 /** What the user gave: a gzipped ISO image in base64, or the content of its files as an object. */
-export type DriveContent = string | Readonly<Record<string, unknown>>
+export type DriveContent = string | Buffer | Readonly<Record<string, unknown>>
 
 export interface PortRecord {
   readonly uuid: string

@@ -37,6 +37,16 @@ export const SERVICE_FAULTS = {
     description: 'the resource does not support this method',
     remedy: 'use one of the methods that the message names',
   },
+  'url.fetch': {
+    retry: true,
+    description: 'a URL could not be read',
+    remedy: 'check the address, and that its server answers the conductor',
+  },
+  'url.busy': {
+    retry: true,
+    description: 'too many URLs are being read',
+    remedy: 'send it again in a few seconds',
+  },
   'object.missing': {
     retry: false,
     description: 'the object does not exist',

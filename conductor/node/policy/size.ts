@@ -58,7 +58,7 @@ export function checkDrive(given: unknown, limitBytes: number): DriveContent {
   if (!isText && (typeof given !== 'object' || given === null || Array.isArray(given)))
     throw new Fault(
       'input.invalid',
-      'configdrive: it is an object, or the base64 of a gzipped ISO; URLs are not supported',
+      'configdrive: it is an object, or the base64 of a gzipped ISO; a URL is taken in the request that deploys, and not in instance_info',
     )
   const bytes = isText ? Math.floor((given.length * 3) / 4) : bytesOf(given)
   if (bytes > limitBytes)

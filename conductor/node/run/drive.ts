@@ -3,6 +3,7 @@ import type { Random } from '../../../kit/random.ts'
 import type { DriveContent } from '../../store/port.ts'
 import type { Store } from '../../store/port.ts'
 import type { ConfigDriveRef, NodeRecord } from '../record.ts'
+import { isDriveUrl, type DriveDownload } from './drive-download.ts'
 import { checkDrive } from '../policy/size.ts'
 
 /** Throws `input.invalid` for what is no config drive, or is too big for one. */
@@ -16,6 +17,20 @@ export function splitDrive(
     node: { ...node, instanceInfo },
     content: configdrive === null ? undefined : checkDrive(configdrive, limitBytes),
   }
+}
+
+/** The config drive of a request, checked; a URL is fetched when it is certain that the request will not be refused. Undefined: there is none. */
+export function driveWanted(
+  given: unknown,
+  parts: { driveDownload: DriveDownload; limits: { configDriveBytes: number } },
+): (() => Promise<DriveContent>) | undefined {
+  if (given === undefined) return undefined
+  if (isDriveUrl(given)) {
+    parts.driveDownload.check(given)
+    return () => parts.driveDownload.fetch(given)
+  }
+  const content = checkDrive(given, parts.limits.configDriveBytes)
+  return async () => content
 }
 
 /** `keep` stores a config drive. When what `save` does fails, nothing refers to it, and it goes. */
