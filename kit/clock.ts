@@ -44,7 +44,7 @@ export const systemClock: Clock = {
 export const monotonicClock: Clock = { ...systemClock, now: () => Number(process.hrtime.bigint()) / 1e6 }
 
 /** ISO 8601 in UTC with seconds, the form that Ironic's API uses. */
-export const isoTime = (atMs: number): string => new Date(atMs).toISOString().replace(/\.\d{3}Z$/, '+00:00')
+export const isoTime = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, -'.000Z'.length)}+00:00`
 
 /** Polls `check` until it answers something else than undefined or false. A program that did not end in time (`run.timeout`) is a "not yet" like any other:
  *  the first call of a busy machine may take longer than all that follow. Fails with `what`, and with the last such fault, after `timeoutMs`. */

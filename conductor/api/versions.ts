@@ -173,17 +173,37 @@ export const TARGETS: Readonly<Record<string, { verb: Verb; since: number }>> = 
   service: { verb: 'service', since: 87 },
 }
 
-/** Leaves what a version may see, in the asked order. `fields` that are unknown or too new are refused. */
+/** Leaves what a version may see, in the asked order. Fields that it may not see are undefined, which no JSON has: a copy with all its names costs a
+ *  fraction of one that is put together name by name. */
 export function visible(
   whole: Record<string, unknown>,
   at: { gates: Gates; minor: number; fields?: readonly string[] },
 ): Record<string, unknown> {
-  const names = at.fields ? [...new Set([...at.fields, 'links'])] : Object.keys(whole)
-  return Object.fromEntries(
-    names
-      .filter((name) => Object.hasOwn(whole, name) && (at.gates[name] ?? 0) <= at.minor)
-      .map((name) => [name, whole[name]]),
-  )
+  const { gates, minor, fields } = at
+  if (fields)
+    return Object.fromEntries(
+      [...new Set([...fields, 'links'])]
+        .filter((name) => Object.hasOwn(whole, name) && (gates[name] ?? 0) <= minor)
+        .map((name) => [name, whole[name]]),
+    )
+  const shown = { ...whole }
+  for (const name of newerThan(minor, gates)) if (shown[name] !== undefined) shown[name] = undefined
+  return shown
+}
+
+const newer = new WeakMap<Gates, Map<number, readonly string[]>>()
+
+/** The fields that came after a version. */
+function newerThan(minor: number, gates: Gates): readonly string[] {
+  const byMinor = newer.get(gates) ?? new Map<number, readonly string[]>()
+  newer.set(gates, byMinor)
+  const names =
+    byMinor.get(minor) ??
+    Object.entries(gates)
+      .filter(([, since]) => since > minor)
+      .map(([name]) => name)
+  byMinor.set(minor, names)
+  return names
 }
 
 /** Parses `fields=a,b`. Throws `input.invalid` (unknown) or `input.version` (newer than asked). */

@@ -1,6 +1,6 @@
 /** Records -> Ironic's wire form. Secrets are masked here, and nothing else ever renders a record. */
 import { isoTime } from '../../kit/clock.ts'
-import { INTERFACES, interfaceOf } from '../node/policy/interfaces.ts'
+import { interfaceOf, type InterfaceName } from '../node/policy/interfaces.ts'
 import { bootMode } from '../node/run/perform.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
@@ -90,7 +90,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     parent_node: node.parentNode,
     disable_power_off: node.disablePowerOff,
     health: null,
-    ...Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, interfaceOf(node, name)])),
+    ...interfacesView(node),
     created_at: time(node.createdAtMs),
     updated_at: time(node.updatedAtMs),
     links: links(parts, at),
@@ -100,6 +100,24 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     volume: links(parts, `${at}/volume`),
   }
 }
+
+type InterfaceFields = Record<`${InterfaceName}_interface`, string | null>
+
+const interfacesView = (node: NodeRecord): InterfaceFields => ({
+  bios_interface: interfaceOf(node, 'bios'),
+  boot_interface: interfaceOf(node, 'boot'),
+  console_interface: interfaceOf(node, 'console'),
+  deploy_interface: interfaceOf(node, 'deploy'),
+  firmware_interface: interfaceOf(node, 'firmware'),
+  inspect_interface: interfaceOf(node, 'inspect'),
+  management_interface: interfaceOf(node, 'management'),
+  network_interface: interfaceOf(node, 'network'),
+  power_interface: interfaceOf(node, 'power'),
+  raid_interface: interfaceOf(node, 'raid'),
+  rescue_interface: interfaceOf(node, 'rescue'),
+  storage_interface: interfaceOf(node, 'storage'),
+  vendor_interface: interfaceOf(node, 'vendor'),
+})
 
 /** The default fields of a list. */
 export const NODE_SUMMARY = [

@@ -82,27 +82,49 @@ export function readNode(row: NodeRow, seal: Seal): NodeRecord {
       driverInfo: seal.openFirstForm(driverInfo, node.uuid),
       instanceInfo: seal.openFirstForm(instanceInfo, node.uuid),
     }
+  if (row.sealed === NOTHING_SEALED) return node
   return {
     ...node,
     ...(seal.restore({ driverInfo, instanceInfo }, parseObject(row.sealed) as Sealed, node.uuid) as object),
   }
 }
 
+/** The column `sealed` of a record without secrets, as most are. */
+const NOTHING_SEALED = '{}'
 /** A record of an older program lacks the fields that came later; without these it is none. */
 const ESSENTIAL = ['uuid', 'driver', 'provisionState', 'machine', 'createdAtMs'] as const
 
+const FRESH = newNode({ uuid: '', driver: '' }, 0)
+const FIELDS = Object.keys(FRESH)
+const MACHINE_FIELDS = Object.keys(FRESH.machine)
+const NODE_KINDS = kindsOf(FRESH)
+const MACHINE_KINDS = kindsOf(FRESH.machine)
+
+/** `stored` comes from the parser and becomes the record. */
 function complete(stored: Record<string, unknown>, row: NodeRow): NodeRecord {
   const lacking = ESSENTIAL.find((name) => stored[name] === undefined)
   if (lacking) throw new Error(`the field ${lacking} is missing`)
-  const { uuid, driver, machine, createdAtMs } = stored
-  if (uuid !== row.uuid) throw new Error('it is the record of another node')
-  const fresh = newNode({ uuid: row.uuid, driver: String(driver) }, Number(createdAtMs))
-  const given = isObject(machine) ? { bootToken: bootTokenOf(stored), ...machine } : { owed: null }
-  const node = { ...fresh, ...stored, version: row.version, machine: { ...fresh.machine, ...given } }
-  const odd = oddField(node, fresh) ?? oddField(node.machine, fresh.machine)
+  if (stored.uuid !== row.uuid) throw new Error('it is the record of another node')
+
+  stored.version = row.version
+  const node = isWhole(stored) ? stored : withDefaults(stored)
+  const odd = oddField(node, NODE_KINDS) ?? oddField(node.machine as Record<string, unknown>, MACHINE_KINDS)
   if (odd) throw new Error(`the field ${odd} holds no value of its kind`)
   if (!isState(String(node.provisionState))) throw new Error('the field provisionState holds no state')
-  return node as NodeRecord
+  return node as unknown as NodeRecord
+}
+
+const isWhole = (stored: Record<string, unknown>): boolean =>
+  holdsAll(stored, FIELDS) && isObject(stored.machine) && holdsAll(stored.machine, MACHINE_FIELDS)
+
+const holdsAll = (values: Record<string, unknown>, names: readonly string[]): boolean =>
+  names.every((name) => values[name] !== undefined)
+
+function withDefaults(stored: Record<string, unknown>): Record<string, unknown> {
+  const { uuid, driver, machine, createdAtMs } = stored
+  const fresh = newNode({ uuid: String(uuid), driver: String(driver) }, Number(createdAtMs))
+  const given = isObject(machine) ? { bootToken: bootTokenOf(stored), ...machine } : { owed: null }
+  return { ...fresh, ...stored, machine: { ...fresh.machine, ...given } }
 }
 
 /** A boot that an older program ordered is still to be traded. */
@@ -114,14 +136,22 @@ function bootTokenOf({ provisionState, agent }: Record<string, unknown>): NodeRe
   return presence === 'works' || presence === 'boots' ? 'good' : 'none'
 }
 
-/** The field whose value is of another kind than a new record's; what is null there may be anything. */
-const oddField = (values: object, fresh: object): string | undefined =>
-  Object.entries(fresh).find(
-    ([name, byDefault]) =>
-      byDefault !== null && kindOf((values as Record<string, unknown>)[name]) !== kindOf(byDefault),
-  )?.[0]
+type Kinds = readonly (readonly [field: string, kind: string])[]
 
-const kindOf = (value: unknown) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value)
+/** What is null in a new record may be anything. */
+function kindsOf(fresh: object): Kinds {
+  return Object.entries(fresh)
+    .filter(([, byDefault]) => byDefault !== null)
+    .map(([name, byDefault]) => [name, kindOf(byDefault)])
+}
+
+/** The field whose value is of another kind than a new record's. */
+const oddField = (values: Readonly<Record<string, unknown>>, kinds: Kinds): string | undefined =>
+  kinds.find(([name, kind]) => kindOf(values[name]) !== kind)?.[0]
+
+function kindOf(value: unknown): string {
+  return Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value
+}
 
 export const nodesWithin = ({ project }: NodeFilter): Where[] =>
   project === undefined ? [] : [['(owner = ? OR lessee = ?)', project, project]]

@@ -46,6 +46,7 @@ export class Seal {
 
   /** Takes the secrets out of `values`: what is left, with null in their places, and each of them sealed. */
   take(values: Values, about: string): { rest: Values; sealed: Sealed } {
+    if (!holdsSecret(values)) return { rest: values, sealed: {} }
     const sealed: Record<string, string> = {}
     const rest = walk(values, [], (value, path, key) => {
       if (key === undefined || !isSecretKey(key) || value === null || value === undefined) return undefined
@@ -56,17 +57,15 @@ export class Seal {
     return { rest: rest as Values, sealed }
   }
 
-  /** Puts them back. Throws `secret.key` for one that does not open in its place. */
+  /** Puts them back into `rest`, which becomes the whole. Throws `secret.key` for one that does not open in its place. */
   restore(rest: Values, sealed: Sealed, about: string): Values {
-    const left = new Set(Object.keys(sealed))
-    const whole = walk(rest, [], (_value, path) => {
-      const at = JSON.stringify(path)
-      if (!left.delete(at)) return undefined
-      const bytes = Buffer.from(String(sealed[at]).slice(SECOND_FORM.length), 'base64')
-      return { becomes: JSON.parse(this.open(bytes, `${about}:${at}`).toString()) as unknown }
-    })
-    if (left.size > 0) throw new Fault('secret.key', `a secret of ${about} has lost its place`)
-    return whole as Values
+    for (const [at, secret] of Object.entries(sealed)) {
+      const bytes = Buffer.from(String(secret).slice(SECOND_FORM.length), 'base64')
+      const value = JSON.parse(this.open(bytes, `${about}:${at}`).toString()) as unknown
+      if (!putAt(rest, JSON.parse(at) as string[], value))
+        throw new Fault('secret.key', `a secret of ${about} has lost its place`)
+    }
+    return rest
   }
 
   /** The values of a record of the first form: texts of the first level, each behind its prefix. */
@@ -106,6 +105,29 @@ export class Seal {
       })
     }
   }
+}
+
+const isNested = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object'
+
+function holdsSecret(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(holdsSecret)
+  if (!isNested(value)) return false
+  for (const key of Object.keys(value)) {
+    const inner = value[key]
+    if (inner !== null && inner !== undefined && (isSecretKey(key) || holdsSecret(inner))) return true
+  }
+  return false
+}
+
+/** Whether there is such a place. */
+function putAt(values: unknown, path: readonly string[], value: unknown): boolean {
+  let at = values
+  for (const [i, key] of path.entries()) {
+    if (!isNested(at) || !Object.hasOwn(at, key)) return false
+    if (i === path.length - 1) at[key] = value
+    else at = at[key]
+  }
+  return path.length > 0
 }
 
 type Change = (value: unknown, path: readonly string[], key: string | undefined) => { becomes: unknown } | undefined
