@@ -42,6 +42,7 @@ export class SqliteFile {
   private readonly db: Database.Database
   private readonly lock: Database.Database
   private readonly statements: Statements
+  private readonly transact: (act: () => void) => void
   private readonly listeners = new Set<() => void>()
   private added = false
   /** Why the last write failed; undefined: it did not. */
@@ -55,6 +56,7 @@ export class SqliteFile {
     this.db = db
     this.lock = lock
     this.statements = new Statements(db, MAX_STATEMENTS)
+    this.transact = db.transaction((act: () => void) => act()).immediate
   }
 
   /** Compiled once per text, as long as it is used. */
@@ -87,26 +89,22 @@ export class SqliteFile {
   /** The same without another try; throws SQLITE_BUSY as it is. */
   writeNow<T>(about: { what: string; nodeUuid?: string | null }, act: () => T): T {
     try {
-      const result = this.db
-        .transaction(() => {
-          const done = act()
-          const by = currentAct()
-          if (by && !by.recorded) {
-            this.addEvent({
-              atMs: by.atMs,
-              nodeUuid: about.nodeUuid ?? null,
-              kind: 'act',
-              detail: { user: by.user, method: by.method, path: by.path, request_id: by.requestId },
-            })
-          }
-          return done
-        })
-        .immediate()
       const by = currentAct()
+      let result: T | undefined
+      this.transact(() => {
+        result = act()
+        if (by && !by.recorded)
+          this.addEvent({
+            atMs: by.atMs,
+            nodeUuid: about.nodeUuid ?? null,
+            kind: 'act',
+            detail: { user: by.user, method: by.method, path: by.path, request_id: by.requestId },
+          })
+      })
       if (by) by.recorded = true
       this.failed = undefined
       this.announce()
-      return result
+      return result as T
     } catch (error) {
       this.added = false
       if (error instanceof Fault || isBusy(error)) throw error

@@ -193,4 +193,27 @@ export const MIGRATIONS: readonly string[] = [
   -- Sealed secrets of objects; NULL: of a program that kept them in the body, rewritten when the database is opened.
   ALTER TABLE objects ADD COLUMN sealed TEXT;
   `,
+  `
+  -- Most rows have nothing in these columns: an index that leaves them out costs no page when they are written.
+  DROP INDEX nodes_by_owner;
+  DROP INDEX nodes_by_lessee;
+  DROP INDEX nodes_by_shard;
+  DROP INDEX nodes_by_class;
+  DROP INDEX nodes_by_parent;
+  DROP INDEX nodes_by_chassis;
+  CREATE INDEX nodes_by_owner ON nodes (owner) WHERE owner IS NOT NULL;
+  CREATE INDEX nodes_by_lessee ON nodes (lessee) WHERE lessee IS NOT NULL;
+  CREATE INDEX nodes_by_shard ON nodes (shard) WHERE shard IS NOT NULL;
+  CREATE INDEX nodes_by_class ON nodes (resource_class) WHERE resource_class IS NOT NULL;
+  CREATE INDEX nodes_by_parent ON nodes (parent_node) WHERE parent_node IS NOT NULL;
+  CREATE INDEX nodes_by_chassis ON nodes (chassis_uuid) WHERE chassis_uuid IS NOT NULL;
+  DROP INDEX ports_by_name;
+  DROP INDEX ports_by_portgroup;
+  DROP INDEX ports_by_fixed_ip;
+  DROP INDEX ports_by_learned_ip;
+  CREATE UNIQUE INDEX ports_by_name ON ports (name) WHERE name IS NOT NULL;
+  CREATE INDEX ports_by_portgroup ON ports (portgroup_uuid) WHERE portgroup_uuid IS NOT NULL;
+  CREATE INDEX ports_by_fixed_ip ON ports (fixed_ip) WHERE fixed_ip IS NOT NULL;
+  CREATE INDEX ports_by_learned_ip ON ports (learned_ip) WHERE learned_ip IS NOT NULL;
+  `,
 ]

@@ -56,6 +56,8 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
   updated_at: (node) => node.updatedAtMs,
 }
 
+const PLAIN_COLUMNS = Object.entries(COLUMNS)
+
 export const NODE_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
   [
     'id',
@@ -68,8 +70,11 @@ export const NODE_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
 /** Every column but `uuid` and `created_at`. */
 export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value> {
   const { rest, sealed } = seal.take({ driverInfo: node.driverInfo, instanceInfo: node.instanceInfo }, node.uuid)
-  const plain = Object.fromEntries(Object.entries(COLUMNS).map(([name, of]) => [name, of(node)]))
-  return { ...plain, sealed: JSON.stringify(sealed), body: JSON.stringify({ ...node, ...rest }) }
+  const columns: Record<string, Value> = {}
+  for (const [name, of] of PLAIN_COLUMNS) columns[name] = of(node)
+  columns.sealed = JSON.stringify(sealed)
+  columns.body = JSON.stringify({ ...node, ...rest })
+  return columns
 }
 
 /** Throws what is wrong with the row. */

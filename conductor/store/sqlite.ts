@@ -1,24 +1,13 @@
-/** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. Nodes, ports, config drives and inventories here. */
-import { systemClock, turn, type Clock } from '../../kit/clock.ts'
+/** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. What its tables make together. */
+import { systemClock, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
-import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 import { Damage } from './damage.ts'
 import { Drives } from './drives.ts'
-import { SqliteFile, stale, type Value } from './file.ts'
+import { SqliteFile } from './file.ts'
 import { journalTable } from './journal.ts'
 import { checkKey, upgradeNodes } from './keys.ts'
-import { NODE_COLUMNS, NODE_SORTS, nodeColumns, nodesWithin, nodeWheres, readNode, type NodeRow } from './node-rows.ts'
-import {
-  learnedIp,
-  PORT_COLUMNS,
-  PORT_SORTS,
-  portColumns,
-  portsWithin,
-  portWheres,
-  readPort,
-  type PortRow,
-} from './port-rows.ts'
+import { NodeTable } from './nodes.ts'
 import type {
   ConductorRow,
   Damaged,
@@ -33,10 +22,9 @@ import type {
   PortRecord,
   Store,
 } from './port.ts'
+import { PortTable } from './ports.ts'
 import type { Seal } from './secrets.ts'
-import { conductorTable, listWhole, objectTable, upgradeObjects } from './tables.ts'
-
-const SLICE = 200
+import { conductorTable, objectTable, upgradeObjects } from './tables.ts'
 
 export class SqliteStore implements Store {
   readonly objects: ObjectStore
@@ -44,13 +32,13 @@ export class SqliteStore implements Store {
   readonly conductors: () => Promise<ConductorRow[]>
   readonly putConductor: (row: ConductorRow) => Promise<void>
   private readonly file: SqliteFile
-  private readonly seal: Seal
   private readonly drives: Drives
   private readonly damage = new Damage()
+  private readonly nodeTable: NodeTable
+  private readonly portTable: PortTable
 
   /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its secrets were sealed with. */
   constructor(path: string, seal: Seal, clock: Clock = systemClock) {
-    this.seal = seal
     this.file = new SqliteFile(path, clock)
     this.drives = new Drives(this.file, seal)
     try {
@@ -61,6 +49,9 @@ export class SqliteStore implements Store {
       this.file.close()
       throw error
     }
+
+    this.nodeTable = new NodeTable({ file: this.file, seal, damage: this.damage, drives: this.drives })
+    this.portTable = new PortTable(this.file, this.damage)
     this.objects = objectTable(this.file, this.damage, seal)
     this.journal = journalTable(this.file)
     const table = conductorTable(this.file)
@@ -68,104 +59,39 @@ export class SqliteStore implements Store {
     this.putConductor = (row) => table.putConductor(row)
   }
 
-  async addNode(node: NodeRecord): Promise<void> {
-    await this.file.write({ what: 'node', nodeUuid: node.uuid }, () => {
-      const columns = { uuid: node.uuid, created_at: node.createdAtMs, ...nodeColumns(node, this.seal) }
-      this.checkBmc(node)
-      this.insert('nodes', columns)
-      this.file.addEvent({
-        atMs: node.createdAtMs,
-        nodeUuid: node.uuid,
-        kind: 'node-added',
-        detail: { name: node.name, driver: node.driver },
-      })
-    })
-  }
-
-  async putNode(node: NodeRecord, events: readonly Omit<EventRecord, 'seq'>[] = []): Promise<NodeRecord> {
-    const next = { ...node, version: node.version + 1 }
-    const columns = nodeColumns(next, this.seal)
-    const sets = Object.keys(columns).map((name) => `${name} = ?`)
-    await this.file.write({ what: 'node', nodeUuid: node.uuid }, () => {
-      this.checkBmc(next)
-      this.drives.replace(node.uuid, next.configDrive)
-      const { changes } = this.file
-        .sql(`UPDATE nodes SET ${sets.join()} WHERE uuid = ? AND version = ?`)
-        .run(...Object.values(columns), node.uuid, node.version)
-      if (changes === 0) throw new Fault('store.stale', `node ${node.uuid} is no longer at version ${node.version}`)
-      for (const event of events) this.file.addEvent(event)
-    })
-    this.damage.forget('node', node.uuid)
-    return next
-  }
+  addNode = (node: NodeRecord): Promise<void> => this.nodeTable.add(node)
+  putNode = (node: NodeRecord, events: readonly Omit<EventRecord, 'seq'>[] = []): Promise<NodeRecord> =>
+    this.nodeTable.put(node, events)
 
   async node(uuid: string): Promise<NodeRecord | undefined> {
-    return this.openNode(this.file.sql<NodeRow>(`SELECT ${NODE_COLUMNS} FROM nodes WHERE uuid = ?`).get(uuid))
+    return this.nodeTable.one('uuid', uuid)
   }
 
   async nodeByName(name: string): Promise<NodeRecord | undefined> {
-    return this.openNode(this.file.sql<NodeRow>(`SELECT ${NODE_COLUMNS} FROM nodes WHERE name = ?`).get(name))
+    return this.nodeTable.one('name', name)
   }
 
   async sharersOfBmc(node: NodeRecord): Promise<string[]> {
-    const rows = this.file
-      .sql<{ uuid: string }>('SELECT uuid FROM nodes WHERE bmc = ? AND uuid <> ? ORDER BY id LIMIT 100')
-      .all(bmcAddress(node), node.uuid)
-    return rows.map(({ uuid }) => uuid)
+    return this.nodeTable.sharersOfBmc(node)
   }
 
   async nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]> {
-    const narrowed = { wheres: nodeWheres(filter), within: nodesWithin(filter) }
-    const listing = {
-      table: 'nodes',
-      columns: NODE_COLUMNS,
-      what: 'node',
-      ...narrowed,
-      page,
-      sorts: NODE_SORTS,
-    } as const
-    return listWhole<NodeRow, NodeRecord>(this.file, listing, (rows) => this.damage.openAll(rows, this.readNode))
+    return this.nodeTable.list(filter, page)
   }
 
-  async everyNode(): Promise<NodeRecord[]> {
-    const every: NodeRecord[] = []
-    for (let after = 0; ;) {
-      const rows = this.file
-        .sql<NodeRow>(`SELECT ${NODE_COLUMNS} FROM nodes WHERE id > ? ORDER BY id LIMIT ?`)
-        .all(after, SLICE)
-      every.push(...this.damage.openAll(rows, this.readNode))
-      if (rows.length < SLICE) return every
-      after = rows.at(-1)?.id ?? after
-      await turn()
-    }
-  }
+  everyNode = (): Promise<NodeRecord[]> => this.nodeTable.every()
 
   async nodeCounts(): Promise<NodeCount[]> {
-    const groups = this.file.sql<{ state: string; power: string | null; maintenance: number; count: number }>(
-      'SELECT provision_state AS state, power_state AS power, maintenance, count(*) AS count FROM nodes GROUP BY 1, 2, 3',
-    )
-    return groups.all().map(({ state, power, maintenance, count }) => ({
-      provisionState: state,
-      powerState: power,
-      maintenance: maintenance === 1,
-      count,
-    }))
+    return this.nodeTable.counts()
   }
 
   async removeNode(uuid: string): Promise<void> {
-    await this.file.write({ what: 'node', nodeUuid: uuid }, () => {
-      this.drives.removeOf(uuid)
-      this.file.sql('DELETE FROM nodes WHERE uuid = ?').run(uuid)
-    })
+    await this.nodeTable.remove(uuid)
     this.damage.forgetUnless((one) => this.exists(one))
   }
 
   async shards(): Promise<{ name: string; count: number }[]> {
-    return this.file
-      .sql<{ name: string; count: number }>(
-        'SELECT shard AS name, count(*) AS count FROM nodes WHERE shard IS NOT NULL GROUP BY 1 ORDER BY 1',
-      )
-      .all()
+    return this.nodeTable.shards()
   }
 
   addConfigDrive = (nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> =>
@@ -173,68 +99,23 @@ export class SqliteStore implements Store {
   configDrive = (nodeUuid: string, drive: ConfigDriveRef): Promise<DriveContent> => this.drives.read(nodeUuid, drive)
   removeConfigDrive = (id: string): Promise<void> => this.drives.remove(id)
 
-  async addPort(port: PortRecord): Promise<void> {
-    await this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () =>
-      this.insert('ports', {
-        uuid: port.uuid,
-        created_at: port.createdAtMs,
-        learned_ip: learnedIp(port),
-        ...portColumns(port),
-      }),
-    )
-  }
-
-  async putPort(port: PortRecord): Promise<PortRecord> {
-    const next = { ...port, version: port.version + 1 }
-    const columns = portColumns(next)
-    const sets = Object.keys(columns).map((name) => `${name} = ?`)
-    await this.file.write({ what: 'port', nodeUuid: port.nodeUuid }, () => {
-      const { changes } = this.file
-        .sql(`UPDATE ports SET ${sets.join()} WHERE uuid = ? AND version = ?`)
-        .run(...Object.values(columns), port.uuid, port.version)
-      if (changes === 0) throw stale('port', port.uuid)
-    })
-    this.damage.forget('port', port.uuid)
-    return next
-  }
-
-  async learnPortIp(address: string, ip: string): Promise<void> {
-    const known = this.file
-      .sql<{ learned_ip: string | null }>('SELECT learned_ip FROM ports WHERE address = ?')
-      .get(address)
-    if (!known || known.learned_ip === ip) return
-    await this.file.write({ what: 'port' }, () =>
-      this.file.sql('UPDATE ports SET learned_ip = ? WHERE address = ?').run(ip, address),
-    )
-  }
+  addPort = (port: PortRecord): Promise<void> => this.portTable.add(port)
+  putPort = (port: PortRecord): Promise<PortRecord> => this.portTable.put(port)
+  learnPortIp = (address: string, ip: string): Promise<void> => this.portTable.learnIp(address, ip)
 
   async port(ident: string): Promise<PortRecord | undefined> {
-    const by = (column: string, value: string) =>
-      this.openPort(this.file.sql<PortRow>(`SELECT ${PORT_COLUMNS} FROM ports WHERE ${column} = ?`).get(value))
-    return by('uuid', ident.toLowerCase()) ?? by('name', ident)
+    return this.portTable.one('uuid', ident.toLowerCase()) ?? this.portTable.one('name', ident)
   }
 
   async portByAddress(address: string): Promise<PortRecord | undefined> {
-    return this.openPort(this.file.sql<PortRow>(`SELECT ${PORT_COLUMNS} FROM ports WHERE address = ?`).get(address))
+    return this.portTable.one('address', address)
   }
 
   async ports(filter: PortFilter, page: Page): Promise<PortRecord[]> {
-    const narrowed = { wheres: portWheres(filter), within: portsWithin(filter) }
-    const listing = {
-      table: 'ports',
-      columns: PORT_COLUMNS,
-      what: 'port',
-      ...narrowed,
-      page,
-      sorts: PORT_SORTS,
-    } as const
-    return listWhole<PortRow, PortRecord>(this.file, listing, (rows) => this.damage.openAll(rows, this.readPort))
+    return this.portTable.list(filter, page)
   }
 
-  async removePort(uuid: string): Promise<void> {
-    await this.file.write({ what: 'port' }, () => this.file.sql('DELETE FROM ports WHERE uuid = ?').run(uuid))
-    this.damage.forget('port', uuid)
-  }
+  removePort = (uuid: string): Promise<void> => this.portTable.remove(uuid)
 
   async inventory(nodeUuid: string): Promise<unknown> {
     const row = this.file.sql<{ body: string }>('SELECT body FROM inventories WHERE node_uuid = ?').get(nodeUuid)
@@ -262,16 +143,8 @@ export class SqliteStore implements Store {
 
   async survey(): Promise<readonly Damaged[]> {
     await this.drives.sweep()
-    await this.everyNode()
-    for (let after = 0; ;) {
-      const rows = this.file
-        .sql<PortRow & { id: number }>(`SELECT id, ${PORT_COLUMNS} FROM ports WHERE id > ? ORDER BY id LIMIT ?`)
-        .all(after, SLICE)
-      this.damage.openAll(rows, this.readPort)
-      if (rows.length < SLICE) break
-      after = rows.at(-1)?.id ?? after
-      await turn()
-    }
+    await this.nodeTable.every()
+    await this.portTable.survey()
     return this.damaged()
   }
 
@@ -279,43 +152,9 @@ export class SqliteStore implements Store {
     this.file.close()
   }
 
-  /** Inside a transaction. Two nodes that shared a BMC before this was checked can still be saved. */
-  private checkBmc(node: NodeRecord): void {
-    const bmc = bmcAddress(node)
-    if (bmc === null) return
-    const { other, same } = this.file
-      .sql<{ other: number; same: number }>(
-        'SELECT EXISTS (SELECT 1 FROM nodes WHERE bmc = ? AND uuid <> ?) AS other, EXISTS (SELECT 1 FROM nodes WHERE uuid = ? AND bmc = ?) AS same',
-      )
-      .get(bmc, node.uuid, node.uuid, bmc) ?? { other: 0, same: 0 }
-    if (other && !same)
-      throw new Fault(
-        'object.conflict',
-        `driver_info/${bmcAddressKeys(node.driver)[0]}: another node has this BMC already; one BMC belongs to one node`,
-      )
-  }
-
   private exists({ kind, uuid }: Damaged): boolean {
     if (kind === 'node' || kind === 'port')
       return this.file.sql(`SELECT 1 FROM ${kind}s WHERE uuid = ?`).get(uuid) !== undefined
     return this.file.sql('SELECT 1 FROM objects WHERE kind = ? AND uuid = ?').get(kind, uuid) !== undefined
   }
-
-  private insert(table: 'nodes' | 'ports', columns: Readonly<Record<string, Value>>): void {
-    const names = Object.keys(columns)
-    this.file
-      .sql(`INSERT INTO ${table} (${names.join()}) VALUES (${names.map(() => '?').join()})`)
-      .run(...Object.values(columns))
-  }
-
-  private readonly readNode = (row: NodeRow): NodeRecord => {
-    const { uuid, name, owner, lessee } = row
-    return this.damage.open({ kind: 'node', uuid, name, owner, lessee }, () => readNode(row, this.seal))
-  }
-
-  private readonly readPort = (row: PortRow): PortRecord =>
-    this.damage.open({ kind: 'port', uuid: row.uuid, name: row.name, owner: null, lessee: null }, () => readPort(row))
-
-  private openNode = (row: NodeRow | undefined): NodeRecord | undefined => row && this.readNode(row)
-  private openPort = (row: PortRow | undefined): PortRecord | undefined => row && this.readPort(row)
 }

@@ -1,0 +1,53 @@
+/** Rows that have a version: each is replaced as it was read or not at all, and an index is written only where its column changes. */
+import { stale, type SqliteFile, type Value } from './file.ts'
+
+type Columns = Readonly<Record<string, Value>>
+
+/** A row before its change: its version and its columns that have an index. */
+export type Before = Columns & { readonly version: number }
+
+export class VersionedTable {
+  private readonly file: SqliteFile
+  private readonly name: 'nodes' | 'ports'
+  private readonly indexed: ReadonlySet<string>
+  private readonly selectBefore: string
+
+  /** `also`: further columns that `before` tells. */
+  constructor(file: SqliteFile, name: 'nodes' | 'ports', also: readonly string[] = []) {
+    this.file = file
+    this.name = name
+    this.indexed = new Set(
+      file
+        .sql<{ name: string }>(
+          'SELECT DISTINCT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE i.name IS NOT NULL',
+        )
+        .all(name)
+        .map((column) => column.name),
+    )
+    const told = new Set(['version', ...also, ...this.indexed])
+    this.selectBefore = `SELECT ${[...told].join()} FROM ${name} WHERE uuid = ?`
+  }
+
+  /** Inside a transaction. */
+  insert(columns: Columns): void {
+    const names = Object.keys(columns)
+    this.file
+      .sql(`INSERT INTO ${this.name} (${names.join()}) VALUES (${names.map(() => '?').join()})`)
+      .run(...Object.values(columns))
+  }
+
+  /** Inside a transaction. Throws `store.stale` when the row is no longer at this version. */
+  before(uuid: string, version: number): Before {
+    const row = this.file.sql<Before>(this.selectBefore).get(uuid)
+    if (row?.version !== version) throw stale(this.name.slice(0, -1), uuid)
+    return row
+  }
+
+  /** Inside the transaction that looked at `before`. A column with an index that stays as it is costs no page of that index. */
+  replace(uuid: string, before: Before, columns: Columns): void {
+    const changed = Object.entries(columns).filter(([name, value]) => !this.indexed.has(name) || before[name] !== value)
+    this.file
+      .sql(`UPDATE ${this.name} SET ${changed.map(([name]) => `${name} = ?`).join()} WHERE uuid = ?`)
+      .run(...changed.map(([, value]) => value), uuid)
+  }
+}
