@@ -105,7 +105,10 @@ test('ports: a name stays unique, and lists follow a new bundle and a new addres
   await store.addPort(portOf(2, { name: 'p' }))
   await store.addPort(portOf(3, {}))
   await store.addPort(portOf(4, {}))
-  await expect(store.addPort(portOf(5, { name: 'p' }))).rejects.toMatchObject({ code: 'object.conflict' })
+  await expect(store.addPort(portOf(5, { name: 'p' }))).rejects.toMatchObject({
+    code: 'object.conflict',
+    field: 'name',
+  })
 
   const port = await store.port(uuid(3))
   if (!port) throw new Error('the port is not there')
