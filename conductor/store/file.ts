@@ -56,7 +56,8 @@ export class SqliteFile {
     this.db = db
     this.lock = lock
     this.statements = new Statements(db, MAX_STATEMENTS)
-    this.transact = db.transaction((act: () => void) => act()).immediate
+    const transaction = db.transaction((act: () => void) => act())
+    this.transact = (act) => transaction.immediate(act)
   }
 
   /** Compiled once per text, as long as it is used. */
