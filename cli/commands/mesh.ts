@@ -2,8 +2,34 @@
 import type { Command } from 'commander'
 import { onServer } from './server-options.ts'
 
+interface Place {
+  readonly server?: string
+  readonly cloud?: string
+}
+
+const openServer = async (options: Place) => {
+  const { findPlace, openApi } = await import('../server.ts')
+  return openApi(await findPlace(options, process.env))
+}
+const meshApi = async (options: Place) => {
+  const { MeshCommands } = await import('../mesh.ts')
+  return new MeshCommands(await openServer(options))
+}
+const incidentApi = async (options: Place) => {
+  const { IncidentCommands } = await import('../incidents.ts')
+  return new IncidentCommands(await openServer(options))
+}
+
 export function meshCommands(program: Command): void {
   const mesh = program.command('mesh').description('the mesh of hosts that look after each other')
+  setupCommands(mesh)
+  viewCommands(mesh)
+  policyCommands(mesh)
+  hostCommands(mesh)
+  incidentCommands(program.command('incident').description('hosts that died, and what was done'))
+}
+
+function setupCommands(mesh: Command): void {
   const onMachine = (command: Command) =>
     command
       .option(
@@ -37,17 +63,18 @@ export function meshCommands(program: Command): void {
       .requiredOption('--address <ip>', 'where the other nodes reach the Consul of this one')
       .description('on an invited node: configure its Consul'),
   ).action(async (bundle: string, options) => (await setup()).join(bundle, options))
+}
 
-  const meshApi = async (options: { server?: string; cloud?: string }) => {
-    const [{ meshCommands }, { findPlace, openApi }] = await Promise.all([import('../mesh.ts'), import('../server.ts')])
-    return meshCommands(openApi(await findPlace(options, process.env)))
-  }
+function viewCommands(mesh: Command): void {
   onServer(mesh.command('status').description('hosts, arbiters, leader, policy, and what is not protected')).action(
     async (options) => (await meshApi(options)).status(options),
   )
   onServer(
     mesh.command('explain').argument('<host>').description('every condition of the verdict on a host: why, or why not'),
   ).action(async (host: string, options) => (await meshApi(options)).explain(host, options))
+}
+
+function policyCommands(mesh: Command): void {
   onServer(
     mesh
       .command('arm')
@@ -55,11 +82,11 @@ export function meshCommands(program: Command): void {
       .option('--dry-run', 'it only says what it would do')
       .option('--why <text>', 'for the record', 'armed'),
   ).action(async (options) =>
-    (await meshApi(options)).policy({ armed: true, dry_run: options.dryRun === true, why: options.why }, options),
+    (await meshApi(options)).arm({ armed: true, dry_run: options.dryRun === true, why: options.why }, options),
   )
   onServer(
     mesh.command('disarm').description('let the mesh fence nobody').requiredOption('--why <text>', 'for the record'),
-  ).action(async (options) => (await meshApi(options)).policy({ armed: false, why: options.why }, options))
+  ).action(async (options) => (await meshApi(options)).arm({ armed: false, why: options.why }, options))
   onServer(
     mesh
       .command('policy')
@@ -68,18 +95,21 @@ export function meshCommands(program: Command): void {
       .option('--agent-lost <what>', 'a host whose machine answers and whose agent does not: page or fence')
       .option('--isolated <what>', 'a host that answers on its storage plane alone: page or fence')
       .option('--tenant-lost <what>', 'a host whose guests run and cannot be reached: page or drain')
-      .option('--limit <name=value...>', 'change a limit (docs/mesh.md); name= takes the change back')
+      .option('--limit <name=value...>', 'change a limit (docs/mesh.md); name= restores the default')
       .option('--why <text>', 'for the record'),
-  ).action(async (options) => (await meshApi(options)).setPolicy(options))
+  ).action(async (options) => (await meshApi(options)).policy(options))
+}
+
+function hostCommands(mesh: Command): void {
   onServer(
     mesh
       .command('maintenance')
-      .argument('<wish>', 'on or off')
+      .argument('<state>', 'on or off')
       .argument('<host>')
       .option('--why <text>')
       .option('--for <time>', 'such as 30m or 2h; without it, until it is ended')
       .description('a host that is worked on is not fenced'),
-  ).action(async (wish: string, host: string, options) => (await meshApi(options)).maintenance(wish, host, options))
+  ).action(async (state: string, host: string, options) => (await meshApi(options)).maintenance(state, host, options))
   onServer(
     mesh
       .command('drain')
@@ -110,17 +140,18 @@ export function meshCommands(program: Command): void {
       .option('--confirm <host>', 'its name, typed again')
       .description('remove a node from the mesh'),
   ).action(async (host: string, options) => (await meshApi(options)).remove(host, options))
+}
 
-  const incident = program.command('incident').description('hosts that died, and what was done')
+function incidentCommands(incident: Command): void {
   onServer(incident.command('list').description('incidents, the newest first')).action(async (options) =>
-    (await meshApi(options)).incidents(options),
+    (await incidentApi(options)).list(options),
   )
   onServer(incident.command('show').argument('<incident>').description('an incident with its time line')).action(
-    async (id: string, options) => (await meshApi(options)).incident(id, options),
+    async (id: string, options) => (await incidentApi(options)).show(id, options),
   )
-  for (const [kind, says] of [
+  for (const [kind, description] of [
     ['attest', 'attest that the host is off: its instances are moved'],
-    ['retry', 'try the instances again that could not be moved'],
+    ['retry', 'retry the instances that could not be moved'],
     ['close', 'close an incident'],
   ] as const)
     onServer(
@@ -128,6 +159,6 @@ export function meshCommands(program: Command): void {
         .command(kind)
         .argument('<incident>')
         .option('--confirm <host>', 'the name of the host, typed')
-        .description(says),
-    ).action(async (id: string, options) => (await meshApi(options)).act(kind, id, options))
+        .description(description),
+    ).action(async (id: string, options) => (await incidentApi(options)).request(kind, id, options))
 }

@@ -212,7 +212,6 @@ const TOO_LONG = [
   'conductor/node/workflow/step.ts',
   'host-agent/adapters/instances/nova.ts',
   'host-agent/fence/step.ts',
-  'cli/mesh.ts',
   'cli/nodes.ts',
 ]
 

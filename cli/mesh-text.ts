@@ -1,0 +1,142 @@
+/** What the mesh and its incidents look like in a terminal: answers of the API -> text. Pure. */
+import { pairs, said, tableOf } from './show.ts'
+
+/** An answer of the API; its schema is host-agent/api/views.ts. */
+type Json = any
+
+interface Host {
+  readonly name: string
+  readonly state: string
+  readonly says: string
+  readonly rack: string | null
+  readonly planes: Record<string, string> | null
+  readonly last_heard_seconds: number | null
+  readonly gate: string | null
+  readonly guests: number | null
+  readonly unprotected: readonly { name: string; because: string }[] | null
+  readonly not_fenceable_because: string | null
+}
+
+const HOST_COLUMNS = ['host', 'state', 'rack', 'down', 'heard s', 'gate', 'guests', 'says']
+
+export function statusText(mesh: Json): string {
+  const hosts = mesh.hosts as Host[]
+  const arbiters = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).map(
+    ({ name, last_heard_seconds: age }) => `${name} ${age === null ? 'never heard' : `${age} s`}`,
+  )
+  const head = [
+    `leader    ${mesh.leader ?? 'none: nothing is fenced'}`,
+    `armed     ${mesh.armed ? 'yes' : 'no'}${mesh.dry_run ? ', dry run' : ''} (${mesh.why}, by ${mesh.by})`,
+    `arbiters  ${arbiters.join(', ')}`,
+  ]
+  const rows = hosts.map((host) => [
+    host.name,
+    host.state,
+    host.rack,
+    planesText(host.planes),
+    host.last_heard_seconds,
+    host.gate,
+    host.guests,
+    host.says.split(' | ')[0]?.slice(0, 80),
+  ])
+  const risks = hosts.flatMap(risksOf).map((line) => `  ${said(line)}`)
+
+  const unprotected = risks.length > 0 ? ['', 'not protected:', ...risks] : []
+  return [...head.map(said), '', tableOf(HOST_COLUMNS, rows), ...unprotected].join('\n')
+}
+
+function risksOf({ name: host, not_fenceable_because: why, unprotected }: Host): string[] {
+  return [
+    ...(why ? [`${host}: would not be fenced: ${why}`] : []),
+    ...(unprotected ?? []).map(({ name, because }) => `${host}: ${name} would not be moved: ${because}`),
+  ]
+}
+
+export function explainText(found: Json): string {
+  const conditions = (found.conditions as { id: string; holds: boolean; says: string; means: string }[]).map(
+    ({ id, holds, says, means }) => [id, holds ? 'yes' : 'no', means, says],
+  )
+  const facts = pairs([
+    ['host', found.name],
+    ['state', found.state],
+    ['verdict', `${found.verdict}: ${found.verdict_says}`],
+    ['planes down', planesText(found.planes)],
+    ['last heard', found.last_heard_seconds === null ? 'never' : `${found.last_heard_seconds} s ago`],
+    ['boot', `${found.boot_id ?? '-'}, gate ${found.gate ?? '-'}, ${found.guests ?? 'unknown'} guests`],
+    ['hold', found.hold ? `${found.hold.kind}: ${found.hold.why} (${found.hold.by})` : '-'],
+    ['BMC', bmcText(found.bmc)],
+  ])
+  return [facts, '', tableOf(['', 'holds', 'condition of a confirmed death', 'found'], conditions)].join('\n')
+}
+
+interface BmcFound {
+  readonly identity: string
+  readonly fault: string | null
+  readonly reads: readonly { power: string; age_seconds: number }[]
+}
+
+function bmcText(bmc: BmcFound | null): string {
+  if (!bmc) return 'not asked'
+  const last = bmc.reads.at(-1)
+  return [bmc.identity, bmc.fault, last && `last "${last.power}" ${last.age_seconds} s ago`].filter(Boolean).join(', ')
+}
+
+export function policyText(policy: Json): string {
+  const limits = Object.entries(policy.limits as Record<string, number>).map(([name, value]) => `${name}=${value}`)
+  const armed = policy.dry_run ? 'dry run: it only says what it would do' : 'yes'
+  return pairs([
+    ['armed', policy.armed ? armed : 'no'],
+    ['levels', policy.levels.join(', ')],
+    ['agent lost', policy.agent_lost],
+    ['isolated', policy.isolated],
+    ['tenant lost', policy.tenant_lost],
+    ['limits', limits.join(', ') || 'defaults'],
+    ['last change', `${policy.why} (${policy.by})`],
+  ])
+}
+
+export const incidentsText = (incidents: readonly Json[]): string =>
+  tableOf(
+    ['incident', 'host', 'state', 'since', 'proof', 'instances'],
+    incidents.map((one) => [
+      one.id,
+      one.host,
+      one.state,
+      one.time_line[0]?.at,
+      one.proof?.level,
+      countText(one.instances),
+    ]),
+  )
+
+export function incidentText(incident: Json): string {
+  const beganAt = incident.time_line[0]?.at ?? ''
+  const sinceText = (at: string) => `+${((Date.parse(at) - Date.parse(beganAt)) / 1000).toFixed(1)} s`
+  const lines = (incident.time_line as { at: string; says: string }[]).map(({ at, says }) => [
+    sinceText(at),
+    says.split('\n')[0],
+  ])
+  const facts = pairs([
+    ['incident', incident.id],
+    ['host', `${incident.host}, boot ${incident.boot_id ?? 'never heard'}`],
+    ['state', incident.state],
+    ['proof', incident.proof ? `${incident.proof.level}: ${incident.proof.says}` : 'none'],
+    ['instances', countText(incident.instances)],
+  ])
+
+  const why = String(incident.why)
+    .split('\n')
+    .map((line) => `  ${said(line)}`)
+  return [facts, '', tableOf([beganAt, 'what happened'], lines), '', 'why:', ...why].join('\n')
+}
+
+const planesText = (planes: Record<string, string> | null): string =>
+  Object.entries(planes ?? {})
+    .filter(([, state]) => state !== 'up')
+    .map(([plane, state]) => (state === 'down' ? plane : `${plane}?`))
+    .join(',') || '-'
+
+function countText(instances: readonly { state: string }[]): string {
+  const counts = new Map<string, number>()
+  for (const { state } of instances) counts.set(state, (counts.get(state) ?? 0) + 1)
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(', ') || 'none'
+}
