@@ -45,7 +45,7 @@ test('what cannot be moved is named before any host fails', async () => {
     const { instances } = await driverOf(url, false).survey(AbortSignal.timeout(5_000))
     const by = Object.fromEntries((instances.cmp1 ?? []).map((one) => [one.name, one]))
     expect(by.paused?.unprotected).toMatch(/paused/)
-    expect(by.local?.unprotected).toMatch(/anew from its image/)
+    expect(by.local?.unprotected).toMatch(/rebuild it from its image/)
     expect(by.unwanted?.unprotected).toMatch(/HA_Enabled/)
     expect(by.fine).toMatchObject({ unprotected: null, priority: 7 })
   } finally {

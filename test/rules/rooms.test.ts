@@ -210,7 +210,6 @@ const TOO_LONG = [
   'conductor/api/nodes/hardware.ts',
   'conductor/conductor.ts',
   'conductor/node/workflow/step.ts',
-  'host-agent/adapters/instances/nova.ts',
   'host-agent/fence/step.ts',
   'cli/nodes.ts',
 ]
