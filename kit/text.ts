@@ -45,3 +45,6 @@ export function printable(text: string, maxLength = 200): string {
   const cut = text.length > maxLength ? `${text.slice(0, Math.max(0, maxLength - 1))}…` : text
   return cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '?')
 }
+
+/** The name of a field as the API spells it: `pxeEnabled` is `pxe_enabled`. */
+export const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

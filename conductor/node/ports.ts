@@ -2,6 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
+import { snakeCase } from '../../kit/text.ts'
 import type { Turns } from '../../kit/turns.ts'
 import { PORT_DEFAULTS, type PortRecord, type Store } from '../store/port.ts'
 import { checkFixedAddress, type AddressPlan } from './policy/fixed-addresses.ts'
@@ -67,7 +68,7 @@ export class PortService {
     if (moved && !node.maintenance && !STATES[node.provisionState].connectable)
       throw new Fault(
         'object.conflict',
-        `node ${node.uuid} is in state "${node.provisionState}": ${moved} can be changed in ${statesWith((row) => row.connectable === true)}, or in maintenance`,
+        `node ${node.uuid} is in state "${node.provisionState}": ${snakeCase(moved)} can be changed in ${statesWith((row) => row.connectable === true)}, or in maintenance`,
       )
     checkPortSize(next, { before: port, limitBytes: this.parts.recordBytes })
     const saved = { ...next, updatedAtMs: this.parts.clock.now() }

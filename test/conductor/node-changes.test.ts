@@ -26,6 +26,15 @@ test.each([
   expect(() => checkUpdate(node, { ...node, ...change })).toThrow('can be changed when it has left that state')
 })
 
+test('a refusal names the field as the API spells it', () => {
+  const cleaning = nodeIn('cleaning')
+  expect(() => checkUpdate(cleaning, { ...cleaning, driverInfo: {} })).toThrow('"cleaning": driver_info can be changed')
+  const active = nodeIn('active')
+  expect(() => checkUpdate(active, { ...active, resourceClass: 'x' })).toThrow(
+    '"active": resource_class can be changed',
+  )
+})
+
 test('flags, notes and VIFs change in any state', () => {
   const node = nodeIn('cleaning')
   const next: NodeRecord = { ...node, vifs: { one: {} }, extra: { note: 1 }, maintenance: true, maintenanceReason: 'x' }

@@ -106,6 +106,21 @@ test('a new port is held to the same', async () => {
   await expect(add('192.168.0.1')).rejects.toMatchObject({ code: 'input.invalid' })
 })
 
+test('a change that the node’s state does not allow is refused by the name that the API has for the field', async () => {
+  const node = await store.node(NODE)
+  if (!node) throw new Error('no node')
+  const now = { ...card, version: (await store.port(card.uuid))?.version ?? 0 }
+  const refused = ports.update(
+    now,
+    { ...now, pxeEnabled: false },
+    { node: { ...node, provisionState: 'available' }, confined: false },
+  )
+  await expect(refused).rejects.toMatchObject({
+    code: 'object.conflict',
+    detail: expect.stringContaining('"available": pxe_enabled can be changed in') as string,
+  })
+})
+
 test('without boot networks nothing gives addresses: an administrator may note one, a project may not', async () => {
   const plan = addressPlan(
     Config.parse({ data: '/tmp', images: { store: '/tmp' }, api: { auth: { strategy: 'noauth' } } }),

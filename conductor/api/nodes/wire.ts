@@ -1,11 +1,11 @@
 /** Node records <-> the patchable part of their wire form. */
+import { snakeCase } from '../../../kit/text.ts'
 import { INTERFACES, type InterfaceName } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { NODE_PATCHABLE } from '../node-input.ts'
 import { MASK } from '../views.ts'
 
 const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 const INTERFACE = /^([a-z]+)_interface$/
 
 /** What PATCH may leave null means the value of a new node. */
@@ -28,7 +28,7 @@ export function fromWire(wire: Readonly<Record<string, unknown>>): Partial<NodeR
 export const toWire = (node: NodeRecord): Record<string, unknown> => ({
   ...Object.fromEntries(
     Object.entries(node)
-      .map(([name, value]) => [snake(name), value] as const)
+      .map(([name, value]) => [snakeCase(name), value] as const)
       .filter(([name]) => Object.hasOwn(NODE_PATCHABLE, name)),
   ),
   instance_info: { ...node.instanceInfo, ...(node.configDrive ? { configdrive: MASK } : {}) },

@@ -1,5 +1,6 @@
 /** What may be changed of a node in which state (Ironic's rules). Pure; throws the refusal. */
 import { Fault } from '../../../kit/fault.ts'
+import { snakeCase } from '../../../kit/text.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { DRIVERS, isDriver } from '../workflow/effects.ts'
 import { changedFields, type NodeField } from './changes.ts'
@@ -43,7 +44,7 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord): void {
   if (steering.length > 0 && isLocked(node)) throw locked(node)
   if (steering.length > 0 && state.editable === 'flags' && !frees)
     throw conflict(
-      `node ${node.uuid} is in state "${node.provisionState}": ${steering.join(', ')} can be changed when it has left that state`,
+      `node ${node.uuid} is in state "${node.provisionState}": ${steering.map(snakeCase).join(', ')} can be changed when it has left that state`,
     )
   if (next.driver !== node.driver) {
     checkDriver(next.driver)
@@ -56,7 +57,7 @@ export function checkUpdate(node: NodeRecord, next: NodeRecord): void {
   )
   if (remade && !node.maintenance && state.editable !== 'all')
     throw conflict(
-      `node ${node.uuid} is in state "${node.provisionState}": ${remade} can be changed in ${statesWith((row) => row.editable === 'all')}, or in maintenance`,
+      `node ${node.uuid} is in state "${node.provisionState}": ${snakeCase(remade)} can be changed in ${statesWith((row) => row.editable === 'all')}, or in maintenance`,
     )
   if (changed.has('protected') && next.protected && !state.occupied)
     throw conflict(`node ${node.uuid} is ${node.provisionState}: only active and rescued nodes can be protected`)
