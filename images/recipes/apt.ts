@@ -31,9 +31,11 @@ export async function debootstrap(opts: {
   packages: readonly string[]
   target: string
   hooks?: readonly string[]
+  /** One-line apt sources; otherwise the machine's own for this suite. */
+  sources?: readonly string[]
   say: (line: string) => void
 }): Promise<void> {
-  const sources = await machineSources(opts.suite)
+  const sources = opts.sources ?? (await machineSources(opts.suite))
   opts.say(`unpacking Debian ${opts.suite}: ${opts.packages.length} packages and what they need`)
   await runOk(
     [

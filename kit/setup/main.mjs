@@ -203,8 +203,9 @@ switch (verb) {
     ])
     break
   case 'api':
+  case 'clients':
     compile()
-    become(process.execPath, ['--enable-source-maps', 'dist/test/api/main.js', ...args])
+    become(process.execPath, ['--enable-source-maps', `dist/test/${verb}/main.js`, ...args])
     break
   case 'nova':
   case 'packages':
@@ -232,6 +233,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

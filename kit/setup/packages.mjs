@@ -78,6 +78,12 @@ const OPENSTACK = [
   ['python3-openstacksdk', 'the functional tests of openstacksdk'],
 ]
 
+const CLIENTS = [
+  ['mmdebstrap', 'unpacking Debian 13’s Ansible and openstacksdk: those of Debian 12 refuse each other'],
+  ['golang-go', 'building gophercloud’s own tests'],
+  ['golang-github-gophercloud-gophercloud-dev', 'the same: their sources'],
+]
+
 export const PACKAGES = {
   check: BUILD,
   build: [...BUILD, ['binutils', 'stripping Node.js for the package']],
@@ -99,6 +105,7 @@ export const PACKAGES = {
   rack: [...BUILD, ...RACK, ...PEERS],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
   api: [...BUILD, ...OPENSTACK],
+  clients: [...BUILD, ...CLIENTS],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }
