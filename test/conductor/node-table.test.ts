@@ -5,7 +5,8 @@ import { NODE_ARROWS, VERBS, type Verb } from '../../conductor/node/workflow/arr
 import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type NodeRecord } from '../../conductor/node/record.ts'
 import { STATES, type State } from '../../conductor/node/workflow/states.ts'
-import { step, type StepEvent } from '../../conductor/node/workflow/step.ts'
+import type { StepEvent } from '../../conductor/node/workflow/events.ts'
+import { step } from '../../conductor/node/workflow/step.ts'
 import {
   defaultPlan,
   inspectPlan,

@@ -43,7 +43,7 @@ const PURE = [
   /conductor\/boot\/gate\.ts$/,
   /\/hints\.ts$/,
   /\/effects\.ts$/,
-  /node\/(workflow|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
+  /node\/(workflow|workflow\/events|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
   /agents\/rules\.ts$/,
   /host-agent\/verdict\/[\w-]+\.ts$/,
   /host-agent\/fence\/(guards|step|states)\.ts$/,
@@ -209,7 +209,6 @@ const TOO_LONG = [
   'conductor/agents/service.ts',
   'conductor/api/nodes/hardware.ts',
   'conductor/conductor.ts',
-  'conductor/node/workflow/step.ts',
   'host-agent/fence/step.ts',
   'cli/nodes.ts',
 ]

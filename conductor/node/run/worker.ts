@@ -11,7 +11,8 @@ import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
 import { lastSeenText, Sightings } from '../query/sightings.ts'
 import { STATES } from '../workflow/states.ts'
-import { step, type StepEvent } from '../workflow/step.ts'
+import type { StepEvent } from '../workflow/events.ts'
+import { step } from '../workflow/step.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */

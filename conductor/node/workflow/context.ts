@@ -27,7 +27,7 @@ export interface FaultNote {
   readonly retry: boolean
 }
 
-export interface At {
+export interface StepContext {
   readonly nowMs: number
   readonly settings: Settings
   /** Every arrow that was followed is put here. */

@@ -1,0 +1,43 @@
+/** Every event that can move a node, and what it is answered with. */
+import type { FaultCode } from '../../../kit/fault.ts'
+import type { PlannedStep } from '../policy/steps.ts'
+import type { AgentRecord, Effect, NodeRecord, PowerState, PowerTarget } from '../record.ts'
+import type { Verb } from './arrows.ts'
+import type { FaultNote } from './context.ts'
+
+export type StepEvent =
+  /** `warm`: the agent of the node was heard a moment ago. */
+  | {
+      readonly type: 'verb'
+      readonly verb: Verb
+      readonly patch?: Partial<NodeRecord>
+      readonly warm: boolean
+      readonly plan?: readonly PlannedStep[]
+    }
+  | { readonly type: 'power'; readonly target: PowerTarget; readonly timeoutMs?: number }
+  | {
+      readonly type: 'effect-done'
+      readonly effect: Effect
+      readonly owing: number
+      readonly found?: { powerState?: PowerState; imageId?: string; patch?: Partial<NodeRecord> }
+    }
+  | { readonly type: 'effect-failed'; readonly effect: Effect; readonly owing: number; readonly fault: FaultNote }
+  | { readonly type: 'hello'; readonly agent: AgentRecord }
+  | { readonly type: 'agent-done'; readonly orderId: string; readonly patch?: Partial<NodeRecord> }
+  | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
+  /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
+  | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
+  /** The wall clock was set: what is counted by it moves along. */
+  | { readonly type: 'clock-set'; readonly byMs: number }
+  /** The power poll saw this. */
+  | { readonly type: 'polled'; readonly power: PowerState; readonly owing: number }
+  /** The power poll failed so often that the BMC counts as lost. */
+  | { readonly type: 'poll-lost'; readonly fault: FaultNote }
+  /** An operator breaks the lock: what is owed is given up. */
+  | { readonly type: 'break-lock'; readonly why: string }
+
+/** A refusal may come with a change all the same: who asks is refused, and the node is stopped. */
+export type StepResult =
+  { readonly node: NodeRecord } | { readonly refused: FaultCode; readonly why: string; readonly node?: NodeRecord }
+
+export type EventOf<T extends StepEvent['type']> = Extract<StepEvent, { type: T }>

@@ -1,0 +1,49 @@
+/** Deadlines that have passed, and a wall clock that was set. Pure. */
+import { isLocked, type NodeRecord } from '../../record.ts'
+import type { FaultNote, StepContext } from '../context.ts'
+import type { EventOf, StepResult } from '../events.ts'
+import { enterPhase, fail, keepsRunning, move } from '../flow.ts'
+import { STATES } from '../states.ts'
+
+export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context: StepContext): StepResult {
+  if (node.machine.deadlineMs === null || node.machine.deadlineMs > context.nowMs) return { node }
+  if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, context) }
+  if (event.agentSeen && node.machine.attempt < context.settings.maxAttempts) {
+    const machine = {
+      ...node.machine,
+      generation: node.machine.generation + 1,
+      attempt: node.machine.attempt + 1,
+      bootToken: 'none',
+    } as const
+    const lost: NodeRecord = {
+      ...node,
+      agent: null,
+      machine,
+      lastError: `the agent was lost (${event.lastSeen}); trying again`,
+    }
+    return { node: move(lost, 'resume', { ...context, phase: 'boot' }) }
+  }
+  const what = event.agentSeen ? 'the agent fell silent' : 'the node never called back'
+  const fault: FaultNote = { code: 'node.timeout', retry: true, text: `${what}; last seen: ${event.lastSeen}` }
+  // Whatever runs on the node now must not go on writing to its disks.
+  return { node: fail({ ...node, agent: null }, fault, { ...context, phase: 'halt' }) }
+}
+
+export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
+  const { deadlineMs, retryAtMs } = node.machine
+  return {
+    ...node,
+    machine: {
+      ...node.machine,
+      deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
+      retryAtMs: retryAtMs + byMs,
+    },
+  }
+}
+
+/** The parking time of an idle agent has passed: power off, and the next order boots the node. */
+function unpark(node: NodeRecord, context: StepContext): NodeRecord {
+  if (node.agent && !isLocked(node) && !keepsRunning(node) && !node.disablePowerOff)
+    return enterPhase({ ...node, agent: null }, 'halt', context)
+  return { ...node, machine: { ...node.machine, deadlineMs: null } }
+}

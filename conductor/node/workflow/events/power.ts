@@ -1,0 +1,71 @@
+/** Requests for a power state, and what the power poll reads. Pure. */
+import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
+import type { FaultNote, StepContext } from '../context.ts'
+import { usesAgent } from '../effects.ts'
+import type { EventOf, StepResult } from '../events.ts'
+import { newBoot, withFault } from '../flow.ts'
+import { STATES } from '../states.ts'
+
+export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'>, context: StepContext): StepResult {
+  if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  if (STATES[node.provisionState].powerFixed)
+    return {
+      refused: 'node.state',
+      why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"`,
+    }
+  const soft = target.startsWith('soft')
+    ? ({ soft: true, timeoutMs: timeoutMs ?? context.settings.softPowerOffMs } as const)
+    : {}
+  const limit = timeoutMs === undefined ? {} : { timeoutMs }
+  const off: Effect = { do: 'power', to: 'power off', ...limit, ...soft }
+  const on: Effect = { do: 'power', to: 'power on', ...limit }
+  const reboots = target === 'rebooting' || target === 'soft rebooting'
+  if (node.disablePowerOff && target !== 'power on' && !reboots)
+    return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
+  const reboot: readonly Effect[] = node.disablePowerOff ? [{ do: 'reset' }] : [off, on]
+  const owed = reboots ? reboot : target === 'power on' ? [on] : [off]
+  const lock = { owing: node.machine.owing + 1, lockedAtMs: context.nowMs, tries: 0, retryAtMs: context.nowMs }
+  const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
+  // While the conductor waits for the agent, a boot that an operator requests goes into the ramdisk, and its agent is trusted.
+  const boots =
+    STATES[node.provisionState].agent === 'works' &&
+    usesAgent(node) &&
+    (reboots || (target === 'power on' && node.powerState !== 'power on'))
+  if (!boots) return { node: { ...asked, machine: { ...node.machine, ...lock, owed } } }
+  const toRamdisk: readonly Effect[] = [
+    { do: 'publish' },
+    ...owed.slice(0, -1),
+    { do: 'boot-device', device: 'pxe' },
+    ...owed.slice(-1),
+  ]
+  const machine = {
+    ...newBoot(node.machine),
+    ...lock,
+    owed: toRamdisk,
+    deadlineMs: context.nowMs + context.settings.callbackTimeoutMs,
+  }
+  return { node: { ...asked, agent: null, machine } }
+}
+
+/** A BMC that answers again ends the maintenance that its silence brought. */
+export function onPolled(node: NodeRecord, { power, owing }: EventOf<'polled'>): NodeRecord {
+  // Effects were pending since the power was read: the reading is out of date.
+  if (isLocked(node) || owing !== node.machine.owing) return node
+  const back = node.fault === 'power failure'
+  if (!back && node.powerState === power) return node
+  const seen: NodeRecord = { ...node, powerState: power, targetPowerState: null }
+  return back
+    ? { ...seen, maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null }
+    : seen
+}
+
+export function onPollLost(node: NodeRecord, fault: FaultNote, context: StepContext): NodeRecord {
+  if (isLocked(node) || node.maintenance) return node
+  return {
+    ...withFault(node, fault, context),
+    powerState: 'error',
+    maintenance: true,
+    maintenanceReason: fault.text,
+    fault: 'power failure',
+  }
+}
