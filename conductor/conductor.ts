@@ -351,6 +351,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     store,
     clock,
     log,
+    hub: events.hub,
     signal: streams.signal,
   })
   const addresses = await listenApi(app, { config, limits: limits.api, onLimit, upgrade }, life)

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { Transform } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
 import { Fault, isFault } from '../kit/fault.ts'
+import { printable } from '../kit/text.ts'
 import { guarded, type AddressGuard } from './address-guard.ts'
 import type { Claim } from './budget.ts'
 
@@ -31,20 +32,23 @@ export async function download(source: string, to: string, parts: DownloadParts)
   const first = urlOf(source)
   let url = first
   for (let redirects = 0; ; redirects += 1) {
-    if (redirects > MAX_REDIRECTS) throw new Fault('image.source', `${source}: too many redirects`)
+    if (redirects > MAX_REDIRECTS) throw new Fault('image.source', `${shown(url)}: too many redirects`)
     const response = await request(url, url.origin === first.origin ? parts : { ...parts, headers: undefined })
     const status = response.statusCode ?? 0
     const next = status >= 300 && status < 400 ? response.headers.location : undefined
-    if (next === undefined && status === 200) return save(url.href, response, { ...parts, to })
+    if (next === undefined && status === 200) return save(shown(url), response, { ...parts, to })
     response.destroy()
-    if (next === undefined) throw new Fault('image.source', `${url.href} answered ${status}`)
+    if (next === undefined) throw new Fault('image.source', `${shown(url)} answered ${status}`)
     url = urlOf(next, url)
   }
 }
 
+/** For messages: a user and a password, or a signature among the arguments, may be secret. */
+const shown = ({ origin, pathname, search }: URL): string => printable(`${origin}${pathname}${search && '?…'}`, 300)
+
 function urlOf(text: string, base?: URL): URL {
   if (!URL.canParse(text, base?.href))
-    throw new Fault('input.invalid', `image source ${JSON.stringify(text.slice(0, 255))} is not a URL`)
+    throw new Fault('input.invalid', base ? `${shown(base)} leads to what is no URL` : 'the image source is not a URL')
   const url = new URL(text, base)
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new Fault('image.source', `${url.protocol} is not followed: only http and https are`)
@@ -59,7 +63,7 @@ function request(url: URL, { guard, signal, headers = {} }: DownloadParts): Prom
     const call = get(url, options, resolve)
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))
     call.on('error', (error) =>
-      reject(isFault(error) ? error : new Fault('image.source', `${url.href}: ${error.message}`, { cause: error })),
+      reject(isFault(error) ? error : new Fault('image.source', `${shown(url)}: ${error.message}`, { cause: error })),
     )
   })
 }

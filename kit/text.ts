@@ -1,11 +1,12 @@
 /** Small text helpers that more than one room needs. */
 
+/** The time to compare two words grows with the product of their lengths: of a longer one, the beginning is compared. */
+const MAX_COMPARED = 64
+
 /** The candidate with the fewest edits (Levenshtein) from `word`; empty without candidates. */
 export function nearest(word: string, candidates: readonly string[]): string {
-  const scored = candidates.map((candidate) => ({
-    candidate,
-    edits: distance(word.toLowerCase(), candidate.toLowerCase()),
-  }))
+  const start = word.slice(0, MAX_COMPARED).toLowerCase()
+  const scored = candidates.map((candidate) => ({ candidate, edits: distance(start, candidate.toLowerCase()) }))
   return scored.sort((a, b) => a.edits - b.edits)[0]?.candidate ?? ''
 }
 

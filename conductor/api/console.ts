@@ -8,10 +8,11 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { requestTarget } from '../../kit/request-target.ts'
 import type { Piped } from '../../kit/run.ts'
+import type { EventHub } from '../events/hub.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import type { NodeService } from '../node/service.ts'
-import type { Store } from '../store/port.ts'
+import type { SeenEvent, Store } from '../store/port.ts'
 import { seenNode, standing } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
 import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
@@ -28,6 +29,8 @@ export interface ConsoleParts {
   readonly log: Log
   readonly limits: Pick<Limits['api'], 'consoles' | 'consoleBufferBytes'>
   readonly onLimit: OnLimit
+  /** What happens to nodes: a console ends when its node is no longer its user's. */
+  readonly hub: Pick<EventHub, 'follow'>
   /** The conductor stops. */
   readonly signal: AbortSignal
 }
@@ -37,8 +40,8 @@ export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer)
 const PATH = /^\/rackward\/v1\/nodes\/([^/]+)\/console\/?$/
 const MAX_TYPED_BYTES = 64 * 1024
 const PING_MS = 30_000
-/** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the BMC broke off. */
-const CLOSE = { end: 1000, stops: 1001, broken: 1011 } as const
+/** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the user may no longer have it; the BMC broke off. */
+const CLOSE = { end: 1000, stops: 1001, denied: 1008, broken: 1011 } as const
 const MAX_REASON_BYTES = 120
 
 export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
@@ -69,6 +72,8 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       void tell(what, more).catch((error: unknown) =>
         parts.log.warn({ err: error }, 'that a console was left is not in the record'),
       )
+    const lease = leaseOf(actor, node.uuid, parts.hub)
+    socket.once('close', lease.unfollow)
     // Before it is opened: what cannot be recorded is not done.
     await tell('opened', steal ? { steal } : {})
     const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)
@@ -81,12 +86,21 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       tellLater('closed')
       return opened.stop()
     }
+    if (lease.ended) {
+      opened.stop()
+      throw new Fault('object.missing', 'the node is no longer yours')
+    }
     socket.once('close', () => tellLater('closed'))
     server.handleUpgrade(request, socket, head, (ws) => {
       const done = opened.done.catch((error: unknown) => {
         throw shown(error)
       })
       join(ws, { ...opened, done }, parts)
+      lease.onEnd(() => {
+        ws.close(CLOSE.denied, 'the node is no longer yours')
+        // A client that goes on typing instead of closing types into nothing.
+        opened.stop()
+      })
     })
   }
   return (request, socket, head) => {
@@ -94,9 +108,26 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
     take(request, socket, head).catch((error: unknown) => {
       const { status, body } = problemOf(error)
       if (status >= 500) parts.log.warn({ err: error }, 'a console was not opened')
-      socket.end(answerOf(status, JSON.stringify(body)))
+      // The server no longer watches this connection: a client that does not end its side would keep it for ever.
+      socket.end(answerOf(status, JSON.stringify(body)), () => socket.destroy())
     })
   }
+}
+
+/** Tells when the node is no longer the user's: a change of its owner or lessee is an event of it, which comes with the owner and the lessee of then. */
+function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
+  let end = (): void => undefined
+  const lost = (event: SeenEvent) => event.nodeUuid === nodeUuid && standing(actor, event) === 'none'
+  const lease = {
+    ended: false,
+    onEnd: (act: () => void) => void (end = act),
+    unfollow: hub.follow(({ events }) => {
+      if (lease.ended || !events.some(lost)) return
+      lease.ended = true
+      end()
+    }),
+  }
+  return lease
 }
 
 const answerOf = (status: number, body: string): string =>

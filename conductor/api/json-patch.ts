@@ -2,10 +2,15 @@
 import { createRequire } from 'node:module'
 import type { Operation } from 'fast-json-patch'
 import * as z from 'zod'
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 
 // A CommonJS package whose named exports Node.js cannot see.
-const { applyPatch } = createRequire(import.meta.url)('fast-json-patch') as typeof import('fast-json-patch')
+const { applyOperation, getValueByPointer } = createRequire(import.meta.url)(
+  'fast-json-patch',
+) as typeof import('fast-json-patch')
+
+/** To add to a list or to remove from it moves what stands behind: so many items in all, for all operations of a patch. */
+const MAX_MOVED = 2_000_000
 
 const patchOf = (path: RegExp) =>
   z
@@ -52,12 +57,41 @@ export function applyJsonPatch(
     return (op === 'remove' ? { op, path } : { op, path, value }) as Operation
   })
   try {
-    return { result: applyPatch(structuredClone(target), operations, true).newDocument, touched, whole }
+    return { result: applyAll(structuredClone(target), operations), touched, whole }
   } catch (error) {
+    if (isFault(error)) throw error
     const { operation, name } = error as { operation?: Operation; name?: string }
     const { op = '', path = '' } = operation ?? {}
     const gone = name === 'OPERATION_PATH_UNRESOLVABLE' || name === 'OPERATION_PATH_CANNOT_ADD'
     const why = gone ? `can't ${op} a non-existent object '${path.split('/').at(-1) ?? ''}'` : (name ?? 'unknown error')
     throw new Fault('input.invalid', `Couldn't apply patch '${op} ${path}'. Reason: ${why}`, { cause: error })
+  }
+}
+
+function applyAll(document: Record<string, unknown>, operations: readonly Operation[]): Record<string, unknown> {
+  let moved = 0
+  let result = document
+  for (const [i, operation] of operations.entries()) {
+    moved += operation.op === 'replace' ? 0 : itemsBehind(result, operation.path)
+    if (moved > MAX_MOVED)
+      throw new Fault(
+        'input.invalid',
+        `patch: it moves more than ${MAX_MOVED} items of lists; replace the list as a whole`,
+      )
+    result = applyOperation(result, operation, true, true, true, i).newDocument
+  }
+  return result
+}
+
+/** How many items of a list stand behind the one that `path` names; 0 where it leads into no list. */
+function itemsBehind(document: Record<string, unknown>, path: string): number {
+  const end = path.lastIndexOf('/')
+  const index = Number(path.slice(end + 1))
+  if (!Number.isInteger(index)) return 0
+  try {
+    const list: unknown = getValueByPointer(document, path.slice(0, end))
+    return Array.isArray(list) ? Math.max(0, list.length - index) : 0
+  } catch {
+    return 0
   }
 }

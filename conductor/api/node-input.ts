@@ -34,6 +34,8 @@ const Name = z
   .string()
   .max(255)
   .regex(/^[A-Za-z0-9._~-]+$/, 'is an invalid name: it may hold letters, digits and - . _ ~')
+  // RFC 3986, 5.2.4: clients leave these segments out of a path, so that another resource is asked for.
+  .refine((text) => text !== '.' && text !== '..', 'is an invalid name: it stands for a directory in a path')
   .refine((text) => !isUuid(text), 'looks like a UUID')
   .refine((text) => !RESERVED.includes(text), 'is a reserved word')
 /** Clients send "True" and "yes" where they mean it: the words that Ironic takes. */

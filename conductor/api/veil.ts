@@ -49,3 +49,21 @@ export const veilPoll = (poll: PollSeen | undefined, node: Leased): PollSeen | u
 /** Any other error passes. */
 export const veilFault = (error: unknown): unknown =>
   isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].description) : error
+
+/** Every text of a document, at any depth. */
+export function veilTexts(value: unknown, node: Leased): unknown {
+  if (typeof value === 'string') return veilText(value, node)
+  if (Array.isArray(value)) return value.map((item: unknown) => veilTexts(item, node))
+  if (value === null || typeof value !== 'object') return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, veilTexts(inner, node)]))
+}
+
+/** Agents of Ironic report `bmc_address`, `bmc_v6address` and `bmc_mac`; what a plugin adds may call them something else. */
+const OF_BMC = /(^|_)(bmc|ipmi|idrac|ilo)(_|$)/i
+
+export function veilInventory(value: unknown, node: Leased): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => veilInventory(item, node))
+  if (value === null || typeof value !== 'object') return veilTexts(value, node)
+  const told = Object.entries(value).filter(([key]) => !OF_BMC.test(key))
+  return Object.fromEntries(told.map(([key, inner]) => [key, veilInventory(inner, node)]))
+}

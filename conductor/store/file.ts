@@ -143,6 +143,11 @@ export class SqliteFile {
       this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
   }
 
+  /** Inside a transaction: of the next event at the earliest. */
+  nextSeq(): number {
+    return (this.sql<{ seq: number | null }>('SELECT max(seq) AS seq FROM events').get()?.seq ?? 0) + 1
+  }
+
   watch(listener: () => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)

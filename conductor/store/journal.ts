@@ -34,9 +34,17 @@ function eventWheres(filter: EventFilter): Where[] {
   const wheres: Where[] = []
   if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
   if (filter.kinds) wheres.push([isIn('kind'), JSON.stringify(filter.kinds)])
-  if (filter.project !== undefined) wheres.push(ofProject(filter.project))
+  if (filter.project !== undefined) wheres.push(ofProject(filter.project), sinceOfProject(filter.project))
   return wheres
 }
+
+/** Not what happened before the node was the project's: to another owner or lessee, or to a node that had the same UUID. */
+const sinceOfProject = (project: string): Where => [
+  `EXISTS (SELECT 1 FROM nodes AS own WHERE own.uuid = node_uuid
+   AND ((own.owner = ? AND seq >= own.owner_seq) OR (own.lessee = ? AND seq >= own.lessee_seq)))`,
+  project,
+  project,
+]
 
 export function journalTable(file: SqliteFile): Journal {
   /** Rows of `text` with the clauses in the place of `@`. */
@@ -53,8 +61,8 @@ export function journalTable(file: SqliteFile): Journal {
       await file.write({ what: 'event' }, () => events.forEach((event) => file.addEvent(event)))
     },
     async ofNode(nodeUuid, limit, only = {}) {
-      const wheres: Where[] = [['node_uuid = ?', nodeUuid]]
-      if (only.kinds) wheres.push([isIn('kind'), JSON.stringify(only.kinds)])
+      const { beforeSeq: _, ...filter } = only
+      const wheres = eventWheres({ ...filter, nodeUuid })
       if (only.beforeSeq !== undefined) wheres.push(['seq < ?', only.beforeSeq])
       return rows<EventRow>('SELECT * FROM events WHERE @ ORDER BY seq DESC LIMIT ?', wheres, limit).map(readEvent)
     },
@@ -77,8 +85,12 @@ export function journalTable(file: SqliteFile): Journal {
       const upToSeq = events.length === limit ? (events.at(-1) as SeenEvent).seq : Math.max(seq, upTo)
       return { events, upToSeq, end: upToSeq >= last }
     },
-    async one(seq) {
-      const row = file.sql<EventRow>('SELECT * FROM events WHERE seq = ?').get(seq)
+    async one(seq, filter = {}) {
+      const [row] = rows<EventRow>(
+        'SELECT * FROM events WHERE @ LIMIT ?',
+        [['seq = ?', seq], ...eventWheres(filter)],
+        1,
+      )
       return row && readEvent(row)
     },
     async lastSeq() {

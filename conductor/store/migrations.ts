@@ -216,4 +216,11 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX ports_by_fixed_ip ON ports (fixed_ip) WHERE fixed_ip IS NOT NULL;
   CREATE INDEX ports_by_learned_ip ON ports (learned_ip) WHERE learned_ip IS NOT NULL;
   `,
+  `
+  -- The first event that the owner and the lessee of a node may see: what happened before was somebody else's.
+  ALTER TABLE nodes ADD COLUMN owner_seq INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE nodes ADD COLUMN lessee_seq INTEGER NOT NULL DEFAULT 0;
+  -- The spelling of addresses of BMCs has changed: short forms of IPv4, and numbers of bridges.
+  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo')) WHERE bmc IS NOT NULL AND json_valid(body);
+  `,
 ]

@@ -10,7 +10,7 @@ import { NODE_COLUMNS, NODE_SORTS, nodeColumns, nodesWithin, nodeWheres, readNod
 import type { EventRecord, NodeCount, NodeFilter, Page } from './port.ts'
 import type { Seal } from './secrets.ts'
 import { listWhole } from './tables.ts'
-import { VersionedTable } from './versioned.ts'
+import { VersionedTable, type Before } from './versioned.ts'
 
 /** Rows that are read in one turn of the event loop. */
 const SLICE = 200
@@ -30,14 +30,15 @@ export class NodeTable {
   constructor(parts: NodeTableParts) {
     this.parts = parts
     this.file = parts.file
-    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id'])
+    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id', 'owner', 'lessee'])
   }
 
   async add(node: NodeRecord): Promise<void> {
     const columns = nodeColumns(node, this.parts.seal)
     await this.file.write({ what: 'node', nodeUuid: node.uuid }, () => {
       this.checkBmc(node, columns.bmc ?? null)
-      this.rows.insert({ uuid: node.uuid, created_at: node.createdAtMs, ...columns })
+      const since = { owner_seq: this.file.nextSeq(), lessee_seq: this.file.nextSeq() }
+      this.rows.insert({ uuid: node.uuid, created_at: node.createdAtMs, ...since, ...columns })
       this.file.addEvent({
         atMs: node.createdAtMs,
         nodeUuid: node.uuid,
@@ -55,7 +56,7 @@ export class NodeTable {
       // Two nodes that shared a BMC before this was checked can still be saved.
       if (columns.bmc !== before.bmc) this.checkBmc(next, columns.bmc ?? null)
       if (columns.drive_id !== before.drive_id) this.parts.drives.replace(node.uuid, next.configDrive)
-      this.rows.replace(node.uuid, before, columns)
+      this.rows.replace(node.uuid, before, { ...columns, ...this.since(before, columns) })
       for (const event of events) this.file.addEvent(event)
     })
     this.parts.damage.forget('node', node.uuid)
@@ -125,6 +126,12 @@ export class NodeTable {
         'SELECT shard AS name, count(*) AS count FROM nodes WHERE shard IS NOT NULL GROUP BY 1 ORDER BY 1',
       )
       .all()
+  }
+
+  /** Inside a transaction. A new owner, or lessee, sees events from its change on. */
+  private since(before: Before, columns: Readonly<Record<string, Value>>): Record<string, Value> {
+    const changed = (['owner', 'lessee'] as const).filter((name) => before[name] !== columns[name])
+    return Object.fromEntries(changed.map((name) => [`${name}_seq`, this.file.nextSeq()]))
   }
 
   /** Inside a transaction. */

@@ -185,13 +185,13 @@ export interface Journal {
   ofNode(
     nodeUuid: string,
     limit: number,
-    only?: { kinds?: readonly string[]; beforeSeq?: number },
+    only?: Pick<EventFilter, 'kinds' | 'project'> & { beforeSeq?: number },
   ): Promise<EventRecord[]>
   /** Events later than `seq`, oldest first. */
   after(seq: number, filter: EventFilter, limit: number): Promise<EventRecord[]>
   /** The same, but looks at a bounded number of events. `upToSeq`: everything up to there was looked at; `end`: and there was no more. */
   scan(seq: number, filter: EventFilter, limit: number): Promise<{ events: SeenEvent[]; upToSeq: number; end: boolean }>
-  one(seq: number): Promise<EventRecord | undefined>
+  one(seq: number, filter?: EventFilter): Promise<EventRecord | undefined>
   lastSeq(): Promise<number>
   /** Calls back after every commit that added events. The answer ends it. */
   watch(listener: () => void): () => void

@@ -84,6 +84,23 @@ describe('the store', () => {
     await store.addNode(node(4, 'bmc-1'))
   })
 
+  test('what an older program wrote in another spelling is the same BMC', async () => {
+    const old = new Database(join(dir, 'r.db'))
+    old.function('bmc_address', (_driver, _info) => null)
+    const since = MIGRATIONS.findIndex((sql) => sql.includes('owner_seq'))
+    for (const sql of MIGRATIONS.slice(0, since)) old.exec(sql)
+    old.pragma(`user_version = ${since}`)
+    old
+      .prepare(
+        "INSERT INTO nodes (uuid, provision_state, maintenance, driver, version, created_at, bmc, body) VALUES (?, 'enroll', 0, 'ipmi', 0, 0, 'ipmi:10.1:623', ?)",
+      )
+      .run(uuid(1), JSON.stringify(node(1, '10.1')))
+    old.close()
+    store = await open()
+    await expect(store.addNode(node(2, '10.0.0.1'))).rejects.toMatchObject(conflict)
+    await store.putNode({ ...(await store.node(uuid(1)))!, powerState: 'power on' })
+  })
+
   test('nodes of an older database that share a BMC are kept, can be saved, and know each other', async () => {
     const old = new Database(join(dir, 'r.db'))
     const since = MIGRATIONS.findIndex((sql) => sql.includes('bmc_address'))

@@ -1,182 +1,26 @@
-/** What imports share and where they may reach: addresses, space, places, time; and what is left of those that were killed. */
-import { lookup } from 'node:dns'
-import { mkdir, mkdtemp, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+/** What imports share: space, places, time; and what is left of those that were killed. */
+import { mkdir, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { imageWish } from '../../conductor/node/policy/instance-source.ts'
 import { ImageSource } from '../../conductor/node/run/image-source.ts'
-import { guarded, isClosed, type AddressGuard, type Lookup } from '../../images/address-guard.ts'
 import { ImportBudget } from '../../images/budget.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
+import { ended, importBench, MIB, type ImportBench } from './import-bench.ts'
 
-const MIB = 1024 * 1024
-let dir = ''
+let bench: ImportBench
 let store: ImageStore
+let dir = ''
 let raw = ''
-let server: Server
 let base = ''
-let open = 0
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'rackward-imports-'))
-  store = new ImageStore(join(dir, 'store'))
-  const disk = Buffer.alloc(2 * MIB, 'data')
-  disk.writeUInt16LE(0xaa55, 510)
-  raw = join(dir, 'disk.raw')
-  await writeFile(raw, disk)
-  server = createServer((request, response) => {
-    open += 1
-    response.on('close', () => (open -= 1))
-    const to = new URL(request.url ?? '/', 'http://x').searchParams.get('to')
-    if (to) return void response.writeHead(302, { location: to }).end()
-    if (request.url === '/trickle') return void response.writeHead(200).write('x')
-    response.writeHead(200, { 'content-length': disk.length }).end(disk)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  bench = await importBench()
+  ;({ dir, store, raw, base } = bench)
 })
-afterAll(async () => {
-  server.closeAllConnections()
-  server.close()
-  await rm(dir, { recursive: true })
-})
-
-const ended = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'taken',
-    (error: unknown) => (error instanceof Fault ? `${error.code}: ${error.detail}` : String(error)),
-  )
-
-describe('addresses', () => {
-  test.each([
-    ['127.0.0.1', true],
-    ['127.9.9.9', true],
-    ['0.0.0.0', true],
-    ['0.1.2.3', true],
-    ['169.254.169.254', true],
-    ['224.0.0.1', true],
-    ['255.255.255.255', true],
-    ['192.0.2.7', true],
-    ['::1', true],
-    ['::', true],
-    ['::7f00:1', true],
-    ['::ffff:127.0.0.1', true],
-    ['::ffff:7f00:1', true],
-    ['::ffff:a9fe:a9fe', true],
-    ['::ffff:192.0.2.7', true],
-    ['64:ff9b::7f00:1', true],
-    ['2002:7f00:1::', true],
-    ['fe80::1', true],
-    ['fe80::1%eth0', true],
-    ['ff02::1', true],
-    ['2001:db8::7', true],
-    ['no address', true],
-    ['10.0.0.5', false],
-    ['172.16.0.1', false],
-    ['192.168.1.1', false],
-    ['198.51.100.1', false],
-    ['fd00::1', false],
-    ['2001:db8::8', false],
-    ['::ffff:10.0.0.5', false],
-  ])('%s: closed %s', (address, closed) => expect(isClosed(address, ['192.0.2.7', '2001:db8::7'])).toBe(closed))
-
-  // What a URL makes of the many ways to write an address.
-  test.each([
-    'http://2130706433/',
-    'http://0x7f.1/',
-    'http://017700000001/',
-    'http://127.1/',
-    'http://[::1]/',
-    'http://[::ffff:127.0.0.1]/',
-    'http://0/',
-    'http://①②⑦.0.0.1/',
-  ])('%s is this machine', (url) =>
-    expect(() => guarded(new URL(url), { allowedHosts: [] })).toThrow(/is on this machine/),
-  )
-
-  const named = (...answers: string[][]): AddressGuard & { asked: string[] } => {
-    const asked: string[] = []
-    const fake = ((name: string, _options: unknown, done: (...found: unknown[]) => void) => {
-      asked.push(name)
-      const addresses = answers[Math.min(asked.length, answers.length) - 1] ?? []
-      done(
-        null,
-        addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
-      )
-    }) as unknown as Lookup
-    return { allowedHosts: ['127.0.0.1'], lookup: fake, ownAddresses: () => ['192.0.2.7'], asked }
-  }
-  const fetched = (url: string, guard: AddressGuard) => ended(importImage(store, { source: url, name: 'x' }, { guard }))
-  const port = () => new URL(base).port
-
-  test('a name that leads here is refused before anything is sent, also when it is one address of several', async () => {
-    for (const addresses of [['127.0.0.1'], ['10.0.0.9', '::1'], ['192.0.2.7']])
-      expect(await fetched(`http://images.example:${port()}/`, named(addresses))).toMatch(
-        /^input.invalid: instance_info\/image_source: images.example:\d+ is on this machine/,
-      )
-    expect(open).toBe(0)
-  })
-  test('a name is asked once for each connection, and the connection goes to what was checked', async () => {
-    // Rebinding: the second answer would be this machine.
-    const guard = named(['192.0.2.200'], ['127.0.0.1'])
-    const abort = new AbortController()
-    const going = ended(
-      importImage(store, { source: `http://images.example:${port()}/`, name: 'x' }, { guard, signal: abort.signal }),
-    )
-    await until(() => guard.asked.length === 1, { what: 'the look-up', timeoutMs: 5000, everyMs: 5 })
-    await systemClock.sleep(50)
-    abort.abort(new Fault('image.source', 'enough'))
-    await going
-    expect([guard.asked, open]).toEqual([['images.example'], 0])
-  })
-  test.each([
-    'http://localhost:PORT/',
-    'http://[::1]:PORT/',
-    'http://2130706433:PORT/x',
-    'file:///etc/passwd',
-    'ftp://127.0.0.1/',
-    'http://',
-    'gopher://x/',
-  ])('a redirect to %s is not followed', async (to) => {
-    const guard: AddressGuard = { allowedHosts: ['127.0.0.1'], lookup }
-    const allowed = to.includes('2130706433')
-    const end = await fetched(`${base}/?to=${encodeURIComponent(to.replace('PORT', port()))}`, guard)
-    // The decimal form is 127.0.0.1 once it is parsed, which is allowed here.
-    expect(end).toMatch(allowed ? /^taken$/ : /^(input.invalid|image.source): /)
-  })
-  test('what is found there is not told', async () => {
-    const checksum = { algo: 'sha256', hex: 'f'.repeat(64) } as const
-    const end = await ended(importImage(store, { source: raw, name: 'x', checksum }))
-    expect(end).toContain(`has another SHA-256 than ${'f'.repeat(64)}`)
-    expect(end.replace('f'.repeat(64), '')).not.toMatch(/[0-9a-f]{64}/)
-  })
-})
-
-test.each([
-  'a:/../../etc/passwd',
-  'ftp://x/y',
-  'data:,x',
-  'nbd://x',
-  '/etc/passwd',
-  '../x',
-  'json:{"driver":"file"}',
-  'http:',
-  'a b',
-  `x${'y'.repeat(200)}`,
-])('the source %s is no image of anybody', (image_source) => {
-  expect(() => imageWish({ image_source, image_checksum: 'f'.repeat(64) })).toThrow(
-    expect.objectContaining({
-      code: 'input.invalid',
-      detail: expect.stringContaining('instance_info/image_source') as string,
-    }),
-  )
-})
+afterAll(() => bench.stop())
 
 describe('the budget', () => {
   test('so many at a time; who does not want to wait any more leaves the queue', async () => {
@@ -219,7 +63,7 @@ describe('the budget', () => {
     expect(await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget }))).toContain(
       'limits.images.importSeconds',
     )
-    await until(() => open === 0, { what: 'the connection to end', timeoutMs: 5000, everyMs: 5 })
+    await until(() => bench.open() === 0, { what: 'the connection to end', timeoutMs: 5000, everyMs: 5 })
     expect((await readdir(store.root)).filter((entry) => entry.startsWith('.part'))).toEqual([])
   })
   test('a download that is slower than the least rate ends', async () => {
@@ -240,17 +84,20 @@ describe('the budget', () => {
     const node = { instanceInfo: { image_source: `${base}/trickle`, image_checksum: 'a'.repeat(64) } }
     const [one, two] = [new AbortController(), new AbortController()]
     const ends = [ended(source.resolve(node, one.signal)), ended(source.resolve(node, two.signal))]
-    await until(() => open === 1, { what: 'the download', timeoutMs: 5000, everyMs: 5 })
+    await until(() => bench.open() === 1, { what: 'the download', timeoutMs: 5000, everyMs: 5 })
     one.abort(new Fault('node.lock-broken', 'no'))
     expect(await ends[0]).toBe('node.lock-broken: no')
-    expect(open).toBe(1)
+    expect(bench.open()).toBe(1)
     two.abort(new Fault('node.lock-broken', 'no'))
     await ends[1]
-    await until(async () => open === 0 && !(await readdir(store.root)).some((entry) => entry.startsWith('.part')), {
-      what: 'the end of the import',
-      timeoutMs: 5000,
-      everyMs: 5,
-    })
+    await until(
+      async () => bench.open() === 0 && !(await readdir(store.root)).some((entry) => entry.startsWith('.part')),
+      {
+        what: 'the end of the import',
+        timeoutMs: 5000,
+        everyMs: 5,
+      },
+    )
   })
 })
 

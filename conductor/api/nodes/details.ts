@@ -7,6 +7,7 @@ import { mustOwn, standing } from '../access.ts'
 import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
 import { needs, type Ask, type Route, type RouteParts } from '../route.ts'
 import { Trait } from '../traits.ts'
+import { veilInventory, veilTexts } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
 const MAX_TRAITS = 50
@@ -34,7 +35,11 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('validate'),
       role: 'reader',
       says: 'says what would stop each interface',
-      handle: async (ask) => ({ body: await nodes.validate((await nodeOf(parts, ask)).uuid) }),
+      async handle(ask) {
+        const node = await nodeOf(parts, ask)
+        const verdicts = await nodes.validate(node.uuid)
+        return { body: standing(ask.actor, node) === 'lessee' ? veilTexts(verdicts, node) : verdicts }
+      },
     },
 
     {
@@ -178,7 +183,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
         const inventory = await store.inventory(node.uuid)
         if (inventory === undefined)
           throw new Fault('object.missing', `node ${node.uuid} has no inventory: inspect it first`)
-        return { body: inventory }
+        return { body: standing(ask.actor, node) === 'lessee' ? veilInventory(inventory, node) : inventory }
       },
     },
     {

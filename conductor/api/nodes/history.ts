@@ -12,10 +12,11 @@ import { nodeOf } from './routes.ts'
 
 export function historyRoutes(parts: RouteParts): Route[] {
   const { store } = parts
-  const entry = async (node: NodeRecord, uuid: string): Promise<EventRecord | undefined> => {
+  const ofProject = ({ actor }: Ask) => (actor.project === null ? {} : { project: actor.project })
+  const entry = async (ask: Ask, node: NodeRecord, uuid: string): Promise<EventRecord | undefined> => {
     const seq = seqOf(uuid)
-    const event = seq === undefined ? undefined : await store.journal.one(seq)
-    return event?.nodeUuid === node.uuid && HISTORY.has(event.kind) ? event : undefined
+    const filter = { nodeUuid: node.uuid, kinds: [...HISTORY], ...ofProject(ask) }
+    return seq === undefined ? undefined : store.journal.one(seq, filter)
   }
   return [
     {
@@ -29,11 +30,12 @@ export function historyRoutes(parts: RouteParts): Route[] {
         const node = await nodeOf(parts, ask)
         const { limit, marker } = readPage(ask)
         const detail = ask.query.flag('detail') ?? false
-        const before = marker === undefined ? undefined : await entry(node, marker)
+        const before = marker === undefined ? undefined : await entry(ask, node, marker)
         if (marker !== undefined && !before)
           throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
         const events = await store.journal.ofNode(node.uuid, limit, {
           kinds: [...HISTORY],
+          ...ofProject(ask),
           ...(before ? { beforeSeq: before.seq } : {}),
         })
         return { body: { history: events.map((event) => historyView(event, node, { ask, detail })) } }
@@ -47,7 +49,7 @@ export function historyRoutes(parts: RouteParts): Route[] {
       says: 'shows one thing that happened',
       async handle(ask) {
         const node = await nodeOf(parts, ask)
-        const event = await entry(node, ask.params.entry ?? '')
+        const event = await entry(ask, node, ask.params.entry ?? '')
         if (!event)
           throw new Fault(
             'object.missing',

@@ -2,7 +2,7 @@
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
 import type { ObjectRecord } from '../../store/port.ts'
-import { mustBeWhole, namedNode, seenNode } from '../access.ts'
+import { mustBeWhole, mustOwn, namedNode, seenNode, standing } from '../access.ts'
 import type { Actor } from '../auth.ts'
 import { Dict, NewUuid, ObjectName, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
@@ -112,6 +112,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     }
     if (typeof ident === 'string') {
       const node = await namedNode(nodes, ask.actor, { field: 'node', ident })
+      mustOwn(ask.actor, node, 'node')
       const uuid = body.uuid ?? node.instanceUuid ?? undefined
       return {
         ...base,
@@ -145,7 +146,9 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   const ofNode = async (ask: Ask): Promise<ObjectRecord> => {
     const node = await nodeOf(parts, ask)
     const found = node.allocationUuid ? await store.objects.find(ALLOCATION, node.allocationUuid) : undefined
-    if (!found || !sees(ask, found)) throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
+    // The owner of the node may always release it, whoever it was allocated for.
+    if (!found || !(sees(ask, found) || standing(ask.actor, node) === 'owner'))
+      throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
     return found
   }
   return [
