@@ -203,6 +203,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     random,
     log,
     dataBase,
+    lldpSeconds: config.provision.lldpSeconds,
     limits: { configDriveBytes, portsPerReport: config.limits.agents.portsPerReport },
   })
 

@@ -151,6 +151,14 @@ const Provision = z.strictObject({
   parkSeconds: Seconds.default(1800).describe(
     'How long a node that waits for a request stays on with its agent running; 0: it is switched off at once.',
   ),
+  lldpSeconds: z
+    .number()
+    .min(0)
+    .max(120)
+    .default(30)
+    .describe(
+      'How long an inspection waits for what switches announce by LLDP, which they do every 30 s as a rule; it ends earlier when every card with a link has heard something. 0: not at all.',
+    ),
   maxAttempts: z
     .number()
     .int()

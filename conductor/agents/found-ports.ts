@@ -1,8 +1,10 @@
-/** Cards that an inventory names -> ports of the node. A report proves no MAC, so none of them answers network boots. */
+/** Cards that an inventory names -> ports of the node, and the links of those ports. A report proves no MAC, so none of them answers network boots. */
+import { isDeepStrictEqual } from 'node:util'
 import { isoTime, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { untilFresh } from '../store/again.ts'
 import { PORT_DEFAULTS, type Store } from '../store/port.ts'
 
 interface Parts {
@@ -47,6 +49,22 @@ export async function addPorts(node: NodeRecord, macs: readonly string[], parts:
       `the inventory names ${wanted.length} cards; only the first ${portsPerReport} were looked at (limits.agents.portsPerReport)`,
       parts,
     )
+}
+
+/** Ports of the node learn which switch port they are joined to; what somebody set before stays (Ironic's hook local-link-connection). */
+export async function linkPorts(
+  node: NodeRecord,
+  links: ReadonlyMap<string, Readonly<Record<string, string>>>,
+  { store, clock }: Parts,
+): Promise<void> {
+  for (const [address, link] of links)
+    await untilFresh(async () => {
+      const port = await store.portByAddress(address)
+      if (!port || port.nodeUuid !== node.uuid) return
+      const localLinkConnection = { ...link, ...port.localLinkConnection }
+      if (!isDeepStrictEqual(localLinkConnection, port.localLinkConnection))
+        await store.putPort({ ...port, localLinkConnection, updatedAtMs: clock.now() })
+    })
 }
 
 async function trouble(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {

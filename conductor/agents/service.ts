@@ -9,13 +9,14 @@ import type { Order, Report, SessionAsk, SessionGrant } from '../api/agent-wire.
 import type { Inspected } from '../api/inspected.ts'
 import { readToken } from '../boot/token.ts'
 import { believes } from '../node/workflow/belief.ts'
-import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
+import { currentStep, hostNameOf, isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import type { StepEvent } from '../node/workflow/events.ts'
 import type { Worker } from '../node/run/worker.ts'
 import type { Store } from '../store/port.ts'
 import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
-import { addPorts } from './found-ports.ts'
+import { addPorts, linkPorts } from './found-ports.ts'
+import { hookData } from './hooks.ts'
 import { inspectedProperties, ironicInventory, reportedProperties } from './inspection.ts'
 import { applyRules } from './apply-rules.ts'
 
@@ -30,6 +31,8 @@ export interface AgentServiceParts {
   readonly log: Log
   /** `http://10.0.0.1:8080`, where pieces are served. */
   readonly dataBase: string
+  /** How long an inspection waits for announcements of switches. */
+  readonly lldpSeconds: number
   /** Ports that one inventory may make, and a config drive, unpacked. */
   readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
 }
@@ -149,7 +152,7 @@ export class AgentService {
     switch (step.step) {
       case 'inspect':
       case 'collect_inventory':
-        return { id, kind: 'inspect' }
+        return { id, kind: 'inspect', lldpSeconds: this.parts.lldpSeconds }
       case 'erase_devices_express':
         return { id, kind: 'clean', skip, whole: false, discard: true }
       case 'erase_devices_metadata':
@@ -256,18 +259,22 @@ export class AgentService {
   private async inspected(
     node: NodeRecord,
     found: {
-      document: { inventory: object; plugin_data: object }
+      document: { inventory: Parameters<typeof hookData>[0]; plugin_data: Record<string, unknown> }
       macs: readonly string[]
       properties: Record<string, unknown>
     },
   ): Promise<Partial<NodeRecord>> {
     const { store, clock, log } = this.parts
+    const { inventory, plugin_data: plugin } = found.document
+    const hooks = hookData(inventory, plugin)
     await addPorts(node, found.macs, this.parts)
-    const { patch, pluginData } = await applyRules({ ...node, properties: found.properties }, found.document, {
-      store,
-      log,
-    })
-    await store.putInventory(node.uuid, { inventory: found.document.inventory, plugin_data: pluginData })
+    await linkPorts(node, hooks.links, this.parts)
+    const { patch, pluginData } = await applyRules(
+      { ...node, properties: found.properties },
+      { inventory, plugin_data: hooks.pluginData },
+      { store, log },
+    )
+    await store.putInventory(node.uuid, { inventory, plugin_data: pluginData })
     return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
   }
 
@@ -285,7 +292,8 @@ export class AgentService {
       if (inventory && believes(node, 'inventory')) {
         const macs = inventory.nics.map((nic) => nic.mac)
         const properties = inspectedProperties(node, inventory, rootDisk)
-        patch = await this.inspected(node, { document: ironicInventory(inventory), macs, properties })
+        const document = ironicInventory(inventory, { hostName: hostNameOf(node), root: rootDisk })
+        patch = await this.inspected(node, { document, macs, properties })
       } else if (rootDisk && believes(node, 'image')) {
         patch = {
           lastErase: null,

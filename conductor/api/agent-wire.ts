@@ -16,8 +16,15 @@ export const Disk = z.object({
   byPath: z.nullable(Text(256)),
   transport: z.nullable(Text(32)),
   logicalSectorBytes: Count,
+  physicalSectorBytes: z.optional(Count),
   readOnly: z.boolean(),
 })
+
+/** Type and value, in hexadecimal, of a field of an LLDP announcement (IEEE 802.1AB). */
+export const LldpField = z.tuple([
+  z.int().check(z.nonnegative(), z.maximum(127)),
+  z.string().check(z.regex(/^([0-9a-f]{2}){0,511}$/)),
+])
 
 export const Nic = z.object({
   name: Text(64),
@@ -29,11 +36,24 @@ export const Nic = z.object({
   product: z.nullable(Text(32)),
   pciAddress: z.nullable(Text(64)),
   ipv4: z.nullable(Text(15)),
+  ipv6: z.optional(z.nullable(Text(45))),
+  /** The first announcement that came; absent: none did. */
+  lldp: z.optional(z.array(LldpField).check(z.maxLength(256))),
+})
+
+/** Memory, cores with their threads, and cards, by NUMA node. */
+export const Numa = z.object({
+  ram: z.array(z.object({ node: Count, sizeKb: Count })).check(z.maxLength(1024)),
+  cpus: z
+    .array(z.object({ core: Count, node: Count, threads: z.array(Count).check(z.maxLength(64)) }))
+    .check(z.maxLength(8192)),
+  nics: z.array(z.object({ name: Text(64), node: Count })).check(z.maxLength(256)),
 })
 
 export const Inventory = z.object({
   cpu: z.object({
     count: Count,
+    sockets: z.optional(Count),
     model: z.nullable(Text(256)),
     architecture: Text(32),
     frequencyMhz: z.nullable(z.number()),
@@ -51,12 +71,17 @@ export const Inventory = z.object({
     serial: z.nullable(Text(256)),
     uuid: z.nullable(Text(64)),
     firmwareVersion: z.nullable(Text(256)),
+    firmwareVendor: z.optional(z.nullable(Text(256))),
+    firmwareDate: z.optional(z.nullable(Text(64))),
   }),
   bmcAddress: z.nullable(Text(64)),
+  bmcV6Address: z.optional(z.nullable(Text(64))),
+  bmcMac: z.optional(z.nullable(Text(17))),
+  numa: z.optional(z.nullable(Numa)),
 })
 
 export const Order = z.discriminatedUnion('kind', [
-  z.object({ id: Text(80), kind: z.literal('inspect') }),
+  z.object({ id: Text(80), kind: z.literal('inspect'), lldpSeconds: z.optional(z.number()) }),
   z.object({
     id: Text(80),
     kind: z.literal('clean'),
@@ -120,6 +145,8 @@ export const OrderAnswer = z.object({ order: z.nullable(Order) })
 
 export type Disk = z.infer<typeof Disk>
 export type Nic = z.infer<typeof Nic>
+export type LldpField = z.infer<typeof LldpField>
+export type Numa = z.infer<typeof Numa>
 export type Inventory = z.infer<typeof Inventory>
 export type Order = z.infer<typeof Order>
 export type ErasedDisk = z.infer<typeof ErasedDisk>

@@ -1,6 +1,6 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
 import { usesAgent } from '../node/workflow/effects.ts'
-import type { InstanceBoot, NodeRecord } from '../node/record.ts'
+import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
 import { STATES } from '../node/workflow/states.ts'
 import type { PortRecord } from '../store/port.ts'
 
@@ -46,6 +46,6 @@ export function bootClient(node: NodeRecord, port: PortRecord): BootClient | und
     label: node.name ?? node.uuid,
     order: orderNow(node),
     fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
-    hostName: node.name && /^[A-Za-z0-9-]{1,63}$/.test(node.name) ? node.name : null,
+    hostName: hostNameOf(node),
   }
 }

@@ -234,6 +234,10 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
   }
 }
 
+/** What DHCP tells a server to call itself; null for a node whose name is no host name. */
+export const hostNameOf = ({ name }: Pick<NodeRecord, 'name'>): string | null =>
+  name !== null && /^[A-Za-z0-9-]{1,63}$/.test(name) ? name : null
+
 /** A node that owes acts is locked: nobody else may change what they act on. */
 export const isLocked = (node: NodeRecord): boolean => node.machine.owed.length > 0
 

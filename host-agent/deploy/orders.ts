@@ -38,7 +38,7 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
   switch (order.kind) {
     case 'inspect': {
       parts.progress({ phase: 'inspect', doneBytes: 0, totalBytes: 0 })
-      const inventory = await readInventory(parts)
+      const inventory = await readInventory({ ...parts, lldpMs: (order.lldpSeconds ?? 0) * 1000 })
       const root = tryRoot(inventory.disks)
       return { inventory, ...(root ? { rootDisk: root } : {}) }
     }

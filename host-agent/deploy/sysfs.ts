@@ -1,5 +1,5 @@
 /** The hardware as /sys and /proc show it: no child processes, and the same in the ramdisk as on a full system. */
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Disk, Nic } from '../../conductor/api/agent-wire.ts'
 
@@ -40,9 +40,10 @@ async function readDisk(sys: string, name: string): Promise<Disk> {
     serial: (await text('serial')) ?? (await text('device/serial')) ?? (await vpdSerial(join(at, 'device/vpd_pg80'))),
     wwn: wwnOf(wwid),
     hctl: isScsi ? device : null,
-    byPath: null,
+    byPath: pathOf(await realpath(at).catch(() => ''), (await text('nsid')) ?? '1'),
     transport: name.startsWith('nvme') ? 'nvme' : name.startsWith('vd') ? 'virtio' : isScsi ? 'scsi' : null,
     logicalSectorBytes: Number((await text('queue/logical_block_size')) ?? SECTOR_BYTES),
+    physicalSectorBytes: Number((await text('queue/physical_block_size')) ?? SECTOR_BYTES),
     readOnly: (await text('ro')) === '1',
   }
 }
@@ -51,6 +52,17 @@ async function vpdSerial(path: string): Promise<string | null> {
   const page = await readFile(path).catch(() => undefined)
   const serial = page?.subarray(4).toString('latin1').replace(/\0/g, '').trim()
   return serial || null
+}
+
+/** Where udev would put a link to the disk (its path_id), of the place of the disk in the tree of devices; null for what hangs on other buses. */
+export function pathOf(device: string, nsid: string): string | null {
+  const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])(?=\/)/g)].at(-1)?.[1]
+  if (pci === undefined) return null
+  const at = `/dev/disk/by-path/pci-${pci}`
+  if (/\/virtio\d+\/block\//.test(device)) return at
+  if (/\/nvme\/nvme\d+\/nvme\d+n\d+$/.test(device)) return `${at}-nvme-${nsid}`
+  const ata = /\/ata(\d+)\/host\d+\//.exec(device)?.[1]
+  return ata === undefined ? null : `${at}-ata-${ata}`
 }
 
 /** `naa.5000c500...` -> `0x5000c500...`, the form that root device hints use; `eui.` names of NVMe stay whole. */
@@ -68,8 +80,9 @@ export async function readForgets(disk: string, sys = '/sys'): Promise<{ discard
 }
 
 /** Network cards: what has a device behind it. */
-export async function readNics(sys = '/sys'): Promise<Nic[]> {
+export async function readNics(sys = '/sys', proc = '/proc'): Promise<Nic[]> {
   const base = join(sys, 'class/net')
+  const addresses = (await readText(join(proc, 'net/if_inet6'))) ?? ''
   const nics: Nic[] = []
   for (const name of (await readdir(base)).sort()) {
     const at = join(base, name)
@@ -87,9 +100,20 @@ export async function readNics(sys = '/sys'): Promise<Nic[]> {
       product: await readText(join(at, 'device/device')),
       pciAddress: /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.\d$/.test(basename(device)) ? basename(device) : null,
       ipv4: null,
+      ipv6: ipv6Of(addresses, name),
     })
   }
   return nics
+}
+
+/** A card's address from /proc/net/if_inet6 (32 digits, index, prefix length, scope, flags, name): one of the wider scope is preferred. */
+export function ipv6Of(table: string, name: string): string | null {
+  const rows = table.split('\n').map((line) => line.trim().split(/\s+/))
+  const own = rows.filter((row) => row[5] === name && /^[0-9a-f]{32}$/.test(row[0] ?? ''))
+  const [widest] = own.sort((a, b) => Number.parseInt(a[3] ?? '', 16) - Number.parseInt(b[3] ?? '', 16))
+  if (!widest) return null
+  const groups = (widest[0] as string).match(/.{4}/g) ?? []
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }
 
 export const readBootMode = async (sys = '/sys'): Promise<'uefi' | 'bios'> =>

@@ -41,6 +41,8 @@ export const MODULES = [
   'ipmi_si',
   'ipmi_ssif',
   'ipmi_devintf',
+  // A card's frames as a device file, for LLDP.
+  'macvtap',
   // Firmware variables, and the tables of what may have stood on a disk.
   'efivarfs',
   'virtio_rng',

@@ -11,7 +11,7 @@ echo 4 > /proc/sys/kernel/printk
 # Devices show up in waves: a controller first, then the disks behind it.
 load() { /bin/busybox find /sys/devices -name modalias -exec /bin/busybox cat {} + | /bin/busybox sort -u | /bin/busybox xargs modprobe -abq; }
 load; load
-modprobe -abq sd_mod ipmi_si ipmi_devintf efivarfs
+modprobe -abq sd_mod ipmi_si ipmi_devintf efivarfs macvtap
 [ -d /sys/firmware/efi/efivars ] && /bin/busybox mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 ip link set lo up
 # This shell stays process 1 and reaps what the agent leaves. An agent that ends is started again; the conductor's deadline decides when that is hopeless.

@@ -80,6 +80,12 @@ beforeAll(async () => {
     instance_info: { image_source: 'tiny' },
   })
   node = String(made.uuid)
+  await api.ok('POST', '/v1/ports', {
+    node_uuid: node,
+    address: nic.mac,
+    pxe_enabled: false,
+    local_link_connection: { port_id: 'mine', switch_id: '1c:7e:e0:aa:bb:00' },
+  })
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
   await state('manageable')
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'inspect' })
@@ -130,6 +136,12 @@ const nic = {
   product: null,
   pciAddress: null,
   ipv4: null,
+  lldp: [
+    [1, '041c7ee0aabb00'],
+    [2, '0545746831'],
+    [3, '0078'],
+    [5, '746f7237'],
+  ] as [number, string][],
 }
 const disk = {
   name: '/dev/sda',
@@ -183,6 +195,14 @@ test('inspect, then a deploy on the parked agent without any power act, then fai
     memory_mb: 16384,
     local_gb: 99,
     capabilities: 'boot_mode:uefi',
+  })
+  // The port was there before, with a word of its owner; what it lacked came from the switch.
+  const [port] = (await api.ok('GET', `/v1/ports/detail?address=${nic.mac}`)).ports as Record<string, unknown>[]
+  expect(port?.local_link_connection).toEqual({ port_id: 'mine', switch_id: '1c:7e:e0:aa:bb:00', switch_info: 'tor7' })
+  expect((await api.ok('GET', `/v1/nodes/${node}/inventory`)).plugin_data).toMatchObject({
+    macs: [nic.mac],
+    parsed_lldp: { eth0: { switch_port_id: 'Eth1', switch_system_name: 'tor7' } },
+    root_disk: { name: '/dev/sda', size: disk.sizeBytes },
   })
   await expect(agent.report({ orderId: order!.id, done: {} })).rejects.toMatchObject({ code: 'store.stale' })
 

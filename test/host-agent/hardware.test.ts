@@ -8,7 +8,39 @@ import { rangesOf } from '../../host-agent/deploy/clean.ts'
 import { parseCmdline } from '../../host-agent/deploy/cmdline.ts'
 import { oldEntries } from '../../host-agent/deploy/finish.ts'
 import { installedMemoryMb } from '../../host-agent/deploy/smbios.ts'
-import { readDisks, readNics, readPartitions, wwnOf } from '../../host-agent/deploy/sysfs.ts'
+import { parseBmcLan } from '../../host-agent/deploy/inventory.ts'
+import { readNuma } from '../../host-agent/deploy/numa.ts'
+import { ipv6Of, pathOf, readDisks, readNics, readPartitions, wwnOf } from '../../host-agent/deploy/sysfs.ts'
+
+test.each([
+  ['/sys/devices/pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0/block/sda', '1', 'pci-0000:00:1f.2-ata-3'],
+  ['/sys/devices/pci0000:00/0000:00:1c.0/0000:02:00.0/nvme/nvme0/nvme0n1', '1', 'pci-0000:02:00.0-nvme-1'],
+  ['/sys/devices/pci0000:00/0000:00:05.0/virtio2/block/vda', '1', 'pci-0000:00:05.0'],
+])('udev would call %s by its path', (device, nsid, path) =>
+  expect(pathOf(device, nsid)).toBe(`/dev/disk/by-path/${path}`),
+)
+test('a disk on another bus has no path', () => {
+  expect(pathOf('/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/host6/target6:0:0/6:0:0:0/block/sdb', '1')).toBe(
+    null,
+  )
+  expect(pathOf('', '1')).toBe(null)
+})
+
+test('a global IPv6 address is preferred to the one of the link', () => {
+  const table = `fe8000000000000050540000fe000001 02 40 20 80     eno1
+20010db8000000000000000000000007 02 40 00 00     eno1
+00000000000000000000000000000001 01 80 10 80       lo`
+  expect([ipv6Of(table, 'eno1'), ipv6Of(table, 'lo'), ipv6Of(table, 'eno2')]).toEqual(['2001:db8::7', '::1', null])
+})
+
+test('a BMC’s addresses, of which zeros are none', () => {
+  const lan =
+    'IP Address Source       : Static Address\nIP Address              : 192.0.2.9\nMAC Address             : AC:1F:6B:00:00:09\n'
+  const lan6 =
+    'IPv6 Static Address 0:\n    Enabled:        yes\n    Address:        ::/0\nIPv6 Dynamic Address 0:\n    Address:        2001:db8::9/64\n'
+  expect(parseBmcLan(lan, lan6)).toEqual({ ipv4: '192.0.2.9', ipv6: '2001:db8::9', mac: 'ac:1f:6b:00:00:09' })
+  expect(parseBmcLan('IP Address              : 0.0.0.0\n', '')).toEqual({ ipv4: null, ipv6: null, mac: null })
+})
 
 describe('sysfs', () => {
   let sys = ''
@@ -39,8 +71,28 @@ describe('sysfs', () => {
     await put('class/net/eno1/carrier', '1\n')
     await put('class/net/eno1/speed', '10000\n')
     await symlink(join(sys, 'devices/0000:00:02.0'), join(sys, 'class/net/eno1/device'))
+    await put('devices/0000:00:02.0/numa_node', '1\n')
+    for (const node of [0, 1]) {
+      await put(`devices/system/node/node${node}/meminfo`, `Node ${node} MemTotal:       65536 kB\n`)
+      for (const cpu of [node, node + 2])
+        await put(`devices/system/node/node${node}/cpu${cpu}/topology/core_id`, `${node}\n`)
+    }
   })
   afterAll(() => rm(sys, { recursive: true }))
+  test('memory, cores with their threads, and cards by NUMA node', async () => {
+    expect(await readNuma(['eno1', 'gone'], sys)).toEqual({
+      ram: [
+        { node: 0, sizeKb: 65536 },
+        { node: 1, sizeKb: 65536 },
+      ],
+      cpus: [
+        { core: 0, node: 0, threads: [0, 2] },
+        { core: 1, node: 1, threads: [1, 3] },
+      ],
+      nics: [{ name: 'eno1', node: 1 }],
+    })
+    expect(await readNuma([], join(sys, 'block'))).toBeNull()
+  })
   test('a SAS disk with serial, WWN, address; loops, optical drives and empty slots are no disks', async () => {
     expect(await readDisks(sys)).toEqual([
       {
@@ -55,6 +107,7 @@ describe('sysfs', () => {
         byPath: null,
         transport: 'scsi',
         logicalSectorBytes: 512,
+        physicalSectorBytes: 512,
         readOnly: false,
       },
     ])

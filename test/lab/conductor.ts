@@ -113,7 +113,8 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     initrd: options.initrd,
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
-  provision: { ...options.provision },
+  // No switch of the rack announces itself, unless a test does.
+  provision: { lldpSeconds: 0, ...options.provision },
   ...(options.arbiters
     ? { mesh: { arbiters: options.arbiters, username: 'admin', passwordFile: join(rack.dir, 'password') } }
     : {}),
