@@ -193,7 +193,9 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   })
   const dataBase = config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : ''
   const { configDriveBytes, recordBytes } = config.limits.api
+  const apiCalls = { key: 'inspection.apiCallUrls', prefixes: config.inspection.apiCallUrls }
   const agents = new AgentService({
+    calls: { list: apiCalls, clock, limits: config.limits.inspection },
     store,
     worker,
     images,
@@ -297,6 +299,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     (abort) => abort.abort(),
   )
   const routes = allRoutes({
+    apiCalls,
     turns,
     nodes,
     ports,

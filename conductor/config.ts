@@ -211,6 +211,14 @@ export const Config = z.strictObject({
   agent: Listen.optional().describe('The TLS port that agents call. Absent: no node can be booted.'),
   boot: Boot.optional().describe('DHCP, TFTP and HTTP for network boots. Absent: no node is booted over the network.'),
   provision: Provision.prefault({}).describe('Provisioning of nodes: times, tries and cleaning.'),
+  inspection: z
+    .strictObject({
+      apiCallUrls: UrlPrefixes.default([]).describe(
+        'Prefixes of URLs that the action api-call of inspection rules may call. Empty: no rule may have that action.',
+      ),
+    })
+    .prefault({})
+    .describe('Inspection of nodes.'),
   bmc: z
     .strictObject({
       allowCipherSuite0: z

@@ -74,6 +74,13 @@ export const Limits = z.strictObject({
     })
     .prefault({})
     .describe('Of the port that agents call.'),
+  inspection: z
+    .strictObject({
+      calls: count(20, 'Calls that inspection rules make in one inspection (api-call).'),
+      callSeconds: seconds(60, 'Time for all of these calls, with their retries.'),
+    })
+    .prefault({})
+    .describe('Inspection rules.'),
   boot: z
     .strictObject({
       httpConnections: count(2_000, 'Open connections of the boot HTTP server.'),

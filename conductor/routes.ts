@@ -1,7 +1,7 @@
 /** Every route of the API, from the services that stand behind them. */
 import { hardwareRoutes } from './api/resources/hardware.ts'
 import { allocationRoutes, type AllocationRouteParts } from './api/resources/allocations.ts'
-import { planRoutes } from './api/resources/plans.ts'
+import { planRoutes, type PlanRouteParts } from './api/resources/plans.ts'
 import { detailRoutes } from './api/nodes/details.ts'
 import { hardwareInterfaceRoutes } from './api/nodes/hardware.ts'
 import { historyRoutes } from './api/nodes/history.ts'
@@ -13,7 +13,12 @@ import { rackwardRoutes, type RackwardParts } from './api/rackward.ts'
 import { ramdiskRoutes, type RamdiskParts } from './api/ramdisk.ts'
 import type { Route } from './api/route.ts'
 
-export type AllRouteParts = AllocationRouteParts & PortRouteParts & RackwardParts & RamdiskParts & StateParts
+export type AllRouteParts = PlanRouteParts &
+  AllocationRouteParts &
+  PortRouteParts &
+  RackwardParts &
+  RamdiskParts &
+  StateParts
 
 export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...nodeRoutes(parts),

@@ -7,6 +7,7 @@ import { fromWire, keepMasked, toWire } from '../api/nodes/wire.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { untilFresh } from '../store/again.ts'
 import type { Store } from '../store/port.ts'
+import { makeCalls, type RuleCallParts } from './rule-calls.ts'
 import { runRules, type Rule, type Subject } from './rules.ts'
 
 const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
@@ -17,7 +18,7 @@ const OF_PORT = ['extra', 'pxeEnabled', 'physicalNetwork', 'localLinkConnection'
 export async function applyRules(
   node: NodeRecord,
   found: { inventory: object; plugin_data: object },
-  parts: { store: Store; log: Log },
+  parts: { store: Store; log: Log; calls: RuleCallParts },
 ): Promise<{ patch: Partial<NodeRecord>; pluginData: object }> {
   const { store, log } = parts
   const rules = (await store.objects.every('inspection_rule')).map(
@@ -32,9 +33,11 @@ export async function applyRules(
     ports: Object.fromEntries(ports.map((port) => [port.address, { ...port }])),
     traits: [...node.traits],
     logged: [],
+    calls: [],
   })
   runRules(rules, subject)
   for (const line of subject.logged) log.info({ node: node.uuid }, `inspection rule: ${line.slice(0, 1000)}`)
+  await makeCalls(subject.calls, parts.calls)
   for (const port of ports) {
     const changed = subject.ports[port.address] ?? {}
     const fields = OF_PORT.filter(

@@ -18,6 +18,7 @@ import { buildConfigDrive, wantsConfigDrive } from './config-drive.ts'
 import { addPorts, linkPorts } from './found-ports.ts'
 import { hookData } from './hooks.ts'
 import { inspectedProperties, ironicInventory, reportedProperties } from './inspection.ts'
+import type { RuleCallParts } from './rule-calls.ts'
 import { applyRules } from './apply-rules.ts'
 
 export interface AgentServiceParts {
@@ -33,6 +34,8 @@ export interface AgentServiceParts {
   readonly dataBase: string
   /** How long an inspection waits for announcements of switches. */
   readonly lldpSeconds: number
+  /** What api-call of inspection rules may call. */
+  readonly calls: RuleCallParts
   /** Ports that one inventory may make, and a config drive, unpacked. */
   readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
 }
@@ -264,7 +267,7 @@ export class AgentService {
       properties: Record<string, unknown>
     },
   ): Promise<Partial<NodeRecord>> {
-    const { store, clock, log } = this.parts
+    const { store, clock, log, calls } = this.parts
     const { inventory, plugin_data: plugin } = found.document
     const hooks = hookData(inventory, plugin)
     await addPorts(node, found.macs, this.parts)
@@ -272,7 +275,7 @@ export class AgentService {
     const { patch, pluginData } = await applyRules(
       { ...node, properties: found.properties },
       { inventory, plugin_data: hooks.pluginData },
-      { store, log },
+      { store, log, calls },
     )
     await store.putInventory(node.uuid, { inventory, plugin_data: pluginData })
     return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }

@@ -400,7 +400,7 @@ test('guards of changes: flags, interfaces and relations follow the state', asyn
     (await call('PATCH', `/v1/nodes/${uuid}`, [{ op: 'replace', path, value }])).status
   expect(await patch('/protected', true)).toBe(409)
   expect(await patch('/protected_reason', 'x')).toBe(400)
-  expect(await patch('/deploy_interface', 'ramdisk')).toBe(400)
+  expect(await patch('/deploy_interface', 'anaconda')).toBe(400)
   expect(await patch('/rescue_interface', 'no-rescue')).toBe(200)
   expect(await patch('/chassis_uuid', '00000000-0000-4000-8000-0000000000ff')).toBe(400)
   expect(await patch('/parent_node', uuid)).toBe(400)

@@ -45,7 +45,11 @@ beforeAll(async () => {
     plan: { subnets: [], reserved: new Map() },
     onPorts: async () => undefined,
   })
-  routes = [...hardwareRoutes(parts), ...planRoutes(parts), ...portRoutes({ ...parts, ports } as PortRouteParts)]
+  routes = [
+    ...hardwareRoutes(parts),
+    ...planRoutes({ ...parts, apiCalls: { key: 'inspection.apiCallUrls', prefixes: [] } }),
+    ...portRoutes({ ...parts, ports } as PortRouteParts),
+  ]
   await store.addNode(newNode({ uuid: uuid(1), driver: 'fake-hardware' }, 1))
 })
 afterAll(async () => {

@@ -1,8 +1,10 @@
 /** Ironic's doors for agents: they give nothing away, and take nothing without the token of the node's present boot. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { mintToken } from '../../conductor/boot/token.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
@@ -21,19 +23,40 @@ const ipmitool: Run = async (argv) => {
   power = /power (on|off)$/.exec(argv.join(' '))?.[1] ?? power
   return { code: 0, stdout: `Chassis Power is ${power}\n`, stderr: '' }
 }
+/** What rules call: remembers what came, and answers what the path says. */
+const hooks = {
+  origin: '',
+  asked: [] as { url: string; key: unknown }[],
+  server: createServer((request, response) => {
+    hooks.asked.push({ url: request.url ?? '', key: request.headers['x-key'] })
+    const status = Number(/\d+$/.exec(request.url ?? '')?.[0] ?? 200)
+    response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end('x'.repeat(100_000))
+  }),
+  async start() {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
+    this.origin = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`
+  },
+  stop() {
+    this.server.closeAllConnections()
+    this.server.close()
+  },
+}
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-doors-'))
+  await hooks.start()
   own = await startConductor(
     Config.parse({
       data: join(dir, 'data'),
       images: { store: dir },
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+      inspection: { apiCallUrls: [`${hooks.origin}/hooks/`] },
     }),
     { log: silentLog, run: ipmitool },
   )
 })
 afterAll(async () => {
   await own?.stop()
+  hooks.stop()
   await rm(dir, { recursive: true })
 })
 const call = (method: string, path: string, body?: unknown) => plain(method, path, body, undefined, own.addresses[0])
@@ -130,6 +153,10 @@ describe('continue_inspection', () => {
   }
   const send = async (body: unknown, with_ = `agent_token=${'x'}`) =>
     call('POST', `/v1/continue_inspection?node_uuid=${node}&${with_}`, body)
+  afterEach(async () => {
+    for (const { uuid } of (await call('GET', '/v1/inspection_rules')).body.inspection_rules)
+      await call('DELETE', `/v1/inspection_rules/${uuid}`)
+  })
   test('takes an inventory with the token alone, runs the rules, and ends the inspection', async () => {
     await call('POST', '/v1/inspection_rules', {
       priority: 5,
@@ -168,6 +195,36 @@ describe('continue_inspection', () => {
     const { ports } = (await call('GET', `/v1/nodes/${node}/ports?detail=true`)).body
     expect(ports.map((port: { address: string }) => port.address).sort()).toEqual(['02:00:00:00:01:01', mac()].sort())
     expect(ports.find((port: { address: string }) => port.address === mac()).extra).toEqual({ seen: true })
+  })
+  const ruleThatCalls = (path: string, more: object = {}) =>
+    call('POST', '/v1/inspection_rules', {
+      priority: 9,
+      actions: [
+        { op: 'set-attribute', args: ['extra/called', true] },
+        { op: 'api-call', args: { url: `${hooks.origin}/hooks/${path}`, backoff_factor: 0.01, ...more } },
+      ],
+    })
+  test('a rule calls an allowed URL that is made of the inventory', async () => {
+    hooks.asked = []
+    await ruleThatCalls('{inventory[system_vendor][product_name]}/200', { headers: { 'X-Key': 'k1' } })
+    expect((await send({ inventory }, `agent_token=${await token(2)}`)).status).toBe(202)
+    await state('manageable')
+    expect(hooks.asked).toEqual([{ url: '/hooks/R1/200', key: 'k1' }])
+    expect((await look()).extra).toEqual({ called: true })
+  })
+  test.each([
+    // Ironic's retries: the first try and three more for 503, one try for 404.
+    ['503', 4, 'answered 503'],
+    ['404', 1, 'answered 404'],
+    ['302', 1, 'redirects to'],
+    ['{inventory[system_vendor][manufacturer]}/../../elsewhere', 0, 'below none of the prefixes'],
+  ])('a call that fails fails the inspection, and nothing of the rules stays: %s', async (path, tries, why) => {
+    hooks.asked = []
+    await ruleThatCalls(path)
+    const answer = await send({ inventory }, `agent_token=${await token(2)}`)
+    expect([answer.status, faultOf(answer).faultstring]).toEqual([400, expect.stringContaining(why)])
+    await state('inspect failed')
+    expect([hooks.asked.length, (await look()).extra]).toEqual([tries, {}])
   })
   test('a rule that says fail fails the inspection, with its message', async () => {
     await call('POST', '/v1/inspection_rules', {

@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { checkRule, runRules, type Subject } from '../../conductor/agents/rules.ts'
 
+const NO_CALLS = { key: 'inspection.apiCallUrls', prefixes: [] }
+const CALLS = { ...NO_CALLS, prefixes: ['http://192.0.2.1/hooks/'] }
 const subject = (): Subject => ({
   node: { properties: { cpus: 4, capabilities: 'boot_mode:uefi' }, extra: { list: ['a'] }, name: 'n1' },
   inventory: {
@@ -15,6 +17,7 @@ const subject = (): Subject => ({
   ports: { '02:00:00:00:00:01': { extra: {} } },
   traits: ['CUSTOM_OLD'],
   logged: [],
+  calls: [],
 })
 const run = (rule: { conditions?: object[]; actions: object[] }, on = subject()): Subject => {
   runRules([{ uuid: 'r', priority: 1, conditions: [], ...rule } as never], on)
@@ -90,7 +93,7 @@ describe('names that every object inherits', () => {
   )
   test('an operator of such a name does not exist', () => {
     for (const op of ['constructor', 'toString']) {
-      expect(() => checkRule({ actions: [{ op, args: [] }] })).toThrow(/there is no/)
+      expect(() => checkRule({ actions: [{ op, args: [] }] }, NO_CALLS)).toThrow(/there is no/)
       expect(() => run({ actions: [{ op, args: [] }] })).toThrow(/there is no action/)
       expect(() => run({ conditions: [{ op, args: [] }], actions: [] })).toThrow(/there is no operator/)
     }
@@ -168,7 +171,31 @@ test.each([
   [{ conditions: [{ op: '!!eq', args: [[1]] }], actions: [] }, /conditions\/0\/op/],
   [{ conditions: [{ op: 'matches', args: ['a', '('] }], actions: [] }, /regex/],
   [{ conditions: [{ op: 'contains', args: ['a', 'x'.repeat(2000)] }], actions: [] }, /longer than/],
-])('%j is refused when it is made', (rule, says) => expect(() => checkRule(rule)).toThrow(says))
+])('%j is refused when it is made', (rule, says) => expect(() => checkRule(rule, NO_CALLS)).toThrow(says))
+
+describe('api-call', () => {
+  const rule = (args: object) => ({ actions: [{ op: 'api-call', args }] })
+  const url = 'http://192.0.2.1/hooks/x'
+  test('has Ironic’s arguments and defaults, and is made of the inventory when the rules have run', () => {
+    expect(() => checkRule(rule({ url, headers: { 'X-Key': 'k' }, timeout: 2.5, retries: '1' }), CALLS)).not.toThrow()
+    const { calls } = run(rule({ url: 'http://192.0.2.1/hooks/{inventory[text]}' }))
+    expect(calls).toEqual([
+      { url: 'http://192.0.2.1/hooks/Rack-42', headers: {}, timeoutMs: 5000, retries: 3, backoffMs: 300 },
+    ])
+  })
+  test.each([
+    [{ url }, NO_CALLS, 'actions/0/args/url: api-call calls nothing, because inspection.apiCallUrls lists no prefix'],
+    [{ url: 'http://192.0.2.1/other' }, CALLS, 'below none of the prefixes of inspection.apiCallUrls'],
+    [{ url: 'http://169.254.169.254/' }, CALLS, 'below none of the prefixes'],
+    [{}, CALLS, 'actions/0/args/url is missing'],
+    [{ url, proxies: { http: 'http://192.0.2.9' } }, CALLS, 'actions/0/args/proxies: a proxy is not used'],
+    [{ url, headers: { Host: 'metadata' } }, CALLS, 'headers: Host cannot be set'],
+    [{ url, headers: { 'X-A': 'a\r\nX-B: b' } }, CALLS, 'headers/X-A'],
+    [{ url, timeout: 0 }, CALLS, 'timeout: it is not a number from 0.1 to 60'],
+    [{ url, retries: 1e9 }, CALLS, 'retries: it is not a number from 0 to 10'],
+    [{ url, method: 'POST' }, CALLS, 'no argument method'],
+  ])('%j is refused when the rule is made', (args, list, why) => expect(() => checkRule(rule(args), list)).toThrow(why))
+})
 
 describe('patterns over what a server says', () => {
   const on = (text: string) => ({ ...subject(), inventory: { text, other: text } })

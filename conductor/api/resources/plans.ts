@@ -2,6 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { checkRule } from '../../agents/rules.ts'
 import type { AskedStep } from '../../node/policy/steps.ts'
+import type { AllowList } from '../../outbound/allow-list.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
 import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewUuid, z } from '../node-input.ts'
@@ -85,7 +86,7 @@ const runbook: Resource = {
 }
 
 const Params = z.union([Dict, z.array(z.unknown())])
-const rule: Resource = {
+const ruleResource = (apiCalls: AllowList): Resource => ({
   kind: 'inspection_rule',
   path: '/v1/inspection_rules',
   envelope: 'inspection_rules',
@@ -129,12 +130,12 @@ const rule: Resource = {
       ...body,
       phase: body.phase ?? 'main',
     }
-    checkRule(whole)
+    checkRule(whole, apiCalls)
     return whole
   },
   // What a sensitive rule does is not shown (Ironic).
   view: (body) => (body.sensitive === true ? { conditions: null, actions: null } : {}),
-}
+})
 
 /** Which steps a node has is known when they are to run; here their form is checked, and that a template names each step once. */
 function checkSteps(steps: unknown): void {
@@ -148,5 +149,10 @@ function checkSteps(steps: unknown): void {
     )
 }
 
-export const planRoutes = (parts: ResourceParts): Route[] =>
-  [template, runbook, rule].flatMap((resource) => resourceRoutes(parts, resource))
+export interface PlanRouteParts extends ResourceParts {
+  /** What api-call of inspection rules may call. */
+  readonly apiCalls: AllowList
+}
+
+export const planRoutes = (parts: PlanRouteParts): Route[] =>
+  [template, runbook, ruleResource(parts.apiCalls)].flatMap((resource) => resourceRoutes(parts, resource))
