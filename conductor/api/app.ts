@@ -99,13 +99,20 @@ export function makeApp(parts: AppParts): Express {
 const minorOf = (response: Response): number => response.locals.minor as number
 const baseOf = (request: Request): string => `${request.protocol}://${request.get('host') ?? 'localhost'}`
 
-const sameSite =
-  (ownNames: readonly string[] | undefined): RequestHandler =>
-  (request, _response, next) => {
-    if (ownNames) refuseForeignName(request, ownNames)
+function sameSite(ownNames: readonly string[] | undefined): RequestHandler {
+  /** A client sends the same Host with each request: it is looked at again when it is another one. */
+  let accepted: string | undefined
+  return (request, _response, next) => {
+    const { host } = request.headers
+    if (ownNames && (host === undefined || host !== accepted)) {
+      refuseForeignName(request, ownNames)
+      if (request.socket.remoteAddress !== undefined) accepted = host
+    }
+
     refuseCrossSite(request)
     next()
   }
+}
 
 const BODY_LIMIT = { plain: 'bodyBytes', 'config drive': 'configDriveBodyBytes', ramdisk: 'ramdiskBodyBytes' } as const
 
@@ -146,13 +153,11 @@ function stamp(parts: AppParts): RequestHandler {
   return (request, response, next) => {
     const id = `req-${parts.random.uuid()}`
     response.locals.requestId = id
-    response.set({
-      'X-OpenStack-Ironic-API-Minimum-Version': versionText(MIN_MINOR),
-      'X-OpenStack-Ironic-API-Maximum-Version': versionText(MAX_MINOR),
-      'Openstack-Request-Id': id,
-      'X-Openstack-Request-Id': id,
-      Vary: HEADER,
-    })
+    response.setHeader('X-OpenStack-Ironic-API-Minimum-Version', versionText(MIN_MINOR))
+    response.setHeader('X-OpenStack-Ironic-API-Maximum-Version', versionText(MAX_MINOR))
+    response.setHeader('Openstack-Request-Id', id)
+    response.setHeader('X-Openstack-Request-Id', id)
+    response.setHeader('Vary', HEADER)
     const asked = {
       modern: request.get('openstack-api-version'),
       legacy: request.get('x-openstack-ironic-api-version'),
@@ -160,7 +165,8 @@ function stamp(parts: AppParts): RequestHandler {
     // Ironic's versions are about Ironic's paths: ours are the same for everybody.
     const minor = request.path.startsWith('/rackward/') && !asked.modern && !asked.legacy ? MAX_MINOR : negotiate(asked)
     response.locals.minor = minor
-    response.set(LEGACY_HEADER, versionText(minor)).set(HEADER, `baremetal ${versionText(minor)}`)
+    response.setHeader(LEGACY_HEADER, versionText(minor))
+    response.setHeader(HEADER, `baremetal ${versionText(minor)}`)
     next()
   }
 }

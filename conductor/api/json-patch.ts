@@ -57,7 +57,7 @@ export function applyJsonPatch(
     return (op === 'remove' ? { op, path } : { op, path, value }) as Operation
   })
   try {
-    return { result: applyAll(structuredClone(target), operations), touched, whole }
+    return { result: applyAll(copyOf(target, touched), operations), touched, whole }
   } catch (error) {
     if (isFault(error)) throw error
     const { operation, name } = error as { operation?: Operation; name?: string }
@@ -94,4 +94,11 @@ function itemsBehind(document: Record<string, unknown>, path: string): number {
   } catch {
     return 0
   }
+}
+
+/** What is not touched is not copied. */
+function copyOf(target: Record<string, unknown>, touched: ReadonlySet<string>): Record<string, unknown> {
+  const copy = { ...target }
+  for (const name of touched) if (Object.hasOwn(target, name)) copy[name] = structuredClone(target[name])
+  return copy
 }

@@ -197,5 +197,9 @@ export function publicRoutes(routes: readonly Route[]): (method: string, path: s
 function send(response: Response, reply: Reply): void {
   if (reply.location) response.location(reply.location)
   if (reply.body === undefined) return void response.status(reply.status ?? 204).end()
-  response.status(reply.status ?? 200).json(reply.body)
+  const text = JSON.stringify(reply.body)
+  response.statusCode = reply.status ?? 200
+  response.setHeader('Content-Type', 'application/json; charset=utf-8')
+  response.setHeader('Content-Length', Buffer.byteLength(text))
+  response.end(text)
 }

@@ -58,6 +58,7 @@ export interface ProvisionExtra extends Wish {
 
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
 const AGENT_ALIVE_MS = 25_000
+const UUID = /^[0-9a-f-]{36}$/i
 const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export class NodeService {
@@ -71,12 +72,16 @@ export class NodeService {
 
   /** By UUID or by name. Throws `object.missing`. */
   async find(ident: string): Promise<NodeRecord> {
-    const node = /^[0-9a-f-]{36}$/i.test(ident)
+    const node = UUID.test(ident)
       ? await this.parts.store.node(ident.toLowerCase())
       : await this.parts.store.nodeByName(ident)
     if (!node) throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}`)
     return node
   }
+
+  /** A UUID is not looked up: who changes the node reads its record anyway, and throws when there is none. */
+  private uuidOf = async (ident: string): Promise<string> =>
+    UUID.test(ident) ? ident.toLowerCase() : (await this.find(ident)).uuid
 
   async create(given: Omit<NewNode, 'uuid'> & { uuid?: string }): Promise<NodeRecord> {
     checkDriver(given.driver)
@@ -98,7 +103,7 @@ export class NodeService {
 
   /** `change` gets the record as it is when its turn comes. The guards compare what it makes with that record. */
   async update(ident: string, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
-    const { uuid } = await this.find(ident)
+    const uuid = await this.uuidOf(ident)
     const updated = await withDrive(this.parts, uuid, (keep) =>
       this.parts.worker.change(uuid, async (node) => {
         const wanted = named(node, withoutReasons(node, change(node)))
