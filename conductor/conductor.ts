@@ -18,7 +18,7 @@ import { makeApp } from './api/app.ts'
 import { consoleUpgrades } from './api/console.ts'
 import { authenticator, ownNames } from './api/auth.ts'
 import type { Route } from './api/route.ts'
-import { Arbiter } from './bmc/queue.ts'
+import { BmcQueue } from './bmc/queue.ts'
 import { Ipmipower } from './bmc/ipmipower.ts'
 import { BmcRegistry } from './bmc/registry.ts'
 import { CipherSuites } from './bmc/suites.ts'
@@ -104,7 +104,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   )
   const onLimit = limitMeter({ clock, log, count: metrics.onLimit })
   const limits = await fittingLimits(config, log)
-  const arbiter = new Arbiter(clock, metrics.onBmc)
+  const bmcQueue = new BmcQueue(clock, metrics.onBmc)
   const suites = new CipherSuites({
     clock,
     key: random.bytes(32),
@@ -159,7 +159,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const sources = { uncheckedBootFiles: config.images.uncheckedBootFiles, glance: false }
   const { bootFileBytes, unusedBootFileBytes } = config.limits.images
   const base = performer({
-    arbiter,
+    bmcQueue,
     bmcs,
     store,
     sightings,
@@ -239,7 +239,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   const { everySeconds, lostAfter } = config.powerSync
   const powerSync = await running(
     'power sync',
-    new PowerSync({ store, worker, arbiter, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }),
+    new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs: everySeconds * 1000, lostAfter }),
   )
   const webhooks = await running('webhooks', new Webhooks(webhookList, { journal: store.journal, clock, log }))
   const link = config.mesh && (await MeshLink.open(config.mesh, clock))
@@ -266,7 +266,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
       forget: (uuid) => [worker, powerSync, bmcs].forEach((part) => part.forget(uuid)),
     },
     bmcs,
-    arbiter,
+    bmcQueue,
     sightings,
     clock,
     random,
@@ -315,7 +315,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
     random,
     link,
     interlock,
-    arbiter,
+    bmcQueue,
     bmcs,
     recordBytes,
     events,

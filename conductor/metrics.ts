@@ -7,7 +7,7 @@ import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
 
-/** What a BMC act was and how it ended, as the BMC arbiter tells it. */
+/** What a BMC act was and how it ended, as the queue of the BMC reports it. */
 export interface BmcAct {
   readonly priority: string
   readonly seconds: number

@@ -2,7 +2,7 @@
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Arbiter } from '../bmc/queue.ts'
+import type { BmcQueue } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { MeshLink } from '../mesh/link.ts'
 import { fenceOff } from '../node/run/fence.ts'
@@ -20,7 +20,7 @@ export interface MeshParts extends RouteParts {
   readonly worker: Worker
   readonly clock: Clock
   readonly log: Log
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
 }
 
@@ -59,7 +59,7 @@ const PASSED: readonly (readonly [method: Method, path: string, role: Role, says
 ]
 
 export function meshRoutes(parts: MeshParts): DescribedRoute[] {
-  const { link, arbiter, bmcs } = parts
+  const { link, bmcQueue, bmcs } = parts
   const session = { last: 0 }
   const passed = PASSED.map<DescribedRoute>(([method, path, role, says]) => ({
     method,
@@ -102,7 +102,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
           await fenceOff(parts, node, { user: ask.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
-        const [power, systemUuid] = await arbiter.act(
+        const [power, systemUuid] = await bmcQueue.act(
           target,
           options,
           async (bmc, signal) => [await bmc.power(signal), await bmc.systemUuid(signal)] as const,

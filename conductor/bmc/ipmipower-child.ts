@@ -35,7 +35,7 @@ const ARGV = [
   `--retransmission-timeout=${RETRANSMIT_MS}`,
 ]
 
-export class Lane {
+export class IpmipowerChild {
   private readonly launch: Launch
   private readonly clock: Clock
   private child: Piped | undefined

@@ -5,7 +5,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { printable } from '../../kit/text.ts'
 import type { Fleet } from './ipmitool.ts'
-import { Lane, type Launch, type Question } from './ipmipower-child.ts'
+import { IpmipowerChild, type Launch, type Question } from './ipmipower-child.ts'
 import type { IpmiInfo, Power } from './controller.ts'
 import type { CipherSuites } from './suites.ts'
 
@@ -27,7 +27,7 @@ export interface FleetParts {
 
 /** Questions by credentials, first come first served, and the children that ask them. */
 interface Desk {
-  readonly lanes: readonly Lane[]
+  readonly children: readonly IpmipowerChild[]
   readonly groups: Map<string, Question[]>
   /** Questions gather: it is served in a moment. */
   due: boolean
@@ -43,7 +43,7 @@ export class Ipmipower implements Fleet {
   constructor(parts: FleetParts) {
     this.parts = parts
     const desk = (count: number): Desk => ({
-      lanes: Array.from({ length: count }, () => new Lane(parts.launch, parts.clock)),
+      children: Array.from({ length: count }, () => new IpmipowerChild(parts.launch, parts.clock)),
       groups: new Map(),
       due: false,
     })
@@ -79,7 +79,7 @@ export class Ipmipower implements Fleet {
   stop(): void {
     this.stopped = true
     for (const desk of [this.lively, this.dead]) {
-      for (const lane of desk.lanes) lane.stop()
+      for (const child of desk.children) child.stop()
       for (const question of [...desk.groups.values()].flat())
         question.reject(new Fault('bmc.busy', 'the conductor stops'))
       desk.groups.clear()
@@ -118,11 +118,11 @@ export class Ipmipower implements Fleet {
 
   /** Gives work to every child that has none. */
   private serve(desk: Desk): void {
-    for (const lane of desk.lanes) {
-      if (lane.busy || this.stopped) continue
+    for (const child of desk.children) {
+      if (child.busy || this.stopped) continue
       const next = take(desk.groups, this.parts.perRound)
       if (!next) return
-      void lane.round(next.group, next.questions).then(() => this.serve(desk))
+      void child.round(next.group, next.questions).then(() => this.serve(desk))
     }
   }
 }

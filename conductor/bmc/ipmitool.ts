@@ -2,7 +2,7 @@
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
-import type { Places } from './semaphore.ts'
+import type { Semaphore } from '../../kit/semaphore.ts'
 import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerWish } from './controller.ts'
 import { hexByte } from './raw.ts'
 import type { CipherSuites } from './suites.ts'
@@ -33,7 +33,7 @@ export interface IpmitoolParts {
   readonly suites: CipherSuites
   readonly fleet?: Fleet | undefined
   /** For polls that no fleet takes. */
-  readonly places?: Places | undefined
+  readonly slots?: Semaphore | undefined
   readonly patience?: readonly string[]
 }
 
@@ -42,7 +42,7 @@ export class Ipmitool implements Bmc {
   private readonly run: Run
   private readonly suites: CipherSuites
   private readonly fleet: Fleet | undefined
-  private readonly places: Places | undefined
+  private readonly slots: Semaphore | undefined
   private readonly patience: readonly string[]
 
   constructor(info: IpmiInfo, parts: IpmitoolParts) {
@@ -50,7 +50,7 @@ export class Ipmitool implements Bmc {
     this.run = parts.run
     this.suites = parts.suites
     this.fleet = parts.fleet
-    this.places = parts.places
+    this.slots = parts.slots
     this.patience = parts.patience ?? PATIENCE
   }
 
@@ -65,7 +65,7 @@ export class Ipmitool implements Bmc {
 
   /** A process per question, few at once. */
   private pollAlone(signal: AbortSignal, giveWay: AbortSignal | undefined): Promise<Power> {
-    return this.places ? this.places.run(() => this.power(signal), giveWay) : this.power(signal)
+    return this.slots ? this.slots.run(() => this.power(signal), giveWay) : this.power(signal)
   }
 
   async power(signal: AbortSignal): Promise<Power> {

@@ -1,4 +1,4 @@
-/** One queue per BMC for every act on it: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
+/** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Bmc, BmcTarget, Power, PowerWish } from './controller.ts'
@@ -36,7 +36,7 @@ interface Queue {
 /** An act that ended: how long it took from the asking, and "ok" or the code of its fault. */
 export type OnAct = (act: { readonly priority: Priority; readonly seconds: number; readonly end: string }) => void
 
-export class Arbiter {
+export class BmcQueue {
   private readonly clock: Clock
   private readonly onAct: OnAct
   private readonly queues = new Map<string, Queue>()

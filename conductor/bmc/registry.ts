@@ -1,7 +1,7 @@
 /** Node -> its BMC. Drivers by name; no driver registers itself. */
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
-import { Places } from './semaphore.ts'
+import { Semaphore } from '../../kit/semaphore.ts'
 import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
@@ -28,7 +28,7 @@ const POLLS_ALONE = 8
 
 export class BmcRegistry {
   private readonly parts: RegistryParts
-  private readonly places = new Places(POLLS_ALONE)
+  private readonly slots = new Semaphore(POLLS_ALONE)
   private readonly fakes = new Map<string, FakeBmc>()
 
   constructor(parts: RegistryParts) {
@@ -43,7 +43,7 @@ export class BmcRegistry {
       case 'ipmi': {
         const { run, suites, fleet, allowCipherSuite0 = false } = this.parts
         const info = { ...ipmiInfo(node.driverInfo, { unauthenticated: allowCipherSuite0 }), node: node.uuid }
-        const bmc = new Ipmitool(info, { run, suites, fleet, places: this.places })
+        const bmc = new Ipmitool(info, { run, suites, fleet, slots: this.slots })
         return { key: `${info.address}:${info.port}`, credentials: suites.id(info), bmc }
       }
       case 'fake-hardware': {

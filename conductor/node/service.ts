@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
-import type { Arbiter } from '../bmc/queue.ts'
+import type { BmcQueue } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import { aliasEvents } from './query/history.ts'
 import type { Damaged, Store } from '../store/port.ts'
@@ -32,7 +32,7 @@ export interface NodeServiceParts {
   readonly store: Store
   readonly worker: Pick<Worker, 'dispatch' | 'change' | 'forget'>
   readonly bmcs: BmcRegistry
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly sightings: Sightings
   readonly clock: Clock
   readonly random: Random

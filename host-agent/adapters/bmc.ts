@@ -1,7 +1,7 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
 import { readFile, stat } from 'node:fs/promises'
 import { parse } from 'yaml'
-import { Arbiter } from '../../conductor/bmc/queue.ts'
+import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
 import type { BmcTarget } from '../../conductor/bmc/controller.ts'
@@ -27,7 +27,7 @@ export type BmcSource = (host: string) => Promise<Record<string, unknown> | unde
 export class DirectPower implements Power {
   private readonly sources: readonly BmcSource[]
   private readonly run: Run
-  private readonly arbiter: Arbiter
+  private readonly queue: BmcQueue
   private readonly suites: CipherSuites
   private session = 0
 
@@ -35,7 +35,7 @@ export class DirectPower implements Power {
   constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock; random?: Random }) {
     this.sources = sources
     this.run = parts.run
-    this.arbiter = new Arbiter(parts.clock)
+    this.queue = new BmcQueue(parts.clock)
     this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
   }
 
@@ -45,10 +45,10 @@ export class DirectPower implements Power {
     // Each ipmitool is a process and a session of its own.
     const session = (this.session += 1)
     if (act === 'off') {
-      await this.arbiter.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
+      await this.queue.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    return this.arbiter.act(target, options, async (bmc, broken) => ({
+    return this.queue.act(target, options, async (bmc, broken) => ({
       systemUuid: await bmc.systemUuid(broken),
       power: await bmc.power(broken),
       session,

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Arbiter } from '../../conductor/bmc/queue.ts'
+import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { FakeBmc } from '../../conductor/bmc/fake.ts'
 import { ipmiInfo } from '../../conductor/bmc/info.ts'
 import { bootFlags, Ipmitool, parseBootFlags } from '../../conductor/bmc/ipmitool.ts'
@@ -78,12 +78,14 @@ describe('ipmitool against a real IPMI LAN server', () => {
     expect(await fault(bmc({ ipmi_address: '127.0.0.97', ipmi_cipher_suite: 3 }).power(signal))).toBe('bmc.unreachable')
   })
   test('a BMC that takes the command and does nothing is found out: requested is not proven', async () => {
-    const arbiter = new Arbiter(systemClock)
+    const bmcQueue = new BmcQueue(systemClock)
     await writeFile(join(sim.dir, 'stuck'), '')
     const target = { key: 'stuck', bmc: bmc() }
-    expect(await fault(arbiter.prove(target, 'on', { ...options, timeoutMs: 1500 }))).toMatch(/bmc\.(unproven|timeout)/)
+    expect(await fault(bmcQueue.prove(target, 'on', { ...options, timeoutMs: 1500 }))).toMatch(
+      /bmc\.(unproven|timeout)/,
+    )
     await run(['rm', join(sim.dir, 'stuck')], { timeoutMs: 5000 })
-    expect(await arbiter.prove(target, 'on', options)).toBe('on')
+    expect(await bmcQueue.prove(target, 'on', options)).toBe('on')
   })
 })
 
@@ -114,14 +116,14 @@ test('boot flags: valid, persistent and EFI bits, device in bits 5 to 2 (IPMI 2.
   expect(parseBootFlags('rubbish')).toEqual({ device: null, persistent: null })
 })
 
-describe('the arbiter', () => {
+describe('the queue of a BMC', () => {
   const bmc = new FakeBmc()
   test('does one thing at a time on one BMC, fence before operator before deploy before poll', async () => {
-    const arbiter = new Arbiter(systemClock)
+    const bmcQueue = new BmcQueue(systemClock)
     const order: string[] = []
     let running = 0
     const act = (priority: 'fence' | 'operator' | 'deploy' | 'poll') =>
-      arbiter.act({ key: 'a', bmc }, { priority, timeoutMs: 5000 }, async () => {
+      bmcQueue.act({ key: 'a', bmc }, { priority, timeoutMs: 5000 }, async () => {
         expect((running += 1)).toBe(1)
         order.push(priority)
         await systemClock.sleep(5)
@@ -131,39 +133,39 @@ describe('the arbiter', () => {
     expect(order).toEqual(['poll', 'fence', 'operator', 'deploy', 'poll'])
   })
   test('one BMC that hangs delays no other, and its waiting acts end at their deadline without ever beginning', async () => {
-    const arbiter = new Arbiter(systemClock)
+    const bmcQueue = new BmcQueue(systemClock)
     let began = 0
-    const hang = arbiter.act(
+    const hang = bmcQueue.act(
       { key: 'dead', bmc },
       { priority: 'deploy', timeoutMs: 200 },
       (_, abort) =>
         new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))),
     )
-    const behind = arbiter.act({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
+    const behind = bmcQueue.act({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
       began += 1
     })
     const verdicts = Promise.allSettled([hang, behind])
-    await arbiter.act({ key: 'alive', bmc }, options, (live, abort) => live.power(abort))
+    await bmcQueue.act({ key: 'alive', bmc }, options, (live, abort) => live.power(abort))
     expect((await verdicts).map((verdict) => verdict.status)).toEqual(['rejected', 'rejected'])
     await until(() => true, { what: 'a turn', timeoutMs: 10 })
     expect(began).toBe(0)
   })
   test('after a wrong password it polls no more for a while, but an operator may try', async () => {
-    const arbiter = new Arbiter(systemClock)
+    const bmcQueue = new BmcQueue(systemClock)
     const target = { key: 'p', bmc }
     const wrong = () => Promise.reject(new Fault('bmc.password', 'no'))
-    await expect(arbiter.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({
+    await expect(bmcQueue.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({
       code: 'bmc.password',
     })
     let polled = false
     await expect(
-      arbiter.act(target, { ...options, priority: 'poll' }, async () => {
+      bmcQueue.act(target, { ...options, priority: 'poll' }, async () => {
         polled = true
       }),
     ).rejects.toMatchObject({ code: 'bmc.password' })
     expect(polled).toBe(false)
-    await arbiter.act(target, options, async () => undefined)
-    await arbiter.act(target, { ...options, priority: 'poll' }, async () => {
+    await bmcQueue.act(target, options, async () => undefined)
+    await bmcQueue.act(target, { ...options, priority: 'poll' }, async () => {
       polled = true
     })
     expect(polled).toBe(true)

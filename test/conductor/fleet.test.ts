@@ -1,6 +1,6 @@
 /** Polling a fleet with a password per BMC, against a model of ipmipower: everybody is read, what was not asked is nobody's failure, and nodes do not decide for each other. */
 import { describe, expect, test } from 'vitest'
-import { Arbiter } from '../../conductor/bmc/queue.ts'
+import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { Ipmipower } from '../../conductor/bmc/ipmipower.ts'
 import type { IpmiInfo } from '../../conductor/bmc/controller.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
@@ -19,7 +19,7 @@ const suitesOf = (onOlder?: (info: IpmiInfo) => void) =>
 const address = (i: number) => `10.0.${i >> 8}.${i & 255}`
 const uuid = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`
 
-/** Nodes, a BMC for each, and the product's own poller, arbiter and power sync between them. */
+/** Nodes, a BMC for each, and the product's own poller, queue and power sync between them. */
 function rack(count: number, model: Partial<PowerModel> = {}, password = (i: number) => `p${i}`) {
   const passwords = new Map(Array.from({ length: count }, (_, i) => [address(i), `p${i}`]))
   const fleet = powerModel({ clock: systemClock, rttMs: 50, passwords, ...model })
@@ -45,18 +45,18 @@ function rack(count: number, model: Partial<PowerModel> = {}, password = (i: num
   const worker = {
     dispatch: async (_: string, event: unknown) => (dispatched.push(event), nodes[0] as NodeRecord),
   } as never
-  const arbiter = new Arbiter(systemClock)
+  const bmcQueue = new BmcQueue(systemClock)
   const sync = new PowerSync({
     store,
     worker,
-    arbiter,
+    bmcQueue,
     bmcs,
     clock: systemClock,
     log: silentLog,
     everyMs: 0,
     lostAfter: 3,
   })
-  return { fleet, poller, arbiter, bmcs, sync, nodes, dispatched, suites }
+  return { fleet, poller, bmcQueue, bmcs, sync, nodes, dispatched, suites }
 }
 
 describe('a pass', () => {
@@ -100,14 +100,14 @@ describe('a pass', () => {
   }, 90_000)
 
   test('never asked is not failed: a BMC whose queue is taken is not counted against its node', async () => {
-    const { sync, bmcs, arbiter, nodes, dispatched, poller, fleet } = rack(4, { rttMs: 1 })
+    const { sync, bmcs, bmcQueue, nodes, dispatched, poller, fleet } = rack(4, { rttMs: 1 })
     const target = bmcs.target(nodes[0] as NodeRecord)
     const abort = new AbortController()
     const work = () =>
       new Promise<never>((_, reject) =>
         abort.signal.addEventListener('abort', () => reject(new Fault('bmc.timeout', 'over'))),
       )
-    const deploy = arbiter.act(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
+    const deploy = bmcQueue.act(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
     const pass = sync.pass()
     await until(() => fleet.asked.length === 3, { what: 'the others', timeoutMs: 5_000 })
     abort.abort()
@@ -119,12 +119,12 @@ describe('a pass', () => {
 })
 
 test('a fence does not wait behind a poll that still stands in line: that one gives way, unasked and unblamed', async () => {
-  const { sync, bmcs, arbiter, nodes, poller, fleet, dispatched } = rack(160, { rttMs: 200 })
+  const { sync, bmcs, bmcQueue, nodes, poller, fleet, dispatched } = rack(160, { rttMs: 200 })
   const pass = sync.pass()
   await until(() => fleet.asked.length > 16, { what: 'the pass to begin', timeoutMs: 5_000, everyMs: 5 })
   const last = nodes.at(-1) as NodeRecord
   const startMs = systemClock.now()
-  await arbiter.act(bmcs.target(last), { priority: 'fence', timeoutMs: 5_000 }, async () => undefined)
+  await bmcQueue.act(bmcs.target(last), { priority: 'fence', timeoutMs: 5_000 }, async () => undefined)
   expect(systemClock.now() - startMs).toBeLessThan(1_000)
   expect(await pass).toMatchObject({ asked: 159, failed: 0, notAsked: 1 })
   expect(fleet.asked.map(({ host }) => host)).not.toContain(address(159))
@@ -137,11 +137,11 @@ test('a fence does not wait behind a poll that still stands in line: that one gi
 }, 60_000)
 
 test('a wrong password holds up nobody who uses another one for the same BMC', async () => {
-  const { bmcs, arbiter, nodes, poller } = rack(1, { rttMs: 1 })
+  const { bmcs, bmcQueue, nodes, poller } = rack(1, { rttMs: 1 })
   const right = nodes[0] as NodeRecord
   const wrong = { ...right, uuid: uuid(7), driverInfo: { ...right.driverInfo, ipmi_password: 'wrong' } }
   const poll = (node: NodeRecord) =>
-    arbiter.act(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
+    bmcQueue.act(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
   await expect(poll(wrong)).rejects.toMatchObject({ code: 'bmc.password' })
   await expect(poll(wrong)).rejects.toMatchObject({
     code: 'bmc.password',

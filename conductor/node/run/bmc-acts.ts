@@ -3,7 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Piped } from '../../../kit/run.ts'
 import { BOOT_DEVICES, type Bmc, type BootChoice, type BootDevice, type BootNow } from '../../bmc/controller.ts'
-import type { Arbiter } from '../../bmc/queue.ts'
+import type { BmcQueue } from '../../bmc/queue.ts'
 import { hexByte } from '../../bmc/raw.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
@@ -15,7 +15,7 @@ import { bootMode } from './perform.ts'
 export interface BmcActsParts {
   readonly store: Store
   readonly bmcs: BmcRegistry
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly clock: Clock
 }
 
@@ -93,8 +93,8 @@ export class BmcActs {
     act: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
     noted?: Record<string, unknown>,
   ): Promise<T> {
-    const { arbiter, bmcs, store, clock } = this.parts
+    const { bmcQueue, bmcs, store, clock } = this.parts
     if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
-    return arbiter.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
+    return bmcQueue.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
   }
 }

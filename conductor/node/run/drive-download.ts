@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { createGunzip, gzip } from 'node:zlib'
 import { turn, type Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
-import { Places } from '../../bmc/semaphore.ts'
+import { Semaphore } from '../../../kit/semaphore.ts'
 import { allowedUrl, type AllowList } from '../../outbound/allow-list.ts'
 import { getAllowed } from '../../outbound/get.ts'
 
@@ -29,12 +29,12 @@ export const isDriveUrl = (given: unknown): given is string =>
 
 export class DriveDownload {
   private readonly parts: DriveDownloadParts
-  private readonly places: Places
+  private readonly slots: Semaphore
   private asked = 0
 
   constructor(parts: DriveDownloadParts) {
     this.parts = parts
-    this.places = new Places(parts.limits.configDriveDownloads)
+    this.slots = new Semaphore(parts.limits.configDriveDownloads)
   }
 
   /** Throws `input.invalid` for a URL that may not be fetched. */
@@ -53,7 +53,7 @@ export class DriveDownload {
     const late = new Fault('url.fetch', `it did not come within ${seconds} s (limits.api.configDriveSeconds)`)
     const cancel = clock.after(seconds * 1000, () => abort.abort(late))
     try {
-      return await this.places.run(async () => {
+      return await this.slots.run(async () => {
         const { status, body } = await getAllowed(url.trim(), { list: this.parts.list, signal: abort.signal, maxBytes })
         if (status !== 200) throw new Fault('url.fetch', `the server answered ${status}`)
         return gzippedIso(body, maxBytes)

@@ -2,14 +2,14 @@
 import { asFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Arbiter } from '../../bmc/queue.ts'
+import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Worker } from './worker.ts'
 
 export interface FenceParts {
   readonly worker: Pick<Worker, 'change'>
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
   readonly clock: Clock
   readonly log: Log
@@ -24,7 +24,7 @@ export async function fenceOff(
   node: NodeRecord,
   by: { user: string; timeoutMs: number },
 ): Promise<void> {
-  const { arbiter, bmcs, clock } = parts
+  const { bmcQueue, bmcs, clock } = parts
   const target = bmcs.target(node)
   await record(parts, node, (now) => ({
     node: { ...now, targetPowerState: 'power off' },
@@ -39,7 +39,7 @@ export async function fenceOff(
     ],
   }))
   try {
-    await arbiter.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
+    await bmcQueue.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
       bmc.setPower('off', signal),
     )
   } catch (error) {

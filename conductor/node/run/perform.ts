@@ -1,7 +1,7 @@
 /** Effect -> port call. Every one of these may run again after a crash and has the same end. */
 import { Fault, isFault, never } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
-import type { Arbiter } from '../../bmc/queue.ts'
+import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { FOUND, fakeInventory } from '../../fake/inspect.ts'
 import { fakeStep, hardwareOf } from '../../fake/steps.ts'
@@ -14,7 +14,7 @@ import { interfaceOf } from '../policy/interfaces.ts'
 import type { Performer } from './worker.ts'
 
 export interface PerformParts {
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
   /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake hardware only). */
   readonly publish: (nodeUuid: string) => Promise<void>
@@ -49,7 +49,7 @@ async function perform(
       const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
       if (!usesAgent(node) && node.powerState === null) return seenOf
-      const seen = await parts.arbiter.act(
+      const seen = await parts.bmcQueue.act(
         parts.bmcs.target(node),
         { ...options, priority: 'operator' },
         (bmc, signal) => bmc.power(signal),
@@ -76,7 +76,7 @@ async function perform(
       // The boot order of the firmware does it: the network first, where the boot services send an instance on to its disk.
       if (interfaceOf(node, 'management') === 'noop') return undefined
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
-      await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) =>
+      await parts.bmcQueue.act(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(
           { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: bootMode(node) === 'uefi' },
           signal,
@@ -86,7 +86,7 @@ async function perform(
     case 'power': {
       const to = effect.to === 'power on' ? 'on' : 'off'
       const timed = { ...options, timeoutMs: effect.timeoutMs ?? options.timeoutMs }
-      await parts.arbiter
+      await parts.bmcQueue
         .prove(parts.bmcs.target(node), effect.soft ? 'soft-off' : to, timed)
         .catch((error: unknown) => {
           if (!effect.soft || !isFault(error, 'bmc.unproven')) throw error
@@ -97,7 +97,7 @@ async function perform(
       return undefined
     }
     case 'reset':
-      await parts.arbiter.act(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
+      await parts.bmcQueue.act(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
       return { powerState: 'power on' }
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)

@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events'
 import { asFault, isFault, type Fault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Arbiter } from '../../bmc/queue.ts'
+import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
 import { nodeSlices } from '../../store/slices.ts'
@@ -17,7 +17,7 @@ import type { Worker } from './worker.ts'
 interface PowerSyncParts {
   readonly store: Store
   readonly worker: Worker
-  readonly arbiter: Arbiter
+  readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
   readonly clock: Clock
   readonly log: Log
@@ -121,13 +121,13 @@ export class PowerSync {
   }
 
   private async ask(uuid: string): Promise<End> {
-    const { store, arbiter, bmcs, clock, worker } = this.parts
+    const { store, bmcQueue, bmcs, clock, worker } = this.parts
     try {
       // As it is now: the pass may have begun a while ago.
       const node = await store.node(uuid)
       if (!node || !wanted(node)) return 'gone'
       const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
-      const power = await arbiter.act(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
+      const power = await bmcQueue.act(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
       this.lastAskedMs.set(uuid, clock.now())
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'

@@ -1,14 +1,14 @@
-/** A limited number of places: who comes when all are taken waits for its turn, first come first served. */
+/** A counting semaphore: at most so many run at once; others wait for their turn, first come first served. */
 
-export class Places {
+export class Semaphore {
   private free: number
   private readonly waiting: (() => void)[] = []
 
-  constructor(places: number) {
-    this.free = places
+  constructor(slots: number) {
+    this.free = slots
   }
 
-  /** Runs `work` when its turn comes. An abort while it waits takes it out of the line. */
+  /** Runs `work` when its turn comes. An abort while it waits ends the waiting. */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.take(signal)
     try {
