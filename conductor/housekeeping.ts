@@ -1,12 +1,7 @@
 /** What a conductor does beside its work: says that it is alive, and forgets old events. */
 import type { Clock } from '../kit/clock.ts'
-import { Fault } from '../kit/fault.ts'
-import { readSecret } from '../kit/webhook.ts'
 import type { Log } from '../kit/log.ts'
-import { runOk } from '../kit/run.ts'
 import type { Config } from './config.ts'
-import type { Webhook } from './events/webhooks.ts'
-import { EVENT_KINDS } from './events/wire.ts'
 import type { BmcCredentials } from './mesh/credentials.ts'
 import type { Interlock } from './mesh/interlock.ts'
 import type { MeshLink } from './mesh/link.ts'
@@ -97,28 +92,4 @@ export class Housekeeping {
       }
     }
   }
-}
-
-/** A rescue password as a crypt(3) hash (SHA-512), which is what the ramdisk's login wants. It goes by standard input. */
-export async function cryptHash(password: string): Promise<string> {
-  if (/[\0\r\n]/.test(password)) throw new Fault('input.invalid', 'rescue_password holds a line break')
-  return (await runOk(['openssl', 'passwd', '-6', '-stdin'], { timeoutMs: 10_000, input: `${password}\n` })).trim()
-}
-
-/** Reads each webhook's secret. Throws `config.invalid`. */
-export function readWebhooks(config: Config): Promise<Webhook[]> {
-  return Promise.all(
-    config.webhooks.map(async ({ secretFile, kinds, ...hook }, i) => {
-      const unknown = kinds?.find((kind) => !Object.hasOwn(EVENT_KINDS, kind))
-      if (unknown !== undefined)
-        throw new Fault(
-          'config.invalid',
-          `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
-        )
-      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
-      if (secret.length < 16)
-        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
-      return { ...hook, secret, ...(kinds ? { kinds } : {}) }
-    }),
-  )
 }

@@ -1,16 +1,8 @@
-/** What the boot services saw -> sightings, events, and the addresses of ports. And nodes -> what the boot services answer them. */
+/** What the boot services saw -> sightings, events, and the addresses of ports. */
 import type { EventQueue } from '../events/queue.ts'
 import type { Sightings } from '../node/query/sightings.ts'
-import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
-import { bootClient, type BootClient } from './orders.ts'
 import type { BootEvent } from './wire.ts'
-
-const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
-
-export interface Updates {
-  update(set: readonly BootClient[], gone: readonly string[]): void
-}
 
 export class BootWatch {
   private readonly store: Store
@@ -21,18 +13,6 @@ export class BootWatch {
     this.store = store
     this.sightings = sightings
     this.queue = queue
-  }
-
-  clientsOf = async (node: NodeRecord): Promise<BootClient[]> =>
-    (await this.store.ports({ nodeUuid: node.uuid }, EVERY_PORT)).flatMap((port) => bootClient(node, port) ?? [])
-
-  /** Tells the boot services how a node is answered now. `gone`: MACs that are no longer its. */
-  async refresh(boot: Updates | undefined, nodeUuid: string, gone: readonly string[]): Promise<void> {
-    if (!boot) return
-    const node = await this.store.node(nodeUuid)
-    const ports = node ? await this.store.ports({ nodeUuid }, EVERY_PORT) : []
-    const silent = ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
-    boot.update(node ? ports.flatMap((port) => bootClient(node, port) ?? []) : [], [...gone, ...silent])
   }
 
   onEvent(event: BootEvent): void {

@@ -17,6 +17,7 @@ import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
 import { ApiClient } from '../lab/client.ts'
+import { storeWith } from './store-with.ts'
 
 let dir = ''
 let conductor: Conductor
@@ -61,16 +62,19 @@ beforeAll(async () => {
     {
       log: silentLog,
       run: ipmitool,
-      wrapStore: (store) =>
-        new Proxy(store, {
-          get: (target, name) =>
-            name === 'putInventory'
-              ? async (...args: Parameters<typeof store.putInventory>) => {
-                  await gap?.()
-                  return target.putInventory(...args)
-                }
-              : (Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)),
-        }),
+      fleet: null,
+      openStore: storeWith(
+        (store) =>
+          new Proxy(store, {
+            get: (target, name) =>
+              name === 'putInventory'
+                ? async (...args: Parameters<typeof store.putInventory>) => {
+                    await gap?.()
+                    return target.putInventory(...args)
+                  }
+                : (Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)),
+          }),
+      ),
     },
   )
   api = new ApiClient(join(dir, 'api.sock'))

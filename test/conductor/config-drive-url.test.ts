@@ -15,6 +15,7 @@ import { until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { call as plain, faultOf, type Answer } from './client.ts'
+import { storeWith } from './store-with.ts'
 
 /** As much of an ISO 9660 image as anybody looks at: the identifier of its first volume descriptor. */
 const iso = Buffer.alloc(40_000, 'config drive ')
@@ -64,15 +65,18 @@ beforeAll(async () => {
     provision: { configDriveUrls: [`${origin}/drives/`] },
     fake: { delaySeconds: 0.01 },
   })
-  const wrapStore = (real: Store): Store =>
-    (store = new Proxy(real, {
-      get: (target, key) => {
-        if (full && key === 'addConfigDrive') return () => Promise.reject(new Fault('store.broken', 'the disk is full'))
-        const value = Reflect.get(target, key) as unknown
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value
-      },
-    }))
-  own = await startConductor(config, { log: silentLog, wrapStore })
+  const openStore = storeWith(
+    (real: Store): Store =>
+      (store = new Proxy(real, {
+        get: (target, key) => {
+          if (full && key === 'addConfigDrive')
+            return () => Promise.reject(new Fault('store.broken', 'the disk is full'))
+          const value = Reflect.get(target, key) as unknown
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value
+        },
+      })),
+  )
+  own = await startConductor(config, { log: silentLog, openStore })
 })
 beforeEach(() => {
   asked = []

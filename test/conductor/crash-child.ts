@@ -3,9 +3,11 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startConductor } from '../../conductor/conductor.ts'
+import { makePerformer } from '../../conductor/start/provisioning.ts'
 import { loadConfig } from '../../conductor/config.ts'
 import { makeLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
+import { storeWith } from './store-with.ts'
 
 const [, , configFile = '', bmcDir = '', nth = '0'] = process.argv
 let left = Number(nth)
@@ -32,24 +34,30 @@ const ipmitool: Run = async (argv) => {
 await startConductor(await loadConfig(configFile), {
   log: makeLog('crash-child', { level: 'error' }),
   run: ipmitool,
-  wrapPerformer: (performer) => ({
-    async perform(effect, node, signal) {
-      moment()
-      const found = await performer.perform(effect, node, signal)
-      moment()
-      return found
-    },
-  }),
-  wrapStore: (store) =>
-    new Proxy(store, {
-      get(target, name) {
-        if (name !== 'putNode') return Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)
-        return async (...args: Parameters<typeof store.putNode>) => {
-          moment()
-          const saved = await store.putNode(...args)
-          moment()
-          return saved
-        }
+  fleet: null,
+  makePerformer: (...of) => {
+    const performer = makePerformer(...of)
+    return {
+      async perform(effect, node, signal) {
+        moment()
+        const found = await performer.perform(effect, node, signal)
+        moment()
+        return found
       },
-    }),
+    }
+  },
+  openStore: storeWith(
+    (store) =>
+      new Proxy(store, {
+        get(target, name) {
+          if (name !== 'putNode') return Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)
+          return async (...args: Parameters<typeof store.putNode>) => {
+            moment()
+            const saved = await store.putNode(...args)
+            moment()
+            return saved
+          }
+        },
+      }),
+  ),
 })

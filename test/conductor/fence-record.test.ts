@@ -11,6 +11,7 @@ import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
 import { call as plain } from './client.ts'
+import { storeWith } from './store-with.ts'
 
 let dir = ''
 let own: Conductor
@@ -55,7 +56,7 @@ beforeAll(async () => {
     api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
     powerSync: { everySeconds: 0 },
   })
-  own = await startConductor(config, { log: silentLog, run: ipmitool, wrapStore: onDisk })
+  own = await startConductor(config, { log: silentLog, run: ipmitool, fleet: null, openStore: storeWith(onDisk) })
   const driver_info = { ipmi_address: '127.0.0.9', ipmi_username: 'u', ipmi_password: 'p' }
   const made = await call('POST', '/v1/nodes', { driver: 'ipmi', driver_info })
   node = String(made.body.uuid)

@@ -11,6 +11,7 @@ import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
 import { call as plain, faultOf, type Answer } from './client.ts'
+import { storeWith } from './store-with.ts'
 
 let dir = ''
 let own: Conductor
@@ -47,7 +48,12 @@ beforeAll(async () => {
     api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
     powerSync: { everySeconds: 0 },
   })
-  own = await startConductor(config, { log: silentLog, run: ipmitool, wrapStore: (real) => (store = real) })
+  own = await startConductor(config, {
+    log: silentLog,
+    run: ipmitool,
+    fleet: null,
+    openStore: storeWith((real) => (store = real)),
+  })
 })
 beforeEach(() => {
   said = []

@@ -22,6 +22,7 @@ import { silentLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
 import { renderScript } from '../../pxe/script.ts'
 import { ApiClient } from '../lab/client.ts'
+import { storeWith } from './store-with.ts'
 
 const KERNEL = Buffer.alloc(300_000, 'kernel')
 const RAMDISK = Buffer.alloc(500_000, 'ramdisk')
@@ -65,7 +66,7 @@ beforeAll(async () => {
       provision: { automatedClean: false },
       powerSync: { everySeconds: 0 },
     }),
-    { log: silentLog, run: ipmitool, wrapStore: (made) => (store = made) },
+    { log: silentLog, run: ipmitool, fleet: null, openStore: storeWith((made) => (store = made)) },
   )
   api = new ApiClient(join(dir, 'api.sock'))
 })

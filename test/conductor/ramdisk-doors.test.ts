@@ -51,7 +51,7 @@ beforeAll(async () => {
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
       inspection: { apiCallUrls: [`${hooks.origin}/hooks/`] },
     }),
-    { log: silentLog, run: ipmitool },
+    { log: silentLog, run: ipmitool, fleet: null },
   )
 })
 afterAll(async () => {

@@ -208,7 +208,6 @@ const TOO_LONG = [
   'conductor/agents/rules.ts',
   'conductor/agents/service.ts',
   'conductor/api/nodes/hardware.ts',
-  'conductor/conductor.ts',
   'host-agent/fence/step.ts',
   'cli/nodes.ts',
 ]

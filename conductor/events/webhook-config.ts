@@ -1,0 +1,24 @@
+/** Webhooks of the configuration, with their secrets. */
+import { Fault } from '../../kit/fault.ts'
+import { readSecret } from '../../kit/webhook.ts'
+import type { Config } from '../config.ts'
+import type { Webhook } from './webhooks.ts'
+import { EVENT_KINDS } from './wire.ts'
+
+/** Reads each webhook's secret. Throws `config.invalid`. */
+export function readWebhooks(config: Config): Promise<Webhook[]> {
+  return Promise.all(
+    config.webhooks.map(async ({ secretFile, kinds, ...hook }, i) => {
+      const unknown = kinds?.find((kind) => !Object.hasOwn(EVENT_KINDS, kind))
+      if (unknown !== undefined)
+        throw new Fault(
+          'config.invalid',
+          `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
+        )
+      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
+      if (secret.length < 16)
+        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
+      return { ...hook, secret, ...(kinds ? { kinds } : {}) }
+    }),
+  )
+}

@@ -1,0 +1,115 @@
+/** The REST API: services, routes, authentication, consoles, and where it listens. */
+import { hostname } from 'node:os'
+import { makeApp } from '../api/app.ts'
+import { authenticator, ownNames } from '../api/auth.ts'
+import { consoleUpgrades } from '../api/console.ts'
+import type { Route } from '../api/route.ts'
+import { listenApi } from '../listen.ts'
+import { damagedNames, troublesOf } from '../metrics.ts'
+import { ALLOCATION } from '../node/allocations.ts'
+import { addressPlan } from '../node/policy/fixed-addresses.ts'
+import { PortService } from '../node/ports.ts'
+import { cryptHash } from '../node/rescue-password.ts'
+import { DriveDownload } from '../node/run/drive-download.ts'
+import { NodeService } from '../node/service.ts'
+import { allRoutes } from '../routes.ts'
+import type { Boot } from './boot.ts'
+import type { Context } from './context.ts'
+import type { Hardware } from './hardware.ts'
+import type { Monitoring } from './monitoring.ts'
+import type { Operations } from './operations.ts'
+import { apiCallList, sourceRules, type Provisioning } from './provisioning.ts'
+import type { Storage } from './storage.ts'
+
+export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
+  readonly boot: Boot
+}
+
+export interface Api {
+  /** Where it listens, with the ports that were given. */
+  readonly addresses: readonly string[]
+  readonly routes: readonly Route[]
+}
+
+export async function startApi(context: Context, parts: ApiParts): Promise<Api> {
+  const { life, config, clock, random, log } = context
+  const { store, images, sightings, metrics, onLimit, boot } = parts
+  const limits = parts.limits.api
+  const { signal } = await life.add(
+    'streams',
+    () => new AbortController(),
+    (abort) => abort.abort(),
+  )
+  const nodes = nodeService(context, parts)
+  const ports = portService(context, parts)
+  const { tokenKey } = boot
+  const { recordBytes } = config.limits.api
+  const apiCalls = apiCallList(context)
+  const routes = allRoutes({ ...parts, apiCalls, nodes, ports, log, tokenKey, clock, random, recordBytes, signal })
+
+  const auth = await life.add(
+    'authentication',
+    () => authenticator(config.api.auth, { clock, limits, onLimit }),
+    (made) => made.close(),
+  )
+  if (config.api.auth.strategy === 'noauth')
+    log.warn(
+      'the API has no authentication (api.auth.strategy is noauth): whoever reaches it can power and wipe every node',
+    )
+  const access = { limits, onLimit, auth, ownNames: ownNames(config.api.auth, hostname()), clock, log }
+  const app = makeApp({
+    ...access,
+    routes,
+    sightings,
+    random,
+    conductor: hostname(),
+    metrics,
+    troubles: () => troublesOf(store, boot.isDown),
+    damaged: () => damagedNames(store, images),
+  })
+  const upgrade = consoleUpgrades({ ...access, nodes, store, hub: parts.events.hub, signal })
+  return { addresses: await listenApi(app, { config, limits, onLimit, upgrade }, life), routes }
+}
+
+function nodeService(context: Context, parts: ApiParts): NodeService {
+  const { config, clock, random } = context
+  const { store, worker, powerSync, bmcs, bmcQueue, sightings, boot, limits } = parts
+  const { automatedClean, erase, configDriveUrls } = config.provision
+  return new NodeService({
+    store,
+    worker: {
+      dispatch: worker.dispatch.bind(worker),
+      change: worker.change.bind(worker),
+      forget: (uuid) => [worker, powerSync, bmcs].forEach((part) => part.forget(uuid)),
+    },
+    bmcs,
+    bmcQueue,
+    sightings,
+    clock,
+    random,
+    onPorts: boot.updates.refresh,
+    automatedClean,
+    erase,
+    sources: sourceRules(context),
+    hashPassword: config.boot?.rescueInitrd === undefined ? undefined : cryptHash,
+    limits: config.limits.api,
+    driveDownload: new DriveDownload({
+      list: { key: 'provision.configDriveUrls', prefixes: configDriveUrls },
+      clock,
+      limits: limits.api,
+    }),
+    onFreed: async ({ allocationUuid }) =>
+      allocationUuid ? store.objects.remove(ALLOCATION, allocationUuid) : undefined,
+  })
+}
+
+const portService = ({ config, clock, random }: Context, { store, turns, boot }: ApiParts): PortService =>
+  new PortService({
+    store,
+    clock,
+    random,
+    turns,
+    plan: addressPlan(config),
+    onPorts: boot.updates.refresh,
+    recordBytes: config.limits.api.recordBytes,
+  })

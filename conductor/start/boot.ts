@@ -1,0 +1,61 @@
+/** The conductor's side of the boot services, and the identity that agents know it by. */
+import { join } from 'node:path'
+import { Fault } from '../../kit/fault.ts'
+import { agentIdentity, type Identity } from '../agents/certificate.ts'
+import { BootLink } from '../boot/link.ts'
+import { bootFingerprint } from '../boot/service.ts'
+import { bootKey } from '../boot/token.ts'
+import { BootUpdates } from '../boot/updates.ts'
+import { BootWatch } from '../boot/watch.ts'
+import type { Context } from './context.ts'
+import type { Storage } from './storage.ts'
+
+export interface Boot {
+  /** Absent: no node calls. */
+  readonly identity: Identity | undefined
+  readonly tokenKey: Buffer
+  /** Absent: no node is booted over the network. */
+  readonly link: BootLink | undefined
+  readonly updates: BootUpdates
+  /** Undefined without boot services. */
+  readonly isDown: () => boolean | undefined
+}
+
+const launchNothing = (): never => {
+  throw new Fault('boot.down', 'nothing starts the boot services here')
+}
+
+export async function bootParts(
+  context: Context,
+  { store, sightings, events }: Storage,
+  launch: () => void = launchNothing,
+): Promise<Boot> {
+  const { config, clock, log, random } = context
+  const identity = config.agent ? await agentIdentity(config.data) : undefined
+  const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
+  const watch = new BootWatch({ store, sightings, queue: events.queue })
+
+  const link =
+    config.boot && identity
+      ? new BootLink({
+          dataDir: config.data,
+          fingerprint: bootFingerprint(config, identity.pin),
+          clock,
+          log,
+          onEvent: (event) => watch.onEvent(event),
+          launch,
+        })
+      : undefined
+  const isDown = () => (link ? !link.connected : undefined)
+  return { identity, tokenKey, link, updates: new BootUpdates(store, link), isDown }
+}
+
+export async function startBootLink({ life }: Context, { store }: Storage, { link, updates }: Boot): Promise<void> {
+  if (!link) return
+  const clients = (await Promise.all((await store.everyNode()).map(updates.clientsOf))).flat()
+  await life.add(
+    'boot',
+    () => link.start(clients),
+    () => link.stop(),
+  )
+}

@@ -1,0 +1,45 @@
+/** Access to BMCs: one queue for each, cipher suites, and the children that poll many of them. */
+import { piped } from '../../kit/run.ts'
+import { Ipmipower } from '../bmc/ipmipower.ts'
+import type { Fleet } from '../bmc/ipmitool.ts'
+import { BmcQueue } from '../bmc/queue.ts'
+import { BmcRegistry } from '../bmc/registry.ts'
+import { CipherSuites } from '../bmc/suites.ts'
+import type { Context } from './context.ts'
+import type { Monitoring } from './monitoring.ts'
+import type { Storage } from './storage.ts'
+
+export interface Hardware {
+  readonly bmcQueue: BmcQueue
+  readonly bmcs: BmcRegistry
+}
+
+/** `fleet`: polls many BMCs at once. Null: each is polled by ipmitool. Undefined: ipmipower. */
+export async function hardwareParts(
+  context: Context,
+  { store, metrics }: Pick<Storage, 'store'> & Pick<Monitoring, 'metrics'>,
+  fleet: Fleet | null | undefined,
+): Promise<Hardware> {
+  const { config, clock, log, random, run } = context
+  const onOlder = ({ node = null }: { node?: string | null | undefined }) =>
+    void store.journal
+      .add({ atMs: clock.now(), nodeUuid: node, kind: 'bmc-suite', detail: { suite: 3 } })
+      .catch((error: unknown) =>
+        log.warn({ node, err: error }, 'the event bmc-suite (cipher suite 3) was not recorded'),
+      )
+  const suites = new CipherSuites({ clock, key: random.bytes(32), onOlder })
+
+  const polling = fleet === undefined ? await startIpmipower(context, suites) : fleet
+  const { allowCipherSuite0 } = config.bmc
+  const bmcs = new BmcRegistry({ run, suites, allowCipherSuite0, ...(polling ? { fleet: polling } : {}) })
+  return { bmcQueue: new BmcQueue(clock, metrics.onBmc), bmcs }
+}
+
+function startIpmipower({ life, config, clock }: Context, suites: CipherSuites): Promise<Ipmipower> {
+  const { pollers: children, pollsPerRound: perRound } = config.limits.bmc
+  return life.add(
+    'ipmipower',
+    () => new Ipmipower({ launch: piped, clock, suites, children, perRound }),
+    (made) => made.stop(),
+  )
+}

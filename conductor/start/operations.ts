@@ -1,0 +1,58 @@
+/** What runs beside provisioning: allocations, power synchronization, webhooks, the mesh, housekeeping. */
+import { hostname } from 'node:os'
+import { Turns } from '../../kit/turns.ts'
+import { Webhooks, type Webhook } from '../events/webhooks.ts'
+import { Housekeeping } from '../housekeeping.ts'
+import { BmcCredentials } from '../mesh/credentials.ts'
+import { Interlock } from '../mesh/interlock.ts'
+import { MeshLink } from '../mesh/link.ts'
+import { Allocations } from '../node/allocations.ts'
+import { PowerSync } from '../node/run/power-sync.ts'
+import { started, type Context } from './context.ts'
+import type { Hardware } from './hardware.ts'
+import type { Provisioning } from './provisioning.ts'
+import type { Storage } from './storage.ts'
+
+export interface Operations {
+  readonly turns: Turns
+  readonly allocations: Allocations
+  readonly powerSync: PowerSync
+  readonly webhooks: Webhooks
+  readonly link: MeshLink | undefined
+  readonly interlock: Interlock | undefined
+}
+
+export async function startOperations(
+  context: Context,
+  parts: Storage & Hardware & Provisioning,
+  webhookList: readonly Webhook[],
+): Promise<Operations> {
+  const { config, clock, random, log } = context
+  const { store, worker, bmcQueue, bmcs } = parts
+  const turns = new Turns()
+  const allocations = new Allocations({ store, worker, clock, random, log, turns })
+  await started(context, 'allocations', allocations)
+
+  const { everySeconds, lostAfter } = config.powerSync
+  const everyMs = everySeconds * 1000
+  const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter })
+  await started(context, 'power sync', powerSync)
+  const webhooks = new Webhooks(webhookList, { journal: store.journal, clock, log })
+  await started(context, 'webhooks', webhooks)
+
+  const link = config.mesh && (await MeshLink.open(config.mesh, clock))
+  const interlock = link && new Interlock(link, { log, conductor: hostname() })
+  const credentials = link && new BmcCredentials(link)
+  const housekeeping = new Housekeeping({
+    store,
+    clock,
+    log,
+    hostname: hostname(),
+    config,
+    link,
+    interlock,
+    credentials,
+  })
+  await started(context, 'housekeeping', housekeeping)
+  return { turns, allocations, powerSync, webhooks, link, interlock }
+}

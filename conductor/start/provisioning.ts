@@ -1,0 +1,112 @@
+/** The worker of the nodes, what carries its effects out, and the service that agents talk to. */
+import { BootFiles } from '../../images/boot-files.ts'
+import { Listeners } from '../../kit/listeners.ts'
+import { agentServer } from '../agents/server.ts'
+import { AgentService } from '../agents/service.ts'
+import { listenAgents } from '../listen.ts'
+import type { NodeRecord } from '../node/record.ts'
+import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
+import { performer } from '../node/run/perform.ts'
+import { Worker, type Performer } from '../node/run/worker.ts'
+import { settingsOf } from '../settings.ts'
+import type { Boot } from './boot.ts'
+import type { Context } from './context.ts'
+import type { Hardware } from './hardware.ts'
+import type { Monitoring } from './monitoring.ts'
+import type { Storage } from './storage.ts'
+
+export interface Provisioning {
+  readonly worker: Worker
+  readonly agents: AgentService
+}
+
+type Parts = Storage & Hardware & { readonly boot: Boot }
+
+/** What may boot without a checksum, and whether an image is looked at again. */
+export const sourceRules = ({ config }: Context) => ({
+  uncheckedBootFiles: config.images.uncheckedBootFiles,
+  glance: false,
+})
+
+/** URLs that inspection rules may call. */
+export const apiCallList = ({ config }: Context) => ({
+  key: 'inspection.apiCallUrls',
+  prefixes: config.inspection.apiCallUrls,
+})
+
+/** The performer of a conductor. */
+export function makePerformer(context: Context, { bmcQueue, bmcs, store, sightings, images, boot }: Parts): Performer {
+  const { config, clock } = context
+  const imports = importParts(config, images, clock)
+  const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
+  return performer({
+    bmcQueue,
+    bmcs,
+    store,
+    sightings,
+    clock,
+    images: new ImageSource(imports),
+    bootFiles: new BootSource({
+      ...imports,
+      rules: sourceRules(context),
+      files: new BootFiles(images, clock, { fileBytes, unusedBytes }),
+      used: () => bootedFiles(store),
+    }),
+    publish: boot.updates.publish,
+    powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
+    fakeDelayMs: config.fake.delaySeconds * 1000,
+  })
+}
+
+export function provisioningParts(context: Context, parts: Parts, perform: Performer): Provisioning {
+  const { config, clock, monotonic, random, log } = context
+  const { store, sightings, images, boot } = parts
+  const changes = new Listeners<NodeRecord>()
+  const worker = new Worker({
+    store,
+    clock,
+    monotonic,
+    log,
+    sightings,
+    performer: perform,
+    settings: settingsOf(config),
+    onChange: changes.emit,
+  })
+
+  const agents = new AgentService({
+    calls: { list: apiCallList(context), clock, limits: config.limits.inspection },
+    store,
+    worker,
+    images,
+    sightings,
+    tokenKey: boot.tokenKey,
+    clock,
+    random,
+    log,
+    dataBase: config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : '',
+    lldpSeconds: config.provision.lldpSeconds,
+    limits: {
+      configDriveBytes: config.limits.api.configDriveBytes,
+      portsPerReport: config.limits.agents.portsPerReport,
+    },
+  })
+
+  changes.add(({ uuid }) => {
+    void boot.updates.refresh(uuid, []).catch((error: unknown) => log.error({ err: error }, 'boot services'))
+    agents.wake(uuid)
+  })
+  return { worker, agents }
+}
+
+/** The TLS port that agents call, where one is configured. */
+export async function startAgentPort(
+  { life, config, clock, log }: Context,
+  { agents }: Provisioning,
+  { boot, monitoring }: { boot: Boot; monitoring: Monitoring },
+): Promise<void> {
+  const { identity } = boot
+  if (!config.agent || !identity) return
+  const { limits, onLimit } = monitoring
+  const server = agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log })
+  await listenAgents(server, config.agent, life)
+}

@@ -1,0 +1,49 @@
+/** The data directory, the store, the image store and the event journal. */
+import { chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ImageStore } from '../../images/store.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { startEvents, type EventParts } from '../events/parts.ts'
+import { Sightings } from '../node/query/sightings.ts'
+import type { Store } from '../store/port.ts'
+import { loadSeal, type Seal } from '../store/secrets.ts'
+import { SqliteStore } from '../store/sqlite.ts'
+import type { Context } from './context.ts'
+
+export interface Storage {
+  readonly store: Store
+  readonly images: ImageStore
+  readonly sightings: Sightings
+  readonly events: EventParts
+}
+
+export interface OpenedStore {
+  readonly store: Store
+  readonly close: () => Promise<void>
+}
+
+export type OpenStore = (file: string, seal: Seal, clock: Clock) => OpenedStore
+
+export const openSqlite: OpenStore = (file, seal, clock) => {
+  const store = new SqliteStore(file, seal, clock)
+  return { store, close: () => store.close() }
+}
+
+export async function openStorage(context: Context, openStore: OpenStore): Promise<Storage> {
+  const { life, config, log, clock, random } = context
+  await mkdir(config.data, { recursive: true, mode: 0o700 })
+  await chmod(config.data, 0o700)
+  const seal = await loadSeal(join(config.data, 'secret.key'), random)
+  const { store } = await life.add(
+    'store',
+    () => openStore(join(config.data, 'rackward.db'), seal, clock),
+    (opened) => opened.close(),
+  )
+  for (const { kind, uuid, why } of await store.survey())
+    log.error({ kind, uuid }, `a stored record cannot be read, and is left out: ${why}`)
+
+  const images = new ImageStore(config.images.store)
+  await images.clean()
+  const events = await startEvents(life, { journal: store.journal, clock, log, limits: config.limits })
+  return { store, images, sightings: new Sightings(), events }
+}
