@@ -288,7 +288,7 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
     )
   if (lock)
     lines.push(
-      `locked      by ${lock.holder} since ${lock.since}: owes ${lock.owed.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`,
+      `locked      by ${lock.holder} since ${lock.since}: owes ${lock.pending_effects.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`,
     )
   if (account.seen.length > 0)
     lines.push(

@@ -137,9 +137,9 @@ export class AgentService {
   /** The index of the image of the present order, as the exact bytes whose hash the order names. */
   async imageIndex(session: string): Promise<string> {
     const node = await this.node(session)
-    if (!believes(node, 'image') || !node.machine.imageId)
+    if (!believes(node, 'image') || !node.workflow.imageId)
       throw new Fault('object.missing', 'the present order writes no image')
-    return (await this.indexOf(node.machine.imageId)).text
+    return (await this.indexOf(node.workflow.imageId)).text
   }
 
   /** Wakes the agents that wait for a change of a node. */
@@ -165,8 +165,8 @@ export class AgentService {
       case 'rescue':
         return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
       case 'write_image': {
-        if (!node.machine.imageId) return null
-        const image = await this.indexOf(node.machine.imageId)
+        if (!node.workflow.imageId) return null
+        const image = await this.indexOf(node.workflow.imageId)
         return {
           id,
           kind: 'deploy',
@@ -315,7 +315,7 @@ export class AgentService {
       nodeUuid: node.uuid,
       kind: 'agent-done',
       detail: {
-        order: node.machine.order,
+        order: node.workflow.order,
         step: step ? `${step.interface}.${step.step}` : null,
         timings: timings ?? {},
         writtenBytes: writtenBytes ?? 0,

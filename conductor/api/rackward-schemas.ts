@@ -17,10 +17,10 @@ export const Events = z.object({
 })
 
 const Lock = z.object({
-  holder: z.string().describe('the conductor; when it dies, it or another goes on with what is owed'),
+  holder: z.string().describe('the conductor; when it dies, it or another continues with the pending effects'),
   since: Time,
   why: z.string(),
-  owed: z.array(z.string()),
+  pending_effects: z.array(z.string()),
   tries: z.number().int(),
   retry_at: Time.nullable(),
 })

@@ -140,7 +140,10 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
         mustOwn(ask.actor, node, 'lock')
         const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.why)}`)
         return {
-          body: { provision_state: after.provisionState, given_up: node.machine.owed.map((effect) => effect.do) },
+          body: {
+            provision_state: after.provisionState,
+            given_up: node.workflow.pendingEffects.map((effect) => effect.do),
+          },
         }
       },
     },

@@ -132,19 +132,19 @@ export const NODE_SUMMARY = [
 
 function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, unknown> {
   const live = sightings.look(node.uuid)
-  const { order, steps, stepIndex } = node.machine
+  const { order, steps, stepIndex } = node.workflow
   const planned = steps.map(({ interface: at, step, priority, args }) => ({ interface: at, step, priority, args }))
   return {
     ...(planned.length > 0 && (order === 'clean' || order === 'deploy' || order === 'service')
       ? { [`${order}_steps`]: planned, [`${order}_step_index`]: stepIndex }
       : {}),
     rackward: {
-      phase: node.machine.phase,
-      attempt: node.machine.attempt,
-      since: isoTime(node.machine.sinceMs),
-      deadline: time(node.machine.deadlineMs),
+      phase: node.workflow.phase,
+      attempt: node.workflow.attempt,
+      since: isoTime(node.workflow.sinceMs),
+      deadline: time(node.workflow.deadlineMs),
       last_fault: node.lastFault?.code ?? null,
-      image: node.machine.imageId,
+      image: node.workflow.imageId,
       last_seen: STATES[node.provisionState].kind === 'waiting' ? lastSeenText(live.seen, live.progress) : null,
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
       progress: live.progress && {
@@ -158,14 +158,14 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
         step: node.lastErase.step,
         disks: node.lastErase.disks,
       },
-      agent: node.agent === null ? 'none' : node.machine.phase === 'agent' ? 'working' : 'parked',
+      agent: node.agent === null ? 'none' : node.workflow.phase === 'agent' ? 'working' : 'parked',
     },
   }
 }
 
 /** The step of the moment, in the states of its kind. */
 function stepView(node: NodeRecord, kind: 'clean' | 'deploy' | 'service'): Record<string, unknown> {
-  const step = node.machine.order === kind && node.machine.phase !== 'rest' ? currentStep(node) : undefined
+  const step = node.workflow.order === kind && node.workflow.phase !== 'rest' ? currentStep(node) : undefined
   return step ? { interface: step.interface, step: step.step, args: step.args, priority: step.priority } : {}
 }
 
@@ -174,7 +174,7 @@ export function statesView(node: NodeRecord): Record<string, unknown> {
     power_state: node.powerState,
     target_power_state: node.targetPowerState,
     provision_state: node.provisionState,
-    target_provision_state: targetOf(node.provisionState, node.machine.cleaningTo),
+    target_provision_state: targetOf(node.provisionState, node.workflow.cleaningTo),
     provision_updated_at: time(node.provisionUpdatedAtMs),
     last_error: node.lastError,
     console_enabled: node.consoleEnabled,

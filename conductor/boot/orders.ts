@@ -23,7 +23,7 @@ export interface BootClient {
 }
 
 export function orderNow(node: NodeRecord): OrderNow {
-  const { phase, generation, bootToken, order } = node.machine
+  const { phase, generation, bootToken, order } = node.workflow
   const { booting } = STATES[node.provisionState]
   if (booting === 'disk' || phase === 'start')
     return node.instanceBoot ? { kind: 'instance', boot: node.instanceBoot } : { kind: 'local' }

@@ -1,4 +1,4 @@
-/** What is stored of a node. Field names are Ironic's in camel case; `machine` is the part that only `step.ts` writes. */
+/** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow (workflow/step.ts) changes. */
 import type { FaultCode } from '../../kit/fault.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
@@ -10,7 +10,7 @@ export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
 export type BootDevice = 'pxe' | 'disk'
 
-/** An act that is owed. Absolute and repeatable: performing it twice has the end of performing it once. */
+/** Something to do outside the record. Absolute and idempotent: performing it twice has the same result as performing it once. */
 export type Effect =
   | { readonly do: 'bmc-check' }
   | { readonly do: 'image' }
@@ -21,14 +21,14 @@ export type Effect =
   | { readonly do: 'boot-device'; readonly device: BootDevice; readonly always?: true }
   /** `soft`: the operating system is asked to shut down. */
   | { readonly do: 'power'; readonly to: 'power on' | 'power off'; readonly soft?: true; readonly timeoutMs?: number }
-  /** Starts the machine anew without switching it off, where `disable_power_off` forbids that. */
+  /** Restarts the server without switching it off, where `disable_power_off` forbids that. */
   | { readonly do: 'reset' }
   | { readonly do: 'wait'; readonly seconds: number }
-  /** Fake hardware takes its time. */
-  | { readonly do: 'pretend' }
+  /** A step of fake hardware. */
+  | { readonly do: 'simulate' }
 
-/** `good`: its one trade is still to come. `traded`: it was made, or a parked agent needs none; another one is a second machine. `over`: nobody is
- *  believed with it any more. `none`: this generation was never booted, so there is no token of it. */
+/** `none`: this generation was never booted, so it has no token. `good`: the token has not been traded for a session yet. `traded`: it has, or a parked
+ *  agent needs none; another trade comes from a second machine. `over`: the token is not accepted any more. */
 export type BootTokenState = 'none' | 'good' | 'traded' | 'over'
 
 /** What an instance of deploy_interface ramdisk boots each time: ids of files in the store, and arguments of its kernel. */
@@ -38,32 +38,32 @@ export type InstanceBoot =
 
 export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
-export interface Machine {
-  /** Grows with every verb, every new try and every boot that we order; orders and boots of an older one are refused. */
+export interface Workflow {
+  /** Grows with every verb, every new attempt and every boot that the conductor orders; orders and boots of an older generation are refused. */
   readonly generation: number
   readonly phase: Phase
-  readonly owed: readonly Effect[]
-  /** Which owing this is: the result of an act that was owed before, and was broken off, is not taken for this one's. */
-  readonly owing: number
-  /** Since when something is owed, which is how long the node has been locked; null while it is not. */
+  /** Effects that the conductor still has to perform, in order. While there are any, the node is locked. */
+  readonly pendingEffects: readonly Effect[]
+  /** Version of the pending effects. A late result of an abandoned effect carries an older version and is ignored. */
+  readonly pendingVersion: number
+  /** Since when effects have been pending, that is, how long the node has been locked; null while it is not. */
   readonly lockedAtMs: number | null
-  /** Failed tries of the first owed effect, and when it may be tried again. */
+  /** Failed tries of the first pending effect, and when it may be tried again. */
   readonly tries: number
   readonly retryAtMs: number
   /** How often the node was booted for the same order. */
   readonly attempt: number
-  /** When waiting becomes failing, or parking ends; null: never. */
+  /** When the wait for the agent times out, or parking ends; null: never. */
   readonly deadlineMs: number | null
   readonly order: OrderKind | null
-  /** What the order consists of, and which of it is the present one. */
+  /** The steps of the order, and the index of the present one. */
   readonly steps: readonly PlannedStep[]
   readonly stepIndex: number
   readonly cleaningTo: 'available' | 'manageable'
   /** The image that the order writes, found by the effect `image`. */
   readonly imageId: string | null
-  /** What becomes of the boot tokens of this generation. */
   readonly bootToken: BootTokenState
-  /** When the present state began to be waited for by a person or by us. */
+  /** When the current request was accepted. */
   readonly sinceMs: number
 }
 
@@ -152,7 +152,7 @@ export interface NodeRecord {
   readonly lastErase: LastErase | null
   /** Null for an instance that stands on a disk. */
   readonly instanceBoot: InstanceBoot | null
-  readonly machine: Machine
+  readonly workflow: Workflow
   readonly agent: AgentRecord | null
   readonly createdAtMs: number
   readonly updatedAtMs: number | null
@@ -212,11 +212,11 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     agent: null,
     createdAtMs: nowMs,
     updatedAtMs: null,
-    machine: {
+    workflow: {
       generation: 0,
       phase: 'rest',
-      owed: [],
-      owing: 0,
+      pendingEffects: [],
+      pendingVersion: 0,
       lockedAtMs: null,
       tries: 0,
       retryAtMs: 0,
@@ -238,14 +238,15 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
 export const hostNameOf = ({ name }: Pick<NodeRecord, 'name'>): string | null =>
   name !== null && /^[A-Za-z0-9-]{1,63}$/.test(name) ? name : null
 
-/** A node that owes acts is locked: nobody else may change what they act on. */
-export const isLocked = (node: NodeRecord): boolean => node.machine.owed.length > 0
+/** A node with pending effects is locked: nothing else may change what they act on. */
+export const isLocked = (node: NodeRecord): boolean => node.workflow.pendingEffects.length > 0
 
 /** Who holds the lock, for a refusal. */
 export const lockedWhy = (node: NodeRecord): string =>
-  `node ${node.uuid} is locked: it is ${node.provisionState} and owes ${node.machine.owed[0]?.do}`
+  `node ${node.uuid} is locked: it is ${node.provisionState} and performs the effect ${node.workflow.pendingEffects[0]?.do}`
 
-export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.machine.steps[node.machine.stepIndex]
+export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.workflow.steps[node.workflow.stepIndex]
 
 /** The identity of the agent's present order; an agent that reports another one reports about the past. */
-export const orderId = (node: NodeRecord): string => `${node.uuid}.${node.machine.generation}.${node.machine.stepIndex}`
+export const orderId = (node: NodeRecord): string =>
+  `${node.uuid}.${node.workflow.generation}.${node.workflow.stepIndex}`

@@ -194,7 +194,7 @@ export class NodeService {
       return worker.dispatch(node.uuid, (now) => {
         const patch = { ...this.patchFor(verb, now, { rescueHash }), ...drive }
         checkNodeSize(
-          { ...now, ...patch, machine: { ...now.machine, steps: plan } },
+          { ...now, ...patch, workflow: { ...now.workflow, steps: plan } },
           { before: now, limitBytes: limits.recordBytes },
         )
         return { type: 'verb', verb, warm, plan, patch }

@@ -1,9 +1,10 @@
 /** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the rest as a JSON body that comes last. */
 import { bmcAddress } from '../bmc/address.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
-import { isState, STATES } from '../node/workflow/states.ts'
+import { isNodeFault, isState } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
+import { NODE_SCHEMA, upgradeNode } from './node-upgrade.ts'
 import type { NodeFilter } from './port.ts'
 import type { Seal, Sealed } from './secrets.ts'
 
@@ -73,7 +74,7 @@ export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value>
   const columns: Record<string, Value> = {}
   for (const [name, of] of PLAIN_COLUMNS) columns[name] = of(node)
   columns.sealed = JSON.stringify(sealed)
-  columns.body = JSON.stringify({ ...node, ...rest })
+  columns.body = JSON.stringify({ ...node, ...rest, schema: NODE_SCHEMA })
   return columns
 }
 
@@ -96,49 +97,43 @@ export function readNode(row: NodeRow, seal: Seal): NodeRecord {
 
 /** The column `sealed` of a record without secrets, as most are. */
 const NOTHING_SEALED = '{}'
-/** A record of an older program lacks the fields that came later; without these it is none. */
-const ESSENTIAL = ['uuid', 'driver', 'provisionState', 'machine', 'createdAtMs'] as const
+/** A record of an earlier version lacks the fields that were added later; without these it is damaged. */
+const ESSENTIAL = ['uuid', 'driver', 'provisionState', 'workflow', 'createdAtMs'] as const
 
 const FRESH = newNode({ uuid: '', driver: '' }, 0)
 const FIELDS = Object.keys(FRESH)
-const MACHINE_FIELDS = Object.keys(FRESH.machine)
+const WORKFLOW_FIELDS = Object.keys(FRESH.workflow)
 const NODE_KINDS = kindsOf(FRESH)
-const MACHINE_KINDS = kindsOf(FRESH.machine)
+const WORKFLOW_KINDS = kindsOf(FRESH.workflow)
 
 /** `stored` comes from the parser and becomes the record. */
 function complete(stored: Record<string, unknown>, row: NodeRow): NodeRecord {
+  upgradeNode(stored)
   const lacking = ESSENTIAL.find((name) => stored[name] === undefined)
   if (lacking) throw new Error(`the field ${lacking} is missing`)
   if (stored.uuid !== row.uuid) throw new Error('it is the record of another node')
 
   stored.version = row.version
   const node = isWhole(stored) ? stored : withDefaults(stored)
-  const odd = oddField(node, NODE_KINDS) ?? oddField(node.machine as Record<string, unknown>, MACHINE_KINDS)
+  const odd = oddField(node, NODE_KINDS) ?? oddField(node.workflow as Record<string, unknown>, WORKFLOW_KINDS)
   if (odd) throw new Error(`the field ${odd} holds no value of its kind`)
   if (!isState(String(node.provisionState))) throw new Error('the field provisionState holds no state')
+  if (node.fault !== null && !isNodeFault(String(node.fault))) throw new Error('the field fault holds no fault')
   return node as unknown as NodeRecord
 }
 
 const isWhole = (stored: Record<string, unknown>): boolean =>
-  holdsAll(stored, FIELDS) && isObject(stored.machine) && holdsAll(stored.machine, MACHINE_FIELDS)
+  holdsAll(stored, FIELDS) && isObject(stored.workflow) && holdsAll(stored.workflow, WORKFLOW_FIELDS)
 
 const holdsAll = (values: Record<string, unknown>, names: readonly string[]): boolean =>
   names.every((name) => values[name] !== undefined)
 
+/** Fields that were added after the record was written have the value of a new node. */
 function withDefaults(stored: Record<string, unknown>): Record<string, unknown> {
-  const { uuid, driver, machine, createdAtMs } = stored
+  const { uuid, driver, workflow, createdAtMs } = stored
   const fresh = newNode({ uuid: String(uuid), driver: String(driver) }, Number(createdAtMs))
-  const given = isObject(machine) ? { bootToken: bootTokenOf(stored), ...machine } : { owed: null }
-  return { ...fresh, ...stored, machine: { ...fresh.machine, ...given } }
-}
-
-/** A boot that an older program ordered is still to be traded. */
-function bootTokenOf({ provisionState, agent }: Record<string, unknown>): NodeRecord['machine']['bootToken'] {
-  const state = String(provisionState)
-  const presence = isState(state) ? STATES[state].agent : 'none'
-  if (presence === 'none' || presence === 'idle') return 'none'
-  if (agent) return 'traded'
-  return presence === 'works' || presence === 'boots' ? 'good' : 'none'
+  const given = isObject(workflow) ? workflow : { pendingEffects: null }
+  return { ...fresh, ...stored, workflow: { ...fresh.workflow, ...given } }
 }
 
 type Kinds = readonly (readonly [field: string, kind: string])[]

@@ -42,7 +42,7 @@ const account = {
   elapsed_seconds: 1,
   deadline: EVIL,
   usual: { median_seconds: 1, p95_seconds: 2, samples: 3, unusual: true },
-  lock: { holder: EVIL, since: EVIL, owed: [EVIL], tries: 1 },
+  lock: { holder: EVIL, since: EVIL, pending_effects: [EVIL], tries: 1 },
   seen: [{ at: EVIL, room: EVIL, what: EVIL, detail: EVIL }],
   causes: [{ cause: EVIL, evidence: [EVIL], remedy: EVIL }],
 }

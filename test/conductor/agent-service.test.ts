@@ -36,7 +36,7 @@ const generationOf = async () => {
   const db = new Database(join(dir, 'data/rackward.db'), { readonly: true })
   const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }
   db.close()
-  return (JSON.parse(body) as { machine: { generation: number } }).machine.generation
+  return (JSON.parse(body) as { workflow: { generation: number } }).workflow.generation
 }
 /** A BMC that obeys. */
 let power = 'off'

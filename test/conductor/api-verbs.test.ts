@@ -190,7 +190,7 @@ test('a lock says who holds it, since when and why; broken, it lets the node go 
   const { lock } = (await call('GET', `/rackward/v1/nodes/${uuid}/lock`)).body
   expect(lock).toMatchObject({
     holder: expect.any(String) as string,
-    owed: ['wait'],
+    pending_effects: ['wait'],
     tries: 0,
     why: expect.stringContaining('cleaning') as string,
   })

@@ -48,7 +48,7 @@ function inState(
   const steps = order ? [{ interface: 'x', step: order, args: {}, priority: 1, by: 'agent' as const }] : []
   return {
     ...base,
-    machine: { ...base.machine, generation: 7, phase: 'agent', steps, bootToken, order: KINDS[state] ?? null },
+    workflow: { ...base.workflow, generation: 7, phase: 'agent', steps, bootToken, order: KINDS[state] ?? null },
   }
 }
 const hello = (node: NodeRecord, who = 'stranger', generation = 7) =>
@@ -96,7 +96,7 @@ describe.each(ALL_STATES)('in state %s', (state) => {
       const stops = bootToken === 'traded'
       if (trades)
         expect(stepped).toMatchObject({
-          node: { agent: { sessionHash: 'stranger' }, machine: { bootToken: 'traded' } },
+          node: { agent: { sessionHash: 'stranger' }, workflow: { bootToken: 'traded' } },
         })
       else expect(stepped).toMatchObject({ refused: bootToken === 'good' ? 'node.locked' : 'agent.token' })
       if (!trades) expect(stepped.node !== undefined).toBe(stops)
@@ -105,8 +105,11 @@ describe.each(ALL_STATES)('in state %s', (state) => {
         expect(hello(node, 'stranger', generation)).toEqual(
           expect.not.objectContaining({ node: expect.anything() as unknown }),
         )
-      const owing = { ...node, machine: { ...node.machine, owed: [{ do: 'power', to: 'power on' }] as const } }
-      expect(hello(owing)).not.toHaveProperty('node')
+      const locked = {
+        ...node,
+        workflow: { ...node.workflow, pendingEffects: [{ do: 'power', to: 'power on' }] as const },
+      }
+      expect(hello(locked)).not.toHaveProperty('node')
     }
   })
 
@@ -137,9 +140,9 @@ test.each(ALL_STATES.filter((state) => STATES[state].agent === 'works'))(
       lastError: expect.stringContaining('two machines') as string,
     })
     expect(STATES[node.provisionState].kind).toBe('failed')
-    expect(node.machine).toMatchObject({
+    expect(node.workflow).toMatchObject({
       bootToken: 'over',
-      owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }],
+      pendingEffects: [{ do: 'publish' }, { do: 'power', to: 'power off' }],
     })
     expect(hello(node, 'server')).toMatchObject({ refused: 'agent.token' })
   },
@@ -156,7 +159,7 @@ test.each(['manageable', 'available', 'clean hold', 'deploy failed'] as const)(
       fault: 'boot claimed twice',
       lastFault: { code: 'node.claimed' },
     })
-    expect(node.machine.owed).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
+    expect(node.workflow.pendingEffects).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
   },
 )
 
@@ -177,27 +180,27 @@ test.each(ALL_STATES)('%s: fast track only where no other system ran since the a
     if ('refused' in stepped) continue
     const keeps = parked.includes(state) || held.includes(state)
     if (!keeps) expect([verb, stepped.node.agent]).toEqual([verb, null])
-    else if (verb !== 'service') expect(stepped.node).toMatchObject({ agent: AGENT, machine: { bootToken: 'traded' } })
+    else if (verb !== 'service') expect(stepped.node).toMatchObject({ agent: AGENT, workflow: { bootToken: 'traded' } })
   }
 })
 
 test('no verb, boot or step takes a generation for two boots', () => {
   let node: NodeRecord = {
     ...inState('manageable'),
-    machine: { ...inState('manageable').machine, generation: 0, phase: 'rest' },
+    workflow: { ...inState('manageable').workflow, generation: 0, phase: 'rest' },
   }
   const traded = new Set<number>()
   const act = (event: Parameters<typeof step>[1]) => {
     const stepped = step(node, event, at())
     if ('refused' in stepped) throw new Error(stepped.why)
     node = stepped.node
-    for (let effect = node.machine.owed[0]; effect; effect = node.machine.owed[0]) {
+    for (let effect = node.workflow.pendingEffects[0]; effect; effect = node.workflow.pendingEffects[0]) {
       const next = step(
         node,
         {
           type: 'effect-done',
           effect,
-          owing: node.machine.owing,
+          pendingVersion: node.workflow.pendingVersion,
           ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}),
         },
         at(),
@@ -207,7 +210,7 @@ test('no verb, boot or step takes a generation for two boots', () => {
     }
   }
   const boot = () => {
-    const { generation } = node.machine
+    const { generation } = node.workflow
     expect(traded.has(generation)).toBe(false)
     traded.add(generation)
     act({ type: 'hello', agent: { sessionHash: String(generation), generation, tokenMs: 1, helloAtMs: 0 } })

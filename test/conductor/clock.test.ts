@@ -69,8 +69,8 @@ afterEach(async () => {
 
 async function waiting(agent: typeof AGENT | null): Promise<void> {
   const base = newNode({ uuid: UUID, driver: 'ipmi', provisionState: 'rescue wait', agent }, wall.now())
-  const machine = {
-    ...base.machine,
+  const workflow = {
+    ...base.workflow,
     phase: 'agent',
     order: 'rescue',
     steps: rescuePlan,
@@ -78,7 +78,7 @@ async function waiting(agent: typeof AGENT | null): Promise<void> {
     attempt: 2,
     deadlineMs: wall.now() + 60_000,
   } as const
-  await store.addNode({ ...base, machine })
+  await store.addNode({ ...base, workflow })
   if (agent) sightings.of(UUID).agentAtMs = wall.now()
   await worker.start()
 }

@@ -202,7 +202,7 @@ interface End {
   readonly shown: string | null
   readonly boot: string
   readonly agent: boolean
-  readonly owed: number
+  readonly pendingEffects: number
   readonly error: string | null
 }
 
@@ -250,23 +250,23 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
   /** The server's side: a booted agent says hello and does its step. */
   const agent = async () => {
     const now = await node()
-    if (STATES[now.provisionState].kind !== 'waiting' || now.machine.owed.length > 0) return
+    if (STATES[now.provisionState].kind !== 'waiting' || now.workflow.pendingEffects.length > 0) return
     if (now.agent === null && server.agent) {
       tokenMs += 1
       await send({
         type: 'hello',
-        agent: { sessionHash: 'x', generation: now.machine.generation, tokenMs, helloAtMs: 0 },
+        agent: { sessionHash: 'x', generation: now.workflow.generation, tokenMs, helloAtMs: 0 },
       })
     } else if (now.agent !== null) await send({ type: 'agent-done', orderId: orderId(now) })
   }
   try {
     const asks = verbs.power ? [{ power: verbs.power, to: verbs.from }] : verbs.asks
     for (const ask of asks) {
-      const began = (await node()).machine
+      const began = (await node()).workflow
       const taken = (now: NodeRecord) =>
         'power' in ask
-          ? now.machine.owing > began.owing
-          : now.machine.owing > began.owing || now.machine.generation > began.generation
+          ? now.workflow.pendingVersion > began.pendingVersion
+          : now.workflow.pendingVersion > began.pendingVersion || now.workflow.generation > began.generation
       await until(
         async () => {
           await revive()
@@ -279,7 +279,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
             )
             return false
           }
-          if (now.provisionState === ask.to && now.machine.owed.length === 0 && !life.dead) return true
+          if (now.provisionState === ask.to && now.workflow.pendingEffects.length === 0 && !life.dead) return true
           await agent()
           return false
         },
@@ -293,7 +293,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
       shown: now.powerState,
       boot: server.boot,
       agent: now.agent !== null,
-      owed: now.machine.owed.length,
+      pendingEffects: now.workflow.pendingEffects.length,
       error: now.lastError,
     }
     return { end, crashed }
@@ -306,7 +306,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
 
 test.each(SCENARIOS)('$name: the same end, whenever the conductor dies', { timeout: 120_000 }, async (verbs) => {
   const { end } = await live(verbs, 0)
-  expect(end).toMatchObject({ owed: 0, error: null, shown: end.power })
+  expect(end).toMatchObject({ pendingEffects: 0, error: null, shown: end.power })
   let crashes = 0
   let next = 1
   const lane = async () => {

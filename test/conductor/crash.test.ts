@@ -93,8 +93,10 @@ function booted(world: World): { uuid: string; generation: number } | false {
   const db = new Database(join(world.dir, 'data/rackward.db'), { readonly: true })
   const { uuid, body } = db.prepare('SELECT uuid, body FROM nodes').get() as { uuid: string; body: string }
   db.close()
-  const { generation, owed } = (JSON.parse(body) as { machine: { generation: number; owed: unknown[] } }).machine
-  return owed.length === 0 && { uuid, generation }
+  const { generation, pendingEffects } = (
+    JSON.parse(body) as { workflow: { generation: number; pendingEffects: unknown[] } }
+  ).workflow
+  return pendingEffects.length === 0 && { uuid, generation }
 }
 
 /** The server: whenever it is powered on with the network first, it boots the ramdisk and obeys. */

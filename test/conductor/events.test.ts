@@ -200,7 +200,7 @@ describe('explain', () => {
     expect(account).toMatchObject({
       provision_state: 'cleaning',
       waits_for: 'this conductor to carry out wait',
-      lock: { owed: ['wait'] },
+      lock: { pending_effects: ['wait'] },
       causes: [],
     })
     await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`)
@@ -216,7 +216,7 @@ describe('explain', () => {
     const live = new Sightings().of('u')
     for (const [i, step] of seen.entries()) live.seen.set(step as never, { atMs: i * 1000, detail: '' })
     return {
-      node: { ...node, machine: { ...node.machine, phase: 'agent', deadlineMs: 1_800_000 } },
+      node: { ...node, workflow: { ...node.workflow, phase: 'agent', deadlineMs: 1_800_000 } },
       nowMs: 120_000,
       conductor: 'c',
       live,

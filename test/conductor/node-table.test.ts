@@ -70,7 +70,7 @@ describe.each(Object.keys(STATES) as State[])('in state %s', (state) => {
     const kind = ({ 'clean hold': 'clean', 'deploy hold': 'deploy', 'service hold': 'service' } as const)[
       state as 'clean hold'
     ]
-    const node = inState(state, kind ? { machine: { ...inState(state).machine, order: kind } } : {})
+    const node = inState(state, kind ? { workflow: { ...inState(state).workflow, order: kind } } : {})
     const stepped = step(node, verb(name), at)
     if (!arrow)
       return expect(stepped).toMatchObject({ refused: 'node.state', why: expect.stringContaining(state) as string })
@@ -94,31 +94,33 @@ describe.each(Object.keys(STATES) as State[])('in state %s', (state) => {
   })
 
   test('breaking a lock leads to a state that can be left, and nothing is owed', () => {
-    const node = inState(state, { machine: { ...inState(state).machine, owed: [{ do: 'publish' }], lockedAtMs: 1 } })
+    const node = inState(state, {
+      workflow: { ...inState(state).workflow, pendingEffects: [{ do: 'publish' }], lockedAtMs: 1 },
+    })
     const broken = moved(node, { type: 'break-lock', why: 'test' })
-    expect(broken.machine.owed).toEqual([])
+    expect(broken.workflow.pendingEffects).toEqual([])
     expect(STATES[broken.provisionState].kind).not.toBe('working')
     expect(step(broken, { type: 'break-lock', why: 'test' }, at)).toMatchObject({ refused: 'node.state' })
   })
 })
 
 test('a locked node refuses every verb and every power change', () => {
-  const owed = inState('active', { machine: { ...inState('active').machine, owed: [{ do: 'publish' }] } })
-  for (const name of VERBS) expect(step(owed, verb(name), at)).toMatchObject({ refused: 'node.locked' })
-  expect(step(owed, { type: 'power', target: 'power off' }, at)).toMatchObject({ refused: 'node.locked' })
+  const locked = inState('active', { workflow: { ...inState('active').workflow, pendingEffects: [{ do: 'publish' }] } })
+  for (const name of VERBS) expect(step(locked, verb(name), at)).toMatchObject({ refused: 'node.locked' })
+  expect(step(locked, { type: 'power', target: 'power off' }, at)).toMatchObject({ refused: 'node.locked' })
 })
 
 /** Performs what is owed until nothing is, and answers the acts. */
 function perform(node: NodeRecord): { node: NodeRecord; acts: string[] } {
   const acts: string[] = []
   let now = node
-  while (now.machine.owed[0]) {
-    const effect = now.machine.owed[0]
+  while (now.workflow.pendingEffects[0]) {
+    const effect = now.workflow.pendingEffects[0]
     acts.push('to' in effect ? effect.to : 'device' in effect ? effect.device : effect.do)
     now = moved(now, {
       type: 'effect-done',
       effect,
-      owing: now.machine.owing,
+      pendingVersion: now.workflow.pendingVersion,
       ...(effect.do === 'image' ? { found: { imageId: 'i' } } : {}),
     })
   }
@@ -134,7 +136,7 @@ test('a ramdisk instance is started from the network, again after a rescue, and 
   ] as const) {
     const { node, acts } = perform(moved(inState(from, { interfaces, instanceBoot }), verb(name, { plan: [] })))
     expect(acts.filter((act) => act !== 'boot-files')).toEqual(['publish', 'power off', 'pxe', 'power on'])
-    expect([node.provisionState, node.machine.bootToken]).toEqual(['active', 'none'])
+    expect([node.provisionState, node.workflow.bootToken]).toEqual(['active', 'none'])
   }
   const adopted = perform(moved(inState('manageable', { interfaces }), verb('adopt')))
   expect([adopted.node.provisionState, adopted.acts]).toEqual(['active', ['bmc-check', 'boot-files', 'publish']])
@@ -142,8 +144,8 @@ test('a ramdisk instance is started from the network, again after a rescue, and 
 
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
 const hello = (node: NodeRecord) =>
-  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.machine.generation, tokenMs: 1 } })
-const AGENT_OF = ({ machine }: NodeRecord) => ({ ...AGENT, generation: machine.generation })
+  moved(node, { type: 'hello', agent: { ...AGENT, generation: node.workflow.generation, tokenMs: 1 } })
+const AGENT_OF = ({ workflow }: NodeRecord) => ({ ...AGENT, generation: workflow.generation })
 const done = (node: NodeRecord) => moved(node, { type: 'agent-done', orderId: orderId(node) })
 
 test('a cold deploy gets its image before it touches the server, and a warm one touches no power at all', () => {
@@ -184,7 +186,7 @@ test('steps of the conductor and of the agent follow one another, and a hold wai
   const erased = perform(done(hello(booted.node)))
   expect(erased).toMatchObject({
     acts: ['publish', 'power off', 'pxe', 'power on'],
-    node: { provisionState: 'clean hold', machine: { stepIndex: 2 } },
+    node: { provisionState: 'clean hold', workflow: { stepIndex: 2 } },
   })
   // After the reboot nobody is there, so the next step of the agent boots it again.
   const gone = perform(moved(erased.node, verb('unhold')))
@@ -208,7 +210,7 @@ test('rescue leads to a login and back to the disk; a parked deadline never ends
   // The ramdisk is its owner's now: its agent is believed no more, and a boot of its own brings none back.
   expect(rescued).toMatchObject({
     provisionState: 'rescue',
-    machine: { deadlineMs: null, bootToken: 'over' },
+    workflow: { deadlineMs: null, bootToken: 'over' },
     agent: null,
   })
   expect(step(rescued, { type: 'agent-done', orderId: orderId(rescued) }, at)).toMatchObject({ refused: 'store.stale' })
@@ -272,13 +274,13 @@ test('a lost BMC takes the node out of service, and an answer brings it back', (
   const fault = { code: 'bmc.unreachable', text: 'silent', retry: true } as const
   const lost = moved(inState('active', { powerState: 'power on' }), { type: 'poll-lost', fault })
   expect(lost).toMatchObject({ powerState: 'error', maintenance: true, fault: 'power failure', lastError: 'silent' })
-  expect(moved(lost, { type: 'polled', power: 'power on', owing: 0 })).toMatchObject({
+  expect(moved(lost, { type: 'polled', power: 'power on', pendingVersion: 0 })).toMatchObject({
     powerState: 'power on',
     maintenance: false,
     fault: null,
     lastError: null,
   })
-  expect(moved(lost, { type: 'polled', power: 'power off', owing: 7 })).toBe(lost)
+  expect(moved(lost, { type: 'polled', power: 'power off', pendingVersion: 7 })).toBe(lost)
   const own = inState('active', { maintenance: true, maintenanceReason: 'mine' })
   expect(moved(own, { type: 'poll-lost', fault })).toBe(own)
 })
@@ -287,7 +289,11 @@ test('the result of an act whose lock was broken is not taken for the next one',
   const off = moved(inState('active'), { type: 'power', target: 'power off' })
   const broken = moved(off, { type: 'break-lock', why: 'test' })
   const again = moved(broken, { type: 'power', target: 'power off' })
-  const late = { type: 'effect-done', effect: { do: 'power', to: 'power off' }, owing: off.machine.owing } as const
+  const late = {
+    type: 'effect-done',
+    effect: { do: 'power', to: 'power off' },
+    pendingVersion: off.workflow.pendingVersion,
+  } as const
   expect(step(again, late, at)).toMatchObject({ refused: 'store.stale' })
 })
 
@@ -305,26 +311,26 @@ test('a boot that an operator orders while the agent is waited for is one of our
   const on = { ...working, powerState: 'power on' } as const
   expect(moved(on, { type: 'power', target: 'power on' })).toMatchObject({
     agent: AGENT_OF(working),
-    machine: { generation: working.machine.generation },
+    workflow: { generation: working.workflow.generation },
   })
   const rebooted = perform(moved(on, { type: 'power', target: 'rebooting' }))
   expect(rebooted).toMatchObject({
     acts: ['publish', 'power off', 'pxe', 'power on'],
     node: { provisionState: 'service wait', agent: null },
   })
-  expect(rebooted.node.machine).toMatchObject({
-    generation: working.machine.generation + 1,
+  expect(rebooted.node.workflow).toMatchObject({
+    generation: working.workflow.generation + 1,
     bootToken: 'good',
     deadlineMs: at.nowMs + settings.callbackTimeoutMs,
   })
-  expect(hello(rebooted.node).machine.bootToken).toBe('traded')
+  expect(hello(rebooted.node).workflow.bootToken).toBe('traded')
   const off = perform(moved(on, { type: 'power', target: 'power off' })).node
-  expect(off).toMatchObject({ agent: null, machine: { bootToken: 'over' } })
+  expect(off).toMatchObject({ agent: null, workflow: { bootToken: 'over' } })
 })
 
 test('a lost agent is booted again once, then the node fails and is switched off', () => {
-  const machine = {
-    ...inState('enroll').machine,
+  const workflow = {
+    ...inState('enroll').workflow,
     phase: 'agent' as const,
     order: 'deploy' as const,
     attempt: 1,
@@ -332,13 +338,13 @@ test('a lost agent is booted again once, then the node fails and is switched off
     generation: 7,
   }
   const first = step(
-    inState('wait call-back', { machine }),
+    inState('wait call-back', { workflow }),
     { type: 'deadline', agentSeen: true, lastSeen: 'write' },
     at,
   )
-  expect(first).toMatchObject({ node: { provisionState: 'deploying', machine: { attempt: 2, generation: 8 } } })
+  expect(first).toMatchObject({ node: { provisionState: 'deploying', workflow: { attempt: 2, generation: 8 } } })
   const second = step(
-    inState('wait call-back', { machine: { ...machine, attempt: 2 } }),
+    inState('wait call-back', { workflow: { ...workflow, attempt: 2 } }),
     { type: 'deadline', agentSeen: true, lastSeen: 'write, 40 %' },
     at,
   )
@@ -349,58 +355,65 @@ test('a lost agent is booted again once, then the node fails and is switched off
       lastFault: { code: 'node.timeout' },
     },
   })
-  expect('node' in second && second.node.machine.owed).toEqual([{ do: 'publish' }, { do: 'power', to: 'power off' }])
+  expect('node' in second && second.node.workflow.pendingEffects).toEqual([
+    { do: 'publish' },
+    { do: 'power', to: 'power off' },
+  ])
 })
 
 test('a deadline that has not come changes nothing', () => {
   const node = inState('wait call-back', {
-    machine: { ...inState('enroll').machine, phase: 'agent', deadlineMs: 6000 },
+    workflow: { ...inState('enroll').workflow, phase: 'agent', deadlineMs: 6000 },
   })
   expect(step(node, { type: 'deadline', agentSeen: false, lastSeen: '' }, at)).toEqual({ node })
 })
 
 test('effects that may pass are tried again with growing pauses, the others fail at once', () => {
   const deploying = inState('deploying', {
-    machine: { ...inState('enroll').machine, phase: 'boot', owed: [{ do: 'publish' }], order: 'deploy' },
+    workflow: { ...inState('enroll').workflow, phase: 'boot', pendingEffects: [{ do: 'publish' }], order: 'deploy' },
   })
   const fault = { code: 'bmc.timeout', text: 'slow', retry: true } as const
-  const once = step(deploying, { type: 'effect-failed', effect: { do: 'publish' }, owing: 0, fault }, at)
-  expect(once).toMatchObject({ node: { provisionState: 'deploying', machine: { tries: 1, retryAtMs: 5010 } } })
+  const once = step(deploying, { type: 'effect-failed', effect: { do: 'publish' }, pendingVersion: 0, fault }, at)
+  expect(once).toMatchObject({ node: { provisionState: 'deploying', workflow: { tries: 1, retryAtMs: 5010 } } })
   expect(
     step(
       deploying,
-      { type: 'effect-failed', effect: { do: 'publish' }, owing: 0, fault: { ...fault, retry: false } },
+      { type: 'effect-failed', effect: { do: 'publish' }, pendingVersion: 0, fault: { ...fault, retry: false } },
       at,
     ),
   ).toMatchObject({
-    node: { provisionState: 'deploy failed', lastError: 'slow', machine: { owed: [] } },
+    node: { provisionState: 'deploy failed', lastError: 'slow', workflow: { pendingEffects: [] } },
   })
 })
 
 test('without clean steps a node becomes available as it is', () => {
   expect(moved(inState('manageable'), verb('provide', { plan: [] }))).toMatchObject({
     provisionState: 'available',
-    machine: { owed: [] },
+    workflow: { pendingEffects: [] },
   })
 })
 
 test('an idle agent is parked, and switched off when its time is over', () => {
-  const machine = {
-    ...inState('enroll').machine,
+  const workflow = {
+    ...inState('enroll').workflow,
     phase: 'agent' as const,
     order: 'inspect' as const,
     steps: inspectPlan,
     generation: 1,
   }
-  const node = inState('inspect wait', { agent: AGENT, machine })
+  const node = inState('inspect wait', { agent: AGENT, workflow })
   const parked = done(node)
-  expect(parked).toMatchObject({ provisionState: 'manageable', agent: AGENT, machine: { deadlineMs: 5500, owed: [] } })
+  expect(parked).toMatchObject({
+    provisionState: 'manageable',
+    agent: AGENT,
+    workflow: { deadlineMs: 5500, pendingEffects: [] },
+  })
   const over = step(parked, { type: 'deadline', agentSeen: true, lastSeen: '' }, { ...at, nowMs: 5500 })
   expect(over).toMatchObject({
     node: {
       provisionState: 'manageable',
       agent: null,
-      machine: { owed: [{ do: 'publish' }, { do: 'power', to: 'power off' }] },
+      workflow: { pendingEffects: [{ do: 'publish' }, { do: 'power', to: 'power off' }] },
     },
   })
 })

@@ -142,7 +142,7 @@ describe('ramdisk', () => {
       args: ['quiet', 'rd.shell=0'],
     }
     expect(orderNow(node)).toEqual({ kind: 'instance', boot })
-    expect(node.machine.bootToken).toBe('none')
+    expect(node.workflow.bootToken).toBe('none')
     const config = { images: { store: join(dir, 'images') } } as Parameters<typeof servedFile>[1]
     const path = servedFile(`/files/${boot.kernel}`, config) as string
     expect((await readFile(path)).equals(KERNEL)).toBe(true)
@@ -213,8 +213,8 @@ describe('custom-agent', () => {
     const steps = [{ interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 80 }]
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active', deploy_steps: steps })
     await settled(uuid, 'wait call-back')
-    expect((await stored(uuid)).machine.steps.map(({ step }) => step)).toEqual(['erase_devices_metadata'])
-    expect((await stored(uuid)).machine.imageId).toBeNull()
+    expect((await stored(uuid)).workflow.steps.map(({ step }) => step)).toEqual(['erase_devices_metadata'])
+    expect((await stored(uuid)).workflow.imageId).toBeNull()
   })
 
   test.each([

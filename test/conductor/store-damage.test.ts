@@ -22,11 +22,15 @@ const SPOILED = [
   ['noJson', "UPDATE nodes SET body = 'no JSON' WHERE name = ?", 'it is not JSON'],
   ['noObject', "UPDATE nodes SET body = '[]' WHERE name = ?", 'it is no JSON object'],
   [
-    'noMachine',
-    "UPDATE nodes SET body = json_remove(body, '$.machine') WHERE name = ?",
-    'the field machine is missing',
+    'noWorkflow',
+    "UPDATE nodes SET body = json_remove(body, '$.workflow') WHERE name = ?",
+    'the field workflow is missing',
   ],
-  ['oddOwed', "UPDATE nodes SET body = json_set(body, '$.machine.owed', 7) WHERE name = ?", 'the field owed'],
+  [
+    'oddEffects',
+    "UPDATE nodes SET body = json_set(body, '$.workflow.pendingEffects', 7) WHERE name = ?",
+    'the field pendingEffects',
+  ],
   ['oddState', "UPDATE nodes SET body = json_set(body, '$.provisionState', 'flying') WHERE name = ?", 'holds no state'],
   [
     'otherUuid',

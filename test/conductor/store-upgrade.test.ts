@@ -37,11 +37,16 @@ function oldDatabase(fill: (db: Database.Database) => void) {
 }
 
 function addOld(db: Database.Database, n: number, more: Record<string, unknown>, body?: string) {
-  const { configDrive: _, ...old } = {
+  const {
+    configDrive: _,
+    workflow,
+    ...old
+  } = {
     ...newNode({ uuid: uuid(n), driver: 'ipmi', name: `n${n}` }, n),
     ...more,
   } as ReturnType<typeof newNode>
-  const text = body ?? JSON.stringify(old)
+  const { pendingEffects: owed, pendingVersion: owing, ...kept } = workflow
+  const text = body ?? JSON.stringify({ machine: { ...kept, owed, owing }, ...old })
   const insert = db.prepare(
     'INSERT INTO nodes (uuid, name, provision_state, maintenance, driver, version, created_at, body) VALUES (?, ?, ?, 0, ?, 3, ?, ?)',
   )
@@ -153,4 +158,45 @@ test('a single node that a user had poisoned keeps no conductor from starting', 
   const store = open()
   expect(await store.everyNode()).toEqual([])
   await store.close()
+})
+
+/** A node of 0.1.0 that was in the middle of a step of fake hardware, as it stood in its database. */
+const OLD_MACHINE = {
+  ...{ generation: 3, phase: 'act', owed: [{ do: 'pretend' }], owing: 4, lockedAtMs: 7, tries: 0, retryAtMs: 0 },
+  ...{ attempt: 1, deadlineMs: null, order: 'clean', steps: [], stepIndex: 0, cleaningTo: 'available' },
+  ...{ imageId: null, bootToken: 'traded', sinceMs: 5 },
+}
+
+test('a node of an earlier version continues where it was, under the names of this one', async () => {
+  oldDatabase((db) => {
+    addOld(db, 1, { provisionState: 'cleaning', machine: OLD_MACHINE })
+    const { bootToken: _, ...oldest } = OLD_MACHINE
+    addOld(db, 2, { provisionState: 'clean wait', machine: { ...oldest, phase: 'agent', owed: [] } })
+  })
+  const store = open()
+  const { owed: _, owing: __, ...kept } = OLD_MACHINE
+  const now = { ...kept, phase: 'step', pendingEffects: [{ do: 'simulate' }], pendingVersion: 4 }
+  const node = (await store.node(uuid(1)))!
+  expect(node.workflow).toEqual(now)
+  expect(node).not.toHaveProperty('machine')
+  expect((await store.node(uuid(2)))!.workflow).toMatchObject({ phase: 'agent', bootToken: 'good', pendingEffects: [] })
+
+  const saved = await store.putNode({ ...node, description: 'written by this version' }, [])
+  expect((await store.node(uuid(1)))!.workflow).toEqual(now)
+  expect(saved).not.toHaveProperty('schema')
+  await store.close()
+})
+
+test('a node of a newer version is not read, and left as it is', async () => {
+  const body = JSON.stringify({ ...newNode({ uuid: uuid(1), driver: 'ipmi' }, 1), schema: 99 })
+  oldDatabase((db) => addOld(db, 1, {}, body))
+  const store = open()
+  await expect(store.node(uuid(1))).rejects.toMatchObject({
+    code: 'store.damaged',
+    detail: expect.stringContaining('schema 99') as string,
+  })
+  await store.close()
+  const db = new Database(join(dir, 'r.db'), { readonly: true })
+  expect(db.prepare('SELECT body FROM nodes').pluck().get()).toBe(body)
+  db.close()
 })

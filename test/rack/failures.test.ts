@@ -281,17 +281,17 @@ describe('boot tokens', () => {
     ).stdout.trim()
   test('a token of the boot before it left for its disk opens no session, and one of another boot none at all', async () => {
     const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
-    const { machine } = JSON.parse(
+    const { workflow } = JSON.parse(
       (db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body,
     ) as {
-      machine: { generation: number }
+      workflow: { generation: number }
     }
     db.close()
     const key = Buffer.from((await readFile(join(bench.rack.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
-    const used = mintToken(key, { nodeUuid: node, generation: machine.generation, mintedMs: Date.now() })
+    const used = mintToken(key, { nodeUuid: node, generation: workflow.generation, mintedMs: Date.now() })
     expect(await replay(used)).toMatch(/^agent\.token: the boot token was used already/)
     expect(
-      await replay(mintToken(key, { nodeUuid: node, generation: machine.generation - 1, mintedMs: Date.now() })),
+      await replay(mintToken(key, { nodeUuid: node, generation: workflow.generation - 1, mintedMs: Date.now() })),
     ).toMatch(/^agent\.token: the boot token is of boot/)
     expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(
       /^agent\.token: the boot token was not minted here/,

@@ -50,16 +50,16 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-interface Machine {
+interface Workflow {
   readonly generation: number
-  readonly owed: readonly unknown[]
+  readonly pendingEffects: readonly unknown[]
 }
 interface Box {
   readonly uuid: string
   readonly bmc: string
 }
 
-function stored(uuid: string): { machine: Machine; provisionState: string; [field: string]: unknown } {
+function stored(uuid: string): { workflow: Workflow; provisionState: string; [field: string]: unknown } {
   const db = new Database(join(victim.dir, 'data/rackward.db'), { readonly: true })
   const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(uuid) as { body: string }
   db.close()
@@ -69,7 +69,7 @@ const look = async ({ uuid }: Box) => (await victim.call('GET', `/v1/nodes/${uui
 const told = async ({ bmc }: Box) =>
   (await readFile(join(dir, `bmc-${bmc}.told`), 'utf8').catch(() => '')).split('\n').filter(Boolean)
 const arrives = (box: Box, state: string) =>
-  until(() => stored(box.uuid).provisionState === state && stored(box.uuid).machine.owed.length === 0, {
+  until(() => stored(box.uuid).provisionState === state && stored(box.uuid).workflow.pendingEffects.length === 0, {
     what: state,
     timeoutMs: 20_000,
     everyMs: 20,
@@ -99,7 +99,7 @@ async function enrolled(): Promise<Box> {
 let minted = Date.now()
 async function script({ uuid }: Box): Promise<string> {
   const key = Buffer.from((await readFile(join(victim.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
-  return mintToken(key, { nodeUuid: uuid, generation: stored(uuid).machine.generation, mintedMs: (minted += 1) })
+  return mintToken(key, { nodeUuid: uuid, generation: stored(uuid).workflow.generation, mintedMs: (minted += 1) })
 }
 async function trade(token: string, who: string): Promise<ConductorLink> {
   const pin = createHash('sha256')
@@ -196,13 +196,13 @@ test('in rescue, a token is worth nothing without a boot of ours', async () => {
   await victim.end()
   const db = new Database(join(victim.dir, 'data/rackward.db'))
   const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(box.uuid) as { body: string }
-  const record = JSON.parse(body) as { machine: object; instanceInfo: object }
+  const record = JSON.parse(body) as { workflow: object; instanceInfo: object }
   const steps = [{ interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' }]
-  const machine = { ...record.machine, order: 'rescue', steps, stepIndex: 1, bootToken: 'over', generation: 9 }
+  const workflow = { ...record.workflow, order: 'rescue', steps, stepIndex: 1, bootToken: 'over', generation: 9 }
   const rescued = {
     ...record,
     provisionState: 'rescue',
-    machine,
+    workflow,
     instanceInfo: { hashed_rescue_password: '$6$x$y', configdrive: { user_data: 'x' } },
   }
   db.prepare("UPDATE nodes SET provision_state = 'rescue', body = ? WHERE uuid = ?").run(

@@ -15,7 +15,7 @@ const ofNode = (node: NodeRecord): Fields => ({
   network_data: node.networkData,
   traits: node.traits,
   vifs: node.vifs,
-  steps: node.machine.steps,
+  steps: node.workflow.steps,
 })
 
 const ofPort = (port: PortRecord): Fields => ({

@@ -70,7 +70,7 @@ export interface Lock {
   readonly holder: string
   readonly since: string
   readonly why: string
-  readonly owed: readonly string[]
+  readonly pending_effects: readonly string[]
   readonly tries: number
   readonly retry_at: string | null
 }
@@ -81,16 +81,16 @@ const seconds = (ms: number) => Math.round(ms / 100) / 10
 
 export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number }): Lock | null {
   if (!isLocked(node)) return null
-  const { machine } = node
+  const { workflow } = node
   return {
     holder: at.conductor,
-    since: isoTime(machine.lockedAtMs ?? at.nowMs),
-    why: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was asked for` : `phase ${machine.phase}`}`,
-    owed: machine.owed.map((effect) =>
+    since: isoTime(workflow.lockedAtMs ?? at.nowMs),
+    why: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was asked for` : `phase ${workflow.phase}`}`,
+    pending_effects: workflow.pendingEffects.map((effect) =>
       'to' in effect ? `${effect.do} ${effect.to}` : 'device' in effect ? `${effect.do} ${effect.device}` : effect.do,
     ),
-    tries: machine.tries,
-    retry_at: machine.retryAtMs > at.nowMs ? isoTime(machine.retryAtMs) : null,
+    tries: workflow.tries,
+    retry_at: workflow.retryAtMs > at.nowMs ? isoTime(workflow.retryAtMs) : null,
   }
 }
 
@@ -105,7 +105,7 @@ export function explain(facts: Facts): Account {
     waits_for: waitsFor(facts),
     since: isoTime(sinceMs),
     elapsed_seconds: seconds(nowMs - sinceMs),
-    deadline: node.machine.deadlineMs === null ? null : isoTime(node.machine.deadlineMs),
+    deadline: node.workflow.deadlineMs === null ? null : isoTime(node.workflow.deadlineMs),
     lock: lockOf(node, facts),
     usual: usualOf(facts, nowMs - sinceMs),
     seen: seenOf(facts),
@@ -148,9 +148,9 @@ const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
 
 function waitsFor({ node, live }: Facts): string {
   const { kind } = STATES[node.provisionState]
-  const effect = node.machine.owed[0]
+  const effect = node.workflow.pendingEffects[0]
   if (effect)
-    return `this conductor to carry out ${effect.do}${node.machine.tries > 0 ? ` (try ${node.machine.tries + 1})` : ''}`
+    return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
   if (kind === 'waiting') {
     const step = currentStep(node)
@@ -241,10 +241,10 @@ function causesOf(facts: Facts): Cause[] {
     remedy: FAULTS[code].remedy,
   })
   if (kind === 'failed' || node.fault !== null) return fault ? [ofFault(fault)] : []
-  if (node.machine.owed.length > 0 && node.machine.tries > 0)
+  if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0)
     return [
       {
-        cause: `${node.machine.owed[0]?.do} failed ${node.machine.tries} times and is tried again`,
+        cause: `${node.workflow.pendingEffects[0]?.do} failed ${node.workflow.tries} times and is tried again`,
         evidence: [node.lastError ?? ''],
         remedy: 'look at the BMC',
       },

@@ -39,10 +39,12 @@ export function changesOf(
   const events = at.moves.map(({ from, to, on, tookMs }) => event('state', { from, to, on, tookMs, model }))
   // A fence was in the record before it was sent.
   const fenced =
-    before.machine.owed.length === 0 && before.targetPowerState !== null && before.targetPowerState === after.powerState
+    before.workflow.pendingEffects.length === 0 &&
+    before.targetPowerState !== null &&
+    before.targetPowerState === after.powerState
   if (before.powerState !== after.powerState && !fenced) {
     // While nothing was owed, nobody here asked for it.
-    const asked = before.machine.owed.length > 0
+    const asked = before.workflow.pendingEffects.length > 0
     events.push(event('power', { from: before.powerState, to: after.powerState, asked }))
   }
   if (after.lastError !== null && after.lastError !== before.lastError)
@@ -53,10 +55,10 @@ export function changesOf(
   if (before.maintenance !== after.maintenance)
     events.push(event('maintenance', { on: after.maintenance, reason: after.maintenanceReason, fault: after.fault }))
   if (
-    before.machine.lockedAtMs !== null &&
+    before.workflow.lockedAtMs !== null &&
     after.lastFault?.code === 'node.lock-broken' &&
     before.lastFault !== after.lastFault
   )
-    events.push(event('lock-broken', { owed: before.machine.owed.map((effect) => effect.do) }))
+    events.push(event('lock-broken', { pendingEffects: before.workflow.pendingEffects.map((effect) => effect.do) }))
   return events
 }

@@ -67,7 +67,7 @@ async function perform(
         atMs,
         nodeUuid: node.uuid,
         kind: 'booting',
-        detail: { generation: node.machine.generation },
+        detail: { generation: node.workflow.generation },
       })
       await parts.publish(node.uuid)
       return undefined
@@ -102,9 +102,9 @@ async function perform(
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)
       return undefined
-    case 'pretend':
+    case 'simulate':
       await parts.clock.sleep(parts.fakeDelayMs, unwanted)
-      return pretend(parts, node)
+      return simulate(parts, node)
     default:
       return never(effect)
   }
@@ -123,7 +123,7 @@ async function prepareBoot(parts: PerformParts, node: NodeRecord, signal: AbortS
 }
 
 /** A step of fake hardware. Inspection stores what it finds; the others change the record. */
-async function pretend({ store, clock }: PerformParts, node: NodeRecord): Promise<Found> {
+async function simulate({ store, clock }: PerformParts, node: NodeRecord): Promise<Found> {
   const step = currentStep(node)
   const nowMs = clock.now()
   if (step?.by === 'interface') return { patch: fakeStep(node, step, nowMs) }

@@ -132,7 +132,7 @@ export class PowerSync {
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'
       if (node.powerState !== state || node.fault === 'power failure')
-        await worker.dispatch(uuid, { type: 'polled', power: state, owing: node.machine.owing })
+        await worker.dispatch(uuid, { type: 'polled', power: state, pendingVersion: node.workflow.pendingVersion })
       return 'ok'
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'

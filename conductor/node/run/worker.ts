@@ -146,8 +146,8 @@ export class Worker {
   }
 
   private watch(node: NodeRecord): void {
-    if (node.machine.deadlineMs === null) this.deadlines.delete(node.uuid)
-    else this.deadlines.set(node.uuid, node.machine.deadlineMs)
+    if (node.workflow.deadlineMs === null) this.deadlines.delete(node.uuid)
+    else this.deadlines.set(node.uuid, node.workflow.deadlineMs)
   }
 
   /** After a restart, what was seen of a boot comes back from the events. */
@@ -165,7 +165,7 @@ export class Worker {
   }
 
   private kick(node: NodeRecord): void {
-    if (node.machine.owed.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
+    if (node.workflow.pendingEffects.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
     const runner = this.runOwed(node.uuid)
       .catch((error: unknown) => {
         if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
@@ -185,12 +185,12 @@ export class Worker {
   private async runOwed(uuid: string): Promise<void> {
     for (;;) {
       const node = await this.parts.store.node(uuid)
-      const effect = node?.machine.owed[0]
+      const effect = node?.workflow.pendingEffects[0]
       if (!node || !effect) return
       // A clock that was set back must not make a short pause a long one.
       const waitMs = Math.min(
-        node.machine.retryAtMs - this.parts.clock.now(),
-        this.parts.settings.effectRetryMs * 2 ** node.machine.tries,
+        node.workflow.retryAtMs - this.parts.clock.now(),
+        this.parts.settings.effectRetryMs * 2 ** node.workflow.tries,
       )
       if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
       this.abort.signal.throwIfAborted()
@@ -200,13 +200,13 @@ export class Worker {
 
   private async perform(node: NodeRecord, effect: Effect): Promise<void> {
     const { log, clock } = this.parts
-    const { owing } = node.machine
+    const { pendingVersion } = node.workflow
     const act = new AbortController()
     this.acts.set(node.uuid, act)
     let event: StepEvent
     try {
       const found = await this.parts.performer.perform(effect, node, act.signal)
-      event = { type: 'effect-done', effect, owing, ...(found ? { found } : {}) }
+      event = { type: 'effect-done', effect, pendingVersion, ...(found ? { found } : {}) }
     } catch (error) {
       this.abort.signal.throwIfAborted()
       const fault = asFault(error, 'run.failed')
@@ -214,7 +214,7 @@ export class Worker {
       event = {
         type: 'effect-failed',
         effect,
-        owing,
+        pendingVersion,
         fault: { code: fault.code, text: fault.message, retry: fault.retry },
       }
     } finally {
@@ -271,14 +271,14 @@ export class Worker {
   private async due(uuid: string, nowMs: number): Promise<void> {
     const { store, settings, sightings, log } = this.parts
     const node = await store.node(uuid)
-    if (!node || node.machine.deadlineMs === null) return void this.deadlines.delete(uuid)
+    if (!node || node.workflow.deadlineMs === null) return void this.deadlines.delete(uuid)
     const live = sightings.of(uuid)
     // A conductor that was away has heard nobody; an agent gets its full time from our start.
     const heardMs =
       node.agent && STATES[node.provisionState].kind === 'waiting'
         ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
         : 0
-    const effectiveMs = Math.max(node.machine.deadlineMs, heardMs)
+    const effectiveMs = Math.max(node.workflow.deadlineMs, heardMs)
     if (effectiveMs > nowMs) return void this.deadlines.set(uuid, effectiveMs)
     this.deadlines.delete(uuid)
     const event: StepEvent = {

@@ -22,7 +22,7 @@ export type Verb = (typeof VERBS)[number]
 
 export type NodeEvent = Verb | 'done' | 'wait' | 'resume' | 'hold' | 'fail'
 
-/** What we owe on entering a state; `effects.ts` turns it into acts. */
+/** What the conductor does on entering a state; `effects.ts` turns it into effects. */
 export type Phase =
   | 'rest'
   /** Try the credentials of the BMC. */
@@ -33,8 +33,8 @@ export type Phase =
   | 'boot'
   /** The agent works on a step. */
   | 'agent'
-  /** We carry out a step ourselves. */
-  | 'act'
+  /** The conductor carries out a step itself. */
+  | 'step'
   /** Stop the instance before it is forgotten. */
   | 'teardown'
   /** Start the node from its disk. */

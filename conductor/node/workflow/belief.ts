@@ -60,10 +60,10 @@ export const believes = (node: NodeRecord, event: AgentEvent): boolean =>
 export const ended = (token: BootTokenState): BootTokenState => (token === 'none' ? 'none' : 'over')
 
 /** What is left of agent and token when a node enters `state`. */
-export function keptIn(state: State, node: NodeRecord): Pick<NodeRecord, 'agent' | 'machine'> {
+export function keptIn(state: State, node: NodeRecord): Pick<NodeRecord, 'agent' | 'workflow'> {
   const presence = STATES[state].agent
   const agent = presence === 'none' ? null : node.agent
   const ends = presence === 'none' || presence === 'idle' || (presence === 'parked' && agent === null)
-  const bootToken = ends ? ended(node.machine.bootToken) : node.machine.bootToken
-  return { agent, machine: { ...node.machine, bootToken } }
+  const bootToken = ends ? ended(node.workflow.bootToken) : node.workflow.bootToken
+  return { agent, workflow: { ...node.workflow, bootToken } }
 }

@@ -1,4 +1,4 @@
-/** Phase -> the acts that are owed, in order. Pure: `worker.ts` performs them. */
+/** Phase -> its effects, in order. Pure: `run/worker.ts` performs them. */
 import type { Phase } from './arrows.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 
@@ -40,8 +40,8 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
     case 'teardown':
       // A node that must never be off keeps its agent, which does nothing without an order.
       return node.disablePowerOff ? publish : [...publish, OFF]
-    case 'act':
-      return actOf(node)
+    case 'step':
+      return stepEffects(node)
     case 'agent':
     case 'rest':
       return []
@@ -51,7 +51,7 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
 /** What a deploy needs is fetched before the server is touched. */
 function preparation(node: NodeRecord): readonly Effect[] {
   if (deploysRamdisk(node)) return [{ do: 'boot-files' }]
-  return node.machine.steps.some(({ step }) => step === 'write_image') ? [{ do: 'image' }] : []
+  return node.workflow.steps.some(({ step }) => step === 'write_image') ? [{ do: 'image' }] : []
 }
 
 /** A server that must not be switched off is reset instead (Ironic's disable_power_off). */
@@ -60,10 +60,10 @@ function restart(node: NodeRecord, device: 'pxe' | 'disk', always = false): read
   return node.disablePowerOff ? [choice, { do: 'reset' }] : [OFF, choice, ON]
 }
 
-function actOf(node: NodeRecord): readonly Effect[] {
+function stepEffects(node: NodeRecord): readonly Effect[] {
   const step = currentStep(node)
-  // Fake hardware has no agent, so its steps are all ours.
-  if (step && step.by !== 'conductor') return [{ do: 'pretend' }]
+  // Fake hardware has no agent: the conductor carries out all of its steps.
+  if (step && step.by !== 'conductor') return [{ do: 'simulate' }]
   switch (step?.step) {
     case 'power_on':
       return [{ do: 'boot-device', device: 'pxe' }, ON]

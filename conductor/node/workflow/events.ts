@@ -18,10 +18,15 @@ export type StepEvent =
   | {
       readonly type: 'effect-done'
       readonly effect: Effect
-      readonly owing: number
+      readonly pendingVersion: number
       readonly found?: { powerState?: PowerState; imageId?: string; patch?: Partial<NodeRecord> }
     }
-  | { readonly type: 'effect-failed'; readonly effect: Effect; readonly owing: number; readonly fault: FaultNote }
+  | {
+      readonly type: 'effect-failed'
+      readonly effect: Effect
+      readonly pendingVersion: number
+      readonly fault: FaultNote
+    }
   | { readonly type: 'hello'; readonly agent: AgentRecord }
   | { readonly type: 'agent-done'; readonly orderId: string; readonly patch?: Partial<NodeRecord> }
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
@@ -30,7 +35,7 @@ export type StepEvent =
   /** The wall clock was set: what is counted by it moves along. */
   | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */
-  | { readonly type: 'polled'; readonly power: PowerState; readonly owing: number }
+  | { readonly type: 'polled'; readonly power: PowerState; readonly pendingVersion: number }
   /** The power poll failed so often that the BMC counts as lost. */
   | { readonly type: 'poll-lost'; readonly fault: FaultNote }
   /** An operator breaks the lock: what is owed is given up. */

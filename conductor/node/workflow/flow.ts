@@ -4,7 +4,7 @@ import { NODE_ARROWS, type NodeEvent, type Phase } from './arrows.ts'
 import { ended, keptIn } from './belief.ts'
 import type { StepContext, FaultNote } from './context.ts'
 import { effectsOf, usesAgent } from './effects.ts'
-import { currentStep, isLocked, type Effect, type Machine, type NodeRecord } from '../record.ts'
+import { currentStep, isLocked, type Effect, type Workflow, type NodeRecord } from '../record.ts'
 import { STATES } from './states.ts'
 
 /** Follows one arrow, which must exist. The effects of the new state come with its phase. */
@@ -13,9 +13,9 @@ export function follow(node: NodeRecord, on: NodeEvent, context: StepContext): N
   if (!arrow) throw new Error(`no arrow from ${node.provisionState} on ${on}`)
   context.moves.push({ ...arrow, tookMs: context.nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs) })
   const from = STATES[node.provisionState].kind
-  const { agent, machine: kept } = keptIn(arrow.to, node)
-  const machine = from === 'stable' || from === 'failed' ? { ...kept, sinceMs: context.nowMs } : kept
-  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: context.nowMs, agent, machine }
+  const { agent, workflow: kept } = keptIn(arrow.to, node)
+  const workflow = from === 'stable' || from === 'failed' ? { ...kept, sinceMs: context.nowMs } : kept
+  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: context.nowMs, agent, workflow }
 }
 
 export const move = (node: NodeRecord, on: NodeEvent, to: StepContext & { phase: Phase }): NodeRecord =>
@@ -23,44 +23,46 @@ export const move = (node: NodeRecord, on: NodeEvent, to: StepContext & { phase:
 
 /** Makes the effects of a phase pending. A phase without effects is over at once. */
 export function enterPhase(node: NodeRecord, phase: Phase, context: StepContext): NodeRecord {
-  const owed = effectsOf(phase, node)
-  const off = owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
-  const machine = {
-    ...(bootsRamdisk(owed, node)
-      ? newBoot(node.machine)
-      : { ...node.machine, bootToken: off ? ended(node.machine.bootToken) : node.machine.bootToken }),
+  const pendingEffects = effectsOf(phase, node)
+  const off = pendingEffects.some(
+    (effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'),
+  )
+  const workflow = {
+    ...(bootsRamdisk(pendingEffects, node)
+      ? newBoot(node.workflow)
+      : { ...node.workflow, bootToken: off ? ended(node.workflow.bootToken) : node.workflow.bootToken }),
     phase,
-    owed,
-    owing: node.machine.owing + 1,
-    lockedAtMs: owed.length > 0 ? context.nowMs : null,
+    pendingEffects,
+    pendingVersion: node.workflow.pendingVersion + 1,
+    lockedAtMs: pendingEffects.length > 0 ? context.nowMs : null,
     tries: 0,
     retryAtMs: context.nowMs,
     deadlineMs: deadlineOf(node, phase, context),
   }
-  const entered: NodeRecord = { ...node, machine, agent: off ? null : node.agent }
-  return owed.length === 0 && phase !== 'agent' && phase !== 'rest'
+  const entered: NodeRecord = { ...node, workflow, agent: off ? null : node.agent }
+  return pendingEffects.length === 0 && phase !== 'agent' && phase !== 'rest'
     ? afterPhase(entered, context)
     : parkOrHalt(entered, context)
 }
 
 /** The effects bring the node into the ramdisk. Switching on a node whose agent is running boots nothing. */
-const bootsRamdisk = (owed: readonly Effect[], node: NodeRecord): boolean =>
+const bootsRamdisk = (pendingEffects: readonly Effect[], node: NodeRecord): boolean =>
   usesAgent(node) &&
-  owed.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe' && !effect.always) &&
+  pendingEffects.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe' && !effect.always) &&
   (node.agent === null ||
-    owed.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
+    pendingEffects.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
 
 /** A boot that the conductor orders: its token may be traded once. A generation that had a token is not used for another boot. */
-export const newBoot = (machine: Machine): Machine => ({
-  ...machine,
-  generation: machine.bootToken === 'none' ? machine.generation : machine.generation + 1,
+export const newBoot = (workflow: Workflow): Workflow => ({
+  ...workflow,
+  generation: workflow.bootToken === 'none' ? workflow.generation : workflow.generation + 1,
   bootToken: 'good',
 })
 
 /** All effects of the phase have been performed. */
 export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
-  const idle: NodeRecord = { ...node, machine: { ...node.machine, lockedAtMs: null } }
-  switch (node.machine.phase) {
+  const idle: NodeRecord = { ...node, workflow: { ...node.workflow, lockedAtMs: null } }
+  switch (node.workflow.phase) {
     case 'verify':
     case 'start':
       return move({ ...idle, lastError: null }, 'done', { ...context, phase: 'rest' })
@@ -68,7 +70,7 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
       return advance(idle, context)
     case 'boot':
       return advance(idle, { ...context, booted: true })
-    case 'act':
+    case 'step':
       return advance(nextStep(idle), context)
     case 'teardown':
       return advance(follow(idle, 'clean', context), context)
@@ -81,10 +83,10 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
 
 /** Attempts are counted for each step; those of the last step remain visible. */
 export function nextStep(node: NodeRecord): NodeRecord {
-  const { steps, stepIndex, attempt } = node.machine
+  const { steps, stepIndex, attempt } = node.workflow
   return {
     ...node,
-    machine: { ...node.machine, stepIndex: stepIndex + 1, attempt: steps[stepIndex + 1] ? 1 : attempt },
+    workflow: { ...node.workflow, stepIndex: stepIndex + 1, attempt: steps[stepIndex + 1] ? 1 : attempt },
   }
 }
 
@@ -96,7 +98,7 @@ export function advance(node: NodeRecord, context: StepContext & { booted?: bool
   const step = currentStep(node)
   if (!step) return finishOrder(node, context)
   if (saysHold(node)) return move(node, 'hold', { ...context, phase: 'rest' })
-  if (step.by === 'conductor' || !usesAgent(node)) return enterPhase(node, 'act', context)
+  if (step.by === 'conductor' || !usesAgent(node)) return enterPhase(node, 'step', context)
   if (!context.booted && node.agent === null) return enterPhase(node, 'boot', context)
   return move(node, 'wait', { ...context, phase: 'agent' })
 }
@@ -104,7 +106,7 @@ export function advance(node: NodeRecord, context: StepContext & { booted?: bool
 /** The last step is done. Earlier errors have been overcome; the events keep them. */
 function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
   const whole: NodeRecord = { ...node, lastError: null }
-  const { order, steps, cleaningTo } = node.machine
+  const { order, steps, cleaningTo } = node.workflow
   const rest = { ...context, phase: 'rest' as const }
   if (order === 'clean') return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', rest)
   // A service during which the instance kept running has nothing to start.
@@ -118,7 +120,7 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
 /** At rest, a node with a running agent is parked, or switched off where parking is disabled. */
 function parkOrHalt(node: NodeRecord, context: StepContext): NodeRecord {
   const { kind } = STATES[node.provisionState]
-  const idle = node.machine.phase === 'rest' && node.agent !== null && (kind === 'stable' || kind === 'failed')
+  const idle = node.workflow.phase === 'rest' && node.agent !== null && (kind === 'stable' || kind === 'failed')
   if (!idle || keepsRunning(node) || context.settings.parkMs > 0 || node.disablePowerOff || isLocked(node)) return node
   return enterPhase(node, 'halt', context)
 }

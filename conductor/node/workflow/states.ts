@@ -39,6 +39,8 @@ export const NODE_FAULTS = {
 
 export type NodeFault = keyof typeof NODE_FAULTS
 
+export const isNodeFault = (text: string): text is NodeFault => Object.hasOwn(NODE_FAULTS, text)
+
 interface Meaning {
   readonly kind: Kind
   /** Where the state leads, shown as target_provision_state (Ironic's states.py); `cleaned`: where the cleaning leads. */

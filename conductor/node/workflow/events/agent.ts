@@ -10,7 +10,7 @@ import { STATES } from '../states.ts'
 export function onHello(node: NodeRecord, agent: AgentRecord, context: StepContext): StepResult {
   // The answer to the first hello was lost, with the connection or with the conductor; or the agent restarted within the same boot.
   if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
-  const { generation, bootToken } = node.machine
+  const { generation, bootToken } = node.workflow
   if (agent.generation !== generation)
     return {
       refused: 'agent.token',
@@ -27,14 +27,14 @@ export function onHello(node: NodeRecord, agent: AgentRecord, context: StepConte
       why: `node ${node.uuid} is in state "${node.provisionState}" and expects no agent yet`,
     }
   const deadlineMs = context.nowMs + context.settings.agentSilenceMs
-  return { node: { ...node, agent, machine: { ...node.machine, deadlineMs, bootToken: 'traded' } } }
+  return { node: { ...node, agent, workflow: { ...node.workflow, deadlineMs, bootToken: 'traded' } } }
 }
 
 /** Two machines hold tokens of one boot, or the server restarted by itself. The conductor cannot tell which of them is the server, so it trusts neither. */
 function secondClaim(node: NodeRecord, context: StepContext): StepResult {
-  const why = `two machines claimed boot ${node.machine.generation} of this node, or its server restarted by itself; neither is trusted, and the node is switched off`
+  const why = `two machines claimed boot ${node.workflow.generation} of this node, or its server restarted by itself; neither is trusted, and the node is switched off`
   const fault: FaultNote = { code: 'node.claimed', retry: false, text: new Fault('node.claimed', why).message }
-  const alone: NodeRecord = { ...node, agent: null, machine: { ...node.machine, bootToken: 'over' } }
+  const alone: NodeRecord = { ...node, agent: null, workflow: { ...node.workflow, bootToken: 'over' } }
   const refusal = { refused: 'agent.token', why } as const
   if (STATES[node.provisionState].agent === 'works')
     return { ...refusal, node: fail(alone, fault, { ...context, phase: 'halt' }) }
@@ -49,7 +49,7 @@ export function onAgentDone(node: NodeRecord, event: EventOf<'agent-done'>, cont
   if (event.orderId !== orderId(node) || !believes(node, 'done')) return stale(event.orderId)
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   const whole: NodeRecord = { ...node, ...event.patch, lastError: null }
-  if (node.machine.order === 'inspect') return { node: move(whole, 'done', { ...context, phase: 'rest' }) }
+  if (node.workflow.order === 'inspect') return { node: move(whole, 'done', { ...context, phase: 'rest' }) }
   const next = nextStep(whole)
   if (saysHold(next)) return { node: move(next, 'hold', { ...context, phase: 'rest' }) }
   return { node: advance(follow(next, 'resume', context), context) }

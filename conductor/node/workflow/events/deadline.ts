@@ -6,19 +6,19 @@ import { enterPhase, fail, keepsRunning, move } from '../flow.ts'
 import { STATES } from '../states.ts'
 
 export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context: StepContext): StepResult {
-  if (node.machine.deadlineMs === null || node.machine.deadlineMs > context.nowMs) return { node }
+  if (node.workflow.deadlineMs === null || node.workflow.deadlineMs > context.nowMs) return { node }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, context) }
-  if (event.agentSeen && node.machine.attempt < context.settings.maxAttempts) {
-    const machine = {
-      ...node.machine,
-      generation: node.machine.generation + 1,
-      attempt: node.machine.attempt + 1,
+  if (event.agentSeen && node.workflow.attempt < context.settings.maxAttempts) {
+    const workflow = {
+      ...node.workflow,
+      generation: node.workflow.generation + 1,
+      attempt: node.workflow.attempt + 1,
       bootToken: 'none',
     } as const
     const lost: NodeRecord = {
       ...node,
       agent: null,
-      machine,
+      workflow,
       lastError: `the agent was lost (${event.lastSeen}); trying again`,
     }
     return { node: move(lost, 'resume', { ...context, phase: 'boot' }) }
@@ -30,11 +30,11 @@ export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context
 }
 
 export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
-  const { deadlineMs, retryAtMs } = node.machine
+  const { deadlineMs, retryAtMs } = node.workflow
   return {
     ...node,
-    machine: {
-      ...node.machine,
+    workflow: {
+      ...node.workflow,
       deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
       retryAtMs: retryAtMs + byMs,
     },
@@ -45,5 +45,5 @@ export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
 function unpark(node: NodeRecord, context: StepContext): NodeRecord {
   if (node.agent && !isLocked(node) && !keepsRunning(node) && !node.disablePowerOff)
     return enterPhase({ ...node, agent: null }, 'halt', context)
-  return { ...node, machine: { ...node.machine, deadlineMs: null } }
+  return { ...node, workflow: { ...node.workflow, deadlineMs: null } }
 }

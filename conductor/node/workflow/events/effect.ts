@@ -8,60 +8,66 @@ import { STATES } from '../states.ts'
 
 export function onEffectDone(
   node: NodeRecord,
-  { effect, owing, found }: EventOf<'effect-done'>,
+  { effect, pendingVersion, found }: EventOf<'effect-done'>,
   context: StepContext,
 ): StepResult {
-  const [head, ...rest] = node.machine.owed
-  if (!head || owing !== node.machine.owing || !sameEffect(head, effect))
+  const [head, ...rest] = node.workflow.pendingEffects
+  if (!head || pendingVersion !== node.workflow.pendingVersion || !sameEffect(head, effect))
     return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
   const isOff = effect.do === 'power' && effect.to === 'power off'
   const bootToken =
-    isOff && !rest.some((next) => next.do === 'power') ? ended(node.machine.bootToken) : node.machine.bootToken
-  const machine = {
-    ...node.machine,
-    owed: rest,
+    isOff && !rest.some((next) => next.do === 'power') ? ended(node.workflow.bootToken) : node.workflow.bootToken
+  const workflow = {
+    ...node.workflow,
+    pendingEffects: rest,
     tries: 0,
     retryAtMs: context.nowMs,
-    imageId: found?.imageId ?? node.machine.imageId,
+    imageId: found?.imageId ?? node.workflow.imageId,
     bootToken,
   }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
   const next: NodeRecord = {
     ...node,
     ...found?.patch,
-    machine,
+    workflow,
     ...powered,
     ...(found?.powerState ? { powerState: found.powerState } : {}),
   }
   if (rest.length > 0) return { node: next }
-  const free: NodeRecord = { ...next, targetPowerState: null, machine: { ...machine, lockedAtMs: null } }
+  const free: NodeRecord = { ...next, targetPowerState: null, workflow: { ...workflow, lockedAtMs: null } }
   return { node: STATES[node.provisionState].kind === 'working' ? afterPhase(free, context) : free }
 }
 
 export function onEffectFailed(
   node: NodeRecord,
-  { effect, owing, fault }: EventOf<'effect-failed'>,
+  { effect, pendingVersion, fault }: EventOf<'effect-failed'>,
   context: StepContext,
 ): StepResult {
-  const head = node.machine.owed[0]
-  if (!head || owing !== node.machine.owing || !sameEffect(head, effect))
+  const head = node.workflow.pendingEffects[0]
+  if (!head || pendingVersion !== node.workflow.pendingVersion || !sameEffect(head, effect))
     return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
-  const tries = node.machine.tries + 1
+  const tries = node.workflow.tries + 1
   if (fault.retry && tries < context.settings.effectTries && !('soft' in effect && effect.soft)) {
-    const machine = {
-      ...node.machine,
+    const workflow = {
+      ...node.workflow,
       tries,
       retryAtMs: context.nowMs + context.settings.effectRetryMs * 2 ** (tries - 1),
     }
-    return { node: { ...node, machine, lastError: fault.text, lastFault: { code: fault.code, atMs: context.nowMs } } }
+    return { node: { ...node, workflow, lastError: fault.text, lastFault: { code: fault.code, atMs: context.nowMs } } }
   }
   return { node: giveUp(node, fault, context) }
 }
 
 /** What is owed will not be done. */
 function giveUp(node: NodeRecord, fault: FaultNote, context: StepContext): NodeRecord {
-  const machine = { ...node.machine, owed: [], owing: node.machine.owing + 1, lockedAtMs: null, tries: 0 }
-  const dropped: NodeRecord = { ...node, targetPowerState: null, machine }
+  const workflow = {
+    ...node.workflow,
+    pendingEffects: [],
+    pendingVersion: node.workflow.pendingVersion + 1,
+    lockedAtMs: null,
+    tries: 0,
+  }
+  const dropped: NodeRecord = { ...node, targetPowerState: null, workflow }
   return STATES[node.provisionState].kind === 'working'
     ? fail(dropped, fault, context)
     : withFault(dropped, fault, context)

@@ -23,34 +23,39 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
   if (node.disablePowerOff && target !== 'power on' && !reboots)
     return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
   const reboot: readonly Effect[] = node.disablePowerOff ? [{ do: 'reset' }] : [off, on]
-  const owed = reboots ? reboot : target === 'power on' ? [on] : [off]
-  const lock = { owing: node.machine.owing + 1, lockedAtMs: context.nowMs, tries: 0, retryAtMs: context.nowMs }
+  const pendingEffects = reboots ? reboot : target === 'power on' ? [on] : [off]
+  const lock = {
+    pendingVersion: node.workflow.pendingVersion + 1,
+    lockedAtMs: context.nowMs,
+    tries: 0,
+    retryAtMs: context.nowMs,
+  }
   const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
   // While the conductor waits for the agent, a boot that an operator requests goes into the ramdisk, and its agent is trusted.
   const boots =
     STATES[node.provisionState].agent === 'works' &&
     usesAgent(node) &&
     (reboots || (target === 'power on' && node.powerState !== 'power on'))
-  if (!boots) return { node: { ...asked, machine: { ...node.machine, ...lock, owed } } }
+  if (!boots) return { node: { ...asked, workflow: { ...node.workflow, ...lock, pendingEffects } } }
   const toRamdisk: readonly Effect[] = [
     { do: 'publish' },
-    ...owed.slice(0, -1),
+    ...pendingEffects.slice(0, -1),
     { do: 'boot-device', device: 'pxe' },
-    ...owed.slice(-1),
+    ...pendingEffects.slice(-1),
   ]
-  const machine = {
-    ...newBoot(node.machine),
+  const workflow = {
+    ...newBoot(node.workflow),
     ...lock,
-    owed: toRamdisk,
+    pendingEffects: toRamdisk,
     deadlineMs: context.nowMs + context.settings.callbackTimeoutMs,
   }
-  return { node: { ...asked, agent: null, machine } }
+  return { node: { ...asked, agent: null, workflow } }
 }
 
 /** A BMC that answers again ends the maintenance that its silence brought. */
-export function onPolled(node: NodeRecord, { power, owing }: EventOf<'polled'>): NodeRecord {
+export function onPolled(node: NodeRecord, { power, pendingVersion }: EventOf<'polled'>): NodeRecord {
   // Effects were pending since the power was read: the reading is out of date.
-  if (isLocked(node) || owing !== node.machine.owing) return node
+  if (isLocked(node) || pendingVersion !== node.workflow.pendingVersion) return node
   const back = node.fault === 'power failure'
   if (!back && node.powerState === power) return node
   const seen: NodeRecord = { ...node, powerState: power, targetPowerState: null }

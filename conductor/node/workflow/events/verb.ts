@@ -44,9 +44,9 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
   const presence = STATES[node.provisionState].agent
   const agent = event.warm && (presence === 'parked' || presence === 'held') ? node.agent : null
-  const machine = {
-    ...node.machine,
-    generation: node.machine.generation + 1,
+  const workflow = {
+    ...node.workflow,
+    generation: node.workflow.generation + 1,
     attempt: 1,
     order: VERB_ORDER[verb] ?? null,
     steps: event.plan ?? [],
@@ -61,7 +61,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     node.fault !== null && NODE_FAULTS[node.fault].endsWithVerb
       ? { maintenance: false, maintenanceReason: null, fault: null }
       : {}
-  const began: NodeRecord = { ...node, ...looked, ...event.patch, machine, agent, lastError: null, lastFault: null }
+  const began: NodeRecord = { ...node, ...looked, ...event.patch, workflow, agent, lastError: null, lastFault: null }
   return { node: begin(began, verb, context) }
 }
 
@@ -85,7 +85,7 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, context: StepCon
     case 'delete': {
       // Booting the ramdisk stops the instance; without a ramdisk, the node is switched off first.
       const left = follow(node, verb, context)
-      return node.machine.steps.length > 0 && usesAgent(node)
+      return node.workflow.steps.length > 0 && usesAgent(node)
         ? advance(follow(left, 'clean', context), context)
         : enterPhase(left, 'teardown', context)
     }
