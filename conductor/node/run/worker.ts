@@ -169,7 +169,7 @@ export class Worker {
     const runner = this.runOwed(node.uuid)
       .catch((error: unknown) => {
         if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
-          this.parts.log.error({ node: node.uuid, err: error }, 'performing what is owed broke')
+          this.parts.log.error({ node: node.uuid, err: error }, 'an effect could not be performed')
       })
       .finally(() => {
         this.runners.delete(node.uuid)

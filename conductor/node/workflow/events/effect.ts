@@ -13,7 +13,7 @@ export function onEffectDone(
 ): StepResult {
   const [head, ...rest] = node.workflow.pendingEffects
   if (!head || pendingVersion !== node.workflow.pendingVersion || !sameEffect(head, effect))
-    return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+    return { refused: 'store.stale', why: `the effect ${effect.do} is not pending` }
   const isOff = effect.do === 'power' && effect.to === 'power off'
   const bootToken =
     isOff && !rest.some((next) => next.do === 'power') ? ended(node.workflow.bootToken) : node.workflow.bootToken
@@ -45,7 +45,7 @@ export function onEffectFailed(
 ): StepResult {
   const head = node.workflow.pendingEffects[0]
   if (!head || pendingVersion !== node.workflow.pendingVersion || !sameEffect(head, effect))
-    return { refused: 'store.stale', why: `the effect ${effect.do} is not owed` }
+    return { refused: 'store.stale', why: `the effect ${effect.do} is not pending` }
   const tries = node.workflow.tries + 1
   if (fault.retry && tries < context.settings.effectTries && !('soft' in effect && effect.soft)) {
     const workflow = {
