@@ -162,9 +162,22 @@ test('a single node that a user had poisoned keeps no conductor from starting', 
 
 /** A node of 0.1.0 that was in the middle of a step of fake hardware, as it stood in its database. */
 const OLD_MACHINE = {
-  ...{ generation: 3, phase: 'act', owed: [{ do: 'pretend' }], owing: 4, lockedAtMs: 7, tries: 0, retryAtMs: 0 },
-  ...{ attempt: 1, deadlineMs: null, order: 'clean', steps: [], stepIndex: 0, cleaningTo: 'available' },
-  ...{ imageId: null, bootToken: 'traded', sinceMs: 5 },
+  generation: 3,
+  phase: 'act',
+  owed: [{ do: 'pretend' }],
+  owing: 4,
+  lockedAtMs: 7,
+  tries: 0,
+  retryAtMs: 0,
+  attempt: 1,
+  deadlineMs: null,
+  order: 'clean',
+  steps: [],
+  stepIndex: 0,
+  cleaningTo: 'available',
+  imageId: null,
+  bootToken: 'traded',
+  sinceMs: 5,
 }
 
 test('a node of an earlier version continues where it was, under the names of this one', async () => {
