@@ -13,7 +13,8 @@ export interface BootChoice {
   readonly device: BootDevice
   /** For the next boot only, or from now on. */
   readonly once: boolean
-  readonly efi: boolean
+  /** Null: the boot mode is not known, and is left as it is. */
+  readonly efi: boolean | null
 }
 
 export interface BootNow {

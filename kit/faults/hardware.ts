@@ -10,12 +10,48 @@ export const HARDWARE_FAULTS = {
   'bmc.password': {
     retry: false,
     description: 'the BMC refused the user or the password',
-    remedy: 'correct ipmi_username and ipmi_password in driver_info',
+    remedy: 'correct the user and the password of the BMC in driver_info',
   },
   'bmc.refused': {
     retry: false,
     description: 'the BMC refused the command',
     remedy: 'check the privilege level of the BMC user',
+  },
+  'bmc.identity': {
+    retry: false,
+    means: 'the certificate of the BMC is not the expected one',
+    remedy:
+      'find out why it changed; then set rackward_tls_pin in driver_info to the new key, or correct redfish_verify_ca',
+  },
+  'bmc.password-change': {
+    retry: false,
+    means: 'the BMC demands a new password',
+    remedy: 'change the password of the BMC user, and correct driver_info',
+  },
+  'bmc.licence': {
+    retry: false,
+    means: 'the BMC has no licence for this',
+    remedy: 'install the licence that the message names, or use another interface',
+  },
+  'bmc.sessions': {
+    retry: true,
+    means: 'the session table of the BMC is full',
+    remedy: 'end sessions at the BMC, or set redfish_auth_type to basic',
+  },
+  'bmc.unready': {
+    retry: true,
+    means: 'the BMC is busy: it starts, updates, or waits for the server to start',
+    remedy: 'try again in a moment; reset the BMC if this persists',
+  },
+  'bmc.conflict': {
+    retry: true,
+    means: 'the BMC has a pending change, or the resource changed meanwhile',
+    remedy: 'check its job queue, and try again',
+  },
+  'bmc.path': {
+    retry: false,
+    means: 'the BMC has no such resource',
+    remedy: 'correct redfish_system_id in driver_info, or remove it if the BMC has one system',
   },
   'bmc.timeout': {
     retry: true,

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isDeeper } from '../../conductor/api/body.ts'
+import { isDeeper } from '../../kit/json-depth.ts'
 import { gather } from '../../kit/gather.ts'
 import { call, faultOf } from './api-bench.ts'
 

@@ -1,0 +1,158 @@
+/** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where sessions do not work. Reads, and writes that carry the right ETag. */
+import { Fault, isFault } from '../../../kit/fault.ts'
+import type { RedfishInfo } from './info.ts'
+import { faultOf, isCritical, messagesOf, says, type Refusal } from './messages.ts'
+import { Wire, type Answer, type Exchange } from './wire.ts'
+
+export type Dict = Readonly<Record<string, unknown>>
+export const isDict = (value: unknown): value is Dict =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export interface Resource {
+  readonly path: string
+  readonly body: Dict
+  readonly etag: string | null
+}
+
+const ROOT = '/redfish/v1/'
+const SESSIONS = '/redfish/v1/SessionService/Sessions'
+
+export class RedfishClient {
+  readonly wire: Wire
+  private readonly info: RedfishInfo
+  private session: { readonly token: string; readonly path: string | null } | undefined
+  /** Sessions did not work here, so that each request carries the password. */
+  private basic: boolean
+  /** A login that is under way: requests that come together share it. */
+  private opening: Promise<void> | undefined
+
+  constructor(info: RedfishInfo, wire = new Wire(info.origin, info.trust)) {
+    this.info = info
+    this.wire = wire
+    this.basic = info.auth === 'basic'
+  }
+
+  /** Throws `bmc.path` when there is no such resource, and the fault of the answer otherwise. */
+  async get(path: string, signal: AbortSignal): Promise<Resource> {
+    const answer = await this.ask({ method: 'GET', path }, signal)
+    if (answer.status !== 200 || !isDict(answer.body)) throw faultOf(refusalOf(answer), `GET ${path}`)
+    const etag = answer.body['@odata.etag']
+    const header = typeof answer.headers.etag === 'string' ? answer.headers.etag : ''
+    return { path, body: answer.body, etag: header || (typeof etag === 'string' && etag !== '' ? etag : null) }
+  }
+
+  /** The root needs no login. Throws `bmc.refused` when it is not a Redfish service. */
+  async root(signal: AbortSignal): Promise<Dict> {
+    const { status, body } = await this.wire.exchange({ method: 'GET', path: ROOT }, signal)
+    if (status === 200 && isDict(body) && (body.Systems !== undefined || body.RedfishVersion !== undefined)) return body
+    if (status === 503) throw faultOf({ status, messages: messagesOf(body) }, `GET ${ROOT}`)
+    throw new Fault('bmc.refused', `${this.info.origin} is not a Redfish service: GET ${ROOT} answered HTTP ${status}`)
+  }
+
+  /** An action. Answers what the service refused, so that the caller can mend the request; undefined: it was accepted. */
+  async post(path: string, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
+    return refused(await this.ask({ method: 'POST', path, body }, signal))
+  }
+
+  /** A change of a resource, with the ETag forms that BMCs want, in turn: as given, in its strong form, none, any. */
+  async patch(resource: Resource, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
+    let etag = resource.etag
+    const send = (match: string | null) =>
+      this.ask(
+        { method: 'PATCH', path: resource.path, body, ...(match ? { headers: { 'if-match': match } } : {}) },
+        signal,
+      )
+    let answer = await send(etag)
+    if (answer.status === 412) {
+      // The tag of some moves by itself; others want the strong form of the weak one that they gave.
+      etag = (await this.get(resource.path, signal)).etag
+      answer = await send(etag === null ? null : etag.replace(/^W\//, ''))
+      if (answer.status === 412) answer = await send(null)
+    }
+    if (answer.status === 428) answer = await send('*')
+    return refused(answer)
+  }
+
+  /** Ends the session, so that it takes no place in the BMC's table. Never throws. */
+  async close(signal: AbortSignal): Promise<void> {
+    const { session } = this
+    this.session = undefined
+    if (session?.path)
+      await this.wire
+        .exchange({ method: 'DELETE', path: session.path, headers: { 'x-auth-token': session.token } }, signal)
+        .catch(() => undefined)
+    this.wire.close()
+  }
+
+  private async ask(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.send(exchange, signal)
+    if (answer.status !== 401) return answer
+    // A session that ended (idle, or a restart of the BMC) is opened again, once.
+    if (this.basic || !this.session) throw this.wrongPassword(answer)
+    this.session = undefined
+    const second = await this.send(exchange, signal)
+    if (second.status === 401) throw this.wrongPassword(second)
+    return second
+  }
+
+  private async send(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
+    if (!this.basic && !this.session) {
+      this.opening ??= this.login(signal).finally(() => (this.opening = undefined))
+      await this.opening
+    }
+    const { username, password } = this.info
+    const login: Record<string, string> = this.session
+      ? { 'x-auth-token': this.session.token }
+      : { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
+    return this.wire.exchange({ ...exchange, headers: { ...exchange.headers, ...login } }, signal)
+  }
+
+  private async login(signal: AbortSignal): Promise<void> {
+    const { username, password, auth } = this.info
+    const path = sessionsOf(await this.root(signal))
+    const answer = await this.wire.exchange(
+      { method: 'POST', path, body: { UserName: username, Password: password } },
+      signal,
+    )
+    const token = answer.headers['x-auth-token']
+    if (answer.status < 300 && typeof token === 'string') {
+      this.session = { token, path: pathOf(answer) }
+      return
+    }
+    const fault = faultOf(refusalOf(answer), `POST ${path}`)
+    if (answer.status === 401 || answer.status === 400) throw this.wrongPassword(answer)
+    if (isFault(fault, 'bmc.password-change') || auth === 'session') throw fault
+    this.basic = true
+  }
+
+  private wrongPassword(answer: Answer): Fault {
+    const refusal = refusalOf(answer)
+    const who = `BMC ${this.info.origin} refused the user ${this.info.username} or its password`
+    return says(refusal, 'PasswordChangeRequired') ? faultOf(refusal, who) : new Fault('bmc.password', who)
+  }
+}
+
+const refusalOf = ({ status, body }: Answer): Refusal => ({ status, messages: messagesOf(body) })
+
+const refused = (answer: Answer): Refusal | undefined => {
+  const refusal = refusalOf(answer)
+  return answer.status >= 200 && answer.status < 300 && !isCritical(refusal.messages) ? undefined : refusal
+}
+
+function sessionsOf(root: Dict): string {
+  const links = isDict(root.Links) ? root.Links : {}
+  return linkOf(links.Sessions) ?? SESSIONS
+}
+
+/** The path of a link of a body: { "@odata.id": "/redfish/v1/..." }. */
+export const linkOf = (value: unknown): string | null => {
+  const path = isDict(value) ? value['@odata.id'] : undefined
+  return typeof path === 'string' && path.startsWith('/') && path.length < 1_000 ? path : null
+}
+
+function pathOf(answer: Answer): string | null {
+  const { location } = answer.headers
+  if (typeof location === 'string' && URL.canParse(location, 'https://bmc'))
+    return new URL(location, 'https://bmc').pathname
+  return linkOf(answer.body)
+}

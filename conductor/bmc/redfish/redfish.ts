@@ -1,0 +1,88 @@
+/** A BMC that speaks Redfish. Lives as long as the node's driver_info: session, connection, the key of its certificate and the path of the system are kept. */
+import type { Clock } from '../../../kit/clock.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
+import type { Piped } from '../../../kit/run.ts'
+import type { Bmc, BootChoice, BootNow, Power, PowerWish } from '../controller.ts'
+import { overrideNow, setOverride } from './boot.ts'
+import { RedfishClient } from './client.ts'
+import type { RedfishInfo } from './info.ts'
+import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
+import { findSystem, powerOf, readSystem, uuidOf } from './system.ts'
+
+const CLOSE_MS = 3_000
+
+export class Redfish implements Bmc {
+  private readonly info: RedfishInfo
+  private readonly client: RedfishClient
+  private readonly clock: Clock
+  private path: string | null = null
+
+  constructor(info: RedfishInfo, clock: Clock) {
+    this.info = info
+    this.clock = clock
+    this.client = new RedfishClient(info)
+  }
+
+  /** The key of its certificate, once it was seen; null before, and where a CA or plain HTTP is configured. */
+  get pin(): string | null {
+    return this.info.trust.kind === 'pin' ? this.client.wire.pin : null
+  }
+
+  async power(signal: AbortSignal): Promise<Power> {
+    return this.at(signal, async ({ client, path }) => powerOf((await readSystem(client, path, signal)).body))
+  }
+
+  poll = (signal: AbortSignal): Promise<Power> => this.power(signal)
+
+  async setPower(to: PowerWish, signal: AbortSignal): Promise<void> {
+    await this.at(signal, (parts) => setPower(parts, to, signal))
+  }
+
+  async reset(signal: AbortSignal): Promise<void> {
+    await this.at(signal, (parts) => restart(parts, signal))
+  }
+
+  async injectNmi(signal: AbortSignal): Promise<void> {
+    await this.at(signal, (parts) => injectNmi(parts, signal))
+  }
+
+  async setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void> {
+    await this.at(signal, (parts) => setOverride(parts, choice, signal))
+  }
+
+  async bootDevice(signal: AbortSignal): Promise<BootNow> {
+    return this.at(signal, async ({ client, path }) => overrideNow((await readSystem(client, path, signal)).body))
+  }
+
+  async systemUuid(signal: AbortSignal): Promise<string | null> {
+    return this.at(signal, async ({ client, path }) => uuidOf((await readSystem(client, path, signal)).body))
+  }
+
+  async console(): Promise<Piped> {
+    throw new Fault(
+      'node.unsupported',
+      'Redfish carries no serial console; enable IPMI over LAN and use the driver ipmi',
+    )
+  }
+
+  /** Ends the session. Never throws. */
+  async close(): Promise<void> {
+    await this.client.close(AbortSignal.timeout(CLOSE_MS))
+  }
+
+  /** The path of the system is looked for once, and again when it is gone: ids change with firmware and hardware. */
+  private async at<T>(signal: AbortSignal, work: (parts: PowerParts) => Promise<T>): Promise<T> {
+    const { client, clock } = this
+    const known = this.path
+    this.path ??= await findSystem(client, this.info.systemPath, signal)
+    try {
+      return await work({ client, clock, path: this.path })
+    } catch (error) {
+      if (!isFault(error, 'bmc.path')) throw error
+      this.path = null
+      if (known === null || this.info.systemPath !== null) throw error
+      this.path = await findSystem(client, null, signal)
+      return work({ client, clock, path: this.path })
+    }
+  }
+}

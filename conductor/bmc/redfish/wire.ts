@@ -1,0 +1,230 @@
+/** One exchange with a Redfish service: the certificate is checked before anything is sent, and time, size and depth of the answer are bounded. Redirects are not followed. */
+import { createHash, type X509Certificate } from 'node:crypto'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect, type TLSSocket } from 'node:tls'
+import { Fault } from '../../../kit/fault.ts'
+import { isDeeper } from '../../../kit/json-depth.ts'
+import type { Trust } from './info.ts'
+
+export interface Exchange {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** On the BMC's own host. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: NodeJS.Dict<string | string[]>
+  /** The JSON of the body; undefined when it is empty or something else. */
+  readonly body: unknown
+}
+
+/** Nothing that we read of a BMC is bigger: a whole BIOS registry has 2 MB. */
+export const MAX_BODY_BYTES = 8 * 1024 * 1024
+export const MAX_DEPTH = 32
+const CONNECT_MS = 10_000
+/** BMCs take up to a minute for some reads, and longer for some writes. */
+const READ_MS = 60_000
+const WRITE_MS = 120_000
+/** A connection that waits is closed before the BMC does it (older OpenBMC: 15 s). */
+const IDLE_MS = 12_000
+
+const dead = (origin: string, error: Error) =>
+  new Fault('bmc.unreachable', `BMC ${origin}: ${error.message}`, { cause: error })
+
+export class Wire {
+  private readonly origin: URL
+  private readonly kept: HttpAgent
+  /** A connection for one request. */
+  private readonly single: HttpAgent
+  /** This BMC closes connections that we keep: what may not be sent twice gets a connection of its own. */
+  private closesKept = false
+  /** The key of the BMC, once it was seen. */
+  pin: string | null
+  private readonly trust: Trust
+
+  constructor(origin: string, trust: Trust) {
+    this.origin = new URL(origin)
+    this.trust = trust
+    this.pin = trust.kind === 'pin' ? trust.pin : null
+    const agent = (keepAlive: boolean) => {
+      const options = { keepAlive, maxSockets: 2, timeout: IDLE_MS }
+      return this.origin.protocol === 'https:' ? this.pinned(options) : new HttpAgent(options)
+    }
+    this.kept = agent(true)
+    this.single = agent(false)
+  }
+
+  /** Throws `bmc.unreachable`, `bmc.timeout`, `bmc.identity`, or `bmc.refused` when the answer cannot be used; any status is an answer. A read on a kept
+   *  connection that the BMC had closed is sent again on a new one; a write is not, because it may have been received. */
+  async exchange(ask: Exchange, signal: AbortSignal): Promise<Answer> {
+    const isRead = ask.method === 'GET'
+    try {
+      return await this.once(ask, { signal, agent: isRead || !this.closesKept ? this.kept : this.single })
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error
+      this.closesKept = true
+      if (!isRead) throw dead(this.origin.origin, error)
+      return this.once(ask, { signal, agent: this.single })
+    }
+  }
+
+  close(): void {
+    this.kept.destroy()
+    this.single.destroy()
+  }
+
+  private async once(ask: Exchange, { signal, agent }: { signal: AbortSignal; agent: HttpAgent }): Promise<Answer> {
+    const timeoutMs = ask.method === 'GET' ? READ_MS : WRITE_MS
+    const timeout = AbortSignal.timeout(timeoutMs)
+    try {
+      return await this.send(ask, { signal: AbortSignal.any([signal, timeout]), agent })
+    } catch (error) {
+      signal.throwIfAborted()
+      if (timeout.aborted)
+        throw new Fault(
+          'bmc.timeout',
+          `BMC ${this.origin.host} did not answer ${ask.method} ${ask.path} in ${timeoutMs / 1000} s`,
+        )
+      throw error
+    }
+  }
+
+  private send(
+    { method, path, headers, body }: Exchange,
+    { signal, agent }: { signal: AbortSignal; agent: HttpAgent },
+  ): Promise<Answer> {
+    const url = new URL(path, this.origin)
+    // A link that leads elsewhere would take the password there.
+    if (url.origin !== this.origin.origin)
+      return Promise.reject(new Fault('bmc.refused', `BMC ${this.origin.host}: a link leads to another host`))
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const call = this.origin.protocol === 'https:' ? httpsRequest : httpRequest
+    return new Promise((resolve, reject) => {
+      const request = call(url, {
+        method,
+        agent,
+        signal,
+        headers: {
+          accept: 'application/json',
+          'odata-version': '4.0',
+          // Compression changes ETags in ways that the same BMC then refuses.
+          'accept-encoding': 'identity',
+          ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+          'content-length': Buffer.byteLength(text ?? ''),
+          ...headers,
+        },
+      })
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        if (error instanceof Fault) return reject(error)
+        const stale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+        reject(stale ? new StaleConnection(error.message) : dead(this.origin.origin, error))
+      })
+      request.on('response', (response) => {
+        readBody(response, this.origin.host).then(
+          (read) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: read }),
+          (error: Error) => {
+            request.destroy()
+            reject(error)
+          },
+        )
+      })
+      request.end(text)
+    })
+  }
+
+  /** An agent whose connections are handed over only after the key behind them was checked: with a wrong key, the BMC gets no byte of a request. */
+  private pinned(options: { keepAlive: boolean; maxSockets: number; timeout: number }): HttpsAgent {
+    // A resumed session shows no certificate at all.
+    const agent = new HttpsAgent({ ...options, maxCachedSessions: 0 })
+    const { hostname, port } = this.origin
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const ca = this.trust.kind === 'ca'
+    const open = (_: unknown, done: (error: Error | null, socket?: Duplex) => void) => {
+      const socket = connect({
+        host,
+        port: Number(port || 443),
+        ...(isIP(host) ? {} : { servername: host }),
+        rejectUnauthorized: ca,
+        ...(this.trust.kind === 'ca' && this.trust.pem ? { ca: this.trust.pem } : {}),
+        ALPNProtocols: ['http/1.1'],
+      })
+      const late = setTimeout(() => socket.destroy(new Error('no connection within 10 s')), CONNECT_MS)
+      const failed = (error: NodeJS.ErrnoException) => {
+        clearTimeout(late)
+        done(untrusted(this.origin.host, error))
+      }
+      socket.once('error', failed)
+      socket.once('secureConnect', () => {
+        clearTimeout(late)
+        socket.off('error', failed)
+        const fault = this.identify(socket)
+        if (!fault) return done(null, socket)
+        socket.destroy()
+        done(fault)
+      })
+      return undefined
+    }
+    agent.createConnection = open as unknown as typeof agent.createConnection
+    return agent
+  }
+
+  private identify(socket: TLSSocket): Fault | undefined {
+    const certificate = socket.getPeerX509Certificate()
+    if (!certificate) return new Fault('bmc.identity', `BMC ${this.origin.host} shows no certificate`)
+    const seen = pinOf(certificate)
+    if (this.trust.kind === 'pin' && this.pin !== null && this.pin !== seen)
+      return new Fault(
+        'bmc.identity',
+        `BMC ${this.origin.host} has another key than before: ${seen} instead of ${this.pin}`,
+      )
+    this.pin = seen
+    return undefined
+  }
+}
+
+/** A connection that was kept turned out to be closed. */
+class StaleConnection extends Error {}
+
+/** Base64 of the SHA-256 of the public key (SubjectPublicKeyInfo): a certificate that is renewed with the same key has the same pin. */
+export const pinOf = (certificate: X509Certificate): string =>
+  createHash('sha256')
+    .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('base64')
+
+/** Errors of the chain, as OpenSSL names them. */
+const CHAIN = /^(DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|CERT_|ERR_TLS_CERT)/
+
+const untrusted = (host: string, error: NodeJS.ErrnoException): Fault =>
+  CHAIN.test(error.code ?? '')
+    ? new Fault('bmc.identity', `BMC ${host}: its certificate is not trusted: ${error.message}`, { cause: error })
+    : dead(host, error)
+
+async function readBody(response: IncomingMessage, host: string): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      sizeBytes += chunk.length
+      if (sizeBytes > MAX_BODY_BYTES)
+        throw new Fault('bmc.refused', `BMC ${host} sent an answer of more than ${MAX_BODY_BYTES} bytes`)
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    throw error instanceof Fault ? error : dead(host, error as Error)
+  }
+  const bytes = Buffer.concat(chunks)
+  if (bytes.length === 0) return undefined
+  if (isDeeper(bytes, MAX_DEPTH))
+    throw new Fault('bmc.refused', `BMC ${host} sent JSON of more than ${MAX_DEPTH} levels`)
+  try {
+    return JSON.parse(bytes.toString()) as unknown
+  } catch {
+    return undefined
+  }
+}
