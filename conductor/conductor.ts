@@ -8,6 +8,7 @@ import type { Route } from './api/route.ts'
 import type { Fleet } from './bmc/ipmitool.ts'
 import type { Config } from './config.ts'
 import { readWebhooks } from './events/webhook-config.ts'
+import { keepKey } from './node/run/bmc-key.ts'
 import type { PowerSync } from './node/run/power-sync.ts'
 import { startApi } from './start/api.ts'
 import { bootParts, startBootLink } from './start/boot.ts'
@@ -69,6 +70,7 @@ async function start(context: Context, parts: Parts): Promise<Conductor> {
 
   const perform = (parts.makePerformer ?? makePerformer)(context, { ...storage, ...hardware, boot })
   const provisioning = provisioningParts(context, { ...storage, ...hardware, boot }, perform)
+  hardware.bmcs.onFirstKey((uuid, facts) => void keepKey({ ...context, worker: provisioning.worker }, uuid, facts))
   await startBootLink(context, storage, boot)
   await startAgentPort(context, provisioning, { boot, monitoring })
   await started(context, 'worker', provisioning.worker)

@@ -1,7 +1,7 @@
 /** Drivers, conductors, shards and Neutron's call-backs: what is read, or taken and noted. */
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import { VENDOR_PROPERTIES } from '../fake/vendor.ts'
+import { DRIVER_KEYS } from '../node/policy/driver-keys.ts'
 import { DRIVERS, isDriver, type Driver } from '../node/workflow/effects.ts'
 import { enabledInterfaces, INTERFACES } from '../node/policy/interfaces.ts'
 import { LOGICAL_DISK_PROPERTIES } from '../node/policy/raid.ts'
@@ -16,26 +16,6 @@ import { links, time } from './views.ts'
 /** A conductor that said nothing for so long is counted as dead (Ironic's heartbeat_timeout). */
 export const CONDUCTOR_ALIVE_MS = 60_000
 
-const IPMI_KEYS: Readonly<Record<string, string>> = {
-  ipmi_address: 'address or host name of the BMC. Required.',
-  ipmi_username: 'user of the BMC, 16 bytes at most.',
-  ipmi_password: 'its password, 20 bytes at most. Kept encrypted, never shown.',
-  ipmi_port: 'UDP port; default 623.',
-  ipmi_priv_level: 'CALLBACK, USER, OPERATOR or ADMINISTRATOR (default).',
-  ipmi_cipher_suite: 'cipher suite; found when not given: 17, and 3 where a BMC refuses 17 three times.',
-  ipmi_hex_kg_key: 'Kg key for two-key logins, 40 hexadecimal digits.',
-  ipmi_bridging: 'no (default), single or dual: for a blade behind another controller.',
-  ipmi_local_address: 'local IPMB address for bridged requests.',
-  ipmi_target_channel: 'destination channel for bridged requests.',
-  ipmi_target_address: 'destination address for bridged requests.',
-  ipmi_transit_channel: 'transit channel for dual bridged requests.',
-  ipmi_transit_address: 'transit address for dual bridged requests.',
-}
-/** Keys of driver_info, by driver. */
-const PROPERTIES: Readonly<Record<Driver, Readonly<Record<string, string>>>> = {
-  ipmi: IPMI_KEYS,
-  'fake-hardware': VENDOR_PROPERTIES,
-}
 const CONDUCTOR_FIELDS: Gates = {
   hostname: 49,
   conductor_group: 49,
@@ -145,7 +125,7 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/drivers/:name/properties',
       role: 'reader',
       says: 'explains the keys of driver_info',
-      handle: (ask) => ({ body: PROPERTIES[driver(ask) as Driver] }),
+      handle: (ask) => ({ body: DRIVER_KEYS[driver(ask) as Driver] }),
     },
     {
       method: 'get',

@@ -145,6 +145,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
       deadline: time(node.workflow.deadlineMs),
       last_fault: node.lastFault?.code ?? null,
       image: node.workflow.imageId,
+      ...(node.bmc ? { bmc_tls_pin: node.bmc.tlsPin } : {}),
       last_seen: STATES[node.provisionState].kind === 'waiting' ? lastSeenText(live.seen, live.progress) : null,
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
       progress: live.progress && {

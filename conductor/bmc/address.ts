@@ -1,5 +1,6 @@
 /** Where a node's BMC is, in one spelling: two nodes with the same answer would be switched by the same BMC. Pure; never resolves names. */
 import { isIPv6 } from 'node:net'
+import { originOf } from './redfish/info.ts'
 
 type Info = Readonly<Record<string, unknown>>
 
@@ -8,6 +9,8 @@ const WHERE: Readonly<
   Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: Info) => string | null }>
 > = {
   ipmi: { keys: ['ipmi_address', 'ipmi_port'], read: ofIpmi },
+  redfish: { keys: ['redfish_address'], read: ofRedfish },
+  idrac: { keys: ['redfish_address'], read: ofRedfish },
 }
 /** What tells the blades behind one BMC apart, by ipmi_bridging; other keys are not used, and do not make another blade. */
 const TARGET = ['ipmi_target_channel', 'ipmi_target_address'] as const
@@ -29,6 +32,15 @@ function ofIpmi(info: Info): string | null {
   const host = hostOf(info.ipmi_address)
   if (host === null) return null
   return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridgeOf(info)}`
+}
+
+/** A BMC may serve several systems, which their paths tell apart. */
+function ofRedfish(info: Info): string | null {
+  try {
+    return `redfish:${new URL(originOf(info.redfish_address)).host}${text(info.redfish_system_id).replace(/\/$/, '')}`
+  } catch {
+    return null
+  }
 }
 
 /** Addresses on the IPMB are numbers: 0x82, 0X82 and 130 are one blade. */

@@ -42,6 +42,10 @@ export interface Bmc {
   raw(bytes: readonly number[], signal: AbortSignal): Promise<void>
   /** Starts the management controller anew, which then does not answer for a while. Throws `node.unsupported`. */
   resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void>
+  /** Public key of the BMC's certificate as base64 of its SHA-256, where it is trusted since first contact. */
+  readonly tlsPin?: string | null
+  /** Ends sessions and connections. Never throws. */
+  close?(): Promise<void>
   /** The serial console, until one of the two ends it. `steal` ends the session of another first. */
   console(steal: boolean, signal: AbortSignal): Promise<Piped>
 }

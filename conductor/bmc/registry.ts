@@ -1,4 +1,6 @@
 /** Node -> its BMC. Drivers by name; no driver registers itself. */
+import { createHash } from 'node:crypto'
+import { systemClock, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
 import { Semaphore } from '../../kit/semaphore.ts'
@@ -6,6 +8,8 @@ import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
 import type { BmcTarget } from './controller.ts'
+import { redfishInfo } from './redfish/info.ts'
+import { Redfish } from './redfish/redfish.ts'
 import type { CipherSuites } from './suites.ts'
 
 export interface BmcSubject {
@@ -13,9 +17,18 @@ export interface BmcSubject {
   readonly driver: string
   readonly driverInfo: Readonly<Record<string, unknown>>
   readonly powerState?: string | null
+  /** What was learned of its BMC. */
+  readonly bmc?: BmcFacts | null
+}
+
+/** What was learned of a BMC at first contact, and holds for that address alone. */
+export interface BmcFacts {
+  readonly origin: string
+  readonly tlsPin: string
 }
 
 export interface RegistryParts {
+  readonly clock?: Clock
   readonly run: Run
   readonly suites: CipherSuites
   readonly fleet?: Fleet
@@ -29,13 +42,32 @@ const POLLS_ALONE = 8
 export class BmcRegistry {
   private readonly parts: RegistryParts
   private readonly slots = new Semaphore(POLLS_ALONE)
+  private readonly keyListeners: ((uuid: string, facts: BmcFacts) => void)[] = []
   private readonly fakes = new Map<string, FakeBmc>()
+  /** Redfish clients by node: session, connection and what they learned live as long as driver_info. */
+  private readonly clients = new Map<string, { readonly of: string; readonly bmc: Redfish }>()
 
   constructor(parts: RegistryParts) {
     this.parts = parts
   }
 
-  forget = (uuid: string): void => void this.fakes.delete(uuid)
+  /** Calls `listener` when the key of a node's BMC is seen for the first time. */
+  onFirstKey(listener: (uuid: string, facts: BmcFacts) => void): void {
+    this.keyListeners.push(listener)
+  }
+
+  forget = (uuid: string): void => {
+    this.fakes.delete(uuid)
+    void this.clients.get(uuid)?.bmc.close()
+    this.clients.delete(uuid)
+  }
+
+  /** Ends the sessions of all BMCs. */
+  async close(): Promise<void> {
+    const clients = [...this.clients.values()]
+    this.clients.clear()
+    await Promise.all(clients.map(({ bmc }) => bmc.close()))
+  }
 
   /** Throws `bmc.config` when driver_info does not do. Never contacts the BMC. */
   target(node: BmcSubject): BmcTarget {
@@ -46,6 +78,9 @@ export class BmcRegistry {
         const bmc = new Ipmitool(info, { run, suites, fleet, slots: this.slots })
         return { key: `${info.address}:${info.port}`, credentials: suites.id(info), bmc }
       }
+      case 'redfish':
+      case 'idrac':
+        return this.redfish(node)
       case 'fake-hardware': {
         const bmc = this.fakes.get(node.uuid) ?? new FakeBmc(node.powerState === 'power on' ? 'on' : 'off')
         this.fakes.set(node.uuid, bmc)
@@ -54,5 +89,23 @@ export class BmcRegistry {
       default:
         throw new Fault('bmc.config', `driver ${node.driver} has no BMC`)
     }
+  }
+
+  private redfish(node: BmcSubject): BmcTarget {
+    const info = redfishInfo(node.driverInfo)
+    const learned = node.bmc?.origin === info.origin ? node.bmc.tlsPin : null
+    const trust = info.trust.kind === 'pin' && info.trust.pin === null ? { ...info.trust, pin: learned } : info.trust
+    const of = createHash('sha256').update(JSON.stringify(info)).digest('hex')
+    const known = this.clients.get(node.uuid)
+    const key = `redfish:${info.origin}`
+    // A key that this client has just learned is on its way into the record.
+    if (known?.of === of && (learned === null || learned === known.bmc.tlsPin))
+      return { key, credentials: of, bmc: known.bmc }
+    void known?.bmc.close()
+    const onKey = (tlsPin: string) =>
+      this.keyListeners.forEach((listener) => listener(node.uuid, { origin: info.origin, tlsPin }))
+    const bmc = new Redfish({ ...info, trust }, this.parts.clock ?? systemClock, onKey)
+    this.clients.set(node.uuid, { of, bmc })
+    return { key, credentials: of, bmc }
   }
 }

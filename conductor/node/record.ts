@@ -1,5 +1,6 @@
 /** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow (workflow/step.ts) changes. */
 import type { FaultCode } from '../../kit/fault.ts'
+import type { BmcFacts } from '../bmc/registry.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import type { Phase } from './workflow/arrows.ts'
@@ -134,6 +135,8 @@ export interface NodeRecord {
   readonly raidConfig: Readonly<Record<string, unknown>>
   readonly targetRaidConfig: Readonly<Record<string, unknown>>
   readonly consoleEnabled: boolean
+  /** What was learned of a BMC that speaks Redfish at first contact. */
+  readonly bmc: BmcFacts | null
   /** What fake hardware has; null before its BMC was looked at, and for all other hardware. */
   readonly fake: FakeHardware | null
   readonly retired: boolean
@@ -194,6 +197,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     raidConfig: {},
     targetRaidConfig: {},
     consoleEnabled: false,
+    bmc: null,
     fake: null,
     retired: false,
     retiredReason: null,

@@ -20,7 +20,7 @@ export async function hardwareParts(
   { store, metrics }: Pick<Storage, 'store'> & Pick<Monitoring, 'metrics'>,
   fleet: Fleet | null | undefined,
 ): Promise<Hardware> {
-  const { config, clock, log, random, run } = context
+  const { life, config, clock, log, random, run } = context
   const onOlder = ({ node = null }: { node?: string | null | undefined }) =>
     void store.journal
       .add({ atMs: clock.now(), nodeUuid: node, kind: 'bmc-suite', detail: { suite: 3 } })
@@ -31,7 +31,11 @@ export async function hardwareParts(
 
   const polling = fleet === undefined ? await startIpmipower(context, suites) : fleet
   const { allowCipherSuite0 } = config.bmc
-  const bmcs = new BmcRegistry({ run, suites, allowCipherSuite0, ...(polling ? { fleet: polling } : {}) })
+  const bmcs = await life.add(
+    'BMC sessions',
+    () => new BmcRegistry({ run, clock, suites, allowCipherSuite0, ...(polling ? { fleet: polling } : {}) }),
+    (made) => made.close(),
+  )
   return { bmcQueue: new BmcQueue(clock, metrics.onBmc), bmcs }
 }
 

@@ -5,7 +5,7 @@ export const HARDWARE_FAULTS = {
   'bmc.unreachable': {
     retry: true,
     description: 'the BMC did not answer',
-    remedy: 'check its address, its cable, and that IPMI over LAN is enabled',
+    remedy: 'check its address, its cable, and that IPMI over LAN or Redfish is enabled',
   },
   'bmc.password': {
     retry: false,
@@ -19,38 +19,38 @@ export const HARDWARE_FAULTS = {
   },
   'bmc.identity': {
     retry: false,
-    means: 'the certificate of the BMC is not the expected one',
+    description: 'the certificate of the BMC is not the expected one',
     remedy:
       'find out why it changed; then set rackward_tls_pin in driver_info to the new key, or correct redfish_verify_ca',
   },
   'bmc.password-change': {
     retry: false,
-    means: 'the BMC demands a new password',
+    description: 'the BMC demands a new password',
     remedy: 'change the password of the BMC user, and correct driver_info',
   },
   'bmc.licence': {
     retry: false,
-    means: 'the BMC has no licence for this',
+    description: 'the BMC has no licence for this',
     remedy: 'install the licence that the message names, or use another interface',
   },
   'bmc.sessions': {
     retry: true,
-    means: 'the session table of the BMC is full',
+    description: 'the session table of the BMC is full',
     remedy: 'end sessions at the BMC, or set redfish_auth_type to basic',
   },
   'bmc.unready': {
     retry: true,
-    means: 'the BMC is busy: it starts, updates, or waits for the server to start',
+    description: 'the BMC is busy: it starts, updates, or waits for the server to start',
     remedy: 'try again in a moment; reset the BMC if this persists',
   },
   'bmc.conflict': {
     retry: true,
-    means: 'the BMC has a pending change, or the resource changed meanwhile',
+    description: 'the BMC has a pending change, or the resource changed meanwhile',
     remedy: 'check its job queue, and try again',
   },
   'bmc.path': {
     retry: false,
-    means: 'the BMC has no such resource',
+    description: 'the BMC has no such resource',
     remedy: 'correct redfish_system_id in driver_info, or remove it if the BMC has one system',
   },
   'bmc.timeout': {

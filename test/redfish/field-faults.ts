@@ -135,6 +135,9 @@ const BEFORE: Partial<Record<FieldFault, Way>> = {
     done(fail(response, 503, 'ServiceTemporarilyUnavailable', bmc.faults)),
 }
 
-const done = (_: unknown): true => true
+const done = (...answered: readonly unknown[]): true => {
+  void answered
+  return true
+}
 
 export const faultsBefore: Way = (bmc, at) => [...bmc.faults].some((fault) => BEFORE[fault]?.(bmc, at) ?? false)

@@ -76,9 +76,9 @@ test('Basic sends the password with each request and opens no session', async ()
 
 test('the key that was seen at first contact is kept: behind another key the BMC gets no byte', async () => {
   const { bmc, client, signal } = await rig()
-  expect(client.pin).toBeNull()
+  expect(client.tlsPin).toBeNull()
   await client.power(signal)
-  const { pin } = client
+  const { tlsPin: pin } = client
   expect(pin).toMatch(/^[A-Za-z0-9+/]{43}=$/)
   await bmc.rekey()
   const heard = bmc.heard.length

@@ -5,6 +5,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { runOk } from '../../kit/run.ts'
 import { fail, faultsBefore, type FieldFault } from './field-faults.ts'
+import { refusalOf, resourcesOf } from './tree.ts'
 
 export interface SystemModel {
   power: 'On' | 'Off' | 'PoweringOn' | 'PoweringOff' | 'Paused' | null
@@ -27,8 +28,8 @@ export interface Heard {
 
 export const USER = 'admin'
 export const PASSWORD = 'rack-secret'
-const ROOT = '/redfish/v1'
-const RESET_TYPES = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'PushPowerButton', 'Nmi']
+export const ROOT = '/redfish/v1'
+export const RESET_TYPES = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'PushPowerButton', 'Nmi']
 
 export class VirtualBmc {
   readonly faults = new Set<FieldFault>()
@@ -140,7 +141,7 @@ export class VirtualBmc {
 
   private route({ heard, response }: { heard: Heard; response: ServerResponse }): void {
     const { method, path } = heard
-    const found = this.resources()[path]
+    const found = resourcesOf(this)[path]
     if (path === `${ROOT}/SessionService/Sessions` && method === 'POST') return this.login(heard, response)
     if (path.startsWith(`${ROOT}/SessionService/Sessions/`) && method === 'DELETE') {
       for (const [token, uri] of this.sessions) if (uri === path) this.sessions.delete(token)
@@ -198,7 +199,7 @@ export class VirtualBmc {
     const boot = ((body as { Boot?: Record<string, string> } | undefined)?.Boot ?? {}) as Record<string, string>
     const inSettings = this.faults.has('the override is written in the settings resource')
     if (inSettings && !path.endsWith('/Settings')) return fail(response, 405, 'PropertyNotWritable', this.faults)
-    const refusal = refusalOf(this, { boot, path, ifMatch, etag: this.etag(path) })
+    const refusal = refusalOf(this, { boot, ifMatch, etag: this.etag(path) })
     if (refusal) return fail(response, refusal.status, refusal.id, this.faults, refusal.args)
     system.version += 1
     const partial = this.faults.has('what is not repeated is dropped') && Object.keys(boot).length < 3
@@ -213,105 +214,6 @@ export class VirtualBmc {
       })
     send(response, 204)
   }
-
-  private resources(): Readonly<Record<string, Record<string, unknown>>> {
-    const { system } = this
-    const has = (fault: FieldFault) => this.faults.has(fault)
-    const boot: Record<string, unknown> = {
-      ...system.boot,
-      'BootSourceOverrideTarget@Redfish.AllowableValues': [
-        'None',
-        'Pxe',
-        has('the virtual drive is UsbCd') ? 'UsbCd' : 'Cd',
-        'Hdd',
-        'BiosSetup',
-      ],
-      'BootSourceOverrideEnabled@Redfish.AllowableValues': has('nothing is Continuous')
-        ? ['Disabled', 'Once']
-        : ['Disabled', 'Once', 'Continuous'],
-    }
-    if (has('the boot mode is not shown')) delete boot.BootSourceOverrideMode
-    const action: Record<string, unknown> = { target: `${this.systemPath}/Actions/ComputerSystem.Reset` }
-    if (has('reset types stand in an ActionInfo')) action['@Redfish.ActionInfo'] = `${this.systemPath}/ResetActionInfo`
-    else if (!has('no reset types are named')) action['ResetType@Redfish.AllowableValues'] = RESET_TYPES
-    const settings = { '@Redfish.Settings': { SettingsObject: { '@odata.id': `${this.systemPath}/Settings` } } }
-    return {
-      [ROOT]: {
-        '@odata.id': `${ROOT}/`,
-        RedfishVersion: '1.18.0',
-        Systems: {
-          '@odata.id': has('a link leads to another host') ? '//198.51.100.1/redfish/v1/Systems' : `${ROOT}/Systems`,
-        },
-        ...(has('there are no sessions')
-          ? {}
-          : { Links: { Sessions: { '@odata.id': `${ROOT}/SessionService/Sessions` } } }),
-      },
-      [`${ROOT}/Systems`]: { Members: members(this) },
-      [this.systemPath]: {
-        '@odata.type': has('the path is a manager')
-          ? '#Manager.v1_5_0.Manager'
-          : '#ComputerSystem.v1_20_0.ComputerSystem',
-        '@odata.id': this.systemPath,
-        PowerState: has('there is no power state') ? null : system.power,
-        UUID: has('the UUID is empty') ? '' : system.uuid,
-        Boot: boot,
-        Actions: { '#ComputerSystem.Reset': action },
-        ...(has('the override is written in the settings resource') ? settings : {}),
-      },
-      ...(has('the override is written in the settings resource')
-        ? { [`${this.systemPath}/Settings`]: { Boot: { ...system.boot, ...system.pending } } }
-        : {}),
-      [`${this.systemPath}/ResetActionInfo`]: {
-        Parameters: [{ Name: 'ResetType', DataType: 'String', AllowableValues: ['On', 'ForceOff', 'PushPowerButton'] }],
-      },
-    }
-  }
-}
-
-function members(bmc: VirtualBmc): unknown[] {
-  if (bmc.faults.has('there are ten thousand members'))
-    return Array.from({ length: 10_000 }, (_, i) => ({ '@odata.id': `${ROOT}/Systems/${i}` }))
-  const more = bmc.faults.has('there are two systems') ? [{ '@odata.id': `${ROOT}/Systems/HGX_Baseboard_0` }] : []
-  return [{ '@odata.id': bmc.systemPath }, ...more]
-}
-
-interface Refused {
-  readonly status: number
-  readonly id: string
-  readonly args?: readonly string[]
-}
-
-/** What a BMC with its faults refuses of a change of the override. */
-function refusalOf(
-  bmc: VirtualBmc,
-  {
-    boot,
-    path,
-    ifMatch,
-    etag,
-  }: { boot: Record<string, string>; path: string; ifMatch: string | undefined; etag: string },
-): Refused | undefined {
-  const has = (fault: FieldFault) => bmc.faults.has(fault)
-  if (has('a change needs any If-Match') && ifMatch !== '*') return { status: 428, id: 'PreconditionRequired' }
-  if (has('a change with If-Match is refused') && ifMatch !== undefined)
-    return { status: 412, id: 'PreconditionFailed' }
-  if (has('etag is weak, and only its strong form is taken') && ifMatch !== etag.replace(/^W\//, ''))
-    return { status: 412, id: 'PreconditionFailed' }
-  if (
-    has('the first change is refused, because the ETag moved') &&
-    bmc.times('the first change is refused, because the ETag moved') === 1
-  )
-    return { status: 412, id: 'PreconditionFailed' }
-  const mode = 'BootSourceOverrideMode'
-  if (has('the boot mode must be in every change') && boot[mode] === undefined)
-    return { status: 400, id: 'PropertyMissing', args: [mode] }
-  if ((has('the boot mode cannot be written') || has('the boot mode is not shown')) && boot[mode] !== undefined)
-    return { status: 400, id: 'PropertyNotWritable', args: [mode] }
-  if (has('the server is starting, and nothing can be changed'))
-    return { status: 400, id: 'UnableToModifyDuringSystemPOST' }
-  if (has('a licence is missing')) return { status: 403, id: 'OemLicenseNotPassed' }
-  void path
-  return undefined
 }
 
 export function send(

@@ -26,9 +26,9 @@ export class RedfishClient {
   /** A login that is under way: requests that come together share it. */
   private opening: Promise<void> | undefined
 
-  constructor(info: RedfishInfo, wire = new Wire(info.origin, info.trust)) {
+  constructor(info: RedfishInfo, onFirstKey?: (pin: string) => void) {
     this.info = info
-    this.wire = wire
+    this.wire = new Wire(info.origin, info.trust, onFirstKey)
     this.basic = info.auth === 'basic'
   }
 

@@ -6,6 +6,7 @@ import type { Bmc, BootChoice, BootNow, Power, PowerWish } from '../controller.t
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
 import type { RedfishInfo } from './info.ts'
+import { findManager, resetManager } from './manager.ts'
 import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
 import { findSystem, powerOf, readSystem, uuidOf } from './system.ts'
 
@@ -17,14 +18,14 @@ export class Redfish implements Bmc {
   private readonly clock: Clock
   private path: string | null = null
 
-  constructor(info: RedfishInfo, clock: Clock) {
+  constructor(info: RedfishInfo, clock: Clock, onFirstKey?: (pin: string) => void) {
     this.info = info
     this.clock = clock
-    this.client = new RedfishClient(info)
+    this.client = new RedfishClient(info, onFirstKey)
   }
 
   /** The key of its certificate, once it was seen; null before, and where a CA or plain HTTP is configured. */
-  get pin(): string | null {
+  get tlsPin(): string | null {
     return this.info.trust.kind === 'pin' ? this.client.wire.pin : null
   }
 
@@ -56,6 +57,17 @@ export class Redfish implements Bmc {
 
   async systemUuid(signal: AbortSignal): Promise<string | null> {
     return this.at(signal, async ({ client, path }) => uuidOf((await readSystem(client, path, signal)).body))
+  }
+
+  async raw(): Promise<void> {
+    throw new Fault('node.unsupported', 'Redfish carries no raw IPMI requests')
+  }
+
+  async resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void> {
+    await this.at(signal, async ({ client, path }) => {
+      const manager = await findManager(client, await readSystem(client, path, signal), signal)
+      await resetManager(client, { path: manager, how }, signal)
+    })
   }
 
   async console(): Promise<Piped> {

@@ -35,7 +35,7 @@ export async function findSystem(
 export async function readSystem(client: RedfishClient, path: string, signal: AbortSignal): Promise<Resource> {
   const found = await client.get(path, signal)
   const type = found.body['@odata.type']
-  if (typeof type === 'string' && !/^#ComputerSystem\./.test(type))
+  if (typeof type === 'string' && !type.startsWith('#ComputerSystem.'))
     throw new Fault('bmc.config', `driver_info/redfish_system_id: ${path} is a ${type.slice(0, 60)}, not a system`)
   return found
 }

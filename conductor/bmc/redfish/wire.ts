@@ -47,10 +47,13 @@ export class Wire {
   /** The key of the BMC, once it was seen. */
   pin: string | null
   private readonly trust: Trust
+  private readonly onFirstKey: (pin: string) => void
 
-  constructor(origin: string, trust: Trust) {
+  /** `onFirstKey`: a key that is trusted because it is the first one. */
+  constructor(origin: string, trust: Trust, onFirstKey: (pin: string) => void = () => undefined) {
     this.origin = new URL(origin)
     this.trust = trust
+    this.onFirstKey = onFirstKey
     this.pin = trust.kind === 'pin' ? trust.pin : null
     const agent = (keepAlive: boolean) => {
       const options = { keepAlive, maxSockets: 2, timeout: IDLE_MS }
@@ -154,14 +157,13 @@ export class Wire {
         ...(this.trust.kind === 'ca' && this.trust.pem ? { ca: this.trust.pem } : {}),
         ALPNProtocols: ['http/1.1'],
       })
-      const late = setTimeout(() => socket.destroy(new Error('no connection within 10 s')), CONNECT_MS)
+      socket.setTimeout(CONNECT_MS, () => socket.destroy(new Error('no connection within 10 s')))
       const failed = (error: NodeJS.ErrnoException) => {
-        clearTimeout(late)
         done(untrusted(this.origin.host, error))
       }
       socket.once('error', failed)
       socket.once('secureConnect', () => {
-        clearTimeout(late)
+        socket.setTimeout(0)
         socket.off('error', failed)
         const fault = this.identify(socket)
         if (!fault) return done(null, socket)
@@ -183,6 +185,7 @@ export class Wire {
         'bmc.identity',
         `BMC ${this.origin.host} has another key than before: ${seen} instead of ${this.pin}`,
       )
+    if (this.trust.kind === 'pin' && this.pin === null) this.onFirstKey(seen)
     this.pin = seen
     return undefined
   }

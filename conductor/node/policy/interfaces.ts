@@ -42,6 +42,25 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     rescue: ['agent', 'no-rescue'],
     vendor: ['no-vendor', 'ipmitool'],
   },
+  redfish: {
+    ...NONE,
+    boot: ['ipxe', 'pxe'],
+    deploy: ['direct', 'custom-agent', 'ramdisk'],
+    inspect: ['agent', 'no-inspect'],
+    management: ['redfish', 'noop'],
+    power: ['redfish'],
+    rescue: ['agent', 'no-rescue'],
+  },
+  // Ironic's names for Dell; the same Redfish behind both.
+  idrac: {
+    ...NONE,
+    boot: ['ipxe', 'pxe'],
+    deploy: ['direct', 'custom-agent', 'ramdisk'],
+    inspect: ['agent', 'no-inspect'],
+    management: ['idrac-redfish', 'redfish', 'noop'],
+    power: ['idrac-redfish', 'redfish'],
+    rescue: ['agent', 'no-rescue'],
+  },
   'fake-hardware': {
     ...NONE,
     bios: ['fake', 'no-bios'],

@@ -10,7 +10,7 @@ import type { Store } from '../../store/port.ts'
 import { locked } from '../policy/guards.ts'
 import { interfaceOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
-import { bootMode } from './perform.ts'
+import { isEfi } from './perform.ts'
 
 export interface BmcActsParts {
   readonly store: Store
@@ -45,7 +45,7 @@ export class BmcActs {
       if (NOOP_DEVICES.includes(choice.device)) return
       throw new Fault('input.invalid', `boot_device: the noop management interface has ${NOOP_DEVICES.join(', ')}`)
     }
-    const wish = { ...choice, efi: bootMode(node) === 'uefi' }
+    const wish = { ...choice, efi: isEfi(node) }
     await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), {
       what: 'boot device',
       device: choice.device,

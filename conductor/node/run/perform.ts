@@ -78,7 +78,7 @@ async function perform(
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.bmcQueue.act(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(
-          { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: bootMode(node) === 'uefi' },
+          { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: isEfi(node) },
           signal,
         ),
       )
@@ -137,6 +137,12 @@ async function simulate({ store, clock }: PerformParts, node: NodeRecord): Promi
     ),
   )
   return { patch: { properties: { ...FOUND, ...node.properties }, inspectionFinishedAtMs: nowMs } }
+}
+
+/** Null: not known yet. */
+export const isEfi = (node: Pick<NodeRecord, 'properties' | 'bootMode'>): boolean | null => {
+  const mode = bootMode(node)
+  return mode === undefined ? null : mode === 'uefi'
 }
 
 /** What was read of the BMC or the agent, else `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
