@@ -11,8 +11,8 @@ import type { AgentConfig } from './config.ts'
 import { sealedSource } from './adapters/bmc.ts'
 import { FenceDevices } from './adapters/fence-agents.ts'
 import { startMeshApi } from './api/server.ts'
-import { ArbiterCore } from './arbiter/loop.ts'
-import { answerTo } from './arbiter/heartbeat-reply.ts'
+import { Arbiter } from './arbiter/loop.ts'
+import { replyTo } from './arbiter/heartbeat-reply.ts'
 import { statementOf } from './arbiter/leases.ts'
 import type { Identity } from './protocol/keys.ts'
 import { hostAt, listenKdump } from './probe/kdump.ts'
@@ -22,7 +22,7 @@ import { consulEnvironment } from './adapters/consul-environment.ts'
 import type { MemberRecord } from './protocol/records.ts'
 import type { StationLink } from './probe/prober-thread.ts'
 import { TickReader } from './probe/storage-heartbeat.ts'
-import type { Alert } from './adapters/environment.ts'
+import type { Alert } from './cluster/decision.ts'
 import type { Snapshot } from './cluster/store.ts'
 import { driverOf, powerOf } from './parts.ts'
 import type { Heartbeat } from './protocol/heartbeat.ts'
@@ -35,6 +35,8 @@ export interface RunningArbiter {
 }
 
 const TICK_MS = 100
+/** From news to the tick that decides what follows. */
+const NEWS_MS = 10
 const HEARTBEAT_MS = 250
 const GOSSIP_MS = 2_000
 const READ_TICKS_MS = 500
@@ -65,7 +67,7 @@ export async function startArbiter(
   let members = new Map<string, MemberRecord>()
   const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const slots = config.storage && new PillSlots(config.storage.directory)
-  const { world, sessions } = consulEnvironment({
+  const { environment, sessions } = consulEnvironment({
     consul,
     clock,
     power,
@@ -77,9 +79,15 @@ export async function startArbiter(
     nodeOf: (host) => members.get(host)?.node ?? null,
     pill: (ask) =>
       slots ? slots.ask(ask) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none')),
-    onPage: pages,
+    onAlert: pages,
   })
-  const core: ArbiterCore = new ArbiterCore({ name: config.name, world, nowMs: clock.now(), settleMs: driver.settleMs })
+  const core: Arbiter = new Arbiter({
+    name: config.name,
+    environment,
+    nowMs: clock.now(),
+    settleMs: driver.settleMs,
+    onNews: soon(clock, () => guarded(log, 'verdicts', () => core.tick(clock.now()))),
+  })
   const keeper = new LeaseKeeper({
     sessions,
     now: () => clock.now(),
@@ -152,7 +160,7 @@ export async function startArbiter(
     onHeartbeat(heartbeat) {
       const nowMs = clock.now()
       if (!core.onHeartbeat(heartbeat, nowMs) || members.get(heartbeat.from)?.role !== 'host') return
-      station.sendAck(heartbeat.from, answerTo(core, heartbeat, nowMs))
+      station.sendAck(heartbeat.from, replyTo(core, heartbeat, nowMs))
     },
     onStore(snapshot, known) {
       members = new Map(known.map((member) => [member.name, member]))
@@ -175,6 +183,19 @@ function repeat(clock: Clock, everyMs: number, act: () => void): () => void {
   return () => {
     stopped = true
     cancel()
+  }
+}
+
+/** Runs it once, a little later, however often it is asked for meanwhile. */
+function soon(clock: Clock, act: () => void): () => void {
+  let isDue = false
+  return () => {
+    if (isDue) return
+    isDue = true
+    clock.after(NEWS_MS, () => {
+      isDue = false
+      act()
+    })
   }
 }
 

@@ -11,11 +11,12 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { http } from '../../kit/http.ts'
-import type { BmcAct, BmcAnswer } from './environment.ts'
+import type { PowerAnswer } from '../fence/effects.ts'
+import type { BmcAct } from './environment.ts'
 
 export interface Power {
   /** Throws faults; `signal` ends it at the deadline of the command. */
-  ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer>
+  ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer>
 }
 
 /** One try of its own: a read or a command that takes longer is asked anew by who wanted it. */
@@ -39,7 +40,7 @@ export class DirectPower implements Power {
     this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
   }
 
-  async ask(host: { name: string }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+  async ask(host: { name: string }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
     const target = await this.target(host.name)
     const options = { priority: 'fence' as const, timeoutMs: ACT_MS, signal }
     // Each ipmitool is a process and a session of its own.
@@ -117,7 +118,7 @@ export class ConductorPower implements Power {
     this.at = at
   }
 
-  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
     const url = `${this.at.url.replace(/\/$/, '')}/rackward/v1/nodes/${encodeURIComponent(host.node ?? host.name)}/fence`
     const headers = {
       'openstack-api-version': 'baremetal latest',
@@ -154,7 +155,7 @@ export class EitherPower implements Power {
     this.ways = ways
   }
 
-  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<BmcAnswer> {
+  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
     let away: unknown = new Fault('bmc.config', 'no way to any BMC is configured')
     for (const way of this.ways) {
       try {

@@ -1,4 +1,4 @@
-/** The world of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call answers by its deadline, whatever happens. */
+/** The environment of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call answers by its deadline, whatever happens. */
 import type { Clock } from '../../kit/clock.ts'
 import { systemClock } from '../../kit/clock.ts'
 import type { Consul, TxnOp } from '../../kit/consul.ts'
@@ -12,7 +12,9 @@ import type { Sessions } from '../cluster/leadership.ts'
 import type { PoisonPill } from '../protocol/poison-pill.ts'
 import type { PillAsk } from './poison-pill.ts'
 import { KEYS, PREFIX } from '../protocol/records.ts'
-import type { DriverAnswer, DriverCall, Alert, Environment } from './environment.ts'
+import type { Alert } from '../cluster/decision.ts'
+import type { DriverAnswer, DriverCall } from '../evacuate/effects.ts'
+import type { Environment } from './environment.ts'
 import type { Snapshot } from '../cluster/store.ts'
 
 export interface RealParts {
@@ -28,11 +30,11 @@ export interface RealParts {
   readonly nodeOf: (host: string) => string | null
   /** Rejects where there is no shared storage, or it cannot be read or written. */
   readonly pill: (ask: PillAsk) => Promise<PoisonPill | undefined>
-  readonly onPage: (page: Alert) => void
+  readonly onAlert: (alert: Alert) => void
 }
 
 /** Sessions and the store share one thing: the session under which writes are made. */
-export function consulEnvironment(parts: RealParts): { world: Environment; sessions: Sessions } {
+export function consulEnvironment(parts: RealParts): { environment: Environment; sessions: Sessions } {
   const { consul, clock, log } = parts
   const held: { session: string | undefined } = { session: undefined }
   const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) =>
@@ -72,7 +74,7 @@ export function consulEnvironment(parts: RealParts): { world: Environment; sessi
     then()
   }
 
-  const world: Environment = {
+  const environment: Environment = {
     store(ask, done) {
       const { session } = held
       if (session === undefined) return void clock.after(0, () => done({ got: 'conflict' }))
@@ -150,11 +152,11 @@ export function consulEnvironment(parts: RealParts): { world: Environment; sessi
       )
       signal.addEventListener('abort', () => answer({ ok: false, fault: 'the shared storage did not answer in time' }))
     },
-    page: (page) => parts.onPage(page),
+    alert: (alert) => parts.onAlert(alert),
     wall: () => new Date(systemClock.now()).toISOString(),
     now: () => clock.now(),
   }
-  return { world, sessions }
+  return { environment, sessions }
 }
 
 /** A signal that ends at the deadline, and a callback that is called once. */

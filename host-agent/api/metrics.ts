@@ -39,7 +39,7 @@ export function meshMetrics(core: ArbiterState, clock: Clock): Registry {
     count(INTENT_STATES, valuesOf(core.cluster.intents), set),
   )
   gauge('unprotected_instances', { help: 'instances that would not be moved' }, (set) => {
-    const instances = Object.values(core.survey?.instances ?? {}).flat()
+    const instances = Object.values(core.memory.inventory.value?.instances ?? {}).flat()
     set(instances.filter(({ unprotected }) => unprotected !== null).length)
   })
   gauge('heartbeat_age_seconds', { help: 'since the newest heartbeat of each node', labels: ['node'] }, (set) => {

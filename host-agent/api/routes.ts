@@ -4,15 +4,15 @@ import type { Actor, Role } from '../../conductor/api/auth.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
-import type { ArbiterCore } from '../arbiter/loop.ts'
+import type { Arbiter } from '../arbiter/loop.ts'
 import { holdKey, KEYS, type Incident, type OperatorRequest } from '../protocol/records.ts'
-import type { Alert } from '../adapters/environment.ts'
+import type { Alert } from '../cluster/decision.ts'
 import { HOST_NAME } from '../protocol/names.ts'
 import { checked, HostConfirmation, removeMember, setHold, setPolicy, shareBmc, update } from './changes.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
 
 export interface RouteParts {
-  readonly core: ArbiterCore
+  readonly core: Arbiter
   /** Where people and the conductor reach this arbiter. */
   readonly api: string | null
   readonly consul: Consul
@@ -148,14 +148,14 @@ function incidentRoutes({ core, consul }: RouteParts): Route[] {
   ]
 }
 
-function hostOf(core: ArbiterCore, { params }: Call): string {
+function hostOf(core: Arbiter, { params }: Call): string {
   const { host = '' } = params
   if (!HOST_NAME.test(host) || !core.cluster.members.has(host))
     throw new Fault('object.missing', `the mesh has no host ${JSON.stringify(host.slice(0, 64))}`)
   return host
 }
 
-function incidentOf(core: ArbiterCore, { params }: Call): Incident {
+function incidentOf(core: Arbiter, { params }: Call): Incident {
   const { id = '' } = params
   const found = core.cluster.incidents.get(id)
   if (!found) throw new Fault('object.missing', `there is no incident ${JSON.stringify(id.slice(0, 128))}`)

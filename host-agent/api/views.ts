@@ -2,19 +2,14 @@
  *  `explainAccount`, which is about one host, does. Pure. */
 import type { Intent } from '../protocol/records.ts'
 import type { Incident } from '../protocol/records.ts'
+import { identityAt } from '../fence/knowledge.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { ArbiterCore } from '../arbiter/loop.ts'
-import { withheld } from '../arbiter/leases.ts'
-import { lastBoot } from '../arbiter/leader-context.ts'
+import type { Arbiter } from '../arbiter/loop.ts'
 
-export function meshAccount(
-  core: ArbiterCore,
-  leader: { name: string; api: string | null } | undefined,
-  nowMs: number,
-) {
+export function meshAccount(core: Arbiter, leader: { name: string; api: string | null } | undefined, nowMs: number) {
   const { cluster, evidence } = core
   const policy = cluster.policy.value
-  const withholds = new Set(withheld(core))
+  const withholds = core.cluster.leaseWithheld
   return {
     told_by: core.name,
     leader: leader?.name ?? null,
@@ -23,7 +18,7 @@ export function meshAccount(
     epoch: core.lease?.epoch ?? null,
     lease_left_seconds: core.lease ? round(core.leaseLeftMs(nowMs)) : null,
     settled: core.settled,
-    judged_seconds_ago: Number.isFinite(core.lookedMs) ? round(nowMs - core.lookedMs) : null,
+    judged_seconds_ago: Number.isFinite(core.assessedMs) ? round(nowMs - core.assessedMs) : null,
     armed: policy.armed,
     dry_run: policy.dryRun,
     why: policy.why,
@@ -48,8 +43,8 @@ export function meshAccount(
 }
 
 /** The hosts that are these nodes of a conductor, by UUID or name. */
-export function hostsOfNode(core: ArbiterCore, idents: ReadonlySet<string>, nowMs: number) {
-  const withholds = new Set(withheld(core))
+export function hostsOfNode(core: Arbiter, idents: ReadonlySet<string>, nowMs: number) {
+  const withholds = core.cluster.leaseWithheld
   const found = core.cluster.hosts.filter(({ name }) => idents.has(core.cluster.members.get(name)?.value.node ?? name))
   return {
     hosts: found.map(({ name }) => hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs })),
@@ -57,7 +52,7 @@ export function hostsOfNode(core: ArbiterCore, idents: ReadonlySet<string>, nowM
 }
 
 /** What a conductor looks up every few seconds: whose keys its credentials are sealed for, and which hosts are held. */
-export function registryAccount({ cluster }: ArbiterCore) {
+export function registryAccount({ cluster }: Arbiter) {
   return {
     arbiters: cluster.arbiters.map((name) => ({
       name,
@@ -73,7 +68,7 @@ export function registryAccount({ cluster }: ArbiterCore) {
 }
 
 function hostAccount(
-  core: ArbiterCore,
+  core: Arbiter,
   host: string,
   at: { verdict: Verdict | undefined; withholds: ReadonlySet<string>; nowMs: number },
 ) {
@@ -83,7 +78,7 @@ function hostAccount(
   const self = evidence.selfOf(host)
   const hold = cluster.holds.get(host)?.value
   const incident = cluster.liveIncident(host)?.value
-  const instances = core.survey?.instances[host]
+  const instances = core.memory.inventory.value?.instances[host]
   const unfenceable = fenceableWhy(core, host)
   return {
     name: host,
@@ -112,21 +107,21 @@ function hostAccount(
 }
 
 /** Told before anything fails: what would keep this host from being fenced. */
-function fenceableWhy(core: ArbiterCore, host: string): string | null {
+function fenceableWhy(core: Arbiter, host: string): string | null {
   const self = core.evidence.selfOf(host)
   const member = core.cluster.members.get(host)?.value
-  const watchdogMs = lastBoot(core, host)?.watchdogMs ?? null
+  const watchdogMs = core.evidence.lastBoot(host, core.cluster.memberOf(host))?.watchdogMs ?? null
   if (self?.gate === 'none') return 'it has no boot gate'
   if (member?.systemUuid === null && watchdogMs === null)
     return 'its SMBIOS UUID is not known, so no BMC is believed, and it has no watchdog'
   return null
 }
 
-export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
+export function explainAccount(core: Arbiter, host: string, nowMs: number) {
   const verdict = core.explain(host, nowMs) as Verdict
-  const post = core.memories.get(host)
+  const known = core.memory.hosts.get(host)?.fence
   return {
-    ...hostAccount(core, host, { verdict, withholds: new Set(withheld(core)), nowMs }),
+    ...hostAccount(core, host, { verdict, withholds: core.cluster.leaseWithheld, nowMs }),
     verdict: verdict.state,
     verdict_says: verdict.says,
     conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),
@@ -134,11 +129,11 @@ export function explainAccount(core: ArbiterCore, host: string, nowMs: number) {
       ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
       : null,
     plane_action: verdict.action,
-    bmc: post
+    bmc: known
       ? {
-          identity: post.identityNow(nowMs),
-          fault: post.bmcFault ?? null,
-          reads: post.reads.map(({ atMs, power }) => ({ power, age_seconds: round(nowMs - atMs) })),
+          identity: identityAt(known, nowMs),
+          fault: known.bmcFault ?? null,
+          reads: known.reads.map(({ atMs, power }) => ({ power, age_seconds: round(nowMs - atMs) })),
         }
       : null,
     incident_record: incidentOfHost(core, host),
@@ -156,12 +151,12 @@ export const MEANINGS = {
   C8: 'its instances have somewhere to go',
 } as const
 
-const incidentOfHost = (core: ArbiterCore, host: string) => {
+const incidentOfHost = (core: Arbiter, host: string) => {
   const live = core.cluster.liveIncident(host)?.value
   return live ? incidentAccount(core, live) : null
 }
 
-export function incidentAccount(core: ArbiterCore, incident: Incident) {
+export function incidentAccount(core: Arbiter, incident: Incident) {
   const intents = core.cluster.intentsOf(incident.id).map(({ value }) => value)
   return {
     id: incident.id,

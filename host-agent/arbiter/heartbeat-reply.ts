@@ -1,35 +1,43 @@
-/** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. */
+/** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. Pure. */
 import type { Heartbeat, HeartbeatReply } from '../protocol/heartbeat.ts'
-import type { ArbiterState } from './state.ts'
-import { mayGrant } from './leases.ts'
+import { mayGrant, type LeaseView } from './leases.ts'
+import type { Remembered } from './memory.ts'
 
-export function answerTo(core: ArbiterState, heartbeat: Heartbeat, nowMs: number): HeartbeatReply {
-  const { from, seq, bootId, self } = heartbeat
+export interface ReplyView extends LeaseView {
+  readonly memory: Remembered
+  /** The leader before is surely done, and the store was read since. */
+  readonly quiesced: boolean
+  /** Hosts that must stop their guests, by the last tick. */
+  readonly stopping: ReadonlySet<string>
+  leads(nowMs: number): boolean
+}
+
+export function replyTo(view: ReplyView, { from, seq, bootId, self }: Heartbeat, nowMs: number): HeartbeatReply {
+  const isQuarantined = self.state === 'quarantined'
   return {
     seq,
     bootId,
-    grants: mayGrant(core, from, nowMs),
-    order: orderFor(core, { host: from, isQuarantined: self.state === 'quarantined' }, nowMs),
+    grants: mayGrant(view, from, nowMs),
+    order: view.leads(nowMs) && view.quiesced ? orderFor(view, { host: from, bootId, isQuarantined }) : null,
   }
 }
 
 function orderFor(
-  core: ArbiterState,
-  { host, isQuarantined }: { host: string; isQuarantined: boolean },
-  nowMs: number,
+  view: ReplyView,
+  { host, bootId, isQuarantined }: { host: string; bootId: string; isQuarantined: boolean },
 ): HeartbeatReply['order'] {
-  if (isQuarantined && mayOpenGate(core, host, nowMs)) return 'open gate'
-  return core.leads(nowMs) && core.quiesced && core.stopping.has(host) ? 'stop guests' : null
+  if (isQuarantined && mayOpenGate(view, host, bootId)) return 'open gate'
+  return view.stopping.has(host) ? 'stop guests' : null
 }
 
 /** Nothing of this host is being moved, or it was moved and cleaned up after, for the very boot that is heard. */
-function mayOpenGate(core: ArbiterState, host: string, nowMs: number): boolean {
-  if (!core.leads(nowMs) || !core.quiesced) return false
-  const incident = core.cluster.liveIncident(host)?.value
+function mayOpenGate({ cluster, evidence, memory }: ReplyView, host: string, bootId: string): boolean {
+  const incident = cluster.liveIncident(host)?.value
   if (!incident) return true
   return (
     incident.state === 'returning' &&
-    incident.returnedBoot === core.evidence.bootOf(host)?.bootId &&
-    core.remembered(host).cleaned
+    incident.returnedBoot === bootId &&
+    evidence.bootOf(host)?.bootId === bootId &&
+    memory.of(host).evacuation.cleaned
   )
 }

@@ -1,39 +1,40 @@
-/** Watchdog leases: an arbiter grants one to a host only while it knows, from a majority of arbiters and fresh, that none of them withholds it. So an
- *  arbiter that is cut off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. */
-import { isOver } from '../protocol/records.ts'
+/** Watchdog leases: an arbiter renews a host's lease only while a majority of arbiters has recently stated that none of them withholds it. So an arbiter that is cut
+ *  off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. Pure. */
+import type { ClusterState } from '../cluster/state.ts'
 import { TICKET_MS } from '../protocol/timing.ts'
 import type { ArbiterStatement } from '../protocol/heartbeat.ts'
-import type { ArbiterState } from './state.ts'
+import type { EvidenceStore } from '../verdict/evidence-store.ts'
 
-/** Hosts that get no lease: from the moment that their incident is in the store until they were taken back. */
-export function withheld(core: ArbiterState): string[] {
-  return [...core.cluster.incidents.values()].flatMap(({ value }) =>
-    isOver(value) || value.state === 'returning' ? [] : [value.host],
-  )
+export interface LeaseView {
+  readonly name: string
+  readonly evidence: EvidenceStore
+  readonly cluster: ClusterState
+  /** It has read the store since it started. */
+  readonly settled: boolean
 }
 
-/** What this arbiter says to the others. */
-export function statementOf(core: ArbiterState, nowMs: number): ArbiterStatement {
-  const heard = Object.fromEntries(
-    Object.entries(core.evidence.heard(nowMs)).map(([name, ageMs]) => [name, Math.round(ageMs)]),
-  )
+/** What this arbiter states to the others. */
+export function statementOf({ name, evidence, cluster, settled }: LeaseView, nowMs: number): ArbiterStatement {
+  const heard: Record<string, number> = {}
+  const ages = evidence.heard(nowMs)
+  for (const node in ages) heard[node] = Math.round(ages[node] as number)
+
   const echoedTimestamps: Record<string, number> = {}
-  for (const name of core.cluster.arbiters) {
-    const timestamp = core.evidence.heartbeatOf(name)?.timestamp
-    if (name !== core.name && timestamp !== undefined) echoedTimestamps[name] = timestamp
+  for (const arbiter of cluster.arbiters) {
+    const timestamp = evidence.heartbeatOf(arbiter)?.timestamp
+    if (arbiter !== name && timestamp !== undefined) echoedTimestamps[arbiter] = timestamp
   }
-  return { heard, noGrant: withheld(core), settled: core.settled, timestamp: nowMs, echoedTimestamps }
+  return { heard, noGrant: [...cluster.leaseWithheld], settled, timestamp: nowMs, echoedTimestamps }
 }
 
-export function mayGrant(core: ArbiterState, host: string, nowMs: number): boolean {
-  if (!core.settled || withheld(core).includes(host)) return false
-  const { arbiters } = core.cluster
-  // An arbiter that was stopped for long finds old words in its sockets when it goes on: none of them answers anything that it said since.
-  const fresh = arbiters.flatMap((name) => {
-    const heartbeat = name === core.name ? undefined : core.evidence.heartbeatOf(name)
-    const ageMs = nowMs - (heartbeat?.echoedTimestamps?.[core.name] ?? Number.NEGATIVE_INFINITY)
+export function mayGrant({ name, evidence, cluster, settled }: LeaseView, host: string, nowMs: number): boolean {
+  if (!settled || cluster.leaseWithheld.has(host)) return false
+  // An arbiter that was stopped for long finds old statements in its sockets when it goes on: none of them answers anything that it stated since.
+  const fresh = cluster.arbiters.flatMap((arbiter) => {
+    const heartbeat = arbiter === name ? undefined : evidence.heartbeatOf(arbiter)
+    const ageMs = nowMs - (heartbeat?.echoedTimestamps?.[name] ?? Number.NEGATIVE_INFINITY)
     return heartbeat?.settled === true && ageMs >= 0 && ageMs <= TICKET_MS ? [heartbeat] : []
   })
   if (fresh.some(({ noGrant }) => noGrant?.includes(host))) return false
-  return fresh.length + 1 >= Math.floor(arbiters.length / 2) + 1
+  return fresh.length + 1 >= Math.floor(cluster.arbiters.length / 2) + 1
 }

@@ -1,60 +1,51 @@
-/** The arbiter: takes evidence and the store in, lets verdicts, fences and evacuations out. Synchronous; the world answers by callback.
- *  Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
-import { stepIncidents } from '../fence/pursue.ts'
-import { assess, heardFrom, isQuiet, type Verdict } from '../verdict/assess.ts'
-import type { View } from '../verdict/conditions.ts'
-import { isCut } from '../verdict/cut.ts'
-import { observe } from './observe.ts'
-import { reactTo } from './decide.ts'
-import { sharedOf, standingOf } from './leader-context.ts'
-import { ArbiterState } from './state.ts'
+/** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
+import { assess, type Verdict } from '../verdict/assess.ts'
+import { assessAll } from './assess-all.ts'
+import { commit, readStore } from './commit.ts'
+import { decide } from './decide.ts'
+import type { Known } from './known.ts'
+import { contextOf, sharedContext, type SharedContext } from './leader-context.ts'
+import { observe, observePlaneLoss } from './observe.ts'
 import { hostsToStop } from './plane-policy.ts'
+import { ArbiterState } from './state.ts'
 
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000
 
-export class ArbiterCore extends ArbiterState {
-  /** Everything that follows from what is known now. Called several times a second, and after news. */
+export class Arbiter extends ArbiterState {
+  /** Several times a second, and soon after news. Never from inside an answer. */
   tick(nowMs: number): void {
     if (!this.leads(nowMs)) {
-      if (nowMs - this.lookedMs >= FOLLOW_MS) this.look(this.view(nowMs))
+      if (nowMs - this.assessedMs >= FOLLOW_MS) this.look(nowMs)
       return
     }
-    if (!this.quiesced) return this.quiesce(nowMs)
-    this.takeSurvey(nowMs)
-    const view = this.view(nowMs)
-    this.look(view)
-    reactTo(this, this.verdicts, view)
-    this.stopping = hostsToStop(this, view)
-    stepIncidents(this, view)
+    // What the leader before may still be doing is waited for; then the store is read.
+    if (!this.quiesced) {
+      if (nowMs - this.leaderSinceMs >= this.quiesceMs) readStore(this)
+      return
+    }
+
+    const { known, shared } = this.look(nowMs)
+    observePlaneLoss(this.memory, known)
+    this.stopping = hostsToStop(known, shared)
+    commit(this, decide(known, shared))
   }
 
-  /** Judges every host once. Whoever asks between two looks is told what this one found. */
-  private look(view: View): void {
-    const { nowMs } = view
-    observe(this, view)
-    const before = sharedOf(this, view)
-    if (isCut(before.suspects, before.cut).cut) this.cutAtMs = nowMs
-    const shared = { ...before, cut: { ...before.cut, cutAtMs: this.cutAtMs } }
-    const verdicts = new Map<string, Verdict>()
-    for (const host of this.cluster.hosts) {
-      // A host that is proven down needs no verdict, one that is heard a cheap one.
-      const settled = Boolean(this.cluster.liveIncident(host.name)?.value.proof)
-      const calm = settled || (!isQuiet(host, view) && !this.remembered(host.name).provenOff(nowMs))
-      verdicts.set(
-        host.name,
-        calm ? heardFrom(host, view) : assess(host, view, standingOf(this, host, { view, shared })),
-      )
-    }
-    this.verdicts = verdicts
-    this.lookedMs = nowMs
+  /** Judges every host once. */
+  private look(nowMs: number): { known: Known; shared: SharedContext } {
+    const before = this.known(nowMs)
+    observe(this.memory, before)
+    const shared = sharedContext(before)
+    this.verdicts = assessAll(before, shared)
+    this.assessedMs = nowMs
+    return { known: { ...before, verdicts: this.verdicts }, shared }
   }
 
   /** The verdict on one host with all its reasons, also of an arbiter that does not lead. Changes nothing. */
   explain(host: string, nowMs: number): Verdict | undefined {
     const member = this.cluster.memberOf(host)
     if (member?.role !== 'host') return undefined
-    const view = this.view(nowMs)
-    return assess(member, view, standingOf(this, member, { view, shared: sharedOf(this, view) }))
+    const known = this.known(nowMs)
+    return assess(member, known.view, contextOf(member, known, sharedContext(known)))
   }
 }

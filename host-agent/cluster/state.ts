@@ -19,23 +19,25 @@ import {
 } from '../protocol/records.ts'
 import type { Change, Entry, Snapshot } from './store.ts'
 
-export interface Kept<T> {
+export interface Versioned<T> {
   readonly key: string
   readonly value: T
+  /** Of its last change. */
   readonly index: number
+  /** When it was first seen here. */
   readonly firstMs: number
   /** When the state in it was first seen here. */
   readonly stateMs: number
 }
 
 export class ClusterState {
-  policy: Kept<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
-  readonly members = new Map<string, Kept<MemberRecord>>()
-  readonly holds = new Map<string, Kept<Hold>>()
-  readonly incidents = new Map<string, Kept<Incident>>()
-  readonly intents = new Map<string, Kept<Intent>>()
-  readonly requests = new Map<string, Kept<OperatorRequest>>()
-  readonly bmcs = new Map<string, Kept<SealedBmc>>()
+  policy: Versioned<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+  readonly members = new Map<string, Versioned<MemberRecord>>()
+  readonly holds = new Map<string, Versioned<Hold>>()
+  readonly incidents = new Map<string, Versioned<Incident>>()
+  readonly intents = new Map<string, Versioned<Intent>>()
+  readonly requests = new Map<string, Versioned<OperatorRequest>>()
+  readonly bmcs = new Map<string, Versioned<SealedBmc>>()
   /** Keys whose value is not of its kind; told to people, acted on by nobody. */
   readonly broken = new Set<string>()
   hosts: Member[] = []
@@ -45,19 +47,20 @@ export class ClusterState {
   index = 0
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others that were not seen yet. */
   private takenIndex = -1
-  private everything: Member[] = []
+  private sorted: Member[] = []
   private places = ''
   private byName: ReadonlyMap<string, Member> = new Map()
   /** Made when they are asked for, and again after each change. */
-  private live: ReadonlyMap<string, Kept<Incident>> | undefined
-  private byIncident: ReadonlyMap<string, Kept<Intent>[]> | undefined
+  private live: ReadonlyMap<string, Versioned<Incident>> | undefined
+  private byIncident: ReadonlyMap<string, Versioned<Intent>[]> | undefined
+  private withheld: ReadonlySet<string> | undefined
 
   /** Answers false for a snapshot that is older than what is known. */
-  take(snapshot: Snapshot, nowMs: number): boolean {
+  takeSnapshot(snapshot: Snapshot, nowMs: number): boolean {
     if (snapshot.index < this.index) return false
     if (snapshot.index === this.takenIndex) return true
     this.index = this.takenIndex = snapshot.index
-    this.live = this.byIncident = undefined
+    this.forgetIndices()
     const seen = new Set(snapshot.entries.map(({ key }) => key))
     for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
     if (!seen.has(KEYS.policy))
@@ -65,39 +68,39 @@ export class ClusterState {
     for (const key of this.broken) if (!seen.has(key)) this.broken.delete(key)
     let changed = false
     for (const entry of snapshot.entries) changed = this.keep(entry, nowMs) || changed
-    if (changed || this.everything.length !== this.members.size) this.census()
+    if (changed || this.sorted.length !== this.members.size) this.rebuildMembers()
     return true
   }
 
   /** What we wrote ourselves, so that nobody waits for it to come back. */
-  wrote(changes: readonly Change[], index: number, nowMs: number): void {
+  takeOwnWrite(changes: readonly Change[], index: number, nowMs: number): void {
     this.index = Math.max(this.index, index)
-    this.live = this.byIncident = undefined
+    this.forgetIndices()
     let changed = false
     for (const { key, value } of changes) {
       if (value !== undefined) changed = this.keep({ key, value, index }, nowMs) || changed
       else for (const map of this.maps()) for (const [name, kept] of map) if (kept.key === key) map.delete(name)
     }
-    if (changed) this.census()
+    if (changed) this.rebuildMembers()
   }
 
   /** The next snapshot counts, whatever we believe to have written. */
-  doubt(): void {
+  trustNextSnapshot(): void {
     this.index = 0
     this.takenIndex = -1
   }
 
   get all(): readonly Member[] {
-    return this.everything
+    return this.sorted
   }
 
   memberOf(name: string): Member | undefined {
     return this.byName.get(name)
   }
 
-  liveIncident(host: string): Kept<Incident> | undefined {
+  liveIncident(host: string): Versioned<Incident> | undefined {
     if (!this.live) {
-      const live = new Map<string, Kept<Incident>>()
+      const live = new Map<string, Versioned<Incident>>()
       for (const kept of this.incidents.values())
         if (!isOver(kept.value) && !live.has(kept.value.host)) live.set(kept.value.host, kept)
       this.live = live
@@ -111,9 +114,9 @@ export class ClusterState {
     return hold?.kind === 'drain' ? undefined : hold
   }
 
-  intentsOf(incident: string): readonly Kept<Intent>[] {
+  intentsOf(incident: string): readonly Versioned<Intent>[] {
     if (!this.byIncident) {
-      const byIncident = new Map<string, Kept<Intent>[]>()
+      const byIncident = new Map<string, Versioned<Intent>[]>()
       for (const kept of this.intents.values()) {
         const of = byIncident.get(kept.value.incident)
         if (of) of.push(kept)
@@ -124,10 +127,23 @@ export class ClusterState {
     return this.byIncident.get(incident) ?? []
   }
 
-  private maps(): Map<string, Kept<unknown>>[] {
+  /** Hosts that get no watchdog lease: from the moment that their incident is in the store until they are taken back. */
+  get leaseWithheld(): ReadonlySet<string> {
+    return (this.withheld ??= new Set(
+      [...this.incidents.values()].flatMap(({ value }) =>
+        isOver(value) || value.state === 'returning' ? [] : [value.host],
+      ),
+    ))
+  }
+
+  private forgetIndices(): void {
+    this.live = this.byIncident = this.withheld = undefined
+  }
+
+  private maps(): Map<string, Versioned<unknown>>[] {
     return [this.members, this.holds, this.incidents, this.intents, this.requests, this.bmcs] as Map<
       string,
-      Kept<unknown>
+      Versioned<unknown>
     >[]
   }
 
@@ -149,7 +165,7 @@ export class ClusterState {
   }
 
   private put<T>(
-    map: Map<string, Kept<T>>,
+    map: Map<string, Versioned<T>>,
     from: { entry: Entry; nowMs: number },
     parse: () => T | undefined,
   ): boolean {
@@ -166,7 +182,7 @@ export class ClusterState {
     return true
   }
 
-  private kept<T>(held: Kept<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Kept<T> {
+  private kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Versioned<T> {
     const { entry, nowMs } = from
     const state = (one: unknown) => (one as { state?: unknown } | undefined)?.state
     const same = held !== undefined && state(held.value) === state(value)
@@ -184,8 +200,8 @@ export class ClusterState {
     return instead
   }
 
-  private census(): void {
-    this.everything = [...this.members.values()]
+  private rebuildMembers(): void {
+    this.sorted = [...this.members.values()]
       .map(({ value }) => ({
         name: value.name,
         role: value.role,
@@ -195,14 +211,14 @@ export class ClusterState {
         boot: value.boot,
       }))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-    this.byName = new Map(this.everything.map((member) => [member.name, member]))
-    this.hosts = this.everything.filter(({ role }) => role === 'host')
-    this.arbiters = this.everything.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
+    this.byName = new Map(this.sorted.map((member) => [member.name, member]))
+    this.hosts = this.sorted.filter(({ role }) => role === 'host')
+    this.arbiters = this.sorted.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
     // In time that grows with the square of the members: only when one comes, goes, or is elsewhere, and not for each host that boots.
-    const places = this.everything.map(({ name, role, rack }) => `${name} ${role} ${rack}`).join('\n')
+    const places = this.sorted.map(({ name, role, rack }) => `${name} ${role} ${rack}`).join('\n')
     if (places === this.places) return
     this.places = places
-    this.observers = new Map(this.everything.map((member) => [member.name, observersOf(member, this.everything)]))
+    this.observers = new Map(this.sorted.map((member) => [member.name, observersOf(member, this.sorted)]))
   }
 }
 

@@ -88,7 +88,7 @@ export type IntentAct = { readonly do: 'start'; readonly intent: Intent } | { re
 export interface IntentStep {
   readonly next?: Intent
   readonly act?: IntentAct
-  readonly page?: string
+  readonly alert?: string
 }
 
 export function stepIntent(intent: Intent, facts: IntentFacts, guards: IntentGuards = INTENT_GUARDS): IntentStep {
@@ -120,7 +120,7 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   if (other)
     return {
       next: asked(intent, facts, { ref: truth.ref, target: truth.to, requestedAt: facts.at }),
-      page: `${intent.name} is being moved, and not by us`,
+      alert: `${intent.name} is being moved, and not by us`,
     }
   const resting = intent.attempt > 0 && facts.stateAgeMs < RETRY_MS && intent.why !== null
   if (!guards.lease(facts) || facts.place === undefined || resting) return {}
@@ -164,7 +164,7 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
   if (facts.stateAgeMs > LOST_MS)
     return {
       next: end(intent, facts, { on: 'lost', why: 'it has been moving for too long' }),
-      page: `${intent.name}: nobody can say what became of its move`,
+      alert: `${intent.name}: nobody can say what became of its move`,
     }
   if (
     truth?.at === 'moving' &&

@@ -1,6 +1,5 @@
 /** What must be true before each irreversible act. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
-import type { DeviceLevel } from '../protocol/records.ts'
-import type { Incident, Level } from '../protocol/records.ts'
+import type { DeviceLevel, Incident, Level } from '../protocol/records.ts'
 
 export interface PowerRead {
   readonly atMs: number
@@ -17,9 +16,9 @@ export interface DeviceFacts {
 }
 
 export interface SlotFacts {
-  /** The order could be given now, and does not stand there. */
+  /** The poison pill could be written now, and does not stand there. */
   readonly wanted: boolean
-  /** When the slot was last asked for and held this leader's order, as it has without a gap. */
+  /** When the slot was last read and held this leader's pill, as it has without a gap. */
   readonly readMs: number | null
 }
 
@@ -49,9 +48,9 @@ export interface Facts {
   /** When this leader first saw the record in its state. */
   readonly stateSinceMs: number
   readonly levels: readonly Level[]
-  /** When the watchdog must have fired; null: there is none, or leases are still granted, or the order to die is not where the host looks for it. */
+  /** When the watchdog must have fired; null: there is none, or leases are still granted, or no poison pill stands in its slot. */
   readonly resetByMs: number | null
-  /** Of a host that looks for the order to die in a slot on the shared storage. */
+  /** Of a host that reads a slot on the shared storage. */
   readonly slot: SlotFacts | null
   /** The newest authenticated sign of life, on this leader's clock; it may be older by what its way took. */
   readonly lifeAtMs: number | null
@@ -84,7 +83,7 @@ export const FENCE_GUARDS = {
   deadline: (facts: Facts): boolean =>
     facts.outstanding === 0 &&
     (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
-  /** L3: the order to die was there for as long as the proof counts: it was read back after that. */
+  /** L3: the poison pill stood for as long as the proof counts: it was read back after that. */
   standing: ({ slot, resetByMs }: Facts): boolean =>
     slot === null || (slot.readMs !== null && resetByMs !== null && slot.readMs >= resetByMs),
   /** A proof is none while the host shows life after it. */
@@ -120,6 +119,17 @@ export function livesAfterOff({ reads, lifeAtMs }: Facts): boolean {
   for (let i = reads.length - 1; i >= 0 && reads[i]?.power === 'off'; i -= 1) offSinceMs = reads[i]?.atMs
   return offSinceMs === undefined || lifeAtMs === null || lifeAtMs > offSinceMs + LIFE_LATE_MS
 }
+
+/** The guards of an OFF command, asked once more at the moment of sending: what spoke against it since it was stored stops it. */
+export const maySendOff = (
+  off: 'power off' | 'device off',
+  facts: Facts,
+  guards: FenceGuards = FENCE_GUARDS,
+): boolean =>
+  guards.lease(facts) &&
+  guards.silent(facts) &&
+  guards.allowed(facts) &&
+  (off === 'device off' || guards.identity(facts))
 
 /** Epochs never fall: what an older leader wrote last is history, what a newer one wrote is not ours to change. */
 export const mayWrite = (incident: Pick<Incident, 'epoch'>, facts: Pick<Facts, 'epoch'>): boolean =>

@@ -1,7 +1,6 @@
-/** (incident, facts) -> what the incident becomes and what is done next. Pure: the simulator, the model check and production run this one.
- *  Nothing is done before the record that owes it is stored; whatever was found out and lost with a leader is found out again. */
-import { move as follow } from '../../kit/arrows.ts'
-import type { DeviceLevel } from '../protocol/records.ts'
+/** (incident, facts) -> what the incident becomes and which actions follow. Pure: production, the simulation and the model check run this one.
+ *  No action precedes the record that it follows from; what was found out and lost with a leader is found out again. */
+import { LEVELS, type DeviceLevel, type Incident, type Level } from '../protocol/records.ts'
 import {
   COMMAND_MS,
   FENCE_GUARDS,
@@ -11,28 +10,28 @@ import {
   type DeviceFacts,
   type Facts,
   type FenceGuards,
-  type PowerRead,
 } from './guards.ts'
-import { INCIDENT_TABLE, type IncidentEvent } from './states.ts'
-import { LEVELS, type Incident, type Level } from '../protocol/records.ts'
+import { lifeAfterOff, noProof, offRefusal, saysOff } from './reasons.ts'
+import { move, note } from './record.ts'
 
-export type Act =
+/** What an incident asks for next. `arbiter/decide.ts` makes effects of it. */
+export type FenceAction =
   | { readonly do: 'read power' }
-  /** Owed by the record: sent only while `offs` in the store is what it was here. */
+  /** Sent only after the record that counts it is stored. */
   | { readonly do: 'power off'; readonly n: number }
   | { readonly do: 'device off'; readonly level: DeviceLevel }
-  | { readonly do: 'order death' }
-  | { readonly do: 'check the order' }
+  | { readonly do: 'write pill' }
+  | { readonly do: 'read pill' }
   | { readonly do: 'list instances' }
   | { readonly do: 'move instances' }
   | { readonly do: 'readmit' }
 
 export interface Step {
-  /** To be stored before anything is done. */
+  /** Stored before any action. */
   readonly next?: Incident
-  readonly acts?: readonly Act[]
-  /** A person is told. */
-  readonly page?: string
+  readonly actions?: readonly FenceAction[]
+  /** For a person. */
+  readonly alert?: string
   /** The host lives although its BMC says "off": another machine may have been switched off, and nobody is to be fenced until a person has looked. */
   readonly disproved?: true
 }
@@ -46,7 +45,6 @@ const READ_EVERY_MS = READ_APART_MS / 2
 const DEVICE_AFTER_MS = 6_000
 const GUARD_EVERY_MS = 5_000
 const AGAIN_MS = 3_000
-const KEPT_LINES = 200
 
 export function stepIncident(incident: Incident, facts: Facts, guards: FenceGuards = FENCE_GUARDS): Step {
   if (!mayWrite(incident, facts) || facts.leaseLeftMs <= 0 || !facts.quiesced) return {}
@@ -86,23 +84,23 @@ function confirmed(incident: Incident, facts: Facts, guards: FenceGuards): Step 
     ? sendOff(move(incident, facts, { on: 'fence', says: 'OFF goes to its BMC' }), facts)
     : {
         next: move(incident, facts, { on: 'fence', says: offRefusal(facts) }),
-        page: `cannot switch off ${incident.host}: ${offRefusal(facts)}`,
+        alert: `cannot switch off ${incident.host}: ${offRefusal(facts)}`,
       }
 }
 
 function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const proof = proofOf(incident, facts, guards)
   if (proof && guards.lifeless(facts) && guards.deadline(facts)) return { next: proveBy(incident, proof, facts) }
-  if (!guards.lifeless(facts) && guards.deadline(facts) && wasOrdered(facts) && livesAfterOff(facts))
+  if (!guards.lifeless(facts) && guards.deadline(facts) && wasSentOff(facts) && livesAfterOff(facts))
     return {
       next: move(incident, facts, { on: 'life', says: lifeAfterOff(facts) }),
-      page: `${incident.host} shows life after OFF was sent: ${lifeAfterOff(facts)}`,
+      alert: `${incident.host} shows life after OFF was sent: ${lifeAfterOff(facts)}`,
       ...(saysOff(facts) ? { disproved: true as const } : {}),
     }
   if (facts.nowMs - facts.stateSinceMs > FENCE_MS && guards.deadline(facts))
     return {
       next: move(incident, facts, { on: 'no proof', says: noProof(facts) }),
-      page: `${incident.host} is not fenced: ${noProof(facts)}`,
+      alert: `${incident.host} is not fenced: ${noProof(facts)}`,
     }
   const last = facts.reads.at(-1)
   const again =
@@ -116,9 +114,9 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   if (device)
     return {
       next: note({ ...incident, epoch: facts.epoch }, facts, `OFF by ${device.level}: ${LEVELS[device.level]}`),
-      acts: [{ do: 'device off', level: device.level }],
+      actions: [{ do: 'device off', level: device.level }],
     }
-  return { acts: [...(read(facts).acts ?? []), ...orderDeath(facts, guards)] }
+  return { actions: [...(read(facts).actions ?? []), ...keepPill(facts, guards)] }
 }
 
 /** Outlets and storage come after the BMC: at once when it cannot be used, otherwise when it gave no proof. */
@@ -135,14 +133,14 @@ function nextDevice(facts: Facts, guards: FenceGuards): DeviceFacts | undefined 
   return undefined
 }
 
-/** L3: the order stands in the slot that the host reads, and is read back when the watchdog must have fired. */
-function orderDeath(facts: Facts, guards: FenceGuards): Act[] {
+/** L3: the poison pill stands in the slot that the host reads, and is read back when the watchdog must have fired. */
+function keepPill(facts: Facts, guards: FenceGuards): FenceAction[] {
   const { slot, resetByMs, nowMs } = facts
   if (slot === null || !facts.levels.includes('L3')) return []
   if (slot.wanted)
-    return guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) ? [{ do: 'order death' }] : []
+    return guards.lease(facts) && guards.silent(facts) && guards.allowed(facts) ? [{ do: 'write pill' }] : []
   return resetByMs !== null && nowMs >= resetByMs && (slot.readMs === null || slot.readMs < resetByMs)
-    ? [{ do: 'check the order' }]
+    ? [{ do: 'read pill' }]
     : []
 }
 
@@ -157,13 +155,13 @@ function failed(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const since = Math.max(facts.stateSinceMs, facts.lastOffMs ?? Number.NEGATIVE_INFINITY)
   if (guards.lifeless(facts) && guards.allowed(facts) && facts.confirmed && facts.nowMs - since > RETRY_MS)
     return { next: move(incident, facts, { on: 'retry', says: 'still silent' }) }
-  return { acts: [...(read(facts).acts ?? []), ...orderDeath(facts, guards)] }
+  return { actions: [...(read(facts).actions ?? []), ...keepPill(facts, guards)] }
 }
 
 function fenced(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const back = powerReturned(incident, facts, guards)
   if (back) return back
-  if (!facts.instances.listed) return { acts: [{ do: 'list instances' }] }
+  if (!facts.instances.listed) return { actions: [{ do: 'list instances' }] }
   return {
     next: move({ ...incident, listed: true }, facts, {
       on: 'evacuate',
@@ -177,7 +175,7 @@ function evacuating(incident: Incident, facts: Facts, guards: FenceGuards): Step
   if (back) return back
   if (facts.instances.open === 0)
     return { next: move(incident, facts, { on: 'done', says: 'every instance has arrived or is named with a reason' }) }
-  return { acts: [{ do: 'move instances' }] }
+  return { actions: [{ do: 'move instances' }] }
 }
 
 function evacuated(incident: Incident, facts: Facts, guards: FenceGuards): Step {
@@ -198,7 +196,7 @@ function returning(incident: Incident, facts: Facts, guards: FenceGuards): Step 
       ? { next: move(incident, facts, { on: 'done', says: 'it went away again' }) }
       : {}
   // I4: whatever was sent to its BMC must be over before it serves again.
-  if (!facts.readmitted || !guards.deadline(facts)) return { acts: [{ do: 'readmit' }] }
+  if (!facts.readmitted || !guards.deadline(facts)) return { actions: [{ do: 'readmit' }] }
   return { next: move(incident, facts, { on: 'admitted', says: 'it takes instances again' }) }
 }
 
@@ -212,12 +210,12 @@ function powerReturned(incident: Incident, facts: Facts, guards: FenceGuards): S
         on: 'power returned',
         says: 'its power is back and no gate holds its guests',
       }),
-      page: `the power of ${incident.host} came back during its evacuation`,
+      alert: `the power of ${incident.host} came back during its evacuation`,
     }
   return last === undefined || facts.nowMs - last.atMs >= GUARD_EVERY_MS ? read(facts) : undefined
 }
 
-const wasOrdered = ({ lastOffMs, devices }: Facts) =>
+const wasSentOff = ({ lastOffMs, devices }: Facts) =>
   lastOffMs !== null || devices.some((device) => device.lastOffMs !== null)
 
 /** The best proof there is. */
@@ -243,47 +241,19 @@ const mayOff = (facts: Facts, guards: FenceGuards) =>
   guards.allowed(facts) &&
   guards.identity(facts)
 
-function offRefusal(facts: Facts): string {
-  if (!facts.levels.includes('L1')) return 'no BMC may be used for it'
-  if (facts.identity === 'mismatch') return 'its BMC says that it belongs to another machine: no power command is sent'
-  if (facts.identity === 'unknown') return 'its BMC does not answer'
-  return facts.halted ?? 'the lease is too short'
-}
-
-const saysOff = (facts: Facts) => facts.reads.at(-1)?.power === 'off'
-const lifeAfterOff = (facts: Facts) =>
-  saysOff(facts)
-    ? 'its BMC says "off", and it is heard: the BMC may be another machine’s'
-    : 'the BMC took the command, and it is heard'
-
-function noProof(facts: Facts): string {
-  const last = facts.reads.at(-1)
-  const faults = facts.devices.flatMap(({ level, fault, lastOffMs }) =>
-    lastOffMs === null ? [] : [`${level}: ${fault ?? 'it does not say "off" twice'}`],
-  )
-  return [bmcNoProof(facts, last), ...faults].join('; ')
-}
-
-function bmcNoProof(facts: Facts, last: PowerRead | undefined): string {
-  if (facts.identity === 'mismatch') return offRefusal(facts)
-  if (!last || last.power === 'unknown')
-    return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
-  return last.power === 'on' ? 'its BMC took the command and still says "on"' : 'its BMC said "off" only once'
-}
-
-/** The record owes the command before it goes out. */
+/** The record counts the command before it is sent. */
 function sendOff(incident: Incident, facts: Facts): Step {
   const next = note(
     { ...incident, offs: incident.offs + 1, epoch: facts.epoch },
     facts,
     `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`,
   )
-  return { next, acts: [{ do: 'power off', n: next.offs }] }
+  return { next, actions: [{ do: 'power off', n: next.offs }] }
 }
 
 const read = (facts: Facts): Step => {
   const last = facts.reads.at(-1)
-  return last && facts.nowMs - last.atMs < READ_EVERY_MS ? {} : { acts: [{ do: 'read power' }] }
+  return last && facts.nowMs - last.atMs < READ_EVERY_MS ? {} : { actions: [{ do: 'read power' }] }
 }
 
 function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
@@ -293,18 +263,3 @@ function proveBy(incident: Incident, level: Level, facts: Facts): Incident {
     says: `${level}: ${says}`,
   })
 }
-
-/** Along an arrow, with a line that says why. */
-export function move(
-  incident: Incident,
-  facts: Pick<Facts, 'epoch' | 'at'>,
-  { on, says }: { on: IncidentEvent; says: string },
-): Incident {
-  const next = follow(INCIDENT_TABLE, incident, { on, patch: { epoch: facts.epoch } })
-  return note(next, facts, `${next.state}: ${says}`)
-}
-
-export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident => ({
-  ...incident,
-  lines: [...incident.lines, { at: facts.at, says }].slice(-KEPT_LINES),
-})

@@ -1,7 +1,8 @@
 /** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and production run this. */
-import type { Condition, View, Veto } from './conditions.ts'
-import { heartbeatSilence, lifeVeto, peerSilence, planeFinding, seconds, tickSilence } from './conditions.ts'
-import { cutCondition, type CutView, type Suspect } from './cut.ts'
+import type { Condition, Veto } from './conditions.ts'
+import { heartbeatSilence, lifeVeto, peerSilence, planeStates, tickSilence } from './conditions.ts'
+import { seconds, type View } from './view.ts'
+import { cutCondition, type CutFinding } from './cut.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
 import { planeAction, type PlaneAction, type PlaneState } from './planes.ts'
 
@@ -18,7 +19,7 @@ export interface Verdict {
   readonly says: string
 }
 
-/** What the leader knows beside the evidence. */
+/** The leader's own position: what it knows beside the evidence. */
 export interface LeaderContext {
   /** Undefined: this arbiter does not lead. */
   readonly lease: { readonly leftMs: number; readonly ageMs: number; readonly storeOkAgeMs: number } | undefined
@@ -30,13 +31,17 @@ export interface LeaderContext {
   readonly spent: string | undefined
   /** Whether something can take its most important instance. */
   readonly capacity: { readonly fits: boolean; readonly says: string }
-  readonly suspects: readonly Suspect[]
-  readonly cut: CutView
+  /** What all hosts that are silent now have in common. */
+  readonly cut: CutFinding
+  /** Its BMC says twice that it is off. */
+  readonly provenOff: boolean
   /** Doubles with each flap, up to 8. */
   readonly factor: number
+  /** Since when only forgeable signs of life have held up the fence; given only where the policy limits that. */
   readonly softSinceMs: number | undefined
+  /** The storage fails for more hosts than deaths explain. */
   readonly storageSick: boolean
-  /** Share of the other hosts that the leader hears, silent ones within the limit of a cut left out. */
+  /** How many of the other hosts the leader hears, silent ones within the limit of a cut left out. */
   readonly reach: { readonly heard: number; readonly of: number }
 }
 
@@ -61,56 +66,49 @@ export function heardFrom(host: Member, view: View): Verdict {
 
 const NO_CONDITIONS: readonly Condition[] = []
 
-export function assess(host: Member, view: View, standing: LeaderContext): Verdict {
-  const veto = lifeVeto(host, view, standing.softSinceMs)
+export function assess(host: Member, view: View, context: LeaderContext): Verdict {
+  const veto = lifeVeto(host, view, context.softSinceMs)
   const quiet = isQuiet(host, view)
-  const own = standing.suspects.find((suspect) => suspect.host === host.name) ?? {
-    host: host.name,
-    rack: host.rack,
-    sinceMs: view.nowMs,
-    provenOff: false,
-  }
   const conditions = [
-    ...deathConditions(host, view, { ...standing, own }),
+    ...deathConditions(host, view, context),
     {
       id: 'C4' as const,
       holds: !veto,
       says: veto ? `${veto.says} ${seconds(veto.ageMs)} ago (${veto.kind} veto)` : 'no sign of life',
     },
-    cutCondition(own, standing.suspects, standing.cut),
-    ...permissions(host, view, standing),
-    { id: 'C8' as const, holds: standing.capacity.fits, says: standing.capacity.says },
+    cutCondition(context, context.cut),
+    ...permissions(host, view, context),
+    { id: 'C8' as const, holds: context.capacity.fits, says: context.capacity.says },
   ]
   const planes = planeStates(host, view)
   const dead = conditions.filter(({ id }) => DEATH.has(id)).every(({ holds }) => holds)
   const allowed = conditions.filter(({ id }) => PERMISSION.has(id)).every(({ holds }) => holds)
   const { action, because } = planeAction(planes)
   const base = { host: host.name, conditions, veto, planes, action }
-  if (!quiet && !own.provenOff) return { ...base, state: action === 'none' ? 'healthy' : 'degraded', says: because }
+  if (!quiet && !context.provenOff) return { ...base, state: action === 'none' ? 'healthy' : 'degraded', says: because }
   if (dead && allowed) return { ...base, state: 'confirmed', says: 'silent everywhere, and nothing speaks against it' }
   const against = conditions.filter(({ id, holds }) => !holds && id !== 'C8').map(({ id, says }) => `${id}: ${says}`)
   return { ...base, state: dead ? 'held' : 'suspect', says: against.join(' | ') }
 }
 
 /** Whether the leader and the policy allow acting on this host at all: C6 and C7. */
-export const permissions = (
-  host: Member,
-  view: View,
-  standing: Omit<LeaderContext, 'suspects' | 'cut'>,
-): Condition[] => [leaderCondition(view, standing), policyCondition(host, view, standing)]
+export const permissions = (host: Member, view: View, context: LeaderContext): Condition[] => [
+  leaderCondition(view, context),
+  policyCondition(host, view, context),
+]
 
 /** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data even where nothing can be moved. */
 const DEATH = new Set(['C1', 'C2', 'C3', 'C4'])
 const PERMISSION = new Set(['C5', 'C6', 'C7'])
 
 /** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of life. */
-function deathConditions(host: Member, view: View, standing: LeaderContext & { own: Suspect }): Condition[] {
+function deathConditions(host: Member, view: View, context: LeaderContext): Condition[] {
   const found = [
-    heartbeatSilence(host, view, standing.factor),
+    heartbeatSilence(host, view, context.factor),
     peerSilence(host, view),
-    tickSilence(host, view, standing.storageSick),
+    tickSilence(host, view, context.storageSick),
   ]
-  if (!standing.own.provenOff) return found
+  if (!context.provenOff) return found
   return found.map((condition) =>
     condition.holds
       ? condition
@@ -146,29 +144,18 @@ const hasLeft = ({ name, boot }: Member, { evidence }: View) =>
 function policyCondition(
   host: Member,
   view: View,
-  standing: Pick<LeaderContext, 'lease' | 'disarmed' | 'hold' | 'spent'>,
+  context: Pick<LeaderContext, 'lease' | 'disarmed' | 'hold' | 'spent'>,
 ): Condition {
   const self = view.evidence.selfOf(host.name)
-  const young = standing.lease && standing.lease.ageMs < view.limits.leaderAgeMs
+  const young = context.lease && context.lease.ageMs < view.limits.leaderAgeMs
   const wrong = [
-    ...(standing.disarmed ? [standing.disarmed] : []),
-    ...(standing.hold ? [standing.hold] : []),
-    ...(standing.spent ? [standing.spent] : []),
+    ...(context.disarmed ? [context.disarmed] : []),
+    ...(context.hold ? [context.hold] : []),
+    ...(context.spent ? [context.spent] : []),
     ...(self?.state === 'leaving' || hasLeft(host, view) ? ['it said that it leaves'] : []),
     ...(view.evidence.isDumping(host.name, view.nowMs, view.limits) ? ['it writes a crash dump (fence_kdump)'] : []),
     ...(self?.gate === 'none' ? ['it has no boot gate: it could start its guests again by itself'] : []),
     ...(young ? ['the leader is new and still watches'] : []),
   ]
   return { id: 'C7', holds: wrong.length === 0, says: wrong.join(', ') || 'armed, and nothing holds it' }
-}
-
-/** A plane is down when more believable observers find it silent than hear it. */
-export function planeStates(host: Member, view: View): Record<Plane, PlaneState> {
-  const state = (plane: Plane): PlaneState => {
-    if (!host.planes.includes(plane)) return 'up'
-    const { silent, answered } = planeFinding(host, plane, view)
-    if (silent.length === 0 && answered.length === 0) return 'unknown'
-    return silent.length > answered.length ? 'down' : 'up'
-  }
-  return { management: state('management'), storage: state('storage'), tenant: state('tenant') }
 }

@@ -1,8 +1,7 @@
-/** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure; the evidence is read and not changed. */
-import type { EvidenceStore } from './evidence-store.ts'
+/** The conditions C1 to C4 of a confirmed death: what each found, in words. Pure. */
 import type { Member, Plane } from '../protocol/heartbeat.ts'
-import type { Limits } from '../protocol/limits.ts'
-import { observersOf } from '../protocol/observers.ts'
+import type { PlaneState } from './planes.ts'
+import { seconds, type View } from './view.ts'
 
 export type ConditionId = 'C1' | 'C2' | 'C3' | 'C4' | 'C5' | 'C6' | 'C7' | 'C8'
 
@@ -13,44 +12,26 @@ export interface Condition {
   readonly says: string
 }
 
-export interface View {
-  readonly nowMs: number
-  readonly evidence: EvidenceStore
-  readonly members: readonly Member[]
-  /** Names; the owner of the evidence is one of them. */
-  readonly arbiters: readonly string[]
-  readonly limits: Limits
-  /** Since this arbiter began to listen. */
-  readonly uptimeMs: number
-  /** Hosts that are known to be down or fenced: nobody is blamed for not reaching them. */
-  readonly gone: ReadonlySet<string>
-  /** Who observes whom, kept by who holds the members, so that it is not computed each time. */
-  readonly observers?: ReadonlyMap<string, readonly string[]>
-}
-
-export const seconds = (ms: number): string => (Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'ever')
-const watchers = (host: Member, view: View) => view.observers?.get(host.name) ?? observersOf(host, view.members)
-
-/** C1: no heartbeat at a majority of the arbiters, each by a fresh word of its own. */
+/** C1: no heartbeat at a majority of the arbiters, each by its own fresh statement. */
 export function heartbeatSilence(host: Member, view: View, factor: number): Condition {
   const { evidence, nowMs, limits, arbiters } = view
   const wanted = limits.silentMs * factor
   const found = arbiters.map((arbiter) => {
     if (arbiter === evidence.owner) return { arbiter, ageMs: evidence.heardAgeMs(host.name, nowMs) ?? view.uptimeMs }
-    const word = evidence.attested(arbiter, host.name, nowMs)
-    if (!word || word.reportMs > limits.reportMs) return { arbiter, ageMs: undefined }
+    const statement = evidence.attested(arbiter, host.name, nowMs)
+    if (!statement || statement.reportMs > limits.reportMs) return { arbiter, ageMs: undefined }
     // An arbiter that has only just started has heard nobody; that is no silence.
-    return { arbiter, ageMs: word.silentMs ?? (word.settled ? Number.POSITIVE_INFINITY : undefined) }
+    return { arbiter, ageMs: statement.silentMs ?? (statement.settled ? Number.POSITIVE_INFINITY : undefined) }
   })
   const silent = found.filter(({ ageMs }) => ageMs !== undefined && ageMs >= wanted).length
   const needed = Math.floor(arbiters.length / 2) + 1
-  const words = found
+  const ages = found
     .map(({ arbiter, ageMs }) => `${arbiter} ${ageMs === undefined ? 'says nothing' : seconds(ageMs)}`)
     .join(', ')
   return {
     id: 'C1',
     holds: silent >= needed,
-    says: `last heartbeat, by arbiter: ${words}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed`,
+    says: `last heartbeat, by arbiter: ${ages}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed`,
   }
 }
 
@@ -65,7 +46,7 @@ interface PlaneFinding {
 /** What the observers that can be believed say of one plane of a host. */
 export function planeFinding(host: Member, plane: Plane, view: View): PlaneFinding {
   const out = { plane, silent: [] as string[], answered: [] as string[], mute: [] as string[] }
-  for (const observer of watchers(host, view)) {
+  for (const observer of view.observersOf(host)) {
     if (view.gone.has(observer)) continue
     const sight = view.evidence.sight({ observer, target: host.name, plane }, view.nowMs)
     if (!sight || sight.reportMs > view.limits.reportMs) {
@@ -78,6 +59,33 @@ export function planeFinding(host: Member, plane: Plane, view: View): PlaneFindi
   }
   return out
 }
+
+/** A plane is down when more believable observers find it silent than hear it. In the tick of every host that is heard, so it counts and collects nothing. */
+export function planeStates(host: Member, view: View): Record<Plane, PlaneState> {
+  const { evidence, gone, limits, nowMs } = view
+  const balance = { management: NOBODY, storage: NOBODY, tenant: NOBODY }
+  for (const observer of view.observersOf(host)) {
+    const held = evidence.newest(observer)
+    if (!held || nowMs - held.atMs > limits.reportMs || gone.has(observer)) continue
+    const sights = held.heartbeat.peers[host.name]?.planes
+    if (!sights) continue
+    for (const plane of host.planes) {
+      const misses = sights[plane]?.misses
+      if (misses === undefined) continue
+      const before = balance[plane] === NOBODY ? 0 : balance[plane]
+      if (misses < limits.misses) balance[plane] = before - 1
+      else if (isBelievable(observer, { plane, about: host.name }, view)) balance[plane] = before + 1
+    }
+  }
+  const state = (plane: Plane): PlaneState => {
+    if (!host.planes.includes(plane)) return 'up'
+    if (balance[plane] === NOBODY) return 'unknown'
+    return balance[plane] > 0 ? 'down' : 'up'
+  }
+  return { management: state('management'), storage: state('storage'), tenant: state('tenant') }
+}
+/** No observer says anything of the plane. */
+const NOBODY = Number.NEGATIVE_INFINITY
 
 /** An observer that is slow, or that reaches few others on the plane, tells more about itself than about its target. */
 function isBelievable(observer: string, about: { plane: Plane; about: string }, view: View): boolean {
@@ -97,18 +105,15 @@ function isBelievable(observer: string, about: { plane: Plane; about: string }, 
 /** C2: on every plane that the host has, enough observers in enough failure domains find it silent. */
 export function peerSilence(host: Member, view: View): Condition {
   const findings = host.planes.map((plane) => planeFinding(host, plane, view))
-  const racks = new Map(view.members.map((member) => [member.name, member.rack]))
+  // The host's own domain is no other, whoever else is in it.
+  const own = host.rack ?? host.name
+  const others = view.domains.size - (view.domains.has(own) ? 1 : 0)
   const judged = findings.map(({ plane, silent, answered, mute }) => {
     const asked = silent.length + answered.length + mute.length
     const needed = Math.max(2, Math.ceil((asked < 8 ? view.limits.quorumSmall : view.limits.quorum) * asked))
-    const domains = new Set(silent.map((name) => racks.get(name) ?? name).filter((rack) => rack !== host.rack))
-    const others = new Set(
-      view.members
-        .filter(({ name }) => name !== host.name && !view.gone.has(name))
-        .map(({ name, rack }) => rack ?? name),
-    )
-    others.delete(host.rack ?? host.name)
-    const spread = domains.size >= Math.min(2, others.size)
+    const domains = new Set(silent.map(view.domainOf))
+    domains.delete(own)
+    const spread = domains.size >= Math.min(2, others)
     return {
       holds: silent.length >= needed && spread,
       says: `${plane}: silent for ${silent.length} of ${asked} observers (${needed} needed)${tail(mute, spread)}`,
@@ -129,7 +134,7 @@ export function tickSilence(host: Member, view: View, storageSick: boolean): Con
   if (!host.ticks) return { id: 'C3', holds: true, says: 'the host has no storage tick' }
   if (storageSick)
     return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
-  const views = view.evidence.tickOf(host.name, watchers(host, view), view.nowMs)
+  const views = view.evidence.tickOf(host.name, view.observersOf(host), view.nowMs)
   const reading = views.filter(({ readingMs }) => readingMs >= view.limits.tickMs)
   if (reading.length === 0)
     return {
@@ -155,7 +160,7 @@ export interface Veto {
  *  them hold it up no longer than `softVetoMs`. */
 export function lifeVeto(host: Member, view: View, softSinceMs: number | undefined): Veto | undefined {
   const { evidence, nowMs, limits, arbiters } = view
-  const observers = watchers(host, view)
+  const observers = view.observersOf(host)
   const life = evidence.newestLife(host.name, observers, { nowMs, arbiters })
   if (life && nowMs - life.atMs <= limits.vetoMs) return { kind: 'hard', says: life.how, ageMs: nowMs - life.atMs }
   const hint = evidence.newestHint(host.name, observers)

@@ -2,8 +2,10 @@
 import type { Limits } from '../protocol/limits.ts'
 import {
   PLANES,
+  type BootRecord,
   type Heartbeat,
   type LifeSign,
+  type Member,
   type Plane,
   type SelfReport,
   type TickView,
@@ -86,6 +88,11 @@ export class EvidenceStore {
     for (const map of [this.senders, this.kernels, this.gossip, this.ticks, this.dumps]) map.delete(name)
   }
 
+  /** The newest heartbeat of a node, and when it came. */
+  newest(name: string): { readonly heartbeat: Heartbeat; readonly atMs: number } | undefined {
+    return this.senders.get(name)?.held
+  }
+
   heartbeatOf(name: string): Heartbeat | undefined {
     return this.senders.get(name)?.held?.heartbeat
   }
@@ -98,6 +105,12 @@ export class EvidenceStore {
   bootOf(name: string): { readonly bootId: string; readonly atMs: number } | undefined {
     const held = this.senders.get(name)?.held
     return held && { bootId: held.heartbeat.bootId, atMs: held.atMs }
+  }
+
+  /** The newest boot of a host, as it was heard here, or, where nobody was there to hear it, as the host wrote it to the store. */
+  lastBoot(host: string, member: Member | undefined): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
+    const held = this.senders.get(host)?.held
+    return held ? { id: held.heartbeat.bootId, watchdogMs: held.heartbeat.self.watchdogMs } : member?.boot
   }
 
   /** Since the newest heartbeat got to the owner. */

@@ -4,6 +4,8 @@ import type { Plane } from '../protocol/heartbeat.ts'
 export type PlaneState = 'up' | 'down' | 'unknown'
 /** `unreachable` and `isolated` are told; what else is done about them is the policy's (`tenantLost`, `isolated`). */
 export type PlaneAction = 'none' | 'alert' | 'unreachable' | 'stop guests' | 'isolated' | 'fence'
+/** Of a host that lives, and that is of no use to its guests. */
+export type UnfitAction = Extract<PlaneAction, 'unreachable' | 'stop guests' | 'isolated'>
 
 export interface PlaneRow {
   /** Management, tenant, storage. A plane that the host does not have, or of which nobody knows, reads as up. */

@@ -1,7 +1,7 @@
 /** `npm run bench -- mesh --hosts N`: one arbiter's core and the real codec under N simulated hosts on a fake clock. What its tick costs, what a host sends, what it keeps in
  *  memory, and how long it takes to a verdict when one host, a rack and a tenth of all hosts die. No network and no Consul: what these cost, `mesh.ts` measures. */
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
-import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import { replyTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { decode, encode } from '../../host-agent/protocol/datagram.ts'
 import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
@@ -72,7 +72,7 @@ class ScaleMesh {
   private readonly sender = newIdentity('h')
   private readonly receiver = newIdentity('a0')
   private readonly entries = new Map<string, Entry>()
-  private readonly core: ArbiterCore
+  private readonly core: Arbiter
   private ticks: number[] = []
   private takes: number[] = []
   private bytes: number[] = []
@@ -85,7 +85,7 @@ class ScaleMesh {
       this.put(KEYS.members + name, record(name, i), i + 1)
     this.put(KEYS.policy, { ...FIRST_POLICY, armed: true, why: 'a bench' }, 1)
     this.index = hosts + 10
-    this.core = new ArbiterCore({ name: 'a0', world: this.world(), nowMs: this.nowMs - 60_000, quiesceMs: 0 })
+    this.core = new Arbiter({ name: 'a0', environment: this.environment(), nowMs: this.nowMs - 60_000, quiesceMs: 0 })
     const beganMs = performance.now()
     this.core.onStore({ entries: [...this.entries.values()], index: this.index }, this.nowMs)
     this.membersTakenMs = Math.round(performance.now() - beganMs)
@@ -177,7 +177,7 @@ class ScaleMesh {
     const said = opened && decode(opened)
     if (said?.message.type !== 'heartbeat' || !this.core.onHeartbeat(said.message.heartbeat, this.nowMs))
       throw new Error('a heartbeat was not taken')
-    answerTo(this.core, said.message.heartbeat, this.nowMs)
+    replyTo(this.core, said.message.heartbeat, this.nowMs)
     this.takes.push(performance.now() - beganMs)
   }
 
@@ -207,7 +207,7 @@ class ScaleMesh {
     this.entries.set(key, { key, value, index })
   }
 
-  private world(): Environment {
+  private environment(): Environment {
     const dead = (host: string) => this.diedMs.has(host)
     return {
       store: ({ changes }, done) => {
@@ -234,7 +234,7 @@ class ScaleMesh {
           },
         }),
       pill: () => undefined,
-      page: () => undefined,
+      alert: () => undefined,
       wall: () => '2026-01-01T00:00:00.000Z',
       now: () => this.nowMs,
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
 import { expect, test } from 'vitest'
 import { meshMetrics } from '../../host-agent/api/metrics.ts'
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
 import { base, call } from './api-bench.ts'
@@ -67,7 +67,7 @@ test('every query of the dashboard is good PromQL and names metrics that are exp
   const dashboard = JSON.parse(readFileSync(join(ROOT, 'docs/grafana/rackward.json'), 'utf8')) as {
     panels: { title: string; targets: { expr: string }[] }[]
   }
-  const core = new ArbiterCore({ name: 'a1', world: {} as never, nowMs: 0 })
+  const core = new Arbiter({ name: 'a1', environment: {} as never, nowMs: 0 })
   const exported = `${(await get('/metrics')).text}\n${await meshMetrics(core, systemClock).metrics()}`
   const known = new Set(
     [...exported.matchAll(/^# TYPE (\S+) (\S+)/gm)].flatMap(([, name, type]) =>

@@ -7,7 +7,9 @@ import { hostAt, isKdump, listenKdump } from '../../host-agent/probe/kdump.ts'
 import type { MemberRecord } from '../../host-agent/protocol/records.ts'
 import { assess, type LeaderContext } from '../../host-agent/verdict/assess.ts'
 import { EvidenceStore } from '../../host-agent/verdict/evidence-store.ts'
-import { planeFinding, type View } from '../../host-agent/verdict/conditions.ts'
+import { planeFinding } from '../../host-agent/verdict/conditions.ts'
+import { findCut } from '../../host-agent/verdict/cut.ts'
+import { viewOf, type View } from '../../host-agent/verdict/view.ts'
 import type { Heartbeat, Member, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/protocol/limits.ts'
 import { until } from '../../kit/clock.ts'
@@ -59,7 +61,7 @@ function silentHost(
   })
   evidence.take(heartbeat('h1', self), nowMs - 10_000)
   for (const { name } of MEMBERS) if (name !== 'h1') evidence.take(heartbeat(name, others), nowMs - 100)
-  const view: View = {
+  const view = viewOf({
     nowMs,
     evidence,
     members: MEMBERS,
@@ -67,23 +69,28 @@ function silentHost(
     limits: LIMITS,
     uptimeMs: 90_000,
     gone: new Set(),
-  }
+  })
   return { view, evidence }
 }
-const standing = (view: View): LeaderContext => ({
+const contextOf = (view: View): LeaderContext => ({
   lease: { leftMs: 10_000, ageMs: 60_000, storeOkAgeMs: 500 },
   hold: undefined,
   disarmed: undefined,
   spent: undefined,
   capacity: { fits: true, says: '' },
-  suspects: [{ host: 'h1', rack: 'h1', sinceMs: view.nowMs - 9_000, provenOff: false }],
-  cut: { nowMs: view.nowMs, hosts: 4, limits: LIMITS, cutAtMs: undefined },
+  cut: findCut([{ host: 'h1', rack: 'h1', sinceMs: view.nowMs - 9_000, provenOff: false }], {
+    nowMs: view.nowMs,
+    hosts: 4,
+    limits: LIMITS,
+    cutAtMs: undefined,
+  }),
+  provenOff: false,
   factor: 1,
   softSinceMs: undefined,
   storageSick: false,
   reach: { heard: 3, of: 3 },
 })
-const verdict = (view: View) => assess(MEMBERS[0] as Member, view, standing(view))
+const verdict = (view: View) => assess(MEMBERS[0] as Member, view, contextOf(view))
 
 describe('crash dumps', () => {
   test('the message of fence_kdump is known in both orders of bytes, and nothing else is', () => {

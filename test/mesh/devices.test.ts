@@ -83,12 +83,14 @@ describe('when they are used', () => {
   const levels = ['L0', 'L1', 'L2'] as const
   test('after the BMC gave no proof for six seconds; at once when there is none', () => {
     const early = facts({ devices: [L2], levels, stateSinceMs: NOW - 3_000, lastOffMs: NOW - 2_000 })
-    expect(stepIncident(incident, early).acts?.[0]).toEqual({ do: 'read power' })
-    expect(stepIncident(incident, { ...early, stateSinceMs: NOW - 7_000, lastOffMs: NOW - 6_500 }).acts?.[0]).toEqual({
+    expect(stepIncident(incident, early).actions?.[0]).toEqual({ do: 'read power' })
+    expect(
+      stepIncident(incident, { ...early, stateSinceMs: NOW - 7_000, lastOffMs: NOW - 6_500 }).actions?.[0],
+    ).toEqual({
       do: 'device off',
       level: 'L2',
     })
-    expect(stepIncident(incident, { ...early, identity: 'unknown', lastOffMs: null }).acts?.[0]).toEqual({
+    expect(stepIncident(incident, { ...early, identity: 'unknown', lastOffMs: null }).actions?.[0]).toEqual({
       do: 'device off',
       level: 'L2',
     })
@@ -102,7 +104,7 @@ describe('when they are used', () => {
       { halted: 'disarmed' },
       { outstanding: 1 },
     ])
-      expect(stepIncident(incident, { ...late, ...more }).acts ?? []).not.toContainEqual({
+      expect(stepIncident(incident, { ...late, ...more }).actions ?? []).not.toContainEqual({
         do: 'device off',
         level: 'L2',
       })

@@ -37,7 +37,7 @@ describe('through Nova', () => {
       what: 'three of four to be moved',
       timeoutMs: 20_000,
     })
-    await until(() => mesh.pages.some(({ says }) => /stays stays on cmp1/.test(says)), {
+    await until(() => mesh.alerts.some(({ says }) => /stays stays on cmp1/.test(says)), {
       what: 'the fourth to be named',
       timeoutMs: 5_000,
     })

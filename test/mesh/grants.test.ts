@@ -2,7 +2,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { mayGrant, statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS } from '../../host-agent/protocol/records.ts'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
@@ -10,10 +10,10 @@ import type { Heartbeat, ArbiterStatement } from '../../host-agent/protocol/hear
 import { memberRecord } from './member-record.ts'
 
 const NOW = 1_000_000
-let core: ArbiterCore
+let core: Arbiter
 let seq = 0
 beforeEach(() => {
-  core = new ArbiterCore({ name: 'a1', world: {} as Environment, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
+  core = new Arbiter({ name: 'a1', environment: {} as Environment, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
   const names = ['a1', 'a2', 'a3', 'h1']
   core.onStore(
     {

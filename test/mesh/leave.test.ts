@@ -4,7 +4,6 @@ import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { KEYS, MemberRecord, parsed } from '../../host-agent/protocol/records.ts'
 import { memberOf } from '../../host-agent/cluster/register.ts'
-import { lastBoot } from '../../host-agent/arbiter/leader-context.ts'
 import { monotonicClock } from '../../kit/clock.ts'
 import { MemoryMesh } from './memory-world.ts'
 
@@ -17,6 +16,7 @@ afterEach(() => mesh.stop())
 const writes = (boot: MemberRecord['boot']) =>
   mesh.set(`${KEYS.members}h1`, { ...mesh.core.cluster.members.get('h1')?.value, boot })
 const policySays = () => mesh.core.explain('h1', monotonicClock.now())?.conditions.find(({ id }) => id === 'C7')?.says
+const lastBoot = (host: string) => mesh.core.evidence.lastBoot(host, mesh.core.cluster.memberOf(host))
 const heard = (bootId: string) =>
   mesh.core.onHeartbeat(
     {
@@ -48,13 +48,13 @@ test('that the boot before left says nothing of the one that is heard', () => {
   writes({ id: 'boot-1', watchdogMs: 10_000, leaving: true })
   heard('boot-2')
   expect(policySays()).not.toMatch(/leaves/)
-  expect(lastBoot(mesh.core, 'h1')).toEqual({ id: 'boot-2', watchdogMs: null })
+  expect(lastBoot('h1')).toEqual({ id: 'boot-2', watchdogMs: null })
 })
 
 test('the boot of a host that was never heard, and its watchdog, are known', () => {
-  expect(lastBoot(mesh.core, 'h1')).toBeUndefined()
+  expect(lastBoot('h1')).toBeUndefined()
   writes({ id: 'boot-1', watchdogMs: 10_000, leaving: false })
-  expect(lastBoot(mesh.core, 'h1')).toMatchObject({ id: 'boot-1', watchdogMs: 10_000 })
+  expect(lastBoot('h1')).toMatchObject({ id: 'boot-1', watchdogMs: 10_000 })
 })
 
 test('what a host writes of itself reads back as the same: it is written once', () => {

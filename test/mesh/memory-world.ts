@@ -3,17 +3,18 @@ import { monotonicClock, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { Driver } from '../../host-agent/adapters/instances/driver.ts'
 import type { Incident } from '../../host-agent/protocol/records.ts'
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { consulEnvironment } from '../../host-agent/adapters/consul-environment.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Change, Entry } from '../../host-agent/cluster/store.ts'
-import type { Alert, Environment } from '../../host-agent/adapters/environment.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
+import type { Alert } from '../../host-agent/cluster/decision.ts'
 import { Consul } from '../../kit/consul.ts'
 import { memberRecord } from './member-record.ts'
 
 export class MemoryMesh {
-  readonly core: ArbiterCore
-  readonly pages: Alert[] = []
+  readonly core: Arbiter
+  readonly alerts: Alert[] = []
   readonly off = new Set<string>()
   private readonly entries = new Map<string, Entry>()
   private index = 1
@@ -23,7 +24,7 @@ export class MemoryMesh {
   constructor(driver: Driver, hosts: readonly string[]) {
     const consul = new Consul({ url: 'http://127.0.0.1:1' })
     // The driver goes through what production puts around it: deadlines, and what a failure means.
-    const { world: real } = consulEnvironment({
+    const { environment: real } = consulEnvironment({
       consul,
       clock: monotonicClock,
       driver,
@@ -31,12 +32,12 @@ export class MemoryMesh {
       name: 'a1',
       api: null,
       nodeOf: () => null,
-      onPage: () => undefined,
+      onAlert: () => undefined,
       pill: () => Promise.reject(new Error('not here')),
       power: { ask: () => Promise.reject(new Error('not here')) },
       devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
     })
-    const world: Environment = {
+    const environment: Environment = {
       ...real,
       store: (ask, done) => void setImmediate(() => done(this.write(ask.changes, ask.guards))),
       readStore: (done) => void setImmediate(() => done({ entries: [...this.entries.values()], index: this.index })),
@@ -52,11 +53,11 @@ export class MemoryMesh {
           20,
         )
       },
-      page: (page) => void this.pages.push(page),
+      alert: (alert) => void this.alerts.push(alert),
     }
-    this.core = new ArbiterCore({
+    this.core = new Arbiter({
       name: 'a1',
-      world,
+      environment,
       nowMs: monotonicClock.now() - 60_000,
       settleMs: driver.settleMs,
       quiesceMs: 0,
@@ -103,7 +104,7 @@ export class MemoryMesh {
       everyMs: 50,
     }).catch((error: Error) => {
       throw new Error(
-        `${error.message}: ${JSON.stringify(found())} ${JSON.stringify(this.intents())} ${JSON.stringify(this.pages.slice(-5))}`,
+        `${error.message}: ${JSON.stringify(found())} ${JSON.stringify(this.intents())} ${JSON.stringify(this.alerts.slice(-5))}`,
       )
     })
   }

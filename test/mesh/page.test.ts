@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { startMeshApi } from '../../host-agent/api/server.ts'
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
@@ -23,7 +23,7 @@ const SILENT = 20
 const names = Array.from({ length: HOSTS }, (_, i) => `h${i}`)
 const arbiters = ['a1', 'a2', 'a3']
 const clock = monotonicClock
-let core: ArbiterCore
+let core: Arbiter
 let base = ''
 let stop: () => Promise<void>
 const ticks: number[] = []
@@ -68,17 +68,17 @@ beforeAll(async () => {
     }),
   }))
   entries.push({ key: KEYS.policy, value: { ...FIRST_POLICY, why: 'a test' }, index: 1 })
-  const world = {
+  const environment = {
     store: (_, done) => done({ got: 'conflict' }),
     readStore: (done) => done({ entries, index: 5_000 }),
     bmc: () => undefined,
     deviceLevels: () => [],
     driver: () => undefined,
-    page: () => undefined,
+    alert: () => undefined,
     wall: () => '2026-01-01T00:00:00Z',
     now: () => clock.now(),
   } as Partial<Environment> as Environment
-  core = new ArbiterCore({ name: 'a1', world, nowMs: clock.now() - 60_000, quiesceMs: 0 })
+  core = new Arbiter({ name: 'a1', environment, nowMs: clock.now() - 60_000, quiesceMs: 0 })
   core.onStore({ entries, index: 5_000 }, clock.now())
   const config = AgentConfig.parse({
     name: 'a1',
@@ -130,20 +130,22 @@ test('the tick judges the silent hosts alone, and the page judges nobody: it tak
 })
 
 test('a question about one host judges that one, and changes nothing', async () => {
-  const before = structuredClone({ memories: core.memories, cut: core.cutAtMs, cluster: core.cluster.index })
+  const before = structuredClone({ memory: core.memory.hosts, cut: core.memory.cutAtMs, cluster: core.cluster.index })
   const { body } = await get('/rackward/v1/mesh/hosts/h0/explain')
   expect(body.conditions.find(({ id }: { id: string }) => id === 'C7')).toMatchObject({ holds: false })
   expect(judged.times).toBe(1)
   await get('/rackward/v1/mesh/hosts/h999/explain')
-  expect(structuredClone({ memories: core.memories, cut: core.cutAtMs, cluster: core.cluster.index })).toEqual(before)
+  expect(structuredClone({ memory: core.memory.hosts, cut: core.memory.cutAtMs, cluster: core.cluster.index })).toEqual(
+    before,
+  )
 })
 
 test('an arbiter that does not lead tells what it found itself, and remembers nothing of being asked', async () => {
   core.onLease(undefined, clock.now())
-  core.memories.clear()
+  core.memory.hosts.clear()
   expect((await get('/rackward/v1/mesh')).body).toMatchObject({ leads: false, leader: 'a2' })
   await get('/rackward/v1/mesh/hosts/h0/explain')
-  expect(core.memories.size).toBe(0)
+  expect(core.memory.hosts.size).toBe(0)
   core.tick(clock.now() + 2_000)
   expect((await get('/rackward/v1/mesh')).body.hosts[0].state).toBe('suspect')
 })

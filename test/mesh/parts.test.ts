@@ -7,7 +7,7 @@ import { readDomain } from '../../host-agent/adapters/instances/domains.ts'
 import { INTENT_TABLE } from '../../host-agent/evacuate/intents.ts'
 import { INTENT_STATES, type Intent } from '../../host-agent/protocol/records.ts'
 import { intentsFor, placesFor, type Target } from '../../host-agent/evacuate/plan.ts'
-import { sameUuid } from '../../host-agent/fence/bmc.ts'
+import { sameUuid } from '../../host-agent/fence/bmc-identity.ts'
 import { provenOff } from '../../host-agent/fence/guards.ts'
 import { INCIDENT_TABLE } from '../../host-agent/fence/states.ts'
 import { INCIDENT_STATES } from '../../host-agent/protocol/records.ts'
@@ -165,7 +165,7 @@ describe('the copy of the store', () => {
     const cluster = new ClusterState()
     const member = memberRecord('h1')
     const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
-    cluster.take(
+    cluster.takeSnapshot(
       {
         entries: [
           { key: `${KEYS.members}h1`, value: member, index: 2 },
@@ -175,18 +175,18 @@ describe('the copy of the store', () => {
       },
       0,
     )
-    cluster.wrote([{ key: `${KEYS.holds}h1`, value: undefined, index: 3 }], 4, 0)
+    cluster.takeOwnWrite([{ key: `${KEYS.holds}h1`, value: undefined, index: 3 }], 4, 0)
     expect([...cluster.members.keys()]).toEqual(['h1'])
     expect(cluster.holds.size).toBe(0)
     // And what is older than that says nothing any more.
-    expect(cluster.take({ entries: [], index: 3 }, 0)).toBe(false)
+    expect(cluster.takeSnapshot({ entries: [], index: 3 }, 0)).toBe(false)
   })
   test('what others wrote just before us is not passed over', () => {
     const cluster = new ClusterState()
     const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
-    cluster.take({ entries: [], index: 8 }, 0)
-    cluster.wrote([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
-    cluster.take(
+    cluster.takeSnapshot({ entries: [], index: 8 }, 0)
+    cluster.takeOwnWrite([{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 0 }], 12, 0)
+    cluster.takeSnapshot(
       {
         entries: [
           { key: KEYS.policy, value: { ...FIRST_POLICY, armed: true }, index: 12 },
@@ -200,7 +200,10 @@ describe('the copy of the store', () => {
   })
   test('a policy that cannot be read disarms', () => {
     const cluster = new ClusterState()
-    cluster.take({ entries: [{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: 'yes' }, index: 1 }], index: 1 }, 0)
+    cluster.takeSnapshot(
+      { entries: [{ key: KEYS.policy, value: { ...FIRST_POLICY, armed: 'yes' }, index: 1 }], index: 1 },
+      0,
+    )
     expect(cluster.policy.value.armed).toBe(false)
     expect([...cluster.broken]).toEqual([KEYS.policy])
   })

@@ -11,7 +11,7 @@ import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { PillSlots, slotPath } from '../../host-agent/adapters/poison-pill.ts'
 import { consulEnvironment } from '../../host-agent/adapters/consul-environment.ts'
 import { TickReader, TickWriter } from '../../host-agent/probe/storage-heartbeat.ts'
-import type { PillAnswer } from '../../host-agent/adapters/environment.ts'
+import type { PillAnswer } from '../../host-agent/fence/effects.ts'
 import { parsePill, pillText, type PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
 
 let directory: string
@@ -75,7 +75,7 @@ test('what is no order is none', () => {
 
 test('a storage that never answers is given up at the deadline, and nothing more is asked of it meanwhile', async () => {
   let begun = 0
-  const { world } = consulEnvironment({
+  const { environment } = consulEnvironment({
     consul: new Consul({ url: 'http://127.0.0.1:1' }),
     clock: monotonicClock,
     driver: noDriver,
@@ -83,13 +83,13 @@ test('a storage that never answers is given up at the deadline, and nothing more
     name: 'a1',
     api: null,
     nodeOf: () => null,
-    onPage: () => undefined,
+    onAlert: () => undefined,
     pill: () => new Promise(() => (begun += 1)),
     power: { ask: () => Promise.reject(new Error('not here')) },
     devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
   })
   const answers: PillAnswer[] = []
-  world.pill({ act: 'read', host: 'h1' }, monotonicClock.now() + 100, (answer) => answers.push(answer))
+  environment.pill({ act: 'read', host: 'h1' }, monotonicClock.now() + 100, (answer) => answers.push(answer))
   await until(() => answers.length === 1, { what: 'the answer', timeoutMs: 10_000 })
   expect(answers).toEqual([{ ok: false, fault: 'the shared storage did not answer in time' }])
   expect(begun).toBe(1)

@@ -45,17 +45,15 @@ const PURE = [
   /\/effects\.ts$/,
   /node\/(workflow|workflow\/events|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
   /agents\/rules\.ts$/,
-  /host-agent\/verdict\/[\w-]+\.ts$/,
-  /host-agent\/fence\/(guards|step|states)\.ts$/,
-  /host-agent\/evacuate\/(intents|plan)\.ts$/,
-  /host-agent\/arbiter\/(loop|decide|leader-context|leases)\.ts$/,
-  /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat|arbiter\/heartbeat-reply)\.ts$/,
+  /host-agent\/(verdict|fence|evacuate)\/[\w-]+\.ts$/,
+  /host-agent\/arbiter\/(?!commit|state|memory|observe|loop)[\w-]+\.ts$/,
+  /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat)\.ts$/,
 ]
 
 /** Where a record begins, and what is no record. */
 const BIRTHS: readonly string[] = [
-  "host-agent/arbiter/open-incident.ts: state: 'confirmed'",
   "host-agent/evacuate/drain.ts: state: 'REQUESTED'",
+  "host-agent/fence/open.ts: state: 'confirmed'",
 ]
 
 function sources(dir: string): string[] {
@@ -158,6 +156,60 @@ test('what programs of the mesh agree on stands on nothing else of them', () => 
   expect(leaks).toEqual([])
 })
 
+/** The rooms of an arbiter, each with the rooms that it stands on. */
+const DECISION_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  cluster: ['cluster', 'protocol', 'config.ts'],
+  verdict: ['verdict', 'protocol'],
+  fence: ['fence', 'verdict', 'cluster', 'protocol'],
+  evacuate: ['evacuate', 'verdict', 'cluster', 'protocol'],
+  arbiter: ['arbiter', 'fence', 'evacuate', 'verdict', 'cluster', 'protocol', 'adapters/environment.ts'],
+}
+
+test('an arbiter observes, assesses, decides and commits: no decision imports whoever carries it out', () => {
+  const leaks = files.flatMap(({ path, text }) => {
+    const room = /^host-agent\/(\w+)\//.exec(path)?.[1] ?? ''
+    const allowed = DECISION_ROOMS[room]
+    if (!allowed) return []
+    return importsOf(text)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => relative(ROOT, resolve(ROOT, dirname(path), name)))
+      .filter((target) => target.startsWith('host-agent/'))
+      .filter((target) => !allowed.some((one) => target.startsWith(`host-agent/${one}`)))
+      .map((target) => `${path} imports ${target}`)
+  })
+  expect(leaks).toEqual([])
+})
+
+test('verdicts, fences and evacuations are functions of values: none names the arbiter, its memory or its environment', () => {
+  const named = /\b(?:Arbiter(?:State|Memory|Options)?|HostMemory|Remembered|Environment|Known)\b/
+  const hits = files
+    .filter(({ path, text }) => /^host-agent\/(verdict|fence|evacuate)\//.test(path) && named.test(code(text)))
+    .map(({ path }) => path)
+  expect(hits).toEqual([])
+})
+
+test('only commit.ts asks anything of the environment of an arbiter', () => {
+  const asks = /\benvironment\.(?:store|readStore|bmc|device|driver|pill|alert)\(/
+  const hits = files
+    .filter(({ path, text }) => path.startsWith('host-agent/') && asks.test(code(text)))
+    .map(({ path }) => path)
+  expect(hits).toEqual(['host-agent/arbiter/commit.ts'])
+})
+
+/** Local tallies of a plan. */
+const TALLIES = ['host-agent/evacuate/plan.ts: there.freeMb -=']
+
+test('a decision changes no field of what it is given', () => {
+  const assignment = /^\s*((?!this\.|const |let )[\w.]+\.\w+ (?:\?\?|\|\||[-+])?=)(?![=>])/gm
+  const changes = (text: string) => [...text.matchAll(assignment)].map((match) => match[1] as string)
+  expect(changes('  about.fence = x\n  a.b ??= 1\n  if (a.b === 1) x')).toEqual(['about.fence =', 'a.b ??='])
+  const decides = /^host-agent\/(verdict|fence|evacuate|arbiter\/(?!commit|state|memory|observe|loop))/
+  const hits = files
+    .filter(({ path }) => decides.test(path) && path !== 'host-agent/verdict/evidence-store.ts')
+    .flatMap(({ path, text }) => changes(code(text)).map((change) => `${path}: ${change}`))
+  expect(hits).toEqual(TALLIES)
+})
+
 test('only the tables of states move an incident or an intent', () => {
   const hits = files
     .filter(({ path }) => /^host-agent\/(fence|evacuate|arbiter|cluster)\//.test(path))
@@ -208,7 +260,6 @@ const TOO_LONG = [
   'conductor/agents/rules.ts',
   'conductor/agents/service.ts',
   'conductor/api/nodes/hardware.ts',
-  'host-agent/fence/step.ts',
   'cli/nodes.ts',
 ]
 

@@ -1,10 +1,10 @@
 /** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
-import { answerTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
+import { replyTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
 import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
 import type { SimNode } from './node.ts'
-import type { Arbiter, SimRack } from './rack.ts'
+import type { SimArbiter, SimRack } from './rack.ts'
 
 const TICK_MS = 250
 
@@ -98,11 +98,11 @@ export class Beat {
     }
   }
 
-  receive(arbiter: Arbiter, from: SimNode, heartbeat: Heartbeat): void {
+  receive(arbiter: SimArbiter, from: SimNode, heartbeat: Heartbeat): void {
     const { nowMs } = this.rack.engine
     const { core } = arbiter
     if (!core.onHeartbeat(heartbeat, nowMs) || from.isArbiter) return
-    const ack = answerTo(core, heartbeat, nowMs)
+    const ack = replyTo(core, heartbeat, nowMs)
     if (ack.grants) this.rack.oracle.granted(from, arbiter.node)
     const reachable = PLANES.some(
       (_, i) =>
@@ -124,7 +124,7 @@ export class Beat {
     )
   }
 
-  private arbiterTick(arbiter: Arbiter, round: number): void {
+  private arbiterTick(arbiter: SimArbiter, round: number): void {
     const { core, node } = arbiter
     const { nowMs } = this.rack.engine
     if (this.rack.hasQuorum(node)) core.onStore(this.rack.consul.snapshot(), nowMs)
@@ -144,7 +144,7 @@ export class Beat {
         core.evidence.sawKernel(host.name, nowMs)
   }
 
-  private readTicks(arbiter: Arbiter): void {
+  private readTicks(arbiter: SimArbiter): void {
     const { nowMs } = this.rack.engine
     // What is asked for late says nothing.
     const reads = this.rack.storage.out === 0 && this.rack.storage.lateMs === 0 && arbiter.node.planeDown[1] === 0

@@ -1,4 +1,4 @@
-/** A leader that dies at its n-th ask of the world: before it goes out, or after, so that no answer finds it. */
+/** A leader that dies at its n-th request to its environment: before it goes out, or after, so that no answer finds it. */
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 
 export interface Crash {
@@ -10,23 +10,23 @@ export interface Crash {
   seen: number
 }
 
-export function crashing(world: Environment, crash: Crash, die: () => void): Environment {
+export function crashing(environment: Environment, crash: Crash, die: () => void): Environment {
   const through =
     <A extends unknown[]>(ask: (...args: A) => void) =>
     (...args: A): void => {
-      if (world.now() < crash.fromMs) return ask(...args)
+      if (environment.now() < crash.fromMs) return ask(...args)
       crash.seen += 1
       if (crash.seen !== crash.at) return ask(...args)
       if (crash.when === 'after') ask(...args)
       die()
     }
   return {
-    ...world,
-    store: through((...args: Parameters<Environment['store']>) => world.store(...args)),
-    readStore: through((...args: Parameters<Environment['readStore']>) => world.readStore(...args)),
-    bmc: through((...args: Parameters<Environment['bmc']>) => world.bmc(...args)),
-    device: through((...args: Parameters<Environment['device']>) => world.device(...args)),
-    driver: through((...args: Parameters<Environment['driver']>) => world.driver(...args)),
-    pill: through((...args: Parameters<Environment['pill']>) => world.pill(...args)),
+    ...environment,
+    store: through((...args: Parameters<Environment['store']>) => environment.store(...args)),
+    readStore: through((...args: Parameters<Environment['readStore']>) => environment.readStore(...args)),
+    bmc: through((...args: Parameters<Environment['bmc']>) => environment.bmc(...args)),
+    device: through((...args: Parameters<Environment['device']>) => environment.device(...args)),
+    driver: through((...args: Parameters<Environment['driver']>) => environment.driver(...args)),
+    pill: through((...args: Parameters<Environment['pill']>) => environment.pill(...args)),
   }
 }

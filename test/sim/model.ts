@@ -1,7 +1,13 @@
 /** Every interleaving of a small mesh, breadth first, over the production steps: a host with one instance, another that receives it, two leaders one after
  *  the other, OFF commands and requests that are late or lost. Time is cut down to "just now" and "long ago". */
-import { stepIncident, type Act } from '../../host-agent/fence/step.ts'
-import { FENCE_GUARDS, type Facts, type FenceGuards, type PowerRead } from '../../host-agent/fence/guards.ts'
+import { stepIncident, type FenceAction } from '../../host-agent/fence/step.ts'
+import {
+  FENCE_GUARDS,
+  maySendOff,
+  type Facts,
+  type FenceGuards,
+  type PowerRead,
+} from '../../host-agent/fence/guards.ts'
 import type { Incident } from '../../host-agent/protocol/records.ts'
 import { INTENT_GUARDS, stepIntent, type IntentFacts, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
 import { type Intent } from '../../host-agent/protocol/records.ts'
@@ -231,7 +237,7 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   if (state.incident === '') return out
   for (const long of [false, true]) {
     const step = stepIncident(incidentOf(state), factsOf(state, i, { long, gated: rules.gated }), rules.fence)
-    const does = (act: Act['do']) => step.acts?.some((one) => one.do === act) === true
+    const does = (wanted: FenceAction['do']) => step.actions?.some((action) => action.do === wanted) === true
     if (step.next && mayWrite) {
       const { next } = step
       const reset =
@@ -273,9 +279,7 @@ function owed(state: State, i: 0 | 1, rules: Rules): Next[] {
   })
   if (leader.owes === 'off') {
     const facts = factsOf(state, i, { long: false, gated: rules.gated })
-    const { lease, silent, allowed, identity } = rules.fence
-    if (!(lease(facts) && silent(facts) && allowed(facts) && identity(facts)))
-      return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
+    if (!maySendOff('power off', facts, rules.fence)) return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
     const wrong = visible(state) ? 'OFF to a living host' : ''
     return [
       [

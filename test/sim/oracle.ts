@@ -7,7 +7,7 @@ import { type Incident } from '../../host-agent/protocol/records.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { holdKey, KEYS, type Hold, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'
 import type { Change } from '../../host-agent/cluster/store.ts'
-import type { Alert } from '../../host-agent/adapters/environment.ts'
+import type { Alert } from '../../host-agent/cluster/decision.ts'
 import type { SimBmc } from './bmc.ts'
 import type { SimNode } from './node.ts'
 import type { SimRack } from './rack.ts'
@@ -16,7 +16,7 @@ const SEEN_MS = 2_500
 
 export class Oracle {
   readonly violations: string[] = []
-  readonly pages: Alert[] = []
+  readonly alerts: Alert[] = []
   falseFences = 0
   doubleRuns = 0
   /** Host -> when it was confirmed, fenced. */
@@ -43,9 +43,9 @@ export class Oracle {
     if (this.trace.length < 2_000) this.trace.push(`${(this.rack.engine.nowMs / 1000).toFixed(2)} ${what}`)
   }
 
-  paged(page: Alert): void {
-    this.pages.push(page)
-    this.note(`page: ${page.says.slice(0, 300)}`)
+  alerted(alert: Alert): void {
+    this.alerts.push(alert)
+    this.note(`alert: ${alert.says.slice(0, 300)}`)
   }
 
   /** I1, I9. */
@@ -108,7 +108,7 @@ export class Oracle {
   granted(host: SimNode, by: SimNode): void {
     const { nowMs } = this.rack.engine
     for (const { core } of this.rack.arbiters) {
-      const withheldMs = core.leads(nowMs) ? core.post(host.name).withheldAtMs : undefined
+      const withheldMs = core.leads(nowMs) ? core.memory.of(host.name).fence.withheldSinceMs : undefined
       if (withheldMs !== undefined && nowMs > withheldMs + TICKET_MS)
         this.violated(`I19: ${by.name} grants ${host.name} a lease that is withheld`)
     }

@@ -1,6 +1,6 @@
 /** A whole mesh on one fake clock and one seed: hosts, arbiters, BMCs, storage, Consul and cloud, with production's own cores inside; and the oracle that
  *  knows what is true. */
-import { ArbiterCore } from '../../host-agent/arbiter/loop.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { LeaseKeeper } from '../../host-agent/cluster/leadership.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'
 import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
@@ -19,17 +19,20 @@ import { SimPdu } from './pdu.ts'
 import { SimStorage } from './storage.ts'
 import { environmentOf } from './world.ts'
 
+/** From news to the tick that decides what follows, as in production. */
+const NEWS_MS = 10
+
 export interface RackOptions {
   readonly fenceGuards?: FenceGuards
   readonly intentGuards?: IntentGuards
   readonly crash?: Crash
-  /** Orders to die are taken away whosever they are, and before the store has answered. */
+  /** Poison pills are lifted whosever they are, and before the store has answered. */
   readonly liftsEarly?: boolean
 }
 
-export interface Arbiter {
+export interface SimArbiter {
   readonly node: SimNode
-  core: ArbiterCore
+  core: Arbiter
   keeper: LeaseKeeper
   readonly seen: Map<string, { tick: number; atMs: number }>
   readingSinceMs: number | undefined
@@ -39,7 +42,7 @@ export class SimRack {
   readonly engine: Engine
   readonly nodes: SimNode[]
   readonly hosts: SimNode[]
-  readonly arbiters: Arbiter[]
+  readonly arbiters: SimArbiter[]
   readonly bmcs: SimBmc[]
   readonly pdus: SimPdu[]
   readonly consul: SimConsul
@@ -132,13 +135,13 @@ export class SimRack {
     )
   }
 
-  killArbiter(arbiter: Arbiter, forMs: number): void {
+  killArbiter(arbiter: SimArbiter, forMs: number): void {
     arbiter.node.agentDownMs = Math.max(arbiter.node.agentDownMs, this.engine.nowMs + forMs)
     this.restartArbiter(arbiter)
   }
 
   /** The process of an arbiter starts anew, with nothing in its memory. */
-  restartArbiter(arbiter: Arbiter): void {
+  restartArbiter(arbiter: SimArbiter): void {
     const fresh = this.newArbiter(arbiter.node)
     arbiter.core.onLease(undefined, this.engine.nowMs)
     Object.assign(arbiter, { core: fresh.core, keeper: fresh.keeper, readingSinceMs: undefined })
@@ -192,12 +195,19 @@ export class SimRack {
       }
   }
 
-  private newArbiter(node: SimNode): Arbiter {
+  private newArbiter(node: SimNode): SimArbiter {
     const { crash } = this.options
     const plain = environmentOf(this, node)
-    const die = () => this.killArbiter(this.arbiters.find((one) => one.node === node) as Arbiter, 4_000)
-    const world = crash ? crashing(plain, crash, die) : plain
-    const core = new ArbiterCore({ name: node.name, world, nowMs: this.engine.nowMs, settleMs: 6_000, ...this.options })
+    const die = () => this.killArbiter(this.arbiters.find((one) => one.node === node) as SimArbiter, 4_000)
+    const environment = crash ? crashing(plain, crash, die) : plain
+    const core: Arbiter = new Arbiter({
+      name: node.name,
+      environment,
+      nowMs: this.engine.nowMs,
+      settleMs: 6_000,
+      ...this.options,
+      onNews: this.soon(() => live(() => core.tick(this.engine.nowMs))),
+    })
     // The process that asked may be gone when the answer comes.
     const live = (run: () => void) =>
       node.defer(() => this.arbiters?.find((one) => one.node === node)?.core === core && run())
@@ -213,6 +223,19 @@ export class SimRack {
       onLease: (lease) => core.onLease(lease, this.engine.nowMs),
     })
     return { node, core, keeper, seen: new Map(), readingSinceMs: undefined }
+  }
+
+  /** Once, as an event of its own, however often it is asked for meanwhile. */
+  private soon(run: () => void): () => void {
+    let isDue = false
+    return () => {
+      if (isDue) return
+      isDue = true
+      this.engine.after(NEWS_MS, () => {
+        isDue = false
+        run()
+      })
+    }
   }
 
   /** On the side of a majority of Consul's servers, which run with the arbiters on the management plane. */

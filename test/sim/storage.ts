@@ -1,6 +1,6 @@
 /** The simulated shared storage: the slots of the hosts. What an arbiter asks of it may take effect long after it was given up. */
 import type { PillAsk } from '../../host-agent/adapters/poison-pill.ts'
-import type { PillAnswer } from '../../host-agent/adapters/environment.ts'
+import type { PillAnswer } from '../../host-agent/fence/effects.ts'
 import type { PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
 import type { Engine } from './engine.ts'
 

@@ -57,7 +57,7 @@ export function environmentOf(rack: SimRack, node: SimNode): Environment {
         },
         back(done),
       ),
-    page: (page) => rack.oracle.paged(page),
+    alert: (alert) => rack.oracle.alerted(alert),
     wall: () => new Date(1_700_000_000_000 + rack.engine.nowMs + rack.wallMs).toISOString(),
     now: () => rack.engine.nowMs,
   }

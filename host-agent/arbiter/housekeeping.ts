@@ -1,0 +1,41 @@
+/** What ends by itself: holds that run out, and incidents that are over for long. Pure. */
+import { alertOf, type Decision } from '../cluster/decision.ts'
+import { incidentKey, intentKey, isOver } from '../protocol/records.ts'
+import type { Known } from './known.ts'
+
+/** Kept for people and for the budget, the newest of them. */
+const KEPT_INCIDENTS = 200
+/** Consul takes 64 operations in one transaction. */
+const DELETED_AT_ONCE = 50
+
+/** A hold counts from when it was first seen here, so that no clock that jumps ends it early. */
+export function endHolds({ cluster, nowMs, writing }: Known): Decision<never>[] {
+  return [...cluster.holds].flatMap(([host, { key, value, index, firstMs }]) => {
+    if (value.seconds === null || nowMs - firstMs < value.seconds * 1_000 || writing.has(key)) return []
+    return [
+      {
+        changes: [{ key, value: undefined, index }],
+        alertsOnceStored: [alertOf(host, 'hold over', `${value.kind} of ${host} has run out`)],
+      },
+    ]
+  })
+}
+
+/** The oldest of those that are too many, with its intents; the record goes with the last of them. */
+export function pruneIncidents({ cluster, nowMs, writing, view }: Known): Decision<never>[] {
+  if (cluster.incidents.size <= KEPT_INCIDENTS) return []
+  const over = [...cluster.incidents.values()].filter(
+    ({ value, firstMs }) => isOver(value) && nowMs - firstMs > view.limits.fenceWindowMs,
+  )
+  const oldest = over.sort((a, b) => a.index - b.index)[0]
+  if (over.length <= KEPT_INCIDENTS || !oldest) return []
+
+  const { id } = oldest.value
+  const intents = cluster.intentsOf(id)
+  const part = intents.slice(0, DELETED_AT_ONCE)
+  const changes = [
+    ...part.map(({ value, index }) => ({ key: intentKey(value), value: undefined, index })),
+    ...(part.length === intents.length ? [{ key: incidentKey(id), value: undefined, index: oldest.index }] : []),
+  ]
+  return changes.some(({ key }) => writing.has(key)) ? [] : [{ changes }]
+}
