@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
+import { bootMetrics, type OnBootTotals } from './boot/metrics.ts'
 import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
@@ -20,6 +21,7 @@ export interface ConductorMetrics {
   readonly onBmc: (act: BmcAct) => void
   /** A limit refused something; its key below `limits`. */
   readonly onLimit: (limit: string) => void
+  readonly onBootTotals: OnBootTotals
   readonly onRequest: (request: { method: string; status: number; seconds: number }) => void
   stop(): void
 }
@@ -72,6 +74,7 @@ export async function conductorMetrics(
     registry,
     onBmc: ({ priority, seconds, end }) => bmcSeconds.observe({ priority, end }, seconds),
     onLimit: (limit) => limitsReached.inc({ limit }),
+    onBootTotals: bootMetrics(registers, limitsReached),
     onRequest: ({ method, status, seconds }) => requestSeconds.observe({ method, status }, seconds),
     stop,
   }

@@ -12,6 +12,8 @@ export interface ControlParts {
   readonly outbox: Outbox
   readonly clock: Clock
   readonly orphanMs: number
+  /** A conductor connected, which knows nothing of what was told before. */
+  readonly onConductor: () => void
   readonly onClients: (message: ToBoot & { t: 'clients' }) => void
   /** A conductor said stop, or none was there for `orphanMs`. */
   readonly onEnd: () => void
@@ -38,6 +40,13 @@ export class ControlSocket {
     this.orphan()
   }
 
+  /** False where no conductor is, or one that does not take what it was sent: these wait for it in no queue. */
+  tell(message: FromBoot): boolean {
+    if (!this.link || this.link.writableNeedDrain) return false
+    writeLine(this.link, message)
+    return true
+  }
+
   close(): void {
     this.cancelOrphan?.()
     this.link?.destroy()
@@ -58,6 +67,7 @@ export class ControlSocket {
     })
     writeLine(socket, this.parts.hello)
     this.parts.outbox.attach(socket)
+    this.parts.onConductor()
     readLines<ToBoot>(socket, (message) => this.take(message, socket))
   }
 

@@ -12,6 +12,7 @@ import { renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
+import type { BootCounters } from './counters.ts'
 import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
@@ -34,6 +35,7 @@ export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' 
   readonly leases: LeaseBook
   readonly loaders: ReadonlyMap<string, Buffer>
   readonly observer: Observer
+  readonly counters: BootCounters
 }
 
 export async function readLoaders(dir: string): Promise<Map<string, Buffer>> {
@@ -109,6 +111,7 @@ export async function startHttp(doors: Doors): Promise<void> {
     },
     file: (path) => servedFile(path, config),
     fetched: (path, ip) => observer.onFetched(path, ip),
+    answered: (status, whole) => observer.onAnswered(status, whole),
   }
   const server = bootHttp(files, await bootHttpLimits(doors))
   await life.add(

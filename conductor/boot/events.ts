@@ -10,6 +10,8 @@ export interface EventParts {
   readonly clock: Clock
   readonly log: Log
   readonly emit: (event: BootEvent) => void
+  /** An event is counted and not told, because there are too many. */
+  readonly onHeldBack?: () => void
 }
 
 /** Where trouble comes from. */
@@ -88,8 +90,10 @@ export class BootEvents {
 
   private pass(kind: string, from: { source?: string; known: boolean }): boolean {
     const passed = this.gate.pass(kind, from, this.now())
-    if (!passed) this.cancelSummary ??= this.parts.clock.after(SUMMARY_MS, () => this.tellHeldBack())
-    return passed
+    if (passed) return true
+    this.parts.onHeldBack?.()
+    this.cancelSummary ??= this.parts.clock.after(SUMMARY_MS, () => this.tellHeldBack())
+    return false
   }
 
   private tellHeldBack(): void {

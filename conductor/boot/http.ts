@@ -15,6 +15,7 @@ import {
   type OnRefused,
 } from '../../kit/connection-limits.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
+import type { BootCounters } from './counters.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
@@ -22,6 +23,8 @@ export interface BootFiles {
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
+  /** Every request, once: with its status, and whether the client took the whole answer. */
+  answered(status: number, whole: boolean): void
 }
 
 const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/script\.ipxe$/
@@ -37,6 +40,7 @@ const HEADERS_BYTES = 8 * 1024
 export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
   const server = createServer(options, (request, response) => {
+    response.on('close', () => files.answered(response.statusCode, response.writableFinished))
     const path = (request.url ?? '').split('?')[0] ?? ''
     const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
@@ -56,10 +60,12 @@ export async function bootHttpLimits({
   config,
   clock,
   log,
+  counters,
 }: {
   config: Config
   clock: Clock
   log: Log
+  counters: BootCounters
 }): Promise<BootHttpLimits> {
   const { httpConnections, httpConnectionsPerAddress, httpIdleSeconds } = config.limits.boot
   const onLimit = limitMeter({ clock, log })
@@ -68,8 +74,11 @@ export async function bootHttpLimits({
     all: shareOf(httpConnections, { wanted: httpConnections * 2, openFiles: await openFilesLimit() }),
     perAddress: httpConnectionsPerAddress,
     idleMs: httpIdleSeconds * 1000,
-    onRefused: (which, address) =>
-      onLimit(which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress', { address }),
+    onRefused: (which, address) => {
+      const limit = which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress'
+      counters.limit(limit)
+      onLimit(limit, { address })
+    },
   }
 }
 

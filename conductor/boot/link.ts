@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { until, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { BootTotals } from './counters.ts'
 import type { BootClient } from './orders.ts'
 import { readLines, writeLine, type BootEvent, type FromBoot } from './wire.ts'
 
@@ -29,6 +30,7 @@ export class BootLink {
   private acked = 0
   private readonly waiters = new Set<() => void>()
   private stopped = false
+  private totalsListener: (totals: BootTotals) => void = () => undefined
   private reconnecting: Promise<void> | undefined
 
   constructor(parts: LinkParts) {
@@ -38,6 +40,11 @@ export class BootLink {
   async start(clients: readonly BootClient[]): Promise<void> {
     for (const client of clients) this.clients.set(client.mac, client)
     await this.open()
+  }
+
+  /** Who hears of the totals of the boot services from now on. */
+  onTotals(listener: (totals: BootTotals) => void): void {
+    this.totalsListener = listener
   }
 
   get connected(): boolean {
@@ -129,6 +136,7 @@ export class BootLink {
 
   private take(message: FromBoot): void {
     if (message.t === 'event') return this.parts.onEvent(message.event)
+    if (message.t === 'totals') return this.totalsListener(message.totals)
     if (message.t === 'have') {
       this.acked = Math.max(this.acked, message.revision)
       for (const wake of this.waiters) wake()

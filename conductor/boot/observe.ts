@@ -3,12 +3,14 @@ import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
 import { EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
+import type { BootCounters } from './counters.ts'
 import type { BootEvents, Source } from './events.ts'
 import type { BootClient } from './orders.ts'
 import type { Milestone } from './wire.ts'
 
 export interface ObserverParts {
   readonly events: BootEvents
+  readonly counters: BootCounters
   readonly leases: LeaseBook
   readonly client: (mac: string) => BootClient | undefined
 }
@@ -27,7 +29,9 @@ export class Observer {
   }
 
   onDhcp(event: DhcpEvent): void {
-    const { events } = this.parts
+    const { events, counters } = this.parts
+    if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
+    counters.request('dhcp', event.kind === 'reply' ? event.type : event.kind)
     switch (event.kind) {
       case 'unknown':
         return events.unknownMac(event.mac)
@@ -63,7 +67,9 @@ export class Observer {
   }
 
   onTftp(event: TftpEvent): void {
-    const { events } = this.parts
+    const { events, counters } = this.parts
+    if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
+    counters.request('tftp', event.kind)
     if (event.kind === 'socket') return events.trouble('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
     if (event.kind === 'fault')
       return events.trouble('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
@@ -90,6 +96,11 @@ export class Observer {
     // Whoever asks chooses the MAC, so its node is named but is not the source.
     const source = { ...this.sourceOf(fromIp, mac), known: false }
     this.parts.events.trouble('script', source, `${fromIp} asked for the boot script of ${mac}, ${why}`)
+  }
+
+  /** `whole`: the client took all of it. */
+  onAnswered(status: number, whole: boolean): void {
+    this.parts.counters.request('http', status >= 400 ? 'refused' : whole ? 'sent' : 'broken off')
   }
 
   onFetched(url: string, fromIp: string): void {

@@ -6,14 +6,16 @@ import { writeLine, type BootEvent } from './wire.ts'
 export class Outbox {
   private readonly limit: number
   private readonly now: () => number
+  private readonly onDropped: () => void
   private readonly waiting: BootEvent[] = []
   private dropped = 0
   private socket: Socket | undefined
   private full = false
 
-  constructor(parts: { limit: number; now: () => number }) {
+  constructor(parts: { limit: number; now: () => number; onDropped?: () => void }) {
     this.limit = parts.limit
     this.now = parts.now
+    this.onDropped = parts.onDropped ?? (() => undefined)
   }
 
   /** How many events wait. */
@@ -22,8 +24,11 @@ export class Outbox {
   }
 
   push(event: BootEvent): void {
-    if (this.waiting.length >= this.limit) this.dropped += 1
-    else this.waiting.push(event)
+    if (this.waiting.length < this.limit) this.waiting.push(event)
+    else {
+      this.dropped += 1
+      this.onDropped()
+    }
     this.flush()
   }
 

@@ -6,6 +6,7 @@ import { Lifecycle } from '../../kit/lifecycle.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { Config } from '../config.ts'
 import { BootClients } from './clients.ts'
+import { BootCounters } from './counters.ts'
 import { ControlSocket } from './control.ts'
 import { readLoaders, startDhcp, startHttp, startTftp, type Doors, type ServiceParts } from './doors.ts'
 import { BootEvents } from './events.ts'
@@ -17,7 +18,7 @@ import type { ToBoot } from './wire.ts'
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([4, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([5, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
@@ -25,14 +26,26 @@ export class BootService {
   private readonly life = new Lifecycle()
   private readonly outbox: Outbox
   private readonly events: BootEvents
+  private readonly counters = new BootCounters()
   private readonly clients: BootClients
 
   constructor(parts: ServiceParts) {
     this.parts = parts
     const { config, clock, log } = parts
     const { eventsPerSecond, queuedEvents } = config.limits.boot
-    this.outbox = new Outbox({ limit: queuedEvents, now: () => clock.now() })
-    this.events = new BootEvents({ perSecond: eventsPerSecond, clock, log, emit: (event) => this.outbox.push(event) })
+    const { counters } = this
+    this.outbox = new Outbox({
+      limit: queuedEvents,
+      now: () => clock.now(),
+      onDropped: () => counters.limit('boot.queuedEvents'),
+    })
+    this.events = new BootEvents({
+      perSecond: eventsPerSecond,
+      clock,
+      log,
+      emit: (event) => this.outbox.push(event),
+      onHeldBack: () => counters.limit('boot.eventsPerSecond'),
+    })
     const onTrouble = (what: string) =>
       this.events.trouble('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
     this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onTrouble })
@@ -51,9 +64,17 @@ export class BootService {
       () => this.clients.load(),
       () => this.clients.stop(),
     )
-    const observer = new Observer({ events: this.events, leases, client: this.clients.get })
+    const observer = new Observer({ events: this.events, counters: this.counters, leases, client: this.clients.get })
     const loaders = await readLoaders(config.boot.loaders)
-    const doors: Doors = { ...this.parts, life: this.life, clients: this.clients, leases, loaders, observer }
+    const doors: Doors = {
+      ...this.parts,
+      life: this.life,
+      clients: this.clients,
+      leases,
+      loaders,
+      observer,
+      counters: this.counters,
+    }
     await startDhcp(doors)
     await startTftp(doors)
     await startHttp(doors)
@@ -62,6 +83,7 @@ export class BootService {
 
   stop(): Promise<void> {
     this.events.stop()
+    this.counters.stop()
     return this.life.stop()
   }
 
@@ -73,6 +95,7 @@ export class BootService {
       outbox: this.outbox,
       clock,
       orphanMs: config.boot.orphanSeconds * 1000,
+      onConductor: () => this.counters.renew(),
       onClients: (message) => this.take(message, leases),
       onEnd: () => void this.stop().finally(() => this.parts.onEnd()),
     })
@@ -81,6 +104,7 @@ export class BootService {
       () => control.listen(),
       () => control.close(),
     )
+    this.counters.start(clock, (totals) => control.tell({ t: 'totals', totals }))
   }
 
   /** A MAC that is gone loses its addresses. */

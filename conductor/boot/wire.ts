@@ -1,5 +1,6 @@
 /** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may open. */
 import type { Socket } from 'node:net'
+import type { BootTotals } from './counters.ts'
 import type { BootClient } from './orders.ts'
 
 export type ToBoot =
@@ -17,6 +18,7 @@ export type FromBoot =
   | { readonly t: 'hello'; readonly fingerprint: string; readonly pid: number }
   | { readonly t: 'have'; readonly revision: number }
   | { readonly t: 'event'; readonly event: BootEvent }
+  | { readonly t: 'totals'; readonly totals: BootTotals }
 
 /** What the boot services saw. `step` is the milestone of a boot, in the order of `MILESTONES`. */
 export type BootEvent =

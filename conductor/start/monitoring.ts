@@ -25,6 +25,7 @@ export async function startMonitoring(context: Context, storage: Storage, boot: 
     () => conductorMetrics(store, { events, bootDown: boot.isDown, agents }),
     (made) => made.stop(),
   )
+  boot.link?.onTotals(metrics.onBootTotals)
   const limits = await fittingLimits(config, log)
   return { metrics, limits, onLimit: limitMeter({ clock, log, count: metrics.onLimit }) }
 }

@@ -14,7 +14,6 @@ import {
   u16,
   u32,
   u8,
-  type MessageType,
 } from './options.ts'
 import { BROADCAST_FLAG, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 
@@ -46,9 +45,11 @@ export interface Offerable {
   readonly bootFile: string | undefined
 }
 
+export type ReplyType = 'offer' | 'ack' | 'nak'
+
 export interface Reply {
   readonly packet: Packet
-  readonly type: MessageType
+  readonly type: ReplyType
   readonly toIp: string
   readonly toPort: number
   /** The file that the client was told to fetch, if any. */

@@ -10,7 +10,7 @@ import type { LeaseBook } from './leases.ts'
 import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
-import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link } from './reply.ts'
+import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link, type ReplyType } from './reply.ts'
 
 export interface KnownClient {
   readonly fixedIp?: string
@@ -26,6 +26,8 @@ export type DhcpEvent =
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
   /** Something is wrong about a known client, whatever it is answered. */
   | { readonly kind: 'trouble'; readonly mac: string; readonly why: string }
+  /** A limit was enforced, by its key in the configuration. */
+  | { readonly kind: 'limit'; readonly limit: 'declinesPerMac' }
   /** The socket of an interface is broken. */
   | { readonly kind: 'socket'; readonly interface: string; readonly why: string }
   | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
@@ -34,7 +36,7 @@ export type DhcpEvent =
   | {
       readonly kind: 'reply'
       readonly mac: string
-      readonly type: string
+      readonly type: ReplyType
       readonly ip: string
       readonly netboot: 'firmware' | 'ipxe' | 'no'
       readonly bootFile?: string
@@ -186,8 +188,10 @@ export class DhcpServer {
     const outcome = ip === undefined ? 'not its address' : this.parts.leases.decline(mac, ip, this.parts.clock.now())
     if (outcome === 'not its address')
       return this.trouble(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
-    if (outcome === 'too many')
+    if (outcome === 'too many') {
+      this.parts.owner.event({ kind: 'limit', limit: 'declinesPerMac' })
       return this.trouble(mac, `the client declines one address after the other; it keeps ${ip}`)
+    }
     return this.trouble(mac, `the client found its address ${ip} in use by another host (decline)`)
   }
 

@@ -12,6 +12,8 @@ export type TftpEvent =
   | { readonly kind: 'sent'; readonly ip: string; readonly file: string; readonly sizeBytes: number }
   | { readonly kind: 'failed'; readonly ip: string; readonly file: string; readonly why: string }
   | { readonly kind: 'refused'; readonly ip: string; readonly file: string; readonly why: string }
+  /** A limit was enforced, by its key in the configuration: a request was refused, or a transfer whose client never answered made room. */
+  | { readonly kind: 'limit'; readonly limit: 'tftpTransfers' | 'tftpTransfersPerAddress' }
   /** The socket is broken, or a datagram could not be sent. */
   | { readonly kind: 'socket'; readonly why: string }
   /** A handler failed, which is a bug here. */
@@ -112,22 +114,17 @@ export class TftpServer {
 
   /** Where a limit is reached, the oldest transfer whose client never answered makes way: who forges addresses cannot keep others out. */
   private makeRoom(address: string): boolean {
-    const ofAddress = this.keysOf.get(address)
-    const full =
-      ofAddress && ofAddress.size >= this.limits.transfersPerAddress
-        ? ofAddress
-        : this.running.size >= this.limits.transfers
-          ? this.running.keys()
-          : []
-    let room = true
-    for (const key of full) {
-      room = false
+    const ofAddress = this.keysOf.get(address) ?? new Set<string>()
+    const isFull = ofAddress.size >= this.limits.transfersPerAddress
+    if (!isFull && this.running.size < this.limits.transfers) return true
+    this.owner.event({ kind: 'limit', limit: isFull ? 'tftpTransfersPerAddress' : 'tftpTransfers' })
+    for (const key of isFull ? ofAddress : this.running.keys()) {
       const transfer = this.running.get(key)
       if (!transfer || transfer.answered) continue
       transfer.end()
       return true
     }
-    return room
+    return false
   }
 
   private transfer(job: {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BootClients } from '../../conductor/boot/clients.ts'
+import { BootCounters } from '../../conductor/boot/counters.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
 import { EventGate, TokenBucket } from '../../conductor/boot/gate.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
@@ -189,7 +190,10 @@ describe('what the servers of the wire report', () => {
       { declinesPerMac: 3 },
     )
     const known = (mac: string) => (mac === 'a' ? client('a') : undefined)
-    return { ...made, observer: new Observer({ events: made.boot, leases, client: known }) }
+    return {
+      ...made,
+      observer: new Observer({ events: made.boot, counters: new BootCounters(), leases, client: known }),
+    }
   }
   test('a broken socket, an answer that could not be sent and a fault are troubles; a malformed datagram is none', () => {
     const { observer: at, events } = observer()

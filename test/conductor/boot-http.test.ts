@@ -16,6 +16,7 @@ let server: Server
 let base = ''
 const refused: string[] = []
 const fetched: string[] = []
+const answered: string[] = []
 const open = () =>
   new Promise<number>((resolve, reject) =>
     server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
@@ -29,6 +30,7 @@ beforeAll(async () => {
       script: () => undefined,
       file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined),
       fetched: (_, ip) => void fetched.push(ip),
+      answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),
     },
     { all: 24, perAddress: 8, idleMs: 1_500, onRefused: (which, address) => void refused.push(`${which} ${address}`) },
   )

@@ -1,5 +1,6 @@
 /** Addresses that the conductor learns from DHCP: of the client that holds the lease and of nobody else, whatever other clients say at the same time. */
 import { expect, test } from 'vitest'
+import { BootCounters } from '../../conductor/boot/counters.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
@@ -20,7 +21,7 @@ function watched() {
   }
   const events = new BootEvents({ perSecond: 1_000, clock: dhcp.clock, log: silentLog, emit })
   const client = (address: string) => ({ mac: address, nodeUuid: `node of ${address}` }) as BootClient
-  const observer = new Observer({ events, leases: dhcp.leases, client })
+  const observer = new Observer({ events, counters: new BootCounters(), leases: dhcp.leases, client })
   const ask = (message: Packet) => {
     const before = dhcp.events.length
     const reply = dhcp.ask(message)

@@ -32,6 +32,7 @@ describe('declines', () => {
       mac: mac(1),
       why: `the client declines one address after the other; it keeps ${kept}`,
     })
+    expect(events).toContainEqual({ kind: 'limit', limit: 'declinesPerMac' })
     expect(ask(packet(2, 'discover'))?.packet.yiaddr).toMatch(/^10\.0\.0\.1[0-2]$/)
     clock.ms += 10 * 60_000
     ask(decline(1, kept as string))

@@ -183,3 +183,44 @@ test('what was held back is told in numbers', async () => {
     everyMs: 250,
   })
 })
+
+test('the metrics of the conductor count what the boot services did and refused', async () => {
+  const scrape = async (): Promise<Map<string, number>> => {
+    const response = await fetch(`${victim?.base}/metrics`)
+    const lines = (await response.text()).split('\n').filter((line) => /^rackward_(boot_requests|limit)/.test(line))
+    return new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(line.split(' ').at(-1))]))
+  }
+  const requests = (service: string, outcome: string) =>
+    `rackward_boot_requests_total{service="${service}",outcome="${outcome}"}`
+  const counted = [
+    requests('dhcp', 'ack'),
+    requests('dhcp', 'unknown'),
+    requests('tftp', 'failed'),
+    requests('tftp', 'refused'),
+    requests('http', 'sent'),
+    requests('http', 'refused'),
+    'rackward_limit_reached_total{limit="boot.eventsPerSecond"}',
+  ]
+  const before = await until(
+    async () => {
+      const now = await scrape()
+      return counted.every((name) => (now.get(name) ?? 0) > 0) && now
+    },
+    { what: 'every counter to have counted something', timeoutMs: 20_000, everyMs: 250 },
+  )
+  const boots = before.get(requests('dhcp', 'ack')) as number
+  await honestBoot()
+  await until(async () => ((await scrape()).get(requests('dhcp', 'ack')) ?? 0) > boots, {
+    what: 'another boot to be counted',
+    timeoutMs: 20_000,
+    everyMs: 250,
+  })
+  // A new conductor knows what the boot services, which outlived the one before, did until then.
+  await victim?.end('SIGKILL')
+  await victim?.restart()
+  await until(async () => ((await scrape()).get(requests('dhcp', 'ack')) ?? 0) > boots, {
+    what: 'the totals to be told again',
+    timeoutMs: 20_000,
+    everyMs: 250,
+  })
+})
