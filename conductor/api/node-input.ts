@@ -29,7 +29,7 @@ const Uuid = z
   .regex(UUID, NOT_A_UUID)
   .transform((text) => text.toLowerCase())
 /** Of a new thing. Ansible's modules send "" where they have none. */
-export const NewUuid = z.preprocess((uuid) => (uuid === '' ? undefined : uuid), Uuid.optional())
+export const NewUuid = z.preprocess((uuid) => (uuid === '' || uuid === null ? undefined : uuid), Uuid.optional())
 const Name = z
   .string()
   .max(255)
@@ -48,6 +48,8 @@ const Flag = z.union([
     .transform((word) => /^(true|t|yes|y|on|1)$/.test(word)),
 ])
 const Dict = z.record(z.string(), z.unknown())
+/** A dictionary of a new object, where null stands for an empty one: clients send what they were not given as null. */
+const NewDict = Dict.nullish().transform((given) => given ?? {})
 
 /** What can stand in a path for a thing: anything else is refused before it is looked up (Ironic). Throws `input.invalid`. */
 export function checkIdent(ident: string, kind: string): void {
@@ -57,7 +59,7 @@ export function checkIdent(ident: string, kind: string): void {
 
 /** RFC 3986's unreserved characters, as node names; for things that are called by name in a path. */
 export const ObjectName = Name
-export { Dict, Flag, Uuid, z }
+export { Dict, Flag, NewDict, Uuid, z }
 
 const Interface = z.string().min(1).max(255).nullish()
 const interfaces = Object.fromEntries(INTERFACES.map((name) => [`${name}_interface`, Interface]))

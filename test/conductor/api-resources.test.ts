@@ -224,6 +224,21 @@ describe('allocations', () => {
       { what: 'the allocation to end', timeoutMs: 5000, everyMs: 10 },
     )
 
+  test('what a client was not given and sends as null is as if it were absent', async () => {
+    const nothing = {
+      uuid: null,
+      name: null,
+      traits: null,
+      candidate_nodes: null,
+      node: null,
+      owner: null,
+      extra: null,
+    }
+    const made = await call('POST', '/v1/allocations', { resource_class: 'nowhere', ...nothing })
+    expect([made.status, made.body.traits, made.body.extra]).toEqual([201, [], {}])
+    expect((await call('POST', '/v1/chassis', { uuid: null, extra: null })).body.extra).toEqual({})
+  })
+
   test('find a node by class, traits and candidates, hold it, and let it go', async () => {
     const plain = await ready('gpu')
     const fast = await ready('gpu', ['CUSTOM_FAST', 'HW_CPU_X86_VMX'])

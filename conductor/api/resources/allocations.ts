@@ -4,7 +4,7 @@ import { ALLOCATION, type Allocations } from '../../node/allocations.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, standing } from '../access.ts'
 import type { Actor } from '../auth.ts'
-import { Dict, NewUuid, ObjectName, z } from '../node-input.ts'
+import { NewDict, NewUuid, ObjectName, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
 import { needs, type Ask, type Route } from '../route.ts'
 import { objectView, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
@@ -19,11 +19,15 @@ const Create = z.strictObject({
   uuid: NewUuid,
   name: ObjectName.nullish(),
   resource_class: z.string().min(1).max(80).nullish(),
-  traits: z.array(Trait).max(50).optional(),
+  traits: z
+    .array(Trait)
+    .max(50)
+    .nullish()
+    .transform((given) => given ?? []),
   candidate_nodes: z.array(z.string().max(255)).max(1000).nullish(),
   node: z.string().max(255).nullish(),
   owner: z.string().max(255).nullish(),
-  extra: Dict.optional(),
+  extra: NewDict,
 })
 
 export function allocationRoutes(parts: AllocationRouteParts): Route[] {

@@ -5,7 +5,7 @@ import { locked } from '../../node/policy/guards.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
-import { Dict, Flag, Mac, NewUuid, ObjectName, Uuid, z } from '../node-input.ts'
+import { Flag, NewDict, Mac, NewUuid, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
 import { unmask } from '../nodes/wire.ts'
 import type { Ask, Route } from '../route.ts'
@@ -53,7 +53,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     detailPath: true,
     fields: { ...OWN, description: 1, extra: 1, nodes: 1 },
     summary: ['uuid', 'description', 'links'],
-    create: z.strictObject({ uuid: NewUuid, description: text(255), extra: Dict.optional() }),
+    create: z.strictObject({ uuid: NewUuid, description: text(255), extra: NewDict }),
     patchable: { description: null, extra: {} },
     mayWrite: (ask) => mustBeWhole(ask.actor, 'chassis'),
     check: (_ask, body) => ({ extra: {}, ...body }),
@@ -95,10 +95,10 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       name: ObjectName.nullish(),
       address: Mac.nullish(),
       node_uuid: Uuid,
-      extra: Dict.optional(),
+      extra: NewDict,
       standalone_ports_supported: Flag.optional(),
       mode: text(255),
-      properties: Dict.optional(),
+      properties: NewDict,
       physical_network: text(64),
       category: text(80),
     }),
@@ -157,7 +157,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       node_uuid: Uuid,
       type: z.enum(['wwnn', 'wwpn', 'iqn', 'ip', 'mac', 'port']),
       connector_id: z.string().min(1).max(255),
-      extra: Dict.optional(),
+      extra: NewDict,
     }),
     patchable: { type: null, connector_id: null, extra: {}, node_uuid: null },
     filters: { node: 32, detail: 32 },
@@ -189,8 +189,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       volume_type: z.string().min(1).max(64),
       boot_index: z.coerce.number().int().min(0).max(1000),
       volume_id: z.string().min(1).max(255),
-      properties: Dict.optional(),
-      extra: Dict.optional(),
+      properties: NewDict,
+      extra: NewDict,
     }),
     patchable: { volume_type: null, boot_index: null, volume_id: null, properties: {}, extra: {}, node_uuid: null },
     filters: { node: 32, detail: 32 },

@@ -5,7 +5,7 @@ import type { AskedStep } from '../../node/policy/steps.ts'
 import type { AllowList } from '../../outbound/allow-list.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
-import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewUuid, z } from '../node-input.ts'
+import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewDict, NewUuid, z } from '../node-input.ts'
 import type { Ask, Route } from '../route.ts'
 import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 import { Trait } from '../traits.ts'
@@ -25,7 +25,7 @@ const template: Resource = {
     // Matched to nodes by trait, so its name is one.
     name: Trait,
     steps: z.array(AskedDeployStep).min(1).max(100),
-    extra: Dict.optional(),
+    extra: NewDict,
   }),
   patchable: { name: null, steps: null, extra: {} },
   mayWrite: (ask) => mustBeWhole(ask.actor, 'deploy templates'),
@@ -59,7 +59,7 @@ const runbook: Resource = {
     disable_ramdisk: Flag.nullish(),
     public: Flag.nullish(),
     owner: z.string().max(255).nullish(),
-    extra: Dict.optional(),
+    extra: NewDict,
   }),
   patchable: { name: null, steps: null, disable_ramdisk: false, public: false, owner: null, extra: {} },
   sees: seesRunbook,
