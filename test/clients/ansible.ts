@@ -23,16 +23,15 @@ export async function ansible(
 
   const logins = await book('logins', 'logins', { clouds: [...SPELLINGS, 'basic'], wrong: 'wrong' })
   const lives = []
-  for (const [n, cloud] of ['endpoint', 'basic'].entries()) {
+  const { url, user, password } = ground.basic
+  const clouds = [
+    { cloud: 'endpoint', api: ground.noauth, user, password },
+    { cloud: 'basic', api: url, user, password },
+  ]
+  for (const [n, login] of clouds.entries()) {
     const macs = { mac: `52:54:00:a5:0${n}:01`, second_mac: `52:54:00:a5:0${n}:02` }
-    lives.push(
-      ...(await book('life', `life, ${cloud}`, {
-        cloud,
-        node: `ansible-${n}`,
-        template: `CUSTOM_ANSIBLE_${n}`,
-        ...macs,
-      })),
-    )
+    const names = { node: `ansible-${n}`, template: `CUSTOM_ANSIBLE_${n}` }
+    lives.push(...(await book('life', `life, ${login.cloud}`, { ...login, ...names, ...macs })))
   }
   return { versions: await versionsOf(root, at.work), checks: [...logins, ...lives] }
 }

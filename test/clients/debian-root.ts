@@ -20,6 +20,7 @@ const TOOLS = [
   'grep',
   'gzip',
   'hostname',
+  'iproute2',
   'libc-bin',
   'sed',
   'tar',

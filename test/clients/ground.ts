@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { until } from '../../kit/clock.ts'
 import { Victim } from '../security/victim.ts'
 
 const USER = 'admin'
@@ -16,13 +17,22 @@ export interface Ground {
   readonly dir: string
   readonly noauth: string
   readonly basic: { readonly url: string; readonly user: string; readonly password: string }
-  /** A web server's directory, and its address. */
-  readonly web: { readonly dir: string; readonly url: string }
+  /** Bifrost's web server (the directory web of its work): its address, and the paths that it was asked for. */
+  readonly web: Web
   /** A directory of a client's own, with clouds.yaml in it. */
   workOf(client: string): Promise<string>
+  /** A node that can be deployed, without a login. */
+  makeFree(name: string, resourceClass: string): Promise<void>
+  /** Gives each node a power state: fake hardware has none before, in Ironic as well, and no module of Ansible gives it one. */
+  givePower(at: 'noauth' | 'basic'): Promise<void>
   /** The last words of both conductors' logs. */
   log(): Promise<string>
   end(): Promise<void>
+}
+
+export interface Web {
+  readonly url: string
+  asked(): readonly string[]
 }
 
 /** Names of the entries of clouds.yaml that reach the conductor without a login. */
@@ -35,9 +45,9 @@ export async function openGround(): Promise<Ground> {
     for (const act of undo.splice(0).reverse()) await act()
   }
   try {
-    const web = await serve(join(dir, 'web'))
+    const web = await serve(join(dir, 'bifrost/web'))
     undo.push(web.stop)
-    const common = { fake: { delaySeconds: ACT_SECONDS } }
+    const common = { fake: { delaySeconds: ACT_SECONDS }, provision: { configDriveUrls: [`${web.url}/`] } }
     const noauth = await Victim.start({ config: common })
     undo.push(() => noauth.remove())
     const withUsers = await Victim.start({ users: { [USER]: { role: 'admin' } }, config: common })
@@ -56,6 +66,8 @@ export async function openGround(): Promise<Ground> {
         await writeFile(join(work, 'clouds.yaml'), clouds)
         return work
       },
+      makeFree: (name, resourceClass) => makeFree(noauth, { name, resource_class: resourceClass }),
+      givePower: (at) => givePower(at === 'noauth' ? noauth : withUsers, at === 'noauth' ? {} : { user: USER }),
       log: async () => `${(await noauth.log()).slice(-2_000)}\n${(await withUsers.log()).slice(-2_000)}`,
       end,
     }
@@ -74,11 +86,46 @@ const cloudsOf = (noauth: string, basic: Ground['basic']) => ({
   wrong: { auth_type: 'http_basic', auth: { endpoint: basic.url, username: basic.user, password: 'not-it' } },
 })
 
-/** Serves the files of a directory, as Bifrost's web server does. */
-async function serve(dir: string): Promise<{ dir: string; url: string; stop: () => Promise<unknown> }> {
-  await mkdir(dir)
+async function makeFree(conductor: Victim, node: { name: string; resource_class: string }): Promise<void> {
+  const properties = { local_gb: 100 }
+  await conductor.call('POST', '/v1/nodes', { ...node, driver: 'fake-hardware', properties })
+  for (const [target, state] of [
+    ['manage', 'manageable'],
+    ['provide', 'available'],
+  ] as const) {
+    await conductor.call('PUT', `/v1/nodes/${node.name}/states/provision`, { target })
+    await until(
+      async () => {
+        const { body } = await conductor.call('GET', `/v1/nodes/${node.name}`)
+        return body.provision_state === state && body.reservation === null
+      },
+      { what: `${node.name} to be ${state}`, timeoutMs: 30_000, everyMs: 100 },
+    )
+  }
+  await givePower(conductor, {})
+}
+
+async function givePower(conductor: Victim, as: { user?: string }): Promise<void> {
+  const nodes = async () => {
+    const { body } = await conductor.call('GET', '/v1/nodes?fields=uuid,power_state', undefined, as)
+    return (body as { nodes: { uuid: string; power_state: string | null }[] }).nodes
+  }
+  for (const { uuid, power_state } of await nodes())
+    if (power_state === null) await conductor.call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power off' }, as)
+  await until(async () => (await nodes()).every(({ power_state }) => power_state !== null), {
+    what: 'all nodes to have a power state',
+    timeoutMs: 30_000,
+    everyMs: 100,
+  })
+}
+
+/** Serves the files of a directory. */
+async function serve(dir: string): Promise<Web & { stop: () => Promise<unknown> }> {
+  const asked: string[] = []
   const server = createServer((request, response) => {
-    readFile(join(dir, (request.url ?? '').split('/').at(-1) ?? '')).then(
+    const path = request.url ?? ''
+    asked.push(path)
+    readFile(join(dir, path.split('/').at(-1) ?? '')).then(
       (body) => response.end(body),
       () => response.writeHead(404).end(),
     )
@@ -89,5 +136,5 @@ async function serve(dir: string): Promise<{ dir: string; url: string; stop: () 
       server.close(resolve)
       server.closeAllConnections()
     })
-  return { dir, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked: () => asked, stop }
 }

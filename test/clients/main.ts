@@ -4,7 +4,9 @@
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kit/clock.ts'
 import { ansible } from './ansible.ts'
+import { bifrost } from './bifrost.ts'
 import { gophercloud } from './gophercloud.ts'
+import { metalsmith } from './metalsmith.ts'
 import { openGround, type Ground } from './ground.ts'
 import { tell, type Check, type ClientReport } from './report.ts'
 
@@ -20,8 +22,8 @@ type Client = (
   asked: Asked,
 ) => Promise<{ versions: string; checks: readonly Check[] }>
 
-const CLIENTS: Readonly<Record<string, Client>> = { ansible, gophercloud }
-const BY_DEFAULT = ['ansible', 'gophercloud']
+const CLIENTS: Readonly<Record<string, Client>> = { ansible, bifrost, gophercloud, metalsmith }
+const BY_DEFAULT = ['ansible', 'bifrost', 'gophercloud', 'metalsmith']
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
