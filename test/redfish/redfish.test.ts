@@ -107,6 +107,14 @@ test('a wrong password is said, and names no password', async () => {
   expect(String((fault as Error).message)).not.toMatch(new RegExp(`wrong-one|${PASSWORD}`))
 })
 
+test('the BMC is restarted through its manager; what Redfish does not carry is said', async () => {
+  const { bmc, client, signal } = await rig()
+  await client.resetController('warm', signal)
+  expect(bmc.restarts).toBe(1)
+  for (const refused of [client.raw(), client.console()])
+    expect(codeOf(await refused.catch((error: unknown) => error))).toBe('node.unsupported')
+})
+
 test('a system that moved is found again', async () => {
   const { bmc, client, signal } = await rig()
   await client.power(signal)

@@ -1,6 +1,15 @@
 /** What the virtual BMC shows, and what it refuses, with its faults. */
 import type { FieldFault } from './field-faults.ts'
-import { RESET_TYPES, ROOT, type VirtualBmc } from './virtual-bmc.ts'
+import type { VirtualBmc } from './virtual-bmc.ts'
+
+export const ROOT = '/redfish/v1'
+export const RESET_TYPES = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'PushPowerButton', 'Nmi']
+
+export const [SERVICE, SESSIONS, MANAGER] = [
+  `${ROOT}/SessionService`,
+  `${ROOT}/SessionService/Sessions`,
+  `${ROOT}/Managers/BMC`,
+] as const
 
 /** The resources by path. */
 export function resourcesOf(bmc: VirtualBmc): Readonly<Record<string, Record<string, unknown>>> {
@@ -24,37 +33,94 @@ export function resourcesOf(bmc: VirtualBmc): Readonly<Record<string, Record<str
   if (has('reset types stand in an ActionInfo')) action['@Redfish.ActionInfo'] = `${bmc.systemPath}/ResetActionInfo`
   else if (!has('no reset types are named')) action['ResetType@Redfish.AllowableValues'] = RESET_TYPES
   const settings = { '@Redfish.Settings': { SettingsObject: { '@odata.id': `${bmc.systemPath}/Settings` } } }
+  const pending = has('the override is written in the settings resource')
+  const link = (path: string) => ({ '@odata.id': path })
+  const service = [SERVICE, MANAGER].map((path) => link(path))
   return {
-    [ROOT]: {
-      '@odata.id': `${ROOT}/`,
+    [ROOT]: resource(`${ROOT}/`, '#ServiceRoot.v1_16_0.ServiceRoot', {
+      Id: 'RootService',
       RedfishVersion: '1.18.0',
-      Systems: {
-        '@odata.id': has('a link leads to another host') ? '//198.51.100.1/redfish/v1/Systems' : `${ROOT}/Systems`,
+      Systems: link(has('a link leads to another host') ? '//198.51.100.1/redfish/v1/Systems' : `${ROOT}/Systems`),
+      Managers: link(`${ROOT}/Managers`),
+      ...(has('there are no sessions') ? {} : { SessionService: service[0], Links: { Sessions: link(SESSIONS) } }),
+    }),
+    [SERVICE]: resource(SERVICE, '#SessionService.v1_1_8.SessionService', {
+      ServiceEnabled: true,
+      SessionTimeout: 1_800,
+      Sessions: link(SESSIONS),
+    }),
+    [SESSIONS]: collection(SESSIONS, '#SessionCollection.SessionCollection', [...bmc.sessions.values()].map(link)),
+    [`${ROOT}/Systems`]: collection(
+      `${ROOT}/Systems`,
+      '#ComputerSystemCollection.ComputerSystemCollection',
+      members(bmc),
+    ),
+    [bmc.systemPath]: resource(
+      bmc.systemPath,
+      has('the path is a manager') ? '#Manager.v1_5_0.Manager' : '#ComputerSystem.v1_20_0.ComputerSystem',
+      {
+        SystemType: 'Physical',
+        Manufacturer: 'Rackward',
+        Model: 'Virtual',
+        SerialNumber: 'RW-0001',
+        Status: { State: 'Enabled', Health: 'OK' },
+        PowerState: has('there is no power state') ? null : system.power,
+        UUID: has('the UUID is empty') ? '' : system.uuid,
+        Boot: boot,
+        Links: { ManagedBy: [service[1]] },
+        Actions: { '#ComputerSystem.Reset': action },
+        ...(pending ? settings : {}),
       },
-      ...(has('there are no sessions')
-        ? {}
-        : { Links: { Sessions: { '@odata.id': `${ROOT}/SessionService/Sessions` } } }),
-    },
-    [`${ROOT}/Systems`]: { Members: members(bmc) },
-    [bmc.systemPath]: {
-      '@odata.type': has('the path is a manager')
-        ? '#Manager.v1_5_0.Manager'
-        : '#ComputerSystem.v1_20_0.ComputerSystem',
-      '@odata.id': bmc.systemPath,
-      PowerState: has('there is no power state') ? null : system.power,
-      UUID: has('the UUID is empty') ? '' : system.uuid,
-      Boot: boot,
-      Actions: { '#ComputerSystem.Reset': action },
-      ...(has('the override is written in the settings resource') ? settings : {}),
-    },
-    ...(has('the override is written in the settings resource')
-      ? { [`${bmc.systemPath}/Settings`]: { Boot: { ...system.boot, ...system.pending } } }
+    ),
+    ...(pending
+      ? {
+          [`${bmc.systemPath}/Settings`]: resource(
+            `${bmc.systemPath}/Settings`,
+            '#ComputerSystem.v1_20_0.ComputerSystem',
+            {
+              Boot: { ...system.boot, ...system.pending },
+            },
+          ),
+        }
       : {}),
-    [`${bmc.systemPath}/ResetActionInfo`]: {
-      Parameters: [{ Name: 'ResetType', DataType: 'String', AllowableValues: ['On', 'ForceOff', 'PushPowerButton'] }],
-    },
+    [`${bmc.systemPath}/ResetActionInfo`]: resource(
+      `${bmc.systemPath}/ResetActionInfo`,
+      '#ActionInfo.v1_4_0.ActionInfo',
+      {
+        Parameters: [{ Name: 'ResetType', DataType: 'String', AllowableValues: ['On', 'ForceOff', 'PushPowerButton'] }],
+      },
+    ),
+    [`${ROOT}/Managers`]: collection(`${ROOT}/Managers`, '#ManagerCollection.ManagerCollection', [service[1]]),
+    [MANAGER]: resource(MANAGER, '#Manager.v1_18_0.Manager', {
+      ManagerType: 'BMC',
+      FirmwareVersion: '1.0',
+      Links: { ManagerForServers: [link(bmc.systemPath)] },
+      Actions: {
+        '#Manager.Reset': {
+          target: `${MANAGER}/Actions/Manager.Reset`,
+          'ResetType@Redfish.AllowableValues': ['GracefulRestart', 'ForceRestart'],
+        },
+      },
+    }),
   }
 }
+
+/** Id and Name are required of every resource (DSP0266, "Required properties"). */
+const resource = (path: string, type: string, more: Readonly<Record<string, unknown>>) => ({
+  '@odata.id': path,
+  '@odata.type': type,
+  Id: path.split('/').at(-1) ?? '',
+  Name: type.split('.').at(-1) ?? '',
+  ...more,
+})
+
+const collection = (path: string, type: string, list: readonly unknown[]) => ({
+  '@odata.id': path,
+  '@odata.type': type,
+  Name: type.split('.').at(-1) ?? '',
+  'Members@odata.count': list.length,
+  Members: list,
+})
 
 function members(bmc: VirtualBmc): unknown[] {
   if (bmc.faults.has('there are ten thousand members'))

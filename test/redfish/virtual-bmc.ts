@@ -5,7 +5,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { runOk } from '../../kit/run.ts'
 import { fail, faultsBefore, type FieldFault } from './field-faults.ts'
-import { refusalOf, resourcesOf } from './tree.ts'
+import { MANAGER, refusalOf, RESET_TYPES, resourcesOf, ROOT } from './tree.ts'
 
 export interface SystemModel {
   power: 'On' | 'Off' | 'PoweringOn' | 'PoweringOff' | 'Paused' | null
@@ -28,8 +28,6 @@ export interface Heard {
 
 export const USER = 'admin'
 export const PASSWORD = 'rack-secret'
-export const ROOT = '/redfish/v1'
-export const RESET_TYPES = ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'PushPowerButton', 'Nmi']
 
 export class VirtualBmc {
   readonly faults = new Set<FieldFault>()
@@ -51,6 +49,8 @@ export class VirtualBmc {
   /** How often a fault that passes has been shown. */
   readonly shown = new Map<FieldFault, number>()
   systemId = '1'
+  /** How often the BMC itself was restarted. */
+  restarts = 0
   private server: ReturnType<typeof createServer>
   private port = 0
 
@@ -149,6 +149,10 @@ export class VirtualBmc {
     }
     if (path === `${this.systemPath}/Actions/ComputerSystem.Reset` && method === 'POST')
       return this.reset(heard, response)
+    if (path === `${MANAGER}/Actions/Manager.Reset` && method === 'POST') {
+      this.restarts += 1
+      return send(response, 204)
+    }
     if (!found) return fail(response, 404, 'ResourceMissingAtURI', this.faults)
     if (method === 'GET') return send(response, 200, found, { etag: this.etag(path) })
     if (method === 'PATCH' && (path === this.systemPath || path === `${this.systemPath}/Settings`))
