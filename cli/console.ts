@@ -1,7 +1,7 @@
 /** `rackward node console`: the serial console of a node through the conductor, which alone knows its BMC and the password. `~.` at the beginning of a line ends it, as with ssh. */
 import WebSocket from 'ws'
 import type { Common } from './nodes.ts'
-import { findPlace, parse, refusal, urlOf, whereOf } from './server.ts'
+import { findPlace, parseAnswer, refusal, urlOf, whereOf } from './server.ts'
 import { Trouble } from './trouble.ts'
 
 const LINE_ENDS = new Set([0x0d, 0x0a])
@@ -68,7 +68,7 @@ function opened(ws: WebSocket, server: string): Promise<void> {
     ws.once('unexpected-response', (_request, response) => {
       let text = ''
       response.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      response.on('end', () => reject(refusal(response.statusCode ?? 0, parse(text))))
+      response.on('end', () => reject(refusal(response.statusCode ?? 0, parseAnswer(text))))
     })
   })
 }

@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { parsedOr } from '../kit/json.ts'
 import { said } from './show.ts'
 import { Trouble } from './trouble.ts'
 
@@ -153,7 +154,7 @@ export function openApi(place: Place): Api {
           response.on('data', (chunk: Buffer) => chunks.push(chunk))
           response.on('error', (error) => reject(unreachable(error)))
           response.on('end', () => {
-            const said = parse(Buffer.concat(chunks).toString())
+            const said = parseAnswer(Buffer.concat(chunks).toString())
             const status = response.statusCode ?? 0
             if (status >= 200 && status < 300) resolve(said)
             else reject(refusal(status, said))
@@ -197,18 +198,13 @@ export const whereOf = ({ url, socketPath }: Place): string => socketPath ?? url
 export const urlOf = ({ url }: Place, path: string): URL =>
   new URL(`${url.pathname.replace(/\/(v1\/?)?$/, '')}${path}`, url)
 
-export function parse(text: string): unknown {
-  try {
-    return text === '' ? undefined : JSON.parse(text)
-  } catch {
-    return text
-  }
-}
+/** The text where it is no JSON. */
+export const parseAnswer = (text: string): unknown => (text === '' ? undefined : parsedOr(text, text))
 
 /** What a status and a body that say no mean for somebody at a shell. */
 export function refusal(status: number, answer: unknown): Trouble {
   const body = (answer ?? {}) as { error_message?: string; error?: { message?: string } }
-  const inner = parse(body.error_message ?? '') as { faultstring?: string } | undefined
+  const inner = parseAnswer(body.error_message ?? '') as { faultstring?: string } | undefined
   const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
   const plain = said(words)
   if (status === 401)

@@ -1,7 +1,8 @@
 /** `rackward user set`: a line of an htpasswd file (bcrypt, as Apache's `htpasswd -B` writes it). The password comes from the standard input or is made up; never
  *  from an argument, which everybody on the machine could read. */
-import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import bcrypt from 'bcryptjs'
+import { writeWhole } from '../kit/files.ts'
 import { systemRandom } from '../kit/random.ts'
 import { Trouble } from './trouble.ts'
 
@@ -22,10 +23,7 @@ export async function setUser(name: string, options: { file: string; random?: bo
     (info) => info.mode & 0o777,
     () => 0o600,
   )
-  const next = `${options.file}.new-${process.pid}`
-  await writeFile(next, `${[...others, line].join('\n')}\n`, { mode })
-  await chmod(next, mode)
-  await rename(next, options.file)
+  await writeWhole(options.file, `${[...others, line].join('\n')}\n`, mode)
   if (options.random) process.stdout.write(`${password}\n`)
 }
 

@@ -1,5 +1,6 @@
 /** What a conductor does beside its work: says that it is alive, and forgets old events. */
 import type { Clock } from '../kit/clock.ts'
+import { Loop } from '../kit/loop.ts'
 import type { Log } from '../kit/log.ts'
 import type { Config } from './config.ts'
 import type { BmcCredentials } from './mesh/credentials.ts'
@@ -27,8 +28,8 @@ export class Housekeeping {
     interlock?: Interlock | undefined
     credentials?: BmcCredentials | undefined
   }
-  private readonly abort = new AbortController()
-  private running: Promise<void> | undefined
+  private beat: Loop | undefined
+  private prunedAtMs = 0
 
   constructor(parts: Housekeeping['parts']) {
     this.parts = parts
@@ -37,12 +38,13 @@ export class Housekeeping {
   async start(): Promise<void> {
     const startedAtMs = this.parts.clock.now()
     await this.alive(startedAtMs)
-    this.running = this.loop(startedAtMs)
+    const { clock, log } = this.parts
+    const onError = (error: unknown) => log.error({ err: error }, 'housekeeping failed; it is repeated')
+    this.beat = new Loop({ clock, everyMs: ALIVE_EVERY_MS, onError }, (signal) => this.round(startedAtMs, signal))
   }
 
   async stop(): Promise<void> {
-    this.abort.abort(new Error('the conductor stops'))
-    await this.running
+    await this.beat?.stop()
   }
 
   private alive(startedAtMs: number): Promise<void> {
@@ -73,23 +75,15 @@ export class Housekeeping {
     if (hosts.length > 0) log.info({ hosts }, 'BMC credentials were sealed for the arbiters')
   }
 
-  private async loop(startedAtMs: number): Promise<void> {
-    const { store, clock, log, config } = this.parts
-    let prunedAtMs = 0
-    while (!this.abort.signal.aborted) {
-      await clock.sleep(ALIVE_EVERY_MS, this.abort.signal).catch(() => undefined)
-      if (this.abort.signal.aborted) return
-      try {
-        await this.alive(startedAtMs)
-        await this.tendMesh()
-        if (clock.now() - prunedAtMs < PRUNE_EVERY_MS) continue
-        prunedAtMs = clock.now()
-        // In slices: a great many at once would hold up everything else.
-        while ((await store.journal.prune(prunedAtMs - config.events.keepDays * DAY_MS, PRUNE_SLICE)) === PRUNE_SLICE)
-          await clock.sleep(PRUNE_PAUSE_MS, this.abort.signal)
-      } catch (error) {
-        log.error({ err: error }, 'housekeeping failed; it is done again')
-      }
-    }
+  private async round(startedAtMs: number, signal: AbortSignal): Promise<void> {
+    await this.alive(startedAtMs)
+    await this.tendMesh()
+
+    const { store, clock, config } = this.parts
+    if (clock.now() - this.prunedAtMs < PRUNE_EVERY_MS) return
+    this.prunedAtMs = clock.now()
+    // In slices: a great many at once would hold up everything else.
+    const beforeMs = this.prunedAtMs - config.events.keepDays * DAY_MS
+    while ((await store.journal.prune(beforeMs, PRUNE_SLICE)) === PRUNE_SLICE) await clock.sleep(PRUNE_PAUSE_MS, signal)
   }
 }

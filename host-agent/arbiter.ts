@@ -1,13 +1,12 @@
 /** An arbiter at work: its core on the real world, the leadership, the answers to heartbeats, the API. */
 import type { Clock } from '../kit/clock.ts'
-import { systemClock } from '../kit/clock.ts'
 import type { Consul } from '../kit/consul.ts'
 import { Fault } from '../kit/fault.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'
 import type { Run } from '../kit/run.ts'
-import { postSigned, readSecret } from '../kit/webhook.ts'
 import type { AgentConfig } from './config.ts'
+import { Alerts } from './adapters/alerts.ts'
 import { sealedSource } from './adapters/bmc.ts'
 import { FenceDevices } from './adapters/fence-agents.ts'
 import { startMeshApi } from './api/server.ts'
@@ -22,7 +21,6 @@ import { consulEnvironment } from './adapters/consul-environment.ts'
 import type { MemberRecord } from './protocol/records.ts'
 import type { StationLink } from './probe/prober-thread.ts'
 import { TickReader } from './probe/storage-heartbeat.ts'
-import type { Alert } from './cluster/decision.ts'
 import type { Snapshot } from './cluster/store.ts'
 import { driverOf, powerOf } from './parts.ts'
 import type { Heartbeat } from './protocol/heartbeat.ts'
@@ -58,12 +56,11 @@ export async function startArbiter(
   const power = await powerOf(config, { run, clock, sealed })
   const devices = new FenceDevices(config.fenceAgentsFile, run)
   await devices.load()
-  const abort = await life.add(
-    'loops',
-    () => new AbortController(),
-    (one) => one.abort(new Error('the arbiter stops')),
+  const alerts = await life.add(
+    'alerts',
+    () => Alerts.open(config, log),
+    (one) => one.stop(),
   )
-  const pages = await pager(config, { log, signal: abort.signal })
   let members = new Map<string, MemberRecord>()
   const reader = config.storage ? new TickReader({ directory: config.storage.directory, clock }) : undefined
   const slots = config.storage && new PillSlots(config.storage.directory)
@@ -79,7 +76,7 @@ export async function startArbiter(
     nodeOf: (host) => members.get(host)?.node ?? null,
     pill: (ask) =>
       slots ? slots.ask(ask) : Promise.reject(new Fault('config.invalid', 'storage: this arbiter has none')),
-    onAlert: pages,
+    onAlert: alerts.send,
   })
   const core: Arbiter = new Arbiter({
     name: config.name,
@@ -144,7 +141,7 @@ export async function startArbiter(
   const api = config.api
     ? await life.add(
         'api',
-        () => startMeshApi(config, { core, api: config.api?.url ?? null, consul, clock, log, pages: pages.recent }),
+        () => startMeshApi(config, { core, api: config.api?.url ?? null, consul, clock, log, pages: alerts.recent }),
         (one) => one.stop(),
       )
     : { addresses: [] }
@@ -223,37 +220,4 @@ function gossipWatch(consul: Consul, onBack: (host: string) => void): () => void
       .catch(() => undefined)
       .finally(() => (asking = false))
   }
-}
-
-const KEPT_PAGES = 200
-type Pager = ((page: Alert) => void) & { readonly recent: () => readonly (Alert & { at: string })[] }
-
-/** Pages go to the log and to the webhooks; a webhook that does not answer is tried again a few times. */
-async function pager(config: AgentConfig, parts: { log: Log; signal: AbortSignal }): Promise<Pager> {
-  const kept: (Alert & { at: string })[] = []
-  const hooks = await Promise.all(
-    config.webhooks.map(async ({ name, url, secretFile }, i) => {
-      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
-      if (secret.length < 16)
-        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
-      return { name, url, secret }
-    }),
-  )
-  const send = async (hook: { name: string; url: string; secret: string }, body: string) => {
-    for (let waitMs = 1_000; waitMs < 120_000 && !parts.signal.aborted; waitMs *= 2) {
-      const status = await postSigned(hook, { body, atMs: systemClock.now(), signal: parts.signal }).catch(() => 0)
-      if (status >= 200 && status < 300) return
-      await systemClock.sleep(waitMs, parts.signal).catch(() => undefined)
-    }
-    parts.log.warn({ webhook: hook.name }, 'a page was not delivered')
-  }
-  const page = (one: Alert) => {
-    const told = { ...one, at: new Date(systemClock.now()).toISOString() }
-    kept.push(told)
-    if (kept.length > KEPT_PAGES) kept.shift()
-    parts.log.warn({ page: one.key, host: one.host }, one.says)
-    const body = JSON.stringify({ source: config.name, at: told.at, host: one.host, key: one.key, says: one.says })
-    for (const hook of hooks) void send(hook, body)
-  }
-  return Object.assign(page, { recent: () => kept })
 }

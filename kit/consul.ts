@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { Agent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { Fault } from './fault.ts'
+import { parsedOr } from './json.ts'
 
 export interface ConsulOptions {
   readonly url: string
@@ -214,7 +215,7 @@ export class Consul {
           const text = Buffer.concat(chunks).toString()
           resolve({
             status: response.statusCode ?? 0,
-            body: parse(text),
+            body: parsedOr(text, text),
             index: Number(response.headers['x-consul-index'] ?? 0),
           })
         })
@@ -234,19 +235,13 @@ interface RawKv {
 
 const entryOf = (raw: RawKv): KvEntry => ({
   key: raw.Key,
-  value: raw.Value === null ? undefined : parse(Buffer.from(raw.Value, 'base64').toString()),
+  value: raw.Value === null ? undefined : valueOf(Buffer.from(raw.Value, 'base64').toString()),
   index: raw.ModifyIndex,
   session: raw.Session,
   lockIndex: raw.LockIndex,
 })
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
+const valueOf = (text: string): unknown => parsedOr(text, text)
 
 export async function openConsul(options: {
   url: string

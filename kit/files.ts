@@ -1,6 +1,6 @@
 /** Files that are either whole or not there: written under a temporary name, flushed, renamed. And files that hold a key. */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Fault, type FaultCode } from './fault.ts'
 
@@ -10,6 +10,8 @@ export async function writeWhole(path: string, data: string | Uint8Array, mode =
   try {
     const file = await open(part, 'wx', mode)
     try {
+      // Whatever the umask is.
+      await file.chmod(mode)
       await file.writeFile(data)
       await file.sync()
     } finally {
@@ -31,6 +33,28 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+const OTHERS = 0o077
+
+/** Whether there is a file at `path`. Throws `code` when others than its owner can read or write it, or nobody can tell. */
+export async function isPrivateFile(path: string, code: FaultCode = 'secret.key'): Promise<boolean> {
+  const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw new Fault(code, `cannot look at ${path}: ${error.message}`, { cause: error })
+  })
+  const mode = (info?.mode ?? 0) & 0o777
+  if ((mode & OTHERS) !== 0)
+    throw new Fault(code, `${path} can be read by others (mode ${mode.toString(8)}): chmod 600 it`)
+  return info !== undefined
+}
+
+/** The text of a file that holds secrets. Throws `code` when others can read it, or it cannot be read. */
+export async function readPrivateFile(path: string, code: FaultCode = 'secret.key'): Promise<string> {
+  await isPrivateFile(path, code)
+  return readFile(path, 'utf8').catch((error: Error) => {
+    throw new Fault(code, `cannot read ${path}: ${error.message}`, { cause: error })
+  })
 }
 
 /** The key of `lengthBytes` that stands in hexadecimal at `path`, made on first use with mode 0600. Throws `code` for a file that does not hold exactly such a key. */

@@ -1,75 +1,78 @@
 /** JSON over HTTP, which tells "surely not received" (`peer.unreached`) from "may have been" (`peer.lost`). */
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Fault } from './fault.ts'
+import { parsedOr } from './json.ts'
 
 export interface HttpAsk {
   readonly method: string
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Sent as JSON. */
   readonly body?: unknown
+  /** JSON that is sent as it is, instead of `body`. */
+  readonly text?: string
+  /** Ends the request, its answer included: a deadline. */
   readonly signal: AbortSignal
   readonly ca?: string | undefined
+  /** The status alone matters. */
+  readonly ignoreBody?: boolean
 }
 
 export interface HttpAnswer {
   readonly status: number
   readonly headers: NodeJS.Dict<string | string[]>
+  /** The text where it is no JSON; undefined without any. */
   readonly body: unknown
 }
 
 export type Http = (ask: HttpAsk) => Promise<HttpAnswer>
 
+/** Of an answer; the list of all servers of a cloud is the largest. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024
+
 export const http: Http = (ask) =>
   new Promise((resolve, reject) => {
     const url = new URL(ask.url)
-    const text = ask.body === undefined ? undefined : JSON.stringify(ask.body)
-    const call = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const headers = {
-      accept: 'application/json',
-      ...ask.headers,
-      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
-    }
+    const isTls = url.protocol === 'https:'
+    const { method, signal, ca } = ask
+    const text = ask.text ?? (ask.body === undefined ? undefined : JSON.stringify(ask.body))
+    const headers = { accept: 'application/json', ...ask.headers, ...(text === undefined ? {} : jsonHeaders(text)) }
     let connected = false
-    const request = call(url, { method: ask.method, headers, signal: ask.signal, ...(ask.ca ? { ca: ask.ca } : {}) })
+    const failed = (error: Error) => {
+      const code = connected ? 'peer.lost' : 'peer.unreached'
+      reject(new Fault(code, `${method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error }))
+    }
+
+    const request = (isTls ? httpsRequest : httpRequest)(url, { method, headers, signal, ...(ca ? { ca } : {}) })
     request.on('socket', (socket) => {
-      // One that was kept alive is connected already, and says so no more.
-      if (socket.connecting)
-        socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true))
+      // A socket that was kept alive is connected already, and emits no event.
+      if (socket.connecting) socket.once(isTls ? 'secureConnect' : 'connect', () => (connected = true))
       else connected = true
     })
-    request.on('error', (error) =>
-      reject(
-        new Fault(
-          connected ? 'peer.lost' : 'peer.unreached',
-          `${ask.method} ${url.origin}${url.pathname}: ${error.message}`,
-          { cause: error },
-        ),
-      ),
-    )
+    request.on('error', failed)
     request.on('response', (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', (error) =>
-        reject(
-          new Fault('peer.lost', `${ask.method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error }),
-        ),
-      )
-      response.on('end', () =>
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: parse(Buffer.concat(chunks).toString()),
-        }),
-      )
+      const done = (body: unknown) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body })
+      response.on('error', failed)
+      if (!ask.ignoreBody) return gatherText(response, (body) => done(body === '' ? undefined : parsedOr(body, body)))
+      response.resume()
+      response.on('end', () => done(undefined))
     })
     request.end(text)
   })
 
-function parse(text: string): unknown {
-  try {
-    return text === '' ? undefined : JSON.parse(text)
-  } catch {
-    return text
-  }
+const jsonHeaders = (text: string) => ({
+  'content-type': 'application/json',
+  'content-length': Buffer.byteLength(text),
+})
+
+function gatherText(response: IncomingMessage, done: (text: string) => void): void {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  response.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.length
+    if (sizeBytes > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`))
+    else chunks.push(chunk)
+  })
+  response.on('end', () => done(Buffer.concat(chunks).toString()))
 }

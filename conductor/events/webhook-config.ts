@@ -1,6 +1,7 @@
 /** Webhooks of the configuration, with their secrets. */
+import { defined } from '../../kit/defined.ts'
 import { Fault } from '../../kit/fault.ts'
-import { readSecret } from '../../kit/webhook.ts'
+import { readHookSecret } from '../../kit/webhook.ts'
 import type { Config } from '../config.ts'
 import type { Webhook } from './webhooks.ts'
 import { EVENT_KINDS } from './wire.ts'
@@ -15,10 +16,8 @@ export function readWebhooks(config: Config): Promise<Webhook[]> {
           'config.invalid',
           `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
         )
-      const secret = await readSecret(secretFile, `webhooks.${i}.secretFile`)
-      if (secret.length < 16)
-        throw new Fault('config.invalid', `webhooks.${i}.secretFile: the secret has fewer than 16 characters`)
-      return { ...hook, secret, ...(kinds ? { kinds } : {}) }
+      const secret = await readHookSecret(secretFile, `webhooks.${i}.secretFile`)
+      return { ...hook, secret, ...defined({ kinds }) }
     }),
   )
 }

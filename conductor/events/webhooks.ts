@@ -2,7 +2,7 @@
  *  a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an event by its `seq`. */
 import { turn, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import { postSigned, signature } from '../../kit/webhook.ts'
+import { deliver, signature } from '../../kit/webhook.ts'
 import type { EventFilter, Journal } from '../store/port.ts'
 import { wireEvent } from './wire.ts'
 
@@ -134,8 +134,7 @@ class Sender {
 
   private async deliver(body: string): Promise<boolean> {
     try {
-      const status = await this.post(body)
-      if (status < 200 || status > 299) throw new Error(`it answered ${status}`)
+      await deliver(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
       this.failures = 0
       this.lastError = null
       return true
@@ -149,7 +148,4 @@ class Sender {
       return false
     }
   }
-
-  private post = (body: string): Promise<number> =>
-    postSigned(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
 }

@@ -1,9 +1,8 @@
 /** Secrets at rest: AES-256-GCM under a key file of mode 0600. Each secret is bound to its node and to its place in the record, and sealed ones are kept apart from
  *  the record, so that no value that a user can write is ever taken for a sealed one. */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
-import { keyFile } from '../../kit/files.ts'
+import { isPrivateFile, keyFile } from '../../kit/files.ts'
 import type { Random } from '../../kit/random.ts'
 
 const KEY_BYTES = 32
@@ -146,15 +145,7 @@ function walk(value: unknown, path: readonly string[], change: Change): unknown 
 
 /** Reads the key, or makes it on the first start. Refuses a key that others can read. */
 export async function loadSeal(path: string, random: Random): Promise<Seal> {
-  const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw new Fault('secret.key', `cannot look at ${path}: ${error.message}`, { cause: error })
-  })
-  if (info && (info.mode & 0o077) !== 0)
-    throw new Fault(
-      'secret.key',
-      `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`,
-    )
+  await isPrivateFile(path)
   return new Seal(
     await keyFile(path, { lengthBytes: KEY_BYTES, make: () => random.bytes(KEY_BYTES), code: 'secret.key' }),
     random,

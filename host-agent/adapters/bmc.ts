@@ -1,5 +1,4 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
-import { readFile, stat } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
@@ -8,6 +7,7 @@ import type { BmcTarget } from '../../conductor/bmc/controller.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
+import { readPrivateFile } from '../../kit/files.ts'
 import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { http } from '../../kit/http.ts'
@@ -78,9 +78,7 @@ export class DirectPower implements Power {
 export const fileSource =
   (file: string): BmcSource =>
   async (host) => {
-    const info = await stat(file)
-    if ((info.mode & 0o077) !== 0) throw new Fault('secret.key', `${file} can be read by others: chmod 600 it`)
-    const all = parse(await readFile(file, 'utf8')) as Record<string, Record<string, unknown>> | null
+    const all = parse(await readPrivateFile(file)) as Record<string, Record<string, unknown>> | null
     return all && Object.hasOwn(all, host) ? all[host] : undefined
   }
 

@@ -1,10 +1,10 @@
 /** Fencing by something else than the host's BMC: outlets of a PDU (L2), its access to the shared storage (L4), through the fence agents of ClusterLabs, which know
  *  dozens of such devices. Contract: FenceAgentAPI.md of ClusterLabs' fence-agents: options as `name=value` lines on standard input; `off` ends with 0 when it is
  *  done; `status` ends with 0 for "on" and 2 for "off". Anything else is "nobody knows". */
-import { readFile, stat } from 'node:fs/promises'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
+import { readPrivateFile } from '../../kit/files.ts'
 import type { Run } from '../../kit/run.ts'
 import { HOST_NAME } from '../protocol/names.ts'
 import { DEVICE_LEVELS, type DeviceLevel } from '../protocol/records.ts'
@@ -39,9 +39,7 @@ export class FenceDevices {
   /** Reads the file anew. Throws `secret.key` when others may read it, `config.invalid` for what it cannot mean; what was known stays. */
   async load(): Promise<void> {
     if (this.file === undefined) return
-    if (((await stat(this.file)).mode & 0o077) !== 0)
-      throw new Fault('secret.key', `${this.file} can be read by others: chmod 600 it`)
-    const result = Devices.safeParse(parse(await readFile(this.file, 'utf8')) ?? {})
+    const result = Devices.safeParse(parse(await readPrivateFile(this.file)) ?? {})
     if (!result.success) {
       const issue = result.error.issues[0]
       throw new Fault('config.invalid', `${this.file}: ${issue?.path.join('.')}: ${issue?.message}`)

@@ -1,7 +1,8 @@
 /** The boot gate: a file that says "this boot may start guests", on a file system that a reboot empties. Units that start guests wait for it
  *  (rackward-gate.service). It opens by an arbiter's word for this very boot, and closes with the boot. */
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { writeWhole } from '../../kit/files.ts'
 
 export class Gate {
   private readonly path: string | null
@@ -30,13 +31,7 @@ export class Gate {
   async open(): Promise<void> {
     if (this.path === null) return
     await mkdir(dirname(this.path), { recursive: true, mode: 0o755 })
-    const file = await open(this.path, 'w', 0o644)
-    try {
-      await file.writeFile(`${this.bootId}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeWhole(this.path, `${this.bootId}\n`, 0o644)
     this.state = 'open'
   }
 }

@@ -9,8 +9,8 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from 'node:crypto'
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
-import { Fault } from '../../kit/fault.ts'
+import { readFile } from 'node:fs/promises'
+import { isPrivateFile, writeWhole } from '../../kit/files.ts'
 import { openBox, publicKeyOf, X25519_SPKI } from '../../kit/sealed-box.ts'
 
 const MAC_BYTES = 16
@@ -83,20 +83,10 @@ export const newIdentity = (name: string): Identity => new Identity(name, genera
 
 /** Reads the key, or makes it on the first start. Refuses one that others can read. */
 export async function loadIdentity(path: string, name: string): Promise<Identity> {
-  const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw new Fault('secret.key', `cannot look at ${path}: ${error.message}`, { cause: error })
-  })
-  if (!info) {
+  if (!(await isPrivateFile(path))) {
     const identity = newIdentity(name)
-    await writeFile(path, identity.pem(), { mode: 0o600, flag: 'wx' })
-    await chmod(path, 0o600)
+    await writeWhole(path, identity.pem())
     return identity
   }
-  if ((info.mode & 0o077) !== 0)
-    throw new Fault(
-      'secret.key',
-      `${path} can be read by others (mode ${(info.mode & 0o777).toString(8)}): chmod 600 it`,
-    )
   return identityFrom(name, await readFile(path, 'utf8'))
 }

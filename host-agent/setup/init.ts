@@ -5,6 +5,7 @@ import { basename, join, resolve } from 'node:path'
 import * as z from 'zod/mini'
 import { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
+import { parsedOr, parseJson } from '../../kit/json.ts'
 import type { Random } from '../../kit/random.ts'
 import { runOkWith, type Run } from '../../kit/run.ts'
 import { consulConfig, DATACENTER, parseVersion, policyRules, type ConsulVersion } from './consul-config.ts'
@@ -82,7 +83,11 @@ export async function finishInit(options: { name: string; directory: string; url
     if (known?.status !== 200) return false
     await makeToken(consul, { name: options.name, role: 'arbiter', secretId: token })
     const file = join(at.config, CONFIG)
-    const { bootstrap_expect: _, ...config } = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>
+    const { bootstrap_expect: _, ...config } = parseJson(
+      await readFile(file, 'utf8'),
+      'config.invalid',
+      file,
+    ) as Record<string, unknown>
     await secret(file, `${JSON.stringify({ ...config, retry_join: await serversOf(consul) }, null, 2)}\n`)
     return true
   } finally {
@@ -104,7 +109,10 @@ export async function invite(
       { cause: error },
     )
   })
-  const shared = JSON.parse(await readFile(at.shared, 'utf8')) as { gossipKey: string; first: string }
+  const shared = parseJson(await readFile(at.shared, 'utf8'), 'config.invalid', at.shared) as {
+    gossipKey: string
+    first: string
+  }
   const consul = new Consul({ url: options.url, token: management.trim() })
   try {
     const token = parts.random.uuid()
@@ -131,7 +139,7 @@ export async function joinMesh(
   options: { bundle: string; address: string; directory: string; name?: string },
   parts: SetupParts,
 ): Promise<{ name: string; configDirectory: string; tokenFile: string }> {
-  const parsed = Bundle.safeParse(parse(options.bundle))
+  const parsed = Bundle.safeParse(parsedOr(options.bundle, undefined))
   if (!parsed.success)
     throw new Fault('input.invalid', 'this is no bundle of a mesh (make one with: rackward mesh invite NAME)')
   const bundle = parsed.data
@@ -244,12 +252,4 @@ const exists = (path: string) =>
 
 function checkName(name: string): void {
   if (!HOST_NAME.test(name)) throw new Fault('input.invalid', `${JSON.stringify(name.slice(0, 64))} is not a host name`)
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -2,6 +2,7 @@
  *  a failure whose standard error is shown. The contract is in docs/operating.md. */
 import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
+import { parsedOr } from '../../../kit/json.ts'
 import type { Run } from '../../../kit/run.ts'
 import type { Driver } from './driver.ts'
 import type {
@@ -123,7 +124,7 @@ export class CommandDriver implements Driver {
         call.call === 'start' ? 'driver.lost' : 'driver.failed',
         `${what} ended with ${code}: ${stderr.trim().slice(-300)}`,
       )
-    const result = shape.safeParse(parse(stdout))
+    const result = shape.safeParse(parsedOr(stdout, undefined))
     if (!result.success)
       throw new Fault(
         'driver.lost',
@@ -141,11 +142,3 @@ const instanceOf = (raw: z.infer<typeof InstanceShape>) => ({
   group: raw.group ?? null,
   unprotected: raw.unprotected ?? null,
 })
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}

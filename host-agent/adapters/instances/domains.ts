@@ -1,8 +1,9 @@
 /** The definitions of domains on shared storage: one file each, written whole and renamed, the newest generation wins. */
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { XMLParser } from 'fast-xml-parser'
 import * as z from 'zod/mini'
+import { writeWhole } from '../../../kit/files.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -74,14 +75,7 @@ export class DomainStore {
   private async write(name: string, text: string): Promise<void> {
     const path = join(this.directory, name)
     await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-    const file = await open(`${path}.new`, 'w', 0o600)
-    try {
-      await file.writeFile(text)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(`${path}.new`, path)
+    await writeWhole(path, text)
   }
 }
 
