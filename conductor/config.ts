@@ -1,20 +1,12 @@
 /** The conductor's one configuration file (YAML). An unknown key is an error that names the nearest known one. */
-import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { loadYaml, parseYaml } from '../kit/config.ts'
 import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
+import { Images } from './config-images.ts'
+import { File, Ip, Port, Seconds, Url } from './config-values.ts'
 import { Limits } from './limits.ts'
-
-const Ip = z.string().refine(isIPv4, 'is not an IPv4 address')
-const Port = z.number().int().min(0).max(65535)
-const Url = z.url({ protocol: /^https?$/ })
-const File = z.string().min(1)
-const Seconds = z
-  .number()
-  .min(0)
-  .max(7 * 86_400)
 
 const Listen = z.strictObject({
   address: Ip.describe('IPv4 address to listen on.'),
@@ -39,26 +31,6 @@ const Subnet = z.strictObject({
     .max(86_400 * 30)
     .default(3600)
     .describe('Duration of a DHCP lease.'),
-})
-
-const Images = z.strictObject({
-  store: File.describe('Directory of the image store.'),
-  allowedFilePaths: z
-    .array(z.string().startsWith('/'))
-    .default(['/var/lib/rackward/sources'])
-    .describe('Directories that file:// image sources may name.'),
-  allowedHosts: z
-    .array(z.string().min(1).max(255))
-    .default([])
-    .describe(
-      'Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address.',
-    ),
-  uncheckedBootFiles: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
-    ),
 })
 
 const Auth = z.discriminatedUnion('strategy', [

@@ -22,6 +22,7 @@ export interface BootFileRequest {
   readonly source: string
   readonly checksum?: Checksum | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly ca?: string | undefined
 }
 
 export const isBootFileId = (text: string): boolean => ID.test(text)
@@ -53,14 +54,14 @@ export class BootFiles {
   }
 
   /** Fetches and checks a file, and answers its id. Without a checksum it is named by what came. */
-  async import({ source, checksum, headers }: BootFileRequest, tools: ImportTools): Promise<string> {
+  async import({ source, checksum, headers, ca }: BootFileRequest, tools: ImportTools): Promise<string> {
     const { clock } = this
     const budget = tools.budget ?? new ImportBudget({}, clock)
     return budget.run(tools.signal, async (signal) => {
       const scratch = await this.store.scratch()
       const claim = limited(budget.claim(scratch), this.limits.fileBytes, source)
       try {
-        const work = { scratch, claim, signal, clock, budget, guard: tools.guard, headers }
+        const work = { scratch, claim, signal, clock, budget, guard: tools.guard, headers, ca }
         const file = await this.own(await fetchSource(source, join(scratch, 'file'), work), { scratch, claim })
         if (checksum) await checkFile(file, { checksum, what: source, signal })
         const id = idOf(checksum ?? { algo: 'sha256', hex: await fileDigest(file, 'sha256', signal) })

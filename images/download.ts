@@ -20,6 +20,7 @@ export interface DownloadParts {
   readonly leastBytesPerSecond?: number | undefined
   /** For the origin of the source alone: who it redirects to does not get them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly ca?: string | undefined
 }
 
 const STALL_MS = 60_000
@@ -55,10 +56,11 @@ function urlOf(text: string, base?: URL): URL {
   return url
 }
 
-function request(url: URL, { guard, signal, headers = {} }: DownloadParts): Promise<IncomingMessage> {
+function request(url: URL, { guard, signal, headers = {}, ca }: DownloadParts): Promise<IncomingMessage> {
   const get = url.protocol === 'https:' ? httpsGet : httpGet
   // A connection of its own: one that was kept may lead to an address that somebody else was allowed.
-  const options = { timeout: STALL_MS, signal, headers, agent: false, ...(guard ? guarded(url, guard) : {}) }
+  const trust = ca === undefined ? {} : { ca }
+  const options = { timeout: STALL_MS, signal, headers, agent: false, ...trust, ...(guard ? guarded(url, guard) : {}) }
   return new Promise((resolve, reject) => {
     const call = get(url, options, resolve)
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${STALL_MS / 1000} s`)))

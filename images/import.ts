@@ -22,7 +22,9 @@ export interface ImportRequest {
   readonly format?: DiskFormat
   readonly traits?: ImageTraits
   /** For the source alone: a redirection to another host does not get them. */
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** CA certificates (PEM) for the source. */
+  readonly ca?: string | undefined
 }
 
 const CONVERT_TIMEOUT_MS = 60 * 60_000
@@ -48,6 +50,7 @@ export interface Work {
   readonly budget: ImportBudget
   readonly guard: AddressGuard | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly ca?: string | undefined
 }
 
 export async function importImage(
@@ -62,7 +65,7 @@ export async function importImage(
     const scratch = await store.scratch()
     const claim = budget.claim(scratch)
     try {
-      const work: Work = { scratch, claim, signal, clock, budget, guard, headers: request.headers }
+      const work: Work = { scratch, claim, signal, clock, budget, guard, headers: request.headers, ca: request.ca }
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
       const cut = await cutPieces({

@@ -57,6 +57,8 @@ export interface Workflow {
   /** When the wait for the agent times out, or parking ends; null: never. */
   readonly deadlineMs: number | null
   readonly order: OrderKind | null
+  /** The project whose user gave the order; null for a user of the whole site. */
+  readonly project: string | null
   /** The steps of the order, and the index of the present one. */
   readonly steps: readonly PlannedStep[]
   readonly stepIndex: number
@@ -227,6 +229,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
       attempt: 0,
       deadlineMs: null,
       order: null,
+      project: null,
       steps: [],
       stepIndex: 0,
       cleaningTo: 'available',

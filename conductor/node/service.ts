@@ -197,7 +197,7 @@ export class NodeService {
           { ...now, ...patch, workflow: { ...now.workflow, steps: plan } },
           { before: now, limitBytes: limits.recordBytes },
         )
-        return { type: 'verb', verb, warm, plan, patch }
+        return { type: 'verb', verb, warm, plan, patch, project: extra.project ?? null }
       })
     })
     if (verb === 'delete') await onFreed(node)

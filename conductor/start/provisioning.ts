@@ -22,10 +22,10 @@ export interface Provisioning {
 
 type Parts = Storage & Hardware & { readonly boot: Boot }
 
-/** What may boot without a checksum, and whether an image is looked at again. */
+/** What may boot without a checksum, and whether images of Glance can be named. */
 export const sourceRules = ({ config }: Context) => ({
   uncheckedBootFiles: config.images.uncheckedBootFiles,
-  glance: false,
+  glance: config.images.glance !== undefined,
 })
 
 /** URLs that inspection rules may call. */
@@ -35,9 +35,12 @@ export const apiCallList = ({ config }: Context) => ({
 })
 
 /** The performer of a conductor. */
-export function makePerformer(context: Context, { bmcQueue, bmcs, store, sightings, images, boot }: Parts): Performer {
+export function makePerformer(
+  context: Context,
+  { bmcQueue, bmcs, store, sightings, images, glance, boot }: Parts,
+): Performer {
   const { config, clock } = context
-  const imports = importParts(config, images, clock)
+  const imports = importParts(config, { store: images, glance, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
   return performer({
     bmcQueue,

@@ -1,9 +1,11 @@
-/** The data directory, the store, the image store and the event journal. */
+/** The data directory, the store, the image store, the account at Glance and the event journal. */
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Glance } from '../../images/glance.ts'
 import { ImageStore } from '../../images/store.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { startEvents, type EventParts } from '../events/parts.ts'
+import { openGlance } from '../node/run/glance-account.ts'
 import { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
 import { loadSeal, type Seal } from '../store/secrets.ts'
@@ -13,6 +15,8 @@ import type { Context } from './context.ts'
 export interface Storage {
   readonly store: Store
   readonly images: ImageStore
+  /** Where it is configured. */
+  readonly glance: Glance | undefined
   readonly sightings: Sightings
   readonly events: EventParts
 }
@@ -44,6 +48,7 @@ export async function openStorage(context: Context, openStore: OpenStore): Promi
 
   const images = new ImageStore(config.images.store)
   await images.clean()
+  const glance = config.images.glance && (await openGlance(config.images.glance, clock))
   const events = await startEvents(life, { journal: store.journal, clock, log, limits: config.limits })
-  return { store, images, sightings: new Sightings(), events }
+  return { store, images, glance, sightings: new Sightings(), events }
 }

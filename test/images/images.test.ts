@@ -131,12 +131,14 @@ describe('from a URL', () => {
   })
   test('a node’s URL needs a checksum, is imported once for many nodes, and a file URL stays within the allowed paths', async () => {
     const source = new ImageSource({
+      glance: undefined,
       store,
       allowedPaths: [join(dir, 'allowed')],
       budget: new ImportBudget({}, systemClock),
       guard: { allowedHosts: ['127.0.0.1'] },
     })
     const node = (image_source: string, image_checksum?: string) => ({
+      workflow: { project: null },
       instanceInfo: { image_source, ...(image_checksum ? { image_checksum } : {}) },
     })
     expect(await code(source.resolve(node(`${base}/disk`)))).toBe('input.missing')

@@ -76,12 +76,16 @@ describe('the budget', () => {
   })
   test('an import whose nodes do not want it any more ends; one that others wait for goes on', async () => {
     const source = new ImageSource({
+      glance: undefined,
       store,
       allowedPaths: [],
       budget: new ImportBudget({}, systemClock),
       guard: { allowedHosts: ['127.0.0.1'] },
     })
-    const node = { instanceInfo: { image_source: `${base}/trickle`, image_checksum: 'a'.repeat(64) } }
+    const node = {
+      workflow: { project: null },
+      instanceInfo: { image_source: `${base}/trickle`, image_checksum: 'a'.repeat(64) },
+    }
     const [one, two] = [new AbortController(), new AbortController()]
     const ends = [ended(source.resolve(node, one.signal)), ended(source.resolve(node, two.signal))]
     await until(() => bench.open() === 1, { what: 'the download', timeoutMs: 5000, everyMs: 5 })

@@ -19,6 +19,8 @@ export interface Bench {
   readonly rack: Rack
   readonly conductor: RackConductor
   readonly store: ImageStore
+  /** The kernel of the deploy ramdisk. */
+  readonly kernel: string
 }
 
 /** `name` is short: it becomes part of a namespace's name. */
@@ -40,7 +42,7 @@ export async function openBench(name: string, provision: Record<string, number>)
   }
   const store = new ImageStore(options.imageStore)
   const conductor = await RackConductor.make(rack, options)
-  return { rack, conductor, store }
+  return { rack, conductor, store, kernel: ramdisk.kernel }
 }
 
 /** The lab's Debian, in the rack's own store (as a link of the files, which are big). */

@@ -6,13 +6,14 @@ import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { BootFiles } from '../../../images/boot-files.ts'
 import type { ImageIndex } from '../../../images/index.ts'
-import { importImage, type ImportTools } from '../../../images/import.ts'
-import type { Checksum } from '../../../images/checksum.ts'
+import type { DiskFormat } from '../../../images/format.ts'
+import type { Glance, GlanceImage } from '../../../images/glance.ts'
+import { importImage, type ImportRequest, type ImportTools } from '../../../images/import.ts'
 import type { AddressGuard } from '../../../images/address-guard.ts'
 import { ImportBudget } from '../../../images/budget.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
-import { imageWish, ramdiskWish, type SourceRules, type SourceWish } from '../policy/instance-source.ts'
+import { glanceId, imageWish, ramdiskWish, type SourceRules, type SourceWish } from '../policy/instance-source.ts'
 import type { Store } from '../../store/port.ts'
 import { nodeSlices } from '../../store/slices.ts'
 import type { InstanceBoot, NodeRecord } from '../record.ts'
@@ -24,9 +25,13 @@ export interface ImageSourceParts {
   readonly allowedPaths: readonly string[]
   readonly budget: ImportBudget
   readonly guard: AddressGuard
+  readonly glance: Glance | undefined
 }
 
-type Asker = Pick<NodeRecord, 'instanceInfo'>
+interface Asker {
+  readonly instanceInfo: NodeRecord['instanceInfo']
+  readonly workflow: Pick<NodeRecord['workflow'], 'project'>
+}
 
 const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
 
@@ -39,24 +44,53 @@ export class ImageSource {
   }
 
   /** An import ends when nobody waits for it any more. */
-  async resolve(node: Asker, signal?: AbortSignal): Promise<ImageIndex> {
-    const { checksum, source } = imageWish(node.instanceInfo)
-    if (!checksum) return this.parts.store.find(source)
+  async resolve(node: Asker, signal = NEVER): Promise<ImageIndex> {
+    const { store, glance } = this.parts
+    const { checksum, source } = imageWish(node.instanceInfo, { glance: glance !== undefined })
+    if (checksum) return this.imported({ source, checksum }, signal)
+    const id = glance && glanceId(source)
+    if (!id || !glance) return store.find(source)
+    // What an operator imported under the UUID of an image is meant before the image itself.
+    const known = await store.find(source).catch(() => undefined)
+    if (known) return known
+    const { project } = node.workflow
+    return this.imported(wanted(await glance.image(id, project, signal), DISK_FORMATS), signal)
+  }
+
+  private async imported(wish: Wanted, signal: AbortSignal): Promise<ImageIndex> {
+    const { source, checksum } = wish
     const name = `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
     const known = await this.parts.store.find(name).catch(() => undefined)
     if (known) return known
     // Ten nodes that want one image wait for one import.
-    return this.imports.join(name, (ended) => this.import({ source, checksum }, name, ended), signal)
+    return this.imports.join(name, (ended) => this.import(wish, name, ended), signal)
   }
 
-  private async import(
-    { source, checksum }: { source: string; checksum: Checksum },
-    name: string,
-    signal: AbortSignal,
-  ): Promise<ImageIndex> {
+  private async import(wish: Wanted, name: string, signal: AbortSignal): Promise<ImageIndex> {
     const { store } = this.parts
-    return importImage(store, { ...(await placeOf(source, this.parts)), name, checksum }, tools(this.parts, signal))
+    const { checksum, format } = wish
+    const { place, tools } = await placeOf(wish.source, this.parts, signal)
+    return importImage(store, { ...place, name, checksum, ...(format ? { format } : {}) }, tools)
   }
+}
+
+interface Wanted extends Required<SourceWish> {
+  readonly format?: DiskFormat
+}
+
+const NEVER = new AbortController().signal
+const DISK_FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies readonly DiskFormat[]
+const BOOT_FORMATS: readonly string[] = ['aki', 'ari', 'iso', 'raw']
+
+/** An image of Glance, with the checksum and the format that Glance has for it. */
+function wanted({ id, checksum, diskFormat }: GlanceImage, formats: readonly string[]): Wanted {
+  if (!formats.includes(diskFormat))
+    throw new Fault(
+      'image.format',
+      `image ${id} of Glance has the disk format ${diskFormat}; ${formats.join(', ')} can be used here`,
+    )
+  const source = `glance://${id}`
+  return { source, checksum, ...(formats === DISK_FORMATS ? { format: diskFormat as DiskFormat } : {}) }
 }
 
 export interface BootSourceParts extends ImageSourceParts {
@@ -75,34 +109,52 @@ export class BootSource {
   }
 
   /** Every file that the instance boots is in the store when this answers. */
-  async resolve(node: Asker, signal?: AbortSignal): Promise<InstanceBoot> {
+  async resolve(node: Asker, signal = NEVER): Promise<InstanceBoot> {
     const wish = ramdiskWish(node.instanceInfo, this.parts.rules)
-    if (wish.kind === 'iso') return { kind: 'iso', iso: await this.file(wish.iso, signal) }
-    const [kernel, ramdisk] = await Promise.all([this.file(wish.kernel, signal), this.file(wish.ramdisk, signal)])
+    const file = async (one: SourceWish) => this.file(await this.known(one, node, signal), signal)
+    if (wish.kind === 'iso') return { kind: 'iso', iso: await file(wish.iso) }
+    const [kernel, ramdisk] = await Promise.all([file(wish.kernel), file(wish.ramdisk)])
     return { kind: 'kernel', kernel, ramdisk, args: wish.args }
   }
 
-  private async file({ source, checksum }: SourceWish, signal: AbortSignal | undefined): Promise<string> {
+  /** The checksum of an image of Glance is the one that Glance has. */
+  private async known(wish: SourceWish, { workflow }: Asker, signal: AbortSignal): Promise<SourceWish> {
+    const id = glanceId(wish.source)
+    const { glance } = this.parts
+    return id && glance ? wanted(await glance.image(id, workflow.project, signal), BOOT_FORMATS) : wish
+  }
+
+  private async file({ source, checksum }: SourceWish, signal: AbortSignal): Promise<string> {
     const { files } = this.parts
-    const known = checksum && (await files.find(checksum))
-    if (known) return known
+    const found = checksum && (await files.find(checksum))
+    if (found) return found
     const key = `${checksum?.hex ?? 'unchecked'} ${source}`
     return this.imports.join(key, (ended) => this.fetch({ source, ...(checksum ? { checksum } : {}) }, ended), signal)
   }
 
   private async fetch({ source, checksum }: SourceWish, signal: AbortSignal): Promise<string> {
     const { files, used } = this.parts
-    const id = await files.import({ ...(await placeOf(source, this.parts)), checksum }, tools(this.parts, signal))
+    const { place, tools } = await placeOf(source, this.parts, signal)
+    const id = await files.import({ ...place, checksum }, tools)
     await files.sweep(await used())
     return id
   }
 }
 
-const tools = ({ budget, guard }: ImageSourceParts, signal: AbortSignal): ImportTools => ({ budget, guard, signal })
-
-/** Where a source is read from. */
-async function placeOf(source: string, parts: ImageSourceParts): Promise<{ source: string }> {
-  return { source: /^file:/i.test(source) ? await pathOf(source, parts.allowedPaths) : source }
+/** Where a source is read from, and what the import shares with others. The host of Glance is in the configuration, so it is allowed wherever it is. */
+async function placeOf(
+  source: string,
+  { allowedPaths, glance, budget, guard }: ImageSourceParts,
+  signal: AbortSignal,
+): Promise<{ place: Pick<ImportRequest, 'source' | 'headers' | 'ca'>; tools: ImportTools }> {
+  const id = /^glance:/i.test(source) ? glanceId(source) : undefined
+  if (id && glance) {
+    const place = await glance.place(id, signal)
+    const allowedHosts = [...guard.allowedHosts, new URL(place.source).hostname]
+    return { place, tools: { budget, signal, guard: { ...guard, allowedHosts } } }
+  }
+  const place = { source: /^file:/i.test(source) ? await pathOf(source, allowedPaths) : source }
+  return { place, tools: { budget, signal, guard } }
 }
 
 /** Links are followed before the look: a link inside an allowed directory must not lead out of it. */
@@ -130,11 +182,11 @@ export async function bootedFiles(store: Pick<Store, 'nodes'>): Promise<Readonly
 /** What both kinds of imports share. */
 export const importParts = (
   { images, limits }: Pick<Config, 'images' | 'limits'>,
-  store: ImageStore,
-  clock: Clock,
+  parts: { store: ImageStore; glance: Glance | undefined; clock: Clock },
 ): ImageSourceParts => ({
-  store,
+  glance: parts.glance,
+  store: parts.store,
   allowedPaths: images.allowedFilePaths,
-  budget: new ImportBudget(limits.images, clock),
+  budget: new ImportBudget(limits.images, parts.clock),
   guard: { allowedHosts: images.allowedHosts },
 })

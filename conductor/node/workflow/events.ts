@@ -13,6 +13,8 @@ export type StepEvent =
       readonly patch?: Partial<NodeRecord>
       readonly warm: boolean
       readonly plan?: readonly PlannedStep[]
+      /** Of the user who asks; null: of the whole site. */
+      readonly project?: string | null
     }
   | { readonly type: 'power'; readonly target: PowerTarget; readonly timeoutMs?: number }
   | {

@@ -49,6 +49,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     generation: node.workflow.generation + 1,
     attempt: 1,
     order: VERB_ORDER[verb] ?? null,
+    project: event.project ?? null,
     steps: event.plan ?? [],
     stepIndex: 0,
     cleaningTo,

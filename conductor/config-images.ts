@@ -1,0 +1,66 @@
+/** The configuration key `images`: the image store, where images may come from, and the account at Glance. */
+import * as z from 'zod'
+import { File, Url } from './config-values.ts'
+
+const InCatalogue = {
+  authUrl: Url.describe('Keystone, such as https://keystone:5000/v3.'),
+  region: z.string().optional().describe('Region of Glance in the catalogue. Absent: the first.'),
+  interface: z
+    .enum(['public', 'internal', 'admin'])
+    .default('internal')
+    .describe('Interface of Glance in the catalogue.'),
+}
+const GlanceAuth = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('none').describe('Glance asks nobody who they are.') }),
+  z.strictObject({
+    type: z.literal('basic').describe('HTTP Basic.'),
+    username: z.string().min(1).describe('User that reads images.'),
+    passwordFile: File.describe('File of mode 0600 with the password of the user.'),
+  }),
+  z.strictObject({
+    type: z.literal('password').describe('A user of Keystone.'),
+    ...InCatalogue,
+    username: z.string().min(1).describe('User that reads images.'),
+    passwordFile: File.describe('File of mode 0600 with the password of the user.'),
+    userDomain: z.string().default('Default').describe('Domain of the user.'),
+    project: z.string().min(1).describe('Project of the token.'),
+    projectDomain: z.string().default('Default').describe('Domain of the project.'),
+  }),
+  z.strictObject({
+    type: z.literal('application_credential').describe('An application credential of Keystone.'),
+    ...InCatalogue,
+    id: z.string().min(1).describe('Id of the application credential.'),
+    secretFile: File.describe('File of mode 0600 with the secret of the application credential.'),
+  }),
+])
+const GlanceConfig = z.strictObject({
+  url: Url.optional().describe('URL of Glance. Absent: the one in the catalogue of Keystone.'),
+  caFile: File.optional().describe('CA certificates (PEM) for Keystone and Glance.'),
+  auth: GlanceAuth.describe('The account that reads images.'),
+})
+
+export const Images = z.strictObject({
+  store: File.describe('Directory of the image store.'),
+  allowedFilePaths: z
+    .array(z.string().startsWith('/'))
+    .default(['/var/lib/rackward/sources'])
+    .describe('Directories that file:// image sources may name.'),
+  allowedHosts: z
+    .array(z.string().min(1).max(255))
+    .default([])
+    .describe(
+      'Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address.',
+    ),
+  uncheckedBootFiles: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
+    ),
+  glance: GlanceConfig.refine(
+    ({ url, auth }) => url !== undefined || auth.type === 'password' || auth.type === 'application_credential',
+    'needs a url: only Keystone has a catalogue',
+  )
+    .optional()
+    .describe('An OpenStack Image service, so that image sources may be UUIDs of its images, as Nova sends them.'),
+})
