@@ -112,7 +112,7 @@ const Bmc = z.strictObject({
     .optional()
     .describe('The conductor, whose queues keep deploys and polls out of the way of a fence.'),
   directFile: File.optional().describe(
-    'YAML of mode 0600: host -> driver_info as at the conductor (ipmi_address, ipmi_username, ipmi_password).',
+    'YAML of mode 0600: host -> driver_info as at the conductor (ipmi_address, ipmi_username, ipmi_password; or redfish_address, redfish_username, redfish_password).',
   ),
 })
 

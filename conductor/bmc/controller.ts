@@ -38,6 +38,8 @@ export interface Bmc {
   bootDevice(signal: AbortSignal): Promise<BootNow>
   /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in lower case; null: it has none. */
   systemUuid(signal: AbortSignal): Promise<string | null>
+  /** Power and systemUuid in one request, where that is possible. */
+  identify?(signal: AbortSignal): Promise<{ readonly power: Power; readonly systemUuid: string | null }>
   /** A request that no other method makes: network function, command, data. Throws `node.unsupported` where there is none. */
   raw(bytes: readonly number[], signal: AbortSignal): Promise<void>
   /** Starts the management controller anew, which then does not answer for a while. Throws `node.unsupported`. */

@@ -6,10 +6,25 @@ import { aboutBmc } from '../bmc/info.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { MeshLink, MeshRegistry } from './link.ts'
 
-const KEYS = (
+/** Names of Ironic's drivers -> the keys of driver_info that an arbiter needs. */
+const REDFISH = 'redfish_address redfish_system_id redfish_username redfish_password redfish_verify_ca rackward_tls_pin'
+const IPMI =
   'ipmi_address ipmi_port ipmi_username ipmi_password ipmi_priv_level ipmi_cipher_suite ipmi_hex_kg_key ' +
   'ipmi_bridging ipmi_local_address ipmi_target_channel ipmi_target_address ipmi_transit_channel ipmi_transit_address'
-).split(' ')
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  ipmi: IPMI.split(' '),
+  redfish: REDFISH.split(' '),
+  idrac: REDFISH.split(' '),
+}
+
+/** What an arbiter needs to reach the BMC of a node; the key that was pinned here is the one that it must find. */
+function reachOf(node: NodeRecord): Record<string, unknown> {
+  const pinned = node.bmc ? { rackward_tls_pin: node.bmc.tlsPin } : {}
+  const all: Readonly<Record<string, unknown>> = { ...pinned, ...node.driverInfo }
+  return Object.fromEntries(
+    (KEYS[node.driver] ?? []).flatMap((key) => (all[key] === undefined ? [] : [[key, all[key]]])),
+  )
+}
 
 export class BmcCredentials {
   private readonly link: MeshLink
@@ -24,7 +39,7 @@ export class BmcCredentials {
   async share({ hosts, arbiters }: MeshRegistry, nodes: readonly NodeRecord[]): Promise<string[]> {
     const byIdent = new Map(
       nodes.flatMap((node) =>
-        node.driver === 'ipmi'
+        Object.hasOwn(KEYS, node.driver)
           ? [[node.uuid, node] as const, ...(node.name === null ? [] : [[node.name, node] as const])]
           : [],
       ),
@@ -34,11 +49,7 @@ export class BmcCredentials {
     for (const host of hosts) {
       const node = byIdent.get(host.node ?? host.name)
       if (!node || keyed.length === 0) continue
-      const text = JSON.stringify(
-        Object.fromEntries(
-          KEYS.flatMap((key) => (node.driverInfo[key] === undefined ? [] : [[key, node.driverInfo[key]]])),
-        ),
-      )
+      const text = JSON.stringify(reachOf(node))
       const digest = createHash('sha256')
         .update(JSON.stringify([text, keyed]))
         .digest('hex')

@@ -1,7 +1,10 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
+import { createHash } from 'node:crypto'
 import { parse } from 'yaml'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
+import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
+import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
 import type { BmcTarget } from '../../conductor/bmc/controller.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
@@ -30,12 +33,16 @@ export class DirectPower implements Power {
   private readonly run: Run
   private readonly queue: BmcQueue
   private readonly suites: CipherSuites
+  private readonly clock: Clock
+  /** Redfish clients by host: a warm connection is what makes a fence quick. */
+  private readonly clients = new Map<string, { readonly of: string; readonly bmc: Redfish }>()
   private session = 0
 
   /** The first source that knows a host counts. */
   constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock; random?: Random }) {
     this.sources = sources
     this.run = parts.run
+    this.clock = parts.clock
     this.queue = new BmcQueue(parts.clock)
     this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
   }
@@ -49,11 +56,12 @@ export class DirectPower implements Power {
       await this.queue.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    return this.queue.act(target, options, async (bmc, broken) => ({
-      systemUuid: await bmc.systemUuid(broken),
-      power: await bmc.power(broken),
-      session,
-    }))
+    return this.queue.act(target, options, async (bmc, broken) => {
+      const found = bmc.identify
+        ? await bmc.identify(broken)
+        : { systemUuid: await bmc.systemUuid(broken), power: await bmc.power(broken) }
+      return { ...found, session }
+    })
   }
 
   /** Asked each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
@@ -61,6 +69,7 @@ export class DirectPower implements Power {
     for (const source of this.sources) {
       const own = await source(host)
       if (!own) continue
+      if (own.redfish_address !== undefined) return this.redfish(host, own)
       const about = ipmiInfo(own)
       return {
         key: `${about.address}:${about.port}`,
@@ -71,6 +80,19 @@ export class DirectPower implements Power {
       'bmc.config',
       `nothing here says how the BMC of ${host} is reached (bmc.directFile, or a conductor that knows the mesh)`,
     )
+  }
+
+  /** Basic: no session to open first, and none that the BMC's table must hold. Each request proves itself, so each read is one of its own. */
+  private redfish(host: string, own: Readonly<Record<string, unknown>>): BmcTarget {
+    const info = redfishInfo({ ...own, redfish_auth_type: 'basic' })
+    const of = createHash('sha256').update(JSON.stringify(info)).digest('hex')
+    const known = this.clients.get(host)
+    const key = `redfish:${info.origin}`
+    if (known?.of === of) return { key, bmc: known.bmc }
+    void known?.bmc.close()
+    const bmc = new Redfish(info, this.clock)
+    this.clients.set(host, { of, bmc })
+    return { key, bmc }
   }
 }
 

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { isFault, type FaultCode } from '../../kit/fault.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
+import { DirectPower } from '../../host-agent/adapters/bmc.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { FIELD_FAULTS, type FieldFault } from './field-faults.ts'
 import { PASSWORD, VirtualBmc } from './virtual-bmc.ts'
@@ -10,6 +11,7 @@ import { PASSWORD, VirtualBmc } from './virtual-bmc.ts'
 /** What waits in production waits for nothing here. */
 const clock: Clock = { ...systemClock, sleep: async (_, signal) => signal?.throwIfAborted() }
 const LIFE_MS = 20_000
+const noRun = () => Promise.reject(new Error('no program is started here'))
 const opened: { close: () => unknown }[] = []
 afterEach(async () => {
   await Promise.all(opened.splice(0).map(({ close }) => close()))
@@ -205,4 +207,19 @@ test('a system that is powering off is not off', async () => {
   bmc.system.power = 'On'
   await client.setPower('off', signal)
   expect(await client.power(signal)).toBe('on')
+})
+
+test('an arbiter fences through Redfish with Basic: two readings prove "off", and no session is taken', async () => {
+  const { bmc } = await rig()
+  bmc.system.power = 'On'
+  const power = new DirectPower([async () => bmc.driverInfo()], { run: noRun, clock: systemClock })
+  const signal = AbortSignal.timeout(LIFE_MS)
+  const before = await power.ask({ name: 'h1' }, 'identify', signal)
+  expect(before).toMatchObject({ power: 'on', systemUuid: bmc.system.uuid })
+  await power.ask({ name: 'h1' }, 'off', signal)
+  const [one, two] = [
+    await power.ask({ name: 'h1' }, 'identify', signal),
+    await power.ask({ name: 'h1' }, 'identify', signal),
+  ]
+  expect([one.power, two.power, one.session === two.session, bmc.sessions.size]).toEqual(['off', 'off', false, 0])
 })

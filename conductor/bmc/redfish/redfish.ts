@@ -59,6 +59,13 @@ export class Redfish implements Bmc {
     return this.at(signal, async ({ client, path }) => uuidOf((await readSystem(client, path, signal)).body))
   }
 
+  async identify(signal: AbortSignal): Promise<{ power: Power; systemUuid: string | null }> {
+    return this.at(signal, async ({ client, path }) => {
+      const { body } = await readSystem(client, path, signal)
+      return { power: powerOf(body), systemUuid: uuidOf(body) }
+    })
+  }
+
   async raw(): Promise<void> {
     throw new Fault('node.unsupported', 'Redfish carries no raw IPMI requests')
   }
