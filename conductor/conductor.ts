@@ -8,8 +8,10 @@ import type { Route } from './api/route.ts'
 import type { Fleet } from './bmc/ipmitool.ts'
 import type { Config } from './config.ts'
 import { readWebhooks } from './events/webhook-config.ts'
+import { ChildSteps } from './node/run/child-steps.ts'
 import { keepKey } from './node/run/bmc-key.ts'
 import type { PowerSync } from './node/run/power-sync.ts'
+import { childStepMs } from './settings.ts'
 import { startApi } from './start/api.ts'
 import { bootParts, startBootLink } from './start/boot.ts'
 import { started, type Context } from './start/context.ts'
@@ -68,8 +70,10 @@ async function start(context: Context, parts: Parts): Promise<Conductor> {
   const monitoring = await startMonitoring(context, storage, boot)
   const hardware = await hardwareParts(context, { ...storage, ...monitoring }, parts.fleet)
 
-  const perform = (parts.makePerformer ?? makePerformer)(context, { ...storage, ...hardware, boot })
+  const childSteps = new ChildSteps({ ...context, ...storage, timeoutMs: childStepMs(config) })
+  const perform = (parts.makePerformer ?? makePerformer)(context, { ...storage, ...hardware, boot, childSteps })
   const provisioning = provisioningParts(context, { ...storage, ...hardware, boot }, perform)
+  childSteps.use(provisioning.worker)
   hardware.bmcs.onFirstKey((uuid, facts) => void keepKey({ ...context, worker: provisioning.worker }, uuid, facts))
   await startBootLink(context, storage, boot)
   await startAgentPort(context, provisioning, { boot, monitoring })

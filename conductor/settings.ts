@@ -13,3 +13,11 @@ export function settingsOf({ provision }: Config): Settings {
     softPowerOffMs: provision.softPowerOffSeconds * 1000,
   }
 }
+
+/** How long a child node may be busy with a step of its parent: a restart has two power acts, each with all its tries and the pauses between them. */
+export const childStepMs = ({ provision }: Config): number =>
+  2 *
+    1000 *
+    (provision.effectTries * provision.powerTimeoutSeconds +
+      provision.effectRetrySeconds * 2 ** provision.effectTries) +
+  30_000

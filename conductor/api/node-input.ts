@@ -186,11 +186,17 @@ const StepInterface = z.enum(['vendor', 'power', 'management', 'firmware', 'depl
 const StepName = z.string().min(1).max(255)
 
 /** A clean or service step of a request. */
+const OnChildren = {
+  execute_on_child_nodes: z.boolean().optional(),
+  limit_child_node_execution: z.array(Uuid).max(1000).optional(),
+}
+
 export const AskedCleanStep = z.strictObject({
   interface: StepInterface,
   step: StepName,
   args: Dict.optional(),
   order: z.number().int().min(0).optional(),
+  ...OnChildren,
 })
 export const AskedServiceStep = AskedCleanStep.extend({ interface: z.enum([...StepInterface.options, 'network']) })
 export const AskedDeployStep = z.strictObject({
@@ -198,6 +204,7 @@ export const AskedDeployStep = z.strictObject({
   step: StepName,
   args: Dict,
   priority: z.number().int().min(0),
+  ...OnChildren,
 })
 
 export const ProvisionBody = z.strictObject({

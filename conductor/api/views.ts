@@ -2,6 +2,7 @@
 import { isoTime } from '../../kit/clock.ts'
 import { interfaceOf, type InterfaceName } from '../node/policy/interfaces.ts'
 import { bootMode } from '../node/run/perform.ts'
+import type { PlannedStep } from '../node/policy/steps.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import { lastSeenText } from '../node/query/sightings.ts'
@@ -130,10 +131,19 @@ export const NODE_SUMMARY = [
   'links',
 ] as const
 
+/** A step as Ironic's step schema has it. */
+const wireStep = ({ interface: at, step, priority, args, children }: PlannedStep): Record<string, unknown> => ({
+  interface: at,
+  step,
+  priority,
+  args,
+  ...(children ? { execute_on_child_nodes: true, limit_child_node_execution: children } : {}),
+})
+
 function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, unknown> {
   const live = sightings.look(node.uuid)
   const { order, steps, stepIndex } = node.workflow
-  const planned = steps.map(({ interface: at, step, priority, args }) => ({ interface: at, step, priority, args }))
+  const planned = steps.map(wireStep)
   return {
     ...(planned.length > 0 && (order === 'clean' || order === 'deploy' || order === 'service')
       ? { [`${order}_steps`]: planned, [`${order}_step_index`]: stepIndex }
@@ -167,7 +177,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
 /** The step of the moment, in the states of its kind. */
 function stepView(node: NodeRecord, kind: 'clean' | 'deploy' | 'service'): Record<string, unknown> {
   const step = node.workflow.order === kind && node.workflow.phase !== 'rest' ? currentStep(node) : undefined
-  return step ? { interface: step.interface, step: step.step, args: step.args, priority: step.priority } : {}
+  return step ? wireStep(step) : {}
 }
 
 export function statesView(node: NodeRecord): Record<string, unknown> {

@@ -25,6 +25,8 @@ export type Effect =
   /** Restarts the server without switching it off, where `disable_power_off` forbids that. */
   | { readonly do: 'reset' }
   | { readonly do: 'wait'; readonly seconds: number }
+  /** The present step, on a child node. */
+  | { readonly do: 'child-step'; readonly node: string }
   /** A step of fake hardware. */
   | { readonly do: 'simulate' }
 

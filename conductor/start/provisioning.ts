@@ -5,6 +5,7 @@ import { agentServer } from '../agents/server.ts'
 import { AgentService } from '../agents/service.ts'
 import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
+import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
@@ -35,10 +36,8 @@ export const apiCallList = ({ config }: Context) => ({
 })
 
 /** The performer of a conductor. */
-export function makePerformer(
-  context: Context,
-  { bmcQueue, bmcs, store, sightings, images, glance, boot }: Parts,
-): Performer {
+export function makePerformer(context: Context, parts: Parts & { readonly childSteps: ChildSteps }): Performer {
+  const { bmcQueue, bmcs, store, sightings, images, glance, boot, childSteps } = parts
   const { config, clock } = context
   const imports = importParts(config, { store: images, glance, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
@@ -55,6 +54,7 @@ export function makePerformer(
       files: new BootFiles(images, clock, { fileBytes, unusedBytes }),
       used: () => bootedFiles(store),
     }),
+    childSteps,
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,

@@ -78,6 +78,11 @@ export const SERVICE_FAULTS = {
     description: 'the node did not report in time',
     remedy: 'check what was last seen of it, then try again',
   },
+  'node.child': {
+    retry: false,
+    description: 'a step failed on a child node',
+    remedy: 'check last_error of the child node, then send the request again',
+  },
   'node.retired': { retry: false, description: 'the node is retired', remedy: 'clear its retired flag first' },
   'node.unsupported': {
     retry: false,

@@ -10,7 +10,7 @@ import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
-import { call as plainCall } from './api-bench.ts'
+import { call as plainCall, faultOf } from './api-bench.ts'
 
 let dir = ''
 let own: Conductor
@@ -245,4 +245,22 @@ test('TLS with a certificate of its own, made once, for the addresses that are l
   const two = await startConductor(config, { log: silentLog })
   expect(await get(two.addresses[0] as string, ca)).toBe(200)
   await two.stop()
+})
+
+test('a step on child nodes is refused when one of them belongs to another project', async () => {
+  const parent = await node({ owner: 'blue' })
+  const mine = await node({ owner: 'blue', parent_node: parent })
+  const other = await node({ owner: 'red', parent_node: parent })
+  const clean = async (limit_child_node_execution?: string[]) => {
+    const step = { interface: 'power', step: 'power_off', execute_on_child_nodes: true, limit_child_node_execution }
+    const answer = await as('blue', 'PUT', `/v1/nodes/${parent}/states/provision`, {
+      target: 'clean',
+      clean_steps: [step],
+    })
+    return [answer.status, faultOf(answer).faultstring] as const
+  }
+  for (const limit of [undefined, [other], [mine, other]])
+    expect(await clean(limit)).toEqual([403, expect.stringContaining('child nodes of other projects')])
+  // Its own child is asked for; what refuses it then is the state of the parent.
+  expect(await clean([mine])).toEqual([400, expect.stringContaining('in state "enroll"')])
 })

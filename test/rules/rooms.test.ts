@@ -44,7 +44,7 @@ const PURE = [
   /\/hints\.ts$/,
   /\/effects\.ts$/,
   /node\/(workflow|workflow\/events|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
-  /agents\/rules\.ts$/,
+  /agents\/(rules|rule-(actions|conditions|paths))\.ts$/,
   /host-agent\/(verdict|fence|evacuate)\/[\w-]+\.ts$/,
   /host-agent\/arbiter\/(?!commit|state|memory|observe|loop)[\w-]+\.ts$/,
   /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat)\.ts$/,
@@ -256,12 +256,7 @@ test('no list of provision states stands outside their table', () => {
 })
 
 /** Files that grew past 300 lines when the print width became 120. The list may only shrink. */
-const TOO_LONG = [
-  'conductor/agents/rules.ts',
-  'conductor/agents/service.ts',
-  'conductor/api/nodes/hardware.ts',
-  'cli/nodes.ts',
-]
+const TOO_LONG = ['conductor/agents/service.ts', 'conductor/api/nodes/hardware.ts', 'cli/nodes.ts']
 
 test('no file has more than 300 lines', () => {
   const long = files.filter(({ text }) => text.split('\n').length > 301).map(({ path }) => path)

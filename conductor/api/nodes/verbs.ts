@@ -2,6 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { Interlock, MeshRequest } from '../../mesh/interlock.ts'
 import type { NodeRecord } from '../../node/record.ts'
+import { isPowerStep, POWER_STEPS, type MayUseChild } from '../../node/policy/child-steps.ts'
 import type { ProvisionExtra } from '../../node/service.ts'
 import type { Verb } from '../../node/workflow/arrows.ts'
 import { mustOwn, standing } from '../access.ts'
@@ -31,6 +32,18 @@ export function stateRoutes(parts: StateParts): Route[] {
     status: 202,
     location: `${ask.view.base}/v1/nodes/${node.uuid}${path}`,
   })
+  /** A step on a child is a request about the child as well. */
+  const mayUseChild =
+    (ask: Ask): MayUseChild =>
+    async (child, { step }) => {
+      if (standing(ask.actor, child) === 'none')
+        throw new Fault(
+          'access.denied',
+          'execute_on_child_nodes: the node has child nodes of other projects; name yours in limit_child_node_execution',
+        )
+      if (!isPowerStep(step)) mustOwn(ask.actor, child, step)
+      await allow(ask, child, isPowerStep(step) ? POWER_STEPS[step] : 'service')
+    }
   const owned = async (ask: Ask, what: string) => {
     const node = await nodeOf(parts, ask)
     mustOwn(ask.actor, node, what)
@@ -73,7 +86,7 @@ export function stateRoutes(parts: StateParts): Route[] {
         const node = await nodeOf(parts, ask)
         if (!OF_LESSEE.has(verb)) mustOwn(ask.actor, node, `target ${verb}`)
         await allow(ask, node, verb)
-        return accepted(ask, await nodes.provision(node.uuid, verb, extra))
+        return accepted(ask, await nodes.provision(node.uuid, verb, { ...extra, mayUseChild: mayUseChild(ask) }))
       },
     },
     {

@@ -4,6 +4,7 @@ import { fakeStep, stepsOfNode } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { usesAgent } from '../workflow/effects.ts'
+import { withChildren, type MayUseChild } from './child-steps.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type AskedStep,
   type Erase,
   type PlannedStep,
+  type StepKind,
 } from './steps.ts'
 
 export interface Wish {
@@ -22,6 +24,7 @@ export interface Wish {
   readonly deploySteps?: readonly AskedStep[] | undefined
   readonly runbook?: string | undefined
   readonly disableRamdisk?: boolean | undefined
+  readonly mayUseChild?: MayUseChild | undefined
   /** Runbooks of other projects are not there for this one. */
   readonly project?: string | null | undefined
 }
@@ -53,12 +56,16 @@ export async function planFor(
       return asked(verb, at, parts.store)
     case 'deploy':
     case 'rebuild':
-      return tried(
-        node,
-        planner(stepsOfNode(node)).deploy(
-          [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }],
-          deployKindOf(interfaceOf(node, 'deploy')),
+      return childrenOf(
+        'deploy',
+        tried(
+          node,
+          planner(stepsOfNode(node)).deploy(
+            [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }],
+            deployKindOf(interfaceOf(node, 'deploy')),
+          ),
         ),
+        { node, wish, store: parts.store },
       )
     default:
       return []
@@ -82,7 +89,21 @@ async function asked(kind: 'clean' | 'service', { node, wish }: PlanAt, store: S
       'input.invalid',
       `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`,
     )
-  return steps
+  return childrenOf(kind, steps, { node, wish, store })
+}
+
+/** Looks up the children that steps are carried out on, and asks whether that is allowed to who asks. */
+async function childrenOf(
+  kind: StepKind,
+  steps: readonly PlannedStep[],
+  { node, wish, store }: PlanAt & { store: Store },
+): Promise<readonly PlannedStep[]> {
+  if (!steps.some((step) => step.children)) return steps
+  const children = await store.nodes({ parentNode: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
+  const planned = withChildren(kind, steps, { node, children })
+  for (const step of planned)
+    for (const child of children) if (step.children?.includes(child.uuid)) await wish.mayUseChild?.(child, step)
+  return planned
 }
 
 /** What an interface cannot carry out is refused before anything is touched: its steps are tried on a copy of the record. */

@@ -8,6 +8,9 @@ export interface AskedStep {
   readonly args?: Readonly<Record<string, unknown>> | undefined
   /** Deploy steps: the higher comes first, 0 leaves the step out. Clean and service steps keep the order in which they were asked for. */
   readonly priority?: number | undefined
+  /** Carried out on the children of the node instead: on all of them, or on those that are named. */
+  readonly execute_on_child_nodes?: boolean | undefined
+  readonly limit_child_node_execution?: readonly string[] | undefined
 }
 
 export interface PlannedStep {
@@ -17,6 +20,8 @@ export interface PlannedStep {
   readonly priority: number
   /** `interface`: carried out through the node's BMC, or by its model. */
   readonly by: 'agent' | 'conductor' | 'interface'
+  /** UUIDs of the children that it is carried out on; before they are looked up, those that were named. Absent: it is for the node itself. */
+  readonly children?: readonly string[]
 }
 
 export type StepKind = 'clean' | 'deploy' | 'service'
@@ -60,6 +65,9 @@ const rank = (step: PlannedStep) => INTERFACE_RANK.indexOf(step.interface)
 /** Throws `input.invalid` for a step that does not exist, may not stand here, or has arguments that it does not take. */
 function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; own: StepCatalog }): PlannedStep {
   const args = asked.args ?? {}
+  if (asked.execute_on_child_nodes) return planChildStep(asked, at)
+  if (asked.limit_child_node_execution !== undefined)
+    throw new Fault('input.invalid', `${at}/limit_child_node_execution: only with execute_on_child_nodes`)
   if (isReserved(asked.step)) {
     const known = asked.step === 'wait' ? ['seconds'] : []
     for (const name of Object.keys(args))
@@ -90,6 +98,23 @@ function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; o
     args,
     priority: asked.priority ?? known.in[kind],
     by: ofInterface ? 'interface' : 'agent',
+  }
+}
+
+/** Which steps a child can carry out is known when the children are. */
+function planChildStep(asked: AskedStep, at: string): PlannedStep {
+  const args = asked.args ?? {}
+  if (asked.step === 'hold' || asked.step === 'wait')
+    throw new Fault('input.invalid', `${at}: the step ${asked.step} cannot be carried out on child nodes`)
+  if (isReserved(asked.step) && Object.keys(args).length > 0)
+    throw new Fault('input.invalid', `${at}/args: the step ${asked.step} takes no arguments`)
+  return {
+    interface: asked.interface,
+    step: asked.step,
+    args,
+    priority: asked.priority ?? 0,
+    by: 'conductor',
+    children: asked.limit_child_node_execution ?? [],
   }
 }
 

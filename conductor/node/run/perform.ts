@@ -11,6 +11,7 @@ import type { BootSource, ImageSource } from './image-source.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
+import type { ChildSteps } from './child-steps.ts'
 import type { Performer } from './worker.ts'
 
 export interface PerformParts {
@@ -23,6 +24,7 @@ export interface PerformParts {
   readonly store: Store
   readonly sightings: Sightings
   readonly clock: Clock
+  readonly childSteps: Pick<ChildSteps, 'carryOut'>
   readonly powerTimeoutMs: number
   readonly fakeDelayMs: number
 }
@@ -101,6 +103,9 @@ async function perform(
       return { powerState: 'power on' }
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)
+      return undefined
+    case 'child-step':
+      await parts.childSteps.carryOut({ node, child: effect.node, signal: unwanted })
       return undefined
     case 'simulate':
       await parts.clock.sleep(parts.fakeDelayMs, unwanted)

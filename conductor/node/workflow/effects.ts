@@ -64,6 +64,7 @@ function restart(node: NodeRecord, device: 'pxe' | 'disk', always = false): read
 
 function stepEffects(node: NodeRecord): readonly Effect[] {
   const step = currentStep(node)
+  if (step?.children) return step.children.map((child) => ({ do: 'child-step', node: child }))
   // Fake hardware has no agent: the conductor carries out all of its steps.
   if (step && step.by !== 'conductor') return [{ do: 'simulate' }]
   switch (step?.step) {

@@ -113,7 +113,9 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
   const left =
     order === 'deploy' ||
     (order === 'service' &&
-      steps.some((step) => step.by === 'agent' || step.step.startsWith('power_') || step.step === 'reboot'))
+      steps.some(
+        ({ by, step, children }) => by === 'agent' || (!children && (step.startsWith('power_') || step === 'reboot')),
+      ))
   return left ? enterPhase(whole, 'start', context) : move(whole, 'done', rest)
 }
 
