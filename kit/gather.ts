@@ -3,17 +3,25 @@ import type { Readable } from 'node:stream'
 import { Fault } from './fault.ts'
 
 const FIRST_BYTES = 4096
+const NOTHING = Buffer.alloc(0)
 
 /** Throws `input.large` beyond `limitBytes`, and discards the rest; rejects when the stream breaks off. */
 export function gather(stream: Readable, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    let held = Buffer.alloc(0)
+    let held: Buffer = NOTHING
     let size = 0
     const onData = (chunk: Buffer) => {
       if (size + chunk.length > limitBytes)
         return end(() =>
           reject(new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken`)),
         )
+      // Most bodies are one chunk, which is the answer as it is; a small part of a bigger buffer would keep all of that in memory.
+      if (size === 0 && chunk.buffer.byteLength <= chunk.length * 2) {
+        held = chunk
+        size = chunk.length
+        return
+      }
+
       if (size + chunk.length > held.length) {
         const grown = Buffer.allocUnsafe(
           Math.min(limitBytes, Math.max(FIRST_BYTES, held.length * 2, size + chunk.length)),

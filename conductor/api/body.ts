@@ -14,6 +14,8 @@ export interface BodyLimits {
 }
 
 const INFLATE = { gzip: promisify(gunzip), deflate: promisify(inflate), br: promisify(brotliDecompress) } as const
+/** Making one costs more than to decode a small body. */
+const DECODER = new TextDecoder()
 const BIG_BYTES = 1024 * 1024
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json$/
 const UTF8 = /^(?:utf-?8|us-ascii)$/i
@@ -64,7 +66,7 @@ async function parse(bytes: Buffer, { depth }: BodyLimits): Promise<unknown> {
   const pause = bytes.length > BIG_BYTES ? turn : () => undefined
   if (isDeeper(bytes, depth)) throw new Fault('input.invalid', `the body is nested deeper than ${depth} levels`)
   await pause()
-  const text = new TextDecoder().decode(bytes)
+  const text = DECODER.decode(bytes)
   await pause()
   let value: unknown
   try {
