@@ -1,6 +1,6 @@
 /** Fake hardware is a model: what verbs and steps do to its BIOS, disks, firmware, console, lamps, media and vendor methods is seen afterwards, and its no-* interfaces refuse. */
 import { describe, expect, test } from 'vitest'
-import { at, call, create, drive, faultOf, type Answer } from './api-bench.ts'
+import { at, call, create, drive, faultOf, power, type Answer } from './api-bench.ts'
 
 const says = (answer: Answer) => [answer.status, faultOf(answer).faultstring] as const
 const managed = async (more: Record<string, unknown> = {}) => {
@@ -53,6 +53,17 @@ test('BIOS settings are read at the first look, applied, shown one by one with t
   await clean(uuid, ['bios.factory_reset'])
   expect((await get(uuid, 'bios/LogicalProc')).LogicalProc.value).toBe('Enabled')
   expect((await call('GET', `/v1/nodes/${uuid}/bios/no`)).status).toBe(404)
+})
+
+test('the rescue system runs on a server that is on, also where it was off before', async () => {
+  const { uuid } = await create()
+  await drive(uuid, 'manage', 'provide', ['active', 'active'])
+  await power(String(uuid), 'off')
+  await drive(uuid, ['rescue', 'rescue', { rescue_password: 'x' }])
+  expect((await call('GET', `/v1/nodes/${uuid}`)).body).toMatchObject({
+    provision_state: 'rescue',
+    power_state: 'power on',
+  })
 })
 
 test('the target RAID configuration is checked and kept, becomes real by a step, and is taken away', async () => {

@@ -109,9 +109,10 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
   const { order, steps, cleaningTo } = node.workflow
   const rest = { ...context, phase: 'rest' as const }
   if (order === 'clean') return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', rest)
-  // A service during which the instance kept running has nothing to start.
+  // A service during which the instance kept running has nothing to start. A real server is on when the agent reports the rescue login.
   const left =
     order === 'deploy' ||
+    (order === 'rescue' && !usesAgent(node)) ||
     (order === 'service' &&
       steps.some(
         ({ by, step, children }) => by === 'agent' || (!children && (step.startsWith('power_') || step === 'reboot')),
