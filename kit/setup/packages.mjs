@@ -82,6 +82,9 @@ const CLIENTS = [
   ['mmdebstrap', 'unpacking Debian 13’s Ansible and openstacksdk: those of Debian 12 refuse each other'],
   ['golang-go', 'building gophercloud’s own tests'],
   ['golang-github-gophercloud-gophercloud-dev', 'the same: their sources'],
+  ['python3-ironicclient', 'what Nova’s Ironic driver speaks by'],
+  ['python3-openstacksdk', 'the same'],
+  ['curl', 'asking the real Nova'],
 ]
 
 export const PACKAGES = {

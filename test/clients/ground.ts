@@ -23,8 +23,12 @@ export interface Ground {
   workOf(client: string): Promise<string>
   /** A node that can be deployed, without a login. */
   makeFree(name: string, resourceClass: string): Promise<void>
+  /** One of its nodes. */
+  node(name: string): Promise<Record<string, unknown>>
   /** Gives each node a power state: fake hardware has none before, in Ironic as well, and no module of Ansible gives it one. */
   givePower(at: 'noauth' | 'basic'): Promise<void>
+  /** What is left to undo at the end, also after a signal. */
+  onEnd(act: () => Promise<unknown>): void
   /** The last words of both conductors' logs. */
   log(): Promise<string>
   end(): Promise<void>
@@ -42,7 +46,8 @@ export async function openGround(): Promise<Ground> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
   const undo: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })]
   const end = async () => {
-    for (const act of undo.splice(0).reverse()) await act()
+    for (const act of undo.splice(0).reverse())
+      await act().catch((error: Error) => process.stderr.write(`${error.message}\n`))
   }
   try {
     const web = await serve(join(dir, 'bifrost/web'))
@@ -67,7 +72,9 @@ export async function openGround(): Promise<Ground> {
         return work
       },
       makeFree: (name, resourceClass) => makeFree(noauth, { name, resource_class: resourceClass }),
+      node: async (name) => (await noauth.call('GET', `/v1/nodes/${name}`)).body as Record<string, unknown>,
       givePower: (at) => givePower(at === 'noauth' ? noauth : withUsers, at === 'noauth' ? {} : { user: USER }),
+      onEnd: (act) => void undo.push(act),
       log: async () => `${(await noauth.log()).slice(-2_000)}\n${(await withUsers.log()).slice(-2_000)}`,
       end,
     }

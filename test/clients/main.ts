@@ -7,6 +7,7 @@ import { ansible } from './ansible.ts'
 import { bifrost } from './bifrost.ts'
 import { gophercloud } from './gophercloud.ts'
 import { metalsmith } from './metalsmith.ts'
+import { nova } from './nova.ts'
 import { openGround, type Ground } from './ground.ts'
 import { tell, type Check, type ClientReport } from './report.ts'
 
@@ -22,7 +23,7 @@ type Client = (
   asked: Asked,
 ) => Promise<{ versions: string; checks: readonly Check[] }>
 
-const CLIENTS: Readonly<Record<string, Client>> = { ansible, bifrost, gophercloud, metalsmith }
+const CLIENTS: Readonly<Record<string, Client>> = { ansible, bifrost, gophercloud, metalsmith, nova }
 const BY_DEFAULT = ['ansible', 'bifrost', 'gophercloud', 'metalsmith']
 
 const { values, positionals } = parseArgs({
