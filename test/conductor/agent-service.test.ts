@@ -7,17 +7,17 @@ import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
-import { mintToken, readToken } from '../../conductor/boot/token.ts'
+import { mintToken } from '../../conductor/boot/token.ts'
 import { ConductorLink } from '../../host-agent/deploy/conductor.ts'
-import { configFiles } from '../../conductor/agents/config-drive.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { systemClock, until } from '../../kit/clock.ts'
-import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { Run } from '../../kit/run.ts'
 import { ApiClient } from '../lab/client.ts'
 import { storeWith } from './store-with.ts'
+import { ask, code, disk, inventory, nic } from './agent-bench.ts'
+import { freePort } from '../security/victim.ts'
 
 let dir = ''
 let conductor: Conductor
@@ -25,7 +25,7 @@ let api: ApiClient
 let node = ''
 /** Runs while an inventory is worked in. */
 let gap: (() => Promise<void>) | undefined
-const port = 41_000 + (process.pid % 10_000)
+let port = 0
 const key = async () => Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
 const pin = async () =>
   createHash('sha256')
@@ -46,6 +46,7 @@ const ipmitool: Run = async (argv) => {
 }
 
 beforeAll(async () => {
+  port = await freePort()
   dir = await mkdtemp(join(tmpdir(), 'rackward-agents-'))
   const raw = Buffer.alloc(1024 * 1024, 3)
   raw.writeUInt16LE(0xaa55, 510)
@@ -118,61 +119,6 @@ const link = async (given?: string) =>
   new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
 const token = async (generation: number, mintedMs: number) =>
   mintToken(await key(), { nodeUuid: node, generation, mintedMs })
-const ask = (text: string, secret = 'a') => ({
-  token: text,
-  secret: secret.padEnd(43, 'x'),
-  macs: [],
-  bootMode: 'bios' as const,
-})
-const code = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'accepted',
-    (error: unknown) => (error instanceof Fault ? error.code : String(error)),
-  )
-
-const nic = {
-  name: 'eth0',
-  mac: '02:00:00:00:00:01',
-  hasCarrier: true,
-  speedMbps: 1000,
-  driver: 'x',
-  vendor: null,
-  product: null,
-  pciAddress: null,
-  ipv4: null,
-  lldp: [
-    [1, '041c7ee0aabb00'],
-    [2, '0545746831'],
-    [3, '0078'],
-    [5, '746f7237'],
-  ] as [number, string][],
-}
-const disk = {
-  name: '/dev/sda',
-  sizeBytes: 100 * 1024 ** 3,
-  rotational: false,
-  model: null,
-  vendor: null,
-  serial: 's',
-  wwn: null,
-  hctl: null,
-  byPath: null,
-  transport: null,
-  logicalSectorBytes: 512,
-  readOnly: false,
-}
-const inventory = {
-  cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
-  memoryBytes: 2 ** 34,
-  physicalMemoryMb: 16384,
-  disks: [disk],
-  nics: [nic],
-  bootMode: 'uefi' as const,
-  bootMac: nic.mac,
-  system: { vendor: 'v', product: 'p', serial: 's', uuid: null, firmwareVersion: null },
-  bmcAddress: null,
-}
-
 test('a conductor whose certificate is not the pinned one is not spoken to', async () => {
   expect(await code((await link('0'.repeat(64))).open(ask(await token(2, 5))))).toBe('agent.session')
 })
@@ -291,7 +237,7 @@ test.each([
   await until(() => power === 'off', { what: 'the node to be switched off', timeoutMs: 5_000, everyMs: 20 })
   expect(await api.ok('GET', `/v1/nodes/${node}`)).toMatchObject({
     provision_state: waiting.provision_state === 'clean wait' ? 'clean failed' : 'inspect failed',
-    last_error: expect.stringMatching(/two machines claimed.*find out who else answers/) as string,
+    last_error: expect.stringMatching(/two machines claimed.*find out which other machine/) as string,
     driver_internal_info: { rackward: { last_fault: 'node.claimed' } },
   })
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'manage' })
@@ -342,33 +288,4 @@ test('how the disks were erased is an event, and stands in explain until an imag
   db.close()
   expect(JSON.parse(details.detail)).toMatchObject({ step: 'deploy.erase_devices_express', erased })
   parked.close()
-})
-
-test('tokens: every corruption is refused', async () => {
-  const good = await token(3, 7)
-  expect(readToken(await key(), good)).toEqual({ nodeUuid: node, generation: 3, mintedMs: 7 })
-  const secret = await key()
-  for (let at = 0; at < good.length; at += 1) {
-    const broken = `${good.slice(0, at)}${good[at] === '1' ? '2' : '1'}${good.slice(at + 1)}`
-    expect(() => readToken(secret, broken)).toThrow(Fault)
-    expect(() => readToken(secret, good.slice(0, at))).toThrow(Fault)
-  }
-})
-
-test('config drive files: uuid and host name are filled in, what the user gave stands', () => {
-  const about = { uuid: 'u', name: 'n', instanceUuid: 'i' }
-  expect(configFiles(about, {})).toEqual({ 'meta_data.json': '{"uuid":"i","name":"n","hostname":"n"}' })
-  expect(
-    configFiles(about, {
-      meta_data: { hostname: 'h' },
-      user_data: { a: 1 },
-      network_data: { links: [] },
-      vendor_data: {},
-    }),
-  ).toEqual({
-    'meta_data.json': '{"uuid":"i","name":"n","hostname":"h"}',
-    user_data: '{"a":1}',
-    'network_data.json': '{"links":[]}',
-    'vendor_data2.json': '{}',
-  })
 })

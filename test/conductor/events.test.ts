@@ -1,4 +1,4 @@
-/** Events as a stream and as webhooks, and what is made of them: explain, and the document of /rackward/v1. */
+/** The stream of events, webhooks, and the OpenAPI document of /rackward/v1. */
 import { createHmac } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, request, type Server } from 'node:http'
@@ -8,9 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Accounts, Events } from '../../conductor/api/rackward-schemas.ts'
 import { startConductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
-import { explain, type Facts } from '../../conductor/node/query/explain.ts'
-import { newNode } from '../../conductor/node/record.ts'
-import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { base, call, create, drive } from './api-bench.ts'
@@ -184,90 +181,6 @@ describe('webhooks', () => {
       })
     await expect(startConductor(config(join(dir, 'open')), { log: silentLog })).rejects.toThrow(/can be read by others/)
     await expect(startConductor(config(join(dir, 'none')), { log: silentLog })).rejects.toThrow(/cannot read/)
-  })
-})
-
-describe('explain', () => {
-  test('a live node says what it waits for and how long that took before', async () => {
-    for (let i = 0; i < 3; i += 1) await drive(String((await create()).uuid), 'manage', 'inspect')
-    const { uuid } = await create()
-    await drive(uuid, 'manage')
-    await call('PUT', `/v1/nodes/${uuid}/states/provision`, {
-      target: 'clean',
-      clean_steps: [{ interface: 'deploy', step: 'wait', args: { seconds: 30 } }],
-    })
-    const account = Accounts.parse((await call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
-    expect(account).toMatchObject({
-      provision_state: 'cleaning',
-      waits_for: 'this conductor to carry out wait',
-      lock: { pending_effects: ['wait'] },
-      causes: [],
-    })
-    await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`)
-    const failed = Accounts.parse((await call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
-    expect(failed.causes[0]).toMatchObject({ cause: 'an operator broke the lock of the node' })
-  })
-
-  const facts = (more: Partial<Facts> = {}, seen: readonly string[] = []): Facts => {
-    const node = newNode(
-      { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
-      0,
-    )
-    const live = new Sightings().of('u')
-    for (const [i, step] of seen.entries()) live.seen.set(step as never, { atMs: i * 1000, detail: '' })
-    return {
-      node: { ...node, workflow: { ...node.workflow, phase: 'agent', deadlineMs: 1_800_000 } },
-      nowMs: 120_000,
-      conductor: 'c',
-      live,
-      poll: undefined,
-      durationsMs: [],
-      strangers: [],
-      sharers: [],
-      ...more,
-    }
-  }
-  test.each([
-    [[], 'the firmware does not try the network'],
-    [['dhcp'], 'TFTP is blocked between the server and the conductor'],
-    [['dhcp', 'loader'], 'iPXE has no driver for the card, or lost the link'],
-    [['dhcp', 'loader', 'ipxe-dhcp'], 'HTTP is blocked between the server and the conductor'],
-    [
-      ['dhcp', 'loader', 'ipxe-dhcp', 'script', 'kernel', 'initrd'],
-      'the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic',
-    ],
-  ])('after %j the likeliest cause is: %s', (seen, cause) => {
-    const account = explain(facts({}, seen))
-    expect(account.causes[0]?.cause).toBe(cause)
-    expect(account.causes[0]?.evidence.join()).toMatch(/no .*(request|word)/)
-  })
-  test('a card with another MAC, and a server that is off, come before everything else', () => {
-    expect(explain(facts({ strangers: ['02:00:00:00:00:09'] })).causes[0]).toMatchObject({
-      cause: 'it asks with a MAC address that belongs to no port',
-      evidence: [expect.stringContaining('02:00:00:00:00:09')],
-    })
-    const off = facts()
-    expect(explain({ ...off, node: { ...off.node, powerState: 'power off' } }).causes[0]?.cause).toBe(
-      'the server is off',
-    )
-  })
-  test.each(['active', 'available', 'clean failed', 'deploy hold'] as const)(
-    'nothing is usual in "%s", where a node stays until a user goes on',
-    (provisionState) => {
-      const working = facts({ durationsMs: [1, 2, 3, 4, 5, 6] })
-      expect(explain({ ...working, node: { ...working.node, provisionState } }).usual).toBeNull()
-    },
-  )
-  test('what is unusual is told by the model’s own past, and only by enough of it', () => {
-    const past = [30_000, 31_000, 32_000, 33_000, 40_000, 35_000]
-    expect(explain(facts({ durationsMs: past })).usual).toEqual({
-      samples: 6,
-      median_seconds: 33,
-      p95_seconds: 40,
-      unusual: true,
-    })
-    expect(explain(facts({ durationsMs: past, nowMs: 39_000 })).usual?.unusual).toBe(false)
-    expect(explain(facts({ durationsMs: past.slice(0, 4) })).usual?.unusual).toBe(false)
   })
 })
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { until } from '../../kit/clock.ts'
 import { Client } from './client.ts'
+import { enrollNodes, KNOWN_MAC } from './enroll.ts'
 import { Fences } from './fences.ts'
 import type { Flood, Target } from './floods/flood.ts'
 import { FLOODS } from './floods/list.ts'
@@ -33,7 +34,6 @@ export interface Seen {
 const LANES = 20
 const SETTLE_MS = 120_000
 const CHILD = fileURLToPath(new URL('./floods/child.js', import.meta.url))
-const KNOWN_MAC = '52:54:00:00:99:01'
 
 export class Soak {
   private readonly dir: string
@@ -93,44 +93,12 @@ export class Soak {
     return client
   }
 
-  /** Nodes of the honest load; beside them those of the tenant, the decoy, and the host that is fenced. Answers the uuids of the first. */
+  /** Answers the uuids of the nodes of the honest load. */
   private async enroll(admin: Client): Promise<string[]> {
-    const create = async (more: object = {}) => {
-      const { status, body } = await admin.call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })
-      if (status !== 201) throw new Error(`creating a node: ${status} ${JSON.stringify(body)}`)
-      return body.uuid as string
-    }
-    const uuids: string[] = []
-    for (let i = 0; i < this.wish.nodes; i += 1) uuids.push(await create({ name: `soak-${i}` }))
-    const [decoy, host] = [await create({ name: 'decoy' }), await create({ name: 'host' })]
-    const tenantNodes = [
-      await create({ name: 'tenant-1', lessee: 'tenant' }),
-      await create({ name: 'tenant-2', lessee: 'tenant' }),
-    ]
-    await admin.call('POST', '/v1/ports', { node_uuid: decoy, address: KNOWN_MAC })
-    for (const uuid of [decoy, host, ...tenantNodes]) {
-      for (const [verb, state] of [
-        ['manage', 'manageable'],
-        ['provide', 'available'],
-        ['active', 'active'],
-      ] as const) {
-        await admin.call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: verb })
-        await until(async () => (await admin.call('GET', `/v1/nodes/${uuid}`)).body?.provision_state === state, {
-          what: `${uuid} ${state}`,
-          timeoutMs: 20_000,
-        })
-      }
-    }
-    for (const uuid of [decoy, host]) await admin.call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
+    const { uuids, decoy, host, tenantNodes } = await enrollNodes(admin, this.wish.nodes)
+    const { api, agents, boot } = this.ground
     this.fences = new Fences(this.client('arbiter'), host)
-    this.target = {
-      api: this.ground.api,
-      agents: this.ground.agents,
-      boot: this.ground.boot,
-      tenantNodes,
-      decoy,
-      knownMac: KNOWN_MAC,
-    }
+    this.target = { api, agents, boot, tenantNodes, decoy, knownMac: KNOWN_MAC }
     this.say(`${uuids.length} nodes enrolled`)
     return uuids
   }

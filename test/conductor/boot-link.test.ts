@@ -1,0 +1,160 @@
+/** Between the boot services and the conductor: events that wait, lines of JSON, and the clients that are kept. */
+import { EventEmitter, once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { BootClients } from '../../conductor/boot/clients.ts'
+import type { BootClient } from '../../conductor/boot/orders.ts'
+import { Outbox } from '../../conductor/boot/outbox.ts'
+import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
+import { systemClock, until } from '../../kit/clock.ts'
+
+const client = (mac: string, fixedIp: string | null = null): BootClient => ({
+  mac,
+  nodeUuid: `node of ${mac}`,
+  label: mac,
+  order: { kind: 'nothing' },
+  fixedIp,
+  hostName: null,
+})
+const randomMac = (n: number) =>
+  `02:${[24, 16, 8, 0].map((shift) => ((n >> shift) & 255).toString(16).padStart(2, '0')).join(':')}:aa`
+
+/** A socket that takes so many lines and then says that it is full. */
+class Valve extends EventEmitter {
+  room = 0
+  readonly lines: FromBoot[] = []
+  write(text: string): boolean {
+    this.lines.push(JSON.parse(text) as FromBoot)
+    this.room -= 1
+    return this.room > 0
+  }
+  open(room: number) {
+    this.room = room
+    this.emit('drain')
+  }
+  get events() {
+    return this.lines.flatMap((line) => (line.t === 'event' ? [line.event] : []))
+  }
+}
+const event = (n: number): BootEvent => ({ kind: 'unknown-mac', atMs: n, mac: randomMac(n) })
+
+describe('the way to the conductor', () => {
+  test('events wait for a slow conductor up to the limit; the dropped ones are told when it reads on', () => {
+    const outbox = new Outbox({ limit: 100, now: () => 7 })
+    const valve = new Valve()
+    valve.room = 10
+    outbox.attach(valve as unknown as Socket)
+    for (let n = 0; n < 1000; n += 1) outbox.push(event(n))
+    expect([valve.events.length, outbox.size]).toEqual([10, 100])
+    valve.open(50)
+    expect([valve.events.length, outbox.size]).toEqual([60, 50])
+    valve.open(1000)
+    expect(valve.events.map(({ atMs }) => atMs)).toEqual([...Array.from({ length: 110 }, (_, n) => n), 7])
+    expect(valve.events.at(-1)).toMatchObject({ kind: 'trouble', count: 890 })
+  })
+  test('they wait while nobody is connected, and a connection that ended is written to no more', () => {
+    const outbox = new Outbox({ limit: 100, now: () => 7 })
+    outbox.push(event(1))
+    const [first, second] = [new Valve(), new Valve()]
+    first.room = 1
+    second.room = 100
+    outbox.attach(first as unknown as Socket)
+    outbox.push(event(2))
+    outbox.attach(second as unknown as Socket)
+    first.open(100)
+    expect([first.events.map(({ atMs }) => atMs), second.events.map(({ atMs }) => atMs)]).toEqual([[1], [2]])
+  })
+})
+
+describe('lines of JSON', () => {
+  async function pipe(
+    chunks: readonly (string | Buffer)[],
+    maxLength?: number,
+  ): Promise<{ got: unknown[]; ended: boolean }> {
+    const got: unknown[] = []
+    let ended = false
+    const server = createServer((socket) => {
+      readLines(socket, (message) => void got.push(message), maxLength)
+      socket.on('close', () => (ended = true))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const socket = connect((server.address() as { port: number }).port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.setNoDelay(true)
+    socket.setMaxListeners(0)
+    for (const chunk of chunks)
+      if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+    socket.end()
+    await until(() => ended, { what: 'the end', timeoutMs: 20_000 })
+    server.close()
+    return { got, ended }
+  }
+  test('arrive whole, however they are cut', async () => {
+    const bytes = Buffer.from(
+      `${[{ a: 'ж😀' }, [1, 2], 'x'.repeat(1000)].map((one) => JSON.stringify(one)).join('\n')}\n`,
+    )
+    for (const size of [1, 3, 7, 5000]) {
+      const { got } = await pipe(
+        Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size)),
+      )
+      expect(got).toEqual([{ a: 'ж😀' }, [1, 2], 'x'.repeat(1000)])
+    }
+  })
+  test('one of 48 MB is read in time that grows with its length', async () => {
+    const { got } = await pipe([
+      ...Array.from({ length: 768 }, () => 'x'.repeat(65_536)).map((part, i) => (i === 0 ? `"${part}` : part)),
+      '"\n',
+    ])
+    expect((got[0] as string).length).toBe(768 * 65_536)
+  })
+  test.each([
+    ['a line that is no JSON', ['1\n', 'no\n', '2\n']],
+    ['a line that never ends', ['1\n', 'x'.repeat(2000)]],
+    ['a long line with an end', ['1\n', `"${'x'.repeat(2000)}"\n`, '2\n']],
+  ])('%s ends the connection', async (_, chunks) => expect((await pipe(chunks, 1000)).got).toEqual([1]))
+})
+
+describe('the clients', () => {
+  test('are there again after a restart, with every change; a fixed address is known while one client has it', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
+    const parts = {
+      path: join(dir, 'snapshot.json'),
+      clock: systemClock,
+      onTrouble: (what: string) => expect.unreachable(what),
+    }
+    const clients = new BootClients(parts)
+    await clients.load()
+    clients.apply({
+      t: 'clients',
+      revision: 1,
+      whole: true,
+      set: [client('a', '10.0.0.5'), client('b', '10.0.0.5'), client('c')],
+      gone: [],
+    })
+    clients.apply({ t: 'clients', revision: 2, whole: false, set: [client('b', '10.0.0.6')], gone: ['a', 'c'] })
+    await clients.stop()
+    const again = new BootClients(parts)
+    await again.load()
+    for (const one of [clients, again]) {
+      expect(['a', 'b', 'c'].map((mac) => one.get(mac)?.fixedIp)).toEqual([undefined, '10.0.0.6', undefined])
+      expect(['10.0.0.5', '10.0.0.6'].map(one.isFixed)).toEqual([false, true])
+    }
+    await rm(dir, { recursive: true })
+  })
+  test('a damaged snapshot is a trouble, not the end; the next one replaces it', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
+    const path = join(dir, 'snapshot.json')
+    const troubles: string[] = []
+    await writeFile(path, '[{"mac": "a"')
+    const clients = new BootClients({ path, clock: systemClock, onTrouble: (what) => void troubles.push(what) })
+    await clients.load()
+    expect(troubles).toEqual([expect.stringContaining('is damaged')])
+    clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a')], gone: [] })
+    await clients.stop()
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual([client('a')])
+    await rm(dir, { recursive: true })
+  })
+})
