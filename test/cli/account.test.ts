@@ -41,3 +41,22 @@ likely causes, should it stay like this
   2. secure boot
      -> switch it off`)
 })
+
+test('an account of a node at rest says nothing about what is usual', () => {
+  const text = accountText({
+    provision_state: 'active',
+    says: 'the instance runs',
+    waits_for: 'nothing',
+    since: '2026-01-01T00:00:00+00:00',
+    elapsed_seconds: 300,
+    deadline: null,
+    lock: null,
+    usual: null,
+    seen: [],
+    erased: null,
+    causes: [],
+  })
+  expect(text).toBe(`active: the instance runs
+waits for   nothing
+since       2026-01-01T00:00:00+00:00 (300 s)`)
+})
