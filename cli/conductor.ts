@@ -7,7 +7,7 @@ import { startConductor } from '../conductor/conductor.ts'
 import { devConfig, loadConfig, type Config } from '../conductor/config.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
-import { launch } from '../kit/run.ts'
+import { isRunning, launch } from '../kit/run.ts'
 import { serve } from './daemon.ts'
 
 export interface ConductorOptions {
@@ -23,7 +23,10 @@ export async function runConductor(options: ConductorOptions): Promise<void> {
   if (options.checkConfig) return void process.stdout.write(`${options.config} is acceptable\n`)
   const log = makeLog('conductor', config.log)
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
-  const launchBoot = () => void launch([process.execPath, main, 'boot', '--config', options.config ?? ''])
+  const launchBoot = () => {
+    const pid = launch([process.execPath, main, 'boot', '--config', options.config ?? ''])
+    return { running: () => isRunning(pid) }
+  }
   const conductor = await startConductor(config, { log, launchBoot })
   if (options.dev) {
     process.stdout.write(

@@ -6,6 +6,7 @@ import { systemRandom, type Random } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import type { Route } from './api/route.ts'
 import type { Fleet } from './bmc/ipmitool.ts'
+import type { Launched } from './boot/link.ts'
 import type { Config } from './config.ts'
 import { readWebhooks } from './events/webhook-config.ts'
 import { ChildSteps } from './node/run/child-steps.ts'
@@ -29,7 +30,7 @@ export interface Parts {
   readonly random?: Random
   readonly run?: Run
   /** Starts the boot services as a process of their own. */
-  readonly launchBoot?: () => void
+  readonly launchBoot?: () => Launched
   /** Absent: SQLite. */
   readonly openStore?: OpenStore
   /** Absent: what carries effects out on hardware. */

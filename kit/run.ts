@@ -108,6 +108,16 @@ export function launch(argv: readonly string[]): number | undefined {
   return child?.pid
 }
 
+/** Whether a process of ours, or one that we may signal, exists. */
+export function isRunning(pid: number | undefined): boolean {
+  if (pid === undefined) return false
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
 interface How {
   readonly stdio: StdioOptions
   readonly env?: NodeJS.ProcessEnv

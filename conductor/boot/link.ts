@@ -8,17 +8,25 @@ import type { BootTotals } from './counters.ts'
 import type { BootClient } from './orders.ts'
 import { readLines, writeLine, type BootEvent, type FromBoot } from './wire.ts'
 
+export interface Launched {
+  running(): boolean
+}
+
 export interface LinkParts {
   readonly dataDir: string
   readonly fingerprint: string
   /** Starts the boot services as a process of their own. */
-  readonly launch: () => void
+  readonly launch: () => Launched
   readonly clock: Clock
   readonly log: Log
   readonly onEvent: (event: BootEvent) => void
 }
 
-const START_TIMEOUT_MS = 15_000
+/** A process that runs is waited for: an emulated or overloaded machine takes minutes. systemd allows 300 s. */
+const START_TIMEOUT_MS = 240_000
+/** One that ends is started again, because its predecessor may hold the ports for a moment; after this long it has failed. */
+const FAILING_MS = 15_000
+const RELAUNCH_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
 const RECONNECT_MS = 500
 
@@ -84,31 +92,40 @@ export class BootLink {
 
   private async open(): Promise<void> {
     const { clock, log } = this.parts
+    const beganAtMs = clock.now()
+    let process: Launched | undefined
     let launchedAtMs = Number.NEGATIVE_INFINITY
-    await until(
-      async () => {
-        const found = await this.dial()
-        if (found && found.fingerprint === this.parts.fingerprint) return this.adopt(found.socket)
-        if (found) {
-          log.info('boot services with another configuration run; they are replaced')
-          writeLine(found.socket, { t: 'stop' })
-          found.socket.end()
-          launchedAtMs = Number.NEGATIVE_INFINITY
-          return false
-        }
-        // A start takes a moment; asking again and again would start a crowd.
-        if (clock.now() - launchedAtMs > START_TIMEOUT_MS / 2) {
-          launchedAtMs = clock.now()
-          this.parts.launch()
-        }
-        return false
+    const look = async (): Promise<true | undefined> => {
+      const found = await this.dial()
+      if (found && found.fingerprint === this.parts.fingerprint) {
+        this.adopt(found.socket)
+        return true
+      }
+      if (found) {
+        log.info('boot services with another configuration run; they are replaced')
+        writeLine(found.socket, { t: 'stop' })
+        found.socket.end()
+        process = undefined
+        return undefined
+      }
+      if (process?.running()) return undefined
+
+      const nowMs = clock.now()
+      if (process && nowMs - beganAtMs > FAILING_MS) throw new Error('the process ended each time it was started')
+      if (process && nowMs - launchedAtMs < RELAUNCH_MS) return undefined
+      launchedAtMs = nowMs
+      process = this.parts.launch()
+      return undefined
+    }
+    await until(look, { what: 'the boot services', timeoutMs: START_TIMEOUT_MS, everyMs: 100, clock }).catch(
+      (error: unknown) => {
+        throw new Fault(
+          'boot.down',
+          `the boot services did not start: ${(error as Error).message}; their own messages are above in the log`,
+          { cause: error },
+        )
       },
-      { what: 'the boot services', timeoutMs: START_TIMEOUT_MS, everyMs: 100, clock },
-    ).catch((error: unknown) => {
-      throw new Fault('boot.down', 'the boot services did not start: their message stands above in the log', {
-        cause: error,
-      })
-    })
+    )
   }
 
   private dial(): Promise<{ socket: Socket; fingerprint: string } | undefined> {

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { agentIdentity, type Identity } from '../agents/certificate.ts'
-import { BootLink } from '../boot/link.ts'
+import { BootLink, type Launched } from '../boot/link.ts'
 import { bootFingerprint } from '../boot/service.ts'
 import { bootKey } from '../boot/token.ts'
 import { BootUpdates } from '../boot/updates.ts'
@@ -28,7 +28,7 @@ const launchNothing = (): never => {
 export async function bootParts(
   context: Context,
   { store, sightings, events }: Storage,
-  launch: () => void = launchNothing,
+  launch: () => Launched = launchNothing,
 ): Promise<Boot> {
   const { config, clock, log, random } = context
   const identity = config.agent ? await agentIdentity(config.data) : undefined
