@@ -99,7 +99,7 @@ test('drivers, conductors and shards say what there is', async () => {
   expect(drivers.map((one: { name: string }) => one.name)).toEqual(['ipmi', 'redfish', 'idrac', 'fake-hardware'])
   expect(drivers[0]).toMatchObject({
     default_deploy_interface: 'direct',
-    enabled_raid_interfaces: ['no-raid'],
+    enabled_raid_interfaces: ['no-raid', 'agent'],
     type: 'dynamic',
   })
   expect((await call('GET', '/v1/drivers/ipmi/properties')).body.ipmi_address).toContain('Required')

@@ -218,6 +218,19 @@ test('inspection finds an inventory with the cards that are the node’s ports',
   })
 })
 
+test('raid_interface agent keeps what is wanted, and says that no step makes it; no-raid refuses', async () => {
+  const { uuid } = await create({ driver: 'ipmi', raid_interface: 'agent', driver_info: { ipmi_address: '192.0.2.1' } })
+  const put = (node: string) => call('PUT', `/v1/nodes/${node}/states/raid`, RAID)
+  expect((await put(String(uuid))).status).toBe(204)
+  expect((await get(String(uuid), 'states')).target_raid_config).toEqual(RAID)
+  expect((await get(String(uuid), 'validate')).raid).toEqual({
+    result: false,
+    reason: expect.stringContaining('no step of this ramdisk makes it') as string,
+  })
+  const plain = await create({ driver: 'ipmi', driver_info: { ipmi_address: '192.0.2.1' } })
+  expect((await put(String(plain.uuid))).status).toBe(404)
+})
+
 describe('interfaces', () => {
   const OPTIONAL = ['bios', 'console', 'firmware', 'inspect', 'raid', 'vendor', 'rescue']
   const patch = (uuid: string, ops: object[], query = '') => call('PATCH', `/v1/nodes/${uuid}${query}`, ops)

@@ -153,7 +153,7 @@ function raidRoutes(parts: RouteParts): Route[] {
         const node = await nodeOf(parts, ask)
         mustOwn(ask.actor, node, 'raid')
         // Ironic answers 404 here, not 400, where the interface cannot do it.
-        if (interfaceOf(node, 'raid') !== 'fake')
+        if (interfaceOf(node, 'raid') === 'no-raid')
           throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
         const empty = ask.body !== null && typeof ask.body === 'object' && Object.keys(ask.body).length === 0
         const targetRaidConfig = empty ? {} : checkInput(RaidConfig, ask.body)

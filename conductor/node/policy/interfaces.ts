@@ -25,7 +25,8 @@ const NONE = {
   console: ['no-console'],
   firmware: ['no-firmware'],
   network: ['noop'],
-  raid: ['no-raid'],
+  // Of `agent`, the wanted configuration is checked and kept; the ramdisk has no steps that make software RAID.
+  raid: ['no-raid', 'agent'],
   storage: ['noop'],
   vendor: ['no-vendor'],
 }
