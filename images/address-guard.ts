@@ -9,16 +9,22 @@ const CLOSED = new BlockList()
 for (const [network, bits] of [
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
+  // Metadata services of clouds: link-local, and Alibaba's.
   ['169.254.0.0', 16],
+  ['100.100.100.200', 32],
   ['224.0.0.0', 4],
   ['240.0.0.0', 4],
 ] as const)
   CLOSED.addSubnet(network, bits, 'ipv4')
-// Unspecified, loopback and the IPv4-compatible form; NAT64 and 6to4, which carry an IPv4 address that is not looked at; link-local; multicast.
+// Unspecified, loopback and the IPv4-compatible form; NAT64, 6to4 and Teredo, which carry an IPv4 address that is not looked at; the metadata service of AWS; link-local;
+// multicast.
 for (const [network, bits] of [
   ['::', 96],
   ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['2001::', 32],
   ['2002::', 16],
+  ['fd00:ec2::254', 128],
   ['fe80::', 10],
   ['ff00::', 8],
 ] as const)

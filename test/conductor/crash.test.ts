@@ -14,6 +14,7 @@ import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { ApiClient } from '../lab/client.ts'
 import { ROOT } from '../lab/root.ts'
+import { freePort } from '../security/victim.ts'
 
 const LANES = 3
 const MAC = '52:54:00:00:00:01'
@@ -26,9 +27,9 @@ interface World {
   restarts: number
 }
 
-async function makeWorld(number: number): Promise<World> {
+async function makeWorld(): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-crash-'))
-  const agentPort = 20_000 + (process.pid % 20_000) + number
+  const agentPort = await freePort()
   await mkdir(join(dir, 'data'), { mode: 0o700 })
   await writeFile(join(dir, 'power'), 'off')
   const raw = Buffer.alloc(1024 * 1024, 7)
@@ -163,7 +164,7 @@ async function readPin(world: World): Promise<string> {
 
 /** One whole life with a crash at moment `crashAt`. Answers whether there was such a moment. */
 async function live(crashAt: number): Promise<boolean> {
-  const world = await makeWorld(crashAt)
+  const world = await makeWorld()
   startChild(world, crashAt)
   const machine = server(world)
   try {

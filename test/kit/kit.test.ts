@@ -8,27 +8,27 @@ import { Lifecycle } from '../../kit/lifecycle.ts'
 import { makeLog } from '../../kit/log.ts'
 import { run, runOk } from '../../kit/run.ts'
 import { bytesText, nearest, printable } from '../../kit/text.ts'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 test('a time-out ends grandchildren too, also one that ignores TERM', async () => {
   const startMs = Date.now()
-  const file = `/tmp/rackward-grandchild-${process.pid}`
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-grandchild-'))
+  const file = join(dir, 'pid')
   const script = `sh -c 'trap "" TERM; echo $$ > ${file}; exec sleep 60' & wait`
   await expect(run(['sh', '-c', script], { timeoutMs: 300 })).rejects.toMatchObject({ code: 'run.timeout' })
   expect(Date.now() - startMs).toBeLessThan(5000)
-  const { readFile, rm } = await import('node:fs/promises')
   const pid = (await readFile(file, 'utf8')).trim()
   await until(() => !existsSync(`/proc/${pid}`) || readState(pid) === 'Z', {
     what: 'the grandchild to end',
     timeoutMs: 3000,
   })
-  await rm(file)
+  await rm(dir, { recursive: true })
 })
 
-const readState = (pid: string) => {
-  const { readFileSync } = require('node:fs') as typeof import('node:fs')
-  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0]
-}
+const readState = (pid: string) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0]
 
 test('a program that is not there, one that fails, one that is stopped by a signal', async () => {
   await expect(run(['/no/such/program'], { timeoutMs: 1000 })).rejects.toMatchObject({ code: 'run.missing' })
