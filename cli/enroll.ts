@@ -8,7 +8,7 @@ import type { Api } from './server.ts'
 import { print, said } from './show.ts'
 import { Trouble } from './trouble.ts'
 
-const Wanted = z.strictObject({
+const WantedNode = z.strictObject({
   name: z.string().min(1),
   driver: z.string().default('ipmi'),
   driver_info: Dict.optional(),
@@ -25,8 +25,8 @@ const Wanted = z.strictObject({
     )
     .default([]),
 })
-export type Wanted = z.infer<typeof Wanted>
-const File = z.strictObject({ nodes: z.array(Wanted).min(1) })
+export type WantedNode = z.infer<typeof WantedNode>
+const File = z.strictObject({ nodes: z.array(WantedNode).min(1) })
 
 export interface EnrollOptions extends Common {
   readonly file?: string
@@ -41,7 +41,7 @@ export interface EnrollOptions extends Common {
 export async function enroll(name: string | undefined, options: EnrollOptions): Promise<void> {
   const api = await connect(options)
   const wanted = options.file === undefined ? [oneNode(name, options)] : await readFileOf(options.file)
-  const plan: { node: Wanted; changes: Change[] }[] = []
+  const plan: { node: WantedNode; changes: Change[] }[] = []
   for (const node of wanted) plan.push({ node, changes: await changesFor(api, node, options.secrets ?? false) })
   for (const { node, changes } of plan) {
     if (changes.length === 0) print(`${node.name}: as it should be`)
@@ -52,7 +52,7 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
 }
 
 /** The password of the BMC comes from the environment. */
-function oneNode(name: string | undefined, options: EnrollOptions): Wanted {
+function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
   if (name === undefined) throw new Trouble('usage', 'name the node, or give a file with -f')
   const password = process.env.RACKWARD_BMC_PASSWORD
   const driver = options.driver ?? 'ipmi'
@@ -65,11 +65,11 @@ function oneNode(name: string | undefined, options: EnrollOptions): Wanted {
     driver === 'ipmi'
       ? { driver_info: { ipmi_address: options.bmc, ipmi_username: options.user ?? 'admin', ipmi_password: password } }
       : {}
-  return check(Wanted, { name, driver, ...info, ports: options.mac ?? [] }, name)
+  return check(WantedNode, { name, driver, ...info, ports: options.mac ?? [] }, name)
 }
 
 /** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class. */
-async function readFileOf(path: string): Promise<Wanted[]> {
+async function readFileOf(path: string): Promise<WantedNode[]> {
   const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8').catch((error: Error) =>
     Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)),
@@ -95,7 +95,7 @@ function check<T extends z.ZodType>(schema: T, value: unknown, from: string): z.
 const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class'] as const
 
 /** Plain commas: none of these values holds one. */
-export function readCsv(text: string, from: string): Wanted[] {
+export function readCsv(text: string, from: string): WantedNode[] {
   const [head = '', ...lines] = text.split(/\r?\n/).filter((line) => line.trim() !== '' && !line.startsWith('#'))
   const columns = head.split(',').map((column) => column.trim())
   const unknown = columns.find((column) => !(COLUMNS as readonly string[]).includes(column))
@@ -113,7 +113,7 @@ export function readCsv(text: string, from: string): Wanted[] {
     const row = Object.fromEntries(columns.map((column, at) => [column, (values[at] ?? '').trim()]))
     const { name, bmc, user, password, mac, resource_class } = row
     return check(
-      Wanted,
+      WantedNode,
       {
         name,
         driver_info: { ipmi_address: bmc, ipmi_username: user, ipmi_password: password },
@@ -141,14 +141,14 @@ const FIELDS = [
   'description',
 ] as const
 
-async function changesFor(api: Api, wanted: Wanted, secrets: boolean): Promise<Change[]> {
+async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promise<Change[]> {
   const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
   const now = (await api.ask('GET', path).catch((error: unknown) => {
     if (error instanceof Trouble && error.kind === 'missing') return undefined
     throw error
   })) as Record<string, unknown> | undefined
   const { ports, traits, ...fields } = wanted
-  const addPort = (port: Wanted['ports'][number], node: string) => {
+  const addPort = (port: WantedNode['ports'][number], node: string) => {
     const body = typeof port === 'string' ? { address: port } : port
     return api.ask('POST', '/v1/ports', { ...body, node_ident: node })
   }

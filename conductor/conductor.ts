@@ -22,7 +22,7 @@ import { startOperations } from './start/operations.ts'
 import { makePerformer, provisioningParts, startAgentPort } from './start/provisioning.ts'
 import { openSqlite, openStorage, type OpenStore } from './start/storage.ts'
 
-export interface Parts {
+export interface ConductorParts {
   readonly log: Log
   readonly clock?: Clock
   /** Absent: a clock that was handed in counts as one that is never set. */
@@ -51,7 +51,7 @@ export interface Conductor {
 }
 
 /** When a part cannot start, those that run are stopped. */
-export async function startConductor(config: Config, parts: Parts): Promise<Conductor> {
+export async function startConductor(config: Config, parts: ConductorParts): Promise<Conductor> {
   const { log, clock = systemClock, random = systemRandom, run = systemRun } = parts
   const monotonic = parts.monotonic ?? parts.clock ?? monotonicClock
   const life = new Lifecycle()
@@ -63,7 +63,7 @@ export async function startConductor(config: Config, parts: Parts): Promise<Cond
   }
 }
 
-async function start(context: Context, parts: Parts): Promise<Conductor> {
+async function start(context: Context, parts: ConductorParts): Promise<Conductor> {
   const { life, config, log } = context
   const webhookList = await readWebhooks(config)
   const storage = await openStorage(context, parts.openStore ?? openSqlite)

@@ -1,31 +1,23 @@
-/** Config -> agent: joins the mesh, shows that it lives, keeps its gate; on an arbiter, judges and acts. Puts the parts together; what is done about the guests is
- *  decided in guard/guest-control.ts. */
-import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+/** Configuration -> a running agent: joins the mesh, shows that it lives, guards its guests; on an arbiter, judges and acts. Starts its parts; decides nothing. */
 import { monotonicClock, type Clock } from '../kit/clock.ts'
-import { openConsul, type Consul } from '../kit/consul.ts'
+import type { Consul } from '../kit/consul.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
+import { Listeners } from '../kit/listeners.ts'
 import type { Log } from '../kit/log.ts'
-import { systemRandom } from '../kit/random.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
-import { startArbiter, type RunningArbiter } from './arbiter.ts'
-import type { AgentConfig } from './config.ts'
-import { GuestControl, type GuestEvent } from './guard/guest-control.ts'
-import { guestPerformer } from './guard/perform.ts'
-import { isStrained } from './guard/pressure.ts'
-import { Gate } from './guard/gate.ts'
-import { superviseConsul } from './setup/consul-agent.ts'
-import { loadIdentity } from './protocol/keys.ts'
-import { KEYS, MemberRecord, parsed } from './protocol/records.ts'
+import { startArbiter } from './arbiter.ts'
 import { memberOf, planesOf, register, systemUuidOf } from './cluster/register.ts'
-import { readAll } from './adapters/consul-environment.ts'
-import { joinMesh } from './setup/init.ts'
-import { startStation, type StationLink } from './probe/prober-thread.ts'
-import { TickWriter } from './probe/storage-heartbeat.ts'
 import type { Snapshot } from './cluster/store.ts'
-import { guestsOf } from './parts.ts'
-import type { SelfReport } from './protocol/heartbeat.ts'
+import type { AgentConfig } from './config.ts'
+import { startProber, type ProberLink } from './probe/prober-thread.ts'
+import { StorageHeartbeat } from './probe/storage-heartbeat.ts'
+import type { Heartbeat, SelfReport } from './protocol/heartbeat.ts'
 import { LIMITS } from './protocol/limits.ts'
+import { KEYS, MemberRecord, parsed } from './protocol/records.ts'
+import type { Context } from './start/context.ts'
+import { firstReport, openGate, startGuard, type Guard } from './start/guard.ts'
+import { joinByBundle, openNode, startConsul, type Node } from './start/node.ts'
+import { startStoreWatch } from './start/store-watch.ts'
 
 export interface AgentParts {
   readonly log: Log
@@ -41,221 +33,138 @@ export interface Agent {
   stop(): Promise<void>
 }
 
-const SELF_MS = 500
-const RETRY_MS = 1_000
-const WATCH_MS = 30_000
+type GuestOrder = 'open gate' | 'stop guests'
+
 /** Two heartbeats. */
 const LEAVE_MS = 2 * LIMITS.heartbeatMs
 /** For the store to take that it leaves. */
 const TELL_MS = 3_000
 
+/** When a part cannot start, those that run are stopped. */
 export async function startAgent(config: AgentConfig, parts: AgentParts): Promise<Agent> {
-  const life = new Lifecycle()
   const { log, clock = monotonicClock, run = systemRun } = parts
-  await mkdir(config.data, { recursive: true, mode: 0o700 })
-  await chmod(config.data, 0o700)
-  const identity = await loadIdentity(join(config.data, 'mesh.key'), config.name)
-  const bootId = (await readFile(config.bootIdFile, 'utf8')).trim()
-  const gate = new Gate(config.role === 'host' ? (config.gate?.file ?? null) : null, bootId)
-  await gate.look()
-  const guests = guestsOf(config, { run, log })
-  const control = new GuestControl({ gate: gate.now, isHost: config.role === 'host' })
-  await joinByBundle(config, { run, log })
-  const consul = await life.add(
-    'consul client',
-    () => openConsul(config.consul),
-    (client) => client.close(),
-  )
-  if (config.consul.run) {
-    const { binary, configDirectory } = config.consul.run
-    const answers = () =>
-      consul.call('GET', '/v1/status/leader').then(
-        () => true,
-        () => false,
-      )
-    await life.add(
-      'consul',
-      () => superviseConsul({ binary, configDirectory, answers, clock, log }),
-      (running) => running.stop(),
-    )
+  const life = new Lifecycle()
+  try {
+    return await start({ life, config, clock, log, run }, parts.onEnd)
+  } catch (error) {
+    await life.stop()
+    throw error
   }
+}
 
-  const state: { self: SelfReport; arbiter: RunningArbiter | undefined; seen: Snapshot | undefined } = {
-    self: firstReport(config, gate),
-    arbiter: undefined,
-    seen: undefined,
-  }
-  const station = await life.add(
-    'station',
-    () =>
-      startStation(
-        {
-          name: config.name,
-          pem: identity.pem(),
-          role: config.role,
-          bootId,
-          planes: planesOf(config),
-          watchdog: config.watchdog
-            ? { device: config.watchdog.device, timeoutMs: config.watchdog.timeoutSeconds * 1000 }
-            : null,
-          self: state.self,
-        },
-        {
-          onHeartbeat: (heartbeat) => state.arbiter?.onHeartbeat(heartbeat),
-          onOrder: (order) => happened({ type: 'ordered', order }),
-          onTrouble: (says) => log.error(says),
-          onEnd: parts.onEnd,
-        },
-      ),
-    (link) => link.stop(),
-  )
-  const writer =
-    config.storage && config.role === 'host'
-      ? await life.add(
-          'tick',
-          () => startTicks(config, { clock, station, bootId }),
-          (ticks) => ticks.stop(),
-        )
-      : undefined
-  const known = memberOf(config, identity.publicKey, await systemUuidOf(config))
-  const member = (): MemberRecord => ({
-    ...known,
-    boot: { id: bootId, watchdogMs: state.self.watchdogMs, leaving: state.self.state === 'leaving' },
-  })
-  const abort = await life.add(
-    'loops',
-    () => new AbortController(),
-    (one) => one.abort(new Error('the agent stops')),
-  )
-  if (config.role === 'arbiter') {
-    state.arbiter = await life.add(
-      'arbiter',
-      () => startArbiter(config, { consul, station, clock, log, run, identity }),
-      (arbiter) => arbiter.stop(),
-    )
-  }
-  const showSelf = () => {
-    const { gate: gateNow, guests: guestsNow, consents } = control
-    state.self = {
-      ...state.self,
-      state: state.self.state === 'leaving' ? 'leaving' : gateNow === 'closed' ? 'quarantined' : 'member',
-      gate: gateNow,
-      guests: guestsNow,
-      consents,
-      storageLost: writer?.lost ?? false,
-    }
-    station.setSelf(state.self)
-  }
-  const perform = guestPerformer({ gate, guests, log })
-  const happened = (event: GuestEvent) => {
-    for (const act of control.on(event, clock.now())) void perform(act).then(happened)
-    showSelf()
-  }
-  const report = async () => {
-    state.self = { ...state.self, strained: await isStrained() }
-    happened({ type: 'tick', storageLost: writer?.lost ?? false })
-  }
+async function start(context: Context, onEnd: (why: string) => void): Promise<Agent> {
+  const { life, config, log } = context
+  const node = await openNode(context)
+  const gate = await openGate(context, node.bootId)
+  await joinByBundle(context)
+  const consul = await startConsul(context)
 
-  void loop({ signal: abort.signal, clock, everyMs: SELF_MS }, report)
-  void watchStore({ consul, clock, log, signal: abort.signal }, (snapshot) => {
-    const members = snapshot.entries
-      .filter(({ key }) => key.startsWith(KEYS.members))
-      .flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
-    station.setMembers(members)
-    state.arbiter?.onStore(snapshot, members)
-    state.seen = snapshot
-    void register(consul, member(), snapshot).catch((error: unknown) =>
-      log.warn({ err: error }, 'this node is not registered'),
-    )
+  const heartbeats = new Listeners<Heartbeat>()
+  const orders = new Listeners<GuestOrder>()
+  const first = firstReport(context, gate)
+  const prober = await startProbing(context, { node, first, heartbeats, orders, onEnd })
+  const storage = await startStorageHeartbeat(context, node, prober)
+  const guard = await startGuard(context, gate, { first, storage, onReport: prober.setSelf })
+  orders.add(guard.onOrder)
+
+  const arbiter =
+    config.role === 'arbiter' ? await startArbiter(context, { consul, prober, identity: node.identity }) : undefined
+  if (arbiter) heartbeats.add(arbiter.onHeartbeat)
+  const registration = await openRegistration(context, { consul, node, guard })
+  await startStoreWatch(context, consul, (snapshot) => {
+    const members = membersOf(snapshot)
+    prober.setMembers(members)
+    arbiter?.onStore(snapshot, members)
+    void registration.write(snapshot)
   })
-  log.info({ name: config.name, role: config.role, bootId, gate: gate.now }, 'the agent runs')
+
+  log.info({ name: config.name, role: config.role, bootId: node.bootId, gate: gate.now }, 'the agent runs')
   const leave = async () => {
-    // A planned leave: whoever stops the agent, or shuts the machine down, does not want it fenced for that.
-    state.self = { ...state.self, state: 'leaving' }
-    station.setSelf(state.self)
-    const told =
-      state.seen &&
-      register(consul, member(), state.seen).catch((error: unknown) =>
-        log.warn({ err: error }, 'that this host leaves is not in the store'),
-      )
-    await Promise.all([clock.sleep(LEAVE_MS), Promise.race([told, clock.sleep(TELL_MS)])])
+    guard.leave()
+    await registration.writeLeave()
     await life.stop()
   }
-  return { addresses: state.arbiter?.addresses ?? [], stop: config.role === 'host' ? leave : () => life.stop() }
+  return { addresses: arbiter?.addresses ?? [], stop: config.role === 'host' ? leave : () => life.stop() }
 }
 
-/** The first start of a node that was invited, such as one whose config drive holds the bundle: as `rackward mesh join` would. */
-async function joinByBundle({ name, consul, planes, data }: AgentConfig, parts: { run: Run; log: Log }): Promise<void> {
-  if (consul.run === undefined) return
-  const file = consul.bundleFile ?? join(data, 'bundle')
-  const bundle = await readFile(file, 'utf8').catch(() => undefined)
-  if (bundle === undefined) return
-  const address = Object.values(planes)[0]?.address ?? ''
-  const directory = dirname(consul.run.configDirectory)
-  await joinMesh(
-    { bundle, address, directory, name },
-    { run: parts.run, random: systemRandom, binary: consul.run.binary },
+interface Probing {
+  readonly node: Node
+  readonly first: SelfReport
+  readonly heartbeats: Listeners<Heartbeat>
+  readonly orders: Listeners<GuestOrder>
+  readonly onEnd: (why: string) => void
+}
+
+function startProbing({ life, config, log }: Context, parts: Probing): Promise<ProberLink> {
+  const { node, first, heartbeats, orders, onEnd } = parts
+  const { watchdog } = config
+  const setup = {
+    name: config.name,
+    pem: node.identity.pem(),
+    role: config.role,
+    bootId: node.bootId,
+    planes: planesOf(config),
+    watchdog: watchdog ? { device: watchdog.device, timeoutMs: watchdog.timeoutSeconds * 1000 } : null,
+    self: first,
+  }
+  const onTrouble = (says: string) => log.error(says)
+  return life.add(
+    'prober',
+    () => startProber(setup, { onHeartbeat: heartbeats.emit, onOrder: orders.emit, onTrouble, onEnd }),
+    (link) => link.stop(),
   )
-  await rm(file)
-  parts.log.info({ name, address }, 'this node joined the mesh by its invitation')
 }
 
-function firstReport(config: AgentConfig, gate: Gate): SelfReport {
-  return {
-    state: gate.now === 'closed' ? 'quarantined' : 'member',
-    lagMs: 0,
-    storageLost: false,
-    guests: null,
-    consents: false,
-    gate: config.role === 'host' ? gate.now : 'none',
-    watchdogMs: config.watchdog ? config.watchdog.timeoutSeconds * 1000 : null,
+async function startStorageHeartbeat(
+  { life, config, clock }: Context,
+  { bootId }: Node,
+  prober: ProberLink,
+): Promise<StorageHeartbeat | undefined> {
+  const { storage, name: host } = config
+  if (!storage || config.role !== 'host') return undefined
+  const { directory } = storage
+  const heartbeat = new StorageHeartbeat({ directory, host, bootId, clock, onRead: prober.onSlot })
+  return life.add(
+    'storage heartbeat',
+    () => {
+      heartbeat.start()
+      return heartbeat
+    },
+    (one) => one.stop(),
+  )
+}
+
+const membersOf = (snapshot: Snapshot): MemberRecord[] =>
+  snapshot.entries
+    .filter(({ key }) => key.startsWith(KEYS.members))
+    .flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
+
+interface Registration {
+  /** Writes what this node is, where the store says something else. */
+  write(snapshot: Snapshot): Promise<void>
+  /** A planned leave: who stops the agent, or shuts the machine down, does not want it fenced for that. */
+  writeLeave(): Promise<void>
+}
+
+async function openRegistration(
+  { config, clock, log }: Context,
+  { consul, node, guard }: { consul: Consul; node: Node; guard: Guard },
+): Promise<Registration> {
+  const known = memberOf(config, node.identity.publicKey, await systemUuidOf(config))
+  let seen: Snapshot | undefined
+  const member = (): MemberRecord => {
+    const { state, watchdogMs } = guard.report
+    return { ...known, boot: { id: node.bootId, watchdogMs, leaving: state === 'leaving' } }
   }
-}
-
-function startTicks(config: AgentConfig, parts: { clock: Clock; station: StationLink; bootId: string }): TickWriter {
-  const writer = new TickWriter({
-    directory: config.storage?.directory ?? '',
-    host: config.name,
-    bootId: parts.bootId,
-    clock: parts.clock,
-    onRead: (poisoned) => parts.station.onSlot(poisoned),
-  })
-  writer.start()
-  return writer
-}
-
-async function loop(
-  at: { signal: AbortSignal; clock: Clock; everyMs: number },
-  act: () => Promise<void>,
-): Promise<void> {
-  const { signal, clock, everyMs } = at
-  while (!signal.aborted) {
-    await act().catch(() => undefined)
-    await clock.sleep(everyMs, signal).catch(() => undefined)
+  const write = (snapshot: Snapshot) => {
+    seen = snapshot
+    return register(consul, member(), snapshot).catch((error: unknown) =>
+      log.warn({ err: error }, 'this node is not registered'),
+    )
   }
-}
-
-/** Every change under the prefix, by blocking queries in the default mode: never stale reads, never the agent's own view. */
-async function watchStore(
-  parts: { consul: Consul; clock: Clock; log: Log; signal: AbortSignal },
-  on: (snapshot: Snapshot) => void,
-): Promise<void> {
-  const { consul, clock, log, signal } = parts
-  let index = 0
-  let complained = false
-  while (!signal.aborted) {
-    try {
-      const snapshot = await readAll(consul, index > 0 ? { index, waitMs: WATCH_MS, signal } : { signal })
-      complained = false
-      // An index that goes back means that the servers were restored: begin anew (Consul's documents on blocking queries).
-      index = snapshot.index < index ? 0 : snapshot.index
-      on(snapshot)
-    } catch (error) {
-      if (signal.aborted) return
-      if (!complained) log.warn({ err: error }, 'the store of the mesh cannot be read')
-      complained = true
-      index = 0
-      await clock.sleep(RETRY_MS, signal).catch(() => undefined)
-    }
+  const writeLeave = async () => {
+    const written = seen && write(seen)
+    await Promise.all([clock.sleep(LEAVE_MS), Promise.race([written, clock.sleep(TELL_MS)])])
   }
+  return { write, writeLeave }
 }

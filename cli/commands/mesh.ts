@@ -1,21 +1,17 @@
 /** `rackward mesh ...` and `rackward incident ...` */
 import type { Command } from 'commander'
+import type { ServerOptions } from '../server.ts'
 import { onServer } from './server-options.ts'
 
-interface Place {
-  readonly server?: string
-  readonly cloud?: string
-}
-
-const openServer = async (options: Place) => {
+const openServer = async (options: ServerOptions) => {
   const { findPlace, openApi } = await import('../server.ts')
   return openApi(await findPlace(options, process.env))
 }
-const meshApi = async (options: Place) => {
+const meshApi = async (options: ServerOptions) => {
   const { MeshCommands } = await import('../mesh.ts')
   return new MeshCommands(await openServer(options))
 }
-const incidentApi = async (options: Place) => {
+const incidentApi = async (options: ServerOptions) => {
   const { IncidentCommands } = await import('../incidents.ts')
   return new IncidentCommands(await openServer(options))
 }

@@ -5,7 +5,7 @@ import { EventGate, type Summary } from './gate.ts'
 import type { BootClient } from './orders.ts'
 import { MILESTONES, type BootEvent, type Milestone } from './wire.ts'
 
-export interface EventParts {
+export interface BootEventParts {
   readonly perSecond: number
   readonly clock: Clock
   readonly log: Log
@@ -39,13 +39,13 @@ const MAX_UNKNOWN = 10_000
 const UNKNOWN_AGAIN_MS = 3_600_000
 
 export class BootEvents {
-  private readonly parts: EventParts
+  private readonly parts: BootEventParts
   private readonly gate: EventGate
   /** Unknown MACs that were told, with the time; oldest first. A flood cannot push them out faster than its own are told. */
   private readonly unknown = new Map<string, number>()
   private cancelSummary: (() => void) | undefined
 
-  constructor(parts: EventParts) {
+  constructor(parts: BootEventParts) {
     this.parts = parts
     this.gate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SOURCES })
   }

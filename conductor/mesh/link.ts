@@ -31,8 +31,8 @@ const TIMEOUT_MS = 5_000
 /** As the arbiters have it (host-agent/api/server.ts). */
 const LEADS_HEADER = 'x-rackward-leads'
 
-type Answer = { status: number; body: unknown }
-interface Ask {
+type ArbiterAnswer = { status: number; body: unknown }
+interface ArbiterRequest {
   readonly path: string
   readonly body?: unknown
   readonly onBehalfOf?: string | undefined
@@ -84,7 +84,7 @@ export class MeshLink {
     method: string,
     path: string,
     options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {},
-  ): Promise<Answer> {
+  ): Promise<ArbiterAnswer> {
     const ask = { path, body: options.body, onBehalfOf: options.onBehalfOf }
     const known = this.leading
     if (known !== undefined) {
@@ -100,7 +100,7 @@ export class MeshLink {
   }
 
   /** Undefined: it leads no more, or is gone, and nothing was done that must not be asked for again. */
-  private async askLeader(base: string, method: string, ask: Ask): Promise<Answer | undefined> {
+  private async askLeader(base: string, method: string, ask: ArbiterRequest): Promise<ArbiterAnswer | undefined> {
     try {
       const answer = await this.once(base, method, ask)
       if (answer.leads) return answer
@@ -137,7 +137,7 @@ export class MeshLink {
     return via === undefined ? undefined : { api: undefined, via }
   }
 
-  private async once(base: string, method: string, ask: Ask): Promise<Answer & { leads: boolean }> {
+  private async once(base: string, method: string, ask: ArbiterRequest): Promise<ArbiterAnswer & { leads: boolean }> {
     const abort = new AbortController()
     const stop = this.clock.after(TIMEOUT_MS, () => abort.abort(new Error('no answer in time')))
     try {

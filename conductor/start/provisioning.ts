@@ -21,7 +21,7 @@ export interface Provisioning {
   readonly agents: AgentService
 }
 
-type Parts = Storage & Hardware & { readonly boot: Boot }
+type ProvisioningParts = Storage & Hardware & { readonly boot: Boot }
 
 /** What may boot without a checksum, and whether images of Glance can be named. */
 export const sourceRules = ({ config }: Context) => ({
@@ -36,7 +36,10 @@ export const apiCallList = ({ config }: Context) => ({
 })
 
 /** The performer of a conductor. */
-export function makePerformer(context: Context, parts: Parts & { readonly childSteps: ChildSteps }): Performer {
+export function makePerformer(
+  context: Context,
+  parts: ProvisioningParts & { readonly childSteps: ChildSteps },
+): Performer {
   const { bmcQueue, bmcs, store, sightings, images, glance, boot, childSteps } = parts
   const { config, clock } = context
   const imports = importParts(config, { store: images, glance, clock })
@@ -61,7 +64,7 @@ export function makePerformer(context: Context, parts: Parts & { readonly childS
   })
 }
 
-export function provisioningParts(context: Context, parts: Parts, perform: Performer): Provisioning {
+export function provisioningParts(context: Context, parts: ProvisioningParts, perform: Performer): Provisioning {
   const { config, clock, monotonic, random, log } = context
   const { store, sightings, images, boot } = parts
   const changes = new Listeners<NodeRecord>()

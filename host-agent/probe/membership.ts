@@ -12,7 +12,7 @@ import type {
 } from '../protocol/heartbeat.ts'
 import { targetsOf } from '../protocol/observers.ts'
 
-interface Target {
+interface ProbeTarget {
   readonly plane: Plane
   replyAtMs: number | undefined
   misses: number
@@ -23,12 +23,12 @@ interface Target {
 const LAG_WINDOW = 8
 const KEPT_SENDS = 64
 
-export class MemberCore {
+export class Membership {
   readonly name: string
   readonly bootId: string
   self: SelfReport
   private seq: number
-  private peers = new Map<string, Target[]>()
+  private peers = new Map<string, ProbeTarget[]>()
   private readonly kernels = new Map<string, number>()
   private readonly sent = new Map<number, number>()
   private readonly lags: number[] = []
@@ -55,7 +55,7 @@ export class MemberCore {
     if (key === this.key) return
     this.key = key
     const own = members.find(({ name }) => name === this.name)
-    const next = new Map<string, Target[]>()
+    const next = new Map<string, ProbeTarget[]>()
     for (const name of targetsOf(this.name, members)) {
       const member = members.find((one) => one.name === name) as Member
       const planes = member.planes.filter((plane) => own?.planes.includes(plane))
@@ -90,7 +90,7 @@ export class MemberCore {
   }
 
   /** Answers whether it was the answer that is waited for. */
-  onReply(reply: { peer: string; plane: Plane; nonce: string }, nowMs: number): boolean {
+  onProbeReply(reply: { peer: string; plane: Plane; nonce: string }, nowMs: number): boolean {
     const target = this.peers.get(reply.peer)?.find(({ plane }) => plane === reply.plane)
     if (!target || target.nonce !== reply.nonce) return false
     target.nonce = undefined
@@ -136,7 +136,7 @@ export class MemberCore {
   }
 
   /** The lease counts from when the heartbeat was sent that got it, so that it ends here before it ends for who granted it. */
-  onAck(ack: HeartbeatReply): boolean {
+  onHeartbeatReply(ack: HeartbeatReply): boolean {
     const sentMs = this.sent.get(ack.seq)
     if (ack.bootId !== this.bootId || sentMs === undefined) return false
     if (ack.grants) this.leaseEndsMs = Math.max(this.leaseEndsMs, sentMs + HOST_LEASE_MS)

@@ -1,13 +1,13 @@
-/** The station in its own thread: the messages between it and the agent's main loop. */
+/** The prober in a thread of its own: the messages between it and the agent's main loop. */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { monotonicClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
 import type { Heartbeat, HeartbeatReply, SelfReport, ArbiterStatement } from '../protocol/heartbeat.ts'
 import { identityFrom } from '../protocol/keys.ts'
 import type { MemberRecord } from '../protocol/records.ts'
-import { Station, type StationParts } from './prober.ts'
+import { Prober, type ProberParts } from './prober.ts'
 
-type Setup = Pick<StationParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & {
+type Setup = Pick<ProberParts, 'role' | 'bootId' | 'planes' | 'watchdog' | 'self'> & {
   readonly name: string
   readonly pem: string
 }
@@ -25,20 +25,20 @@ type FromThread =
   | { readonly got: 'order'; readonly order: 'open gate' | 'stop guests' }
   | { readonly got: 'trouble'; readonly says: string }
 
-export interface StationLink {
+export interface ProberLink {
   setMembers(members: readonly MemberRecord[]): void
-  setSelf(self: SelfReport): void
+  readonly setSelf: (self: SelfReport) => void
   sendHeartbeat(more: ArbiterStatement): void
-  sendAck(to: string, ack: HeartbeatReply): void
-  onSlot(poisoned: boolean): void
+  sendReply(to: string, ack: HeartbeatReply): void
+  readonly onSlot: (poisoned: boolean) => void
   stop(): Promise<void>
 }
 
 /** Starts the thread; its end, other than by `stop`, is a failure of the agent. */
-export async function startStation(
+export async function startProber(
   setup: Setup,
-  on: Pick<StationParts, 'onHeartbeat' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
-): Promise<StationLink> {
+  on: Pick<ProberParts, 'onHeartbeat' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
+): Promise<ProberLink> {
   const worker = new Worker(new URL(import.meta.url), { workerData: setup, name: 'mesh' })
   const post = (message: ToThread) => worker.postMessage(message)
   let stopping = false
@@ -59,7 +59,7 @@ export async function startStation(
     setMembers: (members) => post({ do: 'members', members }),
     setSelf: (self) => post({ do: 'self', self }),
     sendHeartbeat: (more) => post({ do: 'heartbeat', more }),
-    sendAck: (to, ack) => post({ do: 'ack', to, ack }),
+    sendReply: (to, ack) => post({ do: 'ack', to, ack }),
     onSlot: (poisoned) => post({ do: 'slot', poisoned }),
     async stop() {
       stopping = true
@@ -72,7 +72,7 @@ export async function startStation(
 
 async function main(setup: Setup): Promise<void> {
   const say = (message: FromThread) => parentPort?.postMessage(message)
-  const station = new Station({
+  const prober = new Prober({
     ...setup,
     identity: identityFrom(setup.name, setup.pem),
     clock: monotonicClock,
@@ -81,15 +81,15 @@ async function main(setup: Setup): Promise<void> {
     onOrder: (order) => say({ got: 'order', order }),
     onTrouble: (says) => say({ got: 'trouble', says }),
   })
-  await station.start()
+  await prober.start()
   parentPort?.on('message', (message: ToThread) => {
-    if (message.do === 'members') station.setMembers(message.members)
-    else if (message.do === 'self') station.setSelf(message.self)
-    else if (message.do === 'heartbeat') station.sendHeartbeat(message.more)
-    else if (message.do === 'ack') station.sendAck(message.to, message.ack)
-    else if (message.do === 'slot') station.onSlot(message.poisoned)
+    if (message.do === 'members') prober.setMembers(message.members)
+    else if (message.do === 'self') prober.setSelf(message.self)
+    else if (message.do === 'heartbeat') prober.sendHeartbeat(message.more)
+    else if (message.do === 'ack') prober.sendReply(message.to, message.ack)
+    else if (message.do === 'slot') prober.onSlot(message.poisoned)
     else {
-      station.stop()
+      prober.stop()
       parentPort?.close()
     }
   })

@@ -16,11 +16,11 @@ import {
 } from '../protocol/heartbeat.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import type { Identity } from '../protocol/keys.ts'
-import { MemberCore } from './membership.ts'
+import { Membership } from './membership.ts'
 import { decode, encode, NONCE_LENGTH, senderOf, type Message } from '../protocol/datagram.ts'
 import type { MemberRecord } from '../protocol/records.ts'
 
-export interface StationParts {
+export interface ProberParts {
   readonly identity: Identity
   readonly role: 'host' | 'arbiter'
   readonly bootId: string
@@ -42,9 +42,9 @@ const PET_EVERY_MS = 1_000
 const BIND_AGAIN_MS = 5_000
 const RECEIVE_BUFFER_BYTES = 1 << 20
 
-export class Station {
-  private readonly parts: StationParts
-  private readonly core: MemberCore
+export class Prober {
+  private readonly parts: ProberParts
+  private readonly core: Membership
   private readonly sockets = new Map<Plane, Socket>()
   private members = new Map<string, MemberRecord>()
   private round = 0
@@ -54,12 +54,12 @@ export class Station {
   private cancel: () => void = () => undefined
   private stopped = false
 
-  constructor(parts: StationParts) {
+  constructor(parts: ProberParts) {
     this.parts = parts
     const nowMs = parts.clock.now()
     this.lastRoundMs = nowMs
     // Monotonic milliseconds rise over restarts of the agent within a boot.
-    this.core = new MemberCore({
+    this.core = new Membership({
       name: parts.identity.name,
       bootId: parts.bootId,
       self: parts.self,
@@ -124,7 +124,7 @@ export class Station {
   }
 
   /** On every plane: whichever still works. */
-  sendAck(to: string, ack: HeartbeatReply): void {
+  sendReply(to: string, ack: HeartbeatReply): void {
     const member = this.members.get(to)
     if (member) this.toAll(member, { type: 'ack', ack })
   }
@@ -188,9 +188,9 @@ export class Station {
     const { message } = said
     const nowMs = this.parts.clock.now()
     if (message.type === 'probe') this.send(peer, plane, { type: 'reply', nonce: message.nonce })
-    else if (message.type === 'reply') this.core.onReply({ peer: peer.name, plane, nonce: message.nonce }, nowMs)
+    else if (message.type === 'reply') this.core.onProbeReply({ peer: peer.name, plane, nonce: message.nonce }, nowMs)
     else if (message.type === 'heartbeat') this.parts.onHeartbeat(message.heartbeat)
-    else if (peer.role === 'arbiter' && this.core.onAck(message.ack) && message.ack.order)
+    else if (peer.role === 'arbiter' && this.core.onHeartbeatReply(message.ack) && message.ack.order)
       this.parts.onOrder(message.ack.order)
   }
 

@@ -12,7 +12,7 @@ const EVERY_MS = 1_000
 /** Longer than this without a write that ended: the storage is lost to this host. */
 export const STORAGE_LOST_MS = 3_000
 
-export class TickWriter {
+export class StorageHeartbeat {
   private readonly path: string
   private readonly poisonPath: string
   private readonly bootId: string
@@ -88,7 +88,7 @@ export class TickWriter {
 /** A pass over the slots that takes this much longer than the one before is one that hangs. */
 const PASS_LATE_MS = 2_000
 
-export class TickReader {
+export class StorageHeartbeatReader {
   private readonly directory: string
   private readonly clock: Clock
   private readonly seen = new Map<string, { text: string; atMs: number }>()

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { until } from '../../kit/clock.ts'
 import { encode } from '../../host-agent/protocol/datagram.ts'
-import { MemberCore } from '../../host-agent/probe/membership.ts'
+import { Membership } from '../../host-agent/probe/membership.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
 import { LIMITS } from '../../host-agent/protocol/limits.ts'
 import { targetsOf } from '../../host-agent/protocol/observers.ts'
@@ -171,7 +171,7 @@ function traffic(hosts: number) {
     gate: 'open' as const,
     watchdogMs: 10_000,
   }
-  const core = new MemberCore({
+  const core = new Membership({
     name: 'host-0',
     bootId: '00000000-0000-4000-8000-000000000000',
     self,
@@ -185,7 +185,7 @@ function traffic(hosts: number) {
   core.probe(
     () => nonce,
     0,
-    (peer, plane) => core.onReply({ peer, plane, nonce }, 20),
+    (peer, plane) => core.onProbeReply({ peer, plane, nonce }, 20),
   )
   const heartbeat =
     encode('host-0', 'management', { type: 'heartbeat', heartbeat: core.heartbeat(100) }).length + overhead

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startConductor, type Conductor, type Parts } from '../../conductor/conductor.ts'
+import { startConductor, type Conductor, type ConductorParts } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
 import type { Performer } from '../../conductor/node/run/worker.ts'
 import { makePerformer } from '../../conductor/start/provisioning.ts'
@@ -22,7 +22,7 @@ const recorded = (performer: Performer): Performer => ({
     return performer.perform(effect, node, signal)
   },
 })
-const open = (more: Partial<Parts> = {}) =>
+const open = (more: Partial<ConductorParts> = {}) =>
   startConductor(
     Config.parse({
       data: join(dir, 'data'),

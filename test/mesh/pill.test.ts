@@ -10,7 +10,7 @@ import { silentLog } from '../../kit/log.ts'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { PillSlots, slotPath } from '../../host-agent/adapters/poison-pill.ts'
 import { consulEnvironment } from '../../host-agent/adapters/consul-environment.ts'
-import { TickReader, TickWriter } from '../../host-agent/probe/storage-heartbeat.ts'
+import { StorageHeartbeatReader, StorageHeartbeat } from '../../host-agent/probe/storage-heartbeat.ts'
 import type { PillAnswer } from '../../host-agent/fence/effects.ts'
 import { parsePill, pillText, type PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
 
@@ -27,7 +27,13 @@ const pill = (more: Partial<PoisonPill> = {}): PoisonPill => ({
 })
 const seen: boolean[] = []
 const writer = (bootId: string) =>
-  new TickWriter({ directory, host: 'h1', bootId, clock: monotonicClock, onRead: (poisoned) => seen.push(poisoned) })
+  new StorageHeartbeat({
+    directory,
+    host: 'h1',
+    bootId,
+    clock: monotonicClock,
+    onRead: (poisoned) => seen.push(poisoned),
+  })
 
 test('a host reads the order for its own boot and no other; the slot is there before anybody wrote to it', async () => {
   seen.length = 0
@@ -102,7 +108,7 @@ test('a reader whose storage hangs says nothing, instead of that the tick stands
   let hang: ((text: string) => void) | undefined
   let hangs = false
   const readSlot = () => (hangs ? new Promise<string>((resolve) => (hang = resolve)) : Promise.resolve(text))
-  const reader = new TickReader({ directory, clock, readSlot })
+  const reader = new StorageHeartbeatReader({ directory, clock, readSlot })
   await writeFile(join(directory, 'x'), '')
   for (; now.ms < 5_000; now.ms += 500) await reader.read(['h1'])
   expect(reader.views().h1).toMatchObject({ advanceAgeMs: 5_000, readingMs: 5_000 })

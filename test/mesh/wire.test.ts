@@ -1,13 +1,13 @@
-/** Datagrams: every truncation, every flipped bit, other people's codes; and a station whose main loop is busy. */
+/** Datagrams: every truncation, every flipped bit, other people's codes; and a prober whose main loop is busy. */
 import { join } from 'node:path'
 import { inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decode, encode, senderOf, type Message } from '../../host-agent/protocol/datagram.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
-import { MemberCore } from '../../host-agent/probe/membership.ts'
+import { Membership } from '../../host-agent/probe/membership.ts'
 import type { MemberRecord } from '../../host-agent/protocol/records.ts'
-import type { startStation as StartStation } from '../../host-agent/probe/prober-thread.ts'
+import type { startProber as StartProber } from '../../host-agent/probe/prober-thread.ts'
 import { EvidenceStore } from '../../host-agent/verdict/evidence-store.ts'
 import type { Heartbeat, SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import { until } from '../../kit/clock.ts'
@@ -112,13 +112,13 @@ describe('the evidence of an arbiter', () => {
 
 describe('a member', () => {
   test('goes on petting while one channel lives, and stops when all are silent or one carries the order to die (I12)', () => {
-    const core = new MemberCore({ name: 'h1', bootId: 'b', self: SELF, nowMs: 0, firstSeq: 0 })
+    const core = new Membership({ name: 'h1', bootId: 'b', self: SELF, nowMs: 0, firstSeq: 0 })
     expect(core.mayPet(5_999)).toBe(true)
     expect(core.mayPet(6_000)).toBe(false)
     const { seq } = core.heartbeat(10_000)
-    core.onAck({ seq, bootId: 'b', grants: false, order: null })
+    core.onHeartbeatReply({ seq, bootId: 'b', grants: false, order: null })
     expect(core.mayPet(10_100)).toBe(false)
-    core.onAck({ seq, bootId: 'b', grants: true, order: null })
+    core.onHeartbeatReply({ seq, bootId: 'b', grants: true, order: null })
     // From when it was sent, not from when it was answered.
     expect(core.mayPet(15_999)).toBe(true)
     expect(core.mayPet(16_000)).toBe(false)
@@ -129,14 +129,14 @@ describe('a member', () => {
   })
 })
 
-describe('a station', () => {
+describe('a prober', () => {
   test(
     'goes on answering and reporting while the main loop is busy for seconds (scenario 9)',
     { timeout: 30_000 },
     async () => {
       // A thread runs compiled code.
-      const { startStation } = (await import(join(ROOT, 'dist/host-agent/probe/prober-thread.js'))) as {
-        startStation: typeof StartStation
+      const { startProber } = (await import(join(ROOT, 'dist/host-agent/probe/prober-thread.js'))) as {
+        startProber: typeof StartProber
       }
       const port = 30_000 + (process.pid % 20_000)
       const member = (name: string, role: 'host' | 'arbiter', publicKey: string, address: string): MemberRecord => ({
@@ -167,8 +167,8 @@ describe('a station', () => {
         self: SELF,
       })
       const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
-      const host = await startStation(setup('h1') as never, { ...nothing, onHeartbeat: () => undefined })
-      const arbiter = await startStation(setup('a1') as never, {
+      const host = await startProber(setup('h1') as never, { ...nothing, onHeartbeat: () => undefined })
+      const arbiter = await startProber(setup('a1') as never, {
         ...nothing,
         onHeartbeat: (got) => got.from === 'h1' && seen.push(got.peers.a1?.planes.management?.misses ?? 99),
       })

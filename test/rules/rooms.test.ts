@@ -1,11 +1,10 @@
 /** Imports run one way, and nobody but the floor and the mains touches the world directly. Reads the sources; each ban says why. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { STATES } from '../../conductor/node/workflow/states.ts'
 import { ROOT } from '../lab/root.ts'
-
-const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli'] as const
+import { code, files, importsOf, sources } from './sources.ts'
 
 /** Longest prefix wins. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -55,25 +54,6 @@ const BIRTHS: readonly string[] = [
   "host-agent/evacuate/drain.ts: state: 'REQUESTED'",
   "host-agent/fence/open.ts: state: 'confirmed'",
 ]
-
-function sources(dir: string): string[] {
-  return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(dir, entry.name)
-    return entry.isDirectory()
-      ? sources(path)
-      : entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts')
-        ? [path]
-        : []
-  })
-}
-
-const files = ROOMS.flatMap((room) => sources(join(ROOT, room))).map((path) => ({
-  path: relative(ROOT, path),
-  text: readFileSync(path, 'utf8'),
-}))
-const importsOf = (text: string) =>
-  [...text.matchAll(/(?:from|import)\s*\(?'([^']+)'/g)].map((match) => match[1] as string)
-const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
 
 test('there are sources to read', () => expect(files.length).toBeGreaterThan(60))
 

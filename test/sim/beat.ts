@@ -62,9 +62,9 @@ export class Beat {
           const { member } = node
           this.rack.engine.after(
             this.rack.engine.between(0, this.rack.jitterMs),
-            () => node.runs && member.onReply({ peer, plane, nonce }, this.rack.engine.nowMs),
+            () => node.runs && member.onProbeReply({ peer, plane, nonce }, this.rack.engine.nowMs),
           )
-        } else node.member.onReply({ peer, plane, nonce }, nowMs)
+        } else node.member.onProbeReply({ peer, plane, nonce }, nowMs)
       },
     )
     if (round % 4 !== 0) return
@@ -113,7 +113,7 @@ export class Beat {
     const { member } = from
     this.rack.engine.after(this.rack.engine.between(1, 8), () =>
       from.defer(() => {
-        if (!from.agentUp || from.member !== member || !member.onAck(ack)) return
+        if (!from.agentUp || from.member !== member || !member.onHeartbeatReply(ack)) return
         if (ack.order === 'open gate') from.openGate()
         if (ack.order === 'stop guests') {
           from.guests.clear()

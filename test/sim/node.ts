@@ -1,6 +1,6 @@
-/** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the production MemberCore. */
+/** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the production Membership. */
 import { Consent } from '../../host-agent/guard/consent.ts'
-import { MemberCore } from '../../host-agent/probe/membership.ts'
+import { Membership } from '../../host-agent/probe/membership.ts'
 import type { SelfReport } from '../../host-agent/protocol/heartbeat.ts'
 import type { Engine } from './engine.ts'
 
@@ -27,7 +27,7 @@ export class SimNode {
   agentDownMs = 0
   leaving = false
   boots = 1
-  member: MemberCore
+  member: Membership
   gateOpen = true
   consent = new Consent()
   /** When it last consented. */
@@ -85,8 +85,8 @@ export class SimNode {
       for (const instance of this.hooks.belongs(this.name)) this.run(instance)
   }
 
-  newMember(): MemberCore {
-    return new MemberCore({
+  newMember(): Membership {
+    return new Membership({
       name: this.name,
       bootId: `${this.name}-${this.boots}`,
       self: this.selfReport(),

@@ -26,7 +26,7 @@ const UNDER_WAY = new Set(['accepted', 'pre-migrating', 'queued', 'preparing', '
 const ARRIVED = new Set(['done', 'completed'])
 
 /** What is known of a server before it is looked at. */
-interface Context {
+interface ServerContext {
   readonly host: string
   /** The newest evacuation. */
   readonly migration: NovaMigration | undefined
@@ -93,7 +93,7 @@ export class NovaDriver implements Driver {
     return found
   }
 
-  private async locateOne(id: string, context: Context, signal: AbortSignal): Promise<Whereabouts> {
+  private async locateOne(id: string, context: ServerContext, signal: AbortSignal): Promise<Whereabouts> {
     const { migration } = context
     if (migration && UNDER_WAY.has(migration.status))
       return { at: 'moving', ref: String(migration.id), to: migration.dest_compute }
@@ -170,7 +170,7 @@ export class NovaDriver implements Driver {
 }
 
 /** By what Nova says of a server that exists. */
-async function whereaboutsOf(server: Server, { host, migration, liveTarget }: Context): Promise<Whereabouts> {
+async function whereaboutsOf(server: Server, { host, migration, liveTarget }: ServerContext): Promise<Whereabouts> {
   const ref = migration ? String(migration.id) : ''
   const current = server['OS-EXT-SRV-ATTR:host']
   if (current === undefined) return { at: 'unknown', why: 'Nova does not name its host (a cell is down)' }
