@@ -56,13 +56,17 @@ export class EventHub {
       .catch((error: unknown) =>
         this.parts.log.warn({ err: error }, 'the journal could not be read for those who follow it'),
       )
-      .finally(() => (this.reading = undefined))
+      .finally(() => {
+        this.reading = undefined
+        // What came after the last look and before this moment.
+        if (this.again && !this.stopped) this.wake()
+      })
   }
 
   private async read(): Promise<void> {
-    // What is added in the same turn is one batch.
-    await turn()
     while (this.again && !this.stopped) {
+      // What is added in the same turn is one batch.
+      await turn()
       this.again = false
       for (let end = false; !end && !this.stopped;) {
         const afterSeq = this.seq
@@ -70,6 +74,7 @@ export class EventHub {
         end = found.end
         this.seq = found.upToSeq
         await this.handOut({ afterSeq, upToSeq: found.upToSeq, events: found.events })
+        if (!end) await turn()
       }
     }
   }
@@ -81,6 +86,5 @@ export class EventHub {
       called += 1
       if (called % AT_ONCE === 0) await turn()
     }
-    await turn()
   }
 }
