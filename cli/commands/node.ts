@@ -39,13 +39,13 @@ export function nodeCommands(program: Command): void {
       .command('explain')
       .argument('<node>', 'name or UUID')
       .description('what it waits for, since when, and what is likely wrong'),
-  ).action(async (ident: string, options) => (await nodes()).explain(ident, options))
+  ).action(async (ident: string, options) => (await import('../explain.ts')).explain(ident, options))
   onServer(
     node
       .command('watch')
       .argument('[node]', 'name or UUID; all without one')
       .description('everything that happens, as it happens'),
-  ).action(async (ident: string | undefined, options) => (await nodes()).watch(ident, options))
+  ).action(async (ident: string | undefined, options) => (await import('../explain.ts')).watch(ident, options))
   onServer(
     node
       .command('enroll')

@@ -13,28 +13,28 @@ export const Event = z.object({
 })
 export const Events = z.object({
   events: z.array(Event),
-  last_seq: z.number().int().describe('give it as `after` to go on'),
+  last_seq: z.number().int().describe('pass it as `after` to continue'),
 })
 
 const Lock = z.object({
   holder: z.string().describe('the conductor; when it dies, it or another continues with the pending effects'),
   since: Time,
-  why: z.string(),
+  reason: z.string(),
   pending_effects: z.array(z.string()),
   tries: z.number().int(),
   retry_at: Time.nullable(),
 })
 export const Locked = z.object({ lock: Lock.nullable() })
-export const LockBroken = z.object({ provision_state: z.string(), given_up: z.array(z.string()) })
+export const LockBroken = z.object({ provision_state: z.string(), abandoned: z.array(z.string()) })
 
 export const Accounts = z.object({
   node_uuid: z.string(),
   provision_state: z.string(),
-  says: z.string().describe('what the state means'),
+  description: z.string().describe('what the state means'),
   waits_for: z.string(),
   since: Time,
   elapsed_seconds: Seconds,
-  deadline: Time.nullable().describe('when waiting becomes failing'),
+  deadline: Time.nullable().describe('when the wait times out'),
   lock: Lock.nullable(),
   usual: z
     .object({
@@ -45,7 +45,9 @@ export const Accounts = z.object({
     })
     .nullable()
     .describe('null in a state that a node rests in: how long it stays there is the decision of a user'),
-  seen: z.array(z.object({ room: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() })),
+  seen: z.array(
+    z.object({ category: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() }),
+  ),
   causes: z
     .array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() }))
     .describe('the likeliest first'),

@@ -54,7 +54,7 @@ const ConsoleQuery = z.strictObject({
   steal: z.enum(['true', 'false']).default('false').describe('end the session of another first: a BMC has one'),
 })
 const LockQuery = z.strictObject({
-  why: z.string().min(1).max(500).describe('the reason, for last_error and for the history'),
+  reason: z.string().min(1).max(500).describe('kept in last_error and in the history'),
 })
 
 /** How far back unknown MACs are looked for, in events. */
@@ -123,7 +123,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       path: '/rackward/v1/nodes/:ident/lock',
       role: 'reader',
       answer: Locked,
-      says: 'who holds the lock of a node, since when, and why',
+      says: 'the lock of a node: its holder, since when, and the reason',
       handle: async (ask) => ({
         body: { lock: lockOf(await nodeOf(parts, ask), { conductor: ask.view.conductor, nowMs: clock.now() }) },
       }),
@@ -134,15 +134,15 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       role: 'admin',
       query: LockQuery,
       answer: LockBroken,
-      says: 'breaks the lock of a node: what it owes is given up, and a node on its way fails',
+      says: 'breaks the lock of a node: its pending effects are abandoned, and a node in a working state fails',
       async handle(ask, query) {
         const node = await nodeOf(parts, ask)
         mustOwn(ask.actor, node, 'lock')
-        const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.why)}`)
+        const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.reason)}`)
         return {
           body: {
             provision_state: after.provisionState,
-            given_up: node.workflow.pendingEffects.map((effect) => effect.do),
+            abandoned: node.workflow.pendingEffects.map((effect) => effect.do),
           },
         }
       },

@@ -18,7 +18,7 @@ export interface RamdiskParts extends RouteParts {
   readonly worker: Worker
   readonly clock: Clock
   readonly tokenKey: Buffer
-  readonly agents: Pick<AgentService, 'heard' | 'finishInspection'>
+  readonly agents: Pick<AgentService, 'heartbeat' | 'finishInspection'>
 }
 
 const HEARTBEAT_FIELDS = {
@@ -105,7 +105,7 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
         if (!/^https?:\/\/[^\s/]+/.test(beat.callback_url))
           throw new Fault('input.invalid', 'callback_url is no http or https URL')
         const node = await proven(ask.params.ident ?? '', beat.agent_token)
-        await parts.agents.heard(node, beat.callback_url)
+        await parts.agents.heartbeat(node, beat.callback_url)
         if (beat.agent_status === 'end')
           await worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node) })
         if (beat.agent_status === 'error') {

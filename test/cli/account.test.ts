@@ -1,24 +1,26 @@
 /** The account of a node as a person reads it: the evidence that several causes share stands there once. */
 import { expect, test } from 'vitest'
-import { accountText } from '../../cli/nodes.ts'
+import { accountText } from '../../cli/explain.ts'
 
 test('an account of a node that does not call', () => {
   const evidence = ['seen: DHCP answered', 'no boot file request']
   expect(
     accountText({
       provision_state: 'inspect wait',
-      says: 'the agent looks at the hardware',
+      description: 'the agent looks at the hardware',
       waits_for: 'the server to boot the ramdisk',
       since: '2026-01-01T00:00:00+00:00',
       elapsed_seconds: 300,
       deadline: '2026-01-01T00:30:00+00:00',
       lock: null,
       usual: { samples: 9, median_seconds: 30, p95_seconds: 41, unusual: true },
-      seen: [{ room: 'boot', what: 'DHCP answered', at: '2026-01-01T00:00:10+00:00', detail: 'ack 10.0.0.5' }],
+      seen: [{ category: 'boot', what: 'DHCP answered', at: '2026-01-01T00:00:10+00:00', detail: 'ack 10.0.0.5' }],
       erased: {
         at: '2025-12-31T00:00:00+00:00',
         step: 'erase_devices_express',
-        disks: [{ disk: '/dev/sda', serial: 's1', sizeBytes: 1, how: 'metadata', says: 'signatures were zeroed' }],
+        disks: [
+          { disk: '/dev/sda', serial: 's1', sizeBytes: 1, how: 'metadata', description: 'signatures were zeroed' },
+        ],
       },
       causes: [
         { cause: 'TFTP is blocked', evidence, remedy: 'let it pass' },
@@ -33,7 +35,7 @@ seen
   2026-01-01T00:00:10+00:00  boot   DHCP answered (ack 10.0.0.5)
 erased      2025-12-31T00:00:00+00:00 by erase_devices_express
   /dev/sda (s1): signatures were zeroed
-likely causes, should it stay like this
+likely causes if it stays in this state
   1. TFTP is blocked
      seen: DHCP answered
      no boot file request
@@ -45,7 +47,7 @@ likely causes, should it stay like this
 test('an account of a node at rest says nothing about what is usual', () => {
   const text = accountText({
     provision_state: 'active',
-    says: 'the instance runs',
+    description: 'the instance runs',
     waits_for: 'nothing',
     since: '2026-01-01T00:00:00+00:00',
     elapsed_seconds: 300,

@@ -36,14 +36,14 @@ const node = {
 const account = {
   node_uuid: UUID,
   provision_state: EVIL,
-  says: EVIL,
+  description: EVIL,
   waits_for: EVIL,
   since: EVIL,
   elapsed_seconds: 1,
   deadline: EVIL,
   usual: { median_seconds: 1, p95_seconds: 2, samples: 3, unusual: true },
   lock: { holder: EVIL, since: EVIL, pending_effects: [EVIL], tries: 1 },
-  seen: [{ at: EVIL, room: EVIL, what: EVIL, detail: EVIL }],
+  seen: [{ at: EVIL, category: EVIL, what: EVIL, detail: EVIL }],
   causes: [{ cause: EVIL, evidence: [EVIL], remedy: EVIL }],
 }
 const host = {

@@ -74,7 +74,7 @@ describe('roles', () => {
     )
     expect(await status('op', 'POST', '/v1/nodes', { driver: 'fake-hardware' })).toBe(403)
     expect(await status('op', 'DELETE', `/v1/nodes/${uuid}`)).toBe(403)
-    expect(await status('op', 'DELETE', `/rackward/v1/nodes/${uuid}/lock?why=x`)).toBe(403)
+    expect(await status('op', 'DELETE', `/rackward/v1/nodes/${uuid}/lock?reason=x`)).toBe(403)
     expect(await status('root', 'DELETE', `/v1/nodes/${uuid}`)).toBe(204)
     expect(await status('nobody', 'GET', '/v1/nodes')).toBe(403)
   })

@@ -192,17 +192,17 @@ test('a lock says who holds it, since when and why; broken, it lets the node go 
     holder: expect.any(String) as string,
     pending_effects: ['wait'],
     tries: 0,
-    why: expect.stringContaining('cleaning') as string,
+    reason: expect.stringContaining('cleaning') as string,
   })
   expect((await put(uuid, { target: 'abort' })).status).toBe(409)
   expect((await call('DELETE', `/rackward/v1/nodes/${uuid}/lock`)).status).toBe(400)
-  const broken = await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=the+fan+burns`)
-  expect([broken.status, broken.body]).toEqual([200, { provision_state: 'clean failed', given_up: ['wait'] }])
+  const broken = await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?reason=the+fan+burns`)
+  expect([broken.status, broken.body]).toEqual([200, { provision_state: 'clean failed', abandoned: ['wait'] }])
   expect(await look(uuid)).toMatchObject({
     reservation: null,
     last_error: expect.stringContaining('the fan burns') as string,
   })
   expect((await call('GET', `/rackward/v1/nodes/${uuid}/lock`)).body).toEqual({ lock: null })
-  expect((await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=x`)).status).toBe(400)
+  expect((await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?reason=x`)).status).toBe(400)
   await drive(uuid, 'manage')
 })

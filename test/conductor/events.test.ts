@@ -219,7 +219,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
   expect(parameters[3].schema).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000, default: 100 })
   expect(document.paths['/rackward/v1/nodes/{ident}/lock'].delete.parameters).toMatchObject([
     { name: 'ident', in: 'path', required: true },
-    { name: 'why', in: 'query', required: true },
+    { name: 'reason', in: 'query', required: true },
   ])
   const answer =
     document.paths['/rackward/v1/nodes/{ident}/explain'].get.responses[200].content['application/json'].schema

@@ -22,7 +22,7 @@ describe('explain', () => {
       lock: { pending_effects: ['wait'] },
       causes: [],
     })
-    await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`)
+    await call('DELETE', `/rackward/v1/nodes/${uuid}/lock?reason=enough`)
     const failed = Accounts.parse((await call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
     expect(failed.causes[0]).toMatchObject({ cause: 'an operator broke the lock of the node' })
   })

@@ -182,7 +182,7 @@ describe('on a server whose agent is parked', () => {
   test('the disk is smaller than the image', async () => {
     await setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
     expect(await failing(deploy())).toMatch(
-      /deploy failed: the image needs 536870912 bytes.*one-d1.*choose a bigger disk/,
+      /deploy failed: the image needs 536870912 bytes.*one-d1.*choose a larger disk/,
     )
   })
 
@@ -194,7 +194,7 @@ describe('on a server whose agent is parked', () => {
     const before = await headOf(server.diskFile, 4 * MIB)
     await setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
     expect(await failing(deploy())).toMatch(
-      /deploy failed: .*other\.raw has another SHA-256 than a{64} \(get the image again, or correct its checksum\)/,
+      /deploy failed: .*other\.raw has another SHA-256 than a{64} \(download the image again, or correct its checksum\)/,
     )
     expect((await headOf(server.diskFile, 4 * MIB)).equals(before)).toBe(true)
   })

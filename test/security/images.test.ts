@@ -138,7 +138,7 @@ test('breaking the lock ends the import and removes its files; what a killed con
     everyMs: 20,
   })
   expect(
-    (await victim.call('DELETE', `/rackward/v1/nodes/${uuid}/lock?why=enough`, undefined, { user: 'root' })).status,
+    (await victim.call('DELETE', `/rackward/v1/nodes/${uuid}/lock?reason=enough`, undefined, { user: 'root' })).status,
   ).toBe(200)
   await until(async () => open === 0 && (await parts()).length === 0, {
     what: 'the end of the import',

@@ -36,7 +36,7 @@ export interface Cause {
 export interface Account {
   readonly node_uuid: string
   readonly provision_state: string
-  readonly says: string
+  readonly description: string
   readonly waits_for: string
   readonly since: string
   readonly elapsed_seconds: number
@@ -45,7 +45,7 @@ export interface Account {
   /** Null at rest: how long a node stays there is somebody's decision. */
   readonly usual: Usual | null
   readonly seen: readonly {
-    readonly room: 'boot' | 'agent' | 'bmc'
+    readonly category: 'boot' | 'agent' | 'bmc'
     readonly what: string
     readonly at: string
     readonly detail: string
@@ -54,7 +54,7 @@ export interface Account {
   readonly erased: {
     readonly at: string
     readonly step: string
-    readonly disks: readonly (ErasedDisk & { readonly says: string })[]
+    readonly disks: readonly (ErasedDisk & { readonly description: string })[]
   } | null
   readonly causes: readonly Cause[]
 }
@@ -69,7 +69,7 @@ export interface Usual {
 export interface Lock {
   readonly holder: string
   readonly since: string
-  readonly why: string
+  readonly reason: string
   readonly pending_effects: readonly string[]
   readonly tries: number
   readonly retry_at: string | null
@@ -85,7 +85,7 @@ export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number 
   return {
     holder: at.conductor,
     since: isoTime(workflow.lockedAtMs ?? at.nowMs),
-    why: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was asked for` : `phase ${workflow.phase}`}`,
+    reason: `the node is ${node.provisionState}; ${node.targetPowerState ? `"${node.targetPowerState}" was requested` : `phase ${workflow.phase}`}`,
     pending_effects: workflow.pendingEffects.map((effect) =>
       'to' in effect ? `${effect.do} ${effect.to}` : 'device' in effect ? `${effect.do} ${effect.device}` : effect.do,
     ),
@@ -101,7 +101,7 @@ export function explain(facts: Facts): Account {
   return {
     node_uuid: node.uuid,
     provision_state: node.provisionState,
-    says: description,
+    description,
     waits_for: waitsFor(facts),
     since: isoTime(sinceMs),
     elapsed_seconds: seconds(nowMs - sinceMs),
@@ -133,7 +133,7 @@ const sharedBmc = ({ sharers }: Facts): Cause[] =>
     ? []
     : [
         {
-          cause: 'another node has the same BMC: what is done to one of them is done to both',
+          cause: 'another node has the same BMC: commands for one of them reach both',
           evidence: [`the BMC also belongs to ${sharers.join(', ')}`],
           remedy: 'correct driver_info of the wrong node, or delete that node',
         },
@@ -143,7 +143,7 @@ const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
   lastErase && {
     at: isoTime(lastErase.atMs),
     step: lastErase.step,
-    disks: lastErase.disks.map((disk) => ({ ...disk, says: ERASED[disk.how] })),
+    disks: lastErase.disks.map((disk) => ({ ...disk, description: ERASED[disk.how] })),
   }
 
 function waitsFor({ node, live }: Facts): string {
@@ -158,23 +158,23 @@ function waitsFor({ node, live }: Facts): string {
     const next = MILESTONE_ORDER.find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
-  if (kind === 'failed') return 'somebody to look at last_error and send the next verb'
-  return node.maintenance ? 'the end of its maintenance' : 'nothing: the next verb is somebody’s to send'
+  if (kind === 'failed') return 'an operator: see last_error, then send the next request'
+  return node.maintenance ? 'the end of its maintenance' : 'nothing; waiting for a request'
 }
 
 function seenOf({ live, poll }: Facts): Account['seen'] {
   const boot = MILESTONE_ORDER.flatMap((milestone) => {
     const sighting = live.seen.get(milestone)
     if (!sighting) return []
-    const room = milestone === 'hello' ? ('agent' as const) : ('boot' as const)
-    return [{ room, what: MILESTONES[milestone].seen, at: isoTime(sighting.atMs), detail: sighting.detail }]
+    const category = milestone === 'hello' ? ('agent' as const) : ('boot' as const)
+    return [{ category, what: MILESTONES[milestone].seen, at: isoTime(sighting.atMs), detail: sighting.detail }]
   })
   const progress = live.progress
   const agent =
     live.agentAtMs > 0
       ? [
           {
-            room: 'agent' as const,
+            category: 'agent' as const,
             what: 'the agent called',
             at: isoTime(live.agentAtMs),
             detail: progress ? `${progress.phase}: ${progress.doneBytes} of ${progress.totalBytes} bytes` : '',
@@ -184,7 +184,7 @@ function seenOf({ live, poll }: Facts): Account['seen'] {
   const bmc = poll?.okAtMs
     ? [
         {
-          room: 'bmc' as const,
+          category: 'bmc' as const,
           what: 'the BMC answered',
           at: isoTime(poll.okAtMs),
           detail: poll.failures > 0 ? `${poll.failures} polls failed since` : '',

@@ -1,0 +1,73 @@
+/** `rackward node explain` and `rackward node watch`: what a node waits for, and what happens. */
+import type { Account } from '../conductor/node/query/explain.ts'
+import { connect, enc, type Common } from './nodes.ts'
+import { formatOf, jsonText, print, said, show } from './show.ts'
+
+export async function explain(ident: string, options: Common): Promise<void> {
+  const account = (await (await connect(options)).ask('GET', `/rackward/v1/nodes/${enc(ident)}/explain`)) as Account
+  await show(account, formatOf(options.output), () => accountText(account))
+}
+
+export function accountText(account: Omit<Account, 'node_uuid'>): string {
+  const { usual, lock } = account
+  const lines = [
+    `${account.provision_state}: ${account.description}`,
+    `waits for   ${account.waits_for}`,
+    `since       ${account.since} (${account.elapsed_seconds} s)${account.deadline ? `, until ${account.deadline}` : ''}`,
+  ]
+  if (usual && usual.median_seconds !== null)
+    lines.push(
+      `usually     ${usual.median_seconds} s, 95 of 100 within ${usual.p95_seconds} s (${usual.samples} times on this model)${usual.unusual ? ': this is unusual' : ''}`,
+    )
+  if (lock)
+    lines.push(
+      `locked      by ${lock.holder} since ${lock.since}; pending: ${lock.pending_effects.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`,
+    )
+  if (account.seen.length > 0)
+    lines.push(
+      'seen',
+      ...account.seen.map(
+        (one) => `  ${one.at}  ${one.category.padEnd(5)}  ${one.what}${one.detail ? ` (${one.detail})` : ''}`,
+      ),
+    )
+  if (account.erased)
+    lines.push(
+      `erased      ${account.erased.at} by ${account.erased.step}`,
+      ...account.erased.disks.map(({ disk, serial, description }) => `  ${disk} (${serial ?? '-'}): ${description}`),
+    )
+  let shown = ''
+  for (const [i, cause] of account.causes.entries()) {
+    if (i === 0) lines.push('likely causes if it stays in this state')
+    const evidence = cause.evidence.filter(Boolean).map((text) => `     ${text}`)
+    // Several causes of one silence have the same evidence.
+    lines.push(`  ${i + 1}. ${cause.cause}`, ...(evidence.join() === shown ? [] : evidence), `     -> ${cause.remedy}`)
+    shown = evidence.join()
+  }
+  return lines.map(said).join('\n')
+}
+
+export async function watch(ident: string | undefined, options: Common): Promise<void> {
+  const api = await connect(options)
+  const abort = new AbortController()
+  process.once('SIGINT', () => abort.abort())
+  const query = new URLSearchParams(ident === undefined ? {} : { node: ident })
+  const json = formatOf(options.output) === 'json'
+  await api.lines(
+    `/rackward/v1/events?${query.toString()}`,
+    (line) => {
+      if (!line.startsWith('data: ')) return
+      const event = JSON.parse(line.slice('data: '.length)) as {
+        at: string
+        kind: string
+        node_uuid: string | null
+        detail: Record<string, unknown>
+      }
+      if (json) return print(jsonText(event))
+      const text = `${event.at}  ${event.kind.padEnd(12)} ${event.node_uuid ?? '-'}  ${Object.entries(event.detail)
+        .map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : String(value as string)}`)
+        .join(' ')}`
+      print(said(text))
+    },
+    abort.signal,
+  )
+}

@@ -1,0 +1,82 @@
+/** What the agent of a node is to do now: its order, and the index of the image that the order writes. */
+import { createHash } from 'node:crypto'
+import type { ImageStore } from '../../images/store.ts'
+import type { Order } from '../api/agent-wire.ts'
+import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
+import { believes } from '../node/workflow/belief.ts'
+import { wantsConfigDrive } from './config-drive.ts'
+
+export interface OrderParts {
+  readonly images: ImageStore
+  /** `http://10.0.0.1:8080`, where pieces are served. */
+  readonly dataBase: string
+  /** How long an inspection waits for announcements of switches. */
+  readonly lldpSeconds: number
+}
+
+interface Index {
+  readonly id: string
+  readonly text: string
+  readonly sha256: string
+}
+
+const MAX_INDEXES = 16
+
+export class Orders {
+  private readonly parts: OrderParts
+  private readonly indexes = new Map<string, Index>()
+
+  constructor(parts: OrderParts) {
+    this.parts = parts
+  }
+
+  async of(node: NodeRecord): Promise<Order | null> {
+    const step = currentStep(node)
+    if (!step || !believes(node, 'order') || isLocked(node)) return null
+    const id = orderId(node)
+    const skip = (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? []
+    switch (step.step) {
+      case 'inspect':
+      case 'collect_inventory':
+        return { id, kind: 'inspect', lldpSeconds: this.parts.lldpSeconds }
+      case 'erase_devices_express':
+        return { id, kind: 'clean', skip, whole: false, discard: true }
+      case 'erase_devices_metadata':
+        return { id, kind: 'clean', skip, whole: false }
+      case 'erase_devices':
+        return { id, kind: 'clean', skip, whole: true }
+      case 'rescue':
+        return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
+      case 'write_image': {
+        if (!node.workflow.imageId) return null
+        const image = await this.indexOf(node.workflow.imageId)
+        return {
+          id,
+          kind: 'deploy',
+          imageId: image.id,
+          dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
+          indexSha256: image.sha256,
+          rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<
+            string,
+            unknown
+          > | null,
+          configDrive: wantsConfigDrive(node),
+        }
+      }
+      default:
+        return null
+    }
+  }
+
+  /** An image is named by its content, so its index never changes; a rack that deploys one image requests it with every poll. */
+  async indexOf(imageId: string): Promise<Index> {
+    const known = this.indexes.get(imageId)
+    if (known) return known
+    const image = await this.parts.images.find(imageId)
+    const text = JSON.stringify(image)
+    const made = { id: image.id, text, sha256: createHash('sha256').update(text).digest('hex') }
+    if (this.indexes.size >= MAX_INDEXES) this.indexes.delete(this.indexes.keys().next().value as string)
+    this.indexes.set(imageId, made)
+    return made
+  }
+}

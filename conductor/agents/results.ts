@@ -1,0 +1,113 @@
+/** What an agent reports of its order becomes an event of the node: a finished step, a failure, an inventory. */
+import type { Clock } from '../../kit/clock.ts'
+import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Random } from '../../kit/random.ts'
+import type { Report } from '../api/agent-wire.ts'
+import type { Sightings } from '../node/query/sightings.ts'
+import { currentStep, hostNameOf, orderId, type NodeRecord } from '../node/record.ts'
+import { believes } from '../node/workflow/belief.ts'
+import type { StepEvent } from '../node/workflow/events.ts'
+import type { Store } from '../store/port.ts'
+import { applyRules } from './apply-rules.ts'
+import { addPorts, linkPorts } from './found-ports.ts'
+import { hookData } from './hooks.ts'
+import { inspectedProperties, ironicInventory } from './inspection.ts'
+import type { RuleCallParts } from './rule-calls.ts'
+
+export interface ResultParts {
+  readonly store: Store
+  readonly sightings: Sightings
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** What api-call of inspection rules may call. */
+  readonly calls: RuleCallParts
+  /** Ports that one inventory may make. */
+  readonly limits: { readonly portsPerReport: number }
+}
+
+/** An inventory in Ironic's form. */
+export interface FoundHardware {
+  readonly document: { inventory: Parameters<typeof hookData>[0]; plugin_data: Record<string, unknown> }
+  readonly macs: readonly string[]
+  readonly properties: Record<string, unknown>
+}
+
+/** Disks whose erasure is kept in the record of the node. */
+const MAX_ERASED = 64
+
+export function failedEvent(node: NodeRecord, failed: { code: string; text: string }, log: Log): StepEvent {
+  const code = (Object.hasOwn(FAULTS, failed.code) ? failed.code : 'agent.broken') as FaultCode
+  const fault = new Fault(code, failed.text)
+  log.warn({ node: node.uuid, fault: code }, fault.detail)
+  return { type: 'agent-failed', orderId: orderId(node), fault: { code, text: fault.message, retry: fault.retry } }
+}
+
+/** Stores an inventory, adds ports for its network cards, and returns the fields that it and the inspection rules change. */
+export async function storeInventory(
+  node: NodeRecord,
+  found: FoundHardware,
+  parts: ResultParts,
+): Promise<Partial<NodeRecord>> {
+  const { store, clock, log, calls } = parts
+  const { inventory, plugin_data: plugin } = found.document
+  const hooks = hookData(inventory, plugin)
+  await addPorts(node, found.macs, parts)
+  await linkPorts(node, hooks.links, parts)
+  const { patch, pluginData } = await applyRules(
+    { ...node, properties: found.properties },
+    { inventory, plugin_data: hooks.pluginData },
+    { store, log, calls },
+  )
+  await store.putInventory(node.uuid, { inventory, plugin_data: pluginData })
+  return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
+}
+
+/** The changes that a finished step makes to the node as it is now. Runs in the mailbox of the node, so that no concurrent change is lost. */
+export async function doneEvent(
+  node: NodeRecord,
+  done: NonNullable<Report['done']>,
+  parts: ResultParts,
+): Promise<StepEvent> {
+  const { store, clock, sightings } = parts
+  const { inventory, rootDisk, timings, writtenBytes, erased } = done
+  sightings.of(node.uuid).timings = timings ?? {}
+  const step = currentStep(node)
+  const isErase = step?.step.startsWith('erase_devices') ?? false
+  let patch: Partial<NodeRecord> = isErase
+    ? { lastErase: { atMs: clock.now(), step: step?.step ?? '', disks: (erased ?? []).slice(0, MAX_ERASED) } }
+    : {}
+  try {
+    if (inventory && believes(node, 'inventory')) {
+      const macs = inventory.nics.map((nic) => nic.mac)
+      const properties = inspectedProperties(node, inventory, rootDisk)
+      const document = ironicInventory(inventory, { hostName: hostNameOf(node), root: rootDisk })
+      patch = await storeInventory(node, { document, macs, properties }, parts)
+    } else if (rootDisk && believes(node, 'image')) {
+      patch = {
+        lastErase: null,
+        instanceInfo: {
+          ...node.instanceInfo,
+          root_disk: { name: rootDisk.name, serial: rootDisk.serial, wwn: rootDisk.wwn, size: rootDisk.sizeBytes },
+        },
+      }
+    }
+  } catch (error) {
+    if (!isFault(error, 'inspect.rule')) throw error
+    return failedEvent(node, { code: error.code, text: error.detail }, parts.log)
+  }
+  await store.journal.add({
+    atMs: clock.now(),
+    nodeUuid: node.uuid,
+    kind: 'agent-done',
+    detail: {
+      order: node.workflow.order,
+      step: step ? `${step.interface}.${step.step}` : null,
+      timings: timings ?? {},
+      writtenBytes: writtenBytes ?? 0,
+      ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),
+    },
+  })
+  return { type: 'agent-done', orderId: orderId(node), patch }
+}
