@@ -42,7 +42,8 @@ log: { format: text }
 CONFIG
 chgrp rackward /etc/rackward/conductor.yaml
 install -m 0600 -o rackward -g rackward /dev/stdin /var/lib/rackward/mesh.password <<<"$password"
-systemctl restart rackward-conductor
+started() { systemctl restart "$1" || { journalctl --no-pager -o cat -u "$1" | tail -n 30 >&2; exit 1; }; }
+started rackward-conductor
 
 # The practice's manager of instances, which the mesh asks to move them.
 install -m 0755 "$share/practice.mjs" /usr/local/lib/practice.mjs
@@ -85,10 +86,10 @@ retry() { for _ in $(seq 60); do "$@" && return 0; sleep 2; done; return 1; }
 as_agent() { setpriv --reuid rackward-agent --regid rackward-agent --clear-groups "$@"; }
 if [ ! -e /var/lib/rackward-agent/consul/token ]; then
   as_agent rackward mesh init conductor --address 10.88.0.2
-  systemctl restart rackward-agent
+  started rackward-agent
   retry as_agent rackward mesh init conductor --finish
 fi
-systemctl restart rackward-agent
+started rackward-agent
 
 # What each server will be told, and the file that enrolls them.
 for n in 1 2 3; do
