@@ -1,5 +1,6 @@
 /** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
 import { assess, type Verdict } from '../verdict/assess.ts'
+import { PlaneCache } from '../verdict/plane-cache.ts'
 import { assessAll } from './assess-all.ts'
 import { commit, readStore } from './commit.ts'
 import { decide } from './decide.ts'
@@ -13,6 +14,8 @@ import { ArbiterState } from './state.ts'
 const FOLLOW_MS = 1_000
 
 export class Arbiter extends ArbiterState {
+  private readonly planes = new PlaneCache()
+
   /** Several times a second, and soon after news. Never from inside an answer. */
   tick(nowMs: number): void {
     if (!this.leads(nowMs)) {
@@ -36,7 +39,7 @@ export class Arbiter extends ArbiterState {
     const before = this.known(nowMs)
     observe(this.memory, before)
     const shared = sharedContext(before)
-    this.verdicts = assessAll(before, shared)
+    this.verdicts = assessAll(before, shared, this.planes)
     this.assessedMs = nowMs
     return { known: { ...before, verdicts: this.verdicts }, shared }
   }

@@ -59,6 +59,7 @@ export class ArbiterState {
   readonly writing = new Set<string>()
   /** Alerts about the mesh as a whole, and when each was sent. */
   readonly alerts = new Map<string, number>()
+  private gone: ReadonlySet<string> = new Set()
   private limitsOf: { readonly policy: unknown; readonly limits: Limits } = { policy: undefined, limits: LIMITS }
 
   constructor(options: ArbiterOptions) {
@@ -138,7 +139,7 @@ export class ArbiterState {
       members: cluster.all,
       arbiters: cluster.arbiters,
       uptimeMs: nowMs - this.startedMs,
-      gone: goneOf({ cluster, evidence, limits }, nowMs),
+      gone: (this.gone = goneOf({ cluster, evidence, limits }, nowMs, this.gone)),
       observers: cluster.observers,
       memberOf: (name) => cluster.memberOf(name),
     })

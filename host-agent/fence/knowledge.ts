@@ -55,7 +55,8 @@ export interface FenceKnowledge {
 }
 
 const KEPT_READS = 24
-const IDENTITY_MS = 5_000
+/** A BMC that answered longer ago, and is silent since, may be another machine's by now: OFF waits for its next answer. */
+const IDENTITY_MS = 2_000
 
 export const NO_PILL: PillKnowledge = {
   attempts: 0,

@@ -4,7 +4,7 @@ import { heartbeatSilence, lifeVeto, peerSilence, planeStates, tickSilence } fro
 import { seconds, type View } from './view.ts'
 import { cutCondition, type CutFinding } from './cut.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
-import { planeAction, type PlaneAction, type PlaneState } from './planes.ts'
+import { planeAction, type PlaneAction, type PlaneState, type PlaneStates } from './planes.ts'
 
 export type VerdictState = 'healthy' | 'degraded' | 'suspect' | 'held' | 'confirmed'
 
@@ -50,8 +50,7 @@ export const isQuiet = (host: Member, view: View): boolean =>
   (view.evidence.heardAgeMs(host.name, view.nowMs) ?? view.uptimeMs) >= view.limits.suspectMs
 
 /** The verdict on a host that is heard: its planes alone can be wrong. Cheap, for the many. */
-export function heardFrom(host: Member, view: View): Verdict {
-  const planes = planeStates(host, view)
+export function heardFrom(host: Member, planes: PlaneStates): Verdict {
   const { action, because } = planeAction(planes)
   return {
     host: host.name,

@@ -48,12 +48,13 @@ export function planeFinding(host: Member, plane: Plane, view: View): PlaneFindi
   const out = { plane, silent: [] as string[], answered: [] as string[], mute: [] as string[] }
   for (const observer of view.observersOf(host)) {
     if (view.gone.has(observer)) continue
-    const sight = view.evidence.sight({ observer, target: host.name, plane }, view.nowMs)
-    if (!sight || sight.reportMs > view.limits.reportMs) {
+    const held = view.evidence.newest(observer)
+    const misses = held?.heartbeat.peers[host.name]?.planes[plane]?.misses
+    if (!held || misses === undefined || view.nowMs - held.atMs > view.limits.reportMs) {
       out.mute.push(observer)
       continue
     }
-    if (sight.misses < view.limits.misses) out.answered.push(observer)
+    if (misses < view.limits.misses) out.answered.push(observer)
     else if (isBelievable(observer, { plane, about: host.name }, view)) out.silent.push(observer)
     else out.mute.push(observer)
   }

@@ -6,6 +6,7 @@ import {
   type Heartbeat,
   type LifeSign,
   type Member,
+  type PeerView,
   type Plane,
   type SelfReport,
   type TickView,
@@ -20,10 +21,18 @@ interface Sender {
   held: Held | undefined
   /** Boots that ended: what still comes from them is a replay. */
   readonly pastBoots: Set<string>
+  /** Rises when what observers say of it changes. */
+  sightRevision: number
 }
 
 const PAST_BOOTS = 16
 const DUMP_OVER_MS = 3_600_000
+
+/** The same number of probes without an answer, on the same planes. */
+const isSameSight = (before: PeerView | undefined, now: PeerView | undefined): boolean =>
+  before !== undefined &&
+  now !== undefined &&
+  PLANES.every((plane) => before.planes[plane]?.misses === now.planes[plane]?.misses)
 
 export class EvidenceStore {
   /** The name of the arbiter whose evidence this is. */
@@ -42,7 +51,7 @@ export class EvidenceStore {
   take(heartbeat: Heartbeat, nowMs: number): boolean {
     let sender = this.senders.get(heartbeat.from)
     if (!sender) {
-      sender = { held: undefined, pastBoots: new Set() }
+      sender = { held: undefined, pastBoots: new Set(), sightRevision: 0 }
       this.senders.set(heartbeat.from, sender)
     }
     const held = sender.held
@@ -52,9 +61,25 @@ export class EvidenceStore {
       sender.pastBoots.add(held.heartbeat.bootId)
       if (sender.pastBoots.size > PAST_BOOTS) sender.pastBoots.delete(sender.pastBoots.values().next().value as string)
     }
+    this.reviseSightings(held?.heartbeat, heartbeat)
     if (held) Object.assign(held, { heartbeat, atMs: nowMs })
     else sender.held = { heartbeat, atMs: nowMs }
     return true
+  }
+
+  /** Rises whenever an observer counts another number of probes without an answer of this host. Undefined: the host was never heard. */
+  sightRevision(host: string): number | undefined {
+    return this.senders.get(host)?.sightRevision
+  }
+
+  private reviseSightings(before: Heartbeat | undefined, now: Heartbeat): void {
+    for (const name in now.peers) if (!isSameSight(before?.peers[name], now.peers[name])) this.revise(name)
+    for (const name in before?.peers) if (!now.peers[name]) this.revise(name)
+  }
+
+  private revise(host: string): void {
+    const sender = this.senders.get(host)
+    if (sender) sender.sightRevision += 1
   }
 
   /** The owner's own reading of a host's tick. */
@@ -200,12 +225,15 @@ export class EvidenceStore {
     offer(this.heardAgeMs(host, nowMs), () => `heartbeat at ${this.owner}`)
     for (const arbiter of at.arbiters)
       if (arbiter !== this.owner) offer(this.attested(arbiter, host, nowMs)?.silentMs, () => `heartbeat at ${arbiter}`)
-    for (const observer of observers)
-      for (const plane of PLANES)
-        offer(
-          this.sight({ observer, target: host, plane }, nowMs)?.silentMs,
-          () => `answered ${observer} on the ${plane} plane`,
-        )
+    for (const observer of observers) {
+      const held = this.senders.get(observer)?.held
+      const sights = held?.heartbeat.peers[host]?.planes
+      if (!held || !sights) continue
+      for (const plane of PLANES) {
+        const ageMs = sights[plane]?.replyAgeMs ?? Number.POSITIVE_INFINITY
+        offer(ageMs + nowMs - held.atMs, () => `answered ${observer} on the ${plane} plane`)
+      }
+    }
     for (const tick of this.tickOf(host, observers, nowMs))
       offer(tick.staleMs, () => `its storage tick advanced, read by ${tick.by}`)
     return best

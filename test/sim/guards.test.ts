@@ -89,6 +89,19 @@ test('an operator who orders another try gets it, along the arrows of the table'
   expect(guests).toBe(10)
 })
 
+test('a BMC that is another machine’s since its last answer, and is silent now, gets no OFF', () => {
+  const faults = [
+    { atMs: 15_948, kind: 'power cut', host: 4, bmcToo: false, backMs: 5_563 },
+    { atMs: 17_287, kind: 'bmc swapped', host: 1, with: 4 },
+    { atMs: 17_683, kind: 'power cut', host: 4, bmcToo: true, backMs: null },
+  ] as const
+  const { violations, trace } = runSchedule(
+    scheduleWith(faults, { seed: 12_958, ticks: true, pdus: true, endMs: 88_000 }),
+  )
+  expect(violations).toEqual([])
+  expect(trace.some((line) => /h4 is fenced/.test(line))).toBe(true)
+})
+
 test('a change that is no arrow is found', () => {
   const rack = new SimRack(scheduleWith([]))
   const incident = {
