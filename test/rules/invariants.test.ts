@@ -10,10 +10,11 @@ const mesh = readFileSync(join(ROOT, 'docs/mesh.md'), 'utf8')
 const rows = mesh.split('\n').filter((line) => /^\| I\d+ \|/.test(line))
 const column = (index: number) => rows.map((row) => row.split('|')[index]?.trim() ?? '')
 
-const sources = ['host-agent', 'test/sim', 'test/mesh'].flatMap((folder) =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => ({ path: join(folder, name), text: readFileSync(join(ROOT, folder, name), 'utf8') })),
+const sources = ['host-agent', 'test/sim', 'test/mesh', 'test/arbiter', 'test/fence', 'test/verdict'].flatMap(
+  (folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => ({ path: join(folder, name), text: readFileSync(join(ROOT, folder, name), 'utf8') })),
 )
 
 test('the invariants are numbered without a gap, and no cell is empty', () => {

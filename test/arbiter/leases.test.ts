@@ -7,7 +7,7 @@ import { mayGrant, statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS } from '../../host-agent/protocol/records.ts'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 import type { Heartbeat, ArbiterStatement } from '../../host-agent/protocol/heartbeat.ts'
-import { memberRecord } from './member-record.ts'
+import { memberRecord } from '../mesh/member-record.ts'
 
 const NOW = 1_000_000
 let core: Arbiter

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS, livesAfterOff } from '../../host-agent/fence/guards.ts'
 import { stepIncident } from '../../host-agent/fence/step.ts'
-import { facts, incident, NOW } from './fence-facts.ts'
+import { facts, incident, NOW } from './facts.ts'
 
 const off = (agoMs: number, session: number) => ({ atMs: NOW - agoMs, power: 'off' as const, session })
 const twoOffs = [off(1_500, 1), off(200, 2)]

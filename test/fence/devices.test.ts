@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FenceDevices } from '../../host-agent/adapters/fence-agents.ts'
 import { stepIncident } from '../../host-agent/fence/step.ts'
 import { run } from '../../kit/run.ts'
-import { facts, incident, NOW } from './fence-facts.ts'
+import { facts, incident, NOW } from './facts.ts'
 
 let dir: string
 const never = new AbortController().signal
