@@ -10,7 +10,7 @@ interface Entry {
   /** An observer that the host answers on every plane; while its report is fresh, the reports of others change nothing. */
   readonly witness: string
   /** Until when that report is fresh. */
-  untilMs: number
+  readonly untilMs: number
   /** Of the sightings of the host. */
   readonly revision: number
   readonly host: Member
@@ -40,8 +40,9 @@ export class PlaneCache {
 
   private isFresh(entry: Entry, { evidence, limits, nowMs }: View): boolean {
     if (nowMs <= entry.untilMs) return true
-    entry.untilMs = (evidence.newest(entry.witness)?.atMs ?? Number.NEGATIVE_INFINITY) + limits.reportMs
-    return nowMs <= entry.untilMs
+    const untilMs = (evidence.newest(entry.witness)?.atMs ?? Number.NEGATIVE_INFINITY) + limits.reportMs
+    this.entries.set(entry.host.name, { ...entry, untilMs })
+    return nowMs <= untilMs
   }
 }
 
