@@ -5,7 +5,7 @@ import { planeStates } from './conditions.ts'
 import type { PlaneStates } from './planes.ts'
 import type { View } from './view.ts'
 
-interface Entry {
+interface KnownPlanes {
   readonly states: PlaneStates
   /** An observer that the host answers on every plane; while its report is fresh, the reports of others change nothing. */
   readonly witness: string
@@ -20,7 +20,7 @@ interface Entry {
 }
 
 export class PlaneCache {
-  private readonly entries = new Map<string, Entry>()
+  private readonly entries = new Map<string, KnownPlanes>()
 
   statesOf(host: Member, view: View): PlaneStates {
     const held = this.entries.get(host.name)
@@ -38,7 +38,7 @@ export class PlaneCache {
     return states
   }
 
-  private isFresh(entry: Entry, { evidence, limits, nowMs }: View): boolean {
+  private isFresh(entry: KnownPlanes, { evidence, limits, nowMs }: View): boolean {
     if (nowMs <= entry.untilMs) return true
     const untilMs = (evidence.newest(entry.witness)?.atMs ?? Number.NEGATIVE_INFINITY) + limits.reportMs
     this.entries.set(entry.host.name, { ...entry, untilMs })
@@ -46,7 +46,7 @@ export class PlaneCache {
   }
 }
 
-const isUnchanged = (entry: Entry, host: Member, view: View): boolean =>
+const isUnchanged = (entry: KnownPlanes, host: Member, view: View): boolean =>
   entry.revision === view.evidence.sightRevision(host.name) &&
   entry.host === host &&
   entry.observers === view.observersOf(host) &&
