@@ -190,12 +190,14 @@ test('a node of an earlier version continues where it was, under the names of th
   const { owed: _, owing: __, ...kept } = OLD_MACHINE
   const now = { ...kept, phase: 'step', pendingEffects: [{ do: 'simulate' }], pendingVersion: 4 }
   const node = (await store.node(uuid(1)))!
-  expect(node.workflow).toEqual(now)
-  expect(node).not.toHaveProperty('machine')
+  expect(node.workflow).toMatchObject(now)
+  expect([Object.keys(node), Object.keys(node.workflow)].flat()).not.toContainEqual(
+    expect.stringMatching(/^(machine|owed|owing)$/),
+  )
   expect((await store.node(uuid(2)))!.workflow).toMatchObject({ phase: 'agent', bootToken: 'good', pendingEffects: [] })
 
   const saved = await store.putNode({ ...node, description: 'written by this version' }, [])
-  expect((await store.node(uuid(1)))!.workflow).toEqual(now)
+  expect((await store.node(uuid(1)))!.workflow).toMatchObject(now)
   expect(saved).not.toHaveProperty('schema')
   await store.close()
 })
