@@ -60,7 +60,9 @@ test('the program itself, as a person starts it', async () => {
   expect(code).toBe(0)
   expect((JSON.parse(stdout) as Record<string, string>[]).map((one) => one['Supported driver(s)']).sort()).toEqual([
     'fake-hardware',
+    'idrac',
     'ipmi',
+    'redfish',
   ])
 })
 
@@ -209,7 +211,12 @@ test('baremetal: every other resource is created, listed, shown, changed and del
   expect((await json('driver', 'property', 'list', 'ipmi')).length).toBeGreaterThan(5)
   const [conductor_] = await json('conductor', 'list')
   expect(conductor_.Alive).toBe(true)
-  expect((await json('conductor', 'show', conductor_.Hostname)).drivers).toEqual(['ipmi', 'fake-hardware'])
+  expect((await json('conductor', 'show', conductor_.Hostname)).drivers).toEqual([
+    'ipmi',
+    'redfish',
+    'idrac',
+    'fake-hardware',
+  ])
   expect((await json('node', 'bios', 'setting', 'list', node)).map((one: object) => Object.values(one)[0])).toContain(
     'LogicalProc',
   )
@@ -242,7 +249,7 @@ test('openstacksdk: the calls of Ansible’s modules and of Nova’s driver', { 
     patched: [{}, 'the SDK'],
     template: 'CUSTOM_SDK_T',
     volumes: [1, 1],
-    drivers: ['fake-hardware', 'ipmi'],
+    drivers: ['fake-hardware', 'idrac', 'ipmi', 'redfish'],
     conductors: [true],
     missing: 404,
     taken: 409,

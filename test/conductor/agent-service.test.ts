@@ -279,7 +279,7 @@ test('how the disks were erased is an event, and stands in explain until an imag
   const account = await api.ok('GET', `/rackward/v1/nodes/${node}/explain`)
   expect(account.erased).toMatchObject({
     step: 'erase_devices_express',
-    disks: [{ ...erased[0], says: expect.stringContaining('the disk zeroed every block') as string }],
+    disks: [{ ...erased[0], description: expect.stringContaining('the disk zeroed every block') as string }],
   })
   const db = new Database(join(dir, 'data/rackward.db'), { readonly: true })
   const details = db.prepare("SELECT detail FROM events WHERE kind = 'agent-done' ORDER BY seq DESC LIMIT 1").get() as {

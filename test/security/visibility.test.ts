@@ -111,7 +111,7 @@ describe('the name stands in the path', () => {
     const patch = method === 'patch' && !template.includes('passthru') ? [] : undefined
     const body =
       BODIES[`${method} ${rest}`] ?? fence ?? patch ?? (method === 'post' || method === 'put' ? {} : undefined)
-    const query = template.endsWith('/lock') && method === 'delete' ? '?why=x' : ''
+    const query = template.endsWith('/lock') && method === 'delete' ? '?reason=x' : ''
     const path = (of: string) =>
       `${template.replace('/:ident', `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
     const ask = (of: string) =>
