@@ -47,7 +47,9 @@ test('a node is enrolled, driven with --wait, shown, explained and deleted', asy
   expect(shown).toMatchObject({ name: 'c-1', provision_state: 'active', instance_info: { image_source: 'debian-12' } })
   expect(await ok('node', 'show', 'c-1', '-o', 'yaml')).toContain('provision_state: active\n')
   expect(await ok('node', 'power', 'off', 'c-1', '--wait', '20')).toBe('c-1: power off\n')
-  expect(await ok('node', 'explain', 'c-1')).toMatch(/^active: runs its instance\nwaits for +nothing: /)
+  expect(await ok('node', 'explain', 'c-1')).toMatch(
+    /^active: the node runs its instance\nwaits for +nothing; waiting for a request\n/,
+  )
   await ok('node', 'undeploy', 'c-1', '--wait', '20')
   await ok('node', 'delete', 'c-1')
 })

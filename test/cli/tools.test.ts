@@ -90,9 +90,9 @@ test('a console: what is typed goes to the node, what it says comes back, ~. end
   let said = ''
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  await until(() => said.includes('[fake console]'), { what: 'the console', timeoutMs: 10_000 })
+  await until(() => said.includes('[fake console]'), { what: 'the console', timeoutMs: 30_000 })
   child.stdin.write('ls ~/~.x\r')
-  await until(() => said.includes('ls ~/~.x\r'), { what: 'the echo', timeoutMs: 10_000 })
+  await until(() => said.includes('ls ~/~.x\r'), { what: 'the echo', timeoutMs: 30_000 })
   child.stdin.write('~.')
   expect(await ended).toBe(0)
   expect((await cli(['node', 'console', 'nobody'])).code).toBe(STATUSES.missing)

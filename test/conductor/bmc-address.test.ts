@@ -6,7 +6,7 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { sharedBmcs } from '../../cli/doctor.ts'
 import { bmcAddress } from '../../conductor/bmc/address.ts'
-import { newNode } from '../../conductor/node/record.ts'
+import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { MIGRATIONS } from '../../conductor/store/migrations.ts'
 import { loadSeal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
@@ -66,6 +66,12 @@ describe('the store', () => {
   const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
   const node = (n: number, address: string, driver = 'ipmi') =>
     newNode({ uuid: uuid(n), driver, driverInfo: { ipmi_address: address } }, n)
+  /** The record as version 0.1 stored it. */
+  const firstForm = (record: NodeRecord) => {
+    const { workflow, ...rest } = record
+    const { pendingEffects: owed, pendingVersion: owing, ...machine } = workflow
+    return JSON.stringify({ ...rest, machine: { ...machine, owed, owing } })
+  }
   const conflict = { code: 'object.conflict', detail: expect.stringContaining('driver_info/ipmi_address') as string }
 
   test('a second node with the same BMC is refused, at enrolment and by a change, without naming the first', async () => {
@@ -94,7 +100,7 @@ describe('the store', () => {
       .prepare(
         "INSERT INTO nodes (uuid, provision_state, maintenance, driver, version, created_at, bmc, body) VALUES (?, 'enroll', 0, 'ipmi', 0, 0, 'ipmi:10.1:623', ?)",
       )
-      .run(uuid(1), JSON.stringify(node(1, '10.1')))
+      .run(uuid(1), firstForm(node(1, '10.1')))
     old.close()
     store = await open()
     await expect(store.addNode(node(2, '10.0.0.1'))).rejects.toMatchObject(conflict)
@@ -114,7 +120,7 @@ describe('the store', () => {
       [2, '10.0.0.1'],
       [3, '10.0.0.3'],
     ] as const)
-      insert.run(uuid(n), 'enroll', 'ipmi', JSON.stringify(node(n, address)))
+      insert.run(uuid(n), 'enroll', 'ipmi', firstForm(node(n, address)))
     old.close()
     store = await open()
     const first = (await store.node(uuid(1)))!
