@@ -38,6 +38,8 @@ describe('allocations', () => {
     }
     const made = await call('POST', '/v1/allocations', { resource_class: 'nowhere', ...nothing })
     expect([made.status, made.body.traits, made.body.extra]).toEqual([201, [], {}])
+    await ended(made.body.uuid as string)
+    expect((await call('DELETE', `/v1/allocations/${made.body.uuid}`)).status).toBe(204)
     expect((await call('POST', '/v1/chassis', { uuid: null, extra: null })).body.extra).toEqual({})
   })
 
