@@ -117,7 +117,7 @@ describe('the BMC', () => {
     [
       'a wrong password',
       () => ({ ipmi_password: 'wrong' }),
-      /refused the user admin or its password.*correct ipmi_username and ipmi_password/,
+      /refused the user admin or its password.*correct the user and the password of the BMC/,
     ],
     ['no answer', () => ({ ipmi_address: '10.77.254.254' }), /10\.77\.254\.254 did not answer.*check its address/],
   ])('%s: back to enroll, and last_error says so', async (name, more, says) => {
@@ -126,10 +126,14 @@ describe('the BMC', () => {
       name: name.replaceAll(' ', '-'),
       driver_info: { ...driverInfo(server), ...more() },
     })
-    expect(await failing(provision(api(), String(made.uuid), { target: 'manage' }, { to: 'manageable' }))).toMatch(says)
-    expect(JSON.stringify(await look(String(made.uuid)))).not.toContain('wrong"')
-    // One BMC belongs to one node, and the server is enrolled later.
-    await api().ok('DELETE', `/v1/nodes/${String(made.uuid)}`)
+    try {
+      const manage = provision(api(), String(made.uuid), { target: 'manage' }, { to: 'manageable' })
+      expect(await failing(manage)).toMatch(says)
+      expect(JSON.stringify(await look(String(made.uuid)))).not.toContain('wrong"')
+    } finally {
+      // One BMC belongs to one node, and the server is enrolled later.
+      await api().ok('DELETE', `/v1/nodes/${String(made.uuid)}`)
+    }
   })
 })
 
