@@ -12,6 +12,8 @@ import { measurePower, type PowerResult } from './power.ts'
 
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 const NODES = 1_000
+/** Whole lives are looked at every 100 ms, and the first ones run cold: the median of some rounds is the figure. */
+const LIFE_ROUNDS = 5
 const MANY = 10_000
 const READS = 1_000
 const PATCHES = 300
@@ -145,8 +147,12 @@ async function measure(server: Server): Promise<Figures> {
     figures['MB of memory at 1,000 nodes'] = (await server.memoryBytes()) / 1e6
     await wipe(eight)
     say(`${server.name}: 100 fake nodes through manage, provide, active, deleted at once`)
-    figures['s for 100 whole lives at once'] = await lifecycle(eight, 100)
-    await wipe(eight)
+    const lives: number[] = []
+    for (let round = 0; round < LIFE_ROUNDS; round += 1) {
+      lives.push(await lifecycle(eight, 100))
+      await wipe(eight)
+    }
+    figures['s for 100 whole lives at once'] = lives.toSorted((a, b) => a - b)[Math.floor(LIFE_ROUNDS / 2)] as number
   } finally {
     one.close()
     eight.close()
