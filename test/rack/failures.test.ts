@@ -1,4 +1,5 @@
-/** What goes wrong in racks, with the real parts: each ends in the right state, with a last_error that says what happened, to what, and what to do. */
+/** What goes wrong in racks, with the real parts: each ends in the right state, and last_error says what happened,
+ *  to what, and what to do. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -11,6 +12,7 @@ import { RACKWARD_MAIN, ROOT } from '../lab/root.ts'
 import type { Server } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
 import { headOf, openBench, useTiny, type Bench } from './setup.ts'
+import { failing, Subject } from './subject.ts'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -19,7 +21,7 @@ let server: Server
 let silent: Server
 let silence: Promise<{ uuid: string; message: string }>
 let tiny = ''
-let node = ''
+let subject: Subject
 beforeAll(async () => {
   bench = await openBench('fail', {
     callbackTimeoutSeconds: 90,
@@ -27,41 +29,13 @@ beforeAll(async () => {
     powerTimeoutSeconds: 30,
     effectTries: 2,
   })
-  server = await bench.rack.addServer({
-    name: 'one',
-    firmware: 'bios',
-    card: 'virtio',
-    diskKind: 'virtio',
-    diskBytes: 5 * GIB,
-    memoryMb: 1024,
-    moreDisks: [256 * MIB],
-  })
-  silent = await bench.rack.addServer({
-    name: 'two',
-    firmware: 'uefi',
-    card: 'virtio',
-    diskKind: 'virtio',
-    diskBytes: 5 * GIB,
-    memoryMb: 1024,
-  })
+  const virtio = { card: 'virtio', diskKind: 'virtio', diskBytes: 5 * GIB, memoryMb: 1024 } as const
+  server = await bench.rack.addServer({ name: 'one', firmware: 'bios', ...virtio, moreDisks: [256 * MIB] })
+  silent = await bench.rack.addServer({ name: 'two', firmware: 'uefi', ...virtio })
+  subject = new Subject(bench, server)
   // Progress comes about once a second: at full speed an image of this size is written between two reports.
-  await sh(
-    bench.rack.in([
-      'tc',
-      'qdisc',
-      'add',
-      'dev',
-      server.taps[0],
-      'root',
-      'tbf',
-      'rate',
-      '300mbit',
-      'burst',
-      '256kb',
-      'latency',
-      '100ms',
-    ]),
-  )
+  const slow = `tc qdisc add dev ${server.taps[0]} root tbf rate 300mbit burst 256kb latency 100ms`
+  await sh(bench.rack.in(slow.split(' ')))
   tiny = await useTiny(bench, 'tiny', { dataMib: 192, totalMib: 512 })
   await bench.conductor.start()
   silence = neverCallsBack()
@@ -69,48 +43,25 @@ beforeAll(async () => {
 })
 afterAll(() => bench?.rack.down())
 
-/** A server whose HTTP is lost on the way: the loader comes by TFTP, and then nothing. It is waited for while the others are tested. */
+/** A server whose HTTP is lost on the way: the loader comes by TFTP, and then nothing. It is waited for while the
+ *  others are tested. */
 async function neverCallsBack(): Promise<{ uuid: string; message: string }> {
   const uuid = await enroll(api(), silent)
   const { ports } = (await api().ok('GET', `/v1/nodes/${uuid}/ports`)) as { ports: { uuid: string }[] }
   await api().ok('PATCH', `/v1/ports/${ports[0]?.uuid}`, [
     { op: 'add', path: '/extra/ipv4_address', value: '10.77.0.50' },
   ])
-  const lost =
-    'add table inet faults; add chain inet faults in { type filter hook input priority 0; }; add rule inet faults in ip saddr 10.77.0.50 tcp dport 8080 drop'
-  await sh(bench.rack.in(['nft', lost]))
+  const lost = [
+    'add table inet faults',
+    'add chain inet faults in { type filter hook input priority 0; }',
+    'add rule inet faults in ip saddr 10.77.0.50 tcp dport 8080 drop',
+  ]
+  await sh(bench.rack.in(['nft', lost.join('; ')]))
   await provision(api(), uuid, { target: 'manage' }, { to: 'manageable' })
   return { uuid, message: await failing(provision(api(), uuid, { target: 'inspect' }, { to: 'manageable' })) }
 }
 
 const api = () => bench.conductor.api
-const look = async (ident: string) =>
-  (await api().ok('GET', `/v1/nodes/${ident}`)) as {
-    provision_state: string
-    last_error: string
-    uuid: string
-    driver_internal_info: { rackward: Record<string, any> }
-  }
-const setInfo = (info: Record<string, unknown>) =>
-  api().ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
-const deploy = (target = 'active') => provision(api(), node, { target }, { to: 'active' })
-const failing = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'it succeeded',
-    (error: Error) => error.message,
-  )
-const writing = (doneBytes: number) =>
-  until(
-    async () => {
-      const progress = (await look(node)).driver_internal_info.rackward.progress as {
-        phase: string
-        done_bytes: number
-      } | null
-      return progress?.phase === 'write' && progress.done_bytes >= doneBytes
-    },
-    { what: 'the image to be half written', timeoutMs: 120_000, everyMs: 100 },
-  )
-const signature = async () => (await headOf(server.diskFile, 512)).readUInt16LE(510)
 
 describe('the BMC', () => {
   test.each([
@@ -129,7 +80,7 @@ describe('the BMC', () => {
     try {
       const manage = provision(api(), String(made.uuid), { target: 'manage' }, { to: 'manageable' })
       expect(await failing(manage)).toMatch(says)
-      expect(JSON.stringify(await look(String(made.uuid)))).not.toContain('wrong"')
+      expect(JSON.stringify(await subject.look(String(made.uuid)))).not.toContain('wrong"')
     } finally {
       // One BMC belongs to one node, and the server is enrolled later.
       await api().ok('DELETE', `/v1/nodes/${String(made.uuid)}`)
@@ -170,22 +121,22 @@ test('a MAC that belongs to no port gets no answer, however often it asks, and o
 
 describe('on a server whose agent is parked', () => {
   beforeAll(async () => {
-    node = await enroll(api(), server)
-    await provision(api(), node, { target: 'manage' }, { to: 'manageable' })
-    await provision(api(), node, { target: 'inspect' }, { to: 'manageable' })
-    await provision(api(), node, { target: 'provide' }, { to: 'available' })
+    subject.node = await enroll(api(), server)
+    await provision(api(), subject.node, { target: 'manage' }, { to: 'manageable' })
+    await provision(api(), subject.node, { target: 'inspect' }, { to: 'manageable' })
+    await provision(api(), subject.node, { target: 'provide' }, { to: 'available' })
   })
 
   test('no disk matches the hints', async () => {
-    await setInfo({ image_source: tiny, root_device: { serial: 'no-such-disk' } })
-    expect(await failing(deploy())).toMatch(
+    await subject.setInfo({ image_source: tiny, root_device: { serial: 'no-such-disk' } })
+    expect(await failing(subject.deploy())).toMatch(
       /deploy failed: none of \/dev\/vda .*one-d0.*matches \{"serial":"no-such-disk"\} \(correct properties\/root_device/,
     )
   })
 
   test('the disk is smaller than the image', async () => {
-    await setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
-    expect(await failing(deploy())).toMatch(
+    await subject.setInfo({ image_source: tiny, root_device: { serial: 'one-d1' } })
+    expect(await failing(subject.deploy())).toMatch(
       /deploy failed: the image needs 536870912 bytes.*one-d1.*choose a larger disk/,
     )
   })
@@ -196,8 +147,8 @@ describe('on a server whose agent is parked', () => {
     raw.writeUInt16LE(0xaa55, 510)
     await writeFile(path, raw)
     const before = await headOf(server.diskFile, 4 * MIB)
-    await setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
-    expect(await failing(deploy())).toMatch(
+    await subject.setInfo({ image_source: `file://${path}`, image_checksum: 'a'.repeat(64) })
+    expect(await failing(subject.deploy())).toMatch(
       /deploy failed: .*other\.raw has another SHA-256 than a{64} \(download the image again, or correct its checksum\)/,
     )
     expect((await headOf(server.diskFile, 4 * MIB)).equals(before)).toBe(true)
@@ -206,11 +157,11 @@ describe('on a server whose agent is parked', () => {
   test('the stored image is damaged: the piece is found out, and nothing boots from that disk', async () => {
     const data = bench.store.dataPath(tiny)
     const bytes = await readFile(data)
-    await setInfo({ image_source: tiny })
+    await subject.setInfo({ image_source: tiny })
     const at = Math.floor(bytes.length / 2)
     await writeFile(data, Buffer.from(bytes).fill(bytes[at]! ^ 0xff, at, at + 1))
     try {
-      expect(await failing(deploy())).toMatch(/deploy failed: .*piece \d+.*(SHA-256|cannot be decompressed)/)
+      expect(await failing(subject.deploy())).toMatch(/deploy failed: .*piece \d+.*(SHA-256|cannot be decompressed)/)
     } finally {
       await writeFile(data, bytes)
     }
@@ -218,60 +169,59 @@ describe('on a server whose agent is parked', () => {
   })
 
   test('the download breaks in the middle: it goes on where it was', async () => {
-    await setInfo({ image_source: tiny })
-    const done = deploy()
-    await writing(40 * MIB)
+    await subject.setInfo({ image_source: tiny })
+    const done = subject.deploy()
+    await subject.writing(40 * MIB)
     // The whole HTTP server dies, with every connection; the conductor notices and starts it again.
-    const before = await bootServices()
+    const before = await subject.bootServices()
     expect(before).toHaveLength(1)
     for (const pid of before) process.kill(Number(pid), 'SIGKILL')
     const progress: number[] = []
     await until(
       async () => {
-        const now = (await look(node)).driver_internal_info.rackward.progress as {
-          phase: string
-          done_bytes: number
-        } | null
-        // Reading back counts from zero again.
-        if (now?.phase === 'write') progress.push(now.done_bytes)
-        return (await look(node)).provision_state !== 'wait call-back'
+        const bytes = await subject.writtenBytes()
+        if (bytes !== undefined) progress.push(bytes)
+        return (await subject.look()).provision_state !== 'wait call-back'
       },
       { what: 'the deploy to end', timeoutMs: 120_000, everyMs: 200 },
     )
     await done
     // What was written before the break was not written again.
     expect(Math.min(...progress)).toBeGreaterThanOrEqual(40 * MIB)
-    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(1)
+    expect((await subject.look()).driver_internal_info.rackward.attempt).toBe(1)
     // Every piece was read back and compared by then; the boot sector comes last.
-    expect(await signature()).toBe(0xaa55)
+    expect(await subject.signature()).toBe(0xaa55)
   })
 
   test('the conductor is killed while the image is written: the deploy goes on and ends well', async () => {
-    await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
-    await writing(30 * MIB)
-    const before = (await look(node)).driver_internal_info.rackward
+    await api().ok('PUT', `/v1/nodes/${subject.node}/states/provision`, { target: 'rebuild' })
+    await subject.writing(30 * MIB)
+    const before = (await subject.look()).driver_internal_info.rackward
     await bench.conductor.kill()
     await bench.conductor.start()
-    const after = await waitState(api(), node, { to: 'active' })
+    const after = await waitState(api(), subject.node, { to: 'active' })
     expect([before.attempt, after.driver_internal_info.rackward.phase]).toEqual([1, 'rest'])
-    expect((await look(node)).driver_internal_info.rackward.attempt).toBe(1)
+    expect((await subject.look()).driver_internal_info.rackward.attempt).toBe(1)
   })
 
   // Minutes more: npm run test:rack.
   test.skipIf(process.env.RACKWARD_RACK !== 'all')(
     'the power is cut while the image is written: it is tried again, and a rebuild succeeds too',
     async () => {
-      await api().ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'rebuild' })
-      await writing(30 * MIB)
+      await api().ok('PUT', `/v1/nodes/${subject.node}/states/provision`, { target: 'rebuild' })
+      await subject.writing(30 * MIB)
       await bench.rack.cutPower(server)
-      expect(await signature()).toBe(0)
+      expect(await subject.signature()).toBe(0)
       const said = new Set<string | null>()
-      await waitState(api(), node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
+      await waitState(api(), subject.node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
       expect([...said].join('\n')).toMatch(/the agent was lost \(the agent was at "write".*trying again/)
-      expect(await look(node)).toMatchObject({ last_error: null, driver_internal_info: { rackward: { attempt: 2 } } })
-      expect(await signature()).toBe(0xaa55)
-      await deploy('rebuild')
-      expect(await look(node)).toMatchObject({ provision_state: 'active', last_error: null })
+      expect(await subject.look()).toMatchObject({
+        last_error: null,
+        driver_internal_info: { rackward: { attempt: 2 } },
+      })
+      expect(await subject.signature()).toBe(0xaa55)
+      await subject.deploy('rebuild')
+      expect(await subject.look()).toMatchObject({ provision_state: 'active', last_error: null })
     },
   )
 })
@@ -283,54 +233,33 @@ describe('boot tokens', () => {
         timeoutMs: 30_000,
       })
     ).stdout.trim()
-  test('a token of the boot before it left for its disk opens no session, and one of another boot none at all', async () => {
+  test('a token of the boot before it left for its disk opens no session, nor does one of another boot', async () => {
     const db = new Database(join(bench.rack.dir, 'data/rackward.db'), { readonly: true })
     const { workflow } = JSON.parse(
-      (db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(node) as { body: string }).body,
+      (db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(subject.node) as { body: string }).body,
     ) as {
       workflow: { generation: number }
     }
     db.close()
     const key = Buffer.from((await readFile(join(bench.rack.dir, 'data/boot.key'), 'utf8')).trim(), 'hex')
-    const used = mintToken(key, { nodeUuid: node, generation: workflow.generation, mintedMs: Date.now() })
+    const used = mintToken(key, { nodeUuid: subject.node, generation: workflow.generation, mintedMs: Date.now() })
     expect(await replay(used)).toMatch(/^agent\.token: the boot token was used already/)
     expect(
-      await replay(mintToken(key, { nodeUuid: node, generation: workflow.generation - 1, mintedMs: Date.now() })),
+      await replay(
+        mintToken(key, { nodeUuid: subject.node, generation: workflow.generation - 1, mintedMs: Date.now() }),
+      ),
     ).toMatch(/^agent\.token: the boot token is of boot/)
     expect(await replay(`${used.slice(0, -1)}${used.endsWith('A') ? 'B' : 'A'}`)).toMatch(
       /^agent\.token: the boot token was not minted here/,
     )
   })
   test('a boot script is given to the node’s own address only', async () => {
-    const { stdout } = await run(
-      bench.rack.in([
-        'curl',
-        '-s',
-        '-o',
-        '/dev/null',
-        '-w',
-        '%{http_code}',
-        `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`,
-      ]),
-      { timeoutMs: 10_000 },
-    )
+    const script = `http://10.77.0.1:8080/boot/${server.mac.replaceAll(':', '-')}/script.ipxe`
+    const ask = ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', script]
+    const { stdout } = await run(bench.rack.in(ask), { timeoutMs: 10_000 })
     expect(stdout).toBe('403')
   })
 })
-
-/** Process numbers of the boot services in the rack. */
-async function bootServices(): Promise<string[]> {
-  const pids = (await sh(['ip', 'netns', 'pids', bench.rack.namespace])).split('\n').filter(Boolean)
-  const lines = await Promise.all(
-    pids.map(async (pid) => ({
-      pid,
-      line: (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0'),
-    })),
-  )
-  return lines
-    .filter(({ line }) => line.includes('boot') && line.includes(bench.conductor.configFile))
-    .map(({ pid }) => pid)
-}
 
 test('a server that never calls back: time-out, with the last thing seen of it', async () => {
   const { uuid, message } = await silence

@@ -240,7 +240,6 @@ const TOO_LONG: readonly string[] = [
   'test/conductor/glance.test.ts',
   'test/conductor/ramdisk-deploy.test.ts',
   'test/mesh/lab.ts',
-  'test/rack/failures.test.ts',
   'test/sim/model.ts',
 ]
 
