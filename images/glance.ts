@@ -1,7 +1,7 @@
 /** Images of an OpenStack Image service (Glance, API v2): what is known of one, and where and with which headers its data are fetched. The token stands in
  *  a header alone, never in a URL or a message. */
 import { Fault } from '../kit/fault.ts'
-import type { Http, HttpAnswer } from '../kit/http.ts'
+import type { Http, HttpResponse } from '../kit/http.ts'
 import { endpointOf, type KeystoneSession } from '../kit/keystone.ts'
 import { parseChecksum, type Checksum } from './checksum.ts'
 
@@ -80,7 +80,7 @@ export class Glance {
   }
 
   /** One call. A refused token is renewed once. */
-  private async ask(path: string, signal: AbortSignal): Promise<HttpAnswer> {
+  private async ask(path: string, signal: AbortSignal): Promise<HttpResponse> {
     const { auth, ca } = this.options
     const once = async () => {
       const { base, headers } = await this.access(signal)

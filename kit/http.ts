@@ -4,7 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import { Fault } from './fault.ts'
 import { parsedOr } from './json.ts'
 
-export interface HttpAsk {
+export interface HttpRequest {
   readonly method: string
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>
@@ -19,14 +19,14 @@ export interface HttpAsk {
   readonly ignoreBody?: boolean
 }
 
-export interface HttpAnswer {
+export interface HttpResponse {
   readonly status: number
   readonly headers: NodeJS.Dict<string | string[]>
   /** The text where it is no JSON; undefined without any. */
   readonly body: unknown
 }
 
-export type Http = (ask: HttpAsk) => Promise<HttpAnswer>
+export type Http = (ask: HttpRequest) => Promise<HttpResponse>
 
 /** Of an answer; the list of all servers of a cloud is the largest. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024

@@ -13,7 +13,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
 import type { Log } from '../../kit/log.ts'
 import { requestTarget } from '../../kit/request-target.ts'
-import { ORDER_POLL_MS, Report, SessionAsk } from '../api/agent-wire.ts'
+import { ORDER_POLL_MS, Report, SessionRequest } from '../api/agent-wire.ts'
 import { limitConnections } from '../../kit/connection-limits.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
@@ -90,7 +90,7 @@ async function answer({ stream, headers, prove }: Call, parts: AgentServerParts)
   }
   switch (`${String(headers[':method'])} ${path}`) {
     case 'POST /agent/v1/session': {
-      const grant = await service.open(await body(stream, { schema: SessionAsk, limit: 'sessionBodyBytes' }, parts))
+      const grant = await service.open(await body(stream, { schema: SessionRequest, limit: 'sessionBodyBytes' }, parts))
       prove()
       return reply(stream, 200, grant)
     }

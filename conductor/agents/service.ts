@@ -1,7 +1,7 @@
 /** The agent API: a session for a boot token, the present order, the index of its image, its config drive; and the reports of the agent. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, isFault } from '../../kit/fault.ts'
-import type { Order, Report, SessionAsk, SessionGrant } from '../api/agent-wire.ts'
+import type { Order, Report, SessionRequest, SessionGrant } from '../api/agent-wire.ts'
 import type { Inspected } from '../api/inspected.ts'
 import { readToken } from '../boot/token.ts'
 import { orderId, type NodeRecord } from '../node/record.ts'
@@ -40,10 +40,10 @@ export class AgentService {
   }
 
   /** Trades a boot token for a session. Throws `agent.token` for one that was used, or was minted for another boot. */
-  async open(ask: SessionAsk): Promise<SessionGrant> {
+  async open(request: SessionRequest): Promise<SessionGrant> {
     const { worker, clock, store, sightings } = this.parts
-    const token = readToken(this.parts.tokenKey, ask.token)
-    const session = `${token.nodeUuid}.${ask.secret}`
+    const token = readToken(this.parts.tokenKey, request.token)
+    const session = `${token.nodeUuid}.${request.secret}`
     const nowMs = clock.now()
     await worker.dispatch(token.nodeUuid, {
       type: 'hello',
@@ -57,7 +57,7 @@ export class AgentService {
         atMs: nowMs,
         nodeUuid: token.nodeUuid,
         kind: 'seen',
-        detail: { step: 'hello', detail: ask.bootMode },
+        detail: { step: 'hello', detail: request.bootMode },
       })
     }
     return { session, nodeUuid: token.nodeUuid, nowMs }

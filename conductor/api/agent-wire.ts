@@ -134,7 +134,7 @@ export const Report = z.object({
 })
 
 /** The agent chooses its secret, so that it can ask again when the answer got lost: the same token with the same secret is the same trade. */
-export const SessionAsk = z.object({
+export const SessionRequest = z.object({
   token: Text(256),
   secret: z.string().check(z.regex(/^[A-Za-z0-9_-]{43}$/)),
   macs: z.array(Text(17)).check(z.maxLength(256)),
@@ -152,7 +152,7 @@ export type Order = z.infer<typeof Order>
 export type ErasedDisk = z.infer<typeof ErasedDisk>
 export type Progress = z.infer<typeof Progress>
 export type Report = z.infer<typeof Report>
-export type SessionAsk = z.infer<typeof SessionAsk>
+export type SessionRequest = z.infer<typeof SessionRequest>
 export type SessionGrant = z.infer<typeof SessionGrant>
 
 /** Longest time that the conductor keeps a request for orders open. */

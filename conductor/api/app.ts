@@ -20,7 +20,7 @@ import { readBody } from './body.ts'
 import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
-import { type Bare, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
+import { type BodylessRequest, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
 import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
 export interface AppParts {
@@ -79,14 +79,14 @@ export function makeApp(parts: AppParts): Express {
     const text = await parts.metrics.registry.metrics()
     response.set('content-type', parts.metrics.registry.contentType).send(text)
   })
-  const bareOf = (request: Request, response: Response): Bare => ({
+  const bareOf = (request: Request, response: Response): BodylessRequest => ({
     params: request.params as Record<string, string>,
     query: new Query(request.query),
     minor: minorOf(response),
     actor: response.locals.actor as Actor,
     view: { conductor: parts.conductor, base: baseOf(request), sightings: parts.sightings },
-    request,
-    response,
+    httpRequest: request,
+    httpResponse: response,
   })
   mount(app, parts.routes, { bareOf, bodyOf: bodyReader(parts) })
   app.use((request: Request) => {

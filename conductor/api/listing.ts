@@ -1,7 +1,7 @@
 /** Lists: pages, sorting, chosen fields, `next`; streamed in slices so that no list holds up anything else. */
 import { Fault } from '../../kit/fault.ts'
 import type { Page } from '../store/port.ts'
-import { needs, type Ask } from './route.ts'
+import { needs, type ApiRequest } from './route.ts'
 import { parseFields, visible, type Gates } from './versions.ts'
 
 const MAX_LIMIT = 1000
@@ -18,36 +18,42 @@ export interface Wanted {
 }
 
 /** Reads limit, marker, sort_key, sort_dir, fields and detail. */
-export function readWanted(ask: Ask, at: { gates: Gates; summary: readonly string[]; detail?: boolean }): Wanted {
-  const fields = parseFields(ask.query.text('fields'), at.gates, ask.minor)
-  const detail = at.detail ?? ask.query.flag('detail') ?? false
+export function readWanted(
+  request: ApiRequest,
+  at: { gates: Gates; summary: readonly string[]; detail?: boolean },
+): Wanted {
+  const fields = parseFields(request.query.text('fields'), at.gates, request.minor)
+  const detail = at.detail ?? request.query.flag('detail') ?? false
   if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
-  return { page: readPage(ask), names: fields ?? (detail ? undefined : at.summary) }
+  return { page: readPage(request), names: fields ?? (detail ? undefined : at.summary) }
 }
 
-export function readPage(ask: Ask): Page {
-  const limitText = ask.query.text('limit')
+export function readPage(request: ApiRequest): Page {
+  const limitText = request.query.text('limit')
   const limit = limitText === undefined ? MAX_LIMIT : Number(limitText)
   if (!Number.isInteger(limit) || limit <= 0 || limitText?.trim() === '')
     throw new Fault('input.invalid', `limit: ${JSON.stringify(limitText?.slice(0, 40))} is not a positive number`)
-  const direction = ask.query.text('sort_dir') ?? 'asc'
+  const direction = request.query.text('sort_dir') ?? 'asc'
   if (direction !== 'asc' && direction !== 'desc') throw new Fault('input.invalid', 'sort_dir is neither asc nor desc')
-  const marker = ask.query.text('marker')
+  const marker = request.query.text('marker')
   return {
     limit: Math.min(limit, MAX_LIMIT),
-    sortKey: ask.query.text('sort_key') ?? 'id',
+    sortKey: request.query.text('sort_key') ?? 'id',
     descending: direction === 'desc',
     ...(marker === undefined ? {} : { marker }),
   }
 }
 
 /** `next` stands there exactly when the page is full, also when it happens to be the last (clients of Ironic expect it). */
-function nextLink(ask: Ask, at: { count: number; limit: number; last: string | undefined }): string | undefined {
+function nextLink(
+  request: ApiRequest,
+  at: { count: number; limit: number; last: string | undefined },
+): string | undefined {
   if (at.count < at.limit || at.last === undefined) return undefined
-  const query = new URLSearchParams(ask.query.raw().filter(([name]) => name !== 'marker'))
+  const query = new URLSearchParams(request.query.raw().filter(([name]) => name !== 'marker'))
   query.set('limit', String(at.limit))
   query.set('marker', at.last)
-  return `${ask.view.base}${ask.request.path.replace(/\/$/, '')}?${query.toString()}`
+  return `${request.view.base}${request.httpRequest.path.replace(/\/$/, '')}?${query.toString()}`
 }
 
 export interface Listed<T> {
@@ -61,9 +67,9 @@ export interface Listed<T> {
 }
 
 /** Writes the list as it is read: one slice in memory at a time, and a turn for everybody else between two of them. */
-export async function sendList<T>(ask: Ask, list: Listed<T>): Promise<void> {
+export async function sendList<T>(request: ApiRequest, list: Listed<T>): Promise<void> {
   const { limit, ...order } = list.wanted.page
-  const { response } = ask
+  const { httpResponse: response } = request
   let count = 0
   let last: string | undefined
   let marker = order.marker
@@ -78,7 +84,7 @@ export async function sendList<T>(ask: Ask, list: Listed<T>): Promise<void> {
         .status(200)
         .type('application/json')
         .write(`{${JSON.stringify(list.envelope)}: [`)
-    const shown = rows.map((row) => JSON.stringify(shownOf(list, row, ask.minor)))
+    const shown = rows.map((row) => JSON.stringify(shownOf(list, row, request.minor)))
     if (shown.length > 0) response.write((count > 0 ? ', ' : '') + shown.join(', '))
     count += rows.length
     last = rows.length > 0 ? list.ident(rows.at(-1) as T) : last
@@ -88,7 +94,7 @@ export async function sendList<T>(ask: Ask, list: Listed<T>): Promise<void> {
     if (response.writableNeedDrain) await drained(response)
     if (response.destroyed) return
   }
-  const next = nextLink(ask, { count, limit, last })
+  const next = nextLink(request, { count, limit, last })
   response.end(`]${next === undefined ? '' : `, "next": ${JSON.stringify(next)}`}}`)
 }
 
@@ -107,8 +113,8 @@ const drained = (response: NodeJS.WritableStream): Promise<void> =>
   })
 
 /** One object, cut to `fields` and to the version. */
-export function showOne(ask: Ask, whole: Record<string, unknown>, gates: Gates): Record<string, unknown> {
-  if (ask.query.has('fields')) needs(ask, 8, 'fields')
-  const fields = parseFields(ask.query.text('fields'), gates, ask.minor)
-  return visible(whole, { gates, minor: ask.minor, ...(fields ? { fields } : {}) })
+export function showOne(request: ApiRequest, whole: Record<string, unknown>, gates: Gates): Record<string, unknown> {
+  if (request.query.has('fields')) needs(request, 8, 'fields')
+  const fields = parseFields(request.query.text('fields'), gates, request.minor)
+  return visible(whole, { gates, minor: request.minor, ...(fields ? { fields } : {}) })
 }

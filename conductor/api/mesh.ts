@@ -13,7 +13,7 @@ import { mustBeWhole } from './access.ts'
 import type { Role } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
-import type { Ask, DescribedRoute, Method, RouteParts } from './route.ts'
+import type { ApiRequest, DescribedRoute, Method, RouteParts } from './route.ts'
 
 export interface MeshParts extends RouteParts {
   readonly link: MeshLink | undefined
@@ -65,18 +65,18 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
     method,
     path,
     role,
-    says,
+    summary: says,
     ...(method === 'get' || method === 'delete' ? {} : { body: Anything }),
     answer: Anything,
-    async handle(ask: Ask) {
-      mustBeWhole(ask.actor, 'mesh')
+    async handle(request: ApiRequest) {
+      mustBeWhole(request.actor, 'mesh')
       if (!link)
         throw new Fault('object.missing', 'this conductor knows no mesh: set mesh.arbiters in its configuration')
-      const real = pathOf(path, ask.params)
-      const answer = await link.ask(method.toUpperCase(), real, {
-        body: method === 'get' ? undefined : (ask.body ?? {}),
+      const real = pathOf(path, request.params)
+      const answer = await link.request(method.toUpperCase(), real, {
+        body: method === 'get' ? undefined : (request.body ?? {}),
         any: method === 'get',
-        onBehalfOf: ask.actor.user,
+        onBehalfOf: request.actor.user,
       })
       return { status: answer.status, body: answer.body }
     },
@@ -89,17 +89,18 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
       role: 'operator',
       body: FenceBody,
       answer: FenceAnswer,
-      says: 'for arbiters of the mesh: whose BMC it is and what it says, or OFF, before everything else in its queue',
-      async handle(ask) {
-        mustBeWhole(ask.actor, 'fence')
-        const { act, timeout_ms: timeoutMs } = checkInput(FenceBody, ask.body)
-        const node = await nodeOf(parts, ask)
+      summary:
+        'for arbiters of the mesh: whose BMC it is and what it says, or OFF, before everything else in its queue',
+      async handle(request) {
+        mustBeWhole(request.actor, 'fence')
+        const { act, timeout_ms: timeoutMs } = checkInput(FenceBody, request.body)
+        const node = await nodeOf(parts, request)
         if (act === 'off') mayFence(node)
         const target = bmcs.target(node)
         session.last += 1
         const options = { priority: 'fence' as const, timeoutMs }
         if (act === 'off') {
-          await fenceOff(parts, node, { user: ask.actor.user, timeoutMs })
+          await fenceOff(parts, node, { user: request.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
         const [power, systemUuid] = await bmcQueue.act(

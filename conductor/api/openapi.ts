@@ -58,7 +58,7 @@ function operation(route: DescribedRoute): Schema {
   })
   return {
     operationId: `${route.method}-${route.path.replace('/rackward/v1/', '').replace(/[/:]+/g, '-')}`,
-    summary: route.says,
+    summary: route.summary,
     description: `Needs the role ${route.role}.`,
     parameters: [...inPath, ...inQuery],
     ...(route.body

@@ -9,7 +9,7 @@ import type { ConductorRow } from '../store/port.ts'
 import { mustBeWhole } from './access.ts'
 import { PAGE_QUERY, readPage } from './listing.ts'
 import { checkInput, z } from './node-input.ts'
-import type { Ask, Route, RouteParts } from './route.ts'
+import type { ApiRequest, Route, RouteParts } from './route.ts'
 import { NODE_FIELDS, parseFields, visible, type Gates } from './versions.ts'
 import { links, time } from './views.ts'
 
@@ -60,19 +60,19 @@ const NetworkEvents = z.strictObject({
 
 export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Route[] {
   const { store, clock } = parts
-  const driver = (ask: Ask) => {
-    const name = ask.params.name ?? ''
+  const driver = (request: ApiRequest) => {
+    const name = request.params.name ?? ''
     if (!isDriver(name)) throw new Fault('object.missing', `there is no driver ${JSON.stringify(name.slice(0, 64))}`)
     return name
   }
-  const conductorView = (row: ConductorRow, ask: Ask) => ({
+  const conductorView = (row: ConductorRow, request: ApiRequest) => ({
     hostname: row.hostname,
     conductor_group: row.conductorGroup,
     alive: clock.now() - row.aliveAtMs < CONDUCTOR_ALIVE_MS,
     drivers: row.drivers,
     created_at: time(row.startedAtMs),
     updated_at: time(row.aliveAtMs),
-    links: links(ask.view, `conductors/${row.hostname}`),
+    links: links(request.view, `conductors/${row.hostname}`),
   })
   return [
     {
@@ -80,12 +80,12 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/drivers',
       role: 'reader',
       query: { type: 30, detail: 30, fields: 77 },
-      says: 'lists drivers',
-      handle(ask) {
-        const fields = parseFields(ask.query.text('fields'), DRIVER_FIELDS, ask.minor)
-        const detail = ask.query.flag('detail') ?? false
+      summary: 'lists drivers',
+      handle(request) {
+        const fields = parseFields(request.query.text('fields'), DRIVER_FIELDS, request.minor)
+        const detail = request.query.flag('detail') ?? false
         if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
-        const type = ask.query.text('type')
+        const type = request.query.text('type')
         if (type !== undefined && type !== 'dynamic' && type !== 'classic')
           throw new Fault('input.invalid', 'type is neither dynamic nor classic')
         const names = type === 'classic' ? [] : Object.keys(DRIVERS)
@@ -93,9 +93,9 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
         return {
           body: {
             drivers: names.map((name) =>
-              visible(driverView(name, ask), {
+              visible(driverView(name, request), {
                 gates: DRIVER_FIELDS,
-                minor: ask.minor,
+                minor: request.minor,
                 ...(shown ? { fields: shown } : {}),
               }),
             ),
@@ -108,13 +108,13 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/drivers/:name',
       role: 'reader',
       query: { fields: 77 },
-      says: 'shows a driver',
-      handle(ask) {
-        const fields = parseFields(ask.query.text('fields'), DRIVER_FIELDS, ask.minor)
+      summary: 'shows a driver',
+      handle(request) {
+        const fields = parseFields(request.query.text('fields'), DRIVER_FIELDS, request.minor)
         return {
-          body: visible(driverView(driver(ask), ask), {
+          body: visible(driverView(driver(request), request), {
             gates: DRIVER_FIELDS,
-            minor: ask.minor,
+            minor: request.minor,
             ...(fields ? { fields } : {}),
           }),
         }
@@ -124,17 +124,17 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       method: 'get',
       path: '/v1/drivers/:name/properties',
       role: 'reader',
-      says: 'explains the keys of driver_info',
-      handle: (ask) => ({ body: DRIVER_KEYS[driver(ask) as Driver] }),
+      summary: 'explains the keys of driver_info',
+      handle: (request) => ({ body: DRIVER_KEYS[driver(request) as Driver] }),
     },
     {
       method: 'get',
       path: '/v1/drivers/:name/raid/logical_disk_properties',
       role: 'reader',
       since: 12,
-      says: 'explains the keys of a logical disk, where the driver has RAID',
-      handle(ask) {
-        const name = driver(ask)
+      summary: 'explains the keys of a logical disk, where the driver has RAID',
+      handle(request) {
+        const name = driver(request)
         if (enabledInterfaces(name)?.raid[0] === 'no-raid')
           throw new Fault('object.missing', `the driver ${name} has no RAID interface`)
         return { body: LOGICAL_DISK_PROPERTIES }
@@ -144,9 +144,9 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       method: 'get',
       path: '/v1/drivers/:name/vendor_passthru/methods',
       role: 'reader',
-      says: 'lists vendor methods of a driver',
-      handle(ask) {
-        driver(ask)
+      summary: 'lists vendor methods of a driver',
+      handle(request) {
+        driver(request)
         return { body: {} }
       },
     },
@@ -154,11 +154,11 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       method,
       path: '/v1/drivers/:name/vendor_passthru/:method',
       role: 'operator',
-      says: 'for drivers that have vendor methods',
-      handle(ask) {
+      summary: 'for drivers that have vendor methods',
+      handle(request) {
         throw new Fault(
           'object.missing',
-          `the driver ${driver(ask)} has no vendor method ${JSON.stringify(ask.params.method?.slice(0, 64))}`,
+          `the driver ${driver(request)} has no vendor method ${JSON.stringify(request.params.method?.slice(0, 64))}`,
         )
       },
     })),
@@ -168,21 +168,21 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       role: 'reader',
       since: 49,
       query: PAGE_QUERY,
-      says: 'lists conductors',
-      async handle(ask) {
-        const fields = parseFields(ask.query.text('fields'), CONDUCTOR_FIELDS, ask.minor)
+      summary: 'lists conductors',
+      async handle(request) {
+        const fields = parseFields(request.query.text('fields'), CONDUCTOR_FIELDS, request.minor)
         const shown =
-          fields ?? (ask.query.flag('detail') ? undefined : ['hostname', 'conductor_group', 'alive', 'links'])
-        const { limit, marker } = readPage(ask)
+          fields ?? (request.query.flag('detail') ? undefined : ['hostname', 'conductor_group', 'alive', 'links'])
+        const { limit, marker } = readPage(request)
         const rows = (await store.conductors())
           .filter((row) => marker === undefined || row.hostname > marker)
           .slice(0, limit)
         return {
           body: {
             conductors: rows.map((row) =>
-              visible(conductorView(row, ask), {
+              visible(conductorView(row, request), {
                 gates: CONDUCTOR_FIELDS,
-                minor: ask.minor,
+                minor: request.minor,
                 ...(shown ? { fields: shown } : {}),
               }),
             ),
@@ -196,19 +196,19 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       role: 'reader',
       since: 49,
       query: { fields: 49 },
-      says: 'shows a conductor',
-      async handle(ask) {
-        const fields = parseFields(ask.query.text('fields'), CONDUCTOR_FIELDS, ask.minor)
-        const row = (await store.conductors()).find(({ hostname }) => hostname === ask.params.hostname)
+      summary: 'shows a conductor',
+      async handle(request) {
+        const fields = parseFields(request.query.text('fields'), CONDUCTOR_FIELDS, request.minor)
+        const row = (await store.conductors()).find(({ hostname }) => hostname === request.params.hostname)
         if (!row)
           throw new Fault(
             'object.missing',
-            `there is no conductor ${JSON.stringify(ask.params.hostname?.slice(0, 255))}`,
+            `there is no conductor ${JSON.stringify(request.params.hostname?.slice(0, 255))}`,
           )
         return {
-          body: visible(conductorView(row, ask), {
+          body: visible(conductorView(row, request), {
             gates: CONDUCTOR_FIELDS,
-            minor: ask.minor,
+            minor: request.minor,
             ...(fields ? { fields } : {}),
           }),
         }
@@ -219,9 +219,9 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/shards',
       role: 'reader',
       since: 82,
-      says: 'lists shards',
-      async handle(ask) {
-        mustBeWhole(ask.actor, 'shards')
+      summary: 'lists shards',
+      async handle(request) {
+        mustBeWhole(request.actor, 'shards')
         return { body: { shards: await store.shards() } }
       },
     },
@@ -230,10 +230,10 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
       path: '/v1/events',
       role: 'admin',
       since: 54,
-      says: 'takes events of a network service',
-      async handle(ask) {
-        mustBeWhole(ask.actor, 'events')
-        const { events } = checkInput(NetworkEvents, ask.body)
+      summary: 'takes events of a network service',
+      async handle(request) {
+        mustBeWhole(request.actor, 'events')
+        const { events } = checkInput(NetworkEvents, request.body)
         for (const event of events) {
           const port = await store.portByAddress(event.mac_address.toLowerCase())
           await store.journal.add({
@@ -248,11 +248,11 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
   ]
 }
 
-function driverView(name: string, ask: Ask): Record<string, unknown> {
+function driverView(name: string, request: ApiRequest): Record<string, unknown> {
   const enabled = enabledInterfaces(name)
   return {
     name,
-    hosts: [ask.view.conductor],
+    hosts: [request.view.conductor],
     type: 'dynamic',
     ...Object.fromEntries(
       INTERFACES.flatMap(
@@ -263,7 +263,7 @@ function driverView(name: string, ask: Ask): Record<string, unknown> {
           ] as const,
       ),
     ),
-    links: links(ask.view, `drivers/${name}`),
-    properties: links(ask.view, `drivers/${name}/properties`),
+    links: links(request.view, `drivers/${name}`),
+    properties: links(request.view, `drivers/${name}/properties`),
   }
 }

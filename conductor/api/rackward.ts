@@ -16,7 +16,7 @@ import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
-import type { Ask, DescribedRoute, Reply, Route } from './route.ts'
+import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilEvent, veilNode, veilPoll } from './veil.ts'
 
@@ -67,17 +67,19 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...described.map((route) => ({
       ...route,
       query: Object.fromEntries(Object.keys(route.query?.shape ?? {}).map((name) => [name, 1])),
-      handle: (ask: Ask) =>
+      handle: (request: ApiRequest) =>
         route.handle(
-          ask,
-          route.query ? (checkInput(route.query, Object.fromEntries(ask.query.raw())) as Record<string, unknown>) : {},
+          request,
+          route.query
+            ? (checkInput(route.query, Object.fromEntries(request.query.raw())) as Record<string, unknown>)
+            : {},
         ),
     })),
     {
       method: 'get',
       path: '/rackward/v1/openapi.json',
       role: 'public',
-      says: 'this document',
+      summary: 'this document',
       handle: () => ({ body: document }),
     },
   ]
@@ -93,16 +95,18 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       query: EventQuery,
       answer: Events,
       answerType: 'text/event-stream',
-      says: 'everything that happens, in order: as a stream for "Accept: text/event-stream", which Last-Event-ID resumes; else as a page',
-      handle: (ask, query) => events(parts, ask, query as z.infer<typeof EventQuery>),
+      summary:
+        'everything that happens, in order: as a stream for "Accept: text/event-stream", which Last-Event-ID resumes; else as a page',
+      handle: (request, query) => events(parts, request, query as z.infer<typeof EventQuery>),
     },
     {
       method: 'get',
       path: '/rackward/v1/nodes/:ident/explain',
       role: 'reader',
       answer: Accounts,
-      says: 'what a node waits for, since when, whether that is usual, what was last seen of it, and the likely causes',
-      handle: async (ask) => ({ body: await account(parts, ask, await nodeOf(parts, ask)) }),
+      summary:
+        'what a node waits for, since when, whether that is usual, what was last seen of it, and the likely causes',
+      handle: async (request) => ({ body: await account(parts, request, await nodeOf(parts, request)) }),
     },
     {
       method: 'get',
@@ -110,7 +114,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       role: 'operator',
       query: ConsoleQuery,
       answer: 'websocket',
-      says: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends',
+      summary: 'the serial console of a node, as a websocket: binary messages, what is typed and what it sends',
       handle() {
         throw new Fault(
           'input.invalid',
@@ -123,9 +127,9 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       path: '/rackward/v1/nodes/:ident/lock',
       role: 'reader',
       answer: Locked,
-      says: 'the lock of a node: its holder, since when, and the reason',
-      handle: async (ask) => ({
-        body: { lock: lockOf(await nodeOf(parts, ask), { conductor: ask.view.conductor, nowMs: clock.now() }) },
+      summary: 'the lock of a node: its holder, since when, and the reason',
+      handle: async (request) => ({
+        body: { lock: lockOf(await nodeOf(parts, request), { conductor: request.view.conductor, nowMs: clock.now() }) },
       }),
     },
     {
@@ -134,11 +138,11 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       role: 'admin',
       query: LockQuery,
       answer: LockBroken,
-      says: 'breaks the lock of a node: its pending effects are abandoned, and a node in a working state fails',
-      async handle(ask, query) {
-        const node = await nodeOf(parts, ask)
-        mustOwn(ask.actor, node, 'lock')
-        const after = await worker.breakLock(node.uuid, `${ask.actor.user} broke the lock: ${String(query.reason)}`)
+      summary: 'breaks the lock of a node: its pending effects are abandoned, and a node in a working state fails',
+      async handle(request, query) {
+        const node = await nodeOf(parts, request)
+        mustOwn(request.actor, node, 'lock')
+        const after = await worker.breakLock(node.uuid, `${request.actor.user} broke the lock: ${String(query.reason)}`)
         return {
           body: {
             provision_state: after.provisionState,
@@ -152,9 +156,9 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       path: '/rackward/v1/power-sync',
       role: 'reader',
       answer: PowerPass,
-      says: 'how the last pass over all BMCs went',
-      handle(ask) {
-        mustBeWhole(ask.actor, 'power-sync')
+      summary: 'how the last pass over all BMCs went',
+      handle(request) {
+        mustBeWhole(request.actor, 'power-sync')
         const { last } = parts.powerSync
         return {
           body: {
@@ -170,23 +174,23 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       path: '/rackward/v1/webhooks',
       role: 'operator',
       answer: WebhookStates,
-      says: 'how far each webhook has come',
-      async handle(ask) {
-        mustBeWhole(ask.actor, 'webhooks')
+      summary: 'how far each webhook has come',
+      async handle(request) {
+        mustBeWhole(request.actor, 'webhooks')
         return { body: { webhooks: await parts.webhooks.states() } }
       },
     },
   ]
 
   /** A confined user learns that there is another node, and not which one. */
-  async function sharersFor(ask: Ask, node: NodeRecord): Promise<string[]> {
-    if (standing(ask.actor, node) === 'lessee') return []
+  async function sharersFor(request: ApiRequest, node: NodeRecord): Promise<string[]> {
+    if (standing(request.actor, node) === 'lessee') return []
     const sharers = await store.sharersOfBmc(node)
-    return ask.actor.project === null || sharers.length === 0 ? sharers : ['another node']
+    return request.actor.project === null || sharers.length === 0 ? sharers : ['another node']
   }
 
-  async function account({ powerSync }: RackwardParts, ask: Ask, node: NodeRecord) {
-    const { sightings } = ask.view
+  async function account({ powerSync }: RackwardParts, request: ApiRequest, node: NodeRecord) {
+    const { sightings } = request.view
     const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
     const lately =
@@ -198,30 +202,34 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
           )
         : []
     const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
-    const leased = standing(ask.actor, node) === 'lessee'
+    const leased = standing(request.actor, node) === 'lessee'
     const poll = powerSync.of(node.uuid)
     return explain({
       node: leased ? veilNode(node) : node,
       live,
       nowMs: clock.now(),
-      conductor: ask.view.conductor,
+      conductor: request.view.conductor,
       poll: leased ? veilPoll(poll, node) : poll,
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
-      sharers: await sharersFor(ask, node),
+      sharers: await sharersFor(request, node),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
     })
   }
 }
 
-async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof EventQuery>): Promise<Reply | void> {
+async function events(
+  parts: RackwardParts,
+  request: ApiRequest,
+  query: z.infer<typeof EventQuery>,
+): Promise<ApiResponse | void> {
   const { store, clock, signal, nodes } = parts
-  const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, ask.actor, query.node)).uuid
-  const lastId = ask.request.get('last-event-id')
+  const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, request.actor, query.node)).uuid
+  const lastId = request.httpRequest.get('last-event-id')
   if (lastId !== undefined && !/^\d{1,15}$/.test(lastId))
     throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
   const after = lastId === undefined ? query.after : Number(lastId)
   // A confined user sees what happens to its own nodes.
-  const project = ask.actor.project === null ? {} : { project: ask.actor.project }
+  const project = request.actor.project === null ? {} : { project: request.actor.project }
   const filter: EventFilter = {
     ...(nodeUuid ? { nodeUuid } : {}),
     ...(query.kinds ? { kinds: query.kinds } : {}),
@@ -229,7 +237,7 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
   }
   // What a lessee is told leaves out what tells of the BMC.
   const veil = {
-    of: (event: SeenEvent) => event.nodeUuid !== null && standing(ask.actor, event) === 'lessee',
+    of: (event: SeenEvent) => event.nodeUuid !== null && standing(request.actor, event) === 'lessee',
     async show(event: SeenEvent): Promise<SeenEvent> {
       const node = await store.node(String(event.nodeUuid)).catch((error: unknown) => {
         if (!isFault(error, 'store.damaged')) throw error
@@ -238,18 +246,22 @@ async function events(parts: RackwardParts, ask: Ask, query: z.infer<typeof Even
     },
   }
   const { journal } = store
-  if (ask.request.accepts(['json', 'text/event-stream']) === 'text/event-stream') {
-    const leave = parts.events.places.take(ask.actor === ANYBODY ? null : ask.actor.user)
+  if (request.httpRequest.accepts(['json', 'text/event-stream']) === 'text/event-stream') {
+    const leave = parts.events.places.take(request.actor === ANYBODY ? null : request.actor.user)
     const { hub, batch } = parts.events
     const afterSeq = after ?? (await journal.lastSeq())
-    return streamEvents(ask.response, { afterSeq, filter, veil }, { journal, hub, clock, signal, batch }).finally(leave)
+    return streamEvents(
+      request.httpResponse,
+      { afterSeq, filter, veil },
+      { journal, hub, clock, signal, batch },
+    ).finally(leave)
   }
   const page: SeenEvent[] = []
   for (let seq = after ?? 0; ; await turn()) {
     const { events: found, upToSeq, end } = await journal.scan(seq, filter, query.limit - page.length)
     for (const event of found) page.push(veil.of(event) ? await veil.show(event) : event)
     seq = upToSeq
-    if (end || page.length === query.limit || ask.response.destroyed)
+    if (end || page.length === query.limit || request.httpResponse.destroyed)
       return { body: { events: page.map(wireEvent), last_seq: seq } }
   }
 }

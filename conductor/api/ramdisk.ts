@@ -11,7 +11,7 @@ import { STATES } from '../node/workflow/states.ts'
 import type { Worker } from '../node/run/worker.ts'
 import { Inspected } from './inspected.ts'
 import { checkInput, z } from './node-input.ts'
-import { gateBody, type Ask, type Bare, type Route, type RouteParts } from './route.ts'
+import { gateBody, type ApiRequest, type BodylessRequest, type Route, type RouteParts } from './route.ts'
 import { links, MASK } from './views.ts'
 
 export interface RamdiskParts extends RouteParts {
@@ -76,10 +76,10 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       role: 'public',
       since: 22,
       query: { addresses: 22, node_uuid: 22 },
-      says: 'tells an agent which node it runs on',
-      async handle(ask) {
-        const uuid = ask.query.text('node_uuid')
-        const addresses = ask.query.words('addresses')?.map((mac) => mac.toLowerCase()) ?? []
+      summary: 'tells an agent which node it runs on',
+      async handle(request) {
+        const uuid = request.query.text('node_uuid')
+        const addresses = request.query.words('addresses')?.map((mac) => mac.toLowerCase()) ?? []
         if (uuid === undefined && addresses.length === 0)
           throw new Fault('input.missing', 'addresses or node_uuid: give one of them')
         const found = new Set<string>(uuid === undefined ? [] : [uuid.toLowerCase()])
@@ -88,7 +88,7 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
         found.delete('')
         const node = found.size === 1 ? await store.node([...found][0] as string) : undefined
         if (!node || !STATES[node.provisionState].lookup) throw hidden()
-        return { body: lookupBody(ask, node) }
+        return { body: lookupBody(request, node) }
       },
     },
     {
@@ -96,15 +96,15 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       path: '/v1/heartbeat/:ident',
       role: 'public',
       since: 22,
-      says: 'takes a sign of life of an agent',
+      summary: 'takes a sign of life of an agent',
       takes: 'ramdisk',
-      admit: async (ask) => void (await known(ask.params.ident ?? '')),
-      async handle(ask) {
-        gateBody(ask, ask.body, HEARTBEAT_FIELDS)
-        const beat = checkInput(Heartbeat, ask.body)
+      admit: async (request) => void (await known(request.params.ident ?? '')),
+      async handle(request) {
+        gateBody(request, request.body, HEARTBEAT_FIELDS)
+        const beat = checkInput(Heartbeat, request.body)
         if (!/^https?:\/\/[^\s/]+/.test(beat.callback_url))
           throw new Fault('input.invalid', 'callback_url is no http or https URL')
-        const node = await proven(ask.params.ident ?? '', beat.agent_token)
+        const node = await proven(request.params.ident ?? '', beat.agent_token)
         await parts.agents.heartbeat(node, beat.callback_url)
         if (beat.agent_status === 'end')
           await worker.dispatch(node.uuid, { type: 'agent-done', orderId: orderId(node) })
@@ -125,37 +125,37 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
       role: 'public',
       since: 84,
       query: { node_uuid: 84, agent_token: 84 },
-      says: 'takes the inventory that an agent found',
+      summary: 'takes the inventory that an agent found',
       takes: 'ramdisk',
-      admit: async (ask) => void (await minted(inspectedNode(ask), ask.query.text('agent_token'))),
-      async handle(ask) {
-        const found = checkInput(Inspected, ask.body)
-        const node = await proven(inspectedNode(ask), ask.query.text('agent_token'))
+      admit: async (request) => void (await minted(inspectedNode(request), request.query.text('agent_token'))),
+      async handle(request) {
+        const found = checkInput(Inspected, request.body)
+        const node = await proven(inspectedNode(request), request.query.text('agent_token'))
         if (node.provisionState !== 'inspect wait')
           throw new Fault(
             'node.state',
             `node ${node.uuid} is in state "${node.provisionState}" and waits for no inventory`,
           )
         await parts.agents.finishInspection(node, found)
-        return { status: 202, body: lookupBody(ask, node) }
+        return { status: 202, body: lookupBody(request, node) }
       },
     },
   ]
 }
 
-function inspectedNode(ask: Bare): string {
-  const uuid = ask.query.text('node_uuid')
+function inspectedNode(request: BodylessRequest): string {
+  const uuid = request.query.text('node_uuid')
   if (uuid === undefined) throw new Fault('input.missing', 'node_uuid is missing')
   return uuid
 }
 
-const lookupBody = (ask: Ask, node: NodeRecord) => ({
+const lookupBody = (request: ApiRequest, node: NodeRecord) => ({
   node: {
     uuid: node.uuid,
     properties: node.properties,
     instance_info: {},
     driver_internal_info: {},
-    links: links(ask.view, `nodes/${node.uuid}`),
+    links: links(request.view, `nodes/${node.uuid}`),
   },
   config: {
     metrics: {},

@@ -10,7 +10,7 @@ import type { Role } from './auth.ts'
 import { applyJsonPatch } from './json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from './listing.ts'
 import { checkIdent, checkInput, type z } from './node-input.ts'
-import { gateBody, needs, type Ask, type Reply, type Route, type RouteParts } from './route.ts'
+import { gateBody, needs, type ApiRequest, type ApiResponse, type Route, type RouteParts } from './route.ts'
 import type { Gates } from './versions.ts'
 import { links, time } from './views.ts'
 
@@ -46,22 +46,22 @@ export interface Resource {
   /** `/v1/chassis/detail`. */
   readonly detailPath?: true
   /** Fields that only show what is; the rest is stored as it came. */
-  readonly view?: (body: Body, object: ObjectRecord, ask: Ask) => Record<string, unknown>
-  readonly filter?: (ask: Ask) => Promise<ObjectFilter> | ObjectFilter
+  readonly view?: (body: Body, object: ObjectRecord, request: ApiRequest) => Record<string, unknown>
+  readonly filter?: (request: ApiRequest) => Promise<ObjectFilter> | ObjectFilter
   /** What must be unique among the kind, beside the name. */
   readonly uniqueKey?: (body: Body) => string | null
   /** How it is said that another has it. */
   readonly taken?: (body: Body) => string
   /** Fills in defaults and refuses what does not do. `before` is absent on creation. */
   readonly check?: (
-    ask: Ask,
+    request: ApiRequest,
     body: Record<string, unknown>,
     before?: ObjectRecord,
   ) => Promise<Record<string, unknown>> | Record<string, unknown>
-  readonly sees?: (ask: Ask, object: ObjectRecord) => boolean | Promise<boolean>
+  readonly sees?: (request: ApiRequest, object: ObjectRecord) => boolean | Promise<boolean>
   /** Refuses who may not create, change or delete. `object` is absent on creation. */
-  readonly mayWrite?: (ask: Ask, object?: ObjectRecord) => Promise<void> | void
-  readonly beforeRemove?: (ask: Ask, object: ObjectRecord) => Promise<void>
+  readonly mayWrite?: (request: ApiRequest, object?: ObjectRecord) => Promise<void> | void
+  readonly beforeRemove?: (request: ApiRequest, object: ObjectRecord) => Promise<void>
   readonly afterAdd?: (object: ObjectRecord) => Promise<void>
 }
 
@@ -69,12 +69,20 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
   const { kind, path, since, role = 'admin', readRole = 'reader' } = resource
   const { store } = parts
   const below = resource.belowWrite ?? 404
-  const find = (ask: Ask) => findObject(parts, resource, ask)
+  const find = (request: ApiRequest) => findObject(parts, resource, request)
   const query = { ...PAGE_QUERY, ...resource.filters }
-  const list = (ask: Ask, detail?: boolean) =>
-    listObjects(parts, resource, { ask, ...(detail === undefined ? {} : { detail }) })
+  const list = (request: ApiRequest, detail?: boolean) =>
+    listObjects(parts, resource, { request, ...(detail === undefined ? {} : { detail }) })
   return [
-    { method: 'get', path, role: readRole, since, query, says: `lists ${kind}s`, handle: (ask) => list(ask) },
+    {
+      method: 'get',
+      path,
+      role: readRole,
+      since,
+      query,
+      summary: `lists ${kind}s`,
+      handle: (request) => list(request),
+    },
     ...(resource.detailPath
       ? [
           {
@@ -83,8 +91,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
             role: readRole,
             since,
             query,
-            says: `lists ${kind}s in full`,
-            handle: (ask) => list(ask, true),
+            summary: `lists ${kind}s in full`,
+            handle: (request) => list(request, true),
           } satisfies Route,
         ]
       : []),
@@ -94,8 +102,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       role,
       since,
       below,
-      says: `creates a ${kind}`,
-      handle: (ask) => addObject(parts, resource, ask),
+      summary: `creates a ${kind}`,
+      handle: (request) => addObject(parts, resource, request),
     },
     {
       method: 'get',
@@ -103,8 +111,8 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       role: readRole,
       since,
       query: { fields: 8 },
-      says: `shows a ${kind}`,
-      handle: async (ask) => ({ body: show(resource, ask, await find(ask)) }),
+      summary: `shows a ${kind}`,
+      handle: async (request) => ({ body: show(resource, request, await find(request)) }),
     },
     {
       method: 'patch',
@@ -112,10 +120,10 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       role,
       since: resource.patchSince ?? since,
       below: resource.patchSince === undefined ? below : 405,
-      says: `changes a ${kind} by a JSON patch`,
-      async handle(ask) {
-        const { uuid } = await find(ask)
-        return parts.turns.take(`${kind} ${uuid}`, () => untilFresh(() => change(ask)))
+      summary: `changes a ${kind} by a JSON patch`,
+      async handle(request) {
+        const { uuid } = await find(request)
+        return parts.turns.take(`${kind} ${uuid}`, () => untilFresh(() => change(request)))
       },
     },
     {
@@ -124,27 +132,30 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       role,
       since,
       below,
-      says: `deletes a ${kind}`,
-      async handle(ask) {
-        const object = await orDamaged(ask, find(ask))
-        if (!object) return removeDamaged(parts, kind, ask.params.ident ?? '')
-        await resource.mayWrite?.(ask, object)
-        await resource.beforeRemove?.(ask, object)
+      summary: `deletes a ${kind}`,
+      async handle(request) {
+        const object = await orDamaged(request, find(request))
+        if (!object) return removeDamaged(parts, kind, request.params.ident ?? '')
+        await resource.mayWrite?.(request, object)
+        await resource.beforeRemove?.(request, object)
         await store.objects.remove(kind, object.uuid)
       },
     },
   ]
 
-  async function change(ask: Ask): Promise<Reply> {
-    const before = await find(ask)
-    await resource.mayWrite?.(ask, before)
+  async function change(request: ApiRequest): Promise<ApiResponse> {
+    const before = await find(request)
+    await resource.mayWrite?.(request, before)
     const named = { ...before.body, ...(Object.hasOwn(resource.patchable, 'name') ? { name: before.name } : {}) }
     const wire = Object.fromEntries(
       Object.keys(resource.patchable).map((name) => [name, (named as Body)[name] ?? null]),
     )
-    const { result, touched, whole } = applyJsonPatch(wire, ask.body, { allowed: resource.patchable, minor: ask.minor })
+    const { result, touched, whole } = applyJsonPatch(wire, request.body, {
+      allowed: resource.patchable,
+      minor: request.minor,
+    })
     // A key within a field is not gated by version: so it is in Ironic.
-    for (const name of whole) needs(ask, resource.writes?.[name] ?? resource.fields[name] ?? 1, name)
+    for (const name of whole) needs(request, resource.writes?.[name] ?? resource.fields[name] ?? 1, name)
     const kept = Object.fromEntries(
       Object.entries(before.body).filter(([name]) => !Object.hasOwn(resource.patchable, name)),
     )
@@ -152,22 +163,24 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
       resource.create.partial(),
       Object.fromEntries(Object.entries(result).filter(([name, value]) => value !== null || touched.has(name))),
     )
-    const body = await checked(resource, { ask, body: { ...kept, ...given } as Record<string, unknown>, before })
+    const body = await checked(resource, { request, body: { ...kept, ...given } as Record<string, unknown>, before })
     const next = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
     checkSize(`${kind} ${next.uuid}`, next.body, { before: before.body, limitBytes: parts.recordBytes })
     const after = await store.objects.put(next).catch(phrased(resource, { node_uuid: before.nodeUuid, ...body }))
-    return { body: show(resource, ask, after) }
+    return { body: show(resource, request, after) }
   }
 }
 
-const checked = async (resource: Resource, at: { ask: Ask; body: Record<string, unknown>; before?: ObjectRecord }) =>
-  (await resource.check?.(at.ask, at.body, at.before)) ?? at.body
+const checked = async (
+  resource: Resource,
+  at: { request: ApiRequest; body: Record<string, unknown>; before?: ObjectRecord },
+) => (await resource.check?.(at.request, at.body, at.before)) ?? at.body
 
-async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Promise<Reply> {
-  gateBody(ask, ask.body, { ...resource.fields, ...resource.writes })
-  await resource.mayWrite?.(ask)
-  const given = checkInput(resource.create, ask.body) as Record<string, unknown>
-  const { uuid, ...body } = await checked(resource, { ask, body: given })
+async function addObject(parts: ResourceParts, resource: Resource, request: ApiRequest): Promise<ApiResponse> {
+  gateBody(request, request.body, { ...resource.fields, ...resource.writes })
+  await resource.mayWrite?.(request)
+  const given = checkInput(resource.create, request.body) as Record<string, unknown>
+  const { uuid, ...body } = await checked(resource, { request, body: given })
   const fresh: ObjectRecord = {
     kind: resource.kind,
     uuid: typeof uuid === 'string' ? uuid : parts.random.uuid(),
@@ -183,7 +196,11 @@ async function addObject(parts: ResourceParts, resource: Resource, ask: Ask): Pr
   checkSize(`${object.kind} ${object.uuid}`, object.body, { limitBytes: parts.recordBytes })
   await parts.store.objects.add(object).catch(phrased(resource, body))
   await resource.afterAdd?.(object)
-  return { status: 201, location: `${ask.view.base}${resource.path}/${object.uuid}`, body: show(resource, ask, object) }
+  return {
+    status: 201,
+    location: `${request.view.base}${resource.path}/${object.uuid}`,
+    body: show(resource, request, object),
+  }
 }
 
 /** A duplicate of the unique key, in the words of the resource. */
@@ -204,11 +221,11 @@ function packed(resource: Resource, object: ObjectRecord, body: Record<string, u
   }
 }
 
-export async function findObject(parts: RouteParts, resource: Resource, ask: Ask): Promise<ObjectRecord> {
-  const ident = ask.params.ident ?? ''
+export async function findObject(parts: RouteParts, resource: Resource, request: ApiRequest): Promise<ObjectRecord> {
+  const ident = request.params.ident ?? ''
   checkIdent(ident, resource.kind)
   const object = await parts.store.objects.find(resource.kind, ident)
-  if (!object || (resource.sees && !(await resource.sees(ask, object))))
+  if (!object || (resource.sees && !(await resource.sees(request, object))))
     throw new Fault('object.missing', `there is no ${resource.kind} ${JSON.stringify(ident.slice(0, 255))}`)
   return object
 }
@@ -216,22 +233,22 @@ export async function findObject(parts: RouteParts, resource: Resource, ask: Ask
 async function listObjects(
   parts: RouteParts,
   resource: Resource,
-  at: { ask: Ask; detail?: boolean; filter?: ObjectFilter },
+  at: { request: ApiRequest; detail?: boolean; filter?: ObjectFilter },
 ): Promise<void> {
-  const { ask } = at
-  const wanted = readWanted(ask, {
+  const { request } = at
+  const wanted = readWanted(request, {
     gates: resource.fields,
     summary: resource.summary,
     ...(at.detail === undefined ? {} : { detail: at.detail }),
   })
-  const filter = { ...(await resource.filter?.(ask)), ...at.filter }
-  await sendList(ask, {
+  const filter = { ...(await resource.filter?.(request)), ...at.filter }
+  await sendList(request, {
     envelope: resource.envelope,
     wanted,
     gates: resource.fields,
     fetch: (page) => parts.store.objects.list(resource.kind, filter, page),
     ident: (object) => object.uuid,
-    view: (object) => objectView(resource, ask, object),
+    view: (object) => objectView(resource, request, object),
   })
 }
 
@@ -239,15 +256,16 @@ async function listObjects(
 export const ofNode = (
   parts: RouteParts,
   resource: Resource,
-  at: { path: string; since: number; nodeUuid: (ask: Ask) => Promise<string> },
+  at: { path: string; since: number; nodeUuid: (request: ApiRequest) => Promise<string> },
 ): Route => ({
   method: 'get',
   path: at.path,
   role: 'reader',
   since: at.since,
   query: PAGE_QUERY,
-  says: `lists the ${resource.kind}s of a node`,
-  handle: async (ask) => listObjects(parts, resource, { ask, filter: { nodeUuid: await at.nodeUuid(ask) } }),
+  summary: `lists the ${resource.kind}s of a node`,
+  handle: async (request) =>
+    listObjects(parts, resource, { request, filter: { nodeUuid: await at.nodeUuid(request) } }),
 })
 
 /** Nothing is known of it that could forbid it. */
@@ -258,10 +276,10 @@ async function removeDamaged({ store }: RouteParts, wanted: string, ident: strin
   if (object) await store.objects.remove(wanted, object.uuid)
 }
 
-const show = (resource: Resource, ask: Ask, object: ObjectRecord) =>
-  showOne(ask, objectView(resource, ask, object), resource.fields)
+const show = (resource: Resource, request: ApiRequest, object: ObjectRecord) =>
+  showOne(request, objectView(resource, request, object), resource.fields)
 
-export function objectView(resource: Resource, ask: Ask, object: ObjectRecord): Record<string, unknown> {
+export function objectView(resource: Resource, request: ApiRequest, object: ObjectRecord): Record<string, unknown> {
   const own: Record<string, unknown> = {
     uuid: object.uuid,
     name: object.name,
@@ -269,8 +287,8 @@ export function objectView(resource: Resource, ask: Ask, object: ObjectRecord): 
     ...object.body,
     created_at: time(object.createdAtMs),
     updated_at: time(object.updatedAtMs),
-    links: links(ask.view, `${resource.path.replace('/v1/', '')}/${object.uuid}`),
+    links: links(request.view, `${resource.path.replace('/v1/', '')}/${object.uuid}`),
   }
-  const whole = { ...own, ...resource.view?.(object.body, object, ask) }
+  const whole = { ...own, ...resource.view?.(object.body, object, request) }
   return Object.fromEntries(Object.keys(resource.fields).map((name) => [name, whole[name] ?? null]))
 }

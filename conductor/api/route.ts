@@ -12,7 +12,7 @@ import type { ViewParts } from './views.ts'
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete'
 
-export interface Ask {
+export interface ApiRequest {
   readonly params: Readonly<Record<string, string>>
   readonly query: Query
   readonly body: unknown
@@ -20,15 +20,15 @@ export interface Ask {
   readonly minor: number
   readonly actor: Actor
   readonly view: ViewParts
-  readonly request: Request
-  readonly response: Response
+  readonly httpRequest: Request
+  readonly httpResponse: Response
 }
 
 /** A request whose body has not been read. */
-export type Bare = Omit<Ask, 'body'>
+export type BodylessRequest = Omit<ApiRequest, 'body'>
 export type BodyKind = 'plain' | 'config drive' | 'ramdisk'
 
-export interface Reply {
+export interface ApiResponse {
   /** 200 with a body and 204 without, when not given. */
   readonly status?: number
   readonly body?: unknown
@@ -44,13 +44,13 @@ export interface Route {
   readonly below?: 404 | 405 | 406
   /** Query arguments by the version that brought them; an unknown one is refused. */
   readonly query?: Readonly<Record<string, number>>
-  readonly says: string
+  readonly summary: string
   /** What its body may be; plain by default. A ramdisk's is never inflated, because anybody may send it. */
   readonly takes?: BodyKind
   /** Refuses a request by its path, query and headers, before its body is read. */
-  admit?(ask: Bare): Promise<void> | void
+  admit?(request: BodylessRequest): Promise<void> | void
   /** Nothing is 204, or the end of a response that it wrote itself. */
-  handle(ask: Ask): Promise<Reply | void> | Reply | void
+  handle(request: ApiRequest): Promise<ApiResponse | void> | ApiResponse | void
 }
 
 /** A route whose query is checked by a schema, and whose answer is described by one. */
@@ -61,7 +61,7 @@ export interface DescribedRoute extends Omit<Route, 'handle' | 'query'> {
   /** `websocket`: another answers it (console.ts), and no plain request gets anything. */
   readonly answer: z.ZodType | 'websocket'
   readonly answerType?: 'text/event-stream'
-  handle(ask: Ask, query: Record<string, unknown>): Promise<Reply | void> | Reply | void
+  handle(request: ApiRequest, query: Record<string, unknown>): Promise<ApiResponse | void> | ApiResponse | void
 }
 
 export interface RouteParts {
@@ -113,18 +113,22 @@ export class Query {
 }
 
 /** Refuses what is newer than the version of the request (406). */
-export function needs(ask: Pick<Ask, 'minor'>, minor: number, what: string): void {
-  if (ask.minor < minor) throw new Fault('input.version', `${what} needs version ${versionText(minor)}`)
+export function needs(request: Pick<ApiRequest, 'minor'>, minor: number, what: string): void {
+  if (request.minor < minor) throw new Fault('input.version', `${what} needs version ${versionText(minor)}`)
 }
 
 /** Refuses fields of a body that are newer than the version of the request. */
-export function gateBody(ask: Pick<Ask, 'minor'>, body: unknown, gates: Readonly<Record<string, number>>): void {
+export function gateBody(
+  request: Pick<ApiRequest, 'minor'>,
+  body: unknown,
+  gates: Readonly<Record<string, number>>,
+): void {
   if (body === null || typeof body !== 'object') return
-  for (const name of Object.keys(body)) if (Object.hasOwn(gates, name)) needs(ask, gates[name] as number, name)
+  for (const name of Object.keys(body)) if (Object.hasOwn(gates, name)) needs(request, gates[name] as number, name)
 }
 
-function checkQuery(ask: Bare, known: Readonly<Record<string, number>>): void {
-  const unknown = ask.query.names.filter((name) => !Object.hasOwn(known, name))
+function checkQuery(request: BodylessRequest, known: Readonly<Record<string, number>>): void {
+  const unknown = request.query.names.filter((name) => !Object.hasOwn(known, name))
   if (unknown.length > 0) {
     const names = Object.keys(known)
     const which = names.length === 0 ? 'none is known here' : `known are ${names.join(', ')}`
@@ -133,7 +137,7 @@ function checkQuery(ask: Bare, known: Readonly<Record<string, number>>): void {
       `unexpected arguments: ${unknown.map((name) => name.slice(0, 64)).join(', ')}; ${which}`,
     )
   }
-  for (const name of ask.query.names) needs(ask, known[name] as number, `the argument ${name}`)
+  for (const name of request.query.names) needs(request, known[name] as number, `the argument ${name}`)
 }
 
 const METHOD_OF: Readonly<Record<number, 'object.missing' | 'input.method' | 'input.version'>> = {
@@ -143,7 +147,7 @@ const METHOD_OF: Readonly<Record<number, 'object.missing' | 'input.method' | 'in
 }
 
 export interface MountParts {
-  readonly bareOf: (request: Request, response: Response) => Bare
+  readonly bareOf: (request: Request, response: Response) => BodylessRequest
   readonly bodyOf: (request: Request, kind: BodyKind) => Promise<unknown>
 }
 
@@ -194,7 +198,7 @@ export function publicRoutes(routes: readonly Route[]): (method: string, path: s
   }
 }
 
-function send(response: Response, reply: Reply): void {
+function send(response: Response, reply: ApiResponse): void {
   if (reply.location) response.location(reply.location)
   if (reply.body === undefined) return void response.status(reply.status ?? 204).end()
   const text = JSON.stringify(reply.body)

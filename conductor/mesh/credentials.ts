@@ -57,9 +57,13 @@ export class BmcCredentials {
       const sealed = Object.fromEntries(
         keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]),
       )
-      const { status } = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`, {
-        body: { sealed },
-      })
+      const { status } = await this.link.request(
+        'PUT',
+        `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`,
+        {
+          body: { sealed },
+        },
+      )
       if (status !== 200) continue
       this.sent.set(host.name, digest)
       done.push(host.name)

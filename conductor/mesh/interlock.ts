@@ -62,7 +62,9 @@ export class Interlock {
         ? host.hold
         : { kind: 'deploying', why: `${request.verb} by ${request.requestedBy}`.slice(0, 400), seconds: HOLD_SECONDS }
     const body = { kind: hold.kind, why: hold.why, seconds: hold.seconds, reimaged }
-    const answer = await this.link.ask('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, { body })
+    const answer = await this.link.request('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, {
+      body,
+    })
     if (answer.status !== 200)
       throw new Fault(
         'mesh.unknown',
@@ -84,7 +86,7 @@ export class Interlock {
       if (host.hold?.kind !== 'deploying') continue
       const node = nodes.find((one) => isHost(host, one))
       if (!node || !resting(node)) continue
-      await this.link.ask('DELETE', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`)
+      await this.link.request('DELETE', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`)
       this.log.info({ node: node.uuid, host: host.name, by: this.name }, 'the mesh watches this host again')
     }
   }

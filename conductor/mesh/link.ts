@@ -69,26 +69,26 @@ export class MeshLink {
   /** The hosts of one node, by its UUID or its name. Throws `mesh.leaderless` when no arbiter answers or none leads. */
   async hostsOf(node: { readonly uuid: string; readonly name: string | null }): Promise<readonly MeshHost[]> {
     const name = node.name === null ? '' : `?name=${encodeURIComponent(node.name)}`
-    const { body } = await this.ask('GET', `/rackward/v1/mesh/nodes/${encodeURIComponent(node.uuid)}${name}`)
+    const { body } = await this.request('GET', `/rackward/v1/mesh/nodes/${encodeURIComponent(node.uuid)}${name}`)
     return (body as { hosts: readonly MeshHost[] }).hosts
   }
 
   /** Who belongs to the mesh, and what is held there. Throws `mesh.leaderless`. */
   async registry(): Promise<MeshRegistry> {
-    const { body } = await this.ask('GET', '/rackward/v1/mesh/registry')
+    const { body } = await this.request('GET', '/rackward/v1/mesh/registry')
     return body as MeshRegistry
   }
 
   /** Asks the arbiter that leads, or with `any` the first that answers. Status and body are its own. */
-  async ask(
+  async request(
     method: string,
     path: string,
     options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {},
   ): Promise<ArbiterAnswer> {
-    const ask = { path, body: options.body, onBehalfOf: options.onBehalfOf }
+    const request = { path, body: options.body, onBehalfOf: options.onBehalfOf }
     const known = this.leading
     if (known !== undefined) {
-      const answer = await this.askLeader(known, method, ask)
+      const answer = await this.askLeader(known, method, request)
       if (answer) return answer
     }
     const leader = await this.findLeader()
@@ -96,13 +96,13 @@ export class MeshLink {
     const base = leader?.api ?? (options.any ? leader?.via : undefined)
     if (base === undefined)
       throw new Fault('mesh.leaderless', `none of ${this.urls.join(', ')} knows a leader of the mesh`)
-    return this.once(base, method, ask)
+    return this.once(base, method, request)
   }
 
   /** Undefined: it leads no more, or is gone, and nothing was done that must not be asked for again. */
-  private async askLeader(base: string, method: string, ask: ArbiterRequest): Promise<ArbiterAnswer | undefined> {
+  private async askLeader(base: string, method: string, request: ArbiterRequest): Promise<ArbiterAnswer | undefined> {
     try {
-      const answer = await this.once(base, method, ask)
+      const answer = await this.once(base, method, request)
       if (answer.leads) return answer
       this.leading = undefined
       // What was changed stands in the store of the mesh, whoever wrote it there.
@@ -137,19 +137,32 @@ export class MeshLink {
     return via === undefined ? undefined : { api: undefined, via }
   }
 
-  private async once(base: string, method: string, ask: ArbiterRequest): Promise<ArbiterAnswer & { leads: boolean }> {
+  private async once(
+    base: string,
+    method: string,
+    request: ArbiterRequest,
+  ): Promise<ArbiterAnswer & { leads: boolean }> {
     const abort = new AbortController()
     const stop = this.clock.after(TIMEOUT_MS, () => abort.abort(new Error('no answer in time')))
     try {
       const headers = {
         ...(this.authorization === undefined ? {} : { authorization: this.authorization }),
-        ...(ask.onBehalfOf === undefined ? {} : { 'x-rackward-on-behalf-of': encodeURIComponent(ask.onBehalfOf) }),
+        ...(request.onBehalfOf === undefined
+          ? {}
+          : { 'x-rackward-on-behalf-of': encodeURIComponent(request.onBehalfOf) }),
       }
       const {
         status,
         body,
         headers: answered,
-      } = await http({ method, url: base + ask.path, headers, body: ask.body, signal: abort.signal, ca: this.ca })
+      } = await http({
+        method,
+        url: base + request.path,
+        headers,
+        body: request.body,
+        signal: abort.signal,
+        ca: this.ca,
+      })
       return { status, body, leads: answered[LEADS_HEADER] === 'true' }
     } finally {
       stop()

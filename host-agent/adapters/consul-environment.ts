@@ -10,7 +10,7 @@ import type { Power } from './bmc.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS } from '../protocol/timing.ts'
 import type { Sessions } from '../cluster/leadership.ts'
 import type { PoisonPill } from '../protocol/poison-pill.ts'
-import type { PillAsk } from './poison-pill.ts'
+import type { PillRequest } from './poison-pill.ts'
 import { KEYS, PREFIX } from '../protocol/records.ts'
 import type { Alert } from '../cluster/decision.ts'
 import type { DriverAnswer, DriverCall } from '../evacuate/effects.ts'
@@ -29,7 +29,7 @@ export interface RealParts {
   readonly api: string | null
   readonly nodeOf: (host: string) => string | null
   /** Rejects where there is no shared storage, or it cannot be read or written. */
-  readonly pill: (ask: PillAsk) => Promise<PoisonPill | undefined>
+  readonly pill: (ask: PillRequest) => Promise<PoisonPill | undefined>
   readonly onAlert: (alert: Alert) => void
 }
 

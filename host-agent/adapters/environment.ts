@@ -6,7 +6,7 @@ import type { DriverAnswer, DriverCall } from '../evacuate/effects.ts'
 import type { PillAnswer, PowerAnswer } from '../fence/effects.ts'
 import type { DeviceLevel } from '../protocol/records.ts'
 import type { DeviceAct } from './fence-agents.ts'
-import type { PillAsk } from './poison-pill.ts'
+import type { PillRequest } from './poison-pill.ts'
 
 /** `identify` reads the power and whose BMC it is. */
 export type BmcAct = 'off' | 'identify'
@@ -34,7 +34,7 @@ export interface Environment {
   /** Answers by `deadlineMs` in any case. */
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
   /** A host's slot on the shared storage. Answers by `deadlineMs` in any case; what was asked for may take effect later than that. */
-  pill(ask: PillAsk, deadlineMs: number, done: (answer: PillAnswer) => void): void
+  pill(ask: PillRequest, deadlineMs: number, done: (answer: PillAnswer) => void): void
   /** Sends it to people. */
   alert(alert: Alert): void
   /** The monotonic clock that everything is counted with. */

@@ -6,7 +6,7 @@ import { Fault } from '../../kit/fault.ts'
 import { writeWhole } from '../../kit/files.ts'
 import { parsePill, pillText, type PoisonPill } from '../protocol/poison-pill.ts'
 
-export type PillAsk =
+export type PillRequest =
   | { readonly act: 'write'; readonly host: string; readonly pill: PoisonPill }
   | { readonly act: 'read'; readonly host: string }
   /** Takes away the pill of this incident, and no other. */
@@ -25,7 +25,7 @@ export class PillSlots {
   }
 
   /** Answers the pill that stands in the slot now. Throws `peer.unreached` while an earlier operation hangs. */
-  async ask(ask: PillAsk): Promise<PoisonPill | undefined> {
+  async ask(ask: PillRequest): Promise<PoisonPill | undefined> {
     if (this.busy) throw new Fault('peer.unreached', 'the shared storage has not done what it was asked before')
     this.busy = true
     try {

@@ -8,7 +8,7 @@ import {
   SessionGrant,
   type Order,
   type Report,
-  type SessionAsk,
+  type SessionRequest,
 } from '../../conductor/api/agent-wire.ts'
 import { asFault, Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -38,8 +38,10 @@ export class ConductorLink {
     this.session?.destroy()
   }
 
-  async open(ask: SessionAsk): Promise<void> {
-    const grant = SessionGrant.parse(JSON.parse((await this.patiently('POST', '/agent/v1/session', ask)).toString()))
+  async open(request: SessionRequest): Promise<void> {
+    const grant = SessionGrant.parse(
+      JSON.parse((await this.patiently('POST', '/agent/v1/session', request)).toString()),
+    )
     this.secret = grant.session
   }
 
@@ -151,34 +153,34 @@ export class ConductorLink {
 
 function exchange(
   session: ClientHttp2Session,
-  ask: { method: string; path: string; secret: string; body: unknown; timeoutMs: number },
+  request: { method: string; path: string; secret: string; body: unknown; timeoutMs: number },
 ): Promise<{ status: number; bytes: Buffer }> {
   return new Promise((resolve, reject) => {
     const stream = session.request(
       {
-        ':method': ask.method,
-        ':path': ask.path,
+        ':method': request.method,
+        ':path': request.path,
         'content-type': 'application/json',
-        ...(ask.secret ? { authorization: `Bearer ${ask.secret}` } : {}),
+        ...(request.secret ? { authorization: `Bearer ${request.secret}` } : {}),
       },
-      { endStream: ask.body === undefined },
+      { endStream: request.body === undefined },
     )
     const chunks: Buffer[] = []
     let status = 0
-    stream.setTimeout(ask.timeoutMs, () => stream.close(constants.NGHTTP2_CANCEL))
+    stream.setTimeout(request.timeoutMs, () => stream.close(constants.NGHTTP2_CANCEL))
     stream.on('response', (headers) => {
       status = Number(headers[':status'] ?? 0)
     })
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     stream.on('error', (error) =>
-      reject(new Fault('agent.network', `the call ${ask.path} broke off: ${error.message}`, { cause: error })),
+      reject(new Fault('agent.network', `the call ${request.path} broke off: ${error.message}`, { cause: error })),
     )
     stream.on('close', () =>
       status === 0 || stream.rstCode !== constants.NGHTTP2_NO_ERROR
-        ? reject(new Fault('agent.network', `the call ${ask.path} got no answer`))
+        ? reject(new Fault('agent.network', `the call ${request.path} got no answer`))
         : resolve({ status, bytes: Buffer.concat(chunks) }),
     )
-    if (ask.body !== undefined) stream.end(JSON.stringify(ask.body))
+    if (request.body !== undefined) stream.end(JSON.stringify(request.body))
   })
 }
 

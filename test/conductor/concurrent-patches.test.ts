@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ANYBODY } from '../../conductor/api/auth.ts'
 import { portRoutes, type PortRouteParts } from '../../conductor/api/ports.ts'
-import { Query, type Ask, type Route } from '../../conductor/api/route.ts'
+import { Query, type ApiRequest, type Route } from '../../conductor/api/route.ts'
 import type { ResourceParts } from '../../conductor/api/resource.ts'
 import { hardwareRoutes } from '../../conductor/api/resources/hardware.ts'
 import { planRoutes } from '../../conductor/api/resources/plans.ts'
@@ -74,7 +74,7 @@ function slowToRead(fast: SqliteStore): Store {
 
 const patch = async (path: string, ident: string, body: unknown) => {
   const route = routes.find((one) => one.method === 'patch' && one.path === path)
-  const ask = {
+  const request = {
     params: { ident },
     query: new Query({}),
     body,
@@ -82,7 +82,7 @@ const patch = async (path: string, ident: string, body: unknown) => {
     actor: ANYBODY,
     view: { base: 'http://x', conductor: 'x' },
   }
-  return route?.handle(ask as unknown as Ask)
+  return route?.handle(request as unknown as ApiRequest)
 }
 
 const TEMPLATE = {

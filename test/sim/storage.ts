@@ -1,5 +1,5 @@
 /** The simulated shared storage: the slots of the hosts. What an arbiter asks of it may take effect long after it was given up. */
-import type { PillAsk } from '../../host-agent/adapters/poison-pill.ts'
+import type { PillRequest } from '../../host-agent/adapters/poison-pill.ts'
 import type { PillAnswer } from '../../host-agent/fence/effects.ts'
 import type { PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
 import type { Engine } from './engine.ts'
@@ -27,7 +27,7 @@ export class SimStorage {
 
   /** `reaches` is asked when it takes effect. */
   ask(
-    ask: PillAsk,
+    ask: PillRequest,
     at: { by: string; deadlineMs: number; reaches: () => boolean },
     done: (answer: PillAnswer) => void,
   ): void {

@@ -5,7 +5,7 @@ import { isLocked } from '../../node/record.ts'
 import { locked } from '../../node/policy/guards.ts'
 import { mustOwn, standing } from '../access.ts'
 import { checkInput, ObjectName, Uuid, z } from '../node-input.ts'
-import { needs, type Ask, type Route, type RouteParts } from '../route.ts'
+import { needs, type ApiRequest, type Route, type RouteParts } from '../route.ts'
 import { Trait } from '../traits.ts'
 import { veilInventory, veilTexts } from '../veil.ts'
 import { nodeOf } from './routes.ts'
@@ -18,9 +18,9 @@ const Vif = z
 
 export function detailRoutes(parts: RouteParts): Route[] {
   const { nodes, store, turns } = parts
-  const owned = async (ask: Ask, what: string) => {
-    const node = await nodeOf(parts, ask)
-    mustOwn(ask.actor, node, what)
+  const owned = async (request: ApiRequest, what: string) => {
+    const node = await nodeOf(parts, request)
+    mustOwn(request.actor, node, what)
     if (isLocked(node)) throw locked(node)
     return node
   }
@@ -28,17 +28,18 @@ export function detailRoutes(parts: RouteParts): Route[] {
   /** `change` gets the traits as they are then: of two requests at once, none is lost. */
   const setTraits = (node: NodeRecord, change: (now: readonly string[]) => readonly string[]) =>
     nodes.update(node.uuid, (now) => ({ ...now, traits: [...new Set(change(now.traits))] }))
-  const trait = (ask: Ask) => checkInput(z.strictObject({ trait: Trait }), { trait: ask.params.trait }).trait
+  const trait = (request: ApiRequest) =>
+    checkInput(z.strictObject({ trait: Trait }), { trait: request.params.trait }).trait
   return [
     {
       method: 'get',
       path: at('validate'),
       role: 'reader',
-      says: 'says what would stop each interface',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
+      summary: 'says what would stop each interface',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
         const verdicts = await nodes.validate(node.uuid)
-        return { body: standing(ask.actor, node) === 'lessee' ? veilTexts(verdicts, node) : verdicts }
+        return { body: standing(request.actor, node) === 'lessee' ? veilTexts(verdicts, node) : verdicts }
       },
     },
 
@@ -48,8 +49,8 @@ export function detailRoutes(parts: RouteParts): Route[] {
       role: 'reader',
       since: 37,
       below: 406,
-      says: 'lists traits',
-      handle: async (ask) => ({ body: { traits: (await nodeOf(parts, ask)).traits } }),
+      summary: 'lists traits',
+      handle: async (request) => ({ body: { traits: (await nodeOf(parts, request)).traits } }),
     },
     {
       method: 'put',
@@ -57,10 +58,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
       role: 'operator',
       since: 37,
       below: 405,
-      says: 'sets all traits',
-      async handle(ask) {
-        const { traits } = checkInput(Traits, ask.body)
-        await setTraits(await owned(ask, 'traits'), () => traits)
+      summary: 'sets all traits',
+      async handle(request) {
+        const { traits } = checkInput(Traits, request.body)
+        await setTraits(await owned(request, 'traits'), () => traits)
       },
     },
     {
@@ -68,9 +69,9 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('traits'),
       role: 'operator',
       since: 37,
-      says: 'removes all traits',
-      async handle(ask) {
-        await setTraits(await owned(ask, 'traits'), () => [])
+      summary: 'removes all traits',
+      async handle(request) {
+        await setTraits(await owned(request, 'traits'), () => [])
       },
     },
     {
@@ -79,16 +80,16 @@ export function detailRoutes(parts: RouteParts): Route[] {
       role: 'operator',
       since: 37,
       below: 405,
-      says: 'adds a trait',
-      async handle(ask) {
-        const added = trait(ask)
-        const node = await owned(ask, 'traits')
+      summary: 'adds a trait',
+      async handle(request) {
+        const added = trait(request)
+        const node = await owned(request, 'traits')
         await setTraits(node, (now) => {
           if (now.length >= MAX_TRAITS && !now.includes(added))
             throw new Fault('input.invalid', `traits: a node has at most ${MAX_TRAITS} traits`)
           return [...now, added]
         })
-        return { status: 204, location: `${ask.view.base}/v1/nodes/${node.uuid}/traits/${added}` }
+        return { status: 204, location: `${request.view.base}/v1/nodes/${node.uuid}/traits/${added}` }
       },
     },
     {
@@ -96,10 +97,10 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('traits/:trait'),
       role: 'operator',
       since: 37,
-      says: 'removes a trait',
-      async handle(ask) {
-        const node = await owned(ask, 'traits')
-        const name = ask.params.trait ?? ''
+      summary: 'removes a trait',
+      async handle(request) {
+        const node = await owned(request, 'traits')
+        const name = request.params.trait ?? ''
         await setTraits(node, (now) => {
           if (!now.includes(name))
             throw new Fault(
@@ -116,21 +117,23 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('vifs'),
       role: 'reader',
       since: 28,
-      says: 'lists attached VIFs',
-      handle: async (ask) => ({ body: { vifs: Object.keys((await nodeOf(parts, ask)).vifs).map((id) => ({ id })) } }),
+      summary: 'lists attached VIFs',
+      handle: async (request) => ({
+        body: { vifs: Object.keys((await nodeOf(parts, request)).vifs).map((id) => ({ id })) },
+      }),
     },
     {
       method: 'post',
       path: at('vifs'),
       role: 'operator',
       since: 28,
-      says: 'attaches a VIF',
-      async handle(ask) {
-        const { id, port_uuid: portUuid, portgroup_uuid: portgroupUuid } = checkInput(Vif, ask.body)
-        if (portUuid || portgroupUuid) needs(ask, 67, 'port_uuid and portgroup_uuid')
+      summary: 'attaches a VIF',
+      async handle(request) {
+        const { id, port_uuid: portUuid, portgroup_uuid: portgroupUuid } = checkInput(Vif, request.body)
+        if (portUuid || portgroupUuid) needs(request, 67, 'port_uuid and portgroup_uuid')
         if (portUuid && portgroupUuid)
           throw new Fault('input.invalid', 'port_uuid and portgroup_uuid exclude each other')
-        const node = await nodeOf(parts, ask)
+        const node = await nodeOf(parts, request)
         if (isLocked(node)) throw locked(node)
         if (portUuid && (await store.port(portUuid))?.nodeUuid !== node.uuid)
           throw new Fault('input.invalid', `port_uuid: node ${node.uuid} has no port ${portUuid}`)
@@ -143,7 +146,7 @@ export function detailRoutes(parts: RouteParts): Route[] {
             { limit: 1, sortKey: 'id', descending: false },
           )
           if (other) {
-            const where = standing(ask.actor, other) === 'none' ? 'another node' : `node ${other.uuid}`
+            const where = standing(request.actor, other) === 'none' ? 'another node' : `node ${other.uuid}`
             throw new Fault('object.conflict', `VIF ${id} is attached to ${where} already`)
           }
           await nodes.update(node.uuid, (now) => ({ ...now, vifs: { ...now.vifs, [id]: how } }))
@@ -155,11 +158,11 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('vifs/:vif'),
       role: 'operator',
       since: 28,
-      says: 'detaches a VIF',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
+      summary: 'detaches a VIF',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
         if (isLocked(node)) throw locked(node)
-        const id = ask.params.vif ?? ''
+        const id = request.params.vif ?? ''
         if (!Object.hasOwn(node.vifs, id))
           throw new Fault(
             'input.invalid',
@@ -177,13 +180,13 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('inventory'),
       role: 'reader',
       since: 81,
-      says: 'shows what inspection found',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
+      summary: 'shows what inspection found',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
         const inventory = await store.inventory(node.uuid)
         if (inventory === undefined)
           throw new Fault('object.missing', `node ${node.uuid} has no inventory: inspect it first`)
-        return { body: standing(ask.actor, node) === 'lessee' ? veilInventory(inventory, node) : inventory }
+        return { body: standing(request.actor, node) === 'lessee' ? veilInventory(inventory, node) : inventory }
       },
     },
     {
@@ -191,12 +194,12 @@ export function detailRoutes(parts: RouteParts): Route[] {
       path: at('children'),
       role: 'reader',
       since: 83,
-      says: 'lists child nodes',
-      async handle(ask) {
-        const children = await nodes.children(await nodeOf(parts, ask))
+      summary: 'lists child nodes',
+      async handle(request) {
+        const children = await nodes.children(await nodeOf(parts, request))
         return {
           body: {
-            children: children.filter((child) => standing(ask.actor, child) !== 'none').map((child) => child.uuid),
+            children: children.filter((child) => standing(request.actor, child) !== 'none').map((child) => child.uuid),
           },
         }
       },

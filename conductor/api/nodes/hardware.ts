@@ -9,7 +9,7 @@ import { RaidConfig } from '../../node/policy/raid.ts'
 import { isLocked, type NodeRecord } from '../../node/record.ts'
 import { mustOwn } from '../access.ts'
 import { checkInput, Flag, z } from '../node-input.ts'
-import type { Ask, Route, RouteParts } from '../route.ts'
+import type { ApiRequest, Route, RouteParts } from '../route.ts'
 import { parseFields, type Gates } from '../versions.ts'
 import { links, time } from '../views.ts'
 import { ableFor, type Able } from './able.ts'
@@ -50,8 +50,8 @@ export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
 }
 
 function biosRoutes(parts: RouteParts): Route[] {
-  const view = (one: BiosSetting, of: { node: NodeRecord; ask: Ask }, names: readonly string[]) => {
-    const { node, ask } = of
+  const view = (one: BiosSetting, of: { node: NodeRecord; request: ApiRequest }, names: readonly string[]) => {
+    const { node, request } = of
     const known: Readonly<Record<string, unknown>> = { ...BIOS_REGISTRY[one.name] }
     const whole: Record<string, unknown> = {
       name: one.name,
@@ -65,7 +65,7 @@ function biosRoutes(parts: RouteParts): Route[] {
       ...Object.fromEntries(names.map((name) => [name, whole[name] ?? null])),
       created_at: time(node.fake?.createdAtMs ?? null),
       updated_at: time(one.updatedAtMs),
-      links: links(ask.view, `nodes/${node.uuid}/bios/${one.name}`),
+      links: links(request.view, `nodes/${node.uuid}/bios/${one.name}`),
     }
   }
   const ALL = Object.keys(BIOS_FIELDS).filter((name) => !['created_at', 'updated_at', 'links'].includes(name))
@@ -76,14 +76,14 @@ function biosRoutes(parts: RouteParts): Route[] {
       role: 'reader',
       since: 40,
       query: { detail: 74, fields: 74 },
-      says: 'lists BIOS settings as they were read last; none where the interface has none',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        const fields = parseFields(ask.query.text('fields'), BIOS_FIELDS, ask.minor)
-        const detail = ask.query.flag('detail') ?? false
+      summary: 'lists BIOS settings as they were read last; none where the interface has none',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
+        const fields = parseFields(request.query.text('fields'), BIOS_FIELDS, request.minor)
+        const detail = request.query.flag('detail') ?? false
         if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
         const names = detail ? ALL : (fields ?? SHORT)
-        return { body: { bios: (node.fake?.bios ?? []).map((one) => view(one, { node, ask }, names)) } }
+        return { body: { bios: (node.fake?.bios ?? []).map((one) => view(one, { node, request }, names)) } }
       },
     },
     {
@@ -91,16 +91,16 @@ function biosRoutes(parts: RouteParts): Route[] {
       path: at('bios/:setting'),
       role: 'reader',
       since: 40,
-      says: 'shows a BIOS setting',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        const one = node.fake?.bios.find(({ name }) => name === ask.params.setting)
+      summary: 'shows a BIOS setting',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
+        const one = node.fake?.bios.find(({ name }) => name === request.params.setting)
         if (!one)
           throw new Fault(
             'object.missing',
-            `node ${node.uuid} has no BIOS setting ${JSON.stringify(ask.params.setting?.slice(0, 64))}`,
+            `node ${node.uuid} has no BIOS setting ${JSON.stringify(request.params.setting?.slice(0, 64))}`,
           )
-        return { body: { [one.name]: view(one, { node, ask }, ask.minor >= 74 ? ALL : SHORT) } }
+        return { body: { [one.name]: view(one, { node, request }, request.minor >= 74 ? ALL : SHORT) } }
       },
     },
   ]
@@ -121,9 +121,9 @@ function firmwareRoutes(parts: RouteParts): Route[] {
       path: at('firmware'),
       role: 'reader',
       since: 86,
-      says: 'lists firmware components as they were read last; none where the interface has none',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
+      summary: 'lists firmware components as they were read last; none where the interface has none',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
         return { body: { firmware: (node.fake?.firmware ?? []).map((one) => view(node, one)) } }
       },
     },
@@ -138,15 +138,16 @@ function raidRoutes(parts: RouteParts): Route[] {
       path: at('states/raid'),
       role: 'operator',
       since: 12,
-      says: 'says which RAID configuration a clean step shall make, where the node can do that; {} says none',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        mustOwn(ask.actor, node, 'raid')
+      summary: 'says which RAID configuration a clean step shall make, where the node can do that; {} says none',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
+        mustOwn(request.actor, node, 'raid')
         // Ironic answers 404 here, not 400, where the interface cannot do it.
         if (interfaceOf(node, 'raid') === 'no-raid')
           throw new Fault('object.missing', nodes.refuse(node, 'raid', 'target_raid_config').detail)
-        const empty = ask.body !== null && typeof ask.body === 'object' && Object.keys(ask.body).length === 0
-        const targetRaidConfig = empty ? {} : checkInput(RaidConfig, ask.body)
+        const empty =
+          request.body !== null && typeof request.body === 'object' && Object.keys(request.body).length === 0
+        const targetRaidConfig = empty ? {} : checkInput(RaidConfig, request.body)
         if (isLocked(node)) throw locked(node)
         await nodes.update(node.uuid, (now) => ({ ...now, targetRaidConfig }))
       },
@@ -162,10 +163,10 @@ function consoleRoutes(parts: RouteParts, able: Able): Route[] {
       method: 'get',
       path,
       role: 'reader',
-      says: 'shows whether the console is on, and where it is reached',
-      async handle(ask) {
-        const node = await able(ask, 'console', { what: 'console' })
-        const url = `${ask.view.base.replace(/^http/, 'ws')}/rackward/v1/nodes/${node.uuid}/console`
+      summary: 'shows whether the console is on, and where it is reached',
+      async handle(request) {
+        const node = await able(request, 'console', { what: 'console' })
+        const url = `${request.view.base.replace(/^http/, 'ws')}/rackward/v1/nodes/${node.uuid}/console`
         return {
           body: {
             console_enabled: node.consoleEnabled,
@@ -178,12 +179,12 @@ function consoleRoutes(parts: RouteParts, able: Able): Route[] {
       method: 'put',
       path,
       role: 'operator',
-      says: 'starts or stops the console',
-      async handle(ask) {
-        const { enabled } = checkInput(z.strictObject({ enabled: Flag }), ask.body)
-        const node = await able(ask, 'console', { what: 'console', change: true })
+      summary: 'starts or stops the console',
+      async handle(request) {
+        const { enabled } = checkInput(z.strictObject({ enabled: Flag }), request.body)
+        const node = await able(request, 'console', { what: 'console', change: true })
         await nodes.update(node.uuid, (now) => ({ ...now, consoleEnabled: enabled }))
-        return { status: 202, location: `${ask.view.base}/v1/nodes/${node.uuid}/states/console` }
+        return { status: 202, location: `${request.view.base}/v1/nodes/${node.uuid}/states/console` }
       },
     },
   ])

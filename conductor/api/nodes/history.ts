@@ -5,17 +5,17 @@ import type { NodeRecord } from '../../node/record.ts'
 import type { EventRecord } from '../../store/port.ts'
 import { standing } from '../access.ts'
 import { readPage } from '../listing.ts'
-import type { Ask, Route, RouteParts } from '../route.ts'
+import type { ApiRequest, Route, RouteParts } from '../route.ts'
 import { links } from '../views.ts'
 import { veilEvent } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
 export function historyRoutes(parts: RouteParts): Route[] {
   const { store } = parts
-  const ofProject = ({ actor }: Ask) => (actor.project === null ? {} : { project: actor.project })
-  const entry = async (ask: Ask, node: NodeRecord, uuid: string): Promise<EventRecord | undefined> => {
+  const ofProject = ({ actor }: ApiRequest) => (actor.project === null ? {} : { project: actor.project })
+  const entry = async (request: ApiRequest, node: NodeRecord, uuid: string): Promise<EventRecord | undefined> => {
     const seq = seqOf(uuid)
-    const filter = { nodeUuid: node.uuid, kinds: [...HISTORY], ...ofProject(ask) }
+    const filter = { nodeUuid: node.uuid, kinds: [...HISTORY], ...ofProject(request) }
     return seq === undefined ? undefined : store.journal.one(seq, filter)
   }
   return [
@@ -25,20 +25,20 @@ export function historyRoutes(parts: RouteParts): Route[] {
       role: 'reader',
       since: 78,
       query: { limit: 78, marker: 78, detail: 78, sort_key: 78, sort_dir: 78 },
-      says: 'lists what happened to a node, newest first',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        const { limit, marker } = readPage(ask)
-        const detail = ask.query.flag('detail') ?? false
-        const before = marker === undefined ? undefined : await entry(ask, node, marker)
+      summary: 'lists what happened to a node, newest first',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
+        const { limit, marker } = readPage(request)
+        const detail = request.query.flag('detail') ?? false
+        const before = marker === undefined ? undefined : await entry(request, node, marker)
         if (marker !== undefined && !before)
           throw new Fault('object.missing', `marker: there is no history entry ${JSON.stringify(marker.slice(0, 64))}`)
         const events = await store.journal.ofNode(node.uuid, limit, {
           kinds: [...HISTORY],
-          ...ofProject(ask),
+          ...ofProject(request),
           ...(before ? { beforeSeq: before.seq } : {}),
         })
-        return { body: { history: events.map((event) => historyView(event, node, { ask, detail })) } }
+        return { body: { history: events.map((event) => historyView(event, node, { request, detail })) } }
       },
     },
     {
@@ -46,16 +46,16 @@ export function historyRoutes(parts: RouteParts): Route[] {
       path: '/v1/nodes/:ident/history/:entry',
       role: 'reader',
       since: 78,
-      says: 'shows one thing that happened',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
-        const event = await entry(ask, node, ask.params.entry ?? '')
+      summary: 'shows one thing that happened',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
+        const event = await entry(request, node, request.params.entry ?? '')
         if (!event)
           throw new Fault(
             'object.missing',
-            `node ${node.uuid} has no history entry ${JSON.stringify(ask.params.entry?.slice(0, 64))}`,
+            `node ${node.uuid} has no history entry ${JSON.stringify(request.params.entry?.slice(0, 64))}`,
           )
-        return { body: historyView(event, node, { ask, detail: true }) }
+        return { body: historyView(event, node, { request, detail: true }) }
       },
     },
   ]
@@ -73,15 +73,15 @@ const seqOf = (uuid: string) => {
   return hex === undefined ? undefined : Number.parseInt(hex, 16)
 }
 
-function historyView(event: EventRecord, node: NodeRecord, at: { ask: Ask; detail: boolean }) {
-  const text = historyText(standing(at.ask.actor, node) === 'lessee' ? veilEvent(event, node) : event)
+function historyView(event: EventRecord, node: NodeRecord, at: { request: ApiRequest; detail: boolean }) {
+  const text = historyText(standing(at.request.actor, node) === 'lessee' ? veilEvent(event, node) : event)
   return {
     uuid: uuidOf(event.seq),
     created_at: isoTime(event.atMs),
     severity: event.kind === 'error' ? 'ERROR' : 'INFO',
     event: at.detail ? text : text.slice(0, SHORT),
-    ...(at.detail ? { event_type: event.kind, conductor: at.ask.view.conductor, user: null } : {}),
-    links: links(at.ask.view, `nodes/${node.uuid}/history/${uuidOf(event.seq)}`),
+    ...(at.detail ? { event_type: event.kind, conductor: at.request.view.conductor, user: null } : {}),
+    links: links(at.request.view, `nodes/${node.uuid}/history/${uuidOf(event.seq)}`),
   }
 }
 

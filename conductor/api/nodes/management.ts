@@ -7,7 +7,7 @@ import { interfaceOf } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { mustOwn } from '../access.ts'
 import { checkInput, z } from '../node-input.ts'
-import type { Ask, Route, RouteParts } from '../route.ts'
+import type { ApiRequest, Route, RouteParts } from '../route.ts'
 import { links } from '../views.ts'
 import type { Able } from './able.ts'
 import { nodeOf } from './routes.ts'
@@ -25,12 +25,12 @@ const Media = z.strictObject({
 
 export function managementRoutes(parts: RouteParts, able: Able): Route[] {
   const { nodes } = parts
-  const name = (ask: Ask) => ask.params.indicator ?? ''
-  const noIndicator = (node: NodeRecord, ask: Ask) =>
-    new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(name(ask).slice(0, 64))}`)
-  const lamp = async (ask: Ask): Promise<{ node: NodeRecord; fake: FakeHardware }> => {
-    const node = await nodeOf(parts, ask)
-    if (interfaceOf(node, 'management') !== 'fake') throw noIndicator(node, ask)
+  const name = (request: ApiRequest) => request.params.indicator ?? ''
+  const noIndicator = (node: NodeRecord, request: ApiRequest) =>
+    new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(name(request).slice(0, 64))}`)
+  const lamp = async (request: ApiRequest): Promise<{ node: NodeRecord; fake: FakeHardware }> => {
+    const node = await nodeOf(parts, request)
+    if (interfaceOf(node, 'management') !== 'fake') throw noIndicator(node, request)
     return { node, fake: hardwareOf(node, 0) }
   }
   return [
@@ -39,16 +39,16 @@ export function managementRoutes(parts: RouteParts, able: Able): Route[] {
       path: at('management/indicators'),
       role: 'reader',
       since: 63,
-      says: 'lists indicator lamps; none where the interface has none',
-      async handle(ask) {
-        const node = await nodeOf(parts, ask)
+      summary: 'lists indicator lamps; none where the interface has none',
+      async handle(request) {
+        const node = await nodeOf(parts, request)
         const there = interfaceOf(node, 'management') === 'fake' ? Object.entries(INDICATORS) : []
         return {
           body: {
             indicators: there.map(([one, known]) => ({
               name: one,
               ...known,
-              links: links(ask.view, `nodes/${node.uuid}/management/indicators/${one}`),
+              links: links(request.view, `nodes/${node.uuid}/management/indicators/${one}`),
             })),
           },
         }
@@ -59,20 +59,20 @@ export function managementRoutes(parts: RouteParts, able: Able): Route[] {
       path: at('management/indicators/:indicator'),
       role: 'reader',
       since: 63,
-      says: 'shows the state of an indicator lamp',
-      handle: async (ask) => ({ body: { state: indicatorOf((await lamp(ask)).fake, name(ask)) } }),
+      summary: 'shows the state of an indicator lamp',
+      handle: async (request) => ({ body: { state: indicatorOf((await lamp(request)).fake, name(request)) } }),
     },
     {
       method: 'put',
       path: at('management/indicators/:indicator'),
       role: 'operator',
       since: 63,
-      says: 'switches an indicator lamp',
-      async handle(ask) {
-        const { state } = checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), ask.body)
-        const { node } = await lamp(ask)
-        mustOwn(ask.actor, node, 'indicators')
-        await nodes.changeFake(node.uuid, (fake) => setIndicator(fake, name(ask), state))
+      summary: 'switches an indicator lamp',
+      async handle(request) {
+        const { state } = checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), request.body)
+        const { node } = await lamp(request)
+        mustOwn(request.actor, node, 'indicators')
+        await nodes.changeFake(node.uuid, (fake) => setIndicator(fake, name(request), state))
       },
     },
     {
@@ -80,9 +80,9 @@ export function managementRoutes(parts: RouteParts, able: Able): Route[] {
       path: at('vmedia'),
       role: 'reader',
       since: 93,
-      says: 'lists virtual media',
-      async handle(ask) {
-        const { media } = hardwareOf(await able(ask, 'management', { what: 'vmedia' }), 0)
+      summary: 'lists virtual media',
+      async handle(request) {
+        const { media } = hardwareOf(await able(request, 'management', { what: 'vmedia' }), 0)
         const view = ([device, types]: [string, readonly string[]]) => ({
           media_types: types,
           inserted: media[device] !== undefined,
@@ -96,10 +96,10 @@ export function managementRoutes(parts: RouteParts, able: Able): Route[] {
       path: at('vmedia'),
       role: 'operator',
       since: 89,
-      says: 'inserts an image',
-      async handle(ask) {
-        const { device_type: device, image_url: url } = checkInput(Media, ask.body)
-        const node = await able(ask, 'management', { what: 'vmedia', change: true })
+      summary: 'inserts an image',
+      async handle(request) {
+        const { device_type: device, image_url: url } = checkInput(Media, request.body)
+        const node = await able(request, 'management', { what: 'vmedia', change: true })
         await nodes.changeFake(node.uuid, (fake) => insertMedia(fake, device, url))
       },
     },
@@ -109,10 +109,10 @@ export function managementRoutes(parts: RouteParts, able: Able): Route[] {
       role: 'operator',
       since: 89,
       query: { device_types: 89 },
-      says: 'ejects images: of the devices that are named, or all',
-      async handle(ask) {
-        const node = await able(ask, 'management', { what: 'vmedia', change: true })
-        const devices = ask.query.words('device_types') ?? Object.keys(MEDIA)
+      summary: 'ejects images: of the devices that are named, or all',
+      async handle(request) {
+        const node = await able(request, 'management', { what: 'vmedia', change: true })
+        const devices = request.query.words('device_types') ?? Object.keys(MEDIA)
         const unknown = devices.find((device) => !Device.safeParse(device).success)
         if (unknown !== undefined)
           throw new Fault(

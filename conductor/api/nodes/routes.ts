@@ -8,7 +8,7 @@ import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '
 import { applyJsonPatch } from '../json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
 import { checkIdent, checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
-import { gateBody, needs, type Ask, type Route, type RouteParts } from '../route.ts'
+import { gateBody, needs, type ApiRequest, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
 import { veilNode } from '../veil.ts'
@@ -18,69 +18,70 @@ import { fromWire, keepMasked, toWire } from './wire.ts'
 /** What the filter `fault` knows (Ironic's faults). */
 const FAULTS = new Set([...Object.keys(NODE_FAULTS), 'none'])
 
-const viewFor = (ask: Ask, node: NodeRecord) => {
-  const leased = standing(ask.actor, node) === 'lessee'
-  const view = shim(nodeView(leased ? veilNode(node) : node, ask.view), ask.minor)
+const viewFor = (request: ApiRequest, node: NodeRecord) => {
+  const leased = standing(request.actor, node) === 'lessee'
+  const view = shim(nodeView(leased ? veilNode(node) : node, request.view), request.minor)
   return leased ? veil(view) : view
 }
 
-export const show = (ask: Ask, node: NodeRecord) => showOne(ask, viewFor(ask, node), NODE_FIELDS)
+export const show = (request: ApiRequest, node: NodeRecord) => showOne(request, viewFor(request, node), NODE_FIELDS)
 
 /** The node of a path, if the user may see it. */
-export async function nodeOf(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
-  const ident = ask.params.ident ?? ''
+export async function nodeOf(parts: RouteParts, request: ApiRequest): Promise<NodeRecord> {
+  const ident = request.params.ident ?? ''
   checkIdent(ident, 'node')
-  if (ask.minor < 5 && !isUuid(ident))
+  if (request.minor < 5 && !isUuid(ident))
     throw new Fault('object.missing', `there is no node ${JSON.stringify(ident.slice(0, 255))}: names need version 1.5`)
-  return seenNode(parts.nodes, ask.actor, ident)
+  return seenNode(parts.nodes, request.actor, ident)
 }
 
 /** A child hangs on its parent: the parent cannot be deleted while it has one. So it is a node of the same project, unless a whole administrator says otherwise. */
-async function checkParent(parts: RouteParts, ask: Ask, parent: unknown): Promise<void> {
-  if (typeof parent !== 'string' || ask.actor.project === null) return
-  const node = await namedNode(parts.nodes, ask.actor, { field: 'parent_node', ident: parent })
-  mustOwn(ask.actor, node, 'parent_node')
+async function checkParent(parts: RouteParts, request: ApiRequest, parent: unknown): Promise<void> {
+  if (typeof parent !== 'string' || request.actor.project === null) return
+  const node = await namedNode(parts.nodes, request.actor, { field: 'parent_node', ident: parent })
+  mustOwn(request.actor, node, 'parent_node')
 }
 
 export function nodeRoutes(parts: RouteParts): Route[] {
-  const list = (ask: Ask, detail?: boolean) => listNodes(parts, ask, detail === undefined ? {} : { detail })
+  const list = (request: ApiRequest, detail?: boolean) =>
+    listNodes(parts, request, detail === undefined ? {} : { detail })
   return [
     {
       method: 'get',
       path: '/v1/nodes',
       role: 'reader',
       query: { ...PAGE_QUERY, ...NODE_FILTERS },
-      says: 'lists nodes',
-      handle: (ask) => list(ask),
+      summary: 'lists nodes',
+      handle: (request) => list(request),
     },
     {
       method: 'get',
       path: '/v1/nodes/detail',
       role: 'reader',
       query: { ...PAGE_QUERY, ...NODE_FILTERS },
-      says: 'lists nodes in full',
-      handle: (ask) => list(ask, true),
+      summary: 'lists nodes in full',
+      handle: (request) => list(request, true),
     },
     {
       method: 'post',
       path: '/v1/nodes',
       role: 'admin',
-      says: 'enrolls a node',
-      async handle(ask) {
-        gateBody(ask, ask.body, NODE_FIELDS)
-        const given = fromWire(checkInput(NodeCreate, ask.body))
+      summary: 'enrolls a node',
+      async handle(request) {
+        gateBody(request, request.body, NODE_FIELDS)
+        const given = fromWire(checkInput(NodeCreate, request.body))
         // A confined user enrolls for its own project, and for no other.
-        if (ask.actor.project !== null && (given.owner ?? ask.actor.project) !== ask.actor.project)
-          mustBeWhole(ask.actor, 'owner')
-        await checkParent(parts, ask, given.parentNode)
+        if (request.actor.project !== null && (given.owner ?? request.actor.project) !== request.actor.project)
+          mustBeWhole(request.actor, 'owner')
+        await checkParent(parts, request, given.parentNode)
         // Before 1.11 there was no enroll: a new node was available at once.
-        const since = ask.minor < 11 ? { provisionState: 'available' as const } : {}
+        const since = request.minor < 11 ? { provisionState: 'available' as const } : {}
         const node = await parts.nodes.create({
           ...given,
           ...since,
-          ...(ask.actor.project === null ? {} : { owner: ask.actor.project }),
+          ...(request.actor.project === null ? {} : { owner: request.actor.project }),
         })
-        return { status: 201, location: `${ask.view.base}/v1/nodes/${node.uuid}`, body: show(ask, node) }
+        return { status: 201, location: `${request.view.base}/v1/nodes/${node.uuid}`, body: show(request, node) }
       },
     },
     {
@@ -88,26 +89,26 @@ export function nodeRoutes(parts: RouteParts): Route[] {
       path: '/v1/nodes/:ident',
       role: 'reader',
       query: { fields: 8 },
-      says: 'shows a node',
-      handle: async (ask) => ({ body: show(ask, await nodeOf(parts, ask)) }),
+      summary: 'shows a node',
+      handle: async (request) => ({ body: show(request, await nodeOf(parts, request)) }),
     },
     {
       method: 'patch',
       path: '/v1/nodes/:ident',
       role: 'operator',
       query: { reset_interfaces: 45 },
-      says: 'changes a node by a JSON patch',
-      handle: async (ask) => ({ body: show(ask, await patchNode(parts, ask)) }),
+      summary: 'changes a node by a JSON patch',
+      handle: async (request) => ({ body: show(request, await patchNode(parts, request)) }),
     },
     {
       method: 'delete',
       path: '/v1/nodes/:ident',
       role: 'admin',
-      says: 'forgets a node',
-      async handle(ask) {
-        const node = await orDamaged(ask, nodeOf(parts, ask))
-        if (!node) return parts.nodes.removeDamaged(ask.params.ident ?? '')
-        mustOwn(ask.actor, node, 'delete')
+      summary: 'forgets a node',
+      async handle(request) {
+        const node = await orDamaged(request, nodeOf(parts, request))
+        if (!node) return parts.nodes.removeDamaged(request.params.ident ?? '')
+        mustOwn(request.actor, node, 'delete')
         await parts.nodes.remove(node.uuid)
       },
     },
@@ -117,46 +118,49 @@ export function nodeRoutes(parts: RouteParts): Route[] {
 /** The only field of a node that its lessee may set. */
 const OF_LESSEE = new Set(['instance_info', 'instance_name'])
 
-async function patchNode(parts: RouteParts, ask: Ask): Promise<NodeRecord> {
-  const before = await nodeOf(parts, ask)
-  const patching = { allowed: NODE_PATCHABLE, minor: ask.minor }
-  const { touched, result: wanted } = applyJsonPatch(toWire(before), ask.body, patching)
+async function patchNode(parts: RouteParts, request: ApiRequest): Promise<NodeRecord> {
+  const before = await nodeOf(parts, request)
+  const patching = { allowed: NODE_PATCHABLE, minor: request.minor }
+  const { touched, result: wanted } = applyJsonPatch(toWire(before), request.body, patching)
   for (const name of touched) {
-    needs(ask, NODE_FIELDS[name] ?? 1, name)
-    if (!OF_LESSEE.has(name)) mustOwn(ask.actor, before, name)
-    if (name === 'owner') mustBeWhole(ask.actor, name)
+    needs(request, NODE_FIELDS[name] ?? 1, name)
+    if (!OF_LESSEE.has(name)) mustOwn(request.actor, before, name)
+    if (name === 'owner') mustBeWhole(request.actor, name)
     if (name === 'driver' || name === 'driver_info') {
-      if (ask.actor.role !== 'admin')
-        throw new Fault('access.denied', `${name}: user ${ask.actor.user} is ${ask.actor.role}; this needs admin`)
+      if (request.actor.role !== 'admin')
+        throw new Fault(
+          'access.denied',
+          `${name}: user ${request.actor.user} is ${request.actor.role}; this needs admin`,
+        )
     }
   }
-  if (touched.has('parent_node')) await checkParent(parts, ask, wanted.parent_node)
-  if (ask.query.flag('reset_interfaces') && !touched.has('driver'))
+  if (touched.has('parent_node')) await checkParent(parts, request, wanted.parent_node)
+  if (request.query.flag('reset_interfaces') && !touched.has('driver'))
     throw new Fault('input.invalid', 'reset_interfaces: only with a change of driver')
   return parts.nodes.update(before.uuid, (now) => {
     const wire = toWire(now)
-    const { result } = applyJsonPatch(wire, ask.body, patching)
+    const { result } = applyJsonPatch(wire, request.body, patching)
     if (touched.has('driver_info') || touched.has('driver')) {
-      const { result: masked } = applyJsonPatch(maskedWire(wire), ask.body, patching)
-      checkReaddress(ask.actor, now, {
+      const { result: masked } = applyJsonPatch(maskedWire(wire), request.body, patching)
+      checkReaddress(request.actor, now, {
         driver: String(masked.driver),
         driverInfo: (masked.driver_info ?? {}) as Record<string, unknown>,
       })
     }
-    chooseInterfaces(ask, now, { result, touched })
+    chooseInterfaces(request, now, { result, touched })
     return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
   })
 }
 
 /** A new driver brings its own interfaces when that is asked for (what the patch chose stays); else the node keeps those that it has, which the driver must have too. */
 function chooseInterfaces(
-  ask: Ask,
+  request: ApiRequest,
   now: NodeRecord,
   patched: { result: Record<string, unknown>; touched: ReadonlySet<string> },
 ): void {
   const { result, touched } = patched
   for (const name of INTERFACES.map((one) => `${one}_interface` as const)) {
-    if (ask.query.flag('reset_interfaces')) result[name] = touched.has(name) ? result[name] : null
+    if (request.query.flag('reset_interfaces')) result[name] = touched.has(name) ? result[name] : null
     else if (result.driver !== now.driver)
       result[name] ??= interfaceOf(now, name.replace('_interface', '') as InterfaceName)
   }
@@ -164,33 +168,33 @@ function chooseInterfaces(
 
 export async function listNodes(
   parts: RouteParts,
-  ask: Ask,
+  request: ApiRequest,
   at: { detail?: boolean; filter?: NodeFilter },
 ): Promise<void> {
-  const wanted = readWanted(ask, {
+  const wanted = readWanted(request, {
     gates: NODE_FIELDS,
     summary: NODE_SUMMARY,
     ...(at.detail === undefined ? {} : { detail: at.detail }),
   })
   const filter: NodeFilter = {
-    ...readFilter(ask),
+    ...readFilter(request),
     ...at.filter,
-    ...(ask.actor.project === null ? {} : { project: ask.actor.project }),
+    ...(request.actor.project === null ? {} : { project: request.actor.project }),
   }
-  const conductor = ask.query.text('conductor')
-  const elsewhere = conductor !== undefined && conductor !== ask.view.conductor
-  await sendList(ask, {
+  const conductor = request.query.text('conductor')
+  const elsewhere = conductor !== undefined && conductor !== request.view.conductor
+  await sendList(request, {
     envelope: 'nodes',
     wanted,
     gates: NODE_FIELDS,
     fetch: async (page) => (elsewhere ? [] : parts.store.nodes(filter, page)),
     ident: (node) => node.uuid,
-    view: (node) => viewFor(ask, node),
+    view: (node) => viewFor(request, node),
   })
 }
 
-function readFilter(ask: Ask): NodeFilter {
-  const { query } = ask
+function readFilter(request: ApiRequest): NodeFilter {
+  const { query } = request
   const state = query.text('provision_state')
   if (state !== undefined && !isState(state))
     throw new Fault('input.invalid', `provision_state: ${JSON.stringify(state.slice(0, 64))} is not a state`)

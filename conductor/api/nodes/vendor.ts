@@ -9,7 +9,7 @@ import { isLocked, type NodeRecord } from '../../node/record.ts'
 import type { NodeService } from '../../node/service.ts'
 import { mustBeWhole, mustOwn } from '../access.ts'
 import { checkInput, Flag, z } from '../node-input.ts'
-import type { Ask, Reply, Route, RouteParts } from '../route.ts'
+import type { ApiRequest, ApiResponse, Route, RouteParts } from '../route.ts'
 import type { Gates } from '../versions.ts'
 import { nodeOf } from './routes.ts'
 
@@ -42,19 +42,19 @@ export function vendorRoutes(parts: RouteParts): Route[] {
     path: at(path),
     role: 'operator',
     query,
-    says: 'calls a vendor method, where the interface has any',
-    async handle(ask): Promise<Reply> {
-      const node = await nodeOf(parts, ask)
+    summary: 'calls a vendor method, where the interface has any',
+    async handle(request): Promise<ApiResponse> {
+      const node = await nodeOf(parts, request)
       const vendor = interfaceOf(node, 'vendor')
       if (vendor === 'no-vendor') throw nodes.refuse(node, 'vendor', 'vendor_passthru')
-      mustOwn(ask.actor, node, 'vendor_passthru')
+      mustOwn(request.actor, node, 'vendor_passthru')
 
-      const called = ask.params.method ?? ask.query.text('method')
+      const called = request.params.method ?? request.query.text('method')
       if (!called) throw new Fault('input.missing', 'method is missing: name the vendor method')
-      const args = checkInput(z.looseObject({}), ask.body ?? {})
+      const args = checkInput(z.looseObject({}), request.body ?? {})
       return vendor === 'fake'
         ? callFake(nodes, { node, called, args, http: method.toUpperCase() })
-        : callIpmi(nodes, ask, { node, called, args, http: method.toUpperCase() })
+        : callIpmi(nodes, request, { node, called, args, http: method.toUpperCase() })
     },
   })
   return [
@@ -62,8 +62,8 @@ export function vendorRoutes(parts: RouteParts): Route[] {
       method: 'get',
       path: at('vendor_passthru/methods'),
       role: 'reader',
-      says: 'lists vendor methods',
-      handle: async (ask) => ({ body: methodsOf(await nodeOf(parts, ask)) }),
+      summary: 'lists vendor methods',
+      handle: async (request) => ({ body: methodsOf(await nodeOf(parts, request)) }),
     },
     ...(['get', 'post', 'put', 'patch', 'delete'] as const).flatMap((method) => [
       pass(method, 'vendor_passthru', { method: 1 }),
@@ -79,7 +79,7 @@ interface Call {
   readonly http: string
 }
 
-async function callFake(nodes: NodeService, { node, called, args, http }: Call): Promise<Reply> {
+async function callFake(nodes: NodeService, { node, called, args, http }: Call): Promise<ApiResponse> {
   const known = vendorMethod(called, http, args)
   if (known.require_exclusive_lock && isLocked(node)) throw locked(node)
   await nodes.changeFake(node.uuid, (fake) => callVendor(fake, called, args).hardware)
@@ -87,9 +87,13 @@ async function callFake(nodes: NodeService, { node, called, args, http }: Call):
 }
 
 /** Answers when the BMC has taken it. Ironic answers 202 at once, and what went wrong stands in its log. */
-async function callIpmi(nodes: NodeService, ask: Ask, { node, called, args, http }: Call): Promise<Reply> {
+async function callIpmi(
+  nodes: NodeService,
+  request: ApiRequest,
+  { node, called, args, http }: Call,
+): Promise<ApiResponse> {
   // Raw requests can do anything at a BMC, such as making users: that is not for one project.
-  mustBeWhole(ask.actor, 'vendor_passthru')
+  mustBeWhole(request.actor, 'vendor_passthru')
   const known = Object.hasOwn(IPMI_METHODS, called) ? IPMI_METHODS[called] : undefined
   if (!known)
     throw new Fault(

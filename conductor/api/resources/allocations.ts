@@ -6,7 +6,7 @@ import { mustBeWhole, mustOwn, namedNode, seenNode, standing } from '../access.t
 import type { Actor } from '../auth.ts'
 import { NewDict, NewUuid, ObjectName, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
-import { needs, type Ask, type Route } from '../route.ts'
+import { needs, type ApiRequest, type Route } from '../route.ts'
 import { objectView, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 import { Trait } from '../traits.ts'
 import { visible } from '../versions.ts'
@@ -32,7 +32,8 @@ const Create = z.strictObject({
 
 export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   const { nodes, store, allocations } = parts
-  const sees = (ask: Ask, object: ObjectRecord) => ask.actor.project === null || object.body.owner === ask.actor.project
+  const sees = (request: ApiRequest, object: ObjectRecord) =>
+    request.actor.project === null || object.body.owner === request.actor.project
   const allocation: Resource = {
     kind: ALLOCATION,
     path: '/v1/allocations',
@@ -72,23 +73,23 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     patchable: { name: null, extra: {} },
     patchSince: 57,
     filters: { node: 52, resource_class: 52, state: 52, owner: 60 },
-    async filter(ask) {
-      const ident = ask.query.text('node')
+    async filter(request) {
+      const ident = request.query.text('node')
       const where = Object.fromEntries(
         ['resource_class', 'state', 'owner'].flatMap((name) =>
-          ask.query.has(name) ? [[name, ask.query.text(name) ?? '']] : [],
+          request.query.has(name) ? [[name, request.query.text(name) ?? '']] : [],
         ),
       )
       return {
         where,
-        ...(ask.actor.project === null ? {} : { ownedBy: ask.actor.project }),
-        ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }),
+        ...(request.actor.project === null ? {} : { ownedBy: request.actor.project }),
+        ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, request.actor, ident)).uuid }),
       }
     },
     sees,
-    async check(ask, body, before) {
+    async check(request, body, before) {
       if (before) return body
-      return fresh(ask, body)
+      return fresh(request, body)
     },
     async afterAdd(object) {
       if (object.body.state === 'allocating') return allocations.begin(object)
@@ -101,22 +102,22 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     beforeRemove: (_ask, object) => allocations.release(object),
   }
 
-  async function fresh(ask: Ask, body: Record<string, unknown>): Promise<Record<string, unknown>> {
+  async function fresh(request: ApiRequest, body: Record<string, unknown>): Promise<Record<string, unknown>> {
     const { node: ident, candidate_nodes: candidates, ...rest } = body
-    if (ident !== undefined && ident !== null) needs(ask, 58, 'node')
-    if (ask.actor.project !== null && (body.owner ?? ask.actor.project) !== ask.actor.project)
-      mustBeWhole(ask.actor, 'owner')
+    if (ident !== undefined && ident !== null) needs(request, 58, 'node')
+    if (request.actor.project !== null && (body.owner ?? request.actor.project) !== request.actor.project)
+      mustBeWhole(request.actor, 'owner')
     const base = {
       extra: {},
       traits: [],
       resource_class: null,
       ...rest,
-      owner: body.owner ?? ask.actor.project,
+      owner: body.owner ?? request.actor.project,
       last_error: null,
     }
     if (typeof ident === 'string') {
-      const node = await namedNode(nodes, ask.actor, { field: 'node', ident })
-      mustOwn(ask.actor, node, 'node')
+      const node = await namedNode(nodes, request.actor, { field: 'node', ident })
+      mustOwn(request.actor, node, 'node')
       const uuid = body.uuid ?? node.instanceUuid ?? undefined
       return {
         ...base,
@@ -128,7 +129,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       }
     }
     if (typeof body.resource_class !== 'string') throw new Fault('input.missing', 'resource_class is missing')
-    const uuids = await candidateUuids(ask.actor, (candidates ?? []) as string[])
+    const uuids = await candidateUuids(request.actor, (candidates ?? []) as string[])
     return { ...base, candidate_nodes: uuids, state: 'allocating' }
   }
 
@@ -147,11 +148,11 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
     return found.flatMap((node) => (node ? [node.uuid] : []))
   }
 
-  const ofNode = async (ask: Ask): Promise<ObjectRecord> => {
-    const node = await nodeOf(parts, ask)
+  const ofNode = async (request: ApiRequest): Promise<ObjectRecord> => {
+    const node = await nodeOf(parts, request)
     const found = node.allocationUuid ? await store.objects.find(ALLOCATION, node.allocationUuid) : undefined
     // The owner of the node may always release it, whoever it was allocated for.
-    if (!found || !(sees(ask, found) || standing(ask.actor, node) === 'owner'))
+    if (!found || !(sees(request, found) || standing(request.actor, node) === 'owner'))
       throw new Fault('object.missing', `node ${node.uuid} has no allocation`)
     return found
   }
@@ -162,9 +163,12 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       path: '/v1/nodes/:ident/allocation',
       role: 'reader',
       since: 52,
-      says: 'shows the allocation of a node',
-      handle: async (ask) => ({
-        body: visible(objectView(allocation, ask, await ofNode(ask)), { gates: allocation.fields, minor: ask.minor }),
+      summary: 'shows the allocation of a node',
+      handle: async (request) => ({
+        body: visible(objectView(allocation, request, await ofNode(request)), {
+          gates: allocation.fields,
+          minor: request.minor,
+        }),
       }),
     },
     {
@@ -172,9 +176,9 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
       path: '/v1/nodes/:ident/allocation',
       role: 'operator',
       since: 52,
-      says: 'deletes the allocation of a node',
-      async handle(ask) {
-        const found = await ofNode(ask)
+      summary: 'deletes the allocation of a node',
+      async handle(request) {
+        const found = await ofNode(request)
         await allocations.release(found)
         await store.objects.remove(ALLOCATION, found.uuid)
       },

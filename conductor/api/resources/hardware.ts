@@ -8,7 +8,7 @@ import { PAGE_QUERY } from '../listing.ts'
 import { Flag, NewDict, Mac, NewUuid, ObjectName, Uuid, z } from '../node-input.ts'
 import { listNodes, nodeOf } from '../nodes/routes.ts'
 import { unmask } from '../nodes/wire.ts'
-import type { Ask, Route } from '../route.ts'
+import type { ApiRequest, Route } from '../route.ts'
 import { findObject, ofNode, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 import { NODE_FILTERS } from '../versions.ts'
 import { links, maskSecrets } from '../views.ts'
@@ -19,29 +19,29 @@ const text = (max: number) => z.string().max(max).nullish()
 export function hardwareRoutes(parts: ResourceParts): Route[] {
   const { nodes, store } = parts
   /** The node that a thing belongs to: there, visible, and not busy. */
-  const checkNode = async (ask: Ask, body: Record<string, unknown>, before?: ObjectRecord) => {
+  const checkNode = async (request: ApiRequest, body: Record<string, unknown>, before?: ObjectRecord) => {
     if (before && body.node_uuid !== undefined && body.node_uuid !== before.nodeUuid)
       throw new Fault('input.invalid', 'node_uuid: it cannot change its node; delete it and create it there')
-    const node = await namedNode(nodes, ask.actor, {
+    const node = await namedNode(nodes, request.actor, {
       field: 'node_uuid',
       ident: String(body.node_uuid ?? before?.nodeUuid),
     })
-    mustOwn(ask.actor, node, 'node_uuid')
+    mustOwn(request.actor, node, 'node_uuid')
     if (isLocked(node)) throw locked(node)
     return node
   }
   /** What hangs on a leased node is its owner's. */
-  const mayWrite = async (ask: Ask, object?: ObjectRecord) => {
+  const mayWrite = async (request: ApiRequest, object?: ObjectRecord) => {
     const node = object?.nodeUuid ? await store.node(object.nodeUuid) : undefined
-    if (node) mustOwn(ask.actor, node, 'node_uuid')
+    if (node) mustOwn(request.actor, node, 'node_uuid')
   }
-  const sees = (ask: Ask, object: ObjectRecord) => seesNodeOf(store, ask.actor, object)
-  const project = (ask: Ask) => (ask.actor.project === null ? {} : { project: ask.actor.project })
-  const byNode = async (ask: Ask) => {
-    const ident = ask.query.text('node')
+  const sees = (request: ApiRequest, object: ObjectRecord) => seesNodeOf(store, request.actor, object)
+  const project = (request: ApiRequest) => (request.actor.project === null ? {} : { project: request.actor.project })
+  const byNode = async (request: ApiRequest) => {
+    const ident = request.query.text('node')
     return {
-      ...project(ask),
-      ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, ask.actor, ident)).uuid }),
+      ...project(request),
+      ...(ident === undefined ? {} : { nodeUuid: (await seenNode(nodes, request.actor, ident)).uuid }),
     }
   }
 
@@ -55,9 +55,9 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     summary: ['uuid', 'description', 'links'],
     create: z.strictObject({ uuid: NewUuid, description: text(255), extra: NewDict }),
     patchable: { description: null, extra: {} },
-    mayWrite: (ask) => mustBeWhole(ask.actor, 'chassis'),
+    mayWrite: (request) => mustBeWhole(request.actor, 'chassis'),
     check: (_ask, body) => ({ extra: {}, ...body }),
-    view: (_body, object, ask) => ({ nodes: links(ask.view, `chassis/${object.uuid}/nodes`) }),
+    view: (_body, object, request) => ({ nodes: links(request.view, `chassis/${object.uuid}/nodes`) }),
     async beforeRemove(_ask, object) {
       const [node] = await store.nodes(
         { chassisUuid: object.uuid, includeChildren: true },
@@ -114,18 +114,21 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       category: null,
     },
     filters: { address: 23, node: 24, shard: 106 },
-    filter: async (ask) => ({
-      ...(await byNode(ask)),
-      ...(ask.query.has('shard') ? { shard: ask.query.words('shard') ?? [] } : {}),
-      ...(ask.query.has('address') ? { where: { address: (ask.query.text('address') ?? '').toLowerCase() } } : {}),
+    filter: async (request) => ({
+      ...(await byNode(request)),
+      ...(request.query.has('shard') ? { shard: request.query.words('shard') ?? [] } : {}),
+      ...(request.query.has('address')
+        ? { where: { address: (request.query.text('address') ?? '').toLowerCase() } }
+        : {}),
     }),
     uniqueKey: (body) => (typeof body.address === 'string' ? body.address : null),
     sees,
     mayWrite,
-    async check(ask, body, before) {
-      await checkNode(ask, body, before)
+    async check(request, body, before) {
+      await checkNode(request, body, before)
       // As with ports: no project can prove that a MAC address is its own.
-      if (typeof body.address === 'string' && body.address !== before?.body.address) mustBeWhole(ask.actor, 'address')
+      if (typeof body.address === 'string' && body.address !== before?.body.address)
+        mustBeWhole(request.actor, 'address')
       const given = Object.fromEntries(
         Object.entries(body).filter(([name, value]) => !(name === 'mode' && value === null)),
       )
@@ -138,7 +141,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
         ...given,
       }
     },
-    view: (_body, object, ask) => ({ ports: links(ask.view, `portgroups/${object.uuid}/ports`) }),
+    view: (_body, object, request) => ({ ports: links(request.view, `portgroups/${object.uuid}/ports`) }),
     async beforeRemove(_ask, object) {
       const [port] = await store.ports({ portgroupUuid: object.uuid }, { limit: 1, sortKey: 'id', descending: false })
       if (port) throw new Fault('input.invalid', `portgroup ${object.uuid} still bundles port ${port.uuid}`)
@@ -167,8 +170,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       `A volume connector with type ${String(body.type)} and connector ID ${String(body.connector_id)} already exists`,
     sees,
     mayWrite,
-    check: async (ask, body, before) => {
-      const node = await checkNode(ask, body, before)
+    check: async (request, body, before) => {
+      const node = await checkNode(request, body, before)
       if (before) mustBeOff(node, 'volume connector update')
       return { extra: {}, ...body }
     },
@@ -199,8 +202,8 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     mayWrite,
     uniqueKey: (body) => `${String(body.node_uuid)} ${String(body.boot_index)}`,
     taken: (body) => `A volume target with boot index '${String(body.boot_index)}' for the same node already exists`,
-    check: async (ask, body, before) => {
-      const node = await checkNode(ask, body, before)
+    check: async (request, body, before) => {
+      const node = await checkNode(request, body, before)
       if (before) mustBeOff(node, 'volume target update')
       return {
         extra: {},
@@ -221,27 +224,27 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       path: '/v1/chassis/:ident/nodes',
       role: 'reader',
       query: { ...PAGE_QUERY, ...NODE_FILTERS },
-      says: 'lists the nodes of a chassis',
-      handle: async (ask) =>
-        listNodes(parts, ask, { filter: { chassisUuid: (await findObject(parts, chassis, ask)).uuid } }),
+      summary: 'lists the nodes of a chassis',
+      handle: async (request) =>
+        listNodes(parts, request, { filter: { chassisUuid: (await findObject(parts, chassis, request)).uuid } }),
     },
     ...resourceRoutes(parts, portgroup),
     ofNode(parts, portgroup, {
       path: '/v1/nodes/:ident/portgroups',
       since: 24,
-      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+      nodeUuid: async (request) => (await nodeOf(parts, request)).uuid,
     }),
     {
       method: 'get',
       path: '/v1/volume',
       role: 'reader',
       since: 32,
-      says: 'names the volume resources',
-      handle: (ask) => ({
+      summary: 'names the volume resources',
+      handle: (request) => ({
         body: {
-          links: links(ask.view, 'volume'),
-          connectors: links(ask.view, 'volume/connectors'),
-          targets: links(ask.view, 'volume/targets'),
+          links: links(request.view, 'volume'),
+          connectors: links(request.view, 'volume/connectors'),
+          targets: links(request.view, 'volume/targets'),
         },
       }),
     },
@@ -250,14 +253,14 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       path: '/v1/nodes/:ident/volume',
       role: 'reader',
       since: 32,
-      says: 'names the volume resources of a node',
-      async handle(ask) {
-        const at = `nodes/${(await nodeOf(parts, ask)).uuid}/volume`
+      summary: 'names the volume resources of a node',
+      async handle(request) {
+        const at = `nodes/${(await nodeOf(parts, request)).uuid}/volume`
         return {
           body: {
-            links: links(ask.view, at),
-            connectors: links(ask.view, `${at}/connectors`),
-            targets: links(ask.view, `${at}/targets`),
+            links: links(request.view, at),
+            connectors: links(request.view, `${at}/connectors`),
+            targets: links(request.view, `${at}/targets`),
           },
         }
       },
@@ -267,12 +270,12 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     ofNode(parts, connector, {
       path: '/v1/nodes/:ident/volume/connectors',
       since: 32,
-      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+      nodeUuid: async (request) => (await nodeOf(parts, request)).uuid,
     }),
     ofNode(parts, target, {
       path: '/v1/nodes/:ident/volume/targets',
       since: 32,
-      nodeUuid: async (ask) => (await nodeOf(parts, ask)).uuid,
+      nodeUuid: async (request) => (await nodeOf(parts, request)).uuid,
     }),
   ]
 }

@@ -6,7 +6,7 @@ import type { AllowList } from '../../outbound/allow-list.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
 import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewDict, NewUuid, z } from '../node-input.ts'
-import type { Ask, Route } from '../route.ts'
+import type { ApiRequest, Route } from '../route.ts'
 import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
 import { Trait } from '../traits.ts'
 
@@ -28,7 +28,7 @@ const template: Resource = {
     extra: NewDict,
   }),
   patchable: { name: null, steps: null, extra: {} },
-  mayWrite: (ask) => mustBeWhole(ask.actor, 'deploy templates'),
+  mayWrite: (request) => mustBeWhole(request.actor, 'deploy templates'),
   check(_ask, body) {
     checkSteps(body.steps)
     return { extra: {}, ...body }
@@ -36,8 +36,8 @@ const template: Resource = {
 }
 
 /** A runbook of a project is its own; a public one is everybody's. */
-const seesRunbook = (ask: Ask, { body }: ObjectRecord) =>
-  ask.actor.project === null || body.public === true || body.owner === ask.actor.project
+const seesRunbook = (request: ApiRequest, { body }: ObjectRecord) =>
+  request.actor.project === null || body.public === true || body.owner === request.actor.project
 
 const runbook: Resource = {
   kind: 'runbook',
@@ -63,15 +63,15 @@ const runbook: Resource = {
   }),
   patchable: { name: null, steps: null, disable_ramdisk: false, public: false, owner: null, extra: {} },
   sees: seesRunbook,
-  filter: (ask) => (ask.actor.project === null ? {} : { readableBy: ask.actor.project }),
-  mayWrite(ask, object) {
-    if (ask.actor.project !== null && object && object.body.owner !== ask.actor.project)
+  filter: (request) => (request.actor.project === null ? {} : { readableBy: request.actor.project }),
+  mayWrite(request, object) {
+    if (request.actor.project !== null && object && object.body.owner !== request.actor.project)
       throw new Fault('access.denied', 'this runbook belongs to somebody else')
   },
-  check(ask, body, before) {
-    const { project } = ask.actor
-    if (project !== null && body.public) mustBeWhole(ask.actor, 'public')
-    if (project !== null && (body.owner ?? project) !== project) mustBeWhole(ask.actor, 'owner')
+  check(request, body, before) {
+    const { project } = request.actor
+    if (project !== null && body.public) mustBeWhole(request.actor, 'public')
+    if (project !== null && (body.owner ?? project) !== project) mustBeWhole(request.actor, 'owner')
     if (body.public && body.owner && before?.body.owner !== body.owner)
       throw new Fault('input.invalid', 'public: a public runbook has no owner')
     if (!Array.isArray(body.steps)) throw new Fault('input.missing', 'steps is missing')
@@ -119,8 +119,8 @@ const ruleResource = (apiCalls: AllowList): Resource => ({
   }),
   patchable: { description: null, priority: 0, phase: 'main', sensitive: false, conditions: [], actions: null },
   filters: { phase: 96 },
-  filter: (ask) => (ask.query.has('phase') ? { where: { phase: ask.query.text('phase') ?? '' } } : {}),
-  mayWrite: (ask) => mustBeWhole(ask.actor, 'inspection rules'),
+  filter: (request) => (request.query.has('phase') ? { where: { phase: request.query.text('phase') ?? '' } } : {}),
+  mayWrite: (request) => mustBeWhole(request.actor, 'inspection rules'),
   check(_ask, body) {
     const whole: Record<string, unknown> = {
       description: null,

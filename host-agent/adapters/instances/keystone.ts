@@ -1,6 +1,6 @@
 /** Calls of Nova with a token of Keystone, at the address in its catalogue; the token is renewed before it ends and when it is refused. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Http, HttpAnswer } from '../../../kit/http.ts'
+import type { Http, HttpResponse } from '../../../kit/http.ts'
 import { endpointOf, KeystoneSession } from '../../../kit/keystone.ts'
 
 export interface KeystoneOptions {
@@ -39,7 +39,7 @@ export class Keystone {
     version?: string
     body?: unknown
     signal: AbortSignal
-  }): Promise<HttpAnswer> {
+  }): Promise<HttpResponse> {
     const once = async () => {
       const { token, catalog } = await this.session.current(ask.signal)
       const headers = {
