@@ -1,5 +1,4 @@
 /** Node -> its BMC. Drivers by name; no driver registers itself. */
-import { createHash } from 'node:crypto'
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
@@ -8,7 +7,7 @@ import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
 import type { BmcTarget } from './controller.ts'
-import { redfishInfo } from './redfish/info.ts'
+import { certificatesOf, redfishInfo } from './redfish/info.ts'
 import { Redfish } from './redfish/redfish.ts'
 import type { CipherSuites } from './suites.ts'
 
@@ -36,6 +35,8 @@ export interface RegistryParts {
   readonly allowCipherSuite0?: boolean
 }
 
+const speaksRedfish = (driver: string): boolean => driver === 'redfish' || driver === 'idrac'
+
 /** BMCs that are polled by a process each, at the same time: more of them only keep each other waiting. */
 const POLLS_ALONE = 8
 
@@ -58,6 +59,10 @@ export class BmcRegistry {
 
   forget = (uuid: string): void => {
     this.fakes.delete(uuid)
+    this.endClient(uuid)
+  }
+
+  private endClient(uuid: string): void {
     void this.clients.get(uuid)?.bmc.close()
     this.clients.delete(uuid)
   }
@@ -69,8 +74,18 @@ export class BmcRegistry {
     await Promise.all(clients.map(({ bmc }) => bmc.close()))
   }
 
-  /** Throws `bmc.config` when driver_info does not do. Never contacts the BMC. */
+  /** Throws `bmc.config` when driver_info does not do, the file that it names included. Never contacts the BMC. */
+  async check(node: BmcSubject): Promise<void> {
+    this.target(node)
+    if (!speaksRedfish(node.driver)) return
+    const { trust } = redfishInfo(node.driverInfo)
+    if (trust.kind === 'ca' && trust.file !== undefined) await certificatesOf(trust.file)
+  }
+
+  /** Throws `bmc.config` when driver_info does not do. Never contacts the BMC, and reads no file. */
   target(node: BmcSubject): BmcTarget {
+    // A node that was changed to another driver leaves no session behind.
+    if (!speaksRedfish(node.driver) && this.clients.has(node.uuid)) this.endClient(node.uuid)
     switch (node.driver) {
       case 'ipmi': {
         const { run, suites, fleet, allowCipherSuite0 = false } = this.parts
@@ -95,7 +110,7 @@ export class BmcRegistry {
     const info = redfishInfo(node.driverInfo)
     const learned = node.bmc?.origin === info.origin ? node.bmc.tlsPin : null
     const trust = info.trust.kind === 'pin' && info.trust.pin === null ? { ...info.trust, pin: learned } : info.trust
-    const of = createHash('sha256').update(JSON.stringify(info)).digest('hex')
+    const of = this.parts.suites.nameOf(JSON.stringify(info))
     const known = this.clients.get(node.uuid)
     const key = `redfish:${info.origin}`
     // A key that this client has just learned is on its way into the record.

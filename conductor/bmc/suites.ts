@@ -32,7 +32,12 @@ export class CipherSuites {
   id(info: IpmiInfo): string {
     const { address, port, username, password, privilege, kgKeyHex, cipherSuite, bridge } = info
     const all = JSON.stringify([address, port, username, password, privilege, kgKeyHex, cipherSuite, bridge])
-    return createHmac('sha256', this.parts.key).update(all).digest('base64')
+    return this.nameOf(all)
+  }
+
+  /** A name for credentials that says nothing about them, and differs after each restart. */
+  nameOf(credentials: string): string {
+    return createHmac('sha256', this.parts.key).update(credentials).digest('base64')
   }
 
   /** What to try, in this order; the next one only when the BMC says that it does not know the one before. The node's own choice is the only one. */

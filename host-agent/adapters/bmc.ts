@@ -1,7 +1,7 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
-import { createHash } from 'node:crypto'
 import { parse } from 'yaml'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
+import { identify } from '../../conductor/bmc/identify.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
@@ -56,12 +56,8 @@ export class DirectPower implements Power {
       await this.queue.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    return this.queue.act(target, options, async (bmc, broken) => {
-      const found = bmc.identify
-        ? await bmc.identify(broken)
-        : { systemUuid: await bmc.systemUuid(broken), power: await bmc.power(broken) }
-      return { ...found, session }
-    })
+    const found = await this.queue.act(target, options, (bmc, broken) => identify(bmc, broken))
+    return { ...found, session }
   }
 
   /** Asked each time: credentials are changed without a restart, and are in memory no longer than they are needed. */
@@ -85,7 +81,7 @@ export class DirectPower implements Power {
   /** Basic: no session to open first, and none that the BMC's table must hold. Each request proves itself, so each read is one of its own. */
   private redfish(host: string, own: Readonly<Record<string, unknown>>): BmcTarget {
     const info = redfishInfo({ ...own, redfish_auth_type: 'basic' })
-    const of = createHash('sha256').update(JSON.stringify(info)).digest('hex')
+    const of = this.suites.nameOf(JSON.stringify(info))
     const known = this.clients.get(host)
     const key = `redfish:${info.origin}`
     if (known?.of === of) return { key, bmc: known.bmc }

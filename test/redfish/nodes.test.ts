@@ -112,3 +112,14 @@ test('a wrong path, a wrong password and a second node at one BMC are refused by
     reason: expect.stringContaining('redfish_address'),
   })
 })
+
+test('an arbiter that asks whose BMC it is costs one read of the system', async () => {
+  await enrolled()
+  await until(async () => bmc.sessions.size === 1, { what: 'the session', timeoutMs: 10_000 })
+  const reads = () => bmc.heard.filter(({ method, path }) => method === 'GET' && path === bmc.systemPath).length
+  await conductor.powerSync.stop()
+  const before = reads()
+  const { body } = await api('POST', '/rackward/v1/nodes/r1/fence', { act: 'identify' })
+  expect(body).toMatchObject({ power: 'off', system_uuid: bmc.system.uuid })
+  expect(reads() - before).toBe(1)
+})

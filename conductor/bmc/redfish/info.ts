@@ -1,5 +1,5 @@
 /** driver_info -> how a Redfish service is reached. Names are Ironic's. Throws `bmc.config` with the key that is missing or wrong; never contacts the BMC. */
-import { readFileSync } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { Fault } from '../../../kit/fault.ts'
 
@@ -16,8 +16,8 @@ export interface RedfishInfo {
 
 /** How the certificate of a BMC is checked. */
 export type Trust =
-  /** By the certificates of the system, or by a CA of the site (PEM). */
-  | { readonly kind: 'ca'; readonly pem?: string }
+  /** By the certificates of the system, or by those of a file (PEM). */
+  | { readonly kind: 'ca'; readonly file?: string }
   /** By its public key: base64 of the SHA-256 of its SubjectPublicKeyInfo (as in RFC 7469). Null: not seen yet, so the first one is taken. */
   | { readonly kind: 'pin'; readonly pin: string | null }
   /** Plain HTTP, which the address asks for by name. */
@@ -26,6 +26,7 @@ export type Trust =
 type Info = Readonly<Record<string, unknown>>
 
 const MAX_TEXT = 255
+const MAX_PEM_BYTES = 4 * 1024 * 1024
 const AUTH = ['auto', 'session', 'basic'] as const
 const PIN = /^[A-Za-z0-9+/]{43}=$/
 
@@ -86,15 +87,21 @@ function trustOf(info: Info, learnedPin: string | null): Trust {
   if (isWord(verify, true)) return { kind: 'ca' }
   if (typeof verify !== 'string' || !verify.startsWith('/'))
     throw new Fault('bmc.config', 'driver_info/redfish_verify_ca is neither true nor false nor the path of a file')
-  return { kind: 'ca', pem: pemOf(verify) }
+  return { kind: 'ca', file: verify }
 }
 
 const isWord = (value: unknown, word: boolean) =>
   value === word || (typeof value === 'string' && value.toLowerCase() === String(word))
 
-function pemOf(path: string): string {
+/** The certificates of `redfish_verify_ca`. Throws `bmc.config` for what is no regular file, is bigger than any bundle of certificates, or holds none. */
+export async function certificatesOf(path: string): Promise<string> {
   try {
-    const pem = readFileSync(path, 'utf8')
+    // A pipe or a device would never end.
+    const found = await stat(path)
+    if (!found.isFile()) throw new Error('it is not a regular file')
+    if (found.size > MAX_PEM_BYTES) throw new Error(`it has more than ${MAX_PEM_BYTES} bytes`)
+
+    const pem = await readFile(path, 'utf8')
     if (!pem.includes('-----BEGIN CERTIFICATE-----')) throw new Error('it holds no certificate')
     return pem
   } catch (error) {

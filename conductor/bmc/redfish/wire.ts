@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { Fault } from '../../../kit/fault.ts'
 import { isDeeper } from '../../../kit/json-depth.ts'
-import type { Trust } from './info.ts'
+import { certificatesOf, type Trust } from './info.ts'
 
 export interface Exchange {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -147,14 +147,14 @@ export class Wire {
     const agent = new HttpsAgent({ ...options, maxCachedSessions: 0 })
     const { hostname, port } = this.origin
     const host = hostname.replace(/^\[|\]$/g, '')
-    const ca = this.trust.kind === 'ca'
-    const open = (_: unknown, done: (error: Error | null, socket?: Duplex) => void) => {
+    const { trust } = this
+    const open = (ca: string | undefined, done: (error: Error | null, socket?: Duplex) => void) => {
       const socket = connect({
         host,
         port: Number(port || 443),
         ...(isIP(host) ? {} : { servername: host }),
-        rejectUnauthorized: ca,
-        ...(this.trust.kind === 'ca' && this.trust.pem ? { ca: this.trust.pem } : {}),
+        rejectUnauthorized: trust.kind === 'ca',
+        ...(ca === undefined ? {} : { ca }),
         ALPNProtocols: ['http/1.1'],
       })
       socket.setTimeout(CONNECT_MS, () => socket.destroy(new Error('no connection within 10 s')))
@@ -170,9 +170,14 @@ export class Wire {
         socket.destroy()
         done(fault)
       })
+    }
+    // The file is read for each connection: a CA that is renewed is used without a restart, and a poll on a kept connection reads nothing.
+    const opener = (_: unknown, done: (error: Error | null, socket?: Duplex) => void) => {
+      if (trust.kind !== 'ca' || trust.file === undefined) open(undefined, done)
+      else certificatesOf(trust.file).then((ca) => open(ca, done), done)
       return undefined
     }
-    agent.createConnection = open as unknown as typeof agent.createConnection
+    agent.createConnection = opener as unknown as typeof agent.createConnection
     return agent
   }
 

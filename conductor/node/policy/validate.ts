@@ -25,7 +25,10 @@ export async function validateNode(
       return { result: false, reason: (error as Error).message }
     }
   }
-  const bmc = verdict(() => bmcs.target(node))
+  const bmc = await bmcs.check(node).then(
+    () => ({ result: true }),
+    (error: Error) => ({ result: false, reason: error.message }),
+  )
   const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
   const boot = bootable
     ? { result: true }
