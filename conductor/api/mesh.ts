@@ -2,7 +2,7 @@
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
-import { identify } from '../bmc/identify.ts'
+import { identifyBmc } from '../bmc/identify.ts'
 import type { BmcQueue } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import type { MeshLink } from '../mesh/link.ts'
@@ -104,7 +104,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
           await fenceOff(parts, node, { user: request.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
-        const { power, systemUuid } = await bmcQueue.act(target, options, (bmc, signal) => identify(bmc, signal))
+        const { power, systemUuid } = await bmcQueue.act(target, options, (bmc, signal) => identifyBmc(bmc, signal))
         return { body: { power, system_uuid: systemUuid, session: session.last } }
       },
     },

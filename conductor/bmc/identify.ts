@@ -1,10 +1,10 @@
 /** Whose BMC it is, and what it says of the power: in one request where the BMC can do that, else in two. */
 import type { Bmc, Power } from './controller.ts'
 
-export interface Identity {
+export interface BmcIdentity {
   readonly power: Power
   readonly systemUuid: string | null
 }
 
-export const identify = async (bmc: Bmc, signal: AbortSignal): Promise<Identity> =>
+export const identifyBmc = async (bmc: Bmc, signal: AbortSignal): Promise<BmcIdentity> =>
   bmc.identify ? bmc.identify(signal) : { systemUuid: await bmc.systemUuid(signal), power: await bmc.power(signal) }

@@ -1,7 +1,7 @@
 /** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
 import { parse } from 'yaml'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
-import { identify } from '../../conductor/bmc/identify.ts'
+import { identifyBmc } from '../../conductor/bmc/identify.ts'
 import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
@@ -56,7 +56,7 @@ export class DirectPower implements Power {
       await this.queue.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    const found = await this.queue.act(target, options, (bmc, broken) => identify(bmc, broken))
+    const found = await this.queue.act(target, options, (bmc, broken) => identifyBmc(bmc, broken))
     return { ...found, session }
   }
 
