@@ -15,6 +15,7 @@ import { ANYBODY } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
+import { stepRoutes } from './steps.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
@@ -61,7 +62,7 @@ const LockQuery = z.strictObject({
 const STRANGERS = 500
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
-  const described = [...describedRoutes(parts), ...meshRoutes(parts)]
+  const described = [...describedRoutes(parts), ...stepRoutes(parts), ...meshRoutes(parts)]
   const document = openApi(described)
   return [
     ...described.map((route) => ({

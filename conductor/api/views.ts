@@ -169,9 +169,25 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
         step: node.lastErase.step,
         disks: node.lastErase.disks,
       },
+      bmc_task: bmcTaskView(node),
       agent: node.agent === null ? 'none' : node.workflow.phase === 'agent' ? 'working' : 'parked',
     },
   }
+}
+
+/** What the BMC works on, for people who watch its progress. */
+function bmcTaskView({ workflow: { bmcTask } }: NodeRecord): Record<string, unknown> | null {
+  return (
+    bmcTask && {
+      what: bmcTask.what,
+      stage: bmcTask.stage,
+      percent: bmcTask.seen.percent,
+      message: bmcTask.seen.words,
+      began_at: isoTime(bmcTask.beganAtMs),
+      deadline: isoTime(bmcTask.deadlineMs),
+      bmc_absent: bmcTask.hush,
+    }
+  )
 }
 
 /** The step of the moment, in the states of its kind. */

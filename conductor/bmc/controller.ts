@@ -1,5 +1,15 @@
 /** What we ask of a management controller. `setPower` and `setBootDevice` say that the BMC took the command; only `power` proves a state. */
+import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
+import type { Bios } from './parts/bios.ts'
+import type { FirmwareMode } from './parts/firmware-mode.ts'
+import type { Indicators } from './parts/indicators.ts'
+import type { Inventory } from './parts/inventory.ts'
+import type { Media } from './parts/media.ts'
+import type { Sensors } from './parts/sensors.ts'
+import type { Updates } from './parts/updates.ts'
+import type { Volumes } from './parts/volumes.ts'
+import type { Tasks } from './task.ts'
 
 export type Power = 'on' | 'off'
 /** `soft-off` asks the operating system to shut down (IPMI chassis control 5, an ACPI power button). */
@@ -22,7 +32,20 @@ export interface BootNow {
   readonly persistent: boolean | null
 }
 
-export interface Bmc {
+/** What not every BMC can do. Use `partOf`, which says so where a part is missing. */
+export interface BmcParts {
+  readonly media?: Media
+  readonly firmwareMode?: FirmwareMode
+  readonly bios?: Bios
+  readonly updates?: Updates
+  readonly volumes?: Volumes
+  readonly sensors?: Sensors
+  readonly indicators?: Indicators
+  readonly inventory?: Inventory
+  readonly tasks?: Tasks
+}
+
+export interface Bmc extends BmcParts {
   /** Reads the power state. May be repeated; a second or so; throws bmc.* faults. */
   power(signal: AbortSignal): Promise<Power>
   /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what was not asked yet is left. */
@@ -50,6 +73,25 @@ export interface Bmc {
   close?(): Promise<void>
   /** The serial console, until one of the two ends it. `steal` ends the session of another first. */
   console(steal: boolean, signal: AbortSignal): Promise<Piped>
+}
+
+const PARTS: Readonly<Record<keyof BmcParts, string>> = {
+  media: 'virtual media',
+  firmwareMode: 'boot mode and Secure Boot',
+  bios: 'BIOS settings',
+  updates: 'firmware updates',
+  volumes: 'RAID volumes',
+  sensors: 'sensors',
+  indicators: 'indicators',
+  inventory: 'an inventory',
+  tasks: 'tasks',
+}
+
+/** A part of a BMC. Throws `node.unsupported` where it has none. */
+export function partOf<P extends keyof BmcParts>(bmc: Bmc, name: P): NonNullable<BmcParts[P]> {
+  const part = bmc[name]
+  if (part === undefined) throw new Fault('node.unsupported', `this BMC offers no ${PARTS[name]}`)
+  return part as NonNullable<BmcParts[P]>
 }
 
 export interface BmcTarget {

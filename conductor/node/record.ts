@@ -1,6 +1,7 @@
 /** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow (workflow/step.ts) changes. */
 import type { FaultCode } from '../../kit/fault.ts'
 import type { BmcFacts } from '../bmc/registry.ts'
+import type { BmcTask } from '../bmc/task.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import type { Phase } from './workflow/arrows.ts'
@@ -29,6 +30,10 @@ export type Effect =
   | { readonly do: 'child-step'; readonly node: string }
   /** A step of fake hardware. */
   | { readonly do: 'simulate' }
+  /** Long work of the BMC for the present step: everything is read and checked; the order is sent; its progress is looked at. */
+  | { readonly do: 'bmc-prepare' }
+  | { readonly do: 'bmc-begin' }
+  | { readonly do: 'bmc-look' }
 
 /** `none`: this generation was never booted, so it has no token. `good`: the token has not been traded for a session yet. `traded`: it has, or a parked
  *  agent needs none; another trade comes from a second machine. `over`: the token is not accepted any more. */
@@ -68,6 +73,8 @@ export interface Workflow {
   /** The image that the order writes, found by the effect `image`. */
   readonly imageId: string | null
   readonly bootToken: BootTokenState
+  /** What the BMC works on for the present step. */
+  readonly bmcTask: BmcTask | null
   /** When the current request was accepted. */
   readonly sinceMs: number
 }
@@ -237,6 +244,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
       cleaningTo: 'available',
       imageId: null,
       bootToken: 'none',
+      bmcTask: null,
       sinceMs: nowMs,
     },
     ...given,
@@ -253,6 +261,10 @@ export const isLocked = (node: NodeRecord): boolean => node.workflow.pendingEffe
 /** Who holds the lock, for a refusal. */
 export const lockedWhy = (node: NodeRecord): string =>
   `node ${node.uuid} is locked: it is ${node.provisionState} and performs the effect ${node.workflow.pendingEffects[0]?.do}`
+
+/** When something is due although nothing happened: a deadline, or the next look at what the BMC does; null: never. */
+export const dueAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null =>
+  workflow.phase === 'bmc' ? (workflow.bmcTask?.lookAtMs ?? null) : workflow.deadlineMs
 
 export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.workflow.steps[node.workflow.stepIndex]
 

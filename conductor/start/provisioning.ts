@@ -5,6 +5,7 @@ import { agentServer } from '../agents/server.ts'
 import { AgentService } from '../agents/service.ts'
 import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { BmcWorks } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
 import { performer } from '../node/run/perform.ts'
@@ -58,6 +59,7 @@ export function makePerformer(
       used: () => bootedFiles(store),
     }),
     childSteps,
+    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: {} }),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,

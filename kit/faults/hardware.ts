@@ -73,6 +73,16 @@ export const HARDWARE_FAULTS = {
     description: 'the operating system did not shut down on request',
     remedy: 'use "power off", or look at its console',
   },
+  'bmc.task': {
+    retry: false,
+    description: 'the BMC accepted work that did not end as ordered',
+    remedy: 'read what the BMC says of it, in its job queue or its log, and order it again',
+  },
+  'bmc.updating': {
+    retry: true,
+    description: 'the BMC updates its own firmware and does not answer',
+    remedy: 'wait until the update has ended',
+  },
   'bmc.config': {
     retry: false,
     description: 'driver_info is incomplete',

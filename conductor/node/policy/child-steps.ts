@@ -1,6 +1,6 @@
 /** Steps of a node that are carried out on its child nodes (Ironic's execute_on_child_nodes): which steps, and on which children. Pure. */
 import { Fault, isFault } from '../../../kit/fault.ts'
-import { fakeStep, stepsOfNode } from '../../fake/steps.ts'
+import { fakeStep, stepsOfFake } from '../../fake/steps.ts'
 import type { NodeRecord } from '../record.ts'
 import type { PlannedStep, StepKind } from './steps.ts'
 
@@ -47,7 +47,7 @@ function chosenOf(named: readonly string[], children: readonly NodeRecord[], nod
 function checkStep(kind: StepKind, step: PlannedStep, child: NodeRecord): void {
   if (isPowerStep(step.step)) return
   const name = `${step.interface}.${step.step}`
-  const known = REPEATABLE.has(name) && stepsOfNode(child)[name]?.in[kind] !== undefined
+  const known = REPEATABLE.has(name) && stepsOfFake(child)[name]?.in[kind] !== undefined
   if (!known)
     throw new Fault(
       'input.invalid',

@@ -1,11 +1,12 @@
 /** Verb -> the steps of its order: from the request, a runbook, deploy templates, or what is done when nobody asks. */
 import { Fault, isFault } from '../../../kit/fault.ts'
-import { fakeStep, stepsOfNode } from '../../fake/steps.ts'
+import { fakeStep } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { usesAgent } from '../workflow/effects.ts'
 import { withChildren, type MayUseChild } from './child-steps.ts'
 import { interfaceOf, unsupported } from './interfaces.ts'
+import { stepsOfNode } from './node-steps.ts'
 import type { NodeRecord } from '../record.ts'
 import {
   cleanPlan,
@@ -75,15 +76,14 @@ export async function planFor(
 async function asked(kind: 'clean' | 'service', { node, wish }: PlanAt, store: Store): Promise<readonly PlannedStep[]> {
   const book =
     wish.runbook === undefined ? undefined : await runbook(wish.runbook, node, { store, project: wish.project ?? null })
+  const own = stepsOfNode(node)
   const steps = tried(
     node,
-    planner(stepsOfNode(node)).asked(
-      kind,
-      book?.steps ?? wish.steps ?? [],
-      book ? `runbook ${book.name}/steps` : `${kind}_steps`,
-    ),
+    planner(own).asked(kind, book?.steps ?? wish.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`),
   )
-  const ofAgent = steps.find((step) => step.by === 'agent')
+  const ofAgent = steps.find(
+    (step) => step.by === 'agent' || (step.by === 'bmc' && own[`${step.interface}.${step.step}`]?.needsRamdisk),
+  )
   if ((wish.disableRamdisk || book?.disableRamdisk) && ofAgent && usesAgent(node))
     throw new Fault(
       'input.invalid',

@@ -1,5 +1,7 @@
 /** Clean, deploy and service steps: which there are, who carries them out, and in which order. Pure. */
-import { Fault } from '../../../kit/fault.ts'
+import type * as z from 'zod'
+import { Fault, isFault } from '../../../kit/fault.ts'
+import { checkInput } from '../../api/node-input.ts'
 
 /** What a request, a runbook or a deploy template names (Ironic's step schema). */
 export interface AskedStep {
@@ -18,8 +20,10 @@ export interface PlannedStep {
   readonly step: string
   readonly args: Readonly<Record<string, unknown>>
   readonly priority: number
-  /** `interface`: carried out through the node's BMC, or by its model. */
-  readonly by: 'agent' | 'conductor' | 'interface'
+  /** `bmc`: long work of the BMC, which the conductor orders and looks at. `interface`: of fake hardware, by its model. */
+  readonly by: 'agent' | 'conductor' | 'bmc' | 'interface'
+  /** False: nothing may end it before it has ended by itself. */
+  readonly abortable?: false
   /** UUIDs of the children that it is carried out on; before they are looked up, those that were named. Absent: it is for the node itself. */
   readonly children?: readonly string[]
 }
@@ -29,7 +33,30 @@ export type StepKind = 'clean' | 'deploy' | 'service'
 export interface KnownStep {
   /** Where it may be asked for, and its priority when nobody asks; 0: only when asked for. */
   readonly in: Partial<Record<StepKind, number>>
+  readonly by: 'agent' | 'bmc' | 'interface'
   readonly says: string
+  /** What it takes; absent: no arguments. */
+  readonly args?: z.ZodObject
+  /** It is not carried out without the ramdisk, before or after it; steps of the agent never are. */
+  readonly needsRamdisk?: true
+  readonly abortable?: false
+}
+
+/** An argument as Ironic describes it. */
+export interface ArgInfo {
+  readonly description: string
+  readonly required: boolean
+}
+
+/** Null: it takes no arguments (Ironic's `argsinfo`). */
+export function argsInfo({ args }: KnownStep): Readonly<Record<string, ArgInfo>> | null {
+  if (!args || Object.keys(args.shape).length === 0) return null
+  return Object.fromEntries(
+    Object.entries(args.shape).map(([name, schema]) => [
+      name,
+      { description: schema.description ?? '', required: !schema.safeParse(undefined).success },
+    ]),
+  )
 }
 
 /** By `interface.step`. */
@@ -39,15 +66,25 @@ export type StepCatalog = Readonly<Record<string, KnownStep>>
 export const AGENT_STEPS: StepCatalog = {
   'deploy.erase_devices_express': {
     in: { clean: 99 },
+    by: 'agent',
     says: 'every disk forgets its blocks (discard) where it can; signatures are erased on all of them, and the result says how each was erased',
   },
   'deploy.erase_devices_metadata': {
     in: { clean: 0, deploy: 0 },
+    by: 'agent',
     says: 'signatures of file systems, RAID and partitions are erased at both ends of every disk',
   },
-  'deploy.erase_devices': { in: { clean: 0 }, says: 'every byte of every disk is zeroed and read back' },
-  'deploy.collect_inventory': { in: { clean: 0, deploy: 0, service: 0 }, says: 'the inventory is read anew' },
-  'deploy.write_image': { in: { deploy: 80 }, says: 'the image and the config drive are written and read back' },
+  'deploy.erase_devices': { in: { clean: 0 }, by: 'agent', says: 'every byte of every disk is zeroed and read back' },
+  'deploy.collect_inventory': {
+    in: { clean: 0, deploy: 0, service: 0 },
+    by: 'agent',
+    says: 'the inventory is read anew',
+  },
+  'deploy.write_image': {
+    in: { deploy: 80 },
+    by: 'agent',
+    says: 'the image and the config drive are written and read back',
+  },
 }
 
 /** Steps that the conductor carries out itself, under any interface (Ironic's reserved names). */
@@ -79,8 +116,8 @@ function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; o
     return { interface: asked.interface, step: asked.step, args, priority: asked.priority ?? 0, by: 'conductor' }
   }
   const name = `${asked.interface}.${asked.step}`
-  const ofInterface = Object.hasOwn(own, name) ? own[name] : undefined
-  const known = ofInterface ?? (Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined)
+  // Steps out of band win over those of the agent with the same name.
+  const known = Object.hasOwn(own, name) ? own[name] : Object.hasOwn(AGENT_STEPS, name) ? AGENT_STEPS[name] : undefined
   if (known?.in[kind] === undefined) {
     const there = Object.entries({ ...AGENT_STEPS, ...own }).flatMap(([other, step]) =>
       step.in[kind] === undefined ? [] : [other],
@@ -90,14 +127,32 @@ function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; o
       `${at}: there is no ${kind} step ${name}; there are ${[...there, ...RESERVED_STEPS].join(', ')}`,
     )
   }
-  if (!ofInterface && Object.keys(args).length > 0)
-    throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
   return {
     interface: asked.interface,
     step: asked.step,
-    args,
+    args: checkArgs(name, args, { at, schema: known.args }),
     priority: asked.priority ?? known.in[kind],
-    by: ofInterface ? 'interface' : 'agent',
+    by: known.by,
+    ...(known.abortable === false ? { abortable: false } : {}),
+  }
+}
+
+/** The arguments as they were given, once they fit. */
+function checkArgs(
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+  { at, schema }: { at: string; schema: z.ZodObject | undefined },
+): Readonly<Record<string, unknown>> {
+  if (!schema) {
+    if (Object.keys(args).length === 0) return args
+    throw new Fault('input.invalid', `${at}/args: the step ${name} takes no arguments`)
+  }
+  try {
+    checkInput(schema, args)
+    return args
+  } catch (error) {
+    if (!isFault(error)) throw error
+    throw new Fault(error.code, `${at}/args: ${name}: ${error.detail}`, { cause: error })
   }
 }
 

@@ -4,6 +4,7 @@ import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
 import { MILESTONE_ORDER, MILESTONES, nextMilestone, type Milestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, type NodeRecord } from '../record.ts'
+import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import type { Live } from './sightings.ts'
 import { STATES } from '../workflow/states.ts'
 
@@ -152,6 +153,7 @@ function waitsFor({ node, live }: Facts): string {
   if (effect)
     return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
+  if (node.workflow.phase === 'bmc') return waitsForBmc(node)
   if (kind === 'waiting') {
     const step = currentStep(node)
     if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`
@@ -253,6 +255,7 @@ function causesOf(facts: Facts): Cause[] {
     return poll && poll.failures > 0
       ? [{ cause: 'the BMC does not answer', evidence: [poll.fault ?? ''], remedy: FAULTS['bmc.unreachable'].remedy }]
       : []
+  if (node.workflow.phase === 'bmc') return causesOfBmc(node, nowMs)
   const causes: Cause[] = []
   if (node.agent) {
     const silentMs = nowMs - live.agentAtMs

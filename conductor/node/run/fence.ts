@@ -1,6 +1,6 @@
 /** OFF for a host that the mesh takes for dead: in the record before it is sent, and sent also when the record cannot be written. */
-import { asFault } from '../../../kit/fault.ts'
-import type { Clock } from '../../../kit/clock.ts'
+import { asFault, Fault } from '../../../kit/fault.ts'
+import { isoTime, type Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
@@ -25,6 +25,13 @@ export async function fenceOff(
   by: { user: string; timeoutMs: number },
 ): Promise<void> {
   const { bmcQueue, bmcs, clock } = parts
+  const { bmcTask } = node.workflow
+  // An "off" in the middle of an update may destroy the BMC, and would not be obeyed anyway.
+  if (bmcTask?.hush)
+    throw new Fault(
+      'bmc.updating',
+      `node ${node.uuid} cannot be fenced: ${bmcTask.hush}, until ${isoTime(bmcTask.deadlineMs)} at most`,
+    )
   const target = bmcs.target(node)
   await record(parts, node, (now) => ({
     node: { ...now, targetPowerState: 'power off' },

@@ -11,6 +11,7 @@ import type { BootSource, ImageSource } from './image-source.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
+import type { BmcWorks } from './bmc-work.ts'
 import type { ChildSteps } from './child-steps.ts'
 import type { Performer } from './worker.ts'
 
@@ -25,6 +26,7 @@ export interface PerformParts {
   readonly sightings: Sightings
   readonly clock: Clock
   readonly childSteps: Pick<ChildSteps, 'carryOut'>
+  readonly bmcWorks: Pick<BmcWorks, 'perform'>
   readonly powerTimeoutMs: number
   readonly fakeDelayMs: number
 }
@@ -110,6 +112,10 @@ async function perform(
     case 'simulate':
       await parts.clock.sleep(parts.fakeDelayMs, unwanted)
       return simulate(parts, node)
+    case 'bmc-prepare':
+    case 'bmc-begin':
+    case 'bmc-look':
+      return parts.bmcWorks.perform(effect, node, unwanted)
     default:
       return never(effect)
   }

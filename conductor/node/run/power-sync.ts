@@ -139,6 +139,9 @@ export class PowerSync {
       const fault = asFault(error, 'run.failed')
       // What this machine could not do, or had no time for, is not the BMC's failure.
       if (!fault.code.startsWith('bmc.') || fault.code === 'bmc.busy') return fault
+      // The BMC may have begun to update itself while it was asked.
+      const now = await store.node(uuid)
+      if (!now || now.workflow.bmcTask?.hush) return 'gone'
       await this.failed(uuid, fault)
       return 'failed'
     }
@@ -175,5 +178,7 @@ export class PowerSync {
 const wanted = (node: NodeRecord): boolean =>
   !STATES[node.provisionState].unverified &&
   !isLocked(node) &&
+  // A BMC that updates itself does not answer, which says nothing about it.
+  !node.workflow.bmcTask?.hush &&
   (usesAgent(node) || node.powerState !== null) &&
   (!node.maintenance || node.fault === 'power failure')

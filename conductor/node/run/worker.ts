@@ -6,21 +6,17 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
 import { isMilestone } from '../../boot/wire.ts'
 import type { EventRecord, Store } from '../../store/port.ts'
-import type { Effect, NodeRecord } from '../record.ts'
+import { dueAtMs, type Effect, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
 import { lastSeenText, Sightings } from '../query/sightings.ts'
 import { STATES } from '../workflow/states.ts'
-import type { StepEvent } from '../workflow/events.ts'
+import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */
-  perform(
-    effect: Effect,
-    node: NodeRecord,
-    signal: AbortSignal,
-  ): Promise<Extract<StepEvent, { type: 'effect-done' }>['found']>
+  perform(effect: Effect, node: NodeRecord, signal: AbortSignal): Promise<EffectFound | undefined>
 }
 
 /** Makes the event of the record as it is when its turn comes. */
@@ -146,8 +142,9 @@ export class Worker {
   }
 
   private watch(node: NodeRecord): void {
-    if (node.workflow.deadlineMs === null) this.deadlines.delete(node.uuid)
-    else this.deadlines.set(node.uuid, node.workflow.deadlineMs)
+    const dueMs = dueAtMs(node)
+    if (dueMs === null) this.deadlines.delete(node.uuid)
+    else this.deadlines.set(node.uuid, dueMs)
   }
 
   /** After a restart, what was seen of a boot comes back from the events. */
@@ -271,14 +268,15 @@ export class Worker {
   private async due(uuid: string, nowMs: number): Promise<void> {
     const { store, settings, sightings, log } = this.parts
     const node = await store.node(uuid)
-    if (!node || node.workflow.deadlineMs === null) return void this.deadlines.delete(uuid)
+    const dueMs = node && dueAtMs(node)
+    if (!node || !dueMs) return void this.deadlines.delete(uuid)
     const live = sightings.of(uuid)
     // A conductor that was away has heard nobody; an agent gets its full time from our start.
     const heardMs =
-      node.agent && STATES[node.provisionState].kind === 'waiting'
+      node.agent && node.workflow.phase !== 'bmc' && STATES[node.provisionState].kind === 'waiting'
         ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
         : 0
-    const effectiveMs = Math.max(node.workflow.deadlineMs, heardMs)
+    const effectiveMs = Math.max(dueMs, heardMs)
     if (effectiveMs > nowMs) return void this.deadlines.set(uuid, effectiveMs)
     this.deadlines.delete(uuid)
     const event: StepEvent = {

@@ -35,6 +35,10 @@ export type Phase =
   | 'agent'
   /** The conductor carries out a step itself. */
   | 'step'
+  /** Give the BMC the order of a step. */
+  | 'bmc-begin'
+  /** The BMC works on a step; the conductor looks now and then, and the node is not locked meanwhile. */
+  | 'bmc'
   /** Stop the instance before it is forgotten. */
   | 'teardown'
   /** Start the node from its disk. */
@@ -45,10 +49,10 @@ export type Phase =
 export type NodeArrow = Arrow<State, NodeEvent>
 
 const STOPPED = 'the operator stopped it'
-const SILENT = 'the agent failed or fell silent'
+const SILENT = 'the step failed, or the agent fell silent'
 const UNBOOTABLE = 'the node could not be booted, or a step of ours failed'
-const BOOTED = 'the agent has the next step'
-const NEXT = 'the agent is done with its step, or was lost and there are tries left'
+const BOOTED = 'the agent or the BMC has the next step'
+const NEXT = 'the step is done, or the agent was lost and there are tries left'
 const HOLD = 'the next step says hold'
 const GOES_ON = 'the operator lets it go on'
 const GIVES_UP = 'the instance is no longer wanted'

@@ -44,10 +44,21 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
       return node.disablePowerOff ? publish : [...publish, OFF]
     case 'step':
       return stepEffects(node)
+    case 'bmc-begin':
+      return [{ do: 'bmc-prepare' }, { do: 'bmc-begin' }]
     case 'agent':
+    case 'bmc':
     case 'rest':
       return []
   }
+}
+
+/** A restart of the server in which its BMC carries out what was ordered: into the ramdisk, so that no system of a former user runs; after a service
+ *  without further steps of the agent, into its instance. */
+export function restartForBmc(node: NodeRecord): readonly Effect[] {
+  const { order, steps, stepIndex } = node.workflow
+  const runsInstance = order === 'service' && !steps.slice(stepIndex).some(({ by }) => by === 'agent')
+  return effectsOf(runsInstance ? 'start' : 'boot', node)
 }
 
 /** What a deploy needs is fetched before the server is touched. */

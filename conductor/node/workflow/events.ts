@@ -1,9 +1,21 @@
 /** Every event that can move a node, and what it is answered with. */
 import type { FaultCode } from '../../../kit/fault.ts'
+import type { BmcTask } from '../../bmc/task.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import type { AgentRecord, Effect, NodeRecord, PowerState, PowerTarget } from '../record.ts'
 import type { Verb } from './arrows.ts'
 import type { FaultNote } from './context.ts'
+
+/** What an effect found, or made. */
+export interface EffectFound {
+  readonly powerState?: PowerState
+  readonly imageId?: string
+  readonly patch?: Partial<NodeRecord>
+  /** What the BMC works on, as it is now. */
+  readonly bmcTask?: BmcTask
+  /** The BMC needs a restart of the server. */
+  readonly restart?: boolean
+}
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */
@@ -21,7 +33,7 @@ export type StepEvent =
       readonly type: 'effect-done'
       readonly effect: Effect
       readonly pendingVersion: number
-      readonly found?: { powerState?: PowerState; imageId?: string; patch?: Partial<NodeRecord> }
+      readonly found?: EffectFound
     }
   | {
       readonly type: 'effect-failed'

@@ -24,9 +24,7 @@ export const move = (node: NodeRecord, on: NodeEvent, to: StepContext & { phase:
 /** Makes the effects of a phase pending. A phase without effects is over at once. */
 export function enterPhase(node: NodeRecord, phase: Phase, context: StepContext): NodeRecord {
   const pendingEffects = effectsOf(phase, node)
-  const off = pendingEffects.some(
-    (effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'),
-  )
+  const off = restarts(pendingEffects)
   const workflow = {
     ...(bootsRamdisk(pendingEffects, node)
       ? newBoot(node.workflow)
@@ -40,17 +38,48 @@ export function enterPhase(node: NodeRecord, phase: Phase, context: StepContext)
     deadlineMs: deadlineOf(node, phase, context),
   }
   const entered: NodeRecord = { ...node, workflow, agent: off ? null : node.agent }
-  return pendingEffects.length === 0 && phase !== 'agent' && phase !== 'rest'
-    ? afterPhase(entered, context)
-    : parkOrHalt(entered, context)
+  return pendingEffects.length === 0 && !WAITS.has(phase) ? afterPhase(entered, context) : parkOrHalt(entered, context)
+}
+
+/** Phases without effects that are not over at once. */
+const WAITS: ReadonlySet<Phase> = new Set(['agent', 'bmc', 'rest'])
+
+/** Effects that come in the middle of a phase. */
+export function owe(node: NodeRecord, pendingEffects: readonly Effect[], context: StepContext): NodeRecord {
+  const boots = bootsRamdisk(pendingEffects, node)
+  const { bootToken } = node.workflow
+  const workflow = {
+    ...(boots
+      ? newBoot(node.workflow)
+      : { ...node.workflow, bootToken: restarts(pendingEffects) ? ended(bootToken) : bootToken }),
+    pendingEffects,
+    pendingVersion: node.workflow.pendingVersion + 1,
+    lockedAtMs: node.workflow.lockedAtMs ?? context.nowMs,
+    tries: 0,
+    retryAtMs: context.nowMs,
+  }
+  return { ...node, workflow, agent: boots ? null : node.agent }
+}
+
+/** The BMC has carried out the present step. A server that it restarted into the ramdisk is on its way there, and is not restarted again. */
+function bmcDone(node: NodeRecord, context: StepContext): NodeRecord {
+  const next = nextStep({ ...node, lastError: null, workflow: { ...node.workflow, bmcTask: null } })
+  const isWaiting = STATES[node.provisionState].kind === 'waiting'
+  if (node.workflow.order === 'inspect' && isWaiting) return move(next, 'done', { ...context, phase: 'rest' })
+  if (saysHold(next)) return move(next, 'hold', { ...context, phase: 'rest' })
+  const booted = next.workflow.bootToken === 'good'
+  return advance(isWaiting ? follow(next, 'resume', context) : next, { ...context, booted })
 }
 
 /** The effects bring the node into the ramdisk. Switching on a node whose agent is running boots nothing. */
 const bootsRamdisk = (pendingEffects: readonly Effect[], node: NodeRecord): boolean =>
   usesAgent(node) &&
   pendingEffects.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe' && !effect.always) &&
-  (node.agent === null ||
-    pendingEffects.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off')))
+  (node.agent === null || restarts(pendingEffects))
+
+/** Whatever runs on the server ends. */
+const restarts = (effects: readonly Effect[]): boolean =>
+  effects.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
 
 /** A boot that the conductor orders: its token may be traded once. A generation that had a token is not used for another boot. */
 export const newBoot = (workflow: Workflow): Workflow => ({
@@ -72,6 +101,12 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
       return advance(idle, { ...context, booted: true })
     case 'step':
       return advance(nextStep(idle), context)
+    case 'bmc-begin':
+      return idle.workflow.bmcTask?.stage === 'done'
+        ? bmcDone(idle, context)
+        : move(idle, 'wait', { ...context, phase: 'bmc' })
+    case 'bmc':
+      return idle.workflow.bmcTask?.stage === 'done' ? bmcDone(idle, context) : idle
     case 'teardown':
       return advance(follow(idle, 'clean', context), context)
     case 'agent':
@@ -99,6 +134,7 @@ export function advance(node: NodeRecord, context: StepContext & { booted?: bool
   if (!step) return finishOrder(node, context)
   if (saysHold(node)) return move(node, 'hold', { ...context, phase: 'rest' })
   if (step.by === 'conductor' || !usesAgent(node)) return enterPhase(node, 'step', context)
+  if (step.by === 'bmc') return enterPhase(node, 'bmc-begin', context)
   if (!context.booted && node.agent === null) return enterPhase(node, 'boot', context)
   return move(node, 'wait', { ...context, phase: 'agent' })
 }
@@ -108,7 +144,11 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
   const whole: NodeRecord = { ...node, lastError: null }
   const { order, steps, cleaningTo } = node.workflow
   const rest = { ...context, phase: 'rest' as const }
-  if (order === 'clean') return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', rest)
+  if (order === 'clean') {
+    // A server that was restarted for its BMC runs a ramdisk that nobody waits for.
+    const idle = node.agent === null && node.powerState === 'power on' && steps.some(({ by }) => by === 'bmc')
+    return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', idle ? { ...context, phase: 'halt' } : rest)
+  }
   // A service during which the instance kept running has nothing to start. A real server is on when the agent reports the rescue login.
   const left =
     order === 'deploy' ||
@@ -132,6 +172,7 @@ function parkOrHalt(node: NodeRecord, context: StepContext): NodeRecord {
 export const keepsRunning = (node: NodeRecord): boolean => STATES[node.provisionState].occupied === true
 
 function deadlineOf(node: NodeRecord, phase: Phase, context: StepContext): number | null {
+  if (phase === 'bmc') return node.workflow.bmcTask?.deadlineMs ?? null
   if (phase === 'agent')
     return context.nowMs + (node.agent ? context.settings.agentSilenceMs : context.settings.callbackTimeoutMs)
   const parked =
@@ -140,7 +181,8 @@ function deadlineOf(node: NodeRecord, phase: Phase, context: StepContext): numbe
 }
 
 export function fail(node: NodeRecord, fault: FaultNote, context: StepContext & { phase?: Phase }): NodeRecord {
-  const shifted = follow(withFault(node, fault, context), 'fail', context)
+  const given = { ...node, workflow: { ...node.workflow, bmcTask: null } }
+  const shifted = follow(withFault(given, fault, context), 'fail', context)
   const name = STATES[shifted.provisionState].fault
   const out =
     name === undefined || shifted.maintenance

@@ -1,12 +1,15 @@
 /** Deadlines that have passed, and a wall clock that was set. Pure. */
-import { isLocked, type NodeRecord } from '../../record.ts'
+import { dueAtMs, isLocked, type NodeRecord } from '../../record.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
-import { enterPhase, fail, keepsRunning, move } from '../flow.ts'
+import { enterPhase, fail, keepsRunning, move, owe } from '../flow.ts'
 import { STATES } from '../states.ts'
 
 export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context: StepContext): StepResult {
-  if (node.workflow.deadlineMs === null || node.workflow.deadlineMs > context.nowMs) return { node }
+  const dueMs = dueAtMs(node)
+  if (dueMs === null || dueMs > context.nowMs) return { node }
+  // While an agent is silent because the BMC works, nothing is late: the look says how far the BMC is.
+  if (node.workflow.phase === 'bmc') return { node: isLocked(node) ? node : owe(node, [{ do: 'bmc-look' }], context) }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, context) }
   if (event.agentSeen && node.workflow.attempt < context.settings.maxAttempts) {
     const workflow = {
@@ -30,13 +33,19 @@ export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context
 }
 
 export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
-  const { deadlineMs, retryAtMs } = node.workflow
+  const { deadlineMs, retryAtMs, bmcTask } = node.workflow
   return {
     ...node,
     workflow: {
       ...node.workflow,
       deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
       retryAtMs: retryAtMs + byMs,
+      bmcTask: bmcTask && {
+        ...bmcTask,
+        beganAtMs: bmcTask.beganAtMs + byMs,
+        deadlineMs: bmcTask.deadlineMs + byMs,
+        lookAtMs: bmcTask.lookAtMs + byMs,
+      },
     },
   }
 }

@@ -3,7 +3,8 @@ import { isLocked, type Effect, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
-import { afterPhase, fail, withFault } from '../flow.ts'
+import { restartForBmc } from '../effects.ts'
+import { afterPhase, fail, owe, withFault } from '../flow.ts'
 import { STATES } from '../states.ts'
 
 export function onEffectDone(
@@ -23,6 +24,7 @@ export function onEffectDone(
     tries: 0,
     retryAtMs: context.nowMs,
     imageId: found?.imageId ?? node.workflow.imageId,
+    bmcTask: found?.bmcTask ?? node.workflow.bmcTask,
     bootToken,
   }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
@@ -33,9 +35,10 @@ export function onEffectDone(
     ...powered,
     ...(found?.powerState ? { powerState: found.powerState } : {}),
   }
+  if (found?.restart) return { node: owe(next, [...rest, ...restartForBmc(next)], context) }
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, workflow: { ...workflow, lockedAtMs: null } }
-  return { node: STATES[node.provisionState].kind === 'working' ? afterPhase(free, context) : free }
+  return { node: isAtWork(node) ? afterPhase(free, context) : free }
 }
 
 export function onEffectFailed(
@@ -68,10 +71,12 @@ function giveUp(node: NodeRecord, fault: FaultNote, context: StepContext): NodeR
     tries: 0,
   }
   const dropped: NodeRecord = { ...node, targetPowerState: null, workflow }
-  return STATES[node.provisionState].kind === 'working'
-    ? fail(dropped, fault, context)
-    : withFault(dropped, fault, context)
+  return isAtWork(node) ? fail(dropped, fault, context) : withFault(dropped, fault, context)
 }
+
+/** The order goes on with what the effects end in. */
+const isAtWork = ({ provisionState, workflow }: NodeRecord): boolean =>
+  STATES[provisionState].kind === 'working' || workflow.phase === 'bmc'
 
 export function onBreakLock(node: NodeRecord, why: string, context: StepContext): StepResult {
   if (!isLocked(node)) return { refused: 'node.state', why: `node ${node.uuid} is not locked` }

@@ -13,6 +13,11 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
       refused: 'node.state',
       why: `the power of node ${node.uuid} cannot be changed in state "${node.provisionState}"`,
     }
+  if (node.workflow.phase === 'bmc')
+    return {
+      refused: 'node.state',
+      why: `the BMC of node ${node.uuid} carries out a step, for which the conductor restarts the server itself`,
+    }
   const soft = target.startsWith('soft')
     ? ({ soft: true, timeoutMs: timeoutMs ?? context.settings.softPowerOffMs } as const)
     : {}
@@ -65,7 +70,7 @@ export function onPolled(node: NodeRecord, { power, pendingVersion }: EventOf<'p
 }
 
 export function onPollLost(node: NodeRecord, fault: FaultNote, context: StepContext): NodeRecord {
-  if (isLocked(node) || node.maintenance) return node
+  if (isLocked(node) || node.maintenance || node.workflow.bmcTask?.hush) return node
   return {
     ...withFault(node, fault, context),
     powerState: 'error',

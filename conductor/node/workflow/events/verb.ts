@@ -1,7 +1,7 @@
 /** A provision request: which verbs a node accepts, and what each begins. Pure. */
 import { findArrow } from '../../../../kit/arrows.ts'
 import type { FaultCode } from '../../../../kit/fault.ts'
-import { isLocked, lockedWhy, type NodeRecord, type OrderKind } from '../../record.ts'
+import { currentStep, isLocked, lockedWhy, type NodeRecord, type OrderKind } from '../../record.ts'
 import { NODE_ARROWS, type Verb } from '../arrows.ts'
 import type { StepContext } from '../context.ts'
 import { usesAgent } from '../effects.ts'
@@ -28,6 +28,12 @@ export function refusedVerb(
   verb: Verb,
 ): { readonly refused: FaultCode; readonly why: string } | undefined {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  const step = currentStep(node)
+  if (node.workflow.phase === 'bmc' && step?.abortable === false)
+    return {
+      refused: 'node.state',
+      why: `the step ${step.interface}.${step.step} of node ${node.uuid} cannot be aborted while its BMC works; it ends by itself at its deadline`,
+    }
   if (findArrow(NODE_ARROWS, node.provisionState, verb)) return undefined
   return {
     refused: 'node.state',
@@ -54,6 +60,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     stepIndex: 0,
     cleaningTo,
     imageId: null,
+    bmcTask: null,
     // An agent that is running already holds the token of this generation: another claim of it comes from a second machine.
     bootToken: agent ? 'traded' : 'none',
   } as const

@@ -1,0 +1,23 @@
+/** The steps that a node has beside those of the agent: of its BMC, or of fake hardware. */
+import { stepsOfFake } from '../../fake/steps.ts'
+import { interfaceOf, type InterfaceName } from './interfaces.ts'
+import type { NodeRecord } from '../record.ts'
+import type { KnownStep, StepCatalog } from './steps.ts'
+
+/** A step that the BMC carries out, and the implementations of its interface that have it. */
+export interface BmcStep extends KnownStep {
+  readonly by: 'bmc'
+  readonly of: readonly string[]
+}
+
+/** By `interface.step`. */
+export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {}
+
+export const stepsOfNode = (node: NodeRecord): StepCatalog => ({ ...stepsOfFake(node), ...stepsOfBmc(node) })
+
+const stepsOfBmc = (node: NodeRecord): StepCatalog =>
+  Object.fromEntries(
+    Object.entries(BMC_STEPS).filter(([name, { of }]) =>
+      of.includes(interfaceOf(node, name.split('.')[0] as InterfaceName) ?? ''),
+    ),
+  )

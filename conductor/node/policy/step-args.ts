@@ -1,0 +1,26 @@
+/** Arguments of steps that change settings and firmware, as Ironic's clients send them. */
+import * as z from 'zod'
+
+export const BiosSettings = z.strictObject({
+  settings: z
+    .array(
+      z.strictObject({ name: z.string().max(255), value: z.union([z.string().max(255), z.number(), z.boolean()]) }),
+    )
+    .min(1)
+    .max(100)
+    .describe('the BIOS settings to apply, as a list of {name, value}'),
+})
+
+export const FirmwareUpdates = z.strictObject({
+  settings: z
+    .array(
+      z.strictObject({
+        component: z.string().max(64),
+        url: z.string().min(1).max(2048),
+        wait: z.number().int().min(1).optional(),
+      }),
+    )
+    .min(1)
+    .max(100)
+    .describe('the firmware to install, as a list of {component, url, wait (seconds)}'),
+})

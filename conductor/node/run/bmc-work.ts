@@ -1,0 +1,113 @@
+/** Long work that BMCs do for steps: prepared, begun, and looked at until its end is proven or its time is over. Each of the three may be repeated
+ *  after a crash: beginning reads first whether the end is there already, or the work under way. */
+import { asFault, Fault, isFault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Bmc } from '../../bmc/controller.ts'
+import type { BmcQueue } from '../../bmc/queue.ts'
+import type { BmcRegistry } from '../../bmc/registry.ts'
+import type { BmcTask } from '../../bmc/task.ts'
+import type { PlannedStep } from '../policy/steps.ts'
+import { currentStep, type Effect, type NodeRecord } from '../record.ts'
+import type { EffectFound } from '../workflow/events.ts'
+
+export interface WorkAt {
+  readonly node: NodeRecord
+  readonly step: PlannedStep
+  readonly nowMs: number
+  readonly signal: AbortSignal
+  /** One act at the BMC, in its queue. */
+  readonly act: <T>(work: (bmc: Bmc, signal: AbortSignal) => Promise<T>) => Promise<T>
+}
+
+export interface Looked {
+  /** Its stage is `done` when the end is proven. */
+  readonly task: BmcTask
+  /** The BMC needs a restart of the server; `task` is kept first. */
+  readonly restart?: true
+  readonly patch?: Partial<NodeRecord>
+}
+
+/** How one kind of step is carried out by a BMC. */
+export interface BmcWork {
+  /** Reads and checks everything that can be known before; sends nothing that changes anything. */
+  prepare(at: WorkAt): Promise<BmcTask>
+  /** Sends the order, unless what it wants holds already or an equal task is under way. */
+  begin(task: BmcTask, at: WorkAt): Promise<Looked>
+  /** Reads the end state. Faults that pass by themselves do not end the work before its deadline. */
+  look(task: BmcTask, at: WorkAt): Promise<Looked>
+}
+
+export interface BmcWorkParts {
+  readonly bmcQueue: BmcQueue
+  readonly bmcs: BmcRegistry
+  readonly clock: Clock
+  /** By `interface.step`. */
+  readonly works: Readonly<Record<string, BmcWork>>
+}
+
+/** For one act at a BMC, of which some read for a minute and write for two. */
+const ACT_MS = 180_000
+const FIRST_LOOK_MS = 2_000
+const MAX_LOOK_MS = 30_000
+
+export type BmcEffect = Extract<Effect, { do: 'bmc-prepare' | 'bmc-begin' | 'bmc-look' }>
+
+export class BmcWorks {
+  private readonly parts: BmcWorkParts
+
+  constructor(parts: BmcWorkParts) {
+    this.parts = parts
+  }
+
+  async perform(effect: BmcEffect, node: NodeRecord, signal: AbortSignal): Promise<EffectFound> {
+    const step = currentStep(node)
+    const work = step && this.parts.works[`${step.interface}.${step.step}`]
+    if (!work) throw new Fault('node.unsupported', `no BMC carries out the step ${step?.interface}.${step?.step}`)
+    const at = this.at(node, { step, signal })
+    if (effect.do === 'bmc-prepare') return { bmcTask: await work.prepare(at) }
+    const task = node.workflow.bmcTask
+    if (!task) throw new Fault('bmc.task', `node ${node.uuid} has no record of what its BMC was asked for`)
+    if (effect.do === 'bmc-begin') return found(await work.begin(task, at))
+    return found(await this.look(work, task, at))
+  }
+
+  private at(node: NodeRecord, { step, signal }: { step: PlannedStep; signal: AbortSignal }): WorkAt {
+    const { bmcQueue, bmcs, clock } = this.parts
+    const options = { priority: 'deploy', timeoutMs: ACT_MS, signal } as const
+    return {
+      node,
+      step,
+      signal,
+      nowMs: clock.now(),
+      act: (work) => bmcQueue.act(bmcs.target(node), options, work),
+    }
+  }
+
+  private async look(work: BmcWork, task: BmcTask, at: WorkAt): Promise<Looked> {
+    const looked: Looked = await work.look(task, at).catch((error: unknown) => {
+      const fault = asFault(error, 'bmc.refused')
+      if (!isFault(error) || !fault.retry) throw error
+      const words = `the BMC could not be read: ${fault.detail}`
+      return { task: { ...task, seen: { ...task.seen, words } } }
+    })
+    const nowMs = this.parts.clock.now()
+    const next = { ...looked, task: { ...looked.task, lookAtMs: nextLookMs(looked.task, nowMs) } }
+    if (looked.task.stage === 'done' || looked.restart) return next
+    if (nowMs >= task.deadlineMs)
+      throw new Fault(
+        'bmc.task',
+        `${at.step.interface}.${at.step.step} did not end within ${Math.round((task.deadlineMs - task.beganAtMs) / 1000)} s: ${looked.task.seen.words ?? 'the BMC says nothing of it'}`,
+      )
+    return next
+  }
+}
+
+const found = ({ task, restart, patch }: Looked): EffectFound => ({
+  bmcTask: task,
+  ...(restart ? { restart } : {}),
+  ...(patch ? { patch } : {}),
+})
+
+/** Later and later, since what is not done after minutes is not done a second later: a third of the time that it took so far. */
+export const nextLookMs = ({ beganAtMs }: Pick<BmcTask, 'beganAtMs'>, nowMs: number): number =>
+  nowMs + Math.min(MAX_LOOK_MS, Math.max(FIRST_LOOK_MS, (nowMs - beganAtMs) / 3))
