@@ -47,9 +47,9 @@ export const stepRoutes = (parts: RouteParts): DescribedRoute[] => [
     path: '/rackward/v1/nodes/:ident/steps',
     role: 'reader',
     answer: Steps,
-    says: 'the steps that a node has, what they take, and whether they can be aborted',
-    async handle(ask) {
-      const node = await nodeOf(parts, ask)
+    summary: 'the steps that a node has, what they take, and whether they can be aborted',
+    async handle(request) {
+      const node = await nodeOf(parts, request)
       const own = stepsOfNode(node)
       const steps = { ...AGENT_STEPS, ...own }
       return { body: { steps: Object.entries(steps).map(view), reserved: [...RESERVED_STEPS] } }
