@@ -4,7 +4,7 @@ import type { Piped } from '../../kit/run.ts'
 import type { Bios } from './parts/bios.ts'
 import type { FirmwareMode } from './parts/firmware-mode.ts'
 import type { Indicators } from './parts/indicators.ts'
-import type { Inventory } from './parts/inventory.ts'
+import type { HardwareInventory } from './parts/inventory.ts'
 import type { Media } from './parts/media.ts'
 import type { Sensors } from './parts/sensors.ts'
 import type { Updates } from './parts/updates.ts'
@@ -41,7 +41,7 @@ export interface BmcParts {
   readonly volumes?: Volumes
   readonly sensors?: Sensors
   readonly indicators?: Indicators
-  readonly inventory?: Inventory
+  readonly inventory?: HardwareInventory
   readonly tasks?: Tasks
 }
 

@@ -3,7 +3,7 @@
 export type BiosValue = string | number | boolean | null
 export type BiosValues = Readonly<Record<string, BiosValue>>
 
-export interface BiosAttribute {
+export interface BiosRegistryEntry {
   readonly name: string
   readonly type: 'Enumeration' | 'Integer' | 'String' | 'Boolean' | 'Password'
   readonly readOnly: boolean
@@ -26,7 +26,7 @@ export interface BiosNow {
 export interface Bios {
   read(signal: AbortSignal): Promise<BiosNow>
   /** Empty where the BMC has no registry. Kept by the name of the registry and the version of the BIOS. */
-  registry(signal: AbortSignal): Promise<readonly BiosAttribute[]>
+  registry(signal: AbortSignal): Promise<readonly BiosRegistryEntry[]>
   /** Orders values for the next start. Answers the task of the BMC, where it names one. */
   apply(wanted: BiosValues, signal: AbortSignal): Promise<string | null>
   /** Orders the defaults for the next start. */

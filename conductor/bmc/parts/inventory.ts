@@ -16,6 +16,6 @@ export interface InventorySeen {
   readonly nics: readonly { readonly name: string; readonly mac: string; readonly linkUp: boolean | null }[]
 }
 
-export interface Inventory {
+export interface HardwareInventory {
   inventory(signal: AbortSignal): Promise<InventorySeen>
 }

@@ -1,7 +1,7 @@
 /** Clean, deploy and service steps: which there are, who carries them out, and in which order. Pure. */
 import type * as z from 'zod'
 import { Fault, isFault } from '../../../kit/fault.ts'
-import { checkInput } from '../../api/node-input.ts'
+import { checkInput } from '../../api/check-input.ts'
 
 /** What a request, a runbook or a deploy template names (Ironic's step schema). */
 export interface AskedStep {

@@ -2,7 +2,6 @@
 import { isoTime } from '../../../kit/clock.ts'
 import type { TaskStage } from '../../bmc/task.ts'
 import { currentStep, type NodeRecord } from '../record.ts'
-import type { Cause } from './explain.ts'
 
 const STAGES: Readonly<Record<TaskStage, string>> = {
   prepared: 'everything was checked, and the order has not been sent yet',
@@ -25,7 +24,7 @@ export function waitsForBmc(node: NodeRecord): string {
 }
 
 /** Why the power of the node is not known meanwhile. */
-export function causesOfBmc({ workflow: { bmcTask } }: NodeRecord, nowMs: number): Cause[] {
+export function causesOfBmc({ workflow: { bmcTask } }: NodeRecord, nowMs: number) {
   if (!bmcTask?.hush) return []
   return [
     {
