@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { loadConfig } from '../conductor/config.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const DATABASE = 'rackward.db'
 /** What is made anew at each start. */
@@ -14,12 +14,12 @@ const LEFT_OUT = /\.db(-wal|-shm|\.lock.*)?$|\.sock$|\.part$/
 export async function backup(options: { config: string; out: string }): Promise<void> {
   const { data } = await loadConfig(options.config)
   if (existsSync(options.out))
-    throw new Trouble(
+    throw new CliError(
       'usage',
       `${options.out} is there already: name a directory that is not, so that no backup is overwritten`,
     )
   const source = join(data, DATABASE)
-  if (!existsSync(source)) throw new Trouble('missing', `${source} is not there: has this conductor ever run?`)
+  if (!existsSync(source)) throw new CliError('missing', `${source} is not there: has this conductor ever run?`)
   // Keys of all BMCs are in it.
   await mkdir(options.out, { recursive: true, mode: 0o700 })
   const database = new Database(source, { readonly: true, fileMustExist: true })

@@ -1,6 +1,6 @@
 /** Shell completion: the shell asks the program itself, which knows its commands; names of nodes come from the API when it answers quickly. */
 import type { Command } from 'commander'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `_rackward() {
@@ -20,7 +20,7 @@ const NAMES_MS = 1_000
 
 export function completionScript(shell: string): string {
   const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined
-  if (!script) throw new Trouble('usage', `${shell}: use one of ${Object.keys(SCRIPTS).join(', ')}`)
+  if (!script) throw new CliError('usage', `${shell}: use one of ${Object.keys(SCRIPTS).join(', ')}`)
   return script
 }
 

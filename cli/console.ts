@@ -2,7 +2,7 @@
 import WebSocket from 'ws'
 import type { Common } from './nodes.ts'
 import { findPlace, parseAnswer, refusal, urlOf, whereOf } from './server.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const LINE_ENDS = new Set([0x0d, 0x0a])
 /** RFC 6455, 7.4.1. */
@@ -39,17 +39,17 @@ export async function openConsole(ident: string, options: Common & { steal?: boo
   ws.on('message', (data: Buffer) => stdout.write(data))
   try {
     await new Promise<void>((resolve, reject) => {
-      ws.once('error', (error) => reject(new Trouble('failed', `the console broke off: ${error.message}`)))
+      ws.once('error', (error) => reject(new CliError('failed', `the console broke off: ${error.message}`)))
       ws.once('close', (code, reason) => {
         const why = reason.toString()
         if (code === CLOSES.broken)
           reject(
-            new Trouble(
+            new CliError(
               'failed',
               `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`,
             ),
           )
-        else if (code === CLOSES.lost) reject(new Trouble('failed', 'the console broke off: the conductor is gone'))
+        else if (code === CLOSES.lost) reject(new CliError('failed', 'the console broke off: the conductor is gone'))
         else resolve()
       })
     })
@@ -64,7 +64,7 @@ export async function openConsole(ident: string, options: Common & { steal?: boo
 function opened(ws: WebSocket, server: string): Promise<void> {
   return new Promise((resolve, reject) => {
     ws.once('open', resolve)
-    ws.once('error', (error) => reject(new Trouble('unreachable', `${server} cannot be reached: ${error.message}`)))
+    ws.once('error', (error) => reject(new CliError('unreachable', `${server} cannot be reached: ${error.message}`)))
     ws.once('unexpected-response', (_request, response) => {
       let text = ''
       response.on('data', (chunk: Buffer) => (text += chunk.toString()))

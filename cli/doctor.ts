@@ -14,7 +14,7 @@ import { run } from '../kit/run.ts'
 import { listNodes } from './nodes.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, said, show } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 export interface DoctorOptions extends ServerOptions {
   readonly output?: string
@@ -35,7 +35,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
     )
   const [conductor, agent] = [await isThere(options.config), await isThere(options.agentConfig)]
   if (!conductor && !agent)
-    throw new Trouble(
+    throw new CliError(
       'usage',
       `neither ${options.config} nor ${options.agentConfig} is there: name one with --config or --agent-config`,
     )
@@ -44,7 +44,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   if (agent) findings.push(...(await consulFindings(options.agentConfig)))
   await show(findings, formatOf(options.output), () => textOf(findings))
   const worst = findings.filter(({ level }) => level === 'bad').length
-  if (worst > 0) throw new Trouble('failed', `${worst} of ${findings.length} checks found what will hurt`)
+  if (worst > 0) throw new CliError('failed', `${worst} of ${findings.length} checks found what will hurt`)
 }
 
 export function textOf(findings: readonly Finding[]): string {
@@ -136,7 +136,7 @@ async function stored(api: Api): Promise<Finding[]> {
 
 async function meshFindings(api: Api): Promise<Finding[]> {
   const mesh = await api.ask('GET', '/rackward/v1/mesh').catch((error: Error) => error)
-  if (mesh instanceof Trouble && mesh.kind === 'missing') return []
+  if (mesh instanceof CliError && mesh.kind === 'missing') return []
   if (mesh instanceof Error) return [{ check: 'mesh', level: 'unknown', says: mesh.message }]
   const silent = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).filter(
     ({ last_heard_seconds: age }) => age === null || age > 5,

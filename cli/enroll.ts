@@ -6,7 +6,7 @@ import { isSecretKey } from '../conductor/store/secrets.ts'
 import { connect, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
 import { print, said } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const WantedNode = z.strictObject({
   name: z.string().min(1),
@@ -53,11 +53,11 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
 
 /** The password of the BMC comes from the environment. */
 function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
-  if (name === undefined) throw new Trouble('usage', 'name the node, or give a file with -f')
+  if (name === undefined) throw new CliError('usage', 'name the node, or give a file with -f')
   const password = process.env.RACKWARD_BMC_PASSWORD
   const driver = options.driver ?? 'ipmi'
   if (driver === 'ipmi' && (options.bmc === undefined || password === undefined))
-    throw new Trouble(
+    throw new CliError(
       'usage',
       'an ipmi node needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD',
     )
@@ -72,7 +72,7 @@ function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
 async function readFileOf(path: string): Promise<WantedNode[]> {
   const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8').catch((error: Error) =>
-    Promise.reject(new Trouble('usage', `cannot read ${path}: ${error.message}`)),
+    Promise.reject(new CliError('usage', `cannot read ${path}: ${error.message}`)),
   )
   if (path.endsWith('.csv')) return readCsv(text, path)
   const { parse } = await import('./yaml.ts')
@@ -80,7 +80,7 @@ async function readFileOf(path: string): Promise<WantedNode[]> {
   try {
     value = parse(text)
   } catch (error) {
-    throw new Trouble('usage', `${path}: ${(error as Error).message}`)
+    throw new CliError('usage', `${path}: ${(error as Error).message}`)
   }
   return check(File, value, path).nodes
 }
@@ -89,7 +89,7 @@ function check<T extends z.ZodType>(schema: T, value: unknown, from: string): z.
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const issue = result.error.issues[0]
-  throw new Trouble('usage', `${from}: ${issue?.path.join('/') || 'the whole'}: ${issue?.message}`)
+  throw new CliError('usage', `${from}: ${issue?.path.join('/') || 'the whole'}: ${issue?.message}`)
 }
 
 const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class'] as const
@@ -100,13 +100,13 @@ export function readCsv(text: string, from: string): WantedNode[] {
   const columns = head.split(',').map((column) => column.trim())
   const unknown = columns.find((column) => !(COLUMNS as readonly string[]).includes(column))
   if (unknown !== undefined)
-    throw new Trouble('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
+    throw new CliError('usage', `${from}: unknown column ${JSON.stringify(unknown)}; there are ${COLUMNS.join(', ')}`)
   return lines.map((line, i) => {
     if (line.includes('"'))
-      throw new Trouble('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
+      throw new CliError('usage', `${from}: line ${i + 2}: quotes are not understood; use YAML for such values`)
     const values = line.split(',')
     if (values.length !== columns.length)
-      throw new Trouble(
+      throw new CliError(
         'usage',
         `${from}: line ${i + 2} has ${values.length} values for ${columns.length} columns; use YAML for values that hold a comma`,
       )
@@ -144,7 +144,7 @@ const FIELDS = [
 async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promise<Change[]> {
   const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
   const now = (await api.ask('GET', path).catch((error: unknown) => {
-    if (error instanceof Trouble && error.kind === 'missing') return undefined
+    if (error instanceof CliError && error.kind === 'missing') return undefined
     throw error
   })) as Record<string, unknown> | undefined
   const { ports, traits, ...fields } = wanted

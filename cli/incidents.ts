@@ -3,7 +3,7 @@ import { incidentsText, incidentText } from './mesh-text.ts'
 import type { OutputOptions } from './mesh.ts'
 import type { Api } from './server.ts'
 import { formatOf, print, said, show } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const INCIDENTS = '/rackward/v1/incidents'
 
@@ -27,7 +27,7 @@ export class IncidentCommands {
   async request(kind: 'attest' | 'retry' | 'close', id: string, options: { confirm?: string }): Promise<void> {
     const { host } = await this.api.ask('GET', pathOf(id))
     if (kind === 'attest' && options.confirm !== host)
-      throw new Trouble(
+      throw new CliError(
         'usage',
         `you attest that ${said(host)} is off and stays off; if it is not, its instances run twice. Go and look, then say --confirm ${said(host)}`,
       )

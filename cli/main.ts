@@ -6,7 +6,7 @@ import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
 import { onServer } from './commands/server-options.ts'
 import { lines } from './show.ts'
-import { STATUSES, Trouble } from './trouble.ts'
+import { STATUSES, CliError } from './error.ts'
 
 const program = new Command('rackward')
   .description('Bare-metal provisioning and node-level high availability')
@@ -94,5 +94,5 @@ program.parseAsync().catch((error: Error) => {
     return
   }
   process.stderr.write(`rackward: ${lines(error.message)}\n`)
-  process.exitCode = error instanceof Trouble ? STATUSES[error.kind] : STATUSES.failed
+  process.exitCode = error instanceof CliError ? STATUSES[error.kind] : STATUSES.failed
 })

@@ -4,7 +4,7 @@ import { finishInit, initMesh, invite, joinMesh } from '../host-agent/setup/init
 import { systemRandom } from '../kit/random.ts'
 import { run } from '../kit/run.ts'
 import { print } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const parts = (consul: string) => ({ run, random: systemRandom, binary: consul })
 
@@ -20,7 +20,7 @@ export async function init(
 ): Promise<void> {
   if (options.finish) {
     if (!(await finishInit({ name, directory: options.directory, url: options.url })))
-      throw new Trouble(
+      throw new CliError(
         'unreachable',
         `Consul at ${options.url} does not lead yet: is the agent of ${name} running? Then do this again in a moment`,
       )
@@ -29,7 +29,7 @@ export async function init(
     )
   }
   if (options.address === undefined)
-    throw new Trouble('usage', 'give --address, where the other nodes reach the Consul of this one')
+    throw new CliError('usage', 'give --address, where the other nodes reach the Consul of this one')
   const made = await initMesh({ name, address: options.address, directory: options.directory }, parts(options.consul))
   print(`Consul is configured in ${made.configDirectory}, its token is in ${made.tokenFile}.
 Next:
@@ -59,7 +59,7 @@ export async function inviteOne(
 
 export async function join(file: string, options: SetupOptions & { address: string }): Promise<void> {
   const bundle = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8').catch((error: Error) =>
-    Promise.reject(new Trouble('usage', `cannot read ${file}: ${error.message}`)),
+    Promise.reject(new CliError('usage', `cannot read ${file}: ${error.message}`)),
   )
   const made = await joinMesh({ bundle, address: options.address, directory: options.directory }, parts(options.consul))
   print(`Consul is configured in ${made.configDirectory}, its token is in ${made.tokenFile}.

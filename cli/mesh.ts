@@ -4,7 +4,7 @@ import { defined } from '../kit/defined.ts'
 import { explainText, policyText, statusText } from './mesh-text.ts'
 import type { Api } from './server.ts'
 import { formatOf, print, show } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 export interface OutputOptions {
   readonly output?: string
@@ -63,7 +63,7 @@ export class MeshCommands {
     })
     const isChange = Object.keys(change).length > 0
     if (isChange && options.why === undefined)
-      throw new Trouble('usage', '--why: give a reason; it is kept with the change')
+      throw new CliError('usage', '--why: give a reason; it is kept with the change')
     if (isChange) await this.api.ask('PUT', `${MESH}/policy`, { ...change, why: options.why })
 
     const mesh = isChange ? await this.api.ask('GET', MESH) : before
@@ -87,7 +87,7 @@ export class MeshCommands {
       return print(`${host} is watched again`)
     }
 
-    if (wanted !== 'on') throw new Trouble('usage', `maintenance ${wanted}: use on or off`)
+    if (wanted !== 'on') throw new CliError('usage', `maintenance ${wanted}: use on or off`)
     const seconds = options.for === undefined ? null : secondsOf(options.for)
     const hold = { kind: 'maintenance', why: options.why ?? 'maintenance', seconds }
     await this.api.ask('PUT', `${pathOf(host)}/hold`, hold)
@@ -106,7 +106,7 @@ export class MeshCommands {
       return found.hold?.kind === 'maintenance'
     }
     await until(isEmpty, { what: host, timeoutMs: seconds * 1_000, everyMs: 1_000 }).catch(() => {
-      throw new Trouble(
+      throw new CliError(
         'late',
         `${host} is not empty after ${seconds} s; what stays and why: rackward mesh explain ${host}, and the alerts of its arbiters`,
       )
@@ -116,14 +116,14 @@ export class MeshCommands {
 
   async fence(host: string, options: { confirm?: string }): Promise<void> {
     if (options.confirm !== host)
-      throw new Trouble('usage', `this switches ${host} off and moves its instances: say --confirm ${host}`)
+      throw new CliError('usage', `this switches ${host} off and moves its instances: say --confirm ${host}`)
     await this.api.ask('POST', `${pathOf(host)}/fence`, { host })
     print(`${host} will be fenced: rackward incident list`)
   }
 
   async remove(host: string, options: { confirm?: string }): Promise<void> {
     if (options.confirm !== host)
-      throw new Trouble('usage', `this removes ${host} from the mesh: say --confirm ${host}`)
+      throw new CliError('usage', `this removes ${host} from the mesh: say --confirm ${host}`)
     await this.api.ask('DELETE', pathOf(host))
     print(`${host} is no longer a member`)
   }
@@ -137,7 +137,7 @@ function limitsWith(held: Readonly<Record<string, number>>, changes: readonly st
   for (const change of changes) {
     const [, name, value] = /^(\w+)=([\d.]*)$/.exec(change) ?? []
     if (name === undefined)
-      throw new Trouble(
+      throw new CliError(
         'usage',
         `--limit ${change}: use name=value, or name= to restore the default; the names are in docs/mesh.md`,
       )
@@ -150,6 +150,6 @@ function limitsWith(held: Readonly<Record<string, number>>, changes: readonly st
 /** 90, 15m, 2h, 1d. */
 function secondsOf(text: string): number {
   const [, count, unit] = /^(\d+)([smhd]?)$/.exec(text) ?? []
-  if (count === undefined) throw new Trouble('usage', `--for ${text}: use a number of seconds, or such as 30m, 2h, 1d`)
+  if (count === undefined) throw new CliError('usage', `--for ${text}: use a number of seconds, or such as 30m, 2h, 1d`)
   return Number(count) * SECONDS[(unit || 's') as keyof typeof SECONDS]
 }

@@ -2,7 +2,7 @@
 import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, pairs, print, said, show, tableOf } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 export interface Common extends ServerOptions {
   readonly output?: string
@@ -126,7 +126,7 @@ export async function verb(target: string, idents: readonly string[], options: V
   const waitMs = waitMsOf(options.wait)
   const body = await bodyOf(target, options)
   const sent: string[] = []
-  const troubles: string[] = []
+  const failures: string[] = []
   for (const ident of idents) {
     try {
       const patch = imagePatch(options)
@@ -134,8 +134,8 @@ export async function verb(target: string, idents: readonly string[], options: V
       await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/provision`, body)
       sent.push(ident)
     } catch (error) {
-      if (idents.length === 1 || !(error instanceof Trouble)) throw error
-      troubles.push(`${ident}: ${error.message}`)
+      if (idents.length === 1 || !(error instanceof CliError)) throw error
+      failures.push(`${ident}: ${error.message}`)
     }
   }
   if (waitMs === undefined)
@@ -143,16 +143,16 @@ export async function verb(target: string, idents: readonly string[], options: V
       print(`${ident}: ${target} was accepted; see how it goes with: rackward node explain ${ident}`)
   else {
     const { waitAll } = await import('./wait.ts')
-    troubles.push(...(await waitAll(api, sent, { ends: ENDS[target] ?? [], failed: FAILED, timeoutMs: waitMs })))
+    failures.push(...(await waitAll(api, sent, { ends: ENDS[target] ?? [], failed: FAILED, timeoutMs: waitMs })))
   }
-  if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
+  if (failures.length > 0) throw new CliError('failed', failures.join('\n'))
 }
 
 export function waitMsOf(wait: boolean | string | undefined): number | undefined {
   if (wait === undefined || wait === false) return undefined
   const seconds = wait === true ? DEFAULT_WAIT_SECONDS : Number(wait)
   if (!Number.isFinite(seconds) || seconds <= 0)
-    throw new Trouble('usage', `--wait ${String(wait)}: give a number of seconds`)
+    throw new CliError('usage', `--wait ${String(wait)}: give a number of seconds`)
   return seconds * 1000
 }
 
@@ -179,18 +179,18 @@ async function readValue(text: string, option: string): Promise<unknown> {
   const [{ parse }, { readFile }] = await Promise.all([import('./yaml.ts'), import('node:fs/promises')])
   const content = text.startsWith('@')
     ? await readFile(text.slice(1), 'utf8').catch((error: Error) =>
-        Promise.reject(new Trouble('usage', `${option}: cannot read ${text.slice(1)}: ${error.message}`)),
+        Promise.reject(new CliError('usage', `${option}: cannot read ${text.slice(1)}: ${error.message}`)),
       )
     : text
   try {
     return parse(content) as unknown
   } catch (error) {
-    throw new Trouble('usage', `${option}: neither JSON nor YAML: ${(error as Error).message}`)
+    throw new CliError('usage', `${option}: neither JSON nor YAML: ${(error as Error).message}`)
   }
 }
 
 function missingPassword(): never {
-  throw new Trouble(
+  throw new CliError(
     'usage',
     'the password of the rescue login comes from the environment: set RACKWARD_RESCUE_PASSWORD',
   )
@@ -210,12 +210,12 @@ export async function waitFor(
 ): Promise<void> {
   const api = await connect(options)
   const { waitAll } = await import('./wait.ts')
-  const troubles = await waitAll(api, idents, {
+  const failures = await waitAll(api, idents, {
     ends: [state],
     failed: /failed$|^error$/,
     timeoutMs: waitMsOf(options.for) ?? 0,
   })
-  if (troubles.length > 0) throw new Trouble('failed', troubles.join('\n'))
+  if (failures.length > 0) throw new CliError('failed', failures.join('\n'))
 }
 
 const POWER: Readonly<Record<string, string>> = {
@@ -227,12 +227,12 @@ const POWER: Readonly<Record<string, string>> = {
 }
 
 export async function power(
-  wish: string,
+  action: string,
   idents: readonly string[],
   options: Common & { wait?: boolean | string },
 ): Promise<void> {
-  const target = Object.hasOwn(POWER, wish) ? POWER[wish] : undefined
-  if (!target) throw new Trouble('usage', `${wish}: use one of ${Object.keys(POWER).join(', ')}`)
+  const target = Object.hasOwn(POWER, action) ? POWER[action] : undefined
+  if (!target) throw new CliError('usage', `${action}: use one of ${Object.keys(POWER).join(', ')}`)
   const api = await connect(options)
   const waitMs = waitMsOf(options.wait)
   for (const ident of idents) await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/power`, { target })
@@ -248,18 +248,18 @@ export async function power(
         clock: systemClock,
       },
     ).catch(() => {
-      throw new Trouble('late', `${ident} is not done after ${waitMs / 1000} s; see: rackward node explain ${ident}`)
+      throw new CliError('late', `${ident} is not done after ${waitMs / 1000} s; see: rackward node explain ${ident}`)
     })
-    if (node.last_error) throw new Trouble('failed', `${ident}: ${said(node.last_error)}`)
+    if (node.last_error) throw new CliError('failed', `${ident}: ${said(node.last_error)}`)
     print(`${ident}: ${node.power_state}`)
   }
 }
 
-export async function maintenance(wish: string, ident: string, options: Common & { reason?: string }): Promise<void> {
-  if (wish !== 'on' && wish !== 'off') throw new Trouble('usage', `${wish}: use on or off`)
+export async function maintenance(state: string, ident: string, options: Common & { reason?: string }): Promise<void> {
+  if (state !== 'on' && state !== 'off') throw new CliError('usage', `${state}: use on or off`)
   const path = `/v1/nodes/${enc(ident)}/maintenance`
   const api = await connect(options)
-  await (wish === 'on'
+  await (state === 'on'
     ? api.ask('PUT', path, options.reason === undefined ? {} : { reason: options.reason })
     : api.ask('DELETE', path))
 }

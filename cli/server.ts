@@ -6,7 +6,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { parsedOr } from '../kit/json.ts'
 import { said } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 export interface ServerOptions {
   /** Base URL; wins over everything else. */
@@ -59,10 +59,10 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
   try {
     url = new URL(socketPath === undefined ? text : 'http://localhost')
   } catch {
-    throw new Trouble('usage', `${JSON.stringify(text)} is no URL; give one such as ${DEFAULT_URL}`)
+    throw new CliError('usage', `${JSON.stringify(text)} is no URL; give one such as ${DEFAULT_URL}`)
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new Trouble('usage', `${text}: only http, https and unix:/path are spoken`)
+    throw new CliError('usage', `${text}: only http, https and unix:/path are spoken`)
   const user = pick(env.RACKWARD_USER, env.OS_USERNAME, auth.username)
   const password = pick(env.RACKWARD_PASSWORD, env.OS_PASSWORD, auth.password)
   const caFile = pick(env.RACKWARD_CACERT, env.OS_CACERT, cloud.cacert)
@@ -70,7 +70,7 @@ export async function findPlace(options: ServerOptions, env: Env): Promise<Place
     caFile === undefined
       ? undefined
       : await readFile(caFile).catch((error: Error) =>
-          Promise.reject(new Trouble('usage', `cannot read ${caFile}: ${error.message}`)),
+          Promise.reject(new CliError('usage', `cannot read ${caFile}: ${error.message}`)),
         )
   return {
     url,
@@ -104,12 +104,12 @@ async function readCloud(name: string, env: Env): Promise<Dict> {
     const found = ((parse(text) as { clouds?: Record<string, Dict> } | null)?.clouds ?? {})[name]
     if (found) return found
   }
-  throw new Trouble('usage', `no clouds.yaml has the cloud ${name}; looked in ${files.filter(Boolean).join(', ')}`)
+  throw new CliError('usage', `no clouds.yaml has the cloud ${name}; looked in ${files.filter(Boolean).join(', ')}`)
 }
 
 export interface Api {
   readonly place: Place
-  /** Answers the body. Throws `Trouble` with the server's own words. */
+  /** Answers the body. Throws `CliError` with the server's own words. */
   ask(method: string, path: string, body?: unknown): Promise<any>
   /** Streams what the server sends, line by line, until it ends or `signal` does. */
   lines(path: string, take: (line: string) => void, signal: AbortSignal): Promise<void>
@@ -133,7 +133,7 @@ export function openApi(place: Place): Api {
     })
   }
   const unreachable = (error: Error) =>
-    new Trouble(
+    new CliError(
       'unreachable',
       `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`,
     )
@@ -202,17 +202,17 @@ export const urlOf = ({ url }: Place, path: string): URL =>
 export const parseAnswer = (text: string): unknown => (text === '' ? undefined : parsedOr(text, text))
 
 /** What a status and a body that say no mean for somebody at a shell. */
-export function refusal(status: number, answer: unknown): Trouble {
+export function refusal(status: number, answer: unknown): CliError {
   const body = (answer ?? {}) as { error_message?: string; error?: { message?: string } }
   const inner = parseAnswer(body.error_message ?? '') as { faultstring?: string } | undefined
   const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
   const plain = said(words)
   if (status === 401)
-    return new Trouble(
+    return new CliError(
       'denied',
       `${plain} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`,
     )
-  if (status === 403) return new Trouble('denied', plain)
-  if (status === 404) return new Trouble('missing', plain)
-  return new Trouble(status < 500 ? 'refused' : 'failed', plain)
+  if (status === 403) return new CliError('denied', plain)
+  if (status === 404) return new CliError('missing', plain)
+  return new CliError(status < 500 ? 'refused' : 'failed', plain)
 }

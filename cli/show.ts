@@ -1,14 +1,14 @@
 /** Tables for people, JSON and YAML for programs. What comes from a server was chosen by strangers (a name, an error of a BMC, a file name that a machine on the
  *  wire asked for): nothing of it reaches a terminal as a control character, an escape sequence or a change of direction. */
 import { printable } from '../kit/text.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 export type Format = 'table' | 'json' | 'yaml'
 
 export function formatOf(text: string | undefined): Format {
   if (text === undefined || text === 'table') return 'table'
   if (text === 'json' || text === 'yaml') return text
-  throw new Trouble('usage', `-o ${text}: use table, json or yaml`)
+  throw new CliError('usage', `-o ${text}: use table, json or yaml`)
 }
 
 export async function show(value: unknown, format: Format, table: () => string): Promise<void> {

@@ -4,18 +4,18 @@ import { readFile, stat } from 'node:fs/promises'
 import bcrypt from 'bcryptjs'
 import { writeWhole } from '../kit/files.ts'
 import { systemRandom } from '../kit/random.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 const ROUNDS = 10
 const RANDOM_BYTES = 18
 
 export async function setUser(name: string, options: { file: string; random?: boolean }): Promise<void> {
   if (!/^[^:\s\p{Cc}]{1,64}$/u.test(name))
-    throw new Trouble('usage', `${JSON.stringify(name)}: a user has up to 64 characters, no colon and no space`)
+    throw new CliError('usage', `${JSON.stringify(name)}: a user has up to 64 characters, no colon and no space`)
   const password = options.random ? systemRandom.bytes(RANDOM_BYTES).toString('base64url') : await readPassword()
   const text = await readFile(options.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return ''
-    throw new Trouble('failed', `cannot read ${options.file}: ${error.message}`)
+    throw new CliError('failed', `cannot read ${options.file}: ${error.message}`)
   })
   const others = text.split('\n').filter((line) => line !== '' && !line.startsWith(`${name}:`))
   const line = `${name}:${(await bcrypt.hash(password, ROUNDS)).replace('$2b$', '$2y$')}`
@@ -35,9 +35,9 @@ async function readPassword(): Promise<string> {
     if (text.includes('\n')) break
   }
   const password = text.split('\n')[0] ?? ''
-  if (password === '') throw new Trouble('usage', 'no password: write it to the standard input, or use --random')
+  if (password === '') throw new CliError('usage', 'no password: write it to the standard input, or use --random')
   // bcrypt reads 72 bytes; a longer one would seem to be safer than it is.
   if (Buffer.byteLength(password) > 72)
-    throw new Trouble('usage', 'the password has more than 72 bytes, which is all that bcrypt reads')
+    throw new CliError('usage', 'the password has more than 72 bytes, which is all that bcrypt reads')
   return password
 }

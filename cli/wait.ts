@@ -4,7 +4,7 @@ import { bytesText } from '../kit/text.ts'
 import { appended, bar, redrawn, type Row } from './progress.ts'
 import type { Api } from './server.ts'
 import { said } from './show.ts'
-import { Trouble } from './trouble.ts'
+import { CliError } from './error.ts'
 
 interface Now {
   readonly provision_state: string
@@ -35,13 +35,13 @@ export async function waitAll(api: Api, idents: readonly string[], wanted: Wante
   const rows = new Map<string, Row>(idents.map((name) => [name, { name, end: 'open', state: '', says: '' }]))
   const write = (text: string) => void process.stderr.write(text)
   const screen = process.stderr.isTTY ? redrawn(write, () => process.stderr) : appended(write)
-  const troubles: string[] = []
+  const failures: string[] = []
   const open = () => [...rows.values()].filter(({ end }) => end === 'open').map(({ name }) => name)
   const look = async (ident: string) => {
     const now = (await api.ask('GET', `/v1/nodes/${encodeURIComponent(ident)}`)) as Now
     const row = rowOf(ident, now, wanted)
     rows.set(ident, row)
-    if (row.end === 'failed') troubles.push(said(`${ident}: ${now.provision_state}: ${now.last_error}`))
+    if (row.end === 'failed') failures.push(said(`${ident}: ${now.provision_state}: ${now.last_error}`))
   }
   for (;;) {
     const rest = open()
@@ -50,9 +50,9 @@ export async function waitAll(api: Api, idents: readonly string[], wanted: Wante
     }
     await Promise.all(Array.from({ length: AT_ONCE }, one))
     screen.draw([...rows.values()], systemClock.now() - startMs)
-    if (open().length === 0) return troubles
+    if (open().length === 0) return failures
     if (systemClock.now() - startMs > wanted.timeoutMs)
-      throw new Trouble(
+      throw new CliError(
         'late',
         `after ${wanted.timeoutMs / 1000} s these are not done: ${open().join(', ')}; see: rackward node explain NODE`,
       )

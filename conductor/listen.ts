@@ -57,10 +57,10 @@ export async function listenApi(app: RequestListener, on: ApiListening, life: Li
     limitSlowReaders(server, idleMs)
     return server.on('upgrade', upgrade)
   }
-  const { tls: wish, listen: places, socket } = config.api
+  const { tls: source, listen: places, socket } = config.api
   const tls =
-    wish &&
-    (await apiTls(wish, {
+    source &&
+    (await apiTls(source, {
       dataDir: config.data,
       addresses: places.map(({ address }) => address),
       hostname: hostname(),

@@ -163,9 +163,9 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
     help: 'DHCP requests of MACs that nobody enrolled, once a minute each',
     registers,
   })
-  const trouble = new Counter({
+  const warnings = new Counter({
     name: 'rackward_boot_troubles_total',
-    help: 'troubles of the boot services',
+    help: 'warnings of the boot services',
     registers,
   })
   const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : 'unknown')
@@ -183,7 +183,7 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
       case 'unknown-mac':
         return unknown.inc()
       case 'trouble':
-        return trouble.inc()
+        return warnings.inc()
     }
   }
 }
@@ -191,13 +191,13 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
 export const faultLabel = (error: unknown): string => (isFault(error) ? error.code : 'unknown')
 
 /** What keeps the conductor from its work, as text; none: it is ready. */
-export async function troublesOf(store: Store, bootDown: () => boolean | undefined): Promise<string[]> {
-  const troubles: string[] = []
-  await store.conductors().catch((error: Error) => troubles.push(`the store cannot be read: ${error.message}`))
-  const unwritten = await store.trouble().catch((error: Error) => error.message)
-  if (unwritten !== undefined) troubles.push(`the store cannot be written: ${unwritten}`)
-  if (bootDown() === true) troubles.push('the boot services do not answer: no node can be booted')
-  return troubles
+export async function notReadyReasons(store: Store, bootDown: () => boolean | undefined): Promise<string[]> {
+  const reasons: string[] = []
+  await store.conductors().catch((error: Error) => reasons.push(`the store cannot be read: ${error.message}`))
+  const unwritten = await store.writeFailure().catch((error: Error) => error.message)
+  if (unwritten !== undefined) reasons.push(`the store cannot be written: ${unwritten}`)
+  if (bootDown() === true) reasons.push('the boot services do not answer: no node can be booted')
+  return reasons
 }
 
 /** More are not named; the log has them all. */

@@ -107,10 +107,10 @@ function startProbing({ life, config, log }: Context, parts: Probing): Promise<P
     watchdog: watchdog ? { device: watchdog.device, timeoutMs: watchdog.timeoutSeconds * 1000 } : null,
     self: first,
   }
-  const onTrouble = (says: string) => log.error(says)
+  const onFailure = (says: string) => log.error(says)
   return life.add(
     'prober',
-    () => startProber(setup, { onHeartbeat: heartbeats.emit, onOrder: orders.emit, onTrouble, onEnd }),
+    () => startProber(setup, { onHeartbeat: heartbeats.emit, onOrder: orders.emit, onFailure, onEnd }),
     (link) => link.stop(),
   )
 }

@@ -80,19 +80,19 @@ export function nodeCommands(program: Command): void {
   onServer(
     node
       .command('power')
-      .argument('<wish>', 'on, off, reboot, soft-off or soft-reboot')
+      .argument('<action>', 'on, off, reboot, soft-off or soft-reboot')
       .argument('<node...>')
       .description('switch the power')
       .option('--wait [seconds]', 'until it is proven (3600)'),
-  ).action(async (wish: string, idents: string[], options) => (await nodes()).power(wish, idents, options))
+  ).action(async (action: string, idents: string[], options) => (await nodes()).power(action, idents, options))
   onServer(
     node
       .command('maintenance')
-      .argument('<wish>', 'on or off')
+      .argument('<state>', 'on or off')
       .argument('<node>')
       .description('take it out of service, or put it back')
       .option('--reason <text>'),
-  ).action(async (wish: string, ident: string, options) => (await nodes()).maintenance(wish, ident, options))
+  ).action(async (state: string, ident: string, options) => (await nodes()).maintenance(state, ident, options))
   onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(
     async (idents: string[], options) => (await nodes()).remove(idents, options),
   )

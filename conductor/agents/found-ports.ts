@@ -38,13 +38,13 @@ export async function addPorts(node: NodeRecord, macs: readonly string[], parts:
     })
   }
   if (foreign.length > 0)
-    await trouble(
+    await report(
       node,
       `cards that the inventory names are ports of other nodes, and are left there: ${foreign.join(', ')}`,
       parts,
     )
   if (wanted.length > portsPerReport)
-    await trouble(
+    await report(
       node,
       `the inventory names ${wanted.length} cards; only the first ${portsPerReport} were looked at (limits.agents.portsPerReport)`,
       parts,
@@ -67,7 +67,7 @@ export async function linkPorts(
     })
 }
 
-async function trouble(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {
+async function report(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {
   log.warn({ node: node.uuid }, what)
   await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'trouble', detail: { what } })
 }

@@ -37,7 +37,7 @@ export interface AppParts {
   readonly onLimit: OnLimit
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
-  readonly troubles: () => Promise<readonly string[]>
+  readonly notReadyReasons: () => Promise<readonly string[]>
   /** Records and images that cannot be read, such as "node UUID": they are out of service, and everything else goes on. */
   readonly damaged: () => Promise<readonly string[]>
 }
@@ -66,7 +66,7 @@ export function makeApp(parts: AppParts): Express {
   app.all('/v1', document(versionDocument))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
-    const troubles = await parts.troubles()
+    const troubles = await parts.notReadyReasons()
     const damaged = await parts.damaged()
     response
       .status(troubles.length === 0 ? 200 : 503)

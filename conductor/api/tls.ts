@@ -14,11 +14,12 @@ const DAYS = '3650'
 
 /** Throws `config.invalid` for files that cannot be read. */
 export async function apiTls(
-  wish: 'self-made' | { cert: string; key: string },
+  source: 'self-made' | { cert: string; key: string },
   at: { dataDir: string; addresses: readonly string[]; hostname: string },
 ): Promise<TlsFiles> {
-  const paths = wish === 'self-made' ? { cert: join(at.dataDir, 'api.crt'), key: join(at.dataDir, 'api.key') } : wish
-  if (wish === 'self-made' && !(await stat(paths.cert).catch(() => undefined))) {
+  const paths =
+    source === 'self-made' ? { cert: join(at.dataDir, 'api.crt'), key: join(at.dataDir, 'api.key') } : source
+  if (source === 'self-made' && !(await stat(paths.cert).catch(() => undefined))) {
     const names = [...at.addresses.map((address) => `IP:${address}`), `DNS:${at.hostname}`, 'DNS:localhost'].join(',')
     const argv = [
       'openssl',

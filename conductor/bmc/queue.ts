@@ -1,7 +1,7 @@
 /** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import type { Bmc, BmcTarget, Power, PowerWish } from './controller.ts'
+import type { Bmc, BmcTarget, Power, PowerTarget } from './controller.ts'
 
 export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
 
@@ -113,18 +113,18 @@ export class BmcQueue {
   }
 
   /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
-  async prove(target: BmcTarget, wish: PowerWish, options: ActOptions): Promise<Power> {
-    const to = wish === 'soft-off' ? 'off' : wish
+  async prove(target: BmcTarget, requested: PowerTarget, options: ActOptions): Promise<Power> {
+    const to = requested === 'soft-off' ? 'off' : requested
     const endMs = this.clock.now() + options.timeoutMs
     const left = () => ({ ...options, timeoutMs: Math.max(1, endMs - this.clock.now()) })
-    await this.act(target, left(), (bmc, signal) => bmc.setPower(wish, signal))
+    await this.act(target, left(), (bmc, signal) => bmc.setPower(requested, signal))
     for (let pauseMs = READ_BACK_MS; ; pauseMs = Math.min(pauseMs * 1.5, READ_BACK_MAX_MS)) {
       const seen = await this.act(target, left(), (bmc, signal) => bmc.power(signal))
       if (seen === to) return seen
       if (this.clock.now() + pauseMs >= endMs)
         throw new Fault(
           'bmc.unproven',
-          `BMC ${target.key} was told "power ${wish}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`,
+          `BMC ${target.key} was told "power ${requested}" and still reports "power ${seen}" after ${options.timeoutMs / 1000} s`,
         )
       await this.clock.sleep(pauseMs, options.signal)
     }

@@ -9,7 +9,7 @@ export interface ClientsParts {
   /** The snapshot. */
   readonly path: string
   readonly clock: Clock
-  readonly onTrouble: (what: string) => void
+  readonly onWarning: (what: string) => void
 }
 
 const SAVE_AFTER_MS = 200
@@ -37,7 +37,7 @@ export class BootClients {
     try {
       for (const client of JSON.parse(text) as BootClient[]) this.set(client)
     } catch (error) {
-      this.parts.onTrouble(
+      this.parts.onWarning(
         `the snapshot of boot orders ${this.parts.path} is damaged; nobody is answered until a conductor connects: ${String(error)}`,
       )
     }
@@ -81,6 +81,6 @@ export class BootClients {
     this.cancelSave = undefined
     this.saving = this.saving
       .then(() => writeWhole(this.parts.path, JSON.stringify([...this.byMac.values()])))
-      .catch((error: Error) => this.parts.onTrouble(`cannot save the snapshot of boot orders: ${error.message}`))
+      .catch((error: Error) => this.parts.onWarning(`cannot save the snapshot of boot orders: ${error.message}`))
   }
 }

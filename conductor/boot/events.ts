@@ -14,7 +14,7 @@ export interface BootEventParts {
   readonly onHeldBack?: () => void
 }
 
-/** Where trouble comes from. */
+/** What a warning is about. */
 export interface Source {
   /** The node that it is about. */
   readonly nodeUuid: string | null
@@ -23,15 +23,15 @@ export interface Source {
   readonly known: boolean
 }
 
-const TROUBLES = {
+const WARNINGS = {
   dhcp: 'DHCP requests',
   tftp: 'TFTP requests and transfers',
   script: 'requests for boot scripts',
   socket: 'socket errors',
   fault: 'faults',
-  snapshot: 'troubles with the snapshot',
+  snapshot: 'problems with the snapshot',
 } as const
-export type Trouble = keyof typeof TROUBLES
+export type WarningKind = keyof typeof WARNINGS
 
 const SUMMARY_MS = 10_000
 const MAX_SOURCES = 4096
@@ -61,7 +61,7 @@ export class BootEvents {
   }
 
   /** Something that the operator should know of. */
-  trouble(kind: Trouble, from: Source, what: string): void {
+  warn(kind: WarningKind, from: Source, what: string): void {
     if (!this.pass(kind, { source: from.address, known: from.known })) return
     this.parts.log.warn({ node: from.nodeUuid }, what)
     this.parts.emit({ kind: 'trouble', atMs: this.now(), nodeUuid: from.nodeUuid, what })
@@ -118,6 +118,6 @@ function summaryText({ kind, source, count }: Summary): string {
       ? 'MACs that belong to no port'
       : kind === 'malformed'
         ? 'malformed datagrams'
-        : TROUBLES[kind as Trouble])
+        : WARNINGS[kind as WarningKind])
   return `${label}: ... and ${count} more of this kind from ${source ?? 'several addresses'} in the last ${SUMMARY_MS / 1000} s`
 }

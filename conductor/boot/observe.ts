@@ -1,4 +1,4 @@
-/** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or troubles. */
+/** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or warnings. */
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
 import { EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
@@ -39,21 +39,17 @@ export class Observer {
         return events.malformed(event.from, event.why)
       case 'refused':
       case 'trouble':
-        return events.trouble('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
+        return events.warn('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
       case 'socket':
-        return events.trouble('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)
+        return events.warn('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)
       case 'unsent':
-        return events.trouble(
+        return events.warn(
           'socket',
           machine(event.toIp),
           `DHCP: the answer to ${event.toIp} could not be sent: ${event.why}`,
         )
       case 'fault':
-        return events.trouble(
-          'fault',
-          machine(event.from),
-          `DHCP: a packet from ${event.from} met a fault: ${event.why}`,
-        )
+        return events.warn('fault', machine(event.from), `DHCP: a packet from ${event.from} met a fault: ${event.why}`)
       case 'reply': {
         if (event.type === 'offer') return
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
@@ -70,16 +66,16 @@ export class Observer {
     const { events, counters } = this.parts
     if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
     counters.request('tftp', event.kind)
-    if (event.kind === 'socket') return events.trouble('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
+    if (event.kind === 'socket') return events.warn('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
     if (event.kind === 'fault')
-      return events.trouble('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
+      return events.warn('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
     const mac = this.parts.leases.macOf(event.ip)
     if (event.kind === 'sent') {
       if (mac) this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` })
       return
     }
     if (event.kind === 'refused' && isOptionalName(event.file)) return
-    events.trouble('tftp', this.sourceOf(event.ip, mac), `TFTP ${event.file} to ${event.ip}: ${event.why}`)
+    events.warn('tftp', this.sourceOf(event.ip, mac), `TFTP ${event.file} to ${event.ip}: ${event.why}`)
   }
 
   onScript(client: BootClient): void {
@@ -95,7 +91,7 @@ export class Observer {
   onScriptRefused(mac: string, fromIp: string, why: string): void {
     // Whoever asks chooses the MAC, so its node is named but is not the source.
     const source = { ...this.sourceOf(fromIp, mac), known: false }
-    this.parts.events.trouble('script', source, `${fromIp} asked for the boot script of ${mac}, ${why}`)
+    this.parts.events.warn('script', source, `${fromIp} asked for the boot script of ${mac}, ${why}`)
   }
 
   /** `whole`: the client took all of it. */

@@ -46,9 +46,9 @@ export class BootService {
       emit: (event) => this.outbox.push(event),
       onHeldBack: () => counters.limit('boot.eventsPerSecond'),
     })
-    const onTrouble = (what: string) =>
-      this.events.trouble('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
-    this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onTrouble })
+    const onWarning = (what: string) =>
+      this.events.warn('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
+    this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onWarning })
   }
 
   async start(): Promise<void> {

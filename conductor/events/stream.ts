@@ -10,7 +10,7 @@ import { wireEvent } from './wire.ts'
 /** Proxies cut what is silent for a minute. */
 const KEEP_ALIVE_MS = 15_000
 
-export interface StreamWish {
+export interface StreamRequest {
   /** The last event that the client has. */
   readonly afterSeq: number
   readonly filter: EventFilter
@@ -30,9 +30,13 @@ export interface StreamParts {
 }
 
 /** Streams until the client goes or `signal` ends it. */
-export async function streamEvents(response: ServerResponse, wish: StreamWish, parts: StreamParts): Promise<void> {
+export async function streamEvents(
+  response: ServerResponse,
+  request: StreamRequest,
+  parts: StreamParts,
+): Promise<void> {
   const { hub, clock, signal } = parts
-  const stream = new Stream(response, wish)
+  const stream = new Stream(response, request)
   const unfollow = hub.follow((batch) => stream.take(batch))
   const leave = () => stream.leave()
   response.on('close', leave)
@@ -62,18 +66,18 @@ export async function streamEvents(response: ServerResponse, wish: StreamWish, p
 class Stream {
   private readonly response: ServerResponse
   private readonly filter: EventFilter
-  private readonly veil: StreamWish['veil']
+  private readonly veil: StreamRequest['veil']
   private seq: number
   private live = false
   gone = false
   private wakeUp: (() => void) | undefined
   private woken = false
 
-  constructor(response: ServerResponse, wish: StreamWish) {
+  constructor(response: ServerResponse, request: StreamRequest) {
     this.response = response
-    this.filter = wish.filter
-    this.veil = wish.veil
-    this.seq = wish.afterSeq
+    this.filter = request.filter
+    this.veil = request.veil
+    this.seq = request.afterSeq
   }
 
   /** What the hub hands round. Who is behind, does not read, or must be told something in other words, takes it from the store later. */

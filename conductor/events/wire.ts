@@ -31,7 +31,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'agent-heard': 'an agent of another make gave a sign of life',
   network: 'a network service told something about a port',
   'unknown-mac': 'a card that belongs to no node asked for a network boot',
-  trouble: 'the boot services met trouble',
+  trouble: 'a warning of the boot services',
 }
 
 export const wireEvent = (event: EventRecord): WireEvent => ({

@@ -105,13 +105,13 @@ export function fakeStep(
 
 function raided(
   node: NodeRecord,
-  wish: z.infer<typeof Create> & { raid_config: unknown },
+  args: z.infer<typeof Create> & { raid_config: unknown },
   nowMs: number,
 ): Partial<NodeRecord> {
-  const wanted = raidOf(wish.raid_config).filter((disk) =>
-    disk.is_root_volume ? wish.create_root_volume : wish.create_nonroot_volumes,
+  const wanted = raidOf(args.raid_config).filter((disk) =>
+    disk.is_root_volume ? args.create_root_volume : args.create_nonroot_volumes,
   )
-  const there = wish.delete_existing ? [] : ((node.raidConfig.logical_disks as RaidDisk[] | undefined) ?? [])
+  const there = args.delete_existing ? [] : ((node.raidConfig.logical_disks as RaidDisk[] | undefined) ?? [])
   const made = createRaid(wanted, there)
   const root = made.find((disk) => disk.is_root_volume)
   const properties = root

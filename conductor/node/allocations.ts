@@ -187,7 +187,7 @@ export class Allocations {
     }
   }
 
-  /** Says at which wish the last candidate fell out: Ironic's words first, which scripts look for, then the counts. Counts nodes of the allocation's owner
+  /** Names the requirement that excluded the last candidate: Ironic's words first, which scripts look for, then the counts. Counts nodes of the allocation's owner
    *  alone: how many others have is not its business. */
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body

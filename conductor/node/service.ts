@@ -14,7 +14,7 @@ import { usesAgent } from './workflow/effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
 import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
-import { planFor, type Wish } from './policy/plans.ts'
+import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcActs } from './run/bmc-acts.ts'
 import type { DriveDownload } from './run/drive-download.ts'
 import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
@@ -49,7 +49,7 @@ export interface NodeServiceParts {
   readonly onFreed: (node: NodeRecord) => Promise<void>
 }
 
-export interface ProvisionExtra extends Wish {
+export interface ProvisionExtra extends PlanRequest {
   readonly configdrive?: unknown
   readonly rescuePassword?: string
   /** Throws when the request's version does not know abort in this state. */
@@ -174,7 +174,7 @@ export class NodeService {
     const node = await this.find(ident)
     extra.abortSince?.(node.provisionState)
     checkVerb(node, verb)
-    const plan = await planFor(verb, { node, wish: extra }, { store, automatedClean, erase })
+    const plan = await planFor(verb, { node, request: extra }, { store, automatedClean, erase })
     if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node))
       checkSources(node, plan, this.parts.sources)
     let rescueHash: string | undefined
@@ -205,12 +205,12 @@ export class NodeService {
   }
 
   /** Boot mode and secure boot, where the management interface can set them. */
-  async setFirmware(ident: string, wish: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
+  async setFirmware(ident: string, changes: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
     const node = await this.find(ident)
     if (isLocked(node)) throw locked(node)
     if (interfaceOf(node, 'management') !== 'fake')
-      throw unsupported(node, 'management', wish.bootMode ? 'boot_mode' : 'secure_boot')
-    return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...wish }))
+      throw unsupported(node, 'management', changes.bootMode ? 'boot_mode' : 'secure_boot')
+    return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...changes }))
   }
 
   /** Changes what fake hardware has, beside any lock: what needs the lock looks for it. */

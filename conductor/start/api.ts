@@ -5,7 +5,7 @@ import { authenticator, ownNames } from '../api/auth.ts'
 import { consoleUpgrades } from '../api/console.ts'
 import type { Route } from '../api/route.ts'
 import { listenApi } from '../listen.ts'
-import { damagedNames, troublesOf } from '../metrics.ts'
+import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
 import { addressPlan } from '../node/policy/fixed-addresses.ts'
 import { PortService } from '../node/ports.ts'
@@ -64,7 +64,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     random,
     conductor: hostname(),
     metrics,
-    troubles: () => troublesOf(store, boot.isDown),
+    notReadyReasons: () => notReadyReasons(store, boot.isDown),
     damaged: () => damagedNames(store, images),
   })
   const upgrade = consoleUpgrades({ ...access, nodes, store, hub: parts.events.hub, signal })

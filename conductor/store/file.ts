@@ -122,8 +122,8 @@ export class SqliteFile {
     }
   }
 
-  /** Why nothing can be written now, as far as it is known. Housekeeping writes every few seconds, so that an end of the trouble is seen. */
-  async trouble(): Promise<string | undefined> {
+  /** Why nothing can be written now, as far as it is known. Housekeeping writes every few seconds, so that the end of a failure is seen. */
+  async writeFailure(): Promise<string | undefined> {
     if (this.failed !== undefined) return `the last write failed: ${this.failed}`
     const { bavail, bsize } = await statfs(dirname(this.path))
     return bavail * bsize < MIN_FREE_BYTES ? `the disk of the database has ${bavail * bsize} bytes left` : undefined

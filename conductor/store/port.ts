@@ -251,7 +251,7 @@ export interface Store {
   /** Reads everything once, for `damaged`, and clears away what was left half done. */
   survey(): Promise<readonly Damaged[]>
   /** Why nothing can be written now; undefined: it can. */
-  trouble(): Promise<string | undefined>
+  writeFailure(): Promise<string | undefined>
 
   close(): Promise<void>
 }

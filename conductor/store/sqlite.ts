@@ -139,7 +139,7 @@ export class SqliteStore implements Store {
 
   damaged = (): readonly Damaged[] => this.damage.list()
 
-  trouble = (): Promise<string | undefined> => this.file.trouble()
+  writeFailure = (): Promise<string | undefined> => this.file.writeFailure()
 
   async survey(): Promise<readonly Damaged[]> {
     await this.drives.sweep()

@@ -223,7 +223,7 @@ function askToDrain(arbiter: ArbiterState, effect: DrainEffect): void {
   environment.driver(call, askedMs + withinMs, done)
 }
 
-/** The same trouble is told once in a while, and not with each tick. */
+/** The same failure is logged once in a while, not on each tick. */
 function send(arbiter: ArbiterState, alert: Alert): void {
   const nowMs = arbiter.environment.now()
   const sent = alert.host === null ? arbiter.alerts : arbiter.memory.open(alert.host).alerts

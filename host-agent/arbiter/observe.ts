@@ -65,7 +65,7 @@ function observeSilence(memory: ArbiterMemory, host: Member, { cluster, view }: 
   const about = memory.open(host.name)
   if (nowMs - quietSinceMs > limits.suspectMs)
     about.flaps = [...about.flaps.filter((atMs) => nowMs - atMs <= limits.flapWindowMs), nowMs]
-  // The next time that it falls silent is another trouble.
+  // The next silence is a new failure.
   if (!cluster.liveIncident(host.name)) about.alerts.clear()
   about.quietSinceMs = about.softSinceMs = undefined
 }

@@ -73,7 +73,7 @@ function mustStop({ host, action }: Pick<Verdict, 'host' | 'action'>, known: Kno
   return forbidden(host, { known, shared }, unfit.action) === undefined
 }
 
-/** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same trouble that the trouble is elsewhere. */
+/** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same failure that it is elsewhere. */
 function forbidden(
   host: string,
   { known, shared }: { known: Known; shared: SharedContext },

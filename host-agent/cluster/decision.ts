@@ -9,7 +9,7 @@ export interface StoreGuard {
 
 /** A message to a person. */
 export interface Alert {
-  /** The same for the same trouble, so that it is sent once. */
+  /** Equal for the same failure, so that it is sent once. */
   readonly key: string
   /** Null: about the mesh as a whole. */
   readonly host: string | null
@@ -28,7 +28,7 @@ export interface Decision<Effect> {
   readonly alertsOnceStored?: readonly Alert[]
 }
 
-/** `key` names the trouble; the host is part of the alert's key, so that two hosts with one trouble are two alerts. */
+/** `key` names the failure; the host is part of the key of the alert, so that two hosts with the same failure are two alerts. */
 export const alertOf = (host: string | null, key: string, says: string): Alert => ({
   key: `${host ?? 'mesh'}: ${key}`,
   host,

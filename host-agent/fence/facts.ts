@@ -85,7 +85,7 @@ export function factsOf(about: IncidentView, leader: LeaderView): Facts {
   }
 }
 
-/** Its consent is good while the trouble lasts: when that is over, it starts its guests again. */
+/** Its consent is valid while its planes are down: when they are back, it starts its guests again. */
 function hasConsent({ incident, verdict }: IncidentView, { evidence }: View): boolean {
   return (
     isCooperative(incident) &&

@@ -22,7 +22,7 @@ export class GuestControl {
   private gateState: 'open' | 'closed' | 'none'
   private count: number | null = null
   private storageLost = false
-  /** What belongs here is to be started: the gate was opened by this process, or the trouble that stopped the guests is over. */
+  /** What belongs here is to be started: the gate was opened by this process, or the failure that stopped the guests is over. */
   private isToStart = false
   private doing: GuestAct | undefined
   private counting = false
@@ -106,7 +106,7 @@ export class GuestControl {
     return this.consent.given ? [] : [(this.doing = 'stop')]
   }
 
-  /** Its consent is for one trouble. When that is over, what belongs here runs again. */
+  /** Its consent is for one failure. When that is over, what belongs here runs again. */
   private reconsider(nowMs: number): void {
     if (this.consent.look(nowMs, { guests: this.count, storageLost: this.storageLost })) this.isToStart = true
   }

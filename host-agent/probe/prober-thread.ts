@@ -23,7 +23,7 @@ type FromThread =
   | { readonly got: 'ready' }
   | { readonly got: 'heartbeat'; readonly heartbeat: Heartbeat }
   | { readonly got: 'order'; readonly order: 'open gate' | 'stop guests' }
-  | { readonly got: 'trouble'; readonly says: string }
+  | { readonly got: 'failure'; readonly says: string }
 
 export interface ProberLink {
   setMembers(members: readonly MemberRecord[]): void
@@ -37,7 +37,7 @@ export interface ProberLink {
 /** Starts the thread; its end, other than by `stop`, is a failure of the agent. */
 export async function startProber(
   setup: Setup,
-  on: Pick<ProberParts, 'onHeartbeat' | 'onOrder' | 'onTrouble'> & { onEnd: (why: string) => void },
+  on: Pick<ProberParts, 'onHeartbeat' | 'onOrder' | 'onFailure'> & { onEnd: (why: string) => void },
 ): Promise<ProberLink> {
   const worker = new Worker(new URL(import.meta.url), { workerData: setup, name: 'mesh' })
   const post = (message: ToThread) => worker.postMessage(message)
@@ -48,7 +48,7 @@ export async function startProber(
       if (message.got === 'ready') resolve()
       else if (message.got === 'heartbeat') on.onHeartbeat(message.heartbeat)
       else if (message.got === 'order') on.onOrder(message.order)
-      else on.onTrouble(message.says)
+      else on.onFailure(message.says)
     })
     worker.once('exit', (code) => {
       if (!stopping) on.onEnd(`the probing thread ended with ${code}`)
@@ -79,7 +79,7 @@ async function main(setup: Setup): Promise<void> {
     random: systemRandom,
     onHeartbeat: (heartbeat) => say({ got: 'heartbeat', heartbeat }),
     onOrder: (order) => say({ got: 'order', order }),
-    onTrouble: (says) => say({ got: 'trouble', says }),
+    onFailure: (says) => say({ got: 'failure', says }),
   })
   await prober.start()
   parentPort?.on('message', (message: ToThread) => {

@@ -32,7 +32,7 @@ export interface ProberParts {
   /** Arbiters: a heartbeat of somebody, authenticated. */
   readonly onHeartbeat: (heartbeat: Heartbeat) => void
   readonly onOrder: (order: 'open gate' | 'stop guests') => void
-  readonly onTrouble: (says: string) => void
+  readonly onFailure: (says: string) => void
 }
 
 const KERNEL_EVERY_ROUNDS = 4
@@ -156,7 +156,7 @@ export class Prober {
     try {
       writeSync(this.watchdogFd, '.')
     } catch (error) {
-      this.parts.onTrouble(`the watchdog cannot be petted: ${(error as Error).message}`)
+      this.parts.onFailure(`the watchdog cannot be petted: ${(error as Error).message}`)
     }
   }
 
@@ -166,7 +166,7 @@ export class Prober {
     try {
       this.sockets.set(plane, await this.bind(plane, at))
     } catch (error) {
-      this.parts.onTrouble(`the ${plane} plane (${at.address}) is not there: ${(error as Error).message}`)
+      this.parts.onFailure(`the ${plane} plane (${at.address}) is not there: ${(error as Error).message}`)
       this.parts.clock.after(BIND_AGAIN_MS, () => void this.open(plane, at))
     }
   }

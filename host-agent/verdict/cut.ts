@@ -59,7 +59,7 @@ export function findCut(suspects: readonly Suspect[], parts: CutParts): CutFindi
   )
 }
 
-/** As many hosts may have one trouble and still be cases of their own. */
+/** Up to this many hosts may have the same failure and still be judged one by one. */
 export const deathsAllowed = (limits: Pick<Limits, 'cutHosts' | 'cutShare'>, hosts: number): number =>
   Math.max(limits.cutHosts, Math.floor(limits.cutShare * hosts))
 

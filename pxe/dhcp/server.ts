@@ -170,9 +170,9 @@ export class DhcpServer {
       ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
     })
     if (ip === undefined && type === 'discover') return this.refuse(mac, `${why} (subnet ${place.cidr})`)
-    if (why !== undefined) this.trouble(mac, `${why} (subnet ${place.cidr})`)
+    if (why !== undefined) this.warn(mac, `${why} (subnet ${place.cidr})`)
     const bootFile = bootFileFor(request, client, loaders)
-    if ('why' in bootFile) this.trouble(mac, bootFile.why)
+    if ('why' in bootFile) this.warn(mac, bootFile.why)
     const decision = decideReply(request, link, {
       ip,
       hostName: client.hostName,
@@ -187,12 +187,12 @@ export class DhcpServer {
     const ip = ipOption(request.options, OPTION.requestedIp)
     const outcome = ip === undefined ? 'not its address' : this.parts.leases.decline(mac, ip, this.parts.clock.now())
     if (outcome === 'not its address')
-      return this.trouble(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
+      return this.warn(mac, `the client declines ${ip ?? 'no address'}, which is not its own; that is ignored`)
     if (outcome === 'too many') {
       this.parts.owner.event({ kind: 'limit', limit: 'declinesPerMac' })
-      return this.trouble(mac, `the client declines one address after the other; it keeps ${ip}`)
+      return this.warn(mac, `the client declines one address after the other; it keeps ${ip}`)
     }
-    return this.trouble(mac, `the client found its address ${ip} in use by another host (decline)`)
+    return this.warn(mac, `the client found its address ${ip} in use by another host (decline)`)
   }
 
   private send({ request, mac }: Asked, decision: Decision): Datagram | undefined {
@@ -212,7 +212,7 @@ export class DhcpServer {
     return undefined
   }
 
-  private trouble(mac: string, why: string): undefined {
+  private warn(mac: string, why: string): undefined {
     this.parts.owner.event({ kind: 'trouble', mac, why })
     return undefined
   }

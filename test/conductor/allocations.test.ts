@@ -117,8 +117,8 @@ test.each([
     'none of the requested nodes are available and match the resource class c: ',
   ],
   ['a trait', { traits: ['CUSTOM_A'] }, 'no suitable nodes have the requested traits CUSTOM_A: none of 2 free nodes'],
-] as const)('what finds no node because of %s says so in Ironic’s words', async (_, wish, words) => {
-  const allocation = { ...asked, body: { ...asked.body, ...wish } }
+] as const)('what finds no node because of %s says so in Ironic’s words', async (_, request, words) => {
+  const allocation = { ...asked, body: { ...asked.body, ...request } }
   await store.objects.add(allocation)
   allocations.begin(allocation)
   await ended()

@@ -125,7 +125,7 @@ describe('the events of the boot services', () => {
   test('a flood from one address is twenty lines and one that counts the others', () => {
     const { boot, events, lines, clock } = bench()
     for (let n = 0; n < 4000; n += 1)
-      boot.trouble(
+      boot.warn(
         'tftp',
         { nodeUuid: null, address: '10.0.0.9', known: false },
         'TFTP x to 10.0.0.9: there is no such file',

@@ -123,7 +123,7 @@ describe('the clients', () => {
     const parts = {
       path: join(dir, 'snapshot.json'),
       clock: systemClock,
-      onTrouble: (what: string) => expect.unreachable(what),
+      onWarning: (what: string) => expect.unreachable(what),
     }
     const clients = new BootClients(parts)
     await clients.load()
@@ -144,14 +144,14 @@ describe('the clients', () => {
     }
     await rm(dir, { recursive: true })
   })
-  test('a damaged snapshot is a trouble, not the end; the next one replaces it', async () => {
+  test('a damaged snapshot is a warning, not the end; the next one replaces it', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
     const path = join(dir, 'snapshot.json')
-    const troubles: string[] = []
+    const warnings: string[] = []
     await writeFile(path, '[{"mac": "a"')
-    const clients = new BootClients({ path, clock: systemClock, onTrouble: (what) => void troubles.push(what) })
+    const clients = new BootClients({ path, clock: systemClock, onWarning: (what) => void warnings.push(what) })
     await clients.load()
-    expect(troubles).toEqual([expect.stringContaining('is damaged')])
+    expect(warnings).toEqual([expect.stringContaining('is damaged')])
     clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a')], gone: [] })
     await clients.stop()
     expect(JSON.parse(await readFile(path, 'utf8'))).toEqual([client('a')])

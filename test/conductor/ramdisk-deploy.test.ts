@@ -11,7 +11,7 @@ import { orderNow } from '../../conductor/boot/orders.ts'
 import { instanceArgs, servedFile } from '../../conductor/boot/render.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
-import { ramdiskWish } from '../../conductor/node/policy/instance-source.ts'
+import { ramdiskSource } from '../../conductor/node/policy/instance-source.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { BootFiles } from '../../images/boot-files.ts'
@@ -267,12 +267,12 @@ describe('scripts', () => {
     for (const bad of ['&&', '||', 'a b', '$x', '#'])
       expect(() => renderScript({ ...order, args: [bad] }, 'n')).toThrow()
   })
-  test('what the wish lets through, the script takes', () => {
+  test('the script takes what the source check lets through', () => {
     const info = { kernel: 'http://x/k', ramdisk: 'http://x/r', ramdisk_kernel_arguments: 'a&&b ~ c=[::1]:80 \t &' }
-    const wish = ramdiskWish(info, { uncheckedBootFiles: true, glance: false })
-    if (wish.kind !== 'kernel') throw new Error('no kernel')
+    const source = ramdiskSource(info, { uncheckedBootFiles: true, glance: false })
+    if (source.kind !== 'kernel') throw new Error('no kernel')
     const url = 'http://10.0.0.1/f'
-    const order = { kind: 'kernel', what: 'x', kernelUrl: url, initrdUrl: url, args: wish.args } as const
+    const order = { kind: 'kernel', what: 'x', kernelUrl: url, initrdUrl: url, args: source.args } as const
     expect(renderScript(order, 'n')).toContain(' a&&b ~ c=[::1]:80 & || goto again')
   })
 })

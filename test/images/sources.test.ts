@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { lookup } from 'node:dns'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { imageWish } from '../../conductor/node/policy/instance-source.ts'
+import { imageSource } from '../../conductor/node/policy/instance-source.ts'
 import { guarded, isClosed, type AddressGuard, type Lookup } from '../../images/address-guard.ts'
 import { importImage } from '../../images/import.ts'
 import type { ImageStore } from '../../images/store.ts'
@@ -167,7 +167,7 @@ test.each([
   'a b',
   `x${'y'.repeat(200)}`,
 ])('the source %s is no image of anybody', (image_source) => {
-  expect(() => imageWish({ image_source, image_checksum: 'f'.repeat(64) })).toThrow(
+  expect(() => imageSource({ image_source, image_checksum: 'f'.repeat(64) })).toThrow(
     expect.objectContaining({
       code: 'input.invalid',
       detail: expect.stringContaining('instance_info/image_source') as string,

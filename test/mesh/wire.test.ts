@@ -166,7 +166,7 @@ describe('a prober', () => {
         watchdog: null,
         self: SELF,
       })
-      const nothing = { onOrder: () => undefined, onTrouble: () => undefined, onEnd: () => undefined }
+      const nothing = { onOrder: () => undefined, onFailure: () => undefined, onEnd: () => undefined }
       const host = await startProber(setup('h1') as never, { ...nothing, onHeartbeat: () => undefined })
       const arbiter = await startProber(setup('a1') as never, {
         ...nothing,

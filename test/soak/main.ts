@@ -19,7 +19,7 @@ const USAGE = `npm run soak -- [--minutes N] [--nodes N] [--clients N] [--flood 
   --json     one JSON document on standard output
 `
 
-interface Wish {
+interface Args {
   readonly minutes: number
   readonly nodes: number
   readonly clients: number
@@ -28,7 +28,7 @@ interface Wish {
   readonly json: boolean
 }
 
-function readArgs(argv: readonly string[]): Wish {
+function readArgs(argv: readonly string[]): Args {
   const options = {
     minutes: { type: 'string', default: '10' },
     nodes: { type: 'string', default: '1000' },
@@ -60,22 +60,22 @@ function readArgs(argv: readonly string[]): Wish {
 }
 
 async function main(): Promise<number> {
-  const wish = readArgs(process.argv.slice(2))
+  const args = readArgs(process.argv.slice(2))
   if (!inside()) return enter([fileURLToPath(import.meta.url), ...process.argv.slice(2)])
   const dir = await mkdtemp(join(tmpdir(), 'rackward-soak-'))
   const say = (line: string) => void process.stderr.write(`${line}\n`)
   try {
-    const soak = new Soak(dir, wish, say)
+    const soak = new Soak(dir, args, say)
     const seen = await soak.run()
     const faults = [...faultsOf(seen.phases, seen.use), ...seen.faults]
-    if (wish.json) process.stdout.write(`${JSON.stringify({ ...seen, faults })}\n`)
+    if (args.json) process.stdout.write(`${JSON.stringify({ ...seen, faults })}\n`)
     else
       process.stdout.write(
         `${table(seen.phases)}\n\n${seen.lines.join('\n')}\n${faults.map((fault) => `WRONG  ${fault}`).join('\n') || 'nothing is wrong'}\n`,
       )
     return faults.length === 0 ? 0 : 1
   } finally {
-    if (wish.keep) say(`kept: ${dir}`)
+    if (args.keep) say(`kept: ${dir}`)
     else await rm(dir, { recursive: true, force: true }).catch(() => undefined)
   }
 }

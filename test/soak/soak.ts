@@ -17,7 +17,7 @@ import { Conductor } from './process.ts'
 import { megabytes, type PhaseResult, type Use } from './report.ts'
 import { pause } from './pause.ts'
 
-export interface Wish {
+export interface SoakOptions {
   readonly minutes: number
   readonly nodes: number
   readonly clients: number
@@ -37,7 +37,7 @@ const CHILD = fileURLToPath(new URL('./floods/child.js', import.meta.url))
 
 export class Soak {
   private readonly dir: string
-  private readonly wish: Wish
+  private readonly options: SoakOptions
   private readonly say: (line: string) => void
   private readonly ledger = new Ledger()
   private readonly counts: Counts = { lives: 0, reads: 0, writes: 0 }
@@ -52,9 +52,9 @@ export class Soak {
   private fences!: Fences
   private target!: Target
 
-  constructor(dir: string, wish: Wish, say: (line: string) => void) {
+  constructor(dir: string, options: SoakOptions, say: (line: string) => void) {
     this.dir = dir
-    this.wish = wish
+    this.options = options
     this.say = say
   }
 
@@ -69,13 +69,13 @@ export class Soak {
     const load = new AbortController()
     const fencing = this.fences.run(load.signal)
     const working = this.work(uuids, load.signal)
-    const allMs = this.wish.minutes * 60_000
+    const allMs = this.options.minutes * 60_000
     // The first phase warms up; the second is what later ones are compared with.
     await this.phase('warm-up', () => pause(allMs * 0.05))
     const before = await this.calm('honest load alone', allMs * 0.05)
-    await this.floods(allMs * (this.wish.flood === undefined ? 0.5 : 0.8))
+    await this.floods(allMs * (this.options.flood === undefined ? 0.5 : 0.8))
     const after = await this.calm('honest load again', allMs * 0.05)
-    if (this.wish.flood === undefined) await this.harm(allMs * 0.25)
+    if (this.options.flood === undefined) await this.harm(allMs * 0.25)
     load.abort()
     await Promise.all([fencing, ...working])
     await this.probe.stop()
@@ -95,7 +95,7 @@ export class Soak {
 
   /** Answers the uuids of the nodes of the honest load. */
   private async enroll(admin: Client): Promise<string[]> {
-    const { uuids, decoy, host, tenantNodes } = await enrollNodes(admin, this.wish.nodes)
+    const { uuids, decoy, host, tenantNodes } = await enrollNodes(admin, this.options.nodes)
     const { api, agents, boot } = this.ground
     this.fences = new Fences(this.client('arbiter'), host)
     this.target = { api, agents, boot, tenantNodes, decoy, knownMac: KNOWN_MAC }
@@ -113,14 +113,14 @@ export class Soak {
         { counts, signal },
       ),
     )
-    const browsers = Array.from({ length: this.wish.clients }, (_, i) =>
+    const browsers = Array.from({ length: this.options.clients }, (_, i) =>
       browse(this.client(i % 4 === 0 ? 'operator' : 'admin'), uuids, { counts, ledger, signal, first: i * 1000 }),
     )
     return [...lives, ...browsers]
   }
 
   private async floods(allMs: number): Promise<void> {
-    const wanted = FLOODS.filter(({ name }) => name.includes(this.wish.flood ?? ''))
+    const wanted = FLOODS.filter(({ name }) => name.includes(this.options.flood ?? ''))
     for (const flood of wanted) {
       const stop = this.flood(flood)
       await this.phase(flood.name, () => pause(allMs / wanted.length), { stop })

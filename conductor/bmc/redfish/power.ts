@@ -1,12 +1,12 @@
 /** Power through ComputerSystem.Reset: the first type that the BMC takes; "already so" is done; a refusal that names its reason is mended or told. Nothing here proves a state. */
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
-import type { PowerWish } from '../controller.ts'
+import type { PowerTarget } from '../controller.ts'
 import type { RedfishClient, Resource } from './client.ts'
 import { codeOf, faultOf, says, type Refusal } from './messages.ts'
 import { powerOf, readSystem, resetAction, type Allowed } from './system.ts'
 
-/** What is wished for, and the reset types that do it, best first (Redfish schema ComputerSystem, ResetType). */
+/** The reset types for each command, best first (Redfish schema ComputerSystem, ResetType). */
 const TYPES = {
   on: ['On', 'ForceOn'],
   off: ['ForceOff'],
@@ -14,11 +14,11 @@ const TYPES = {
   reset: ['ForceRestart', 'PowerCycle'],
   nmi: ['Nmi'],
 } as const
-export type ResetWish = keyof typeof TYPES
+export type ResetCommand = keyof typeof TYPES
 
 /** The type to ask for; undefined when the BMC names its types and none does. */
-export const resetType = (wish: ResetWish, allowed: Allowed): string | undefined =>
-  allowed === null ? TYPES[wish][0] : TYPES[wish].find((type) => allowed.includes(type))
+export const resetType = (command: ResetCommand, allowed: Allowed): string | undefined =>
+  allowed === null ? TYPES[command][0] : TYPES[command].find((type) => allowed.includes(type))
 
 /** iDRAC 10 refuses "on" for up to a minute after "off". */
 const AGAIN_MS = 10_000
@@ -33,17 +33,17 @@ export interface PowerParts {
 }
 
 /** Asks for a power state; does nothing when the system is in it. */
-export async function setPower(parts: PowerParts, wish: PowerWish, signal: AbortSignal): Promise<void> {
-  const to = wish === 'on' ? 'on' : 'off'
+export async function setPower(parts: PowerParts, target: PowerTarget, signal: AbortSignal): Promise<void> {
+  const to = target === 'on' ? 'on' : 'off'
   for (let tries = 1; ; tries += 1) {
     const system = await readSystem(parts.client, parts.path, signal)
     // A system that is powering on counts as on, and needs no second order.
     if (powerOf(system.body) === to) return
-    const refusal = await askReset(parts, { system, wish }, signal)
+    const refusal = await askReset(parts, { system, command: target }, signal)
     if (!refusal) return
     const now = await readSystem(parts.client, parts.path, signal)
     if (powerOf(now.body) === to) return
-    if (!mayPass(refusal) || tries >= TRIES) throw faultOf(refusal, `reset "${wish}" of ${parts.path}`)
+    if (!mayPass(refusal) || tries >= TRIES) throw faultOf(refusal, `reset "${target}" of ${parts.path}`)
     await parts.clock.sleep(AGAIN_MS, signal)
   }
 }
@@ -52,27 +52,27 @@ export async function setPower(parts: PowerParts, wish: PowerWish, signal: Abort
 export async function restart(parts: PowerParts, signal: AbortSignal): Promise<void> {
   const system = await readSystem(parts.client, parts.path, signal)
   if (powerOf(system.body) === 'off') return setPower(parts, 'on', signal)
-  const refusal = await askReset(parts, { system, wish: 'reset' }, signal)
+  const refusal = await askReset(parts, { system, command: 'reset' }, signal)
   if (refusal) throw faultOf(refusal, `reset of ${parts.path}`)
 }
 
 export async function injectNmi(parts: PowerParts, signal: AbortSignal): Promise<void> {
   const system = await readSystem(parts.client, parts.path, signal)
-  const refusal = await askReset(parts, { system, wish: 'nmi' }, signal)
+  const refusal = await askReset(parts, { system, command: 'nmi' }, signal)
   if (refusal) throw faultOf(refusal, `NMI to ${parts.path}`)
 }
 
 async function askReset(
   { client }: PowerParts,
-  { system, wish }: { system: Resource; wish: ResetWish },
+  { system, command }: { system: Resource; command: ResetCommand },
   signal: AbortSignal,
 ): Promise<Refusal | undefined> {
   const { target, allowed } = await resetAction(client, system, signal)
-  const type = resetType(wish, allowed)
+  const type = resetType(command, allowed)
   if (!type)
     throw new Fault(
       'node.unsupported',
-      `the BMC offers none of ${TYPES[wish].join(', ')}; it has ${allowed?.join(', ')}`,
+      `the BMC offers none of ${TYPES[command].join(', ')}; it has ${allowed?.join(', ')}`,
     )
   return client.post(target, { ResetType: type }, signal)
 }

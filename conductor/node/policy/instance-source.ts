@@ -7,20 +7,20 @@ import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
 
-export interface SourceWish {
+export interface SourceFile {
   /** A URL, the UUID of an image in Glance as `glance://UUID`, or the name of an image in the store. */
   readonly source: string
   readonly checksum?: Checksum
 }
 
-export type RamdiskWish =
+export type RamdiskSource =
   | {
       readonly kind: 'kernel'
-      readonly kernel: SourceWish
-      readonly ramdisk: SourceWish
+      readonly kernel: SourceFile
+      readonly ramdisk: SourceFile
       readonly args: readonly string[]
     }
-  | { readonly kind: 'iso'; readonly iso: SourceWish }
+  | { readonly kind: 'iso'; readonly iso: SourceFile }
 
 export interface SourceRules {
   /** `images.uncheckedBootFiles`. */
@@ -52,11 +52,11 @@ export function checkSources(
   rules: SourceRules,
 ): void {
   const how = deployKindOf(interfaces.deploy ?? null)
-  if (how === 'ramdisk') ramdiskWish(instanceInfo, rules)
-  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageWish(instanceInfo, rules)
+  if (how === 'ramdisk') ramdiskSource(instanceInfo, rules)
+  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
 }
 
-export function imageWish(info: Info, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceWish {
+export function imageSource(info: Info, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceFile {
   const source = info.image_source
   if (typeof source !== 'string' || source === '')
     throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
@@ -80,12 +80,12 @@ export function imageWish(info: Info, rules: Pick<SourceRules, 'glance'> = { gla
 }
 
 /** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or `boot_iso`. */
-export function ramdiskWish(info: Info, rules: SourceRules): RamdiskWish {
+export function ramdiskSource(info: Info, rules: SourceRules): RamdiskSource {
   const { boot_iso: iso, kernel, ramdisk } = info
   if (iso !== undefined) {
     if (kernel !== undefined || ramdisk !== undefined)
       throw new Fault('input.invalid', 'instance_info/boot_iso: give either boot_iso, or kernel and ramdisk')
-    return { kind: 'iso', iso: fileWish('boot_iso', info, rules) }
+    return { kind: 'iso', iso: fileSource('boot_iso', info, rules) }
   }
   if (kernel === undefined && ramdisk === undefined)
     throw new Fault(
@@ -94,13 +94,13 @@ export function ramdiskWish(info: Info, rules: SourceRules): RamdiskWish {
     )
   return {
     kind: 'kernel',
-    kernel: fileWish('kernel', info, rules),
-    ramdisk: fileWish('ramdisk', info, rules),
+    kernel: fileSource('kernel', info, rules),
+    ramdisk: fileSource('ramdisk', info, rules),
     args: kernelArguments(info.ramdisk_kernel_arguments),
   }
 }
 
-function fileWish(key: 'kernel' | 'ramdisk' | 'boot_iso', info: Info, rules: SourceRules): SourceWish {
+function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: Info, rules: SourceRules): SourceFile {
   const source = info[key]
   if (typeof source !== 'string' || source === '') throw new Fault('input.missing', `instance_info/${key} is missing`)
   const checksum = info[`${key}_checksum`]

@@ -20,7 +20,7 @@ import {
   type StepKind,
 } from './steps.ts'
 
-export interface Wish {
+export interface PlanRequest {
   readonly steps?: readonly AskedStep[] | undefined
   readonly deploySteps?: readonly AskedStep[] | undefined
   readonly runbook?: string | undefined
@@ -32,7 +32,7 @@ export interface Wish {
 
 interface PlanAt {
   readonly node: NodeRecord
-  readonly wish: Wish
+  readonly request: PlanRequest
 }
 
 /** Throws `input.*` with the step that does not do, `node.unsupported` where an interface cannot do it, `object.missing` for an unknown runbook. */
@@ -41,7 +41,7 @@ export async function planFor(
   at: PlanAt,
   parts: { store: Store; automatedClean: boolean; erase: Erase },
 ): Promise<readonly PlannedStep[]> {
-  const { node, wish } = at
+  const { node, request } = at
   switch (verb) {
     case 'inspect':
       if (interfaceOf(node, 'inspect') === 'no-inspect') throw unsupported(node, 'inspect', 'inspect')
@@ -62,47 +62,53 @@ export async function planFor(
         tried(
           node,
           planner(stepsOfNode(node)).deploy(
-            [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: wish.deploySteps ?? [] }],
+            [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: request.deploySteps ?? [] }],
             deployKindOf(interfaceOf(node, 'deploy')),
           ),
         ),
-        { node, wish, store: parts.store },
+        { node, request, store: parts.store },
       )
     default:
       return []
   }
 }
 
-async function asked(kind: 'clean' | 'service', { node, wish }: PlanAt, store: Store): Promise<readonly PlannedStep[]> {
+async function asked(
+  kind: 'clean' | 'service',
+  { node, request }: PlanAt,
+  store: Store,
+): Promise<readonly PlannedStep[]> {
   const book =
-    wish.runbook === undefined ? undefined : await runbook(wish.runbook, node, { store, project: wish.project ?? null })
+    request.runbook === undefined
+      ? undefined
+      : await runbook(request.runbook, node, { store, project: request.project ?? null })
   const own = stepsOfNode(node)
   const steps = tried(
     node,
-    planner(own).asked(kind, book?.steps ?? wish.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`),
+    planner(own).asked(kind, book?.steps ?? request.steps ?? [], book ? `runbook ${book.name}/steps` : `${kind}_steps`),
   )
   const ofAgent = steps.find(
     (step) => step.by === 'agent' || (step.by === 'bmc' && own[`${step.interface}.${step.step}`]?.needsRamdisk),
   )
-  if ((wish.disableRamdisk || book?.disableRamdisk) && ofAgent && usesAgent(node))
+  if ((request.disableRamdisk || book?.disableRamdisk) && ofAgent && usesAgent(node))
     throw new Fault(
       'input.invalid',
       `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`,
     )
-  return childrenOf(kind, steps, { node, wish, store })
+  return childrenOf(kind, steps, { node, request, store })
 }
 
 /** Looks up the children that steps are carried out on, and asks whether that is allowed to who asks. */
 async function childrenOf(
   kind: StepKind,
   steps: readonly PlannedStep[],
-  { node, wish, store }: PlanAt & { store: Store },
+  { node, request, store }: PlanAt & { store: Store },
 ): Promise<readonly PlannedStep[]> {
   if (!steps.some((step) => step.children)) return steps
   const children = await store.nodes({ parentNode: node.uuid }, { limit: 1000, sortKey: 'id', descending: false })
   const planned = withChildren(kind, steps, { node, children })
   for (const step of planned)
-    for (const child of children) if (step.children?.includes(child.uuid)) await wish.mayUseChild?.(child, step)
+    for (const child of children) if (step.children?.includes(child.uuid)) await request.mayUseChild?.(child, step)
   return planned
 }
 

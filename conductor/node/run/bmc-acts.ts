@@ -45,8 +45,8 @@ export class BmcActs {
       if (NOOP_DEVICES.includes(choice.device)) return
       throw new Fault('input.invalid', `boot_device: the noop management interface has ${NOOP_DEVICES.join(', ')}`)
     }
-    const wish = { ...choice, efi: isEfi(node) }
-    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wish, signal), {
+    const wanted = { ...choice, efi: isEfi(node) }
+    await this.onBmc(node, (bmc, signal) => bmc.setBootDevice(wanted, signal), {
       what: 'boot device',
       device: choice.device,
       persistent: !choice.once,

@@ -13,7 +13,7 @@ import type { AddressGuard } from '../../../images/address-guard.ts'
 import { ImportBudget } from '../../../images/budget.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
-import { glanceId, imageWish, ramdiskWish, type SourceRules, type SourceWish } from '../policy/instance-source.ts'
+import { glanceId, imageSource, ramdiskSource, type SourceRules, type SourceFile } from '../policy/instance-source.ts'
 import type { Store } from '../../store/port.ts'
 import { nodeSlices } from '../../store/slices.ts'
 import type { InstanceBoot, NodeRecord } from '../record.ts'
@@ -46,7 +46,7 @@ export class ImageSource {
   /** An import ends when nobody waits for it any more. */
   async resolve(node: Asker, signal = NEVER): Promise<ImageIndex> {
     const { store, glance } = this.parts
-    const { checksum, source } = imageWish(node.instanceInfo, { glance: glance !== undefined })
+    const { checksum, source } = imageSource(node.instanceInfo, { glance: glance !== undefined })
     if (checksum) return this.imported({ source, checksum }, signal)
     const id = glance && glanceId(source)
     if (!id || !glance) return store.find(source)
@@ -54,27 +54,27 @@ export class ImageSource {
     const known = await store.find(source).catch(() => undefined)
     if (known) return known
     const { project } = node.workflow
-    return this.imported(wanted(await glance.image(id, project, signal), DISK_FORMATS), signal)
+    return this.imported(glanceFile(await glance.image(id, project, signal), DISK_FORMATS), signal)
   }
 
-  private async imported(wish: Wanted, signal: AbortSignal): Promise<ImageIndex> {
-    const { source, checksum } = wish
+  private async imported(wanted: ImageFile, signal: AbortSignal): Promise<ImageIndex> {
+    const { source, checksum } = wanted
     const name = `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
     const known = await this.parts.store.find(name).catch(() => undefined)
     if (known) return known
     // Ten nodes that want one image wait for one import.
-    return this.imports.join(name, (ended) => this.import(wish, name, ended), signal)
+    return this.imports.join(name, (ended) => this.import(wanted, name, ended), signal)
   }
 
-  private async import(wish: Wanted, name: string, signal: AbortSignal): Promise<ImageIndex> {
+  private async import(wanted: ImageFile, name: string, signal: AbortSignal): Promise<ImageIndex> {
     const { store } = this.parts
-    const { checksum, format } = wish
-    const { place, tools } = await placeOf(wish.source, this.parts, signal)
+    const { checksum, format } = wanted
+    const { place, tools } = await placeOf(wanted.source, this.parts, signal)
     return importImage(store, { ...place, name, checksum, ...(format ? { format } : {}) }, tools)
   }
 }
 
-interface Wanted extends Required<SourceWish> {
+interface ImageFile extends Required<SourceFile> {
   readonly format?: DiskFormat
 }
 
@@ -83,7 +83,7 @@ const DISK_FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies readonly Disk
 const BOOT_FORMATS: readonly string[] = ['aki', 'ari', 'iso', 'raw']
 
 /** An image of Glance, with the checksum and the format that Glance has for it. */
-function wanted({ id, checksum, diskFormat }: GlanceImage, formats: readonly string[]): Wanted {
+function glanceFile({ id, checksum, diskFormat }: GlanceImage, formats: readonly string[]): ImageFile {
   if (!formats.includes(diskFormat))
     throw new Fault(
       'image.format',
@@ -110,21 +110,21 @@ export class BootSource {
 
   /** Every file that the instance boots is in the store when this answers. */
   async resolve(node: Asker, signal = NEVER): Promise<InstanceBoot> {
-    const wish = ramdiskWish(node.instanceInfo, this.parts.rules)
-    const file = async (one: SourceWish) => this.file(await this.known(one, node, signal), signal)
-    if (wish.kind === 'iso') return { kind: 'iso', iso: await file(wish.iso) }
-    const [kernel, ramdisk] = await Promise.all([file(wish.kernel), file(wish.ramdisk)])
-    return { kind: 'kernel', kernel, ramdisk, args: wish.args }
+    const files = ramdiskSource(node.instanceInfo, this.parts.rules)
+    const file = async (one: SourceFile) => this.file(await this.known(one, node, signal), signal)
+    if (files.kind === 'iso') return { kind: 'iso', iso: await file(files.iso) }
+    const [kernel, ramdisk] = await Promise.all([file(files.kernel), file(files.ramdisk)])
+    return { kind: 'kernel', kernel, ramdisk, args: files.args }
   }
 
   /** The checksum of an image of Glance is the one that Glance has. */
-  private async known(wish: SourceWish, { workflow }: Asker, signal: AbortSignal): Promise<SourceWish> {
-    const id = glanceId(wish.source)
+  private async known(wanted: SourceFile, { workflow }: Asker, signal: AbortSignal): Promise<SourceFile> {
+    const id = glanceId(wanted.source)
     const { glance } = this.parts
-    return id && glance ? wanted(await glance.image(id, workflow.project, signal), BOOT_FORMATS) : wish
+    return id && glance ? glanceFile(await glance.image(id, workflow.project, signal), BOOT_FORMATS) : wanted
   }
 
-  private async file({ source, checksum }: SourceWish, signal: AbortSignal): Promise<string> {
+  private async file({ source, checksum }: SourceFile, signal: AbortSignal): Promise<string> {
     const { files } = this.parts
     const found = checksum && (await files.find(checksum))
     if (found) return found
@@ -132,7 +132,7 @@ export class BootSource {
     return this.imports.join(key, (ended) => this.fetch({ source, ...(checksum ? { checksum } : {}) }, ended), signal)
   }
 
-  private async fetch({ source, checksum }: SourceWish, signal: AbortSignal): Promise<string> {
+  private async fetch({ source, checksum }: SourceFile, signal: AbortSignal): Promise<string> {
     const { files, used } = this.parts
     const { place, tools } = await placeOf(source, this.parts, signal)
     const id = await files.import({ ...place, checksum }, tools)

@@ -98,7 +98,7 @@ export function readDomain(
   const { domain } = parser.parse(xml) as { domain: Dict }
   const at = (value: unknown, ...keys: string[]): unknown =>
     keys.reduce<unknown>((one, key) => (one as Dict | undefined)?.[key], value)
-  const wish = (at(domain, 'metadata', 'instance') ?? {}) as Dict
+  const metadata = (at(domain, 'metadata', 'instance') ?? {}) as Dict
   const text = (value: unknown) =>
     typeof value === 'string'
       ? value
@@ -110,23 +110,23 @@ export function readDomain(
       String(at(domain, 'memory', '@unit') ?? 'KiB')
     ] ?? 1
   const memoryMb = Math.round((Number(text(domain.memory)) * unit) / 1024)
-  const priority = Number(wish['@priority'] ?? 0)
+  const priority = Number(metadata['@priority'] ?? 0)
   return {
     name: text(domain.name),
     uuid: text(domain.uuid),
     priority: Number.isFinite(priority) ? priority : 0,
     memoryMb: Number.isFinite(memoryMb) ? memoryMb : 0,
-    group: typeof wish['@group'] === 'string' ? wish['@group'] : null,
-    unprotected: whyNot(domain, wish, { shared, at }),
+    group: typeof metadata['@group'] === 'string' ? metadata['@group'] : null,
+    unprotected: whyNot(domain, metadata, { shared, at }),
   }
 }
 
 function whyNot(
   domain: Dict,
-  wish: Dict,
+  metadata: Dict,
   { shared, at }: { shared: readonly string[]; at: (value: unknown, ...keys: string[]) => unknown },
 ): string | null {
-  if (wish['@evacuate'] === 'no') return 'its metadata says evacuate="no"'
+  if (metadata['@evacuate'] === 'no') return 'its metadata says evacuate="no"'
   const isShared = (path: unknown) =>
     typeof path === 'string' &&
     shared.some((prefix) => path === prefix || path.startsWith(`${prefix.replace(/\/$/, '')}/`))
