@@ -8,8 +8,8 @@ import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
 
-/** What a BMC act was and how it ended, as the queue of the BMC reports it. */
-export interface BmcAct {
+/** What a BMC command was and how it ended, as the queue of the BMC reports it. */
+export interface BmcCommandEnd {
   readonly priority: string
   readonly seconds: number
   /** Fault code, or "ok". */
@@ -18,7 +18,7 @@ export interface BmcAct {
 
 export interface ConductorMetrics {
   readonly registry: Registry
-  readonly onBmc: (act: BmcAct) => void
+  readonly onBmc: (command: BmcCommandEnd) => void
   /** A limit refused something; its key below `limits`. */
   readonly onLimit: (limit: string) => void
   readonly onBootTotals: OnBootTotals
@@ -41,7 +41,7 @@ export async function conductorMetrics(
   gauges(store, parts, registers)
   const bmcSeconds = new Histogram({
     name: 'rackward_bmc_act_seconds',
-    help: 'time of an act on a BMC, its wait in the queue included, by priority and end (ok, or a fault)',
+    help: 'time of a command to a BMC, its wait in the queue included, by priority and end (ok, or a fault)',
     labelNames: ['priority', 'end'],
     buckets: BMC_BUCKETS,
     registers,

@@ -14,7 +14,7 @@ export function settingsOf({ provision }: Config): Settings {
   }
 }
 
-/** How long a child node may be busy with a step of its parent: a restart has two power acts, each with all its tries and the pauses between them. */
+/** How long a child node may be busy with a step of its parent: a restart has two power commands, each with all its tries and the pauses between them. */
 export const childStepMs = ({ provision }: Config): number =>
   2 *
     1000 *

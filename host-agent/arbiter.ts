@@ -156,7 +156,7 @@ async function openDevices(context: Context): Promise<FenceDevices> {
 }
 
 /** Runs it once, a little later, however often it is asked for meanwhile. */
-function soon({ clock, log }: Context, act: () => void): () => void {
+function soon({ clock, log }: Context, work: () => void): () => void {
   let isDue = false
   return () => {
     if (isDue) return
@@ -164,7 +164,7 @@ function soon({ clock, log }: Context, act: () => void): () => void {
     clock.after(NEWS_MS, () => {
       isDue = false
       try {
-        act()
+        work()
       } catch (error) {
         log.error({ err: error }, 'a tick failed')
       }

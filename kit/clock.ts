@@ -6,8 +6,8 @@ export interface Clock {
   now(): number
   /** Resolves after `ms`; rejects with the signal's reason when aborted first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Calls `act` once after `ms`; the answer cancels it. */
-  after(ms: number, act: () => void): () => void
+  /** Calls `callback` once after `ms`; the answer cancels it. */
+  after(ms: number, callback: () => void): () => void
 }
 
 /** setTimeout fires at once for longer delays, so they are cut to this (about 24.8 days). */
@@ -32,8 +32,8 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', stop, { once: true })
     })
   },
-  after(ms, act) {
-    const timer = setTimeout(act, Math.min(ms, MAX_TIMER_MS))
+  after(ms, callback) {
+    const timer = setTimeout(callback, Math.min(ms, MAX_TIMER_MS))
     return () => clearTimeout(timer)
   },
 }

@@ -2,9 +2,9 @@
 import type { Socket as DatagramSocket } from 'node:dgram'
 
 interface Listener {
-  once(event: 'error', act: (error: Error) => void): unknown
-  off(event: 'error', act: (error: Error) => void): unknown
-  listen(options: ListenOptions, act: () => void): unknown
+  once(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  listen(options: ListenOptions, onListening: () => void): unknown
 }
 
 export interface ListenOptions {

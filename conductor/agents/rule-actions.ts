@@ -27,56 +27,56 @@ export interface RuleCall {
 }
 
 export const ACTIONS: Readonly<
-  Record<string, { readonly args: readonly string[]; readonly act: (subject: Subject, args: Dict) => void }>
+  Record<string, { readonly args: readonly string[]; readonly apply: (subject: Subject, args: Dict) => void }>
 > = {
-  fail: { args: ['msg'], act: (_, { msg }) => refuse(String(msg)) },
-  log: { args: ['msg', 'level'], act: (subject, { msg }) => void subject.logged.push(String(msg)) },
-  'set-attribute': { args: ['path', 'value'], act: (subject, { path, value }) => setAt(subject.node, path, value) },
+  fail: { args: ['msg'], apply: (_, { msg }) => refuse(String(msg)) },
+  log: { args: ['msg', 'level'], apply: (subject, { msg }) => void subject.logged.push(String(msg)) },
+  'set-attribute': { args: ['path', 'value'], apply: (subject, { path, value }) => setAt(subject.node, path, value) },
   'extend-attribute': {
     args: ['path', 'value', 'unique'],
-    act: (subject, { path, value, unique }) => extendAt(subject.node, { path, value, unique }),
+    apply: (subject, { path, value, unique }) => extendAt(subject.node, { path, value, unique }),
   },
-  'del-attribute': { args: ['path'], act: (subject, { path }) => deleteAt(subject.node, path) },
+  'del-attribute': { args: ['path'], apply: (subject, { path }) => deleteAt(subject.node, path) },
   'set-capability': {
     args: ['name', 'value'],
-    act: (subject, { name, value }) => capability(subject, String(name), String(value)),
+    apply: (subject, { name, value }) => capability(subject, String(name), String(value)),
   },
-  'unset-capability': { args: ['name'], act: (subject, { name }) => capability(subject, String(name), undefined) },
+  'unset-capability': { args: ['name'], apply: (subject, { name }) => capability(subject, String(name), undefined) },
   'add-trait': {
     args: ['name'],
-    act: (subject, { name }) => {
+    apply: (subject, { name }) => {
       if (!isTrait(String(name))) refuse(notATrait(String(name)))
       subject.traits = [...new Set([...subject.traits, String(name)])]
     },
   },
   'remove-trait': {
     args: ['name'],
-    act: (subject, { name }) => void (subject.traits = subject.traits.filter((trait) => trait !== name)),
+    apply: (subject, { name }) => void (subject.traits = subject.traits.filter((trait) => trait !== name)),
   },
   'set-plugin-data': {
     args: ['path', 'value'],
-    act: (subject, { path, value }) => setAt(subject.plugin_data, path, value),
+    apply: (subject, { path, value }) => setAt(subject.plugin_data, path, value),
   },
   'extend-plugin-data': {
     args: ['path', 'value', 'unique'],
-    act: (subject, { path, value, unique }) => extendAt(subject.plugin_data, { path, value, unique }),
+    apply: (subject, { path, value, unique }) => extendAt(subject.plugin_data, { path, value, unique }),
   },
-  'unset-plugin-data': { args: ['path'], act: (subject, { path }) => deleteAt(subject.plugin_data, path) },
+  'unset-plugin-data': { args: ['path'], apply: (subject, { path }) => deleteAt(subject.plugin_data, path) },
   'set-port-attribute': {
     args: ['port_id', 'path', 'value'],
-    act: (subject, { port_id, path, value }) => setAt(portOf(subject, port_id), path, value),
+    apply: (subject, { port_id, path, value }) => setAt(portOf(subject, port_id), path, value),
   },
   'extend-port-attribute': {
     args: ['port_id', 'path', 'value', 'unique'],
-    act: (subject, { port_id, path, value, unique }) => extendAt(portOf(subject, port_id), { path, value, unique }),
+    apply: (subject, { port_id, path, value, unique }) => extendAt(portOf(subject, port_id), { path, value, unique }),
   },
   'del-port-attribute': {
     args: ['port_id', 'path'],
-    act: (subject, { port_id, path }) => deleteAt(portOf(subject, port_id), path),
+    apply: (subject, { port_id, path }) => deleteAt(portOf(subject, port_id), path),
   },
   'api-call': {
     args: ['url', 'headers', 'proxies', 'timeout', 'retries', 'backoff_factor'],
-    act: (subject, args) => void subject.calls.push(readCall(args)),
+    apply: (subject, args) => void subject.calls.push(readCall(args)),
   },
 }
 

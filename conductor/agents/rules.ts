@@ -129,7 +129,7 @@ function perform(action: Rule['actions'][number], subject: Subject): void {
   const known = own(ACTIONS, action.op)
   if (!known) throw new Error(`there is no action ${action.op}`)
   for (const item of action.loop ?? [undefined])
-    known.act(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
+    known.apply(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
 }
 
 /** Arguments by place or by name. */

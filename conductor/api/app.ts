@@ -12,7 +12,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { ConductorMetrics } from '../metrics.ts'
 import type { Sightings } from '../node/query/sightings.ts'
-import { actAs } from '../store/act.ts'
+import { runAudited } from '../store/audit.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
@@ -194,7 +194,7 @@ function authenticate(parts: AppParts): RequestHandler {
     response.locals.actor = actor
     if (request.method === 'GET' || request.method === 'HEAD' || open) return next()
     const { method, path } = request
-    const act = {
+    const audit = {
       user: actor.user,
       method,
       path: path.slice(0, 500),
@@ -202,7 +202,7 @@ function authenticate(parts: AppParts): RequestHandler {
       atMs: parts.clock.now(),
       recorded: false,
     }
-    actAs(act, () => next())
+    runAudited(audit, () => next())
   }
 }
 

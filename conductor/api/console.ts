@@ -120,7 +120,7 @@ function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
   const lost = (event: SeenEvent) => event.nodeUuid === nodeUuid && standing(actor, event) === 'none'
   const lease = {
     ended: false,
-    onEnd: (act: () => void) => void (end = act),
+    onEnd: (callback: () => void) => void (end = callback),
     unfollow: hub.follow(({ events }) => {
       if (lease.ended || !events.some(lost)) return
       lease.ended = true

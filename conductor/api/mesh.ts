@@ -94,17 +94,17 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
         'for arbiters of the mesh: whose BMC it is and what it says, or OFF, before everything else in its queue',
       async handle(request) {
         mustBeWhole(request.actor, 'fence')
-        const { act, timeout_ms: timeoutMs } = checkInput(FenceBody, request.body)
+        const { act: command, timeout_ms: timeoutMs } = checkInput(FenceBody, request.body)
         const node = await nodeOf(parts, request)
-        if (act === 'off') mayFence(node)
+        if (command === 'off') mayFence(node)
         const target = bmcs.target(node)
         session.last += 1
         const options = { priority: 'fence' as const, timeoutMs }
-        if (act === 'off') {
+        if (command === 'off') {
           await fenceOff(parts, node, { user: request.actor.user, timeoutMs })
           return { body: { session: session.last } }
         }
-        const { power, systemUuid } = await bmcQueue.act(target, options, (bmc, signal) => identifyBmc(bmc, signal))
+        const { power, systemUuid } = await bmcQueue.run(target, options, (bmc, signal) => identifyBmc(bmc, signal))
         return { body: { power, system_uuid: systemUuid, session: session.last } }
       },
     },

@@ -1,4 +1,4 @@
-/** The IPMI wrapper: one ipmitool process per act. The password goes by environment; the cipher suite is found once per BMC and credentials. */
+/** The IPMI wrapper: one ipmitool process per command. The password goes by environment; the cipher suite is found once per BMC and credentials. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
@@ -13,7 +13,7 @@ export interface Fleet {
   power(info: IpmiInfo, giveWay?: AbortSignal): Promise<Power>
 }
 
-const ACT_TIMEOUT_MS = 20_000
+const COMMAND_TIMEOUT_MS = 20_000
 /** ipmitool: seconds per try and tries; its default of 20 s for a dead BMC holds up everything behind it. */
 const PATIENCE = ['-N', '2', '-R', '3']
 /** Completion code "not supported in present state": some BMCs (Supermicro X10) answer it to "off" when they are off. */
@@ -69,7 +69,7 @@ export class Ipmitool implements Bmc {
   }
 
   async power(signal: AbortSignal): Promise<Power> {
-    const { stdout } = await this.act(['power', 'status'], signal)
+    const { stdout } = await this.command(['power', 'status'], signal)
     const state = /Chassis Power is (on|off)/i.exec(stdout)?.[1]?.toLowerCase()
     if (state !== 'on' && state !== 'off')
       throw new Fault('bmc.refused', `BMC ${this.info.address} gave no power state: ${printable(stdout.trim())}`)
@@ -77,40 +77,40 @@ export class Ipmitool implements Bmc {
   }
 
   async setPower(to: PowerTarget, signal: AbortSignal): Promise<void> {
-    await this.act(['power', to === 'soft-off' ? 'soft' : to], signal, ALREADY)
+    await this.command(['power', to === 'soft-off' ? 'soft' : to], signal, ALREADY)
   }
 
   async reset(signal: AbortSignal): Promise<void> {
     // A machine that is off refuses a reset.
     if ((await this.power(signal)) === 'off') return this.setPower('on', signal)
-    await this.act(['power', 'reset'], signal)
+    await this.command(['power', 'reset'], signal)
   }
 
   async injectNmi(signal: AbortSignal): Promise<void> {
-    await this.act(['power', 'diag'], signal)
+    await this.command(['power', 'diag'], signal)
   }
 
   async raw(bytes: readonly number[], signal: AbortSignal): Promise<void> {
-    await this.act(['raw', ...bytes.map(hexByte)], signal)
+    await this.command(['raw', ...bytes.map(hexByte)], signal)
   }
 
   async resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void> {
-    await this.act(['mc', 'reset', how], signal)
+    await this.command(['mc', 'reset', how], signal)
   }
 
   async setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void> {
     // Parameter 3: do not drop the choice when no reset comes within 60 s (IPMI 2.0 table 28-14). Not every BMC has it.
-    await this.act(['raw', '0x00', '0x08', '0x03', '0x08'], signal, /./s)
-    await this.act(['raw', ...bootFlags(choice)], signal)
+    await this.command(['raw', '0x00', '0x08', '0x03', '0x08'], signal, /./s)
+    await this.command(['raw', ...bootFlags(choice)], signal)
   }
 
   async bootDevice(signal: AbortSignal): Promise<BootNow> {
-    const { stdout } = await this.act(['raw', '0x00', '0x09', '0x05', '0x00', '0x00'], signal)
+    const { stdout } = await this.command(['raw', '0x00', '0x09', '0x05', '0x00', '0x00'], signal)
     return parseBootFlags(stdout)
   }
 
   async systemUuid(signal: AbortSignal): Promise<string | null> {
-    const { stdout } = await this.act(['raw', '0x06', '0x37'], signal)
+    const { stdout } = await this.command(['raw', '0x06', '0x37'], signal)
     const bytes = stdout.trim().split(/\s+/)
     if (bytes.length !== 16 || bytes.some((byte) => !/^[0-9a-f]{2}$/i.test(byte))) return null
     // Get System GUID answers the least significant byte first (IPMI 2.0 table 22-16).
@@ -123,13 +123,13 @@ export class Ipmitool implements Bmc {
   /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says less. */
   async console(steal: boolean, signal: AbortSignal): Promise<Piped> {
     await this.power(signal)
-    if (steal) await this.act(['sol', 'deactivate'], signal, /./s)
+    if (steal) await this.command(['sol', 'deactivate'], signal, /./s)
     const [suite] = this.suites.tries(this.info)
     // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a console without a terminal.
     return piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
   }
 
-  private async act(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
+  private async command(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
     const tries = this.suites.tries(this.info)
     for (const suite of tries) {
       const result = await this.spawn(['-C', String(suite), ...args], signal)
@@ -183,7 +183,7 @@ export class Ipmitool implements Bmc {
     const argv = [...this.argv, '-v', ...this.patience, ...args]
     try {
       return await this.run(argv, {
-        timeoutMs: ACT_TIMEOUT_MS,
+        timeoutMs: COMMAND_TIMEOUT_MS,
         signal,
         env: this.env,
       })
@@ -191,7 +191,7 @@ export class Ipmitool implements Bmc {
       if (error instanceof Fault && error.code === 'run.timeout')
         throw new Fault(
           'bmc.timeout',
-          `BMC ${address} did not finish ${args.slice(2).join(' ')} in ${ACT_TIMEOUT_MS / 1000} s`,
+          `BMC ${address} did not finish ${args.slice(2).join(' ')} in ${COMMAND_TIMEOUT_MS / 1000} s`,
           { cause: error },
         )
       throw error

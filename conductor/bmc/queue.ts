@@ -11,7 +11,7 @@ const PASSWORD_HOLD_MS = 5 * 60_000
 const READ_BACK_MS = 500
 const READ_BACK_MAX_MS = 4_000
 
-export interface ActOptions {
+export interface CommandOptions {
   readonly priority: Priority
   /** From the asking, time in the queue included. */
   readonly timeoutMs: number
@@ -33,23 +33,27 @@ interface Queue {
   readonly refused: Map<string, number>
 }
 
-/** An act that ended: how long it took from the asking, and "ok" or the code of its fault. */
-export type OnAct = (act: { readonly priority: Priority; readonly seconds: number; readonly end: string }) => void
+/** A command that ended: how long it took from the asking, and "ok" or the code of its fault. */
+export type OnCommand = (command: {
+  readonly priority: Priority
+  readonly seconds: number
+  readonly end: string
+}) => void
 
 export class BmcQueue {
   private readonly clock: Clock
-  private readonly onAct: OnAct
+  private readonly onCommand: OnCommand
   private readonly queues = new Map<string, Queue>()
 
-  constructor(clock: Clock, onAct: OnAct = () => undefined) {
+  constructor(clock: Clock, onCommand: OnCommand = () => undefined) {
     this.clock = clock
-    this.onAct = onAct
+    this.onCommand = onCommand
   }
 
-  /** Runs one act when its turn comes. Throws `bmc.timeout` when the deadline passes first; the act is then aborted and never begins late. */
-  act<T>(
+  /** Runs one command when its turn comes. Throws `bmc.timeout` when the deadline passes first; the command is then aborted and never begins late. */
+  run<T>(
     target: BmcTarget,
-    options: ActOptions,
+    options: CommandOptions,
     work: (bmc: Bmc, signal: AbortSignal, giveWay: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const queue = this.queueOf(target.key)
@@ -59,7 +63,7 @@ export class BmcQueue {
       this.clock.now() - (queue.refused.get(credentials) ?? Number.NEGATIVE_INFINITY) < PASSWORD_HOLD_MS
     const askedMs = this.clock.now()
     const told = (end: string) =>
-      this.onAct({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
+      this.onCommand({ priority: options.priority, seconds: (this.clock.now() - askedMs) / 1000, end })
     if (held)
       return Promise.reject(
         new Fault('bmc.password', `BMC ${target.key} refused the password a moment ago; it is not polled meanwhile`),
@@ -73,7 +77,7 @@ export class BmcQueue {
           ? new Fault('bmc.timeout', `BMC ${target.key} was not done within ${options.timeoutMs / 1000} s`)
           : new Fault(
               'bmc.busy',
-              `BMC ${target.key} was not asked within ${options.timeoutMs / 1000} s: other acts came first`,
+              `BMC ${target.key} was not asked within ${options.timeoutMs / 1000} s: other commands came first`,
             )
       const end = (why: Error) => {
         if (!abort.signal.aborted) told(isFault(why) ? why.code : 'unwanted')
@@ -113,13 +117,13 @@ export class BmcQueue {
   }
 
   /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
-  async prove(target: BmcTarget, requested: PowerTarget, options: ActOptions): Promise<Power> {
+  async prove(target: BmcTarget, requested: PowerTarget, options: CommandOptions): Promise<Power> {
     const to = requested === 'soft-off' ? 'off' : requested
     const endMs = this.clock.now() + options.timeoutMs
     const left = () => ({ ...options, timeoutMs: Math.max(1, endMs - this.clock.now()) })
-    await this.act(target, left(), (bmc, signal) => bmc.setPower(requested, signal))
+    await this.run(target, left(), (bmc, signal) => bmc.setPower(requested, signal))
     for (let pauseMs = READ_BACK_MS; ; pauseMs = Math.min(pauseMs * 1.5, READ_BACK_MAX_MS)) {
-      const seen = await this.act(target, left(), (bmc, signal) => bmc.power(signal))
+      const seen = await this.run(target, left(), (bmc, signal) => bmc.power(signal))
       if (seen === to) return seen
       if (this.clock.now() + pauseMs >= endMs)
         throw new Fault(

@@ -104,7 +104,7 @@ export class PortService {
   }
 
   /** Looks and writes in one turn: of two ports that want one address at once, one gets it. */
-  private saving = (act: () => Promise<void>): Promise<void> => this.parts.turns.take('ports', act)
+  private saving = (work: () => Promise<void>): Promise<void> => this.parts.turns.take('ports', work)
 
   private async checkAddress(ip: string, port: PortRecord, confined: boolean): Promise<void> {
     checkFixedAddress(ip, this.parts.plan, !confined)

@@ -15,7 +15,7 @@ import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './poli
 import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
-import { BmcActs } from './run/bmc-acts.ts'
+import { BmcCommands } from './run/bmc-commands.ts'
 import type { DriveDownload } from './run/drive-download.ts'
 import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
@@ -62,12 +62,12 @@ const UUID = /^[0-9a-f-]{36}$/i
 const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export class NodeService {
-  readonly atBmc: BmcActs
+  readonly atBmc: BmcCommands
   private readonly parts: NodeServiceParts
 
   constructor(parts: NodeServiceParts) {
     this.parts = parts
-    this.atBmc = new BmcActs(parts)
+    this.atBmc = new BmcCommands(parts)
   }
 
   /** By UUID or by name. Throws `object.missing`. */

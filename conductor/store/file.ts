@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
-import { currentAct } from './act.ts'
+import { currentAudit } from './audit.ts'
 import { broken, isBusy, openDatabase } from './open.ts'
 import type { EventRecord, Page } from './port.ts'
 import { Statements, type Value } from './statements.ts'
@@ -42,7 +42,7 @@ export class SqliteFile {
   private readonly db: Database.Database
   private readonly lock: Database.Database
   private readonly statements: Statements
-  private readonly transact: (act: () => void) => void
+  private readonly transact: (work: () => void) => void
   private readonly listeners = new Set<() => void>()
   private added = false
   /** Why the last write failed; undefined: it did not. */
@@ -56,8 +56,8 @@ export class SqliteFile {
     this.db = db
     this.lock = lock
     this.statements = new Statements(db, MAX_STATEMENTS)
-    const transaction = db.transaction((act: () => void) => act())
-    this.transact = (act) => transaction.immediate(act)
+    const transaction = db.transaction((work: () => void) => work())
+    this.transact = (work) => transaction.immediate(work)
   }
 
   /** Compiled once per text, as long as it is used. */
@@ -67,13 +67,13 @@ export class SqliteFile {
     return this.statements.size
   }
 
-  /** One transaction, tried at once. The act of the operator that it belongs to is recorded in the same one, once. While another process holds the file's lock it is
+  /** One transaction, tried at once. The change of the operator that it belongs to is recorded in the same one, once. While another process holds the file's lock it is
    *  tried again, and everybody else has a turn between two tries. */
-  async write<T>(about: { what: string; nodeUuid?: string | null }, act: () => T): Promise<T> {
+  async write<T>(about: { what: string; nodeUuid?: string | null }, work: () => T): Promise<T> {
     const endMs = this.clock.now() + BUSY_MS
     for (;;) {
       try {
-        return this.writeNow(about, act)
+        return this.writeNow(about, work)
       } catch (error) {
         if (!isBusy(error)) throw error
         if (this.clock.now() >= endMs) {
@@ -88,12 +88,12 @@ export class SqliteFile {
   }
 
   /** The same without another try; throws SQLITE_BUSY as it is. */
-  writeNow<T>(about: { what: string; nodeUuid?: string | null }, act: () => T): T {
+  writeNow<T>(about: { what: string; nodeUuid?: string | null }, work: () => T): T {
     try {
-      const by = currentAct()
+      const by = currentAudit()
       let result: T | undefined
       this.transact(() => {
-        result = act()
+        result = work()
         if (by && !by.recorded)
           this.addEvent({
             atMs: by.atMs,

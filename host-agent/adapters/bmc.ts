@@ -15,15 +15,15 @@ import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { http } from '../../kit/http.ts'
 import type { PowerAnswer } from '../fence/effects.ts'
-import type { BmcAct } from './environment.ts'
+import type { BmcCommand } from './environment.ts'
 
 export interface Power {
   /** Throws faults; `signal` ends it at the deadline of the command. */
-  ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer>
+  ask(host: { name: string; node: string | null }, command: BmcCommand, signal: AbortSignal): Promise<PowerAnswer>
 }
 
 /** One try of its own: a read or a command that takes longer is asked anew by who wanted it. */
-const ACT_MS = 4_500
+const COMMAND_TIMEOUT_MS = 4_500
 
 /** driver_info of a host's BMC as at the conductor; undefined: this source has none. */
 export type BmcSource = (host: string) => Promise<Record<string, unknown> | undefined>
@@ -47,16 +47,16 @@ export class DirectPower implements Power {
     this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
   }
 
-  async ask(host: { name: string }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
+  async ask(host: { name: string }, command: BmcCommand, signal: AbortSignal): Promise<PowerAnswer> {
     const target = await this.target(host.name)
-    const options = { priority: 'fence' as const, timeoutMs: ACT_MS, signal }
+    const options = { priority: 'fence' as const, timeoutMs: COMMAND_TIMEOUT_MS, signal }
     // Each ipmitool is a process and a session of its own.
     const session = (this.session += 1)
-    if (act === 'off') {
-      await this.queue.act(target, options, (bmc, broken) => bmc.setPower('off', broken))
+    if (command === 'off') {
+      await this.queue.run(target, options, (bmc, broken) => bmc.setPower('off', broken))
       return { session }
     }
-    const found = await this.queue.act(target, options, (bmc, broken) => identifyBmc(bmc, broken))
+    const found = await this.queue.run(target, options, (bmc, broken) => identifyBmc(bmc, broken))
     return { ...found, session }
   }
 
@@ -134,7 +134,11 @@ export class ConductorPower implements Power {
     this.at = at
   }
 
-  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
+  async ask(
+    host: { name: string; node: string | null },
+    command: BmcCommand,
+    signal: AbortSignal,
+  ): Promise<PowerAnswer> {
     const url = `${this.at.url.replace(/\/$/, '')}/rackward/v1/nodes/${encodeURIComponent(host.node ?? host.name)}/fence`
     const headers = {
       'openstack-api-version': 'baremetal latest',
@@ -144,7 +148,7 @@ export class ConductorPower implements Power {
       method: 'POST',
       url,
       headers,
-      body: { act, timeout_ms: ACT_MS, host: host.name },
+      body: { act: command, timeout_ms: COMMAND_TIMEOUT_MS, host: host.name },
       signal,
       ca: this.at.ca,
     })
@@ -171,11 +175,15 @@ export class EitherPower implements Power {
     this.ways = ways
   }
 
-  async ask(host: { name: string; node: string | null }, act: BmcAct, signal: AbortSignal): Promise<PowerAnswer> {
+  async ask(
+    host: { name: string; node: string | null },
+    command: BmcCommand,
+    signal: AbortSignal,
+  ): Promise<PowerAnswer> {
     let away: unknown = new Fault('bmc.config', 'no way to any BMC is configured')
     for (const way of this.ways) {
       try {
-        return await way.ask(host, act, signal)
+        return await way.ask(host, command, signal)
       } catch (error) {
         if (!isFault(error, 'peer.unreached') && !isFault(error, 'peer.lost')) throw error
         away = error

@@ -103,10 +103,14 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
-      settle(parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.act, signal), answer, (error) => {
-        log.warn({ host: ask.host, act: ask.act, err: error }, 'a BMC did not do it')
-        answer({ fault: (error as Error).message, power: 'unknown' })
-      })
+      settle(
+        parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.command, signal),
+        answer,
+        (error) => {
+          log.warn({ host: ask.host, command: ask.command, err: error }, 'a BMC command failed')
+          answer({ fault: (error as Error).message, power: 'unknown' })
+        },
+      )
       signal.addEventListener('abort', () => answer({ fault: 'the BMC did not answer in time', power: 'unknown' }))
     },
     device(ask, done) {
@@ -118,7 +122,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         parts.devices.ask(ask.host, ask, signal),
         (power) => answer(power === undefined ? {} : { power }),
         (error) => {
-          log.warn({ host: ask.host, level: ask.level, act: ask.act, err: error }, 'a fence device did not do it')
+          log.warn({ host: ask.host, level: ask.level, action: ask.action, err: error }, 'a fence device failed')
           answer({ fault: (error as Error).message, power: 'unknown' })
         },
       )
@@ -146,7 +150,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         parts.pill(ask),
         (found) => answer({ ok: true, found }),
         (error) => {
-          log.warn({ host: ask.host, act: ask.act, err: error }, 'a slot on the shared storage could not be used')
+          log.warn({ host: ask.host, op: ask.op, err: error }, 'a slot on the shared storage could not be used')
           answer({ ok: false, fault: (error as Error).message })
         },
       )

@@ -5,11 +5,11 @@ import type { Change, Snapshot, Stored } from '../cluster/store.ts'
 import type { DriverAnswer, DriverCall } from '../evacuate/effects.ts'
 import type { PillAnswer, PowerAnswer } from '../fence/effects.ts'
 import type { DeviceLevel } from '../protocol/records.ts'
-import type { DeviceAct } from './fence-agents.ts'
+import type { DeviceAction } from './fence-agents.ts'
 import type { PillRequest } from './poison-pill.ts'
 
 /** `identify` reads the power and whose BMC it is. */
-export type BmcAct = 'off' | 'identify'
+export type BmcCommand = 'off' | 'identify'
 
 export interface Environment {
   /** Compare-and-set of all changes or none, under the lease of `epoch`; `guards` must still have these indexes. */
@@ -21,12 +21,12 @@ export interface Environment {
   readStore(done: (snapshot: Snapshot | undefined) => void): void
   /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. */
   bmc(
-    ask: { host: string; act: BmcAct; notAfterMs: number; deadlineMs: number },
+    ask: { host: string; command: BmcCommand; notAfterMs: number; deadlineMs: number },
     done: (answer: PowerAnswer) => void,
   ): void
   /** Outlets or storage access of a host, as `bmc`. */
   device(
-    ask: { host: string; level: DeviceLevel; act: DeviceAct; notAfterMs: number; deadlineMs: number },
+    ask: { host: string; level: DeviceLevel; action: DeviceAction; notAfterMs: number; deadlineMs: number },
     done: (answer: PowerAnswer) => void,
   ): void
   /** Which of these a host has. */

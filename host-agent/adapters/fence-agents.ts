@@ -9,7 +9,7 @@ import type { Run } from '../../kit/run.ts'
 import { HOST_NAME } from '../protocol/names.ts'
 import { DEVICE_LEVELS, type DeviceLevel } from '../protocol/records.ts'
 
-export type DeviceAct = 'off' | 'status'
+export type DeviceAction = 'off' | 'status'
 
 /** A line break in a value would be another option. */
 const Value = z.union([z.string().regex(/^[^\n\r\0]*$/, 'has a line break'), z.number(), z.boolean()])
@@ -23,8 +23,8 @@ const Devices = z.record(z.string().regex(HOST_NAME), z.array(Device).min(1))
 export type Device = z.infer<typeof Device>
 
 const STATUS_OFF = 2
-/** As an act on a BMC: what takes longer may not outlive the leader that asked for it. */
-const ACT_MS = 4_500
+/** As for a command to a BMC: it may not outlive the lease of the leader that asked for it. */
+const AGENT_TIMEOUT_MS = 4_500
 
 export class FenceDevices {
   private readonly file: string | undefined
@@ -55,31 +55,31 @@ export class FenceDevices {
   /** All devices of the level at once. "off" only when every one of them says so: a host with two power supplies runs on one. */
   async ask(
     host: string,
-    about: { level: DeviceLevel; act: DeviceAct },
+    about: { level: DeviceLevel; action: DeviceAction },
     signal: AbortSignal,
   ): Promise<'on' | 'off' | undefined> {
     const devices = this.of(host).filter(({ level }) => level === about.level)
     if (devices.length === 0)
       throw new Fault('config.invalid', `${this.file} names nothing of ${about.level} for ${host}`)
-    const codes = await Promise.all(devices.map((device) => this.once(device, about.act, signal)))
-    if (about.act === 'off') return undefined
+    const codes = await Promise.all(devices.map((device) => this.once(device, about.action, signal)))
+    if (about.action === 'off') return undefined
     return codes.every((code) => code === STATUS_OFF) ? 'off' : 'on'
   }
 
   private of = (host: string): readonly Device[] =>
     Object.hasOwn(this.devices, host) ? (this.devices[host] as readonly Device[]) : []
 
-  private async once(device: Device, act: DeviceAct, signal: AbortSignal): Promise<number> {
-    const input = `${Object.entries({ ...device.options, action: act })
+  private async once(device: Device, action: DeviceAction, signal: AbortSignal): Promise<number> {
+    const input = `${Object.entries({ ...device.options, action: action })
       .map(([name, value]) => `${name}=${value}`)
       .join('\n')}\n`
-    const { code, stderr } = await this.run([device.agent], { timeoutMs: ACT_MS, input, signal })
-    const good = code === 0 || (act === 'status' && code === STATUS_OFF)
+    const { code, stderr } = await this.run([device.agent], { timeoutMs: AGENT_TIMEOUT_MS, input, signal })
+    const good = code === 0 || (action === 'status' && code === STATUS_OFF)
     // Its words may repeat the options, passwords among them.
     if (!good)
       throw new Fault(
         'bmc.refused',
-        `${device.agent} (${act}) ended with ${code}: ${withoutSecrets(stderr, device).slice(0, 200)}`,
+        `${device.agent} (${action}) ended with ${code}: ${withoutSecrets(stderr, device).slice(0, 200)}`,
       )
     return code ?? 1
   }

@@ -7,10 +7,10 @@ import { writeWhole } from '../../kit/files.ts'
 import { parsePill, pillText, type PoisonPill } from '../protocol/poison-pill.ts'
 
 export type PillRequest =
-  | { readonly act: 'write'; readonly host: string; readonly pill: PoisonPill }
-  | { readonly act: 'read'; readonly host: string }
+  | { readonly op: 'write'; readonly host: string; readonly pill: PoisonPill }
+  | { readonly op: 'read'; readonly host: string }
   /** Takes away the pill of this incident, and no other. */
-  | { readonly act: 'lift'; readonly host: string; readonly incident: string }
+  | { readonly op: 'lift'; readonly host: string; readonly incident: string }
 
 export const slotPath = (directory: string, host: string): string => join(directory, 'ticks', `${host}.poison`)
 /** The host's agent need not run as the user that an arbiter's does. */
@@ -30,12 +30,12 @@ export class PillSlots {
     this.busy = true
     try {
       const path = slotPath(this.directory, ask.host)
-      if (ask.act === 'write') {
+      if (ask.op === 'write') {
         await writeWhole(path, pillText(ask.pill), READABLE)
         return ask.pill
       }
       const found = parsePill(await textOf(path))
-      if (ask.act === 'read' || found?.incident !== ask.incident) return found
+      if (ask.op === 'read' || found?.incident !== ask.incident) return found
       // Emptied, not deleted: an NFS client may go on believing for a minute that a name does not exist.
       await writeWhole(path, '', READABLE)
       return undefined

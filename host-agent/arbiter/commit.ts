@@ -16,7 +16,7 @@ import {
 import { fenceAsked, isOff, pillAnswered, powerAnswered, timesOf, type FenceEffect } from '../fence/effects.ts'
 import { maySendOff } from '../fence/guards.ts'
 import { liftAnswered, liftAsked, type LiftEffect } from '../fence/lift.ts'
-import { ACT_MS } from '../protocol/timing.ts'
+import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
 import { incidentFacts } from './decide-incidents.ts'
 import type { Effect } from './effects.ts'
 import type { HostMemory } from './memory.ts'
@@ -79,7 +79,7 @@ function mayPerform(arbiter: ArbiterState, effect: Effect): boolean {
   const nowMs = arbiter.environment.now()
   if (effect.do === 'start') {
     const { quiesced, intentGuards } = arbiter
-    return intentGuards.lease({ mayAct: mayRequest({ quiesced, leaseLeftMs: arbiter.leaseLeftMs(nowMs) }) })
+    return intentGuards.lease({ mayCommand: mayRequest({ quiesced, leaseLeftMs: arbiter.leaseLeftMs(nowMs) }) })
   }
   if (!isOff(effect)) return true
   const incident = arbiter.cluster.incidents.get(effect.incident)?.value
@@ -135,10 +135,10 @@ function askPower(arbiter: ArbiterState, effect: Exclude<FenceEffect, { do: 'wri
   const done = remember<Parameters<Parameters<typeof environment.bmc>[1]>[0]>(arbiter, host, (memory, answer, atMs) => {
     memory.fence = powerAnswered(memory.fence, effect, { ...answer, askedMs, atMs })
   })
-  if (effect.do === 'read power') return environment.bmc({ host, act: 'identify', ...times }, done)
-  if (effect.do === 'power off') return environment.bmc({ host, act: 'off', ...times }, done)
-  const act = effect.do === 'device off' ? 'off' : 'status'
-  environment.device({ host, level: effect.level, act, ...times }, done)
+  if (effect.do === 'read power') return environment.bmc({ host, command: 'identify', ...times }, done)
+  if (effect.do === 'power off') return environment.bmc({ host, command: 'off', ...times }, done)
+  const action = effect.do === 'device off' ? 'off' : 'status'
+  environment.device({ host, level: effect.level, action, ...times }, done)
 }
 
 function askPill(arbiter: ArbiterState, effect: Extract<FenceEffect, { do: 'write pill' | 'read pill' }>): void {
@@ -147,7 +147,7 @@ function askPill(arbiter: ArbiterState, effect: Extract<FenceEffect, { do: 'writ
   const askedMs = environment.now()
   const about = arbiter.memory.open(host)
   about.fence = fenceAsked(about.fence, effect, askedMs)
-  const ask = effect.do === 'write pill' ? ({ act: 'write', host, pill } as const) : ({ act: 'read', host } as const)
+  const ask = effect.do === 'write pill' ? ({ op: 'write', host, pill } as const) : ({ op: 'read', host } as const)
   const done = remember<Parameters<Parameters<typeof environment.pill>[2]>[0]>(
     arbiter,
     host,
@@ -165,7 +165,7 @@ function lift(arbiter: ArbiterState, effect: LiftEffect): void {
   const nowMs = environment.now()
   const { host, incident } = effect
   memory.lifts = liftAsked(memory.lifts, nowMs)
-  environment.pill({ act: 'lift', host, incident }, nowMs + LIFT_MS, ({ ok }) => {
+  environment.pill({ op: 'lift', host, incident }, nowMs + LIFT_MS, ({ ok }) => {
     memory.lifts = liftAnswered(memory.lifts, effect, ok)
   })
 }
@@ -175,7 +175,7 @@ function takeInventory(arbiter: ArbiterState): void {
   const { inventory } = memory
   const nowMs = environment.now()
   Object.assign(inventory, { busy: true, askedMs: nowMs })
-  environment.driver({ call: 'survey' }, nowMs + ACT_MS * 2, (answer) => {
+  environment.driver({ call: 'survey' }, nowMs + LEADER_COMMAND_MS * 2, (answer) => {
     if (arbiter.memory !== memory) return
     inventory.busy = false
     if (answer.ok && answer.survey) inventory.value = answer.survey

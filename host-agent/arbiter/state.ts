@@ -7,7 +7,7 @@ import type { Snapshot } from '../cluster/store.ts'
 import type { Environment } from '../adapters/environment.ts'
 import type { Heartbeat } from '../protocol/heartbeat.ts'
 import { LIMITS, type Limits } from '../protocol/limits.ts'
-import { ACT_MS } from '../protocol/timing.ts'
+import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import { EvidenceStore } from '../verdict/evidence-store.ts'
 import { viewOf, type View } from '../verdict/view.ts'
@@ -70,7 +70,7 @@ export class ArbiterState {
     this.fenceGuards = options.fenceGuards ?? FENCE_GUARDS
     this.intentGuards = options.intentGuards ?? INTENT_GUARDS
     this.settleMs = options.settleMs ?? 0
-    this.quiesceMs = options.quiesceMs ?? ACT_MS
+    this.quiesceMs = options.quiesceMs ?? LEADER_COMMAND_MS
     this.onNews = options.onNews ?? (() => undefined)
   }
 

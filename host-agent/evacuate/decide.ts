@@ -2,7 +2,7 @@
 import type { ClusterState, Versioned } from '../cluster/state.ts'
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { intentKey, type Incident, type Intent } from '../protocol/records.ts'
-import { ACT_MS } from '../protocol/timing.ts'
+import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
 import type { EvacuationEffect } from './effects.ts'
 import type { Instance, Listing } from './instances.ts'
 import { isOpen, stepIntent, TRIES, type IntentFacts, type IntentGuards } from './intents.ts'
@@ -37,7 +37,7 @@ export interface EvacuationView {
 
 /** The lease outlasts one request, and the leader before is surely done. */
 export const mayRequest = ({ quiesced, leaseLeftMs }: Pick<EvacuationView, 'quiesced' | 'leaseLeftMs'>): boolean =>
-  quiesced && leaseLeftMs > ACT_MS
+  quiesced && leaseLeftMs > LEADER_COMMAND_MS
 
 /** Whether all instances stand in the store as intents, and how many are not at their end. */
 export function instancesOf(
@@ -108,10 +108,10 @@ export function moveInstances(
     if (view.writing.has(one.key)) continue
     const { value: intent } = one
     const step = stepIntent(intent, intentFacts(one, { known, place: places.get(intent.instance) }, view), view.guards)
-    if (step.act?.do === 'locate') mustLook = true
+    if (step.effect?.do === 'locate') mustLook = true
     decisions.push({
       changes: step.next ? [{ key: one.key, value: step.next, index: one.index }] : [],
-      effects: step.act?.do === 'start' ? [{ do: 'start', host: incident.host, intent: step.act.intent }] : [],
+      effects: step.effect?.do === 'start' ? [{ do: 'start', host: incident.host, intent: step.effect.intent }] : [],
       alerts: step.alert ? [alertOf(incident.host, `${intent.instance} ${intent.state}`, step.alert)] : [],
     })
   }
@@ -135,7 +135,7 @@ function intentFacts(
     nowMs,
     at: view.at,
     epoch: view.epoch,
-    mayAct: mayRequest(view),
+    mayCommand: mayRequest(view),
     truth: known.locations.get(intent.instance),
     truthAgeMs: nowMs - known.locatedMs,
     request: request.outcome,

@@ -2,7 +2,7 @@
 import type { ClusterState } from '../cluster/state.ts'
 import { alertOf, type Alert } from '../cluster/decision.ts'
 import { isOver, type Intent } from '../protocol/records.ts'
-import { ACT_MS } from '../protocol/timing.ts'
+import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
 import type { Inventory, Listing, MigrationRequest, MoveRequest, Started, Whereabouts } from './instances.ts'
 import type { DrainKnowledge, EvacuationKnowledge, RequestKnowledge } from './knowledge.ts'
 
@@ -57,15 +57,15 @@ export function driverCallOf(
   const { host } = effect
   switch (effect.do) {
     case 'prepare':
-      return { call: { call: 'prepare', host, why: effect.why }, withinMs: ACT_MS }
+      return { call: { call: 'prepare', host, why: effect.why }, withinMs: LEADER_COMMAND_MS }
     case 'list':
-      return { call: { call: 'list', host }, withinMs: ACT_MS }
+      return { call: { call: 'list', host }, withinMs: LEADER_COMMAND_MS }
     case 'locate':
-      return { call: { call: 'locate', host, instances: effect.instances }, withinMs: ACT_MS }
+      return { call: { call: 'locate', host, instances: effect.instances }, withinMs: LEADER_COMMAND_MS }
     case 'start':
-      return { call: { call: 'start', order: moveRequestOf(effect.intent, cluster) }, withinMs: ACT_MS }
+      return { call: { call: 'start', order: moveRequestOf(effect.intent, cluster) }, withinMs: LEADER_COMMAND_MS }
     case 'readmit':
-      return { call: { call: 'readmit', host, step: effect.step }, withinMs: ACT_MS }
+      return { call: { call: 'readmit', host, step: effect.step }, withinMs: LEADER_COMMAND_MS }
     case 'list to drain':
       return { call: { call: 'list', host }, withinMs: LIST_TO_DRAIN_MS }
     case 'migrate':

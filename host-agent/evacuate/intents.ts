@@ -38,7 +38,7 @@ export interface IntentFacts {
   readonly at: string
   readonly epoch: number
   /** The lease outlasts one request, and the leader before is surely done. */
-  readonly mayAct: boolean
+  readonly mayCommand: boolean
   /** The newest look at the truth; undefined: none by this leader yet. */
   readonly truth: Whereabouts | undefined
   readonly truthAgeMs: number
@@ -58,7 +58,7 @@ export interface IntentFacts {
 
 export const INTENT_GUARDS = {
   /** I5, I6: nothing is asked for on an expired lease or beside the leader before. */
-  lease: (facts: Pick<IntentFacts, 'mayAct'>): boolean => facts.mayAct,
+  lease: (facts: Pick<IntentFacts, 'mayCommand'>): boolean => facts.mayCommand,
   /** I6: the truth was read just before, and shows no attempt. */
   untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts): boolean =>
     facts.truthAgeMs <= FRESH_MS && (facts.truth?.at === 'source' || isPast(intent, facts.truth)),
@@ -70,7 +70,7 @@ export const INTENT_GUARDS = {
   epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>): boolean => facts.epoch >= intent.epoch,
 } as const
 export interface IntentGuards {
-  readonly lease: (facts: Pick<IntentFacts, 'mayAct'>) => boolean
+  readonly lease: (facts: Pick<IntentFacts, 'mayCommand'>) => boolean
   readonly untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts) => boolean
   readonly settled: (facts: IntentFacts) => boolean
   readonly epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>) => boolean
@@ -84,10 +84,10 @@ const LOST_MS = 600_000
 const RETRY_MS = 10_000
 export const TRIES = 3
 
-export type IntentAct = { readonly do: 'start'; readonly intent: Intent } | { readonly do: 'locate' }
+export type IntentEffect = { readonly do: 'start'; readonly intent: Intent } | { readonly do: 'locate' }
 export interface IntentStep {
   readonly next?: Intent
-  readonly act?: IntentAct
+  readonly effect?: IntentEffect
   readonly alert?: string
 }
 
@@ -108,7 +108,7 @@ export function stepIntent(intent: Intent, facts: IntentFacts, guards: IntentGua
     case 'REQUESTED':
       return requested(intent, facts)
     case 'UNKNOWN':
-      return facts.targetFenced ? { next: again(intent, facts, 'its target was fenced') } : { act: { do: 'locate' } }
+      return facts.targetFenced ? { next: again(intent, facts, 'its target was fenced') } : { effect: { do: 'locate' } }
     default:
       return {}
   }
@@ -126,7 +126,7 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   if (!guards.lease(facts) || facts.place === undefined || resting) return {}
   // A move that failed, or that went to a host that was fenced since, is over: what is asked for now must leave another trace.
   const past = truth?.at === 'failed' || truth?.at === 'moving' ? truth.ref : intent.past
-  if (!guards.untraced({ past }, facts)) return { act: { do: 'locate' } }
+  if (!guards.untraced({ past }, facts)) return { effect: { do: 'locate' } }
   const attempt = {
     attempt: intent.attempt + 1,
     target: facts.place,
@@ -136,7 +136,7 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
     requestedAt: facts.at,
   }
   const next = move(INTENT_TABLE, intent, { on: 'claim', patch: { ...attempt, epoch: facts.epoch } })
-  return { next, act: { do: 'start', intent: next } }
+  return { next, effect: { do: 'start', intent: next } }
 }
 
 function claimed(intent: Intent, facts: IntentFacts, guards: IntentGuards): IntentStep {
@@ -149,8 +149,8 @@ function claimed(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   if (request === 'refused') return { next: another(intent, facts, facts.requestWhy) }
   if (request === 'under way') return {}
   // Nobody knows whether it was asked for: by an answer that got lost, or by a leader that did.
-  if (!guards.untraced(intent, facts) || !guards.settled(facts)) return { act: { do: 'locate' } }
-  return guards.lease(facts) ? { act: { do: 'start', intent } } : {}
+  if (!guards.untraced(intent, facts) || !guards.settled(facts)) return { effect: { do: 'locate' } }
+  return guards.lease(facts) ? { effect: { do: 'start', intent } } : {}
 }
 
 function requested(intent: Intent, facts: IntentFacts): IntentStep {
@@ -172,7 +172,7 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
     (truth.ref !== intent.ref || (truth.to !== null && truth.to !== intent.target))
   )
     return { next: { ...intent, epoch: facts.epoch, ref: truth.ref, target: truth.to ?? intent.target } }
-  return { act: { do: 'locate' } }
+  return { effect: { do: 'locate' } }
 }
 
 const arrived = (intent: Intent, facts: IntentFacts, truth: Extract<Whereabouts, { at: 'moved' }>): Intent => ({

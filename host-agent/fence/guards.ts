@@ -1,4 +1,4 @@
-/** What must be true before each irreversible act. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
+/** What must be true before each irreversible command. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
 import type { DeviceLevel, Incident, Level } from '../protocol/records.ts'
 
 export interface PowerRead {
@@ -30,7 +30,7 @@ export interface Facts {
   /** The lease: epoch, and how long it surely lasts. Zero or less: none. */
   readonly epoch: number
   readonly leaseLeftMs: number
-  /** The acts of the leader before must be over, and the store was read since. */
+  /** The commands of the previous leader must be over, and the store was read since. */
   readonly quiesced: boolean
   readonly veto: 'hard' | 'soft' | null
   /** The verdict is still "confirmed", or the host agreed to be switched off. */
@@ -69,7 +69,7 @@ export const COMMAND_MS = 5_000
 const OFF_WITHIN_MS = 60_000
 
 export const FENCE_GUARDS = {
-  /** I5: only the holder of a lease that outlasts the command acts, and not before the leader before it must be done. */
+  /** I5: only the holder of a lease that outlasts the command sends it, and not before the commands of the previous leader are over. */
   lease: (facts: Facts): boolean => facts.quiesced && facts.leaseLeftMs > COMMAND_MS,
   /** I3: no authenticated or forgeable sign of life at the moment of sending. */
   silent: (facts: Facts): boolean => facts.veto === null && facts.confirmed,

@@ -2,7 +2,7 @@
  *  how that ended. One thing at a time, but for counting. */
 import { Consent } from './consent.ts'
 
-export type GuestAct = 'count' | 'open gate' | 'start' | 'stop' | 'refresh'
+export type GuestCommand = 'count' | 'open gate' | 'start' | 'stop' | 'refresh'
 export type GuestEvent =
   /** Several times a second. */
   | { readonly type: 'tick'; readonly storageLost: boolean }
@@ -10,7 +10,7 @@ export type GuestEvent =
   | { readonly type: 'ordered'; readonly order: 'open gate' | 'stop guests' }
   /** How many guests run; null: nobody could look. */
   | { readonly type: 'counted'; readonly guests: number | null }
-  | { readonly type: 'done'; readonly act: Exclude<GuestAct, 'count' | 'stop'> }
+  | { readonly type: 'done'; readonly command: Exclude<GuestCommand, 'count' | 'stop'> }
   /** They were told to stop, and counted after that. */
   | { readonly type: 'stopped'; readonly guests: number | null }
   | { readonly type: 'failed' }
@@ -24,7 +24,7 @@ export class GuestControl {
   private storageLost = false
   /** What belongs here is to be started: the gate was opened by this process, or the failure that stopped the guests is over. */
   private isToStart = false
-  private doing: GuestAct | undefined
+  private doing: GuestCommand | undefined
   private counting = false
   private countedMs = Number.NEGATIVE_INFINITY
   private refreshedMs = Number.NEGATIVE_INFINITY
@@ -48,7 +48,7 @@ export class GuestControl {
     return this.consent.given
   }
 
-  on(event: GuestEvent, nowMs: number): readonly GuestAct[] {
+  on(event: GuestEvent, nowMs: number): readonly GuestCommand[] {
     switch (event.type) {
       case 'tick':
         this.storageLost = event.storageLost
@@ -67,11 +67,11 @@ export class GuestControl {
         return []
       case 'done':
         this.doing = undefined
-        if (event.act === 'open gate') {
+        if (event.command === 'open gate') {
           this.gateState = 'open'
           this.isToStart = true
         }
-        if (event.act === 'start') this.isToStart = false
+        if (event.command === 'start') this.isToStart = false
         return []
       case 'failed':
         this.doing = undefined
@@ -79,19 +79,19 @@ export class GuestControl {
     }
   }
 
-  private tick(nowMs: number): readonly GuestAct[] {
-    const acts: GuestAct[] = []
+  private tick(nowMs: number): readonly GuestCommand[] {
+    const commands: GuestCommand[] = []
     if (this.isHost && !this.counting && nowMs - this.countedMs >= COUNT_MS) {
       this.counting = true
       this.countedMs = nowMs
-      acts.push('count')
+      commands.push('count')
     }
     this.reconsider(nowMs)
     const next = this.doing === undefined ? this.next(nowMs) : undefined
-    return next === undefined ? acts : [...acts, (this.doing = next)]
+    return next === undefined ? commands : [...commands, (this.doing = next)]
   }
 
-  private next(nowMs: number): GuestAct | undefined {
+  private next(nowMs: number): GuestCommand | undefined {
     // What serves the guests may still be starting: it is tried again until it succeeds, and nothing is exported before that.
     if (this.isToStart) return 'start'
     if (this.gateState === 'closed' || nowMs - this.refreshedMs < REFRESH_MS) return undefined
@@ -99,7 +99,7 @@ export class GuestControl {
     return 'refresh'
   }
 
-  private ordered(order: 'open gate' | 'stop guests', nowMs: number): readonly GuestAct[] {
+  private ordered(order: 'open gate' | 'stop guests', nowMs: number): readonly GuestCommand[] {
     if (this.doing !== undefined) return []
     if (order === 'open gate') return this.gateState === 'closed' ? [(this.doing = 'open gate')] : []
     this.consent.asked(nowMs)

@@ -59,7 +59,7 @@ export async function startGuard(
     parts.onReport(report)
   }
   const onEvent = (event: GuestEvent) => {
-    for (const act of control.on(event, clock.now())) void perform(act).then(onEvent)
+    for (const command of control.on(event, clock.now())) void perform(command).then(onEvent)
     show()
   }
 

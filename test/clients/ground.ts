@@ -10,7 +10,7 @@ import { until } from '../../kit/clock.ts'
 import { Victim } from '../security/victim.ts'
 
 const USER = 'admin'
-/** Time of one act of fake hardware: short, but longer than a request. */
+/** Time of one command to fake hardware: short, but longer than a request. */
 const ACT_SECONDS = 0.05
 
 export interface Ground {
@@ -28,7 +28,7 @@ export interface Ground {
   /** Gives each node a power state: fake hardware has none before, in Ironic as well, and no module of Ansible gives it one. */
   givePower(at: 'noauth' | 'basic'): Promise<void>
   /** What is left to undo at the end, also after a signal. */
-  onEnd(act: () => Promise<unknown>): void
+  onEnd(cleanup: () => Promise<unknown>): void
   /** The last words of both conductors' logs. */
   log(): Promise<string>
   end(): Promise<void>
@@ -46,8 +46,8 @@ export async function openGround(): Promise<Ground> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
   const undo: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })]
   const end = async () => {
-    for (const act of undo.splice(0).reverse())
-      await act().catch((error: Error) => process.stderr.write(`${error.message}\n`))
+    for (const cleanup of undo.splice(0).reverse())
+      await cleanup().catch((error: Error) => process.stderr.write(`${error.message}\n`))
   }
   try {
     const web = await serve(join(dir, 'bifrost/web'))
@@ -74,7 +74,7 @@ export async function openGround(): Promise<Ground> {
       makeFree: (name, resourceClass) => makeFree(noauth, { name, resource_class: resourceClass }),
       node: async (name) => (await noauth.call('GET', `/v1/nodes/${name}`)).body as Record<string, unknown>,
       givePower: (at) => givePower(at === 'noauth' ? noauth : withUsers, at === 'noauth' ? {} : { user: USER }),
-      onEnd: (act) => void undo.push(act),
+      onEnd: (cleanup) => void undo.push(cleanup),
       log: async () => `${(await noauth.log()).slice(-2_000)}\n${(await withUsers.log()).slice(-2_000)}`,
       end,
     }

@@ -84,7 +84,7 @@ async function prepare(ask: Ask, node: string, discover: () => Promise<void>): P
   return { name: 'metal', imageRef: images.images[0].id, flavorRef: made.flavor.id, networks: 'none' }
 }
 
-/** Each act is asked of Nova, and is done when both sides say so; after one that failed the others make no sense. */
+/** Each action is requested of Nova, and is done when both sides say so; after one that failed the others make no sense. */
 async function life(ask: Ask, { server, ground }: { server: object; ground: Ground }): Promise<Check[]> {
   const created = await ask('POST', '/servers', { server })
   const id = created.body.server?.id as string | undefined
@@ -97,7 +97,7 @@ async function life(ask: Ask, { server, ground }: { server: object; ground: Grou
     const done = body.server?.status === status && body.server['OS-EXT-STS:task_state'] === null
     return done && (await node()).power_state === power
   }
-  const act = (body: unknown) => async () => {
+  const command = (body: unknown) => async () => {
     const { status, body: said } = await ask('POST', `/servers/${id}/action`, body)
     if (status >= 400) throw new Error(`${status} ${JSON.stringify(said)}`)
   }
@@ -110,13 +110,13 @@ async function life(ask: Ask, { server, ground }: { server: object; ground: Grou
   const { imageRef } = server as { imageRef: string }
   const steps: readonly (readonly [string, () => Promise<unknown>, () => Promise<boolean>])[] = [
     ['boot', async () => undefined, arrives('ACTIVE', 'power on')],
-    ['stop', act({ 'os-stop': null }), arrives('SHUTOFF', 'power off')],
-    ['start', act({ 'os-start': null }), arrives('ACTIVE', 'power on')],
-    ['hard reboot', act({ reboot: { type: 'HARD' } }), arrives('ACTIVE', 'power on')],
-    ['soft reboot', act({ reboot: { type: 'SOFT' } }), arrives('ACTIVE', 'power on')],
-    ['rescue', act({ rescue: { adminPass: 'rescue-me' } }), arrives('RESCUE', 'power on')],
-    ['unrescue', act({ unrescue: null }), arrives('ACTIVE', 'power on')],
-    ['rebuild', act({ rebuild: { imageRef } }), arrives('ACTIVE', 'power on')],
+    ['stop', command({ 'os-stop': null }), arrives('SHUTOFF', 'power off')],
+    ['start', command({ 'os-start': null }), arrives('ACTIVE', 'power on')],
+    ['hard reboot', command({ reboot: { type: 'HARD' } }), arrives('ACTIVE', 'power on')],
+    ['soft reboot', command({ reboot: { type: 'SOFT' } }), arrives('ACTIVE', 'power on')],
+    ['rescue', command({ rescue: { adminPass: 'rescue-me' } }), arrives('RESCUE', 'power on')],
+    ['unrescue', command({ unrescue: null }), arrives('ACTIVE', 'power on')],
+    ['rebuild', command({ rebuild: { imageRef } }), arrives('ACTIVE', 'power on')],
     ['delete', () => ask('DELETE', `/servers/${id}`), gone],
   ]
 

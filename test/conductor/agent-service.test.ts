@@ -133,7 +133,7 @@ test('a token opens one session; the same trade again is the same session; a tok
   expect(await code((await link()).open(ask(good)))).toBe('accepted')
 })
 
-test('inspect, then a deploy on the parked agent without any power act, then failure: each as the API shows it', async () => {
+test('inspect, then a deploy on the parked agent without any power command, then failure: each as the API shows it', async () => {
   const agent = await link()
   await agent.open(ask(await token(2, 100)))
   const order = await agent.order('')

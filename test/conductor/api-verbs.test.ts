@@ -184,7 +184,7 @@ describe('power', () => {
   })
 })
 
-test('a lock says who holds it, since when and why; broken, it lets the node go and the act does not count', async () => {
+test('a lock says who holds it, since when and why; broken, it lets the node go and its late result is ignored', async () => {
   const uuid = await made({})
   expect((await put(uuid, { target: 'clean', clean_steps: [step('wait', { seconds: 30 })] })).status).toBe(202)
   const { lock } = (await call('GET', `/rackward/v1/nodes/${uuid}/lock`)).body

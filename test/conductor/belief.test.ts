@@ -190,7 +190,7 @@ test('no verb, boot or step takes a generation for two boots', () => {
     workflow: { ...inState('manageable').workflow, generation: 0, phase: 'rest' },
   }
   const traded = new Set<number>()
-  const act = (event: Parameters<typeof step>[1]) => {
+  const apply = (event: Parameters<typeof step>[1]) => {
     const stepped = step(node, event, at())
     if ('refused' in stepped) throw new Error(stepped.why)
     node = stepped.node
@@ -213,11 +213,11 @@ test('no verb, boot or step takes a generation for two boots', () => {
     const { generation } = node.workflow
     expect(traded.has(generation)).toBe(false)
     traded.add(generation)
-    act({ type: 'hello', agent: { sessionHash: String(generation), generation, tokenMs: 1, helloAtMs: 0 } })
+    apply({ type: 'hello', agent: { sessionHash: String(generation), generation, tokenMs: 1, helloAtMs: 0 } })
   }
   const erase = { interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 0, by: 'agent' } as const
   const ours = (name: string) => ({ interface: 'power', step: name, args: {}, priority: 0, by: 'conductor' }) as const
-  act({
+  apply({
     type: 'verb',
     verb: 'clean',
     warm: false,
@@ -225,9 +225,9 @@ test('no verb, boot or step takes a generation for two boots', () => {
   })
   boot()
   for (let n = 0; n < 3; n += 1) {
-    act({ type: 'agent-done', orderId: orderId(node) })
+    apply({ type: 'agent-done', orderId: orderId(node) })
     if (node.agent === null) boot()
   }
-  act({ type: 'agent-done', orderId: orderId(node) })
+  apply({ type: 'agent-done', orderId: orderId(node) })
   expect([node.provisionState, traded.size]).toEqual(['manageable', 3])
 })

@@ -122,30 +122,30 @@ describe('the queue of a BMC', () => {
     const bmcQueue = new BmcQueue(systemClock)
     const order: string[] = []
     let running = 0
-    const act = (priority: 'fence' | 'operator' | 'deploy' | 'poll') =>
-      bmcQueue.act({ key: 'a', bmc }, { priority, timeoutMs: 5000 }, async () => {
+    const command = (priority: 'fence' | 'operator' | 'deploy' | 'poll') =>
+      bmcQueue.run({ key: 'a', bmc }, { priority, timeoutMs: 5000 }, async () => {
         expect((running += 1)).toBe(1)
         order.push(priority)
         await systemClock.sleep(5)
         running -= 1
       })
-    await Promise.all([act('poll'), act('deploy'), act('poll'), act('operator'), act('fence')])
+    await Promise.all([command('poll'), command('deploy'), command('poll'), command('operator'), command('fence')])
     expect(order).toEqual(['poll', 'fence', 'operator', 'deploy', 'poll'])
   })
-  test('one BMC that hangs delays no other, and its waiting acts end at their deadline without ever beginning', async () => {
+  test('one BMC that hangs delays no other, and its waiting commands end at their deadline without ever beginning', async () => {
     const bmcQueue = new BmcQueue(systemClock)
     let began = 0
-    const hang = bmcQueue.act(
+    const hang = bmcQueue.run(
       { key: 'dead', bmc },
       { priority: 'deploy', timeoutMs: 200 },
       (_, abort) =>
         new Promise((_resolve, reject) => abort.addEventListener('abort', () => reject(abort.reason as Error))),
     )
-    const behind = bmcQueue.act({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
+    const behind = bmcQueue.run({ key: 'dead', bmc }, { priority: 'poll', timeoutMs: 100 }, async () => {
       began += 1
     })
     const verdicts = Promise.allSettled([hang, behind])
-    await bmcQueue.act({ key: 'alive', bmc }, options, (live, abort) => live.power(abort))
+    await bmcQueue.run({ key: 'alive', bmc }, options, (live, abort) => live.power(abort))
     expect((await verdicts).map((verdict) => verdict.status)).toEqual(['rejected', 'rejected'])
     await until(() => true, { what: 'a turn', timeoutMs: 10 })
     expect(began).toBe(0)
@@ -154,18 +154,18 @@ describe('the queue of a BMC', () => {
     const bmcQueue = new BmcQueue(systemClock)
     const target = { key: 'p', bmc }
     const wrong = () => Promise.reject(new Fault('bmc.password', 'no'))
-    await expect(bmcQueue.act(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({
+    await expect(bmcQueue.run(target, { ...options, priority: 'poll' }, wrong)).rejects.toMatchObject({
       code: 'bmc.password',
     })
     let polled = false
     await expect(
-      bmcQueue.act(target, { ...options, priority: 'poll' }, async () => {
+      bmcQueue.run(target, { ...options, priority: 'poll' }, async () => {
         polled = true
       }),
     ).rejects.toMatchObject({ code: 'bmc.password' })
     expect(polled).toBe(false)
-    await bmcQueue.act(target, options, async () => undefined)
-    await bmcQueue.act(target, { ...options, priority: 'poll' }, async () => {
+    await bmcQueue.run(target, options, async () => undefined)
+    await bmcQueue.run(target, { ...options, priority: 'poll' }, async () => {
       polled = true
     })
     expect(polled).toBe(true)

@@ -9,15 +9,15 @@ import { systemClock, type Clock } from '../../kit/clock.ts'
 /** A clock whose timers run when they are told to. */
 function manualClock() {
   const timers = new Set<() => void>()
-  const after = (_ms: number, act: () => void) => {
-    timers.add(act)
-    return () => void timers.delete(act)
+  const after = (_ms: number, callback: () => void) => {
+    timers.add(callback)
+    return () => void timers.delete(callback)
   }
   const clock: Clock = { ...systemClock, after }
   const tick = () => {
     const due = [...timers]
     timers.clear()
-    for (const act of due) act()
+    for (const callback of due) callback()
   }
   return { clock, tick, timers }
 }

@@ -14,11 +14,11 @@ import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 /** A clock that stands until it is moved; timers run when it passes them. */
 class HandClock implements Clock {
   ms = 1_000_000
-  private timers: { atMs: number; act: () => void }[] = []
+  private timers: { atMs: number; callback: () => void }[] = []
   now = () => this.ms
   sleep = () => Promise.reject(new Error('nobody sleeps here'))
-  after(ms: number, act: () => void) {
-    const timer = { atMs: this.ms + ms, act }
+  after(ms: number, callback: () => void) {
+    const timer = { atMs: this.ms + ms, callback }
     this.timers.push(timer)
     return () => void (this.timers = this.timers.filter((one) => one !== timer))
   }
@@ -26,7 +26,7 @@ class HandClock implements Clock {
     this.ms += ms
     const due = this.timers.filter(({ atMs }) => atMs <= this.ms)
     this.timers = this.timers.filter(({ atMs }) => atMs > this.ms)
-    for (const { act } of due) act()
+    for (const { callback } of due) callback()
   }
 }
 

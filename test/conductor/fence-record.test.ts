@@ -20,11 +20,11 @@ let node = ''
 let power = 'on'
 let full = false
 /** What ipmitool was told, each with the events that stood in the database at that moment. */
-let acts: { words: string; events: EventRecord[] }[] = []
+let records: { words: string; events: EventRecord[] }[] = []
 
 const ipmitool: Run = async (argv) => {
   const words = argv.slice(argv.lastIndexOf('-C') + 2).join(' ')
-  acts.push({ words, events: await store.journal.after(0, { nodeUuid: node }, 1000) })
+  records.push({ words, events: await store.journal.after(0, { nodeUuid: node }, 1000) })
   if (words === 'power off') power = 'off'
   return { code: 0, stdout: words === 'power status' ? `Chassis Power is ${power}\n` : '', stderr: '' }
 }
@@ -46,7 +46,7 @@ const onDisk = (real: Store): Store => {
 const call = (method: string, path: string, body?: unknown) =>
   plain(method, path, body, { 'OpenStack-API-Version': 'baremetal latest' }, own.addresses[0] as string)
 const kinds = (events: readonly EventRecord[] = []) => events.map(({ kind }) => kind)
-const during = (words: string) => acts.find((act) => act.words === words)?.events
+const during = (words: string) => records.find((command) => command.words === words)?.events
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-fence-record-'))
@@ -64,7 +64,7 @@ beforeAll(async () => {
   await store.putNode({ ...record, provisionState: 'active', powerState: 'power on' })
 })
 beforeEach(() => {
-  acts = []
+  records = []
   full = false
 })
 afterAll(async () => {

@@ -107,7 +107,7 @@ describe('a pass', () => {
       new Promise<never>((_, reject) =>
         abort.signal.addEventListener('abort', () => reject(new Fault('bmc.timeout', 'over'))),
       )
-    const deploy = bmcQueue.act(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
+    const deploy = bmcQueue.run(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
     const pass = sync.pass()
     await until(() => fleet.asked.length === 3, { what: 'the others', timeoutMs: 5_000 })
     abort.abort()
@@ -124,7 +124,7 @@ test('a fence does not wait behind a poll that still stands in line: that one gi
   await until(() => fleet.asked.length > 16, { what: 'the pass to begin', timeoutMs: 5_000, everyMs: 5 })
   const last = nodes.at(-1) as NodeRecord
   const startMs = systemClock.now()
-  await bmcQueue.act(bmcs.target(last), { priority: 'fence', timeoutMs: 5_000 }, async () => undefined)
+  await bmcQueue.run(bmcs.target(last), { priority: 'fence', timeoutMs: 5_000 }, async () => undefined)
   expect(systemClock.now() - startMs).toBeLessThan(1_000)
   expect(await pass).toMatchObject({ asked: 159, failed: 0, notAsked: 1 })
   expect(fleet.asked.map(({ host }) => host)).not.toContain(address(159))
@@ -141,7 +141,7 @@ test('a wrong password holds up nobody who uses another one for the same BMC', a
   const right = nodes[0] as NodeRecord
   const wrong = { ...right, uuid: uuid(7), driverInfo: { ...right.driverInfo, ipmi_password: 'wrong' } }
   const poll = (node: NodeRecord) =>
-    bmcQueue.act(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
+    bmcQueue.run(bmcs.target(node), { priority: 'poll', timeoutMs: 5_000 }, (bmc, signal) => bmc.poll(signal))
   await expect(poll(wrong)).rejects.toMatchObject({ code: 'bmc.password' })
   await expect(poll(wrong)).rejects.toMatchObject({
     code: 'bmc.password',

@@ -40,7 +40,7 @@ const two = (password = 'right') =>
 
 test('a host is off when all its outlets say so', async () => {
   const made = await devices(two())
-  const ask = (act: 'off' | 'status') => made.ask('h1', { level: 'L2', act }, never)
+  const ask = (act: 'off' | 'status') => made.ask('h1', { level: 'L2', action: act }, never)
   expect(made.levels('h1')).toEqual(['L2'])
   expect(made.levels('h2')).toEqual([])
   expect(await ask('status')).toBe('on')
@@ -57,7 +57,7 @@ test('a host is off when all its outlets say so', async () => {
 
 test('what fails is neither on nor off, and its words do not repeat a password', async () => {
   const made = await devices(two('wr0ng-one'))
-  const error = await made.ask('h1', { level: 'L2', act: 'status' }, never).catch((caught: Error) => caught)
+  const error = await made.ask('h1', { level: 'L2', action: 'status' }, never).catch((caught: Error) => caught)
   expect(error).toBeInstanceOf(Error)
   expect((error as Error).message).toMatch(/fence_test \(status\) ended with 1: login with \*{6} failed/)
 })

@@ -33,7 +33,7 @@ async function devices(password: string): Promise<FenceDevices> {
 
 test('fence_ipmilan: on, off, and off again when it is off already', { timeout: 60_000 }, async () => {
   const made = await devices('secret')
-  const ask = (act: 'off' | 'status') => made.ask('h1', { level: 'L2', act }, signal)
+  const ask = (act: 'off' | 'status') => made.ask('h1', { level: 'L2', action: act }, signal)
   expect(await ask('status')).toBe('on')
   await ask('off')
   expect(await readFile(join(sim.dir, 'power'), 'utf8')).toBe('0\n')
@@ -47,7 +47,7 @@ test(
   { timeout: 60_000 },
   async () => {
     const made = await devices('not-the-one')
-    const error = await made.ask('h1', { level: 'L2', act: 'status' }, signal).then(
+    const error = await made.ask('h1', { level: 'L2', action: 'status' }, signal).then(
       () => undefined,
       (caught: Error) => caught,
     )

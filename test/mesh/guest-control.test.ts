@@ -1,13 +1,13 @@
 /** A host's gate, consent and guests: what is done on which event, as a table. */
 import { expect, test } from 'vitest'
-import { GuestControl, type GuestAct, type GuestEvent } from '../../host-agent/guard/guest-control.ts'
+import { GuestControl, type GuestCommand, type GuestEvent } from '../../host-agent/guard/guest-control.ts'
 
-type Row = readonly [event: GuestEvent, acts: readonly GuestAct[], afterMs?: number]
+type Row = readonly [event: GuestEvent, acts: readonly GuestCommand[], afterMs?: number]
 const tick = (storageLost = false): GuestEvent => ({ type: 'tick', storageLost })
 const order = (what: 'open gate' | 'stop guests'): GuestEvent => ({ type: 'ordered', order: what })
 const counted = (guests: number | null): GuestEvent => ({ type: 'counted', guests })
 const stopped = (guests: number | null): GuestEvent => ({ type: 'stopped', guests })
-const done = (act: 'open gate' | 'start' | 'refresh'): GuestEvent => ({ type: 'done', act })
+const done = (act: 'open gate' | 'start' | 'refresh'): GuestEvent => ({ type: 'done', command: act })
 const failed: GuestEvent = { type: 'failed' }
 
 /** `end`: what the host says of itself after the last event. */

@@ -42,7 +42,7 @@ export class MemoryMesh {
       store: (ask, done) => void setImmediate(() => done(this.write(ask.changes, ask.guards))),
       readStore: (done) => void setImmediate(() => done({ entries: [...this.entries.values()], index: this.index })),
       bmc: (ask, done) => {
-        if (ask.act === 'off') this.off.add(ask.host)
+        if (ask.command === 'off') this.off.add(ask.host)
         setTimeout(
           () =>
             done({

@@ -44,11 +44,11 @@ test('a host reads the order for its own boot and no other; the slot is there be
     expect(seen[0]).toBe(false)
     expect(await readFile(slotPath(directory, 'h1'), 'utf8')).toBe('')
     const slots = new PillSlots(directory)
-    await slots.ask({ act: 'write', host: 'h1', pill: pill({ boot: 'b0' }) })
+    await slots.ask({ op: 'write', host: 'h1', pill: pill({ boot: 'b0' }) })
     const before = seen.length
     await until(() => seen.length > before + 1, { what: 'a read of another boot’s order', timeoutMs: 10_000 })
     expect(seen.at(-1)).toBe(false)
-    await slots.ask({ act: 'write', host: 'h1', pill: pill() })
+    await slots.ask({ op: 'write', host: 'h1', pill: pill() })
     await until(() => seen.at(-1) === true, { what: 'its own order', timeoutMs: 10_000 })
   } finally {
     host.stop()
@@ -67,11 +67,11 @@ test('lifting takes away the order of that incident alone', async () => {
     { what: 'the directory', timeoutMs: 10_000 },
   )
   host.stop()
-  await slots.ask({ act: 'write', host: 'h1', pill: pill({ incident: 'h1.5.20', epoch: 5 }) })
-  expect(await slots.ask({ act: 'lift', host: 'h1', incident: 'h1.4.9' })).toMatchObject({ incident: 'h1.5.20' })
-  expect(await slots.ask({ act: 'read', host: 'h1' })).toEqual(pill({ incident: 'h1.5.20', epoch: 5 }))
-  expect(await slots.ask({ act: 'lift', host: 'h1', incident: 'h1.5.20' })).toBeUndefined()
-  expect(await slots.ask({ act: 'read', host: 'h1' })).toBeUndefined()
+  await slots.ask({ op: 'write', host: 'h1', pill: pill({ incident: 'h1.5.20', epoch: 5 }) })
+  expect(await slots.ask({ op: 'lift', host: 'h1', incident: 'h1.4.9' })).toMatchObject({ incident: 'h1.5.20' })
+  expect(await slots.ask({ op: 'read', host: 'h1' })).toEqual(pill({ incident: 'h1.5.20', epoch: 5 }))
+  expect(await slots.ask({ op: 'lift', host: 'h1', incident: 'h1.5.20' })).toBeUndefined()
+  expect(await slots.ask({ op: 'read', host: 'h1' })).toBeUndefined()
 })
 
 test('what is no order is none', () => {
@@ -95,7 +95,7 @@ test('a storage that never answers is given up at the deadline, and nothing more
     devices: { ask: () => Promise.reject(new Error('not here')), levels: () => [] },
   })
   const answers: PillAnswer[] = []
-  environment.pill({ act: 'read', host: 'h1' }, monotonicClock.now() + 100, (answer) => answers.push(answer))
+  environment.pill({ op: 'read', host: 'h1' }, monotonicClock.now() + 100, (answer) => answers.push(answer))
   await until(() => answers.length === 1, { what: 'the answer', timeoutMs: 10_000 })
   expect(answers).toEqual([{ ok: false, fault: 'the shared storage did not answer in time' }])
   expect(begun).toBe(1)

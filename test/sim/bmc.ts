@@ -1,5 +1,5 @@
 /** Simulated BMCs: each is wired to one machine, which need not be the one that people believe. */
-import type { BmcAct } from '../../host-agent/adapters/environment.ts'
+import type { BmcCommand } from '../../host-agent/adapters/environment.ts'
 import type { PowerAnswer } from '../../host-agent/fence/effects.ts'
 import type { Engine } from './engine.ts'
 import type { BmcMode } from './faults.ts'
@@ -27,7 +27,7 @@ export class SimBmc {
     this.seen = hooks.seen
   }
 
-  ask(act: BmcAct, at: { notAfterMs: number; deadlineMs: number }, done: (answer: PowerAnswer) => void): void {
+  ask(act: BmcCommand, at: { notAfterMs: number; deadlineMs: number }, done: (answer: PowerAnswer) => void): void {
     const { engine } = this
     if (engine.nowMs > at.notAfterMs) return engine.after(1, () => done({ fault: 'too late', power: 'unknown' }))
     const reachMs = engine.nowMs + (this.mode === 'slow' ? engine.between(500, 4_500) : engine.between(30, 400))
@@ -36,7 +36,7 @@ export class SimBmc {
     engine.at(reachMs, () => done(this.answer(act)))
   }
 
-  private answer(act: BmcAct): PowerAnswer {
+  private answer(act: BmcCommand): PowerAnswer {
     if (this.mode === 'refuses') return { fault: 'wrong password', power: 'unknown' }
     this.session += 1
     if (act === 'off') {

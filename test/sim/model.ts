@@ -310,11 +310,11 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   // A leader that finds an attempt which it did not make knows nothing of its request.
   const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request
   const facts: IntentFacts = {
-    nowMs: NOW, at: '', epoch: i + 1, mayAct: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
+    nowMs: NOW, at: '', epoch: i + 1, mayCommand: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
     requestAgeMs: state.posts[i] > 0 ? 0 : LONG, settleMs: 6_000, place: null, targetFenced: state.ref === 1 && (rules.targetProof ? state.target === 'fenced' : state.target !== 'well'), stateAgeMs: 0, tries: 3,
   } // prettier-ignore
   const step = stepIntent(intentOf(state), facts, rules.intent)
-  const start = step.act?.do === 'start' ? 'start' : ''
+  const start = step.effect?.do === 'start' ? 'start' : ''
   // A host that no gate holds, and that is seen to run again, is fenced again before anything else is started elsewhere.
   const wrong = start && !rules.gated && visible(state) && state.boot === 1 ? 'moved although the host is back' : ''
   if (step.next && mayWrite) {

@@ -1,5 +1,5 @@
 /** Simulated outlets: those of one host, all of them. They answer late, or not at all; "off" is done when it is answered, and the answer may be lost. */
-import type { DeviceAct } from '../../host-agent/adapters/fence-agents.ts'
+import type { DeviceAction } from '../../host-agent/adapters/fence-agents.ts'
 import type { PowerAnswer } from '../../host-agent/fence/effects.ts'
 import type { Engine } from './engine.ts'
 import type { SimNode } from './node.ts'
@@ -18,7 +18,7 @@ export class SimPdu {
     this.onOff = onOff
   }
 
-  ask(act: DeviceAct, at: { notAfterMs: number; deadlineMs: number }, done: (answer: PowerAnswer) => void): void {
+  ask(act: DeviceAction, at: { notAfterMs: number; deadlineMs: number }, done: (answer: PowerAnswer) => void): void {
     const { engine } = this
     if (engine.nowMs > at.notAfterMs) return engine.after(1, () => done({ fault: 'too late', power: 'unknown' }))
     const reachMs = engine.nowMs + engine.between(50, 2_500)

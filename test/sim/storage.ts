@@ -50,8 +50,8 @@ export class SimStorage {
       engine.after(landsMs - looksMs, () => {
         this.busy.delete(at.by)
         if (!at.reaches()) return answer({ ok: false, fault: 'the storage is out' })
-        if (ask.act === 'write') this.slots.set(ask.host, ask.pill)
-        if (ask.act === 'lift' && (this.liftsAnything || seen?.incident === ask.incident)) this.slots.delete(ask.host)
+        if (ask.op === 'write') this.slots.set(ask.host, ask.pill)
+        if (ask.op === 'lift' && (this.liftsAnything || seen?.incident === ask.incident)) this.slots.delete(ask.host)
         answer({ ok: true, found: this.slots.get(ask.host) })
       })
     })

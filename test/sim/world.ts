@@ -21,8 +21,8 @@ export function environmentOf(rack: SimRack, node: SimNode): Environment {
     readStore: (done) => rack.consul.readStore(node.name, back(done)),
     bmc: (ask, done) => {
       const bmc = rack.bmcs[rack.nodeOf(ask.host).index] as SimBmc
-      if (ask.act === 'off') rack.oracle.offSent(node, rack.nodeOf(ask.host), { deadlineMs: ask.deadlineMs, bmc })
-      bmc.ask(ask.act, ask, (answer) =>
+      if (ask.command === 'off') rack.oracle.offSent(node, rack.nodeOf(ask.host), { deadlineMs: ask.deadlineMs, bmc })
+      bmc.ask(ask.command, ask, (answer) =>
         back(done)(
           answer.systemUuid === undefined
             ? answer
@@ -38,8 +38,8 @@ export function environmentOf(rack: SimRack, node: SimNode): Environment {
     },
     device: (ask, done) => {
       const host = rack.nodeOf(ask.host)
-      if (ask.act === 'off') rack.oracle.offSent(node, host, ask)
-      ;(rack.pdus[host.index] as SimPdu).ask(ask.act, ask, back(done))
+      if (ask.action === 'off') rack.oracle.offSent(node, host, ask)
+      ;(rack.pdus[host.index] as SimPdu).ask(ask.action, ask, back(done))
     },
     deviceLevels: () => (rack.schedule.pdus ? ['L2'] : []),
     driver: (call, deadlineMs, done) => {
@@ -73,6 +73,6 @@ function liftEarly(rack: SimRack, node: SimNode, changes: readonly Change[]): vo
       deadlineMs: Number.POSITIVE_INFINITY,
       reaches: () => rack.storage.out === 0 && node.planeDown[1] === 0,
     }
-    rack.storage.ask({ act: 'lift', host, incident: id }, at, () => undefined)
+    rack.storage.ask({ op: 'lift', host, incident: id }, at, () => undefined)
   }
 }

@@ -17,7 +17,7 @@ const at = (path: string) => `/v1/nodes/:ident/${path}`
 
 interface IpmiMethod {
   readonly description: string
-  readonly act: (nodes: NodeService, node: NodeRecord, args: Record<string, unknown>) => Promise<void>
+  readonly call: (nodes: NodeService, node: NodeRecord, args: Record<string, unknown>) => Promise<void>
 }
 
 const SendRaw = z.strictObject({ raw_bytes: z.string().min(1).max(1024) })
@@ -27,11 +27,11 @@ const IPMI_METHODS: Readonly<Record<string, IpmiMethod>> = {
   send_raw: {
     description:
       'sends a raw request to the BMC; raw_bytes: network function, command and data as text, such as "0x06 0x01"',
-    act: (nodes, node, args) => nodes.atBmc.sendRaw(node, rawBytes(checkInput(SendRaw, args).raw_bytes)),
+    call: (nodes, node, args) => nodes.atBmc.sendRaw(node, rawBytes(checkInput(SendRaw, args).raw_bytes)),
   },
   bmc_reset: {
     description: 'resets the BMC; warm: true (the default) for a warm reset, false for a cold one',
-    act: (nodes, node, args) => nodes.atBmc.resetBmc(node, checkInput(BmcReset, args).warm ? 'warm' : 'cold'),
+    call: (nodes, node, args) => nodes.atBmc.resetBmc(node, checkInput(BmcReset, args).warm ? 'warm' : 'cold'),
   },
 }
 
@@ -101,7 +101,7 @@ async function callIpmi(
       `No handler for method ${called.slice(0, 64)}; there are ${Object.keys(IPMI_METHODS).join(', ')}`,
     )
   if (http !== 'POST') throw new Fault('input.invalid', `The method ${called} does not support HTTP ${http}`)
-  await known.act(nodes, node, args)
+  await known.call(nodes, node, args)
   return { status: 202 }
 }
 

@@ -68,9 +68,9 @@ export class DriveDownload {
     }
   }
 
-  private named<T>(act: () => T): T {
+  private named<T>(work: () => T): T {
     try {
-      return act()
+      return work()
     } catch (error) {
       throw isFault(error) ? new Fault(error.code, `configdrive: ${error.detail}`, { cause: error }) : error
     }

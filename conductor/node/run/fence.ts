@@ -46,7 +46,7 @@ export async function fenceOff(
     ],
   }))
   try {
-    await bmcQueue.act(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
+    await bmcQueue.run(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
       bmc.setPower('off', signal),
     )
   } catch (error) {

@@ -53,7 +53,7 @@ async function perform(
       const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
       if (!usesAgent(node) && node.powerState === null) return seenOf
-      const seen = await parts.bmcQueue.act(
+      const seen = await parts.bmcQueue.run(
         parts.bmcs.target(node),
         { ...options, priority: 'operator' },
         (bmc, signal) => bmc.power(signal),
@@ -80,7 +80,7 @@ async function perform(
       // The boot order of the firmware does it: the network first, where the boot services send an instance on to its disk.
       if (interfaceOf(node, 'management') === 'noop') return undefined
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
-      await parts.bmcQueue.act(parts.bmcs.target(node), options, (bmc, signal) =>
+      await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(
           { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: isEfi(node) },
           signal,
@@ -101,7 +101,7 @@ async function perform(
       return undefined
     }
     case 'reset':
-      await parts.bmcQueue.act(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
+      await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
       return { powerState: 'power on' }
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)

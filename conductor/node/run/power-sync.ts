@@ -127,7 +127,7 @@ export class PowerSync {
       const node = await store.node(uuid)
       if (!node || !wanted(node)) return 'gone'
       const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
-      const power = await bmcQueue.act(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
+      const power = await bmcQueue.run(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
       this.lastAskedMs.set(uuid, clock.now())
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'

@@ -49,7 +49,7 @@ export class Worker {
   private readonly parts: WorkerParts
   private readonly mailboxes = new Map<string, Promise<unknown>>()
   private readonly runners = new Map<string, Promise<void>>()
-  private readonly acts = new Map<string, AbortController>()
+  private readonly running = new Map<string, AbortController>()
   private readonly deadlines = new Map<string, number>()
   private readonly abort = new AbortController()
   private startedAtMs = 0
@@ -77,9 +77,9 @@ export class Worker {
 
   async stop(): Promise<void> {
     this.abort.abort(new Error('the conductor stops'))
-    for (const act of this.acts.values()) act.abort(this.abort.signal.reason)
+    for (const effect of this.running.values()) effect.abort(this.abort.signal.reason)
     await this.ticking
-    // An act that cannot be broken off is performed again by the next conductor.
+    // An effect that cannot be interrupted is performed again by the next conductor.
     await Promise.race([Promise.allSettled(this.runners.values()), this.parts.clock.sleep(STOP_MS)])
     await Promise.allSettled(this.mailboxes.values())
   }
@@ -99,10 +99,10 @@ export class Worker {
     return saved
   }
 
-  /** Gives up what a node owes: the act under way is broken off, and its result, should it still come, is not taken. */
+  /** Abandons the pending effects of a node: the one under way is interrupted, and its late result is ignored. */
   async breakLock(uuid: string, why: string): Promise<NodeRecord> {
     const node = await this.dispatch(uuid, { type: 'break-lock', why })
-    this.acts.get(uuid)?.abort(new Fault('node.lock-broken', why))
+    this.running.get(uuid)?.abort(new Fault('node.lock-broken', why))
     return node
   }
 
@@ -198,11 +198,11 @@ export class Worker {
   private async perform(node: NodeRecord, effect: Effect): Promise<void> {
     const { log, clock } = this.parts
     const { pendingVersion } = node.workflow
-    const act = new AbortController()
-    this.acts.set(node.uuid, act)
+    const abort = new AbortController()
+    this.running.set(node.uuid, abort)
     let event: StepEvent
     try {
-      const found = await this.parts.performer.perform(effect, node, act.signal)
+      const found = await this.parts.performer.perform(effect, node, abort.signal)
       event = { type: 'effect-done', effect, pendingVersion, ...(found ? { found } : {}) }
     } catch (error) {
       this.abort.signal.throwIfAborted()
@@ -215,7 +215,7 @@ export class Worker {
         fault: { code: fault.code, text: fault.message, retry: fault.retry },
       }
     } finally {
-      this.acts.delete(node.uuid)
+      this.running.delete(node.uuid)
     }
     // A database that cannot be written for a moment (disk full) must not lose what was done.
     for (;;) {

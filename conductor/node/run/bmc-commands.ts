@@ -12,21 +12,21 @@ import { interfaceOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { isEfi } from './perform.ts'
 
-export interface BmcActsParts {
+export interface BmcCommandsParts {
   readonly store: Store
   readonly bmcs: BmcRegistry
   readonly bmcQueue: BmcQueue
   readonly clock: Clock
 }
 
-const ACT_TIMEOUT_MS = 30_000
+const COMMAND_TIMEOUT_MS = 30_000
 /** What a boot order that nobody changes does (Ironic's noop management). */
 const NOOP_DEVICES: readonly BootDevice[] = ['pxe', 'disk']
 
-export class BmcActs {
-  private readonly parts: BmcActsParts
+export class BmcCommands {
+  private readonly parts: BmcCommandsParts
 
-  constructor(parts: BmcActsParts) {
+  constructor(parts: BmcCommandsParts) {
     this.parts = parts
   }
 
@@ -90,11 +90,11 @@ export class BmcActs {
   /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
   private async onBmc<T>(
     node: NodeRecord,
-    act: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
+    command: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
     noted?: Record<string, unknown>,
   ): Promise<T> {
     const { bmcQueue, bmcs, store, clock } = this.parts
     if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
-    return bmcQueue.act(bmcs.target(node), { priority: 'operator', timeoutMs: ACT_TIMEOUT_MS }, act)
+    return bmcQueue.run(bmcs.target(node), { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS }, command)
   }
 }
