@@ -13,7 +13,7 @@ import type { Tasks } from './task.ts'
 
 export type Power = 'on' | 'off'
 /** `soft-off` asks the operating system to shut down (IPMI chassis control 5, an ACPI power button). */
-export type PowerTarget = Power | 'soft-off'
+export type PowerCommand = Power | 'soft-off'
 
 /** What this conductor lets be booted from; IPMI 2.0 table 28-14 has their numbers. */
 export const BOOT_DEVICES = ['pxe', 'disk', 'safe', 'cdrom', 'bios'] as const
@@ -51,7 +51,7 @@ export interface Bmc extends BmcParts {
   /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what was not asked yet is left. */
   poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power>
   /** Asks for a state. May be repeated: asking for the state that it is in does nothing. */
-  setPower(to: PowerTarget, signal: AbortSignal): Promise<void>
+  setPower(to: PowerCommand, signal: AbortSignal): Promise<void>
   /** Starts the machine anew without switching it off; switches on one that is off. */
   reset(signal: AbortSignal): Promise<void>
   /** A diagnostic interrupt (NMI). Throws `node.unsupported` where there is none. */

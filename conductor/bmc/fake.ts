@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream'
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
-import type { Bmc, BootChoice, BootNow, Power, PowerTarget } from './controller.ts'
+import type { Bmc, BootChoice, BootNow, Power, PowerCommand } from './controller.ts'
 
 export class FakeBmc implements Bmc {
   private state: Power
@@ -21,7 +21,7 @@ export class FakeBmc implements Bmc {
 
   poll = () => this.power()
 
-  async setPower(to: PowerTarget): Promise<void> {
+  async setPower(to: PowerCommand): Promise<void> {
     this.state = to === 'on' ? 'on' : 'off'
   }
 

@@ -3,7 +3,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
 import type { Semaphore } from '../../kit/semaphore.ts'
-import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerTarget } from './controller.ts'
+import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerCommand } from './controller.ts'
 import { hexByte } from './raw.ts'
 import type { CipherSuites } from './suites.ts'
 
@@ -76,7 +76,7 @@ export class Ipmitool implements Bmc {
     return state
   }
 
-  async setPower(to: PowerTarget, signal: AbortSignal): Promise<void> {
+  async setPower(to: PowerCommand, signal: AbortSignal): Promise<void> {
     await this.command(['power', to === 'soft-off' ? 'soft' : to], signal, ALREADY)
   }
 

@@ -1,7 +1,7 @@
 /** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
-import type { Bmc, BmcTarget, Power, PowerTarget } from './controller.ts'
+import type { Bmc, BmcTarget, Power, PowerCommand } from './controller.ts'
 
 export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
 
@@ -117,7 +117,7 @@ export class BmcQueue {
   }
 
   /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
-  async prove(target: BmcTarget, requested: PowerTarget, options: CommandOptions): Promise<Power> {
+  async prove(target: BmcTarget, requested: PowerCommand, options: CommandOptions): Promise<Power> {
     const to = requested === 'soft-off' ? 'off' : requested
     const endMs = this.clock.now() + options.timeoutMs
     const left = () => ({ ...options, timeoutMs: Math.max(1, endMs - this.clock.now()) })

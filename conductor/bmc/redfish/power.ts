@@ -1,7 +1,7 @@
 /** Power through ComputerSystem.Reset: the first type that the BMC takes; "already so" is done; a refusal that names its reason is mended or told. Nothing here proves a state. */
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
-import type { PowerTarget } from '../controller.ts'
+import type { PowerCommand } from '../controller.ts'
 import type { RedfishClient, Resource } from './client.ts'
 import { codeOf, faultOf, says, type Refusal } from './messages.ts'
 import { powerOf, readSystem, resetAction, type Allowed } from './system.ts'
@@ -33,17 +33,17 @@ export interface PowerParts {
 }
 
 /** Asks for a power state; does nothing when the system is in it. */
-export async function setPower(parts: PowerParts, target: PowerTarget, signal: AbortSignal): Promise<void> {
-  const to = target === 'on' ? 'on' : 'off'
+export async function setPower(parts: PowerParts, command: PowerCommand, signal: AbortSignal): Promise<void> {
+  const to = command === 'on' ? 'on' : 'off'
   for (let tries = 1; ; tries += 1) {
     const system = await readSystem(parts.client, parts.path, signal)
     // A system that is powering on counts as on, and needs no second order.
     if (powerOf(system.body) === to) return
-    const refusal = await askReset(parts, { system, command: target }, signal)
+    const refusal = await askReset(parts, { system, command }, signal)
     if (!refusal) return
     const now = await readSystem(parts.client, parts.path, signal)
     if (powerOf(now.body) === to) return
-    if (!mayPass(refusal) || tries >= TRIES) throw faultOf(refusal, `reset "${target}" of ${parts.path}`)
+    if (!mayPass(refusal) || tries >= TRIES) throw faultOf(refusal, `reset "${command}" of ${parts.path}`)
     await parts.clock.sleep(AGAIN_MS, signal)
   }
 }

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'
-import type { Bmc, BootChoice, BootNow, Power, PowerTarget } from '../controller.ts'
+import type { Bmc, BootChoice, BootNow, Power, PowerCommand } from '../controller.ts'
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
 import type { RedfishInfo } from './info.ts'
@@ -35,7 +35,7 @@ export class Redfish implements Bmc {
 
   poll = (signal: AbortSignal): Promise<Power> => this.power(signal)
 
-  async setPower(to: PowerTarget, signal: AbortSignal): Promise<void> {
+  async setPower(to: PowerCommand, signal: AbortSignal): Promise<void> {
     await this.at(signal, (parts) => setPower(parts, to, signal))
   }
 
