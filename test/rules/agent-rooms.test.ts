@@ -52,7 +52,6 @@ const DECLARED_TWICE: readonly string[] = [
   'conductor: NewEvent',
   'conductor: Resource',
   'conductor: Source',
-  'conductor: Wanted',
 ]
 
 const TYPE = /^(?:export )?(?:abstract )?(?:interface|type|class|enum)\s+(\w+)/gm
