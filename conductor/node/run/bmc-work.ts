@@ -79,7 +79,7 @@ export class BmcWorks {
       step,
       signal,
       nowMs: clock.now(),
-      act: (work) => bmcQueue.act(bmcs.target(node), options, work),
+      act: (work) => bmcQueue.run(bmcs.target(node), options, work),
     }
   }
 
