@@ -1,22 +1,14 @@
-/** A virtual Redfish service over HTTPS, written from the DMTF schemas (DSP0266 1.18, ComputerSystem 1.20, Session 1.6): sessions, ETags, power, boot override; and field faults that can be injected. */
-import { randomBytes } from 'node:crypto'
+/** A virtual Redfish service over HTTPS, written from the DMTF schemas (DSP0266 1.18): a machine behind it, resource families, and faults as rules. */
+import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { runOk } from '../../kit/run.ts'
-import { fail, faultsBefore, type FieldFault } from './field-faults.ts'
-import { MANAGER, refusalOf, RESET_TYPES, resourcesOf, ROOT } from './tree.ts'
-
-export interface SystemModel {
-  power: 'On' | 'Off' | 'PoweringOn' | 'PoweringOff' | 'Paused' | null
-  boot: Record<string, string>
-  pending: Record<string, string>
-  uuid: string
-  version: number
-  nmis: number
-  /** Every reset type that was taken, in order. */
-  readonly resets: string[]
-}
+import { systemClock, type Clock } from '../../kit/clock.ts'
+import { familiesOf, type Families } from './families/index.ts'
+import { rulesOf, type FaultName } from './faults.ts'
+import { breakOff, bytesOf, Listener, makePair, send, type Address, type Pair } from './listener.ts'
+import { SimulatedMachine, type Machine, type MachineEvent } from './machine.ts'
+import { errorAnswer } from './messages.ts'
+import { Rules, type Profile, type Rule } from './rules.ts'
+import { isDict, isRefusal, ROOT, SYSTEM, Tree, type Answer, type Ask, type Dict, type Outcome } from './tree.ts'
 
 export interface Heard {
   readonly method: string
@@ -28,243 +20,255 @@ export interface Heard {
 
 export const USER = 'admin'
 export const PASSWORD = 'rack-secret'
+const ANSWER_MS = 50
 
-export class VirtualBmc {
-  readonly faults = new Set<FieldFault>()
+/** What families can wait for: events of the machine, a restart of the BMC, and its end. */
+export type BmcEvent = MachineEvent | 'bmc-restart' | 'stop'
+
+export interface BmcOptions<M extends Machine = SimulatedMachine> {
+  readonly machine?: M
+  readonly faults?: readonly FaultName[]
+  readonly listen?: Address
+  readonly tls?: Pair
+  readonly clock?: Clock
+  readonly user?: string
+  readonly password?: string
+  /** How long the BMC is away when it restarts. */
+  readonly restartMs?: number
+}
+
+export class VirtualBmc<M extends Machine = Machine> {
+  readonly faults = new Set<FaultName>()
+  /** More rules than those of the faults. */
+  readonly rules: Rule[] = []
   readonly heard: Heard[] = []
-  readonly sessions = new Map<string, string>()
-  readonly system: SystemModel = {
-    power: 'Off',
-    boot: {
-      BootSourceOverrideTarget: 'None',
-      BootSourceOverrideEnabled: 'Disabled',
-      BootSourceOverrideMode: 'UEFI',
-    },
-    pending: {},
-    uuid: '30313233-3435-4637-b839-414243444546',
-    version: 1,
-    nmis: 0,
-    resets: [],
-  }
-  /** How often a fault that passes has been shown. */
-  readonly shown = new Map<FieldFault, number>()
+  readonly tree = new Tree()
+  readonly machine: M
+  readonly clock: Clock
+  readonly families: Families
+  readonly user: string
+  password: string
   systemId = '1'
   /** How often the BMC itself was restarted. */
   restarts = 0
-  private server: ReturnType<typeof createServer>
-  private port = 0
+  readonly restartMs: number
+  private stopped = false
+  /** Connections that have served a request. */
+  private readonly used = new WeakSet<object>()
+  private readonly engine: Rules
+  private readonly listener: Listener
+  private readonly listeners = new Map<BmcEvent, (() => void)[]>()
 
-  private constructor(tls: Pair) {
-    this.server = this.listener(tls)
+  private constructor(tls: Pair, machine: M, options: BmcOptions<M>) {
+    this.machine = machine
+    this.clock = options.clock ?? systemClock
+    this.user = options.user ?? USER
+    this.password = options.password ?? PASSWORD
+    this.restartMs = options.restartMs ?? 0
+    this.engine = new Rules(this as unknown as VirtualBmc)
+    this.listener = new Listener(options.listen ?? { address: '127.0.0.1', port: 0 }, tls, (request, response) =>
+      this.serve(request, response),
+    )
+    this.families = familiesOf(this as unknown as VirtualBmc)
+    machine.onEvent((event) => this.emit(event))
+    for (const fault of options.faults ?? []) this.faults.add(fault)
   }
 
-  static async start(...faults: readonly FieldFault[]): Promise<VirtualBmc> {
-    const bmc = new VirtualBmc(await pair())
-    for (const fault of faults) bmc.faults.add(fault)
-    await bmc.listen()
+  /** In front of a simulated machine. */
+  static start(...faults: readonly FaultName[]): Promise<VirtualBmc<SimulatedMachine>> {
+    return VirtualBmc.open({ machine: new SimulatedMachine(), faults })
+  }
+
+  static async open<M extends Machine>(options: BmcOptions<M> & { machine: M }): Promise<VirtualBmc<M>> {
+    const bmc = new VirtualBmc(options.tls ?? (await makePair()), options.machine, options)
+    await bmc.listener.open()
     return bmc
   }
 
   get origin(): string {
-    return `https://127.0.0.1:${this.port}`
+    return this.listener.origin
   }
 
   get systemPath(): string {
     return `${ROOT}/Systems/${this.systemId}`
   }
 
+  get sessions(): Families['sessions'] {
+    return this.families.sessions
+  }
+
+  get system(): Families['systems'] {
+    return this.families.systems
+  }
+
+  get profile(): Profile {
+    return this.engine.profile
+  }
+
+  rulesOf = rulesOf
+
   driverInfo(more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-    return { redfish_address: this.origin, redfish_username: USER, redfish_password: PASSWORD, ...more }
+    return { redfish_address: this.origin, redfish_username: this.user, redfish_password: this.password, ...more }
+  }
+
+  on(event: BmcEvent, act: () => void): void {
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), act])
+  }
+
+  emit(event: BmcEvent): void {
+    for (const act of this.listeners.get(event) ?? []) act()
+  }
+
+  /** The BMC starts anew: it is away for a while, and what it holds in memory is gone. The answer to whoever asked for it goes out first. */
+  async restart(): Promise<void> {
+    this.restarts += 1
+    await systemClock.sleep(ANSWER_MS)
+    if (this.stopped) return
+    await this.listener.close()
+    this.emit('bmc-restart')
+    await this.clock.sleep(this.restartMs)
+    if (!this.stopped) await this.listener.open()
   }
 
   /** Another key at the same address, as after a reset to factory defaults. */
   async rekey(): Promise<void> {
-    await this.stop()
-    this.server = this.listener(await pair())
-    await this.listen()
+    await this.listener.close()
+    this.listener.tls = await makePair()
+    await this.listener.open()
   }
 
   async stop(): Promise<void> {
-    this.server.closeAllConnections()
-    await new Promise((resolve) => this.server.close(resolve))
+    this.stopped = true
+    this.emit('stop')
+    await this.listener.close()
   }
 
-  /** Whether a fault is on; and how often it was asked for by now. */
-  times(fault: FieldFault): number {
-    if (!this.faults.has(fault)) return 0
-    const count = (this.shown.get(fault) ?? 0) + 1
-    this.shown.set(fault, count)
-    return count
-  }
-
-  private listener(tls: Pair) {
-    const server = createServer(tls, (request, response) => void this.serve(request, response))
-    server.keepAliveTimeout = 60_000
-    return server
-  }
-
-  private async listen(): Promise<void> {
-    await new Promise<void>((resolve) => this.server.listen(this.port, '127.0.0.1', resolve))
-    this.port = (this.server.address() as AddressInfo).port
-  }
+  /** An ETag changes when, and only when, the resource does. */
+  etagOf = (body: Dict): string =>
+    `"${createHash('sha256')
+      .update(JSON.stringify(body, (key, value: unknown) => (key.startsWith('DateTime') ? undefined : value)))
+      .digest('hex')
+      .slice(0, 12)}"`
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = []
-    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
-    const text = Buffer.concat(chunks).toString()
-    const body: unknown = text === '' ? undefined : JSON.parse(text)
-    const path = (request.url ?? '').replace(/(?<=.)\/$/, '')
-    const heard: Heard = {
-      method: request.method ?? '',
-      path,
-      body,
-      basic: request.headers.authorization !== undefined,
-      ifMatch: request.headers['if-match'],
-    }
+    const bytes = await bytesOf(request).catch(() => undefined)
+    if (!bytes) return
+    const { ask, heard } = this.read(request, bytes)
     this.heard.push(heard)
-    if (faultsBefore(this, { heard, response })) return
-    if (
-      path !== ROOT &&
-      !(path === `${ROOT}/SessionService/Sessions` && heard.method === 'POST') &&
-      !this.knows(request)
-    )
-      return fail(response, 401, 'NoValidSession', this.faults)
-    this.route({ heard, response })
+    const rules = this.engine.of(ask)
+    for (const rule of rules) rule.before?.(this as unknown as VirtualBmc)
+    const latencyMs = Math.max(0, ...rules.map((rule) => rule.latencyMs ?? 0))
+    if (latencyMs > 0) await this.clock.sleep(latencyMs)
+
+    const reused = this.used.has(request.socket)
+    this.used.add(request.socket)
+    if (rules.some(({ drop }) => drop === 'before' || (drop === 'when-reused' && reused)))
+      return void response.socket?.destroy()
+    const raw = rules.find((rule) => rule.raw)?.raw
+    if (raw) return raw(response)
+    const answer = this.finish(await this.answer(ask, rules), { ask, rules })
+    if (rules.some(({ drop }) => drop === 'in-body')) return breakOff(response, answer)
+    send(response, answer)
   }
 
-  private knows(request: IncomingMessage): boolean {
-    const token = request.headers['x-auth-token']
-    if (typeof token === 'string') return this.sessions.has(token)
-    const basic = `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString('base64')}`
-    return request.headers.authorization === basic
-  }
-
-  private route({ heard, response }: { heard: Heard; response: ServerResponse }): void {
-    const { method, path } = heard
-    const found = resourcesOf(this)[path]
-    if (path === `${ROOT}/SessionService/Sessions` && method === 'POST') return this.login(heard, response)
-    if (path.startsWith(`${ROOT}/SessionService/Sessions/`) && method === 'DELETE') {
-      for (const [token, uri] of this.sessions) if (uri === path) this.sessions.delete(token)
-      return send(response, 204)
+  private read(request: IncomingMessage, bytes: Buffer): { ask: Ask; heard: Heard } {
+    const url = new URL(request.url ?? '/', 'https://bmc')
+    const path = url.pathname.replace(/(?<=.)\/$/, '')
+    const { headers, method = '' } = request
+    const json = parsed(bytes, headers['content-type'])
+    const ifMatch = headers['if-match']
+    const at = path === this.systemPath || path.startsWith(`${this.systemPath}/`)
+    return {
+      heard: { method, path, body: json, basic: headers.authorization !== undefined, ifMatch },
+      ask: {
+        method,
+        path: at ? SYSTEM + path.slice(this.systemPath.length) : path,
+        query: url.searchParams,
+        headers,
+        body: isDict(json) ? json : {},
+        bytes,
+        ifMatch,
+        params: {},
+      },
     }
-    if (path === `${this.systemPath}/Actions/ComputerSystem.Reset` && method === 'POST')
-      return this.reset(heard, response)
-    if (path === `${MANAGER}/Actions/Manager.Reset` && method === 'POST') {
-      this.restarts += 1
-      return send(response, 204)
+  }
+
+  private async answer(ask: Ask, rules: readonly Rule[]): Promise<Outcome> {
+    const refused = this.families.sessions.refusalOf(ask)
+    if (refused) return refused
+    const refuse = rules.find((rule) => rule.refuse)?.refuse
+    if (refuse) return refuse
+    if (rules.some(({ lie }) => lie)) return { status: 204 }
+    for (const { forget } of rules) {
+      if (!forget) continue
+      const undo = forget.save(this as unknown as VirtualBmc)
+      this.on(forget.at, undo)
     }
-    if (!found) return fail(response, 404, 'ResourceMissingAtURI', this.faults)
-    if (method === 'GET') return send(response, 200, found, { etag: this.etag(path) })
-    if (method === 'PATCH' && (path === this.systemPath || path === `${this.systemPath}/Settings`))
-      return this.patchBoot(heard, response)
-    fail(response, 405, 'ActionNotSupported', this.faults)
+    const outcome = await this.route(ask)
+    for (const rule of rules) rule.after?.(this as unknown as VirtualBmc, ask)
+    return outcome
   }
 
-  private etag(path: string): string {
-    const { version } = this.system
-    return this.faults.has('etag is weak, and only its strong form is taken')
-      ? `W/"${path}.${version}"`
-      : `"${path}.${version}"`
-  }
-
-  private login(heard: Heard, response: ServerResponse): void {
-    const { UserName, Password } = (heard.body ?? {}) as Record<string, unknown>
-    if (UserName !== USER || Password !== PASSWORD) return fail(response, 401, 'InsufficientPrivilege', this.faults)
-    const token = randomBytes(16).toString('hex')
-    const uri = `${ROOT}/SessionService/Sessions/${this.sessions.size + 1}-${token.slice(0, 6)}`
-    this.sessions.set(token, uri)
-    const bare = this.faults.has('a session has no Location')
-    send(response, 201, bare ? {} : { '@odata.id': uri }, { 'x-auth-token': token, ...(bare ? {} : { location: uri }) })
-  }
-
-  private reset({ body }: Heard, response: ServerResponse): void {
-    const type = String((body as Record<string, unknown> | undefined)?.ResetType)
-    const { system } = this
-    if (!RESET_TYPES.includes(type)) return fail(response, 400, 'ActionParameterValueNotInList', this.faults)
-    const to = { On: 'On', ForceOff: 'Off', GracefulShutdown: 'Off', PushPowerButton: 'Off', ForceRestart: 'On' }[type]
-    if (to === system.power && type !== 'ForceRestart')
-      return fail(response, 409, 'InvalidOperationForSystemState', this.faults)
-    if (
-      type === 'On' &&
-      this.faults.has('"on" is refused for a while after "off"') &&
-      this.times('"on" is refused for a while after "off"') <= 2
-    )
-      return fail(response, 409, 'ActionParameterValueConflict', this.faults)
-    system.resets.push(type)
-    if (type === 'Nmi') system.nmis += 1
-    else if (!this.faults.has('a reset is accepted and ignored'))
-      system.power =
-        to === 'Off' && this.faults.has('a system is powering off for ever') ? 'PoweringOff' : (to as 'On' | 'Off')
-    send(response, 204)
-  }
-
-  private patchBoot({ path, body, ifMatch }: Heard, response: ServerResponse): void {
-    const { system } = this
-    const boot = ((body as { Boot?: Record<string, string> } | undefined)?.Boot ?? {}) as Record<string, string>
-    const inSettings = this.faults.has('the override is written in the settings resource')
-    if (inSettings && !path.endsWith('/Settings')) return fail(response, 405, 'PropertyNotWritable', this.faults)
-    const refusal = refusalOf(this, { boot, ifMatch, etag: this.etag(path) })
-    if (refusal) return fail(response, refusal.status, refusal.id, this.faults, refusal.args)
-    system.version += 1
-    const partial = this.faults.has('what is not repeated is dropped') && Object.keys(boot).length < 3
-    if (!this.faults.has('the override is accepted and ignored')) {
-      Object.assign(inSettings ? system.pending : system.boot, boot)
-      if (partial)
-        Object.assign(system.boot, { BootSourceOverrideEnabled: 'Disabled', BootSourceOverrideMode: 'Legacy' })
+  private async route(ask: Ask): Promise<Outcome> {
+    const found = this.tree.find(ask.path)
+    if (!found) return { status: 404, id: 'ResourceMissingAtURI', args: [ask.path] }
+    const { node, params, body, writers } = found
+    const known = { ...ask, params }
+    switch (ask.method) {
+      case 'GET':
+      case 'HEAD':
+        if (body) return { status: 200, body, headers: { etag: this.etagOf(body) } }
+        break
+      case 'PATCH':
+        if (node.patch) return node.patch(known)
+        if (body && writers.size > 0) return this.patch(known, { body, writers })
+        break
+      case 'POST':
+        if (node.post) return node.post(known)
+        break
+      case 'PUT':
+        if (node.put) return node.put(known)
+        break
+      case 'DELETE':
+        if (node.delete) return node.delete(known)
+        break
     }
-    if (this.faults.has('a 200 says Critical'))
-      return send(response, 200, {
-        '@Message.ExtendedInfo': [{ MessageId: 'SYS410', Message: 'Unable to set', Severity: 'Critical' }],
-      })
-    send(response, 204)
+    return { status: 405, id: 'OperationNotAllowed' }
+  }
+
+  /** Every property must be one that can be written; then each is written in turn. */
+  private async patch(
+    ask: Ask,
+    { body, writers }: { body: Dict; writers: NonNullable<ReturnType<Tree['find']>>['writers'] },
+  ): Promise<Outcome> {
+    if (ask.ifMatch !== undefined && ask.ifMatch !== '*' && ask.ifMatch !== this.etagOf(body))
+      return { status: 412, id: 'PreconditionFailed' }
+    const wanted = Object.entries(ask.body).filter(([key]) => !key.startsWith('@'))
+    if (wanted.length === 0) return { status: 400, id: 'EmptyObject' }
+    for (const [key] of wanted)
+      if (!writers.has(key))
+        return { status: 400, id: key in body ? 'PropertyNotWritable' : 'PropertyUnknown', args: [key] }
+
+    for (const [key, value] of wanted) {
+      const refusal = await writers.get(key)?.(value, ask)
+      if (refusal) return refusal
+    }
+    return { status: 204 }
+  }
+
+  /** The system's path where its placeholder stands, and what the rules make of the answer. */
+  private finish(outcome: Outcome, { ask, rules }: { ask: Ask; rules: readonly Rule[] }): Answer {
+    const plain = isRefusal(outcome) ? errorAnswer(outcome) : outcome
+    const placed = JSON.parse(JSON.stringify(plain).replaceAll(SYSTEM, this.systemPath)) as Answer
+    return rules.reduce((answer, rule) => rule.change?.(answer, ask) ?? answer, placed)
   }
 }
 
-export function send(
-  response: ServerResponse,
-  status: number,
-  body?: unknown,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  const text = body === undefined ? '' : JSON.stringify(body)
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    ...headers,
-  })
-  response.end(text)
-}
-
-interface Pair {
-  readonly key: string
-  readonly cert: string
-}
-
-async function pair(): Promise<Pair> {
-  const text = await runOk(
-    [
-      'openssl',
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:prime256v1',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=bmc',
-      '-keyout',
-      '-',
-      '-out',
-      '-',
-    ],
-    { timeoutMs: 30_000 },
-  )
-  const [key = '', cert = ''] = [
-    /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n/,
-    /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/,
-  ].map((pattern) => pattern.exec(text)?.[0])
-  return { key, cert }
+function parsed(bytes: Buffer, type: string | undefined): unknown {
+  if (bytes.length === 0 || (type !== undefined && !type.includes('json'))) return undefined
+  try {
+    return JSON.parse(bytes.toString()) as unknown
+  } catch {
+    return undefined
+  }
 }

@@ -1,0 +1,18 @@
+/** The resource families of a virtual BMC. One that is added here is in the tree of each. */
+import type { VirtualBmc } from '../virtual-bmc.ts'
+import { Accounts } from './accounts.ts'
+import { Chassis } from './chassis.ts'
+import { Managers } from './managers.ts'
+import { ServiceRoot } from './service-root.ts'
+import { Sessions } from './sessions.ts'
+import { Systems } from './systems.ts'
+
+export const familiesOf = (bmc: VirtualBmc) => ({
+  root: new ServiceRoot(bmc),
+  sessions: new Sessions(bmc),
+  accounts: new Accounts(bmc),
+  systems: new Systems(bmc),
+  managers: new Managers(bmc),
+  chassis: new Chassis(bmc),
+})
+export type Families = ReturnType<typeof familiesOf>

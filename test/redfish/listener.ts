@@ -1,0 +1,93 @@
+/** The HTTPS listener of a virtual BMC, with a certificate of its own: reads a request whole, and sends or breaks off an answer. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { runOk } from '../../kit/run.ts'
+import type { Answer } from './tree.ts'
+
+export interface Pair {
+  readonly key: string
+  readonly cert: string
+}
+
+/** A key and a self-signed certificate without alternative names, as BMCs have from the factory. */
+export async function makePair(): Promise<Pair> {
+  const command = 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bmc'
+  const text = await runOk([...command.split(' '), '-keyout', '-', '-out', '-'], { timeoutMs: 30_000 })
+  const [key = '', cert = ''] = [
+    /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n/,
+    /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/,
+  ].map((pattern) => pattern.exec(text)?.[0])
+  return { key, cert }
+}
+
+export interface Address {
+  readonly address: string
+  /** 0: any that is free. It is kept from the first listening on. */
+  readonly port: number
+}
+
+export type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+
+export class Listener {
+  private readonly serve: Serve
+  private at: Address
+  private server: ReturnType<typeof createServer> | undefined
+  tls: Pair
+
+  constructor(at: Address, tls: Pair, serve: Serve) {
+    this.at = at
+    this.tls = tls
+    this.serve = serve
+  }
+
+  get origin(): string {
+    const { address, port } = this.at
+    return `https://${address.includes(':') ? `[${address}]` : address}${port === 443 ? '' : `:${port}`}`
+  }
+
+  async open(): Promise<void> {
+    const server = createServer(this.tls, (request, response) => void this.serve(request, response))
+    server.keepAliveTimeout = 60_000
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(this.at.port, this.at.address, resolve)
+    })
+    this.at = { ...this.at, port: (server.address() as AddressInfo).port }
+    this.server = server
+  }
+
+  async close(): Promise<void> {
+    const { server } = this
+    this.server = undefined
+    if (!server) return
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+export async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+export function send(response: ServerResponse, { status, headers = {}, body }: Answer): void {
+  const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
+  const type = typeof body === 'string' ? 'text/html' : 'application/json; charset=utf-8'
+  response.writeHead(status, {
+    'odata-version': '4.0',
+    'cache-control': 'no-cache',
+    ...(text === '' ? {} : { 'content-type': type }),
+    ...(status === 204 ? {} : { 'content-length': Buffer.byteLength(text) }),
+    ...headers,
+  })
+  response.end(text)
+}
+
+/** An answer that ends in the middle of its body. */
+export function breakOff(response: ServerResponse, { status, body }: Answer): void {
+  const text = JSON.stringify(body ?? {})
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  response.write(text.slice(0, text.length / 2), () => response.socket?.destroy())
+}
