@@ -1,5 +1,10 @@
-/** JSON of others, which may be no JSON. */
+/** JSON of others, which may be no JSON, or not of the expected shape. */
 import { Fault, type FaultCode } from './fault.ts'
+
+/** A JSON object. */
+export type Dict = Readonly<Record<string, unknown>>
+export const isDict = (value: unknown): value is Dict =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The value, or `otherwise` for a text that is no JSON. */
 export function parsedOr(text: string, otherwise: unknown): unknown {

@@ -1,15 +1,15 @@
 /** What actions of inspection rules change, and which calls they want: Ironic's actions. Pure. */
 import { isTrait, notATrait } from '../api/traits.ts'
 import { withCapability } from './inspection.ts'
-import { deleteAt, extendAt, own, refuse, setAt, type Dict } from './rule-paths.ts'
+import { deleteAt, extendAt, own, refuse, setAt, type RuleData } from './rule-paths.ts'
 
 /** What rules read and change. `ports` by MAC address. */
 export interface Subject {
   /** The patchable part of the node, by wire names. */
-  node: Dict
-  inventory: Dict
-  plugin_data: Dict
-  ports: Record<string, Dict>
+  node: RuleData
+  inventory: RuleData
+  plugin_data: RuleData
+  ports: Record<string, RuleData>
   traits: string[]
   readonly logged: string[]
   /** Calls that the rules want, in their order. They are made when every rule has run, and before anything is stored. */
@@ -27,7 +27,7 @@ export interface RuleCall {
 }
 
 export const ACTIONS: Readonly<
-  Record<string, { readonly args: readonly string[]; readonly apply: (subject: Subject, args: Dict) => void }>
+  Record<string, { readonly args: readonly string[]; readonly apply: (subject: Subject, args: RuleData) => void }>
 > = {
   fail: { args: ['msg'], apply: (_, { msg }) => refuse(String(msg)) },
   log: { args: ['msg', 'level'], apply: (subject, { msg }) => void subject.logged.push(String(msg)) },
@@ -80,13 +80,13 @@ export const ACTIONS: Readonly<
   },
 }
 
-function portOf(subject: Subject, id: unknown): Dict {
+function portOf(subject: Subject, id: unknown): RuleData {
   const port = own(subject.ports, String(id).toLowerCase())
   return port ?? refuse(`there is no port ${String(id)}`)
 }
 
 function capability(subject: Subject, name: string, value: string | undefined): void {
-  const properties = { ...(subject.node.properties as Dict) }
+  const properties = { ...(subject.node.properties as RuleData) }
   const others = String(properties.capabilities ?? '')
     .split(',')
     .filter((pair) => pair !== '' && !pair.startsWith(`${name}:`))
@@ -100,7 +100,7 @@ const OWN_HEADERS = /^(host|connection|content-length|transfer-encoding|upgrade|
 const MAX_HEADERS = 20
 
 /** The arguments of api-call, with Ironic's defaults. Throws for those that are none. */
-export function readCall(args: Dict): RuleCall {
+export function readCall(args: RuleData): RuleCall {
   const { url, headers = {}, proxies, timeout, retries, backoff_factor: backoff } = args
   if (typeof url !== 'string') refuse('url: it is not a text')
   if (proxies !== undefined && proxies !== null)
@@ -128,7 +128,7 @@ export function readCall(args: Dict): RuleCall {
   }
 }
 
-function numberIn(given: Dict, least: number, most: number): number {
+function numberIn(given: RuleData, least: number, most: number): number {
   const [name = '', value] = Object.entries(given)[0] ?? []
   const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN
   return number >= least && number <= most ? number : refuse(`${name}: it is not a number from ${least} to ${most}`)

@@ -3,14 +3,14 @@ import { isIPv4 } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
 import { testWithin } from '../../kit/pattern.ts'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
-import { refuse, same, type Dict } from './rule-paths.ts'
+import { refuse, same, type RuleData } from './rule-paths.ts'
 
 const MATCHED_CHARS = 64 * 1024
 const MATCH_MS = 250
 
 /** Operators: the names of their arguments, and what they say of their values. */
 export const CONDITIONS: Readonly<
-  Record<string, { readonly args: readonly string[]; readonly test: (args: Dict) => boolean }>
+  Record<string, { readonly args: readonly string[]; readonly test: (args: RuleData) => boolean }>
 > = {
   eq: { args: ['values'], test: ({ values }) => list(values).every((value) => same(value, list(values)[0])) },
   lt: { args: ['values'], test: ({ values }) => ascending(list(values), (a, b) => a < b) },

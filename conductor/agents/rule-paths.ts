@@ -1,6 +1,6 @@
 /** Paths into what inspection rules read and change: `a.b[c]/d`. Pure. */
 
-export type Dict = Record<string, unknown>
+export type RuleData = Record<string, unknown>
 
 export function refuse(message: string): never {
   throw new Error(message)
@@ -15,12 +15,15 @@ export const parts = (path: string): string[] =>
 /** Names come from the inventory of a server: what every object inherits is not an entry. */
 export const own = <T>(table: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined
-export const lookAt = (root: Dict, keys: readonly string[]): unknown =>
-  keys.reduce<unknown>((at, key) => (at !== null && typeof at === 'object' ? own(at as Dict, key) : undefined), root)
+export const lookAt = (root: RuleData, keys: readonly string[]): unknown =>
+  keys.reduce<unknown>(
+    (at, key) => (at !== null && typeof at === 'object' ? own(at as RuleData, key) : undefined),
+    root,
+  )
 
 export const same = (a: unknown, b: unknown) => a === b || String(a) === String(b)
 
-export function setAt(root: Dict, path: unknown, value: unknown): void {
+export function setAt(root: RuleData, path: unknown, value: unknown): void {
   const keys = parts(String(path))
   const last = keys.pop()
   if (last === undefined) refuse('the path is empty')
@@ -28,13 +31,13 @@ export function setAt(root: Dict, path: unknown, value: unknown): void {
   for (const key of keys) {
     const next = own(at, key)
     at[key] = next !== null && typeof next === 'object' && !Array.isArray(next) ? { ...next } : {}
-    at = at[key] as Dict
+    at = at[key] as RuleData
   }
   at[last as string] = value
 }
 
 export function extendAt(
-  root: Dict,
+  root: RuleData,
   { path, value, unique }: { path: unknown; value: unknown; unique: unknown },
 ): void {
   const now = lookAt(root, parts(String(path)))
@@ -43,9 +46,9 @@ export function extendAt(
   setAt(root, path, [...before, value])
 }
 
-export function deleteAt(root: Dict, path: unknown): void {
+export function deleteAt(root: RuleData, path: unknown): void {
   const keys = parts(String(path))
   const last = keys.pop() ?? ''
   const at = lookAt(root, keys)
-  if (at !== null && typeof at === 'object') delete (at as Dict)[last]
+  if (at !== null && typeof at === 'object') delete (at as RuleData)[last]
 }

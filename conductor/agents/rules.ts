@@ -4,9 +4,9 @@ import { isTrait, notATrait } from '../api/traits.ts'
 import { allowedUrl, type AllowList } from '../outbound/allow-list.ts'
 import { ACTIONS, readCall, type Subject } from './rule-actions.ts'
 import { CONDITIONS, pattern } from './rule-conditions.ts'
-import { lookAt, own, parts, type Dict } from './rule-paths.ts'
+import { lookAt, own, parts, type RuleData } from './rule-paths.ts'
 
-type Args = Dict | readonly unknown[]
+type Args = RuleData | readonly unknown[]
 
 export type { Subject } from './rule-actions.ts'
 
@@ -40,7 +40,7 @@ const ROOTS = new Set([
 ])
 
 /** Throws `input.invalid` for an operator or an argument that does not exist. `list`: what api-call may call. */
-export function checkRule(rule: Readonly<Dict>, list: AllowList): void {
+export function checkRule(rule: Readonly<RuleData>, list: AllowList): void {
   for (const [name, table] of [
     ['conditions', CONDITIONS],
     ['actions', ACTIONS],
@@ -70,7 +70,7 @@ export function checkRule(rule: Readonly<Dict>, list: AllowList): void {
 /** What contains a placeholder is checked when the rule runs. */
 const isFixed = (value: unknown): value is string => typeof value === 'string' && !value.includes('{')
 
-function checkArgs(op: string, given: Dict, { at, list }: { at: string; list: AllowList }): void {
+function checkArgs(op: string, given: RuleData, { at, list }: { at: string; list: AllowList }): void {
   if (typeof given.regex === 'string') pattern(given.regex)
 
   if (op === 'add-trait' && isFixed(given.name) && !isTrait(given.name))
@@ -114,7 +114,7 @@ function holds(condition: Rule['conditions'][number], subject: Subject): boolean
   if (!known) throw new Error(`there is no operator ${condition.op}`)
   const args = named(condition.args ?? {}, known.args)
   const test = (item: unknown) => {
-    const values = filled(args, subject, item) as Dict
+    const values = filled(args, subject, item) as RuleData
     const regex = typeof args.regex === 'string' ? { regex: filledPattern(args.regex, subject, item) } : {}
     return known.test({ ...values, ...regex }) !== not
   }
@@ -129,14 +129,14 @@ function perform(action: Rule['actions'][number], subject: Subject): void {
   const known = own(ACTIONS, action.op)
   if (!known) throw new Error(`there is no action ${action.op}`)
   for (const item of action.loop ?? [undefined])
-    known.apply(subject, filled(named(action.args ?? {}, known.args), subject, item) as Dict)
+    known.apply(subject, filled(named(action.args ?? {}, known.args), subject, item) as RuleData)
 }
 
 /** Arguments by place or by name. */
-const named = (args: Args, names: readonly string[]): Dict =>
+const named = (args: Args, names: readonly string[]): RuleData =>
   Array.isArray(args)
     ? Object.fromEntries(args.map((value, i) => [names[i] ?? `argument ${i + 1}`, value]))
-    : (args as Dict)
+    : (args as RuleData)
 
 /** `{inventory[cpu][count]}`, `{node.properties[cpus]}`, `{item}`: a text that is nothing else keeps the type of its value. */
 function filled(value: unknown, subject: Subject, item: unknown): unknown {

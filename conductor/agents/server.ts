@@ -73,14 +73,14 @@ export function agentServer(parts: AgentServerParts): Http2SecureServer {
   return server
 }
 
-interface Call {
+interface AgentCall {
   readonly stream: ServerHttp2Stream
   readonly headers: IncomingHttpHeaders
   /** The caller has a session, or just got one. */
   readonly prove: () => void
 }
 
-async function answer({ stream, headers, prove }: Call, parts: AgentServerParts): Promise<void> {
+async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerParts): Promise<void> {
   const { service } = parts
   const { path, query } = requestTarget(headers[':path'])
   const session = String(headers.authorization ?? '').replace(/^Bearer /, '')

@@ -15,7 +15,7 @@ interface Count {
   sinceMs: number
   count: number
 }
-interface Source extends Count {
+interface LoginSource extends Count {
   readonly users: Map<string, number>
   /** Of those counted, how many are known to be wrong. */
   wrong: number
@@ -25,7 +25,7 @@ export class FailedLogins {
   private readonly perMinute: number
   private readonly nowMs: () => number
   private readonly onLimit: OnLimit
-  private readonly sources = new Map<string, Source>()
+  private readonly sources = new Map<string, LoginSource>()
   private readonly users = new Map<string, Count>()
 
   constructor(opts: { perMinute: number; nowMs: () => number; onLimit: OnLimit }) {

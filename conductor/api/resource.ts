@@ -23,7 +23,7 @@ export interface ResourceParts extends RouteParts {
 
 type Body = Readonly<Record<string, unknown>>
 
-export interface Resource {
+export interface ApiResource {
   /** What it is called in messages and in the store. */
   readonly kind: string
   /** `/v1/chassis`. */
@@ -65,7 +65,7 @@ export interface Resource {
   readonly afterAdd?: (object: ObjectRecord) => Promise<void>
 }
 
-export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[] {
+export function resourceRoutes(parts: ResourceParts, resource: ApiResource): Route[] {
   const { kind, path, since, role = 'admin', readRole = 'reader' } = resource
   const { store } = parts
   const below = resource.belowWrite ?? 404
@@ -172,11 +172,11 @@ export function resourceRoutes(parts: ResourceParts, resource: Resource): Route[
 }
 
 const checked = async (
-  resource: Resource,
+  resource: ApiResource,
   at: { request: ApiRequest; body: Record<string, unknown>; before?: ObjectRecord },
 ) => (await resource.check?.(at.request, at.body, at.before)) ?? at.body
 
-async function addObject(parts: ResourceParts, resource: Resource, request: ApiRequest): Promise<ApiResponse> {
+async function addObject(parts: ResourceParts, resource: ApiResource, request: ApiRequest): Promise<ApiResponse> {
   gateBody(request, request.body, { ...resource.fields, ...resource.writes })
   await resource.mayWrite?.(request)
   const given = checkInput(resource.create, request.body) as Record<string, unknown>
@@ -204,13 +204,13 @@ async function addObject(parts: ResourceParts, resource: Resource, request: ApiR
 }
 
 /** A duplicate of the unique key, in the words of the resource. */
-const phrased = (resource: Resource, body: Body) => (error: unknown) => {
+const phrased = (resource: ApiResource, body: Body) => (error: unknown) => {
   const other = isFault(error, 'object.conflict') && resource.taken && error.field === 'unique_key'
   throw other ? new Fault('object.conflict', resource.taken?.(body) ?? '', { cause: error }) : error
 }
 
 /** Name, node and unique key have columns of their own. */
-function packed(resource: Resource, object: ObjectRecord, body: Record<string, unknown>): ObjectRecord {
+function packed(resource: ApiResource, object: ObjectRecord, body: Record<string, unknown>): ObjectRecord {
   const { name, node_uuid: nodeUuid, ...rest } = body
   return {
     ...object,
@@ -221,7 +221,7 @@ function packed(resource: Resource, object: ObjectRecord, body: Record<string, u
   }
 }
 
-export async function findObject(parts: RouteParts, resource: Resource, request: ApiRequest): Promise<ObjectRecord> {
+export async function findObject(parts: RouteParts, resource: ApiResource, request: ApiRequest): Promise<ObjectRecord> {
   const ident = request.params.ident ?? ''
   checkIdent(ident, resource.kind)
   const object = await parts.store.objects.find(resource.kind, ident)
@@ -232,7 +232,7 @@ export async function findObject(parts: RouteParts, resource: Resource, request:
 
 async function listObjects(
   parts: RouteParts,
-  resource: Resource,
+  resource: ApiResource,
   at: { request: ApiRequest; detail?: boolean; filter?: ObjectFilter },
 ): Promise<void> {
   const { request } = at
@@ -255,7 +255,7 @@ async function listObjects(
 /** The things of one node under its own path. */
 export const ofNode = (
   parts: RouteParts,
-  resource: Resource,
+  resource: ApiResource,
   at: { path: string; since: number; nodeUuid: (request: ApiRequest) => Promise<string> },
 ): Route => ({
   method: 'get',
@@ -276,10 +276,10 @@ async function removeDamaged({ store }: RouteParts, wanted: string, ident: strin
   if (object) await store.objects.remove(wanted, object.uuid)
 }
 
-const show = (resource: Resource, request: ApiRequest, object: ObjectRecord) =>
+const show = (resource: ApiResource, request: ApiRequest, object: ObjectRecord) =>
   showOne(request, objectView(resource, request, object), resource.fields)
 
-export function objectView(resource: Resource, request: ApiRequest, object: ObjectRecord): Record<string, unknown> {
+export function objectView(resource: ApiResource, request: ApiRequest, object: ObjectRecord): Record<string, unknown> {
   const own: Record<string, unknown> = {
     uuid: object.uuid,
     name: object.name,

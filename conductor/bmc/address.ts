@@ -1,12 +1,10 @@
 /** Where a node's BMC is, in one spelling: two nodes with the same answer would be switched by the same BMC. Pure; never resolves names. */
 import { isIPv6 } from 'node:net'
-import { originOf } from './redfish/info.ts'
-
-type Info = Readonly<Record<string, unknown>>
+import { originOf, type DriverInfo } from './redfish/info.ts'
 
 /** Keys of driver_info that say where the BMC is, by driver; the first is the one that messages name. */
 const WHERE: Readonly<
-  Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: Info) => string | null }>
+  Record<string, { readonly keys: readonly [string, ...string[]]; readonly read: (info: DriverInfo) => string | null }>
 > = {
   ipmi: { keys: ['ipmi_address', 'ipmi_port'], read: ofIpmi },
   redfish: { keys: ['redfish_address'], read: ofRedfish },
@@ -21,21 +19,21 @@ const BRIDGES: Readonly<Record<string, readonly string[]>> = {
 const IPMI_PORT = '623'
 
 /** Null: the node has no BMC of its own, or driver_info does not say where it is. */
-export const bmcAddress = (node: { readonly driver: string; readonly driverInfo: Info }): string | null =>
+export const bmcAddress = (node: { readonly driver: string; readonly driverInfo: DriverInfo }): string | null =>
   (Object.hasOwn(WHERE, node.driver) && WHERE[node.driver]?.read(node.driverInfo)) || null
 
 /** The keys that a password belongs to: whoever changes one of them sends the password elsewhere. */
 export const bmcAddressKeys = (driver: string): readonly string[] =>
   Object.hasOwn(WHERE, driver) ? (WHERE[driver]?.keys ?? []) : []
 
-function ofIpmi(info: Info): string | null {
+function ofIpmi(info: DriverInfo): string | null {
   const host = hostOf(info.ipmi_address)
   if (host === null) return null
   return `ipmi:${host}:${Number(text(info.ipmi_port) || IPMI_PORT)}${bridgeOf(info)}`
 }
 
 /** A BMC may serve several systems, which their paths tell apart. */
-function ofRedfish(info: Info): string | null {
+function ofRedfish(info: DriverInfo): string | null {
   try {
     return `redfish:${new URL(originOf(info.redfish_address)).host}${text(info.redfish_system_id).replace(/\/$/, '')}`
   } catch {
@@ -44,7 +42,7 @@ function ofRedfish(info: Info): string | null {
 }
 
 /** Addresses on the IPMB are numbers: 0x82, 0X82 and 130 are one blade. */
-function bridgeOf(info: Info): string {
+function bridgeOf(info: DriverInfo): string {
   const kind = text(info.ipmi_bridging).toLowerCase()
   const keys = Object.hasOwn(BRIDGES, kind) ? BRIDGES[kind] : undefined
   return keys ? `/${[kind, ...keys.map((key) => Number(text(info[key])))].join(',')}` : ''

@@ -15,7 +15,7 @@ export interface BootEventParts {
 }
 
 /** What a warning is about. */
-export interface Source {
+export interface WarningSource {
   /** The node that it is about. */
   readonly nodeUuid: string | null
   readonly address: string
@@ -61,7 +61,7 @@ export class BootEvents {
   }
 
   /** Something that the operator should know of. */
-  warn(kind: WarningKind, from: Source, what: string): void {
+  warn(kind: WarningKind, from: WarningSource, what: string): void {
     if (!this.pass(kind, { source: from.address, known: from.known })) return
     this.parts.log.warn({ node: from.nodeUuid }, what)
     this.parts.emit({ kind: 'trouble', atMs: this.now(), nodeUuid: from.nodeUuid, what })

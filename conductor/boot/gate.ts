@@ -15,7 +15,7 @@ export interface Summary {
   readonly count: number
 }
 
-interface Source {
+interface GateSource {
   readonly kind: string
   readonly name: string
   readonly bucket: TokenBucket
@@ -53,8 +53,8 @@ export class TokenBucket {
 export class EventGate {
   private readonly limits: GateLimits
   /** By kind and source, the least recently seen first. */
-  private readonly sources = new Map<string, Source>()
-  private readonly holding = new Set<Source>()
+  private readonly sources = new Map<string, GateSource>()
+  private readonly holding = new Set<GateSource>()
   private readonly kinds = new Map<string, TokenBucket>()
   private readonly others = new Map<string, number>()
 
@@ -102,7 +102,7 @@ export class EventGate {
     return told
   }
 
-  private sourceOf(kind: string, name: string, nowMs: number): Source {
+  private sourceOf(kind: string, name: string, nowMs: number): GateSource {
     const key = `${kind} ${name}`
     const found = this.sources.get(key)
     const source = found ?? { kind, name, bucket: new TokenBucket(this.limits.perSecond, nowMs), held: 0 }

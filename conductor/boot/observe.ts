@@ -4,7 +4,7 @@ import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
 import { EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
-import type { BootEvents, Source } from './events.ts'
+import type { BootEvents, WarningSource } from './events.ts'
 import type { BootClient } from './orders.ts'
 import type { Milestone } from './wire.ts'
 
@@ -118,10 +118,10 @@ export class Observer {
     if (client) this.parts.events.seen(client, step, saw)
   }
 
-  private sourceOf(address: string, mac: string | undefined): Source {
+  private sourceOf(address: string, mac: string | undefined): WarningSource {
     const client = mac === undefined ? undefined : this.parts.client(mac)
     return { nodeUuid: client?.nodeUuid ?? null, address, known: client !== undefined }
   }
 }
 
-const machine = (address: string): Source => ({ nodeUuid: null, address, known: false })
+const machine = (address: string): WarningSource => ({ nodeUuid: null, address, known: false })

@@ -1,9 +1,7 @@
 /** Events that strangers on the wire can cause: they wait in a queue of bounded length and are written in batches. What finds no place is counted, and told in one event. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { EventRecord, Journal } from '../store/port.ts'
-
-type NewEvent = Omit<EventRecord, 'seq'>
+import type { Journal, NewEvent } from '../store/port.ts'
 
 /** What comes within this time is one batch. */
 const GATHER_MS = 50

@@ -10,7 +10,7 @@ import type { PlannedStep } from './policy/steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
-export type BootDevice = 'pxe' | 'disk'
+export type NodeBootDevice = 'pxe' | 'disk'
 
 /** Something to do outside the record. Absolute and idempotent: performing it twice has the same result as performing it once. */
 export type Effect =
@@ -20,7 +20,7 @@ export type Effect =
   | { readonly do: 'boot-files' }
   | { readonly do: 'publish' }
   /** `always`: also when the server starts by itself later, which for the network only an instance of deploy_interface ramdisk wants. */
-  | { readonly do: 'boot-device'; readonly device: BootDevice; readonly always?: true }
+  | { readonly do: 'boot-device'; readonly device: NodeBootDevice; readonly always?: true }
   /** `soft`: the operating system is asked to shut down. */
   | { readonly do: 'power'; readonly to: 'power on' | 'power off'; readonly soft?: true; readonly timeoutMs?: number }
   /** Restarts the server without switching it off, where `disable_power_off` forbids that. */

@@ -158,6 +158,8 @@ export interface EventFilter {
   readonly project?: string
 }
 
+export type NewEvent = Omit<EventRecord, 'seq'>
+
 /** An event, and who owns and leases its node now. */
 export interface SeenEvent extends EventRecord {
   readonly owner: string | null
@@ -178,9 +180,9 @@ export interface ObjectStore {
 
 /** Everything that happened, in order. */
 export interface Journal {
-  add(event: Omit<EventRecord, 'seq'>): Promise<void>
+  add(event: NewEvent): Promise<void>
   /** In one transaction. */
-  addAll(events: readonly Omit<EventRecord, 'seq'>[]): Promise<void>
+  addAll(events: readonly NewEvent[]): Promise<void>
   /** Of one node, newest first; of these kinds, before this sequence number. */
   ofNode(
     nodeUuid: string,
@@ -212,7 +214,7 @@ export interface Store {
   /** Throws `object.conflict` when uuid, name, instance or BMC is taken. */
   addNode(node: NodeRecord): Promise<void>
   /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale` otherwise. */
-  putNode(node: NodeRecord, events?: readonly Omit<EventRecord, 'seq'>[]): Promise<NodeRecord>
+  putNode(node: NodeRecord, events?: readonly NewEvent[]): Promise<NodeRecord>
   node(uuid: string): Promise<NodeRecord | undefined>
   nodeByName(name: string): Promise<NodeRecord | undefined>
   /** The UUIDs of other nodes with the BMC of this one: databases of older programs may hold some. */

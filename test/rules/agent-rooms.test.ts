@@ -42,18 +42,6 @@ test('rooms of the agent import downwards only', () => {
   expect(leaks).toEqual([])
 })
 
-/** Names of types that two files of a program declare. The list may only shrink. */
-const DECLARED_TWICE: readonly string[] = [
-  'conductor: BootDevice',
-  'conductor: Call',
-  'conductor: Dict',
-  'conductor: EventOf',
-  'conductor: Info',
-  'conductor: NewEvent',
-  'conductor: Resource',
-  'conductor: Source',
-]
-
 const TYPE = /^(?:export )?(?:abstract )?(?:interface|type|class|enum)\s+(\w+)/gm
 
 test('a program declares the name of a type once', () => {
@@ -63,6 +51,6 @@ test('a program declares the name of a type once', () => {
     for (const name of names) declared.set(name, (declared.get(name) ?? 0) + 1)
   }
   const twice = [...declared].flatMap(([name, count]) => (count > 1 ? [name] : []))
-  expect(twice.filter((name) => !DECLARED_TWICE.includes(name))).toEqual([])
-  expect(DECLARED_TWICE.filter((name) => !twice.includes(name))).toEqual([])
+  expect(declared.size).toBeGreaterThan(300)
+  expect(twice).toEqual([])
 })

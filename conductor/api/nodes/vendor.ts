@@ -72,14 +72,14 @@ export function vendorRoutes(parts: RouteParts): Route[] {
   ]
 }
 
-interface Call {
+interface VendorCall {
   readonly node: NodeRecord
   readonly called: string
   readonly args: Record<string, unknown>
   readonly http: string
 }
 
-async function callFake(nodes: NodeService, { node, called, args, http }: Call): Promise<ApiResponse> {
+async function callFake(nodes: NodeService, { node, called, args, http }: VendorCall): Promise<ApiResponse> {
   const known = vendorMethod(called, http, args)
   if (known.require_exclusive_lock && isLocked(node)) throw locked(node)
   await nodes.changeFake(node.uuid, (fake) => callVendor(fake, called, args).hardware)
@@ -90,7 +90,7 @@ async function callFake(nodes: NodeService, { node, called, args, http }: Call):
 async function callIpmi(
   nodes: NodeService,
   request: ApiRequest,
-  { node, called, args, http }: Call,
+  { node, called, args, http }: VendorCall,
 ): Promise<ApiResponse> {
   // Raw requests can do anything at a BMC, such as making users: that is not for one project.
   mustBeWhole(request.actor, 'vendor_passthru')

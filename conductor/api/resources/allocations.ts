@@ -7,7 +7,7 @@ import type { Actor } from '../auth.ts'
 import { NewDict, NewUuid, ObjectName, z } from '../node-input.ts'
 import { nodeOf } from '../nodes/routes.ts'
 import { needs, type ApiRequest, type Route } from '../route.ts'
-import { objectView, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { objectView, resourceRoutes, type ApiResource, type ResourceParts } from '../resource.ts'
 import { Trait } from '../traits.ts'
 import { visible } from '../versions.ts'
 
@@ -34,7 +34,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   const { nodes, store, allocations } = parts
   const sees = (request: ApiRequest, object: ObjectRecord) =>
     request.actor.project === null || object.body.owner === request.actor.project
-  const allocation: Resource = {
+  const allocation: ApiResource = {
     kind: ALLOCATION,
     path: '/v1/allocations',
     envelope: 'allocations',

@@ -9,7 +9,7 @@ import { Flag, NewDict, Mac, NewUuid, ObjectName, Uuid, z } from '../node-input.
 import { listNodes, nodeOf } from '../nodes/routes.ts'
 import { unmask } from '../nodes/wire.ts'
 import type { ApiRequest, Route } from '../route.ts'
-import { findObject, ofNode, resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { findObject, ofNode, resourceRoutes, type ApiResource, type ResourceParts } from '../resource.ts'
 import { NODE_FILTERS } from '../versions.ts'
 import { links, maskSecrets } from '../views.ts'
 
@@ -45,7 +45,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     }
   }
 
-  const chassis: Resource = {
+  const chassis: ApiResource = {
     kind: 'chassis',
     path: '/v1/chassis',
     envelope: 'chassis',
@@ -68,7 +68,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     },
   }
 
-  const portgroup: Resource = {
+  const portgroup: ApiResource = {
     kind: 'portgroup',
     path: '/v1/portgroups',
     envelope: 'portgroups',
@@ -148,7 +148,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
     },
   }
 
-  const connector: Resource = {
+  const connector: ApiResource = {
     kind: 'volume connector',
     path: '/v1/volume/connectors',
     envelope: 'connectors',
@@ -179,7 +179,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       mustBeOff(await nodes.find(String(object.nodeUuid)), 'volume connector deletion'),
   }
 
-  const target: Resource = {
+  const target: ApiResource = {
     kind: 'volume target',
     path: '/v1/volume/targets',
     envelope: 'targets',

@@ -7,12 +7,12 @@ import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole } from '../access.ts'
 import { AskedCleanStep, AskedDeployStep, Dict, Flag, NewDict, NewUuid, z } from '../node-input.ts'
 import type { ApiRequest, Route } from '../route.ts'
-import { resourceRoutes, type Resource, type ResourceParts } from '../resource.ts'
+import { resourceRoutes, type ApiResource, type ResourceParts } from '../resource.ts'
 import { Trait } from '../traits.ts'
 
 const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
 
-const template: Resource = {
+const template: ApiResource = {
   kind: 'deploy_template',
   path: '/v1/deploy_templates',
   envelope: 'deploy_templates',
@@ -39,7 +39,7 @@ const template: Resource = {
 const seesRunbook = (request: ApiRequest, { body }: ObjectRecord) =>
   request.actor.project === null || body.public === true || body.owner === request.actor.project
 
-const runbook: Resource = {
+const runbook: ApiResource = {
   kind: 'runbook',
   path: '/v1/runbooks',
   envelope: 'runbooks',
@@ -86,7 +86,7 @@ const runbook: Resource = {
 }
 
 const Params = z.union([Dict, z.array(z.unknown())])
-const ruleResource = (apiCalls: AllowList): Resource => ({
+const ruleResource = (apiCalls: AllowList): ApiResource => ({
   kind: 'inspection_rule',
   path: '/v1/inspection_rules',
   envelope: 'inspection_rules',

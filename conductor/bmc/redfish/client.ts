@@ -1,12 +1,11 @@
 /** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where sessions do not work. Reads, and writes that carry the right ETag. */
 import { Fault, isFault } from '../../../kit/fault.ts'
+import { isDict, type Dict } from '../../../kit/json.ts'
 import type { RedfishInfo } from './info.ts'
 import { faultOf, isCritical, messagesOf, says, type Refusal } from './messages.ts'
 import { Wire, type Answer, type Exchange } from './wire.ts'
 
-export type Dict = Readonly<Record<string, unknown>>
-export const isDict = (value: unknown): value is Dict =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+export { isDict, type Dict }
 
 export interface Resource {
   readonly path: string

@@ -23,7 +23,7 @@ export type Trust =
   /** Plain HTTP, which the address asks for by name. */
   | { readonly kind: 'none' }
 
-type Info = Readonly<Record<string, unknown>>
+export type DriverInfo = Readonly<Record<string, unknown>>
 
 const MAX_TEXT = 255
 const MAX_PEM_BYTES = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ const AUTH = ['auto', 'session', 'basic'] as const
 const PIN = /^[A-Za-z0-9+/]{43}=$/
 
 /** `learnedPin`: what the key of the BMC was at first contact. */
-export function redfishInfo(info: Info, learnedPin: string | null = null): RedfishInfo {
+export function redfishInfo(info: DriverInfo, learnedPin: string | null = null): RedfishInfo {
   const origin = originOf(info.redfish_address)
   return {
     origin,
@@ -75,7 +75,7 @@ function authOf(value: unknown): RedfishInfo['auth'] {
 }
 
 /** Ironic's redfish_verify_ca: true, false, or the path of a file of certificates. False means here: by the key that was seen at first contact. */
-function trustOf(info: Info, learnedPin: string | null): Trust {
+function trustOf(info: DriverInfo, learnedPin: string | null): Trust {
   const given = info.rackward_tls_pin
   if (given !== undefined && given !== null && given !== '') {
     if (typeof given !== 'string' || !PIN.test(given))
@@ -109,7 +109,7 @@ export async function certificatesOf(path: string): Promise<string> {
   }
 }
 
-function text(info: Info, key: string, fallback: string): string {
+function text(info: DriverInfo, key: string, fallback: string): string {
   const value = info[key] ?? fallback
   if (typeof value !== 'string') throw new Fault('bmc.config', `driver_info/${key} is not a text`)
   if (value.length > MAX_TEXT || /[\0\r\n]/.test(value))

@@ -1,5 +1,6 @@
 /** What a Redfish service says went wrong -> one fault (DSP0266, "Error responses"). Pure. Vendors differ: the list may be one object, stand at the top of a 200, or be HTML. */
 import { Fault, type FaultCode } from '../../../kit/fault.ts'
+import { isDict, type Dict } from '../../../kit/json.ts'
 import { printable } from '../../../kit/text.ts'
 
 export interface Message {
@@ -16,8 +17,6 @@ export interface Refusal {
   readonly messages: readonly Message[]
 }
 
-type Dict = Readonly<Record<string, unknown>>
-const isDict = (value: unknown): value is Dict => typeof value === 'object' && value !== null && !Array.isArray(value)
 const textOf = (value: unknown): string => (typeof value === 'string' ? printable(value, 300) : '')
 
 const MAX_MESSAGES = 20

@@ -29,7 +29,7 @@ export interface SourceRules {
   readonly glance: boolean
 }
 
-type Info = Readonly<Record<string, unknown>>
+type InstanceInfo = Readonly<Record<string, unknown>>
 
 const SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'file'])
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
@@ -56,7 +56,7 @@ export function checkSources(
   else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
 }
 
-export function imageSource(info: Info, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceFile {
+export function imageSource(info: InstanceInfo, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceFile {
   const source = info.image_source
   if (typeof source !== 'string' || source === '')
     throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
@@ -80,7 +80,7 @@ export function imageSource(info: Info, rules: Pick<SourceRules, 'glance'> = { g
 }
 
 /** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or `boot_iso`. */
-export function ramdiskSource(info: Info, rules: SourceRules): RamdiskSource {
+export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSource {
   const { boot_iso: iso, kernel, ramdisk } = info
   if (iso !== undefined) {
     if (kernel !== undefined || ramdisk !== undefined)
@@ -100,7 +100,7 @@ export function ramdiskSource(info: Info, rules: SourceRules): RamdiskSource {
   }
 }
 
-function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: Info, rules: SourceRules): SourceFile {
+function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: InstanceInfo, rules: SourceRules): SourceFile {
   const source = info[key]
   if (typeof source !== 'string' || source === '') throw new Fault('input.missing', `instance_info/${key} is missing`)
   const checksum = info[`${key}_checksum`]

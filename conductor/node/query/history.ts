@@ -1,10 +1,8 @@
 /** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error. Pure. */
-import type { EventRecord } from '../../store/port.ts'
+import type { NewEvent } from '../../store/port.ts'
 import type { Move } from '../workflow/context.ts'
 import type { NodeRecord } from '../record.ts'
 import { ALIASES, type InterfaceName } from '../policy/interfaces.ts'
-
-type NewEvent = Omit<EventRecord, 'seq'>
 
 /** What nodes are compared by when durations are: the same states take as long on the same hardware. */
 export const modelOf = (node: Pick<NodeRecord, 'driver' | 'properties'>): string =>

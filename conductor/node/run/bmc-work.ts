@@ -15,8 +15,8 @@ export interface WorkAt {
   readonly step: PlannedStep
   readonly nowMs: number
   readonly signal: AbortSignal
-  /** One act at the BMC, in its queue. */
-  readonly act: <T>(work: (bmc: Bmc, signal: AbortSignal) => Promise<T>) => Promise<T>
+  /** One command to the BMC, in its queue. */
+  readonly command: <T>(work: (bmc: Bmc, signal: AbortSignal) => Promise<T>) => Promise<T>
 }
 
 export interface Looked {
@@ -46,7 +46,7 @@ export interface BmcWorkParts {
 }
 
 /** For one act at a BMC, of which some read for a minute and write for two. */
-const ACT_MS = 180_000
+const COMMAND_TIMEOUT_MS = 180_000
 const FIRST_LOOK_MS = 2_000
 const MAX_LOOK_MS = 30_000
 
@@ -73,13 +73,13 @@ export class BmcWorks {
 
   private at(node: NodeRecord, { step, signal }: { step: PlannedStep; signal: AbortSignal }): WorkAt {
     const { bmcQueue, bmcs, clock } = this.parts
-    const options = { priority: 'deploy', timeoutMs: ACT_MS, signal } as const
+    const options = { priority: 'deploy', timeoutMs: COMMAND_TIMEOUT_MS, signal } as const
     return {
       node,
       step,
       signal,
       nowMs: clock.now(),
-      act: (work) => bmcQueue.run(bmcs.target(node), options, work),
+      command: (work) => bmcQueue.run(bmcs.target(node), options, work),
     }
   }
 

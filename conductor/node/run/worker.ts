@@ -5,7 +5,7 @@ import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
 import { isMilestone } from '../../boot/wire.ts'
-import type { EventRecord, Store } from '../../store/port.ts'
+import type { NewEvent, Store } from '../../store/port.ts'
 import { dueAtMs, type Effect, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
@@ -20,9 +20,8 @@ export interface Performer {
 }
 
 /** Makes the event of the record as it is when its turn comes. */
-export type EventOf = (node: NodeRecord) => StepEvent | Promise<StepEvent>
+export type EventMaker = (node: NodeRecord) => StepEvent | Promise<StepEvent>
 
-type NewEvent = Omit<EventRecord, 'seq'>
 type Changed =
   NodeRecord | { readonly node: NodeRecord; readonly moves: readonly Move[]; readonly events?: readonly NewEvent[] }
 
@@ -85,7 +84,7 @@ export class Worker {
   }
 
   /** Moves a node by one event. Throws the refusal, after it saved what came with it. */
-  async dispatch(uuid: string, event: StepEvent | EventOf): Promise<NodeRecord> {
+  async dispatch(uuid: string, event: StepEvent | EventMaker): Promise<NodeRecord> {
     let refusal: Fault | undefined
     const saved = await this.change(uuid, async (node) => {
       const moves: Move[] = []
