@@ -1,4 +1,5 @@
-/** Cards that an inventory names -> ports of the node, and the links of those ports. A report proves no MAC, so none of them answers network boots. */
+/** Cards that an inventory names -> ports of the node, and the links of those ports. The report of a ramdisk proves no MAC, so that none of its cards is answered when it
+ *  boots from the network; a BMC whose key and password were checked knows its own cards. */
 import { isDeepStrictEqual } from 'node:util'
 import { isoTime, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -18,7 +19,11 @@ interface Parts {
 
 /** Every card becomes a port, as Ironic's add_ports=all, up to the limit. The one that the node booted from is a port already, or it would not have been
  *  answered; one that is a port of another node stays there, and an event says so. */
-export async function addPorts(node: NodeRecord, macs: readonly string[], parts: Parts): Promise<void> {
+export async function addPorts(
+  node: NodeRecord,
+  { macs, pxeEnabled = false }: { readonly macs: readonly string[]; readonly pxeEnabled?: boolean },
+  parts: Parts,
+): Promise<void> {
   const { store, random, clock } = parts
   const { portsPerReport } = parts.limits
   const wanted = [...new Set(macs)]
@@ -32,7 +37,7 @@ export async function addPorts(node: NodeRecord, macs: readonly string[], parts:
       uuid: random.uuid(),
       nodeUuid: node.uuid,
       address,
-      pxeEnabled: false,
+      pxeEnabled,
       internalInfo: { inspected_at: isoTime(clock.now()) },
       createdAtMs: clock.now(),
     })

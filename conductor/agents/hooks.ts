@@ -17,7 +17,10 @@ const MAX_LLDP_FIELDS = 256
 
 /** `inventory` is of Ironic's form. `plugin`: what the agent sent beside it. */
 export function hookData(
-  inventory: { readonly interfaces: readonly Interface[]; readonly boot?: { pxe_interface?: unknown } | undefined },
+  inventory: {
+    readonly interfaces: readonly Interface[]
+    readonly boot?: { readonly pxe_interface?: unknown; readonly [name: string]: unknown } | undefined
+  },
   plugin: Readonly<Record<string, unknown>>,
 ): HookData {
   const bootMac = pxeMac(inventory.boot?.pxe_interface)

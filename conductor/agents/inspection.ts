@@ -103,7 +103,7 @@ export interface IronicInventory {
   readonly [name: string]: unknown
 }
 
-const ironicInterface = (nic: Nic) => ({
+export const ironicInterface = (nic: Nic) => ({
   name: nic.name,
   mac_address: nic.mac,
   ipv4_address: nic.ipv4,
@@ -119,7 +119,7 @@ const ironicInterface = (nic: Nic) => ({
   driver: nic.driver,
 })
 
-const ironicDisk = (disk: Disk) => ({
+export const ironicDisk = (disk: Disk) => ({
   name: disk.name,
   model: disk.model,
   size: disk.sizeBytes,

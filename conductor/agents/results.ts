@@ -28,9 +28,11 @@ export interface ResultParts {
 }
 
 /** An inventory in Ironic's form. */
-export interface FoundHardware {
+export interface InspectedHardware {
   readonly document: { inventory: Parameters<typeof hookData>[0]; plugin_data: Record<string, unknown> }
   readonly macs: readonly string[]
+  /** Ports that are made of these cards are answered when they boot from the network. */
+  readonly pxeEnabled?: boolean
   readonly properties: Record<string, unknown>
 }
 
@@ -47,13 +49,13 @@ export function failedEvent(node: NodeRecord, failed: { code: string; text: stri
 /** Stores an inventory, adds ports for its network cards, and returns the fields that it and the inspection rules change. */
 export async function storeInventory(
   node: NodeRecord,
-  found: FoundHardware,
+  found: InspectedHardware,
   parts: ResultParts,
 ): Promise<Partial<NodeRecord>> {
   const { store, clock, log, calls } = parts
   const { inventory, plugin_data: plugin } = found.document
   const hooks = hookData(inventory, plugin)
-  await addPorts(node, found.macs, parts)
+  await addPorts(node, found, parts)
   await linkPorts(node, hooks.links, parts)
   const { patch, pluginData } = await applyRules(
     { ...node, properties: found.properties },

@@ -90,7 +90,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     shard: node.shard,
     parent_node: node.parentNode,
     disable_power_off: node.disablePowerOff,
-    health: null,
+    health: node.health,
     ...interfacesView(node),
     created_at: time(node.createdAtMs),
     updated_at: time(node.updatedAtMs),

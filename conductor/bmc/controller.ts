@@ -2,9 +2,10 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Bios } from './parts/bios.ts'
+import type { BmcEvents } from './parts/events.ts'
 import type { FirmwareMode } from './parts/firmware-mode.ts'
 import type { Indicators } from './parts/indicators.ts'
-import type { HardwareInventory } from './parts/inventory.ts'
+import type { BmcInventory, Health } from './parts/inventory.ts'
 import type { Media } from './parts/media.ts'
 import type { Sensors } from './parts/sensors.ts'
 import type { Updates } from './parts/updates.ts'
@@ -41,7 +42,9 @@ export interface BmcParts {
   readonly volumes?: Volumes
   readonly sensors?: Sensors
   readonly indicators?: Indicators
-  readonly inventory?: HardwareInventory
+  /** Absent: only a ramdisk can find out. */
+  readonly inventory?: BmcInventory
+  readonly events?: BmcEvents
   readonly tasks?: Tasks
 }
 
@@ -50,6 +53,8 @@ export interface Bmc extends BmcParts {
   power(signal: AbortSignal): Promise<Power>
   /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what was not asked yet is left. */
   poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power>
+  /** The same with the health of the server, where one request tells both. */
+  pollHealth?(signal: AbortSignal): Promise<{ readonly power: Power; readonly health: Health | null }>
   /** Asks for a state. May be repeated: asking for the state that it is in does nothing. */
   setPower(to: PowerCommand, signal: AbortSignal): Promise<void>
   /** Starts the machine anew without switching it off; switches on one that is off. */
@@ -84,6 +89,7 @@ const PARTS: Readonly<Record<keyof BmcParts, string>> = {
   sensors: 'sensors',
   indicators: 'indicators',
   inventory: 'an inventory',
+  events: 'a stream of events',
   tasks: 'tasks',
 }
 

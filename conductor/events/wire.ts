@@ -24,6 +24,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'bmc-act': 'a user acts on the BMC of a node: what, and how',
   'interface-alias': 'an interface was chosen by a name that is taken for another: what is really used',
   'bmc-suite': 'a BMC does not take cipher suite 17 (SHA-256): it is spoken to with an older one',
+  health: 'the health of a server changed, as its BMC says: OK, Warning, Critical',
   'bmc-key': 'the public key of a BMC was seen for the first time, and is trusted from now on',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',

@@ -1,5 +1,6 @@
 /** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow (workflow/step.ts) changes. */
 import type { FaultCode } from '../../kit/fault.ts'
+import type { Health } from '../bmc/parts/inventory.ts'
 import type { BmcFacts } from '../bmc/registry.ts'
 import type { BmcTask } from '../bmc/task.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
@@ -28,6 +29,8 @@ export type Effect =
   | { readonly do: 'wait'; readonly seconds: number }
   /** The present step, on a child node. */
   | { readonly do: 'child-step'; readonly node: string }
+  /** Reads the inventory through the BMC. */
+  | { readonly do: 'inspect' }
   /** A step of fake hardware. */
   | { readonly do: 'simulate' }
   /** Long work of the BMC for the present step: everything is read and checked; the order is sent; its progress is looked at. */
@@ -154,6 +157,8 @@ export interface NodeRecord {
   readonly retiredReason: string | null
   readonly disablePowerOff: boolean
   readonly allocationUuid: string | null
+  /** Of the whole server, as its BMC says. */
+  readonly health: Health | null
   readonly bootMode: 'uefi' | 'bios' | null
   readonly secureBoot: boolean | null
   readonly automatedClean: boolean | null
@@ -214,6 +219,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     retiredReason: null,
     disablePowerOff: false,
     allocationUuid: null,
+    health: null,
     bootMode: null,
     secureBoot: null,
     automatedClean: null,

@@ -2,12 +2,14 @@
 import { BootFiles } from '../../images/boot-files.ts'
 import { Listeners } from '../../kit/listeners.ts'
 import { agentServer } from '../agents/server.ts'
+import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
 import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
+import { inspectByBmc } from '../node/run/bmc-inspection.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
 import { settingsOf } from '../settings.ts'
@@ -36,6 +38,17 @@ export const apiCallList = ({ config }: Context) => ({
   prefixes: config.inspection.apiCallUrls,
 })
 
+/** What the result of an inspection needs. */
+const resultParts = (context: Context, { store, sightings }: Pick<Storage, 'store' | 'sightings'>): ResultParts => ({
+  calls: { list: apiCallList(context), clock: context.clock, limits: context.config.limits.inspection },
+  store,
+  sightings,
+  clock: context.clock,
+  random: context.random,
+  log: context.log,
+  limits: { portsPerReport: context.config.limits.agents.portsPerReport },
+})
+
 /** The performer of a conductor. */
 export function makePerformer(
   context: Context,
@@ -60,6 +73,7 @@ export function makePerformer(
     }),
     childSteps,
     bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: {} }),
+    inspect: (node, signal) => inspectByBmc({ ...resultParts(context, parts), bmcs, bmcQueue }, node, signal),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,

@@ -1,9 +1,24 @@
-/** How the firmware of a server starts it: UEFI or BIOS, and Secure Boot with its keys. */
+/** How the firmware of a server starts it: UEFI or BIOS, and Secure Boot with its keys. Changes hold after the next start; only a read afterwards proves them. */
 
 export interface FirmwareModeSeen {
   /** Null: the BMC does not say. */
   readonly bootMode: 'uefi' | 'bios' | null
-  readonly secureBoot: boolean | null
+  /** Null: the server has no Secure Boot that the BMC knows of. */
+  readonly secureBoot: SecureBootSeen | null
+}
+
+export interface SecureBootSeen {
+  /** Whether the present start was verified. */
+  readonly active: boolean
+  /** Whether the next one will be. */
+  readonly wanted: boolean
+  /** In setup mode there is no platform key, and nothing is verified. */
+  readonly setupMode: boolean
+}
+
+export interface Enrolled {
+  /** SHA-256 of each certificate that the database holds now, in lower-case hexadecimal. */
+  readonly sha256: readonly string[]
 }
 
 export interface FirmwareMode {
@@ -12,4 +27,6 @@ export interface FirmwareMode {
   setSecureBoot(on: boolean, signal: AbortSignal): Promise<void>
   /** `clear` removes all keys, which leaves setup mode. */
   resetKeys(how: 'default' | 'clear', signal: AbortSignal): Promise<void>
+  /** Adds a certificate (PEM) to the database `db`; one that is there already is left as it is. Throws `bmc.unproven` when it is not there afterwards. */
+  enroll(pem: string, signal: AbortSignal): Promise<Enrolled>
 }

@@ -1,15 +1,20 @@
-/** Lamps of a server that help to find it. */
+/** Lamps that help to find a server, its chassis or a disk. */
 
+export const INDICATOR_COMPONENTS = ['chassis', 'system', 'disk'] as const
+export type IndicatorComponent = (typeof INDICATOR_COMPONENTS)[number]
 export type IndicatorState = 'on' | 'off' | 'blinking'
 
 export interface IndicatorSeen {
-  readonly component: 'system' | 'chassis' | 'disk'
+  readonly component: IndicatorComponent
+  /** Unique among all: `led@component`. */
   readonly name: string
   readonly states: readonly IndicatorState[]
 }
 
 export interface Indicators {
-  indicators(signal: AbortSignal): Promise<readonly IndicatorSeen[]>
-  state(component: string, name: string, signal: AbortSignal): Promise<IndicatorState>
-  setState(order: { component: string; name: string; state: IndicatorState }, signal: AbortSignal): Promise<void>
+  list(signal: AbortSignal): Promise<readonly IndicatorSeen[]>
+  /** Throws `object.missing` for a lamp that is not there. */
+  state(name: string, signal: AbortSignal): Promise<IndicatorState>
+  /** Reads it back. Throws `input.invalid` for a state that the lamp does not have, `bmc.unproven` when it is accepted and does not hold. */
+  set(name: string, state: IndicatorState, signal: AbortSignal): Promise<void>
 }

@@ -1,17 +1,20 @@
-/** Sensors of a server and its health. */
+/** Sensors of a server, as its BMC shows them. */
+import type { Health, Turn } from './inventory.ts'
+
+export const SENSOR_KINDS = ['temperature', 'fan', 'power', 'voltage'] as const
+export type SensorKind = (typeof SENSOR_KINDS)[number]
 
 export interface SensorSeen {
-  readonly kind: 'temperature' | 'fan' | 'power' | 'drive'
-  /** Unique within its kind: `id@parent`. */
-  readonly id: string
+  readonly kind: SensorKind
+  /** Unique within its kind. */
   readonly name: string
-  readonly reading: number | null
-  readonly unit: string | null
-  readonly health: string | null
+  readonly reading: number
+  /** Cel, RPM, %, W, V. */
+  readonly unit: string
+  readonly health: Health | null
 }
 
 export interface Sensors {
-  sensors(signal: AbortSignal): Promise<readonly SensorSeen[]>
-  /** `OK`, `Warning` or `Critical`; null: the BMC does not say. */
-  health(signal: AbortSignal): Promise<string | null>
+  /** Those that have a reading; a BMC may need a minute. Throws bmc.* faults. */
+  read(turn: Turn): Promise<readonly SensorSeen[]>
 }

@@ -66,12 +66,43 @@ export async function setOverride(
   )
 }
 
+/** How the server shall start from now on: its boot device stays. Throws `node.unsupported` where the BMC shows no mode, or has no such mode. */
+export async function setOverrideMode(
+  { client, path }: { readonly client: RedfishClient; readonly path: string },
+  mode: 'uefi' | 'bios',
+  signal: AbortSignal,
+): Promise<void> {
+  const system = await readSystem(client, path, signal)
+  const boot = bootOf(system)
+  const wanted = mode === 'uefi' ? 'UEFI' : 'Legacy'
+  if (boot[MODE] === wanted) return
+  const allowed = valuesOf(boot[`${MODE}@Redfish.AllowableValues`])
+  if (boot[MODE] === undefined || (allowed !== null && !allowed.includes(wanted)))
+    throw new Fault(
+      'node.unsupported',
+      `the BMC cannot set the boot mode ${mode}; it has ${allowed?.join(', ') ?? 'no boot mode'}`,
+    )
+
+  const resource = await writable(client, system, signal)
+  const body = { [MODE]: wanted }
+  if (!(await sendMended(client, { resource, body }, signal))) return
+  const whole = { ...pick2(boot), ...body }
+  const refusal = await sendMended(client, { resource: await client.get(resource.path, signal), body: whole }, signal)
+  if (refusal) throw faultOf(refusal, `boot mode ${mode} of ${path}`)
+}
+
 export function overrideNow(body: Dict): BootNow {
   const boot = isDict(body.Boot) ? body.Boot : {}
   const device = (Object.keys(TARGETS) as BootDevice[]).find((one) => TARGETS[one].includes(String(boot[TARGET])))
   const enabled = boot[ENABLED]
   if (enabled === 'Disabled' || device === undefined) return { device: null, persistent: null }
   return { device, persistent: enabled === 'Continuous' }
+}
+
+/** How the server boots, as its boot override shows it; null where the BMC does not. */
+export function overrideMode(body: Dict): 'uefi' | 'bios' | null {
+  const mode = isDict(body.Boot) ? body.Boot[MODE] : undefined
+  return mode === 'UEFI' ? 'uefi' : mode === 'Legacy' ? 'bios' : null
 }
 
 function wantedOf({ device, once, efi }: BootChoice, boot: Dict): Dict {

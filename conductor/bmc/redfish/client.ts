@@ -1,4 +1,5 @@
 /** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where sessions do not work. Reads, and writes that carry the right ETag. */
+import { createHash } from 'node:crypto'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
 import type { RedfishInfo } from './info.ts'
@@ -51,6 +52,19 @@ export class RedfishClient {
   /** An action. Answers what the service refused, so that the caller can mend the request; undefined: it was accepted. */
   async post(path: string, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
     return refused(await this.ask({ method: 'POST', path, body }, signal))
+  }
+
+  /** A file in a form field (multipart/form-data), which some vendors' stores take. */
+  async uploadFile(
+    path: string,
+    { field, name, bytes }: { readonly field: string; readonly name: string; readonly bytes: Buffer },
+    signal: AbortSignal,
+  ): Promise<Refusal | undefined> {
+    const boundary = `rackward-${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}`
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`
+    const whole = Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)])
+    const upload = { bytes: whole, type: `multipart/form-data; boundary=${boundary}` }
+    return refused(await this.ask({ method: 'POST', path, upload }, signal))
   }
 
   /** A change of a resource, with the ETag forms that BMCs want, in turn: as given, in its strong form, none, any. */

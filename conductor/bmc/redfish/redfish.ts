@@ -3,16 +3,29 @@ import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'
 import type { Bmc, BootChoice, BootNow, Power, PowerCommand } from '../controller.ts'
+import type { FirmwareMode } from '../parts/firmware-mode.ts'
+import type { Indicators } from '../parts/indicators.ts'
+import type { Sensors } from '../parts/sensors.ts'
+import type { BmcInventory, Health } from '../parts/inventory.ts'
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
 import type { RedfishInfo } from './info.ts'
+import { redfishFirmwareMode } from './firmware-mode.ts'
+import { redfishIndicators } from './indicators.ts'
+import { redfishSensors } from './sensors.ts'
+import { redfishInventory } from './inventory.ts'
 import { findManager, resetManager } from './manager.ts'
 import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
 import { findSystem, powerOf, readSystem, uuidOf } from './system.ts'
+import { healthOf } from './walk.ts'
 
 const CLOSE_MS = 3_000
 
 export class Redfish implements Bmc {
+  readonly inventory: BmcInventory
+  readonly firmwareMode: FirmwareMode
+  readonly sensors: Sensors
+  readonly indicators: Indicators
   private readonly info: RedfishInfo
   private readonly client: RedfishClient
   private readonly clock: Clock
@@ -22,6 +35,11 @@ export class Redfish implements Bmc {
     this.info = info
     this.clock = clock
     this.client = new RedfishClient(info, onFirstKey)
+    const at = <T>(signal: AbortSignal, work: (parts: PowerParts) => Promise<T>) => this.at(signal, work)
+    this.inventory = redfishInventory(this.client, at)
+    this.firmwareMode = redfishFirmwareMode(at)
+    this.sensors = redfishSensors(this.client, at)
+    this.indicators = redfishIndicators(at)
   }
 
   /** The key of its certificate, once it was seen; null before, and where a CA or plain HTTP is configured. */
@@ -34,6 +52,13 @@ export class Redfish implements Bmc {
   }
 
   poll = (signal: AbortSignal): Promise<Power> => this.power(signal)
+
+  async pollHealth(signal: AbortSignal): Promise<{ power: Power; health: Health | null }> {
+    return this.at(signal, async ({ client, path }) => {
+      const { body } = await readSystem(client, path, signal)
+      return { power: powerOf(body), health: healthOf(body) }
+    })
+  }
 
   async setPower(to: PowerCommand, signal: AbortSignal): Promise<void> {
     await this.at(signal, (parts) => setPower(parts, to, signal))

@@ -15,6 +15,8 @@ export interface Exchange {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
+  /** Sent as it is, instead of `body`. */
+  readonly upload?: { readonly bytes: Buffer; readonly type: string }
 }
 
 export interface Answer {
@@ -99,14 +101,14 @@ export class Wire {
   }
 
   private send(
-    { method, path, headers, body }: Exchange,
+    { method, path, headers, body, upload }: Exchange,
     { signal, agent }: { signal: AbortSignal; agent: HttpAgent },
   ): Promise<Answer> {
     const url = new URL(path, this.origin)
     // A link that leads elsewhere would take the password there.
     if (url.origin !== this.origin.origin)
       return Promise.reject(new Fault('bmc.refused', `BMC ${this.origin.host}: a link leads to another host`))
-    const text = body === undefined ? undefined : JSON.stringify(body)
+    const text = upload?.bytes ?? (body === undefined ? undefined : JSON.stringify(body))
     const call = this.origin.protocol === 'https:' ? httpsRequest : httpRequest
     return new Promise((resolve, reject) => {
       const request = call(url, {
@@ -118,7 +120,7 @@ export class Wire {
           'odata-version': '4.0',
           // Compression changes ETags in ways that the same BMC then refuses.
           'accept-encoding': 'identity',
-          ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(text === undefined ? {} : { 'content-type': upload?.type ?? 'application/json' }),
           'content-length': Buffer.byteLength(text ?? ''),
           ...headers,
         },

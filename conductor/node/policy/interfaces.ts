@@ -47,7 +47,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     ...NONE,
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
-    inspect: ['agent', 'no-inspect'],
+    inspect: ['agent', 'redfish', 'no-inspect'],
     management: ['redfish', 'noop'],
     power: ['redfish'],
     rescue: ['agent', 'no-rescue'],
@@ -57,7 +57,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     ...NONE,
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
-    inspect: ['agent', 'no-inspect'],
+    inspect: ['agent', 'idrac-redfish', 'redfish', 'no-inspect'],
     management: ['idrac-redfish', 'redfish', 'noop'],
     power: ['idrac-redfish', 'redfish'],
     rescue: ['agent', 'no-rescue'],
@@ -95,6 +95,10 @@ export const enabledInterfaces = (driver: string): Readonly<Record<InterfaceName
 /** The implementation that a node uses. */
 export const interfaceOf = (node: Pick<NodeRecord, 'driver' | 'interfaces'>, name: InterfaceName): string | null =>
   node.interfaces[name] ?? enabledInterfaces(node.driver)?.[name][0] ?? null
+
+/** The hardware is looked at through the BMC: nothing is booted for it. */
+export const inspectsByBmc = (node: Pick<NodeRecord, 'driver' | 'interfaces'>): boolean =>
+  ['redfish', 'idrac-redfish'].includes(interfaceOf(node, 'inspect') ?? '')
 
 /** Throws `input.invalid` when a chosen implementation does not exist for the driver. */
 export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>): void {

@@ -5,10 +5,11 @@ import type { Store } from '../../store/port.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { usesAgent } from '../workflow/effects.ts'
 import { withChildren, type MayUseChild } from './child-steps.ts'
-import { interfaceOf, unsupported } from './interfaces.ts'
+import { inspectsByBmc, interfaceOf, unsupported } from './interfaces.ts'
 import { stepsOfNode } from './node-steps.ts'
 import type { NodeRecord } from '../record.ts'
 import {
+  bmcInspectPlan,
   cleanPlan,
   deployKindOf,
   inspectPlan,
@@ -45,7 +46,7 @@ export async function planFor(
   switch (verb) {
     case 'inspect':
       if (interfaceOf(node, 'inspect') === 'no-inspect') throw unsupported(node, 'inspect', 'inspect')
-      return inspectPlan
+      return inspectsByBmc(node) ? bmcInspectPlan : inspectPlan
     case 'rescue':
       if (interfaceOf(node, 'rescue') === 'no-rescue') throw unsupported(node, 'rescue', 'rescue')
       return rescuePlan

@@ -255,6 +255,10 @@ const sorted = (steps: PlannedStep[]): PlannedStep[] =>
 export const inspectPlan: readonly PlannedStep[] = [
   { interface: 'inspect', step: 'inspect', args: {}, priority: 100, by: 'agent' },
 ]
+/** The same through the BMC: no ramdisk is booted. */
+export const bmcInspectPlan: readonly PlannedStep[] = [
+  { interface: 'inspect', step: 'inspect', args: {}, priority: 100, by: 'conductor' },
+]
 export const rescuePlan: readonly PlannedStep[] = [
   { interface: 'rescue', step: 'rescue', args: {}, priority: 100, by: 'agent' },
 ]

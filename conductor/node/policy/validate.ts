@@ -3,7 +3,7 @@ import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from '../workflow/effects.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'
-import { interfaceOf, type InterfaceName } from './interfaces.ts'
+import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 
 /** By interface; null: it cannot do anything. */
@@ -47,7 +47,7 @@ export async function validateNode(
       ...foreignAgent(node),
     },
     firmware: unless('firmware', { result: true }),
-    inspect: unless('inspect', boot),
+    inspect: unless('inspect', inspectsByBmc(node) ? bmc : boot),
     management: bmc,
     network: { result: true },
     power: bmc,

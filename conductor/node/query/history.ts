@@ -49,6 +49,7 @@ export function changesOf(
     events.push(
       event('error', { text: after.lastError, fault: after.lastFault?.code ?? null, state: after.provisionState }),
     )
+  if (before.health !== after.health) events.push(event('health', { from: before.health, to: after.health }))
   events.push(...aliasEvents(before.interfaces, after, at.atMs))
   if (before.maintenance !== after.maintenance)
     events.push(event('maintenance', { on: after.maintenance, reason: after.maintenanceReason, fault: after.fault }))

@@ -27,6 +27,8 @@ export interface PerformParts {
   readonly clock: Clock
   readonly childSteps: Pick<ChildSteps, 'carryOut'>
   readonly bmcWorks: Pick<BmcWorks, 'perform'>
+  /** Reads the inventory of a node through its BMC and stores it. */
+  readonly inspect: (node: NodeRecord, signal: AbortSignal) => Promise<Partial<NodeRecord>>
   readonly powerTimeoutMs: number
   readonly fakeDelayMs: number
 }
@@ -109,6 +111,8 @@ async function perform(
     case 'child-step':
       await parts.childSteps.carryOut({ node, child: effect.node, signal: unwanted })
       return undefined
+    case 'inspect':
+      return { patch: await parts.inspect(node, unwanted) }
     case 'simulate':
       await parts.clock.sleep(parts.fakeDelayMs, unwanted)
       return simulate(parts, node)

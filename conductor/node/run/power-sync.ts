@@ -4,6 +4,8 @@ import { setMaxListeners } from 'node:events'
 import { asFault, isFault, type Fault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
+import type { Bmc, Power } from '../../bmc/controller.ts'
+import type { Health } from '../../bmc/parts/inventory.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
@@ -127,12 +129,19 @@ export class PowerSync {
       const node = await store.node(uuid)
       if (!node || !wanted(node)) return 'gone'
       const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
-      const power = await bmcQueue.run(bmcs.target(node), options, (bmc, signal, giveWay) => bmc.poll(signal, giveWay))
+      const { power, health } = await bmcQueue.run(bmcs.target(node), options, poll)
       this.lastAskedMs.set(uuid, clock.now())
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'
-      if (node.powerState !== state || node.fault === 'power failure')
-        await worker.dispatch(uuid, { type: 'polled', power: state, pendingVersion: node.workflow.pendingVersion })
+      const felt = health === undefined ? {} : { health }
+      const isNew = node.powerState !== state || (health !== undefined && node.health !== health)
+      if (isNew || node.fault === 'power failure')
+        await worker.dispatch(uuid, {
+          type: 'polled',
+          power: state,
+          pendingVersion: node.workflow.pendingVersion,
+          ...felt,
+        })
       return 'ok'
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'
@@ -173,6 +182,14 @@ export class PowerSync {
     }
   }
 }
+
+/** The power, and the health where it comes in the same request. */
+const poll = async (
+  bmc: Bmc,
+  signal: AbortSignal,
+  giveWay: AbortSignal,
+): Promise<{ power: Power; health?: Health | null }> =>
+  bmc.pollHealth ? bmc.pollHealth(signal) : { power: await bmc.poll(signal, giveWay) }
 
 /** Nodes whose credentials were tried, and fake ones that were given a power state; in maintenance those alone that a lost BMC put there. */
 const wanted = (node: NodeRecord): boolean =>

@@ -85,6 +85,8 @@ function stepEffects(node: NodeRecord): readonly Effect[] {
       return [OFF]
     case 'reboot':
       return usesAgent(node) ? [{ do: 'publish' }, ...restart(node, 'pxe')] : [OFF, ON]
+    case 'inspect':
+      return [{ do: 'inspect' }]
     case 'wait':
       return [{ do: 'wait', seconds: Number(step.args.seconds ?? 0) }]
     default:

@@ -1,4 +1,5 @@
 /** Every event that can move a node, and what it is answered with. */
+import type { Health } from '../../bmc/parts/inventory.ts'
 import type { FaultCode } from '../../../kit/fault.ts'
 import type { BmcTask } from '../../bmc/task.ts'
 import type { PlannedStep } from '../policy/steps.ts'
@@ -49,7 +50,12 @@ export type StepEvent =
   /** The wall clock was set: what is counted by it moves along. */
   | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */
-  | { readonly type: 'polled'; readonly power: PowerState; readonly pendingVersion: number }
+  | {
+      readonly type: 'polled'
+      readonly power: PowerState
+      readonly pendingVersion: number
+      readonly health?: Health | null
+    }
   /** The power poll failed so often that the BMC counts as lost. */
   | { readonly type: 'poll-lost'; readonly fault: FaultNote }
   /** An operator breaks the lock: what is owed is given up. */

@@ -58,12 +58,13 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
 }
 
 /** A BMC that answers again ends the maintenance that its silence brought. */
-export function onPolled(node: NodeRecord, { power, pendingVersion }: EventOf<'polled'>): NodeRecord {
+export function onPolled(node: NodeRecord, { power, pendingVersion, health }: EventOf<'polled'>): NodeRecord {
   // Effects were pending since the power was read: the reading is out of date.
   if (isLocked(node) || pendingVersion !== node.workflow.pendingVersion) return node
   const back = node.fault === 'power failure'
-  if (!back && node.powerState === power) return node
-  const seen: NodeRecord = { ...node, powerState: power, targetPowerState: null }
+  const felt = health === undefined || health === node.health ? node : { ...node, health }
+  if (!back && node.powerState === power) return felt
+  const seen: NodeRecord = { ...felt, powerState: power, targetPowerState: null }
   return back
     ? { ...seen, maintenance: false, maintenanceReason: null, fault: null, lastError: null, lastFault: null }
     : seen

@@ -1,0 +1,147 @@
+/** Secure Boot of a system (schema SecureBoot): read, switched for the next start, its keys reset, certificates added to the database `db`. */
+import { createHash } from 'node:crypto'
+import { Fault, isFault } from '../../../kit/fault.ts'
+import type { Enrolled, SecureBootSeen } from '../parts/firmware-mode.ts'
+import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
+import { faultOf } from './messages.ts'
+import { valuesOf } from './system.ts'
+
+const MAX_MEMBERS = 64
+const RESET_TYPES = { default: ['ResetAllKeysToDefault'], clear: ['DeleteAllKeys', 'DeletePK'] } as const
+
+/** Null: the server has no Secure Boot, or the BMC has no licence to show it. */
+export async function readSecureBoot(
+  client: RedfishClient,
+  system: Dict,
+  signal: AbortSignal,
+): Promise<SecureBootSeen | null> {
+  const path = linkOf(system.SecureBoot)
+  if (path === null) return null
+  try {
+    const { body } = await client.get(path, signal)
+    if (body.SecureBootCurrentBoot === undefined && body.SecureBootEnable === undefined) return null
+    return {
+      active: body.SecureBootCurrentBoot === 'Enabled',
+      wanted: body.SecureBootEnable === true,
+      setupMode: body.SecureBootMode === 'SetupMode',
+    }
+  } catch (error) {
+    if (isFault(error, 'bmc.path') || isFault(error, 'bmc.licence')) return null
+    throw error
+  }
+}
+
+/** For the next start. What holds now is not ordered again: some BMCs make a job of each order. */
+export async function setSecureBoot(
+  client: RedfishClient,
+  { system, on }: { readonly system: Dict; readonly on: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const resource = await secureBootOf(client, system, signal)
+  if (resource.body.SecureBootEnable === on) return
+  const refusal = await client.patch(resource, { SecureBootEnable: on }, signal)
+  if (refusal) throw faultOf(refusal, `Secure Boot ${on ? 'on' : 'off'}`)
+}
+
+export async function resetKeys(
+  client: RedfishClient,
+  { system, how }: { readonly system: Dict; readonly how: 'default' | 'clear' },
+  signal: AbortSignal,
+): Promise<void> {
+  const { body } = await secureBootOf(client, system, signal)
+  const actions = isDict(body.Actions) ? body.Actions : {}
+  const action = isDict(actions['#SecureBoot.ResetKeys']) ? actions['#SecureBoot.ResetKeys'] : {}
+  if (typeof action.target !== 'string' || !action.target.startsWith('/'))
+    throw new Fault('node.unsupported', 'the BMC cannot reset the keys of Secure Boot (Actions/#SecureBoot.ResetKeys)')
+  const allowed = valuesOf(action['ResetKeysType@Redfish.AllowableValues'])
+  const type = RESET_TYPES[how].find((one) => allowed === null || allowed.includes(one))
+  if (!type)
+    throw new Fault(
+      'node.unsupported',
+      `the BMC has no way to ${how} the keys of Secure Boot; it has ${allowed?.join(', ')}`,
+    )
+  const refusal = await client.post(action.target, { ResetKeysType: type }, signal)
+  if (refusal) throw faultOf(refusal, `reset of the keys of Secure Boot (${type})`)
+}
+
+/** By the standard collection; where there is none, by Dell's store. */
+export async function enroll(
+  client: RedfishClient,
+  { system, pem, owner }: { readonly system: Dict; readonly pem: string; readonly owner: string },
+  signal: AbortSignal,
+): Promise<Enrolled> {
+  const [wanted] = fingerprints(pem)
+  if (!wanted) throw new Fault('input.invalid', 'the certificate is not one in PEM form')
+  const secureBoot = await secureBootOf(client, system, signal)
+  const store = await certificatesOf(client, secureBoot, signal)
+  if (store === null) return enrollAtDell(client, { secureBoot, pem, wanted }, signal)
+
+  const before = await enrolledAt(client, store, signal)
+  if (before.includes(wanted)) return { sha256: before }
+  const body = { CertificateString: pem, CertificateType: 'PEM', UefiSignatureOwner: owner }
+  const refusal = await client.post(store, body, signal)
+  if (refusal) throw faultOf(refusal, 'certificate for the database db of Secure Boot')
+  const sha256 = await enrolledAt(client, store, signal)
+  if (sha256.includes(wanted)) return { sha256 }
+  throw new Fault('bmc.unproven', `the BMC took the certificate ${wanted.slice(0, 16)} for db, and does not show it`)
+}
+
+async function secureBootOf(client: RedfishClient, system: Dict, signal: AbortSignal): Promise<Resource> {
+  const path = linkOf(system.SecureBoot)
+  if (path === null) throw new Fault('node.unsupported', 'the BMC shows no Secure Boot for this server')
+  return client.get(path, signal)
+}
+
+/** The collection of certificates of the database `db`; null: the BMC has no such databases. */
+async function certificatesOf(client: RedfishClient, { body }: Resource, signal: AbortSignal): Promise<string | null> {
+  const databases = linkOf(body.SecureBootDatabases)
+  if (databases === null) return null
+  const list = (await client.get(databases, signal)).body.Members
+  const paths = (Array.isArray(list) ? list.slice(0, MAX_MEMBERS) : []).map(linkOf)
+  const db = paths.find((path) => path?.split('/').at(-1)?.toLowerCase() === 'db')
+  return db ? linkOf((await client.get(db, signal)).body.Certificates) : null
+}
+
+async function enrolledAt(client: RedfishClient, store: string, signal: AbortSignal): Promise<string[]> {
+  const list = (await client.get(store, signal)).body.Members
+  const found: string[] = []
+  for (const member of Array.isArray(list) ? list.slice(0, MAX_MEMBERS) : []) {
+    const path = linkOf(member)
+    const isWhole = isDict(member) && member.CertificateString !== undefined
+    const body = isWhole ? member : path === null ? {} : (await client.get(path, signal)).body
+    if (typeof body.CertificateString === 'string') found.push(...fingerprints(body.CertificateString))
+  }
+  return found
+}
+
+/** Older iDRACs: a store of files, whose entries have no fingerprint; one more of them is the proof. */
+async function enrollAtDell(
+  client: RedfishClient,
+  { secureBoot, pem, wanted }: { secureBoot: Resource; pem: string; wanted: string },
+  signal: AbortSignal,
+): Promise<Enrolled> {
+  const oem = isDict(secureBoot.body.Oem) && isDict(secureBoot.body.Oem.Dell) ? secureBoot.body.Oem.Dell : undefined
+  const certificates = linkOf(oem?.Certificates)
+  if (certificates === null)
+    throw new Fault('node.unsupported', 'the BMC takes no certificates for Secure Boot (no SecureBootDatabases)')
+  const store = `${certificates.replace(/\/$/, '')}/DB`
+  const count = async () => {
+    const { Members: list } = (await client.get(store, signal)).body
+    return Array.isArray(list) ? list.length : 0
+  }
+  const before = await count()
+  const bytes = derOf(pem)
+  const refusal = await client.uploadFile(store, { field: 'file', name: 'certificate.der', bytes }, signal)
+  if (refusal) throw faultOf(refusal, 'certificate for the store DB of Secure Boot')
+  if ((await count()) > before) return { sha256: [wanted] }
+  throw new Fault(
+    'bmc.unproven',
+    `the BMC took the certificate ${wanted.slice(0, 16)}, and does not show it in its store`,
+  )
+}
+
+const PEM = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g
+/** Vendors' certificates do not always parse: their bytes are compared. */
+const fingerprints = (pem: string): string[] =>
+  [...pem.matchAll(PEM)].map(([, text = '']) => createHash('sha256').update(Buffer.from(text, 'base64')).digest('hex'))
+const derOf = (pem: string): Buffer => Buffer.from([...pem.matchAll(PEM)][0]?.[1] ?? '', 'base64')
