@@ -12,6 +12,7 @@ export interface Resource {
   readonly path: string
   readonly body: Dict
   readonly etag: string | null
+  readonly sizeBytes: number
 }
 
 const ROOT = '/redfish/v1/'
@@ -38,7 +39,12 @@ export class RedfishClient {
     if (answer.status !== 200 || !isDict(answer.body)) throw faultOf(refusalOf(answer), `GET ${path}`)
     const etag = answer.body['@odata.etag']
     const header = typeof answer.headers.etag === 'string' ? answer.headers.etag : ''
-    return { path, body: answer.body, etag: header || (typeof etag === 'string' && etag !== '' ? etag : null) }
+    return {
+      path,
+      body: answer.body,
+      sizeBytes: answer.sizeBytes,
+      etag: header || (typeof etag === 'string' && etag !== '' ? etag : null),
+    }
   }
 
   /** The root needs no login. Throws `bmc.refused` when it is not a Redfish service. */

@@ -4,9 +4,7 @@ import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import { overrideMode, setOverrideMode } from './boot.ts'
 import type { RedfishClient } from './client.ts'
 import { enroll, readSecureBoot, resetKeys, setSecureBoot } from './secure-boot.ts'
-import { readSystem } from './system.ts'
-
-type At = <T>(signal: AbortSignal, work: (parts: { client: RedfishClient; path: string }) => Promise<T>) => Promise<T>
+import { readSystem, type At } from './system.ts'
 
 /** Names Rackward as the owner of the signatures that it adds (UEFI 2.10, EFI_SIGNATURE_DATA.SignatureOwner). */
 const SIGNATURE_OWNER = '5b8d3c1e-7f62-4d0a-9a57-3e1c2f6b8a90'

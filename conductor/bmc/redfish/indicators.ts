@@ -3,10 +3,8 @@ import { Fault } from '../../../kit/fault.ts'
 import type { IndicatorComponent, Indicators, IndicatorSeen, IndicatorState } from '../parts/indicators.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
 import { faultOf } from './messages.ts'
-import { readSystem } from './system.ts'
+import { readSystem, type At } from './system.ts'
 import { Walk } from './walk.ts'
-
-type At = <T>(signal: AbortSignal, work: (parts: { client: RedfishClient; path: string }) => Promise<T>) => Promise<T>
 
 interface Lamp extends IndicatorSeen {
   readonly path: string

@@ -10,10 +10,8 @@ import type {
 } from '../parts/inventory.ts'
 import { overrideMode } from './boot.ts'
 import { isDict, type Dict, type RedfishClient } from './client.ts'
-import { powerOf, readSystem, uuidOf } from './system.ts'
+import { powerOf, readSystem, uuidOf, type At } from './system.ts'
 import { countOf, healthOf, lineOf, stateOf, Walk } from './walk.ts'
-
-type At = <T>(signal: AbortSignal, work: (parts: { client: RedfishClient; path: string }) => Promise<T>) => Promise<T>
 
 const MIB = 1024 ** 2
 const GIB = 1024 ** 3

@@ -2,10 +2,8 @@
 import type { SensorKind, Sensors, SensorSeen } from '../parts/sensors.ts'
 import type { Turn } from '../parts/inventory.ts'
 import { isDict, type Dict, type RedfishClient } from './client.ts'
-import { readSystem } from './system.ts'
+import { readSystem, type At } from './system.ts'
 import { healthOf, lineOf, stateOf, Walk } from './walk.ts'
-
-type At = <T>(signal: AbortSignal, work: (parts: { client: RedfishClient; path: string }) => Promise<T>) => Promise<T>
 
 const MAX_NAME = 64
 

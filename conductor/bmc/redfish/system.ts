@@ -5,6 +5,12 @@ import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './
 /** What a BMC says that it takes for a parameter; null: it does not say. */
 export type Allowed = readonly string[] | null
 
+/** Works with the present path of the system, which is looked for when it is not known. */
+export type At = <T>(
+  signal: AbortSignal,
+  work: (parts: { readonly client: RedfishClient; readonly path: string }) => Promise<T>,
+) => Promise<T>
+
 const MAX_MEMBERS = 64
 
 /** The path of the system: the configured one, or the only one there is. Throws `bmc.config` when there are several, or when the path is not a system's. */

@@ -6,12 +6,15 @@ import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
 
 /** Resources that one walk reads, and members of one collection. */
 const MAX_READS = 512
+/** Bytes of all their answers: to parse them keeps the conductor from everything else. */
+const MAX_BYTES = 16 * 1024 * 1024
 const MAX_MEMBERS = 128
 
 export class Walk {
   private readonly client: RedfishClient
   private readonly turn: Turn
   private reads = 0
+  private sizeBytes = 0
   /** Resources that were linked and could not be read, or were too many. */
   unread = 0
 
@@ -24,13 +27,15 @@ export class Walk {
   async follow(link: unknown): Promise<Dict | undefined> {
     const path = linkOf(link)
     if (path === null) return undefined
-    if (this.reads >= MAX_READS) {
+    if (this.reads >= MAX_READS || this.sizeBytes >= MAX_BYTES) {
       this.unread += 1
       return undefined
     }
     this.reads += 1
     try {
-      return (await this.turn((signal) => this.client.get(path, signal))).body
+      const { body, sizeBytes } = await this.turn((signal) => this.client.get(path, signal))
+      this.sizeBytes += sizeBytes
+      return body
     } catch (error) {
       if (!isOfResource(error)) throw error
       this.unread += 1

@@ -24,6 +24,7 @@ export interface Answer {
   readonly headers: NodeJS.Dict<string | string[]>
   /** The JSON of the body; undefined when it is empty or something else. */
   readonly body: unknown
+  readonly sizeBytes: number
 }
 
 /** Nothing that we read of a BMC is bigger: a whole BIOS registry has 2 MB. */
@@ -132,7 +133,7 @@ export class Wire {
       })
       request.on('response', (response) => {
         readBody(response, this.origin.host).then(
-          (read) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: read }),
+          (read) => resolve({ status: response.statusCode ?? 0, headers: response.headers, ...read }),
           (error: Error) => {
             request.destroy()
             reject(error)
@@ -215,7 +216,10 @@ const untrusted = (host: string, error: NodeJS.ErrnoException): Fault =>
     ? new Fault('bmc.identity', `BMC ${host}: its certificate is not trusted: ${error.message}`, { cause: error })
     : dead(host, error)
 
-async function readBody(response: IncomingMessage, host: string): Promise<unknown> {
+async function readBody(
+  response: IncomingMessage,
+  host: string,
+): Promise<{ readonly body: unknown; readonly sizeBytes: number }> {
   const chunks: Buffer[] = []
   let sizeBytes = 0
   try {
@@ -229,12 +233,12 @@ async function readBody(response: IncomingMessage, host: string): Promise<unknow
     throw error instanceof Fault ? error : dead(host, error as Error)
   }
   const bytes = Buffer.concat(chunks)
-  if (bytes.length === 0) return undefined
+  if (sizeBytes === 0) return { body: undefined, sizeBytes }
   if (isDeeper(bytes, MAX_DEPTH))
     throw new Fault('bmc.refused', `BMC ${host} sent JSON of more than ${MAX_DEPTH} levels`)
   try {
-    return JSON.parse(bytes.toString()) as unknown
+    return { body: JSON.parse(bytes.toString()) as unknown, sizeBytes }
   } catch {
-    return undefined
+    return { body: undefined, sizeBytes }
   }
 }
