@@ -13,7 +13,7 @@ test.each(['redfish', 'idrac'])('driver %s', async (driver) => {
   const { privateKey, publicKey } = generateKeyPairSync('x25519')
   const text = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32).toString('base64')
   let sealed: Record<string, string> = {}
-  const ask = async (_method: string, _path: string, { body }: { body: { sealed: Record<string, string> } }) => {
+  const request = async (_method: string, _path: string, { body }: { body: { sealed: Record<string, string> } }) => {
     sealed = body.sealed
     return { status: 200, body: {} }
   }
@@ -32,7 +32,7 @@ test.each(['redfish', 'idrac'])('driver %s', async (driver) => {
     },
     bmc: { origin: 'https://192.0.2.1', tlsPin: PIN },
   }
-  expect(await new BmcCredentials({ ask } as unknown as MeshLink).share(registry, [node])).toEqual(['h1'])
+  expect(await new BmcCredentials({ request } as unknown as MeshLink).share(registry, [node])).toEqual(['h1'])
   expect(JSON.parse(openBox(privateKey, sealed.a1 as string, aboutBmc('h1', 'a1')))).toEqual({
     redfish_address: 'https://192.0.2.1',
     redfish_username: 'rackward',

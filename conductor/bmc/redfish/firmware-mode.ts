@@ -2,7 +2,6 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import { overrideMode, setOverrideMode } from './boot.ts'
-import type { RedfishClient } from './client.ts'
 import { enroll, readSecureBoot, resetKeys, setSecureBoot } from './secure-boot.ts'
 import { readSystem, type At } from './system.ts'
 

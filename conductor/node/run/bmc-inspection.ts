@@ -36,7 +36,7 @@ export async function inspectByBmc(
     if (leftMs <= 0)
       throw new Fault('bmc.timeout', `the inventory of BMC ${target.key} was not read in ${INSPECTION_MS / 1000} s`)
     const options = { priority: 'deploy', timeoutMs: Math.min(READ_MS, leftMs), signal } as const
-    return bmcQueue.act(target, options, (_, broken) => work(broken))
+    return bmcQueue.run(target, options, (_, broken) => work(broken))
   }
   const found = await inventory.read(turn)
 
