@@ -3,7 +3,8 @@ import { access } from 'node:fs/promises'
 import { loadConfig, type Config } from '../conductor/config.ts'
 import { bmcAddress } from '../conductor/bmc/address.ts'
 import { bad, ok, unknown, warn, type Finding, type Level } from '../conductor/doctor/finding.ts'
-import { bootFiles, clock, images, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
+import { bootFiles } from '../conductor/doctor/boot-files.ts'
+import { clock, images, limits, ports, space, tools } from '../conductor/doctor/machine.ts'
 import { recordFindings } from '../conductor/doctor/records.ts'
 import { links, otherServers } from '../conductor/doctor/wire.ts'
 import { loadAgentConfig } from '../host-agent/config.ts'
@@ -65,7 +66,7 @@ async function conductorFindings(config: Config, options: DoctorOptions): Promis
     ['dhcp', otherServers(config, parts)],
     ['links', links(config)],
     ['limits', limits(config)],
-    ['boot files', bootFiles(config)],
+    ['boot files', bootFiles(config, run)],
     ['space', space(config)],
     ['images', images(config)],
     ['clock', clock(run)],

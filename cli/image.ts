@@ -13,6 +13,7 @@ import { buildPackages } from '../images/packages/deb.ts'
 import { treeDigest } from '../images/packages/tree.ts'
 import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
 import { buildVagrantBox } from '../images/recipes/vagrant.ts'
+import { buildLoaders } from '../images/recipes/loaders.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
 import { ImageStore } from '../images/store.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -38,6 +39,8 @@ export async function build(
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
       return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}`)
     }
+    case 'loaders':
+      return print(await buildLoaders({ cacheDir: cache, say: print, force: options.force ?? false }))
     case 'deb': {
       for (const path of await packagesFor(options.out, print)) print(path)
       return
@@ -58,7 +61,7 @@ export async function build(
     default:
       throw new Fault(
         'input.invalid',
-        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, deb and vagrant-box`,
+        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, loaders, deb and vagrant-box`,
       )
   }
 }
@@ -74,6 +77,15 @@ export const ramdiskFor = (
     nodeFile: process.execPath,
     say,
     ...(opts.force ? { force: true } : {}),
+  })
+
+/** A directory of current iPXE loaders; undefined where they cannot be fetched, after saying what that means. */
+export const loadersFor = (cacheDir: string, say: Say): Promise<string | undefined> =>
+  buildLoaders({ cacheDir, say }).catch((error: Error) => {
+    say(
+      `current iPXE loaders cannot be fetched, so each network boot takes up to 17 s longer with those of /usr/lib/ipxe: ${error.message}`,
+    )
+    return undefined
   })
 
 /** Debian packages of the program that runs this. */

@@ -103,7 +103,13 @@ const Boot = z.strictObject({
     .string()
     .default('/usr/lib/ipxe')
     .describe(
-      "Directory of iPXE's undionly.kpxe and snponly.efi, and of ipxe-arm64.efi where there are arm64 servers.",
+      "Directory of iPXE's undionly.kpxe and snponly.efi, and of ipxe-arm64.efi where there are arm64 servers. `rackward image build loaders` makes one of current loaders, which boot 7 to 17 s faster than those of Debian 12.",
+    ),
+  routerAdvertisements: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Sends IPv6 router advertisements of lifetime 0 on these networks (by radvd). Nobody routes through them, but ROMs and loaders that are iPXE no longer wait for a router, which takes up to 17 s of each boot. Wanted where no router announces itself.',
     ),
   kernel: File.describe('Kernel of the ramdisk.'),
   initrd: File.describe('The ramdisk that deploys, cleans and inspects nodes.'),

@@ -49,6 +49,9 @@ export const LOADERS: readonly string[] = [BIOS_LOADER, EFI_LOADER]
 /** Loaders that are served where they are there. */
 export const OPTIONAL_LOADERS: readonly string[] = [ARM64_LOADER]
 
+/** The script that iPXE looks for beside its loader. */
+export const AUTOEXEC = 'autoexec.ipxe'
+
 /** What loaders ask for beside themselves and do without: shim's revocation lists and certificate, iPXE's script, GRUB's module lists. */
 export const isOptionalName = (name: string): boolean =>
   /^(?:.*\/)?(?:revocations_(?:sku|sbat)\.efi|shim_certificate_\d+\.efi|autoexec\.ipxe|(?:command|fs|crypto|terminal)\.lst)$/.test(

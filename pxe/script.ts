@@ -53,6 +53,19 @@ export function renderScript(order: BootOrder, node: string): string {
   }
 }
 
+/** `autoexec.ipxe`, which iPXE of 2023 and later fetches from beside its loader: an address by DHCP alone, and then the script of the node.
+ *  Left to itself iPXE waits for IPv6 routers too, for 7 to 17 s. */
+export const renderAutoexec = (scriptUrl: string): string =>
+  script([
+    ':again',
+    'ifconf -c dhcp || goto failed',
+    `chain --replace --autofree ${word(scriptUrl)} || goto failed`,
+    ':failed',
+    'echo Rackward: no boot script yet, trying again in 5 seconds',
+    'sleep 5',
+    'goto again',
+  ])
+
 const AGAIN = [
   ':again',
   // A switch port that still learns (spanning tree) drops the first transfers.

@@ -5,7 +5,7 @@ export function imageCommands(program: Command): void {
   const image = program.command('image').description('images and the store they are kept in')
   image
     .command('build')
-    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk, deb or vagrant-box')
+    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk, loaders (iPXE), deb or vagrant-box')
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
     .option('--force', 'build it again')

@@ -1,14 +1,14 @@
 /** The sockets that servers are booted through, and what each of them answers a known client. */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
 import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
-import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
-import { renderScript, type BootOrder } from '../../pxe/script.ts'
+import { AUTOEXEC, LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
@@ -58,7 +58,7 @@ export async function startDhcp(doors: Doors): Promise<void> {
     const client = clients.get(mac)
     return (
       client && {
-        scriptUrl: url(doors, `/boot/${mac.replaceAll(':', '-')}/script.ipxe`),
+        scriptUrl: scriptUrl(doors, mac),
         loaderUrl: url(doors, '/loader/'),
         ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
         ...(client.hostName ? { hostName: client.hostName } : {}),
@@ -82,10 +82,14 @@ export async function startDhcp(doors: Doors): Promise<void> {
   )
 }
 
-export async function startTftp({ config, clock, life, loaders, observer }: Doors): Promise<void> {
+export async function startTftp(doors: Doors): Promise<void> {
+  const { config, clock, life, loaders, observer } = doors
   const { tftpTransfers, tftpTransfersPerAddress, tftpTimeoutSeconds } = config.limits.boot
   const tftp = new TftpServer({
-    owner: { file: (name) => loaders.get(name), event: (event) => observer.onTftp(event) },
+    owner: {
+      file: (name, toIp) => loaders.get(name) ?? (basename(name) === AUTOEXEC ? autoexecFor(doors, toIp) : undefined),
+      event: (event) => observer.onTftp(event),
+    },
     clock,
     limits: {
       transfers: tftpTransfers,
@@ -109,6 +113,7 @@ export async function startHttp(doors: Doors): Promise<void> {
       mintedMs = Math.max(clock.now(), mintedMs + 1)
       return scriptFor(doors, mac, { ip, mintedMs })
     },
+    autoexec: (ip) => autoexecFor(doors, ip),
     file: (path) => servedFile(path, config),
     fetched: (path, ip) => observer.onFetched(path, ip),
     answered: (status, whole) => observer.onAnswered(status, whole),
@@ -122,6 +127,13 @@ export async function startHttp(doors: Doors): Promise<void> {
       server.closeAllConnections()
     },
   )
+}
+
+/** Sends the client that has this address on to its script. Undefined: nobody known has it. */
+function autoexecFor(doors: Doors, ip: string): Buffer | undefined {
+  const mac = doors.leases.macOf(ip)
+  const client = mac === undefined ? undefined : doors.clients.get(mac)
+  return client && Buffer.from(renderAutoexec(scriptUrl(doors, client.mac)))
 }
 
 /** The script holds the boot token: only the address that the MAC has gets it. */
@@ -162,5 +174,7 @@ function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs:
       return order
   }
 }
+
+const scriptUrl = (doors: Doors, mac: string) => url(doors, `/boot/${mac.replaceAll(':', '-')}/script.ipxe`)
 
 const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

@@ -14,12 +14,15 @@ import {
   type ConnectionLimits,
   type OnRefused,
 } from '../../kit/connection-limits.ts'
+import { AUTOEXEC } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
   script(mac: string, fromIp: string): string | undefined
+  /** The script beside a loader that came by HTTP boot, for the client at an address; undefined: refuse. */
+  autoexec(toIp: string): Buffer | undefined
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
@@ -45,7 +48,8 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
     const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
     const mac = SCRIPT.exec(path)?.[1]
-    if (mac) return answerScript(files, response, { mac: mac.replaceAll('-', ':'), fromIp })
+    if (mac) return answerScript(response, files.script(mac.replaceAll('-', ':'), fromIp))
+    if (path === `/loader/${AUTOEXEC}`) return answerScript(response, files.autoexec(fromIp))
     const file = files.file(path)
     if (!file) return refuse(response, 404)
     return answerFile(files, { request, response, path, file, fromIp })
@@ -82,8 +86,7 @@ export async function bootHttpLimits({
   }
 }
 
-function answerScript(files: BootFiles, response: ServerResponse, at: { mac: string; fromIp: string }): void {
-  const script = files.script(at.mac, at.fromIp)
+function answerScript(response: ServerResponse, script: string | Buffer | undefined): void {
   if (script === undefined) return refuse(response, 403)
   response
     .writeHead(200, {

@@ -1,7 +1,8 @@
 /** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or warnings. */
+import { basename } from 'node:path'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
-import { EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
+import { AUTOEXEC, EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
 import type { BootEvents, WarningSource } from './events.ts'
@@ -71,6 +72,8 @@ export class Observer {
       return events.warn('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
     const mac = this.parts.leases.macOf(event.ip)
     if (event.kind === 'sent') {
+      // It comes between the loader and the script, which are milestones of their own.
+      if (basename(event.file) === AUTOEXEC) return
       if (mac) this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` })
       return
     }

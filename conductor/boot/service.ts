@@ -13,6 +13,7 @@ import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
+import { startRouterAdvertisements } from './router.ts'
 import type { ToBoot } from './wire.ts'
 
 /** Changes when a running service could not serve this configuration. */
@@ -78,6 +79,7 @@ export class BootService {
     await startDhcp(doors)
     await startTftp(doors)
     await startHttp(doors)
+    await startRouterAdvertisements(doors)
     await this.startControl(leases)
   }
 

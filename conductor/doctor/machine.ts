@@ -1,6 +1,6 @@
 /** Preflight of the machine that a conductor runs on: ports, tools, limits, space, clock. */
 import { constants } from 'node:fs'
-import { access, readFile, stat, statfs } from 'node:fs/promises'
+import { access, readFile, statfs } from 'node:fs/promises'
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import type { Run } from '../../kit/run.ts'
@@ -194,23 +194,4 @@ export async function clock(run: Run): Promise<Finding[]> {
           'apt-get install systemd-timesyncd (or chrony), and let NTP pass',
         ),
   ]
-}
-
-export async function bootFiles(config: Config): Promise<Finding[]> {
-  if (!config.boot)
-    return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
-  const { kernel, initrd, rescueInitrd, loaders } = config.boot
-  const wanted = [
-    [kernel, 'rackward image build ramdisk'],
-    [initrd, 'rackward image build ramdisk'],
-    ...(rescueInitrd ? [[rescueInitrd, 'rackward image build ramdisk']] : []),
-    [`${loaders}/undionly.kpxe`, 'apt-get install ipxe'],
-    [`${loaders}/snponly.efi`, 'apt-get install ipxe'],
-  ] satisfies (readonly string[])[]
-  const findings: Finding[] = []
-  for (const [path = '', mend = ''] of wanted)
-    await stat(path).catch((error: NodeJS.ErrnoException) =>
-      findings.push(bad('boot files', `${path}: ${error.code === 'ENOENT' ? 'is not there' : error.message}`, mend)),
-    )
-  return findings.length > 0 ? findings : [ok('boot files', 'kernel, ramdisk and loaders are there')]
 }

@@ -24,6 +24,15 @@ export async function machineSources(suite: string): Promise<string[]> {
   return [...lines]
 }
 
+/** The machine's own sources of `suite`; where it has none, those of its own Debian with the suite's name in them. */
+export async function sourcesOf(suite: string): Promise<string[]> {
+  const own = await machineSources(suite).catch(() => [])
+  if (own.length > 0) return own
+  const [line = ''] = await machineSources('')
+  const [, uri = ''] = line.split(' ')
+  return [`deb ${uri} ${suite} main`]
+}
+
 /** Builds a tree of Debian packages. `variant`: `extract` unpacks and runs nothing; `minbase` installs a system. */
 export async function debootstrap(opts: {
   suite: string

@@ -16,6 +16,7 @@ const RACK = [
   ['ovmf', 'UEFI firmware of the virtual servers'],
   ['ipxe-qemu', 'network boot ROMs of the virtual servers'],
   ['ipxe', 'the loaders undionly.kpxe and snponly.efi'],
+  ['radvd', 'router advertisements, which iPXE would wait for'],
   ['openipmi', 'ipmi_sim, the virtual BMCs'],
   ['ipmitool', 'power control'],
   ['freeipmi-tools', 'ipmipower, which reads the power of all BMCs at once'],

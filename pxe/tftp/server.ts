@@ -28,8 +28,8 @@ export interface TftpLimits {
 }
 
 export interface TftpOwner {
-  /** The whole file of that exact name, or undefined. Names never reach a file system. */
-  file(name: string): Buffer | undefined
+  /** The whole file of that exact name for the client at an address, or undefined. Names never reach a file system. */
+  file(name: string, toIp: string): Buffer | undefined
   event(event: TftpEvent): void
 }
 
@@ -106,7 +106,7 @@ export class TftpServer {
     }
     if (packet.op === 'wrq') return refuse(TFTP_ERROR.access, 'this server only reads')
     if (packet.mode !== 'octet') return refuse(TFTP_ERROR.illegal, 'only octet mode is served')
-    const file = this.owner.file(name)
+    const file = this.owner.file(name, from.address)
     if (!file) return refuse(TFTP_ERROR.notFound, 'there is no such file')
     if (!this.makeRoom(from.address)) return refuse(TFTP_ERROR.undefined, 'too many transfers')
     this.transfer({ key, name, file, from, options: packet.options })

@@ -28,6 +28,7 @@ beforeAll(async () => {
   server = bootHttp(
     {
       script: () => undefined,
+      autoexec: (ip) => (ip === '127.0.0.1' ? Buffer.from('#!ipxe\n') : undefined),
       file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined),
       fetched: (_, ip) => void fetched.push(ip),
       answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),

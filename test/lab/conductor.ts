@@ -16,6 +16,8 @@ export interface ConductorOptions {
   readonly imageStore: string
   readonly kernel: string
   readonly initrd: string
+  /** Directory of iPXE's loaders; undefined: the configuration's default. */
+  readonly loaders?: string | undefined
   readonly rescueInitrd?: string
   /** URLs of the mesh's arbiters. */
   readonly arbiters?: readonly string[]
@@ -111,6 +113,8 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     subnets: [{ cidr: RACK_SUBNET, serverIp: CONDUCTOR_IP, first: '10.77.0.100', last: '10.77.0.199' }],
     kernel: options.kernel,
     initrd: options.initrd,
+    ...(options.loaders ? { loaders: options.loaders } : {}),
+    routerAdvertisements: true,
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   // No switch of the rack announces itself, unless a test does.

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, meshExtras, ramdiskFor } from '../../cli/image.ts'
+import { debianFor, defaultCache, loadersFor, meshExtras, ramdiskFor } from '../../cli/image.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
 import { chooseAccel } from './accel.ts'
@@ -79,12 +79,14 @@ interface Made {
   readonly imageStore: string
   readonly imageName: string
   readonly ramdisk: { readonly kernel: string; readonly initrd: string; readonly rescueInitrd: string }
+  readonly loaders: string | undefined
   readonly accel: 'kvm' | 'tcg'
 }
 
 async function build(ha: boolean): Promise<Made> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say)
+  const loaders = await loadersFor(cache, say)
   const imageStore = join(cache, 'images')
   const extras = ha ? await meshExtras(cache, say) : undefined
   const image = await debianFor(imageStore, cache, { say, ...(extras ? { extras, name: 'debian-12-mesh' } : {}) })
@@ -94,7 +96,7 @@ async function build(ha: boolean): Promise<Made> {
       ? 'virtual servers run on KVM'
       : 'virtual servers run in software emulation: no KVM guest proved that it runs here',
   )
-  return { imageStore, imageName: image.id, ramdisk, accel }
+  return { imageStore, imageName: image.id, ramdisk, loaders, accel }
 }
 
 async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
@@ -108,6 +110,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     imageStore: made.imageStore,
     kernel: made.ramdisk.kernel,
     initrd: made.ramdisk.initrd,
+    loaders: made.loaders,
     rescueInitrd: made.ramdisk.rescueInitrd,
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
   })

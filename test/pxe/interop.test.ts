@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer } from '../../pxe/dhcp/server.ts'
 import { LOADERS } from '../../pxe/firmware.ts'
-import { renderScript } from '../../pxe/script.ts'
+import { renderAutoexec, renderScript } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { ROOT } from '../lab/root.ts'
@@ -108,4 +108,18 @@ test('scripts: exact text for each order; a word that iPXE would change is refus
   expect(renderScript({ kind: 'nothing' }, 'n')).toContain('exit 1')
   for (const bad of ['a b', '${net0/mac}', 'x\ny', "'"])
     expect(() => renderScript({ ...order, args: [bad] }, 'n')).toThrow()
+})
+
+test('autoexec.ipxe: an address by DHCP alone, then the script of the node, again until both are there', () => {
+  expect(renderAutoexec('http://10.0.0.1/boot/x/script.ipxe').split('\n')).toEqual([
+    '#!ipxe',
+    ':again',
+    'ifconf -c dhcp || goto failed',
+    'chain --replace --autofree http://10.0.0.1/boot/x/script.ipxe || goto failed',
+    ':failed',
+    'echo Rackward: no boot script yet, trying again in 5 seconds',
+    'sleep 5',
+    'goto again',
+    '',
+  ])
 })

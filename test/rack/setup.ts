@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { debianFor, defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { runOk } from '../../kit/run.ts'
@@ -37,6 +37,7 @@ export async function openBench(name: string, provision: Record<string, number>)
     imageStore: join(dir, 'images'),
     kernel: ramdisk.kernel,
     initrd: ramdisk.initrd,
+    loaders: await loadersFor(cache, say),
     rescueInitrd: ramdisk.rescueInitrd,
     provision,
   }

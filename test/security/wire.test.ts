@@ -142,6 +142,18 @@ test('an honest server boots: address, loader, script', async () => {
   expect(await honestBoot()).toEqual({ ip: FIXED, loaderBytes: 512, script: 200 })
 })
 
+test('the script beside the loader leads the address of a node to its own script, and nobody else anywhere', async () => {
+  const fetched = (from: string, url: string) =>
+    run(['ip', 'netns', 'exec', WIRE, 'curl', '-s', '-f', '--max-time', '10', '--interface', from, url], {
+      timeoutMs: 30_000,
+    })
+  const script = `http://10.99.0.1:8088/boot/${MAC.replaceAll(':', '-')}/script.ipxe`
+  for (const url of ['tftp://10.99.0.1/autoexec.ipxe', 'http://10.99.0.1:8088/loader/autoexec.ipxe']) {
+    expect((await fetched(FIXED, url)).stdout).toContain(`chain --replace --autofree ${script} `)
+    expect(await fetched(ATTACKER, url)).toMatchObject({ stdout: '', code: expect.toBeOneOf([22, 68]) })
+  }
+})
+
 test('requests from port 0 and from a broadcast address are survived', async () => {
   for (const file of ['all', 'default', 'wire'])
     await ip('netns', 'exec', SERVER, 'sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${file}/rp_filter`)

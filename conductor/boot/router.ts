@@ -1,0 +1,56 @@
+/** Router advertisements of lifetime 0 without a prefix, on the networks that nodes boot from. Nobody takes us for a router, but iPXE, which
+ *  configures IPv6 as well, stops waiting for one: 16 s of each boot through a ROM that is iPXE. radvd sends them (RFC 4861 6.2). */
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Loop } from '../../kit/loop.ts'
+import { piped, type Piped } from '../../kit/run.ts'
+import type { Doors } from './doors.ts'
+
+/** After radvd ended, before it is started again. */
+const RESTART_MS = 30_000
+
+/** radvd.conf(5). The intervals are the shortest that RFC 4861 6.2.1 allows; solicitations are answered at once. */
+export const radvdConfig = (interfaces: readonly string[]): string =>
+  interfaces
+    .map((name) =>
+      [
+        `interface ${name} {`,
+        '  AdvSendAdvert on;',
+        '  IgnoreIfMissing on;',
+        '  MinRtrAdvInterval 3;',
+        '  MaxRtrAdvInterval 4;',
+        '  AdvDefaultLifetime 0;',
+        '};',
+        '',
+      ].join('\n'),
+    )
+    .join('')
+
+export async function startRouterAdvertisements({ config, clock, life, log }: Doors): Promise<void> {
+  if (!config.boot.routerAdvertisements) return
+  const path = join(config.data, 'radvd.conf')
+  const pidFile = join(config.data, 'radvd.pid')
+  await writeFile(path, radvdConfig(config.boot.interfaces.map(({ name }) => name)), { mode: 0o644 })
+  let child: Piped | undefined
+
+  await life.add(
+    'router advertisements',
+    () =>
+      new Loop(
+        {
+          clock,
+          everyMs: RESTART_MS,
+          onError: (error) =>
+            log.warn({ why: (error as Error).message }, 'no router advertisements are sent; network boots take longer'),
+        },
+        async (signal) => {
+          // radvd does not start beside a file that names a process of before.
+          await rm(pidFile, { force: true })
+          child = piped(['radvd', '--nodaemon', '--logmethod=stderr', '--config', path, '--pidfile', pidFile])
+          signal.addEventListener('abort', () => child?.end(), { once: true })
+          await child.done
+        },
+      ),
+    (loop) => loop.stop(),
+  )
+}

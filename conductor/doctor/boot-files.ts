@@ -1,0 +1,65 @@
+/** Is what nodes boot from there, and how old are iPXE's loaders? */
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Run } from '../../kit/run.ts'
+import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import type { BootConfig, Config } from '../config.ts'
+import { bad, ok, warn, type Finding } from './finding.ts'
+
+/** "git-20190125", "git20250501": the day of the commit that a loader was built from. Compressed loaders (undionly) do not show it. */
+const BUILT = /git-?(20\d\d)(\d\d)(\d\d)\./
+/** From then on iPXE asks for autoexec.ipxe, which ends its wait for IPv6 routers. */
+const AUTOEXEC_SINCE = '2023-02-01'
+const TIMEOUT_MS = 5_000
+const BUILD = 'rackward image build loaders, and name its directory in boot.loaders'
+
+export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
+  if (!config.boot)
+    return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
+  const { kernel, initrd, rescueInitrd, loaders } = config.boot
+  const wanted: [path: string, remedy: string][] = [
+    ...[kernel, initrd, ...(rescueInitrd ? [rescueInitrd] : [])].map((path): [string, string] => [
+      path,
+      'rackward image build ramdisk',
+    ]),
+    ...LOADERS.map((name): [string, string] => [join(loaders, name), `apt-get install ipxe, or ${BUILD}`]),
+  ]
+  const findings: Finding[] = []
+  for (const [path, remedy] of wanted)
+    await stat(path).catch((error: NodeJS.ErrnoException) =>
+      findings.push(bad('boot files', `${path}: ${error.code === 'ENOENT' ? 'is not there' : error.message}`, remedy)),
+    )
+  if (findings.length > 0) return findings
+  return [
+    ok('boot files', 'kernel, ramdisk and loaders are there'),
+    ...(await loaderAges(loaders)),
+    ...(await routerAdvertisements(config.boot, run)),
+  ]
+}
+
+/** One finding for each loader that is there: its build, where it says so, and its hash. */
+async function loaderAges(dir: string): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const name of [...LOADERS, ...OPTIONAL_LOADERS]) {
+    const bytes = await readFile(join(dir, name)).catch(() => undefined)
+    if (bytes === undefined) continue
+    const built = BUILT.exec(bytes.toString('latin1'))?.slice(1).join('-')
+    const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
+    const says = `${join(dir, name)}: iPXE ${built ? `of ${built}` : 'that does not say how old it is'}, sha256 ${digest}...`
+    findings.push(
+      built !== undefined && built < AUTOEXEC_SINCE
+        ? warn('loaders', `${says}; it waits up to 17 s for an IPv6 router in each boot`, BUILD)
+        : ok('loaders', says),
+    )
+  }
+  return findings
+}
+
+async function routerAdvertisements({ routerAdvertisements: wanted }: BootConfig, run: Run): Promise<Finding[]> {
+  if (!wanted) return []
+  const { code } = await run(['sh', '-c', 'command -v radvd >/dev/null'], { timeoutMs: TIMEOUT_MS })
+  return code === 0
+    ? []
+    : [bad('router advertisements', 'boot.routerAdvertisements is true and there is no radvd', 'apt-get install radvd')]
+}
