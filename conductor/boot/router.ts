@@ -1,6 +1,6 @@
 /** Router advertisements of lifetime 0 without a prefix, on the networks that nodes boot from. Nobody takes us for a router, but iPXE, which
  *  configures IPv6 as well, stops waiting for one: 16 s of each boot through a ROM that is iPXE. radvd sends them (RFC 4861 6.2). */
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Loop } from '../../kit/loop.ts'
 import { piped, type Piped } from '../../kit/run.ts'
@@ -26,6 +26,15 @@ export const radvdConfig = (interfaces: readonly string[]): string =>
     )
     .join('')
 
+/** Ends the radvd of a boot process that was killed, which radvd would not start beside. */
+async function endLeftover(pidFile: string): Promise<void> {
+  const pid = Number(await readFile(pidFile, 'utf8').catch(() => ''))
+  const line = pid > 0 ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : ''
+  // The number may have gone to another process since.
+  if (line.includes('radvd') && line.includes(pidFile)) process.kill(pid, 'SIGTERM')
+  await rm(pidFile, { force: true })
+}
+
 export async function startRouterAdvertisements({ config, clock, life, log }: Doors): Promise<void> {
   if (!config.boot.routerAdvertisements) return
   const path = join(config.data, 'radvd.conf')
@@ -44,8 +53,7 @@ export async function startRouterAdvertisements({ config, clock, life, log }: Do
             log.warn({ why: (error as Error).message }, 'no router advertisements are sent; network boots take longer'),
         },
         async (signal) => {
-          // radvd does not start beside a file that names a process of before.
-          await rm(pidFile, { force: true })
+          await endLeftover(pidFile)
           child = piped(['radvd', '--nodaemon', '--logmethod=stderr', '--config', path, '--pidfile', pidFile])
           signal.addEventListener('abort', () => child?.end(), { once: true })
           await child.done
