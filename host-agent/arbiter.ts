@@ -116,8 +116,8 @@ async function openArbiter(
 
   const news = new Listeners<void>()
   const { name } = config
-  const { settleMs } = driver
-  const arbiter = new Arbiter({ name, environment, nowMs: clock.now(), settleMs, onNews: soon(context, news.emit) })
+  const { graceMs } = driver
+  const arbiter = new Arbiter({ name, environment, nowMs: clock.now(), graceMs, onNews: soon(context, news.emit) })
   news.add(() => arbiter.tick(clock.now()))
   return { arbiter, sessions }
 }

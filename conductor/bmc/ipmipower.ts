@@ -100,7 +100,7 @@ export class Ipmipower implements Fleet {
         suite,
         begun: () => giveWay?.removeEventListener('abort', leave),
         resolve,
-        answer: (said) => settle(info, said, { resolve, reject }),
+        answer: (said) => resolveAnswer(info, said, { resolve, reject }),
         reject,
       }
       giveWay?.addEventListener('abort', leave, { once: true })
@@ -156,7 +156,7 @@ function take(groups: Map<string, Question[]>, most: number): { group: string; q
   return { group, questions: now }
 }
 
-function settle(info: IpmiInfo, said: string, { resolve, reject }: Pick<Question, 'resolve' | 'reject'>): void {
+function resolveAnswer(info: IpmiInfo, said: string, { resolve, reject }: Pick<Question, 'resolve' | 'reject'>): void {
   const { address, username } = info
   if (said === 'on' || said === 'off') return resolve(said)
   if (/timeout|not discovered|busy/.test(said))

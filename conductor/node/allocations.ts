@@ -103,9 +103,9 @@ export class Allocations {
   async release(allocation: ObjectRecord): Promise<void> {
     // What is being allocated may hold a node in a moment: it is let go when that is known.
     await this.running.get(allocation.uuid)
-    const settled = await this.parts.store.objects.find(ALLOCATION, allocation.uuid)
-    if (!settled?.nodeUuid || settled.body.state !== 'active') return
-    const node = await this.parts.store.node(settled.nodeUuid)
+    const stored = await this.parts.store.objects.find(ALLOCATION, allocation.uuid)
+    if (!stored?.nodeUuid || stored.body.state !== 'active') return
+    const node = await this.parts.store.node(stored.nodeUuid)
     if (node?.allocationUuid !== allocation.uuid) return
     await this.parts.worker.change(node.uuid, (now) => {
       if (now.provisionState !== 'available' && !now.maintenance)
@@ -126,7 +126,7 @@ export class Allocations {
       { limit: 1, sortKey: 'id', descending: false },
     )
     if (held?.allocationUuid === allocation.uuid)
-      return this.settle(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
+      return this.finish(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
     const wanted = { resourceClass: String(allocation.body.resource_class), ...ownedAsAsked(allocation) }
     const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) =>
       matches(node, allocation),
@@ -137,18 +137,18 @@ export class Allocations {
       .sort((a, b) => a.key.localeCompare(b.key))
     for (const { node } of order) {
       if (!(await this.claim(node, allocation))) continue
-      return this.settle(allocation, { nodeUuid: node.uuid, state: 'active', why: null })
+      return this.finish(allocation, { nodeUuid: node.uuid, state: 'active', why: null })
     }
-    await this.settle(allocation, { nodeUuid: null, state: 'error', why: await this.whyNone(allocation) })
+    await this.finish(allocation, { nodeUuid: null, state: 'error', why: await this.whyNone(allocation) })
   }
 
   /** Name and extra may have been changed meanwhile: they are read anew. */
-  private async settle(
+  private async finish(
     { uuid }: ObjectRecord,
     end: { nodeUuid: string | null; state: 'active' | 'error'; why: string | null },
   ): Promise<void> {
     const { clock, store, turns } = this.parts
-    const settled = async () => {
+    const writeEnd = async () => {
       const now = await store.objects.find(ALLOCATION, uuid)
       if (!now) return
       await store.objects.put({
@@ -158,7 +158,7 @@ export class Allocations {
         body: { ...now.body, state: end.state, last_error: end.why },
       })
     }
-    await turns.take(`${ALLOCATION} ${uuid}`, () => untilFresh(settled))
+    await turns.take(`${ALLOCATION} ${uuid}`, () => untilFresh(writeEnd))
   }
 
   private async every(filter: NodeFilter): Promise<NodeRecord[]> {

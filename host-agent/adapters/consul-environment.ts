@@ -37,12 +37,12 @@ export interface RealParts {
 export function consulEnvironment(parts: RealParts): { environment: Environment; sessions: Sessions } {
   const { consul, clock, log } = parts
   const held: { session: string | undefined } = { session: undefined }
-  const settle = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) =>
+  const whenDone = <T>(promise: Promise<T>, done: (value: T) => void, failed: (error: unknown) => void) =>
     void promise.then(done, failed).catch((error: unknown) => log.error({ err: error }, 'a callback broke'))
 
   const sessions: Sessions = {
     create: (done) =>
-      settle(
+      whenDone(
         consul.createSession({
           name: `rackward ${parts.name}`,
           ttlSeconds: SESSION_TTL_MS / 1000,
@@ -51,9 +51,9 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         done,
         (error) => quiet(error, () => done(undefined)),
       ),
-    renew: (id, done) => settle(consul.renewSession(id), done, (error) => quiet(error, () => done(undefined))),
+    renew: (id, done) => whenDone(consul.renewSession(id), done, (error) => quiet(error, () => done(undefined))),
     acquire: (id, done) =>
-      settle(
+      whenDone(
         consul.acquire(KEYS.leader, id, { name: parts.name, api: parts.api }),
         (epoch) => {
           if (epoch !== false) held.session = id
@@ -62,7 +62,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         (error) => quiet(error, () => done(undefined)),
       ),
     release: (id, done) =>
-      settle(
+      whenDone(
         consul.release(KEYS.leader, id).then(() => consul.destroySession(id)),
         done,
         () => done(),
@@ -84,7 +84,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
       const changes = ask.changes.map<TxnOp>(({ key, value, index }) =>
         value === undefined ? { verb: 'delete-cas', key, index } : { verb: 'cas', key, value, index },
       )
-      settle(
+      whenDone(
         consul.txn([{ verb: 'check-session', key: KEYS.leader, session }, ...checks, ...changes]),
         (index) => done(index === undefined ? { got: 'conflict' } : { got: 'ok', index }),
         (error) => {
@@ -94,7 +94,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
       )
     },
     readStore(done) {
-      settle(readAll(consul, { consistent: true }), done, (error) => quiet(error, () => done(undefined)))
+      whenDone(readAll(consul, { consistent: true }), done, (error) => quiet(error, () => done(undefined)))
     },
     bmc(ask, done) {
       const nowMs = clock.now()
@@ -103,7 +103,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
-      settle(
+      whenDone(
         parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.command, signal),
         answer,
         (error) => {
@@ -118,7 +118,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
-      settle(
+      whenDone(
         parts.devices.ask(ask.host, ask, signal),
         (power) => answer(power === undefined ? {} : { power }),
         (error) => {
@@ -132,7 +132,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
     driver(call, deadlineMs, done) {
       const { signal, once } = bounded(clock, deadlineMs)
       const answer = once(done)
-      settle(callDriver(parts.driver, call, signal), answer, (error) => {
+      whenDone(callDriver(parts.driver, call, signal), answer, (error) => {
         log.warn({ call: call.call, err: error }, 'the manager of the instances did not do it')
         // What is no fault of ours may have happened at any moment.
         answer({
@@ -146,7 +146,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
     pill(ask, deadlineMs, done) {
       const { signal, once } = bounded(clock, deadlineMs)
       const answer = once(done)
-      settle(
+      whenDone(
         parts.pill(ask),
         (found) => answer({ ok: true, found }),
         (error) => {

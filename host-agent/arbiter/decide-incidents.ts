@@ -91,6 +91,6 @@ const evacuationView = (known: Known): EvacuationView => ({
   writing: known.writing,
   targets: targetsOnce(known),
   limits: known.view.limits,
-  settleMs: known.settleMs,
+  graceMs: known.graceMs,
   guards: known.intentGuards,
 })

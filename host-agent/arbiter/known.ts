@@ -32,7 +32,7 @@ export interface Known {
   readonly fenceGuards: FenceGuards
   readonly intentGuards: IntentGuards
   /** How long a request for a move with an unknown outcome may leave no trace. */
-  readonly settleMs: number
+  readonly graceMs: number
 }
 
 export const leaseLeftMs = ({ lease, nowMs }: Pick<Known, 'lease' | 'nowMs'>): number =>

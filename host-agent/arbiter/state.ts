@@ -24,7 +24,7 @@ export interface ArbiterOptions {
   /** What of a leader before may still be under way. */
   readonly quiesceMs?: number
   /** The driver's: how long a request of unknown outcome may leave no trace. */
-  readonly settleMs?: number
+  readonly graceMs?: number
   /** Something was stored or answered: a tick would find more than the last one. Never calls back into the arbiter itself. */
   readonly onNews?: () => void
 }
@@ -39,7 +39,7 @@ export class ArbiterState {
   readonly startedMs: number
   readonly fenceGuards: FenceGuards
   readonly intentGuards: IntentGuards
-  readonly settleMs: number
+  readonly graceMs: number
   readonly quiesceMs: number
   readonly onNews: () => void
   lease: Lease | undefined
@@ -69,7 +69,7 @@ export class ArbiterState {
     this.evidence = new EvidenceStore(options.name)
     this.fenceGuards = options.fenceGuards ?? FENCE_GUARDS
     this.intentGuards = options.intentGuards ?? INTENT_GUARDS
-    this.settleMs = options.settleMs ?? 0
+    this.graceMs = options.graceMs ?? 0
     this.quiesceMs = options.quiesceMs ?? LEADER_COMMAND_MS
     this.onNews = options.onNews ?? (() => undefined)
   }
@@ -126,7 +126,7 @@ export class ArbiterState {
       deviceLevels: (host) => environment.deviceLevels(host),
       fenceGuards: this.fenceGuards,
       intentGuards: this.intentGuards,
-      settleMs: this.settleMs,
+      graceMs: this.graceMs,
     }
   }
 

@@ -31,7 +31,7 @@ export interface EvacuationView {
   readonly targets: () => readonly Target[] | undefined
   readonly limits: { readonly hops: number; readonly hopWindowMs: number }
   /** How long a request of unknown outcome may leave no trace. */
-  readonly settleMs: number
+  readonly graceMs: number
   readonly guards: IntentGuards
 }
 
@@ -141,7 +141,7 @@ function intentFacts(
     request: request.outcome,
     requestWhy: request.why,
     requestAgeMs: nowMs - request.sinceMs,
-    settleMs: view.settleMs,
+    graceMs: view.graceMs,
     place,
     targetFenced: intent.target !== null && isFenced(intent.target, intent.incident, view.cluster),
     stateAgeMs: nowMs - stateMs,

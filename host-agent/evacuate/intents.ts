@@ -47,7 +47,7 @@ export interface IntentFacts {
   readonly requestWhy: string | null
   /** Since the request was sent, or, when an earlier leader sent it, since this one took over. */
   readonly requestAgeMs: number
-  readonly settleMs: number
+  readonly graceMs: number
   /** A place for it: a host, or null where the manager chooses; undefined: none now. */
   readonly place: string | null | undefined
   /** The host that it was sent to is proven down itself. */
@@ -63,16 +63,16 @@ export const INTENT_GUARDS = {
   untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts): boolean =>
     facts.truthAgeMs <= FRESH_MS && (facts.truth?.at === 'source' || isPast(intent, facts.truth)),
   /** I6: a request that may have been received is given time to leave its trace, and the look is later than that. */
-  settled: (facts: IntentFacts): boolean =>
+  graceOver: (facts: IntentFacts): boolean =>
     facts.request !== 'under way' &&
-    (facts.request === 'refused' || facts.requestAgeMs - facts.truthAgeMs >= facts.settleMs),
+    (facts.request === 'refused' || facts.requestAgeMs - facts.truthAgeMs >= facts.graceMs),
   /** I6: epochs never fall. */
   epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>): boolean => facts.epoch >= intent.epoch,
 } as const
 export interface IntentGuards {
   readonly lease: (facts: Pick<IntentFacts, 'mayCommand'>) => boolean
   readonly untraced: (intent: Pick<Intent, 'past'>, facts: IntentFacts) => boolean
-  readonly settled: (facts: IntentFacts) => boolean
+  readonly graceOver: (facts: IntentFacts) => boolean
   readonly epoch: (intent: Pick<Intent, 'epoch'>, facts: Pick<IntentFacts, 'epoch'>) => boolean
 }
 
@@ -149,7 +149,7 @@ function claimed(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
   if (request === 'refused') return { next: another(intent, facts, facts.requestWhy) }
   if (request === 'under way') return {}
   // Nobody knows whether it was asked for: by an answer that got lost, or by a leader that did.
-  if (!guards.untraced(intent, facts) || !guards.settled(facts)) return { effect: { do: 'locate' } }
+  if (!guards.untraced(intent, facts) || !guards.graceOver(facts)) return { effect: { do: 'locate' } }
   return guards.lease(facts) ? { effect: { do: 'start', intent } } : {}
 }
 
@@ -158,7 +158,7 @@ function requested(intent: Intent, facts: IntentFacts): IntentStep {
   const past = isPast(intent, truth)
   if (truth?.at === 'failed' && !past) return { next: another({ ...intent, ref: truth.ref }, facts, truth.why) }
   const traceless = (truth?.at === 'source' || past) && facts.truthAgeMs <= FRESH_MS
-  if (traceless && facts.stateAgeMs > facts.settleMs + RETRY_MS)
+  if (traceless && facts.stateAgeMs > facts.graceMs + RETRY_MS)
     return { next: another(intent, facts, 'it was accepted and left no trace') }
   if (facts.targetFenced) return { next: again(intent, facts, 'its target was fenced') }
   if (facts.stateAgeMs > LOST_MS)

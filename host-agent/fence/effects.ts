@@ -98,7 +98,7 @@ export function powerAnswered(
   answer: PowerAnswer & { readonly askedMs: number; readonly atMs: number },
 ): FenceKnowledge {
   const { atMs, fault } = answer
-  const settled = fault === undefined ? withoutDeadline(known, timesOf(effect, answer.askedMs).deadlineMs) : known
+  const acknowledged = fault === undefined ? withoutDeadline(known, timesOf(effect, answer.askedMs).deadlineMs) : known
   switch (effect.do) {
     case 'read power':
       return powerRead(known, effect.systemUuid, answer)
@@ -110,9 +110,9 @@ export function powerAnswered(
     }
     // An answer ends the command; without one it may still be on its way until its deadline.
     case 'power off':
-      return { ...settled, bmcFault: fault }
+      return { ...acknowledged, bmcFault: fault }
     case 'device off':
-      return withDevice(settled, effect.level, { busy: false, fault })
+      return withDevice(acknowledged, effect.level, { busy: false, fault })
   }
 }
 

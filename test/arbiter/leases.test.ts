@@ -13,7 +13,7 @@ const NOW = 1_000_000
 let core: Arbiter
 let seq = 0
 beforeEach(() => {
-  core = new Arbiter({ name: 'a1', environment: {} as Environment, nowMs: NOW - 60_000, settleMs: noDriver.settleMs })
+  core = new Arbiter({ name: 'a1', environment: {} as Environment, nowMs: NOW - 60_000, graceMs: noDriver.graceMs })
   const names = ['a1', 'a2', 'a3', 'h1']
   core.onStore(
     {

@@ -59,7 +59,7 @@ export class MemoryMesh {
       name: 'a1',
       environment,
       nowMs: monotonicClock.now() - 60_000,
-      settleMs: driver.settleMs,
+      graceMs: driver.graceMs,
       quiesceMs: 0,
     })
     this.set(KEYS.policy, { ...FIRST_POLICY, armed: true, limits: { fenceShare: 1, fenceCap: 100 } })

@@ -122,7 +122,7 @@ export class SimCloud {
     const vm = this.vms.get(id)
     if (!vm) return { at: 'gone' }
     const live = this.live.open(id)
-    const found = live?.source === source ? this.live.settle(live) : undefined
+    const found = live?.source === source ? this.live.resolve(live) : undefined
     if (found) return found
     const last = this.migrations.filter((one) => one.instance === id && one.source === source).at(-1)
     if (last?.status === 'accepted' || last?.status === 'moving')
@@ -145,7 +145,7 @@ export class SimCloud {
     )
     const live = this.live.open(id)
     if (live && this.down.has(live.to)) live.over = true
-    else if (live && this.live.settle(live))
+    else if (live && this.live.resolve(live))
       this.hooks.violated(`I6: ${id} is evacuated while it may be on its way to ${live.to}`)
     if (twin) this.hooks.violated(`I6: ${id} is evacuated a second time while ${twin.id} is ${twin.status}`)
     const migration: Migration = { id: this.migrations.length + 1, instance: id, source, to: null, status: 'accepted' }

@@ -51,7 +51,7 @@ export class SimLive {
   }
 
   /** What its record, and its target, say now. Undefined: it is over, and left it at the source. */
-  settle(live: Live): Whereabouts | undefined {
+  resolve(live: Live): Whereabouts | undefined {
     const ref = `live ${live.id}`
     const target = this.hooks.node(live.to)
     if (!target.runs || !target.gateOpen) return { at: 'moving', ref, to: live.to }
@@ -78,7 +78,7 @@ export class SimLive {
     if (!source.guests.delete(live.instance)) return void (live.over = true)
     target.run(live.instance)
     this.engine.after(this.engine.between(20, 1_500), () =>
-      source.defer(() => !live.over && this.goesOn(live) && this.settle(live)),
+      source.defer(() => !live.over && this.goesOn(live) && this.resolve(live)),
     )
   }
 }

@@ -42,7 +42,7 @@ test.each<[string, Rules, string]>([
   ],
   [
     'the time that a request is given to leave a trace',
-    { ...RULES, intent: { ...RULES.intent, settled: always } },
+    { ...RULES, intent: { ...RULES.intent, graceOver: always } },
     'duplicate evacuation',
   ],
   ['compare-and-set with the epoch', { ...RULES, cas: false }, 'late fence'],

@@ -174,8 +174,8 @@ function environment(state: State, rules: Rules): Next[] {
     to('the lease of leader 1 is over', { leaders: [{ ...first, on: false, owes: '' }, second] })
   if (state.epoch === 1 && (!first.on || !rules.lease))
     to('leader 2 takes over', { epoch: 2, leaders: [first, { ...IDLE, on: true }] })
-  const settled = !rules.lease || (state.commands[0] === 0 && state.posts[0] === 0)
-  if (second.on && !second.quiesced && settled)
+  const isOver = !rules.lease || (state.commands[0] === 0 && state.posts[0] === 0)
+  if (second.on && !second.quiesced && isOver)
     to('leader 2 has waited and read the store', { leaders: [first, { ...second, quiesced: true }] })
   return out
 }
@@ -311,7 +311,7 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request
   const facts: IntentFacts = {
     nowMs: NOW, at: '', epoch: i + 1, mayCommand: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
-    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, settleMs: 6_000, place: null, targetFenced: state.ref === 1 && (rules.targetProof ? state.target === 'fenced' : state.target !== 'well'), stateAgeMs: 0, tries: 3,
+    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, graceMs: 6_000, place: null, targetFenced: state.ref === 1 && (rules.targetProof ? state.target === 'fenced' : state.target !== 'well'), stateAgeMs: 0, tries: 3,
   } // prettier-ignore
   const step = stepIntent(intentOf(state), facts, rules.intent)
   const start = step.effect?.do === 'start' ? 'start' : ''

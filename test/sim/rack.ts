@@ -204,7 +204,7 @@ export class SimRack {
       name: node.name,
       environment,
       nowMs: this.engine.nowMs,
-      settleMs: 6_000,
+      graceMs: 6_000,
       ...this.options,
       onNews: this.soon(() => live(() => core.tick(this.engine.nowMs))),
     })

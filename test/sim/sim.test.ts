@@ -237,7 +237,7 @@ test('a dry run stops no guests and fences nobody', () => {
 
 /** The check can fail: one guard away, and the oracle finds what it was for. */
 const without = <K extends keyof FenceGuards>(name: K): FenceGuards => ({ ...FENCE_GUARDS, [name]: () => true })
-const withoutIntent = (name: 'lease' | 'untraced' | 'settled'): IntentGuards => ({
+const withoutIntent = (name: 'lease' | 'untraced' | 'graceOver'): IntentGuards => ({
   ...INTENT_GUARDS,
   [name]: () => true,
 })
@@ -246,7 +246,7 @@ test.each<[string, { fenceGuards?: FenceGuards; intentGuards?: IntentGuards }, R
   ['proven', { fenceGuards: without('proven') }, /I11/],
   ['identity', { fenceGuards: without('identity') }, /I15/],
   ['silent', { fenceGuards: without('silent') }, /I3|I4/],
-  ['untraced and settled', { intentGuards: { ...withoutIntent('untraced'), settled: () => true } }, /I6/],
+  ['untraced and graceOver', { intentGuards: { ...withoutIntent('untraced'), graceOver: () => true } }, /I6/],
 ])('without the guard "%s" a schedule goes wrong', { timeout: 120_000 }, (_, guards, what) => {
   let found: string | undefined
   for (let seed = 1; seed < 1_500 && !found; seed += 1)

@@ -99,7 +99,7 @@ export async function storedCounts(client: Client): Promise<Map<string, number>>
 }
 
 /** Nodes that do not rest. */
-export async function unsettled(client: Client): Promise<{ uuid: string; state: string; locked: boolean }[]> {
+export async function busyNodes(client: Client): Promise<{ uuid: string; state: string; locked: boolean }[]> {
   const found: { uuid: string; state: string; locked: boolean }[] = []
   for (let marker = ''; ;) {
     const { status, body } = await client.call(

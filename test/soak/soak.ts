@@ -11,7 +11,7 @@ import { FLOODS } from './floods/list.ts'
 import { layOut, usedBytes, type Ground } from './ground.ts'
 import { HARMS, type Harm } from './harm.ts'
 import { Ledger } from './ledger.ts'
-import { browse, live, storedCounts, unsettled, type Counts } from './load.ts'
+import { browse, live, storedCounts, busyNodes, type Counts } from './load.ts'
 import { HealthProbe } from './probe.ts'
 import { Conductor } from './process.ts'
 import { megabytes, type PhaseResult, type Use } from './report.ts'
@@ -79,7 +79,9 @@ export class Soak {
     load.abort()
     await Promise.all([fencing, ...working])
     await this.probe.stop()
-    await this.settle(admin).catch((error: Error) => this.faults.push(`the look at the end failed: ${error.message}`))
+    await this.waitUntilIdle(admin).catch((error: Error) =>
+      this.faults.push(`the look at the end failed: ${error.message}`),
+    )
     const lines = this.lines()
     await this.conductor.end('SIGTERM')
     this.faults.push(...this.conductor.crashes)
@@ -220,13 +222,13 @@ export class Soak {
   }
 
   /** Nothing is asked for any more: every node comes to rest, and what was acknowledged is there. */
-  private async settle(admin: Client): Promise<void> {
+  private async waitUntilIdle(admin: Client): Promise<void> {
     this.say('settling')
-    let left: Awaited<ReturnType<typeof unsettled>> = []
+    let left: Awaited<ReturnType<typeof busyNodes>> = []
     await until(() => this.conductor.healthy(), { what: 'the conductor to answer', timeoutMs: SETTLE_MS, everyMs: 500 })
     await until(
       async () => {
-        left = await unsettled(admin)
+        left = await busyNodes(admin)
         for (const { uuid, state, locked } of left)
           if (!locked && / failed$|^error$/.test(state)) await this.recover(admin, uuid, state)
         return left.length === 0

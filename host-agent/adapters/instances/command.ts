@@ -54,7 +54,7 @@ export class CommandDriver implements Driver {
   readonly name = 'command'
   readonly choosesTarget = true
   /** The program is told a token: it must refuse the second of two equal ones. */
-  readonly settleMs = 2_000
+  readonly graceMs = 2_000
   private readonly argv: readonly string[]
   private readonly run: Run
 

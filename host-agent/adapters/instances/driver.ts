@@ -13,7 +13,7 @@ export interface Driver {
   /** Whether we choose the target, and say so in `MoveRequest.target`. */
   readonly choosesTarget: boolean
   /** How long after a start of unknown outcome its trace may still be missing. */
-  readonly settleMs: number
+  readonly graceMs: number
   survey(signal: AbortSignal): Promise<Inventory>
   list(host: string, signal: AbortSignal): Promise<Listing>
   /** Tells the manager that the host is down for good: after the proof, before the first start. */

@@ -27,7 +27,7 @@ export class LibvirtDriver implements Driver {
   readonly name = 'libvirt'
   readonly choosesTarget = true
   /** The claim in the record says whether an attempt began: nothing needs to be waited for. */
-  readonly settleMs = 1_000
+  readonly graceMs = 1_000
   private readonly store: DomainStore
   private readonly run: Run
   private readonly options: LibvirtOptions
@@ -67,12 +67,12 @@ export class LibvirtDriver implements Driver {
     const record = await this.store.get(id)
     if (!record) return { at: 'gone' }
     if (record.host === source) {
-      const settled = await this.settle(record, { signal, down: [] })
+      const reconciled = await this.reconcile(record, { signal, down: [] })
       // Should its target be proven down as well, the order to start it elsewhere says so.
-      if (typeof settled === 'string')
+      if (typeof reconciled === 'string')
         return { at: 'moving', ref: `live ${record.generation}`, to: record.migratingTo ?? null }
-      if (settled.host === source) return { at: 'source' }
-      return { at: 'moved', ref: `live ${settled.generation}`, to: settled.host }
+      if (reconciled.host === source) return { at: 'source' }
+      return { at: 'moved', ref: `live ${reconciled.generation}`, to: reconciled.host }
     }
     const ref = record.token ?? `generation ${record.generation}`
     const state = await this.state(record.host, id, signal)
@@ -87,14 +87,14 @@ export class LibvirtDriver implements Driver {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(order.instance)
     if (!record) return { got: 'refused', why: 'its definition is not on the shared storage', final: true }
-    const settled = await this.settle(record, { signal, down: order.down })
-    if (typeof settled === 'string') return { got: 'refused', why: settled, final: false }
-    if (settled.host !== record.host)
-      return { got: 'refused', why: `it runs on ${settled.host}, where it was moved live`, final: false }
+    const reconciled = await this.reconcile(record, { signal, down: order.down })
+    if (typeof reconciled === 'string') return { got: 'refused', why: reconciled, final: false }
+    if (reconciled.host !== record.host)
+      return { got: 'refused', why: `it runs on ${reconciled.host}, where it was moved live`, final: false }
     if (record.token !== order.token) {
       const why = record.host === order.source ? undefined : await this.leave(record, order, signal)
       if (why) return { got: 'refused', why, final: false }
-      await this.store.put({ ...settled, host: target, generation: settled.generation + 1, token: order.token })
+      await this.store.put({ ...reconciled, host: target, generation: reconciled.generation + 1, token: order.token })
     }
     await this.virsh(target, ['define', await this.store.definition(record)], { signal })
     const state = await this.state(target, order.instance, signal)
@@ -115,7 +115,7 @@ export class LibvirtDriver implements Driver {
     if (there === undefined)
       return { got: 'refused', why: `${to}, where it was being moved live, does not answer`, final: false }
     if (there === 'running') {
-      await this.settle(record, { signal, down: [] })
+      await this.reconcile(record, { signal, down: [] })
       return { got: 'accepted', ref: null }
     }
     await this.store.put({ ...record, migratingTo: to, generation: record.generation + 1 })
@@ -128,12 +128,12 @@ export class LibvirtDriver implements Driver {
       },
     )
     const after = await this.store.get(instance)
-    if (after) await this.settle(after, { signal, down: [] })
+    if (after) await this.reconcile(after, { signal, down: [] })
     return { got: 'accepted', ref: null }
   }
 
   /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as it is now, or why nobody can say. */
-  private async settle(
+  private async reconcile(
     record: DomainRecord,
     { signal, down }: { signal: AbortSignal; down: readonly string[] },
   ): Promise<DomainRecord | string> {

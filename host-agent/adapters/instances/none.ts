@@ -4,7 +4,7 @@ import type { Driver } from './driver.ts'
 export const noDriver: Driver = {
   name: 'none',
   choosesTarget: true,
-  settleMs: 0,
+  graceMs: 0,
   survey: async () => ({ instances: {}, targets: [] }),
   list: async () => ({ complete: true, instances: [] }),
   prepare: async () => undefined,

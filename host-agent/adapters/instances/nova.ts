@@ -37,7 +37,7 @@ interface ServerContext {
 export class NovaDriver implements Driver {
   readonly name = 'nova'
   readonly choosesTarget = false
-  readonly settleMs = 15_000
+  readonly graceMs = 15_000
   private readonly nova: NovaApi
   private readonly options: NovaOptions
 
