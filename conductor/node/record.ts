@@ -29,6 +29,14 @@ export type Effect =
   | { readonly do: 'wait'; readonly seconds: number }
   /** The present step, on a child node. */
   | { readonly do: 'child-step'; readonly node: string }
+  /** `set`: for the next start. `prove`: reads until it holds. `restart`: both, with a restart between them; a server that was off is switched off again. */
+  | {
+      readonly do: 'firmware-mode'
+      readonly bootMode?: 'uefi' | 'bios'
+      readonly secureBoot?: boolean
+      readonly how: 'set' | 'prove' | 'restart'
+      readonly wasOff?: true
+    }
   /** Reads the inventory through the BMC. */
   | { readonly do: 'inspect' }
   /** A step of fake hardware. */

@@ -13,6 +13,7 @@ import { hardwareOf } from '../fake/steps.ts'
 import { usesAgent } from './workflow/effects.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
 import { checkSources, type SourceRules } from './policy/instance-source.ts'
+import { checkFirmwareTarget, setsFirmware } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands } from './run/bmc-commands.ts'
@@ -177,6 +178,7 @@ export class NodeService {
     const plan = await planFor(verb, { node, request: extra }, { store, automatedClean, erase })
     if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node))
       checkSources(node, plan, this.parts.sources)
+    if (verb === 'deploy' || verb === 'rebuild') checkFirmwareTarget(node)
     let rescueHash: string | undefined
     if (verb === 'rescue' && usesAgent(node)) {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')
@@ -208,6 +210,7 @@ export class NodeService {
   async setFirmware(ident: string, changes: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
     const node = await this.find(ident)
     if (isLocked(node)) throw locked(node)
+    if (setsFirmware(node)) return this.parts.worker.dispatch(node.uuid, { type: 'firmware-mode', ...changes })
     if (interfaceOf(node, 'management') !== 'fake')
       throw unsupported(node, 'management', changes.bootMode ? 'boot_mode' : 'secure_boot')
     return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...changes }))

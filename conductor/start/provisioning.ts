@@ -10,6 +10,7 @@ import { BmcWorks } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
+import { SECURE_BOOT_WORKS } from '../node/run/secure-boot-keys.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
 import { settingsOf } from '../settings.ts'
@@ -72,7 +73,7 @@ export function makePerformer(
       used: () => bootedFiles(store),
     }),
     childSteps,
-    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: {} }),
+    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: SECURE_BOOT_WORKS }),
     inspect: (node, signal) => inspectByBmc({ ...resultParts(context, parts), bmcs, bmcQueue }, node, signal),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,

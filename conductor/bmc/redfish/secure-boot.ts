@@ -39,6 +39,11 @@ export async function setSecureBoot(
 ): Promise<void> {
   const resource = await secureBootOf(client, system, signal)
   if (resource.body.SecureBootEnable === on) return
+  if (on && resource.body.SecureBootMode === 'SetupMode')
+    throw new Fault(
+      'node.unsupported',
+      'Secure Boot cannot be switched on while the server has no keys; reset them with the clean step management.reset_secure_boot_keys_to_default',
+    )
   const refusal = await client.patch(resource, { SecureBootEnable: on }, signal)
   if (refusal) throw faultOf(refusal, `Secure Boot ${on ? 'on' : 'off'}`)
 }

@@ -2,6 +2,7 @@
 import { stepsOfFake } from '../../fake/steps.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
+import { SECURE_BOOT_STEPS } from './secure-boot-steps.ts'
 import type { KnownStep, StepCatalog } from './steps.ts'
 
 /** A step that the BMC carries out, and the implementations of its interface that have it. */
@@ -11,7 +12,9 @@ export interface BmcStep extends KnownStep {
 }
 
 /** By `interface.step`. */
-export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {}
+export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {
+  ...SECURE_BOOT_STEPS,
+}
 
 export const stepsOfNode = (node: NodeRecord): StepCatalog => ({ ...stepsOfFake(node), ...stepsOfBmc(node) })
 

@@ -12,6 +12,7 @@ import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
 import type { BmcWorks } from './bmc-work.ts'
+import { patchOf, performFirmware } from './firmware-mode.ts'
 import type { ChildSteps } from './child-steps.ts'
 import type { Performer } from './worker.ts'
 
@@ -55,12 +56,14 @@ async function perform(
       const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).
       if (!usesAgent(node) && node.powerState === null) return seenOf
-      const seen = await parts.bmcQueue.run(
-        parts.bmcs.target(node),
-        { ...options, priority: 'operator' },
-        (bmc, signal) => bmc.power(signal),
-      )
-      return { powerState: seen === 'on' ? 'power on' : 'power off', ...seenOf }
+      const target = parts.bmcs.target(node)
+      const check = { ...options, priority: 'operator' } as const
+      const seen = await parts.bmcQueue.run(target, check, (bmc, signal) => bmc.power(signal))
+      // A BMC that does not show how its server starts can be managed all the same.
+      const mode = await parts.bmcQueue
+        .run(target, check, async (bmc, signal) => bmc.firmwareMode?.read(signal))
+        .catch(() => undefined)
+      return { powerState: seen === 'on' ? 'power on' : 'power off', ...(mode ? { patch: patchOf(mode) } : seenOf) }
     }
     case 'image':
       return { imageId: (await parts.images.resolve(node, unwanted)).id }
@@ -111,6 +114,8 @@ async function perform(
     case 'child-step':
       await parts.childSteps.carryOut({ node, child: effect.node, signal: unwanted })
       return undefined
+    case 'firmware-mode':
+      return performFirmware(parts, effect, at)
     case 'inspect':
       return { patch: await parts.inspect(node, unwanted) }
     case 'simulate':

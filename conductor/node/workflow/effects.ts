@@ -1,4 +1,5 @@
 /** Phase -> its effects, in order. Pure: `run/worker.ts` performs them. */
+import { firmwareTargetOf, setsFirmware, type FirmwareTarget } from '../policy/firmware-target.ts'
 import type { Phase } from './arrows.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 
@@ -33,10 +34,16 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
     case 'prepare':
       return real ? preparation(node) : []
     case 'boot':
-      return [...publish, ...restart(node, 'pxe')]
+      return [...publish, ...withFirmware(restart(node, 'pxe'), ramdiskFirmware(node))]
     case 'start':
       return real
-        ? [...publish, ...restart(node, node.instanceBoot ? 'pxe' : 'disk', node.instanceBoot !== null)]
+        ? [
+            ...publish,
+            ...withFirmware(
+              restart(node, node.instanceBoot ? 'pxe' : 'disk', node.instanceBoot !== null),
+              instanceFirmware(node),
+            ),
+          ]
         : [ON]
     case 'halt':
     case 'teardown':
@@ -59,6 +66,27 @@ export function restartForBmc(node: NodeRecord): readonly Effect[] {
   const { order, steps, stepIndex } = node.workflow
   const runsInstance = order === 'service' && !steps.slice(stepIndex).some(({ by }) => by === 'agent')
   return effectsOf(runsInstance ? 'start' : 'boot', node)
+}
+
+/** The ramdisk is not signed. The boot mode of the instance is set before it, because firmware forgets boot entries when the mode changes. */
+function ramdiskFirmware(node: NodeRecord): FirmwareTarget {
+  if (!setsFirmware(node)) return {}
+  const { bootMode } = firmwareTargetOf(node)
+  return {
+    ...(node.workflow.order === 'deploy' && bootMode ? { bootMode } : {}),
+    ...(node.secureBoot ? { secureBoot: false } : {}),
+  }
+}
+
+const instanceFirmware = (node: NodeRecord): FirmwareTarget => (setsFirmware(node) ? firmwareTargetOf(node) : {})
+
+/** Sets the firmware before the start; where Secure Boot is switched on for an instance, waits until it holds. */
+function withFirmware(restarting: readonly Effect[], wanted: FirmwareTarget): readonly Effect[] {
+  if (wanted.bootMode === undefined && wanted.secureBoot === undefined) return restarting
+  const set: Effect = { do: 'firmware-mode', ...wanted, how: 'set' }
+  const at = restarting.findIndex((effect) => effect.do === 'boot-device')
+  const proof: readonly Effect[] = wanted.secureBoot ? [{ do: 'firmware-mode', secureBoot: true, how: 'prove' }] : []
+  return [...restarting.slice(0, at), set, ...restarting.slice(at), ...proof]
 }
 
 /** What a deploy needs is fetched before the server is touched. */

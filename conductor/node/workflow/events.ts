@@ -58,6 +58,7 @@ export type StepEvent =
     }
   /** The power poll failed so often that the BMC counts as lost. */
   | { readonly type: 'poll-lost'; readonly fault: FaultNote }
+  | { readonly type: 'firmware-mode'; readonly bootMode?: 'uefi' | 'bios'; readonly secureBoot?: boolean }
   /** An operator breaks the lock: what is owed is given up. */
   | { readonly type: 'break-lock'; readonly why: string }
 

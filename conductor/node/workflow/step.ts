@@ -5,6 +5,7 @@ import type { StepEvent, StepResult } from './events.ts'
 import { onAgentDone, onAgentFailed, onHello } from './events/agent.ts'
 import { onClockSet, onDeadline } from './events/deadline.ts'
 import { onBreakLock, onEffectDone, onEffectFailed } from './events/effect.ts'
+import { onFirmwareMode } from './events/firmware-mode.ts'
 import { onPolled, onPollLost, onPower } from './events/power.ts'
 import { onVerb } from './events/verb.ts'
 
@@ -32,6 +33,8 @@ export function step(node: NodeRecord, event: StepEvent, context: StepContext): 
       return { node: onPolled(node, event) }
     case 'poll-lost':
       return { node: onPollLost(node, event.fault, context) }
+    case 'firmware-mode':
+      return onFirmwareMode(node, event, context)
     case 'break-lock':
       return onBreakLock(node, event.why, context)
   }

@@ -3,6 +3,7 @@ import type { VirtualBmc } from '../virtual-bmc.ts'
 import { Accounts } from './accounts.ts'
 import { Chassis } from './chassis.ts'
 import { Managers } from './managers.ts'
+import { SecureBoot } from './secure-boot.ts'
 import { ServiceRoot } from './service-root.ts'
 import { Sessions } from './sessions.ts'
 import { Systems } from './systems.ts'
@@ -14,5 +15,6 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   systems: new Systems(bmc),
   managers: new Managers(bmc),
   chassis: new Chassis(bmc),
+  secureBoot: new SecureBoot(bmc),
 })
 export type Families = ReturnType<typeof familiesOf>

@@ -1,0 +1,71 @@
+/** Steps of the management interface that change the keys of Secure Boot: reset, cleared, or a certificate added. The end is what the BMC shows afterwards. */
+import { Fault } from '../../../kit/fault.ts'
+import { partOf, type Bmc } from '../../bmc/controller.ts'
+import type { BmcTask } from '../../bmc/task.ts'
+import type { BmcWork, WorkAt } from './bmc-work.ts'
+
+const DEADLINE_MS = 20 * 60_000
+
+type How = 'default' | 'clear'
+
+const readState = async (bmc: Bmc, signal: AbortSignal) => {
+  const { secureBoot } = await partOf(bmc, 'firmwareMode').read(signal)
+  if (!secureBoot) throw new Fault('node.unsupported', 'the BMC shows no Secure Boot for this server')
+  return secureBoot
+}
+
+function taskOf({ nowMs }: WorkAt, { before, want }: { before: boolean; want: boolean | null }): BmcTask {
+  return {
+    what: 'keys',
+    uri: null,
+    before,
+    want,
+    stage: 'prepared',
+    beganAtMs: nowMs,
+    deadlineMs: nowMs + DEADLINE_MS,
+    lookAtMs: nowMs,
+    seen: { percent: null, words: null },
+    hush: null,
+  }
+}
+
+/** `want` is whether the server shall be in setup mode. Keys that were reset while there were some show no difference: the BMC's word counts then. */
+const keysWork = (how: How): BmcWork => ({
+  async prepare(at) {
+    const { setupMode } = await at.command(readState)
+    return taskOf(at, { before: setupMode, want: how === 'clear' })
+  },
+  async begin(task, at) {
+    await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').resetKeys(how, signal))
+    return { task: { ...task, stage: 'asked' } }
+  },
+  async look(task, at) {
+    const { setupMode } = await at.command(readState)
+    if (setupMode === task.want) return { task: { ...task, stage: 'done' } }
+    const words = setupMode ? 'the server has no keys yet' : 'the server still has its keys'
+    const seen = { ...task.seen, words }
+    // Some change the keys at the next start only.
+    if (task.stage === 'asked') return { task: { ...task, stage: 'rebooted', seen }, restart: true }
+    return { task: { ...task, seen } }
+  },
+})
+
+/** Adding proves itself: the database is read afterwards. */
+const enrollWork: BmcWork = {
+  async prepare(at) {
+    const { setupMode } = await at.command(readState)
+    return taskOf(at, { before: setupMode, want: null })
+  },
+  async begin(task, at) {
+    for (const pem of at.step.args.certificates as readonly string[])
+      await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').enroll(pem, signal))
+    return { task: { ...task, stage: 'done' } }
+  },
+  look: async (task) => ({ task: { ...task, stage: 'done' } }),
+}
+
+export const SECURE_BOOT_WORKS: Readonly<Record<string, BmcWork>> = {
+  'management.reset_secure_boot_keys_to_default': keysWork('default'),
+  'management.clear_secure_boot_keys': keysWork('clear'),
+  'management.enroll_secure_boot_certificates': enrollWork,
+}

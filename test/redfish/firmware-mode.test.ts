@@ -1,0 +1,170 @@
+/** Boot mode and Secure Boot of nodes, through a whole conductor and a virtual BMC: set, proven by the next start, restored; keys and certificates by steps. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { Config } from '../../conductor/config.ts'
+import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
+import { newNode } from '../../conductor/node/record.ts'
+import { effectsOf } from '../../conductor/node/workflow/effects.ts'
+import { until } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+import { runOk } from '../../kit/run.ts'
+import { call } from '../conductor/client.ts'
+import { SECURE_BOOT } from './families/secure-boot.ts'
+import { MODE } from './families/systems.ts'
+import type { SimulatedMachine } from './machine.ts'
+import { VirtualBmc } from './virtual-bmc.ts'
+
+const LATEST = { 'openstack-api-version': 'baremetal latest' }
+let bmc: VirtualBmc<SimulatedMachine>
+let data: string
+let certificate = ''
+let conductor: Conductor
+const api = (method: string, path: string, body?: unknown) =>
+  call(method, path, body, LATEST, conductor.addresses[0] as string)
+const node = async () => (await api('GET', '/v1/nodes/r1')).body
+const becomes = (what: string, found: (now: Record<string, unknown>) => boolean) =>
+  until(async () => found(await node()), { what, timeoutMs: 20_000, everyMs: 50 })
+const idle = () => becomes('idle', (now) => now.reservation === null)
+
+beforeAll(async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-key-'))
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=db']
+  const out = ['-keyout', join(dir, 'key'), '-out', join(dir, 'cert')]
+  await runOk(['openssl', 'req', '-x509', ...key, ...out], { timeoutMs: 30_000 })
+  certificate = await readFile(join(dir, 'cert'), 'utf8')
+  await rm(dir, { recursive: true })
+})
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'rackward-firmware-'))
+  bmc = await VirtualBmc.start()
+  const config = Config.parse({
+    data,
+    images: { store: join(data, 'images') },
+    api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+    powerSync: { everySeconds: 0 },
+  })
+  conductor = await startConductor(config, { log: silentLog })
+  await api('POST', '/v1/nodes', { name: 'r1', driver: 'redfish', driver_info: bmc.driverInfo() })
+  await api('PUT', '/v1/nodes/r1/states/provision', { target: 'manage' })
+  await becomes('manageable', (now) => now.provision_state === 'manageable')
+})
+afterEach(async () => {
+  await conductor?.stop()
+  await bmc?.stop()
+  await rm(data, { recursive: true, force: true })
+})
+
+test('both are read when the node is managed', async () => {
+  expect(await node()).toMatchObject({ boot_mode: 'uefi', secure_boot: false })
+})
+
+test('Secure Boot is switched on by a restart that proves it, and a server that was off is off again', async () => {
+  expect((await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })).status).toBe(202)
+  await becomes('on', (now) => now.secure_boot === true)
+  await idle()
+  expect(bmc.system.resets).toEqual(['On', 'ForceOff'])
+  expect(await node()).toMatchObject({ power_state: 'power off', last_error: null })
+
+  // What holds is not ordered again.
+  const changes = () => bmc.heard.filter(({ method }) => method !== 'GET').length
+  const before = changes()
+  await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })
+  await idle()
+  expect(changes()).toBe(before)
+
+  await api('PUT', '/v1/nodes/r1/states/power', { target: 'power on' })
+  await idle()
+  await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: false })
+  await becomes('off', (now) => now.secure_boot === false)
+  await idle()
+  expect(await node()).toMatchObject({ power_state: 'power on' })
+})
+
+test('a boot mode that shows at once needs no restart to be proven; Secure Boot without UEFI is refused', async () => {
+  await api('PUT', '/v1/nodes/r1/states/boot_mode', { target: 'bios' })
+  await becomes('BIOS', (now) => now.boot_mode === 'bios')
+  await idle()
+  expect(bmc.system.boot[MODE]).toBe('Legacy')
+  await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })
+  await becomes('the refusal', (now) => now.last_error !== null)
+  expect((await node()).last_error).toMatch(/Secure Boot needs the boot mode uefi/)
+})
+
+test('a licence that is missing is named in the words of the BMC, and nothing stays locked', async () => {
+  bmc.rules.push({
+    method: 'PATCH',
+    path: SECURE_BOOT,
+    refuse: { status: 403, id: 'OemLicenseNotPassed', text: 'Buy DCMS' },
+  })
+  await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })
+  await becomes('the fault', (now) => now.last_error !== null)
+  expect((await node()).last_error).toMatch(/Buy DCMS.*licence/)
+  expect(await node()).toMatchObject({ reservation: null, secure_boot: false })
+})
+
+test('keys are cleared and reset by clean steps; in setup mode Secure Boot is refused with the remedy', async () => {
+  const clean = async (step: string, args = {}) => {
+    await api('PUT', '/v1/nodes/r1/states/provision', {
+      target: 'clean',
+      clean_steps: [{ interface: 'management', step, args }],
+      disable_ramdisk: true,
+    })
+    await becomes('clean', (now) => now.provision_state === 'manageable' || now.provision_state === 'clean failed')
+    expect(await node()).toMatchObject({ provision_state: 'manageable', last_error: null })
+  }
+  await clean('clear_secure_boot_keys')
+  expect(bmc.families.secureBoot.keys).toBe('none')
+  await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })
+  await becomes('the refusal', (now) => now.last_error !== null)
+  expect((await node()).last_error).toMatch(/reset_secure_boot_keys_to_default/)
+
+  await clean('reset_secure_boot_keys_to_default')
+  expect(bmc.families.secureBoot.keys).toBe('factory')
+  await clean('enroll_secure_boot_certificates', { certificates: [certificate] })
+  await clean('enroll_secure_boot_certificates', { certificates: [certificate] })
+  expect([...bmc.families.secureBoot.certificates.values()]).toEqual([certificate])
+  const bad = await api('PUT', '/v1/nodes/r1/states/provision', {
+    target: 'clean',
+    clean_steps: [{ interface: 'management', step: 'enroll_secure_boot_certificates', args: { certificates: ['x'] } }],
+  })
+  expect(bad.status).toBe(400)
+})
+
+test('a driver that cannot switch Secure Boot says so', async () => {
+  const driver_info = { ipmi_address: '192.0.2.9', ipmi_username: 'u', ipmi_password: 'p' }
+  await api('POST', '/v1/nodes', { name: 'r2', driver: 'ipmi', driver_info })
+  expect((await api('PUT', '/v1/nodes/r2/states/secure_boot', { target: true })).status).toBe(400)
+})
+
+test.each([
+  [{ secure_boot: 'true' }, { bootMode: 'uefi', secureBoot: true }],
+  ['{"secure_boot": true}', { bootMode: 'uefi', secureBoot: true }],
+  ['boot_mode:bios,secure_boot:false', { bootMode: 'bios' }],
+  [undefined, {}],
+  ['{broken', {}],
+])('instance_info/capabilities %j', (capabilities, wanted) => {
+  expect(firmwareTargetOf({ instanceInfo: { capabilities } })).toEqual(wanted)
+})
+
+test('the unsigned ramdisk boots without Secure Boot; the instance that wants it is started with it, and that is proven', () => {
+  const made = newNode({ uuid: 'u', driver: 'redfish' }, 0)
+  const wants = { ...made, instanceInfo: { capabilities: 'secure_boot:true' }, secureBoot: true }
+  const deploys = { ...wants, workflow: { ...made.workflow, order: 'deploy' as const } }
+  const steps = (phase: 'boot' | 'start') =>
+    effectsOf(phase, deploys).map((effect) =>
+      effect.do === 'firmware-mode' ? [effect.how, effect.bootMode, effect.secureBoot] : effect.do,
+    )
+  expect(steps('boot')).toEqual(['publish', 'power', ['set', 'uefi', false], 'boot-device', 'power'])
+  expect(steps('start')).toEqual([
+    'publish',
+    'power',
+    ['set', 'uefi', true],
+    'boot-device',
+    'power',
+    ['prove', undefined, true],
+  ])
+  expect(effectsOf('start', made).map((effect) => effect.do)).toEqual(['publish', 'power', 'boot-device', 'power'])
+})
