@@ -226,6 +226,11 @@ switch (verb) {
     process.env.RACKWARD_RACK = 'all'
     become('npx', ['vitest', 'run', '--project', 'rack', ...args])
     break
+  case 'redfish':
+    // Every judge takes part, and the table of faults is printed at the end.
+    process.env.RACKWARD_REDFISH = 'all'
+    become('npx', ['vitest', 'run', '--project', 'unit', 'test/redfish', ...args])
+    break
   case 'mesh':
     compile()
     process.env.RACKWARD_MESH = 'all'
@@ -233,6 +238,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

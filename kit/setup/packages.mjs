@@ -12,6 +12,7 @@ const BUILD = [
 const RACK = [
   ['qemu-system-x86', 'the virtual servers'],
   ['qemu-utils', 'reading qcow2 images'],
+  ['qemu-block-extra', 'virtual media that QEMU reads over HTTP'],
   ['seabios', 'BIOS firmware of the virtual servers'],
   ['ovmf', 'UEFI firmware of the virtual servers'],
   ['ipxe-qemu', 'network boot ROMs of the virtual servers'],
@@ -38,6 +39,13 @@ const RACK = [
   ['kmod', 'the ramdisk’s drivers'],
   ['zstd', 'compressing image pieces'],
   ['curl', 'asking the instances of the lab'],
+]
+
+const JUDGES = [
+  ['python3-sushy', 'the Redfish library of OpenStack Ironic, as a judge of the virtual BMC'],
+  ['redfishtool', 'DMTF’s command line, the same'],
+  ['ilorest', 'HPE’s command line, the same'],
+  ['openssl', 'the certificate of the virtual BMC'],
 ]
 
 const LIBVIRT = [
@@ -110,6 +118,7 @@ export const PACKAGES = {
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
   api: [...BUILD, ...OPENSTACK],
   clients: [...BUILD, ...CLIENTS],
+  redfish: [...BUILD, ...JUDGES],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }

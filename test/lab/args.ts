@@ -1,6 +1,6 @@
 /** The lab's arguments. */
 import { parseArgs } from 'node:util'
-import type { Firmware } from './server.ts'
+import type { BmcKind, Firmware } from './server.ts'
 
 export interface LabArgs {
   readonly verb: (typeof VERBS)[number]
@@ -13,6 +13,7 @@ export interface LabArgs {
   readonly ha: boolean
   readonly nodes: number
   readonly firmware: Firmware | 'mix'
+  readonly bmc: BmcKind | 'mixed'
   readonly json: boolean
   readonly keep: boolean
   readonly name: string
@@ -22,7 +23,7 @@ const MAX_NODES = 16
 const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
-export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--ha] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
@@ -30,6 +31,7 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
   rackward  the command line, as the administrator of the rack: npm run lab -- rackward node list, ... node console server-1, ... mesh status
   down      take everything away again
   --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
+  --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish speak IPMI as well
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
@@ -45,6 +47,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     options: {
       nodes: { type: 'string' },
       firmware: { type: 'string' },
+      bmc: { type: 'string' },
       ha: { type: 'boolean' },
       freeze: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -62,6 +65,8 @@ export function readArgs(all: readonly string[]): LabArgs {
   if (verb === 'kill' && !positionals[1]) throw new Error('kill: name a server, such as server-2')
   const firmware = values.firmware ?? 'mix'
   if (firmware !== 'bios' && firmware !== 'uefi' && firmware !== 'mix') throw new Error('--firmware: bios or uefi')
+  const bmc = values.bmc ?? 'ipmi'
+  if (bmc !== 'ipmi' && bmc !== 'redfish' && bmc !== 'mixed') throw new Error('--bmc: ipmi, redfish or mixed')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {
@@ -72,6 +77,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     ha: values.ha ?? false,
     nodes,
     firmware,
+    bmc,
     json: values.json ?? false,
     keep: values.keep ?? false,
     name,

@@ -57,11 +57,10 @@ const STATE_TIMEOUT_MS = 15 * 60_000
 const LOGIN_TIMEOUT_MS = 10 * 60_000
 const POLL_MS = 200
 
-export const driverInfo = (server: Server) => ({
-  ipmi_address: server.bmcIp,
-  ipmi_username: BMC_USER,
-  ipmi_password: BMC_PASSWORD,
-})
+export const driverInfo = (server: Server): Record<string, string> =>
+  server.bmc === 'redfish'
+    ? { redfish_address: server.bmcIp, redfish_username: BMC_USER, redfish_password: BMC_PASSWORD }
+    : { ipmi_address: server.bmcIp, ipmi_username: BMC_USER, ipmi_password: BMC_PASSWORD }
 
 /** Enrolls a server with the port that it boots from. */
 export async function enroll(
@@ -71,7 +70,7 @@ export async function enroll(
   address?: string,
 ): Promise<string> {
   const node = await api.ok('POST', '/v1/nodes', {
-    driver: 'ipmi',
+    driver: server.bmc ?? 'ipmi',
     name: server.name,
     driver_info: driverInfo(server),
     properties: { capabilities: `boot_mode:${server.firmware}` },

@@ -39,7 +39,8 @@ function specs(args: LabArgs): ServerSpec[] {
   return Array.from({ length: args.nodes }, (_, i) => {
     const [firmware, card, diskKind] = kinds[i % kinds.length] as (typeof kinds)[number]
     const wanted: Firmware = args.firmware === 'mix' ? firmware : args.firmware
-    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb: 1024 }
+    const bmc = args.bmc === 'mixed' ? (i % 2 === 0 ? 'ipmi' : 'redfish') : args.bmc
+    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb: 1024, bmc }
   })
 }
 

@@ -4,6 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { launch, run } from '../../kit/run.ts'
+import { ROOT } from './root.ts'
 import { BMC_PASSWORD, BMC_USER, makeServer, type Server, type ServerSpec } from './server.ts'
 import { inNamespace, sh } from './shell.ts'
 
@@ -80,13 +81,28 @@ export class Rack {
       '-s',
       join(server.dir, 'state'),
     ]
-    launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', join(server.dir, 'ipmi_sim.log'), ...sim]))
+    this.launch(join(server.dir, 'ipmi_sim.log'), sim)
+    if (server.bmc === 'redfish') await this.startRedfish(server)
     await until(async () => (await this.ipmi(server, ['power', 'status'])).code === 0, {
       what: `the BMC of ${server.name}`,
       timeoutMs: 15_000,
       everyMs: 100,
     })
   }
+
+  private async startRedfish(server: Server): Promise<void> {
+    const program = join(ROOT, 'dist/test/lab/redfish-bmc.js')
+    this.launch(join(server.dir, 'redfish-bmc.log'), [process.execPath, '--enable-source-maps', program, server.dir])
+    const look = this.in(['curl', '-sk', '--max-time', '3', `https://${server.bmcIp}/redfish/v1/`])
+    await until(async () => (await run(look, { timeoutMs: 5_000 })).code === 0, {
+      what: `the Redfish service of ${server.name} (${server.dir}/redfish-bmc.log)`,
+      timeoutMs: 30_000,
+      everyMs: 200,
+    })
+  }
+
+  private launch = (log: string, argv: readonly string[]) =>
+    launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', log, ...argv]))
 
   ipmi(server: Server, args: readonly string[]) {
     return run(

@@ -1,10 +1,12 @@
-/** One virtual server: a QEMU guest and its BMC (ipmi_sim), joined by a script that the BMC calls. Power off means that the process is gone. */
+/** One virtual server: a QEMU guest and its BMC (ipmi_sim, and for some Redfish beside it), joined by a script that the BMC calls. Power off means that the process is gone. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sh } from './shell.ts'
 
 export type Firmware = 'bios' | 'uefi'
 export type Card = 'virtio' | 'e1000e'
+/** How the node is enrolled. With `redfish` the BMC speaks both. */
+export type BmcKind = 'ipmi' | 'redfish'
 export type DiskKind = 'virtio' | 'ahci' | 'nvme'
 
 export interface ServerSpec {
@@ -15,6 +17,8 @@ export interface ServerSpec {
   readonly diskKind: DiskKind
   readonly diskBytes: number
   readonly memoryMb: number
+  /** `ipmi` when nothing is said. */
+  readonly bmc?: BmcKind
   /** More disks, by size. */
   readonly moreDisks?: readonly number[]
 }
@@ -38,6 +42,7 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
     await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
   if (server.firmware === 'uefi') await sh(['cp', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(server.dir, 'vars.fd')])
   await writeFile(join(server.dir, 'boot'), 'none\n')
+  await writeFile(join(server.dir, 'server.json'), JSON.stringify(server))
   await writeFile(join(server.dir, 'lan.conf'), lanConf(server))
   await writeFile(join(server.dir, 'emu.cmd'), EMU_COMMANDS)
   await writeFile(join(server.dir, 'chassis.sh'), chassisScript(server, accel), { mode: 0o755 })
@@ -92,7 +97,18 @@ off() {
 }
 on() {
   pid >/dev/null && return 0
-  if [ "$(cat $d/boot)" = default ]; then disk=1; nic=2; else nic=1; disk=2; fi
+  # BOOT and PAUSED are of the Redfish BMC, whose override comes before the order that IPMI sets.
+  case "\${BOOT:-$(cat $d/boot)}" in
+    default) disk=1; nic=2; cd=3;;
+    cdrom) cd=1; nic=2; disk=3;;
+    *) nic=1; disk=2; cd=3;;
+  esac
+  secure=off; keys=none; [ -f $d/secure-boot ] && read secure keys <$d/secure-boot
+  if [ $secure = on ]; then code=OVMF_CODE_4M.secboot.fd; smm=on; else code=OVMF_CODE_4M.fd; smm=off; fi
+  if [ -f $d/vars.fd ] && [ "$keys" != "$(cat $d/keys 2>/dev/null || echo none)" ]; then
+    if [ "$keys" = factory ]; then vars=OVMF_VARS_4M.ms.fd; else vars=OVMF_VARS_4M.fd; fi
+    cp /usr/share/OVMF/$vars $d/vars.fd && echo $keys >$d/keys
+  fi
   ${qemuCommand(server, accel)} >>$d/qemu.log 2>&1
 }
 op=$1; shift
@@ -128,7 +144,7 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
     '-name',
     server.name,
     '-machine',
-    `q35,accel=${accel},smm=off`,
+    `q35,accel=${accel},smm=$smm`,
     '-cpu',
     // Software emulation runs SHA-256 twice as fast without AVX and SSSE3, which it would have to imitate.
     accel === 'kvm' ? 'host' : 'qemu64',
@@ -142,6 +158,7 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
     '-daemonize',
     '-pidfile',
     '$d/pid',
+    ...(server.bmc === 'redfish' ? ['-qmp', 'unix:$d/qmp.sock,server=on,wait=off', '${PAUSED:+-S}'] : []),
     '-chardev',
     `socket,id=serial,host=127.0.0.1,port=${serialPort(server)},server=on,wait=off,logfile=${server.dir}/console.log,logappend=on`,
     '-serial',
@@ -158,11 +175,13 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
       `tap,id=n${i},ifname=${tap},script=no,downscript=no`,
       // OVMF has its own virtio driver; with QEMU's ROM the network boot would be iPXE's from the start, and EDK2's would never be tried.
       '-device',
-      `${card === 'virtio' ? 'virtio-net-pci' : 'e1000e'},netdev=n${i},mac=${mac}${index ? `,bootindex=${index}` : ''}${server.firmware === 'uefi' && card === 'virtio' ? ',romfile=' : ''}`,
+      `${card === 'virtio' ? 'virtio-net-pci' : 'e1000e'},id=nic${i},netdev=n${i},mac=${mac}${index ? `,bootindex=${index}` : ''}${server.firmware === 'uefi' && card === 'virtio' ? ',romfile=' : ''}`,
     ]),
     ...[server.diskBytes, ...(server.moreDisks ?? [])].flatMap((_, i) => diskArgs(server, i)),
+    // The virtual media drive, which real BMCs have as a USB device.
+    ...(server.bmc === 'redfish' ? ['-device', 'ide-cd,id=cd,bus=ide.5,bootindex=$cd'] : []),
   ]
-  return argv.map((word) => (/^[\w.,:=/$-]+$/.test(word) ? word : `'${word}'`)).join(' ')
+  return argv.map((word) => (/^[\w.,:=/${}+-]+$/.test(word) ? word : `'${word}'`)).join(' ')
 }
 
 const firmwareArgs = (server: Server): string[] =>
@@ -170,9 +189,12 @@ const firmwareArgs = (server: Server): string[] =>
     ? []
     : [
         '-drive',
-        'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd',
+        'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/$code',
         '-drive',
         `if=pflash,format=raw,file=${server.dir}/vars.fd`,
+        // With smm=on, only code in system management mode may change the variables; without it the property does nothing.
+        '-global',
+        'driver=cfi.pflash01,property=secure,value=$smm',
         // The rack has no IPv6: its network boot attempts would only wait.
         '-fw_cfg',
         'name=opt/org.tianocore/IPv6PXESupport,string=n',
@@ -188,10 +210,10 @@ function diskArgs(server: Server, i: number): string[] {
   const boot = i === 0 ? ',bootindex=$disk' : ''
   switch (server.diskKind) {
     case 'virtio':
-      return [...drive, '-device', `virtio-blk-pci,drive=d${i},serial=${serial}${boot}`]
+      return [...drive, '-device', `virtio-blk-pci,id=disk${i},drive=d${i},serial=${serial}${boot}`]
     case 'nvme':
-      return [...drive, '-device', `nvme,drive=d${i},serial=${serial}${boot}`]
+      return [...drive, '-device', `nvme,id=disk${i},drive=d${i},serial=${serial}${boot}`]
     case 'ahci':
-      return [...drive, '-device', `ide-hd,drive=d${i},bus=ide.${i},serial=${serial}${boot}`]
+      return [...drive, '-device', `ide-hd,id=disk${i},drive=d${i},bus=ide.${i},serial=${serial}${boot}`]
   }
 }

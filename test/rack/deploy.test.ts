@@ -1,4 +1,4 @@
-/** The main job with real parts: one blank BIOS server and one blank UEFI server, from power-off to a login. */
+/** The main job with real parts: one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), from power-off to a login. */
 import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -28,6 +28,7 @@ beforeAll(async () => {
   })
   uefi = await bench.rack.addServer({
     name: 'uefi-1',
+    bmc: 'redfish',
     firmware: 'uefi',
     card: 'virtio',
     diskKind: 'nvme',
@@ -97,6 +98,15 @@ test('a blank BIOS server and a blank UEFI server become running Debians', async
 test('the warm path: inspected, cleaned and deployed with one boot of the ramdisk and one of the disk', async () => {
   for (const server of [bios, uefi])
     expect((await bmcCalls(server)).filter((call) => call === 'set power 1')).toHaveLength(2)
+})
+
+test('the Redfish BMC was asked through one session, and consumed the override of the network boot', async () => {
+  const log = await readFile(join(uefi.dir, 'redfish.log'), 'utf8')
+  const count = (what: RegExp) => log.split('\n').filter((line) => what.test(line)).length
+  expect(count(/POST \S*\/Sessions \(login\)/)).toBe(1)
+  expect(count(/PATCH .*"Pxe".*"Once"/)).toBe(1)
+  expect(count(/ComputerSystem\.Reset \{"ResetType":"On"\}/)).toBe(2)
+  expect((await bench.conductor.api.ok('GET', '/v1/nodes/uefi-1')).driver).toBe('redfish')
 })
 
 test('inspection filled properties, inventory and ports with what the hardware is', async () => {
@@ -181,7 +191,7 @@ test('a node that always tries the network first is sent to its own disk, by BIO
   await Promise.all(
     [bios, uefi].map(async (server) => {
       const uuid = (await api.ok('GET', `/v1/nodes/${server.name}`)).uuid as string
-      expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
+      await networkFirst(server, uuid)
       const before = (await api.ok('GET', `/v1/nodes/${uuid}`)) as {
         driver_internal_info: { rackward: { milestones: Record<string, string> } }
       }
@@ -201,6 +211,14 @@ test('a node that always tries the network first is sent to its own disk, by BIO
     }),
   )
 })
+
+/** At the BMC: behind the conductor's back where the BMC speaks IPMI, through the API where an override is set by Redfish. */
+async function networkFirst(server: Server, uuid: string): Promise<void> {
+  const { api } = bench.conductor
+  if (server.bmc === 'redfish')
+    await api.ok('PUT', `/v1/nodes/${uuid}/management/boot_device`, { boot_device: 'pxe', persistent: true })
+  else expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
+}
 
 /** From now on: resolves when the kernel of the server's own disk speaks on its console. A login was shown above; it takes half a minute more. */
 async function diskBoots(server: Server): Promise<() => Promise<unknown>> {

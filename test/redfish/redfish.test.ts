@@ -1,11 +1,12 @@
 /** The Redfish client against a virtual BMC: power, boot override, identity, sessions, the key of the certificate; and what each field fault ends in. */
-import { afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, expect, test } from 'vitest'
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { isFault, type FaultCode } from '../../kit/fault.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { DirectPower } from '../../host-agent/adapters/bmc.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { FIELD_FAULTS, type FieldFault } from './field-faults.ts'
+import { faultTable } from './fault-table.ts'
 import { PASSWORD, VirtualBmc } from './virtual-bmc.ts'
 
 /** What waits in production waits for nothing here. */
@@ -200,6 +201,15 @@ test.each(FIELD_FAULTS)('%s: the wanted end, or a fault by name', async (fault) 
     if ((await client.power(signal)) !== 'on') throw new Error('bmc.unproven')
   })
   expect({ on: on.replace(/^Error: /, ''), boot }).toEqual({ on: OUTCOMES[fault].on, boot: OUTCOMES[fault].boot })
+})
+
+// On request: npm run test:redfish, or RACKWARD_REDFISH=all.
+afterAll(() => {
+  if (process.env.RACKWARD_REDFISH !== 'all') return
+  const rows = FIELD_FAULTS.map((fault) => [fault, OUTCOMES[fault].on, OUTCOMES[fault].boot] as const)
+  process.stdout.write(
+    faultTable([['a BMC whose fault is: ', 'ends, for power on, in', 'for boot from network in'], ...rows]),
+  )
 })
 
 test('a system that is powering off is not off', async () => {

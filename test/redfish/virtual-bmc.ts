@@ -42,6 +42,8 @@ export class VirtualBmc<M extends Machine = Machine> {
   /** More rules than those of the faults. */
   readonly rules: Rule[] = []
   readonly heard: Heard[] = []
+  /** Keeps every request, unless a program that runs for long does something else with it. */
+  onHeard: (heard: Heard) => void = (heard) => void this.heard.push(heard)
   readonly tree = new Tree()
   readonly machine: M
   readonly clock: Clock
@@ -154,7 +156,7 @@ export class VirtualBmc<M extends Machine = Machine> {
     const bytes = await bytesOf(request).catch(() => undefined)
     if (!bytes) return
     const { ask, heard } = this.read(request, bytes)
-    this.heard.push(heard)
+    this.onHeard(heard)
     const rules = this.engine.of(ask)
     for (const rule of rules) rule.before?.(this as unknown as VirtualBmc)
     const latencyMs = Math.max(0, ...rules.map((rule) => rule.latencyMs ?? 0))

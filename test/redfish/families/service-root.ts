@@ -1,5 +1,5 @@
 /** ServiceRoot 1.16 and the version list, which need no login. Families add their links to the root. */
-import { resource, ROOT } from '../tree.ts'
+import { collection, link, resource, ROOT } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'
 
 export class ServiceRoot {
@@ -13,6 +13,8 @@ export class ServiceRoot {
           RedfishVersion: '1.18.0',
           UUID: machine.identity.uuid,
           Vendor: machine.identity.manufacturer,
+          JsonSchemas: link(`${ROOT}/JsonSchemas`),
+          Registries: link(`${ROOT}/Registries`),
           ProtocolFeaturesSupported: {
             ExpandQuery: { NoLinks: false, Links: false, ExpandAll: false, Levels: false },
             SelectQuery: false,
@@ -20,6 +22,13 @@ export class ServiceRoot {
             OnlyMemberQuery: false,
           },
         }),
+    })
+    // Schemas and message registries are DMTF's: none is stored here. Families add registries of their own.
+    tree.add(`${ROOT}/Registries`, {
+      get: () => collection(`${ROOT}/Registries`, '#MessageRegistryFileCollection.MessageRegistryFileCollection', []),
+    })
+    tree.add(`${ROOT}/JsonSchemas`, {
+      get: () => collection(`${ROOT}/JsonSchemas`, '#JsonSchemaFileCollection.JsonSchemaFileCollection', []),
     })
   }
 }

@@ -1,0 +1,222 @@
+/** A QEMU guest as the machine of a virtual Redfish BMC: started by the script that ipmi_sim calls as well, switched, reset and given media over QMP. */
+import { existsSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { until } from '../../kit/clock.ts'
+import { runOk } from '../../kit/run.ts'
+import type { Identity, Machine, MachineEvent, NextBoot, PowerState } from '../redfish/machine.ts'
+import { Qmp } from './qmp.ts'
+import { systemUuid, type Server } from './server.ts'
+
+const START_MS = 30_000
+const STOP_MS = 10_000
+const LOOK_MS = 1_000
+/** Firmware that touches no boot device by then waits at a menu. */
+const POST_MS = 180_000
+
+/** Words of the script for what the firmware tries first; by bootindex: card, disk, CD. */
+const FIRST: Readonly<Record<string, string>> = { Pxe: 'pxe', UefiHttp: 'pxe', Hdd: 'default', Cd: 'cdrom' }
+const ORDERS: Readonly<Record<string, readonly [nic: number, disk: number, cd: number]>> = {
+  none: [1, 2, 3],
+  pxe: [1, 2, 3],
+  default: [2, 1, 3],
+  cdrom: [2, 3, 1],
+}
+const DEVICES = ['nic0', 'disk0', 'cd'] as const
+
+export class QemuMachine implements Machine {
+  readonly identity: Identity
+  inPost = false
+  private readonly server: Server
+  private readonly say: (line: string) => void
+  private readonly media = new Map<string, string>()
+  private next: NextBoot = { target: null, mode: 'UEFI' }
+  private qmp: Qmp | undefined
+  private listener: (event: MachineEvent) => void = () => undefined
+  private postEndsMs = 0
+  private packetsAtStart = 0
+  private busy = Promise.resolve()
+
+  /** `say`: what goes wrong in the guest is for the log of its BMC. */
+  constructor(server: Server, say: (line: string) => void) {
+    this.server = server
+    this.say = say
+    this.identity = {
+      uuid: systemUuid(server),
+      manufacturer: 'Rackward',
+      model: 'Lab',
+      serialNumber: server.name,
+      macs: [server.mac, server.secondMac],
+    }
+    setInterval(() => void this.look().catch((error: Error) => this.say(error.message)), LOOK_MS).unref()
+  }
+
+  onEvent(listener: (event: MachineEvent) => void): void {
+    this.listener = listener
+  }
+
+  get power(): PowerState {
+    return this.pid() === undefined ? 'Off' : 'On'
+  }
+
+  async setNextBoot(next: NextBoot): Promise<void> {
+    this.next = next
+    await this.order()
+  }
+
+  start = (): Promise<void> =>
+    this.alone(async () => {
+      if (this.pid() !== undefined) return
+      const boot = this.word()
+      // Paused until its media are in the drive: firmware looks for them within a second.
+      const env = { PAUSED: '1', ...(boot === 'none' ? {} : { BOOT: boot }) }
+      await runOk([join(this.server.dir, 'chassis.sh'), 'set', 'power', '1'], { timeoutMs: START_MS, env })
+      const qmp = await this.attach()
+      for (const [drive, url] of this.media) await this.load(qmp, drive, url)
+      await qmp.do('cont')
+      this.started()
+    })
+
+  stop = (): Promise<void> =>
+    this.alone(async () => {
+      const pid = this.pid()
+      if (pid === undefined) return
+      await this.qmp?.do('quit').catch(() => undefined)
+      await until(() => !existsSync(`/proc/${pid}`), {
+        what: `the guest of ${this.server.name} to end`,
+        timeoutMs: STOP_MS,
+      }).catch(() => process.kill(pid, 'SIGKILL'))
+    })
+
+  async pressButton(): Promise<void> {
+    if (this.pid() === undefined) return this.start()
+    await this.qmp?.do('system_powerdown')
+  }
+
+  async reset(): Promise<void> {
+    if (this.pid() === undefined) return this.start()
+    await this.qmp?.do('system_reset')
+  }
+
+  async nmi(): Promise<void> {
+    await this.qmp?.do('inject-nmi')
+  }
+
+  async setMedium(drive: string, url: string | null): Promise<void> {
+    if (url === null) this.media.delete(drive)
+    else this.media.set(drive, url)
+    if (this.qmp) await this.load(this.qmp, drive, url)
+  }
+
+  /** The script takes it at the next start: other code of the firmware, other variables. */
+  async setSecureBoot(next: { readonly enabled: boolean; readonly keys: 'factory' | 'none' }): Promise<void> {
+    await writeFile(join(this.server.dir, 'secure-boot'), `${next.enabled ? 'on' : 'off'} ${next.keys}\n`)
+  }
+
+  /** One start or stop at a time. */
+  private alone(work: () => Promise<void>): Promise<void> {
+    const mine = this.busy.then(work)
+    this.busy = mine.catch(() => undefined)
+    return mine
+  }
+
+  private word = (): string => FIRST[this.next.target ?? ''] ?? 'none'
+
+  /** Not just any process with that number: the one whose disk is ours. */
+  private pid(): number | undefined {
+    try {
+      const pid = readFileSync(join(this.server.dir, 'pid'), 'utf8').trim()
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(this.server.diskFile) ? Number(pid) : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** A guest that was started over IPMI, and the end of POST, show when one looks. */
+  private async look(): Promise<void> {
+    if (this.pid() !== undefined && !this.qmp)
+      await this.alone(async () => {
+        if (this.qmp || this.pid() === undefined) return
+        await this.attach()
+        this.started()
+      })
+    if (this.inPost && (Date.now() > this.postEndsMs || (await this.bootsFromSomething()))) {
+      this.inPost = false
+      this.listener('posted')
+    }
+  }
+
+  private async attach(): Promise<Qmp> {
+    const path = join(this.server.dir, 'qmp.sock')
+    const qmp = await until(() => Qmp.open(path).catch(() => undefined), {
+      what: `QMP of ${this.server.name}`,
+      timeoutMs: START_MS,
+    })
+    this.qmp = qmp
+    qmp.watch({
+      event: (event) => {
+        if (event === 'RESET') this.started()
+      },
+      end: () => {
+        if (this.qmp === qmp) this.qmp = undefined
+        this.inPost = false
+        this.listener('off')
+      },
+    })
+    return qmp
+  }
+
+  private started(): void {
+    this.inPost = true
+    this.postEndsMs = Date.now() + POST_MS
+    this.packetsAtStart = this.packets()
+    this.listener('started')
+  }
+
+  /** The boot order that the firmware reads at the next reset (QEMU hands it over then). */
+  private async order(): Promise<void> {
+    const { qmp } = this
+    if (!qmp) return
+    const set = (device: string, value: number) =>
+      qmp.do('qom-set', { path: `/machine/peripheral/${device}`, property: 'bootindex', value })
+    // No two devices may have one index, not even for a moment.
+    for (const device of DEVICES) await set(device, -1)
+    for (const [i, device] of DEVICES.entries()) await set(device, ORDERS[this.word()]?.[i] ?? i + 1)
+  }
+
+  /** QEMU reads an http URL itself, in ranges, while the guest reads the drive. A URL that cannot be opened leaves the drive empty, as with real BMCs. */
+  private async load(qmp: Qmp, drive: string, url: string | null): Promise<void> {
+    if (!/^(CD|DVD)/i.test(drive)) return
+    try {
+      await qmp.do('eject', { id: 'cd', force: true })
+      if (url !== null)
+        await qmp.do('blockdev-change-medium', {
+          id: 'cd',
+          filename: url,
+          format: 'raw',
+          'read-only-mode': 'read-only',
+        })
+    } catch (error) {
+      this.say(`medium ${url ?? 'none'}: ${(error as Error).message}`)
+    }
+  }
+
+  /** Firmware has read a drive or sent a packet. */
+  private async bootsFromSomething(): Promise<boolean> {
+    const stats = ((await this.qmp?.do('query-blockstats').catch(() => [])) ?? []) as {
+      qdev?: string
+      stats: { rd_operations: number }
+    }[]
+    const reads = stats.filter(({ qdev }) => /disk0|cd/.test(qdev ?? '')).map(({ stats: one }) => one.rd_operations)
+    return this.packets() > this.packetsAtStart || reads.some((count) => count > 0)
+  }
+
+  /** From the guest's first card, since it exists. */
+  private packets(): number {
+    try {
+      return Number(readFileSync(`/sys/class/net/${this.server.taps[0]}/statistics/rx_packets`, 'utf8'))
+    } catch {
+      return 0
+    }
+  }
+}
