@@ -145,6 +145,9 @@ const Provision = z.strictObject({
     .default(2)
     .describe('Boots of the ramdisk for one request before the node has failed.'),
   powerTimeoutSeconds: Seconds.default(60).describe('How long a BMC may take to reach a power state.'),
+  biosTimeoutSeconds: Seconds.default(1800).describe(
+    'How long BIOS settings may take from their order until they are read back, with the restart of the server.',
+  ),
   effectTries: z.number().int().min(1).max(20).default(3).describe('Tries of an action, such as a BMC command.'),
   effectRetrySeconds: Seconds.default(2).describe('Wait before the second try; it doubles with each further one.'),
   softPowerOffSeconds: Seconds.default(600).describe(

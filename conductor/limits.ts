@@ -115,6 +115,12 @@ export const Limits = z.strictObject({
     })
     .prefault({})
     .describe('Of reading the power of BMCs.'),
+  hardware: z
+    .strictObject({
+      biosSettings: count(2_000, 'BIOS settings of one server that are kept.'),
+    })
+    .prefault({})
+    .describe('Of what is read of servers through their BMCs.'),
   images: z
     .strictObject({
       virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),

@@ -6,11 +6,13 @@ import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
 import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
-import { BmcWorks } from '../node/run/bmc-work.ts'
+import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
 import { SECURE_BOOT_WORKS } from '../node/run/secure-boot-keys.ts'
+import { readHardware } from '../node/run/read-hardware.ts'
+import { biosWorks } from '../node/run/works/bios.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
 import { settingsOf } from '../settings.ts'
@@ -49,6 +51,11 @@ const resultParts = (context: Context, { store, sightings }: Pick<Storage, 'stor
   log: context.log,
   limits: { portsPerReport: context.config.limits.agents.portsPerReport },
 })
+/** What BMCs do for steps. */
+const bmcWorks = ({ config }: Context, { store }: ProvisioningParts): Readonly<Record<string, BmcWork>> => ({
+  ...SECURE_BOOT_WORKS,
+  ...biosWorks({ store, limits: config.limits.hardware, timeoutMs: config.provision.biosTimeoutSeconds * 1000 }),
+})
 
 /** The performer of a conductor. */
 export function makePerformer(
@@ -73,8 +80,10 @@ export function makePerformer(
       used: () => bootedFiles(store),
     }),
     childSteps,
-    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: SECURE_BOOT_WORKS }),
     inspect: (node, signal) => inspectByBmc({ ...resultParts(context, parts), bmcs, bmcQueue }, node, signal),
+    readHardware: (node, signal) =>
+      readHardware({ store, bmcQueue, bmcs, clock, log: context.log, limits: config.limits.hardware }, node, signal),
+    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: bmcWorks(context, parts) }),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,

@@ -223,4 +223,13 @@ export const MIGRATIONS: readonly string[] = [
   -- The spelling of addresses of BMCs has changed: short forms of IPv4, and numbers of bridges.
   UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo')) WHERE bmc IS NOT NULL AND json_valid(body);
   `,
+  `
+  -- What was read of a node through its BMC, as one document of each kind: BIOS settings, firmware.
+  CREATE TABLE hardware_documents (
+    node_uuid TEXT NOT NULL REFERENCES nodes (uuid) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (node_uuid, kind)
+  ) STRICT;
+  `,
 ]

@@ -205,6 +205,9 @@ export interface Journal {
   setCursor(name: string, seq: number): Promise<void>
 }
 
+/** Documents that are read through the BMC of a node; node/hardware-documents.ts has their form. */
+export type HardwareKind = 'bios' | 'firmware'
+
 /** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what reads many leaves it out. Methods that change
  *  something are durable when they resolve. */
 export interface Store {
@@ -244,6 +247,9 @@ export interface Store {
 
   inventory(nodeUuid: string): Promise<unknown>
   putInventory(nodeUuid: string, inventory: unknown): Promise<void>
+  /** What was read of a node through its BMC; undefined: nothing yet. */
+  hardware(nodeUuid: string, kind: HardwareKind): Promise<unknown>
+  putHardware(nodeUuid: string, kind: HardwareKind, document: unknown): Promise<void>
 
   conductors(): Promise<ConductorRow[]>
   putConductor(row: ConductorRow): Promise<void>

@@ -13,6 +13,7 @@ import type {
   Damaged,
   DriveContent,
   EventRecord,
+  HardwareKind,
   Journal,
   NodeCount,
   NodeFilter,
@@ -134,6 +135,28 @@ export class SqliteStore implements Store {
       this.file
         .sql('INSERT OR REPLACE INTO inventories (node_uuid, body) VALUES (?, ?)')
         .run(nodeUuid, JSON.stringify(inventory)),
+    )
+  }
+
+  async hardware(nodeUuid: string, kind: HardwareKind): Promise<unknown> {
+    const row = this.file
+      .sql<{ body: string }>('SELECT body FROM hardware_documents WHERE node_uuid = ? AND kind = ?')
+      .get(nodeUuid, kind)
+    if (!row) return undefined
+    try {
+      return JSON.parse(row.body) as unknown
+    } catch (error) {
+      throw new Fault('store.damaged', `what is stored of the ${kind} of node ${nodeUuid} is not JSON`, {
+        cause: error,
+      })
+    }
+  }
+
+  async putHardware(nodeUuid: string, kind: HardwareKind, document: unknown): Promise<void> {
+    await this.file.write({ what: kind, nodeUuid }, () =>
+      this.file
+        .sql('INSERT OR REPLACE INTO hardware_documents (node_uuid, kind, body) VALUES (?, ?, ?)')
+        .run(nodeUuid, kind, JSON.stringify(document)),
     )
   }
 

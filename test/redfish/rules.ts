@@ -37,8 +37,11 @@ export interface Rule {
 export interface Profile {
   /** Where the boot override is written. */
   readonly bootIn: 'system' | 'settings'
+  readonly bios: 'plain' | 'none' | 'sealed job' | 'shows orders early'
+  /** BIOS settings that are taken and stay as they are. */
+  readonly neverApplied?: readonly string[]
 }
-export const PLAIN: Profile = { bootIn: 'system' }
+export const PLAIN: Profile = { bootIn: 'system', bios: 'plain' }
 
 export class Rules {
   private readonly counts = new Map<Rule, number>()

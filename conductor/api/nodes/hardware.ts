@@ -1,41 +1,21 @@
-/** What the interfaces of a node do beside power and boot: BIOS settings, firmware, RAID and the console.
+/** What the interfaces of a node do beside power and boot: RAID and the console; BIOS settings, firmware and the rest stand in files of their own.
  *  An interface without the function answers as Ironic's `no-*` interfaces. */
 import { Fault } from '../../../kit/fault.ts'
-import { BIOS_REGISTRY } from '../../fake/bios.ts'
-import type { BiosSetting, FirmwareComponent } from '../../fake/state.ts'
 import { locked } from '../../node/policy/guards.ts'
 import { interfaceOf } from '../../node/policy/interfaces.ts'
 import { RaidConfig } from '../../node/policy/raid.ts'
-import { isLocked, type NodeRecord } from '../../node/record.ts'
+import { isLocked } from '../../node/record.ts'
 import { mustOwn } from '../access.ts'
 import { checkInput, Flag, z } from '../node-input.ts'
-import type { ApiRequest, Route, RouteParts } from '../route.ts'
-import { parseFields, type Gates } from '../versions.ts'
-import { links, time } from '../views.ts'
+import type { Route, RouteParts } from '../route.ts'
 import { ableFor, type Able } from './able.ts'
+import { biosRoutes } from './bios.ts'
+import { firmwareRoutes } from './firmware.ts'
 import { managementRoutes } from './management.ts'
 import { nodeOf } from './routes.ts'
 import { vendorRoutes } from './vendor.ts'
 
 const at = (path: string) => `/v1/nodes/:ident/${path}`
-const BIOS_FIELDS: Gates = Object.fromEntries(
-  ['name', 'value', 'created_at', 'updated_at', 'links']
-    .map((name) => [name, 40])
-    .concat(
-      [
-        'attribute_type',
-        'allowable_values',
-        'lower_bound',
-        'upper_bound',
-        'min_length',
-        'max_length',
-        'read_only',
-        'reset_required',
-        'unique',
-      ].map((name) => [name, 74]),
-    ),
-) as Gates
-const SHORT = ['name', 'value']
 
 export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
   const able = ableFor(parts)
@@ -46,87 +26,6 @@ export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
     ...consoleRoutes(parts, able),
     ...managementRoutes(parts, able),
     ...vendorRoutes(parts),
-  ]
-}
-
-function biosRoutes(parts: RouteParts): Route[] {
-  const view = (one: BiosSetting, of: { node: NodeRecord; request: ApiRequest }, names: readonly string[]) => {
-    const { node, request } = of
-    const known: Readonly<Record<string, unknown>> = { ...BIOS_REGISTRY[one.name] }
-    const whole: Record<string, unknown> = {
-      name: one.name,
-      value: one.value,
-      read_only: false,
-      reset_required: false,
-      unique: false,
-      ...known,
-    }
-    return {
-      ...Object.fromEntries(names.map((name) => [name, whole[name] ?? null])),
-      created_at: time(node.fake?.createdAtMs ?? null),
-      updated_at: time(one.updatedAtMs),
-      links: links(request.view, `nodes/${node.uuid}/bios/${one.name}`),
-    }
-  }
-  const ALL = Object.keys(BIOS_FIELDS).filter((name) => !['created_at', 'updated_at', 'links'].includes(name))
-  return [
-    {
-      method: 'get',
-      path: at('bios'),
-      role: 'reader',
-      since: 40,
-      query: { detail: 74, fields: 74 },
-      summary: 'lists BIOS settings as they were read last; none where the interface has none',
-      async handle(request) {
-        const node = await nodeOf(parts, request)
-        const fields = parseFields(request.query.text('fields'), BIOS_FIELDS, request.minor)
-        const detail = request.query.flag('detail') ?? false
-        if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
-        const names = detail ? ALL : (fields ?? SHORT)
-        return { body: { bios: (node.fake?.bios ?? []).map((one) => view(one, { node, request }, names)) } }
-      },
-    },
-    {
-      method: 'get',
-      path: at('bios/:setting'),
-      role: 'reader',
-      since: 40,
-      summary: 'shows a BIOS setting',
-      async handle(request) {
-        const node = await nodeOf(parts, request)
-        const one = node.fake?.bios.find(({ name }) => name === request.params.setting)
-        if (!one)
-          throw new Fault(
-            'object.missing',
-            `node ${node.uuid} has no BIOS setting ${JSON.stringify(request.params.setting?.slice(0, 64))}`,
-          )
-        return { body: { [one.name]: view(one, { node, request }, request.minor >= 74 ? ALL : SHORT) } }
-      },
-    },
-  ]
-}
-
-function firmwareRoutes(parts: RouteParts): Route[] {
-  const view = (node: NodeRecord, one: FirmwareComponent) => ({
-    component: one.component,
-    initial_version: one.initialVersion,
-    current_version: one.currentVersion,
-    last_version_flashed: one.lastVersionFlashed,
-    created_at: time(node.fake?.createdAtMs ?? null),
-    updated_at: time(one.updatedAtMs),
-  })
-  return [
-    {
-      method: 'get',
-      path: at('firmware'),
-      role: 'reader',
-      since: 86,
-      summary: 'lists firmware components as they were read last; none where the interface has none',
-      async handle(request) {
-        const node = await nodeOf(parts, request)
-        return { body: { firmware: (node.fake?.firmware ?? []).map((one) => view(node, one)) } }
-      },
-    },
   ]
 }
 

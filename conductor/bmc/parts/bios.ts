@@ -15,12 +15,15 @@ export interface BiosRegistryEntry {
   readonly upperBound: number | null
   readonly minLength: number | null
   readonly maxLength: number | null
+  readonly byDefault: BiosValue
 }
 
 export interface BiosNow {
   readonly current: BiosValues
   /** What is set for the next start; null: the BMC does not show it. */
   readonly pending: BiosValues | null
+  /** The server is in POST, as far as the BMC says. */
+  readonly isStarting: boolean
 }
 
 export interface Bios {

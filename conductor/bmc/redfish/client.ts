@@ -15,6 +15,13 @@ export interface Resource {
   readonly sizeBytes: number
 }
 
+/** What became of an order. */
+export interface Ordered {
+  readonly refusal?: Refusal
+  /** The task or job of the BMC; null: it names none. */
+  readonly task: string | null
+}
+
 const ROOT = '/redfish/v1/'
 const SESSIONS = '/redfish/v1/SessionService/Sessions'
 
@@ -73,8 +80,26 @@ export class RedfishClient {
     return refused(await this.ask({ method: 'POST', path, upload }, signal))
   }
 
+  /** An action or a change that takes its time: the task of the BMC, where it names one. */
+  async order(at: string | Resource, body: Dict, signal: AbortSignal): Promise<Ordered> {
+    const answer =
+      typeof at === 'string'
+        ? await this.ask({ method: 'POST', path: at, body }, signal)
+        : await this.change(at, body, signal)
+    const refusal = refused(answer)
+    return refusal ? { refusal, task: null } : { task: taskOf(answer) }
+  }
+
+  async delete(path: string, signal: AbortSignal): Promise<Refusal | undefined> {
+    return refused(await this.ask({ method: 'DELETE', path }, signal))
+  }
+
   /** A change of a resource, with the ETag forms that BMCs want, in turn: as given, in its strong form, none, any. */
   async patch(resource: Resource, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
+    return refused(await this.change(resource, body, signal))
+  }
+
+  private async change(resource: Resource, body: Dict, signal: AbortSignal): Promise<Answer> {
     let etag = resource.etag
     const send = (match: string | null) =>
       this.ask(
@@ -89,7 +114,7 @@ export class RedfishClient {
       if (answer.status === 412) answer = await send(null)
     }
     if (answer.status === 428) answer = await send('*')
-    return refused(answer)
+    return answer
   }
 
   /** Ends the session, so that it takes no place in the BMC's table. Never throws. */
@@ -170,8 +195,20 @@ export const linkOf = (value: unknown): string | null => {
 }
 
 function pathOf(answer: Answer): string | null {
-  const { location } = answer.headers
-  if (typeof location === 'string' && URL.canParse(location, 'https://bmc'))
-    return new URL(location, 'https://bmc').pathname
-  return linkOf(answer.body)
+  return locationOf(answer) ?? linkOf(answer.body)
+}
+
+function locationOf({ headers: { location } }: Answer): string | null {
+  return typeof location === 'string' && URL.canParse(location, 'https://bmc')
+    ? new URL(location, 'https://bmc').pathname
+    : null
+}
+
+/** Vendors name the task in the header, as the body, as a part of it, or as the argument of a message. */
+function taskOf(answer: Answer): string | null {
+  const { body } = answer
+  const isTask = isDict(body) && /^#(Task|Job)\./.test(String(body['@odata.type']))
+  const [argument] = messagesOf(body).flatMap(({ args }) => args.filter((arg) => /^\/redfish\/.*(Task|Job)/.test(arg)))
+  const part = isDict(body) ? linkOf(body.Accepted) : null
+  return locationOf(answer) ?? (isTask ? linkOf(body) : null) ?? part ?? argument ?? null
 }

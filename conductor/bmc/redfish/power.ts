@@ -32,6 +32,9 @@ export interface PowerParts {
   readonly path: string
 }
 
+/** Work at the system of a BMC, wherever its path is now. */
+export type AtSystem = <T>(signal: AbortSignal, work: (parts: PowerParts) => Promise<T>) => Promise<T>
+
 /** Asks for a power state; does nothing when the system is in it. */
 export async function setPower(parts: PowerParts, command: PowerCommand, signal: AbortSignal): Promise<void> {
   const to = command === 'on' ? 'on' : 'off'

@@ -7,6 +7,7 @@ import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import type { Indicators } from '../parts/indicators.ts'
 import type { Sensors } from '../parts/sensors.ts'
 import type { BmcInventory, Health } from '../parts/inventory.ts'
+import { redfishBios } from './bios.ts'
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
 import type { RedfishInfo } from './info.ts'
@@ -16,6 +17,7 @@ import { redfishSensors } from './sensors.ts'
 import { redfishInventory } from './inventory.ts'
 import { findManager, resetManager } from './manager.ts'
 import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
+import { redfishTasks } from './tasks.ts'
 import { findSystem, powerOf, readSystem, uuidOf } from './system.ts'
 import { healthOf } from './walk.ts'
 
@@ -30,6 +32,8 @@ export class Redfish implements Bmc {
   private readonly client: RedfishClient
   private readonly clock: Clock
   private path: string | null = null
+  readonly bios = redfishBios((signal, work) => this.at(signal, work))
+  readonly tasks = redfishTasks((signal, work) => this.at(signal, work))
 
   constructor(info: RedfishInfo, clock: Clock, onFirstKey?: (pin: string) => void) {
     this.info = info

@@ -45,6 +45,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   },
   redfish: {
     ...NONE,
+    bios: ['redfish', 'no-bios'],
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'redfish', 'no-inspect'],
@@ -55,6 +56,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   // Ironic's names for Dell; the same Redfish behind both.
   idrac: {
     ...NONE,
+    bios: ['idrac-redfish', 'redfish', 'no-bios'],
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'idrac-redfish', 'redfish', 'no-inspect'],

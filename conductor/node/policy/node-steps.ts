@@ -1,5 +1,6 @@
 /** The steps that a node has beside those of the agent: of its BMC, or of fake hardware. */
 import { stepsOfFake } from '../../fake/steps.ts'
+import { BiosSettings } from './step-args.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import { SECURE_BOOT_STEPS } from './secure-boot-steps.ts'
@@ -14,6 +15,19 @@ export interface BmcStep extends KnownStep {
 /** By `interface.step`. */
 export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {
   ...SECURE_BOOT_STEPS,
+  'bios.apply_configuration': {
+    in: { clean: 0, deploy: 0, service: 0 },
+    by: 'bmc',
+    of: ['redfish', 'idrac-redfish'],
+    args: BiosSettings,
+    says: 'BIOS settings are changed: checked, ordered, a restart of the server, and read back',
+  },
+  'bios.factory_reset': {
+    in: { clean: 0, deploy: 0, service: 0 },
+    by: 'bmc',
+    of: ['redfish', 'idrac-redfish'],
+    says: 'BIOS settings get their defaults at a restart of the server',
+  },
 }
 
 export const stepsOfNode = (node: NodeRecord): StepCatalog => ({ ...stepsOfFake(node), ...stepsOfBmc(node) })

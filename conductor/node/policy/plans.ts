@@ -4,6 +4,10 @@ import { fakeStep } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { usesAgent } from '../workflow/effects.ts'
+import { checkInput } from '../../api/check-input.ts'
+import { biosDocument, knownBios } from '../hardware-documents.ts'
+import { checkBios } from './bios-check.ts'
+import { BiosSettings } from './step-args.ts'
 import { withChildren, type MayUseChild } from './child-steps.ts'
 import { inspectsByBmc, interfaceOf, unsupported } from './interfaces.ts'
 import { stepsOfNode } from './node-steps.ts'
@@ -57,18 +61,17 @@ export async function planFor(
     case 'service':
       return asked(verb, at, parts.store)
     case 'deploy':
-    case 'rebuild':
-      return childrenOf(
-        'deploy',
-        tried(
-          node,
-          planner(stepsOfNode(node)).deploy(
-            [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: request.deploySteps ?? [] }],
-            deployKindOf(interfaceOf(node, 'deploy')),
-          ),
+    case 'rebuild': {
+      const steps = tried(
+        node,
+        planner(stepsOfNode(node)).deploy(
+          [...(await templates(node, parts.store)), { at: 'deploy_steps', steps: request.deploySteps ?? [] }],
+          deployKindOf(interfaceOf(node, 'deploy')),
         ),
-        { node, request, store: parts.store },
       )
+      await checkBmcSteps(node, steps, parts.store)
+      return childrenOf('deploy', steps, { node, request, store: parts.store })
+    }
     default:
       return []
   }
@@ -96,7 +99,17 @@ async function asked(
       'input.invalid',
       `disable_ramdisk: the step ${ofAgent.interface}.${ofAgent.step} is carried out in the ramdisk`,
     )
+  await checkBmcSteps(node, steps, store)
   return childrenOf(kind, steps, { node, request, store })
+}
+
+/** BIOS settings are checked against what was read last, so that a wrong one is refused with the request; later, against the server itself. */
+async function checkBmcSteps(node: NodeRecord, steps: readonly PlannedStep[], store: Store): Promise<void> {
+  for (const step of steps) {
+    if (step.by !== 'bmc' || `${step.interface}.${step.step}` !== 'bios.apply_configuration') continue
+    const kept = await biosDocument(store, node.uuid)
+    if (kept) checkBios(checkInput(BiosSettings, step.args).settings, knownBios(kept))
+  }
 }
 
 /** Looks up the children that steps are carried out on, and asks whether that is allowed to who asks. */

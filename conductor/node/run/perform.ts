@@ -27,6 +27,8 @@ export interface PerformParts {
   readonly sightings: Sightings
   readonly clock: Clock
   readonly childSteps: Pick<ChildSteps, 'carryOut'>
+  /** Reads what is shown of the node's settings and firmware. Does not fail: a BMC that cannot show them can be managed all the same. */
+  readonly readHardware: (node: NodeRecord, signal: AbortSignal) => Promise<void>
   readonly bmcWorks: Pick<BmcWorks, 'perform'>
   /** Reads the inventory of a node through its BMC and stores it. */
   readonly inspect: (node: NodeRecord, signal: AbortSignal) => Promise<Partial<NodeRecord>>
@@ -63,6 +65,7 @@ async function perform(
       const mode = await parts.bmcQueue
         .run(target, check, async (bmc, signal) => bmc.firmwareMode?.read(signal))
         .catch(() => undefined)
+      await parts.readHardware(node, unwanted)
       return { powerState: seen === 'on' ? 'power on' : 'power off', ...(mode ? { patch: patchOf(mode) } : seenOf) }
     }
     case 'image':

@@ -1,12 +1,14 @@
 /** The resource families of a virtual BMC. One that is added here is in the tree of each. */
 import type { VirtualBmc } from '../virtual-bmc.ts'
 import { Accounts } from './accounts.ts'
+import { Bios } from './bios.ts'
 import { Chassis } from './chassis.ts'
 import { Managers } from './managers.ts'
 import { SecureBoot } from './secure-boot.ts'
 import { ServiceRoot } from './service-root.ts'
 import { Sessions } from './sessions.ts'
 import { Systems } from './systems.ts'
+import { Tasks } from './tasks.ts'
 
 export const familiesOf = (bmc: VirtualBmc) => ({
   root: new ServiceRoot(bmc),
@@ -16,5 +18,7 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   managers: new Managers(bmc),
   chassis: new Chassis(bmc),
   secureBoot: new SecureBoot(bmc),
+  tasks: new Tasks(bmc),
+  bios: new Bios(bmc),
 })
 export type Families = ReturnType<typeof familiesOf>
