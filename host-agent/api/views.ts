@@ -143,7 +143,7 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
 export const MEANINGS = {
   C1: 'its heartbeat is missed by a majority of the arbiters',
   C2: 'enough peers find it silent on every plane',
-  C3: 'its storage tick stands still',
+  C3: 'its storage heartbeat stands still',
   C4: 'nothing shows that it lives',
   C5: 'it did not fall silent together with others',
   C6: 'the leader is fit to judge',

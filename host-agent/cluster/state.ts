@@ -206,7 +206,7 @@ export class ClusterState {
         name: value.name,
         role: value.role,
         rack: value.rack,
-        ticks: value.ticks,
+        writesStorageHeartbeat: value.ticks,
         planes: PLANES.filter((plane) => value.planes[plane] !== undefined),
         boot: value.boot,
       }))

@@ -116,7 +116,7 @@ const devicesOf = ({ deviceLevels, known }: IncidentView, nowMs: number): Device
 function resetBy(about: IncidentView): { resetByMs: number | null; slot: SlotFacts | null } {
   const { incident, known, lastBoot } = about
   const watchdogMs = lastBoot?.watchdogMs ?? null
-  const isSlotted = about.member?.ticks === true
+  const isSlotted = about.member?.writesStorageHeartbeat === true
   const { withheldSinceMs, pill } = known
   const slot = (wanted: boolean) => (isSlotted ? { wanted, readMs: pill.readMs ?? null } : null)
 

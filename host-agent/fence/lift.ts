@@ -48,7 +48,13 @@ export function pillToLift(cluster: ClusterState, known: LiftKnowledge, nowMs: n
   if (known.busy || nowMs - known.askedMs < (known.failed ? AGAIN_MS : 0)) return undefined
   for (const { value } of cluster.incidents.values()) {
     const { id, host } = value
-    if (!isOver(value) || known.done.has(id) || cluster.liveIncident(host) || !cluster.memberOf(host)?.ticks) continue
+    if (
+      !isOver(value) ||
+      known.done.has(id) ||
+      cluster.liveIncident(host) ||
+      !cluster.memberOf(host)?.writesStorageHeartbeat
+    )
+      continue
     return { do: 'lift pill', host, incident: id }
   }
   return undefined

@@ -34,7 +34,7 @@ export class Membership {
   private readonly lags: number[] = []
   private leaseEndsMs: number
   private slotReadMs = Number.NEGATIVE_INFINITY
-  private killed = false
+  private poisoned = false
   private members: readonly Member[] | undefined
   private key = ''
 
@@ -143,18 +143,18 @@ export class Membership {
     return true
   }
 
-  /** The own slot on the shared storage could be read: another channel that could carry the order to die. */
+  /** The own slot on the shared storage could be read: another channel that could carry a poison pill. */
   onSlot(slot: { poisoned: boolean }, nowMs: number): void {
     this.slotReadMs = nowMs
-    if (slot.poisoned) this.killed = true
+    if (slot.poisoned) this.poisoned = true
   }
 
-  /** I12: pet while at least one channel that could carry the order to die is live and carries none. */
+  /** I12: pet while at least one channel that could stop the host is live and does not stop it. */
   mayPet(nowMs: number): boolean {
-    return !this.killed && (nowMs < this.leaseEndsMs || nowMs - this.slotReadMs < HOST_LEASE_MS)
+    return !this.poisoned && (nowMs < this.leaseEndsMs || nowMs - this.slotReadMs < HOST_LEASE_MS)
   }
 
-  /** Nothing was done for so long that nobody knows what this host missed. */
+  /** The process was suspended: forget all leases, because a revocation may have been missed. */
   onGap(): void {
     this.leaseEndsMs = Number.NEGATIVE_INFINITY
     this.slotReadMs = Number.NEGATIVE_INFINITY

@@ -99,7 +99,7 @@ export class Prober {
         name,
         role,
         rack,
-        ticks,
+        writesStorageHeartbeat: ticks,
         planes: PLANES.filter((plane) => planes[plane] !== undefined),
       })),
     )

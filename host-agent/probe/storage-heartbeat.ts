@@ -1,11 +1,11 @@
-/** A host's sign of life on the shared storage: a counter of its own that rises every second; and its slot, where it looks for the order to die.
+/** A host's sign of life on the shared storage: a counter of its own that rises every second; and its slot, where it looks for a poison pill.
  *  Reads that fail, or hang, say nothing about the host. One operation at a time: a storage that hangs must not eat the threads of the pool. */
 import { constants } from 'node:fs'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import { parsePill } from '../protocol/poison-pill.ts'
-import type { TickView } from '../protocol/heartbeat.ts'
+import type { StorageHeartbeatView } from '../protocol/heartbeat.ts'
 import { slotPath } from '../adapters/poison-pill.ts'
 
 const EVERY_MS = 1_000
@@ -133,7 +133,7 @@ export class StorageHeartbeatReader {
     return nowMs - this.passMs > this.passTookMs + PASS_LATE_MS
   }
 
-  views(): Record<string, TickView> {
+  views(): Record<string, StorageHeartbeatView> {
     const nowMs = this.clock.now()
     if (this.readingSinceMs === undefined || this.hangs(nowMs)) return {}
     const since = this.readingSinceMs

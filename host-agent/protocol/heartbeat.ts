@@ -18,8 +18,8 @@ export interface PeerView {
   readonly kernelAgeMs: number | null
 }
 
-/** What a reader of the shared storage saw of a host's tick. */
-export interface TickView {
+/** What a reader of the shared storage saw of a host's storage heartbeat. */
+export interface StorageHeartbeatView {
   /** Since the counter was last seen to advance. */
   readonly advanceAgeMs: number
   /** How long this reader's reads have succeeded without a gap. A reader that cannot read says nothing about the host. */
@@ -58,7 +58,8 @@ export interface Heartbeat {
   readonly peers: Readonly<Record<string, PeerView>>
   /** Of arbiters: since each host's newest heartbeat got here. */
   readonly heard?: Readonly<Record<string, number>>
-  readonly ticks?: Readonly<Record<string, TickView>>
+  /** What it read of the storage heartbeats, by host; the name on the wire since version 0.1. */
+  readonly ticks?: Readonly<Record<string, StorageHeartbeatView>>
   /** Of arbiters: hosts to which this one grants no watchdog lease any more. */
   readonly noGrant?: readonly string[]
   /** Of arbiters: it has read the store since it started. */
@@ -98,8 +99,8 @@ export interface Member {
   /** Failure domain; hosts of one rack fall together. */
   readonly rack: string | null
   readonly planes: readonly Plane[]
-  /** Writes a tick to shared storage. */
-  readonly ticks: boolean
+  /** Writes a heartbeat to the shared storage. */
+  readonly writesStorageHeartbeat: boolean
   /** Its newest boot, as it wrote it to the store. */
   readonly boot?: BootRecord | undefined
 }

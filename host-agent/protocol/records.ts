@@ -68,6 +68,7 @@ export const MemberRecord = z.object({
       port: z.int().check(z.minimum(1), z.maximum(65_535)),
     }),
   ),
+  /** Writes a storage heartbeat; the name in the store since version 0.1. */
   ticks: z.boolean(),
   /** X25519, raw, base64. */
   publicKey: z.string().check(z.regex(/^[A-Za-z0-9+/]{43}=$/)),

@@ -17,8 +17,11 @@ export async function startStorageReader(
   const { clock } = context
   await every(context, { name: 'storage heartbeats', everyMs: READ_MS }, () => {
     // Not awaited: a storage that hangs must not end the views.
-    void reader.read(arbiter.cluster.hosts.filter(({ ticks }) => ticks).map(({ name }) => name))
-    for (const [host, view] of Object.entries(reader.views())) arbiter.evidence.sawTick(host, view, clock.now())
+    void reader.read(
+      arbiter.cluster.hosts.filter(({ writesStorageHeartbeat }) => writesStorageHeartbeat).map(({ name }) => name),
+    )
+    for (const [host, view] of Object.entries(reader.views()))
+      arbiter.evidence.sawStorageHeartbeat(host, view, clock.now())
   })
 }
 

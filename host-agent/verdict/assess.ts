@@ -1,6 +1,6 @@
 /** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and production run this. */
 import type { Condition, Veto } from './conditions.ts'
-import { heartbeatSilence, lifeVeto, peerSilence, planeStates, tickSilence } from './conditions.ts'
+import { heartbeatSilence, lifeVeto, peerSilence, planeStates, storageSilence } from './conditions.ts'
 import { seconds, type View } from './view.ts'
 import { cutCondition, type CutFinding } from './cut.ts'
 import type { Member, Plane } from '../protocol/heartbeat.ts'
@@ -105,7 +105,7 @@ function deathConditions(host: Member, view: View, context: LeaderContext): Cond
   const found = [
     heartbeatSilence(host, view, context.factor),
     peerSilence(host, view),
-    tickSilence(host, view, context.storageSick),
+    storageSilence(host, view, context.storageSick),
   ]
   if (!context.provenOff) return found
   return found.map((condition) =>

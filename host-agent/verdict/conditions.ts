@@ -130,24 +130,24 @@ export function peerSilence(host: Member, view: View): Condition {
 const tail = (mute: readonly string[], spread: boolean) =>
   `${mute.length > 0 ? `, not counted: ${mute.join(', ')}` : ''}${spread ? '' : ', all in the host’s own failure domain'}`
 
-/** C3: the storage tick stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
-export function tickSilence(host: Member, view: View, storageSick: boolean): Condition {
-  if (!host.ticks) return { id: 'C3', holds: true, says: 'the host has no storage tick' }
+/** C3: the storage heartbeat stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
+export function storageSilence(host: Member, view: View, storageSick: boolean): Condition {
+  if (!host.writesStorageHeartbeat) return { id: 'C3', holds: true, says: 'the host writes no storage heartbeat' }
   if (storageSick)
-    return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once: the tick counts for nothing' }
-  const views = view.evidence.tickOf(host.name, view.observersOf(host), view.nowMs)
+    return { id: 'C3', holds: true, says: 'the storage fails for many hosts at once, so its heartbeat is ignored' }
+  const views = view.evidence.storageHeartbeatOf(host.name, view.observersOf(host), view.nowMs)
   const reading = views.filter(({ readingMs }) => readingMs >= view.limits.tickMs)
   if (reading.length === 0)
     return {
       id: 'C3',
       holds: false,
-      says: 'nobody could read the storage for long enough to say whether the tick stands still',
+      says: 'nobody could read the storage for long enough to say whether the storage heartbeat stands still',
     }
   const fresh = Math.min(...reading.map(({ staleMs }) => staleMs))
   return {
     id: 'C3',
     holds: fresh >= view.limits.tickMs,
-    says: `the storage tick last advanced ${seconds(fresh)} ago, by ${reading.length} readers`,
+    says: `the storage heartbeat last advanced ${seconds(fresh)} ago, by ${reading.length} readers`,
   }
 }
 

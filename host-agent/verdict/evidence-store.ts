@@ -9,7 +9,7 @@ import {
   type PeerView,
   type Plane,
   type SelfReport,
-  type TickView,
+  type StorageHeartbeatView,
 } from '../protocol/heartbeat.ts'
 
 interface Held {
@@ -41,7 +41,7 @@ export class EvidenceStore {
   private readonly kernels = new Map<string, number>()
   private readonly gossip = new Map<string, number>()
   private readonly dumps = new Map<string, { readonly firstMs: number; lastMs: number }>()
-  private readonly ticks = new Map<string, TickView & { atMs: number }>()
+  private readonly storageHeartbeats = new Map<string, StorageHeartbeatView & { atMs: number }>()
 
   constructor(owner: string) {
     this.owner = owner
@@ -82,9 +82,9 @@ export class EvidenceStore {
     if (sender) sender.sightRevision += 1
   }
 
-  /** The owner's own reading of a host's tick. */
-  sawTick(host: string, view: TickView, nowMs: number): void {
-    this.ticks.set(host, { ...view, atMs: nowMs })
+  /** The owner's own reading of a host's storage heartbeat. */
+  sawStorageHeartbeat(host: string, view: StorageHeartbeatView, nowMs: number): void {
+    this.storageHeartbeats.set(host, { ...view, atMs: nowMs })
   }
 
   /** Consul saw the host come back to life: a hint for a few seconds, since all share one gossip key. */
@@ -110,7 +110,7 @@ export class EvidenceStore {
   }
 
   forget(name: string): void {
-    for (const map of [this.senders, this.kernels, this.gossip, this.ticks, this.dumps]) map.delete(name)
+    for (const map of [this.senders, this.kernels, this.gossip, this.storageHeartbeats, this.dumps]) map.delete(name)
   }
 
   /** The newest heartbeat of a node, and when it came. */
@@ -184,12 +184,12 @@ export class EvidenceStore {
     }
   }
 
-  tickOf(
+  storageHeartbeatOf(
     host: string,
     readers: readonly string[],
     nowMs: number,
   ): { by: string; staleMs: number; readingMs: number }[] {
-    const own = this.ticks.get(host)
+    const own = this.storageHeartbeats.get(host)
     const out = own
       ? [
           {
@@ -234,8 +234,8 @@ export class EvidenceStore {
         offer(ageMs + nowMs - held.atMs, () => `answered ${observer} on the ${plane} plane`)
       }
     }
-    for (const tick of this.tickOf(host, observers, nowMs))
-      offer(tick.staleMs, () => `its storage tick advanced, read by ${tick.by}`)
+    for (const tick of this.storageHeartbeatOf(host, observers, nowMs))
+      offer(tick.staleMs, () => `its storage heartbeat advanced, read by ${tick.by}`)
     return best
   }
 

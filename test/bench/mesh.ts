@@ -152,14 +152,14 @@ function traffic(hosts: number) {
       role: 'host' as const,
       rack: `r${i % 20}`,
       planes: ['management', 'storage', 'tenant'] as const,
-      ticks: true,
+      writesStorageHeartbeat: true,
     })),
     ...Array.from({ length: 3 }, (_, i) => ({
       name: `arbiter-${i}`,
       role: 'arbiter' as const,
       rack: null,
       planes: ['management', 'storage', 'tenant'] as const,
-      ticks: false,
+      writesStorageHeartbeat: false,
     })),
   ]
   const self = {

@@ -28,7 +28,7 @@ const member = (name: string, role: 'host' | 'arbiter'): Member => ({
   role,
   rack: name,
   planes: ['management'],
-  ticks: false,
+  writesStorageHeartbeat: false,
 })
 const MEMBERS = [
   ...['h1', 'h2', 'h3', 'h4'].map((name) => member(name, 'host')),

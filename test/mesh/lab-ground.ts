@@ -28,7 +28,7 @@ export interface LabOptions {
   readonly hosts: number
   readonly arbiters: number
   readonly racks: number
-  /** Hosts whose agents write a tick and have a watchdog. */
+  /** Hosts whose agents write a storage heartbeat and have a watchdog. */
   readonly storage?: boolean
   /** A working model of a hardware watchdog for each host: a FIFO whose reader cuts the power when it hears nothing. */
   readonly watchdogSeconds?: number

@@ -29,11 +29,14 @@ describe('observers', () => {
       role: 'host',
       rack: `r${i % 7}`,
       planes: ['management'],
-      ticks: false,
+      writesStorageHeartbeat: false,
     }))
   test('eight of a large mesh, at most three of the target’s rack, never itself; a new member changes few', () => {
     const before = mesh(100)
-    const after = [...before, { name: 'new', role: 'host', rack: 'r1', planes: ['management'], ticks: false } as Member]
+    const after = [
+      ...before,
+      { name: 'new', role: 'host', rack: 'r1', planes: ['management'], writesStorageHeartbeat: false } as Member,
+    ]
     let changed = 0
     for (const host of before) {
       const observers = observersOf(host, before)

@@ -1,4 +1,4 @@
-/** Orders to die on a real file system: whose they are, what lifting one leaves alone, and storage that hangs. */
+/** Poison pills on a real file system: whose they are, what lifting one leaves alone, and storage that hangs. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,7 +101,7 @@ test('a storage that never answers is given up at the deadline, and nothing more
   expect(begun).toBe(1)
 })
 
-test('a reader whose storage hangs says nothing, instead of that the tick stands still', async () => {
+test('a reader whose storage hangs reports nothing, not that the storage heartbeat stands still', async () => {
   const now = { ms: 0 }
   const clock = { ...monotonicClock, now: () => now.ms }
   let text = '1'

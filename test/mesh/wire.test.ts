@@ -111,7 +111,7 @@ describe('the evidence of an arbiter', () => {
 })
 
 describe('a member', () => {
-  test('goes on petting while one channel lives, and stops when all are silent or one carries the order to die (I12)', () => {
+  test('goes on petting while one channel lives, and stops when all are silent or one carries a poison pill (I12)', () => {
     const core = new Membership({ name: 'h1', bootId: 'b', self: SELF, nowMs: 0, firstSeq: 0 })
     expect(core.mayPet(5_999)).toBe(true)
     expect(core.mayPet(6_000)).toBe(false)

@@ -1,4 +1,4 @@
-/** What goes on all the time in the simulated rack: probes, heartbeats, storage ticks, and the arbiters that listen. */
+/** What goes on all the time in the simulated rack: probes, heartbeats, storage heartbeats, and the arbiters that listen. */
 import { replyTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
@@ -154,7 +154,7 @@ export class Beat {
       const seen = arbiter.seen.get(host.name)
       if (!seen || seen.tick !== host.tick) arbiter.seen.set(host.name, { tick: host.tick, atMs: nowMs })
       const atMs = arbiter.seen.get(host.name)?.atMs ?? nowMs
-      arbiter.core.evidence.sawTick(
+      arbiter.core.evidence.sawStorageHeartbeat(
         host.name,
         { advanceAgeMs: nowMs - atMs, readingMs: nowMs - arbiter.readingSinceMs },
         nowMs,

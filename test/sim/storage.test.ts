@@ -1,4 +1,4 @@
-/** Storage that answers late: an order to die that is taken away long after it was asked for, when a later order for the same boot counts. */
+/** Storage that answers late: a poison pill that is lifted long after it was asked for, when a later pill for the same boot counts. */
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS } from '../../host-agent/fence/guards.ts'
 import { randomOf } from './engine.ts'
@@ -18,7 +18,7 @@ function twice(seed: number): Schedule {
       { atMs: AT + 4_700, kind: 'storage late', ms: 30_000, forMs: 3_000 },
       { atMs: AT + 9_000, kind: 'partial', host: 1, from: [0, 2, 3, 4, 5, 6, 7], forMs: 100_000 },
       { atMs: AT + 9_000, kind: 'plane down', host: 1, planes: [1], forMs: 14_500 },
-      // From here on no arbiter can say whether its tick goes on.
+      // From here on no arbiter can say whether its storage heartbeat goes on.
       { atMs: AT + 18_500, kind: 'storage late', ms: 500, forMs: 100_000 },
     ],
     { seed, watchdogs: true, ticks: true, endMs: 100_000 },

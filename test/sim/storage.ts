@@ -13,7 +13,7 @@ export class SimStorage {
   /** Arbiters' processes that wait for the storage: one operation at a time, as in production. */
   private readonly busy = new Set<string>()
   private readonly engine: Engine
-  /** As before orders to die had an owner: whatever stands in the slot is taken away. */
+  /** As before poison pills had an owner: whatever stands in the slot is taken away. */
   private readonly liftsAnything: boolean
 
   constructor(engine: Engine, options: { liftsAnything: boolean }) {

@@ -9,7 +9,13 @@ import { PLANES, type Heartbeat, type Member } from '../../host-agent/protocol/h
 import { LIMITS } from '../../host-agent/protocol/limits.ts'
 
 const NAMES = ['h0', 'h1', 'h2', 'h3', 'h4']
-const members: Member[] = NAMES.map((name) => ({ name, role: 'host', rack: null, planes: PLANES, ticks: false }))
+const members: Member[] = NAMES.map((name) => ({
+  name,
+  role: 'host',
+  rack: null,
+  planes: PLANES,
+  writesStorageHeartbeat: false,
+}))
 const observers = new Map(NAMES.map((name) => [name, NAMES.filter((other) => other !== name)]))
 const NOBODY_GONE: ReadonlySet<string> = new Set()
 const ONE_GONE: ReadonlySet<string> = new Set(['h4'])
