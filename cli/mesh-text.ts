@@ -7,7 +7,7 @@ type Json = any
 interface Host {
   readonly name: string
   readonly state: string
-  readonly says: string
+  readonly message: string
   readonly rack: string | null
   readonly planes: Record<string, string> | null
   readonly last_heard_seconds: number | null
@@ -17,7 +17,7 @@ interface Host {
   readonly not_fenceable_because: string | null
 }
 
-const HOST_COLUMNS = ['host', 'state', 'rack', 'down', 'heard s', 'gate', 'guests', 'says']
+const HOST_COLUMNS = ['host', 'state', 'rack', 'down', 'heard s', 'gate', 'guests', 'message']
 
 export function statusText(mesh: Json): string {
   const hosts = mesh.hosts as Host[]
@@ -26,7 +26,7 @@ export function statusText(mesh: Json): string {
   )
   const head = [
     `leader    ${mesh.leader ?? 'none: nothing is fenced'}`,
-    `armed     ${mesh.armed ? 'yes' : 'no'}${mesh.dry_run ? ', dry run' : ''} (${mesh.why}, by ${mesh.by})`,
+    `armed     ${mesh.armed ? 'yes' : 'no'}${mesh.dry_run ? ', dry run' : ''} (${mesh.reason}, by ${mesh.requested_by})`,
     `arbiters  ${arbiters.join(', ')}`,
   ]
   const rows = hosts.map((host) => [
@@ -37,7 +37,7 @@ export function statusText(mesh: Json): string {
     host.last_heard_seconds,
     host.gate,
     host.guests,
-    host.says.split(' | ')[0]?.slice(0, 80),
+    host.message.split(' | ')[0]?.slice(0, 80),
   ])
   const risks = hosts.flatMap(risksOf).map((line) => `  ${said(line)}`)
 
@@ -52,18 +52,28 @@ function risksOf({ name: host, not_fenceable_because: why, unprotected }: Host):
   ]
 }
 
+interface Condition {
+  readonly id: string
+  readonly holds: boolean
+  readonly message: string
+  readonly description: string
+}
+
 export function explainText(found: Json): string {
-  const conditions = (found.conditions as { id: string; holds: boolean; says: string; means: string }[]).map(
-    ({ id, holds, says, means }) => [id, holds ? 'yes' : 'no', means, says],
-  )
+  const conditions = (found.conditions as Condition[]).map(({ id, holds, message, description }) => [
+    id,
+    holds ? 'yes' : 'no',
+    description,
+    message,
+  ])
   const facts = pairs([
     ['host', found.name],
     ['state', found.state],
-    ['verdict', `${found.verdict}: ${found.verdict_says}`],
+    ['verdict', `${found.verdict}: ${found.verdict_message}`],
     ['planes down', planesText(found.planes)],
     ['last heard', found.last_heard_seconds === null ? 'never' : `${found.last_heard_seconds} s ago`],
     ['boot', `${found.boot_id ?? '-'}, gate ${found.gate ?? '-'}, ${found.guests ?? 'unknown'} guests`],
-    ['hold', found.hold ? `${found.hold.kind}: ${found.hold.why} (${found.hold.by})` : '-'],
+    ['hold', found.hold ? `${found.hold.kind}: ${found.hold.reason} (${found.hold.requested_by})` : '-'],
     ['BMC', bmcText(found.bmc)],
   ])
   return [facts, '', tableOf(['', 'holds', 'condition of a confirmed death', 'found'], conditions)].join('\n')
@@ -91,7 +101,7 @@ export function policyText(policy: Json): string {
     ['isolated', policy.isolated],
     ['tenant lost', policy.tenant_lost],
     ['limits', limits.join(', ') || 'defaults'],
-    ['last change', `${policy.why} (${policy.by})`],
+    ['last change', `${policy.reason} (${policy.requested_by})`],
   ])
 }
 
@@ -111,22 +121,22 @@ export const incidentsText = (incidents: readonly Json[]): string =>
 export function incidentText(incident: Json): string {
   const beganAt = incident.time_line[0]?.at ?? ''
   const sinceText = (at: string) => `+${((Date.parse(at) - Date.parse(beganAt)) / 1000).toFixed(1)} s`
-  const lines = (incident.time_line as { at: string; says: string }[]).map(({ at, says }) => [
+  const lines = (incident.time_line as { at: string; message: string }[]).map(({ at, message }) => [
     sinceText(at),
-    says.split('\n')[0],
+    message.split('\n')[0],
   ])
   const facts = pairs([
     ['incident', incident.id],
     ['host', `${incident.host}, boot ${incident.boot_id ?? 'never heard'}`],
     ['state', incident.state],
-    ['proof', incident.proof ? `${incident.proof.level}: ${incident.proof.says}` : 'none'],
+    ['proof', incident.proof ? `${incident.proof.level}: ${incident.proof.message}` : 'none'],
     ['instances', countText(incident.instances)],
   ])
 
-  const why = String(incident.why)
+  const reason = String(incident.reason)
     .split('\n')
     .map((line) => `  ${said(line)}`)
-  return [facts, '', tableOf([beganAt, 'what happened'], lines), '', 'why:', ...why].join('\n')
+  return [facts, '', tableOf([beganAt, 'what happened'], lines), '', 'reason:', ...reason].join('\n')
 }
 
 const planesText = (planes: Record<string, string> | null): string =>

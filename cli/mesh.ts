@@ -75,8 +75,8 @@ export class MeshCommands {
       isolated: mesh.isolated,
       tenant_lost: mesh.tenant_lost,
       limits: mesh.changed_limits,
-      why: mesh.why,
-      by: mesh.by,
+      reason: mesh.reason,
+      requested_by: mesh.requested_by,
     }
     await show(shown, formatOf(options.output), () => policyText(shown))
   }

@@ -5,7 +5,12 @@ import { onServer } from './server-options.ts'
 
 const openServer = async (options: ServerOptions) => {
   const { findPlace, openApi } = await import('../server.ts')
-  return openApi(await findPlace(options, process.env))
+  const { currentSpelling } = await import('../../conductor/mesh/spelling.ts')
+  const api = openApi(await findPlace(options, process.env))
+  return {
+    ...api,
+    ask: async (...request: Parameters<typeof api.ask>) => currentSpelling(await api.ask(...request)),
+  }
 }
 const meshApi = async (options: ServerOptions) => {
   const { MeshCommands } = await import('../mesh.ts')

@@ -60,8 +60,13 @@ export class Interlock {
     const hold =
       host.hold && host.hold.kind !== 'deploying'
         ? host.hold
-        : { kind: 'deploying', why: `${request.verb} by ${request.requestedBy}`.slice(0, 400), seconds: HOLD_SECONDS }
-    const body = { kind: hold.kind, why: hold.why, seconds: hold.seconds, reimaged }
+        : {
+            kind: 'deploying',
+            reason: `${request.verb} by ${request.requestedBy}`.slice(0, 400),
+            seconds: HOLD_SECONDS,
+          }
+    // Arbiters of version 0.2 know a reason as `why` alone.
+    const body = { kind: hold.kind, why: hold.reason, seconds: hold.seconds, reimaged }
     const answer = await this.link.request('PUT', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`, {
       body,
     })

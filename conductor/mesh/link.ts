@@ -4,6 +4,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { http } from '../../kit/http.ts'
 import { readSecret } from '../../kit/webhook.ts'
+import { currentSpelling } from './spelling.ts'
 import type { Config } from '../config.ts'
 
 export interface MeshHost {
@@ -15,8 +16,8 @@ export interface MeshHost {
   readonly instances: number | null
   readonly hold: {
     readonly kind: string
-    readonly why: string
-    readonly by: string
+    readonly reason: string
+    readonly requested_by: string
     readonly seconds: number | null
   } | null
   readonly bmc_sealed?: boolean
@@ -163,7 +164,7 @@ export class MeshLink {
         signal: abort.signal,
         ca: this.ca,
       })
-      return { status, body, leads: answered[LEADS_HEADER] === 'true' }
+      return { status, body: currentSpelling(body), leads: answered[LEADS_HEADER] === 'true' }
     } finally {
       stop()
     }

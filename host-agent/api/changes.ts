@@ -16,15 +16,23 @@ import {
   SealedBmc,
   type Hold,
 } from '../protocol/records.ts'
+import { holdView, policyView } from './views.ts'
 
 const MAX_HOLD_SECONDS = 30 * 86_400
 const TRIES = 5
 
-const Why = z.string().min(1).max(500)
+const Reason = z.string().min(1).max(500)
+/** `why` is the name of version 0.2; its CLI and conductor send it. */
+const REASON = { reason: Reason.optional(), why: Reason.optional() }
+function reasonOf({ reason, why }: { reason?: string | undefined; why?: string | undefined }): string {
+  const given = reason ?? why
+  if (given === undefined) throw new Fault('input.invalid', 'reason: is missing')
+  return given
+}
 const PolicyInput = z.strictObject({
   armed: z.boolean().optional(),
   dry_run: z.boolean().optional(),
-  why: Why,
+  ...REASON,
   levels: z.array(z.enum(Object.keys(LEVELS) as [Level])).optional(),
   agent_lost: z.enum(['page', 'fence']).optional(),
   isolated: z.enum(['page', 'fence']).optional(),
@@ -33,7 +41,7 @@ const PolicyInput = z.strictObject({
 })
 const HoldInput = z.strictObject({
   kind: z.enum(HOLD_KINDS).default('maintenance'),
-  why: Why,
+  ...REASON,
   seconds: z.number().min(1).max(MAX_HOLD_SECONDS).nullable().default(null),
   /** Its disk is written: the system that comes back has another key. */
   reimaged: z.boolean().default(false),
@@ -50,7 +58,11 @@ export function checked<T extends z.ZodType>(schema: T, body: unknown): z.infer<
   )
 }
 
-export async function setPolicy(consul: Consul, body: unknown, actor: Actor): Promise<{ policy: Policy }> {
+export async function setPolicy(
+  consul: Consul,
+  body: unknown,
+  actor: Actor,
+): Promise<{ policy: ReturnType<typeof policyView> }> {
   const input = checked(PolicyInput, body)
   let after: Policy = FIRST_POLICY
   await update(consul, KEYS.policy, (held) => {
@@ -60,23 +72,24 @@ export async function setPolicy(consul: Consul, body: unknown, actor: Actor): Pr
     const next = {
       ...before,
       by: actor.user,
-      why: input.why,
+      why: reasonOf(input),
       ...defined({ armed, dryRun, levels, agentLost, isolated, tenantLost, limits }),
     }
     const valid = parsed(Policy, next)
     if (!valid) throw new Fault('input.invalid', 'limits: names a limit that does not exist; see docs/mesh.md')
     return (after = valid)
   })
-  return { policy: after }
+  return { policy: policyView(after) }
 }
 
 export async function setHold(consul: Consul, host: string, { body, actor }: { body: unknown; actor: Actor }) {
-  const { reimaged, ...hold } = checked(HoldInput, body)
-  const value: Hold = { ...hold, by: actor.user }
+  const input = checked(HoldInput, body)
+  const { kind, seconds, reimaged } = input
+  const value: Hold = { kind, seconds, why: reasonOf(input), by: actor.user }
   await update(consul, holdKey(host), () => value)
   // The hold stays until the new system has registered; until then nothing is known of the host.
   if (reimaged) await update(consul, KEYS.members + host, () => undefined)
-  return { host, hold: value }
+  return { host, hold: holdView(value) }
 }
 
 export async function shareBmc(consul: Consul, host: string, body: unknown) {

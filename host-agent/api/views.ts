@@ -1,7 +1,6 @@
 /** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Reads what the last tick found, and judges nobody anew; only
  *  `explainAccount`, which is about one host, does. Pure. */
-import type { Intent } from '../protocol/records.ts'
-import type { Incident } from '../protocol/records.ts'
+import type { Hold, Incident, Intent, Policy, Proof } from '../protocol/records.ts'
 import { identityAt } from '../fence/knowledge.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { Arbiter } from '../arbiter/loop.ts'
@@ -11,7 +10,7 @@ export function meshAccount(core: Arbiter, leader: { name: string; api: string |
   const policy = cluster.policy.value
   const withholds = core.cluster.leaseWithheld
   return {
-    told_by: core.name,
+    reported_by: core.name,
     leader: leader?.name ?? null,
     leader_api: leader?.api ?? null,
     leads: core.leads(nowMs),
@@ -21,8 +20,8 @@ export function meshAccount(core: Arbiter, leader: { name: string; api: string |
     judged_seconds_ago: Number.isFinite(core.assessedMs) ? round(nowMs - core.assessedMs) : null,
     armed: policy.armed,
     dry_run: policy.dryRun,
-    why: policy.why,
-    by: policy.by,
+    reason: policy.why,
+    requested_by: policy.by,
     levels: policy.levels,
     agent_lost: policy.agentLost,
     isolated: policy.isolated,
@@ -61,7 +60,7 @@ export function registryAccount({ cluster }: Arbiter) {
     hosts: cluster.hosts.map(({ name }) => ({
       name,
       node: cluster.members.get(name)?.value.node ?? null,
-      hold: cluster.holds.get(name)?.value ?? null,
+      hold: holdView(cluster.holds.get(name)?.value),
       bmc_sealed: cluster.bmcs.has(name),
     })),
   }
@@ -83,7 +82,7 @@ function hostAccount(
   return {
     name: host,
     state: incident ? incident.state : hold ? hold.kind : (verdict?.state ?? 'unknown'),
-    says: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
+    message: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
     rack: member?.rack ?? null,
     planes: verdict?.planes ?? null,
     last_heard_seconds: secondsOf(evidence.heardAgeMs(host, nowMs)),
@@ -94,7 +93,7 @@ function hostAccount(
     fenceable: unfenceable === null,
     not_fenceable_because: unfenceable,
     bmc_sealed: cluster.bmcs.has(host),
-    hold: hold ?? null,
+    hold: holdView(hold),
     incident: incident?.id ?? null,
     lease_withheld: at.withholds.has(host),
     instances: instances?.length ?? null,
@@ -123,10 +122,15 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
   return {
     ...hostAccount(core, host, { verdict, withholds: core.cluster.leaseWithheld, nowMs }),
     verdict: verdict.state,
-    verdict_says: verdict.says,
-    conditions: verdict.conditions.map(({ id, holds, says }) => ({ id, holds, says, means: MEANINGS[id] })),
+    verdict_message: verdict.says,
+    conditions: verdict.conditions.map(({ id, holds, says }) => ({
+      id,
+      holds,
+      message: says,
+      description: DESCRIPTIONS[id],
+    })),
     veto: verdict.veto
-      ? { kind: verdict.veto.kind, says: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
+      ? { kind: verdict.veto.kind, message: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
       : null,
     plane_action: verdict.action,
     bmc: known
@@ -140,7 +144,7 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
   }
 }
 
-export const MEANINGS = {
+export const DESCRIPTIONS = {
   C1: 'its heartbeat is missed by a majority of the arbiters',
   C2: 'enough peers find it silent on every plane',
   C3: 'its storage heartbeat stands still',
@@ -164,12 +168,14 @@ export function incidentAccount(core: Arbiter, incident: Incident) {
     boot_id: incident.bootId,
     state: incident.state,
     cause: incident.cause,
-    why: incident.why,
-    proof: incident.proof,
-    attested: incident.attested,
+    reason: incident.why,
+    proof: incident.proof ? proofView(incident.proof) : null,
+    attested: incident.attested ? { requested_by: incident.attested.by, at: incident.attested.at } : null,
     off_commands: incident.offs,
     epoch: incident.epoch,
-    time_line: [...incident.lines, ...intentLines(intents)].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
+    time_line: [...incident.lines.map(lineView), ...intentLines(intents)].sort((a, b) =>
+      a.at < b.at ? -1 : a.at > b.at ? 1 : 0,
+    ),
     instances: intents.map((intent) => ({
       id: intent.instance,
       name: intent.name,
@@ -189,7 +195,7 @@ const intentLines = (intents: readonly Intent[]) =>
       ? [
           {
             at: intent.requestedAt,
-            says: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}`,
+            message: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}`,
           },
         ]
       : []),
@@ -197,11 +203,18 @@ const intentLines = (intents: readonly Intent[]) =>
       ? [
           {
             at: intent.endedAt,
-            says: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}`,
+            message: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}`,
           },
         ]
       : []),
   ])
+
+/** Records keep the names of their fields that version 0.1 stored: `why`, `by`, `says`. */
+export const holdView = (hold: Hold | undefined) =>
+  hold ? { kind: hold.kind, reason: hold.why, requested_by: hold.by, seconds: hold.seconds } : null
+export const policyView = ({ why, by, ...policy }: Policy) => ({ ...policy, reason: why, requested_by: by })
+const proofView = ({ says, ...proof }: Proof) => ({ ...proof, message: says })
+const lineView = ({ at, says }: Incident['lines'][number]) => ({ at, message: says })
 
 const round = (ms: number) => Math.round(ms / 10) / 100
 const secondsOf = (ms: number | undefined) => (ms === undefined ? null : round(ms))

@@ -113,7 +113,7 @@ async function killOne(lab: MeshLab, host: LabNode, how: 'cutPower' | 'hang'): P
   )
   const line = (pattern: RegExp) =>
     Date.parse(
-      (incident.time_line as { at: string; says: string }[]).find(({ says }) => pattern.test(says))?.at ?? '',
+      (incident.time_line as { at: string; message: string }[]).find(({ message }) => pattern.test(message))?.at ?? '',
     ) - atMs
   return { how, confirmedMs: line(/^confirmed/), fencedMs: line(/^fenced/), evacuatingMs: line(/: asked for/) }
 }

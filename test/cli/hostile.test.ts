@@ -49,7 +49,7 @@ const account = {
 const host = {
   name: EVIL,
   state: EVIL,
-  says: EVIL,
+  message: EVIL,
   rack: EVIL,
   planes: { [EVIL]: 'down' },
   last_heard_seconds: 1,
@@ -62,10 +62,10 @@ const incident = {
   host: EVIL,
   state: EVIL,
   boot_id: EVIL,
-  why: EVIL,
-  proof: { level: EVIL, says: EVIL },
+  reason: EVIL,
+  proof: { level: EVIL, message: EVIL },
   instances: [{ state: EVIL }],
-  time_line: [{ at: '2026-01-01T00:00:00Z', says: EVIL }],
+  time_line: [{ at: '2026-01-01T00:00:00Z', message: EVIL }],
 }
 const ANSWERS: readonly (readonly [path: RegExp, body: unknown])[] = [
   [/^\/v1\/nodes\?/, { nodes: [node] }],

@@ -175,13 +175,19 @@ test('a host that is evacuated is imaged again: the mesh is told that its key wi
     path: '/rackward/v1/mesh/hosts/h1/hold',
     body: { kind: 'deploying', reimaged: true },
   })
-  seen = []
-  mesh.hosts = [host({ ...dead, hold: { kind: 'maintenance', why: 'fans', by: 'op', seconds: null } })]
-  await again()
-  expect(seen[0]).toMatchObject({
-    method: 'PUT',
-    body: { kind: 'maintenance', why: 'fans', seconds: null, reimaged: true },
-  })
+  // The second spelling is that of arbiters of version 0.2.
+  for (const reason of [
+    { reason: 'fans', requested_by: 'op' },
+    { why: 'fans', by: 'op' },
+  ]) {
+    seen = []
+    mesh.hosts = [host({ ...dead, hold: { kind: 'maintenance', ...reason, seconds: null } })]
+    await again()
+    expect(seen[0]).toMatchObject({
+      method: 'PUT',
+      body: { kind: 'maintenance', why: 'fans', seconds: null, reimaged: true },
+    })
+  }
 })
 
 test('a mesh without a leader cannot say whether the node is in use: refused, but for its name', async () => {

@@ -51,13 +51,13 @@ afterEach(async ({ task }) => {
 }, 60_000)
 
 const mesh = async () =>
-  (await lab.status()) as { hosts: { name: string; state: string; says: string }[]; leads: boolean }
+  (await lab.status()) as { hosts: { name: string; state: string; message: string }[]; leads: boolean }
 const incidents = async () =>
   (await lab.api('GET', '/rackward/v1/incidents')).incidents as {
     id: string
     host: string
     state: string
-    time_line: { says: string }[]
+    time_line: { message: string }[]
   }[]
 const offs = async () =>
   (await Promise.all(lab.hosts.map((host) => lab.calls(host)))).flat().filter((line) => line === 'set power 0').length
@@ -77,7 +77,7 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))(
     await until(
       async () =>
         !(await lab.api('GET', `/rackward/v1/mesh/hosts/${host.name}/explain`)).conditions.some(
-          (one: { says: string }) => /still watches/.test(one.says),
+          (one: { message: string }) => /still watches/.test(one.message),
         ),
       { what: 'the leader to be ready', timeoutMs: 60_000, everyMs: 500 },
     )

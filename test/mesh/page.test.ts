@@ -132,7 +132,12 @@ test('the tick judges the silent hosts alone, and the page judges nobody: it tak
 test('a question about one host judges that one, and changes nothing', async () => {
   const before = structuredClone({ memory: core.memory.hosts, cut: core.memory.cutAtMs, cluster: core.cluster.index })
   const { body } = await get('/rackward/v1/mesh/hosts/h0/explain')
-  expect(body.conditions.find(({ id }: { id: string }) => id === 'C7')).toMatchObject({ holds: false })
+  expect(body.conditions.find(({ id }: { id: string }) => id === 'C7')).toEqual({
+    id: 'C7',
+    holds: false,
+    message: expect.any(String),
+    description: 'fencing it is allowed',
+  })
   expect(judged.times).toBe(1)
   await get('/rackward/v1/mesh/hosts/h999/explain')
   expect(structuredClone({ memory: core.memory.hosts, cut: core.memory.cutAtMs, cluster: core.cluster.index })).toEqual(
@@ -143,7 +148,7 @@ test('a question about one host judges that one, and changes nothing', async () 
 test('an arbiter that does not lead tells what it found itself, and remembers nothing of being asked', async () => {
   core.onLease(undefined, clock.now())
   core.memory.hosts.clear()
-  expect((await get('/rackward/v1/mesh')).body).toMatchObject({ leads: false, leader: 'a2' })
+  expect((await get('/rackward/v1/mesh')).body).toMatchObject({ leads: false, leader: 'a2', reported_by: 'a1' })
   await get('/rackward/v1/mesh/hosts/h0/explain')
   expect(core.memory.hosts.size).toBe(0)
   core.tick(clock.now() + 2_000)

@@ -27,8 +27,8 @@ interface Incident {
   readonly id: string
   readonly host: string
   readonly state: string
-  readonly proof: { level: string; says: string } | null
-  readonly time_line: readonly { at: string; says: string }[]
+  readonly proof: { level: string; message: string } | null
+  readonly time_line: readonly { at: string; message: string }[]
 }
 
 export interface Kill {
@@ -105,20 +105,20 @@ export class Play {
     })
     await this.allAnswer()
     const since = (pattern: RegExp, last = false) => {
-      const found = incident.time_line.filter(({ says }) => pattern.test(says))
+      const found = incident.time_line.filter(({ message }) => pattern.test(message))
       const line = last ? found.at(-1) : found[0]
       return line ? Math.round((Date.parse(line.at) - atMs) / 100) / 10 : null
     }
     return {
       host: server.name,
       how,
-      proof: incident.proof ? `${incident.proof.level}: ${incident.proof.says}` : 'none',
+      proof: incident.proof ? `${incident.proof.level}: ${incident.proof.message}` : 'none',
       confirmed: since(/^confirmed/),
       fenced: since(/^fenced/),
       firstMove: since(/: asked for/),
       lastMove: since(/: CONFIRMED/, true),
       lines: incident.time_line.map(
-        ({ at, says }) => `${((Date.parse(at) - atMs) / 1000).toFixed(1).padStart(6)} s  ${says.split('\n')[0]}`,
+        ({ at, message }) => `${((Date.parse(at) - atMs) / 1000).toFixed(1).padStart(6)} s  ${message.split('\n')[0]}`,
       ),
     }
   }

@@ -31,9 +31,9 @@ export const reaches = (lab: MeshLab, host: LabNode, states: readonly string[]) 
     timeoutMs: 30_000,
     everyMs: 100,
   }).catch(async (error: Error) => {
-    const { hosts, armed, why } = await lab.status()
+    const { hosts, armed, reason } = await lab.status()
     throw new Error(
-      `${error.message}: ${JSON.stringify({ armed, why, host: hosts.find((one: { name: string }) => one.name === host.name) })}`,
+      `${error.message}: ${JSON.stringify({ armed, reason, host: hosts.find((one: { name: string }) => one.name === host.name) })}`,
     )
   })
 export const bmcs = (lab: MeshLab) => join(lab.dir, 'bmcs.yaml')
