@@ -80,7 +80,7 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   await startAgentPort(context, provisioning, { boot, monitoring })
   await started(context, 'worker', provisioning.worker)
 
-  const running = { ...storage, ...hardware, ...provisioning }
+  const running = { ...storage, ...hardware, ...provisioning, ...monitoring }
   const operations = await startOperations(context, running, webhookList)
   const { addresses, routes } = await startApi(context, { ...running, ...operations, ...monitoring, boot })
 

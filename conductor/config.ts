@@ -209,6 +209,14 @@ export const Config = z.strictObject({
     })
     .prefault({})
     .describe('Access to BMCs.'),
+  sensors: z
+    .strictObject({
+      everySeconds: Seconds.default(600).describe(
+        'How often the sensors of servers are read, for /metrics, with their boot mode and Secure Boot; 0: never.',
+      ),
+    })
+    .prefault({})
+    .describe('Sensors of servers whose BMC speaks Redfish.'),
   powerSync: z
     .strictObject({
       everySeconds: Seconds.default(30).describe('How often the power of every node is read; 0: never.'),

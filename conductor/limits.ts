@@ -112,6 +112,12 @@ export const Limits = z.strictObject({
         'Processes that read the power of BMCs at the same time, each with one set of credentials; a quarter as many again read BMCs that do not answer.',
       ),
       pollsPerRound: count(2_000, 'BMCs that one of these processes asks at once.'),
+      keptConnections: count(
+        3_000,
+        'Redfish BMCs whose connection is kept between two polls, at about 64 KiB each; others get a connection for each poll.',
+      ),
+      sensors: count(64, 'Sensors of one server that become metrics; the others are left out.'),
+      sensorSeries: count(20_000, 'Sensors of all servers that become metrics.'),
     })
     .prefault({})
     .describe('Of reading the power of BMCs.'),

@@ -105,6 +105,22 @@ export function nodeCommands(program: Command): void {
   ).action(async (ident: string, options) => (await import('../console.ts')).openConsole(ident, options))
   onServer(
     node
+      .command('health')
+      .argument('<node>', 'name or UUID')
+      .description('health, sensors and Secure Boot, read from its BMC now'),
+  ).action(async (ident: string, options) => (await import('../health.ts')).health(ident, options))
+  onServer(
+    node
+      .command('secure-boot')
+      .argument('<node>', 'name or UUID')
+      .argument('[wish]', 'on, off, or reset to the keys of the manufacturer; shown without one')
+      .description('Secure Boot of a server')
+      .option('--wait [seconds]', 'until it is proven (3600)'),
+  ).action(async (ident: string, wish: string | undefined, options) =>
+    (await import('../secure-boot.ts')).secureBoot(ident, wish, options),
+  )
+  onServer(
+    node
       .command('wait')
       .argument('<state>', 'provision state, such as active')
       .argument('<node...>', 'names or UUIDs')

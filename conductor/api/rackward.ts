@@ -15,6 +15,7 @@ import { ANYBODY } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
+import { healthRoutes } from './health.ts'
 import { stepRoutes } from './steps.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
@@ -62,7 +63,7 @@ const LockQuery = z.strictObject({
 const STRANGERS = 500
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
-  const described = [...describedRoutes(parts), ...stepRoutes(parts), ...meshRoutes(parts)]
+  const described = [...describedRoutes(parts), ...stepRoutes(parts), ...healthRoutes(parts), ...meshRoutes(parts)]
   const document = openApi(described)
   return [
     ...described.map((route) => ({

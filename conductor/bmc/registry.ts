@@ -33,9 +33,14 @@ export interface RegistryParts {
   readonly fleet?: Fleet
   /** Nodes may choose the cipher suite that checks no password. */
   readonly allowCipherSuite0?: boolean
+  /** Redfish BMCs whose connection is kept between polls. */
+  readonly keptConnections?: number
 }
 
 const speaksRedfish = (driver: string): boolean => driver === 'redfish' || driver === 'idrac'
+
+/** 64 KiB of memory each. */
+const KEPT_CONNECTIONS = 3_000
 
 /** BMCs that are polled by a process each, at the same time: more of them only keep each other waiting. */
 const POLLS_ALONE = 8
@@ -117,9 +122,10 @@ export class BmcRegistry {
     if (known?.of === of && (learned === null || learned === known.bmc.tlsPin))
       return { key, credentials: of, bmc: known.bmc }
     void known?.bmc.close()
+    const keepsConnection = this.clients.size < (this.parts.keptConnections ?? KEPT_CONNECTIONS)
     const onKey = (tlsPin: string) =>
       this.keyListeners.forEach((listener) => listener(node.uuid, { origin: info.origin, tlsPin }))
-    const bmc = new Redfish({ ...info, trust }, this.parts.clock ?? systemClock, onKey)
+    const bmc = new Redfish({ ...info, trust, keepsConnection }, this.parts.clock ?? systemClock, onKey)
     this.clients.set(node.uuid, { of, bmc })
     return { key, credentials: of, bmc }
   }

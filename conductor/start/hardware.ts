@@ -33,7 +33,15 @@ export async function hardwareParts(
   const { allowCipherSuite0 } = config.bmc
   const bmcs = await life.add(
     'BMC sessions',
-    () => new BmcRegistry({ run, clock, suites, allowCipherSuite0, ...(polling ? { fleet: polling } : {}) }),
+    () =>
+      new BmcRegistry({
+        run,
+        clock,
+        suites,
+        allowCipherSuite0,
+        keptConnections: config.limits.bmc.keptConnections,
+        ...(polling ? { fleet: polling } : {}),
+      }),
     (made) => made.close(),
   )
   return { bmcQueue: new BmcQueue(clock, metrics.onBmc), bmcs }

@@ -8,8 +8,11 @@ import { Interlock } from '../mesh/interlock.ts'
 import { MeshLink } from '../mesh/link.ts'
 import { Allocations } from '../node/allocations.ts'
 import { PowerSync } from '../node/run/power-sync.ts'
+import { sensorMetrics } from '../node/run/sensor-metrics.ts'
+import { SensorSync } from '../node/run/sensor-sync.ts'
 import { started, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
+import type { Monitoring } from './monitoring.ts'
 import type { Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
 
@@ -17,6 +20,7 @@ export interface Operations {
   readonly turns: Turns
   readonly allocations: Allocations
   readonly powerSync: PowerSync
+  readonly sensorSync: SensorSync
   readonly webhooks: Webhooks
   readonly link: MeshLink | undefined
   readonly interlock: Interlock | undefined
@@ -24,11 +28,11 @@ export interface Operations {
 
 export async function startOperations(
   context: Context,
-  parts: Storage & Hardware & Provisioning,
+  parts: Storage & Hardware & Provisioning & Pick<Monitoring, 'metrics'>,
   webhookList: readonly Webhook[],
 ): Promise<Operations> {
   const { config, clock, random, log } = context
-  const { store, worker, bmcQueue, bmcs } = parts
+  const { store, worker, bmcQueue, bmcs, metrics } = parts
   const turns = new Turns()
   const allocations = new Allocations({ store, worker, clock, random, log, turns })
   await started(context, 'allocations', allocations)
@@ -37,6 +41,18 @@ export async function startOperations(
   const everyMs = everySeconds * 1000
   const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter })
   await started(context, 'power sync', powerSync)
+  const sensorSync = new SensorSync({
+    store,
+    worker,
+    bmcQueue,
+    bmcs,
+    clock,
+    log,
+    everyMs: config.sensors.everySeconds * 1000,
+    limits: config.limits.bmc,
+  })
+  await started(context, 'sensors', sensorSync)
+  sensorMetrics(metrics.registry, sensorSync)
   const webhooks = new Webhooks(webhookList, { journal: store.journal, clock, log })
   await started(context, 'webhooks', webhooks)
 
@@ -54,5 +70,5 @@ export async function startOperations(
     credentials,
   })
   await started(context, 'housekeeping', housekeeping)
-  return { turns, allocations, powerSync, webhooks, link, interlock }
+  return { turns, allocations, powerSync, sensorSync, webhooks, link, interlock }
 }

@@ -1,6 +1,7 @@
 /** What the registry keeps of Redfish BMCs: clients that end with their driver, names of credentials, CA files that are read when they are used, and the first key. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer as createPlainServer } from 'node:http'
 import { createServer } from 'node:https'
 import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -107,7 +108,8 @@ test('a CA file that is replaced counts from the next connection on', async () =
   await new Promise((resolve) => server.once('listening', resolve))
   end.push(() => new Promise((resolve) => server.close(resolve)))
   const file = join(dir, 'ca.pem')
-  const wire = new Wire(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, { kind: 'ca', file })
+  const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const wire = new Wire({ origin, trust: { kind: 'ca', file } })
   end.push(() => wire.close())
   const asked = () => wire.exchange({ method: 'GET', path: '/redfish/v1/' }, signal)
 
@@ -115,6 +117,24 @@ test('a CA file that is replaced counts from the next connection on', async () =
   expect(codeOf(await asked().catch((error: unknown) => error))).toBe('bmc.identity')
   await writeFile(file, mine.cert)
   expect((await asked()).status).toBe(200)
+})
+
+test.each([
+  [true, 1],
+  [false, 3],
+])('three reads with kept connections %j open %i connections', async (keepsConnection, connections) => {
+  const server = createPlainServer((_, response) => response.end('{"PowerState":"On"}')).listen(0, '127.0.0.1')
+  let opened = 0
+  server.on('connection', () => (opened += 1))
+  await new Promise((resolve) => server.once('listening', resolve))
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const wire = new Wire({ origin, trust: { kind: 'none' }, keepsConnection })
+  end.push(
+    () => new Promise((resolve) => server.close(resolve)),
+    () => wire.close(),
+  )
+  for (let i = 0; i < 3; i += 1) await wire.exchange({ method: 'GET', path: '/redfish/v1/Systems/1' }, signal)
+  expect(opened).toBe(connections)
 })
 
 test('two first connections that meet two keys: one is taken, the other gets no byte', async () => {

@@ -11,6 +11,7 @@ import type { Route, RouteParts } from '../route.ts'
 import { ableFor, type Able } from './able.ts'
 import { biosRoutes } from './bios.ts'
 import { firmwareRoutes } from './firmware.ts'
+import { indicatorRoutes } from './indicators.ts'
 import { managementRoutes } from './management.ts'
 import { nodeOf } from './routes.ts'
 import { vendorRoutes } from './vendor.ts'
@@ -25,6 +26,7 @@ export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
     ...raidRoutes(parts),
     ...consoleRoutes(parts, able),
     ...managementRoutes(parts, able),
+    ...indicatorRoutes(parts),
     ...vendorRoutes(parts),
   ]
 }

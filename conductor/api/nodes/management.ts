@@ -1,16 +1,10 @@
-/** The management interface of a node: indicator lamps and virtual media. */
+/** The management interface of a node: virtual media. */
 import { Fault } from '../../../kit/fault.ts'
-import { ejectMedia, indicatorOf, INDICATORS, insertMedia, MEDIA, setIndicator } from '../../fake/management.ts'
-import type { FakeHardware } from '../../fake/state.ts'
+import { ejectMedia, insertMedia, MEDIA } from '../../fake/management.ts'
 import { hardwareOf } from '../../fake/steps.ts'
-import { interfaceOf } from '../../node/policy/interfaces.ts'
-import type { NodeRecord } from '../../node/record.ts'
-import { mustOwn } from '../access.ts'
 import { checkInput, z } from '../node-input.ts'
-import type { ApiRequest, Route, RouteParts } from '../route.ts'
-import { links } from '../views.ts'
+import type { Route, RouteParts } from '../route.ts'
 import type { Able } from './able.ts'
-import { nodeOf } from './routes.ts'
 
 const at = (path: string) => `/v1/nodes/:ident/${path}`
 const Device = z.enum(['cdrom', 'disk', 'floppy'])
@@ -25,56 +19,7 @@ const Media = z.strictObject({
 
 export function managementRoutes(parts: RouteParts, able: Able): Route[] {
   const { nodes } = parts
-  const name = (request: ApiRequest) => request.params.indicator ?? ''
-  const noIndicator = (node: NodeRecord, request: ApiRequest) =>
-    new Fault('object.missing', `node ${node.uuid} has no indicator ${JSON.stringify(name(request).slice(0, 64))}`)
-  const lamp = async (request: ApiRequest): Promise<{ node: NodeRecord; fake: FakeHardware }> => {
-    const node = await nodeOf(parts, request)
-    if (interfaceOf(node, 'management') !== 'fake') throw noIndicator(node, request)
-    return { node, fake: hardwareOf(node, 0) }
-  }
   return [
-    {
-      method: 'get',
-      path: at('management/indicators'),
-      role: 'reader',
-      since: 63,
-      summary: 'lists indicator lamps; none where the interface has none',
-      async handle(request) {
-        const node = await nodeOf(parts, request)
-        const there = interfaceOf(node, 'management') === 'fake' ? Object.entries(INDICATORS) : []
-        return {
-          body: {
-            indicators: there.map(([one, known]) => ({
-              name: one,
-              ...known,
-              links: links(request.view, `nodes/${node.uuid}/management/indicators/${one}`),
-            })),
-          },
-        }
-      },
-    },
-    {
-      method: 'get',
-      path: at('management/indicators/:indicator'),
-      role: 'reader',
-      since: 63,
-      summary: 'shows the state of an indicator lamp',
-      handle: async (request) => ({ body: { state: indicatorOf((await lamp(request)).fake, name(request)) } }),
-    },
-    {
-      method: 'put',
-      path: at('management/indicators/:indicator'),
-      role: 'operator',
-      since: 63,
-      summary: 'switches an indicator lamp',
-      async handle(request) {
-        const { state } = checkInput(z.strictObject({ state: z.enum(['on', 'off', 'blinking']) }), request.body)
-        const { node } = await lamp(request)
-        mustOwn(request.actor, node, 'indicators')
-        await nodes.changeFake(node.uuid, (fake) => setIndicator(fake, name(request), state))
-      },
-    },
     {
       method: 'get',
       path: at('vmedia'),

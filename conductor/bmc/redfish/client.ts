@@ -36,7 +36,7 @@ export class RedfishClient {
 
   constructor(info: RedfishInfo, onFirstKey?: (pin: string) => void) {
     this.info = info
-    this.wire = new Wire(info.origin, info.trust, onFirstKey)
+    this.wire = new Wire(info, onFirstKey)
     this.basic = info.auth === 'basic'
   }
 

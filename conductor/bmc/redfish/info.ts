@@ -12,6 +12,8 @@ export interface RedfishInfo {
   readonly password: string
   readonly auth: 'auto' | 'session' | 'basic'
   readonly trust: Trust
+  /** False: a connection for each request, where too many are kept already. */
+  readonly keepsConnection?: boolean
 }
 
 /** How the certificate of a BMC is checked. */

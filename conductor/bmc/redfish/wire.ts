@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { Fault } from '../../../kit/fault.ts'
 import { isDeeper } from '../../../kit/json-depth.ts'
-import { certificatesOf, type Trust } from './info.ts'
+import { certificatesOf, type RedfishInfo, type Trust } from './info.ts'
 
 export interface Exchange {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -34,11 +34,13 @@ const CONNECT_MS = 10_000
 /** BMCs take up to a minute for some reads, and longer for some writes. */
 const READ_MS = 60_000
 const WRITE_MS = 120_000
-/** A connection that waits is closed before the BMC does it (older OpenBMC: 15 s). */
-const IDLE_MS = 12_000
+/** A connection waits for the next poll; what a BMC says of the time that it waits itself counts (Keep-Alive: timeout). */
+const IDLE_MS = 75_000
 
 const dead = (origin: string, error: Error) =>
   new Fault('bmc.unreachable', `BMC ${origin}: ${error.message}`, { cause: error })
+
+type Reached = Pick<RedfishInfo, 'origin' | 'trust' | 'keepsConnection'>
 
 export class Wire {
   private readonly origin: URL
@@ -47,13 +49,15 @@ export class Wire {
   private readonly single: HttpAgent
   /** This BMC closes connections that we keep: what may not be sent twice gets a connection of its own. */
   private closesKept = false
+  private readonly keepsConnection: boolean
   /** The key of the BMC, once it was seen. */
   pin: string | null
   private readonly trust: Trust
   private readonly onFirstKey: (pin: string) => void
 
   /** `onFirstKey`: a key that is trusted because it is the first one. */
-  constructor(origin: string, trust: Trust, onFirstKey: (pin: string) => void = () => undefined) {
+  constructor({ origin, trust, keepsConnection = true }: Reached, onFirstKey: (pin: string) => void = () => undefined) {
+    this.keepsConnection = keepsConnection
     this.origin = new URL(origin)
     this.trust = trust
     this.onFirstKey = onFirstKey
@@ -71,7 +75,8 @@ export class Wire {
   async exchange(ask: Exchange, signal: AbortSignal): Promise<Answer> {
     const isRead = ask.method === 'GET'
     try {
-      return await this.once(ask, { signal, agent: isRead || !this.closesKept ? this.kept : this.single })
+      const kept = this.keepsConnection && (isRead || !this.closesKept)
+      return await this.once(ask, { signal, agent: kept ? this.kept : this.single })
     } catch (error) {
       if (!(error instanceof StaleConnection)) throw error
       this.closesKept = true

@@ -2,11 +2,16 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Piped } from '../../../kit/run.ts'
-import { BOOT_DEVICES, type Bmc, type BootChoice, type BootDevice, type BootNow } from '../../bmc/controller.ts'
+import { BOOT_DEVICES, partOf, type Bmc, type BootChoice, type BootDevice, type BootNow } from '../../bmc/controller.ts'
+import type { FirmwareModeSeen } from '../../bmc/parts/firmware-mode.ts'
+import type { Turn } from '../../bmc/parts/inventory.ts'
+import type { SensorSeen } from '../../bmc/parts/sensors.ts'
+import type { IndicatorSeen, IndicatorState } from '../../bmc/parts/indicators.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import { hexByte } from '../../bmc/raw.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
+import { setsFirmware } from '../policy/firmware-target.ts'
 import { locked } from '../policy/guards.ts'
 import { interfaceOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
@@ -80,6 +85,37 @@ export class BmcCommands {
   /** A lock does not forbid to look. */
   async console(node: NodeRecord, steal: boolean): Promise<Piped> {
     return this.onBmc(node, (bmc, signal) => bmc.console(steal, signal))
+  }
+
+  /** Sensors and firmware mode as they are now: read one by one, so that a fence waits for one request at most. */
+  async health(node: NodeRecord): Promise<{ sensors: readonly SensorSeen[]; firmware: FirmwareModeSeen | null }> {
+    const { bmcQueue, bmcs } = this.parts
+    const target = bmcs.target(node)
+    const options = { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS } as const
+    const turn: Turn = (work) => bmcQueue.run(target, options, (_, signal) => work(signal))
+    const { sensors, firmwareMode } = target.bmc
+    return {
+      sensors: sensors ? await sensors.read(turn) : [],
+      firmware: firmwareMode ? await turn((signal) => firmwareMode.read(signal)) : null,
+    }
+  }
+
+  /** None where the BMC has no lamps that it can switch. */
+  async indicators(node: NodeRecord): Promise<readonly IndicatorSeen[]> {
+    if (!setsFirmware(node)) return []
+    return this.onBmc(node, async (bmc, signal) => (await bmc.indicators?.list(signal)) ?? [])
+  }
+
+  indicator = (node: NodeRecord, name: string): Promise<IndicatorState> =>
+    this.onBmc(node, (bmc, signal) => partOf(bmc, 'indicators').state(name, signal))
+
+  /** A lamp is no lock: a server that is worked on may be looked for. */
+  async setIndicator(node: NodeRecord, name: string, state: IndicatorState): Promise<void> {
+    await this.onBmc(node, (bmc, signal) => partOf(bmc, 'indicators').set(name, state, signal), {
+      what: 'indicator',
+      name,
+      state,
+    })
   }
 
   private unlocked(node: NodeRecord): NodeRecord {
