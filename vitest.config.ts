@@ -1,5 +1,9 @@
-/** Projects, one after the other (a rack wants the whole machine): `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs, deploys; one file at a time). */
+/** Projects, one after the other: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs,
+ *  deploys), and with `npm run test:rack` also `rack-long`. */
 import { defineConfig } from 'vitest/config'
+
+/** One file at a time: a rack wants the whole machine. */
+const RACK = { testTimeout: 600_000, hookTimeout: 600_000, fileParallelism: false, pool: 'forks' } as const
 
 export default defineConfig({
   test: {
@@ -44,13 +48,12 @@ export default defineConfig({
         test: {
           name: 'rack',
           sequence: { groupOrder: 3 },
-          include: ['test/rack/**/*.test.ts'],
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
-          fileParallelism: false,
-          pool: 'forks',
+          include: ['test/rack/*.test.ts'],
+          ...RACK,
         },
       },
+      // Minutes more: npm run test:rack.
+      { test: { name: 'rack-long', sequence: { groupOrder: 4 }, include: ['test/rack/long/*.test.ts'], ...RACK } },
     ],
   },
 })

@@ -223,8 +223,7 @@ switch (verb) {
     break
   case 'rack':
     compile()
-    process.env.RACKWARD_RACK = 'all'
-    become('npx', ['vitest', 'run', '--project', 'rack', ...args])
+    become('npx', ['vitest', 'run', '--project', 'rack', '--project', 'rack-long', ...args])
     break
   case 'redfish':
     // Every judge takes part, and the table of faults is printed at the end.

@@ -1,54 +1,27 @@
 /** The main job with real parts: one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), from power-off to a login. */
-import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
-import { openCli, type Cli } from '../clients/cli.ts'
+import type { Cli } from '../clients/cli.ts'
 import { addressOf, configDrive, driverInfo, login, travel, waitState, type Result } from '../lab/journey.ts'
-import { CONDUCTOR_IP } from '../lab/rack.ts'
 import type { Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
-import { headOf, openBench, useDebian, type Bench } from './setup.ts'
+import { diskBoots, openPair, type Pair } from './pair.ts'
+import { useDebian, type Bench } from './setup.ts'
 
 const GIB = 1024 ** 3
+let pair: Pair
 let bench: Bench
 let bios: Server
 let uefi: Server
 let cli: Cli
 beforeAll(async () => {
-  bench = await openBench('deploy', {})
-  bios = await bench.rack.addServer({
-    name: 'bios-1',
-    firmware: 'bios',
-    card: 'e1000e',
-    diskKind: 'ahci',
-    diskBytes: 5 * GIB,
-    memoryMb: 1024,
-  })
-  uefi = await bench.rack.addServer({
-    name: 'uefi-1',
-    bmc: 'redfish',
-    firmware: 'uefi',
-    card: 'virtio',
-    diskKind: 'nvme',
-    diskBytes: 6 * GIB,
-    memoryMb: 1024,
-  })
-  await bench.conductor.start()
-  const { password } = bench.conductor
-  const env = {
-    OS_AUTH_TYPE: 'http_basic',
-    OS_USERNAME: 'admin',
-    OS_PASSWORD: password,
-    OS_ENDPOINT: `http://${CONDUCTOR_IP}:6385`,
-  }
-  cli = openCli(env, bench.rack.in([]))
+  pair = await openPair('deploy')
+  ;({ bench, bios, uefi, cli } = pair)
 })
-afterAll(async () => {
-  cli?.close()
-  await bench?.rack.down()
-})
+afterAll(() => pair?.close())
 
 /** The whole way by the real `baremetal` command line. */
 async function travelByCli(server: Server, image: string): Promise<string> {
@@ -219,78 +192,3 @@ async function networkFirst(server: Server, uuid: string): Promise<void> {
     await api.ok('PUT', `/v1/nodes/${uuid}/management/boot_device`, { boot_device: 'pxe', persistent: true })
   else expect((await bench.rack.ipmi(server, ['chassis', 'bootdev', 'pxe'])).code).toBe(0)
 }
-
-/** From now on: resolves when the kernel of the server's own disk speaks on its console. A login was shown above; it takes half a minute more. */
-async function diskBoots(server: Server): Promise<() => Promise<unknown>> {
-  const log = join(server.dir, 'console.log')
-  await truncate(log, 0)
-  const says = async () => /Command line: .*root=/.test((await readFile(log)).toString('latin1'))
-  return () => until(says, { what: `${server.name} to start its own kernel`, timeoutMs: 120_000, everyMs: 200 })
-}
-
-/** A login with a password, which ssh takes from a program alone. */
-async function passwordLogin(address: string, password: string, command: string): Promise<string> {
-  const ask = join(bench.rack.dir, 'askpass')
-  await writeFile(ask, `#!/bin/sh\necho '${password}'\n`, { mode: 0o700 })
-  const options = [
-    'PreferredAuthentications=password',
-    'PubkeyAuthentication=no',
-    'StrictHostKeyChecking=no',
-    'UserKnownHostsFile=/dev/null',
-    'NumberOfPasswordPrompts=1',
-    'LogLevel=ERROR',
-  ]
-  const argv = bench.rack.in([
-    'setsid',
-    '-w',
-    'ssh',
-    ...options.flatMap((option) => ['-o', option]),
-    `rescue@${address}`,
-    command,
-  ])
-  const { code, stdout } = await run(argv, {
-    timeoutMs: 30_000,
-    env: { SSH_ASKPASS: ask, SSH_ASKPASS_REQUIRE: 'force', DISPLAY: 'none' },
-  })
-  return code === 0 ? stdout : `status ${code}`
-}
-
-// Each on a server of its own, at the same time.
-// Minutes more: npm run test:rack.
-describe.skipIf(process.env.RACKWARD_RACK !== 'all')('beyond the first deploy', { concurrent: true }, () => {
-  test('rescue opens a login into a system of its own, with the disks of the server in reach; unrescue starts the instance again', async () => {
-    const { api } = bench.conductor
-    const uuid = (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string
-    await cli.ok('node', 'rescue', 'uefi-1', '--rescue-password', 'Rette-mich 7')
-    await waitState(api, uuid, { to: 'rescue' })
-    const address = await addressOf(api, uuid, uefi.mac)
-    const said = await passwordLogin(
-      address,
-      'Rette-mich 7',
-      'id -u; hostname; ls /sys/block; head -c 8 /dev/nvme0n1p1 | wc -c',
-    )
-    expect(said).toMatch(/^0\n[\s\S]*nvme0n1[\s\S]*\n8\n$/)
-    expect(await passwordLogin(address, 'wrong', 'true')).toMatch(/^status /)
-    const started = await diskBoots(uefi)
-    await cli.ok('node', 'unrescue', 'uefi-1')
-    await waitState(api, uuid, { to: 'active' })
-    await started()
-    expect(JSON.stringify(await api.ok('GET', `/v1/nodes/${uuid}`))).not.toMatch(/rescue_password|Rette/)
-  })
-
-  test('rebuilt, then undeployed by the command line: the disk is clean and the node is parked', async () => {
-    const { api } = bench.conductor
-    const uuid = (await api.ok('GET', '/v1/nodes/bios-1')).uuid as string
-    await cli.ok('node', 'rebuild', 'bios-1')
-    await waitState(api, uuid, { to: 'active' })
-    await cli.ok('node', 'undeploy', 'bios-1')
-    await waitState(api, uuid, { to: 'available' })
-    const head = await headOf(bios.diskFile, 4 * 1024 * 1024)
-    expect(head.every((byte) => byte === 0)).toBe(true)
-    expect(await api.ok('GET', '/v1/nodes/bios-1')).toMatchObject({
-      instance_uuid: null,
-      instance_info: {},
-      last_error: null,
-    })
-  })
-})

@@ -203,27 +203,6 @@ describe('on a server whose agent is parked', () => {
     expect([before.attempt, after.driver_internal_info.rackward.phase]).toEqual([1, 'rest'])
     expect((await subject.look()).driver_internal_info.rackward.attempt).toBe(1)
   })
-
-  // Minutes more: npm run test:rack.
-  test.skipIf(process.env.RACKWARD_RACK !== 'all')(
-    'the power is cut while the image is written: it is tried again, and a rebuild succeeds too',
-    async () => {
-      await api().ok('PUT', `/v1/nodes/${subject.node}/states/provision`, { target: 'rebuild' })
-      await subject.writing(30 * MIB)
-      await bench.rack.cutPower(server)
-      expect(await subject.signature()).toBe(0)
-      const said = new Set<string | null>()
-      await waitState(api(), subject.node, { to: 'active', onLook: ({ last_error }) => void said.add(last_error) })
-      expect([...said].join('\n')).toMatch(/the agent was lost \(the agent was at "write".*trying again/)
-      expect(await subject.look()).toMatchObject({
-        last_error: null,
-        driver_internal_info: { rackward: { attempt: 2 } },
-      })
-      expect(await subject.signature()).toBe(0xaa55)
-      await subject.deploy('rebuild')
-      expect(await subject.look()).toMatchObject({ provision_state: 'active', last_error: null })
-    },
-  )
 })
 
 describe('boot tokens', () => {

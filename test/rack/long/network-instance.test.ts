@@ -1,15 +1,14 @@
-/** Instances that boot from the network each time (deploy_interface ramdisk) on real firmware, and an inspection that hears its switch by LLDP.
- *  Part of the long run: RACKWARD_RACK=all. */
+/** Instances that boot from the network each time (deploy_interface ramdisk) on real firmware, and an inspection that hears its switch by LLDP. */
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { debianBusybox } from './busybox.ts'
-import { fileDigest } from '../../images/checksum.ts'
-import { until } from '../../kit/clock.ts'
-import { launch, runOk } from '../../kit/run.ts'
-import { enroll, provision, waitState } from '../lab/journey.ts'
-import type { Server } from '../lab/server.ts'
-import { headOf, openBench, type Bench } from './setup.ts'
+import { debianBusybox } from '../busybox.ts'
+import { fileDigest } from '../../../images/checksum.ts'
+import { until } from '../../../kit/clock.ts'
+import { launch, runOk } from '../../../kit/run.ts'
+import { enroll, provision, waitState } from '../../lab/journey.ts'
+import type { Server } from '../../lab/server.ts'
+import { headOf, openBench, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -29,7 +28,7 @@ while True:
 `
 const ANNOUNCEMENT = `0180c200000e52540000ff0188cc0207041c7ee0aabb00040605${Buffer.from('Eth17').toString('hex')}060200780a04${Buffer.from('tor7').toString('hex')}0000`
 
-describe.runIf(process.env.RACKWARD_RACK === 'all')('network instances', () => {
+describe('network instances', () => {
   let bench: Bench
   let bios: Server
   let uefi: Server
