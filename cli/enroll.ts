@@ -56,19 +56,32 @@ function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
   if (name === undefined) throw new CliError('usage', 'name the node, or give a file with -f')
   const password = process.env.RACKWARD_BMC_PASSWORD
   const driver = options.driver ?? 'ipmi'
-  if (driver === 'ipmi' && (options.bmc === undefined || password === undefined))
+  const keys = keysOf(driver)
+  if (keys && (options.bmc === undefined || password === undefined))
     throw new CliError(
       'usage',
-      'an ipmi node needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD',
+      `a node of the driver ${driver} needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD`,
     )
-  const info =
-    driver === 'ipmi'
-      ? { driver_info: { ipmi_address: options.bmc, ipmi_username: options.user ?? 'admin', ipmi_password: password } }
-      : {}
-  return check(WantedNode, { name, driver, ...info, ports: options.mac ?? [] }, name)
+  const info = keys?.({ bmc: options.bmc, user: options.user ?? 'admin', password })
+  return check(WantedNode, { name, driver, ...(info ? { driver_info: info } : {}), ports: options.mac ?? [] }, name)
 }
 
-/** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class. */
+type Login = Readonly<Record<'bmc' | 'user' | 'password', string | undefined>>
+
+/** The keys of driver_info that a driver takes for a BMC; undefined: it has no BMC, or one that is described otherwise. */
+const keysOf = (driver: string): ((login: Login) => Record<string, string | undefined>) | undefined => {
+  switch (driver) {
+    case 'ipmi':
+      return ({ bmc, user, password }) => ({ ipmi_address: bmc, ipmi_username: user, ipmi_password: password })
+    case 'redfish':
+    case 'idrac':
+      return ({ bmc, user, password }) => ({ redfish_address: bmc, redfish_username: user, redfish_password: password })
+    default:
+      return undefined
+  }
+}
+
+/** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class, driver (ipmi, redfish, idrac). */
 async function readFileOf(path: string): Promise<WantedNode[]> {
   const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8').catch((error: Error) =>
@@ -92,7 +105,7 @@ function check<T extends z.ZodType>(schema: T, value: unknown, from: string): z.
   throw new CliError('usage', `${from}: ${issue?.path.join('/') || 'the whole'}: ${issue?.message}`)
 }
 
-const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class'] as const
+const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class', 'driver'] as const
 
 /** Plain commas: none of these values holds one. */
 export function readCsv(text: string, from: string): WantedNode[] {
@@ -111,12 +124,19 @@ export function readCsv(text: string, from: string): WantedNode[] {
         `${from}: line ${i + 2} has ${values.length} values for ${columns.length} columns; use YAML for values that hold a comma`,
       )
     const row = Object.fromEntries(columns.map((column, at) => [column, (values[at] ?? '').trim()]))
-    const { name, bmc, user, password, mac, resource_class } = row
+    const { name, bmc, user, password, mac, resource_class, driver = '' } = row
+    const keys = keysOf(driver === '' ? 'ipmi' : driver)
+    if (!keys)
+      throw new CliError(
+        'usage',
+        `${from}: line ${i + 2}: the driver is none of ipmi, redfish, idrac; use YAML for nodes of another one`,
+      )
     return check(
       WantedNode,
       {
         name,
-        driver_info: { ipmi_address: bmc, ipmi_username: user, ipmi_password: password },
+        ...(driver === '' ? {} : { driver }),
+        driver_info: keys({ bmc, user, password }),
         ports: mac ? mac.split(' ') : [],
         ...(resource_class ? { resource_class } : {}),
       },

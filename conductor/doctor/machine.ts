@@ -15,8 +15,8 @@ const TIMEOUT_MS = 5_000
 
 /** Program, Debian package, what for, and whether a conductor cannot do without it. */
 const TOOLS: readonly (readonly [program: string, debian: string, why: string, needed: boolean])[] = [
-  ['ipmitool', 'ipmitool', 'power control', true],
-  ['ipmipower', 'freeipmi-tools', 'reading the power of many BMCs at once', true],
+  ['ipmitool', 'ipmitool', 'power control of nodes of the driver ipmi', true],
+  ['ipmipower', 'freeipmi-tools', 'reading the power of many BMCs at once, of the same driver', true],
   ['zstd', 'zstd', 'pieces of images', true],
   ['openssl', 'openssl', 'the certificate of the agent port', true],
   ['ip', 'iproute2', 'the neighbour table', true],

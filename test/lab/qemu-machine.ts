@@ -34,7 +34,7 @@ export class QemuMachine implements Machine {
   private qmp: Qmp | undefined
   private listener: (event: MachineEvent) => void = () => undefined
   private postEndsMs = 0
-  private packetsAtStart = 0
+  private atStart = { packets: 0, reads: 0 }
   private busy = Promise.resolve()
 
   /** `say`: what goes wrong in the guest is for the log of its BMC. */
@@ -169,7 +169,8 @@ export class QemuMachine implements Machine {
   private started(): void {
     this.inPost = true
     this.postEndsMs = Date.now() + POST_MS
-    this.packetsAtStart = this.packets()
+    this.atStart = { packets: this.packets(), reads: Number.POSITIVE_INFINITY }
+    void this.reads().then((reads) => (this.atStart = { ...this.atStart, reads }))
     this.listener('started')
   }
 
@@ -203,12 +204,18 @@ export class QemuMachine implements Machine {
 
   /** Firmware has read a drive or sent a packet. */
   private async bootsFromSomething(): Promise<boolean> {
+    return this.packets() > this.atStart.packets || (await this.reads()) > this.atStart.reads
+  }
+
+  /** Reads of disk and CD since the guest runs; a reset does not count anew. */
+  private async reads(): Promise<number> {
     const stats = ((await this.qmp?.do('query-blockstats').catch(() => [])) ?? []) as {
       qdev?: string
       stats: { rd_operations: number }
     }[]
-    const reads = stats.filter(({ qdev }) => /disk0|cd/.test(qdev ?? '')).map(({ stats: one }) => one.rd_operations)
-    return this.packets() > this.packetsAtStart || reads.some((count) => count > 0)
+    return stats
+      .filter(({ qdev }) => /disk0|cd/.test(qdev ?? ''))
+      .reduce((sum, { stats: { rd_operations } }) => sum + rd_operations, 0)
   }
 
   /** From the guest's first card, since it exists. */

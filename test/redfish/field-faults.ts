@@ -156,6 +156,20 @@ export const FIELD = {
       refuse: { status: 400, id: 'PropertyNotWritable', args: [MODE] },
     },
   ],
+  'an override for once is kept for ever': [{ profile: { once: 'kept' } }],
+  'an override for once is ignored': [{ profile: { once: 'ignored' } }],
+  'a restart of the BMC forgets the override': [
+    {
+      ...CHANGE,
+      forget: {
+        at: 'bmc-restart',
+        save: ({ system }) => {
+          const { boot } = system
+          return () => system.setBoot(boot)
+        },
+      },
+    },
+  ],
   'nothing is Continuous': [
     allowed(ENABLED, ['Disabled', 'Once']),
     {
@@ -190,6 +204,8 @@ export const FIELD = {
   ],
   'the UUID is empty': [{ ...READ, change: body((system) => ({ ...system, UUID: '' })) }],
   'kept connections are reset': [{ drop: 'when-reused' }],
+  'an answer breaks off': [{ ...READ, first: 1, drop: 'in-body' }],
+  'a change takes two seconds': [{ ...CHANGE, latencyMs: 2_000 }],
   'a redirect leads to another host': [
     {
       ...READ,

@@ -53,6 +53,9 @@ test.skipIf(lacks('/usr/lib/python3/dist-packages/sushy'))(
       on: ['On', 'Disabled'],
       on_again: expect.stringMatching(/Error$/),
       off: 'Off',
+      // Waits in the settings resource, and holds after the start that follows.
+      bios: [true, true, true],
+      secure_boot: [true, expect.any(String)],
       sessions: 1,
     })
     expect(bmc.machine.starts[0]).toMatchObject({ target: 'Pxe', mode: 'UEFI' })

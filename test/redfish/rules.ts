@@ -37,11 +37,13 @@ export interface Rule {
 export interface Profile {
   /** Where the boot override is written. */
   readonly bootIn: 'system' | 'settings'
+  /** What becomes of an override for once: taken by the next start; kept for all that follow; or never looked at. */
+  readonly once: 'consumed' | 'kept' | 'ignored'
   readonly bios: 'plain' | 'none' | 'sealed job' | 'shows orders early'
   /** BIOS settings that are taken and stay as they are. */
   readonly neverApplied?: readonly string[]
 }
-export const PLAIN: Profile = { bootIn: 'system', bios: 'plain' }
+export const PLAIN: Profile = { bootIn: 'system', once: 'consumed', bios: 'plain' }
 
 export class Rules {
   private readonly counts = new Map<Rule, number>()

@@ -97,7 +97,8 @@ export class Systems {
   /** May be undone by a rule, so that it is one call. */
   setBoot(boot: Record<string, string>): void {
     this.boot = boot
-    const active = boot[ENABLED] !== 'Disabled' && boot[TARGET] !== 'None'
+    const ignored = boot[ENABLED] === 'Once' && this.bmc.profile.once === 'ignored'
+    const active = boot[ENABLED] !== 'Disabled' && boot[TARGET] !== 'None' && !ignored
     void this.bmc.machine.setNextBoot({
       target: active ? (boot[TARGET] ?? null) : null,
       mode: boot[MODE] === 'Legacy' ? 'Legacy' : 'UEFI',
@@ -154,7 +155,8 @@ export class Systems {
   }
 
   private consume(): void {
-    if (this.boot[ENABLED] === 'Once') this.setBoot({ ...this.boot, [TARGET]: 'None', [ENABLED]: 'Disabled' })
+    if (this.boot[ENABLED] === 'Once' && this.bmc.profile.once !== 'kept')
+      this.setBoot({ ...this.boot, [TARGET]: 'None', [ENABLED]: 'Disabled' })
   }
 }
 
