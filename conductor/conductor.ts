@@ -16,6 +16,7 @@ import { childStepMs } from './settings.ts'
 import { startApi } from './start/api.ts'
 import { bootParts, startBootLink } from './start/boot.ts'
 import { started, type Context } from './start/context.ts'
+import { startFirmwareServer } from './start/firmware.ts'
 import { hardwareParts } from './start/hardware.ts'
 import { startMonitoring } from './start/monitoring.ts'
 import { startOperations } from './start/operations.ts'
@@ -72,7 +73,14 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   const hardware = await hardwareParts(context, { ...storage, ...monitoring }, parts.fleet)
 
   const childSteps = new ChildSteps({ ...context, ...storage, timeoutMs: childStepMs(config) })
-  const perform = (parts.makePerformer ?? makePerformer)(context, { ...storage, ...hardware, boot, childSteps })
+  const firmwareServer = await startFirmwareServer(context, monitoring)
+  const perform = (parts.makePerformer ?? makePerformer)(context, {
+    ...storage,
+    ...hardware,
+    boot,
+    childSteps,
+    firmwareServer,
+  })
   const provisioning = provisioningParts(context, { ...storage, ...hardware, boot }, perform)
   childSteps.use(provisioning.worker)
   hardware.bmcs.onFirstKey((uuid, facts) => void keepKey({ ...context, worker: provisioning.worker }, uuid, facts))

@@ -145,6 +145,9 @@ const Provision = z.strictObject({
     .default(2)
     .describe('Boots of the ramdisk for one request before the node has failed.'),
   powerTimeoutSeconds: Seconds.default(60).describe('How long a BMC may take to reach a power state.'),
+  bmcLookSeconds: Seconds.default(2).describe(
+    'Time until the first look at long work of a BMC; later looks come less often, at least every 30 s.',
+  ),
   biosTimeoutSeconds: Seconds.default(1800).describe(
     'How long BIOS settings may take from their order until they are read back, with the restart of the server.',
   ),
@@ -166,6 +169,17 @@ const Provision = z.strictObject({
     .describe(
       'How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes every byte, `metadata` zeroes signatures alone.',
     ),
+})
+
+const Firmware = z.strictObject({
+  listen: Listen.describe('Where BMCs fetch firmware from, over plain HTTP: an address in their network.'),
+  sources: UrlPrefixes.describe('Prefixes of URLs that firmware may be fetched from.'),
+  unchecked: z
+    .boolean()
+    .default(false)
+    .describe('Whether firmware may be installed without a checksum, as clients of Ironic ask for it.'),
+  timeoutSeconds: Seconds.default(3600).describe('How long the update of one component may take, BMC excepted.'),
+  bmcTimeoutSeconds: Seconds.default(1800).describe('How long the update of a BMC may take, with its restart.'),
 })
 
 const Webhook = z.strictObject({
@@ -217,6 +231,7 @@ export const Config = z.strictObject({
     })
     .prefault({})
     .describe('Sensors of servers whose BMC speaks Redfish.'),
+  firmware: Firmware.optional().describe('Firmware updates through BMCs. Absent: there are none.'),
   powerSync: z
     .strictObject({
       everySeconds: Seconds.default(30).describe('How often the power of every node is read; 0: never.'),

@@ -124,6 +124,7 @@ export const Limits = z.strictObject({
   hardware: z
     .strictObject({
       biosSettings: count(2_000, 'BIOS settings of one server that are kept.'),
+      firmwareConnections: count(64, 'Open connections of the server that BMCs fetch firmware from.'),
     })
     .prefault({})
     .describe('Of what is read of servers through their BMCs.'),

@@ -61,7 +61,17 @@ export class BootFiles {
       const scratch = await this.store.scratch()
       const claim = limited(budget.claim(scratch), this.limits.fileBytes, source)
       try {
-        const work = { scratch, claim, signal, clock, budget, guard: tools.guard, headers, ca }
+        const work = {
+          scratch,
+          claim,
+          signal,
+          clock,
+          budget,
+          guard: tools.guard,
+          noRedirects: tools.noRedirects,
+          headers,
+          ca,
+        }
         const file = await this.own(await fetchSource(source, join(scratch, 'file'), work), { scratch, claim })
         if (checksum) await checkFile(file, { checksum, what: source, signal })
         const id = idOf(checksum ?? { algo: 'sha256', hex: await fileDigest(file, 'sha256', signal) })

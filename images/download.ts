@@ -21,6 +21,8 @@ export interface DownloadParts {
   /** For the origin of the source alone: who it redirects to does not get them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly ca?: string | undefined
+  /** The URL was allowed by name: where it leads to was not. */
+  readonly noRedirects?: boolean | undefined
 }
 
 const STALL_MS = 60_000
@@ -33,7 +35,8 @@ export async function download(source: string, to: string, parts: DownloadParts)
   const first = urlOf(source)
   let url = first
   for (let redirects = 0; ; redirects += 1) {
-    if (redirects > MAX_REDIRECTS) throw new Fault('image.source', `${shown(url)}: too many redirects`)
+    if (redirects > (parts.noRedirects ? 0 : MAX_REDIRECTS))
+      throw new Fault('image.source', `${shown(url)}: too many redirects`)
     const response = await request(url, url.origin === first.origin ? parts : { ...parts, headers: undefined })
     const status = response.statusCode ?? 0
     const next = status >= 300 && status < 400 ? response.headers.location : undefined

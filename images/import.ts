@@ -39,6 +39,7 @@ export interface ImportTools {
   readonly budget?: ImportBudget
   /** For URLs that tenants give. */
   readonly guard?: AddressGuard
+  readonly noRedirects?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -49,6 +50,7 @@ export interface Work {
   readonly clock: Clock
   readonly budget: ImportBudget
   readonly guard: AddressGuard | undefined
+  readonly noRedirects?: boolean | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly ca?: string | undefined
 }

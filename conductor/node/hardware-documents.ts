@@ -1,5 +1,6 @@
 /** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, and since when each is as it is. */
 import type { BiosNow, BiosRegistryEntry, BiosValue } from '../bmc/parts/bios.ts'
+import type { FirmwareSeen } from '../bmc/parts/updates.ts'
 import type { Store } from '../store/port.ts'
 
 export interface KeptSetting extends Omit<BiosRegistryEntry, 'type'> {
@@ -73,3 +74,47 @@ export const knownBios = ({ settings }: BiosDocument) => ({
   registry: settings.flatMap((kept) => (kept.type === null ? [] : [{ ...kept, type: kept.type }])),
   current: Object.fromEntries(settings.map(({ name, value }) => [name, value])),
 })
+
+export interface KeptComponent extends Omit<FirmwareSeen, 'target' | 'version'> {
+  readonly initialVersion: string | null
+  readonly currentVersion: string | null
+  readonly lastVersionFlashed: string | null
+  readonly createdAtMs: number
+  readonly updatedAtMs: number | null
+}
+
+export interface FirmwareDocument {
+  readonly readAtMs: number
+  readonly components: readonly KeptComponent[]
+}
+
+export const firmwareDocument = async (
+  store: Pick<Store, 'hardware'>,
+  nodeUuid: string,
+): Promise<FirmwareDocument | undefined> => (await store.hardware(nodeUuid, 'firmware')) as FirmwareDocument | undefined
+
+/** Keeps what was read; components that are not shown now, as network adapters of a server that is off, stay as they were. `flashed`: what we installed. */
+export async function keepFirmware(
+  store: Pick<Store, 'hardware' | 'putHardware'>,
+  nodeUuid: string,
+  read: { readonly seen: readonly FirmwareSeen[]; readonly atMs: number; readonly flashed?: string },
+): Promise<void> {
+  const before = new Map((await firmwareDocument(store, nodeUuid))?.components.map((one) => [one.component, one]))
+  for (const { target: _, version, ...seen } of read.seen) {
+    const known = before.get(seen.component)
+    const current = version ?? known?.currentVersion ?? null
+    before.set(seen.component, {
+      ...seen,
+      initialVersion: known?.initialVersion ?? version,
+      currentVersion: current,
+      lastVersionFlashed: read.flashed === seen.component ? version : (known?.lastVersionFlashed ?? null),
+      createdAtMs: known?.createdAtMs ?? read.atMs,
+      updatedAtMs: known && known.currentVersion !== current ? read.atMs : (known?.updatedAtMs ?? null),
+    })
+  }
+  const components = [...before.values()].slice(0, MAX_COMPONENTS)
+  await store.putHardware(nodeUuid, 'firmware', { readAtMs: read.atMs, components } satisfies FirmwareDocument)
+}
+
+/** What one server has: its BIOS, its BMC, and its adapters, of which 16 are read. */
+const MAX_COMPONENTS = 64

@@ -12,6 +12,9 @@ import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/i
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
 import { SECURE_BOOT_WORKS } from '../node/run/secure-boot-keys.ts'
 import { readHardware } from '../node/run/read-hardware.ts'
+import { FirmwareFiles } from '../firmware/files.ts'
+import type { FirmwareServer } from '../firmware/server.ts'
+import { firmwareWorks } from '../node/run/works/firmware.ts'
 import { biosWorks } from '../node/run/works/bios.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
@@ -52,20 +55,42 @@ const resultParts = (context: Context, { store, sightings }: Pick<Storage, 'stor
   limits: { portsPerReport: context.config.limits.agents.portsPerReport },
 })
 /** What BMCs do for steps. */
-const bmcWorks = ({ config }: Context, { store }: ProvisioningParts): Readonly<Record<string, BmcWork>> => ({
+const bmcWorks = (
+  { config }: Context,
+  { store }: ProvisioningParts,
+  files: FirmwareFiles | undefined,
+): Readonly<Record<string, BmcWork>> => ({
   ...SECURE_BOOT_WORKS,
   ...biosWorks({ store, limits: config.limits.hardware, timeoutMs: config.provision.biosTimeoutSeconds * 1000 }),
+  ...firmwareWorks({
+    store,
+    files,
+    timeoutMs: (config.firmware?.timeoutSeconds ?? 0) * 1000,
+    bmcTimeoutMs: (config.firmware?.bmcTimeoutSeconds ?? 0) * 1000,
+  }),
 })
 
 /** The performer of a conductor. */
 export function makePerformer(
   context: Context,
-  parts: ProvisioningParts & { readonly childSteps: ChildSteps },
+  parts: ProvisioningParts & { readonly childSteps: ChildSteps; readonly firmwareServer: FirmwareServer | undefined },
 ): Performer {
   const { bmcQueue, bmcs, store, sightings, images, glance, boot, childSteps } = parts
   const { config, clock } = context
   const imports = importParts(config, { store: images, glance, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
+  const bootFiles = new BootFiles(images, clock, { fileBytes, unusedBytes })
+  const firmware =
+    config.firmware &&
+    parts.firmwareServer &&
+    new FirmwareFiles({
+      list: { key: 'firmware.sources', prefixes: config.firmware.sources },
+      unchecked: config.firmware.unchecked,
+      files: bootFiles,
+      storeRoot: images.root,
+      tools: { budget: imports.budget },
+      server: parts.firmwareServer,
+    })
   return performer({
     bmcQueue,
     bmcs,
@@ -76,14 +101,20 @@ export function makePerformer(
     bootFiles: new BootSource({
       ...imports,
       rules: sourceRules(context),
-      files: new BootFiles(images, clock, { fileBytes, unusedBytes }),
+      files: bootFiles,
       used: () => bootedFiles(store),
     }),
     childSteps,
     inspect: (node, signal) => inspectByBmc({ ...resultParts(context, parts), bmcs, bmcQueue }, node, signal),
     readHardware: (node, signal) =>
       readHardware({ store, bmcQueue, bmcs, clock, log: context.log, limits: config.limits.hardware }, node, signal),
-    bmcWorks: new BmcWorks({ bmcQueue, bmcs, clock, works: bmcWorks(context, parts) }),
+    bmcWorks: new BmcWorks({
+      bmcQueue,
+      bmcs,
+      clock,
+      lookMs: config.provision.bmcLookSeconds * 1000,
+      works: bmcWorks(context, parts, firmware),
+    }),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     fakeDelayMs: config.fake.delaySeconds * 1000,

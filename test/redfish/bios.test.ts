@@ -18,7 +18,9 @@ const apply = (settings: Readonly<Record<string, unknown>>) => [
     args: { settings: Object.entries(settings).map(([name, value]) => ({ name, value })) },
   },
 ]
-const SHORT_TIME = { config: { provision: { biosTimeoutSeconds: 4 }, powerSync: { everySeconds: 0 } } }
+const SHORT_TIME = {
+  config: { provision: { biosTimeoutSeconds: 3, bmcLookSeconds: 0.2 }, powerSync: { everySeconds: 0 } },
+}
 
 test('settings are applied at a restart, read back, and shown with their registry', async () => {
   const { bmc, api, cleaned } = bound(await open())

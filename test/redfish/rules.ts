@@ -42,6 +42,8 @@ export interface Profile {
   readonly bios: 'plain' | 'none' | 'sealed job' | 'shows orders early'
   /** BIOS settings that are taken and stay as they are. */
   readonly neverApplied?: readonly string[]
+  readonly updates?: 'install nothing'
+  readonly adaptersMove?: boolean
 }
 export const PLAIN: Profile = { bootIn: 'system', once: 'consumed', bios: 'plain' }
 

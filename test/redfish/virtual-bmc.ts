@@ -139,6 +139,11 @@ export class VirtualBmc<M extends Machine = Machine> {
     await this.listener.open()
   }
 
+  /** Another key from the next listening on, as a BMC makes with new firmware. */
+  async newKey(): Promise<void> {
+    this.listener.tls = await makePair()
+  }
+
   async stop(): Promise<void> {
     this.stopped = true
     this.emit('stop')

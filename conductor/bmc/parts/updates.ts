@@ -11,12 +11,19 @@ export interface FirmwareSeen {
   readonly target: string | null
 }
 
+/** By what a system is known again behind another key. */
+export interface KnownIdentity {
+  readonly uuid: string | null
+  readonly serialNumber: string | null
+}
+
 export interface Updates {
+  identity(signal: AbortSignal): Promise<KnownIdentity>
   /** Network adapters may be missing while the server is off. */
   inventory(signal: AbortSignal): Promise<readonly FirmwareSeen[]>
   /** Orders an update from a URL. Answers the task of the BMC, where it names one. */
   update(order: { readonly url: string; readonly target: string | null }, signal: AbortSignal): Promise<string | null>
-  /** The BMC was restarted: connections are opened anew, and the key of its certificate may have changed. The new key is kept when system UUID and
-   *  serial number behind it are the known ones; throws `bmc.identity` otherwise. */
-  reconnect(signal: AbortSignal): Promise<void>
+  /** Opens connections anew, since the BMC was restarted. Answers its new key where that has changed and the system behind it is the known one; throws
+   *  `bmc.identity` where it is another, and for `known` null, which allows no other key. */
+  reconnect(known: KnownIdentity | null, signal: AbortSignal): Promise<string | null>
 }

@@ -26,8 +26,9 @@ const ROOT = '/redfish/v1/'
 const SESSIONS = '/redfish/v1/SessionService/Sessions'
 
 export class RedfishClient {
-  readonly wire: Wire
+  wire: Wire
   private readonly info: RedfishInfo
+  private formerPin: string | null = null
   private session: { readonly token: string; readonly path: string | null } | undefined
   /** Sessions did not work here, so that each request carries the password. */
   private basic: boolean
@@ -38,6 +39,17 @@ export class RedfishClient {
     this.info = info
     this.wire = new Wire(info, onFirstKey)
     this.basic = info.auth === 'basic'
+  }
+
+  /** New connections and a new session, as after a restart of the BMC. `any key`: the first one that is seen is taken, until this is called again. */
+  reopen(trust: 'same key' | 'any key' | 'former key'): void {
+    const { pin } = this.wire
+    if (trust === 'same key') this.formerPin = pin
+    this.session = undefined
+    this.wire.close()
+    const own = this.info.trust
+    const kept = trust === 'any key' ? null : this.formerPin
+    this.wire = new Wire({ ...this.info, trust: own.kind === 'pin' ? { ...own, pin: kept } : own })
   }
 
   /** Throws `bmc.path` when there is no such resource, and the fault of the answer otherwise. */

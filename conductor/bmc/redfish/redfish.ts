@@ -18,6 +18,7 @@ import { redfishInventory } from './inventory.ts'
 import { findManager, resetManager } from './manager.ts'
 import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
 import { redfishTasks } from './tasks.ts'
+import { redfishUpdates } from './updates.ts'
 import { findSystem, powerOf, readSystem, uuidOf } from './system.ts'
 import { healthOf } from './walk.ts'
 
@@ -33,6 +34,7 @@ export class Redfish implements Bmc {
   private readonly clock: Clock
   private path: string | null = null
   readonly bios = redfishBios((signal, work) => this.at(signal, work))
+  readonly updates = redfishUpdates((signal, work) => this.at(signal, work))
   readonly tasks = redfishTasks((signal, work) => this.at(signal, work))
 
   constructor(info: RedfishInfo, clock: Clock, onFirstKey?: (pin: string) => void) {

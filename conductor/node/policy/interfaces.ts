@@ -46,6 +46,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   redfish: {
     ...NONE,
     bios: ['redfish', 'no-bios'],
+    firmware: ['redfish', 'no-firmware'],
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'redfish', 'no-inspect'],
@@ -57,6 +58,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
   idrac: {
     ...NONE,
     bios: ['idrac-redfish', 'redfish', 'no-bios'],
+    firmware: ['redfish', 'no-firmware'],
     boot: ['ipxe', 'pxe'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'idrac-redfish', 'redfish', 'no-inspect'],

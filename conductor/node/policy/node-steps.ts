@@ -1,6 +1,6 @@
 /** The steps that a node has beside those of the agent: of its BMC, or of fake hardware. */
 import { stepsOfFake } from '../../fake/steps.ts'
-import { BiosSettings } from './step-args.ts'
+import { BiosSettings, CheckedUpdates } from './step-args.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import { SECURE_BOOT_STEPS } from './secure-boot-steps.ts'
@@ -21,6 +21,14 @@ export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {
     of: ['redfish', 'idrac-redfish'],
     args: BiosSettings,
     says: 'BIOS settings are changed: checked, ordered, a restart of the server, and read back',
+  },
+  'firmware.update': {
+    in: { clean: 0, deploy: 0, service: 0 },
+    by: 'bmc',
+    of: ['redfish'],
+    args: CheckedUpdates,
+    abortable: false,
+    says: 'firmware is installed from a file that was checked, and its version is read back',
   },
   'bios.factory_reset': {
     in: { clean: 0, deploy: 0, service: 0 },

@@ -24,3 +24,20 @@ export const FirmwareUpdates = z.strictObject({
     .max(100)
     .describe('the firmware to install, as a list of {component, url, wait (seconds)}'),
 })
+
+/** The same through a BMC: the file is checked before it is installed, and one component stands in it once. */
+export const CheckedUpdates = z.strictObject({
+  settings: z
+    .array(
+      z.strictObject({
+        component: z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is none of bios, bmc and nic:SERIAL'),
+        url: z.string().min(1).max(2048),
+        checksum: z.string().max(140).optional(),
+        wait: z.number().int().min(1).optional(),
+      }),
+    )
+    .min(1)
+    .max(16)
+    .refine((list) => new Set(list.map(({ component }) => component)).size === list.length, 'names a component twice')
+    .describe('the firmware to install, as a list of {component, url, checksum (sha256:HEX)}'),
+})

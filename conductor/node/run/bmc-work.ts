@@ -41,13 +41,14 @@ export interface BmcWorkParts {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
   readonly clock: Clock
+  /** Until the first look; later ones come less often. */
+  readonly lookMs: number
   /** By `interface.step`. */
   readonly works: Readonly<Record<string, BmcWork>>
 }
 
 /** For one act at a BMC, of which some read for a minute and write for two. */
 const COMMAND_TIMEOUT_MS = 180_000
-const FIRST_LOOK_MS = 2_000
 const MAX_LOOK_MS = 30_000
 
 export type BmcEffect = Extract<Effect, { do: 'bmc-prepare' | 'bmc-begin' | 'bmc-look' }>
@@ -91,7 +92,10 @@ export class BmcWorks {
       return { task: { ...task, seen: { ...task.seen, words } } }
     })
     const nowMs = this.parts.clock.now()
-    const next = { ...looked, task: { ...looked.task, lookAtMs: nextLookMs(looked.task, nowMs) } }
+    const next = {
+      ...looked,
+      task: { ...looked.task, lookAtMs: nextLookMs(looked.task, { nowMs, firstMs: this.parts.lookMs }) },
+    }
     if (looked.task.stage === 'done' || looked.restart) return next
     if (nowMs >= task.deadlineMs)
       throw new Fault(
@@ -109,5 +113,7 @@ const found = ({ task, restart, patch }: Looked): EffectFound => ({
 })
 
 /** Later and later, since what is not done after minutes is not done a second later: a third of the time that it took so far. */
-export const nextLookMs = ({ beganAtMs }: Pick<BmcTask, 'beganAtMs'>, nowMs: number): number =>
-  nowMs + Math.min(MAX_LOOK_MS, Math.max(FIRST_LOOK_MS, (nowMs - beganAtMs) / 3))
+export const nextLookMs = (
+  { beganAtMs }: Pick<BmcTask, 'beganAtMs'>,
+  { nowMs, firstMs }: { nowMs: number; firstMs: number },
+): number => nowMs + Math.min(MAX_LOOK_MS, Math.max(firstMs, (nowMs - beganAtMs) / 3))

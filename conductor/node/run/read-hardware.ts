@@ -1,4 +1,4 @@
-/** What is read of a server through its BMC when it is verified: its BIOS settings. A BMC that cannot show them can be managed all the same. */
+/** What is read of a server through its BMC when it is verified: its BIOS settings and the versions of its firmware. A BMC that cannot show them can be managed all the same. */
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
@@ -6,7 +6,7 @@ import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { interfaceOf, type InterfaceName } from '../policy/interfaces.ts'
 import type { NodeRecord } from '../record.ts'
-import { keepBios, type DocumentParts } from '../hardware-documents.ts'
+import { keepBios, keepFirmware, type DocumentParts } from '../hardware-documents.ts'
 
 export interface ReadHardwareParts extends DocumentParts {
   readonly bmcQueue: BmcQueue
@@ -21,6 +21,16 @@ const READ_MS = 90_000
 export async function readHardware(parts: ReadHardwareParts, node: NodeRecord, signal: AbortSignal): Promise<void> {
   if (speaksRedfish(node, 'bios'))
     await tried(parts, { node, what: 'BIOS settings' }, () => readBios(parts, node, signal))
+  if (speaksRedfish(node, 'firmware'))
+    await tried(parts, { node, what: 'versions of firmware' }, () => readFirmware(parts, node, signal))
+}
+
+async function readFirmware(parts: ReadHardwareParts, node: NodeRecord, signal: AbortSignal): Promise<void> {
+  const options = { priority: 'deploy', timeoutMs: READ_MS, signal } as const
+  const seen = await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, given) =>
+    bmc.updates ? bmc.updates.inventory(given) : Promise.resolve([]),
+  )
+  await keepFirmware(parts.store, node.uuid, { seen, atMs: parts.clock.now() })
 }
 
 const speaksRedfish = (node: NodeRecord, name: InterfaceName) => interfaceOf(node, name)?.endsWith('redfish') ?? false

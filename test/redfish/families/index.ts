@@ -9,6 +9,7 @@ import { ServiceRoot } from './service-root.ts'
 import { Sessions } from './sessions.ts'
 import { Systems } from './systems.ts'
 import { Tasks } from './tasks.ts'
+import { Updates } from './updates.ts'
 
 export const familiesOf = (bmc: VirtualBmc) => ({
   root: new ServiceRoot(bmc),
@@ -20,5 +21,6 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   secureBoot: new SecureBoot(bmc),
   tasks: new Tasks(bmc),
   bios: new Bios(bmc),
+  updates: new Updates(bmc),
 })
 export type Families = ReturnType<typeof familiesOf>

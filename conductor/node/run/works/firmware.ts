@@ -1,0 +1,203 @@
+/** Firmware updates as work of a BMC, one component after the other: the file is fetched and checked, the BMC is told to install it, and the version is
+ *  read back. What a task says is a hint: an update that says success and changed nothing is a fault. */
+import { checkInput } from '../../../api/check-input.ts'
+import { partOf } from '../../../bmc/controller.ts'
+import type { FirmwareSeen, KnownIdentity } from '../../../bmc/parts/updates.ts'
+import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
+import { Fault, isFault } from '../../../../kit/fault.ts'
+import type { FirmwareFiles } from '../../../firmware/files.ts'
+import type { Store } from '../../../store/port.ts'
+import { keepFirmware } from '../../hardware-documents.ts'
+import { CheckedUpdates } from '../../policy/step-args.ts'
+import type { BmcWork, Looked, WorkAt } from '../bmc-work.ts'
+import { settled } from './bios.ts'
+
+export interface FirmwareWorkParts {
+  readonly store: Pick<Store, 'hardware' | 'putHardware' | 'journal'>
+  /** Undefined: the configuration has no `firmware`. */
+  readonly files: FirmwareFiles | undefined
+  readonly timeoutMs: number
+  readonly bmcTimeoutMs: number
+}
+
+/** One component of the order; `before` is its version when everything was prepared. */
+interface Item {
+  readonly component: string
+  readonly id: string
+  readonly name: string
+  readonly before: string | null
+}
+
+interface Want {
+  readonly items: readonly Item[]
+  readonly index: number
+  /** The server was restarted for the present item: once, and never in a circle. */
+  readonly restarted: boolean
+  /** Good looks in a row. */
+  readonly proven: number
+}
+
+/** A version that is seen once may be of the moment before the BMC restarts. */
+const LOOKS = 2
+const wantOf = (task: BmcTask): Want => task.want as unknown as Want
+const asJson = (value: unknown): Json => value as Json
+const HUSH = 'the BMC installs new firmware of its own and restarts'
+
+export function firmwareWorks(parts: FirmwareWorkParts): Readonly<Record<string, BmcWork>> {
+  return {
+    'firmware.update': {
+      prepare: (at) => prepare(parts, at),
+      begin: (task, at) => order(parts, task, at),
+      look: (task, at) => look(parts, task, at),
+    },
+  }
+}
+
+function filesOf({ files }: FirmwareWorkParts): FirmwareFiles {
+  if (!files)
+    throw new Fault('node.unsupported', 'firmware updates are not configured: set firmware in the configuration')
+  return files
+}
+
+async function prepare(parts: FirmwareWorkParts, at: WorkAt): Promise<BmcTask> {
+  const files = filesOf(parts)
+  const { settings } = checkInput(CheckedUpdates, at.step.args)
+  const { seen, identity } = await at.command(async (bmc, signal) => {
+    const updates = partOf(bmc, 'updates')
+    return { seen: await updates.inventory(signal), identity: await updates.identity(signal) }
+  })
+  await keepFirmware(parts.store, at.node.uuid, { seen, atMs: at.nowMs })
+  const items: Item[] = []
+  for (const { component, url, checksum } of settings) {
+    const now = componentOf(seen, component)
+    items.push({ component, ...(await files.fetch({ url, checksum }, at.signal)), before: now.version })
+  }
+  return {
+    what: 'firmware',
+    uri: null,
+    before: asJson(identity),
+    want: asJson({ items, index: 0, restarted: false, proven: 0 } satisfies Want),
+    stage: 'prepared',
+    beganAtMs: at.nowMs,
+    deadlineMs: at.nowMs + timeoutOf(parts, items[0]),
+    lookAtMs: at.nowMs,
+    seen: { percent: null, words: null },
+    hush: null,
+  }
+}
+
+const timeoutOf = (parts: FirmwareWorkParts, item: Item | undefined): number =>
+  item?.component === 'bmc' ? parts.bmcTimeoutMs : parts.timeoutMs
+
+function componentOf(seen: readonly FirmwareSeen[], component: string): FirmwareSeen {
+  const found = seen.find((one) => one.component === component)
+  if (found) return found
+  const there = seen.map((one) => one.component).join(', ')
+  throw new Fault(
+    'input.invalid',
+    `settings: there is no firmware component ${component}; there are ${there} (network adapters may be missing while the server is off)`,
+  )
+}
+
+/** Sends the order for the present item, unless its version has changed since everything was prepared: the order was sent before a crash. */
+async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> {
+  const want = wantOf(task)
+  const item = want.items[want.index]
+  if (!item) return { task: { ...task, stage: 'done', hush: null } }
+  const url = filesOf(parts).offer(item)
+  const isBmc = item.component === 'bmc'
+  const asked = {
+    ...task,
+    stage: 'asked' as const,
+    deadlineMs: at.nowMs + timeoutOf(parts, item),
+    hush: isBmc ? HUSH : null,
+    seen: { percent: null, words: `${item.component}: ordered` },
+  }
+  const seen = await at.command((bmc, signal) => partOf(bmc, 'updates').inventory(signal))
+  const now = componentOf(seen, item.component)
+  if (now.version !== item.before) return { task: asked }
+  const uri = await at.command((bmc, signal) => partOf(bmc, 'updates').update({ url, target: now.target }, signal))
+  return { task: { ...asked, uri } }
+}
+
+async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> {
+  const want = wantOf(task)
+  const item = want.items[want.index]
+  if (!item) return { task: { ...task, stage: 'done', hush: null } }
+  // A restarted conductor offers the file again: the BMC may be about to fetch it.
+  filesOf(parts).offer(item)
+  const { seen, newPin } = await readBack(task, item, at)
+  const patch = newPin !== null && at.node.bmc ? { patch: { bmc: { ...at.node.bmc, tlsPin: newPin } } } : {}
+  if (newPin !== null)
+    await parts.store.journal.add({
+      atMs: at.nowMs,
+      nodeUuid: at.node.uuid,
+      kind: 'bmc-key',
+      detail: {
+        origin: at.node.bmc?.origin ?? '',
+        pin: newPin,
+        because: 'the BMC was updated; its system is the known one',
+      },
+    })
+  const now = seen.find(({ component }) => component === item.component)
+  // A version that is missing for a while is no other version.
+  if (now !== undefined && now.version !== null && now.version !== item.before) {
+    if (want.proven + 1 < LOOKS)
+      return { task: { ...task, want: asJson({ ...want, proven: want.proven + 1 }), stage: 'settling' }, ...patch }
+    await keepFirmware(parts.store, at.node.uuid, { seen, atMs: at.nowMs, flashed: item.component })
+    const next = { ...task, uri: null, want: asJson({ ...want, index: want.index + 1, restarted: false, proven: 0 }) }
+    return { ...(await order(parts, next, at)), ...patch }
+  }
+  const hint = await hintOf(task, at)
+  const state = `${item.component} is at ${now?.version ?? 'no version'} still`
+  const waiting = { ...task, want: asJson({ ...want, proven: 0 }) }
+  // Some install at the next start alone, and some say so by a task that has ended: one restart, and never another.
+  const halfMs = task.deadlineMs - timeoutOf(parts, item) / 2
+  // A BMC that has forgotten its task may have the file staged all the same.
+  const isSilent = hint === null && at.nowMs >= halfMs
+  const needsRestart = item.component !== 'bmc' && (isSilent || hint?.state === 'waits' || hint?.state === 'completed')
+  if (needsRestart && !want.restarted)
+    return {
+      task: {
+        ...waiting,
+        want: asJson({ ...want, restarted: true, proven: 0 }),
+        stage: 'rebooted',
+        seen: { percent: hint?.percent ?? null, words: `${state}; the server is restarted for it` },
+      },
+      restart: true,
+      ...patch,
+    }
+  return { task: settled(waiting, { hint, state, nowMs: at.nowMs }), ...patch }
+}
+
+/** A BMC that comes back from its own update has lost sessions and connections, and may have another key. */
+async function readBack(
+  { before }: BmcTask,
+  { component }: Item,
+  at: WorkAt,
+): Promise<{ seen: readonly FirmwareSeen[]; newPin: string | null }> {
+  const known = at.node.driverInfo.rackward_tls_pin ? null : (before as unknown as KnownIdentity)
+  return at.command(async (bmc, signal) => {
+    const updates = partOf(bmc, 'updates')
+    const read = updates.inventory(signal)
+    if (component !== 'bmc') return { seen: await read, newPin: null }
+    try {
+      return { seen: await read, newPin: null }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!isFault(error)) throw error
+      const newPin = await updates.reconnect(known, signal)
+      return { seen: await updates.inventory(signal), newPin }
+    }
+  })
+}
+
+async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
+  if (uri === null) return null
+  try {
+    return await at.command(async (bmc, signal) => (await bmc.tasks?.task(uri, signal)) ?? null)
+  } catch (error) {
+    if (!isFault(error)) throw error
+    return null
+  }
+}

@@ -1,0 +1,175 @@
+/** Firmware from the API to its read-back: the file is allowed and checked, the BMC fetches it from us, and the version proves the end. */
+import { createHash } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { FaultName } from './faults.ts'
+import { Rig, type RigOptions } from './rig.ts'
+
+/** The vendor's server, whose URLs hold a secret. */
+let vendor: Server
+let source = ''
+const FILES: Readonly<Record<string, string>> = {
+  '/bios.bin': 'BIOS 2.2.0',
+  '/bmc.bin': 'BMC 1.1.0',
+  '/nic.bin': 'NIC 20.6.0',
+}
+const checksum = (path: string) =>
+  `sha256:${createHash('sha256')
+    .update(FILES[path] ?? '')
+    .digest('hex')}`
+
+beforeAll(async () => {
+  vendor = createServer((request, response) => {
+    const path = (request.url ?? '').split('?')[0] ?? ''
+    if (path === '/moved.bin') return void response.writeHead(302, { location: 'http://198.51.100.1/' }).end()
+    response.writeHead(FILES[path] ? 200 : 404).end(FILES[path] ?? '')
+  })
+  await new Promise<void>((resolve) => vendor.listen(0, '127.0.0.1', resolve))
+  source = `http://127.0.0.1:${(vendor.address() as AddressInfo).port}`
+})
+afterAll(() => void vendor.close())
+
+let rig: Rig | undefined
+afterEach(async () => {
+  await rig?.close()
+  rig = undefined
+})
+async function open(faults: readonly FaultName[] = [], more: RigOptions & { timeoutSeconds?: number } = {}) {
+  const { timeoutSeconds = 60 } = more
+  const firmware = {
+    listen: { address: '127.0.0.1', port: 0 },
+    sources: [source],
+    timeoutSeconds,
+    bmcTimeoutSeconds: timeoutSeconds,
+  }
+  const own = await Rig.open({
+    ...more,
+    faults,
+    config: { firmware, provision: { bmcLookSeconds: 0.2 }, powerSync: { everySeconds: 1, lostAfter: 1 } },
+  })
+  rig = own
+  return { own, bmc: own.bmc, cleaned: (steps: unknown[]) => own.cleaned(steps), api: own.api }
+}
+const update = (...settings: { component: string; file: string; checksum?: string }[]) => [
+  {
+    interface: 'firmware',
+    step: 'update',
+    args: {
+      settings: settings.map(({ component, file, checksum: given }) => ({
+        component,
+        url: `${source}${file}`,
+        checksum: given ?? checksum(file.split('?')[0] ?? ''),
+      })),
+    },
+  },
+]
+const BIOS = { component: 'bios', file: '/bios.bin?token=vendor-secret' }
+const BMC = { component: 'bmc', file: '/bmc.bin' }
+
+test('a BIOS is installed at one restart, from our own address, and its version is read back', async () => {
+  const { bmc, cleaned, api } = await open()
+  expect((await api('GET', '/v1/nodes/r1/firmware')).body.firmware).toMatchObject([
+    { component: 'bios', initial_version: '2.1.0', current_version: '2.1.0', last_version_flashed: null },
+    { component: 'bmc', current_version: '1.0.0' },
+  ])
+  expect(await cleaned(update(BIOS))).toMatchObject({ provision_state: 'manageable', last_error: null })
+  expect([bmc.families.updates.fetched, bmc.machine.starts.length]).toEqual([['BIOS 2.2.0'], 1])
+  const [bios] = (await api('GET', '/v1/nodes/r1/firmware')).body.firmware as unknown[]
+  expect(bios).toMatchObject({ initial_version: '2.1.0', current_version: '2.2.0', last_version_flashed: '2.2.0' })
+  // The BMC learns nothing of the vendor's URL.
+  const orders = bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate'))
+  expect(orders).toHaveLength(1)
+  expect(JSON.stringify(orders)).toMatch(/\/firmware\/sha256-[0-9a-f]{64}\/bios\.bin/)
+  expect(JSON.stringify(orders)).not.toMatch(/vendor-secret|token/)
+})
+
+test('a BMC that restarts in the middle is waited for, its new key is kept for the known system, and no poll counts it as lost', async () => {
+  const { bmc, cleaned, api } = await open([], { bmc: { restartMs: 3_000 } })
+  const pinOf = async () => (await api('GET', '/v1/nodes/r1')).body.driver_internal_info.rackward.bmc_tls_pin as string
+  const before = await pinOf()
+  bmc.on('bmc-restart', () => void bmc.newKey())
+  expect(await cleaned(update(BMC))).toMatchObject({
+    provision_state: 'manageable',
+    last_error: null,
+    maintenance: false,
+    fault: null,
+  })
+  expect([bmc.restarts, bmc.families.managers.firmwareVersion, bmc.machine.starts.length]).toEqual([1, '1.1.0', 0])
+  expect(await pinOf()).not.toBe(before)
+  const { events } = (await api('GET', '/rackward/v1/events?kinds=bmc-key')).body as { events: { detail: object }[] }
+  expect(events.at(-1)?.detail).toMatchObject({ pin: await pinOf(), because: expect.stringContaining('updated') })
+})
+
+test('a BMC that comes back with another key and another system behind it is a fault', async () => {
+  const { bmc, cleaned } = await open([], { bmc: { restartMs: 500 } })
+  bmc.on('bmc-restart', () => {
+    void bmc.newKey()
+    bmc.machine.identity = { ...bmc.machine.identity, uuid: '99999999-3435-4637-b839-414243444546' }
+  })
+  expect(await cleaned(update(BMC))).toMatchObject({
+    provision_state: 'clean failed',
+    last_error: expect.stringMatching(/another key, and the system behind it is 99999999/),
+  })
+})
+
+const WELL = 'well'
+const OUTCOMES: readonly (readonly [fault: FaultName, end: typeof WELL | RegExp, starts: number])[] = [
+  ['tasks are gone at once', WELL, 1],
+  ['an update says that it is complete and installs nothing', /bios is at 2\.1\.0 still.*server reboot pending/, 1],
+  ['updates need a licence', /No licence for out-of-band updates/, 0],
+  ['an update takes no targets', WELL, 1],
+]
+test.each(OUTCOMES)(
+  '%s: the wanted end, or a fault of its own, and at most one restart',
+  async (fault, end, starts) => {
+    const { bmc, cleaned } = await open([fault], { timeoutSeconds: 5 })
+    const node = await cleaned(update(BIOS))
+    if (end === WELL) expect(node).toMatchObject({ provision_state: 'manageable', last_error: null })
+    else expect(node).toMatchObject({ provision_state: 'clean failed', last_error: expect.stringMatching(end) })
+    expect(bmc.machine.starts).toHaveLength(starts)
+  },
+)
+
+test('an adapter is found again by its serial number', async () => {
+  const { bmc, cleaned, own } = await open(['the ids of network adapters change at each start'])
+  await bmc.machine.start()
+  const nic = { component: 'nic:NIC-0001', file: '/nic.bin' }
+  expect(await cleaned(update(nic))).toMatchObject({ provision_state: 'manageable', last_error: null })
+  expect(bmc.families.updates.versions.NIC).toBe('20.6.0')
+  const { firmware } = (await own.api('GET', '/v1/nodes/r1/firmware')).body as { firmware: { component: string }[] }
+  expect(firmware.find(({ component }) => component === 'nic:NIC-0001')).toMatchObject({
+    last_version_flashed: '20.6.0',
+  })
+})
+
+test('a file that is not the one that was checked, a URL that is not allowed, and one that leads elsewhere reach no BMC', async () => {
+  const { bmc, cleaned } = await open()
+  const bad = async (setting: Parameters<typeof update>[0]) => {
+    const node = await cleaned(update(setting))
+    await rig?.api('PUT', '/v1/nodes/r1/states/provision', { target: 'manage' })
+    return [node.provision_state, node.last_error]
+  }
+  const other = `sha256:${'0'.repeat(64)}`
+  expect(await bad({ ...BIOS, checksum: other })).toEqual(['clean failed', expect.stringContaining('another SHA-256')])
+  expect(await bad({ ...BIOS, file: '/moved.bin', checksum: other })).toEqual([
+    'clean failed',
+    expect.stringContaining('redirects'),
+  ])
+  const elsewhere = update(BIOS)
+  const [setting] = elsewhere[0]?.args.settings ?? []
+  if (setting) setting.url = 'http://user:pass@198.51.100.1/x.bin'
+  const node = await cleaned(elsewhere)
+  expect([node.provision_state, node.last_error]).toEqual(['clean failed', expect.stringMatching(/user or a password/)])
+  expect(bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate'))).toEqual([])
+})
+
+test('an update under way is not aborted', async () => {
+  const { bmc, own } = await open()
+  bmc.families.updates.durationMs = 3_000
+  await own.clean(update(BIOS))
+  await own.until('the wait', async () => (await own.node()).provision_state === 'clean wait')
+  const answer = await own.api('PUT', '/v1/nodes/r1/states/provision', { target: 'abort' })
+  expect([answer.status, JSON.stringify(answer.body)]).toEqual([400, expect.stringContaining('cannot be aborted')])
+  await own.becomes('manageable')
+})
