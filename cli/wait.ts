@@ -15,6 +15,7 @@ interface Now {
       phase: string
       last_seen: string | null
       progress: { phase: string; done_bytes: number; total_bytes: number } | null
+      bmc_task?: { what: string; percent: number | null; message: string | null } | null
     }
   }
 }
@@ -66,6 +67,8 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   if (now.reservation === null && ends.includes(state)) return { name, end: 'done', state, says: '' }
   if (now.reservation === null && failed.test(state)) return { name, end: 'failed', state, says: now.last_error ?? '' }
   const { rackward } = now.driver_internal_info
+  const task = rackward?.bmc_task
+  if (task) return { name, end: 'open', state, ...taskRow(task) }
   const progress = rackward?.progress
   if (!progress || progress.total_bytes === 0)
     return { name, end: 'open', state, says: progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? '' }
@@ -77,4 +80,12 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
     share,
     says: `${progress.phase.padEnd(8)} ${bar(share)} ${Math.floor(share * 100)} % of ${bytesText(progress.total_bytes)}`,
   }
+}
+
+/** Work of the BMC, in its words. */
+function taskRow({ what, percent, message }: { what: string; percent: number | null; message: string | null }) {
+  const words = message ?? `the BMC works on ${what}`
+  return percent === null
+    ? { says: words }
+    : { share: percent / 100, says: `${what.padEnd(8)} ${bar(percent / 100)} ${percent} % ${words}` }
 }

@@ -121,6 +121,32 @@ export function nodeCommands(program: Command): void {
   )
   onServer(
     node
+      .command('bios')
+      .argument('<node>', 'name or UUID')
+      .argument('[action]', 'set or reset; shown without one')
+      .argument('[setting...]', 'NAME=VALUE')
+      .description('BIOS settings of a server')
+      .option('--wait [seconds]', 'until they are read back (3600)'),
+  ).action(async (ident: string, ...given) => {
+    const [action, settings = [], options = {}] = given as [string?, string[]?, object?]
+    return (await import('../bios.ts')).bios(ident, { action, settings }, options)
+  })
+  onServer(
+    node
+      .command('firmware')
+      .argument('<node>', 'name or UUID')
+      .argument('[action]', 'update; shown without one')
+      .argument('[component]', 'bios, bmc or nic:SERIAL')
+      .argument('[url]', 'of the file, below a prefix of firmware.sources')
+      .description('firmware of a server')
+      .option('--checksum <hex>', 'of the file: sha256:HEX')
+      .option('--wait [seconds]', 'until the version is read back (3600)'),
+  ).action(async (ident: string, ...given) => {
+    const [action, component, url, options] = given as [string?, string?, string?, object?]
+    return (await import('../firmware.ts')).firmware(ident, { action, component, url }, options ?? {})
+  })
+  onServer(
+    node
       .command('wait')
       .argument('<state>', 'provision state, such as active')
       .argument('<node...>', 'names or UUIDs')

@@ -35,4 +35,6 @@ export interface TaskSeen {
 export interface Tasks {
   /** Null: the BMC has no such task, which says nothing about its end. */
   task(uri: string, signal: AbortSignal): Promise<TaskSeen | null>
+  /** A task that has not ended, of an order whose body holds this text; null: the BMC shows none. */
+  find(text: string, signal: AbortSignal): Promise<string | null>
 }

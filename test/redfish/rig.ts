@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Config } from '../../conductor/config.ts'
-import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { startConductor, type Conductor, type ConductorParts } from '../../conductor/conductor.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { call } from '../conductor/client.ts'
@@ -51,7 +51,12 @@ export class Rig {
     return rig
   }
 
-  async start(): Promise<void> {
+  /** Where its API listens. */
+  get address(): string {
+    return this.conductor?.addresses[0] ?? 'http://127.0.0.1:1'
+  }
+
+  async start(parts: Pick<ConductorParts, 'makePerformer'> = {}): Promise<void> {
     const config = Config.parse({
       data: this.data,
       images: { store: join(this.data, 'images') },
@@ -59,7 +64,7 @@ export class Rig {
       powerSync: { everySeconds: 1 },
       ...this.config,
     })
-    this.conductor = await startConductor(config, { log: silentLog })
+    this.conductor = await startConductor(config, { log: silentLog, ...parts })
   }
 
   async stopConductor(): Promise<void> {
@@ -73,8 +78,7 @@ export class Rig {
     await rm(this.data, { recursive: true, force: true })
   }
 
-  api = (method: string, path: string, body?: unknown) =>
-    call(method, path, body, LATEST, this.conductor?.addresses[0] ?? 'http://127.0.0.1:1')
+  api = (method: string, path: string, body?: unknown) => call(method, path, body, LATEST, this.address)
 
   node = async (): Promise<Record<string, unknown>> => (await this.api('GET', '/v1/nodes/r1')).body
 

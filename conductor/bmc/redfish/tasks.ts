@@ -2,7 +2,7 @@
 import { isFault } from '../../../kit/fault.ts'
 import { printable } from '../../../kit/text.ts'
 import type { TaskSeen, Tasks } from '../task.ts'
-import { isDict, type Dict, type RedfishClient } from './client.ts'
+import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
 import { messagesOf } from './messages.ts'
 import type { AtSystem } from './power.ts'
 
@@ -23,7 +23,25 @@ const STATES: Readonly<Record<string, TaskSeen['state']>> = {
 
 export const redfishTasks = (at: AtSystem): Tasks => ({
   task: (uri, signal) => at(signal, ({ client }) => readTask(client, uri, signal)),
+  find: (text, signal) => at(signal, ({ client }) => findTask(client, text, signal)),
 })
+
+const MAX_TASKS = 50
+
+/** By the payload that a task shows of its order (schema Task, Payload). */
+async function findTask(client: RedfishClient, wanted: string, signal: AbortSignal): Promise<string | null> {
+  const service = linkOf((await client.root(signal)).Tasks)
+  const list = service === null ? null : linkOf((await client.get(service, signal)).body.Tasks)
+  if (list === null) return null
+  const { Members } = (await client.get(list, signal)).body
+  for (const path of (Array.isArray(Members) ? Members : []).slice(-MAX_TASKS).flatMap((one) => linkOf(one) ?? [])) {
+    const { body } = await client.get(path, signal)
+    const payload = isDict(body.Payload) ? String(body.Payload.JsonBody) : ''
+    const { state } = taskSeen(body)
+    if (payload.includes(wanted) && state !== 'completed' && state !== 'failed') return path
+  }
+  return null
+}
 
 export async function readTask(client: RedfishClient, uri: string, signal: AbortSignal): Promise<TaskSeen | null> {
   try {

@@ -117,7 +117,7 @@ export class Bios {
       })
       return { status: 202, headers: { location: `${ROOT}/JobService/Jobs/${this.job.id}` } }
     }
-    const { task, accepted } = tasks.begin('BIOS settings', 'Pending')
+    const { task, accepted } = tasks.begin('BIOS settings', { state: 'Pending', payload: body })
     this.task = task
     return accepted
   }

@@ -16,6 +16,8 @@ export interface Task {
   percent: number
   /** Text of its last message. */
   message: string
+  /** The body of the order. */
+  readonly payload: string
 }
 
 export interface Job {
@@ -67,9 +69,9 @@ export class Tasks {
   }
 
   /** A task, and the answer that names it. */
-  begin(name: string, state: Task['state'] = 'New') {
+  begin(name: string, { state = 'New', payload = {} }: { state?: Task['state']; payload?: Dict } = {}) {
     const id = String(this.next++)
-    const task: Task = { id, name, state, status: 'OK', percent: 0, message: '' }
+    const task: Task = { id, name, state, status: 'OK', percent: 0, message: '', payload: JSON.stringify(payload) }
     this.all.set(id, task)
     return { task, accepted: { status: 202, headers: { location: pathOf(id) }, body: viewOf(task) } as const }
   }
@@ -91,6 +93,7 @@ function viewOf(task: Task | undefined): Dict | undefined {
       TaskState: task.state,
       TaskStatus: task.status,
       PercentComplete: task.percent,
+      Payload: { HttpOperation: 'POST', JsonBody: task.payload },
       Messages:
         task.message === ''
           ? []

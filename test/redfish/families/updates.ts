@@ -94,7 +94,7 @@ export class Updates {
     const { ImageURI: uri, Targets: targets } = body
     if (typeof uri !== 'string') return { status: 400, id: 'ActionParameterMissing', args: [SIMPLE_UPDATE, 'ImageURI'] }
     const member = Array.isArray(targets) ? String(targets[0]).split('/').at(-1) : 'BIOS'
-    const { task, accepted } = this.bmc.families.tasks.begin('Firmware update', 'Running')
+    const { task, accepted } = this.bmc.families.tasks.begin('Firmware update', { state: 'Running', payload: body })
     void this.install(task, { uri, member: member ?? 'BIOS' })
     return accepted
   }

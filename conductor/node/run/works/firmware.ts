@@ -116,6 +116,8 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
   const seen = await at.command((bmc, signal) => partOf(bmc, 'updates').inventory(signal))
   const now = componentOf(seen, item.component)
   if (now.version !== item.before) return { task: asked }
+  const underWay = await at.command(async (bmc, signal) => (await bmc.tasks?.find(item.id, signal)) ?? null)
+  if (underWay !== null) return { task: { ...asked, uri: underWay } }
   const uri = await at.command((bmc, signal) => partOf(bmc, 'updates').update({ url, target: now.target }, signal))
   return { task: { ...asked, uri } }
 }
