@@ -194,6 +194,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/nodes/{ident}/lock',
     '/rackward/v1/power-sync',
     '/rackward/v1/webhooks',
+    '/rackward/v1/nodes/{ident}/steps',
+    '/rackward/v1/nodes/{ident}/health',
     '/rackward/v1/mesh',
     '/rackward/v1/mesh/leader',
     '/rackward/v1/mesh/pages',
