@@ -37,7 +37,9 @@ export async function build(
   switch (recipe) {
     case 'ramdisk': {
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
-      return print(`kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}`)
+      return print(
+        `kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}\niso     ${ramdisk.iso}`,
+      )
     }
     case 'loaders':
       return print(await buildLoaders({ cacheDir: cache, say: print, force: options.force ?? false }))

@@ -4,6 +4,7 @@ import { loadYaml, parseYaml } from '../kit/config.ts'
 import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
+import { BOOT_ISO } from './config-boot-iso.ts'
 import { Images } from './config-images.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
 import { Limits } from './limits.ts'
@@ -94,11 +95,10 @@ const Boot = z.strictObject({
         address: Ip.describe('Address of this machine on the interface.'),
       }),
     )
-    .min(1)
-    .describe('Networks that nodes boot from.'),
+    .describe('Networks that nodes boot from; none where all nodes boot by virtual media.'),
   http: Listen.describe('Where nodes load kernels and images over HTTP.'),
   tftp: Ip.describe('Address of the TFTP server.'),
-  subnets: z.array(Subnet).min(1).describe('Subnets that DHCP serves.'),
+  subnets: z.array(Subnet).describe('Subnets that DHCP serves.'),
   loaders: z
     .string()
     .default('/usr/lib/ipxe')
@@ -116,6 +116,7 @@ const Boot = z.strictObject({
   rescueInitrd: File.optional().describe(
     'The ramdisk with a login, for the verb rescue. Absent: nodes cannot be rescued.',
   ),
+  ...BOOT_ISO,
   kernelArgs: z
     .array(z.string().refine(isSafeWord, 'is a word that iPXE would not pass on unchanged'))
     .default(['console=tty0', 'console=ttyS0,115200n8'])
@@ -162,6 +163,9 @@ const Provision = z.strictObject({
     .describe('Whether disks are cleaned before a node becomes available. automated_clean of a node overrides it.'),
   configDriveUrls: UrlPrefixes.default([]).describe(
     'Prefixes of URLs that config drives may be fetched from, such as http://192.0.2.1:8080/ for Bifrost. Empty: a config drive is given in the request alone.',
+  ),
+  mediaUrls: UrlPrefixes.default([]).describe(
+    'Prefixes of URLs that users may have BMCs insert as virtual media. Empty: none.',
   ),
   erase: z
     .enum(['express', 'whole', 'metadata'])

@@ -86,6 +86,7 @@ export const Limits = z.strictObject({
       httpConnections: count(2_000, 'Open connections of the boot HTTP server.'),
       httpConnectionsPerAddress: count(16, 'Open connections of the boot HTTP server from one address.'),
       httpIdleSeconds: seconds(30, 'Time that a download may make no progress.'),
+      mediaRequests: count(8, 'Requests for one boot ISO that are answered at once.'),
       tftpTransfers: count(2_000, 'TFTP transfers at once.'),
       tftpTransfersPerAddress: count(8, 'TFTP transfers at once to one address.'),
       tftpTimeoutSeconds: seconds(5, 'The longest time-out that a TFTP client may ask for.'),

@@ -1,5 +1,6 @@
 /** `rackward node ...` */
 import type { Command } from 'commander'
+import { mediaCommands } from './node-media.ts'
 import { onServer } from './server-options.ts'
 
 /** Verbs by the word that people say, with the target that the API wants. */
@@ -153,4 +154,5 @@ export function nodeCommands(program: Command): void {
       .description('wait until nodes are in a state')
       .option('--for <seconds>', 'at most so long', '3600'),
   ).action(async (state: string, idents: string[], options) => (await nodes()).waitFor(state, idents, options))
+  mediaCommands(node)
 }

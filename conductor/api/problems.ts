@@ -20,6 +20,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'node.protected': 403,
   'node.retired': 400,
   'node.unsupported': 400,
+  'node.network-data': 400,
   'access.unknown': 401,
   'access.denied': 403,
   'access.limited': 429,

@@ -5,6 +5,7 @@ import type { Bios } from './parts/bios.ts'
 import type { BmcEvents } from './parts/events.ts'
 import type { FirmwareMode } from './parts/firmware-mode.ts'
 import type { Indicators } from './parts/indicators.ts'
+import type { HttpBoot } from './parts/http-boot.ts'
 import type { BmcInventory, Health } from './parts/inventory.ts'
 import type { Media } from './parts/media.ts'
 import type { Sensors } from './parts/sensors.ts'
@@ -36,6 +37,7 @@ export interface BootNow {
 /** What not every BMC can do. Use `partOf`, which says so where a part is missing. */
 export interface BmcParts {
   readonly media?: Media
+  readonly httpBoot?: HttpBoot
   readonly firmwareMode?: FirmwareMode
   readonly bios?: Bios
   readonly updates?: Updates
@@ -82,6 +84,7 @@ export interface Bmc extends BmcParts {
 
 const PARTS: Readonly<Record<keyof BmcParts, string>> = {
   media: 'virtual media',
+  httpBoot: 'UEFI HTTP boot',
   firmwareMode: 'boot mode and Secure Boot',
   bios: 'BIOS settings',
   updates: 'firmware updates',

@@ -14,6 +14,7 @@ import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
 import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
+import type { BootMedia } from './media.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
 import { instanceArgs, kernelArgs, servedFile } from './render.ts'
@@ -32,6 +33,7 @@ export interface ServiceParts {
 export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' | 'clock' | 'log'> {
   readonly life: Lifecycle
   readonly clients: BootClients
+  readonly media: BootMedia
   readonly leases: LeaseBook
   readonly loaders: ReadonlyMap<string, Buffer>
   readonly observer: Observer
@@ -115,6 +117,7 @@ export async function startHttp(doors: Doors): Promise<void> {
     },
     autoexec: (ip) => autoexecFor(doors, ip),
     file: (path) => servedFile(path, config),
+    media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
     answered: (status, whole) => observer.onAnswered(status, whole),
   }

@@ -55,7 +55,7 @@ export class BootEvents {
     this.tellHeldBack()
   }
 
-  seen(client: BootClient, step: Milestone, saw: { detail: string; ip?: string }): void {
+  seen(client: Pick<BootClient, 'mac' | 'nodeUuid'>, step: Milestone, saw: { detail: string; ip?: string }): void {
     if (!this.pass(step, { source: client.mac, known: true })) return
     this.parts.emit({ kind: 'seen', atMs: this.now(), nodeUuid: client.nodeUuid, mac: client.mac, step, ...saw })
   }

@@ -17,6 +17,8 @@ import {
 import { AUTOEXEC } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
+import { answerMedia, mediaNameOf } from './media-http.ts'
+import type { BootMedia } from './media.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
@@ -26,6 +28,8 @@ export interface BootFiles {
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
+  /** Boot ISOs, where they are served. */
+  readonly media?: BootMedia
   /** Every request, once: with its status, and whether the client took the whole answer. */
   answered(status: number, whole: boolean): void
 }
@@ -38,7 +42,7 @@ export interface BootHttpLimits extends ConnectionLimits {
   readonly onRefused: OnRefused
 }
 
-const HEADERS_BYTES = 8 * 1024
+export const HEADERS_BYTES = 8 * 1024
 
 export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
@@ -47,6 +51,8 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
     const path = (request.url ?? '').split('?')[0] ?? ''
     const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
+    const iso = files.media && mediaNameOf(path)
+    if (files.media && iso) return void answerMedia(files.media, { request, response }, iso)
     const mac = SCRIPT.exec(path)?.[1]
     if (mac) return answerScript(response, files.script(mac.replaceAll('-', ':'), fromIp))
     if (path === `/loader/${AUTOEXEC}`) return answerScript(response, files.autoexec(fromIp))

@@ -5,6 +5,7 @@ import { Fault } from '../../kit/fault.ts'
 import { until, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { BootTotals } from './counters.ts'
+import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
 import { readLines, writeLine, type BootEvent, type FromBoot } from './wire.ts'
 
@@ -33,6 +34,8 @@ const RECONNECT_MS = 500
 export class BootLink {
   private readonly parts: LinkParts
   private readonly clients = new Map<string, BootClient>()
+  /** Of nodes that boot from the boot ISO now. */
+  private readonly media = new Map<string, MediaOrder>()
   private socket: Socket | undefined
   private revision = 0
   private acked = 0
@@ -45,8 +48,9 @@ export class BootLink {
     this.parts = parts
   }
 
-  async start(clients: readonly BootClient[]): Promise<void> {
+  async start(clients: readonly BootClient[], media: readonly MediaOrder[] = []): Promise<void> {
     for (const client of clients) this.clients.set(client.mac, client)
+    this.keepMedia(media)
     await this.open()
   }
 
@@ -67,11 +71,18 @@ export class BootLink {
   }
 
   /** Changes clients; answers at once. `flush` waits until the boot services have it. */
-  update(set: readonly BootClient[], gone: readonly string[]): void {
+  update(set: readonly BootClient[], gone: readonly string[], media: readonly MediaOrder[] = []): void {
     for (const client of set) this.clients.set(client.mac, client)
     for (const mac of gone) this.clients.delete(mac)
+    this.keepMedia(media)
     this.revision += 1
-    if (this.socket) writeLine(this.socket, { t: 'clients', revision: this.revision, whole: false, set, gone })
+    if (this.socket) writeLine(this.socket, { t: 'clients', revision: this.revision, whole: false, set, gone, media })
+  }
+
+  private keepMedia(media: readonly MediaOrder[]): void {
+    for (const order of media)
+      if (order.boot) this.media.set(order.nodeUuid, order)
+      else this.media.delete(order.nodeUuid)
   }
 
   /** Throws `boot.down` when the boot services do not take the newest clients in time. */
@@ -147,7 +158,8 @@ export class BootLink {
     socket.on('close', () => {
       if (this.socket === socket) this.lost()
     })
-    writeLine(socket, { t: 'clients', revision: this.revision, whole: true, set: [...this.clients.values()], gone: [] })
+    const [set, media] = [[...this.clients.values()], [...this.media.values()]]
+    writeLine(socket, { t: 'clients', revision: this.revision, whole: true, set, gone: [], media })
     return true
   }
 

@@ -1,6 +1,7 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
 import { usesAgent } from '../node/workflow/effects.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
+import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 import { STATES } from '../node/workflow/states.ts'
 import type { PortRecord } from '../store/port.ts'
 
@@ -37,6 +38,12 @@ export function orderNow(node: NodeRecord): OrderNow {
   return { kind: 'nothing' }
 }
 
+/** A node that boots its ramdisk from the boot ISO does not get it from the network as well. */
+function networkOrder(node: NodeRecord): OrderNow {
+  const order = orderNow(node)
+  return order.kind === 'ramdisk' && bootPlanOf(node).servesIso ? { kind: 'nothing' } : order
+}
+
 export function bootClient(node: NodeRecord, port: PortRecord): BootClient | undefined {
   if (!port.pxeEnabled) return undefined
   const fixedIp = port.extra.ipv4_address
@@ -44,7 +51,7 @@ export function bootClient(node: NodeRecord, port: PortRecord): BootClient | und
     mac: port.address,
     nodeUuid: node.uuid,
     label: node.name ?? node.uuid,
-    order: orderNow(node),
+    order: networkOrder(node),
     fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
     hostName: hostNameOf(node),
   }

@@ -4,6 +4,8 @@ import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import { bootFilePath } from '../../images/boot-files.ts'
 import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
+import type { MediaBoot } from './media-orders.ts'
+import type { StaticNetwork } from './network-data.ts'
 import type { BootClient } from './orders.ts'
 import { mintToken } from './token.ts'
 
@@ -15,7 +17,7 @@ interface RenderParts {
 
 /** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest. */
 export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: number }, parts: RenderParts): string[] {
-  const { boot, agent } = parts.config
+  const { boot } = parts.config
   const { ip, mintedMs } = at
   const { order, nodeUuid } = client
   const token =
@@ -23,15 +25,38 @@ export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: numbe
       ? mintToken(parts.tokenKey, { nodeUuid, generation: order.generation, mintedMs })
       : undefined
   const subnet = boot.subnets.find(({ cidr }) => inSubnet(ip, parseSubnet(cidr)))
+  const network = {
+    mac: client.mac,
+    ip: `${ip}/${subnet?.cidr.split('/')[1] ?? '32'}`,
+    gateway: subnet?.router ?? null,
+    mtu: null,
+  }
+  return ramdiskArgs(parts, network, token)
+}
+
+/** The same for a node that boots from the boot ISO, with an address that it is given by its record. */
+export const mediaArgs = (
+  parts: RenderParts,
+  at: { readonly nodeUuid: string; readonly mintedMs: number },
+  { generation, network }: MediaBoot,
+): string[] => ramdiskArgs(parts, network, mintToken(parts.tokenKey, { ...at, generation }))
+
+function ramdiskArgs(
+  { config, pin }: RenderParts,
+  { mac, ip, gateway, mtu }: StaticNetwork,
+  token: string | undefined,
+): string[] {
+  const { boot, agent } = config
   return [
     ...boot.kernelArgs,
     'panic=30',
     `rackward.url=https://${agent.address}:${agent.port}`,
-    `rackward.pin=${parts.pin}`,
+    `rackward.pin=${pin}`,
     ...(token ? [`rackward.token=${token}`] : []),
-    `rackward.mac=${client.mac}`,
-    `rackward.ip=${ip}/${subnet?.cidr.split('/')[1] ?? '32'}`,
-    ...(subnet?.router ? [`rackward.gateway=${subnet.router}`] : []),
+    `rackward.mac=${mac}`,
+    `rackward.ip=${ip}`,
+    ...(gateway === null ? [] : [`rackward.gateway=${gateway}`]),
+    ...(mtu === null ? [] : [`rackward.mtu=${mtu}`]),
   ]
 }
 

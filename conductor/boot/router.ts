@@ -36,7 +36,7 @@ async function endLeftover(pidFile: string): Promise<void> {
 }
 
 export async function startRouterAdvertisements({ config, clock, life, log }: Doors): Promise<void> {
-  if (!config.boot.routerAdvertisements) return
+  if (!config.boot.routerAdvertisements || config.boot.interfaces.length === 0) return
   const path = join(config.data, 'radvd.conf')
   const pidFile = join(config.data, 'radvd.pid')
   await writeFile(path, radvdConfig(config.boot.interfaces.map(({ name }) => name)), { mode: 0o644 })

@@ -11,6 +11,8 @@ import { ControlSocket } from './control.ts'
 import { readLoaders, startDhcp, startHttp, startTftp, type Doors, type ServiceParts } from './doors.ts'
 import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
+import { bootMedia, startMedia } from './media-door.ts'
+import type { BootMedia } from './media.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
 import { startRouterAdvertisements } from './router.ts'
@@ -19,7 +21,7 @@ import type { ToBoot } from './wire.ts'
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([5, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([6, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
@@ -29,6 +31,7 @@ export class BootService {
   private readonly events: BootEvents
   private readonly counters = new BootCounters()
   private readonly clients: BootClients
+  private readonly media: BootMedia
 
   constructor(parts: ServiceParts) {
     this.parts = parts
@@ -49,6 +52,7 @@ export class BootService {
     })
     const onWarning = (what: string) =>
       this.events.warn('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
+    this.media = bootMedia(parts, (nodeUuid, mac, detail) => this.events.seen({ nodeUuid, mac }, 'media', { detail }))
     this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onWarning })
   }
 
@@ -69,6 +73,7 @@ export class BootService {
     const loaders = await readLoaders(config.boot.loaders)
     const doors: Doors = {
       ...this.parts,
+      media: this.media,
       life: this.life,
       clients: this.clients,
       leases,
@@ -80,6 +85,7 @@ export class BootService {
     await startTftp(doors)
     await startHttp(doors)
     await startRouterAdvertisements(doors)
+    await startMedia(doors)
     await this.startControl(leases)
   }
 
@@ -112,6 +118,7 @@ export class BootService {
   /** A MAC that is gone loses its addresses. */
   private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook): void {
     this.clients.apply(message)
+    this.media.apply(message.media, message.whole)
     const maybeGone = message.whole ? [...leases.macs()] : message.gone
     for (const mac of maybeGone) if (!this.clients.get(mac)) leases.forget(mac)
   }

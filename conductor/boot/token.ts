@@ -29,6 +29,10 @@ export function readToken(key: Buffer, text: string): BootToken {
   return { nodeUuid, generation: Number(generation), mintedMs: Number(mintedMs) }
 }
 
+/** Names the boot ISO of one boot of a node in its URL: nobody can guess it, and both processes find it by themselves. */
+export const mediaName = (key: Buffer, boot: { readonly nodeUuid: string; readonly generation: number }): string =>
+  sign(key, `media ${boot.nodeUuid}.${boot.generation}`)
+
 const sign = (key: Buffer, body: string) => createHmac('sha256', key).update(body).digest('base64url')
 
 /** The key that both processes share, made on first use (mode 0600). Throws `key.broken` for a file that holds anything else than 32 bytes: with a

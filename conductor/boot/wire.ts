@@ -1,6 +1,7 @@
 /** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may open. */
 import type { Socket } from 'node:net'
 import type { BootTotals } from './counters.ts'
+import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
 
 export type ToBoot =
@@ -11,6 +12,8 @@ export type ToBoot =
       readonly whole: boolean
       readonly set: readonly BootClient[]
       readonly gone: readonly string[]
+      /** Boots by virtual media: of all nodes, or those that changed. */
+      readonly media: readonly MediaOrder[]
     }
   | { readonly t: 'stop' }
 
@@ -48,6 +51,7 @@ export const MILESTONES = {
   script: { seen: 'boot script fetched', missing: 'no boot script request' },
   kernel: { seen: 'kernel fetched', missing: 'no kernel request' },
   initrd: { seen: 'ramdisk fetched', missing: 'no ramdisk request' },
+  media: { seen: 'boot ISO asked for', missing: 'the BMC never asked for the boot ISO' },
   hello: { seen: 'the agent called', missing: 'no word from the agent' },
 } as const
 
@@ -59,10 +63,17 @@ export const isMilestone = (text: unknown): text is Milestone =>
 /** In the order of a boot. */
 export const MILESTONE_ORDER = Object.keys(MILESTONES) as readonly Milestone[]
 
+/** What a boot passes: by the network, or with the boot ISO. */
+export const milestonesOf = ({ servesIso }: { readonly servesIso: boolean }): readonly Milestone[] =>
+  servesIso ? ['media', 'hello'] : MILESTONE_ORDER.filter((milestone) => milestone !== 'media')
+
 /** What comes after the last milestone of a boot that was reached; undefined: nothing is missing. */
-export function nextMilestone(seen: { readonly has: (milestone: Milestone) => boolean }): Milestone | undefined {
-  const last = MILESTONE_ORDER.findLastIndex((milestone) => seen.has(milestone))
-  return MILESTONE_ORDER[last + 1]
+export function nextMilestone(
+  seen: { readonly has: (milestone: Milestone) => boolean },
+  path: readonly Milestone[],
+): Milestone | undefined {
+  const last = path.findLastIndex((milestone) => seen.has(milestone))
+  return path[last + 1]
 }
 
 const MAX_LINE_LENGTH = 64 * 1024 * 1024

@@ -11,7 +11,7 @@ import type { PlannedStep } from './policy/steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
-export type NodeBootDevice = 'pxe' | 'disk'
+export type NodeBootDevice = 'pxe' | 'disk' | 'cdrom'
 
 /** Something to do outside the record. Absolute and idempotent: performing it twice has the same result as performing it once. */
 export type Effect =
@@ -23,6 +23,12 @@ export type Effect =
   /** `always`: also when the server starts by itself later, which for the network only an instance of deploy_interface ramdisk wants. */
   | { readonly do: 'boot-device'; readonly device: NodeBootDevice; readonly always?: true }
   /** `soft`: the operating system is asked to shut down. */
+  /** Puts the boot ISO of the present boot into the virtual drive of the BMC; null: takes out what is in it. */
+  | { readonly do: 'media'; readonly put: 'ramdisk' | null }
+  /** Waits until the boot ISO was asked for. */
+  | { readonly do: 'media-asked' }
+  /** Lets the firmware fetch the boot ISO at the next start (UEFI HTTP boot). */
+  | { readonly do: 'http-boot' }
   | { readonly do: 'power'; readonly to: 'power on' | 'power off'; readonly soft?: true; readonly timeoutMs?: number }
   /** Restarts the server without switching it off, where `disable_power_off` forbids that. */
   | { readonly do: 'reset' }

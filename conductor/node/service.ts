@@ -7,6 +7,7 @@ import type { BmcQueue } from '../bmc/queue.ts'
 import type { BmcRegistry } from '../bmc/registry.ts'
 import { aliasEvents } from './query/history.ts'
 import type { Damaged, Store } from '../store/port.ts'
+import type { AllowList } from '../outbound/allow-list.ts'
 import type { Verb } from './workflow/arrows.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import { hardwareOf } from '../fake/steps.ts'
@@ -17,6 +18,8 @@ import { checkFirmwareTarget, setsFirmware } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands } from './run/bmc-commands.ts'
+import { checkMediaVerb, type CheckMedia } from './run/media-check.ts'
+import { MediaCommands } from './run/media-commands.ts'
 import type { DriveDownload } from './run/drive-download.ts'
 import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
@@ -42,6 +45,8 @@ export interface NodeServiceParts {
   readonly automatedClean: boolean
   readonly erase: Erase
   readonly sources: SourceRules
+  readonly mediaUrls: AllowList
+  readonly checkMedia: CheckMedia
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
   readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
@@ -64,11 +69,13 @@ const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export class NodeService {
   readonly atBmc: BmcCommands
+  readonly media: MediaCommands
   private readonly parts: NodeServiceParts
 
   constructor(parts: NodeServiceParts) {
     this.parts = parts
     this.atBmc = new BmcCommands(parts)
+    this.media = new MediaCommands(parts)
   }
 
   /** By UUID or by name. Throws `object.missing`. */
@@ -179,6 +186,7 @@ export class NodeService {
     if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node))
       checkSources(node, plan, this.parts.sources)
     if (verb === 'deploy' || verb === 'rebuild') checkFirmwareTarget(node)
+    await checkMediaVerb(node, verb, this.parts)
     let rescueHash: string | undefined
     if (verb === 'rescue' && usesAgent(node)) {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')

@@ -9,6 +9,8 @@ import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
 import { addressPlan } from '../node/policy/fixed-addresses.ts'
 import { PortService } from '../node/ports.ts'
+import { mediaUrl } from '../boot/media-url.ts'
+import { staticNetwork } from '../boot/network-data.ts'
 import { cryptHash } from '../node/rescue-password.ts'
 import { DriveDownload } from '../node/run/drive-download.ts'
 import { NodeService } from '../node/service.ts'
@@ -74,7 +76,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
 function nodeService(context: Context, parts: ApiParts): NodeService {
   const { config, clock, random } = context
   const { store, worker, powerSync, sensorSync, bmcs, bmcQueue, sightings, boot, limits } = parts
-  const { automatedClean, erase, configDriveUrls } = config.provision
+  const { automatedClean, erase, configDriveUrls, mediaUrls } = config.provision
   return new NodeService({
     store,
     worker: {
@@ -91,6 +93,11 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
     automatedClean,
     erase,
     sources: sourceRules(context),
+    mediaUrls: { key: 'provision.mediaUrls', prefixes: mediaUrls },
+    checkMedia: (node, ports) => {
+      staticNetwork(node, ports, config.boot?.subnets ?? [])
+      mediaUrl(config.boot, boot.tokenKey, node)
+    },
     hashPassword: config.boot?.rescueInitrd === undefined ? undefined : cryptHash,
     limits: config.limits.api,
     driveDownload: new DriveDownload({

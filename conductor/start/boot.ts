@@ -47,15 +47,19 @@ export async function bootParts(
         })
       : undefined
   const isDown = () => (link ? !link.connected : undefined)
-  return { identity, tokenKey, link, updates: new BootUpdates(store, link), isDown }
+  return { identity, tokenKey, link, updates: new BootUpdates(store, link, config.boot?.subnets), isDown }
 }
 
 export async function startBootLink({ life }: Context, { store }: Storage, { link, updates }: Boot): Promise<void> {
   if (!link) return
-  const clients = (await Promise.all((await store.everyNode()).map(updates.clientsOf))).flat()
+  const orders = await Promise.all((await store.everyNode()).map(updates.ordersOf))
   await life.add(
     'boot',
-    () => link.start(clients),
+    () =>
+      link.start(
+        orders.flatMap(({ clients }) => clients),
+        orders.map(({ media }) => media),
+      ),
     () => link.stop(),
   )
 }

@@ -4,6 +4,7 @@ import { Listeners } from '../../kit/listeners.ts'
 import { agentServer } from '../agents/server.ts'
 import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
+import { mediaUrl } from '../boot/media-url.ts'
 import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
@@ -16,6 +17,7 @@ import { FirmwareFiles } from '../firmware/files.ts'
 import type { FirmwareServer } from '../firmware/server.ts'
 import { firmwareWorks } from '../node/run/works/firmware.ts'
 import { biosWorks } from '../node/run/works/bios.ts'
+import { MediaEffects } from '../node/run/media-effects.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
 import { settingsOf } from '../settings.ts'
@@ -105,6 +107,16 @@ export function makePerformer(
       used: () => bootedFiles(store),
     }),
     childSteps,
+    media: new MediaEffects({
+      bmcs,
+      bmcQueue,
+      store,
+      sightings,
+      clock,
+      subnets: config.boot?.subnets ?? [],
+      urlOf: (node) => mediaUrl(config.boot, boot.tokenKey, node),
+      askedTimeoutMs: (config.boot?.mediaSeconds ?? 0) * 1000,
+    }),
     inspect: (node, signal) => inspectByBmc({ ...resultParts(context, parts), bmcs, bmcQueue }, node, signal),
     readHardware: (node, signal) =>
       readHardware({ store, bmcQueue, bmcs, clock, log: context.log, limits: config.limits.hardware }, node, signal),

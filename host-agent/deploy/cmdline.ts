@@ -11,6 +11,7 @@ export interface BootArgs {
   /** `10.0.0.20/24` */
   readonly ip: string
   readonly gateway: string | undefined
+  readonly mtu: string | undefined
 }
 
 export function parseCmdline(text: string): BootArgs {
@@ -45,5 +46,6 @@ export function parseCmdline(text: string): BootArgs {
     mac: need('mac').toLowerCase(),
     ip: need('ip'),
     gateway: words.get('rackward.gateway'),
+    mtu: words.get('rackward.mtu'),
   }
 }

@@ -26,6 +26,7 @@ async function bringUp(args: BootArgs): Promise<void> {
     for (const nic of nics) await run(['ip', 'link', 'set', nic.name, 'up'], { timeoutMs: IP_TIMEOUT_MS })
     const own = nics.find((nic) => nic.mac === args.mac)
     if (own?.hasCarrier) {
+      if (args.mtu) await runOk(['ip', 'link', 'set', own.name, 'mtu', args.mtu], { timeoutMs: IP_TIMEOUT_MS })
       await runOk(['ip', 'address', 'replace', args.ip, 'dev', own.name], { timeoutMs: IP_TIMEOUT_MS })
       if (args.gateway)
         await run(['ip', 'route', 'replace', 'default', 'via', args.gateway], { timeoutMs: IP_TIMEOUT_MS })

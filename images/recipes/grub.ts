@@ -56,14 +56,20 @@ export async function biosBoot(opts: {
   rootUuid: string
   coreLba: number
 }): Promise<{ mbrCode: Buffer; core: Buffer }> {
-  const core = await makeImage({ ...opts, format: 'i386-pc', modules: ['biosdisk', ...COMMON] })
+  const early = earlyConfig(opts.rootUuid)
+  const core = await makeImage({ ...opts, early, format: 'i386-pc', modules: ['biosdisk', ...COMMON] })
   const boot = await readFile(join(GRUB_DIR, 'i386-pc/boot.img'))
   return { mbrCode: patchBoot(boot, opts.coreLba), core: patchCore(core, opts.coreLba) }
 }
 
 /** The UEFI application for `\EFI\BOOT\BOOTX64.EFI`. */
 export const efiBoot = (opts: { workDir: string; rootUuid: string }): Promise<Buffer> =>
-  makeImage({ ...opts, format: 'x86_64-efi', modules: ['efi_gop', 'efi_uga', ...COMMON] })
+  makeImage({
+    ...opts,
+    early: earlyConfig(opts.rootUuid),
+    format: 'x86_64-efi',
+    modules: ['efi_gop', 'efi_uga', ...COMMON],
+  })
 
 /** boot.img loads one sector from the address at 0x5c; 0x66 holds a jump that GRUB's own installer takes out for hard disks,
  *  because some BIOSes hand over a wrong drive number. */
@@ -84,20 +90,22 @@ export function patchCore(core: Buffer, coreLba: number): Buffer {
   return patched
 }
 
-async function makeImage(opts: {
+/** GRUB with its modules and first commands in one file. */
+export async function makeImage(opts: {
   workDir: string
-  rootUuid: string
-  format: string
+  /** What it carries out first. */
+  early: string
+  format: 'i386-pc' | 'i386-pc-eltorito' | 'x86_64-efi'
   modules: readonly string[]
 }): Promise<Buffer> {
   const out = join(opts.workDir, `grub-${opts.format}`)
   const config = join(opts.workDir, 'grub-early.cfg')
-  await writeFile(config, earlyConfig(opts.rootUuid))
+  await writeFile(config, opts.early)
   await runOk(
     [
       'grub-mkimage',
       '-d',
-      join(GRUB_DIR, opts.format),
+      join(GRUB_DIR, opts.format.replace('-eltorito', '')),
       '-O',
       opts.format,
       '-p',

@@ -7,6 +7,7 @@ import { Fault } from '../../kit/fault.ts'
 import { debootstrap } from './apt.ts'
 import { cached, cacheKey } from './cache.ts'
 import { INIT } from './init.ts'
+import { ISO_RECIPE, makeBootIso } from './iso.ts'
 import { MODULES, PACKAGES, PROGRAMS, SUITE } from './drivers.ts'
 
 export interface Ramdisk {
@@ -15,6 +16,8 @@ export interface Ramdisk {
   readonly initrd: string
   /** The same with a login, for the verb rescue. */
   readonly rescueInitrd: string
+  /** Both as a template for virtual media. */
+  readonly iso: string
   readonly built: boolean
   readonly sizeBytes: number
 }
@@ -35,7 +38,7 @@ export async function buildRamdisk(opts: {
   const recipe = JSON.stringify({ MODULES, PACKAGES, PROGRAMS, SUITE, INIT, RESCUE, layout: 2 })
   const node = await stat(opts.nodeFile)
   const base = await kernelBase(opts, cacheKey([recipe, process.version, String(node.size)]))
-  const key = cacheKey([recipe, agent, process.version, String(node.size)])
+  const key = cacheKey([recipe, ISO_RECIPE, agent, process.version, String(node.size)])
   const place = {
     root: opts.cacheDir,
     name: 'ramdisk',
@@ -52,6 +55,11 @@ export async function buildRamdisk(opts: {
     await writeFile(join(scratch, 'initrd'), deploy)
     await writeFile(join(scratch, 'initrd-rescue'), Buffer.concat([deploy, await readFile(join(base, 'rescue.zst'))]))
     await copyFile(join(base, 'vmlinuz'), join(scratch, 'kernel'))
+    opts.say('making the ISO image for virtual media')
+    await makeBootIso(
+      { kernel: join(scratch, 'kernel'), initrd: join(scratch, 'initrd'), rescue: join(base, 'rescue.zst') },
+      { out: join(scratch, 'boot.iso'), workDir: join(scratch, 'top') },
+    )
     await rm(join(scratch, 'top'), { recursive: true })
     await rm(join(scratch, 'agent.zst'))
   })
@@ -63,7 +71,15 @@ export async function buildRamdisk(opts: {
   )
   if (sizeBytes > RAMDISK_LIMIT_BYTES)
     throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${RAMDISK_LIMIT_BYTES}`)
-  return { path, kernel, initrd, rescueInitrd: join(path, 'initrd-rescue'), built, sizeBytes }
+  return {
+    path,
+    kernel,
+    initrd,
+    rescueInitrd: join(path, 'initrd-rescue'),
+    iso: join(path, 'boot.iso'),
+    built,
+    sizeBytes,
+  }
 }
 
 async function kernelBase(

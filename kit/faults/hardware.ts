@@ -88,6 +88,12 @@ export const HARDWARE_FAULTS = {
     description: 'driver_info is incomplete',
     remedy: 'set the named key in driver_info',
   },
+  'bmc.media': {
+    retry: false,
+    description: 'virtual media did not work',
+    remedy:
+      'see that the BMC reaches the URL of the conductor (boot.media, driver_info/external_http_url) and has a free virtual CD drive',
+  },
   'boot.down': {
     retry: true,
     description: 'the boot services are not running',

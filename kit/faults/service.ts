@@ -78,6 +78,11 @@ export const SERVICE_FAULTS = {
     description: 'the node did not report in time',
     remedy: 'check what was last seen of it, then try again',
   },
+  'node.network-data': {
+    retry: false,
+    description: 'the node has no usable static network data',
+    remedy: 'set network_data of the node (or rackward_ip in driver_info), or boot it by ipxe',
+  },
   'node.child': {
     retry: false,
     description: 'a step failed on a child node',

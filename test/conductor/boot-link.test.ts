@@ -133,8 +133,16 @@ describe('the clients', () => {
       whole: true,
       set: [client('a', '10.0.0.5'), client('b', '10.0.0.5'), client('c')],
       gone: [],
+      media: [],
     })
-    clients.apply({ t: 'clients', revision: 2, whole: false, set: [client('b', '10.0.0.6')], gone: ['a', 'c'] })
+    clients.apply({
+      t: 'clients',
+      revision: 2,
+      whole: false,
+      set: [client('b', '10.0.0.6')],
+      gone: ['a', 'c'],
+      media: [],
+    })
     await clients.stop()
     const again = new BootClients(parts)
     await again.load()
@@ -152,7 +160,7 @@ describe('the clients', () => {
     const clients = new BootClients({ path, clock: systemClock, onWarning: (what) => void warnings.push(what) })
     await clients.load()
     expect(warnings).toEqual([expect.stringContaining('is damaged')])
-    clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a')], gone: [] })
+    clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a')], gone: [], media: [] })
     await clients.stop()
     expect(JSON.parse(await readFile(path, 'utf8'))).toEqual([client('a')])
     await rm(dir, { recursive: true })

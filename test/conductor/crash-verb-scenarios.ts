@@ -31,6 +31,9 @@ export interface Verbs {
   readonly power?: PowerTarget
 }
 
+const BY_MEDIA = { driver: 'redfish', interfaces: { boot: 'redfish-virtual-media' } } as const
+const BY_HTTP = { driver: 'redfish', interfaces: { boot: 'redfish-https' } } as const
+
 export const SCENARIOS: readonly Verbs[] = [
   { name: 'manage', from: 'enroll', asks: [{ verb: 'manage', to: 'manageable' }] },
   { name: 'inspect', from: 'manageable', asks: [{ verb: 'inspect', plan: inspectPlan, to: 'manageable' }] },
@@ -62,6 +65,27 @@ export const SCENARIOS: readonly Verbs[] = [
       },
       { verb: 'unhold', to: 'active' },
     ],
+  },
+  {
+    name: 'deploy by virtual media',
+    from: 'available',
+    record: BY_MEDIA,
+    asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }],
+  },
+  {
+    name: 'rescue and unrescue by virtual media',
+    from: 'active',
+    record: BY_MEDIA,
+    asks: [
+      { verb: 'rescue', plan: rescuePlan, to: 'rescue' },
+      { verb: 'unrescue', to: 'active' },
+    ],
+  },
+  {
+    name: 'deploy by UEFI HTTP',
+    from: 'available',
+    record: BY_HTTP,
+    asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }],
   },
   { name: 'rebuild', from: 'active', asks: [{ verb: 'rebuild', plan: planDeploy([]), to: 'active' }] },
   { name: 'delete', from: 'active', asks: [{ verb: 'delete', plan: defaultPlan('clean'), to: 'available' }] },

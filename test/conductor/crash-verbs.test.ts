@@ -36,11 +36,20 @@ const never = <T>() => new Promise<T>(() => undefined)
 class Server {
   power = 'power off'
   boot = 'disk'
+  /** What is in its virtual drive. */
+  medium: 'ramdisk' | null = null
   /** Boots of the ramdisk that nobody heard of yet. */
   agent = false
 
   perform(effect: Effect): void {
     if (effect.do === 'boot-device') this.boot = effect.device
+    if (effect.do === 'http-boot') this.boot = 'http'
+    if (effect.do === 'media') {
+      if (this.power !== 'power off') throw new Fault('bmc.media', 'the medium was changed while the server was on')
+      this.medium = effect.put
+    }
+    if (effect.do === 'media-asked' && (this.power !== 'power on' || !this.agent))
+      throw new Fault('bmc.media', 'the image was waited for in vain')
     if (effect.do === 'reset') this.restart()
     if (effect.do === 'power' && effect.to === 'power off') this.agent = false
     if (effect.do === 'power' && effect.to === 'power on' && this.power === 'power off') this.restart()
@@ -48,7 +57,7 @@ class Server {
   }
 
   private restart(): void {
-    this.agent = this.boot === 'pxe'
+    this.agent = ['pxe', 'http'].includes(this.boot) || (this.boot === 'cdrom' && this.medium === 'ramdisk')
   }
 }
 
@@ -110,6 +119,7 @@ interface End {
   readonly power: string
   readonly shown: string | null
   readonly boot: string
+  readonly medium: string | null
   readonly agent: boolean
   readonly pendingEffects: number
   readonly error: string | null
@@ -201,6 +211,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
       power: server.power,
       shown: now.powerState,
       boot: server.boot,
+      medium: server.medium,
       agent: now.agent !== null,
       pendingEffects: now.workflow.pendingEffects.length,
       error: now.lastError,

@@ -46,6 +46,24 @@ describe('explain', () => {
       ...more,
     }
   }
+  test('a boot by virtual media waits for the BMC to ask for the boot ISO, and shows how much was fetched', () => {
+    const byMedia = (seen: readonly string[], effects: readonly { do: 'media-asked' }[] = []) => {
+      const { node, ...more } = facts({}, seen)
+      for (const sighting of more.live.seen.values()) Object.assign(sighting, { detail: '12 MB in 30 requests' })
+      const workflow = { ...node.workflow, pendingEffects: effects }
+      return explain({ ...more, node: { ...node, workflow, interfaces: { boot: 'redfish-virtual-media' } } })
+    }
+    expect(byMedia([], [{ do: 'media-asked' }]).waits_for).toBe(
+      'the BMC to fetch the boot ISO; nothing was asked for yet',
+    )
+    const unseen = byMedia([]).causes[0]
+    expect(unseen?.cause).toBe('the BMC does not reach the conductor, or does not take its URL')
+    expect(unseen?.evidence).toContain('the BMC never asked for the boot ISO')
+    const reading = byMedia(['media'])
+    expect(reading.waits_for).toContain('the BMC has fetched 12 MB in 30 requests')
+    expect(reading.causes[0]?.cause).toContain('the kernel does not start on this machine')
+  })
+
   test.each([
     [[], 'the firmware does not try the network'],
     [['dhcp'], 'TFTP is blocked between the server and the conductor'],

@@ -19,6 +19,9 @@ export interface ConductorOptions {
   /** Directory of iPXE's loaders; undefined: the configuration's default. */
   readonly loaders?: string | undefined
   readonly rescueInitrd?: string
+  readonly iso?: string
+  /** False: no DHCP server is on the wire. */
+  readonly dhcp?: boolean
   /** URLs of the mesh's arbiters. */
   readonly arbiters?: readonly string[]
   /** Parts of the configuration that a test wants otherwise. */
@@ -107,14 +110,18 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
   },
   agent: { address: CONDUCTOR_IP, port: 6386 },
   boot: {
-    interfaces: [{ name: 'rack0', address: CONDUCTOR_IP }],
+    interfaces: options.dhcp === false ? [] : [{ name: 'rack0', address: CONDUCTOR_IP }],
     http: { address: CONDUCTOR_IP, port: 8080 },
     tftp: CONDUCTOR_IP,
-    subnets: [{ cidr: RACK_SUBNET, serverIp: CONDUCTOR_IP, first: '10.77.0.100', last: '10.77.0.199' }],
+    subnets:
+      options.dhcp === false
+        ? []
+        : [{ cidr: RACK_SUBNET, serverIp: CONDUCTOR_IP, first: '10.77.0.100', last: '10.77.0.199' }],
     kernel: options.kernel,
     initrd: options.initrd,
     ...(options.loaders ? { loaders: options.loaders } : {}),
     routerAdvertisements: true,
+    ...(options.iso ? { iso: options.iso } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   // No switch of the rack announces itself, unless a test does.

@@ -24,7 +24,11 @@ export interface Bench {
 }
 
 /** `name` is short: it becomes part of a namespace's name. */
-export async function openBench(name: string, provision: Record<string, number>): Promise<Bench> {
+export async function openBench(
+  name: string,
+  provision: Record<string, number>,
+  more: Pick<ConductorOptions, 'dhcp'> = {},
+): Promise<Bench> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say, { agentFile: join(ROOT, 'dist/agent.cjs') })
   const rackName = `${name}-${process.pid}`
@@ -39,6 +43,8 @@ export async function openBench(name: string, provision: Record<string, number>)
     initrd: ramdisk.initrd,
     loaders: await loadersFor(cache, say),
     rescueInitrd: ramdisk.rescueInitrd,
+    iso: ramdisk.iso,
+    ...more,
     provision,
   }
   const store = new ImageStore(options.imageStore)

@@ -2,8 +2,9 @@
 import { BIOS_FAULTS } from './bios-faults.ts'
 import { UPDATE_FAULTS } from './update-faults.ts'
 import { FIELD } from './field-faults.ts'
+import { MEDIA_FAULTS } from './media-faults.ts'
 import type { Rule } from './rules.ts'
 
-export const FAULTS = { ...FIELD, ...BIOS_FAULTS, ...UPDATE_FAULTS }
+export const FAULTS = { ...FIELD, ...BIOS_FAULTS, ...UPDATE_FAULTS, ...MEDIA_FAULTS }
 export type FaultName = keyof typeof FAULTS
 export const rulesOf = (name: FaultName): readonly Rule[] => FAULTS[name]

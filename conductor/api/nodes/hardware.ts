@@ -12,7 +12,7 @@ import { ableFor, type Able } from './able.ts'
 import { biosRoutes } from './bios.ts'
 import { firmwareRoutes } from './firmware.ts'
 import { indicatorRoutes } from './indicators.ts'
-import { managementRoutes } from './management.ts'
+import { vmediaRoutes } from './vmedia.ts'
 import { nodeOf } from './routes.ts'
 import { vendorRoutes } from './vendor.ts'
 
@@ -25,7 +25,7 @@ export function hardwareInterfaceRoutes(parts: RouteParts): Route[] {
     ...firmwareRoutes(parts),
     ...raidRoutes(parts),
     ...consoleRoutes(parts, able),
-    ...managementRoutes(parts, able),
+    ...vmediaRoutes(parts, able),
     ...indicatorRoutes(parts),
     ...vendorRoutes(parts),
   ]

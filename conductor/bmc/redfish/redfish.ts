@@ -15,7 +15,11 @@ import { redfishFirmwareMode } from './firmware-mode.ts'
 import { redfishIndicators } from './indicators.ts'
 import { redfishSensors } from './sensors.ts'
 import { redfishInventory } from './inventory.ts'
+import type { HttpBoot } from '../parts/http-boot.ts'
+import type { Media } from '../parts/media.ts'
+import { bootOnceByHttp } from './http-boot.ts'
 import { findManager, resetManager } from './manager.ts'
+import { redfishMedia } from './media.ts'
 import { injectNmi, restart, setPower, type PowerParts } from './power.ts'
 import { redfishTasks } from './tasks.ts'
 import { redfishUpdates } from './updates.ts'
@@ -36,6 +40,8 @@ export class Redfish implements Bmc {
   readonly bios = redfishBios((signal, work) => this.at(signal, work))
   readonly updates = redfishUpdates((signal, work) => this.at(signal, work))
   readonly tasks = redfishTasks((signal, work) => this.at(signal, work))
+  readonly media: Media
+  readonly httpBoot: HttpBoot
 
   constructor(info: RedfishInfo, clock: Clock, onFirstKey?: (pin: string) => void) {
     this.info = info
@@ -46,6 +52,8 @@ export class Redfish implements Bmc {
     this.firmwareMode = redfishFirmwareMode(at)
     this.sensors = redfishSensors(this.client, at)
     this.indicators = redfishIndicators(at)
+    this.media = redfishMedia(at)
+    this.httpBoot = { bootOnce: (url, signal) => at(signal, (parts) => bootOnceByHttp(parts, url, signal)) }
   }
 
   /** The key of its certificate, once it was seen; null before, and where a CA or plain HTTP is configured. */

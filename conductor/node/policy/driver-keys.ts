@@ -25,6 +25,12 @@ const REDFISH_KEYS: Readonly<Record<string, string>> = {
   redfish_verify_ca:
     'true: the certificate must be signed by a known CA; a path: by one of that file; false (default): by the key that was seen at first contact.',
   redfish_auth_type: 'auto (default: sessions, else Basic), session or basic.',
+  external_http_url:
+    'base of the URL that the BMC fetches the boot ISO by, such as http://192.0.2.10:8080; default: boot.media, else boot.http of the configuration.',
+  rackward_ip:
+    'address of the ramdisk with its prefix, such as 192.0.2.20/24, for boots by virtual media without network_data.',
+  rackward_gateway: 'its default gateway.',
+  rackward_mac: 'the card that has it. Required only if the node has not exactly one port with pxe_enabled.',
   rackward_tls_pin:
     'base64 of the SHA-256 of the public key of the BMC; overrides the key that was seen at first contact.',
 }

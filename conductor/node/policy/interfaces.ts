@@ -2,6 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { DRIVERS, type Driver } from '../workflow/effects.ts'
 import type { NodeRecord } from '../record.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
 
 export const INTERFACES = [
   'bios',
@@ -47,7 +48,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     ...NONE,
     bios: ['redfish', 'no-bios'],
     firmware: ['redfish', 'no-firmware'],
-    boot: ['ipxe', 'pxe'],
+    boot: ['ipxe', 'pxe', 'redfish-virtual-media', 'redfish-https'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'redfish', 'no-inspect'],
     management: ['redfish', 'noop'],
@@ -59,7 +60,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     ...NONE,
     bios: ['idrac-redfish', 'redfish', 'no-bios'],
     firmware: ['redfish', 'no-firmware'],
-    boot: ['ipxe', 'pxe'],
+    boot: ['ipxe', 'pxe', 'idrac-redfish-virtual-media', 'redfish-virtual-media', 'redfish-https'],
     deploy: ['direct', 'custom-agent', 'ramdisk'],
     inspect: ['agent', 'idrac-redfish', 'redfish', 'no-inspect'],
     management: ['idrac-redfish', 'redfish', 'noop'],
@@ -105,7 +106,7 @@ export const inspectsByBmc = (node: Pick<NodeRecord, 'driver' | 'interfaces'>): 
   ['redfish', 'idrac-redfish'].includes(interfaceOf(node, 'inspect') ?? '')
 
 /** Throws `input.invalid` when a chosen implementation does not exist for the driver. */
-export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>): void {
+export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces' | 'disablePowerOff'>): void {
   const enabled = enabledInterfaces(node.driver)
   for (const [name, chosen] of Object.entries(node.interfaces)) {
     const there = enabled?.[name as InterfaceName] ?? []
@@ -115,6 +116,16 @@ export function checkInterfaces(node: Pick<NodeRecord, 'driver' | 'interfaces'>)
         `${name}_interface: the driver ${node.driver} has no ${JSON.stringify(chosen.slice(0, 64))}; it has ${there.join(', ')}${instead(name as InterfaceName)}`,
       )
   }
+  checkBoot(node)
+}
+
+/** A boot ISO is put in and taken out while the server is off, and holds our ramdisk alone. */
+function checkBoot(node: Pick<NodeRecord, 'interfaces' | 'disablePowerOff'>): void {
+  if (!bootPlanOf(node).servesIso) return
+  const refuse = (why: string) => new Fault('input.invalid', `boot_interface: ${node.interfaces.boot} ${why}`)
+  if (node.disablePowerOff) throw refuse('needs a server that may be switched off (disable_power_off is true)')
+  if (node.interfaces.deploy === 'ramdisk')
+    throw refuse('boots no instance of deploy_interface ramdisk; that needs ipxe')
 }
 
 /** Throws `node.unsupported`, as Ironic's `no-*` interfaces do. */

@@ -2,6 +2,8 @@
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from '../workflow/effects.ts'
+import type { CheckMedia } from '../run/media-check.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
@@ -13,9 +15,9 @@ const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export async function validateNode(
   node: NodeRecord,
-  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown; sources: SourceRules },
+  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown; sources: SourceRules; checkMedia: CheckMedia },
 ): Promise<Verdicts> {
-  const { store, bmcs, hashPassword, sources } = parts
+  const { store, bmcs, hashPassword, sources, checkMedia } = parts
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
@@ -30,9 +32,11 @@ export async function validateNode(
     (error: Error) => ({ result: false, reason: error.message }),
   )
   const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
-  const boot = bootable
-    ? { result: true }
-    : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
+  const boot = bootPlanOf(node).servesIso
+    ? verdict(() => checkMedia(node, ports))
+    : bootable
+      ? { result: true }
+      : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
   const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
   const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) =>
     interfaceOf(node, name)?.startsWith('no-') ? none(name) : result

@@ -2,10 +2,12 @@
 import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
-import { MILESTONE_ORDER, MILESTONES, nextMilestone, type Milestone } from '../../boot/wire.ts'
+import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
+import { MISSING } from './boot-causes.ts'
 import type { Live } from './sightings.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 
 export interface PollSeen {
@@ -150,6 +152,7 @@ const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
 function waitsFor({ node, live }: Facts): string {
   const { kind } = STATES[node.provisionState]
   const effect = node.workflow.pendingEffects[0]
+  if (effect?.do === 'media-asked') return 'the BMC to fetch the boot ISO; nothing was asked for yet'
   if (effect)
     return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
@@ -157,7 +160,10 @@ function waitsFor({ node, live }: Facts): string {
   if (kind === 'waiting') {
     const step = currentStep(node)
     if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`
-    const next = MILESTONE_ORDER.find((milestone) => !live.seen.has(milestone))
+    const iso = live.seen.get('media')
+    if (bootPlanOf(node).servesIso && iso && !live.seen.has('hello'))
+      return `the server to boot from the boot ISO and its agent to call; the BMC has fetched ${iso.detail}`
+    const next = milestonesOf(bootPlanOf(node)).find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
   if (kind === 'failed') return 'an operator: see last_error, then send the next request'
@@ -194,43 +200,6 @@ function seenOf({ live, poll }: Facts): Account['seen'] {
       ]
     : []
   return [...boot, ...agent, ...bmc]
-}
-
-/** What is missing after each milestone, and what that usually means. The order is the order of likelihood. */
-const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: string, remedy: string])[]>> = {
-  dhcp: [
-    [
-      'the firmware does not try the network',
-      'look at the boot order in the firmware; some BMCs take a one-time boot device and ignore it',
-    ],
-    ['its card has another MAC address than its port', 'compare the ports of the node with the label of the card'],
-    [
-      'the cable, the VLAN, or a switch port that still learns (spanning tree)',
-      'look at the link light; set the switch port to port-fast',
-    ],
-  ],
-  loader: [
-    ['TFTP is blocked between the server and the conductor', 'let UDP port 69 and the answers from other ports pass'],
-    ['the firmware takes no boot file from us, as with secure boot', 'look at the console; switch secure boot off'],
-  ],
-  'ipxe-dhcp': [
-    [
-      'iPXE has no driver for the card, or lost the link',
-      'look at the console; try the other firmware type or another card',
-    ],
-    ['a switch port that still learns (spanning tree) after iPXE reset the link', 'set the switch port to port-fast'],
-  ],
-  script: [['HTTP is blocked between the server and the conductor', 'let the port of boot.http pass']],
-  kernel: [['the boot script could not be carried out', 'look at the console; iPXE prints why']],
-  initrd: [['the transfer of the ramdisk broke off or is slow', 'look at the load of the conductor’s network']],
-  hello: [
-    [
-      'the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic',
-      'look at the console',
-    ],
-    ['the ramdisk has no driver for the card', 'look at the console; the agent names the card'],
-    ['the agent’s port is blocked', 'let TCP to agent.port pass from the provisioning network'],
-  ],
 }
 
 function causesOf(facts: Facts): Cause[] {
@@ -274,7 +243,7 @@ function causesOf(facts: Facts): Cause[] {
       remedy: 'look at the power supply and the BMC’s event log',
     })
   const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
-  const next = nextMilestone(live.seen)
+  const next = nextMilestone(live.seen, milestonesOf(bootPlanOf(node)))
   const evidence = [
     reached.length > 0
       ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`

@@ -1,5 +1,5 @@
 /** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in the store too. */
-import { MILESTONE_ORDER, MILESTONES, nextMilestone, type Milestone } from '../../boot/wire.ts'
+import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone, type Milestone } from '../../boot/wire.ts'
 import type { Progress } from '../../api/agent-wire.ts'
 
 export interface Sighting {
@@ -72,12 +72,19 @@ export class Sightings {
 }
 
 /** "DHCP answered (ack 10.0.0.5), boot file fetched (snponly.efi), no boot script request". */
-export function lastSeenText(seen: ReadonlyMap<Milestone, Sighting>, progress: Progress | null): string {
+export function lastSeenText(
+  seen: ReadonlyMap<Milestone, Sighting>,
+  progress: Progress | null,
+  path: readonly Milestone[] = milestonesOf({ servesIso: false }),
+): string {
   if (progress)
     return `the agent was at "${progress.phase}"${progress.totalBytes ? `, ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %` : ''}`
   const reached = MILESTONE_ORDER.filter((step) => seen.has(step))
-  if (reached.length === 0) return 'nothing: no DHCP request from any of its ports'
-  const next = nextMilestone(seen)
+  if (reached.length === 0)
+    return path[0] === 'media'
+      ? `nothing: ${MILESTONES.media.missing}`
+      : 'nothing: no DHCP request from any of its ports'
+  const next = nextMilestone(seen, path)
   const parts = reached.map((step) => {
     const detail = seen.get(step)?.detail
     return detail ? `${MILESTONES[step].seen} (${detail})` : MILESTONES[step].seen

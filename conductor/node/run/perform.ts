@@ -14,6 +14,7 @@ import { interfaceOf } from '../policy/interfaces.ts'
 import type { BmcWorks } from './bmc-work.ts'
 import { patchOf, performFirmware } from './firmware-mode.ts'
 import type { ChildSteps } from './child-steps.ts'
+import type { MediaEffects } from './media-effects.ts'
 import type { Performer } from './worker.ts'
 
 export interface PerformParts {
@@ -21,6 +22,7 @@ export interface PerformParts {
   readonly bmcs: BmcRegistry
   /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake hardware only). */
   readonly publish: (nodeUuid: string) => Promise<void>
+  readonly media: Pick<MediaEffects, 'perform'>
   readonly images: ImageSource
   readonly bootFiles: BootSource
   readonly store: Store
@@ -90,10 +92,15 @@ async function perform(
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) =>
         bmc.setBootDevice(
-          { device: effect.device, once: effect.device === 'pxe' && !effect.always, efi: isEfi(node) },
+          { device: effect.device, once: effect.device !== 'disk' && !effect.always, efi: isEfi(node) },
           signal,
         ),
       )
+      return undefined
+    case 'media':
+    case 'media-asked':
+    case 'http-boot':
+      await parts.media.perform(effect, node, unwanted)
       return undefined
     case 'power': {
       const to = effect.to === 'power on' ? 'on' : 'off'

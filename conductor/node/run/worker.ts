@@ -4,12 +4,13 @@ import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import { isMilestone } from '../../boot/wire.ts'
+import { isMilestone, milestonesOf } from '../../boot/wire.ts'
 import type { NewEvent, Store } from '../../store/port.ts'
-import { dueAtMs, type Effect, type NodeRecord } from '../record.ts'
+import { dueAtMs, isLocked, type Effect, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
 import { lastSeenText, Sightings } from '../query/sightings.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
@@ -148,7 +149,8 @@ export class Worker {
 
   /** After a restart, what was seen of a boot comes back from the events. */
   private async recall(node: NodeRecord): Promise<void> {
-    if (STATES[node.provisionState].kind !== 'waiting') return
+    const boots = isLocked(node) && node.workflow.pendingEffects.some((effect) => effect.do === 'media-asked')
+    if (STATES[node.provisionState].kind !== 'waiting' && !boots) return
     const kinds = ['booting', 'seen']
     for (const event of (await this.parts.store.journal.ofNode(node.uuid, 200, { kinds })).reverse()) {
       if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
@@ -281,7 +283,7 @@ export class Worker {
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
-      lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null),
+      lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null, milestonesOf(bootPlanOf(node))),
     }
     await this.dispatch(uuid, event).catch((error: unknown) =>
       log.error({ node: uuid, err: error }, 'a deadline could not be handled'),

@@ -1,6 +1,7 @@
 /** Phase -> its effects, in order. Pure: `run/worker.ts` performs them. */
 import { firmwareTargetOf, setsFirmware, type FirmwareTarget } from '../policy/firmware-target.ts'
 import type { Phase } from './arrows.ts'
+import { bootPlanOf } from './boot-plans.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 
 /** Hardware types, and whether their nodes boot our ramdisk. */
@@ -34,13 +35,13 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
     case 'prepare':
       return real ? preparation(node) : []
     case 'boot':
-      return [...publish, ...withFirmware(restart(node, 'pxe'), ramdiskFirmware(node))]
+      return [...publish, ...withFirmware(toRamdisk(node), ramdiskFirmware(node))]
     case 'start':
       return real
         ? [
             ...publish,
             ...withFirmware(
-              restart(node, node.instanceBoot ? 'pxe' : 'disk', node.instanceBoot !== null),
+              restart(node, node.instanceBoot ? NETWORK_INSTANCE : bootPlanOf(node).toDisk),
               instanceFirmware(node),
             ),
           ]
@@ -84,7 +85,7 @@ const instanceFirmware = (node: NodeRecord): FirmwareTarget => (setsFirmware(nod
 function withFirmware(restarting: readonly Effect[], wanted: FirmwareTarget): readonly Effect[] {
   if (wanted.bootMode === undefined && wanted.secureBoot === undefined) return restarting
   const set: Effect = { do: 'firmware-mode', ...wanted, how: 'set' }
-  const at = restarting.findIndex((effect) => effect.do === 'boot-device')
+  const at = restarting.findIndex((effect) => effect.do === 'boot-device' || effect.do === 'http-boot')
   const proof: readonly Effect[] = wanted.secureBoot ? [{ do: 'firmware-mode', secureBoot: true, how: 'prove' }] : []
   return [...restarting.slice(0, at), set, ...restarting.slice(at), ...proof]
 }
@@ -95,10 +96,22 @@ function preparation(node: NodeRecord): readonly Effect[] {
   return node.workflow.steps.some(({ step }) => step === 'write_image') ? [{ do: 'image' }] : []
 }
 
+const NETWORK_INSTANCE: readonly Effect[] = [{ do: 'boot-device', device: 'pxe', always: true }]
+
 /** A server that must not be switched off is reset instead (Ironic's disable_power_off). */
-function restart(node: NodeRecord, device: 'pxe' | 'disk', always = false): readonly Effect[] {
-  const choice: Effect = { do: 'boot-device', device, ...(always ? { always } : {}) }
-  return node.disablePowerOff ? [choice, { do: 'reset' }] : [OFF, choice, ON]
+const restart = (node: NodeRecord, choices: readonly Effect[]): readonly Effect[] =>
+  node.disablePowerOff ? [...choices, { do: 'reset' }] : [OFF, ...choices, ON]
+
+function toRamdisk(node: NodeRecord): readonly Effect[] {
+  const { toRamdisk: choices, onTheWay } = bootPlanOf(node)
+  return [...restart(node, choices), ...onTheWay]
+}
+
+/** Boots a server that is off into the ramdisk; nothing more than power for one whose agent runs. */
+function switchOn(node: NodeRecord): readonly Effect[] {
+  const { toRamdisk: choices, onTheWay, servesIso } = bootPlanOf(node)
+  if (servesIso && node.agent !== null) return [ON]
+  return [...(servesIso ? [{ do: 'publish' } as const] : []), ...choices, ON, ...onTheWay]
 }
 
 function stepEffects(node: NodeRecord): readonly Effect[] {
@@ -108,11 +121,11 @@ function stepEffects(node: NodeRecord): readonly Effect[] {
   if (step && step.by !== 'conductor') return [{ do: 'simulate' }]
   switch (step?.step) {
     case 'power_on':
-      return [{ do: 'boot-device', device: 'pxe' }, ON]
+      return switchOn(node)
     case 'power_off':
       return [OFF]
     case 'reboot':
-      return usesAgent(node) ? [{ do: 'publish' }, ...restart(node, 'pxe')] : [OFF, ON]
+      return usesAgent(node) ? [{ do: 'publish' }, ...toRamdisk(node)] : [OFF, ON]
     case 'inspect':
       return [{ do: 'inspect' }]
     case 'wait':

@@ -3,6 +3,7 @@ import { findArrow } from '../../../kit/arrows.ts'
 import { NODE_ARROWS, type NodeEvent, type Phase } from './arrows.ts'
 import { ended, keptIn } from './belief.ts'
 import type { StepContext, FaultNote } from './context.ts'
+import { isRamdiskBoot } from './boot-plans.ts'
 import { effectsOf, usesAgent } from './effects.ts'
 import { currentStep, isLocked, type Effect, type Workflow, type NodeRecord } from '../record.ts'
 import { STATES } from './states.ts'
@@ -73,9 +74,7 @@ function bmcDone(node: NodeRecord, context: StepContext): NodeRecord {
 
 /** The effects bring the node into the ramdisk. Switching on a node whose agent is running boots nothing. */
 const bootsRamdisk = (pendingEffects: readonly Effect[], node: NodeRecord): boolean =>
-  usesAgent(node) &&
-  pendingEffects.some((effect) => effect.do === 'boot-device' && effect.device === 'pxe' && !effect.always) &&
-  (node.agent === null || restarts(pendingEffects))
+  usesAgent(node) && pendingEffects.some(isRamdiskBoot) && (node.agent === null || restarts(pendingEffects))
 
 /** Whatever runs on the server ends. */
 const restarts = (effects: readonly Effect[]): boolean =>

@@ -10,6 +10,7 @@ import { Sessions } from './sessions.ts'
 import { Systems } from './systems.ts'
 import { Tasks } from './tasks.ts'
 import { Updates } from './updates.ts'
+import { VirtualMedia } from './virtual-media.ts'
 
 export const familiesOf = (bmc: VirtualBmc) => ({
   root: new ServiceRoot(bmc),
@@ -22,5 +23,6 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   tasks: new Tasks(bmc),
   bios: new Bios(bmc),
   updates: new Updates(bmc),
+  media: new VirtualMedia(bmc),
 })
 export type Families = ReturnType<typeof familiesOf>

@@ -1,6 +1,7 @@
 /** Requests for a power state, and what the power poll reads. Pure. */
 import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
 import type { FaultNote, StepContext } from '../context.ts'
+import { bootPlanOf } from '../boot-plans.ts'
 import { usesAgent } from '../effects.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { newBoot, withFault } from '../flow.ts'
@@ -42,11 +43,13 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
     usesAgent(node) &&
     (reboots || (target === 'power on' && node.powerState !== 'power on'))
   if (!boots) return { node: { ...asked, workflow: { ...node.workflow, ...lock, pendingEffects } } }
+  const plan = bootPlanOf(node)
   const toRamdisk: readonly Effect[] = [
     { do: 'publish' },
     ...pendingEffects.slice(0, -1),
-    { do: 'boot-device', device: 'pxe' },
+    ...plan.toRamdisk,
     ...pendingEffects.slice(-1),
+    ...plan.onTheWay,
   ]
   const workflow = {
     ...newBoot(node.workflow),

@@ -1,0 +1,59 @@
+/** Where BMCs fetch boot ISOs: at the HTTP server of the boot services, and at a listener of its own where `boot.media` has one, with TLS where it has a
+ *  certificate. */
+import { readFile } from 'node:fs/promises'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { httpOptions, limitConnections } from '../../kit/connection-limits.ts'
+import { listen } from '../../kit/listen.ts'
+import { bytesText } from '../../kit/text.ts'
+import type { Doors, ServiceParts } from './doors.ts'
+import { bootHttpLimits, HEADERS_BYTES } from './http.ts'
+import { answerMedia, mediaNameOf } from './media-http.ts'
+import { BootMedia } from './media.ts'
+import { mediaArgs } from './render.ts'
+import { mediaName } from './token.ts'
+
+/** `onAsked`: the image of a node was asked for, from time to time while it is read. */
+export function bootMedia(
+  parts: ServiceParts,
+  onAsked: (nodeUuid: string, mac: string, detail: string) => void,
+): BootMedia {
+  const { config, clock, tokenKey } = parts
+  return new BootMedia({
+    iso: config.boot.iso,
+    clock,
+    requestsPerImage: config.limits.boot.mediaRequests,
+    nameOf: (boot) => mediaName(tokenKey, boot),
+    argsOf: (nodeUuid, boot, mintedMs) => mediaArgs(parts, { nodeUuid, mintedMs }, boot),
+    onAsked: ({ nodeUuid, boot }, { requests, bytes }) =>
+      onAsked(nodeUuid, boot.network.mac, `${bytesText(bytes)} in ${requests} requests`),
+  })
+}
+
+export async function startMedia(doors: Doors): Promise<void> {
+  const { config, life, media, observer } = doors
+  const at = config.boot.media
+  if (!at) return
+  const limits = await bootHttpLimits(doors)
+  const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
+  const answer: RequestListener = (request, response) => {
+    response.on('close', () => observer.onAnswered(response.statusCode, response.writableFinished))
+    const name = mediaNameOf(request.url ?? '')
+    if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end()
+    if (name === undefined) return void response.writeHead(404).end()
+    void answerMedia(media, { request, response }, name)
+  }
+  const server = at.tls
+    ? createTlsServer({ ...options, cert: await readFile(at.tls.cert), key: await readFile(at.tls.key) }, answer)
+    : createServer(options, answer)
+  server.setTimeout(limits.idleMs)
+  limitConnections(server, limits, limits.onRefused)
+  await life.add(
+    'media',
+    () => listen(server, { port: at.port, host: at.address }),
+    () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  )
+}

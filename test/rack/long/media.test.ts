@@ -1,0 +1,61 @@
+/** Boots by virtual media on real firmware, BIOS and UEFI, with no DHCP server on the wire: the BMC fetches the boot ISO from the boot services by ranges, and
+ *  the agent calls with the address that network_data gave it. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { enroll, provision } from '../../lab/journey.ts'
+import { openBench, type Bench } from '../setup.ts'
+
+const GIB = 1024 ** 3
+const FIRMWARE = ['bios', 'uefi'] as const
+const networkData = (mac: string, ip: string) => ({
+  links: [{ id: 'eth', type: 'phy', ethernet_mac_address: mac }],
+  networks: [{ id: 'net', link: 'eth', type: 'ipv4', ip_address: ip, netmask: '255.255.255.0', routes: [] }],
+  services: [],
+})
+
+interface Event {
+  readonly kind: string
+  readonly detail: { readonly step?: string; readonly detail?: string }
+}
+
+describe('virtual media', () => {
+  let bench: Bench
+  beforeAll(async () => {
+    bench = await openBench('media', {}, { dhcp: false })
+    await bench.conductor.start()
+  })
+  afterAll(() => bench?.rack.down())
+
+  test.each(FIRMWARE)('%s: inspected from the boot ISO, without DHCP', { timeout: 600_000 }, async (firmware) => {
+    const { api } = bench.conductor
+    const server = await bench.rack.addServer({
+      name: `${firmware}-1`,
+      firmware,
+      card: 'virtio',
+      diskKind: 'virtio',
+      diskBytes: 5 * GIB,
+      memoryMb: 1536,
+      bmc: 'redfish',
+    })
+    const ip = firmware === 'bios' ? '10.77.0.50' : '10.77.0.51'
+    const node = await enroll(api, server, {
+      boot_interface: 'redfish-virtual-media',
+      network_data: networkData(server.mac, ip),
+    })
+    await provision(api, node, { target: 'manage' }, { to: 'manageable' })
+    await provision(api, node, { target: 'inspect' }, { to: 'manageable', timeoutMs: 500_000 })
+
+    const { events } = (await api.ok('GET', `/rackward/v1/events?node=${node}`)) as unknown as { events: Event[] }
+    const steps = events.flatMap(({ kind, detail }) => (kind === 'seen' ? [detail.step] : [])).sort()
+    expect(steps).toEqual(['hello', 'media'])
+    expect(events.find(({ detail }) => detail.step === 'hello')?.detail.detail).toBe(firmware)
+    const heard = await readFile(join(server.dir, 'redfish.log'), 'utf8')
+    expect(heard).toContain('InsertMedia')
+
+    const token = /\/media\/[A-Za-z0-9_-]{43}/
+    expect(JSON.stringify(events)).not.toMatch(token)
+    expect(await readFile(bench.conductor.logFile, 'utf8')).not.toMatch(token)
+    await api.ok('PUT', `/v1/nodes/${node}/states/power`, { target: 'power off' })
+  })
+})
