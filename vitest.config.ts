@@ -17,6 +17,7 @@ export default defineConfig({
           exclude: [
             'test/rules/**',
             'test/rack/**',
+            'test/redfish/long/**',
             'test/nova/**',
             'test/packages/**',
             'test/vagrant/**',
@@ -39,6 +40,8 @@ export default defineConfig({
           pool: 'forks',
         },
       },
+      // Beside those of unit: npm run test:redfish.
+      { test: { name: 'redfish-long', include: ['test/redfish/long/*.test.ts'], testTimeout: 120_000 } },
       // With verbs of their own: npm run test:nova, test:libvirt.
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },

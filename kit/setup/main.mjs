@@ -226,9 +226,8 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'rack', '--project', 'rack-long', ...args])
     break
   case 'redfish':
-    // Every judge takes part, and the table of faults is printed at the end.
-    process.env.RACKWARD_REDFISH = 'all'
-    become('npx', ['vitest', 'run', '--project', 'unit', 'test/redfish', ...args])
+    process.env.RACKWARD_FAULT_TABLE = 'yes'
+    become('npx', ['vitest', 'run', '--project', 'unit', '--project', 'redfish-long', 'test/redfish', ...args])
     break
   case 'mesh':
     compile()

@@ -1,18 +1,16 @@
-/** Judges that know nothing of us use the virtual BMC: python3-sushy, redfishtool and ilorest. Skipped where they are not installed, except by `npm run test:redfish`. */
+/** Judges that know nothing of us use the virtual BMC: python3-sushy and redfishtool. Each is skipped where it is not installed; `npm run test:redfish` installs them. */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { run } from '../../kit/run.ts'
+import { judge } from './judge.ts'
 import type { SimulatedMachine } from './machine.ts'
 import { VirtualBmc } from './virtual-bmc.ts'
 
 const SUSHY = join(dirname(fileURLToPath(import.meta.url)), 'judges/sushy_judge.py')
-const all = process.env.RACKWARD_REDFISH === 'all'
-const lacks = (path: string) => !all && !existsSync(path)
-const LIFE_MS = 60_000
+const lacks = (path: string) => !existsSync(path)
 
 let bmc: VirtualBmc<SimulatedMachine>
 let home: string
@@ -25,24 +23,10 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true })
 })
 
-/** Python's requests would take certificates from there, whatever it is told. */
-const env = () => ({ REQUESTS_CA_BUNDLE: '', CURL_CA_BUNDLE: '', SSL_CERT_FILE: '', HOME: home })
-
-async function judge(argv: readonly string[], input?: string): Promise<string> {
-  const { code, stdout, stderr } = await run(argv, {
-    timeoutMs: LIFE_MS,
-    env: env(),
-    cwd: home,
-    ...(input === undefined ? {} : { input }),
-  })
-  if (code !== 0) throw new Error(`${argv.slice(0, 2).join(' ')}: status ${code}: ${stderr}${stdout}`)
-  return stdout
-}
-
 test.skipIf(lacks('/usr/lib/python3/dist-packages/sushy'))(
   'python3-sushy finds the system, switches it and sets what it boots',
   async () => {
-    const said = await judge(['/usr/bin/python3', '-W', 'ignore', SUSHY, bmc.origin, bmc.user], bmc.password)
+    const said = await judge(home, ['/usr/bin/python3', '-W', 'ignore', SUSHY, bmc.origin, bmc.user], bmc.password)
     expect(JSON.parse(said)).toMatchObject({
       wrong_password: 'AccessError',
       system: ['Rackward', 'RW-0001', bmc.system.uuid, 'Off'],
@@ -65,7 +49,7 @@ test.skipIf(lacks('/usr/lib/python3/dist-packages/sushy'))(
 test.skipIf(lacks('/usr/bin/redfishtool'))('redfishtool lists, sets the override and switches', async () => {
   const tool = async (auth: 'Session' | 'Basic', ...words: readonly string[]) => {
     const host = new URL(bmc.origin).host
-    const said = await judge([
+    const said = await judge(home, [
       'redfishtool',
       '-r',
       host,
@@ -90,13 +74,4 @@ test.skipIf(lacks('/usr/bin/redfishtool'))('redfishtool lists, sets the override
   expect(bmc.machine.starts).toEqual([{ target: 'Pxe', mode: 'UEFI', media: {} }])
   // It closes the sessions that it opened.
   expect(bmc.sessions.size).toBe(0)
-})
-
-// Eight seconds of Python. Its logout is right on port 443 only, so that it is not asked for.
-test.skipIf(!all)('ilorest logs in and lists', async () => {
-  const tool = (...words: readonly string[]) => judge(['ilorest', '--nologo', ...words])
-  await tool('login', bmc.origin, '-u', bmc.user, '-p', bmc.password)
-  expect(bmc.sessions.size).toBe(1)
-  expect(await tool('types')).toMatch(/ComputerSystem/)
-  expect(await tool('get', 'PowerState', '--select', 'ComputerSystem.')).toMatch(/PowerState=Off/)
 })

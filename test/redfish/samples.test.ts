@@ -98,7 +98,11 @@ test.each<[string, Body]>([
     '/redfish/v1/Managers': members([MANAGER]),
   })
   const client = new RedfishClient(redfishInfo(service.driverInfo()))
-  const found = await findManager(client, { path: SYSTEM, body: system, etag: null }, AbortSignal.timeout(LIFE_MS))
+  const found = await findManager(
+    client,
+    { path: SYSTEM, body: system, etag: null, sizeBytes: 0 },
+    AbortSignal.timeout(LIFE_MS),
+  )
   await client.close(AbortSignal.timeout(LIFE_MS))
   expect(found).toBe(MANAGER)
 })
