@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { ImageStore } from '../../images/store.ts'
 import type { Order } from '../api/agent-wire.ts'
 import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
+import { isSoftwareRaidStep, keptVolumes, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { believes } from '../node/workflow/belief.ts'
 import { wantsConfigDrive } from './config-drive.ts'
 
@@ -34,17 +35,28 @@ export class Orders {
     const step = currentStep(node)
     if (!step || !believes(node, 'order') || isLocked(node)) return null
     const id = orderId(node)
+    const volumes = keptVolumes(node)
+    const known = volumes.length > 0 ? { volumes: volumes.map((volume) => volume.id) } : {}
+    const rebuilt = rebuiltVolumes(node)
+    const again = rebuilt.length > 0 ? { volumes: rebuilt } : {}
     const skip = (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? []
     switch (step.step) {
       case 'inspect':
       case 'collect_inventory':
-        return { id, kind: 'inspect', lldpSeconds: this.parts.lldpSeconds }
+        return { id, kind: 'inspect', lldpSeconds: this.parts.lldpSeconds, ...known }
       case 'erase_devices_express':
-        return { id, kind: 'clean', skip, whole: false, discard: true }
+        return { id, kind: 'clean', skip, whole: false, discard: true, ...again }
       case 'erase_devices_metadata':
-        return { id, kind: 'clean', skip, whole: false }
+        return { id, kind: 'clean', skip, whole: false, ...again }
       case 'erase_devices':
-        return { id, kind: 'clean', skip, whole: true }
+        return { id, kind: 'clean', skip, whole: true, ...again }
+      case 'create_configuration':
+      case 'apply_configuration':
+      case 'delete_configuration': {
+        if (!isSoftwareRaidStep(step)) return null
+        const { remove, create } = softwareRaidOrder(node, step)
+        return { id, kind: 'raid', skip, remove, create: [...create] }
+      }
       case 'rescue':
         return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
       case 'write_image': {
@@ -61,6 +73,7 @@ export class Orders {
             unknown
           > | null,
           configDrive: wantsConfigDrive(node),
+          ...known,
         }
       }
       default:

@@ -5,6 +5,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Report } from '../api/agent-wire.ts'
 import type { Sightings } from '../node/query/sightings.ts'
+import { isSoftwareRaidStep, raidedBy, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { currentStep, hostNameOf, orderId, type NodeRecord } from '../node/record.ts'
 import { believes } from '../node/workflow/belief.ts'
 import type { StepEvent } from '../node/workflow/events.ts'
@@ -73,7 +74,7 @@ export async function doneEvent(
   parts: ResultParts,
 ): Promise<StepEvent> {
   const { store, clock, sightings } = parts
-  const { inventory, rootDisk, timings, writtenBytes, erased } = done
+  const { inventory, rootDisk, timings, writtenBytes, erased, volumes } = done
   sightings.of(node.uuid).timings = timings ?? {}
   const step = currentStep(node)
   const isErase = step?.step.startsWith('erase_devices') ?? false
@@ -86,6 +87,11 @@ export async function doneEvent(
       const properties = inspectedProperties(node, inventory, rootDisk)
       const document = ironicInventory(inventory, { hostName: hostNameOf(node), root: rootDisk })
       patch = await storeInventory(node, { document, macs, properties }, parts)
+    } else if (step && isSoftwareRaidStep(step)) {
+      patch = raidedBy(node, softwareRaidOrder(node, step), { volumes: volumes ?? [], nowMs: clock.now() })
+    } else if (isErase && rebuiltVolumes(node).length > 0) {
+      const again = { remove: false, create: rebuiltVolumes(node) }
+      patch = { ...patch, ...raidedBy(node, again, { volumes: volumes ?? [], nowMs: clock.now() }) }
     } else if (rootDisk && believes(node, 'image')) {
       patch = {
         lastErase: null,
@@ -96,7 +102,7 @@ export async function doneEvent(
       }
     }
   } catch (error) {
-    if (!isFault(error, 'inspect.rule')) throw error
+    if (!isFault(error, 'inspect.rule') && !isFault(error, 'raid.failed')) throw error
     return failedEvent(node, { code: error.code, text: error.detail }, parts.log)
   }
   await store.journal.add({

@@ -1,5 +1,6 @@
 /** Between the agent in the ramdisk and the conductor: JSON over one outgoing TLS connection (HTTP/2). Checked on both ends. */
 import * as z from 'zod/mini'
+import { VolumeIds, Volumes, VolumeWishes } from './agent-raid.ts'
 
 const Text = (max: number) => z.string().check(z.maxLength(max))
 const Count = z.int().check(z.nonnegative())
@@ -18,6 +19,8 @@ export const Disk = z.object({
   logicalSectorBytes: Count,
   physicalSectorBytes: z.optional(Count),
   readOnly: z.boolean(),
+  /** The name of a software RAID volume; absent: a disk. */
+  volumeName: z.optional(Text(64)),
 })
 
 /** Type and value, in hexadecimal, of a field of an LLDP announcement (IEEE 802.1AB). */
@@ -81,13 +84,29 @@ export const Inventory = z.object({
 })
 
 export const Order = z.discriminatedUnion('kind', [
-  z.object({ id: Text(80), kind: z.literal('inspect'), lldpSeconds: z.optional(z.number()) }),
+  z.object({
+    id: Text(80),
+    kind: z.literal('inspect'),
+    lldpSeconds: z.optional(z.number()),
+    /** Software RAID volumes that the conductor knows of this machine. */
+    volumes: z.optional(VolumeIds),
+  }),
   z.object({
     id: Text(80),
     kind: z.literal('clean'),
     skip: z.array(z.record(z.string(), z.unknown())),
     whole: z.boolean(),
     discard: z.optional(z.boolean()),
+    /** Software RAID volumes that are made anew on the erased disks. */
+    volumes: z.optional(VolumeWishes),
+  }),
+  z.object({
+    id: Text(80),
+    kind: z.literal('raid'),
+    skip: z.array(z.record(z.string(), z.unknown())),
+    /** Whether the software RAID that is there is removed first. */
+    remove: z.boolean(),
+    create: VolumeWishes,
   }),
   z.object({ id: Text(80), kind: z.literal('rescue'), passwordHash: Text(256) }),
   z.object({
@@ -98,6 +117,7 @@ export const Order = z.discriminatedUnion('kind', [
     indexSha256: Text(64),
     rootDevice: z.nullable(z.record(z.string(), z.unknown())),
     configDrive: z.boolean(),
+    volumes: z.optional(VolumeIds),
   }),
 ])
 
@@ -127,6 +147,8 @@ export const Report = z.object({
       rootDisk: z.optional(Disk),
       writtenBytes: z.optional(Count),
       erased: z.optional(z.array(ErasedDisk).check(z.maxLength(1024))),
+      /** Software RAID volumes that were made. */
+      volumes: z.optional(Volumes),
       timings: z.optional(z.record(z.string(), z.number())),
     }),
   ),

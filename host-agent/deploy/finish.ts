@@ -5,12 +5,12 @@ import { until, type Clock } from '../../kit/clock.ts'
 import { run, runOk } from '../../kit/run.ts'
 import { DiskFile } from './disk.ts'
 import { readPartitions } from './sysfs.ts'
+import { ESP_TYPE, makeUefiEntries } from './uefi.ts'
 
 const TIMEOUT_MS = 5 * 60_000
 const NODE_TIMEOUT_MS = 15_000
 const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
-const LABEL = 'Rackward'
 
 export interface FinishParts {
   readonly disk: Disk
@@ -118,34 +118,14 @@ export async function rereadTable({ disk, clock }: Pick<FinishParts, 'disk' | 'c
   })
 }
 
-const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
-
 /** Makes the boot entry for the image's loader the first one, and removes those of earlier deploys. */
 export async function setUefiEntry({ disk, index }: FinishParts): Promise<void> {
   const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
   const table = (JSON.parse(dump) as { partitiontable: { partitions: { node: string; type: string }[] } })
     .partitiontable
-  const esp = table.partitions.find(
-    (partition) => partition.type.toLowerCase() === ESP_TYPE || partition.type.toLowerCase() === 'ef',
-  )
+  const esp = table.partitions.find((partition) => ESP_TYPE.has(partition.type.toLowerCase()))
   if (!esp)
     throw new Fault('deploy.firmware', `the image has no EFI system partition, and ${disk.name} is to boot by UEFI`)
   const number = /(\d+)$/.exec(esp.node)?.[1] ?? '1'
-  const said = await runOk(['efibootmgr'], { timeoutMs: TIMEOUT_MS }).catch((error: unknown) => {
-    throw new Fault('deploy.firmware', 'the firmware does not show its boot entries', { cause: error })
-  })
-  for (const old of oldEntries(said))
-    await runOk(['efibootmgr', '--quiet', '--bootnum', old, '--delete-bootnum'], { timeoutMs: TIMEOUT_MS })
-  const loader = index.efiLoader ?? '\\EFI\\BOOT\\BOOTX64.EFI'
-  await runOk(
-    ['efibootmgr', '--quiet', '--create', '--disk', disk.name, '--part', number, '--label', LABEL, '--loader', loader],
-    {
-      timeoutMs: TIMEOUT_MS,
-    },
-  ).catch((error: Error) => {
-    throw new Fault('deploy.firmware', `the boot entry could not be made: ${error.message}`, { cause: error })
-  })
+  await makeUefiEntries([{ disk: disk.name, partition: number }], index.efiLoader)
 }
-
-export const oldEntries = (text: string): string[] =>
-  [...text.matchAll(new RegExp(`^Boot([0-9A-F]{4})[* ] ${LABEL}(?:\\t|$)`, 'gm'))].map((match) => match[1] as string)

@@ -14,6 +14,7 @@ const VALUES: Record<string, (disk: Disk) => string | number | boolean | null> =
   hctl: (disk) => disk.hctl,
   by_path: (disk) => disk.byPath,
   name: (disk) => disk.name,
+  volume_name: (disk) => disk.volumeName ?? null,
   tran: (disk) => disk.transport,
   rotational: (disk) => disk.rotational,
   size: (disk) => Math.floor(disk.sizeBytes / GIB),

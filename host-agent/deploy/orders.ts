@@ -16,6 +16,11 @@ import { DiskFile } from './disk.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
 import { chooseRootDisk } from './hints.ts'
 import { readInventory } from './inventory.ts'
+import { configureRaid } from './raid/configure.ts'
+import { clearLoaders, installLoaders } from './raid/loader.ts'
+import { Mdadm } from './raid/mdadm.ts'
+import { lookAtDisks, notSkipped } from './raid/skip.ts'
+import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volumes.ts'
 import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
 import { makeUnbootable, writeImage } from './write-image.ts'
@@ -39,37 +44,74 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     case 'inspect': {
       parts.progress({ phase: 'inspect', doneBytes: 0, totalBytes: 0 })
       const inventory = await readInventory({ ...parts, lldpMs: (order.lldpSeconds ?? 0) * 1000 })
-      const root = tryRoot(inventory.disks)
+      const root = await withVolumes(order.volumes ?? [], { ...parts, tolerant: true }, async (volumes) =>
+        tryRoot(await disksAndVolumes(volumes)),
+      )
       return { inventory, ...(root ? { rootDisk: root } : {}) }
     }
     case 'clean': {
-      const disks = await readDisks()
+      const onDisk = onDiskOf(parts, 'erase')
+      const mdadm = new Mdadm(parts.run)
+      await mdadm.stopAll()
+      const looked = notSkipped(await lookAtDisks(await readDisks(), mdadm.examine), order.skip)
       const erase = order.whole ? eraseWhole : order.discard ? eraseExpress : eraseMetadata
-      const erased = await erase(disks, order.skip, {
-        onDisk: (done, total) => parts.progress({ phase: 'erase', doneBytes: done, totalBytes: total }),
-      })
-      return { erased }
+      const erased = await erase(
+        looked.map(({ disk }) => disk),
+        [],
+        { onDisk },
+      )
+      if (!order.volumes?.length) return { erased }
+      const wanted = { skip: order.skip, remove: false, create: order.volumes }
+      return { erased, volumes: await configureRaid(wanted, { ...parts, onDisk }) }
     }
+    case 'raid':
+      return { volumes: await configureRaid(order, { ...parts, onDisk: onDiskOf(parts, 'raid') }) }
     case 'rescue':
       parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })
       await openRescue(order.passwordHash, { run: parts.run })
       return {}
     case 'deploy':
-      return deploy(order, parts)
+      return withVolumes(order.volumes ?? [], parts, (volumes) => deploy(order, volumes, parts))
   }
 }
 
-async function deploy(order: Extract<Order, { kind: 'deploy' }>, parts: OrderParts): Promise<Done> {
+const onDiskOf =
+  (parts: OrderParts, phase: string) =>
+  (done: number, total: number): void =>
+    parts.progress({ phase, doneBytes: done, totalBytes: total })
+
+/** Software RAID volumes run while they are worked with; stopped, their superblocks are clean. */
+async function withVolumes<T>(
+  ids: readonly string[],
+  { run, tolerant = false }: { run: Run; tolerant?: boolean },
+  work: (volumes: readonly RunningVolume[]) => Promise<T>,
+): Promise<T> {
+  const mdadm = new Mdadm(run)
+  try {
+    return await work(await startVolumes(mdadm, ids, { tolerant }))
+  } finally {
+    await mdadm.stopAll()
+  }
+}
+
+async function deploy(
+  order: Extract<Order, { kind: 'deploy' }>,
+  volumes: readonly RunningVolume[],
+  parts: OrderParts,
+): Promise<Done> {
   const stopwatch = laps(parts.clock)
   parts.progress({ phase: 'prepare', doneBytes: 0, totalBytes: 0 })
   const index = readIndex(await parts.index(), order.indexSha256)
   const needBytes = index.sizeBytes + (order.configDrive ? CONFIG_DRIVE_BYTES + 2 * MIB : 0)
-  const disk = chooseRootDisk(await readDisks(), order.rootDevice, needBytes)
+  const disk = chooseRootDisk(await disksAndVolumes(volumes), order.rootDevice, needBytes)
+  const volume = volumes.find((one) => one.disk.name === disk.name)
+  const mdadm = new Mdadm(parts.run)
   // Before the disk is touched: what cannot be had must not cost the data that is there.
   const drive = order.configDrive ? await parts.configDrive() : undefined
   stopwatch.lap('prepare')
   const file = await DiskFile.open(disk.name)
   try {
+    if (volume) await clearLoaders(volume, mdadm)
     await writeImage({
       disk: file,
       index,
@@ -86,12 +128,15 @@ async function deploy(order: Extract<Order, { kind: 'deploy' }>, parts: OrderPar
     const label = await fitTable(about)
     if (drive) await writeConfigDrive(about, drive, label)
     await growRoot(about)
-    if ((await readBootMode()) === 'uefi') await setUefiEntry(about)
+    const bootMode = await readBootMode()
+    if (volume) await installLoaders(volume, { mdadm, bootMode, efiLoader: index.efiLoader })
+    else if (bootMode === 'uefi') await setUefiEntry(about)
     await file.flush()
     stopwatch.lap('finish')
   } catch (error) {
     // Half an image must not boot; that it could not even be made unbootable is the smaller news.
     await makeUnbootable(file, disk.sizeBytes).catch(() => undefined)
+    if (volume) await clearLoaders(volume, mdadm).catch(() => undefined)
     throw error
   } finally {
     await file.close()

@@ -24,7 +24,7 @@ export async function readDisks(sys = '/sys'): Promise<Disk[]> {
   return disks.filter((disk) => disk.sizeBytes > 0)
 }
 
-async function readDisk(sys: string, name: string): Promise<Disk> {
+export async function readDisk(sys: string, name: string): Promise<Disk> {
   const at = join(sys, 'block', name)
   const text = (file: string) => readText(join(at, file))
   const device = basename(await readlink(join(at, 'device')).catch(() => ''))

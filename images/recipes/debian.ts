@@ -20,6 +20,8 @@ const PACKAGES = [
   'dbus',
   'linux-image-amd64',
   'initramfs-tools',
+  // Its hook puts the assembly of arrays into the initramfs: root may stand on software RAID.
+  'mdadm',
   'zstd',
   'grub2-common',
   'grub-pc-bin',

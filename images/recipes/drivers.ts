@@ -32,6 +32,12 @@ export const MODULES = [
   'virtio_scsi',
   'vmw_pvscsi',
   'sd_mod',
+  // Software RAID.
+  'md_mod',
+  'raid0',
+  'raid1',
+  'raid10',
+  'raid456',
   // Buses and the BMC seen from inside.
   'virtio_pci',
   'xhci_pci',
@@ -60,6 +66,7 @@ export const PACKAGES = [
   'util-linux',
   'e2fsprogs',
   'efibootmgr',
+  'mdadm',
   'ipmitool',
   'zstd',
   'libc6',
@@ -78,6 +85,7 @@ export const PROGRAMS = {
   'sbin/resize2fs': 'growing the root file system',
   'sbin/e2fsck': 'resize2fs wants a checked file system',
   'bin/efibootmgr': 'the UEFI boot entry',
+  'sbin/mdadm': 'software RAID',
   'usr/bin/ipmitool': 'the address of the BMC, for the inventory',
   'usr/bin/zstd': 'unpacking image pieces',
   'usr/bin/prlimit': 'ending a zstd that unpacks more than it should',

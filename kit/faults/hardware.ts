@@ -174,6 +174,21 @@ export const HARDWARE_FAULTS = {
     description: 'the boot entry could not be set',
     remedy: 'check the boot settings of the firmware',
   },
+  'raid.disks': {
+    retry: false,
+    description: 'the RAID volumes cannot be made of the disks that are there',
+    remedy: 'compare target_raid_config with the disks in the inventory',
+  },
+  'raid.occupied': {
+    retry: false,
+    description: 'a disk that the RAID needs holds data',
+    remedy: 'remove it with the step raid.delete_configuration, or erase the disk',
+  },
+  'raid.failed': {
+    retry: false,
+    description: 'a RAID volume could not be made, started or removed',
+    remedy: 'check the health of the disks, then clean the node with raid.delete_configuration and raid.create_configuration',
+  },
   'inspect.rule': {
     retry: false,
     description: 'an inspection rule failed',

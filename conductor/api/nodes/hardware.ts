@@ -5,6 +5,7 @@ import { locked } from '../../node/policy/guards.ts'
 import { interfaceOf } from '../../node/policy/interfaces.ts'
 import { RaidConfig } from '../../node/policy/raid.ts'
 import { isLocked } from '../../node/record.ts'
+import { checkTargetRaid } from '../../node/policy/software-raid.ts'
 import { mustOwn } from '../access.ts'
 import { checkInput, Flag, z } from '../node-input.ts'
 import type { Route, RouteParts } from '../route.ts'
@@ -49,6 +50,7 @@ function raidRoutes(parts: RouteParts): Route[] {
         const empty =
           request.body !== null && typeof request.body === 'object' && Object.keys(request.body).length === 0
         const targetRaidConfig = empty ? {} : checkInput(RaidConfig, request.body)
+        checkTargetRaid(node, targetRaidConfig)
         if (isLocked(node)) throw locked(node)
         await nodes.update(node.uuid, (now) => ({ ...now, targetRaidConfig }))
       },

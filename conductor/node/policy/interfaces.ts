@@ -26,7 +26,6 @@ const NONE = {
   console: ['no-console'],
   firmware: ['no-firmware'],
   network: ['noop'],
-  // Of `agent`, the wanted configuration is checked and kept; the ramdisk has no steps that make software RAID.
   raid: ['no-raid', 'agent'],
   storage: ['noop'],
   vendor: ['no-vendor'],

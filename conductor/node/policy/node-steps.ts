@@ -1,9 +1,10 @@
-/** The steps that a node has beside those of the agent: of its BMC, or of fake hardware. */
+/** The steps that a node has beside those that every node has: of its BMC, of software RAID, or of fake hardware. */
 import { stepsOfFake } from '../../fake/steps.ts'
 import { BiosSettings, CheckedUpdates } from './step-args.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import { SECURE_BOOT_STEPS } from './secure-boot-steps.ts'
+import { softwareRaidSteps } from './software-raid.ts'
 import type { KnownStep, StepCatalog } from './steps.ts'
 
 /** A step that the BMC carries out, and the implementations of its interface that have it. */
@@ -38,7 +39,11 @@ export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {
   },
 }
 
-export const stepsOfNode = (node: NodeRecord): StepCatalog => ({ ...stepsOfFake(node), ...stepsOfBmc(node) })
+export const stepsOfNode = (node: NodeRecord): StepCatalog => ({
+  ...stepsOfFake(node),
+  ...softwareRaidSteps(node),
+  ...stepsOfBmc(node),
+})
 
 const stepsOfBmc = (node: NodeRecord): StepCatalog =>
   Object.fromEntries(

@@ -12,6 +12,7 @@ import { withChildren, type MayUseChild } from './child-steps.ts'
 import { inspectsByBmc, interfaceOf, unsupported } from './interfaces.ts'
 import { stepsOfNode } from './node-steps.ts'
 import type { NodeRecord } from '../record.ts'
+import { isSoftwareRaidStep, tryRaidStep } from './software-raid.ts'
 import {
   bmcInspectPlan,
   cleanPlan,
@@ -130,9 +131,10 @@ async function childrenOf(
 function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly PlannedStep[] {
   let now = node
   for (const step of steps) {
-    if (step.by !== 'interface') continue
+    const isRaid = isSoftwareRaidStep(step)
+    if (step.by !== 'interface' && !isRaid) continue
     try {
-      now = { ...now, ...fakeStep(now, step, 0) }
+      now = { ...now, ...(isRaid ? tryRaidStep(now, step) : fakeStep(now, step, 0)) }
     } catch (error) {
       if (!isFault(error)) throw error
       throw new Fault(error.code, `${step.interface}.${step.step}: ${error.detail}`, { cause: error })

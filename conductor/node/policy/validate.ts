@@ -7,6 +7,7 @@ import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
+import { checkTargetRaid } from './software-raid.ts'
 
 /** By interface; null: it cannot do anything. */
 export type Verdicts = Record<string, { result: boolean | null; reason?: string }>
@@ -55,18 +56,15 @@ export async function validateNode(
     management: bmc,
     network: { result: true },
     power: bmc,
-    raid: unless('raid', raidVerdict(node)),
+    raid: unless(
+      'raid',
+      verdict(() => checkTargetRaid(node, node.targetRaidConfig)),
+    ),
     rescue: unless('rescue', rescue),
     storage: { result: true },
     vendor: unless('vendor', { result: true }),
   }
 }
-
-/** The ramdisk makes no software RAID: a configuration that is wanted would never come. */
-const raidVerdict = (node: NodeRecord): { result: boolean; reason?: string } =>
-  usesAgent(node) && Object.keys(node.targetRaidConfig).length > 0
-    ? { result: false, reason: 'target_raid_config is kept, but no step of this ramdisk makes it' }
-    : { result: true }
 
 /** Steps that only the agent of somebody else knows cannot be carried out here; which steps are asked for is not known yet, so nothing fails. */
 function foreignAgent(node: NodeRecord): { reason?: string } {
