@@ -61,8 +61,21 @@ const hello = (node: NodeRecord, who = 'stranger', generation = 7) =>
 /** The rule in words, to hold the table against: each waiting state has its orders, and an order has what it needs. */
 const ORDERS_OF: Readonly<Partial<Record<State, readonly AgentOrder[]>>> = {
   'inspect wait': ['inspect'],
-  'clean wait': ['collect_inventory', 'erase_devices', 'erase_devices_express', 'erase_devices_metadata'],
-  'wait call-back': ['collect_inventory', 'erase_devices_metadata', 'write_image'],
+  'clean wait': [
+    'collect_inventory',
+    'erase_devices',
+    'erase_devices_express',
+    'erase_devices_metadata',
+    'create_configuration',
+    'delete_configuration',
+  ],
+  'wait call-back': [
+    'collect_inventory',
+    'erase_devices_metadata',
+    'apply_configuration',
+    'delete_configuration',
+    'write_image',
+  ],
   'service wait': ['collect_inventory'],
   'rescue wait': ['rescue'],
 }

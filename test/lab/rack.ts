@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { launch, run } from '../../kit/run.ts'
 import { ROOT } from './root.ts'
-import { BMC_PASSWORD, BMC_USER, makeServer, type Server, type ServerSpec } from './server.ts'
+import { BMC_PASSWORD, BMC_USER, makeServer, pullDisk, type Server, type ServerSpec } from './server.ts'
 import { inNamespace, sh } from './shell.ts'
 
 export const CONDUCTOR_IP = '10.77.0.1'
@@ -139,6 +139,9 @@ export class Rack {
       timeoutMs: STOP_TIMEOUT_MS,
     })
   }
+
+  /** From the next start on, the server is without one of its disks. */
+  pullDisk = (server: Server, number: number): Promise<void> => pullDisk(server, number, this.accel)
 
   /** Ends every process of the namespace, then the namespace, then the files. Safe to call twice and after half a start. */
   down = (): Promise<void> => removeRack(this.namespace, this.dir)

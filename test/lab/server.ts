@@ -84,7 +84,7 @@ mc_enable 0x20
 `
 
 /** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot none|pxe|default|cdrom|bios. "default" is its word for the disk. */
-function chassisScript(server: Server, accel: 'kvm' | 'tcg'): string {
+function chassisScript(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<number> = new Set()): string {
   return `#!/bin/bash
 d=${server.dir}
 # Not just any process with that number: the one whose disk is ours.
@@ -109,7 +109,7 @@ on() {
     if [ "$keys" = factory ]; then vars=OVMF_VARS_4M.ms.fd; else vars=OVMF_VARS_4M.fd; fi
     cp /usr/share/OVMF/$vars $d/vars.fd && echo $keys >$d/keys
   fi
-  ${qemuCommand(server, accel)} >>$d/qemu.log 2>&1
+  ${qemuCommand(server, accel, pulled)} >>$d/qemu.log 2>&1
 }
 op=$1; shift
 echo "$(date +%s.%N) $op $*" >>$d/bmc.log
@@ -133,7 +133,7 @@ exit 0
 `
 }
 
-function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
+function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<number>): string {
   const other: Card = server.card === 'virtio' ? 'e1000e' : 'virtio'
   const cards = [
     [server.card, server.mac, server.taps[0], '$nic'],
@@ -177,7 +177,7 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg'): string {
       '-device',
       `${card === 'virtio' ? 'virtio-net-pci' : 'e1000e'},id=nic${i},netdev=n${i},mac=${mac}${index ? `,bootindex=${index}` : ''}${server.firmware === 'uefi' && card === 'virtio' ? ',romfile=' : ''}`,
     ]),
-    ...[server.diskBytes, ...(server.moreDisks ?? [])].flatMap((_, i) => diskArgs(server, i)),
+    ...[server.diskBytes, ...(server.moreDisks ?? [])].flatMap((_, i) => (pulled.has(i) ? [] : diskArgs(server, i))),
     // The virtual media drive, which real BMCs have as a USB device.
     ...(server.bmc === 'redfish' ? ['-device', 'ide-cd,id=cd,bus=ide.5,bootindex=$cd'] : []),
   ]
@@ -200,6 +200,11 @@ const firmwareArgs = (server: Server): string[] =>
         'name=opt/org.tianocore/IPv6PXESupport,string=n',
       ]
 
+/** Pulls a disk out: the next start of the server is without it. */
+export async function pullDisk(server: Server, number: number, accel: 'kvm' | 'tcg'): Promise<void> {
+  await writeFile(join(server.dir, 'chassis.sh'), chassisScript(server, accel, new Set([number])), { mode: 0o755 })
+}
+
 function diskArgs(server: Server, i: number): string[] {
   // unsafe: the host's page cache outlives the guest, which is all that a virtual rack asks of it.
   const drive = [
@@ -207,7 +212,8 @@ function diskArgs(server: Server, i: number): string[] {
     `file=${diskPath(server, i)},format=raw,if=none,id=d${i},cache=unsafe,discard=unmap,detect-zeroes=unmap`,
   ]
   const serial = `${server.name}-d${i}`
-  const boot = i === 0 ? ',bootindex=$disk' : ''
+  // Firmware tries every disk, the first before the others.
+  const boot = `,bootindex=${i === 0 ? '$disk' : 10 + i}`
   switch (server.diskKind) {
     case 'virtio':
       return [...drive, '-device', `virtio-blk-pci,id=disk${i},drive=d${i},serial=${serial}${boot}`]

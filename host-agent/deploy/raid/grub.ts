@@ -24,9 +24,9 @@ export async function findCore(
   if (!mbr.subarray(0, BOOT_CODE_BYTES).includes('GRUB ')) return undefined
   const at = Number(mbr.readBigUInt64LE(KERNEL_SECTOR))
   if (at < 1 || !Number.isSafeInteger(at)) return undefined
-  const ends = blocksOf(await readSector(at)).map(({ first, count }) => first + count)
-  const sectors = Math.max(at + 1, ...ends) - at
-  if (sectors > MAX_CORE_SECTORS || ends.some((end) => end <= at))
+  const blocks = blocksOf(await readSector(at))
+  const sectors = Math.max(at + 1, ...blocks.map(({ first, count }) => first + count)) - at
+  if (sectors > MAX_CORE_SECTORS || blocks.some(({ first }) => first <= at))
     throw new Fault('deploy.firmware', 'the boot loader for BIOS in the image is not in one piece')
   return { at, sectors }
 }
