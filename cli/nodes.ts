@@ -175,7 +175,7 @@ async function bodyOf(target: string, options: VerbOptions): Promise<Record<stri
 }
 
 /** JSON or YAML, given as it is or as `@FILE`. */
-async function readValue(text: string, option: string): Promise<unknown> {
+export async function readValue(text: string, option: string): Promise<unknown> {
   const [{ parse }, { readFile }] = await Promise.all([import('./yaml.ts'), import('node:fs/promises')])
   const content = text.startsWith('@')
     ? await readFile(text.slice(1), 'utf8').catch((error: Error) =>

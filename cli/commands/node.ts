@@ -1,6 +1,7 @@
 /** `rackward node ...` */
 import type { Command } from 'commander'
 import { mediaCommands } from './node-media.ts'
+import { raidCommand } from './node-raid.ts'
 import { onServer } from './server-options.ts'
 
 /** Verbs by the word that people say, with the target that the API wants. */
@@ -86,6 +87,7 @@ export function nodeCommands(program: Command): void {
       .description('switch the power')
       .option('--wait [seconds]', 'until it is proven (3600)'),
   ).action(async (action: string, idents: string[], options) => (await nodes()).power(action, idents, options))
+  raidCommand(node)
   onServer(
     node
       .command('maintenance')

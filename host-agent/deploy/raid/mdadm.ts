@@ -8,6 +8,7 @@ import type { PlannedArray } from './plan.ts'
 
 const TIMEOUT_MS = 60_000
 const ENV = { MDADM_NO_UDEV: '1' }
+const MODULES = ['md_mod', 'raid0', 'raid1', 'raid10', 'raid456']
 const MAX_SAID = 500
 const LEVEL_OF = { '0': '0', '1': '1', '5': '5', '6': '6', '1+0': '10' } as const
 
@@ -78,6 +79,7 @@ export class Mdadm {
 
   /** Answers the device. Superblocks of before are overwritten. Throws `raid.failed`. */
   async create(array: PlannedArray, members: readonly string[]): Promise<string> {
+    await this.load()
     const device = await this.free()
     await this.ok(`the volume ${array.name} could not be made`, [
       '--create',
@@ -97,6 +99,7 @@ export class Mdadm {
 
   /** Starts an array when it is whole, and answers its device. Throws `raid.failed` when members are missing. */
   async assemble(id: string, what: string): Promise<string> {
+    await this.load()
     for (const device of await this.devices()) if ((await this.detail(device))?.id === id) return device
     const device = await this.free()
     const argv = ['--assemble', device, `--uuid=${id}`, '--config=partitions', '--no-degraded']
@@ -117,6 +120,11 @@ export class Mdadm {
 
   async stopAll(): Promise<void> {
     for (const device of await this.devices()) await this.stop(device)
+  }
+
+  /** Only servers with software RAID need them, so the ramdisk does not load them by itself. */
+  private async load(): Promise<void> {
+    await this.run(['modprobe', '-abq', ...MODULES], { timeoutMs: TIMEOUT_MS })
   }
 
   private async free(): Promise<string> {
