@@ -102,7 +102,7 @@ export class Mdadm {
     await this.load()
     for (const device of await this.devices()) if ((await this.detail(device))?.id === id) return device
     const device = await this.free()
-    const argv = ['--assemble', device, `--uuid=${id}`, '--config=partitions', '--no-degraded']
+    const argv = ['--assemble', device, `--uuid=${id}`, '--config=partitions']
     await this.ok(`${what} cannot be started`, argv).catch(async (error: unknown) => {
       // What was found of it would stay claimed.
       await this.call(['--stop', device])
