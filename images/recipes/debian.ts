@@ -81,7 +81,7 @@ const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
 export const debianKey = (extras: Extras = NO_EXTRAS): string =>
   cacheKey([
-    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 3 }),
+    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 4 }),
     grubMenu(ROOT_UUID),
     ...(extras === NO_EXTRAS
       ? []

@@ -10,6 +10,9 @@ const GRUB_DIR = '/usr/lib/grub'
 const COMMON = [
   'part_gpt',
   'part_msdos',
+  // Root may stand on software RAID.
+  'diskfilter',
+  'mdraid1x',
   'ext2',
   'fat',
   'normal',

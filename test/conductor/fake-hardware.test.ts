@@ -218,17 +218,22 @@ test('inspection finds an inventory with the cards that are the node’s ports',
   })
 })
 
-test('raid_interface agent keeps what is wanted, and says that no step makes it; no-raid refuses', async () => {
+test('raid_interface agent takes what its steps can make, and refuses the rest; no-raid refuses all', async () => {
   const { uuid } = await create({ driver: 'ipmi', raid_interface: 'agent', driver_info: { ipmi_address: '192.0.2.1' } })
-  const put = (node: string) => call('PUT', `/v1/nodes/${node}/states/raid`, RAID)
-  expect((await put(String(uuid))).status).toBe(204)
-  expect((await get(String(uuid), 'states')).target_raid_config).toEqual(RAID)
-  expect((await get(String(uuid), 'validate')).raid).toEqual({
-    result: false,
-    reason: expect.stringContaining('no step of this ramdisk makes it') as string,
-  })
+  const put = (node: unknown, config: unknown) => call('PUT', `/v1/nodes/${String(node)}/states/raid`, config)
+  const software = {
+    logical_disks: [{ controller: 'software', raid_level: '1', size_gb: 'MAX', is_root_volume: true }],
+  }
+  expect((await put(uuid, software)).status).toBe(204)
+  expect((await get(String(uuid), 'states')).target_raid_config).toEqual(software)
+  expect((await get(String(uuid), 'validate')).raid).toEqual({ result: true })
+  const refused = await put(uuid, RAID)
+  expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+    400,
+    expect.stringContaining('logical_disks/0/controller') as string,
+  ])
   const plain = await create({ driver: 'ipmi', driver_info: { ipmi_address: '192.0.2.1' } })
-  expect((await put(String(plain.uuid))).status).toBe(404)
+  expect((await put(plain.uuid, RAID)).status).toBe(404)
 })
 
 describe('interfaces', () => {

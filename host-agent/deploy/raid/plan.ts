@@ -55,7 +55,7 @@ export interface RaidPlan {
   readonly esp: PlannedArray | undefined
 }
 
-/** The superblock of 1.0 stands at the end: a member begins with what the volume begins with, so that loaders and firmware that know no RAID can read it. */
+/** The superblock of 1.0 stands at the end: a member begins with what the volume begins with, so that firmware, which knows no RAID, reads a member of the EFI system partitions. */
 type Metadata = '1.0' | '1.2'
 const metadataOf = (level: SoftwareLevel): Metadata => (level === '1' ? '1.0' : '1.2')
 /** What an array needs of each member for itself: superblock and bitmap; with 1.2 up to 128 MiB of room for a later reshape before the data. */
