@@ -187,7 +187,8 @@ export const HARDWARE_FAULTS = {
   'raid.failed': {
     retry: false,
     description: 'a RAID volume could not be made, started or removed',
-    remedy: 'check the health of the disks, then clean the node with raid.delete_configuration and raid.create_configuration',
+    remedy:
+      'check the health of the disks, then clean the node with raid.delete_configuration and raid.create_configuration',
   },
   'inspect.rule': {
     retry: false,
