@@ -3,11 +3,11 @@
 import { open, readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { until } from '../../kit/clock.ts'
-import { run } from '../../kit/run.ts'
-import { addressOf, configDrive, enroll, login, provision } from '../lab/journey.ts'
-import type { Server, ServerSpec } from '../lab/server.ts'
-import { openBench, useDebian, type Bench } from './setup.ts'
+import { until } from '../../../kit/clock.ts'
+import { run } from '../../../kit/run.ts'
+import { addressOf, configDrive, enroll, login, provision } from '../../lab/journey.ts'
+import type { Server, ServerSpec } from '../../lab/server.ts'
+import { openBench, useDebian, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -40,8 +40,10 @@ const WANTED = {
   ],
 }
 
-// Minutes: npm run test:rack.
-describe.skipIf(process.env.RACKWARD_RACK !== 'all')('software RAID', () => {
+/** Four starts of the ramdisk or the system, without KVM on two busy cores. */
+const TEST_TIMEOUT_MS = 30 * 60_000
+
+describe('software RAID', { timeout: TEST_TIMEOUT_MS }, () => {
   let bench: Bench
   let image = ''
   beforeAll(async () => {
