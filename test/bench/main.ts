@@ -1,4 +1,4 @@
-/** `npm run bench [-- deploy | api | mesh [--hosts N]]`. `api.ts` and `mesh.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+/** `npm run bench [-- deploy | api | mesh [--hosts N] | redfish [--bmcs N]]`. `api.ts`, `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
  *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -15,6 +15,7 @@ import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
 import { benchMesh } from './mesh.ts'
+import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
@@ -122,6 +123,7 @@ async function main(): Promise<void> {
       'no-peer': { type: 'boolean', default: false },
       kills: { type: 'string', default: '30' },
       hosts: { type: 'string' },
+      bmcs: { type: 'string' },
     },
   })
   const [what = 'deploy'] = positionals
@@ -129,7 +131,9 @@ async function main(): Promise<void> {
   if (what === 'mesh' && values.hosts !== undefined)
     return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
-  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api and mesh`)
+  if (what === 'redfish')
+    return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
+  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api, mesh and redfish`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')
