@@ -18,56 +18,13 @@ import { gather } from '../../kit/gather.ts'
 import { http } from '../../kit/http.ts'
 import { KeystoneSession } from '../../kit/keystone.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Run } from '../../kit/run.ts'
+import { obedientIpmitool } from '../fake/ipmitool.ts'
 import { ApiClient } from '../lab/client.ts'
+import { DISK, id, IMAGES, KERNEL, sha512 } from './glance-images.ts'
 import { storeWith } from './store-with.ts'
+import { waitForState } from './wait-state.ts'
 
 const PASSWORD = 'glance-password-8642'
-const DISK = Buffer.alloc(1024 * 1024, 'disk')
-DISK.writeUInt16LE(0xaa55, 510)
-const KERNEL = Buffer.alloc(5000, 'kernel')
-const sha512 = (bytes: Buffer) => createHash('sha512').update(bytes).digest('hex')
-const id = (n: number) => `9f1b6c7e-0000-4000-8000-${String(n).padStart(12, '0')}`
-
-/** What Glance 25 (2022.2) answers for an image. */
-const image = (n: number, bytes: Buffer, more: object = {}) => ({
-  id: id(n),
-  name: `image-${n}`,
-  disk_format: 'raw',
-  container_format: 'bare',
-  visibility: 'public',
-  size: bytes.length,
-  virtual_size: null,
-  status: 'active',
-  checksum: createHash('md5').update(bytes).digest('hex'),
-  protected: false,
-  min_ram: 0,
-  min_disk: 0,
-  owner: 'p-cloud',
-  os_hidden: false,
-  os_hash_algo: 'sha512',
-  os_hash_value: sha512(bytes),
-  created_at: '2026-11-21T10:00:00Z',
-  updated_at: '2026-11-21T10:00:00Z',
-  tags: [],
-  self: `/v2/images/${id(n)}`,
-  file: `/v2/images/${id(n)}/file`,
-  schema: '/v2/schemas/image',
-  ...more,
-})
-const IMAGES: Record<string, { meta: object; bytes: Buffer }> = {
-  [id(1)]: { meta: image(1, DISK), bytes: DISK },
-  [id(2)]: { meta: image(2, DISK, { os_hash_value: 'a'.repeat(128) }), bytes: DISK },
-  [id(3)]: { meta: image(3, DISK, { status: 'queued' }), bytes: DISK },
-  [id(4)]: { meta: image(4, DISK, { os_hash_algo: null, os_hash_value: null }), bytes: DISK },
-  [id(5)]: { meta: image(5, DISK, { disk_format: 'vmdk' }), bytes: DISK },
-  [id(6)]: { meta: image(6, DISK, { disk_format: 'qcow2' }), bytes: DISK },
-  [id(7)]: { meta: image(7, DISK, { container_format: 'ova' }), bytes: DISK },
-  [id(8)]: { meta: image(8, KERNEL, { disk_format: 'aki', container_format: 'aki' }), bytes: KERNEL },
-  [id(9)]: { meta: image(9, DISK, { visibility: 'private', owner: 'p-a' }), bytes: DISK },
-  [id(10)]: { meta: image(10, DISK, { visibility: 'shared', owner: 'p-a' }), bytes: DISK },
-}
-
 let dir = ''
 let conductor: Conductor
 let api: ApiClient
@@ -83,17 +40,9 @@ const logged: string[] = []
 const log: Log = new Proxy({} as Log, {
   get: (_, name) => (name === 'child' ? () => log : (...what: unknown[]) => void logged.push(JSON.stringify(what))),
 })
-/** A BMC that obeys; what changes it is kept. */
+/** What changed the BMC. */
 let bmc: string[] = []
-const powers = new Map<string, string>()
-const ipmitool: Run = async (argv) => {
-  const text = argv.join(' ')
-  const host = /-H (\S+)/.exec(text)?.[1] ?? ''
-  const wanted = /power (on|off)$/.exec(text)?.[1]
-  if (wanted || argv.includes('raw')) bmc.push(text)
-  powers.set(host, wanted ?? powers.get(host) ?? 'off')
-  return { code: 0, stdout: `Chassis Power is ${powers.get(host)}\n`, stderr: '' }
-}
+const ipmitool = obedientIpmitool((text) => void bmc.push(text))
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-glance-'))
@@ -170,14 +119,7 @@ beforeEach(() => {
 })
 
 let bmcs = 0
-const settled = (uuid: string, ...wanted: string[]) =>
-  until(
-    async () => {
-      const node = await api.ok('GET', `/v1/nodes/${uuid}`)
-      return wanted.includes(String(node.provision_state)) && node.reservation === null ? node : undefined
-    },
-    { what: wanted.join(' or '), timeoutMs: 15_000, everyMs: 20 },
-  )
+const waitFor = (uuid: string, ...states: string[]) => waitForState(api, uuid, states)
 async function available(instanceInfo: object, more: object = {}): Promise<string> {
   const made = await api.ok('POST', '/v1/nodes', {
     driver: 'ipmi',
@@ -191,14 +133,14 @@ async function available(instanceInfo: object, more: object = {}): Promise<strin
     ['provide', 'available'],
   ] as const) {
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target })
-    await settled(uuid, to)
+    await waitFor(uuid, to)
   }
   bmc = []
   return uuid
 }
 const deploy = async (uuid: string) => {
   await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active' })
-  return settled(uuid, 'wait call-back', 'active', 'deploy failed')
+  return waitFor(uuid, 'wait call-back', 'active', 'deploy failed')
 }
 
 describe('a deploy', () => {

@@ -8,10 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { orderNow } from '../../conductor/boot/orders.ts'
-import { instanceArgs, servedFile } from '../../conductor/boot/render.ts'
+import { servedFile } from '../../conductor/boot/render.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
-import { ramdiskSource } from '../../conductor/node/policy/instance-source.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { BootFiles } from '../../images/boot-files.ts'
@@ -19,10 +18,10 @@ import { ImageStore } from '../../images/store.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
-import type { Run } from '../../kit/run.ts'
-import { renderScript } from '../../pxe/script.ts'
+import { obedientIpmitool } from '../fake/ipmitool.ts'
 import { ApiClient } from '../lab/client.ts'
 import { storeWith } from './store-with.ts'
+import { waitForState } from './wait-state.ts'
 
 const KERNEL = Buffer.alloc(300_000, 'kernel')
 const RAMDISK = Buffer.alloc(500_000, 'ramdisk')
@@ -35,18 +34,12 @@ let base = ''
 let store: Store
 let asked: { url: string; authorization: string | undefined }[] = []
 
-/** A BMC that obeys; raw calls are kept. */
-const powers = new Map<string, string>()
+/** Raw commands to the BMC. */
 let raw: string[] = []
-const ipmitool: Run = async (argv) => {
-  const text = argv.join(' ')
-  const host = /-H (\S+)/.exec(text)?.[1] ?? ''
-  const power = /power (on|off)$/.exec(text)?.[1] ?? powers.get(host) ?? 'off'
-  powers.set(host, power)
+const ipmitool = obedientIpmitool((text) => {
   const bytes = /raw (.*)$/.exec(text)?.[1]
   if (bytes !== undefined) raw.push(bytes)
-  return { code: 0, stdout: `Chassis Power is ${power}\n`, stderr: '' }
-}
+})
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-ramdisk-'))
@@ -99,20 +92,13 @@ async function available(deployInterface: string, instanceInfo: object): Promise
   })
   const uuid = String(made.uuid)
   await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'manage' })
-  await settled(uuid, 'manageable')
+  await waitFor(uuid, 'manageable')
   await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'provide' })
-  await settled(uuid, 'available')
+  await waitFor(uuid, 'available')
   return uuid
 }
 
-const settled = (uuid: string, ...wanted: string[]) =>
-  until(
-    async () => {
-      const node = await api.ok('GET', `/v1/nodes/${uuid}`)
-      return wanted.includes(String(node.provision_state)) && node.reservation === null ? node : undefined
-    },
-    { what: wanted.join(' or '), timeoutMs: 15_000, everyMs: 20 },
-  )
+const waitFor = (uuid: string, ...states: string[]) => waitForState(api, uuid, states)
 
 /** The record as it is stored. */
 const stored = async (uuid: string) => (await store.node(uuid)) as NodeRecord
@@ -126,7 +112,7 @@ describe('ramdisk', () => {
     const uuid = await available('ramdisk', instance())
     expect((await api.ok('GET', `/v1/nodes/${uuid}/validate`)).deploy).toEqual({ result: true })
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active' })
-    expect(await settled(uuid, 'active', 'deploy failed')).toMatchObject({
+    expect(await waitFor(uuid, 'active', 'deploy failed')).toMatchObject({
       provision_state: 'active',
       power_state: 'power on',
       last_error: null,
@@ -152,13 +138,13 @@ describe('ramdisk', () => {
   test('a second node with the same files fetches nothing; a rebuild and a delete leave what the record says', async () => {
     const uuid = await available('ramdisk', instance())
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active' })
-    await settled(uuid, 'active')
+    await waitFor(uuid, 'active')
     expect(asked).toEqual([])
     await api.ok('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'rebooting' })
-    await settled(uuid, 'active')
+    await waitFor(uuid, 'active')
     expect(orderNow(await stored(uuid)).kind).toBe('instance')
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'deleted' })
-    expect(await settled(uuid, 'available')).toMatchObject({ power_state: 'power off', instance_info: {} })
+    expect(await waitFor(uuid, 'available')).toMatchObject({ power_state: 'power off', instance_info: {} })
     expect(orderNow(await stored(uuid)).kind).toBe('nothing')
   })
 
@@ -166,7 +152,7 @@ describe('ramdisk', () => {
     const uuid = await available('ramdisk', { ...instance(), kernel_checksum: sha256(Buffer.from('another')) })
     raw = []
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active' })
-    const node = await settled(uuid, 'active', 'deploy failed')
+    const node = await waitFor(uuid, 'active', 'deploy failed')
     expect(node).toMatchObject({ provision_state: 'deploy failed', power_state: 'power off' })
     expect(node.last_error).toContain('another SHA-256')
     expect([raw, orderNow(await stored(uuid)).kind]).toEqual([[], 'nothing'])
@@ -212,7 +198,7 @@ describe('custom-agent', () => {
     expect((await api.ok('GET', `/v1/nodes/${uuid}/validate`)).deploy).toEqual({ result: true })
     const steps = [{ interface: 'deploy', step: 'erase_devices_metadata', args: {}, priority: 80 }]
     await api.ok('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'active', deploy_steps: steps })
-    await settled(uuid, 'wait call-back')
+    await waitFor(uuid, 'wait call-back')
     expect((await stored(uuid)).workflow.steps.map(({ step }) => step)).toEqual(['erase_devices_metadata'])
     expect((await stored(uuid)).workflow.imageId).toBeNull()
   })
@@ -243,37 +229,6 @@ describe('custom-agent', () => {
       result: true,
       reason: expect.stringContaining('driver_info/deploy_ramdisk is not used'),
     })
-  })
-})
-
-describe('scripts', () => {
-  const boot = { kernelArgs: ['console=ttyS0'] } as Parameters<typeof instanceArgs>[0]
-  test('an instance boots its own kernel with Ironic’s arguments before its own, and an ISO is booted over HTTP', () => {
-    const order = {
-      kind: 'kernel',
-      what: 'its instance',
-      kernelUrl: 'http://10.0.0.1/files/k',
-      initrdUrl: 'http://10.0.0.1/files/r',
-      args: instanceArgs(boot, ['root=live:http://x/y', 'quiet']),
-    } as const
-    expect(renderScript(order, 'n').split('\n').slice(2, 5)).toEqual([
-      'kernel http://10.0.0.1/files/k initrd=initrd root=/dev/ram0 text console=ttyS0 root=live:http://x/y quiet || goto again',
-      'initrd --name initrd http://10.0.0.1/files/r || goto again',
-      'boot || goto again',
-    ])
-    expect(renderScript({ kind: 'iso', url: 'http://10.0.0.1/files/i' }, 'n').split('\n')[2]).toBe(
-      'sanboot --no-describe http://10.0.0.1/files/i || goto again',
-    )
-    for (const bad of ['&&', '||', 'a b', '$x', '#'])
-      expect(() => renderScript({ ...order, args: [bad] }, 'n')).toThrow()
-  })
-  test('the script takes what the source check lets through', () => {
-    const info = { kernel: 'http://x/k', ramdisk: 'http://x/r', ramdisk_kernel_arguments: 'a&&b ~ c=[::1]:80 \t &' }
-    const source = ramdiskSource(info, { uncheckedBootFiles: true, glance: false })
-    if (source.kind !== 'kernel') throw new Error('no kernel')
-    const url = 'http://10.0.0.1/f'
-    const order = { kind: 'kernel', what: 'x', kernelUrl: url, initrdUrl: url, args: source.args } as const
-    expect(renderScript(order, 'n')).toContain(' a&&b ~ c=[::1]:80 & || goto again')
   })
 })
 

@@ -4,6 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { launch, run } from '../../kit/run.ts'
+import { ipmiSimArgv } from '../fake/ipmi-sim.ts'
 import { ROOT } from './root.ts'
 import { BMC_PASSWORD, BMC_USER, makeServer, pullDisk, type Server, type ServerSpec } from './server.ts'
 import { inNamespace, sh } from './shell.ts'
@@ -71,16 +72,7 @@ export class Rack {
 
   /** Answers once the BMC does. */
   async startBmc(server: Server): Promise<void> {
-    const sim = [
-      'ipmi_sim',
-      '-n',
-      '-c',
-      join(server.dir, 'lan.conf'),
-      '-f',
-      join(server.dir, 'emu.cmd'),
-      '-s',
-      join(server.dir, 'state'),
-    ]
+    const sim = ipmiSimArgv(server.dir)
     this.launch(join(server.dir, 'ipmi_sim.log'), sim)
     if (server.bmc === 'redfish') await this.startRedfish(server)
     await until(async () => (await this.ipmi(server, ['power', 'status'])).code === 0, {

@@ -1,5 +1,6 @@
 /** Walks through every state that the model can come into, and remembers the way to those that must not be. */
-import { nextStates, START, type Rules, type State } from './model.ts'
+import { START, type Rules, type State } from './model-state.ts'
+import { nextStates } from './model.ts'
 
 export interface Checked {
   readonly states: number

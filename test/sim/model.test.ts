@@ -1,7 +1,7 @@
 /** Exhaustive over the production steps: with every guard nothing can go wrong, and each guard taken away is missed. */
 import { expect, test } from 'vitest'
 import { explore } from './explore.ts'
-import { RULES, type Rules } from './model.ts'
+import { RULES, type Rules } from './model-state.ts'
 
 test(
   'every interleaving: no double run, no duplicate evacuation, no OFF to a living host, no late fence',
