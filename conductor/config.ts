@@ -125,6 +125,9 @@ const Boot = z.strictObject({
 })
 
 const Provision = z.strictObject({
+  raidTimeoutSeconds: Seconds.default(3600).describe(
+    'How long RAID volumes may take from their order through Redfish until they are read back, with restarts of the server.',
+  ),
   callbackTimeoutSeconds: Seconds.default(1800).describe('How long a booted node may take until its agent calls.'),
   agentSilenceSeconds: Seconds.default(120).describe('How long an agent may be silent before the node has failed.'),
   parkSeconds: Seconds.default(1800).describe(

@@ -20,6 +20,7 @@ import { biosWorks } from '../node/run/works/bios.ts'
 import { MediaEffects } from '../node/run/media-effects.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
+import { raidWorks } from '../node/run/works/raid.ts'
 import { settingsOf } from '../settings.ts'
 import type { Boot } from './boot.ts'
 import type { Context } from './context.ts'
@@ -63,6 +64,7 @@ const bmcWorks = (
   files: FirmwareFiles | undefined,
 ): Readonly<Record<string, BmcWork>> => ({
   ...SECURE_BOOT_WORKS,
+  ...raidWorks({ timeoutMs: config.provision.raidTimeoutSeconds * 1000 }),
   ...biosWorks({ store, limits: config.limits.hardware, timeoutMs: config.provision.biosTimeoutSeconds * 1000 }),
   ...firmwareWorks({
     store,

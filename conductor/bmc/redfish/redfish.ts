@@ -6,11 +6,13 @@ import type { Bmc, BootChoice, BootNow, Power, PowerCommand } from '../controlle
 import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import type { Indicators } from '../parts/indicators.ts'
 import type { Sensors } from '../parts/sensors.ts'
+import type { Volumes } from '../parts/volumes.ts'
 import type { BmcInventory, Health } from '../parts/inventory.ts'
 import { redfishBios } from './bios.ts'
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
 import type { RedfishInfo } from './info.ts'
+import { redfishVolumes } from './volumes.ts'
 import { redfishFirmwareMode } from './firmware-mode.ts'
 import { redfishIndicators } from './indicators.ts'
 import { redfishSensors } from './sensors.ts'
@@ -33,6 +35,7 @@ export class Redfish implements Bmc {
   readonly firmwareMode: FirmwareMode
   readonly sensors: Sensors
   readonly indicators: Indicators
+  readonly volumes: Volumes
   private readonly info: RedfishInfo
   private readonly client: RedfishClient
   private readonly clock: Clock
@@ -54,6 +57,7 @@ export class Redfish implements Bmc {
     this.indicators = redfishIndicators(at)
     this.media = redfishMedia(at)
     this.httpBoot = { bootOnce: (url, signal) => at(signal, (parts) => bootOnceByHttp(parts, url, signal)) }
+    this.volumes = redfishVolumes(this.client, at)
   }
 
   /** The key of its certificate, once it was seen; null before, and where a CA or plain HTTP is configured. */

@@ -52,6 +52,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     inspect: ['agent', 'redfish', 'no-inspect'],
     management: ['redfish', 'noop'],
     power: ['redfish'],
+    raid: ['no-raid', 'agent', 'redfish'],
     rescue: ['agent', 'no-rescue'],
   },
   // Ironic's names for Dell; the same Redfish behind both.
@@ -64,6 +65,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     inspect: ['agent', 'idrac-redfish', 'redfish', 'no-inspect'],
     management: ['idrac-redfish', 'redfish', 'noop'],
     power: ['idrac-redfish', 'redfish'],
+    raid: ['no-raid', 'agent', 'idrac-redfish', 'redfish'],
     rescue: ['agent', 'no-rescue'],
   },
   'fake-hardware': {

@@ -3,6 +3,7 @@ import { stepsOfFake } from '../../fake/steps.ts'
 import { BiosSettings, CheckedUpdates } from './step-args.ts'
 import { interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
+import { HARDWARE_RAID_STEPS } from './hardware-raid-steps.ts'
 import { SECURE_BOOT_STEPS } from './secure-boot-steps.ts'
 import { softwareRaidSteps } from './software-raid.ts'
 import type { KnownStep, StepCatalog } from './steps.ts'
@@ -16,6 +17,7 @@ export interface BmcStep extends KnownStep {
 /** By `interface.step`. */
 export const BMC_STEPS: Readonly<Record<string, BmcStep>> = {
   ...SECURE_BOOT_STEPS,
+  ...HARDWARE_RAID_STEPS,
   'bios.apply_configuration': {
     in: { clean: 0, deploy: 0, service: 0 },
     by: 'bmc',

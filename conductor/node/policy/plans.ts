@@ -12,7 +12,8 @@ import { withChildren, type MayUseChild } from './child-steps.ts'
 import { inspectsByBmc, interfaceOf, unsupported } from './interfaces.ts'
 import { stepsOfNode } from './node-steps.ts'
 import type { NodeRecord } from '../record.ts'
-import { isSoftwareRaidStep, tryRaidStep } from './software-raid.ts'
+import { wantedBy } from './hardware-raid-steps.ts'
+import { tryRaidStep } from './software-raid.ts'
 import {
   bmcInspectPlan,
   cleanPlan,
@@ -131,10 +132,11 @@ async function childrenOf(
 function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly PlannedStep[] {
   let now = node
   for (const step of steps) {
-    const isRaid = isSoftwareRaidStep(step)
+    const isRaid = step.interface === 'raid' && step.by !== 'interface'
     if (step.by !== 'interface' && !isRaid) continue
     try {
-      now = { ...now, ...(isRaid ? tryRaidStep(now, step) : fakeStep(now, step, 0)) }
+      if (step.by === 'bmc') wantedBy(now, step)
+      else now = { ...now, ...(isRaid ? tryRaidStep(now, step) : fakeStep(now, step, 0)) }
     } catch (error) {
       if (!isFault(error)) throw error
       throw new Fault(error.code, `${step.interface}.${step.step}: ${error.detail}`, { cause: error })

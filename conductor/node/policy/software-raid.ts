@@ -14,6 +14,7 @@ import {
 } from '../../api/agent-raid.ts'
 import { checkInput } from '../../api/check-input.ts'
 import type { NodeRecord } from '../record.ts'
+import { checkHardwareRaid } from './hardware-raid.ts'
 import { interfaceOf } from './interfaces.ts'
 import { RaidConfig, raidOf, type LogicalDisk } from './raid.ts'
 import type { PlannedStep, StepCatalog } from './steps.ts'
@@ -127,7 +128,10 @@ export function checkTargetRaid(
   node: Pick<NodeRecord, 'driver' | 'interfaces'>,
   config: Readonly<Record<string, unknown>>,
 ): void {
-  if (interfaceOf(node, 'raid') === 'agent' && Object.keys(config).length > 0) checkSoftwareRaid(raidOf(config))
+  if (Object.keys(config).length === 0) return
+  const raidInterface = interfaceOf(node, 'raid')
+  if (raidInterface === 'agent') checkSoftwareRaid(raidOf(config))
+  if (raidInterface === 'redfish' || raidInterface === 'idrac-redfish') checkHardwareRaid(raidOf(config))
 }
 
 function checkCount(disk: LogicalDisk, level: SoftwareLevel, bad: (key: string, why: string) => Fault): void {

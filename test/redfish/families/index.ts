@@ -12,6 +12,8 @@ import { Tasks } from './tasks.ts'
 import { Updates } from './updates.ts'
 import { VirtualMedia } from './virtual-media.ts'
 
+import { StorageFamily } from './storage.ts'
+
 export const familiesOf = (bmc: VirtualBmc) => ({
   root: new ServiceRoot(bmc),
   sessions: new Sessions(bmc),
@@ -19,6 +21,7 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   systems: new Systems(bmc),
   managers: new Managers(bmc),
   chassis: new Chassis(bmc),
+  storage: new StorageFamily(bmc),
   secureBoot: new SecureBoot(bmc),
   tasks: new Tasks(bmc),
   bios: new Bios(bmc),
