@@ -33,6 +33,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'agent.session': 401,
   'bmc.unreachable': 500,
   'bmc.busy': 503,
+  'bmc.updating': 503,
   'run.resources': 503,
   'store.stale': 409,
   'store.broken': 503,

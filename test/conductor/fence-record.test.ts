@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { BmcTask } from '../../conductor/bmc/task.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
 import type { EventRecord, Store } from '../../conductor/store/port.ts'
@@ -108,6 +109,30 @@ test.each([
   const before = during(words)
   expect(before?.findLast(({ kind }) => kind === 'bmc-act')?.detail).toMatchObject(detail)
   expect(before?.findLast(({ kind }) => kind === 'act')?.detail).toMatchObject({ path: `/v1/nodes/${node}/${path}` })
+})
+
+test('a host whose BMC installs its own firmware cannot be fenced, and the BMC hears nothing', async () => {
+  const record = (await store.node(node))!
+  const bmcTask: BmcTask = {
+    what: 'firmware',
+    uri: null,
+    before: null,
+    want: null,
+    stage: 'asked',
+    beganAtMs: 0,
+    lookAtMs: 0,
+    deadlineMs: 60_000,
+    seen: { percent: null, words: null },
+    hush: 'the BMC installs new firmware',
+  }
+  const updating = await store.putNode({ ...record, workflow: { ...record.workflow, bmcTask } })
+  const answer = await call('POST', `/rackward/v1/nodes/${node}/fence`, { act: 'off' })
+  expect([answer.status, JSON.stringify(answer.body)]).toEqual([
+    503,
+    expect.stringContaining('cannot be fenced: the BMC installs new firmware, until 1970-01-01T00:01:00'),
+  ])
+  expect(records).toEqual([])
+  await store.putNode({ ...updating, workflow: record.workflow })
 })
 
 test('a full disk stops what can wait, and no fence', async () => {
