@@ -88,7 +88,7 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
     arbiters: [a1, a2].map(({ name, publicKey }) => ({ name, public_key: publicKey })),
   }
   const link = {
-    ask: async (_: string, path: string, { body }: { body: { sealed: Record<string, string> } }) => {
+    request: async (_: string, path: string, { body }: { body: { sealed: Record<string, string> } }) => {
       sent.push({ path, sealed: body.sealed })
       ;(hosts[0] as { bmc_sealed: boolean }).bmc_sealed = true
       return { status: 200, body: {} }

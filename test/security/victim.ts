@@ -165,6 +165,10 @@ export const basic = (user: string, password = `${user}-password`): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 
 /** Asks /healthz one after the other until `stop()`, which answers the times in milliseconds, sorted. */
+/** The longest that /healthz may be silent under an attack. A machine whose cores are busy with other things takes a second or two of it;
+ *  what blocks the event loop takes far longer. */
+export const MAX_SILENCE_MS = 4_000
+
 export function healthWatch(victim: Victim): { stop(): Promise<number[]> } {
   const times: number[] = []
   let going = true
