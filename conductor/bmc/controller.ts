@@ -2,7 +2,6 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Bios } from './parts/bios.ts'
-import type { BmcEvents } from './parts/events.ts'
 import type { FirmwareMode } from './parts/firmware-mode.ts'
 import type { Indicators } from './parts/indicators.ts'
 import type { HttpBoot } from './parts/http-boot.ts'
@@ -46,7 +45,6 @@ export interface BmcParts {
   readonly indicators?: Indicators
   /** Absent: only a ramdisk can find out. */
   readonly inventory?: BmcInventory
-  readonly events?: BmcEvents
   readonly tasks?: Tasks
 }
 
@@ -92,7 +90,6 @@ const PARTS: Readonly<Record<keyof BmcParts, string>> = {
   sensors: 'sensors',
   indicators: 'indicators',
   inventory: 'an inventory',
-  events: 'a stream of events',
   tasks: 'tasks',
 }
 
