@@ -13,6 +13,7 @@ export interface Sim {
   forget(): Promise<void>
   /** When it was called first and last since then, in milliseconds of the file system's clock; undefined: not yet. */
   called(): Promise<{ firstMs: number; lastMs: number } | undefined>
+  /** Safe to call twice. */
   stop(): Promise<void>
 }
 
@@ -81,6 +82,7 @@ exit 0
     what: 'ipmi_sim',
     timeoutMs: 15_000,
   })
+  let stopped = false
   return {
     address,
     dir,
@@ -96,7 +98,8 @@ exit 0
       return first && last && last.size > 0 ? { firstMs: first.mtimeMs, lastMs: last.mtimeMs } : undefined
     },
     async stop() {
-      if (pid) process.kill(pid, 'SIGKILL')
+      if (!stopped && pid) process.kill(pid, 'SIGKILL')
+      stopped = true
       await rm(dir, { recursive: true, force: true })
     },
   }
