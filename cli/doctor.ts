@@ -149,7 +149,7 @@ async function meshFindings(api: Api): Promise<Finding[]> {
     ...silent.map(({ name }) =>
       bad('mesh', `the arbiter ${name} is not heard`, `systemctl status rackward-agent on ${name}`),
     ),
-    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.why}`, 'rackward mesh arm')]),
+    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.reason}`, 'rackward mesh arm')]),
   ]
 }
 
