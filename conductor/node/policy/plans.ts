@@ -108,7 +108,7 @@ async function asked(
 /** BIOS settings are checked against what was read last, so that a wrong one is refused with the request; later, against the server itself. */
 async function checkBmcSteps(node: NodeRecord, steps: readonly PlannedStep[], store: Store): Promise<void> {
   for (const step of steps) {
-    if (step.by !== 'bmc' || `${step.interface}.${step.step}` !== 'bios.apply_configuration') continue
+    if (step.children || step.by !== 'bmc' || `${step.interface}.${step.step}` !== 'bios.apply_configuration') continue
     const kept = await biosDocument(store, node.uuid)
     if (kept) checkBios(checkInput(BiosSettings, step.args).settings, knownBios(kept))
   }
@@ -132,6 +132,8 @@ async function childrenOf(
 function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly PlannedStep[] {
   let now = node
   for (const step of steps) {
+    // What children carry out is checked against them.
+    if (step.children) continue
     const isRaid = step.interface === 'raid' && step.by !== 'interface'
     if (step.by !== 'interface' && !isRaid) continue
     try {
