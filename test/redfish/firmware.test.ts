@@ -51,15 +51,16 @@ async function open(faults: readonly FaultName[] = [], more: RigOptions & { time
   rig = own
   return { own, bmc: own.bmc, cleaned: (steps: unknown[]) => own.cleaned(steps), api: own.api }
 }
-const update = (...settings: { component: string; file: string; checksum?: string }[]) => [
+const update = (...settings: { component: string; file: string; checksum?: string; wait?: number }[]) => [
   {
     interface: 'firmware',
     step: 'update',
     args: {
-      settings: settings.map(({ component, file, checksum: given }) => ({
+      settings: settings.map(({ component, file, checksum: given, ...more }) => ({
         component,
         url: `${source}${file}`,
         checksum: given ?? checksum(file.split('?')[0] ?? ''),
+        ...more,
       })),
     },
   },
@@ -111,6 +112,28 @@ test('a BMC that comes back with another key and another system behind it is a f
     provision_state: 'clean failed',
     last_error: expect.stringMatching(/another key, and the system behind it is 99999999/),
   })
+})
+
+test('"wait" is time between one component and the next, and a conductor that is restarted meanwhile keeps to it', async () => {
+  const { bmc, own } = await open()
+  const waitMs = 5_000
+  // The BMC shows no network adapter while the server is off.
+  await bmc.machine.start()
+  await own.clean(update({ ...BIOS, wait: waitMs / 1000 }, { component: 'nic:NIC-0001', file: '/nic.bin' }))
+  const words = async () => JSON.stringify((await own.api('GET', '/rackward/v1/nodes/r1/explain')).body)
+  const pausedAtMs = await own.until(
+    'the pause',
+    async () => /bios: installed; goes on at/.test(await words()) && Date.now(),
+  )
+  const orders = () => bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate')).length
+  expect(orders()).toBe(1)
+  await own.stopConductor()
+  await own.start()
+  await own.until('the second order', async () => orders() === 2)
+  // The pause may have begun a look before it was seen here.
+  expect(Date.now() - pausedAtMs).toBeGreaterThan(waitMs - 2_000)
+  expect(await own.becomes('manageable')).toMatchObject({ last_error: null })
+  expect(bmc.families.updates.versions.NIC).toBe('20.6.0')
 })
 
 const WELL = 'well'

@@ -33,11 +33,11 @@ export const CheckedUpdates = z.strictObject({
         component: z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is none of bios, bmc and nic:SERIAL'),
         url: z.string().min(1).max(2048),
         checksum: z.string().max(140).optional(),
-        wait: z.number().int().min(1).optional(),
+        wait: z.number().int().min(1).max(86_400).optional(),
       }),
     )
     .min(1)
     .max(16)
     .refine((list) => new Set(list.map(({ component }) => component)).size === list.length, 'names a component twice')
-    .describe('the firmware to install, as a list of {component, url, checksum (sha256:HEX)}'),
+    .describe('the firmware to install, as a list of {component, url, checksum (sha256:HEX), wait (seconds before the next one)}'),
 })

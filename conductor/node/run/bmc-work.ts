@@ -24,6 +24,8 @@ export interface Looked {
   readonly task: BmcTask
   /** The BMC needs a restart of the server; `task` is kept first. */
   readonly restart?: true
+  /** The next look is at this time; absent: soon, and later and later. */
+  readonly lookAtMs?: number
   readonly patch?: Partial<NodeRecord>
 }
 
@@ -92,10 +94,8 @@ export class BmcWorks {
       return { task: { ...task, seen: { ...task.seen, words } } }
     })
     const nowMs = this.parts.clock.now()
-    const next = {
-      ...looked,
-      task: { ...looked.task, lookAtMs: nextLookMs(looked.task, { nowMs, firstMs: this.parts.lookMs }) },
-    }
+    const lookAtMs = looked.lookAtMs ?? nextLookMs(looked.task, { nowMs, firstMs: this.parts.lookMs })
+    const next = { ...looked, task: { ...looked.task, lookAtMs } }
     if (looked.task.stage === 'done' || looked.restart) return next
     if (nowMs >= task.deadlineMs)
       throw new Fault(

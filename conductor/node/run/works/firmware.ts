@@ -4,6 +4,7 @@ import { checkInput } from '../../../api/check-input.ts'
 import { partOf } from '../../../bmc/controller.ts'
 import type { FirmwareSeen, KnownIdentity } from '../../../bmc/parts/updates.ts'
 import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
+import { isoTime } from '../../../../kit/clock.ts'
 import { Fault, isFault } from '../../../../kit/fault.ts'
 import type { FirmwareFiles } from '../../../firmware/files.ts'
 import type { Store } from '../../../store/port.ts'
@@ -26,6 +27,8 @@ interface Item {
   readonly id: string
   readonly name: string
   readonly before: string | null
+  /** How long to wait after its update before going on; absent: not at all. */
+  readonly waitMs?: number
 }
 
 interface Want {
@@ -35,10 +38,14 @@ interface Want {
   readonly restarted: boolean
   /** Good looks in a row. */
   readonly proven: number
+  /** The update of the present item is proven, and the next one begins at this time, since the operator wants that; null: it is not proven. */
+  readonly goOnAtMs: number | null
 }
 
 /** A version that is seen once may be of the moment before the BMC restarts. */
 const LOOKS = 2
+/** Of an item that was not begun. */
+const FRESH = { restarted: false, proven: 0, goOnAtMs: null }
 const wantOf = (task: BmcTask): Want => task.want as unknown as Want
 const asJson = (value: unknown): Json => value as Json
 const HUSH = 'the BMC installs new firmware of its own and restarts'
@@ -68,15 +75,16 @@ async function prepare(parts: FirmwareWorkParts, at: WorkAt): Promise<BmcTask> {
   })
   await keepFirmware(parts.store, at.node.uuid, { seen, atMs: at.nowMs })
   const items: Item[] = []
-  for (const { component, url, checksum } of settings) {
+  for (const { component, url, checksum, wait } of settings) {
     const now = componentOf(seen, component)
-    items.push({ component, ...(await files.fetch({ url, checksum }, at.signal)), before: now.version })
+    const file = await files.fetch({ url, checksum }, at.signal)
+    items.push({ component, ...file, before: now.version, ...(wait ? { waitMs: wait * 1000 } : {}) })
   }
   return {
     what: 'firmware',
     uri: null,
     before: asJson(identity),
-    want: asJson({ items, index: 0, restarted: false, proven: 0 } satisfies Want),
+    want: asJson({ items, index: 0, ...FRESH } satisfies Want),
     stage: 'prepared',
     beganAtMs: at.nowMs,
     deadlineMs: at.nowMs + timeoutOf(parts, items[0]),
@@ -126,6 +134,8 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
   const want = wantOf(task)
   const item = want.items[want.index]
   if (!item) return { task: { ...task, stage: 'done', hush: null } }
+  if (want.goOnAtMs !== null)
+    return at.nowMs < want.goOnAtMs ? { task, lookAtMs: want.goOnAtMs } : goOn(parts, task, at)
   // A restarted conductor offers the file again: the BMC may be about to fetch it.
   filesOf(parts).offer(item)
   const { seen, newPin } = await readBack(task, item, at)
@@ -147,8 +157,7 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
     if (want.proven + 1 < LOOKS)
       return { task: { ...task, want: asJson({ ...want, proven: want.proven + 1 }), stage: 'settling' }, ...patch }
     await keepFirmware(parts.store, at.node.uuid, { seen, atMs: at.nowMs, flashed: item.component })
-    const next = { ...task, uri: null, want: asJson({ ...want, index: want.index + 1, restarted: false, proven: 0 }) }
-    return { ...(await order(parts, next, at)), ...patch }
+    return { ...(item.waitMs ? pause(parts, task, { item, nowMs: at.nowMs }) : await goOn(parts, task, at)), ...patch }
   }
   const hint = await hintOf(task, at)
   const state = `${item.component} is at ${now?.version ?? 'no version'} still`
@@ -170,6 +179,25 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
       ...patch,
     }
   return { task: settled(waiting, { hint, state, nowMs: at.nowMs }), ...patch }
+}
+
+const goOn = (parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> =>
+  order(parts, { ...task, uri: null, want: asJson({ ...wantOf(task), index: wantOf(task).index + 1, ...FRESH }) }, at)
+
+/** The time of going on is kept with the task, so that a restarted conductor waits no longer; the deadline of the update does not count it. */
+function pause(parts: FirmwareWorkParts, task: BmcTask, { item, nowMs }: { item: Item; nowMs: number }): Looked {
+  const goOnAtMs = nowMs + (item.waitMs ?? 0)
+  return {
+    task: {
+      ...task,
+      want: asJson({ ...wantOf(task), goOnAtMs }),
+      stage: 'settling',
+      deadlineMs: goOnAtMs + timeoutOf(parts, item),
+      seen: { percent: 100, words: `${item.component}: installed; goes on at ${isoTime(goOnAtMs)}, as "wait" says` },
+      hush: null,
+    },
+    lookAtMs: goOnAtMs,
+  }
 }
 
 /** A BMC that comes back from its own update has lost sessions and connections, and may have another key. */
