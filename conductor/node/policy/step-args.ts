@@ -39,5 +39,7 @@ export const CheckedUpdates = z.strictObject({
     .min(1)
     .max(16)
     .refine((list) => new Set(list.map(({ component }) => component)).size === list.length, 'names a component twice')
-    .describe('the firmware to install, as a list of {component, url, checksum (sha256:HEX), wait (seconds before the next one)}'),
+    .describe(
+      'the firmware to install, as a list of {component, url, checksum (sha256:HEX), wait (seconds before the next one)}',
+    ),
 })
