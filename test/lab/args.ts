@@ -14,6 +14,8 @@ export interface LabArgs {
   readonly nodes: number
   readonly firmware: Firmware | 'mix'
   readonly bmc: BmcKind | 'mixed'
+  /** How the nodes come into the ramdisk: from the network, or from the boot ISO, without DHCP. */
+  readonly boot: 'network' | 'media'
   readonly json: boolean
   readonly keep: boolean
   readonly name: string
@@ -23,7 +25,7 @@ const MAX_NODES = 16
 const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
-export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--ha] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--boot network|media] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
@@ -32,6 +34,7 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
   down      take everything away again
   --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
   --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish speak IPMI as well
+  --boot    media, with --bmc redfish: the servers boot the ramdisk from the boot ISO in a virtual drive of their BMC, and no DHCP server is on the wire
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
@@ -48,6 +51,7 @@ export function readArgs(all: readonly string[]): LabArgs {
       nodes: { type: 'string' },
       firmware: { type: 'string' },
       bmc: { type: 'string' },
+      boot: { type: 'string' },
       ha: { type: 'boolean' },
       freeze: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -67,6 +71,11 @@ export function readArgs(all: readonly string[]): LabArgs {
   if (firmware !== 'bios' && firmware !== 'uefi' && firmware !== 'mix') throw new Error('--firmware: bios or uefi')
   const bmc = values.bmc ?? 'ipmi'
   if (bmc !== 'ipmi' && bmc !== 'redfish' && bmc !== 'mixed') throw new Error('--bmc: ipmi, redfish or mixed')
+  const boot = values.boot ?? 'network'
+  if (boot !== 'network' && boot !== 'media') throw new Error('--boot: network or media')
+  if (boot === 'media' && bmc !== 'redfish')
+    throw new Error(`--boot media: IPMI has no virtual media; use it with --bmc redfish instead of --bmc ${bmc}`)
+  if (boot === 'media' && values.ha) throw new Error('--boot media: the servers of --ha boot from the network')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {
@@ -78,6 +87,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     nodes,
     firmware,
     bmc,
+    boot,
     json: values.json ?? false,
     keep: values.keep ?? false,
     name,

@@ -19,7 +19,10 @@ export interface ConductorOptions {
   /** Directory of iPXE's loaders; undefined: the configuration's default. */
   readonly loaders?: string | undefined
   readonly rescueInitrd?: string
+  /** The boot ISO, which BMCs fetch at boot.http. */
   readonly iso?: string
+  /** They fetch it at a listener of its own, with this port. */
+  readonly mediaPort?: number
   /** False: no DHCP server is on the wire. */
   readonly dhcp?: boolean
   /** URLs of the mesh's arbiters. */
@@ -122,6 +125,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     ...(options.loaders ? { loaders: options.loaders } : {}),
     routerAdvertisements: true,
     ...(options.iso ? { iso: options.iso } : {}),
+    ...(options.mediaPort ? { media: { address: CONDUCTOR_IP, port: options.mediaPort } } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   // No switch of the rack announces itself, unless a test does.

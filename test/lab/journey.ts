@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
 import type { ApiClient } from './client.ts'
+import { fixedNetwork, mediaNode } from './media-nodes.ts'
 import type { Rack } from './rack.ts'
 import { BMC_PASSWORD, BMC_USER, type Server } from './server.ts'
 
@@ -134,8 +135,10 @@ export async function travel(parts: {
   seen: Seen
   /** What it is told besides, and the address that it must have for it. */
   host?: { address: string; userData: string }
+  /** It boots by virtual media, and has this address in the ramdisk as in the system that is deployed; absent: it boots from the network. */
+  fixedIp?: string
 }): Promise<Result> {
-  const { api, rack, server, seen } = parts
+  const { api, rack, server, seen, fixedIp } = parts
   const phases: Record<string, number> = {}
   let lapMs = Date.now()
   const lap = (name: string) => {
@@ -152,7 +155,7 @@ export async function travel(parts: {
   let address: string | null = null
   seen.startedMs = Date.now()
   try {
-    const node = await enroll(api, server, {}, parts.host?.address)
+    const node = await enroll(api, server, fixedIp ? mediaNode(server, fixedIp) : {}, parts.host?.address)
     await provision(api, node, { target: 'manage' }, { to: 'manageable', onLook })
     lap('bmc')
     const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', onLook })
@@ -166,10 +169,14 @@ export async function travel(parts: {
     lap('clean')
     await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/instance_info/image_source', value: parts.image }])
     const publicKey = (await readFile(join(rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
+    const drive = configDrive(server, publicKey, parts.host?.userData)
     const active = await provision(
       api,
       node,
-      { target: 'active', configdrive: configDrive(server, publicKey, parts.host?.userData) },
+      {
+        target: 'active',
+        configdrive: { ...drive, ...(fixedIp ? { network_data: fixedNetwork(server.mac, fixedIp) } : {}) },
+      },
       { to: 'active', onLook },
     )
     lap('deploy')
@@ -177,7 +184,7 @@ export async function travel(parts: {
       phases[name] = Math.round(seconds * 10) / 10
     seen.phase = 'first boot, until a login works'
     seen.totalBytes = 0
-    address = await addressOf(api, node, server.mac)
+    address = fixedIp ?? (await addressOf(api, node, server.mac))
     const proof = await login(rack, address, server.name)
     lap('boot')
     seen.phase = 'logged in'

@@ -13,6 +13,7 @@ import { openHa, playOf, type Hosts } from './ha/open.ts'
 import { killText, type Kill } from './ha/play.ts'
 import { ApiClient } from './client.ts'
 import { RackConductor } from './conductor.ts'
+import { fixedAddress } from './media-nodes.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
 import { RACKWARD_MAIN } from './root.ts'
@@ -25,6 +26,8 @@ interface LabState {
   readonly servers: readonly Server[]
 }
 
+/** Of the listener where BMCs fetch the boot ISO. */
+const MEDIA_PORT = 8081
 const GIB = 1024 ** 3
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 const labDir = (name: string) => `/var/tmp/rackward-${name}`
@@ -40,7 +43,9 @@ function specs(args: LabArgs): ServerSpec[] {
     const [firmware, card, diskKind] = kinds[i % kinds.length] as (typeof kinds)[number]
     const wanted: Firmware = args.firmware === 'mix' ? firmware : args.firmware
     const bmc = args.bmc === 'mixed' ? (i % 2 === 0 ? 'ipmi' : 'redfish') : args.bmc
-    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb: 1024, bmc }
+    // The ramdisk of an ISO image is read by way of the BIOS or UEFI, and needs more room than one from the network.
+    const memoryMb = args.boot === 'media' ? 1536 : 1024
+    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb, bmc }
   })
 }
 
@@ -79,7 +84,12 @@ async function runLab(args: LabArgs): Promise<boolean> {
 interface Made {
   readonly imageStore: string
   readonly imageName: string
-  readonly ramdisk: { readonly kernel: string; readonly initrd: string; readonly rescueInitrd: string }
+  readonly ramdisk: {
+    readonly kernel: string
+    readonly initrd: string
+    readonly rescueInitrd: string
+    readonly iso: string
+  }
   readonly loaders: string | undefined
   readonly accel: 'kvm' | 'tcg'
 }
@@ -114,6 +124,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     loaders: made.loaders,
     rescueInitrd: made.ramdisk.rescueInitrd,
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
+    ...(args.boot === 'media' ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
   })
   const state: LabState = { password: conductor.password, servers: rack.servers }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
@@ -124,7 +135,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
   const stopShowing = showLive(rack.servers, seen)
   try {
     return await Promise.all(
-      rack.servers.map((server) =>
+      rack.servers.map((server, index) =>
         travel({
           api: conductor.api,
           rack,
@@ -132,6 +143,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
           image: made.imageName,
           seen: seen.get(server.name) as Seen,
           ...hostOf(hosts, server),
+          ...(args.boot === 'media' ? { fixedIp: fixedAddress(index) } : {}),
         }),
       ),
     )

@@ -4,15 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { enroll, provision } from '../../lab/journey.ts'
+import { fixedAddress, mediaNode } from '../../lab/media-nodes.ts'
 import { openBench, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const FIRMWARE = ['bios', 'uefi'] as const
-const networkData = (mac: string, ip: string) => ({
-  links: [{ id: 'eth', type: 'phy', ethernet_mac_address: mac }],
-  networks: [{ id: 'net', link: 'eth', type: 'ipv4', ip_address: ip, netmask: '255.255.255.0', routes: [] }],
-  services: [],
-})
 
 interface Event {
   readonly kind: string
@@ -38,11 +34,7 @@ describe('virtual media', () => {
       memoryMb: 1536,
       bmc: 'redfish',
     })
-    const ip = firmware === 'bios' ? '10.77.0.50' : '10.77.0.51'
-    const node = await enroll(api, server, {
-      boot_interface: 'redfish-virtual-media',
-      network_data: networkData(server.mac, ip),
-    })
+    const node = await enroll(api, server, mediaNode(server, fixedAddress(FIRMWARE.indexOf(firmware))))
     await provision(api, node, { target: 'manage' }, { to: 'manageable' })
     await provision(api, node, { target: 'inspect' }, { to: 'manageable', timeoutMs: 500_000 })
 
