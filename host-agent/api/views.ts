@@ -18,6 +18,7 @@ export function meshAccount(core: Arbiter, leader: { name: string; api: string |
     lease_left_seconds: core.lease ? round(core.leaseLeftMs(nowMs)) : null,
     settled: core.settled,
     judged_seconds_ago: Number.isFinite(core.assessedMs) ? round(nowMs - core.assessedMs) : null,
+    judged_rounds: core.rounds,
     armed: policy.armed,
     dry_run: policy.dryRun,
     reason: policy.why,

@@ -41,6 +41,7 @@ export class Arbiter extends ArbiterState {
     const shared = sharedContext(before)
     this.verdicts = assessAll(before, shared, this.planes)
     this.assessedMs = nowMs
+    this.rounds += 1
     return { known: { ...before, verdicts: this.verdicts }, shared }
   }
 

@@ -53,6 +53,8 @@ export class ArbiterState {
   /** What the last tick found, and when that was. */
   verdicts: ReadonlyMap<string, Verdict> = new Map()
   assessedMs = Number.NEGATIVE_INFINITY
+  /** How many times it judged the hosts since it started. */
+  rounds = 0
   /** Hosts that must stop their guests, by the last tick. */
   stopping: ReadonlySet<string> = new Set()
   /** Keys with a write under way. */

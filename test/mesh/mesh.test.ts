@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { MeshLab } from './lab.ts'
 import { SCENARIOS } from './scenarios/index.ts'
+import { watched } from './scenarios/shared.ts'
 
 const HOSTS = 7
 const all = process.env.RACKWARD_MESH === 'all'
@@ -93,11 +94,9 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))(
       (await incidents().catch(() => [])).filter(({ id, host: of }) => !before.known.has(id) && of === host.name)
     try {
       if (scenario.wanted === 'nothing') {
-        const end = performance.now() + (scenario.watchMs ?? 8_000)
-        while (performance.now() < end) {
-          expect(await offs(), 'OFF was sent').toBe(before.offs)
-          await new Promise((resolve) => setTimeout(resolve, 500))
-        }
+        await watched(lab, scenario.watchMs ?? 8_000, async () =>
+          expect(await offs(), 'OFF was sent').toBe(before.offs),
+        )
         expect(await news()).toEqual([])
       } else if (scenario.wanted === 'emptied') {
         const hosts = async (id: string) => (await lab.truth()).get(id) ?? []

@@ -3,6 +3,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { systemClock } from '../../../kit/clock.ts'
 
 interface Instance {
   readonly id: string
@@ -27,6 +28,8 @@ const HYPERVISOR_PORT = 7071
 const ROOM_MB = 1_000
 const SIZE_MB = 100
 const ASK_MS = 10_000
+/** Pause before an instance is started again, for as long as it belongs to the same server. */
+const RETRY_MS = 500
 /** What asks the manager may wait until an instance runs. */
 const DRIVER_MS = 120_000
 
@@ -110,7 +113,7 @@ class Cloud {
         one.running = true
         this.save()
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, 500))
+        await systemClock.sleep(RETRY_MS)
       }
     }
   }

@@ -1,6 +1,7 @@
 /** What happens to the arbiters and their Consul. */
+import { until } from '../../../kit/clock.ts'
 import type { LabNode } from '../lab.ts'
-import { AGENT, CONSUL, flush, off, reaches, sleep, type Scenario } from './shared.ts'
+import { AGENT, CONSUL, flush, lasting, off, reaches, watched, type Scenario } from './shared.ts'
 
 /** A host hangs, and the leader is killed as soon as the host is in one of these states. */
 const leaderKilledAt = (states: readonly string[]): Pick<Scenario, 'inject' | 'heal'> => ({
@@ -66,7 +67,7 @@ export const ARBITERS: readonly Scenario[] = [
       await lab.hang(host)
       await reaches(lab, host, ['confirmed', 'fencing', 'fenced'])
       await lab.signal(leader, 'SIGSTOP', AGENT)
-      void sleep(30_000).then(() => lab.signal(leader, 'SIGCONT', AGENT))
+      void lasting(30_000).then(() => lab.signal(leader, 'SIGCONT', AGENT))
     },
     async heal(lab, host) {
       await lab.signal(lab.recall('leader'), 'SIGCONT', AGENT)
@@ -79,12 +80,18 @@ export const ARBITERS: readonly Scenario[] = [
     wanted: 'moved',
     async inject(lab, host) {
       const two = lab.arbiters.slice(0, 2)
+      const calls = (await lab.calls(host)).length
       for (const arbiter of two) await lab.signal(arbiter, 'SIGSTOP', CONSUL)
-      await sleep(12_000)
+      await until(async () => !(await lab.status()).leads, {
+        what: 'the lease of the leader to end',
+        timeoutMs: 60_000,
+        everyMs: 300,
+      })
       await lab.hang(host)
-      await sleep(10_000)
-      if ((await lab.calls(host)).some((line) => line === 'set power 0'))
-        throw new Error('it was switched off without a quorum')
+      await watched(lab, 10_000, async () => {
+        if ((await lab.calls(host)).slice(calls).includes('set power 0'))
+          throw new Error('it was switched off without a quorum')
+      })
       for (const arbiter of two) await lab.signal(arbiter, 'SIGCONT', CONSUL)
     },
     heal: off,
@@ -96,7 +103,7 @@ export const ARBITERS: readonly Scenario[] = [
     async inject(lab, host) {
       for (const arbiter of lab.arbiters) await lab.signal(arbiter, 'SIGKILL', AGENT)
       await lab.hang(host)
-      await sleep(2_000)
+      await lasting(2_000)
       for (const arbiter of lab.arbiters) lab.start(arbiter)
     },
     heal: off,

@@ -1,5 +1,5 @@
 /** What happens to a machine: power, hangs, reboots, its agent. */
-import { AGENT, CONSUL, off, reaches, sleep, type Scenario } from './shared.ts'
+import { AGENT, CONSUL, lasting, off, reaches, type Scenario } from './shared.ts'
 
 export const MACHINES: readonly Scenario[] = [
   {
@@ -87,7 +87,7 @@ export const MACHINES: readonly Scenario[] = [
     watchMs: 12_000,
     async inject(lab, host) {
       await lab.cutPower(host)
-      await sleep(1_000)
+      await lasting(1_000)
       await lab.powerOn(host)
     },
   },

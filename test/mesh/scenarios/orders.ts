@@ -1,7 +1,7 @@
 /** What people, the conductor and the manager of instances do meanwhile. */
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { heard, off, reaches, sleep, type Scenario } from './shared.ts'
+import { heard, off, reaches, watched, type Scenario } from './shared.ts'
 
 /** A host that somebody holds, and that then dies. */
 const held = (hold: { kind?: string; why: string }): Pick<Scenario, 'inject' | 'heal'> => ({
@@ -80,9 +80,10 @@ export const ORDERS: readonly Scenario[] = [
     async inject(lab, host) {
       await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: false, why: 'a test' })
       await lab.hang(host)
-      await sleep(8_000)
-      if ((await lab.calls(host)).at(-1) === 'set power 0')
-        throw new Error('it was switched off while the mesh was disarmed')
+      await watched(lab, 8_000, async () => {
+        if ((await lab.calls(host)).at(-1) === 'set power 0')
+          throw new Error('it was switched off while the mesh was disarmed')
+      })
       await lab.api('PUT', '/rackward/v1/mesh/policy', { armed: true, why: 'a test' })
     },
     heal: off,

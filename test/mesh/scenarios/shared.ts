@@ -1,6 +1,6 @@
 /** What scenarios of the real mesh are, and what they share. */
 import { join } from 'node:path'
-import { until } from '../../../kit/clock.ts'
+import { systemClock, until } from '../../../kit/clock.ts'
 import type { LabNode, MeshLab } from '../lab.ts'
 
 export interface Scenario {
@@ -10,7 +10,7 @@ export interface Scenario {
   readonly daily?: boolean
   /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once. `emptied`: so they do, without an incident. */
   readonly wanted: 'nothing' | 'moved' | 'emptied'
-  /** How long it is watched, for what must not happen. */
+  /** How long it is watched at least, for what must not happen. */
   readonly watchMs?: number
   inject(lab: MeshLab, host: LabNode): Promise<void>
   /** Back to normal. */
@@ -19,9 +19,35 @@ export interface Scenario {
   readonly told?: RegExp
 }
 
+/** Interval between two looks at what must not happen. */
+const LOOK_MS = 500
+/** Slowest pace at which the arbiter that is asked may judge the hosts, so that what it saw counts: one that does not lead judges once a second. */
+const ROUND_MS = 1_000
+
+/** Watches for what must not happen: for `watchMs`, which the limits of the mesh are measured in, and until the leader has judged the hosts once for
+ *  each second of it. On a busy machine the time alone says nothing: the leader may not have run meanwhile. */
+export async function watched(lab: MeshLab, watchMs: number, look: () => Promise<void>): Promise<void> {
+  const endMs = performance.now() + watchMs
+  const wanted = Math.ceil(watchMs / ROUND_MS)
+  const first = new Map<string, number>()
+  const last = new Map<string, number>()
+  const rounds = () => [...last].reduce((sum, [name, round]) => sum + round - (first.get(name) ?? round), 0)
+  await until(
+    async () => {
+      await look()
+      const now = (await lab.status().catch(() => undefined)) as
+        { reported_by: string; judged_rounds: number } | undefined
+      if (now && !first.has(now.reported_by)) first.set(now.reported_by, now.judged_rounds)
+      if (now) last.set(now.reported_by, now.judged_rounds)
+      return performance.now() >= endMs && rounds() >= wanted
+    },
+    { what: `${wanted} rounds of the leader`, timeoutMs: watchMs + 60_000, everyMs: LOOK_MS },
+  )
+}
+
 export const off = (lab: MeshLab, host: LabNode): Promise<void> => lab.powerOn(host)
 /** The length of a fault; nothing is waited for with it. */
-export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+export const lasting = (ms: number) => systemClock.sleep(ms)
 export const flush = async (lab: MeshLab, node: LabNode) => void (await lab.nft(node, 'flush ruleset\n'))
 export const stateOf = async (lab: MeshLab, host: LabNode) =>
   (await lab.status()).hosts.find((one: { name: string }) => one.name === host.name)?.state as string
