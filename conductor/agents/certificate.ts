@@ -2,9 +2,9 @@
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { selfSigned } from '../../kit/certificate.ts'
 import { Fault } from '../../kit/fault.ts'
 import { writeWhole } from '../../kit/files.ts'
-import { runOk } from '../../kit/run.ts'
 
 export interface Identity {
   readonly key: Buffer
@@ -13,15 +13,13 @@ export interface Identity {
   readonly pin: string
 }
 
-const DAYS = '3650'
-const TIMEOUT_MS = 30_000
-const PEM = /-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----\n/g
+const DAYS = 3650
 
 /** Throws `key.broken` for files that are no key and certificate of one another. */
 export async function agentIdentity(dataDir: string): Promise<Identity> {
   const [keyPath, certPath] = [join(dataDir, 'agent.key'), join(dataDir, 'agent.crt')]
   if ((await readIfThere(certPath)) === undefined) {
-    const made = await makePair()
+    const made = await selfSigned({ commonName: 'rackward-conductor', days: DAYS })
     // The certificate comes last: without it, both are made anew.
     await writeWhole(keyPath, made.key)
     await writeWhole(certPath, made.cert)
@@ -40,30 +38,6 @@ export async function agentIdentity(dataDir: string): Promise<Identity> {
       { cause: error },
     )
   }
-}
-
-/** Through a pipe: what openssl writes itself is half there after a crash. */
-async function makePair(): Promise<{ key: string; cert: string }> {
-  const what = [
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-nodes',
-    '-days',
-    DAYS,
-    '-subj',
-    '/CN=rackward-conductor',
-  ]
-  const text = await runOk(['openssl', 'req', ...what, '-keyout', '-', '-out', '-'], { timeoutMs: TIMEOUT_MS })
-  const blocks = text.match(PEM) ?? []
-  const [key, cert] = [
-    blocks.find((block) => block.includes('PRIVATE KEY')),
-    blocks.find((block) => block.includes('BEGIN CERTIFICATE')),
-  ]
-  if (!key || !cert) throw new Fault('run.failed', 'openssl made no key and certificate')
-  return { key, cert }
 }
 
 const readIfThere = (path: string): Promise<Buffer | undefined> =>

@@ -1,16 +1,16 @@
 /** The API's certificate: a given one, or one that is made once for the addresses that are listened on. */
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { selfSigned } from '../../kit/certificate.ts'
 import { Fault } from '../../kit/fault.ts'
-import { runOk } from '../../kit/run.ts'
+import { writeWhole } from '../../kit/files.ts'
 
 export interface TlsFiles {
   readonly cert: Buffer
   readonly key: Buffer
 }
 
-const TIMEOUT_MS = 30_000
-const DAYS = '3650'
+const DAYS = 3650
 
 /** Throws `config.invalid` for files that cannot be read. */
 export async function apiTls(
@@ -20,30 +20,11 @@ export async function apiTls(
   const paths =
     source === 'self-made' ? { cert: join(at.dataDir, 'api.crt'), key: join(at.dataDir, 'api.key') } : source
   if (source === 'self-made' && !(await stat(paths.cert).catch(() => undefined))) {
-    const names = [...at.addresses.map((address) => `IP:${address}`), `DNS:${at.hostname}`, 'DNS:localhost'].join(',')
-    const argv = [
-      'openssl',
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:prime256v1',
-      '-nodes',
-      '-days',
-      DAYS,
-    ]
-    const files = [
-      '-keyout',
-      paths.key,
-      '-out',
-      paths.cert,
-      '-subj',
-      '/CN=rackward',
-      '-addext',
-      `subjectAltName=${names}`,
-    ]
-    await runOk(['sh', '-c', 'umask 077; exec "$@"', 'sh', ...argv, ...files], { timeoutMs: TIMEOUT_MS })
+    const names = [...at.addresses.map((address) => `IP:${address}`), `DNS:${at.hostname}`, 'DNS:localhost']
+    const made = await selfSigned({ commonName: 'rackward', days: DAYS, names })
+    // The certificate comes last: without it, both are made anew.
+    await writeWhole(paths.key, made.key)
+    await writeWhole(paths.cert, made.cert)
   }
   const read = (name: 'cert' | 'key') =>
     readFile(paths[name]).catch((error: Error) => {

@@ -5,11 +5,11 @@ import { BootCounters } from '../../conductor/boot/counters.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
 import { EventGate, TokenBucket } from '../../conductor/boot/gate.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
-import type { BootClient } from '../../conductor/boot/orders.ts'
 import { type BootEvent } from '../../conductor/boot/wire.ts'
 import { type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
+import { client, numberedMac } from './boot-clients.ts'
 
 /** A clock that stands until it is moved; timers run when it passes them. */
 class HandClock implements Clock {
@@ -29,17 +29,6 @@ class HandClock implements Clock {
     for (const { callback } of due) callback()
   }
 }
-
-const client = (mac: string, fixedIp: string | null = null): BootClient => ({
-  mac,
-  nodeUuid: `node of ${mac}`,
-  label: mac,
-  order: { kind: 'nothing' },
-  fixedIp,
-  hostName: null,
-})
-const randomMac = (n: number) =>
-  `02:${[24, 16, 8, 0].map((shift) => ((n >> shift) & 255).toString(16).padStart(2, '0')).join(':')}:aa`
 
 function bench(perSecond = 20) {
   const clock = new HandClock()
@@ -149,7 +138,7 @@ describe('the events of the boot services', () => {
   test('a rack of a thousand known nodes loses none of its milestones', () => {
     const { boot, events } = bench()
     for (const step of ['dhcp', 'loader', 'ipxe-dhcp', 'script', 'kernel', 'initrd'] as const)
-      for (let n = 0; n < 1000; n += 1) boot.seen(client(randomMac(n)), step, { detail: '' })
+      for (let n = 0; n < 1000; n += 1) boot.seen(client(numberedMac(n)), step, { detail: '' })
     expect(events).toHaveLength(6000)
   })
   test('a million made-up MACs are some hundred events; those that were told before stay known', () => {
@@ -157,7 +146,7 @@ describe('the events of the boot services', () => {
     boot.unknownMac('02:00:00:00:00:01')
     const before = process.memoryUsage().heapUsed
     for (let n = 0; n < 1_000_000; n += 1) {
-      boot.unknownMac(randomMac(n))
+      boot.unknownMac(numberedMac(n))
       if (n % 20_000 === 19_999) clock.pass(1000)
     }
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024)

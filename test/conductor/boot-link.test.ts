@@ -6,21 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { BootClients } from '../../conductor/boot/clients.ts'
-import type { BootClient } from '../../conductor/boot/orders.ts'
 import { Outbox } from '../../conductor/boot/outbox.ts'
 import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
 import { systemClock, until } from '../../kit/clock.ts'
-
-const client = (mac: string, fixedIp: string | null = null): BootClient => ({
-  mac,
-  nodeUuid: `node of ${mac}`,
-  label: mac,
-  order: { kind: 'nothing' },
-  fixedIp,
-  hostName: null,
-})
-const randomMac = (n: number) =>
-  `02:${[24, 16, 8, 0].map((shift) => ((n >> shift) & 255).toString(16).padStart(2, '0')).join(':')}:aa`
+import { client, numberedMac } from './boot-clients.ts'
 
 /** A socket that takes so many lines and then says that it is full. */
 class Valve extends EventEmitter {
@@ -39,7 +28,7 @@ class Valve extends EventEmitter {
     return this.lines.flatMap((line) => (line.t === 'event' ? [line.event] : []))
   }
 }
-const event = (n: number): BootEvent => ({ kind: 'unknown-mac', atMs: n, mac: randomMac(n) })
+const event = (n: number): BootEvent => ({ kind: 'unknown-mac', atMs: n, mac: numberedMac(n) })
 
 describe('the way to the conductor', () => {
   test('events wait for a slow conductor up to the limit; the dropped ones are told when it reads on', () => {

@@ -1,5 +1,5 @@
 /** Boot mode and Secure Boot of nodes, through a whole conductor and a virtual BMC: set, proven by the next start, restored; keys and certificates by steps. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -8,9 +8,9 @@ import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { effectsOf } from '../../conductor/node/workflow/effects.ts'
+import { selfSigned } from '../../kit/certificate.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
-import { runOk } from '../../kit/run.ts'
 import { call } from '../conductor/client.ts'
 import { SECURE_BOOT } from './families/secure-boot.ts'
 import { MODE } from './families/systems.ts'
@@ -30,12 +30,7 @@ const becomes = (what: string, found: (now: Record<string, unknown>) => boolean)
 const idle = () => becomes('idle', (now) => now.reservation === null)
 
 beforeAll(async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'rackward-key-'))
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=db']
-  const out = ['-keyout', join(dir, 'key'), '-out', join(dir, 'cert')]
-  await runOk(['openssl', 'req', '-x509', ...key, ...out], { timeoutMs: 30_000 })
-  certificate = await readFile(join(dir, 'cert'), 'utf8')
-  await rm(dir, { recursive: true })
+  certificate = (await selfSigned({ commonName: 'db', days: 2 })).cert
 })
 beforeEach(async () => {
   data = await mkdtemp(join(tmpdir(), 'rackward-firmware-'))

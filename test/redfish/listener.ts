@@ -2,24 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { runOk } from '../../kit/run.ts'
+import { selfSigned, type Pair } from '../../kit/certificate.ts'
 import type { Answer } from './tree.ts'
 
-export interface Pair {
-  readonly key: string
-  readonly cert: string
-}
-
 /** A key and a self-signed certificate without alternative names, as BMCs have from the factory. */
-export async function makePair(): Promise<Pair> {
-  const command = 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=bmc'
-  const text = await runOk([...command.split(' '), '-keyout', '-', '-out', '-'], { timeoutMs: 30_000 })
-  const [key = '', cert = ''] = [
-    /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n/,
-    /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/,
-  ].map((pattern) => pattern.exec(text)?.[0])
-  return { key, cert }
-}
+export const makePair = (): Promise<Pair> => selfSigned({ commonName: 'bmc', days: 2 })
 
 export interface Address {
   readonly address: string

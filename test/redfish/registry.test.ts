@@ -1,6 +1,6 @@
 /** What the registry keeps of Redfish BMCs: clients that end with their driver, names of credentials, CA files that are read when they are used, and the first key. */
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer as createPlainServer } from 'node:http'
 import { createServer } from 'node:https'
 import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net'
@@ -14,10 +14,10 @@ import { BmcRegistry, type BmcFacts, type BmcSubject } from '../../conductor/bmc
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { keepKey } from '../../conductor/node/run/bmc-key.ts'
+import { selfSigned } from '../../kit/certificate.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { isFault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
-import { runOk } from '../../kit/run.ts'
 import { VirtualBmc } from './virtual-bmc.ts'
 
 const signal = AbortSignal.timeout(60_000)
@@ -92,15 +92,7 @@ test.each([
 })
 
 /** A certificate for 127.0.0.1 that is its own CA. */
-async function ownCertificate(): Promise<{ key: string; cert: string }> {
-  const [keyFile, certFile] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
-  const names = ['-subj', '/CN=bmc', '-addext', 'subjectAltName=IP:127.0.0.1']
-  await runOk(['openssl', 'req', '-x509', ...curve, ...names, '-keyout', keyFile, '-out', certFile], {
-    timeoutMs: 30_000,
-  })
-  return { key: await readFile(keyFile, 'utf8'), cert: await readFile(certFile, 'utf8') }
-}
+const ownCertificate = () => selfSigned({ commonName: 'bmc', days: 2, names: ['IP:127.0.0.1'] })
 
 test('a CA file that is replaced counts from the next connection on', async () => {
   const [mine, another] = [await ownCertificate(), await ownCertificate()]

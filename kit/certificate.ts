@@ -1,0 +1,34 @@
+/** Makes a key (ECDSA, P-256) and a self-signed certificate with openssl. They come through a pipe: files that openssl writes itself are half
+ *  there after a crash. */
+import { Fault } from './fault.ts'
+import { runOk } from './run.ts'
+
+/** PEM. */
+export interface Pair {
+  readonly key: string
+  readonly cert: string
+}
+
+export interface CertificateOptions {
+  readonly commonName: string
+  readonly days: number
+  /** Subject alternative names as openssl writes them: `IP:192.0.2.1`, `DNS:host`. */
+  readonly names?: readonly string[]
+}
+
+const TIMEOUT_MS = 30_000
+const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+
+/** Throws `run.missing` without openssl. */
+export async function selfSigned({ commonName, days, names = [] }: CertificateOptions): Promise<Pair> {
+  const extensions = names.length === 0 ? [] : ['-addext', `subjectAltName=${names.join(',')}`]
+  const subject = ['-nodes', '-days', String(days), '-subj', `/CN=${commonName}`, ...extensions]
+  const text = await runOk(['openssl', 'req', '-x509', ...CURVE, ...subject, '-keyout', '-', '-out', '-'], {
+    timeoutMs: TIMEOUT_MS,
+  })
+  const [key, cert] = ['PRIVATE KEY', 'CERTIFICATE'].map(
+    (label) => new RegExp(`-----BEGIN ${label}-----[^-]+-----END ${label}-----\n`).exec(text)?.[0],
+  )
+  if (!key || !cert) throw new Fault('run.failed', 'openssl made no key and certificate')
+  return { key, cert }
+}
