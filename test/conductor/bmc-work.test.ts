@@ -152,7 +152,7 @@ test('a BMC that updates itself is no lost BMC, and explain says why it is silen
   })
   expect(account.waits_for).toBe('the BMC to carry out firmware.update (the BMC has the order; 40 %; Flashing)')
   expect(account.causes[0]?.cause).toMatch(
-    /restarts with new firmware: its power is not polled, and it cannot be fenced/,
+    /restarts with new firmware: its power is not polled, and it cannot be fenced \(bmc\.updating\)/,
   )
 })
 

@@ -43,7 +43,7 @@ function specs(args: LabArgs): ServerSpec[] {
     const [firmware, card, diskKind] = kinds[i % kinds.length] as (typeof kinds)[number]
     const wanted: Firmware = args.firmware === 'mix' ? firmware : args.firmware
     const bmc = args.bmc === 'mixed' ? (i % 2 === 0 ? 'ipmi' : 'redfish') : args.bmc
-    // The ramdisk of an ISO image is read by way of the BIOS or UEFI, and needs more room than one from the network.
+    // As in the rack test of virtual media.
     const memoryMb = args.boot === 'media' ? 1536 : 1024
     return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb, bmc }
   })

@@ -28,7 +28,7 @@ export function causesOfBmc({ workflow: { bmcTask } }: NodeRecord, nowMs: number
   if (!bmcTask?.hush) return []
   return [
     {
-      cause: `${bmcTask.hush}: its power is not polled, and it cannot be fenced`,
+      cause: `${bmcTask.hush}: its power is not polled, and it cannot be fenced (bmc.updating)`,
       evidence: [
         `it has worked for ${Math.round((nowMs - bmcTask.beganAtMs) / 1000)} s`,
         ...(bmcTask.seen.words ? [bmcTask.seen.words] : []),
