@@ -21,7 +21,7 @@ import { MediaEffects } from '../node/run/media-effects.ts'
 import { performer } from '../node/run/perform.ts'
 import { Worker, type Performer } from '../node/run/worker.ts'
 import { raidWorks } from '../node/run/works/raid.ts'
-import { settingsOf } from '../settings.ts'
+import { settingsOf, tickMs } from '../settings.ts'
 import type { Boot } from './boot.ts'
 import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
@@ -147,6 +147,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     sightings,
     performer: perform,
     settings: settingsOf(config),
+    tickMs: tickMs(config),
     onChange: changes.emit,
   })
 

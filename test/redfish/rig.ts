@@ -61,6 +61,7 @@ export class Rig {
       data: this.data,
       images: { store: join(this.data, 'images') },
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+      provision: { bmcLookSeconds: 0.2 },
       powerSync: { everySeconds: 1 },
       ...this.config,
     })

@@ -35,6 +35,8 @@ export interface WorkerParts {
   readonly settings: Settings
   readonly performer: Performer
   readonly sightings: Sightings
+  /** Time between two looks at what is due; a second if it is left out. */
+  readonly tickMs?: number
   /** After every change of a node that was saved. */
   readonly onChange: (node: NodeRecord) => void
 }
@@ -244,7 +246,7 @@ export class Worker {
             if (isFault(error, 'store.damaged')) this.deadlines.delete(uuid)
             this.parts.log.error({ node: uuid, err: error }, 'a deadline could not be handled')
           })
-      await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
+      await this.parts.clock.sleep(this.parts.tickMs ?? TICK_MS, this.abort.signal).catch(() => undefined)
     }
   }
 
