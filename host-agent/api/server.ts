@@ -102,8 +102,9 @@ function meshApp(parts: ApiParts, access: Access): Express {
 
   app.get('/healthz', (_, response) => void response.json({ ok: true }))
   app.get('/readyz', (_, response) => {
-    const { settled } = core
-    response.status(settled ? 200 : 503).json({ settled, leads: core.leads(clock.now()) })
+    const { settled, rounds } = core
+    const leads = core.leads(clock.now())
+    response.status(settled ? 200 : 503).json({ settled, leads, judged_rounds: rounds })
   })
   const metrics = meshMetrics(core, clock)
   app.get('/metrics', (request, response, next) => {

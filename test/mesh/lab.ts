@@ -163,6 +163,18 @@ export class MeshLab extends LabNodes {
     return JSON.parse(stdout)
   }
 
+  /** What each arbiter that answers says of itself, without asking Consul. */
+  async readiness(): Promise<Map<string, { leads: boolean; judged_rounds: number }>> {
+    const asked = await Promise.all(
+      this.arbiters.map(async (arbiter) => {
+        const url = `http://${this.address(arbiter, 'management')}:7461/readyz`
+        const { code, stdout } = await run(this.inside('hub', ['curl', '-s', '-m', '2', url]), { timeoutMs: 8_000 })
+        return code === 0 ? ([[arbiter.name, JSON.parse(stdout)]] as const) : []
+      }),
+    )
+    return new Map(asked.flat())
+  }
+
   async leader(): Promise<LabNode> {
     const name = await until(
       async () => (await this.api('GET', '/rackward/v1/mesh').catch(() => undefined))?.leader as string | undefined,

@@ -121,6 +121,7 @@ test('the tick judges the silent hosts alone, and the page judges nobody: it tak
   core.tick(clock.now())
   expect((await get('/rackward/v1/mesh')).body.judged_rounds).toBe(body.judged_rounds + 1)
   judged.times = 0
+  expect((await get('/readyz')).body.judged_rounds).toBe(body.judged_rounds + 1)
   const times: number[] = []
   for (let i = 0; i < 5; i += 1) {
     const sinceMs = performance.now()

@@ -82,7 +82,7 @@ export const ARBITERS: readonly Scenario[] = [
       const two = lab.arbiters.slice(0, 2)
       const calls = (await lab.calls(host)).length
       for (const arbiter of two) await lab.signal(arbiter, 'SIGSTOP', CONSUL)
-      await until(async () => !(await lab.status()).leads, {
+      await until(async () => [...(await lab.readiness()).values()].every(({ leads }) => !leads), {
         what: 'the lease of the leader to end',
         timeoutMs: 60_000,
         everyMs: 300,

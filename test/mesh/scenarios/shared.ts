@@ -21,27 +21,29 @@ export interface Scenario {
 
 /** Interval between two looks at what must not happen. */
 const LOOK_MS = 500
-/** Slowest pace at which the arbiter that is asked may judge the hosts, so that what it saw counts: one that does not lead judges once a second. */
+/** Slowest pace at which an arbiter judges the hosts: one that does not lead does so once a second. */
 const ROUND_MS = 1_000
 
-/** Watches for what must not happen: for `watchMs`, which the limits of the mesh are measured in, and until the leader has judged the hosts once for
- *  each second of it. On a busy machine the time alone says nothing: the leader may not have run meanwhile. */
+/** Watches for what must not happen: for `watchMs`, which the limits of the mesh are measured in, and until the hosts were judged once for each second
+ *  of it, by the leader if there is one. The time alone says nothing on a busy machine: the leader may not have run meanwhile. */
 export async function watched(lab: MeshLab, watchMs: number, look: () => Promise<void>): Promise<void> {
   const endMs = performance.now() + watchMs
   const wanted = Math.ceil(watchMs / ROUND_MS)
-  const first = new Map<string, number>()
-  const last = new Map<string, number>()
-  const rounds = () => [...last].reduce((sum, [name, round]) => sum + round - (first.get(name) ?? round), 0)
+  let last = await lab.readiness()
+  let rounds = 0
   await until(
     async () => {
       await look()
-      const now = (await lab.status().catch(() => undefined)) as
-        { reported_by: string; judged_rounds: number } | undefined
-      if (now && !first.has(now.reported_by)) first.set(now.reported_by, now.judged_rounds)
-      if (now) last.set(now.reported_by, now.judged_rounds)
-      return performance.now() >= endMs && rounds() >= wanted
+      const now = await lab.readiness()
+      const leading = [...now].filter(([, { leads }]) => leads)
+      const more = (leading.length > 0 ? leading : [...now]).map(
+        ([name, said]) => said.judged_rounds - (last.get(name)?.judged_rounds ?? said.judged_rounds),
+      )
+      rounds += Math.max(0, ...more)
+      last = now
+      return performance.now() >= endMs && rounds >= wanted
     },
-    { what: `${wanted} rounds of the leader`, timeoutMs: watchMs + 60_000, everyMs: LOOK_MS },
+    { what: `the leader to judge the hosts ${wanted} times`, timeoutMs: watchMs + 60_000, everyMs: LOOK_MS },
   )
 }
 
