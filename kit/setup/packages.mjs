@@ -78,6 +78,8 @@ const PEERS = [
   ['python3-openstacksdk', 'the same for openstacksdk'],
   ['curl', 'the same, with blksize; and an independent HTTP client'],
   ['dnsmasq-base', 'another DHCP server on the wire, which doctor must find'],
+  ['python3-sushy', 'the Redfish library of OpenStack Ironic, which the virtual BMC must satisfy'],
+  ['redfishtool', 'DMTF’s command line, the same'],
 ]
 
 const OPENSTACK = [
