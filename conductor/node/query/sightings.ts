@@ -71,6 +71,18 @@ export class Sightings {
   }
 }
 
+/** Of a server that showed nothing of a boot. Some BMCs take a boot override for one start, and their server starts its disk all the same. */
+export const OVERRIDE_IGNORED =
+  'the server may have ignored the boot override and started its disk: check the boot order of its firmware'
+
+/** What was last seen of a node that is late, with what that usually means. */
+export function lateText(live: Live, { hasAgent, path }: { hasAgent: boolean; path: readonly Milestone[] }): string {
+  const text = lastSeenText(live.seen, hasAgent ? live.progress : null, path)
+  // A BMC may read the image without its server starting from it.
+  const isUntouched = [...live.seen.keys()].every((step) => step === 'media')
+  return isUntouched && !hasAgent ? `${text}; ${OVERRIDE_IGNORED}` : text
+}
+
 /** "DHCP answered (ack 10.0.0.5), boot file fetched (snponly.efi), no boot script request". */
 export function lastSeenText(
   seen: ReadonlyMap<Milestone, Sighting>,

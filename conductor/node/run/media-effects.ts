@@ -7,7 +7,7 @@ import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { staticNetwork, type BootSubnet } from '../../boot/network-data.ts'
 import type { Store } from '../../store/port.ts'
-import type { Sightings } from '../query/sightings.ts'
+import { OVERRIDE_IGNORED, type Sightings } from '../query/sightings.ts'
 import type { Effect, NodeRecord } from '../record.ts'
 
 export interface MediaEffectsParts {
@@ -75,7 +75,7 @@ export class MediaEffects {
       if (isFault(error)) throw error
       throw new Fault(
         'bmc.media',
-        `the BMC never asked for the image: it was not fetched within ${askedTimeoutMs / 1000} s of power-on (boot.mediaSeconds), although the BMC shows it as inserted`,
+        `the BMC never asked for the image: it was not fetched within ${askedTimeoutMs / 1000} s of power-on (boot.mediaSeconds), although the BMC shows it as inserted; either it does not reach its URL, or ${OVERRIDE_IGNORED}`,
       )
     })
   }

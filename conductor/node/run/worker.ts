@@ -9,7 +9,7 @@ import type { NewEvent, Store } from '../../store/port.ts'
 import { dueAtMs, isLocked, type Effect, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
-import { lastSeenText, Sightings } from '../query/sightings.ts'
+import { lateText, Sightings } from '../query/sightings.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
@@ -285,7 +285,7 @@ export class Worker {
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
-      lastSeen: lastSeenText(live.seen, node.agent ? live.progress : null, milestonesOf(bootPlanOf(node))),
+      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: milestonesOf(bootPlanOf(node)) }),
     }
     await this.dispatch(uuid, event).catch((error: unknown) =>
       log.error({ node: uuid, err: error }, 'a deadline could not be handled'),
