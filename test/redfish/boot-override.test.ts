@@ -3,9 +3,10 @@ import { afterEach, expect, test } from 'vitest'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
+import { mediaOrder } from '../../conductor/boot/media-orders.ts'
 import { milestonesOf } from '../../conductor/boot/wire.ts'
 import { lateText, Sightings } from '../../conductor/node/query/sightings.ts'
-import { newNode, type Effect } from '../../conductor/node/record.ts'
+import { newNode, type Effect, type NodeRecord } from '../../conductor/node/record.ts'
 import { MediaEffects } from '../../conductor/node/run/media-effects.ts'
 import { performer, type PerformParts } from '../../conductor/node/run/perform.ts'
 import { bootPlanOf } from '../../conductor/node/workflow/boot-plans.ts'
@@ -48,9 +49,9 @@ async function rig(fault: FaultName, boot: string) {
   const node = { ...made, interfaces: { boot } }
   // The other parts belong to effects that no boot has.
   const parts = { bmcs, bmcQueue, media, sightings, clock, powerTimeoutMs: 20_000 } as unknown as PerformParts
-  const { perform } = performer(parts)
+  const acting = performer(parts)
   const carryOut = async (effects: readonly Effect[]) => {
-    for (const effect of effects) await perform(effect, node, AbortSignal.timeout(30_000))
+    for (const effect of effects) await acting.perform(effect, node, AbortSignal.timeout(30_000))
   }
   return { bmc, node, sightings, carryOut, plan: bootPlanOf(node) }
 }
@@ -77,7 +78,7 @@ test('a server that ignores the override of a network boot: what is said of its 
   expect(text()).not.toContain('override')
 })
 
-test('an override that is never consumed: after a deploy the medium is out, and each start is from the disk', async () => {
+test('an override that is never consumed: the ISO is served to no second boot, and after a deploy the medium is out and each start is from the disk', async () => {
   const { bmc, node, sightings, carryOut, plan } = await rig(
     'an override for once is kept for ever',
     'redfish-virtual-media',
@@ -85,6 +86,12 @@ test('an override that is never consumed: after a deploy the medium is out, and 
   await carryOut([OFF, ...plan.toRamdisk, ON])
   sightings.note(node.uuid, 'media', { atMs: 1, detail: '' })
   await carryOut(plan.onTheWay)
+  const served = (more: Partial<NodeRecord>, bootToken: NodeRecord['workflow']['bootToken']) =>
+    mediaOrder({ ...node, ...more, workflow: { ...node.workflow, bootToken } }, [], []).boot !== null
+  expect(served({ provisionState: 'wait call-back' }, 'good')).toBe(true)
+  // The agent has called: the image is not there any more for a server that starts from it again.
+  expect(served({ provisionState: 'wait call-back' }, 'traded')).toBe(false)
+  expect(served({ provisionState: 'active' }, 'good')).toBe(false)
   await bmc.machine.reset()
   // This is what the fault does.
   expect(bmc.machine.starts).toMatchObject([{ target: 'Cd' }, { target: 'Cd', media: { CD1: ISO } }])
