@@ -134,6 +134,11 @@ test('"wait" is time between one component and the next, and a conductor that is
   await own.start()
   await own.until('the second order', async () => orders() === 2)
   expect(Date.now()).toBeGreaterThanOrEqual(goesOnAtMs)
+  // The second component has a time of its own.
+  await own.until('its record', async () => {
+    const { bmc_task: task } = ((await own.node()).driver_internal_info as { rackward: any }).rackward
+    return task && Date.parse(task.began_at) >= goesOnAtMs
+  })
   expect(await own.becomes('manageable')).toMatchObject({ last_error: null })
   expect(bmc.families.updates.versions.NIC).toBe('20.6.0')
 })

@@ -117,6 +117,8 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
   const asked = {
     ...task,
     stage: 'asked' as const,
+    // Each component has a time of its own, and is looked at often while it is new.
+    beganAtMs: at.nowMs,
     deadlineMs: at.nowMs + timeoutOf(parts, item),
     hush: isBmc ? HUSH : null,
     seen: { percent: null, words: `${item.component}: ordered` },
