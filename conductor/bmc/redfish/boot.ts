@@ -109,12 +109,11 @@ function wantedOf({ device, once, efi }: BootChoice, boot: Dict): Dict {
   const enabled = valuesOf(boot[`${ENABLED}@Redfish.AllowableValues`])
   // Lenovo has no Continuous: the choice is then made before each start, which is what we do anyway.
   const lasting = enabled === null || enabled.includes('Continuous') ? 'Continuous' : 'Once'
-  const mode = efi ? 'UEFI' : 'Legacy'
   return {
     [TARGET]: targetFor(device, boot),
     [ENABLED]: once ? 'Once' : lasting,
-    // Where the mode is not shown, it cannot be set either.
-    ...(boot[MODE] === undefined ? {} : { [MODE]: mode }),
+    // Where the mode is not shown, it cannot be set either; one that nobody knows is left as it is.
+    ...(boot[MODE] === undefined || efi === null ? {} : { [MODE]: efi ? 'UEFI' : 'Legacy' }),
   }
 }
 
