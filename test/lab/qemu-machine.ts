@@ -61,7 +61,7 @@ export class QemuMachine implements Machine {
 
   async setNextBoot(next: NextBoot): Promise<void> {
     this.next = next
-    await this.order()
+    await this.order().catch((error: Error) => this.say(`boot order: ${error.message}`))
   }
 
   start = (): Promise<void> =>

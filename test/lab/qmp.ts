@@ -18,8 +18,10 @@ export class Qmp {
 
   private constructor(socket: Socket) {
     this.socket = socket
-    createInterface({ input: socket }).on('line', (line) => this.hear(JSON.parse(line) as Record<string, unknown>))
-    socket.on('error', () => undefined)
+    const lines = createInterface({ input: socket })
+    lines.on('line', (line) => this.hear(JSON.parse(line) as Record<string, unknown>))
+    // A guest that quits resets the connection; readline passes the socket's error on as one of its own.
+    for (const part of [lines, socket]) part.on('error', () => undefined)
     socket.on('close', () => this.close())
   }
 
