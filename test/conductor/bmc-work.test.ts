@@ -188,6 +188,22 @@ test('a BMC that cannot be read ends its work at the deadline, and not before', 
   expect(isFault(refused, 'bmc.licence')).toBe(true)
 })
 
+test('the deadline is that of the task after the look, which may have begun the next part, and what it found is kept first', async () => {
+  const next: BmcWork['look'] = async (task) => ({
+    task: { ...task, beganAtMs: 65_000, deadlineMs: 185_000, seen: { percent: null, words: 'bmc: ordered' } },
+  })
+  expect(await works(next, 65_000)).toMatchObject({ bmcTask: { deadlineMs: 185_000, seen: { words: 'bmc: ordered' } } })
+  const ends: BmcWork['look'] = async (task) => ({
+    task: { ...task, stage: 'settling', deadlineMs: 9_000, seen: { percent: null, words: 'A differs' } },
+  })
+  const late = await works(ends, 9_000).catch((error: unknown) => error)
+  expect(isFault(late, 'bmc.task') && late.detail).toMatch(/did not end within 4 s: A differs/)
+
+  const bmc = { origin: 'https://192.0.2.9', tlsPin: 'new' }
+  const keyed: BmcWork['look'] = async (task) => ({ task, patch: { bmc } })
+  expect(await works(keyed, 70_000)).toMatchObject({ patch: { bmc } })
+})
+
 test('looks come later and later, and at least twice a minute', () => {
   expect(
     [0, 6_000, 30_000, 600_000].map((ms) => nextLookMs({ beganAtMs: 0 }, { nowMs: ms, firstMs: 2_000 }) - ms),

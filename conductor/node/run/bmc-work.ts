@@ -5,7 +5,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Bmc } from '../../bmc/controller.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
-import type { BmcTask } from '../../bmc/task.ts'
+import type { BmcTask, TaskSeen } from '../../bmc/task.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { EffectFound } from '../workflow/events.ts'
@@ -96,13 +96,28 @@ export class BmcWorks {
     const nowMs = this.parts.clock.now()
     const lookAtMs = looked.lookAtMs ?? nextLookMs(looked.task, { nowMs, firstMs: this.parts.lookMs })
     const next = { ...looked, task: { ...looked.task, lookAtMs } }
-    if (looked.task.stage === 'done' || looked.restart) return next
-    if (nowMs >= task.deadlineMs)
-      throw new Fault(
-        'bmc.task',
-        `${at.step.interface}.${at.step.step} did not end within ${Math.round((task.deadlineMs - task.beganAtMs) / 1000)} s: ${looked.task.seen.words ?? 'the BMC says nothing of it'}`,
-      )
-    return next
+    // What the look found out of the node is kept first.
+    if (looked.task.stage === 'done' || looked.restart || looked.patch) return next
+    // The look may have begun the next part of the work, which has a deadline of its own.
+    const { beganAtMs, deadlineMs, seen } = looked.task
+    if (nowMs < deadlineMs) return next
+    const limitSeconds = Math.round((deadlineMs - beganAtMs) / 1000)
+    throw new Fault(
+      'bmc.task',
+      `${at.step.interface}.${at.step.step} did not end within ${limitSeconds} s: ${seen.words ?? 'the BMC says nothing of it'}`,
+    )
+  }
+}
+
+/** What the BMC says of its task. Null: it names none, has forgotten it, or refuses to show it, which ends nothing. Throws faults that pass by themselves: an
+ *  unreadable task is no forgotten one. */
+export async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
+  if (uri === null) return null
+  try {
+    return await at.command(async (bmc, signal) => (await bmc.tasks?.task(uri, signal)) ?? null)
+  } catch (error) {
+    if (!isFault(error) || error.retry) throw error
+    return null
   }
 }
 

@@ -5,7 +5,7 @@ import type { BmcTask, TaskSeen } from '../../../bmc/task.ts'
 import { checkInput } from '../../../api/check-input.ts'
 import { checkBios, differences } from '../../policy/bios-check.ts'
 import { BiosSettings } from '../../policy/step-args.ts'
-import type { BmcWork, Looked, WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
 import { keepBios, type DocumentParts } from '../../hardware-documents.ts'
 
 export interface BiosWorkParts extends DocumentParts {
@@ -109,11 +109,6 @@ const defaultsOf = (registry: readonly BiosRegistryEntry[]): BiosValues =>
       .filter((entry) => entry.byDefault !== null && !entry.readOnly && !entry.unique && entry.type !== 'Password')
       .map((entry) => [entry.name, entry.byDefault]),
   )
-
-async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
-  if (uri === null) return null
-  return at.command(async (bmc, signal) => (await bmc.tasks?.task(uri, signal)) ?? null)
-}
 
 const shortened = (left: readonly string[]): string =>
   `${left.slice(0, MAX_SHOWN).join(', ')}${left.length > MAX_SHOWN ? ` and ${left.length - MAX_SHOWN} more` : ''}`

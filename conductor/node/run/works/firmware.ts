@@ -3,14 +3,15 @@
 import { checkInput } from '../../../api/check-input.ts'
 import { partOf } from '../../../bmc/controller.ts'
 import type { FirmwareSeen, KnownIdentity } from '../../../bmc/parts/updates.ts'
-import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
+import type { BmcTask, Json } from '../../../bmc/task.ts'
 import { isoTime } from '../../../../kit/clock.ts'
 import { Fault, isFault } from '../../../../kit/fault.ts'
 import type { FirmwareFiles } from '../../../firmware/files.ts'
 import type { Store } from '../../../store/port.ts'
+import type { BmcFacts } from '../../../bmc/registry.ts'
 import { keepFirmware } from '../../hardware-documents.ts'
 import { CheckedUpdates } from '../../policy/step-args.ts'
-import type { BmcWork, Looked, WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
 import { settled } from './bios.ts'
 
 export interface FirmwareWorkParts {
@@ -107,7 +108,8 @@ function componentOf(seen: readonly FirmwareSeen[], component: string): Firmware
   )
 }
 
-/** Sends the order for the present item, unless its version has changed since everything was prepared: the order was sent before a crash. */
+/** Sends the order for the present item, unless its version has changed since everything was prepared: the order was sent before a crash. Throws `bmc.unready`
+ *  while the component is not shown, as after an update of the BMC. */
 async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> {
   const want = wantOf(task)
   const item = want.items[want.index]
@@ -124,7 +126,9 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
     seen: { percent: null, words: `${item.component}: ordered` },
   }
   const seen = await at.command((bmc, signal) => partOf(bmc, 'updates').inventory(signal))
-  const now = componentOf(seen, item.component)
+  const now = seen.find(({ component }) => component === item.component)
+  if (!now || (now.version === null && item.before !== null))
+    throw new Fault('bmc.unready', `the BMC shows no version of ${item.component} at the moment`)
   if (now.version !== item.before) return { task: asked }
   const underWay = await at.command(async (bmc, signal) => (await bmc.tasks?.find(item.id, signal)) ?? null)
   if (underWay !== null) return { task: { ...asked, uri: underWay } }
@@ -141,25 +145,15 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
   // A restarted conductor offers the file again: the BMC may be about to fetch it.
   filesOf(parts).offer(item)
   const { seen, newPin } = await readBack(task, item, at)
-  const patch = newPin !== null && at.node.bmc ? { patch: { bmc: { ...at.node.bmc, tlsPin: newPin } } } : {}
-  if (newPin !== null)
-    await parts.store.journal.add({
-      atMs: at.nowMs,
-      nodeUuid: at.node.uuid,
-      kind: 'bmc-key',
-      detail: {
-        origin: at.node.bmc?.origin ?? '',
-        pin: newPin,
-        because: 'the BMC was updated; its system is the known one',
-      },
-    })
+  // The new key is kept before anything else is done with it: without it, nobody trusts this BMC again.
+  if (newPin !== null && at.node.bmc) return keepPin(parts, task, { at, bmc: at.node.bmc, newPin })
   const now = seen.find(({ component }) => component === item.component)
   // A version that is missing for a while is no other version.
   if (now !== undefined && now.version !== null && now.version !== item.before) {
     if (want.proven + 1 < LOOKS)
-      return { task: { ...task, want: asJson({ ...want, proven: want.proven + 1 }), stage: 'settling' }, ...patch }
+      return { task: { ...task, want: asJson({ ...want, proven: want.proven + 1 }), stage: 'settling' } }
     await keepFirmware(parts.store, at.node.uuid, { seen, atMs: at.nowMs, flashed: item.component })
-    return { ...(item.waitMs ? pause(parts, task, { item, nowMs: at.nowMs }) : await goOn(parts, task, at)), ...patch }
+    return item.waitMs ? pause(parts, task, { item, nowMs: at.nowMs }) : goOn(parts, task, at)
   }
   const hint = await hintOf(task, at)
   const state = `${item.component} is at ${now?.version ?? 'no version'} still`
@@ -178,9 +172,22 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
         seen: { percent: hint?.percent ?? null, words: `${state}; the server is restarted for it` },
       },
       restart: true,
-      ...patch,
     }
-  return { task: settled(waiting, { hint, state, nowMs: at.nowMs }), ...patch }
+  return { task: settled(waiting, { hint, state, nowMs: at.nowMs }) }
+}
+
+async function keepPin(
+  { store }: FirmwareWorkParts,
+  task: BmcTask,
+  { at, bmc, newPin }: { readonly at: WorkAt; readonly bmc: BmcFacts; readonly newPin: string },
+): Promise<Looked> {
+  await store.journal.add({
+    atMs: at.nowMs,
+    nodeUuid: at.node.uuid,
+    kind: 'bmc-key',
+    detail: { origin: bmc.origin, pin: newPin, because: 'the BMC was updated; its system is the known one' },
+  })
+  return { task, patch: { bmc: { ...bmc, tlsPin: newPin } }, lookAtMs: at.nowMs }
 }
 
 const goOn = (parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> =>
@@ -211,25 +218,13 @@ async function readBack(
   const known = at.node.driverInfo.rackward_tls_pin ? null : (before as unknown as KnownIdentity)
   return at.command(async (bmc, signal) => {
     const updates = partOf(bmc, 'updates')
-    const read = updates.inventory(signal)
-    if (component !== 'bmc') return { seen: await read, newPin: null }
     try {
-      return { seen: await read, newPin: null }
+      return { seen: await updates.inventory(signal), newPin: null }
     } catch (error) {
       signal.throwIfAborted()
-      if (!isFault(error)) throw error
+      if (component !== 'bmc' || !isFault(error)) throw error
       const newPin = await updates.reconnect(known, signal)
       return { seen: await updates.inventory(signal), newPin }
     }
   })
-}
-
-async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
-  if (uri === null) return null
-  try {
-    return await at.command(async (bmc, signal) => (await bmc.tasks?.task(uri, signal)) ?? null)
-  } catch (error) {
-    if (!isFault(error)) throw error
-    return null
-  }
 }

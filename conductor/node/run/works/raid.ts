@@ -6,7 +6,7 @@ import type { StorageSeen, VolumeOrder, VolumeSeen } from '../../../bmc/parts/vo
 import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
 import { isOrdered } from '../../policy/hardware-raid.ts'
 import { hardwareRaided, hardwareRaidPlan, type HardwareRaidPlan } from '../../policy/hardware-raid-steps.ts'
-import type { BmcWork, Looked, WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
 
 export interface RaidWorkParts {
   /** For all volumes of a step: controllers initialize for minutes, and some want a restart of the server. */
@@ -137,8 +137,3 @@ const send = (change: VolumeChange, at: WorkAt): Promise<string | null> =>
 
 const readStorage = (at: WorkAt): Promise<readonly StorageSeen[]> =>
   at.command((bmc, signal) => partOf(bmc, 'volumes').read(signal))
-
-async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
-  if (uri === null) return null
-  return at.command(async (bmc, signal) => (await bmc.tasks?.task(uri, signal)) ?? null)
-}
