@@ -27,6 +27,7 @@ const WARNINGS = {
   dhcp: 'DHCP requests',
   tftp: 'TFTP requests and transfers',
   script: 'requests for boot scripts',
+  media: 'boot ISOs that cannot be read',
   socket: 'socket errors',
   fault: 'faults',
   snapshot: 'problems with the snapshot',

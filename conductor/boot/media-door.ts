@@ -13,11 +13,13 @@ import { BootMedia } from './media.ts'
 import { mediaArgs } from './render.ts'
 import { mediaName } from './token.ts'
 
-/** `onAsked`: the image of a node was asked for, from time to time while it is read. */
-export function bootMedia(
-  parts: ServiceParts,
-  onAsked: (nodeUuid: string, mac: string, detail: string) => void,
-): BootMedia {
+export interface MediaEvents {
+  /** The image of a node was asked for, from time to time while it is read. */
+  readonly onAsked: (nodeUuid: string, mac: string, detail: string) => void
+  readonly onUnreadable: (nodeUuid: string, why: string) => void
+}
+
+export function bootMedia(parts: ServiceParts, { onAsked, onUnreadable }: MediaEvents): BootMedia {
   const { config, clock, tokenKey } = parts
   return new BootMedia({
     iso: config.boot.iso,
@@ -25,6 +27,7 @@ export function bootMedia(
     requestsPerImage: config.limits.boot.mediaRequests,
     nameOf: (boot) => mediaName(tokenKey, boot),
     argsOf: (nodeUuid, boot, mintedMs) => mediaArgs(parts, { nodeUuid, mintedMs }, boot),
+    onUnreadable,
     onAsked: ({ nodeUuid, boot }, { requests, bytes }) =>
       onAsked(nodeUuid, boot.network.mac, `${bytesText(bytes)} in ${requests} requests`),
   })

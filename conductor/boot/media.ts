@@ -17,6 +17,8 @@ export interface BootMediaParts {
     of: { readonly nodeUuid: string; readonly boot: MediaBoot },
     asked: { readonly requests: number; readonly bytes: number },
   ) => void
+  /** The template cannot be read. */
+  readonly onUnreadable: (nodeUuid: string, why: string) => void
   /** Answers under way at once, of one image. */
   readonly requestsPerImage: number
 }
@@ -79,7 +81,8 @@ export class BootMedia {
     }
   }
 
-  /** The image of this name; undefined: there is none. Throws `bmc.busy` when too many answers of it are under way; `end` is owed for each. */
+  /** The image of this name; undefined: there is none. Throws `bmc.busy` when too many answers of it are under way, and `bmc.media` when it cannot be
+   *  read; `end` is owed for each. */
   async begin(name: string): Promise<{ medium: Medium; sent: (bytes: number) => void; end: () => void } | undefined> {
     const entry = this.byName.get(name)
     if (!entry) return undefined
@@ -99,7 +102,9 @@ export class BootMedia {
     } catch (error) {
       entry.medium = undefined
       entry.open -= 1
-      throw error
+      const why = (error as Error).message
+      this.parts.onUnreadable(entry.nodeUuid, why)
+      throw new Fault('bmc.media', `the boot ISO cannot be read: ${why}`, { cause: error })
     }
   }
 

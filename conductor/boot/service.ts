@@ -52,7 +52,15 @@ export class BootService {
     })
     const onWarning = (what: string) =>
       this.events.warn('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
-    this.media = bootMedia(parts, (nodeUuid, mac, detail) => this.events.seen({ nodeUuid, mac }, 'media', { detail }))
+    this.media = bootMedia(parts, {
+      onAsked: (nodeUuid, mac, detail) => this.events.seen({ nodeUuid, mac }, 'media', { detail }),
+      onUnreadable: (nodeUuid, why) =>
+        this.events.warn(
+          'media',
+          { nodeUuid, address: nodeUuid, known: true },
+          `the boot ISO cannot be read (boot.iso): ${why}`,
+        ),
+    })
     this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onWarning })
   }
 

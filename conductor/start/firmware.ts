@@ -4,13 +4,14 @@ import type { Context } from './context.ts'
 import type { Monitoring } from './monitoring.ts'
 
 export async function startFirmwareServer(
-  { config, life }: Context,
+  { config, life, clock }: Context,
   { onLimit }: Pick<Monitoring, 'onLimit'>,
 ): Promise<FirmwareServer | undefined> {
   if (!config.firmware) return undefined
   const server = new FirmwareServer({
     listen: config.firmware.listen,
     connections: config.limits.hardware.firmwareConnections,
+    clock,
     onRefused: () => onLimit('hardware.firmwareConnections', {}),
   })
   await life.add(

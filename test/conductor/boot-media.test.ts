@@ -13,6 +13,7 @@ import { mediaPath } from '../../conductor/boot/media-http.ts'
 import type { MediaBoot } from '../../conductor/boot/media-orders.ts'
 import { mediaName } from '../../conductor/boot/token.ts'
 import { systemClock, until } from '../../kit/clock.ts'
+import { listen, urlOf } from '../../kit/listen.ts'
 import { runOk } from '../../kit/run.ts'
 
 const KEY = Buffer.alloc(32, 1)
@@ -23,6 +24,14 @@ const BOOT: MediaBoot = {
   network: { mac: '52:54:00:00:00:01', ip: '192.0.2.20/24', gateway: null, mtu: null },
 }
 const args = (uuid: string, boot: MediaBoot) => [`rackward.token=${uuid}.${boot.generation}`]
+const none = {
+  script: () => undefined,
+  autoexec: () => undefined,
+  file: () => undefined,
+  fetched: () => undefined,
+  answered: () => undefined,
+}
+const limits = { all: 50, perAddress: 50, idleMs: 5_000, onRefused: () => undefined }
 const nameOf = (boot: { nodeUuid: string; generation: number }) => mediaName(KEY, boot)
 
 let dir = ''
@@ -61,19 +70,11 @@ beforeEach(async () => {
       minted += 1
       return args(uuid, boot)
     },
+    onUnreadable: (nodeUuid, why) => void asked.push(`${nodeUuid} ${why}`),
     onAsked: ({ nodeUuid }, { requests, bytes }) => void asked.push(`${nodeUuid} ${requests} ${bytes}`),
   })
   media.apply([{ nodeUuid: NODE, boot: BOOT }], true)
-  const none = {
-    script: () => undefined,
-    autoexec: () => undefined,
-    file: () => undefined,
-    fetched: () => undefined,
-    answered: () => undefined,
-  }
-  server = bootHttp({ ...none, media }, { all: 50, perAddress: 50, idleMs: 5_000, onRefused: () => undefined })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  server = await listen(bootHttp({ ...none, media }, limits), { port: 0, host: '127.0.0.1' })
   port = (server.address() as AddressInfo).port
 })
 
@@ -202,9 +203,13 @@ test('answers of one image at once are bounded, and free again when their reader
   })
 })
 
-test('an image that is no template is an error of that request alone', async () => {
-  const other = join(dir, 'other.iso')
-  await writeFile(other, Buffer.alloc(100_000))
+test.each([
+  ['is no template', 'other.iso', 'no ISO 9660 image'],
+  ['is not there', 'gone.iso', 'ENOENT'],
+])('an image that %s is an error of that request alone, and is told of', async (_, name, why) => {
+  const other = join(dir, name)
+  if (name === 'other.iso') await writeFile(other, Buffer.alloc(100_000))
+  const told: string[] = []
   const broken = new BootMedia({
     iso: other,
     clock: systemClock,
@@ -212,7 +217,19 @@ test('an image that is no template is an error of that request alone', async () 
     nameOf,
     argsOf: args,
     onAsked: () => undefined,
+    onUnreadable: (uuid, reason) => void told.push(`${uuid}: ${reason}`),
   })
   broken.apply([{ nodeUuid: NODE, boot: BOOT }], true)
-  await expect(broken.begin(nameOf({ nodeUuid: NODE, generation: 3 }))).rejects.toThrow('no ISO 9660 image')
+  const own = bootHttp({ ...none, media: broken }, limits)
+  try {
+    await listen(own, { port: 0, host: '127.0.0.1' })
+    const ask = async () => (await fetch(`${urlOf(own)}${path()}`)).status
+    // More often than it may be asked for at once: each refusal gives its place back.
+    expect([await ask(), await ask(), await ask()]).toEqual([503, 503, 503])
+    expect(told).toHaveLength(3)
+    expect(told[0]).toContain(`${NODE}: `)
+    expect(told[0]).toContain(why)
+  } finally {
+    own.close()
+  }
 })
