@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import WebSocket from 'ws'
 import { until } from '../../kit/clock.ts'
 import { activeNode, fence, reached } from './flood.ts'
+import { heldBytes } from './held.ts'
 import { basic, freePort, healthWatch, Victim } from './victim.ts'
 
 const MIB = 1024 * 1024
@@ -73,7 +74,7 @@ test('streams that never end are few, hold little, and are ended with their conn
     what: 'the unproven connection to be ended',
     timeoutMs: 20_000,
   })
-  const before = await victim.rssBytes()
+  const before = await heldBytes(victim)
   const openBefore = await victim.descriptors()
   const watch = healthWatch(victim)
   const streams: ClientHttp2Stream[] = []
@@ -95,7 +96,7 @@ test('streams that never end are few, hold little, and are ended with their conn
     what: 'the connections to be ended',
     timeoutMs: 20_000,
   })
-  expect((await victim.rssBytes()) - before).toBeLessThan(80 * MIB)
+  expect((await heldBytes(victim)) - before).toBeLessThan(20 * MIB)
   expect((await watch.stop()).at(-1)).toBeLessThan(3_000)
 })
 
@@ -109,7 +110,7 @@ test('an address has so many connections', async () => {
 })
 
 test('who types into a console and does not read fills no memory', async () => {
-  const before = await victim.rssBytes()
+  const before = await heldBytes(victim)
   const ws = new WebSocket(`${victim.base.replace('http', 'ws')}/rackward/v1/nodes/victim/console`, {
     headers: { authorization: basic('root') },
   })
@@ -124,7 +125,7 @@ test('who types into a console and does not read fills no memory', async () => {
     everyMs: 500,
   })
   expect(ws.bufferedAmount).toBeGreaterThan(90 * MIB)
-  expect((await victim.rssBytes()) - before).toBeLessThan(40 * MIB)
+  expect((await heldBytes(victim)) - before).toBeLessThan(20 * MIB)
   expect(await victim.healthy()).toBe(true)
   ws.terminate()
 })

@@ -85,6 +85,7 @@ export class Victim {
     const argv = [
       process.execPath,
       '--enable-source-maps',
+      '--inspect-port=127.0.0.1:0',
       RACKWARD_MAIN,
       'conductor',
       '--config',

@@ -71,7 +71,7 @@ export const drop = (rule: string) =>
 export const CONSUL = /consul\0agent/
 export const AGENT = /main\.js\0agent/
 
-/** Its heartbeat is there again, as the leader hears it. */
+/** Its heartbeat is there again, as the leader hears it. The bound covers a reset by the watchdog, after which a machine boots for 30 s. */
 export const heard = (lab: MeshLab, host: LabNode) =>
   until(
     async () => {
@@ -81,5 +81,5 @@ export const heard = (lab: MeshLab, host: LabNode) =>
       }[]
       return (hosts.find(({ name }) => name === host.name)?.last_heard_seconds ?? 99) < 1
     },
-    { what: `${host.name} to be heard`, timeoutMs: 30_000, everyMs: 200 },
+    { what: `${host.name} to be heard`, timeoutMs: 60_000, everyMs: 200 },
   )
