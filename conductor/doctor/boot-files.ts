@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Run } from '../../kit/run.ts'
-import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import { bad, ok, warn, type Finding } from './finding.ts'
 
@@ -41,12 +41,12 @@ export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
 /** One finding for each loader that is there: its build, where it says so, and its hash. */
 async function loaderAges(dir: string): Promise<Finding[]> {
   const findings: Finding[] = []
-  for (const name of [...LOADERS, ...OPTIONAL_LOADERS]) {
-    const bytes = await readFile(join(dir, name)).catch(() => undefined)
+  for (const { file, what } of LOADER_TABLE) {
+    const bytes = await readFile(join(dir, file)).catch(() => undefined)
     if (bytes === undefined) continue
     const built = BUILT.exec(bytes.toString('latin1'))?.slice(1).join('-')
     const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
-    const says = `${join(dir, name)}: iPXE ${built ? `of ${built}` : 'that does not say how old it is'}, sha256 ${digest}...`
+    const says = `${join(dir, file)}: ${what}, ${built ? `of ${built}` : 'which does not say how old it is'}, sha256 ${digest}...`
     findings.push(
       built !== undefined && built < AUTOEXEC_SINCE
         ? warn('loaders', `${says}; it waits up to 17 s for an IPv6 router in each boot`, BUILD)

@@ -9,7 +9,9 @@ const SUITE = 'trixie'
 /** Name in the package `ipxe` -> name that is served (pxe/firmware.ts). */
 export const LOADER_FILES: Readonly<Record<string, string>> = {
   'undionly.kpxe': 'undionly.kpxe',
+  'ipxe.pxe': 'ipxe.pxe',
   'snponly.efi': 'snponly.efi',
+  'ipxe.efi': 'ipxe.efi',
   'ipxe-arm64.efi': 'ipxe-arm64.efi',
 }
 

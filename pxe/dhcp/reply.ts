@@ -78,18 +78,28 @@ export function isForUs(request: Packet, link: Link): boolean {
   return chosen === undefined || chosen === link.serverIp || chosen === link.serverId
 }
 
+export interface BootFileParts {
+  readonly scriptUrl: string
+  readonly loaderUrl: string
+  /** The loaders that are there. */
+  readonly loaders: ReadonlySet<string>
+}
+
 /** What a client that boots from the network fetches next; nothing for others. `why`: there is nothing for it. */
 export function bootFileFor(
   request: Packet,
-  client: { readonly scriptUrl: string; readonly loaderUrl: string },
-  loaders: ReadonlySet<string>,
+  { scriptUrl, loaderUrl, loaders }: BootFileParts,
 ): { readonly file?: string } | { readonly why: string } {
   if (!isNetboot(request.options)) return {}
-  if (isIpxe(request.options)) return { file: client.scriptUrl }
-  const { name, file } = firmwareOf(clientArchs(request.options), packetMac(request))
-  if (file === undefined) return { why: `there is no boot file for ${name}` }
-  if (!loaders.has(file)) return { why: `there is no boot file for ${name}: ${file} is not among the loaders` }
-  return { file: isHttpBoot(request.options) ? client.loaderUrl + file : file }
+  if (isIpxe(request.options)) return { file: scriptUrl }
+  const { name, files } = firmwareOf(clientArchs(request.options), packetMac(request))
+  if (files.length === 0) return { why: `there is no boot file for ${name}` }
+  const loader = files.find((file) => loaders.has(file))
+  if (loader === undefined) {
+    const missing = files.length === 1 ? `${files[0]} is` : `none of ${files.join(', ')} is`
+    return { why: `there is no boot file for ${name}: ${missing} among the loaders` }
+  }
+  return { file: isHttpBoot(request.options) ? loaderUrl + loader : loader }
 }
 
 /** RFC 2131 4.3.2: which address the client asks for, depending on what it knows already. */

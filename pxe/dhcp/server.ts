@@ -171,7 +171,7 @@ export class DhcpServer {
     })
     if (ip === undefined && type === 'discover') return this.refuse(mac, `${why} (subnet ${place.cidr})`)
     if (why !== undefined) this.warn(mac, `${why} (subnet ${place.cidr})`)
-    const bootFile = bootFileFor(request, client, loaders)
+    const bootFile = bootFileFor(request, { ...client, loaders })
     if ('why' in bootFile) this.warn(mac, bootFile.why)
     const decision = decideReply(request, link, {
       ip,
