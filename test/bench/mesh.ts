@@ -1,7 +1,7 @@
 /** `npm run bench -- mesh [--kills N] [--json]`: real kills of real hosts (namespaces, Consul, ipmi_sim), what an agent costs, and what it sends at 10, 100 and 1,000
  *  hosts. Beside it what others take at their defaults, from their documents and code: nothing of them runs here. */
 import { readFile } from 'node:fs/promises'
-import { until } from '../../kit/clock.ts'
+import { systemClock, until } from '../../kit/clock.ts'
 import { encode } from '../../host-agent/protocol/datagram.ts'
 import { Membership } from '../../host-agent/probe/membership.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
@@ -18,6 +18,9 @@ const OTHERS = [
   ['VMware HA', '20 to 40', 'disk locks'],
   ['Kubernetes, volumes that attach once', '660 to 720', 'no fence'],
 ] as const
+
+/** How long CPU time is counted. */
+const WINDOW_MS = 20_000
 
 interface Kill {
   readonly how: string
@@ -134,9 +137,9 @@ async function agentCost(lab: MeshLab) {
   const one = async (node: LabNode) => {
     const pid = await pidOf(node)
     const before = await ticks(pid)
-    await new Promise((resolve) => setTimeout(resolve, 20_000))
+    await systemClock.sleep(WINDOW_MS)
     return {
-      cpuPercent: (await ticks(pid)) - before > 0 ? ((await ticks(pid)) - before) / 20 : 0,
+      cpuPercent: (await ticks(pid)) - before > 0 ? ((await ticks(pid)) - before) / (WINDOW_MS / 1000) : 0,
       memoryMb: await memory(pid),
     }
   }

@@ -1,5 +1,6 @@
 /** For tests of what agents call: a trade of a token, how a call ended, and what an agent reports of a small machine. */
 import { Fault } from '../../kit/fault.ts'
+import { testDisk } from '../host-agent/disks.ts'
 
 export const nic = {
   name: 'eth0',
@@ -18,20 +19,7 @@ export const nic = {
     [5, '746f7237'],
   ] as [number, string][],
 }
-export const disk = {
-  name: '/dev/sda',
-  sizeBytes: 100 * 1024 ** 3,
-  rotational: false,
-  model: null,
-  vendor: null,
-  serial: 's',
-  wwn: null,
-  hctl: null,
-  byPath: null,
-  transport: null,
-  logicalSectorBytes: 512,
-  readOnly: false,
-}
+export const disk = testDisk('/dev/sda', 100 * 1024 ** 3, { serial: 's' })
 export const inventory = {
   cpu: { count: 8, model: 'x', architecture: 'x86_64', frequencyMhz: 2000, flags: [] },
   memoryBytes: 2 ** 34,

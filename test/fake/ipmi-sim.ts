@@ -1,4 +1,4 @@
-/** The command line of an ipmi_sim whose configuration and state stand in a directory. */
+/** The command lines of an ipmi_sim whose configuration and state stand in a directory, and of the ipmitool that asks it. */
 import { join } from 'node:path'
 
 export const ipmiSimArgv = (dir: string): string[] => [
@@ -11,3 +11,9 @@ export const ipmiSimArgv = (dir: string): string[] => [
   '-s',
   join(dir, 'state'),
 ]
+
+/** A command for the BMC at `address`; the password is taken from the environment (IPMI_PASSWORD). */
+export const ipmitoolArgv = (
+  { address, user = 'admin', retries = 1 }: { address: string; user?: string; retries?: number },
+  args: readonly string[],
+): string[] => `ipmitool -I lanplus -H ${address} -U ${user} -E -C 3 -N 1 -R ${retries}`.split(' ').concat(args)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launch, run } from '../../kit/run.ts'
 import { until } from '../../kit/clock.ts'
+import { ipmitoolArgv } from './ipmi-sim.ts'
 
 export interface Sim {
   readonly address: string
@@ -60,24 +61,7 @@ exit 0
     'mkdir -p "$0/state"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null',
     dir,
   ])
-  const ask = [
-    'ipmitool',
-    '-I',
-    'lanplus',
-    '-H',
-    address,
-    '-U',
-    'admin',
-    '-E',
-    '-C',
-    '3',
-    '-N',
-    '1',
-    '-R',
-    '1',
-    'power',
-    'status',
-  ]
+  const ask = ipmitoolArgv({ address }, ['power', 'status'])
   await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
     what: 'ipmi_sim',
     timeoutMs: 15_000,

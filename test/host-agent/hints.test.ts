@@ -3,23 +3,11 @@ import { expect, test } from 'vitest'
 import type { Disk } from '../../conductor/api/agent-wire.ts'
 import { chooseRootDisk, matches } from '../../host-agent/deploy/hints.ts'
 import { Fault } from '../../kit/fault.ts'
+import { testDisk } from './disks.ts'
 
 const GIB = 1024 ** 3
-const disk = (name: string, gib: number, more: Partial<Disk> = {}): Disk => ({
-  name: `/dev/${name}`,
-  sizeBytes: gib * GIB,
-  rotational: false,
-  model: 'Samsung SSD 970',
-  vendor: 'ATA',
-  serial: `S-${name}`,
-  wwn: null,
-  hctl: null,
-  byPath: null,
-  transport: null,
-  logicalSectorBytes: 512,
-  readOnly: false,
-  ...more,
-})
+const disk = (name: string, gib: number, more: Partial<Disk> = {}): Disk =>
+  testDisk(`/dev/${name}`, gib * GIB, { model: 'Samsung SSD 970', vendor: 'ATA', serial: `S-${name}`, ...more })
 const sda = disk('sda', 100)
 const sdb = disk('sdb', 50, { rotational: true, model: 'WD Blue', wwn: '0x5000c500a0b1c2d3' })
 const sdc = disk('sdc', 2)

@@ -4,7 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { launch, run } from '../../kit/run.ts'
-import { ipmiSimArgv } from '../fake/ipmi-sim.ts'
+import { ipmiSimArgv, ipmitoolArgv } from '../fake/ipmi-sim.ts'
 import { ROOT } from './root.ts'
 import { BMC_PASSWORD, BMC_USER, makeServer, pullDisk, type Server, type ServerSpec } from './server.ts'
 import { inNamespace, sh } from './shell.ts'
@@ -97,29 +97,8 @@ export class Rack {
     launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', log, ...argv]))
 
   ipmi(server: Server, args: readonly string[]) {
-    return run(
-      this.in([
-        'ipmitool',
-        '-I',
-        'lanplus',
-        '-H',
-        server.bmcIp,
-        '-U',
-        BMC_USER,
-        '-E',
-        '-C',
-        '3',
-        '-N',
-        '1',
-        '-R',
-        '2',
-        ...args,
-      ]),
-      {
-        timeoutMs: 10_000,
-        env: { IPMI_PASSWORD: BMC_PASSWORD },
-      },
-    )
+    const argv = ipmitoolArgv({ address: server.bmcIp, user: BMC_USER, retries: 2 }, args)
+    return run(this.in(argv), { timeoutMs: 10_000, env: { IPMI_PASSWORD: BMC_PASSWORD } })
   }
 
   /** Pulls the plug, behind the BMC's back. */

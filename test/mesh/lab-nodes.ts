@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { ensureConsul } from '../../kit/setup/consul.mjs'
 import { until } from '../../kit/clock.ts'
 import { launch, run, runOk } from '../../kit/run.ts'
-import { ipmiSimArgv } from '../fake/ipmi-sim.ts'
+import { ipmiSimArgv, ipmitoolArgv } from '../fake/ipmi-sim.ts'
 import { ROOT } from '../lab/root.ts'
 import { Ground, LINK, NET, PLANES, type LabNode } from './lab-ground.ts'
 import { makeChassis, makeLibvirt } from './lab-host.ts'
@@ -89,24 +89,8 @@ export class LabNodes extends Ground {
         ...sim,
       ]),
     )
-    const ask = this.inside('hub', [
-      'ipmitool',
-      '-I',
-      'lanplus',
-      '-H',
-      `${NET.bmc}.${node.number}`,
-      '-U',
-      'admin',
-      '-E',
-      '-C',
-      '3',
-      '-N',
-      '1',
-      '-R',
-      '2',
-      'power',
-      'status',
-    ])
+    const address = `${NET.bmc}.${node.number}`
+    const ask = this.inside('hub', ipmitoolArgv({ address, retries: 2 }, ['power', 'status']))
     await until(async () => (await run(ask, { timeoutMs: 8_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
       what: `the BMC of ${node.name}`,
       timeoutMs: 20_000,

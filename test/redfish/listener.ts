@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { selfSigned, type Pair } from '../../kit/certificate.ts'
+import { listen } from '../../kit/listen.ts'
 import type { Answer } from './tree.ts'
 
 /** A key and a self-signed certificate without alternative names, as BMCs have from the factory. */
@@ -36,12 +37,8 @@ export class Listener {
   async open(): Promise<void> {
     const server = createServer(this.tls, (request, response) => void this.serve(request, response))
     server.keepAliveTimeout = 60_000
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(this.at.port, this.at.address, resolve)
-    })
+    this.server = await listen(server, { port: this.at.port, host: this.at.address })
     this.at = { ...this.at, port: (server.address() as AddressInfo).port }
-    this.server = server
   }
 
   async close(): Promise<void> {

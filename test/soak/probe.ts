@@ -1,6 +1,7 @@
 /** Asks /healthz all the time from a thread of its own, so that the load generators of the soak do not slow its clock down. */
 import { Agent, request } from 'node:http'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { pause } from './pause.ts'
 
 const EVERY_MS = 20
 const TIMEOUT_MS = 30_000
@@ -54,9 +55,7 @@ async function probe(base: string): Promise<void> {
     const startMs = performance.now()
     if (!(await ask(base, agent))) failed += 1
     times.push(performance.now() - startMs)
-    await new Promise((resolve) => {
-      setTimeout(resolve, EVERY_MS)
-    })
+    await pause(EVERY_MS)
   }
 }
 

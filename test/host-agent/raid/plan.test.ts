@@ -6,23 +6,11 @@ import type { Disk } from '../../../conductor/api/agent-wire.ts'
 import { assignDisks } from '../../../host-agent/deploy/raid/assign.ts'
 import { dataMembers, planRaid, type RaidPlan } from '../../../host-agent/deploy/raid/plan.ts'
 import { isFault } from '../../../kit/fault.ts'
+import { testDisk } from '../disks.ts'
 
 const MIB = 1024 ** 2
-const disk = (name: string, sizeMib: number, more: Partial<Disk> = {}): Disk => ({
-  name: `/dev/${name}`,
-  sizeBytes: sizeMib * MIB,
-  rotational: false,
-  model: null,
-  vendor: null,
-  serial: `S-${name}`,
-  wwn: null,
-  hctl: null,
-  byPath: null,
-  transport: null,
-  logicalSectorBytes: 512,
-  readOnly: false,
-  ...more,
-})
+const disk = (name: string, sizeMib: number, more: Partial<Disk> = {}): Disk =>
+  testDisk(`/dev/${name}`, sizeMib * MIB, { serial: `S-${name}`, ...more })
 const wish = (name: string, more: Partial<VolumeWish> = {}): VolumeWish => ({
   id: '00000000:00000000:00000000:0000000a',
   name,
