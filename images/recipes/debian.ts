@@ -1,10 +1,11 @@
-/** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI, cloud-init that reads the config drive, SSH, serial console. */
+/** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI (with Secure Boot or without), cloud-init that reads the config drive, SSH, serial console. */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
 import { debootstrap } from './apt.ts'
 import { cacheKey } from './cache.ts'
 import { makeDisk, ROOT_PARTITION } from './disk.ts'
+import { SIGNED_PACKAGES } from './esp.ts'
 import { grubMenu } from './grub.ts'
 
 const SUITE = 'bookworm'
@@ -26,6 +27,7 @@ const PACKAGES = [
   'grub2-common',
   'grub-pc-bin',
   'grub-efi-amd64-bin',
+  ...SIGNED_PACKAGES,
   'cloud-init',
   'cloud-guest-utils',
   'openssh-server',
@@ -81,7 +83,7 @@ const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
 export const debianKey = (extras: Extras = NO_EXTRAS): string =>
   cacheKey([
-    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 4 }),
+    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 5 }),
     grubMenu(ROOT_UUID),
     ...(extras === NO_EXTRAS
       ? []

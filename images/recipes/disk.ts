@@ -1,8 +1,8 @@
 /** A whole-disk image (GPT: BIOS boot, ESP, ext4 root) made from a directory, with ordinary files only. */
-import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises'
 import { runOk } from '../../kit/run.ts'
-import { biosBoot, efiBoot } from './grub.ts'
+import { makeEsp } from './esp.ts'
+import { biosBoot } from './grub.ts'
 
 const MIB = 1024 * 1024
 const SECTOR_BYTES = 512
@@ -59,7 +59,7 @@ export async function makeDisk(opts: {
   try {
     await file.write(bios.mbrCode, 0, bios.mbrCode.length, 0)
     await file.write(bios.core, 0, bios.core.length, BIOS_START_MIB * MIB)
-    const esp = await makeEsp(opts)
+    const esp = await makeEsp({ ...opts, sizeMib: ESP_MIB })
     await file.write(esp, 0, esp.length, ESP_START_MIB * MIB)
   } finally {
     await file.close()
@@ -71,19 +71,3 @@ start=${BIOS_START_MIB}MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649
 start=${ESP_START_MIB}MiB, size=${ESP_MIB}MiB, type=U, name=esp
 start=${ROOT_START_MIB}MiB, size=${rootMib}MiB, type=L, name=root
 `
-
-async function makeEsp(opts: { workDir: string; rootUuid: string }): Promise<Buffer> {
-  const esp = join(opts.workDir, 'esp.img')
-  const loader = join(opts.workDir, 'bootx64.efi')
-  await writeFile(loader, await efiBoot(opts))
-  await writeFile(esp, '')
-  await truncate(esp, ESP_MIB * MIB)
-  await runOk(['mkfs.vfat', '-F', '32', '-n', 'ESP', esp], { timeoutMs: TIMEOUT_MS })
-  for (const dir of ['::/EFI', '::/EFI/BOOT', '::/EFI/debian'])
-    await runOk(['mmd', '-i', esp, dir], { timeoutMs: TIMEOUT_MS })
-  for (const file of ['::/EFI/BOOT/BOOTX64.EFI', '::/EFI/debian/grubx64.efi'])
-    await runOk(['mcopy', '-i', esp, loader, file], { timeoutMs: TIMEOUT_MS })
-  const bytes = await readFile(esp)
-  await rm(esp)
-  return bytes
-}

@@ -1,4 +1,4 @@
-/** GRUB for BIOS and UEFI in one image, put in place by writing bytes: no mount, no loop device, no chroot. */
+/** GRUB's menu and first commands, GRUB for BIOS as bytes to write to a disk, and GRUB images of one's own choice of modules: no mount, no loop device, no chroot. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
@@ -38,7 +38,8 @@ const DISKBOOT_BLOCKLIST = 0x1f4
 /** The boot code of an MBR ends where the disk signature and the partition table begin. */
 const MBR_CODE_BYTES = 440
 
-const earlyConfig = (rootUuid: string) =>
+/** Finds the root file system and goes on with the menu there. */
+export const earlyConfig = (rootUuid: string): string =>
   `search.fs_uuid ${rootUuid} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n`
 
 /** The menu follows Debian's /vmlinuz and /initrd.img links, so kernel updates need no rewrite of it. */
@@ -64,15 +65,6 @@ export async function biosBoot(opts: {
   const boot = await readFile(join(GRUB_DIR, 'i386-pc/boot.img'))
   return { mbrCode: patchBoot(boot, opts.coreLba), core: patchCore(core, opts.coreLba) }
 }
-
-/** The UEFI application for `\EFI\BOOT\BOOTX64.EFI`. */
-export const efiBoot = (opts: { workDir: string; rootUuid: string }): Promise<Buffer> =>
-  makeImage({
-    ...opts,
-    early: earlyConfig(opts.rootUuid),
-    format: 'x86_64-efi',
-    modules: ['efi_gop', 'efi_uga', ...COMMON],
-  })
 
 /** boot.img loads one sector from the address at 0x5c; 0x66 holds a jump that GRUB's own installer takes out for hard disks,
  *  because some BIOSes hand over a wrong drive number. */
