@@ -13,6 +13,7 @@ interface Options extends Common {
 interface OrderedNode {
   readonly reservation: string | null
   readonly last_error: string | null
+  readonly driver_internal_info: { readonly rackward?: { readonly bmc_task?: unknown } }
 }
 type Health = { readonly secure_boot: Parameters<typeof secureText>[0] | null }
 
@@ -45,8 +46,10 @@ async function proven(api: Api, { ident, on, waitMs }: { ident: string; on: bool
   const endMs = systemClock.now() + waitMs
   for (;;) {
     const now = (await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as OrderedNode
-    if (now.reservation === null && (await isActive(api, ident)) === on) return
-    if (now.reservation === null && now.last_error !== null) throw new CliError('failed', said(now.last_error))
+    // The conductor waits for the proof without a lock, and may switch the server off again after it.
+    const isOver = now.reservation === null && !now.driver_internal_info.rackward?.bmc_task
+    if (isOver && (await isActive(api, ident)) === on) return
+    if (isOver && now.last_error !== null) throw new CliError('failed', said(now.last_error))
     if (systemClock.now() >= endMs)
       throw new CliError(
         'late',

@@ -140,7 +140,8 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       role: 'admin',
       query: LockQuery,
       answer: LockBroken,
-      summary: 'breaks the lock of a node: its pending effects are abandoned, and a node in a working state fails',
+      summary:
+        'breaks the lock of a node: its pending effects are abandoned, and a node in a working state fails; a wait for the proof of a boot mode or of Secure Boot is given up',
       async handle(request, query) {
         const node = await nodeOf(parts, request)
         mustOwn(request.actor, node, 'lock')

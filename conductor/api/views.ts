@@ -6,6 +6,7 @@ import type { PlannedStep } from '../node/policy/steps.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import { lastSeenText } from '../node/query/sightings.ts'
+import type { Phase } from '../node/workflow/arrows.ts'
 import { STATES, targetOf } from '../node/workflow/states.ts'
 import { isSecretKey } from '../store/secrets.ts'
 import type { PortRecord } from '../store/port.ts'
@@ -190,9 +191,11 @@ function bmcTaskView({ workflow: { bmcTask } }: NodeRecord): Record<string, unkn
   )
 }
 
+const NO_STEP: ReadonlySet<Phase> = new Set(['rest', 'firmware-mode'])
+
 /** The step of the moment, in the states of its kind. */
 function stepView(node: NodeRecord, kind: 'clean' | 'deploy' | 'service'): Record<string, unknown> {
-  const step = node.workflow.order === kind && node.workflow.phase !== 'rest' ? currentStep(node) : undefined
+  const step = node.workflow.order === kind && !NO_STEP.has(node.workflow.phase) ? currentStep(node) : undefined
   return step ? wireStep(step) : {}
 }
 

@@ -35,7 +35,8 @@ export type Effect =
   | { readonly do: 'wait'; readonly seconds: number }
   /** The present step, on a child node. */
   | { readonly do: 'child-step'; readonly node: string }
-  /** `set`: for the next start. `prove`: reads until it holds. `restart`: both, with a restart between them; a server that was off is switched off again. */
+  /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is switched off again in the end; `prove`: what was set
+   *  before a start. The last two leave what does not hold yet as a task that is looked at until it is proven. */
   | {
       readonly do: 'firmware-mode'
       readonly bootMode?: 'uefi' | 'bios'
@@ -92,6 +93,8 @@ export interface Workflow {
   readonly bootToken: BootTokenState
   /** What the BMC works on for the present step. */
   readonly bmcTask: BmcTask | null
+  /** The server was restarted for a step of the present order that its BMC carries out. */
+  readonly restartedForBmc?: boolean
   /** When the current request was accepted. */
   readonly sinceMs: number
 }
@@ -284,7 +287,10 @@ export const lockedWhy = (node: NodeRecord): string =>
 
 /** When something is due although nothing happened: a deadline, or the next look at what the BMC does; null: never. */
 export const dueAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null =>
-  workflow.phase === 'bmc' ? (workflow.bmcTask?.lookAtMs ?? null) : workflow.deadlineMs
+  isLookedAt(workflow.phase) ? (workflow.bmcTask?.lookAtMs ?? null) : workflow.deadlineMs
+
+/** The BMC is at work, and is looked at now and then until the end is proven. */
+export const isLookedAt = (phase: Phase): boolean => phase === 'bmc' || phase === 'firmware-mode'
 
 export const currentStep = (node: NodeRecord): PlannedStep | undefined => node.workflow.steps[node.workflow.stepIndex]
 

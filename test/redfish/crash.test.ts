@@ -20,13 +20,13 @@ afterEach(async () => {
 
 /** Performs everything until the first such effect is done; its result is never told. */
 const dyingAfter =
-  (what: Effect['do'], dead: () => void): typeof makePerformer =>
+  (what: Effect['do'], dead: () => void, order: 'clean' | null = 'clean'): typeof makePerformer =>
   (...of) => {
     const performer = makePerformer(...of)
     return {
       async perform(effect, node, signal) {
         const found = await performer.perform(effect, node, signal)
-        if (effect.do !== what || node.workflow.order !== 'clean') return found
+        if (effect.do !== what || node.workflow.order !== order) return found
         dead()
         return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
       },
@@ -69,3 +69,26 @@ test.each([
   if (kind === 'bios') expect(bmc.families.bios.current.ProcCores).toBe(8)
   else expect(bmc.families.updates.versions.BIOS).toBe('2.2.0')
 })
+
+test.each(['firmware-mode', 'power', 'bmc-look'] as const)(
+  'after the effect %s of a change of Secure Boot',
+  async (what) => {
+    rig = await Rig.open()
+    const { bmc } = rig
+    bmc.machine.postMs = 500
+    await rig.stopConductor()
+    let died = false
+    await rig.start({ makePerformer: dyingAfter(what, () => (died = true), null) })
+    expect((await rig.api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })).status).toBe(202)
+    await rig.until('the effect', async () => died)
+    await rig.stopConductor()
+    await rig.start()
+
+    await rig.until('the proof', async () => {
+      const now = await rig?.node()
+      return now?.secure_boot === true && now.power_state === 'power off' && now.reservation === null
+    })
+    expect(await rig.node()).toMatchObject({ provision_state: 'manageable', last_error: null })
+    expect(bmc.system.resets).toEqual(['On', 'ForceOff'])
+  },
+)

@@ -27,21 +27,24 @@ const api = (method: string, path: string, body?: unknown) =>
 const node = async () => (await api('GET', '/v1/nodes/r1')).body
 const becomes = (what: string, found: (now: Record<string, unknown>) => boolean) =>
   until(async () => found(await node()), { what, timeoutMs: 20_000, everyMs: 50 })
+const bmcTask = (now: Record<string, any>) => now.driver_internal_info.rackward.bmc_task
 const idle = () => becomes('idle', (now) => now.reservation === null)
 
 beforeAll(async () => {
   certificate = (await selfSigned({ commonName: 'db', days: 2 })).cert
 })
-beforeEach(async () => {
-  data = await mkdtemp(join(tmpdir(), 'rackward-firmware-'))
-  bmc = await VirtualBmc.start()
-  const config = Config.parse({
+const config = () =>
+  Config.parse({
     data,
     images: { store: join(data, 'images') },
     api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+    provision: { bmcLookSeconds: 0.2 },
     powerSync: { everySeconds: 0 },
   })
-  conductor = await startConductor(config, { log: silentLog })
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'rackward-firmware-'))
+  bmc = await VirtualBmc.start()
+  conductor = await startConductor(config(), { log: silentLog })
   await api('POST', '/v1/nodes', { name: 'r1', driver: 'redfish', driver_info: bmc.driverInfo() })
   await api('PUT', '/v1/nodes/r1/states/provision', { target: 'manage' })
   await becomes('manageable', (now) => now.provision_state === 'manageable')
@@ -58,7 +61,7 @@ test('both are read when the node is managed', async () => {
 
 test('Secure Boot is switched on by a restart that proves it, and a server that was off is off again', async () => {
   expect((await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })).status).toBe(202)
-  await becomes('on', (now) => now.secure_boot === true)
+  await becomes('on', (now) => now.secure_boot === true && now.power_state === 'power off')
   await idle()
   expect(bmc.system.resets).toEqual(['On', 'ForceOff'])
   expect(await node()).toMatchObject({ power_state: 'power off', last_error: null })
@@ -73,14 +76,36 @@ test('Secure Boot is switched on by a restart that proves it, and a server that 
   await api('PUT', '/v1/nodes/r1/states/power', { target: 'power on' })
   await idle()
   await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: false })
-  await becomes('off', (now) => now.secure_boot === false)
+  await becomes('off', (now) => now.secure_boot === false && bmcTask(now) === null)
   await idle()
   expect(await node()).toMatchObject({ power_state: 'power on' })
 })
 
+test('the node is not locked while its server starts, explain names the wait, and another conductor goes on with it', async () => {
+  bmc.machine.postMs = 3_000
+  expect((await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })).status).toBe(202)
+  const words = await until(
+    async () => {
+      const account = (await api('GET', '/rackward/v1/nodes/r1/explain')).body
+      return account.lock === null && /Secure Boot off/.test(String(account.waits_for)) ? account.waits_for : undefined
+    },
+    { what: 'the wait', timeoutMs: 20_000, everyMs: 50 },
+  )
+  expect(words).toMatch(/^the server to start with Secure Boot on \(.*Secure Boot off, and on at the next start/)
+  expect(await node()).toMatchObject({ provision_state: 'manageable', reservation: null })
+  expect((await api('PUT', '/v1/nodes/r1/states/power', { target: 'power off' })).status).toBe(409)
+  expect((await api('PATCH', '/v1/nodes/r1', [{ op: 'add', path: '/extra/rack', value: 'r7' }])).status).toBe(200)
+
+  await conductor.stop()
+  conductor = await startConductor(config(), { log: silentLog })
+  await becomes('on, and off again', (now) => now.secure_boot === true && now.power_state === 'power off')
+  expect(bmc.system.resets).toEqual(['On', 'ForceOff'])
+  expect(await node()).toMatchObject({ last_error: null, reservation: null })
+})
+
 test('a boot mode that shows at once needs no restart to be proven; Secure Boot without UEFI is refused', async () => {
   await api('PUT', '/v1/nodes/r1/states/boot_mode', { target: 'bios' })
-  await becomes('BIOS', (now) => now.boot_mode === 'bios')
+  await becomes('BIOS', (now) => now.boot_mode === 'bios' && bmcTask(now) === null)
   await idle()
   expect(bmc.system.boot[MODE]).toBe('Legacy')
   await api('PUT', '/v1/nodes/r1/states/secure_boot', { target: true })

@@ -1,5 +1,8 @@
-/** Boot mode and Secure Boot that an instance wants (instance_info/capabilities), and which nodes can be told. Pure. */
+/** Boot mode and Secure Boot that an instance or a person wants, and which nodes can be told. Pure. */
+import { isoTime } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
+import type { FirmwareModeSeen } from '../../bmc/parts/firmware-mode.ts'
+import type { BmcTask, Json } from '../../bmc/task.ts'
 import type { NodeRecord } from '../record.ts'
 
 export interface FirmwareTarget {
@@ -19,6 +22,39 @@ export function firmwareTargetOf({ instanceInfo }: Pick<NodeRecord, 'instanceInf
   const bootMode = mode === 'uefi' || mode === 'bios' ? mode : undefined
   if (/^(true|1|yes|on|t|y)$/i.test(secure ?? '')) return { bootMode: 'uefi', secureBoot: true }
   return bootMode ? { bootMode } : {}
+}
+
+/** "boot mode uefi and Secure Boot on". */
+export const modeWords = ({ bootMode, secureBoot }: FirmwareTarget): string =>
+  [
+    ...(bootMode === undefined ? [] : [`boot mode ${bootMode}`]),
+    ...(secureBoot === undefined ? [] : [`Secure Boot ${secureBoot ? 'on' : 'off'}`]),
+  ].join(' and ')
+
+/** Both what the server started with, and what it will start with next. */
+export const modeHolds = (seen: FirmwareModeSeen, { bootMode, secureBoot }: FirmwareTarget): boolean =>
+  (bootMode === undefined || seen.bootMode === bootMode) &&
+  (secureBoot === undefined ||
+    ((seen.secureBoot?.active ?? false) === secureBoot && (seen.secureBoot?.wanted ?? false) === secureBoot))
+
+/** A change that is waited for; `wasOff`: the server is switched off again in the end. */
+export interface ModeChange extends FirmwareTarget {
+  readonly wasOff?: true
+}
+
+export const modeOf = ({ want }: BmcTask): ModeChange => want as ModeChange
+export const wasOff = (task: BmcTask): boolean => task.what === 'mode' && modeOf(task).wasOff === true
+export const wantOfMode = ({ bootMode, secureBoot, wasOff: off }: ModeChange): Json => ({
+  ...(bootMode === undefined ? {} : { bootMode }),
+  ...(secureBoot === undefined ? {} : { secureBoot }),
+  ...(off ? { wasOff: true } : {}),
+})
+
+/** Why a request has to wait although the node is not locked: its server is in the middle of a change of its firmware; undefined: it is not. */
+export function modeWaitWhy({ uuid, workflow: { phase, bmcTask } }: NodeRecord): string | undefined {
+  if (phase !== 'firmware-mode') return undefined
+  const until = bmcTask ? `, until ${isoTime(bmcTask.deadlineMs)} at most` : ''
+  return `node ${uuid} was restarted for another boot mode or Secure Boot, and waits for the proof${until}; breaking its lock gives up the wait`
 }
 
 /** An object, JSON of one, or "name:value,name:value": clients send all three. */

@@ -1,6 +1,7 @@
 /** What is waited for while a BMC carries out a step, in its own words. Pure. */
 import { isoTime } from '../../../kit/clock.ts'
 import type { TaskStage } from '../../bmc/task.ts'
+import { modeOf, modeWords } from '../policy/firmware-target.ts'
 import { currentStep, type NodeRecord } from '../record.ts'
 
 const STAGES: Readonly<Record<TaskStage, string>> = {
@@ -19,8 +20,12 @@ const progressOf = ({ stage, seen }: NonNullable<NodeRecord['workflow']['bmcTask
 
 export function waitsForBmc(node: NodeRecord): string {
   const step = currentStep(node)
-  const { bmcTask } = node.workflow
-  return `the BMC to carry out ${step?.interface}.${step?.step}${bmcTask ? ` (${progressOf(bmcTask)})` : ''}`
+  const { bmcTask, phase } = node.workflow
+  const what =
+    bmcTask && phase === 'firmware-mode'
+      ? `the server to start with ${modeWords(modeOf(bmcTask))}`
+      : `the BMC to carry out ${step?.interface}.${step?.step}`
+  return bmcTask ? `${what} (${progressOf(bmcTask)})` : what
 }
 
 /** Why the power of the node is not known meanwhile. */

@@ -3,7 +3,7 @@ import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../boot/wire.ts'
-import { currentStep, isLocked, type NodeRecord } from '../record.ts'
+import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import { MISSING } from './boot-causes.ts'
 import type { Live } from './sightings.ts'
@@ -156,7 +156,7 @@ function waitsFor({ node, live }: Facts): string {
   if (effect)
     return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
-  if (node.workflow.phase === 'bmc') return waitsForBmc(node)
+  if (isLookedAt(node.workflow.phase)) return waitsForBmc(node)
   if (kind === 'waiting') {
     const step = currentStep(node)
     if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`

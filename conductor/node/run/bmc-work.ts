@@ -2,31 +2,18 @@
  *  after a crash: beginning reads first whether the end is there already, or the work under way. */
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
-import type { Bmc } from '../../bmc/controller.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { BmcTask, TaskSeen } from '../../bmc/task.ts'
+import { modeOf, modeWords } from '../policy/firmware-target.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { EffectFound } from '../workflow/events.ts'
+import { lookAtMode } from './firmware-mode.ts'
+import type { LookAt, Looked } from './looks.ts'
 
-export interface WorkAt {
-  readonly node: NodeRecord
+export interface WorkAt extends LookAt {
   readonly step: PlannedStep
-  readonly nowMs: number
-  readonly signal: AbortSignal
-  /** One command to the BMC, in its queue. */
-  readonly command: <T>(work: (bmc: Bmc, signal: AbortSignal) => Promise<T>) => Promise<T>
-}
-
-export interface Looked {
-  /** Its stage is `done` when the end is proven. */
-  readonly task: BmcTask
-  /** The BMC needs a restart of the server; `task` is kept first. */
-  readonly restart?: true
-  /** The next look is at this time; absent: soon, and later and later. */
-  readonly lookAtMs?: number
-  readonly patch?: Partial<NodeRecord>
 }
 
 /** How one kind of step is carried out by a BMC. */
@@ -63,31 +50,36 @@ export class BmcWorks {
   }
 
   async perform(effect: BmcEffect, node: NodeRecord, signal: AbortSignal): Promise<EffectFound> {
-    const step = currentStep(node)
-    const work = step && this.parts.works[`${step.interface}.${step.step}`]
-    if (!work) throw new Fault('node.unsupported', `no BMC carries out the step ${step?.interface}.${step?.step}`)
-    const at = this.at(node, { step, signal })
-    if (effect.do === 'bmc-prepare') return { bmcTask: await work.prepare(at) }
     const task = node.workflow.bmcTask
-    if (!task) throw new Fault('bmc.task', `node ${node.uuid} has no record of what its BMC was asked for`)
-    if (effect.do === 'bmc-begin') return found(await work.begin(task, at))
-    return found(await this.look(work, task, at))
+    const at = this.at(node, signal)
+    if (node.workflow.phase === 'firmware-mode') {
+      const known = mustHave(task, node)
+      return found(await this.judged(lookAtMode(known, at), known, `the change to ${modeWords(modeOf(known))}`))
+    }
+    const step = currentStep(node)
+    const name = `${step?.interface}.${step?.step}`
+    const work = step && this.parts.works[name]
+    if (!work) throw new Fault('node.unsupported', `no BMC carries out the step ${name}`)
+    if (effect.do === 'bmc-prepare') return { bmcTask: await work.prepare({ ...at, step }) }
+    const known = mustHave(task, node)
+    if (effect.do === 'bmc-begin') return found(await work.begin(known, { ...at, step }))
+    return found(await this.judged(work.look(known, { ...at, step }), known, name))
   }
 
-  private at(node: NodeRecord, { step, signal }: { step: PlannedStep; signal: AbortSignal }): WorkAt {
+  private at(node: NodeRecord, signal: AbortSignal): LookAt {
     const { bmcQueue, bmcs, clock } = this.parts
     const options = { priority: 'deploy', timeoutMs: COMMAND_TIMEOUT_MS, signal } as const
     return {
       node,
-      step,
       signal,
       nowMs: clock.now(),
       command: (work) => bmcQueue.run(bmcs.target(node), options, work),
     }
   }
 
-  private async look(work: BmcWork, task: BmcTask, at: WorkAt): Promise<Looked> {
-    const looked: Looked = await work.look(task, at).catch((error: unknown) => {
+  /** What a look found, unless the time of the work is over. */
+  private async judged(look: Promise<Looked>, task: BmcTask, name: string): Promise<Looked> {
+    const looked: Looked = await look.catch((error: unknown) => {
       const fault = asFault(error, 'bmc.refused')
       if (!isFault(error) || !fault.retry) throw error
       const words = `the BMC could not be read: ${fault.detail}`
@@ -104,9 +96,14 @@ export class BmcWorks {
     const limitSeconds = Math.round((deadlineMs - beganAtMs) / 1000)
     throw new Fault(
       'bmc.task',
-      `${at.step.interface}.${at.step.step} did not end within ${limitSeconds} s: ${seen.words ?? 'the BMC says nothing of it'}`,
+      `${name} did not end within ${limitSeconds} s: ${seen.words ?? 'the BMC says nothing of it'}`,
     )
   }
+}
+
+function mustHave(task: BmcTask | null, node: NodeRecord): BmcTask {
+  if (!task) throw new Fault('bmc.task', `node ${node.uuid} has no record of what its BMC was asked for`)
+  return task
 }
 
 /** What the BMC says of its task. Null: it names none, has forgotten it, or refuses to show it, which ends nothing. Throws faults that pass by themselves: an

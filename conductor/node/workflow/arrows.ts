@@ -39,6 +39,8 @@ export type Phase =
   | 'bmc-begin'
   /** The BMC works on a step; the conductor looks now and then, and the node is not locked meanwhile. */
   | 'bmc'
+  /** A changed boot mode or Secure Boot is waited for until it is proven; the node is not locked meanwhile. */
+  | 'firmware-mode'
   /** Stop the instance before it is forgotten. */
   | 'teardown'
   /** Start the node from its disk. */

@@ -52,6 +52,9 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
       return node.disablePowerOff ? publish : [...publish, OFF]
     case 'step':
       return stepEffects(node)
+    // What the start of the instance has set before.
+    case 'firmware-mode':
+      return real ? proofOf(instanceFirmware(node)) : []
     case 'bmc-begin':
       return [{ do: 'bmc-prepare' }, { do: 'bmc-begin' }]
     case 'agent':
@@ -64,10 +67,15 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
 /** A restart of the server in which its BMC carries out what was ordered: into the ramdisk, so that no system of a former user runs; after a service
  *  without further steps of the agent, into its instance. */
 export function restartForBmc(node: NodeRecord): readonly Effect[] {
-  const { order, steps, stepIndex } = node.workflow
+  const { order, phase, steps, stepIndex } = node.workflow
+  // One that was off is switched on, also where it must not be switched off.
+  if (phase === 'firmware-mode') return node.powerState === 'power off' ? [OFF, ON] : restart(node, [])
   const runsInstance = order === 'service' && !steps.slice(stepIndex).some(({ by }) => by === 'agent')
-  return effectsOf(runsInstance ? 'start' : 'boot', node)
+  // The present task is not ended by the proof of another change, which comes when the order is over.
+  return effectsOf(runsInstance ? 'start' : 'boot', node).filter((effect) => !isProof(effect))
 }
+
+const isProof = (effect: Effect): boolean => effect.do === 'firmware-mode' && effect.how === 'prove'
 
 /** The ramdisk is not signed. The boot mode of the instance is set before it, because firmware forgets boot entries when the mode changes. */
 function ramdiskFirmware(node: NodeRecord): FirmwareTarget {
@@ -86,9 +94,11 @@ function withFirmware(restarting: readonly Effect[], wanted: FirmwareTarget): re
   if (wanted.bootMode === undefined && wanted.secureBoot === undefined) return restarting
   const set: Effect = { do: 'firmware-mode', ...wanted, how: 'set' }
   const at = restarting.findIndex((effect) => effect.do === 'boot-device' || effect.do === 'http-boot')
-  const proof: readonly Effect[] = wanted.secureBoot ? [{ do: 'firmware-mode', secureBoot: true, how: 'prove' }] : []
-  return [...restarting.slice(0, at), set, ...restarting.slice(at), ...proof]
+  return [...restarting.slice(0, at), set, ...restarting.slice(at), ...proofOf(wanted)]
 }
+
+const proofOf = ({ secureBoot }: FirmwareTarget): readonly Effect[] =>
+  secureBoot ? [{ do: 'firmware-mode', secureBoot, how: 'prove' }] : []
 
 /** What a deploy needs is fetched before the server is touched. */
 function preparation(node: NodeRecord): readonly Effect[] {

@@ -5,6 +5,7 @@ import { ended, keptIn } from './belief.ts'
 import type { StepContext, FaultNote } from './context.ts'
 import { isRamdiskBoot } from './boot-plans.ts'
 import { effectsOf, usesAgent } from './effects.ts'
+import { wasOff } from '../policy/firmware-target.ts'
 import { currentStep, isLocked, type Effect, type Workflow, type NodeRecord } from '../record.ts'
 import { STATES } from './states.ts'
 
@@ -106,6 +107,8 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
         : move(idle, 'wait', { ...context, phase: 'bmc' })
     case 'bmc':
       return idle.workflow.bmcTask?.stage === 'done' ? bmcDone(idle, context) : idle
+    case 'firmware-mode':
+      return idle.workflow.bmcTask && idle.workflow.bmcTask.stage !== 'done' ? idle : modeProven(idle, context)
     case 'teardown':
       return advance(follow(idle, 'clean', context), context)
     case 'agent':
@@ -114,6 +117,20 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
       return parkOrHalt(idle, context)
   }
 }
+
+/** What the firmware was changed to holds: the order of the node is over, or a node at rest is as it was before, off again if it was off. */
+function modeProven(node: NodeRecord, context: StepContext): NodeRecord {
+  const { bmcTask } = node.workflow
+  const free = modeOver(node)
+  if (STATES[node.provisionState].kind === 'working')
+    return move({ ...free, lastError: null }, 'done', { ...context, phase: 'rest' })
+  return bmcTask && wasOff(bmcTask) ? owe(free, [{ do: 'power', to: 'power off' }], context) : free
+}
+
+export const modeOver = (node: NodeRecord): NodeRecord => ({
+  ...node,
+  workflow: { ...node.workflow, phase: 'rest', bmcTask: null, deadlineMs: null },
+})
 
 /** Attempts are counted for each step; those of the last step remain visible. */
 export function nextStep(node: NodeRecord): NodeRecord {
@@ -141,7 +158,7 @@ export function advance(node: NodeRecord, context: StepContext & { booted?: bool
 /** The last step is done. Earlier errors have been overcome; the events keep them. */
 function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
   const whole: NodeRecord = { ...node, lastError: null }
-  const { order, steps, cleaningTo } = node.workflow
+  const { order, steps, cleaningTo, restartedForBmc } = node.workflow
   const rest = { ...context, phase: 'rest' as const }
   if (order === 'clean') {
     // A server that was restarted for its BMC runs a ramdisk that nobody waits for.
@@ -156,7 +173,11 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
       steps.some(
         ({ by, step, children }) => by === 'agent' || (!children && (step.startsWith('power_') || step === 'reboot')),
       ))
-  return left ? enterPhase(whole, 'start', context) : move(whole, 'done', rest)
+  if (left) return enterPhase(whole, 'start', context)
+  // A server that was restarted for its BMC was started with what its instance wants of the firmware.
+  return order === 'service' && restartedForBmc
+    ? enterPhase(whole, 'firmware-mode', context)
+    : move(whole, 'done', rest)
 }
 
 /** At rest, a node with a running agent is parked, or switched off where parking is disabled. */

@@ -70,7 +70,7 @@ export class SecureBoot {
         })
       },
     })
-    bmc.on('started', () => (this.active = this.enabled && this.keys === 'factory'))
+    bmc.on('posted', () => (this.active = this.enabled && this.keys === 'factory'))
   }
 
   private reset({ body }: Ask): Outcome {

@@ -5,7 +5,8 @@ import type { BmcTask, TaskSeen } from '../../../bmc/task.ts'
 import { checkInput } from '../../../api/check-input.ts'
 import { checkBios, differences } from '../../policy/bios-check.ts'
 import { BiosSettings } from '../../policy/step-args.ts'
-import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import type { Looked } from '../looks.ts'
 import { keepBios, type DocumentParts } from '../../hardware-documents.ts'
 
 export interface BiosWorkParts extends DocumentParts {

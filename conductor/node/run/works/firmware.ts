@@ -11,7 +11,8 @@ import type { Store } from '../../../store/port.ts'
 import type { BmcFacts } from '../../../bmc/registry.ts'
 import { keepFirmware } from '../../hardware-documents.ts'
 import { CheckedUpdates } from '../../policy/step-args.ts'
-import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import type { Looked } from '../looks.ts'
 import { settled } from './bios.ts'
 
 export interface FirmwareWorkParts {

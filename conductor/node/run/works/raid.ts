@@ -6,7 +6,8 @@ import type { StorageSeen, VolumeOrder, VolumeSeen } from '../../../bmc/parts/vo
 import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
 import { isOrdered } from '../../policy/hardware-raid.ts'
 import { hardwareRaided, hardwareRaidPlan, type HardwareRaidPlan } from '../../policy/hardware-raid-steps.ts'
-import { hintOf, type BmcWork, type Looked, type WorkAt } from '../bmc-work.ts'
+import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import type { Looked } from '../looks.ts'
 
 export interface RaidWorkParts {
   /** For all volumes of a step: controllers initialize for minutes, and some want a restart of the server. */

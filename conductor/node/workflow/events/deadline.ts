@@ -1,5 +1,5 @@
 /** Deadlines that have passed, and a wall clock that was set. Pure. */
-import { dueAtMs, isLocked, type NodeRecord } from '../../record.ts'
+import { dueAtMs, isLocked, isLookedAt, type NodeRecord } from '../../record.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { enterPhase, fail, keepsRunning, move, owe } from '../flow.ts'
@@ -9,7 +9,7 @@ export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context
   const dueMs = dueAtMs(node)
   if (dueMs === null || dueMs > context.nowMs) return { node }
   // While an agent is silent because the BMC works, nothing is late: the look says how far the BMC is.
-  if (node.workflow.phase === 'bmc') return { node: isLocked(node) ? node : owe(node, [{ do: 'bmc-look' }], context) }
+  if (isLookedAt(node.workflow.phase)) return { node: isLocked(node) ? node : owe(node, [{ do: 'bmc-look' }], context) }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, context) }
   if (event.agentSeen && node.workflow.attempt < context.settings.maxAttempts) {
     const workflow = {

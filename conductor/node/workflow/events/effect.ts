@@ -1,10 +1,10 @@
 /** The result of an effect, and effects that are abandoned. Pure. */
-import { isLocked, type Effect, type NodeRecord } from '../../record.ts'
+import { isLocked, isLookedAt, type Effect, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { restartForBmc } from '../effects.ts'
-import { afterPhase, fail, owe, withFault } from '../flow.ts'
+import { afterPhase, fail, modeOver, owe, withFault } from '../flow.ts'
 import { STATES } from '../states.ts'
 
 export function onEffectDone(
@@ -25,6 +25,7 @@ export function onEffectDone(
     retryAtMs: context.nowMs,
     imageId: found?.imageId ?? node.workflow.imageId,
     bmcTask: found?.bmcTask ?? node.workflow.bmcTask,
+    phase: effect.do === 'firmware-mode' && found?.bmcTask ? ('firmware-mode' as const) : node.workflow.phase,
     bootToken,
   }
   const powered = effect.do === 'power' ? { powerState: effect.to, ...(isOff ? { agent: null } : {}) } : {}
@@ -35,10 +36,13 @@ export function onEffectDone(
     ...powered,
     ...(found?.powerState ? { powerState: found.powerState } : {}),
   }
-  if (found?.restart) return { node: owe(next, [...rest, ...restartForBmc(next)], context) }
+  if (found?.restart) {
+    const restarting: NodeRecord = { ...next, workflow: { ...workflow, restartedForBmc: true } }
+    return { node: owe(restarting, [...rest, ...restartForBmc(next)], context) }
+  }
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, workflow: { ...workflow, lockedAtMs: null } }
-  return { node: isAtWork(node) ? afterPhase(free, context) : free }
+  return { node: isAtWork(free) ? afterPhase(free, context) : free }
 }
 
 export function onEffectFailed(
@@ -71,15 +75,19 @@ function giveUp(node: NodeRecord, fault: FaultNote, context: StepContext): NodeR
     tries: 0,
   }
   const dropped: NodeRecord = { ...node, targetPowerState: null, workflow }
+  // A change of the firmware that was asked for at rest leaves the node at rest.
+  if (node.workflow.phase === 'firmware-mode' && !isWorking(node)) return withFault(modeOver(dropped), fault, context)
   return isAtWork(node) ? fail(dropped, fault, context) : withFault(dropped, fault, context)
 }
 
+const isWorking = ({ provisionState }: NodeRecord): boolean => STATES[provisionState].kind === 'working'
+
 /** The order goes on with what the effects end in. */
-const isAtWork = ({ provisionState, workflow }: NodeRecord): boolean =>
-  STATES[provisionState].kind === 'working' || workflow.phase === 'bmc'
+const isAtWork = (node: NodeRecord): boolean => isWorking(node) || isLookedAt(node.workflow.phase)
 
 export function onBreakLock(node: NodeRecord, why: string, context: StepContext): StepResult {
-  if (!isLocked(node)) return { refused: 'node.state', why: `node ${node.uuid} is not locked` }
+  if (!isLocked(node) && node.workflow.phase !== 'firmware-mode')
+    return { refused: 'node.state', why: `node ${node.uuid} is not locked` }
   return { node: giveUp(node, { code: 'node.lock-broken', retry: false, text: why }, context) }
 }
 

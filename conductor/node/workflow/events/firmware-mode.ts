@@ -1,6 +1,7 @@
-/** Requests for a boot mode or for Secure Boot. Pure. */
+/** Requests for a boot mode or for Secure Boot, which end with a proof. Pure. */
 import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
+import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { keepsRunning } from '../flow.ts'
@@ -13,6 +14,8 @@ export function onFirmwareMode(
   context: StepContext,
 ): StepResult {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  const modeWait = modeWaitWhy(node)
+  if (modeWait) return { refused: 'object.conflict', why: modeWait }
   const { kind } = STATES[node.provisionState]
   if (kind !== 'stable' && kind !== 'failed')
     return {

@@ -1,5 +1,6 @@
 /** Requests for a power state, and what the power poll reads. Pure. */
 import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
+import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import { bootPlanOf } from '../boot-plans.ts'
 import { usesAgent } from '../effects.ts'
@@ -19,6 +20,8 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
       refused: 'node.state',
       why: `the BMC of node ${node.uuid} carries out a step, for which the conductor restarts the server itself`,
     }
+  const modeWait = modeWaitWhy(node)
+  if (modeWait) return { refused: 'object.conflict', why: modeWait }
   const soft = target.startsWith('soft')
     ? ({ soft: true, timeoutMs: timeoutMs ?? context.settings.softPowerOffMs } as const)
     : {}

@@ -3,6 +3,7 @@ import { findArrow } from '../../../../kit/arrows.ts'
 import type { FaultCode } from '../../../../kit/fault.ts'
 import { currentStep, isLocked, lockedWhy, type NodeRecord, type OrderKind } from '../../record.ts'
 import { NODE_ARROWS, type Verb } from '../arrows.ts'
+import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { StepContext } from '../context.ts'
 import { usesAgent } from '../effects.ts'
 import type { EventOf, StepResult } from '../events.ts'
@@ -28,6 +29,8 @@ export function refusedVerb(
   verb: Verb,
 ): { readonly refused: FaultCode; readonly why: string } | undefined {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  const modeWait = modeWaitWhy(node)
+  if (modeWait) return { refused: 'object.conflict', why: modeWait }
   const step = currentStep(node)
   if (node.workflow.phase === 'bmc' && step?.abortable === false)
     return {
@@ -61,6 +64,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     cleaningTo,
     imageId: null,
     bmcTask: null,
+    restartedForBmc: false,
     // An agent that is running already holds the token of this generation: another claim of it comes from a second machine.
     bootToken: agent ? 'traded' : 'none',
   } as const
