@@ -45,7 +45,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   if (agent) findings.push(...(await consulFindings(options.agentConfig)))
   await show(findings, formatOf(options.output), () => textOf(findings))
   const worst = findings.filter(({ level }) => level === 'bad').length
-  if (worst > 0) throw new CliError('failed', `${worst} of ${findings.length} checks found what will hurt`)
+  if (worst > 0) throw new CliError('failed', `${worst} of ${findings.length} checks found a problem`)
 }
 
 export function textOf(findings: readonly Finding[]): string {
@@ -120,7 +120,7 @@ export function sharedBmcs(nodes: readonly BmcNode[]): Finding[] {
       : [
           bad(
             'bmcs',
-            `${sharers.map(({ name, uuid }) => name ?? uuid).join(' and ')} have the same BMC (${bmc}): what is done to one of them is done to all`,
+            `${sharers.map(({ name, uuid }) => name ?? uuid).join(' and ')} have the same BMC (${bmc}): an action on one of them affects all`,
             'correct driver_info of the wrong node, or delete that node',
           ),
         ],
@@ -144,10 +144,14 @@ async function meshFindings(api: Api): Promise<Finding[]> {
   )
   return [
     mesh.leader === null
-      ? bad('mesh', 'the mesh has no leader: nobody is fenced', 'look at Consul on the arbiters: rackward doctor there')
+      ? bad(
+          'mesh',
+          'the mesh has no leader: no host is fenced',
+          'look at Consul on the arbiters: rackward doctor there',
+        )
       : ok('mesh', `${mesh.leader} leads`),
     ...silent.map(({ name }) =>
-      bad('mesh', `the arbiter ${name} is not heard`, `systemctl status rackward-agent on ${name}`),
+      bad('mesh', `the arbiter ${name} sends no heartbeat`, `systemctl status rackward-agent on ${name}`),
     ),
     ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.reason}`, 'rackward mesh arm')]),
   ]
@@ -167,7 +171,7 @@ async function consulFindings(file: string): Promise<Finding[]> {
         return [
           bad(
             'consul',
-            'Consul has no leader: the mesh can store nothing and fences nobody',
+            'Consul has no leader: the mesh cannot store anything and fences no host',
             'bring a majority of its servers (the arbiters) back',
           ),
         ]
@@ -175,12 +179,12 @@ async function consulFindings(file: string): Promise<Finding[]> {
         count % 2 === 0 || count < 3
           ? warn(
               'consul',
-              `${count} Consul servers: ${count < 3 ? 'the loss of one stops the mesh' : 'an even number survives no more than one less'}`,
-              'three or five arbiters are right',
+              `${count} Consul servers: ${count < 3 ? 'the loss of one stops the mesh' : 'an even number tolerates no more failures than one less'}`,
+              'use three or five arbiters',
             )
           : ok('consul', `${count} servers, led by ${leader as string}`),
         ...(tookMs > SLOW_MS
-          ? [warn('consul', `Consul took ${tookMs} ms to answer`, 'give its disk and its machine room to breathe')]
+          ? [warn('consul', `Consul took ${tookMs} ms to answer`, 'reduce the load on its disk and its machine')]
           : []),
       ]
     } finally {

@@ -79,7 +79,7 @@ async function readPiece(raw: FileHandle, number: number, sizeBytes: number): Pr
   const bytes = Buffer.alloc(Math.min(PIECE_BYTES, sizeBytes - at))
   for (let got = 0; got < bytes.length;) {
     const { bytesRead } = await raw.read(bytes, got, bytes.length - got, at + got)
-    if (bytesRead === 0) throw new Error('the image became shorter while it was read')
+    if (bytesRead === 0) throw new Error('the image shrank while it was read')
     got += bytesRead
   }
   return bytes

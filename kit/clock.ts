@@ -66,7 +66,7 @@ export async function until<T>(
 
     if (clock.now() >= endMs) {
       const last = late instanceof Error ? ` (${late.message})` : ''
-      throw new Error(`waited ${opts.timeoutMs} ms in vain for: ${opts.what}${last}`, { cause: late })
+      throw new Error(`${opts.what}: not within ${opts.timeoutMs} ms${last}`, { cause: late })
     }
     await clock.sleep(opts.everyMs ?? 50, opts.signal)
   }

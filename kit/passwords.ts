@@ -28,7 +28,7 @@ export class PasswordChecks {
   /** Throws `access.busy` when too many wait. */
   check(password: string, hash: string, source: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      if (this.closed) return reject(new Fault('access.busy', 'passwords are not checked any more: the process ends'))
+      if (this.closed) return reject(new Fault('access.busy', 'passwords are no longer checked: the process is ending'))
       const refused = this.queue.push(source, { password, hash, end: { resolve, reject } })
       if (refused) {
         this.onFull()

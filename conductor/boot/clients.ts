@@ -38,7 +38,7 @@ export class BootClients {
       for (const client of JSON.parse(text) as BootClient[]) this.set(client)
     } catch (error) {
       this.parts.onWarning(
-        `the snapshot of boot orders ${this.parts.path} is damaged; nobody is answered until a conductor connects: ${String(error)}`,
+        `the snapshot of boot orders ${this.parts.path} is damaged; no server is answered until a conductor connects: ${String(error)}`,
       )
     }
   }

@@ -176,7 +176,7 @@ export class BootLink {
   private lost(): void {
     this.socket = undefined
     if (this.stopped || this.reconnecting) return
-    this.parts.log.error('the boot services went away; they are started again')
+    this.parts.log.error('the boot services ended; they are started again')
     this.reconnecting = (async () => {
       while (!this.stopped && !this.socket) {
         await this.open().catch((error: Error) => this.parts.log.error({ error: error.message }, 'boot services'))

@@ -8,7 +8,7 @@ export type OnBootTotals = (totals: BootTotals) => void
 export function bootMetrics(registers: Registry[], limits: Counter<'limit'>): OnBootTotals {
   const requests = new Counter({
     name: 'rackward_boot_requests_total',
-    help: 'requests that the boot services had, by service (dhcp, tftp, http) and how they ended',
+    help: 'requests to the boot services, by service (dhcp, tftp, http) and how they ended',
     labelNames: ['service', 'outcome'],
     registers,
   })

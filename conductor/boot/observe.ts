@@ -50,7 +50,11 @@ export class Observer {
           `DHCP: the answer to ${event.toIp} could not be sent: ${event.why}`,
         )
       case 'fault':
-        return events.warn('fault', machine(event.from), `DHCP: a packet from ${event.from} met a fault: ${event.why}`)
+        return events.warn(
+          'fault',
+          machine(event.from),
+          `DHCP: a packet from ${event.from} caused an error: ${event.why}`,
+        )
       case 'reply': {
         if (event.type === 'offer') return
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
@@ -69,7 +73,7 @@ export class Observer {
     counters.request('tftp', event.kind)
     if (event.kind === 'socket') return events.warn('socket', machine('TFTP'), `TFTP socket: ${event.why}`)
     if (event.kind === 'fault')
-      return events.warn('fault', machine(event.ip), `TFTP: a packet from ${event.ip} met a fault: ${event.why}`)
+      return events.warn('fault', machine(event.ip), `TFTP: a packet from ${event.ip} caused an error: ${event.why}`)
     const mac = this.parts.leases.macOf(event.ip)
     if (event.kind === 'sent') {
       // It comes between the loader and the script, which are milestones of their own.

@@ -54,7 +54,7 @@ export class EventHub {
     this.again = true
     this.reading ??= this.read()
       .catch((error: unknown) =>
-        this.parts.log.warn({ err: error }, 'the journal could not be read for those who follow it'),
+        this.parts.log.warn({ err: error }, 'the journal could not be read for the event streams'),
       )
       .finally(() => {
         this.reading = undefined

@@ -56,7 +56,7 @@ export class EventQueue {
       } catch (error) {
         log.warn(
           { err: error, waiting: this.waiting.length },
-          'events of the boot services could not be written; they are tried again',
+          'events of the boot services could not be written; the conductor tries again',
         )
         if (this.abort.signal.aborted) return
         await this.pause(AGAIN_MS)

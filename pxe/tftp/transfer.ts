@@ -73,7 +73,7 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
     // PXE ROMs ask for tsize and then break off with an error: that is how they read the size.
     return transfer.waitingForOack
       ? { state: 'done' }
-      : { state: 'failed', why: `the client broke off: ${printable(packet.message, 100) || packet.code}` }
+      : { state: 'failed', why: `the client aborted: ${printable(packet.message, 100) || packet.code}` }
   }
   if (packet.op !== 'ack') return { state: 'going', transfer, send: [] }
   if (transfer.waitingForOack) {
@@ -94,9 +94,12 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
 export function onSilence(transfer: Transfer): Outcome {
   const silences = transfer.silences + 1
   if (!transfer.answered && silences > MAX_SILENCES_UNANSWERED)
-    return { state: 'failed', why: 'the client never answered' }
+    return { state: 'failed', why: 'the client did not answer' }
   if (silences > MAX_SILENCES)
-    return { state: 'failed', why: `the client fell silent after block ${transfer.acked} of ${blockCount(transfer)}` }
+    return {
+      state: 'failed',
+      why: `the client stopped answering after block ${transfer.acked} of ${blockCount(transfer)}`,
+    }
   return going({ ...transfer, silences })
 }
 

@@ -189,9 +189,9 @@ describe('what the servers of the wire report', () => {
     expect(events.map((one) => one.kind === 'trouble' && one.what)).toEqual([
       'DHCP socket of eth0: ENETDOWN',
       'DHCP: the answer to 10.0.0.5 could not be sent: ENETUNREACH',
-      'DHCP: a packet from 10.0.0.9 met a fault: Error: a bug',
+      'DHCP: a packet from 10.0.0.9 caused an error: Error: a bug',
       'TFTP socket: ENETDOWN',
-      'TFTP: a packet from 10.0.0.9 met a fault: Error: a bug',
+      'TFTP: a packet from 10.0.0.9 caused an error: Error: a bug',
     ])
   })
   test('a file that loaders do without is no trouble; another one is, and names the node of the address', () => {

@@ -30,7 +30,7 @@ export const CheckedUpdates = z.strictObject({
   settings: z
     .array(
       z.strictObject({
-        component: z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is none of bios, bmc and nic:SERIAL'),
+        component: z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is not one of bios, bmc and nic:SERIAL'),
         url: z.string().min(1).max(2048),
         checksum: z.string().max(140).optional(),
         wait: z.number().int().min(1).max(86_400).optional(),

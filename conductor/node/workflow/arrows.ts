@@ -50,28 +50,28 @@ export type Phase =
 
 export type NodeArrow = Arrow<State, NodeEvent>
 
-const STOPPED = 'the operator stopped it'
+const STOPPED = 'the operator aborted it'
 const SILENT = 'the step failed, or the agent fell silent'
-const UNBOOTABLE = 'the node could not be booted, or a step of ours failed'
+const UNBOOTABLE = 'the node could not be booted, or a step of the conductor failed'
 const BOOTED = 'the agent or the BMC has the next step'
 const NEXT = 'the step is done, or the agent was lost and there are tries left'
-const HOLD = 'the next step says hold'
-const GOES_ON = 'the operator lets it go on'
-const GIVES_UP = 'the instance is no longer wanted'
-const AGAIN = 'the operator tries again'
+const HOLD = 'the next step is a hold'
+const GOES_ON = 'the operator released the hold'
+const GIVES_UP = 'the operator deleted the instance'
+const AGAIN = 'the operator tried again'
 
 /** One row per state: what leads out of it, where to, and why. */
 const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State, because: string]>>>> = {
-  enroll: { manage: ['verifying', 'the operator wants it managed'] },
+  enroll: { manage: ['verifying', 'the operator requested management'] },
   verifying: {
-    done: ['manageable', 'the BMC took the credentials'],
+    done: ['manageable', 'the BMC accepted the credentials'],
     fail: ['enroll', 'the BMC did not answer or refused'],
   },
   manageable: {
-    provide: ['cleaning', 'nothing becomes available with somebody else’s data on it'],
-    clean: ['cleaning', 'the operator asked for clean steps'],
-    inspect: ['inspecting', 'the operator wants its hardware looked at'],
-    adopt: ['adopting', 'it runs an instance that we did not deploy'],
+    provide: ['cleaning', 'a node is cleaned before it becomes available'],
+    clean: ['cleaning', 'the operator requested clean steps'],
+    inspect: ['inspecting', 'the operator requested an inspection'],
+    adopt: ['adopting', 'it already runs an instance, which was deployed by other means'],
   },
   inspecting: {
     done: ['manageable', 'the hardware is known'],
@@ -84,10 +84,13 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     fail: ['inspect failed', SILENT],
     abort: ['inspect failed', STOPPED],
   },
-  'inspect failed': { manage: ['manageable', 'the operator goes on without'], inspect: ['inspecting', AGAIN] },
+  'inspect failed': {
+    manage: ['manageable', 'the operator continues without an inspection'],
+    inspect: ['inspecting', AGAIN],
+  },
   cleaning: {
     done: ['available', 'the disks are clean'],
-    manage: ['manageable', 'the clean steps that the operator asked for are done, or the node is retired'],
+    manage: ['manageable', 'the requested clean steps are done, or the node is retired'],
     fail: ['clean failed', UNBOOTABLE],
     wait: ['clean wait', BOOTED],
     hold: ['clean hold', HOLD],
@@ -99,16 +102,16 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     abort: ['clean failed', STOPPED],
   },
   'clean hold': { unhold: ['clean wait', GOES_ON], abort: ['clean failed', STOPPED] },
-  'clean failed': { manage: ['manageable', 'the operator looks into it'] },
+  'clean failed': { manage: ['manageable', 'the operator takes it over'] },
   available: {
-    deploy: ['deploying', 'the operator wants an instance on it'],
-    manage: ['manageable', 'the operator takes it back'],
+    deploy: ['deploying', 'the operator requested an instance'],
+    manage: ['manageable', 'the operator withdraws it'],
   },
   deploying: {
     wait: ['wait call-back', BOOTED],
     hold: ['deploy hold', HOLD],
     done: ['active', 'the node was started from its disk'],
-    fail: ['deploy failed', 'the image is missing or the node did not obey'],
+    fail: ['deploy failed', 'the image is missing or the server did not change its power state or boot device'],
   },
   'wait call-back': {
     resume: ['deploying', NEXT],
@@ -120,23 +123,23 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
   'deploy hold': { unhold: ['wait call-back', GOES_ON], abort: ['deploy failed', STOPPED] },
   'deploy failed': { deploy: ['deploying', AGAIN], rebuild: ['deploying', AGAIN], delete: ['deleting', GIVES_UP] },
   active: {
-    rebuild: ['deploying', 'the operator wants the disk written anew'],
+    rebuild: ['deploying', 'the operator requested a rebuild'],
     delete: ['deleting', GIVES_UP],
-    rescue: ['rescuing', 'the instance is broken, and its owner wants in'],
-    service: ['servicing', 'the operator wants steps carried out on a server in use'],
+    rescue: ['rescuing', 'the owner of the instance requested the rescue system'],
+    service: ['servicing', 'the operator requested service steps'],
   },
   deleting: {
-    clean: ['cleaning', 'the next user finds nothing of this one'],
+    clean: ['cleaning', 'the disks are cleaned for the next user'],
     fail: ['error', 'the instance could not be stopped'],
   },
-  error: { rebuild: ['deploying', 'the operator wants the disk written anew'], delete: ['deleting', AGAIN] },
+  error: { rebuild: ['deploying', 'the operator requested a rebuild'], delete: ['deleting', AGAIN] },
   adopting: {
-    done: ['active', 'its BMC obeys us, and it was left running'],
+    done: ['active', 'the BMC accepted the credentials; the server was left running'],
     fail: ['adopt failed', 'the BMC did not answer or refused'],
   },
-  'adopt failed': { adopt: ['adopting', AGAIN], manage: ['manageable', 'the operator goes another way'] },
+  'adopt failed': { adopt: ['adopting', AGAIN], manage: ['manageable', 'the operator gives up the adoption'] },
   rescuing: {
-    done: ['rescue', 'the login is open'],
+    done: ['rescue', 'the rescue system is ready for a login'],
     wait: ['rescue wait', BOOTED],
     fail: ['rescue failed', UNBOOTABLE],
   },
@@ -147,21 +150,21 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
     delete: ['deleting', GIVES_UP],
   },
   rescue: {
-    rescue: ['rescuing', 'a new password is wanted'],
-    unrescue: ['unrescuing', 'the instance shall run again'],
+    rescue: ['rescuing', 'the operator set a new rescue password'],
+    unrescue: ['unrescuing', 'the operator requested the instance again'],
     delete: ['deleting', GIVES_UP],
   },
   'rescue failed': {
     rescue: ['rescuing', AGAIN],
-    unrescue: ['unrescuing', 'the instance shall run again'],
+    unrescue: ['unrescuing', 'the operator requested the instance again'],
     delete: ['deleting', GIVES_UP],
   },
   unrescuing: {
     done: ['active', 'the node was started from its disk'],
-    fail: ['unrescue failed', 'the node did not obey'],
+    fail: ['unrescue failed', 'the server did not change its power state or boot device'],
   },
   'unrescue failed': {
-    rescue: ['rescuing', 'the owner wants in again'],
+    rescue: ['rescuing', 'the operator requested the rescue system again'],
     unrescue: ['unrescuing', AGAIN],
     delete: ['deleting', GIVES_UP],
   },
@@ -180,16 +183,16 @@ const ROWS: Readonly<Record<State, Partial<Record<NodeEvent, readonly [to: State
   },
   'service hold': {
     unhold: ['service wait', GOES_ON],
-    service: ['servicing', 'the operator begins other steps instead'],
+    service: ['servicing', 'the operator requested other steps'],
     fail: ['service failed', 'the node was lost while it was held'],
     abort: ['service failed', STOPPED],
   },
   'service failed': {
     service: ['servicing', AGAIN],
-    rescue: ['rescuing', 'the owner wants in'],
+    rescue: ['rescuing', 'the operator requested the rescue system'],
     wait: ['service wait', 'the agent is there again'],
-    hold: ['service hold', 'the operator looks into it while the agent runs'],
-    abort: ['active', 'the operator says that the server is as it should be'],
+    hold: ['service hold', 'the agent runs again, and the operator keeps the node on hold'],
+    abort: ['active', 'the operator confirmed that the server is in order'],
     delete: ['deleting', GIVES_UP],
   },
 }
