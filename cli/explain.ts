@@ -35,6 +35,20 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
       `erased      ${account.erased.at} by ${account.erased.step}`,
       ...account.erased.disks.map(({ disk, serial, description }) => `  ${disk} (${serial ?? '-'}): ${description}`),
     )
+  for (const { address, switch_port: at, loader } of account.ports)
+    lines.push(
+      `port        ${address}`,
+      ...(at
+        ? [
+            `  switch port ${at.circuit_id ?? '-'} of ${at.remote_id ?? '-'}${at.relay ? `, through relay ${at.relay}` : ''} (${at.seen_at})`,
+          ]
+        : []),
+      ...(loader
+        ? [
+            `  loader      ${loader.file}: ${loader.worked ? 'booted' : 'is tried'}${loader.silent.length > 0 ? `, after ${loader.silent.join(', ')} fell silent` : ''} (${loader.seen_at})`,
+          ]
+        : []),
+    )
   let shown = ''
   for (const [i, cause] of account.causes.entries()) {
     if (i === 0) lines.push('likely causes if it stays in this state')

@@ -72,6 +72,23 @@ export async function linkPorts(
     })
 }
 
+/** A PCI id, as Linux writes it. */
+const PCI_ID = /^0x[0-9a-f]{4}$/
+
+/** The models of the cards of a node, by which the loader is chosen that they boot. */
+export async function noteCards(
+  node: NodeRecord,
+  interfaces: readonly Readonly<Record<string, unknown>>[],
+  { store, limits }: Parts,
+): Promise<void> {
+  for (const { mac_address: mac, vendor, product } of interfaces.slice(0, limits.portsPerReport)) {
+    if (typeof mac !== 'string' || ![vendor, product].every((id) => typeof id === 'string' && PCI_ID.test(id))) continue
+    const port = await store.portByAddress(mac.toLowerCase())
+    if (port?.nodeUuid === node.uuid)
+      await store.notePort(port.address, 'card', { model: `${vendor as string}:${product as string}` })
+  }
+}
+
 async function report(node: NodeRecord, what: string, { store, clock, log }: Parts): Promise<void> {
   log.warn({ node: node.uuid }, what)
   await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'trouble', detail: { what } })

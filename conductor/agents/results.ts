@@ -11,7 +11,7 @@ import { believes } from '../node/workflow/belief.ts'
 import type { StepEvent } from '../node/workflow/events.ts'
 import type { Store } from '../store/port.ts'
 import { applyRules } from './apply-rules.ts'
-import { addPorts, linkPorts } from './found-ports.ts'
+import { addPorts, linkPorts, noteCards } from './found-ports.ts'
 import { hookData } from './hooks.ts'
 import { inspectedProperties, ironicInventory } from './inspection.ts'
 import type { RuleCallParts } from './rule-calls.ts'
@@ -58,6 +58,7 @@ export async function storeInventory(
   const hooks = hookData(inventory, plugin)
   await addPorts(node, found, parts)
   await linkPorts(node, hooks.links, parts)
+  await noteCards(node, inventory.interfaces, parts)
   const { patch, pluginData } = await applyRules(
     { ...node, properties: found.properties },
     { inventory, plugin_data: hooks.pluginData },

@@ -27,6 +27,31 @@ const Lock = z.object({
 export const Locked = z.object({ lock: Lock.nullable() })
 export const LockBroken = z.object({ provision_state: z.string(), abandoned: z.array(z.string()) })
 
+export const PortAccount = z.object({
+  uuid: z.string(),
+  address: z.string(),
+  card: z.string().nullable().describe('the model of the card, by its PCI ids; null: it was not inspected'),
+  switch_port: z
+    .object({
+      circuit_id: z.string().nullable().describe('the port, as the switch names it; hexadecimal where it is no text'),
+      remote_id: z.string().nullable().describe('the switch, as it names itself'),
+      relay: z.string().nullable().describe('address of the relay that passed the request on'),
+      seen_at: Time,
+    })
+    .nullable()
+    .describe('from what relays and switches add to DHCP requests (option 82, RFC 3046)'),
+  loader: z
+    .object({
+      file: z.string(),
+      worked: z.boolean().describe('whether it brought a boot to its script'),
+      silent: z.array(z.string()).describe('loaders that were fetched before it and not heard of again'),
+      seen_at: Time,
+    })
+    .nullable()
+    .describe('what the card boots from the network'),
+})
+export const PortAccounts = z.object({ ports: z.array(PortAccount) })
+
 export const Accounts = z.object({
   node_uuid: z.string(),
   provision_state: z.string(),
@@ -48,6 +73,7 @@ export const Accounts = z.object({
   seen: z.array(
     z.object({ category: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() }),
   ),
+  ports: z.array(PortAccount).describe('ports of which something was seen on the network'),
   causes: z
     .array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() }))
     .describe('the likeliest first'),

@@ -7,6 +7,7 @@ import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
 import type { WebhookState } from '../events/webhooks.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { modelOf } from '../node/query/history.ts'
+import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventFilter, SeenEvent } from '../store/port.ts'
@@ -19,7 +20,7 @@ import { healthRoutes } from './health.ts'
 import { stepRoutes } from './steps.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
-import { Accounts, Events, LockBroken, Locked, PowerPass, WebhookStates } from './rackward-schemas.ts'
+import { Accounts, Events, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilEvent, veilNode, veilPoll } from './veil.ts'
 
 export interface RackwardParts extends MeshParts {
@@ -61,6 +62,7 @@ const LockQuery = z.strictObject({
 
 /** How far back unknown MACs are looked for, in events. */
 const STRANGERS = 500
+const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
   const described = [...describedRoutes(parts), ...stepRoutes(parts), ...healthRoutes(parts), ...meshRoutes(parts)]
@@ -109,6 +111,14 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       summary:
         'what a node waits for, since when, whether that is usual, what was last seen of it, and the likely causes',
       handle: async (request) => ({ body: await account(parts, request, await nodeOf(parts, request)) }),
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/nodes/:ident/ports',
+      role: 'reader',
+      answer: PortAccounts,
+      summary: 'what was seen of the ports of a node: card model, switch port (DHCP option 82), loader',
+      handle: async (request) => ({ body: { ports: await portsFor(request, await nodeOf(parts, request)) } }),
     },
     {
       method: 'get',
@@ -192,6 +202,13 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     return request.actor.project === null || sharers.length === 0 ? sharers : ['another node']
   }
 
+  /** A lessee is told nothing of the switches of the house. */
+  async function portsFor(request: ApiRequest, node: NodeRecord): Promise<PortAccount[]> {
+    if (standing(request.actor, node) === 'lessee') return []
+    const ports = await store.ports({ nodeUuid: node.uuid }, EVERY_PORT)
+    return portAccounts(ports, await store.portSightings(node.uuid))
+  }
+
   async function account({ powerSync }: RackwardParts, request: ApiRequest, node: NodeRecord) {
     const { sightings } = request.view
     const live = sightings.look(node.uuid)
@@ -215,6 +232,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       poll: leased ? veilPoll(poll, node) : poll,
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
       sharers: await sharersFor(request, node),
+      ports: (await portsFor(request, node)).filter(tellsSomething),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
     })
   }

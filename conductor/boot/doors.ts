@@ -14,6 +14,7 @@ import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
 import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
+import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
@@ -36,6 +37,7 @@ export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' 
   readonly media: BootMedia
   readonly leases: LeaseBook
   readonly loaders: ReadonlyMap<string, Buffer>
+  readonly paths: BootLoaders
   readonly observer: Observer
   readonly counters: BootCounters
 }
@@ -71,7 +73,12 @@ export async function startDhcp(doors: Doors): Promise<void> {
     subnets: boot.subnets,
     ownIps: [boot.http.address, boot.tftp, agent.address, ...boot.interfaces.map(({ address }) => address)],
     loaders: new Set(doors.loaders.keys()),
-    owner: { client: known, isFixed: clients.isFixed, event: (event) => observer.onDhcp(event) },
+    owner: {
+      client: known,
+      isFixed: clients.isFixed,
+      pickLoader: doors.paths.pick,
+      event: (event) => observer.onDhcp(event),
+    },
     leases,
     clock,
   })

@@ -1,6 +1,7 @@
 /** What the boot services see -> lines of the log and events for the conductor, each limited by kind and source, so that whoever is on the wire fills neither. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import { EventGate, type Summary } from './gate.ts'
 import type { BootClient } from './orders.ts'
 import { MILESTONES, type BootEvent, type Milestone } from './wire.ts'
@@ -12,6 +13,12 @@ export interface BootEventParts {
   readonly emit: (event: BootEvent) => void
   /** An event is counted and not told, because there are too many. */
   readonly onHeldBack?: () => void
+}
+
+export interface Saw {
+  readonly detail: string
+  readonly ip?: string
+  readonly switchPort?: SwitchPort
 }
 
 /** What a warning is about. */
@@ -31,6 +38,7 @@ const WARNINGS = {
   socket: 'socket errors',
   fault: 'faults',
   snapshot: 'problems with the snapshot',
+  loaders: 'choices of a loader',
 } as const
 export type WarningKind = keyof typeof WARNINGS
 
@@ -56,9 +64,18 @@ export class BootEvents {
     this.tellHeldBack()
   }
 
-  seen(client: Pick<BootClient, 'mac' | 'nodeUuid'>, step: Milestone, saw: { detail: string; ip?: string }): void {
+  seen(client: Pick<BootClient, 'mac' | 'nodeUuid'>, step: Milestone, saw: Saw): void {
     if (!this.pass(step, { source: client.mac, known: true })) return
     this.parts.emit({ kind: 'seen', atMs: this.now(), nodeUuid: client.nodeUuid, mac: client.mac, step, ...saw })
+  }
+
+  loader(
+    client: Pick<BootClient, 'mac' | 'nodeUuid'>,
+    saw: { file: string; card: string; worked: boolean; silent: readonly string[] },
+  ): void {
+    const { mac, nodeUuid } = client
+    if (this.pass('loaders', { source: mac, known: true }))
+      this.parts.emit({ kind: 'loader', atMs: this.now(), nodeUuid, mac, ...saw })
   }
 
   /** Something that the operator should know of. */

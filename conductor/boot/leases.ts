@@ -1,5 +1,6 @@
-/** Leases in an SQLite file of the boot services' own: they outlive a restart of anything. */
+/** Leases, and how loaders did, in an SQLite file of the boot services' own: they outlive a restart of anything. */
 import Database from 'better-sqlite3'
+import type { LoaderRecord, LoaderStore } from '../../pxe/loader-paths.ts'
 import type { Lease, LeaseStore } from '../../pxe/dhcp/leases.ts'
 
 export class SqliteLeases implements LeaseStore {
@@ -15,6 +16,11 @@ export class SqliteLeases implements LeaseStore {
       'CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT',
     )
     this.takeOver()
+    this.db.exec(
+      `CREATE TABLE IF NOT EXISTS loaders (
+        card TEXT NOT NULL, file TEXT NOT NULL, worked INTEGER NOT NULL, silent INTEGER NOT NULL, PRIMARY KEY (card, file)
+      ) STRICT`,
+    )
     this.upsert = this.db.prepare('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) VALUES (?, ?, ?)')
     this.delete = this.db.prepare('DELETE FROM addresses WHERE ip = ?')
   }
@@ -31,6 +37,22 @@ export class SqliteLeases implements LeaseStore {
 
   remove(ip: string): void {
     this.delete.run(ip)
+  }
+
+  /** How loaders did, by card model. */
+  readonly loaders: LoaderStore = {
+    load: () =>
+      this.db
+        .prepare<[], Omit<LoaderRecord, 'worked'> & { worked: number }>(
+          'SELECT card, file, worked, silent FROM loaders ORDER BY rowid',
+        )
+        .all()
+        .map((row) => ({ ...row, worked: row.worked === 1 })),
+    save: ({ card, file, worked, silent }) =>
+      void this.db
+        .prepare('INSERT OR REPLACE INTO loaders (card, file, worked, silent) VALUES (?, ?, ?, ?)')
+        .run(card, file, Number(worked), silent),
+    remove: ({ card, file }) => void this.db.prepare('DELETE FROM loaders WHERE card = ? AND file = ?').run(card, file),
   }
 
   close(): void {

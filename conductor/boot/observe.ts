@@ -2,10 +2,11 @@
 import { basename } from 'node:path'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
-import { AUTOEXEC, EFI_LOADER, isOptionalName } from '../../pxe/firmware.ts'
+import { AUTOEXEC, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
-import type { BootEvents, WarningSource } from './events.ts'
+import type { BootEvents, Saw, WarningSource } from './events.ts'
+import type { BootLoaders } from './loaders.ts'
 import type { BootClient } from './orders.ts'
 import type { Milestone } from './wire.ts'
 
@@ -14,8 +15,10 @@ export interface ObserverParts {
   readonly counters: BootCounters
   readonly leases: LeaseBook
   readonly client: (mac: string) => BootClient | undefined
+  readonly loaders: Pick<BootLoaders, 'fetched' | 'worked'>
 }
 
+const LOADER_PATH = '/loader/'
 const FETCHED: Readonly<Record<string, Milestone>> = {
   '/ramdisk/kernel': 'kernel',
   '/ramdisk/initrd': 'initrd',
@@ -62,6 +65,7 @@ export class Observer {
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ...(leased ? { ip: event.ip } : {}),
+          ...(event.switchPort ? { switchPort: event.switchPort } : {}),
         })
       }
     }
@@ -78,7 +82,7 @@ export class Observer {
     if (event.kind === 'sent') {
       // It comes between the loader and the script, which are milestones of their own.
       if (basename(event.file) === AUTOEXEC) return
-      if (mac) this.seen(mac, 'loader', { detail: `${event.file}${event.file === EFI_LOADER ? ' (UEFI)' : ''}` })
+      if (mac) this.loaderFetched(mac, event.file)
       return
     }
     if (event.kind === 'refused' && isOptionalName(event.file)) return
@@ -93,6 +97,7 @@ export class Observer {
       nothing: 'without an order',
     }[client.order.kind]
     this.parts.events.seen(client, 'script', { detail })
+    this.parts.loaders.worked(client)
   }
 
   onScriptRefused(mac: string, fromIp: string, why: string): void {
@@ -108,6 +113,7 @@ export class Observer {
 
   onFetched(url: string, fromIp: string): void {
     const mac = this.parts.leases.macOf(fromIp)
+    if (mac && url.startsWith(LOADER_PATH)) return this.loaderFetched(mac, url.slice(LOADER_PATH.length))
     const step = FETCHED[url] ?? (mac === undefined ? undefined : this.instanceFile(mac, url))
     if (step && mac) this.seen(mac, step, { detail: '' })
   }
@@ -120,7 +126,13 @@ export class Observer {
     return url.endsWith(`/${order.boot.ramdisk}`) ? 'initrd' : undefined
   }
 
-  private seen(mac: string, step: Milestone, saw: { detail: string; ip?: string }): void {
+  private loaderFetched(mac: string, file: string): void {
+    this.parts.loaders.fetched(mac, file)
+    const what = LOADER_TABLE.find((loader) => loader.file === file)?.what
+    this.seen(mac, 'loader', { detail: what ? `${file}: ${what}` : file })
+  }
+
+  private seen(mac: string, step: Milestone, saw: Saw): void {
     const client = this.parts.client(mac)
     if (client) this.parts.events.seen(client, step, saw)
   }

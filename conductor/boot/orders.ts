@@ -3,6 +3,7 @@ import { usesAgent } from '../node/workflow/effects.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 import { STATES } from '../node/workflow/states.ts'
+import { cardOf, type PortSighting } from '../store/seen-of-port.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export type OrderNow =
@@ -21,6 +22,8 @@ export interface BootClient {
   readonly order: OrderNow
   readonly fixedIp: string | null
   readonly hostName: string | null
+  /** The model of the card by its PCI ids, as "0x8086:0x1593"; null: it was not inspected. */
+  readonly card: string | null
 }
 
 export function orderNow(node: NodeRecord): OrderNow {
@@ -44,7 +47,11 @@ function networkOrder(node: NodeRecord): OrderNow {
   return order.kind === 'ramdisk' && bootPlanOf(node).servesIso ? { kind: 'nothing' } : order
 }
 
-export function bootClient(node: NodeRecord, port: PortRecord): BootClient | undefined {
+export function bootClient(
+  node: NodeRecord,
+  port: PortRecord,
+  sightings: readonly PortSighting[] = [],
+): BootClient | undefined {
   if (!port.pxeEnabled) return undefined
   const fixedIp = port.extra.ipv4_address
   return {
@@ -54,5 +61,6 @@ export function bootClient(node: NodeRecord, port: PortRecord): BootClient | und
     order: networkOrder(node),
     fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
     hostName: hostNameOf(node),
+    card: cardOf(sightings.filter(({ portUuid }) => portUuid === port.uuid)),
   }
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
+import { LoaderPaths } from '../../pxe/loader-paths.ts'
 import type { Config } from '../config.ts'
 import { BootClients } from './clients.ts'
 import { BootCounters } from './counters.ts'
@@ -13,6 +14,7 @@ import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
 import { bootMedia, startMedia } from './media-door.ts'
 import type { BootMedia } from './media.ts'
+import { BootLoaders } from './loaders.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
 import { startRouterAdvertisements } from './router.ts'
@@ -21,7 +23,7 @@ import type { ToBoot } from './wire.ts'
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([6, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([7, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
@@ -77,7 +79,15 @@ export class BootService {
       () => this.clients.load(),
       () => this.clients.stop(),
     )
-    const observer = new Observer({ events: this.events, counters: this.counters, leases, client: this.clients.get })
+    const { events, counters } = this
+    const client = this.clients.get
+    const paths = new BootLoaders({
+      paths: new LoaderPaths(store.loaders),
+      clock: this.parts.clock,
+      events,
+      client,
+    })
+    const observer = new Observer({ events, counters, leases, client, loaders: paths })
     const loaders = await readLoaders(config.boot.loaders)
     const doors: Doors = {
       ...this.parts,
@@ -86,6 +96,7 @@ export class BootService {
       clients: this.clients,
       leases,
       loaders,
+      paths,
       observer,
       counters: this.counters,
     }
@@ -94,7 +105,7 @@ export class BootService {
     await startHttp(doors)
     await startRouterAdvertisements(doors)
     await startMedia(doors)
-    await this.startControl(leases)
+    await this.startControl(leases, paths)
   }
 
   stop(): Promise<void> {
@@ -103,7 +114,7 @@ export class BootService {
     return this.life.stop()
   }
 
-  private async startControl(leases: LeaseBook): Promise<void> {
+  private async startControl(leases: LeaseBook, paths: BootLoaders): Promise<void> {
     const { config, pin, clock } = this.parts
     const control = new ControlSocket({
       path: join(config.data, 'boot.sock'),
@@ -112,7 +123,7 @@ export class BootService {
       clock,
       orphanMs: config.boot.orphanSeconds * 1000,
       onConductor: () => this.counters.renew(),
-      onClients: (message) => this.take(message, leases),
+      onClients: (message) => this.take(message, leases, paths),
       onEnd: () => void this.stop().finally(() => this.parts.onEnd()),
     })
     await this.life.add(
@@ -124,10 +135,13 @@ export class BootService {
   }
 
   /** A MAC that is gone loses its addresses. */
-  private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook): void {
+  private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook, paths: BootLoaders): void {
     this.clients.apply(message)
     this.media.apply(message.media, message.whole)
     const maybeGone = message.whole ? [...leases.macs()] : message.gone
-    for (const mac of maybeGone) if (!this.clients.get(mac)) leases.forget(mac)
+    for (const mac of maybeGone.filter((one) => !this.clients.get(one))) {
+      leases.forget(mac)
+      paths.forget(mac)
+    }
   }
 }

@@ -13,13 +13,13 @@ export interface BootServices {
 }
 
 export class BootUpdates {
-  private readonly store: Pick<Store, 'node' | 'ports'>
+  private readonly store: Pick<Store, 'node' | 'ports' | 'portSightings'>
   private readonly boot: BootServices | undefined
   private readonly subnets: readonly BootSubnet[]
 
   /** Without boot services nothing is sent. */
   constructor(
-    store: Pick<Store, 'node' | 'ports'>,
+    store: Pick<Store, 'node' | 'ports' | 'portSightings'>,
     boot: BootServices | undefined,
     subnets: readonly BootSubnet[] = [],
   ) {
@@ -30,7 +30,8 @@ export class BootUpdates {
 
   readonly ordersOf = async (node: NodeRecord): Promise<{ clients: BootClient[]; media: MediaOrder }> => {
     const ports = await this.store.ports({ nodeUuid: node.uuid }, EVERY_PORT)
-    const clients = ports.flatMap((port) => bootClient(node, port) ?? [])
+    const sightings = await this.store.portSightings(node.uuid)
+    const clients = ports.flatMap((port) => bootClient(node, port, sightings) ?? [])
     return { clients, media: mediaOrder(node, ports, this.subnets) }
   }
 
@@ -40,7 +41,8 @@ export class BootUpdates {
     const node = await this.store.node(nodeUuid)
     const ports = node ? await this.store.ports({ nodeUuid }, EVERY_PORT) : []
     const disabled = ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
-    const clients = node ? ports.flatMap((port) => bootClient(node, port) ?? []) : []
+    const sightings = node ? await this.store.portSightings(nodeUuid) : []
+    const clients = node ? ports.flatMap((port) => bootClient(node, port, sightings) ?? []) : []
     const media = node ? mediaOrder(node, ports, this.subnets) : { nodeUuid, boot: null }
     this.boot.update(clients, [...gone, ...disabled], [media])
   }

@@ -2,12 +2,18 @@
 import type { EventQueue } from '../events/queue.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
+import { switchPortText, type SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootEvent } from './wire.ts'
+
+type Seen = BootEvent & { kind: 'seen' }
+const MAX_REMEMBERED = 10_000
 
 export class BootWatch {
   private readonly store: Store
   private readonly sightings: Sightings
   private readonly queue: Pick<EventQueue, 'add'>
+  /** What was noted last, by MAC: a server asks many times from one port. */
+  private readonly switchPorts = new Map<string, string>()
 
   constructor({ store, sightings, queue }: { store: Store; sightings: Sightings; queue: Pick<EventQueue, 'add'> }) {
     this.store = store
@@ -20,10 +26,42 @@ export class BootWatch {
     const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) =>
       this.queue.add({ atMs, nodeUuid, kind, detail })
     if (event.kind === 'unknown-mac') return keep(null, event.kind, { mac: event.mac })
+    if (event.kind === 'loader') return void this.onLoader(event).catch(() => undefined)
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })
     if (fresh) keep(event.nodeUuid, 'seen', { step: event.step, detail: event.detail, mac: event.mac })
     // Where a node is reached is asked of its port.
     if (event.ip) void this.store.learnPortIp(event.mac, event.ip).catch(() => undefined)
+    if (event.switchPort) void this.onSwitchPort(event, event.switchPort).catch(() => undefined)
+  }
+
+  /** A card that asks from another switch port than before was moved, or somebody else uses its address. */
+  private async onSwitchPort({ atMs, mac, nodeUuid }: Seen, now: SwitchPort): Promise<void> {
+    const text = switchPortText(now)
+    if (this.switchPorts.get(mac) === text) return
+    this.switchPorts.delete(mac)
+    this.switchPorts.set(mac, text)
+    const [oldest] = this.switchPorts.keys()
+    if (this.switchPorts.size > MAX_REMEMBERED && oldest !== undefined) this.switchPorts.delete(oldest)
+
+    const before = await this.store.notePort(mac, 'switch', { ...now, atMs })
+    if (!before || switchPortText(before) === text) return
+    const detail = { mac, from: switchPortText(before), to: text }
+    this.queue.add({ atMs, nodeUuid, kind: 'switch-port', detail })
+  }
+
+  private async onLoader({
+    atMs,
+    mac,
+    nodeUuid,
+    file,
+    card,
+    worked,
+    silent,
+  }: BootEvent & { kind: 'loader' }): Promise<void> {
+    const before = await this.store.notePort(mac, 'loader', { file, atMs, worked, silent })
+    if (silent.length === 0 && before?.file === file) return
+    const what = worked ? 'it booted' : 'it is tried next'
+    this.queue.add({ atMs, nodeUuid, kind: 'loader', detail: { mac, card, file, silent, what } })
   }
 }

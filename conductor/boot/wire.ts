@@ -1,5 +1,6 @@
 /** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may open. */
 import type { Socket } from 'node:net'
+import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
 import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
@@ -33,6 +34,19 @@ export type BootEvent =
       readonly step: Milestone
       readonly detail: string
       readonly ip?: string
+      readonly switchPort?: SwitchPort
+    }
+  /** A loader was chosen in place of one that fell silent, or brought a boot to its script. */
+  | {
+      readonly kind: 'loader'
+      readonly atMs: number
+      readonly nodeUuid: string
+      readonly mac: string
+      readonly file: string
+      readonly card: string
+      readonly worked: boolean
+      /** Loaders that fell silent before it. */
+      readonly silent: readonly string[]
     }
   | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string }
   /** `count`: this one stands for that many events that are not told one by one. */

@@ -232,4 +232,15 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (node_uuid, kind)
   ) STRICT;
   `,
+  `
+  -- What was seen of the card of a port: its model, its switch port, its loader. Of another card when the address is not that of the port.
+  CREATE TABLE port_sightings (
+    port_uuid TEXT NOT NULL REFERENCES ports (uuid) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    address TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (port_uuid, kind)
+  ) STRICT;
+  CREATE INDEX port_sightings_by_address ON port_sightings (address);
+  `,
 ]

@@ -1,5 +1,6 @@
 /** What the conductor asks of its store. Asynchronous from the first day: PostgreSQL shall stand behind the same port. */
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
+import type { PortSighting, SeenOfPort } from './seen-of-port.ts'
 
 /** What the user gave: a gzipped ISO image in base64, or the content of its files as an object. */
 export type DriveContent = string | Buffer | Readonly<Record<string, unknown>>
@@ -240,6 +241,13 @@ export interface Store {
   putPort(port: PortRecord): Promise<PortRecord>
   /** The address that DHCP gave a card, which is `internalInfo.ipv4_address` of its port. */
   learnPortIp(address: string, ip: string): Promise<void>
+  /** What was seen of a card, and what was noted of it before. */
+  notePort<Kind extends keyof SeenOfPort>(
+    address: string,
+    kind: Kind,
+    saw: SeenOfPort[Kind],
+  ): Promise<SeenOfPort[Kind] | undefined>
+  portSightings(nodeUuid: string): Promise<PortSighting[]>
   port(ident: string): Promise<PortRecord | undefined>
   portByAddress(address: string): Promise<PortRecord | undefined>
   ports(filter: PortFilter, page: Page): Promise<PortRecord[]>

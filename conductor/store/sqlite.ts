@@ -23,7 +23,9 @@ import type {
   PortRecord,
   Store,
 } from './port.ts'
+import { PortSightings } from './port-sightings.ts'
 import { PortTable } from './ports.ts'
+import type { PortSighting } from './seen-of-port.ts'
 import type { Seal } from './secrets.ts'
 import { conductorTable, objectTable, upgradeObjects } from './tables.ts'
 
@@ -37,6 +39,7 @@ export class SqliteStore implements Store {
   private readonly damage = new Damage()
   private readonly nodeTable: NodeTable
   private readonly portTable: PortTable
+  private readonly seenOfPorts: PortSightings
 
   /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its secrets were sealed with. */
   constructor(path: string, seal: Seal, clock: Clock = systemClock) {
@@ -53,6 +56,7 @@ export class SqliteStore implements Store {
 
     this.nodeTable = new NodeTable({ file: this.file, seal, damage: this.damage, drives: this.drives })
     this.portTable = new PortTable(this.file, this.damage)
+    this.seenOfPorts = new PortSightings(this.file)
     this.objects = objectTable(this.file, this.damage, seal)
     this.journal = journalTable(this.file)
     const table = conductorTable(this.file)
@@ -103,6 +107,11 @@ export class SqliteStore implements Store {
   addPort = (port: PortRecord): Promise<void> => this.portTable.add(port)
   putPort = (port: PortRecord): Promise<PortRecord> => this.portTable.put(port)
   learnPortIp = (address: string, ip: string): Promise<void> => this.portTable.learnIp(address, ip)
+  notePort: Store['notePort'] = (address, kind, saw) => this.seenOfPorts.note(address, kind, saw)
+
+  async portSightings(nodeUuid: string): Promise<PortSighting[]> {
+    return this.seenOfPorts.of(nodeUuid)
+  }
 
   async port(ident: string): Promise<PortRecord | undefined> {
     return this.portTable.one('uuid', ident.toLowerCase()) ?? this.portTable.one('name', ident)

@@ -83,20 +83,25 @@ export interface BootFileParts {
   readonly loaderUrl: string
   /** The loaders that are there. */
   readonly loaders: ReadonlySet<string>
+  /** Which of several loaders a client gets; they come in the order of the table. */
+  readonly pick: (files: readonly string[], arch: number) => string | undefined
 }
 
 /** What a client that boots from the network fetches next; nothing for others. `why`: there is nothing for it. */
 export function bootFileFor(
   request: Packet,
-  { scriptUrl, loaderUrl, loaders }: BootFileParts,
+  { scriptUrl, loaderUrl, loaders, pick }: BootFileParts,
 ): { readonly file?: string } | { readonly why: string } {
   if (!isNetboot(request.options)) return {}
   if (isIpxe(request.options)) return { file: scriptUrl }
-  const { name, files } = firmwareOf(clientArchs(request.options), packetMac(request))
+  const { arch, name, files } = firmwareOf(clientArchs(request.options), packetMac(request))
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
-  const loader = files.find((file) => loaders.has(file))
+  const loader = pick(
+    files.filter((file) => loaders.has(file)),
+    arch,
+  )
   if (loader === undefined) {
-    const missing = files.length === 1 ? `${files[0]} is` : `none of ${files.join(', ')} is`
+    const missing = files.length === 1 ? `${files[0]} is not` : `none of ${files.join(', ')} is`
     return { why: `there is no boot file for ${name}: ${missing} among the loaders` }
   }
   return { file: isHttpBoot(request.options) ? loaderUrl + loader : loader }

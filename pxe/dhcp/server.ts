@@ -10,6 +10,7 @@ import type { LeaseBook } from './leases.ts'
 import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
+import { switchPortOf, type SwitchPort } from './relay.ts'
 import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link, type ReplyType } from './reply.ts'
 
 export interface KnownClient {
@@ -40,6 +41,7 @@ export type DhcpEvent =
       readonly ip: string
       readonly netboot: 'firmware' | 'ipxe' | 'no'
       readonly bootFile?: string
+      readonly switchPort?: SwitchPort
     }
 
 /** Asked of the owner of this room. Called for every packet: several times per boot. */
@@ -47,6 +49,8 @@ export interface DhcpOwner {
   client(mac: string): KnownClient | undefined
   /** True for the fixed address of any client. */
   isFixed(ip: string): boolean
+  /** Which of several loaders a client gets; they come in the order of the firmware table. `asksAnew`: it begins a boot. */
+  pickLoader(mac: string, from: { files: readonly string[]; arch: number; asksAnew: boolean }): string | undefined
   event(event: DhcpEvent): void
 }
 
@@ -171,7 +175,11 @@ export class DhcpServer {
     })
     if (ip === undefined && type === 'discover') return this.refuse(mac, `${why} (subnet ${place.cidr})`)
     if (why !== undefined) this.warn(mac, `${why} (subnet ${place.cidr})`)
-    const bootFile = bootFileFor(request, { ...client, loaders })
+    const bootFile = bootFileFor(request, {
+      ...client,
+      loaders,
+      pick: (files, arch) => owner.pickLoader(mac, { files, arch, asksAnew: type === 'discover' }),
+    })
     if ('why' in bootFile) this.warn(mac, bootFile.why)
     const decision = decideReply(request, link, {
       ip,
@@ -203,7 +211,16 @@ export class DhcpServer {
     const spokenOf =
       request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
     const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf
-    this.parts.owner.event({ kind: 'reply', mac, type, ip, netboot, ...(bootFile ? { bootFile } : {}) })
+    const switchPort = switchPortOf(request)
+    this.parts.owner.event({
+      kind: 'reply',
+      mac,
+      type,
+      ip,
+      netboot,
+      ...(bootFile ? { bootFile } : {}),
+      ...(switchPort ? { switchPort } : {}),
+    })
     return { bytes: encodePacket(packet), toIp, toPort }
   }
 

@@ -15,6 +15,20 @@ test('an account of a node that does not call', () => {
       lock: null,
       usual: { samples: 9, median_seconds: 30, p95_seconds: 41, unusual: true },
       seen: [{ category: 'boot', what: 'DHCP answered', at: '2026-01-01T00:00:10+00:00', detail: 'ack 10.0.0.5' }],
+      ports: [
+        {
+          uuid: 'p',
+          address: '02:00:00:00:00:01',
+          card: '0x8086:0x1593',
+          switch_port: {
+            circuit_id: 'Eth1/7',
+            remote_id: 'leaf3',
+            relay: '10.50.0.1',
+            seen_at: '2026-01-01T00:00:10+00:00',
+          },
+          loader: { file: 'ipxe.efi', worked: true, silent: ['snponly.efi'], seen_at: '2026-01-01T00:00:20+00:00' },
+        },
+      ],
       erased: {
         at: '2025-12-31T00:00:00+00:00',
         step: 'erase_devices_express',
@@ -35,6 +49,9 @@ seen
   2026-01-01T00:00:10+00:00  boot   DHCP answered (ack 10.0.0.5)
 erased      2025-12-31T00:00:00+00:00 by erase_devices_express
   /dev/sda (s1): signatures were zeroed
+port        02:00:00:00:00:01
+  switch port Eth1/7 of leaf3, through relay 10.50.0.1 (2026-01-01T00:00:10+00:00)
+  loader      ipxe.efi: booted, after snponly.efi fell silent (2026-01-01T00:00:20+00:00)
 likely causes if it stays in this state
   1. TFTP is blocked
      seen: DHCP answered
@@ -55,6 +72,7 @@ test('an account of a node at rest says nothing about what is usual', () => {
     lock: null,
     usual: null,
     seen: [],
+    ports: [],
     erased: null,
     causes: [],
   })

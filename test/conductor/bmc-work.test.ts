@@ -149,6 +149,7 @@ test('a BMC that updates itself is no lost BMC, and explain says why it is silen
     durationsMs: [],
     strangers: [],
     sharers: [],
+    ports: [],
   })
   expect(account.waits_for).toBe('the BMC to carry out firmware.update (the BMC has the order; 40 %; Flashing)')
   expect(account.causes[0]?.cause).toMatch(

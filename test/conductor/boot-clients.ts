@@ -8,7 +8,10 @@ export const client = (mac: string, fixedIp: string | null = null): BootClient =
   order: { kind: 'nothing' },
   fixedIp,
   hostName: null,
+  card: null,
 })
+
+export const noLoaders = { fetched: () => undefined, worked: () => undefined }
 
 /** The MAC with this number: each number has its own. */
 export const numberedMac = (n: number) =>

@@ -9,7 +9,7 @@ import { type BootEvent } from '../../conductor/boot/wire.ts'
 import { type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
-import { client, numberedMac } from './boot-clients.ts'
+import { client, noLoaders, numberedMac } from './boot-clients.ts'
 
 /** A clock that stands until it is moved; timers run when it passes them. */
 class HandClock implements Clock {
@@ -174,7 +174,13 @@ describe('what the servers of the wire report', () => {
     const known = (mac: string) => (mac === 'a' ? client('a') : undefined)
     return {
       ...made,
-      observer: new Observer({ events: made.boot, counters: new BootCounters(), leases, client: known }),
+      observer: new Observer({
+        events: made.boot,
+        counters: new BootCounters(),
+        leases,
+        client: known,
+        loaders: noLoaders,
+      }),
     }
   }
   test('a broken socket, an answer that could not be sent and a fault are troubles; a malformed datagram is none', () => {

@@ -43,6 +43,7 @@ describe('explain', () => {
       durationsMs: [],
       strangers: [],
       sharers: [],
+      ports: [],
       ...more,
     }
   }

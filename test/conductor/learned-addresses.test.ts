@@ -8,6 +8,7 @@ import type { BootEvent } from '../../conductor/boot/wire.ts'
 import { messageType } from '../../pxe/dhcp/options.ts'
 import type { Packet } from '../../pxe/dhcp/packet.ts'
 import { silentLog } from '../../kit/log.ts'
+import { noLoaders } from './boot-clients.ts'
 import { bench, mac, packet, request } from '../pxe/dhcp-bench.ts'
 
 const IP = '10.0.0.10'
@@ -21,7 +22,13 @@ function watched() {
   }
   const events = new BootEvents({ perSecond: 1_000, clock: dhcp.clock, log: silentLog, emit })
   const client = (address: string) => ({ mac: address, nodeUuid: `node of ${address}` }) as BootClient
-  const observer = new Observer({ events, counters: new BootCounters(), leases: dhcp.leases, client })
+  const observer = new Observer({
+    events,
+    counters: new BootCounters(),
+    leases: dhcp.leases,
+    client,
+    loaders: noLoaders,
+  })
   const ask = (message: Packet) => {
     const before = dhcp.events.length
     const reply = dhcp.ask(message)

@@ -43,3 +43,20 @@ test('leases of a file of before are taken over, each address once', async () =>
   }
   await rm(dir, { recursive: true })
 })
+
+test('how loaders did survives a restart, beside the leases', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-leases-'))
+  const first = new SqliteLeases(join(dir, 'leases.db'))
+  for (const card of ['a', 'b']) first.loaders.save({ card, file: 'ipxe.efi', worked: true, silent: 0 })
+  first.loaders.save({ card: 'a', file: 'snponly.efi', worked: false, silent: 1 })
+  first.loaders.save({ card: 'a', file: 'snponly.efi', worked: false, silent: 2 })
+  first.loaders.remove({ card: 'b', file: 'ipxe.efi' })
+  first.close()
+  const again = new SqliteLeases(join(dir, 'leases.db'))
+  expect(again.loaders.load()).toEqual([
+    { card: 'a', file: 'ipxe.efi', worked: true, silent: 0 },
+    { card: 'a', file: 'snponly.efi', worked: false, silent: 2 },
+  ])
+  again.close()
+  await rm(dir, { recursive: true })
+})

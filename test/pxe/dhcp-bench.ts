@@ -59,6 +59,7 @@ export function bench(
   const owner = {
     client: (address: string) => known.get(address),
     isFixed: (ip: string) => Object.values(fixed).includes(ip),
+    pickLoader: (_: string, { files }: { files: readonly string[] }) => files[0],
     event: (event: DhcpEvent) => void events.push(event),
   }
   const leases = new LeaseBook(store, { declinesPerMac: 3 })

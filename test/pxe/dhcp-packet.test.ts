@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { WireError } from '../../pxe/bytes.ts'
 import { clientArchs, isIpxe, isNetboot, messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, packetMac, type Packet } from '../../pxe/dhcp/packet.ts'
-import { relayInfo } from '../../pxe/dhcp/relay.ts'
+import { relayInfo, switchPortOf } from '../../pxe/dhcp/relay.ts'
 import { ROOT } from '../lab/root.ts'
 
 const GOLDEN = join(ROOT, 'test/golden/dhcp')
@@ -139,6 +139,7 @@ test('a packet whose options are any bytes is decoded or refused, and whatever i
       if (!packet) return
       for (const read of [messageType, clientArchs, isIpxe, isNetboot]) read(packet.options)
       relayInfo({ ...packet, giaddr })
+      switchPortOf({ ...packet, giaddr })
     }),
     { numRuns: 5000, seed: 3 },
   )

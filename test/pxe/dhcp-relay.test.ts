@@ -1,5 +1,7 @@
 /** Relayed clients: which subnet, which server identifier, and whose address it stays. */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { switchPortOf } from '../../pxe/dhcp/relay.ts'
 import { ipOption, messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import { SERVER, bench, mac, packet, option82, serverIdOf, request } from './dhcp-bench.ts'
@@ -136,4 +138,74 @@ test('through a relay: its subnet, its option 82 back as the last option, port 6
   expect([offer?.packet.yiaddr, offer?.toIp, offer?.toPort]).toEqual(['10.9.0.10', '10.9.0.1', 67])
   expect([...(offer?.packet.options.keys() ?? [])].at(-1)).toBe(OPTION.relayInfo)
   expect(offer?.packet.options.get(OPTION.relayInfo)).toEqual(circuit)
+})
+
+describe('switch and port (RFC 3046)', () => {
+  const identified = (circuit: Buffer | string, remote?: Buffer | string): [number, Buffer] => {
+    const part = (code: number, value: Buffer | string) => Buffer.from([code, value.length, ...Buffer.from(value)])
+    return [OPTION.relayInfo, Buffer.concat([part(1, circuit), ...(remote === undefined ? [] : [part(2, remote)])])]
+  }
+  const seen = (option: [number, Buffer], giaddr = '10.9.0.1') => {
+    const { ask, events } = bench()
+    ask(packet(1, 'discover', [option], { giaddr }))
+    return events.flatMap((event) => (event.kind === 'reply' ? [event.switchPort] : []))[0]
+  }
+  test.each<[string, Buffer | string, string]>([
+    ['text as it is', 'Eth1/7', 'Eth1/7'],
+    ['text with a NUL at its end, without it', 'ge-0/0/1.0:v100\0', 'ge-0/0/1.0:v100'],
+    ['bytes in hexadecimal', Buffer.from([0, 4, 0, 10, 1, 7]), '0x0004000a0107'],
+    ['a line break in hexadecimal', 'a\nb', '0x610a62'],
+    ['an escape sequence in hexadecimal', '\x1b[2J', '0x1b5b324a'],
+    ['text that looks like hexadecimal in hexadecimal', '0x41', '0x30783431'],
+    ['blanks alone in hexadecimal', '  ', '0x2020'],
+  ])('%s', (_, circuit, text) => {
+    expect(seen(identified(circuit, 'leaf3'))).toEqual({ relay: '10.9.0.1', circuitId: text, remoteId: 'leaf3' })
+  })
+  test('of a switch that is no relay: without the address of one', () =>
+    expect(seen(identified('Eth1/7'), '0.0.0.0')).toEqual({ circuitId: 'Eth1/7' }))
+  test('empty or missing identifiers are none', () => {
+    expect(seen(identified(''))).toBeUndefined()
+    expect(seen(option82({ 5: '10.9.0.0' }))).toBeUndefined()
+  })
+  test('of any bytes are bounded text of one line, and the option comes back as it came', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 600 }), (bytes) => {
+        const option: [number, Buffer] = [OPTION.relayInfo, Buffer.from(bytes)]
+        const about = packet(1, 'discover', [option], { giaddr: '10.9.0.1' })
+        for (const text of Object.values(switchPortOf(about) ?? {})) {
+          expect(text).toMatch(/^[!-~]([ -~]*[!-~])?$/)
+          expect(text.length).toBeLessThanOrEqual(2 + 2 * 255)
+        }
+        // Random bytes may select another link or server; what is answered carries them unchanged.
+        const offer = bench().ask(about)
+        if (offer) expect(offer.packet.options.get(OPTION.relayInfo)).toEqual(Buffer.from(bytes))
+      }),
+      { numRuns: 500 },
+    )
+  })
+  test('of every truncation are read without a fault', () => {
+    const whole = identified('Eth1/7', 'leaf3')[1]
+    for (let length = 1; length <= whole.length; length += 1)
+      expect(() =>
+        switchPortOf(packet(1, 'discover', [[OPTION.relayInfo, whole.subarray(0, length)]], { giaddr: '10.9.0.1' })),
+      ).not.toThrow()
+  })
+})
+
+test('one node with ports in several subnets has an address in each, and each is acknowledged there alone', () => {
+  const { ask, leases } = bench()
+  const ports = [
+    [1, '10.9.0.1', '10.9.0.10'],
+    [2, '10.50.0.1', '10.50.0.100'],
+    [1, '10.50.0.1', '10.50.0.101'],
+  ] as const
+  for (const [n, giaddr, ip] of ports) {
+    expect(ask(packet(n, 'discover', [], { giaddr }))?.packet.yiaddr).toBe(ip)
+    const ack = ask({ ...request(n, ip), giaddr })
+    expect([ack && messageType(ack.packet.options), ack?.packet.yiaddr, ack?.toIp]).toEqual(['ack', ip, giaddr])
+  }
+  // An address of another subnet of the same card is no address here.
+  const nak = ask({ ...request(1, '10.50.0.101'), giaddr: '10.9.0.1' })
+  expect(nak && messageType(nak.packet.options)).toBe('nak')
+  expect(leases.leasesOf(mac(1)).map(({ ip }) => ip)).toEqual(['10.9.0.10', '10.50.0.101'])
 })

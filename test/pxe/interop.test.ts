@@ -42,6 +42,7 @@ test.each(['edk2-discover', 'ipxe-bios-discover', 'linux-discover'])(
       owner: {
         client: () => ({ scriptUrl: 'http://10.0.0.1/script', loaderUrl: 'http://10.0.0.1/loader/' }),
         isFixed: () => false,
+        pickLoader: (_, { files }) => files[0],
         event: () => undefined,
       },
       ownIps: [],

@@ -6,6 +6,7 @@ import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import { MISSING } from './boot-causes.ts'
+import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
@@ -28,6 +29,7 @@ export interface Facts {
   readonly strangers: readonly string[]
   /** Other nodes with the same BMC, as far as who asks may know them. */
   readonly sharers: readonly string[]
+  readonly ports: readonly PortAccount[]
 }
 
 export interface Cause {
@@ -53,6 +55,8 @@ export interface Account {
     readonly at: string
     readonly detail: string
   }[]
+  /** Ports of which something was seen. */
+  readonly ports: readonly PortAccount[]
   /** How its disks were erased last; null when that was never, or an image was written since. */
   readonly erased: {
     readonly at: string
@@ -112,6 +116,7 @@ export function explain(facts: Facts): Account {
     lock: lockOf(node, facts),
     usual: usualOf(facts, nowMs - sinceMs),
     seen: seenOf(facts),
+    ports: facts.ports,
     erased: erasedOf(node),
     causes: [...sharedBmc(facts), ...causesOf(facts)],
   }
