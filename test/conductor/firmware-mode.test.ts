@@ -133,6 +133,7 @@ test('explain names the wait, and what the BMC shows', () => {
     durationsMs: [],
     strangers: [],
     sharers: [],
+    ports: [],
   })
   expect([account.waits_for, account.lock]).toEqual([
     'the server to start with Secure Boot on (the server was restarted for it; the BMC shows Secure Boot off)',
