@@ -7,7 +7,7 @@ import type { BmcCredentials } from './mesh/credentials.ts'
 import type { Interlock } from './mesh/interlock.ts'
 import type { MeshLink } from './mesh/link.ts'
 import { isLocked, type NodeRecord } from './node/record.ts'
-import { DRIVERS } from './node/workflow/effects.ts'
+import { DRIVERS } from './node/policy/drivers.ts'
 import type { Store } from './store/port.ts'
 
 /** Ironic's heartbeat_interval. */

@@ -2,7 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { DRIVER_KEYS } from '../node/policy/driver-keys.ts'
-import { DRIVERS, isDriver, type Driver } from '../node/workflow/effects.ts'
+import { DRIVERS, isDriver, type Driver } from '../node/policy/drivers.ts'
 import { enabledInterfaces, INTERFACES } from '../node/policy/interfaces.ts'
 import { LOGICAL_DISK_PROPERTIES } from '../node/policy/raid.ts'
 import type { ConductorRow } from '../store/port.ts'

@@ -11,11 +11,11 @@ import type { AllowList } from '../outbound/allow-list.ts'
 import type { Verb } from './workflow/arrows.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import { hardwareOf } from '../fake/steps.ts'
-import { usesAgent } from './workflow/effects.ts'
+import { usesAgent } from './policy/drivers.ts'
 import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
 import { checkSources, type SourceRules } from './policy/instance-source.ts'
-import { checkFirmwareTarget, setsFirmware } from './policy/firmware-target.ts'
-import { checkInterfaces, interfaceOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
+import { checkFirmwareTarget } from './policy/firmware-target.ts'
+import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands } from './run/bmc-commands.ts'
 import { checkMediaVerb, type CheckMedia } from './run/media-check.ts'
@@ -218,7 +218,8 @@ export class NodeService {
   async setFirmware(ident: string, changes: { bootMode?: 'uefi' | 'bios'; secureBoot?: boolean }): Promise<NodeRecord> {
     const node = await this.find(ident)
     if (isLocked(node)) throw locked(node)
-    if (setsFirmware(node)) return this.parts.worker.dispatch(node.uuid, { type: 'firmware-mode', ...changes })
+    if (managementOf(node).firmwareMode)
+      return this.parts.worker.dispatch(node.uuid, { type: 'firmware-mode', ...changes })
     if (interfaceOf(node, 'management') !== 'fake')
       throw unsupported(node, 'management', changes.bootMode ? 'boot_mode' : 'secure_boot')
     return this.parts.worker.change(node.uuid, (now) => ({ ...now, ...changes }))

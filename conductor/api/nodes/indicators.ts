@@ -2,8 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { indicatorOf, INDICATORS, setIndicator } from '../../fake/management.ts'
 import { hardwareOf } from '../../fake/steps.ts'
-import { setsFirmware } from '../../node/policy/firmware-target.ts'
-import { interfaceOf } from '../../node/policy/interfaces.ts'
+import { interfaceOf, managementOf } from '../../node/policy/interfaces.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { mustOwn } from '../access.ts'
 import { checkInput, z } from '../node-input.ts'
@@ -22,7 +21,7 @@ export function indicatorRoutes(parts: RouteParts): Route[] {
   /** The node, when it has lamps at all. */
   const lit = async (request: ApiRequest): Promise<NodeRecord> => {
     const node = await nodeOf(parts, request)
-    if (isFake(node) || setsFirmware(node)) return node
+    if (isFake(node) || managementOf(node).indicators) return node
     const name = JSON.stringify(nameOf(request).slice(0, 64))
     throw new Fault('object.missing', `node ${node.uuid} has no indicator ${name}`)
   }

@@ -1,6 +1,6 @@
 /** The keys of driver_info that each driver understands, as `GET /v1/drivers/DRIVER/properties` describes them. */
 import { VENDOR_PROPERTIES } from '../../fake/vendor.ts'
-import type { Driver } from '../workflow/effects.ts'
+import type { Driver } from './drivers.ts'
 
 const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_address: 'address or host name of the BMC. Required.',

@@ -1,20 +1,15 @@
-/** Boot mode and Secure Boot that an instance or a person wants, and which nodes can be told. Pure. */
+/** Boot mode and Secure Boot that an instance or a person wants, and how a change of them is kept. Pure. */
 import { isoTime } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { FirmwareModeSeen } from '../../bmc/parts/firmware-mode.ts'
 import type { BmcTask, Json } from '../../bmc/task.ts'
 import type { NodeRecord } from '../record.ts'
+import { managementOf } from './interfaces.ts'
 
 export interface FirmwareTarget {
   readonly bootMode?: 'uefi' | 'bios'
   readonly secureBoot?: boolean
 }
-
-type Node = Pick<NodeRecord, 'driver' | 'interfaces'>
-
-/** Its boot mode and Secure Boot are set through its BMC: by every management interface of these drivers but noop. */
-export const setsFirmware = ({ driver, interfaces }: Node): boolean =>
-  (driver === 'redfish' || driver === 'idrac') && interfaces.management !== 'noop'
 
 /** What the instance of the node wants. Secure Boot is part of UEFI. */
 export function firmwareTargetOf({ instanceInfo }: Pick<NodeRecord, 'instanceInfo'>): FirmwareTarget {
@@ -70,8 +65,8 @@ function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
 }
 
 /** Throws `node.unsupported` where the instance wants Secure Boot, and nothing can switch it on. */
-export function checkFirmwareTarget(node: Node & Pick<NodeRecord, 'uuid' | 'instanceInfo'>): void {
-  if (!firmwareTargetOf(node).secureBoot || setsFirmware(node)) return
+export function checkFirmwareTarget(node: Pick<NodeRecord, 'driver' | 'interfaces' | 'uuid' | 'instanceInfo'>): void {
+  if (!firmwareTargetOf(node).secureBoot || managementOf(node).firmwareMode) return
   throw new Fault(
     'node.unsupported',
     `instance_info/capabilities: secure_boot: the driver ${node.driver} of node ${node.uuid} cannot switch Secure Boot, or its management interface is noop`,

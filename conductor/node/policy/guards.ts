@@ -2,7 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { snakeCase } from '../../../kit/text.ts'
 import type { Verb } from '../workflow/arrows.ts'
-import { DRIVERS, isDriver } from '../workflow/effects.ts'
+import { DRIVERS, isDriver } from './drivers.ts'
 import { changedFields, type NodeField } from './changes.ts'
 import { checkInterfaces } from './interfaces.ts'
 import { isLocked, lockedWhy, type NodeRecord } from '../record.ts'

@@ -1,6 +1,6 @@
 /** Hardware interfaces: which implementations each driver has, the default first (Ironic's names). What is not here cannot be chosen. */
 import { Fault } from '../../../kit/fault.ts'
-import { DRIVERS, type Driver } from '../workflow/effects.ts'
+import { DRIVERS, type Driver } from './drivers.ts'
 import type { NodeRecord } from '../record.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 
@@ -101,6 +101,27 @@ export const enabledInterfaces = (driver: string): Readonly<Record<InterfaceName
 /** The implementation that a node uses. */
 export const interfaceOf = (node: Pick<NodeRecord, 'driver' | 'interfaces'>, name: InterfaceName): string | null =>
   node.interfaces[name] ?? enabledInterfaces(node.driver)?.[name][0] ?? null
+
+/** What a management interface can do beside the boot device. */
+export interface ManagementAbilities {
+  /** Sets boot mode and Secure Boot. */
+  readonly firmwareMode: boolean
+  /** Lists and switches indicator lamps of the server. */
+  readonly indicators: boolean
+  /** Reads sensors. */
+  readonly sensors: boolean
+}
+
+const NO_ABILITIES: ManagementAbilities = { firmwareMode: false, indicators: false, sensors: false }
+const REDFISH_ABILITIES: ManagementAbilities = { firmwareMode: true, indicators: true, sensors: true }
+/** By name; every other management interface has none of them. Fake hardware keeps its own in its record. */
+const MANAGEMENT: Readonly<Record<string, ManagementAbilities>> = {
+  redfish: REDFISH_ABILITIES,
+  'idrac-redfish': REDFISH_ABILITIES,
+}
+
+export const managementOf = (node: Pick<NodeRecord, 'driver' | 'interfaces'>): ManagementAbilities =>
+  MANAGEMENT[interfaceOf(node, 'management') ?? ''] ?? NO_ABILITIES
 
 /** The hardware is looked at through the BMC: nothing is booted for it. */
 export const inspectsByBmc = (node: Pick<NodeRecord, 'driver' | 'interfaces'>): boolean =>

@@ -1,7 +1,7 @@
 /** What would stop each interface of a node from working. Looks at records only, never at the BMC. */
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
-import { usesAgent } from '../workflow/effects.ts'
+import { usesAgent } from './drivers.ts'
 import type { CheckMedia } from '../run/media-check.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'

@@ -11,9 +11,8 @@ import type { BmcQueue } from '../../bmc/queue.ts'
 import { hexByte } from '../../bmc/raw.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
-import { setsFirmware } from '../policy/firmware-target.ts'
 import { locked } from '../policy/guards.ts'
-import { interfaceOf, unsupported } from '../policy/interfaces.ts'
+import { interfaceOf, managementOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { isEfi } from './perform.ts'
 
@@ -102,7 +101,7 @@ export class BmcCommands {
 
   /** None where the BMC has no lamps that it can switch. */
   async indicators(node: NodeRecord): Promise<readonly IndicatorSeen[]> {
-    if (!setsFirmware(node)) return []
+    if (!managementOf(node).indicators) return []
     return this.onBmc(node, async (bmc, signal) => (await bmc.indicators?.list(signal)) ?? [])
   }
 

@@ -8,7 +8,7 @@ import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { nodeSlices } from '../../store/slices.ts'
 import type { Store } from '../../store/port.ts'
-import { setsFirmware } from '../policy/firmware-target.ts'
+import { managementOf } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
 import { patchOf } from './firmware-mode.ts'
@@ -108,7 +108,7 @@ export class SensorSync {
 }
 
 const isReadable = (node: NodeRecord): boolean =>
-  setsFirmware(node) &&
+  managementOf(node).sensors &&
   !STATES[node.provisionState].unverified &&
   !node.maintenance &&
   !isLocked(node) &&

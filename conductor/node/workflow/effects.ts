@@ -1,21 +1,10 @@
 /** Phase -> its effects, in order. Pure: `run/worker.ts` performs them. */
-import { firmwareTargetOf, setsFirmware, type FirmwareTarget } from '../policy/firmware-target.ts'
+import { usesAgent } from '../policy/drivers.ts'
+import { firmwareTargetOf, type FirmwareTarget } from '../policy/firmware-target.ts'
+import { managementOf } from '../policy/interfaces.ts'
 import type { Phase } from './arrows.ts'
 import { bootPlanOf } from './boot-plans.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
-
-/** Hardware types, and whether their nodes boot our ramdisk. */
-export const DRIVERS = {
-  ipmi: { agent: true, says: 'a server with an IPMI 2.0 BMC' },
-  redfish: { agent: true, says: 'a server whose BMC speaks Redfish' },
-  idrac: { agent: true, says: 'a Dell server, through Redfish' },
-  'fake-hardware': { agent: false, says: 'no server at all, for practice and for load tests' },
-} as const
-
-export type Driver = keyof typeof DRIVERS
-export const isDriver = (name: string): name is Driver => Object.hasOwn(DRIVERS, name)
-export const usesAgent = (node: Pick<NodeRecord, 'driver'>): boolean =>
-  isDriver(node.driver) && DRIVERS[node.driver].agent
 
 const OFF: Effect = { do: 'power', to: 'power off' }
 const ON: Effect = { do: 'power', to: 'power on' }
@@ -79,7 +68,7 @@ const isProof = (effect: Effect): boolean => effect.do === 'firmware-mode' && ef
 
 /** The ramdisk is not signed. The boot mode of the instance is set before it, because firmware forgets boot entries when the mode changes. */
 function ramdiskFirmware(node: NodeRecord): FirmwareTarget {
-  if (!setsFirmware(node)) return {}
+  if (!managementOf(node).firmwareMode) return {}
   const { bootMode } = firmwareTargetOf(node)
   return {
     ...(node.workflow.order === 'deploy' && bootMode ? { bootMode } : {}),
@@ -87,7 +76,8 @@ function ramdiskFirmware(node: NodeRecord): FirmwareTarget {
   }
 }
 
-const instanceFirmware = (node: NodeRecord): FirmwareTarget => (setsFirmware(node) ? firmwareTargetOf(node) : {})
+const instanceFirmware = (node: NodeRecord): FirmwareTarget =>
+  managementOf(node).firmwareMode ? firmwareTargetOf(node) : {}
 
 /** Sets the firmware before the start; where Secure Boot is switched on for an instance, waits until it holds. */
 function withFirmware(restarting: readonly Effect[], wanted: FirmwareTarget): readonly Effect[] {

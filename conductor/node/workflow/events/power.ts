@@ -3,7 +3,7 @@ import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import { bootPlanOf } from '../boot-plans.ts'
-import { usesAgent } from '../effects.ts'
+import { usesAgent } from '../../policy/drivers.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { newBoot, withFault } from '../flow.ts'
 import { STATES } from '../states.ts'

@@ -5,7 +5,7 @@ import { currentStep, isLocked, lockedWhy, type NodeRecord, type OrderKind } fro
 import { NODE_ARROWS, type Verb } from '../arrows.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { StepContext } from '../context.ts'
-import { usesAgent } from '../effects.ts'
+import { usesAgent } from '../../policy/drivers.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { advance, enterPhase, follow, move, nextStep } from '../flow.ts'
 import { NODE_FAULTS, STATES } from '../states.ts'
