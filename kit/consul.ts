@@ -71,8 +71,9 @@ export class Consul {
     return { entries: (answer.body as RawKv[]).map(entryOf), index: answer.index }
   }
 
-  async get(key: string, options: { consistent?: boolean } = {}): Promise<KvEntry | undefined> {
-    const answer = await this.ask('GET', `/v1/kv/${key}${options.consistent ? '?consistent' : ''}`)
+  async get(key: string, options: { consistent?: boolean; timeoutMs?: number } = {}): Promise<KvEntry | undefined> {
+    const { consistent, ...limit } = options
+    const answer = await this.ask('GET', `/v1/kv/${key}${consistent ? '?consistent' : ''}`, limit)
     if (answer.status === 404) return undefined
     this.expect(answer, key)
     return entryOf((answer.body as RawKv[])[0] as RawKv)

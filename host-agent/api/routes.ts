@@ -175,8 +175,11 @@ async function request(consul: Consul, kind: OperatorRequest['kind'], about: { h
   return { accepted: kind, host: about.host }
 }
 
+/** Without a quorum Consul does not answer for a long time; what this arbiter knows itself must not wait for that. */
+const LEADER_TIMEOUT_MS = 1_000
+
 async function leaderOf(consul: Consul): Promise<{ name: string; api: string | null } | undefined> {
-  const entry = await consul.get(KEYS.leader).catch(() => undefined)
+  const entry = await consul.get(KEYS.leader, { timeoutMs: LEADER_TIMEOUT_MS }).catch(() => undefined)
   const value = entry?.value as { name?: unknown; api?: unknown } | undefined
   if (!entry?.session || typeof value?.name !== 'string') return undefined
   return { name: value.name, api: typeof value.api === 'string' ? value.api : null }
