@@ -7,6 +7,7 @@ import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { Images } from './config-images.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
+import { BmcEvents } from './config-bmc-events.ts'
 import { Limits } from './limits.ts'
 
 const Listen = z.strictObject({
@@ -223,6 +224,9 @@ export const Config = z.strictObject({
     .describe('Inspection of nodes.'),
   bmc: z
     .strictObject({
+      events: BmcEvents.prefault({}).describe(
+        'Events of Redfish BMCs, each of which causes a read of power and health.',
+      ),
       allowCipherSuite0: z
         .boolean()
         .default(false)

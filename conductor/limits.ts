@@ -117,6 +117,13 @@ export const Limits = z.strictObject({
         3_000,
         'Redfish BMCs whose connection is kept between two polls, at about 64 KiB each; others get a connection for each poll.',
       ),
+      eventStreams: count(
+        2_000,
+        'Event streams of Redfish BMCs that are read at once, at about 64 KiB each; other nodes are watched by the poll alone, or by a subscription where bmc.events.push is configured.',
+      ),
+      eventConnections: count(512, 'Open connections of the listener of bmc.events.push; 16 from one address.'),
+      eventBytes: sizeBytes(64 * KIB, 'Size of an event of a BMC; a stream with a bigger one is closed.'),
+      eventsPerSecond: count(20, 'Events of one BMC that are taken in a second; the others wait at the BMC.'),
       sensors: count(64, 'Sensors of one server that become metrics; the others are left out.'),
       sensorSeries: count(20_000, 'Sensors of all servers that become metrics.'),
     })

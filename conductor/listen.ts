@@ -9,7 +9,7 @@ import { listen } from '../kit/listen.ts'
 import type { Log } from '../kit/log.ts'
 import { openFilesLimit } from '../kit/open-files.ts'
 import type { OnUpgrade } from './api/console.ts'
-import { apiTls } from './api/tls.ts'
+import { tlsFiles } from './api/tls.ts'
 import type { Config } from './config.ts'
 import { httpOptions, limitConnections, limitSlowReaders, shareOf } from '../kit/connection-limits.ts'
 import type { OnLimit } from '../kit/limit-meter.ts'
@@ -60,10 +60,12 @@ export async function listenApi(app: RequestListener, on: ApiListening, life: Li
   const { tls: source, listen: places, socket } = config.api
   const tls =
     source &&
-    (await apiTls(source, {
+    (await tlsFiles(source, {
       dataDir: config.data,
       addresses: places.map(({ address }) => address),
       hostname: hostname(),
+      name: 'api',
+      configKey: 'api.tls',
     }))
   const addresses: string[] = []
   for (const { address, port } of places) {

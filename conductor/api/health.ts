@@ -1,5 +1,8 @@
 /** /rackward/v1/nodes/{id}/health: how a server is, read from its BMC now: health, sensors, boot mode and Secure Boot. */
 import { SENSOR_KINDS } from '../bmc/parts/sensors.ts'
+import { eventsView } from '../node/query/explain-events.ts'
+import type { EventWatch } from '../node/run/bmc-events/watch.ts'
+import { standing } from './access.ts'
 import { z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import type { DescribedRoute, RouteParts } from './route.ts'
@@ -16,6 +19,16 @@ const NodeHealth = z.object({
       setup_mode: z.boolean().describe('the server has no keys, and verifies nothing'),
     })
     .nullable(),
+  events: z
+    .object({
+      way: z.enum(['stream', 'push', 'poll']).describe('what announces changes; poll: nothing but the poll finds them'),
+      since: z.string().describe('ISO 8601, UTC'),
+      last_event_at: z.string().nullable(),
+      missed: z.number().int().describe('changes that the poll found and no event had announced'),
+      reason: z.string().nullable().describe('why there are no events'),
+    })
+    .nullable()
+    .describe('events of the BMC; null: it has no such thing, or was not asked yet'),
   sensors: z.array(
     z.object({
       kind: z.enum(SENSOR_KINDS),
@@ -27,7 +40,7 @@ const NodeHealth = z.object({
   ),
 })
 
-export const healthRoutes = (parts: RouteParts): DescribedRoute[] => [
+export const healthRoutes = (parts: RouteParts & { readonly eventWatch: Pick<EventWatch, 'of'> }): DescribedRoute[] => [
   {
     method: 'get',
     path: '/rackward/v1/nodes/:ident/health',
@@ -40,7 +53,10 @@ export const healthRoutes = (parts: RouteParts): DescribedRoute[] => [
       const secure = firmware?.secureBoot ?? null
       const secure_boot = secure && { active: secure.active, wanted: secure.wanted, setup_mode: secure.setupMode }
       const boot_mode = firmware?.bootMode ?? node.bootMode
-      return { body: { health: node.health, boot_mode, secure_boot, sensors: sensors.map((one) => ({ ...one })) } }
+      const leased = standing(request.actor, node) === 'lessee'
+      const events = leased ? null : eventsView(parts.eventWatch.of(node.uuid))
+      const shown = sensors.map((one) => ({ ...one }))
+      return { body: { health: node.health, boot_mode, secure_boot, events, sensors: shown } }
     },
   },
 ]

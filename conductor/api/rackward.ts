@@ -8,6 +8,7 @@ import type { WebhookState } from '../events/webhooks.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { modelOf } from '../node/query/history.ts'
 import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
+import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventFilter, SeenEvent } from '../store/port.ts'
@@ -25,6 +26,7 @@ import { veilEvent, veilNode, veilPoll } from './veil.ts'
 
 export interface RackwardParts extends MeshParts {
   readonly powerSync: PowerSync
+  readonly eventWatch: Pick<EventWatch, 'of'>
   readonly webhooks: { states(): Promise<WebhookState[]> }
   readonly events: EventParts
   /** Ends the streams when the conductor stops. */
@@ -209,7 +211,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     return portAccounts(ports, await store.portSightings(node.uuid))
   }
 
-  async function account({ powerSync }: RackwardParts, request: ApiRequest, node: NodeRecord) {
+  async function account({ powerSync, eventWatch }: RackwardParts, request: ApiRequest, node: NodeRecord) {
     const { sightings } = request.view
     const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
@@ -230,6 +232,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       nowMs: clock.now(),
       conductor: request.view.conductor,
       poll: leased ? veilPoll(poll, node) : poll,
+      events: leased ? undefined : eventWatch.of(node.uuid),
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
       sharers: await sharersFor(request, node),
       ports: (await portsFor(request, node)).filter(tellsSomething),

@@ -2,6 +2,7 @@
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Bios } from './parts/bios.ts'
+import type { Events } from './parts/events.ts'
 import type { FirmwareMode } from './parts/firmware-mode.ts'
 import type { Indicators } from './parts/indicators.ts'
 import type { HttpBoot } from './parts/http-boot.ts'
@@ -46,6 +47,7 @@ export interface BmcParts {
   /** Absent: only a ramdisk can find out. */
   readonly inventory?: BmcInventory
   readonly tasks?: Tasks
+  readonly events?: Events
 }
 
 export interface Bmc extends BmcParts {
@@ -91,6 +93,7 @@ const PARTS: Readonly<Record<keyof BmcParts, string>> = {
   indicators: 'indicators',
   inventory: 'an inventory',
   tasks: 'tasks',
+  events: 'events',
 }
 
 /** A part of a BMC. Throws `node.unsupported` where it has none. */

@@ -7,9 +7,11 @@ import { BmcCredentials } from '../mesh/credentials.ts'
 import { Interlock } from '../mesh/interlock.ts'
 import { MeshLink } from '../mesh/link.ts'
 import { Allocations } from '../node/allocations.ts'
+import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import { PowerSync } from '../node/run/power-sync.ts'
 import { sensorMetrics } from '../node/run/sensor-metrics.ts'
 import { SensorSync } from '../node/run/sensor-sync.ts'
+import { startBmcEvents } from './bmc-events.ts'
 import { started, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
@@ -21,6 +23,7 @@ export interface Operations {
   readonly allocations: Allocations
   readonly powerSync: PowerSync
   readonly sensorSync: SensorSync
+  readonly eventWatch: EventWatch
   readonly webhooks: Webhooks
   readonly link: MeshLink | undefined
   readonly interlock: Interlock | undefined
@@ -28,7 +31,7 @@ export interface Operations {
 
 export async function startOperations(
   context: Context,
-  parts: Storage & Hardware & Provisioning & Pick<Monitoring, 'metrics'>,
+  parts: Storage & Hardware & Provisioning & Pick<Monitoring, 'metrics' | 'onLimit'>,
   webhookList: readonly Webhook[],
 ): Promise<Operations> {
   const { config, clock, random, log } = context
@@ -41,6 +44,7 @@ export async function startOperations(
   const everyMs = everySeconds * 1000
   const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter })
   await started(context, 'power sync', powerSync)
+  const eventWatch = await startBmcEvents(context, { ...parts, powerSync })
   const sensorSync = new SensorSync({
     store,
     worker,
@@ -70,5 +74,5 @@ export async function startOperations(
     credentials,
   })
   await started(context, 'housekeeping', housekeeping)
-  return { turns, allocations, powerSync, sensorSync, webhooks, link, interlock }
+  return { turns, allocations, powerSync, sensorSync, eventWatch, webhooks, link, interlock }
 }

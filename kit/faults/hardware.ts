@@ -38,6 +38,11 @@ export const HARDWARE_FAULTS = {
     description: 'the session table of the BMC is full',
     remedy: 'end sessions at the BMC, or set redfish_auth_type to basic',
   },
+  'bmc.subscriptions': {
+    retry: true,
+    description: 'the table of event subscriptions of the BMC is full',
+    remedy: 'delete subscriptions that nobody uses at the BMC (EventService/Subscriptions)',
+  },
   'bmc.unready': {
     retry: true,
     description: 'the BMC is busy: it starts, updates, or waits for the server to start',

@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { apiTls } from '../../conductor/api/tls.ts'
+import { tlsFiles } from '../../conductor/api/tls.ts'
 import { selfSigned } from '../../kit/certificate.ts'
 
 const DAY_MS = 86_400_000
@@ -27,9 +27,9 @@ test('without names there is no extension for them', async () => {
 test('the certificate of the API is made once, whatever the umask is for its owner alone', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'rackward-tls-'))
   onTestFinished(() => rm(dataDir, { recursive: true }))
-  const at = { dataDir, addresses: ['192.0.2.1', '2001:db8::1'], hostname: 'rack1' }
-  const made = await apiTls('self-made', at)
-  expect(await apiTls('self-made', { ...at, hostname: 'other' })).toEqual(made)
+  const at = { dataDir, addresses: ['192.0.2.1', '2001:db8::1'], hostname: 'rack1', name: 'api', configKey: 'api.tls' }
+  const made = await tlsFiles('self-made', at)
+  expect(await tlsFiles('self-made', { ...at, hostname: 'other' })).toEqual(made)
 
   const certificate = new X509Certificate(made.cert)
   expect(certificate.checkPrivateKey(createPrivateKey(made.key))).toBe(true)

@@ -81,6 +81,16 @@ export class Rig {
 
   api = (method: string, path: string, body?: unknown) => call(method, path, body, LATEST, this.address)
 
+  /** Every BMC is asked, as at its time. */
+  poll = async (): Promise<void> => void (await this.conductor?.powerSync.pass())
+
+  /** The value of a series of /metrics. */
+  async metric(series: string): Promise<number | undefined> {
+    const text = await (await fetch(`${this.address}/metrics`)).text()
+    const line = text.split('\n').find((one) => one.startsWith(`${series} `))
+    return line === undefined ? undefined : Number(line.slice(series.length))
+  }
+
   node = async (): Promise<Record<string, unknown>> => (await this.api('GET', '/v1/nodes/r1')).body
 
   /** Throws when the node ends in another state that waits for a person. */

@@ -44,6 +44,10 @@ export interface Profile {
   readonly neverApplied?: readonly string[]
   readonly updates?: 'install nothing'
   readonly adaptersMove?: boolean
+  /** Absent: both. */
+  readonly eventWays?: readonly ('stream' | 'push')[]
+  readonly events?: 'without ids' | 'not delivered'
+  readonly subscriptions?: 'lost at a restart'
 }
 export const PLAIN: Profile = { bootIn: 'system', once: 'consumed', bios: 'plain' }
 

@@ -1,5 +1,7 @@
 /** The resources of a virtual BMC by path: families add theirs, extend those of others, and say which properties can be written (DSP0266, "Modifying resources"). */
 
+import type { ServerResponse } from 'node:http'
+
 export type Dict = Readonly<Record<string, unknown>>
 export const isDict = (value: unknown): value is Dict =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -30,6 +32,8 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>
   /** An object is sent as JSON, a text as it is. */
   readonly body?: unknown
+  /** Instead: an answer that goes on. */
+  readonly stream?: (response: ServerResponse) => void
 }
 
 /** An error answer: a message of the registry Base, or one with a registry of its own before it ("SYS.1.0.SYS410"). */

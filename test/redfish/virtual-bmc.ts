@@ -174,7 +174,9 @@ export class VirtualBmc<M extends Machine = Machine> {
       return void response.socket?.destroy()
     const raw = rules.find((rule) => rule.raw)?.raw
     if (raw) return raw(response)
-    const answer = this.finish(await this.answer(ask, rules), { ask, rules })
+    const outcome = await this.answer(ask, rules)
+    if ('stream' in outcome && outcome.stream) return outcome.stream(response)
+    const answer = this.finish(outcome, { ask, rules })
     if (rules.some(({ drop }) => drop === 'in-body')) return breakOff(response, answer)
     send(response, answer)
   }
@@ -212,7 +214,7 @@ export class VirtualBmc<M extends Machine = Machine> {
       const undo = forget.save(this as unknown as VirtualBmc)
       this.on(forget.at, undo)
     }
-    const outcome = await this.route(ask)
+    const outcome = this.families.events.streamFor(ask) ?? (await this.route(ask))
     for (const rule of rules) rule.after?.(this as unknown as VirtualBmc, ask)
     return outcome
   }

@@ -1,10 +1,11 @@
 /** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where sessions do not work. Reads, and writes that carry the right ETag. */
 import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
 import type { RedfishInfo } from './info.ts'
 import { faultOf, isCritical, messagesOf, says, type Refusal } from './messages.ts'
-import { Wire, type Answer, type Exchange } from './wire.ts'
+import { readBody, Wire, type Answer, type Exchange } from './wire.ts'
 
 export { isDict, type Dict }
 
@@ -102,6 +103,37 @@ export class RedfishClient {
     return refusal ? { refusal, task: null } : { task: taskOf(answer) }
   }
 
+  /** A new member of a collection, and its path where the answer names it. */
+  async create(
+    collection: string,
+    body: Dict,
+    signal: AbortSignal,
+  ): Promise<{ readonly refusal?: Refusal; readonly path: string | null }> {
+    const answer = await this.ask({ method: 'POST', path: collection, body }, signal)
+    const refusal = refused(answer)
+    return refusal ? { refusal, path: null } : { path: pathOf(answer) }
+  }
+
+  /** A stream of events, which lasts until one of the two ends it. */
+  async stream(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const exchange: Exchange = { method: 'GET', path, headers: { accept: 'text/event-stream' } }
+    const response = await this.opened(exchange, signal)
+    if (response.statusCode === 200 && /^text\/event-stream\b/i.test(response.headers['content-type'] ?? ''))
+      return response
+    const { statusCode: status = 0, headers } = response
+    const answer = { status, headers, ...(await readBody(response, this.info.origin)) }
+    if (status === 401) throw this.wrongPassword(answer)
+    throw faultOf(refusalOf(answer), `GET ${path} as an event stream`)
+  }
+
+  private async opened(exchange: Exchange, signal: AbortSignal): Promise<IncomingMessage> {
+    const response = await this.wire.open(await this.withLogin(exchange, signal), signal)
+    if (response.statusCode !== 401 || this.basic || !this.session) return response
+    response.destroy()
+    this.session = undefined
+    return this.wire.open(await this.withLogin(exchange, signal), signal)
+  }
+
   async delete(path: string, signal: AbortSignal): Promise<Refusal | undefined> {
     return refused(await this.ask({ method: 'DELETE', path }, signal))
   }
@@ -152,6 +184,10 @@ export class RedfishClient {
   }
 
   private async send(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
+    return this.wire.exchange(await this.withLogin(exchange, signal), signal)
+  }
+
+  private async withLogin(exchange: Exchange, signal: AbortSignal): Promise<Exchange> {
     if (!this.basic && !this.session) {
       this.opening ??= this.login(signal).finally(() => (this.opening = undefined))
       await this.opening
@@ -160,7 +196,7 @@ export class RedfishClient {
     const login: Record<string, string> = this.session
       ? { 'x-auth-token': this.session.token }
       : { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` }
-    return this.wire.exchange({ ...exchange, headers: { ...exchange.headers, ...login } }, signal)
+    return { ...exchange, headers: { ...exchange.headers, ...login } }
   }
 
   private async login(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'
 import type { Bmc, BootChoice, BootNow, Power, PowerCommand } from '../controller.ts'
+import type { Events } from '../parts/events.ts'
 import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import type { Indicators } from '../parts/indicators.ts'
 import type { Sensors } from '../parts/sensors.ts'
@@ -11,6 +12,7 @@ import type { BmcInventory, Health } from '../parts/inventory.ts'
 import { redfishBios } from './bios.ts'
 import { overrideNow, setOverride } from './boot.ts'
 import { RedfishClient } from './client.ts'
+import { redfishEvents } from './events.ts'
 import type { RedfishInfo } from './info.ts'
 import { redfishVolumes } from './volumes.ts'
 import { redfishFirmwareMode } from './firmware-mode.ts'
@@ -43,6 +45,7 @@ export class Redfish implements Bmc {
   readonly bios = redfishBios((signal, work) => this.at(signal, work))
   readonly updates = redfishUpdates((signal, work) => this.at(signal, work))
   readonly tasks = redfishTasks((signal, work) => this.at(signal, work))
+  readonly events: Events
   readonly media: Media
   readonly httpBoot: HttpBoot
 
@@ -55,6 +58,7 @@ export class Redfish implements Bmc {
     this.firmwareMode = redfishFirmwareMode(at)
     this.sensors = redfishSensors(this.client, at)
     this.indicators = redfishIndicators(at)
+    this.events = redfishEvents(this.client)
     this.media = redfishMedia(at)
     this.httpBoot = { bootOnce: (url, signal) => at(signal, (parts) => bootOnceByHttp(parts, url, signal)) }
     this.volumes = redfishVolumes(this.client, at)
@@ -127,8 +131,9 @@ export class Redfish implements Bmc {
     )
   }
 
-  /** Ends the session. Never throws. */
+  /** Ends the event subscription, the stream of events and the session. Never throws. */
   async close(): Promise<void> {
+    await this.events.unsubscribe(AbortSignal.timeout(CLOSE_MS))
     await this.client.close(AbortSignal.timeout(CLOSE_MS))
   }
 

@@ -36,6 +36,8 @@ const READ_MS = 60_000
 const WRITE_MS = 120_000
 /** A connection waits for the next poll; what a BMC says of the time that it waits itself counts (Keep-Alive: timeout). */
 const IDLE_MS = 75_000
+/** A stream that is silent for this long is probed. */
+const PROBE_MS = 30_000
 
 const dead = (origin: string, error: Error) =>
   new Fault('bmc.unreachable', `BMC ${origin}: ${error.message}`, { cause: error })
@@ -47,6 +49,8 @@ export class Wire {
   private readonly kept: HttpAgent
   /** A connection for one request. */
   private readonly single: HttpAgent
+  /** A connection that lasts as long as its answer. */
+  private readonly lasting: HttpAgent
   /** This BMC closes connections that we keep: what may not be sent twice gets a connection of its own. */
   private closesKept = false
   private readonly keepsConnection: boolean
@@ -62,12 +66,13 @@ export class Wire {
     this.trust = trust
     this.onFirstKey = onFirstKey
     this.pin = trust.kind === 'pin' ? trust.pin : null
-    const agent = (keepAlive: boolean) => {
-      const options = { keepAlive, maxSockets: 2, timeout: IDLE_MS }
+    const agent = (keepAlive: boolean, timeout = IDLE_MS) => {
+      const options = { keepAlive, maxSockets: 2, timeout }
       return this.origin.protocol === 'https:' ? this.pinned(options) : new HttpAgent(options)
     }
     this.kept = agent(true)
     this.single = agent(false)
+    this.lasting = agent(false, 0)
   }
 
   /** Throws `bmc.unreachable`, `bmc.timeout`, `bmc.identity`, or `bmc.refused` when the answer cannot be used; any status is an answer. A read on a kept
@@ -88,6 +93,7 @@ export class Wire {
   close(): void {
     this.kept.destroy()
     this.single.destroy()
+    this.lasting.destroy()
   }
 
   private async once(ask: Exchange, { signal, agent }: { signal: AbortSignal; agent: HttpAgent }): Promise<Answer> {
@@ -106,10 +112,43 @@ export class Wire {
     }
   }
 
-  private send(
+  /** An answer without end, such as a stream of events, on a connection of its own; a BMC that is gone is noticed by the kernel. Whoever reads it bounds it. */
+  async open(ask: Exchange, signal: AbortSignal): Promise<IncomingMessage> {
+    const late = new AbortController()
+    const timeout = AbortSignal.timeout(READ_MS)
+    const end = () => late.abort(new Fault('bmc.timeout', `BMC ${this.origin.host} did not answer GET ${ask.path}`))
+    timeout.addEventListener('abort', end, { once: true })
+    try {
+      const response = await this.begin(ask, { signal: AbortSignal.any([signal, late.signal]), agent: this.lasting })
+      response.socket.setKeepAlive(true, PROBE_MS)
+      return response
+    } catch (error) {
+      signal.throwIfAborted()
+      throw late.signal.aborted ? late.signal.reason : error
+    } finally {
+      timeout.removeEventListener('abort', end)
+    }
+  }
+
+  private async send(ask: Exchange, by: { signal: AbortSignal; agent: HttpAgent }): Promise<Answer> {
+    const response = await this.begin(ask, by)
+    try {
+      return {
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        ...(await readBody(response, this.origin.host)),
+      }
+    } catch (error) {
+      response.destroy()
+      throw error
+    }
+  }
+
+  /** Until the head of the answer is there. */
+  private begin(
     { method, path, headers, body, upload }: Exchange,
     { signal, agent }: { signal: AbortSignal; agent: HttpAgent },
-  ): Promise<Answer> {
+  ): Promise<IncomingMessage> {
     const url = new URL(path, this.origin)
     // A link that leads elsewhere would take the password there.
     if (url.origin !== this.origin.origin)
@@ -136,15 +175,7 @@ export class Wire {
         const stale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
         reject(stale ? new StaleConnection(error.message) : dead(this.origin.origin, error))
       })
-      request.on('response', (response) => {
-        readBody(response, this.origin.host).then(
-          (read) => resolve({ status: response.statusCode ?? 0, headers: response.headers, ...read }),
-          (error: Error) => {
-            request.destroy()
-            reject(error)
-          },
-        )
-      })
+      request.on('response', resolve)
       request.end(text)
     })
   }
@@ -221,7 +252,7 @@ const untrusted = (host: string, error: NodeJS.ErrnoException): Fault =>
     ? new Fault('bmc.identity', `BMC ${host}: its certificate is not trusted: ${error.message}`, { cause: error })
     : dead(host, error)
 
-async function readBody(
+export async function readBody(
   response: IncomingMessage,
   host: string,
 ): Promise<{ readonly body: unknown; readonly sizeBytes: number }> {

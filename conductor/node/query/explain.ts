@@ -5,9 +5,11 @@ import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
+import { seenEvents } from './explain-events.ts'
 import { MISSING } from './boot-causes.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
+import type { EventsSeen } from '../run/bmc-events/source.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 
@@ -23,6 +25,8 @@ export interface Facts {
   readonly conductor: string
   readonly live: Live
   readonly poll: PollSeen | undefined
+  /** Absent for a lessee, and where its BMC has none. */
+  readonly events?: EventsSeen | undefined
   /** Milliseconds that nodes of this model were in this state before. */
   readonly durationsMs: readonly number[]
   /** MACs that nobody knows and that asked since this boot began. */
@@ -175,7 +179,7 @@ function waitsFor({ node, live }: Facts): string {
   return node.maintenance ? 'the end of its maintenance' : 'nothing; waiting for a request'
 }
 
-function seenOf({ live, poll }: Facts): Account['seen'] {
+function seenOf({ live, poll, events }: Facts): Account['seen'] {
   const boot = MILESTONE_ORDER.flatMap((milestone) => {
     const sighting = live.seen.get(milestone)
     if (!sighting) return []
@@ -204,7 +208,7 @@ function seenOf({ live, poll }: Facts): Account['seen'] {
         },
       ]
     : []
-  return [...boot, ...agent, ...bmc]
+  return [...boot, ...agent, ...bmc, ...seenEvents(events)]
 }
 
 function causesOf(facts: Facts): Cause[] {

@@ -14,6 +14,8 @@ import { usesAgent } from '../policy/drivers.ts'
 import type { PollSeen } from '../query/explain.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
+import type { Found } from './bmc-events/doorbell.ts'
+import type { Polled } from './bmc-events/watch.ts'
 import type { Worker } from './worker.ts'
 
 interface PowerSyncParts {
@@ -44,8 +46,8 @@ export interface Pass {
   readonly tookMs: number
 }
 
-/** A fault: why it was not asked. */
-type End = 'ok' | 'failed' | 'gone' | Fault
+/** `change`: it was asked, and is otherwise than it was known to be. A fault: why it was not asked. */
+type End = 'ok' | 'change' | 'failed' | 'gone' | Fault
 
 export class PowerSync {
   private readonly parts: PowerSyncParts
@@ -56,6 +58,8 @@ export class PowerSync {
   private readonly abort = new AbortController()
   private running: Promise<void> | undefined
   last: Pass | undefined
+  /** Hears of every BMC that answered. */
+  onPolled: (uuid: string, polled: Polled) => void = () => undefined
 
   constructor(parts: PowerSyncParts) {
     this.parts = parts
@@ -92,7 +96,7 @@ export class PowerSync {
     const failed = ends.filter((end) => end === 'failed').length
     const notAsked = ends.filter((end) => isFault(end))
     this.last = {
-      asked: failed + ends.filter((end) => end === 'ok').length,
+      asked: failed + ends.filter((end) => end === 'ok' || end === 'change').length,
       failed,
       notAsked: notAsked.length,
       tookMs: clock.now() - startMs,
@@ -101,6 +105,18 @@ export class PowerSync {
     if (own[0])
       log.error({ bmcs: own.length, fault: own[0].code }, `the power of some BMCs could not be read: ${own[0].message}`)
     return this.last
+  }
+
+  /** Reads one node now, because its BMC has announced something. */
+  async look(uuid: string): Promise<Found> {
+    if (this.abort.signal.aborted) return 'gone'
+    if (this.pending.has(uuid)) return 'later'
+    const node = await this.parts.store.node(uuid).catch(() => undefined)
+    if (!node) return 'gone'
+    if (isLocked(node) || node.workflow.bmcTask?.hush) return 'later'
+    const end = await this.poll(uuid, true)
+    if (isFault(end)) return 'later'
+    return end === 'change' || end === 'gone' ? end : 'same'
   }
 
   private async inOrder(): Promise<string[]> {
@@ -113,24 +129,26 @@ export class PowerSync {
     return uuids.sort((a, b) => askedMs(a) - askedMs(b))
   }
 
-  private async poll(uuid: string): Promise<End> {
+  private async poll(uuid: string, isAnnounced = false): Promise<End> {
     this.pending.add(uuid)
     try {
-      return await this.ask(uuid)
+      return await this.ask(uuid, isAnnounced)
     } finally {
       this.pending.delete(uuid)
     }
   }
 
-  private async ask(uuid: string): Promise<End> {
+  private async ask(uuid: string, isAnnounced: boolean): Promise<End> {
     const { store, bmcQueue, bmcs, clock, worker } = this.parts
     try {
       // As it is now: the pass may have begun a while ago.
       const node = await store.node(uuid)
       if (!node || !wanted(node)) return 'gone'
       const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
-      const { power, health } = await bmcQueue.run(bmcs.target(node), options, poll)
+      const target = bmcs.target(node)
+      const { power, health } = await bmcQueue.run(target, options, poll)
       this.lastAskedMs.set(uuid, clock.now())
+      const wasAway = (this.seen.get(uuid)?.failures ?? 0) > 0
       this.seen.set(uuid, { okAtMs: clock.now(), failures: 0, fault: null })
       const state = power === 'on' ? 'power on' : 'power off'
       const felt = health === undefined ? {} : { health }
@@ -142,7 +160,8 @@ export class PowerSync {
           pendingVersion: node.workflow.pendingVersion,
           ...felt,
         })
-      return 'ok'
+      this.onPolled(uuid, { target, isChange: isNew && !isAnnounced, wasAway })
+      return isNew ? 'change' : 'ok'
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'
       const fault = asFault(error, 'run.failed')

@@ -3,6 +3,7 @@ import type { VirtualBmc } from '../virtual-bmc.ts'
 import { Accounts } from './accounts.ts'
 import { Bios } from './bios.ts'
 import { Chassis } from './chassis.ts'
+import { Events } from './events.ts'
 import { Managers } from './managers.ts'
 import { SecureBoot } from './secure-boot.ts'
 import { ServiceRoot } from './service-root.ts'
@@ -27,5 +28,6 @@ export const familiesOf = (bmc: VirtualBmc) => ({
   bios: new Bios(bmc),
   updates: new Updates(bmc),
   media: new VirtualMedia(bmc),
+  events: new Events(bmc),
 })
 export type Families = ReturnType<typeof familiesOf>

@@ -1,0 +1,27 @@
+/** The part of the configuration for events of BMCs: streams that the conductor reads, and pushes that it receives. */
+import * as z from 'zod'
+import { File, Ip, Port, Url } from './config-values.ts'
+
+export const BmcEvents = z.strictObject({
+  streams: z
+    .boolean()
+    .default(true)
+    .describe('Whether event streams (server-sent events) of BMCs that offer them are read.'),
+  push: z
+    .strictObject({
+      address: Ip.describe('IPv4 address to listen on; BMCs must reach it.'),
+      port: Port.describe('TCP port.'),
+      url: Url.optional().describe('What BMCs reach this listener by, where that is another address.'),
+      tls: z
+        .strictObject({
+          cert: File.describe('Certificate chain (PEM) that the BMCs trust.'),
+          key: File.describe('Private key (PEM).'),
+        })
+        .optional()
+        .describe('Absent: a self-signed certificate, which is made once and kept in the data directory.'),
+    })
+    .optional()
+    .describe(
+      'An HTTPS listener that BMCs without an event stream send their events to. Absent: nothing is subscribed to.',
+    ),
+})

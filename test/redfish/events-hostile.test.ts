@@ -1,0 +1,172 @@
+/** Events of a BMC that floods, never ends an event, or is somebody else: what they cost is bounded. */
+import { request } from 'node:https'
+import { afterEach, expect, test } from 'vitest'
+import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { selfSigned } from '../../kit/certificate.ts'
+import { EventServer } from '../../conductor/bmc-events/server.ts'
+import { EventCounter } from '../../conductor/bmc/redfish/event-stream.ts'
+import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
+import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
+import { Doorbell, type Found } from '../../conductor/node/run/bmc-events/doorbell.ts'
+import type { FaultName } from './faults.ts'
+import { SSE } from './families/events.ts'
+import { SimulatedMachine } from './machine.ts'
+import { VirtualBmc } from './virtual-bmc.ts'
+
+const LIMITS = { eventBytes: 65_536, eventsPerSecond: 20, eventConnections: 64 }
+const opened: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of opened.splice(0)) await close()
+})
+
+const bytes = (text: string) => Buffer.from(text)
+
+test('events are counted by their blank line, whichever line ends are used and however they are cut', () => {
+  for (const end of ['\n', '\r\n', '\r']) {
+    const text = [': hello', '', 'id: 1', 'data: {}', 'data: {}', '', 'event: x', '', 'data: {}', '', ''].join(end)
+    const whole = new EventCounter(1_000)
+    expect(whole.count(bytes(text))).toBe(2)
+    const cut = new EventCounter(1_000)
+    expect([...bytes(text)].reduce((sum, byte) => sum + cut.count(Uint8Array.of(byte)), 0)).toBe(2)
+  }
+})
+
+test('comments that keep a stream alive never add up to an event that is too big', () => {
+  const counter = new EventCounter(100)
+  for (let i = 0; i < 1_000; i += 1) expect(counter.count(bytes(': still here\n'))).toBe(0)
+  expect(() => counter.count(bytes(`data: ${'x'.repeat(200)}`))).toThrow(/more than 100 bytes/)
+})
+
+async function client(...faults: readonly FaultName[]) {
+  const bmc = await VirtualBmc.open({ machine: new SimulatedMachine(), faults })
+  const redfish = new Redfish(redfishInfo(bmc.driverInfo()), systemClock)
+  opened.push(async () => {
+    await redfish.close()
+    await bmc.stop()
+  })
+  return redfish.events
+}
+
+test('a stream that floods is read at the rate of its limit', async () => {
+  const events = await client('the event stream floods')
+  const abort = new AbortController()
+  opened.unshift(() => abort.abort())
+  let [came, floods] = [0, 0]
+  const reader = {
+    limits: LIMITS,
+    clock: systemClock,
+    onOpen: () => undefined,
+    onEvents: () => void (came += 1),
+    onFlood: () => void (floods += 1),
+  }
+  const reading = events.read(SSE, reader, abort.signal).catch((error: unknown) => error)
+  await until(() => floods >= 2, { what: 'two pauses', timeoutMs: 20_000 })
+  // Each pause comes after one chunk of the flood: hundreds of thousands of events were sent.
+  expect(came).toBeLessThan(20)
+  abort.abort(new Error('enough'))
+  expect(await reading).toMatchObject({ message: 'enough' })
+})
+
+test('an event without an end ends the stream with a fault', async () => {
+  const events = await client('an event has no end')
+  const nothing = () => undefined
+  const reader = { limits: LIMITS, clock: systemClock, onOpen: nothing, onEvents: nothing, onFlood: nothing }
+  const reading = events.read(SSE, reader, AbortSignal.timeout(20_000))
+  await expect(reading).rejects.toMatchObject({ code: 'bmc.refused', message: expect.stringContaining('65536 bytes') })
+})
+
+/** A clock that moves by what is slept, at once. */
+function fastClock(): Clock & { at: number } {
+  return {
+    at: 0,
+    now() {
+      return this.at
+    },
+    async sleep(ms, signal) {
+      signal?.throwIfAborted()
+      this.at += ms
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+    after: () => () => undefined,
+  }
+}
+
+test('events that announce nothing cause fewer and fewer reads; the first change is followed at once again', async () => {
+  const clock = fastClock()
+  const abort = new AbortController()
+  const readAt: number[] = []
+  let found: Found = 'same'
+  const bell = new Doorbell({
+    clock,
+    signal: abort.signal,
+    async read() {
+      readAt.push(clock.at)
+      // More come while it is read.
+      bell.ring()
+      return found
+    },
+  })
+  bell.ring()
+  await until(() => clock.at > 120_000, { what: 'two minutes', timeoutMs: 10_000, everyMs: 1 })
+  const [first, second] = readAt
+  expect([first, second]).toEqual([0, 1_000])
+  expect(readAt.filter((atMs) => atMs <= 120_000).length).toBeLessThan(25)
+
+  found = 'change'
+  const before = readAt.length
+  await until(() => readAt.length > before + 2, { what: 'the change', timeoutMs: 10_000, everyMs: 1 })
+  const [, one = 0, two = 0] = readAt.slice(before)
+  expect(two - one).toBe(1_000)
+  abort.abort(new Error('end'))
+})
+
+const UUID = '30313233-3435-4637-b839-414243444546'
+const SECRET = 'a'.repeat(64)
+
+async function server(limits = LIMITS) {
+  const heard: string[] = []
+  const limited: string[] = []
+  const events = new EventServer({
+    at: { address: '127.0.0.1', port: 0 },
+    tls: pems(await selfSigned({ commonName: 'x', days: 1 })),
+    onEvent: (uuid, secret) => secret === SECRET && heard.push(uuid) > 0,
+    clock: systemClock,
+    limits,
+    onLimit: (limit) => void limited.push(limit),
+  })
+  const base = await events.open()
+  opened.push(() => events.close())
+  return { base, heard, limited }
+}
+const pems = ({ cert, key }: { cert: string; key: string }) => ({ cert: Buffer.from(cert), key: Buffer.from(key) })
+
+const post = (url: string, body: string, method = 'POST'): Promise<number> =>
+  new Promise((resolve) => {
+    const sent = request(url, { method, rejectUnauthorized: false, agent: false }, (response) => {
+      response.resume()
+      resolve(response.statusCode ?? 0)
+    })
+    sent.on('error', () => resolve(0))
+    sent.end(body)
+  })
+
+test('pushes: a path that is not known, another method and a body that is too big are refused', async () => {
+  const { base, heard, limited } = await server()
+  const path = `${base}/bmc-events/${UUID}`
+  expect(await post(`${path}/${SECRET}`, '{"Events": []}')).toBe(204)
+  expect(await post(`${path}/${'b'.repeat(64)}`, '{}')).toBe(404)
+  expect(await post(`${path}/${SECRET}/..`, '{}')).toBe(404)
+  expect(await post(`${path}/${SECRET}`, '', 'GET')).toBe(404)
+  expect(heard).toEqual([UUID])
+  // The answer may be lost where the sender still writes when the connection ends.
+  expect([413, 0]).toContain(await post(`${path}/${SECRET}`, 'x'.repeat(300_000)))
+  expect(limited).toContain('bmc.eventBytes')
+})
+
+test('pushes that come too fast are answered late, all of them', async () => {
+  const { base, limited } = await server({ ...LIMITS, eventsPerSecond: 1 })
+  const url = `${base}/bmc-events/${UUID}/${SECRET}`
+  const statuses = await Promise.all(Array.from({ length: 8 }, () => post(url, '{}')))
+  expect(statuses).toEqual(Array.from({ length: 8 }, () => 204))
+  expect(new Set(limited)).toEqual(new Set(['bmc.eventsPerSecond']))
+})
