@@ -1,8 +1,10 @@
 /** `rackward node bios`: shows BIOS settings as they were read last, orders others, or gives them their defaults. */
+import type { Account } from '../conductor/node/query/explain.ts'
+import { driftText } from '../conductor/node/policy/drift.ts'
 import { CliError } from './error.ts'
 import { connect, enc, verb, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
-import { formatOf, show, tableOf } from './show.ts'
+import { formatOf, said, show, tableOf } from './show.ts'
 
 export interface StepOptions extends Common {
   readonly wait?: boolean | string
@@ -41,14 +43,24 @@ export async function bios(
 
 async function list(api: Api, ident: string, options: StepOptions): Promise<void> {
   const { bios: settings } = (await api.ask('GET', `/v1/nodes/${enc(ident)}/bios?detail=true`)) as { bios: Setting[] }
+  const drift = await driftLines(api, ident, 'bios')
   await show(settings, formatOf(options.output), () =>
     settings.length === 0
       ? 'no BIOS settings were read of this node; the verb manage reads them'
-      : tableOf(
-          ['name', 'value', 'allowed'],
-          settings.map((one) => [one.name, one.value ?? '', allowedText(one)]),
-        ),
+      : [
+          tableOf(
+            ['name', 'value', 'allowed'],
+            settings.map((one) => [one.name, one.value ?? '', allowedText(one)]),
+          ),
+          ...drift,
+        ].join('\n'),
   )
+}
+
+/** What is not as the last step left it. */
+export async function driftLines(api: Api, ident: string, of: 'bios' | 'firmware'): Promise<readonly string[]> {
+  const { drift } = (await api.ask('GET', `/rackward/v1/nodes/${enc(ident)}/explain`)) as Pick<Account, 'drift'>
+  return drift.filter(({ what }) => what === of).map((one) => said(`drift: ${driftText(one)}`))
 }
 
 export function allowedText({ attribute_type: type, allowable_values: values, ...one }: Setting): string {

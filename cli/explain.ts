@@ -1,5 +1,6 @@
 /** `rackward node explain` and `rackward node watch`: what a node waits for, and what happens. */
 import type { Account } from '../conductor/node/query/explain.ts'
+import { driftText } from '../conductor/node/policy/drift.ts'
 import { connect, enc, type Common } from './nodes.ts'
 import { formatOf, jsonText, print, said, show } from './show.ts'
 
@@ -49,6 +50,7 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
           ]
         : []),
     )
+  lines.push(...account.drift.map((one) => `drift       ${driftText(one)}${one.since ? ` (since ${one.since})` : ''}`))
   let shown = ''
   for (const [i, cause] of account.causes.entries()) {
     if (i === 0) lines.push('likely causes if it stays in this state')

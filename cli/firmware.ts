@@ -1,5 +1,5 @@
 /** `rackward node firmware`: shows versions of firmware as they were read last, or orders an update. */
-import { order, type StepOptions } from './bios.ts'
+import { driftLines, order, type StepOptions } from './bios.ts'
 import { CliError } from './error.ts'
 import { connect, enc } from './nodes.ts'
 import { formatOf, show, tableOf } from './show.ts'
@@ -33,17 +33,21 @@ export async function firmware(
   }
   if (action !== undefined) throw new CliError('usage', `firmware takes update, not ${action}`)
   const { firmware: list } = (await api.ask('GET', `/v1/nodes/${enc(ident)}/firmware`)) as { firmware: Component[] }
+  const drift = await driftLines(api, ident, 'firmware')
   await show(list, formatOf(options.output), () =>
     list.length === 0
       ? 'no firmware was read of this node; the verb manage reads it'
-      : tableOf(
-          ['component', 'version', 'at first', 'installed by us'],
-          list.map((one) => [
-            one.component,
-            one.current_version ?? '',
-            one.initial_version ?? '',
-            one.last_version_flashed ?? '',
-          ]),
-        ),
+      : [
+          tableOf(
+            ['component', 'version', 'at first', 'installed by us'],
+            list.map((one) => [
+              one.component,
+              one.current_version ?? '',
+              one.initial_version ?? '',
+              one.last_version_flashed ?? '',
+            ]),
+          ),
+          ...drift,
+        ].join('\n'),
   )
 }

@@ -7,7 +7,7 @@ import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { Images } from './config-images.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
-import { BmcEvents } from './config-bmc-events.ts'
+import { BmcAccess } from './config-bmc.ts'
 import { Limits } from './limits.ts'
 
 const Listen = z.strictObject({
@@ -222,18 +222,7 @@ export const Config = z.strictObject({
     })
     .prefault({})
     .describe('Inspection of nodes.'),
-  bmc: z
-    .strictObject({
-      events: BmcEvents.prefault({}).describe(
-        'Events of Redfish BMCs, each of which causes a read of power and health.',
-      ),
-      allowCipherSuite0: z
-        .boolean()
-        .default(false)
-        .describe('Whether nodes may choose cipher suite 0 of IPMI, which checks no password and encrypts nothing.'),
-    })
-    .prefault({})
-    .describe('Access to BMCs.'),
+  bmc: BmcAccess.prefault({}).describe('Access to BMCs.'),
   sensors: z
     .strictObject({
       everySeconds: Seconds.default(600).describe(

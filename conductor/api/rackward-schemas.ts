@@ -74,6 +74,17 @@ export const Accounts = z.object({
     z.object({ category: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() }),
   ),
   ports: z.array(PortAccount).describe('ports of which something was seen on the network'),
+  drift: z
+    .array(
+      z.object({
+        what: z.enum(['bios', 'firmware']),
+        name: z.string().describe('of the BIOS setting or the firmware component'),
+        applied: z.string(),
+        now: z.string().nullable(),
+        since: Time.nullable(),
+      }),
+    )
+    .describe('what is not as the last step of Rackward left it'),
   causes: z
     .array(z.object({ cause: z.string(), evidence: z.array(z.string()), remedy: z.string() }))
     .describe('the likeliest first'),

@@ -6,6 +6,7 @@ import { streamEvents } from '../events/stream.ts'
 import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
 import type { WebhookState } from '../events/webhooks.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
+import { driftOf } from '../node/hardware-documents.ts'
 import { modelOf } from '../node/query/history.ts'
 import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
@@ -232,6 +233,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       nowMs: clock.now(),
       conductor: request.view.conductor,
       poll: leased ? veilPoll(poll, node) : poll,
+      drift: await driftOf(store, node.uuid),
       events: leased ? undefined : eventWatch.of(node.uuid),
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
       sharers: await sharersFor(request, node),

@@ -1,12 +1,16 @@
-/** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, and since when each is as it is. */
-import type { BiosNow, BiosRegistryEntry, BiosValue } from '../bmc/parts/bios.ts'
+/** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, since when each is as it is, and what was applied last. A reading that shows
+ *  something else than what was applied becomes an event, once. */
+import type { BiosNow, BiosRegistryEntry, BiosValue, BiosValues } from '../bmc/parts/bios.ts'
 import type { FirmwareSeen } from '../bmc/parts/updates.ts'
 import type { Store } from '../store/port.ts'
+import { biosDrift, firmwareDrift, newDrift, type Drift } from './policy/drift.ts'
 
 export interface KeptSetting extends Omit<BiosRegistryEntry, 'type'> {
   /** Null: no registry says it. */
   readonly type: BiosRegistryEntry['type'] | null
   readonly value: string | null
+  /** What a step gave it last and proved; absent or null: none did. */
+  readonly applied?: string | null
   readonly createdAtMs: number
   readonly updatedAtMs: number | null
 }
@@ -16,8 +20,10 @@ export interface BiosDocument {
   readonly settings: readonly KeptSetting[]
 }
 
+export type DocumentStore = Pick<Store, 'hardware' | 'putHardware' | 'journal'>
+
 export interface DocumentParts {
-  readonly store: Pick<Store, 'hardware' | 'putHardware'>
+  readonly store: DocumentStore
   /** Settings of one server that are kept. */
   readonly limits: { readonly biosSettings: number }
 }
@@ -27,13 +33,21 @@ export const biosDocument = async (
   nodeUuid: string,
 ): Promise<BiosDocument | undefined> => (await store.hardware(nodeUuid, 'bios')) as BiosDocument | undefined
 
-/** Keeps what was read. */
+/** Keeps what was read. `applied`: what a step has just proven; what it does not name stays as it was applied before. */
 export async function keepBios(
   { store, limits }: DocumentParts,
   nodeUuid: string,
-  read: { readonly now: BiosNow; readonly registry: readonly BiosRegistryEntry[]; readonly atMs: number },
+  read: {
+    readonly now: BiosNow
+    readonly registry: readonly BiosRegistryEntry[]
+    readonly atMs: number
+    readonly applied?: BiosValues
+    /** A reset: what was applied before it holds no more. */
+    readonly isReset?: boolean
+  },
 ): Promise<void> {
-  const before = new Map((await biosDocument(store, nodeUuid))?.settings.map((one) => [one.name, one]))
+  const old = (await biosDocument(store, nodeUuid))?.settings ?? []
+  const before = new Map(old.map((one) => [one.name, one]))
   const entries = new Map(read.registry.map((entry) => [entry.name, entry]))
   const settings = Object.entries(read.now.current)
     .slice(0, limits.biosSettings)
@@ -45,12 +59,29 @@ export async function keepBios(
         ...entry,
         byDefault: entry.type === 'Password' ? null : entry.byDefault,
         value,
+        applied: appliedOf(entry, { given: read.applied?.[name], known: read.isReset ? null : known?.applied }),
         createdAtMs: known?.createdAtMs ?? read.atMs,
         updatedAtMs: known === undefined || known.value === value ? (known?.updatedAtMs ?? null) : read.atMs,
       }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   await store.putHardware(nodeUuid, 'bios', { readAtMs: read.atMs, settings } satisfies BiosDocument)
+  await tell(store, { nodeUuid, atMs: read.atMs }, newDrift(biosDrift(old), biosDrift(settings)))
+}
+
+/** Passwords are never shown, so that nothing can be said of them. */
+const appliedOf = (
+  { type }: { readonly type: KeptSetting['type'] },
+  { given, known = null }: { given: BiosValue | undefined; known: string | null | undefined },
+): string | null => (given === undefined || type === 'Password' ? known : textOf(given))
+
+async function tell(
+  { journal }: DocumentStore,
+  { nodeUuid, atMs }: { nodeUuid: string; atMs: number },
+  drifts: readonly Drift[],
+): Promise<void> {
+  for (const { what, name, applied, now } of drifts)
+    await journal.add({ atMs, nodeUuid, kind: 'drift', detail: { what, name, applied, now } })
 }
 
 const textOf = (value: BiosValue): string | null => (value === null ? null : String(value))
@@ -95,11 +126,12 @@ export const firmwareDocument = async (
 
 /** Keeps what was read; components that are not shown now, as network adapters of a server that is off, stay as they were. `flashed`: what we installed. */
 export async function keepFirmware(
-  store: Pick<Store, 'hardware' | 'putHardware'>,
+  store: DocumentStore,
   nodeUuid: string,
   read: { readonly seen: readonly FirmwareSeen[]; readonly atMs: number; readonly flashed?: string },
 ): Promise<void> {
-  const before = new Map((await firmwareDocument(store, nodeUuid))?.components.map((one) => [one.component, one]))
+  const old = (await firmwareDocument(store, nodeUuid))?.components ?? []
+  const before = new Map(old.map((one) => [one.component, one]))
   for (const { target: _, version, ...seen } of read.seen) {
     const known = before.get(seen.component)
     const current = version ?? known?.currentVersion ?? null
@@ -114,7 +146,26 @@ export async function keepFirmware(
   }
   const components = [...before.values()].slice(0, MAX_COMPONENTS)
   await store.putHardware(nodeUuid, 'firmware', { readAtMs: read.atMs, components } satisfies FirmwareDocument)
+  await tell(store, { nodeUuid, atMs: read.atMs }, newDrift(firmwareDrift(old), firmwareDrift(components)))
 }
 
 /** What one server has: its BIOS, its BMC, and its adapters, of which 16 are read. */
 const MAX_COMPONENTS = 64
+
+/** What is otherwise than a step left it. */
+export async function driftOf(store: Pick<Store, 'hardware'>, nodeUuid: string): Promise<readonly Drift[]> {
+  const [bios, firmware] = await Promise.all([biosDocument(store, nodeUuid), firmwareDocument(store, nodeUuid)])
+  return [...biosDrift(bios?.settings ?? []), ...firmwareDrift(firmware?.components ?? [])]
+}
+
+/** Whether a step has applied anything that could change. */
+export async function hasApplied(
+  store: Pick<Store, 'hardware'>,
+  nodeUuid: string,
+): Promise<{ bios: boolean; firmware: boolean }> {
+  const [bios, firmware] = await Promise.all([biosDocument(store, nodeUuid), firmwareDocument(store, nodeUuid)])
+  return {
+    bios: bios?.settings.some(({ applied }) => (applied ?? null) !== null) ?? false,
+    firmware: firmware?.components.some(({ lastVersionFlashed }) => lastVersionFlashed !== null) ?? false,
+  }
+}

@@ -75,14 +75,14 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
 
 function nodeService(context: Context, parts: ApiParts): NodeService {
   const { config, clock, random } = context
-  const { store, worker, powerSync, sensorSync, eventWatch, bmcs, bmcQueue, sightings, boot, limits } = parts
+  const { store, worker, powerSync, sensorSync, eventWatch, drift, bmcs, bmcQueue, sightings, boot, limits } = parts
   const { automatedClean, erase, configDriveUrls, mediaUrls } = config.provision
   return new NodeService({
     store,
     worker: {
       dispatch: worker.dispatch.bind(worker),
       change: worker.change.bind(worker),
-      forget: (uuid) => [worker, powerSync, sensorSync, eventWatch, bmcs].forEach((part) => part.forget(uuid)),
+      forget: (uuid) => [worker, powerSync, sensorSync, eventWatch, drift, bmcs].forEach((part) => part.forget(uuid)),
     },
     bmcs,
     bmcQueue,

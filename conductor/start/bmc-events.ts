@@ -10,15 +10,18 @@ import type { PowerSync } from '../node/run/power-sync.ts'
 import { started, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
+import type { Storage } from './storage.ts'
 
 const KEY_BYTES = 32
 
 export async function startBmcEvents(
   context: Context,
-  parts: Pick<Hardware, 'bmcQueue'> & Pick<Monitoring, 'metrics' | 'onLimit'> & { readonly powerSync: PowerSync },
+  parts: Pick<Storage, 'store'> &
+    Pick<Hardware, 'bmcQueue'> &
+    Pick<Monitoring, 'metrics' | 'onLimit'> & { readonly powerSync: PowerSync },
 ): Promise<EventWatch> {
   const { config, clock, log } = context
-  const { bmcQueue, metrics, onLimit, powerSync } = parts
+  const { store, bmcQueue, metrics, onLimit, powerSync } = parts
   const { bmc: limits } = config.limits
   let watch: EventWatch | undefined
   const push = await startPush(context, onLimit, (uuid, secret) => watch?.pushed(uuid, secret) ?? false)
@@ -28,6 +31,7 @@ export async function startBmcEvents(
     log,
     bmcQueue,
     read: (uuid) => powerSync.look(uuid),
+    isUpdating: async (uuid) => ((await store.node(uuid))?.workflow.bmcTask?.hush ?? null) !== null,
     streams: config.bmc.events.streams,
     push,
     limits,

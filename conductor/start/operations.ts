@@ -9,6 +9,7 @@ import { MeshLink } from '../mesh/link.ts'
 import { Allocations } from '../node/allocations.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import { PowerSync } from '../node/run/power-sync.ts'
+import { DriftLook, driftMetrics } from '../node/run/drift-look.ts'
 import { sensorMetrics } from '../node/run/sensor-metrics.ts'
 import { SensorSync } from '../node/run/sensor-sync.ts'
 import { startBmcEvents } from './bmc-events.ts'
@@ -24,6 +25,7 @@ export interface Operations {
   readonly powerSync: PowerSync
   readonly sensorSync: SensorSync
   readonly eventWatch: EventWatch
+  readonly drift: DriftLook
   readonly webhooks: Webhooks
   readonly link: MeshLink | undefined
   readonly interlock: Interlock | undefined
@@ -45,7 +47,10 @@ export async function startOperations(
   const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter })
   await started(context, 'power sync', powerSync)
   const eventWatch = await startBmcEvents(context, { ...parts, powerSync })
+  const drift = new DriftLook({ store, bmcs, clock, limits: config.limits.hardware })
+  driftMetrics(metrics.registry, drift)
   const sensorSync = new SensorSync({
+    drift,
     store,
     worker,
     bmcQueue,
@@ -74,5 +79,5 @@ export async function startOperations(
     credentials,
   })
   await started(context, 'housekeeping', housekeeping)
-  return { turns, allocations, powerSync, sensorSync, eventWatch, webhooks, link, interlock }
+  return { turns, allocations, powerSync, sensorSync, drift, eventWatch, webhooks, link, interlock }
 }

@@ -29,6 +29,7 @@ test('an account of a node that does not call', () => {
           loader: { file: 'ipxe.efi', worked: true, silent: ['snponly.efi'], seen_at: '2026-01-01T00:00:20+00:00' },
         },
       ],
+      drift: [{ what: 'bios', name: 'ProcCores', applied: '16', now: '8', since: '2026-01-01T00:00:00+00:00' }],
       erased: {
         at: '2025-12-31T00:00:00+00:00',
         step: 'erase_devices_express',
@@ -52,6 +53,7 @@ erased      2025-12-31T00:00:00+00:00 by erase_devices_express
 port        02:00:00:00:00:01
   switch port Eth1/7 of leaf3, through relay 10.50.0.1 (2026-01-01T00:00:10+00:00)
   loader      ipxe.efi: booted, after snponly.efi fell silent (2026-01-01T00:00:20+00:00)
+drift       BIOS setting ProcCores is 8; 16 was applied (since 2026-01-01T00:00:00+00:00)
 likely causes if it stays in this state
   1. TFTP is blocked
      seen: DHCP answered
@@ -73,6 +75,7 @@ test('an account of a node at rest says nothing about what is usual', () => {
     usual: null,
     seen: [],
     ports: [],
+    drift: [],
     erased: null,
     causes: [],
   })

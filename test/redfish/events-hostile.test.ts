@@ -7,7 +7,7 @@ import { EventServer } from '../../conductor/bmc-events/server.ts'
 import { EventCounter } from '../../conductor/bmc/redfish/event-stream.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
-import { Doorbell, type Found } from '../../conductor/node/run/bmc-events/doorbell.ts'
+import { Doorbell, type ReadEnd } from '../../conductor/node/run/bmc-events/doorbell.ts'
 import type { FaultName } from './faults.ts'
 import { SSE } from './families/events.ts'
 import { SimulatedMachine } from './machine.ts'
@@ -55,11 +55,11 @@ test('a stream that floods is read at the rate of its limit', async () => {
   const reader = {
     limits: LIMITS,
     clock: systemClock,
-    onOpen: () => undefined,
     onEvents: () => void (came += 1),
     onFlood: () => void (floods += 1),
   }
-  const reading = events.read(SSE, reader, abort.signal).catch((error: unknown) => error)
+  const stream = await events.open(SSE, abort.signal)
+  const reading = events.read(stream, reader, abort.signal).catch((error: unknown) => error)
   await until(() => floods >= 2, { what: 'two pauses', timeoutMs: 20_000 })
   // Each pause comes after one chunk of the flood: hundreds of thousands of events were sent.
   expect(came).toBeLessThan(20)
@@ -70,8 +70,9 @@ test('a stream that floods is read at the rate of its limit', async () => {
 test('an event without an end ends the stream with a fault', async () => {
   const events = await client('an event has no end')
   const nothing = () => undefined
-  const reader = { limits: LIMITS, clock: systemClock, onOpen: nothing, onEvents: nothing, onFlood: nothing }
-  const reading = events.read(SSE, reader, AbortSignal.timeout(20_000))
+  const reader = { limits: LIMITS, clock: systemClock, onEvents: nothing, onFlood: nothing }
+  const signal = AbortSignal.timeout(20_000)
+  const reading = events.read(await events.open(SSE, signal), reader, signal)
   await expect(reading).rejects.toMatchObject({ code: 'bmc.refused', message: expect.stringContaining('65536 bytes') })
 })
 
@@ -95,7 +96,7 @@ test('events that announce nothing cause fewer and fewer reads; the first change
   const clock = fastClock()
   const abort = new AbortController()
   const readAt: number[] = []
-  let found: Found = 'same'
+  let found: ReadEnd = 'same'
   const bell = new Doorbell({
     clock,
     signal: abort.signal,

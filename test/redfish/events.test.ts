@@ -1,7 +1,7 @@
 /** Events of a BMC through a whole conductor: what an operator sees of a change, how soon, and what becomes of BMCs whose events fail. */
 import { afterEach, expect, test } from 'vitest'
 import { healthText } from '../../cli/health.ts'
-import { EVENT_SERVICE, SSE, SUBSCRIPTIONS } from './families/events.ts'
+import { EVENT_SERVICE, SSE } from './families/events.ts'
 import type { FaultName } from './faults.ts'
 import { Rig } from './rig.ts'
 
@@ -131,27 +131,6 @@ test('a subscription brings changes; one of our own that was left is deleted, an
   expect((await rig.api('DELETE', '/v1/nodes/r1')).status).toBe(204)
   await rig.until('the deletion', async () => subscriptions.size === 1)
   expect([...subscriptions.keys()]).toEqual(['theirs'])
-})
-
-test('another driver_info: its subscription is deleted at the old BMC and made at the new one', async () => {
-  await open(['events come by subscription alone'], PUSH)
-  await way('push')
-  const { subscriptions } = rig.bmc.families.events
-  const [before] = [...subscriptions.keys()]
-  const patch = [{ op: 'add', path: '/driver_info/redfish_auth_type', value: 'basic' }]
-  expect((await rig.api('PATCH', '/v1/nodes/r1', patch)).status).toBe(200)
-  await rig.poll()
-  await rig.until('another subscription', async () => subscriptions.size === 1 && !subscriptions.has(String(before)))
-})
-
-test('a full table of subscriptions is named, and not asked again and again', async () => {
-  await open(['events come by subscription alone', 'the table of subscriptions is full'], PUSH)
-  await rig.until('the reason', async () => (await shown())?.reason?.startsWith('bmc.subscriptions'))
-  const posts = () => rig.bmc.heard.filter(({ method, path }) => method === 'POST' && path === SUBSCRIPTIONS).length
-  const before = posts()
-  await rig.poll()
-  await rig.poll()
-  expect(posts()).toBe(before)
 })
 
 test('streams are bounded: one more node is watched by the poll alone', async () => {

@@ -91,6 +91,7 @@ test('health: sensors that have a reading, each under a name of its own; Secure 
       health: null,
       boot_mode: 'uefi',
       secure_boot: { active: false, wanted: true, setup_mode: false },
+      events: null,
       sensors: [
         { kind: 'temperature', name: 'CPU1', reading: 41, unit: 'Cel', health: 'OK' },
         { kind: 'temperature', name: 'CPU1 2', reading: 43, unit: 'Cel', health: null },

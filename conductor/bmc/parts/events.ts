@@ -19,12 +19,14 @@ export interface EventLimits {
 export interface StreamReader {
   readonly limits: EventLimits
   readonly clock: Clock
-  readonly onOpen: () => void
   /** At least one event came. */
   readonly onEvents: () => void
   /** The BMC sends more than the limits allow. */
   readonly onFlood: () => void
 }
+
+/** A stream that is open. */
+export type EventStream = AsyncIterable<Uint8Array> & { destroy(): unknown }
 
 export interface Subscription {
   /** The collection. */
@@ -37,8 +39,10 @@ export interface Subscription {
 export interface Events {
   /** Throws bmc.* faults. */
   offer(signal: AbortSignal): Promise<EventOffer>
+  /** Opens the stream; the signal ends it later as well. Throws bmc.* faults. */
+  open(path: string, signal: AbortSignal): Promise<EventStream>
   /** Reads the stream until the BMC closes it. Throws bmc.* faults, `bmc.refused` for an event beyond the limit included. */
-  read(path: string, reader: StreamReader, signal: AbortSignal): Promise<void>
+  read(stream: EventStream, reader: StreamReader, signal: AbortSignal): Promise<void>
   /** Makes this subscription the only one of the node: one that is there is kept, others of the node are deleted. Throws `bmc.subscriptions` when the table of the BMC is full. */
   subscribe(wanted: Subscription, signal: AbortSignal): Promise<void>
   /** Whether the BMC still has the subscription and delivers to it. */

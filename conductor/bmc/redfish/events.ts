@@ -36,9 +36,9 @@ export function redfishEvents(client: RedfishClient): Events {
       }
     },
 
-    async read(path, reader, signal) {
-      const stream = await client.stream(path, signal)
-      reader.onOpen()
+    open: (path, signal) => client.stream(path, signal),
+
+    async read(stream, reader, signal) {
       try {
         await readEvents(stream, reader, signal)
       } catch (error) {

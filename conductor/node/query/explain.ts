@@ -5,6 +5,7 @@ import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
+import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
 import { MISSING } from './boot-causes.ts'
 import type { PortAccount } from './port-accounts.ts'
@@ -25,6 +26,7 @@ export interface Facts {
   readonly conductor: string
   readonly live: Live
   readonly poll: PollSeen | undefined
+  readonly drift?: readonly Drift[]
   /** Absent for a lessee, and where its BMC has none. */
   readonly events?: EventsSeen | undefined
   /** Milliseconds that nodes of this model were in this state before. */
@@ -67,6 +69,8 @@ export interface Account {
     readonly step: string
     readonly disks: readonly (ErasedDisk & { readonly description: string })[]
   } | null
+  /** What is not as the last step left it. */
+  readonly drift: readonly (Pick<Drift, 'what' | 'name' | 'applied' | 'now'> & { readonly since: string | null })[]
   readonly causes: readonly Cause[]
 }
 
@@ -122,6 +126,10 @@ export function explain(facts: Facts): Account {
     seen: seenOf(facts),
     ports: facts.ports,
     erased: erasedOf(node),
+    drift: (facts.drift ?? []).map(({ sinceMs, ...one }) => ({
+      ...one,
+      since: sinceMs === null ? null : isoTime(sinceMs),
+    })),
     causes: [...sharedBmc(facts), ...causesOf(facts)],
   }
 }

@@ -14,7 +14,7 @@ import { usesAgent } from '../policy/drivers.ts'
 import type { PollSeen } from '../query/explain.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
-import type { Found } from './bmc-events/doorbell.ts'
+import type { ReadEnd } from './bmc-events/doorbell.ts'
 import type { Polled } from './bmc-events/watch.ts'
 import type { Worker } from './worker.ts'
 
@@ -108,7 +108,7 @@ export class PowerSync {
   }
 
   /** Reads one node now, because its BMC has announced something. */
-  async look(uuid: string): Promise<Found> {
+  async look(uuid: string): Promise<ReadEnd> {
     if (this.abort.signal.aborted) return 'gone'
     if (this.pending.has(uuid)) return 'later'
     const node = await this.parts.store.node(uuid).catch(() => undefined)

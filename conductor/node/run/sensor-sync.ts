@@ -1,4 +1,4 @@
-/** Sensors of servers, and how their firmware starts them, read every ten minutes: slow reads, a few BMCs at a time, each behind everything else that its BMC is asked for. */
+/** Sensors of servers, how their firmware starts them, and whether they drifted from what was applied, read every ten minutes: slow reads, a few BMCs at a time, each behind everything else that its BMC is asked for. */
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
@@ -11,6 +11,7 @@ import type { Store } from '../../store/port.ts'
 import { managementOf } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
+import type { DriftLook } from './drift-look.ts'
 import { patchOf } from './firmware-mode.ts'
 import type { Worker } from './worker.ts'
 
@@ -20,6 +21,7 @@ interface SensorSyncParts {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
   readonly clock: Clock
+  readonly drift: Pick<DriftLook, 'look'>
   readonly log: Log
   readonly everyMs: number
   readonly limits: { readonly sensors: number; readonly sensorSeries: number }
@@ -80,7 +82,7 @@ export class SensorSync {
   }
 
   private async look(node: NodeRecord): Promise<void> {
-    const { bmcQueue, bmcs, worker, log, limits } = this.parts
+    const { bmcQueue, bmcs, worker, log, limits, drift } = this.parts
     try {
       const target = bmcs.target(node)
       const options = { priority: 'poll', timeoutMs: READ_MS, signal: this.abort.signal } as const
@@ -91,6 +93,7 @@ export class SensorSync {
       const mode = await bmcQueue.run(target, options, async (bmc, signal) => bmc.firmwareMode?.read(signal))
       const patch = mode ? patchOf(mode) : {}
       if (differs(node, patch)) await worker.change(node.uuid, (now) => (isLocked(now) ? now : { ...now, ...patch }))
+      await drift.look(node, turn)
     } catch (error) {
       this.readings.delete(node.uuid)
       if (!this.abort.signal.aborted && !isFault(error)) log.error({ node: node.uuid, err: error }, 'sensors')

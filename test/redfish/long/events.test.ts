@@ -1,6 +1,6 @@
 /** Events of BMCs that fail in ways which take their time: a subscription that is lost, a stream that is never given. */
 import { afterEach, expect, test } from 'vitest'
-import { SSE } from '../families/events.ts'
+import { SSE, SUBSCRIPTIONS } from '../families/events.ts'
 import type { FaultName } from '../faults.ts'
 import { Rig } from '../rig.ts'
 
@@ -14,7 +14,11 @@ async function open(faults: readonly FaultName[]): Promise<void> {
   await rig.poll()
 }
 const shown = async () =>
-  (await rig.api('GET', '/rackward/v1/nodes/r1/health')).body.events as { way: string; missed: number } | null
+  (await rig.api('GET', '/rackward/v1/nodes/r1/health')).body.events as {
+    way: string
+    missed: number
+    reason: string | null
+  } | null
 const way = (wanted: string) => rig.until(`events by ${wanted}`, async () => (await shown())?.way === wanted)
 
 test('a restart of the BMC that forgets the subscription: it is made anew, and the change is not lost', async () => {
@@ -34,4 +38,25 @@ test('a stream that is always refused: the subscription is taken where there is 
   await open(['the event stream is refused'])
   await way('push')
   expect(rig.bmc.heard.filter(({ path }) => path === SSE).length).toBe(3)
+})
+
+test('another driver_info: its subscription is deleted at the old BMC and made at the new one', async () => {
+  await open(['events come by subscription alone'])
+  await way('push')
+  const { subscriptions } = rig.bmc.families.events
+  const [before] = [...subscriptions.keys()]
+  const patch = [{ op: 'add', path: '/driver_info/redfish_auth_type', value: 'basic' }]
+  expect((await rig.api('PATCH', '/v1/nodes/r1', patch)).status).toBe(200)
+  await rig.poll()
+  await rig.until('another subscription', async () => subscriptions.size === 1 && !subscriptions.has(String(before)))
+})
+
+test('a full table of subscriptions is named, and not asked again and again', async () => {
+  await open(['events come by subscription alone', 'the table of subscriptions is full'])
+  await rig.until('the reason', async () => (await shown())?.reason?.startsWith('bmc.subscriptions'))
+  const posts = () => rig.bmc.heard.filter(({ method, path }) => method === 'POST' && path === SUBSCRIPTIONS).length
+  const before = posts()
+  await rig.poll()
+  await rig.poll()
+  expect(posts()).toBe(before)
 })

@@ -2,12 +2,12 @@
 import type { Clock } from '../../../../kit/clock.ts'
 
 /** What a read found. `later`: the node is at work or its BMC is asked already, so that it must be read again. `gone`: it is not read now. */
-export type Found = 'change' | 'same' | 'later' | 'gone'
+export type ReadEnd = 'change' | 'same' | 'later' | 'gone'
 
 export interface DoorbellParts {
   readonly clock: Clock
   /** Reads power and health. Never throws. */
-  readonly read: () => Promise<Found>
+  readonly read: () => Promise<ReadEnd>
   readonly signal: AbortSignal
 }
 

@@ -21,7 +21,7 @@ export interface SourceParts {
   /** One command to the BMC, when its turn comes. */
   readonly ask: <T>(work: (events: Events, signal: AbortSignal) => Promise<T>) => Promise<T>
   readonly events: Events
-  readonly reader: Omit<StreamReader, 'onOpen' | 'onEvents'>
+  readonly reader: Omit<StreamReader, 'onEvents'>
   readonly onEvents: (way: Way) => void
   /** Events come from now on: a change before that was announced to nobody. */
   readonly onOpen: () => void
@@ -107,13 +107,14 @@ export class EventSource {
   }
 
   private async readStream(path: string, signal: AbortSignal): Promise<number> {
-    const { events, reader, clock, onEvents } = this.parts
-    const onOpen = () => this.opened('stream')
+    const { ask, events, reader, clock, onEvents } = this.parts
+    const stream = await ask((_, given) => events.open(path, AbortSignal.any([signal, given])))
+    this.opened('stream')
     const onCame = () => {
       this.seen = { ...this.seen, lastAtMs: clock.now() }
       onEvents('stream')
     }
-    await events.read(path, { ...reader, onOpen, onEvents: onCame }, signal)
+    await events.read(stream, { ...reader, onEvents: onCame }, signal)
     throw new Error('the BMC closed the event stream')
   }
 

@@ -8,7 +8,7 @@ import { Semaphore } from '../../../../kit/semaphore.ts'
 import type { BmcTarget } from '../../../bmc/controller.ts'
 import type { EventLimits } from '../../../bmc/parts/events.ts'
 import type { BmcQueue } from '../../../bmc/queue.ts'
-import { Doorbell, type Found } from './doorbell.ts'
+import { Doorbell, type ReadEnd } from './doorbell.ts'
 import { EventSource, type EventsSeen, type Way } from './source.ts'
 
 export interface EventWatchParts {
@@ -16,7 +16,9 @@ export interface EventWatchParts {
   readonly log: Log
   readonly bmcQueue: BmcQueue
   /** Reads power and health of a node through the ordinary poll. */
-  readonly read: (uuid: string) => Promise<Found>
+  readonly read: (uuid: string) => Promise<ReadEnd>
+  /** Its BMC updates itself, and is left alone. */
+  readonly isUpdating: (uuid: string) => Promise<boolean>
   readonly streams: boolean
   /** What BMCs reach this conductor by, such as https://192.0.2.1:9443; and what makes the paths unguessable. */
   readonly push: { readonly base: string; readonly key: Buffer } | undefined
@@ -32,9 +34,10 @@ export interface Polled {
   readonly wasAway: boolean
 }
 
-const ASK_MS = 60_000
+const ASK_MS = 70_000
+const UPDATE_LOOK_MS = 10_000
 /** How long an event may take on its way once the poll has seen what it announces. */
-const GRACE_MS = 5_000
+const GRACE_MS = 3_000
 /** BMCs that are asked for events at the same time. */
 const AT_ONCE = 16
 
@@ -65,7 +68,7 @@ export class EventWatch {
 
   stop(): void {
     this.abort.abort(new Error('the conductor stops'))
-    for (const uuid of [...this.watched.keys()]) this.forget(uuid)
+    for (const uuid of this.watched.keys()) this.forget(uuid)
   }
 
   of = (uuid: string): EventsSeen | undefined => this.watched.get(uuid)?.source.now()
@@ -114,7 +117,7 @@ export class EventWatch {
   private begin(uuid: string, target: BmcTarget): void {
     const { events } = target.bmc
     if (!events || this.abort.signal.aborted) return
-    const { clock, bmcQueue, limits, onLimit, push, streams, read, log } = this.parts
+    const { clock, bmcQueue, limits, onLimit, push, streams, read, log, isUpdating } = this.parts
     const abort = new AbortController()
     const { signal } = abort
     setMaxListeners(0, signal)
@@ -124,7 +127,10 @@ export class EventWatch {
       clock,
       signal,
       events,
-      ask: (work) => this.slots.run(() => bmcQueue.run(target, options, (_, given) => work(events, given)), signal),
+      ask: async (work) => {
+        while (await isUpdating(uuid)) await clock.sleep(UPDATE_LOOK_MS, signal)
+        return this.slots.run(() => bmcQueue.run(target, options, (_, given) => work(events, given)), signal)
+      },
       reader: { limits, clock, onFlood: () => onLimit('bmc.eventsPerSecond', { node: uuid }) },
       onOpen: () => bell.ring({ mayLag: false }),
       onEvents: (way) => {

@@ -2,6 +2,7 @@
 import { partOf } from '../../../bmc/controller.ts'
 import type { BiosNow, BiosRegistryEntry, BiosValues } from '../../../bmc/parts/bios.ts'
 import type { BmcTask, TaskSeen } from '../../../bmc/task.ts'
+import { isFault } from '../../../../kit/fault.ts'
 import { checkInput } from '../../../api/check-input.ts'
 import { checkBios, differences } from '../../policy/bios-check.ts'
 import { BiosSettings } from '../../policy/step-args.ts'
@@ -25,12 +26,14 @@ export function biosWorks(parts: BiosWorkParts): Readonly<Record<string, BmcWork
         checkBios(checkInput(BiosSettings, at.step.args).settings, { registry, current: now.current }),
       order: (wanted, at) => at.command((bmc, signal) => partOf(bmc, 'bios').apply(wanted, signal)),
       nothingToDo: (wanted) => Object.keys(wanted).length === 0,
+      isReset: false,
     }),
     'bios.factory_reset': work(parts, {
       wanted: (_, { registry }) => defaultsOf(registry),
       order: (_, at) => at.command((bmc, signal) => partOf(bmc, 'bios').reset(signal)),
       // What the registry does not describe may differ from its default all the same.
       nothingToDo: () => false,
+      isReset: true,
     }),
   }
 }
@@ -44,9 +47,32 @@ interface BiosWorkKind {
   readonly wanted: (at: WorkAt, read: Read) => BiosValues
   readonly order: (wanted: BiosValues, at: WorkAt) => Promise<string | null>
   readonly nothingToDo: (wanted: BiosValues) => boolean
+  readonly isReset: boolean
 }
 
-const work = (parts: BiosWorkParts, kind: BiosWorkKind): BmcWork => ({
+const work = (parts: BiosWorkParts, kind: BiosWorkKind): BmcWork => {
+  /** Everything that the step names holds: also what held before it. */
+  const keepProven = (task: BmcTask, read: Read, at: WorkAt): Promise<void> => {
+    const { isReset } = kind
+    return keepBios(parts, at.node.uuid, { ...read, atMs: at.nowMs, applied: named(task, read, at), isReset })
+  }
+  const named = (task: BmcTask, read: Read, at: WorkAt): BiosValues => {
+    try {
+      return kind.wanted(at, read)
+    } catch (error) {
+      // A setting may hide another one once it is applied.
+      if (!isFault(error)) throw error
+      return task.want as BiosValues
+    }
+  }
+  return workOf(parts, kind, keepProven)
+}
+
+const workOf = (
+  parts: BiosWorkParts,
+  kind: BiosWorkKind,
+  keepProven: (task: BmcTask, read: Read, at: WorkAt) => Promise<void>,
+): BmcWork => ({
   async prepare(at) {
     const read = await readBios(at)
     const { current } = read.now
@@ -71,8 +97,12 @@ const work = (parts: BiosWorkParts, kind: BiosWorkKind): BmcWork => ({
 
   async begin(task, at) {
     const wanted = task.want as BiosValues
-    if (kind.nothingToDo(wanted)) return { task: { ...task, stage: 'done' } }
-    const { now } = await readBios(at)
+    const read = await readBios(at)
+    const { now } = read
+    if (kind.nothingToDo(wanted)) {
+      await keepProven(task, read, at)
+      return { task: { ...task, stage: 'done' } }
+    }
     // Sent by the conductor before this one, or by somebody else: some BMCs show it as current before it is applied.
     const { pending } = now
     const isOrdered =
@@ -88,7 +118,7 @@ const work = (parts: BiosWorkParts, kind: BiosWorkKind): BmcWork => ({
     const wanted = task.want as BiosValues
     const left = differences(wanted, read.now.current)
     if (left.length === 0 && !read.now.isStarting) {
-      await keepBios(parts, at.node.uuid, { ...read, atMs: at.nowMs })
+      await keepProven(task, read, at)
       return { task: { ...task, stage: 'done' } }
     }
     const hint = await hintOf(task, at)

@@ -1,8 +1,8 @@
-/** The part of the configuration for events of BMCs: streams that the conductor reads, and pushes that it receives. */
+/** The part of the configuration for access to BMCs: what nodes may choose, streams of events that the conductor reads, and pushes that it receives. */
 import * as z from 'zod'
 import { File, Ip, Port, Url } from './config-values.ts'
 
-export const BmcEvents = z.strictObject({
+const BmcEvents = z.strictObject({
   streams: z
     .boolean()
     .default(true)
@@ -24,4 +24,13 @@ export const BmcEvents = z.strictObject({
     .describe(
       'An HTTPS listener that BMCs without an event stream send their events to. Absent: nothing is subscribed to.',
     ),
+})
+
+/** The key `bmc`. */
+export const BmcAccess = z.strictObject({
+  allowCipherSuite0: z
+    .boolean()
+    .default(false)
+    .describe('Whether nodes may choose cipher suite 0 of IPMI, which checks no password and encrypts nothing.'),
+  events: BmcEvents.prefault({}).describe('Events of Redfish BMCs, each of which causes a read of power and health.'),
 })
