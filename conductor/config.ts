@@ -104,7 +104,7 @@ const Boot = z.strictObject({
     .string()
     .default('/usr/lib/ipxe')
     .describe(
-      "Directory of iPXE's undionly.kpxe and snponly.efi; of ipxe.pxe and ipxe.efi, which are tried where those fail; and of ipxe-arm64.efi where there are arm64 servers. `rackward image build loaders` makes one of current loaders, which boot 7 to 17 s faster than those of Debian 12.",
+      "Directory of iPXE's undionly.kpxe and snponly.efi; of ipxe.pxe and ipxe.efi, which are tried where those fail; of ipxe-arm64.efi where there are arm64 servers; and, for Secure Boot, of bootx64.efi (shim), grubx64.efi (signed GRUB that reads over HTTP, which Debian has since 13) and mmx64.efi. `rackward image build loaders` makes one of current loaders, which boot 7 to 17 s faster than those of Debian 12.",
     ),
   routerAdvertisements: z
     .boolean()

@@ -24,12 +24,20 @@ export const BIOS_DRIVER_LOADER = 'ipxe.pxe'
 /** Not in every distribution's package; for a site whose ramdisk is of that architecture. */
 export const ARM64_LOADER = 'ipxe-arm64.efi'
 
+/** shim, which firmware with Secure Boot takes. It loads GRUB from beside itself, and MokManager when keys are to be enrolled. */
+export const SHIM_LOADER = 'bootx64.efi'
+export const GRUB_LOADER = 'grubx64.efi'
+const MOK_MANAGER = 'mmx64.efi'
+
 export const LOADER_TABLE: readonly Loader[] = [
   { file: BIOS_LOADER, what: "iPXE with the card's UNDI", required: true },
   { file: BIOS_DRIVER_LOADER, what: 'iPXE with its own drivers, for BIOS', required: false },
   { file: EFI_LOADER, what: "iPXE with the firmware's driver", required: true },
   { file: EFI_DRIVER_LOADER, what: 'iPXE with its own drivers', required: false },
   { file: ARM64_LOADER, what: 'iPXE for arm64', required: false },
+  { file: SHIM_LOADER, what: 'shim, for Secure Boot', required: false },
+  { file: GRUB_LOADER, what: 'signed GRUB, which shim loads', required: false },
+  { file: MOK_MANAGER, what: 'MokManager, which shim loads to enroll keys', required: false },
 ]
 
 const BIOS = [BIOS_LOADER, BIOS_DRIVER_LOADER]
@@ -68,6 +76,10 @@ export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
   return row.arch === 0 && RASPBERRY_PI_OUIS.has(mac.slice(0, 8)) ? RASPBERRY_PI : row
 }
 
+/** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the firmware may be wrong. */
+export const signedFilesOf = ({ files }: FirmwareRow): readonly string[] =>
+  files.includes(EFI_LOADER) ? [SHIM_LOADER, ...files] : files
+
 const filesOf = (required: boolean) => LOADER_TABLE.filter((loader) => loader.required === required)
 /** Loaders that must be there. */
 export const LOADERS: readonly string[] = filesOf(true).map(({ file }) => file)
@@ -76,6 +88,10 @@ export const OPTIONAL_LOADERS: readonly string[] = filesOf(false).map(({ file })
 
 /** The script that iPXE looks for beside its loader. */
 export const AUTOEXEC = 'autoexec.ipxe'
+
+/** The configuration that GRUB looks for from the root of the server: in its directory or in that of its modules, also by the address of the card. */
+export const isGrubConfig = (name: string): boolean =>
+  /^grub\/(?:x86_64-efi\/)?grub\.cfg(?:-[0-9A-Fa-f-]+)?$/.test(name)
 
 /** What loaders ask for beside themselves and do without: shim's revocation lists and certificate, iPXE's script, GRUB's module lists. */
 export const isOptionalName = (name: string): boolean =>

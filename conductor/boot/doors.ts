@@ -7,13 +7,14 @@ import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
-import { AUTOEXEC, LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
-import { bootHttp, bootHttpLimits, type BootFiles } from './http.ts'
+import { bootHttp, bootHttpLimits, SCRIPT_NAMES, type BootFiles, type ScriptLoader } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import type { Observer } from './observe.ts'
@@ -64,6 +65,7 @@ export async function startDhcp(doors: Doors): Promise<void> {
       client && {
         scriptUrl: scriptUrl(doors, mac),
         loaderUrl: url(doors, '/loader/'),
+        signed: client.signed ?? false,
         ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
         ...(client.hostName ? { hostName: client.hostName } : {}),
       }
@@ -96,7 +98,10 @@ export async function startTftp(doors: Doors): Promise<void> {
   const { tftpTransfers, tftpTransfersPerAddress, tftpTimeoutSeconds } = config.limits.boot
   const tftp = new TftpServer({
     owner: {
-      file: (name, toIp) => loaders.get(name) ?? (basename(name) === AUTOEXEC ? autoexecFor(doors, toIp) : undefined),
+      file: (name, toIp) =>
+        loaders.get(name) ??
+        (basename(name) === AUTOEXEC ? autoexecFor(doors, toIp) : undefined) ??
+        (isGrubConfig(name) ? grubStartFor(doors, toIp) : undefined),
       event: (event) => observer.onTftp(event),
     },
     clock,
@@ -117,12 +122,13 @@ export async function startHttp(doors: Doors): Promise<void> {
   const { config, life, observer, clock } = doors
   let mintedMs = 0
   const files: BootFiles = {
-    script: (mac, ip) => {
+    script: ({ mac, loader }, ip) => {
       // No two scripts carry the same token.
       mintedMs = Math.max(clock.now(), mintedMs + 1)
-      return scriptFor(doors, mac, { ip, mintedMs })
+      return scriptFor(doors, { mac, loader }, { ip, mintedMs })
     },
     autoexec: (ip) => autoexecFor(doors, ip),
+    grubStart: (ip) => grubStartFor(doors, ip),
     file: (path) => servedFile(path, config),
     media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
@@ -141,21 +147,36 @@ export async function startHttp(doors: Doors): Promise<void> {
 
 /** Sends the client that has this address on to its script. Undefined: nobody known has it. */
 function autoexecFor(doors: Doors, ip: string): Buffer | undefined {
-  const mac = doors.leases.macOf(ip)
-  const client = mac === undefined ? undefined : doors.clients.get(mac)
+  const client = clientAt(doors, ip)
   return client && Buffer.from(renderAutoexec(scriptUrl(doors, client.mac)))
 }
 
+/** The same for GRUB. */
+function grubStartFor(doors: Doors, ip: string): Buffer {
+  const client = clientAt(doors, ip)
+  return Buffer.from(client ? renderGrubStart(scriptUrl(doors, client.mac, 'grub')) : GRUB_EXIT)
+}
+
+function clientAt({ leases, clients }: Doors, ip: string): BootClient | undefined {
+  const mac = leases.macOf(ip)
+  return mac === undefined ? undefined : clients.get(mac)
+}
+
 /** The script holds the boot token: only the address that the MAC has gets it. */
-function scriptFor(doors: Doors, mac: string, at: { ip: string; mintedMs: number }): string | undefined {
+function scriptFor(
+  doors: Doors,
+  { mac, loader }: { mac: string; loader: ScriptLoader },
+  at: { ip: string; mintedMs: number },
+): string | undefined {
   const { clients, leases, observer } = doors
   const client = clients.get(mac)
   if (!client || leases.macOf(at.ip) !== mac) {
     observer.onScriptRefused(mac, at.ip, 'which has another address')
     return undefined
   }
-  observer.onScript(client)
-  return renderScript(bootOrder(doors, client, at), client.label)
+  observer.onScript(client, loader)
+  const render = loader === 'grub' ? renderGrub : renderScript
+  return render(bootOrder(doors, client, at), client.label)
 }
 
 function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {
@@ -185,6 +206,7 @@ function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs:
   }
 }
 
-const scriptUrl = (doors: Doors, mac: string) => url(doors, `/boot/${mac.replaceAll(':', '-')}/script.ipxe`)
+const scriptUrl = (doors: Doors, mac: string, loader: ScriptLoader = 'ipxe') =>
+  url(doors, `/boot/${mac.replaceAll(':', '-')}/${SCRIPT_NAMES[loader]}`)
 
 const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

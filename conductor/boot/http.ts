@@ -14,7 +14,7 @@ import {
   type ConnectionLimits,
   type OnRefused,
 } from '../../kit/connection-limits.ts'
-import { AUTOEXEC } from '../../pxe/firmware.ts'
+import { AUTOEXEC, isGrubConfig } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
 import { answerMedia, mediaNameOf } from './media-http.ts'
@@ -22,9 +22,11 @@ import type { BootMedia } from './media.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
-  script(mac: string, fromIp: string): string | undefined
+  script(wanted: { readonly mac: string; readonly loader: ScriptLoader }, fromIp: string): string | undefined
   /** The script beside a loader that came by HTTP boot, for the client at an address; undefined: refuse. */
   autoexec(toIp: string): Buffer | undefined
+  /** The configuration that a GRUB which came by HTTP boot looks for. */
+  grubStart(toIp: string): Buffer
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
@@ -34,7 +36,9 @@ export interface BootFiles {
   answered(status: number, whole: boolean): void
 }
 
-const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/script\.ipxe$/
+export type ScriptLoader = 'ipxe' | 'grub'
+export const SCRIPT_NAMES: Readonly<Record<ScriptLoader, string>> = { ipxe: 'script.ipxe', grub: 'grub.cfg' }
+const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/(script\.ipxe|grub\.cfg)$/
 
 export interface BootHttpLimits extends ConnectionLimits {
   /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between kernel and ramdisk. */
@@ -48,14 +52,19 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
   const server = createServer(options, (request, response) => {
     response.on('close', () => files.answered(response.statusCode, response.writableFinished))
-    const path = (request.url ?? '').split('?')[0] ?? ''
+    // shim joins the directory and the name of its next file with one slash too many.
+    const path = ((request.url ?? '').split('?')[0] ?? '').replace(/\/{2,}/g, '/')
     const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
     const iso = files.media && mediaNameOf(path)
     if (files.media && iso) return void answerMedia(files.media, { request, response }, iso)
-    const mac = SCRIPT.exec(path)?.[1]
-    if (mac) return answerScript(response, files.script(mac.replaceAll('-', ':'), fromIp))
+    const [, mac, script] = SCRIPT.exec(path) ?? []
+    if (mac) {
+      const loader = script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe'
+      return answerScript(response, files.script({ mac: mac.replaceAll('-', ':'), loader }, fromIp))
+    }
     if (path === `/loader/${AUTOEXEC}`) return answerScript(response, files.autoexec(fromIp))
+    if (isGrubConfig(path.slice(1))) return answerScript(response, files.grubStart(fromIp))
     const file = files.file(path)
     if (!file) return refuse(response, 404)
     return answerFile(files, { request, response, path, file, fromIp })
@@ -96,9 +105,10 @@ function answerScript(response: ServerResponse, script: string | Buffer | undefi
   if (script === undefined) return refuse(response, 403)
   response
     .writeHead(200, {
-      'content-type': 'text/plain',
-      'content-length': Buffer.byteLength(script),
-      'cache-control': 'no-store',
+      'Content-Type': 'text/plain',
+      // GRUB knows it by this spelling alone.
+      'Content-Length': Buffer.byteLength(script),
+      'Cache-Control': 'no-store',
     })
     .end(script)
 }

@@ -47,5 +47,6 @@ export class BootLoaders {
   }
 }
 
-/** The same card runs other code under other firmware. A card that was not inspected is known by its maker, which the MAC names. */
-const cardKey = ({ mac, card }: BootClient, arch: number): string => `${card ?? mac.slice(0, 8)} arch ${arch}`
+/** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was not inspected is known by its maker, which the MAC names. */
+const cardKey = ({ mac, card, signed }: BootClient, arch: number): string =>
+  `${card ?? mac.slice(0, 8)} arch ${arch}${signed ? ' signed' : ''}`

@@ -2,10 +2,11 @@
 import { basename } from 'node:path'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
-import { AUTOEXEC, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
+import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
 import type { BootEvents, Saw, WarningSource } from './events.ts'
+import type { ScriptLoader } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootClient } from './orders.ts'
 import type { Milestone } from './wire.ts'
@@ -80,8 +81,8 @@ export class Observer {
       return events.warn('fault', machine(event.ip), `TFTP: a packet from ${event.ip} caused an error: ${event.why}`)
     const mac = this.parts.leases.macOf(event.ip)
     if (event.kind === 'sent') {
-      // It comes between the loader and the script, which are milestones of their own.
-      if (basename(event.file) === AUTOEXEC) return
+      // These come between the loader and the script, which are milestones of their own.
+      if (basename(event.file) === AUTOEXEC || isGrubConfig(event.file)) return
       if (mac) this.loaderFetched(mac, event.file)
       return
     }
@@ -89,7 +90,13 @@ export class Observer {
     events.warn('tftp', this.sourceOf(event.ip, mac), `TFTP ${event.file} to ${event.ip}: ${event.why}`)
   }
 
-  onScript(client: BootClient): void {
+  onScript(client: BootClient, loader: ScriptLoader): void {
+    if (loader === 'grub' && client.order.kind === 'instance' && client.order.boot.kind === 'iso')
+      this.parts.events.warn(
+        'script',
+        { nodeUuid: client.nodeUuid, address: client.mac, known: true },
+        `${client.mac} booted through GRUB, which boots no ISO image over HTTP: use virtual media, or switch Secure Boot off`,
+      )
     const detail = {
       ramdisk: 'for the deploy ramdisk',
       instance: 'for its instance',
@@ -127,9 +134,11 @@ export class Observer {
   }
 
   private loaderFetched(mac: string, file: string): void {
-    this.parts.loaders.fetched(mac, file)
     const what = LOADER_TABLE.find((loader) => loader.file === file)?.what
-    this.seen(mac, 'loader', { detail: what ? `${file}: ${what}` : file })
+    const detail = what ? `${file}: ${what}` : file
+    if (file === GRUB_LOADER) return this.seen(mac, 'grub', { detail })
+    this.parts.loaders.fetched(mac, file)
+    this.seen(mac, 'loader', { detail })
   }
 
   private seen(mac: string, step: Milestone, saw: Saw): void {

@@ -1,6 +1,7 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
 import { usesAgent } from '../node/policy/drivers.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
+import { bootsSigned } from '../node/policy/firmware-target.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 import { STATES } from '../node/workflow/states.ts'
 import { cardOf, type PortSighting } from '../store/seen-of-port.ts'
@@ -24,6 +25,8 @@ export interface BootClient {
   readonly hostName: string | null
   /** The model of the card by its PCI ids, as "0x8086:0x1593"; null: it was not inspected. */
   readonly card: string | null
+  /** It boots through shim and GRUB instead of iPXE. Absent in snapshots of before. */
+  readonly signed?: boolean
 }
 
 export function orderNow(node: NodeRecord): OrderNow {
@@ -62,5 +65,6 @@ export function bootClient(
     fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
     hostName: hostNameOf(node),
     card: cardOf(sightings.filter(({ portUuid }) => portUuid === port.uuid)),
+    signed: bootsSigned(node),
   }
 }

@@ -61,6 +61,8 @@ export type BootEvent =
 export const MILESTONES = {
   dhcp: { seen: 'DHCP answered', missing: 'no DHCP request' },
   loader: { seen: 'boot file fetched', missing: 'no boot file request' },
+  /** Of a boot through signed loaders alone, as the next one is of a boot through iPXE. */
+  grub: { seen: 'GRUB fetched', missing: 'no request for GRUB from shim' },
   'ipxe-dhcp': { seen: 'iPXE got its address', missing: 'no DHCP request from iPXE' },
   script: { seen: 'boot script fetched', missing: 'no boot script request' },
   kernel: { seen: 'kernel fetched', missing: 'no kernel request' },
@@ -77,9 +79,12 @@ export const isMilestone = (text: unknown): text is Milestone =>
 /** In the order of a boot. */
 export const MILESTONE_ORDER = Object.keys(MILESTONES) as readonly Milestone[]
 
-/** What a boot passes: by the network, or with the boot ISO. */
-export const milestonesOf = ({ servesIso }: { readonly servesIso: boolean }): readonly Milestone[] =>
-  servesIso ? ['media', 'hello'] : MILESTONE_ORDER.filter((milestone) => milestone !== 'media')
+/** What a boot passes: by the network, through iPXE or through shim and GRUB, or with the boot ISO. */
+export function milestonesOf(boot: { readonly servesIso: boolean; readonly signed?: boolean }): readonly Milestone[] {
+  if (boot.servesIso) return ['media', 'hello']
+  const others: readonly Milestone[] = ['media', boot.signed ? 'ipxe-dhcp' : 'grub']
+  return MILESTONE_ORDER.filter((milestone) => !others.includes(milestone))
+}
 
 /** What comes after the last milestone of a boot that was reached; undefined: nothing is missing. */
 export function nextMilestone(

@@ -1,18 +1,23 @@
-/** iPXE's loaders, as new as Debian has them: those of Debian 12 are of 2019 and wait 17 s for an IPv6 router in each boot. */
+/** Loaders for network boots, as new as Debian has them: iPXE, because that of Debian 12 is of 2019 and waits 17 s for an IPv6 router in each boot; shim and
+ *  GRUB for Secure Boot, because the signed GRUB of Debian 12 cannot read over HTTP. */
 import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debootstrap, sourcesOf } from './apt.ts'
 import { cached, cacheKey } from './cache.ts'
 
-/** The release whose iPXE is taken. It runs on servers alone, so the release of this machine does not matter. */
+/** The release whose loaders are taken. They run on servers alone, so the release of this machine does not matter. */
 const SUITE = 'trixie'
-/** Name in the package `ipxe` -> name that is served (pxe/firmware.ts). */
+const PACKAGES = ['ipxe', 'shim-signed', 'grub-efi-amd64-signed'] as const
+/** Path in the packages -> name that is served (pxe/firmware.ts). */
 export const LOADER_FILES: Readonly<Record<string, string>> = {
-  'undionly.kpxe': 'undionly.kpxe',
-  'ipxe.pxe': 'ipxe.pxe',
-  'snponly.efi': 'snponly.efi',
-  'ipxe.efi': 'ipxe.efi',
-  'ipxe-arm64.efi': 'ipxe-arm64.efi',
+  'usr/lib/ipxe/undionly.kpxe': 'undionly.kpxe',
+  'usr/lib/ipxe/ipxe.pxe': 'ipxe.pxe',
+  'usr/lib/ipxe/snponly.efi': 'snponly.efi',
+  'usr/lib/ipxe/ipxe.efi': 'ipxe.efi',
+  'usr/lib/ipxe/ipxe-arm64.efi': 'ipxe-arm64.efi',
+  'usr/lib/shim/shimx64.efi.signed': 'bootx64.efi',
+  'usr/lib/shim/mmx64.efi.signed': 'mmx64.efi',
+  'usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed': 'grubx64.efi',
 }
 
 /** Answers the directory that holds them. Throws when the package cannot be fetched. */
@@ -21,14 +26,13 @@ export async function buildLoaders(opts: {
   say: (line: string) => void
   force?: boolean
 }): Promise<string> {
-  const key = cacheKey([SUITE, JSON.stringify(LOADER_FILES)])
+  const key = cacheKey([SUITE, JSON.stringify([PACKAGES, LOADER_FILES])])
   const place = { root: opts.cacheDir, name: 'loaders', key, ...(opts.force ? { force: true } : {}) }
   const { path } = await cached(place, async (scratch) => {
     const tree = join(scratch, 'tree')
     const sources = await sourcesOf(SUITE)
-    await debootstrap({ suite: SUITE, variant: 'extract', packages: ['ipxe'], target: tree, sources, say: opts.say })
-    for (const [from, to] of Object.entries(LOADER_FILES))
-      await copyFile(join(tree, 'usr/lib/ipxe', from), join(scratch, to))
+    await debootstrap({ suite: SUITE, variant: 'extract', packages: PACKAGES, target: tree, sources, say: opts.say })
+    for (const [from, to] of Object.entries(LOADER_FILES)) await copyFile(join(tree, from), join(scratch, to))
     await rm(tree, { recursive: true })
   })
   return path

@@ -1,6 +1,6 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
-import { firmwareOf } from '../firmware.ts'
+import { firmwareOf, SHIM_LOADER, signedFilesOf } from '../firmware.ts'
 import {
   clientArchs,
   ipOption,
@@ -85,16 +85,20 @@ export interface BootFileParts {
   readonly loaders: ReadonlySet<string>
   /** Which of several loaders a client gets; they come in the order of the table. */
   readonly pick: (files: readonly string[], arch: number) => string | undefined
+  /** Its firmware takes signed loaders alone, as with Secure Boot. */
+  readonly signed?: boolean
 }
 
-/** What a client that boots from the network fetches next; nothing for others. `why`: there is nothing for it. */
+/** What a client that boots from the network fetches next; nothing for others. `why`: what is missing for it. */
 export function bootFileFor(
   request: Packet,
-  { scriptUrl, loaderUrl, loaders, pick }: BootFileParts,
-): { readonly file?: string } | { readonly why: string } {
+  { scriptUrl, loaderUrl, loaders, pick, signed }: BootFileParts,
+): { readonly file?: string; readonly why?: string } {
   if (!isNetboot(request.options)) return {}
   if (isIpxe(request.options)) return { file: scriptUrl }
-  const { arch, name, files } = firmwareOf(clientArchs(request.options), packetMac(request))
+  const row = firmwareOf(clientArchs(request.options), packetMac(request))
+  const { arch, name } = row
+  const files = signed ? signedFilesOf(row) : row.files
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
   const loader = pick(
     files.filter((file) => loaders.has(file)),
@@ -104,7 +108,9 @@ export function bootFileFor(
     const missing = files.length === 1 ? `${files[0]} is not` : `none of ${files.join(', ')} is`
     return { why: `there is no boot file for ${name}: ${missing} among the loaders` }
   }
-  return { file: isHttpBoot(request.options) ? loaderUrl + loader : loader }
+  const file = isHttpBoot(request.options) ? loaderUrl + loader : loader
+  if (files[0] !== SHIM_LOADER || loaders.has(SHIM_LOADER)) return { file }
+  return { file, why: `Secure Boot refuses ${loader}: ${SHIM_LOADER} is not among the loaders of boot.loaders` }
 }
 
 /** RFC 2131 4.3.2: which address the client asks for, depending on what it knows already. */

@@ -18,6 +18,8 @@ export interface KnownClient {
   readonly hostName?: string
   readonly scriptUrl: string
   readonly loaderUrl: string
+  /** Its firmware takes signed loaders alone, as with Secure Boot. */
+  readonly signed?: boolean
 }
 
 export type DhcpEvent =
@@ -180,11 +182,11 @@ export class DhcpServer {
       loaders,
       pick: (files, arch) => owner.pickLoader(mac, { files, arch, asksAnew: type === 'discover' }),
     })
-    if ('why' in bootFile) this.warn(mac, bootFile.why)
+    if (bootFile.why !== undefined) this.warn(mac, bootFile.why)
     const decision = decideReply(request, link, {
       ip,
       hostName: client.hostName,
-      bootFile: 'file' in bootFile ? bootFile.file : undefined,
+      bootFile: bootFile.file,
     })
     if ('type' in decision && decision.type === 'ack' && ip !== undefined)
       leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)

@@ -27,8 +27,9 @@ beforeAll(async () => {
   await writeFile(join(dir, 'kernel'), Buffer.alloc(20_000_000, 7))
   server = bootHttp(
     {
-      script: () => undefined,
+      script: ({ mac, loader }, ip) => (ip === '127.0.0.1' ? `${loader} of ${mac}` : undefined),
       autoexec: (ip) => (ip === '127.0.0.1' ? Buffer.from('#!ipxe\n') : undefined),
+      grubStart: () => Buffer.from('exit\n'),
       file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined),
       fetched: (_, ip) => void fetched.push(ip),
       answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),
@@ -73,6 +74,21 @@ test('a slow reader that makes progress gets all of it', async () => {
   })
   await until(() => slow.socket.destroyed, { what: 'the download to end', timeoutMs: 40_000 })
   expect(heard).toBeGreaterThan(20_000_000)
+})
+
+test('GRUB gets its configurations under every spelling of their path, with the length by the name that it knows', async () => {
+  const path = '/boot/02-00-00-00-00-01'
+  expect(await (await fetch(`${base}${path}/grub.cfg`)).text()).toBe('grub of 02:00:00:00:00:01')
+  expect(await (await fetch(`${base}${path}/script.ipxe`)).text()).toBe('ipxe of 02:00:00:00:00:01')
+  expect(await shoot(base, `${path}/grub.cfg`, { from: '127.0.2.9' })).toBe(403)
+  for (const start of ['/grub/grub.cfg', '//grub//x86_64-efi/grub.cfg'])
+    expect(await (await fetch(base + start)).text()).toBe('exit\n')
+
+  const one = await hold(base, `GET ${path}/grub.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+  let heard = ''
+  one.socket.on('data', (chunk: Buffer) => void (heard += chunk.toString('latin1')))
+  await until(() => one.socket.destroyed, { what: 'the answer to end', timeoutMs: 10_000 })
+  expect(heard).toMatch(/\r\nContent-Length: 25\r\n/)
 })
 
 test('listeners share half of the open files in proportion', () => {

@@ -27,6 +27,7 @@ const args = (uuid: string, boot: MediaBoot) => [`rackward.token=${uuid}.${boot.
 const none = {
   script: () => undefined,
   autoexec: () => undefined,
+  grubStart: () => Buffer.of(),
   file: () => undefined,
   fetched: () => undefined,
   answered: () => undefined,

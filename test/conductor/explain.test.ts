@@ -79,6 +79,15 @@ describe('explain', () => {
     expect(account.causes[0]?.cause).toBe(cause)
     expect(account.causes[0]?.evidence.join()).toMatch(/no .*(request|word)/)
   })
+  test.each([
+    [['dhcp', 'loader'], 'no request for GRUB from shim', 'Secure Boot refused shim'],
+    [['dhcp', 'loader', 'grub'], 'no boot script request', 'HTTP is blocked'],
+  ])('with Secure Boot after %j comes what shim and GRUB fetch: %s', (seen, missing, cause) => {
+    const { node, ...more } = facts({}, seen)
+    const [first] = explain({ ...more, node: { ...node, properties: { capabilities: 'secure_boot:true' } } }).causes
+    expect(first?.evidence).toContain(missing)
+    expect(first?.cause).toContain(cause)
+  })
   test('a card with another MAC, and a server that is off, come before everything else', () => {
     expect(explain(facts({ strangers: ['02:00:00:00:00:09'] })).causes[0]).toMatchObject({
       cause: 'it asks with a MAC address that belongs to no port',

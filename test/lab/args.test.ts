@@ -36,6 +36,8 @@ test.each([
   [['--boot', 'media', '--bmc', 'mixed'], /instead of --bmc mixed/],
   [['--boot', 'media', '--bmc', 'redfish', '--ha'], /--ha boot from the network/],
   [['--boot', 'cd'], /--boot: network or media/],
+  [['--secure-boot', '--firmware', 'bios'], /--secure-boot: it is part of UEFI/],
+  [['--secure-boot', '--bmc', 'redfish'], /--secure-boot: .*use --bmc ipmi/],
   [['--bmc', 'ilo'], /--bmc: ipmi, redfish or mixed/],
   [['--nodes', '17'], /--nodes: a number from 1 to 16/],
   [['fly'], /unknown word "fly"/],

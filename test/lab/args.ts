@@ -16,6 +16,8 @@ export interface LabArgs {
   readonly bmc: BmcKind | 'mixed'
   /** How the nodes come into the ramdisk: from the network, or from the boot ISO, without DHCP. */
   readonly boot: 'network' | 'media'
+  /** All servers have UEFI with Secure Boot on. */
+  readonly secureBoot: boolean
   readonly json: boolean
   readonly keep: boolean
   readonly name: string
@@ -25,7 +27,7 @@ const MAX_NODES = 16
 const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
-export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--boot network|media] [--ha] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
@@ -35,6 +37,7 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
   --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
   --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish speak IPMI as well
   --boot    media, with --bmc redfish: the servers boot the ramdisk from the boot ISO in a virtual drive of their BMC, and no DHCP server is on the wire
+  --secure-boot  all servers have UEFI firmware with Microsoft's keys and Secure Boot on, from the first packet to the installed system
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
@@ -52,6 +55,7 @@ export function readArgs(all: readonly string[]): LabArgs {
       firmware: { type: 'string' },
       bmc: { type: 'string' },
       boot: { type: 'string' },
+      'secure-boot': { type: 'boolean' },
       ha: { type: 'boolean' },
       freeze: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -76,6 +80,11 @@ export function readArgs(all: readonly string[]): LabArgs {
   if (boot === 'media' && bmc !== 'redfish')
     throw new Error(`--boot media: IPMI has no virtual media; use it with --bmc redfish instead of --bmc ${bmc}`)
   if (boot === 'media' && values.ha) throw new Error('--boot media: the servers of --ha boot from the network')
+  const secureBoot = values['secure-boot'] ?? false
+  if (secureBoot && firmware === 'bios')
+    throw new Error('--secure-boot: it is part of UEFI; use it without --firmware bios')
+  if (secureBoot && bmc !== 'ipmi')
+    throw new Error('--secure-boot: the BMCs that speak Redfish begin with it off; use --bmc ipmi')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {
@@ -88,6 +97,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     firmware,
     bmc,
     boot,
+    secureBoot,
     json: values.json ?? false,
     keep: values.keep ?? false,
     name,

@@ -74,7 +74,7 @@ export async function enroll(
     driver: server.bmc ?? 'ipmi',
     name: server.name,
     driver_info: driverInfo(server),
-    properties: { capabilities: `boot_mode:${server.firmware}` },
+    properties: { capabilities: `boot_mode:${server.firmware}${server.secureBoot ? ',secure_boot:true' : ''}` },
     ...more,
   })
   await api.ok('POST', '/v1/ports', {

@@ -41,11 +41,22 @@ function specs(args: LabArgs): ServerSpec[] {
   ] as const
   return Array.from({ length: args.nodes }, (_, i) => {
     const [firmware, card, diskKind] = kinds[i % kinds.length] as (typeof kinds)[number]
-    const wanted: Firmware = args.firmware === 'mix' ? firmware : args.firmware
+    const wanted: Firmware = args.secureBoot ? 'uefi' : args.firmware === 'mix' ? firmware : args.firmware
     const bmc = args.bmc === 'mixed' ? (i % 2 === 0 ? 'ipmi' : 'redfish') : args.bmc
     // As in the rack test of virtual media.
     const memoryMb = args.boot === 'media' ? 1536 : 1024
-    return { name: `server-${i + 1}`, firmware: wanted, card, diskKind, diskBytes: 6 * GIB, memoryMb, bmc }
+    // The option ROM of QEMU's e1000e is not signed.
+    const boots = args.secureBoot ? 'virtio' : card
+    return {
+      name: `server-${i + 1}`,
+      firmware: wanted,
+      card: boots,
+      diskKind,
+      diskBytes: 6 * GIB,
+      memoryMb,
+      bmc,
+      secureBoot: args.secureBoot,
+    }
   })
 }
 

@@ -17,6 +17,8 @@ export interface ServerSpec {
   readonly diskKind: DiskKind
   readonly diskBytes: number
   readonly memoryMb: number
+  /** UEFI with the keys that servers leave the factory with, and Secure Boot on from the first start. */
+  readonly secureBoot?: boolean
   /** `ipmi` when nothing is said. */
   readonly bmc?: BmcKind
   /** More disks, by size. */
@@ -41,6 +43,8 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
   for (const [i, bytes] of [server.diskBytes, ...(server.moreDisks ?? [])].entries())
     await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
   if (server.firmware === 'uefi') await sh(['cp', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(server.dir, 'vars.fd')])
+  // The script takes it at the next start: other code of the firmware, other variables.
+  if (server.secureBoot) await writeFile(join(server.dir, 'secure-boot'), 'on factory\n')
   await writeFile(join(server.dir, 'boot'), 'none\n')
   await writeFile(join(server.dir, 'server.json'), JSON.stringify(server))
   await writeFile(join(server.dir, 'lan.conf'), lanConf(server))

@@ -44,7 +44,7 @@ export class Memory {
 
 export function bench(
   fixed: Record<string, string> = {},
-  more: { loaders?: readonly string[]; macs?: readonly string[] } = {},
+  more: { loaders?: readonly string[]; macs?: readonly string[]; signed?: boolean } = {},
 ) {
   const store = new Memory()
   const clock = { ...systemClock, ms: 1_000_000, now: () => clock.ms }
@@ -54,6 +54,7 @@ export function bench(
     known.set(address, {
       scriptUrl: script(address),
       loaderUrl: `http://${SERVER}/loader/`,
+      signed: more.signed ?? false,
       ...(fixed[address] ? { fixedIp: fixed[address] } : {}),
     })
   const owner = {

@@ -1,7 +1,15 @@
 /** Which boot file a client gets, by what it says of itself. */
 import { describe, expect, test } from 'vitest'
 import { OPTION, u16 } from '../../pxe/dhcp/options.ts'
-import { ARM64_LOADER, BIOS_LOADER, EFI_LOADER, isOptionalName, LOADERS } from '../../pxe/firmware.ts'
+import {
+  ARM64_LOADER,
+  BIOS_LOADER,
+  EFI_LOADER,
+  isGrubConfig,
+  isOptionalName,
+  LOADERS,
+  SHIM_LOADER,
+} from '../../pxe/firmware.ts'
 import { SERVER, script, bench, mac, packet, pxe, http, ofMac } from './dhcp-bench.ts'
 
 describe('the boot file', () => {
@@ -75,6 +83,29 @@ describe('the boot file', () => {
     expect(fileOf([[OPTION.vendorClass, Buffer.from('PXEClient:Arch:00007:UNDI:003016')]])).toBe(EFI_LOADER)
     expect(fileOf([[OPTION.vendorClass, Buffer.from('PXEClient')]])).toBe(BIOS_LOADER)
   })
+  test.each([
+    [7, SHIM_LOADER],
+    [9, SHIM_LOADER],
+    [16, `http://${SERVER}/loader/${SHIM_LOADER}`],
+    // Secure Boot is part of UEFI; and what runs iPXE has been let in.
+    [0, BIOS_LOADER],
+  ])('with Secure Boot for architecture %i is %s', (arch, file) => {
+    const { ask, events } = bench({}, { loaders: [...LOADERS, SHIM_LOADER], signed: true })
+    expect(ask(packet(1, 'discover', arch === 16 ? http(arch) : pxe(arch)))?.packet.file).toBe(file)
+    expect(ask(packet(1, 'discover', [...pxe(7), [OPTION.userClass, Buffer.from('iPXE')]]))?.packet.file).toBe(
+      script(mac(1)),
+    )
+    expect(events.filter(({ kind }) => kind !== 'reply')).toEqual([])
+  })
+  test('with Secure Boot and without shim is the unsigned one, and an event says what is missing', () => {
+    const { ask, events } = bench({}, { signed: true })
+    expect(ask(packet(1, 'discover', pxe(7)))?.packet.file).toBe(EFI_LOADER)
+    expect(events).toContainEqual({
+      kind: 'trouble',
+      mac: mac(1),
+      why: 'Secure Boot refuses snponly.efi: bootx64.efi is not among the loaders of boot.loaders',
+    })
+  })
   test('for a Raspberry Pi, which says that it is an x86 BIOS, is none', () => {
     const pi = 'b8:27:eb:00:00:01'
     const { ask, events } = bench({}, { macs: [pi] })
@@ -99,4 +130,15 @@ test('what loaders do without is known by name', () => {
     ),
   ).toBe(true)
   expect(['snponly.efi', 'autoexec.ipxe.bak', 'grub.cfg'].some(isOptionalName)).toBe(false)
+})
+
+test('the configurations that GRUB looks for are known by name', () => {
+  expect(
+    ['grub/grub.cfg', 'grub/x86_64-efi/grub.cfg', 'grub/grub.cfg-01-52-54-00-88-00-01', 'grub/grub.cfg-0A5800'].every(
+      isGrubConfig,
+    ),
+  ).toBe(true)
+  expect(['grub.cfg', 'grub/grub.cfg.bak', 'x/grub/grub.cfg', 'grub/x86_64-efi/http.mod'].some(isGrubConfig)).toBe(
+    false,
+  )
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
-import { firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
+import { bootsSigned, checkFirmwareTarget, firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { effectsOf } from '../../conductor/node/workflow/effects.ts'
 import { selfSigned } from '../../kit/certificate.ts'
@@ -167,6 +167,23 @@ test.each([
   ['{broken', {}],
 ])('instance_info/capabilities %j', (capabilities, wanted) => {
   expect(firmwareTargetOf({ instanceInfo: { capabilities } })).toEqual(wanted)
+})
+
+test.each([
+  ['by what its BMC showed', { secureBoot: true }, true],
+  ['by its own capabilities', { properties: { capabilities: 'boot_mode:uefi,secure_boot:true' } }, true],
+  ['by those of its instance', { instanceInfo: { capabilities: { secure_boot: 'true' } } }, true],
+  ['where it is off', { secureBoot: false, properties: { capabilities: 'secure_boot:false' } }, false],
+  ['where nothing is known', {}, false],
+] as const)('signed loaders are for a node with Secure Boot, %s', (_, more, signed) => {
+  const node = { ...newNode({ uuid: 'u', driver: 'ipmi' }, 0), ...more }
+  expect(bootsSigned(node)).toBe(signed)
+})
+
+test('an instance may want Secure Boot of a node that nothing can switch, where its capabilities say that it is on', () => {
+  const node = { ...newNode({ uuid: 'u', driver: 'ipmi' }, 0), instanceInfo: { capabilities: 'secure_boot:true' } }
+  expect(() => checkFirmwareTarget(node)).toThrow('properties/capabilities')
+  expect(() => checkFirmwareTarget({ ...node, properties: { capabilities: 'secure_boot:true' } })).not.toThrow()
 })
 
 test('the unsigned ramdisk boots without Secure Boot; the instance that wants it is started with it, and that is proven', () => {

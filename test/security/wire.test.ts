@@ -154,6 +154,22 @@ test('the script beside the loader leads the address of a node to its own script
   }
 })
 
+test('GRUB at the address of a node is led to the configuration of that node, with a script of its own; at any other address it goes back to the firmware', async () => {
+  const fetched = (from: string, url: string) =>
+    run(['ip', 'netns', 'exec', WIRE, 'curl', '-s', '--max-time', '10', '--interface', from, url], {
+      timeoutMs: 30_000,
+    })
+  const path = `boot/${MAC.replaceAll(':', '-')}/grub.cfg`
+  for (const url of ['tftp://10.99.0.1/grub/grub.cfg', 'http://10.99.0.1:8088/grub/grub.cfg']) {
+    expect((await fetched(FIXED, url)).stdout).toContain(`source (http,10.99.0.1:8088)/${path}\n`)
+    const stranger = (await fetched(ATTACKER, url)).stdout
+    expect(stranger).toContain('exit')
+    expect(stranger).not.toContain('boot/')
+  }
+  expect((await fetched(FIXED, `http://10.99.0.1:8088/${path}`)).stdout).toContain('Rackward: no boot order for n1')
+  expect((await fetched(ATTACKER, `http://10.99.0.1:8088/${path}`)).stdout).toBe('403\n')
+})
+
 test('requests from port 0 and from a broadcast address are survived', async () => {
   for (const file of ['all', 'default', 'wire'])
     await ip('netns', 'exec', SERVER, 'sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${file}/rp_filter`)

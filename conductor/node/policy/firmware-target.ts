@@ -15,7 +15,7 @@ export interface FirmwareTarget {
 export function firmwareTargetOf({ instanceInfo }: Pick<NodeRecord, 'instanceInfo'>): FirmwareTarget {
   const { boot_mode: mode, secure_boot: secure } = capabilitiesOf(instanceInfo.capabilities)
   const bootMode = mode === 'uefi' || mode === 'bios' ? mode : undefined
-  if (/^(true|1|yes|on|t|y)$/i.test(secure ?? '')) return { bootMode: 'uefi', secureBoot: true }
+  if (isTrue(secure)) return { bootMode: 'uefi', secureBoot: true }
   return bootMode ? { bootMode } : {}
 }
 
@@ -52,6 +52,17 @@ export function modeWaitWhy({ uuid, workflow: { phase, bmcTask } }: NodeRecord):
   return `node ${uuid} was restarted for another boot mode or Secure Boot, and waits for the proof${until}; breaking its lock gives up the wait`
 }
 
+const isTrue = (text: string | undefined): boolean => /^(true|1|yes|on|t|y)$/i.test(text ?? '')
+
+/** The operator says that Secure Boot is on in the firmware of the node (properties/capabilities). */
+const isDeclaredSecure = ({ properties }: Pick<NodeRecord, 'properties'>): boolean =>
+  isTrue(capabilitiesOf(properties.capabilities).secure_boot)
+
+/** Its network boots go through signed loaders, which start with Secure Boot on and off: its BMC showed Secure Boot on, or capabilities of the node or of its
+ *  instance name it. */
+export const bootsSigned = (node: Pick<NodeRecord, 'secureBoot' | 'properties' | 'instanceInfo'>): boolean =>
+  node.secureBoot === true || isDeclaredSecure(node) || firmwareTargetOf(node).secureBoot === true
+
 /** An object, JSON of one, or "name:value,name:value": clients send all three. */
 function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
   if (typeof given === 'string' && !given.trimStart().startsWith('{'))
@@ -64,11 +75,13 @@ function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
   }
 }
 
-/** Throws `node.unsupported` where the instance wants Secure Boot, and nothing can switch it on. */
-export function checkFirmwareTarget(node: Pick<NodeRecord, 'driver' | 'interfaces' | 'uuid' | 'instanceInfo'>): void {
-  if (!firmwareTargetOf(node).secureBoot || managementOf(node).firmwareMode) return
+/** Throws `node.unsupported` where the instance wants Secure Boot, it is not known to be on, and nothing can switch it on. */
+export function checkFirmwareTarget(
+  node: Pick<NodeRecord, 'driver' | 'interfaces' | 'uuid' | 'instanceInfo' | 'properties'>,
+): void {
+  if (!firmwareTargetOf(node).secureBoot || managementOf(node).firmwareMode || isDeclaredSecure(node)) return
   throw new Fault(
     'node.unsupported',
-    `instance_info/capabilities: secure_boot: the driver ${node.driver} of node ${node.uuid} cannot switch Secure Boot, or its management interface is noop`,
+    `instance_info/capabilities: secure_boot: the driver ${node.driver} of node ${node.uuid} cannot switch Secure Boot, or its management interface is noop; where it is on already, say so in properties/capabilities (secure_boot:true)`,
   )
 }

@@ -16,7 +16,18 @@ export const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: stri
   ],
   loader: [
     ['TFTP is blocked between the server and the conductor', 'let UDP port 69 and the answers from other ports pass'],
-    ['the firmware takes no boot file from us, as with secure boot', 'look at the console; switch secure boot off'],
+    [
+      'Secure Boot is on and the boot file is not signed',
+      'say so in properties/capabilities (secure_boot:true), and set boot.loaders to loaders of "rackward image build loaders"',
+    ],
+    ['the firmware takes no boot file from us', 'look at the console'],
+  ],
+  grub: [
+    [
+      'Secure Boot refused shim: the firmware lacks the certificate that signed it, or has it on its list of revoked ones',
+      'look at the console for "Access Denied" or "Security Violation"; compare the certificates in the database db of the firmware with those of Microsoft of 2011 and 2023',
+    ],
+    ['GRUB is missing beside shim', 'make loaders with "rackward image build loaders" and set boot.loaders'],
   ],
   'ipxe-dhcp': [
     [

@@ -2,12 +2,13 @@
 import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
-import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone } from '../../boot/wire.ts'
+import { MILESTONE_ORDER, MILESTONES, nextMilestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
 import { MISSING } from './boot-causes.ts'
+import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
@@ -180,7 +181,7 @@ function waitsFor({ node, live }: Facts): string {
     const iso = live.seen.get('media')
     if (bootPlanOf(node).servesIso && iso && !live.seen.has('hello'))
       return `the server to boot from the boot ISO and its agent to call; the BMC has fetched ${iso.detail}`
-    const next = milestonesOf(bootPlanOf(node)).find((milestone) => !live.seen.has(milestone))
+    const next = bootPathOf(node).find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
   if (kind === 'failed') return 'an operator: see last_error, then send the next request'
@@ -260,7 +261,7 @@ function causesOf(facts: Facts): Cause[] {
       remedy: 'look at the power supply and the BMC’s event log',
     })
   const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
-  const next = nextMilestone(live.seen, milestonesOf(bootPlanOf(node)))
+  const next = nextMilestone(live.seen, bootPathOf(node))
   const evidence = [
     reached.length > 0
       ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`

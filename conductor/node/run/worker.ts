@@ -4,13 +4,13 @@ import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import { isMilestone, milestonesOf } from '../../boot/wire.ts'
+import { isMilestone } from '../../boot/wire.ts'
 import type { NewEvent, Store } from '../../store/port.ts'
 import { dueAtMs, isLocked, type Effect, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
+import { bootPathOf } from '../query/boot-path.ts'
 import { lateText, Sightings } from '../query/sightings.ts'
-import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
@@ -285,7 +285,7 @@ export class Worker {
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
-      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: milestonesOf(bootPlanOf(node)) }),
+      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: bootPathOf(node) }),
     }
     await this.dispatch(uuid, event).catch((error: unknown) =>
       log.error({ node: uuid, err: error }, 'a deadline could not be handled'),

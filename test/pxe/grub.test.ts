@@ -1,0 +1,43 @@
+/** GRUB configurations: what stands in them, that GRUB's own parser takes them, and that nothing in them is expanded. */
+import { expect, test } from 'vitest'
+import { runOk } from '../../kit/run.ts'
+import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
+import type { BootOrder } from '../../pxe/script.ts'
+
+const KERNEL = {
+  kind: 'kernel',
+  what: 'the deploy ramdisk',
+  kernelUrl: 'http://10.0.0.1:8080/ramdisk/kernel',
+  initrdUrl: 'http://10.0.0.1:8080/ramdisk/initrd',
+  args: ['console=ttyS0', 'rackward.token=a.b', 'a&b;c'],
+} as const
+const CONFIG = 'http://10.0.0.1:8080/boot/x/grub.cfg'
+
+test('kernel and ramdisk come over HTTP, each argument as one word that GRUB leaves alone', () => {
+  expect(renderGrub(KERNEL, 'node "$(x)\n1').split('\n')).toEqual([
+    'echo "Rackward: nodex1 boots the deploy ramdisk"',
+    "if linux (http,10.0.0.1:8080)/ramdisk/kernel 'console=ttyS0' 'rackward.token=a.b' 'a&b;c'; then",
+    '  if initrd (http,10.0.0.1:8080)/ramdisk/initrd; then boot; fi',
+    'fi',
+    '',
+  ])
+  for (const bad of ['a b', '${net_default_mac}', 'x\ny', "'", '"'])
+    expect(() => renderGrub({ ...KERNEL, args: [bad] }, 'n')).toThrow('GRUB would not pass on')
+  expect(() => renderGrub({ ...KERNEL, kernelUrl: 'http://10.0.0.1/$x' }, 'n')).toThrow('GRUB would change')
+})
+
+test('a node with nothing to boot from the network is sent on to its disk', () => {
+  for (const kind of ['local', 'nothing'] as const)
+    expect(renderGrub({ kind }, 'n')).toContain('chainloader ($disk)$loader')
+})
+
+test('what GRUB fetches by itself leads to the configuration of the node, again until that boots', () => {
+  expect(renderGrubStart(CONFIG)).toContain('  source (http,10.0.0.1:8080)/boot/x/grub.cfg\n')
+})
+
+test('GRUB’s parser takes all of them', async () => {
+  const orders: BootOrder[] = [KERNEL, { kind: 'iso', url: CONFIG }, { kind: 'local' }, { kind: 'nothing' }]
+  for (const text of [renderGrubStart(CONFIG), GRUB_EXIT, ...orders.map((order) => renderGrub(order, 'node-1'))])
+    expect(await runOk(['grub-script-check'], { timeoutMs: 10_000, input: text })).toBe('')
+  await expect(runOk(['grub-script-check'], { timeoutMs: 10_000, input: 'if true; then' })).rejects.toThrow()
+})
