@@ -6,28 +6,12 @@ import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { currentAudit } from './audit.ts'
 import { broken, isBusy, openDatabase } from './open.ts'
-import type { EventRecord, Page } from './port.ts'
+import { listRows, type Listing } from './listing.ts'
+import type { EventRecord } from './port.ts'
 import { Statements, type Value } from './statements.ts'
 
+export type { Listing, Where } from './listing.ts'
 export type { Value } from './statements.ts'
-
-/** Columns and expressions that lists may be sorted by. */
-export type Sorts = Readonly<Record<string, string>>
-
-/** A clause, and the values of its marks. */
-export type Where = readonly [clause: string, ...values: Value[]]
-
-export interface Listing {
-  readonly table: 'nodes' | 'ports' | 'objects'
-  readonly columns: string
-  /** What the table holds, for messages. */
-  readonly what: string
-  readonly wheres: readonly Where[]
-  /** What the asker may see at all: a marker beyond it does not exist. */
-  readonly within?: readonly Where[]
-  readonly page: Page
-  readonly sorts: Sorts
-}
 
 const MAX_STATEMENTS = 500
 /** How long a lock of another process is waited for, and how often it is tried. */
@@ -153,36 +137,7 @@ export class SqliteFile {
     return () => this.listeners.delete(listener)
   }
 
-  /** Key-set paging: rows after the marker in the wanted order; what has no value comes first. */
-  list<R>({ table, columns, what, wheres: chosen, within = [], page, sorts }: Listing): R[] {
-    const sort = Object.hasOwn(sorts, page.sortKey) ? sorts[page.sortKey] : undefined
-    if (!sort)
-      throw new Fault(
-        'input.invalid',
-        `sort_key: ${what}s cannot be sorted by ${JSON.stringify(page.sortKey.slice(0, 64))}; use one of ${Object.keys(sorts).join(', ')}`,
-      )
-    const wheres = [...within, ...chosen]
-    const values = wheres.flatMap(([, ...given]) => given)
-    const clauses = wheres.map(([clause]) => clause)
-    const [order, beyond] = page.descending ? ['DESC', '<'] : ['ASC', '>']
-    const key = sort === 'id' ? 'id' : `coalesce(${sort}, '')`
-    if (page.marker !== undefined) {
-      const visible = ['uuid = ?', ...within.map(([clause]) => clause)].join(' AND ')
-      const known = this.sql<{ id: number }>(`SELECT id FROM ${table} WHERE ${visible}`).get(
-        page.marker.toLowerCase(),
-        ...within.flatMap(([, ...given]) => given),
-      )
-      if (!known)
-        throw new Fault('object.missing', `marker: there is no ${what} ${JSON.stringify(page.marker.slice(0, 64))}`)
-      clauses.push(
-        sort === 'id' ? `id ${beyond} ?` : `(${key}, id) ${beyond} (SELECT ${key}, id FROM ${table} WHERE id = ?)`,
-      )
-      values.push(known.id)
-    }
-    const where = clauses.length > 0 ? `WHERE ${clauses.join(' AND ')}` : ''
-    const text = `SELECT ${columns} FROM ${table} ${where} ORDER BY ${key} ${order}${sort === 'id' ? '' : `, id ${order}`} LIMIT ?`
-    return this.sql<R>(text).all(...values, page.limit)
-  }
+  list = <R>(listing: Listing): R[] => listRows<R>(this.sql, listing)
 
   close(): void {
     this.db.close()

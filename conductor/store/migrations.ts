@@ -1,4 +1,6 @@
 /** The schema, one step per entry. A step that was published is never changed; a new one is added. */
+import { NODE_COUNTS } from './node-counts.ts'
+import { SORT_INDEXES } from './sort-indexes.ts'
 
 export const MIGRATIONS: readonly string[] = [
   `
@@ -243,4 +245,6 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX port_sightings_by_address ON port_sightings (address);
   `,
+  SORT_INDEXES,
+  NODE_COUNTS,
 ]

@@ -5,6 +5,7 @@ import { isNodeFault, isState } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
 import { NODE_SCHEMA, upgradeNode } from './node-upgrade.ts'
+import { byColumn, type Sorts } from './listing.ts'
 import type { NodeFilter } from './port.ts'
 import type { Seal, Sealed } from './secrets.ts'
 
@@ -59,14 +60,25 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
 
 const PLAIN_COLUMNS = Object.entries(COLUMNS)
 
-export const NODE_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    'id',
-    'uuid',
-    'created_at',
-    ...Object.keys(COLUMNS).filter((name) => !['vifs', 'drive_id', 'version', 'bmc'].includes(name)),
-  ].map((name) => [name, name]),
-)
+/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made itself. */
+const INDEX_NAMES: Readonly<Record<string, string>> = {
+  uuid: 'sqlite_autoindex_nodes_1',
+  name: 'sqlite_autoindex_nodes_2',
+  instance_uuid: 'sqlite_autoindex_nodes_3',
+  provision_state: 'nodes_by_state',
+  conductor_group: 'nodes_by_group',
+}
+const NO_SORTS = ['vifs', 'drive_id', 'version', 'bmc']
+
+export const NODE_SORTS: Sorts = {
+  id: byColumn('id', undefined),
+  ...Object.fromEntries(
+    ['uuid', 'created_at', ...Object.keys(COLUMNS).filter((name) => !NO_SORTS.includes(name))].map((name) => [
+      name,
+      byColumn(name, INDEX_NAMES[name] ?? `nodes_by_${name}`),
+    ]),
+  ),
+}
 
 /** Every column but `uuid` and `created_at`. */
 export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value> {
@@ -173,13 +185,12 @@ export function nodeWheres(filter: NodeFilter): Where[] {
   equal('conductor_group', filter.conductorGroup)
   equal('retired', filter.retired)
   equal('instance_name', filter.instanceName)
-  if (filter.associated !== undefined) wheres.push(['(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
-  if (filter.descriptionContains !== undefined) wheres.push(['instr(description, ?) > 0', filter.descriptionContains])
+  if (filter.associated !== undefined) wheres.push(['+(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
+  if (filter.descriptionContains !== undefined) wheres.push(['+instr(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push([isIn('shard'), JSON.stringify(filter.shard)])
   if (filter.vif !== undefined)
-    wheres.push(["EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
-  if (filter.sharded !== undefined) wheres.push(['(shard IS NOT NULL) = ?', Number(filter.sharded)])
-  // The plus keeps the index of parents out: nearly every node has none.
+    wheres.push(["+EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
+  if (filter.sharded !== undefined) wheres.push(['+(shard IS NOT NULL) = ?', Number(filter.sharded)])
   if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['+parent_node IS NULL'])
   return wheres
 }

@@ -102,12 +102,12 @@ export class NodeTable {
   }
 
   counts(): NodeCount[] {
-    const groups = this.file.sql<{ state: string; power: string | null; maintenance: number; count: number }>(
-      'SELECT provision_state AS state, power_state AS power, maintenance, count(*) AS count FROM nodes GROUP BY 1, 2, 3',
+    const groups = this.file.sql<{ state: string; power: string; maintenance: number; count: number }>(
+      'SELECT provision_state AS state, power_state AS power, maintenance, nodes AS count FROM node_counts WHERE nodes > 0',
     )
     return groups.all().map(({ state, power, maintenance, count }) => ({
       provisionState: state,
-      powerState: power,
+      powerState: power === '' ? null : power,
       maintenance: maintenance === 1,
       count,
     }))

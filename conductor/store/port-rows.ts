@@ -1,6 +1,7 @@
 /** Ports as rows: a column for what lists filter and sort by, and for the address that DHCP gave; the rest as a JSON body that comes last. */
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
+import { byColumn, type Sorts } from './listing.ts'
 import { PORT_DEFAULTS, type PortFilter, type PortRecord } from './port.ts'
 import { ofProject, ofShard } from './tables.ts'
 
@@ -14,11 +15,21 @@ export interface PortRow {
 
 export const PORT_COLUMNS = 'uuid, name, version, learned_ip, body'
 
-export const PORT_SORTS: Readonly<Record<string, string>> = Object.fromEntries(
-  'id uuid address name node_uuid created_at updated_at pxe_enabled physical_network portgroup_uuid is_smartnic description'
-    .split(' ')
-    .map((name) => [name, name]),
-)
+/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made itself. */
+const INDEX_NAMES: Readonly<Record<string, string>> = {
+  uuid: 'sqlite_autoindex_ports_1',
+  address: 'sqlite_autoindex_ports_2',
+  node_uuid: 'ports_by_node',
+}
+
+export const PORT_SORTS: Sorts = {
+  id: byColumn('id', undefined),
+  ...Object.fromEntries(
+    'uuid address name node_uuid created_at updated_at pxe_enabled physical_network portgroup_uuid is_smartnic description'
+      .split(' ')
+      .map((name) => [name, byColumn(name, INDEX_NAMES[name] ?? `ports_by_${name}`)]),
+  ),
+}
 
 /** Every column but `uuid`, `created_at` and `learned_ip`, which is written by itself. */
 export const portColumns = (port: PortRecord): Record<string, Value> => ({
@@ -60,7 +71,7 @@ export function portWheres(filter: PortFilter): Where[] {
   if (filter.fixedIp !== undefined) wheres.push(['fixed_ip = ?', filter.fixedIp])
   if (filter.heldIp !== undefined) wheres.push(['learned_ip = ?', filter.heldIp])
   if (filter.portgroupUuid !== undefined) wheres.push(['portgroup_uuid = ?', filter.portgroupUuid])
-  if (filter.descriptionContains !== undefined) wheres.push(['instr(description, ?) > 0', filter.descriptionContains])
+  if (filter.descriptionContains !== undefined) wheres.push(['+instr(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push(ofShard(filter.shard))
   if (filter.conductorGroups)
     wheres.push([

@@ -3,6 +3,7 @@ import type { Seal, Sealed } from './secrets.ts'
 import type { Damage } from './damage.ts'
 import { parseObject } from './damage.ts'
 import { isIn, stale, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
+import { byColumn, type Sorts } from './listing.ts'
 import type { ConductorRow, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
 
 interface ObjectRow {
@@ -20,6 +21,9 @@ interface ObjectRow {
 
 const COLUMNS = 'kind, uuid, name, node_uuid, unique_key, created_at, updated_at, version, sealed, body'
 
+/** Columns that have an index, and seldom change. */
+const KEPT = ['kind', 'uuid', 'name', 'node_uuid', 'unique_key', 'created_at', 'fields']
+
 /** Fields of the body that lists filter and sort by: they stand in a small document of their own. */
 const FIELDS =
   'address description state resource_class owner type connector_id volume_type volume_id boot_index priority phase mode public physical_network'.split(
@@ -28,9 +32,17 @@ const FIELDS =
 
 const inFields = (field: string) => `iif(json_valid(fields), json_extract(fields, '$.${field}'), NULL)`
 
-const OBJECT_SORTS = {
-  ...Object.fromEntries(['id', 'uuid', 'name', 'node_uuid', 'created_at', 'updated_at'].map((name) => [name, name])),
-  ...Object.fromEntries(FIELDS.map((field) => [field, inFields(field)])),
+/** Each index has the kind before what it sorts by. */
+const OBJECT_SORTS: Sorts = {
+  id: byColumn('id', 'objects_by_kind'),
+  uuid: byColumn('uuid', 'sqlite_autoindex_objects_1'),
+  name: byColumn('name', 'sqlite_autoindex_objects_2'),
+  ...Object.fromEntries(
+    ['node_uuid', 'created_at', 'updated_at'].map((name) => [name, byColumn(name, `objects_by_kind_${name}`)]),
+  ),
+  ...Object.fromEntries(
+    FIELDS.map((field) => [field, { by: inFields(field), index: `objects_by_kind_${field}`, isColumn: false }]),
+  ),
 }
 
 const fieldsOf = (body: Readonly<Record<string, unknown>>) =>
@@ -106,12 +118,16 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
     async put(object) {
       const next = { ...object, version: object.version + 1 }
       const columns = columnsOf(next, seal)
-      const sets = Object.keys(columns).map((name) => `${name} = ?`)
       await file.write(about(object), () => {
-        const { changes } = file
-          .sql(`UPDATE objects SET ${sets.join()} WHERE kind = ? AND uuid = ? AND version = ?`)
-          .run(...Object.values(columns), object.kind, object.uuid, object.version)
-        if (changes === 0) throw stale(object.kind, object.uuid)
+        const before = file
+          .sql<Record<string, Value>>(`SELECT ${KEPT.join()} FROM objects WHERE kind = ? AND uuid = ? AND version = ?`)
+          .get(object.kind, object.uuid, object.version)
+        if (!before) throw stale(object.kind, object.uuid)
+        // What stays as it is costs no page of its index.
+        const changed = Object.entries(columns).filter(([name, value]) => before[name] !== value)
+        file
+          .sql(`UPDATE objects SET ${changed.map(([name]) => `${name} = ?`).join()} WHERE kind = ? AND uuid = ?`)
+          .run(...changed.map(([, value]) => value), object.kind, object.uuid)
       })
       damage.forget(object.kind, object.uuid)
       return next
@@ -120,11 +136,12 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
       return one(kind, 'uuid', ident.toLowerCase()) ?? one(kind, 'name', ident)
     },
     async list(kind, filter, page) {
-      const narrowed = { wheres: objectWheres(filter), within: objectsWithin(kind, filter) }
+      const narrowed = { wheres: objectWheres(filter), within: objectsWithin(filter) }
       const listing = {
         table: 'objects',
         columns: COLUMNS,
         what: kind,
+        part: ['kind = ?', kind],
         ...narrowed,
         page,
         sorts: OBJECT_SORTS,
@@ -176,8 +193,8 @@ export function upgradeObjects(file: SqliteFile, seal: Seal): void {
   })
 }
 
-function objectsWithin(kind: string, filter: ObjectFilter): Where[] {
-  const within: Where[] = [['kind = ?', kind]]
+function objectsWithin(filter: ObjectFilter): Where[] {
+  const within: Where[] = []
   if (filter.project !== undefined) within.push(ofProject(filter.project))
   if (filter.readableBy !== undefined)
     within.push([`(${inFields('public')} = 1 OR ${inFields('owner')} = ?)`, filter.readableBy])

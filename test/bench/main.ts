@@ -1,4 +1,4 @@
-/** `npm run bench [-- deploy | api | mesh [--hosts N] | redfish [--bmcs N]]`. `api.ts`, `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+/** `npm run bench [-- deploy | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. `api.ts`, `scale.ts`, `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
  *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -17,6 +17,7 @@ import { benchApi } from './api.ts'
 import { benchMesh } from './mesh.ts'
 import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
+import { benchScaleOfNodes, scaleTable } from './scale.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
 const GIB = 1024 ** 3
@@ -124,16 +125,22 @@ async function main(): Promise<void> {
       kills: { type: 'string', default: '30' },
       hosts: { type: 'string' },
       bmcs: { type: 'string' },
+      nodes: { type: 'string', default: '10000' },
     },
   })
   const [what = 'deploy'] = positionals
   if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
+  if (what === 'scale') {
+    const figures = await benchScaleOfNodes(Number(values.nodes))
+    return void process.stdout.write(`${values.json ? JSON.stringify(figures) : scaleTable(figures)}\n`)
+  }
   if (what === 'mesh' && values.hosts !== undefined)
     return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
-  if (what !== 'deploy') throw new Error(`there is no benchmark ${what}; there are deploy, api, mesh and redfish`)
+  if (what !== 'deploy')
+    throw new Error(`there is no benchmark ${what}; there are deploy, api, scale, mesh and redfish`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')

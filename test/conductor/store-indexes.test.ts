@@ -1,4 +1,5 @@
 /** Indexes of the store: what a change of a record writes, and that lists still find what changed. */
+import Database from 'better-sqlite3'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,11 +35,11 @@ async function framesOf(act: () => Promise<unknown>): Promise<number> {
 
 test('a change of what has no index writes the pages of the record alone', async () => {
   const nodes: NodeRecord[] = []
-  for (let i = 0; i < 40; i += 1) {
+  for (let i = 0; i < 16; i += 1) {
     nodes.push(newNode({ uuid: uuid(i), driver: 'fake-hardware', name: `n${i}`, resourceClass: 'c', owner: 'o' }, i))
     await store.addNode(nodes[i] as NodeRecord)
   }
-  const node = nodes[20] as NodeRecord
+  const node = nodes[8] as NodeRecord
 
   let put = node
   const plain = await framesOf(async () => (put = await store.putNode({ ...node, extra: { n: 1 } })))
@@ -122,4 +123,74 @@ test('ports: a name stays unique, and lists follow a new bundle and a new addres
   expect(await store.ports({ fixedIp: '10.0.0.9' }, PAGE)).toEqual([])
   expect(await store.portByAddress('52:54:00:00:00:99')).toEqual(bare)
   expect(await store.portByAddress('52:54:00:00:00:03')).toBeUndefined()
+})
+
+test('how many nodes there are of each kind follows every change, and is asked of no node', async () => {
+  const states = ['enroll', 'available', 'active'] as const
+  const powers = [null, 'power on', 'power off'] as const
+  const kept = new Map<number, NodeRecord>()
+  for (let n = 0; n < 12; n += 1) {
+    const node = newNode({ uuid: uuid(n), driver: 'fake-hardware' }, n)
+    await store.addNode(node)
+    kept.set(n, node)
+  }
+  for (let i = 0; i < 40; i += 1) {
+    const n = (i * 7) % 12
+    const node = kept.get(n)
+    if (!node) continue
+    if (i % 11 === 10) {
+      await store.removeNode(node.uuid)
+      kept.delete(n)
+      continue
+    }
+    const change = {
+      provisionState: states[(i * 5) % 3] ?? 'enroll',
+      powerState: powers[(i * 3 + n) % 3] ?? null,
+      maintenance: i % 4 === 0,
+    }
+    kept.set(n, await store.putNode({ ...node, ...change }))
+    // Of a transaction that does not come about, nothing stays.
+    await expect(store.putNode({ ...node, ...change, provisionState: 'error' })).rejects.toThrow('changed meanwhile')
+  }
+
+  const wanted: Record<string, number> = {}
+  for (const { provisionState, powerState, maintenance } of kept.values()) {
+    const key = `${provisionState} ${powerState} ${maintenance}`
+    wanted[key] = (wanted[key] ?? 0) + 1
+  }
+  const counts = await store.nodeCounts()
+  const got = counts.map((one) => [`${one.provisionState} ${one.powerState} ${one.maintenance}`, one.count] as const)
+  expect(Object.fromEntries(got)).toEqual(wanted)
+  expect(kept.size).toBeLessThan(12)
+
+  const db = new Database(join(dir, 'r.db'))
+  db.exec('DELETE FROM node_counts')
+  db.close()
+  expect(await store.nodeCounts()).toEqual([])
+})
+
+test('what goes with a node or an event is found by an index: each foreign key has one', () => {
+  const db = new Database(join(dir, 'r.db'), { readonly: true })
+  const keys = db
+    .prepare<[], { name: string; column: string }>(
+      `SELECT m.name, f."from" AS column FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f WHERE m.type = 'table'`,
+    )
+    .all()
+  expect(keys.map(({ name }) => name).sort()).toEqual(['hardware_documents', 'inventories', 'objects', 'port_sightings', 'ports'])
+  const deletes = [
+    ...keys.map(({ name, column }) => `DELETE FROM ${name} WHERE ${column} = ?`),
+    'DELETE FROM config_drives WHERE node_uuid = ?',
+    'SELECT 1 FROM nodes WHERE parent_node = ?',
+    'SELECT 1 FROM nodes WHERE chassis_uuid = ?',
+    'SELECT 1 FROM ports WHERE portgroup_uuid = ?',
+    'DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT 10)',
+  ]
+  const plans = deletes.map((text) =>
+    db
+      .prepare<[number], { detail: string }>(`EXPLAIN QUERY PLAN ${text}`)
+      .all(1)
+      .map(({ detail }) => detail),
+  )
+  expect(plans.flat().filter((detail) => detail.startsWith('SCAN'))).toEqual([])
+  db.close()
 })
