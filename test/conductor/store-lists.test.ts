@@ -1,32 +1,28 @@
 /** Lists in pages: the same sequence as the whole table sorted, whatever is sorted by and filtered; and each statement reads along an index. */
 import Database from 'better-sqlite3'
 import fc from 'fast-check'
-import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { Damage } from '../../conductor/store/damage.ts'
 import { Drives } from '../../conductor/store/drives.ts'
 import { SqliteFile } from '../../conductor/store/file.ts'
-import { NODE_SORTS, nodeColumns } from '../../conductor/store/node-rows.ts'
+import { NODE_SORTS } from '../../conductor/store/node-rows.ts'
 import { NodeTable } from '../../conductor/store/nodes.ts'
-import { PORT_SORTS, portColumns } from '../../conductor/store/port-rows.ts'
-import { PORT_DEFAULTS, type NodeFilter, type ObjectRecord, type Page } from '../../conductor/store/port.ts'
+import { PORT_SORTS } from '../../conductor/store/port-rows.ts'
+import type { NodeFilter, ObjectRecord, Page } from '../../conductor/store/port.ts'
 import { PortTable } from '../../conductor/store/ports.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { objectTable } from '../../conductor/store/tables.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { fill, SEED, uuid } from './random-records.ts'
 
-const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-const NODES = 700
 const OBJECT_SORTS =
   'id uuid name node_uuid created_at updated_at address state resource_class boot_index priority public description'.split(
     ' ',
   )
-type Row = Record<string, string | number | null>
 
 let dir = ''
 let file: SqliteFile
@@ -36,53 +32,6 @@ let ports: PortTable
 let objects: ReturnType<typeof objectTable>
 /** Texts of the statements that were run. */
 let texts: string[] = []
-
-/** Of the data; a failure names it. */
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
-/** The same number for the same n: as random as it needs to be. */
-const random = (n: number) => createHash('sha256').update(`${SEED} ${n}`).digest().readUInt32BE() / 2 ** 32
-
-/** Few values, many duplicates, and none. */
-const pick = <T>(n: number, ...from: T[]): T | null =>
-  random(n) < 0.4 ? null : (from[Math.floor(random(n + 0.5) * from.length)] as T)
-const odd = (n: number) => pick(n, 'b', 'a', '', 'B', 'é', '10', '9')
-
-function nodeAt(n: number): NodeRecord {
-  const fresh = newNode({ uuid: uuid(n), driver: n % 3 === 0 ? 'ipmi' : 'fake-hardware' }, 1_000 - (n % 50))
-  return {
-    ...fresh,
-    name: pick(n + 1, `n${Math.floor(random(n) * 10)}-${n}`),
-    instanceUuid: pick(n + 2, uuid(10_000 + ((n * 17) % 9_973))),
-    provisionState: n % 5 === 0 ? 'active' : 'available',
-    maintenance: n % 11 === 0,
-    resourceClass: odd(n),
-    owner: n % 20 === 0 ? 'rare' : 'common',
-    lessee: odd(n + 3),
-    shard: odd(n + 4),
-    conductorGroup: n % 4 === 0 ? 'g' : '',
-    chassisUuid: odd(n + 5),
-    powerState: pick(n, 'power on', 'power off'),
-    fault: pick(n + 1, 'power failure'),
-    automatedClean: pick(n, true, false),
-    retired: n % 9 === 0,
-    instanceName: odd(n + 6),
-    provisionUpdatedAtMs: pick(n + 2, 9, 10, 100),
-    inspectionStartedAtMs: pick(n, 5, -1),
-    lastError: odd(n + 1),
-    description: odd(n + 2),
-    parentNode: n % 13 === 0 ? uuid(1) : null,
-    updatedAtMs: pick(n + 5, 1, 2, 3),
-  }
-}
-
-const insert = (table: string, row: Row) =>
-  db
-    .prepare(
-      `INSERT INTO ${table} (${Object.keys(row).join()}) VALUES (${Object.keys(row)
-        .map(() => '?')
-        .join()})`,
-    )
-    .run(...Object.values(row))
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-lists-'))
@@ -100,46 +49,7 @@ beforeAll(async () => {
 
   db = new Database(join(dir, 'r.db'))
   db.pragma('foreign_keys = OFF')
-  db.transaction(() => {
-    for (let n = 0; n < NODES; n += 1) {
-      const node = nodeAt(n)
-      insert('nodes', { uuid: node.uuid, created_at: node.createdAtMs, ...(nodeColumns(node, seal) as Row) })
-      const port = {
-        ...PORT_DEFAULTS,
-        uuid: uuid(20_000 + n),
-        nodeUuid: uuid((n * 3) % NODES),
-        address: `52:54:00:00:${String(n % 100).padStart(2, '0')}:${String(Math.floor(n / 100)).padStart(2, '0')}`,
-        createdAtMs: n % 10,
-        updatedAtMs: pick(n, 3, 4),
-        name: pick(n, `p${(n * 31) % NODES}`),
-        pxeEnabled: n % 3 === 0,
-        physicalNetwork: odd(n),
-        portgroupUuid: odd(n + 1),
-        description: odd(n + 2),
-      }
-      insert('ports', { uuid: port.uuid, created_at: port.createdAtMs, ...(portColumns(port) as Row) })
-      for (const kind of ['allocation', 'other']) {
-        const body = {
-          address: odd(n),
-          state: odd(n + 1),
-          resource_class: pick<string | number>(n, 'x', 5, 'y', 4.5),
-          public: n % 2 === 0,
-          priority: pick(n, 3, 20, 100),
-          boot_index: n,
-        }
-        insert('objects', {
-          kind,
-          uuid: uuid(30_000 + ((n * 31) % NODES)),
-          name: pick(n + 1, `o${n}`),
-          node_uuid: n % 2 === 0 ? uuid(n) : null,
-          created_at: n % 10,
-          updated_at: pick(n, 3, 4),
-          fields: JSON.stringify(body),
-          body: JSON.stringify(body),
-        })
-      }
-    }
-  })()
+  fill(db, seal)
 })
 afterAll(async () => {
   db.close()
