@@ -201,6 +201,7 @@ async function bootOrders(dir: string, count: number): Promise<ScaleFigures> {
     order: { kind: 'ramdisk', generation: 3, rescue: false, token: true },
     fixedIp: null,
     hostName,
+    card: null,
   })
   const message = { t: 'clients', revision: 1, gone: [], media: [] } as const
   clients.apply({ ...message, whole: true, set: Array.from({ length: count }, (_, n) => order(n, 'first')) })
