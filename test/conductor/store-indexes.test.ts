@@ -176,7 +176,13 @@ test('what goes with a node or an event is found by an index: each foreign key h
       `SELECT m.name, f."from" AS column FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f WHERE m.type = 'table'`,
     )
     .all()
-  expect(keys.map(({ name }) => name).sort()).toEqual(['hardware_documents', 'inventories', 'objects', 'port_sightings', 'ports'])
+  expect(keys.map(({ name }) => name).sort()).toEqual([
+    'hardware_documents',
+    'inventories',
+    'objects',
+    'port_sightings',
+    'ports',
+  ])
   const deletes = [
     ...keys.map(({ name, column }) => `DELETE FROM ${name} WHERE ${column} = ?`),
     'DELETE FROM config_drives WHERE node_uuid = ?',
