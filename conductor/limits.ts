@@ -103,6 +103,11 @@ export const Limits = z.strictObject({
     .strictObject({
       batch: count(500, 'Events that are written or read in one transaction.'),
       queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
+      durations: count(
+        200,
+        'Times of one state on one model that are kept, to tell what is usual; older ones go when one is added.',
+      ),
+      durationsInAll: count(200_000, 'Such times of all models; the oldest are removed beyond it, once an hour.'),
     })
     .prefault({})
     .describe('Of the event journal.'),

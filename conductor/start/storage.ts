@@ -7,6 +7,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { startEvents, type EventParts } from '../events/parts.ts'
 import { openGlance } from '../node/run/glance-account.ts'
 import { Sightings } from '../node/query/sightings.ts'
+import type { DurationLimits } from '../store/durations.ts'
 import type { Store } from '../store/port.ts'
 import { loadSeal, type Seal } from '../store/secrets.ts'
 import { SqliteStore } from '../store/sqlite.ts'
@@ -26,10 +27,10 @@ export interface OpenedStore {
   readonly close: () => Promise<void>
 }
 
-export type OpenStore = (file: string, seal: Seal, clock: Clock) => OpenedStore
+export type OpenStore = (file: string, seal: Seal, parts: { clock: Clock; limits: DurationLimits }) => OpenedStore
 
-export const openSqlite: OpenStore = (file, seal, clock) => {
-  const store = new SqliteStore(file, seal, clock)
+export const openSqlite: OpenStore = (file, seal, parts) => {
+  const store = new SqliteStore(file, seal, parts)
   return { store, close: () => store.close() }
 }
 
@@ -40,7 +41,7 @@ export async function openStorage(context: Context, openStore: OpenStore): Promi
   const seal = await loadSeal(join(config.data, 'secret.key'), random)
   const { store } = await life.add(
     'store',
-    () => openStore(join(config.data, 'rackward.db'), seal, clock),
+    () => openStore(join(config.data, 'rackward.db'), seal, { clock, limits: config.limits.events }),
     (opened) => opened.close(),
   )
   for (const { kind, uuid, why } of await store.survey())

@@ -6,6 +6,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { currentAudit } from './audit.ts'
 import { broken, isBusy, openDatabase } from './open.ts'
+import { Durations, type DurationLimits } from './durations.ts'
 import { listRows, type Listing } from './listing.ts'
 import type { EventRecord } from './port.ts'
 import { Statements, type Value } from './statements.ts'
@@ -21,6 +22,7 @@ const BUSY_AGAIN_MS = 25
 const MIN_FREE_BYTES = 8 * 1024 * 1024
 
 export class SqliteFile {
+  readonly durations: Durations
   private readonly path: string
   private readonly clock: Clock
   private readonly db: Database.Database
@@ -33,13 +35,14 @@ export class SqliteFile {
   private failed: string | undefined
 
   /** Throws `store.locked` when another conductor has the file. */
-  constructor(path: string, clock: Clock) {
+  constructor(path: string, { clock, limits }: { clock: Clock; limits: DurationLimits }) {
     this.path = path
     this.clock = clock
     const { db, lock } = openDatabase(path)
     this.db = db
     this.lock = lock
     this.statements = new Statements(db, MAX_STATEMENTS)
+    this.durations = new Durations(this.sql, limits)
     const transaction = db.transaction((work: () => void) => work())
     this.transact = (work) => transaction.immediate(work)
   }
@@ -122,9 +125,7 @@ export class SqliteFile {
       event.kind,
       JSON.stringify(event.detail),
     )
-    const { model, from, tookMs } = event.detail
-    if (event.kind === 'state' && typeof model === 'string' && typeof from === 'string' && typeof tookMs === 'number')
-      this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
+    this.durations.note(event)
   }
 
   /** Inside a transaction: of the next event at the earliest. */

@@ -8,8 +8,6 @@ type SeenRow = EventRow & { owner: string | null; lessee: string | null }
 
 /** Events that one scan looks at. Others wait for it a few milliseconds. */
 const SCANNED = 5_000
-/** Durations that are kept, of all models together. */
-const MAX_DURATIONS = 1_000_000
 
 const readEvent = (row: EventRow): EventRecord => ({
   seq: row.seq,
@@ -98,19 +96,15 @@ export function journalTable(file: SqliteFile): Journal {
     },
     watch: (listener) => file.watch(listener),
     async durations(model, state) {
-      return file
-        .sql<{ took_ms: number }>(
-          'SELECT took_ms FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT 200',
-        )
-        .all(model, state)
-        .map((row) => row.took_ms)
+      return file.durations.of(model, state)
     },
     async prune(beforeMs, limit) {
       return file.write({ what: 'event' }, () => {
-        file.sql('DELETE FROM durations WHERE id <= (SELECT max(id) FROM durations) - ?').run(MAX_DURATIONS)
-        return file
+        const durations = file.durations.prune(limit)
+        const { changes } = file
           .sql('DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ? LIMIT ?)')
-          .run(beforeMs, limit).changes
+          .run(beforeMs, limit)
+        return Math.max(changes, durations)
       })
     },
     async cursor(name) {

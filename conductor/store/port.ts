@@ -198,9 +198,9 @@ export interface Journal {
   lastSeq(): Promise<number>
   /** Calls back after every commit that added events. The answer ends it. */
   watch(listener: () => void): () => void
-  /** How long nodes of this model were in this state: the newest 200, in milliseconds. */
+  /** How long nodes of this model were in this state: the newest of them, in milliseconds. */
   durations(model: string, state: string): Promise<number[]>
-  /** Forgets events that are older, at most `limit` of them. Answers how many. */
+  /** Forgets events that are older, and durations that are too many: at most `limit` of each. Answers how many it was of what it was more of. */
   prune(beforeMs: number, limit: number): Promise<number>
   cursor(name: string): Promise<number | undefined>
   setCursor(name: string, seq: number): Promise<void>

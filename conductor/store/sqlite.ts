@@ -4,6 +4,7 @@ import { Fault } from '../../kit/fault.ts'
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 import { Damage } from './damage.ts'
 import { Drives } from './drives.ts'
+import type { DurationLimits } from './durations.ts'
 import { SqliteFile } from './file.ts'
 import { journalTable } from './journal.ts'
 import { checkKey, upgradeNodes } from './keys.ts'
@@ -29,6 +30,14 @@ import type { PortSighting } from './seen-of-port.ts'
 import type { Seal } from './secrets.ts'
 import { conductorTable, objectTable, upgradeObjects } from './tables.ts'
 
+export interface SqliteParts {
+  readonly clock?: Clock
+  readonly limits?: DurationLimits
+}
+
+/** Where no configuration says otherwise. */
+const KEPT: DurationLimits = { durations: 200, durationsInAll: 200_000 }
+
 export class SqliteStore implements Store {
   readonly objects: ObjectStore
   readonly journal: Journal
@@ -42,8 +51,8 @@ export class SqliteStore implements Store {
   private readonly seenOfPorts: PortSightings
 
   /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its secrets were sealed with. */
-  constructor(path: string, seal: Seal, clock: Clock = systemClock) {
-    this.file = new SqliteFile(path, clock)
+  constructor(path: string, seal: Seal, { clock = systemClock, limits = KEPT }: SqliteParts = {}) {
+    this.file = new SqliteFile(path, { clock, limits })
     this.drives = new Drives(this.file, seal)
     try {
       checkKey(this.file, seal)

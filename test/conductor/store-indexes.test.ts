@@ -200,3 +200,36 @@ test('what goes with a node or an event is found by an index: each foreign key h
   expect(plans.flat().filter((detail) => detail.startsWith('SCAN'))).toEqual([])
   db.close()
 })
+
+test('times of states are kept for each model and state, the newest; and so many in all', async () => {
+  await store.close()
+  const path = join(dir, 'r.db')
+  const old = new Database(path)
+  const add = old.prepare("INSERT INTO durations (model, state, took_ms) VALUES ('old', 'deploying', ?)")
+  old.transaction(() => Array.from({ length: 250 }, (_, i) => add.run(i)))()
+  old.close()
+  const seal = new Seal(Buffer.alloc(32, 1), systemRandom)
+  store = new SqliteStore(path, seal, { limits: { durations: 5, durationsInAll: 12 } })
+  const ended = (model: string, tookMs: number) => ({
+    atMs: 1,
+    nodeUuid: uuid(1),
+    kind: 'state',
+    detail: { model, from: 'deploying', to: 'active', tookMs },
+  })
+  const rows = () => {
+    const db = new Database(path, { readonly: true })
+    const { count } = db.prepare('SELECT count(*) AS count FROM durations').get() as { count: number }
+    db.close()
+    return count
+  }
+
+  for (let n = 0; n < 20; n += 1) await store.journal.addAll([ended('a', n), ended('b', 100 + n), ended('old', n)])
+  expect(await store.journal.durations('a', 'deploying')).toEqual([19, 18, 17, 16, 15])
+  expect(await store.journal.durations('b', 'deploying')).toEqual([119, 118, 117, 116, 115])
+  expect(rows()).toBe(15)
+
+  expect(await store.journal.prune(0, 2)).toBe(2)
+  expect(rows()).toBe(13)
+  expect([await store.journal.prune(0, 1_000), rows()]).toEqual([1, 12])
+  expect(await store.journal.durations('b', 'deploying')).toHaveLength(4)
+})

@@ -35,7 +35,7 @@ let texts: string[] = []
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-lists-'))
-  file = new SqliteFile(join(dir, 'r.db'), systemClock)
+  file = new SqliteFile(join(dir, 'r.db'), { clock: systemClock, limits: { durations: 10, durationsInAll: 10 } })
   const { sql } = file
   file.sql = (text) => {
     texts.push(text)

@@ -1,0 +1,53 @@
+/** How long nodes of a model were in a state: the newest of each, so that what is kept grows with what there is and not with what happens. */
+import type { Statements } from './statements.ts'
+
+export interface DurationLimits {
+  /** Of one model and state. */
+  readonly durations: number
+  readonly durationsInAll: number
+}
+
+type Sql = Statements['get']
+
+/** With each one that is added. Databases of older programs have more. */
+const FORGOTTEN_AT_ONCE = 100
+
+export class Durations {
+  private readonly sql: Sql
+  private readonly limits: DurationLimits
+
+  constructor(sql: Sql, limits: DurationLimits) {
+    this.sql = sql
+    this.limits = limits
+  }
+
+  /** Inside a transaction: what an event tells of, if it tells of a state that ended. */
+  note(event: { readonly kind: string; readonly detail: Readonly<Record<string, unknown>> }): void {
+    const { model, from, tookMs } = event.detail
+    if (event.kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number')
+      return
+    this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
+    this.sql(
+      'DELETE FROM durations WHERE id IN (SELECT id FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT ? OFFSET ?)',
+    ).run(model, from, FORGOTTEN_AT_ONCE, this.limits.durations)
+  }
+
+  /** The newest first. */
+  of(model: string, state: string): number[] {
+    return this.sql<{ took_ms: number }>(
+      'SELECT took_ms FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT ?',
+    )
+      .all(model, state, this.limits.durations)
+      .map((row) => row.took_ms)
+  }
+
+  /** Inside a transaction: the oldest of all, because models are named by whoever enrolls. At most `limit`; answers how many. */
+  prune(limit: number): number {
+    const { durationsInAll } = this.limits
+    const { count } = this.sql<{ count: number }>('SELECT count(*) AS count FROM durations').get() as { count: number }
+    const tooMany = Math.min(limit, count - durationsInAll)
+    if (tooMany <= 0) return 0
+    return this.sql('DELETE FROM durations WHERE id IN (SELECT id FROM durations ORDER BY id LIMIT ?)').run(tooMany)
+      .changes
+  }
+}
