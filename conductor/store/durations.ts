@@ -1,13 +1,11 @@
 /** How long nodes of a model were in a state: the newest of each, so that what is kept grows with what there is and not with what happens. */
-import type { Statements } from './statements.ts'
+import type { Sql } from './statements.ts'
 
 export interface DurationLimits {
   /** Of one model and state. */
   readonly durations: number
   readonly durationsInAll: number
 }
-
-type Sql = Statements['get']
 
 /** With each one that is added. Databases of older programs have more. */
 const FORGOTTEN_AT_ONCE = 100

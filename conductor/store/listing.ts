@@ -1,7 +1,7 @@
 /** Lists in pages: key-set paging along an index, so that a page reads the rows that it shows, and not the table. What has no value comes first. */
 import { Fault } from '../../kit/fault.ts'
 import type { Page } from './port.ts'
-import type { Statements, Value } from './statements.ts'
+import type { Sql, Value } from './statements.ts'
 
 /** A clause, and the values of its marks. One that begins with a plus is never looked up by an index. */
 export type Where = readonly [clause: string, ...values: Value[]]
@@ -30,8 +30,6 @@ export interface Listing {
   readonly page: Page
   readonly sorts: Sorts
 }
-
-type Sql = Statements['get']
 
 /** Filters that leave no more rows than this are looked up by their own index, and what they leave is sorted. Others pick rows along the index of the order. */
 const FEW = 500

@@ -27,3 +27,5 @@ export class Statements {
     return this.byText.size
   }
 }
+
+export type Sql = Statements['get']
