@@ -41,8 +41,9 @@ export function renderGrub(order: BootOrder, node: string): string {
  *  not signed, the choice goes back to the firmware. */
 const FROM_DISK = [
   'for loader in /EFI/BOOT/BOOTX64.EFI /EFI/debian/shimx64.efi /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/Microsoft/Boot/bootmgfw.efi; do',
-  '  if search --no-floppy --file --set=disk $loader; then',
-  '    if chainloader ($disk)$loader; then boot; fi',
+  // shim looks for GRUB on the device that is the root.
+  '  if search --no-floppy --file --set=root $loader; then',
+  '    if chainloader $loader; then boot; fi',
   '  fi',
   'done',
   'exit',

@@ -1,0 +1,102 @@
+/** Secure Boot from the first packet to the installed system, on OVMF with Microsoft's keys: shim and GRUB from the network, the deploy ramdisk with Debian's
+ *  kernel, the deployed Debian, and a network boot that is sent on to the disk. The BMC speaks IPMI: nothing switches Secure Boot off meanwhile. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { until } from '../../../kit/clock.ts'
+import { run } from '../../../kit/run.ts'
+import { travel } from '../../lab/journey.ts'
+import type { Server } from '../../lab/server.ts'
+import { newSeen } from '../../lab/show.ts'
+import { openBench, useDebian, type Bench } from '../setup.ts'
+
+const GIB = 1024 ** 3
+const BOOT_MS = 400_000
+
+interface Event {
+  readonly kind: string
+  readonly detail: { readonly step?: string; readonly detail?: string; readonly what?: string }
+}
+
+describe('Secure Boot', () => {
+  let bench: Bench
+  let server: Server
+  let address = ''
+  beforeAll(async () => {
+    bench = await openBench('secure', {})
+    await bench.conductor.start()
+    server = await bench.rack.addServer({
+      name: 'server-1',
+      firmware: 'uefi',
+      card: 'virtio',
+      diskKind: 'virtio',
+      diskBytes: 5 * GIB,
+      memoryMb: 1536,
+      secureBoot: true,
+    })
+  })
+  afterAll(() => bench?.rack.down())
+
+  const eventsOf = async (): Promise<Event[]> =>
+    ((await bench.conductor.api.ok('GET', '/rackward/v1/events?node=server-1')) as unknown as { events: Event[] })
+      .events
+  const consoleText = () => readFile(join(server.dir, 'console.log'), 'latin1')
+  const onServer = async (command: string) => {
+    const key = join(bench.rack.dir, 'id_ed25519')
+    const ssh = [
+      'ssh',
+      '-i',
+      key,
+      '-o',
+      'StrictHostKeyChecking=no',
+      '-o',
+      'UserKnownHostsFile=/dev/null',
+      '-o',
+      'ConnectTimeout=5',
+    ]
+    const done = await run(bench.rack.in([...ssh, `debian@${address}`, command]), { timeoutMs: 30_000 })
+    return done.stdout.trim()
+  }
+
+  test(
+    'a blank server is deployed through shim and GRUB, and its Debian is locked down',
+    { timeout: 900_000 },
+    async () => {
+      const image = await useDebian(bench)
+      const result = await travel({ api: bench.conductor.api, rack: bench.rack, server, image, seen: newSeen() })
+      expect(result.error).toBeUndefined()
+      address = result.address ?? ''
+      expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
+
+      const seen = (await eventsOf()).flatMap(({ kind, detail }) => (kind === 'seen' ? [detail] : []))
+      expect(new Set(seen.map(({ step }) => step))).toEqual(
+        new Set(['dhcp', 'loader', 'grub', 'script', 'kernel', 'initrd', 'hello']),
+      )
+      expect(seen.find(({ step }) => step === 'loader')?.detail).toBe('bootx64.efi: shim, for Secure Boot')
+      // What shim and GRUB do without is no trouble.
+      expect((await eventsOf()).filter(({ kind }) => kind === 'trouble')).toEqual([])
+      expect(await consoleText()).toContain('UEFI Secure Boot is enabled')
+      expect(await readFile(bench.conductor.logFile, 'utf8')).not.toContain('rackward.token=')
+    },
+  )
+
+  test('firmware that tries the network first comes to the disk through GRUB', { timeout: 600_000 }, async () => {
+    const before = await onServer('cat /proc/sys/kernel/random/boot_id')
+    for (const args of [
+      ['power', 'off'],
+      ['chassis', 'bootdev', 'pxe'],
+      ['power', 'on'],
+    ])
+      expect((await bench.rack.ipmi(server, args)).code).toBe(0)
+    const after = await until(
+      async () => {
+        const id = await onServer('cat /proc/sys/kernel/random/boot_id').catch(() => '')
+        return id !== '' && id !== before ? id : undefined
+      },
+      { what: 'the server to boot from its disk', timeoutMs: BOOT_MS, everyMs: 2_000 },
+    )
+    expect(after).not.toBe(before)
+    expect(await consoleText()).toContain('server-1 boots from its disk')
+    expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
+  })
+})
