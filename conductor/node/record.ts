@@ -43,6 +43,8 @@ export type Effect =
       readonly secureBoot?: boolean
       readonly how: 'set' | 'prove' | 'restart'
       readonly wasOff?: true
+      /** Secure Boot stays as it is where network boots have signed loaders. */
+      readonly unlessSigned?: true
     }
   /** Reads the inventory through the BMC. */
   | { readonly do: 'inspect' }

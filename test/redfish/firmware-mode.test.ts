@@ -7,6 +7,7 @@ import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { bootsSigned, checkFirmwareTarget, firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
 import { newNode } from '../../conductor/node/record.ts'
+import { performFirmware, type FirmwareParts } from '../../conductor/node/run/firmware-mode.ts'
 import { effectsOf } from '../../conductor/node/workflow/effects.ts'
 import { selfSigned } from '../../kit/certificate.ts'
 import { until } from '../../kit/clock.ts'
@@ -184,6 +185,48 @@ test('an instance may want Secure Boot of a node that nothing can switch, where 
   const node = { ...newNode({ uuid: 'u', driver: 'ipmi' }, 0), instanceInfo: { capabilities: 'secure_boot:true' } }
   expect(() => checkFirmwareTarget(node)).toThrow('properties/capabilities')
   expect(() => checkFirmwareTarget({ ...node, properties: { capabilities: 'secure_boot:true' } })).not.toThrow()
+})
+
+test.each([
+  ['stays on for a ramdisk that comes through signed loaders', true, []],
+  ['is switched off where there are none', false, [false]],
+])('Secure Boot that the instance wants %s', async (_, signed, switched) => {
+  const node = {
+    ...newNode({ uuid: 'u', driver: 'redfish' }, 0),
+    instanceInfo: { capabilities: 'secure_boot:true' },
+    secureBoot: true,
+  }
+  const set = effectsOf('boot', { ...node, workflow: { ...node.workflow, order: 'deploy' } }).find(
+    (effect) => effect.do === 'firmware-mode',
+  )
+  const ordered: boolean[] = []
+  const firmwareMode = {
+    read: () => ({ bootMode: 'uefi', secureBoot: { active: true, wanted: ordered.at(-1) ?? true } }),
+    setSecureBoot: (enabled: boolean) => void ordered.push(enabled),
+    setBootMode: () => undefined,
+  }
+  const parts = {
+    bmcs: { target: () => 'bmc' },
+    bmcQueue: { run: (_target: unknown, _options: unknown, work: (bmc: unknown) => unknown) => work({ firmwareMode }) },
+    hasSignedLoaders: async () => signed,
+  } as unknown as FirmwareParts
+  if (set?.do !== 'firmware-mode') throw new Error('nothing sets the firmware')
+  await performFirmware(parts, set, { node, signal: AbortSignal.timeout(10_000) })
+  expect(ordered).toEqual(switched)
+})
+
+test('for other orders, and with the boot ISO, the ramdisk boots without Secure Boot in any case', () => {
+  const made = { ...newNode({ uuid: 'u', driver: 'redfish' }, 0), secureBoot: true }
+  const wants = { ...made, instanceInfo: { capabilities: 'secure_boot:true' } }
+  const deploys = { ...wants, workflow: { ...made.workflow, order: 'deploy' as const } }
+  const byMedia = { ...deploys, interfaces: { ...made.interfaces, boot: 'redfish-virtual-media' } }
+  for (const node of [made, { ...wants, workflow: { ...made.workflow, order: 'clean' as const } }, byMedia])
+    expect(effectsOf('boot', node)).toContainEqual({
+      do: 'firmware-mode',
+      ...(node === made || node.workflow.order === 'clean' ? {} : { bootMode: 'uefi' }),
+      secureBoot: false,
+      how: 'set',
+    })
 })
 
 test('the unsigned ramdisk boots without Secure Boot; the instance that wants it is started with it, and that is proven', () => {

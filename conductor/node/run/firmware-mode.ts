@@ -16,6 +16,8 @@ export interface FirmwareParts {
   readonly bmcQueue: BmcQueue
   readonly clock: Clock
   readonly powerTimeoutMs: number
+  /** Network boots have signed loaders. */
+  readonly hasSignedLoaders: () => Promise<boolean>
 }
 
 export type FirmwareEffect = Extract<Effect, { do: 'firmware-mode' }>
@@ -26,7 +28,7 @@ const PROOF_MS = 15 * 60_000
 
 export async function performFirmware(
   parts: FirmwareParts,
-  effect: FirmwareEffect,
+  ordered: FirmwareEffect,
   { node, signal }: { readonly node: NodeRecord; readonly signal: AbortSignal },
 ): Promise<EffectFound> {
   const { bmcQueue, bmcs } = parts
@@ -34,6 +36,7 @@ export async function performFirmware(
   const command = <T>(work: (bmc: Bmc, broken: AbortSignal) => Promise<T>) =>
     bmcQueue.run(target, { priority: 'deploy', timeoutMs: COMMAND_MS, signal }, work)
   const read = () => command(readMode)
+  const effect = ordered.unlessSigned && (await parts.hasSignedLoaders()) ? withoutSecureBoot(ordered) : ordered
 
   if (effect.how === 'prove') {
     // Many BMCs are busy while their server starts.
@@ -49,6 +52,8 @@ export async function performFirmware(
   await command((bmc, broken) => send(bmc, effect, broken))
   return effect.how === 'set' ? { patch: patchOf(await read()) } : { bmcTask: taskOf(parts, effect), restart: true }
 }
+
+const withoutSecureBoot = ({ secureBoot: _, ...effect }: FirmwareEffect): FirmwareEffect => effect
 
 /** One look at a change that is waited for. */
 export async function lookAtMode(task: BmcTask, at: LookAt): Promise<Looked> {

@@ -35,6 +35,8 @@ export interface PerformParts {
   /** Reads the inventory of a node through its BMC and stores it. */
   readonly inspect: (node: NodeRecord, signal: AbortSignal) => Promise<Partial<NodeRecord>>
   readonly powerTimeoutMs: number
+  /** Network boots have signed loaders. */
+  readonly hasSignedLoaders: () => Promise<boolean>
   readonly fakeDelayMs: number
 }
 

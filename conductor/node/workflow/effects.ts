@@ -66,21 +66,26 @@ export function restartForBmc(node: NodeRecord): readonly Effect[] {
 
 const isProof = (effect: Effect): boolean => effect.do === 'firmware-mode' && effect.how === 'prove'
 
-/** The ramdisk is not signed. The boot mode of the instance is set before it, because firmware forgets boot entries when the mode changes. */
-function ramdiskFirmware(node: NodeRecord): FirmwareTarget {
+/** Our GRUB of the boot ISO is not signed, and iPXE is not either; where an instance wants Secure Boot, it stays on for a ramdisk that comes through signed
+ *  loaders. The boot mode of the instance is set before the ramdisk, because firmware forgets boot entries when the mode changes. */
+function ramdiskFirmware(node: NodeRecord): Firmware {
   if (!managementOf(node).firmwareMode) return {}
-  const { bootMode } = firmwareTargetOf(node)
+  const isDeploy = node.workflow.order === 'deploy'
+  const { bootMode, secureBoot } = firmwareTargetOf(node)
   return {
-    ...(node.workflow.order === 'deploy' && bootMode ? { bootMode } : {}),
+    ...(isDeploy && bootMode ? { bootMode } : {}),
     ...(node.secureBoot ? { secureBoot: false } : {}),
+    ...(isDeploy && secureBoot && node.secureBoot && !bootPlanOf(node).servesIso ? { unlessSigned: true } : {}),
   }
 }
 
 const instanceFirmware = (node: NodeRecord): FirmwareTarget =>
   managementOf(node).firmwareMode ? firmwareTargetOf(node) : {}
 
+type Firmware = FirmwareTarget & { readonly unlessSigned?: true }
+
 /** Sets the firmware before the start; where Secure Boot is switched on for an instance, waits until it holds. */
-function withFirmware(restarting: readonly Effect[], wanted: FirmwareTarget): readonly Effect[] {
+function withFirmware(restarting: readonly Effect[], wanted: Firmware): readonly Effect[] {
   if (wanted.bootMode === undefined && wanted.secureBoot === undefined) return restarting
   const set: Effect = { do: 'firmware-mode', ...wanted, how: 'set' }
   const at = restarting.findIndex((effect) => effect.do === 'boot-device' || effect.do === 'http-boot')
