@@ -35,15 +35,14 @@ export type Effect =
   | { readonly do: 'wait'; readonly seconds: number }
   /** The present step, on a child node. */
   | { readonly do: 'child-step'; readonly node: string }
-  /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is switched off again in the end; `prove`: what was set
-   *  before a start. The last two leave what does not hold yet as a task that is looked at until it is proven. */
+  /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is off again in the end; `prove`: what was set before a
+   *  start. The last two leave a task that is looked at until it holds. `unlessSigned`: Secure Boot stays as it is where network boots are signed. */
   | {
       readonly do: 'firmware-mode'
       readonly bootMode?: 'uefi' | 'bios'
       readonly secureBoot?: boolean
       readonly how: 'set' | 'prove' | 'restart'
       readonly wasOff?: true
-      /** Secure Boot stays as it is where network boots have signed loaders. */
       readonly unlessSigned?: true
     }
   /** Reads the inventory through the BMC. */

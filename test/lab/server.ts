@@ -19,6 +19,8 @@ export interface ServerSpec {
   readonly memoryMb: number
   /** UEFI with the keys that servers leave the factory with, and Secure Boot on from the first start. */
   readonly secureBoot?: boolean
+  /** Its UEFI boots by HTTP alone, without TFTP. */
+  readonly httpBoot?: boolean
   /** `ipmi` when nothing is said. */
   readonly bmc?: BmcKind
   /** More disks, by size. */
@@ -199,6 +201,7 @@ const firmwareArgs = (server: Server): string[] =>
         // With smm=on, only code in system management mode may change the variables; without it the property does nothing.
         '-global',
         'driver=cfi.pflash01,property=secure,value=$smm',
+        ...(server.httpBoot ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
         // The rack has no IPv6: its network boot attempts would only wait.
         '-fw_cfg',
         'name=opt/org.tianocore/IPv6PXESupport,string=n',

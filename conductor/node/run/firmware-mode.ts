@@ -53,7 +53,9 @@ export async function performFirmware(
   return effect.how === 'set' ? { patch: patchOf(await read()) } : { bmcTask: taskOf(parts, effect), restart: true }
 }
 
-const withoutSecureBoot = ({ secureBoot: _, ...effect }: FirmwareEffect): FirmwareEffect => effect
+function withoutSecureBoot({ bootMode, how }: FirmwareEffect): FirmwareEffect {
+  return { do: 'firmware-mode', ...(bootMode === undefined ? {} : { bootMode }), how }
+}
 
 /** One look at a change that is waited for. */
 export async function lookAtMode(task: BmcTask, at: LookAt): Promise<Looked> {

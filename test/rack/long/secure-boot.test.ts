@@ -1,17 +1,26 @@
 /** Secure Boot from the first packet to the installed system, on OVMF with Microsoft's keys: shim and GRUB from the network, the deploy ramdisk with Debian's
- *  kernel, the deployed Debian, and a network boot that is sent on to the disk. The BMC speaks IPMI: nothing switches Secure Boot off meanwhile. */
+ *  kernel, the deployed Debian, a network boot that is sent on to the disk, and UEFI HTTP boot. The BMC speaks IPMI: nothing switches Secure Boot off meanwhile. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../../kit/clock.ts'
 import { run } from '../../../kit/run.ts'
-import { travel } from '../../lab/journey.ts'
+import { enroll, provision, travel } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
 import { newSeen } from '../../lab/show.ts'
 import { openBench, useDebian, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const BOOT_MS = 400_000
+const SPEC = {
+  firmware: 'uefi',
+  card: 'virtio',
+  diskKind: 'virtio',
+  diskBytes: 5 * GIB,
+  memoryMb: 1536,
+  secureBoot: true,
+} as const
+const STEPS = ['dhcp', 'loader', 'grub', 'script', 'kernel', 'initrd', 'hello']
 
 interface Event {
   readonly kind: string
@@ -25,22 +34,13 @@ describe('Secure Boot', () => {
   beforeAll(async () => {
     bench = await openBench('secure', {})
     await bench.conductor.start()
-    server = await bench.rack.addServer({
-      name: 'server-1',
-      firmware: 'uefi',
-      card: 'virtio',
-      diskKind: 'virtio',
-      diskBytes: 5 * GIB,
-      memoryMb: 1536,
-      secureBoot: true,
-    })
+    server = await bench.rack.addServer({ ...SPEC, name: 'server-1' })
   })
   afterAll(() => bench?.rack.down())
 
-  const eventsOf = async (): Promise<Event[]> =>
-    ((await bench.conductor.api.ok('GET', '/rackward/v1/events?node=server-1')) as unknown as { events: Event[] })
-      .events
-  const consoleText = () => readFile(join(server.dir, 'console.log'), 'latin1')
+  const eventsOf = async (name = 'server-1'): Promise<Event[]> =>
+    ((await bench.conductor.api.ok('GET', `/rackward/v1/events?node=${name}`)) as unknown as { events: Event[] }).events
+  const consoleOf = (one: Server) => readFile(join(one.dir, 'console.log'), 'latin1')
   const onServer = async (command: string) => {
     const key = join(bench.rack.dir, 'id_ed25519')
     const ssh = [
@@ -69,13 +69,11 @@ describe('Secure Boot', () => {
       expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
 
       const seen = (await eventsOf()).flatMap(({ kind, detail }) => (kind === 'seen' ? [detail] : []))
-      expect(new Set(seen.map(({ step }) => step))).toEqual(
-        new Set(['dhcp', 'loader', 'grub', 'script', 'kernel', 'initrd', 'hello']),
-      )
+      expect(new Set(seen.map(({ step }) => step))).toEqual(new Set(STEPS))
       expect(seen.find(({ step }) => step === 'loader')?.detail).toBe('bootx64.efi: shim, for Secure Boot')
       // What shim and GRUB do without is no trouble.
       expect((await eventsOf()).filter(({ kind }) => kind === 'trouble')).toEqual([])
-      expect(await consoleText()).toContain('UEFI Secure Boot is enabled')
+      expect(await consoleOf(server)).toContain('UEFI Secure Boot is enabled')
       expect(await readFile(bench.conductor.logFile, 'utf8')).not.toContain('rackward.token=')
     },
   )
@@ -96,7 +94,19 @@ describe('Secure Boot', () => {
       { what: 'the server to boot from its disk', timeoutMs: BOOT_MS, everyMs: 2_000 },
     )
     expect(after).not.toBe(before)
-    expect(await consoleText()).toContain('server-1 boots from its disk')
+    expect(await consoleOf(server)).toContain('server-1 boots from its disk')
     expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
+  })
+
+  test('UEFI HTTP boot: shim and GRUB come over HTTP as well', { timeout: 600_000 }, async () => {
+    const { api } = bench.conductor
+    await bench.rack.cutPower(server)
+    const other = await bench.rack.addServer({ ...SPEC, name: 'server-2', httpBoot: true })
+    const node = await enroll(api, other)
+    await provision(api, node, { target: 'manage' }, { to: 'manageable' })
+    await provision(api, node, { target: 'inspect' }, { to: 'manageable', timeoutMs: 500_000 })
+    const seen = (await eventsOf('server-2')).flatMap(({ kind, detail }) => (kind === 'seen' ? [detail.step] : []))
+    expect(new Set(seen)).toEqual(new Set(STEPS))
+    expect(await consoleOf(other)).toContain('UEFI Secure Boot is enabled')
   })
 })
