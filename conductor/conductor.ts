@@ -18,6 +18,7 @@ import { bootParts, startBootLink } from './start/boot.ts'
 import { started, type Context } from './start/context.ts'
 import { startFirmwareServer } from './start/firmware.ts'
 import { hardwareParts } from './start/hardware.ts'
+import { meshParts } from './start/mesh.ts'
 import { startMonitoring } from './start/monitoring.ts'
 import { startOperations } from './start/operations.ts'
 import { makePerformer, provisioningParts, startAgentPort } from './start/provisioning.ts'
@@ -74,9 +75,11 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
 
   const childSteps = new ChildSteps({ ...context, ...storage, timeoutMs: childStepMs(config) })
   const firmwareServer = await startFirmwareServer(context, monitoring)
+  const mesh = await meshParts(context)
   const perform = (parts.makePerformer ?? makePerformer)(context, {
     ...storage,
     ...hardware,
+    ...mesh,
     boot,
     childSteps,
     firmwareServer,
@@ -88,7 +91,7 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   await startAgentPort(context, provisioning, { boot, monitoring })
   await started(context, 'worker', provisioning.worker)
 
-  const running = { ...storage, ...hardware, ...provisioning, ...monitoring }
+  const running = { ...storage, ...hardware, ...provisioning, ...monitoring, ...mesh }
   const operations = await startOperations(context, running, webhookList)
   const { addresses, routes } = await startApi(context, { ...running, ...operations, ...monitoring, boot })
 

@@ -1,9 +1,12 @@
 /** The credentials of the BMCs of hosts, for the arbiters of the mesh, so that they can fence while the conductor is away: sealed for each arbiter alone, kept in the
- *  mesh's store, sent again when an arbiter's key or a credential changes. */
+ *  mesh's store, sent again when an arbiter's key or a credential changes. With them stands whether the BMC updates itself, in which an OFF could destroy it. */
 import { createHash } from 'node:crypto'
+import { isoTime, type Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
 import { sealBox } from '../../kit/sealed-box.ts'
 import { aboutBmc } from '../bmc/info.ts'
-import type { NodeRecord } from '../node/record.ts'
+import { isLocked, type NodeRecord } from '../node/record.ts'
+import { isHost } from './interlock.ts'
 import type { MeshLink, MeshRegistry } from './link.ts'
 
 /** Names of Ironic's drivers -> the keys of driver_info that an arbiter needs. */
@@ -17,6 +20,9 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   idrac: REDFISH.split(' '),
 }
 
+/** As the arbiters have it (host-agent/protocol/records.ts). */
+const MAX_UPDATE_SECONDS = 86_400
+
 /** What an arbiter needs to reach the BMC of a node; the key that was pinned here is the one that it must find. */
 function reachOf(node: NodeRecord): Record<string, unknown> {
   const pinned = node.bmc ? { rackward_tls_pin: node.bmc.tlsPin } : {}
@@ -26,13 +32,26 @@ function reachOf(node: NodeRecord): Record<string, unknown> {
   )
 }
 
+/** Why a BMC is to be left alone, and until when at most. */
+export interface BmcUpdate {
+  readonly why: string
+  readonly untilMs: number
+}
+
+type Host = MeshRegistry['hosts'][number]
+type Keyed = readonly { readonly name: string; readonly publicKey: string }[]
+
 export class BmcCredentials {
-  private readonly link: MeshLink
+  private readonly link: Pick<MeshLink, 'registry' | 'request'>
+  private readonly clock: Clock
   /** Host -> digest of what was sent, and to whom. */
   private readonly sent = new Map<string, string>()
+  /** Node -> an update that is announced, and not in its record before the present effect is over. */
+  private readonly announced = new Map<string, { readonly update: BmcUpdate; readonly of: NodeRecord }>()
 
-  constructor(link: MeshLink) {
+  constructor(link: Pick<MeshLink, 'registry' | 'request'>, clock: Clock) {
     this.link = link
+    this.clock = clock
   }
 
   /** Sends what is new. Answers the hosts. Throws `mesh.leaderless`. */
@@ -44,30 +63,66 @@ export class BmcCredentials {
           : [],
       ),
     )
-    const keyed = arbiters.flatMap(({ name, public_key: publicKey }) => (publicKey ? [{ name, publicKey }] : []))
+    const keyed = keyedOf(arbiters)
     const done: string[] = []
     for (const host of hosts) {
       const node = byIdent.get(host.node ?? host.name)
-      if (!node || keyed.length === 0) continue
-      const text = JSON.stringify(reachOf(node))
-      const digest = createHash('sha256')
-        .update(JSON.stringify([text, keyed]))
-        .digest('hex')
-      if (this.sent.get(host.name) === digest && host.bmc_sealed) continue
-      const sealed = Object.fromEntries(
-        keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]),
-      )
-      const { status } = await this.link.request(
-        'PUT',
-        `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`,
-        {
-          body: { sealed },
-        },
-      )
-      if (status !== 200) continue
-      this.sent.set(host.name, digest)
-      done.push(host.name)
+      if (node && keyed.length > 0 && (await this.send(host, node, keyed)) === 'sent') done.push(host.name)
     }
     return done
   }
+
+  /** Resolves when the arbiters know that the BMC of a node updates itself, or the node is no host of theirs. Throws `mesh.unknown` and `mesh.leaderless`: the
+   *  update must wait. The record of the node says it from then on, and says when it is over. */
+  async announce(node: NodeRecord, update: BmcUpdate): Promise<void> {
+    this.announced.set(node.uuid, { update, of: node })
+    const { hosts, arbiters } = await this.link.registry()
+    const keyed = keyedOf(arbiters)
+    for (const host of hosts)
+      if (isHost(host, node) && (await this.send(host, node, keyed)) === 'refused')
+        throw new Fault(
+          'mesh.unknown',
+          `the arbiters of the mesh did not take it that the BMC of ${host.name} updates itself, and could switch it off meanwhile`,
+        )
+  }
+
+  private async send(host: Host, node: NodeRecord, keyed: Keyed): Promise<'sent' | 'known' | 'refused'> {
+    const text = JSON.stringify(reachOf(node))
+    const update = this.updateOf(node)
+    const digest = createHash('sha256')
+      .update(JSON.stringify([text, keyed, update ?? null]))
+      .digest('hex')
+    if (this.sent.get(host.name) === digest && host.bmc_sealed) return 'known'
+    const sealed = Object.fromEntries(
+      keyed.map(({ name, publicKey }) => [name, sealBox(publicKey, text, aboutBmc(host.name, name))]),
+    )
+    const body = { sealed, ...(update ? { updating: this.wireOf(update) } : {}) }
+    const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`
+    const { status } = await this.link.request('PUT', path, { body })
+    if (status !== 200) return 'refused'
+    this.sent.set(host.name, digest)
+    return 'sent'
+  }
+
+  /** By the record, unless it was read before the announcement or is about to be written. */
+  private updateOf(node: NodeRecord): BmcUpdate | undefined {
+    const announced = this.announced.get(node.uuid)
+    if (announced && isBefore(node, announced.of)) return announced.update
+    this.announced.delete(node.uuid)
+    const { bmcTask } = node.workflow
+    return bmcTask?.hush ? { why: bmcTask.hush, untilMs: bmcTask.deadlineMs } : undefined
+  }
+
+  /** Arbiters count by their own clocks. */
+  private wireOf({ why, untilMs }: BmcUpdate) {
+    const seconds = Math.min(MAX_UPDATE_SECONDS, Math.max(1, Math.ceil((untilMs - this.clock.now()) / 1000)))
+    return { id: isoTime(untilMs), why, seconds }
+  }
 }
+
+/** The effect of which `effect` was the record is not over in `node`. */
+const isBefore = (node: NodeRecord, effect: NodeRecord): boolean =>
+  node.version <= effect.version || (isLocked(node) && node.workflow.pendingVersion === effect.workflow.pendingVersion)
+
+const keyedOf = (arbiters: MeshRegistry['arbiters']): Keyed =>
+  arbiters.flatMap(({ name, public_key: publicKey }) => (publicKey ? [{ name, publicKey }] : []))

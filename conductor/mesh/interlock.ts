@@ -112,5 +112,5 @@ export class Interlock {
   }
 }
 
-const isHost = (host: Pick<MeshHost, 'name' | 'node'>, node: NodeRecord): boolean =>
+export const isHost = (host: Pick<MeshHost, 'name' | 'node'>, node: NodeRecord): boolean =>
   host.node === null ? host.name === node.name : host.node === node.uuid || host.node === node.name

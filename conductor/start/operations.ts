@@ -3,9 +3,8 @@ import { hostname } from 'node:os'
 import { Turns } from '../../kit/turns.ts'
 import { Webhooks, type Webhook } from '../events/webhooks.ts'
 import { Housekeeping } from '../housekeeping.ts'
-import { BmcCredentials } from '../mesh/credentials.ts'
 import { Interlock } from '../mesh/interlock.ts'
-import { MeshLink } from '../mesh/link.ts'
+import type { MeshLink } from '../mesh/link.ts'
 import { Allocations } from '../node/allocations.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import { PowerSync } from '../node/run/power-sync.ts'
@@ -15,6 +14,7 @@ import { SensorSync } from '../node/run/sensor-sync.ts'
 import { startBmcEvents } from './bmc-events.ts'
 import { started, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
+import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
@@ -33,11 +33,11 @@ export interface Operations {
 
 export async function startOperations(
   context: Context,
-  parts: Storage & Hardware & Provisioning & Pick<Monitoring, 'metrics' | 'onLimit'>,
+  parts: Storage & Hardware & Provisioning & Mesh & Pick<Monitoring, 'metrics' | 'onLimit'>,
   webhookList: readonly Webhook[],
 ): Promise<Operations> {
   const { config, clock, random, log } = context
-  const { store, worker, bmcQueue, bmcs, metrics } = parts
+  const { store, worker, bmcQueue, bmcs, metrics, link, credentials } = parts
   const turns = new Turns()
   const allocations = new Allocations({ store, worker, clock, random, log, turns })
   await started(context, 'allocations', allocations)
@@ -65,9 +65,7 @@ export async function startOperations(
   const webhooks = new Webhooks(webhookList, { journal: store.journal, clock, log })
   await started(context, 'webhooks', webhooks)
 
-  const link = config.mesh && (await MeshLink.open(config.mesh, clock))
   const interlock = link && new Interlock(link, { log, conductor: hostname() })
-  const credentials = link && new BmcCredentials(link)
   const housekeeping = new Housekeeping({
     store,
     clock,

@@ -26,6 +26,7 @@ import { settingsOf, tickMs } from '../settings.ts'
 import type { Boot } from './boot.ts'
 import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
+import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Storage } from './storage.ts'
 
@@ -61,7 +62,7 @@ const resultParts = (context: Context, { store, sightings }: Pick<Storage, 'stor
 /** What BMCs do for steps. */
 const bmcWorks = (
   { config }: Context,
-  { store }: ProvisioningParts,
+  { store, credentials }: ProvisioningParts & Pick<Mesh, 'credentials'>,
   files: FirmwareFiles | undefined,
 ): Readonly<Record<string, BmcWork>> => ({
   ...SECURE_BOOT_WORKS,
@@ -70,6 +71,7 @@ const bmcWorks = (
   ...firmwareWorks({
     store,
     files,
+    announce: async (node, update) => credentials?.announce(node, update),
     timeoutMs: (config.firmware?.timeoutSeconds ?? 0) * 1000,
     bmcTimeoutMs: (config.firmware?.bmcTimeoutSeconds ?? 0) * 1000,
   }),
@@ -78,7 +80,11 @@ const bmcWorks = (
 /** The performer of a conductor. */
 export function makePerformer(
   context: Context,
-  parts: ProvisioningParts & { readonly childSteps: ChildSteps; readonly firmwareServer: FirmwareServer | undefined },
+  parts: ProvisioningParts &
+    Pick<Mesh, 'credentials'> & {
+      readonly childSteps: ChildSteps
+      readonly firmwareServer: FirmwareServer | undefined
+    },
 ): Performer {
   const { bmcQueue, bmcs, store, sightings, images, glance, boot, childSteps } = parts
   const { config, clock } = context

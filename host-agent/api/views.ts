@@ -94,6 +94,7 @@ function hostAccount(
     fenceable: unfenceable === null,
     not_fenceable_because: unfenceable,
     bmc_sealed: cluster.bmcs.has(host),
+    bmc_updating: cluster.bmcUpdating(host, nowMs) ?? null,
     hold: holdView(hold),
     incident: incident?.id ?? null,
     lease_withheld: at.withholds.has(host),

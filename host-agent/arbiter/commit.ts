@@ -85,7 +85,7 @@ function mayPerform(arbiter: ArbiterState, effect: Effect): boolean {
   const incident = arbiter.cluster.incidents.get(effect.incident)?.value
   return (
     incident !== undefined &&
-    maySendOff(effect.do, incidentFacts(incident, nowMs, arbiter.known(nowMs)), arbiter.fenceGuards)
+    maySendOff(effect, incidentFacts(incident, nowMs, arbiter.known(nowMs)), arbiter.fenceGuards)
   )
 }
 

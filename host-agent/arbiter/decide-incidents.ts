@@ -66,6 +66,7 @@ export function incidentFacts(incident: Incident, stateSinceMs: number, known: K
       hold: cluster.holdOf(host),
       lastBoot: view.evidence.lastBoot(host, member),
       softSinceMs,
+      updating: cluster.bmcUpdating(host, known.nowMs),
       deviceLevels: known.deviceLevels(host),
       instances: instancesOf(incident, evacuation, cluster),
       readmitted: evacuation.enabled,

@@ -46,8 +46,10 @@ export function targetsOnce(known: Known): () => readonly Target[] | undefined {
     (found ??= { targets: targetsOf({ inventory: known.memory.inventory.value, cluster, verdicts, view }) }).targets
 }
 
-/** The policy and the hold of a host as they must still be when a command to fence it is stored. */
+/** The policy, the hold and the state of the BMC of a host as they must still be when a command to fence it is stored. */
 export const permissionFor = (host: string, cluster: ClusterState): { key: string; index: number }[] => [
   { key: KEYS.policy, index: cluster.policy.index },
   { key: holdKey(host), index: cluster.holds.get(host)?.index ?? 0 },
+  // A record that cannot be read says nothing of its BMC, and holds up no fence.
+  ...(cluster.bmcs.has(host) ? [{ key: KEYS.bmcs + host, index: cluster.bmcs.get(host)?.index ?? 0 }] : []),
 ]

@@ -114,6 +114,17 @@ export class ClusterState {
     return hold?.kind === 'drain' ? undefined : hold
   }
 
+  /** Why the BMC of a host is to be left alone, as it updates itself; undefined: it is not, or its time is over. */
+  bmcUpdating(host: string, nowMs: number): string | undefined {
+    const bmc = this.bmcs.get(host)
+    const updating = bmc?.value.updating
+    if (!bmc || !updating) return undefined
+    const { seconds, why } = updating
+    return nowMs < bmc.stateMs + seconds * 1000
+      ? `${why}, which takes ${Math.ceil(seconds / 60)} min at most`
+      : undefined
+  }
+
   intentsOf(incident: string): readonly Versioned<Intent>[] {
     if (!this.byIncident) {
       const byIncident = new Map<string, Versioned<Intent>[]>()
@@ -184,7 +195,10 @@ export class ClusterState {
 
   private kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Versioned<T> {
     const { entry, nowMs } = from
-    const state = (one: unknown) => (one as { state?: unknown } | undefined)?.state
+    const state = (one: unknown) => {
+      const { state: name, updating } = (one ?? {}) as { state?: unknown; updating?: { id: unknown } }
+      return name ?? updating?.id
+    }
     const same = held !== undefined && state(held.value) === state(value)
     return {
       key: entry.key,

@@ -24,6 +24,8 @@ export interface IncidentView {
   readonly lastBoot: Pick<BootRecord, 'id' | 'watchdogMs'> | undefined
   /** Since when only forgeable signs of life have held up the fence. */
   readonly softSinceMs: number | undefined
+  /** Why its BMC is to be left alone. */
+  readonly updating: string | undefined
   readonly deviceLevels: readonly DeviceLevel[]
   readonly instances: Facts['instances']
   readonly readmitted: boolean
@@ -67,6 +69,7 @@ export function factsOf(about: IncidentView, leader: LeaderView): Facts {
     halted: haltOf(about, policy),
     reads: known.reads,
     identity: identityAt(known, nowMs),
+    updating: about.updating ?? null,
     outstanding: outstandingAt(known, nowMs),
     lastOffMs: known.lastOffMs,
     devices: devicesOf(about, nowMs),

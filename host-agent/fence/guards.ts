@@ -40,6 +40,8 @@ export interface Facts {
   /** Newest last; of this leader, since the incident began. */
   readonly reads: readonly PowerRead[]
   readonly identity: 'match' | 'mismatch' | 'unknown'
+  /** Why its BMC is to be left alone: it updates itself; null: it does not, as far as is known. */
+  readonly updating: string | null
   /** Commands that were sent and neither answered nor past their deadline. */
   readonly outstanding: number
   readonly lastOffMs: number | null
@@ -77,6 +79,8 @@ export const FENCE_GUARDS = {
   allowed: (facts: Facts): boolean => facts.halted === null,
   /** I15: the BMC is that host's. */
   identity: (facts: Facts): boolean => facts.identity === 'match',
+  /** I20: what takes the power from a BMC that writes its own firmware may destroy it. */
+  undisturbed: (facts: Facts): boolean => facts.updating === null,
   /** I11: two readings of "off" by its own BMC in two sessions, a second apart, and nothing else in between. */
   proven: (facts: Facts): boolean => facts.identity === 'match' && provenOff(facts.reads, facts.nowMs),
   /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the BMC said yes). */
@@ -122,14 +126,20 @@ export function livesAfterOff({ reads, lifeAtMs }: Facts): boolean {
 
 /** The guards of an OFF command, asked once more at the moment of sending: what spoke against it since it was stored stops it. */
 export const maySendOff = (
-  off: 'power off' | 'device off',
+  off: { readonly do: 'power off' } | { readonly do: 'device off'; readonly level: DeviceLevel },
   facts: Facts,
   guards: FenceGuards = FENCE_GUARDS,
 ): boolean =>
   guards.lease(facts) &&
   guards.silent(facts) &&
   guards.allowed(facts) &&
-  (off === 'device off' || guards.identity(facts))
+  (off.do === 'device off'
+    ? mayDeviceOff(off.level, facts, guards)
+    : guards.identity(facts) && guards.undisturbed(facts))
+
+/** Outlets feed the BMC too; the access to the shared storage does not concern it. */
+export const mayDeviceOff = (level: DeviceLevel, facts: Facts, guards: FenceGuards): boolean =>
+  level !== 'L2' || guards.undisturbed(facts)
 
 /** Epochs never fall: what an older leader wrote last is history, what a newer one wrote is not ours to change. */
 export const mayWrite = (incident: Pick<Incident, 'epoch'>, facts: Pick<Facts, 'epoch'>): boolean =>

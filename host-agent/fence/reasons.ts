@@ -3,6 +3,7 @@ import type { Facts, PowerRead } from './guards.ts'
 
 export function offRefusal(facts: Facts): string {
   if (!facts.levels.includes('L1')) return 'no BMC may be used for it'
+  if (facts.updating !== null) return `OFF waits, for it could destroy its BMC: ${facts.updating}`
   if (facts.identity === 'mismatch') return 'its BMC says that it belongs to another machine: no power command is sent'
   if (facts.identity === 'unknown') return 'its BMC does not answer'
   return facts.halted ?? 'the lease is too short'
@@ -23,7 +24,7 @@ export function noProof(facts: Facts): string {
 }
 
 function bmcNoProof(facts: Facts, last: PowerRead | undefined): string {
-  if (facts.identity === 'mismatch') return offRefusal(facts)
+  if (facts.updating !== null || facts.identity === 'mismatch') return offRefusal(facts)
   if (!last || last.power === 'unknown')
     return `its BMC does not answer${facts.resetByMs === null ? '' : '; waiting for its watchdog'}`
   return last.power === 'on' ? 'its BMC took the command and still says "on"' : 'its BMC said "off" only once'

@@ -5,6 +5,7 @@ import {
   COMMAND_MS,
   FENCE_GUARDS,
   livesAfterOff,
+  mayDeviceOff,
   mayWrite,
   READ_APART_MS,
   type DeviceFacts,
@@ -121,12 +122,12 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
 
 /** Outlets and storage come after the BMC: at once when it cannot be used, otherwise when it gave no proof. */
 function nextDevice(facts: Facts, guards: FenceGuards): DeviceFacts | undefined {
-  const bmc = facts.levels.includes('L1') && facts.identity === 'match'
+  const bmc = facts.levels.includes('L1') && facts.identity === 'match' && guards.undisturbed(facts)
   if (bmc && facts.nowMs - facts.stateSinceMs < DEVICE_AFTER_MS) return undefined
   if (facts.outstanding > 0 || !guards.lease(facts) || !guards.silent(facts) || !guards.allowed(facts)) return undefined
   // One after the other: the next level only when the one before did not answer for long enough.
   for (const device of facts.devices) {
-    if (!facts.levels.includes(device.level)) continue
+    if (!facts.levels.includes(device.level) || !mayDeviceOff(device.level, facts, guards)) continue
     if (device.lastOffMs === null || facts.nowMs - device.lastOffMs > RETRY_MS) return device
     if (facts.nowMs - device.lastOffMs < DEVICE_AFTER_MS) return undefined
   }
@@ -239,7 +240,8 @@ const mayOff = (facts: Facts, guards: FenceGuards) =>
   guards.lease(facts) &&
   guards.silent(facts) &&
   guards.allowed(facts) &&
-  guards.identity(facts)
+  guards.identity(facts) &&
+  guards.undisturbed(facts)
 
 /** The record counts the command before it is sent. */
 function sendOff(incident: Incident, facts: Facts): Step {

@@ -123,6 +123,9 @@ export const FIRST_POLICY: Policy = {
   limits: {},
 }
 
+/** A conductor that dies in the middle does not keep a host from being fenced for ever. */
+const MAX_UPDATE_SECONDS = 86_400
+
 export const HOLD_KINDS = ['maintenance', 'deploying', 'leave', 'drain'] as const
 export const Hold = z.object({
   kind: z.enum(HOLD_KINDS),
@@ -133,9 +136,18 @@ export const Hold = z.object({
 })
 export type Hold = z.infer<typeof Hold>
 
-/** Arbiter -> a host's BMC credentials, sealed for it (kit/sealed-box). */
 export const SealedBmc = z.object({
+  /** Arbiter -> a host's BMC credentials, sealed for it (kit/sealed-box). */
   sealed: z.record(Name, z.string().check(z.maxLength(8_192), z.regex(/^[A-Za-z0-9+/]+=*$/))),
+  /** The BMC installs firmware of its own: neither it nor the host's outlets get OFF before that is over, by the conductor's word or after `seconds`. */
+  updating: z.optional(
+    z.object({
+      /** Which update: another one counts anew. */
+      id: z.string().check(z.maxLength(64)),
+      why: Text,
+      seconds: z.number().check(z.minimum(1), z.maximum(MAX_UPDATE_SECONDS)),
+    }),
+  ),
 })
 export type SealedBmc = z.infer<typeof SealedBmc>
 

@@ -26,6 +26,8 @@ function bench(items: readonly string[]) {
     task: null as TaskSeen | null | Fault,
     key: null as string | null,
     orders: [] as string[],
+    /** Until when, and after how many orders. */
+    announced: [] as [untilMs: number, orders: number][],
     journal: [] as unknown[],
   }
   const updates = {
@@ -59,6 +61,7 @@ function bench(items: readonly string[]) {
       fetch: async () => ({ id: 'f', name: 'f.bin' }),
       offer: () => 'http://192.0.2.1/f.bin',
     } as unknown as FirmwareFiles,
+    announce: async (_, update) => void shown.announced.push([update.untilMs, shown.orders.length]),
     timeoutMs: 60_000,
     bmcTimeoutMs: 120_000,
   })['firmware.update']
@@ -95,6 +98,8 @@ test('a component that the BMC does not show for a while after its own update is
   own.shown.inventory = [seenAs('bmc', '2'), seenAs('bios', '1')]
   ;({ task } = await own.work.look(task, own.at(3_000)))
   expect([own.shown.orders, task.stage, task.beganAtMs]).toEqual([['/bmc', '/bios'], 'asked', 3_000])
+  // Nobody may switch the BMC off meanwhile, which is known before the order is sent; a BIOS needs no such care.
+  expect(own.shown.announced).toEqual([[120_000, 0]])
 })
 
 test('the new key of a BMC is handed on before anything else is concluded from it, and the next look is at once', async () => {

@@ -29,6 +29,7 @@ export const facts = (more: Partial<Facts>): Facts => ({
   halted: null,
   reads: [],
   identity: 'match',
+  updating: null,
   outstanding: 0,
   lastOffMs: NOW - 3_000,
   devices: [],

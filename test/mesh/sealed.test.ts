@@ -7,8 +7,9 @@ import { describe, expect, test } from 'vitest'
 import { aboutBmc } from '../../conductor/bmc/info.ts'
 import { BmcCredentials } from '../../conductor/mesh/credentials.ts'
 import { DirectPower, fileSource, sealedSource } from '../../host-agent/adapters/bmc.ts'
+import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
-import { monotonicClock } from '../../kit/clock.ts'
+import { monotonicClock, systemClock } from '../../kit/clock.ts'
 import { sealBox } from '../../kit/sealed-box.ts'
 
 const [a1, a2] = [newIdentity('a1'), newIdentity('a2')]
@@ -94,15 +95,79 @@ test('the conductor sends each host’s credentials once, sealed for every arbit
       return { status: 200, body: {} }
     },
   }
-  const node = (password: string) =>
-    [
-      { uuid: 'u1', name: 'n1', driver: 'ipmi', driverInfo: { ...INFO, ipmi_password: password, deploy_kernel: 'x' } },
-    ] as never
-  const credentials = new BmcCredentials(link as never)
+  const node = (password: string) => [
+    newNode(
+      {
+        uuid: 'u1',
+        name: 'n1',
+        driver: 'ipmi',
+        driverInfo: { ...INFO, ipmi_password: password, deploy_kernel: 'x' },
+      },
+      0,
+    ),
+  ]
+  const credentials = new BmcCredentials(link as never, monotonicClock)
   expect(await credentials.share(registry, node('right'))).toEqual(['h1'])
   expect(await credentials.share(registry, node('right'))).toEqual([])
   expect(await credentials.share(registry, node('new'))).toEqual(['h1'])
   expect(sent.map(({ path }) => path)).toEqual(['/rackward/v1/mesh/hosts/h1/bmc', '/rackward/v1/mesh/hosts/h1/bmc'])
   expect(JSON.parse(a2.openBox(sent[0]?.sealed.a2 as string, aboutBmc('h1', 'a2')))).toEqual(INFO)
   expect(JSON.stringify(sent)).not.toContain('right')
+})
+
+describe('a BMC that updates itself', () => {
+  const TASK = { what: 'firmware', hush: 'the BMC installs new firmware', deadlineMs: 600_000 } as never
+  const clock = { ...systemClock, now: () => 0 }
+  const made = newNode({ uuid: 'u1', name: 'h1', driver: 'ipmi', driverInfo: INFO, version: 7 }, 0)
+  const at = (version: number, workflow: Partial<NodeRecord['workflow']>): NodeRecord => ({
+    ...made,
+    version,
+    workflow: { ...made.workflow, pendingVersion: 3, ...workflow },
+  })
+  const beginning = at(7, { pendingEffects: [{ do: 'bmc-begin' }] })
+  function bench(status = 200) {
+    const sent: unknown[] = []
+    const registry = {
+      hosts: [{ name: 'h1', node: null, hold: null, bmc_sealed: true }],
+      arbiters: [{ name: 'a1', public_key: a1.publicKey }],
+    }
+    const link = {
+      registry: async () => registry,
+      request: async (_method: string, _path: string, { body }: { body: { updating?: unknown } }) => {
+        sent.push(body.updating)
+        return { status, body: {} }
+      },
+    }
+    const credentials = new BmcCredentials(link as never, clock)
+    return { sent, credentials, share: (node: NodeRecord) => credentials.share(registry, [node]) }
+  }
+
+  test('is announced before its record says so, stays announced until then, and is taken back when it is done', async () => {
+    const { sent, credentials, share } = bench()
+    await credentials.announce(beginning, { why: 'the BMC installs new firmware', untilMs: 600_000 })
+    const updating = { id: '1970-01-01T00:10:00+00:00', why: 'the BMC installs new firmware', seconds: 600 }
+    expect(sent).toEqual([updating])
+    // What was read before the announcement, and what somebody else changed while the order is on its way.
+    await share({ ...made, version: 6 })
+    await share(at(8, { pendingEffects: [{ do: 'bmc-begin' }] }))
+    await share(at(9, { bmcTask: TASK }))
+    expect(sent).toEqual([updating])
+    await share(at(12, { bmcTask: null }))
+    expect(sent).toEqual([updating, undefined])
+  })
+
+  test('a conductor that was restarted meanwhile says it by the record', async () => {
+    const { sent, share } = bench()
+    await share(at(9, { bmcTask: TASK }))
+    expect(sent).toMatchObject([{ seconds: 600 }])
+  })
+
+  test('waits for arbiters that do not take it; a node that is no host asks nobody', async () => {
+    const { credentials, sent } = bench(503)
+    const update = { why: 'x', untilMs: 1_000 }
+    await expect(credentials.announce(beginning, update)).rejects.toMatchObject({ code: 'mesh.unknown', retry: true })
+    sent.length = 0
+    await credentials.announce({ ...beginning, name: 'h2' }, update)
+    expect(sent).toEqual([])
+  })
 })

@@ -5,6 +5,7 @@ import { aboutBmc } from '../../conductor/bmc/info.ts'
 import { BmcCredentials } from '../../conductor/mesh/credentials.ts'
 import type { MeshLink, MeshRegistry } from '../../conductor/mesh/link.ts'
 import { newNode } from '../../conductor/node/record.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { openBox } from '../../kit/sealed-box.ts'
 
 const PIN = 'A'.repeat(43).concat('=')
@@ -32,7 +33,9 @@ test.each(['redfish', 'idrac'])('driver %s', async (driver) => {
     },
     bmc: { origin: 'https://192.0.2.1', tlsPin: PIN },
   }
-  expect(await new BmcCredentials({ request } as unknown as MeshLink).share(registry, [node])).toEqual(['h1'])
+  expect(await new BmcCredentials({ request } as unknown as MeshLink, systemClock).share(registry, [node])).toEqual([
+    'h1',
+  ])
   expect(JSON.parse(openBox(privateKey, sealed.a1 as string, aboutBmc('h1', 'a1')))).toEqual({
     redfish_address: 'https://192.0.2.1',
     redfish_username: 'rackward',

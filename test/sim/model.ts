@@ -109,7 +109,7 @@ function factsOf(state: State, i: 0 | 1, { long, gated }: { long: boolean; gated
   const leader = state.leaders[i]
   const seen = visible(state)
   return {
-    nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match',
+    nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match', updating: null,
     outstanding: leader.off === 1 ? 1 : 0, lastOffMs: leader.off === 0 ? null : leader.off === 1 ? NOW - 100 : NOW - LONG,
     stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, slot: null, lifeAtMs: null,
     newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
@@ -188,7 +188,8 @@ function owed(state: State, i: 0 | 1, rules: Rules): Next[] {
   })
   if (leader.owes === 'off') {
     const facts = factsOf(state, i, { long: false, gated: rules.gated })
-    if (!maySendOff('power off', facts, rules.fence)) return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
+    if (!maySendOff({ do: 'power off' }, facts, rules.fence))
+      return [[`leader ${i + 1} sends no OFF after all`, done({}, {})]]
     const wrong = visible(state) ? 'OFF to a living host' : ''
     return [
       [

@@ -9,6 +9,7 @@ import { Fault, isFault } from '../../../../kit/fault.ts'
 import type { FirmwareFiles } from '../../../firmware/files.ts'
 import type { Store } from '../../../store/port.ts'
 import type { BmcFacts } from '../../../bmc/registry.ts'
+import type { NodeRecord } from '../../record.ts'
 import { keepFirmware } from '../../hardware-documents.ts'
 import { CheckedUpdates } from '../../policy/step-args.ts'
 import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
@@ -19,6 +20,8 @@ export interface FirmwareWorkParts {
   readonly store: Pick<Store, 'hardware' | 'putHardware' | 'journal'>
   /** Undefined: the configuration has no `firmware`. */
   readonly files: FirmwareFiles | undefined
+  /** Resolves when nobody takes the power from the BMC of the node meanwhile. Throws what passes by itself. */
+  readonly announce: (node: NodeRecord, update: { readonly why: string; readonly untilMs: number }) => Promise<void>
   readonly timeoutMs: number
   readonly bmcTimeoutMs: number
 }
@@ -126,6 +129,7 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
     hush: isBmc ? HUSH : null,
     seen: { percent: null, words: `${item.component}: ordered` },
   }
+  if (isBmc) await parts.announce(at.node, { why: HUSH, untilMs: asked.deadlineMs })
   const seen = await at.command((bmc, signal) => partOf(bmc, 'updates').inventory(signal))
   const now = seen.find(({ component }) => component === item.component)
   if (!now || (now.version === null && item.before !== null))
