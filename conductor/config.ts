@@ -5,6 +5,7 @@ import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
+import { Subnet } from './config-subnets.ts'
 import { Images } from './config-images.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
 import { BmcAccess } from './config-bmc.ts'
@@ -13,26 +14,6 @@ import { Limits } from './limits.ts'
 const Listen = z.strictObject({
   address: Ip.describe('IPv4 address to listen on.'),
   port: Port.describe('TCP port; 0: any free port.'),
-})
-
-const Subnet = z.strictObject({
-  cidr: z
-    .string()
-    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24')
-    .describe('The subnet, such as 10.0.0.0/24.'),
-  first: Ip.describe('First address that is leased.'),
-  last: Ip.describe('Last address that is leased.'),
-  serverIp: Ip.describe('Address of this machine that nodes of the subnet boot from.'),
-  router: Ip.optional().describe('Default gateway that nodes are given.'),
-  dns: z.array(Ip).default([]).describe('Name servers that nodes are given.'),
-  mtu: z.number().int().min(576).max(9216).optional().describe('Interface MTU that nodes are given.'),
-  leaseSeconds: z
-    .number()
-    .int()
-    .min(60)
-    .max(86_400 * 30)
-    .default(3600)
-    .describe('Duration of a DHCP lease.'),
 })
 
 const Auth = z.discriminatedUnion('strategy', [

@@ -41,7 +41,8 @@ export const LOADER_TABLE: readonly Loader[] = [
 ]
 
 const BIOS = [BIOS_LOADER, BIOS_DRIVER_LOADER]
-const X64 = [EFI_LOADER, EFI_DRIVER_LOADER]
+/** Where nobody said that Secure Boot is on, it is the usual reason for a loader that falls silent. */
+const X64 = [EFI_LOADER, SHIM_LOADER, EFI_DRIVER_LOADER]
 const ARM64 = [ARM64_LOADER]
 const NONE: readonly string[] = []
 
@@ -78,7 +79,7 @@ export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
 
 /** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the firmware may be wrong. */
 export const signedFilesOf = ({ files }: FirmwareRow): readonly string[] =>
-  files.includes(EFI_LOADER) ? [SHIM_LOADER, ...files] : files
+  files.toSorted((a, b) => Number(b === SHIM_LOADER) - Number(a === SHIM_LOADER))
 
 const filesOf = (required: boolean) => LOADER_TABLE.filter((loader) => loader.required === required)
 /** Loaders that must be there. */

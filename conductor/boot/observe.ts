@@ -1,7 +1,7 @@
 /** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or warnings. */
 import { basename } from 'node:path'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
-import type { DhcpEvent } from '../../pxe/dhcp/server.ts'
+import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
@@ -59,6 +59,15 @@ export class Observer {
           machine(event.from),
           `DHCP: a packet from ${event.from} caused an error: ${event.why}`,
         )
+      case 'heard': {
+        const detail = `took ${event.ip} from ${event.server ?? 'another server'}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
+        const { ip, switchPort } = event
+        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
+          detail,
+          ip,
+          ...(switchPort ? { switchPort } : {}),
+        })
+      }
       case 'reply': {
         if (event.type === 'offer') return
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`

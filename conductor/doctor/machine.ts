@@ -7,6 +7,7 @@ import type { Run } from '../../kit/run.ts'
 import { ImageStore } from '../../images/store.ts'
 import { bytesText } from '../../kit/text.ts'
 import { parseSubnet } from '../../pxe/addresses.ts'
+import { PROXY_PORT } from '../../pxe/dhcp/proxy.ts'
 import type { Config } from '../config.ts'
 import { bad, ok, unknown, warn, type Finding } from './finding.ts'
 
@@ -53,6 +54,9 @@ export async function ports(config: Config, run: Run): Promise<Finding[]> {
           { what: 'HTTP boot', protocol: 'tcp' as const, ...config.boot.http },
           { what: 'TFTP', protocol: 'udp' as const, address: config.boot.tftp, port: 69 },
           { what: 'DHCP', protocol: 'udp' as const, address: '0.0.0.0', port: 67 },
+          ...(config.boot.subnets.some(({ mode }) => mode === 'proxy')
+            ? [{ what: 'proxyDHCP', protocol: 'udp' as const, address: '0.0.0.0', port: PROXY_PORT }]
+            : []),
         ]
       : []),
   ].filter(({ port }) => port !== 0)

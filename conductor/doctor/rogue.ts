@@ -5,12 +5,14 @@ import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
 import { bind } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
-import { MESSAGE, messageType, OPTION, ipOption, u8 } from '../../pxe/dhcp/options.ts'
+import { MESSAGE, messageType, OPTION, ipOption, u8, type Options } from '../../pxe/dhcp/options.ts'
 import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS } from '../../pxe/dhcp/packet.ts'
 
 export interface Offer {
   readonly server: string
   readonly address: string
+  /** It calls itself a PXE server and names no way to boot: UEFI firmware then asks its port 4011 (EDK2, PxeBcParseDhcp4Packet). */
+  readonly isBareBootServer: boolean
 }
 
 const SOL_SOCKET = 1
@@ -35,7 +37,8 @@ export async function foreignOffers(
   socket.on('message', (bytes, from) => {
     const offer = offerOf(bytes, xid)
     const server = offer && (ipOption(offer.options, OPTION.serverId) ?? from.address)
-    if (offer && server && !at.own.includes(server)) offers.set(server, { server, address: offer.yiaddr })
+    if (offer && server && !at.own.includes(server))
+      offers.set(server, { server, address: offer.yiaddr, isBareBootServer: isBareBootServer(offer.options) })
   })
   try {
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
@@ -51,6 +54,10 @@ export async function foreignOffers(
   }
   return [...offers.values()]
 }
+
+const isBareBootServer = (options: Options): boolean =>
+  (options.get(OPTION.vendorClass)?.toString('latin1').startsWith('PXEClient') ?? false) &&
+  !options.has(OPTION.vendorSpecific)
 
 function offerOf(bytes: Buffer, xid: number) {
   try {

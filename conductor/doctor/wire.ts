@@ -2,28 +2,26 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
+import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import type { Config } from '../config.ts'
 import { bad, ok, unknown, warn, type Finding } from './finding.ts'
-import { foreignOffers } from './rogue.ts'
+import { foreignOffers, type Offer } from './rogue.ts'
 
 /** dnsmasq and ISC dhcpd first ping what they are about to offer, for up to three seconds. */
 const LISTEN_MS = 6_000
+const BARE =
+  ', and says PXEClient (option 60) without saying what to boot: UEFI firmware asks its port 4011 and fails (PXE-E99, PXE-E18)'
 /** What a server assumes that is told nothing. */
 const USUAL_MTU = 1500
 
 export async function otherServers(config: Config, parts: { clock: Clock; random: Random }): Promise<Finding[]> {
-  const own = (config.boot?.subnets ?? []).map(({ serverIp }) => serverIp)
-  const look = async (name: string): Promise<Finding[]> => {
+  const subnets = config.boot?.subnets ?? []
+  const own = subnets.map(({ serverIp }) => serverIp)
+  const look = async ({ name, address }: { name: string; address: string }): Promise<Finding[]> => {
+    const mode = subnets.find(({ cidr }) => inSubnet(address, parseSubnet(cidr)))?.mode ?? 'own'
     try {
       const offers = await foreignOffers({ interface: name, own, waitMs: LISTEN_MS }, parts)
-      if (offers.length === 0) return [ok('dhcp', `no other DHCP server answered on ${name}`)]
-      return offers.map(({ server, address }) =>
-        bad(
-          'dhcp',
-          `${server} offers addresses on ${name} as well (${address}): a server boots from whoever is faster`,
-          `switch it off there, let it ignore the servers' MACs, or give Rackward a network of its own`,
-        ),
-      )
+      return mode === 'own' ? rivals(name, offers) : siteServers(name, mode, offers)
     } catch (error) {
       const denied = (error as NodeJS.ErrnoException).code === 'EACCES'
       return [
@@ -33,7 +31,39 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
       ]
     }
   }
-  return (await Promise.all((config.boot?.interfaces ?? []).map(({ name }) => look(name)))).flat()
+  return (await Promise.all((config.boot?.interfaces ?? []).map(look))).flat()
+}
+
+export function rivals(name: string, offers: readonly Offer[]): Finding[] {
+  if (offers.length === 0) return [ok('dhcp', `no other DHCP server answered on ${name}`)]
+  return offers.map(({ server, address, isBareBootServer }) =>
+    bad(
+      'dhcp',
+      `${server} offers addresses on ${name} as well (${address}): a server boots from whoever is faster${isBareBootServer ? BARE : ''}`,
+      `switch it off there, let it ignore the servers' MACs, give Rackward a network of its own, or set boot.subnets[].mode: proxy`,
+    ),
+  )
+}
+
+/** Where the site's own server gives addresses, somebody must answer. */
+export function siteServers(name: string, mode: string, offers: readonly Offer[]): Finding[] {
+  if (offers.length === 0)
+    return [
+      warn(
+        'dhcp',
+        `no DHCP server answered on ${name}, where mode is ${mode}: servers get no address`,
+        'start the DHCP server of the site, or set boot.subnets[].mode: own',
+      ),
+    ]
+  return offers.map(({ server, address, isBareBootServer }) =>
+    isBareBootServer
+      ? bad(
+          'dhcp',
+          `${server} offers addresses on ${name} (${address})${BARE}`,
+          'remove option 60 there, unless it is wanted for another boot server',
+        )
+      : ok('dhcp', `${server} offers addresses on ${name} (${address})`),
+  )
 }
 
 export async function links(config: Config): Promise<Finding[]> {

@@ -100,6 +100,16 @@ export class LeaseBook {
     this.store.save(lease)
   }
 
+  /** An address that another server gives is that of the client that took it last. */
+  learn(mac: string, ip: string, { pool, expiresAtMs }: { pool: Pool; expiresAtMs: number }): void {
+    const before = this.leaseIn(mac, pool)
+    if (before && before.ip !== ip) this.drop(before.ip, 0)
+    if ((this.macOf(ip) ?? mac) !== mac) this.drop(ip, 0)
+    const lease = { mac, ip, expiresAtMs }
+    this.enter(lease)
+    this.store.save(lease)
+  }
+
   /** The client found its address in use: it gets another one, but not without end. */
   decline(mac: string, ip: string, nowMs: number): 'taken back' | 'not its address' | 'too many' {
     if (this.byIp.get(ip)?.mac !== mac) return 'not its address'

@@ -11,17 +11,24 @@ export interface DhcpSubnet {
   readonly cidr: string
   /** Our address in it, or the one that relays reach us by. */
   readonly serverIp: string
-  readonly first: string
-  readonly last: string
+  /** Which addresses are leased; of no meaning where the site's own server gives them. */
+  readonly first?: string | undefined
+  readonly last?: string | undefined
   readonly router?: string | undefined
   readonly dns: readonly string[]
   readonly mtu?: number | undefined
   readonly leaseSeconds: number
+  readonly mode?: SubnetMode
+  readonly firstChoice?: boolean | undefined
 }
+
+/** own: we give the addresses. proxy: the site's server gives them, we name the boot files (proxyDHCP). listen: we answer nothing, and watch who boots. */
+export type SubnetMode = 'own' | 'proxy' | 'listen'
 
 export interface Place extends Pool {
   readonly cidr: string
   readonly settings: SubnetSettings
+  readonly mode: SubnetMode
 }
 
 /** `alsoReserved`: addresses of this machine, beside the servers and routers of the subnets, that no client may get. */
@@ -30,7 +37,7 @@ export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly 
     ...alsoReserved,
     ...subnets.flatMap(({ serverIp, router, dns }) => [serverIp, ...dns, ...(router ? [router] : [])]),
   ])
-  return subnets.map(({ cidr, first, last, serverIp, dns, leaseSeconds, router, mtu }) => {
+  return subnets.map(({ cidr, first, last, serverIp, dns, leaseSeconds, router, mtu, mode, firstChoice }) => {
     const subnet = parseSubnet(cidr)
     const [network, broadcast] = [numberToIp(subnet.network), numberToIp((subnet.network | ~subnet.mask) >>> 0)]
     const settings = {
@@ -41,8 +48,17 @@ export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly 
       mask: numberToIp(subnet.mask),
       ...(router ? { router } : {}),
       ...(mtu ? { mtu } : {}),
+      ...(firstChoice ? { firstChoice } : {}),
     }
-    return { cidr, subnet, first, last, settings, reserved: new Set([...reserved, network, broadcast]) }
+    return {
+      cidr,
+      subnet,
+      first: first ?? network,
+      last: last ?? network,
+      settings,
+      mode: mode ?? 'own',
+      reserved: new Set([...reserved, network, broadcast]),
+    }
   })
 }
 

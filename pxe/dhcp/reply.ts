@@ -25,6 +25,8 @@ export interface SubnetSettings {
   readonly dns: readonly string[]
   readonly mtu?: number
   readonly leaseSeconds: number
+  /** Answers carry what makes firmware prefer them to those of other PXE servers on the link. */
+  readonly firstChoice?: boolean
 }
 
 /** How a request is answered in its subnet. */
@@ -36,6 +38,9 @@ export interface Link extends SubnetSettings {
   /** The subnet that the client selected by option 118, if that counted. */
   readonly subnetSelection?: string
 }
+
+/** Sub-option 6 of option 43, PXE_DISCOVERY_CONTROL, bit 3: load the file of this offer, ask no boot server (PXE 2.1, section 2.2.2). */
+export const TAKE_THE_FILE = Buffer.from([6, 1, 8, 255])
 
 export interface Offerable {
   /** The address that this client has or may have here. */
@@ -137,14 +142,11 @@ function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; 
   // RFC 3011: a client knows by the echo that its choice counted.
   if (link.subnetSelection) options.set(OPTION.subnetSelection, ipToBytes(link.subnetSelection))
   if (bootFile) {
-    options.set(OPTION.tftpServerName, Buffer.from(link.serverIp))
-    options.set(OPTION.bootFile, Buffer.from(`${bootFile}\0`))
+    for (const [code, value] of bootOptions(request, { serverIp: link.serverIp, bootFile })) options.set(code, value)
     if (isIpxe(request.options)) options.set(OPTION.ipxe, IPXE_OPTIONS)
     // HTTP boot firmware takes only answers that carry its own class (UEFI 2.10, 24.7.3.1).
     if (isHttpBoot(request.options)) options.set(OPTION.vendorClass, Buffer.from('HTTPClient'))
-    const uuid = request.options.get(OPTION.clientUuid)
-    // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
-    if (uuid?.length === 17 && uuid[0] === 0) options.set(OPTION.clientUuid, uuid)
+    for (const [code, value] of link.firstChoice ? firstChoice(request) : []) options.set(code, value)
   }
   const packet = answer(request, {
     yiaddr: ip,
@@ -156,6 +158,29 @@ function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; 
   const reply = type === 'offer' ? { ...packet, ciaddr: NO_ADDRESS } : packet
   return { packet: reply, type, ...destination(request, reply), ...(bootFile ? { bootFile } : {}) }
 }
+
+/** What names the boot file, beside the fields of the header. */
+export function bootOptions(
+  request: Packet,
+  { serverIp, bootFile }: { serverIp: string; bootFile: string },
+): [number, Buffer][] {
+  const uuid = request.options.get(OPTION.clientUuid)
+  return [
+    [OPTION.tftpServerName, Buffer.from(serverIp)],
+    [OPTION.bootFile, Buffer.from(`${bootFile}\0`)],
+    // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
+    ...(uuid?.length === 17 && uuid[0] === 0 ? ([[OPTION.clientUuid, uuid]] as [number, Buffer][]) : []),
+  ]
+}
+
+/** EDK2 ranks offers: those of PXE servers that say "take this file" come first, an offer with a plain file name comes last but one. */
+const firstChoice = ({ options }: Packet): [number, Buffer][] =>
+  isHttpBoot(options) || isIpxe(options)
+    ? []
+    : [
+        [OPTION.vendorClass, Buffer.from('PXEClient')],
+        [OPTION.vendorSpecific, TAKE_THE_FILE],
+      ]
 
 function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
   return [
@@ -198,7 +223,7 @@ function nak(request: Packet, link: Link, why: string): Reply {
   return { packet, type: 'nak', toIp: link.onLink ? '255.255.255.255' : request.ciaddr, toPort: CLIENT_PORT }
 }
 
-function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file' | 'options'>): Packet {
+export function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file' | 'options'>): Packet {
   const options = new Map(own.options)
   const relay = request.options.get(OPTION.relayInfo)
   // RFC 3046 2.2: echoed as it came, as the last option.
@@ -224,7 +249,7 @@ function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file' 
 }
 
 /** RFC 2131 4.1. A client without an address cannot be reached by unicast from a plain socket, so it gets a broadcast, which the RFC allows. */
-function destination(request: Packet, reply: Packet): { toIp: string; toPort: number } {
+export function destination(request: Packet, reply: Packet): { toIp: string; toPort: number } {
   if (request.giaddr !== NO_ADDRESS) return { toIp: request.giaddr, toPort: SERVER_PORT }
   const reachable = reply.ciaddr !== NO_ADDRESS && !(request.flags & BROADCAST_FLAG)
   return { toIp: reachable ? reply.ciaddr : '255.255.255.255', toPort: CLIENT_PORT }

@@ -5,13 +5,16 @@ import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
 import { bind } from '../../kit/listen.ts'
+import { inSubnet } from '../addresses.ts'
 import { WireError } from '../bytes.ts'
+import type { DhcpEvent, NetbootStage } from './events.ts'
 import type { LeaseBook } from './leases.ts'
 import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
-import { switchPortOf, type SwitchPort } from './relay.ts'
-import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link, type ReplyType } from './reply.ts'
+import { decideProxy, heardAddress, PROXY_PORT } from './proxy.ts'
+import { switchPortOf } from './relay.ts'
+import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link } from './reply.ts'
 
 export interface KnownClient {
   readonly fixedIp?: string
@@ -21,30 +24,6 @@ export interface KnownClient {
   /** Its firmware takes signed loaders alone, as with Secure Boot. */
   readonly signed?: boolean
 }
-
-export type DhcpEvent =
-  | { readonly kind: 'unknown'; readonly mac: string }
-  | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
-  /** A known client gets no answer. */
-  | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
-  /** Something is wrong about a known client, whatever it is answered. */
-  | { readonly kind: 'trouble'; readonly mac: string; readonly why: string }
-  /** A limit was enforced, by its key in the configuration. */
-  | { readonly kind: 'limit'; readonly limit: 'declinesPerMac' }
-  /** The socket of an interface is broken. */
-  | { readonly kind: 'socket'; readonly interface: string; readonly why: string }
-  | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
-  /** A handler failed, which is a bug here. */
-  | { readonly kind: 'fault'; readonly from: string; readonly why: string }
-  | {
-      readonly kind: 'reply'
-      readonly mac: string
-      readonly type: ReplyType
-      readonly ip: string
-      readonly netboot: 'firmware' | 'ipxe' | 'no'
-      readonly bootFile?: string
-      readonly switchPort?: SwitchPort
-    }
 
 /** Asked of the owner of this room. Called for every packet: several times per boot. */
 export interface DhcpOwner {
@@ -73,6 +52,19 @@ interface Datagram {
   readonly toPort: number
 }
 
+interface From {
+  readonly ip: string
+  readonly port: number
+}
+
+/** Where a datagram came in. */
+interface Heard {
+  readonly localIp: string
+  readonly from: From
+  /** On the port of the boot server (proxyDHCP). */
+  readonly isBootPort: boolean
+}
+
 /** A request of a known client. */
 interface Asked {
   readonly request: Packet
@@ -97,13 +89,27 @@ export class DhcpServer {
 
   /** Listens for broadcasts on one interface and on no other. `port` is 67 everywhere but in tests. */
   async listen(at: { interface: string; localIp: string; port?: number }): Promise<void> {
-    const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port: at.port ?? 67 })
+    await this.open(at, { port: at.port ?? 67, isBootPort: false })
+    if (this.places.some(({ mode }) => mode === 'proxy')) await this.open(at, { port: PROXY_PORT, isBootPort: true })
+  }
+
+  private async open(
+    at: { interface: string; localIp: string },
+    { port, isBootPort }: { port: number; isBootPort: boolean },
+  ): Promise<void> {
+    const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port })
     this.sockets.push(socket)
     // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
-    socket.on('message', (bytes, from) => this.receive(bytes, { socket, localIp: at.localIp, from: from.address }))
+    socket.on('message', (bytes, from) =>
+      this.receive(bytes, socket, {
+        localIp: at.localIp,
+        from: { ip: from.address, port: from.port },
+        isBootPort,
+      }),
+    )
     socket.on('error', (error) =>
       this.parts.owner.event({ kind: 'socket', interface: at.interface, why: error.message }),
     )
@@ -114,43 +120,50 @@ export class DhcpServer {
   }
 
   /** Decides about one datagram; also the entry for tests and load runs without a socket. */
-  handle(bytes: Buffer, localIp: string, from = ''): Datagram | undefined {
+  handle(
+    bytes: Buffer,
+    localIp: string,
+    { from = { ip: '', port: 0 }, isBootPort = false }: Partial<Heard> = {},
+  ): Datagram | undefined {
     try {
-      return this.answer(decodePacket(bytes), { localIp, from })
+      return this.answer(decodePacket(bytes), { localIp, from, isBootPort })
     } catch (error) {
       if (!(error instanceof WireError)) throw error
-      this.parts.owner.event({ kind: 'malformed', from, why: error.message })
+      this.parts.owner.event({ kind: 'malformed', from: from.ip, why: error.message })
       return undefined
     }
   }
 
-  private receive(bytes: Buffer, at: { socket: Socket; localIp: string; from: string }): void {
+  private receive(bytes: Buffer, socket: Socket, at: Heard): void {
     try {
-      const reply = this.handle(bytes, at.localIp, at.from)
-      if (reply)
-        at.socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
+      const reply = this.handle(bytes, at.localIp, at)
+      if (reply) socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
     } catch (error) {
-      this.parts.owner.event({ kind: 'fault', from: at.from, why: String(error) })
+      this.parts.owner.event({ kind: 'fault', from: at.from.ip, why: String(error) })
     }
   }
 
   private unsent = (toIp: string, error: Error): void =>
     this.parts.owner.event({ kind: 'unsent', toIp, why: error.message })
 
-  private answer(request: Packet, at: { localIp: string; from: string }): Datagram | undefined {
+  private answer(request: Packet, at: Heard): Datagram | undefined {
     const { owner } = this.parts
     if (request.op !== 1) return undefined
     if (request.htype !== 1 || request.hlen !== 6)
       throw new WireError(`chaddr: hardware type ${request.htype} of ${request.hlen} bytes is not Ethernet`)
     const mac = packetMac(request)
     const client = owner.client(mac)
+    const found = placeFor(this.places, request, at.localIp)
+    const isSites = 'place' in found && found.place.mode !== 'own'
     if (!client) {
-      owner.event({ kind: 'unknown', mac })
+      // What asks the site's server for an address and boots nothing is no card that was forgotten here.
+      if (!isSites || isNetboot(request.options)) owner.event({ kind: 'unknown', mac })
       return undefined
     }
+    if (isSites) return this.beside({ request, mac, client, ...found }, at)
+    if (at.isBootPort) return undefined
     const type = messageType(request.options)
     if (type === 'decline') return this.decline(mac, request)
-    const found = placeFor(this.places, request, at.localIp)
     if ('why' in found) return this.refuse(mac, found.why)
     const asked = { request, mac, client, ...found }
     if (type === 'inform') return this.send(asked, decideInform(request, found.link, found.place.subnet))
@@ -161,7 +174,7 @@ export class DhcpServer {
   private lease(asked: Asked, type: 'discover' | 'request'): Datagram | undefined {
     const { request, mac, client, place, link } = asked
     if (type === 'request' && !isForUs(request, link)) return undefined
-    const { leases, owner, clock, loaders } = this.parts
+    const { leases, owner, clock } = this.parts
     const nowMs = clock.now()
     const hint =
       request.ciaddr !== NO_ADDRESS && type === 'request'
@@ -177,17 +190,8 @@ export class DhcpServer {
     })
     if (ip === undefined && type === 'discover') return this.refuse(mac, `${why} (subnet ${place.cidr})`)
     if (why !== undefined) this.warn(mac, `${why} (subnet ${place.cidr})`)
-    const bootFile = bootFileFor(request, {
-      ...client,
-      loaders,
-      pick: (files, arch) => owner.pickLoader(mac, { files, arch, asksAnew: type === 'discover' }),
-    })
-    if (bootFile.why !== undefined) this.warn(mac, bootFile.why)
-    const decision = decideReply(request, link, {
-      ip,
-      hostName: client.hostName,
-      bootFile: bootFile.file,
-    })
+    const bootFile = this.bootFile(asked)
+    const decision = decideReply(request, link, { ip, hostName: client.hostName, bootFile })
     if ('type' in decision && decision.type === 'ack' && ip !== undefined)
       leases.confirm(mac, ip, nowMs + place.settings.leaseSeconds * 1000)
     return this.send(asked, decision)
@@ -205,10 +209,45 @@ export class DhcpServer {
     return this.warn(mac, `the client found its address ${ip} in use by another host (decline)`)
   }
 
+  private bootFile({ request, mac, client }: Asked): string | undefined {
+    const { owner, loaders } = this.parts
+    const asksAnew = messageType(request.options) === 'discover'
+    const bootFile = bootFileFor(request, {
+      ...client,
+      loaders,
+      pick: (files, arch) => owner.pickLoader(mac, { files, arch, asksAnew }),
+    })
+    if (bootFile.why !== undefined) this.warn(mac, bootFile.why)
+    return bootFile.file
+  }
+
+  /** Where the site's own server gives the addresses. */
+  private beside(asked: Asked, { from, isBootPort }: Heard): Datagram | undefined {
+    const { request, mac, place } = asked
+    const { leases, owner, clock } = this.parts
+    const heard = heardAddress(request, place)
+    if (heard) {
+      leases.learn(mac, heard.ip, { pool: place, expiresAtMs: clock.now() + place.settings.leaseSeconds * 1000 })
+      const switchPort = switchPortOf(request)
+      owner.event({ kind: 'heard', mac, ...heard, netboot: stageOf(request), ...(switchPort ? { switchPort } : {}) })
+    }
+    const type = messageType(request.options)
+    if (place.mode === 'listen' || (type !== 'discover' && type !== 'request')) return undefined
+    // The boot server's port answers whoever asks there, so it answers addresses of its subnet alone.
+    if (!isNetboot(request.options) || (isBootPort && !inSubnet(from.ip, place.subnet))) return undefined
+    const { serverIp } = place.settings
+    if (asked.client.signed && stageOf(request) === 'firmware')
+      this.warn(
+        mac,
+        `GRUB asks the DHCP server of the site for its files: next-server must be ${serverIp} there for Secure Boot`,
+      )
+    const opts = { settings: place.settings, bootFile: this.bootFile(asked), ...(isBootPort ? { from } : {}) }
+    return this.send(asked, decideProxy(request, opts))
+  }
+
   private send({ request, mac }: Asked, decision: Decision): Datagram | undefined {
     if ('ignore' in decision) return undefined
     const { type, packet, toIp, toPort, bootFile } = decision
-    const netboot = isIpxe(request.options) ? 'ipxe' : isNetboot(request.options) ? 'firmware' : 'no'
     // An ACK of an inform and a NAK carry no address; then it is the one that the client spoke of.
     const spokenOf =
       request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
@@ -219,7 +258,7 @@ export class DhcpServer {
       mac,
       type,
       ip,
-      netboot,
+      netboot: stageOf(request),
       ...(bootFile ? { bootFile } : {}),
       ...(switchPort ? { switchPort } : {}),
     })
@@ -236,3 +275,6 @@ export class DhcpServer {
     return undefined
   }
 }
+
+const stageOf = ({ options }: Packet): NetbootStage =>
+  isIpxe(options) ? 'ipxe' : isNetboot(options) ? 'firmware' : 'no'

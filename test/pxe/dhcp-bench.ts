@@ -2,7 +2,9 @@
 import { LeaseBook, type Lease } from '../../pxe/dhcp/leases.ts'
 import { ipOption, MESSAGE, OPTION, u16, u8 } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, type Packet } from '../../pxe/dhcp/packet.ts'
-import { DhcpServer, type DhcpEvent, type KnownClient } from '../../pxe/dhcp/server.ts'
+import type { DhcpSubnet } from '../../pxe/dhcp/place.ts'
+import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
+import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import { LOADERS } from '../../pxe/firmware.ts'
 import { systemClock } from '../../kit/clock.ts'
@@ -44,7 +46,12 @@ export class Memory {
 
 export function bench(
   fixed: Record<string, string> = {},
-  more: { loaders?: readonly string[]; macs?: readonly string[]; signed?: boolean } = {},
+  more: {
+    loaders?: readonly string[]
+    macs?: readonly string[]
+    signed?: boolean
+    subnets?: readonly DhcpSubnet[]
+  } = {},
 ) {
   const store = new Memory()
   const clock = { ...systemClock, ms: 1_000_000, now: () => clock.ms }
@@ -60,14 +67,21 @@ export function bench(
   const owner = {
     client: (address: string) => known.get(address),
     isFixed: (ip: string) => Object.values(fixed).includes(ip),
-    pickLoader: (_: string, { files }: { files: readonly string[] }) => files[0],
+    pickLoader: (_: string, { files }: { files: readonly string[]; arch: number; asksAnew: boolean }) => files[0],
     event: (event: DhcpEvent) => void events.push(event),
   }
   const leases = new LeaseBook(store, { declinesPerMac: 3 })
   const loaders = new Set(more.loaders ?? LOADERS)
-  const server = new DhcpServer({ subnets: [subnet, far, fabric], ownIps: ['10.0.0.2'], loaders, owner, leases, clock })
-  const ask = (packet: Packet) => {
-    const reply = server.handle(encodePacket(packet), SERVER)
+  const server = new DhcpServer({
+    subnets: more.subnets ?? [subnet, far, fabric],
+    ownIps: ['10.0.0.2'],
+    loaders,
+    owner,
+    leases,
+    clock,
+  })
+  const ask = (packet: Packet, at: Parameters<DhcpServer['handle']>[2] = {}) => {
+    const reply = server.handle(encodePacket(packet), SERVER, at)
     return reply && { ...reply, packet: decodePacket(reply.bytes) }
   }
   return { ask, events, store, known, leases, clock, fixed, server, owner }

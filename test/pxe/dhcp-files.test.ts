@@ -1,5 +1,6 @@
 /** Which boot file a client gets, by what it says of itself. */
 import { describe, expect, test } from 'vitest'
+import { LoaderPaths } from '../../pxe/loader-paths.ts'
 import { OPTION, u16 } from '../../pxe/dhcp/options.ts'
 import {
   ARM64_LOADER,
@@ -141,4 +142,18 @@ test('the configurations that GRUB looks for are known by name', () => {
   expect(['grub.cfg', 'grub/grub.cfg.bak', 'x/grub/grub.cfg', 'grub/x86_64-efi/http.mod'].some(isGrubConfig)).toBe(
     false,
   )
+})
+
+test('a server whose Secure Boot nobody knew of boots shim after its first loader fell silent, and that is kept for its card model', () => {
+  const { ask, clock, owner } = bench({}, { loaders: [...LOADERS, SHIM_LOADER] })
+  const paths = new LoaderPaths({ load: () => [], save: () => undefined, remove: () => undefined })
+  owner.pickLoader = (address, from) => paths.pick(address, { card: 'x710', nowMs: clock.ms, ...from })?.file
+  const boots = (n: number) => ask(packet(n, 'discover', pxe(7)))?.packet.file
+  expect(boots(1)).toBe(EFI_LOADER)
+  paths.fetched(mac(1), EFI_LOADER, clock.ms)
+  clock.ms += 60_000
+  expect(boots(1)).toBe(SHIM_LOADER)
+  paths.fetched(mac(1), SHIM_LOADER, clock.ms)
+  paths.worked(mac(1))
+  expect(boots(2)).toBe(SHIM_LOADER)
 })

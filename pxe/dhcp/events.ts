@@ -1,0 +1,39 @@
+/** What the DHCP server tells its owner. */
+import type { SwitchPort } from './relay.ts'
+import type { ReplyType } from './reply.ts'
+
+/** How far the boot is in which a client asks: its firmware, iPXE, or no network boot. */
+export type NetbootStage = 'firmware' | 'ipxe' | 'no'
+
+export type DhcpEvent =
+  | { readonly kind: 'unknown'; readonly mac: string }
+  | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
+  /** A known client gets no answer. */
+  | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
+  /** Something is wrong about a known client, whatever it is answered. */
+  | { readonly kind: 'trouble'; readonly mac: string; readonly why: string }
+  /** A limit was enforced, by its key in the configuration. */
+  | { readonly kind: 'limit'; readonly limit: 'declinesPerMac' }
+  /** The socket of an interface is broken. */
+  | { readonly kind: 'socket'; readonly interface: string; readonly why: string }
+  | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
+  /** A handler failed, which is a bug here. */
+  | { readonly kind: 'fault'; readonly from: string; readonly why: string }
+  /** A known client takes an address from another server. */
+  | {
+      readonly kind: 'heard'
+      readonly mac: string
+      readonly ip: string
+      readonly server: string | undefined
+      readonly netboot: NetbootStage
+      readonly switchPort?: SwitchPort
+    }
+  | {
+      readonly kind: 'reply'
+      readonly mac: string
+      readonly type: ReplyType
+      readonly ip: string
+      readonly netboot: NetbootStage
+      readonly bootFile?: string
+      readonly switchPort?: SwitchPort
+    }
