@@ -152,6 +152,12 @@ const Provision = z.strictObject({
   mediaUrls: UrlPrefixes.default([]).describe(
     'Prefixes of URLs that users may have BMCs insert as virtual media. Empty: none.',
   ),
+  unsignedImages: z
+    .enum(['refuse', 'warn'])
+    .default('refuse')
+    .describe(
+      'What becomes of a deploy whose image has a boot loader without a signature while Secure Boot is on: `refuse` before the server is touched, or `warn` in its events and carry on.',
+    ),
   erase: z
     .enum(['express', 'whole', 'metadata'])
     .default('express')

@@ -28,6 +28,8 @@ export const ImageIndex = z.object({
   osType: z.optional(z.string()),
   /** Loader on the ESP for the UEFI boot entry, with backslashes. */
   efiLoader: z.optional(z.string()),
+  /** Whether this loader carries a signature; absent: it is not known. */
+  signedLoader: z.optional(z.boolean()),
   /** The partition that grows to the end of the disk, by number, and its file system. */
   grow: z.optional(z.object({ partition: z.int().check(z.positive()), fileSystem: z.literal('ext4') })),
 })

@@ -10,6 +10,7 @@ import { driftOf } from '../node/hardware-documents.ts'
 import { modelOf } from '../node/query/history.ts'
 import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
+import type { LoaderRule } from '../node/run/loader-rule.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventFilter, SeenEvent } from '../store/port.ts'
@@ -28,6 +29,7 @@ import { veilEvent, veilNode, veilPoll } from './veil.ts'
 export interface RackwardParts extends MeshParts {
   readonly powerSync: PowerSync
   readonly eventWatch: Pick<EventWatch, 'of'>
+  readonly loaderRule: Pick<LoaderRule, 'look'>
   readonly webhooks: { states(): Promise<WebhookState[]> }
   readonly events: EventParts
   /** Ends the streams when the conductor stops. */
@@ -212,7 +214,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     return portAccounts(ports, await store.portSightings(node.uuid))
   }
 
-  async function account({ powerSync, eventWatch }: RackwardParts, request: ApiRequest, node: NodeRecord) {
+  async function account({ powerSync, eventWatch, loaderRule }: RackwardParts, request: ApiRequest, node: NodeRecord) {
     const { sightings } = request.view
     const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
@@ -234,6 +236,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       conductor: request.view.conductor,
       poll: leased ? veilPoll(poll, node) : poll,
       drift: await driftOf(store, node.uuid),
+      loader: await loaderRule.look(node),
       events: leased ? undefined : eventWatch.of(node.uuid),
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
       sharers: await sharersFor(request, node),

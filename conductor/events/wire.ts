@@ -25,6 +25,8 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'interface-alias': 'an interface was chosen by an alias: the interface that is used',
   'bmc-suite': 'a BMC does not take cipher suite 17 (SHA-256): an older one is used',
   health: 'the health of a server changed, as its BMC says: OK, Warning, Critical',
+  'unsigned-image':
+    'a deploy goes on with an image whose boot loader Secure Boot will stop, or of which that is not known',
   drift:
     'a BIOS setting or a version of firmware is not as a step of Rackward left it: what was applied, and what is there now',
   'bmc-key': 'the public key of a BMC was seen for the first time, and is trusted from now on',

@@ -18,6 +18,7 @@ import { checkFirmwareTarget } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands } from './run/bmc-commands.ts'
+import { writesImage, type LoaderRule } from './run/loader-rule.ts'
 import { checkMediaVerb, type CheckMedia } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
 import type { DriveDownload } from './run/drive-download.ts'
@@ -47,6 +48,7 @@ export interface NodeServiceParts {
   readonly sources: SourceRules
   readonly mediaUrls: AllowList
   readonly checkMedia: CheckMedia
+  readonly loaderRule: LoaderRule
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
   readonly limits: { readonly recordBytes: number; readonly configDriveBytes: number }
@@ -185,6 +187,7 @@ export class NodeService {
     const plan = await planFor(verb, { node, request: extra }, { store, automatedClean, erase })
     if ((verb === 'deploy' || verb === 'rebuild' || verb === 'adopt') && usesAgent(node))
       checkSources(node, plan, this.parts.sources)
+    if ((verb === 'deploy' || verb === 'rebuild') && writesImage(plan)) await this.parts.loaderRule.check(node)
     if (verb === 'deploy' || verb === 'rebuild') checkFirmwareTarget(node)
     await checkMediaVerb(node, verb, this.parts)
     let rescueHash: string | undefined

@@ -20,7 +20,7 @@ import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Operations } from './operations.ts'
-import { apiCallList, sourceRules, type Provisioning } from './provisioning.ts'
+import { apiCallList, loaderRule, sourceRules, type Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
 
 export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
@@ -47,7 +47,19 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
   const { tokenKey } = boot
   const { recordBytes } = config.limits.api
   const apiCalls = apiCallList(context)
-  const routes = allRoutes({ ...parts, apiCalls, nodes, ports, log, tokenKey, clock, random, recordBytes, signal })
+  const routes = allRoutes({
+    ...parts,
+    loaderRule: loaderRule(context, parts),
+    apiCalls,
+    nodes,
+    ports,
+    log,
+    tokenKey,
+    clock,
+    random,
+    recordBytes,
+    signal,
+  })
 
   const auth = await life.add(
     'authentication',
@@ -93,6 +105,7 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
     automatedClean,
     erase,
     sources: sourceRules(context),
+    loaderRule: loaderRule(context, parts),
     mediaUrls: { key: 'provision.mediaUrls', prefixes: mediaUrls },
     checkMedia: (node, ports) => {
       staticNetwork(node, ports, config.boot?.subnets ?? [])

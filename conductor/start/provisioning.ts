@@ -11,6 +11,7 @@ import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
+import { LoaderRule } from '../node/run/loader-rule.ts'
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
 import { SECURE_BOOT_WORKS } from '../node/run/secure-boot-keys.ts'
 import { readHardware } from '../node/run/read-hardware.ts'
@@ -77,6 +78,18 @@ const bmcWorks = (
   }),
 })
 
+/** What becomes of images that Secure Boot would stop. */
+export const loaderRule = (
+  { config, clock }: Context,
+  { store, images, glance }: Pick<Storage, 'store' | 'images' | 'glance'>,
+): LoaderRule =>
+  new LoaderRule({
+    images: new ImageSource(importParts(config, { store: images, glance, clock })),
+    journal: store.journal,
+    clock,
+    rule: config.provision.unsignedImages,
+  })
+
 /** The performer of a conductor. */
 export function makePerformer(
   context: Context,
@@ -109,6 +122,7 @@ export function makePerformer(
     sightings,
     clock,
     images: new ImageSource(imports),
+    loaderRule: loaderRule(context, parts),
     bootFiles: new BootSource({
       ...imports,
       rules: sourceRules(context),

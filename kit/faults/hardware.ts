@@ -114,6 +114,12 @@ export const HARDWARE_FAULTS = {
     description: 'the format of the image is not supported',
     remedy: 'use a raw or qcow2 image without a backing file',
   },
+  'image.unsigned': {
+    retry: false,
+    description: 'the image has no signed boot loader, and Secure Boot would stop it',
+    remedy:
+      'use an image whose EFI/BOOT/BOOTX64.EFI is signed (shim), or do without secure_boot:true; provision.unsignedImages can let such images pass',
+  },
   'image.source': {
     retry: true,
     description: 'the image could not be read',

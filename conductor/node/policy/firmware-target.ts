@@ -63,6 +63,18 @@ const isDeclaredSecure = ({ properties }: Pick<NodeRecord, 'properties'>): boole
 export const bootsSigned = (node: Pick<NodeRecord, 'secureBoot' | 'properties' | 'instanceInfo'>): boolean =>
   node.secureBoot === true || isDeclaredSecure(node) || firmwareTargetOf(node).secureBoot === true
 
+/** The boot into the ramdisk may switch Secure Boot off, and only an instance that wants it has it on again. */
+export const dropsSecureBoot = (node: Pick<NodeRecord, 'secureBoot' | 'driver' | 'interfaces'>): boolean =>
+  node.secureBoot === true && managementOf(node).firmwareMode
+
+/** Whether Secure Boot is on when the instance starts, as far as is known. */
+export const verifiesInstance = (
+  node: Pick<NodeRecord, 'secureBoot' | 'driver' | 'interfaces' | 'properties' | 'instanceInfo'>,
+): boolean =>
+  firmwareTargetOf(node).secureBoot === true ||
+  isDeclaredSecure(node) ||
+  (node.secureBoot === true && !dropsSecureBoot(node))
+
 /** An object, JSON of one, or "name:value,name:value": clients send all three. */
 function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
   if (typeof given === 'string' && !given.trimStart().startsWith('{'))

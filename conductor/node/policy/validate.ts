@@ -5,6 +5,8 @@ import { usesAgent } from './drivers.ts'
 import type { CheckMedia } from '../run/media-check.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'
+import { checkLoader, loaderWords } from './loader-check.ts'
+import type { LoaderRule } from '../run/loader-rule.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import { checkTargetRaid } from './software-raid.ts'
@@ -16,9 +18,17 @@ const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export async function validateNode(
   node: NodeRecord,
-  parts: { store: Store; bmcs: BmcRegistry; hashPassword: unknown; sources: SourceRules; checkMedia: CheckMedia },
+  parts: {
+    store: Store
+    bmcs: BmcRegistry
+    hashPassword: unknown
+    sources: SourceRules
+    checkMedia: CheckMedia
+    loaderRule: Pick<LoaderRule, 'look' | 'rule'>
+  },
 ): Promise<Verdicts> {
-  const { store, bmcs, hashPassword, sources, checkMedia } = parts
+  const { store, bmcs, hashPassword, sources, checkMedia, loaderRule } = parts
+  const loader = usesAgent(node) ? await loaderRule.look(node) : undefined
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
@@ -27,6 +37,11 @@ export async function validateNode(
     } catch (error) {
       return { result: false, reason: (error as Error).message }
     }
+  }
+  /** What is no obstacle is told all the same. */
+  const said = (reason: string | undefined, check: () => void) => {
+    const found = verdict(check)
+    return found.result && reason !== undefined ? { ...found, reason } : found
   }
   const bmc = await bmcs.check(node).then(
     () => ({ result: true }),
@@ -48,8 +63,13 @@ export async function validateNode(
     boot,
     console: unless('console', { result: true }),
     deploy: {
-      ...(usesAgent(node) ? verdict(() => checkSources(node, [], sources)) : { result: true }),
       ...foreignAgent(node),
+      ...(usesAgent(node)
+        ? said(loaderWords(loader), () => {
+            checkSources(node, [], sources)
+            checkLoader(loader, loaderRule.rule)
+          })
+        : { result: true }),
     },
     firmware: unless('firmware', { result: true }),
     inspect: unless('inspect', inspectsByBmc(node) ? bmc : boot),

@@ -7,6 +7,8 @@ import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
+import { causesOfLoader } from './explain-loader.ts'
+import type { LoaderVerdict } from '../policy/loader-check.ts'
 import { MISSING } from './boot-causes.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
@@ -28,6 +30,8 @@ export interface Facts {
   readonly live: Live
   readonly poll: PollSeen | undefined
   readonly drift?: readonly Drift[]
+  /** Of its image, where its firmware verifies what it starts. */
+  readonly loader?: LoaderVerdict | undefined
   /** Absent for a lessee, and where its BMC has none. */
   readonly events?: EventsSeen | undefined
   /** Milliseconds that nodes of this model were in this state before. */
@@ -131,7 +135,7 @@ export function explain(facts: Facts): Account {
       ...one,
       since: sinceMs === null ? null : isoTime(sinceMs),
     })),
-    causes: [...sharedBmc(facts), ...causesOf(facts)],
+    causes: [...sharedBmc(facts), ...causesOf(facts), ...causesOfLoader(facts.loader, node.instanceInfo.image_source)],
   }
 }
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../../kit/clock.ts'
-import { Fault } from '../../../kit/fault.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
 import type { BootFiles } from '../../../images/boot-files.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import type { DiskFormat } from '../../../images/format.ts'
@@ -57,9 +57,20 @@ export class ImageSource {
     return this.imported(glanceFile(await glance.image(id, project, signal), DISK_FORMATS), signal)
   }
 
+  /** The image of a node if it is in the store: nothing is fetched. */
+  async known({ instanceInfo }: Pick<Asker, 'instanceInfo'>): Promise<ImageIndex | undefined> {
+    const { store, glance } = this.parts
+    try {
+      const { checksum, source } = imageSource(instanceInfo, { glance: glance !== undefined })
+      return await store.find(checksum ? nameOf({ source, checksum }) : source)
+    } catch (error) {
+      if (isFault(error)) return undefined
+      throw error
+    }
+  }
+
   private async imported(wanted: ImageFile, signal: AbortSignal): Promise<ImageIndex> {
-    const { source, checksum } = wanted
-    const name = `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
+    const name = nameOf(wanted)
     const known = await this.parts.store.find(name).catch(() => undefined)
     if (known) return known
     // Ten nodes that want one image wait for one import.
@@ -77,6 +88,10 @@ export class ImageSource {
 interface ImageFile extends Required<SourceFile> {
   readonly format?: DiskFormat
 }
+
+/** A URL is imported once per checksum. */
+const nameOf = ({ source, checksum }: Pick<ImageFile, 'source' | 'checksum'>): string =>
+  `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
 
 const NEVER = new AbortController().signal
 const DISK_FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies readonly DiskFormat[]

@@ -8,6 +8,7 @@ import { fakeStep, hardwareOf } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import type { BootSource, ImageSource } from './image-source.ts'
+import type { LoaderRule } from './loader-rule.ts'
 import { currentStep, type Effect, type NodeRecord } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
@@ -24,6 +25,8 @@ export interface PerformParts {
   readonly publish: (nodeUuid: string) => Promise<void>
   readonly media: Pick<MediaEffects, 'perform'>
   readonly images: ImageSource
+  /** Whether its firmware would stop it. */
+  readonly loaderRule: Pick<LoaderRule, 'apply'>
   readonly bootFiles: BootSource
   readonly store: Store
   readonly sightings: Sightings
@@ -72,8 +75,11 @@ async function perform(
       await parts.readHardware(node, unwanted)
       return { powerState: seen === 'on' ? 'power on' : 'power off', ...(mode ? { patch: patchOf(mode) } : seenOf) }
     }
-    case 'image':
-      return { imageId: (await parts.images.resolve(node, unwanted)).id }
+    case 'image': {
+      const image = await parts.images.resolve(node, unwanted)
+      await parts.loaderRule.apply(node, image)
+      return { imageId: image.id }
+    }
     case 'boot-files':
       return { patch: { instanceBoot: await prepareBoot(parts, node, unwanted) } }
     case 'publish': {

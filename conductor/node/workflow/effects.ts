@@ -1,6 +1,6 @@
 /** Phase -> its effects, in order. Pure: `run/worker.ts` performs them. */
 import { usesAgent } from '../policy/drivers.ts'
-import { firmwareTargetOf, type FirmwareTarget } from '../policy/firmware-target.ts'
+import { dropsSecureBoot, firmwareTargetOf, type FirmwareTarget } from '../policy/firmware-target.ts'
 import { managementOf } from '../policy/interfaces.ts'
 import type { Phase } from './arrows.ts'
 import { bootPlanOf } from './boot-plans.ts'
@@ -74,7 +74,7 @@ function ramdiskFirmware(node: NodeRecord): Firmware {
   const { bootMode, secureBoot } = firmwareTargetOf(node)
   return {
     ...(isDeploy && bootMode ? { bootMode } : {}),
-    ...(node.secureBoot ? { secureBoot: false } : {}),
+    ...(dropsSecureBoot(node) ? { secureBoot: false } : {}),
     ...(isDeploy && secureBoot && node.secureBoot && !bootPlanOf(node).servesIso ? { unlessSigned: true } : {}),
   }
 }

@@ -1,0 +1,155 @@
+/** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and carried on; and what is said where it is not known. */
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Config } from '../../conductor/config.ts'
+import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { importImage } from '../../images/import.ts'
+import { ImageStore } from '../../images/store.ts'
+import { until } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+import { obedientIpmitool } from '../fake/ipmitool.ts'
+import { loader, makeEfiDisk } from '../images/efi-disk.ts'
+import { call } from './client.ts'
+
+const LATEST = { 'openstack-api-version': 'baremetal latest' }
+const BOOT = 'EFI/BOOT/BOOTX64.EFI'
+const SECURE = { capabilities: 'secure_boot:true' }
+
+let dir = ''
+let conductor: Conductor | undefined
+/** What reached the BMC. */
+let bmc: string[] = []
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'rackward-unsigned-'))
+  bmc = []
+})
+afterEach(async () => {
+  await conductor?.stop()
+  conductor = undefined
+  await rm(dir, { recursive: true, force: true })
+})
+
+const api = (method: string, path: string, body?: unknown) =>
+  call(method, path, body, LATEST, conductor?.addresses[0] as string)
+const node = async () => (await api('GET', '/v1/nodes/n1')).body
+const disk = () => join(dir, 'disk')
+
+async function makeImage(name: string, files: Parameters<typeof makeEfiDisk>[1]['files']): Promise<void> {
+  await makeEfiDisk(disk(), { bits: 12, files })
+  await importImage(new ImageStore(join(dir, 'images')), { source: disk(), name })
+}
+
+/** An available node whose operator says that Secure Boot is on. */
+async function start(provision: Readonly<Record<string, unknown>> = {}, properties: object = SECURE): Promise<void> {
+  conductor = await startConductor(
+    Config.parse({
+      data: join(dir, 'data'),
+      images: { store: join(dir, 'images'), allowedFilePaths: [dir] },
+      api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+      provision: { automatedClean: false, ...provision },
+      powerSync: { everySeconds: 0 },
+    }),
+    { log: silentLog, run: obedientIpmitool((text) => void bmc.push(text)), fleet: null },
+  )
+  const driver_info = { ipmi_address: '192.0.2.1', ipmi_username: 'u', ipmi_password: 'p' }
+  const made = await api('POST', '/v1/nodes', { name: 'n1', driver: 'ipmi', driver_info, properties })
+  expect(made.status).toBe(201)
+  await api('POST', '/v1/ports', { node_uuid: made.body.uuid, address: '02:00:00:00:00:01' })
+  for (const [target, state] of [
+    ['manage', 'manageable'],
+    ['provide', 'available'],
+  ] as const) {
+    await api('PUT', '/v1/nodes/n1/states/provision', { target })
+    await becomes(state)
+  }
+  bmc = []
+}
+const becomes = (state: string) =>
+  until(async () => (await node()).provision_state === state, { what: state, timeoutMs: 20_000 })
+const wants = (instance_info: object) =>
+  api('PATCH', '/v1/nodes/n1', [{ op: 'add', path: '/instance_info', value: instance_info }])
+const deploy = () => api('PUT', '/v1/nodes/n1/states/provision', { target: 'active' })
+const validated = async () =>
+  (await api('GET', '/v1/nodes/n1/validate')).body.deploy as { result: boolean; reason?: string }
+const causes = async () =>
+  ((await api('GET', '/rackward/v1/nodes/n1/explain')).body.causes as { cause: string }[]).map(({ cause }) => cause)
+
+test('an image of the store without a signature is refused with the request, by validate and by explain; nothing was touched', async () => {
+  await makeImage('plain', { [BOOT]: loader(false) })
+  await start()
+  await wants({ image_source: 'plain' })
+  expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining('carries no signature') })
+  const refused = await deploy()
+  expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringMatching(/no signature.*BOOTX64/)])
+  expect(await node()).toMatchObject({ provision_state: 'available', last_error: null })
+  expect(await causes()).toContainEqual(expect.stringContaining('the firmware will stop it'))
+  expect(bmc).toEqual([])
+})
+
+test('an image from a URL is looked at when it was fetched: the deploy fails with the remedy before the server is touched', async () => {
+  await makeEfiDisk(disk(), { bits: 12, files: { [BOOT]: loader(false) } })
+  const checksum = createHash('sha256')
+    .update(await readFile(disk()))
+    .digest('hex')
+  await start()
+  await wants({ image_source: `file://${disk()}`, image_checksum: checksum })
+  expect(await validated()).toMatchObject({
+    result: true,
+    reason: expect.stringContaining('once the image was fetched'),
+  })
+  expect((await deploy()).status).toBe(202)
+  await becomes('deploy failed')
+  expect((await node()).last_error).toMatch(/carries no signature.*use an image whose EFI\/BOOT\/BOOTX64.EFI is signed/)
+  expect(bmc).toEqual([])
+})
+
+test('a signed image is carried on with, and nothing is said; one that is not known is, and is told', async () => {
+  await makeImage('signed', { [BOOT]: loader(true) })
+  await makeImage('unknown', {})
+  await start()
+  await wants({ image_source: 'signed' })
+  expect(await validated()).toEqual({ result: true })
+  expect(await causes()).toEqual([])
+  await wants({ image_source: 'unknown' })
+  expect(await validated()).toMatchObject({ result: true, reason: expect.stringContaining('not known') })
+  expect((await deploy()).status).toBe(202)
+  const events = await until(
+    async () => {
+      const { body } = await api('GET', '/rackward/v1/events?kinds=unsigned-image')
+      return (body.events as { detail: unknown }[]).length > 0 && (body.events as { detail: unknown }[])
+    },
+    { what: 'the event', timeoutMs: 20_000 },
+  )
+  expect(events.map(({ detail }) => detail)).toMatchObject([{ image: 'unknown', loader: 'unknown' }])
+})
+
+test('provision.unsignedImages: warn lets it pass, with an event; without Secure Boot nothing is asked', async () => {
+  await makeImage('plain', { [BOOT]: loader(false) })
+  await start({ unsignedImages: 'warn' })
+  await wants({ image_source: 'plain' })
+  expect(await validated()).toMatchObject({
+    result: true,
+    reason: expect.stringContaining('the firmware will stop it'),
+  })
+  expect((await deploy()).status).toBe(202)
+  await until(
+    async () => {
+      const { body } = await api('GET', '/rackward/v1/events?kinds=unsigned-image')
+      return (body.events as unknown[]).length === 1
+    },
+    { what: 'the event', timeoutMs: 20_000 },
+  )
+  expect((await node()).provision_state).not.toBe('deploy failed')
+})
+
+test('a server without Secure Boot takes an unsigned image', async () => {
+  await makeImage('plain', { [BOOT]: loader(false) })
+  await start({}, {})
+  await wants({ image_source: 'plain' })
+  expect(await validated()).toEqual({ result: true })
+  expect((await deploy()).status).toBe(202)
+})
