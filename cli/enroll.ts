@@ -1,6 +1,6 @@
 /** `rackward node enroll`: one node from arguments, or many from a file. A file is what there shall be: run again, only differences are applied. */
 import { isDeepStrictEqual } from 'node:util'
-import { Dict, Mac, z } from '../conductor/api/node-input.ts'
+import { Dict, Mac, NodeCreate, ObjectName, z } from '../conductor/api/node-input.ts'
 import { MASK } from '../conductor/api/views.ts'
 import { isSecretKey } from '../conductor/store/secrets.ts'
 import { connect, type Common } from './nodes.ts'
@@ -8,16 +8,10 @@ import type { Api } from './server.ts'
 import { print, said } from './show.ts'
 import { CliError } from './error.ts'
 
-const WantedNode = z.strictObject({
-  name: z.string().min(1),
-  driver: z.string().default('ipmi'),
-  driver_info: Dict.optional(),
-  properties: Dict.optional(),
-  instance_info: Dict.optional(),
-  extra: Dict.optional(),
-  resource_class: z.string().optional(),
-  owner: z.string().optional(),
-  description: z.string().optional(),
+/** What POST /v1/nodes takes, with the traits and ports of the node. */
+const WantedNode = NodeCreate.extend({
+  name: ObjectName,
+  driver: z.string().min(1).max(255).default('ipmi'),
   traits: z.array(z.string()).optional(),
   ports: z
     .array(
@@ -102,7 +96,21 @@ function check<T extends z.ZodType>(schema: T, value: unknown, from: string): z.
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const issue = result.error.issues[0]
-  throw new CliError('usage', `${from}: ${issue?.path.join('/') || 'the whole'}: ${issue?.message}`)
+  const where = `${from}: ${issue?.path.join('/') || 'the whole'}`
+  if (issue?.code === 'unrecognized_keys') throw new CliError('usage', `${where}: ${unknownFields(issue)}`)
+  throw new CliError('usage', `${where}: ${issue?.message}`)
+}
+
+function unknownFields({
+  keys,
+  path,
+}: {
+  readonly keys: readonly string[]
+  readonly path: readonly unknown[]
+}): string {
+  const isOfNode = typeof path.at(-1) === 'number' && path.at(-2) === 'nodes'
+  const known = isOfNode ? `; a node has ${Object.keys(WantedNode.shape).join(', ')}` : ''
+  return `there is no field ${keys.map((key) => JSON.stringify(key)).join(', ')}${known}`
 }
 
 const COLUMNS = ['name', 'bmc', 'user', 'password', 'mac', 'resource_class', 'driver'] as const
@@ -150,16 +158,10 @@ interface Change {
   make(): Promise<unknown>
 }
 
-const FIELDS = [
-  'driver',
-  'driver_info',
-  'properties',
-  'instance_info',
-  'extra',
-  'resource_class',
-  'owner',
-  'description',
-] as const
+/** What is compared with a node that is there. */
+const FIELDS = (Object.keys(NodeCreate.shape) as (keyof typeof NodeCreate.shape)[]).filter(
+  (field) => field !== 'uuid' && field !== 'name',
+)
 
 async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promise<Change[]> {
   const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
@@ -180,13 +182,16 @@ async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promi
     }
     return [{ says: `is enrolled with ${ports.length} port${ports.length === 1 ? '' : 's'}`, make }]
   }
+  if (fields.uuid !== undefined && fields.uuid !== now.uuid)
+    throw new CliError('usage', `${wanted.name}: uuid: it has ${String(now.uuid)}, which cannot be changed`)
   const changes: Change[] = []
   for (const field of FIELDS) {
     const value = fields[field]
-    if (value === undefined) continue
+    // Null stands for what the server chooses, as for a new node.
+    if (value === undefined || value === null) continue
     // Keys that are not named stay: inspection adds properties of its own.
     const parts: [path: string, key: string, before: unknown, after: unknown][] =
-      typeof value === 'string'
+      typeof value !== 'object'
         ? [[`/${field}`, field, now[field], value]]
         : Object.entries(value).map(([key, one]) => [
             `/${field}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`,

@@ -127,6 +127,58 @@ describe('many nodes from a file', () => {
       'f-3: driver_info/a: 1 -> 2\nf-3: driver_info/ipmi_password: is set\n',
     )
   })
+  test('every field that the API takes is taken, and applied to a node that is there', async () => {
+    const file = (rescue: string, mtu: number, clean: boolean) => `nodes:
+  - name: f-4
+    uuid: 11111111-2222-4333-8444-555555555555
+    driver: fake-hardware
+    rescue_interface: ${rescue}
+    raid_interface: null
+    network_data: { links: [{ id: eth0, type: phy, ethernet_mac_address: '52:54:00:cc:04:01', mtu: ${mtu} }] }
+    lessee: p-7
+    shard: s-1
+    conductor_group: ''
+    automated_clean: ${clean}
+    disable_power_off: yes
+`
+    expect(await apply(file('no-rescue', 1500, true))).toBe('f-4: is enrolled with 0 ports\n')
+    expect((await call('GET', '/v1/nodes/f-4')).body).toMatchObject({
+      uuid: '11111111-2222-4333-8444-555555555555',
+      rescue_interface: 'no-rescue',
+      network_data: { links: [{ mtu: 1500 }] },
+      lessee: 'p-7',
+      shard: 's-1',
+      automated_clean: true,
+      disable_power_off: true,
+    })
+    expect(await apply(file('no-rescue', 1500, true))).toBe('f-4: as it should be\n')
+    expect((await apply(file('fake', 9000, false))).split('\n')).toEqual([
+      expect.stringMatching(/^f-4: network_data\/links: .*1500.* -> .*9000/),
+      'f-4: automated_clean: true -> false',
+      'f-4: rescue_interface: "no-rescue" -> "fake"',
+      '',
+    ])
+    expect((await call('GET', '/v1/nodes/f-4')).body).toMatchObject({
+      rescue_interface: 'fake',
+      network_data: { links: [{ mtu: 9000 }] },
+      automated_clean: false,
+    })
+  })
+  test('a field that there is not is named, with those that there are, and nothing is enrolled', async () => {
+    const text = 'nodes:\n  - { name: f-5, driver: fake-hardware }\n  - { name: f-6, managment_interface: fake }\n'
+    await writeFile(join(dir, 'typo.yaml'), text)
+    const { code, stderr } = await cli(['node', 'enroll', '-f', 'typo.yaml'])
+    expect([code, stderr]).toEqual([
+      STATUSES.usage,
+      expect.stringMatching(
+        /typo\.yaml: nodes\/1: there is no field "managment_interface"; a node has .*network_data.*management_interface/s,
+      ),
+    ])
+    expect((await call('GET', '/v1/nodes/f-5')).status).toBe(404)
+    const uuid = 'nodes:\n  - { name: f-4, uuid: 99999999-2222-4333-8444-555555555555 }\n'
+    await writeFile(join(dir, 'uuid.yaml'), uuid)
+    expect((await cli(['node', 'enroll', '-f', 'uuid.yaml'])).stderr).toContain('f-4: uuid: it has 11111111-2222')
+  })
   test('as CSV, with the line of a mistake', async () => {
     await writeFile(join(dir, 'rack.csv'), 'name,bmc,user,password,mac\nv-1,10.0.0.1,admin,geheim,52:54:00:cc:02:01\n')
     expect(await ok('node', 'enroll', '-f', 'rack.csv')).toBe('v-1: is enrolled with 1 port\n')
