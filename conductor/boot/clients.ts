@@ -1,86 +1,139 @@
-/** The clients that the boot services answer, kept in a snapshot so that they are known again before a conductor comes. */
-import { readFile } from 'node:fs/promises'
+/** The clients that the boot services answer, kept on the disk so that they are known again before a conductor comes. What a change costs is that of the change. */
+import { readFile, rm } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
-import { writeWhole } from '../../kit/files.ts'
+import type { ClientStore } from './client-file.ts'
 import type { BootClient } from './orders.ts'
 import type { ToBoot } from './wire.ts'
 
 export interface ClientsParts {
-  /** The snapshot. */
-  readonly path: string
+  readonly open: () => ClientStore
+  /** Where older programs kept them all, as one document: it is taken over once. */
+  readonly snapshot: string
   readonly clock: Clock
   readonly onWarning: (what: string) => void
 }
 
 const SAVE_AFTER_MS = 200
 
+interface Known {
+  readonly client: BootClient
+  /** As it is stored. */
+  readonly text: string
+}
+
 export class BootClients {
   private readonly parts: ClientsParts
-  private readonly byMac = new Map<string, BootClient>()
+  private readonly byMac = new Map<string, Known>()
   /** Fixed address -> how many clients have it. */
   private readonly fixed = new Map<string, number>()
+  /** MAC -> what is to be stored; undefined: it is gone. */
+  private unsaved = new Map<string, string | undefined>()
+  /** Of a whole list that comes in parts: the MACs that came. */
+  private coming: Set<string> | undefined
+  private store: ClientStore | undefined
   private cancelSave: (() => void) | undefined
-  private saving: Promise<void> = Promise.resolve()
 
   constructor(parts: ClientsParts) {
     this.parts = parts
   }
 
-  get = (mac: string): BootClient | undefined => this.byMac.get(mac)
+  get = (mac: string): BootClient | undefined => this.byMac.get(mac)?.client
   isFixed = (ip: string): boolean => this.fixed.has(ip)
 
   async load(): Promise<void> {
-    const text = await readFile(this.parts.path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '[]'
-      throw error
-    })
+    this.store = this.parts.open()
+    this.setAll(this.store.load())
+    this.unsaved.clear()
+    if (this.byMac.size === 0) await this.takeOver()
+  }
+
+  /** A conductor connected: parts of a list of the one before do not count. */
+  begin(): void {
+    this.coming = undefined
+  }
+
+  apply(message: ToBoot & { t: 'clients' }): void {
+    for (const client of message.set) this.set(client)
+    for (const mac of message.gone) this.delete(mac)
+    if (message.whole) this.keepThose(message)
+    if (this.unsaved.size > 0) this.cancelSave ??= this.parts.clock.after(SAVE_AFTER_MS, () => this.save())
+  }
+
+  /** Writes what is not written yet. */
+  async stop(): Promise<void> {
+    this.cancelSave?.()
+    this.save()
+    this.store?.close()
+    this.store = undefined
+  }
+
+  private setAll(texts: readonly string[]): void {
     try {
-      for (const client of JSON.parse(text) as BootClient[]) this.set(client)
+      for (const text of texts) this.set(JSON.parse(text) as BootClient)
     } catch (error) {
       this.parts.onWarning(
-        `the snapshot of boot orders ${this.parts.path} is damaged; no server is answered until a conductor connects: ${String(error)}`,
+        `stored boot orders are damaged; a conductor that connects sends them again: ${String(error)}`,
       )
     }
   }
 
-  apply(message: ToBoot & { t: 'clients' }): void {
-    if (message.whole) {
-      this.byMac.clear()
-      this.fixed.clear()
-    }
-    for (const client of message.set) this.set(client)
-    for (const mac of message.gone) this.delete(mac)
-    this.cancelSave ??= this.parts.clock.after(SAVE_AFTER_MS, () => this.save())
-  }
-
-  /** Ends when the last snapshot is written. */
-  async stop(): Promise<void> {
-    if (this.cancelSave) {
-      this.cancelSave()
-      this.save()
-    }
-    await this.saving
+  /** With the last part of a whole list, what was in none of them goes. */
+  private keepThose({ set, more }: ToBoot & { t: 'clients' }): void {
+    this.coming ??= new Set()
+    for (const { mac } of set) this.coming.add(mac)
+    if (more) return
+    for (const mac of this.byMac.keys()) if (!this.coming.has(mac)) this.delete(mac)
+    this.coming = undefined
   }
 
   private set(client: BootClient): void {
+    const text = JSON.stringify(client)
+    if (this.byMac.get(client.mac)?.text === text) return
     this.delete(client.mac)
-    this.byMac.set(client.mac, client)
+    this.byMac.set(client.mac, { client, text })
+    this.unsaved.set(client.mac, text)
     if (client.fixedIp) this.fixed.set(client.fixedIp, (this.fixed.get(client.fixedIp) ?? 0) + 1)
   }
 
   private delete(mac: string): void {
-    const ip = this.byMac.get(mac)?.fixedIp
+    const known = this.byMac.get(mac)
+    if (!known) return
     this.byMac.delete(mac)
+    this.unsaved.set(mac, undefined)
+    const ip = known.client.fixedIp
     if (!ip) return
     const left = (this.fixed.get(ip) ?? 0) - 1
     if (left > 0) this.fixed.set(ip, left)
     else this.fixed.delete(ip)
   }
 
+  /** What could not be written is tried again with the next change. */
   private save(): void {
     this.cancelSave = undefined
-    this.saving = this.saving
-      .then(() => writeWhole(this.parts.path, JSON.stringify([...this.byMac.values()])))
-      .catch((error: Error) => this.parts.onWarning(`cannot save the snapshot of boot orders: ${error.message}`))
+    if (this.unsaved.size === 0) return
+    try {
+      this.store?.write(this.unsaved)
+      this.unsaved = new Map()
+    } catch (error) {
+      this.parts.onWarning(`cannot save the boot orders: ${(error as Error).message}`)
+    }
+  }
+
+  private async takeOver(): Promise<void> {
+    const { snapshot, onWarning } = this.parts
+    const text = await readFile(snapshot, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (text === undefined) return
+    try {
+      for (const client of JSON.parse(text) as BootClient[]) this.set(client)
+    } catch (error) {
+      onWarning(
+        `the snapshot of boot orders ${snapshot} is damaged; nobody is answered until a conductor connects: ${String(error)}`,
+      )
+    }
+    this.save()
+    if (this.unsaved.size === 0) await rm(snapshot, { force: true })
   }
 }

@@ -74,7 +74,7 @@ export class ControlSocket {
   private take(message: ToBoot, socket: Socket): void {
     if (message.t === 'stop') return this.parts.onEnd()
     this.parts.onClients(message)
-    writeLine(socket, { t: 'have', revision: message.revision })
+    if (!message.more) writeLine(socket, { t: 'have', revision: message.revision })
   }
 
   private orphan(): void {

@@ -1,6 +1,7 @@
 /** The conductor's end: finds the boot services that still run, or starts them; keeps their clients true; hears what they see. */
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import { until, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -30,6 +31,8 @@ const FAILING_MS = 15_000
 const RELAUNCH_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
 const RECONNECT_MS = 500
+/** Clients of one line. */
+const PART = 500
 
 export class BootLink {
   private readonly parts: LinkParts
@@ -70,13 +73,24 @@ export class BootLink {
     this.socket?.end()
   }
 
-  /** Changes clients; answers at once. `flush` waits until the boot services have it. */
+  /** Changes clients; answers at once. `flush` waits until the boot services have it. What is as it was is not sent: a change of a node that its boot is not
+   *  answered with costs them nothing. */
   update(set: readonly BootClient[], gone: readonly string[], media: readonly MediaOrder[] = []): void {
-    for (const client of set) this.clients.set(client.mac, client)
-    for (const mac of gone) this.clients.delete(mac)
-    this.keepMedia(media)
+    const changed = set.filter((client) => !isDeepStrictEqual(this.clients.get(client.mac), client))
+    for (const client of changed) this.clients.set(client.mac, client)
+    const left = gone.filter((mac) => this.clients.has(mac))
+    const images = media.filter((order) => !this.hasMedia(order))
+    if (changed.length + left.length + images.length === 0) return
+    for (const mac of left) this.clients.delete(mac)
+    this.keepMedia(images)
     this.revision += 1
-    if (this.socket) writeLine(this.socket, { t: 'clients', revision: this.revision, whole: false, set, gone, media })
+    const { revision, socket } = this
+    if (socket) writeLine(socket, { t: 'clients', revision, whole: false, set: changed, gone: left, media: images })
+  }
+
+  private hasMedia(order: MediaOrder): boolean {
+    const known = this.media.get(order.nodeUuid)
+    return order.boot ? isDeepStrictEqual(known, order) : known === undefined
   }
 
   private keepMedia(media: readonly MediaOrder[]): void {
@@ -158,8 +172,13 @@ export class BootLink {
     socket.on('close', () => {
       if (this.socket === socket) this.lost()
     })
-    const [set, media] = [[...this.clients.values()], [...this.media.values()]]
-    writeLine(socket, { t: 'clients', revision: this.revision, whole: true, set, gone: [], media })
+    const clients = [...this.clients.values()]
+    const about = { t: 'clients', revision: this.revision, whole: true, gone: [] } as const
+    let from = 0
+    // In parts, so that DHCP is answered between two of them.
+    for (; clients.length - from > PART; from += PART)
+      writeLine(socket, { ...about, more: true, set: clients.slice(from, from + PART), media: [] })
+    writeLine(socket, { ...about, set: clients.slice(from), media: [...this.media.values()] })
     return true
   }
 

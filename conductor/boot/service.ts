@@ -1,4 +1,4 @@
-/** The boot services: DHCP, TFTP and HTTP in a process of their own, from a snapshot of clients that they keep. They go on answering while
+/** The boot services: DHCP, TFTP and HTTP in a process of their own, from clients that they keep. They go on answering while
  *  the conductor restarts, and end by themselves when none comes back. This file puts their parts together. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { Lifecycle } from '../../kit/lifecycle.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { LoaderPaths } from '../../pxe/loader-paths.ts'
 import type { Config } from '../config.ts'
+import { openClientFile } from './client-file.ts'
 import { BootClients } from './clients.ts'
 import { BootCounters } from './counters.ts'
 import { ControlSocket } from './control.ts'
@@ -23,7 +24,7 @@ import type { ToBoot } from './wire.ts'
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([7, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([8, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
@@ -63,7 +64,15 @@ export class BootService {
           `the boot ISO cannot be read (boot.iso): ${why}`,
         ),
     })
-    this.clients = new BootClients({ path: join(config.data, 'boot-snapshot.json'), clock, onWarning })
+    this.clients = new BootClients({
+      open: () =>
+        openClientFile(join(config.data, 'boot-clients.db'), (why) =>
+          onWarning(`the boot orders are damaged; nobody is answered until a conductor connects: ${why}`),
+        ),
+      snapshot: join(config.data, 'boot-snapshot.json'),
+      clock,
+      onWarning,
+    })
   }
 
   async start(): Promise<void> {
@@ -122,7 +131,10 @@ export class BootService {
       outbox: this.outbox,
       clock,
       orphanMs: config.boot.orphanSeconds * 1000,
-      onConductor: () => this.counters.renew(),
+      onConductor: () => {
+        this.counters.renew()
+        this.clients.begin()
+      },
       onClients: (message) => this.take(message, leases, paths),
       onEnd: () => void this.stop().finally(() => this.parts.onEnd()),
     })
@@ -137,6 +149,7 @@ export class BootService {
   /** A MAC that is gone loses its addresses. */
   private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook, paths: BootLoaders): void {
     this.clients.apply(message)
+    if (message.more) return
     this.media.apply(message.media, message.whole)
     const maybeGone = message.whole ? [...leases.macs()] : message.gone
     for (const mac of maybeGone.filter((one) => !this.clients.get(one))) {

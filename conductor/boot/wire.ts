@@ -6,11 +6,12 @@ import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
 
 export type ToBoot =
-  /** `whole`: these are all clients; otherwise these changed. */
+  /** `whole`: these are all clients, or with `more` a part of them, and the next parts follow; otherwise these changed. */
   | {
       readonly t: 'clients'
       readonly revision: number
       readonly whole: boolean
+      readonly more?: boolean
       readonly set: readonly BootClient[]
       readonly gone: readonly string[]
       /** Boots by virtual media: of all nodes, or those that changed. */

@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openClientFile } from '../../conductor/boot/client-file.ts'
 import { BootClients } from '../../conductor/boot/clients.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
 import { EventHub } from '../../conductor/events/hub.ts'
@@ -189,7 +190,8 @@ async function watchers(store: SqliteStore): Promise<ScaleFigures> {
 /** Changes a fifth of a second apart, as a rollout makes them: each is followed by what is written to the disk. */
 async function bootOrders(dir: string, count: number): Promise<ScaleFigures> {
   const clients = new BootClients({
-    path: join(dir, 'boot-snapshot.json'),
+    open: () => openClientFile(join(dir, 'boot-clients.db'), () => undefined),
+    snapshot: join(dir, 'none'),
     clock: systemClock,
     onWarning: () => undefined,
   })

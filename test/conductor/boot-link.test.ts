@@ -1,15 +1,11 @@
-/** Between the boot services and the conductor: events that wait, lines of JSON, and the clients that are kept. */
+/** Between the boot services and the conductor: events that wait, and lines of JSON. */
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { BootClients } from '../../conductor/boot/clients.ts'
 import { Outbox } from '../../conductor/boot/outbox.ts'
 import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
-import { systemClock, until } from '../../kit/clock.ts'
-import { client, numberedMac } from './boot-clients.ts'
+import { until } from '../../kit/clock.ts'
+import { numberedMac } from './boot-clients.ts'
 
 /** A socket that takes so many lines and then says that it is full. */
 class Valve extends EventEmitter {
@@ -104,54 +100,4 @@ describe('lines of JSON', () => {
     ['a line that never ends', ['1\n', 'x'.repeat(2000)]],
     ['a long line with an end', ['1\n', `"${'x'.repeat(2000)}"\n`, '2\n']],
   ])('%s ends the connection', async (_, chunks) => expect((await pipe(chunks, 1000)).got).toEqual([1]))
-})
-
-describe('the clients', () => {
-  test('are there again after a restart, with every change; a fixed address is known while one client has it', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
-    const parts = {
-      path: join(dir, 'snapshot.json'),
-      clock: systemClock,
-      onWarning: (what: string) => expect.unreachable(what),
-    }
-    const clients = new BootClients(parts)
-    await clients.load()
-    clients.apply({
-      t: 'clients',
-      revision: 1,
-      whole: true,
-      set: [client('a', '10.0.0.5'), client('b', '10.0.0.5'), client('c')],
-      gone: [],
-      media: [],
-    })
-    clients.apply({
-      t: 'clients',
-      revision: 2,
-      whole: false,
-      set: [client('b', '10.0.0.6')],
-      gone: ['a', 'c'],
-      media: [],
-    })
-    await clients.stop()
-    const again = new BootClients(parts)
-    await again.load()
-    for (const one of [clients, again]) {
-      expect(['a', 'b', 'c'].map((mac) => one.get(mac)?.fixedIp)).toEqual([undefined, '10.0.0.6', undefined])
-      expect(['10.0.0.5', '10.0.0.6'].map(one.isFixed)).toEqual([false, true])
-    }
-    await rm(dir, { recursive: true })
-  })
-  test('a damaged snapshot is a warning, not the end; the next one replaces it', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'rackward-clients-'))
-    const path = join(dir, 'snapshot.json')
-    const warnings: string[] = []
-    await writeFile(path, '[{"mac": "a"')
-    const clients = new BootClients({ path, clock: systemClock, onWarning: (what) => void warnings.push(what) })
-    await clients.load()
-    expect(warnings).toEqual([expect.stringContaining('is damaged')])
-    clients.apply({ t: 'clients', revision: 1, whole: true, set: [client('a')], gone: [], media: [] })
-    await clients.stop()
-    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual([client('a')])
-    await rm(dir, { recursive: true })
-  })
 })
