@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openClientFile } from '../../conductor/boot/client-file.ts'
 import { BootClients } from '../../conductor/boot/clients.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
@@ -104,22 +105,16 @@ function fill(path: string, seal: Seal, count: number): void {
 }
 
 async function costOf(work: () => Promise<unknown>): Promise<Cost> {
-  let longestMs = 0
-  let lastMs = performance.now()
-  let over = false
-  const watch = () => {
-    const nowMs = performance.now()
-    longestMs = Math.max(longestMs, nowMs - lastMs)
-    lastMs = nowMs
-    if (!over) setImmediate(watch)
-  }
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  await systemClock.sleep(20)
+  delays.enable()
+  await systemClock.sleep(5)
   const before = process.cpuUsage()
-  setImmediate(watch)
   await work()
-  over = true
-  watch()
   const { user, system } = process.cpuUsage(before)
-  return { cpuMs: round((user + system) / 1_000), longestMs: round(longestMs) }
+  await systemClock.sleep(5)
+  delays.disable()
+  return { cpuMs: round((user + system) / 1_000), longestMs: round(delays.max / 1e6) }
 }
 const round = (ms: number) => Math.round(ms * 100) / 100
 
