@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** rackward <noun> <verb>. Each command lives in its own file and is loaded when it is asked for. */
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
+import { SITE_SERVERS } from '../conductor/boot/site-snippet.ts'
 import { imageCommands } from './commands/image.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
@@ -24,11 +25,16 @@ program
     (await import('./conductor.ts')).runConductor(options),
   )
 
-program
-  .command('boot', { hidden: true })
+const boot = program
+  .command('boot')
   .description('the boot services; the conductor starts them')
-  .requiredOption('--config <file>')
+  .requiredOption('--config <file>', 'of the conductor')
   .action(async (options: { config: string }) => (await import('./boot.ts')).runBoot(options.config))
+boot
+  .command('snippets')
+  .description('what another DHCP server is told, so that its servers boot from this conductor')
+  .addOption(new Option('--for <server>', 'the DHCP server').choices(SITE_SERVERS).makeOptionMandatory())
+  .action(async (_, command: Command) => (await import('./boot-snippets.ts')).bootSnippets(command.optsWithGlobals()))
 
 program
   .command('agent')

@@ -64,6 +64,9 @@ export const FIRMWARE: readonly FirmwareRow[] = [
   { arch: 28, name: 'RISC-V 64-bit UEFI HTTP', files: NONE },
 ]
 
+/** What asks by HTTP takes a URL for the name of its file. */
+export const isHttpArch = (arch: number): boolean => [15, 16, 18, 19, 20, 28].includes(arch)
+
 /** Raspberry Pis say that they are an x86 BIOS. */
 const RASPBERRY_PI_OUIS: ReadonlySet<string> = new Set(['b8:27:eb', 'dc:a6:32', 'e4:5f:01', '28:cd:c1', 'd8:3a:dd'])
 const RASPBERRY_PI: FirmwareRow = { arch: 0, name: 'Raspberry Pi', files: NONE }

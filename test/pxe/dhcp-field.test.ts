@@ -1,4 +1,8 @@
-/** DHCP over real links, in network namespaces: through a relay (dnsmasq) with a renewal by unicast, and beside the DHCP server of a site (dnsmasq). */
+/** DHCP over real links, in network namespaces: through a relay (dnsmasq) with a renewal by unicast; beside the DHCP server of a site (dnsmasq), which names
+ *  no boot files, or those that our configuration for it names. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
@@ -7,19 +11,23 @@ import { messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import type { Packet } from '../../pxe/dhcp/packet.ts'
 import type { DhcpSubnet } from '../../pxe/dhcp/place.ts'
 import { DhcpServer } from '../../pxe/dhcp/server.ts'
-import { EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
+import { BIOS_LOADER, EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
+import { snippet } from '../../pxe/snippets.ts'
 import { systemClock } from '../../kit/clock.ts'
-import { mac, Memory, packet, pxe, script, serverIdOf } from './dhcp-bench.ts'
+import { http as webClient, mac, Memory, packet, pxe, script, serverIdOf } from './dhcp-bench.ts'
 import { Wire, type Reply } from './wire.ts'
 
 const BROADCAST = { ip: '255.255.255.255', port: 67 }
 
 let wire: Wire | undefined
 let server: DhcpServer | undefined
+let dir: string | undefined
 afterEach(async () => {
   server?.stop()
   await wire?.close()
   wire = server = undefined
+  if (dir !== undefined) await rm(dir, { recursive: true })
+  dir = undefined
 })
 
 async function site(isRouted: boolean, subnets: (wire: Wire) => readonly DhcpSubnet[]) {
@@ -63,7 +71,7 @@ test('through a relay: an address of the subnet behind it, which a renewal by un
     subnetOf(one.cidr(0), one.at(0, 1), { first: one.at(0, 100), last: one.at(0, 150) }),
     subnetOf(one.cidr(1), one.at(0, 1), { first: one.at(1, 100), last: one.at(1, 150), router: one.at(1, 1) }),
   ])
-  at.dnsmasq(`--dhcp-relay=${at.at(1, 1)},${at.at(0, 1)}`)
+  at.dnsmasq('/dev/null', `--dhcp-relay=${at.at(1, 1)},${at.at(0, 1)}`)
   const client = at.talker(68)
   const offers = await client.ask(message('discover', []), BROADCAST, some('offer'))
   expect(offers[0]?.packet).toMatchObject({ yiaddr: at.at(1, 100), giaddr: at.at(1, 1), file: EFI_LOADER })
@@ -88,7 +96,7 @@ test('beside dnsmasq: the address is from there, the boot file from us, by port 
     events,
     leases,
   } = await site(false, (one) => [subnetOf(one.cidr(0), one.at(0, 1), { mode: 'proxy' })])
-  at.dnsmasq(`--dhcp-range=${at.at(0, 100)},${at.at(0, 150)},255.255.255.0,1h`, '--dhcp-authoritative')
+  at.dnsmasq('/dev/null', `--dhcp-range=${at.at(0, 100)},${at.at(0, 150)},255.255.255.0,1h`, '--dhcp-authoritative')
   const client = at.talker(68)
   const offers = await client.ask(message('discover', []), BROADCAST, (replies) =>
     [at.at(0, 1), at.at(0, 2)].every((ip) => replies.some((one) => serverIdOf(one.packet) === ip)),
@@ -116,4 +124,46 @@ test('beside dnsmasq: the address is from there, the boot file from us, by port 
     at.at(0, 1),
     EFI_LOADER,
   ])
+})
+
+test('a dnsmasq with our snippet boots servers from us: loader, URL or script by what asks; we listen, and say nothing', async () => {
+  const {
+    wire: at,
+    events,
+    leases,
+  } = await site(false, (one) => [subnetOf(one.cidr(0), one.at(0, 1), { mode: 'listen' })])
+  const http = `http://${at.at(0, 1)}:8088`
+  dir = await mkdtemp(join(tmpdir(), 'rackward-snippet-'))
+  const conf = join(dir, 'rackward.conf')
+  const parts = { tftp: at.at(0, 1), http, loaders: new Set(LOADERS), networks: [] }
+  await writeFile(conf, snippet('dnsmasq', parts))
+  at.dnsmasq(conf, `--dhcp-range=${at.at(0, 100)},${at.at(0, 150)},255.255.255.0,1h`, '--dhcp-authoritative')
+  const client = at.talker(68)
+  const offered = async (options: [number, Buffer][]) => {
+    const about = packet(1, 'discover', [[OPTION.parameterList, Buffer.from([66, 67])], ...options], {
+      xid: (xid += 1),
+      flags: 0x8000,
+    })
+    const [offer] = await client.ask(about, BROADCAST, some('offer'))
+    const { packet: one, from } = offer!
+    expect([from, serverIdOf(one)]).toEqual([at.at(0, 2), at.at(0, 2)])
+    const file = one.file || one.options.get(OPTION.bootFile)?.toString('latin1').replace(/\0$/, '')
+    return [one.siaddr, file, one.options.get(OPTION.vendorClass)?.toString()]
+  }
+  expect(await offered(pxe(0))).toEqual([at.at(0, 1), BIOS_LOADER, undefined])
+  expect(await offered(pxe(7))).toEqual([at.at(0, 1), EFI_LOADER, undefined])
+  expect((await offered(webClient(16))).slice(1)).toEqual([`${http}/loader/${EFI_LOADER}`, 'HTTPClient'])
+  const ipxe = await offered([
+    ...pxe(7),
+    [OPTION.ipxe, Buffer.from([1, 1, 1])],
+    [OPTION.userClass, Buffer.from('iPXE')],
+  ])
+  expect(ipxe[1]).toBe(`${http}/boot/\${netX/mac:hexhyp}/script.ipxe`)
+
+  const serverId: [number, Buffer] = [OPTION.serverId, ipToBytes(at.at(0, 2))]
+  const request = message('request', [[OPTION.requestedIp, ipToBytes(at.at(0, 120))], serverId])
+  const answers = await client.ask(request, BROADCAST, (replies) => replies.length > 0)
+  expect(answers.every((one) => serverIdOf(one.packet) === at.at(0, 2))).toBe(true)
+  expect(leases.macOf(at.at(0, 120))).toBe(mac(1))
+  expect(events.every(({ kind }) => kind === 'heard')).toBe(true)
 })

@@ -76,9 +76,9 @@ export class Wire {
       await run(['ip', 'netns', 'delete', namespace], { timeoutMs: TIMEOUT_MS })
   }
 
-  /** dnsmasq of the site. */
-  dnsmasq(...args: string[]): void {
-    const fixed = ['--no-daemon', '--conf-file=/dev/null', '--port=0', '--user=root', '--leasefile-ro', '--no-ping']
+  /** dnsmasq of the site. `conf`: its configuration, beside its arguments. */
+  dnsmasq(conf: string, ...args: string[]): void {
+    const fixed = ['--no-daemon', `--conf-file=${conf}`, '--port=0', '--user=root', '--leasefile-ro', '--no-ping']
     this.start(this.site, ['dnsmasq', ...fixed, ...args])
   }
 
