@@ -59,7 +59,8 @@ async function list(api: Api, ident: string, options: StepOptions): Promise<void
 
 /** What is not as the last step left it. */
 export async function driftLines(api: Api, ident: string, of: 'bios' | 'firmware'): Promise<readonly string[]> {
-  const { drift } = (await api.ask('GET', `/rackward/v1/nodes/${enc(ident)}/explain`)) as Pick<Account, 'drift'>
+  const path = `/rackward/v1/nodes/${enc(ident)}/explain`
+  const { drift = [] } = (await api.ask('GET', path)) as Partial<Pick<Account, 'drift'>>
   return drift.filter(({ what }) => what === of).map((one) => said(`drift: ${driftText(one)}`))
 }
 

@@ -9,7 +9,10 @@ export async function explain(ident: string, options: Common): Promise<void> {
   await show(account, formatOf(options.output), () => accountText(account))
 }
 
-export function accountText(account: Omit<Account, 'node_uuid'>): string {
+/** What an older conductor does not say is left out. */
+type Told = Omit<Account, 'node_uuid' | 'ports' | 'drift'> & Partial<Pick<Account, 'ports' | 'drift'>>
+
+export function accountText(account: Told): string {
   const { usual, lock } = account
   const lines = [
     `${account.provision_state}: ${account.description}`,
@@ -36,21 +39,10 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
       `erased      ${account.erased.at} by ${account.erased.step}`,
       ...account.erased.disks.map(({ disk, serial, description }) => `  ${disk} (${serial ?? '-'}): ${description}`),
     )
-  for (const { address, switch_port: at, loader } of account.ports)
-    lines.push(
-      `port        ${address}`,
-      ...(at
-        ? [
-            `  switch port ${at.circuit_id ?? '-'} of ${at.remote_id ?? '-'}${at.relay ? `, through relay ${at.relay}` : ''} (${at.seen_at})`,
-          ]
-        : []),
-      ...(loader
-        ? [
-            `  loader      ${loader.file}: ${loader.worked ? 'booted' : 'is tried'}${loader.silent.length > 0 ? `, after ${loader.silent.join(', ')} fell silent` : ''} (${loader.seen_at})`,
-          ]
-        : []),
-    )
-  lines.push(...account.drift.map((one) => `drift       ${driftText(one)}${one.since ? ` (since ${one.since})` : ''}`))
+  lines.push(
+    ...(account.ports ?? []).flatMap(portLines),
+    ...(account.drift ?? []).map((one) => `drift       ${driftText(one)}${one.since ? ` (since ${one.since})` : ''}`),
+  )
   let shown = ''
   for (const [i, cause] of account.causes.entries()) {
     if (i === 0) lines.push('likely causes if it stays in this state')
@@ -60,6 +52,19 @@ export function accountText(account: Omit<Account, 'node_uuid'>): string {
     shown = evidence.join()
   }
   return lines.map(said).join('\n')
+}
+
+function portLines({ address, switch_port: at, loader }: Account['ports'][number]): string[] {
+  const lines = [`port        ${address}`]
+  if (at) {
+    const relay = at.relay ? `, through relay ${at.relay}` : ''
+    lines.push(`  switch port ${at.circuit_id ?? '-'} of ${at.remote_id ?? '-'}${relay} (${at.seen_at})`)
+  }
+  if (loader) {
+    const silent = loader.silent.length > 0 ? `, after ${loader.silent.join(', ')} fell silent` : ''
+    lines.push(`  loader      ${loader.file}: ${loader.worked ? 'booted' : 'is tried'}${silent} (${loader.seen_at})`)
+  }
+  return lines
 }
 
 export async function watch(ident: string | undefined, options: Common): Promise<void> {

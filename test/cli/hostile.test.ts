@@ -45,6 +45,14 @@ const account = {
   lock: { holder: EVIL, since: EVIL, pending_effects: [EVIL], tries: 1 },
   seen: [{ at: EVIL, category: EVIL, what: EVIL, detail: EVIL }],
   causes: [{ cause: EVIL, evidence: [EVIL], remedy: EVIL }],
+  ports: [
+    {
+      address: EVIL,
+      switch_port: { circuit_id: EVIL, remote_id: EVIL, relay: EVIL, seen_at: EVIL },
+      loader: { file: EVIL, worked: false, silent: [EVIL], seen_at: EVIL },
+    },
+  ],
+  drift: [{ what: 'bios', name: EVIL, applied: EVIL, now: EVIL, since: EVIL }],
 }
 const host = {
   name: EVIL,
