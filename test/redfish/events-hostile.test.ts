@@ -8,8 +8,10 @@ import { EventCounter } from '../../conductor/bmc/redfish/event-stream.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { Doorbell, type ReadEnd } from '../../conductor/node/run/bmc-events/doorbell.ts'
+import { EventSource } from '../../conductor/node/run/bmc-events/source.ts'
+import { Fault } from '../../kit/fault.ts'
 import type { FaultName } from './faults.ts'
-import { SSE } from './families/events.ts'
+import { SSE, SUBSCRIPTIONS } from './families/events.ts'
 import { SimulatedMachine } from './machine.ts'
 import { VirtualBmc } from './virtual-bmc.ts'
 
@@ -37,15 +39,16 @@ test('comments that keep a stream alive never add up to an event that is too big
   expect(() => counter.count(bytes(`data: ${'x'.repeat(200)}`))).toThrow(/more than 100 bytes/)
 })
 
-async function client(...faults: readonly FaultName[]) {
+async function whole(...faults: readonly FaultName[]) {
   const bmc = await VirtualBmc.open({ machine: new SimulatedMachine(), faults })
   const redfish = new Redfish(redfishInfo(bmc.driverInfo()), systemClock)
   opened.push(async () => {
     await redfish.close()
     await bmc.stop()
   })
-  return redfish.events
+  return { events: redfish.events, bmc }
 }
+const client = async (...faults: readonly FaultName[]) => (await whole(...faults)).events
 
 test('a stream that floods is read at the rate of its limit', async () => {
   const events = await client('the event stream floods')
@@ -74,6 +77,55 @@ test('an event without an end ends the stream with a fault', async () => {
   const signal = AbortSignal.timeout(20_000)
   const reading = events.read(await events.open(SSE, signal), reader, signal)
   await expect(reading).rejects.toMatchObject({ code: 'bmc.refused', message: expect.stringContaining('65536 bytes') })
+})
+
+const SUBSCRIPTION = { at: SUBSCRIPTIONS, destination: 'https://192.0.2.1/bmc-events/x', context: 'rackward x' }
+
+test('a subscription that works is kept, one that the BMC has disabled is made anew, and a closed client asks nothing', async () => {
+  const { events, bmc } = await whole()
+  const { subscriptions } = bmc.families.events
+  const signal = AbortSignal.timeout(20_000)
+  await events.subscribe(SUBSCRIPTION, signal)
+  const [first] = subscriptions.keys()
+  await events.subscribe(SUBSCRIPTION, signal)
+  expect([...subscriptions.keys()]).toEqual([first])
+  expect(await events.isSubscribed(signal)).toBe(true)
+
+  for (const one of subscriptions.values()) one.state = 'Disabled'
+  expect(await events.isSubscribed(signal)).toBe(false)
+  await events.subscribe(SUBSCRIPTION, signal)
+  expect([...subscriptions.keys()]).not.toContain(first)
+  expect(subscriptions.size).toBe(1)
+
+  await events.close(signal)
+  expect(subscriptions.size).toBe(0)
+  await expect(events.subscribe(SUBSCRIPTION, signal)).rejects.toMatchObject({ code: 'bmc.unreachable' })
+  await expect(events.offer(signal)).rejects.toMatchObject({ code: 'bmc.unreachable' })
+  expect(subscriptions.size).toBe(0)
+})
+
+test('an address that a BMC quotes in its refusal is a secret, and is not shown', async () => {
+  const destination = `https://192.0.2.1/bmc-events/x/${'c'.repeat(64)}`
+  const abort = new AbortController()
+  const never = () => Promise.reject(new Error('not asked'))
+  const source = new EventSource({
+    clock: systemClock,
+    signal: abort.signal,
+    events: { offer: never, open: never, read: never, subscribe: never, isSubscribed: never, close: never },
+    ask: () =>
+      Promise.reject(new Fault('bmc.refused', `POST: the value ${destination} is wrong, and so is ${'c'.repeat(64)}`)),
+    reader: { limits: LIMITS, clock: systemClock, onFlood: () => undefined },
+    onEvents: () => undefined,
+    onOpen: () => undefined,
+    takeStream: () => undefined,
+    streams: true,
+    subscription: { destination, context: 'x' },
+  })
+  const running = source.run()
+  await until(() => source.now().why?.startsWith('bmc.refused'), { what: 'the refusal', timeoutMs: 10_000 })
+  expect(source.now().why).toBe('bmc.refused: POST: the value (its address) is wrong, and so is …')
+  abort.abort(new Error('end'))
+  await running
 })
 
 /** A clock that moves by what is slept, at once. */

@@ -47,6 +47,6 @@ export interface Events {
   subscribe(wanted: Subscription, signal: AbortSignal): Promise<void>
   /** Whether the BMC still has the subscription and delivers to it. */
   isSubscribed(signal: AbortSignal): Promise<boolean>
-  /** Deletes the subscription, if there is one. Never throws. */
-  unsubscribe(signal: AbortSignal): Promise<void>
+  /** Deletes the subscription, if there is one; whatever is asked afterwards is refused. Never throws. */
+  close(signal: AbortSignal): Promise<void>
 }

@@ -14,6 +14,12 @@ const EVENT_TYPES = ['StatusChange', 'Alert']
 export function redfishEvents(client: RedfishClient): Events {
   let subscription: { readonly path: string; readonly destination: string } | null = null
 
+  let isClosed = false
+  /** A watch that has not heard of the end yet would leave a session and a subscription at a BMC that is not asked any more. */
+  const mayAsk = () => {
+    if (isClosed) throw new Fault('bmc.unreachable', 'the connection to this BMC was given up: driver_info has changed')
+  }
+
   /** Undefined: the BMC has no such subscription any more. */
   const find = async (path: string, signal: AbortSignal): Promise<Dict | undefined> => {
     try {
@@ -26,6 +32,7 @@ export function redfishEvents(client: RedfishClient): Events {
 
   return {
     async offer(signal) {
+      mayAsk()
       const service = linkOf((await client.root(signal)).EventService)
       const body = service === null ? undefined : await find(service, signal)
       if (!body || body.ServiceEnabled === false) return { stream: null, subscriptions: null }
@@ -36,7 +43,10 @@ export function redfishEvents(client: RedfishClient): Events {
       }
     },
 
-    open: (path, signal) => client.stream(path, signal),
+    async open(path, signal) {
+      mayAsk()
+      return client.stream(path, signal)
+    },
 
     async read(stream, reader, signal) {
       try {
@@ -52,6 +62,7 @@ export function redfishEvents(client: RedfishClient): Events {
     },
 
     async subscribe(wanted, signal) {
+      mayAsk()
       subscription = null
       for (const path of await members(client, wanted.at, signal)) {
         const body = await find(path, signal)
@@ -70,12 +81,14 @@ export function redfishEvents(client: RedfishClient): Events {
     },
 
     async isSubscribed(signal) {
+      mayAsk()
       if (subscription === null) return false
       const body = await find(subscription.path, signal)
       return body !== undefined && isAlive(body, subscription.destination)
     },
 
-    async unsubscribe(signal) {
+    async close(signal) {
+      isClosed = true
       const known = subscription
       subscription = null
       if (known) await client.delete(known.path, signal).catch(() => undefined)

@@ -133,7 +133,7 @@ export class Redfish implements Bmc {
 
   /** Ends the event subscription, the stream of events and the session. Never throws. */
   async close(): Promise<void> {
-    await this.events.unsubscribe(AbortSignal.timeout(CLOSE_MS))
+    await this.events.close(AbortSignal.timeout(CLOSE_MS))
     await this.client.close(AbortSignal.timeout(CLOSE_MS))
   }
 

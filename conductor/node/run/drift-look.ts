@@ -14,6 +14,7 @@ import {
   knownBios,
   type DocumentParts,
 } from '../hardware-documents.ts'
+import { interfaceOf, type InterfaceName } from '../policy/interfaces.ts'
 import type { Drift } from '../policy/drift.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 
@@ -38,11 +39,12 @@ export class DriftLook {
     [...this.drifted.values()].filter((drifts) => drifts.some((one) => one.what === what)).length
 
   /** Nothing is read of a server to which nothing was applied. */
-  async look({ uuid }: Pick<NodeRecord, 'uuid'>, turn: Turn): Promise<void> {
+  async look(node: NodeRecord, turn: Turn): Promise<void> {
     const { store } = this.parts
+    const { uuid } = node
     const applied = await hasApplied(store, uuid)
-    if (applied.bios) await tried(() => this.readBios(uuid, turn))
-    if (applied.firmware) await tried(() => this.readFirmware(uuid, turn))
+    if (applied.bios && speaks(node, 'bios')) await tried(() => this.readBios(uuid, turn))
+    if (applied.firmware && speaks(node, 'firmware')) await tried(() => this.readFirmware(uuid, turn))
     const drifts = applied.bios || applied.firmware ? await driftOf(store, uuid) : []
     if (drifts.length > 0) this.drifted.set(uuid, drifts)
     else this.drifted.delete(uuid)
@@ -71,6 +73,8 @@ export class DriftLook {
     return node && !isLocked(node) && node.workflow.bmcTask === null ? node : undefined
   }
 }
+
+const speaks = (node: NodeRecord, name: InterfaceName): boolean => interfaceOf(node, name)?.endsWith('redfish') ?? false
 
 /** What the BMC cannot show now is compared at a later look. */
 async function tried(read: () => Promise<void>): Promise<void> {

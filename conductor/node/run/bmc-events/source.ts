@@ -1,5 +1,5 @@
 /** The events of one BMC: by its stream, else by a subscription, else not at all; opened again with a growing pause whenever they end. */
-import { asFault, isFault, type Fault } from '../../../../kit/fault.ts'
+import { isFault } from '../../../../kit/fault.ts'
 import type { Clock } from '../../../../kit/clock.ts'
 import type { Events, StreamReader, Subscription } from '../../../bmc/parts/events.ts'
 
@@ -143,6 +143,14 @@ export class EventSource {
     this.seen = { ...this.seen, way: null, sinceMs: this.parts.clock.now(), why }
   }
 
+  /** BMCs quote what they refuse: the address of the subscription is a secret. */
+  private wordsOf(end: unknown): string {
+    const words = isFault(end) ? `${end.code}: ${end.detail}` : (end as Error).message
+    const { destination } = this.parts.subscription ?? {}
+    const secret = destination?.split('/').at(-1)
+    return secret ? words.replaceAll(destination as string, '(its address)').replaceAll(secret, '…') : words
+  }
+
   private pauseAfter(end: unknown): number {
     if (typeof end === 'number') return end
     // It was ended from here: nothing has failed.
@@ -151,15 +159,10 @@ export class EventSource {
       return FIRST_PAUSE_MS
     }
     this.failures += 1
-    this.closed(wordsOf(end))
+    this.closed(this.wordsOf(end))
     if (isFault(end, 'bmc.subscriptions')) return FULL_PAUSE_MS
     return Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), MAX_PAUSE_MS)
   }
-}
-
-const wordsOf = (end: unknown): string => {
-  const fault: Fault | undefined = isFault(end) ? asFault(end, 'run.failed') : undefined
-  return fault ? `${fault.code}: ${fault.detail}` : (end as Error).message
 }
 
 const whyNone = (hasStream: boolean, hasSubscriptions: boolean): string => {
