@@ -88,6 +88,17 @@ describe('explain', () => {
     expect(first?.evidence).toContain(missing)
     expect(first?.cause).toContain(cause)
   })
+  test('firmware that fetched iPXE and did not start it may have Secure Boot on', () => {
+    const { causes } = explain(facts({}, ['dhcp', 'loader']))
+    expect(causes.map(({ cause }) => cause)).toContain(
+      'Secure Boot is on and the firmware refused iPXE, which is not signed',
+    )
+  })
+  test('a node that came by shim although nothing is known of its Secure Boot goes the way of shim', () => {
+    const { live, ...more } = facts({}, ['dhcp'])
+    live.seen.set('loader', { atMs: 1, detail: 'bootx64.efi: shim, for Secure Boot' })
+    expect(explain({ ...more, live }).causes[0]?.evidence).toContain('no request for GRUB from shim')
+  })
   test('a card with another MAC, and a server that is off, come before everything else', () => {
     expect(explain(facts({ strangers: ['02:00:00:00:00:09'] })).causes[0]).toMatchObject({
       cause: 'it asks with a MAC address that belongs to no port',

@@ -4,6 +4,7 @@ import { LoaderPaths } from '../../pxe/loader-paths.ts'
 import { OPTION, u16 } from '../../pxe/dhcp/options.ts'
 import {
   ARM64_LOADER,
+  EFI_DRIVER_LOADER,
   BIOS_LOADER,
   EFI_LOADER,
   isGrubConfig,
@@ -97,6 +98,17 @@ describe('the boot file', () => {
       script(mac(1)),
     )
     expect(events.filter(({ kind }) => kind !== 'reply')).toEqual([])
+  })
+  test('where nothing is known of Secure Boot is shim after iPXE fell silent, which firmware that refuses it does', () => {
+    const loaders = [...LOADERS, SHIM_LOADER, EFI_DRIVER_LOADER]
+    const offered: string[][] = []
+    const { ask, owner } = bench({}, { loaders })
+    owner.pickLoader = (_, { files }) => {
+      offered.push([...files])
+      return files[0]
+    }
+    ask(packet(1, 'discover', pxe(7)))
+    expect(offered).toEqual([[EFI_LOADER, SHIM_LOADER, EFI_DRIVER_LOADER]])
   })
   test('with Secure Boot and without shim is the unsigned one, and an event says what is missing', () => {
     const { ask, events } = bench({}, { signed: true })

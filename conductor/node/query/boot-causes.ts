@@ -16,10 +16,6 @@ export const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: stri
   ],
   loader: [
     ['TFTP is blocked between the server and the conductor', 'let UDP port 69 and the answers from other ports pass'],
-    [
-      'Secure Boot is on and the boot file is not signed',
-      'say so in properties/capabilities (secure_boot:true), and set boot.loaders to loaders of "rackward image build loaders"',
-    ],
     ['the firmware takes no boot file from us', 'look at the console'],
   ],
   grub: [
@@ -33,6 +29,10 @@ export const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: stri
     [
       'iPXE has no driver for the card, or lost the link',
       'look at the console; try the other firmware type or another card',
+    ],
+    [
+      'Secure Boot is on and the firmware refused iPXE, which is not signed',
+      'look at the console for "Access Denied"; set secure_boot:true in properties/capabilities, and boot.loaders to loaders of "rackward image build loaders"',
     ],
     ['a switch port that still learns (spanning tree) after iPXE reset the link', 'set the switch port to port-fast'],
   ],

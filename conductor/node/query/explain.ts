@@ -185,7 +185,7 @@ function waitsFor({ node, live }: Facts): string {
     const iso = live.seen.get('media')
     if (bootPlanOf(node).servesIso && iso && !live.seen.has('hello'))
       return `the server to boot from the boot ISO and its agent to call; the BMC has fetched ${iso.detail}`
-    const next = bootPathOf(node).find((milestone) => !live.seen.has(milestone))
+    const next = bootPathOf(node, live).find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
   if (kind === 'failed') return 'an operator: see last_error, then send the next request'
@@ -265,7 +265,7 @@ function causesOf(facts: Facts): Cause[] {
       remedy: 'look at the power supply and the BMC’s event log',
     })
   const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
-  const next = nextMilestone(live.seen, bootPathOf(node))
+  const next = nextMilestone(live.seen, bootPathOf(node, live))
   const evidence = [
     reached.length > 0
       ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`

@@ -285,7 +285,7 @@ export class Worker {
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
-      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: bootPathOf(node) }),
+      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: bootPathOf(node, live) }),
     }
     await this.dispatch(uuid, event).catch((error: unknown) =>
       log.error({ node: uuid, err: error }, 'a deadline could not be handled'),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../../kit/clock.ts'
 import { run } from '../../../kit/run.ts'
-import { enroll, provision, travel } from '../../lab/journey.ts'
+import { enroll, provision, travel, waitState } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
 import { newSeen } from '../../lab/show.ts'
 import { openBench, useDebian, type Bench } from '../setup.ts'
@@ -109,4 +109,27 @@ describe('Secure Boot', () => {
     expect(new Set(seen)).toEqual(new Set(STEPS))
     expect(await consoleOf(other)).toContain('UEFI Secure Boot is enabled')
   })
+
+  test(
+    'a server of which nobody knows that Secure Boot is on gets shim after it refused iPXE',
+    { timeout: 600_000 },
+    async () => {
+      const { api } = bench.conductor
+      for (const one of bench.rack.servers) await bench.rack.cutPower(one)
+      const other = await bench.rack.addServer({ ...SPEC, name: 'server-3' })
+      const node = await enroll(api, other, { properties: { capabilities: 'boot_mode:uefi' } })
+      await provision(api, node, { target: 'manage' }, { to: 'manageable' })
+      await api.ok('PUT', `/v1/nodes/${node}/states/provision`, { target: 'inspect' })
+      await until(async () => (await consoleOf(other).catch(() => '')).includes('Access Denied'), {
+        what: 'the firmware to refuse iPXE',
+        timeoutMs: BOOT_MS,
+        everyMs: 1_000,
+      })
+      // As the conductor does at the deadline of the boot, half an hour later.
+      expect((await bench.rack.ipmi(other, ['power', 'reset'])).code).toBe(0)
+      await waitState(api, node, { to: 'manageable', timeoutMs: 500_000 })
+      const loaders = (await eventsOf('server-3')).filter(({ detail }) => detail.step === 'loader')
+      expect(loaders.map(({ detail }) => detail.detail?.split(':')[0]).sort()).toEqual(['bootx64.efi', 'snponly.efi'])
+    },
+  )
 })
