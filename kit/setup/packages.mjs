@@ -28,7 +28,7 @@ const RACK = [
   ['openssh-client', 'the proof: a login on each deployed server'],
   ['mmdebstrap', 'unpacking Debian for the ramdisk and the image'],
   ['grub-pc-bin', 'the BIOS loader of the image'],
-  ['grub-efi-amd64-bin', 'the UEFI loader of the image'],
+  ['grub-efi-amd64-bin', 'the UEFI loader of the boot ISO'],
   ['grub-common', 'grub-mkimage'],
   ['dosfstools', 'the EFI system partition'],
   ['mtools', 'the same'],

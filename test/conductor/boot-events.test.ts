@@ -207,6 +207,26 @@ describe('what the servers of the wire report', () => {
     at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'pxelinux.0', why: 'there is no such file' })
     expect(events).toMatchObject([{ kind: 'trouble', nodeUuid: 'node of a' }])
   })
+  test('shim and GRUB are milestones by TFTP as by HTTP; what GRUB reads between them is none', () => {
+    const sent = (file: string) => ({ kind: 'sent', ip: '10.0.0.5', file, sizeBytes: 1 }) as const
+    const steps = (all: readonly { kind: string }[]) => all.map((one) => ('step' in one ? one.step : one.kind))
+    const tftp = observer()
+    for (const file of ['bootx64.efi', 'grubx64.efi', 'grub/grub.cfg']) tftp.observer.onTftp(sent(file))
+    expect(steps(tftp.events)).toEqual(['loader', 'grub'])
+    const http = observer()
+    for (const file of ['bootx64.efi', 'grubx64.efi']) http.observer.onFetched(`/loader/${file}`, '10.0.0.5')
+    expect(steps(http.events)).toEqual(['loader', 'grub'])
+  })
+  test('an instance of an ISO image that comes to GRUB is a trouble, which names the remedy', () => {
+    const { observer: at, events } = observer()
+    const byIso = { ...client('a'), order: { kind: 'instance', boot: { kind: 'iso', iso: 'sha256-0' } } } as const
+    at.onScript(byIso, 'ipxe')
+    expect(events.map(({ kind }) => kind)).toEqual(['seen'])
+    at.onScript(byIso, 'grub')
+    expect(events).toContainEqual(
+      expect.objectContaining({ kind: 'trouble', what: expect.stringContaining('use virtual media') as string }),
+    )
+  })
   test('only the address that a client leases is remembered as its own', () => {
     const { observer: at, events } = observer()
     at.onDhcp({ kind: 'reply', mac: 'a', type: 'ack', ip: '10.0.0.5', netboot: 'firmware' })
