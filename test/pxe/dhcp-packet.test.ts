@@ -43,6 +43,7 @@ function decodeOrRefuse(bytes: Buffer): Packet | undefined {
 test('there are golden packets of EDK2, of iPXE and of Linux', () => {
   expect(golden.map(({ name }) => name).sort()).toEqual([
     'edk2-discover',
+    'edk2-relayed-discover',
     'edk2-request',
     'ipxe-bios-discover',
     'ipxe-bios-request',
@@ -74,6 +75,14 @@ describe.each(golden)('$name', ({ bytes, textFile }) => {
       }
     }
   })
+})
+
+test('what a real relay adds (ISC dhcrelay -a, with a packet of EDK2) is read: its address and the interface of the client', () => {
+  const { bytes } = golden.find(({ name }) => name === 'edk2-relayed-discover')!
+  const packet = decodePacket(bytes)
+  expect(packet.hops).toBe(1)
+  expect(switchPortOf(packet)).toEqual({ relay: packet.giaddr, circuitId: 'rack' })
+  expect(relayInfo(packet)).toEqual({})
 })
 
 test('what real clients say is read: architecture, iPXE, network boot', () => {
