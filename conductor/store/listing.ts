@@ -13,6 +13,8 @@ export interface Sort {
   /** Has its values in order, and the rows of each value in the order of `id`. Undefined: the rows of the table themselves. */
   readonly index: string | undefined
   readonly isColumn: boolean
+  /** Rows without a value do not stand in the index: they cost no page of it when they are written, and are most. */
+  readonly sparse: boolean
 }
 
 export type Sorts = Readonly<Record<string, Sort>>
@@ -24,6 +26,8 @@ export interface Listing {
   readonly what: string
   /** Rows of the table that stand in indexes of their own. */
   readonly part?: Where
+  /** A small index that has all rows. */
+  readonly everyRow: string
   readonly wheres: readonly Where[]
   /** What the asker may see at all: a marker beyond it does not exist. */
   readonly within?: readonly Where[]
@@ -33,29 +37,75 @@ export interface Listing {
 
 /** Filters that leave no more rows than this are looked up by their own index, and what they leave is sorted. Others pick rows along the index of the order. */
 const FEW = 500
+/** Rows without a value are looked for among so many of the table first. */
+const WINDOW = 2_000
 
 /** A column that has an index, or the rows of the table. */
-export const byColumn = (by: string, index: string | undefined): Sort => ({ by, index, isColumn: true })
+export const byColumn = (by: string, index: string | undefined): Sort => ({ by, index, isColumn: true, sparse: false })
+
+/** A column that most rows have no value in. */
+export const byRare = (by: string, index: string): Sort => ({ by, index, isColumn: true, sparse: true })
+
+/** Seldom true: false counts as no value. */
+export const byFlag = (name: string, index: string): Sort => ({ ...byRare(isTrue(name), index), isColumn: false })
+export const isTrue = (name: string): string => `nullif(${name}, 0)`
 
 export function listRows<R>(sql: Sql, listing: Listing): R[] {
-  const { table, columns, part, wheres, within = [], page } = listing
+  const { table, columns, page } = listing
   const sort = sortOf(listing)
-  const stretches = page.marker === undefined ? [WHOLE] : beyond(sort, page, markerRow(sql, listing, sort))
-  const chosen = [...(part ? [part] : []), ...within, ...wheres]
-  const from = `${table} ${along(sql, listing, sort)}`
-  const direction = page.descending ? 'DESC' : 'ASC'
+  const index = along(sql, listing, sort)
+  const forced = index !== ''
+  const read = (from: string, wheres: readonly Where[], how: { order: string; limit: number }): R[] => {
+    const all = [...chosenOf(listing), ...wheres]
+    const text = `SELECT ${columns} FROM ${from} ${whereText(all)} ORDER BY ${how.order} LIMIT ?`
+    return sql<R>(text).all(...valuesOf(all), how.limit)
+  }
 
+  const direction = page.descending ? 'DESC' : 'ASC'
   const rows: R[] = []
-  for (const { of, oneValue } of stretches) {
-    if (rows.length === page.limit) break
-    const all = [...chosen, ...of]
+  for (const { of, kind } of stretchesOf(sort, page, markerRow(sql, listing, sort))) {
+    const limit = page.limit - rows.length
+    if (limit === 0) break
     // SQLite does not see that an expression has one value, and would sort.
-    const byId = sort.by === 'id' || (oneValue && !sort.isColumn)
-    const order = byId ? `id ${direction}` : `${sort.by} ${direction}, id ${direction}`
-    const text = `SELECT ${columns} FROM ${from} ${whereText(all)} ORDER BY ${order} LIMIT ?`
-    rows.push(...sql<R>(text).all(...valuesOf(all), page.limit - rows.length))
+    const byId = sort.by === 'id' || (kind !== 'many values' && !sort.isColumn)
+    const how = { order: byId ? `id ${direction}` : `${sort.by} ${direction}, id ${direction}`, limit }
+    if (kind !== 'none' || !sort.sparse || !forced) rows.push(...read(`${table} ${index}`, of, how))
+    else {
+      const { near, all } = withoutValue(sql, listing, { sort, of })
+      const byAge = { order: `id ${direction}`, limit }
+      const found = read(`${table} NOT INDEXED`, near, byAge)
+      rows.push(...(all && found.length < limit ? read(`${table} NOT INDEXED`, all, byAge) : found))
+    }
   }
   return rows
+}
+
+const chosenOf = ({ part, within = [], wheres }: Listing): Where[] => [...(part ? [part] : []), ...within, ...wheres]
+
+/** Rows without a value, which no index has: they are most, so those near by are enough; where they are few, they are what the small index has and that of the values
+ *  has not. Absent: not needed. */
+function withoutValue(
+  sql: Sql,
+  { table, part, everyRow, page }: Listing,
+  { sort, of }: { sort: Sort; of: readonly Where[] },
+): { near: readonly Where[]; all: readonly Where[] | undefined } {
+  const ends = sql<{ first: number | null; last: number | null }>(
+    `SELECT (SELECT min(id) FROM ${table}) AS first, (SELECT max(id) FROM ${table}) AS last`,
+  ).get()
+  const first = ends?.first ?? 0
+  const last = ends?.last ?? 0
+  const marker = of.find(([clause]) => clause.startsWith('id '))?.[1]
+  const fromId = typeof marker === 'number' ? marker : page.descending ? last + 1 : first - 1
+  const toId = page.descending ? fromId - WINDOW : fromId + WINDOW
+  const near: Where[] = [...of, page.descending ? ['id >= ?', toId] : ['id <= ?', toId]]
+  if (page.descending ? toId <= first : toId >= last) return { near, all: undefined }
+
+  const parts = part ? [part] : []
+  const beyond: Where = page.descending ? ['id < ?', fromId] : ['id > ?', fromId]
+  const text =
+    `id IN (SELECT id FROM ${table} INDEXED BY ${everyRow} ${whereText([...parts, beyond])} ` +
+    `EXCEPT SELECT id FROM ${table} INDEXED BY ${sort.index} ${whereText([...parts, [isSet(sort)]])})`
+  return { near, all: [[text, ...valuesOf([...parts, beyond]), ...valuesOf(parts)]] }
 }
 
 function sortOf({ sorts, page, what }: Listing): Sort {
@@ -72,8 +122,9 @@ interface MarkerRow {
   readonly value: Value
 }
 
-function markerRow(sql: Sql, { table, what, part, within = [], page }: Listing, sort: Sort): MarkerRow {
-  const { marker = '' } = page
+function markerRow(sql: Sql, { table, what, part, within = [], page }: Listing, sort: Sort): MarkerRow | undefined {
+  const { marker } = page
+  if (marker === undefined) return undefined
   const visible: Where[] = [...(part ? [part] : []), ['uuid = ?', marker.toLowerCase()], ...within]
   const found = sql<MarkerRow>(`SELECT id, ${sort.by} AS value FROM ${table} ${whereText(visible)}`).get(
     ...valuesOf(visible),
@@ -82,30 +133,30 @@ function markerRow(sql: Sql, { table, what, part, within = [], page }: Listing, 
   return found
 }
 
-/** Rows that stand together in the index. */
+/** Rows that stand together in the index, or in none because they have no value. */
 interface Stretch {
   readonly of: readonly Where[]
-  /** They have the same value. */
-  readonly oneValue: boolean
+  readonly kind: 'many values' | 'one value' | 'none'
 }
 
-const WHOLE: Stretch = { of: [], oneValue: false }
-
 /** What comes after the marker, in order. One comparison of both, value and id, would read every row that has the marker's value. */
-function beyond(sort: Sort, { descending }: Page, { id, value }: MarkerRow): Stretch[] {
+function stretchesOf(sort: Sort, { descending }: Page, marker: MarkerRow | undefined): Stretch[] {
   const sign = descending ? '<' : '>'
-  if (sort.by === 'id') return [{ of: [[`id ${sign} ?`, id]], oneValue: true }]
-  const same: Where[] =
-    value === null
-      ? [[`${sort.by} IS NULL`], [`id ${sign} ?`, id]]
-      : [
-          [`${sort.by} = ?`, value],
-          [`id ${sign} ?`, id],
-        ]
-  const rest = { of: same, oneValue: true }
-  if (value === null) return descending ? [rest] : [rest, { of: [[isSet(sort)]], oneValue: false }]
-  const others = { of: [[`${sort.by} ${sign} ?`, value] as const], oneValue: false }
-  return descending ? [rest, others, { of: [[`${sort.by} IS NULL`]], oneValue: true }] : [rest, others]
+  if (sort.by === 'id') return [{ of: marker ? [[`id ${sign} ?`, marker.id]] : [], kind: 'one value' }]
+  const inOrder = (list: Stretch[]) => (descending ? list.reverse() : list)
+  const none: Stretch = { of: [[`${sort.by} IS NULL`]], kind: 'none' }
+  const set: Stretch = { of: [[isSet(sort)]], kind: 'many values' }
+  if (!marker) return sort.sparse ? inOrder([none, set]) : [{ of: [], kind: 'many values' }]
+
+  const { id, value } = marker
+  const beyond: Where = [`id ${sign} ?`, id]
+  if (value === null) {
+    const rest: Stretch = { ...none, of: [...none.of, beyond] }
+    return descending ? [rest] : [rest, set]
+  }
+  const rest: Stretch = { of: [[`${sort.by} = ?`, value], beyond], kind: 'one value' }
+  const others: Stretch = { of: [[`${sort.by} ${sign} ?`, value]], kind: 'many values' }
+  return descending ? [rest, others, none] : [rest, others]
 }
 
 /** Where it has a value, as a range of its index. An expression has numbers and texts, and none of them is less than minus infinity. */

@@ -5,7 +5,7 @@ import { isNodeFault, isState } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
 import { NODE_SCHEMA, upgradeNode } from './node-upgrade.ts'
-import { byColumn, type Sorts } from './listing.ts'
+import { byColumn, byFlag, byRare, isTrue, type Sort, type Sorts } from './listing.ts'
 import type { NodeFilter } from './port.ts'
 import type { Seal, Sealed } from './secrets.ts'
 
@@ -69,16 +69,27 @@ const INDEX_NAMES: Readonly<Record<string, string>> = {
   conductor_group: 'nodes_by_group',
 }
 const NO_SORTS = ['vifs', 'drive_id', 'version', 'bmc']
+const FLAGS = ['maintenance', 'protected', 'retired']
+/** Their indexes have every row. */
+const FULL = [...Object.keys(INDEX_NAMES), 'created_at', 'driver']
+
+function sortBy(name: string): Sort {
+  const index = INDEX_NAMES[name] ?? `nodes_by_${name}`
+  if (FLAGS.includes(name)) return byFlag(name, index)
+  return FULL.includes(name) ? byColumn(name, index) : byRare(name, index)
+}
 
 export const NODE_SORTS: Sorts = {
   id: byColumn('id', undefined),
   ...Object.fromEntries(
     ['uuid', 'created_at', ...Object.keys(COLUMNS).filter((name) => !NO_SORTS.includes(name))].map((name) => [
       name,
-      byColumn(name, INDEX_NAMES[name] ?? `nodes_by_${name}`),
+      sortBy(name),
     ]),
   ),
 }
+/** A small index that has every node. */
+export const EVERY_NODE = 'nodes_by_group'
 
 /** Every column but `uuid` and `created_at`. */
 export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value> {
@@ -170,10 +181,12 @@ export const nodesWithin = ({ project }: NodeFilter): Where[] =>
 
 export function nodeWheres(filter: NodeFilter): Where[] {
   const wheres: Where[] = []
-  const equal = (column: string, value: string | boolean | undefined) =>
-    value !== undefined && wheres.push([`${column} = ?`, typeof value === 'boolean' ? Number(value) : value])
+  const equal = (column: string, value: string | undefined) =>
+    value !== undefined && wheres.push([`${column} = ?`, value])
+  const flag = (column: string, value: boolean | undefined) =>
+    value !== undefined && wheres.push(value ? [`${isTrue(column)} = ?`, 1] : [`+${column} = ?`, 0])
   equal('instance_uuid', filter.instanceUuid)
-  equal('maintenance', filter.maintenance)
+  flag('maintenance', filter.maintenance)
   equal('provision_state', filter.provisionState)
   equal('driver', filter.driver)
   equal('resource_class', filter.resourceClass)
@@ -183,7 +196,7 @@ export function nodeWheres(filter: NodeFilter): Where[] {
   equal('lessee', filter.lessee)
   equal('chassis_uuid', filter.chassisUuid)
   equal('conductor_group', filter.conductorGroup)
-  equal('retired', filter.retired)
+  flag('retired', filter.retired)
   equal('instance_name', filter.instanceName)
   if (filter.associated !== undefined) wheres.push(['+(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
   if (filter.descriptionContains !== undefined) wheres.push(['+instr(description, ?) > 0', filter.descriptionContains])

@@ -6,7 +6,16 @@ import type { NodeRecord } from '../node/record.ts'
 import type { Damage } from './damage.ts'
 import type { Drives } from './drives.ts'
 import type { SqliteFile, Value } from './file.ts'
-import { NODE_COLUMNS, NODE_SORTS, nodeColumns, nodesWithin, nodeWheres, readNode, type NodeRow } from './node-rows.ts'
+import {
+  EVERY_NODE,
+  NODE_COLUMNS,
+  NODE_SORTS,
+  nodeColumns,
+  nodesWithin,
+  nodeWheres,
+  readNode,
+  type NodeRow,
+} from './node-rows.ts'
 import type { EventRecord, NodeCount, NodeFilter, Page } from './port.ts'
 import type { Seal } from './secrets.ts'
 import { listWhole } from './tables.ts'
@@ -81,6 +90,7 @@ export class NodeTable {
       table: 'nodes',
       columns: NODE_COLUMNS,
       what: 'node',
+      everyRow: EVERY_NODE,
       ...narrowed,
       page,
       sorts: NODE_SORTS,

@@ -1,7 +1,7 @@
 /** Ports as rows: a column for what lists filter and sort by, and for the address that DHCP gave; the rest as a JSON body that comes last. */
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
-import { byColumn, type Sorts } from './listing.ts'
+import { byColumn, byFlag, byRare, type Sorts } from './listing.ts'
 import { PORT_DEFAULTS, type PortFilter, type PortRecord } from './port.ts'
 import { ofProject, ofShard } from './tables.ts'
 
@@ -25,9 +25,15 @@ const INDEX_NAMES: Readonly<Record<string, string>> = {
 export const PORT_SORTS: Sorts = {
   id: byColumn('id', undefined),
   ...Object.fromEntries(
-    'uuid address name node_uuid created_at updated_at pxe_enabled physical_network portgroup_uuid is_smartnic description'
+    'uuid address node_uuid created_at pxe_enabled'
       .split(' ')
       .map((name) => [name, byColumn(name, INDEX_NAMES[name] ?? `ports_by_${name}`)]),
+  ),
+  is_smartnic: byFlag('is_smartnic', 'ports_by_is_smartnic'),
+  ...Object.fromEntries(
+    'name updated_at physical_network portgroup_uuid description'
+      .split(' ')
+      .map((name) => [name, byRare(name, `ports_by_${name}`)]),
   ),
 }
 

@@ -72,6 +72,7 @@ export class PortTable {
       table: 'ports',
       columns: PORT_COLUMNS,
       what: 'port',
+      everyRow: 'ports_by_node',
       ...narrowed,
       page,
       sorts: PORT_SORTS,

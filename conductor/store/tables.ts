@@ -3,7 +3,7 @@ import type { Seal, Sealed } from './secrets.ts'
 import type { Damage } from './damage.ts'
 import { parseObject } from './damage.ts'
 import { isIn, stale, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
-import { byColumn, type Sorts } from './listing.ts'
+import { byColumn, byRare, type Sorts } from './listing.ts'
 import type { ConductorRow, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
 
 interface ObjectRow {
@@ -37,11 +37,13 @@ const OBJECT_SORTS: Sorts = {
   id: byColumn('id', 'objects_by_kind'),
   uuid: byColumn('uuid', 'sqlite_autoindex_objects_1'),
   name: byColumn('name', 'sqlite_autoindex_objects_2'),
+  created_at: byColumn('created_at', 'objects_by_kind_created_at'),
+  ...Object.fromEntries(['node_uuid', 'updated_at'].map((name) => [name, byRare(name, `objects_by_kind_${name}`)])),
   ...Object.fromEntries(
-    ['node_uuid', 'created_at', 'updated_at'].map((name) => [name, byColumn(name, `objects_by_kind_${name}`)]),
-  ),
-  ...Object.fromEntries(
-    FIELDS.map((field) => [field, { by: inFields(field), index: `objects_by_kind_${field}`, isColumn: false }]),
+    FIELDS.map((field) => [
+      field,
+      { by: inFields(field), index: `objects_by_kind_${field}`, isColumn: false, sparse: true },
+    ]),
   ),
 }
 
@@ -142,6 +144,7 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
         columns: COLUMNS,
         what: kind,
         part: ['kind = ?', kind],
+        everyRow: 'objects_by_kind',
         ...narrowed,
         page,
         sorts: OBJECT_SORTS,

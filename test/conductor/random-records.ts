@@ -48,6 +48,9 @@ function nodeAt(n: number): NodeRecord {
   }
 }
 
+/** Far apart, as after many deletions: rows that are near by id are few. */
+const idOf = (n: number) => n * 10 + 5
+
 export function fill(db: Database.Database, seal: Seal): void {
   const insert = (table: string, row: Row) =>
     db
@@ -61,7 +64,12 @@ export function fill(db: Database.Database, seal: Seal): void {
   db.transaction(() => {
     for (let n = 0; n < NODES; n += 1) {
       const node = nodeAt(n)
-      insert('nodes', { uuid: node.uuid, created_at: node.createdAtMs, ...(nodeColumns(node, seal) as Row) })
+      insert('nodes', {
+        id: idOf(n),
+        uuid: node.uuid,
+        created_at: node.createdAtMs,
+        ...(nodeColumns(node, seal) as Row),
+      })
       const port = {
         ...PORT_DEFAULTS,
         uuid: uuid(20_000 + n),
@@ -75,7 +83,7 @@ export function fill(db: Database.Database, seal: Seal): void {
         portgroupUuid: odd(n + 1),
         description: odd(n + 2),
       }
-      insert('ports', { uuid: port.uuid, created_at: port.createdAtMs, ...(portColumns(port) as Row) })
+      insert('ports', { id: idOf(n), uuid: port.uuid, created_at: port.createdAtMs, ...(portColumns(port) as Row) })
       for (const kind of ['allocation', 'other']) {
         const body = {
           address: odd(n),

@@ -177,7 +177,10 @@ function walk(fetch: (page: Page) => unknown, from: string, key: string): void {
 /** Along an index of the order, or the rows of the table as they stand: nothing is sorted, and nothing is searched in a table that has no order. */
 function expectAlong(plans: readonly string[], table: string): void {
   expect(plans.length).toBeGreaterThan(0)
-  expect(plans.filter((plan) => plan.includes('TEMP B-TREE'))).toEqual([])
+  expect(plans.filter((plan) => plan.includes('TEMP B-TREE') && !plan.includes(' EXCEPT '))).toEqual([])
+  // Rows without a value, where they are few, are what one index has and another has not: no row of the table is read for that.
+  const scans = plans.filter((plan) => plan.includes(' EXCEPT ') && /^(SCAN|SEARCH) /.test(plan))
+  expect(scans.filter((plan) => !/COVERING INDEX|PRIMARY KEY \(rowid=/.test(plan.split(' -- ')[0] ?? ''))).toEqual([])
   const bare = plans.filter((plan) => plan.startsWith(`SCAN ${table} --`) && !/ORDER BY id /.test(plan))
   expect(bare).toEqual([])
 }
