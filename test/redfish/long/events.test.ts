@@ -19,6 +19,7 @@ const shown = async () =>
     missed: number
     reason: string | null
   } | null
+const power = (wanted: string) => rig.until(wanted, async () => (await rig.node()).power_state === wanted)
 const way = (wanted: string) => rig.until(`events by ${wanted}`, async () => (await shown())?.way === wanted)
 
 test('a restart of the BMC that forgets the subscription: it is made anew, and the change is not lost', async () => {
@@ -59,4 +60,15 @@ test('a full table of subscriptions is named, and not asked again and again', as
   await rig.poll()
   await rig.poll()
   expect(posts()).toBe(before)
+})
+
+test('a stream that the BMC closes is opened again, and what changed meanwhile is read', async () => {
+  await open(['events have no ids, and times of another form'])
+  await way('stream')
+  await rig.bmc.restart()
+  rig.bmc.system.power = 'On'
+  await power('power on')
+  await way('stream')
+  await rig.bmc.machine.stop()
+  await power('power off')
 })
