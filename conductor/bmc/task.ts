@@ -22,6 +22,17 @@ export interface BmcTask {
   readonly seen: { readonly percent: number | null; readonly words: string | null }
   /** Why the BMC does not answer for a while, and is not asked for its power either; null: it answers. */
   readonly hush: string | null
+  /** What was seen on the way, by which a work that did not end gets the name of its fault; absent: nothing yet. */
+  readonly signs?: TaskSigns | null
+}
+
+export interface TaskSigns {
+  /** The BMC did not answer at some look since it was asked. */
+  readonly wasAway: boolean
+  /** It did not at the last one. */
+  readonly isAway: boolean
+  /** Its own task when it was last read; `gone`: it does not know it any more; null: it never named one. */
+  readonly task: TaskSeen['state'] | 'gone' | null
 }
 
 /** What a BMC says of a task of its own. */

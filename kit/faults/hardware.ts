@@ -83,6 +83,27 @@ export const HARDWARE_FAULTS = {
     description: 'the BMC accepted work that did not end as ordered',
     remedy: 'read what the BMC says of it, in its job queue or its log, and order it again',
   },
+  'bmc.task-failed': {
+    retry: false,
+    description: 'the BMC says that its work failed, and what was ordered does not hold',
+    remedy: 'follow what the BMC says of it, then order it again',
+  },
+  'bmc.task-gone': {
+    retry: false,
+    description: 'the BMC has forgotten the work, and what was ordered does not hold',
+    remedy: 'look into its job queue and its log, whether somebody deleted the job; then order it again',
+  },
+  'bmc.restarted': {
+    retry: false,
+    description: 'the BMC restarted in the middle of its work, and what was ordered does not hold',
+    remedy: 'see in its log why it restarted; then order it again',
+  },
+  'bmc.unchanged': {
+    retry: false,
+    description: 'the BMC says that its work is complete, and nothing has changed',
+    remedy:
+      'look whether it waits for a power cycle, or refused the file in its log; what it says of the end cannot be relied on',
+  },
   'bmc.updating': {
     retry: true,
     description: 'the BMC updates its own firmware and does not answer',
@@ -194,6 +215,12 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'a disk that the RAID needs holds data',
     remedy: 'remove it with the step raid.delete_configuration, or erase the disk',
+  },
+  'raid.absent': {
+    retry: false,
+    description: 'the controller accepted the order, and the volume did not appear, or did not go',
+    remedy:
+      'look at the controller in its own set-up or log: drives may be foreign, or its queue may be stuck; then order it again',
   },
   'raid.failed': {
     retry: false,

@@ -6,7 +6,7 @@ import type { BmcTask } from '../../conductor/bmc/task.ts'
 import { explain } from '../../conductor/node/query/explain.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { dueAtMs, isLocked, type NodeRecord } from '../../conductor/node/record.ts'
-import { BmcWorks, nextLookMs, type BmcWork } from '../../conductor/node/run/bmc-work.ts'
+import { BmcWorks, lateCode, nextLookMs, withHint, type BmcWork } from '../../conductor/node/run/bmc-work.ts'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import type { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { planAsked, type PlannedStep } from '../../conductor/node/policy/steps.ts'
@@ -162,7 +162,7 @@ test('a wall clock that is set moves the deadline of the work', () => {
   expect(later.workflow.bmcTask).toMatchObject({ lookAtMs: 3_607_000, deadlineMs: 3_665_000, beganAtMs: 3_605_000 })
 })
 
-function works(look: BmcWork['look'], nowMs: number) {
+function works(look: BmcWork['look'], nowMs: number, more: Partial<BmcTask> = {}) {
   const clock = { ...systemClock, now: () => nowMs }
   const bmcs = { target: () => ({ key: 'x', bmc: new FakeBmc() }) } as unknown as BmcRegistry
   const work: BmcWork = { prepare: async () => TASK, begin: async (task) => ({ task }), look }
@@ -173,7 +173,7 @@ function works(look: BmcWork['look'], nowMs: number) {
     lookMs: 2_000,
     works: { 'firmware.update': work },
   })
-  return all.perform({ do: 'bmc-look' }, atWork(), AbortSignal.timeout(5_000))
+  return all.perform({ do: 'bmc-look' }, atWork(more), AbortSignal.timeout(5_000))
 }
 
 test('a BMC that cannot be read ends its work at the deadline, and not before', async () => {
@@ -203,6 +203,35 @@ test('the deadline is that of the task after the look, which may have begun the 
   const bmc = { origin: 'https://192.0.2.9', tlsPin: 'new' }
   const keyed: BmcWork['look'] = async (task) => ({ task, patch: { bmc } })
   expect(await works(keyed, 70_000)).toMatchObject({ patch: { bmc } })
+})
+
+test.each([
+  ['volumes', 'completed', false, 'raid.absent'],
+  ['volumes', null, false, 'raid.absent'],
+  ['volumes', 'gone', false, 'bmc.task-gone'],
+  ['firmware', 'completed', false, 'bmc.unchanged'],
+  ['firmware', 'failed', false, 'bmc.task-failed'],
+  ['bios', 'gone', false, 'bmc.task-gone'],
+  ['firmware', 'gone', true, 'bmc.restarted'],
+  ['bios', 'running', true, 'bmc.task'],
+  ['bios', null, false, 'bmc.task'],
+] as const)(
+  '%s that did not end in time, its task %s, the BMC away meanwhile: %s, is the fault %s',
+  (what, task, wasAway, code) => {
+    expect(lateCode({ what, signs: { task, wasAway, isAway: false } })).toBe(code)
+  },
+)
+
+test('a BMC that was away, and knows nothing of its task afterwards, restarted in the middle', async () => {
+  const asked = { ...TASK, uri: '/tasks/1', deadlineMs: 9_000 }
+  const silent = () => Promise.reject(new Fault('bmc.unreachable', 'BMC x: connect ECONNREFUSED'))
+  const { bmcTask: away } = (await works(silent, 8_000)) as { bmcTask: BmcTask }
+  expect(away.signs).toEqual({ task: null, isAway: true, wasAway: true })
+  const back: BmcWork['look'] = async (task) => ({ task: withHint({ ...asked, signs: task.signs ?? null }, null) })
+  const late = await works(back, 9_500, away).catch((error: unknown) => error)
+  expect(isFault(late, 'bmc.restarted')).toBe(true)
+  const forgetful = await works(back, 9_500).catch((error: unknown) => error)
+  expect(isFault(forgetful, 'bmc.task-gone')).toBe(true)
 })
 
 test('looks come later and later, and at least twice a minute', () => {

@@ -10,8 +10,9 @@ const CREATE = { interface: 'raid', step: 'create_configuration' }
 const DELETE = { interface: 'raid', step: 'delete_configuration' }
 const ROOT = { raid_level: '1', size_gb: 200, is_root_volume: true, volume_name: 'root' }
 
-async function open(logicalDisks: readonly unknown[], rules: readonly Rule[] = []) {
-  rig = await Rig.open({ node: { raid_interface: 'redfish' } })
+async function open(logicalDisks: readonly unknown[], rules: readonly Rule[] = [], raidTimeoutSeconds = 60) {
+  const provision = { bmcLookSeconds: 0.2, raidTimeoutSeconds }
+  rig = await Rig.open({ node: { raid_interface: 'redfish' }, config: { provision } })
   rig.bmc.rules.push(...rules)
   const answer = await rig.api('PUT', '/v1/nodes/r1/states/raid', { logical_disks: logicalDisks })
   if (answer.status !== 204) throw new Error(JSON.stringify(answer.body))
@@ -80,6 +81,24 @@ test('a task that ends in Exception fails the step with the words of the BMC', a
     'clean failed',
     expect.stringMatching(/the volume root \(RAID1\): the BMC says: .*STOR023/),
   ])
+})
+
+test('a controller that accepts an order and makes nothing is a fault of its own, with the volume and what the BMC says', async () => {
+  const makesNothing: Rule = {
+    method: 'POST',
+    path: /\/Volumes$/,
+    after: (bmc) => {
+      for (const { volumes } of bmc.families.storage.controllers) volumes.clear()
+    },
+  }
+  const one = await open([ROOT], [makesNothing], 2)
+  const failed = await run(one)
+  expect([failed.provision_state, failed.last_error]).toEqual([
+    'clean failed',
+    expect.stringMatching(/did not end within 2 s: the volume root \(RAID1\) is awaited.*drives may be foreign/),
+  ])
+  const { causes } = (await one.api('GET', '/rackward/v1/nodes/r1/explain')).body as { causes: { cause: string }[] }
+  expect(causes[0]?.cause).toMatch(/accepted the order, and the volume did not appear/)
 })
 
 test('what no controller can make, or no step may ask, is refused before a request is taken', async () => {

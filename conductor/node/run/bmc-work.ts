@@ -1,6 +1,6 @@
 /** Long work that BMCs do for steps: prepared, begun, and looked at until its end is proven or its time is over. Each of the three may be repeated
  *  after a crash: beginning reads first whether the end is there already, or the work under way. */
-import { asFault, Fault, isFault } from '../../../kit/fault.ts'
+import { asFault, Fault, isFault, type FaultCode } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
@@ -83,7 +83,9 @@ export class BmcWorks {
       const fault = asFault(error, 'bmc.refused')
       if (!isFault(error) || !fault.retry) throw error
       const words = `the BMC could not be read: ${fault.detail}`
-      return { task: { ...task, seen: { ...task.seen, words } } }
+      const isAway = AWAY.has(fault.code)
+      const signs = { task: null, ...task.signs, isAway, wasAway: isAway || (task.signs?.wasAway ?? false) }
+      return { task: { ...task, signs, seen: { ...task.seen, words } } }
     })
     const nowMs = this.parts.clock.now()
     const lookAtMs = looked.lookAtMs ?? nextLookMs(looked.task, { nowMs, firstMs: this.parts.lookMs })
@@ -95,11 +97,42 @@ export class BmcWorks {
     if (nowMs < deadlineMs) return next
     const limitSeconds = Math.round((deadlineMs - beganAtMs) / 1000)
     throw new Fault(
-      'bmc.task',
+      lateCode(looked.task),
       `${name} did not end within ${limitSeconds} s: ${seen.words ?? 'the BMC says nothing of it'}`,
     )
   }
 }
+
+/** It does not answer at all, as while it restarts. */
+const AWAY: ReadonlySet<FaultCode> = new Set(['bmc.unreachable', 'bmc.timeout'])
+
+/** What became of a work that did not end in time, as far as it was seen. */
+export function lateCode({ what, signs }: Pick<BmcTask, 'what' | 'signs'>): FaultCode {
+  if (signs?.isAway) return 'bmc.task'
+  switch (signs?.task) {
+    case 'completed':
+      return what === 'volumes' ? 'raid.absent' : 'bmc.unchanged'
+    case 'failed':
+      return 'bmc.task-failed'
+    case 'gone':
+      return signs.wasAway ? 'bmc.restarted' : 'bmc.task-gone'
+    case 'running':
+    case 'waits':
+      return 'bmc.task'
+    default:
+      return what === 'volumes' ? 'raid.absent' : 'bmc.task'
+  }
+}
+
+/** The task with what the BMC says of its own. */
+export const withHint = (task: BmcTask, hint: TaskSeen | null): BmcTask => ({
+  ...task,
+  signs: {
+    wasAway: task.signs?.wasAway ?? false,
+    isAway: false,
+    task: hint?.state ?? (task.uri === null ? null : 'gone'),
+  },
+})
 
 function mustHave(task: BmcTask | null, node: NodeRecord): BmcTask {
   if (!task) throw new Fault('bmc.task', `node ${node.uuid} has no record of what its BMC was asked for`)

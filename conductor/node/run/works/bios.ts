@@ -6,7 +6,7 @@ import { isFault } from '../../../../kit/fault.ts'
 import { checkInput } from '../../../api/check-input.ts'
 import { checkBios, differences } from '../../policy/bios-check.ts'
 import { BiosSettings } from '../../policy/step-args.ts'
-import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 import { keepBios, type DocumentParts } from '../../hardware-documents.ts'
 
@@ -151,7 +151,7 @@ export function settled(
 ): BmcTask {
   const { hint, state, nowMs } = seen
   const words = [state, hint?.words ?? ''].filter((part) => part !== '').join('; the BMC says: ')
-  const told = { ...task, seen: { percent: hint?.percent ?? task.seen.percent, words } }
+  const told = { ...withHint(task, hint), seen: { percent: hint?.percent ?? task.seen.percent, words } }
   const ended = hint?.state === 'completed' || hint?.state === 'failed'
   if (!ended || task.stage === 'settling') return told
   return { ...told, stage: 'settling', deadlineMs: Math.min(task.deadlineMs, nowMs + SETTLE_MS) }

@@ -12,7 +12,7 @@ import type { BmcFacts } from '../../../bmc/registry.ts'
 import type { NodeRecord } from '../../record.ts'
 import { keepFirmware } from '../../hardware-documents.ts'
 import { CheckedUpdates } from '../../policy/step-args.ts'
-import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 import { settled } from './bios.ts'
 
@@ -128,6 +128,7 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
     deadlineMs: at.nowMs + timeoutOf(parts, item),
     hush: isBmc ? HUSH : null,
     seen: { percent: null, words: `${item.component}: ordered` },
+    signs: null,
   }
   if (isBmc) await parts.announce(at.node, { why: HUSH, untilMs: asked.deadlineMs })
   const seen = await at.command((bmc, signal) => partOf(bmc, 'updates').inventory(signal))
@@ -162,7 +163,7 @@ async function look(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promis
   }
   const hint = await hintOf(task, at)
   const state = `${item.component} is at ${now?.version ?? 'no version'} still`
-  const waiting = { ...task, want: asJson({ ...want, proven: 0 }) }
+  const waiting = { ...withHint(task, hint), want: asJson({ ...want, proven: 0 }) }
   // Some install at the next start alone, and some say so by a task that has ended: one restart, and never another.
   const halfMs = task.deadlineMs - timeoutOf(parts, item) / 2
   // A BMC that has forgotten its task may have the file staged all the same.

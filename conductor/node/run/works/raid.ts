@@ -6,7 +6,7 @@ import type { StorageSeen, VolumeOrder, VolumeSeen } from '../../../bmc/parts/vo
 import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
 import { isOrdered } from '../../policy/hardware-raid.ts'
 import { hardwareRaided, hardwareRaidPlan, type HardwareRaidPlan } from '../../policy/hardware-raid-steps.ts'
-import { hintOf, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 
 export interface RaidWorkParts {
@@ -73,7 +73,9 @@ async function goOn(task: BmcTask, at: WorkAt, hint: TaskSeen | null): Promise<L
   if (hint?.state === 'failed')
     throw new Fault('raid.failed', `${shown(now)}: the BMC says: ${hint.words ?? 'its task failed'}`)
   const words = [`${shown(now)} is awaited`, hint?.words ?? ''].filter((part) => part !== '').join('; the BMC says: ')
-  return { task: { ...task, before: { change, sent }, seen: { percent: hint?.percent ?? null, words } } }
+  return {
+    task: { ...withHint(task, hint), before: { change, sent }, seen: { percent: hint?.percent ?? null, words } },
+  }
 }
 
 /** What held once may have gone since: a controller that drops a volume made none. */
@@ -111,6 +113,7 @@ async function order(
       before: { change, sent: true },
       stage: needsRestart ? 'rebooted' : 'asked',
       seen: { percent: null, words: `${shown(now)} was ordered` },
+      signs: null,
     },
     ...(needsRestart ? { restart: true } : {}),
   }
