@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { FaultName } from './faults.ts'
 import { Rig, type RigOptions } from './rig.ts'
 
@@ -30,11 +30,9 @@ beforeAll(async () => {
 })
 afterAll(() => void vendor.close())
 
-let rig: Rig | undefined
-afterEach(async () => {
-  await rig?.close()
-  rig = undefined
-})
+/** Each test has a conductor and a BMC of its own; they run beside each other, since nearly all of their time is waiting. */
+const rigs: Rig[] = []
+afterAll(() => Promise.all(rigs.map((one) => one.close())))
 async function open(faults: readonly FaultName[] = [], more: RigOptions & { timeoutSeconds?: number } = {}) {
   const { timeoutSeconds = 60 } = more
   const firmware = {
@@ -52,7 +50,7 @@ async function open(faults: readonly FaultName[] = [], more: RigOptions & { time
       powerSync: { everySeconds: 1, lostAfter: 1 },
     },
   })
-  rig = own
+  rigs.push(own)
   return { own, bmc: own.bmc, cleaned: (steps: unknown[]) => own.cleaned(steps), api: own.api }
 }
 const update = (...settings: { component: string; file: string; checksum?: string; wait?: number }[]) => [
@@ -72,7 +70,7 @@ const update = (...settings: { component: string; file: string; checksum?: strin
 const BIOS = { component: 'bios', file: '/bios.bin?token=vendor-secret' }
 const BMC = { component: 'bmc', file: '/bmc.bin' }
 
-test('a BIOS is installed at one restart, from our own address, and its version is read back', async () => {
+test.concurrent('a BIOS is installed at one restart, from our own address, and its version is read back', async () => {
   const { bmc, cleaned, api } = await open()
   expect((await api('GET', '/v1/nodes/r1/firmware')).body.firmware).toMatchObject([
     { component: 'bios', initial_version: '2.1.0', current_version: '2.1.0', last_version_flashed: null },
@@ -89,24 +87,61 @@ test('a BIOS is installed at one restart, from our own address, and its version 
   expect(JSON.stringify(orders)).not.toMatch(/vendor-secret|token/)
 })
 
-test('a BMC that restarts in the middle is waited for, its new key is kept for the known system, and no poll counts it as lost', async () => {
-  const { bmc, cleaned, api } = await open([], { bmc: { restartMs: 2_500 } })
-  const pinOf = async () => (await api('GET', '/v1/nodes/r1')).body.driver_internal_info.rackward.bmc_tls_pin as string
-  const before = await pinOf()
-  bmc.on('bmc-restart', () => void bmc.newKey())
-  expect(await cleaned(update(BMC))).toMatchObject({
-    provision_state: 'manageable',
-    last_error: null,
-    maintenance: false,
-    fault: null,
-  })
-  expect([bmc.restarts, bmc.families.managers.firmwareVersion, bmc.machine.starts.length]).toEqual([1, '1.1.0', 0])
-  expect(await pinOf()).not.toBe(before)
-  const { events } = (await api('GET', '/rackward/v1/events?kinds=bmc-key')).body as { events: { detail: object }[] }
-  expect(events.at(-1)?.detail).toMatchObject({ pin: await pinOf(), because: expect.stringContaining('updated') })
-})
+test.concurrent(
+  'a BMC that restarts in the middle is waited for, its new key is kept for the known system, and no poll counts it as lost',
+  async () => {
+    const { bmc, cleaned, api } = await open([], { bmc: { restartMs: 2_500 } })
+    const pinOf = async () =>
+      (await api('GET', '/v1/nodes/r1')).body.driver_internal_info.rackward.bmc_tls_pin as string
+    const before = await pinOf()
+    bmc.on('bmc-restart', () => void bmc.newKey())
+    expect(await cleaned(update(BMC))).toMatchObject({
+      provision_state: 'manageable',
+      last_error: null,
+      maintenance: false,
+      fault: null,
+    })
+    expect([bmc.restarts, bmc.families.managers.firmwareVersion, bmc.machine.starts.length]).toEqual([1, '1.1.0', 0])
+    expect(await pinOf()).not.toBe(before)
+    const { events } = (await api('GET', '/rackward/v1/events?kinds=bmc-key')).body as { events: { detail: object }[] }
+    expect(events.at(-1)?.detail).toMatchObject({ pin: await pinOf(), because: expect.stringContaining('updated') })
+  },
+)
 
-test('a BMC that comes back with another key and another system behind it is a fault', async () => {
+/** The cause that explain names. */
+const causeOf = async ({ api }: Pick<Rig, 'api'>) =>
+  ((await api('GET', '/rackward/v1/nodes/r1/explain')).body as { causes: { cause: string }[] }).causes[0]?.cause
+const NOTHING = 'an update says that it is complete and installs nothing'
+
+test.concurrent(
+  'an update that is complete and changed nothing, and a task that vanished, are faults of their own',
+  async () => {
+    const [unchanged, gone] = await Promise.all([
+      open([NOTHING], { timeoutSeconds: 2 }),
+      open([NOTHING, 'tasks are gone at once'], { timeoutSeconds: 2 }),
+    ])
+    await Promise.all([unchanged.cleaned(update(BIOS)), gone.cleaned(update(BIOS))])
+    expect(await causeOf(unchanged)).toMatch(/says that its work is complete, and nothing has changed/)
+    expect(await causeOf(gone)).toMatch(/has forgotten the work/)
+  },
+)
+
+test.concurrent(
+  'a BMC that restarts in the middle and knows nothing of the update afterwards is a fault of its own',
+  async () => {
+    const { bmc, own, cleaned } = await open([NOTHING, 'tasks are gone at once'], {
+      timeoutSeconds: 8,
+      bmc: { restartMs: 3_000 },
+    })
+    const ended = cleaned(update(BIOS))
+    await own.until('the file', async () => bmc.families.updates.fetched.length === 1)
+    void bmc.restart()
+    expect((await ended).provision_state).toBe('clean failed')
+    expect(await causeOf(own)).toMatch(/restarted in the middle of its work/)
+  },
+)
+
+test.concurrent('a BMC that comes back with another key and another system behind it is a fault', async () => {
   const { bmc, cleaned } = await open([], { bmc: { restartMs: 500 } })
   bmc.on('bmc-restart', () => {
     void bmc.newKey()
@@ -118,30 +153,33 @@ test('a BMC that comes back with another key and another system behind it is a f
   })
 })
 
-test('"wait" is time between one component and the next, and a conductor that is restarted meanwhile keeps to it', async () => {
-  const { bmc, own } = await open()
-  // The BMC shows no network adapter while the server is off.
-  await bmc.machine.start()
-  await own.clean(update({ ...BIOS, wait: 3 }, { component: 'nic:NIC-0001', file: '/nic.bin' }))
-  const words = async () => JSON.stringify((await own.api('GET', '/rackward/v1/nodes/r1/explain')).body)
-  const goesOnAtMs = await own.until('the pause', async () => {
-    const said = /bios: installed; goes on at ([^,]+),/.exec(await words())?.[1]
-    return said !== undefined && Date.parse(said)
-  })
-  const orders = () => bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate')).length
-  expect(orders()).toBe(1)
-  await own.stopConductor()
-  await own.start()
-  await own.until('the second order', async () => orders() === 2)
-  expect(Date.now()).toBeGreaterThanOrEqual(goesOnAtMs)
-  // The second component has a time of its own.
-  await own.until('its record', async () => {
-    const { bmc_task: task } = ((await own.node()).driver_internal_info as { rackward: any }).rackward
-    return task && Date.parse(task.began_at) >= goesOnAtMs
-  })
-  expect(await own.becomes('manageable')).toMatchObject({ last_error: null })
-  expect(bmc.families.updates.versions.NIC).toBe('20.6.0')
-})
+test.concurrent(
+  '"wait" is time between one component and the next, and a conductor that is restarted meanwhile keeps to it',
+  async () => {
+    const { bmc, own } = await open()
+    // The BMC shows no network adapter while the server is off.
+    await bmc.machine.start()
+    await own.clean(update({ ...BIOS, wait: 3 }, { component: 'nic:NIC-0001', file: '/nic.bin' }))
+    const words = async () => JSON.stringify((await own.api('GET', '/rackward/v1/nodes/r1/explain')).body)
+    const goesOnAtMs = await own.until('the pause', async () => {
+      const said = /bios: installed; goes on at ([^,]+),/.exec(await words())?.[1]
+      return said !== undefined && Date.parse(said)
+    })
+    const orders = () => bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate')).length
+    expect(orders()).toBe(1)
+    await own.stopConductor()
+    await own.start()
+    await own.until('the second order', async () => orders() === 2)
+    expect(Date.now()).toBeGreaterThanOrEqual(goesOnAtMs)
+    // The second component has a time of its own.
+    await own.until('its record', async () => {
+      const { bmc_task: task } = ((await own.node()).driver_internal_info as { rackward: any }).rackward
+      return task && Date.parse(task.began_at) >= goesOnAtMs
+    })
+    expect(await own.becomes('manageable')).toMatchObject({ last_error: null })
+    expect(bmc.families.updates.versions.NIC).toBe('20.6.0')
+  },
+)
 
 const WELL = 'well'
 const OUTCOMES: readonly (readonly [fault: FaultName, end: typeof WELL | RegExp, starts: number])[] = [
@@ -150,10 +188,11 @@ const OUTCOMES: readonly (readonly [fault: FaultName, end: typeof WELL | RegExp,
   ['updates need a licence', /No licence for out-of-band updates/, 0],
   ['an update takes no targets', WELL, 1],
 ]
-test.each(OUTCOMES)(
+test.concurrent.each(OUTCOMES)(
   '%s: the wanted end, or a fault of its own, and at most one restart',
   async (fault, end, starts) => {
-    const { bmc, cleaned } = await open([fault], { timeoutSeconds: end === WELL ? 4 : 2 })
+    // A BMC without tasks is believed to wait for a restart after half of the time.
+    const { bmc, cleaned } = await open([fault], { timeoutSeconds: end === WELL ? 6 : 2 })
     const node = await cleaned(update(BIOS))
     if (end === WELL) expect(node).toMatchObject({ provision_state: 'manageable', last_error: null })
     else expect(node).toMatchObject({ provision_state: 'clean failed', last_error: expect.stringMatching(end) })
@@ -161,7 +200,7 @@ test.each(OUTCOMES)(
   },
 )
 
-test('an adapter is found again by its serial number', async () => {
+test.concurrent('an adapter is found again by its serial number', async () => {
   const { bmc, cleaned, own } = await open(['the ids of network adapters change at each start'])
   await bmc.machine.start()
   const nic = { component: 'nic:NIC-0001', file: '/nic.bin' }
@@ -173,28 +212,37 @@ test('an adapter is found again by its serial number', async () => {
   })
 })
 
-test('a file that is not the one that was checked, a URL that is not allowed, and one that leads elsewhere reach no BMC', async () => {
-  const { bmc, cleaned } = await open()
-  const bad = async (setting: Parameters<typeof update>[0]) => {
-    const node = await cleaned(update(setting))
-    await rig?.api('PUT', '/v1/nodes/r1/states/provision', { target: 'manage' })
-    return [node.provision_state, node.last_error]
-  }
-  const other = `sha256:${'0'.repeat(64)}`
-  expect(await bad({ ...BIOS, checksum: other })).toEqual(['clean failed', expect.stringContaining('another SHA-256')])
-  expect(await bad({ ...BIOS, file: '/moved.bin', checksum: other })).toEqual([
-    'clean failed',
-    expect.stringContaining('redirects'),
-  ])
-  const elsewhere = update(BIOS)
-  const [setting] = elsewhere[0]?.args.settings ?? []
-  if (setting) setting.url = 'http://user:pass@198.51.100.1/x.bin'
-  const node = await cleaned(elsewhere)
-  expect([node.provision_state, node.last_error]).toEqual(['clean failed', expect.stringMatching(/user or a password/)])
-  expect(bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate'))).toEqual([])
-})
+test.concurrent(
+  'a file that is not the one that was checked, a URL that is not allowed, and one that leads elsewhere reach no BMC',
+  async () => {
+    const { bmc, cleaned, api } = await open()
+    const bad = async (setting: Parameters<typeof update>[0]) => {
+      const node = await cleaned(update(setting))
+      await api('PUT', '/v1/nodes/r1/states/provision', { target: 'manage' })
+      return [node.provision_state, node.last_error]
+    }
+    const other = `sha256:${'0'.repeat(64)}`
+    expect(await bad({ ...BIOS, checksum: other })).toEqual([
+      'clean failed',
+      expect.stringContaining('another SHA-256'),
+    ])
+    expect(await bad({ ...BIOS, file: '/moved.bin', checksum: other })).toEqual([
+      'clean failed',
+      expect.stringContaining('redirects'),
+    ])
+    const elsewhere = update(BIOS)
+    const [setting] = elsewhere[0]?.args.settings ?? []
+    if (setting) setting.url = 'http://user:pass@198.51.100.1/x.bin'
+    const node = await cleaned(elsewhere)
+    expect([node.provision_state, node.last_error]).toEqual([
+      'clean failed',
+      expect.stringMatching(/user or a password/),
+    ])
+    expect(bmc.heard.filter(({ path }) => path.endsWith('SimpleUpdate'))).toEqual([])
+  },
+)
 
-test('an update under way is not aborted', async () => {
+test.concurrent('an update under way is not aborted', async () => {
   const { bmc, own } = await open()
   bmc.families.updates.durationMs = 1_500
   await own.clean(update(BIOS))
