@@ -86,7 +86,7 @@ export class BootEvents {
   }
 
   /** A MAC that belongs to no port asked for an address. Told once an hour. */
-  unknownMac(mac: string): void {
+  unknownMac(mac: string, switchPort?: SwitchPort): void {
     const toldAtMs = this.unknown.get(mac)
     if (toldAtMs !== undefined && this.now() - toldAtMs < UNKNOWN_AGAIN_MS) return
     if (!this.pass('unknown', { known: false })) return
@@ -95,7 +95,7 @@ export class BootEvents {
     const [oldest] = this.unknown.keys()
     if (this.unknown.size > MAX_UNKNOWN && oldest !== undefined) this.unknown.delete(oldest)
     this.parts.log.warn({ mac }, 'a MAC that belongs to no port asked for an address; it gets no answer')
-    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac })
+    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac, ...(switchPort ? { switchPort } : {}) })
   }
 
   /** For debugging alone: no event. */

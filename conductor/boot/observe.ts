@@ -39,7 +39,7 @@ export class Observer {
     counters.request('dhcp', event.kind === 'reply' ? event.type : event.kind)
     switch (event.kind) {
       case 'unknown':
-        return events.unknownMac(event.mac)
+        return events.unknownMac(event.mac, event.switchPort)
       case 'malformed':
         return events.malformed(event.from, event.why)
       case 'refused':

@@ -25,7 +25,10 @@ export class BootWatch {
     const { atMs } = event
     const keep = (nodeUuid: string | null, kind: string, detail: Record<string, unknown>) =>
       this.queue.add({ atMs, nodeUuid, kind, detail })
-    if (event.kind === 'unknown-mac') return keep(null, event.kind, { mac: event.mac })
+    if (event.kind === 'unknown-mac') {
+      const at = event.switchPort && { switch_port: switchPortText(event.switchPort) }
+      return keep(null, event.kind, { mac: event.mac, ...at })
+    }
     if (event.kind === 'loader') return void this.onLoader(event).catch(() => undefined)
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })

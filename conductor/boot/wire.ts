@@ -49,7 +49,7 @@ export type BootEvent =
       /** Loaders that fell silent before it. */
       readonly silent: readonly string[]
     }
-  | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string }
+  | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string; readonly switchPort?: SwitchPort }
   /** `count`: this one stands for that many events that are not told one by one. */
   | {
       readonly kind: 'trouble'

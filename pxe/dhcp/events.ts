@@ -6,7 +6,7 @@ import type { ReplyType } from './reply.ts'
 export type NetbootStage = 'firmware' | 'ipxe' | 'no'
 
 export type DhcpEvent =
-  | { readonly kind: 'unknown'; readonly mac: string }
+  | { readonly kind: 'unknown'; readonly mac: string; readonly switchPort?: SwitchPort }
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
   /** A known client gets no answer. */
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }

@@ -13,7 +13,7 @@ import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
 import { decideProxy, heardAddress, PROXY_PORT } from './proxy.ts'
-import { switchPortOf } from './relay.ts'
+import { switchPortOf, type SwitchPort } from './relay.ts'
 import { bootFileFor, decideInform, decideReply, isForUs, type Decision, type Link } from './reply.ts'
 
 export interface KnownClient {
@@ -157,7 +157,7 @@ export class DhcpServer {
     const isSites = 'place' in found && found.place.mode !== 'own'
     if (!client) {
       // What asks the site's server for an address and boots nothing is no card that was forgotten here.
-      if (!isSites || isNetboot(request.options)) owner.event({ kind: 'unknown', mac })
+      if (!isSites || isNetboot(request.options)) owner.event({ kind: 'unknown', mac, ...switchPortPart(request) })
       return undefined
     }
     if (isSites) return this.beside({ request, mac, client, ...found }, at)
@@ -228,8 +228,7 @@ export class DhcpServer {
     const heard = heardAddress(request, place)
     if (heard) {
       leases.learn(mac, heard.ip, { pool: place, expiresAtMs: clock.now() + place.settings.leaseSeconds * 1000 })
-      const switchPort = switchPortOf(request)
-      owner.event({ kind: 'heard', mac, ...heard, netboot: stageOf(request), ...(switchPort ? { switchPort } : {}) })
+      owner.event({ kind: 'heard', mac, ...heard, netboot: stageOf(request), ...switchPortPart(request) })
     }
     const type = messageType(request.options)
     if (place.mode === 'listen' || (type !== 'discover' && type !== 'request')) return undefined
@@ -252,7 +251,6 @@ export class DhcpServer {
     const spokenOf =
       request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
     const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf
-    const switchPort = switchPortOf(request)
     this.parts.owner.event({
       kind: 'reply',
       mac,
@@ -260,7 +258,7 @@ export class DhcpServer {
       ip,
       netboot: stageOf(request),
       ...(bootFile ? { bootFile } : {}),
-      ...(switchPort ? { switchPort } : {}),
+      ...switchPortPart(request),
     })
     return { bytes: encodePacket(packet), toIp, toPort }
   }
@@ -278,3 +276,8 @@ export class DhcpServer {
 
 const stageOf = ({ options }: Packet): NetbootStage =>
   isIpxe(options) ? 'ipxe' : isNetboot(options) ? 'firmware' : 'no'
+
+function switchPortPart(request: Packet): { switchPort?: SwitchPort } {
+  const switchPort = switchPortOf(request)
+  return switchPort ? { switchPort } : {}
+}

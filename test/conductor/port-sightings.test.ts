@@ -186,3 +186,18 @@ test('the card model of an inventory is part of what the boot services know, and
     (await updates.ordersOf((await store.node(uuid))!)).clients.map(({ card }) => card)
   expect([await cardsOf(node.uuid), await cardsOf(other.uuid)]).toEqual([['0x8086:0x1593'], [null]])
 })
+
+test('the switch port of a card that no node has stands in its event', () => {
+  const { events, watch } = watched()
+  watch.onEvent({
+    kind: 'unknown-mac',
+    atMs: 1,
+    mac: '02:00:00:00:09:09',
+    switchPort: { circuitId: 'Eth1/9', remoteId: 'leaf3' },
+  })
+  watch.onEvent({ kind: 'unknown-mac', atMs: 1, mac: '02:00:00:00:09:08' })
+  expect(events.map(({ detail }) => detail)).toEqual([
+    { mac: '02:00:00:00:09:09', switch_port: 'port Eth1/9, switch leaf3' },
+    { mac: '02:00:00:00:09:08' },
+  ])
+})

@@ -163,6 +163,12 @@ describe('switch and port (RFC 3046)', () => {
   })
   test('of a switch that is no relay: without the address of one', () =>
     expect(seen(identified('Eth1/7'), '0.0.0.0')).toEqual({ circuitId: 'Eth1/7' }))
+  test('of a card that nobody knows is told with it', () => {
+    const { ask, events } = bench()
+    ask(packet(9, 'discover', [identified('Eth1/9', 'leaf3')], { giaddr: '10.9.0.1' }))
+    const switchPort = { relay: '10.9.0.1', circuitId: 'Eth1/9', remoteId: 'leaf3' }
+    expect(events).toEqual([{ kind: 'unknown', mac: mac(9), switchPort }])
+  })
   test('empty or missing identifiers are none', () => {
     expect(seen(identified(''))).toBeUndefined()
     expect(seen(option82({ 5: '10.9.0.0' }))).toBeUndefined()
