@@ -190,6 +190,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
   expect(Object.keys(document.paths)).toEqual([
     '/rackward/v1/events',
     '/rackward/v1/nodes/{ident}/explain',
+    '/rackward/v1/nodes/{ident}/ports',
     '/rackward/v1/nodes/{ident}/console',
     '/rackward/v1/nodes/{ident}/lock',
     '/rackward/v1/power-sync',

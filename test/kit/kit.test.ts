@@ -131,7 +131,7 @@ test('a wait outlives a program that was too slow once, and its failure names th
     throw new Fault('run.timeout', 'virsh did not end within 10 ms')
   }
   await expect(until(alwaysSlow, { what: 'libvirt', timeoutMs: 10, everyMs: 1 })).rejects.toThrow(
-    /libvirt \(virsh did not end within 10 ms/,
+    /libvirt: not within 10 ms \(virsh did not end within 10 ms/,
   )
 
   const broken = async () => {
