@@ -87,6 +87,17 @@ test('firmware that repeats its request, or fetched nothing, keeps its loader', 
   expect(pick('a', { asksAnew: false })?.file).toBe('snponly.efi')
 })
 
+test('firmware that fetches a loader every few seconds, because it refuses to start it, gets the next one', () => {
+  const { paths, pick, pass, now } = bench()
+  const files = [0, 4_000, 4_000].map((ms) => {
+    pass(ms)
+    const file = pick('a')?.file ?? ''
+    paths.fetched('a', file, now())
+    return file
+  })
+  expect(files).toEqual(['snponly.efi', 'snponly.efi', 'ipxe.efi'])
+})
+
 test('what worked is known after a restart', () => {
   const { boot, store } = bench()
   boot('a', false)
