@@ -6,6 +6,7 @@ import type { Config } from './config.ts'
 import type { BmcCredentials } from './mesh/credentials.ts'
 import type { Interlock } from './mesh/interlock.ts'
 import type { MeshLink } from './mesh/link.ts'
+import type { NodesOfHosts } from './mesh/nodes-of-hosts.ts'
 import { isLocked, type NodeRecord } from './node/record.ts'
 import { DRIVERS } from './node/policy/drivers.ts'
 import type { Store } from './store/port.ts'
@@ -27,6 +28,7 @@ export class Housekeeping {
     link?: Pick<MeshLink, 'registry'> | undefined
     interlock?: Interlock | undefined
     credentials?: BmcCredentials | undefined
+    meshNodes?: NodesOfHosts | undefined
   }
   private beat: Loop | undefined
   private prunedAtMs = 0
@@ -61,17 +63,22 @@ export class Housekeeping {
   /** Hosts of the mesh that were worked on and rest again, switched on, are given back; arbiters learn how BMCs are reached, so that they can fence without
    *  this conductor. One look at the mesh for both. */
   private async tendMesh(): Promise<void> {
-    const { link, interlock, credentials, store, log } = this.parts
-    if (!link) return
+    const { link, interlock, credentials, meshNodes, log } = this.parts
+    if (!link || !meshNodes) return
     const quiet = (error: unknown) => log.debug({ err: error }, 'the mesh cannot be asked')
     const registry = await link.registry().catch(quiet)
     if (!registry || registry.hosts.length === 0) return
 
-    const nodes = await store.everyNode()
     const resting = (node: NodeRecord) =>
       !isLocked(node) && node.provisionState === 'active' && node.powerState === 'power on'
-    await interlock?.release(registry, nodes, resting).catch(quiet)
-    const hosts = (await credentials?.share(registry, nodes).catch(quiet)) ?? []
+    await interlock?.release(registry, (host) => meshNodes.of(host), resting).catch(quiet)
+    const undone = (error: unknown) => {
+      meshNodes.again()
+      quiet(error)
+    }
+    const nodes = await meshNodes.take(registry).catch(undone)
+    const hosts = (nodes && (await credentials?.share(registry, nodes).catch(undone))) ?? []
+    if ((credentials?.refused ?? 0) > 0) meshNodes.again()
     if (hosts.length > 0) log.info({ hosts }, 'BMC credentials were sealed for the arbiters')
   }
 

@@ -44,6 +44,8 @@ type Keyed = readonly { readonly name: string; readonly publicKey: string }[]
 export class BmcCredentials {
   private readonly link: Pick<MeshLink, 'registry' | 'request'>
   private readonly clock: Clock
+  /** Hosts whose credentials the mesh did not take the last time. */
+  refused = 0
   /** Host -> digest of what was sent, and to whom. */
   private readonly sent = new Map<string, string>()
   /** Node -> an update that is announced, and not in its record before the present effect is over. */
@@ -65,9 +67,13 @@ export class BmcCredentials {
     )
     const keyed = keyedOf(arbiters)
     const done: string[] = []
+    this.refused = 0
     for (const host of hosts) {
       const node = byIdent.get(host.node ?? host.name)
-      if (node && keyed.length > 0 && (await this.send(host, node, keyed)) === 'sent') done.push(host.name)
+      if (!node || keyed.length === 0) continue
+      const end = await this.send(host, node, keyed)
+      if (end === 'sent') done.push(host.name)
+      if (end === 'refused') this.refused += 1
     }
     return done
   }

@@ -84,12 +84,12 @@ export class Interlock {
   /** What rests again is given back to the mesh. Called now and then. */
   async release(
     { hosts }: MeshRegistry,
-    nodes: readonly NodeRecord[],
+    nodeOf: (host: MeshRegistry['hosts'][number]) => Promise<NodeRecord | undefined>,
     resting: (node: NodeRecord) => boolean,
   ): Promise<void> {
     for (const host of hosts) {
       if (host.hold?.kind !== 'deploying') continue
-      const node = nodes.find((one) => isHost(host, one))
+      const node = await nodeOf(host)
       if (!node || !resting(node)) continue
       await this.link.request('DELETE', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`)
       this.log.info({ node: node.uuid, host: host.name, by: this.name }, 'the mesh watches this host again')

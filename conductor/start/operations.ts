@@ -4,6 +4,7 @@ import { Turns } from '../../kit/turns.ts'
 import { Webhooks, type Webhook } from '../events/webhooks.ts'
 import { Housekeeping } from '../housekeeping.ts'
 import { Interlock } from '../mesh/interlock.ts'
+import { NodesOfHosts } from '../mesh/nodes-of-hosts.ts'
 import type { MeshLink } from '../mesh/link.ts'
 import { Allocations } from '../node/allocations.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
@@ -66,6 +67,7 @@ export async function startOperations(
   await started(context, 'webhooks', webhooks)
 
   const interlock = link && new Interlock(link, { log, conductor: hostname() })
+  const meshNodes = link && (await followNodes(context, parts))
   const housekeeping = new Housekeeping({
     store,
     clock,
@@ -75,7 +77,27 @@ export async function startOperations(
     link,
     interlock,
     credentials,
+    meshNodes,
   })
   await started(context, 'housekeeping', housekeeping)
   return { turns, allocations, powerSync, sensorSync, drift, eventWatch, webhooks, link, interlock }
+}
+
+/** Hears of every node that is added or changed from now on. */
+async function followNodes(
+  { life }: Context,
+  { store, changes, events }: Pick<Storage & Provisioning, 'store' | 'changes' | 'events'>,
+): Promise<NodesOfHosts> {
+  const nodes = new NodesOfHosts(store)
+  changes.add(({ uuid }) => nodes.note(uuid))
+  await life.add(
+    'nodes of the mesh',
+    () =>
+      events.hub.follow((batch) => {
+        for (const { kind, nodeUuid } of batch.events)
+          if (kind === 'node-added' && nodeUuid !== null) nodes.note(nodeUuid)
+      }),
+    (unfollow) => unfollow(),
+  )
+  return nodes
 }

@@ -33,6 +33,8 @@ import type { Storage } from './storage.ts'
 
 export interface Provisioning {
   readonly worker: Worker
+  /** Of nodes, after each was saved. */
+  readonly changes: Listeners<NodeRecord>
   readonly agents: AgentService
 }
 
@@ -195,7 +197,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     void boot.updates.refresh(uuid, []).catch((error: unknown) => log.error({ err: error }, 'boot services'))
     agents.wake(uuid)
   })
-  return { worker, agents }
+  return { worker, agents, changes }
 }
 
 /** The TLS port that agents call, where one is configured. */
