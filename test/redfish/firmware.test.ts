@@ -244,10 +244,15 @@ test.concurrent(
 
 test.concurrent('an update under way is not aborted', async () => {
   const { bmc, own } = await open()
-  bmc.families.updates.durationMs = 1_500
+  let release: (done?: unknown) => void = () => undefined
+  bmc.families.updates.held = new Promise((resolve) => (release = resolve))
   await own.clean(update(BIOS))
   await own.until('the wait', async () => (await own.node()).provision_state === 'clean wait')
-  const answer = await own.api('PUT', '/v1/nodes/r1/states/provision', { target: 'abort' })
+  const abort = () => own.api('PUT', '/v1/nodes/r1/states/provision', { target: 'abort' })
+  let answer = await abort()
+  // While a look is taken, the node is locked.
+  await own.until('no look to be taken', async () => answer.status !== 409 || (answer = await abort()).status !== 409)
   expect([answer.status, JSON.stringify(answer.body)]).toEqual([400, expect.stringContaining('cannot be aborted')])
+  release()
   await own.becomes('manageable')
 })

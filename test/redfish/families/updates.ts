@@ -16,6 +16,8 @@ export class Updates {
   readonly fetched: string[] = []
   /** How long an update takes once its file was fetched. */
   durationMs = 200
+  /** An update takes no less than this either. */
+  held: Promise<unknown> = Promise.resolve()
   private adapterId = 1
   private waiting: { readonly task: Task; readonly member: string; readonly version: string } | undefined
   private readonly bmc: VirtualBmc
@@ -107,6 +109,7 @@ export class Updates {
     this.fetched.push(file)
     task.percent = 40
     await this.bmc.clock.sleep(this.durationMs)
+    await this.held
     const version = file.trim().split(' ').at(-1) ?? ''
     if (this.bmc.profile.updates === 'install nothing')
       return end(task, 'Completed', 'Job completed, server reboot pending.')
