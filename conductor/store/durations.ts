@@ -7,12 +7,16 @@ export interface DurationLimits {
   readonly durationsInAll: number
 }
 
-/** With each one that is added. Databases of older programs have more. */
-const FORGOTTEN_AT_ONCE = 100
+/** To forget costs several times what it costs to note: what is beyond the limit goes with each sixteenth of a model and state. */
+const FORGET_EVERY = 16
+/** Models and states that are counted for that. */
+const MAX_COUNTED = 1_000
 
 export class Durations {
   private readonly sql: Sql
   private readonly limits: DurationLimits
+  /** How many were added since some were forgotten. */
+  private readonly added = new Map<string, number>()
 
   constructor(sql: Sql, limits: DurationLimits) {
     this.sql = sql
@@ -25,9 +29,18 @@ export class Durations {
     if (event.kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number')
       return
     this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
-    this.sql(
-      'DELETE FROM durations WHERE id IN (SELECT id FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT ? OFFSET ?)',
-    ).run(model, from, FORGOTTEN_AT_ONCE, this.limits.durations)
+    const key = `${from}\n${model}`
+    const added = (this.added.get(key) ?? 0) + 1
+    if (this.added.size > MAX_COUNTED) this.added.clear()
+    this.added.set(key, added % FORGET_EVERY)
+    if (added === FORGET_EVERY) this.forget(model, from)
+  }
+
+  private forget(model: string, state: string): void {
+    const beyond = this.sql<{ id: number }>(
+      'SELECT id FROM durations WHERE model = ? AND state = ? ORDER BY id DESC LIMIT 1 OFFSET ?',
+    ).get(model, state, this.limits.durations)
+    if (beyond) this.sql('DELETE FROM durations WHERE model = ? AND state = ? AND id <= ?').run(model, state, beyond.id)
   }
 
   /** The newest first. */
