@@ -1,4 +1,5 @@
 /** The REST API: services, routes, authentication, consoles, and where it listens. */
+import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { makeApp } from '../api/app.ts'
 import { authenticator, ownNames } from '../api/auth.ts'
@@ -42,6 +43,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     () => new AbortController(),
     (abort) => abort.abort(),
   )
+  // Every stream of events listens; their number has a limit of its own.
+  setMaxListeners(0, signal)
   const nodes = nodeService(context, parts)
   const ports = portService(context, parts)
   const { tokenKey } = boot
