@@ -1,5 +1,5 @@
 /** Which of several loaders a client gets: the one that worked on its card, and the next one after a boot that fell silent. A loader is silent when it was
- *  fetched and the firmware asks again before the loader asked for a script. */
+ *  fetched and the firmware asks again before the loader took an address or a script. */
 
 /** How a loader did on one card model. */
 export interface LoaderRecord {
@@ -28,6 +28,8 @@ interface Trial {
   readonly card: string
   readonly file: string
   readonly fetchedAtMs?: number
+  /** The loader took an address: it runs and drives the card, whatever ended its boot then. */
+  readonly heard?: boolean
   /** Loaders that fell silent, since one worked last. */
   readonly silent: readonly string[]
 }
@@ -53,15 +55,16 @@ export class LoaderPaths {
     mac: string,
     wanted: { card: string; files: readonly string[]; asksAnew: boolean; nowMs: number },
   ): LoaderPick | undefined {
-    const { card, nowMs } = wanted
+    const { card } = wanted
     const files = this.ranked(card, wanted.files)
     const before = this.trials.get(mac)
-    const fellSilent =
-      before?.fetchedAtMs !== undefined && wanted.asksAnew && nowMs - before.fetchedAtMs >= REPEAT_MS
-        ? before
-        : undefined
+    const ended = before && hasEnded(before, wanted) ? before : undefined
+    const fellSilent = ended?.heard ? undefined : ended
     if (fellSilent) this.note(fellSilent.card, fellSilent.file, false)
-    if (before && !fellSilent && files.includes(before.file)) return { file: before.file, insteadOf: [] }
+    if (before && !fellSilent && before.card === card && files.includes(before.file)) {
+      if (ended) this.trials.set(mac, { card, file: before.file, silent: before.silent })
+      return { file: before.file, insteadOf: [] }
+    }
 
     const silent = [...(before?.silent ?? []), ...(fellSilent ? [fellSilent.file] : [])]
     const untried = files.find((file) => !silent.includes(file))
@@ -78,6 +81,12 @@ export class LoaderPaths {
     if (trial?.file === file && trial.fetchedAtMs === undefined) this.trials.set(mac, { ...trial, fetchedAtMs: nowMs })
   }
 
+  /** The loader of a client took an address. */
+  heard(mac: string): void {
+    const trial = this.trials.get(mac)
+    if (trial?.fetchedAtMs !== undefined && !trial.heard) this.trials.set(mac, { ...trial, heard: true })
+  }
+
   /** A client came as far as its script. Answers the loader that did it, and those that fell silent before, when a loader was fetched. */
   worked(mac: string): { card: string; file: string; silent: readonly string[] } | undefined {
     const trial = this.trials.get(mac)
@@ -85,6 +94,11 @@ export class LoaderPaths {
     this.trials.delete(mac)
     this.note(trial.card, trial.file, true)
     return { card: trial.card, file: trial.file, silent: trial.silent }
+  }
+
+  /** Every client whose boot is not at its script yet. */
+  macs(): IterableIterator<string> {
+    return this.trials.keys()
   }
 
   forget(mac: string): void {
@@ -121,5 +135,11 @@ export class LoaderPaths {
     this.store.remove(oldest)
   }
 }
+
+/** Firmware that asks under another architecture went on to its next boot option, however soon. */
+const hasEnded = (
+  { card, fetchedAtMs }: Trial,
+  now: { readonly card: string; readonly asksAnew: boolean; readonly nowMs: number },
+): boolean => fetchedAtMs !== undefined && now.asksAnew && (card !== now.card || now.nowMs - fetchedAtMs >= REPEAT_MS)
 
 const keyOf = (card: string, file: string) => `${card} ${file}`

@@ -1,6 +1,6 @@
 /** Which loader each client boots: chosen by what its card model did before, and told when it is another one. */
 import type { Clock } from '../../kit/clock.ts'
-import type { LoaderPaths } from '../../pxe/loader-paths.ts'
+import type { LoaderPaths, LoaderStore } from '../../pxe/loader-paths.ts'
 import type { BootEvents } from './events.ts'
 import type { BootClient } from './orders.ts'
 
@@ -36,14 +36,40 @@ export class BootLoaders {
     this.parts.paths.fetched(mac, file, this.parts.clock.now())
   }
 
+  /** A client took an address, and its loader asked for it. */
+  heard(mac: string): void {
+    this.parts.paths.heard(mac)
+  }
+
   /** A client fetched its script. */
   worked(client: BootClient): void {
     const done = this.parts.paths.worked(client.mac)
     if (done) this.parts.events.loader(client, { ...done, worked: true })
   }
 
+  /** Every client whose boot is not at its script yet. */
+  macs(): IterableIterator<string> {
+    return this.parts.paths.macs()
+  }
+
   forget(mac: string): void {
     this.parts.paths.forget(mac)
+  }
+}
+
+/** What cannot be written is known until the next start: nobody goes without a boot for it. */
+export function lenient(store: LoaderStore, onWarning: (what: string) => void): LoaderStore {
+  const attempt = (write: () => void) => {
+    try {
+      write()
+    } catch (error) {
+      onWarning(`cannot save which loaders work: ${(error as Error).message}`)
+    }
+  }
+  return {
+    load: () => store.load(),
+    save: (record) => attempt(() => store.save(record)),
+    remove: (record) => attempt(() => store.remove(record)),
   }
 }
 

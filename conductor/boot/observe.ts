@@ -16,7 +16,7 @@ export interface ObserverParts {
   readonly counters: BootCounters
   readonly leases: LeaseBook
   readonly client: (mac: string) => BootClient | undefined
-  readonly loaders: Pick<BootLoaders, 'fetched' | 'worked'>
+  readonly loaders: Pick<BootLoaders, 'fetched' | 'heard' | 'worked'>
 }
 
 const LOADER_PATH = '/loader/'
@@ -62,6 +62,7 @@ export class Observer {
       case 'heard': {
         const detail = `took ${event.ip} from ${event.server ?? 'another server'}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const { ip, switchPort } = event
+        if (event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ip,
@@ -70,6 +71,7 @@ export class Observer {
       }
       case 'reply': {
         if (event.type === 'offer') return
+        if (event.type === 'ack' && event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const leased = this.parts.leases.macOf(event.ip) === event.mac
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {

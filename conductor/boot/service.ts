@@ -15,7 +15,7 @@ import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
 import { bootMedia, startMedia } from './media-door.ts'
 import type { BootMedia } from './media.ts'
-import { BootLoaders } from './loaders.ts'
+import { BootLoaders, lenient } from './loaders.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
 import { startRouterAdvertisements } from './router.ts'
@@ -53,8 +53,6 @@ export class BootService {
       emit: (event) => this.outbox.push(event),
       onHeldBack: () => counters.limit('boot.eventsPerSecond'),
     })
-    const onWarning = (what: string) =>
-      this.events.warn('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
     this.media = bootMedia(parts, {
       onAsked: (nodeUuid, mac, detail) => this.events.seen({ nodeUuid, mac }, 'media', { detail }),
       onUnreadable: (nodeUuid, why) =>
@@ -67,13 +65,16 @@ export class BootService {
     this.clients = new BootClients({
       open: () =>
         openClientFile(join(config.data, 'boot-clients.db'), (why) =>
-          onWarning(`the boot orders are damaged; nobody is answered until a conductor connects: ${why}`),
+          this.onWarning(`the boot orders are damaged; nobody is answered until a conductor connects: ${why}`),
         ),
       snapshot: join(config.data, 'boot-snapshot.json'),
       clock,
-      onWarning,
+      onWarning: this.onWarning,
     })
   }
+
+  private readonly onWarning = (what: string): void =>
+    this.events.warn('snapshot', { nodeUuid: null, address: 'the data directory', known: true }, what)
 
   async start(): Promise<void> {
     const { config } = this.parts
@@ -91,7 +92,7 @@ export class BootService {
     const { events, counters } = this
     const client = this.clients.get
     const paths = new BootLoaders({
-      paths: new LoaderPaths(store.loaders),
+      paths: new LoaderPaths(lenient(store.loaders, this.onWarning)),
       clock: this.parts.clock,
       events,
       client,
@@ -146,12 +147,12 @@ export class BootService {
     this.counters.start(clock, (totals) => control.tell({ t: 'totals', totals }))
   }
 
-  /** A MAC that is gone loses its addresses. */
+  /** A MAC that is gone loses its addresses, and what is remembered of its boot. */
   private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook, paths: BootLoaders): void {
     this.clients.apply(message)
     if (message.more) return
     this.media.apply(message.media, message.whole)
-    const maybeGone = message.whole ? [...leases.macs()] : message.gone
+    const maybeGone = message.whole ? [...leases.macs(), ...paths.macs()] : message.gone
     for (const mac of maybeGone.filter((one) => !this.clients.get(one))) {
       leases.forget(mac)
       paths.forget(mac)

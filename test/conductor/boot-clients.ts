@@ -11,7 +11,7 @@ export const client = (mac: string, fixedIp: string | null = null): BootClient =
   card: null,
 })
 
-export const noLoaders = { fetched: () => undefined, worked: () => undefined }
+export const noLoaders = { fetched: () => undefined, heard: () => undefined, worked: () => undefined }
 
 /** The MAC with this number: each number has its own. */
 export const numberedMac = (n: number) =>

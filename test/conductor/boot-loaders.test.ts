@@ -2,13 +2,14 @@
 import { expect, test } from 'vitest'
 import { BootCounters } from '../../conductor/boot/counters.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
-import { BootLoaders } from '../../conductor/boot/loaders.ts'
+import { BootLoaders, lenient } from '../../conductor/boot/loaders.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
 import type { BootEvent } from '../../conductor/boot/wire.ts'
 import { silentLog } from '../../kit/log.ts'
+import { OPTION } from '../../pxe/dhcp/options.ts'
 import { EFI_DRIVER_LOADER, EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
-import { LoaderPaths } from '../../pxe/loader-paths.ts'
+import { LoaderPaths, type LoaderStore } from '../../pxe/loader-paths.ts'
 import { bench, mac, packet, pxe, request } from '../pxe/dhcp-bench.ts'
 import { client as plainClient } from './boot-clients.ts'
 
@@ -23,7 +24,9 @@ function booting(more: Partial<BootClient> = {}) {
     emit: (event) => void told.push(event),
   })
   const client = (address: string): BootClient => ({ ...plainClient(address), ...more })
-  const paths = new LoaderPaths({ load: () => [], save: () => undefined, remove: () => undefined })
+  const warned: string[] = []
+  const store: LoaderStore = { load: () => [], save: () => undefined, remove: () => undefined }
+  const paths = new LoaderPaths(lenient(store, (what) => void warned.push(what)))
   const loaders = new BootLoaders({ paths, clock: dhcp.clock, events, client })
   dhcp.owner.pickLoader = loaders.pick
   const observer = new Observer({ events, counters: new BootCounters(), leases: dhcp.leases, client, loaders })
@@ -38,7 +41,23 @@ function booting(more: Partial<BootClient> = {}) {
     return file
   }
   const choices = () => told.flatMap((event) => (event.kind === 'loader' ? [event] : []))
-  return { boot, choices, told, works: (n: number) => observer.onScript(client(mac(n)), 'ipxe') }
+  /** The loader that was fetched takes an address. */
+  const startsIpxe = (n: number) => {
+    const isIpxe: [number, Buffer] = [OPTION.userClass, Buffer.from('iPXE')]
+    const ip = dhcp.leases.leasesOf(mac(n))[0]?.ip ?? ''
+    dhcp.ask({ ...request(n, ip), options: new Map([...request(n, ip).options, ...pxe(7), isIpxe]) })
+    for (const event of dhcp.events.splice(0)) observer.onDhcp(event)
+  }
+  return {
+    boot,
+    choices,
+    told,
+    startsIpxe,
+    store,
+    warned,
+    loaders,
+    works: (n: number) => observer.onScript(client(mac(n)), 'ipxe'),
+  }
 }
 
 test.each(['tftp', 'http'] as const)(
@@ -62,4 +81,33 @@ test('a script without a loader, as of a ROM that is iPXE, proves nothing about 
   const { boot, choices, works } = booting()
   works(1)
   expect([boot(1), choices()]).toEqual([EFI_LOADER, []])
+})
+
+test('a loader that took an address and got no script, as while HTTP does not answer, was not silent', () => {
+  const { boot, choices, startsIpxe } = booting()
+  const files = [1, 2, 3].map(() => {
+    const file = boot(1)
+    startsIpxe(1)
+    return file
+  })
+  expect([files, choices()]).toEqual([[EFI_LOADER, EFI_LOADER, EFI_LOADER], []])
+})
+
+test('a disk that is full keeps nobody from its script: what worked is known until the next start, and a warning says why', () => {
+  const { boot, choices, store, warned, works } = booting()
+  store.save = () => {
+    throw new Error('database or disk is full')
+  }
+  boot(1)
+  works(1)
+  expect(choices()).toMatchObject([{ file: EFI_LOADER, worked: true }])
+  expect(warned).toEqual(['cannot save which loaders work: database or disk is full'])
+})
+
+test('a client that began a boot is found when all clients are gone through, also where it has no address from us', () => {
+  const { loaders } = booting()
+  loaders.pick(mac(1), { files: [EFI_LOADER], arch: 7, asksAnew: true })
+  expect([...loaders.macs()]).toEqual([mac(1)])
+  loaders.forget(mac(1))
+  expect([...loaders.macs()]).toEqual([])
 })

@@ -98,6 +98,35 @@ test('firmware that fetches a loader every few seconds, because it refuses to st
   expect(files).toEqual(['snponly.efi', 'snponly.efi', 'ipxe.efi'])
 })
 
+test('a loader that took an address was not silent, and keeps its place; silence in the boot after that counts', () => {
+  const { paths, boot, pick, pass, now } = bench()
+  pick('a')
+  paths.fetched('a', 'snponly.efi', now())
+  paths.heard('a')
+  pass(60_000)
+  expect(pick('a')).toEqual({ file: 'snponly.efi', insteadOf: [] })
+  expect(boot('a', false)).toBe('snponly.efi')
+  expect(boot('a', false)).toBe('ipxe.efi')
+})
+
+test('what was given under other firmware does not bind: Secure Boot that became known counts at once', () => {
+  const { pick } = bench()
+  pick('a')
+  const signed = ['bootx64.efi', 'snponly.efi', 'ipxe.efi']
+  expect(pick('a', { card: 'x710 signed', files: signed })?.file).toBe('bootx64.efi')
+})
+
+test('firmware that tries PXE and HTTP in turn, and refuses what it fetched within seconds, gets the next loader', () => {
+  const { paths, pick, pass, now } = bench()
+  const files = ['x710 arch 7', 'x710 arch 16', 'x710 arch 7'].map((card) => {
+    const file = pick('a', { card })?.file ?? ''
+    paths.fetched('a', file, now())
+    pass(2_000)
+    return file
+  })
+  expect(files).toEqual(['snponly.efi', 'ipxe.efi', 'bootx64.efi'])
+})
+
 test('what worked is known after a restart', () => {
   const { boot, store } = bench()
   boot('a', false)
