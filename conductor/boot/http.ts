@@ -118,7 +118,8 @@ function answerFile(
   at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string },
 ): void {
   at.response.on('finish', () => {
-    if (at.response.statusCode < 300) files.fetched(at.path, at.fromIp)
+    // UEFI HTTP boot asks for the size first (HEAD).
+    if (at.request.method === 'GET' && at.response.statusCode < 300) files.fetched(at.path, at.fromIp)
   })
   send(at.request, encodeURIComponent(basename(at.file)), {
     root: dirname(at.file),

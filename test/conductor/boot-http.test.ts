@@ -76,6 +76,15 @@ test('a slow reader that makes progress gets all of it', async () => {
   expect(heard).toBeGreaterThan(20_000_000)
 })
 
+test('who asks for the size alone fetched nothing', async () => {
+  const from = '127.0.2.10'
+  const head = await hold(base, 'HEAD /kernel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', from)
+  await until(() => head.socket.destroyed, { what: 'the answer to end', timeoutMs: 20_000 })
+  expect(fetched).not.toContain(from)
+  expect(await shoot(base, '/kernel', { from })).toBe(200)
+  await until(() => fetched.includes(from), { what: 'the download to be told', timeoutMs: 20_000 })
+})
+
 test('GRUB gets its configurations under every spelling of their path, with the length by the name that it knows', async () => {
   const path = '/boot/02-00-00-00-00-01'
   expect(await (await fetch(`${base}${path}/grub.cfg`)).text()).toBe('grub of 02:00:00:00:00:01')
