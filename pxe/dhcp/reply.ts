@@ -1,6 +1,6 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
-import { firmwareOf, SHIM_LOADER, signedFilesOf } from '../firmware.ts'
+import { firmwareOf, GRUB_LOADER, SHIM_LOADER, signedFilesOf } from '../firmware.ts'
 import {
   clientArchs,
   ipOption,
@@ -106,7 +106,7 @@ export function bootFileFor(
   const files = signed ? signedFilesOf(row) : row.files
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
   const loader = pick(
-    files.filter((file) => loaders.has(file)),
+    files.filter((file) => isThere(file, loaders)),
     arch,
   )
   if (loader === undefined) {
@@ -114,9 +114,14 @@ export function bootFileFor(
     return { why: `there is no boot file for ${name}: ${missing} among the loaders` }
   }
   const file = isHttpBoot(request.options) ? loaderUrl + loader : loader
-  if (files[0] !== SHIM_LOADER || loaders.has(SHIM_LOADER)) return { file }
-  return { file, why: `Secure Boot refuses ${loader}: ${SHIM_LOADER} is not among the loaders of boot.loaders` }
+  if (files[0] !== SHIM_LOADER || isThere(SHIM_LOADER, loaders)) return { file }
+  const missing = loaders.has(SHIM_LOADER) ? GRUB_LOADER : SHIM_LOADER
+  return { file, why: `Secure Boot refuses ${loader}: ${missing} is not among the loaders of boot.loaders` }
 }
+
+/** shim without the GRUB that it loads boots nothing. */
+const isThere = (file: string, loaders: ReadonlySet<string>): boolean =>
+  loaders.has(file) && (file !== SHIM_LOADER || loaders.has(GRUB_LOADER))
 
 /** RFC 2131 4.3.2: which address the client asks for, depending on what it knows already. */
 function decideRequest(request: Packet, link: Link, client: Offerable): Decision {

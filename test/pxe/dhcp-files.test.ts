@@ -7,6 +7,7 @@ import {
   EFI_DRIVER_LOADER,
   BIOS_LOADER,
   EFI_LOADER,
+  GRUB_LOADER,
   isGrubConfig,
   isOptionalName,
   LOADERS,
@@ -92,7 +93,7 @@ describe('the boot file', () => {
     // Secure Boot is part of UEFI; and what runs iPXE has been let in.
     [0, BIOS_LOADER],
   ])('with Secure Boot for architecture %i is %s', (arch, file) => {
-    const { ask, events } = bench({}, { loaders: [...LOADERS, SHIM_LOADER], signed: true })
+    const { ask, events } = bench({}, { loaders: [...LOADERS, SHIM_LOADER, GRUB_LOADER], signed: true })
     expect(ask(packet(1, 'discover', arch === 16 ? http(arch) : pxe(arch)))?.packet.file).toBe(file)
     expect(ask(packet(1, 'discover', [...pxe(7), [OPTION.userClass, Buffer.from('iPXE')]]))?.packet.file).toBe(
       script(mac(1)),
@@ -100,7 +101,7 @@ describe('the boot file', () => {
     expect(events.filter(({ kind }) => kind !== 'reply')).toEqual([])
   })
   test('where nothing is known of Secure Boot is shim after iPXE fell silent, which firmware that refuses it does', () => {
-    const loaders = [...LOADERS, SHIM_LOADER, EFI_DRIVER_LOADER]
+    const loaders = [...LOADERS, SHIM_LOADER, GRUB_LOADER, EFI_DRIVER_LOADER]
     const offered: string[][] = []
     const { ask, owner } = bench({}, { loaders })
     owner.pickLoader = (_, { files }) => {
@@ -117,6 +118,22 @@ describe('the boot file', () => {
       kind: 'trouble',
       mac: mac(1),
       why: 'Secure Boot refuses snponly.efi: bootx64.efi is not among the loaders of boot.loaders',
+    })
+  })
+  test('is not shim where the GRUB that it loads is missing, and with Secure Boot an event says so', () => {
+    const loaders = [...LOADERS, SHIM_LOADER]
+    const offered: string[][] = []
+    const { ask, events, owner } = bench({}, { loaders, signed: true })
+    owner.pickLoader = (_, { files }) => {
+      offered.push([...files])
+      return files[0]
+    }
+    expect(ask(packet(1, 'discover', pxe(7)))?.packet.file).toBe(EFI_LOADER)
+    expect(offered).toEqual([[EFI_LOADER]])
+    expect(events).toContainEqual({
+      kind: 'trouble',
+      mac: mac(1),
+      why: 'Secure Boot refuses snponly.efi: grubx64.efi is not among the loaders of boot.loaders',
     })
   })
   test('for a Raspberry Pi, which says that it is an x86 BIOS, is none', () => {
@@ -157,7 +174,7 @@ test('the configurations that GRUB looks for are known by name', () => {
 })
 
 test('a server whose Secure Boot nobody knew of boots shim after its first loader fell silent, and that is kept for its card model', () => {
-  const { ask, clock, owner } = bench({}, { loaders: [...LOADERS, SHIM_LOADER] })
+  const { ask, clock, owner } = bench({}, { loaders: [...LOADERS, SHIM_LOADER, GRUB_LOADER] })
   const paths = new LoaderPaths({ load: () => [], save: () => undefined, remove: () => undefined })
   owner.pickLoader = (address, from) => paths.pick(address, { card: 'x710', nowMs: clock.ms, ...from })?.file
   const boots = (n: number) => ask(packet(n, 'discover', pxe(7)))?.packet.file

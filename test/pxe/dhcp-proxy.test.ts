@@ -5,7 +5,7 @@ import { ipToBytes } from '../../pxe/addresses.ts'
 import { messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, type Packet } from '../../pxe/dhcp/packet.ts'
 import type { SubnetMode } from '../../pxe/dhcp/place.ts'
-import { BIOS_LOADER, EFI_LOADER, SHIM_LOADER } from '../../pxe/firmware.ts'
+import { BIOS_LOADER, EFI_LOADER, GRUB_LOADER, SHIM_LOADER } from '../../pxe/firmware.ts'
 import { bench, http, mac, option82, packet, pxe, script, SERVER, subnet } from './dhcp-bench.ts'
 
 const SITE = '10.0.0.2'
@@ -146,7 +146,7 @@ describe.each(['proxy', 'listen'] as const)('beside another server (%s)', (mode)
 
 test('a client with Secure Boot gets shim, and a warning that names what the site must set', () => {
   const subnets = [{ ...subnet, mode: 'proxy' as const }]
-  const { ask, events } = bench({}, { subnets, signed: true, loaders: [EFI_LOADER, SHIM_LOADER] })
+  const { ask, events } = bench({}, { subnets, signed: true, loaders: [EFI_LOADER, SHIM_LOADER, GRUB_LOADER] })
   expect(ask(packet(1, 'discover', pxe(7)))?.packet.file).toBe(SHIM_LOADER)
   expect(events).toContainEqual({
     kind: 'trouble',
