@@ -50,7 +50,8 @@ async function volumeAt(read: ReadAt, at: number): Promise<Volume | undefined> {
   const clusterBytes = sectorBytes * head.readUInt8(13)
   const isSize = [512, 1024, 2048, 4096].includes(sectorBytes) && clusterBytes > 0 && clusterBytes <= 65_536
   const fats = head.readUInt8(16)
-  const fatSectors = head.readUInt16LE(22) || head.readUInt32LE(36)
+  const shortFatSectors = head.readUInt16LE(22)
+  const fatSectors = shortFatSectors || head.readUInt32LE(36)
   if (!isSize || fats === 0 || fatSectors === 0) return undefined
 
   const rootBytes = head.readUInt16LE(17) * ENTRY_BYTES
@@ -62,7 +63,8 @@ async function volumeAt(read: ReadAt, at: number): Promise<Volume | undefined> {
   if (clusters <= 0) return undefined
   return {
     read,
-    bits: clusters < 4_085 ? 12 : clusters < 65_525 ? 16 : 32,
+    // Firmware and Linux tell FAT32 by this field; many an ESP of 32 bits has fewer clusters than the specification wants.
+    bits: shortFatSectors === 0 ? 32 : clusters < 4_085 ? 12 : 16,
     clusterBytes,
     fatAt: at + fatAt,
     rootAt: at + rootAt,

@@ -32,6 +32,17 @@ test.each([
   expect(await look({ ...kind, files: { [BOOT]: loader(false) } })).toBe(false)
 })
 
+test('FAT32 with fewer clusters than the specification wants, as it is on a small ESP, is FAT32', async () => {
+  await makeEfiDisk(disk, { bits: 32, files: { [BOOT]: loader(true) } })
+  const file = await open(disk, 'r+')
+  const sectors = Buffer.alloc(4)
+  sectors.writeUInt32LE(40_000)
+  // The size of the file system; what was written lies at its beginning.
+  await file.write(sectors, 0, 4, 1024 * 1024 + 32)
+  await file.close()
+  expect(await hasSignedLoader(disk)).toBe(true)
+})
+
 test('the loader of iPXE as Debian has it is not signed', async () => {
   expect(await look({ files: { [BOOT]: await readFile('/usr/lib/ipxe/ipxe.efi') } })).toBe(false)
 })
