@@ -47,7 +47,11 @@ export class BootWatch {
     const [oldest] = this.switchPorts.keys()
     if (this.switchPorts.size > MAX_REMEMBERED && oldest !== undefined) this.switchPorts.delete(oldest)
 
-    const before = await this.store.notePort(mac, 'switch', { ...now, atMs })
+    const before = await this.store.notePort(mac, 'switch', { ...now, atMs }).catch((error: unknown) => {
+      // The next packet tells it again.
+      this.switchPorts.delete(mac)
+      throw error
+    })
     if (!before || switchPortText(before) === text) return
     const detail = { mac, from: switchPortText(before), to: text }
     this.queue.add({ atMs, nodeUuid, kind: 'switch-port', detail })

@@ -201,3 +201,20 @@ test('the switch port of a card that no node has stands in its event', () => {
     { mac: '02:00:00:00:09:08' },
   ])
 })
+
+test('a switch port that could not be noted is noted when the card asks again', async () => {
+  const node = await nodeWithPort()
+  const tried: string[] = []
+  const flaky: Pick<Store, 'notePort'> = {
+    notePort: (mac, ...rest) => {
+      tried.push(mac)
+      return tried.length === 1 ? Promise.reject(new Error('disk I/O error')) : store.notePort(mac, ...rest)
+    },
+  }
+  const watch = new BootWatch({ store: flaky as Store, sightings: new Sightings(), queue: { add: () => undefined } })
+  watch.onEvent(seenFrom(node, 'Eth1/9'))
+  await new Promise((resolve) => setImmediate(resolve))
+  watch.onEvent(seenFrom(node, 'Eth1/9', 2_000))
+  await circuitOf(node.uuid, 'Eth1/9')
+  expect(tried).toEqual([node.mac, node.mac])
+})
