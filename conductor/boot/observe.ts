@@ -94,6 +94,8 @@ export class Observer {
     if (event.kind === 'sent') {
       // These come between the loader and the script, which are milestones of their own.
       if (basename(event.file) === AUTOEXEC || isGrubConfig(event.file)) return
+      // Firmware asks for the size first, in a request of its own.
+      if (event.sizeBytes === 0) return
       if (mac) this.loaderFetched(mac, event.file)
       return
     }

@@ -9,6 +9,7 @@ import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts
 import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from './transfer.ts'
 
 export type TftpEvent =
+  /** `sizeBytes`: what was sent; 0 to a client that asked for the size alone. */
   | { readonly kind: 'sent'; readonly ip: string; readonly file: string; readonly sizeBytes: number }
   | { readonly kind: 'failed'; readonly ip: string; readonly file: string; readonly why: string }
   | { readonly kind: 'refused'; readonly ip: string; readonly file: string; readonly why: string }
@@ -153,7 +154,7 @@ export class TftpServer {
         const about = { ip: from.address, file: printable(job.name, MAX_NAME_LENGTH) }
         this.owner.event(
           outcome.state === 'done'
-            ? { kind: 'sent', ...about, sizeBytes: job.file.length }
+            ? { kind: 'sent', ...about, sizeBytes: outcome.sizeOnly ? 0 : job.file.length }
             : { kind: 'failed', ...about, why: outcome.why },
         )
         return running.end()

@@ -23,7 +23,8 @@ export interface Transfer {
 
 export type Outcome =
   | { readonly state: 'going'; readonly transfer: Transfer; readonly send: readonly TftpPacket[] }
-  | { readonly state: 'done' }
+  /** `sizeOnly`: the client wanted to know the size, and took nothing. */
+  | { readonly state: 'done'; readonly sizeOnly?: true }
   | { readonly state: 'failed'; readonly why: string }
 
 const DEFAULT_BLOCK_BYTES = 512
@@ -72,7 +73,7 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
   if (packet.op === 'error') {
     // PXE ROMs ask for tsize and then break off with an error: that is how they read the size.
     return transfer.waitingForOack
-      ? { state: 'done' }
+      ? { state: 'done', sizeOnly: true }
       : { state: 'failed', why: `the client aborted: ${printable(packet.message, 100) || packet.code}` }
   }
   if (packet.op !== 'ack') return { state: 'going', transfer, send: [] }

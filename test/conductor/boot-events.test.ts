@@ -217,6 +217,11 @@ describe('what the servers of the wire report', () => {
     for (const file of ['bootx64.efi', 'grubx64.efi']) http.observer.onFetched(`/loader/${file}`, '10.0.0.5')
     expect(steps(http.events)).toEqual(['loader', 'grub'])
   })
+  test('a loader whose size was asked for alone was not fetched', () => {
+    const { observer: at, events } = observer()
+    at.onTftp({ kind: 'sent', ip: '10.0.0.5', file: 'snponly.efi', sizeBytes: 0 })
+    expect(events).toEqual([])
+  })
   test('an instance of an ISO image that comes to GRUB is a trouble, which names the remedy', () => {
     const { observer: at, events } = observer()
     const byIso = { ...client('a'), order: { kind: 'instance', boot: { kind: 'iso', iso: 'sha256-0' } } } as const

@@ -158,6 +158,7 @@ describe('the transfer', () => {
     const begun = beginTransfer(Buffer.alloc(9), new Map([['tsize', '0']]), limits)
     expect(begun.state === 'going' && onPacket(begun.transfer, { op: 'error', code: 8, message: 'aborted' })).toEqual({
       state: 'done',
+      sizeOnly: true,
     })
   })
 })

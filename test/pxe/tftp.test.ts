@@ -40,6 +40,18 @@ describe('the server, asked by real clients', () => {
     expect((await readFile(join(dir, 'hpa'))).equals(file)).toBe(true)
     await until(() => events.some((event) => event.kind === 'sent'), { what: 'the event', timeoutMs: 2000 })
   })
+  test('who asks for the size and breaks off was sent nothing', async () => {
+    events.length = 0
+    const socket = createSocket('udp4')
+    const options = new Map([['tsize', '0']])
+    socket.on('message', (_, { port: from }) =>
+      socket.send(encodeTftp({ op: 'error', code: 8, message: 'aborted' }), from, '127.0.0.1'),
+    )
+    socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options }), port, '127.0.0.1')
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 10_000 })
+    socket.close()
+    expect(events).toEqual([{ kind: 'sent', ip: '127.0.0.1', file: 'loader.efi', sizeBytes: 0 }])
+  })
   test('curl gets it with a block size that it chose', async () => {
     const out = join(dir, 'curl')
     const { code } = await run(
