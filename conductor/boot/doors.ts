@@ -51,7 +51,8 @@ export async function readLoaders(dir: string): Promise<Map<string, Buffer>> {
       if (error.code === 'ENOENT') return undefined
       throw error
     })
-    if (bytes) loaders.set(name, bytes)
+    // An empty file is a copy that failed.
+    if (bytes && bytes.length > 0) loaders.set(name, bytes)
   }
   return loaders
 }

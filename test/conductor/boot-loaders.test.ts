@@ -1,6 +1,10 @@
 /** A loader that falls silent, from the first packet to what the conductor hears: the next one is given, and what worked is told. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { BootCounters } from '../../conductor/boot/counters.ts'
+import { readLoaders } from '../../conductor/boot/doors.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'
 import { BootLoaders, lenient } from '../../conductor/boot/loaders.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
@@ -8,7 +12,7 @@ import type { BootClient } from '../../conductor/boot/orders.ts'
 import type { BootEvent } from '../../conductor/boot/wire.ts'
 import { silentLog } from '../../kit/log.ts'
 import { OPTION } from '../../pxe/dhcp/options.ts'
-import { EFI_DRIVER_LOADER, EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
+import { EFI_DRIVER_LOADER, EFI_LOADER, GRUB_LOADER, LOADERS, SHIM_LOADER } from '../../pxe/firmware.ts'
 import { LoaderPaths, type LoaderStore } from '../../pxe/loader-paths.ts'
 import { bench, mac, packet, pxe, request } from '../pxe/dhcp-bench.ts'
 import { client as plainClient } from './boot-clients.ts'
@@ -110,4 +114,15 @@ test('a client that began a boot is found when all clients are gone through, als
   expect([...loaders.macs()]).toEqual([mac(1)])
   loaders.forget(mac(1))
   expect([...loaders.macs()]).toEqual([])
+})
+
+test('of a directory of loaders those are served that are there and hold something', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-loaders-'))
+  try {
+    for (const name of [...LOADERS, GRUB_LOADER]) await writeFile(join(dir, name), name)
+    await writeFile(join(dir, SHIM_LOADER), '')
+    expect([...(await readLoaders(dir)).keys()].toSorted()).toEqual([...LOADERS, GRUB_LOADER].toSorted())
+  } finally {
+    await rm(dir, { recursive: true })
+  }
 })
