@@ -69,13 +69,14 @@ const INDEX_NAMES: Readonly<Record<string, string>> = {
   conductor_group: 'nodes_by_group',
 }
 const NO_SORTS = ['vifs', 'drive_id', 'version', 'bmc']
-const FLAGS = ['maintenance', 'protected', 'retired']
+/** Their indexes are of expressions, which SQLite does not name columns of. */
+export const NODE_FLAGS = ['maintenance', 'protected', 'retired']
 /** Their indexes have every row. */
 const FULL = [...Object.keys(INDEX_NAMES), 'created_at', 'driver']
 
 function sortBy(name: string): Sort {
   const index = INDEX_NAMES[name] ?? `nodes_by_${name}`
-  if (FLAGS.includes(name)) return byFlag(name, index)
+  if (NODE_FLAGS.includes(name)) return byFlag(name, index)
   return FULL.includes(name) ? byColumn(name, index) : byRare(name, index)
 }
 

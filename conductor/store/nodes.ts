@@ -9,6 +9,7 @@ import type { SqliteFile, Value } from './file.ts'
 import {
   EVERY_NODE,
   NODE_COLUMNS,
+  NODE_FLAGS,
   NODE_SORTS,
   nodeColumns,
   nodesWithin,
@@ -39,7 +40,7 @@ export class NodeTable {
   constructor(parts: NodeTableParts) {
     this.parts = parts
     this.file = parts.file
-    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id', 'owner', 'lessee'])
+    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id', 'owner', 'lessee', ...NODE_FLAGS])
   }
 
   async add(node: NodeRecord): Promise<void> {

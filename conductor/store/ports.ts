@@ -27,7 +27,7 @@ export class PortTable {
   constructor(file: SqliteFile, damage: Damage) {
     this.file = file
     this.damage = damage
-    this.rows = new VersionedTable(file, 'ports')
+    this.rows = new VersionedTable(file, 'ports', ['is_smartnic'])
   }
 
   async add(port: PortRecord): Promise<void> {

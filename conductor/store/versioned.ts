@@ -3,29 +3,27 @@ import { stale, type SqliteFile, type Value } from './file.ts'
 
 type Columns = Readonly<Record<string, Value>>
 
-/** A row before its change: its version and its columns that have an index. */
+/** A row before its change: its version and its columns that have an index or a trigger. */
 export type Before = Columns & { readonly version: number }
 
 export class VersionedTable {
   private readonly file: SqliteFile
   private readonly name: 'nodes' | 'ports'
-  private readonly indexed: ReadonlySet<string>
+  private readonly compared: ReadonlySet<string>
   private readonly selectBefore: string
 
-  /** `also`: further columns that `before` tells. */
+  /** `also`: further columns that `before` tells, and that are written where they change: those of an index of an expression, and those that a trigger follows. */
   constructor(file: SqliteFile, name: 'nodes' | 'ports', also: readonly string[] = []) {
     this.file = file
     this.name = name
-    this.indexed = new Set(
-      file
-        .sql<{ name: string }>(
-          'SELECT DISTINCT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE i.name IS NOT NULL',
-        )
-        .all(name)
-        .map((column) => column.name),
-    )
-    const told = new Set(['version', ...also, ...this.indexed])
-    this.selectBefore = `SELECT ${[...told].join()} FROM ${name} WHERE uuid = ?`
+    const indexed = file
+      .sql<{ name: string }>(
+        'SELECT DISTINCT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i WHERE i.name IS NOT NULL',
+      )
+      .all(name)
+      .map((column) => column.name)
+    this.compared = new Set([...also, ...indexed])
+    this.selectBefore = `SELECT ${['version', ...this.compared].join()} FROM ${name} WHERE uuid = ?`
   }
 
   /** Inside a transaction. */
@@ -43,9 +41,11 @@ export class VersionedTable {
     return row
   }
 
-  /** Inside the transaction that looked at `before`. A column with an index that stays as it is costs no page of that index. */
+  /** Inside the transaction that looked at `before`. A column that stays as it is costs no page of its index, and no trigger runs for it. */
   replace(uuid: string, before: Before, columns: Columns): void {
-    const changed = Object.entries(columns).filter(([name, value]) => !this.indexed.has(name) || before[name] !== value)
+    const changed = Object.entries(columns).filter(
+      ([name, value]) => !this.compared.has(name) || before[name] !== value,
+    )
     this.file
       .sql(`UPDATE ${this.name} SET ${changed.map(([name]) => `${name} = ?`).join()} WHERE uuid = ?`)
       .run(...changed.map(([, value]) => value), uuid)

@@ -35,11 +35,11 @@ async function framesOf(act: () => Promise<unknown>): Promise<number> {
 
 test('a change of what has no index writes the pages of the record alone', async () => {
   const nodes: NodeRecord[] = []
-  for (let i = 0; i < 16; i += 1) {
+  for (let i = 0; i < 40; i += 1) {
     nodes.push(newNode({ uuid: uuid(i), driver: 'fake-hardware', name: `n${i}`, resourceClass: 'c', owner: 'o' }, i))
     await store.addNode(nodes[i] as NodeRecord)
   }
-  const node = nodes[8] as NodeRecord
+  const node = nodes[20] as NodeRecord
 
   let put = node
   const plain = await framesOf(async () => (put = await store.putNode({ ...node, extra: { n: 1 } })))
@@ -50,6 +50,26 @@ test('a change of what has no index writes the pages of the record alone', async
   const moved = await framesOf(() => store.putNode({ ...put, resourceClass: 'd' }))
   expect(moved).toBeGreaterThan(plain)
   expect(moved).toBeLessThanOrEqual(plain + 2)
+})
+
+test('a change of something else writes neither the flags nor the counts', async () => {
+  const flags = { maintenance: true, protected: true, retired: true }
+  const nodes: NodeRecord[] = []
+  for (let i = 0; i < 2; i += 1) {
+    nodes.push({ ...newNode({ uuid: uuid(i), driver: 'fake-hardware' }, i), ...(i === 0 ? {} : flags) })
+    await store.addNode(nodes[i] as NodeRecord)
+  }
+  const db = new Database(join(dir, 'r.db'))
+  db.exec(`CREATE TABLE counted (at INTEGER) STRICT;
+    CREATE TRIGGER counts_written AFTER UPDATE ON node_counts BEGIN INSERT INTO counted VALUES (1); END;
+    CREATE TRIGGER flags_written AFTER UPDATE OF maintenance, protected, retired ON nodes BEGIN INSERT INTO counted VALUES (2); END;`)
+  const written = () => (db.prepare('SELECT count(*) AS count FROM counted').get() as { count: number }).count
+
+  for (const node of nodes) await store.putNode({ ...node, extra: { n: 1 }, health: 'OK' })
+  expect(written()).toBe(0)
+  await store.putNode({ ...(nodes[0] as NodeRecord), version: (nodes[0] as NodeRecord).version + 1, maintenance: true })
+  expect(written()).toBeGreaterThan(0)
+  db.close()
 })
 
 test.each([
