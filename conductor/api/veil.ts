@@ -1,4 +1,4 @@
-/** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in. Pure. */
+/** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in, nor the switches of the site. Pure. */
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { PollSeen } from '../node/query/explain.ts'
 import type { NodeRecord } from '../node/record.ts'
@@ -35,11 +35,10 @@ export function veilNode(node: NodeRecord): NodeRecord {
 
 export function veilEvent(event: EventRecord, node: Leased): EventRecord {
   const veiled = (value: unknown) => (typeof value === 'string' ? veilText(value, node, event.detail.fault) : value)
+  const told = Object.entries(event.detail).filter(([key]) => event.kind !== 'switch-port' || key === 'mac')
   return {
     ...event,
-    detail: Object.fromEntries(
-      Object.entries(event.detail).map(([key, value]) => [key, key === 'fault' ? value : veiled(value)]),
-    ),
+    detail: Object.fromEntries(told.map(([key, value]) => [key, key === 'fault' ? value : veiled(value)])),
   }
 }
 

@@ -138,6 +138,27 @@ test('the inventory that a lessee is shown leaves out the BMC, under whatever na
   expect((await red('GET', '/v1/nodes/found/inventory')).body).toEqual(inventory)
 })
 
+test('an event of a card that moved names its switches to the owner, and not to a lessee', async () => {
+  const made = await red('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'moved', lessee: 'blue' })
+  expect(made.status).toBe(201)
+  const detail = { mac: '52:54:00:00:77:01', from: 'Eth1/7 of tor-12', to: 'Eth1/8 of tor-13' }
+  const db = new Database(join(victim.dir, 'data/rackward.db'))
+  db.prepare("INSERT INTO events (at, node_uuid, kind, detail) VALUES (?, ?, 'switch-port', ?)").run(
+    Date.now(),
+    made.body.uuid,
+    JSON.stringify(detail),
+  )
+  db.close()
+
+  const told = async (user: typeof blue) => {
+    const { status, body } = await user('GET', '/rackward/v1/events?after=0&limit=1000&node=moved&kinds=switch-port')
+    expect(status).toBe(200)
+    return (body.events as { detail: unknown }[]).map((event) => event.detail)
+  }
+  expect(await told(red)).toEqual([detail])
+  expect(await told(blue)).toEqual([{ mac: detail.mac }])
+})
+
 describe('allocations', () => {
   beforeAll(() => activeNode('held'))
 
