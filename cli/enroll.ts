@@ -42,7 +42,12 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
     for (const change of changes) print(said(`${node.name}: ${change.says}`))
   }
   if (options.diff) return
-  for (const { changes } of plan) for (const change of changes) await change.make()
+  for (const { node, changes } of plan) {
+    // In one request: all of them or none, and a driver together with its interfaces.
+    const patch = changes.flatMap((change) => ('patch' in change ? [change.patch] : []))
+    if (patch.length > 0) await api.ask('PATCH', pathOf(node), patch)
+    for (const change of changes) if ('make' in change) await change.make()
+  }
 }
 
 /** The password of the BMC comes from the environment. */
@@ -153,10 +158,16 @@ export function readCsv(text: string, from: string): WantedNode[] {
   })
 }
 
-interface Change {
-  readonly says: string
-  make(): Promise<unknown>
+interface PatchOp {
+  readonly op: 'add'
+  readonly path: string
+  readonly value: unknown
 }
+
+/** Of fields of a node that is there, or of what has requests of its own. */
+type Change = { readonly says: string } & ({ readonly patch: PatchOp } | { make(): Promise<unknown> })
+
+const pathOf = ({ name }: Pick<WantedNode, 'name'>): string => `/v1/nodes/${encodeURIComponent(name)}`
 
 /** What is compared with a node that is there. */
 const FIELDS = (Object.keys(NodeCreate.shape) as (keyof typeof NodeCreate.shape)[]).filter(
@@ -164,7 +175,7 @@ const FIELDS = (Object.keys(NodeCreate.shape) as (keyof typeof NodeCreate.shape)
 )
 
 async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promise<Change[]> {
-  const path = `/v1/nodes/${encodeURIComponent(wanted.name)}`
+  const path = pathOf(wanted)
   const now = (await api.ask('GET', path).catch((error: unknown) => {
     if (error instanceof CliError && error.kind === 'missing') return undefined
     throw error
@@ -208,10 +219,7 @@ async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promi
         : isSecretKey(at)
           ? 'is set'
           : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
-      changes.push({
-        says: `${says}: ${text}`,
-        make: () => api.ask('PATCH', path, [{ op: 'add', path: at, value: after }]),
-      })
+      changes.push({ says: `${says}: ${text}`, patch: { op: 'add', path: at, value: after } })
     }
   }
   if (traits && !isDeepStrictEqual([...(now.traits as string[])].sort(), [...traits].sort()))

@@ -164,6 +164,16 @@ describe('many nodes from a file', () => {
       automated_clean: false,
     })
   })
+  test('fields of a node change together or not at all', async () => {
+    const file = (more: string) => `nodes:\n  - { name: f-7, driver: fake-hardware, ${more} }\n`
+    await apply(file('description: first'))
+    await writeFile(join(dir, 'rack.yaml'), file('description: second, rescue_interface: nonsense'))
+    expect((await cli(['node', 'enroll', '-f', 'rack.yaml'])).code).not.toBe(0)
+    expect((await call('GET', '/v1/nodes/f-7')).body.description).toBe('first')
+    await apply(file('description: second, rescue_interface: no-rescue'))
+    const { body } = await call('GET', '/v1/nodes/f-7')
+    expect(body).toMatchObject({ description: 'second', rescue_interface: 'no-rescue' })
+  })
   test('a field that there is not is named, with those that there are, and nothing is enrolled', async () => {
     const text = 'nodes:\n  - { name: f-5, driver: fake-hardware }\n  - { name: f-6, managment_interface: fake }\n'
     await writeFile(join(dir, 'typo.yaml'), text)
