@@ -7,7 +7,8 @@ interface HealthView {
   readonly health: string | null
   readonly boot_mode: string | null
   readonly secure_boot: { readonly active: boolean; readonly wanted: boolean; readonly setup_mode: boolean } | null
-  readonly events: EventsView | null
+  /** Absent: the conductor is an older one. */
+  readonly events?: EventsView | null
   readonly sensors: readonly {
     readonly kind: string
     readonly name: string
@@ -33,7 +34,7 @@ export function healthText({
     ['health', whole],
     ['boot_mode', mode],
     ['secure_boot', secure === null ? null : secureText(secure)],
-    ['events', events === null ? null : eventsText(events)],
+    ['events', events ? eventsText(events) : null],
   ])
   if (sensors.length === 0) return head
   const rows = sensors.map((one) => [one.kind, said(one.name), `${one.reading} ${said(one.unit)}`, one.health ?? '-'])

@@ -1,6 +1,7 @@
-/** The account of a node as a person reads it: the evidence that several causes share stands there once. */
+/** The account and the health of a node as a person reads them: the evidence that several causes share stands there once; what an older conductor does not say is left out. */
 import { expect, test } from 'vitest'
 import { accountText } from '../../cli/explain.ts'
+import { healthText } from '../../cli/health.ts'
 
 test('an account of a node that does not call', () => {
   const evidence = ['seen: DHCP answered', 'no boot file request']
@@ -82,4 +83,10 @@ test('an account of a node at rest says nothing about what is usual', () => {
   expect(text).toBe(`active: the instance runs
 waits for   nothing
 since       2026-01-01T00:00:00+00:00 (300 s)`)
+})
+
+test('the health that a conductor tells which knows no events of BMCs', () => {
+  const sensors = [{ kind: 'fan', name: 'Fan 1', reading: 4800, unit: 'RPM', health: 'OK' }]
+  const text = healthText({ health: 'OK', boot_mode: 'uefi', secure_boot: null, sensors })
+  expect(text).toMatch(/health +OK\n[^]*Fan 1 +4800 RPM +OK/)
 })
