@@ -104,6 +104,9 @@ test('everything is there again, sealed anew and in its columns; what cannot be 
       redfish: { password: 'battery staple' },
     })
     expect([node.version, node.instanceInfo]).toEqual([3, { image_source: 'i' }])
+    const counts = await store.nodeCounts()
+    expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(3)
+    expect(counts.find(({ powerState }) => powerState === 'power on')?.count).toBe(1)
     expect(await store.configDrive(uuid(1), node.configDrive!)).toEqual({ user_data: 'from before' })
     for (const filter of [
       { owner: 'red' },
