@@ -31,7 +31,10 @@ export async function startBmcEvents(
     log,
     bmcQueue,
     read: (uuid) => powerSync.look(uuid),
-    isUpdating: async (uuid) => ((await store.node(uuid))?.workflow.bmcTask?.hush ?? null) !== null,
+    async stateOf(uuid) {
+      const node = await store.node(uuid)
+      return node === undefined ? 'gone' : node.workflow.bmcTask?.hush ? 'updating' : 'ready'
+    },
     streams: config.bmc.events.streams,
     push,
     limits,

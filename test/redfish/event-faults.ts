@@ -27,6 +27,7 @@ export const EVENT_FAULTS = {
   'the event stream closes at once': [
     { method: 'GET', path: SSE, raw: (response) => void response.writeHead(200, head).end() },
   ],
+  'the event stream answers with its first event alone': [{ method: 'GET', path: SSE, raw: () => undefined }],
   'the event stream floods': [
     {
       method: 'GET',

@@ -9,7 +9,12 @@ import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { Doorbell, type ReadEnd } from '../../conductor/node/run/bmc-events/doorbell.ts'
 import { EventSource } from '../../conductor/node/run/bmc-events/source.ts'
+import { EventWatch } from '../../conductor/node/run/bmc-events/watch.ts'
+import type { Bmc } from '../../conductor/bmc/controller.ts'
+import type { Events } from '../../conductor/bmc/parts/events.ts'
+import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { Fault } from '../../kit/fault.ts'
+import { silentLog } from '../../kit/log.ts'
 import type { FaultName } from './faults.ts'
 import { SSE, SUBSCRIPTIONS } from './families/events.ts'
 import { SimulatedMachine } from './machine.ts'
@@ -126,6 +131,67 @@ test('an address that a BMC quotes in its refusal is a secret, and is not shown'
   expect(source.now().why).toBe('bmc.refused: POST: the value (its address) is wrong, and so is …')
   abort.abort(new Error('end'))
   await running
+})
+
+test('streams that fail after a minute each are not tried again and again: the pauses grow, and a subscription takes their place', async () => {
+  const clock = fastClock()
+  const abort = new AbortController()
+  const opens: number[] = []
+  const events: Events = {
+    offer: async () => ({ stream: '/sse', subscriptions: '/subscriptions' }),
+    async open() {
+      opens.push(clock.at)
+      clock.at += 60_000
+      throw new Fault('bmc.timeout', 'no answer')
+    },
+    read: async () => undefined,
+    subscribe: async () => undefined,
+    isSubscribed: async () => true,
+    close: async () => undefined,
+  }
+  const source = new EventSource({
+    clock,
+    signal: abort.signal,
+    events,
+    ask: (work) => work(events, abort.signal),
+    reader: { limits: LIMITS, clock, onFlood: () => undefined },
+    onEvents: () => undefined,
+    onOpen: () => undefined,
+    takeStream: () => () => undefined,
+    streams: true,
+    subscription: { destination: 'https://192.0.2.1/x', context: 'x' },
+  })
+  const running = source.run()
+  await until(() => source.now().way === 'push' || opens.length > 10, { what: 'a subscription', timeoutMs: 10_000 })
+  expect(source.now().way).toBe('push')
+  expect(opens).toEqual([0, 61_000, 123_000])
+  abort.abort(new Error('end'))
+  await running
+})
+
+test('a node that is deleted while its poll is under way is not watched', async () => {
+  const { events } = await whole()
+  const bmc = { events } as unknown as Bmc
+  const states = ['ready', 'gone'] as const
+  const clock = systemClock
+  const none = () => undefined
+  for (const state of states) {
+    const watch = new EventWatch({
+      clock,
+      log: silentLog,
+      bmcQueue: new BmcQueue(clock),
+      read: async () => 'same',
+      stateOf: async () => state,
+      streams: true,
+      push: undefined,
+      limits: { ...LIMITS, eventStreams: 4 },
+      onLimit: none,
+    })
+    opened.unshift(() => watch.stop())
+    watch.polled(UUID, { target: { key: 'x', bmc }, isChange: false, wasAway: false })
+    const wanted = state === 'ready' ? 'stream' : undefined
+    await until(() => watch.of(UUID)?.way === wanted, { what: state, timeoutMs: 20_000 })
+  }
 })
 
 /** A clock that moves by what is slept, at once. */

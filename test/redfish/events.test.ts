@@ -77,6 +77,13 @@ test('events that are not delivered: the poll finds the change, the stream is op
   expect(await rig.metric('rackward_bmc_events_missed_total')).toBeGreaterThan(0)
 })
 
+test('a stream that answers with its first event alone holds up no operator', async () => {
+  await open(['the event stream answers with its first event alone'])
+  await rig.until('the request for the stream', async () => rig.bmc.heard.some(({ path }) => path === SSE))
+  await rig.api('PUT', '/v1/nodes/r1/states/power', { target: 'power on' })
+  await power('power on')
+})
+
 test('without events, or with none that can be had, the poll alone watches, and says why', async () => {
   await open(['there are no events'])
   await rig.until('the reason', async () => (await shown())?.reason === 'the BMC offers no events')

@@ -18,7 +18,7 @@ export interface EventsSeen {
 export interface SourceParts {
   readonly clock: Clock
   readonly signal: AbortSignal
-  /** One command to the BMC, when its turn comes. */
+  /** One command to the BMC, when its turn comes; it is broken off for something more urgent. */
   readonly ask: <T>(work: (events: Events, signal: AbortSignal) => Promise<T>) => Promise<T>
   readonly events: Events
   readonly reader: Omit<StreamReader, 'onEvents'>
@@ -80,11 +80,12 @@ export class EventSource {
   async run(): Promise<void> {
     const { clock, signal } = this.parts
     while (!signal.aborted) {
-      const sinceMs = clock.now()
       this.nudge = new AbortController()
       const end = await this.watch(AbortSignal.any([signal, this.nudge.signal])).catch((error: unknown) => error)
       if (signal.aborted) return
-      if (clock.now() - sinceMs >= STEADY_MS) this.failures = 0
+      // A BMC that only takes long to fail has had no events.
+      const { way, sinceMs } = this.seen
+      if (way !== null && clock.now() - sinceMs >= STEADY_MS) this.failures = 0
       const pauseMs = this.pauseAfter(end)
       await clock.sleep(pauseMs, signal).catch(() => undefined)
     }
@@ -100,7 +101,7 @@ export class EventSource {
     if (path !== null && !isTurnOfPush) {
       const leave = this.parts.takeStream()
       if (leave) return this.readStream(path, signal).finally(leave)
-      if (at === null) return this.none('limits.bmc.eventStreams is reached')
+      if (at === null) return this.none('limits.bmc.eventStreams is reached', FULL_PAUSE_MS)
     }
     if (at !== null && subscription) return this.subscribed({ ...subscription, at }, signal)
     return this.none(whyNone(offer.stream !== null, offer.subscriptions !== null))
@@ -134,9 +135,9 @@ export class EventSource {
     this.seen = { ...this.seen, way, sinceMs: this.parts.clock.now(), why: null }
   }
 
-  private none(why: string): number {
+  private none(why: string, pauseMs = NONE_PAUSE_MS): number {
     this.closed(why)
-    return NONE_PAUSE_MS
+    return pauseMs
   }
 
   private closed(why: string): void {

@@ -17,8 +17,8 @@ export interface EventWatchParts {
   readonly bmcQueue: BmcQueue
   /** Reads power and health of a node through the ordinary poll. */
   readonly read: (uuid: string) => Promise<ReadEnd>
-  /** Its BMC updates itself, and is left alone. */
-  readonly isUpdating: (uuid: string) => Promise<boolean>
+  /** Whether its BMC may be asked for events; `updating`: it updates itself, and is left alone; `gone`: the node was deleted. */
+  readonly stateOf: (uuid: string) => Promise<'ready' | 'updating' | 'gone'>
   readonly streams: boolean
   /** What BMCs reach this conductor by, such as https://192.0.2.1:9443; and what makes the paths unguessable. */
   readonly push: { readonly base: string; readonly key: Buffer } | undefined
@@ -117,7 +117,7 @@ export class EventWatch {
   private begin(uuid: string, target: BmcTarget): void {
     const { events } = target.bmc
     if (!events || this.abort.signal.aborted) return
-    const { clock, bmcQueue, limits, onLimit, push, streams, read, log, isUpdating } = this.parts
+    const { clock, bmcQueue, limits, onLimit, push, streams, read, log } = this.parts
     const abort = new AbortController()
     const { signal } = abort
     setMaxListeners(0, signal)
@@ -128,8 +128,11 @@ export class EventWatch {
       signal,
       events,
       ask: async (work) => {
-        while (await isUpdating(uuid)) await clock.sleep(UPDATE_LOOK_MS, signal)
-        return this.slots.run(() => bmcQueue.run(target, options, (_, given) => work(events, given)), signal)
+        await this.untilReady(uuid, signal)
+        // A BMC that answers a request for its stream with the first event alone would hold up operators and fences for a minute.
+        const run = () =>
+          bmcQueue.run(target, options, (_, given, giveWay) => work(events, AbortSignal.any([given, giveWay])))
+        return this.slots.run(run, signal)
       },
       reader: { limits, clock, onFlood: () => onLimit('bmc.eventsPerSecond', { node: uuid }) },
       onOpen: () => bell.ring({ mayLag: false }),
@@ -146,6 +149,17 @@ export class EventWatch {
     })
     this.watched.set(uuid, { target, source, bell, abort, isJudged: false })
     void source.run().catch((error: unknown) => log.error({ node: uuid, err: error }, 'the events of a BMC'))
+  }
+
+  private async untilReady(uuid: string, signal: AbortSignal): Promise<void> {
+    const { clock, stateOf } = this.parts
+    for (;;) {
+      const state = await stateOf(uuid)
+      if (state === 'ready') return
+      // The poll that began this watch was under way when the node was deleted.
+      if (state === 'gone') this.forget(uuid)
+      await clock.sleep(UPDATE_LOOK_MS, signal)
+    }
   }
 
   private takeStream(uuid: string): (() => void) | undefined {
