@@ -8,6 +8,7 @@ import type { NodeFilter, ObjectRecord, Store } from '../store/port.ts'
 import { untilFresh } from '../store/again.ts'
 import { nodeSlices } from '../store/slices.ts'
 import { isLocked, type NodeRecord } from './record.ts'
+import { modeWaitWhy } from './policy/firmware-target.ts'
 import type { Worker } from './run/worker.ts'
 
 export const ALLOCATION = 'allocation'
@@ -43,6 +44,7 @@ export function matches(node: NodeRecord, allocation: ObjectRecord): boolean {
     !node.retired &&
     node.powerState !== null &&
     !isLocked(node) &&
+    modeWaitWhy(node) === undefined &&
     strings(allocation.body.traits).every((trait) => node.traits.includes(trait)) &&
     (candidates.length === 0 || candidates.includes(node.uuid)) &&
     (typeof owner !== 'string' || node.owner === owner)

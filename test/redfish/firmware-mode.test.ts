@@ -6,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { bootsSigned, checkFirmwareTarget, firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
+import { matches } from '../../conductor/node/allocations.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { performFirmware, type FirmwareParts } from '../../conductor/node/run/firmware-mode.ts'
 import { effectsOf } from '../../conductor/node/workflow/effects.ts'
@@ -95,6 +96,7 @@ test('the node is not locked while its server starts, explain names the wait, an
   expect(words).toMatch(/^the server to start with Secure Boot on \(.*Secure Boot off, and on at the next start/)
   expect(await node()).toMatchObject({ provision_state: 'manageable', reservation: null })
   expect((await api('PUT', '/v1/nodes/r1/states/power', { target: 'power off' })).status).toBe(409)
+  expect((await api('DELETE', '/v1/nodes/r1')).status).toBe(409)
   expect((await api('PATCH', '/v1/nodes/r1', [{ op: 'add', path: '/extra/rack', value: 'r7' }])).status).toBe(200)
 
   await conductor.stop()
@@ -102,6 +104,15 @@ test('the node is not locked while its server starts, explain names the wait, an
   await becomes('on, and off again', (now) => now.secure_boot === true && now.power_state === 'power off')
   expect(bmc.system.resets).toEqual(['On', 'ForceOff'])
   expect(await node()).toMatchObject({ last_error: null, reservation: null })
+})
+
+test('a node whose firmware is being changed is not allocated', () => {
+  const more = { provisionState: 'available', powerState: 'power on', resourceClass: 'c' } as const
+  const free = newNode({ uuid: 'u', driver: 'redfish', ...more }, 0)
+  const waits = { ...free, workflow: { ...free.workflow, phase: 'firmware-mode' as const } }
+  const body = { resource_class: 'c' }
+  const allocation = { uuid: 'a', name: null, nodeUuid: null, body, version: 1, createdAtMs: 0, updatedAtMs: null }
+  expect([free, waits].map((one) => matches(one, allocation))).toEqual([true, false])
 })
 
 test('a boot mode that shows at once needs no restart to be proven; Secure Boot without UEFI is refused', async () => {

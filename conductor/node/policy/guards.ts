@@ -4,6 +4,7 @@ import { snakeCase } from '../../../kit/text.ts'
 import type { Verb } from '../workflow/arrows.ts'
 import { DRIVERS, isDriver } from './drivers.ts'
 import { changedFields, type NodeField } from './changes.ts'
+import { modeWaitWhy } from './firmware-target.ts'
 import { checkInterfaces } from './interfaces.ts'
 import { isLocked, lockedWhy, type NodeRecord } from '../record.ts'
 import { NODE_FAULTS, STATES, statesWith } from '../workflow/states.ts'
@@ -79,6 +80,8 @@ export function checkRemove(node: NodeRecord): void {
       `node ${node.uuid} is protected: ${node.protectedReason ?? 'no reason was given'}`,
     )
   if (isLocked(node)) throw locked(node)
+  const modeWait = modeWaitWhy(node)
+  if (modeWait) throw new Fault('object.conflict', modeWait)
   if (node.maintenance) return
   if (node.instanceUuid)
     throw new Fault(
