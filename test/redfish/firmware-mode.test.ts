@@ -8,6 +8,7 @@ import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { bootsSigned, checkFirmwareTarget, firmwareTargetOf } from '../../conductor/node/policy/firmware-target.ts'
 import { matches } from '../../conductor/node/allocations.ts'
 import { newNode } from '../../conductor/node/record.ts'
+import type { ObjectRecord } from '../../conductor/store/port.ts'
 import { performFirmware, type FirmwareParts } from '../../conductor/node/run/firmware-mode.ts'
 import { effectsOf } from '../../conductor/node/workflow/effects.ts'
 import { selfSigned } from '../../kit/certificate.ts'
@@ -110,8 +111,7 @@ test('a node whose firmware is being changed is not allocated', () => {
   const more = { provisionState: 'available', powerState: 'power on', resourceClass: 'c' } as const
   const free = newNode({ uuid: 'u', driver: 'redfish', ...more }, 0)
   const waits = { ...free, workflow: { ...free.workflow, phase: 'firmware-mode' as const } }
-  const body = { resource_class: 'c' }
-  const allocation = { uuid: 'a', name: null, nodeUuid: null, body, version: 1, createdAtMs: 0, updatedAtMs: null }
+  const allocation = { body: { resource_class: 'c' } } as unknown as ObjectRecord
   expect([free, waits].map((one) => matches(one, allocation))).toEqual([true, false])
 })
 

@@ -3,6 +3,13 @@ import { createHash } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Bmc } from '../../conductor/bmc/controller.ts'
+import type { BmcTask } from '../../conductor/bmc/task.ts'
+import type { PlannedStep } from '../../conductor/node/policy/steps.ts'
+import { newNode } from '../../conductor/node/record.ts'
+import type { WorkAt } from '../../conductor/node/run/bmc-work.ts'
+import { firmwareWorks, type FirmwareWorkParts } from '../../conductor/node/run/works/firmware.ts'
+import { Fault } from '../../kit/fault.ts'
 import type { FaultName } from './faults.ts'
 import { Rig, type RigOptions } from './rig.ts'
 
@@ -151,6 +158,43 @@ test.concurrent('a BMC that comes back with another key and another system behin
     provision_state: 'clean failed',
     last_error: expect.stringMatching(/another key, and the system behind it is 99999999/),
   })
+})
+
+test('a BMC that has another key at each look does not keep its update alive for ever', async () => {
+  const events: string[] = []
+  let keys = 0
+  const bmc = {
+    updates: {
+      inventory: () =>
+        keys % 2 === 0 ? Promise.reject(new Fault('bmc.identity', 'another key')) : Promise.resolve([]),
+      reconnect: () => Promise.resolve(`key ${(keys += 1)}`),
+    },
+  } as unknown as Bmc
+  const { signal } = new AbortController()
+  const { 'firmware.update': work } = firmwareWorks({
+    store: { journal: { add: async ({ kind }: { kind: string }) => void events.push(kind) } },
+    files: { offer: () => undefined },
+    announce: async () => undefined,
+    timeoutMs: 1,
+    bmcTimeoutMs: 1,
+  } as unknown as FirmwareWorkParts)
+  const node = newNode({ uuid: 'u', driver: 'redfish', bmc: { origin: 'https://192.0.2.1', tlsPin: 'key 0' } }, 0)
+  const step = { interface: 'firmware', step: 'update', args: {}, by: 'bmc' } as unknown as PlannedStep
+  const at: WorkAt = { node, step, signal, nowMs: 0, command: (act) => act(bmc, signal) }
+  const look = async (task: BmcTask): Promise<unknown> => {
+    keys += keys % 2
+    const looked = await work?.look(task, at)
+    expect(looked?.patch?.bmc?.tlsPin).toBe(`key ${keys}`)
+    return events.length > 50 ? 'no end' : look(looked?.task as BmcTask)
+  }
+  const items = [{ component: 'bmc', id: 'sha256-x', name: 'bmc.bin', before: '1.0.0' }]
+  const want = { items, index: 0, restarted: false, proven: 0, goOnAtMs: null }
+  const seen = { percent: null, words: null }
+  const asked = { what: 'firmware', uri: null, before: {}, want, stage: 'asked', seen, hush: null } as const
+  await expect(look({ ...asked, beganAtMs: 0, deadlineMs: 1, lookAtMs: 0 })).rejects.toMatchObject({
+    code: 'bmc.identity',
+  })
+  expect(events).toHaveLength(8)
 })
 
 test.concurrent(

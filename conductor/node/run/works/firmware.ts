@@ -45,12 +45,16 @@ interface Want {
   readonly proven: number
   /** The update of the present item is proven, and the next one begins at this time, since the operator wants that; null: it is not proven. */
   readonly goOnAtMs: number | null
+  /** Keys that the BMC had during the update of the present item; absent in records of older conductors. */
+  readonly newKeys?: number
 }
 
 /** A version that is seen once may be of the moment before the BMC restarts. */
 const LOOKS = 2
 /** Of an item that was not begun. */
-const FRESH = { restarted: false, proven: 0, goOnAtMs: null }
+const FRESH = { restarted: false, proven: 0, goOnAtMs: null, newKeys: 0 }
+/** A key of the first start, and one of each restart; a BMC that has another one at each look would never be done. */
+const MAX_KEYS = 8
 const wantOf = (task: BmcTask): Want => task.want as unknown as Want
 const asJson = (value: unknown): Json => value as Json
 const HUSH = 'the BMC installs new firmware of its own and restarts'
@@ -187,13 +191,18 @@ async function keepPin(
   task: BmcTask,
   { at, bmc, newPin }: { readonly at: WorkAt; readonly bmc: BmcFacts; readonly newPin: string },
 ): Promise<Looked> {
+  const want = wantOf(task)
+  const newKeys = (want.newKeys ?? 0) + 1
+  if (newKeys > MAX_KEYS)
+    throw new Fault('bmc.identity', `the BMC came back with more than ${MAX_KEYS} keys during one update`)
   await store.journal.add({
     atMs: at.nowMs,
     nodeUuid: at.node.uuid,
     kind: 'bmc-key',
     detail: { origin: bmc.origin, pin: newPin, because: 'the BMC was updated; its system is the known one' },
   })
-  return { task, patch: { bmc: { ...bmc, tlsPin: newPin } }, lookAtMs: at.nowMs }
+  const known = { ...task, want: asJson({ ...want, newKeys }) }
+  return { task: known, patch: { bmc: { ...bmc, tlsPin: newPin } }, lookAtMs: at.nowMs }
 }
 
 const goOn = (parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> =>
