@@ -10,6 +10,12 @@ import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { Doorbell, type ReadEnd } from '../../conductor/node/run/bmc-events/doorbell.ts'
 import { EventSource } from '../../conductor/node/run/bmc-events/source.ts'
 import { EventWatch } from '../../conductor/node/run/bmc-events/watch.ts'
+import { newNode } from '../../conductor/node/record.ts'
+import { PowerSync } from '../../conductor/node/run/power-sync.ts'
+import type { Worker } from '../../conductor/node/run/worker.ts'
+import type { StepEvent } from '../../conductor/node/workflow/events.ts'
+import type { Store } from '../../conductor/store/port.ts'
+import type { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import type { Bmc } from '../../conductor/bmc/controller.ts'
 import type { Events } from '../../conductor/bmc/parts/events.ts'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
@@ -192,6 +198,29 @@ test('a node that is deleted while its poll is under way is not watched', async 
     const wanted = state === 'ready' ? 'stream' : undefined
     await until(() => watch.of(UUID)?.way === wanted, { what: state, timeoutMs: 20_000 })
   }
+})
+
+test('reads that events cause are no polls: a BMC that refuses them while its server starts is not lost', async () => {
+  const clock = systemClock
+  const dispatched: string[] = []
+  const node = newNode({ uuid: UUID, driver: 'redfish', provisionState: 'manageable', powerState: 'power off' }, 0)
+  let reads = 0
+  const busy = async () => {
+    reads += 1
+    throw new Fault('bmc.unready', 'the server starts')
+  }
+  const sync = new PowerSync({
+    store: { node: async () => node } as unknown as Store,
+    worker: { dispatch: async (_: string, { type }: StepEvent) => void dispatched.push(type) } as unknown as Worker,
+    bmcs: { target: () => ({ key: 'x', bmc: { poll: busy } }) } as unknown as BmcRegistry,
+    bmcQueue: new BmcQueue(clock),
+    clock,
+    log: silentLog,
+    everyMs: 0,
+    lostAfter: 1,
+  })
+  for (const _ of [1, 2, 3]) expect(await sync.look(UUID)).toBe('same')
+  expect([reads, dispatched, sync.of(UUID)]).toEqual([3, [], undefined])
 })
 
 /** A clock that moves by what is slept, at once. */

@@ -107,7 +107,7 @@ export class PowerSync {
     return this.last
   }
 
-  /** Reads one node now, because its BMC has announced something. */
+  /** Reads one node now, because its BMC has announced something. What fails is left to the next poll. */
   async look(uuid: string): Promise<ReadEnd> {
     if (this.abort.signal.aborted) return 'gone'
     if (this.pending.has(uuid)) return 'later'
@@ -170,7 +170,8 @@ export class PowerSync {
       // The BMC may have begun to update itself while it was asked.
       const now = await store.node(uuid)
       if (!now || now.workflow.bmcTask?.hush) return 'gone'
-      await this.failed(uuid, fault)
+      // An event may come while the BMC is busy with what it announces: only polls count, which come at their own pace.
+      if (!isAnnounced) await this.failed(uuid, fault)
       return 'failed'
     }
   }
