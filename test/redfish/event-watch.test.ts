@@ -71,7 +71,7 @@ test('streams that fail after a minute each are not tried again and again: the p
     clock,
     signal: abort.signal,
     events,
-    ask: (work) => work(events, abort.signal),
+    ask: (work) => work(events, abort.signal, abort.signal),
     reader: { limits: LIMITS, clock, onFlood: () => undefined },
     onEvents: () => undefined,
     onOpen: () => undefined,

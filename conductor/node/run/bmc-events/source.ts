@@ -18,8 +18,8 @@ export interface EventsSeen {
 export interface SourceParts {
   readonly clock: Clock
   readonly signal: AbortSignal
-  /** One command to the BMC, when its turn comes; it is broken off for something more urgent. */
-  readonly ask: <T>(work: (events: Events, signal: AbortSignal) => Promise<T>) => Promise<T>
+  /** One command to the BMC, when its turn comes. `giveWay`: something more urgent waits. */
+  readonly ask: <T>(work: (events: Events, signal: AbortSignal, giveWay: AbortSignal) => Promise<T>) => Promise<T>
   readonly events: Events
   readonly reader: Omit<StreamReader, 'onEvents'>
   readonly onEvents: (way: Way) => void
@@ -109,7 +109,8 @@ export class EventSource {
 
   private async readStream(path: string, signal: AbortSignal): Promise<number> {
     const { ask, events, reader, clock, onEvents } = this.parts
-    const stream = await ask((_, given) => events.open(path, AbortSignal.any([signal, given])))
+    // A BMC that answers with its first event alone would hold up operators and fences for a minute.
+    const stream = await ask((_, given, giveWay) => events.open(path, AbortSignal.any([signal, given, giveWay])))
     this.opened('stream')
     const onCame = () => {
       this.seen = { ...this.seen, lastAtMs: clock.now() }

@@ -129,9 +129,7 @@ export class EventWatch {
       events,
       ask: async (work) => {
         await this.untilReady(uuid, signal)
-        // A BMC that answers a request for its stream with the first event alone would hold up operators and fences for a minute.
-        const run = () =>
-          bmcQueue.run(target, options, (_, given, giveWay) => work(events, AbortSignal.any([given, giveWay])))
+        const run = () => bmcQueue.run(target, options, (_, given, giveWay) => work(events, given, giveWay))
         return this.slots.run(run, signal)
       },
       reader: { limits, clock, onFlood: () => onLimit('bmc.eventsPerSecond', { node: uuid }) },
