@@ -33,6 +33,7 @@ export interface SourceParts {
 }
 
 const FIRST_PAUSE_MS = 1_000
+const BUSY_PAUSE_MS = 5_000
 const MAX_PAUSE_MS = 5 * 60_000
 /** Events that came for so long were not ended by a fault of the BMC. */
 const STEADY_MS = 60_000
@@ -160,8 +161,10 @@ export class EventSource {
       this.closed('they are asked for anew')
       return FIRST_PAUSE_MS
     }
-    this.failures += 1
     this.closed(this.wordsOf(end))
+    // It gave way to something more urgent, which is no failure of the BMC.
+    if (isFault(end, 'bmc.busy')) return BUSY_PAUSE_MS
+    this.failures += 1
     if (isFault(end, 'bmc.subscriptions')) return FULL_PAUSE_MS
     return Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), MAX_PAUSE_MS)
   }
