@@ -33,7 +33,7 @@ export interface SourceParts {
 }
 
 const FIRST_PAUSE_MS = 1_000
-const BUSY_PAUSE_MS = 5_000
+const BUSY_PAUSE_MS = 2_000
 const MAX_PAUSE_MS = 5 * 60_000
 /** Events that came for so long were not ended by a fault of the BMC. */
 const STEADY_MS = 60_000
