@@ -5,6 +5,7 @@ import { fakeStep } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import { isPowerStep, POWER_STEPS } from '../policy/child-steps.ts'
 import { locked } from '../policy/guards.ts'
+import { modeWaitWhy } from '../policy/firmware-target.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import { currentStep, isLocked, type NodeRecord } from '../record.ts'
 import type { Worker } from './worker.ts'
@@ -75,9 +76,10 @@ export class ChildSteps {
     const look = async (): Promise<NodeRecord | undefined> => {
       const child = await store.node(uuid)
       if (!child) throw new Fault('node.child', `there is no child node ${uuid} any more`)
-      if (!isLocked(child)) return child
+      const modeWait = modeWaitWhy(child)
+      if (!isLocked(child) && modeWait === undefined) return child
       if (clock.now() - startMs < timeoutMs) return undefined
-      throw new Fault('node.child', `the child node ${uuid} is still busy: ${locked(child).detail}`)
+      throw new Fault('node.child', `the child node ${uuid} is still busy: ${modeWait ?? locked(child).detail}`)
     }
     return until(look, { what: `child node ${uuid}`, timeoutMs: timeoutMs * 2, everyMs: LOOK_MS, clock, signal })
   }
