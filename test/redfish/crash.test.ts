@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { Effect } from '../../conductor/node/record.ts'
+import type { Effect } from '../../conductor/node/effect.ts'
 import { makePerformer } from '../../conductor/start/provisioning.ts'
 import { Rig } from './rig.ts'
 

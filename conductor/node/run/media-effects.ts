@@ -8,7 +8,8 @@ import type { BmcRegistry } from '../../bmc/registry.ts'
 import { staticNetwork, type BootSubnet } from '../../boot/network-data.ts'
 import type { Store } from '../../store/port.ts'
 import { OVERRIDE_IGNORED, type Sightings } from '../query/sightings.ts'
-import type { Effect, NodeRecord } from '../record.ts'
+import type { Effect } from '../effect.ts'
+import type { NodeRecord } from '../record.ts'
 
 export interface MediaEffectsParts {
   readonly bmcs: BmcRegistry

@@ -1,5 +1,6 @@
 /** How each boot interface brings a node into the ramdisk and back to its disk, as data: effects between "off" and "on", and after "on". */
-import type { Effect, NodeRecord } from '../record.ts'
+import type { Effect } from '../effect.ts'
+import type { NodeRecord } from '../record.ts'
 
 export interface BootPlan {
   /** Before the node is switched on for the ramdisk. It is off then. */

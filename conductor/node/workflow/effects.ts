@@ -4,7 +4,8 @@ import { dropsSecureBoot, firmwareTargetOf, type FirmwareTarget } from '../polic
 import { managementOf } from '../policy/interfaces.ts'
 import type { Phase } from './arrows.ts'
 import { bootPlanOf } from './boot-plans.ts'
-import { currentStep, type Effect, type NodeRecord } from '../record.ts'
+import type { Effect } from '../effect.ts'
+import { currentStep, type NodeRecord } from '../record.ts'
 
 const OFF: Effect = { do: 'power', to: 'power off' }
 const ON: Effect = { do: 'power', to: 'power on' }

@@ -7,7 +7,8 @@ import { isRamdiskBoot } from './boot-plans.ts'
 import { effectsOf } from './effects.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import { wasOff } from '../policy/firmware-target.ts'
-import { currentStep, isLocked, type Effect, type Workflow, type NodeRecord } from '../record.ts'
+import type { Effect } from '../effect.ts'
+import { currentStep, isLocked, type Workflow, type NodeRecord } from '../record.ts'
 import { STATES } from './states.ts'
 
 /** Follows one arrow, which must exist. The effects of the new state come with its phase. */

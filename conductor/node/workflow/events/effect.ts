@@ -1,5 +1,6 @@
 /** The result of an effect, and effects that are abandoned. Pure. */
-import { isLocked, isLookedAt, type Effect, type NodeRecord } from '../../record.ts'
+import type { Effect } from '../../effect.ts'
+import { isLocked, isLookedAt, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'

@@ -1,5 +1,6 @@
 /** Requests for a boot mode or for Secure Boot, which end with a proof. Pure. */
-import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
+import type { Effect } from '../../effect.ts'
+import { isLocked, lockedWhy, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { StepContext } from '../context.ts'

@@ -1,5 +1,6 @@
 /** Requests for a power state, and what the power poll reads. Pure. */
-import { isLocked, lockedWhy, type Effect, type NodeRecord } from '../../record.ts'
+import type { Effect } from '../../effect.ts'
+import { isLocked, lockedWhy, type NodeRecord } from '../../record.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import { bootPlanOf } from '../boot-plans.ts'
