@@ -1,5 +1,5 @@
-/** Projects, one after the other: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real firmware, BMCs,
- *  deploys), and with `npm run test:rack` also `rack-long`. */
+/** Projects, one after the other: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real
+ *  firmware, BMCs, deploys), and with `npm run test:rack` also `rack-long`. */
 import { defineConfig } from 'vitest/config'
 
 /** One file at a time: a rack wants the whole machine. */

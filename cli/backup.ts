@@ -1,5 +1,5 @@
-/** `rackward backup`: a whole copy of what a conductor knows, while it runs: the database at one moment (SQLite's online backup) and the keys without which it
- *  cannot be read. Images are not in it: they can be imported again. */
+/** `rackward backup`: a whole copy of what a conductor knows, while it runs: the database at one moment (SQLite's
+ *  online backup) and the keys without which it cannot be read. Images are not in it: they can be imported again. */
 import { copyFile, chmod, mkdir, readdir } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

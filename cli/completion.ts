@@ -1,4 +1,5 @@
-/** Shell completion: the shell asks the program itself, which knows its commands; names of nodes come from the API when it answers quickly. */
+/** Shell completion: the shell asks the program itself, which knows its commands; names of nodes come from the API when
+ *  it answers quickly. */
 import type { Command } from 'commander'
 import { CliError } from './error.ts'
 

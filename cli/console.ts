@@ -1,4 +1,5 @@
-/** `rackward node console`: the serial console of a node through the conductor, which alone knows its BMC and the password. `~.` at the beginning of a line ends it, as with ssh. */
+/** `rackward node console`: the serial console of a node through the conductor, which alone knows its BMC and the
+ *  password. `~.` at the beginning of a line ends it, as with ssh. */
 import WebSocket from 'ws'
 import type { Common } from './nodes.ts'
 import { findPlace, parseAnswer, refusal, urlOf, whereOf } from './server.ts'
@@ -73,7 +74,8 @@ function opened(ws: WebSocket, server: string): Promise<void> {
   })
 }
 
-/** Finds `~.` at the beginning of a line; what stands before it is still sent. A `~` that is followed by something else is only held back until then. */
+/** Finds `~.` at the beginning of a line; what stands before it is still sent. A `~` that is followed by something else
+ *  is only held back until then. */
 export function escapes(): (chunk: Buffer) => { send: Buffer; end: boolean } {
   let [atStart, held] = [true, false]
   return (chunk) => {

@@ -1,4 +1,5 @@
-/** `rackward doctor`: what will hurt, and how to mend it. Looks at this machine, its boot networks, the BMCs as the conductor sees them, and Consul. */
+/** `rackward doctor`: what will hurt, and how to mend it. Looks at this machine, its boot networks, the BMCs as the
+ *  conductor sees them, and Consul. */
 import { access } from 'node:fs/promises'
 import { loadConfig, type Config } from '../conductor/config.ts'
 import { bmcAddress } from '../conductor/bmc/address.ts'

@@ -1,4 +1,5 @@
-/** `rackward node enroll`: one node from arguments, or many from a file. A file is what there shall be: run again, only differences are applied. */
+/** `rackward node enroll`: one node from arguments, or many from a file. A file is what there shall be: run again, only
+ *  differences are applied. */
 import { isDeepStrictEqual } from 'node:util'
 import { Dict, Mac, NodeCreate, ObjectName, z } from '../conductor/api/node-input.ts'
 import { MASK } from '../conductor/api/views.ts'
@@ -67,7 +68,8 @@ function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
 
 type Login = Readonly<Record<'bmc' | 'user' | 'password', string | undefined>>
 
-/** The keys of driver_info that a driver takes for a BMC; undefined: it has no BMC, or one that is described otherwise. */
+/** The keys of driver_info that a driver takes for a BMC; undefined: it has no BMC, or one that is described
+ *  otherwise. */
 const keysOf = (driver: string): ((login: Login) => Record<string, string | undefined>) | undefined => {
   switch (driver) {
     case 'ipmi':
@@ -80,7 +82,8 @@ const keysOf = (driver: string): ((login: Login) => Record<string, string | unde
   }
 }
 
-/** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class, driver (ipmi, redfish, idrac). */
+/** YAML (or JSON, which is YAML); `name.csv`: columns name, bmc, user, password, mac, resource_class, driver (ipmi,
+ *  redfish, idrac). */
 async function readFileOf(path: string): Promise<WantedNode[]> {
   const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8').catch((error: Error) =>

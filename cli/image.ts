@@ -130,7 +130,8 @@ export async function meshExtras(
   }
 }
 
-/** A box for Vagrant's libvirt provider: Debian with the packages of this program, so that nothing has to be downloaded. */
+/** A box for Vagrant's libvirt provider: Debian with the packages of this program, so that nothing has to be
+ *  downloaded. */
 export async function vagrantBox(outDir: string, cacheDir: string, say: Say): Promise<string> {
   const extras = await meshExtras(cacheDir, say, ['rackward-common', 'rackward', 'rackward-agent'])
   return buildVagrantBox({

@@ -1,4 +1,5 @@
-/** `rackward incident ...`: hosts that died, and what only a person can say of them. Asks a conductor or an arbiter: the paths are the same. */
+/** `rackward incident ...`: hosts that died, and what only a person can say of them. Asks a conductor or an arbiter:
+ *  the paths are the same. */
 import { incidentsText, incidentText } from './mesh-text.ts'
 import type { OutputOptions } from './mesh.ts'
 import type { Api } from './server.ts'

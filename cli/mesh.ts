@@ -1,4 +1,5 @@
-/** `rackward mesh ...`: what the mesh sees and why, and what an operator wants of it. Asks a conductor or an arbiter: the paths are the same. */
+/** `rackward mesh ...`: what the mesh sees and why, and what an operator wants of it. Asks a conductor or an arbiter:
+ *  the paths are the same. */
 import { until } from '../kit/clock.ts'
 import { defined } from '../kit/defined.ts'
 import { explainText, policyText, statusText } from './mesh-text.ts'

@@ -1,4 +1,5 @@
-/** Progress of many things at once, as a build tool shows it: what is done scrolls away above, what goes on is redrawn below, with one line for the whole. */
+/** Progress of many things at once, as a build tool shows it: what is done scrolls away above, what goes on is redrawn
+ *  below, with one line for the whole. */
 import { said } from './show.ts'
 
 export interface Row {

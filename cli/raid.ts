@@ -1,4 +1,5 @@
-/** `rackward node raid NODE [create|delete]`: shows the RAID volumes of a node, and has them made or removed by clean steps. */
+/** `rackward node raid NODE [create|delete]`: shows the RAID volumes of a node, and has them made or removed by clean
+ *  steps. */
 import { CliError } from './error.ts'
 import { connect, enc, readValue, verb, waitMsOf, type Common } from './nodes.ts'
 import { formatOf, said, show, tableOf } from './show.ts'

@@ -1,4 +1,5 @@
-/** `rackward node secure-boot`: shows Secure Boot of a server, switches it, or gives it the keys of the manufacturer. */
+/** `rackward node secure-boot`: shows Secure Boot of a server, switches it, or gives it the keys of the
+ *  manufacturer. */
 import { systemClock } from '../kit/clock.ts'
 import { CliError } from './error.ts'
 import { secureText } from './health.ts'

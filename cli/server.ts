@@ -1,4 +1,5 @@
-/** Where the API is, as whom to ask it, and the asking. A password comes from a file or the environment, never from an argument. */
+/** Where the API is, as whom to ask it, and the asking. A password comes from a file or the environment, never from an
+ *  argument. */
 import { readFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -37,7 +38,8 @@ const VERSION = '1.110'
 const OWN_CLOUDS = '/etc/rackward/clouds.yaml'
 const OWN_CLOUD = 'rackward'
 
-/** `--server` (http, https, or unix:/path of a socket), then the environment (RACKWARD_*, then OpenStack's OS_*), then clouds.yaml, then this machine's own conductor, then 127.0.0.1. */
+/** `--server` (http, https, or unix:/path of a socket), then the environment (RACKWARD_*, then OpenStack's OS_*), then
+ *  clouds.yaml, then this machine's own conductor, then 127.0.0.1. */
 export async function findPlace(options: ServerOptions, env: Env): Promise<Place> {
   const cloudName = options.cloud ?? (env.OS_CLOUD === '' ? undefined : env.OS_CLOUD)
   const said = [options.server, env.RACKWARD_SERVER, env.RACKWARD_USER, env.OS_ENDPOINT, env.OS_USERNAME].some(Boolean)
@@ -88,7 +90,8 @@ async function readOwnCloud(): Promise<Dict> {
   return (parse(text) as { clouds?: Record<string, Dict> } | null)?.clouds?.[OWN_CLOUD] ?? {}
 }
 
-/** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack; and the package's own. */
+/** Where OpenStack's clients look: the working directory, ~/.config/openstack, /etc/openstack; and the package's
+ *  own. */
 async function readCloud(name: string, env: Env): Promise<Dict> {
   const { parse } = await import('./yaml.ts')
   const files = [

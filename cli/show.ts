@@ -1,5 +1,6 @@
-/** Tables for people, JSON and YAML for programs. What comes from a server was chosen by strangers (a name, an error of a BMC, a file name that a machine on the
- *  wire asked for): nothing of it reaches a terminal as a control character, an escape sequence or a change of direction. */
+/** Tables for people, JSON and YAML for programs. What comes from a server was chosen by strangers (a name, an error of
+ *  a BMC, a file name that a machine on the wire asked for): nothing of it reaches a terminal as a control character,
+ *  an escape sequence or a change of direction. */
 import { printable } from '../kit/text.ts'
 import { CliError } from './error.ts'
 

@@ -1,5 +1,5 @@
-/** `rackward user set`: a line of an htpasswd file (bcrypt, as Apache's `htpasswd -B` writes it). The password comes from the standard input or is made up; never
- *  from an argument, which everybody on the machine could read. */
+/** `rackward user set`: a line of an htpasswd file (bcrypt, as Apache's `htpasswd -B` writes it). The password comes
+ *  from the standard input or is made up; never from an argument, which everybody on the machine could read. */
 import { readFile, stat } from 'node:fs/promises'
 import bcrypt from 'bcryptjs'
 import { writeWhole } from '../kit/files.ts'

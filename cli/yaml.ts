@@ -1,2 +1,3 @@
-/** YAML, loaded when it is needed. By name, because what a bundle makes of `await import('./yaml.ts')` has no names: the package is CommonJS there. */
+/** YAML, loaded when it is needed. By name, because what a bundle makes of `await import('./yaml.ts')` has no names:
+ *  the package is CommonJS there. */
 export { parse, stringify } from 'yaml'

@@ -1,4 +1,5 @@
-/** Configuration -> a running conductor: opens and starts its parts in order, and stops them in reverse. Decides nothing. */
+/** Configuration -> a running conductor: opens and starts its parts in order, and stops them in reverse. Decides
+ *  nothing. */
 import { monotonicClock, systemClock, type Clock } from '../kit/clock.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Log } from '../kit/log.ts'

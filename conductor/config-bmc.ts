@@ -1,4 +1,5 @@
-/** The part of the configuration for access to BMCs: what nodes may choose, streams of events that the conductor reads, and pushes that it receives. */
+/** The part of the configuration for access to BMCs: what nodes may choose, streams of events that the conductor reads,
+ *  and pushes that it receives. */
 import * as z from 'zod'
 import { File, Ip, Port, Url } from './config-values.ts'
 

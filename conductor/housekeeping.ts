@@ -60,8 +60,8 @@ export class Housekeeping {
     })
   }
 
-  /** Hosts of the mesh that were worked on and rest again, switched on, are given back; arbiters learn how BMCs are reached, so that they can fence without
-   *  this conductor. One look at the mesh for both. */
+  /** Hosts of the mesh that were worked on and rest again, switched on, are given back; arbiters learn how BMCs are
+   *  reached, so that they can fence without this conductor. One look at the mesh for both. */
   private async tendMesh(): Promise<void> {
     const { link, interlock, credentials, meshNodes, log } = this.parts
     if (!link || !meshNodes) return

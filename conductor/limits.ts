@@ -1,4 +1,5 @@
-/** Limits for everything that a client, a server or a stranger can make grow: one schema with defaults, part of the configuration as `limits`. */
+/** Limits for everything that a client, a server or a stranger can make grow: one schema with defaults, part of the
+ *  configuration as `limits`. */
 import * as z from 'zod'
 
 const KIB = 1024

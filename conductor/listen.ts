@@ -1,4 +1,5 @@
-/** The sockets of the API (TCP with or without TLS, and a unix socket that its owner alone may open) and of the port that agents call, within their limits. */
+/** The sockets of the API (TCP with or without TLS, and a unix socket that its owner alone may open) and of the port
+ *  that agents call, within their limits. */
 import { rm } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { Http2SecureServer } from 'node:http2'

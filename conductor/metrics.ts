@@ -1,5 +1,5 @@
-/** The conductor's metrics for Prometheus, and whether it is ready. States are read when they are asked for; what happens is counted from the journal, so that
- *  nothing needs to know of this file. */
+/** The conductor's metrics for Prometheus, and whether it is ready. States are read when they are asked for; what
+ *  happens is counted from the journal, so that nothing needs to know of this file. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'

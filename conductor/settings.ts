@@ -20,7 +20,8 @@ const TICK_MS = { least: 100, most: 1_000 }
 export const tickMs = ({ provision }: Config): number =>
   Math.max(TICK_MS.least, Math.min(TICK_MS.most, provision.bmcLookSeconds * 1000))
 
-/** How long a child node may be busy with a step of its parent: a restart has two power commands, each with all its tries and the pauses between them. */
+/** How long a child node may be busy with a step of its parent: a restart has two power commands, each with all its
+ *  tries and the pauses between them. */
 export const childStepMs = ({ provision }: Config): number =>
   2 *
     1000 *

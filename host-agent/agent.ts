@@ -1,4 +1,5 @@
-/** Configuration -> a running agent: joins the mesh, shows that it lives, guards its guests; on an arbiter, judges and acts. Starts its parts; decides nothing. */
+/** Configuration -> a running agent: joins the mesh, shows that it lives, guards its guests; on an arbiter, judges and
+ *  acts. Starts its parts; decides nothing. */
 import { monotonicClock, type Clock } from '../kit/clock.ts'
 import type { Consul } from '../kit/consul.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'

@@ -1,4 +1,5 @@
-/** Configuration -> a running arbiter: its decisions on the real environment, the leadership, the replies to heartbeats, the API. Starts its parts; decides nothing. */
+/** Configuration -> a running arbiter: its decisions on the real environment, the leadership, the replies to
+ *  heartbeats, the API. Starts its parts; decides nothing. */
 import type { Consul } from '../kit/consul.ts'
 import { Fault } from '../kit/fault.ts'
 import { Listeners } from '../kit/listeners.ts'

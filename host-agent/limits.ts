@@ -1,4 +1,5 @@
-/** Limits for everything that a client of an arbiter's API can make grow: one schema with defaults, part of the configuration as `limits`. */
+/** Limits for everything that a client of an arbiter's API can make grow: one schema with defaults, part of the
+ *  configuration as `limits`. */
 import * as z from 'zod'
 
 const count = (byDefault: number, describe: string) =>

@@ -1,5 +1,5 @@
-/** Which hosts an image may be fetched from when a tenant names them: none that is this machine, or that only this machine reaches. Networks of racks
- *  (10.0.0.0/8 and the like) are what images live in, and stay allowed. */
+/** Which hosts an image may be fetched from when a tenant names them: none that is this machine, or that only this
+ *  machine reaches. Networks of racks (10.0.0.0/8 and the like) are what images live in, and stay allowed. */
 import { lookup as systemLookup, type LookupAddress, type LookupOptions } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
@@ -16,8 +16,8 @@ for (const [network, bits] of [
   ['240.0.0.0', 4],
 ] as const)
   CLOSED.addSubnet(network, bits, 'ipv4')
-// Unspecified, loopback and the IPv4-compatible form; NAT64, 6to4 and Teredo, which carry an IPv4 address that is not looked at; the metadata service of AWS; link-local;
-// multicast.
+// Unspecified, loopback and the IPv4-compatible form; NAT64, 6to4 and Teredo, which carry an IPv4 address that is not
+// looked at; the metadata service of AWS; link-local; multicast.
 for (const [network, bits] of [
   ['::', 96],
   ['64:ff9b::', 96],
@@ -32,7 +32,8 @@ for (const [network, bits] of [
 
 const bare = (address: string): string => address.split('%', 1)[0] as string
 
-/** True for loopback, link-local, unspecified, multicast and reserved addresses, and those that `own` names. IPv4 inside IPv6 counts as IPv4. */
+/** True for loopback, link-local, unspecified, multicast and reserved addresses, and those that `own` names. IPv4
+ *  inside IPv6 counts as IPv4. */
 export function isClosed(address: string, own: readonly string[]): boolean {
   const ip = bare(address)
   const family = isIP(ip)
@@ -57,8 +58,8 @@ export interface AddressGuard {
 const ownAddresses = () =>
   Object.values(networkInterfaces()).flatMap((cards) => (cards ?? []).map(({ address }) => address))
 
-/** Checks an address that stands in a URL, and answers the look-up for a host name: the connection goes to an address that was checked, whatever the
- *  name means a moment later. Throws `input.invalid`. */
+/** Checks an address that stands in a URL, and answers the look-up for a host name: the connection goes to an address
+ *  that was checked, whatever the name means a moment later. Throws `input.invalid`. */
 export function guarded(
   url: URL,
   guard: AddressGuard,

@@ -1,4 +1,5 @@
-/** The region of the boot ISO that holds the kernel arguments of one boot: how it is filled, and where in an image it stands. */
+/** The region of the boot ISO that holds the kernel arguments of one boot: how it is filled, and where in an image it
+ *  stands. */
 import type { FileHandle } from 'node:fs/promises'
 import { Fault } from '../kit/fault.ts'
 
@@ -40,7 +41,8 @@ export function bootArgs({ system, args }: IsoBoot): Buffer {
   return padded(text)
 }
 
-/** Where the region begins in an image, by the directories of ISO 9660 (ECMA-119, 8.4 and 9.1). Throws `input.invalid` for an image without one. */
+/** Where the region begins in an image, by the directories of ISO 9660 (ECMA-119, 8.4 and 9.1). Throws `input.invalid`
+ *  for an image without one. */
 export async function argsOffset(file: FileHandle): Promise<number> {
   const volume = await readAt(file, 16 * SECTOR_BYTES, SECTOR_BYTES)
   if (volume.toString('latin1', 1, 6) !== 'CD001') throw new Fault('input.invalid', 'the boot ISO is no ISO 9660 image')

@@ -1,5 +1,6 @@
-/** Kernels, ramdisks and ISO images that servers boot as they are: plain files beside the disk images, each named by the checksum that it was checked
- *  against. A file appears whole or not at all; what nobody needs any more goes when there is too much of it. */
+/** Kernels, ramdisks and ISO images that servers boot as they are: plain files beside the disk images, each named by
+ *  the checksum that it was checked against. A file appears whole or not at all; what nobody needs any more goes when
+ *  there is too much of it. */
 import { constants } from 'node:fs'
 import { chmod, copyFile, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -84,7 +85,8 @@ export class BootFiles {
     })
   }
 
-  /** Removes files that `used` does not name, those first that were not asked for the longest, while there are more bytes of them than the limit. */
+  /** Removes files that `used` does not name, those first that were not asked for the longest, while there are more
+   *  bytes of them than the limit. */
   async sweep(used: ReadonlySet<string>): Promise<void> {
     const root = join(this.store.root, 'boot')
     const ids = (await readdir(root).catch(() => [])).filter((id) => isBootFileId(id) && !used.has(id))

@@ -1,4 +1,5 @@
-/** What all imports of a process share: so many at a time, a deadline for each, and the free space of the disk, of which each byte is promised once. */
+/** What all imports of a process share: so many at a time, a deadline for each, and the free space of the disk, of
+ *  which each byte is promised once. */
 import { statfs } from 'node:fs/promises'
 import type { Clock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'

@@ -1,4 +1,5 @@
-/** Reads the beginning of a file of a FAT file system (Microsoft FAT specification 1.03; 12, 16 and 32 bits) inside a disk image. Everything is bounded: the image may be hostile. */
+/** Reads the beginning of a file of a FAT file system (Microsoft FAT specification 1.03; 12, 16 and 32 bits) inside a
+ *  disk image. Everything is bounded: the image may be hostile. */
 
 /** Reads bytes of the image; fewer at its end. */
 export type ReadAt = (at: number, lengthBytes: number) => Promise<Buffer>
@@ -21,7 +22,8 @@ const [LONG_NAME, IS_LABEL, IS_DIRECTORY] = [0x0f, 0x08, 0x10]
 /** Directories of an ESP have a few dozen entries. */
 const MAX_DIRECTORY_BYTES = 256 * 1024
 
-/** The first `lengthBytes` of the file at a path of 8.3 names, with its size; undefined: there is no such file, or no FAT. */
+/** The first `lengthBytes` of the file at a path of 8.3 names, with its size; undefined: there is no such file, or no
+ *  FAT. */
 export async function readFatFile(
   read: ReadAt,
   at: number,
@@ -63,7 +65,8 @@ async function volumeAt(read: ReadAt, at: number): Promise<Volume | undefined> {
   if (clusters <= 0) return undefined
   return {
     read,
-    // Firmware and Linux tell FAT32 by this field; many an ESP of 32 bits has fewer clusters than the specification wants.
+    // Firmware and Linux tell FAT32 by this field; many an ESP of 32 bits has fewer clusters than the specification
+    // wants.
     bits: shortFatSectors === 0 ? 32 : clusters < 4_085 ? 12 : 16,
     clusterBytes,
     fatAt: at + fatAt,

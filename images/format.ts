@@ -1,5 +1,5 @@
-/** Looks at the first bytes of a file and says whether it is a disk image that may be used. Nothing is trusted: a raw image
- *  that is in truth a qcow2 with a backing file would read any file of the conductor (CVE-2024-44082). */
+/** Looks at the first bytes of a file and says whether it is a disk image that may be used. Nothing is trusted: a raw
+ *  image that is in truth a qcow2 with a backing file would read any file of the conductor (CVE-2024-44082). */
 import { Fault } from '../kit/fault.ts'
 
 export type DiskFormat = 'raw' | 'qcow2'

@@ -1,5 +1,5 @@
-/** Images of an OpenStack Image service (Glance, API v2): what is known of one, and where and with which headers its data are fetched. The token stands in
- *  a header alone, never in a URL or a message. */
+/** Images of an OpenStack Image service (Glance, API v2): what is known of one, and where and with which headers its
+ *  data are fetched. The token stands in a header alone, never in a URL or a message. */
 import { Fault } from '../kit/fault.ts'
 import type { Http, HttpResponse } from '../kit/http.ts'
 import { endpointOf, type KeystoneSession } from '../kit/keystone.ts'
@@ -43,7 +43,8 @@ export class Glance {
     this.http = http
   }
 
-  /** What Glance says of an image. Throws `image.missing` for one that is not there or not for this project, `image.source` for one that cannot be used. */
+  /** What Glance says of an image. Throws `image.missing` for one that is not there or not for this project,
+   *  `image.source` for one that cannot be used. */
   async image(id: string, requester: Requester, signal: AbortSignal): Promise<GlanceImage> {
     const { status, body } = await this.ask(`/v2/images/${id}`, signal)
     const missing = new Fault('image.missing', `image ${id} is not in Glance, or not for this project`)
@@ -64,7 +65,8 @@ export class Glance {
     return { source: `${base}/v2/images/${id}/file`, headers, ca: this.options.ca }
   }
 
-  /** Public and community images, those of the project, and those that were shared with it: a project gets no image of another one through our account. */
+  /** Public and community images, those of the project, and those that were shared with it: a project gets no image of
+   *  another one through our account. */
   private async isFor(image: Record<string, unknown>, requester: Requester, signal: AbortSignal): Promise<boolean> {
     const { visibility, owner, id } = image
     if (requester === null || visibility === 'public' || visibility === 'community' || owner === requester) return true

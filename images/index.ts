@@ -1,5 +1,6 @@
-/** What an image is: an index of fixed-size pieces of a raw whole-disk image, each with its hash and its place in the compressed data.
- *  A piece is a zstd frame of its own, so any run of pieces is one range of `data.zst` that `zstd -dc` unpacks. */
+/** What an image is: an index of fixed-size pieces of a raw whole-disk image, each with its hash and its place in the
+ *  compressed data. A piece is a zstd frame of its own, so any run of pieces is one range of `data.zst` that `zstd -dc`
+ *  unpacks. */
 import * as z from 'zod/mini'
 
 export const PIECE_BYTES = 4 * 1024 * 1024
@@ -42,7 +43,8 @@ export type ImageTraits = Pick<ImageIndex, 'osType' | 'efiLoader' | 'grow'>
 export const pieceLength = (index: Pick<ImageIndex, 'sizeBytes' | 'pieceBytes'>, number: number): number =>
   Math.min(index.pieceBytes, index.sizeBytes - number * index.pieceBytes)
 
-/** What a parsed index must hold beyond its types: pieces cover the image and their frames lie in the data, in order. */
+/** What a parsed index must hold beyond its types: pieces cover the image and their frames lie in the data, in
+ *  order. */
 export function indexFlaw(index: ImageIndex): string | undefined {
   if (index.pieces.length !== Math.ceil(index.sizeBytes / index.pieceBytes))
     return 'the number of pieces does not cover the size'

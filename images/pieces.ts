@@ -22,7 +22,8 @@ interface CutOptions {
 /** Bytes that are hashed at a stretch in the main thread: some 3 ms. */
 const SLICE_BYTES = 1024 * 1024
 
-/** The hash of the whole image goes through it in order, so it cannot be computed elsewhere; everybody else has a turn between two slices. */
+/** The hash of the whole image goes through it in order, so it cannot be computed elsewhere; everybody else has a turn
+ *  between two slices. */
 async function updateInSlices(hash: Hash, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     hash.update(bytes.subarray(at, at + SLICE_BYTES))

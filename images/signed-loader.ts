@@ -1,5 +1,6 @@
-/** Whether the boot loader of a disk image carries a signature (Authenticode; PE format, "Attribute Certificate Table"). Whose signature it is, and whether a server trusts it, is not looked at: without one,
- *  Secure Boot stops it for certain. */
+/** Whether the boot loader of a disk image carries a signature (Authenticode; PE format, "Attribute Certificate
+ *  Table"). Whose signature it is, and whether a server trusts it, is not looked at: without one, Secure Boot stops it
+ *  for certain. */
 import { open } from 'node:fs/promises'
 import { readFatFile, type ReadAt } from './fat.ts'
 
@@ -14,7 +15,8 @@ const MAX_DISK_BYTES = 2 ** 50
 /** What firmware starts without a boot entry (UEFI, "Removable Media Boot Behavior"). */
 const LOADERS = ['\\EFI\\BOOT\\BOOTX64.EFI', '\\EFI\\BOOT\\BOOTAA64.EFI']
 
-/** Undefined: it cannot be said, as there is no EFI system partition or no loader at the usual place. `loader`: where the boot entry leads. Throws what keeps the file from being read. */
+/** Undefined: it cannot be said, as there is no EFI system partition or no loader at the usual place. `loader`: where
+ *  the boot entry leads. Throws what keeps the file from being read. */
 export async function hasSignedLoader(diskPath: string, loader?: string): Promise<boolean | undefined> {
   const file = await open(diskPath, 'r')
   try {

@@ -1,4 +1,5 @@
-/** Where images are kept: one directory per image, named by the hash of its raw bytes; it appears whole or not at all. */
+/** Where images are kept: one directory per image, named by the hash of its raw bytes; it appears whole or not at
+ *  all. */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asFault, Fault } from '../kit/fault.ts'
@@ -23,7 +24,8 @@ export class ImageStore {
     return found.filter((image) => image !== undefined)
   }
 
-  /** Images whose index cannot be read; each takes out itself alone. Cheap to ask again: an index that did not change is not read again. */
+  /** Images whose index cannot be read; each takes out itself alone. Cheap to ask again: an index that did not change
+   *  is not read again. */
   async broken(): Promise<{ id: string; why: string }[]> {
     const found = await Promise.all((await this.ids()).map(async (id) => ({ id, why: await this.flawOf(id) })))
     return found.flatMap(({ id, why }) => (why === undefined ? [] : [{ id, why }]))
@@ -39,7 +41,8 @@ export class ImageStore {
     }
   }
 
-  /** What is to be removed by this id or name; an image whose index is broken has its id alone. Throws `image.missing`. */
+  /** What is to be removed by this id or name; an image whose index is broken has its id alone. Throws
+   *  `image.missing`. */
   async which(idOrName: string): Promise<{ id: string; names: readonly string[] }> {
     if (ID.test(idOrName) && (await this.ids()).includes(idOrName))
       return this.read(idOrName).catch(() => ({ id: idOrName, names: [] }))

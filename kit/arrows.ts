@@ -17,7 +17,8 @@ export interface Table<State extends string, Event extends string> {
   readonly final: readonly State[]
 }
 
-/** The record after `on`. The only way from one state to another: throws where the table has no arrow, which is a mistake of who calls. */
+/** The record after `on`. The only way from one state to another: throws where the table has no arrow, which is a
+ *  mistake of who calls. */
 export function move<State extends string, Event extends string, R extends { readonly state: State }>(
   table: Table<State, Event>,
   record: R,
@@ -46,7 +47,8 @@ export function findArrow<A extends Arrow<string, string>>(
   return arrows.find((arrow) => arrow.from === from && arrow.on === on)
 }
 
-/** What is wrong with a table: ambiguous arrows, states that nobody reaches, or that are left although they are the end, or the other way round. Empty when nothing is. */
+/** What is wrong with a table: ambiguous arrows, states that nobody reaches, or that are left although they are the
+ *  end, or the other way round. Empty when nothing is. */
 export function tableFlaws(
   arrows: readonly Arrow<string, string>[],
   states: readonly string[],

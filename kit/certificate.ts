@@ -1,5 +1,5 @@
-/** Makes a key (ECDSA, P-256) and a self-signed certificate with openssl. They come through a pipe: files that openssl writes itself are half
- *  there after a crash. */
+/** Makes a key (ECDSA, P-256) and a self-signed certificate with openssl. They come through a pipe: files that openssl
+ *  writes itself are half there after a crash. */
 import { Fault } from './fault.ts'
 import { runOk } from './run.ts'
 

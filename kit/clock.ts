@@ -1,4 +1,5 @@
-/** Time as a value that is handed in, so that a whole rack can run on one fake clock. The only file that reads the wall clock. */
+/** Time as a value that is handed in, so that a whole rack can run on one fake clock. The only file that reads the wall
+ *  clock. */
 import { isFault } from './fault.ts'
 
 export interface Clock {
@@ -38,16 +39,18 @@ export const systemClock: Clock = {
   },
 }
 
-/** Milliseconds since some moment of this boot: never set, never stepped, the same for all processes and threads of the machine, so that a process that
- *  starts again goes on where the one before it ended. What decides about a host counts with this one: a wall clock that jumps changes nothing
- *  (CLOCK_MONOTONIC; it stands still while the machine is suspended). */
+/** Milliseconds since some moment of this boot: never set, never stepped, the same for all processes and threads of the
+ *  machine, so that a process that starts again goes on where the one before it ended. What decides about a host counts
+ *  with this one: a wall clock that jumps changes nothing (CLOCK_MONOTONIC; it stands still while the machine is
+ *  suspended). */
 export const monotonicClock: Clock = { ...systemClock, now: () => Number(process.hrtime.bigint()) / 1e6 }
 
 /** ISO 8601 in UTC with seconds, the form that Ironic's API uses. */
 export const isoTime = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, -'.000Z'.length)}+00:00`
 
-/** Polls `check` until it answers something else than undefined or false. A program that did not end in time (`run.timeout`) is a "not yet" like any other:
- *  the first call of a busy machine may take longer than all that follow. Fails with `what`, and with the last such fault, after `timeoutMs`. */
+/** Polls `check` until it answers something else than undefined or false. A program that did not end in time
+ *  (`run.timeout`) is a "not yet" like any other: the first call of a busy machine may take longer than all that
+ *  follow. Fails with `what`, and with the last such fault, after `timeoutMs`. */
 export async function until<T>(
   check: () => T | undefined | false | Promise<T | undefined | false>,
   opts: { what: string; timeoutMs: number; everyMs?: number; clock?: Clock; signal?: AbortSignal },

@@ -1,6 +1,6 @@
 /** Connections of a listener: how many in all and per address, and how long one may take for its request or its answer.
- *  A newcomer is let in at the cost of connections that have asked for nothing yet, those of the address that has most of them first, so that neither one source nor many
- *  keep out clients that do their work. */
+ *  A newcomer is let in at the cost of connections that have asked for nothing yet, those of the address that has most
+ *  of them first, so that neither one source nor many keep out clients that do their work. */
 import { Server as HttpServer, type IncomingMessage, type ServerOptions, type ServerResponse } from 'node:http'
 import { Server as HttpsServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
@@ -106,7 +106,8 @@ export const httpOptions = (limits: { headersBytes: number; requestMs: number; i
   connectionsCheckingInterval: CHECK_EVERY_MS,
 })
 
-/** Ends connections whose client does not read its answer for `idleMs`. An answer that is not there yet may take its time. */
+/** Ends connections whose client does not read its answer for `idleMs`. An answer that is not there yet may take its
+ *  time. */
 export function limitSlowReaders(server: HttpServer, idleMs: number): void {
   const answering = new WeakMap<Socket, number>()
   const more = (socket: Socket, by: number) => answering.set(socket, (answering.get(socket) ?? 0) + by)
@@ -119,6 +120,7 @@ export function limitSlowReaders(server: HttpServer, idleMs: number): void {
   })
 }
 
-/** The part of `wanted` that a listener gets when all listeners together may use half of the open files that the process may have. */
+/** The part of `wanted` that a listener gets when all listeners together may use half of the open files that the
+ *  process may have. */
 export const shareOf = (wanted: number, among: { wanted: number; openFiles: number }): number =>
   Math.max(1, Math.floor(wanted * Math.min(1, among.openFiles / 2 / among.wanted)))

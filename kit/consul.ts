@@ -1,4 +1,5 @@
-/** A small typed client of Consul's HTTP API, the subset that is the same from 1.8 to today. On node:http: the npm client drops session fields and answers
+/** A small typed client of Consul's HTTP API, the subset that is the same from 1.8 to today. On node:http: the npm
+ *  client drops session fields and answers
  *  `undefined` for a lost lock. Shapes: Consul's HTTP API documents, /v1/kv, /v1/txn, /v1/session. */
 import { readFile } from 'node:fs/promises'
 import { Agent, request as httpRequest } from 'node:http'

@@ -1,5 +1,5 @@
-/** A bounded queue that is fair to its sources: those with the fewest faults come first, equals take turns, and when it is full the source that burdens
- *  it most gives an item up. */
+/** A bounded queue that is fair to its sources: those with the fewest faults come first, equals take turns, and when it
+ *  is full the source that burdens it most gives an item up. */
 
 export class FairQueue<T> {
   private readonly lines = new Map<string, T[]>()
@@ -16,7 +16,8 @@ export class FairQueue<T> {
     return this.count
   }
 
-  /** Answers the item that has to go: the newest of the source with the most items and faults, which may be `item` itself. */
+  /** Answers the item that has to go: the newest of the source with the most items and faults, which may be `item`
+   *  itself. */
   push(source: string, item: T): T | undefined {
     const line = this.lines.get(source) ?? []
     line.push(item)

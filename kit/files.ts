@@ -1,10 +1,12 @@
-/** Files that are either whole or not there: written under a temporary name, flushed, renamed. And files that hold a key. */
+/** Files that are either whole or not there: written under a temporary name, flushed, renamed. And files that hold a
+ *  key. */
 import { randomBytes } from 'node:crypto'
 import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Fault, type FaultCode } from './fault.ts'
 
-/** Replaces the file at `path`. After a crash or on a full disk the old file is still there, whole; a leftover `.new` file is harmless. */
+/** Replaces the file at `path`. After a crash or on a full disk the old file is still there, whole; a leftover `.new`
+ *  file is harmless. */
 export async function writeWhole(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
   const part = `${path}.${randomBytes(6).toString('hex')}.new`
   try {
@@ -37,7 +39,8 @@ export async function syncFolder(path: string): Promise<void> {
 
 const OTHERS = 0o077
 
-/** Whether there is a file at `path`. Throws `code` when others than its owner can read or write it, or nobody can tell. */
+/** Whether there is a file at `path`. Throws `code` when others than its owner can read or write it, or nobody can
+ *  tell. */
 export async function isPrivateFile(path: string, code: FaultCode = 'secret.key'): Promise<boolean> {
   const info = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
@@ -57,7 +60,8 @@ export async function readPrivateFile(path: string, code: FaultCode = 'secret.ke
   })
 }
 
-/** The key of `lengthBytes` that stands in hexadecimal at `path`, made on first use with mode 0600. Throws `code` for a file that does not hold exactly such a key. */
+/** The key of `lengthBytes` that stands in hexadecimal at `path`, made on first use with mode 0600. Throws `code` for a
+ *  file that does not hold exactly such a key. */
 export async function keyFile(
   path: string,
   wanted: { lengthBytes: number; make: () => Uint8Array; code: FaultCode },

@@ -1,4 +1,5 @@
-/** A stream of bytes, read whole up to a limit into one buffer: thousands of tiny chunks take no more memory than what they hold. */
+/** A stream of bytes, read whole up to a limit into one buffer: thousands of tiny chunks take no more memory than what
+ *  they hold. */
 import type { Readable } from 'node:stream'
 import { Fault } from './fault.ts'
 
@@ -15,7 +16,8 @@ export function gather(stream: Readable, limitBytes: number): Promise<Buffer> {
         return end(() =>
           reject(new Fault('input.large', `the body is too large: at most ${limitBytes} bytes are taken`)),
         )
-      // Most bodies are one chunk, which is the answer as it is; a small part of a bigger buffer would keep all of that in memory.
+      // Most bodies are one chunk, which is the answer as it is; a small part of a bigger buffer would keep all of that
+      // in memory.
       if (size === 0 && chunk.buffer.byteLength <= chunk.length * 2) {
         held = chunk
         size = chunk.length

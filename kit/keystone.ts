@@ -1,4 +1,5 @@
-/** Tokens of Keystone (Identity API v3, POST /v3/auth/tokens), kept until a minute before they end, and what its catalogue says. */
+/** Tokens of Keystone (Identity API v3, POST /v3/auth/tokens), kept until a minute before they end, and what its
+ *  catalogue says. */
 import { Fault, type FaultCode } from './fault.ts'
 import type { Http } from './http.ts'
 

@@ -1,4 +1,5 @@
-/** Starting and stopping made boring: parts stop in the reverse order of their start, once, also after a half-failed start. */
+/** Starting and stopping made boring: parts stop in the reverse order of their start, once, also after a half-failed
+ *  start. */
 
 export interface Part {
   readonly name: string

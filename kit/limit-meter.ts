@@ -1,4 +1,5 @@
-/** What a limit refused is counted, and logged once per burst: the first refusal at once, then at most one line a minute with the count since. */
+/** What a limit refused is counted, and logged once per burst: the first refusal at once, then at most one line a
+ *  minute with the count since. */
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
 

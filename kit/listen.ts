@@ -1,4 +1,5 @@
-/** Servers and datagram sockets that listen, or reject with what keeps them from it. Afterwards errors belong to the caller. */
+/** Servers and datagram sockets that listen, or reject with what keeps them from it. Afterwards errors belong to the
+ *  caller. */
 import type { Socket as DatagramSocket } from 'node:dgram'
 
 interface Listener {

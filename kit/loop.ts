@@ -1,4 +1,5 @@
-/** Something that is done again and again until it is stopped. A round that fails is reported, and the next one follows. */
+/** Something that is done again and again until it is stopped. A round that fails is reported, and the next one
+ *  follows. */
 import type { Clock } from './clock.ts'
 
 export interface LoopOptions {

@@ -1,10 +1,12 @@
-/** Telling systemd how the daemon is (sd_notify(3)), by its own program: Node.js has no datagram sockets of the unix kind. Without NOTIFY_SOCKET nothing is done. */
+/** Telling systemd how the daemon is (sd_notify(3)), by its own program: Node.js has no datagram sockets of the unix
+ *  kind. Without NOTIFY_SOCKET nothing is done. */
 import { run as systemRun, type Run } from './run.ts'
 
 export interface ServiceManager {
   ready(status: string): Promise<void>
   stopping(): Promise<void>
-  /** Until the answer is called: says "alive" four times in the time that systemd allows, as long as `alive` says so. */
+  /** Until the answer is called: says "alive" four times in the time that systemd allows, as long as `alive` says
+   *  so. */
   watch(alive: () => Promise<boolean>): () => void
 }
 

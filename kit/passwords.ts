@@ -1,5 +1,5 @@
-/** bcrypt in threads of its own: a password takes a tenth of a second of a core, which the event loop has not. A few at a time; the others wait in
- *  a bounded queue that is fair to their sources. */
+/** bcrypt in threads of its own: a password takes a tenth of a second of a core, which the event loop has not. A few at
+ *  a time; the others wait in a bounded queue that is fair to their sources. */
 import { Worker } from 'node:worker_threads'
 import { FairQueue } from './fair-queue.ts'
 import { Fault } from './fault.ts'

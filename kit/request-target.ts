@@ -1,4 +1,5 @@
-/** The target of an HTTP request, as it stands in the request line: path and query, taken apart without judging either. */
+/** The target of an HTTP request, as it stands in the request line: path and query, taken apart without judging
+ *  either. */
 
 /** Never throws: `//` is a path like any other (for `new URL` it would be a host without a name). */
 export function requestTarget(target: string | undefined): { path: string; query: URLSearchParams } {

@@ -1,5 +1,6 @@
-/** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs capped; a child that
- *  cannot be started is a fault, never the end of this process. Secrets go by `env` or `input`, never by argv. */
+/** Child processes: argv only, never a shell; an own process group that is ended as a whole (TERM, then KILL); outputs
+ *  capped; a child that cannot be started is a fault, never the end of this process. Secrets go by `env` or `input`,
+ *  never by argv. */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { Fault } from './fault.ts'
@@ -100,7 +101,8 @@ export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Pip
 export const piped = (argv: readonly string[], env?: Record<string, string>): Piped =>
   filter(argv, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
 
-/** Starts a program that outlives us, with our standard error as its output. Answers its pid; undefined: it could not be started. */
+/** Starts a program that outlives us, with our standard error as its output. Answers its pid; undefined: it could not
+ *  be started. */
 export function launch(argv: readonly string[]): number | undefined {
   const { child, over } = start(argv, { stdio: ['ignore', 'inherit', 'inherit'] }, { outlives: true })
   over.catch(() => undefined)

@@ -1,5 +1,6 @@
-/** A text for one reader, who is known by a public key: an ephemeral X25519 key (RFC 7748), HKDF-SHA256 (RFC 5869) over both public keys and what it is about, AES-256-GCM.
- *  Whoever seals needs no key of its own and cannot open it again. Node.js has no HPKE (RFC 9180), which does the same. */
+/** A text for one reader, who is known by a public key: an ephemeral X25519 key (RFC 7748), HKDF-SHA256 (RFC 5869) over
+ *  both public keys and what it is about, AES-256-GCM. Whoever seals needs no key of its own and cannot open it again.
+ *  Node.js has no HPKE (RFC 9180), which does the same. */
 import {
   createCipheriv,
   createDecipheriv,

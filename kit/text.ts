@@ -1,6 +1,7 @@
 /** Small text helpers that more than one room needs. */
 
-/** The time to compare two words grows with the product of their lengths: of a longer one, the beginning is compared. */
+/** The time to compare two words grows with the product of their lengths: of a longer one, the beginning is
+ *  compared. */
 const MAX_COMPARED = 64
 
 /** The candidate with the fewest edits (Levenshtein) from `word`; empty without candidates. */
@@ -40,8 +41,9 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
 }
 
-/** Text from a stranger, fit for a log, a terminal and one line: control and format characters, line separators and halves of surrogate pairs become "?",
- *  and what is longer than `maxLength` (in UTF-16 units) is cut and ends with "…". */
+/** Text from a stranger, fit for a log, a terminal and one line: control and format characters, line separators and
+ *  halves of surrogate pairs become "?", and what is longer than `maxLength` (in UTF-16 units) is cut and ends with
+ *  "…". */
 export function printable(text: string, maxLength = 200): string {
   const cut = text.length > maxLength ? `${text.slice(0, Math.max(0, maxLength - 1))}…` : text
   return cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '?')

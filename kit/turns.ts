@@ -1,4 +1,5 @@
-/** Runs the tasks of one key one after the other, in the order in which they came; tasks of different keys run side by side. */
+/** Runs the tasks of one key one after the other, in the order in which they came; tasks of different keys run side by
+ *  side. */
 export class Turns {
   private readonly last = new Map<string, Promise<unknown>>()
 

@@ -1,9 +1,11 @@
-/** Which loaders a client may get first, by its architecture (option 93; IANA "Processor Architecture Types", RFC 4578 2.1). */
+/** Which loaders a client may get first, by its architecture (option 93; IANA "Processor Architecture Types", RFC 4578
+ *  2.1). */
 
 export interface FirmwareRow {
   readonly arch: number
   readonly name: string
-  /** File names, the best one first; the next one is tried when a loader starts and is not heard of again. None: no loader is sent, and an event says so. */
+  /** File names, the best one first; the next one is tried when a loader starts and is not heard of again. None: no
+   *  loader is sent, and an event says so. */
   readonly files: readonly string[]
 }
 
@@ -16,7 +18,8 @@ export interface Loader {
 }
 
 export const BIOS_LOADER = 'undionly.kpxe'
-/** snponly drives the card through the firmware that just booted from it: iPXE's own drivers hang on several 10/25 GbE cards. */
+/** snponly drives the card through the firmware that just booted from it: iPXE's own drivers hang on several 10/25 GbE
+ *  cards. */
 export const EFI_LOADER = 'snponly.efi'
 /** For firmware whose own driver is broken. */
 export const EFI_DRIVER_LOADER = 'ipxe.efi'
@@ -24,7 +27,8 @@ export const BIOS_DRIVER_LOADER = 'ipxe.pxe'
 /** Not in every distribution's package; for a site whose ramdisk is of that architecture. */
 export const ARM64_LOADER = 'ipxe-arm64.efi'
 
-/** shim, which firmware with Secure Boot takes. It loads GRUB from beside itself, and MokManager when keys are to be enrolled. */
+/** shim, which firmware with Secure Boot takes. It loads GRUB from beside itself, and MokManager when keys are to be
+ *  enrolled. */
 export const SHIM_LOADER = 'bootx64.efi'
 export const GRUB_LOADER = 'grubx64.efi'
 const MOK_MANAGER = 'mmx64.efi'
@@ -71,7 +75,8 @@ export const isHttpArch = (arch: number): boolean => [15, 16, 18, 19, 20, 28].in
 const RASPBERRY_PI_OUIS: ReadonlySet<string> = new Set(['b8:27:eb', 'dc:a6:32', 'e4:5f:01', '28:cd:c1', 'd8:3a:dd'])
 const RASPBERRY_PI: FirmwareRow = { arch: 0, name: 'Raspberry Pi', files: NONE }
 
-/** The first architecture of the client that we have a loader for, else the first that has a name here. A client that names none is an old BIOS ROM (PXE 2.0). */
+/** The first architecture of the client that we have a loader for, else the first that has a name here. A client that
+ *  names none is an old BIOS ROM (PXE 2.0). */
 export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
   const asked = archs.length > 0 ? archs : [0]
   const known = asked.flatMap((arch) => FIRMWARE.find((row) => row.arch === arch) ?? [])
@@ -80,7 +85,8 @@ export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
   return row.arch === 0 && RASPBERRY_PI_OUIS.has(mac.slice(0, 8)) ? RASPBERRY_PI : row
 }
 
-/** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the firmware may be wrong. */
+/** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the
+ *  firmware may be wrong. */
 export const signedFilesOf = ({ files }: FirmwareRow): readonly string[] =>
   files.toSorted((a, b) => Number(b === SHIM_LOADER) - Number(a === SHIM_LOADER))
 
@@ -93,11 +99,13 @@ export const OPTIONAL_LOADERS: readonly string[] = filesOf(false).map(({ file })
 /** The script that iPXE looks for beside its loader. */
 export const AUTOEXEC = 'autoexec.ipxe'
 
-/** The configuration that GRUB looks for from the root of the server: in its directory or in that of its modules, also by the address of the card. */
+/** The configuration that GRUB looks for from the root of the server: in its directory or in that of its modules, also
+ *  by the address of the card. */
 export const isGrubConfig = (name: string): boolean =>
   /^grub\/(?:x86_64-efi\/)?grub\.cfg(?:-[0-9A-Fa-f-]+)?$/.test(name)
 
-/** What loaders ask for beside themselves and do without: shim's revocation lists and certificate, iPXE's script, GRUB's module lists. */
+/** What loaders ask for beside themselves and do without: shim's revocation lists and certificate, iPXE's script,
+ *  GRUB's module lists. */
 export const isOptionalName = (name: string): boolean =>
   /^(?:.*\/)?(?:revocations_(?:sku|sbat)\.efi|shim_certificate_\d+\.efi|autoexec\.ipxe|(?:command|fs|crypto|terminal)\.lst)$/.test(
     name,

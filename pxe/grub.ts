@@ -1,7 +1,9 @@
-/** Boot order -> GRUB configuration, rendered for one node at one moment, for nodes that boot through shim and GRUB (the GRUB manual, "Network"). */
+/** Boot order -> GRUB configuration, rendered for one node at one moment, for nodes that boot through shim and GRUB
+ *  (the GRUB manual, "Network"). */
 import { isSafeWord, type BootOrder } from './script.ts'
 
-/** `autoexec.ipxe` for GRUB: the file that it looks for by itself sends it on to the configuration of the node, again and again until that boots. */
+/** `autoexec.ipxe` for GRUB: the file that it looks for by itself sends it on to the configuration of the node, again
+ *  and again until that boots. */
 export const renderGrubStart = (configUrl: string): string =>
   lines([
     'set timeout=0',
@@ -37,8 +39,8 @@ export function renderGrub(order: BootOrder, node: string): string {
   }
 }
 
-/** Firmware that network boot has left with success stops at a menu (EDK2), so GRUB starts what firmware would start next. Where there is nothing, or it is
- *  not signed, the choice goes back to the firmware. */
+/** Firmware that network boot has left with success stops at a menu (EDK2), so GRUB starts what firmware would start
+ *  next. Where there is nothing, or it is not signed, the choice goes back to the firmware. */
 const FROM_DISK = [
   'for loader in /EFI/BOOT/BOOTX64.EFI /EFI/debian/shimx64.efi /EFI/ubuntu/shimx64.efi /EFI/redhat/shimx64.efi /EFI/Microsoft/Boot/bootmgfw.efi; do',
   // shim looks for GRUB on the device that is the root.

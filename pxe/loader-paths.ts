@@ -1,5 +1,6 @@
-/** Which of several loaders a client gets: the one that worked on its card, and the next one after a boot that fell silent. A loader is silent when it was
- *  fetched and the firmware asks again before the loader took an address or a script. */
+/** Which of several loaders a client gets: the one that worked on its card, and the next one after a boot that fell
+ *  silent. A loader is silent when it was fetched and the firmware asks again before the loader took an address or a
+ *  script. */
 
 /** How a loader did on one card model. */
 export interface LoaderRecord {
@@ -87,7 +88,8 @@ export class LoaderPaths {
     if (trial?.fetchedAtMs !== undefined && !trial.heard) this.trials.set(mac, { ...trial, heard: true })
   }
 
-  /** A client came as far as its script. Answers the loader that did it, and those that fell silent before, when a loader was fetched. */
+  /** A client came as far as its script. Answers the loader that did it, and those that fell silent before, when a
+   *  loader was fetched. */
   worked(mac: string): { card: string; file: string; silent: readonly string[] } | undefined {
     const trial = this.trials.get(mac)
     if (trial?.fetchedAtMs === undefined) return undefined

@@ -17,7 +17,8 @@ export type BootOrder =
 /** iPXE expands ${...} and cuts at blanks; a kernel argument that holds either would become something else. */
 const SAFE_WORD = /^[A-Za-z0-9_.,:;/@%+=?&~[\]-]+$/
 
-/** True for what iPXE passes on as one unchanged word of a command. The word && would end the command and begin another one. */
+/** True for what iPXE passes on as one unchanged word of a command. The word && would end the command and begin another
+ *  one. */
 export const isSafeWord = (text: string): boolean => SAFE_WORD.test(text) && text !== '&&'
 
 export function renderScript(order: BootOrder, node: string): string {
@@ -45,7 +46,8 @@ export function renderScript(order: BootOrder, node: string): string {
         // SeaBIOS and most BIOSes: the first disk. Where that fails, go back to the firmware's own order.
         'sanboot --no-describe --drive 0x80 || exit',
         ':efi',
-        // An EFI application that ends with success stops the boot manager in its menu (EDK2); with an error it takes the next entry.
+        // An EFI application that ends with success stops the boot manager in its menu (EDK2); with an error it takes
+        // the next entry.
         'exit 1',
       ])
     case 'nothing':
@@ -53,8 +55,8 @@ export function renderScript(order: BootOrder, node: string): string {
   }
 }
 
-/** `autoexec.ipxe`, which iPXE of 2023 and later fetches from beside its loader: an address by DHCP alone, and then the script of the node.
- *  Left to itself iPXE waits for IPv6 routers too, for 7 to 17 s. */
+/** `autoexec.ipxe`, which iPXE of 2023 and later fetches from beside its loader: an address by DHCP alone, and then the
+ *  script of the node. Left to itself iPXE waits for IPv6 routers too, for 7 to 17 s. */
 export const renderAutoexec = (scriptUrl: string): string =>
   script([
     ':again',

@@ -1,4 +1,5 @@
-/** What the DHCP server of a site is told, so that servers boot from us: configuration for the usual ones, made from the firmware table. Pure. */
+/** What the DHCP server of a site is told, so that servers boot from us: configuration for the usual ones, made from
+ *  the firmware table. Pure. */
 import { FIRMWARE, isHttpArch } from './firmware.ts'
 
 export const SITE_SERVERS = ['kea', 'isc', 'dnsmasq', 'windows'] as const

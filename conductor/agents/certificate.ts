@@ -1,4 +1,5 @@
-/** The agent port's own certificate, made once. Agents pin its hash, which comes to them in the boot script; no name in it matters. */
+/** The agent port's own certificate, made once. Agents pin its hash, which comes to them in the boot script; no name in
+ *  it matters. */
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

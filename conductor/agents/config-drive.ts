@@ -1,4 +1,5 @@
-/** The config drive of a node -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and glean read). */
+/** The config drive of a node -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and
+ *  glean read). */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,7 +63,8 @@ async function makeIso(node: NodeRecord, given: Record<string, unknown>): Promis
   }
 }
 
-/** The files of one version. uuid and host name are filled in where the user left them out: cloud-init does not start without a uuid. */
+/** The files of one version. uuid and host name are filled in where the user left them out: cloud-init does not start
+ *  without a uuid. */
 export function configFiles(
   node: Pick<NodeRecord, 'uuid' | 'name' | 'instanceUuid'>,
   given: Record<string, unknown>,

@@ -1,5 +1,6 @@
-/** Cards that an inventory names -> ports of the node, and the links of those ports. The report of a ramdisk proves no MAC, so that none of its cards is answered when it
- *  boots from the network; a BMC whose key and password were checked knows its own cards. */
+/** Cards that an inventory names -> ports of the node, and the links of those ports. The report of a ramdisk proves no
+ *  MAC, so that none of its cards is answered when it boots from the network; a BMC whose key and password were checked
+ *  knows its own cards. */
 import { isDeepStrictEqual } from 'node:util'
 import { isoTime, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -17,8 +18,9 @@ interface Parts {
   readonly limits: { readonly portsPerReport: number }
 }
 
-/** Every card becomes a port, as Ironic's add_ports=all, up to the limit. The one that the node booted from is a port already, or it would not have been
- *  answered; one that is a port of another node stays there, and an event says so. */
+/** Every card becomes a port, as Ironic's add_ports=all, up to the limit. The one that the node booted from is a port
+ *  already, or it would not have been answered; one that is a port of another node stays there, and an event says
+ *  so. */
 export async function addPorts(
   node: NodeRecord,
   { macs, pxeEnabled = false }: { readonly macs: readonly string[]; readonly pxeEnabled?: boolean },
@@ -56,7 +58,8 @@ export async function addPorts(
     )
 }
 
-/** Ports of the node learn which switch port they are joined to; what somebody set before stays (Ironic's hook local-link-connection). */
+/** Ports of the node learn which switch port they are joined to; what somebody set before stays (Ironic's hook
+ *  local-link-connection). */
 export async function linkPorts(
   node: NodeRecord,
   links: ReadonlyMap<string, Readonly<Record<string, string>>>,

@@ -1,4 +1,5 @@
-/** What Ironic's inspection hooks add to an inventory: its valid interfaces and their MACs, what switches announced, and the link of each card. Pure. */
+/** What Ironic's inspection hooks add to an inventory: its valid interfaces and their MACs, what switches announced,
+ *  and the link of each card. Pure. */
 import { LldpField } from '../api/agent-wire.ts'
 import { linkOf, parseLldp, type ParsedLldp } from './lldp.ts'
 

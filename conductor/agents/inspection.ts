@@ -52,7 +52,8 @@ export function withCapability(capabilities: unknown, name: string, value: strin
   return [...others, `${name}:${value}`].join(',')
 }
 
-/** Ironic's wire form of an inventory (GET /v1/nodes/{id}/inventory), with the types of its agent: sizes are bytes, and a text that is not known is empty.
+/** Ironic's wire form of an inventory (GET /v1/nodes/{id}/inventory), with the types of its agent: sizes are bytes, and
+ *  a text that is not known is empty.
  *  `hostName`: what DHCP tells the ramdisk. */
 export function ironicInventory(
   inventory: Inventory,

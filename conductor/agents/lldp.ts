@@ -1,5 +1,6 @@
-/** Fields of an LLDP announcement -> what Ironic's inspection hooks make of them: names and values (parse-lldp) and the link of a port
- *  (local-link-connection). Pure: every byte comes from whoever is on the wire, and what is malformed is left out. */
+/** Fields of an LLDP announcement -> what Ironic's inspection hooks make of them: names and values (parse-lldp) and the
+ *  link of a port (local-link-connection). Pure: every byte comes from whoever is on the wire, and what is malformed is
+ *  left out. */
 import type { LldpField } from '../api/agent-wire.ts'
 import { printable } from '../../kit/text.ts'
 import { MAU_TYPES, PHYSICAL_CAPABILITIES, SYSTEM_CAPABILITIES } from './lldp-names.ts'

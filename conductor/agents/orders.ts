@@ -81,7 +81,8 @@ export class Orders {
     }
   }
 
-  /** An image is named by its content, so its index never changes; a rack that deploys one image requests it with every poll. */
+  /** An image is named by its content, so its index never changes; a rack that deploys one image requests it with every
+   *  poll. */
   async indexOf(imageId: string): Promise<Index> {
     const known = this.indexes.get(imageId)
     if (known) return known

@@ -47,7 +47,8 @@ export function failedEvent(node: NodeRecord, failed: { code: string; text: stri
   return { type: 'agent-failed', orderId: orderId(node), fault: { code, text: fault.message, retry: fault.retry } }
 }
 
-/** Stores an inventory, adds ports for its network cards, and returns the fields that it and the inspection rules change. */
+/** Stores an inventory, adds ports for its network cards, and returns the fields that it and the inspection rules
+ *  change. */
 export async function storeInventory(
   node: NodeRecord,
   found: InspectedHardware,
@@ -68,7 +69,8 @@ export async function storeInventory(
   return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
 }
 
-/** The changes that a finished step makes to the node as it is now. Runs in the mailbox of the node, so that no concurrent change is lost. */
+/** The changes that a finished step makes to the node as it is now. Runs in the mailbox of the node, so that no
+ *  concurrent change is lost. */
 export async function doneEvent(
   node: NodeRecord,
   done: NonNullable<Report['done']>,

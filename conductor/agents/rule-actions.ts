@@ -12,7 +12,8 @@ export interface Subject {
   ports: Record<string, RuleData>
   traits: string[]
   readonly logged: string[]
-  /** Calls that the rules want, in their order. They are made when every rule has run, and before anything is stored. */
+  /** Calls that the rules want, in their order. They are made when every rule has run, and before anything is
+   *  stored. */
   readonly calls: RuleCall[]
 }
 

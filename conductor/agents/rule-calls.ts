@@ -1,4 +1,5 @@
-/** Makes the calls that inspection rules want (Ironic's api-call): GETs to allowed URLs, with retries, within a time for all of them. */
+/** Makes the calls that inspection rules want (Ironic's api-call): GETs to allowed URLs, with retries, within a time
+ *  for all of them. */
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { AllowList } from '../outbound/allow-list.ts'
@@ -14,7 +15,8 @@ export interface RuleCallParts {
 /** Answers that are worth another try (Ironic's). */
 const AGAIN: ReadonlySet<number> = new Set([429, 500, 502, 503, 504])
 
-/** Throws `inspect.rule` when one fails: the inspection fails then, as in Ironic. What was called before stays called. */
+/** Throws `inspect.rule` when one fails: the inspection fails then, as in Ironic. What was called before stays
+ *  called. */
 export async function makeCalls(calls: readonly RuleCall[], parts: RuleCallParts): Promise<void> {
   const { calls: most, callSeconds } = parts.limits
   if (calls.length > most)

@@ -1,4 +1,5 @@
-/** Inspection rules: conditions over the inventory and the node, and what they change (Ironic's inspection rules). Pure. */
+/** Inspection rules: conditions over the inventory and the node, and what they change (Ironic's inspection rules).
+ *  Pure. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import { isTrait, notATrait } from '../api/traits.ts'
 import { allowedUrl, type AllowList } from '../outbound/allow-list.ts'
@@ -138,7 +139,8 @@ const named = (args: Args, names: readonly string[]): RuleData =>
     ? Object.fromEntries(args.map((value, i) => [names[i] ?? `argument ${i + 1}`, value]))
     : (args as RuleData)
 
-/** `{inventory[cpu][count]}`, `{node.properties[cpus]}`, `{item}`: a text that is nothing else keeps the type of its value. */
+/** `{inventory[cpu][count]}`, `{node.properties[cpus]}`, `{item}`: a text that is nothing else keeps the type of its
+ *  value. */
 function filled(value: unknown, subject: Subject, item: unknown): unknown {
   if (Array.isArray(value)) return value.map((one) => filled(one, subject, item))
   if (value !== null && typeof value === 'object')

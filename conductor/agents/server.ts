@@ -1,5 +1,5 @@
-/** The port that agents call: HTTP/2 over TLS, five calls, JSON in and out. Nothing is read before the session is proven but the small request for one,
- *  and a connection that proves none ends. */
+/** The port that agents call: HTTP/2 over TLS, five calls, JSON in and out. Nothing is read before the session is
+ *  proven but the small request for one, and a connection that proves none ends. */
 import {
   constants,
   createSecureServer,

@@ -1,4 +1,5 @@
-/** The agent API: a session for a boot token, the present order, the index of its image, its config drive; and the reports of the agent. */
+/** The agent API: a session for a boot token, the present order, the index of its image, its config drive; and the
+ *  reports of the agent. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Order, Report, SessionRequest, SessionGrant } from '../api/agent-wire.ts'

@@ -1,4 +1,5 @@
-/** Owners and lessees: a user with a project sees the nodes that it owns or leases, and those of others do not exist for it. */
+/** Owners and lessees: a user with a project sees the nodes that it owns or leases, and those of others do not exist
+ *  for it. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { NodeService } from '../node/service.ts'
@@ -18,8 +19,8 @@ const missing = (kind: string, ident: string) =>
 
 type Finds = Pick<NodeService, 'find' | 'damaged'>
 
-/** A node by UUID or name, as the user sees it: every look-up by name goes through here, so that a node of another project and none at all are one answer.
- *  Throws `object.missing`. */
+/** A node by UUID or name, as the user sees it: every look-up by name goes through here, so that a node of another
+ *  project and none at all are one answer. Throws `object.missing`. */
 export async function seenNode(nodes: Finds, actor: Actor, ident: string): Promise<NodeRecord> {
   const node = await nodes.find(ident).catch((error: unknown) => {
     const damaged = isFault(error, 'store.damaged') ? nodes.damaged(ident) : undefined
@@ -38,7 +39,8 @@ export async function namedNode(nodes: Finds, actor: Actor, at: { field: string;
   })
 }
 
-/** A thing that belongs to a node, by UUID or name; what hangs on a node that the user does not see is not there. Throws `object.missing`. */
+/** A thing that belongs to a node, by UUID or name; what hangs on a node that the user does not see is not there.
+ *  Throws `object.missing`. */
 export async function seenObject(
   store: Store,
   actor: Actor,
@@ -59,7 +61,8 @@ export async function seesNodeOf(
   return node !== undefined && standing(actor, node) !== 'none'
 }
 
-/** What `found` finds; undefined when it is damaged and the user may remove it all the same, for it cannot be asked whose it is. */
+/** What `found` finds; undefined when it is damaged and the user may remove it all the same, for it cannot be asked
+ *  whose it is. */
 export async function orDamaged<T>({ actor }: { actor: Actor }, found: Promise<T>): Promise<T | undefined> {
   try {
     return await found

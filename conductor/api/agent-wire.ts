@@ -1,4 +1,5 @@
-/** Between the agent in the ramdisk and the conductor: JSON over one outgoing TLS connection (HTTP/2). Checked on both ends. */
+/** Between the agent in the ramdisk and the conductor: JSON over one outgoing TLS connection (HTTP/2). Checked on both
+ *  ends. */
 import * as z from 'zod/mini'
 import { VolumeIds, Volumes, VolumeWishes } from './agent-raid.ts'
 
@@ -155,7 +156,8 @@ export const Report = z.object({
   failed: z.optional(z.object({ code: Text(64), text: Text(4000) })),
 })
 
-/** The agent chooses its secret, so that it can ask again when the answer got lost: the same token with the same secret is the same trade. */
+/** The agent chooses its secret, so that it can ask again when the answer got lost: the same token with the same secret
+ *  is the same trade. */
 export const SessionRequest = z.object({
   token: Text(256),
   secret: z.string().check(z.regex(/^[A-Za-z0-9_-]{43}$/)),

@@ -1,4 +1,5 @@
-/** The REST application: discovery, version headers, authentication, routes, and one place where errors become answers. */
+/** The REST application: discovery, version headers, authentication, routes, and one place where errors become
+ *  answers. */
 import express, {
   type ErrorRequestHandler,
   type Express,
@@ -38,7 +39,8 @@ export interface AppParts {
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
   readonly notReadyReasons: () => Promise<readonly string[]>
-  /** Records and images that cannot be read, such as "node UUID": they are out of service, and everything else goes on. */
+  /** Records and images that cannot be read, such as "node UUID": they are out of service, and everything else goes
+   *  on. */
   readonly damaged: () => Promise<readonly string[]>
 }
 

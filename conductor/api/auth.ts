@@ -1,5 +1,6 @@
-/** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once, in threads, and then remembered
- *  by a keyed hash of user and password; after many failures from one address, that address must wait. */
+/** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once,
+ *  in threads, and then remembered by a keyed hash of user and password; after many failures from one address, that
+ *  address must wait. */
 import { createHmac, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { sourceOf } from '../../kit/addresses.ts'
@@ -22,8 +23,8 @@ export interface Actor {
 }
 
 export interface Authenticator {
-  /** Undefined: no valid credentials. Throws `input.invalid` for a malformed header, `access.limited` after too many failures, `access.busy` when too many
-   *  passwords wait to be checked. */
+  /** Undefined: no valid credentials. Throws `input.invalid` for a malformed header, `access.limited` after too many
+   *  failures, `access.busy` when too many passwords wait to be checked. */
   check(header: string | undefined, from: string): Promise<Actor | undefined>
   close(): Promise<void>
 }

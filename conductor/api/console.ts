@@ -1,5 +1,6 @@
-/** The serial console of a node as a websocket (RFC 6455): binary messages both ways, what its BMC sends and what is typed (IPMI 2.0, section 26: serial over LAN).
- *  Nobody but the conductor needs to reach the BMC or to know its password. Ironic's own way, a TCP port that anybody may open, is not offered. */
+/** The serial console of a node as a websocket (RFC 6455): binary messages both ways, what its BMC sends and what is
+ *  typed (IPMI 2.0, section 26: serial over LAN). Nobody but the conductor needs to reach the BMC or to know its
+ *  password. Ironic's own way, a TCP port that anybody may open, is not offered. */
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -114,7 +115,8 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   }
 }
 
-/** Tells when the node is no longer the user's: a change of its owner or lessee is an event of it, which comes with the owner and the lessee of then. */
+/** Tells when the node is no longer the user's: a change of its owner or lessee is an event of it, which comes with the
+ *  owner and the lessee of then. */
 function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
   let end = (): void => undefined
   const lost = (event: SeenEvent) => event.nodeUuid === nodeUuid && standing(actor, event) === 'none'

@@ -1,12 +1,13 @@
-/** Pages of other web sites may not change anything: a browser sends the password that it keeps, or reaches a conductor that asks for none, for any page.
- *  Programs send neither Origin nor Sec-Fetch-Site. */
+/** Pages of other web sites may not change anything: a browser sends the password that it keeps, or reaches a conductor
+ *  that asks for none, for any page. Programs send neither Origin nor Sec-Fetch-Site. */
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
 
 const READS = new Set(['GET', 'HEAD'])
 
-/** Throws `access.cross-site` for a request that changes something, or opens a websocket, on behalf of a page of another site. */
+/** Throws `access.cross-site` for a request that changes something, or opens a websocket, on behalf of a page of
+ *  another site. */
 export function refuseCrossSite(request: IncomingMessage): void {
   if (READS.has(request.method ?? '') && request.headers.upgrade === undefined) return
   const { origin, host } = request.headers
@@ -23,8 +24,9 @@ export function refuseCrossSite(request: IncomingMessage): void {
 /** `null`, which browsers send for pages without an origin, has no host. */
 const hostOf = (origin: string): string | undefined => (URL.canParse(origin) ? new URL(origin).host : undefined)
 
-/** Without authentication, nothing but the name that a browser asked for tells a page of ours from one whose name was made to mean our address (DNS rebinding): so the API
- *  answers to addresses, to localhost and to `names` alone, reads included. A unix socket is no place that a browser reaches. Throws `access.cross-site`. */
+/** Without authentication, nothing but the name that a browser asked for tells a page of ours from one whose name was
+ *  made to mean our address (DNS rebinding): so the API answers to addresses, to localhost and to `names` alone, reads
+ *  included. A unix socket is no place that a browser reaches. Throws `access.cross-site`. */
 export function refuseForeignName(request: IncomingMessage, names: readonly string[]): void {
   const { host } = request.headers
   if (host === undefined || request.socket.remoteAddress === undefined) return

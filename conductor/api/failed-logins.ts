@@ -1,5 +1,5 @@
-/** Failed logins, counted by address and user: a stranger who guesses locks out nobody but himself. What is guessed of one user from many addresses
- *  makes that user's logins slower, and refuses none. */
+/** Failed logins, counted by address and user: a stranger who guesses locks out nobody but himself. What is guessed of
+ *  one user from many addresses makes that user's logins slower, and refuses none. */
 import { createHash } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
@@ -34,8 +34,8 @@ export class FailedLogins {
     this.onLimit = opts.onLimit
   }
 
-  /** Counts a login that is not known to be right yet: guesses that are sent at once are not free. Answers how long it has to wait first.
-   *  Throws `access.limited` after too many. */
+  /** Counts a login that is not known to be right yet: guesses that are sent at once are not free. Answers how long it
+   *  has to wait first. Throws `access.limited` after too many. */
   begin(address: string, user: string): number {
     const key = keyOf(user)
     const source = this.recent(this.sources, address, () => ({
@@ -81,7 +81,8 @@ export class FailedLogins {
     if (total && total.count > 0) total.count -= 1
   }
 
-  /** The entry of `key`, or a new one. The oldest goes when there are too many; one that began in the future, before a clock was set back, is over. */
+  /** The entry of `key`, or a new one. The oldest goes when there are too many; one that began in the future, before a
+   *  clock was set back, is over. */
   private recent<T extends Count>(entries: Map<string, T>, key: string, make: () => T): T {
     const found = entries.get(key)
     if (found && !this.isOver(found)) return found

@@ -1,4 +1,5 @@
-/** /rackward/v1/nodes/{id}/health: how a server is, read from its BMC now: health, sensors, boot mode and Secure Boot. */
+/** /rackward/v1/nodes/{id}/health: how a server is, read from its BMC now: health, sensors, boot mode and Secure
+ *  Boot. */
 import { SENSOR_KINDS } from '../bmc/parts/sensors.ts'
 import { eventsView } from '../node/query/explain-events.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'

@@ -1,4 +1,5 @@
-/** RFC 6902, the part that Ironic takes: add, replace, remove on allowed roots. Applied to a copy; an error changes nothing. */
+/** RFC 6902, the part that Ironic takes: add, replace, remove on allowed roots. Applied to a copy; an error changes
+ *  nothing. */
 import { createRequire } from 'node:module'
 import type { Operation } from 'fast-json-patch'
 import * as z from 'zod'
@@ -9,7 +10,8 @@ const { applyOperation, getValueByPointer } = createRequire(import.meta.url)(
   'fast-json-patch',
 ) as typeof import('fast-json-patch')
 
-/** To add to a list or to remove from it moves what stands behind: so many items in all, for all operations of a patch. */
+/** To add to a list or to remove from it moves what stands behind: so many items in all, for all operations of a
+ *  patch. */
 const MAX_MOVED = 2_000_000
 
 const patchOf = (path: RegExp) =>
@@ -26,7 +28,8 @@ const Plain = patchOf(/^(\/[\w-]+)+$/)
 /** 1.98: keys that hold ~ or /, escaped as RFC 6901 says. */
 const Escaped = patchOf(/^(\/([\w-]|~[01])+)+$/)
 
-/** Removing a root field sets it to its default. `touched`: the fields that were named; `whole`: those that were named themselves, not a key within. */
+/** Removing a root field sets it to its default. `touched`: the fields that were named; `whole`: those that were named
+ *  themselves, not a key within. */
 export function applyJsonPatch(
   target: Record<string, unknown>,
   body: unknown,

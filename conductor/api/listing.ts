@@ -44,7 +44,8 @@ export function readPage(request: ApiRequest): Page {
   }
 }
 
-/** `next` stands there exactly when the page is full, also when it happens to be the last (clients of Ironic expect it). */
+/** `next` stands there exactly when the page is full, also when it happens to be the last (clients of Ironic expect
+ *  it). */
 function nextLink(
   request: ApiRequest,
   at: { count: number; limit: number; last: string | undefined },

@@ -1,4 +1,5 @@
-/** The mesh through the conductor: its arbiters' API passed on to the one that leads, and the BMC of a node for its fencing, through the one queue. */
+/** The mesh through the conductor: its arbiters' API passed on to the one that leads, and the BMC of a node for its
+ *  fencing, through the one queue. */
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
@@ -111,7 +112,8 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
   ]
 }
 
-/** The path with its parameters filled in. Throws `input.invalid` for a parameter that is no name but leads to another path. */
+/** The path with its parameters filled in. Throws `input.invalid` for a parameter that is no name but leads to another
+ *  path. */
 export function pathOf(path: string, params: Readonly<Record<string, string>>): string {
   return path.replace(/:(\w+)/g, (_, name: string) => {
     const value = params[name] ?? ''

@@ -52,7 +52,8 @@ const Dict = z.record(z.string(), z.unknown())
 /** A dictionary of a new object, where null stands for an empty one: clients send what they were not given as null. */
 const NewDict = Dict.nullish().transform((given) => given ?? {})
 
-/** What can stand in a path for a thing: anything else is refused before it is looked up (Ironic). Throws `input.invalid`. */
+/** What can stand in a path for a thing: anything else is refused before it is looked up (Ironic). Throws
+ *  `input.invalid`. */
 export function checkIdent(ident: string, kind: string): void {
   if (!isUuid(ident) && !/^[A-Za-z0-9._~-]{1,255}$/.test(ident))
     throw new Fault('input.invalid', `Expected UUID or name for ${kind}: ${JSON.stringify(ident.slice(0, 255))}`)

@@ -1,4 +1,5 @@
-/** What is wrong with a value, in the words that clients of Ironic look for (those of jsonschema and of its own checks), and then what is allowed. */
+/** What is wrong with a value, in the words that clients of Ironic look for (those of jsonschema and of its own
+ *  checks), and then what is allowed. */
 import type * as z from 'zod'
 
 export const NOT_A_UUID = 'is not a UUID'

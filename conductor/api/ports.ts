@@ -147,8 +147,8 @@ export function portRoutes(parts: PortRouteParts): Route[] {
   }
 }
 
-/** The MAC address decides whose server is answered at boot, and no project can prove that a card is its own: it is claimed by an administrator of all projects,
- *  or by an inspection of the server that it is in. */
+/** The MAC address decides whose server is answered at boot, and no project can prove that a card is its own: it is
+ *  claimed by an administrator of all projects, or by an inspection of the server that it is in. */
 const mustClaim = (request: ApiRequest, field: string) =>
   mustBeWhole(
     request.actor,

@@ -1,4 +1,5 @@
-/** Faults -> HTTP: the only place that knows status codes. The body is Ironic's: a JSON document inside a JSON string. */
+/** Faults -> HTTP: the only place that knows status codes. The body is Ironic's: a JSON document inside a JSON
+ *  string. */
 import { isFault, type FaultCode } from '../../kit/fault.ts'
 
 const STATUS: Partial<Record<FaultCode, number>> = {

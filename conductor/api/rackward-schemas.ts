@@ -1,4 +1,5 @@
-/** What /rackward/v1 answers, as schemas: the source of its OpenAPI document, and what tests hold its answers against. */
+/** What /rackward/v1 answers, as schemas: the source of its OpenAPI document, and what tests hold its answers
+ *  against. */
 import * as z from 'zod'
 
 const Time = z.string().describe('ISO 8601, UTC')

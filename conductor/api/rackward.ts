@@ -1,4 +1,5 @@
-/** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI document. */
+/** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI
+ *  document. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import { turn } from '../../kit/clock.ts'
 import type { EventParts } from '../events/parts.ts'

@@ -1,5 +1,6 @@
-/** /v1/lookup, /v1/heartbeat, /v1/continue_inspection: Ironic's doors for agents. They are open to every network that reaches the API, so they
- *  give nothing away: a lookup never hands out a token, and a heartbeat or an inventory counts only with the token of the node's present boot. */
+/** /v1/lookup, /v1/heartbeat, /v1/continue_inspection: Ironic's doors for agents. They are open to every network that
+ *  reaches the API, so they give nothing away: a lookup never hands out a token, and a heartbeat or an inventory counts
+ *  only with the token of the node's present boot. */
 import { createHash } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'

@@ -1,4 +1,5 @@
-/** What the smaller resources have in common: create, list, show, change, delete, with fields and verbs gated by version. */
+/** What the smaller resources have in common: create, list, show, change, delete, with fields and verbs gated by
+ *  version. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'

@@ -1,4 +1,5 @@
-/** Routes as data: method, path, version, role, what may be asked; so that the same table serves requests, checks and documents. */
+/** Routes as data: method, path, version, role, what may be asked; so that the same table serves requests, checks and
+ *  documents. */
 import type { Express, Request, Response } from 'express'
 import type * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'

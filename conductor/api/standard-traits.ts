@@ -1,5 +1,6 @@
-/** The standard traits of OpenStack, as data: the package os-traits 3.9.0, sorted. Made by `os_traits.get_traits()` of that version:
- *    python3 -c 'import os_traits; print(*sorted(os_traits.get_traits()))' | fmt -w 118
+/** The standard traits of OpenStack, as data: the package os-traits 3.9.0, sorted. Made by `os_traits.get_traits()` of
+ *  that version:
+ *     python3 -c 'import os_traits; print(*sorted(os_traits.get_traits()))' | fmt -w 118
  *  A later version only adds names. */
 
 export const OS_TRAITS_VERSION = '3.9.0'

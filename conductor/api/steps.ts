@@ -1,4 +1,5 @@
-/** /rackward/v1/nodes/{id}/steps: the clean, deploy and service steps that a node has, with their arguments in Ironic's form. */
+/** /rackward/v1/nodes/{id}/steps: the clean, deploy and service steps that a node has, with their arguments in Ironic's
+ *  form. */
 import { AGENT_STEPS, argsInfo, RESERVED_STEPS, type KnownStep } from '../node/policy/steps.ts'
 import { stepsOfNode } from '../node/policy/node-steps.ts'
 import { z } from './node-input.ts'

@@ -1,4 +1,5 @@
-/** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in, nor the switches of the site. Pure. */
+/** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in,
+ *  nor the switches of the site. Pure. */
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { PollSeen } from '../node/query/explain.ts'
 import type { NodeRecord } from '../node/record.ts'
@@ -57,7 +58,8 @@ export function veilTexts(value: unknown, node: Leased): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, veilTexts(inner, node)]))
 }
 
-/** Agents of Ironic report `bmc_address`, `bmc_v6address` and `bmc_mac`; what a plugin adds may call them something else. */
+/** Agents of Ironic report `bmc_address`, `bmc_v6address` and `bmc_mac`; what a plugin adds may call them something
+ *  else. */
 const OF_BMC = /(^|_)(bmc|ipmi|idrac|ilo)(_|$)/i
 
 export function veilInventory(value: unknown, node: Leased): unknown {

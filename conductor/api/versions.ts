@@ -173,8 +173,8 @@ export const TARGETS: Readonly<Record<string, { verb: Verb; since: number }>> = 
   service: { verb: 'service', since: 87 },
 }
 
-/** Leaves what a version may see, in the asked order. Fields that it may not see are undefined, which no JSON has: a copy with all its names costs a
- *  fraction of one that is put together name by name. */
+/** Leaves what a version may see, in the asked order. Fields that it may not see are undefined, which no JSON has: a
+ *  copy with all its names costs a fraction of one that is put together name by name. */
 export function visible(
   whole: Record<string, unknown>,
   at: { gates: Gates; minor: number; fields?: readonly string[] },

@@ -1,4 +1,5 @@
-/** Takes the events that BMCs push, over HTTPS: the path is unguessable and says which node it is; what stands in the body is never read. */
+/** Takes the events that BMCs push, over HTTPS: the path is unguessable and says which node it is; what stands in the
+ *  body is never read. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { Clock } from '../../kit/clock.ts'

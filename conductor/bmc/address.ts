@@ -1,4 +1,5 @@
-/** Where a node's BMC is, in one spelling: two nodes with the same answer would be switched by the same BMC. Pure; never resolves names. */
+/** Where a node's BMC is, in one spelling: two nodes with the same answer would be switched by the same BMC. Pure;
+ *  never resolves names. */
 import { isIPv6 } from 'node:net'
 import { originOf, type DriverInfo } from './redfish/info.ts'
 
@@ -10,7 +11,8 @@ const WHERE: Readonly<
   redfish: { keys: ['redfish_address'], read: ofRedfish },
   idrac: { keys: ['redfish_address'], read: ofRedfish },
 }
-/** What tells the blades behind one BMC apart, by ipmi_bridging; other keys are not used, and do not make another blade. */
+/** What tells the blades behind one BMC apart, by ipmi_bridging; other keys are not used, and do not make another
+ *  blade. */
 const TARGET = ['ipmi_target_channel', 'ipmi_target_address'] as const
 const BRIDGES: Readonly<Record<string, readonly string[]>> = {
   single: TARGET,
@@ -51,7 +53,8 @@ function bridgeOf(info: DriverInfo): string {
 const text = (value: unknown): string =>
   typeof value === 'string' || typeof value === 'number' ? String(value).trim() : ''
 
-/** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. Resolvers take an IPv4 address in other forms too, such as 10.1 and 0x0a000001. */
+/** Lower case; IPv6 in its shortest form, and as IPv4 where it means one. Resolvers take an IPv4 address in other forms
+ *  too, such as 10.1 and 0x0a000001. */
 function hostOf(value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null
   if (!isIPv6(value)) return URL.canParse(`http://${value}`) ? new URL(`http://${value}`).hostname : value.toLowerCase()

@@ -1,4 +1,5 @@
-/** What we ask of a management controller. `setPower` and `setBootDevice` say that the BMC took the command; only `power` proves a state. */
+/** What we ask of a management controller. `setPower` and `setBootDevice` say that the BMC took the command; only
+ *  `power` proves a state. */
 import { Fault } from '../../kit/fault.ts'
 import type { Piped } from '../../kit/run.ts'
 import type { Bios } from './parts/bios.ts'
@@ -53,7 +54,8 @@ export interface BmcParts {
 export interface Bmc extends BmcParts {
   /** Reads the power state. May be repeated; a second or so; throws bmc.* faults. */
   power(signal: AbortSignal): Promise<Power>
-  /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what was not asked yet is left. */
+  /** The same for a poll of the whole fleet, by the cheapest way there is. `giveWay`: something more urgent waits; what
+   *  was not asked yet is left. */
   poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power>
   /** The same with the health of the server, where one request tells both. */
   pollHealth?(signal: AbortSignal): Promise<{ readonly power: Power; readonly health: Health | null }>
@@ -66,11 +68,13 @@ export interface Bmc extends BmcParts {
   /** May be repeated. Many BMCs forget a one-time choice after 60 s without a reset. */
   setBootDevice(choice: BootChoice, signal: AbortSignal): Promise<void>
   bootDevice(signal: AbortSignal): Promise<BootNow>
-  /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in lower case; null: it has none. */
+  /** The GUID of the system that it belongs to (IPMI 2.0, 22.14; the SMBIOS UUID on machines that do it right), in
+   *  lower case; null: it has none. */
   systemUuid(signal: AbortSignal): Promise<string | null>
   /** Power and systemUuid in one request, where that is possible. */
   identify?(signal: AbortSignal): Promise<{ readonly power: Power; readonly systemUuid: string | null }>
-  /** A request that no other method makes: network function, command, data. Throws `node.unsupported` where there is none. */
+  /** A request that no other method makes: network function, command, data. Throws `node.unsupported` where there is
+   *  none. */
   raw(bytes: readonly number[], signal: AbortSignal): Promise<void>
   /** Starts the management controller anew, which then does not answer for a while. Throws `node.unsupported`. */
   resetController(how: 'warm' | 'cold', signal: AbortSignal): Promise<void>

@@ -1,4 +1,5 @@
-/** driver_info -> what the IPMI wrapper needs. Names are Ironic's. Throws `bmc.config` with the key that is missing or wrong. */
+/** driver_info -> what the IPMI wrapper needs. Names are Ironic's. Throws `bmc.config` with the key that is missing or
+ *  wrong. */
 import { isIP } from 'node:net'
 import { Fault } from '../../kit/fault.ts'
 import type { IpmiInfo } from './controller.ts'

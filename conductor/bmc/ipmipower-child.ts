@@ -1,4 +1,5 @@
-/** One interactive `ipmipower` child: asks the power of a group of BMCs with the same credentials, one round at a time. It is started when it is needed, and ended after idling. */
+/** One interactive `ipmipower` child: asks the power of a group of BMCs with the same credentials, one round at a time.
+ *  It is started when it is needed, and ended after idling. */
 import { isIPv6 } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'

@@ -1,6 +1,7 @@
-/** Power of a whole fleet by interactive `ipmipower` children (FreeIPMI): one of them asks thousands of BMCs a second, where a process per
- *  question asks a hundred. Passwords go by its standard input. A child asks BMCs with the same credentials at a time, so that there are several
- *  children; BMCs that did not answer the last time have children of their own and hold up nobody. */
+/** Power of a whole fleet by interactive `ipmipower` children (FreeIPMI): one of them asks thousands of BMCs a second,
+ *  where a process per question asks a hundred. Passwords go by its standard input. A child asks BMCs with the same
+ *  credentials at a time, so that there are several children; BMCs that did not answer the last time have children of
+ *  their own and hold up nobody. */
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { printable } from '../../kit/text.ts'
@@ -55,7 +56,8 @@ export class Ipmipower implements Fleet {
   pollable = ({ username, password, address, bridge }: IpmiInfo): boolean =>
     PLAIN.test(username) && PLAIN.test(password) && username !== '' && !address.includes('%') && bridge === undefined
 
-  /** Reads one power state; questions that come together are asked together. `giveWay`: not asked yet, it is not asked any more. Throws bmc.* faults. */
+  /** Reads one power state; questions that come together are asked together. `giveWay`: not asked yet, it is not asked
+   *  any more. Throws bmc.* faults. */
   async power(info: IpmiInfo, giveWay?: AbortSignal): Promise<Power> {
     const { suites } = this.parts
     const tries = suites.tries(info)

@@ -1,4 +1,5 @@
-/** The IPMI wrapper: one ipmitool process per command. The password goes by environment; the cipher suite is found once per BMC and credentials. */
+/** The IPMI wrapper: one ipmitool process per command. The password goes by environment; the cipher suite is found once
+ *  per BMC and credentials. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
@@ -16,7 +17,8 @@ export interface Fleet {
 const COMMAND_TIMEOUT_MS = 20_000
 /** ipmitool: seconds per try and tries; its default of 20 s for a dead BMC holds up everything behind it. */
 const PATIENCE = ['-N', '2', '-R', '3']
-/** Completion code "not supported in present state": some BMCs (Supermicro X10) answer it to "off" when they are off. */
+/** Completion code "not supported in present state": some BMCs (Supermicro X10) answer it to "off" when they are
+ *  off. */
 const ALREADY = /0xd5|present state/i
 
 const WRONG_SUITE =
@@ -54,7 +56,8 @@ export class Ipmitool implements Bmc {
     this.patience = parts.patience ?? PATIENCE
   }
 
-  /** By the fleet's own child; by a process of its own where that one is not installed or cannot be told the password. */
+  /** By the fleet's own child; by a process of its own where that one is not installed or cannot be told the
+   *  password. */
   async poll(signal: AbortSignal, giveWay?: AbortSignal): Promise<Power> {
     if (!this.fleet?.pollable(this.info)) return this.pollAlone(signal, giveWay)
     return this.fleet.power(this.info, giveWay).catch((error: unknown) => {
@@ -120,12 +123,14 @@ export class Ipmitool implements Bmc {
       : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
   }
 
-  /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says less. */
+  /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says
+   *  less. */
   async console(steal: boolean, signal: AbortSignal): Promise<Piped> {
     await this.power(signal)
     if (steal) await this.command(['sol', 'deactivate'], signal, /./s)
     const [suite] = this.suites.tries(this.info)
-    // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a console without a terminal.
+    // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a
+    // console without a terminal.
     return piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
   }
 
@@ -222,7 +227,8 @@ const lastLine = (text: string) =>
 /** Boot device selectors, bits 5-2 of byte 2 (IPMI 2.0 table 28-14). */
 const DEVICES: Readonly<Record<BootDevice, number>> = { pxe: 1, disk: 2, safe: 3, cdrom: 5, bios: 6 }
 
-/** Set System Boot Options, parameter 5 (IPMI 2.0 table 28-14): byte 1 = valid 0x80, persistent 0x40, EFI 0x20; byte 2 = device in bits 5-2. */
+/** Set System Boot Options, parameter 5 (IPMI 2.0 table 28-14): byte 1 = valid 0x80, persistent 0x40, EFI 0x20; byte 2
+ *  = device in bits 5-2. */
 export function bootFlags(choice: BootChoice): string[] {
   const flags = 0x80 | (choice.once ? 0 : 0x40) | (choice.efi ? 0x20 : 0)
   const device = DEVICES[choice.device] << 2

@@ -1,4 +1,5 @@
-/** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two sessions at once. */
+/** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two
+ *  sessions at once. */
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Bmc, BmcTarget, Power, PowerCommand } from './controller.ts'
@@ -6,7 +7,8 @@ import type { Bmc, BmcTarget, Power, PowerCommand } from './controller.ts'
 export type Priority = 'fence' | 'operator' | 'deploy' | 'poll'
 
 const RANK: Record<Priority, number> = { fence: 0, operator: 1, deploy: 2, poll: 3 }
-/** BMCs lock an account after a few wrong passwords; a poll that knows the password to be wrong must not be what does it. */
+/** BMCs lock an account after a few wrong passwords; a poll that knows the password to be wrong must not be what does
+ *  it. */
 const PASSWORD_HOLD_MS = 5 * 60_000
 const READ_BACK_MS = 500
 const READ_BACK_MAX_MS = 4_000
@@ -50,7 +52,8 @@ export class BmcQueue {
     this.onCommand = onCommand
   }
 
-  /** Runs one command when its turn comes. Throws `bmc.timeout` when the deadline passes first; the command is then aborted and never begins late. */
+  /** Runs one command when its turn comes. Throws `bmc.timeout` when the deadline passes first; the command is then
+   *  aborted and never begins late. */
   run<T>(
     target: BmcTarget,
     options: CommandOptions,
@@ -116,7 +119,8 @@ export class BmcQueue {
     })
   }
 
-  /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this answers the second. */
+  /** Asks for a power state and reads back until the BMC shows it: requested and proven are two things, and this
+   *  answers the second. */
   async prove(target: BmcTarget, requested: PowerCommand, options: CommandOptions): Promise<Power> {
     const to = requested === 'soft-off' ? 'off' : requested
     const endMs = this.clock.now() + options.timeoutMs
@@ -143,7 +147,8 @@ export class BmcQueue {
     return queue
   }
 
-  /** Refusals that are no longer held against anybody are forgotten, so that this does not grow with every password that was ever tried. */
+  /** Refusals that are no longer held against anybody are forgotten, so that this does not grow with every password
+   *  that was ever tried. */
   private refuse(queue: Queue, credentials: string): void {
     const nowMs = this.clock.now()
     for (const [known, atMs] of queue.refused) if (nowMs - atMs >= PASSWORD_HOLD_MS) queue.refused.delete(known)

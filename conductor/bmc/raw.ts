@@ -1,4 +1,5 @@
-/** Raw IPMI requests of operators: read from text, and refused where another request of the API does the same with its guards. Pure. */
+/** Raw IPMI requests of operators: read from text, and refused where another request of the API does the same with its
+ *  guards. Pure. */
 import { Fault } from '../../kit/fault.ts'
 
 /** Network function, command, and the data that a LAN message holds (IPMI 2.0, 13.8, leaves some 40 bytes). */

@@ -1,4 +1,5 @@
-/** The cipher suite for each BMC: 17 (SHA-256), until the BMC has refused that several times in a row. Kept by BMC and credentials, so that no node decides for another. */
+/** The cipher suite for each BMC: 17 (SHA-256), until the BMC has refused that several times in a row. Kept by BMC and
+ *  credentials, so that no node decides for another. */
 import { createHmac } from 'node:crypto'
 import type { Clock } from '../../kit/clock.ts'
 import type { IpmiInfo } from './controller.ts'
@@ -40,7 +41,8 @@ export class CipherSuites {
     return createHmac('sha256', this.parts.key).update(credentials).digest('base64')
   }
 
-  /** What to try, in this order; the next one only when the BMC says that it does not know the one before. The node's own choice is the only one. */
+  /** What to try, in this order; the next one only when the BMC says that it does not know the one before. The node's
+   *  own choice is the only one. */
   tries(info: IpmiInfo): readonly number[] {
     if (info.cipherSuite !== undefined) return [info.cipherSuite]
     const found = this.known.get(this.id(info))

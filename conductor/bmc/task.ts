@@ -1,8 +1,10 @@
-/** Long work that a BMC carries out: what is kept of it in the record of the node, so that a restarted conductor goes on with looking. */
+/** Long work that a BMC carries out: what is kept of it in the record of the node, so that a restarted conductor goes
+ *  on with looking. */
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
 
-/** `prepared`: everything was read and checked, nothing was sent. `asked`: the BMC has the order. `rebooted`: the server was restarted for it.
+/** `prepared`: everything was read and checked, nothing was sent. `asked`: the BMC has the order. `rebooted`: the
+ *  server was restarted for it.
  *  `settling`: the end state was seen, and must hold. `done`: the end state is proven. */
 export type TaskStage = 'prepared' | 'asked' | 'rebooted' | 'settling' | 'done'
 

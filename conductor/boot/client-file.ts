@@ -10,7 +10,8 @@ export interface ClientStore {
   close(): void
 }
 
-/** A file that cannot be read is removed, after `onDamaged` was told: the conductor sends everything when it connects. */
+/** A file that cannot be read is removed, after `onDamaged` was told: the conductor sends everything when it
+ *  connects. */
 export function openClientFile(path: string, onDamaged: (why: string) => void): ClientStore {
   try {
     return new ClientFile(path)

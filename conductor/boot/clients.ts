@@ -1,4 +1,5 @@
-/** The clients that the boot services answer, kept on the disk so that they are known again before a conductor comes. What a change costs is that of the change. */
+/** The clients that the boot services answer, kept on the disk so that they are known again before a conductor comes.
+ *  What a change costs is that of the change. */
 import { readFile, rm } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
 import type { ClientStore } from './client-file.ts'

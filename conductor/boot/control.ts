@@ -1,4 +1,5 @@
-/** The unix socket that a conductor connects to: it sends clients, and gets events. Without a conductor for long enough the boot services end. */
+/** The unix socket that a conductor connects to: it sends clients, and gets events. Without a conductor for long enough
+ *  the boot services end. */
 import { rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'

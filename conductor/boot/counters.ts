@@ -1,4 +1,5 @@
-/** What the boot services did, in numbers: totals since their process began, of a fixed set of names, so that nothing from the wire makes another one. */
+/** What the boot services did, in numbers: totals since their process began, of a fixed set of names, so that nothing
+ *  from the wire makes another one. */
 import type { Clock } from '../../kit/clock.ts'
 
 /** How requests ended, by service. */

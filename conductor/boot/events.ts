@@ -1,4 +1,5 @@
-/** What the boot services see -> lines of the log and events for the conductor, each limited by kind and source, so that whoever is on the wire fills neither. */
+/** What the boot services see -> lines of the log and events for the conductor, each limited by kind and source, so
+ *  that whoever is on the wire fills neither. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
@@ -50,7 +51,8 @@ const UNKNOWN_AGAIN_MS = 3_600_000
 export class BootEvents {
   private readonly parts: BootEventParts
   private readonly gate: EventGate
-  /** Unknown MACs that were told, with the time; oldest first. A flood cannot push them out faster than its own are told. */
+  /** Unknown MACs that were told, with the time; oldest first. A flood cannot push them out faster than its own are
+   *  told. */
   private readonly unknown = new Map<string, number>()
   private cancelSummary: (() => void) | undefined
 

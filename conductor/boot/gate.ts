@@ -1,5 +1,5 @@
-/** Keeps a flood of events small: a token bucket for each kind and source, one for each kind in all, and counts of what they held back. Pure: no clock, no
- *  timers. What it remembers has a limit, whatever sources are made up. */
+/** Keeps a flood of events small: a token bucket for each kind and source, one for each kind in all, and counts of what
+ *  they held back. Pure: no clock, no timers. What it remembers has a limit, whatever sources are made up. */
 
 export interface GateLimits {
   /** Events of one kind and source that pass in a second; when a flood goes on, that many in a minute. */
@@ -62,8 +62,8 @@ export class EventGate {
     this.limits = limits
   }
 
-  /** True for an event that may pass; the others are counted. `known`: a source that cannot be made up at will shares with nobody. Without `source` the kind
-   *  alone counts. */
+  /** True for an event that may pass; the others are counted. `known`: a source that cannot be made up at will shares
+   *  with nobody. Without `source` the kind alone counts. */
   pass(kind: string, from: { source?: string; known: boolean }, nowMs: number): boolean {
     if (from.source === undefined) return this.passKind(kind, nowMs)
     const source = this.sourceOf(kind, from.source, nowMs)

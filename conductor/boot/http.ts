@@ -1,5 +1,5 @@
-/** HTTP for everything after the first loader: the script of the moment, kernel and ramdisk, image pieces. Read only; nothing here is secret
- *  but the boot token in a script, which only the node's own leased address gets. */
+/** HTTP for everything after the first loader: the script of the moment, kernel and ramdisk, image pieces. Read only;
+ *  nothing here is secret but the boot token in a script, which only the node's own leased address gets. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, dirname } from 'node:path'
 import send from 'send'
@@ -41,7 +41,8 @@ export const SCRIPT_NAMES: Readonly<Record<ScriptLoader, string>> = { ipxe: 'scr
 const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/(script\.ipxe|grub\.cfg)$/
 
 export interface BootHttpLimits extends ConnectionLimits {
-  /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between kernel and ramdisk. */
+  /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between
+   *  kernel and ramdisk. */
   readonly idleMs: number
   readonly onRefused: OnRefused
 }

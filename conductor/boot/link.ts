@@ -1,4 +1,5 @@
-/** The conductor's end: finds the boot services that still run, or starts them; keeps their clients true; hears what they see. */
+/** The conductor's end: finds the boot services that still run, or starts them; keeps their clients true; hears what
+ *  they see. */
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -26,7 +27,8 @@ export interface LinkParts {
 
 /** A process that runs is waited for: an emulated or overloaded machine takes minutes. systemd allows 300 s. */
 const START_TIMEOUT_MS = 240_000
-/** One that ends is started again, because its predecessor may hold the ports for a moment; after this long it has failed. */
+/** One that ends is started again, because its predecessor may hold the ports for a moment; after this long it has
+ *  failed. */
 const FAILING_MS = 15_000
 const RELAUNCH_MS = 2_000
 const ACK_TIMEOUT_MS = 10_000
@@ -73,8 +75,8 @@ export class BootLink {
     this.socket?.end()
   }
 
-  /** Changes clients; answers at once. `flush` waits until the boot services have it. What is as it was is not sent: a change of a node that its boot is not
-   *  answered with costs them nothing. */
+  /** Changes clients; answers at once. `flush` waits until the boot services have it. What is as it was is not sent: a
+   *  change of a node that its boot is not answered with costs them nothing. */
   update(set: readonly BootClient[], gone: readonly string[], media: readonly MediaOrder[] = []): void {
     const changed = set.filter((client) => !isDeepStrictEqual(this.clients.get(client.mac), client))
     for (const client of changed) this.clients.set(client.mac, client)

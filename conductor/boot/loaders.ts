@@ -73,6 +73,7 @@ export function lenient(store: LoaderStore, onWarning: (what: string) => void): 
   }
 }
 
-/** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was not inspected is known by its maker, which the MAC names. */
+/** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was
+ *  not inspected is known by its maker, which the MAC names. */
 const cardKey = ({ mac, card, signed }: BootClient, arch: number): string =>
   `${card ?? mac.slice(0, 8)} arch ${arch}${signed ? ' signed' : ''}`

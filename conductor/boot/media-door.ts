@@ -1,5 +1,5 @@
-/** Where BMCs fetch boot ISOs: at the HTTP server of the boot services, and at a listener of its own where `boot.media` has one, with TLS where it has a
- *  certificate. */
+/** Where BMCs fetch boot ISOs: at the HTTP server of the boot services, and at a listener of its own where `boot.media`
+ *  has one, with TLS where it has a certificate. */
 import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'

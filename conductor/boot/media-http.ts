@@ -1,5 +1,6 @@
-/** Answers requests for boot ISOs: GET and HEAD, whole or by one range (RFC 9110, 14), with the region of the boot laid over the template. Whoever asks
- *  has the name, which is all that is checked: a BMC asks from an address that nobody knows beforehand. */
+/** Answers requests for boot ISOs: GET and HEAD, whole or by one range (RFC 9110, 14), with the region of the boot laid
+ *  over the template. Whoever asks has the name, which is all that is checked: a BMC asks from an address that nobody
+ *  knows beforehand. */
 import { createReadStream } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Transform } from 'node:stream'
@@ -57,8 +58,8 @@ async function answer(
   )
 }
 
-/** The one range that is asked for; `none`: it is outside of the image. Undefined: the whole image, as for several ranges and for what is no range
- *  (RFC 9110, 14.2). */
+/** The one range that is asked for; `none`: it is outside of the image. Undefined: the whole image, as for several
+ *  ranges and for what is no range (RFC 9110, 14.2). */
 function rangeOf({ headers }: IncomingMessage, { sizeBytes, tag }: Medium) {
   const condition = headers['if-range']
   if (condition !== undefined && condition !== tag) return undefined

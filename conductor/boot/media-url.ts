@@ -5,7 +5,8 @@ import type { NodeRecord } from '../node/record.ts'
 import { mediaPath } from './media-http.ts'
 import { mediaName } from './token.ts'
 
-/** Throws `node.unsupported` where no boot ISO is configured, `input.invalid` for an external_http_url that is no base of a URL. */
+/** Throws `node.unsupported` where no boot ISO is configured, `input.invalid` for an external_http_url that is no base
+ *  of a URL. */
 export function mediaUrl(boot: BootConfig | undefined, tokenKey: Buffer, node: NodeRecord): string {
   if (boot?.iso === undefined)
     throw new Fault('node.unsupported', 'boot.iso is not configured: this conductor boots no node by virtual media')

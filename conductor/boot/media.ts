@@ -81,8 +81,8 @@ export class BootMedia {
     }
   }
 
-  /** The image of this name; undefined: there is none. Throws `bmc.busy` when too many answers of it are under way, and `bmc.media` when it cannot be
-   *  read; `end` is owed for each. */
+  /** The image of this name; undefined: there is none. Throws `bmc.busy` when too many answers of it are under way, and
+   *  `bmc.media` when it cannot be read; `end` is owed for each. */
   async begin(name: string): Promise<{ medium: Medium; sent: (bytes: number) => void; end: () => void } | undefined> {
     const entry = this.byName.get(name)
     if (!entry) return undefined

@@ -1,4 +1,5 @@
-/** Totals of the boot services -> counters for Prometheus. The boot services may start anew, and their totals with them; the counters here only grow. */
+/** Totals of the boot services -> counters for Prometheus. The boot services may start anew, and their totals with
+ *  them; the counters here only grow. */
 import { Counter, type Registry } from 'prom-client'
 import { BOOT_LIMITS, OUTCOMES, type BootServiceName, type BootTotals } from './counters.ts'
 
@@ -14,7 +15,8 @@ export function bootMetrics(registers: Registry[], limits: Counter<'limit'>): On
   })
   let before: BootTotals | undefined
   return (totals) => {
-    // Names are those that are known here, and values are numbers that grew: whatever was sent, no other series is made.
+    // Names are those that are known here, and values are numbers that grew: whatever was sent, no other series is
+    // made.
     for (const service of Object.keys(OUTCOMES) as BootServiceName[])
       for (const outcome of OUTCOMES[service])
         requests.inc(

@@ -1,5 +1,6 @@
-/** The address that a node's ramdisk gets without DHCP: from network_data (Ironic's, which is Nova's network_data.json), driver_info, or the port with a
- *  fixed address. Pure. Throws `node.network-data`, which names the field. */
+/** The address that a node's ramdisk gets without DHCP: from network_data (Ironic's, which is Nova's
+ *  network_data.json), driver_info, or the port with a fixed address. Pure. Throws `node.network-data`, which names the
+ *  field. */
 import { isIPv4 } from 'node:net'
 import { inSubnet, ipToNumber, parseSubnet, type Subnet } from '../../pxe/addresses.ts'
 import { Fault } from '../../kit/fault.ts'

@@ -1,4 +1,5 @@
-/** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to forget to update. */
+/** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to
+ *  forget to update. */
 import { usesAgent } from '../node/policy/drivers.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
 import { bootsSigned } from '../node/policy/firmware-target.ts'

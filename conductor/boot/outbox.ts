@@ -1,5 +1,5 @@
-/** Events on their way to the conductor: they wait here while none is connected or while it takes them slowly, up to a limit; what is dropped is counted and
- *  told. */
+/** Events on their way to the conductor: they wait here while none is connected or while it takes them slowly, up to a
+ *  limit; what is dropped is counted and told. */
 import type { Socket } from 'node:net'
 import { writeLine, type BootEvent } from './wire.ts'
 

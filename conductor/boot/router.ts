@@ -1,5 +1,6 @@
-/** Router advertisements of lifetime 0 without a prefix, on the networks that nodes boot from. Nobody takes us for a router, but iPXE, which
- *  configures IPv6 as well, stops waiting for one: 16 s of each boot through a ROM that is iPXE. radvd sends them (RFC 4861 6.2). */
+/** Router advertisements of lifetime 0 without a prefix, on the networks that nodes boot from. Nobody takes us for a
+ *  router, but iPXE, which configures IPv6 as well, stops waiting for one: 16 s of each boot through a ROM that is
+ *  iPXE. radvd sends them (RFC 4861 6.2). */
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Loop } from '../../kit/loop.ts'

@@ -1,5 +1,5 @@
-/** The boot services: DHCP, TFTP and HTTP in a process of their own, from clients that they keep. They go on answering while
- *  the conductor restarts, and end by themselves when none comes back. This file puts their parts together. */
+/** The boot services: DHCP, TFTP and HTTP in a process of their own, from clients that they keep. They go on answering
+ *  while the conductor restarts, and end by themselves when none comes back. This file puts their parts together. */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { Lifecycle } from '../../kit/lifecycle.ts'

@@ -1,4 +1,5 @@
-/** What the DHCP server of a site is told, so that its servers boot from this conductor: from the configuration and the loaders that are there. */
+/** What the DHCP server of a site is told, so that its servers boot from this conductor: from the configuration and the
+ *  loaders that are there. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOADER_TABLE } from '../../pxe/firmware.ts'

@@ -1,4 +1,5 @@
-/** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may open. */
+/** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may
+ *  open. */
 import type { Socket } from 'node:net'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
@@ -6,7 +7,8 @@ import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
 
 export type ToBoot =
-  /** `whole`: these are all clients, or with `more` a part of them, and the next parts follow; otherwise these changed. */
+  /** `whole`: these are all clients, or with `more` a part of them, and the next parts follow; otherwise these
+   *  changed. */
   | {
       readonly t: 'clients'
       readonly revision: number
@@ -98,7 +100,8 @@ export function nextMilestone(
 
 const MAX_LINE_LENGTH = 64 * 1024 * 1024
 
-/** Calls `take` for each line. A line that is longer than `maxLength` (in UTF-16 units) or no JSON ends the connection. */
+/** Calls `take` for each line. A line that is longer than `maxLength` (in UTF-16 units) or no JSON ends the
+ *  connection. */
 export function readLines<T>(socket: Socket, take: (message: T) => void, maxLength = MAX_LINE_LENGTH): void {
   let parts: string[] = []
   let length = 0

@@ -7,7 +7,8 @@ import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import { bad, ok, warn, type Finding } from './finding.ts'
 
-/** "git-20190125", "git20250501": the day of the commit that a loader was built from. Compressed loaders (undionly) do not show it. */
+/** "git-20190125", "git20250501": the day of the commit that a loader was built from. Compressed loaders (undionly) do
+ *  not show it. */
 const BUILT = /git-?(20\d\d)(\d\d)(\d\d)\./
 /** From then on iPXE asks for autoexec.ipxe, which ends its wait for IPv6 routers. */
 const AUTOEXEC_SINCE = '2023-02-01'

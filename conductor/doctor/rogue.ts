@@ -1,4 +1,5 @@
-/** Another DHCP server on the wire: asks as a machine that nobody knows, and listens who offers something (RFC 2131, section 4.4.1). Offers are not taken. */
+/** Another DHCP server on the wire: asks as a machine that nobody knows, and listens who offers something (RFC 2131,
+ *  section 4.4.1). Offers are not taken. */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
@@ -11,7 +12,8 @@ import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS } from '../../px
 export interface Offer {
   readonly server: string
   readonly address: string
-  /** It calls itself a PXE server and names no way to boot: UEFI firmware then asks its port 4011 (EDK2, PxeBcParseDhcp4Packet). */
+  /** It calls itself a PXE server and names no way to boot: UEFI firmware then asks its port 4011 (EDK2,
+   *  PxeBcParseDhcp4Packet). */
   readonly isBareBootServer: boolean
 }
 

@@ -1,4 +1,5 @@
-/** Events as they come, for everybody who follows them: one reader of the journal hands each batch round, so that a thousand streams cost one look. */
+/** Events as they come, for everybody who follows them: one reader of the journal hands each batch round, so that a
+ *  thousand streams cost one look. */
 import { turn } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Journal, SeenEvent } from '../store/port.ts'

@@ -1,4 +1,5 @@
-/** What the conductor does with events, put together: who follows them, who may stream them, and where those of the wire wait. */
+/** What the conductor does with events, put together: who follows them, who may stream them, and where those of the
+ *  wire wait. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
 import type { Log } from '../../kit/log.ts'

@@ -1,4 +1,5 @@
-/** Events that strangers on the wire can cause: they wait in a queue of bounded length and are written in batches. What finds no place is counted, and told in one event. */
+/** Events that strangers on the wire can cause: they wait in a queue of bounded length and are written in batches. What
+ *  finds no place is counted, and told in one event. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Journal, NewEvent } from '../store/port.ts'

@@ -1,5 +1,6 @@
-/** Events as a stream (server-sent events, WHATWG HTML 9.2), resumed where the client left off: what is past is read from the store a piece at a time, what happens then
- *  comes from the hub. What a slow client has not read waits in the store and not in memory. */
+/** Events as a stream (server-sent events, WHATWG HTML 9.2), resumed where the client left off: what is past is read
+ *  from the store a piece at a time, what happens then comes from the hub. What a slow client has not read waits in the
+ *  store and not in memory. */
 import type { ServerResponse } from 'node:http'
 import { turn, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -80,7 +81,8 @@ class Stream {
     this.seq = request.afterSeq
   }
 
-  /** What the hub hands round. Who is behind, does not read, or must be told something in other words, takes it from the store later. */
+  /** What the hub hands round. Who is behind, does not read, or must be told something in other words, takes it from
+   *  the store later. */
   take(batch: Batch): void {
     if (!this.live || batch.upToSeq <= this.seq) return
     const wanted = batch.events.filter((event) => event.seq > this.seq && wants(this.filter, event))
@@ -93,7 +95,8 @@ class Stream {
     this.seq = batch.upToSeq
   }
 
-  /** Reads from the store, with a turn for everybody else after each piece, until the hub has nothing that this stream has not. */
+  /** Reads from the store, with a turn for everybody else after each piece, until the hub has nothing that this stream
+   *  has not. */
   async catchUp({ journal, hub, batch }: StreamParts): Promise<void> {
     this.live = false
     while (!this.gone) {

@@ -1,5 +1,6 @@
-/** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has come is stored, so that
- *  a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an event by its `seq`. */
+/** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has
+ *  come is stored, so that a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an
+ *  event by its `seq`. */
 import { turn, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { deliver, signature } from '../../kit/webhook.ts'

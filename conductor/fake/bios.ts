@@ -1,4 +1,5 @@
-/** The fake BIOS: a small registry of settings, as Redfish describes them; values are checked against it, applied, and reset to their defaults. */
+/** The fake BIOS: a small registry of settings, as Redfish describes them; values are checked against it, applied, and
+ *  reset to their defaults. */
 import { Fault } from '../../kit/fault.ts'
 import type { BiosSetting } from './state.ts'
 

@@ -1,4 +1,5 @@
-/** What inspection finds in fake hardware: an inventory as a ramdisk would report it, with the cards that are its ports. */
+/** What inspection finds in fake hardware: an inventory as a ramdisk would report it, with the cards that are its
+ *  ports. */
 import { createHash } from 'node:crypto'
 import { hookData } from '../agents/hooks.ts'
 import { ironicInventory } from '../agents/inspection.ts'

@@ -1,4 +1,5 @@
-/** The fake RAID controller: eight disks of 1,000 GB; what is wanted is made of disks that nobody has yet, or refused as a whole. */
+/** The fake RAID controller: eight disks of 1,000 GB; what is wanted is made of disks that nobody has yet, or refused
+ *  as a whole. */
 import { Fault } from '../../kit/fault.ts'
 import type { LogicalDisk } from '../node/policy/raid.ts'
 

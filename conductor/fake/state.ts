@@ -1,4 +1,5 @@
-/** What a server of fake hardware has beside its power: firmware settings, firmware, disks, lamps, media. Part of its record, so that it outlives a restart. */
+/** What a server of fake hardware has beside its power: firmware settings, firmware, disks, lamps, media. Part of its
+ *  record, so that it outlives a restart. */
 
 export interface BiosSetting {
   readonly name: string

@@ -1,4 +1,5 @@
-/** The steps that fake interfaces carry out: which there are, what they take, and what they make of a node's record. Pure. */
+/** The steps that fake interfaces carry out: which there are, what they take, and what they make of a node's record.
+ *  Pure. */
 import * as z from 'zod'
 import { isoTime } from '../../kit/clock.ts'
 import { checkInput } from '../api/node-input.ts'

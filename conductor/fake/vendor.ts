@@ -1,4 +1,5 @@
-/** The fake vendor interface: four methods that compare their argument with a word, as Ironic's own, and one that is a step too. */
+/** The fake vendor interface: four methods that compare their argument with a word, as Ironic's own, and one that is a
+ *  step too. */
 import { Fault } from '../../kit/fault.ts'
 import type { FakeHardware } from './state.ts'
 

@@ -27,7 +27,8 @@ export class FirmwareFiles {
     this.parts = parts
   }
 
-  /** Throws `input.invalid` or `input.missing` for a URL that is not allowed, or a checksum that is wrong or missing. */
+  /** Throws `input.invalid` or `input.missing` for a URL that is not allowed, or a checksum that is wrong or
+   *  missing. */
   check({ url, checksum }: FirmwareRequest): URL {
     const allowed = allowedUrl(url, this.parts.list)
     if (checksum !== undefined) parseChecksum(checksum)

@@ -1,4 +1,5 @@
-/** Serves firmware to BMCs over plain HTTP: those files alone that an update names at this moment, each at a path with its checksum. */
+/** Serves firmware to BMCs over plain HTTP: those files alone that an update names at this moment, each at a path with
+ *  its checksum. */
 import { createServer, type Server } from 'node:http'
 import { basename, dirname } from 'node:path'
 import send from 'send'
@@ -27,7 +28,8 @@ export class FirmwareServer {
     this.parts = parts
   }
 
-  /** The URL of a file for the next hour; a restarted conductor offers it again when it looks at the update. Throws when the server is not open. */
+  /** The URL of a file for the next hour; a restarted conductor offers it again when it looks at the update. Throws
+   *  when the server is not open. */
   offer(id: string, file: string, name: string): string {
     if (!this.server) throw new Error('the firmware server is not open')
     const nowMs = this.parts.clock.now()

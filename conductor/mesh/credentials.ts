@@ -1,5 +1,6 @@
-/** The credentials of the BMCs of hosts, for the arbiters of the mesh, so that they can fence while the conductor is away: sealed for each arbiter alone, kept in the
- *  mesh's store, sent again when an arbiter's key or a credential changes. With them stands whether the BMC updates itself, in which an OFF could destroy it. */
+/** The credentials of the BMCs of hosts, for the arbiters of the mesh, so that they can fence while the conductor is
+ *  away: sealed for each arbiter alone, kept in the mesh's store, sent again when an arbiter's key or a credential
+ *  changes. With them stands whether the BMC updates itself, in which an OFF could destroy it. */
 import { createHash } from 'node:crypto'
 import { isoTime, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -78,8 +79,9 @@ export class BmcCredentials {
     return done
   }
 
-  /** Resolves when the arbiters know that the BMC of a node updates itself, or the node is no host of theirs. Throws `mesh.unknown` and `mesh.leaderless`: the
-   *  update must wait. The record of the node says it from then on, and says when it is over. */
+  /** Resolves when the arbiters know that the BMC of a node updates itself, or the node is no host of theirs. Throws
+   *  `mesh.unknown` and `mesh.leaderless`: the update must wait. The record of the node says it from then on, and says
+   *  when it is over. */
   async announce(node: NodeRecord, update: BmcUpdate): Promise<void> {
     this.announced.set(node.uuid, { update, of: node })
     const { hosts, arbiters } = await this.link.registry()

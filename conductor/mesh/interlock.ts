@@ -1,5 +1,6 @@
-/** Protects living members of the mesh: a node is not erased, reimaged or switched off before its instances have been moved, unless the operator types
- *  its name. The mesh learns of such a request first, so that the silence that follows does not count as a death. */
+/** Protects living members of the mesh: a node is not erased, reimaged or switched off before its instances have been
+ *  moved, unless the operator types its name. The mesh learns of such a request first, so that the silence that follows
+ *  does not count as a death. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { NodeRecord, PowerTarget } from '../node/record.ts'

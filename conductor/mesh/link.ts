@@ -1,4 +1,5 @@
-/** The mesh as the conductor sees it: through the API of its arbiters. The one that leads is looked for once, and again when an answer says that it leads no more. */
+/** The mesh as the conductor sees it: through the API of its arbiters. The one that leads is looked for once, and again
+ *  when an answer says that it leads no more. */
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
@@ -131,7 +132,8 @@ export class MeshLink {
       via ??= url
       const found = answer.body as { api: string | null; leads: boolean }
       if (found.leads) return { api: url, via: url }
-      // An address that an arbiter names is asked only when the configuration names it too: it will be sent our password.
+      // An address that an arbiter names is asked only when the configuration names it too: it will be sent our
+      // password.
       const api = found.api?.replace(/\/$/, '')
       if (api !== undefined && this.urls.includes(api)) return { api, via: url }
     }

@@ -1,5 +1,5 @@
-/** The names that arbiters of version 0.2 give to some fields of their answers -> the names of today, so that a conductor and a CLI of today understand
- *  both while a mesh is upgraded. Pure. */
+/** The names that arbiters of version 0.2 give to some fields of their answers -> the names of today, so that a
+ *  conductor and a CLI of today understand both while a mesh is upgraded. Pure. */
 
 const RENAMED: Readonly<Record<string, string>> = {
   told_by: 'reported_by',

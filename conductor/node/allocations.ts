@@ -122,7 +122,8 @@ export class Allocations {
 
   private async allocate(allocation: ObjectRecord): Promise<void> {
     const { store, random } = this.parts
-    // A conductor that died after the claim had its node already. The UUID alone proves nothing: a client may have chosen that of an instance of another project.
+    // A conductor that died after the claim had its node already. The UUID alone proves nothing: a client may have
+    // chosen that of an instance of another project.
     const [held] = await store.nodes(
       { instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) },
       { limit: 1, sortKey: 'id', descending: false },
@@ -189,8 +190,8 @@ export class Allocations {
     }
   }
 
-  /** Names the requirement that excluded the last candidate: Ironic's words first, which scripts look for, then the counts. Counts nodes of the allocation's owner
-   *  alone: how many others have is not its business. */
+  /** Names the requirement that excluded the last candidate: Ironic's words first, which scripts look for, then the
+   *  counts. Counts nodes of the allocation's owner alone: how many others have is not its business. */
   private async whyNone(allocation: ObjectRecord): Promise<string> {
     const { resource_class: wanted } = allocation.body
     const candidates = strings(allocation.body.candidate_nodes)

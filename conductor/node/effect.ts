@@ -1,14 +1,16 @@
 /** What the workflow of a node asks of the world outside its record. */
 export type NodeBootDevice = 'pxe' | 'disk' | 'cdrom'
 
-/** Something to do outside the record. Absolute and idempotent: performing it twice has the same result as performing it once. */
+/** Something to do outside the record. Absolute and idempotent: performing it twice has the same result as performing
+ *  it once. */
 export type Effect =
   | { readonly do: 'bmc-check' }
   | { readonly do: 'image' }
   /** What a ramdisk instance boots. */
   | { readonly do: 'boot-files' }
   | { readonly do: 'publish' }
-  /** `always`: also when the server starts by itself later, which for the network only an instance of deploy_interface ramdisk wants. */
+  /** `always`: also when the server starts by itself later, which for the network only an instance of deploy_interface
+   *  ramdisk wants. */
   | { readonly do: 'boot-device'; readonly device: NodeBootDevice; readonly always?: true }
   /** Puts the boot ISO of the present boot into the virtual drive of the BMC; null: takes out what is in it. */
   | { readonly do: 'media'; readonly put: 'ramdisk' | null }
@@ -23,8 +25,9 @@ export type Effect =
   | { readonly do: 'wait'; readonly seconds: number }
   /** The present step, on a child node. */
   | { readonly do: 'child-step'; readonly node: string }
-  /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is off again in the end; `prove`: what was set before a
-   *  start. The last two leave a task that is looked at until it holds. `unlessSigned`: Secure Boot stays as it is where network boots are signed. */
+  /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is off again in
+   *  the end; `prove`: what was set before a start. The last two leave a task that is looked at until it holds.
+   *  `unlessSigned`: Secure Boot stays as it is where network boots are signed. */
   | {
       readonly do: 'firmware-mode'
       readonly bootMode?: 'uefi' | 'bios'
@@ -37,7 +40,8 @@ export type Effect =
   | { readonly do: 'inspect' }
   /** A step of fake hardware. */
   | { readonly do: 'simulate' }
-  /** Long work of the BMC for the present step: everything is read and checked; the order is sent; its progress is looked at. */
+  /** Long work of the BMC for the present step: everything is read and checked; the order is sent; its progress is
+   *  looked at. */
   | { readonly do: 'bmc-prepare' }
   | { readonly do: 'bmc-begin' }
   | { readonly do: 'bmc-look' }

@@ -1,5 +1,6 @@
-/** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, since when each is as it is, and what was applied last. A reading that shows
- *  something else than what was applied becomes an event, once. */
+/** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, since when
+ *  each is as it is, and what was applied last. A reading that shows something else than what was applied becomes an
+ *  event, once. */
 import type { BiosNow, BiosRegistryEntry, BiosValue, BiosValues } from '../bmc/parts/bios.ts'
 import type { FirmwareSeen } from '../bmc/parts/updates.ts'
 import type { Store } from '../store/port.ts'
@@ -33,7 +34,8 @@ export const biosDocument = async (
   nodeUuid: string,
 ): Promise<BiosDocument | undefined> => (await store.hardware(nodeUuid, 'bios')) as BiosDocument | undefined
 
-/** Keeps what was read. `applied`: what a step has just proven; what it does not name stays as it was applied before. */
+/** Keeps what was read. `applied`: what a step has just proven; what it does not name stays as it was applied
+ *  before. */
 export async function keepBios(
   { store, limits }: DocumentParts,
   nodeUuid: string,
@@ -124,7 +126,8 @@ export const firmwareDocument = async (
   nodeUuid: string,
 ): Promise<FirmwareDocument | undefined> => (await store.hardware(nodeUuid, 'firmware')) as FirmwareDocument | undefined
 
-/** Keeps what was read; components that are not shown now, as network adapters of a server that is off, stay as they were. `flashed`: what we installed. */
+/** Keeps what was read; components that are not shown now, as network adapters of a server that is off, stay as they
+ *  were. `flashed`: what we installed. */
 export async function keepFirmware(
   store: DocumentStore,
   nodeUuid: string,

@@ -1,4 +1,5 @@
-/** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow (workflow/step.ts) changes. */
+/** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow
+ *  (workflow/step.ts) changes. */
 import type { FaultCode } from '../../kit/fault.ts'
 import type { Health } from '../bmc/parts/inventory.ts'
 import type { BmcFacts } from '../bmc/registry.ts'
@@ -12,11 +13,13 @@ import type { PlannedStep } from './policy/steps.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
-/** `none`: this generation was never booted, so it has no token. `good`: the token has not been traded for a session yet. `traded`: it has, or a parked
- *  agent needs none; another trade comes from a second machine. `over`: the token is not accepted any more. */
+/** `none`: this generation was never booted, so it has no token. `good`: the token has not been traded for a session
+ *  yet. `traded`: it has, or a parked agent needs none; another trade comes from a second machine. `over`: the token is
+ *  not accepted any more. */
 export type BootTokenState = 'none' | 'good' | 'traded' | 'over'
 
-/** What an instance of deploy_interface ramdisk boots each time: ids of files in the store, and arguments of its kernel. */
+/** What an instance of deploy_interface ramdisk boots each time: ids of files in the store, and arguments of its
+ *  kernel. */
 export type InstanceBoot =
   | { readonly kind: 'kernel'; readonly kernel: string; readonly ramdisk: string; readonly args: readonly string[] }
   | { readonly kind: 'iso'; readonly iso: string }
@@ -24,7 +27,8 @@ export type InstanceBoot =
 export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
 export interface Workflow {
-  /** Grows with every verb, every new attempt and every boot that the conductor orders; orders and boots of an older generation are refused. */
+  /** Grows with every verb, every new attempt and every boot that the conductor orders; orders and boots of an older
+   *  generation are refused. */
   readonly generation: number
   readonly phase: Phase
   /** Effects that the conductor still has to perform, in order. While there are any, the node is locked. */

@@ -1,4 +1,5 @@
-/** What may be done to nodes, whoever asks. Guards are Ironic's; everything that moves a node goes through the worker. */
+/** What may be done to nodes, whoever asks. Guards are Ironic's; everything that moves a node goes through the
+ *  worker. */
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'

@@ -1,8 +1,10 @@
-/** Which URLs the conductor calls when a user or a rule names them: those below a prefix that the configuration lists. Pure. */
+/** Which URLs the conductor calls when a user or a rule names them: those below a prefix that the configuration lists.
+ *  Pure. */
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 
-/** Encoded slashes, backslashes and NUL: servers disagree about what they mean, so a path with one may lead out of its prefix. */
+/** Encoded slashes, backslashes and NUL: servers disagree about what they mean, so a path with one may lead out of its
+ *  prefix. */
 const AMBIGUOUS = /%2f|%5c|%00/i
 
 export const UrlPrefixes = z
@@ -27,7 +29,8 @@ export interface AllowList {
 /** What may stand in a message: a query may hold a signature. */
 export const shownUrl = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`.slice(0, 300)
 
-/** A URL as it is called, in its normal form. Throws `input.invalid` for one that no prefix covers; `base`: it came as a redirect from there. */
+/** A URL as it is called, in its normal form. Throws `input.invalid` for one that no prefix covers; `base`: it came as
+ *  a redirect from there. */
 export function allowedUrl(text: string, list: AllowList, base?: URL): URL {
   if (!URL.canParse(text, base?.href))
     throw new Fault('input.invalid', `${JSON.stringify(text.slice(0, 255))} is not a URL`)

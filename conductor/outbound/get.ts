@@ -1,4 +1,5 @@
-/** A GET to an allowed URL: redirects stay below the prefixes, names do not lead to this machine, and time and size have a limit. */
+/** A GET to an allowed URL: redirects stay below the prefixes, names do not lead to this machine, and time and size
+ *  have a limit. */
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
 import { isIP } from 'node:net'
@@ -49,7 +50,8 @@ function request(url: URL, parts: GetParts): Promise<IncomingMessage> {
   })
 }
 
-/** An address, or localhost, stands in the configuration itself. Any other name must not lead to this machine or a link-local address, now or later. */
+/** An address, or localhost, stands in the configuration itself. Any other name must not lead to this machine or a
+ *  link-local address, now or later. */
 function guardOf(url: URL, { list, lookup }: GetParts): ReturnType<typeof guarded> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (isIP(host) !== 0 || host === 'localhost') return {}

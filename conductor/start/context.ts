@@ -1,4 +1,5 @@
-/** What every part of a conductor is made of: configuration, time, chance, programs, the log, and the list of what to stop. */
+/** What every part of a conductor is made of: configuration, time, chance, programs, the log, and the list of what to
+ *  stop. */
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
 import type { Log } from '../../kit/log.ts'

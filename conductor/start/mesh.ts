@@ -1,4 +1,5 @@
-/** What the conductor has of the mesh, where one is configured: the way to its arbiters, and what they are sent of BMCs. */
+/** What the conductor has of the mesh, where one is configured: the way to its arbiters, and what they are sent of
+ *  BMCs. */
 import { BmcCredentials } from '../mesh/credentials.ts'
 import { MeshLink } from '../mesh/link.ts'
 import type { Context } from './context.ts'

@@ -1,4 +1,5 @@
-/** Who asked for what is being done: carried along the calls of a request, so that the first change that it makes is recorded with it. */
+/** Who asked for what is being done: carried along the calls of a request, so that the first change that it makes is
+ *  recorded with it. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 export interface AuditContext {
@@ -7,7 +8,8 @@ export interface AuditContext {
   readonly path: string
   readonly requestId: string
   readonly atMs: number
-  /** Set with the first change: what follows from it in the background is not recorded as the operator's change again. */
+  /** Set with the first change: what follows from it in the background is not recorded as the operator's change
+   *  again. */
   recorded: boolean
 }
 

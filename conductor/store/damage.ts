@@ -1,4 +1,5 @@
-/** Records that cannot be read: each takes itself out, and nothing else. They are remembered, so that they can be named, until they are written anew or removed. */
+/** Records that cannot be read: each takes itself out, and nothing else. They are remembered, so that they can be
+ *  named, until they are written anew or removed. */
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Damaged } from './port.ts'
 

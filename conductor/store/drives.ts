@@ -1,4 +1,5 @@
-/** Config drives: kept in sealed pieces beside their node's record, so that a big one neither travels with each change of the node nor holds up anybody else. */
+/** Config drives: kept in sealed pieces beside their node's record, so that a big one neither travels with each change
+ *  of the node nor holds up anybody else. */
 import { turn } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Value } from './file.ts'
@@ -30,7 +31,8 @@ export class Drives {
     this.seal = seal
   }
 
-  /** One transaction per piece. Nothing refers to the drive yet: whoever gets the reference stores it in the node, or removes the drive. */
+  /** One transaction per piece. Nothing refers to the drive yet: whoever gets the reference stores it in the node, or
+   *  removes the drive. */
   async add(nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> {
     await turn()
     const { drive, pieces } = this.cut(id, content)

@@ -1,4 +1,5 @@
-/** How long nodes of a model were in a state: the newest of each, so that what is kept grows with what there is and not with what happens. */
+/** How long nodes of a model were in a state: the newest of each, so that what is kept grows with what there is and not
+ *  with what happens. */
 import type { Sql } from './statements.ts'
 
 export interface DurationLimits {
@@ -7,7 +8,8 @@ export interface DurationLimits {
   readonly durationsInAll: number
 }
 
-/** To forget costs several times what it costs to note: what is beyond the limit goes with each sixteenth of a model and state. */
+/** To forget costs several times what it costs to note: what is beyond the limit goes with each sixteenth of a model
+ *  and state. */
 const FORGET_EVERY = 16
 /** Models and states that are counted for that. */
 const MAX_COUNTED = 1_000
@@ -52,7 +54,8 @@ export class Durations {
       .map((row) => row.took_ms)
   }
 
-  /** Inside a transaction: the oldest of all, because models are named by whoever enrolls. At most `limit`; answers how many. */
+  /** Inside a transaction: the oldest of all, because models are named by whoever enrolls. At most `limit`; answers how
+   *  many. */
   prune(limit: number): number {
     const { durationsInAll } = this.limits
     const { count } = this.sql<{ count: number }>('SELECT count(*) AS count FROM durations').get() as { count: number }

@@ -54,8 +54,8 @@ export class SqliteFile {
     return this.statements.size
   }
 
-  /** One transaction, tried at once. The change of the operator that it belongs to is recorded in the same one, once. While another process holds the file's lock it is
-   *  tried again, and everybody else has a turn between two tries. */
+  /** One transaction, tried at once. The change of the operator that it belongs to is recorded in the same one, once.
+   *  While another process holds the file's lock it is tried again, and everybody else has a turn between two tries. */
   async write<T>(about: { what: string; nodeUuid?: string | null }, work: () => T): Promise<T> {
     const endMs = this.clock.now() + BUSY_MS
     for (;;) {
@@ -109,7 +109,8 @@ export class SqliteFile {
     }
   }
 
-  /** Why nothing can be written now, as far as it is known. Housekeeping writes every few seconds, so that the end of a failure is seen. */
+  /** Why nothing can be written now, as far as it is known. Housekeeping writes every few seconds, so that the end of a
+   *  failure is seen. */
   async writeFailure(): Promise<string | undefined> {
     if (this.failed !== undefined) return `the last write failed: ${this.failed}`
     const { bavail, bsize } = await statfs(dirname(this.path))

@@ -36,7 +36,8 @@ function eventWheres(filter: EventFilter): Where[] {
   return wheres
 }
 
-/** Not what happened before the node was the project's: to another owner or lessee, or to a node that had the same UUID. */
+/** Not what happened before the node was the project's: to another owner or lessee, or to a node that had the same
+ *  UUID. */
 const sinceOfProject = (project: string): Where => [
   `EXISTS (SELECT 1 FROM nodes AS own WHERE own.uuid = node_uuid
    AND ((own.owner = ? AND seq >= own.owner_seq) OR (own.lessee = ? AND seq >= own.lessee_seq)))`,

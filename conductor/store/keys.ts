@@ -1,4 +1,5 @@
-/** When a database is opened: is this the key that its secrets were sealed with? And records of older programs are rewritten in the present form. */
+/** When a database is opened: is this the key that its secrets were sealed with? And records of older programs are
+ *  rewritten in the present form. */
 import { Fault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Drives } from './drives.ts'
@@ -56,7 +57,8 @@ function trySecrets(file: SqliteFile, seal: Seal): { sealed: number; opened: num
   return tries
 }
 
-/** Secrets leave the body, a config drive gets a place of its own, and columns are filled. What cannot be read stays as it is. */
+/** Secrets leave the body, a config drive gets a place of its own, and columns are filled. What cannot be read stays as
+ *  it is. */
 export function upgradeNodes(file: SqliteFile, parts: { seal: Seal; drives: Drives }): void {
   const old = file.sql<{ uuid: string }>('SELECT uuid FROM nodes WHERE sealed IS NULL').all()
   if (old.length > 0) file.writeNow({ what: 'node' }, () => old.forEach(({ uuid }) => upgradeNode(file, uuid, parts)))

@@ -1,4 +1,5 @@
-/** Lists in pages: key-set paging along an index, so that a page reads the rows that it shows, and not the table. What has no value comes first. */
+/** Lists in pages: key-set paging along an index, so that a page reads the rows that it shows, and not the table. What
+ *  has no value comes first. */
 import { Fault } from '../../kit/fault.ts'
 import type { Page } from './port.ts'
 import type { Sql, Value } from './statements.ts'
@@ -10,7 +11,8 @@ export type Where = readonly [clause: string, ...values: Value[]]
 export interface Sort {
   /** A column, or an expression. */
   readonly by: string
-  /** Has its values in order, and the rows of each value in the order of `id`. Undefined: the rows of the table themselves. */
+  /** Has its values in order, and the rows of each value in the order of `id`. Undefined: the rows of the table
+   *  themselves. */
   readonly index: string | undefined
   readonly isColumn: boolean
   /** Rows without a value do not stand in the index: they cost no page of it when they are written, and are most. */
@@ -35,7 +37,8 @@ export interface Listing {
   readonly sorts: Sorts
 }
 
-/** Filters that leave no more rows than this are looked up by their own index, and what they leave is sorted. Others pick rows along the index of the order. */
+/** Filters that leave no more rows than this are looked up by their own index, and what they leave is sorted. Others
+ *  pick rows along the index of the order. */
 const FEW = 500
 /** Rows without a value are looked for among so many of the table first. */
 const WINDOW = 2_000
@@ -82,8 +85,8 @@ export function listRows<R>(sql: Sql, listing: Listing): R[] {
 
 const chosenOf = ({ part, within = [], wheres }: Listing): Where[] => [...(part ? [part] : []), ...within, ...wheres]
 
-/** Rows without a value, which no index has: they are most, so those near by are enough; where they are few, they are what the small index has and that of the values
- *  has not. Absent: not needed. */
+/** Rows without a value, which no index has: they are most, so those near by are enough; where they are few, they are
+ *  what the small index has and that of the values has not. Absent: not needed. */
 function withoutValue(
   sql: Sql,
   { table, part, everyRow, page }: Listing,
@@ -139,7 +142,8 @@ interface Stretch {
   readonly kind: 'many values' | 'one value' | 'none'
 }
 
-/** What comes after the marker, in order. One comparison of both, value and id, would read every row that has the marker's value. */
+/** What comes after the marker, in order. One comparison of both, value and id, would read every row that has the
+ *  marker's value. */
 function stretchesOf(sort: Sort, { descending }: Page, marker: MarkerRow | undefined): Stretch[] {
   const sign = descending ? '<' : '>'
   if (sort.by === 'id') return [{ of: marker ? [[`id ${sign} ?`, marker.id]] : [], kind: 'one value' }]
@@ -159,10 +163,12 @@ function stretchesOf(sort: Sort, { descending }: Page, marker: MarkerRow | undef
   return descending ? [rest, others, none] : [rest, others]
 }
 
-/** Where it has a value, as a range of its index. An expression has numbers and texts, and none of them is less than minus infinity. */
+/** Where it has a value, as a range of its index. An expression has numbers and texts, and none of them is less than
+ *  minus infinity. */
 const isSet = ({ by, isColumn }: Sort): string => (isColumn ? `${by} IS NOT NULL` : `${by} >= -9e999`)
 
-/** Which index the rows are read along; empty: what the filters find is little, or stands in the wanted order by itself. */
+/** Which index the rows are read along; empty: what the filters find is little, or stands in the wanted order by
+ *  itself. */
 function along(sql: Sql, { table, part, wheres, within = [] }: Listing, sort: Sort): string {
   const narrowing = [...within, ...wheres].filter(([clause]) => !clause.startsWith('+'))
   const ordered = sort.index === undefined ? '' : `INDEXED BY ${sort.index}`

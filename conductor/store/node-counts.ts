@@ -1,4 +1,5 @@
-/** A step of the schema: how many nodes there are of each kind, counted by triggers. Like every step it is never changed. */
+/** A step of the schema: how many nodes there are of each kind, counted by triggers. Like every step it is never
+ *  changed. */
 
 export const NODE_COUNTS = `
   -- How many nodes there are of each kind that metrics tell apart, kept with every change: to be asked costs the same for ten nodes and for fifty thousand.

@@ -1,4 +1,5 @@
-/** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the rest as a JSON body that comes last. */
+/** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the
+ *  rest as a JSON body that comes last. */
 import { bmcAddress } from '../bmc/address.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import { isNodeFault, isState } from '../node/workflow/states.ts'
@@ -60,7 +61,8 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
 
 const PLAIN_COLUMNS = Object.entries(COLUMNS)
 
-/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made itself. */
+/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made
+ *  itself. */
 const INDEX_NAMES: Readonly<Record<string, string>> = {
   uuid: 'sqlite_autoindex_nodes_1',
   name: 'sqlite_autoindex_nodes_2',

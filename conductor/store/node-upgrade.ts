@@ -1,11 +1,12 @@
-/** Node records of earlier versions, brought to the present schema one step at a time. A step that was published is never changed. */
+/** Node records of earlier versions, brought to the present schema one step at a time. A step that was published is
+ *  never changed. */
 import { isState, STATES } from '../node/workflow/states.ts'
 import { isObject } from './damage.ts'
 
 type Stored = Record<string, unknown>
 
-/** The schema of the records that this version writes. Raise it with a step here when a field changes its name or meaning; a field that is only
- *  added needs none, because a record without it gets the value of a new node. */
+/** The schema of the records that this version writes. Raise it with a step here when a field changes its name or
+ *  meaning; a field that is only added needs none, because a record without it gets the value of a new node. */
 export const NODE_SCHEMA = 2
 
 /** The step from each schema to the next. Records of schema 1 carry no number. */

@@ -1,4 +1,5 @@
-/** The table of nodes: written version by version with their events and config drives, one BMC per node, listed in pages. */
+/** The table of nodes: written version by version with their events and config drives, one BMC per node, listed in
+ *  pages. */
 import { turn } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { bmcAddress, bmcAddressKeys } from '../bmc/address.ts'

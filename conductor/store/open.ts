@@ -46,7 +46,8 @@ export const broken = (error: unknown): Fault =>
 
 export const isBusy = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('SQLITE_BUSY') === true
 
-/** Held as an exclusive transaction on a file beside the database: the kernel lets go of it when the process dies, however it dies. */
+/** Held as an exclusive transaction on a file beside the database: the kernel lets go of it when the process dies,
+ *  however it dies. */
 function takeLock(path: string): Database.Database {
   const lock = new Database(path, { timeout: 0 })
   try {

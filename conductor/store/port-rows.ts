@@ -1,4 +1,5 @@
-/** Ports as rows: a column for what lists filter and sort by, and for the address that DHCP gave; the rest as a JSON body that comes last. */
+/** Ports as rows: a column for what lists filter and sort by, and for the address that DHCP gave; the rest as a JSON
+ *  body that comes last. */
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
 import { byColumn, byFlag, byRare, type Sorts } from './listing.ts'
@@ -15,7 +16,8 @@ export interface PortRow {
 
 export const PORT_COLUMNS = 'uuid, name, version, learned_ip, body'
 
-/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made itself. */
+/** Indexes with other names than those of their columns; of the constraints of the first table that SQLite made
+ *  itself. */
 const INDEX_NAMES: Readonly<Record<string, string>> = {
   uuid: 'sqlite_autoindex_ports_1',
   address: 'sqlite_autoindex_ports_2',

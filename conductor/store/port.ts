@@ -1,4 +1,5 @@
-/** What the conductor asks of its store. Asynchronous from the first day: PostgreSQL shall stand behind the same port. */
+/** What the conductor asks of its store. Asynchronous from the first day: PostgreSQL shall stand behind the same
+ *  port. */
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 import type { PortSighting, SeenOfPort } from './seen-of-port.ts'
 
@@ -170,7 +171,8 @@ export interface SeenEvent extends EventRecord {
 /** The smaller resources, by kind. Throws as `Store` does; lists leave out what cannot be read. */
 export interface ObjectStore {
   add(object: ObjectRecord): Promise<void>
-  /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws `store.stale` otherwise. */
+  /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws
+   *  `store.stale` otherwise. */
   put(object: ObjectRecord): Promise<ObjectRecord>
   /** By UUID or by name. */
   find(kind: string, ident: string): Promise<ObjectRecord | undefined>
@@ -192,7 +194,8 @@ export interface Journal {
   ): Promise<EventRecord[]>
   /** Events later than `seq`, oldest first. */
   after(seq: number, filter: EventFilter, limit: number): Promise<EventRecord[]>
-  /** The same, but looks at a bounded number of events. `upToSeq`: everything up to there was looked at; `end`: and there was no more. */
+  /** The same, but looks at a bounded number of events. `upToSeq`: everything up to there was looked at; `end`: and
+   *  there was no more. */
   scan(seq: number, filter: EventFilter, limit: number): Promise<{ events: SeenEvent[]; upToSeq: number; end: boolean }>
   one(seq: number, filter?: EventFilter): Promise<EventRecord | undefined>
   lastSeq(): Promise<number>
@@ -200,7 +203,8 @@ export interface Journal {
   watch(listener: () => void): () => void
   /** How long nodes of this model were in this state: the newest of them, in milliseconds. */
   durations(model: string, state: string): Promise<number[]>
-  /** Forgets events that are older, and durations that are too many: at most `limit` of each. Answers how many it was of what it was more of. */
+  /** Forgets events that are older, and durations that are too many: at most `limit` of each. Answers how many it was
+   *  of what it was more of. */
   prune(beforeMs: number, limit: number): Promise<number>
   cursor(name: string): Promise<number | undefined>
   setCursor(name: string, seq: number): Promise<void>
@@ -209,15 +213,16 @@ export interface Journal {
 /** Documents that are read through the BMC of a node; node/hardware-documents.ts has their form. */
 export type HardwareKind = 'bios' | 'firmware'
 
-/** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what reads many leaves it out. Methods that change
- *  something are durable when they resolve. */
+/** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what
+ *  reads many leaves it out. Methods that change something are durable when they resolve. */
 export interface Store {
   readonly objects: ObjectStore
   readonly journal: Journal
 
   /** Throws `object.conflict` when uuid, name, instance or BMC is taken. */
   addNode(node: NodeRecord): Promise<void>
-  /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale` otherwise. */
+  /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale`
+   *  otherwise. */
   putNode(node: NodeRecord, events?: readonly NewEvent[]): Promise<NodeRecord>
   node(uuid: string): Promise<NodeRecord | undefined>
   nodeByName(name: string): Promise<NodeRecord | undefined>
@@ -230,7 +235,8 @@ export interface Store {
   removeNode(uuid: string): Promise<void>
   shards(): Promise<{ name: string; count: number }[]>
 
-  /** Stores a config drive under a new `id`; it becomes the node's when its record refers to it, and goes when the record refers to it no more. */
+  /** Stores a config drive under a new `id`; it becomes the node's when its record refers to it, and goes when the
+   *  record refers to it no more. */
   addConfigDrive(nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef>
   configDrive(nodeUuid: string, drive: ConfigDriveRef): Promise<DriveContent>
   /** One that no record refers to. */

@@ -1,5 +1,6 @@
-/** Secrets at rest: AES-256-GCM under a key file of mode 0600. Each secret is bound to its node and to its place in the record, and sealed ones are kept apart from
- *  the record, so that no value that a user can write is ever taken for a sealed one. */
+/** Secrets at rest: AES-256-GCM under a key file of mode 0600. Each secret is bound to its node and to its place in the
+ *  record, and sealed ones are kept apart from the record, so that no value that a user can write is ever taken for a
+ *  sealed one. */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
 import { isPrivateFile, keyFile } from '../../kit/files.ts'
@@ -56,7 +57,8 @@ export class Seal {
     return { rest: rest as Values, sealed }
   }
 
-  /** Puts them back into `rest`, which becomes the whole. Throws `secret.key` for one that does not open in its place. */
+  /** Puts them back into `rest`, which becomes the whole. Throws `secret.key` for one that does not open in its
+   *  place. */
   restore(rest: Values, sealed: Sealed, about: string): Values {
     for (const [at, secret] of Object.entries(sealed)) {
       const bytes = Buffer.from(String(secret).slice(SECOND_FORM.length), 'base64')

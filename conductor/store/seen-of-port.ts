@@ -1,4 +1,5 @@
-/** What was seen of the card of a port, beside what its record says: its model, the switch port that it asked from, the loader that it booted. */
+/** What was seen of the card of a port, beside what its record says: its model, the switch port that it asked from, the
+ *  loader that it booted. */
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 
 export interface SeenOfPort {

@@ -1,4 +1,5 @@
-/** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. What its tables make together. */
+/** The store in one SQLite file: WAL, every change one transaction, one conductor at a time. What its tables make
+ *  together. */
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
@@ -50,7 +51,8 @@ export class SqliteStore implements Store {
   private readonly portTable: PortTable
   private readonly seenOfPorts: PortSightings
 
-  /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its secrets were sealed with. */
+  /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its
+   *  secrets were sealed with. */
   constructor(path: string, seal: Seal, { clock = systemClock, limits = KEPT }: SqliteParts = {}) {
     this.file = new SqliteFile(path, { clock, limits })
     this.drives = new Drives(this.file, seal)

@@ -83,7 +83,8 @@ const readObject = (row: ObjectRow, seal: Seal): ObjectRecord => ({
   body: openBody(row, seal),
 })
 
-/** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who asked. */
+/** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who
+ *  asked. */
 export function listWhole<R extends { readonly uuid: string }, T>(
   file: SqliteFile,
   listing: Listing,

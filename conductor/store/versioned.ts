@@ -1,4 +1,5 @@
-/** Rows that have a version: each is replaced as it was read or not at all, and an index is written only where its column changes. */
+/** Rows that have a version: each is replaced as it was read or not at all, and an index is written only where its
+ *  column changes. */
 import { stale, type SqliteFile, type Value } from './file.ts'
 
 type Columns = Readonly<Record<string, Value>>
@@ -12,7 +13,8 @@ export class VersionedTable {
   private readonly compared: ReadonlySet<string>
   private readonly selectBefore: string
 
-  /** `also`: further columns that `before` tells, and that are written where they change: those of an index of an expression, and those that a trigger follows. */
+  /** `also`: further columns that `before` tells, and that are written where they change: those of an index of an
+   *  expression, and those that a trigger follows. */
   constructor(file: SqliteFile, name: 'nodes' | 'ports', also: readonly string[] = []) {
     this.file = file
     this.name = name
@@ -41,7 +43,8 @@ export class VersionedTable {
     return row
   }
 
-  /** Inside the transaction that looked at `before`. A column that stays as it is costs no page of its index, and no trigger runs for it. */
+  /** Inside the transaction that looked at `before`. A column that stays as it is costs no page of its index, and no
+   *  trigger runs for it. */
   replace(uuid: string, before: Before, columns: Columns): void {
     const changed = Object.entries(columns).filter(
       ([name, value]) => !this.compared.has(name) || before[name] !== value,

@@ -1,4 +1,5 @@
-/** Alerts to people: to the log and to the webhooks. A webhook that does not take one is tried again for two minutes. */
+/** Alerts to people: to the log and to the webhooks. A webhook that does not take one is tried again for two
+ *  minutes. */
 import { systemClock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { deliver, readHookSecret } from '../../kit/webhook.ts'

@@ -1,4 +1,5 @@
-/** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way; directly when the conductor is away. */
+/** A host's BMC as an arbiter reaches it: through the conductor, whose queue keeps deploys and polls out of the way;
+ *  directly when the conductor is away. */
 import { parse } from 'yaml'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { identifyBmc } from '../../conductor/bmc/identify.ts'
@@ -78,7 +79,8 @@ export class DirectPower implements Power {
     )
   }
 
-  /** Basic: no session to open first, and none that the BMC's table must hold. Each request proves itself, so each read is one of its own. */
+  /** Basic: no session to open first, and none that the BMC's table must hold. Each request proves itself, so each read
+   *  is one of its own. */
   private redfish(host: string, own: Readonly<Record<string, unknown>>): BmcTarget {
     const info = redfishInfo({ ...own, redfish_auth_type: 'basic' })
     const of = this.suites.nameOf(JSON.stringify(info))
@@ -167,7 +169,8 @@ export class ConductorPower implements Power {
   }
 }
 
-/** The first that can be asked at all. A BMC that failed through the conductor fails directly as well; a conductor that is away does not answer for it. */
+/** The first that can be asked at all. A BMC that failed through the conductor fails directly as well; a conductor that
+ *  is away does not answer for it. */
 export class EitherPower implements Power {
   private readonly ways: readonly Power[]
 

@@ -1,4 +1,5 @@
-/** The environment of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call answers by its deadline, whatever happens. */
+/** The environment of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call
+ *  answers by its deadline, whatever happens. */
 import type { Clock } from '../../kit/clock.ts'
 import { systemClock } from '../../kit/clock.ts'
 import type { Consul, TxnOp } from '../../kit/consul.ts'

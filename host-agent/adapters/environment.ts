@@ -1,5 +1,5 @@
-/** Everything that an arbiter asks of what is around it. Answers come by callback, never inside the call: one arbiter runs on real Consul, BMCs and clouds, and in
- *  a simulation of them. */
+/** Everything that an arbiter asks of what is around it. Answers come by callback, never inside the call: one arbiter
+ *  runs on real Consul, BMCs and clouds, and in a simulation of them. */
 import type { Alert, StoreGuard } from '../cluster/decision.ts'
 import type { Change, Snapshot, Stored } from '../cluster/store.ts'
 import type { DriverAnswer, DriverCall } from '../evacuate/effects.ts'
@@ -33,7 +33,8 @@ export interface Environment {
   deviceLevels(host: string): readonly DeviceLevel[]
   /** Answers by `deadlineMs` in any case. */
   driver(call: DriverCall, deadlineMs: number, done: (answer: DriverAnswer) => void): void
-  /** A host's slot on the shared storage. Answers by `deadlineMs` in any case; what was asked for may take effect later than that. */
+  /** A host's slot on the shared storage. Answers by `deadlineMs` in any case; what was asked for may take effect later
+   *  than that. */
   pill(ask: PillRequest, deadlineMs: number, done: (answer: PillAnswer) => void): void
   /** Sends it to people. */
   alert(alert: Alert): void

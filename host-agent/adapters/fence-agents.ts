@@ -1,6 +1,7 @@
-/** Fencing by something else than the host's BMC: outlets of a PDU (L2), its access to the shared storage (L4), through the fence agents of ClusterLabs, which know
- *  dozens of such devices. Contract: FenceAgentAPI.md of ClusterLabs' fence-agents: options as `name=value` lines on standard input; `off` ends with 0 when it is
- *  done; `status` ends with 0 for "on" and 2 for "off". Anything else is "nobody knows". */
+/** Fencing by something else than the host's BMC: outlets of a PDU (L2), its access to the shared storage (L4), through
+ *  the fence agents of ClusterLabs, which know dozens of such devices. Contract: FenceAgentAPI.md of ClusterLabs'
+ *  fence-agents: options as `name=value` lines on standard input; `off` ends with 0 when it is done; `status` ends with
+ *  0 for "on" and 2 for "off". Anything else is "nobody knows". */
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
@@ -36,7 +37,8 @@ export class FenceDevices {
     this.run = run
   }
 
-  /** Reads the file anew. Throws `secret.key` when others may read it, `config.invalid` for what it cannot mean; what was known stays. */
+  /** Reads the file anew. Throws `secret.key` when others may read it, `config.invalid` for what it cannot mean; what
+   *  was known stays. */
   async load(): Promise<void> {
     if (this.file === undefined) return
     const result = Devices.safeParse(parse(await readPrivateFile(this.file)) ?? {})
@@ -52,7 +54,8 @@ export class FenceDevices {
     return DEVICE_LEVELS.filter((level) => own.some((device) => device.level === level))
   }
 
-  /** All devices of the level at once. "off" only when every one of them says so: a host with two power supplies runs on one. */
+  /** All devices of the level at once. "off" only when every one of them says so: a host with two power supplies runs
+   *  on one. */
   async ask(
     host: string,
     about: { level: DeviceLevel; action: DeviceAction },

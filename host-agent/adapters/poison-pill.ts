@@ -1,5 +1,6 @@
-/** The slots of the hosts on the shared storage, as an arbiter writes them. One operation at a time: a storage that hangs must not eat the threads of the pool. What was
- *  given up at its deadline may still take effect later; whoever counts on a pill reads it back. */
+/** The slots of the hosts on the shared storage, as an arbiter writes them. One operation at a time: a storage that
+ *  hangs must not eat the threads of the pool. What was given up at its deadline may still take effect later; whoever
+ *  counts on a pill reads it back. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'

@@ -1,4 +1,5 @@
-/** /rackward/v1/mesh and /rackward/v1/incidents of an arbiter. What is changed is written into the store by compare-and-set, whoever leads; the leader acts on it. */
+/** /rackward/v1/mesh and /rackward/v1/incidents of an arbiter. What is changed is written into the store by
+ *  compare-and-set, whoever leads; the leader acts on it. */
 import { randomUUID } from 'node:crypto'
 import type { Actor, Role } from '../../conductor/api/auth.ts'
 import type { Clock } from '../../kit/clock.ts'

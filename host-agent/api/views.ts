@@ -1,4 +1,5 @@
-/** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Reads what the last tick found, and judges nobody anew; only
+/** What the mesh tells people and programs: the wire form of hosts, verdicts and incidents. Reads what the last tick
+ *  found, and judges nobody anew; only
  *  `explainAccount`, which is about one host, does. Pure. */
 import type { Hold, Incident, Intent, Policy, Proof } from '../protocol/records.ts'
 import { identityAt } from '../fence/knowledge.ts'

@@ -1,5 +1,6 @@
-/** Carries decisions out: stores what they change by compare-and-set under the lease, and only then performs their effects. The only place of the arbiter that
- *  asks anything of its environment; answers are remembered, and the next tick decides what follows. */
+/** Carries decisions out: stores what they change by compare-and-set under the lease, and only then performs their
+ *  effects. The only place of the arbiter that asks anything of its environment; answers are remembered, and the next
+ *  tick decides what follows. */
 import { alertOf, type Alert, type Decision } from '../cluster/decision.ts'
 import type { Stored } from '../cluster/store.ts'
 import { mayRequest } from '../evacuate/decide.ts'
@@ -74,7 +75,8 @@ function perform(arbiter: ArbiterState, effects: readonly Effect[] = []): void {
   for (const effect of effects) if (mayPerform(arbiter, effect)) performOne(arbiter, effect)
 }
 
-/** The look just before what cannot be taken back. The record counts it; when something speaks against it now, the next tick decides again. */
+/** The look just before what cannot be taken back. The record counts it; when something speaks against it now, the next
+ *  tick decides again. */
 function mayPerform(arbiter: ArbiterState, effect: Effect): boolean {
   const nowMs = arbiter.environment.now()
   if (effect.do === 'start') {

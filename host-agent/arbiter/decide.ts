@@ -29,7 +29,8 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
   ])
 }
 
-/** A host without an incident. Its BMC is asked as soon as it is suspect, so that its answers are there when the verdict is. */
+/** A host without an incident. Its BMC is asked as soon as it is suspect, so that its answers are there when the
+ *  verdict is. */
 function decideHost(verdict: Verdict, known: Known, shared: SharedContext): Decision<Effect>[] {
   const { host, state, action, says } = verdict
   const { cluster } = known

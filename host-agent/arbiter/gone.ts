@@ -1,4 +1,5 @@
-/** Hosts that are known to be down or held, and silent: nobody is blamed for not reaching them. The same set as `before` where nothing changed. Pure. */
+/** Hosts that are known to be down or held, and silent: nobody is blamed for not reaching them. The same set as
+ *  `before` where nothing changed. Pure. */
 import type { ClusterState } from '../cluster/state.ts'
 import { isDown } from '../fence/states.ts'
 import type { Limits } from '../protocol/limits.ts'

@@ -1,4 +1,5 @@
-/** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants of it. Pure. */
+/** What an arbiter answers to a host's heartbeat: whether it may go on petting its watchdog, and what the leader wants
+ *  of it. Pure. */
 import type { Heartbeat, HeartbeatReply } from '../protocol/heartbeat.ts'
 import { mayGrant, type LeaseView } from './leases.ts'
 import type { Remembered } from './memory.ts'

@@ -46,7 +46,8 @@ export function targetsOnce(known: Known): () => readonly Target[] | undefined {
     (found ??= { targets: targetsOf({ inventory: known.memory.inventory.value, cluster, verdicts, view }) }).targets
 }
 
-/** The policy, the hold and the state of the BMC of a host as they must still be when a command to fence it is stored. */
+/** The policy, the hold and the state of the BMC of a host as they must still be when a command to fence it is
+ *  stored. */
 export const permissionFor = (host: string, cluster: ClusterState): { key: string; index: number }[] => [
   { key: KEYS.policy, index: cluster.policy.index },
   { key: holdKey(host), index: cluster.holds.get(host)?.index ?? 0 },

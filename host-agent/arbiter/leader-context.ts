@@ -1,4 +1,5 @@
-/** What the leader knows beside the evidence: what silent hosts have in common, what forbids, whether the budget is spent, where there is room. Pure. */
+/** What the leader knows beside the evidence: what silent hosts have in common, what forbids, whether the budget is
+ *  spent, where there is room. Pure. */
 import { capacityFor, type Target } from '../evacuate/plan.ts'
 import { budgetSpent } from '../fence/budget.ts'
 import { isProvenOff } from '../fence/knowledge.ts'

@@ -1,5 +1,6 @@
-/** Watchdog leases: an arbiter renews a host's lease only while a majority of arbiters has recently stated that none of them withholds it. So an arbiter that is cut
- *  off keeps no host alive for longer than its ticket, and a mesh whose arbiters talk resets nobody, whatever Consul does. Pure. */
+/** Watchdog leases: an arbiter renews a host's lease only while a majority of arbiters has recently stated that none of
+ *  them withholds it. So an arbiter that is cut off keeps no host alive for longer than its ticket, and a mesh whose
+ *  arbiters talk resets nobody, whatever Consul does. Pure. */
 import type { ClusterState } from '../cluster/state.ts'
 import { TICKET_MS } from '../protocol/timing.ts'
 import type { ArbiterStatement } from '../protocol/heartbeat.ts'
@@ -29,7 +30,8 @@ export function statementOf({ name, evidence, cluster, settled }: LeaseView, now
 
 export function mayGrant({ name, evidence, cluster, settled }: LeaseView, host: string, nowMs: number): boolean {
   if (!settled || cluster.leaseWithheld.has(host)) return false
-  // An arbiter that was stopped for long finds old statements in its sockets when it goes on: none of them answers anything that it stated since.
+  // An arbiter that was stopped for long finds old statements in its sockets when it goes on: none of them answers
+  // anything that it stated since.
   const fresh = cluster.arbiters.flatMap((arbiter) => {
     const heartbeat = arbiter === name ? undefined : evidence.heartbeatOf(arbiter)
     const ageMs = nowMs - (heartbeat?.echoedTimestamps?.[name] ?? Number.NEGATIVE_INFINITY)

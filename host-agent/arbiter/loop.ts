@@ -1,4 +1,5 @@
-/** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds the lease acts on it. */
+/** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds
+ *  the lease acts on it. */
 import { assess, type Verdict } from '../verdict/assess.ts'
 import { PlaneCache } from '../verdict/plane-cache.ts'
 import { assessAll } from './assess-all.ts'

@@ -1,5 +1,5 @@
-/** What a leader remembers from one tick to the next; lost with it, and found out again by the next. `observe.ts` writes what follows from the evidence, `commit.ts`
- *  what was asked and answered; everything else reads. */
+/** What a leader remembers from one tick to the next; lost with it, and found out again by the next. `observe.ts`
+ *  writes what follows from the evidence, `commit.ts` what was asked and answered; everything else reads. */
 import type { Inventory } from '../evacuate/instances.ts'
 import { NOTHING_ASKED, NOT_DRAINING, type DrainKnowledge, type EvacuationKnowledge } from '../evacuate/knowledge.ts'
 import { NOTHING_FOUND, type FenceKnowledge } from '../fence/knowledge.ts'

@@ -1,5 +1,6 @@
-/** What the leader remembers of the evidence: since when a host is silent, how often it came back, since when a majority withholds its lease. The only place
- *  that writes the memory from evidence, once in each tick; whatever decides, or answers a question, reads it. */
+/** What the leader remembers of the evidence: since when a host is silent, how often it came back, since when a
+ *  majority withholds its lease. The only place that writes the memory from evidence, once in each tick; whatever
+ *  decides, or answers a question, reads it. */
 import { afterEvacuation, NOT_DRAINING, observeIntents } from '../evacuate/knowledge.ts'
 import { afterIncident } from '../fence/knowledge.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
@@ -26,7 +27,8 @@ export function observe(memory: ArbiterMemory, known: Known): void {
   if (isCut) memory.cutAtMs = nowMs
 }
 
-/** What was found out about one incident says nothing about the next; it is forgotten once the store says that the incident is over. */
+/** What was found out about one incident says nothing about the next; it is forgotten once the store says that the
+ *  incident is over. */
 function observeIncident(memory: ArbiterMemory, host: string, { cluster, nowMs }: Known): void {
   const live = cluster.liveIncident(host)?.value.id
   const { incident, drain } = memory.of(host)
@@ -70,7 +72,8 @@ function observeSilence(memory: ArbiterMemory, host: Member, { cluster, view }: 
   about.quietSinceMs = about.softSinceMs = undefined
 }
 
-/** Since when a majority of the arbiters is seen to withhold the lease of the host, without a sign of life in between. */
+/** Since when a majority of the arbiters is seen to withhold the lease of the host, without a sign of life in
+ *  between. */
 function observeLease(memory: ArbiterMemory, { host, bootId }: Incident, { cluster, view, name }: Known): void {
   const { evidence, nowMs, limits } = view
   const about = memory.open(host)

@@ -1,4 +1,5 @@
-/** The beginning of an incident, by what is known: one at a time, so that each counts for the budget of the next. Pure. */
+/** The beginning of an incident, by what is known: one at a time, so that each counts for the budget of the next.
+ *  Pure. */
 import type { Decision } from '../cluster/decision.ts'
 import type { Change } from '../cluster/store.ts'
 import { openIncident } from '../fence/open.ts'

@@ -1,4 +1,5 @@
-/** What operators ask of the leader: taken up and deleted in one transaction, so that none is lost or done twice. Pure. */
+/** What operators ask of the leader: taken up and deleted in one transaction, so that none is lost or done twice.
+ *  Pure. */
 import { findArrow } from '../../kit/arrows.ts'
 import type { Decision } from '../cluster/decision.ts'
 import type { Versioned } from '../cluster/state.ts'

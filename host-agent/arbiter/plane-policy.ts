@@ -1,5 +1,6 @@
-/** A host that lives, and whose lost planes make its guests useless where they are. By the table of planes and by the policy it is emptied, or asked to stop
- *  its guests and then switched off. Nothing is done against its word: it must agree itself. Pure. */
+/** A host that lives, and whose lost planes make its guests useless where they are. By the table of planes and by the
+ *  policy it is emptied, or asked to stop its guests and then switched off. Nothing is done against its word: it must
+ *  agree itself. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { isCooperative } from '../fence/states.ts'
 import { holdKey, type Hold } from '../protocol/records.ts'
@@ -54,7 +55,8 @@ export function decidePlaneLoss(verdict: Verdict, known: Known, shared: SharedCo
   )
 }
 
-/** Hosts that the leader wants to stop their guests, of those whose verdict is that they are useless. Found once in a tick; the reply to each heartbeat looks it up. */
+/** Hosts that the leader wants to stop their guests, of those whose verdict is that they are useless. Found once in a
+ *  tick; the reply to each heartbeat looks it up. */
 export function hostsToStop(known: Known, shared: SharedContext): ReadonlySet<string> {
   const out = new Set<string>()
   if (known.cluster.policy.value.dryRun) return out
@@ -73,7 +75,8 @@ function mustStop({ host, action }: Pick<Verdict, 'host' | 'action'>, known: Kno
   return forbidden(host, { known, shared }, unfit.action) === undefined
 }
 
-/** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same failure that it is elsewhere. */
+/** What speaks against stopping the guests of a host that lives: the leader, the policy, or that so many have the same
+ *  failure that it is elsewhere. */
 function forbidden(
   host: string,
   { known, shared }: { known: Known; shared: SharedContext },

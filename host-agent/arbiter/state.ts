@@ -1,4 +1,5 @@
-/** What an arbiter holds: the evidence, its copy of the store, its memory, its lease. Decides nothing and asks nobody. */
+/** What an arbiter holds: the evidence, its copy of the store, its memory, its lease. Decides nothing and asks
+ *  nobody. */
 import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
 import type { Lease } from '../cluster/leadership.ts'
@@ -25,7 +26,8 @@ export interface ArbiterOptions {
   readonly quiesceMs?: number
   /** The driver's: how long a request of unknown outcome may leave no trace. */
   readonly graceMs?: number
-  /** Something was stored or answered: a tick would find more than the last one. Never calls back into the arbiter itself. */
+  /** Something was stored or answered: a tick would find more than the last one. Never calls back into the arbiter
+   *  itself. */
   readonly onNews?: () => void
 }
 

@@ -1,4 +1,5 @@
-/** A decision as a value: what is stored first, on which condition, and what is done only once it is stored. `arbiter/commit.ts` carries it out. Imports the store alone. */
+/** A decision as a value: what is stored first, on which condition, and what is done only once it is stored.
+ *  `arbiter/commit.ts` carries it out. Imports the store alone. */
 import type { Change } from './store.ts'
 
 /** An entry that must still have this index when the changes are stored. */
@@ -28,7 +29,8 @@ export interface Decision<Effect> {
   readonly alertsOnceStored?: readonly Alert[]
 }
 
-/** `key` names the failure; the host is part of the key of the alert, so that two hosts with the same failure are two alerts. */
+/** `key` names the failure; the host is part of the key of the alert, so that two hosts with the same failure are two
+ *  alerts. */
 export const alertOf = (host: string | null, key: string, says: string): Alert => ({
   key: `${host ?? 'mesh'}: ${key}`,
   host,

@@ -1,5 +1,6 @@
-/** Leadership: a Consul session and one lock. The lock's LockIndex is the epoch. Synchronous; the calls answer by callback.
- *  The holder counts from when it *sent* the renewal: Consul keeps a session for at least its TTL (and up to twice as long) after it took that. */
+/** Leadership: a Consul session and one lock. The lock's LockIndex is the epoch. Synchronous; the calls answer by
+ *  callback. The holder counts from when it *sent* the renewal: Consul keeps a session for at least its TTL (and up to
+ *  twice as long) after it took that. */
 import { SESSION_TTL_MS } from '../protocol/timing.ts'
 
 export interface Lease {

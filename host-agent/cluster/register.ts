@@ -28,7 +28,8 @@ export async function systemUuidOf(config: AgentConfig): Promise<string | null> 
   return /^[0-9a-f-]{36}$/i.test(text.trim()) ? text.trim().toLowerCase() : null
 }
 
-/** Writes what this node is when the store says something else. A key that changed is refused: another machine may use the name. */
+/** Writes what this node is when the store says something else. A key that changed is refused: another machine may use
+ *  the name. */
 export async function register(consul: Consul, member: MemberRecord, snapshot: Snapshot): Promise<void> {
   const key = KEYS.members + member.name
   const held = snapshot.entries.find((entry) => entry.key === key)

@@ -1,5 +1,5 @@
-/** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in records are for people: what
- *  must end by itself is counted from when it was first seen here. */
+/** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in
+ *  records are for people: what must end by itself is counted from when it was first seen here. */
 import type { Intent } from '../protocol/records.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import type { Member } from '../protocol/heartbeat.ts'
@@ -45,7 +45,8 @@ export class ClusterState {
   observers: ReadonlyMap<string, readonly string[]> = new Map()
   /** Index of the newest thing known; older snapshots are history. */
   index = 0
-  /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others that were not seen yet. */
+  /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others
+   *  that were not seen yet. */
   private takenIndex = -1
   private sorted: Member[] = []
   private places = ''
@@ -138,7 +139,8 @@ export class ClusterState {
     return this.byIncident.get(incident) ?? []
   }
 
-  /** Hosts that get no watchdog lease: from the moment that their incident is in the store until they are taken back. */
+  /** Hosts that get no watchdog lease: from the moment that their incident is in the store until they are taken
+   *  back. */
   get leaseWithheld(): ReadonlySet<string> {
     return (this.withheld ??= new Set(
       [...this.incidents.values()].flatMap(({ value }) =>
@@ -228,7 +230,8 @@ export class ClusterState {
     this.byName = new Map(this.sorted.map((member) => [member.name, member]))
     this.hosts = this.sorted.filter(({ role }) => role === 'host')
     this.arbiters = this.sorted.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
-    // In time that grows with the square of the members: only when one comes, goes, or is elsewhere, and not for each host that boots.
+    // In time that grows with the square of the members: only when one comes, goes, or is elsewhere, and not for each
+    // host that boots.
     const places = this.sorted.map(({ name, role, rack }) => `${name} ${role} ${rack}`).join('\n')
     if (places === this.places) return
     this.places = places

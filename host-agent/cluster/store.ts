@@ -1,4 +1,5 @@
-/** What an arbiter reads from the store and writes to it: entries with the index of their last change. Imports nothing. */
+/** What an arbiter reads from the store and writes to it: entries with the index of their last change. Imports
+ *  nothing. */
 
 /** One entry of the store with the index of its last change. */
 export interface Entry {

@@ -1,5 +1,5 @@
-/** Erases disks: lets them forget their blocks, zeroes every byte, or zeroes the signatures of file systems, RAID and partitions; reads back what it
- *  erased, and answers how each disk was erased. */
+/** Erases disks: lets them forget their blocks, zeroes every byte, or zeroes the signatures of file systems, RAID and
+ *  partitions; reads back what it erased, and answers how each disk was erased. */
 import type { Disk, ErasedDisk } from '../../conductor/api/agent-wire.ts'
 import { asFault, Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
@@ -8,7 +8,8 @@ import { matches } from './hints.ts'
 import { readForgets, readPartitions } from './sysfs.ts'
 
 const MIB = 1024 * 1024
-/** GPT needs 17 KiB at each end, md 0.9 and 1.0 the last 128 KiB, ZFS 512 KiB at each end, LVM and LUKS up to 4 MiB at the front. */
+/** GPT needs 17 KiB at each end, md 0.9 and 1.0 the last 128 KiB, ZFS 512 KiB at each end, LVM and LUKS up to 4 MiB at
+ *  the front. */
 const END_BYTES = 4 * MIB
 /** btrfs keeps copies of its superblock at 64 MiB and 256 GiB. */
 const BTRFS_COPIES = [64 * MIB, 256 * 1024 * MIB]
@@ -55,7 +56,8 @@ export const eraseMetadata = (disks: readonly Disk[], skip: Skip, opts: Counted)
     return 'metadata'
   })
 
-/** Lets every disk that can forget its blocks do so, and erases the metadata of all. Throws `clean.failed` with the disk. */
+/** Lets every disk that can forget its blocks do so, and erases the metadata of all. Throws `clean.failed` with the
+ *  disk. */
 export const eraseExpress = (disks: readonly Disk[], skip: Skip, opts: Counted): Promise<ErasedDisk[]> =>
   eachDisk(chosenOf(disks, skip), opts, async (disk) => {
     const how = await forget(disk, opts.sys)
@@ -77,8 +79,8 @@ async function eachDisk(
   return results
 }
 
-/** Tries what the disk does by itself, the strongest first, and believes it only when samples read back as zeros. A disk that would have to write every
- *  block is left alone: that is what `erase_devices` is for. */
+/** Tries what the disk does by itself, the strongest first, and believes it only when samples read back as zeros. A
+ *  disk that would have to write every block is left alone: that is what `erase_devices` is for. */
 async function forget(disk: Disk, sys?: string): Promise<How> {
   const { discards, zeroes } = await readForgets(disk.name, sys)
   if (!discards) return 'metadata'
@@ -117,7 +119,8 @@ async function samplesAreZero(disk: Disk): Promise<boolean> {
   }
 }
 
-/** Zeroes every byte of every disk, one slice after the other, and reads each slice back. Throws `clean.failed` with the disk and the place. */
+/** Zeroes every byte of every disk, one slice after the other, and reads each slice back. Throws `clean.failed` with
+ *  the disk and the place. */
 export async function eraseWhole(
   disks: readonly Disk[],
   skip: Skip,

@@ -1,4 +1,5 @@
-/** The agent's one outgoing connection: HTTP/2 over TLS to the conductor, whose certificate is pinned. Nothing listens on the node. */
+/** The agent's one outgoing connection: HTTP/2 over TLS to the conductor, whose certificate is pinned. Nothing listens
+ *  on the node. */
 import { createHash } from 'node:crypto'
 import { connect, constants, type ClientHttp2Session } from 'node:http2'
 import { connect as tlsConnect, type TLSSocket } from 'node:tls'

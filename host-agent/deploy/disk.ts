@@ -1,4 +1,5 @@
-/** A disk as a file: positioned reads and writes that never come back short, and reads that come from the disk and not from memory. */
+/** A disk as a file: positioned reads and writes that never come back short, and reads that come from the disk and not
+ *  from memory. */
 import { open, writeFile, type FileHandle } from 'node:fs/promises'
 import { Fault } from '../../kit/fault.ts'
 
@@ -49,7 +50,8 @@ export class DiskFile {
     await this.file.sync().catch((error: Error) => {
       throw new Fault('deploy.write', `${this.path} could not be flushed: ${error.message}`, { cause: error })
     })
-    // Clean pages are dropped, so that reading back asks the disk (Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+    // Clean pages are dropped, so that reading back asks the disk (Documentation/admin-guide/sysctl/vm.rst,
+    // drop_caches).
     await writeFile('/proc/sys/vm/drop_caches', '1').catch(() => undefined)
   }
 

@@ -1,6 +1,6 @@
-/** Runs of image pieces: one HTTP range, unpacked by one zstd into memory (a file on the ramdisk's tmpfs), handed over piece by piece.
- *  What is handed over is checked by whoever takes it. The unpacked bytes never pass through a pipe of ours: in 64 KiB parts that costs more
- *  than unpacking them does. */
+/** Runs of image pieces: one HTTP range, unpacked by one zstd into memory (a file on the ramdisk's tmpfs), handed over
+ *  piece by piece. What is handed over is checked by whoever takes it. The unpacked bytes never pass through a pipe of
+ *  ours: in 64 KiB parts that costs more than unpacking them does. */
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { get, Agent, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -28,8 +28,8 @@ const MAX_WINDOW_MIB = 32
 const keepAlive = new Agent({ keepAlive: true })
 let files = 0
 
-/** Calls `take` with each piece in order. Throws `deploy.download` when the connection breaks, `image.damaged` when the data cannot be decompressed;
- *  the pieces that were taken before remain. */
+/** Calls `take` with each piece in order. Throws `deploy.download` when the connection breaks, `image.damaged` when the
+ *  data cannot be decompressed; the pieces that were taken before remain. */
 export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise<void> {
   const response = await request(url, run)
   const path = join(tmpdir(), `rackward-run-${process.pid}-${(files += 1)}`)
@@ -49,8 +49,9 @@ export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise
 const unpackedBytes = (run: Run, opts: TakeRun): number =>
   Array.from({ length: run.count }, (_, i) => opts.pieceLength(run.first + i)).reduce((sum, bytes) => sum + bytes, 0)
 
-/** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP, and the file is memory: the kernel ends a
- *  zstd that writes more than the index says, however little it was packed into. */
+/** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP,
+ *  and the file is memory: the kernel ends a zstd that writes more than the index says, however little it was packed
+ *  into. */
 async function unpack(response: IncomingMessage, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
   const zstd = pipedToFile(
     ['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`],

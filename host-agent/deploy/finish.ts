@@ -1,4 +1,5 @@
-/** After the image: room for the config drive at the end of the disk, the root file system grown up to it, the UEFI boot entry. */
+/** After the image: room for the config drive at the end of the disk, the root file system grown up to it, the UEFI
+ *  boot entry. */
 import { ImageIndex, CONFIG_DRIVE_BYTES, type Disk } from '../../conductor/api/agent-wire.ts'
 import { Fault } from '../../kit/fault.ts'
 import { until, type Clock } from '../../kit/clock.ts'
@@ -102,7 +103,8 @@ export function showsTable(
   })
 }
 
-/** The kernel reads the table again and shows exactly its partitions: on a disk that had others, the number alone says nothing. */
+/** The kernel reads the table again and shows exactly its partitions: on a disk that had others, the number alone says
+ *  nothing. */
 export async function rereadTable({ disk, clock }: Pick<FinishParts, 'disk' | 'clock'>): Promise<void> {
   const dump = await runOk(['sfdisk', '--json', disk.name], { timeoutMs: TIMEOUT_MS })
   const table = (JSON.parse(dump) as { partitiontable: Table }).partitiontable

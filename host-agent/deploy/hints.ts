@@ -21,7 +21,8 @@ const VALUES: Record<string, (disk: Disk) => string | number | boolean | null> =
 }
 export const HINT_KEYS = Object.keys(VALUES)
 
-/** The one disk for an image of `imageBytes`. Throws deploy.hints, deploy.ambiguous, deploy.too-small or deploy.no-disk. */
+/** The one disk for an image of `imageBytes`. Throws deploy.hints, deploy.ambiguous, deploy.too-small or
+ *  deploy.no-disk. */
 export function chooseRootDisk(
   disks: readonly Disk[],
   hints: Readonly<Record<string, unknown>> | null,
@@ -44,7 +45,8 @@ export function chooseRootDisk(
       'deploy.too-small',
       `the image needs ${imageBytes} bytes with its config drive; there is ${describe(bySize)}`,
     )
-  // Without hints the smallest is meant, by name where two are equal. With hints, two equal disks mean that the hints do not say enough.
+  // Without hints the smallest is meant, by name where two are equal. With hints, two equal disks mean that the hints
+  // do not say enough.
   if (hinted && second && second.sizeBytes === first.sizeBytes)
     throw new Fault('deploy.ambiguous', `${describe(fitting)} match ${JSON.stringify(hints)} equally`)
   return first

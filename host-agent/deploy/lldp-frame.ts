@@ -1,4 +1,5 @@
-/** An LLDP frame (IEEE 802.1AB-2016) -> its type-length-value fields, as pairs of type and value in hexadecimal. Pure: the frame comes from a stranger. */
+/** An LLDP frame (IEEE 802.1AB-2016) -> its type-length-value fields, as pairs of type and value in hexadecimal. Pure:
+ *  the frame comes from a stranger. */
 import type { LldpField } from '../../conductor/api/agent-wire.ts'
 
 /** The nearest bridge of any kind, which forwards frames to this address to nobody. */
@@ -11,8 +12,8 @@ const PORT_ID = 2
 const TTL = 3
 const MAX_FIELDS = 256
 
-/** Undefined for what is not LLDP, for a frame without the three fields that each must begin with, and for one that says goodbye (a TTL of 0).
- *  A field that is cut short ends the list before it. */
+/** Undefined for what is not LLDP, for a frame without the three fields that each must begin with, and for one that
+ *  says goodbye (a TTL of 0). A field that is cut short ends the list before it. */
 export function lldpFields(frame: Buffer): LldpField[] | undefined {
   if (frame.length < ETHERNET_HEADER_BYTES || frame.readUInt16BE(12) !== ETHER_TYPE) return undefined
   const fields: LldpField[] = []

@@ -1,5 +1,6 @@
-/** Listens for what switches announce by LLDP. Each card gets a macvtap, a device file from which the kernel hands out whole Ethernet frames: neither a
- *  capture program nor a native module is needed, and the card goes on with its own traffic. */
+/** Listens for what switches announce by LLDP. Each card gets a macvtap, a device file from which the kernel hands out
+ *  whole Ethernet frames: neither a capture program nor a native module is needed, and the card goes on with its own
+ *  traffic. */
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import type { LldpField } from '../../conductor/api/agent-wire.ts'
@@ -30,7 +31,8 @@ const TAP_HEADER_BYTES = 10
 /** Frames that are looked at in one round: who floods the address of LLDP keeps nothing from going on. */
 const FRAMES_PER_ROUND = 64
 
-/** By card: the fields of the first announcement. Cards that heard none are not there. Never throws: without it there is an inventory all the same. */
+/** By card: the fields of the first announcement. Cards that heard none are not there. Never throws: without it there
+ *  is an inventory all the same. */
 export async function listenForLldp({ run, clock, cards, waitMs }: LldpParts): Promise<Map<string, LldpField[]>> {
   const heard = new Map<string, LldpField[]>()
   if (waitMs <= 0) return heard

@@ -1,4 +1,5 @@
-/** The program in the deploy ramdisk: brings the network up, calls the conductor, carries out its orders, waits for the next one. */
+/** The program in the deploy ramdisk: brings the network up, calls the conductor, carries out its orders, waits for the
+ *  next one. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { systemClock as clock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
@@ -91,7 +92,8 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
   return 'done' in result
 }
 
-/** The rescue system is its owner's now: the conductor believes this boot no more, and an agent that ended would be started again. */
+/** The rescue system is its owner's now: the conductor believes this boot no more, and an agent that ended would be
+ *  started again. */
 async function rest(link: ConductorLink): Promise<never> {
   link.close()
   for (;;) await clock.sleep(24 * 3_600_000)

@@ -1,5 +1,5 @@
-/** The rescue login: an SSH server for the user `rescue`, whose password the owner chose. The rescue ramdisk alone has one; the ramdisk that
- *  deploys listens on nothing. */
+/** The rescue login: an SSH server for the user `rescue`, whose password the owner chose. The rescue ramdisk alone has
+ *  one; the ramdisk that deploys listens on nothing. */
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'

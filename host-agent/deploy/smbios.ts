@@ -1,4 +1,5 @@
-/** Memory modules from the SMBIOS table (DMTF DSP0134, structure type 17), as the firmware reports them: MemTotal is what is left of it. */
+/** Memory modules from the SMBIOS table (DMTF DSP0134, structure type 17), as the firmware reports them: MemTotal is
+ *  what is left of it. */
 
 const MEMORY_DEVICE = 17
 const END = 127

@@ -36,7 +36,8 @@ export async function readDisk(sys: string, name: string): Promise<Disk> {
     rotational: (await text('queue/rotational')) === '1',
     model: await text('device/model'),
     vendor: isScsi ? await text('device/vendor') : null,
-    // virtio keeps it at the disk, NVMe at the controller, SCSI in vital product data page 0x80 (SPC-4 7.8.15: four bytes of header).
+    // virtio keeps it at the disk, NVMe at the controller, SCSI in vital product data page 0x80 (SPC-4 7.8.15: four
+    // bytes of header).
     serial: (await text('serial')) ?? (await text('device/serial')) ?? (await vpdSerial(join(at, 'device/vpd_pg80'))),
     wwn: wwnOf(wwid),
     hctl: isScsi ? device : null,
@@ -54,7 +55,8 @@ async function vpdSerial(path: string): Promise<string | null> {
   return serial || null
 }
 
-/** Where udev would put a link to the disk (its path_id), of the place of the disk in the tree of devices; null for what hangs on other buses. */
+/** Where udev would put a link to the disk (its path_id), of the place of the disk in the tree of devices; null for
+ *  what hangs on other buses. */
 export function pathOf(device: string, nsid: string): string | null {
   const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])(?=\/)/g)].at(-1)?.[1]
   if (pci === undefined) return null
@@ -106,7 +108,8 @@ export async function readNics(sys = '/sys', proc = '/proc'): Promise<Nic[]> {
   return nics
 }
 
-/** A card's address from /proc/net/if_inet6 (32 digits, index, prefix length, scope, flags, name): one of the wider scope is preferred. */
+/** A card's address from /proc/net/if_inet6 (32 digits, index, prefix length, scope, flags, name): one of the wider
+ *  scope is preferred. */
 export function ipv6Of(table: string, name: string): string | null {
   const rows = table.split('\n').map((line) => line.trim().split(/\s+/))
   const own = rows.filter((row) => row[5] === name && /^[0-9a-f]{32}$/.test(row[0] ?? ''))

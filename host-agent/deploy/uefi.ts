@@ -1,4 +1,5 @@
-/** The boot entries of UEFI firmware that belong to Rackward: those of earlier deploys go, those of this one are the first to be tried. */
+/** The boot entries of UEFI firmware that belong to Rackward: those of earlier deploys go, those of this one are the
+ *  first to be tried. */
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
 

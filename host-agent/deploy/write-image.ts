@@ -1,7 +1,8 @@
-/** Writes an image to a disk: parallel, zeros skipped safely, resumed after a broken line, flushed, and every piece proven by the hash of what
- *  is read back from the disk, which is the one place that counts. A piece that is not right there is fetched again, and hashed on arrival then,
- *  to tell a damaged image from a damaged disk. The first piece, which holds the boot sector and the partition table, comes last and is
- *  always hashed on arrival: a disk that is not whole never boots. */
+/** Writes an image to a disk: parallel, zeros skipped safely, resumed after a broken line, flushed, and every piece
+ *  proven by the hash of what is read back from the disk, which is the one place that counts. A piece that is not right
+ *  there is fetched again, and hashed on arrival then, to tell a damaged image from a damaged disk. The first piece,
+ *  which holds the boot sector and the partition table, comes last and is always hashed on arrival: a disk that is not
+ *  whole never boots. */
 import { webcrypto } from 'node:crypto'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -22,7 +23,8 @@ export interface WriteParts {
   readonly run?: RunProgram
 }
 
-/** Faults after which a run is downloaded again. Data that arrives whole and cannot be decompressed, several times over, is damaged where it is stored. */
+/** Faults after which a run is downloaded again. Data that arrives whole and cannot be decompressed, several times
+ *  over, is damaged where it is stored. */
 const DOWNLOAD_FAULTS: ReadonlySet<FaultCode> = new Set(['deploy.download', 'image.piece', 'image.damaged'])
 const LANES = 3
 const RUN_PIECES = 8
@@ -65,7 +67,8 @@ export async function writeImage(parts: WriteParts): Promise<void> {
   await mend(parts, await readBack(parts, (number) => number === 0))
 }
 
-/** Writes pieces that were read back wrong once more. What was good on arrival and is wrong on the disk again is the disk's fault. */
+/** Writes pieces that were read back wrong once more. What was good on arrival and is wrong on the disk again is the
+ *  disk's fault. */
 async function mend(parts: WriteParts, wrong: readonly number[]): Promise<void> {
   if (wrong.length === 0) return
   const pieces = new Set(wrong)
@@ -122,7 +125,8 @@ export function zeroRuns(index: ImageIndex): { first: number; count: number }[] 
   return runs
 }
 
-/** Flushed before anything else is written: after a power cut the old boot sector must not start what is half overwritten. */
+/** Flushed before anything else is written: after a power cut the old boot sector must not start what is half
+ *  overwritten. */
 async function zeroHead(parts: WriteParts): Promise<void> {
   await parts.disk.write(Buffer.alloc(pieceLength(parts.index, 0)), 0)
   await parts.disk.flush()
@@ -144,7 +148,8 @@ async function writeRuns(parts: WriteParts, runs: readonly Run[], count: (number
   if (abort.failed) throw abort.failed
 }
 
-/** One run, resumed at its first missing piece as often as the line breaks. A piece that is wrong again and again is wrong at its source. */
+/** One run, resumed at its first missing piece as often as the line breaks. A piece that is wrong again and again is
+ *  wrong at its source. */
 async function writeRun(parts: WriteParts, run: Run, count: (number: number) => void): Promise<void> {
   let next = run.first
   let failures = 0
@@ -187,8 +192,8 @@ function rest(index: ImageIndex, run: Run, next: number): Run {
   }
 }
 
-/** What stood there before must read as zeros now. The kernel's zero-out does that without sending them (BLKZEROOUT, blkdiscard -z);
- *  where a device or an old kernel does not have it, zeros are written. */
+/** What stood there before must read as zeros now. The kernel's zero-out does that without sending them (BLKZEROOUT,
+ *  blkdiscard -z); where a device or an old kernel does not have it, zeros are written. */
 async function zeroRange(parts: WriteParts, zeros: { first: number; count: number }): Promise<void> {
   const at = zeros.first * parts.index.pieceBytes
   const end = Math.min(at + zeros.count * parts.index.pieceBytes, parts.index.sizeBytes)

@@ -1,4 +1,5 @@
-/** What a leader decides about the instances of a dead host: lists them, stores an intent for each, and carries each intent on. Pure. */
+/** What a leader decides about the instances of a dead host: lists them, stores an intent for each, and carries each
+ *  intent on. Pure. */
 import type { ClusterState, Versioned } from '../cluster/state.ts'
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { intentKey, type Incident, type Intent } from '../protocol/records.ts'
@@ -51,7 +52,8 @@ export function instancesOf(
   }
 }
 
-/** What of the listing is not in the store yet. An entry that nobody can read counts as stored: to write it again would not help. */
+/** What of the listing is not in the store yet. An entry that nobody can read counts as stored: to write it again would
+ *  not help. */
 function unstored({ id: incident }: Incident, listing: Listing, cluster: ClusterState): Instance[] {
   const stored = new Set(cluster.intentsOf(incident).map(({ value }) => value.instance))
   return listing.instances.filter(
@@ -149,7 +151,8 @@ function intentFacts(
   }
 }
 
-/** Proven down by another incident, and the manager of the instances was told so: it will not carry the move on when the host comes back. */
+/** Proven down by another incident, and the manager of the instances was told so: it will not carry the move on when
+ *  the host comes back. */
 function isFenced(host: string, otherThan: string, cluster: ClusterState): boolean {
   const live = cluster.liveIncident(host)?.value
   return (

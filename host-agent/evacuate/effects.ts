@@ -1,4 +1,5 @@
-/** What is asked of the manager of the instances, as values; and what each request and each answer adds to what is known of the host. Pure. */
+/** What is asked of the manager of the instances, as values; and what each request and each answer adds to what is
+ *  known of the host. Pure. */
 import type { ClusterState } from '../cluster/state.ts'
 import { alertOf, type Alert } from '../cluster/decision.ts'
 import { isOver, type Intent } from '../protocol/records.ts'
@@ -46,7 +47,8 @@ export type DriverAnswer =
 const LIST_TO_DRAIN_MS = 10_000
 /** A migration of a big guest under load takes its time. */
 const MIGRATE_MS = 15 * 60_000
-/** A migration that was refused is asked for again after this long; one that was accepted is in the listing until it has left. */
+/** A migration that was refused is asked for again after this long; one that was accepted is in the listing until it
+ *  has left. */
 const REFUSED_AGAIN_MS = 60_000
 const ACCEPTED_AGAIN_MS = 15_000
 

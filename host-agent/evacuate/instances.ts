@@ -1,4 +1,5 @@
-/** Instances as the manager that runs them describes them: what a host runs, where an instance is, and what a move is asked for with. Imports nothing. */
+/** Instances as the manager that runs them describes them: what a host runs, where an instance is, and what a move is
+ *  asked for with. Imports nothing. */
 
 export interface Instance {
   readonly id: string
@@ -18,7 +19,8 @@ export interface Listing {
   readonly instances: readonly Instance[]
 }
 
-/** Where an instance is, by the truth of what manages it, and what became of the attempts to move it from its dead host. */
+/** Where an instance is, by the truth of what manages it, and what became of the attempts to move it from its dead
+ *  host. */
 export type Whereabouts =
   /** Still the dead host's; no attempt is under way. */
   | { readonly at: 'source' }

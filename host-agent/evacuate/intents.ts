@@ -1,6 +1,6 @@
-/** One instance of a dead host: (intent, what is true, facts) -> what it becomes and what is asked for. Pure.
- *  Exactly once: an attempt is stored before it is asked for, and asked for again only when it surely left no trace (Nova takes a second evacuation of
- *  the same server gladly, and breaks it). */
+/** One instance of a dead host: (intent, what is true, facts) -> what it becomes and what is asked for. Pure. Exactly
+ *  once: an attempt is stored before it is asked for, and asked for again only when it surely left no trace (Nova takes
+ *  a second evacuation of the same server gladly, and breaks it). */
 import { move, type Table } from '../../kit/arrows.ts'
 import type { Intent, IntentState } from '../protocol/records.ts'
 import type { Whereabouts } from './instances.ts'
@@ -124,7 +124,8 @@ function pending(intent: Intent, facts: IntentFacts, guards: IntentGuards): Inte
     }
   const resting = intent.attempt > 0 && facts.stateAgeMs < RETRY_MS && intent.why !== null
   if (!guards.lease(facts) || facts.place === undefined || resting) return {}
-  // A move that failed, or that went to a host that was fenced since, is over: what is asked for now must leave another trace.
+  // A move that failed, or that went to a host that was fenced since, is over: what is asked for now must leave another
+  // trace.
   const past = truth?.at === 'failed' || truth?.at === 'moving' ? truth.ref : intent.past
   if (!guards.untraced({ past }, facts)) return { effect: { do: 'locate' } }
   const attempt = {

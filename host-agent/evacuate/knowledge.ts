@@ -1,5 +1,6 @@
-/** What a leader has found out about moving the instances of one host: what the manager of the instances listed and located, and what became of each request.
- *  A value, replaced as a whole; lost with the leader, and found out again by the next. Pure. */
+/** What a leader has found out about moving the instances of one host: what the manager of the instances listed and
+ *  located, and what became of each request. A value, replaced as a whole; lost with the leader, and found out again by
+ *  the next. Pure. */
 import type { Intent } from '../protocol/records.ts'
 import type { Listing, Whereabouts } from './instances.ts'
 import type { IntentFacts } from './intents.ts'
@@ -71,7 +72,8 @@ export const NOT_DRAINING: DrainKnowledge = {
   nextTryMs: new Map(),
 }
 
-/** What became of the request for the present attempt. Where nothing is known of it, an earlier leader may have sent the one of a claimed intent. */
+/** What became of the request for the present attempt. Where nothing is known of it, an earlier leader may have sent
+ *  the one of a claimed intent. */
 export function requestOf(
   { instance, attempt, state }: Intent,
   { requests }: EvacuationKnowledge,

@@ -29,7 +29,8 @@ export interface About {
   readonly hopWindowMs: number
 }
 
-/** The instances of a dead host as intents; those that cannot be moved are named with the reason. `earlier`: intents of other incidents. */
+/** The instances of a dead host as intents; those that cannot be moved are named with the reason. `earlier`: intents of
+ *  other incidents. */
 export function intentsFor(listing: Listing, about: About, earlier: readonly Intent[]): Intent[] {
   return listing.instances.map((instance) => {
     const before = earlier.find(
@@ -72,7 +73,8 @@ const underWay = (intent: Intent) => intent.state === 'INTENT' || intent.state =
 export const inOrder = (intents: readonly Intent[]): Intent[] =>
   [...intents].sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 
-/** The places of the instances whose turn it is now: a host each, or null where the manager chooses. What has no place now is not in it. */
+/** The places of the instances whose turn it is now: a host each, or null where the manager chooses. What has no place
+ *  now is not in it. */
 export function placesFor(
   intents: readonly Intent[],
   targets: readonly Target[] | undefined,

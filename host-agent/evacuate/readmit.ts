@@ -1,5 +1,5 @@
-/** A fenced host is taken back: leftovers first, then its gate, then its place (the order that Nova needs: its records of evacuations end when nova-compute
- *  starts, and until then it refuses to lift "forced down"). Pure. */
+/** A fenced host is taken back: leftovers first, then its gate, then its place (the order that Nova needs: its records
+ *  of evacuations end when nova-compute starts, and until then it refuses to lift "forced down"). Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import type { Incident, Intent } from '../protocol/records.ts'
 import type { SelfReport } from '../protocol/heartbeat.ts'

@@ -1,6 +1,7 @@
 /** Whether a BMC is the one of a host: its GUID against the host's SMBIOS UUID. Pure. */
 
-/** Some BMCs answer the GUID with its bytes in the order of the wire: RFC 4122's first three fields reversed (ipmitool's "encoding" is a guess). */
+/** Some BMCs answer the GUID with its bytes in the order of the wire: RFC 4122's first three fields reversed
+ *  (ipmitool's "encoding" is a guess). */
 export function sameUuid(answered: string | null, wanted: string): boolean {
   if (answered === null) return false
   const hex = (text: string) => text.replaceAll('-', '').toLowerCase()

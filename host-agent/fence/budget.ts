@@ -1,4 +1,5 @@
-/** How many hosts may be fenced: at once, in one rack, and within the window. Counted from the incidents in the store, whoever led when they happened. Pure. */
+/** How many hosts may be fenced: at once, in one rack, and within the window. Counted from the incidents in the store,
+ *  whoever led when they happened. Pure. */
 import type { ClusterState, Versioned } from '../cluster/state.ts'
 import type { Limits } from '../protocol/limits.ts'
 import { isOver, type Incident } from '../protocol/records.ts'

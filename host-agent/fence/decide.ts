@@ -1,4 +1,5 @@
-/** What a leader decides about an incident: the record that follows, and the effects of the actions that concern its fence. Pure. */
+/** What a leader decides about an incident: the record that follows, and the effects of the actions that concern its
+ *  fence. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import type { Versioned } from '../cluster/state.ts'
 import type { Incident, Policy } from '../protocol/records.ts'
@@ -60,7 +61,8 @@ function pillToRead(
   return [{ do: 'read pill', host, pill: { boot: bootId, incident: id, epoch, attempt }, sinceMs }]
 }
 
-/** The step of an incident as a decision. `permission`: the policy and the hold as they must still be when an OFF command is stored. */
+/** The step of an incident as a decision. `permission`: the policy and the hold as they must still be when an OFF
+ *  command is stored. */
 export function decisionOf<Effect>(
   before: Versioned<Incident>,
   step: Step,

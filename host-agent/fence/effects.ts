@@ -1,4 +1,5 @@
-/** What is asked of BMCs, fence devices and slots, as values; and what each request and each answer adds to the knowledge of the host. Pure. */
+/** What is asked of BMCs, fence devices and slots, as values; and what each request and each answer adds to the
+ *  knowledge of the host. Pure. */
 import type { DeviceLevel } from '../protocol/records.ts'
 import { samePill, type PoisonPill } from '../protocol/poison-pill.ts'
 import { sameUuid } from './bmc-identity.ts'
@@ -14,10 +15,12 @@ import {
 } from './knowledge.ts'
 
 export type FenceEffect =
-  /** Reads the power, and with it whose BMC it is: an address that has moved to another machine must be found before OFF goes there. */
+  /** Reads the power, and with it whose BMC it is: an address that has moved to another machine must be found before
+   *  OFF goes there. */
   | { readonly do: 'read power'; readonly host: string; readonly systemUuid: string | null }
   | { readonly do: 'read device'; readonly host: string; readonly level: DeviceLevel }
-  /** Irreversible. The record that counts the command is stored, and the guards are asked once more at the moment of sending. */
+  /** Irreversible. The record that counts the command is stored, and the guards are asked once more at the moment of
+   *  sending. */
   | { readonly do: 'power off'; readonly host: string; readonly incident: string }
   | { readonly do: 'device off'; readonly host: string; readonly incident: string; readonly level: DeviceLevel }
   | { readonly do: 'write pill'; readonly host: string; readonly pill: PoisonPill }
@@ -140,8 +143,8 @@ const identityOf = (answered: string | null, wanted: string | null): BmcIdentity
 export type PillAnswer =
   { readonly ok: true; readonly found: PoisonPill | undefined } | { readonly ok: false; readonly fault: string }
 
-/** The knowledge once the storage has answered. A pill is believed to stand only as far as it was read back: storage that hangs may do what it was asked for long
- *  after it was given up. */
+/** The knowledge once the storage has answered. A pill is believed to stand only as far as it was read back: storage
+ *  that hangs may do what it was asked for long after it was given up. */
 export function pillAnswered(
   known: FenceKnowledge,
   effect: Extract<FenceEffect, { do: 'write pill' | 'read pill' }>,

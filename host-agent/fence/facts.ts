@@ -83,7 +83,8 @@ export function factsOf(about: IncidentView, leader: LeaderView): Facts {
         : null,
     instances: { listed: incident.listed || about.instances.listed, open: about.instances.open },
     readmitted: about.readmitted,
-    // If the host has not reported its gate since it died, its last report stands; a host without a gate is not admitted at boot.
+    // If the host has not reported its gate since it died, its last report stands; a host without a gate is not
+    // admitted at boot.
     gated: self === undefined || self.gate !== 'none',
   }
 }
@@ -114,8 +115,9 @@ const devicesOf = ({ deviceLevels, known }: IncidentView, nowMs: number): Device
     return { level, lastOffMs, fault, off: lastOffMs !== null && provenOff(reads, nowMs) }
   })
 
-/** L3: since a majority of arbiters was seen to withhold its lease, and the poison pill to stand in its slot, tickets, its lease and its watchdog must run out, one
- *  after the other. A host that reads its slot would otherwise go on petting by that channel alone. */
+/** L3: since a majority of arbiters was seen to withhold its lease, and the poison pill to stand in its slot, tickets,
+ *  its lease and its watchdog must run out, one after the other. A host that reads its slot would otherwise go on
+ *  petting by that channel alone. */
 function resetBy(about: IncidentView): { resetByMs: number | null; slot: SlotFacts | null } {
   const { incident, known, lastBoot } = about
   const watchdogMs = lastBoot?.watchdogMs ?? null

@@ -1,4 +1,5 @@
-/** What must be true before each irreversible command. Named and in one table, so that each can be taken away in the model check or the simulation, which then find what it was for. Pure. */
+/** What must be true before each irreversible command. Named and in one table, so that each can be taken away in the
+ *  model check or the simulation, which then find what it was for. Pure. */
 import type { DeviceLevel, Incident, Level } from '../protocol/records.ts'
 
 export interface PowerRead {
@@ -50,7 +51,8 @@ export interface Facts {
   /** When this leader first saw the record in its state. */
   readonly stateSinceMs: number
   readonly levels: readonly Level[]
-  /** When the watchdog must have fired; null: there is none, or leases are still granted, or no poison pill stands in its slot. */
+  /** When the watchdog must have fired; null: there is none, or leases are still granted, or no poison pill stands in
+   *  its slot. */
   readonly resetByMs: number | null
   /** Of a host that reads a slot on the shared storage. */
   readonly slot: SlotFacts | null
@@ -71,7 +73,8 @@ export const COMMAND_MS = 5_000
 const OFF_WITHIN_MS = 60_000
 
 export const FENCE_GUARDS = {
-  /** I5: only the holder of a lease that outlasts the command sends it, and not before the commands of the previous leader are over. */
+  /** I5: only the holder of a lease that outlasts the command sends it, and not before the commands of the previous
+   *  leader are over. */
   lease: (facts: Facts): boolean => facts.quiesced && facts.leaseLeftMs > COMMAND_MS,
   /** I3: no authenticated or forgeable sign of life at the moment of sending. */
   silent: (facts: Facts): boolean => facts.veto === null && facts.confirmed,
@@ -83,7 +86,8 @@ export const FENCE_GUARDS = {
   undisturbed: (facts: Facts): boolean => facts.updating === null,
   /** I11: two readings of "off" by its own BMC in two sessions, a second apart, and nothing else in between. */
   proven: (facts: Facts): boolean => facts.identity === 'match' && provenOff(facts.reads, facts.nowMs),
-  /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the BMC said yes). */
+  /** I4: nothing that was sent can still take effect: it did, or its time is over (a chassis may take seconds after the
+   *  BMC said yes). */
   deadline: (facts: Facts): boolean =>
     facts.outstanding === 0 &&
     (facts.lastOffMs === null || facts.nowMs - facts.lastOffMs > COMMAND_MS || tookEffect(facts)),
@@ -117,14 +121,16 @@ export function provenOff(reads: readonly PowerRead[], nowMs: number): boolean {
 /** A sign of life may have been on its way for as long. */
 const LIFE_LATE_MS = 1_000
 
-/** A sign of life that only shows that the power had not gone yet says nothing against what the BMC says now; one from after "off" does. */
+/** A sign of life that only shows that the power had not gone yet says nothing against what the BMC says now; one from
+ *  after "off" does. */
 export function livesAfterOff({ reads, lifeAtMs }: Facts): boolean {
   let offSinceMs: number | undefined
   for (let i = reads.length - 1; i >= 0 && reads[i]?.power === 'off'; i -= 1) offSinceMs = reads[i]?.atMs
   return offSinceMs === undefined || lifeAtMs === null || lifeAtMs > offSinceMs + LIFE_LATE_MS
 }
 
-/** The guards of an OFF command, asked once more at the moment of sending: what spoke against it since it was stored stops it. */
+/** The guards of an OFF command, asked once more at the moment of sending: what spoke against it since it was stored
+ *  stops it. */
 export const maySendOff = (
   off: { readonly do: 'power off' } | { readonly do: 'device off'; readonly level: DeviceLevel },
   facts: Facts,

@@ -1,5 +1,6 @@
-/** What a leader has found out about fencing one host: what its BMC and its fence devices answered, which commands are on their way, where the poison pill
- *  stands. A value, replaced as a whole; lost with the leader, and found out again by the next. Pure. */
+/** What a leader has found out about fencing one host: what its BMC and its fence devices answered, which commands are
+ *  on their way, where the poison pill stands. A value, replaced as a whole; lost with the leader, and found out again
+ *  by the next. Pure. */
 import type { DeviceLevel } from '../protocol/records.ts'
 import { provenOff, type PowerRead } from './guards.ts'
 
@@ -55,7 +56,8 @@ export interface FenceKnowledge {
 }
 
 const KEPT_READS = 24
-/** A BMC that answered longer ago, and is silent since, may be another machine's by now: OFF waits for its next answer. */
+/** A BMC that answered longer ago, and is silent since, may be another machine's by now: OFF waits for its next
+ *  answer. */
 const IDENTITY_MS = 2_000
 
 export const NO_PILL: PillKnowledge = {
@@ -82,7 +84,8 @@ export const NOTHING_FOUND: FenceKnowledge = {
 
 export const NO_DEVICE: DeviceKnowledge = { lastOffMs: null, reads: [], busy: false, fault: undefined }
 
-/** At the end of an incident: readings and proofs of the old one say nothing about the next. Whose the BMC is, what is under way, and the count of pills remain. */
+/** At the end of an incident: readings and proofs of the old one say nothing about the next. Whose the BMC is, what is
+ *  under way, and the count of pills remain. */
 export const afterIncident = (known: FenceKnowledge): FenceKnowledge => ({
   ...NOTHING_FOUND,
   identity: known.identity,

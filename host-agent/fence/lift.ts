@@ -1,5 +1,5 @@
-/** Which poison pills are taken away: an incident that the store says is over has none any more, because its host may live, in the very boot that the pill was for.
- *  Pure. */
+/** Which poison pills are taken away: an incident that the store says is over has none any more, because its host may
+ *  live, in the very boot that the pill was for. Pure. */
 import type { ClusterState } from '../cluster/state.ts'
 import { isOver } from '../protocol/records.ts'
 

@@ -1,5 +1,6 @@
-/** (incident, facts) -> what the incident becomes and which actions follow. Pure: production, the simulation and the model check run this one.
- *  No action precedes the record that it follows from; what was found out and lost with a leader is found out again. */
+/** (incident, facts) -> what the incident becomes and which actions follow. Pure: production, the simulation and the
+ *  model check run this one. No action precedes the record that it follows from; what was found out and lost with a
+ *  leader is found out again. */
 import { LEVELS, type DeviceLevel, type Incident, type Level } from '../protocol/records.ts'
 import {
   COMMAND_MS,
@@ -33,7 +34,8 @@ export interface Step {
   readonly actions?: readonly FenceAction[]
   /** For a person. */
   readonly alert?: string
-  /** The host lives although its BMC says "off": another machine may have been switched off, and nobody is to be fenced until a person has looked. */
+  /** The host lives although its BMC says "off": another machine may have been switched off, and nobody is to be fenced
+   *  until a person has looked. */
   readonly disproved?: true
 }
 
@@ -201,7 +203,8 @@ function returning(incident: Incident, facts: Facts, guards: FenceGuards): Step 
   return { next: move(incident, facts, { on: 'admitted', says: 'it takes instances again' }) }
 }
 
-/** A host whose power is back is harmless behind a gate; without one it is fenced again before anything else is started elsewhere. */
+/** A host whose power is back is harmless behind a gate; without one it is fenced again before anything else is started
+ *  elsewhere. */
 function powerReturned(incident: Incident, facts: Facts, guards: FenceGuards): Step | undefined {
   if (guards.gate(facts)) return undefined
   const last = facts.reads.at(-1)

@@ -1,5 +1,5 @@
-/** A host's word that it has stopped its guests, because it was asked to, and may be switched off. It is valid for this failure alone: a word from an old one would have
- *  a host fenced that runs guests again. */
+/** A host's word that it has stopped its guests, because it was asked to, and may be switched off. It is valid for this
+ *  failure alone: a word from an old one would have a host fenced that runs guests again. */
 
 /** How long after it was last asked: a new leader takes most of this until it asks as well. */
 const ASKED_MS = 60_000
@@ -21,7 +21,8 @@ export class Consent {
     this.isGiven = true
   }
 
-  /** Answers whether the failure is over, so that what belongs here may run again. `guests`: that run now; null: nobody could count them. */
+  /** Answers whether the failure is over, so that what belongs here may run again. `guests`: that run now; null: nobody
+   *  could count them. */
   look(nowMs: number, now: { guests: number | null; storageLost: boolean }): boolean {
     if (!this.isGiven) return false
     if (now.guests !== null && now.guests > 0) {

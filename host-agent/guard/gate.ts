@@ -1,5 +1,6 @@
-/** The boot gate: a file that says "this boot may start guests", on a file system that a reboot empties. Units that start guests wait for it
- *  (rackward-gate.service). It opens by an arbiter's word for this very boot, and closes with the boot. */
+/** The boot gate: a file that says "this boot may start guests", on a file system that a reboot empties. Units that
+ *  start guests wait for it (rackward-gate.service). It opens by an arbiter's word for this very boot, and closes with
+ *  the boot. */
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { writeWhole } from '../../kit/files.ts'

@@ -1,5 +1,5 @@
-/** What a host's agent does with its gate and its guests: an event in, the next thing to do out. Synchronous and without a port; `agent.ts` does what it says, and tells it
- *  how that ended. One thing at a time, but for counting. */
+/** What a host's agent does with its gate and its guests: an event in, the next thing to do out. Synchronous and
+ *  without a port; `agent.ts` does what it says, and tells it how that ended. One thing at a time, but for counting. */
 import { Consent } from './consent.ts'
 
 export type GuestCommand = 'count' | 'open gate' | 'start' | 'stop' | 'refresh'
@@ -22,7 +22,8 @@ export class GuestControl {
   private gateState: 'open' | 'closed' | 'none'
   private count: number | null = null
   private storageLost = false
-  /** What belongs here is to be started: the gate was opened by this process, or the failure that stopped the guests is over. */
+  /** What belongs here is to be started: the gate was opened by this process, or the failure that stopped the guests is
+   *  over. */
   private isToStart = false
   private doing: GuestCommand | undefined
   private counting = false
@@ -92,7 +93,8 @@ export class GuestControl {
   }
 
   private next(nowMs: number): GuestCommand | undefined {
-    // What serves the guests may still be starting: it is tried again until it succeeds, and nothing is exported before that.
+    // What serves the guests may still be starting: it is tried again until it succeeds, and nothing is exported before
+    // that.
     if (this.isToStart) return 'start'
     if (this.gateState === 'closed' || nowMs - this.refreshedMs < REFRESH_MS) return undefined
     this.refreshedMs = nowMs

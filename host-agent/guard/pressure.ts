@@ -1,5 +1,6 @@
-/** Whether this machine is so short of memory that what its agent sees tells more about itself than about others (PSI, Documentation/accounting/psi.rst: the share of
- *  the last ten seconds in which every task waited for memory). A busy processor shows as the delay of the probing loop. */
+/** Whether this machine is so short of memory that what its agent sees tells more about itself than about others (PSI,
+ *  Documentation/accounting/psi.rst: the share of the last ten seconds in which every task waited for memory). A busy
+ *  processor shows as the delay of the probing loop. */
 import { readFile } from 'node:fs/promises'
 
 const FULL = 25

@@ -1,6 +1,7 @@
-/** Crash dumps: the dump kernel of a host that panicked has no agent, but sends the messages of fence_kdump (ClusterLabs' fence-agents, kdump-tools) while it writes. A
- *  host that writes a dump is not fenced: the dump would be lost. Wire: two 32-bit words, magic and version, to UDP port 7410. Anybody could send them; they only hold
- *  back, and for so long as the policy says. */
+/** Crash dumps: the dump kernel of a host that panicked has no agent, but sends the messages of fence_kdump
+ *  (ClusterLabs' fence-agents, kdump-tools) while it writes. A host that writes a dump is not fenced: the dump would be
+ *  lost. Wire: two 32-bit words, magic and version, to UDP port 7410. Anybody could send them; they only hold back, and
+ *  for so long as the policy says. */
 import { createSocket } from 'node:dgram'
 import { bind, socketType } from '../../kit/listen.ts'
 import type { MemberRecord } from '../protocol/records.ts'

@@ -1,4 +1,5 @@
-/** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on. Synchronous; the sockets are elsewhere. */
+/** What every node of the mesh keeps of the others and of itself: whom it probes, who answered, whether it may go on.
+ *  Synchronous; the sockets are elsewhere. */
 import { HOST_LEASE_MS } from '../protocol/timing.ts'
 import type {
   Heartbeat,
@@ -135,7 +136,8 @@ export class Membership {
     }
   }
 
-  /** The lease counts from when the heartbeat was sent that got it, so that it ends here before it ends for who granted it. */
+  /** The lease counts from when the heartbeat was sent that got it, so that it ends here before it ends for who granted
+   *  it. */
   onHeartbeatReply(ack: HeartbeatReply): boolean {
     const sentMs = this.sent.get(ack.seq)
     if (ack.bootId !== this.bootId || sentMs === undefined) return false

@@ -1,5 +1,6 @@
-/** The sockets of a node: probes its peers on every plane, answers theirs, sends heartbeats, takes acks, and pets the watchdog. It runs in a thread of its own,
- *  so that a busy main loop neither looks dead nor lets the machine be reset. */
+/** The sockets of a node: probes its peers on every plane, answers theirs, sends heartbeats, takes acks, and pets the
+ *  watchdog. It runs in a thread of its own, so that a busy main loop neither looks dead nor lets the machine be
+ *  reset. */
 import { createSocket, type Socket } from 'node:dgram'
 import { connect } from 'node:net'
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
@@ -160,7 +161,8 @@ export class Prober {
     }
   }
 
-  /** An address that is not there yet, or whose card is gone, must not keep the others silent: tried again until it is. */
+  /** An address that is not there yet, or whose card is gone, must not keep the others silent: tried again until it
+   *  is. */
   private async open(plane: Plane, at: { address: string; port: number }): Promise<void> {
     if (this.stopped) return
     try {

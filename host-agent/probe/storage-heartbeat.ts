@@ -1,5 +1,6 @@
-/** A host's sign of life on the shared storage: a counter of its own that rises every second; and its slot, where it looks for a poison pill.
- *  Reads that fail, or hang, say nothing about the host. One operation at a time: a storage that hangs must not eat the threads of the pool. */
+/** A host's sign of life on the shared storage: a counter of its own that rises every second; and its slot, where it
+ *  looks for a poison pill. Reads that fail, or hang, say nothing about the host. One operation at a time: a storage
+ *  that hangs must not eat the threads of the pool. */
 import { constants } from 'node:fs'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -74,7 +75,8 @@ export class StorageHeartbeat {
     }
   }
 
-  /** Made when it is missing, so that it is asked for at the server each time: an NFS client may believe for a minute that a name does not exist. */
+  /** Made when it is missing, so that it is asked for at the server each time: an NFS client may believe for a minute
+   *  that a name does not exist. */
   private async slot(): Promise<string> {
     const file = await open(this.poisonPath, constants.O_RDONLY | constants.O_CREAT, 0o644)
     try {

@@ -1,5 +1,6 @@
-/** Datagrams of the mesh: bytes <-> meaning. `RWM1`, type, plane, length of the sender's name, its name, body; the code over all of it comes last (keys.ts).
- *  Nothing in here is believed before the code was checked, save the sender's name, which says whose code it must be. Pure. */
+/** Datagrams of the mesh: bytes <-> meaning. `RWM1`, type, plane, length of the sender's name, its name, body; the code
+ *  over all of it comes last (keys.ts). Nothing in here is believed before the code was checked, save the sender's
+ *  name, which says whose code it must be. Pure. */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import * as z from 'zod/mini'
 import { PLANES, SELF_STATES, type Heartbeat, type HeartbeatReply, type Plane } from './heartbeat.ts'

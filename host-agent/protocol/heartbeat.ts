@@ -1,4 +1,5 @@
-/** What is known of a host, from whom, and how old it is. Ages are milliseconds; an age never shrinks by passing through hands. */
+/** What is known of a host, from whom, and how old it is. Ages are milliseconds; an age never shrinks by passing
+ *  through hands. */
 
 /** The network planes of a host. Which of them a host has is its own registration. */
 export const PLANES = ['management', 'storage', 'tenant'] as const
@@ -14,7 +15,8 @@ export interface Sight {
 
 export interface PeerView {
   readonly planes: Readonly<Partial<Record<Plane, Sight>>>
-  /** Since the peer's kernel answered a connection (SYN-ACK or RST): life of the machine, not of the agent; anybody can forge it. */
+  /** Since the peer's kernel answered a connection (SYN-ACK or RST): life of the machine, not of the agent; anybody can
+   *  forge it. */
   readonly kernelAgeMs: number | null
 }
 
@@ -22,7 +24,8 @@ export interface PeerView {
 export interface StorageHeartbeatView {
   /** Since the counter was last seen to advance. */
   readonly advanceAgeMs: number
-  /** How long this reader's reads have succeeded without a gap. A reader that cannot read says nothing about the host. */
+  /** How long this reader's reads have succeeded without a gap. A reader that cannot read says nothing about the
+   *  host. */
   readonly readingMs: number
 }
 
@@ -66,8 +69,8 @@ export interface Heartbeat {
   readonly settled?: boolean
   /** Of arbiters: its own clock when it sent this. */
   readonly timestamp?: number
-  /** Of arbiters: the newest timestamp of each other arbiter. An arbiter that finds its own timestamp echoed here has an upper bound for the age of this message,
-   *  queueing included. */
+  /** Of arbiters: the newest timestamp of each other arbiter. An arbiter that finds its own timestamp echoed here has
+   *  an upper bound for the age of this message, queueing included. */
   readonly echoedTimestamps?: Readonly<Record<string, number>>
 }
 

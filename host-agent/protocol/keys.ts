@@ -1,4 +1,5 @@
-/** Who is who in the mesh. Every node has an X25519 key; two nodes share a secret that nobody else can compute, so a stolen host can speak for itself alone. */
+/** Who is who in the mesh. Every node has an X25519 key; two nodes share a secret that nobody else can compute, so a
+ *  stolen host can speak for itself alone. */
 import {
   createHmac,
   createPrivateKey,

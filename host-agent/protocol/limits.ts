@@ -1,4 +1,5 @@
-/** The numbers that verdicts are made of, in one place. Each may be set in the mesh's policy; the defaults are what the simulation is run with. */
+/** The numbers that verdicts are made of, in one place. Each may be set in the mesh's policy; the defaults are what the
+ *  simulation is run with. */
 
 export const LIMITS = {
   /** Interval of heartbeats to the arbiters. */
@@ -9,7 +10,8 @@ export const LIMITS = {
   misses: 4,
   /** Silence at the leader that makes a host suspect. */
   suspectMs: 1_000,
-  /** C1: silence at a majority of the arbiters. A machine that stops for 3 s (SMI, live patching, stolen time) and goes on must not count as dead. */
+  /** C1: silence at a majority of the arbiters. A machine that stops for 3 s (SMI, live patching, stolen time) and goes
+   *  on must not count as dead. */
   silentMs: 3_800,
   /** Oldest report of an arbiter or an observer that counts. */
   reportMs: 1_250,
@@ -23,7 +25,8 @@ export const LIMITS = {
   quorumSmall: 2 / 3,
   /** C2: share of the observers that must find a plane silent, in clusters with 8 observers or more. */
   quorum: 3 / 4,
-  /** Delay of its own loop above which an observer does not count (Lifeguard: false alarms come from slow observers). */
+  /** Delay of its own loop above which an observer does not count (Lifeguard: false alarms come from slow
+   *  observers). */
   observerLagMs: 100,
   /** Share of its other targets on a plane that an observer must reach to count on that plane. */
   observerReach: 0.8,
@@ -43,7 +46,8 @@ export const LIMITS = {
   leaderReach: 0.8,
   /** C7: how long a new leader watches before it acts. */
   leaderAgeMs: 10_000,
-  /** I7: window of the budget: hosts fenced in it are at most the larger of 1 and `fenceShare`, and at most `fenceCap`. */
+  /** I7: window of the budget: hosts fenced in it are at most the larger of 1 and `fenceShare`, and at most
+   *  `fenceCap`. */
   fenceWindowMs: 600_000,
   /** I7: budget, as a share of all hosts. */
   fenceShare: 0.05,
@@ -53,7 +57,8 @@ export const LIMITS = {
   fencingAtOnce: 5,
   /** Hosts of one rack that are fenced at the same time. */
   fencingAtOncePerRack: 2,
-  /** Hosts that may fall silent in a row after they received an instance; then the instance counts as the cause and is not started again. */
+  /** Hosts that may fall silent in a row after they received an instance; then the instance counts as the cause and is
+   *  not started again. */
   hops: 2,
   /** Window in which such hosts count. */
   hopWindowMs: 3_600_000,

@@ -1,4 +1,5 @@
-/** Who probes whom: rendezvous hashing, so that everybody computes the same answer and a change of members moves few. Pure. */
+/** Who probes whom: rendezvous hashing, so that everybody computes the same answer and a change of members moves few.
+ *  Pure. */
 import type { Member } from './heartbeat.ts'
 
 const OBSERVERS = 8
@@ -14,7 +15,8 @@ export function score(text: string): number {
   return (hash ^ (hash >>> 16)) >>> 0
 }
 
-/** The names that probe `target`: all others in a mesh of up to nine hosts, arbiters too; eight hosts in a larger one. */
+/** The names that probe `target`: all others in a mesh of up to nine hosts, arbiters too; eight hosts in a larger
+ *  one. */
 export function observersOf(target: Member, members: readonly Member[]): string[] {
   const others = members.filter((member) => member.name !== target.name)
   const hosts = others.filter((member) => member.role === 'host')

@@ -1,5 +1,6 @@
-/** A poison pill (SBD's term): the message that the leader writes into a host's slot on the shared storage to make it reset itself.
- *  It is for one boot of the host alone, and names its writer, so that one that was overwritten, or lifted late, is not taken for it. Pure. */
+/** A poison pill (SBD's term): the message that the leader writes into a host's slot on the shared storage to make it
+ *  reset itself. It is for one boot of the host alone, and names its writer, so that one that was overwritten, or
+ *  lifted late, is not taken for it. Pure. */
 import * as z from 'zod/mini'
 
 const PoisonPill = z.object({

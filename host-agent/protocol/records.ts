@@ -1,5 +1,6 @@
-/** What the mesh keeps in Consul's store, under one prefix: who belongs to it, what an operator wants, incidents and the intents of their instances.
- *  Everything read from there is checked: whoever could write there could otherwise steer a fence. */
+/** What the mesh keeps in Consul's store, under one prefix: who belongs to it, what an operator wants, incidents and
+ *  the intents of their instances. Everything read from there is checked: whoever could write there could otherwise
+ *  steer a fence. */
 import * as z from 'zod/mini'
 
 import { HOST_NAME } from './names.ts'
@@ -80,7 +81,8 @@ export const MemberRecord = z.object({
   reserved: z.boolean(),
   /** Where the arbiter answers people, as a URL. */
   api: z.nullable(z.string().check(z.maxLength(255))),
-  /** Written once a boot, for arbiters that were not there to hear it: which boot, the time-out of its armed watchdog, and whether it left as planned. */
+  /** Written once a boot, for arbiters that were not there to hear it: which boot, the time-out of its armed watchdog,
+   *  and whether it left as planned. */
   boot: z.optional(
     z.object({
       id: z.string().check(z.minLength(1), z.maxLength(64)),
@@ -100,11 +102,14 @@ export const Policy = z.object({
   why: Text,
   by: z.string().check(z.maxLength(255)),
   levels: z.array(z.enum(Object.keys(LEVELS) as [Level])),
-  /** What is done about a host whose kernel answers and whose agent does not: asked a person, or fenced after `softVetoMs`. */
+  /** What is done about a host whose kernel answers and whose agent does not: asked a person, or fenced after
+   *  `softVetoMs`. */
   agentLost: z.enum(['page', 'fence']),
-  /** What is done about a host that answers on its storage plane alone: a person is told, or it is asked to stop its guests and then switched off. */
+  /** What is done about a host that answers on its storage plane alone: a person is told, or it is asked to stop its
+   *  guests and then switched off. */
   isolated: z._default(z.enum(['page', 'fence']), 'page'),
-  /** What is done about a host whose guests run and cannot be reached: a person is told, or its instances are moved live. */
+  /** What is done about a host whose guests run and cannot be reached: a person is told, or its instances are moved
+   *  live. */
   tenantLost: z._default(z.enum(['page', 'drain']), 'page'),
   limits: LimitsChange,
 })
@@ -139,7 +144,8 @@ export type Hold = z.infer<typeof Hold>
 export const SealedBmc = z.object({
   /** Arbiter -> a host's BMC credentials, sealed for it (kit/sealed-box). */
   sealed: z.record(Name, z.string().check(z.maxLength(8_192), z.regex(/^[A-Za-z0-9+/]+=*$/))),
-  /** The BMC installs firmware of its own: neither it nor the host's outlets get OFF before that is over, by the conductor's word or after `seconds`. */
+  /** The BMC installs firmware of its own: neither it nor the host's outlets get OFF before that is over, by the
+   *  conductor's word or after `seconds`. */
   updating: z.optional(
     z.object({
       /** Which update: another one counts anew. */
@@ -174,7 +180,8 @@ const Proof = z.object({
 })
 export type Proof = Readonly<z.infer<typeof Proof>>
 
-/** The life of one host from "confirmed dead" to "back in service". A change is a compare-and-set by the holder of the leader's lease. */
+/** The life of one host from "confirmed dead" to "back in service". A change is a compare-and-set by the holder of the
+ *  leader's lease. */
 export const IncidentRecord = z.object({
   id: z.string().check(z.maxLength(128)),
   host: Name,
@@ -183,7 +190,8 @@ export const IncidentRecord = z.object({
   state: z.enum(INCIDENT_STATES),
   /** Of the leader that wrote last (the LockIndex of the leader's lock). Never falls. */
   epoch: Count,
-  /** `silent`: confirmed dead. `storage`, `isolated`: it lost those planes, lives, and agreed to be switched off. `operator`: a person ordered it. */
+  /** `silent`: confirmed dead. `storage`, `isolated`: it lost those planes, lives, and agreed to be switched off.
+   *  `operator`: a person ordered it. */
   cause: z.enum(['silent', 'storage', 'isolated', 'operator']),
   why: Text,
   /** OFF commands so far, each stored before the command is sent. */

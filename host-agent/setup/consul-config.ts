@@ -1,4 +1,5 @@
-/** The configuration of a Consul agent of the mesh, for Consul 1.8 to today. Pure. Names: Consul's documents on agent configuration. */
+/** The configuration of a Consul agent of the mesh, for Consul 1.8 to today. Pure. Names: Consul's documents on agent
+ *  configuration. */
 
 export interface ConsulVersion {
   readonly major: number

@@ -1,5 +1,5 @@
-/** Making a mesh and inviting into it: init on the first arbiter, invite on an arbiter for each further node, join on that node. A bundle holds what a node
- *  needs to get in, for that node alone; it is a secret. */
+/** Making a mesh and inviting into it: init on the first arbiter, invite on an arbiter for each further node, join on
+ *  that node. A bundle holds what a node needs to get in, for that node alone; it is a secret. */
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import * as z from 'zod/mini'
@@ -71,8 +71,8 @@ export async function initMesh(
   return { configDirectory: at.config, tokenFile: at.token }
 }
 
-/** The token of the first arbiter exists only once Consul runs with a leader. After that it must never begin a cluster again, were its data lost: two
- *  clusters would be two truths. May be repeated. */
+/** The token of the first arbiter exists only once Consul runs with a leader. After that it must never begin a cluster
+ *  again, were its data lost: two clusters would be two truths. May be repeated. */
 export async function finishInit(options: { name: string; directory: string; url: string }): Promise<boolean> {
   const at = places(options.directory)
   const management = (await readFile(at.management, 'utf8')).trim()

@@ -20,7 +20,8 @@ export async function openNode({ config }: Context): Promise<Node> {
   return { identity, bootId: (await readFile(config.bootIdFile, 'utf8')).trim() }
 }
 
-/** The first start of an invited node, such as one whose config drive holds the bundle: as `rackward mesh join` does. */
+/** The first start of an invited node, such as one whose config drive holds the bundle: as `rackward mesh join`
+ *  does. */
 export async function joinByBundle({ config, run, log }: Context): Promise<void> {
   const { name, consul, planes, data } = config
   if (consul.run === undefined) return

@@ -25,7 +25,8 @@ export async function startStoreWatch(
       try {
         const snapshot = await readAll(consul, index > 0 ? { index, waitMs: WATCH_MS, signal } : { signal })
         isReported = false
-        // An index that goes back means that the servers were restored: begin anew (Consul's documents on blocking queries).
+        // An index that goes back means that the servers were restored: begin anew (Consul's documents on blocking
+        // queries).
         index = snapshot.index < index ? 0 : snapshot.index
         onSnapshot(snapshot)
       } catch (error) {

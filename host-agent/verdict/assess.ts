@@ -1,4 +1,5 @@
-/** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and production run this. */
+/** Evidence -> what a host is taken for, with every condition and what it found. Pure: simulator, model check and
+ *  production run this. */
 import type { Condition, Veto } from './conditions.ts'
 import { heartbeatSilence, lifeVeto, peerSilence, planeStates, storageSilence } from './conditions.ts'
 import { seconds, type View } from './view.ts'
@@ -96,11 +97,13 @@ export const permissions = (host: Member, view: View, context: LeaderContext): C
   policyCondition(host, view, context),
 ]
 
-/** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data even where nothing can be moved. */
+/** What makes it dead, and what makes acting on that permissible. C8 is told and never forbids: a fence protects data
+ *  even where nothing can be moved. */
 const DEATH = new Set(['C1', 'C2', 'C3', 'C4'])
 const PERMISSION = new Set(['C5', 'C6', 'C7'])
 
-/** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of life. */
+/** A BMC that says twice that the machine is off makes waiting for silence needless; it never overrules a sign of
+ *  life. */
 function deathConditions(host: Member, view: View, context: LeaderContext): Condition[] {
   const found = [
     heartbeatSilence(host, view, context.factor),

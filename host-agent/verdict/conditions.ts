@@ -61,7 +61,8 @@ export function planeFinding(host: Member, plane: Plane, view: View): PlaneFindi
   return out
 }
 
-/** A plane is down when more believable observers find it silent than hear it. In the tick of every host that is heard, so it counts and collects nothing. */
+/** A plane is down when more believable observers find it silent than hear it. In the tick of every host that is heard,
+ *  so it counts and collects nothing. */
 export function planeStates(host: Member, view: View): Record<Plane, PlaneState> {
   const { evidence, gone, limits, nowMs } = view
   const balance = { management: NOBODY, storage: NOBODY, tenant: NOBODY }
@@ -130,7 +131,8 @@ export function peerSilence(host: Member, view: View): Condition {
 const tail = (mute: readonly string[], spread: boolean) =>
   `${mute.length > 0 ? `, not counted: ${mute.join(', ')}` : ''}${spread ? '' : ', all in the host’s own failure domain'}`
 
-/** C3: the storage heartbeat stands still while reading works. `storageSick`: the storage fails for many, so it says nothing about one. */
+/** C3: the storage heartbeat stands still while reading works. `storageSick`: the storage fails for many, so it says
+ *  nothing about one. */
 export function storageSilence(host: Member, view: View, storageSick: boolean): Condition {
   if (!host.writesStorageHeartbeat) return { id: 'C3', holds: true, says: 'the host writes no storage heartbeat' }
   if (storageSick)
@@ -157,8 +159,8 @@ export interface Veto {
   readonly ageMs: number
 }
 
-/** C4: any fresh sign of life forbids. `softSinceMs`: since when signs that anybody could forge have held it up alone; given only where the policy lets
- *  them hold it up no longer than `softVetoMs`. */
+/** C4: any fresh sign of life forbids. `softSinceMs`: since when signs that anybody could forge have held it up alone;
+ *  given only where the policy lets them hold it up no longer than `softVetoMs`. */
 export function lifeVeto(host: Member, view: View, softSinceMs: number | undefined): Veto | undefined {
   const { evidence, nowMs, limits, arbiters } = view
   const observers = view.observersOf(host)

@@ -1,4 +1,5 @@
-/** C5: deaths come one at a time; what falls silent together was cut off together (Rapid, StarlingX MNFA, Ceph's subtree limit). Pure. */
+/** C5: deaths come one at a time; what falls silent together was cut off together (Rapid, StarlingX MNFA, Ceph's
+ *  subtree limit). Pure. */
 import type { Limits } from '../protocol/limits.ts'
 import type { Condition } from './conditions.ts'
 

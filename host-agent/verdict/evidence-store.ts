@@ -1,4 +1,5 @@
-/** The evidence that an arbiter holds: the newest heartbeat of everybody, and when it came. Keeps, rejects replays, decides nothing. */
+/** The evidence that an arbiter holds: the newest heartbeat of everybody, and when it came. Keeps, rejects replays,
+ *  decides nothing. */
 import type { Limits } from '../protocol/limits.ts'
 import {
   PLANES,
@@ -67,7 +68,8 @@ export class EvidenceStore {
     return true
   }
 
-  /** Rises whenever an observer counts another number of probes without an answer of this host. Undefined: the host was never heard. */
+  /** Rises whenever an observer counts another number of probes without an answer of this host. Undefined: the host was
+   *  never heard. */
   sightRevision(host: string): number | undefined {
     return this.senders.get(host)?.sightRevision
   }
@@ -132,7 +134,8 @@ export class EvidenceStore {
     return held && { bootId: held.heartbeat.bootId, atMs: held.atMs }
   }
 
-  /** The newest boot of a host, as it was heard here, or, where nobody was there to hear it, as the host wrote it to the store. */
+  /** The newest boot of a host, as it was heard here, or, where nobody was there to hear it, as the host wrote it to
+   *  the store. */
   lastBoot(host: string, member: Member | undefined): Pick<BootRecord, 'id' | 'watchdogMs'> | undefined {
     const held = this.senders.get(host)?.held
     return held ? { id: held.heartbeat.bootId, watchdogMs: held.heartbeat.self.watchdogMs } : member?.boot

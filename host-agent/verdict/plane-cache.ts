@@ -1,5 +1,7 @@
-/** The planes of hosts that their observers reach, remembered for as long as nothing that the answer was made of can have changed. It answers exactly what
- *  `planeStates` would: most hosts of a large mesh are well in most ticks, and to look at all their observers each time is most of a tick. */
+/** The planes of hosts that their observers reach, remembered for as long as nothing that the answer was made of can
+ *  have changed. It answers exactly what
+ *  `planeStates` would: most hosts of a large mesh are well in most ticks, and to look at all their observers each time
+ *  is most of a tick. */
 import type { Member } from '../protocol/heartbeat.ts'
 import { planeStates } from './conditions.ts'
 import type { PlaneStates } from './planes.ts'
@@ -7,7 +9,8 @@ import type { View } from './view.ts'
 
 interface KnownPlanes {
   readonly states: PlaneStates
-  /** An observer that the host answers on every plane; while its report is fresh, the reports of others change nothing. */
+  /** An observer that the host answers on every plane; while its report is fresh, the reports of others change
+   *  nothing. */
   readonly witness: string
   /** Until when that report is fresh. */
   readonly untilMs: number

@@ -1,5 +1,5 @@
-/** What verdicts are made of at one moment: the evidence, the members, the limits; with what many hosts share looked up once. Pure; the evidence is read and not
- *  changed. */
+/** What verdicts are made of at one moment: the evidence, the members, the limits; with what many hosts share looked up
+ *  once. Pure; the evidence is read and not changed. */
 import type { Limits } from '../protocol/limits.ts'
 import type { Member } from '../protocol/heartbeat.ts'
 import { observersOf } from '../protocol/observers.ts'

@@ -1,5 +1,7 @@
-/** Debian packages of the Rackward that runs: `rackward-common` (code and the Node.js that it was tried with, because Debian 12 has an older one),
- *  `rackward` (conductor) and `rackward-agent`. Made by dpkg-deb from files alone; nothing of this machine is changed. */
+/** Debian packages of the Rackward that runs: `rackward-common` (code and the Node.js that it was tried with, because
+ *  Debian 12 has an older one),
+ *  `rackward` (conductor) and `rackward-agent`. Made by dpkg-deb from files alone; nothing of this machine is
+ *  changed. */
 import { chmod, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
@@ -88,7 +90,8 @@ const plans = (version: string, completion: string): readonly Plan[] => [
   },
 ]
 
-/** Builds them into `outDir`; answers their paths in the order in which they are installed. `root`: where package.json, dist and node_modules are. */
+/** Builds them into `outDir`; answers their paths in the order in which they are installed. `root`: where package.json,
+ *  dist and node_modules are. */
 export async function buildPackages(opts: {
   root: string
   outDir: string

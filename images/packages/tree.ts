@@ -1,4 +1,5 @@
-/** What an installed Rackward consists of: its own code and the packages that it needs at run time, found as Node.js finds them. */
+/** What an installed Rackward consists of: its own code and the packages that it needs at run time, found as Node.js
+ *  finds them. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
@@ -25,7 +26,8 @@ interface Manifest {
 export const readManifest = async (directory: string): Promise<Manifest> =>
   JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest
 
-/** Directories of all packages that the bundle at `root` needs at run time. Throws `input.missing` for one that is not installed. */
+/** Directories of all packages that the bundle at `root` needs at run time. Throws `input.missing` for one that is not
+ *  installed. */
 export async function runtimePackages(root: string): Promise<string[]> {
   const found = new Set<string>()
   const add = async (wanted: string, from: string, optional: boolean): Promise<void> => {

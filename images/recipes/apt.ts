@@ -1,10 +1,12 @@
-/** Where Debian packages come from: the machine's own apt configuration, so that a local mirror is used wherever one is set. */
+/** Where Debian packages come from: the machine's own apt configuration, so that a local mirror is used wherever one is
+ *  set. */
 import { runOk } from '../../kit/run.ts'
 import { Fault } from '../../kit/fault.ts'
 
 const MINUTE_MS = 60_000
 
-/** One-line apt sources for `suite` (and its updates and security suites where the machine has them), component main. */
+/** One-line apt sources for `suite` (and its updates and security suites where the machine has them), component
+ *  main. */
 export async function machineSources(suite: string): Promise<string[]> {
   const format = '$(REPO_URI)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(RELEASE)'
   const text = await runOk(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages'], {

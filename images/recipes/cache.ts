@@ -11,7 +11,8 @@ export const cacheKey = (ingredients: readonly (string | Buffer)[]): string => {
   return hash.digest('hex').slice(0, 20)
 }
 
-/** Answers the directory `<root>/<name>-<key>`, made by `build` in a scratch directory beside it when it does not exist yet. */
+/** Answers the directory `<root>/<name>-<key>`, made by `build` in a scratch directory beside it when it does not exist
+ *  yet. */
 export async function cached(
   place: { root: string; name: string; key: string; force?: boolean },
   build: (scratch: string) => Promise<void>,

@@ -1,4 +1,5 @@
-/** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI (with Secure Boot or without), cloud-init that reads the config drive, SSH, serial console. */
+/** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI (with Secure Boot or without),
+ *  cloud-init that reads the config drive, SSH, serial console. */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
@@ -60,7 +61,8 @@ const HOOKS = [
   // Kernel links for GRUB's menu; the directory of modules lets an operator's own menu load what it wants.
   'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image',
   'rm -f "$1"/etc/ssh/ssh_host_*_key* && : > "$1/etc/machine-id" && rm -f "$1/var/lib/dbus/machine-id" "$1/etc/hostname"',
-  // The image's own systemctl: the machine that builds may have none. Debian leaves these off; cloud-init writes its network for networkd.
+  // The image's own systemctl: the machine that builds may have none. Debian leaves these off; cloud-init writes its
+  // network for networkd.
   'chroot "$1" systemctl enable --quiet systemd-networkd.service systemd-resolved.service',
   'ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"',
   'rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*.log',
@@ -97,7 +99,8 @@ export const debianKey = (extras: Extras = NO_EXTRAS): string =>
         ]),
   ])
 
-/** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is no systemd in a tree). */
+/** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is
+ *  no systemd in a tree). */
 const extraHooks = ({ debs, files }: Extras): string[] => [
   ...debs.flatMap(({ path }) => [
     `cp '${path}' "$1/tmp/extra.deb"`,

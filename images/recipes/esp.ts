@@ -1,4 +1,5 @@
-/** The EFI system partition of an installed Debian: shim and GRUB as Debian signs them, so that it boots with Secure Boot on and off. */
+/** The EFI system partition of an installed Debian: shim and GRUB as Debian signs them, so that it boots with Secure
+ *  Boot on and off. */
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'

@@ -1,4 +1,5 @@
-/** GRUB's menu and first commands, GRUB for BIOS as bytes to write to a disk, and GRUB images of one's own choice of modules: no mount, no loop device, no chroot. */
+/** GRUB's menu and first commands, GRUB for BIOS as bytes to write to a disk, and GRUB images of one's own choice of
+ *  modules: no mount, no loop device, no chroot. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
@@ -66,8 +67,8 @@ export async function biosBoot(opts: {
   return { mbrCode: patchBoot(boot, opts.coreLba), core: patchCore(core, opts.coreLba) }
 }
 
-/** boot.img loads one sector from the address at 0x5c; 0x66 holds a jump that GRUB's own installer takes out for hard disks,
- *  because some BIOSes hand over a wrong drive number. */
+/** boot.img loads one sector from the address at 0x5c; 0x66 holds a jump that GRUB's own installer takes out for hard
+ *  disks, because some BIOSes hand over a wrong drive number. */
 export function patchBoot(boot: Buffer, coreLba: number): Buffer {
   if (boot.length !== SECTOR_BYTES)
     throw new Fault('run.failed', `boot.img has ${boot.length} bytes, not ${SECTOR_BYTES}`)

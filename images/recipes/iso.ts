@@ -1,5 +1,6 @@
-/** The deploy ramdisk as an ISO image for virtual media: El Torito for BIOS and UEFI, and a region of fixed size for the kernel arguments of one
- *  boot, which the boot services lay over it while they serve it. Made from ordinary files: nothing is mounted. */
+/** The deploy ramdisk as an ISO image for virtual media: El Torito for BIOS and UEFI, and a region of fixed size for
+ *  the kernel arguments of one boot, which the boot services lay over it while they serve it. Made from ordinary files:
+ *  nothing is mounted. */
 import { copyFile, mkdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'

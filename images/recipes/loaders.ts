@@ -1,5 +1,6 @@
-/** Loaders for network boots, as new as Debian has them: iPXE, because that of Debian 12 is of 2019 and waits 17 s for an IPv6 router in each boot; shim and
- *  GRUB for Secure Boot, because the signed GRUB of Debian 12 cannot read over HTTP. */
+/** Loaders for network boots, as new as Debian has them: iPXE, because that of Debian 12 is of 2019 and waits 17 s for
+ *  an IPv6 router in each boot; shim and GRUB for Secure Boot, because the signed GRUB of Debian 12 cannot read over
+ *  HTTP. */
 import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debootstrap, sourcesOf } from './apt.ts'

@@ -165,7 +165,8 @@ async function copyPrograms(debian: string, root: string): Promise<void> {
   await symlink('kmod', join(root, 'usr/bin/modprobe'))
 }
 
-/** What the rescue system has beyond the deploy ramdisk: an SSH server, and a user that may log in when the agent gives it a password. */
+/** What the rescue system has beyond the deploy ramdisk: an SSH server, and a user that may log in when the agent gives
+ *  it a password. */
 const RESCUE = {
   passwd: 'root:x:0:0:root:/root:/bin/sh\nrescue:x:0:0:rescue:/root:/bin/sh\n',
   group: 'root:x:0:\n',
@@ -187,7 +188,8 @@ async function copyNode(nodeFile: string, at: { debian: string; root: string }):
   await copyLibraries(to, at)
 }
 
-/** Copies the shared libraries of a program, asked of the tree's own loader so that the host's libraries do not matter. */
+/** Copies the shared libraries of a program, asked of the tree's own loader so that the host's libraries do not
+ *  matter. */
 async function copyLibraries(program: string, at: { debian: string; root: string }): Promise<void> {
   const head = (await readFile(program)).subarray(0, 4096)
   if (!head.includes('/lib64/ld-linux')) return

@@ -1,5 +1,6 @@
-/** A box for Vagrant (provider libvirt): Debian, the user `vagrant` with a key that is made for this box, and what a conductor needs. Format: Vagrant's documents on
- *  boxes, and vagrant-libvirt's on its box format: metadata.json, Vagrantfile, box.img. */
+/** A box for Vagrant (provider libvirt): Debian, the user `vagrant` with a key that is made for this box, and what a
+ *  conductor needs. Format: Vagrant's documents on boxes, and vagrant-libvirt's on its box format: metadata.json,
+ *  Vagrantfile, box.img. */
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
@@ -21,7 +22,8 @@ const PACKAGES = [
   'init-system-helpers',
 ] as const
 
-/** The first card gets its address from Vagrant's own network; there is no config drive, so cloud-init would only wait for one. */
+/** The first card gets its address from Vagrant's own network; there is no config drive, so cloud-init would only wait
+ *  for one. */
 const NETWORK = '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\n'
 const SSH = '[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n'
 const BOX = `Vagrant.configure('2') do |config|

@@ -1,5 +1,6 @@
-/** A real Consul for the tests and the lab. Debian 12 has no package of it, Debian 11 has 1.8.7: it is fetched from the mirror that this machine's own apt
- *  sources name, unpacked into the cache, and nothing of the system is changed. A `consul` in PATH wins. */
+/** A real Consul for the tests and the lab. Debian 12 has no package of it, Debian 11 has 1.8.7: it is fetched from the
+ *  mirror that this machine's own apt sources name, unpacked into the cache, and nothing of the system is changed. A
+ *  `consul` in PATH wins. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'

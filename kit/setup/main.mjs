@@ -1,5 +1,6 @@
-/** What every verb does first, with nothing but Node.js: checks the version, installs npm and Debian packages that are missing (and says which
- *  and why, on standard error), compiles, and then runs the verb. Plain JavaScript, because it runs before there is a compiler. */
+/** What every verb does first, with nothing but Node.js: checks the version, installs npm and Debian packages that are
+ *  missing (and says which and why, on standard error), compiles, and then runs the verb. Plain JavaScript, because it
+ *  runs before there is a compiler. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -116,7 +117,8 @@ function compile() {
     '--log-level=warning',
   ]
   if (run('npx', bundle) !== 0) fail('the agent could not be bundled')
-  // The program in a few files: it starts in half the time. Threads are loaded by themselves; three packages are found at run time.
+  // The program in a few files: it starts in half the time. Threads are loaded by themselves; three packages are found
+  // at run time.
   const program = [
     'esbuild',
     'cli/main.ts',

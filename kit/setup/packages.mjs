@@ -1,6 +1,7 @@
 /** Debian packages that the verbs need beyond Node.js: name, why. Installed only where they are missing. */
 
-/** npm packages that the bundled program finds at run time: compiled ones, and one that hides its exports from import. */
+/** npm packages that the bundled program finds at run time: compiled ones, and one that hides its exports from
+ *  import. */
 export const RUNTIME = ['better-sqlite3', 'sockopt', 'fast-json-patch']
 
 const BUILD = [

@@ -1,6 +1,6 @@
-/** Which client has which address: one in each subnet where it was seen. A known client keeps its address for as long as it is known, so that the ramdisk,
- *  which has no DHCP client, and a server that was off for a month meet no surprise. Keyed by hardware address: EDK2 and iPXE send different client
- *  identifiers. */
+/** Which client has which address: one in each subnet where it was seen. A known client keeps its address for as long
+ *  as it is known, so that the ramdisk, which has no DHCP client, and a server that was off for a month meet no
+ *  surprise. Keyed by hardware address: EDK2 and iPXE send different client identifiers. */
 import { inSubnet, ipToNumber, numberToIp, type Subnet } from '../addresses.ts'
 
 export interface Lease {
@@ -49,7 +49,8 @@ const MAX_RESTING = 10_000
 export class LeaseBook {
   private readonly byMac = new Map<string, Lease[]>()
   private readonly byIp = new Map<string, Lease>()
-  /** Free addresses that may still be in use, with the time until which they are given to nobody unless the pool is used up. */
+  /** Free addresses that may still be in use, with the time until which they are given to nobody unless the pool is
+   *  used up. */
   private readonly resting = new Map<string, number>()
   private readonly declines = new Map<string, number[]>()
   private readonly cursors = new Map<Pool, number>()
@@ -75,8 +76,8 @@ export class LeaseBook {
     return this.byMac.keys()
   }
 
-  /** The address for a client: the fixed one, the one it has, the one it asks for, or, where it has none, a free one of the pool.
-   *  Taken in memory at once, so that two clients are never offered the same; `confirm` makes it durable. */
+  /** The address for a client: the fixed one, the one it has, the one it asks for, or, where it has none, a free one of
+   *  the pool. Taken in memory at once, so that two clients are never offered the same; `confirm` makes it durable. */
   choose(mac: string, wanted: Wanted): Choice {
     const { pool, fixedIp, hint, moving, isFixed } = wanted
     const held = this.leaseIn(mac, pool)?.ip
@@ -152,8 +153,8 @@ export class LeaseBook {
 
   private rests = (ip: string, nowMs: number): boolean => (this.resting.get(ip) ?? 0) > nowMs
 
-  /** Goes round the pool from where it stopped last, so that a big pool is not searched from its start each time. Of addresses that rest the one is given
-   *  that has the shortest time left, when there is no other. */
+  /** Goes round the pool from where it stopped last, so that a big pool is not searched from its start each time. Of
+   *  addresses that rest the one is given that has the shortest time left, when there is no other. */
   private free(wanted: Wanted): string | undefined {
     const { pool, nowMs } = wanted
     const [first, last] = [ipToNumber(pool.first), ipToNumber(pool.last)]

@@ -49,7 +49,8 @@ export const ipOption = (options: Options, code: number): string | undefined => 
   return value?.length === 4 ? bytesToIp(value) : undefined
 }
 
-/** Client architectures (IANA "Processor Architecture Types") in the order of the client; from its vendor class when option 93 is missing. */
+/** Client architectures (IANA "Processor Architecture Types") in the order of the client; from its vendor class when
+ *  option 93 is missing. */
 export const clientArchs = (options: Options): readonly number[] => {
   const value = options.get(OPTION.clientArch) ?? Buffer.alloc(0)
   const listed = Array.from({ length: Math.floor(value.length / 2) }, (_, i) => value.readUInt16BE(2 * i))
@@ -58,7 +59,8 @@ export const clientArchs = (options: Options): readonly number[] => {
   return named === undefined ? [] : [Number(named)]
 }
 
-/** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its options (175). */
+/** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its
+ *  options (175). */
 export const isIpxe = (options: Options): boolean =>
   options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
 

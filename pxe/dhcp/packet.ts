@@ -1,8 +1,10 @@
 /** One DHCP datagram <-> Packet (RFC 2131 section 2).
  *
- *    op htype hlen hops | xid (4) | secs (2) flags (2) | ciaddr | yiaddr | siaddr | giaddr | chaddr (16) | sname (64) | file (128) | cookie | options
+ *     op htype hlen hops | xid (4) | secs (2) flags (2) | ciaddr | yiaddr | siaddr | giaddr | chaddr (16)
+ *     sname (64) | file (128) | cookie | options
  *
- *  Options that are not known survive. Long options (RFC 3396) are joined, overloaded sname and file fields (option 52) are read. */
+ *  Options that are not known survive. Long options (RFC 3396) are joined, overloaded sname and file fields (option 52)
+ *  are read. */
 import { Reader, WireError } from '../bytes.ts'
 import { bytesToIp, ipToBytes, macToText } from '../addresses.ts'
 import { OPTION, type Options } from './options.ts'

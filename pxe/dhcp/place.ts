@@ -22,7 +22,8 @@ export interface DhcpSubnet {
   readonly firstChoice?: boolean | undefined
 }
 
-/** own: we give the addresses. proxy: the site's server gives them, we name the boot files (proxyDHCP). listen: we answer nothing, and watch who boots. */
+/** own: we give the addresses. proxy: the site's server gives them, we name the boot files (proxyDHCP). listen: we
+ *  answer nothing, and watch who boots. */
 export type SubnetMode = 'own' | 'proxy' | 'listen'
 
 export interface Place extends Pool {
@@ -62,9 +63,10 @@ export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly 
   })
 }
 
-/** The subnet of a request and how to answer there, or why there is none. In this order: what the relay says (link selection, RFC 3527), what the client
- *  wishes (subnet selection, RFC 3011), the relay's own address, the address that the client uses already, the interface. A client that renews by unicast is
- *  known by its address alone: it may be behind a router (RFC 2131 4.3.2). */
+/** The subnet of a request and how to answer there, or why there is none. In this order: what the relay says (link
+ *  selection, RFC 3527), what the client wishes (subnet selection, RFC 3011), the relay's own address, the address that
+ *  the client uses already, the interface. A client that renews by unicast is known by its address alone: it may be
+ *  behind a router (RFC 2131 4.3.2). */
 export function placeFor(
   places: readonly Place[],
   request: Packet,

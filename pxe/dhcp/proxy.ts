@@ -1,4 +1,5 @@
-/** proxyDHCP (PXE 2.1, sections 2.2.3 and 2.5): what to boot, for clients that get their address from the site's own server. Pure. */
+/** proxyDHCP (PXE 2.1, sections 2.2.3 and 2.5): what to boot, for clients that get their address from the site's own
+ *  server. Pure. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
 import { clientArchs, ipOption, isHttpBoot, isIpxe, MESSAGE, messageType, OPTION, u8 } from './options.ts'
 import { NO_ADDRESS, type Packet } from './packet.ts'
@@ -30,7 +31,8 @@ export function decideProxy(request: Packet, { settings, bootFile, from }: Proxy
     [OPTION.vendorClass, Buffer.from(isHttpBoot(request.options) ? 'HTTPClient' : 'PXEClient')],
     ...bootOptions(request, { serverIp, bootFile }),
   ])
-  // BIOS ROMs and iPXE take the file of the offer. UEFI of several makers ignores an offer with this option, and asks the boot server without it.
+  // BIOS ROMs and iPXE take the file of the offer. UEFI of several makers ignores an offer with this option, and asks
+  // the boot server without it.
   if (takesFileOfOffer(request)) options.set(OPTION.vendorSpecific, TAKE_THE_FILE)
   const packet = answer(request, { yiaddr: NO_ADDRESS, siaddr: serverIp, file: bootFile, options })
   const to = from ? { toIp: from.ip, toPort: from.port } : destination(request, packet)

@@ -1,17 +1,20 @@
-/** What a relay agent says in option 82 (RFC 3046). Pure. It counts in packets alone that came through a relay: a client can write the option too. */
+/** What a relay agent says in option 82 (RFC 3046). Pure. It counts in packets alone that came through a relay: a
+ *  client can write the option too. */
 import { bytesToIp } from '../addresses.ts'
 import { OPTION } from './options.ts'
 import { NO_ADDRESS, type Packet } from './packet.ts'
 
 export interface RelayInfo {
-  /** The client's link where giaddr is not an address of it, as with the anycast gateways of an EVPN fabric (RFC 3527). */
+  /** The client's link where giaddr is not an address of it, as with the anycast gateways of an EVPN fabric (RFC
+   *  3527). */
   readonly linkSelection?: string
   /** What the client is to take for the server, so that its renewals go through the relay (RFC 5107). */
   readonly serverId?: string
 }
 
-/** Where a packet entered the network: what relays and switches with DHCP snooping write, as text. A switch on the client's own link writes it without
- *  being a relay, so it is read of every packet; it is told to people and decides nothing. */
+/** Where a packet entered the network: what relays and switches with DHCP snooping write, as text. A switch on the
+ *  client's own link writes it without being a relay, so it is read of every packet; it is told to people and decides
+ *  nothing. */
 export interface SwitchPort {
   /** The relay's address, if one passed the packet on. */
   readonly relay?: string
@@ -57,7 +60,8 @@ export function switchPortOf(request: Packet): SwitchPort | undefined {
   }
 }
 
-/** As it is when it is printable ASCII, and in hexadecimal when it is not: switches may write anything (RFC 3046, sections 3.1 and 3.2). */
+/** As it is when it is printable ASCII, and in hexadecimal when it is not: switches may write anything (RFC 3046,
+ *  sections 3.1 and 3.2). */
 function identifierText(bytes: Buffer | undefined): string | undefined {
   if (!bytes || bytes.length === 0) return undefined
   const text = bytes.toString('latin1').replace(/\0+$/, '')

@@ -1,4 +1,5 @@
-/** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131 4.3); silent to all others. */
+/** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131
+ *  4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
 import { firmwareOf, GRUB_LOADER, SHIM_LOADER, signedFilesOf } from '../firmware.ts'
 import {
@@ -39,7 +40,8 @@ export interface Link extends SubnetSettings {
   readonly subnetSelection?: string
 }
 
-/** Sub-option 6 of option 43, PXE_DISCOVERY_CONTROL, bit 3: load the file of this offer, ask no boot server (PXE 2.1, section 2.2.2). */
+/** Sub-option 6 of option 43, PXE_DISCOVERY_CONTROL, bit 3: load the file of this offer, ask no boot server (PXE 2.1,
+ *  section 2.2.2). */
 export const TAKE_THE_FILE = Buffer.from([6, 1, 8, 255])
 
 export interface Offerable {
@@ -77,7 +79,8 @@ export function decideReply(request: Packet, link: Link, client: Offerable): Dec
     : bootReply(request, link, { ...client, ip: client.ip, type: 'offer' })
 }
 
-/** False for a request to a server that is not this one. One without a server identifier is for everybody who knows the client. */
+/** False for a request to a server that is not this one. One without a server identifier is for everybody who knows the
+ *  client. */
 export function isForUs(request: Packet, link: Link): boolean {
   const chosen = ipOption(request.options, OPTION.serverId)
   return chosen === undefined || chosen === link.serverIp || chosen === link.serverId
@@ -178,7 +181,8 @@ export function bootOptions(
   ]
 }
 
-/** EDK2 ranks offers: those of PXE servers that say "take this file" come first, an offer with a plain file name comes last but one. */
+/** EDK2 ranks offers: those of PXE servers that say "take this file" come first, an offer with a plain file name comes
+ *  last but one. */
 const firstChoice = ({ options }: Packet): [number, Buffer][] =>
   isHttpBoot(options) || isIpxe(options)
     ? []
@@ -197,7 +201,8 @@ function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
   ]
 }
 
-/** RFC 2131 4.3.5: parameters only; yiaddr and the lease time stay out. To an address of the subnet alone, or we would write to whomever a packet names. */
+/** RFC 2131 4.3.5: parameters only; yiaddr and the lease time stay out. To an address of the subnet alone, or we would
+ *  write to whomever a packet names. */
 export function decideInform(request: Packet, link: Link, subnet: Subnet): Decision {
   const to = request.ciaddr
   if (!inSubnet(to, subnet) || to === link.broadcast) return { ignore: 'an inform without an address of its subnet' }
@@ -220,7 +225,8 @@ function nak(request: Packet, link: Link, why: string): Reply {
     ...answer(request, { yiaddr: NO_ADDRESS, siaddr: NO_ADDRESS, file: '', options }),
     ciaddr: NO_ADDRESS,
   }
-  // RFC 2131 4.3.2: a NAK through a relay carries the broadcast flag, or the relay would send it to an address that the client has lost.
+  // RFC 2131 4.3.2: a NAK through a relay carries the broadcast flag, or the relay would send it to an address that the
+  // client has lost.
   if (request.giaddr !== NO_ADDRESS) {
     return { packet: { ...packet, flags: BROADCAST_FLAG }, type: 'nak', toIp: request.giaddr, toPort: SERVER_PORT }
   }
@@ -253,7 +259,8 @@ export function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 
   }
 }
 
-/** RFC 2131 4.1. A client without an address cannot be reached by unicast from a plain socket, so it gets a broadcast, which the RFC allows. */
+/** RFC 2131 4.1. A client without an address cannot be reached by unicast from a plain socket, so it gets a broadcast,
+ *  which the RFC allows. */
 export function destination(request: Packet, reply: Packet): { toIp: string; toPort: number } {
   if (request.giaddr !== NO_ADDRESS) return { toIp: request.giaddr, toPort: SERVER_PORT }
   const reachable = reply.ciaddr !== NO_ADDRESS && !(request.flags & BROADCAST_FLAG)

@@ -30,7 +30,8 @@ export interface DhcpOwner {
   client(mac: string): KnownClient | undefined
   /** True for the fixed address of any client. */
   isFixed(ip: string): boolean
-  /** Which of several loaders a client gets; they come in the order of the firmware table. `asksAnew`: it begins a boot. */
+  /** Which of several loaders a client gets; they come in the order of the firmware table. `asksAnew`: it begins a
+   *  boot. */
   pickLoader(mac: string, from: { files: readonly string[]; arch: number; asksAnew: boolean }): string | undefined
   event(event: DhcpEvent): void
 }

@@ -1,5 +1,5 @@
-/** The TFTP sockets: one for requests, one connected socket per transfer, so that packets of strangers never reach it. Read only.
- *  Whatever arrives, the process goes on: a fault in a handler is an event. */
+/** The TFTP sockets: one for requests, one connected socket per transfer, so that packets of strangers never reach it.
+ *  Read only. Whatever arrives, the process goes on: a fault in a handler is an event. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import type { Clock } from '../../kit/clock.ts'
 import { bind } from '../../kit/listen.ts'
@@ -13,7 +13,8 @@ export type TftpEvent =
   | { readonly kind: 'sent'; readonly ip: string; readonly file: string; readonly sizeBytes: number }
   | { readonly kind: 'failed'; readonly ip: string; readonly file: string; readonly why: string }
   | { readonly kind: 'refused'; readonly ip: string; readonly file: string; readonly why: string }
-  /** A limit was enforced, by its key in the configuration: a request was refused, or a transfer whose client never answered made room. */
+  /** A limit was enforced, by its key in the configuration: a request was refused, or a transfer whose client never
+   *  answered made room. */
   | { readonly kind: 'limit'; readonly limit: 'tftpTransfers' | 'tftpTransfersPerAddress' }
   /** The socket is broken, or a datagram could not be sent. */
   | { readonly kind: 'socket'; readonly why: string }
@@ -113,7 +114,8 @@ export class TftpServer {
     this.transfer({ key, name, file, from, options: packet.options })
   }
 
-  /** Where a limit is reached, the oldest transfer whose client never answered makes way: who forges addresses cannot keep others out. */
+  /** Where a limit is reached, the oldest transfer whose client never answered makes way: who forges addresses cannot
+   *  keep others out. */
   private makeRoom(address: string): boolean {
     const ofAddress = this.keysOf.get(address) ?? new Set<string>()
     const isFull = ofAddress.size >= this.limits.transfersPerAddress

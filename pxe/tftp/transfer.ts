@@ -83,8 +83,9 @@ export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
       : { state: 'going', transfer, send: [] }
   }
   const ahead = (packet.block - (transfer.acked % BLOCK_NUMBERS) + BLOCK_NUMBERS) % BLOCK_NUMBERS
-  // A repeated or old ACK is not answered, or every packet would double for ever (Sorcerer's Apprentice, RFC 1123 4.2.3.1).
-  // In a window, though, the ACK of its base says that its first block got lost (RFC 7440 section 4); the silence timer resends it.
+  // A repeated or old ACK is not answered, or every packet would double for ever (Sorcerer's Apprentice, RFC 1123
+  // 4.2.3.1). In a window, though, the ACK of its base says that its first block got lost (RFC 7440 section 4); the
+  // silence timer resends it.
   if (ahead === 0 || ahead > transfer.window) return { state: 'going', transfer, send: [] }
   const acked = transfer.acked + ahead
   if (acked >= blockCount(transfer)) return { state: 'done' }
@@ -104,7 +105,8 @@ export function onSilence(transfer: Transfer): Outcome {
   return going({ ...transfer, silences })
 }
 
-/** Always one more than the full blocks: a file that ends on a block border is closed by an empty block (RFC 1350 section 6). */
+/** Always one more than the full blocks: a file that ends on a block border is closed by an empty block (RFC 1350
+ *  section 6). */
 export const blockCount = (transfer: Transfer): number => Math.floor(transfer.file.length / transfer.blockBytes) + 1
 
 const heard = (transfer: Transfer): Transfer => ({

@@ -1,4 +1,5 @@
-/** The least of Keystone that tempest and openstacksdk need: anybody gets a token, and a catalog with one bare-metal endpoint. Requests under test never pass it. */
+/** The least of Keystone that tempest and openstacksdk need: anybody gets a token, and a catalog with one bare-metal
+ *  endpoint. Requests under test never pass it. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

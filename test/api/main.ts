@@ -1,5 +1,6 @@
-/** `npm run test:api -- [tempest|client|sdk ...] [--only REGEX] [--json]`: OpenStack's own bare-metal API tests against a conductor of fake hardware that it starts.
- *  One line for each test that failed, and the totals; status 1 when one failed. A suite that takes too long is ended. */
+/** `npm run test:api -- [tempest|client|sdk ...] [--only REGEX] [--json]`: OpenStack's own bare-metal API tests against
+ *  a conductor of fake hardware that it starts. One line for each test that failed, and the totals; status 1 when one
+ *  failed. A suite that takes too long is ended. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'

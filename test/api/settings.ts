@@ -1,4 +1,5 @@
-/** What the three suites read: tempest.conf and its accounts, clouds.yaml of openstacksdk, test.conf of python-ironicclient. */
+/** What the three suites read: tempest.conf and its accounts, clouds.yaml of openstacksdk, test.conf of
+ *  python-ironicclient. */
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 

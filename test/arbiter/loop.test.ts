@@ -1,4 +1,5 @@
-/** One tick of an arbiter on an environment that answers when the test says so: what is stored first, and that no answer is a tick. */
+/** One tick of an arbiter on an environment that answers when the test says so: what is stored first, and that no
+ *  answer is a tick. */
 import { beforeEach, expect, test } from 'vitest'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'

@@ -1,4 +1,5 @@
-/** `npm run bench -- api`: the same work for this conductor and for a real Ironic, one after the other on one machine, as ratios. */
+/** `npm run bench -- api`: the same work for this conductor and for a real Ironic, one after the other on one machine,
+ *  as ratios. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,5 +1,5 @@
-/** The floor that a deploy is measured against, on the same virtual server in the same run: a network boot into a shell, `dd` of the same raw bytes
- *  onto the same disk, and one boot of the system that is then on it. */
+/** The floor that a deploy is measured against, on the same virtual server in the same run: a network boot into a
+ *  shell, `dd` of the same raw bytes onto the same disk, and one boot of the system that is then on it. */
 import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

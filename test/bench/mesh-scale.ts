@@ -1,5 +1,6 @@
-/** `npm run bench -- mesh --hosts N`: one arbiter's core and the real codec under N simulated hosts on a fake clock. What its tick costs, what a host sends, what it keeps in
- *  memory, and how long it takes to a verdict when one host, a rack and a tenth of all hosts die. No network and no Consul: what these cost, `mesh.ts` measures. */
+/** `npm run bench -- mesh --hosts N`: one arbiter's core and the real codec under N simulated hosts on a fake clock.
+ *  What its tick costs, what a host sends, what it keeps in memory, and how long it takes to a verdict when one host, a
+ *  rack and a tenth of all hosts die. No network and no Consul: what these cost, `mesh.ts` measures. */
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { replyTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { decode, encode } from '../../host-agent/protocol/datagram.ts'

@@ -1,5 +1,6 @@
-/** `npm run bench -- mesh [--kills N] [--json]`: real kills of real hosts (namespaces, Consul, ipmi_sim), what an agent costs, and what it sends at 10, 100 and 1,000
- *  hosts. Beside it what others take at their defaults, from their documents and code: nothing of them runs here. */
+/** `npm run bench -- mesh [--kills N] [--json]`: real kills of real hosts (namespaces, Consul, ipmi_sim), what an agent
+ *  costs, and what it sends at 10, 100 and 1,000 hosts. Beside it what others take at their defaults, from their
+ *  documents and code: nothing of them runs here. */
 import { readFile } from 'node:fs/promises'
 import { systemClock, until } from '../../kit/clock.ts'
 import { encode } from '../../host-agent/protocol/datagram.ts'

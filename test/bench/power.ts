@@ -1,4 +1,5 @@
-/** One pass over many BMCs, seen from their side: from the first read of a pass to the last. The BMCs are real IPMI servers (ipmi_sim). */
+/** One pass over many BMCs, seen from their side: from the first read of a pass to the last. The BMCs are real IPMI
+ *  servers (ipmi_sim). */
 import { systemClock, until } from '../../kit/clock.ts'
 import { startSim, type Sim } from '../fake/sim.ts'
 import { during, startIronic, startRackward, type Server } from './api.ts'
@@ -81,7 +82,8 @@ async function silence(sims: readonly Sim[]): Promise<void> {
   }
 }
 
-/** Waits for a pass that begins in silence. Its times are those of the BMCs: looking from here is slower than a pass. */
+/** Waits for a pass that begins in silence. Its times are those of the BMCs: looking from here is slower than a
+ *  pass. */
 async function onePass(sims: readonly Sim[]): Promise<Pass> {
   await silence(sims)
   await Promise.all(sims.map((sim) => sim.forget()))

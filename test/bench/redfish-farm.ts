@@ -1,4 +1,5 @@
-/** A thousand Redfish BMCs in one process, told apart by their address: session, root and a system of the size that real ones have. Says its port; counts reads by address. */
+/** A thousand Redfish BMCs in one process, told apart by their address: session, root and a system of the size that
+ *  real ones have. Says its port; counts reads by address. */
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { makePair } from '../redfish/listener.ts'

@@ -1,4 +1,5 @@
-/** The conductor's own poll, in a process of its own whose CPU time is measured: each message is one pass over all BMCs. */
+/** The conductor's own poll, in a process of its own whose CPU time is measured: each message is one pass over all
+ *  BMCs. */
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'

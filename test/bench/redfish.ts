@@ -1,4 +1,5 @@
-/** `npm run bench -- redfish`: reading the power of 1,000 Redfish BMCs: the conductor's poll against python3-sushy on the same BMCs, and ipmipower on simulated IPMI BMCs, in one run. */
+/** `npm run bench -- redfish`: reading the power of 1,000 Redfish BMCs: the conductor's poll against python3-sushy on
+ *  the same BMCs, and ipmipower on simulated IPMI BMCs, in one run. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'

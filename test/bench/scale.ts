@@ -1,4 +1,5 @@
-/** `npm run bench -- scale [--nodes N]`: what single things cost with N nodes in one SQLite file, as CPU time of this process and the longest stretch in which nobody else had a turn. */
+/** `npm run bench -- scale [--nodes N]`: what single things cost with N nodes in one SQLite file, as CPU time of this
+ *  process and the longest stretch in which nobody else had a turn. */
 import Database from 'better-sqlite3'
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'

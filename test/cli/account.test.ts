@@ -1,4 +1,5 @@
-/** The account and the health of a node as a person reads them: the evidence that several causes share stands there once; what an older conductor does not say is left out. */
+/** The account and the health of a node as a person reads them: the evidence that several causes share stands there
+ *  once; what an older conductor does not say is left out. */
 import { expect, test } from 'vitest'
 import { accountText } from '../../cli/explain.ts'
 import { healthText } from '../../cli/health.ts'

@@ -1,4 +1,5 @@
-/** A CSV file of nodes: the column driver says which keys of driver_info the BMC's address, user and password become. */
+/** A CSV file of nodes: the column driver says which keys of driver_info the BMC's address, user and password
+ *  become. */
 import { expect, test } from 'vitest'
 import { readCsv } from '../../cli/enroll.ts'
 

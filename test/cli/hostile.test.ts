@@ -1,4 +1,5 @@
-/** The command line against a server all of whose texts are hostile: nothing reaches the terminal that is no text, and no line is forged. */
+/** The command line against a server all of whose texts are hostile: nothing reaches the terminal that is no text, and
+ *  no line is forged. */
 import { createServer, type Server } from 'node:http'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
@@ -10,7 +11,8 @@ import { run } from '../../kit/run.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
 
 const c = String.fromCharCode
-/** Title, clear screen, clipboard (OSC 52), 8-bit CSI, bell, backspaces, carriage return, a forged line, a change of direction, an invisible separator. */
+/** Title, clear screen, clipboard (OSC 52), 8-bit CSI, bell, backspaces, carriage return, a forged line, a change of
+ *  direction, an invisible separator. */
 const EVIL = `A${c(27)}]0;title${c(7)}${c(27)}[2J${c(27)}]52;c;ZXZpbA==${c(27)}\\${c(0x9b)}31m${c(8)}${c(8)}\rover\nFORGED: all is well\u202egnp.exe\u2066\u200b\u2028B${c(0x7f)}`
 const UUID = '00000000-0000-4000-8000-000000000001'
 

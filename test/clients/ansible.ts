@@ -1,4 +1,5 @@
-/** Ansible's modules of openstack.cloud: a node's whole life without a login and with a password, and each spelling of clouds.yaml. */
+/** Ansible's modules of openstack.cloud: a node's whole life without a login and with a password, and each spelling of
+ *  clouds.yaml. */
 import { join } from 'node:path'
 import { ROOT } from '../lab/root.ts'
 import { debianRoot, versionsOf } from './debian-root.ts'

@@ -1,4 +1,5 @@
-/** What Ansible's modules, Bifrost and metalsmith ask through openstacksdk, on fake hardware; the programs themselves run in `npm run test:clients`. */
+/** What Ansible's modules, Bifrost and metalsmith ask through openstacksdk, on fake hardware; the programs themselves
+ *  run in `npm run test:clients`. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

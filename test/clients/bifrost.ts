@@ -1,4 +1,5 @@
-/** Bifrost: what its playbooks ask (test/clients/bifrost), with config drives behind URLs; and with `--bifrost DIR` the playbooks of a checkout themselves. */
+/** Bifrost: what its playbooks ask (test/clients/bifrost), with config drives behind URLs; and with `--bifrost DIR` the
+ *  playbooks of a checkout themselves. */
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Runs commands of the real `baremetal` CLI (Debian's python3-ironicclient) and of openstacksdk against a conductor. */
+/** Runs commands of the real `baremetal` CLI (Debian's python3-ironicclient) and of openstacksdk against a
+ *  conductor. */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'

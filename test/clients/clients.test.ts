@@ -1,4 +1,5 @@
-/** The clients that people have, unchanged: the `baremetal` command line and openstacksdk, through every resource on fake hardware. */
+/** The clients that people have, unchanged: the `baremetal` command line and openstacksdk, through every resource on
+ *  fake hardware. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

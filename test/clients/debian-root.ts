@@ -1,5 +1,6 @@
-/** Packages of another Debian release, unpacked with all they need into a directory of their own, and programs run in there.
- *  Debian 12's `ansible` refuses Debian 12's own openstacksdk; nothing of this machine's system is changed. Needs root (mmdebstrap, mount, chroot). */
+/** Packages of another Debian release, unpacked with all they need into a directory of their own, and programs run in
+ *  there. Debian 12's `ansible` refuses Debian 12's own openstacksdk; nothing of this machine's system is changed.
+ *  Needs root (mmdebstrap, mount, chroot). */
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defaultCache } from '../../cli/image.ts'
@@ -41,7 +42,8 @@ const MINUTE_MS = 60_000
 
 export interface DebianRoot {
   readonly suite: string
-  /** Runs a program there. `work` of this machine is /work inside and the current directory; `lend`: NAME -> directory of this machine, read-only at /lent/NAME. */
+  /** Runs a program there. `work` of this machine is /work inside and the current directory; `lend`: NAME -> directory
+   *  of this machine, read-only at /lent/NAME. */
   run(argv: readonly string[], at: Inside): Promise<RunResult>
 }
 

@@ -1,5 +1,5 @@
-/** gophercloud's own acceptance tests of bare metal, from Debian's package of its sources, built with Debian's Go in GOPATH mode (no network): without a login,
- *  with a password, and through an identity service. */
+/** gophercloud's own acceptance tests of bare metal, from Debian's package of its sources, built with Debian's Go in
+ *  GOPATH mode (no network): without a login, with a password, and through an identity service. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'

@@ -1,5 +1,5 @@
-/** What the clients run against: two conductors of fake hardware on free ports of 127.0.0.1, one without a login and one with passwords, and the
- *  clouds.yaml in which OpenStack's clients find them. */
+/** What the clients run against: two conductors of fake hardware on free ports of 127.0.0.1, one without a login and
+ *  one with passwords, and the clouds.yaml in which OpenStack's clients find them. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -25,7 +25,8 @@ export interface Ground {
   makeFree(name: string, resourceClass: string): Promise<void>
   /** One of its nodes. */
   node(name: string): Promise<Record<string, unknown>>
-  /** Gives each node a power state: fake hardware has none before, in Ironic as well, and no module of Ansible gives it one. */
+  /** Gives each node a power state: fake hardware has none before, in Ironic as well, and no module of Ansible gives it
+   *  one. */
   givePower(at: 'noauth' | 'basic'): Promise<void>
   /** What is left to undo at the end, also after a signal. */
   onEnd(cleanup: () => Promise<unknown>): void

@@ -1,6 +1,7 @@
-/** `npm run test:clients -- [ansible|bifrost|gophercloud|metalsmith|nova ...] [--only REGEX] [--bifrost DIR] [--metalsmith DIR] [--json]`:
- *  the automation that people have, against conductors of fake hardware that it starts. One line for each failure, and the totals; status 1 when
- *  something failed. Without a name all of them but nova, which builds a whole OpenStack first. */
+/** `npm run test:clients -- [ansible|bifrost|gophercloud|metalsmith|nova ...] [--only REGEX] [--bifrost DIR]
+ *  [--metalsmith DIR] [--json]`: the automation that people have, against conductors of fake hardware that it starts.
+ *  One line for each failure, and the totals; status 1 when something failed. Without a name all of them but nova,
+ *  which builds a whole OpenStack first. */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../../kit/clock.ts'
 import { ansible } from './ansible.ts'

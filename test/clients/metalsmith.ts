@@ -1,4 +1,5 @@
-/** metalsmith: the calls that it makes, by Debian 13's openstacksdk; and with `--metalsmith DIR` the program of a checkout itself (Debian has no package of it). */
+/** metalsmith: the calls that it makes, by Debian 13's openstacksdk; and with `--metalsmith DIR` the program of a
+ *  checkout itself (Debian has no package of it). */
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -44,7 +45,8 @@ export async function metalsmith(
   }
 }
 
-/** deploy, list and undeploy by the command line. metalsmith asks Neutron for the ports of a machine even without networks: one that has none answers. */
+/** deploy, list and undeploy by the command line. metalsmith asks Neutron for the ports of a machine even without
+ *  networks: one that has none answers. */
 async function program(at: { root: DebianRoot; work: string; ground: Ground }, dir: string): Promise<Check[]> {
   if (!existsSync(join(dir, 'metalsmith/_cmd.py'))) throw new Error(`--metalsmith ${dir}: no checkout of metalsmith`)
   await at.ground.makeFree('smith-cli', 'smithcli')

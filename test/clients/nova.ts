@@ -1,5 +1,6 @@
-/** Nova's Ironic driver: a real Nova of Debian's packages boots, stops, starts, reboots, rescues, unrescues, rebuilds and deletes a server on a conductor's node.
- *  Needs root and some minutes. With PEER_NOVA_DIR (test/nova/peer/up.sh with the ports below) a Nova that runs is used and left running. */
+/** Nova's Ironic driver: a real Nova of Debian's packages boots, stops, starts, reboots, rescues, unrescues, rebuilds
+ *  and deletes a server on a conductor's node. Needs root and some minutes. With PEER_NOVA_DIR (test/nova/peer/up.sh
+ *  with the ports below) a Nova that runs is used and left running. */
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
@@ -84,7 +85,8 @@ async function prepare(ask: Ask, node: string, discover: () => Promise<void>): P
   return { name: 'metal', imageRef: images.images[0].id, flavorRef: made.flavor.id, networks: 'none' }
 }
 
-/** Each action is requested of Nova, and is done when both sides say so; after one that failed the others make no sense. */
+/** Each action is requested of Nova, and is done when both sides say so; after one that failed the others make no
+ *  sense. */
 async function life(ask: Ask, { server, ground }: { server: object; ground: Ground }): Promise<Check[]> {
   const created = await ask('POST', '/servers', { server })
   const id = created.body.server?.id as string | undefined

@@ -1,4 +1,5 @@
-/** For tests of what agents call: a trade of a token, how a call ended, and what an agent reports of a small machine. */
+/** For tests of what agents call: a trade of a token, how a call ended, and what an agent reports of a small
+ *  machine. */
 import { Fault } from '../../kit/fault.ts'
 import { testDisk } from '../host-agent/disks.ts'
 

@@ -1,4 +1,5 @@
-/** The key of the boot tokens and the certificate of the agents' door: whole or not there, and anything else is refused with the file's name. */
+/** The key of the boot tokens and the certificate of the agents' door: whole or not there, and anything else is refused
+ *  with the file's name. */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

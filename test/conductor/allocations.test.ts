@@ -1,4 +1,5 @@
-/** Allocations against crashes and against deletion while they are made: no node is held for an allocation that is not there. */
+/** Allocations against crashes and against deletion while they are made: no node is held for an allocation that is not
+ *  there. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Hostile input over every route: bodies, paths, queries and headers that nobody foresaw give 4xx with a clear message, and change nothing. */
+/** Hostile input over every route: bodies, paths, queries and headers that nobody foresaw give 4xx with a clear
+ *  message, and change nothing. */
 import { request } from 'node:http'
 import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** What hangs on a node on a live conductor: traits, VIFs, history, and the guards of its changes; and drivers, conductors and shards. */
+/** What hangs on a node on a live conductor: traits, VIFs, history, and the guards of its changes; and drivers,
+ *  conductors and shards. */
 import { describe, expect, test } from 'vitest'
 import { at, call, create, drive, faultOf } from './api-bench.ts'
 

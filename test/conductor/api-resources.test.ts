@@ -1,4 +1,5 @@
-/** Chassis, portgroups, volumes, templates, runbooks and rules on a live conductor: what is created is shown, listed, changed, guarded and deleted. */
+/** Chassis, portgroups, volumes, templates, runbooks and rules on a live conductor: what is created is shown, listed,
+ *  changed, guarded and deleted. */
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'

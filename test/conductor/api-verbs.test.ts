@@ -1,4 +1,5 @@
-/** Every verb with its arguments on fake hardware, through the states that it passes, as the API and the journal show it. */
+/** Every verb with its arguments on fake hardware, through the states that it passes, as the API and the journal show
+ *  it. */
 import { describe, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { call, create, drive, faultOf } from './api-bench.ts'

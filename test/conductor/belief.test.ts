@@ -1,4 +1,5 @@
-/** Who is believed: every state with every order and every event, every boot token, and what becomes of a second machine. */
+/** Who is believed: every state with every order and every event, every boot token, and what becomes of a second
+ *  machine. */
 import { describe, expect, test } from 'vitest'
 import {
   AGENT_EVENTS,

@@ -1,4 +1,5 @@
-/** What driver_info makes of a command line of ipmitool, which cipher suites are used, and what of a BMC's own words is kept. */
+/** What driver_info makes of a command line of ipmitool, which cipher suites are used, and what of a BMC's own words is
+ *  kept. */
 import { describe, expect, test } from 'vitest'
 import { ipmiInfo } from '../../conductor/bmc/info.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'

@@ -1,4 +1,5 @@
-/** Long work of a BMC: ordered, looked at without a lock, and ended by its end state or its deadline; what may happen to the node meanwhile. */
+/** Long work of a BMC: ordered, looked at without a lock, and ended by its end state or its deadline; what may happen
+ *  to the node meanwhile. */
 import { expect, test } from 'vitest'
 import { FakeBmc } from '../../conductor/bmc/fake.ts'
 import { partOf } from '../../conductor/bmc/controller.ts'
@@ -81,7 +82,8 @@ test('a restart that the BMC needs is carried out in the wait, and the server is
   expect(owed(restarting)).toEqual(['publish', 'power off', 'boot-device', 'power on'])
   const waiting = perform(restarting).node
   expect([waiting.provisionState, waiting.workflow.phase, isLocked(waiting)]).toEqual(['clean wait', 'bmc', false])
-  // The agent of this boot is taken when the BMC is done: firmware that restarts the server by itself makes no second claim.
+  // The agent of this boot is taken when the BMC is done: firmware that restarts the server by itself makes no second
+  // claim.
   expect(() => hello(waiting)).toThrow(/expects no agent yet/)
 
   const next = perform(ended(look(waiting), { bmcTask: { ...TASK, stage: 'done' } }))

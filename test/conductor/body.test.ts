@@ -1,4 +1,5 @@
-/** Bodies of requests: their size before and after inflation, their depth, their encoding; and streams that come in crumbs. */
+/** Bodies of requests: their size before and after inflation, their depth, their encoding; and streams that come in
+ *  crumbs. */
 import { PassThrough } from 'node:stream'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'

@@ -1,4 +1,5 @@
-/** Counters of the boot services: told when they are new, and again to a conductor that is new; in the metrics they only grow, and have no other names than ours. */
+/** Counters of the boot services: told when they are new, and again to a conductor that is new; in the metrics they
+ *  only grow, and have no other names than ours. */
 import { Counter, Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { BootCounters, type BootTotals } from '../../conductor/boot/counters.ts'

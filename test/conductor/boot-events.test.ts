@@ -1,4 +1,5 @@
-/** What the boot services see becomes lines and events, and a flood of it becomes few: the bucket, the gate, the observer. */
+/** What the boot services see becomes lines and events, and a flood of it becomes few: the bucket, the gate, the
+ *  observer. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BootCounters } from '../../conductor/boot/counters.ts'
@@ -57,7 +58,8 @@ describe('a token bucket', () => {
             nowMs += gap
             return bucket.take(nowMs) ? [nowMs] : []
           })
-          // For every first and last event that passed: how many more there are between them than the bucket holds and gains in that time.
+          // For every first and last event that passed: how many more there are between them than the bucket holds and
+          // gains in that time.
           const excess = passed.flatMap((startMs, first) =>
             passed
               .slice(first)

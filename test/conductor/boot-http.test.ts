@@ -1,4 +1,5 @@
-/** HTTP boot over real sockets: who reads nothing is ended, one address cannot take all connections, and an honest download is served meanwhile. */
+/** HTTP boot over real sockets: who reads nothing is ended, one address cannot take all connections, and an honest
+ *  download is served meanwhile. */
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'

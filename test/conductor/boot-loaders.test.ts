@@ -1,4 +1,5 @@
-/** A loader that falls silent, from the first packet to what the conductor hears: the next one is given, and what worked is told. */
+/** A loader that falls silent, from the first packet to what the conductor hears: the next one is given, and what
+ *  worked is told. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** The boot ISO over real sockets: whole, by ranges, by HEAD; the region of each boot laid over it; who has no name gets nothing; bounded. */
+/** The boot ISO over real sockets: whole, by ranges, by HEAD; the region of each boot laid over it; who has no name
+ *  gets nothing; bounded. */
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { get, request as httpRequest, type Server } from 'node:http'

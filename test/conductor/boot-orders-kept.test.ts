@@ -1,4 +1,5 @@
-/** Boot orders on their way and kept: what did not change is not sent, a change is the write of one row, and all are there again after a restart. */
+/** Boot orders on their way and kept: what did not change is not sent, a change is the write of one row, and all are
+ *  there again after a restart. */
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'

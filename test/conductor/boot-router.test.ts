@@ -1,4 +1,5 @@
-/** Router advertisements that end iPXE's wait: radvd takes our configuration, answers a solicitation at once, and makes nobody route through it. */
+/** Router advertisements that end iPXE's wait: radvd takes our configuration, answers a solicitation at once, and makes
+ *  nobody route through it. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** How long the conductor waits for its boot services: minutes for a process that runs, seconds for one that ends each time. */
+/** How long the conductor waits for its boot services: minutes for a process that runs, seconds for one that ends each
+ *  time. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-/** Subnets where the site's own DHCP server gives the addresses: the configuration that they need, and what doctor says of other servers. */
+/** Subnets where the site's own DHCP server gives the addresses: the configuration that they need, and what doctor says
+ *  of other servers. */
 import { expect, test } from 'vitest'
 import { parseConfig } from '../../conductor/config.ts'
 import { rivals, siteServers } from '../../conductor/doctor/wire.ts'

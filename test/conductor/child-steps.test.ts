@@ -1,4 +1,5 @@
-/** Steps of a node on its child nodes: on which, in which requests, what is refused, and what a conductor that dies leaves to the next one. */
+/** Steps of a node on its child nodes: on which, in which requests, what is refused, and what a conductor that dies
+ *  leaves to the next one. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -181,7 +182,8 @@ describe('is refused before anything is done:', () => {
   })
 })
 
-/** A conductor whose step on a child never comes back: before it began, with the child under way, or when it was done and not yet recorded. */
+/** A conductor whose step on a child never comes back: before it began, with the child under way, or when it was done
+ *  and not yet recorded. */
 const stuck =
   (moment: 'before' | 'under way' | 'after') =>
   (performer: Performer): Performer => ({

@@ -1,4 +1,5 @@
-/** Fifty people change one record of a smaller resource at the same time: every change is there afterwards, and its version tells how many there were. */
+/** Fifty people change one record of a smaller resource at the same time: every change is there afterwards, and its
+ *  version tells how many there were. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

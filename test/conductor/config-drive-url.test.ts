@@ -1,4 +1,5 @@
-/** Config drives by URL, as Bifrost gives them: which are fetched, in which forms, and what is refused before anything is called. */
+/** Config drives by URL, as Bifrost gives them: which are fetched, in which forms, and what is refused before anything
+ *  is called. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,4 +1,5 @@
-/** The serial console as a websocket: who may open it, what goes through it, how it ends; and the one of a real BMC (ipmi_sim) by serial over LAN. */
+/** The serial console as a websocket: who may open it, what goes through it, how it ends; and the one of a real BMC
+ *  (ipmi_sim) by serial over LAN. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-/** A real conductor that kills itself with SIGKILL at the N-th moment around a stored effect: before and after each save, before and after each act.
- *  Its BMC is a file, because a BMC goes on when the conductor dies. */
+/** A real conductor that kills itself with SIGKILL at the N-th moment around a stored effect: before and after each
+ *  save, before and after each act. Its BMC is a file, because a BMC goes on when the conductor dies. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startConductor } from '../../conductor/conductor.ts'

@@ -1,6 +1,6 @@
-/** Every verb, with the conductor dying at every moment around every stored effect: a new one on the same data brings the node to the same end.
- *  "Dying" is a worker that is left behind in the middle: its calls to the store and to the BMC never return. (crash.test.ts does it to a real
- *  process, with SIGKILL, for the way to a deployed server.) */
+/** Every verb, with the conductor dying at every moment around every stored effect: a new one on the same data brings
+ *  the node to the same end. "Dying" is a worker that is left behind in the middle: its calls to the store and to the
+ *  BMC never return. (crash.test.ts does it to a real process, with SIGKILL, for the way to a deployed server.) */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** kill -9 of a real conductor process at every moment around every stored effect of a deploy; a restart; the deploy ends well, each time. */
+/** kill -9 of a real conductor process at every moment around every stored effect of a deploy; a restart; the deploy
+ *  ends well, each time. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -108,7 +109,8 @@ function server(world: World) {
   const written: string[] = []
   const agent = async (own: ConductorLink) => {
     tokenMs += 1
-    // A server boots for longer than the conductor needs to save what it did; one that asks sooner is told to ask again.
+    // A server boots for longer than the conductor needs to save what it did; one that asks sooner is told to ask
+    // again.
     const { uuid, generation } = await until(() => booted(world), {
       what: 'the boot to be saved',
       timeoutMs: 30_000,
@@ -218,6 +220,7 @@ test('a conductor killed at any moment of a deploy goes on where it was', { time
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
-  // verify 1, deploy 5 before the agent and 4 after it: ten effects, each with four moments, and the saves of the verbs between them.
+  // verify 1, deploy 5 before the agent and 4 after it: ten effects, each with four moments, and the saves of the verbs
+  // between them.
   expect(crashes).toBeGreaterThan(40)
 })

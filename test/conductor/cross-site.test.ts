@@ -1,4 +1,5 @@
-/** What a browser can send for a page of another web site: refused on every resource that changes something, whatever the authentication. */
+/** What a browser can send for a page of another web site: refused on every resource that changes something, whatever
+ *  the authentication. */
 import { hostname } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { call, create, faultOf, base } from './api-bench.ts'

@@ -1,4 +1,5 @@
-/** Events of the wire wait in a bounded queue and are written in batches; streams read what is past in pieces and get what happens from one reader of the journal. */
+/** Events of the wire wait in a bounded queue and are written in batches; streams read what is past in pieces and get
+ *  what happens from one reader of the journal. */
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'

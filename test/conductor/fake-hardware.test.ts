@@ -1,4 +1,5 @@
-/** Fake hardware is a model: what verbs and steps do to its BIOS, disks, firmware, console, lamps, media and vendor methods is seen afterwards, and its no-* interfaces refuse. */
+/** Fake hardware is a model: what verbs and steps do to its BIOS, disks, firmware, console, lamps, media and vendor
+ *  methods is seen afterwards, and its no-* interfaces refuse. */
 import { describe, expect, test } from 'vitest'
 import { at, call, create, drive, faultOf, power, type Answer } from './api-bench.ts'
 

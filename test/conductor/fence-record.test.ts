@@ -1,4 +1,5 @@
-/** What is done at a BMC stands in the record before the BMC hears of it; a fence goes on also where nothing can be recorded. */
+/** What is done at a BMC stands in the record before the BMC hears of it; a fence goes on also where nothing can be
+ *  recorded. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** A change of boot mode or Secure Boot is waited for without a lock: what is owed, what may happen to the node meanwhile, and how the wait ends. */
+/** A change of boot mode or Secure Boot is waited for without a lock: what is owed, what may happen to the node
+ *  meanwhile, and how the wait ends. */
 import { expect, test } from 'vitest'
 import type { BmcTask } from '../../conductor/bmc/task.ts'
 import { explain } from '../../conductor/node/query/explain.ts'

@@ -1,4 +1,5 @@
-/** A firmware update as work of a BMC, against a BMC that is in the test: what is sent and what is kept at each look. */
+/** A firmware update as work of a BMC, against a BMC that is in the test: what is sent and what is kept at each
+ *  look. */
 import { expect, test } from 'vitest'
 import { FakeBmc } from '../../conductor/bmc/fake.ts'
 import type { FirmwareSeen } from '../../conductor/bmc/parts/updates.ts'

@@ -1,4 +1,5 @@
-/** Polling a fleet with a password per BMC, against a model of ipmipower: everybody is read, what was not asked is nobody's failure, and nodes do not decide for each other. */
+/** Polling a fleet with a password per BMC, against a model of ipmipower: everybody is read, what was not asked is
+ *  nobody's failure, and nodes do not decide for each other. */
 import { describe, expect, test } from 'vitest'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { Ipmipower } from '../../conductor/bmc/ipmipower.ts'

@@ -1,5 +1,5 @@
-/** Image sources that are UUIDs of Glance, against a Keystone and a Glance with the answers of real ones: what is fetched and checked, who gets which image,
- *  and where the token and the password never stand. */
+/** Image sources that are UUIDs of Glance, against a Keystone and a Glance with the answers of real ones: what is
+ *  fetched and checked, who gets which image, and where the token and the password never stand. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'

@@ -1,4 +1,5 @@
-/** Interfaces of IPMI nodes that scripts of Ironic choose: vendor ipmitool, management noop, boot pxe, and what the refusal of the others says. */
+/** Interfaces of IPMI nodes that scripts of Ironic choose: vendor ipmitool, management noop, boot pxe, and what the
+ *  refusal of the others says. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Requests of OpenStack's own tests (tempest's API tests, python-ironicclient, openstacksdk) that clients depend on: status, and the phrase that they look for. */
+/** Requests of OpenStack's own tests (tempest's API tests, python-ironicclient, openstacksdk) that clients depend on:
+ *  status, and the phrase that they look for. */
 import { describe, expect, test } from 'vitest'
 import { at, call, create, drive, faultOf, power } from './api-bench.ts'
 

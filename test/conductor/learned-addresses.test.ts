@@ -1,4 +1,5 @@
-/** Addresses that the conductor learns from DHCP: of the client that holds the lease and of nobody else, whatever other clients say at the same time. */
+/** Addresses that the conductor learns from DHCP: of the client that holds the lease and of nobody else, whatever other
+ *  clients say at the same time. */
 import { expect, test } from 'vitest'
 import { BootCounters } from '../../conductor/boot/counters.ts'
 import { BootEvents } from '../../conductor/boot/events.ts'

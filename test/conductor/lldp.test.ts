@@ -1,4 +1,5 @@
-/** LLDP from the wire to the record: golden frames of switches, every way to cut them short, frames of anybody's making, and what becomes of ports. */
+/** LLDP from the wire to the record: golden frames of switches, every way to cut them short, frames of anybody's
+ *  making, and what becomes of ports. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { hookData } from '../../conductor/agents/hooks.ts'

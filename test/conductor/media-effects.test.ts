@@ -1,4 +1,5 @@
-/** The effects of a boot from the boot ISO: the URL of the node's own boot reaches the BMC, and an image that nobody asks for is a fault. */
+/** The effects of a boot from the boot ISO: the URL of the node's own boot reaches the BMC, and an image that nobody
+ *  asks for is a fault. */
 import { afterEach, expect, test } from 'vitest'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'

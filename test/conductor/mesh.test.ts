@@ -1,4 +1,5 @@
-/** The conductor and the mesh: what a living host keeps from being done to its node, what the mesh is told before, and fencing through the one queue. */
+/** The conductor and the mesh: what a living host keeps from being done to its node, what the mesh is told before, and
+ *  fencing through the one queue. */
 import { createServer, request as plainRequest, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'

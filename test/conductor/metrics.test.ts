@@ -1,4 +1,5 @@
-/** /metrics, /healthz and /readyz of a real conductor with fake hardware; and the dashboard asks, in good PromQL, for nothing that is not there. */
+/** /metrics, /healthz and /readyz of a real conductor with fake hardware; and the dashboard asks, in good PromQL, for
+ *  nothing that is not there. */
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'

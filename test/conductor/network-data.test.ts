@@ -1,4 +1,5 @@
-/** The address of the ramdisk without DHCP: from network_data, driver_info or a port; what cannot be one is refused with its field. */
+/** The address of the ramdisk without DHCP: from network_data, driver_info or a port; what cannot be one is refused
+ *  with its field. */
 import { expect, test } from 'vitest'
 import { staticNetwork } from '../../conductor/boot/network-data.ts'
 

@@ -1,4 +1,5 @@
-/** What a failure makes of a node: lost agents, lost BMCs, broken locks, deadlines, and effects that are tried again. */
+/** What a failure makes of a node: lost agents, lost BMCs, broken locks, deadlines, and effects that are tried
+ *  again. */
 import { expect, test } from 'vitest'
 import { orderId } from '../../conductor/node/record.ts'
 import { step } from '../../conductor/node/workflow/step.ts'

@@ -1,4 +1,5 @@
-/** For tests of steps of a node: records in a state, verbs with their plans, and what is done until nothing is pending. */
+/** For tests of steps of a node: records in a state, verbs with their plans, and what is done until nothing is
+ *  pending. */
 import { type Verb } from '../../conductor/node/workflow/arrows.ts'
 import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type NodeRecord } from '../../conductor/node/record.ts'

@@ -1,4 +1,5 @@
-/** What the boot services see of a card -> its port: switch port, loader, card model; events when they change; the API and explain. */
+/** What the boot services see of a card -> its port: switch port, loader, card model; events when they change; the API
+ *  and explain. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

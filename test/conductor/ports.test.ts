@@ -1,4 +1,5 @@
-/** Which address a port may fix, for whom: nobody's that the network needs, and for users of a project none that another card has now. */
+/** Which address a port may fix, for whom: nobody's that the network needs, and for users of a project none that
+ *  another card has now. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-/** The fleet's power, read from real IPMI servers through one interactive ipmipower: what changed outside is told, one dead BMC delays nobody,
- *  a lost one takes its node out of service and an answer brings it back. */
+/** The fleet's power, read from real IPMI servers through one interactive ipmipower: what changed outside is told, one
+ *  dead BMC delays nobody, a lost one takes its node out of service and an answer brings it back. */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-/** deploy_interface ramdisk and custom-agent against a live conductor with a BMC that obeys: what is fetched, what the server is told to boot, and what
- *  is refused before anything is touched. */
+/** deploy_interface ramdisk and custom-agent against a live conductor with a BMC that obeys: what is fetched, what the
+ *  server is told to boot, and what is refused before anything is touched. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'

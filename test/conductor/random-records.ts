@@ -1,4 +1,5 @@
-/** Random nodes, ports and objects, written beside the store in one transaction: few values, many duplicates, and none. */
+/** Random nodes, ports and objects, written beside the store in one transaction: few values, many duplicates, and
+ *  none. */
 import type Database from 'better-sqlite3'
 import { createHash } from 'node:crypto'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'

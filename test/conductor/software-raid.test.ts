@@ -1,4 +1,5 @@
-/** Software RAID in the conductor: what of Ironic's schema is refused before anything is touched, what the agent is ordered to make, and what raid_config says of it. */
+/** Software RAID in the conductor: what of Ironic's schema is refused before anything is touched, what the agent is
+ *  ordered to make, and what raid_config says of it. */
 import { expect, test } from 'vitest'
 import type { Volume } from '../../conductor/api/agent-raid.ts'
 import { planFor } from '../../conductor/node/policy/plans.ts'

@@ -1,4 +1,5 @@
-/** A record that cannot be read takes itself out of service, and nothing else: rows spoiled by SQL under a real conductor. */
+/** A record that cannot be read takes itself out of service, and nothing else: rows spoiled by SQL under a real
+ *  conductor. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

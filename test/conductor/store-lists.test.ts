@@ -1,4 +1,5 @@
-/** Lists in pages: the same sequence as the whole table sorted, whatever is sorted by and filtered; and each statement reads along an index. */
+/** Lists in pages: the same sequence as the whole table sorted, whatever is sorted by and filtered; and each statement
+ *  reads along an index. */
 import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -174,11 +175,13 @@ function walk(fetch: (page: Page) => unknown, from: string, key: string): void {
   }
 }
 
-/** Along an index of the order, or the rows of the table as they stand: nothing is sorted, and nothing is searched in a table that has no order. */
+/** Along an index of the order, or the rows of the table as they stand: nothing is sorted, and nothing is searched in a
+ *  table that has no order. */
 function expectAlong(plans: readonly string[], table: string): void {
   expect(plans.length).toBeGreaterThan(0)
   expect(plans.filter((plan) => plan.includes('TEMP B-TREE') && !plan.includes(' EXCEPT '))).toEqual([])
-  // Rows without a value, where they are few, are what one index has and another has not: no row of the table is read for that.
+  // Rows without a value, where they are few, are what one index has and another has not: no row of the table is read
+  // for that.
   const scans = plans.filter((plan) => plan.includes(' EXCEPT ') && /^(SCAN|SEARCH) /.test(plan))
   expect(scans.filter((plan) => !/COVERING INDEX|PRIMARY KEY \(rowid=/.test(plan.split(' -- ')[0] ?? ''))).toEqual([])
   const bare = plans.filter((plan) => plan.startsWith(`SCAN ${table} --`) && !/ORDER BY id /.test(plan))

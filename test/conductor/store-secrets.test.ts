@@ -1,4 +1,5 @@
-/** What users can write into secrets, and what then stands in the database: never a secret in clear, and never a user's value taken for a sealed one. */
+/** What users can write into secrets, and what then stands in the database: never a secret in clear, and never a user's
+ *  value taken for a sealed one. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** A database of the schema before: with secrets sealed in place, nested ones in clear, a config drive in the record, and rows that cannot be read. */
+/** A database of the schema before: with secrets sealed in place, nested ones in clear, a config drive in the record,
+ *  and rows that cannot be read. */
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

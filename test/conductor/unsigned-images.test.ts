@@ -1,4 +1,5 @@
-/** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and carried on; and what is said where it is not known. */
+/** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and
+ *  carried on; and what is said where it is not known. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-/** The command lines of an ipmi_sim whose configuration and state stand in a directory, and of the ipmitool that asks it. */
+/** The command lines of an ipmi_sim whose configuration and state stand in a directory, and of the ipmitool that asks
+ *  it. */
 import { join } from 'node:path'
 
 export const ipmiSimArgv = (dir: string): string[] => [

@@ -1,4 +1,5 @@
-/** A model of interactive ipmipower: one set of credentials at a time, asks all hosts of a line at once, answers each after a round trip. */
+/** A model of interactive ipmipower: one set of credentials at a time, asks all hosts of a line at once, answers each
+ *  after a round trip. */
 import { PassThrough } from 'node:stream'
 import type { Clock } from '../../kit/clock.ts'
 import type { Piped } from '../../kit/run.ts'

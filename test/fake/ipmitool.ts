@@ -1,4 +1,5 @@
-/** An ipmitool whose BMCs obey: what was asked for is their power from then on. For a conductor without child processes. */
+/** An ipmitool whose BMCs obey: what was asked for is their power from then on. For a conductor without child
+ *  processes. */
 import type { Run } from '../../kit/run.ts'
 
 /** `onCommand` gets each command line that changes something. */

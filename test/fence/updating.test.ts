@@ -1,4 +1,5 @@
-/** A host whose BMC updates itself: what takes the power from the BMC waits, what does not is used, and the reason is said. */
+/** A host whose BMC updates itself: what takes the power from the BMC waits, what does not is used, and the reason is
+ *  said. */
 import { expect, test } from 'vitest'
 import { ClusterState } from '../../host-agent/cluster/state.ts'
 import { FENCE_GUARDS, maySendOff } from '../../host-agent/fence/guards.ts'

@@ -1,4 +1,5 @@
-/** Reading hardware from made-up /sys trees and SMBIOS tables; the kernel command line; boot entries; what is erased of a disk. */
+/** Reading hardware from made-up /sys trees and SMBIOS tables; the kernel command line; boot entries; what is erased of
+ *  a disk. */
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Listening for LLDP on real (virtual) cards: a network namespace with two links, of which one has a switch that announces itself. */
+/** Listening for LLDP on real (virtual) cards: a network namespace with two links, of which one has a switch that
+ *  announces itself. */
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { listenForLldp } from '../../host-agent/deploy/lldp.ts'

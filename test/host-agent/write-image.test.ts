@@ -1,4 +1,5 @@
-/** Writing to a file that plays the disk: exact bytes, zeros over what was there, resumption, verification, and the boot sector last. */
+/** Writing to a file that plays the disk: exact bytes, zeros over what was there, resumption, verification, and the
+ *  boot sector last. */
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,5 @@
-/** The boot ISO: the recipe makes one for BIOS and UEFI, its region is found by the directories, and what is laid over it is what GRUB reads. */
+/** The boot ISO: the recipe makes one for BIOS and UEFI, its region is found by the directories, and what is laid over
+ *  it is what GRUB reads. */
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** For tests of imports: an image store, a raw disk, and an HTTP server that answers with it, redirects, trickles or has nothing. */
+/** For tests of imports: an image store, a raw disk, and an HTTP server that answers with it, redirects, trickles or
+ *  has nothing. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -22,7 +23,8 @@ export interface ImportBench {
   stop(): Promise<void>
 }
 
-/** Paths: /trickle sends a byte and no more, /missing is 404, /again leads to itself, ?to=URL leads there; everything else is the disk. */
+/** Paths: /trickle sends a byte and no more, /missing is 404, /again leads to itself, ?to=URL leads there; everything
+ *  else is the disk. */
 export async function importBench(): Promise<ImportBench> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-imports-'))
   const disk = Buffer.alloc(2 * MIB, 'data')

@@ -1,4 +1,5 @@
-/** Whether the boot loader of an image is signed, read from disks that sfdisk and mtools made; and disks that are damaged, or made to mislead. */
+/** Whether the boot loader of an image is signed, read from disks that sfdisk and mtools made; and disks that are
+ *  damaged, or made to mislead. */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

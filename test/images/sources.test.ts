@@ -1,4 +1,5 @@
-/** Where an image may be fetched from, and what is told of a place: addresses of this machine are closed, and secrets of URLs stay secret. */
+/** Where an image may be fetched from, and what is told of a place: addresses of this machine are closed, and secrets
+ *  of URLs stay secret. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { lookup } from 'node:dns'
 import type { Socket } from 'node:net'

@@ -1,4 +1,5 @@
-/** Self-signed certificates: the key fits, the names and the time are those that were asked for; the API's are made once, for their owner alone. */
+/** Self-signed certificates: the key fits, the names and the time are those that were asked for; the API's are made
+ *  once, for their owner alone. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-/** Streams that are read whole: what comes out is what went in, however it was cut, and nothing else is kept in memory with it. */
+/** Streams that are read whole: what comes out is what went in, however it was cut, and nothing else is kept in memory
+ *  with it. */
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { gather } from '../../kit/gather.ts'

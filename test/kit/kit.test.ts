@@ -1,4 +1,5 @@
-/** The floor: child processes end as a group, secrets stay out of logs, parts stop once and in order, configuration errors name the nearest key. */
+/** The floor: child processes end as a group, secrets stay out of logs, parts stop once and in order, configuration
+ *  errors name the nearest key. */
 import { expect, test } from 'vitest'
 import { loadConfig, parseConfig } from '../../conductor/config.ts'
 import { monotonicClock, until } from '../../kit/clock.ts'

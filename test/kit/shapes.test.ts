@@ -1,4 +1,5 @@
-/** The helpers of kit that replace copies: loops, private files, webhooks, objects without undefined fields, listening. */
+/** The helpers of kit that replace copies: loops, private files, webhooks, objects without undefined fields,
+ *  listening. */
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:http'
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'

@@ -1,4 +1,5 @@
-/** A process without free file descriptors cannot start children: that is a fault each time, never its end, and it passes. */
+/** A process without free file descriptors cannot start children: that is a fault each time, never its end, and it
+ *  passes. */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { run } from '../../kit/run.ts'

@@ -1,4 +1,5 @@
-/** One server from power-off to a login: enroll, manage, inspect, provide, deploy, and the proof. What any client of the API would do. */
+/** One server from power-off to a login: enroll, manage, inspect, provide, deploy, and the proof. What any client of
+ *  the API would do. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
@@ -135,7 +136,8 @@ export async function travel(parts: {
   seen: Seen
   /** What it is told besides, and the address that it must have for it. */
   host?: { address: string; userData: string }
-  /** It boots by virtual media, and has this address in the ramdisk as in the system that is deployed; absent: it boots from the network. */
+  /** It boots by virtual media, and has this address in the ramdisk as in the system that is deployed; absent: it boots
+   *  from the network. */
   fixedIp?: string
 }): Promise<Result> {
   const { api, rack, server, seen, fixedIp } = parts
@@ -213,7 +215,8 @@ export async function addressOf(api: ApiClient, node: string, mac: string): Prom
   return address
 }
 
-/** Logs in with the key of the config drive. The host name must be the one that the config drive gave: then it was read by this system. */
+/** Logs in with the key of the config drive. The host name must be the one that the config drive gave: then it was read
+ *  by this system. */
 export async function login(
   rack: Rack,
   address: string,

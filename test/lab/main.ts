@@ -1,10 +1,10 @@
-/** `npm run lab`: the product's main job on a virtual rack. The conductor in it is the one that users run; only the rack around it is the lab's. */
+/** `npm run lab`: the product's main job on a virtual rack. The conductor in it is the one that users run; only the
+ *  rack around it is the lab's. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor, defaultCache, loadersFor, meshExtras, ramdiskFor } from '../../cli/image.ts'
-import { Fault } from '../../kit/fault.ts'
 import { run } from '../../kit/run.ts'
 import { chooseAccel } from './accel.ts'
 import { readArgs, USAGE, type LabArgs } from './args.ts'
@@ -294,7 +294,7 @@ async function main(): Promise<boolean> {
 main().then(
   (good) => process.exit(good ? 0 : 1),
   (error: Error) => {
-    say(`lab: ${error instanceof Fault ? error.message : error.message}`)
+    say(`lab: ${error.message}`)
     process.exit(1)
   },
 )

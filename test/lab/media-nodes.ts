@@ -1,4 +1,5 @@
-/** Nodes of the rack that boot by virtual media: what they are enrolled with, and the addresses that they have without DHCP. Pure. */
+/** Nodes of the rack that boot by virtual media: what they are enrolled with, and the addresses that they have without
+ *  DHCP. Pure. */
 import type { Server } from './server.ts'
 
 /** Below those that the rack's DHCP server leases. */
@@ -7,7 +8,8 @@ const FIRST_HOST = 50
 /** Of the server with this number in the rack, from 0 on. */
 export const fixedAddress = (index: number): string => `10.77.0.${FIRST_HOST + index}`
 
-/** One card with one address, as Nova writes network_data.json: for the ramdisk, and for the system that is deployed. */
+/** One card with one address, as Nova writes network_data.json: for the ramdisk, and for the system that is
+ *  deployed. */
 export const fixedNetwork = (mac: string, ip: string) => ({
   links: [{ id: 'boot', type: 'phy', ethernet_mac_address: mac }],
   networks: [

@@ -1,4 +1,5 @@
-/** A QEMU guest as the machine of a virtual Redfish BMC: started by the script that ipmi_sim calls as well, switched, reset and given media over QMP. */
+/** A QEMU guest as the machine of a virtual Redfish BMC: started by the script that ipmi_sim calls as well, switched,
+ *  reset and given media over QMP. */
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -185,7 +186,8 @@ export class QemuMachine implements Machine {
     for (const [i, device] of DEVICES.entries()) await set(device, ORDERS[this.word()]?.[i] ?? i + 1)
   }
 
-  /** QEMU reads an http URL itself, in ranges, while the guest reads the drive. A URL that cannot be opened leaves the drive empty, as with real BMCs. */
+  /** QEMU reads an http URL itself, in ranges, while the guest reads the drive. A URL that cannot be opened leaves the
+   *  drive empty, as with real BMCs. */
   private async load(qmp: Qmp, drive: string, url: string | null): Promise<void> {
     if (!/^(CD|DVD)/i.test(drive)) return
     try {

@@ -1,4 +1,5 @@
-/** The virtual rack: one network namespace with a bridge, servers with BMCs, and everything gone again when it goes down. */
+/** The virtual rack: one network namespace with a bridge, servers with BMCs, and everything gone again when it goes
+ *  down. */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -114,7 +115,8 @@ export class Rack {
   /** From the next start on, the server is without one of its disks. */
   pullDisk = (server: Server, number: number): Promise<void> => pullDisk(server, number, this.accel)
 
-  /** Ends every process of the namespace, then the namespace, then the files. Safe to call twice and after half a start. */
+  /** Ends every process of the namespace, then the namespace, then the files. Safe to call twice and after half a
+   *  start. */
   down = (): Promise<void> => removeRack(this.namespace, this.dir)
 }
 

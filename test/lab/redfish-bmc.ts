@@ -1,4 +1,5 @@
-/** The Redfish BMC of one virtual server, as a program beside its ipmi_sim: `redfish-bmc.js DIR`, where DIR holds server.json. Every request is a line of DIR/redfish.log. */
+/** The Redfish BMC of one virtual server, as a program beside its ipmi_sim: `redfish-bmc.js DIR`, where DIR holds
+ *  server.json. Every request is a line of DIR/redfish.log. */
 import { existsSync } from 'node:fs'
 import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** One virtual server: a QEMU guest and its BMC (ipmi_sim, and for some Redfish beside it), joined by a script that the BMC calls. Power off means that the process is gone. */
+/** One virtual server: a QEMU guest and its BMC (ipmi_sim, and for some Redfish beside it), joined by a script that the
+ *  BMC calls. Power off means that the process is gone. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sh } from './shell.ts'
@@ -89,7 +90,8 @@ sensor_set_value 0x20 0 1 0x60 0
 mc_enable 0x20
 `
 
-/** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot none|pxe|default|cdrom|bios. "default" is its word for the disk. */
+/** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot
+ *  none|pxe|default|cdrom|bios. "default" is its word for the disk. */
 function chassisScript(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<number> = new Set()): string {
   return `#!/bin/bash
 d=${server.dir}
@@ -179,7 +181,8 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<n
     ...cards.flatMap(([card, mac, tap, index], i) => [
       '-netdev',
       `tap,id=n${i},ifname=${tap},script=no,downscript=no`,
-      // OVMF has its own virtio driver; with QEMU's ROM the network boot would be iPXE's from the start, and EDK2's would never be tried.
+      // OVMF has its own virtio driver; with QEMU's ROM the network boot would be iPXE's from the start, and EDK2's
+      // would never be tried.
       '-device',
       `${card === 'virtio' ? 'virtio-net-pci' : 'e1000e'},id=nic${i},netdev=n${i},mac=${mac}${index ? `,bootindex=${index}` : ''}${server.firmware === 'uefi' && card === 'virtio' ? ',romfile=' : ''}`,
     ]),
@@ -198,7 +201,8 @@ const firmwareArgs = (server: Server): string[] =>
         'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/$code',
         '-drive',
         `if=pflash,format=raw,file=${server.dir}/vars.fd`,
-        // With smm=on, only code in system management mode may change the variables; without it the property does nothing.
+        // With smm=on, only code in system management mode may change the variables; without it the property does
+        // nothing.
         '-global',
         'driver=cfi.pflash01,property=secure,value=$smm',
         ...(server.httpBoot ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),

@@ -36,7 +36,8 @@ const MEMBERS = [
 ]
 const MESSAGE = Buffer.from('402a301b01000000', 'hex')
 
-/** h1 has been silent for ten seconds for everybody; `self`: what its last word was; `others`: what its observers say of themselves. */
+/** h1 has been silent for ten seconds for everybody; `self`: what its last word was; `others`: what its observers say
+ *  of themselves. */
 function silentHost(
   self: Partial<SelfReport> = {},
   others: Partial<SelfReport> = {},

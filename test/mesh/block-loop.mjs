@@ -1,4 +1,5 @@
-/** Blocks the event loop of a Node.js process in this network namespace for so long, through its inspector: `node block-loop.mjs PID MS`. Prints how long it was blocked. */
+/** Blocks the event loop of a Node.js process in this network namespace for so long, through its inspector: `node
+ *  block-loop.mjs PID MS`. Prints how long it was blocked. */
 import WebSocket from 'ws'
 
 const [pid, ms] = process.argv.slice(2).map(Number)

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** A manager of instances for the tests, behind the contract of the command driver: an instance is a process in the namespace of its host, its owner a file
- *  on "shared storage". What really runs where is read from the processes, by the test. */
+/** A manager of instances for the tests, behind the contract of the command driver: an instance is a process in the
+ *  namespace of its host, its owner a file on "shared storage". What really runs where is read from the processes, by
+ *  the test. */
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

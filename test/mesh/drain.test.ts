@@ -1,4 +1,5 @@
-/** Emptying a living host: through the twin of Nova, and what the libvirt driver does when a host dies in the middle of a live migration. */
+/** Emptying a living host: through the twin of Nova, and what the libvirt driver does when a host dies in the middle of
+ *  a live migration. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** The ground that a mesh stands on in tests: namespaces and links, what really runs in them, and the faults that the kernel can do to them. */
+/** The ground that a mesh stands on in tests: namespaces and links, what really runs in them, and the faults that the
+ *  kernel can do to them. */
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { launch, run, runOk } from '../../kit/run.ts'

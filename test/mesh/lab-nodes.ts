@@ -1,4 +1,5 @@
-/** The nodes of a mesh for real: their namespaces and links, their BMCs, and the configuration and start of their agents. */
+/** The nodes of a mesh for real: their namespaces and links, their BMCs, and the configuration and start of their
+ *  agents. */
 import { randomUUID } from 'node:crypto'
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,6 @@
-/** A mesh for real on one machine: a namespace for each host and arbiter, three planes and a BMC network between them, real Consul, real ipmi_sim, real agents,
- *  instances that are processes. Faults are what the kernel does: links, nftables, signals. */
+/** A mesh for real on one machine: a namespace for each host and arbiter, three planes and a BMC network between them,
+ *  real Consul, real ipmi_sim, real agents, instances that are processes. Faults are what the kernel does: links,
+ *  nftables, signals. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

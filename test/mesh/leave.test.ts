@@ -1,4 +1,5 @@
-/** What an arbiter knows of a host that it never heard itself: what the host wrote to the store at its boot, and when it left. */
+/** What an arbiter knows of a host that it never heard itself: what the host wrote to the store at its boot, and when
+ *  it left. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { AgentConfig } from '../../host-agent/config.ts'

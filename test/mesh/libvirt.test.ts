@@ -1,5 +1,6 @@
-/** Guests of a real libvirt on three hosts (QEMU in software, a boot sector as the tiniest of kernels): a host is killed, its guests run elsewhere; the truth is
- *  read from the QEMU processes, and none may ever be there twice. `npm run test:libvirt`. */
+/** Guests of a real libvirt on three hosts (QEMU in software, a boot sector as the tiniest of kernels): a host is
+ *  killed, its guests run elsewhere; the truth is read from the QEMU processes, and none may ever be there twice. `npm
+ *  run test:libvirt`. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

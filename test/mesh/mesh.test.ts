@@ -1,4 +1,5 @@
-/** Seven hosts and three arbiters in namespaces: what the simulation says, with real processes, a real Consul and real BMCs. `npm test` runs the daily ones,
+/** Seven hosts and three arbiters in namespaces: what the simulation says, with real processes, a real Consul and real
+ *  BMCs. `npm test` runs the daily ones,
  *  `npm run test:mesh` all. A watcher reads all the time which processes exist: no instance may ever run twice. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'

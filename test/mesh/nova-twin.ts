@@ -1,5 +1,6 @@
-/** A working model of Keystone and Nova for evacuations, after what a real Nova 26 answered: 200 with an empty body that means "asked", a second evacuation that
- *  is taken and breaks the server, "forced down" that cannot be lifted while records are "done". The conformance suite runs on this and on a real one. */
+/** A working model of Keystone and Nova for evacuations, after what a real Nova 26 answered: 200 with an empty body
+ *  that means "asked", a second evacuation that is taken and breaks the server, "forced down" that cannot be lifted
+ *  while records are "done". The conformance suite runs on this and on a real one. */
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

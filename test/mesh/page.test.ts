@@ -1,4 +1,5 @@
-/** The page of a mesh of 1,000 hosts tells what the last tick found: no host is judged for it, it takes no longer than a tick, and no question changes anything. */
+/** The page of a mesh of 1,000 hosts tells what the last tick found: no host is judged for it, it takes no longer than
+ *  a tick, and no question changes anything. */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { startMeshApi } from '../../host-agent/api/server.ts'

@@ -1,5 +1,5 @@
-/** A working model of a hardware watchdog: armed by the first byte, it resets its machine when no byte comes for so long; the machine then takes a while to
- *  boot. `V` disarms, and so does losing its power. */
+/** A working model of a hardware watchdog: armed by the first byte, it resets its machine when no byte comes for so
+ *  long; the machine then takes a while to boot. `V` disarms, and so does losing its power. */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, constants, openSync, read, readFileSync } from 'node:fs'
 import { join } from 'node:path'

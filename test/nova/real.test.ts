@@ -1,4 +1,5 @@
-/** The Nova driver on a real Nova with three fake hypervisors, from Debian's packages (`npm run test:nova`; needs root, installs OpenStack, listens on 127.0.0.1). */
+/** The Nova driver on a real Nova with three fake hypervisors, from Debian's packages (`npm run test:nova`; needs root,
+ *  installs OpenStack, listens on 127.0.0.1). */
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-/** DHCP over real links, in network namespaces: through a relay (dnsmasq) with a renewal by unicast; beside the DHCP server of a site (dnsmasq), which names
- *  no boot files, or those that our configuration for it names. */
+/** DHCP over real links, in network namespaces: through a relay (dnsmasq) with a renewal by unicast; beside the DHCP
+ *  server of a site (dnsmasq), which names no boot files, or those that our configuration for it names. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

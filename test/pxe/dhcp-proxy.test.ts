@@ -1,4 +1,5 @@
-/** proxyDHCP and listening: what is answered beside the DHCP server of the site, and what is learnt from what it is asked. */
+/** proxyDHCP and listening: what is answered beside the DHCP server of the site, and what is learnt from what it is
+ *  asked. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ipToBytes } from '../../pxe/addresses.ts'

@@ -1,4 +1,5 @@
-/** GRUB configurations: what stands in them, that GRUB's own parser takes them, and that nothing in them is expanded. */
+/** GRUB configurations: what stands in them, that GRUB's own parser takes them, and that nothing in them is
+ *  expanded. */
 import { expect, test } from 'vitest'
 import { runOk } from '../../kit/run.ts'
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'

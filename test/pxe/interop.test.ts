@@ -1,4 +1,5 @@
-/** Independent peers: the npm packages dhcp and tftp2 read what we send, as far as they can serve (docs/decisions.md says how far that is). */
+/** Independent peers: the npm packages dhcp and tftp2 read what we send, as far as they can serve (docs/decisions.md
+ *  says how far that is). */
 import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'

@@ -147,7 +147,8 @@ test('whatever happens: a loader of the list is given, records are bounded, and 
       const { boot, store } = bench()
       for (const { mac, works } of steps) expect(FILES).toContain(boot(mac, works))
       expect(store.rows.size).toBeLessThanOrEqual(FILES.length)
-      // From any state, a server whose card runs one loader alone boots within as many boots as there are loaders, and one more round.
+      // From any state, a server whose card runs one loader alone boots within as many boots as there are loaders, and
+      // one more round.
       let found = false
       for (let n = 0; n < 2 * FILES.length && !found; n += 1) found = boot('z', false) === good
       expect(found).toBe(true)

@@ -1,4 +1,5 @@
-/** Configuration for the DHCP server of a site: exact where its grammar is strict, whole for each server. test/pxe/dhcp-field.test.ts runs that of dnsmasq. */
+/** Configuration for the DHCP server of a site: exact where its grammar is strict, whole for each server.
+ *  test/pxe/dhcp-field.test.ts runs that of dnsmasq. */
 import { describe, expect, test } from 'vitest'
 import { ARM64_LOADER, BIOS_LOADER, EFI_LOADER } from '../../pxe/firmware.ts'
 import { SITE_SERVERS, snippet } from '../../pxe/snippets.ts'

@@ -1,4 +1,5 @@
-/** A small network for tests of DHCP: this machine, a namespace that is the site with its dnsmasq, and a namespace that is a server to boot. */
+/** A small network for tests of DHCP: this machine, a namespace that is the site with its dnsmasq, and a namespace that
+ *  is a server to boot. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -8,7 +9,8 @@ import { decodePacket, encodePacket, type Packet } from '../../pxe/dhcp/packet.t
 
 const TIMEOUT_MS = 10_000
 
-/** Sends what stands on its input (address, port, bytes in hexadecimal) from a port of one interface, and prints what comes there. */
+/** Sends what stands on its input (address, port, bytes in hexadecimal) from a port of one interface, and prints what
+ *  comes there. */
 const TALKER = `import socket,sys,threading
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)

@@ -1,4 +1,5 @@
-/** The main job with real parts: one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), from power-off to a login. */
+/** The main job with real parts: one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), from power-off
+ *  to a login. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -185,7 +186,8 @@ test('a node that always tries the network first is sent to its own disk, by BIO
   )
 })
 
-/** At the BMC: behind the conductor's back where the BMC speaks IPMI, through the API where an override is set by Redfish. */
+/** At the BMC: behind the conductor's back where the BMC speaks IPMI, through the API where an override is set by
+ *  Redfish. */
 async function networkFirst(server: Server, uuid: string): Promise<void> {
   const { api } = bench.conductor
   if (server.bmc === 'redfish')

@@ -1,4 +1,5 @@
-/** A rack with one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), its conductor, and the real `baremetal` command line. */
+/** A rack with one blank BIOS server (by IPMI) and one blank UEFI server (by Redfish), its conductor, and the real
+ *  `baremetal` command line. */
 import { readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
@@ -58,7 +59,8 @@ export async function openPair(name: string): Promise<Pair> {
   }
 }
 
-/** From now on: resolves when the kernel of the server's own disk speaks on its console. A login was shown above; it takes half a minute more. */
+/** From now on: resolves when the kernel of the server's own disk speaks on its console. A login was shown above; it
+ *  takes half a minute more. */
 export async function diskBoots(server: Server): Promise<() => Promise<unknown>> {
   const log = join(server.dir, 'console.log')
   await truncate(log, 0)

@@ -1,4 +1,5 @@
-/** Runs inside the rack's namespace: tries to open an agent session with a token, and prints how the conductor answers. */
+/** Runs inside the rack's namespace: tries to open an agent session with a token, and prints how the conductor
+ *  answers. */
 import { createHash, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** What every test on the rack needs: the ramdisk, images, a rack of its own that is gone afterwards, whatever happens. */
+/** What every test on the rack needs: the ramdisk, images, a rack of its own that is gone afterwards, whatever
+ *  happens. */
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Runs inside the rack's namespace: a card that belongs to no node asks for an address, three times; prints how many answers came. */
+/** Runs inside the rack's namespace: a card that belongs to no node asks for an address, three times; prints how many
+ *  answers came. */
 import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** The server that tests drive into failures: requests about its node, and what its disk and its conductor show meanwhile. */
+/** The server that tests drive into failures: requests about its node, and what its disk and its conductor show
+ *  meanwhile. */
 import { readFile } from 'node:fs/promises'
 import { until } from '../../kit/clock.ts'
 import { provision } from '../lab/journey.ts'

@@ -1,4 +1,5 @@
-/** BIOS settings from the API to their read-back: checked before anything is sent, proven after the restart; and what each field fault ends in. */
+/** BIOS settings from the API to their read-back: checked before anything is sent, proven after the restart; and what
+ *  each field fault ends in. */
 import { afterEach, expect, test } from 'vitest'
 import type { FaultName } from './faults.ts'
 import { Rig, type RigOptions } from './rig.ts'

@@ -1,4 +1,5 @@
-/** A boot override for one start that a server ignores, or never forgets: driven by the boot plans, through the real performer, against the virtual BMC. */
+/** A boot override for one start that a server ignores, or never forgets: driven by the boot plans, through the real
+ *  performer, against the virtual BMC. */
 import { afterEach, expect, test } from 'vitest'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'

@@ -1,4 +1,5 @@
-/** A conductor that dies right after an effect of long BMC work, before its result is stored: the next one repeats it, and nothing is ordered twice. */
+/** A conductor that dies right after an effect of long BMC work, before its result is stored: the next one repeats it,
+ *  and nothing is ordered twice. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** Drift: what somebody changes at a server after a step of Rackward is an event, once, and shown until it is as it was applied. */
+/** Drift: what somebody changes at a server after a step of Rackward is an event, once, and shown until it is as it was
+ *  applied. */
 import { afterEach, expect, test } from 'vitest'
 import { accountText } from '../../cli/explain.ts'
 import { biosDrift, firmwareDrift, newDrift } from '../../conductor/node/policy/drift.ts'

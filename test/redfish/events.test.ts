@@ -1,4 +1,5 @@
-/** Events of a BMC through a whole conductor: what an operator sees of a change, how soon, and what becomes of BMCs whose events fail. */
+/** Events of a BMC through a whole conductor: what an operator sees of a change, how soon, and what becomes of BMCs
+ *  whose events fail. */
 import { afterEach, expect, test } from 'vitest'
 import { healthText } from '../../cli/health.ts'
 import { EVENT_SERVICE, SSE } from './families/events.ts'

@@ -1,4 +1,5 @@
-/** All faults that a virtual BMC can be given, by name. Those of a resource family stand in a file beside it and are added here. */
+/** All faults that a virtual BMC can be given, by name. Those of a resource family stand in a file beside it and are
+ *  added here. */
 import { BIOS_FAULTS } from './bios-faults.ts'
 import { UPDATE_FAULTS } from './update-faults.ts'
 import { EVENT_FAULTS } from './event-faults.ts'

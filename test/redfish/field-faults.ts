@@ -1,4 +1,5 @@
-/** Faults of real BMCs in what every driver needs (sessions, ETags, errors, power, boot override, connections), by name: each is a rule or a few. */
+/** Faults of real BMCs in what every driver needs (sessions, ETags, errors, power, boot override, connections), by
+ *  name: each is a rule or a few. */
 import type { ServerResponse } from 'node:http'
 import { SESSIONS } from './families/sessions.ts'
 import { ENABLED, MODE, RESET, TARGET } from './families/systems.ts'

@@ -1,4 +1,5 @@
-/** Boot mode and Secure Boot of nodes, through a whole conductor and a virtual BMC: set, proven by the next start, restored; keys and certificates by steps. */
+/** Boot mode and Secure Boot of nodes, through a whole conductor and a virtual BMC: set, proven by the next start,
+ *  restored; keys and certificates by steps. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Sensors, indicators and health of a server, from shapes that vendors answer with, through a whole conductor: API, metrics with a bound, command line. */
+/** Sensors, indicators and health of a server, from shapes that vendors answer with, through a whole conductor: API,
+ *  metrics with a bound, command line. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

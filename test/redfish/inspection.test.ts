@@ -1,4 +1,5 @@
-/** Nodes whose hardware is looked at through the BMC, through a whole conductor: nothing is booted, ports and inventory are there, health follows the poll. */
+/** Nodes whose hardware is looked at through the BMC, through a whole conductor: nothing is booted, ports and inventory
+ *  are there, health follows the poll. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

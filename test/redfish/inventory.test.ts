@@ -1,4 +1,5 @@
-/** Inventory out of band: what is read of shapes that vendors answer with, what is left out, and what a service without an end costs. */
+/** Inventory out of band: what is read of shapes that vendors answer with, what is left out, and what a service without
+ *  an end costs. */
 import { afterEach, expect, test } from 'vitest'
 import { inspectedByBmc } from '../../conductor/agents/bmc-inspection.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'

@@ -3,7 +3,8 @@ import { run } from '../../kit/run.ts'
 
 const LIFE_MS = 60_000
 
-/** In a home of its own. Python's requests would take certificates from the environment, whatever it is told. Throws what the judge says when it fails. */
+/** In a home of its own. Python's requests would take certificates from the environment, whatever it is told. Throws
+ *  what the judge says when it fails. */
 export async function judge(home: string, argv: readonly string[], input?: string): Promise<string> {
   const { code, stdout, stderr } = await run(argv, {
     timeoutMs: LIFE_MS,

@@ -1,4 +1,5 @@
-/** Judges that know nothing of us use the virtual BMC: python3-sushy and redfishtool, which the verbs test and redfish install. */
+/** Judges that know nothing of us use the virtual BMC: python3-sushy and redfishtool, which the verbs test and redfish
+ *  install. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'

@@ -1,4 +1,5 @@
-/** The HTTPS listener of a virtual BMC, with a certificate of its own: reads a request whole, and sends or breaks off an answer. */
+/** The HTTPS listener of a virtual BMC, with a certificate of its own: reads a request whole, and sends or breaks off
+ *  an answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'

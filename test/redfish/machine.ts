@@ -1,10 +1,12 @@
-/** The machine behind a virtual BMC: what a BMC can do to it and hear from it; and one that is simulated. The lab has one of QEMU. */
+/** The machine behind a virtual BMC: what a BMC can do to it and hear from it; and one that is simulated. The lab has
+ *  one of QEMU. */
 import { systemClock, type Clock } from '../../kit/clock.ts'
 
 /** PowerState of the schema Resource. */
 export type PowerState = 'On' | 'Off' | 'PoweringOn' | 'PoweringOff' | 'Paused' | null
 
-/** `started`: its firmware begins (POST), after power-on as after a reset, whoever asked for it. `posted`: POST has ended. */
+/** `started`: its firmware begins (POST), after power-on as after a reset, whoever asked for it. `posted`: POST has
+ *  ended. */
 export type MachineEvent = 'started' | 'posted' | 'off'
 
 export interface Identity {

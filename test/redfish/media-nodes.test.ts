@@ -1,5 +1,5 @@
-/** Virtual media of nodes through a whole conductor: Ironic's vmedia API on a Redfish node, with its allow-list; and what a node that boots by virtual media
- *  is refused. */
+/** Virtual media of nodes through a whole conductor: Ironic's vmedia API on a Redfish node, with its allow-list; and
+ *  what a node that boots by virtual media is refused. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** Virtual media and UEFI HTTP boot through Redfish, over real sockets: found, inserted, proven, ejected; and what each fault of the field ends in. */
+/** Virtual media and UEFI HTTP boot through Redfish, over real sockets: found, inserted, proven, ejected; and what each
+ *  fault of the field ends in. */
 import { afterEach, expect, test } from 'vitest'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'

@@ -1,4 +1,5 @@
-/** Nodes of the drivers redfish and idrac through a whole conductor: verified, switched, booted from what was asked, polled; the key of the BMC is kept over a restart. */
+/** Nodes of the drivers redfish and idrac through a whole conductor: verified, switched, booted from what was asked,
+ *  polled; the key of the BMC is kept over a restart. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

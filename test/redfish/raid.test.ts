@@ -1,4 +1,5 @@
-/** RAID volumes through Redfish: what an operator orders is on the controllers afterwards, or the step has failed by name. */
+/** RAID volumes through Redfish: what an operator orders is on the controllers afterwards, or the step has failed by
+ *  name. */
 import { afterEach, expect, test } from 'vitest'
 import { Rig } from './rig.ts'
 import type { Rule } from './rules.ts'

@@ -1,4 +1,5 @@
-/** The Redfish client against a virtual BMC: power, boot override, identity, sessions, the key of the certificate; and what each field fault ends in. */
+/** The Redfish client against a virtual BMC: power, boot override, identity, sessions, the key of the certificate; and
+ *  what each field fault ends in. */
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { isFault, type FaultCode } from '../../kit/fault.ts'

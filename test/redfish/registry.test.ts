@@ -1,4 +1,5 @@
-/** What the registry keeps of Redfish BMCs: clients that end with their driver, names of credentials, CA files that are read when they are used, and the first key. */
+/** What the registry keeps of Redfish BMCs: clients that end with their driver, names of credentials, CA files that are
+ *  read when they are used, and the first key. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer as createPlainServer } from 'node:http'

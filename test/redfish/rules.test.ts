@@ -1,4 +1,5 @@
-/** The virtual BMC behaves as the standard says where no fault is set, and its faults do what they promise: what the machine boots, ETags, sessions, a restart. */
+/** The virtual BMC behaves as the standard says where no fault is set, and its faults do what they promise: what the
+ *  machine boots, ETags, sessions, a restart. */
 import { afterEach, expect, test } from 'vitest'
 import { systemClock, until } from '../../kit/clock.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'

@@ -1,4 +1,5 @@
-/** Faults as rules: which requests they concern, and what happens to them. A rule can change an answer, refuse, delay, drop the connection, lie, or forget. */
+/** Faults as rules: which requests they concern, and what happens to them. A rule can change an answer, refuse, delay,
+ *  drop the connection, lie, or forget. */
 import type { ServerResponse } from 'node:http'
 import { isDict, type Answer, type Ask, type Dict, type Refusal } from './tree.ts'
 import type { BmcEvent, VirtualBmc } from './virtual-bmc.ts'

@@ -1,4 +1,5 @@
-/** Shapes in which vendors answer, written anew: error bodies, settings resources under other names, links to the manager. Each must be read for what it means. */
+/** Shapes in which vendors answer, written anew: error bodies, settings resources under other names, links to the
+ *  manager. Each must be read for what it means. */
 import { afterEach, expect, test } from 'vitest'
 import { RedfishClient } from '../../conductor/bmc/redfish/client.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'

@@ -1,4 +1,5 @@
-/** What arbiters are given of a Redfish BMC: what they need to reach it, with the key that the conductor pinned, and nothing else. */
+/** What arbiters are given of a Redfish BMC: what they need to reach it, with the key that the conductor pinned, and
+ *  nothing else. */
 import { generateKeyPairSync } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { aboutBmc } from '../../conductor/bmc/info.ts'

@@ -1,4 +1,5 @@
-/** A Redfish service over plain HTTP whose resources are given as they are: for shapes that vendors answer with, and for services that mean harm. */
+/** A Redfish service over plain HTTP whose resources are given as they are: for shapes that vendors answer with, and
+ *  for services that mean harm. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 

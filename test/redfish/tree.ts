@@ -1,4 +1,5 @@
-/** The resources of a virtual BMC by path: families add theirs, extend those of others, and say which properties can be written (DSP0266, "Modifying resources"). */
+/** The resources of a virtual BMC by path: families add theirs, extend those of others, and say which properties can be
+ *  written (DSP0266, "Modifying resources"). */
 
 import type { ServerResponse } from 'node:http'
 

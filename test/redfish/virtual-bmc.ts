@@ -1,4 +1,5 @@
-/** A virtual Redfish service over HTTPS, written from the DMTF schemas (DSP0266 1.18): a machine behind it, resource families, and faults as rules. */
+/** A virtual Redfish service over HTTPS, written from the DMTF schemas (DSP0266 1.18): a machine behind it, resource
+ *  families, and faults as rules. */
 import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { systemClock, type Clock } from '../../kit/clock.ts'
@@ -122,7 +123,8 @@ export class VirtualBmc<M extends Machine = Machine> {
     for (const act of this.listeners.get(event) ?? []) act()
   }
 
-  /** The BMC starts anew: it is away for a while, and what it holds in memory is gone. The answer to whoever asked for it goes out first. */
+  /** The BMC starts anew: it is away for a while, and what it holds in memory is gone. The answer to whoever asked for
+   *  it goes out first. */
   async restart(): Promise<void> {
     this.restarts += 1
     await systemClock.sleep(ANSWER_MS)

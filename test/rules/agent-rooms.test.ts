@@ -4,7 +4,8 @@ import { expect, test } from 'vitest'
 import { ROOT } from '../lab/root.ts'
 import { code, files, importsOf } from './sources.ts'
 
-/** Rooms of the agent, the lowest first: each imports rooms above it in this table alone. The composers stand over all of them. */
+/** Rooms of the agent, the lowest first: each imports rooms above it in this table alone. The composers stand over all
+ *  of them. */
 const AGENT_ROOMS: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   deploy: [],

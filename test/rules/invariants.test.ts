@@ -1,4 +1,5 @@
-/** The table of invariants in docs/mesh.md: every guard stands in it, every number that code cites is defined there, and every link of a document leads somewhere. */
+/** The table of invariants in docs/mesh.md: every guard stands in it, every number that code cites is defined there,
+ *  and every link of a document leads somewhere. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** Imports run one way, and nobody but the floor and the mains touches the world directly. Reads the sources; each ban says why. */
+/** Imports run one way, and nobody but the floor and the mains touches the world directly. Reads the sources; each ban
+ *  says why. */
 import { readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -235,12 +236,23 @@ test('no list of provision states stands outside their table', () => {
   expect(hits.filter((path) => !/^conductor\/node\/workflow\/(?:states|arrows)\.ts$/.test(path))).toEqual([])
 })
 
+const tests = sources(join(ROOT, 'test')).map((path) => ({
+  path: relative(ROOT, path),
+  text: readFileSync(path, 'utf8'),
+}))
+
 test('no file has more than 300 lines, tests included', () => {
-  const tests = sources(join(ROOT, 'test')).map((path) => ({
-    path: relative(ROOT, path),
-    text: readFileSync(path, 'utf8'),
-  }))
   const long = [...files, ...tests].filter(({ text }) => text.split('\n').length > 301).map(({ path }) => path)
   expect(tests.length).toBeGreaterThan(100)
   expect(long).toEqual([])
+})
+
+test('no comment is wider than 120 columns', () => {
+  const wide = [...files, ...tests].flatMap(({ path, text }) =>
+    text
+      .split('\n')
+      .map((line, at) => ({ line, where: `${path}:${at + 1}` }))
+      .filter(({ line }) => line.length > 120 && /^\s*(?:\/\/|\/?\*)/.test(line)),
+  )
+  expect(wide.map(({ where }) => where)).toEqual([])
 })

@@ -1,5 +1,5 @@
-/** Attacks on the port that agents call, without a token: streams that never end, bodies without a session, paths that are none; and a console whose user
- *  types without reading. */
+/** Attacks on the port that agents call, without a token: streams that never end, bodies without a session, paths that
+ *  are none; and a console whose user types without reading. */
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import WebSocket from 'ws'

@@ -1,4 +1,5 @@
-/** Attacks on the API of an arbiter without a login: bodies before credentials, connections that never ask, guesses, names of other sites. */
+/** Attacks on the API of an arbiter without a login: bodies before credentials, connections that never ask, guesses,
+ *  names of other sites. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

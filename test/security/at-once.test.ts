@@ -1,4 +1,5 @@
-/** Two requests in one TCP segment: both are answered with success, so both have their effect; and of two that exclude each other, one is refused. */
+/** Two requests in one TCP segment: both are answered with success, so both have their effect; and of two that exclude
+ *  each other, one is refused. */
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'

@@ -1,4 +1,5 @@
-/** BMCs between projects: nobody takes the BMC of another's node, sends its password elsewhere, or reads where it is. */
+/** BMCs between projects: nobody takes the BMC of another's node, sends its password elsewhere, or reads where it
+ *  is. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'

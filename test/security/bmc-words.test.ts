@@ -1,4 +1,5 @@
-/** A BMC that answers with control characters, terminal escapes and without an end: last_error, history, events and log hold one clean line each. */
+/** A BMC that answers with control characters, terminal escapes and without an end: last_error, history, events and log
+ *  hold one clean line each. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +7,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
 import { Victim } from './victim.ts'
 
-/** Title, clear screen, clipboard, C1 colour, right-to-left override, line separator; then more text than anybody wants. */
+/** Title, clear screen, clipboard, C1 colour, right-to-left override, line separator; then more text than anybody
+ *  wants. */
 const HOSTILE = [
   String.raw`\033]0;owned\007\033[2J\033]52;c;aGk=\007\302\233[31m\342\200\256\342\200\250\r\177`,
   'marker'.repeat(20_000),

@@ -1,4 +1,5 @@
-/** Attacks on the agents' door with what anybody on the provisioning network can have: boot scripts, and the tokens in them. */
+/** Attacks on the agents' door with what anybody on the provisioning network can have: boot scripts, and the tokens in
+ *  them. */
 import { createHash, X509Certificate } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -192,7 +193,8 @@ test('a config drive and an index are there for the order that writes them alone
 
 test('in rescue, a token is worth nothing without a boot of ours', async () => {
   const box = await enrolled()
-  // The rescue ramdisk needs boot services, which need a network of their own: the node is put where they would have brought it.
+  // The rescue ramdisk needs boot services, which need a network of their own: the node is put where they would have
+  // brought it.
   await victim.end()
   const db = new Database(join(victim.dir, 'data/rackward.db'))
   const { body } = db.prepare('SELECT body FROM nodes WHERE uuid = ?').get(box.uuid) as { body: string }

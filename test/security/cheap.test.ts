@@ -1,4 +1,5 @@
-/** What a stranger or a reader may repeat as often as he likes stays cheap: refused logins by the hundred thousand, and the history of a node with thousands of events. */
+/** What a stranger or a reader may repeat as often as he likes stays cheap: refused logins by the hundred thousand, and
+ *  the history of a node with thousands of events. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** What a project claims for its nodes: no parent of another project, and no MAC address, for it cannot prove that a card is its own. */
+/** What a project claims for its nodes: no parent of another project, and no MAC address, for it cannot prove that a
+ *  card is its own. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Victim } from './victim.ts'
 

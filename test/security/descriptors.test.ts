@@ -1,4 +1,5 @@
-/** Strangers that use up the conductor's file descriptors: its power poll cannot start a child then, which is said, ends nothing, and passes. */
+/** Strangers that use up the conductor's file descriptors: its power poll cannot start a child then, which is said,
+ *  ends nothing, and passes. */
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'

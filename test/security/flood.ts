@@ -1,4 +1,5 @@
-/** What the attacks on HTTP share: requests from many loopback addresses, raw connections, and a node whose fencing must go on meanwhile. */
+/** What the attacks on HTTP share: requests from many loopback addresses, raw connections, and a node whose fencing
+ *  must go on meanwhile. */
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'

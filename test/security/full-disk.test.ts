@@ -1,5 +1,5 @@
-/** A conductor whose files cannot grow any more, whose disk is nearly full or cannot be looked at, says that it is not ready and why, refuses changes without
- *  harm, and is ready again by itself. */
+/** A conductor whose files cannot grow any more, whose disk is nearly full or cannot be looked at, says that it is not
+ *  ready and why, refuses changes without harm, and is ready again by itself. */
 import { execFileSync } from 'node:child_process'
 import { statfsSync } from 'node:fs'
 import { mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises'

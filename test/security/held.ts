@@ -1,5 +1,5 @@
-/** Memory that a conductor process still holds after a garbage collection, by its inspector. Its resident memory says less: it also counts what V8 and malloc
- *  have not given back yet, which is more the busier the machine is. */
+/** Memory that a conductor process still holds after a garbage collection, by its inspector. Its resident memory says
+ *  less: it also counts what V8 and malloc have not given back yet, which is more the busier the machine is. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import WebSocket from 'ws'
@@ -8,7 +8,8 @@ import type { Victim } from './victim.ts'
 
 const ANSWER_MS = 20_000
 
-/** Used bytes of the JavaScript heap and of the buffers outside it. Rejects when the inspector does not answer within 20 s. */
+/** Used bytes of the JavaScript heap and of the buffers outside it. Rejects when the inspector does not answer within
+ *  20 s. */
 export async function heldBytes(victim: Victim): Promise<number> {
   // Node.js opens its inspector when it gets this signal, and says where in its log.
   process.kill(victim.pid, 'SIGUSR1')

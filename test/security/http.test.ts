@@ -1,5 +1,5 @@
-/** Attacks on the API's listener without a login: bombs, bodies that never end, connections that never ask, guesses. /healthz answers and a fence is
- *  carried out meanwhile. */
+/** Attacks on the API's listener without a login: bombs, bodies that never end, connections that never ask, guesses.
+ *  /healthz answers and a fence is carried out meanwhile. */
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'

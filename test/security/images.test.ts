@@ -1,4 +1,5 @@
-/** A lessee names what the conductor fetches: this machine is not reached by it, its answers are not told, and an import ends with the lock of its node. */
+/** A lessee names what the conductor fetches: this machine is not reached by it, its answers are not told, and an
+ *  import ends with the lock of its node. */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

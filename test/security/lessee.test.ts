@@ -1,4 +1,5 @@
-/** A project that leases a node, and one that leased it before, against its owner and the others: what it learns, what it keeps, and what it breaks. */
+/** A project that leases a node, and one that leased it before, against its owner and the others: what it learns, what
+ *  it keeps, and what it breaks. */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

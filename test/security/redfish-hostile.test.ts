@@ -1,4 +1,5 @@
-/** BMCs that mean harm, polled by a real conductor: endless answers, deep JSON, long lists, redirects, slow drips. Each costs bounded memory, keeps nobody else waiting, and ends in a fault. */
+/** BMCs that mean harm, polled by a real conductor: endless answers, deep JSON, long lists, redirects, slow drips. Each
+ *  costs bounded memory, keeps nobody else waiting, and ends in a fault. */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** Input of a lessee, or of a stranger, that is small and takes long: it is refused or done at once, and /healthz answers meanwhile. */
+/** Input of a lessee, or of a stranger, that is small and takes long: it is refused or done at once, and /healthz
+ *  answers meanwhile. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** What tenants and readers can do to the store of a real conductor: poisoned secrets, big records, floods of statements and of streams, and a lock or a disk that is taken. */
+/** What tenants and readers can do to the store of a real conductor: poisoned secrets, big records, floods of
+ *  statements and of streams, and a lock or a disk that is taken. */
 import { request } from 'node:http'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'

@@ -1,4 +1,5 @@
-/** A real conductor process for attacks over real sockets: compiled program, configuration file, own data directory, own port. */
+/** A real conductor process for attacks over real sockets: compiled program, configuration file, own data directory,
+ *  own port. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
@@ -13,7 +14,8 @@ import { call, type Answer } from '../conductor/client.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
 
 export interface VictimOptions {
-  /** User -> role and project; without it there is no authentication. The password of each is its name with "-password" behind it. */
+  /** User -> role and project; without it there is no authentication. The password of each is its name with "-password"
+   *  behind it. */
   readonly users?: Readonly<Record<string, { role: 'reader' | 'operator' | 'admin'; project?: string }>>
   /** Cost of the passwords' hashes: 4 by default, which is no cost. */
   readonly rounds?: number
@@ -166,8 +168,8 @@ export const basic = (user: string, password = `${user}-password`): string =>
   `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 
 /** Asks /healthz one after the other until `stop()`, which answers the times in milliseconds, sorted. */
-/** The longest that /healthz may be silent under an attack. A machine whose cores are busy with other things takes a second or two of it;
- *  what blocks the event loop takes far longer. */
+/** The longest that /healthz may be silent under an attack. A machine whose cores are busy with other things takes a
+ *  second or two of it; what blocks the event loop takes far longer. */
 export const MAX_SILENCE_MS = 4_000
 
 export function healthWatch(victim: Victim): { stop(): Promise<number[]> } {

@@ -1,4 +1,5 @@
-/** Users of one project ask for what belongs to another: the answer is the one for a name that does not exist, on every route that takes a name. */
+/** Users of one project ask for what belongs to another: the answer is the one for a name that does not exist, on every
+ *  route that takes a name. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { allRoutes } from '../../conductor/routes.ts'

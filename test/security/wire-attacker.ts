@@ -1,5 +1,5 @@
-/** Runs inside a network namespace, as a machine on the provisioning wire: floods of TFTP, HTTP and DHCP, and an honest client that boots beside them.
- *  Prints one line of JSON. */
+/** Runs inside a network namespace, as a machine on the provisioning wire: floods of TFTP, HTTP and DHCP, and an honest
+ *  client that boots beside them. Prints one line of JSON. */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'

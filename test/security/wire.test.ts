@@ -1,5 +1,6 @@
-/** Strangers on the provisioning wire, against real boot services in a network namespace: a datagram that ends the process, and floods. What must hold: an
- *  honest server boots meanwhile, and neither journal nor log nor memory grows without end. */
+/** Strangers on the provisioning wire, against real boot services in a network namespace: a datagram that ends the
+ *  process, and floods. What must hold: an honest server boots meanwhile, and neither journal nor log nor memory grows
+ *  without end. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'

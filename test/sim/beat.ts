@@ -1,4 +1,5 @@
-/** What goes on all the time in the simulated rack: probes, heartbeats, storage heartbeats, and the arbiters that listen. */
+/** What goes on all the time in the simulated rack: probes, heartbeats, storage heartbeats, and the arbiters that
+ *  listen. */
 import { replyTo } from '../../host-agent/arbiter/heartbeat-reply.ts'
 import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'

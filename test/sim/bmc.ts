@@ -51,7 +51,8 @@ export class SimBmc {
   }
 
   private read(): 'on' | 'off' {
-    // One that lies about a machine that nobody hears cannot be told from one that speaks the truth: that needs a second source (a PDU).
+    // One that lies about a machine that nobody hears cannot be told from one that speaks the truth: that needs a
+    // second source (a PDU).
     if (this.mode === 'lies off' && this.seen(this.wired)) return 'off'
     if (this.mode === 'blip' && !this.blipped) {
       this.blipped = true

@@ -1,5 +1,6 @@
-/** A working model of what manages the instances, with Nova's manners: an evacuation is accepted at once and done later, a second one is accepted too and
- *  starts a second guest, and no word may be lost that says so. The truth of what runs where is kept here. */
+/** A working model of what manages the instances, with Nova's manners: an evacuation is accepted at once and done
+ *  later, a second one is accepted too and starts a second guest, and no word may be lost that says so. The truth of
+ *  what runs where is kept here. */
 import type { DriverAnswer, DriverCall } from '../../host-agent/evacuate/effects.ts'
 import type { Whereabouts } from '../../host-agent/evacuate/instances.ts'
 import type { Engine } from './engine.ts'

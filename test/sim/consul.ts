@@ -1,4 +1,5 @@
-/** A working model of Consul as the arbiters use it: one linearizable store, sessions with a TTL, a lock with a delay; a minority gets no answer. */
+/** A working model of Consul as the arbiters use it: one linearizable store, sessions with a TTL, a lock with a delay;
+ *  a minority gets no answer. */
 import type { Sessions } from '../../host-agent/cluster/leadership.ts'
 import { LOCK_DELAY_MS, SESSION_TTL_MS } from '../../host-agent/protocol/timing.ts'
 import type { Change, Entry, Snapshot, Stored } from '../../host-agent/cluster/store.ts'
@@ -145,8 +146,8 @@ export class SimConsul {
     this.lockFreeMs = this.engine.nowMs + LOCK_DELAY_MS
   }
 
-  /** Nobody can know at once that its session was ended from outside. Until then nobody else can hold the lock, and the next leader waits for as long as an
-   *  act takes before it does anything. */
+  /** Nobody can know at once that its session was ended from outside. Until then nobody else can hold the lock, and the
+   *  next leader waits for as long as an act takes before it does anything. */
   excusedUntilMs(by: string): number {
     return this.lock === undefined && this.brokenOf === by ? this.lockFreeMs : Number.NEGATIVE_INFINITY
   }

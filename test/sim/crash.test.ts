@@ -1,4 +1,5 @@
-/** Scenario 34 in full: the leader is killed at each thing that it asks of the world, before it is asked and before it is answered. */
+/** Scenario 34 in full: the leader is killed at each thing that it asks of the world, before it is asked and before it
+ *  is answered. */
 import { expect, test } from 'vitest'
 import { runSchedule } from './run.ts'
 import { AT, scheduleWith, type Fault, type Schedule } from './faults.ts'

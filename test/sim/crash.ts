@@ -1,4 +1,5 @@
-/** A leader that dies at its n-th request to its environment: before it goes out, or after, so that no answer finds it. */
+/** A leader that dies at its n-th request to its environment: before it goes out, or after, so that no answer finds
+ *  it. */
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 
 export interface Crash {

@@ -1,4 +1,5 @@
-/** What can go wrong, as data: a schedule is a list of these, made from a seed, and can be cut down to the few that matter. Numbers name the scenarios. */
+/** What can go wrong, as data: a schedule is a list of these, made from a seed, and can be cut down to the few that
+ *  matter. Numbers name the scenarios. */
 import type { Policy } from '../../host-agent/protocol/records.ts'
 import { randomOf } from './engine.ts'
 

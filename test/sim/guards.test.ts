@@ -1,4 +1,5 @@
-/** The guards that random schedules seldom need: each is taken away where it matters, and the oracle finds what it was for. With it the same schedules go well. */
+/** The guards that random schedules seldom need: each is taken away where it matters, and the oracle finds what it was
+ *  for. With it the same schedules go well. */
 import { expect, test } from 'vitest'
 import { INTENT_GUARDS } from '../../host-agent/evacuate/intents.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../../host-agent/fence/guards.ts'

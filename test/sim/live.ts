@@ -1,5 +1,5 @@
-/** Live migrations of the modelled manager, with libvirt's manners: the guest is handed over in one moment, the record follows a little later, and who dies in
- *  between leaves it to be found out. */
+/** Live migrations of the modelled manager, with libvirt's manners: the guest is handed over in one moment, the record
+ *  follows a little later, and who dies in between leaves it to be found out. */
 import type { Whereabouts } from '../../host-agent/evacuate/instances.ts'
 import type { Engine } from './engine.ts'
 import type { SimNode } from './node.ts'

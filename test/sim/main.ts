@@ -1,4 +1,5 @@
-/** `npm run sim -- [--schedules N] [--seed S] [--json] [--replay SEED]`: random fault schedules over the whole mesh, on all cores. */
+/** `npm run sim -- [--schedules N] [--seed S] [--json] [--replay SEED]`: random fault schedules over the whole mesh, on
+ *  all cores. */
 import { availableParallelism } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { scheduleOf } from './faults.ts'

@@ -1,5 +1,6 @@
-/** Every interleaving of a small mesh, breadth first, over the production steps: a host with one instance, another that receives it, two leaders one after
- *  the other, OFF commands and requests that are late or lost. Time is cut down to "just now" and "long ago". */
+/** Every interleaving of a small mesh, breadth first, over the production steps: a host with one instance, another that
+ *  receives it, two leaders one after the other, OFF commands and requests that are late or lost. Time is cut down to
+ *  "just now" and "long ago". */
 import { stepIncident, type FenceAction } from '../../host-agent/fence/step.ts'
 import { maySendOff, type Facts, type PowerRead } from '../../host-agent/fence/guards.ts'
 import type { Incident } from '../../host-agent/protocol/records.ts'
@@ -46,7 +47,8 @@ function environment(state: State, rules: Rules): Next[] {
     }
     if (state.posts[i] > 0) {
       const posts = pair(state.posts, i, state.posts[i] - 1)
-      // A second request while a move is under way makes a second guest, but for one that went to a host that was fenced.
+      // A second request while a move is under way makes a second guest, but for one that went to a host that was
+      // fenced.
       const again = state.moves === 'moving'
       const fine = again && state.target !== 'well' && state.ref === 1
       const taken: Partial<State> = {
@@ -225,7 +227,8 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   } // prettier-ignore
   const step = stepIntent(intentOf(state), facts, rules.intent)
   const start = step.effect?.do === 'start' ? 'start' : ''
-  // A host that no gate holds, and that is seen to run again, is fenced again before anything else is started elsewhere.
+  // A host that no gate holds, and that is seen to run again, is fenced again before anything else is started
+  // elsewhere.
   const wrong = start && !rules.gated && visible(state) && state.boot === 1 ? 'moved although the host is back' : ''
   if (step.next && mayWrite) {
     const { next } = step

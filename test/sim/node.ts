@@ -1,4 +1,5 @@
-/** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the production Membership. */
+/** A server of the simulated rack: what its machine, its kernel, its agent and its guests do. The agent is the
+ *  production Membership. */
 import { Consent } from '../../host-agent/guard/consent.ts'
 import { Membership } from '../../host-agent/probe/membership.ts'
 import type { SelfReport } from '../../host-agent/protocol/heartbeat.ts'

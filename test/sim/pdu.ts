@@ -1,4 +1,5 @@
-/** Simulated outlets: those of one host, all of them. They answer late, or not at all; "off" is done when it is answered, and the answer may be lost. */
+/** Simulated outlets: those of one host, all of them. They answer late, or not at all; "off" is done when it is
+ *  answered, and the answer may be lost. */
 import type { DeviceAction } from '../../host-agent/adapters/fence-agents.ts'
 import type { PowerAnswer } from '../../host-agent/fence/effects.ts'
 import type { Engine } from './engine.ts'

@@ -1,5 +1,5 @@
-/** A whole mesh on one fake clock and one seed: hosts, arbiters, BMCs, storage, Consul and cloud, with production's own cores inside; and the oracle that
- *  knows what is true. */
+/** A whole mesh on one fake clock and one seed: hosts, arbiters, BMCs, storage, Consul and cloud, with production's own
+ *  cores inside; and the oracle that knows what is true. */
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { LeaseKeeper } from '../../host-agent/cluster/leadership.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'

@@ -223,7 +223,8 @@ export function apply(rack: SimRack, fault: Fault): void {
         () => (consul.unknownShare = 0),
       )
     case 'bmc':
-      // A BMC that lies while its machine really hangs cannot be told from one that tells the truth: only a second source could.
+      // A BMC that lies while its machine really hangs cannot be told from one that tells the truth: only a second
+      // source could.
       if (fault.mode === 'lies off' && !host.agentUp) return
       return during(
         rack,

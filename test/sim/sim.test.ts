@@ -1,4 +1,5 @@
-/** Thousands of fault schedules over the whole mesh, with the production cores; and the proof that the oracle sees what it should. */
+/** Thousands of fault schedules over the whole mesh, with the production cores; and the proof that the oracle sees what
+ *  it should. */
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS, type FenceGuards } from '../../host-agent/fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../../host-agent/evacuate/intents.ts'

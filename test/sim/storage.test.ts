@@ -1,4 +1,5 @@
-/** Storage that answers late: a poison pill that is lifted long after it was asked for, when a later pill for the same boot counts. */
+/** Storage that answers late: a poison pill that is lifted long after it was asked for, when a later pill for the same
+ *  boot counts. */
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS } from '../../host-agent/fence/guards.ts'
 import { randomOf } from './engine.ts'
@@ -8,7 +9,8 @@ import { runSchedule } from './run.ts'
 
 const SEEDS = 60
 
-/** A host falls silent, is heard again, and falls silent for good while it still reads its slot: its guests run for as long as nothing stands there. */
+/** A host falls silent, is heard again, and falls silent for good while it still reads its slot: its guests run for as
+ *  long as nothing stands there. */
 function twice(seed: number): Schedule {
   const backMs = 4_700 + Math.round(randomOf(seed)() * 1_800)
   return scheduleWith(

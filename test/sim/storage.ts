@@ -1,4 +1,5 @@
-/** The simulated shared storage: the slots of the hosts. What an arbiter asks of it may take effect long after it was given up. */
+/** The simulated shared storage: the slots of the hosts. What an arbiter asks of it may take effect long after it was
+ *  given up. */
 import type { PillRequest } from '../../host-agent/adapters/poison-pill.ts'
 import type { PillAnswer } from '../../host-agent/fence/effects.ts'
 import type { PoisonPill } from '../../host-agent/protocol/poison-pill.ts'

@@ -1,4 +1,5 @@
-/** The nodes of a soak: those of the honest load; beside them those of the tenant, the decoy, and the host that is fenced. */
+/** The nodes of a soak: those of the honest load; beside them those of the tenant, the decoy, and the host that is
+ *  fenced. */
 import { until } from '../../kit/clock.ts'
 import type { Client } from './client.ts'
 

@@ -1,4 +1,5 @@
-/** An arbiter that orders a fence every other second, and sees that it is carried out: the host is off, and was told so in time. */
+/** An arbiter that orders a fence every other second, and sees that it is carried out: the host is off, and was told so
+ *  in time. */
 import type { Client } from './client.ts'
 import { pause } from './pause.ts'
 

@@ -1,4 +1,5 @@
-/** Where the soak runs: namespaces of its own for processes, mounts and networks, so that a full disk, a flood and a leftover process touch nothing else and end with it. */
+/** Where the soak runs: namespaces of its own for processes, mounts and networks, so that a full disk, a flood and a
+ *  leftover process touch nothing else and end with it. */
 import { spawn } from 'node:child_process'
 import { mkdir, open, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

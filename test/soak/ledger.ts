@@ -1,10 +1,12 @@
-/** What was promised: each counter that a client wrote, with the last value that was sent and the last one that was acknowledged. */
+/** What was promised: each counter that a client wrote, with the last value that was sent and the last one that was
+ *  acknowledged. */
 
 export class Ledger {
   private readonly entries = new Map<string, { sent: number; acknowledged: number }>()
   private readonly writing = new Set<string>()
 
-  /** The next value for a key, or undefined while another write of the key is under way: a value is only comparable when writes do not overlap. */
+  /** The next value for a key, or undefined while another write of the key is under way: a value is only comparable
+   *  when writes do not overlap. */
   begin(key: string): number | undefined {
     if (this.writing.has(key)) return undefined
     this.writing.add(key)
@@ -24,7 +26,8 @@ export class Ledger {
     return [...this.entries.values()].reduce((sum, entry) => sum + entry.acknowledged, 0)
   }
 
-  /** What is wrong, given what is stored now; empty when every acknowledged write is there. A write without an answer may or may not be. */
+  /** What is wrong, given what is stored now; empty when every acknowledged write is there. A write without an answer
+   *  may or may not be. */
   check(stored: (key: string) => number | undefined): string[] {
     return [...this.entries].flatMap(([key, { sent, acknowledged }]) => {
       const found = stored(key) ?? 0

@@ -58,7 +58,8 @@ const READS = [
   () => '/metrics',
 ] as const
 
-/** One client: mostly reads, a counter written now and then, remembered in the ledger. `turn` picks what comes next; it is a number that grows. */
+/** One client: mostly reads, a counter written now and then, remembered in the ledger. `turn` picks what comes next; it
+ *  is a number that grows. */
 export async function browse(
   client: Client,
   uuids: readonly string[],

@@ -1,5 +1,6 @@
-/** `npm run soak -- --minutes N`: a conductor with fake nodes in whole lives, clients, every flood one after the other, `kill -9`, SIGSTOP and a full disk. Prints what it saw; its
- *  exit status is 1 when a node is stuck, memory or descriptors grew, an acknowledged write is gone, /healthz was slow or a fence was not carried out. */
+/** `npm run soak -- --minutes N`: a conductor with fake nodes in whole lives, clients, every flood one after the other,
+ *  `kill -9`, SIGSTOP and a full disk. Prints what it saw; its exit status is 1 when a node is stuck, memory or
+ *  descriptors grew, an acknowledged write is gone, /healthz was slow or a fence was not carried out. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

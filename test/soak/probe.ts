@@ -1,4 +1,5 @@
-/** Asks /healthz all the time from a thread of its own, so that the load generators of the soak do not slow its clock down. */
+/** Asks /healthz all the time from a thread of its own, so that the load generators of the soak do not slow its clock
+ *  down. */
 import { Agent, request } from 'node:http'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { pause } from './pause.ts'

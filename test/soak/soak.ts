@@ -180,7 +180,8 @@ export class Soak {
     return result
   }
 
-  /** Honest load alone. Answers the least memory and descriptors seen, which is what is in use and not what waits to be collected. */
+  /** Honest load alone. Answers the least memory and descriptors seen, which is what is in use and not what waits to be
+   *  collected. */
   private async calm(name: string, ms: number): Promise<Use> {
     const uses: Use[] = []
     await this.phase(name, async () => {

@@ -1,4 +1,5 @@
-/** `npm run vagrant`: lays out dist/vagrant, which the conductor's machine of the Vagrant rack finds as /rackward, and makes a box of it that needs no download. */
+/** `npm run vagrant`: lays out dist/vagrant, which the conductor's machine of the Vagrant rack finds as /rackward, and
+ *  makes a box of it that needs no download. */
 import { existsSync } from 'node:fs'
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

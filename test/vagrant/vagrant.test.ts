@@ -28,7 +28,8 @@ const inside = (script: string, timeoutMs = 5 * MINUTE_MS) =>
   vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
 const started: number[] = []
 
-/** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where everything else starts as well. */
+/** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where
+ *  everything else starts as well. */
 const libvirtAnswers = async () =>
   (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
 

@@ -1,4 +1,5 @@
-/** The remembered planes of a host are the ones that a fresh look would find, whatever observers report and however late. */
+/** The remembered planes of a host are the ones that a fresh look would find, whatever observers report and however
+ *  late. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { planeStates } from '../../host-agent/verdict/conditions.ts'

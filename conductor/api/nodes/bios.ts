@@ -1,4 +1,5 @@
-/** /v1/nodes/{id}/bios: BIOS settings as they were read last, with the fields of their registry. Never reads the BMC. */
+/** /v1/nodes/{id}/bios: BIOS settings as they were read last, with the fields of their registry. Never reads the
+ *  BMC. */
 import { Fault } from '../../../kit/fault.ts'
 import { BIOS_REGISTRY } from '../../fake/bios.ts'
 import type { NodeRecord } from '../../node/record.ts'

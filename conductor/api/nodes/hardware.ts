@@ -1,5 +1,5 @@
-/** What the interfaces of a node do beside power and boot: RAID and the console; BIOS settings, firmware and the rest stand in files of their own.
- *  An interface without the function answers as Ironic's `no-*` interfaces. */
+/** What the interfaces of a node do beside power and boot: RAID and the console; BIOS settings, firmware and the rest
+ *  stand in files of their own. An interface without the function answers as Ironic's `no-*` interfaces. */
 import { Fault } from '../../../kit/fault.ts'
 import { locked } from '../../node/policy/guards.ts'
 import { interfaceOf } from '../../node/policy/interfaces.ts'

@@ -1,4 +1,5 @@
-/** Who points a node at another BMC sends the stored password's proof there: a user of a project gives the password anew with it. */
+/** Who points a node at another BMC sends the stored password's proof there: a user of a project gives the password
+ *  anew with it. */
 import { Fault } from '../../../kit/fault.ts'
 import { bmcAddressKeys } from '../../bmc/address.ts'
 import type { NodeRecord } from '../../node/record.ts'
@@ -6,7 +7,8 @@ import { isSecretKey } from '../../store/secrets.ts'
 import type { Actor } from '../auth.ts'
 import { MASK, maskSecrets } from '../views.ts'
 
-/** `patched`: what the patch makes of driver_info with its secrets masked; a mask in it was kept and not given. Throws `input.missing`. */
+/** `patched`: what the patch makes of driver_info with its secrets masked; a mask in it was kept and not given. Throws
+ *  `input.missing`. */
 export function checkReaddress(
   actor: Actor,
   node: NodeRecord,

@@ -35,7 +35,8 @@ export async function nodeOf(parts: RouteParts, request: ApiRequest): Promise<No
   return seenNode(parts.nodes, request.actor, ident)
 }
 
-/** A child hangs on its parent: the parent cannot be deleted while it has one. So it is a node of the same project, unless a whole administrator says otherwise. */
+/** A child hangs on its parent: the parent cannot be deleted while it has one. So it is a node of the same project,
+ *  unless a whole administrator says otherwise. */
 async function checkParent(parts: RouteParts, request: ApiRequest, parent: unknown): Promise<void> {
   if (typeof parent !== 'string' || request.actor.project === null) return
   const node = await namedNode(parts.nodes, request.actor, { field: 'parent_node', ident: parent })
@@ -152,7 +153,8 @@ async function patchNode(parts: RouteParts, request: ApiRequest): Promise<NodeRe
   })
 }
 
-/** A new driver brings its own interfaces when that is asked for (what the patch chose stays); else the node keeps those that it has, which the driver must have too. */
+/** A new driver brings its own interfaces when that is asked for (what the patch chose stays); else the node keeps
+ *  those that it has, which the driver must have too. */
 function chooseInterfaces(
   request: ApiRequest,
   now: NodeRecord,

@@ -1,4 +1,5 @@
-/** /v1/nodes/{id}/vendor_passthru: methods that only some hardware has. Those of IPMI are Ironic's: send_raw and bmc_reset. */
+/** /v1/nodes/{id}/vendor_passthru: methods that only some hardware has. Those of IPMI are Ironic's: send_raw and
+ *  bmc_reset. */
 import { Fault } from '../../../kit/fault.ts'
 import { rawBytes } from '../../bmc/raw.ts'
 import { hardwareOf } from '../../fake/steps.ts'

@@ -32,7 +32,8 @@ export function fromWire(wire: Readonly<Record<string, unknown>>): Partial<NodeR
   return { ...fields, interfaces } as Partial<NodeRecord> & { driver: string }
 }
 
-/** The patchable part of a record; a secret stays readable here, so that a patch of another key keeps it. A config drive is not in the record: its mask stands for it. */
+/** The patchable part of a record; a secret stays readable here, so that a patch of another key keeps it. A config
+ *  drive is not in the record: its mask stands for it. */
 export function toWire(node: NodeRecord): Record<string, unknown> {
   const wire: Record<string, unknown> = {}
   for (const [name, field] of FIELD_OF) wire[name] = node[field]
@@ -41,8 +42,9 @@ export function toWire(node: NodeRecord): Record<string, unknown> {
   return wire
 }
 
-/** Clients read a record, change a part and send all of it back: a mask among it, at any depth, means the value that it stands for. A config drive that is left out is
- *  dropped; a new one is left where it came, for the service to store. */
+/** Clients read a record, change a part and send all of it back: a mask among it, at any depth, means the value that it
+ *  stands for. A config drive that is left out is dropped; a new one is left where it came, for the service to
+ *  store. */
 export function keepMasked<T extends Partial<NodeRecord>>(next: T, now: NodeRecord): T {
   const driverInfo = unmask(next.driverInfo ?? now.driverInfo, now.driverInfo)
   const { configdrive, ...given } = unmask(next.instanceInfo ?? toWire(now).instance_info, now.instanceInfo) as Record<

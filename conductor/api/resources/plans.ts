@@ -137,7 +137,8 @@ const ruleResource = (apiCalls: AllowList): ApiResource => ({
   view: (body) => (body.sensitive === true ? { conditions: null, actions: null } : {}),
 })
 
-/** Which steps a node has is known when they are to run; here their form is checked, and that a template names each step once. */
+/** Which steps a node has is known when they are to run; here their form is checked, and that a template names each
+ *  step once. */
 function checkSteps(steps: unknown): void {
   if (!Array.isArray(steps)) throw new Fault('input.missing', 'steps is missing')
   const names = (steps as AskedStep[]).map((step) => `${step.interface}.${step.step}`)

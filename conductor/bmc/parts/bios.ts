@@ -1,4 +1,5 @@
-/** BIOS settings of a server, through its BMC: read, checked against the registry of attributes, ordered; they change at the next start of the server. */
+/** BIOS settings of a server, through its BMC: read, checked against the registry of attributes, ordered; they change
+ *  at the next start of the server. */
 
 export type BiosValue = string | number | boolean | null
 export type BiosValues = Readonly<Record<string, BiosValue>>

@@ -1,4 +1,5 @@
-/** How a BMC announces changes by itself. What an event says is never used: it is a reason to read the BMC, and nothing else. */
+/** How a BMC announces changes by itself. What an event says is never used: it is a reason to read the BMC, and nothing
+ *  else. */
 import type { Clock } from '../../../kit/clock.ts'
 
 /** Where a BMC offers its events; null: not in this way. */
@@ -41,9 +42,11 @@ export interface Events {
   offer(signal: AbortSignal): Promise<EventOffer>
   /** Opens the stream; the signal ends it later as well. Throws bmc.* faults. */
   open(path: string, signal: AbortSignal): Promise<EventStream>
-  /** Reads the stream until the BMC closes it. Throws bmc.* faults, `bmc.refused` for an event beyond the limit included. */
+  /** Reads the stream until the BMC closes it. Throws bmc.* faults, `bmc.refused` for an event beyond the limit
+   *  included. */
   read(stream: EventStream, reader: StreamReader, signal: AbortSignal): Promise<void>
-  /** Makes this subscription the only one of the node: one that is there is kept, others of the node are deleted. Throws `bmc.subscriptions` when the table of the BMC is full. */
+  /** Makes this subscription the only one of the node: one that is there is kept, others of the node are deleted.
+   *  Throws `bmc.subscriptions` when the table of the BMC is full. */
   subscribe(wanted: Subscription, signal: AbortSignal): Promise<void>
   /** Whether the BMC still has the subscription and delivers to it. */
   isSubscribed(signal: AbortSignal): Promise<boolean>

@@ -1,4 +1,5 @@
-/** How the firmware of a server starts it: UEFI or BIOS, and Secure Boot with its keys. Changes hold after the next start; only a read afterwards proves them. */
+/** How the firmware of a server starts it: UEFI or BIOS, and Secure Boot with its keys. Changes hold after the next
+ *  start; only a read afterwards proves them. */
 
 export interface FirmwareModeSeen {
   /** Null: the BMC does not say. */
@@ -27,6 +28,7 @@ export interface FirmwareMode {
   setSecureBoot(on: boolean, signal: AbortSignal): Promise<void>
   /** `clear` removes all keys, which leaves setup mode. */
   resetKeys(how: 'default' | 'clear', signal: AbortSignal): Promise<void>
-  /** Adds a certificate (PEM) to the database `db`; one that is there already is left as it is. Throws `bmc.unproven` when it is not there afterwards. */
+  /** Adds a certificate (PEM) to the database `db`; one that is there already is left as it is. Throws `bmc.unproven`
+   *  when it is not there afterwards. */
   enroll(pem: string, signal: AbortSignal): Promise<Enrolled>
 }

@@ -15,6 +15,7 @@ export interface Indicators {
   list(signal: AbortSignal): Promise<readonly IndicatorSeen[]>
   /** Throws `object.missing` for a lamp that is not there. */
   state(name: string, signal: AbortSignal): Promise<IndicatorState>
-  /** Reads it back. Throws `input.invalid` for a state that the lamp does not have, `bmc.unproven` when it is accepted and does not hold. */
+  /** Reads it back. Throws `input.invalid` for a state that the lamp does not have, `bmc.unproven` when it is accepted
+   *  and does not hold. */
   set(name: string, state: IndicatorState, signal: AbortSignal): Promise<void>
 }

@@ -23,7 +23,8 @@ export interface Updates {
   inventory(signal: AbortSignal): Promise<readonly FirmwareSeen[]>
   /** Orders an update from a URL. Answers the task of the BMC, where it names one. */
   update(order: { readonly url: string; readonly target: string | null }, signal: AbortSignal): Promise<string | null>
-  /** Opens connections anew, since the BMC was restarted. Answers its new key where that has changed and the system behind it is the known one; throws
+  /** Opens connections anew, since the BMC was restarted. Answers its new key where that has changed and the system
+   *  behind it is the known one; throws
    *  `bmc.identity` where it is another, and for `known` null, which allows no other key. */
   reconnect(known: KnownIdentity | null, signal: AbortSignal): Promise<string | null>
 }

@@ -1,4 +1,5 @@
-/** The storage of a server as its BMC shows it: RAID controllers, their drives, and volumes that can be made and removed. Part of the driver port. */
+/** The storage of a server as its BMC shows it: RAID controllers, their drives, and volumes that can be made and
+ *  removed. Part of the driver port. */
 
 export interface DriveSeen {
   /** Its link. */

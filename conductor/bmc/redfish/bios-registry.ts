@@ -1,4 +1,5 @@
-/** The registry of BIOS attributes: types, limits and allowed values (schema AttributeRegistry). Found by its name among the registries of the service. */
+/** The registry of BIOS attributes: types, limits and allowed values (schema AttributeRegistry). Found by its name
+ *  among the registries of the service. */
 import { isFault } from '../../../kit/fault.ts'
 import type { BiosRegistryEntry, BiosValue } from '../parts/bios.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'

@@ -1,4 +1,5 @@
-/** BIOS settings through the resources Bios and its settings object (DSP2046, Bios). They hold from the next start of the server on. */
+/** BIOS settings through the resources Bios and its settings object (DSP2046, Bios). They hold from the next start of
+ *  the server on. */
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Bios, BiosNow, BiosRegistryEntry, BiosValue, BiosValues } from '../parts/bios.ts'
 import { readBiosRegistry } from './bios-registry.ts'
@@ -8,7 +9,8 @@ import { faultOf, says } from './messages.ts'
 import type { AtSystem, PowerParts } from './power.ts'
 import { readSystem, valuesOf } from './system.ts'
 
-/** Stages of a start in which settings that were ordered may not have been applied yet (schema ComputerSystem, BootProgress). */
+/** Stages of a start in which settings that were ordered may not have been applied yet (schema ComputerSystem,
+ *  BootProgress). */
 const EARLY = new Set([
   'PrimaryProcessorInitializationStarted',
   'BusInitializationStarted',
@@ -91,7 +93,8 @@ async function apply(parts: PowerParts, wanted: BiosValues, signal: AbortSignal)
   if (refusal && 'ApplyTime' in (timed['@Redfish.SettingsApplyTime'] ?? {}) && says(refusal, 'PropertyUnknown'))
     ({ refusal, task } = await client.order(settings, { Attributes: wanted }, signal))
   if (refusal && says(refusal, 'SYS011')) {
-    // Dell seals what waits for the next start as a job: it is taken back, and ordered again together with the new values.
+    // Dell seals what waits for the next start as a job: it is taken back, and ordered again together with the new
+    // values.
     const before = isDict(settings.body.Attributes) ? valuesIn(settings.body) : {}
     const current = valuesIn(bios.body)
     const waiting = Object.fromEntries(Object.entries(before).filter(([name, value]) => current[name] !== value))

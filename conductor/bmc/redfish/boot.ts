@@ -1,11 +1,13 @@
-/** The boot override (ComputerSystem.Boot): sent minimally, completed by what the BMC says is missing, and read back. A 2xx proves nothing here. */
+/** The boot override (ComputerSystem.Boot): sent minimally, completed by what the BMC says is missing, and read back. A
+ *  2xx proves nothing here. */
 import { Fault } from '../../../kit/fault.ts'
 import type { BootChoice, BootDevice, BootNow } from '../controller.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
 import { faultOf, says, type Refusal } from './messages.ts'
 import { readSystem, valuesOf } from './system.ts'
 
-/** Redfish's names, the usual one first (schema ComputerSystem, BootSource); Supermicro has UsbCd for its virtual drive. */
+/** Redfish's names, the usual one first (schema ComputerSystem, BootSource); Supermicro has UsbCd for its virtual
+ *  drive. */
 const TARGETS: Readonly<Record<BootDevice, readonly string[]>> = {
   pxe: ['Pxe'],
   disk: ['Hdd'],
@@ -66,7 +68,8 @@ export async function setOverride(
   )
 }
 
-/** How the server shall start from now on: its boot device stays. Throws `node.unsupported` where the BMC shows no mode, or has no such mode. */
+/** How the server shall start from now on: its boot device stays. Throws `node.unsupported` where the BMC shows no
+ *  mode, or has no such mode. */
 export async function setOverrideMode(
   { client, path }: { readonly client: RedfishClient; readonly path: string },
   mode: 'uefi' | 'bios',
@@ -122,7 +125,8 @@ const omit = (body: Dict, keys: readonly string[]): Dict =>
   Object.fromEntries(Object.entries(body).filter(([key]) => !keys.includes(key)))
 const pick = (boot: Dict): Dict => Object.fromEntries([TARGET, ENABLED, MODE].map((key) => [key, boot[key] ?? null]))
 
-/** Where the override is written: the settings resource when it has one of its own, else the system (DSP0266, "Settings resource"). */
+/** Where the override is written: the settings resource when it has one of its own, else the system (DSP0266, "Settings
+ *  resource"). */
 async function writable(client: RedfishClient, system: Resource, signal: AbortSignal): Promise<Resource> {
   const settings = settingsPath(system)
   if (settings === null) return system

@@ -1,4 +1,5 @@
-/** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where sessions do not work. Reads, and writes that carry the right ETag. */
+/** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where
+ *  sessions do not work. Reads, and writes that carry the right ETag. */
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Fault, isFault } from '../../../kit/fault.ts'
@@ -42,7 +43,8 @@ export class RedfishClient {
     this.basic = info.auth === 'basic'
   }
 
-  /** New connections and a new session, as after a restart of the BMC. `any key`: the first one that is seen is taken, until this is called again. */
+  /** New connections and a new session, as after a restart of the BMC. `any key`: the first one that is seen is taken,
+   *  until this is called again. */
   reopen(trust: 'same key' | 'any key' | 'former key'): void {
     const { pin } = this.wire
     if (trust === 'same key') this.formerPin = pin
@@ -75,7 +77,8 @@ export class RedfishClient {
     throw new Fault('bmc.refused', `${this.info.origin} is not a Redfish service: GET ${ROOT} answered HTTP ${status}`)
   }
 
-  /** An action. Answers what the service refused, so that the caller can mend the request; undefined: it was accepted. */
+  /** An action. Answers what the service refused, so that the caller can mend the request; undefined: it was
+   *  accepted. */
   async post(path: string, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
     return refused(await this.ask({ method: 'POST', path, body }, signal))
   }

@@ -1,4 +1,5 @@
-/** Server-sent events of a BMC (DSP0266, "Server-sent events"; WHATWG, "Parsing an event stream"): counts events without keeping a byte of them, and reads no faster than the limits allow. */
+/** Server-sent events of a BMC (DSP0266, "Server-sent events"; WHATWG, "Parsing an event stream"): counts events
+ *  without keeping a byte of them, and reads no faster than the limits allow. */
 import { Fault } from '../../../kit/fault.ts'
 import type { EventLimits, StreamReader } from '../parts/events.ts'
 
@@ -53,7 +54,8 @@ export class EventCounter {
   }
 }
 
-/** Until the BMC ends the stream. What comes too fast waits on the wire, so that a flood costs no more than its limit. */
+/** Until the BMC ends the stream. What comes too fast waits on the wire, so that a flood costs no more than its
+ *  limit. */
 export async function readEvents(
   chunks: AsyncIterable<Uint8Array>,
   reader: StreamReader,

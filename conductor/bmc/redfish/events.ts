@@ -1,4 +1,5 @@
-/** EventService and EventDestination (DSP0266, "Eventing"): the event stream, and the subscription of one node, which is the only one of its context. */
+/** EventService and EventDestination (DSP0266, "Eventing"): the event stream, and the subscription of one node, which
+ *  is the only one of its context. */
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Events, Subscription } from '../parts/events.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
@@ -15,7 +16,8 @@ export function redfishEvents(client: RedfishClient): Events {
   let subscription: { readonly path: string; readonly destination: string } | null = null
 
   let isClosed = false
-  /** A watch that has not heard of the end yet would leave a session and a subscription at a BMC that is not asked any more. */
+  /** A watch that has not heard of the end yet would leave a session and a subscription at a BMC that is not asked any
+   *  more. */
   const mayAsk = () => {
     if (isClosed) throw new Fault('bmc.unreachable', 'the connection to this BMC was given up: driver_info has changed')
   }

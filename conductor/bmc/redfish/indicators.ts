@@ -1,4 +1,5 @@
-/** Lamps of system, chassis and drives: LocationIndicatorActive where there is one, else the older IndicatorLED; each change is read back. */
+/** Lamps of system, chassis and drives: LocationIndicatorActive where there is one, else the older IndicatorLED; each
+ *  change is read back. */
 import { Fault } from '../../../kit/fault.ts'
 import type { IndicatorComponent, Indicators, IndicatorSeen, IndicatorState } from '../parts/indicators.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'

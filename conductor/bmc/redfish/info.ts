@@ -1,4 +1,5 @@
-/** driver_info -> how a Redfish service is reached. Names are Ironic's. Throws `bmc.config` with the key that is missing or wrong; never contacts the BMC. */
+/** driver_info -> how a Redfish service is reached. Names are Ironic's. Throws `bmc.config` with the key that is
+ *  missing or wrong; never contacts the BMC. */
 import { readFile, stat } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
 import { Fault } from '../../../kit/fault.ts'
@@ -20,7 +21,8 @@ export interface RedfishInfo {
 export type Trust =
   /** By the certificates of the system, or by those of a file (PEM). */
   | { readonly kind: 'ca'; readonly file?: string }
-  /** By its public key: base64 of the SHA-256 of its SubjectPublicKeyInfo (as in RFC 7469). Null: not seen yet, so the first one is taken. */
+  /** By its public key: base64 of the SHA-256 of its SubjectPublicKeyInfo (as in RFC 7469). Null: not seen yet, so the
+   *  first one is taken. */
   | { readonly kind: 'pin'; readonly pin: string | null }
   /** Plain HTTP, which the address asks for by name. */
   | { readonly kind: 'none' }
@@ -45,7 +47,8 @@ export function redfishInfo(info: DriverInfo, learnedPin: string | null = null):
   }
 }
 
-/** The scheme, host and port of `redfish_address`: an address, a name, or a URL without a path. IPv6 with or without brackets. */
+/** The scheme, host and port of `redfish_address`: an address, a name, or a URL without a path. IPv6 with or without
+ *  brackets. */
 export function originOf(value: unknown): string {
   const given = typeof value === 'string' ? value.trim() : ''
   if (given === '') throw new Fault('bmc.config', 'driver_info/redfish_address is missing')
@@ -76,7 +79,8 @@ function authOf(value: unknown): RedfishInfo['auth'] {
   return known
 }
 
-/** Ironic's redfish_verify_ca: true, false, or the path of a file of certificates. False means here: by the key that was seen at first contact. */
+/** Ironic's redfish_verify_ca: true, false, or the path of a file of certificates. False means here: by the key that
+ *  was seen at first contact. */
 function trustOf(info: DriverInfo, learnedPin: string | null): Trust {
   const given = info.rackward_tls_pin
   if (given !== undefined && given !== null && given !== '') {
@@ -95,7 +99,8 @@ function trustOf(info: DriverInfo, learnedPin: string | null): Trust {
 const isWord = (value: unknown, word: boolean) =>
   value === word || (typeof value === 'string' && value.toLowerCase() === String(word))
 
-/** The certificates of `redfish_verify_ca`. Throws `bmc.config` for what is no regular file, is bigger than any bundle of certificates, or holds none. */
+/** The certificates of `redfish_verify_ca`. Throws `bmc.config` for what is no regular file, is bigger than any bundle
+ *  of certificates, or holds none. */
 export async function certificatesOf(path: string): Promise<string> {
   try {
     // A pipe or a device would never end.

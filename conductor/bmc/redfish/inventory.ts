@@ -1,4 +1,5 @@
-/** Inventory of a server from its Redfish service: system, processors, memory, storage, network cards, firmware of BIOS and BMC. What a BMC leaves out or gets wrong is left out. */
+/** Inventory of a server from its Redfish service: system, processors, memory, storage, network cards, firmware of BIOS
+ *  and BMC. What a BMC leaves out or gets wrong is left out. */
 import type {
   BmcInventory,
   FoundController,

@@ -1,5 +1,6 @@
-/** Virtual media through Redfish: the drives of the system, else of its manager; insert with the body that the BMC asks for by its errors; read back.
- *  A 2xx proves nothing, and neither does a drive that says it holds our image already. */
+/** Virtual media through Redfish: the drives of the system, else of its manager; insert with the body that the BMC asks
+ *  for by its errors; read back. A 2xx proves nothing, and neither does a drive that says it holds our image
+ *  already. */
 import type { Clock } from '../../../kit/clock.ts'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Media, MediaSlot } from '../parts/media.ts'

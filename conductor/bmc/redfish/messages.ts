@@ -1,4 +1,5 @@
-/** What a Redfish service says went wrong -> one fault (DSP0266, "Error responses"). Pure. Vendors differ: the list may be one object, stand at the top of a 200, or be HTML. */
+/** What a Redfish service says went wrong -> one fault (DSP0266, "Error responses"). Pure. Vendors differ: the list may
+ *  be one object, stand at the top of a 200, or be HTML. */
 import { Fault, type FaultCode } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
 import { printable } from '../../../kit/text.ts'
@@ -22,7 +23,8 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? printabl
 const MAX_MESSAGES = 20
 const EXTENDED = '@Message.ExtendedInfo'
 
-/** The messages of a body: those of its error object, of its top, and the plain message of the error when there are no others. */
+/** The messages of a body: those of its error object, of its top, and the plain message of the error when there are no
+ *  others. */
 export function messagesOf(body: unknown): readonly Message[] {
   if (!isDict(body)) return []
   const error = isDict(body.error) ? body.error : {}

@@ -1,4 +1,5 @@
-/** Power through ComputerSystem.Reset: the first type that the BMC takes; "already so" is done; a refusal that names its reason is mended or told. Nothing here proves a state. */
+/** Power through ComputerSystem.Reset: the first type that the BMC takes; "already so" is done; a refusal that names
+ *  its reason is mended or told. Nothing here proves a state. */
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { PowerCommand } from '../controller.ts'

@@ -1,4 +1,5 @@
-/** A BMC that speaks Redfish. Lives as long as the node's driver_info: session, connection, the key of its certificate and the path of the system are kept. */
+/** A BMC that speaks Redfish. Lives as long as the node's driver_info: session, connection, the key of its certificate
+ *  and the path of the system are kept. */
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'

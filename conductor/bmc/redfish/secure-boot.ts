@@ -1,4 +1,5 @@
-/** Secure Boot of a system (schema SecureBoot): read, switched for the next start, its keys reset, certificates added to the database `db`. */
+/** Secure Boot of a system (schema SecureBoot): read, switched for the next start, its keys reset, certificates added
+ *  to the database `db`. */
 import { createHash } from 'node:crypto'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Enrolled, SecureBootSeen } from '../parts/firmware-mode.ts'

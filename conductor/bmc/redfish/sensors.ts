@@ -1,4 +1,5 @@
-/** Readings of the chassis of a system: Thermal and Power, which nearly all BMCs have; where they are absent, the newer Sensors. */
+/** Readings of the chassis of a system: Thermal and Power, which nearly all BMCs have; where they are absent, the newer
+ *  Sensors. */
 import type { SensorKind, Sensors, SensorSeen } from '../parts/sensors.ts'
 import type { Turn } from '../parts/inventory.ts'
 import { isDict, type Dict, type RedfishClient } from './client.ts'

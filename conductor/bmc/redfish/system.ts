@@ -13,7 +13,8 @@ export type At = <T>(
 
 const MAX_MEMBERS = 64
 
-/** The path of the system: the configured one, or the only one there is. Throws `bmc.config` when there are several, or when the path is not a system's. */
+/** The path of the system: the configured one, or the only one there is. Throws `bmc.config` when there are several, or
+ *  when the path is not a system's. */
 export async function findSystem(
   client: RedfishClient,
   configured: string | null,

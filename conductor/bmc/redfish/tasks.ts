@@ -1,4 +1,5 @@
-/** Tasks and jobs of a BMC, read as hints: how far it is, and in which words. Their end proves nothing, and neither does their absence. */
+/** Tasks and jobs of a BMC, read as hints: how far it is, and in which words. Their end proves nothing, and neither
+ *  does their absence. */
 import { isFault } from '../../../kit/fault.ts'
 import { printable } from '../../../kit/text.ts'
 import type { TaskSeen, Tasks } from '../task.ts'

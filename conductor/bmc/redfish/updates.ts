@@ -1,4 +1,5 @@
-/** Firmware through the UpdateService: versions of BIOS, BMC and network adapters, SimpleUpdate from our URL, and a BMC that comes back from its own update. */
+/** Firmware through the UpdateService: versions of BIOS, BMC and network adapters, SimpleUpdate from our URL, and a BMC
+ *  that comes back from its own update. */
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { FirmwareSeen, KnownIdentity, Updates } from '../parts/updates.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
@@ -138,7 +139,8 @@ async function update(
   return task
 }
 
-/** Another key is kept only when the system behind it is the known one: an update of the BMC makes a new certificate. */
+/** Another key is kept only when the system behind it is the known one: an update of the BMC makes a new
+ *  certificate. */
 async function reconnect(
   { client, path }: PowerParts,
   known: KnownIdentity | null,

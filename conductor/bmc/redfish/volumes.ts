@@ -1,4 +1,5 @@
-/** Storage, drives and volumes of a Redfish service (Storage 1.15, Volume 1.9). Drives may be linked from several storage members; sizes and names may be missing. */
+/** Storage, drives and volumes of a Redfish service (Storage 1.15, Volume 1.9). Drives may be linked from several
+ *  storage members; sizes and names may be missing. */
 import type { DriveSeen, StorageSeen, VolumeOrder, Volumes, VolumeSeen } from '../parts/volumes.ts'
 import { isFault } from '../../../kit/fault.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'

@@ -1,4 +1,5 @@
-/** Reads linked resources of a Redfish service, one turn each, up to a number: a service that lists without end costs a bounded time. */
+/** Reads linked resources of a Redfish service, one turn each, up to a number: a service that lists without end costs a
+ *  bounded time. */
 import { isFault } from '../../../kit/fault.ts'
 import { printable } from '../../../kit/text.ts'
 import type { Health, Turn } from '../parts/inventory.ts'
@@ -23,7 +24,8 @@ export class Walk {
     this.turn = turn
   }
 
-  /** The resource behind a link: undefined when there is no link, or the BMC does not give what it links. Throws when the BMC itself does not answer. */
+  /** The resource behind a link: undefined when there is no link, or the BMC does not give what it links. Throws when
+   *  the BMC itself does not answer. */
   async follow(link: unknown): Promise<Dict | undefined> {
     const path = linkOf(link)
     if (path === null) return undefined

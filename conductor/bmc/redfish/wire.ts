@@ -1,4 +1,5 @@
-/** One exchange with a Redfish service: the certificate is checked before anything is sent, and time, size and depth of the answer are bounded. Redirects are not followed. */
+/** One exchange with a Redfish service: the certificate is checked before anything is sent, and time, size and depth of
+ *  the answer are bounded. Redirects are not followed. */
 import { createHash, type X509Certificate } from 'node:crypto'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
@@ -34,7 +35,8 @@ const CONNECT_MS = 10_000
 /** BMCs take up to a minute for some reads, and longer for some writes. */
 const READ_MS = 60_000
 const WRITE_MS = 120_000
-/** A connection waits for the next poll; what a BMC says of the time that it waits itself counts (Keep-Alive: timeout). */
+/** A connection waits for the next poll; what a BMC says of the time that it waits itself counts (Keep-Alive:
+ *  timeout). */
 const IDLE_MS = 75_000
 /** A stream that is silent for this long is probed. */
 const PROBE_MS = 30_000
@@ -75,8 +77,9 @@ export class Wire {
     this.lasting = agent(false, 0)
   }
 
-  /** Throws `bmc.unreachable`, `bmc.timeout`, `bmc.identity`, or `bmc.refused` when the answer cannot be used; any status is an answer. A read on a kept
-   *  connection that the BMC had closed is sent again on a new one; a write is not, because it may have been received. */
+  /** Throws `bmc.unreachable`, `bmc.timeout`, `bmc.identity`, or `bmc.refused` when the answer cannot be used; any
+   *  status is an answer. A read on a kept connection that the BMC had closed is sent again on a new one; a write is
+   *  not, because it may have been received. */
   async exchange(ask: Exchange, signal: AbortSignal): Promise<Answer> {
     const isRead = ask.method === 'GET'
     try {
@@ -112,7 +115,8 @@ export class Wire {
     }
   }
 
-  /** An answer without end, such as a stream of events, on a connection of its own; a BMC that is gone is noticed by the kernel. Whoever reads it bounds it. */
+  /** An answer without end, such as a stream of events, on a connection of its own; a BMC that is gone is noticed by
+   *  the kernel. Whoever reads it bounds it. */
   async open(ask: Exchange, signal: AbortSignal): Promise<IncomingMessage> {
     const late = new AbortController()
     const timeout = AbortSignal.timeout(READ_MS)
@@ -180,7 +184,8 @@ export class Wire {
     })
   }
 
-  /** An agent whose connections are handed over only after the key behind them was checked: with a wrong key, the BMC gets no byte of a request. */
+  /** An agent whose connections are handed over only after the key behind them was checked: with a wrong key, the BMC
+   *  gets no byte of a request. */
   private pinned(options: { keepAlive: boolean; maxSockets: number; timeout: number }): HttpsAgent {
     // A resumed session shows no certificate at all.
     const agent = new HttpsAgent({ ...options, maxCachedSessions: 0 })
@@ -210,7 +215,8 @@ export class Wire {
         done(fault)
       })
     }
-    // The file is read for each connection: a CA that is renewed is used without a restart, and a poll on a kept connection reads nothing.
+    // The file is read for each connection: a CA that is renewed is used without a restart, and a poll on a kept
+    // connection reads nothing.
     const opener = (_: unknown, done: (error: Error | null, socket?: Duplex) => void) => {
       if (trust.kind !== 'ca' || trust.file === undefined) open(undefined, done)
       else certificatesOf(trust.file).then((ca) => open(ca, done), done)
@@ -238,7 +244,8 @@ export class Wire {
 /** A connection that was kept turned out to be closed. */
 class StaleConnection extends Error {}
 
-/** Base64 of the SHA-256 of the public key (SubjectPublicKeyInfo): a certificate that is renewed with the same key has the same pin. */
+/** Base64 of the SHA-256 of the public key (SubjectPublicKeyInfo): a certificate that is renewed with the same key has
+ *  the same pin. */
 export const pinOf = (certificate: X509Certificate): string =>
   createHash('sha256')
     .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))

@@ -1,4 +1,5 @@
-/** BIOS settings that were asked for, checked against the registry of the server, and in the types that its BMC wants. Pure. */
+/** BIOS settings that were asked for, checked against the registry of the server, and in the types that its BMC wants.
+ *  Pure. */
 import { Fault } from '../../../kit/fault.ts'
 import { nearest } from '../../../kit/text.ts'
 import type { BiosRegistryEntry, BiosValue, BiosValues } from '../../bmc/parts/bios.ts'
@@ -10,7 +11,8 @@ export interface WantedSetting {
 
 const MAX_SHOWN = 20
 
-/** Throws `input.invalid` with the first setting that does not do. A server without a registry is checked by the values that it has. */
+/** Throws `input.invalid` with the first setting that does not do. A server without a registry is checked by the values
+ *  that it has. */
 export function checkBios(
   wanted: readonly WantedSetting[],
   known: { readonly registry: readonly BiosRegistryEntry[]; readonly current: BiosValues },

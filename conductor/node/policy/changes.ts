@@ -1,4 +1,5 @@
-/** Which fields of a node differ between two versions of its record. Each hardware interface counts as a field of its own. Pure. */
+/** Which fields of a node differ between two versions of its record. Each hardware interface counts as a field of its
+ *  own. Pure. */
 import { isDeepStrictEqual } from 'node:util'
 import type { NodeRecord } from '../record.ts'
 import { INTERFACES, type InterfaceName } from './interfaces.ts'

@@ -1,4 +1,5 @@
-/** Steps of a node that are carried out on its child nodes (Ironic's execute_on_child_nodes): which steps, and on which children. Pure. */
+/** Steps of a node that are carried out on its child nodes (Ironic's execute_on_child_nodes): which steps, and on which
+ *  children. Pure. */
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { fakeStep, stepsOfFake } from '../../fake/steps.ts'
 import type { NodeRecord } from '../record.ts'
@@ -18,8 +19,8 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'raid.delete_configuration',
 ])
 
-/** The steps with the UUIDs of their children. A node that was named and is no child is refused. Throws `input.invalid` for a step that a child cannot
- *  carry out. */
+/** The steps with the UUIDs of their children. A node that was named and is no child is refused. Throws `input.invalid`
+ *  for a step that a child cannot carry out. */
 export function withChildren(
   kind: StepKind,
   steps: readonly PlannedStep[],

@@ -1,4 +1,5 @@
-/** What of a server is otherwise than the last step of Rackward left it: BIOS settings and versions of firmware. Pure. */
+/** What of a server is otherwise than the last step of Rackward left it: BIOS settings and versions of firmware.
+ *  Pure. */
 
 export interface Drift {
   readonly what: 'bios' | 'firmware'

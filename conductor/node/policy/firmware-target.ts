@@ -45,7 +45,8 @@ export const wantOfMode = ({ bootMode, secureBoot, wasOff: off }: ModeChange): J
   ...(off ? { wasOff: true } : {}),
 })
 
-/** Why a request has to wait although the node is not locked: its server is in the middle of a change of its firmware; undefined: it is not. */
+/** Why a request has to wait although the node is not locked: its server is in the middle of a change of its firmware;
+ *  undefined: it is not. */
 export function modeWaitWhy({ uuid, workflow: { phase, bmcTask } }: NodeRecord): string | undefined {
   if (phase !== 'firmware-mode') return undefined
   const until = bmcTask ? `, until ${isoTime(bmcTask.deadlineMs)} at most` : ''
@@ -58,8 +59,8 @@ const isTrue = (text: string | undefined): boolean => /^(true|1|yes|on|t|y)$/i.t
 const isDeclaredSecure = ({ properties }: Pick<NodeRecord, 'properties'>): boolean =>
   isTrue(capabilitiesOf(properties.capabilities).secure_boot)
 
-/** Its network boots go through signed loaders, which start with Secure Boot on and off: its BMC showed Secure Boot on, or capabilities of the node or of its
- *  instance name it. */
+/** Its network boots go through signed loaders, which start with Secure Boot on and off: its BMC showed Secure Boot on,
+ *  or capabilities of the node or of its instance name it. */
 export const bootsSigned = (node: Pick<NodeRecord, 'secureBoot' | 'properties' | 'instanceInfo'>): boolean =>
   node.secureBoot === true || isDeclaredSecure(node) || firmwareTargetOf(node).secureBoot === true
 
@@ -87,7 +88,8 @@ function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
   }
 }
 
-/** Throws `node.unsupported` where the instance wants Secure Boot, it is not known to be on, and nothing can switch it on. */
+/** Throws `node.unsupported` where the instance wants Secure Boot, it is not known to be on, and nothing can switch it
+ *  on. */
 export function checkFirmwareTarget(
   node: Pick<NodeRecord, 'driver' | 'interfaces' | 'uuid' | 'instanceInfo' | 'properties'>,
 ): void {

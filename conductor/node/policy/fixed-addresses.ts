@@ -1,4 +1,5 @@
-/** Which addresses a port may fix with extra/ipv4_address: inside a boot network, and nobody's that the network itself needs. */
+/** Which addresses a port may fix with extra/ipv4_address: inside a boot network, and nobody's that the network itself
+ *  needs. */
 import { Fault } from '../../../kit/fault.ts'
 import { inSubnet, ipToNumber, numberToIp, parseSubnet, type Subnet } from '../../../pxe/addresses.ts'
 import type { Config } from '../../config.ts'
@@ -29,7 +30,8 @@ export function addressPlan({ boot, agent, api }: Pick<Config, 'boot' | 'agent' 
   return { subnets, reserved }
 }
 
-/** Throws `input.invalid` for an address that DHCP must not give. Without boot networks nothing is given, and `anywhere` tells whether that is accepted. */
+/** Throws `input.invalid` for an address that DHCP must not give. Without boot networks nothing is given, and
+ *  `anywhere` tells whether that is accepted. */
 export function checkFixedAddress(ip: string, plan: AddressPlan, anywhere: boolean): void {
   const refuse = (why: string) => new Fault('input.invalid', `extra/ipv4_address: ${ip} ${why}`)
   const what = plan.reserved.get(numberToIp(ipToNumber(ip)))

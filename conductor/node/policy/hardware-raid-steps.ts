@@ -1,4 +1,5 @@
-/** Steps of the raid interfaces `redfish` and `idrac-redfish`: their arguments, what they have the BMC remove and make, and what raid_config says of it. Pure. */
+/** Steps of the raid interfaces `redfish` and `idrac-redfish`: their arguments, what they have the BMC remove and make,
+ *  and what raid_config says of it. Pure. */
 import * as z from 'zod'
 import { isoTime } from '../../../kit/clock.ts'
 import { checkInput } from '../../api/check-input.ts'

@@ -1,5 +1,5 @@
-/** From target_raid_config and the storage that a BMC shows to orders for volumes: controller, drives and size of each. Pure; a logical disk that cannot be made is refused by
- *  name before anything is sent. */
+/** From target_raid_config and the storage that a BMC shows to orders for volumes: controller, drives and size of each.
+ *  Pure; a logical disk that cannot be made is refused by name before anything is sent. */
 import { Fault } from '../../../kit/fault.ts'
 import type { DriveSeen, StorageSeen, VolumeOrder, VolumeSeen } from '../../bmc/parts/volumes.ts'
 import type { LogicalDisk } from './raid.ts'
@@ -145,7 +145,8 @@ function named(
   return chosen
 }
 
-/** Whether a volume is the one that was ordered: the same drives in the same level. Names are cut, and sizes rounded, by controllers. */
+/** Whether a volume is the one that was ordered: the same drives in the same level. Names are cut, and sizes rounded,
+ *  by controllers. */
 export const isOrdered = (order: VolumeOrder, volume: VolumeSeen): boolean =>
   (volume.raidType === null || volume.raidType === order.raidType) &&
   volume.drives.length === order.drives.length &&

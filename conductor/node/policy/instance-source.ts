@@ -1,4 +1,5 @@
-/** What instance_info asks to be deployed: an image for the disk, or what a ramdisk instance boots each time. Pure; throws `input.missing` or
+/** What instance_info asks to be deployed: an image for the disk, or what a ramdisk instance boots each time. Pure;
+ *  throws `input.missing` or
  *  `input.invalid` with the key. */
 import { Fault } from '../../../kit/fault.ts'
 import { isSafeWord } from '../../../pxe/script.ts'
@@ -79,7 +80,8 @@ export function imageSource(info: InstanceInfo, rules: Pick<SourceRules, 'glance
   return { source, checksum: parseChecksum(value, typeof algo === 'string' ? algo : undefined) }
 }
 
-/** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or `boot_iso`. */
+/** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or
+ *  `boot_iso`. */
 export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSource {
   const { boot_iso: iso, kernel, ramdisk } = info
   if (iso !== undefined) {

@@ -1,4 +1,5 @@
-/** Hardware interfaces: which implementations each driver has, the default first (Ironic's names). What is not here cannot be chosen. */
+/** Hardware interfaces: which implementations each driver has, the default first (Ironic's names). What is not here
+ *  cannot be chosen. */
 import { Fault } from '../../../kit/fault.ts'
 import { DRIVERS, type Driver } from './drivers.ts'
 import type { NodeRecord } from '../record.ts'

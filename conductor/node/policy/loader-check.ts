@@ -1,4 +1,5 @@
-/** Before a deploy: whether the image would be stopped by Secure Boot, because its boot loader carries no signature. Pure. */
+/** Before a deploy: whether the image would be stopped by Secure Boot, because its boot loader carries no signature.
+ *  Pure. */
 import { Fault } from '../../../kit/fault.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import type { NodeRecord } from '../record.ts'

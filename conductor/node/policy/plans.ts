@@ -42,7 +42,8 @@ interface PlanAt {
   readonly request: PlanRequest
 }
 
-/** Throws `input.*` with the step that does not do, `node.unsupported` where an interface cannot do it, `object.missing` for an unknown runbook. */
+/** Throws `input.*` with the step that does not do, `node.unsupported` where an interface cannot do it,
+ *  `object.missing` for an unknown runbook. */
 export async function planFor(
   verb: Verb,
   at: PlanAt,
@@ -105,7 +106,8 @@ async function asked(
   return childrenOf(kind, steps, { node, request, store })
 }
 
-/** BIOS settings are checked against what was read last, so that a wrong one is refused with the request; later, against the server itself. */
+/** BIOS settings are checked against what was read last, so that a wrong one is refused with the request; later,
+ *  against the server itself. */
 async function checkBmcSteps(node: NodeRecord, steps: readonly PlannedStep[], store: Store): Promise<void> {
   for (const step of steps) {
     if (step.children || step.by !== 'bmc' || `${step.interface}.${step.step}` !== 'bios.apply_configuration') continue
@@ -128,7 +130,8 @@ async function childrenOf(
   return planned
 }
 
-/** What an interface cannot carry out is refused before anything is touched: its steps are tried on a copy of the record. */
+/** What an interface cannot carry out is refused before anything is touched: its steps are tried on a copy of the
+ *  record. */
 function tried(node: NodeRecord, steps: readonly PlannedStep[]): readonly PlannedStep[] {
   let now = node
   for (const step of steps) {

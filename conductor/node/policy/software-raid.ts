@@ -1,4 +1,5 @@
-/** Software RAID of the raid interface `agent`: what of Ironic's schema it can do, which volumes a step makes, and what raid_config says of them. Pure. */
+/** Software RAID of the raid interface `agent`: what of Ironic's schema it can do, which volumes a step makes, and what
+ *  raid_config says of them. Pure. */
 import * as z from 'zod'
 import { isoTime } from '../../../kit/clock.ts'
 import { sha256Hex } from '../../../kit/digest.ts'
@@ -85,7 +86,8 @@ export function keptVolumes(node: Pick<NodeRecord, 'raidConfig'>): VolumeWish[] 
   })
 }
 
-/** Those that a cleaning makes again: what properties/skip_block_devices keeps by its volume_name, and what shares a disk with that, stays as it is. */
+/** Those that a cleaning makes again: what properties/skip_block_devices keeps by its volume_name, and what shares a
+ *  disk with that, stays as it is. */
 export function rebuiltVolumes(node: Pick<NodeRecord, 'raidConfig' | 'properties'>): VolumeWish[] {
   const volumes = keptVolumes(node)
   const skip = (node.properties.skip_block_devices as Record<string, unknown>[] | undefined) ?? []
@@ -154,7 +156,8 @@ export interface SoftwareRaidOrder {
   readonly create: readonly VolumeWish[]
 }
 
-/** Throws `input.*` for arguments, or a configuration, that will not do. The same request makes the same UUIDs, however often the node is booted for it. */
+/** Throws `input.*` for arguments, or a configuration, that will not do. The same request makes the same UUIDs, however
+ *  often the node is booted for it. */
 export function softwareRaidOrder(node: NodeRecord, { step, args }: PlannedStep): SoftwareRaidOrder {
   if (step === 'delete_configuration') return { remove: true, create: [] }
   const asked =
@@ -227,7 +230,8 @@ const keptOf = ({
   ),
 })
 
-/** What the record says once the agent made `volumes`. Throws `raid.failed` when these are not the ones that were ordered. */
+/** What the record says once the agent made `volumes`. Throws `raid.failed` when these are not the ones that were
+ *  ordered. */
 export function raidedBy(
   node: NodeRecord,
   { remove, create }: SoftwareRaidOrder,
@@ -251,7 +255,8 @@ export function raidedBy(
   }
 }
 
-/** Whether the present step's configuration calls a volume the root volume; that the first of them can be started from says nothing yet. */
+/** Whether the present step's configuration calls a volume the root volume; that the first of them can be started from
+ *  says nothing yet. */
 function isMarked(node: NodeRecord, name: string): boolean {
   const step = node.workflow.steps[node.workflow.stepIndex]
   const config = step?.step === 'apply_configuration' ? step.args.raid_config : node.targetRaidConfig

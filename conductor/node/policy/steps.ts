@@ -8,7 +8,8 @@ export interface AskedStep {
   readonly interface: string
   readonly step: string
   readonly args?: Readonly<Record<string, unknown>> | undefined
-  /** Deploy steps: the higher comes first, 0 leaves the step out. Clean and service steps keep the order in which they were asked for. */
+  /** Deploy steps: the higher comes first, 0 leaves the step out. Clean and service steps keep the order in which they
+   *  were asked for. */
   readonly priority?: number | undefined
   /** Carried out on the children of the node instead: on all of them, or on those that are named. */
   readonly execute_on_child_nodes?: boolean | undefined
@@ -20,11 +21,13 @@ export interface PlannedStep {
   readonly step: string
   readonly args: Readonly<Record<string, unknown>>
   readonly priority: number
-  /** `bmc`: long work of the BMC, which the conductor orders and looks at. `interface`: of fake hardware, by its model. */
+  /** `bmc`: long work of the BMC, which the conductor orders and looks at. `interface`: of fake hardware, by its
+   *  model. */
   readonly by: 'agent' | 'conductor' | 'bmc' | 'interface'
   /** False: nothing may end it before it has ended by itself. */
   readonly abortable?: false
-  /** UUIDs of the children that it is carried out on; before they are looked up, those that were named. Absent: it is for the node itself. */
+  /** UUIDs of the children that it is carried out on; before they are looked up, those that were named. Absent: it is
+   *  for the node itself. */
   readonly children?: readonly string[]
 }
 
@@ -99,7 +102,8 @@ export const MAX_WAIT_SECONDS = 30
 const INTERFACE_RANK = ['raid', 'bios', 'deploy', 'firmware', 'management', 'power', 'vendor']
 const rank = (step: PlannedStep) => INTERFACE_RANK.indexOf(step.interface)
 
-/** Throws `input.invalid` for a step that does not exist, may not stand here, or has arguments that it does not take. */
+/** Throws `input.invalid` for a step that does not exist, may not stand here, or has arguments that it does not
+ *  take. */
 function planStep(kind: StepKind, asked: AskedStep, { at, own }: { at: string; own: StepCatalog }): PlannedStep {
   const args = asked.args ?? {}
   if (asked.execute_on_child_nodes) return planChildStep(asked, at)
@@ -206,7 +210,8 @@ export const planner = (own: StepCatalog) => ({
     planDeployWith(sources, own, how),
 })
 
-/** The deploy interfaces by what they do: write an image, carry out the steps that were asked for alone, or boot a ramdisk that stays. */
+/** The deploy interfaces by what they do: write an image, carry out the steps that were asked for alone, or boot a
+ *  ramdisk that stays. */
 export type DeployKind = 'direct' | 'custom-agent' | 'ramdisk'
 export const deployKindOf = (deployInterface: string | null): DeployKind =>
   deployInterface === 'custom-agent' || deployInterface === 'ramdisk' ? deployInterface : 'direct'
@@ -220,7 +225,8 @@ export const planAsked = (kind: 'clean' | 'service', asked: readonly AskedStep[]
   planner({}).asked(kind, asked, at)
 export const planDeploy = (sources: readonly StepSource[]): PlannedStep[] => planDeployWith(sources, {}, 'direct')
 
-/** The default steps with those of templates and of the request among them; the request wins over a template, a template over the default. */
+/** The default steps with those of templates and of the request among them; the request wins over a template, a
+ *  template over the default. */
 function planDeployWith(sources: readonly StepSource[], own: StepCatalog, how: DeployKind): PlannedStep[] {
   const byName = new Map<string, PlannedStep>(
     how === 'direct' ? defaultPlan('deploy').map((step) => [`${step.interface}.${step.step}`, step]) : [],

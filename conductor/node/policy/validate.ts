@@ -86,7 +86,8 @@ export async function validateNode(
   }
 }
 
-/** Steps that only the agent of somebody else knows cannot be carried out here; which steps are asked for is not known yet, so nothing fails. */
+/** Steps that only the agent of somebody else knows cannot be carried out here; which steps are asked for is not known
+ *  yet, so nothing fails. */
 function foreignAgent(node: NodeRecord): { reason?: string } {
   const ramdisk = node.driverInfo.deploy_ramdisk
   if (!usesAgent(node) || interfaceOf(node, 'deploy') !== 'custom-agent' || ramdisk === undefined) return {}

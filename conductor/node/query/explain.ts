@@ -1,4 +1,5 @@
-/** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in, an account out. */
+/** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in,
+ *  an account out. */
 import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'

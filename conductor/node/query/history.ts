@@ -1,4 +1,5 @@
-/** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error. Pure. */
+/** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error.
+ *  Pure. */
 import type { NewEvent } from '../../store/port.ts'
 import type { Move } from '../workflow/context.ts'
 import type { NodeRecord } from '../record.ts'

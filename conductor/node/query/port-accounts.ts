@@ -1,4 +1,5 @@
-/** What was seen of the ports of a node, for people: the switch port of each card, and the loader that it boots. Pure. */
+/** What was seen of the ports of a node, for people: the switch port of each card, and the loader that it boots.
+ *  Pure. */
 import { isoTime } from '../../../kit/clock.ts'
 import type { PortSighting, SeenOfPort } from '../../store/seen-of-port.ts'
 import type { PortRecord } from '../../store/port.ts'

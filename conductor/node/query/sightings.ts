@@ -1,4 +1,5 @@
-/** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in the store too. */
+/** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in
+ *  the store too. */
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone, type Milestone } from '../../boot/wire.ts'
 import type { Progress } from '../../api/agent-wire.ts'
 
@@ -71,7 +72,8 @@ export class Sightings {
   }
 }
 
-/** Of a server that showed nothing of a boot. Some BMCs take a boot override for one start, and their server starts its disk all the same. */
+/** Of a server that showed nothing of a boot. Some BMCs take a boot override for one start, and their server starts its
+ *  disk all the same. */
 export const OVERRIDE_IGNORED =
   'the server may have ignored the boot override and started its disk: check the boot order of its firmware'
 

@@ -122,7 +122,8 @@ export class BmcCommands {
     return node
   }
 
-  /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not done. */
+  /** `noted`: what is done is in the record before it is done, with who asked for it; what cannot be recorded is not
+   *  done. */
   private async onBmc<T>(
     node: NodeRecord,
     command: (bmc: Bmc, signal: AbortSignal) => Promise<T>,

@@ -1,4 +1,5 @@
-/** Inspection through the BMC: one request after the other, so that a fence waits for one of them at most; then the inventory is stored as an agent's is. */
+/** Inspection through the BMC: one request after the other, so that a fence waits for one of them at most; then the
+ *  inventory is stored as an agent's is. */
 import { Fault } from '../../../kit/fault.ts'
 import { inspectedByBmc } from '../../agents/bmc-inspection.ts'
 import { storeInventory, type ResultParts } from '../../agents/results.ts'

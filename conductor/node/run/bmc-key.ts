@@ -1,4 +1,5 @@
-/** The key of a BMC that was seen for the first time goes into the record of its node, with an event that shows it to the operator. */
+/** The key of a BMC that was seen for the first time goes into the record of its node, with an event that shows it to
+ *  the operator. */
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { BmcFacts } from '../../bmc/registry.ts'
@@ -10,7 +11,8 @@ export interface KeyParts {
   readonly log: Log
 }
 
-/** A key that is in the record already stays: two connections that were both the first saw two keys, and the other one is a fault of its own. */
+/** A key that is in the record already stays: two connections that were both the first saw two keys, and the other one
+ *  is a fault of its own. */
 export async function keepKey({ worker, clock, log }: KeyParts, uuid: string, bmc: BmcFacts): Promise<void> {
   const detail = { origin: bmc.origin, pin: bmc.tlsPin }
   const event = { atMs: clock.now(), nodeUuid: uuid, kind: 'bmc-key', detail }

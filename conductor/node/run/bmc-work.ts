@@ -1,5 +1,6 @@
-/** Long work that BMCs do for steps: prepared, begun, and looked at until its end is proven or its time is over. Each of the three may be repeated
- *  after a crash: beginning reads first whether the end is there already, or the work under way. */
+/** Long work that BMCs do for steps: prepared, begun, and looked at until its end is proven or its time is over. Each
+ *  of the three may be repeated after a crash: beginning reads first whether the end is there already, or the work
+ *  under way. */
 import { asFault, Fault, isFault, type FaultCode } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
@@ -140,8 +141,8 @@ function mustHave(task: BmcTask | null, node: NodeRecord): BmcTask {
   return task
 }
 
-/** What the BMC says of its task. Null: it names none, has forgotten it, or refuses to show it, which ends nothing. Throws faults that pass by themselves: an
- *  unreadable task is no forgotten one. */
+/** What the BMC says of its task. Null: it names none, has forgotten it, or refuses to show it, which ends nothing.
+ *  Throws faults that pass by themselves: an unreadable task is no forgotten one. */
 export async function hintOf({ uri }: BmcTask, at: WorkAt): Promise<TaskSeen | null> {
   if (uri === null) return null
   try {
@@ -158,7 +159,8 @@ const found = ({ task, restart, patch }: Looked): EffectFound => ({
   ...(patch ? { patch } : {}),
 })
 
-/** Later and later, since what is not done after minutes is not done a second later: a third of the time that it took so far. */
+/** Later and later, since what is not done after minutes is not done a second later: a third of the time that it took
+ *  so far. */
 export const nextLookMs = (
   { beganAtMs }: Pick<BmcTask, 'beganAtMs'>,
   { nowMs, firstMs }: { nowMs: number; firstMs: number },

@@ -1,4 +1,5 @@
-/** Carries out the present step of a node on one of its children, and waits until the child is done. May be repeated after a crash. */
+/** Carries out the present step of a node on one of its children, and waits until the child is done. May be repeated
+ *  after a crash. */
 import { until, type Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { fakeStep } from '../../fake/steps.ts'

@@ -1,4 +1,5 @@
-/** Compares what a server has with what was applied to it last, where something was: one more read of its BIOS settings and firmware with each look at its sensors. */
+/** Compares what a server has with what was applied to it last, where something was: one more read of its BIOS settings
+ *  and firmware with each look at its sensors. */
 import { Gauge, type Registry } from 'prom-client'
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'

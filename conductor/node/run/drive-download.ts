@@ -1,4 +1,5 @@
-/** A config drive that is given as a URL: fetched below an allowed prefix when the request comes, and brought into the form that is stored. */
+/** A config drive that is given as a URL: fetched below an allowed prefix when the request comes, and brought into the
+ *  form that is stored. */
 import { promisify } from 'node:util'
 import { createGunzip, gzip } from 'node:zlib'
 import { turn, type Clock } from '../../../kit/clock.ts'
@@ -77,7 +78,8 @@ export class DriveDownload {
   }
 }
 
-/** base64(gzip(ISO)) as Bifrost serves it, gzip, or a plain ISO -> gzip, of an ISO within the limit. Throws `input.invalid`. */
+/** base64(gzip(ISO)) as Bifrost serves it, gzip, or a plain ISO -> gzip, of an ISO within the limit. Throws
+ *  `input.invalid`. */
 export async function gzippedIso(body: Buffer, limitBytes: number): Promise<Buffer> {
   const bytes = isGzip(body) || isIso(body) ? body : await decoded(body)
   if (isIso(bytes)) return promisify(gzip)(bytes, { level: 1 })

@@ -1,4 +1,5 @@
-/** A config drive comes in instance_info and is kept beside the record: taken out here, and stored before the record refers to it. */
+/** A config drive comes in instance_info and is kept beside the record: taken out here, and stored before the record
+ *  refers to it. */
 import type { Random } from '../../../kit/random.ts'
 import type { DriveContent } from '../../store/port.ts'
 import type { Store } from '../../store/port.ts'
@@ -19,7 +20,8 @@ export function splitDrive(
   }
 }
 
-/** The config drive of a request, checked; a URL is fetched when it is certain that the request will not be refused. Undefined: there is none. */
+/** The config drive of a request, checked; a URL is fetched when it is certain that the request will not be refused.
+ *  Undefined: there is none. */
 export function driveWanted(
   given: unknown,
   parts: { driveDownload: DriveDownload; limits: { configDriveBytes: number } },

@@ -1,4 +1,5 @@
-/** OFF for a host that the mesh takes for dead: in the record before it is sent, and sent also when the record cannot be written. */
+/** OFF for a host that the mesh takes for dead: in the record before it is sent, and sent also when the record cannot
+ *  be written. */
 import { asFault, Fault } from '../../../kit/fault.ts'
 import { isoTime, type Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'

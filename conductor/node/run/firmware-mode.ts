@@ -1,4 +1,5 @@
-/** Boot mode and Secure Boot of a node: set for the next start, and looked at until they hold. Each of these may be repeated, and then goes on where it was. */
+/** Boot mode and Secure Boot of a node: set for the next start, and looked at until they hold. Each of these may be
+ *  repeated, and then goes on where it was. */
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import { partOf, type Bmc } from '../../bmc/controller.ts'

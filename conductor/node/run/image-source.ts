@@ -1,4 +1,5 @@
-/** instance_info -> an image in the store, or files that a server boots. A name or id is looked up; a URL is imported once per checksum. */
+/** instance_info -> an image in the store, or files that a server boots. A name or id is looked up; a URL is imported
+ *  once per checksum. */
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -156,7 +157,8 @@ export class BootSource {
   }
 }
 
-/** Where a source is read from, and what the import shares with others. The host of Glance is in the configuration, so it is allowed wherever it is. */
+/** Where a source is read from, and what the import shares with others. The host of Glance is in the configuration, so
+ *  it is allowed wherever it is. */
 async function placeOf(
   source: string,
   { allowedPaths, glance, budget, guard }: ImageSourceParts,

@@ -1,4 +1,5 @@
-/** An image without a signed boot loader and a server with Secure Boot on: refused before the server is touched, or told and carried on, as the configuration says. */
+/** An image without a signed boot loader and a server with Secure Boot on: refused before the server is touched, or
+ *  told and carried on, as the configuration says. */
 import type { Clock } from '../../../kit/clock.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import {

@@ -1,4 +1,5 @@
-/** What users do with the virtual drives of a node's BMC: look, attach an image of their own, detach. The boot ISO of a boot under way is not theirs. */
+/** What users do with the virtual drives of a node's BMC: look, attach an image of their own, detach. The boot ISO of a
+ *  boot under way is not theirs. */
 import { Fault } from '../../../kit/fault.ts'
 import { partOf, type Bmc } from '../../bmc/controller.ts'
 import type { MediaSlot } from '../../bmc/parts/media.ts'

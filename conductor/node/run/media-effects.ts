@@ -1,5 +1,5 @@
-/** Carries out the effects of a boot from the boot ISO: inserts and ejects it, lets the firmware fetch it, and waits until it was asked for. Each may be
- *  repeated and has the same end. */
+/** Carries out the effects of a boot from the boot ISO: inserts and ejects it, lets the firmware fetch it, and waits
+ *  until it was asked for. Each may be repeated and has the same end. */
 import { until, type Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { partOf, type Bmc } from '../../bmc/controller.ts'
@@ -18,7 +18,8 @@ export interface MediaEffectsParts {
   readonly sightings: Sightings
   readonly clock: Clock
   readonly subnets: readonly BootSubnet[]
-  /** Where the BMC of a node fetches the boot ISO of its present boot. Throws `node.unsupported` where none is served. */
+  /** Where the BMC of a node fetches the boot ISO of its present boot. Throws `node.unsupported` where none is
+   *  served. */
   readonly urlOf: (node: NodeRecord) => string
   /** How long after power-on the image may not be asked for. */
   readonly askedTimeoutMs: number

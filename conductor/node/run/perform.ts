@@ -22,7 +22,8 @@ import type { Performer } from './worker.ts'
 export interface PerformParts {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
-  /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake hardware only). */
+  /** Gives the boot services the node's present order, and waits until they have it. Nothing where there are none (fake
+   *  hardware only). */
   readonly publish: (nodeUuid: string) => Promise<void>
   readonly media: Pick<MediaEffects, 'perform'>
   readonly images: ImageSource
@@ -33,7 +34,8 @@ export interface PerformParts {
   readonly sightings: Sightings
   readonly clock: Clock
   readonly childSteps: Pick<ChildSteps, 'carryOut'>
-  /** Reads what is shown of the node's settings and firmware. Does not fail: a BMC that cannot show them can be managed all the same. */
+  /** Reads what is shown of the node's settings and firmware. Does not fail: a BMC that cannot show them can be managed
+   *  all the same. */
   readonly readHardware: (node: NodeRecord, signal: AbortSignal) => Promise<void>
   readonly bmcWorks: Pick<BmcWorks, 'perform'>
   /** Reads the inventory of a node through its BMC and stores it. */
@@ -96,7 +98,8 @@ async function perform(
       return undefined
     }
     case 'boot-device':
-      // The boot order of the firmware does it: the network first, where the boot services send an instance on to its disk.
+      // The boot order of the firmware does it: the network first, where the boot services send an instance on to its
+      // disk.
       if (interfaceOf(node, 'management') === 'noop') return undefined
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
       await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) =>
@@ -184,7 +187,8 @@ export const isEfi = (node: Pick<NodeRecord, 'properties' | 'bootMode'>): boolea
   return mode === undefined ? null : mode === 'uefi'
 }
 
-/** What was read of the BMC or the agent, else `boot_mode` of properties/capabilities ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
+/** What was read of the BMC or the agent, else `boot_mode` of properties/capabilities
+ *  ("boot_mode:uefi,secure_boot:true"), which inspection fills; undefined when unknown. */
 export function bootMode(node: Pick<NodeRecord, 'properties' | 'bootMode'>): 'uefi' | 'bios' | undefined {
   if (node.bootMode) return node.bootMode
   const capabilities = node.properties.capabilities

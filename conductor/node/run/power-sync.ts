@@ -1,5 +1,6 @@
-/** What the power of every node truly is, read anew every 30 seconds. One BMC that is dead delays no other; one that stays dead takes its node
- *  out of service, and one that comes back puts it in again. Nothing is forced back: what somebody did at the server is told, not undone. */
+/** What the power of every node truly is, read anew every 30 seconds. One BMC that is dead delays no other; one that
+ *  stays dead takes its node out of service, and one that comes back puts it in again. Nothing is forced back: what
+ *  somebody did at the server is told, not undone. */
 import { setMaxListeners } from 'node:events'
 import { asFault, isFault, type Fault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
@@ -81,7 +82,8 @@ export class PowerSync {
 
   forget = (uuid: string): void => [this.seen, this.lastAskedMs].forEach((known) => known.delete(uuid))
 
-  /** Asks every node once, those first that were not asked for the longest time. A node whose last poll still waits is left to that one. */
+  /** Asks every node once, those first that were not asked for the longest time. A node whose last poll still waits is
+   *  left to that one. */
   async pass(spreadMs = 0): Promise<Pass> {
     const { clock, log } = this.parts
     const startMs = clock.now()
@@ -211,7 +213,8 @@ const poll = async (
 ): Promise<{ power: Power; health?: Health | null }> =>
   bmc.pollHealth ? bmc.pollHealth(signal) : { power: await bmc.poll(signal, giveWay) }
 
-/** Nodes whose credentials were tried, and fake ones that were given a power state; in maintenance those alone that a lost BMC put there. */
+/** Nodes whose credentials were tried, and fake ones that were given a power state; in maintenance those alone that a
+ *  lost BMC put there. */
 const wanted = (node: NodeRecord): boolean =>
   !STATES[node.provisionState].unverified &&
   !isLocked(node) &&

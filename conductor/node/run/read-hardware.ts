@@ -1,4 +1,5 @@
-/** What is read of a server through its BMC when it is verified: its BIOS settings and the versions of its firmware. A BMC that cannot show them can be managed all the same. */
+/** What is read of a server through its BMC when it is verified: its BIOS settings and the versions of its firmware. A
+ *  BMC that cannot show them can be managed all the same. */
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'

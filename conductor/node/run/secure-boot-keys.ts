@@ -1,4 +1,5 @@
-/** Steps of the management interface that change the keys of Secure Boot: reset, cleared, or a certificate added. The end is what the BMC shows afterwards. */
+/** Steps of the management interface that change the keys of Secure Boot: reset, cleared, or a certificate added. The
+ *  end is what the BMC shows afterwards. */
 import { Fault } from '../../../kit/fault.ts'
 import { partOf, type Bmc } from '../../bmc/controller.ts'
 import type { BmcTask } from '../../bmc/task.ts'
@@ -29,7 +30,8 @@ function taskOf({ nowMs }: WorkAt, { before, want }: { before: boolean; want: bo
   }
 }
 
-/** `want` is whether the server shall be in setup mode. Keys that were reset while there were some show no difference: the BMC's word counts then. */
+/** `want` is whether the server shall be in setup mode. Keys that were reset while there were some show no difference:
+ *  the BMC's word counts then. */
 const keysWork = (how: How): BmcWork => ({
   async prepare(at) {
     const { setupMode } = await at.command(readState)

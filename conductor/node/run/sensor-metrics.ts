@@ -1,4 +1,5 @@
-/** Sensors of servers as metrics, as many as the limits let through: names come from BMCs, which must not grow the metrics without end. */
+/** Sensors of servers as metrics, as many as the limits let through: names come from BMCs, which must not grow the
+ *  metrics without end. */
 import { Gauge, type Registry } from 'prom-client'
 import type { SensorSync } from './sensor-sync.ts'
 

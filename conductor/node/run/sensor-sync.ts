@@ -1,4 +1,5 @@
-/** Sensors of servers, how their firmware starts them, and whether they drifted from what was applied, read every ten minutes: slow reads, a few BMCs at a time, each behind everything else that its BMC is asked for. */
+/** Sensors of servers, how their firmware starts them, and whether they drifted from what was applied, read every ten
+ *  minutes: slow reads, a few BMCs at a time, each behind everything else that its BMC is asked for. */
 import { isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'

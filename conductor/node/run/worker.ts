@@ -17,7 +17,8 @@ import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
 
 export interface Performer {
-  /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal: nobody wants it any more. */
+  /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal:
+   *  nobody wants it any more. */
   perform(effect: Effect, node: NodeRecord, signal: AbortSignal): Promise<EffectFound | undefined>
 }
 
@@ -253,7 +254,8 @@ export class Worker {
 
   private offset = (): number => this.parts.clock.now() - this.parts.monotonic.now()
 
-  /** Deadlines are stored by the wall clock, to outlive a restart. When that clock is set, they are moved with it: no node's time is over because of it. */
+  /** Deadlines are stored by the wall clock, to outlive a restart. When that clock is set, they are moved with it: no
+   *  node's time is over because of it. */
   private async followClock(): Promise<void> {
     const { sightings, log } = this.parts
     const byMs = Math.round(this.offset() - this.offsetMs)

@@ -1,4 +1,5 @@
-/** Every legal move of a node, as data: Ironic's 93 transitions (its state_machine.py). What is not here cannot happen. */
+/** Every legal move of a node, as data: Ironic's 93 transitions (its state_machine.py). What is not here cannot
+ *  happen. */
 import type { Arrow } from '../../../kit/arrows.ts'
 import type { State } from './states.ts'
 

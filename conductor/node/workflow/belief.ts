@@ -1,4 +1,5 @@
-/** What is accepted from the agent of a node in which state and with which order. What the table does not have is refused. Pure. */
+/** What is accepted from the agent of a node in which state and with which order. What the table does not have is
+ *  refused. Pure. */
 import { currentStep, type BootTokenState, type NodeRecord } from '../record.ts'
 import { STATES, type State } from './states.ts'
 

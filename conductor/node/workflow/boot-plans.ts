@@ -1,4 +1,5 @@
-/** How each boot interface brings a node into the ramdisk and back to its disk, as data: effects between "off" and "on", and after "on". */
+/** How each boot interface brings a node into the ramdisk and back to its disk, as data: effects between "off" and
+ *  "on", and after "on". */
 import type { Effect } from '../effect.ts'
 import type { NodeRecord } from '../record.ts'
 

@@ -54,8 +54,8 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
   }
 }
 
-/** A restart of the server in which its BMC carries out what was ordered: into the ramdisk, so that no system of a former user runs; after a service
- *  without further steps of the agent, into its instance. */
+/** A restart of the server in which its BMC carries out what was ordered: into the ramdisk, so that no system of a
+ *  former user runs; after a service without further steps of the agent, into its instance. */
 export function restartForBmc(node: NodeRecord): readonly Effect[] {
   const { order, phase, steps, stepIndex } = node.workflow
   // One that was off is switched on, also where it must not be switched off.
@@ -67,8 +67,9 @@ export function restartForBmc(node: NodeRecord): readonly Effect[] {
 
 const isProof = (effect: Effect): boolean => effect.do === 'firmware-mode' && effect.how === 'prove'
 
-/** Our GRUB of the boot ISO is not signed, and iPXE is not either; where an instance wants Secure Boot, it stays on for a ramdisk that comes through signed
- *  loaders. The boot mode of the instance is set before the ramdisk, because firmware forgets boot entries when the mode changes. */
+/** Our GRUB of the boot ISO is not signed, and iPXE is not either; where an instance wants Secure Boot, it stays on for
+ *  a ramdisk that comes through signed loaders. The boot mode of the instance is set before the ramdisk, because
+ *  firmware forgets boot entries when the mode changes. */
 function ramdiskFirmware(node: NodeRecord): Firmware {
   if (!managementOf(node).firmwareMode) return {}
   const isDeploy = node.workflow.order === 'deploy'

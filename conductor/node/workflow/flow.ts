@@ -1,4 +1,5 @@
-/** How a node goes from state to state and from step to step. Pure; the files of `events` decide which event causes which of these. */
+/** How a node goes from state to state and from step to step. Pure; the files of `events` decide which event causes
+ *  which of these. */
 import { findArrow } from '../../../kit/arrows.ts'
 import { NODE_ARROWS, type NodeEvent, type Phase } from './arrows.ts'
 import { ended, keptIn } from './belief.ts'
@@ -65,7 +66,8 @@ export function owe(node: NodeRecord, pendingEffects: readonly Effect[], context
   return { ...node, workflow, agent: boots ? null : node.agent }
 }
 
-/** The BMC has carried out the present step. A server that it restarted into the ramdisk is on its way there, and is not restarted again. */
+/** The BMC has carried out the present step. A server that it restarted into the ramdisk is on its way there, and is
+ *  not restarted again. */
 function bmcDone(node: NodeRecord, context: StepContext): NodeRecord {
   const next = nextStep({ ...node, lastError: null, workflow: { ...node.workflow, bmcTask: null } })
   const isWaiting = STATES[node.provisionState].kind === 'waiting'
@@ -83,7 +85,8 @@ const bootsRamdisk = (pendingEffects: readonly Effect[], node: NodeRecord): bool
 const restarts = (effects: readonly Effect[]): boolean =>
   effects.some((effect) => effect.do === 'reset' || (effect.do === 'power' && effect.to === 'power off'))
 
-/** A boot that the conductor orders: its token may be traded once. A generation that had a token is not used for another boot. */
+/** A boot that the conductor orders: its token may be traded once. A generation that had a token is not used for
+ *  another boot. */
 export const newBoot = (workflow: Workflow): Workflow => ({
   ...workflow,
   generation: workflow.bootToken === 'none' ? workflow.generation : workflow.generation + 1,
@@ -120,7 +123,8 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
   }
 }
 
-/** What the firmware was changed to holds: the order of the node is over, or a node at rest is as it was before, off again if it was off. */
+/** What the firmware was changed to holds: the order of the node is over, or a node at rest is as it was before, off
+ *  again if it was off. */
 function modeProven(node: NodeRecord, context: StepContext): NodeRecord {
   const { bmcTask } = node.workflow
   const free = modeOver(node)
@@ -167,7 +171,8 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
     const idle = node.agent === null && node.powerState === 'power on' && steps.some(({ by }) => by === 'bmc')
     return move(whole, cleaningTo === 'manageable' ? 'manage' : 'done', idle ? { ...context, phase: 'halt' } : rest)
   }
-  // A service during which the instance kept running has nothing to start. A real server is on when the agent reports the rescue login.
+  // A service during which the instance kept running has nothing to start. A real server is on when the agent reports
+  // the rescue login.
   const left =
     order === 'deploy' ||
     (order === 'rescue' && !usesAgent(node)) ||

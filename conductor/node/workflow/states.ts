@@ -1,4 +1,5 @@
-/** Every provision state, in Ironic's words, with everything that depends on the state alone. There is no other list of states. */
+/** Every provision state, in Ironic's words, with everything that depends on the state alone. There is no other list of
+ *  states. */
 
 export type Kind =
   /** Waits for a request. */
@@ -14,7 +15,8 @@ export type Kind =
 
 /** What the deploy agent of a node is in a state. */
 export type Presence =
-  /** There is no agent: another system runs on the node, or has run since. Session and token end when the state is entered. */
+  /** There is no agent: another system runs on the node, or has run since. Session and token end when the state is
+   *  entered. */
   | 'none'
   /** The node boots into the ramdisk, or is between two steps: nothing is accepted now, a call waits. */
   | 'boots'
@@ -22,13 +24,14 @@ export type Presence =
   | 'works'
   /** It waits until the operator lets the order go on. */
   | 'held'
-  /** It waits for the next order, which it gets without a boot (fast track). No other system has run since it said hello. */
+  /** It waits for the next order, which it gets without a boot (fast track). No other system has run since it said
+   *  hello. */
   | 'parked'
   /** It waits to be switched off: a tenant may have had the ramdisk or the disk, so the next order boots the node. */
   | 'idle'
 
-/** Why a node is out of service, in Ironic's words and one of ours. `endsWithVerb`: an operator who acts on the node has looked at it, so the verb is
- *  accepted in the maintenance that the fault brought, and ends it. */
+/** Why a node is out of service, in Ironic's words and one of ours. `endsWithVerb`: an operator who acts on the node
+ *  has looked at it, so the verb is accepted in the maintenance that the fault brought, and ends it. */
 export const NODE_FAULTS = {
   'power failure': { endsWithVerb: false },
   'clean failed': { endsWithVerb: true },
@@ -43,7 +46,8 @@ export const isNodeFault = (text: string): text is NodeFault => Object.hasOwn(NO
 
 interface Meaning {
   readonly kind: Kind
-  /** Where the state leads, shown as target_provision_state (Ironic's states.py); `cleaned`: where the cleaning leads. */
+  /** Where the state leads, shown as target_provision_state (Ironic's states.py); `cleaned`: where the cleaning
+   *  leads. */
   readonly target?: string
   readonly description: string
 }
@@ -119,7 +123,8 @@ export interface StateRules {
   readonly agent: Presence
   /** What a network boot is answered with. */
   readonly booting: 'ramdisk' | 'disk' | 'nothing'
-  /** What may be changed of the record: everything, all but the driver, its interfaces and the resource class, or only flags and notes. */
+  /** What may be changed of the record: everything, all but the driver, its interfaces and the resource class, or only
+   *  flags and notes. */
   readonly editable: 'all' | 'fields' | 'flags'
   /** How a network card is connected may be changed (Ironic). */
   readonly connectable?: true
@@ -127,7 +132,8 @@ export interface StateRules {
   readonly deletable?: true
   /** An agent may be running: GET /v1/lookup finds the node. In any other state it answers as for an unknown node. */
   readonly lookup?: true
-  /** The instance or the rescue system runs: an idle agent's node is not switched off, and the node can be protected. */
+  /** The instance or the rescue system runs: an idle agent's node is not switched off, and the node can be
+   *  protected. */
   readonly occupied?: true
   /** Requests to change the power are refused. */
   readonly powerFixed?: true

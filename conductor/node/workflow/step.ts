@@ -1,4 +1,5 @@
-/** (record, event, context) -> record. Pure: no clock, no port, no await. Each kind of event has a file in `events`; `flow.ts` has the moves. */
+/** (record, event, context) -> record. Pure: no clock, no port, no await. Each kind of event has a file in `events`;
+ *  `flow.ts` has the moves. */
 import type { NodeRecord } from '../record.ts'
 import type { StepContext } from './context.ts'
 import type { StepEvent, StepResult } from './events.ts'

@@ -1,5 +1,6 @@
-/** Evacuation through a user's own program: one JSON object on its standard input, one on its standard output. Status 0: the answer counts; anything else is
- *  a failure whose standard error is shown. The contract is in docs/operating.md. */
+/** Evacuation through a user's own program: one JSON object on its standard input, one on its standard output. Status
+ *  0: the answer counts; anything else is a failure whose standard error is shown. The contract is in
+ *  docs/operating.md. */
 import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import { parsedOr } from '../../../kit/json.ts'

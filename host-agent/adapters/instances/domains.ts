@@ -1,4 +1,5 @@
-/** The definitions of domains on shared storage: one file each, written whole and renamed, the newest generation wins. */
+/** The definitions of domains on shared storage: one file each, written whole and renamed, the newest generation
+ *  wins. */
 import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { XMLParser } from 'fast-xml-parser'

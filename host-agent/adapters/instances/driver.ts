@@ -1,4 +1,5 @@
-/** What a driver must be able to do, for whatever runs the instances. Everything may be asked again, except `start`, which is asked for once per attempt. */
+/** What a driver must be able to do, for whatever runs the instances. Everything may be asked again, except `start`,
+ *  which is asked for once per attempt. */
 import type {
   Listing,
   MigrationRequest,
@@ -20,7 +21,8 @@ export interface Driver {
   prepare(host: string, why: string, signal: AbortSignal): Promise<void>
   locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Whereabouts>>
   start(order: MoveRequest, signal: AbortSignal): Promise<Started>
-  /** Live, off a host that is well. Answers when it was taken, or when it is done; may be asked again: the instance is moved, or it stays. */
+  /** Live, off a host that is well. Answers when it was taken, or when it is done; may be asked again: the instance is
+   *  moved, or it stays. */
   migrate(order: MigrationRequest, signal: AbortSignal): Promise<Started>
   /** One try to take a returned host back; false: not yet, ask again. */
   readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean>

@@ -1,4 +1,5 @@
-/** Calls of Nova with a token of Keystone, at the address in its catalogue; the token is renewed before it ends and when it is refused. */
+/** Calls of Nova with a token of Keystone, at the address in its catalogue; the token is renewed before it ends and
+ *  when it is refused. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Http, HttpResponse } from '../../../kit/http.ts'
 import { endpointOf, KeystoneSession } from '../../../kit/keystone.ts'

@@ -1,5 +1,6 @@
-/** Evacuation without any manager: the hosts keep the definitions of their domains on shared storage (host-agent/guard/exporter.ts), each with the host that
- *  owns it and a generation; moving one is to take its ownership, and to define and start it on the target. */
+/** Evacuation without any manager: the hosts keep the definitions of their domains on shared storage
+ *  (host-agent/guard/exporter.ts), each with the host that owns it and a generation; moving one is to take its
+ *  ownership, and to define and start it on the target. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Run } from '../../../kit/run.ts'
 import type { Driver } from './driver.ts'
@@ -102,14 +103,16 @@ export class LibvirtDriver implements Driver {
     return { got: 'accepted', ref: order.token }
   }
 
-  /** The record names the target before the migration begins: should the source die in it, the target is asked before anything is started. */
+  /** The record names the target before the migration begins: should the source die in it, the target is asked before
+   *  anything is started. */
   async migrate({ instance, source, target }: MigrationRequest, signal: AbortSignal): Promise<Started> {
     if (target === null) return { got: 'refused', why: 'no target', final: false }
     const record = await this.store.get(instance)
     if (!record || record.host !== source)
       return { got: 'refused', why: `it does not belong to ${source}`, final: true }
     if (record.unprotected) return { got: 'refused', why: record.unprotected, final: true }
-    // One that an earlier leader began may be on its way still: while the source lives, the record must not name another target.
+    // One that an earlier leader began may be on its way still: while the source lives, the record must not name
+    // another target.
     const to = record.migratingTo ?? target
     const there = record.migratingTo ? await this.state(to, instance, signal) : 'absent'
     if (there === undefined)
@@ -132,7 +135,8 @@ export class LibvirtDriver implements Driver {
     return { got: 'accepted', ref: null }
   }
 
-  /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as it is now, or why nobody can say. */
+  /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as
+   *  it is now, or why nobody can say. */
   private async reconcile(
     record: DomainRecord,
     { signal, down }: { signal: AbortSignal; down: readonly string[] },
@@ -153,7 +157,8 @@ export class LibvirtDriver implements Driver {
     return next
   }
 
-  /** An earlier attempt went elsewhere: nothing of it may be left where it went, unless that host is proven down. Answers why not. */
+  /** An earlier attempt went elsewhere: nothing of it may be left where it went, unless that host is proven down.
+   *  Answers why not. */
   private async leave(record: DomainRecord, order: MoveRequest, signal: AbortSignal): Promise<string | undefined> {
     if (order.down.includes(record.host)) return undefined
     const state = await this.state(record.host, record.uuid, signal)
@@ -163,7 +168,8 @@ export class LibvirtDriver implements Driver {
     return undefined
   }
 
-  /** What came back must run nothing that was moved; its agent has removed the definitions before it asked to be let in. */
+  /** What came back must run nothing that was moved; its agent has removed the definitions before it asked to be let
+   *  in. */
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
     if (step === 'enable') return true
     const moved = (await this.store.all()).filter(

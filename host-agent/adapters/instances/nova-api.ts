@@ -1,4 +1,5 @@
-/** What the driver needs of Nova's API: microversion, pages, services, servers and migrations. Throws `driver.failed` for an answer that is not expected. */
+/** What the driver needs of Nova's API: microversion, pages, services, servers and migrations. Throws `driver.failed`
+ *  for an answer that is not expected. */
 import { Fault } from '../../../kit/fault.ts'
 import type { Keystone } from './keystone.ts'
 

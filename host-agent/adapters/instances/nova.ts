@@ -1,5 +1,6 @@
-/** Evacuation through Nova. Its answer to "evacuate" only says that the request was accepted; what became of it is in the migrations and in the server. A second
- *  evacuation of the same server is accepted and breaks it (Nova since 2023.1 checks no task state), hence `locate` before every `start`. */
+/** Evacuation through Nova. Its answer to "evacuate" only says that the request was accepted; what became of it is in
+ *  the migrations and in the server. A second evacuation of the same server is accepted and breaks it (Nova since
+ *  2023.1 checks no task state), hence `locate` before every `start`. */
 import { Fault } from '../../../kit/fault.ts'
 import type {
   Instance,
@@ -15,7 +16,8 @@ import type { Keystone } from './keystone.ts'
 import { errorOf, NovaApi, type NovaMigration, type Server } from './nova-api.ts'
 
 export interface NovaOptions {
-  /** The disks of the instances are on storage that every host mounts. Otherwise Nova would rebuild an image-backed server from its image. */
+  /** The disks of the instances are on storage that every host mounts. Otherwise Nova would rebuild an image-backed
+   *  server from its image. */
   readonly sharedDisks: boolean
 }
 
@@ -56,7 +58,8 @@ export class NovaDriver implements Driver {
     return { instances }
   }
 
-  /** Without the admin role Nova ignores the filter and lists the servers of every host: the host of each is compared. */
+  /** Without the admin role Nova ignores the filter and lists the servers of every host: the host of each is
+   *  compared. */
   async list(host: string, signal: AbortSignal): Promise<Listing> {
     const { servers, complete } = await this.nova.servers(`&host=${encodeURIComponent(host)}`, signal)
     const foreign = servers.find((server) => server['OS-EXT-SRV-ATTR:host'] !== host)
@@ -116,7 +119,8 @@ export class NovaDriver implements Driver {
     return { got: 'refused', why: `Nova answered ${answer.status}: ${errorOf(answer.body)}`, final }
   }
 
-  /** Microversion 2.30 and newer: the scheduler checks the host; 2.25 and newer: block migration where the disks need it. */
+  /** Microversion 2.30 and newer: the scheduler checks the host; 2.25 and newer: block migration where the disks need
+   *  it. */
   async migrate(request: MigrationRequest, signal: AbortSignal): Promise<Started> {
     const body = { 'os-migrateLive': { host: request.target, block_migration: 'auto' } }
     const answer = await this.action(request.instance, body, signal)
@@ -131,7 +135,8 @@ export class NovaDriver implements Driver {
     return this.nova.ask({ method: 'POST', path: `/servers/${instance}/action`, body, signal })
   }
 
-  /** Nova does not lift "forced down" while evacuations are "done": they end when nova-compute starts, which the gate allows between the two steps. */
+  /** Nova does not lift "forced down" while evacuations are "done": they end when nova-compute starts, which the gate
+   *  allows between the two steps. */
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {
     const migrations = await this.nova.migrations(host, 'evacuation', signal)
     if (migrations.some(({ status }) => UNDER_WAY.has(status))) return false

@@ -1,8 +1,10 @@
-/** Which disk serves which hint of a volume: every hint gets a disk of its own, if there is any way to do that. Pure. */
+/** Which disk serves which hint of a volume: every hint gets a disk of its own, if there is any way to do that.
+ *  Pure. */
 import type { Disk } from '../../../conductor/api/agent-wire.ts'
 import { matches } from '../hints.ts'
 
-/** The disks in the order of the hints; undefined when the hints cannot be served. Disks that come first are preferred. */
+/** The disks in the order of the hints; undefined when the hints cannot be served. Disks that come first are
+ *  preferred. */
 export function assignDisks(
   hints: readonly Readonly<Record<string, unknown>>[],
   disks: readonly Disk[],

@@ -1,5 +1,5 @@
-/** Makes and removes software RAID on the disks of the machine. Every order may be repeated after a crash: volumes have the UUIDs of the order, so what an earlier try
- *  left half done is known as its own, removed, and made again. */
+/** Makes and removes software RAID on the disks of the machine. Every order may be repeated after a crash: volumes have
+ *  the UUIDs of the order, so what an earlier try left half done is known as its own, removed, and made again. */
 import type { Volume, VolumeWish } from '../../../conductor/api/agent-raid.ts'
 import type { Disk } from '../../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../../kit/clock.ts'
@@ -27,7 +27,8 @@ export interface RaidOrder {
   readonly create: readonly VolumeWish[]
 }
 
-/** Answers the volumes that it made, as the machine shows them. Throws `raid.disks`, `raid.occupied` or `raid.failed`. */
+/** Answers the volumes that it made, as the machine shows them. Throws `raid.disks`, `raid.occupied` or
+ *  `raid.failed`. */
 export async function configureRaid(order: RaidOrder, parts: RaidParts): Promise<Volume[]> {
   const mdadm = new Mdadm(parts.run)
   await mdadm.stopAll()

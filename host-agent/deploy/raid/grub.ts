@@ -1,5 +1,6 @@
-/** GRUB's loader for BIOS, moved from an image to another place of a disk: the boot code and the core image hold absolute sector numbers, which move along. Pure.
- *  Offsets are those of GRUB's boot.img (include/grub/i386/pc/boot.h) and of the end of diskboot.S. */
+/** GRUB's loader for BIOS, moved from an image to another place of a disk: the boot code and the core image hold
+ *  absolute sector numbers, which move along. Pure. Offsets are those of GRUB's boot.img (include/grub/i386/pc/boot.h)
+ *  and of the end of diskboot.S. */
 import { Fault } from '../../../kit/fault.ts'
 
 const SECTOR_BYTES = 512
@@ -16,7 +17,8 @@ export interface GrubCore {
   readonly sectors: number
 }
 
-/** Where the core image is, by the first sector of a disk and a reader of others. Undefined: the boot code is not GRUB's. */
+/** Where the core image is, by the first sector of a disk and a reader of others. Undefined: the boot code is not
+ *  GRUB's. */
 export async function findCore(
   mbr: Buffer,
   readSector: (sector: number) => Promise<Buffer>,
@@ -44,7 +46,8 @@ export function moveCore(
   return { bootCode, core: moved }
 }
 
-/** The list of blocks stands at the end of the first sector of the core image, the first block last; a length of 0 ends it. */
+/** The list of blocks stands at the end of the first sector of the core image, the first block last; a length of 0 ends
+ *  it. */
 function blocksOf(core: Buffer): { offset: number; first: number; count: number }[] {
   const blocks: { offset: number; first: number; count: number }[] = []
   for (let offset = BLOCK_LIST; offset > SECTOR_BYTES / 2; offset -= BLOCK_BYTES) {

@@ -1,5 +1,6 @@
-/** Makes every disk of a root volume start the machine alone: the image's loader for BIOS goes into the BIOS boot partition of each, its EFI system partition into the array of
- *  the disks' own ones, where it stays alike on all of them, and UEFI gets a boot entry for each disk. */
+/** Makes every disk of a root volume start the machine alone: the image's loader for BIOS goes into the BIOS boot
+ *  partition of each, its EFI system partition into the array of the disks' own ones, where it stays alike on all of
+ *  them, and UEFI gets a boot entry for each disk. */
 import { ESP_TYPE, makeUefiEntries, type EspPlace } from '../uefi.ts'
 import { DiskFile } from '../disk.ts'
 import { Fault } from '../../../kit/fault.ts'
@@ -22,7 +23,8 @@ interface BootDisk {
   readonly biosBytes: number
 }
 
-/** The disks of a volume, as its members say. Throws `deploy.firmware` for a volume that was not made to be the root. */
+/** The disks of a volume, as its members say. Throws `deploy.firmware` for a volume that was not made to be the
+ *  root. */
 async function bootDisksOf({ facts }: RunningVolume): Promise<BootDisk[]> {
   const disks: BootDisk[] = []
   for (const member of facts.members) {
@@ -92,7 +94,8 @@ async function copyBiosLoader(image: string, disks: readonly BootDisk[]): Promis
   return true
 }
 
-/** The image's EFI system partition moves: two file systems of one UUID would leave it to chance which of them the system mounts. */
+/** The image's EFI system partition moves: two file systems of one UUID would leave it to chance which of them the
+ *  system mounts. */
 async function moveEsp(volume: RunningVolume, target: string): Promise<void> {
   const image = volume.disk.name
   const dump = await runOk(['sfdisk', '--json', image], { timeoutMs: TIMEOUT_MS })

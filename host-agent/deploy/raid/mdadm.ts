@@ -1,4 +1,5 @@
-/** mdadm as the ramdisk uses it: arrays are created, assembled by their UUIDs, looked at and stopped. There is no udev, so mdadm makes no links and waits for none. */
+/** mdadm as the ramdisk uses it: arrays are created, assembled by their UUIDs, looked at and stopped. There is no udev,
+ *  so mdadm makes no links and waits for none. */
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Fault } from '../../../kit/fault.ts'

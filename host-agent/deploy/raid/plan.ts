@@ -1,7 +1,9 @@
-/** From wanted volumes and the disks of the machine to partition tables and arrays. Pure; throws `raid.disks` for what cannot be made.
+/** From wanted volumes and the disks of the machine to partition tables and arrays. Pure; throws `raid.disks` for what
+ *  cannot be made.
  *
- *  Every member disk has a GPT. Disks of the root volume begin with a BIOS boot partition and an EFI system partition, so that each of them can start the machine
- *  alone; the EFI system partitions are an array too. Partitions of volumes of a fixed size follow, then the one of the volume that takes the rest. */
+ *  Every member disk has a GPT. Disks of the root volume begin with a BIOS boot partition and an EFI system partition,
+ *  so that each of them can start the machine alone; the EFI system partitions are an array too. Partitions of volumes
+ *  of a fixed size follow, then the one of the volume that takes the rest. */
 import { LEAST_DISKS, MAX_MEMBERS, type SoftwareLevel, type VolumeWish } from '../../../conductor/api/agent-raid.ts'
 import type { Disk } from '../../../conductor/api/agent-wire.ts'
 import { Fault } from '../../../kit/fault.ts'
@@ -55,10 +57,12 @@ export interface RaidPlan {
   readonly esp: PlannedArray | undefined
 }
 
-/** The superblock of 1.0 stands at the end: a member begins with what the volume begins with, so that firmware, which knows no RAID, reads a member of the EFI system partitions. */
+/** The superblock of 1.0 stands at the end: a member begins with what the volume begins with, so that firmware, which
+ *  knows no RAID, reads a member of the EFI system partitions. */
 type Metadata = '1.0' | '1.2'
 const metadataOf = (level: SoftwareLevel): Metadata => (level === '1' ? '1.0' : '1.2')
-/** What an array needs of each member for itself: superblock and bitmap; with 1.2 up to 128 MiB of room for a later reshape before the data. */
+/** What an array needs of each member for itself: superblock and bitmap; with 1.2 up to 128 MiB of room for a later
+ *  reshape before the data. */
 const overheadMib = (level: SoftwareLevel): number => (metadataOf(level) === '1.0' ? 2 : 130)
 
 /** Members' worth of data that a volume of `members` disks holds. */

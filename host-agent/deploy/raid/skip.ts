@@ -1,4 +1,5 @@
-/** Disks that are left as they are: those that properties/skip_block_devices names, itself or by the name of a software RAID volume on them. */
+/** Disks that are left as they are: those that properties/skip_block_devices names, itself or by the name of a software
+ *  RAID volume on them. */
 import type { Disk } from '../../../conductor/api/agent-wire.ts'
 import { matches } from '../hints.ts'
 import { readPartitions } from '../sysfs.ts'

@@ -1,4 +1,5 @@
-/** GRUB's loader is moved from an image to the disks of a volume: every sector number in it moves along, and nothing else changes. */
+/** GRUB's loader is moved from an image to the disks of a volume: every sector number in it moves along, and nothing
+ *  else changes. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** The size planner of software RAID: partitions never overlap, volumes are as big as they were wanted, and what cannot be made is refused by name. */
+/** The size planner of software RAID: partitions never overlap, volumes are as big as they were wanted, and what cannot
+ *  be made is refused by name. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LEAST_DISKS, SOFTWARE_LEVELS, type VolumeWish } from '../../../conductor/api/agent-raid.ts'

@@ -1,5 +1,6 @@
-/** The lab's manager of instances, behind the contract of the mesh's command driver. An instance is a small web server with an address of its own; it runs on
- *  one of the servers as a systemd unit, started by that server's "hypervisor" (host.ts). Who owns an instance stands in one file, changed by this process alone. */
+/** The lab's manager of instances, behind the contract of the mesh's command driver. An instance is a small web server
+ *  with an address of its own; it runs on one of the servers as a systemd unit, started by that server's "hypervisor"
+ *  (host.ts). Who owns an instance stands in one file, changed by this process alone. */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { text } from 'node:stream/consumers'

@@ -1,4 +1,5 @@
-/** What a server of the lab is told by its config drive: how it comes into the mesh, and the lab's "hypervisor" that starts its instances. */
+/** What a server of the lab is told by its config drive: how it comes into the mesh, and the lab's "hypervisor" that
+ *  starts its instances. */
 import { stringify } from 'yaml'
 
 export const CLOUD_PORT = 7070
@@ -60,7 +61,8 @@ export function hostUserData(host: {
     gate: {},
     guests: {
       kind: 'command',
-      // Units have a control group each; asking systemd every two seconds would cost an emulated processor half of its time.
+      // Units have a control group each; asking systemd every two seconds would cost an emulated processor half of its
+      // time.
       count: ['sh', '-c', 'ls -d /sys/fs/cgroup/system.slice/instance-*.service 2>/dev/null | wc -l'],
       stop: ['python3', '-c', posts(`http://${host.address}:7071`, { do: 'stop all' })],
       onOpen: ['python3', '-c', posts(`http://${host.conductor}:${CLOUD_PORT}`, { call: 'open', host: host.name })],

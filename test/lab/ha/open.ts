@@ -1,4 +1,5 @@
-/** The mesh of `npm run lab -- --ha`: arbiters and the manager of instances beside the rack, an invitation for each server. */
+/** The mesh of `npm run lab -- --ha`: arbiters and the manager of instances beside the rack, an invitation for each
+ *  server. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'

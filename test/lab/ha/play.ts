@@ -1,4 +1,5 @@
-/** What `npm run lab -- --ha` shows once the servers run: they are a mesh, each runs instances, one loses its power behind its BMC's back, one freezes. */
+/** What `npm run lab -- --ha` shows once the servers run: they are a mesh, each runs instances, one loses its power
+ *  behind its BMC's back, one freezes. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../../kit/clock.ts'
@@ -11,8 +12,9 @@ const INSTANCES_EACH = 2
 const WELL_MS = 10 * 60_000
 const MOVED_MS = 3 * 60_000
 
-/** Software emulation makes every server slow now and then by a second; numbers for real hardware are the defaults. One of three hosts is more than the share that
- *  may be fenced in ten minutes, and an instance that saw several hosts die is no suspect where a person kills them. */
+/** Software emulation makes every server slow now and then by a second; numbers for real hardware are the defaults. One
+ *  of three hosts is more than the share that may be fenced in ten minutes, and an instance that saw several hosts die
+ *  is no suspect where a person kills them. */
 const LIMITS = {
   hops: 100,
   observerLagMs: 2_000,

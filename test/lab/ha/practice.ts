@@ -1,8 +1,10 @@
-/** The lab's manager of instances and its servers' first words, as a program of one file for places that are no checkout (vagrant/):
+/** The lab's manager of instances and its servers' first words, as a program of one file for places that are no
+ *  checkout (vagrant/):
  *
- *    practice serve STATE_FILE ADDRESS PORT          the manager of instances
- *    practice driver ADDRESS PORT                    what an arbiter runs
- *    practice user-data NAME ADDRESS MAC BUNDLE CONDUCTOR_ADDRESS    config drive of a server that comes into the mesh */
+ *     practice serve STATE_FILE ADDRESS PORT          the manager of instances
+ *     practice driver ADDRESS PORT                    what an arbiter runs
+ *     practice user-data NAME ADDRESS MAC BUNDLE CONDUCTOR_ADDRESS    config drive of a server that comes into the
+ *  mesh */
 import { readFile } from 'node:fs/promises'
 import { driver, serve } from './cloud.ts'
 import { hostUserData } from './host.ts'

@@ -3,7 +3,8 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { heard, off, reaches, watched, type Scenario } from './shared.ts'
 
-/** A host that somebody holds, and that then dies. On a busy machine it hangs until its watchdog resets it: it is switched on then. */
+/** A host that somebody holds, and that then dies. On a busy machine it hangs until its watchdog resets it: it is
+ *  switched on then. */
 const held = (hold: { kind?: string; why: string }): Pick<Scenario, 'inject' | 'heal'> => ({
   async inject(lab, host) {
     await lab.api('PUT', `/rackward/v1/mesh/hosts/${host.name}/hold`, hold)

@@ -8,7 +8,8 @@ export interface Scenario {
   readonly says: string
   /** Part of `npm test` as well. */
   readonly daily?: boolean
-  /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once. `emptied`: so they do, without an incident. */
+  /** `nothing`: nobody is switched off and nothing is moved. `moved`: the host's instances run elsewhere, once.
+   *  `emptied`: so they do, without an incident. */
   readonly wanted: 'nothing' | 'moved' | 'emptied'
   /** How long it is watched at least, for what must not happen. */
   readonly watchMs?: number
@@ -24,8 +25,9 @@ const LOOK_MS = 500
 /** Slowest pace at which an arbiter judges the hosts: one that does not lead does so once a second. */
 const ROUND_MS = 1_000
 
-/** Watches for what must not happen: for `watchMs`, which the limits of the mesh are measured in, and until the hosts were judged once for each second
- *  of it, by the leader if there is one. The time alone says nothing on a busy machine: the leader may not have run meanwhile. */
+/** Watches for what must not happen: for `watchMs`, which the limits of the mesh are measured in, and until the hosts
+ *  were judged once for each second of it, by the leader if there is one. The time alone says nothing on a busy
+ *  machine: the leader may not have run meanwhile. */
 export async function watched(lab: MeshLab, watchMs: number, look: () => Promise<void>): Promise<void> {
   const endMs = performance.now() + watchMs
   const wanted = Math.ceil(watchMs / ROUND_MS)
@@ -71,7 +73,8 @@ export const drop = (rule: string) =>
 export const CONSUL = /consul\0agent/
 export const AGENT = /main\.js\0agent/
 
-/** Its heartbeat is there again, as the leader hears it. The bound covers a reset by the watchdog, after which a machine boots for 30 s. */
+/** Its heartbeat is there again, as the leader hears it. The bound covers a reset by the watchdog, after which a
+ *  machine boots for 30 s. */
 export const heard = (lab: MeshLab, host: LabNode) =>
   until(
     async () => {

@@ -1,4 +1,5 @@
-/** What follows a deploy, with real parts: rescue and its end on a UEFI server, a rebuild and an undeploy on a BIOS server. */
+/** What follows a deploy, with real parts: rescue and its end on a UEFI server, a rebuild and an undeploy on a BIOS
+ *  server. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

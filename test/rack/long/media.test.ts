@@ -1,5 +1,5 @@
-/** Boots by virtual media on real firmware, BIOS and UEFI, with no DHCP server on the wire: the BMC fetches the boot ISO from the boot services by ranges, and
- *  the agent calls with the address that network_data gave it. */
+/** Boots by virtual media on real firmware, BIOS and UEFI, with no DHCP server on the wire: the BMC fetches the boot
+ *  ISO from the boot services by ranges, and the agent calls with the address that network_data gave it. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-/** Instances that boot from the network each time (deploy_interface ramdisk) on real firmware, and an inspection that hears its switch by LLDP. */
+/** Instances that boot from the network each time (deploy_interface ramdisk) on real firmware, and an inspection that
+ *  hears its switch by LLDP. */
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -16,7 +17,8 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 while :; do echo "INSTANCE UP WITH $(/bin/busybox cat /proc/cmdline)"; /bin/busybox sleep 5; done
 `
-/** A boot sector that says so on the serial port: the text after it, byte by byte, each when the transmitter is empty. */
+/** A boot sector that says so on the serial port: the text after it, byte by byte, each when the transmitter is
+ *  empty. */
 const BOOT_SECTOR = Buffer.concat([
   Buffer.from('e800005e83c624baf8030e1ffcac84c0741288c380c205eca82074fb80ea0588d8eeebe9f4ebfd', 'hex'),
   Buffer.from('ISO INSTANCE UP\r\n\0'),

@@ -1,4 +1,5 @@
-/** The power of a server is cut while its image is written: the deploy is tried again and succeeds, and so does a rebuild after it. */
+/** The power of a server is cut while its image is written: the deploy is tried again and succeeds, and so does a
+ *  rebuild after it. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { enroll, provision, waitState } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'

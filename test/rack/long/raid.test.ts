@@ -1,5 +1,5 @@
-/** Root on software RAID 1, by BIOS and by UEFI: made by a manual cleaning, kept by the automated one, deployed, and started from the disk that is left when the other
- *  is pulled. */
+/** Root on software RAID 1, by BIOS and by UEFI: made by a manual cleaning, kept by the automated one, deployed, and
+ *  started from the disk that is left when the other is pulled. */
 import { open, readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,5 +1,6 @@
-/** Secure Boot from the first packet to the installed system, on OVMF with Microsoft's keys: shim and GRUB from the network, the deploy ramdisk with Debian's
- *  kernel, the deployed Debian, a network boot that is sent on to the disk, and UEFI HTTP boot. The BMC speaks IPMI: nothing switches Secure Boot off meanwhile. */
+/** Secure Boot from the first packet to the installed system, on OVMF with Microsoft's keys: shim and GRUB from the
+ *  network, the deploy ramdisk with Debian's kernel, the deployed Debian, a network boot that is sent on to the disk,
+ *  and UEFI HTTP boot. The BMC speaks IPMI: nothing switches Secure Boot off meanwhile. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

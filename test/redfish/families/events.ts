@@ -1,4 +1,5 @@
-/** EventService 1.10, EventDestination 1.14 and Event 1.9 (DSP0266, "Eventing"): subscriptions that events are pushed to, and a stream of server-sent events. */
+/** EventService 1.10, EventDestination 1.14 and Event 1.9 (DSP0266, "Eventing"): subscriptions that events are pushed
+ *  to, and a stream of server-sent events. */
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { request } from 'node:https'

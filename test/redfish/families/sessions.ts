@@ -1,4 +1,5 @@
-/** SessionService 1.1 and Session 1.6: logins by session and by Basic; a table of limited size whose entries expire, and which a restart of the BMC clears. */
+/** SessionService 1.1 and Session 1.6: logins by session and by Basic; a table of limited size whose entries expire,
+ *  and which a restart of the BMC clears. */
 import { randomBytes } from 'node:crypto'
 import { collection, link, resource, ROOT, type Answer, type Ask, type Refusal } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'

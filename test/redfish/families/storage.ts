@@ -1,4 +1,5 @@
-/** Storage 1.15, Drive 1.17, Volume 1.9: RAID controllers that make volumes at once or at the next start, and an HBA that makes none. */
+/** Storage 1.15, Drive 1.17, Volume 1.9: RAID controllers that make volumes at once or at the next start, and an HBA
+ *  that makes none. */
 import { collection, isDict, link, resource, SYSTEM } from '../tree.ts'
 import type { Answer, Ask, Dict, Refusal } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'

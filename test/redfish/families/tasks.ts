@@ -1,4 +1,5 @@
-/** TaskService 1.2: what takes its time, as tasks that a restart of the BMC forgets; and Dell's jobs, which can be deleted before they start. */
+/** TaskService 1.2: what takes its time, as tasks that a restart of the BMC forgets; and Dell's jobs, which can be
+ *  deleted before they start. */
 import { collection, link, resource, ROOT } from '../tree.ts'
 import type { Dict } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'

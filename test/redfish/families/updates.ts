@@ -1,4 +1,5 @@
-/** UpdateService 1.14 with SimpleUpdate: fetches the file, takes its time, installs at the next start or restarts the BMC; and the adapters whose firmware it shows. */
+/** UpdateService 1.14 with SimpleUpdate: fetches the file, takes its time, installs at the next start or restarts the
+ *  BMC; and the adapters whose firmware it shows. */
 import { collection, CHASSIS, link, MANAGER, resource, ROOT, SYSTEM } from '../tree.ts'
 import type { Ask, Outcome } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'

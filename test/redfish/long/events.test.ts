@@ -1,4 +1,5 @@
-/** Events of BMCs that fail in ways which take their time: a subscription that is lost, a stream that is never given. */
+/** Events of BMCs that fail in ways which take their time: a subscription that is lost, a stream that is never
+ *  given. */
 import { afterEach, expect, test } from 'vitest'
 import { SSE, SUBSCRIPTIONS } from '../families/events.ts'
 import type { FaultName } from '../faults.ts'

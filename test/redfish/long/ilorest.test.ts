@@ -1,4 +1,5 @@
-/** HPE's ilorest as a judge of the virtual BMC: eight seconds of Python, and so by `npm run test:redfish` only. Its logout is right on port 443 alone, and is not asked for. */
+/** HPE's ilorest as a judge of the virtual BMC: eight seconds of Python, and so by `npm run test:redfish` only. Its
+ *  logout is right on port 443 alone, and is not asked for. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-/** A flood as a process of its own, so that it takes neither the soak's event loop nor its memory: `child.js NAME TARGET-AS-JSON`; SIGTERM ends it, and it prints its count. */
+/** A flood as a process of its own, so that it takes neither the soak's event loop nor its memory: `child.js NAME
+ *  TARGET-AS-JSON`; SIGTERM ends it, and it prints its count. */
 import { setMaxListeners } from 'node:events'
 import type { Target } from './flood.ts'
 import { FLOODS } from './list.ts'

@@ -23,7 +23,8 @@ export interface Flood {
   run(target: Target, signal: AbortSignal): Promise<number>
 }
 
-/** Runs `job` in `count` lanes until `signal`; a job that fails counts, and waits a moment. Answers how many jobs were run. */
+/** Runs `job` in `count` lanes until `signal`; a job that fails counts, and waits a moment. Answers how many jobs were
+ *  run. */
 export async function lanes(count: number, signal: AbortSignal, job: (i: number) => Promise<unknown>): Promise<number> {
   let next = 0
   const ended = new Promise<void>((resolve) => {

@@ -147,7 +147,8 @@ export const statementShapes: Flood = {
     }),
 }
 
-/** A page of another origin in the operator's browser. What it asks for must not happen: the soak looks at the power of the decoy afterwards. */
+/** A page of another origin in the operator's browser. What it asks for must not happen: the soak looks at the power of
+ *  the decoy afterwards. */
 export const crossSite: Flood = {
   name: 'a web page that fences',
   run: (target, signal) =>

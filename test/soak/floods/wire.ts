@@ -31,7 +31,8 @@ function dhcpFlood(name: string, mac: (i: number, target: Target) => string): Fl
         socket.bind(0, () => resolve())
       })
       const count = await lanes(1, signal, async (i) => {
-        // As a relay would send it: an ordinary socket needs no broadcast address for that, and the server reads it all the same.
+        // As a relay would send it: an ordinary socket needs no broadcast address for that, and the server reads it all
+        // the same.
         for (let n = 0; n < 50; n += 1) socket.send(discover(mac(i * 50 + n, target), i * 50 + n), 67, target.boot.host)
         return pause(4)
       })

@@ -1,7 +1,9 @@
-/** Events of one BMC -> reads of it: the first event is followed at once, and more of them no oftener than their use justifies. */
+/** Events of one BMC -> reads of it: the first event is followed at once, and more of them no oftener than their use
+ *  justifies. */
 import type { Clock } from '../../../../kit/clock.ts'
 
-/** What a read found. `later`: the node is at work or its BMC is asked already, so that it must be read again. `gone`: it is not read now. */
+/** What a read found. `later`: the node is at work or its BMC is asked already, so that it must be read again. `gone`:
+ *  it is not read now. */
 export type ReadEnd = 'change' | 'same' | 'later' | 'gone'
 
 export interface DoorbellParts {
@@ -27,7 +29,8 @@ export class Doorbell {
     this.parts = parts
   }
 
-  /** An event came, or events come from now on. `mayLag`: some BMCs send an event before their system resource shows the change, which is read twice then. */
+  /** An event came, or events come from now on. `mayLag`: some BMCs send an event before their system resource shows
+   *  the change, which is read twice then. */
   ring({ mayLag = true } = {}): void {
     const { clock, signal } = this.parts
     this.isOwed = true

@@ -1,4 +1,5 @@
-/** Events of BMCs as metrics: how nodes are watched, how many events came, and how many changes they did not announce. */
+/** Events of BMCs as metrics: how nodes are watched, how many events came, and how many changes they did not
+ *  announce. */
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { EventWatch } from './watch.ts'
 

@@ -1,4 +1,5 @@
-/** The events of one BMC: by its stream, else by a subscription, else not at all; opened again with a growing pause whenever they end. */
+/** The events of one BMC: by its stream, else by a subscription, else not at all; opened again with a growing pause
+ *  whenever they end. */
 import { isFault } from '../../../../kit/fault.ts'
 import type { Clock } from '../../../../kit/clock.ts'
 import type { Events, StreamReader, Subscription } from '../../../bmc/parts/events.ts'
@@ -71,7 +72,8 @@ export class EventSource {
     this.parts.onEvents('push')
   }
 
-  /** The poll found a change that no event had announced, or the BMC was away: what should bring events is looked at anew. */
+  /** The poll found a change that no event had announced, or the BMC was away: what should bring events is looked at
+   *  anew. */
   suspect(isMissed: boolean): void {
     if (isMissed) this.seen = { ...this.seen, missed: this.seen.missed + 1 }
     if (this.seen.way !== null) this.nudge.abort(new Error('the events are looked at anew'))

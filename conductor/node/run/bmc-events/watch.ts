@@ -17,7 +17,8 @@ export interface EventWatchParts {
   readonly bmcQueue: BmcQueue
   /** Reads power and health of a node through the ordinary poll. */
   readonly read: (uuid: string) => Promise<ReadEnd>
-  /** Whether its BMC may be asked for events; `updating`: it updates itself, and is left alone; `gone`: the node was deleted. */
+  /** Whether its BMC may be asked for events; `updating`: it updates itself, and is left alone; `gone`: the node was
+   *  deleted. */
   readonly stateOf: (uuid: string) => Promise<'ready' | 'updating' | 'gone'>
   readonly streams: boolean
   /** What BMCs reach this conductor by, such as https://192.0.2.1:9443; and what makes the paths unguessable. */
@@ -108,7 +109,8 @@ export class EventWatch {
     return true
   }
 
-  /** What stands in the path of a node's subscription. The same after a restart, so that a subscription that is there is used again. */
+  /** What stands in the path of a node's subscription. The same after a restart, so that a subscription that is there
+   *  is used again. */
   private secretOf(uuid: string, { key }: BmcTarget): string {
     const { push } = this.parts
     return push ? createHmac('sha256', push.key).update(`${uuid} ${key}`).digest('hex') : ''

@@ -1,4 +1,5 @@
-/** BIOS settings as work of a BMC: checked against the registry, ordered, a restart of the server, and read back until every value is the wanted one. */
+/** BIOS settings as work of a BMC: checked against the registry, ordered, a restart of the server, and read back until
+ *  every value is the wanted one. */
 import { partOf } from '../../../bmc/controller.ts'
 import type { BiosNow, BiosRegistryEntry, BiosValues } from '../../../bmc/parts/bios.ts'
 import type { BmcTask, TaskSeen } from '../../../bmc/task.ts'

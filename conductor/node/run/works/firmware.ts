@@ -1,5 +1,6 @@
-/** Firmware updates as work of a BMC, one component after the other: the file is fetched and checked, the BMC is told to install it, and the version is
- *  read back. What a task says is a hint: an update that says success and changed nothing is a fault. */
+/** Firmware updates as work of a BMC, one component after the other: the file is fetched and checked, the BMC is told
+ *  to install it, and the version is read back. What a task says is a hint: an update that says success and changed
+ *  nothing is a fault. */
 import { checkInput } from '../../../api/check-input.ts'
 import { partOf } from '../../../bmc/controller.ts'
 import type { FirmwareSeen, KnownIdentity } from '../../../bmc/parts/updates.ts'
@@ -43,7 +44,8 @@ interface Want {
   readonly restarted: boolean
   /** Good looks in a row. */
   readonly proven: number
-  /** The update of the present item is proven, and the next one begins at this time, since the operator wants that; null: it is not proven. */
+  /** The update of the present item is proven, and the next one begins at this time, since the operator wants that;
+   *  null: it is not proven. */
   readonly goOnAtMs: number | null
   /** Keys that the BMC had during the update of the present item; absent in records of older conductors. */
   readonly newKeys?: number
@@ -116,8 +118,8 @@ function componentOf(seen: readonly FirmwareSeen[], component: string): Firmware
   )
 }
 
-/** Sends the order for the present item, unless its version has changed since everything was prepared: the order was sent before a crash. Throws `bmc.unready`
- *  while the component is not shown, as after an update of the BMC. */
+/** Sends the order for the present item, unless its version has changed since everything was prepared: the order was
+ *  sent before a crash. Throws `bmc.unready` while the component is not shown, as after an update of the BMC. */
 async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> {
   const want = wantOf(task)
   const item = want.items[want.index]
@@ -208,7 +210,8 @@ async function keepPin(
 const goOn = (parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> =>
   order(parts, { ...task, uri: null, want: asJson({ ...wantOf(task), index: wantOf(task).index + 1, ...FRESH }) }, at)
 
-/** The time of going on is kept with the task, so that a restarted conductor waits no longer; the deadline of the update does not count it. */
+/** The time of going on is kept with the task, so that a restarted conductor waits no longer; the deadline of the
+ *  update does not count it. */
 function pause(parts: FirmwareWorkParts, task: BmcTask, { item, nowMs }: { item: Item; nowMs: number }): Looked {
   const goOnAtMs = nowMs + (item.waitMs ?? 0)
   return {

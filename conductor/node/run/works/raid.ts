@@ -1,5 +1,6 @@
-/** RAID volumes as work of a BMC: planned from the storage that it shows, ordered one after the other, and read back until each is there, or gone. A task of the BMC that
- *  failed fails the step, unless the end state holds all the same. */
+/** RAID volumes as work of a BMC: planned from the storage that it shows, ordered one after the other, and read back
+ *  until each is there, or gone. A task of the BMC that failed fails the step, unless the end state holds all the
+ *  same. */
 import { Fault, isFault } from '../../../../kit/fault.ts'
 import { partOf } from '../../../bmc/controller.ts'
 import type { StorageSeen, VolumeOrder, VolumeSeen } from '../../../bmc/parts/volumes.ts'

@@ -8,7 +8,8 @@ import { advance, enterPhase, fail, follow, move, nextStep, saysHold, withFault 
 import { STATES } from '../states.ts'
 
 export function onHello(node: NodeRecord, agent: AgentRecord, context: StepContext): StepResult {
-  // The answer to the first hello was lost, with the connection or with the conductor; or the agent restarted within the same boot.
+  // The answer to the first hello was lost, with the connection or with the conductor; or the agent restarted within
+  // the same boot.
   if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
   const { generation, bootToken } = node.workflow
   if (agent.generation !== generation)
@@ -18,7 +19,8 @@ export function onHello(node: NodeRecord, agent: AgentRecord, context: StepConte
     }
   if (bootToken === 'none' || bootToken === 'over')
     return { refused: 'agent.token', why: 'the boot token was used already, or its boot is over' }
-  // The boot is still being prepared, or the next step: the agent repeats its hello, which is answered when the effects are done.
+  // The boot is still being prepared, or the next step: the agent repeats its hello, which is answered when the effects
+  // are done.
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (bootToken === 'traded') return secondClaim(node, context)
   if (!believes(node, 'trade'))
@@ -30,7 +32,8 @@ export function onHello(node: NodeRecord, agent: AgentRecord, context: StepConte
   return { node: { ...node, agent, workflow: { ...node.workflow, deadlineMs, bootToken: 'traded' } } }
 }
 
-/** Two machines hold tokens of one boot, or the server restarted by itself. The conductor cannot tell which of them is the server, so it trusts neither. */
+/** Two machines hold tokens of one boot, or the server restarted by itself. The conductor cannot tell which of them is
+ *  the server, so it trusts neither. */
 function secondClaim(node: NodeRecord, context: StepContext): StepResult {
   const why = `two machines claimed boot ${node.workflow.generation} of this node, or its server restarted by itself; neither is trusted, and the node is switched off`
   const fault: FaultNote = { code: 'node.claimed', retry: false, text: new Fault('node.claimed', why).message }

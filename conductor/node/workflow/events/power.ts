@@ -41,7 +41,8 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
     retryAtMs: context.nowMs,
   }
   const asked: NodeRecord = { ...node, targetPowerState: target, lastError: null, lastFault: null }
-  // While the conductor waits for the agent, a boot that an operator requests goes into the ramdisk, and its agent is trusted.
+  // While the conductor waits for the agent, a boot that an operator requests goes into the ramdisk, and its agent is
+  // trusted.
   const boots =
     STATES[node.provisionState].agent === 'works' &&
     usesAgent(node) &&

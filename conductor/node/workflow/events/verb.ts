@@ -65,7 +65,8 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     imageId: null,
     bmcTask: null,
     restartedForBmc: false,
-    // An agent that is running already holds the token of this generation: another claim of it comes from a second machine.
+    // An agent that is running already holds the token of this generation: another claim of it comes from a second
+    // machine.
     bootToken: agent ? 'traded' : 'none',
   } as const
   // An operator who acts on a failed node has looked at it: the maintenance that the failure brought ends.
