@@ -109,7 +109,8 @@ test('the new key of a BMC is handed on before anything else is concluded from i
   own.shown.key = 'new'
   own.shown.inventory = [seenAs('bmc', '2')]
   const looked = await own.work.look(task, own.at(9_000))
-  expect(looked).toEqual({ task, patch: { bmc: { origin: ORIGIN, tlsPin: 'new' } }, lookAtMs: 9_000 })
+  const known = { ...task, want: { ...(task.want as object), newKeys: 1 } }
+  expect(looked).toEqual({ task: known, patch: { bmc: { origin: ORIGIN, tlsPin: 'new' } }, lookAtMs: 9_000 })
   expect(own.shown.journal).toMatchObject([{ kind: 'bmc-key', detail: { pin: 'new' } }])
 })
 
