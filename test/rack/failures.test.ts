@@ -243,7 +243,7 @@ describe('boot tokens', () => {
 test('a server that never calls back: time-out, with the last thing seen of it', async () => {
   const { uuid, message } = await silence
   expect(message).toMatch(
-    /inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.50\), boot file fetched \(snponly\.efi \(UEFI\)\), iPXE got its address .*no boot script request/,
+    /inspect failed: the node never called back; last seen: DHCP answered \(ack 10\.77\.0\.50\), boot file fetched \(snponly\.efi: iPXE with the firmware's driver\), iPXE got its address .*no boot script request/,
   )
   await until(async () => (await api().ok('GET', `/v1/nodes/${uuid}`)).power_state === 'power off', {
     what: 'the silent server to be switched off',
