@@ -103,12 +103,12 @@ async function samplesAreZero(disk: Disk): Promise<boolean> {
   const sectors = (disk.sizeBytes - length) / disk.logicalSectorBytes / (SAMPLES - 1)
   try {
     const file = await DiskFile.open(disk.name)
+    const [zeros, back] = [Buffer.alloc(length), Buffer.alloc(length)]
     try {
       await file.flush()
       for (let n = 0; n < SAMPLES; n += 1) {
-        const back = Buffer.alloc(length, 0xff)
-        await file.read(back, Math.floor(sectors * n) * disk.logicalSectorBytes)
-        if (back.some((byte) => byte !== 0)) return false
+        await file.read(back.fill(0xff), Math.floor(sectors * n) * disk.logicalSectorBytes)
+        if (!back.equals(zeros)) return false
       }
       return true
     } finally {
@@ -174,12 +174,13 @@ async function eraseDisk(disk: Disk): Promise<void> {
     throw new Fault('clean.failed', error.message, { cause: error })
   })
   try {
-    for (const range of ranges) await file.write(Buffer.alloc(range.lengthBytes), range.at)
+    const zeros = Buffer.alloc(END_BYTES)
+    for (const { at, lengthBytes } of ranges) await file.write(zeros.subarray(0, lengthBytes), at)
     await file.flush()
     for (const range of ranges) {
       const back = Buffer.alloc(range.lengthBytes, 0xff)
       await file.read(back, range.at)
-      if (back.some((byte) => byte !== 0))
+      if (!back.equals(zeros.subarray(0, range.lengthBytes)))
         throw new Fault(
           'clean.failed',
           `${disk.name} (serial ${disk.serial ?? 'unknown'}) still holds data at byte ${range.at} after it was erased`,
