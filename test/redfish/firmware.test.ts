@@ -238,7 +238,7 @@ test.concurrent.each(OUTCOMES)(
   '%s: the wanted end, or a fault of its own, and at most one restart',
   async (fault, end, starts) => {
     // A BMC without tasks is believed to wait for a restart after half of the time.
-    const { bmc, cleaned } = await open([fault], { timeoutSeconds: end === WELL ? 6 : 2 })
+    const { bmc, cleaned } = await open([fault], { timeoutSeconds: end === WELL ? 20 : 2 })
     const node = await cleaned(update(BIOS))
     if (end === WELL) expect(node).toMatchObject({ provision_state: 'manageable', last_error: null })
     else expect(node).toMatchObject({ provision_state: 'clean failed', last_error: expect.stringMatching(end) })
