@@ -12,6 +12,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'object.missing': 404,
   'mesh.member': 409,
   'mesh.unknown': 409,
+  'mesh.refused': 409,
   'mesh.leaderless': 503,
   'consul.unreachable': 503,
   'object.conflict': 409,

@@ -40,6 +40,7 @@ export interface BmcUpdate {
 }
 
 type Host = MeshRegistry['hosts'][number]
+type Sent = 'sent' | 'known' | { readonly refusedWith: number }
 type Keyed = readonly { readonly name: string; readonly publicKey: string }[]
 
 export class BmcCredentials {
@@ -59,6 +60,7 @@ export class BmcCredentials {
 
   /** Sends what is new. Answers the hosts. Throws `mesh.leaderless`. */
   async share({ hosts, arbiters }: MeshRegistry, nodes: readonly NodeRecord[]): Promise<string[]> {
+    this.forget(hosts, nodes)
     const byIdent = new Map(
       nodes.flatMap((node) =>
         Object.hasOwn(KEYS, node.driver)
@@ -74,27 +76,42 @@ export class BmcCredentials {
       if (!node || keyed.length === 0) continue
       const end = await this.send(host, node, keyed)
       if (end === 'sent') done.push(host.name)
-      if (end === 'refused') this.refused += 1
+      if (typeof end === 'object') this.refused += 1
     }
     return done
   }
 
   /** Resolves when the arbiters know that the BMC of a node updates itself, or the node is no host of theirs. Throws
-   *  `mesh.unknown` and `mesh.leaderless`: the update must wait. The record of the node says it from then on, and says
+   *  `mesh.refused` and `mesh.leaderless`: the update must wait. The record of the node says it from then on, and says
    *  when it is over. */
   async announce(node: NodeRecord, update: BmcUpdate): Promise<void> {
+    const before = this.announced.get(node.uuid)
     this.announced.set(node.uuid, { update, of: node })
-    const { hosts, arbiters } = await this.link.registry()
-    const keyed = keyedOf(arbiters)
-    for (const host of hosts)
-      if (isHost(host, node) && (await this.send(host, node, keyed)) === 'refused')
-        throw new Fault(
-          'mesh.unknown',
-          `the arbiters of the mesh did not take it that the BMC of ${host.name} updates itself, and could switch it off meanwhile`,
-        )
+    try {
+      const { hosts, arbiters } = await this.link.registry()
+      const own = hosts.filter((host) => isHost(host, node))
+      if (own.length === 0) this.announced.delete(node.uuid)
+      for (const host of own) mustBeTaken(await this.send(host, node, keyedOf(arbiters)), host)
+    } catch (error) {
+      // An order whose answer was lost may be under way, and stays announced.
+      if (before) this.announced.set(node.uuid, before)
+      else this.announced.delete(node.uuid)
+      throw error
+    }
   }
 
-  private async send(host: Host, node: NodeRecord, keyed: Keyed): Promise<'sent' | 'known' | 'refused'> {
+  /** Of hosts that are gone, and announcements that are over: the record of the node says it itself. */
+  private forget(hosts: MeshRegistry['hosts'], nodes: readonly NodeRecord[]): void {
+    const names = new Set(hosts.map(({ name }) => name))
+    for (const name of this.sent.keys()) if (!names.has(name)) this.sent.delete(name)
+    if (this.announced.size === 0) return
+    const idents = new Set(hosts.map(({ name, node }) => node ?? name))
+    for (const [uuid, { of }] of this.announced)
+      if (!idents.has(uuid) && !idents.has(of.name ?? uuid)) this.announced.delete(uuid)
+    for (const node of nodes) this.updateOf(node)
+  }
+
+  private async send(host: Host, node: NodeRecord, keyed: Keyed): Promise<Sent> {
     const text = JSON.stringify(reachOf(node))
     const update = this.updateOf(node)
     const digest = createHash('sha256')
@@ -107,7 +124,7 @@ export class BmcCredentials {
     const body = { sealed, ...(update ? { updating: this.wireOf(update) } : {}) }
     const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/bmc`
     const { status } = await this.link.request('PUT', path, { body })
-    if (status !== 200) return 'refused'
+    if (status !== 200) return { refusedWith: status }
     this.sent.set(host.name, digest)
     return 'sent'
   }
@@ -126,6 +143,14 @@ export class BmcCredentials {
     const seconds = Math.min(MAX_UPDATE_SECONDS, Math.max(1, Math.ceil((untilMs - this.clock.now()) / 1000)))
     return { id: isoTime(untilMs), why, seconds }
   }
+}
+
+function mustBeTaken(sent: Sent, { name }: Host): void {
+  if (typeof sent !== 'object') return
+  throw new Fault(
+    'mesh.refused',
+    `the leader of the mesh answered ${sent.refusedWith} when it was told that the BMC of ${name} updates itself, and could switch it off meanwhile`,
+  )
 }
 
 /** The effect of which `effect` was the record is not over in `node`. */

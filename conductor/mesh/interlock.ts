@@ -38,7 +38,7 @@ export class Interlock {
     this.name = `conductor ${parts.conductor}`
   }
 
-  /** Throws `mesh.member` or `mesh.unknown`; otherwise the mesh knows when this returns. */
+  /** Throws `mesh.member`, `mesh.unknown` or `mesh.refused`; otherwise the mesh knows when this returns. */
   async allow(node: NodeRecord, request: MeshRequest): Promise<void> {
     if (!ENDS_INSTANCE.has(request.verb)) return
     const host = await this.hostOf(node, request)
@@ -73,8 +73,8 @@ export class Interlock {
     })
     if (answer.status !== 200)
       throw new Fault(
-        'mesh.unknown',
-        `the mesh could not be told of "${request.verb}" on ${host.name}: it answered ${answer.status}`,
+        'mesh.refused',
+        `the leader of the mesh answered ${answer.status} when it was told of "${request.verb}" on ${host.name}`,
       )
     this.log.info(
       { node: node.uuid, host: host.name, verb: request.verb },

@@ -33,11 +33,13 @@ const TIMEOUT_MS = 5_000
 /** As the arbiters have it (host-agent/api/server.ts). */
 const LEADS_HEADER = 'x-rackward-leads'
 
-type ArbiterAnswer = { status: number; body: unknown }
+type ArbiterAnswer = { status: number; body: unknown; tag: string | undefined }
 interface ArbiterRequest {
   readonly path: string
   readonly body?: unknown
   readonly onBehalfOf?: string | undefined
+  /** Of the answer that is known: 304 says that it holds. */
+  readonly tag?: string | undefined
 }
 
 export class MeshLink {
@@ -47,6 +49,7 @@ export class MeshLink {
   private readonly clock: Clock
   /** The arbiter that led when it was last asked. */
   private leading: string | undefined
+  private known: { readonly tag: string; readonly registry: MeshRegistry } | undefined
 
   private constructor(
     at: { urls: readonly string[]; authorization: string | undefined; ca: string | undefined },
@@ -75,19 +78,26 @@ export class MeshLink {
     return (body as { hosts: readonly MeshHost[] }).hosts
   }
 
-  /** Who belongs to the mesh, and what is held there. Throws `mesh.leaderless`. */
+  /** Who belongs to the mesh, and what is held there: the same object as before when nothing changed. Throws
+   *  `mesh.leaderless` and `mesh.refused`. */
   async registry(): Promise<MeshRegistry> {
-    const { body } = await this.request('GET', '/rackward/v1/mesh/registry')
-    return body as MeshRegistry
+    const { known } = this
+    const { status, body, tag } = await this.request('GET', '/rackward/v1/mesh/registry', { tag: known?.tag })
+    if (status === 304 && known) return known.registry
+    if (status !== 200) throw new Fault('mesh.refused', `the leader of the mesh answered ${status} for its registry`)
+    const registry = body as MeshRegistry
+    this.known = tag === undefined ? undefined : { tag, registry }
+    return registry
   }
 
   /** Asks the arbiter that leads, or with `any` the first that answers. Status and body are its own. */
   async request(
     method: string,
     path: string,
-    options: { body?: unknown; any?: boolean; onBehalfOf?: string } = {},
+    options: { body?: unknown; any?: boolean; onBehalfOf?: string; tag?: string | undefined } = {},
   ): Promise<ArbiterAnswer> {
-    const request = { path, body: options.body, onBehalfOf: options.onBehalfOf }
+    const { any, ...more } = options
+    const request = { path, ...more }
     const known = this.leading
     if (known !== undefined) {
       const answer = await this.askLeader(known, method, request)
@@ -95,7 +105,7 @@ export class MeshLink {
     }
     const leader = await this.findLeader()
     this.leading = leader?.api
-    const base = leader?.api ?? (options.any ? leader?.via : undefined)
+    const base = leader?.api ?? (any ? leader?.via : undefined)
     if (base === undefined)
       throw new Fault('mesh.leaderless', `none of ${this.urls.join(', ')} knows a leader of the mesh`)
     return this.once(base, method, request)
@@ -153,6 +163,7 @@ export class MeshLink {
         ...(request.onBehalfOf === undefined
           ? {}
           : { 'x-rackward-on-behalf-of': encodeURIComponent(request.onBehalfOf) }),
+        ...(request.tag === undefined ? {} : { 'if-none-match': request.tag }),
       }
       const {
         status,
@@ -166,7 +177,8 @@ export class MeshLink {
         signal: abort.signal,
         ca: this.ca,
       })
-      return { status, body: currentSpelling(body), leads: answered[LEADS_HEADER] === 'true' }
+      const tag = typeof answered.etag === 'string' ? answered.etag : undefined
+      return { status, body: currentSpelling(body), tag, leads: answered[LEADS_HEADER] === 'true' }
     } finally {
       stop()
     }

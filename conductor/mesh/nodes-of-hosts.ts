@@ -9,6 +9,8 @@ type Nodes = Pick<Store, 'node' | 'nodeByName' | 'everyNode'>
 
 /** Records that are read in one turn of the event loop. */
 const AT_ONCE = 100
+/** Of nodes that changed while the mesh was away; beyond it all of them are looked at. */
+const MAX_CHANGED = 5_000
 
 export class NodesOfHosts {
   private readonly store: Nodes
@@ -16,17 +18,23 @@ export class NodesOfHosts {
   /** As they were the last time; undefined: everything is looked at. */
   private arbiters: string | undefined
   private hosts = new Map<string, string>()
+  private taken: MeshRegistry | undefined
 
   constructor(store: Nodes) {
     this.store = store
   }
 
   /** A node was added or changed. */
-  readonly note = (uuid: string): void => void this.changed.add(uuid)
+  readonly note = (uuid: string): void => {
+    if (this.arbiters === undefined) return
+    this.changed.add(uuid)
+    if (this.changed.size > MAX_CHANGED) this.again()
+  }
 
   /** Something was left undone: all are looked at again. */
   again(): void {
     this.arbiters = undefined
+    this.changed.clear()
   }
 
   /** The node of a host: by its UUID or name, or by the name of the host. */
@@ -36,14 +44,17 @@ export class NodesOfHosts {
   }
 
   /** Nodes that may have to be told of. Costs what changed. */
-  async take({ arbiters, hosts }: MeshRegistry): Promise<readonly NodeRecord[]> {
+  async take(registry: MeshRegistry): Promise<readonly NodeRecord[]> {
+    const { arbiters, hosts } = registry
     const before = this.hosts
+    const isSame = registry === this.taken
     const keys = JSON.stringify(arbiters)
     const whole = this.arbiters !== keys
     const changed = this.changed
     this.changed = new Set()
     this.arbiters = keys
-    this.hosts = new Map(hosts.map((host) => [host.name, `${host.node} ${host.bmc_sealed}`]))
+    this.taken = registry
+    if (!isSame) this.hosts = new Map(hosts.map((host) => [host.name, `${host.node} ${host.bmc_sealed}`]))
     if (whole) return this.store.everyNode()
 
     const found = new Map<string, NodeRecord>()
@@ -54,7 +65,8 @@ export class NodesOfHosts {
       if (read % AT_ONCE === 0) await turn()
     }
     for (const uuid of changed) await keep(await readable(this.store.node(uuid)))
-    for (const host of hosts) if (before.get(host.name) !== this.hosts.get(host.name)) await keep(await this.of(host))
+    for (const host of isSame ? [] : hosts)
+      if (before.get(host.name) !== this.hosts.get(host.name)) await keep(await this.of(host))
     return [...found.values()]
   }
 }

@@ -191,6 +191,12 @@ export const SERVICE_FAULTS = {
     description: 'it cannot be determined whether the mesh uses the node',
     remedy: 'restore Consul, or type the name of the host to proceed anyway',
   },
+  'mesh.refused': {
+    retry: true,
+    description: 'the mesh did not take what the conductor had to tell it',
+    remedy:
+      'look at the log of the arbiter that leads; after 401 or 403 make mesh.username an admin of the arbiters, after 404 look whether the host was removed from the mesh',
+  },
   'mesh.leaderless': {
     retry: true,
     description: 'no arbiter leads the mesh',

@@ -61,3 +61,21 @@ test('all of them again when the key of an arbiter changes, or something was lef
   expect(await take({ arbiters: [{ name: 'a1', public_key: 'k2' }], hosts })).toHaveLength(COUNT)
   expect(reads.every).toBe(3)
 })
+
+test('what changes while the mesh is away is bounded: beyond that all of them are looked at', async () => {
+  const { reads, nodes, hosts, take } = bench()
+  const kept = () => (Reflect.get(nodes, 'changed') as ReadonlySet<string>).size
+  for (let n = 0; n < 100; n += 1) nodes.note(`u${n}`)
+  expect(kept()).toBe(0)
+  await take({ arbiters, hosts })
+  let most = 0
+  for (let n = 0; n < 50_000; n += 1) {
+    nodes.note(`x${n}`)
+    most = Math.max(most, kept())
+  }
+  expect(most).toBeLessThanOrEqual(5_001)
+  expect(await take({ arbiters, hosts })).toHaveLength(COUNT)
+  nodes.note('u3')
+  expect(await take({ arbiters, hosts })).toEqual(['u3'])
+  expect(reads.every).toBe(2)
+})

@@ -10,6 +10,7 @@ import { DirectPower, fileSource, sealedSource } from '../../host-agent/adapters
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
 import { monotonicClock, systemClock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
 import { sealBox } from '../../kit/sealed-box.ts'
 
 const [a1, a2] = [newIdentity('a1'), newIdentity('a2')]
@@ -139,7 +140,7 @@ describe('a BMC that updates itself', () => {
       },
     }
     const credentials = new BmcCredentials(link as never, clock)
-    return { sent, credentials, share: (node: NodeRecord) => credentials.share(registry, [node]) }
+    return { sent, credentials, link, registry, share: (node: NodeRecord) => credentials.share(registry, [node]) }
   }
 
   test('is announced before its record says so, stays announced until then, and is taken back when it is done', async () => {
@@ -165,9 +166,45 @@ describe('a BMC that updates itself', () => {
   test('waits for arbiters that do not take it; a node that is no host asks nobody', async () => {
     const { credentials, sent } = bench(503)
     const update = { why: 'x', untilMs: 1_000 }
-    await expect(credentials.announce(beginning, update)).rejects.toMatchObject({ code: 'mesh.unknown', retry: true })
+    const refused = { code: 'mesh.refused', retry: true, detail: expect.stringContaining('answered 503') }
+    await expect(credentials.announce(beginning, update)).rejects.toMatchObject(refused)
     sent.length = 0
     await credentials.announce({ ...beginning, name: 'h2' }, update)
     expect(sent).toEqual([])
+  })
+
+  test('an arbiter that refuses it is named as the cause, not a lookup that failed', () => {
+    expect(new Fault('mesh.refused', 'x').message).not.toMatch(/Consul|type the name/)
+  })
+
+  const kept = (credentials: BmcCredentials, what: 'announced' | 'sent') => [
+    ...(Reflect.get(credentials, what) as ReadonlyMap<string, unknown>).keys(),
+  ]
+  const update = { why: 'x', untilMs: 600_000 }
+
+  test('leaves nothing behind for a node that is no host, and where the arbiters did not take it', async () => {
+    const { credentials } = bench()
+    for (let n = 0; n < 50; n += 1)
+      await credentials.announce({ ...beginning, uuid: `other-${n}`, name: `other-${n}` }, update)
+    expect(kept(credentials, 'announced')).toEqual([])
+    const refusing = bench(503).credentials
+    await refusing.announce(beginning, update).catch(() => undefined)
+    expect(kept(refusing, 'announced')).toEqual([])
+  })
+
+  test('stays announced when it is announced again and nobody takes that: the order may be under way', async () => {
+    const { credentials, link } = bench()
+    await credentials.announce(beginning, update)
+    link.registry = () => Promise.reject(new Fault('mesh.leaderless', 'no leader'))
+    await expect(credentials.announce(beginning, update)).rejects.toMatchObject({ code: 'mesh.leaderless' })
+    expect(kept(credentials, 'announced')).toEqual(['u1'])
+  })
+
+  test('is forgotten with its host', async () => {
+    const { credentials, registry } = bench()
+    await credentials.announce(beginning, update)
+    expect([kept(credentials, 'announced'), kept(credentials, 'sent')]).toEqual([['u1'], ['h1']])
+    await credentials.share({ ...registry, hosts: [] }, [])
+    expect([kept(credentials, 'announced'), kept(credentials, 'sent')]).toEqual([[], []])
   })
 })
