@@ -1,9 +1,9 @@
 /** What the store keeps of a node's BIOS settings and firmware: as they were read last, with the registry, since when
  *  each is as it is, and what was applied last. A reading that shows something else than what was applied becomes an
- *  event, once. */
+ *  event, once, which is stored with the reading or not at all. */
 import type { BiosNow, BiosRegistryEntry, BiosValue, BiosValues } from '../bmc/parts/bios.ts'
 import type { FirmwareSeen } from '../bmc/parts/updates.ts'
-import type { Store } from '../store/port.ts'
+import type { NewEvent, Store } from '../store/port.ts'
 import { biosDrift, firmwareDrift, newDrift, type Drift } from './policy/drift.ts'
 
 export interface KeptSetting extends Omit<BiosRegistryEntry, 'type'> {
@@ -21,7 +21,7 @@ export interface BiosDocument {
   readonly settings: readonly KeptSetting[]
 }
 
-export type DocumentStore = Pick<Store, 'hardware' | 'putHardware' | 'journal'>
+export type DocumentStore = Pick<Store, 'hardware' | 'putHardware'>
 
 export interface DocumentParts {
   readonly store: DocumentStore
@@ -67,8 +67,9 @@ export async function keepBios(
       }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  await store.putHardware(nodeUuid, 'bios', { readAtMs: read.atMs, settings } satisfies BiosDocument)
-  await tell(store, { nodeUuid, atMs: read.atMs }, newDrift(biosDrift(old), biosDrift(settings)))
+  const document: BiosDocument = { readAtMs: read.atMs, settings }
+  const events = driftEvents({ nodeUuid, atMs: read.atMs }, newDrift(biosDrift(old), biosDrift(settings)))
+  await store.putHardware(nodeUuid, 'bios', { document, events })
 }
 
 /** Passwords are never shown, so that nothing can be said of them. */
@@ -77,14 +78,8 @@ const appliedOf = (
   { given, known = null }: { given: BiosValue | undefined; known: string | null | undefined },
 ): string | null => (given === undefined || type === 'Password' ? known : textOf(given))
 
-async function tell(
-  { journal }: DocumentStore,
-  { nodeUuid, atMs }: { nodeUuid: string; atMs: number },
-  drifts: readonly Drift[],
-): Promise<void> {
-  for (const { what, name, applied, now } of drifts)
-    await journal.add({ atMs, nodeUuid, kind: 'drift', detail: { what, name, applied, now } })
-}
+const driftEvents = (at: { nodeUuid: string; atMs: number }, drifts: readonly Drift[]): NewEvent[] =>
+  drifts.map(({ what, name, applied, now }) => ({ ...at, kind: 'drift', detail: { what, name, applied, now } }))
 
 const textOf = (value: BiosValue): string | null => (value === null ? null : String(value))
 
@@ -148,8 +143,9 @@ export async function keepFirmware(
     })
   }
   const components = [...before.values()].slice(0, MAX_COMPONENTS)
-  await store.putHardware(nodeUuid, 'firmware', { readAtMs: read.atMs, components } satisfies FirmwareDocument)
-  await tell(store, { nodeUuid, atMs: read.atMs }, newDrift(firmwareDrift(old), firmwareDrift(components)))
+  const document: FirmwareDocument = { readAtMs: read.atMs, components }
+  const events = driftEvents({ nodeUuid, atMs: read.atMs }, newDrift(firmwareDrift(old), firmwareDrift(components)))
+  await store.putHardware(nodeUuid, 'firmware', { document, events })
 }
 
 /** What one server has: its BIOS, its BMC, and its adapters, of which 16 are read. */

@@ -263,7 +263,12 @@ export interface Store {
   putInventory(nodeUuid: string, inventory: unknown): Promise<void>
   /** What was read of a node through its BMC; undefined: nothing yet. */
   hardware(nodeUuid: string, kind: HardwareKind): Promise<unknown>
-  putHardware(nodeUuid: string, kind: HardwareKind, document: unknown): Promise<void>
+  /** With the events that the document brings: all of it or nothing. */
+  putHardware(
+    nodeUuid: string,
+    kind: HardwareKind,
+    read: { readonly document: unknown; readonly events: readonly NewEvent[] },
+  ): Promise<void>
 
   conductors(): Promise<ConductorRow[]>
   putConductor(row: ConductorRow): Promise<void>

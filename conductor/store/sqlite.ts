@@ -172,12 +172,13 @@ export class SqliteStore implements Store {
     }
   }
 
-  async putHardware(nodeUuid: string, kind: HardwareKind, document: unknown): Promise<void> {
-    await this.file.write({ what: kind, nodeUuid }, () =>
+  putHardware: Store['putHardware'] = async (nodeUuid, kind, { document, events }) => {
+    await this.file.write({ what: kind, nodeUuid }, () => {
       this.file
         .sql('INSERT OR REPLACE INTO hardware_documents (node_uuid, kind, body) VALUES (?, ?, ?)')
-        .run(nodeUuid, kind, JSON.stringify(document)),
-    )
+        .run(nodeUuid, kind, JSON.stringify(document))
+      for (const event of events) this.file.addEvent(event)
+    })
   }
 
   damaged = (): readonly Damaged[] => this.damage.list()
