@@ -134,6 +134,7 @@ export async function startHttp(doors: Doors): Promise<void> {
     media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
     answered: (status, whole) => observer.onAnswered(status, whole),
+    broke: (ip, error) => observer.onHttpFault(ip, error),
   }
   const server = bootHttp(files, await bootHttpLimits(doors))
   await life.add(

@@ -1,6 +1,6 @@
 /** HTTP for everything after the first loader: the script of the moment, kernel and ramdisk, image pieces. Read only;
  *  nothing here is secret but the boot token in a script, which only the node's own leased address gets. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { basename, dirname } from 'node:path'
 import send from 'send'
 import type { Clock } from '../../kit/clock.ts'
@@ -34,6 +34,8 @@ export interface BootFiles {
   readonly media?: BootMedia
   /** Every request, once: with its status, and whether the client took the whole answer. */
   answered(status: number, whole: boolean): void
+  /** A request whose answer failed by a fault of this program or its disk. */
+  readonly broke: (fromIp: string, error: unknown) => void
 }
 
 export type ScriptLoader = 'ipxe' | 'grub'
@@ -51,14 +53,14 @@ export const HEADERS_BYTES = 8 * 1024
 
 export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
-  const server = createServer(options, (request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
     response.on('close', () => files.answered(response.statusCode, response.writableFinished))
     // shim joins the directory and the name of its next file with one slash too many.
     const path = ((request.url ?? '').split('?')[0] ?? '').replace(/\/{2,}/g, '/')
-    const fromIp = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+    const fromIp = addressOf(request)
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
     const iso = files.media && mediaNameOf(path)
-    if (files.media && iso) return void answerMedia(files.media, { request, response }, iso)
+    if (files.media && iso) return answerMedia(files.media, { request, response }, iso)
     const [, mac, script] = SCRIPT.exec(path) ?? []
     if (mac) {
       const loader = script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe'
@@ -69,7 +71,8 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
     const file = files.file(path)
     if (!file) return refuse(response, 404)
     return answerFile(files, { request, response, path, file, fromIp })
-  })
+  }
+  const server = createServer(options, guarded(answer, files.broke))
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   return server
@@ -102,6 +105,27 @@ export async function bootHttpLimits({
   }
 }
 
+/** An error that nobody expected becomes a line of the log and 500, or the end of the connection where the answer has
+ *  begun; the server goes on. */
+export function guarded(
+  answer: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
+  onBroken: BootFiles['broke'],
+): RequestListener {
+  return (request, response) => {
+    const broken = (error: unknown) => {
+      onBroken(addressOf(request), error)
+      refuse(response, 500)
+    }
+    try {
+      answer(request, response)?.catch(broken)
+    } catch (error) {
+      broken(error)
+    }
+  }
+}
+
+const addressOf = ({ socket }: IncomingMessage): string => (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+
 function answerScript(response: ServerResponse, script: string | Buffer | undefined): void {
   if (script === undefined) return refuse(response, 403)
   response
@@ -129,10 +153,15 @@ function answerFile(
     lastModified: false,
     index: false,
   })
-    .on('error', (error: { status?: number }) => refuse(at.response, error.status ?? 500))
+    .on('error', (error: { status?: number }) => {
+      // 4xx: there is no such file, or no such range of it.
+      if ((error.status ?? 500) >= 500) files.broke(at.fromIp, error)
+      refuse(at.response, error.status ?? 500)
+    })
     .pipe(at.response)
 }
 
 function refuse(response: ServerResponse, status: number): void {
+  if (response.headersSent) return void response.destroy()
   response.writeHead(status, { 'content-type': 'text/plain' }).end(`${status}\n`)
 }

@@ -1,13 +1,13 @@
 /** Where BMCs fetch boot ISOs: at the HTTP server of the boot services, and at a listener of its own where `boot.media`
  *  has one, with TLS where it has a certificate. */
 import { readFile } from 'node:fs/promises'
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { httpOptions, limitConnections } from '../../kit/connection-limits.ts'
 import { listen } from '../../kit/listen.ts'
 import { bytesText } from '../../kit/text.ts'
 import type { Doors, ServiceParts } from './doors.ts'
-import { bootHttpLimits, HEADERS_BYTES } from './http.ts'
+import { bootHttpLimits, guarded, HEADERS_BYTES } from './http.ts'
 import { answerMedia, mediaNameOf } from './media-http.ts'
 import { BootMedia } from './media.ts'
 import { mediaArgs } from './render.ts'
@@ -39,16 +39,17 @@ export async function startMedia(doors: Doors): Promise<void> {
   if (!at) return
   const limits = await bootHttpLimits(doors)
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
-  const answer: RequestListener = (request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
     response.on('close', () => observer.onAnswered(response.statusCode, response.writableFinished))
     const name = mediaNameOf(request.url ?? '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end()
     if (name === undefined) return void response.writeHead(404).end()
-    void answerMedia(media, { request, response }, name)
+    return answerMedia(media, { request, response }, name)
   }
+  const listener = guarded(answer, (ip, error) => observer.onHttpFault(ip, error))
   const server = at.tls
-    ? createTlsServer({ ...options, cert: await readFile(at.tls.cert), key: await readFile(at.tls.key) }, answer)
-    : createServer(options, answer)
+    ? createTlsServer({ ...options, cert: await readFile(at.tls.cert), key: await readFile(at.tls.key) }, listener)
+    : createServer(options, listener)
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   await life.add(

@@ -52,11 +52,16 @@ async function answer(
     ...(range ? { 'content-range': `bytes ${start}-${end}/${sizeBytes}` } : {}),
   })
   if (request.method === 'HEAD') return void response.end()
-  // Whoever goes away while it reads is nobody's fault.
-  await pipeline(createReadStream(medium.path, { start, end }), overlay(medium, start, sent), response).catch(() =>
-    response.destroy(),
+  await pipeline(createReadStream(medium.path, { start, end }), overlay(medium, start, sent), response).catch(
+    (error: NodeJS.ErrnoException) => {
+      response.destroy()
+      if (!GONE.has(error.code ?? '')) throw error
+    },
   )
 }
+
+/** Whoever goes away while it reads is nobody's fault. */
+const GONE: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /** The one range that is asked for; `none`: it is outside of the image. Undefined: the whole image, as for several
  *  ranges and for what is no range (RFC 9110, 14.2). */

@@ -131,6 +131,12 @@ export class Observer {
     this.parts.counters.request('http', status >= 400 ? 'refused' : whole ? 'sent' : 'broken off')
   }
 
+  /** The name of a boot ISO is a secret, so that the path is not told. */
+  onHttpFault(fromIp: string, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error)
+    this.parts.events.warn('fault', machine(fromIp), `HTTP: a request from ${fromIp} caused an error: ${why}`)
+  }
+
   onFetched(url: string, fromIp: string): void {
     const mac = this.parts.leases.macOf(fromIp)
     if (mac && url.startsWith(LOADER_PATH)) return this.loaderFetched(mac, url.slice(LOADER_PATH.length))

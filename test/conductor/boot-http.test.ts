@@ -1,15 +1,18 @@
 /** HTTP boot over real sockets: who reads nothing is ended, one address cannot take all connections, and an honest
  *  download is served meanwhile. */
 import { once } from 'node:events'
+import fs from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Readable } from 'node:stream'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { bootHttp } from '../../conductor/boot/http.ts'
+import type { BootMedia } from '../../conductor/boot/media.ts'
 import { shareOf } from '../../kit/connection-limits.ts'
-import { until } from '../../kit/clock.ts'
+import { turn, until } from '../../kit/clock.ts'
 import { hold, shoot } from '../security/flood.ts'
 
 let dir = ''
@@ -18,6 +21,7 @@ let base = ''
 const refused: string[] = []
 const fetched: string[] = []
 const answered: string[] = []
+const broke: string[] = []
 const open = () =>
   new Promise<number>((resolve, reject) =>
     server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
@@ -31,9 +35,14 @@ beforeAll(async () => {
       script: ({ mac, loader }, ip) => (ip === '127.0.0.1' ? `${loader} of ${mac}` : undefined),
       autoexec: (ip) => (ip === '127.0.0.1' ? Buffer.from('#!ipxe\n') : undefined),
       grubStart: () => Buffer.from('exit\n'),
-      file: (url) => (url === '/kernel' ? join(dir, 'kernel') : undefined),
+      file: (url) => {
+        if (url === '/broken') throw new Error('a fault of the files')
+        return url === '/kernel' ? join(dir, 'kernel') : undefined
+      },
       fetched: (_, ip) => void fetched.push(ip),
       answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),
+      broke: (ip, error) => void broke.push(`${ip}: ${(error as Error).message}`),
+      media: { begin: () => Promise.reject(new Error('a fault of the media')) } as unknown as BootMedia,
     },
     { all: 24, perAddress: 8, idleMs: 1_500, onRefused: (which, address) => void refused.push(`${which} ${address}`) },
   )
@@ -75,6 +84,44 @@ test('a slow reader that makes progress gets all of it', async () => {
   })
   await until(() => slow.socket.destroyed, { what: 'the download to end', timeoutMs: 40_000 })
   expect(heard).toBeGreaterThan(20_000_000)
+})
+
+describe('a fault of the program', () => {
+  const unhandled: unknown[] = []
+  const onUnhandled = (error: unknown) => void unhandled.push(error)
+  beforeAll(() => void process.on('unhandledRejection', onUnhandled).on('uncaughtException', onUnhandled))
+  afterAll(() => void process.off('unhandledRejection', onUnhandled).off('uncaughtException', onUnhandled))
+
+  test.each([
+    ['/broken', 'a fault of the files'],
+    [`/media/${'a'.repeat(43)}/boot.iso`, 'a fault of the media'],
+  ])('%s is answered with 500 and told, and the server goes on', async (path, why) => {
+    broke.length = 0
+    expect(await shoot(base, path, { from: '127.0.2.11' })).toBe(500)
+    expect(broke).toEqual([`127.0.2.11: ${why}`])
+    expect((await fetch(`${base}/grub/grub.cfg`)).status).toBe(200)
+    expect(unhandled).toEqual([])
+  })
+
+  test('a file that cannot be read to its end ends the connection, and is told', async () => {
+    broke.length = 0
+    const half = vi.spyOn(fs, 'createReadStream').mockImplementationOnce(
+      () =>
+        Readable.from(
+          (async function* () {
+            yield Buffer.alloc(65_536)
+            await turn()
+            throw new Error('EIO: i/o error, read')
+          })(),
+        ) as unknown as fs.ReadStream,
+    )
+    const one = await hold(base, 'GET /kernel HTTP/1.1\r\nHost: x\r\n\r\n', '127.0.2.12')
+    one.socket.resume()
+    await until(() => one.socket.destroyed, { what: 'the end of the connection', timeoutMs: 10_000 })
+    half.mockRestore()
+    expect([broke, unhandled]).toEqual([['127.0.2.12: EIO: i/o error, read'], []])
+    expect(fetched).not.toContain('127.0.2.12')
+  })
 })
 
 test('who asks for the size alone fetched nothing', async () => {

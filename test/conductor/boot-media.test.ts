@@ -32,6 +32,7 @@ const none = {
   file: () => undefined,
   fetched: () => undefined,
   answered: () => undefined,
+  broke: () => undefined,
 }
 const limits = { all: 50, perAddress: 50, idleMs: 5_000, onRefused: () => undefined }
 const nameOf = (boot: { nodeUuid: string; generation: number }) => mediaName(KEY, boot)
