@@ -25,7 +25,7 @@ import { stepRoutes } from './steps.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
 import { Accounts, Events, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
-import { veilEvent, veilNode, veilPoll } from './veil.ts'
+import { veilDrift, veilEvent, veilNode, veilPoll } from './veil.ts'
 
 export interface RackwardParts extends MeshParts {
   readonly powerSync: PowerSync
@@ -230,13 +230,14 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
     const leased = standing(request.actor, node) === 'lessee'
     const poll = powerSync.of(node.uuid)
+    const drift = await driftOf(store, node.uuid)
     return explain({
       node: leased ? veilNode(node) : node,
       live,
       nowMs: clock.now(),
       conductor: request.view.conductor,
       poll: leased ? veilPoll(poll, node) : poll,
-      drift: await driftOf(store, node.uuid),
+      drift: leased ? veilDrift(drift, node) : drift,
       loader: await loaderRule.look(node),
       events: leased ? undefined : eventWatch.of(node.uuid),
       durationsMs: await store.journal.durations(modelOf(node), node.provisionState),

@@ -1,6 +1,7 @@
 /** What a tenant that leases a node is told: neither how its BMC is reached nor by whom, whatever text that stands in,
  *  nor the switches of the site. Pure. */
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
+import type { Drift } from '../node/policy/drift.ts'
 import type { PollSeen } from '../node/query/explain.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventRecord } from '../store/port.ts'
@@ -45,6 +46,14 @@ export function veilEvent(event: EventRecord, node: Leased): EventRecord {
 
 export const veilPoll = (poll: PollSeen | undefined, node: Leased): PollSeen | undefined =>
   poll && { ...poll, fault: poll.fault === null ? null : veilText(poll.fault, node) }
+
+/** Settings of a BIOS may name the BMC and its users. */
+export const veilDrift = (drift: readonly Drift[], node: Leased): Drift[] =>
+  drift.map((one) => ({
+    ...one,
+    applied: veilText(one.applied, node),
+    now: one.now === null ? null : veilText(one.now, node),
+  }))
 
 /** Any other error passes. */
 export const veilFault = (error: unknown): unknown =>

@@ -139,6 +139,40 @@ test('the inventory that a lessee is shown leaves out the BMC, under whatever na
   expect((await red('GET', '/v1/nodes/found/inventory')).body).toEqual(inventory)
 })
 
+test('what is read of the BIOS and the firmware names neither the BMC nor its user to a lessee, in lists and in explain', async () => {
+  const driver_info = { ipmi_address: '127.99.98.91', ipmi_username: 'bmc-operator', ipmi_password: 'x' }
+  const made = await red('POST', '/v1/nodes', { driver: 'ipmi', name: 'drifted', lessee: 'blue', driver_info })
+  expect(made.status).toBe(201)
+  const kept = { type: 'String', readOnly: false, resetRequired: null, unique: null, values: null, byDefault: null }
+  const bios = {
+    readAtMs: 1,
+    settings: [
+      ['BmcAddress', '127.99.98.91', '127.99.98.90'],
+      ['BmcUser', 'bmc-operator', 'nobody-at-all'],
+    ].map(([name, value, applied]) => ({ ...kept, name, value, applied, createdAtMs: 1, updatedAtMs: 1 })),
+  }
+  const component = { initialVersion: null, createdAtMs: 1, updatedAtMs: 1, lastVersionFlashed: '1.0' }
+  const firmware = { readAtMs: 1, components: [{ ...component, component: 'bmc', currentVersion: 'of 127.99.98.91' }] }
+  const db = new Database(join(victim.dir, 'data/rackward.db'))
+  for (const [kind, body] of Object.entries({ bios, firmware }))
+    db.prepare('INSERT INTO hardware_documents (node_uuid, kind, body) VALUES (?, ?, ?)').run(
+      made.body.uuid,
+      kind,
+      JSON.stringify(body),
+    )
+  db.close()
+
+  const paths = ['/rackward/v1/nodes/drifted/explain', '/v1/nodes/drifted/bios', '/v1/nodes/drifted/bios/BmcUser']
+  for (const path of [...paths, '/v1/nodes/drifted/firmware']) {
+    const [shown, whole] = await Promise.all([blue, red].map((user) => user('GET', path)))
+    expect([path, shown?.status, whole?.status]).toEqual([path, 200, 200])
+    const text = JSON.stringify(shown?.body)
+    expect(text).toMatch(/BmcUser|"component":"bmc"/)
+    expect(text).not.toMatch(/127\.99\.98\.91|bmc-operator/)
+    expect(JSON.stringify(whole?.body)).toMatch(/127\.99\.98\.91|bmc-operator/)
+  }
+})
+
 test('an event of a card that moved names its switches to the owner, and not to a lessee', async () => {
   const made = await red('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'moved', lessee: 'blue' })
   expect(made.status).toBe(201)

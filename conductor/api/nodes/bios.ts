@@ -4,8 +4,10 @@ import { Fault } from '../../../kit/fault.ts'
 import { BIOS_REGISTRY } from '../../fake/bios.ts'
 import type { NodeRecord } from '../../node/record.ts'
 import { biosDocument, type KeptSetting } from '../../node/hardware-documents.ts'
+import { standing } from '../access.ts'
 import type { ApiRequest, Route, RouteParts } from '../route.ts'
 import { parseFields, type Gates } from '../versions.ts'
+import { veilTexts } from '../veil.ts'
 import { links, time } from '../views.ts'
 import { nodeOf } from './routes.ts'
 
@@ -36,8 +38,12 @@ interface Setting extends Record<string, unknown> {
 }
 
 export function biosRoutes(parts: RouteParts): Route[] {
-  const settingsOf = async (node: NodeRecord): Promise<readonly Setting[]> =>
-    node.fake ? ofFake(node.fake) : ((await biosDocument(parts.store, node.uuid))?.settings.map(ofServer) ?? [])
+  const settingsOf = async (node: NodeRecord, { actor }: ApiRequest): Promise<readonly Setting[]> => {
+    if (node.fake) return ofFake(node.fake)
+    const settings = (await biosDocument(parts.store, node.uuid))?.settings.map(ofServer) ?? []
+    // They may name the BMC and its users.
+    return standing(actor, node) === 'lessee' ? settings.map((one) => veilSetting(one, node)) : settings
+  }
   return [
     {
       method: 'get',
@@ -52,7 +58,7 @@ export function biosRoutes(parts: RouteParts): Route[] {
         const detail = request.query.flag('detail') ?? false
         if (fields && detail) throw new Fault('input.invalid', 'fields and detail exclude each other')
         const names = detail ? ALL : (fields ?? SHORT)
-        const settings = await settingsOf(node)
+        const settings = await settingsOf(node, request)
         return { body: { bios: settings.map((one) => view(one, { node, request }, names)) } }
       },
     },
@@ -64,7 +70,7 @@ export function biosRoutes(parts: RouteParts): Route[] {
       summary: 'shows a BIOS setting',
       async handle(request) {
         const node = await nodeOf(parts, request)
-        const one = (await settingsOf(node)).find(({ name }) => name === request.params.setting)
+        const one = (await settingsOf(node, request)).find(({ name }) => name === request.params.setting)
         if (!one)
           throw new Fault(
             'object.missing',
@@ -75,6 +81,11 @@ export function biosRoutes(parts: RouteParts): Route[] {
     },
   ]
 }
+
+const veilSetting = (one: Setting, node: NodeRecord): Setting => ({
+  ...one,
+  ...(veilTexts({ value: one.value, allowable_values: one.allowable_values }, node) as object),
+})
 
 const view = (one: Setting, of: { node: NodeRecord; request: ApiRequest }, names: readonly string[]) => ({
   ...Object.fromEntries(names.map((name) => [name, one[name] ?? null])),

@@ -1,7 +1,9 @@
 /** /v1/nodes/{id}/firmware: versions of the firmware of a server as they were read last. Never reads the BMC. */
 import { firmwareDocument, type KeptComponent } from '../../node/hardware-documents.ts'
 import type { NodeRecord } from '../../node/record.ts'
+import { standing } from '../access.ts'
 import type { Route, RouteParts } from '../route.ts'
+import { veilTexts } from '../veil.ts'
 import { time } from '../views.ts'
 import { nodeOf } from './routes.ts'
 
@@ -17,7 +19,8 @@ export const firmwareRoutes = (parts: RouteParts): Route[] => [
       const components = node.fake
         ? ofFake(node.fake)
         : ((await firmwareDocument(parts.store, node.uuid))?.components.map(ofServer) ?? [])
-      return { body: { firmware: components } }
+      const leased = standing(request.actor, node) === 'lessee'
+      return { body: { firmware: leased ? veilTexts(components, node) : components } }
     },
   },
 ]
