@@ -169,6 +169,22 @@ test('another loader is an event, with what fell silent before it; the same one 
   })
 })
 
+test('another loader within one boot is an event too; the same one again is not', () => {
+  const { events, watch } = watched()
+  const fetch = (detail: string): BootEvent => ({
+    kind: 'seen',
+    atMs: 1,
+    nodeUuid: 'n1',
+    mac: '02:00:00:00:09:07',
+    step: 'loader',
+    detail,
+  })
+  for (const file of ['snponly.efi', 'snponly.efi', 'ipxe.efi', 'ipxe.efi']) watch.onEvent(fetch(file))
+  watch.onEvent({ ...fetch('ack 10.0.0.5'), step: 'dhcp' } as BootEvent)
+  watch.onEvent({ ...fetch('ack 10.0.0.6'), step: 'dhcp' } as BootEvent)
+  expect(events.map(({ detail }) => detail.detail)).toEqual(['snponly.efi', 'ipxe.efi', 'ack 10.0.0.5'])
+})
+
 test('the card model of an inventory is part of what the boot services know, and is a PCI id of a port of the node alone', async () => {
   const [node, other] = [await nodeWithPort(), await nodeWithPort()]
   const record = await store.node(node.uuid)

@@ -44,12 +44,13 @@ export class Sightings {
     live.bootedAtMs = nowMs
   }
 
-  /** Answers true when this milestone is new for the present boot. */
+  /** Keeps the last sighting of a milestone. Answers true when it is new for the present boot: the milestone, or the
+   *  loader, for firmware that starts again is given another one. */
   note(uuid: string, step: Milestone, sighting: Sighting): boolean {
     const live = this.of(uuid)
-    const fresh = !live.seen.has(step)
+    const before = live.seen.get(step)
     live.seen.set(step, sighting)
-    return fresh
+    return before === undefined || (step === 'loader' && before.detail !== sighting.detail)
   }
 
   /** How many deploy agents were heard since then. */
