@@ -13,6 +13,7 @@ import { systemClock } from '../kit/clock.ts'
 import { openConsul } from '../kit/consul.ts'
 import { systemRandom } from '../kit/random.ts'
 import { run } from '../kit/run.ts'
+import { findingsOfMesh } from './doctor-mesh.ts'
 import { listNodes } from './nodes.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, said, show } from './show.ts'
@@ -140,22 +141,7 @@ async function meshFindings(api: Api): Promise<Finding[]> {
   const mesh = await api.ask('GET', '/rackward/v1/mesh').catch((error: Error) => error)
   if (mesh instanceof CliError && mesh.kind === 'missing') return []
   if (mesh instanceof Error) return [{ check: 'mesh', level: 'unknown', says: mesh.message }]
-  const silent = (mesh.arbiters as { name: string; last_heard_seconds: number | null }[]).filter(
-    ({ last_heard_seconds: age }) => age === null || age > 5,
-  )
-  return [
-    mesh.leader === null
-      ? bad(
-          'mesh',
-          'the mesh has no leader: no host is fenced',
-          'look at Consul on the arbiters: rackward doctor there',
-        )
-      : ok('mesh', `${mesh.leader} leads`),
-    ...silent.map(({ name }) =>
-      bad('mesh', `the arbiter ${name} sends no heartbeat`, `systemctl status rackward-agent on ${name}`),
-    ),
-    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.reason}`, 'rackward mesh arm')]),
-  ]
+  return findingsOfMesh(mesh)
 }
 
 async function consulFindings(file: string): Promise<Finding[]> {

@@ -1,6 +1,8 @@
 /** The page of a mesh of 1,000 hosts tells what the last tick found: no host is judged for it, it takes no longer than
  *  a tick, and no question changes anything. */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { findingsOfMesh } from '../../cli/doctor-mesh.ts'
+import { currentSpelling } from '../../conductor/mesh/spelling.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { startMeshApi } from '../../host-agent/api/server.ts'
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'
@@ -132,6 +134,27 @@ test('the tick judges the silent hosts alone, and the page judges nobody: it tak
   expect(judged.times).toBe(0)
   // It used to take fifty ticks and more; a page is JSON over HTTP as well.
   expect(median(times)).toBeLessThan(Math.max(250, 10 * median(ticks)))
+})
+
+test('the doctor names the leader, each silent arbiter, and why the mesh is disarmed', async () => {
+  const { body } = await get('/rackward/v1/mesh')
+  const disarmed = {
+    check: 'mesh',
+    level: 'warn',
+    says: 'the mesh is disarmed: a test',
+    mend: 'rackward mesh arm',
+  }
+  expect(findingsOfMesh(body)).toEqual([{ check: 'mesh', level: 'ok', says: 'a2 leads' }, disarmed])
+  // As an arbiter of version 0.2 spells it, through a conductor.
+  const { reason: why, ...older } = body
+  expect(findingsOfMesh(currentSpelling({ ...older, why }) as typeof body)).toContainEqual(disarmed)
+  const silent = body.arbiters.map((one: object, i: number) => ({ ...one, last_heard_seconds: [0, null, 6][i] }))
+  const bad = findingsOfMesh({ ...body, leader: null, armed: true, arbiters: silent })
+  expect(bad.map(({ level, says }) => `${level}: ${says}`)).toEqual([
+    'bad: the mesh has no leader: no host is fenced',
+    'bad: the arbiter a2 sends no heartbeat',
+    'bad: the arbiter a3 sends no heartbeat',
+  ])
 })
 
 test('a question about one host judges that one, and changes nothing', async () => {

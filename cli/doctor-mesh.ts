@@ -1,0 +1,29 @@
+/** What `rackward doctor` makes of the mesh: the answer of an arbiter or a conductor -> findings. Pure. */
+import { bad, ok, warn, type Finding } from '../conductor/doctor/finding.ts'
+
+interface MeshAnswer {
+  readonly leader: string | null
+  readonly armed: boolean
+  readonly reason: string | null
+  readonly arbiters: readonly { readonly name: string; readonly last_heard_seconds: number | null }[]
+}
+
+/** A heartbeat comes four times a second. */
+const SILENT_SECONDS = 5
+
+export function findingsOfMesh(mesh: MeshAnswer): Finding[] {
+  const silent = mesh.arbiters.filter(({ last_heard_seconds: age }) => age === null || age > SILENT_SECONDS)
+  return [
+    mesh.leader === null
+      ? bad(
+          'mesh',
+          'the mesh has no leader: no host is fenced',
+          'look at Consul on the arbiters: rackward doctor there',
+        )
+      : ok('mesh', `${mesh.leader} leads`),
+    ...silent.map(({ name }) =>
+      bad('mesh', `the arbiter ${name} sends no heartbeat`, `systemctl status rackward-agent on ${name}`),
+    ),
+    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.reason}`, 'rackward mesh arm')]),
+  ]
+}
