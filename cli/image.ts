@@ -1,6 +1,6 @@
 /** `rackward image ...`: builds and imports into an image store. */
 import { createHash } from 'node:crypto'
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,15 +15,18 @@ import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts
 import { buildVagrantBox } from '../images/recipes/vagrant.ts'
 import { buildLoaders } from '../images/recipes/loaders.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
+import { inScratch } from '../images/recipes/scratch.ts'
 import { ImageStore } from '../images/store.ts'
 import { systemClock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
-import { run } from '../kit/run.ts'
+import { endChildren, run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
 import { formatOf, pairs, print, said, show } from './show.ts'
 
 type Say = (line: string) => void
+/** As shells have it for a program that SIGINT ended. */
+const INTERRUPTED = 130
 
 export const defaultCache = (): string => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rackward')
 const agentFile = () => fileURLToPath(new URL('../agent.cjs', import.meta.url))
@@ -34,6 +37,7 @@ export async function build(
   options: { store?: string; cache?: string; force?: boolean; out: string },
 ): Promise<void> {
   const cache = options.cache ?? defaultCache()
+  endChildrenOnSignal()
   switch (recipe) {
     case 'ramdisk': {
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
@@ -66,6 +70,16 @@ export async function build(
         `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, loaders, deb and vagrant-box`,
       )
   }
+}
+
+/** An interrupted build fails where it is, and so clears away what it has begun. Told twice it ends at once. */
+function endChildrenOnSignal(): void {
+  const onSignal = () => {
+    if (process.exitCode === INTERRUPTED) process.exit()
+    process.exitCode = INTERRUPTED
+    endChildren()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
 }
 
 export const ramdiskFor = (
@@ -134,12 +148,9 @@ export async function meshExtras(
  *  downloaded. */
 export async function vagrantBox(outDir: string, cacheDir: string, say: Say): Promise<string> {
   const extras = await meshExtras(cacheDir, say, ['rackward-common', 'rackward', 'rackward-agent'])
-  return buildVagrantBox({
-    extras,
-    workDir: join(cacheDir, `vagrant-work-${process.pid}`),
-    outFile: resolve(outDir, 'rackward.box'),
-    say,
-  })
+  return inScratch({ root: cacheDir, name: 'vagrant-work' }, (workDir) =>
+    buildVagrantBox({ extras, workDir, outFile: resolve(outDir, 'rackward.box'), say }),
+  )
 }
 
 const digestOf = async (path: string) =>
@@ -158,17 +169,14 @@ export async function debianFor(
   const keyed = `${name}-${debianKey(extras)}`
   const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
   if (known) return known
-  const workDir = join(cacheDir, `debian-work-${process.pid}`)
-  try {
+  return inScratch({ root: cacheDir, name: 'debian-work' }, async (workDir) => {
     const disk = join(workDir, 'disk.raw')
     const traits = await buildDebian({ workDir, disk, say, ...(extras ? { extras } : {}) })
     say('cutting the image into pieces')
     const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
     // The plain name moves to the newest build.
-    return await store.rename(image.id, [name, keyed])
-  } finally {
-    await rm(workDir, { recursive: true, force: true })
-  }
+    return store.rename(image.id, [name, keyed])
+  })
 }
 
 export async function importOne(

@@ -100,5 +100,5 @@ program.parseAsync().catch((error: Error) => {
     return
   }
   process.stderr.write(`rackward: ${lines(error.message)}\n`)
-  process.exitCode = error instanceof CliError ? STATUSES[error.kind] : STATUSES.failed
+  process.exitCode ??= error instanceof CliError ? STATUSES[error.kind] : STATUSES.failed
 })

@@ -24,6 +24,8 @@ export interface RunResult {
 export type Run = (argv: readonly string[], options: RunOptions) => Promise<RunResult>
 
 const KILL_AFTER_MS = 500
+/** For programs that have something to put in order. */
+const KILL_ALL_AFTER_MS = 5_000
 const MAX_BYTES = 16 * 1024 * 1024
 /** What a filter says on its standard error is kept for messages. */
 const MAX_SAID = 2_000
@@ -34,6 +36,13 @@ process.on('exit', () => {
   // TERM and not KILL: mmdebstrap has mounts to take down, and there is no time here to wait for it.
   for (const pid of groups) signalGroup(pid, 'SIGTERM')
 })
+
+let isEnding = false
+/** Ends all children, and starts no more: whoever waits for one hears that it failed, and can clean up. */
+export function endChildren(): void {
+  isEnding = true
+  for (const pid of groups) endGroup(pid, KILL_ALL_AFTER_MS)
+}
 
 /** Runs `argv` to its end. Throws `run.missing`, `run.resources` or `run.timeout`; any exit status is an answer. */
 export const run: Run = async (argv, options) => {
@@ -137,6 +146,7 @@ interface Started {
 
 function start(argv: readonly string[], how: How, { outlives = false } = {}): Started {
   const [program = '', ...words] = argv
+  if (isEnding) return { child: undefined, over: Promise.reject(interrupted(program)), end: () => undefined }
   let child: ChildProcess
   try {
     child = spawn(program, words, { ...how, detached: true })
@@ -155,11 +165,15 @@ function start(argv: readonly string[], how: How, { outlives = false } = {}): St
     groups.add(pid)
     child.once('close', () => groups.delete(pid))
   }
-  const end = () => {
-    signalGroup(pid, 'SIGTERM')
-    setTimeout(() => signalGroup(pid, 'SIGKILL'), KILL_AFTER_MS).unref()
-  }
-  return { child, over, end }
+  return { child, over, end: () => endGroup(pid, KILL_AFTER_MS) }
+}
+
+const interrupted = (program: string): Fault =>
+  new Fault('run.failed', `${program} is not started: this program was told to end`)
+
+function endGroup(pid: number, killAfterMs: number): void {
+  signalGroup(pid, 'SIGTERM')
+  setTimeout(() => signalGroup(pid, 'SIGKILL'), killAfterMs).unref()
 }
 
 function notStarted(program: string, error: unknown): Fault {

@@ -4,6 +4,8 @@ import { runOk } from '../../kit/run.ts'
 import { Fault } from '../../kit/fault.ts'
 
 const MINUTE_MS = 60_000
+/** What a program mounts ends with it, however it ends, and is seen by nobody else. */
+const OWN_MOUNTS = ['unshare', '--mount', '--propagation', 'private']
 
 /** One-line apt sources for `suite` (and its updates and security suites where the machine has them), component
  *  main. */
@@ -50,6 +52,7 @@ export async function debootstrap(opts: {
   opts.say(`unpacking Debian ${opts.suite}: ${opts.packages.length} packages and what they need`)
   await runOk(
     [
+      ...(opts.variant === 'minbase' ? OWN_MOUNTS : []),
       'mmdebstrap',
       '--quiet',
       '--mode=root',

@@ -1,8 +1,9 @@
 /** Built things are kept by the hash of everything that made them, and appear whole or not at all. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { inScratch, removeTree } from './scratch.ts'
 
 /** A short stable key of the ingredients. */
 export const cacheKey = (ingredients: readonly (string | Buffer)[]): string => {
@@ -19,15 +20,10 @@ export async function cached(
 ) {
   const target = join(place.root, `${place.name}-${place.key}`)
   if (existsSync(target) && !place.force) return { path: target, built: false }
-  const scratch = `${target}.part-${process.pid}`
-  await rm(scratch, { recursive: true, force: true })
-  await mkdir(scratch, { recursive: true })
-  try {
+  await inScratch({ root: place.root, name: `${place.name}-${place.key}.part` }, async (scratch) => {
     await build(scratch)
-    await rm(target, { recursive: true, force: true })
+    await removeTree(target)
     await rename(scratch, target)
-  } finally {
-    await rm(scratch, { recursive: true, force: true })
-  }
+  })
   return { path: target, built: true }
 }

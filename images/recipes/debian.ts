@@ -1,6 +1,6 @@
 /** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI (with Secure Boot or without),
  *  cloud-init that reads the config drive, SSH, serial console. */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
 import { debootstrap } from './apt.ts'
@@ -8,6 +8,7 @@ import { cacheKey } from './cache.ts'
 import { makeDisk, ROOT_PARTITION } from './disk.ts'
 import { SIGNED_PACKAGES } from './esp.ts'
 import { grubMenu } from './grub.ts'
+import { removeTree } from './scratch.ts'
 
 const SUITE = 'bookworm'
 const TIMEOUT_MS = 10 * 60_000
@@ -119,7 +120,6 @@ export async function buildDebian(opts: {
 }) {
   const extras = opts.extras ?? NO_EXTRAS
   const tree = join(opts.workDir, 'tree')
-  await rm(opts.workDir, { recursive: true, force: true })
   await mkdir(opts.workDir, { recursive: true })
   await debootstrap({
     suite: SUITE,
@@ -144,7 +144,7 @@ export async function buildDebian(opts: {
       rootMib: Math.ceil(usedMib * 1.08) + (extras.spareMib ?? SPARE_MIB),
     })
   } finally {
-    await rm(tree, { recursive: true, force: true })
+    await removeTree(tree)
   }
   return {
     osType: 'linux',
