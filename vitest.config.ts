@@ -20,6 +20,7 @@ export default defineConfig({
             'test/redfish/long/**',
             'test/nova/**',
             'test/packages/**',
+            'test/arm64/**',
             'test/vagrant/**',
             'test/mesh/mesh.test.ts',
             'test/mesh/fence-agents.test.ts',
@@ -45,6 +46,7 @@ export default defineConfig({
       // With verbs of their own: npm run test:nova, test:libvirt.
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
+      { test: { name: 'arm64', include: ['test/arm64/*.test.ts'], ...RACK } },
       { test: { name: 'packages', include: ['test/packages/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'libvirt', include: ['test/mesh/libvirt.test.ts'], fileParallelism: false, pool: 'forks' } },
       {

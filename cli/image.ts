@@ -17,6 +17,7 @@ import { buildLoaders } from '../images/recipes/loaders.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
 import { inScratch } from '../images/recipes/scratch.ts'
 import { ImageStore } from '../images/store.ts'
+import { architectureOf, type Architecture } from '../kit/architecture.ts'
 import { systemClock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
 import { endChildren, run } from '../kit/run.ts'
@@ -34,15 +35,21 @@ const root = () => fileURLToPath(new URL('../..', import.meta.url))
 
 export async function build(
   recipe: string,
-  options: { store?: string; cache?: string; force?: boolean; out: string },
+  options: { store?: string; cache?: string; force?: boolean; out: string; arch: string },
 ): Promise<void> {
+  const architecture = architectureOf(options.arch)
+  if (!architecture)
+    throw new Fault('input.invalid', `--arch: ${JSON.stringify(options.arch)} is neither amd64 nor arm64`)
   const cache = options.cache ?? defaultCache()
   endChildrenOnSignal()
   switch (recipe) {
     case 'ramdisk': {
-      const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false })
+      const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false, architecture })
+      const { kernel, initrd, rescueInitrd, iso } = ramdisk
       return print(
-        `kernel  ${ramdisk.kernel}\ninitrd  ${ramdisk.initrd}\nrescue  ${ramdisk.rescueInitrd}\niso     ${ramdisk.iso}`,
+        [`kernel  ${kernel}`, `initrd  ${initrd}`, `rescue  ${rescueInitrd}`, ...(iso ? [`iso     ${iso}`] : [])].join(
+          '\n',
+        ),
       )
     }
     case 'loaders':
@@ -53,14 +60,19 @@ export async function build(
     }
     case 'debian-12':
     case 'debian-12-mesh': {
+      if (recipe === 'debian-12-mesh' && architecture !== architectureOf(process.arch))
+        throw new Fault('input.invalid', '--arch: debian-12-mesh has the agent and the Consul of this machine')
       const extras = recipe === 'debian-12-mesh' ? await meshExtras(cache, print) : undefined
       const image = await debianFor(options.store ?? join(cache, 'images'), cache, {
         say: print,
         force: options.force ?? false,
-        name: recipe,
+        name: architecture === 'x86_64' ? recipe : `${recipe}-arm64`,
+        architecture,
         ...(extras ? { extras } : {}),
       })
-      return print(`${recipe}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
+      return print(
+        `${image.names[0] ?? recipe}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`,
+      )
     }
     case 'vagrant-box':
       return print(await vagrantBox(options.out, cache, print))
@@ -85,12 +97,13 @@ function endChildrenOnSignal(): void {
 export const ramdiskFor = (
   cacheDir: string,
   say: Say,
-  opts: { force?: boolean; agentFile?: string } = {},
+  opts: { force?: boolean; agentFile?: string; architecture?: Architecture } = {},
 ): Promise<Ramdisk> =>
   buildRamdisk({
     cacheDir,
     agentFile: opts.agentFile ?? agentFile(),
     nodeFile: process.execPath,
+    architecture: opts.architecture ?? 'x86_64',
     say,
     ...(opts.force ? { force: true } : {}),
   })
@@ -162,16 +175,17 @@ const digestOf = async (path: string) =>
 export async function debianFor(
   storeDir: string,
   cacheDir: string,
-  opts: { say: Say; force?: boolean; name?: string; extras?: Extras },
+  opts: { say: Say; force?: boolean; name?: string; architecture?: Architecture; extras?: Extras },
 ): Promise<ImageIndex> {
   const store = new ImageStore(storeDir)
-  const { say, name = 'debian-12', extras } = opts
-  const keyed = `${name}-${debianKey(extras)}`
+  const { say, architecture = 'x86_64', extras } = opts
+  const name = opts.name ?? (architecture === 'x86_64' ? 'debian-12' : 'debian-12-arm64')
+  const keyed = `${name}-${debianKey(architecture, extras)}`
   const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
   if (known) return known
   return inScratch({ root: cacheDir, name: 'debian-work' }, async (workDir) => {
     const disk = join(workDir, 'disk.raw')
-    const traits = await buildDebian({ workDir, disk, say, ...(extras ? { extras } : {}) })
+    const traits = await buildDebian({ workDir, disk, architecture, say, ...(extras ? { extras } : {}) })
     say('cutting the image into pieces')
     const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
     // The plain name moves to the newest build.

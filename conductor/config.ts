@@ -1,10 +1,10 @@
 /** The conductor's one configuration file (YAML). An unknown key is an error that names the nearest known one. */
 import * as z from 'zod'
 import { loadYaml, parseYaml } from '../kit/config.ts'
-import { isSafeWord } from '../pxe/script.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
+import { RAMDISKS } from './config-ramdisks.ts'
 import { Subnet } from './config-subnets.ts'
 import { Images } from './config-images.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
@@ -93,16 +93,8 @@ const Boot = z.strictObject({
     .describe(
       'Sends IPv6 router advertisements of lifetime 0 on these networks (by radvd). Nobody routes through them, but ROMs and loaders that are iPXE no longer wait for a router, which takes up to 17 s of each boot. Wanted where no router announces itself.',
     ),
-  kernel: File.describe('Kernel of the ramdisk.'),
-  initrd: File.describe('The ramdisk that deploys, cleans and inspects nodes.'),
-  rescueInitrd: File.optional().describe(
-    'The ramdisk with a login, for the verb rescue. Absent: nodes cannot be rescued.',
-  ),
+  ...RAMDISKS,
   ...BOOT_ISO,
-  kernelArgs: z
-    .array(z.string().refine(isSafeWord, 'is a word that iPXE would not pass on unchanged'))
-    .default(['console=tty0', 'console=ttyS0,115200n8'])
-    .describe('Further arguments for the kernel of the ramdisk.'),
   orphanSeconds: Seconds.default(900).describe('How long the boot services go on without a conductor.'),
 })
 

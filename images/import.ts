@@ -12,7 +12,7 @@ import { download } from './download.ts'
 import { detectFormat, virtualSizeOf, type DiskFormat } from './format.ts'
 import type { ImageIndex, ImageTraits } from './index.ts'
 import { cutPieces } from './pieces.ts'
-import { hasSignedLoader } from './signed-loader.ts'
+import { diskLoader } from './signed-loader.ts'
 import { checkImageName, type ImageStore } from './store.ts'
 
 export interface ImportRequest {
@@ -71,7 +71,7 @@ export async function importImage(
       const work: Work = { scratch, claim, signal, clock, budget, guard, headers: request.headers, ca: request.ca }
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
-      const signedLoader = await hasSignedLoader(raw, request.traits?.efiLoader)
+      const { signed, architecture } = await diskLoader(raw, request.traits?.efiLoader)
       const cut = await cutPieces({
         rawPath: raw,
         dataPath: join(scratch, 'data.zst'),
@@ -84,7 +84,8 @@ export async function importImage(
         ...cut,
         names: [request.name],
         createdAt: isoTime(clock.now()),
-        ...(signedLoader === undefined ? {} : { signedLoader }),
+        ...(signed === undefined ? {} : { signedLoader: signed }),
+        ...(architecture ? { architecture } : {}),
         ...request.traits,
       })
     } finally {

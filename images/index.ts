@@ -2,6 +2,7 @@
  *  compressed data. A piece is a zstd frame of its own, so any run of pieces is one range of `data.zst` that `zstd -dc`
  *  unpacks. */
 import * as z from 'zod/mini'
+import { ARCHITECTURES } from '../kit/architecture.ts'
 
 export const PIECE_BYTES = 4 * 1024 * 1024
 
@@ -31,13 +32,15 @@ export const ImageIndex = z.object({
   efiLoader: z.optional(z.string()),
   /** Whether this loader carries a signature; absent: it is not known. */
   signedLoader: z.optional(z.boolean()),
+  /** Of the servers that it boots; absent: it is not known. */
+  architecture: z.optional(z.enum(ARCHITECTURES)),
   /** The partition that grows to the end of the disk, by number, and its file system. */
   grow: z.optional(z.object({ partition: z.int().check(z.positive()), fileSystem: z.literal('ext4') })),
 })
 
 export type Piece = z.infer<typeof Piece>
 export type ImageIndex = z.infer<typeof ImageIndex>
-export type ImageTraits = Pick<ImageIndex, 'osType' | 'efiLoader' | 'grow'>
+export type ImageTraits = Pick<ImageIndex, 'osType' | 'architecture' | 'efiLoader' | 'grow'>
 
 /** Bytes of piece `number`; the last one may be short. */
 export const pieceLength = (index: Pick<ImageIndex, 'sizeBytes' | 'pieceBytes'>, number: number): number =>

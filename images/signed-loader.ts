@@ -1,7 +1,8 @@
-/** Whether the boot loader of a disk image carries a signature (Authenticode; PE format, "Attribute Certificate
- *  Table"). Whose signature it is, and whether a server trusts it, is not looked at: without one, Secure Boot stops it
- *  for certain. */
+/** The boot loader of a disk image: whether it carries a signature (Authenticode; PE format, "Attribute Certificate
+ *  Table"), and which architecture it is for ("COFF File Header", Machine). Whose signature it is, and whether a server
+ *  trusts it, is not looked at: without one, Secure Boot stops it for certain. */
 import { open } from 'node:fs/promises'
+import type { Architecture } from '../kit/architecture.ts'
 import { readFatFile, type ReadAt } from './fat.ts'
 
 const SECTOR_BYTES = 512
@@ -15,9 +16,20 @@ const MAX_DISK_BYTES = 2 ** 50
 /** What firmware starts without a boot entry (UEFI, "Removable Media Boot Behavior"). */
 const LOADERS = ['\\EFI\\BOOT\\BOOTX64.EFI', '\\EFI\\BOOT\\BOOTAA64.EFI']
 
-/** Undefined: it cannot be said, as there is no EFI system partition or no loader at the usual place. `loader`: where
- *  the boot entry leads. Throws what keeps the file from being read. */
-export async function hasSignedLoader(diskPath: string, loader?: string): Promise<boolean | undefined> {
+const MACHINES: ReadonlyMap<number, Architecture> = new Map([
+  [0x8664, 'x86_64'],
+  [0xaa64, 'aarch64'],
+])
+
+/** Absent: it cannot be said, as there is no EFI system partition, or no program at the usual place. */
+export interface DiskLoader {
+  readonly signed?: boolean
+  /** Absent for a disk with loaders of several architectures too. */
+  readonly architecture?: Architecture
+}
+
+/** `loader`: where the boot entry leads. Throws what keeps the file from being read. */
+export async function diskLoader(diskPath: string, loader?: string): Promise<DiskLoader> {
   const file = await open(diskPath, 'r')
   try {
     const read: ReadAt = async (at, lengthBytes) => {
@@ -27,13 +39,17 @@ export async function hasSignedLoader(diskPath: string, loader?: string): Promis
       return buffer.subarray(0, bytesRead)
     }
     const esp = await espOf(read)
-    if (esp === undefined) return undefined
+    if (esp === undefined) return {}
+    const found: DiskLoader[] = []
     for (const path of loader === undefined ? LOADERS : [loader]) {
       const names = path.split('\\').filter((part) => part !== '')
-      const found = await readFatFile(read, esp, { path: names, lengthBytes: PE_HEAD_BYTES })
-      if (found) return isSigned(found)
+      const file = await readFatFile(read, esp, { path: names, lengthBytes: PE_HEAD_BYTES })
+      if (file) found.push(loaderOf(file))
     }
-    return undefined
+    const [first = {}] = found
+    const { architecture, ...others } = first
+    const isOne = found.every((one) => one.architecture === architecture)
+    return { ...others, ...(architecture && isOne ? { architecture } : {}) }
   } finally {
     await file.close()
   }
@@ -65,12 +81,21 @@ async function espOfGpt(read: ReadAt): Promise<number | undefined> {
   return undefined
 }
 
-/** Undefined: it is no program of UEFI. */
-function isSigned({ bytes, sizeBytes }: { readonly bytes: Buffer; readonly sizeBytes: number }): boolean | undefined {
-  if (bytes.length < 64 || bytes.toString('latin1', 0, 2) !== 'MZ') return undefined
+function loaderOf({ bytes, sizeBytes }: { readonly bytes: Buffer; readonly sizeBytes: number }): DiskLoader {
+  if (bytes.length < 64 || bytes.toString('latin1', 0, 2) !== 'MZ') return {}
   const pe = bytes.readUInt32LE(60)
-  if (pe + 24 + 2 > bytes.length || bytes.readUInt32LE(pe) !== 0x4550) return undefined
-  const optional = pe + 24
+  // A program of UEFI has the 24 bytes of this header, and the next one begins with its kind.
+  if (pe + 24 + 2 > bytes.length || bytes.readUInt32LE(pe) !== 0x4550) return {}
+  const architecture = MACHINES.get(bytes.readUInt16LE(pe + 4))
+  const signed = isSigned(bytes, { optional: pe + 24, sizeBytes })
+  return { ...(signed === undefined ? {} : { signed }), ...(architecture ? { architecture } : {}) }
+}
+
+/** `optional`: where the second header begins. Undefined: the headers are not whole. */
+function isSigned(
+  bytes: Buffer,
+  { optional, sizeBytes }: { optional: number; sizeBytes: number },
+): boolean | undefined {
   const isPlus = bytes.readUInt16LE(optional) === 0x20b
   const count = optional + (isPlus ? 108 : 92)
   // The fifth of the data directories: the place and size of the certificates in the file.

@@ -1,9 +1,13 @@
 /** Which loaders a client may get first, by its architecture (option 93; IANA "Processor Architecture Types", RFC 4578
  *  2.1). */
 
+import type { Architecture } from '../kit/architecture.ts'
+
 export interface FirmwareRow {
   readonly arch: number
   readonly name: string
+  /** Of the kernels that it starts; absent: none that is known here. */
+  readonly architecture?: Architecture
   /** File names, the best one first; the next one is tried when a loader starts and is not heard of again. None: no
    *  loader is sent, and an event says so. */
   readonly files: readonly string[]
@@ -51,19 +55,19 @@ const ARM64 = [ARM64_LOADER]
 const NONE: readonly string[] = []
 
 export const FIRMWARE: readonly FirmwareRow[] = [
-  { arch: 0, name: 'x86 BIOS', files: BIOS },
+  { arch: 0, name: 'x86 BIOS', architecture: 'x86_64', files: BIOS },
   { arch: 6, name: 'x86 UEFI', files: NONE },
-  { arch: 7, name: 'x64 UEFI', files: X64 },
+  { arch: 7, name: 'x64 UEFI', architecture: 'x86_64', files: X64 },
   // Type 9 was meant for EBC, but ROMs of Dell and HPE send it for x64.
-  { arch: 9, name: 'x64 UEFI (as EBC)', files: X64 },
+  { arch: 9, name: 'x64 UEFI (as EBC)', architecture: 'x86_64', files: X64 },
   { arch: 10, name: 'ARM 32-bit UEFI', files: NONE },
-  { arch: 11, name: 'ARM 64-bit UEFI', files: ARM64 },
+  { arch: 11, name: 'ARM 64-bit UEFI', architecture: 'aarch64', files: ARM64 },
   // UEFI HTTP boot: the file is named by its whole URL (UEFI 2.10, 24.7.2).
   { arch: 15, name: 'x86 UEFI HTTP', files: NONE },
-  { arch: 16, name: 'x64 UEFI HTTP', files: X64 },
+  { arch: 16, name: 'x64 UEFI HTTP', architecture: 'x86_64', files: X64 },
   { arch: 18, name: 'ARM 32-bit UEFI HTTP', files: NONE },
-  { arch: 19, name: 'ARM 64-bit UEFI HTTP', files: ARM64 },
-  { arch: 20, name: 'x86 BIOS HTTP', files: NONE },
+  { arch: 19, name: 'ARM 64-bit UEFI HTTP', architecture: 'aarch64', files: ARM64 },
+  { arch: 20, name: 'x86 BIOS HTTP', architecture: 'x86_64', files: NONE },
   { arch: 27, name: 'RISC-V 64-bit UEFI', files: NONE },
   { arch: 28, name: 'RISC-V 64-bit UEFI HTTP', files: NONE },
 ]
@@ -84,6 +88,10 @@ export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
     known[0] ?? { arch: asked[0] as number, name: `architecture ${asked[0]}`, files: NONE }
   return row.arch === 0 && RASPBERRY_PI_OUIS.has(mac.slice(0, 8)) ? RASPBERRY_PI : row
 }
+
+/** What the firmware says that it is; undefined where it says nothing (option 93 is missing), or is none of ours. */
+export const architectureOfFirmware = (archs: readonly number[], mac: string): Architecture | undefined =>
+  archs.length === 0 ? undefined : firmwareOf(archs, mac).architecture
 
 /** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the
  *  firmware may be wrong. */

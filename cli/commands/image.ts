@@ -9,10 +9,12 @@ export function imageCommands(program: Command): void {
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
     .option('--force', 'build it again')
+    .option('--arch <arch>', 'of ramdisk and debian-12: amd64 or arm64', 'amd64')
     .option('--out <dir>', 'of deb and vagrant-box: where they go', '.')
     .description('build an image from Debian packages')
-    .action(async (recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string }) =>
-      (await import('../image.ts')).build(recipe, options),
+    .action(
+      async (recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string; arch: string }) =>
+        (await import('../image.ts')).build(recipe, options),
     )
   image
     .command('import')

@@ -46,6 +46,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'image.checksum': 400,
   'image.format': 400,
   'image.unsigned': 400,
+  'image.architecture': 400,
 }
 
 /** Seconds after which trying again makes sense (Retry-After, RFC 9110). */

@@ -19,6 +19,7 @@ import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
+import { chooseRamdisk } from './ramdisks.ts'
 import { instanceArgs, kernelArgs, servedFile } from './render.ts'
 
 export interface ServiceParts {
@@ -181,26 +182,37 @@ function scriptFor(
   return render(bootOrder(doors, client, at), client.label)
 }
 
-function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {
+/** What a client is answered now. */
+export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {
   const { order } = client
+  const { mac, architecture = null, firmware = null } = client
+  const said = { recorded: architecture, firmware: doors.observer.architectureOf(mac) ?? firmware }
+  const choice = chooseRamdisk(doors.config.boot, said)
   switch (order.kind) {
-    case 'ramdisk':
+    case 'ramdisk': {
+      if ('why' in choice) {
+        doors.observer.onNoRamdisk(client, choice.why)
+        return { kind: 'nothing' }
+      }
+      const { path, kernelArgs: own } = choice.ramdisk
       return {
         kind: 'kernel',
         what: 'the deploy ramdisk',
-        kernelUrl: url(doors, '/ramdisk/kernel'),
-        initrdUrl: url(doors, order.rescue ? '/ramdisk/rescue' : '/ramdisk/initrd'),
-        args: kernelArgs(client, at, doors),
+        kernelUrl: url(doors, `${path}/kernel`),
+        initrdUrl: url(doors, `${path}/${order.rescue ? 'rescue' : 'initrd'}`),
+        args: kernelArgs(client, { ...at, own }, doors),
       }
+    }
     case 'instance': {
       const { boot } = order
       if (boot.kind === 'iso') return { kind: 'iso', url: url(doors, `/files/${boot.iso}`) }
+      const { kernelArgs: usual } = 'ramdisk' in choice ? choice.ramdisk : doors.config.boot
       return {
         kind: 'kernel',
         what: 'its instance',
         kernelUrl: url(doors, `/files/${boot.kernel}`),
         initrdUrl: url(doors, `/files/${boot.ramdisk}`),
-        args: instanceArgs(doors.config.boot, boot.args),
+        args: instanceArgs(usual, boot.args),
       }
     }
     default:

@@ -1,5 +1,6 @@
 /** What the boot services see -> lines of the log and events for the conductor, each limited by kind and source, so
  *  that whoever is on the wire fills neither. */
+import type { Architecture } from '../../kit/architecture.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
@@ -19,6 +20,7 @@ export interface BootEventParts {
 export interface Saw {
   readonly detail: string
   readonly ip?: string
+  readonly architecture?: Architecture
   readonly switchPort?: SwitchPort
 }
 
@@ -35,6 +37,7 @@ const WARNINGS = {
   dhcp: 'DHCP requests',
   tftp: 'TFTP requests and transfers',
   script: 'requests for boot scripts',
+  ramdisk: 'nodes without a ramdisk of their architecture',
   media: 'boot ISOs that cannot be read',
   socket: 'socket errors',
   fault: 'faults',

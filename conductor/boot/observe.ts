@@ -1,5 +1,6 @@
 /** What DHCP, TFTP and HTTP report -> milestones of a node's boot, or warnings. */
 import { basename } from 'node:path'
+import type { Architecture } from '../../kit/architecture.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
@@ -20,14 +21,12 @@ export interface ObserverParts {
 }
 
 const LOADER_PATH = '/loader/'
-const FETCHED: Readonly<Record<string, Milestone>> = {
-  '/ramdisk/kernel': 'kernel',
-  '/ramdisk/initrd': 'initrd',
-  '/ramdisk/rescue': 'initrd',
-}
+const RAMDISK_PATH = /^\/ramdisk\/(?:\w+\/)?(kernel|initrd|rescue)$/
 
 export class Observer {
   private readonly parts: ObserverParts
+  /** What the firmware of each client said last. */
+  private readonly architectures = new Map<string, Architecture>()
 
   constructor(parts: ObserverParts) {
     this.parts = parts
@@ -37,6 +36,8 @@ export class Observer {
     const { events, counters } = this.parts
     if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
     counters.request('dhcp', event.kind === 'reply' ? event.type : event.kind)
+    if ((event.kind === 'heard' || event.kind === 'reply') && event.architecture)
+      this.architectures.set(event.mac, event.architecture)
     switch (event.kind) {
       case 'unknown':
         return events.unknownMac(event.mac, event.switchPort)
@@ -61,11 +62,12 @@ export class Observer {
         )
       case 'heard': {
         const detail = `took ${event.ip} from ${event.server ?? 'another server'}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
-        const { ip, switchPort } = event
+        const { ip, switchPort, architecture } = event
         if (event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ip,
+          ...(architecture ? { architecture } : {}),
           ...(switchPort ? { switchPort } : {}),
         })
       }
@@ -77,6 +79,7 @@ export class Observer {
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ...(leased ? { ip: event.ip } : {}),
+          ...(event.architecture ? { architecture: event.architecture } : {}),
           ...(event.switchPort ? { switchPort: event.switchPort } : {}),
         })
       }
@@ -120,6 +123,21 @@ export class Observer {
     this.parts.loaders.worked(client)
   }
 
+  architectureOf = (mac: string): Architecture | undefined => this.architectures.get(mac)
+
+  /** Every client of which something is remembered. */
+  macs(): IterableIterator<string> {
+    return this.architectures.keys()
+  }
+
+  forget(mac: string): void {
+    this.architectures.delete(mac)
+  }
+
+  onNoRamdisk({ nodeUuid, mac }: BootClient, why: string): void {
+    this.parts.events.warn('ramdisk', { nodeUuid, address: mac, known: true }, `${mac} boots no ramdisk: ${why}`)
+  }
+
   onScriptRefused(mac: string, fromIp: string, why: string): void {
     // Whoever asks chooses the MAC, so its node is named but is not the source.
     const source = { ...this.sourceOf(fromIp, mac), known: false }
@@ -140,8 +158,10 @@ export class Observer {
   onFetched(url: string, fromIp: string): void {
     const mac = this.parts.leases.macOf(fromIp)
     if (mac && url.startsWith(LOADER_PATH)) return this.loaderFetched(mac, url.slice(LOADER_PATH.length))
-    const step = FETCHED[url] ?? (mac === undefined ? undefined : this.instanceFile(mac, url))
-    if (step && mac) this.seen(mac, step, { detail: '' })
+    if (mac === undefined) return
+    const part = RAMDISK_PATH.exec(url)?.[1]
+    const step = part ? (part === 'kernel' ? 'kernel' : 'initrd') : this.instanceFile(mac, url)
+    if (step) this.seen(mac, step, { detail: '' })
   }
 
   /** Which part of the instance that a client boots this is. */

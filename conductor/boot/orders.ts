@@ -1,5 +1,7 @@
 /** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to
  *  forget to update. */
+import type { Architecture } from '../../kit/architecture.ts'
+import { saidOf } from '../node/policy/architecture.ts'
 import { usesAgent } from '../node/policy/drivers.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
 import { bootsSigned } from '../node/policy/firmware-target.ts'
@@ -28,6 +30,10 @@ export interface BootClient {
   readonly card: string | null
   /** It boots through shim and GRUB instead of iPXE. Absent in snapshots of before. */
   readonly signed?: boolean
+  /** What the record of the node says; null or absent: nothing. */
+  readonly architecture?: Architecture | null
+  /** What the firmware of the node said last. */
+  readonly firmware?: Architecture | null
 }
 
 export function orderNow(node: NodeRecord): OrderNow {
@@ -58,6 +64,7 @@ export function bootClient(
 ): BootClient | undefined {
   if (!port.pxeEnabled) return undefined
   const fixedIp = port.extra.ipv4_address
+  const { recorded: architecture, firmware } = saidOf(node, sightings)
   return {
     mac: port.address,
     nodeUuid: node.uuid,
@@ -67,5 +74,7 @@ export function bootClient(
     hostName: hostNameOf(node),
     card: cardOf(sightings.filter(({ portUuid }) => portUuid === port.uuid)),
     signed: bootsSigned(node),
+    architecture,
+    firmware,
   }
 }

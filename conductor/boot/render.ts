@@ -4,6 +4,7 @@ import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import { bootFilePath } from '../../images/boot-files.ts'
 import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
+import { allRamdisks } from './ramdisks.ts'
 import type { MediaBoot } from './media-orders.ts'
 import type { StaticNetwork } from './network-data.ts'
 import type { BootClient } from './orders.ts'
@@ -15,10 +16,14 @@ interface RenderParts {
   readonly tokenKey: Buffer
 }
 
-/** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest. */
-export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: number }, parts: RenderParts): string[] {
+/** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest.
+ *  `own`: what its architecture wants. */
+export function kernelArgs(
+  client: BootClient,
+  { ip, mintedMs, own }: { ip: string; mintedMs: number; own: readonly string[] },
+  parts: RenderParts,
+): string[] {
   const { boot } = parts.config
-  const { ip, mintedMs } = at
   const { order, nodeUuid } = client
   const token =
     order.kind === 'ramdisk' && order.token
@@ -31,7 +36,7 @@ export function kernelArgs(client: BootClient, at: { ip: string; mintedMs: numbe
     gateway: subnet?.router ?? null,
     mtu: null,
   }
-  return ramdiskArgs(parts, network, token)
+  return ramdiskArgs(parts, network, { token, own })
 }
 
 /** The same for a node that boots from the boot ISO, with an address that it is given by its record. */
@@ -39,16 +44,20 @@ export const mediaArgs = (
   parts: RenderParts,
   at: { readonly nodeUuid: string; readonly mintedMs: number },
   { generation, network }: MediaBoot,
-): string[] => ramdiskArgs(parts, network, mintToken(parts.tokenKey, { ...at, generation }))
+): string[] =>
+  ramdiskArgs(parts, network, {
+    token: mintToken(parts.tokenKey, { ...at, generation }),
+    own: parts.config.boot.kernelArgs,
+  })
 
 function ramdiskArgs(
   { config, pin }: RenderParts,
   { mac, ip, gateway, mtu }: StaticNetwork,
-  token: string | undefined,
+  { token, own }: { token: string | undefined; own: readonly string[] },
 ): string[] {
-  const { boot, agent } = config
+  const { agent } = config
   return [
-    ...boot.kernelArgs,
+    ...own,
     'panic=30',
     `rackward.url=https://${agent.address}:${agent.port}`,
     `rackward.pin=${pin}`,
@@ -61,18 +70,20 @@ function ramdiskArgs(
 }
 
 /** What Ironic's iPXE template gives a ramdisk instance, its own arguments last. */
-export const instanceArgs = (boot: BootConfig, own: readonly string[]): string[] => [
+export const instanceArgs = (usual: readonly string[], own: readonly string[]): string[] => [
   'root=/dev/ram0',
   'text',
-  ...boot.kernelArgs,
+  ...usual,
   ...own,
 ]
 
 /** URL path -> file, by exact names alone. */
 export function servedFile(url: string, config: Config & { boot: BootConfig }): string | undefined {
-  if (url === '/ramdisk/kernel') return config.boot.kernel
-  if (url === '/ramdisk/initrd') return config.boot.initrd
-  if (url === '/ramdisk/rescue') return config.boot.rescueInitrd
+  for (const { path, kernel, initrd, rescueInitrd } of allRamdisks(config.boot)) {
+    if (url === `${path}/kernel`) return kernel
+    if (url === `${path}/initrd`) return initrd
+    if (url === `${path}/rescue`) return rescueInitrd
+  }
   const loader = /^\/loader\/([a-z0-9.-]+)$/.exec(url)?.[1]
   if (loader && [...LOADERS, ...OPTIONAL_LOADERS].includes(loader)) return join(config.boot.loaders, loader)
   const file = /^\/files\/(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.exec(url)?.[1]

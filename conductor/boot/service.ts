@@ -21,10 +21,13 @@ import { Outbox } from './outbox.ts'
 import { startRouterAdvertisements } from './router.ts'
 import type { ToBoot } from './wire.ts'
 
+/** What is remembered of the boots of clients. */
+type Memory = Pick<BootLoaders, 'macs' | 'forget'>
+
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([8, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([9, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
@@ -115,7 +118,7 @@ export class BootService {
     await startHttp(doors)
     await startRouterAdvertisements(doors)
     await startMedia(doors)
-    await this.startControl(leases, paths)
+    await this.startControl(leases, [paths, observer])
   }
 
   stop(): Promise<void> {
@@ -124,7 +127,7 @@ export class BootService {
     return this.life.stop()
   }
 
-  private async startControl(leases: LeaseBook, paths: BootLoaders): Promise<void> {
+  private async startControl(leases: LeaseBook, memories: readonly Memory[]): Promise<void> {
     const { config, pin, clock } = this.parts
     const control = new ControlSocket({
       path: join(config.data, 'boot.sock'),
@@ -136,7 +139,7 @@ export class BootService {
         this.counters.renew()
         this.clients.begin()
       },
-      onClients: (message) => this.take(message, leases, paths),
+      onClients: (message) => this.take(message, leases, memories),
       onEnd: () => void this.stop().finally(() => this.parts.onEnd()),
     })
     await this.life.add(
@@ -148,14 +151,14 @@ export class BootService {
   }
 
   /** A MAC that is gone loses its addresses, and what is remembered of its boot. */
-  private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook, paths: BootLoaders): void {
+  private take(message: ToBoot & { t: 'clients' }, leases: LeaseBook, memories: readonly Memory[]): void {
     this.clients.apply(message)
     if (message.more) return
     this.media.apply(message.media, message.whole)
-    const maybeGone = message.whole ? [...leases.macs(), ...paths.macs()] : message.gone
+    const maybeGone = message.whole ? [leases, ...memories].flatMap((one) => [...one.macs()]) : message.gone
     for (const mac of maybeGone.filter((one) => !this.clients.get(one))) {
       leases.forget(mac)
-      paths.forget(mac)
+      for (const memory of memories) memory.forget(mac)
     }
   }
 }

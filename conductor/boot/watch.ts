@@ -1,4 +1,5 @@
 /** What the boot services saw -> sightings, events, and the addresses of ports. */
+import type { Architecture } from '../../kit/architecture.ts'
 import type { EventQueue } from '../events/queue.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
@@ -12,8 +13,9 @@ export class BootWatch {
   private readonly store: Store
   private readonly sightings: Sightings
   private readonly queue: Pick<EventQueue, 'add'>
-  /** What was noted last, by MAC: a server asks many times from one port. */
-  private readonly switchPorts = new Map<string, string>()
+  /** A server asks many times from one port. */
+  private readonly switchPorts = new Remembered<string>()
+  private readonly architectures = new Remembered<Architecture>()
 
   constructor({ store, sightings, queue }: { store: Store; sightings: Sightings; queue: Pick<EventQueue, 'add'> }) {
     this.store = store
@@ -36,25 +38,29 @@ export class BootWatch {
     // Where a node is reached is asked of its port.
     if (event.ip) void this.store.learnPortIp(event.mac, event.ip).catch(() => undefined)
     if (event.switchPort) void this.onSwitchPort(event, event.switchPort).catch(() => undefined)
+    if (event.architecture) void this.onArchitecture(event, event.architecture).catch(() => undefined)
   }
 
   /** A card that asks from another switch port than before was moved, or somebody else uses its address. */
   private async onSwitchPort({ atMs, mac, nodeUuid }: Seen, now: SwitchPort): Promise<void> {
     const text = switchPortText(now)
-    if (this.switchPorts.get(mac) === text) return
-    this.switchPorts.delete(mac)
-    this.switchPorts.set(mac, text)
-    const [oldest] = this.switchPorts.keys()
-    if (this.switchPorts.size > MAX_REMEMBERED && oldest !== undefined) this.switchPorts.delete(oldest)
-
+    if (!this.switchPorts.isNew(mac, text)) return
     const before = await this.store.notePort(mac, 'switch', { ...now, atMs }).catch((error: unknown) => {
       // The next packet tells it again.
-      this.switchPorts.delete(mac)
+      this.switchPorts.forget(mac)
       throw error
     })
     if (!before || switchPortText(before) === text) return
     const detail = { mac, from: switchPortText(before), to: text }
     this.queue.add({ atMs, nodeUuid, kind: 'switch-port', detail })
+  }
+
+  private async onArchitecture({ atMs, mac }: Seen, architecture: Architecture): Promise<void> {
+    if (!this.architectures.isNew(mac, architecture)) return
+    await this.store.notePort(mac, 'firmware', { architecture, atMs }).catch((error: unknown) => {
+      this.architectures.forget(mac)
+      throw error
+    })
   }
 
   private async onLoader({
@@ -70,5 +76,24 @@ export class BootWatch {
     if (silent.length === 0 && before?.file === file) return
     const what = worked ? 'it booted' : 'it is tried next'
     this.queue.add({ atMs, nodeUuid, kind: 'loader', detail: { mac, card, file, silent, what } })
+  }
+}
+
+/** What was noted last, by MAC; the oldest goes when there is too much. */
+class Remembered<T> {
+  private readonly byMac = new Map<string, T>()
+
+  /** True when it differs from what was noted last. */
+  isNew(mac: string, value: T): boolean {
+    if (this.byMac.get(mac) === value) return false
+    this.byMac.delete(mac)
+    this.byMac.set(mac, value)
+    const [oldest] = this.byMac.keys()
+    if (this.byMac.size > MAX_REMEMBERED && oldest !== undefined) this.byMac.delete(oldest)
+    return true
+  }
+
+  forget(mac: string): void {
+    this.byMac.delete(mac)
   }
 }

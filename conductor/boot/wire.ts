@@ -1,6 +1,7 @@
 /** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may
  *  open. */
 import type { Socket } from 'node:net'
+import type { Architecture } from '../../kit/architecture.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
 import type { MediaOrder } from './media-orders.ts'
@@ -37,6 +38,8 @@ export type BootEvent =
       readonly step: Milestone
       readonly detail: string
       readonly ip?: string
+      /** What the firmware says that it is. */
+      readonly architecture?: Architecture
       readonly switchPort?: SwitchPort
     }
   /** A loader was chosen in place of one that fell silent, or brought a boot to its script. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Run } from '../../kit/run.ts'
 import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
+import { allRamdisks } from '../boot/ramdisks.ts'
 import { bad, ok, warn, type Finding } from './finding.ts'
 
 /** "git-20190125", "git20250501": the day of the commit that a loader was built from. Compressed loaders (undionly) do
@@ -18,12 +19,10 @@ const BUILD = 'rackward image build loaders, and name its directory in boot.load
 export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
   if (!config.boot)
     return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
-  const { kernel, initrd, rescueInitrd, loaders } = config.boot
+  const { loaders } = config.boot
+  const files = allRamdisks(config.boot).flatMap(({ kernel, initrd, rescueInitrd }) => [kernel, initrd, rescueInitrd])
   const wanted: [path: string, remedy: string][] = [
-    ...[kernel, initrd, ...(rescueInitrd ? [rescueInitrd] : [])].map((path): [string, string] => [
-      path,
-      'rackward image build ramdisk',
-    ]),
+    ...files.flatMap((path): [string, string][] => (path ? [[path, 'rackward image build ramdisk']] : [])),
     ...LOADERS.map((name): [string, string] => [join(loaders, name), `apt-get install ipxe, or ${BUILD}`]),
   ]
   const findings: Finding[] = []

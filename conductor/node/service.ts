@@ -20,7 +20,7 @@ import { checkInterfaces, interfaceOf, managementOf, unsupported, type Interface
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands } from './run/bmc-commands.ts'
 import { writesImage, type LoaderRule } from './run/loader-rule.ts'
-import { checkMediaVerb, type CheckMedia } from './run/media-check.ts'
+import { checkBootVerb, type CheckMedia, type CheckRamdisk } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
 import type { DriveDownload } from './run/drive-download.ts'
 import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
@@ -49,6 +49,7 @@ export interface NodeServiceParts {
   readonly sources: SourceRules
   readonly mediaUrls: AllowList
   readonly checkMedia: CheckMedia
+  readonly checkRamdisk: CheckRamdisk
   readonly loaderRule: LoaderRule
   /** Turns a rescue password into a crypt(3) hash; undefined: there is no rescue ramdisk here. */
   readonly hashPassword: ((password: string) => Promise<string>) | undefined
@@ -190,7 +191,7 @@ export class NodeService {
       checkSources(node, plan, this.parts.sources)
     if ((verb === 'deploy' || verb === 'rebuild') && writesImage(plan)) await this.parts.loaderRule.check(node)
     if (verb === 'deploy' || verb === 'rebuild') checkFirmwareTarget(node)
-    await checkMediaVerb(node, verb, this.parts)
+    await checkBootVerb(node, verb, this.parts)
     let rescueHash: string | undefined
     if (verb === 'rescue' && usesAgent(node)) {
       if (!hashPassword) throw unsupported(node, 'rescue', 'rescue (boot.rescueInitrd is not configured)')

@@ -1,6 +1,7 @@
 /** The REST API: services, routes, authentication, consoles, and where it listens. */
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
+import { Fault } from '../../kit/fault.ts'
 import { makeApp } from '../api/app.ts'
 import { authenticator, ownNames } from '../api/auth.ts'
 import { consoleUpgrades } from '../api/console.ts'
@@ -9,6 +10,7 @@ import { listenApi } from '../listen.ts'
 import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
 import { addressPlan } from '../node/policy/fixed-addresses.ts'
+import { saidOf } from '../node/policy/architecture.ts'
 import { PortService } from '../node/ports.ts'
 import { mediaUrl } from '../boot/media-url.ts'
 import { staticNetwork } from '../boot/network-data.ts'
@@ -21,6 +23,7 @@ import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Operations } from './operations.ts'
+import { allRamdisks, chooseRamdisk } from '../boot/ramdisks.ts'
 import { apiCallList, loaderRule, sourceRules, type Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
 
@@ -114,7 +117,11 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
       staticNetwork(node, ports, config.boot?.subnets ?? [])
       mediaUrl(config.boot, boot.tokenKey, node)
     },
-    hashPassword: config.boot?.rescueInitrd === undefined ? undefined : cryptHash,
+    checkRamdisk: (node, sightings) => {
+      const choice = config.boot && chooseRamdisk(config.boot, saidOf(node, sightings))
+      if (choice && 'why' in choice) throw new Fault('node.unsupported', `node ${node.uuid}: ${choice.why}`)
+    },
+    hashPassword: config.boot && allRamdisks(config.boot).some((one) => one.rescueInitrd) ? cryptHash : undefined,
     limits: config.limits.api,
     driveDownload: new DriveDownload({
       list: { key: 'provision.configDriveUrls', prefixes: configDriveUrls },

@@ -87,7 +87,7 @@ export const loaderRule = (
 ): LoaderRule =>
   new LoaderRule({
     images: new ImageSource(importParts(config, { store: images, glance, clock })),
-    journal: store.journal,
+    store,
     clock,
     rule: config.provision.unsignedImages,
   })

@@ -8,6 +8,7 @@ import {
   type Progress,
   type Report,
 } from '../../conductor/api/agent-wire.ts'
+import { architectureOf } from '../../kit/architecture.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Run } from '../../kit/run.ts'
@@ -102,6 +103,7 @@ async function deploy(
   const stopwatch = laps(parts.clock)
   parts.progress({ phase: 'prepare', doneBytes: 0, totalBytes: 0 })
   const index = readIndex(await parts.index(), order.indexSha256)
+  checkArchitecture(index, process.arch)
   const needBytes = index.sizeBytes + (order.configDrive ? CONFIG_DRIVE_BYTES + 2 * MIB : 0)
   const disk = chooseRootDisk(await disksAndVolumes(volumes), order.rootDevice, needBytes)
   const volume = volumes.find((one) => one.disk.name === disk.name)
@@ -151,6 +153,17 @@ function readIndex(bytes: Buffer, sha256: string): ImageIndex {
   const flaw = indexFlaw(index)
   if (flaw) throw new Fault('image.piece', `the index of the image is broken: ${flaw}`)
   return index
+}
+
+/** `arch`: of this server, as Node.js calls it. Throws `image.architecture` for an image that it cannot run, which the
+ *  conductor lets through where it knows no architecture of the node. */
+export function checkArchitecture({ architecture }: Pick<ImageIndex, 'architecture'>, arch: string): void {
+  const own = architectureOf(arch)
+  if (own && architecture && architecture !== own)
+    throw new Fault(
+      'image.architecture',
+      `instance_info/image_source: the image is for ${architecture}, and this server is ${own}`,
+    )
 }
 
 function tryRoot(disks: Parameters<typeof chooseRootDisk>[0]) {

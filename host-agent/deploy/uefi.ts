@@ -5,7 +5,8 @@ import { runOk } from '../../kit/run.ts'
 
 const TIMEOUT_MS = 5 * 60_000
 const LABEL = 'Rackward'
-const DEFAULT_LOADER = '\\EFI\\BOOT\\BOOTX64.EFI'
+/** What firmware starts without an entry. */
+const DEFAULT_LOADER = `\\EFI\\BOOT\\${process.arch === 'arm64' ? 'BOOTAA64' : 'BOOTX64'}.EFI`
 
 /** Types of an EFI system partition in a GPT and in an MBR. */
 export const ESP_TYPE: ReadonlySet<string> = new Set(['c12a7328-f81f-11d2-ba4b-00a0c93ec93b', 'ef'])

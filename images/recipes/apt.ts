@@ -42,6 +42,8 @@ export async function debootstrap(opts: {
   suite: string
   variant: 'extract' | 'minbase'
   packages: readonly string[]
+  /** Debian's name; otherwise this machine's own. `minbase` runs programs of it. */
+  architecture?: 'amd64' | 'arm64'
   target: string
   hooks?: readonly string[]
   /** One-line apt sources; otherwise the machine's own for this suite. */
@@ -57,6 +59,7 @@ export async function debootstrap(opts: {
       '--quiet',
       '--mode=root',
       `--variant=${opts.variant}`,
+      ...(opts.architecture ? [`--architectures=${opts.architecture}`] : []),
       `--include=${opts.packages.join(',')}`,
       '--aptopt=Acquire::Retries "3"',
       '--aptopt=Acquire::Languages "none"',

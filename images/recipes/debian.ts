@@ -2,11 +2,13 @@
  *  cloud-init that reads the config drive, SSH, serial console. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runOk } from '../../kit/run.ts'
+import { debianArchitecture, type Architecture } from '../../kit/architecture.ts'
+import { Fault } from '../../kit/fault.ts'
+import { run, runOk } from '../../kit/run.ts'
 import { debootstrap } from './apt.ts'
 import { cacheKey } from './cache.ts'
-import { makeDisk, ROOT_PARTITION } from './disk.ts'
-import { SIGNED_PACKAGES } from './esp.ts'
+import { makeDisk, rootPartition } from './disk.ts'
+import { efiLoader, SIGNED_PACKAGES } from './esp.ts'
 import { grubMenu } from './grub.ts'
 import { removeTree } from './scratch.ts'
 
@@ -21,15 +23,11 @@ const PACKAGES = [
   'systemd-resolved',
   'udev',
   'dbus',
-  'linux-image-amd64',
   'initramfs-tools',
   // Its hook puts the assembly of arrays into the initramfs: root may stand on software RAID.
   'mdadm',
   'zstd',
   'grub2-common',
-  'grub-pc-bin',
-  'grub-efi-amd64-bin',
-  ...SIGNED_PACKAGES,
   'cloud-init',
   'cloud-guest-utils',
   'openssh-server',
@@ -41,7 +39,13 @@ const PACKAGES = [
   'fdisk',
   'less',
   'nano-tiny',
-] as const
+]
+
+/** Beside those: the kernel, and GRUB for the firmware that servers of the architecture have. */
+const OWN_PACKAGES: Readonly<Record<Architecture, readonly string[]>> = {
+  x86_64: ['linux-image-amd64', 'grub-pc-bin', 'grub-efi-amd64-bin', ...SIGNED_PACKAGES.x86_64],
+  aarch64: ['linux-image-arm64', 'grub-efi-arm64-bin', ...SIGNED_PACKAGES.aarch64],
+}
 
 const CLOUD_CFG = `datasource_list: [ConfigDrive, None]
 datasource:
@@ -57,10 +61,12 @@ resize_rootfs: false
 locale: false
 `
 
-/** Runs in mmdebstrap's hooks with the tree as $1. */
+/** The directory of GRUB's modules lets an operator's own menu load what it wants. */
+const BIOS_HOOK =
+  'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image'
+
+/** Run in mmdebstrap's hooks with the tree as $1. */
 const HOOKS = [
-  // Kernel links for GRUB's menu; the directory of modules lets an operator's own menu load what it wants.
-  'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image',
   'rm -f "$1"/etc/ssh/ssh_host_*_key* && : > "$1/etc/machine-id" && rm -f "$1/var/lib/dbus/machine-id" "$1/etc/hostname"',
   // The image's own systemctl: the machine that builds may have none. Debian leaves these off; cloud-init writes its
   // network for networkd.
@@ -84,10 +90,11 @@ export interface Extras {
 
 const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
-export const debianKey = (extras: Extras = NO_EXTRAS): string =>
+export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS): string =>
   cacheKey([
-    JSON.stringify({ PACKAGES, CLOUD_CFG, HOOKS, SUITE, SPARE_MIB, layout: 5 }),
-    grubMenu(ROOT_UUID),
+    JSON.stringify({ packages: packagesOf(architecture), CLOUD_CFG, HOOKS, BIOS_HOOK, SUITE, SPARE_MIB, layout: 6 }),
+    architecture,
+    grubMenu(ROOT_UUID, architecture),
     ...(extras === NO_EXTRAS
       ? []
       : [
@@ -100,7 +107,9 @@ export const debianKey = (extras: Extras = NO_EXTRAS): string =>
         ]),
   ])
 
-/** Runs in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is
+const packagesOf = (architecture: Architecture): readonly string[] => [...PACKAGES, ...OWN_PACKAGES[architecture]]
+
+/** Run in mmdebstrap's hooks as well: package files go in as apt would put them, their services stay stopped (there is
  *  no systemd in a tree). */
 const extraHooks = ({ debs, files }: Extras): string[] => [
   ...debs.flatMap(({ path }) => [
@@ -115,22 +124,32 @@ const extraHooks = ({ debs, files }: Extras): string[] => [
 export async function buildDebian(opts: {
   workDir: string
   disk: string
+  architecture: Architecture
   say: (line: string) => void
   extras?: Extras
 }) {
   const extras = opts.extras ?? NO_EXTRAS
+  const { architecture } = opts
+  await checkRuns(architecture)
   const tree = join(opts.workDir, 'tree')
   await mkdir(opts.workDir, { recursive: true })
   await debootstrap({
     suite: SUITE,
     variant: 'minbase',
-    packages: [...PACKAGES, ...extras.packages],
+    packages: [...packagesOf(architecture), ...extras.packages],
+    architecture: debianArchitecture(architecture),
     target: tree,
-    hooks: [...extraHooks(extras), ...HOOKS, ...(extras.hooks ?? [])],
+    hooks: [
+      ...extraHooks(extras),
+      ...(architecture === 'x86_64' ? [BIOS_HOOK] : []),
+      ...HOOKS,
+      ...(extras.hooks ?? []),
+    ],
     say: opts.say,
   })
   try {
-    await writeFile(join(tree, 'boot/grub/grub.cfg'), grubMenu(ROOT_UUID))
+    await mkdir(join(tree, 'boot/grub'), { recursive: true })
+    await writeFile(join(tree, 'boot/grub/grub.cfg'), grubMenu(ROOT_UUID, architecture))
     await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)
     await mkdir(join(tree, 'etc/cloud/cloud.cfg.d'), { recursive: true })
     await writeFile(join(tree, 'etc/cloud/cloud.cfg.d/90-rackward.cfg'), CLOUD_CFG)
@@ -138,6 +157,7 @@ export async function buildDebian(opts: {
     opts.say(`laying out the disk image: ${usedMib} MiB of files`)
     await makeDisk({
       tree,
+      architecture,
       disk: opts.disk,
       workDir: join(opts.workDir, 'disk'),
       rootUuid: ROOT_UUID,
@@ -148,7 +168,21 @@ export async function buildDebian(opts: {
   }
   return {
     osType: 'linux',
-    grow: { partition: ROOT_PARTITION, fileSystem: 'ext4' as const },
-    efiLoader: '\\EFI\\BOOT\\BOOTX64.EFI',
+    architecture,
+    grow: { partition: rootPartition(architecture), fileSystem: 'ext4' as const },
+    efiLoader: efiLoader(architecture),
   }
+}
+
+/** The scripts of packages are run in the tree. Throws `input.missing` where this machine cannot run programs of the
+ *  architecture, which is known by trying. */
+async function checkRuns(architecture: Architecture): Promise<void> {
+  const name = debianArchitecture(architecture)
+  const { code } = await run(['arch-test', name], { timeoutMs: TIMEOUT_MS }).catch(() => ({ code: 127 }))
+  const isOwn = (await runOk(['dpkg', '--print-architecture'], { timeoutMs: TIMEOUT_MS })).trim() === name
+  if (code !== 0 && !isOwn)
+    throw new Fault(
+      'input.missing',
+      `--arch: this machine does not run ${name} programs: apt-get install arch-test binfmt-support qemu-user-static`,
+    )
 }

@@ -1,5 +1,6 @@
-/** A whole-disk image (GPT: BIOS boot, ESP, ext4 root) made from a directory, with ordinary files only. */
+/** A whole-disk image (GPT: BIOS boot on x86_64, ESP, ext4 root) made from a directory, with ordinary files only. */
 import { mkdir, open, truncate, writeFile } from 'node:fs/promises'
+import type { Architecture } from '../../kit/architecture.ts'
 import { runOk } from '../../kit/run.ts'
 import { makeEsp } from './esp.ts'
 import { biosBoot } from './grub.ts'
@@ -14,10 +15,12 @@ const ROOT_START_MIB = ESP_START_MIB + ESP_MIB
 /** Room for the backup GPT. */
 const TAIL_MIB = 1
 
-export const ROOT_PARTITION = 3
+/** The last one; only x86_64 has a BIOS. */
+export const rootPartition = (architecture: Architecture): number => (architecture === 'x86_64' ? 3 : 2)
 
 export async function makeDisk(opts: {
   tree: string
+  architecture: Architecture
   disk: string
   workDir: string
   rootUuid: string
@@ -28,7 +31,7 @@ export async function makeDisk(opts: {
   await truncate(opts.disk, (ROOT_START_MIB + opts.rootMib + TAIL_MIB) * MIB)
   await runOk(['sfdisk', '--quiet', '--label', 'gpt', opts.disk], {
     timeoutMs: TIMEOUT_MS,
-    input: partitionScript(opts.rootMib),
+    input: partitionScript(opts),
   })
   await runOk(
     [
@@ -54,11 +57,12 @@ export async function makeDisk(opts: {
     ],
     { timeoutMs: TIMEOUT_MS },
   )
-  const bios = await biosBoot({ ...opts, coreLba: (BIOS_START_MIB * MIB) / SECTOR_BYTES })
+  const coreLba = (BIOS_START_MIB * MIB) / SECTOR_BYTES
+  const bios = opts.architecture === 'x86_64' ? await biosBoot({ ...opts, coreLba }) : undefined
   const file = await open(opts.disk, 'r+')
   try {
-    await file.write(bios.mbrCode, 0, bios.mbrCode.length, 0)
-    await file.write(bios.core, 0, bios.core.length, BIOS_START_MIB * MIB)
+    if (bios) await file.write(bios.mbrCode, 0, bios.mbrCode.length, 0)
+    if (bios) await file.write(bios.core, 0, bios.core.length, BIOS_START_MIB * MIB)
     const esp = await makeEsp({ ...opts, sizeMib: ESP_MIB })
     await file.write(esp, 0, esp.length, ESP_START_MIB * MIB)
   } finally {
@@ -66,8 +70,10 @@ export async function makeDisk(opts: {
   }
 }
 
-const partitionScript = (rootMib: number) => `
-start=${BIOS_START_MIB}MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649, name=bios
+const BIOS_PARTITION = `start=${BIOS_START_MIB}MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649, name=bios`
+
+const partitionScript = ({ architecture, rootMib }: { architecture: Architecture; rootMib: number }) => `
+${architecture === 'x86_64' ? BIOS_PARTITION : ''}
 start=${ESP_START_MIB}MiB, size=${ESP_MIB}MiB, type=U, name=esp
 start=${ROOT_START_MIB}MiB, size=${rootMib}MiB, type=L, name=root
 `

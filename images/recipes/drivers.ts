@@ -1,7 +1,9 @@
-/** What the deploy ramdisk carries: the drivers of common servers, and the few programs that the agent calls. */
+/** What the deploy ramdisk carries, by architecture: the drivers of common servers, and the few programs that the agent
+ *  calls. */
+import type { Architecture } from '../../kit/architecture.ts'
 
 /** Kernel modules by name; their dependencies come along. */
-export const MODULES = [
+const MODULES = [
   // Network: Intel, Broadcom, NVIDIA/Mellanox, Realtek boards, paravirtual.
   'e1000',
   'e1000e',
@@ -54,11 +56,24 @@ export const MODULES = [
   'virtio_rng',
   'crc32c_generic',
   'crc32c_intel',
-] as const
+]
+
+/** Of arm64 servers: HiSilicon, Marvell (Cavium), APM and Amazon; and a disk that is no PCI device. */
+const ARM64_MODULES = [
+  'hns3',
+  'hclge',
+  'hisi_sas_v3_hw',
+  'nicvf',
+  'thunder_bgx',
+  'rvu_nicpf',
+  'xgene_enet',
+  'ena',
+  'ahci_platform',
+  'virtio_mmio',
+]
 
 /** Debian packages whose files are taken; nothing of them is installed or run. */
-export const PACKAGES = [
-  'linux-image-amd64',
+const PACKAGES = [
   'busybox-static',
   'kmod',
   'iproute2',
@@ -74,7 +89,7 @@ export const PACKAGES = [
   'libgcc-s1',
   'firmware-linux-free',
   'dropbear-bin',
-] as const
+]
 
 /** Programs, with who calls them. */
 export const PROGRAMS = {
@@ -93,4 +108,39 @@ export const PROGRAMS = {
   'sbin/blockdev': 'telling the kernel that a partition table changed',
 } as const
 
-export const SUITE = 'bookworm'
+export interface Drivers {
+  /** The release whose packages are taken. */
+  readonly suite: string
+  readonly packages: readonly string[]
+  readonly modules: readonly string[]
+  /** Directory of libraries. */
+  readonly triplet: string
+  /** Node.js is the one of the suite instead of the one that runs this. */
+  readonly packagedNode: boolean
+  readonly hasIso: boolean
+  /** Of kernel and initramfs together. */
+  readonly limitBytes: number
+}
+
+export const DRIVERS: Readonly<Record<Architecture, Drivers>> = {
+  x86_64: {
+    suite: 'bookworm',
+    packages: ['linux-image-amd64', ...PACKAGES],
+    modules: MODULES,
+    triplet: 'x86_64-linux-gnu',
+    packagedNode: false,
+    hasIso: true,
+    limitBytes: 60_000_000,
+  },
+  aarch64: {
+    // The first with a Node.js that is new enough.
+    suite: 'trixie',
+    packages: ['linux-image-arm64', 'nodejs', ...PACKAGES],
+    modules: [...MODULES, ...ARM64_MODULES],
+    triplet: 'aarch64-linux-gnu',
+    packagedNode: true,
+    hasIso: false,
+    // Debian's kernel for arm64 is not compressed.
+    limitBytes: 100_000_000,
+  },
+}

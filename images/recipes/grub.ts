@@ -2,6 +2,7 @@
  *  modules: no mount, no loop device, no chroot. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Architecture } from '../../kit/architecture.ts'
 import { runOk } from '../../kit/run.ts'
 import { Fault } from '../../kit/fault.ts'
 
@@ -43,14 +44,21 @@ const MBR_CODE_BYTES = 440
 export const earlyConfig = (rootUuid: string): string =>
   `search.fs_uuid ${rootUuid} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n`
 
+/** The firmware of arm64 servers has its console on the serial port. */
+const TERMINAL: Readonly<Record<Architecture, string>> = {
+  x86_64: 'serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n',
+  aarch64: '',
+}
+const SERIAL: Readonly<Record<Architecture, string>> = { x86_64: 'ttyS0', aarch64: 'ttyAMA0' }
+
 /** The menu follows Debian's /vmlinuz and /initrd.img links, so kernel updates need no rewrite of it. */
-export const grubMenu = (rootUuid: string): string => `serial --unit=0 --speed=115200
-terminal_input console serial
-terminal_output console serial
-set timeout=0
+export const grubMenu = (
+  rootUuid: string,
+  architecture: Architecture,
+): string => `${TERMINAL[architecture]}set timeout=0
 menuentry "Debian GNU/Linux" {
   search --no-floppy --fs-uuid --set=root ${rootUuid}
-  linux /vmlinuz root=UUID=${rootUuid} ro console=tty0 console=ttyS0,115200n8
+  linux /vmlinuz root=UUID=${rootUuid} ro console=tty0 console=${SERIAL[architecture]},115200n8
   initrd /initrd.img
 }
 `

@@ -1,14 +1,16 @@
 /** The deploy ramdisk: Debian's kernel with the drivers of common servers, Node.js, and the agent in one file.
  *  Made from package files alone: nothing is installed, mounted or run, and no loop device is needed. */
-import { copyFile, cp, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, cp, lstat, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { architectureOf, debianArchitecture, type Architecture } from '../../kit/architecture.ts'
 import { runOk } from '../../kit/run.ts'
 import { Fault } from '../../kit/fault.ts'
-import { debootstrap } from './apt.ts'
+import { debootstrap, sourcesOf } from './apt.ts'
 import { cached, cacheKey } from './cache.ts'
 import { INIT } from './init.ts'
 import { ISO_RECIPE, makeBootIso } from './iso.ts'
-import { MODULES, PACKAGES, PROGRAMS, SUITE } from './drivers.ts'
+import { DRIVERS, PROGRAMS, type Drivers } from './drivers.ts'
+import { copyLibraries, firstExisting, type Trees } from './libraries.ts'
 
 export interface Ramdisk {
   readonly path: string
@@ -16,32 +18,43 @@ export interface Ramdisk {
   readonly initrd: string
   /** The same with a login, for the verb rescue. */
   readonly rescueInitrd: string
-  /** Both as a template for virtual media. */
-  readonly iso: string
+  /** Both as a template for virtual media; for x86_64 alone. */
+  readonly iso?: string
   readonly built: boolean
   readonly sizeBytes: number
 }
 
-/** DESIGN's limit for kernel and initramfs together. */
-export const RAMDISK_LIMIT_BYTES = 60_000_000
 const TIMEOUT_MS = 10 * 60_000
 
+interface RamdiskParts {
+  readonly cacheDir: string
+  readonly architecture: Architecture
+  /** Node.js for the ramdisk of this machine's architecture; others take the one of their suite. */
+  readonly nodeFile: string
+  readonly say: (line: string) => void
+}
+
 /** Builds the ramdisk, or answers the one that the same agent, recipe and Node.js made before. */
-export async function buildRamdisk(opts: {
-  cacheDir: string
-  agentFile: string
-  nodeFile: string
-  say: (line: string) => void
-  force?: boolean
-}): Promise<Ramdisk> {
+export async function buildRamdisk(
+  opts: RamdiskParts & {
+    readonly agentFile: string
+    readonly force?: boolean
+  },
+): Promise<Ramdisk> {
+  const drivers = DRIVERS[opts.architecture]
+  if (!drivers.packagedNode && architectureOf(process.arch) !== opts.architecture)
+    throw new Fault(
+      'input.invalid',
+      `--arch: this machine cannot make the ramdisk for ${opts.architecture}, which has the Node.js that runs here`,
+    )
   const agent = await readFile(opts.agentFile)
-  const recipe = JSON.stringify({ MODULES, PACKAGES, PROGRAMS, SUITE, INIT, RESCUE, layout: 2 })
-  const node = await stat(opts.nodeFile)
-  const base = await kernelBase(opts, cacheKey([recipe, process.version, String(node.size)]))
-  const key = cacheKey([recipe, ISO_RECIPE, agent, process.version, String(node.size)])
+  const recipe = JSON.stringify({ drivers, PROGRAMS, INIT, RESCUE, layout: 3 })
+  const nodeJs = drivers.packagedNode ? 'packaged' : `${process.version} ${(await stat(opts.nodeFile)).size}`
+  const base = await kernelBase(opts, cacheKey([recipe, nodeJs]))
+  const key = cacheKey([recipe, ISO_RECIPE, agent, nodeJs])
   const place = {
     root: opts.cacheDir,
-    name: 'ramdisk',
+    name: opts.architecture === 'x86_64' ? 'ramdisk' : `ramdisk-${opts.architecture}`,
     key,
     ...(opts.force === undefined ? {} : { force: opts.force }),
   }
@@ -55,11 +68,12 @@ export async function buildRamdisk(opts: {
     await writeFile(join(scratch, 'initrd'), deploy)
     await writeFile(join(scratch, 'initrd-rescue'), Buffer.concat([deploy, await readFile(join(base, 'rescue.zst'))]))
     await copyFile(join(base, 'vmlinuz'), join(scratch, 'kernel'))
-    opts.say('making the ISO image for virtual media')
-    await makeBootIso(
-      { kernel: join(scratch, 'kernel'), initrd: join(scratch, 'initrd'), rescue: join(base, 'rescue.zst') },
-      { out: join(scratch, 'boot.iso'), workDir: join(scratch, 'top') },
-    )
+    if (drivers.hasIso) opts.say('making the ISO image for virtual media')
+    if (drivers.hasIso)
+      await makeBootIso(
+        { kernel: join(scratch, 'kernel'), initrd: join(scratch, 'initrd'), rescue: join(base, 'rescue.zst') },
+        { out: join(scratch, 'boot.iso'), workDir: join(scratch, 'top') },
+      )
     await rm(join(scratch, 'top'), { recursive: true })
     await rm(join(scratch, 'agent.zst'))
   })
@@ -69,36 +83,46 @@ export async function buildRamdisk(opts: {
   opts.say(
     `deploy ramdisk: ${(sizeBytes / 1e6).toFixed(1)} MB (kernel ${((await stat(kernel)).size / 1e6).toFixed(1)} MB)`,
   )
-  if (sizeBytes > RAMDISK_LIMIT_BYTES)
-    throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${RAMDISK_LIMIT_BYTES}`)
+  if (sizeBytes > drivers.limitBytes)
+    throw new Fault('input.invalid', `the deploy ramdisk has ${sizeBytes} bytes, more than ${drivers.limitBytes}`)
   return {
     path,
     kernel,
     initrd,
     rescueInitrd: join(path, 'initrd-rescue'),
-    iso: join(path, 'boot.iso'),
+    ...(drivers.hasIso ? { iso: join(path, 'boot.iso') } : {}),
     built,
     sizeBytes,
   }
 }
 
-async function kernelBase(
-  opts: { cacheDir: string; nodeFile: string; say: (line: string) => void },
-  key: string,
-): Promise<string> {
+async function kernelBase(opts: RamdiskParts, key: string): Promise<string> {
+  const drivers = DRIVERS[opts.architecture]
+  const { suite, packages } = drivers
   const { path } = await cached({ root: opts.cacheDir, name: 'ramdisk-base', key }, async (scratch) => {
     const debian = join(scratch, 'debian')
-    await debootstrap({ suite: SUITE, variant: 'extract', packages: PACKAGES, target: debian, say: opts.say })
+    await debootstrap({
+      suite,
+      variant: 'extract',
+      packages,
+      architecture: debianArchitecture(opts.architecture),
+      sources: await sourcesOf(suite),
+      target: debian,
+      say: opts.say,
+    })
+    await mergeUsr(debian)
     const version = (await readdir(join(debian, 'lib/modules')))[0]
     if (!version) throw new Fault('run.failed', 'the kernel package has no modules')
     const root = join(scratch, 'root')
+    const trees = { debian, root, triplet: drivers.triplet }
     await layOut(root)
-    await copyModules({ debian, root, version })
-    await copyPrograms(debian, root)
-    await copyNode(opts.nodeFile, { debian, root })
+    await copyModules({ debian, root, version, modules: drivers.modules })
+    await copyPrograms(trees)
+    if (drivers.packagedNode) await copyPackagedNode(trees)
+    else await copyNode(opts.nodeFile, trees)
     opts.say('compressing drivers and Node.js (zstd -19: a minute or two, once)')
     await pack(root, join(scratch, 'base.zst'))
-    await copyRescue(debian, join(scratch, 'rescue'))
+    await copyRescue({ ...trees, root: join(scratch, 'rescue') })
     await pack(join(scratch, 'rescue'), join(scratch, 'rescue.zst'))
     await rm(join(scratch, 'rescue'), { recursive: true })
     await copyFile(join(debian, `boot/vmlinuz-${version}`), join(scratch, 'vmlinuz'))
@@ -115,13 +139,24 @@ async function layOut(root: string): Promise<void> {
   await writeFile(join(root, 'etc/mtab'), '')
 }
 
-async function copyModules(at: { debian: string; root: string; version: string }): Promise<void> {
+/** /bin, /sbin and /lib are links into /usr since Debian 13; nothing makes them where packages are unpacked alone. */
+async function mergeUsr(debian: string): Promise<void> {
+  for (const dir of ['bin', 'sbin', 'lib'])
+    if (!(await lstat(join(debian, dir)).catch(() => undefined))) await symlink(`usr/${dir}`, join(debian, dir))
+}
+
+async function copyModules(at: {
+  debian: string
+  root: string
+  version: string
+  modules: Drivers['modules']
+}): Promise<void> {
   await runOk(['depmod', '-b', at.debian, at.version], { timeoutMs: TIMEOUT_MS })
   const from = join(at.debian, 'lib/modules', at.version)
   const to = join(at.root, 'lib/modules', at.version)
   const dependencies = parseModulesDep(await readFile(join(from, 'modules.dep'), 'utf8'))
   const wanted = new Set<string>()
-  for (const name of MODULES) for (const file of closure(dependencies, name)) wanted.add(file)
+  for (const name of at.modules) for (const file of closure(dependencies, name)) wanted.add(file)
   for (const file of wanted) {
     await mkdir(dirname(join(to, file)), { recursive: true })
     await copyFile(join(from, file), join(to, file))
@@ -153,12 +188,16 @@ function closure(modules: Map<string, { file: string; needs: string[] }>, name: 
   return entry ? [entry.file, ...entry.needs] : []
 }
 
-async function copyPrograms(debian: string, root: string): Promise<void> {
+async function copyPrograms(trees: Trees): Promise<void> {
+  const { debian, root } = trees
   for (const program of Object.keys(PROGRAMS)) {
-    const from = await firstExisting([program, `usr/${program}`].map((file) => join(debian, file)))
+    const from = await firstExisting(
+      [program, `usr/${program}`].map((file) => join(debian, file)),
+      debian,
+    )
     const to = join(root, program.startsWith('usr/') ? program : `usr/${program}`)
     await copyFile(from, to)
-    await copyLibraries(from, { debian, root })
+    await copyLibraries(from, trees)
   }
   await rm(join(root, 'bin'), { recursive: true, force: true })
   for (const dir of ['bin', 'sbin']) await symlink(`usr/${dir}`, join(root, dir))
@@ -174,52 +213,34 @@ const RESCUE = {
   'nsswitch.conf': 'passwd: files\nshadow: files\ngroup: files\n',
 }
 
-async function copyRescue(debian: string, root: string): Promise<void> {
+async function copyRescue(trees: Trees): Promise<void> {
+  const { debian, root } = trees
   for (const dir of ['etc/dropbear', 'usr/sbin']) await mkdir(join(root, dir), { recursive: true })
   await mkdir(join(root, 'root'), { mode: 0o700 })
   for (const [name, text] of Object.entries(RESCUE)) await writeFile(join(root, 'etc', name), text)
   await copyFile(join(debian, 'usr/sbin/dropbear'), join(root, 'usr/sbin/dropbear'))
-  await copyLibraries(join(debian, 'usr/sbin/dropbear'), { debian, root })
+  await copyLibraries(join(debian, 'usr/sbin/dropbear'), trees)
 }
 
-async function copyNode(nodeFile: string, at: { debian: string; root: string }): Promise<void> {
-  const to = join(at.root, 'usr/bin/node')
+async function copyNode(nodeFile: string, trees: Trees): Promise<void> {
+  const to = join(trees.root, 'usr/bin/node')
   await runOk(['strip', '-s', '-o', to, nodeFile], { timeoutMs: TIMEOUT_MS })
-  await copyLibraries(to, at)
+  await copyLibraries(to, trees)
 }
 
-/** Copies the shared libraries of a program, asked of the tree's own loader so that the host's libraries do not
- *  matter. */
-async function copyLibraries(program: string, at: { debian: string; root: string }): Promise<void> {
-  const head = (await readFile(program)).subarray(0, 4096)
-  if (!head.includes('/lib64/ld-linux')) return
-  const paths = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib', 'usr/lib']
-    .map((dir) => join(at.debian, dir))
-    .join(':')
-  const loader = await realFile(join(at.debian, 'lib64/ld-linux-x86-64.so.2'), at.debian)
-  const text = await runOk([loader, '--library-path', paths, '--list', program], { timeoutMs: TIMEOUT_MS })
-  await mkdir(join(at.root, 'lib64'), { recursive: true })
-  await copyFile(loader, join(at.root, 'lib64/ld-linux-x86-64.so.2'))
-  for (const match of text.matchAll(/=> (\/\S+)/g)) {
-    const file = match[1] as string
-    await mkdir(join(at.root, 'lib/x86_64-linux-gnu'), { recursive: true })
-    await copyFile(await realFile(file, at.debian), join(at.root, 'lib/x86_64-linux-gnu', basename(file)))
+/** Debian's Node.js reads parts of itself from files of other packages, and does not start without them. */
+async function copyPackagedNode(trees: Trees): Promise<void> {
+  const { debian, root, triplet } = trees
+  const from = join(debian, 'usr/bin/node')
+  await copyFile(from, join(root, 'usr/bin/node'))
+  await copyLibraries(from, trees)
+  const dir = join(root, 'lib', triplet)
+  const library = (await readdir(dir)).find((name) => name.startsWith('libnode.so'))
+  const code = await readFile(library ? join(dir, library) : from, 'latin1')
+  for (const path of new Set(code.match(/\/usr\/share\/nodejs\/[\w./-]+\.js/g))) {
+    await mkdir(dirname(join(root, path)), { recursive: true })
+    await copyFile(await firstExisting([join(debian, path)], debian), join(root, path))
   }
-}
-
-/** Follows symbolic links inside a tree; absolute links are relative to the tree, never to this machine. */
-async function realFile(file: string, tree: string): Promise<string> {
-  for (let hop = 0; hop < 10; hop += 1) {
-    if (!(await lstat(file)).isSymbolicLink()) return file
-    const link = await readlink(file)
-    file = link.startsWith('/') ? join(tree, link) : join(dirname(file), link)
-  }
-  throw new Fault('run.failed', `too many links at ${file}`)
-}
-
-async function firstExisting(files: readonly string[]): Promise<string> {
-  for (const file of files) if (await lstat(file).catch(() => undefined)) return file
-  throw new Fault('run.failed', `none of the packages has ${files.map((file) => basename(file)).join(' or ')}`)
 }
 
 async function pack(root: string, to: string): Promise<void> {

@@ -56,7 +56,7 @@ export async function buildVagrantBox(opts: {
       hooks: hooks(publicKey),
       spareMib: SPARE_MIB,
     }
-    await buildDebian({ workDir: join(workDir, 'debian'), disk, say: opts.say, extras })
+    await buildDebian({ workDir: join(workDir, 'debian'), disk, architecture: 'x86_64', say: opts.say, extras })
     opts.say('packing the box')
     const sizeGib = Math.ceil((await stat(disk)).size / GIB)
     await runOk(['qemu-img', 'convert', '-q', '-c', '-O', 'qcow2', disk, join(workDir, 'box/box.img')], {

@@ -141,6 +141,12 @@ export const HARDWARE_FAULTS = {
     remedy:
       'use an image whose EFI/BOOT/BOOTX64.EFI is signed (shim), or do without secure_boot:true; provision.unsignedImages can let such images pass',
   },
+  'image.architecture': {
+    retry: false,
+    description: 'the image is for servers of another architecture',
+    remedy:
+      'use an image of the architecture of the node; where properties/cpu_arch is wrong, correct it or inspect the node',
+  },
   'image.source': {
     retry: true,
     description: 'the image could not be read',

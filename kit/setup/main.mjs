@@ -227,6 +227,12 @@ switch (verb) {
     compile()
     become('npx', ['vitest', 'run', '--project', 'rack', '--project', 'rack-long', ...args])
     break
+  case 'arm64':
+    // Where no systemd does it at the start of the machine.
+    if (spawnSync('arch-test', ['arm64']).status !== 0) run('update-binfmts', ['--enable', 'qemu-aarch64'])
+    compile()
+    become('npx', ['vitest', 'run', '--project', 'arm64', ...args])
+    break
   case 'redfish':
     process.env.RACKWARD_FAULT_TABLE = 'yes'
     become('npx', ['vitest', 'run', '--project', 'unit', '--project', 'redfish-long', 'test/redfish', ...args])
@@ -238,6 +244,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, arm64, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

@@ -58,6 +58,14 @@ const LIBVIRT = [
   ['iproute2', 'namespaces'],
 ]
 
+const ARM64 = [
+  ['qemu-system-arm', 'the arm64 server'],
+  ['qemu-efi-aarch64', 'its firmware'],
+  ['arch-test', 'whether this machine runs arm64 programs, as scripts of packages need it'],
+  ['qemu-user-static', 'running them'],
+  ['binfmt-support', 'telling the kernel so'],
+]
+
 const VAGRANT = [
   ['vagrant', 'the practice rack'],
   ['vagrant-libvirt', 'its machines'],
@@ -119,6 +127,7 @@ export const PACKAGES = {
   bench: [...BUILD, ...RACK],
   test: [...BUILD, ...RACK, ...PEERS],
   rack: [...BUILD, ...RACK, ...PEERS],
+  arm64: [...BUILD, ...RACK, ...ARM64],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
   api: [...BUILD, ...OPENSTACK],
   clients: [...BUILD, ...CLIENTS],

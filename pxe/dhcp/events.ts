@@ -1,4 +1,5 @@
 /** What the DHCP server tells its owner. */
+import type { Architecture } from '../../kit/architecture.ts'
 import type { SwitchPort } from './relay.ts'
 import type { ReplyType } from './reply.ts'
 
@@ -26,6 +27,8 @@ export type DhcpEvent =
       readonly ip: string
       readonly server: string | undefined
       readonly netboot: NetbootStage
+      /** What it says that it is. */
+      readonly architecture?: Architecture
       readonly switchPort?: SwitchPort
     }
   | {
@@ -34,6 +37,7 @@ export type DhcpEvent =
       readonly type: ReplyType
       readonly ip: string
       readonly netboot: NetbootStage
+      readonly architecture?: Architecture
       readonly bootFile?: string
       readonly switchPort?: SwitchPort
     }

@@ -9,7 +9,8 @@ import { inSubnet } from '../addresses.ts'
 import { WireError } from '../bytes.ts'
 import type { DhcpEvent, NetbootStage } from './events.ts'
 import type { LeaseBook } from './leases.ts'
-import { ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
+import { clientArchs, ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
+import { architectureOfFirmware } from '../firmware.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
 import { decideProxy, heardAddress, PROXY_PORT } from './proxy.ts'
@@ -229,7 +230,7 @@ export class DhcpServer {
     const heard = heardAddress(request, place)
     if (heard) {
       leases.learn(mac, heard.ip, { pool: place, expiresAtMs: clock.now() + place.settings.leaseSeconds * 1000 })
-      owner.event({ kind: 'heard', mac, ...heard, netboot: stageOf(request), ...switchPortPart(request) })
+      owner.event({ kind: 'heard', mac, ...heard, ...saidBy(request, mac) })
     }
     const type = messageType(request.options)
     if (place.mode === 'listen' || (type !== 'discover' && type !== 'request')) return undefined
@@ -257,9 +258,8 @@ export class DhcpServer {
       mac,
       type,
       ip,
-      netboot: stageOf(request),
       ...(bootFile ? { bootFile } : {}),
-      ...switchPortPart(request),
+      ...saidBy(request, mac),
     })
     return { bytes: encodePacket(packet), toIp, toPort }
   }
@@ -277,6 +277,12 @@ export class DhcpServer {
 
 const stageOf = ({ options }: Packet): NetbootStage =>
   isIpxe(options) ? 'ipxe' : isNetboot(options) ? 'firmware' : 'no'
+
+/** What a request says about who asks. */
+function saidBy(request: Packet, mac: string) {
+  const architecture = architectureOfFirmware(clientArchs(request.options), mac)
+  return { netboot: stageOf(request), ...(architecture ? { architecture } : {}), ...switchPortPart(request) }
+}
 
 function switchPortPart(request: Packet): { switchPort?: SwitchPort } {
   const switchPort = switchPortOf(request)

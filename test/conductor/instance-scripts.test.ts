@@ -5,7 +5,7 @@ import { ramdiskSource } from '../../conductor/node/policy/instance-source.ts'
 import { renderScript } from '../../pxe/script.ts'
 
 describe('scripts', () => {
-  const boot = { kernelArgs: ['console=ttyS0'] } as Parameters<typeof instanceArgs>[0]
+  const boot = ['console=ttyS0']
   test('an instance boots its own kernel with Ironic’s arguments before its own, and an ISO is booted over HTTP', () => {
     const order = {
       kind: 'kernel',

@@ -1,5 +1,5 @@
 /** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and
- *  carried on; and what is said where it is not known. */
+ *  carried on; what is said where it is not known; and an image for another architecture, which is always refused. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -151,6 +151,48 @@ test('a server without Secure Boot takes an unsigned image', async () => {
   await makeImage('plain', { [BOOT]: loader(false) })
   await start({}, {})
   await wants({ image_source: 'plain' })
+  expect(await validated()).toEqual({ result: true })
+  expect((await deploy()).status).toBe(202)
+})
+
+const ARM = { 'EFI/BOOT/BOOTAA64.EFI': loader(true, 0xaa64) }
+
+test('an image of the store for another architecture is refused with the request, by validate and by explain; nothing was touched', async () => {
+  await makeImage('arm', ARM)
+  // Whatever is said about images without a signature.
+  await start({ unsignedImages: 'warn' }, { cpu_arch: 'x86_64' })
+  await wants({ image_source: 'arm' })
+  const words = 'the image is for aarch64, and the node is x86_64'
+  expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining(words) })
+  const refused = await deploy()
+  expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+    400,
+    expect.stringMatching(/instance_info\/image_source: .*aarch64.*properties\/cpu_arch.*inspect the node/),
+  ])
+  expect(await node()).toMatchObject({ provision_state: 'available', last_error: null })
+  expect(await causes()).toContainEqual(expect.stringContaining(words))
+  expect(bmc).toEqual([])
+})
+
+test('an image from a URL for another architecture: the deploy fails before the server is touched', async () => {
+  await makeEfiDisk(disk(), { files: ARM })
+  const checksum = createHash('sha256')
+    .update(await readFile(disk()))
+    .digest('hex')
+  await start({}, { cpu_arch: 'amd64' })
+  await wants({ image_source: `file://${disk()}`, image_checksum: checksum })
+  expect((await deploy()).status).toBe(202)
+  await becomes('deploy failed')
+  expect((await node()).last_error).toMatch(/the image is for aarch64, and the node is x86_64.*use an image of/)
+  expect(bmc).toEqual([])
+})
+
+test('a node of the architecture of the image takes it, as does one whose architecture is not known', async () => {
+  await makeImage('arm', ARM)
+  await start({}, { cpu_arch: 'aarch64' })
+  await wants({ image_source: 'arm' })
+  expect(await validated()).toEqual({ result: true })
+  await api('PATCH', '/v1/nodes/n1', [{ op: 'remove', path: '/properties/cpu_arch' }])
   expect(await validated()).toEqual({ result: true })
   expect((await deploy()).status).toBe(202)
 })

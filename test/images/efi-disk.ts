@@ -46,13 +46,13 @@ export async function makeEfiDisk(disk: string, { label = 'gpt', bits = 12, file
 }
 
 /** The head of a program of UEFI (PE32+), with a certificate table that is not empty where it is signed. */
-export function loader(signed: boolean): Buffer {
+export function loader(signed: boolean, machine = 0x8664): Buffer {
   const bytes = Buffer.alloc(8192)
   const [pe, optional, certificate, certificateBytes] = [128, 152, 6144, 1024]
   bytes.write('MZ', 0, 'latin1')
   bytes.writeUInt32LE(pe, 60)
   bytes.writeUInt32LE(0x4550, pe)
-  bytes.writeUInt16LE(0x8664, pe + 4)
+  bytes.writeUInt16LE(machine, pe + 4)
   bytes.writeUInt16LE(0x20b, optional)
   bytes.writeUInt32LE(16, optional + 108)
   if (!signed) return bytes

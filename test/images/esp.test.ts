@@ -22,7 +22,7 @@ test('firmware finds shim, shim finds GRUB, and GRUB finds the root file system'
       await writeFile(join(tree, name), text)
     }
     const esp = join(dir, 'esp')
-    await writeFile(esp, await makeEsp({ tree, workDir: dir, rootUuid: UUID, sizeMib: 40 }))
+    await writeFile(esp, await makeEsp({ tree, architecture: 'x86_64', workDir: dir, rootUuid: UUID, sizeMib: 40 }))
     const read = (path: string) => runOk(['mtype', '-i', esp, `::/EFI/${path}`], { timeoutMs: 30_000 })
 
     expect(await Promise.all(['BOOT/BOOTX64.EFI', 'BOOT/grubx64.efi', 'BOOT/mmx64.efi'].map(read))).toEqual([
@@ -34,6 +34,29 @@ test('firmware finds shim, shim finds GRUB, and GRUB finds the root file system'
     const config = await read('debian/grub.cfg')
     expect(config).toContain(`search.fs_uuid ${UUID} root`)
     expect(config).toContain('configfile ($root)/boot/grub/grub.cfg')
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+})
+
+test('that of arm64 has the loaders of arm64', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-esp-'))
+  try {
+    const tree = join(dir, 'tree')
+    const files = { 'shim/shimaa64': 'shim', 'shim/mmaa64': 'MokManager', 'grub/arm64-efi-signed/grubaa64': 'GRUB' }
+    for (const [name, text] of Object.entries(files)) {
+      const path = join(tree, 'usr/lib', `${name}.efi.signed`)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(path, text)
+    }
+    const esp = join(dir, 'esp')
+    await writeFile(esp, await makeEsp({ tree, architecture: 'aarch64', workDir: dir, rootUuid: UUID, sizeMib: 40 }))
+    const read = (path: string) => runOk(['mtype', '-i', esp, `::/EFI/${path}`], { timeoutMs: 30_000 })
+    expect(await Promise.all(['BOOT/BOOTAA64.EFI', 'BOOT/grubaa64.efi', 'debian/shimaa64.efi'].map(read))).toEqual([
+      'shim',
+      'GRUB',
+      'shim',
+    ])
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

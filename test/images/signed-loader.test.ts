@@ -1,12 +1,12 @@
-/** Whether the boot loader of an image is signed, read from disks that sfdisk and mtools made; and disks that are
- *  damaged, or made to mislead. */
+/** Whether the boot loader of an image is signed, and its architecture, read from disks that sfdisk and mtools made;
+ *  and disks that are damaged, or made to mislead. */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { importImage } from '../../images/import.ts'
-import { hasSignedLoader } from '../../images/signed-loader.ts'
+import { diskLoader } from '../../images/signed-loader.ts'
 import { ImageStore } from '../../images/store.ts'
 import { loader, makeEfiDisk, type EspOptions } from './efi-disk.ts'
 
@@ -18,10 +18,11 @@ beforeAll(async () => {
 })
 afterAll(() => rm(dir, { recursive: true, force: true }))
 
+const hasSignature = async (path: string, where?: string) => (await diskLoader(path, where)).signed
 const BOOT = 'EFI/BOOT/BOOTX64.EFI'
 const look = async (options: EspOptions, where?: string) => {
   await makeEfiDisk(disk, options)
-  return hasSignedLoader(disk, where)
+  return hasSignature(disk, where)
 }
 
 test.each([
@@ -41,7 +42,7 @@ test('FAT32 with fewer clusters than the specification wants, as it is on a smal
   // The size of the file system; what was written lies at its beginning.
   await file.write(sectors, 0, 4, 1024 * 1024 + 32)
   await file.close()
-  expect(await hasSignedLoader(disk)).toBe(true)
+  expect(await hasSignature(disk)).toBe(true)
 })
 
 test('the loader of iPXE as Debian has it is not signed', async () => {
@@ -51,7 +52,7 @@ test('the loader of iPXE as Debian has it is not signed', async () => {
 test('the loader that the boot entry names is the one that counts; that of arm64 is found', async () => {
   const files = { [BOOT]: loader(false), 'EFI/debian/shimx64.efi': loader(true) }
   expect(await look({ files })).toBe(false)
-  expect(await hasSignedLoader(disk, '\\EFI\\debian\\shimx64.efi')).toBe(true)
+  expect(await hasSignature(disk, '\\EFI\\debian\\shimx64.efi')).toBe(true)
   expect(await look({ files: { 'EFI/BOOT/BOOTAA64.EFI': loader(true) } })).toBe(true)
 })
 
@@ -66,11 +67,11 @@ test('nothing is said where there is no ESP, no loader, or no program', async ()
   expect(await look({ files: {} })).toBeUndefined()
   expect(await look({ files: { [BOOT]: Buffer.from('#!/bin/sh') } })).toBeUndefined()
   await writeFile(disk, Buffer.alloc(100))
-  expect(await hasSignedLoader(disk)).toBeUndefined()
+  expect(await hasSignature(disk)).toBeUndefined()
   const mbr = Buffer.alloc(1024 * 1024)
   mbr.writeUInt16LE(0xaa55, 510)
   await writeFile(disk, mbr)
-  expect(await hasSignedLoader(disk)).toBeUndefined()
+  expect(await hasSignature(disk)).toBeUndefined()
 })
 
 test('a disk whose tables are noise ends the look, and never in an error', async () => {
@@ -82,7 +83,7 @@ test('a disk whose tables are noise ends the look, and never in an error', async
     for (const at of [446, 512, 1024, 1024 * 1024, 1024 * 1024 + 2048, 1024 * 1024 + 34 * 1024])
       for (let round = 0; round < 20; round += 1) {
         await file.write(randomBytes(64), 0, 64, at + round * 3)
-        expect([true, false, undefined]).toContain(await hasSignedLoader(disk))
+        expect([true, false, undefined]).toContain(await hasSignature(disk))
         await file.write(whole, at, 256, at)
       }
   } finally {
@@ -102,4 +103,18 @@ test('an import keeps what was found', async () => {
     ['plain', 'signed', 'none'].map(async (name) => (await store.find(name)).signedLoader),
   )
   expect(found).toEqual([false, true, undefined])
+})
+
+test('an import keeps the architecture of the loader; loaders of two architectures say nothing', async () => {
+  const store = new ImageStore(join(dir, 'architectures'))
+  const found = async (name: string, files: EspOptions['files']) => {
+    await makeEfiDisk(disk, { files })
+    return (await importImage(store, { source: disk, name })).architecture
+  }
+  const arm = 'EFI/BOOT/BOOTAA64.EFI'
+  expect(await found('intel', { [BOOT]: loader(false) })).toBe('x86_64')
+  expect(await found('arm', { [arm]: loader(true, 0xaa64) })).toBe('aarch64')
+  expect(await found('both', { [BOOT]: loader(true), [arm]: loader(true, 0xaa64) })).toBeUndefined()
+  expect(await found('riscv', { [BOOT]: loader(true, 0x5064) })).toBeUndefined()
+  expect(await found('none', {})).toBeUndefined()
 })

@@ -9,6 +9,7 @@ import { stringify } from 'yaml'
 import { until } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { ApiClient } from './client.ts'
+import type { Architecture } from '../../kit/architecture.ts'
 import { CONDUCTOR_IP, RACK_SUBNET, type Rack } from './rack.ts'
 import { RACKWARD_MAIN } from './root.ts'
 
@@ -19,6 +20,8 @@ export interface ConductorOptions {
   /** Directory of iPXE's loaders; undefined: the configuration's default. */
   readonly loaders?: string | undefined
   readonly rescueInitrd?: string
+  /** For servers of other architectures. */
+  readonly ramdisks?: Partial<Record<Architecture, { kernel: string; initrd: string; rescueInitrd: string }>>
   /** The boot ISO, which BMCs fetch at boot.http. */
   readonly iso?: string
   /** They fetch it at a listener of its own, with this port. */
@@ -126,6 +129,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     routerAdvertisements: true,
     ...(options.iso ? { iso: options.iso } : {}),
     ...(options.mediaPort ? { media: { address: CONDUCTOR_IP, port: options.mediaPort } } : {}),
+    ...(options.ramdisks ? { ramdisks: options.ramdisks } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
   // No switch of the rack announces itself, unless a test does.

@@ -99,7 +99,7 @@ interface Made {
     readonly kernel: string
     readonly initrd: string
     readonly rescueInitrd: string
-    readonly iso: string
+    readonly iso?: string
   }
   readonly loaders: string | undefined
   readonly accel: 'kvm' | 'tcg'
@@ -135,7 +135,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     loaders: made.loaders,
     rescueInitrd: made.ramdisk.rescueInitrd,
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
-    ...(args.boot === 'media' ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
+    ...(args.boot === 'media' && made.ramdisk.iso ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
   })
   const state: LabState = { password: conductor.password, servers: rack.servers }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })

@@ -2,6 +2,8 @@
  *  BMC calls. Power off means that the process is gone. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Architecture } from '../../kit/architecture.ts'
+import { machineOf } from './machines.ts'
 import { sh } from './shell.ts'
 
 export type Firmware = 'bios' | 'uefi'
@@ -12,6 +14,8 @@ export type DiskKind = 'virtio' | 'ahci' | 'nvme'
 
 export interface ServerSpec {
   readonly name: string
+  /** x86_64 when nothing is said. */
+  readonly architecture?: Architecture
   readonly firmware: Firmware
   /** The card that boots; the other kind is the second card. */
   readonly card: Card
@@ -45,7 +49,8 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
   await mkdir(join(server.dir, 'state'), { recursive: true })
   for (const [i, bytes] of [server.diskBytes, ...(server.moreDisks ?? [])].entries())
     await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
-  if (server.firmware === 'uefi') await sh(['cp', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(server.dir, 'vars.fd')])
+  const { dir, variables } = machineOf(server).firmware
+  if (server.firmware === 'uefi') await sh(['cp', join(dir, variables), join(server.dir, 'vars.fd')])
   // The script takes it at the next start: other code of the firmware, other variables.
   if (server.secureBoot) await writeFile(join(server.dir, 'secure-boot'), 'on factory\n')
   await writeFile(join(server.dir, 'boot'), 'none\n')
@@ -93,6 +98,7 @@ mc_enable 0x20
 /** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot
  *  none|pxe|default|cdrom|bios. "default" is its word for the disk. */
 function chassisScript(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<number> = new Set()): string {
+  const { firmware } = machineOf(server)
   return `#!/bin/bash
 d=${server.dir}
 # Not just any process with that number: the one whose disk is ours.
@@ -112,10 +118,10 @@ on() {
     *) nic=1; disk=2; cd=3;;
   esac
   secure=off; keys=none; [ -f $d/secure-boot ] && read secure keys <$d/secure-boot
-  if [ $secure = on ]; then code=OVMF_CODE_4M.secboot.fd; smm=on; else code=OVMF_CODE_4M.fd; smm=off; fi
+  if [ $secure = on ]; then code=${firmware.secureCode}; smm=on; else code=${firmware.code}; smm=off; fi
   if [ -f $d/vars.fd ] && [ "$keys" != "$(cat $d/keys 2>/dev/null || echo none)" ]; then
-    if [ "$keys" = factory ]; then vars=OVMF_VARS_4M.ms.fd; else vars=OVMF_VARS_4M.fd; fi
-    cp /usr/share/OVMF/$vars $d/vars.fd && echo $keys >$d/keys
+    if [ "$keys" = factory ]; then vars=${firmware.factoryVariables}; else vars=${firmware.variables}; fi
+    cp ${firmware.dir}/$vars $d/vars.fd && echo $keys >$d/keys
   fi
   ${qemuCommand(server, accel, pulled)} >>$d/qemu.log 2>&1
 }
@@ -147,15 +153,15 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<n
     [server.card, server.mac, server.taps[0], '$nic'],
     [other, server.secondMac, server.taps[1], ''],
   ] as const
+  const machine = machineOf(server)
   const argv = [
-    'qemu-system-x86_64',
+    machine.program,
     '-name',
     server.name,
     '-machine',
-    `q35,accel=${accel},smm=$smm`,
+    machine.machine(accel, '$smm'),
     '-cpu',
-    // Software emulation runs SHA-256 twice as fast without AVX and SSSE3, which it would have to imitate.
-    accel === 'kvm' ? 'host' : 'qemu64',
+    machine.cpu(accel),
     '-smp',
     '2',
     '-m',
@@ -198,13 +204,10 @@ const firmwareArgs = (server: Server): string[] =>
     ? []
     : [
         '-drive',
-        'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/$code',
+        `if=pflash,format=raw,readonly=on,file=${machineOf(server).firmware.dir}/$code`,
         '-drive',
         `if=pflash,format=raw,file=${server.dir}/vars.fd`,
-        // With smm=on, only code in system management mode may change the variables; without it the property does
-        // nothing.
-        '-global',
-        'driver=cfi.pflash01,property=secure,value=$smm',
+        ...machineOf(server).firmware.guard,
         ...(server.httpBoot ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
         // The rack has no IPv6: its network boot attempts would only wait.
         '-fw_cfg',

@@ -105,7 +105,9 @@ describe.each(['proxy', 'listen'] as const)('beside another server (%s)', (mode)
   test('a request to it tells the address of the client, and is not answered', () => {
     const { ask, events, leases } = beside(mode)
     expect(ask(asksFor(1, IP, pxe(7)))).toBeUndefined()
-    expect(events).toEqual([{ kind: 'heard', mac: mac(1), ip: IP, server: SITE, netboot: 'firmware' }])
+    expect(events).toEqual([
+      { kind: 'heard', mac: mac(1), architecture: 'x86_64', ip: IP, server: SITE, netboot: 'firmware' },
+    ])
     expect(leases.macOf(IP)).toBe(mac(1))
   })
   test('an address is that of the client that took it last, and a client has one', () => {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor, defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
+import type { Architecture } from '../../kit/architecture.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { runOk } from '../../kit/run.ts'
@@ -28,7 +29,7 @@ export interface Bench {
 export async function openBench(
   name: string,
   provision: Record<string, number>,
-  more: Pick<ConductorOptions, 'dhcp'> = {},
+  more: Pick<ConductorOptions, 'dhcp' | 'ramdisks'> = {},
 ): Promise<Bench> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say, { agentFile: join(ROOT, 'dist/agent.cjs') })
@@ -44,7 +45,7 @@ export async function openBench(
     initrd: ramdisk.initrd,
     loaders: await loadersFor(cache, say),
     rescueInitrd: ramdisk.rescueInitrd,
-    iso: ramdisk.iso,
+    ...(ramdisk.iso ? { iso: ramdisk.iso } : {}),
     ...more,
     provision,
   }
@@ -53,10 +54,17 @@ export async function openBench(
   return { rack, conductor, store, kernel: ramdisk.kernel }
 }
 
+/** The deploy ramdisk for arm64 servers, as the configuration names it. */
+export async function arm64Ramdisk(): Promise<{ kernel: string; initrd: string; rescueInitrd: string }> {
+  const agentFile = join(ROOT, 'dist/agent.cjs')
+  const { kernel, initrd, rescueInitrd } = await ramdiskFor(defaultCache(), say, { agentFile, architecture: 'aarch64' })
+  return { kernel, initrd, rescueInitrd }
+}
+
 /** The lab's Debian, in the rack's own store (as a link of the files, which are big). */
-export async function useDebian({ store }: Bench): Promise<string> {
+export async function useDebian({ store }: Bench, architecture: Architecture = 'x86_64'): Promise<string> {
   const cache = defaultCache()
-  const image = await debianFor(join(cache, 'images'), cache, { say })
+  const image = await debianFor(join(cache, 'images'), cache, { say, architecture })
   await mkdir(store.root, { recursive: true })
   await sh(['cp', '-r', '--reflink=auto', join(cache, 'images', image.id), store.root])
   return image.id

@@ -2,7 +2,7 @@
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import type { Store } from '../../store/port.ts'
 import { usesAgent } from './drivers.ts'
-import type { CheckMedia } from '../run/media-check.ts'
+import { checkBoot, type CheckMedia, type CheckRamdisk } from '../run/media-check.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { checkSources, type SourceRules } from './instance-source.ts'
 import { checkLoader, loaderWords } from './loader-check.ts'
@@ -24,10 +24,11 @@ export async function validateNode(
     hashPassword: unknown
     sources: SourceRules
     checkMedia: CheckMedia
+    checkRamdisk: CheckRamdisk
     loaderRule: Pick<LoaderRule, 'look' | 'rule'>
   },
 ): Promise<Verdicts> {
-  const { store, bmcs, hashPassword, sources, checkMedia, loaderRule } = parts
+  const { store, bmcs, hashPassword, sources, loaderRule } = parts
   const loader = usesAgent(node) ? await loaderRule.look(node) : undefined
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
@@ -47,11 +48,14 @@ export async function validateNode(
     () => ({ result: true }),
     (error: Error) => ({ result: false, reason: error.message }),
   )
+  const canBoot = await checkBoot(node, parts).then(
+    () => ({ result: true }),
+    (error: Error) => ({ result: false, reason: error.message }),
+  )
   const bootable = !usesAgent(node) || ports.some((port) => port.pxeEnabled)
-  const boot = bootPlanOf(node).servesIso
-    ? verdict(() => checkMedia(node, ports))
-    : bootable
-      ? { result: true }
+  const boot =
+    bootPlanOf(node).servesIso || bootable
+      ? canBoot
       : { result: false, reason: 'the node has no port with pxe_enabled: no boot request of it would be known' }
   const none = (name: InterfaceName) => ({ result: null, reason: `not supported: ${interfaceOf(node, name)}` })
   const unless = (name: InterfaceName, result: { result: boolean; reason?: string }) =>

@@ -1,5 +1,6 @@
-/** An image without a signed boot loader and a server with Secure Boot on: refused before the server is touched, or
- *  told and carried on, as the configuration says. */
+/** An image that the server cannot start: one for another architecture is refused before the server is touched; one
+ *  without a signed boot loader, where Secure Boot is on, is refused as well, or told and carried on with, as the
+ *  configuration says. */
 import type { Clock } from '../../../kit/clock.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import {
@@ -9,7 +10,7 @@ import {
   type LoaderVerdict,
   type UnsignedImages,
 } from '../policy/loader-check.ts'
-import { verifiesInstance } from '../policy/firmware-target.ts'
+import { nodeArchitecture } from '../policy/architecture.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Store } from '../../store/port.ts'
@@ -17,7 +18,7 @@ import type { ImageSource } from './image-source.ts'
 
 export interface LoaderRuleParts {
   readonly images: Pick<ImageSource, 'known'>
-  readonly journal: Pick<Store['journal'], 'add'>
+  readonly store: Pick<Store, 'journal' | 'portSightings'>
   readonly clock: Clock
   readonly rule: UnsignedImages
 }
@@ -36,25 +37,29 @@ export class LoaderRule {
     return this.parts.rule
   }
 
-  /** What is known now; nothing is fetched. Undefined: nothing is verified. */
+  /** What is known now; nothing is fetched. Undefined: there is nothing against it. */
   async look(node: NodeRecord): Promise<LoaderVerdict | undefined> {
-    if (!verifiesInstance(node)) return undefined
-    return loaderVerdict(node, await this.parts.images.known(node))
+    if (node.instanceInfo.image_source === undefined) return loaderVerdict(node, undefined)
+    return this.verdictOf(node, await this.parts.images.known(node))
   }
 
-  /** Throws `image.unsigned` for an image of the store that would be stopped. */
+  /** Throws `image.architecture` or `image.unsigned` for an image of the store that would not start. */
   async check(node: NodeRecord): Promise<void> {
     checkLoader(await this.look(node), this.parts.rule)
   }
 
   /** The same once the image is there; what is carried on with is told. */
   async apply(node: NodeRecord, image: ImageIndex): Promise<void> {
-    const { journal, clock, rule } = this.parts
-    const verdict = loaderVerdict(node, image)
+    const { store, clock, rule } = this.parts
+    const verdict = await this.verdictOf(node, image)
     checkLoader(verdict, rule)
     const words = loaderWords(verdict)
     if (words === undefined) return
     const detail = { image: image.names[0] ?? image.id, loader: verdict, says: words }
-    await journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'unsigned-image', detail })
+    await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'unsigned-image', detail })
+  }
+
+  private async verdictOf(node: NodeRecord, image: ImageIndex | undefined): Promise<LoaderVerdict | undefined> {
+    return loaderVerdict(node, image, nodeArchitecture(node, await this.parts.store.portSightings(node.uuid)))
   }
 }
