@@ -1,5 +1,6 @@
 /** Projects, one after the other: `rules` (imports, part of check), `unit` (everything without a rack), `rack` (real
  *  firmware, BMCs, deploys), and with `npm run test:rack` also `rack-long`. */
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** One file at a time: a rack wants the whole machine. */
@@ -13,6 +14,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 1 },
+          // Much of their time is waiting for processes and sockets. Vitest alone would take one worker of two cores.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           include: ['test/**/*.test.ts'],
           exclude: [
             'test/rules/**',
