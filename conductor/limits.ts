@@ -59,6 +59,12 @@ export const Limits = z.strictObject({
       ),
       passwordChecks: count(2, 'Passwords that are checked at the same time, each in a thread of its own.'),
       passwordQueue: count(256, 'Passwords that wait to be checked; more are answered with 429.'),
+      sessionsPerUser: count(
+        20,
+        'Sessions of browsers of one user; beyond it, the one that was used least recently ends.',
+      ),
+      sessionSeconds: seconds(12 * 3600, 'Time after which a session of a browser ends.'),
+      sessionIdleSeconds: seconds(1800, 'Time after which a session of a browser ends that is not used.'),
     })
     .prefault({})
     .describe('Of the API.'),

@@ -1,5 +1,8 @@
 /** Addresses as sources: what counts as one client when clients are counted. */
 
+/** Whether packets to it never leave this machine. */
+export const isLoopback = (address: string): boolean => /^(::ffff:)?127\.|^::1$/i.test(address)
+
 /** `::ffff:10.0.0.1` -> `10.0.0.1`; an IPv6 address -> its /64, because whoever has one address there has them all. */
 export function sourceOf(address: string): string {
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]

@@ -17,10 +17,12 @@ import { runAudited } from '../store/audit.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
+import { callerOf, isBrowser } from './caller.ts'
 import { readBody } from './body.ts'
-import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
+import { isRead, refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
+import type { Sessions } from './sessions.ts'
 import { type BodylessRequest, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
 import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
@@ -28,6 +30,7 @@ export interface AppParts {
   readonly routes: readonly Route[]
   readonly sightings: Sightings
   readonly auth: Authenticator
+  readonly sessions: Sessions
   /** Without authentication: the names that the API answers to, beside addresses. */
   readonly ownNames: readonly string[] | undefined
   readonly clock: Clock
@@ -184,16 +187,24 @@ function authenticate(parts: AppParts): RequestHandler {
   const isPublic = publicRoutes(parts.routes)
   return async (request, response, next) => {
     const open = DISCOVERY.test(request.path) || isPublic(request.method, request.path)
-    const actor = open
-      ? ANYBODY
-      : await parts.auth.check(request.get('authorization'), request.socket.remoteAddress ?? 'local')
-    if (!actor) {
-      response.status(401).set('WWW-Authenticate', 'Basic realm="Baremetal API"')
+    const caller = open ? { actor: ANYBODY } : await callerOf(request, parts)
+    if (!caller) {
+      // A browser would ask for the password, and send it with every request from then on, whatever page makes it.
+      response.status(401)
+      if (!isBrowser(request)) response.set('WWW-Authenticate', 'Basic realm="Baremetal API"')
       return void response.json({
         error: { message: 'Authorization required: send the user and password of the htpasswd file', code: 401 },
       })
     }
+    const { actor, session } = caller
     response.locals.actor = actor
+    response.locals.session = session
+    // What lasts, such as a stream, ends with its session.
+    if (session && isRead(request))
+      response.on(
+        'close',
+        parts.sessions.hold(session, () => response.destroy()),
+      )
     if (request.method === 'GET' || request.method === 'HEAD' || open) return next()
     const { method, path } = request
     const audit = {

@@ -1,7 +1,7 @@
 /** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once,
  *  in threads, and then remembered by a keyed hash of user and password; after many failures from one address, that
  *  address must wait. */
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { sourceOf } from '../../kit/addresses.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -26,11 +26,18 @@ export interface Authenticator {
   /** Undefined: no valid credentials. Throws `input.invalid` for a malformed header, `access.limited` after too many
    *  failures, `access.busy` when too many passwords wait to be checked. */
   check(header: string | undefined, from: string): Promise<Actor | undefined>
+  /** A user without asking for its password; `stamp` is another one once the password is another one. Undefined: there
+   *  is no such user, or it has no role. */
+  known(user: string): { readonly actor: Actor; readonly stamp: string } | undefined
   close(): Promise<void>
 }
 
 export const ANYBODY: Actor = { user: 'anybody', role: 'admin', project: null }
-export const noAuth: Authenticator = { check: async () => ANYBODY, close: async () => undefined }
+export const noAuth: Authenticator = {
+  check: async () => ANYBODY,
+  known: () => undefined,
+  close: async () => undefined,
+}
 
 export const mayRole = (actor: Actor, needed: Role | 'public'): boolean =>
   needed === 'public' || ROLES.indexOf(actor.role) >= ROLES.indexOf(needed)
@@ -87,6 +94,11 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
       const user = await verified
       return user === undefined ? undefined : actorOf(user, users)
     },
+    known(user) {
+      const hash = hashes.get(user)
+      const actor = hash === undefined ? undefined : actorWithRole(user, users)
+      return actor && { actor, stamp: createHash('sha256').update(`${hash}`).digest('base64url') }
+    },
     close: () => passwords.close(),
   }
 
@@ -138,10 +150,15 @@ function loginDigest(): (login: Login) => string {
 
 /** Where roles are given, a user without one has no access. */
 function actorOf(user: string, users: Users | undefined): Actor {
+  const actor = actorWithRole(user, users)
+  if (!actor) throw new Fault('access.denied', `user ${user} has no role: name it in api.auth.users`)
+  return actor
+}
+
+function actorWithRole(user: string, users: Users | undefined): Actor | undefined {
   if (!users) return { user, role: 'admin', project: null }
   const known = Object.hasOwn(users, user) ? users[user] : undefined
-  if (!known) throw new Fault('access.denied', `user ${user} has no role: name it in api.auth.users`)
-  return { user, role: known.role, project: known.project ?? null }
+  return known && { user, role: known.role, project: known.project ?? null }
 }
 
 function parseBasic(header: string): { user: string; password: string } {

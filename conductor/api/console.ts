@@ -16,12 +16,15 @@ import type { NodeService } from '../node/service.ts'
 import type { SeenEvent, Store } from '../store/port.ts'
 import { seenNode, standing } from './access.ts'
 import { type Actor, type Authenticator, mayRole } from './auth.ts'
+import { callerOf, isBrowser } from './caller.ts'
 import { refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { problemOf } from './problems.ts'
+import type { Sessions } from './sessions.ts'
 import { veilFault } from './veil.ts'
 
 export interface ConsoleParts {
   readonly auth: Authenticator
+  readonly sessions: Sessions
   /** Without authentication: the names that the API answers to, beside addresses. */
   readonly ownNames: readonly string[] | undefined
   readonly nodes: NodeService
@@ -49,7 +52,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   const server = new WebSocketServer({ noServer: true, maxPayload: MAX_TYPED_BYTES, perMessageDeflate: false })
   let open = 0
   const take = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
-    const { actor, node, steal } = await admit(parts, request)
+    const { actor, session, node, steal } = await admit(parts, request)
     if (open >= parts.limits.consoles) {
       parts.onLimit('api.consoles', { user: actor.user })
       throw new Fault('object.conflict', `${parts.limits.consoles} consoles are open already`)
@@ -102,6 +105,14 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
         // A client that goes on typing instead of closing types into nothing.
         opened.stop()
       })
+      if (session)
+        socket.once(
+          'close',
+          parts.sessions.hold(session, () => {
+            ws.close(CLOSE.denied, 'your session has ended')
+            opened.stop()
+          }),
+        )
     })
   }
   return (request, socket, head) => {
@@ -110,7 +121,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       const { status, body } = problemOf(error)
       if (status >= 500) parts.log.warn({ err: error }, 'a console was not opened')
       // The server no longer watches this connection: a client that does not end its side would keep it for ever.
-      socket.end(answerOf(status, JSON.stringify(body)), () => socket.destroy())
+      socket.end(answerOf(status, JSON.stringify(body), isBrowser(request)), () => socket.destroy())
     })
   }
 }
@@ -132,33 +143,32 @@ function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
   return lease
 }
 
-const answerOf = (status: number, body: string): string =>
+const answerOf = (status: number, body: string, toBrowser: boolean): string =>
   [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Connection: close',
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    ...(status === 401 ? ['WWW-Authenticate: Basic realm="Rackward"'] : []),
+    ...(status === 401 && !toBrowser ? ['WWW-Authenticate: Basic realm="Rackward"'] : []),
     '',
     body,
   ].join('\r\n')
 
-async function admit({ auth, nodes, ownNames }: ConsoleParts, request: IncomingMessage) {
+async function admit(parts: ConsoleParts, request: IncomingMessage) {
+  const { nodes, ownNames } = parts
   if (ownNames) refuseForeignName(request, ownNames)
   // A page of another site could ride on the password that a browser keeps.
   refuseCrossSite(request)
   const { path, query } = requestTarget(request.url)
-  const actor: Actor | undefined = await auth.check(
-    request.headers.authorization,
-    request.socket.remoteAddress ?? 'local',
-  )
-  if (!actor) throw new Fault('access.unknown', 'give a user and a password (HTTP basic)')
+  const caller = await callerOf(request, parts)
+  if (!caller) throw new Fault('access.unknown', 'give a user and a password (HTTP basic)')
+  const { actor, session } = caller
   const ident = PATH.exec(path)?.[1]
   if (ident === undefined) throw new Fault('object.missing', `there is no websocket ${path.slice(0, 200)}`)
   if (!mayRole(actor, 'operator'))
     throw new Fault('access.denied', `user ${actor.user} is a ${actor.role}: a console needs an operator`)
   const node = await seenNode(nodes, actor, decoded(ident))
-  return { actor, node, steal: query.get('steal') === 'true' }
+  return { actor, session, node, steal: query.get('steal') === 'true' }
 }
 
 function decoded(text: string): string {

@@ -6,10 +6,14 @@ import { Fault } from '../../kit/fault.ts'
 
 const READS = new Set(['GET', 'HEAD'])
 
+/** Whether it changes nothing, by its method. */
+export const isRead = ({ method, headers }: IncomingMessage): boolean =>
+  READS.has(method ?? '') && headers.upgrade === undefined
+
 /** Throws `access.cross-site` for a request that changes something, or opens a websocket, on behalf of a page of
  *  another site. */
 export function refuseCrossSite(request: IncomingMessage): void {
-  if (READS.has(request.method ?? '') && request.headers.upgrade === undefined) return
+  if (isRead(request)) return
   const { origin, host } = request.headers
   const site = request.headers['sec-fetch-site']
   if (origin !== undefined && hostOf(origin) !== host?.toLowerCase())

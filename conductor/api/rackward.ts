@@ -1,11 +1,8 @@
 /** /rackward/v1: what Ironic has no word for. Every route has schemas, which check its input and make its OpenAPI
  *  document. */
-import { Fault, isFault } from '../../kit/fault.ts'
-import { turn } from '../../kit/clock.ts'
-import type { EventParts } from '../events/parts.ts'
-import { streamEvents } from '../events/stream.ts'
-import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
+import { Fault } from '../../kit/fault.ts'
 import type { WebhookState } from '../events/webhooks.ts'
+import type { Clock } from '../../kit/clock.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { driftOf } from '../node/hardware-documents.ts'
 import { modelOf } from '../node/query/history.ts'
@@ -14,51 +11,29 @@ import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import type { LoaderRule } from '../node/run/loader-rule.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { EventFilter, SeenEvent } from '../store/port.ts'
-import { mustBeWhole, mustOwn, seenNode, standing } from './access.ts'
-import { ANYBODY } from './auth.ts'
+import { mustBeWhole, mustOwn, standing } from './access.ts'
 import { checkInput, z } from './node-input.ts'
+import { eventRoute, type EventRouteParts } from './event-route.ts'
+import { boardRoutes } from './board.ts'
+import { imageRoutes, type ImageRouteParts } from './images.ts'
+import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
 import { healthRoutes } from './health.ts'
 import { stepRoutes } from './steps.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
-import type { ApiRequest, DescribedRoute, ApiResponse, Route } from './route.ts'
-import { Accounts, Events, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
-import { veilDrift, veilEvent, veilNode, veilPoll } from './veil.ts'
+import type { ApiRequest, DescribedRoute, Route } from './route.ts'
+import { Accounts, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
+import { veilDrift, veilNode, veilPoll } from './veil.ts'
 
-export interface RackwardParts extends MeshParts {
+export interface RackwardParts extends MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts {
+  readonly clock: Clock
   readonly powerSync: PowerSync
   readonly eventWatch: Pick<EventWatch, 'of'>
   readonly loaderRule: Pick<LoaderRule, 'look'>
   readonly webhooks: { states(): Promise<WebhookState[]> }
-  readonly events: EventParts
-  /** Ends the streams when the conductor stops. */
-  readonly signal: AbortSignal
 }
 
-const Seq = z.coerce.number().int().min(0)
-const Words = z
-  .string()
-  .max(1000)
-  .transform((text) => text.split(',').filter((word) => word !== ''))
-const Kinds = Words.refine(
-  (kinds) => kinds.every((kind) => Object.hasOwn(EVENT_KINDS, kind)),
-  `names a kind that does not exist; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
-)
-
-const EventQuery = z.strictObject({
-  after: Seq.optional().describe(
-    'events later than this sequence number; 0 for all that are kept. Last-Event-ID wins over it',
-  ),
-  node: z.string().max(255).optional().describe('of this node alone, by UUID or name'),
-  kinds: Kinds.optional().describe(
-    `of these kinds alone, separated by commas: ${Object.entries(EVENT_KINDS)
-      .map(([kind, says]) => `${kind} (${says})`)
-      .join('; ')}`,
-  ),
-  limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
-})
 const ConsoleQuery = z.strictObject({
   steal: z.enum(['true', 'false']).default('false').describe('end the session of another first: a BMC has one'),
 })
@@ -71,7 +46,15 @@ const STRANGERS = 500
 const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
-  const described = [...describedRoutes(parts), ...stepRoutes(parts), ...healthRoutes(parts), ...meshRoutes(parts)]
+  const described = [
+    ...describedRoutes(parts),
+    ...stepRoutes(parts),
+    ...healthRoutes(parts),
+    ...meshRoutes(parts),
+    ...sessionRoutes(parts),
+    ...boardRoutes(parts),
+    ...imageRoutes(parts),
+  ]
   const document = openApi(described)
   return [
     ...described.map((route) => ({
@@ -98,17 +81,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
 function describedRoutes(parts: RackwardParts): DescribedRoute[] {
   const { store, clock, worker } = parts
   return [
-    {
-      method: 'get',
-      path: '/rackward/v1/events',
-      role: 'reader',
-      query: EventQuery,
-      answer: Events,
-      answerType: 'text/event-stream',
-      summary:
-        'everything that happens, in order: as a stream for "Accept: text/event-stream", which Last-Event-ID resumes; else as a page',
-      handle: (request, query) => events(parts, request, query as z.infer<typeof EventQuery>),
-    },
+    eventRoute(parts),
     {
       method: 'get',
       path: '/rackward/v1/nodes/:ident/explain',
@@ -245,54 +218,5 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       ports: (await portsFor(request, node)).filter(tellsSomething),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
     })
-  }
-}
-
-async function events(
-  parts: RackwardParts,
-  request: ApiRequest,
-  query: z.infer<typeof EventQuery>,
-): Promise<ApiResponse | void> {
-  const { store, clock, signal, nodes } = parts
-  const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, request.actor, query.node)).uuid
-  const lastId = request.httpRequest.get('last-event-id')
-  if (lastId !== undefined && !/^\d{1,15}$/.test(lastId))
-    throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
-  const after = lastId === undefined ? query.after : Number(lastId)
-  // A confined user sees what happens to its own nodes.
-  const project = request.actor.project === null ? {} : { project: request.actor.project }
-  const filter: EventFilter = {
-    ...(nodeUuid ? { nodeUuid } : {}),
-    ...(query.kinds ? { kinds: query.kinds } : {}),
-    ...project,
-  }
-  // What a lessee is told leaves out what tells of the BMC.
-  const veil = {
-    of: (event: SeenEvent) => event.nodeUuid !== null && standing(request.actor, event) === 'lessee',
-    async show(event: SeenEvent): Promise<SeenEvent> {
-      const node = await store.node(String(event.nodeUuid)).catch((error: unknown) => {
-        if (!isFault(error, 'store.damaged')) throw error
-      })
-      return { ...event, detail: node ? veilEvent(event, node).detail : {} }
-    },
-  }
-  const { journal } = store
-  if (request.httpRequest.accepts(['json', 'text/event-stream']) === 'text/event-stream') {
-    const leave = parts.events.places.take(request.actor === ANYBODY ? null : request.actor.user)
-    const { hub, batch } = parts.events
-    const afterSeq = after ?? (await journal.lastSeq())
-    return streamEvents(
-      request.httpResponse,
-      { afterSeq, filter, veil },
-      { journal, hub, clock, signal, batch },
-    ).finally(leave)
-  }
-  const page: SeenEvent[] = []
-  for (let seq = after ?? 0; ; await turn()) {
-    const { events: found, upToSeq, end } = await journal.scan(seq, filter, query.limit - page.length)
-    for (const event of found) page.push(veil.of(event) ? await veil.show(event) : event)
-    seq = upToSeq
-    if (end || page.length === query.limit || request.httpResponse.destroyed)
-      return { body: { events: page.map(wireEvent), last_seq: seq } }
   }
 }

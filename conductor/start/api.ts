@@ -6,6 +6,7 @@ import { makeApp } from '../api/app.ts'
 import { authenticator, ownNames } from '../api/auth.ts'
 import { consoleUpgrades } from '../api/console.ts'
 import type { Route } from '../api/route.ts'
+import { Sessions } from '../api/sessions.ts'
 import { listenApi } from '../listen.ts'
 import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
@@ -53,6 +54,12 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
   const { tokenKey } = boot
   const { recordBytes } = config.limits.api
   const apiCalls = apiCallList(context)
+  const auth = await life.add(
+    'authentication',
+    () => authenticator(config.api.auth, { clock, limits, onLimit }),
+    (made) => made.close(),
+  )
+  const sessions = new Sessions({ store, auth, clock, random, limits })
   const routes = allRoutes({
     ...parts,
     loaderRule: loaderRule(context, parts),
@@ -65,18 +72,16 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     random,
     recordBytes,
     signal,
+    auth,
+    sessions,
+    sessionSeconds: limits.sessionSeconds,
   })
 
-  const auth = await life.add(
-    'authentication',
-    () => authenticator(config.api.auth, { clock, limits, onLimit }),
-    (made) => made.close(),
-  )
   if (config.api.auth.strategy === 'noauth')
     log.warn(
       'the API has no authentication (api.auth.strategy is noauth): whoever reaches it can power and wipe every node',
     )
-  const access = { limits, onLimit, auth, ownNames: ownNames(config.api.auth, hostname()), clock, log }
+  const access = { limits, onLimit, auth, sessions, ownNames: ownNames(config.api.auth, hostname()), clock, log }
   const app = makeApp({
     ...access,
     routes,

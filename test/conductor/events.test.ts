@@ -211,6 +211,11 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/incidents/{id}/retry',
     '/rackward/v1/incidents/{id}/close',
     '/rackward/v1/nodes/{ident}/fence',
+    '/rackward/v1/session',
+    '/rackward/v1/me',
+    '/rackward/v1/board',
+    '/rackward/v1/nodes/{ident}/phases',
+    '/rackward/v1/images',
   ])
   expect(
     document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties

@@ -1,0 +1,74 @@
+/** What the board, the phases of a node and the list of images answer, as schemas; pages of the console take their
+ *  types from here. */
+import * as z from 'zod'
+
+const Time = z.string().describe('ISO 8601, UTC')
+const Usual = z.object({ p50: z.number(), p95: z.number() })
+
+const BoardNode = z.object({
+  uuid: z.string(),
+  name: z.string().nullable(),
+  rack: z.string().nullable().describe('extra.rackward.rack of the node'),
+  u: z.number().int().nullable().describe('lowest unit: extra.rackward.u'),
+  height: z.number().int().describe('in units: extra.rackward.height, else 1'),
+  state: z.string(),
+  kind: z.enum(['stable', 'working', 'waiting', 'held', 'failed']),
+  power: z.string().nullable(),
+  phase: z.string(),
+  progress: z.object({ phase: z.string(), part: z.number().nullable().describe('0 to 1') }).nullable(),
+  since: Time,
+  deadline: Time.nullable(),
+  usual: Usual.nullable().describe('seconds in this state, by half and by 95 of 100 nodes of this model; null at rest'),
+  unusual: z.boolean().describe('longer than 95 of 100'),
+  says: z.string().describe('what the node waits for'),
+  fault: z.string().nullable(),
+  error: z.string().nullable(),
+  maintenance: z.boolean(),
+  health: z.string().nullable(),
+})
+
+export const Board = z.object({
+  seq: z.number().int().describe('the stream of events goes on after this one without a gap'),
+  now: Time.describe('by the clock of the conductor'),
+  nodes: z.array(BoardNode),
+  racks: z.array(z.object({ name: z.string(), height: z.number().int() })),
+  unknown_macs: z
+    .array(z.object({ mac: z.string(), count: z.number().int(), at: Time }))
+    .describe('cards of no node that asked for a network boot lately'),
+})
+export type Board = z.infer<typeof Board>
+
+export const Phases = z.object({
+  phases: z
+    .array(
+      z.object({
+        state: z.string(),
+        began: Time,
+        ended: Time.nullable().describe('null: the node is in this state'),
+        seconds: z.number(),
+        usual: z
+          .object({ samples: z.number().int(), p50: z.number(), p95: z.number() })
+          .nullable()
+          .describe('what nodes of this model needed; null: not known, or how long it lasts is decided by a user'),
+      }),
+    )
+    .describe('the oldest first; the last is the present one'),
+})
+export type Phases = z.infer<typeof Phases>
+
+export const ImageList = z.object({
+  images: z.array(
+    z.object({
+      id: z.string().describe('SHA-256 of its raw bytes'),
+      names: z.array(z.string()),
+      size_bytes: z.number().int().describe('of the disk image'),
+      stored_bytes: z.number().int().describe('in the store, compressed'),
+      created_at: z.string(),
+      os_type: z.string().nullable(),
+      signed_loader: z.boolean().nullable(),
+      used_by: z.array(z.object({ uuid: z.string(), name: z.string().nullable() })),
+    }),
+  ),
+  broken: z.array(z.object({ id: z.string(), why: z.string() })).describe('images that cannot be used'),
+})
+export type ImageList = z.infer<typeof ImageList>

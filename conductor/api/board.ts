@@ -1,0 +1,142 @@
+/** /rackward/v1/board: every server at a glance, and how far each has come; and the phases of one. */
+import { createHash } from 'node:crypto'
+import { isoTime, turn, type Clock } from '../../kit/clock.ts'
+import { boardNode, phaseOf, racksOf, type BoardNode } from '../node/query/board.ts'
+import { modelOf } from '../node/query/history.ts'
+import type { Sightings } from '../node/query/sightings.ts'
+import type { NodeRecord } from '../node/record.ts'
+import type { Store } from '../store/port.ts'
+import { standing } from './access.ts'
+import type { Actor } from './auth.ts'
+import { Board, Phases } from './board-schemas.ts'
+import { nodeOf } from './nodes/routes.ts'
+import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
+import { veilNode } from './veil.ts'
+
+export interface BoardParts extends RouteParts {
+  readonly clock: Clock
+}
+
+/** Events that are looked through for unknown MACs. */
+const STRANGERS = 500
+const MAX_STRANGERS = 50
+/** Nodes that are made between two turns of the event loop. */
+const PER_TURN = 200
+const MAX_PHASES = 60
+/** A board is handed to whoever asks for this long, and ten times as long as it took to make: boards take no more than
+ *  a tenth of the conductor's time, however many look at them. */
+const FRESH_MS = 500
+const SHARE = 10
+
+interface Made {
+  readonly board: Board
+  readonly etag: string
+}
+
+export function boardRoutes(parts: BoardParts): DescribedRoute[] {
+  const { store, clock } = parts
+  const makings = new Map<string, { readonly made: Promise<Made>; freshUntilMs: number }>()
+  return [
+    {
+      method: 'get',
+      path: '/rackward/v1/board',
+      role: 'reader',
+      answer: Board,
+      summary: 'every server at a glance: its place, state, progress and what it waits for; with an ETag',
+      async handle({ actor, view, httpRequest, httpResponse }) {
+        const { board, etag } = await madeFor(actor, view.sightings)
+        httpResponse.setHeader('ETag', etag)
+        httpResponse.setHeader('Cache-Control', 'no-cache')
+        if (httpRequest.get('if-none-match') === etag) return void httpResponse.status(304).end()
+        return { body: { ...board, now: isoTime(clock.now()) } }
+      },
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/nodes/:ident/phases',
+      role: 'reader',
+      answer: Phases,
+      summary: 'the states that a node went through, how long it was in each, and how long that usually takes',
+      handle: async (request) => ({ body: { phases: await phases(request) } }),
+    },
+  ]
+
+  /** One for all users that see the same nodes in the same words. */
+  function madeFor(actor: Actor, sightings: Sightings): Promise<Made> {
+    const key = JSON.stringify(actor.project)
+    const startMs = clock.now()
+    const known = makings.get(key)
+    if (known && startMs < known.freshUntilMs) return known.made
+    const made = make(actor, sightings)
+    const making = { made, freshUntilMs: Number.MAX_SAFE_INTEGER }
+    makings.set(key, making)
+    made.then(
+      () => {
+        const nowMs = clock.now()
+        making.freshUntilMs = nowMs + Math.max(FRESH_MS, (nowMs - startMs) * SHARE)
+      },
+      () => makings.delete(key),
+    )
+    return made
+  }
+
+  async function make(actor: Actor, sightings: Sightings): Promise<Made> {
+    const { project } = actor
+    // First: what happens while the board is made comes again, and is never missed.
+    const seq = await store.journal.lastSeq()
+    const seen = (await store.everyNode()).filter((node) => standing(actor, node) !== 'none')
+    const durations = durationsOf(store)
+    const nodes: BoardNode[] = []
+    for (const [i, node] of seen.entries()) {
+      if (i % PER_TURN === PER_TURN - 1) await turn()
+      const shown = standing(actor, node) === 'lessee' ? veilNode(node) : node
+      const durationsMs = await durations(modelOf(node), node.provisionState)
+      nodes.push(boardNode(shown, { live: sightings.look(node.uuid), nowMs: clock.now(), durationsMs }))
+    }
+    const told = { nodes, racks: racksOf(nodes), unknown_macs: project === null ? await unknownMacs(store, seq) : [] }
+    const etag = `"${createHash('sha256').update(JSON.stringify(told)).digest('base64url')}"`
+    return { board: { seq, now: isoTime(clock.now()), ...told }, etag }
+  }
+
+  async function phases(request: ApiRequest): Promise<Phases['phases']> {
+    const node: NodeRecord = await nodeOf(parts, request)
+    const { project } = request.actor
+    const only = { kinds: ['state'], ...(project === null ? {} : { project }) }
+    const left = await store.journal.ofNode(node.uuid, MAX_PHASES, only)
+    const durations = durationsOf(store)
+    const nowMs = clock.now()
+    const past = left.toReversed().map(async ({ atMs, detail }) => {
+      const state = String(detail.from)
+      const at = { state, beganMs: atMs - Number(detail.tookMs ?? 0), endedMs: atMs, nowMs }
+      return phaseOf(at, await durations(String(detail.model), state))
+    })
+    const now = {
+      state: node.provisionState,
+      beganMs: node.provisionUpdatedAtMs ?? node.createdAtMs,
+      endedMs: null,
+      nowMs,
+    }
+    return [...(await Promise.all(past)), phaseOf(now, await durations(modelOf(node), node.provisionState))]
+  }
+}
+
+/** Asked once for each model and state. */
+function durationsOf({ journal }: Pick<Store, 'journal'>): (model: string, state: string) => Promise<number[]> {
+  const known = new Map<string, Promise<number[]>>()
+  return (model, state) => {
+    const key = `${state}\n${model}`
+    const found = known.get(key) ?? journal.durations(model, state)
+    known.set(key, found)
+    return found
+  }
+}
+
+async function unknownMacs({ journal }: Pick<Store, 'journal'>, seq: number): Promise<Board['unknown_macs']> {
+  const events = await journal.after(Math.max(0, seq - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS)
+  const found = new Map<string, { mac: string; count: number; at: string }>()
+  for (const { atMs, detail } of events) {
+    const mac = String(detail.mac)
+    found.set(mac, { mac, count: (found.get(mac)?.count ?? 0) + 1, at: isoTime(atMs) })
+  }
+  return [...found.values()].slice(-MAX_STRANGERS).toReversed()
+}

@@ -1,0 +1,83 @@
+/** Who sends a request: a program by HTTP basic, or a browser by the cookie of its session. */
+import { timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { isLoopback } from '../../kit/addresses.ts'
+import { Fault } from '../../kit/fault.ts'
+import type { Actor, Authenticator } from './auth.ts'
+import { isRead } from './cross-site.ts'
+import type { OpenSession, Sessions } from './sessions.ts'
+
+export interface Caller {
+  readonly actor: Actor
+  /** Absent for a program. */
+  readonly session?: OpenSession
+}
+
+const SECURE_COOKIE = '__Host-rackward'
+/** Over plain HTTP, which browsers of this machine alone may use: no cookie of another name reaches it, and browsers
+ *  refuse the prefix there. */
+const LOCAL_COOKIE = 'rackward'
+
+const isEncrypted = ({ socket }: IncomingMessage): boolean => (socket as Partial<TLSSocket>).encrypted === true
+
+const cookieName = (request: IncomingMessage): string => (isEncrypted(request) ? SECURE_COOKIE : LOCAL_COOKIE)
+
+/** Browsers send these with each request, and programs do not. */
+export const isBrowser = (request: IncomingMessage): boolean => request.headers['sec-fetch-mode'] !== undefined
+
+/** Throws `access.denied` where the cookie would cross a network in the clear. */
+export function mayHaveSession(request: IncomingMessage): void {
+  const { remoteAddress } = request.socket
+  if (isEncrypted(request) || remoteAddress === undefined || isLoopback(remoteAddress)) return
+  throw new Fault(
+    'access.denied',
+    'a session over plain HTTP is for browsers of this machine alone: use https (api.tls in the configuration)',
+  )
+}
+
+export function cookieOf(request: IncomingMessage): string | undefined {
+  const name = `${cookieName(request)}=`
+  const found = (request.headers.cookie ?? '').split(';').find((part) => part.trim().startsWith(name))
+  return found?.trim().slice(name.length)
+}
+
+/** The value of Set-Cookie; without a token it removes the cookie. */
+export const setCookie = (request: IncomingMessage, token: string | undefined, maxAgeSeconds: number): string =>
+  [
+    `${cookieName(request)}=${token ?? ''}`,
+    'Path=/',
+    'HttpOnly',
+    'SameSite=Strict',
+    `Max-Age=${token === undefined ? 0 : maxAgeSeconds}`,
+    ...(isEncrypted(request) ? ['Secure'] : []),
+  ].join('; ')
+
+/** Undefined: nobody that is known. Throws what `Authenticator.check` does, and `access.cross-site` for a change by
+ *  cookie without the token that proves where it comes from. */
+export async function callerOf(
+  request: IncomingMessage,
+  { auth, sessions }: { readonly auth: Authenticator; readonly sessions: Sessions },
+): Promise<Caller | undefined> {
+  const actor = await auth.check(request.headers.authorization, request.socket.remoteAddress ?? 'local')
+  if (actor) return { actor }
+  const token = request.headers.authorization === undefined ? cookieOf(request) : undefined
+  if (token === undefined) return undefined
+  mayHaveSession(request)
+  const session = await sessions.find(token)
+  if (!session) return undefined
+  if (!isRead(request)) mustProve(request, session.csrf)
+  return { actor: session.actor, session }
+}
+
+function mustProve(request: IncomingMessage, csrf: string): void {
+  // A page cannot add a header to a websocket: there, its origin is the proof.
+  if (request.headers.upgrade !== undefined && request.headers.origin !== undefined) return
+  const sent = Buffer.from(String(request.headers['x-rackward-csrf'] ?? ''))
+  const wanted = Buffer.from(csrf)
+  if (sent.length === wanted.length && timingSafeEqual(sent, wanted)) return
+  throw new Fault(
+    'access.cross-site',
+    'X-Rackward-CSRF: a change by session needs this header, with the value of csrf in GET /rackward/v1/me',
+  )
+}

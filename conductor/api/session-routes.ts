@@ -1,0 +1,105 @@
+/** Logging in and out with a browser, and what a page may know of who uses it. */
+import { hostname } from 'node:os'
+import type { Clock } from '../../kit/clock.ts'
+import { isoTime } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import { ANYBODY, type Authenticator } from './auth.ts'
+import { cookieOf, mayHaveSession, setCookie } from './caller.ts'
+import { checkInput, z } from './node-input.ts'
+import type { DescribedRoute, ApiRequest } from './route.ts'
+import type { OpenSession, Sessions } from './sessions.ts'
+
+export interface SessionRouteParts {
+  readonly auth: Authenticator
+  readonly sessions: Sessions
+  readonly sessionSeconds: number
+  readonly clock: Clock
+}
+
+const LoginBody = z.strictObject({
+  user: z
+    .string()
+    .min(1)
+    .max(255)
+    .refine((user) => !user.includes(':'), 'holds a colon, which no user of an htpasswd file does'),
+  password: z.string().max(1024),
+})
+
+export const Me = z.object({
+  user: z.string(),
+  role: z.enum(['reader', 'operator', 'admin']),
+  project: z.string().nullable().describe('sees the nodes of this project alone; null: all'),
+  needs_login: z.boolean().describe('false: the API has no authentication'),
+  csrf: z.string().nullable().describe('for the header X-Rackward-CSRF of changes by session; null without a session'),
+  session_ends: z.string().nullable(),
+  conductor: z.string().describe('the name of its machine'),
+  now: z.string().describe('by the clock of the conductor'),
+})
+export type Me = z.infer<typeof Me>
+
+export function sessionRoutes({ auth, sessions, sessionSeconds, clock }: SessionRouteParts): DescribedRoute[] {
+  const current = (request: ApiRequest) => request.httpResponse.locals.session as OpenSession | undefined
+  return [
+    {
+      method: 'post',
+      path: '/rackward/v1/session',
+      role: 'public',
+      body: LoginBody,
+      answer: z.object({ user: z.string(), csrf: z.string(), session_ends: z.string() }),
+      summary: 'logs a browser in: the answer sets a cookie, which no script can read',
+      async handle({ httpRequest, httpResponse, body }) {
+        mayHaveSession(httpRequest)
+        const { user, password } = checkInput(LoginBody, body)
+        const header = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+        const actor = await auth.check(header, httpRequest.socket.remoteAddress ?? 'local')
+        if (!actor) throw new Fault('access.unknown', 'the user or the password is wrong')
+        if (actor === ANYBODY)
+          throw new Fault('input.invalid', 'api.auth: the API has no authentication, so there is nobody to log in as')
+        const before = cookieOf(httpRequest)
+        const old = before === undefined ? undefined : await sessions.find(before)
+        if (old) await sessions.close(old.uuid)
+        const { token, csrf, endsAtMs } = await sessions.open(user)
+        httpResponse.setHeader('Set-Cookie', setCookie(httpRequest, token, sessionSeconds))
+        httpResponse.setHeader('Cache-Control', 'no-store')
+        return { status: 201, body: { user, csrf, session_ends: isoTime(endsAtMs) } }
+      },
+    },
+    {
+      method: 'delete',
+      path: '/rackward/v1/session',
+      role: 'reader',
+      answer: z.object({}),
+      summary: 'logs this browser out; its streams and consoles end',
+      async handle(request) {
+        const session = current(request)
+        if (!session) throw new Fault('object.missing', 'this request belongs to no session')
+        request.httpResponse.setHeader('Set-Cookie', setCookie(request.httpRequest, undefined, 0))
+        await sessions.close(session.uuid)
+        return { body: {} }
+      },
+    },
+    {
+      method: 'get',
+      path: '/rackward/v1/me',
+      role: 'reader',
+      answer: Me,
+      summary: 'who sends this request, and what the user may do',
+      handle(request) {
+        const { user, role, project } = request.actor
+        const session = current(request)
+        request.httpResponse.setHeader('Cache-Control', 'no-store')
+        const body: Me = {
+          user,
+          role,
+          project,
+          needs_login: request.actor !== ANYBODY,
+          csrf: session?.csrf ?? null,
+          session_ends: session ? isoTime(session.endsAtMs) : null,
+          conductor: hostname(),
+          now: isoTime(clock.now()),
+        }
+        return { body }
+      },
+    },
+  ]
+}

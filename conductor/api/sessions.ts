@@ -1,0 +1,140 @@
+/** Sessions of browsers: a random token in a cookie, of which the store keeps the hash. A session ends after a time,
+ *  when it is not used, when it is closed, and when the password of its user changes; it survives a restart. */
+import { createHash, createHmac } from 'node:crypto'
+import type { Clock } from '../../kit/clock.ts'
+import { isFault } from '../../kit/fault.ts'
+import type { Random } from '../../kit/random.ts'
+import type { Limits } from '../limits.ts'
+import type { ObjectRecord, Store } from '../store/port.ts'
+import type { Actor, Authenticator } from './auth.ts'
+
+export const SESSION = 'session'
+const TOKEN_BYTES = 32
+const TOKEN = /^[A-Za-z0-9_-]{43}$/
+/** The time of the last use is written down no more often than this. */
+const TOUCH_MS = 60_000
+/** How often a long answer, such as a stream, looks whether its session goes on. */
+const HOLD_MS = 60_000
+
+export interface OpenSession {
+  readonly uuid: string
+  readonly actor: Actor
+  /** What a request that changes something must send beside the cookie. */
+  readonly csrf: string
+  readonly endsAtMs: number
+}
+
+export interface SessionParts {
+  readonly store: Pick<Store, 'objects'>
+  readonly auth: Pick<Authenticator, 'known'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits: Pick<Limits['api'], 'sessionSeconds' | 'sessionIdleSeconds' | 'sessionsPerUser'>
+}
+
+/** Tells nothing about the token, so that a page may hold it. */
+const csrfOf = (token: string): string => createHmac('sha256', token).update('csrf').digest('base64url')
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('base64url')
+
+export class Sessions {
+  private readonly parts: SessionParts
+  private readonly holders = new Map<string, Set<() => void>>()
+
+  constructor(parts: SessionParts) {
+    this.parts = parts
+  }
+
+  /** A new session of a user whose password was right. The one of this user that was used least recently goes when
+   *  there are too many. */
+  async open(user: string): Promise<{ token: string; csrf: string; endsAtMs: number }> {
+    const { store, clock, random, limits, auth } = this.parts
+    const all = await store.objects.every(SESSION)
+    const left = all.filter((one) => this.actorOf(one) !== undefined)
+    const own = left.filter((one) => one.body.user === user).sort((a, b) => usedAtMs(a) - usedAtMs(b))
+    const tooMany = own.slice(0, Math.max(0, own.length + 1 - limits.sessionsPerUser))
+    for (const one of all) if (!left.includes(one) || tooMany.includes(one)) await this.close(one.uuid)
+
+    const token = random.bytes(TOKEN_BYTES).toString('base64url')
+    const nowMs = clock.now()
+    await store.objects.add({
+      kind: SESSION,
+      uuid: random.uuid(),
+      version: 0,
+      name: hashOf(token),
+      nodeUuid: null,
+      uniqueKey: null,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      body: { user, stamp: auth.known(user)?.stamp ?? '' },
+    })
+    return { token, csrf: csrfOf(token), endsAtMs: nowMs + limits.sessionSeconds * 1000 }
+  }
+
+  /** The session of a token, which counts as used. Undefined: there is none, or it has ended. */
+  async find(token: string): Promise<OpenSession | undefined> {
+    const { store, limits } = this.parts
+    if (!TOKEN.test(token)) return undefined
+    const found = await store.objects.find(SESSION, hashOf(token))
+    const actor = found && this.actorOf(found)
+    if (!found || !actor) return undefined
+    await this.touch(found)
+    const endsAtMs = found.createdAtMs + limits.sessionSeconds * 1000
+    return { uuid: found.uuid, actor, csrf: csrfOf(token), endsAtMs }
+  }
+
+  async close(uuid: string): Promise<void> {
+    await this.parts.store.objects.remove(SESSION, uuid)
+    for (const end of this.holders.get(uuid) ?? []) end()
+  }
+
+  /** For an answer that lasts: `onEnd` is called when the session ends, and until then it counts as used. The answer
+   *  lets go. */
+  hold({ uuid }: Pick<OpenSession, 'uuid'>, onEnd: () => void): () => void {
+    const held = this.holders.get(uuid) ?? new Set()
+    this.holders.set(uuid, held.add(onEnd))
+    let cancel = (): void => undefined
+    const look = () =>
+      void this.goesOn(uuid).then(
+        (yes) => (yes ? again() : onEnd()),
+        () => again(),
+      )
+    const again = () => void (held.has(onEnd) && (cancel = this.parts.clock.after(HOLD_MS, look)))
+    again()
+    return () => {
+      cancel()
+      held.delete(onEnd)
+      if (held.size === 0) this.holders.delete(uuid)
+    }
+  }
+
+  private async goesOn(uuid: string): Promise<boolean> {
+    const found = await this.parts.store.objects.find(SESSION, uuid)
+    if (!found || !this.actorOf(found)) return false
+    await this.touch(found)
+    return true
+  }
+
+  /** Undefined when the session is over. */
+  private actorOf(session: ObjectRecord): Actor | undefined {
+    const { clock, limits, auth } = this.parts
+    const nowMs = clock.now()
+    const ageMs = nowMs - session.createdAtMs
+    const idleMs = nowMs - usedAtMs(session)
+    if (ageMs < 0 || ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000)
+      return undefined
+    const known = auth.known(String(session.body.user))
+    return known && known.stamp === session.body.stamp ? known.actor : undefined
+  }
+
+  private async touch(session: ObjectRecord): Promise<void> {
+    const { store, clock } = this.parts
+    const nowMs = clock.now()
+    if (nowMs - usedAtMs(session) < TOUCH_MS) return
+    await store.objects.put({ ...session, updatedAtMs: nowMs }).catch((error: unknown) => {
+      // Another request of the same session was first, or it was closed meanwhile.
+      if (!isFault(error, 'store.stale')) throw error
+    })
+  }
+}
+
+const usedAtMs = (session: ObjectRecord): number => session.updatedAtMs ?? session.createdAtMs
