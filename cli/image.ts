@@ -35,7 +35,16 @@ const root = () => fileURLToPath(new URL('../..', import.meta.url))
 
 export async function build(
   recipe: string,
-  options: { store?: string; cache?: string; force?: boolean; out: string; arch: string },
+  options: {
+    store?: string
+    cache?: string
+    force?: boolean
+    out: string
+    arch: string
+    config?: string
+    key?: string
+    cert?: string
+  },
 ): Promise<void> {
   const architecture = architectureOf(options.arch)
   if (!architecture)
@@ -51,6 +60,10 @@ export async function build(
           '\n',
         ),
       )
+    }
+    case 'uki': {
+      const { buildSignedRamdisk } = await import('./uki.ts')
+      return print(await buildSignedRamdisk({ ...options, cacheDir: cache }, print))
     }
     case 'loaders':
       return print(await buildLoaders({ cacheDir: cache, say: print, force: options.force ?? false }))
@@ -79,7 +92,7 @@ export async function build(
     default:
       throw new Fault(
         'input.invalid',
-        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, loaders, deb and vagrant-box`,
+        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, uki (the ramdisk, signed), loaders, deb and vagrant-box`,
       )
   }
 }

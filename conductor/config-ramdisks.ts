@@ -27,6 +27,9 @@ export const RAMDISKS = {
   kernelArgs: KernelArgs.default(['console=tty0', 'console=ttyS0,115200n8']).describe(
     'Further arguments for the kernel of the ramdisk.',
   ),
+  uki: File.optional().describe(
+    "The ramdisk as one signed program of UEFI, as `rackward image build uki` makes it: x64 firmware that has the site's certificate checks all of it. Nodes with secure_boot_uki:true in properties/capabilities boot it. Absent: none does.",
+  ),
   architecture: z
     .enum(ARCHITECTURES)
     .default('x86_64')

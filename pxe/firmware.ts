@@ -37,6 +37,10 @@ export const SHIM_LOADER = 'bootx64.efi'
 export const GRUB_LOADER = 'grubx64.efi'
 const MOK_MANAGER = 'mmx64.efi'
 
+/** The deploy ramdisk as one signed program, for x64 firmware that has the certificate of the site. Not one of the
+ *  directory of loaders. */
+export const UKI_LOADER = 'rackward-x64.efi'
+
 export const LOADER_TABLE: readonly Loader[] = [
   { file: BIOS_LOADER, what: "iPXE with the card's UNDI", required: true },
   { file: BIOS_DRIVER_LOADER, what: 'iPXE with its own drivers, for BIOS', required: false },
@@ -92,6 +96,9 @@ export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
 /** What the firmware says that it is; undefined where it says nothing (option 93 is missing), or is none of ours. */
 export const architectureOfFirmware = (archs: readonly number[], mac: string): Architecture | undefined =>
   archs.length === 0 ? undefined : firmwareOf(archs, mac).architecture
+
+/** Whether the client starts the signed ramdisk. */
+export const takesUki = ({ files }: FirmwareRow): boolean => files.includes(SHIM_LOADER)
 
 /** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the
  *  firmware may be wrong. */

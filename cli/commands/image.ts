@@ -5,16 +5,24 @@ export function imageCommands(program: Command): void {
   const image = program.command('image').description('images and the store they are kept in')
   image
     .command('build')
-    .argument('<recipe>', 'debian-12, debian-12-mesh, ramdisk, loaders (iPXE), deb or vagrant-box')
+    .argument(
+      '<recipe>',
+      'debian-12, debian-12-mesh, ramdisk, uki (the ramdisk as one signed program of UEFI), loaders (iPXE), deb or vagrant-box',
+    )
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
     .option('--force', 'build it again')
     .option('--arch <arch>', 'of ramdisk and debian-12: amd64 or arm64', 'amd64')
+    .option('--config <file>', 'of uki: the configuration of the conductor, whose address and pin go inside')
+    .option(
+      '--key <file>',
+      'of uki: the key that signs, in PEM; otherwise one that is made once, beside the other keys of the conductor',
+    )
+    .option('--cert <file>', 'of uki: its certificate, in PEM')
     .option('--out <dir>', 'of deb and vagrant-box: where they go', '.')
     .description('build an image from Debian packages')
-    .action(
-      async (recipe: string, options: { store?: string; cache?: string; force?: boolean; out: string; arch: string }) =>
-        (await import('../image.ts')).build(recipe, options),
+    .action(async (recipe: string, options: Parameters<(typeof import('../image.ts'))['build']>[1]) =>
+      (await import('../image.ts')).build(recipe, options),
     )
   image
     .command('import')

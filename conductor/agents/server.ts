@@ -90,7 +90,8 @@ async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerP
   }
   switch (`${String(headers[':method'])} ${path}`) {
     case 'POST /agent/v1/session': {
-      const grant = await service.open(await body(stream, { schema: SessionRequest, limit: 'sessionBodyBytes' }, parts))
+      const request = await body(stream, { schema: SessionRequest, limit: 'sessionBodyBytes' }, parts)
+      const grant = await service.open(request, stream.session?.socket.remoteAddress ?? '')
       prove()
       return reply(stream, 200, grant)
     }

@@ -10,6 +10,7 @@ import type { Worker } from '../node/run/worker.ts'
 import { believes } from '../node/workflow/belief.ts'
 import { buildConfigDrive } from './config-drive.ts'
 import { reportedProperties } from './inspection.ts'
+import { claimedBoot } from './claim.ts'
 import { Orders, type OrderParts } from './orders.ts'
 import { doneEvent, failedEvent, storeInventory, type ResultParts } from './results.ts'
 
@@ -40,10 +41,13 @@ export class AgentService {
     this.orders = new Orders(parts)
   }
 
-  /** Trades a boot token for a session. Throws `agent.token` for one that was used, or was minted for another boot. */
-  async open(request: SessionRequest): Promise<SessionGrant> {
+  /** Trades a boot token, or the claim of a signed ramdisk, for a session. Throws `agent.token` for one that was used,
+   *  or is of another boot. */
+  async open(request: SessionRequest, fromIp: string): Promise<SessionGrant> {
     const { worker, clock, store, sightings } = this.parts
-    const token = readToken(this.parts.tokenKey, request.token)
+    const token = request.token
+      ? readToken(this.parts.tokenKey, request.token)
+      : await claimedBoot(store, request.claim, fromIp)
     const session = `${token.nodeUuid}.${request.secret}`
     const nowMs = clock.now()
     await worker.dispatch(token.nodeUuid, {

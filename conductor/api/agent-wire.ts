@@ -159,7 +159,9 @@ export const Report = z.object({
 /** The agent chooses its secret, so that it can ask again when the answer got lost: the same token with the same secret
  *  is the same trade. */
 export const SessionRequest = z.object({
-  token: Text(256),
+  /** Absent: the boot had no script, and is claimed by the card that has the address which this call comes from. */
+  token: z.optional(Text(256)),
+  claim: z.optional(z.string().check(z.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/))),
   secret: z.string().check(z.regex(/^[A-Za-z0-9_-]{43}$/)),
   macs: z.array(Text(17)).check(z.maxLength(256)),
   bootMode: z.enum(['uefi', 'bios']),

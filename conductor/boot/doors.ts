@@ -7,7 +7,7 @@ import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
-import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '../../pxe/firmware.ts'
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
@@ -44,8 +44,9 @@ export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' 
   readonly counters: BootCounters
 }
 
-export async function readLoaders(dir: string): Promise<Map<string, Buffer>> {
+export async function readLoaders(dir: string, uki?: string): Promise<Map<string, Buffer>> {
   const loaders = new Map<string, Buffer>()
+  if (uki !== undefined) loaders.set(UKI_LOADER, await readFile(uki))
   for (const name of LOADERS) loaders.set(name, await readFile(join(dir, name)))
   for (const name of OPTIONAL_LOADERS) {
     const bytes = await readFile(join(dir, name)).catch((error: NodeJS.ErrnoException) => {
@@ -68,6 +69,7 @@ export async function startDhcp(doors: Doors): Promise<void> {
         scriptUrl: scriptUrl(doors, mac),
         loaderUrl: url(doors, '/loader/'),
         signed: client.signed ?? false,
+        uki: client.uki === true && client.order.kind === 'ramdisk' && !client.order.rescue,
         ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
         ...(client.hostName ? { hostName: client.hostName } : {}),
       }

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import type { Architecture } from '../../kit/architecture.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
-import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE } from '../../pxe/firmware.ts'
+import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE, UKI_LOADER } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
 import type { BootCounters } from './counters.ts'
 import type { BootEvents, Saw, WarningSource } from './events.ts'
@@ -74,6 +74,7 @@ export class Observer {
       case 'reply': {
         if (event.type === 'offer') return
         if (event.type === 'ack' && event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
+        if (event.type === 'ack' && event.netboot === 'ramdisk') this.ramdiskRuns(event.mac)
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const leased = this.parts.leases.macOf(event.ip) === event.mac
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
@@ -173,7 +174,7 @@ export class Observer {
   }
 
   private loaderFetched(mac: string, file: string): void {
-    const what = LOADER_TABLE.find((loader) => loader.file === file)?.what
+    const what = file === UKI_LOADER ? 'the signed ramdisk' : LOADER_TABLE.find((loader) => loader.file === file)?.what
     const detail = what ? `${file}: ${what}` : file
     if (file === GRUB_LOADER) return this.seen(mac, 'grub', { detail })
     this.parts.loaders.fetched(mac, file)
@@ -183,6 +184,14 @@ export class Observer {
   private seen(mac: string, step: Milestone, saw: Saw): void {
     const client = this.parts.client(mac)
     if (client) this.parts.events.seen(client, step, saw)
+  }
+
+  /** The signed ramdisk asks for its address: it needs no script. */
+  private ramdiskRuns(mac: string): void {
+    const client = this.parts.client(mac)
+    if (!client) return
+    this.parts.events.seen(client, 'initrd', { detail: 'the signed ramdisk runs' })
+    this.parts.loaders.worked(client)
   }
 
   private sourceOf(address: string, mac: string | undefined): WarningSource {

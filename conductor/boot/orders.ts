@@ -4,7 +4,7 @@ import type { Architecture } from '../../kit/architecture.ts'
 import { saidOf } from '../node/policy/architecture.ts'
 import { usesAgent } from '../node/policy/drivers.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
-import { bootsSigned } from '../node/policy/firmware-target.ts'
+import { bootsSigned, bootsUki } from '../node/policy/firmware-target.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 import { STATES } from '../node/workflow/states.ts'
 import { cardOf, type PortSighting } from '../store/seen-of-port.ts'
@@ -30,6 +30,8 @@ export interface BootClient {
   readonly card: string | null
   /** It boots through shim and GRUB instead of iPXE. Absent in snapshots of before. */
   readonly signed?: boolean
+  /** It boots the signed ramdisk of the site, when it boots a ramdisk. */
+  readonly uki?: boolean
   /** What the record of the node says; null or absent: nothing. */
   readonly architecture?: Architecture | null
   /** What the firmware of the node said last. */
@@ -74,6 +76,7 @@ export function bootClient(
     hostName: hostNameOf(node),
     card: cardOf(sightings.filter(({ portUuid }) => portUuid === port.uuid)),
     signed: bootsSigned(node),
+    uki: bootsUki(node),
     architecture,
     firmware,
   }

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import { bootFilePath } from '../../images/boot-files.ts'
-import { LOADERS, OPTIONAL_LOADERS } from '../../pxe/firmware.ts'
+import { LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import { allRamdisks } from './ramdisks.ts'
 import type { MediaBoot } from './media-orders.ts'
@@ -69,6 +69,15 @@ function ramdiskArgs(
   ]
 }
 
+/** What stands in the signed ramdisk: no token, which its agent asks for by the address that it is given. */
+export const ukiArgs = ({ boot, agent }: Pick<RenderParts['config'], 'boot' | 'agent'>, pin: string): string[] => [
+  ...boot.kernelArgs,
+  'panic=30',
+  `rackward.url=https://${agent.address}:${agent.port}`,
+  `rackward.pin=${pin}`,
+  'rackward.claim=dhcp',
+]
+
 /** What Ironic's iPXE template gives a ramdisk instance, its own arguments last. */
 export const instanceArgs = (usual: readonly string[], own: readonly string[]): string[] => [
   'root=/dev/ram0',
@@ -84,6 +93,7 @@ export function servedFile(url: string, config: Config & { boot: BootConfig }): 
     if (url === `${path}/initrd`) return initrd
     if (url === `${path}/rescue`) return rescueInitrd
   }
+  if (url === `/loader/${UKI_LOADER}`) return config.boot.uki
   const loader = /^\/loader\/([a-z0-9.-]+)$/.exec(url)?.[1]
   if (loader && [...LOADERS, ...OPTIONAL_LOADERS].includes(loader)) return join(config.boot.loaders, loader)
   const file = /^\/files\/(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.exec(url)?.[1]

@@ -101,7 +101,7 @@ export class BootService {
       client,
     })
     const observer = new Observer({ events, counters, leases, client, loaders: paths })
-    const loaders = await readLoaders(config.boot.loaders)
+    const loaders = await readLoaders(config.boot.loaders, config.boot.uki)
     const doors: Doors = {
       ...this.parts,
       media: this.media,

@@ -1,12 +1,16 @@
 /** What the boot script told us, on the kernel command line. */
 import { Fault } from '../../kit/fault.ts'
 
-export interface BootArgs {
+export interface Conductor {
   /** `https://10.0.0.1:6386` */
   readonly url: string
   /** SHA-256 of the conductor's certificate. */
   readonly pin: string
-  readonly token: string
+}
+
+export interface BootArgs extends Conductor {
+  /** Absent: the boot is claimed by its address. */
+  readonly token?: string
   readonly mac: string
   /** `10.0.0.20/24` */
   readonly ip: string
@@ -14,7 +18,10 @@ export interface BootArgs {
   readonly mtu: string | undefined
 }
 
-export function parseCmdline(text: string): BootArgs {
+/** `claim`: the command line is that of a signed ramdisk, which asks for its address itself. */
+export type Cmdline = BootArgs | (Conductor & { readonly claim: true })
+
+export function parseCmdline(text: string): Cmdline {
   const words = new Map(
     text
       .trim()
@@ -39,9 +46,10 @@ export function parseCmdline(text: string): BootArgs {
       )
     return value
   }
+  const conductor = { url: need('url'), pin: need('pin').toLowerCase() }
+  if (words.get('rackward.claim') === 'dhcp') return { ...conductor, claim: true }
   return {
-    url: need('url'),
-    pin: need('pin').toLowerCase(),
+    ...conductor,
     token: token(),
     mac: need('mac').toLowerCase(),
     ip: need('ip'),

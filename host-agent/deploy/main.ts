@@ -8,6 +8,7 @@ import { run, runOk } from '../../kit/run.ts'
 import type { Order, Progress } from '../../conductor/api/agent-wire.ts'
 import { parseCmdline, type BootArgs } from './cmdline.ts'
 import { ConductorLink } from './conductor.ts'
+import { askDhcp } from './dhcp.ts'
 import { carryOut } from './orders.ts'
 import { readBootMode, readNics } from './sysfs.ts'
 
@@ -50,7 +51,8 @@ async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
   const secret = kept ?? systemRandom.bytes(32).toString('base64url')
   if (!kept) await writeFile(SECRET_FILE, secret, { mode: 0o600 })
   const macs = (await readNics()).map((nic) => nic.mac)
-  await link.open({ token: args.token, secret, macs, bootMode: await readBootMode() })
+  const proof = args.token === undefined ? { claim: args.mac } : { token: args.token }
+  await link.open({ ...proof, secret, macs, bootMode: await readBootMode() })
 }
 
 async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<boolean> {
@@ -100,7 +102,8 @@ async function rest(link: ConductorLink): Promise<never> {
 }
 
 async function main(): Promise<void> {
-  const args = parseCmdline(await readFile('/proc/cmdline', 'utf8'))
+  const said = parseCmdline(await readFile('/proc/cmdline', 'utf8'))
+  const args = 'claim' in said ? { ...said, ...(await askDhcp({ run, clock })) } : said
   await bringUp(args)
   const link = new ConductorLink({ url: args.url, pin: args.pin, clock })
   await openSession(link, args)

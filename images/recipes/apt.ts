@@ -72,6 +72,7 @@ export async function debootstrap(opts: {
       opts.target,
       ...sources,
     ],
-    { timeoutMs: 20 * MINUTE_MS },
+    // A system of another architecture is emulated, which takes several times as long.
+    { timeoutMs: (opts.variant === 'minbase' ? 60 : 20) * MINUTE_MS },
   )
 }

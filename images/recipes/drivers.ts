@@ -113,6 +113,8 @@ export interface Drivers {
   readonly suite: string
   readonly packages: readonly string[]
   readonly modules: readonly string[]
+  /** They come compressed, and are unpacked: not every modprobe reads them so, and the ramdisk is compressed anyway. */
+  readonly modulesAreXz?: true
   /** Directory of libraries. */
   readonly triplet: string
   /** Node.js is the one of the suite instead of the one that runs this. */
@@ -137,6 +139,7 @@ export const DRIVERS: Readonly<Record<Architecture, Drivers>> = {
     suite: 'trixie',
     packages: ['linux-image-arm64', 'nodejs', ...PACKAGES],
     modules: [...MODULES, ...ARM64_MODULES],
+    modulesAreXz: true,
     triplet: 'aarch64-linux-gnu',
     packagedNode: true,
     hasIso: false,

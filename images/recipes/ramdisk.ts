@@ -116,7 +116,7 @@ async function kernelBase(opts: RamdiskParts, key: string): Promise<string> {
     const root = join(scratch, 'root')
     const trees = { debian, root, triplet: drivers.triplet }
     await layOut(root)
-    await copyModules({ debian, root, version, modules: drivers.modules })
+    await copyModules({ debian, root, version, drivers })
     await copyPrograms(trees)
     if (drivers.packagedNode) await copyPackagedNode(trees)
     else await copyNode(opts.nodeFile, trees)
@@ -145,22 +145,19 @@ async function mergeUsr(debian: string): Promise<void> {
     if (!(await lstat(join(debian, dir)).catch(() => undefined))) await symlink(`usr/${dir}`, join(debian, dir))
 }
 
-async function copyModules(at: {
-  debian: string
-  root: string
-  version: string
-  modules: Drivers['modules']
-}): Promise<void> {
+async function copyModules(at: { debian: string; root: string; version: string; drivers: Drivers }): Promise<void> {
   await runOk(['depmod', '-b', at.debian, at.version], { timeoutMs: TIMEOUT_MS })
   const from = join(at.debian, 'lib/modules', at.version)
   const to = join(at.root, 'lib/modules', at.version)
   const dependencies = parseModulesDep(await readFile(join(from, 'modules.dep'), 'utf8'))
   const wanted = new Set<string>()
-  for (const name of at.modules) for (const file of closure(dependencies, name)) wanted.add(file)
+  for (const name of at.drivers.modules) for (const file of closure(dependencies, name)) wanted.add(file)
   for (const file of wanted) {
     await mkdir(dirname(join(to, file)), { recursive: true })
     await copyFile(join(from, file), join(to, file))
   }
+  if (at.drivers.modulesAreXz)
+    await runOk(['xz', '--decompress', ...[...wanted].map((file) => join(to, file))], { timeoutMs: TIMEOUT_MS })
   for (const file of ['modules.order', 'modules.builtin', 'modules.builtin.modinfo'])
     await copyFile(join(from, file), join(to, file))
   await runOk(['depmod', '-b', at.root, at.version], { timeoutMs: TIMEOUT_MS })

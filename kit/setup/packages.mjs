@@ -33,6 +33,7 @@ const RACK = [
   ['grub-common', 'grub-mkimage'],
   ['dosfstools', 'the EFI system partition'],
   ['mtools', 'the same'],
+  ['sbsigntool', 'signing the ramdisk for Secure Boot'],
   ['xorriso', 'the ISO image of the ramdisk, for virtual media'],
   ['e2fsprogs', 'the root file system of the image'],
   ['fdisk', 'its partition table'],

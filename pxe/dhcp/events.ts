@@ -3,8 +3,8 @@ import type { Architecture } from '../../kit/architecture.ts'
 import type { SwitchPort } from './relay.ts'
 import type { ReplyType } from './reply.ts'
 
-/** How far the boot is in which a client asks: its firmware, iPXE, or no network boot. */
-export type NetbootStage = 'firmware' | 'ipxe' | 'no'
+/** How far the boot is in which a client asks: its firmware, iPXE, the signed ramdisk, or no network boot. */
+export type NetbootStage = 'firmware' | 'ipxe' | 'ramdisk' | 'no'
 
 export type DhcpEvent =
   | { readonly kind: 'unknown'; readonly mac: string; readonly switchPort?: SwitchPort }

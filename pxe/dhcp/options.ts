@@ -73,6 +73,12 @@ export const isNetboot = (options: Options): boolean => {
   return vendor.startsWith('PXEClient') || vendor.startsWith('HTTPClient') || isIpxe(options)
 }
 
+/** Vendor class of the signed ramdisk, which asks for its address itself. */
+export const RAMDISK_CLASS = 'Rackward'
+
+export const isRamdisk = (options: Options): boolean =>
+  options.get(OPTION.vendorClass)?.toString('latin1') === RAMDISK_CLASS
+
 export const u8 = (value: number): Buffer => Buffer.from([value])
 export const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255])
 export const u32 = (value: number): Buffer => {

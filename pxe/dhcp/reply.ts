@@ -1,7 +1,7 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131
  *  4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
-import { firmwareOf, GRUB_LOADER, SHIM_LOADER, signedFilesOf } from '../firmware.ts'
+import { firmwareOf, GRUB_LOADER, SHIM_LOADER, signedFilesOf, takesUki, UKI_LOADER } from '../firmware.ts'
 import {
   clientArchs,
   ipOption,
@@ -95,18 +95,21 @@ export interface BootFileParts {
   readonly pick: (files: readonly string[], arch: number) => string | undefined
   /** Its firmware takes signed loaders alone, as with Secure Boot. */
   readonly signed?: boolean
+  /** The signed ramdisk of the site is there, and its firmware takes it. */
+  readonly uki?: boolean
 }
 
 /** What a client that boots from the network fetches next; nothing for others. `why`: what is missing for it. */
 export function bootFileFor(
   request: Packet,
-  { scriptUrl, loaderUrl, loaders, pick, signed }: BootFileParts,
+  { scriptUrl, loaderUrl, loaders, pick, signed, uki }: BootFileParts,
 ): { readonly file?: string; readonly why?: string } {
   if (!isNetboot(request.options)) return {}
   if (isIpxe(request.options)) return { file: scriptUrl }
   const row = firmwareOf(clientArchs(request.options), packetMac(request))
   const { arch, name } = row
-  const files = signed ? signedFilesOf(row) : row.files
+  const others = signed ? signedFilesOf(row) : row.files
+  const files = uki && takesUki(row) ? [UKI_LOADER, ...others] : others
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
   const loader = pick(
     files.filter((file) => isThere(file, loaders)),

@@ -9,7 +9,7 @@ import { inSubnet } from '../addresses.ts'
 import { WireError } from '../bytes.ts'
 import type { DhcpEvent, NetbootStage } from './events.ts'
 import type { LeaseBook } from './leases.ts'
-import { clientArchs, ipOption, isIpxe, isNetboot, messageType, OPTION } from './options.ts'
+import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, messageType, OPTION } from './options.ts'
 import { architectureOfFirmware } from '../firmware.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { placeFor, placesOf, type DhcpSubnet, type Place } from './place.ts'
@@ -24,6 +24,8 @@ export interface KnownClient {
   readonly loaderUrl: string
   /** Its firmware takes signed loaders alone, as with Secure Boot. */
   readonly signed?: boolean
+  /** It boots the signed ramdisk of the site, where its firmware takes it. */
+  readonly uki?: boolean
 }
 
 /** Asked of the owner of this room. Called for every packet: several times per boot. */
@@ -276,7 +278,7 @@ export class DhcpServer {
 }
 
 const stageOf = ({ options }: Packet): NetbootStage =>
-  isIpxe(options) ? 'ipxe' : isNetboot(options) ? 'firmware' : 'no'
+  isIpxe(options) ? 'ipxe' : isNetboot(options) ? 'firmware' : isRamdisk(options) ? 'ramdisk' : 'no'
 
 /** What a request says about who asks. */
 function saidBy(request: Packet, mac: string) {

@@ -20,6 +20,8 @@ export interface ConductorOptions {
   /** Directory of iPXE's loaders; undefined: the configuration's default. */
   readonly loaders?: string | undefined
   readonly rescueInitrd?: string
+  /** The signed ramdisk. */
+  readonly uki?: string
   /** For servers of other architectures. */
   readonly ramdisks?: Partial<Record<Architecture, { kernel: string; initrd: string; rescueInitrd: string }>>
   /** The boot ISO, which BMCs fetch at boot.http. */
@@ -129,6 +131,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     routerAdvertisements: true,
     ...(options.iso ? { iso: options.iso } : {}),
     ...(options.mediaPort ? { media: { address: CONDUCTOR_IP, port: options.mediaPort } } : {}),
+    ...(options.uki ? { uki: options.uki } : {}),
     ...(options.ramdisks ? { ramdisks: options.ramdisks } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },

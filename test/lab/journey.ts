@@ -75,7 +75,9 @@ export async function enroll(
     driver: server.bmc ?? 'ipmi',
     name: server.name,
     driver_info: driverInfo(server),
-    properties: { capabilities: `boot_mode:${server.firmware}${server.secureBoot ? ',secure_boot:true' : ''}` },
+    properties: {
+      capabilities: `boot_mode:${server.firmware}${server.secureBoot ? ',secure_boot:true' : ''}${server.siteCertificate ? ',secure_boot_uki:true' : ''}`,
+    },
     ...more,
   })
   await api.ok('POST', '/v1/ports', {

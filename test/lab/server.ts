@@ -1,8 +1,10 @@
 /** One virtual server: a QEMU guest and its BMC (ipmi_sim, and for some Redfish beside it), joined by a script that the
  *  BMC calls. Power off means that the process is gone. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Architecture } from '../../kit/architecture.ts'
+import { withCertificate } from './efi-variables.ts'
 import { machineOf } from './machines.ts'
 import { sh } from './shell.ts'
 
@@ -24,6 +26,8 @@ export interface ServerSpec {
   readonly memoryMb: number
   /** UEFI with the keys that servers leave the factory with, and Secure Boot on from the first start. */
   readonly secureBoot?: boolean
+  /** File of a certificate (PEM) that stands in db of its firmware, beside the keys of the factory. */
+  readonly siteCertificate?: string
   /** Its UEFI boots by HTTP alone, without TFTP. */
   readonly httpBoot?: boolean
   /** `ipmi` when nothing is said. */
@@ -51,6 +55,12 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
     await sh(['truncate', '-s', String(bytes), diskPath(server, i)])
   const { dir, variables } = machineOf(server).firmware
   if (server.firmware === 'uefi') await sh(['cp', join(dir, variables), join(server.dir, 'vars.fd')])
+  if (server.siteCertificate) {
+    const { raw } = new X509Certificate(await readFile(server.siteCertificate))
+    const factory = await readFile(join(dir, machineOf(server).firmware.factoryVariables))
+    await writeFile(join(server.dir, 'vars.fd'), withCertificate(factory, raw))
+    await writeFile(join(server.dir, 'keys'), 'factory\n')
+  }
   // The script takes it at the next start: other code of the firmware, other variables.
   if (server.secureBoot) await writeFile(join(server.dir, 'secure-boot'), 'on factory\n')
   await writeFile(join(server.dir, 'boot'), 'none\n')

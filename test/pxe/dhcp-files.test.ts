@@ -12,6 +12,7 @@ import {
   isOptionalName,
   LOADERS,
   SHIM_LOADER,
+  UKI_LOADER,
 } from '../../pxe/firmware.ts'
 import { SERVER, script, bench, mac, packet, pxe, http, ofMac } from './dhcp-bench.ts'
 
@@ -47,6 +48,27 @@ describe('the boot file', () => {
       mac: mac(1),
       why: 'there is no boot file for ARM 64-bit UEFI: ipxe-arm64.efi is not among the loaders',
     })
+  })
+  describe('where the signed ramdisk of the site is there', () => {
+    const fileWith = (options: [number, Buffer][], uki: boolean) => {
+      const { ask, owner } = bench({}, { loaders: [...LOADERS, ARM64_LOADER, UKI_LOADER] })
+      const { client } = owner
+      owner.client = (one) => {
+        const known = client(one)
+        return known && { ...known, uki }
+      }
+      return ask(packet(1, 'discover', options))?.packet.file
+    }
+    test.each([
+      [pxe(7), UKI_LOADER],
+      [http(16), `http://${SERVER}/loader/${UKI_LOADER}`],
+      [pxe(0), BIOS_LOADER],
+      [pxe(11), ARM64_LOADER],
+      [[...pxe(7), [OPTION.userClass, Buffer.from('iPXE')] as [number, Buffer]], script(mac(1))],
+    ])('a node that boots it gets what its firmware can start', (options, file) =>
+      expect(fileWith(options, true)).toBe(file),
+    )
+    test('no other node gets it', () => expect(fileWith(pxe(7), false)).toBe(EFI_LOADER))
   })
   test.each([
     [11, ARM64_LOADER],

@@ -29,7 +29,7 @@ export interface Bench {
 export async function openBench(
   name: string,
   provision: Record<string, number>,
-  more: Pick<ConductorOptions, 'dhcp' | 'ramdisks'> = {},
+  more: Pick<ConductorOptions, 'dhcp' | 'ramdisks'> & { readonly uki?: true } = {},
 ): Promise<Bench> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say, { agentFile: join(ROOT, 'dist/agent.cjs') })
@@ -46,7 +46,9 @@ export async function openBench(
     loaders: await loadersFor(cache, say),
     rescueInitrd: ramdisk.rescueInitrd,
     ...(ramdisk.iso ? { iso: ramdisk.iso } : {}),
-    ...more,
+    ...(more.dhcp === undefined ? {} : { dhcp: more.dhcp }),
+    ...(more.ramdisks ? { ramdisks: more.ramdisks } : {}),
+    ...(more.uki ? { uki: join(dir, 'uki.efi') } : {}),
     provision,
   }
   const store = new ImageStore(options.imageStore)

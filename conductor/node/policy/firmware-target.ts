@@ -59,10 +59,14 @@ const isTrue = (text: string | undefined): boolean => /^(true|1|yes|on|t|y)$/i.t
 const isDeclaredSecure = ({ properties }: Pick<NodeRecord, 'properties'>): boolean =>
   isTrue(capabilitiesOf(properties.capabilities).secure_boot)
 
+/** The operator says that its firmware has the certificate of the site: it boots the signed ramdisk. */
+export const bootsUki = ({ properties }: Pick<NodeRecord, 'properties'>): boolean =>
+  isTrue(capabilitiesOf(properties.capabilities).secure_boot_uki)
+
 /** Its network boots go through signed loaders, which start with Secure Boot on and off: its BMC showed Secure Boot on,
  *  or capabilities of the node or of its instance name it. */
 export const bootsSigned = (node: Pick<NodeRecord, 'secureBoot' | 'properties' | 'instanceInfo'>): boolean =>
-  node.secureBoot === true || isDeclaredSecure(node) || firmwareTargetOf(node).secureBoot === true
+  node.secureBoot === true || isDeclaredSecure(node) || bootsUki(node) || firmwareTargetOf(node).secureBoot === true
 
 /** The boot into the ramdisk may switch Secure Boot off, and only an instance that wants it has it on again. */
 export const dropsSecureBoot = (node: Pick<NodeRecord, 'secureBoot' | 'driver' | 'interfaces'>): boolean =>

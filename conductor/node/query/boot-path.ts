@@ -1,5 +1,5 @@
 /** The milestones that the boot of a node passes. Pure. */
-import { SHIM_LOADER } from '../../../pxe/firmware.ts'
+import { SHIM_LOADER, UKI_LOADER } from '../../../pxe/firmware.ts'
 import { milestonesOf, type Milestone } from '../../boot/wire.ts'
 import { bootsSigned } from '../policy/firmware-target.ts'
 import type { NodeRecord } from '../record.ts'
@@ -12,6 +12,7 @@ export function bootPathOf(
   { seen }: Pick<Live, 'seen'>,
 ): readonly Milestone[] {
   const loader = seen.get('loader')?.detail
+  if (loader?.startsWith(UKI_LOADER)) return ['dhcp', 'loader', 'initrd', 'hello']
   const signed = seen.has('grub') || (loader ? loader.startsWith(SHIM_LOADER) : bootsSigned(node))
   return milestonesOf({ servesIso: bootPlanOf(node).servesIso, signed })
 }
