@@ -8,13 +8,14 @@ import type { Log } from '../kit/log.ts'
 import { run as systemRun, type Run } from '../kit/run.ts'
 import { startArbiter } from './arbiter.ts'
 import { memberOf, planesOf, register, systemUuidOf } from './cluster/register.ts'
+import { Records } from './cluster/records.ts'
 import type { Snapshot } from './cluster/store.ts'
 import type { AgentConfig } from './config.ts'
 import { startProber, type ProberLink } from './probe/prober-thread.ts'
 import { StorageHeartbeat } from './probe/storage-heartbeat.ts'
 import type { Heartbeat, SelfReport } from './protocol/heartbeat.ts'
 import { LIMITS } from './protocol/limits.ts'
-import { KEYS, MemberRecord, parsed } from './protocol/records.ts'
+import { KEYS, MemberRecord } from './protocol/records.ts'
 import type { Context } from './start/context.ts'
 import { firstReport, openGate, startGuard, type Guard } from './start/guard.ts'
 import { joinByBundle, openNode, startConsul, type Node } from './start/node.ts'
@@ -72,10 +73,10 @@ async function start(context: Context, onEnd: (why: string) => void): Promise<Ag
     config.role === 'arbiter' ? await startArbiter(context, { consul, prober, identity: node.identity }) : undefined
   if (arbiter) heartbeats.add(arbiter.onHeartbeat)
   const registration = await openRegistration(context, { consul, node, guard })
+  const members = new Records(KEYS.members, MemberRecord)
   await startStoreWatch(context, consul, (snapshot) => {
-    const members = membersOf(snapshot)
-    prober.setMembers(members)
-    arbiter?.onStore(snapshot, members)
+    if (members.take(snapshot)) prober.setMembers([...members.byName.values()])
+    arbiter?.onStore(snapshot, members.byName)
     void registration.write(snapshot)
   })
 
@@ -134,11 +135,6 @@ async function startStorageHeartbeat(
     (one) => one.stop(),
   )
 }
-
-const membersOf = (snapshot: Snapshot): MemberRecord[] =>
-  snapshot.entries
-    .filter(({ key }) => key.startsWith(KEYS.members))
-    .flatMap(({ value }) => parsed(MemberRecord, value) ?? [])
 
 interface Registration {
   /** Writes what this node is, where the store says something else. */

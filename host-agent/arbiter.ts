@@ -27,7 +27,7 @@ import { StoreView } from './start/store-view.ts'
 export interface RunningArbiter {
   readonly addresses: readonly string[]
   readonly onHeartbeat: (heartbeat: Heartbeat) => void
-  readonly onStore: (snapshot: Snapshot, members: readonly MemberRecord[]) => void
+  readonly onStore: (snapshot: Snapshot, members: ReadonlyMap<string, MemberRecord>) => void
 }
 
 interface Parts {

@@ -22,6 +22,14 @@ export interface KvEntry {
   readonly lockIndex: number
 }
 
+export interface TreeOptions {
+  readonly consistent?: boolean
+  readonly index?: number
+  readonly waitMs?: number
+  readonly signal?: AbortSignal
+  readonly known?: ReadonlyMap<string, Pick<KvEntry, 'key' | 'value' | 'index'>>
+}
+
 export type TxnOp =
   | { readonly verb: 'cas'; readonly key: string; readonly value: unknown; readonly index: number }
   | { readonly verb: 'delete-cas' | 'check-index'; readonly key: string; readonly index: number }
@@ -56,11 +64,12 @@ export class Consul {
     this.agent.destroy()
   }
 
-  /** All entries under a prefix. `index` makes it wait for news, at most `waitMs`; `consistent` asks a quorum first. */
+  /** All entries under a prefix. `index` makes it wait for news, at most `waitMs`; `consistent` asks a quorum first.
+   *  Entries that are as in `known` are these objects, and are not parsed again. */
   async tree(
     prefix: string,
-    options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {},
-  ): Promise<{ entries: KvEntry[]; index: number }> {
+    options: TreeOptions = {},
+  ): Promise<{ entries: Pick<KvEntry, 'key' | 'value' | 'index'>[]; index: number }> {
     const query = new URLSearchParams({ recurse: '' })
     if (options.consistent) query.set('consistent', '')
     if (options.index !== undefined) query.set('index', String(options.index))
@@ -69,7 +78,11 @@ export class Consul {
     const answer = await this.ask('GET', `/v1/kv/${prefix}?${query}`, { timeoutMs, signal: options.signal })
     if (answer.status === 404) return { entries: [], index: answer.index }
     this.expect(answer, 'the store')
-    return { entries: (answer.body as RawKv[]).map(entryOf), index: answer.index }
+    const entries = (answer.body as RawKv[]).map((raw) => {
+      const held = options.known?.get(raw.Key)
+      return held?.index === raw.ModifyIndex ? held : entryOf(raw)
+    })
+    return { entries, index: answer.index }
   }
 
   async get(key: string, options: { consistent?: boolean; timeoutMs?: number } = {}): Promise<KvEntry | undefined> {

@@ -2,7 +2,7 @@
  *  answers by its deadline, whatever happens. */
 import type { Clock } from '../../kit/clock.ts'
 import { systemClock } from '../../kit/clock.ts'
-import type { Consul, TxnOp } from '../../kit/consul.ts'
+import type { Consul, TreeOptions, TxnOp } from '../../kit/consul.ts'
 import { isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Driver } from './instances/driver.ts'
@@ -184,13 +184,7 @@ function bounded(clock: Clock, deadlineMs: number) {
   }
 }
 
-export async function readAll(
-  consul: Consul,
-  options: { consistent?: boolean; index?: number; waitMs?: number; signal?: AbortSignal } = {},
-): Promise<Snapshot> {
-  const { entries, index } = await consul.tree(PREFIX, options)
-  return { entries: entries.map(({ key, value, index: at }) => ({ key, value, index: at })), index }
-}
+export const readAll = (consul: Consul, options: TreeOptions = {}): Promise<Snapshot> => consul.tree(PREFIX, options)
 
 async function callDriver(driver: Driver, call: DriverCall, signal: AbortSignal): Promise<DriverAnswer> {
   switch (call.call) {

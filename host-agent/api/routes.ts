@@ -32,6 +32,8 @@ export interface Route {
   readonly method: 'get' | 'put' | 'post' | 'delete'
   readonly path: string
   readonly role: Role
+  /** Of what it answers now (ETag, RFC 9110): a client that names it is answered 304, and nothing is made for it. */
+  readonly tag?: () => string
   handle(call: Call): unknown
 }
 
@@ -42,6 +44,8 @@ export const meshRoutes = (parts: RouteParts): Route[] => [
 ]
 
 function meshReads({ core, api, consul, clock, pages }: RouteParts): Route[] {
+  // No two arbiters, and none after a restart, have the same.
+  const run = randomUUID()
   const read = (path: string, handle: Route['handle']): Route => ({ method: 'get', path, role: 'reader', handle })
   return [
     // Small: a client asks it to find the arbiter that leads.
@@ -50,7 +54,10 @@ function meshReads({ core, api, consul, clock, pages }: RouteParts): Route[] {
       const leader = await leaderOf(consul)
       return { name: leader?.name ?? null, api: leader?.api ?? null, leads: false }
     }),
-    read('/rackward/v1/mesh/registry', () => registryAccount(core)),
+    {
+      ...read('/rackward/v1/mesh/registry', () => registryAccount(core)),
+      tag: () => `"${run}.${core.cluster.registryRevision}"`,
+    },
     read('/rackward/v1/mesh/nodes/:ident', ({ params, query }) => {
       const names = [params.ident, query.name].filter((name) => typeof name === 'string')
       return hostsOfNode(core, new Set(names), clock.now())

@@ -116,8 +116,12 @@ function meshApp(parts: ApiParts, access: Access): Express {
 
   for (const route of meshRoutes(parts))
     app[route.method](route.path, (request: Request, response: Response, next: NextFunction) => {
-      answer(request, route, access)
-        .then((body) => response.set(LEADS_HEADER, String(core.leads(clock.now()))).json(body ?? {}))
+      answer({ request, response }, route, access)
+        .then((body) => {
+          response.set(LEADS_HEADER, String(core.leads(clock.now())))
+          if (body === NOT_CHANGED) response.status(304).end()
+          else response.json(body ?? {})
+        })
         .catch(next)
     })
 
@@ -126,8 +130,14 @@ function meshApp(parts: ApiParts, access: Access): Express {
   return app
 }
 
+const NOT_CHANGED = Symbol('not changed')
+
 /** The body is read, and parsed, after the client has proven who it is and that it may do this. */
-async function answer(request: Request, route: Route, access: Access): Promise<unknown> {
+async function answer(
+  { request, response }: { request: Request; response: Response },
+  route: Route,
+  access: Access,
+): Promise<unknown> {
   const actor = await authorized(request, route.role, access)
   const { bodyBytes, jsonDepth } = access.limits
   const body = await readBody(request, { limitBytes: bodyBytes, inflate: false, depth: jsonDepth }).catch(
@@ -137,6 +147,11 @@ async function answer(request: Request, route: Route, access: Access): Promise<u
     },
   )
 
+  const tag = route.tag?.()
+  if (tag !== undefined) {
+    response.set('etag', tag)
+    if (request.get('if-none-match') === tag) return NOT_CHANGED
+  }
   const { params, query } = request
   return route.handle({ params: params as Record<string, string>, query, body, actor })
 }

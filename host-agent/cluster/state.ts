@@ -1,10 +1,11 @@
-/** The arbiter's copy of the store, with the index of every entry and when each was first seen. Wall-clock times in
+/** The arbiter's copy of the store, with the index of every entry and when each was first seen. To take a snapshot
+ *  costs what changed since the one before. Wall-clock times in
  *  records are for people: what must end by itself is counted from when it was first seen here. */
 import type { Intent } from '../protocol/records.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import type { Member } from '../protocol/heartbeat.ts'
 import { PLANES } from '../protocol/heartbeat.ts'
-import { observersOf } from '../protocol/observers.ts'
+import { ObserverTable } from '../protocol/observer-table.ts'
 import {
   FIRST_POLICY,
   Hold,
@@ -17,7 +18,7 @@ import {
   Policy,
   SealedBmc,
 } from '../protocol/records.ts'
-import type { Change, Entry, Snapshot } from './store.ts'
+import type { Change, Difference, Entry, Snapshot } from './store.ts'
 
 export interface Versioned<T> {
   readonly key: string
@@ -42,15 +43,27 @@ export class ClusterState {
   readonly broken = new Set<string>()
   hosts: Member[] = []
   arbiters: string[] = []
-  observers: ReadonlyMap<string, readonly string[]> = new Map()
+  /** Rises with each change of what `registryAccount` tells: members, holds, BMC records. */
+  registryRevision = 0
   /** Index of the newest thing known; older snapshots are history. */
   index = 0
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others
    *  that were not seen yet. */
   private takenIndex = -1
+  /** Keys that were written since: what the next snapshot says of them is no difference to the one before. */
+  private readonly own = new Set<string>()
   private sorted: Member[] = []
-  private places = ''
+  private readonly memberOfRecord = new WeakMap<MemberRecord, Member>()
   private byName: ReadonlyMap<string, Member> = new Map()
+  private readonly table = new ObserverTable()
+  private readonly kinds: readonly Kind[] = [
+    kindOf(KEYS.members, this.members, (value) => parsed(MemberRecord, value)),
+    kindOf(KEYS.holds, this.holds, (value) => parsed(Hold, value)),
+    kindOf(KEYS.incidents, this.incidents, parseIncident),
+    kindOf(KEYS.intents, this.intents, parseIntent),
+    kindOf(KEYS.requests, this.requests, (value) => parsed(OperatorRequest, value)),
+    kindOf(KEYS.bmcs, this.bmcs, (value) => parsed(SealedBmc, value)),
+  ]
   /** Made when they are asked for, and again after each change. */
   private live: ReadonlyMap<string, Versioned<Incident>> | undefined
   private byIncident: ReadonlyMap<string, Versioned<Intent>[]> | undefined
@@ -60,35 +73,54 @@ export class ClusterState {
   takeSnapshot(snapshot: Snapshot, nowMs: number): boolean {
     if (snapshot.index < this.index) return false
     if (snapshot.index === this.takenIndex) return true
+    const { entries, since } = snapshot
+    const isNext = since !== undefined && since.index === this.takenIndex
     this.index = this.takenIndex = snapshot.index
     this.forgetIndices()
-    const seen = new Set(snapshot.entries.map(({ key }) => key))
-    for (const map of this.maps()) for (const [name, kept] of map) if (!seen.has(kept.key)) map.delete(name)
-    if (!seen.has(KEYS.policy))
-      this.policy = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
-    for (const key of this.broken) if (!seen.has(key)) this.broken.delete(key)
-    let changed = false
-    for (const entry of snapshot.entries) changed = this.keep(entry, nowMs) || changed
-    if (changed || this.sorted.length !== this.members.size) this.rebuildMembers()
+    const { changed, gone } = isNext ? this.withOwn(since) : { changed: entries, gone: this.missingIn(entries) }
+    this.own.clear()
+
+    let isMember = false
+    for (const key of gone) isMember = this.drop(key) || isMember
+    for (const entry of changed) isMember = this.keep(entry, nowMs) || isMember
+    if (isMember) this.rebuildMembers()
     return true
+  }
+
+  /** What we wrote after the snapshot before and the store does not show as changed since was removed again. */
+  private withOwn({ changed, gone }: Difference): { changed: readonly Entry[]; gone: readonly string[] } {
+    if (this.own.size === 0) return { changed, gone }
+    const keys = new Set(changed.map(({ key }) => key))
+    return { changed, gone: [...gone, ...[...this.own].filter((key) => !keys.has(key))] }
+  }
+
+  private missingIn(entries: readonly Entry[]): string[] {
+    const seen = new Set(entries.map(({ key }) => key))
+    const held = this.kinds.flatMap(({ map }) => [...map.values()].map(({ key }) => key))
+    return [...held, ...this.broken, KEYS.policy].filter((key) => !seen.has(key))
   }
 
   /** What we wrote ourselves, so that nobody waits for it to come back. */
   takeOwnWrite(changes: readonly Change[], index: number, nowMs: number): void {
     this.index = Math.max(this.index, index)
     this.forgetIndices()
-    let changed = false
+    let isMember = false
     for (const { key, value } of changes) {
-      if (value !== undefined) changed = this.keep({ key, value, index }, nowMs) || changed
-      else for (const map of this.maps()) for (const [name, kept] of map) if (kept.key === key) map.delete(name)
+      this.own.add(key)
+      isMember = (value === undefined ? this.drop(key) : this.keep({ key, value, index }, nowMs)) || isMember
     }
-    if (changed) this.rebuildMembers()
+    if (isMember) this.rebuildMembers()
   }
 
   /** The next snapshot counts, whatever we believe to have written. */
   trustNextSnapshot(): void {
     this.index = 0
     this.takenIndex = -1
+  }
+
+  /** Member -> who observes it. */
+  get observers(): ReadonlyMap<string, readonly string[]> {
+    return this.table.observers
   }
 
   get all(): readonly Member[] {
@@ -153,62 +185,43 @@ export class ClusterState {
     this.live = this.byIncident = this.withheld = undefined
   }
 
-  private maps(): Map<string, Versioned<unknown>>[] {
-    return [this.members, this.holds, this.incidents, this.intents, this.requests, this.bmcs] as Map<
-      string,
-      Versioned<unknown>
-    >[]
-  }
-
   /** Answers whether a member changed. */
   private keep(entry: Entry, nowMs: number): boolean {
-    const { key } = entry
-    const value = entry.value
-    if (key === KEYS.policy && entry.index !== this.policy.index)
-      this.policy = this.kept(this.policy, { entry, nowMs }, parsed(Policy, value) ?? this.distrust(key, FIRST_POLICY))
-    else if (key.startsWith(KEYS.members))
-      return this.put(this.members, { entry, nowMs }, () => parsed(MemberRecord, value))
-    else if (key.startsWith(KEYS.holds)) this.put(this.holds, { entry, nowMs }, () => parsed(Hold, value))
-    else if (key.startsWith(KEYS.incidents)) this.put(this.incidents, { entry, nowMs }, () => parseIncident(value))
-    else if (key.startsWith(KEYS.intents)) this.put(this.intents, { entry, nowMs }, () => parseIntent(value))
-    else if (key.startsWith(KEYS.requests))
-      this.put(this.requests, { entry, nowMs }, () => parsed(OperatorRequest, value))
-    else if (key.startsWith(KEYS.bmcs)) this.put(this.bmcs, { entry, nowMs }, () => parsed(SealedBmc, value))
-    return false
-  }
-
-  private put<T>(
-    map: Map<string, Versioned<T>>,
-    from: { entry: Entry; nowMs: number },
-    parse: () => T | undefined,
-  ): boolean {
-    const { entry } = from
-    const name = nameOf(entry.key)
+    const { key, value } = entry
+    if (key === KEYS.policy) {
+      if (entry.index === this.policy.index) return false
+      this.broken.delete(key)
+      this.policy = kept(this.policy, { entry, nowMs }, parsed(Policy, value) ?? this.distrust(key, FIRST_POLICY))
+      return false
+    }
+    const kind = this.kinds.find(({ prefix }) => key.startsWith(prefix))
+    if (!kind) return false
+    const { map, parse } = kind
+    const name = nameOf(key)
     const held = map.get(name)
     if (held && held.index >= entry.index) return false
-    const value = parse()
-    if (value === undefined) {
-      this.broken.add(entry.key)
-      return map.delete(name)
+    const record = parse(value)
+    if (record === undefined) {
+      const isMember = this.drop(key)
+      return this.distrust(key, isMember)
     }
-    map.set(name, this.kept(held, from, value))
-    return true
+    this.broken.delete(key)
+    map.set(name, kept(held, { entry, nowMs }, record))
+    return this.counted(kind)
   }
 
-  private kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Versioned<T> {
-    const { entry, nowMs } = from
-    const state = (one: unknown) => {
-      const { state: name, updating } = (one ?? {}) as { state?: unknown; updating?: { id: unknown } }
-      return name ?? updating?.id
-    }
-    const same = held !== undefined && state(held.value) === state(value)
-    return {
-      key: entry.key,
-      value,
-      index: entry.index,
-      firstMs: held?.firstMs ?? nowMs,
-      stateMs: same ? held.stateMs : nowMs,
-    }
+  /** The same for an entry that is gone. */
+  private drop(key: string): boolean {
+    this.broken.delete(key)
+    if (key === KEYS.policy && this.policy.index !== 0)
+      this.policy = { key, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+    const kind = this.kinds.find(({ prefix }) => key.startsWith(prefix))
+    return kind !== undefined && kind.map.delete(nameOf(key)) && this.counted(kind)
+  }
+
+  private counted({ prefix }: Kind): boolean {
+    if (REGISTRY.has(prefix)) this.registryRevision += 1
+    return prefix === KEYS.members
   }
 
   private distrust<T>(key: string, instead: T): T {
@@ -216,27 +229,62 @@ export class ClusterState {
     return instead
   }
 
+  /** What stays as it is stays the same object: what others remember of it holds. */
   private rebuildMembers(): void {
     this.sorted = [...this.members.values()]
-      .map(({ value }) => ({
-        name: value.name,
-        role: value.role,
-        rack: value.rack,
-        writesStorageHeartbeat: value.ticks,
-        planes: PLANES.filter((plane) => value.planes[plane] !== undefined),
-        boot: value.boot,
-      }))
+      .map(({ value }) => this.memberFrom(value))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
     this.byName = new Map(this.sorted.map((member) => [member.name, member]))
     this.hosts = this.sorted.filter(({ role }) => role === 'host')
     this.arbiters = this.sorted.filter(({ role }) => role === 'arbiter').map(({ name }) => name)
-    // In time that grows with the square of the members: only when one comes, goes, or is elsewhere, and not for each
-    // host that boots.
-    const places = this.sorted.map(({ name, role, rack }) => `${name} ${role} ${rack}`).join('\n')
-    if (places === this.places) return
-    this.places = places
-    this.observers = new Map(this.sorted.map((member) => [member.name, observersOf(member, this.sorted)]))
+    this.table.update(this.sorted)
   }
+
+  private memberFrom(record: MemberRecord): Member {
+    const known = this.memberOfRecord.get(record)
+    if (known) return known
+    const member: Member = {
+      name: record.name,
+      role: record.role,
+      rack: record.rack,
+      writesStorageHeartbeat: record.ticks,
+      planes: PLANES.filter((plane) => record.planes[plane] !== undefined),
+      boot: record.boot,
+    }
+    this.memberOfRecord.set(record, member)
+    return member
+  }
+}
+
+interface Kind {
+  readonly prefix: string
+  readonly map: Map<string, Versioned<unknown>>
+  readonly parse: (value: unknown) => unknown
+}
+
+const kindOf = <T>(prefix: string, map: Map<string, Versioned<T>>, parse: (value: unknown) => T | undefined): Kind => ({
+  prefix,
+  map: map as Map<string, Versioned<unknown>>,
+  parse,
+})
+
+const REGISTRY: ReadonlySet<string> = new Set([KEYS.members, KEYS.holds, KEYS.bmcs])
+
+function kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Versioned<T> {
+  const { entry, nowMs } = from
+  const isSame = held !== undefined && stateOf(held.value) === stateOf(value)
+  return {
+    key: entry.key,
+    value,
+    index: entry.index,
+    firstMs: held?.firstMs ?? nowMs,
+    stateMs: isSame ? held.stateMs : nowMs,
+  }
+}
+
+function stateOf(record: unknown): unknown {
+  const { state, updating } = (record ?? {}) as { state?: unknown; updating?: { id: unknown } }
+  return state ?? updating?.id
 }
 
 /** `members/h1` -> h1; `intents/i1/vm` -> i1/vm. */

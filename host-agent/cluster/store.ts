@@ -24,4 +24,13 @@ export type Stored =
 export interface Snapshot {
   readonly entries: readonly Entry[]
   readonly index: number
+  /** What is otherwise than in the snapshot of an earlier index. Absent: that is not known. */
+  readonly since?: Difference
+}
+
+export interface Difference {
+  /** Of the earlier snapshot. */
+  readonly index: number
+  readonly changed: readonly Entry[]
+  readonly gone: readonly string[]
 }

@@ -11,7 +11,7 @@ import type {
   Sight,
   ArbiterStatement,
 } from '../protocol/heartbeat.ts'
-import { targetsOf } from '../protocol/observers.ts'
+import { ObserverTable } from '../protocol/observer-table.ts'
 
 interface ProbeTarget {
   readonly plane: Plane
@@ -37,6 +37,7 @@ export class Membership {
   private slotReadMs = Number.NEGATIVE_INFINITY
   private poisoned = false
   private members: readonly Member[] | undefined
+  private readonly table = new ObserverTable()
   private key = ''
 
   /** `firstSeq`: rises over restarts within a boot; milliseconds since the boot do. */
@@ -55,10 +56,12 @@ export class Membership {
     const key = members.map(({ name, rack, planes }) => `${name}/${rack}/${planes.join()}`).join(';')
     if (key === this.key) return
     this.key = key
-    const own = members.find(({ name }) => name === this.name)
+    this.table.update(members)
+    const byName = new Map(members.map((member) => [member.name, member]))
+    const own = byName.get(this.name)
     const next = new Map<string, ProbeTarget[]>()
-    for (const name of targetsOf(this.name, members)) {
-      const member = members.find((one) => one.name === name) as Member
+    for (const name of this.table.targetsOf(this.name)) {
+      const member = byName.get(name) as Member
       const planes = member.planes.filter((plane) => own?.planes.includes(plane))
       const held = this.peers.get(name)
       next.set(

@@ -2,7 +2,7 @@
  *  Pure. */
 import type { Member } from './heartbeat.ts'
 
-const OBSERVERS = 8
+export const OBSERVERS = 8
 /** Observers from the target's own rack see a dead uplink as a living host, or the other way round. */
 const OF_OWN_RACK = 3
 
@@ -26,9 +26,14 @@ export function observersOf(target: Member, members: readonly Member[]): string[
     .sort((a, b) => b.rank - a.rank || (a.host.name < b.host.name ? -1 : 1))
   const near = ranked.filter(({ host }) => host.rack !== null && host.rack === target.rack)
   const far = ranked.filter(({ host }) => host.rack === null || host.rack !== target.rack)
+  return observersFrom(near, far).map(({ host }) => host.name)
+}
+
+/** Of candidates from the own rack and from others, the highest rank first; more than `OBSERVERS` of each change
+ *  nothing. */
+export function observersFrom<T>(near: readonly T[], far: readonly T[]): T[] {
   const fromFar = far.slice(0, Math.max(OBSERVERS - OF_OWN_RACK, OBSERVERS - near.length))
-  const chosen = [...fromFar, ...near.slice(0, OBSERVERS - fromFar.length)]
-  return chosen.map(({ host }) => host.name)
+  return [...fromFar, ...near.slice(0, OBSERVERS - fromFar.length)]
 }
 
 /** The names that `observer` probes. */

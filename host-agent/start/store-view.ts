@@ -1,21 +1,19 @@
 /** What the adapters of an arbiter look up in the store: members, and the BMC credentials that the conductor sealed. */
+import { Records } from '../cluster/records.ts'
 import type { Snapshot } from '../cluster/store.ts'
-import { KEYS, parsed, SealedBmc, type MemberRecord } from '../protocol/records.ts'
+import { KEYS, SealedBmc, type MemberRecord } from '../protocol/records.ts'
 
 export class StoreView {
   members: ReadonlyMap<string, MemberRecord> = new Map()
-  /** By host. */
-  sealedBmcs: ReadonlyMap<string, SealedBmc> = new Map()
+  private readonly bmcs = new Records(KEYS.bmcs, SealedBmc)
 
-  update({ entries }: Snapshot, members: readonly MemberRecord[]): void {
-    this.members = new Map(members.map((member) => [member.name, member]))
-    this.sealedBmcs = new Map(
-      entries
-        .filter(({ key }) => key.startsWith(KEYS.bmcs))
-        .flatMap(({ key, value }) => {
-          const sealed = parsed(SealedBmc, value)
-          return sealed ? [[key.slice(KEYS.bmcs.length), sealed] as const] : []
-        }),
-    )
+  /** By host. */
+  get sealedBmcs(): ReadonlyMap<string, SealedBmc> {
+    return this.bmcs.byName
+  }
+
+  update(snapshot: Snapshot, members: ReadonlyMap<string, MemberRecord>): void {
+    this.members = members
+    this.bmcs.take(snapshot)
   }
 }

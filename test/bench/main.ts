@@ -137,7 +137,7 @@ async function main(): Promise<void> {
     return void process.stdout.write(`${values.json ? JSON.stringify(figures) : scaleTable(figures)}\n`)
   }
   if (what === 'mesh' && values.hosts !== undefined)
-    return void process.stdout.write(`${JSON.stringify(benchScale(Number(values.hosts)), null, 2)}\n`)
+    return void process.stdout.write(`${JSON.stringify(await benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })

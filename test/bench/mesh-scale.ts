@@ -7,6 +7,7 @@ import { decode, encode } from '../../host-agent/protocol/datagram.ts'
 import { statementOf } from '../../host-agent/arbiter/leases.ts'
 import { newIdentity } from '../../host-agent/protocol/keys.ts'
 import { FIRST_POLICY, KEYS, type MemberRecord } from '../../host-agent/protocol/records.ts'
+import { StoreReader } from '../../host-agent/cluster/store-reader.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 import { PLANES, type Heartbeat, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
@@ -31,10 +32,11 @@ interface Death {
   readonly says: string
 }
 
-export function benchScale(hosts: number) {
+export async function benchScale(hosts: number) {
   const mesh = new ScaleMesh(hosts)
   mesh.run(WARM_MS)
   const calm = mesh.costs()
+  const storeChangeMs = await mesh.storeChanges()
   const deaths = [
     mesh.death('one host', mesh.living().slice(-1)),
     mesh.death('one rack', mesh.living().slice(0, RACK_HOSTS)),
@@ -44,6 +46,7 @@ export function benchScale(hosts: number) {
     hosts,
     membersTakenMs: mesh.membersTakenMs,
     calm,
+    storeChangeMs,
     deaths,
     whileTheyDie: mesh.costs(),
     heartbeat: mesh.heartbeat(),
@@ -144,6 +147,45 @@ class ScaleMesh {
     this.ticks = []
     this.takes = []
     return out
+  }
+
+  /** What it costs to take it that one entry changed: a BMC record, a host that boots, one that joins. */
+  async storeChanges() {
+    const reader = new StoreReader()
+    const read = async (known: ReadonlyMap<string, Entry>) => ({
+      entries: [...this.entries.values()].map((entry) => {
+        const held = known.get(entry.key)
+        return held?.index === entry.index ? held : entry
+      }),
+      index: this.index,
+    })
+    const take = async () => {
+      const snapshot = await reader.next(read)
+      const beganMs = performance.now()
+      this.core.onStore(snapshot, this.nowMs)
+      return performance.now() - beganMs
+    }
+    const change = async (key: string, value: unknown) => {
+      this.index += 1
+      this.put(key, value, this.index)
+      const takeMs = await take()
+      const beganMs = performance.now()
+      this.core.tick(this.nowMs)
+      return { takeMs, tickMs: performance.now() - beganMs }
+    }
+    await take()
+    const bmc = await change(`${KEYS.bmcs}h1`, { sealed: { a0: 'x' } })
+    const boot = { id: 'b', watchdogMs: null, leaving: false }
+    const booted = await change(`${KEYS.members}h2`, { ...record('h2', 2), boot })
+    const joined = await change(`${KEYS.members}late`, record('late', 7))
+    this.entries.delete(`${KEYS.members}late`)
+    this.index += 1
+    await take()
+    const rounded = ({ takeMs, tickMs }: typeof bmc) => ({
+      takeMs: quantile([takeMs], 1),
+      tickMs: quantile([tickMs], 1),
+    })
+    return { bmc: rounded(bmc), booted: rounded(booted), joined: rounded(joined) }
   }
 
   /** A heartbeat goes to every arbiter on every plane. */

@@ -2,6 +2,7 @@
  *  a tick, and no question changes anything. */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { findingsOfMesh } from '../../cli/doctor-mesh.ts'
+import { MeshLink } from '../../conductor/mesh/link.ts'
 import { currentSpelling } from '../../conductor/mesh/spelling.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { startMeshApi } from '../../host-agent/api/server.ts'
@@ -181,6 +182,32 @@ test('an arbiter that does not lead tells what it found itself, and remembers no
   expect(core.memory.hosts.size).toBe(0)
   core.tick(clock.now() + 2_000)
   expect((await get('/rackward/v1/mesh')).body.hosts[0].state).toBe('suspect')
+})
+
+test('the registry is made and sent when it changed: else a conductor hears that it holds', async () => {
+  const made = vi.spyOn(core.cluster.bmcs, 'has')
+  const link = await MeshLink.open({ arbiters: [base] }, clock)
+  const first = await link.registry()
+  expect(first.hosts).toHaveLength(HOSTS)
+  const times = made.mock.calls.length
+  expect(times).toBeGreaterThan(0)
+  expect(await link.registry()).toBe(first)
+  expect(await link.registry()).toBe(first)
+  expect(made.mock.calls.length).toBe(times)
+
+  const change = (key: string, value: unknown) =>
+    core.cluster.takeOwnWrite([{ key, value, index: 0 }], core.cluster.index + 1, clock.now())
+  const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
+  const heldOf = async () =>
+    (await link.registry()).hosts.filter((one) => one.hold || one.bmc_sealed).map((one) => one.name)
+  change(`${KEYS.holds}h3`, hold)
+  expect(await heldOf()).toEqual(['h3'])
+  change(`${KEYS.bmcs}h4`, { sealed: {} })
+  expect(await heldOf()).toEqual(['h3', 'h4'])
+  change(`${KEYS.holds}h3`, undefined)
+  change(`${KEYS.bmcs}h4`, undefined)
+  expect(await heldOf()).toEqual([])
+  made.mockRestore()
 })
 
 test('who leads, and what a conductor looks up, are small', async () => {
