@@ -2,6 +2,7 @@
  *  What a change costs is that of the change. */
 import { readFile, rm } from 'node:fs/promises'
 import type { Clock } from '../../kit/clock.ts'
+import { parsedOr } from '../../kit/json.ts'
 import type { ClientStore } from './client-file.ts'
 import type { BootClient } from './orders.ts'
 import type { ToBoot } from './wire.ts'
@@ -45,7 +46,9 @@ export class BootClients {
     this.store = this.parts.open()
     this.setAll(this.store.load())
     this.unsaved.clear()
-    if (this.byMac.size === 0) await this.takeOver()
+    if (this.byMac.size === 0) return this.takeOver()
+    // What an older program left there once is older than what is known.
+    await rm(this.parts.snapshot, { force: true })
   }
 
   /** A conductor connected: parts of a list of the one before do not count. */
@@ -60,22 +63,27 @@ export class BootClients {
     if (this.unsaved.size > 0) this.cancelSave ??= this.parts.clock.after(SAVE_AFTER_MS, () => this.save())
   }
 
-  /** Writes what is not written yet. */
-  async stop(): Promise<void> {
+  /** Writes what is not written yet: a process that comes after this one reads it. */
+  flush(): void {
     this.cancelSave?.()
     this.save()
+  }
+
+  async stop(): Promise<void> {
+    this.flush()
     this.store?.close()
     this.store = undefined
   }
 
   private setAll(texts: readonly string[]): void {
-    try {
-      for (const text of texts) this.set(JSON.parse(text) as BootClient)
-    } catch (error) {
-      this.parts.onWarning(
-        `stored boot orders are damaged; a conductor that connects sends them again: ${String(error)}`,
-      )
+    let damaged = 0
+    for (const text of texts) {
+      const client = parsedOr(text, undefined)
+      if (isClient(client)) this.set(client)
+      else damaged += 1
     }
+    if (damaged > 0)
+      this.parts.onWarning(`${damaged} stored boot orders are damaged; a conductor that connects sends them again`)
   }
 
   /** With the last part of a whole list, what was in none of them goes. */
@@ -128,7 +136,10 @@ export class BootClients {
     })
     if (text === undefined) return
     try {
-      for (const client of JSON.parse(text) as BootClient[]) this.set(client)
+      const clients = JSON.parse(text) as unknown[]
+      const odd = clients.findIndex((client) => !isClient(client))
+      if (odd >= 0) throw new Error(`entry ${odd} is no boot order`)
+      for (const client of clients) this.set(client as BootClient)
     } catch (error) {
       onWarning(
         `the snapshot of boot orders ${snapshot} is damaged; nobody is answered until a conductor connects: ${String(error)}`,
@@ -137,4 +148,10 @@ export class BootClients {
     this.save()
     if (this.unsaved.size === 0) await rm(snapshot, { force: true })
   }
+}
+
+/** What has no MAC cannot be stored, and would hold up every other. */
+const isClient = (value: unknown): value is BootClient => {
+  const { mac, nodeUuid } = (value ?? {}) as Partial<BootClient>
+  return typeof mac === 'string' && typeof nodeUuid === 'string'
 }

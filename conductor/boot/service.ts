@@ -121,7 +121,9 @@ export class BootService {
     await this.startControl(leases, [paths, observer])
   }
 
+  /** What the conductor sent is written before its socket goes, for with that the next process may begin. */
   stop(): Promise<void> {
+    this.clients.flush()
     this.events.stop()
     this.counters.stop()
     return this.life.stop()

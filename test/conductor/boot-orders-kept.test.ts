@@ -5,9 +5,11 @@ import { createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openClientFile, type ClientStore } from '../../conductor/boot/client-file.ts'
 import { BootClients } from '../../conductor/boot/clients.ts'
+import { BootService } from '../../conductor/boot/service.ts'
 import { BootLink } from '../../conductor/boot/link.ts'
 import { readLines, writeLine, type ToBoot } from '../../conductor/boot/wire.ts'
 import { systemClock, until } from '../../kit/clock.ts'
@@ -129,6 +131,61 @@ describe('the clients', () => {
       await expect(stat(join(dir, 'snapshot.json'))).rejects.toThrow('ENOENT')
     }
     expect(writes).toHaveLength(1)
+  })
+
+  test('a snapshot with something that is no order is a warning, and holds up nothing that is stored later', async () => {
+    await writeFile(join(dir, 'snapshot.json'), JSON.stringify([client('a'), {}]))
+    const clients = await load()
+    expect(warnings).toEqual([expect.stringContaining('entry 1')])
+    clients.apply({ ...about, set: [client('b')] })
+    await clients.stop()
+    expect(warnings).toHaveLength(1)
+    const again = await load()
+    expect(['a', 'b'].map((mac) => again.get(mac)?.mac)).toEqual([undefined, 'b'])
+    await again.stop()
+  })
+
+  test('a snapshot beside newer orders is removed, and never taken over later', async () => {
+    const clients = await load()
+    clients.apply({ ...about, set: [client('a')] })
+    await clients.stop()
+    await writeFile(join(dir, 'snapshot.json'), JSON.stringify([client('old')]))
+    const second = await load()
+    second.apply({ ...about, whole: true, set: [] })
+    await second.stop()
+    const third = await load()
+    expect(third.get('old')).toBeUndefined()
+    await third.stop()
+  })
+
+  test('one row that is damaged costs that order alone', async () => {
+    const clients = await load()
+    clients.apply({ ...about, set: [client('a'), client('b'), client('c')] })
+    await clients.stop()
+    const db = new Database(join(dir, 'clients.db'))
+    db.exec(`UPDATE clients SET body = '{"mac' WHERE mac = 'a'; UPDATE clients SET body = 'null' WHERE mac = 'b'`)
+    db.close()
+    const again = await load()
+    expect(['a', 'b', 'c'].map((mac) => again.get(mac)?.mac)).toEqual([undefined, undefined, 'c'])
+    expect(warnings).toEqual([expect.stringMatching(/^2 stored boot orders/)])
+    await again.stop()
+  })
+
+  test('boot services that end write the orders before their socket goes, so that the next ones read them', async () => {
+    const clients = await load()
+    clients.apply({ ...about, set: [client('a')] })
+    let found: string[] = []
+    const life = {
+      stop: async () => {
+        const next = openClientFile(join(dir, 'clients.db'), () => undefined)
+        found = next.load().map((text) => (JSON.parse(text) as { mac: string }).mac)
+        next.close()
+      },
+    }
+    const quiet = { stop: () => undefined }
+    await BootService.prototype.stop.call({ clients, life, events: quiet, counters: quiet } as never)
+    expect(found).toEqual(['a'])
+    await clients.stop()
   })
 
   test.each(['snapshot.json', 'clients.db'])(
