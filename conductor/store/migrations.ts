@@ -1,5 +1,6 @@
 /** The schema, one step per entry. A step that was published is never changed; a new one is added. */
 import { NODE_COUNTS } from './node-counts.ts'
+import { NODE_VIFS } from './node-vifs.ts'
 import { SORT_INDEXES } from './sort-indexes.ts'
 
 export const MIGRATIONS: readonly string[] = [
@@ -247,4 +248,5 @@ export const MIGRATIONS: readonly string[] = [
   `,
   SORT_INDEXES,
   NODE_COUNTS,
+  NODE_VIFS,
 ]

@@ -204,8 +204,7 @@ export function nodeWheres(filter: NodeFilter): Where[] {
   if (filter.associated !== undefined) wheres.push(['+(instance_uuid IS NOT NULL) = ?', Number(filter.associated)])
   if (filter.descriptionContains !== undefined) wheres.push(['+instr(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push([isIn('shard'), JSON.stringify(filter.shard)])
-  if (filter.vif !== undefined)
-    wheres.push(["+EXISTS (SELECT 1 FROM json_each(iif(json_valid(vifs), vifs, '[]')) WHERE value = ?)", filter.vif])
+  if (filter.vif !== undefined) wheres.push(['id IN (SELECT node_id FROM node_vifs WHERE vif = ?)', filter.vif])
   if (filter.sharded !== undefined) wheres.push(['+(shard IS NOT NULL) = ?', Number(filter.sharded)])
   if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['+parent_node IS NULL'])
   return wheres

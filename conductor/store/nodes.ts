@@ -41,7 +41,7 @@ export class NodeTable {
   constructor(parts: NodeTableParts) {
     this.parts = parts
     this.file = parts.file
-    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id', 'owner', 'lessee', ...NODE_FLAGS])
+    this.rows = new VersionedTable(parts.file, 'nodes', ['drive_id', 'owner', 'lessee', 'vifs', ...NODE_FLAGS])
   }
 
   async add(node: NodeRecord): Promise<void> {

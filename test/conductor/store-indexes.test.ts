@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { PORT_DEFAULTS, type NodeFilter } from '../../conductor/store/port.ts'
+import { nodeWheres } from '../../conductor/store/node-rows.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemRandom } from '../../kit/random.ts'
@@ -253,4 +254,30 @@ test('times of states are kept for each model and state, the newest; and so many
   expect(rows()).toBe(25)
   expect([await store.journal.prune(0, 1_000), rows()]).toEqual([13, 12])
   expect(await store.journal.durations('b', 'deploying')).toHaveLength(4)
+})
+
+test('a list by VIF follows its changes, and reads the rows of that VIF alone', async () => {
+  const found = async (vif: string) => (await store.nodes({ vif }, PAGE)).map((node) => node.uuid)
+  let node = newNode({ uuid: uuid(1), driver: 'fake-hardware', vifs: { v1: {} } as never }, 1)
+  await store.addNode(node)
+  await store.addNode(newNode({ uuid: uuid(2), driver: 'fake-hardware', vifs: { v1: {}, v2: {} } as never }, 2))
+  await store.addNode(newNode({ uuid: uuid(3), driver: 'fake-hardware' }, 3))
+  expect([await found('v1'), await found('v2'), await found('v')]).toEqual([[uuid(1), uuid(2)], [uuid(2)], []])
+  node = await store.putNode({ ...node, vifs: { v3: {} } as never })
+  expect([await found('v1'), await found('v3')]).toEqual([[uuid(2)], [uuid(1)]])
+
+  const db = new Database(join(dir, 'r.db'))
+  db.exec(`CREATE TABLE counted (at INTEGER) STRICT;
+    CREATE TRIGGER vifs_written AFTER UPDATE OF vifs ON nodes BEGIN INSERT INTO counted VALUES (1); END;`)
+  node = await store.putNode({ ...node, extra: { n: 1 } })
+  expect(db.prepare('SELECT * FROM counted').all()).toEqual([])
+  const wheres = nodeWheres({ vif: 'v1' })
+  const plan = db
+    .prepare(`EXPLAIN QUERY PLAN SELECT id FROM nodes WHERE ${wheres.map(([clause]) => clause).join(' AND ')}`)
+    .all(...wheres.flatMap(([, ...values]) => values)) as { detail: string }[]
+  expect(plan.map(({ detail }) => detail).join('\n')).toMatch(/SEARCH nodes USING INTEGER PRIMARY KEY/)
+
+  for (const n of [1, 2]) await store.removeNode(uuid(n))
+  expect(db.prepare('SELECT * FROM node_vifs').all()).toEqual([])
+  db.close()
 })
