@@ -1,6 +1,6 @@
 /** The conductor's one configuration file (YAML). An unknown key is an error that names the nearest known one. */
 import * as z from 'zod'
-import { loadYaml, parseYaml } from '../kit/config.ts'
+import { loadYaml, LogConfig, parseYaml } from '../kit/config.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
@@ -245,13 +245,7 @@ export const Config = z.strictObject({
     .strictObject({ delaySeconds: Seconds.default(0.2).describe('How long each step of fake hardware takes.') })
     .prefault({})
     .describe('Nodes of the driver fake-hardware.'),
-  log: z
-    .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),
-      format: z.enum(['json', 'text']).default('json').describe('JSON lines, or text for people.'),
-    })
-    .prefault({})
-    .describe('The log, on standard error.'),
+  log: LogConfig,
 })
 
 export type Config = z.infer<typeof Config>

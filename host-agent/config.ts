@@ -2,7 +2,7 @@
 import { isIP } from 'node:net'
 import * as z from 'zod'
 import { ROLES } from '../conductor/api/auth.ts'
-import { loadYaml, parseYaml } from '../kit/config.ts'
+import { loadYaml, LogConfig, parseYaml } from '../kit/config.ts'
 import { AgentLimits } from './limits.ts'
 import { HOST_NAME } from './protocol/names.ts'
 import { PLANES } from './protocol/heartbeat.ts'
@@ -212,13 +212,7 @@ export const AgentConfig = z.strictObject({
   api: Api.optional().describe('Of arbiters: /rackward/v1/mesh and /metrics.'),
   webhooks: z.array(Webhook).default([]).describe('Of arbiters: where alerts are posted to.'),
   limits: AgentLimits.describe('What clients of the API may make grow, and how far.'),
-  log: z
-    .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),
-      format: z.enum(['json', 'text']).default('json').describe('JSON lines, or text for people.'),
-    })
-    .prefault({})
-    .describe('The log, on standard error.'),
+  log: LogConfig,
 })
 export type AgentConfig = z.infer<typeof AgentConfig>
 

@@ -5,6 +5,15 @@ import * as z from 'zod'
 import { Fault } from './fault.ts'
 import { nearest } from './text.ts'
 
+/** The part `log` of every program. */
+export const LogConfig = z
+  .strictObject({
+    level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Lowest level that is logged.'),
+    format: z.enum(['json', 'text']).default('json').describe('JSON lines, or text for people.'),
+  })
+  .prefault({})
+  .describe('The log, on standard error.')
+
 /** Throws `config.invalid` with every flaw, one per line. */
 export function parseYaml<T extends z.ZodType>(schema: T, text: string, from: string): z.infer<T> {
   let raw: unknown
