@@ -23,6 +23,7 @@ export default defineConfig({
             'test/redfish/long/**',
             'test/nova/**',
             'test/packages/**',
+            'test/web/**',
             'test/arm64/**',
             'test/vagrant/**',
             'test/mesh/mesh.test.ts',
@@ -40,6 +41,18 @@ export default defineConfig({
             'test/mesh/mesh.test.ts',
             ...(process.env.RACKWARD_MESH === 'all' ? ['test/mesh/fence-agents.test.ts'] : []),
           ],
+          fileParallelism: false,
+          pool: 'forks',
+        },
+      },
+      // A real browser: npm run test:web, and after the mesh in npm test.
+      {
+        test: {
+          name: 'web',
+          sequence: { groupOrder: 2 },
+          include: ['test/web/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
           fileParallelism: false,
           pool: 'forks',
         },

@@ -27,10 +27,14 @@ export async function runConductor(options: ConductorOptions): Promise<void> {
     const pid = launch([process.execPath, main, 'boot', '--config', options.config ?? ''])
     return { running: () => isRunning(pid) }
   }
-  const conductor = await startConductor(config, { log, launchBoot })
+  const conductor = await startConductor(config, {
+    log,
+    launchBoot,
+    uiDirectory: fileURLToPath(new URL('./ui/', import.meta.url)),
+  })
   if (options.dev) {
     process.stdout.write(
-      `Rackward, development mode: fake hardware, no authentication, no DHCP\n  data:  ${config.data}\n  try:   curl ${conductor.addresses[0]}/v1/nodes\n`,
+      `Rackward, development mode: fake hardware, no authentication, no DHCP\n  data:  ${config.data}\n  see:   ${conductor.addresses[0]}/ui/\n  try:   curl ${conductor.addresses[0]}/v1/nodes\n`,
     )
   }
   await serve({

@@ -34,6 +34,8 @@ export interface ConductorParts {
   readonly run?: Run
   /** Starts the boot services as a process of their own. */
   readonly launchBoot?: () => Launched
+  /** Directory of the web console, as the build made it. */
+  readonly uiDirectory?: string
   /** Absent: SQLite. */
   readonly openStore?: OpenStore
   /** Absent: what carries effects out on hardware. */
@@ -94,7 +96,13 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
 
   const running = { ...storage, ...hardware, ...provisioning, ...monitoring, ...mesh }
   const operations = await startOperations(context, running, webhookList)
-  const { addresses, routes } = await startApi(context, { ...running, ...operations, ...monitoring, boot })
+  const { addresses, routes } = await startApi(context, {
+    ...running,
+    ...operations,
+    ...monitoring,
+    boot,
+    uiDirectory: parts.uiDirectory,
+  })
 
   log.info({ addresses, data: config.data }, 'the conductor is ready')
   const alive = () => storage.store.conductors().then(() => true)

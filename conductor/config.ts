@@ -224,6 +224,7 @@ export const Config = z.strictObject({
     })
     .prefault({})
     .describe('Reading the power state of every node from its BMC.'),
+  ui: z.boolean().default(true).describe('Whether the API serves the web console, at /ui/.'),
   events: z
     .strictObject({ keepDays: z.number().int().min(1).max(3650).default(90).describe('Days that events are kept.') })
     .prefault({})

@@ -16,6 +16,7 @@ import type { Sightings } from '../node/query/sightings.ts'
 import { runAudited } from '../store/audit.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
+import { mountUi, type UiFiles } from './console-files.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
 import { callerOf, isBrowser } from './caller.ts'
 import { readBody } from './body.ts'
@@ -36,6 +37,8 @@ export interface AppParts {
   readonly clock: Clock
   readonly random: Random
   readonly conductor: string
+  /** The web console; undefined: there is none. */
+  readonly ui: UiFiles | undefined
   readonly log: Log
   readonly limits: Limits['api']
   readonly onLimit: OnLimit
@@ -56,6 +59,7 @@ export function makeApp(parts: AppParts): Express {
   app.disable('etag')
   app.set('query parser', 'simple')
   app.use(measured(parts))
+  mountUi(app, parts.ui)
   app.use(stamp(parts))
   app.use(tolerantPath)
   app.use(sameSite(parts.ownNames))

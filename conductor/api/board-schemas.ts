@@ -1,5 +1,5 @@
-/** What the board, the phases of a node and the list of images answer, as schemas; pages of the console take their
- *  types from here. */
+/** What the board, the phases of a node, the list of images and the question who asks answer, as schemas; pages of the
+ *  console take their types from here. */
 import * as z from 'zod'
 
 const Time = z.string().describe('ISO 8601, UTC')
@@ -72,3 +72,15 @@ export const ImageList = z.object({
   broken: z.array(z.object({ id: z.string(), why: z.string() })).describe('images that cannot be used'),
 })
 export type ImageList = z.infer<typeof ImageList>
+
+export const Me = z.object({
+  user: z.string(),
+  role: z.enum(['reader', 'operator', 'admin']),
+  project: z.string().nullable().describe('sees the nodes of this project alone; null: all'),
+  needs_login: z.boolean().describe('false: the API has no authentication'),
+  csrf: z.string().nullable().describe('for the header X-Rackward-CSRF of changes by session; null without a session'),
+  session_ends: z.string().nullable(),
+  conductor: z.string().describe('the name of its machine'),
+  now: z.string().describe('by the clock of the conductor'),
+})
+export type Me = z.infer<typeof Me>

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import type { Clock } from '../../kit/clock.ts'
 import { isoTime } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
+import { Me } from './board-schemas.ts'
 import { ANYBODY, type Authenticator } from './auth.ts'
 import { cookieOf, mayHaveSession, setCookie } from './caller.ts'
 import { checkInput, z } from './node-input.ts'
@@ -24,18 +25,6 @@ const LoginBody = z.strictObject({
     .refine((user) => !user.includes(':'), 'holds a colon, which no user of an htpasswd file does'),
   password: z.string().max(1024),
 })
-
-export const Me = z.object({
-  user: z.string(),
-  role: z.enum(['reader', 'operator', 'admin']),
-  project: z.string().nullable().describe('sees the nodes of this project alone; null: all'),
-  needs_login: z.boolean().describe('false: the API has no authentication'),
-  csrf: z.string().nullable().describe('for the header X-Rackward-CSRF of changes by session; null without a session'),
-  session_ends: z.string().nullable(),
-  conductor: z.string().describe('the name of its machine'),
-  now: z.string().describe('by the clock of the conductor'),
-})
-export type Me = z.infer<typeof Me>
 
 export function sessionRoutes({ auth, sessions, sessionSeconds, clock }: SessionRouteParts): DescribedRoute[] {
   const current = (request: ApiRequest) => request.httpResponse.locals.session as OpenSession | undefined

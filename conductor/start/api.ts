@@ -5,6 +5,7 @@ import { Fault } from '../../kit/fault.ts'
 import { makeApp } from '../api/app.ts'
 import { authenticator, ownNames } from '../api/auth.ts'
 import { consoleUpgrades } from '../api/console.ts'
+import { readUi } from '../api/console-files.ts'
 import type { Route } from '../api/route.ts'
 import { Sessions } from '../api/sessions.ts'
 import { listenApi } from '../listen.ts'
@@ -30,6 +31,7 @@ import type { Storage } from './storage.ts'
 
 export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
   readonly boot: Boot
+  readonly uiDirectory: string | undefined
 }
 
 export interface Api {
@@ -88,6 +90,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     sightings,
     random,
     conductor: hostname(),
+    ui: config.ui && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
     metrics,
     notReadyReasons: () => notReadyReasons(store, boot.isDown),
     damaged: () => damagedNames(store, images),

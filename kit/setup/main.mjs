@@ -20,6 +20,8 @@ import { PACKAGES, RUNTIME } from './packages.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']
+/** Bundled for browsers, and not compiled with the others. */
+const UI = 'web'
 const [verb = '', ...args] = process.argv.slice(2)
 const say = (line) => process.stderr.write(`${line}\n`)
 
@@ -78,21 +80,21 @@ function sourcesKey() {
     for (const entry of readdirSync(dir, { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name))) {
       const path = join(dir, entry.name)
       if (entry.isDirectory()) walk(path)
-      else if (/\.(ts|js|json)$/.test(entry.name))
+      else if (/\.(tsx?|js|json|css|svg)$/.test(entry.name))
         hash
           .update(path)
           .update(String(statSync(path).mtimeMs))
           .update(String(statSync(path).size))
     }
   }
-  for (const room of ROOMS) walk(join(ROOT, room))
+  for (const room of [...ROOMS, UI]) walk(join(ROOT, room))
   return hash
     .update(readFileSync(join(ROOT, 'tsconfig.json')))
     .update(readFileSync(join(ROOT, 'package-lock.json')))
     .digest('hex')
 }
 
-function compile() {
+async function compile() {
   const stamp = join(ROOT, 'dist/.stamp')
   const key = sourcesKey()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
@@ -139,12 +141,18 @@ function compile() {
     '--log-level=warning',
   ]
   if (run('npx', program) !== 0) fail('the program could not be bundled')
+  // Loaded here, because esbuild is one of the packages that npmPackages installs.
+  const { buildUi } = await import('./ui.mjs')
+  await buildUi(ROOT, join(ROOT, 'dist/bundle/ui')).catch((error) =>
+    fail(`the web console could not be bundled: ${error.message}`),
+  )
   writeFileSync(stamp, key)
 }
 
 function check() {
   const steps = [
     ['types', 'tsc', ['-p', '.', '--noEmit']],
+    ['types of the web console', 'tsc', ['-p', UI]],
     ['lint', 'oxlint', ['--type-aware', '--deny-warnings']],
     ['format', 'prettier', ['--check', '--log-level', 'warn', '.']],
     ['import rules', 'vitest', ['run', '--project', 'rules']],
@@ -180,7 +188,7 @@ switch (verb) {
     check()
     break
   case 'build':
-    compile()
+    await compile()
     if (args[0] !== '--only-js')
       become(process.execPath, [join('dist/bundle/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
     break
@@ -188,49 +196,53 @@ switch (verb) {
   case 'bench':
   case 'sim':
   case 'soak':
-    compile()
+    await compile()
     become(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args])
     break
   case 'test':
     if (args.length === 0) check()
-    compile()
+    await compile()
     // What has a verb of its own (mesh, nova, libvirt) is not in this one, save the daily scenarios of the mesh.
     become('npx', [
       'vitest',
       'run',
       ...(args.some((arg) => arg.startsWith('--project'))
         ? []
-        : ['rules', 'unit', 'mesh', 'rack'].flatMap((name) => ['--project', name])),
+        : ['rules', 'unit', 'mesh', 'web', 'rack'].flatMap((name) => ['--project', name])),
       ...args,
     ])
     break
   case 'api':
   case 'clients':
-    compile()
+    await compile()
     become(process.execPath, ['--enable-source-maps', `dist/test/${verb}/main.js`, ...args])
     break
   case 'nova':
   case 'packages':
   case 'libvirt':
-    compile()
+    await compile()
     become('npx', ['vitest', 'run', '--project', verb, ...args])
     break
+  case 'web':
+    await compile()
+    become('npx', ['vitest', 'run', '--project', 'web', ...args])
+    break
   case 'vagrant':
-    compile()
+    await compile()
     become(process.execPath, ['--enable-source-maps', 'dist/test/vagrant/main.js', ...args])
     break
   case 'vagrant-test':
-    compile()
+    await compile()
     become('npx', ['vitest', 'run', '--project', 'vagrant', ...args])
     break
   case 'rack':
-    compile()
+    await compile()
     become('npx', ['vitest', 'run', '--project', 'rack', '--project', 'rack-long', ...args])
     break
   case 'arm64':
     // Where no systemd does it at the start of the machine.
     if (spawnSync('arch-test', ['arm64']).status !== 0) run('update-binfmts', ['--enable', 'qemu-aarch64'])
-    compile()
+    await compile()
     become('npx', ['vitest', 'run', '--project', 'arm64', ...args])
     break
   case 'redfish':
@@ -238,7 +250,7 @@ switch (verb) {
     become('npx', ['vitest', 'run', '--project', 'unit', '--project', 'redfish-long', 'test/redfish', ...args])
     break
   case 'mesh':
-    compile()
+    await compile()
     process.env.RACKWARD_MESH = 'all'
     become('npx', ['vitest', 'run', '--project', 'mesh', ...args])
     break

@@ -76,6 +76,11 @@ const VAGRANT = [
   ['dnsmasq-base', 'addresses on Vagrant’s own network'],
 ]
 
+const BROWSER = [
+  ['chromium', 'the browser that the web console is tested in'],
+  ['fonts-dejavu-core', 'its letters'],
+]
+
 const PACKAGING = [
   ['mmdebstrap', 'a clean Debian to install the packages in'],
   ['systemd-container', 'systemd-nspawn, which boots it'],
@@ -126,7 +131,8 @@ export const PACKAGES = {
   ],
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
-  test: [...BUILD, ...RACK, ...PEERS],
+  test: [...BUILD, ...RACK, ...PEERS, ...BROWSER],
+  web: [...BUILD, ...BROWSER],
   rack: [...BUILD, ...RACK, ...PEERS],
   arm64: [...BUILD, ...RACK, ...ARM64],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],

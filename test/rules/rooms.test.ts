@@ -15,10 +15,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   conductor: ['conductor', 'pxe', 'images', 'kit'],
   'host-agent': ['host-agent', 'conductor/api', 'conductor/bmc', 'kit'],
   cli: ['cli', 'conductor', 'host-agent', 'images', 'kit'],
+  // Of the conductor, the types of the answers that it shows.
+  web: ['web', 'conductor/api'],
 }
 
 /** Files that may touch what the others are handed. */
-const MAINS = ['cli/', 'host-agent/deploy/main.ts', 'kit/']
+const MAINS = ['cli/', 'host-agent/deploy/main.ts', 'kit/', 'web/browser.ts']
 
 const BANS: readonly { word: RegExp; why: string }[] = [
   { word: /\bDate\.now\(|\bnew Date\(\)/, why: 'the clock is handed in (kit/clock), so that a rack can be simulated' },
@@ -68,6 +70,19 @@ test('every import stays within what its room stands on', () => {
       .map((target) => `${path} imports ${target}`)
   })
   expect(leaks).toEqual([])
+})
+
+test('the web console takes types of answers from the conductor, and no code', () => {
+  const taken = files
+    .filter(({ path }) => path.startsWith('web/'))
+    .flatMap(({ path, text }) =>
+      text
+        .split('\n')
+        .filter((line) => line.includes("'../conductor/"))
+        .map((line) => [path, line]),
+    )
+  expect(taken).not.toEqual([])
+  expect(taken.filter(([, line]) => !/^import type .*board-schemas\.ts'$/.test(line as string))).toEqual([])
 })
 
 test('conductor/api and conductor/bmc stay light enough for the agent: nothing of the boot services or the store at run time', () => {

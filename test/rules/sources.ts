@@ -3,14 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { ROOT } from '../lab/root.ts'
 
-export const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli'] as const
+export const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'web'] as const
 
 export function sources(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
     const path = join(dir, entry.name)
     return entry.isDirectory()
       ? sources(path)
-      : entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts')
+      : /\.tsx?$/.test(entry.name) && !entry.name.endsWith('.d.ts')
         ? [path]
         : []
   })

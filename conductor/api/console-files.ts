@@ -1,0 +1,89 @@
+/** Serves the web console at /ui/: files that the build made, held in memory, with the rules that a browser has to keep
+ *  on these pages. */
+import { readdir, readFile } from 'node:fs/promises'
+import { extname, join } from 'node:path'
+import type { Express, Request, Response } from 'express'
+
+interface UiFile {
+  readonly type: string
+  readonly plain: Buffer
+  readonly brotli: Buffer | undefined
+}
+
+export type UiFiles = ReadonlyMap<string, UiFile>
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+const INDEX = 'index.html'
+
+/** Nothing from elsewhere, nothing inline, no string that becomes markup or code. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+const HEADERS = {
+  'Content-Security-Policy': POLICY,
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+} as const
+
+/** Undefined when nothing was built there. */
+export async function readUi(directory: string): Promise<UiFiles | undefined> {
+  const names = await readdir(directory).catch((): string[] => [])
+  const files = new Map<string, UiFile>()
+  for (const name of names) {
+    const type = TYPES[extname(name)]
+    if (type === undefined) continue
+    const brotli = names.includes(`${name}.br`) ? await readFile(join(directory, `${name}.br`)) : undefined
+    files.set(name, { type, plain: await readFile(join(directory, name)), brotli })
+  }
+  return files.has(INDEX) ? files : undefined
+}
+
+/** Whether a person looks: a browser asks for HTML before all else, and clients of the API never do. */
+const wantsPage = (request: Request): boolean => /^text\/html\b/i.test(request.get('accept') ?? '')
+
+/** Before all that is for programs: pages need no version and no user. */
+export function mountUi(app: Express, files: UiFiles | undefined): void {
+  if (!files) return
+  app.get('/', (request, response, next) => {
+    response.vary('Accept')
+    if (!wantsPage(request)) return next()
+    response.redirect(302, '/ui/')
+  })
+  app.get(['/ui', '/ui/{*path}'], (request, response, next) => {
+    if (request.path === '/ui') return response.redirect(302, '/ui/')
+    const name = request.path.slice('/ui/'.length)
+    const file = files.get(name)
+    // Addresses of pages are the console's own affair; a file that is gone is not one of them.
+    if (!file && extname(name) !== '' && Object.hasOwn(TYPES, extname(name))) return next()
+    send(request, response, file ?? (files.get(INDEX) as UiFile))
+  })
+}
+
+function send(request: Request, response: Response, file: UiFile): void {
+  const isPage = file.type.startsWith('text/html')
+  const brotli = request.acceptsEncodings('br') === 'br' ? file.brotli : undefined
+  response.set(HEADERS)
+  response.set('Content-Type', file.type)
+  response.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
+  response.set('Vary', 'Accept-Encoding')
+  if (request.secure) response.set('Strict-Transport-Security', 'max-age=31536000')
+  if (brotli) response.set('Content-Encoding', 'br')
+  response.end(brotli ?? file.plain)
+}

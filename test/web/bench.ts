@@ -1,0 +1,125 @@
+/** A conductor with the web console and a practice rack of fake servers, and a browser that looks at it. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import bcrypt from 'bcryptjs'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import { Config } from '../../conductor/config.ts'
+import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { buildUi } from '../../kit/setup/ui.mjs'
+import { silentLog } from '../../kit/log.ts'
+import { call as plainCall } from '../conductor/client.ts'
+import { ROOT } from '../lab/root.ts'
+
+const CHROMIUM = '/usr/bin/chromium'
+const USERS = {
+  anna: { role: 'admin' },
+  eye: { role: 'reader' },
+  blue: { role: 'operator', project: 'blue' },
+} as const
+
+export class Bench {
+  readonly dir: string
+  readonly browser: Browser
+  conductor: Conductor
+  private readonly port: { now: number }
+
+  private constructor(dir: string, browser: Browser, conductor: Conductor, port: { now: number }) {
+    this.dir = dir
+    this.browser = browser
+    this.conductor = conductor
+    this.port = port
+  }
+
+  static async start(): Promise<Bench> {
+    const dir = await mkdtemp(join(tmpdir(), 'rackward-web-'))
+    await buildUi(ROOT, join(dir, 'ui'))
+    const hash = bcrypt.hashSync('pw', 4)
+    await writeFile(
+      join(dir, 'htpasswd'),
+      Object.keys(USERS)
+        .map((user) => `${user}:${hash}\n`)
+        .join(''),
+    )
+    const port = { now: 0 }
+    const conductor = await Bench.conductorAt(dir, port)
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
+    return new Bench(dir, browser, conductor, port)
+  }
+
+  private static async conductorAt(dir: string, port: { now: number }): Promise<Conductor> {
+    const conductor = await startConductor(
+      Config.parse({
+        data: join(dir, 'data'),
+        images: { store: join(dir, 'images') },
+        api: {
+          listen: [{ address: '127.0.0.1', port: port.now }],
+          auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS },
+        },
+        fake: { delaySeconds: 0.01 },
+        limits: { events: { durations: 50 } },
+      }),
+      { log: silentLog, uiDirectory: join(dir, 'ui') },
+    )
+    port.now = Number(new URL(conductor.addresses[0] as string).port)
+    return conductor
+  }
+
+  get base(): string {
+    return `http://127.0.0.1:${this.port.now}`
+  }
+
+  /** On the same port and data. */
+  again = async (): Promise<void> => void (this.conductor = await Bench.conductorAt(this.dir, this.port))
+
+  call = (method: string, path: string, body?: unknown) =>
+    plainCall(
+      method,
+      path,
+      body,
+      {
+        'OpenStack-API-Version': 'baremetal latest',
+        authorization: `Basic ${Buffer.from('anna:pw').toString('base64')}`,
+      },
+      this.base,
+    )
+
+  async node(name: string, more: Record<string, unknown> = {}): Promise<string> {
+    const answer = await this.call('POST', '/v1/nodes', { name, driver: 'fake-hardware', ...more })
+    if (answer.status !== 201) throw new Error(`node ${name}: ${JSON.stringify(answer.body)}`)
+    return String(answer.body.uuid)
+  }
+
+  /** A page in a profile of its own, with what the browser found wrong with it. */
+  async page(
+    options: { width?: number; height?: number; dark?: boolean } = {},
+  ): Promise<{ page: Page; said: string[] }> {
+    const context = await this.browser.newContext({
+      viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
+      colorScheme: options.dark ? 'dark' : 'light',
+    })
+    const page = await context.newPage()
+    const said: string[] = []
+    page.on('console', (message) => {
+      // A refused login and a cut connection are answers, which the page shows; what is wrong with the page is not.
+      const isAnswer = message.text().startsWith('Failed to load resource')
+      if (!isAnswer && ['error', 'warning'].includes(message.type())) said.push(message.text())
+    })
+    page.on('pageerror', (error) => said.push(String(error)))
+    return { page, said }
+  }
+
+  async logIn(page: Page, user = 'anna', path = '/ui/'): Promise<void> {
+    await page.goto(`${this.base}${path}`)
+    await page.getByLabel('User').fill(user)
+    await page.getByLabel('Password').fill('pw')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.getByText('live', { exact: true }).waitFor()
+  }
+
+  async stop(): Promise<void> {
+    await this.browser.close()
+    await this.conductor.stop()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,150 @@
+/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
+ *  many servers. */
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Bench } from './bench.ts'
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+const HOSTILE = '<img src=x onerror="window.pwned=1">'
+
+let bench: Bench
+beforeAll(async () => {
+  bench = await Bench.start()
+  for (let u = 1; u <= 8; u += 1)
+    await bench.node(`r1-u0${u}`, { extra: { rackward: { rack: 'r1', u, height: 1 } }, owner: u === 1 ? 'blue' : null })
+  await bench.node('loose')
+  await bench.call('PUT', '/v1/nodes/r1-u02/maintenance', { reason: HOSTILE })
+})
+afterAll(() => bench?.stop())
+
+/** Of axe: what it finds wrong, where. Scripts of tests pass the policy of the page by the debugger. */
+async function flaws(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(AXE, 'utf8'))
+  return page.evaluate(
+    `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map((n) => id + ': ' + n.html)))`,
+  )
+}
+
+describe('a person', () => {
+  test('logs in, goes from the racks to a server by keyboard alone, and logs out', async () => {
+    const { page, said } = await bench.page()
+    await page.goto(`${bench.base}/`)
+    expect(page.url()).toBe(`${bench.base}/ui/`)
+    await page.getByLabel('User').fill('anna')
+    await page.getByLabel('Password').fill('guess')
+    await page.getByLabel('Password').press('Enter')
+    await page.getByRole('alert').getByText('wrong').waitFor()
+    await page.getByLabel('Password').fill('pw')
+    await page.getByLabel('Password').press('Enter')
+    await page.getByText('live', { exact: true }).waitFor()
+    expect(await page.getByRole('region', { name: 'Rack r1' }).getByRole('link').count()).toBe(8)
+    await page.getByRole('link', { name: /r1-u03/ }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { name: 'r1-u03', level: 1 }).waitFor()
+    await page.getByText('Waits for a request').waitFor()
+    await page.getByText('node-added').waitFor()
+    await page.reload()
+    await page.getByRole('heading', { name: 'r1-u03', level: 1 }).waitFor()
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByLabel('Password').waitFor()
+    expect(said).toEqual([])
+    await page.context().close()
+  })
+
+  test('of a project sees its own servers, and no images', async () => {
+    const { page } = await bench.page()
+    await bench.logIn(page, 'blue', '/ui/nodes')
+    await page.getByText('1 nodes').waitFor()
+    expect(await page.getByRole('link', { name: 'Images' }).count()).toBe(0)
+    await page.context().close()
+  })
+})
+
+test('what happens is shown at once, and what happened while there was no connection afterwards', async () => {
+  const { page } = await bench.page()
+  await bench.logIn(page, 'eye')
+  await bench.node('fresh')
+  await page.getByRole('link', { name: /^\W*fresh/ }).waitFor()
+  await bench.conductor.stop()
+  await page.getByText('no connection since').waitFor()
+  await bench.again()
+  await bench.node('meanwhile')
+  await page.getByText('live', { exact: true }).waitFor()
+  await page.getByRole('link', { name: /^\W*meanwhile/ }).waitFor()
+  await page.getByRole('link', { name: 'Events' }).click()
+  expect(await page.getByText('name meanwhile').count()).toBe(1)
+  await page.context().close()
+})
+
+test.each([
+  { dark: false, width: 1280 },
+  { dark: true, width: 1280 },
+  { dark: false, width: 390 },
+])('every page is accessible, and none is wider than the window: %j', async (options) => {
+  const { page } = await bench.page(options)
+  await page.goto(`${bench.base}/ui/`)
+  await page.getByLabel('Password').waitFor()
+  expect(await flaws(page)).toEqual([])
+  await page.evaluate("document.documentElement.removeAttribute('lang')")
+  expect(await flaws(page)).toEqual([expect.stringMatching(/^html-has-lang/)])
+  await bench.logIn(page)
+  const { uuid } = (await bench.call('GET', '/v1/nodes/r1-u02')).body
+  for (const [path, shown] of [
+    ['/ui/', 'Needs somebody'],
+    ['/ui/nodes', 'Waits for'],
+    [`/ui/nodes/${uuid}`, 'Phases'],
+    ['/ui/events', 'Pause'],
+  ]) {
+    await page.goto(`${bench.base}${path}`)
+    await page
+      .getByText(shown as string)
+      .first()
+      .waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    expect([path, await flaws(page)]).toEqual([path, []])
+    expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true])
+  }
+  await page.context().close()
+})
+
+test('hostile texts of servers, users and requests are shown as they are, and run nothing', async () => {
+  await bench.node('victim', { description: HOSTILE, extra: { rackward: { rack: HOSTILE, u: 1 } } })
+  await bench.call('PUT', '/v1/nodes/victim/maintenance', { reason: HOSTILE })
+  await bench.call('POST', `/v1/nodes/${encodeURIComponent(HOSTILE)}/vifs`, {})
+  const { page, said } = await bench.page()
+  await bench.logIn(page)
+  await page.getByRole('heading', { name: HOSTILE }).waitFor()
+  const { uuid } = (await bench.call('GET', '/v1/nodes/victim')).body
+  for (const path of ['nodes', `nodes/${uuid}`, 'events', `nodes/${encodeURIComponent(HOSTILE)}`]) {
+    await page.goto(`${bench.base}/ui/${path}`)
+    await page.getByText('live', { exact: true }).waitFor()
+  }
+  await page.goto(`${bench.base}/ui/nodes/${uuid}`)
+  await page.getByText(`reason ${HOSTILE}`).waitFor()
+  expect(await page.evaluate('window.pwned')).toBeUndefined()
+  expect(await page.evaluate('document.querySelectorAll("img").length')).toBe(0)
+  // The policy had nothing to refuse either.
+  expect(said).toEqual([])
+  expect(
+    await page.evaluate('try { document.body.innerHTML = "<b>x</b>"; "taken" } catch (e) { e.name }').catch(String),
+  ).toBe('TypeError')
+  await page.context().close()
+})
+
+test('of 10,000 servers those alone are drawn that can be seen, and the filter finds one', async () => {
+  const { page } = await bench.page()
+  const { board } = { board: (await bench.call('GET', '/rackward/v1/board')).body }
+  const nodes = Array.from({ length: 10_000 }, (_, i) => ({ ...board.nodes[0], uuid: `u${i}`, name: `many-${i}` }))
+  await page.route('**/rackward/v1/board', (route) => route.fulfill({ json: { ...board, nodes } }))
+  await bench.logIn(page, 'anna', '/ui/nodes')
+  await page.getByText('10000 nodes').waitFor()
+  expect(await page.locator('tbody tr').count()).toBeLessThan(100)
+  await page.evaluate('document.querySelector(".table").scrollTop = 200000')
+  await page.getByRole('link', { name: 'many-5005', exact: true }).waitFor()
+  await page.keyboard.press('/')
+  await page.keyboard.type('many-9999')
+  await page.getByText('1 of 10000 nodes').waitFor()
+  await page.context().close()
+})

@@ -1,0 +1,43 @@
+/** Times, sizes and events as people read them. */
+import type { WireEvent } from './api.ts'
+
+/** 8 s, 2:10, 3 h 05, 12 d. */
+export function duration(totalSeconds: number): string {
+  const seconds = Math.max(0, Math.round(totalSeconds))
+  const two = (value: number) => String(value).padStart(2, '0')
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}:${two(seconds % 60)}`
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))}`
+  return `${Math.floor(seconds / 86_400)} d`
+}
+
+export const secondsSince = (at: string, nowMs: number): number => (nowMs - Date.parse(at)) / 1000
+export const clockTime = (at: string | number): string =>
+  new Date(at).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })
+export const fullTime = (at: string): string => new Date(at).toLocaleString()
+
+export function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
+  const value = bytes / 1024 ** power
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`
+}
+
+const text = (value: unknown): string =>
+  value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+
+/** One line about what happened. */
+export function sentence({ kind, detail }: WireEvent): string {
+  const of = (name: string) => text(detail[name])
+  if (kind === 'state') {
+    const took = typeof detail.tookMs === 'number' ? ` after ${duration(detail.tookMs / 1000)}` : ''
+    return `${of('from')} → ${of('to')}${took}`
+  }
+  if (kind === 'power') return `power ${of('from') || 'unknown'} → ${of('to')}${detail.asked ? '' : ', not by request'}`
+  if (kind === 'act') return `${of('user')}: ${of('method')} ${of('path')}`
+  if (kind === 'error') return of('text')
+  if (kind === 'seen') return [of('step'), of('detail')].filter(Boolean).join(': ')
+  return Object.entries(detail)
+    .map(([name, value]) => `${name} ${text(value)}`)
+    .join(', ')
+}

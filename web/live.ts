@@ -1,0 +1,143 @@
+/** Keeps the board and the events up to date: a board, then the stream of events from there on. A connection that
+ *  breaks is made again, and goes on after the last event, so nothing is missed. */
+import { ApiError, getBoard, getJson, stream, type Me, type WireEvent } from './api.ts'
+import { after, every, nowMs } from './browser.ts'
+import { aheadMs, board, events, heardMs, link, MAX_EVENTS, me, tick } from './state.ts'
+
+/** The conductor shows that it lives every 15 s. */
+const SILENT_MS = 40_000
+const BUSY_MS = 3_000
+const REST_MS = 20_000
+const SOON_MS = 700
+const RETRY_MS = 2_000
+/** Older events that a page shows when it opens. */
+const PAST = 200
+
+let etag: string | null = null
+let lastSeq: number | undefined
+let cancelLook = (): void => undefined
+let soon = false
+let running: AbortController | undefined
+
+const unauthorised = (error: unknown): boolean => error instanceof ApiError && error.status === 401
+
+function forget(): void {
+  running?.abort()
+  running = undefined
+  cancelLook()
+  etag = null
+  lastSeq = undefined
+  board.value = undefined
+  events.value = []
+}
+
+/** Finds out who uses the console; starts when somebody does. */
+export async function begin(): Promise<void> {
+  try {
+    me.value = await getJson<Me>('/rackward/v1/me')
+    aheadMs.value = Date.parse(me.value.now) - nowMs()
+    start()
+  } catch (error) {
+    if (!unauthorised(error)) {
+      lose(error)
+      after(RETRY_MS, () => void begin())
+      return
+    }
+    forget()
+    me.value = null
+  }
+}
+
+export function stop(): void {
+  forget()
+  me.value = null
+}
+
+function start(): void {
+  running?.abort()
+  running = new AbortController()
+  void follow(running.signal)
+}
+
+const heard = (): void => {
+  heardMs.value = nowMs()
+  if (link.value.state !== 'live') link.value = { state: 'live', sinceMs: nowMs() }
+}
+
+function lose(error: unknown): void {
+  if (link.value.state === 'lost') return
+  link.value = { state: 'lost', sinceMs: heardMs.value, why: error instanceof Error ? error.message : '' }
+}
+
+async function follow(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const attempt = new AbortController()
+    const abort = () => attempt.abort()
+    signal.addEventListener('abort', abort)
+    const watch = every(1_000, () => nowMs() - heardMs.value > SILENT_MS && attempt.abort())
+    try {
+      await look()
+      await fillPast()
+      await stream(lastSeq ?? 0, { event: take, alive: heard }, attempt.signal)
+      lose(new Error('the conductor ended the connection'))
+    } catch (error) {
+      if (signal.aborted) return
+      if (unauthorised(error)) return stop()
+      lose(error)
+    } finally {
+      watch()
+      signal.removeEventListener('abort', abort)
+    }
+    // Silence is counted from here on again.
+    await new Promise<void>((resolve) => void after(RETRY_MS, resolve))
+    if (link.value.state === 'lost') heardMs.value = nowMs()
+  }
+}
+
+/** Takes a new board, and comes back: soon while something goes on, seldom otherwise. */
+async function look(): Promise<void> {
+  cancelLook()
+  const found = await getBoard(etag)
+  heard()
+  if (found) {
+    etag = found.etag
+    board.value = found.board
+    aheadMs.value = Date.parse(found.board.now) - nowMs()
+    lastSeq ??= found.board.seq
+  }
+  const busy = board.value?.nodes.some(({ kind }) => kind === 'working' || kind === 'waiting')
+  lookAfter(busy ? BUSY_MS : REST_MS)
+}
+
+function lookAfter(ms: number): void {
+  cancelLook()
+  cancelLook = after(ms, () => {
+    soon = false
+    look().catch((error: unknown) => (unauthorised(error) ? stop() : lookAfter(BUSY_MS)))
+  })
+}
+
+async function fillPast(): Promise<void> {
+  if (events.value.length > 0 || lastSeq === undefined) return
+  const from = Math.max(0, lastSeq - PAST)
+  const past = await getJson<{ events: WireEvent[] }>(`/rackward/v1/events?after=${from}&limit=${PAST}`)
+  events.value = past.events.filter(({ seq }) => seq <= (lastSeq ?? 0)).reverse()
+}
+
+function take(event: WireEvent): void {
+  lastSeq = event.seq
+  waiting.push(event)
+  if (waiting.length === 1) after(100, flush)
+  if (soon) return
+  soon = true
+  lookAfter(SOON_MS)
+}
+
+/** Events come in bursts: pages are drawn once for each. */
+let waiting: WireEvent[] = []
+function flush(): void {
+  events.value = [...waiting.reverse(), ...events.value].slice(0, MAX_EVENTS)
+  waiting = []
+}
+
+export const startClock = (): (() => void) => every(1_000, () => (tick.value = nowMs()))

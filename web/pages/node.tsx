@@ -1,0 +1,160 @@
+/** One server: what it waits for and why, how its phases compare with what is usual, and what happened to it. */
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
+import { duration, fullTime, secondsSince } from '../format.ts'
+import { EventRows } from '../parts/events.tsx'
+import { elapsed, Progress, State } from '../parts/state.tsx'
+import { events, nameOf, nodesById, serverNowMs, waitsFor } from '../state.ts'
+
+type Phase = Phases['phases'][number]
+
+interface Seen {
+  readonly account?: Account
+  readonly phases?: Phases['phases']
+  readonly past: readonly WireEvent[]
+  readonly problem?: string
+}
+
+/** Asked again whenever something happened to the node. */
+function useNode(uuid: string): Seen {
+  const seen = useSignal<Seen>({ past: [] })
+  const lastSeq = events.value.find(({ node_uuid }) => node_uuid === uuid)?.seq ?? 0
+  useEffect(() => {
+    let over = false
+    const base = `/rackward/v1/nodes/${encodeURIComponent(uuid)}`
+    const past = `/rackward/v1/events?after=0&limit=1000&node=${encodeURIComponent(uuid)}`
+    Promise.all([
+      getJson<Account>(`${base}/explain`),
+      getJson<Phases>(`${base}/phases`),
+      getJson<{ events: WireEvent[] }>(past),
+    ]).then(
+      ([account, { phases }, { events: all }]) => {
+        if (!over) seen.value = { account, phases, past: all.slice(-100).reverse() }
+      },
+      (error: Error) => {
+        if (!over) seen.value = { ...seen.value, problem: error.message }
+      },
+    )
+    return () => void (over = true)
+  }, [uuid, lastSeq])
+  return seen.value
+}
+
+const exact = (seconds: number) => (seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds))
+
+/** A bar as long as the phase, over a band from what half of such nodes need to what 95 of 100 need. */
+function Phase({ phase, longest }: { readonly phase: Phase; readonly longest: number }) {
+  const seconds = phase.ended === null ? secondsSince(phase.began, serverNowMs.value) : phase.seconds
+  const percent = (value: number) => `${Math.min(100, (100 * value) / longest)}%`
+  const slow = phase.usual !== null && phase.usual.samples >= 5 && seconds > phase.usual.p95
+  return (
+    <li class={phase.ended === null ? 'now' : undefined}>
+      <span class="name">{phase.state}</span>
+      <span class="track" aria-hidden="true">
+        {phase.usual && (
+          <span
+            class="band"
+            style={{ left: percent(phase.usual.p50), width: `max(3px, ${percent(phase.usual.p95 - phase.usual.p50)})` }}
+          />
+        )}
+        <span class={slow ? 'bar slow' : phase.usual ? 'bar' : 'bar rest'} style={{ width: percent(seconds) }} />
+      </span>
+      <span class="num">{exact(seconds)}</span>
+      <span class="usual muted">
+        {phase.usual ? `usual ${exact(phase.usual.p50)} to ${exact(phase.usual.p95)}` : ''}
+      </span>
+    </li>
+  )
+}
+
+/** Rests would make every other bar a dot: the scale is that of the work. */
+function TimeLine({ phases }: { readonly phases: readonly Phase[] }) {
+  const work = phases.filter(({ usual }) => usual !== null)
+  const longest = Math.max(1, ...work.map(({ seconds, usual }) => Math.max(seconds, usual?.p95 ?? 0)))
+  return (
+    <ol class="phases">
+      {phases.slice(-14).map((phase) => (
+        <Phase key={`${phase.began} ${phase.state}`} phase={phase} longest={longest} />
+      ))}
+    </ol>
+  )
+}
+
+const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: Account | undefined }) => (
+  <dl class="facts card">
+    {(
+      [
+        ['Power', node.power ?? 'unknown'],
+        ['Since', `${fullTime(node.since)} (${duration(elapsed(node))})`],
+        ['Times out', account?.deadline ? fullTime(account.deadline) : 'never'],
+        ['Lock', account?.lock ? `${account.lock.holder}: ${account.lock.reason}` : 'free'],
+        ['Place', node.rack === null ? 'not set' : `${node.rack}, unit ${node.u ?? '?'}`],
+        ['Health', node.health ?? 'not told'],
+        ['UUID', node.uuid],
+      ] as const
+    ).map(([name, value]) => (
+      <div key={name}>
+        <dt>{name}</dt>
+        <dd>{value}</dd>
+      </div>
+    ))}
+  </dl>
+)
+
+export function Node({ uuid }: { readonly uuid: string }) {
+  const { account, phases, past, problem } = useNode(uuid)
+  const node = nodesById.value.get(uuid)
+  if (!node) return <p class="problem card">{problem ?? 'Reading …'}</p>
+  return (
+    <>
+      <div class="bar">
+        <h1>{nameOf(node)}</h1>
+        <State node={node} />
+        <Progress node={node} />
+      </div>
+      <p class="says-head">
+        Waits for <b>{waitsFor(node)}</b>
+      </p>
+      {node.error !== null && <p class="problem card">{node.error}</p>}
+      {problem && (
+        <p class="problem card" role="alert">
+          {problem}
+        </p>
+      )}
+      <div class="columns">
+        <div>
+          {account && account.causes.length > 0 && (
+            <section class="card">
+              <h2>Likely causes</h2>
+              <ol class="causes">
+                {account.causes.map(({ cause, evidence, remedy }) => (
+                  <li key={cause}>
+                    <b>{cause}</b>
+                    {evidence.filter(Boolean).map((one) => (
+                      <p class="muted" key={one}>
+                        {one}
+                      </p>
+                    ))}
+                    <p>→ {remedy}</p>
+                  </li>
+                ))}
+              </ol>
+            </section>
+          )}
+          <section class="card">
+            <h2>
+              Phases <small>bar: this time; band: half to 95 of 100 of this model</small>
+            </h2>
+            {phases && <TimeLine phases={phases} />}
+          </section>
+          <section class="card">
+            <h2>Events</h2>
+            <EventRows events={past} withNode={false} />
+          </section>
+        </div>
+        <Facts node={node} account={account} />
+      </div>
+    </>
+  )
+}
