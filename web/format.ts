@@ -33,7 +33,7 @@ export function sentence({ kind, detail }: WireEvent): string {
     const took = typeof detail.tookMs === 'number' ? ` after ${duration(detail.tookMs / 1000)}` : ''
     return `${of('from')} → ${of('to')}${took}`
   }
-  if (kind === 'power') return `power ${of('from') || 'unknown'} → ${of('to')}${detail.asked ? '' : ', not by request'}`
+  if (kind === 'power') return `${of('from') || 'unknown'} → ${of('to')}${detail.asked ? '' : ', not by request'}`
   if (kind === 'act') return `${of('user')}: ${of('method')} ${of('path')}`
   if (kind === 'error') return of('text')
   if (kind === 'seen') return [of('step'), of('detail')].filter(Boolean).join(': ')

@@ -1,5 +1,5 @@
-/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
- *  many servers. */
+/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and many
+ *  servers. */
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
@@ -15,6 +15,7 @@ beforeAll(async () => {
   for (let u = 1; u <= 8; u += 1)
     await bench.node(`r1-u0${u}`, { extra: { rackward: { rack: 'r1', u, height: 1 } }, owner: u === 1 ? 'blue' : null })
   await bench.node('loose')
+  await bench.node('claims-u08', { extra: { rackward: { rack: 'r1', u: 7, height: 2 } } })
   await bench.call('PUT', '/v1/nodes/r1-u02/maintenance', { reason: HOSTILE })
 })
 afterAll(() => bench?.stop())
@@ -39,7 +40,10 @@ describe('a person', () => {
     await page.getByLabel('Password').fill('pw')
     await page.getByLabel('Password').press('Enter')
     await page.getByText('live', { exact: true }).waitFor()
-    expect(await page.getByRole('region', { name: 'Rack r1' }).getByRole('link').count()).toBe(8)
+    expect(await page.getByRole('region', { name: 'Rack r1' }).getByRole('link').count()).toBe(9)
+    // Two servers that claim one unit are both there to see.
+    const box = async (name: string) => (await page.getByRole('link', { name }).boundingBox())?.y ?? 0
+    expect(await box('claims-u08')).toBeGreaterThan(await box('r1-u01'))
     await page.getByRole('link', { name: /r1-u03/ }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { name: 'r1-u03', level: 1 }).waitFor()

@@ -10,6 +10,19 @@ type Rack = Board['racks'][number]
 /** Free units in a row that are drawn as one. */
 const GAP = 4
 
+const unitsOf = ({ u, height }: BoardNode) => Array.from({ length: height }, (_, i) => (u ?? 1) + i)
+
+/** Two servers that claim one unit would hide each other: the first one has it. */
+function placedOf(nodes: readonly BoardNode[]): BoardNode[] {
+  const taken = new Set<number>()
+  return nodes.filter((node) => {
+    const units = unitsOf(node)
+    if (node.u === null || units.some((unit) => taken.has(unit))) return false
+    for (const unit of units) taken.add(unit)
+    return true
+  })
+}
+
 interface Gap {
   readonly from: number
   readonly to: number
@@ -17,7 +30,7 @@ interface Gap {
 
 /** The rows of a rack from the top down: a unit each, or many free ones in one. */
 function rowsOf(rack: Rack, placed: readonly BoardNode[]): readonly (number | Gap)[] {
-  const taken = new Set(placed.flatMap(({ u, height }) => Array.from({ length: height }, (_, i) => (u ?? 1) + i)))
+  const taken = new Set(placed.flatMap(unitsOf))
   const rows: (number | Gap)[] = []
   for (let unit = rack.height; unit >= 1; unit -= 1) {
     let low = unit
@@ -29,10 +42,10 @@ function rowsOf(rack: Rack, placed: readonly BoardNode[]): readonly (number | Ga
   return rows
 }
 
-/** From the top down; servers whose unit is not known stand in order below the others. */
+/** From the top down; servers whose unit is not known, or another's too, stand below the others. */
 function Elevation({ rack, nodes }: { readonly rack: Rack; readonly nodes: readonly BoardNode[] }) {
-  const placed = nodes.filter(({ u }) => u !== null).sort((a, b) => (b.u ?? 0) - (a.u ?? 0))
-  const loose = nodes.filter(({ u }) => u === null)
+  const placed = placedOf(nodes)
+  const loose = nodes.filter((node) => !placed.includes(node))
   const rows = rowsOf(rack, placed)
   const rowOf = ({ u, height }: BoardNode) => rows.indexOf((u ?? 1) + height - 1) + 1
   return (
