@@ -1,5 +1,5 @@
-/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and many
- *  servers. */
+/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
+ *  many servers. */
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
