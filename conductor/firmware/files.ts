@@ -1,8 +1,11 @@
 /** Firmware files: from an allowed URL, checked, kept in the image store, and offered to BMCs. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { BootFiles, bootFilePath } from '../../images/boot-files.ts'
-import { parseChecksum } from '../../images/checksum.ts'
+import { checkFile, parseChecksum } from '../../images/checksum.ts'
 import type { ImportTools } from '../../images/import.ts'
 import { Fault } from '../../kit/fault.ts'
+import type { FirmwareFile } from '../bmc/parts/updates.ts'
 import { allowedUrl, type AllowList } from '../outbound/allow-list.ts'
 import type { FirmwareServer } from './server.ts'
 
@@ -48,6 +51,15 @@ export class FirmwareFiles {
       found ?? (await files.import({ source: url.href, checksum }, { ...tools, guard, noRedirects: true, signal }))
     const name = decodeURIComponent(url.pathname.split('/').at(-1) ?? '').replaceAll(/[^A-Za-z0-9._-]/g, '_')
     return { id, name: name.slice(0, 100) || 'firmware.bin' }
+  }
+
+  /** The same file for a BMC that is sent it: whole and unchanged since it was checked. Throws `image.checksum` where it
+   *  is not. */
+  async read({ id, name }: { readonly id: string; readonly name: string }, signal: AbortSignal): Promise<FirmwareFile> {
+    const path = bootFilePath(this.parts.storeRoot, id)
+    const checksum = parseChecksum(id.replace('-', ':'))
+    await checkFile(path, { checksum, what: `the firmware file ${name}`, signal })
+    return { name, sizeBytes: (await stat(path)).size, open: () => createReadStream(path) }
   }
 
   /** The URL that a BMC fetches it from: it holds nothing of the source, its user or its query. */

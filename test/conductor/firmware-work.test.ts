@@ -61,6 +61,7 @@ function bench(items: readonly string[]) {
     files: {
       fetch: async () => ({ id: 'f', name: 'f.bin' }),
       offer: () => 'http://192.0.2.1/f.bin',
+      read: async () => ({ name: 'f.bin', sizeBytes: 1, open: () => undefined }),
     } as unknown as FirmwareFiles,
     announce: async (_, update) => void shown.announced.push([update.untilMs, shown.orders.length]),
     timeoutMs: 60_000,

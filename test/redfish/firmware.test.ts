@@ -1,9 +1,6 @@
 /** Firmware from the API to its read-back: the file is allowed and checked, the BMC fetches it from us, and the version
  *  proves the end. */
-import { createHash } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Bmc } from '../../conductor/bmc/controller.ts'
 import type { BmcTask } from '../../conductor/bmc/task.ts'
 import type { PlannedStep } from '../../conductor/node/policy/steps.ts'
@@ -12,70 +9,10 @@ import type { WorkAt } from '../../conductor/node/run/bmc-work.ts'
 import { firmwareWorks, type FirmwareWorkParts } from '../../conductor/node/run/works/firmware.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { FaultName } from './faults.ts'
-import { Rig, type RigOptions } from './rig.ts'
+import { firmwareBench } from './firmware-rig.ts'
+import type { Rig } from './rig.ts'
 
-/** The vendor's server, whose URLs hold a secret. */
-let vendor: Server
-let source = ''
-const FILES: Readonly<Record<string, string>> = {
-  '/bios.bin': 'BIOS 2.2.0',
-  '/bmc.bin': 'BMC 1.1.0',
-  '/nic.bin': 'NIC 20.6.0',
-}
-const checksum = (path: string) =>
-  `sha256:${createHash('sha256')
-    .update(FILES[path] ?? '')
-    .digest('hex')}`
-
-beforeAll(async () => {
-  vendor = createServer((request, response) => {
-    const path = (request.url ?? '').split('?')[0] ?? ''
-    if (path === '/moved.bin') return void response.writeHead(302, { location: 'http://198.51.100.1/' }).end()
-    response.writeHead(FILES[path] ? 200 : 404).end(FILES[path] ?? '')
-  })
-  await new Promise<void>((resolve) => vendor.listen(0, '127.0.0.1', resolve))
-  source = `http://127.0.0.1:${(vendor.address() as AddressInfo).port}`
-})
-afterAll(() => void vendor.close())
-
-/** Each test has a conductor and a BMC of its own; they run beside each other, since nearly all of their time is
- *  waiting. */
-const rigs: Rig[] = []
-afterAll(() => Promise.all(rigs.map((one) => one.close())))
-async function open(faults: readonly FaultName[] = [], more: RigOptions & { timeoutSeconds?: number } = {}) {
-  const { timeoutSeconds = 60 } = more
-  const firmware = {
-    listen: { address: '127.0.0.1', port: 0 },
-    sources: [source],
-    timeoutSeconds,
-    bmcTimeoutSeconds: timeoutSeconds,
-  }
-  const own = await Rig.open({
-    ...more,
-    faults,
-    config: {
-      firmware,
-      provision: { bmcLookSeconds: 0.2, effectRetrySeconds: 0.1 },
-      powerSync: { everySeconds: 1, lostAfter: 1 },
-    },
-  })
-  rigs.push(own)
-  return { own, bmc: own.bmc, cleaned: (steps: unknown[]) => own.cleaned(steps), api: own.api }
-}
-const update = (...settings: { component: string; file: string; checksum?: string; wait?: number }[]) => [
-  {
-    interface: 'firmware',
-    step: 'update',
-    args: {
-      settings: settings.map(({ component, file, checksum: given, ...more }) => ({
-        component,
-        url: `${source}${file}`,
-        checksum: given ?? checksum(file.split('?')[0] ?? ''),
-        ...more,
-      })),
-    },
-  },
-]
+const { open, update } = firmwareBench()
 const BIOS = { component: 'bios', file: '/bios.bin?token=vendor-secret' }
 const BMC = { component: 'bmc', file: '/bmc.bin' }
 

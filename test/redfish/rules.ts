@@ -44,6 +44,10 @@ export interface Profile {
   /** BIOS settings that are taken and stay as they are. */
   readonly neverApplied?: readonly string[]
   readonly updates?: 'install nothing'
+  /** How firmware comes to the BMC. Absent: in each way. */
+  readonly updateWays?: readonly ('fetch' | 'fetch by TFTP' | 'multipart' | 'push')[]
+  /** The biggest file that is taken (MaxImageSizeBytes). */
+  readonly maxImageBytes?: number
   readonly adaptersMove?: boolean
   /** Absent: both. */
   readonly eventWays?: readonly ('stream' | 'push')[]

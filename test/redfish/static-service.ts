@@ -6,7 +6,11 @@ import type { AddressInfo } from 'node:net'
 export type Body = Record<string, unknown>
 export interface Order {
   readonly method: string
+  /** Without a slash at its end. */
   readonly path: string
+  /** As it was asked for. */
+  readonly url: string
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Body
   readonly text: string
 }
@@ -72,7 +76,8 @@ export class StaticService {
     const text = Buffer.concat(chunks).toString('latin1')
     const isJson = request.headers['content-type'] === 'application/json' && text !== ''
     const path = (request.url ?? '').replace(/(?<=.)\/$/, '')
-    const order = { method: request.method ?? '', path, text, body: isJson ? (JSON.parse(text) as Body) : {} }
+    const { method = '', url = '', headers } = request
+    const order = { method, path, url, headers, text, body: isJson ? (JSON.parse(text) as Body) : {} }
     this.heard.push(order)
     const handled = this.handle(order, response)
     if (handled === 'answered') return

@@ -3,6 +3,7 @@
 import { isFault } from '../../../kit/fault.ts'
 import type { BiosRegistryEntry, BiosValue } from '../parts/bios.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
+import { isOfResource, lastOf, memberPaths, pathOf } from './links.ts'
 
 const TYPES = ['Enumeration', 'Integer', 'String', 'Boolean', 'Password'] as const
 const MAX_FILES = 100
@@ -31,19 +32,19 @@ export async function readBiosRegistry(
 async function locate(client: RedfishClient, name: string, signal: AbortSignal): Promise<string | null> {
   const registries = linkOf((await client.root(signal)).Registries)
   if (registries === null) return null
-  const { body } = await client.get(registries, signal)
-  const files = (Array.isArray(body.Members) ? body.Members : []).slice(0, MAX_FILES).flatMap((member) => {
-    const path = linkOf(member)
-    return path === null ? [] : [path]
-  })
+  const files = await memberPaths(client.reader(signal), registries, MAX_FILES)
   // The file is mostly called like the registry, with or without its version.
-  const likely = (path: string) => (name.startsWith(path.split('/').at(-1) ?? '') || path.includes(name) ? 0 : 1)
-  for (const path of files.sort((a, b) => likely(a) - likely(b))) {
-    const file = await client.get(path, signal)
+  const likely = (path: string) => (name.startsWith(lastOf(path)) || path.includes(name) ? 0 : 1)
+  for (const path of files.toSorted((a, b) => likely(a) - likely(b))) {
+    const file = await client.get(path, signal).catch((error: unknown) => {
+      if (!isOfResource(error)) throw error
+    })
+    if (!file) continue
     if (file.body.Registry !== name && file.body.Id !== name) continue
     const places = (Array.isArray(file.body.Location) ? file.body.Location : []).filter(isDict)
     const place = places.find(({ Language }) => String(Language).startsWith('en')) ?? places[0]
-    if (typeof place?.Uri === 'string' && place.Uri.startsWith('/')) return place.Uri
+    const uri = pathOf(place?.Uri)
+    if (uri !== null) return uri
   }
   return null
 }

@@ -5,6 +5,7 @@ import type { Bios, BiosNow, BiosRegistryEntry, BiosValue, BiosValues } from '..
 import { readBiosRegistry } from './bios-registry.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
 import { clearPendingJob } from './dell-jobs.ts'
+import { actionOf } from './links.ts'
 import { faultOf, says } from './messages.ts'
 import type { AtSystem, PowerParts } from './power.ts'
 import { readSystem, valuesOf } from './system.ts'
@@ -41,9 +42,8 @@ export function redfishBios(at: AtSystem): Bios {
     reset: (signal) =>
       at(signal, async (parts) => {
         const { bios } = await biosOf(parts, signal)
-        const actions = isDict(bios.body.Actions) ? bios.body.Actions : {}
-        const action = isDict(actions['#Bios.ResetBios']) ? actions['#Bios.ResetBios'] : {}
-        if (typeof action.target !== 'string' || !action.target.startsWith('/'))
+        const action = actionOf(bios.body, '#Bios.ResetBios')
+        if (!action)
           throw new Fault('node.unsupported', 'the BMC offers no reset of BIOS settings (Actions/#Bios.ResetBios)')
         const { refusal, task } = await parts.client.order(action.target, {}, signal)
         if (refusal) throw faultOf(refusal, `reset of the BIOS settings of ${parts.path}`)

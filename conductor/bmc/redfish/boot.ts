@@ -1,8 +1,9 @@
 /** The boot override (ComputerSystem.Boot): sent minimally, completed by what the BMC says is missing, and read back. A
  *  2xx proves nothing here. */
+import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { BootChoice, BootDevice, BootNow } from '../controller.ts'
-import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
+import { isDict, linkOf, type Dict, type Ordered, type RedfishClient, type Resource } from './client.ts'
 import { faultOf, says, type Refusal } from './messages.ts'
 import { readSystem, valuesOf } from './system.ts'
 
@@ -34,7 +35,7 @@ export function targetFor(device: BootDevice, boot: Dict): string {
 
 /** Sets the override, and reads it back. Throws `bmc.unproven` when it is accepted and does not hold. */
 export async function setOverride(
-  parts: { readonly client: RedfishClient; readonly path: string },
+  parts: { readonly client: RedfishClient; readonly clock: Clock; readonly path: string },
   choice: BootChoice,
   signal: AbortSignal,
 ): Promise<void> {
@@ -46,21 +47,22 @@ export async function setOverride(
 
   const resource = await writable(client, system, signal)
   const minimal = omit(wanted, boot[MODE] === wanted[MODE] || wanted[MODE] === undefined ? [MODE] : [])
-  let refusal = await sendMended(client, { resource, body: minimal }, signal)
-  let seen = await overrideOf(client, system, signal)
-  if (!refusal && holds(seen, wanted)) return
+  const supply = choice.efi === null ? {} : { [MODE]: choice.efi ? 'UEFI' : 'Legacy' }
+  const first = await sendMended(client, { resource, body: minimal, supply }, signal)
+  let seen = await overrideAfter(parts, { system, wanted, isLater: first.isLater }, signal)
+  if (!first.refusal && isSet(seen, wanted)) return
 
   // Some take the parts one by one, or drop what is not repeated with each change.
   if (wanted[MODE] !== undefined && seen[MODE] !== wanted[MODE])
     await sendMended(
       client,
-      { resource: await client.get(resource.path, signal), body: { [MODE]: wanted[MODE] } },
+      { resource: await client.get(resource.path, signal), body: { [MODE]: wanted[MODE] }, supply },
       signal,
     )
-  const whole = { resource: await client.get(resource.path, signal), body: wanted }
-  refusal = await sendMended(client, whole, signal)
-  seen = await overrideOf(client, system, signal)
-  if (holds(seen, wanted)) return
+  const whole = { resource: await client.get(resource.path, signal), body: wanted, supply }
+  const { refusal, isLater } = await sendMended(client, whole, signal)
+  seen = await overrideAfter(parts, { system, wanted, isLater }, signal)
+  if (isSet(seen, wanted)) return
   if (refusal) throw faultOf(refusal, `boot device ${choice.device} of ${path}`)
   throw new Fault(
     'bmc.unproven',
@@ -88,9 +90,9 @@ export async function setOverrideMode(
 
   const resource = await writable(client, system, signal)
   const body = { [MODE]: wanted }
-  if (!(await sendMended(client, { resource, body }, signal))) return
-  const whole = { ...pick2(boot), ...body }
-  const refusal = await sendMended(client, { resource: await client.get(resource.path, signal), body: whole }, signal)
+  if (!(await sendMended(client, { resource, body, supply: {} }, signal)).refusal) return
+  const whole = { resource: await client.get(resource.path, signal), body: { ...pick2(boot), ...body }, supply: {} }
+  const { refusal } = await sendMended(client, whole, signal)
   if (refusal) throw faultOf(refusal, `boot mode ${mode} of ${path}`)
 }
 
@@ -121,6 +123,13 @@ function wantedOf({ device, once, efi }: BootChoice, boot: Dict): Dict {
 }
 
 const holds = (boot: Dict, wanted: Dict): boolean => Object.entries(wanted).every(([key, value]) => boot[key] === value)
+/** Supermicro shows a network boot by UEFI that was asked for as the entry that it has made of it. */
+const isSet = (boot: Dict, wanted: Dict): boolean =>
+  holds(boot, wanted) ||
+  (wanted[TARGET] === 'Pxe' &&
+    boot[TARGET] === 'UefiBootNext' &&
+    boot[MODE] === 'UEFI' &&
+    holds(boot, omit(wanted, [TARGET])))
 const omit = (body: Dict, keys: readonly string[]): Dict =>
   Object.fromEntries(Object.entries(body).filter(([key]) => !keys.includes(key)))
 const pick = (boot: Dict): Dict => Object.fromEntries([TARGET, ENABLED, MODE].map((key) => [key, boot[key] ?? null]))
@@ -148,25 +157,43 @@ async function overrideOf(client: RedfishClient, system: Resource, signal: Abort
   return { ...now, ...(pending ? pick2(bootOf(pending)) : {}) }
 }
 
+const LATER_MS = 30_000
+const LOOK_MS = 1_000
+
+/** The override once it is what was asked for, or the time of a BMC that takes changes for later is over. */
+async function overrideAfter(
+  { client, clock }: { readonly client: RedfishClient; readonly clock: Clock },
+  { system, wanted, isLater }: { system: Resource; wanted: Dict; isLater: boolean },
+  signal: AbortSignal,
+): Promise<Dict> {
+  const endMs = clock.now() + (isLater ? LATER_MS : 0)
+  for (;;) {
+    const seen = await overrideOf(client, system, signal)
+    if (isSet(seen, wanted) || clock.now() + LOOK_MS > endMs) return seen
+    await clock.sleep(LOOK_MS, signal)
+  }
+}
+
 const pick2 = (boot: Dict): Dict =>
   Object.fromEntries([TARGET, ENABLED, MODE].flatMap((key) => (boot[key] === undefined ? [] : [[key, boot[key]]])))
 
-/** At most three rounds of adding what is said to be missing and leaving out what is said to be unknown. */
+/** At most three rounds of adding what is said to be missing, from what the BMC shows or else from `supply`, and of
+ *  leaving out what is said to be unknown. */
 const ROUNDS = 3
 const MISSING = ['PropertyMissing', 'ActionParameterMissing', 'CreateFailedMissingReqProperties']
 const UNKNOWN = ['PropertyUnknown', 'PropertyNotWritable', 'PropertyValueNotInList', 'PropertyNotUpdated']
 
 async function sendMended(
   client: RedfishClient,
-  { resource, body }: { resource: Resource; body: Dict },
+  { resource, body, supply }: { resource: Resource; body: Dict; supply: Dict },
   signal: AbortSignal,
-): Promise<Refusal | undefined> {
+): Promise<Ordered> {
   let fields = body
   for (let round = 1; ; round += 1) {
-    const refusal = await client.patch(resource, { Boot: fields }, signal)
-    if (!refusal || round >= ROUNDS) return refusal
-    const mended = mend(fields, { refusal, boot: bootOf(resource) })
-    if (!mended) return refusal
+    const ordered = await client.order(resource, { Boot: fields }, signal)
+    if (!ordered.refusal || round >= ROUNDS) return ordered
+    const mended = mend(fields, { refusal: ordered.refusal, boot: { ...supply, ...bootOf(resource) } })
+    if (!mended) return ordered
     fields = mended
   }
 }

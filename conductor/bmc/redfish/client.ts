@@ -1,14 +1,16 @@
 /** A Redfish service with a login: one session per BMC, opened when it is needed and deleted at the end; Basic where
  *  sessions do not work. Reads, and writes that carry the right ETag. */
-import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
+import { readBody, type Answer } from './answers.ts'
 import type { RedfishInfo } from './info.ts'
+import { linkOf, pathOf, type ReadBody } from './links.ts'
 import { faultOf, isCritical, messagesOf, says, type Refusal } from './messages.ts'
-import { readBody, Wire, type Answer, type Exchange } from './wire.ts'
+import { fileUpload, formUpload, type FileToSend, type Form, type Upload } from './uploads.ts'
+import { Wire, type Exchange } from './wire.ts'
 
-export { isDict, type Dict }
+export { isDict, linkOf, type Dict }
 
 export interface Resource {
   readonly path: string
@@ -22,6 +24,8 @@ export interface Ordered {
   readonly refusal?: Refusal
   /** The task or job of the BMC; null: it names none. */
   readonly task: string | null
+  /** The BMC has taken it, and will do it (202). */
+  readonly isLater: boolean
 }
 
 const ROOT = '/redfish/v1/'
@@ -62,12 +66,18 @@ export class RedfishClient {
     const etag = answer.body['@odata.etag']
     const header = typeof answer.headers.etag === 'string' ? answer.headers.etag : ''
     return {
-      path,
+      path: answer.path,
       body: answer.body,
       sizeBytes: answer.sizeBytes,
       etag: header || (typeof etag === 'string' && etag !== '' ? etag : null),
     }
   }
+
+  /** For lists of members. */
+  reader =
+    (signal: AbortSignal): ReadBody =>
+    (path) =>
+      this.get(path, signal)
 
   /** The root needs no login. Throws `bmc.refused` when it is not a Redfish service. */
   async root(signal: AbortSignal): Promise<Dict> {
@@ -80,30 +90,28 @@ export class RedfishClient {
   /** An action. Answers what the service refused, so that the caller can mend the request; undefined: it was
    *  accepted. */
   async post(path: string, body: Dict, signal: AbortSignal): Promise<Refusal | undefined> {
-    return refused(await this.ask({ method: 'POST', path, body }, signal))
+    return refused(await this.act({ method: 'POST', path, body }, signal))
   }
 
-  /** A file in a form field (multipart/form-data), which some vendors' stores take. */
-  async uploadFile(
-    path: string,
-    { field, name, bytes }: { readonly field: string; readonly name: string; readonly bytes: Buffer },
-    signal: AbortSignal,
-  ): Promise<Refusal | undefined> {
-    const boundary = `rackward-${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}`
-    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`
-    const whole = Buffer.concat([Buffer.from(head), bytes, Buffer.from(`\r\n--${boundary}--\r\n`)])
-    const upload = { bytes: whole, type: `multipart/form-data; boundary=${boundary}` }
-    return refused(await this.ask({ method: 'POST', path, upload }, signal))
+  /** A file in a form (multipart/form-data). */
+  pushForm = (path: string, form: Form, signal: AbortSignal): Promise<Ordered> =>
+    this.upload(path, formUpload(form), signal)
+
+  /** A file as it is. */
+  pushFile = (path: string, file: FileToSend, signal: AbortSignal): Promise<Ordered> =>
+    this.upload(path, fileUpload(file), signal)
+
+  private async upload(path: string, upload: Upload, signal: AbortSignal): Promise<Ordered> {
+    return orderedOf(await this.act({ method: 'POST', path, upload }, signal))
   }
 
   /** An action or a change that takes its time: the task of the BMC, where it names one. */
   async order(at: string | Resource, body: Dict, signal: AbortSignal): Promise<Ordered> {
     const answer =
       typeof at === 'string'
-        ? await this.ask({ method: 'POST', path: at, body }, signal)
+        ? await this.act({ method: 'POST', path: at, body }, signal)
         : await this.change(at, body, signal)
-    const refusal = refused(answer)
-    return refusal ? { refusal, task: null } : { task: taskOf(answer) }
+    return orderedOf(answer)
   }
 
   /** A new member of a collection, and its path where the answer names it. */
@@ -112,9 +120,9 @@ export class RedfishClient {
     body: Dict,
     signal: AbortSignal,
   ): Promise<{ readonly refusal?: Refusal; readonly path: string | null }> {
-    const answer = await this.ask({ method: 'POST', path: collection, body }, signal)
+    const answer = await this.act({ method: 'POST', path: collection, body }, signal)
     const refusal = refused(answer)
-    return refusal ? { refusal, path: null } : { path: pathOf(answer) }
+    return refusal ? { refusal, path: null } : { path: madeAt(answer) }
   }
 
   /** A stream of events, which lasts until one of the two ends it. */
@@ -124,7 +132,7 @@ export class RedfishClient {
     if (response.statusCode === 200 && /^text\/event-stream\b/i.test(response.headers['content-type'] ?? ''))
       return response
     const { statusCode: status = 0, headers } = response
-    const answer = { status, headers, ...(await readBody(response, this.info.origin)) }
+    const answer = { status, headers, path, ...(await readBody(response, this.info.origin)) }
     if (status === 401) throw this.wrongPassword(answer)
     throw faultOf(refusalOf(answer), `GET ${path} as an event stream`)
   }
@@ -138,7 +146,7 @@ export class RedfishClient {
   }
 
   async delete(path: string, signal: AbortSignal): Promise<Refusal | undefined> {
-    return refused(await this.ask({ method: 'DELETE', path }, signal))
+    return refused(await this.act({ method: 'DELETE', path }, signal))
   }
 
   /** A change of a resource, with the ETag forms that BMCs want, in turn: as given, in its strong form, none, any. */
@@ -164,6 +172,13 @@ export class RedfishClient {
     return answer
   }
 
+  /** What creates, acts or deletes carries no ETag, since some refuse it then; a few want any at all. */
+  private async act(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.ask(exchange, signal)
+    if (answer.status !== 428 && answer.status !== 412) return answer
+    return this.ask({ ...exchange, headers: { ...exchange.headers, 'if-match': '*' } }, signal)
+  }
+
   /** Ends the session, so that it takes no place in the BMC's table. Never throws. */
   async close(signal: AbortSignal): Promise<void> {
     const { session } = this
@@ -177,12 +192,12 @@ export class RedfishClient {
 
   private async ask(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
     const answer = await this.send(exchange, signal)
-    if (answer.status !== 401) return answer
+    if (answer.status !== 401 && !isWithoutSession(answer)) return answer
     // A session that ended (idle, or a restart of the BMC) is opened again, once.
     if (this.basic || !this.session) throw this.wrongPassword(answer)
     this.session = undefined
     const second = await this.send(exchange, signal)
-    if (second.status === 401) throw this.wrongPassword(second)
+    if (second.status === 401 || isWithoutSession(second)) throw this.wrongPassword(second)
     return second
   }
 
@@ -211,7 +226,7 @@ export class RedfishClient {
     )
     const token = answer.headers['x-auth-token']
     if (answer.status < 300 && typeof token === 'string') {
-      this.session = { token, path: pathOf(answer) }
+      this.session = { token, path: madeAt(answer) }
       return
     }
     const fault = faultOf(refusalOf(answer), `POST ${path}`)
@@ -227,6 +242,10 @@ export class RedfishClient {
   }
 }
 
+/** Some say 403 of a session that has ended, as of what its user may not do. */
+const isWithoutSession = (answer: Answer): boolean =>
+  answer.status === 403 && says(refusalOf(answer), 'NoValidSession', 'SessionTerminated')
+
 const refusalOf = ({ status, body }: Answer): Refusal => ({ status, messages: messagesOf(body) })
 
 const refused = (answer: Answer): Refusal | undefined => {
@@ -239,20 +258,12 @@ function sessionsOf(root: Dict): string {
   return linkOf(links.Sessions) ?? SESSIONS
 }
 
-/** The path of a link of a body: { "@odata.id": "/redfish/v1/..." }. */
-export const linkOf = (value: unknown): string | null => {
-  const path = isDict(value) ? value['@odata.id'] : undefined
-  return typeof path === 'string' && path.startsWith('/') && path.length < 1_000 ? path : null
-}
+const madeAt = (answer: Answer): string | null => pathOf(answer.headers.location) ?? linkOf(answer.body)
 
-function pathOf(answer: Answer): string | null {
-  return locationOf(answer) ?? linkOf(answer.body)
-}
-
-function locationOf({ headers: { location } }: Answer): string | null {
-  return typeof location === 'string' && URL.canParse(location, 'https://bmc')
-    ? new URL(location, 'https://bmc').pathname
-    : null
+function orderedOf(answer: Answer): Ordered {
+  const refusal = refused(answer)
+  if (refusal) return { refusal, task: null, isLater: false }
+  return { task: taskOf(answer), isLater: answer.status === 202 }
 }
 
 /** Vendors name the task in the header, as the body, as a part of it, or as the argument of a message. */
@@ -261,5 +272,5 @@ function taskOf(answer: Answer): string | null {
   const isTask = isDict(body) && /^#(Task|Job)\./.test(String(body['@odata.type']))
   const [argument] = messagesOf(body).flatMap(({ args }) => args.filter((arg) => /^\/redfish\/.*(Task|Job)/.test(arg)))
   const part = isDict(body) ? linkOf(body.Accepted) : null
-  return locationOf(answer) ?? (isTask ? linkOf(body) : null) ?? part ?? argument ?? null
+  return pathOf(answer.headers.location) ?? (isTask ? linkOf(body) : null) ?? part ?? argument ?? null
 }

@@ -1,9 +1,11 @@
 /** Dell's job that holds BIOS settings for the next start: deleted when it waits, left alone when it has started. */
 import { Fault } from '../../../kit/fault.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
+import { memberPaths } from './links.ts'
 import { faultOf } from './messages.ts'
 
 const MAX_JOBS = 100
+const MAX_LISTED = 5_000
 const WAITING = new Set(['New', 'Scheduled', 'Pending', 'Waiting', 'ReadyForExecution'])
 
 /** Throws `bmc.conflict` when the job has started, or is not there. */
@@ -12,10 +14,7 @@ export async function clearPendingJob(client: RedfishClient, signal: AbortSignal
   const jobs = service === null ? null : linkOf((await client.get(service, signal)).body.Jobs)
   if (jobs === null)
     throw new Fault('bmc.conflict', 'BIOS settings are sealed for the next start, and the BMC lists no jobs')
-  const { body } = await client.get(jobs, signal)
-  const paths = (Array.isArray(body.Members) ? body.Members : [])
-    .slice(-MAX_JOBS)
-    .flatMap((member) => linkOf(member) ?? [])
+  const paths = (await memberPaths(client.reader(signal), jobs, MAX_LISTED)).slice(-MAX_JOBS)
   for (const path of paths) {
     const job = (await client.get(path, signal)).body
     if (!isBiosJob(job)) continue

@@ -4,6 +4,7 @@ import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Events, Subscription } from '../parts/events.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
 import { readEvents } from './event-stream.ts'
+import { memberPaths, pathOf } from './links.ts'
 import { faultOf, says, type Refusal } from './messages.ts'
 
 /** OpenBMC keeps 20, others fewer. */
@@ -38,9 +39,8 @@ export function redfishEvents(client: RedfishClient): Events {
       const service = linkOf((await client.root(signal)).EventService)
       const body = service === null ? undefined : await find(service, signal)
       if (!body || body.ServiceEnabled === false) return { stream: null, subscriptions: null }
-      const { ServerSentEventUri: uri } = body
       return {
-        stream: typeof uri === 'string' && uri !== '' && uri.length < 1_000 ? uri : null,
+        stream: pathOf(body.ServerSentEventUri),
         subscriptions: linkOf(body.Subscriptions),
       }
     },
@@ -98,11 +98,8 @@ export function redfishEvents(client: RedfishClient): Events {
   }
 }
 
-async function members(client: RedfishClient, at: string, signal: AbortSignal): Promise<readonly string[]> {
-  const { body } = await client.get(at, signal)
-  const list = Array.isArray(body.Members) ? body.Members.slice(0, MAX_SUBSCRIPTIONS) : []
-  return list.flatMap((one) => linkOf(one) ?? [])
-}
+const members = (client: RedfishClient, at: string, signal: AbortSignal): Promise<readonly string[]> =>
+  memberPaths(client.reader(signal), at, MAX_SUBSCRIPTIONS)
 
 const isOfNode = (body: Dict, { context }: Subscription): boolean => body.Context === context
 

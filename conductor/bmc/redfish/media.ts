@@ -4,8 +4,9 @@
 import type { Clock } from '../../../kit/clock.ts'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Media, MediaSlot } from '../parts/media.ts'
-import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
-import { findManager } from './manager.ts'
+import { linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
+import { actionOf, isOfResource, lastOf, memberPaths } from './links.ts'
+import { managersOf } from './manager.ts'
 import { codeOf, faultOf, says, type Refusal } from './messages.ts'
 import { readSystem } from './system.ts'
 
@@ -172,23 +173,27 @@ async function drivesOf({ client, signal }: MediaParts, path: string): Promise<r
   const system = await readSystem(client, path, signal)
   const ofSystem = await collection(client, linkOf(system.body.VirtualMedia), signal)
   if (ofSystem.some(({ kinds }) => kinds.length > 0)) return ofSystem
-  const manager = await findManager(client, system, signal)
-  const { body } = await client.get(manager, signal)
-  const ofManager = await collection(client, linkOf(body.VirtualMedia), signal)
-  if (ofManager.length > 0) return ofManager
+  for (const manager of await managersOf(client, system, signal)) {
+    const { body } = await client.get(manager, signal)
+    const ofManager = await collection(client, linkOf(body.VirtualMedia), signal)
+    if (ofManager.length > 0) return ofManager
+  }
   throw new Fault('node.unsupported', 'the BMC offers no virtual media, neither of the system nor of its manager')
 }
 
 async function collection(client: RedfishClient, path: string | null, signal: AbortSignal): Promise<readonly Drive[]> {
   if (path === null) return []
-  const { body } = await client.get(path, signal).catch((error: unknown) => {
-    if (isFault(error, 'bmc.path')) return { body: {} as Dict }
+  const links = await memberPaths(client.reader(signal), path, MAX_DRIVES).catch((error: unknown) => {
+    if (isFault(error, 'bmc.path')) return []
     throw error
   })
   const drives: Drive[] = []
-  for (const member of (Array.isArray(body.Members) ? body.Members : []).slice(0, MAX_DRIVES)) {
-    const link = linkOf(member)
-    if (link !== null) drives.push(driveOf(await client.get(link, signal)))
+  for (const link of links) {
+    // One that cannot be read, such as a drive of a console, is not used.
+    const drive = await client.get(link, signal).catch((error: unknown) => {
+      if (!isOfResource(error)) throw error
+    })
+    if (drive) drives.push(driveOf(drive))
   }
   return drives
 }
@@ -197,20 +202,15 @@ const KINDS = { CD: 'cd', DVD: 'dvd', Floppy: 'floppy', USBStick: 'usb' } as con
 
 function driveOf(resource: Resource): Drive {
   const { body, path } = resource
-  const actions = isDict(body.Actions) ? body.Actions : {}
-  const target = (name: string): string | null => {
-    const action = actions[`#VirtualMedia.${name}`]
-    return isDict(action) && typeof action.target === 'string' && action.target.startsWith('/') ? action.target : null
-  }
   const types = Array.isArray(body.MediaTypes) ? body.MediaTypes : []
   return {
     resource,
-    id: typeof body.Id === 'string' ? body.Id : (path.split('/').at(-1) ?? path),
+    id: typeof body.Id === 'string' ? body.Id : lastOf(path),
     kinds: types.flatMap((type) => (Object.hasOwn(KINDS, String(type)) ? [KINDS[type as keyof typeof KINDS]] : [])),
     inserted: body.Inserted === true,
     image: typeof body.Image === 'string' && body.Image !== '' ? body.Image : null,
-    insertTarget: target('InsertMedia'),
-    ejectTarget: target('EjectMedia'),
+    insertTarget: actionOf(body, '#VirtualMedia.InsertMedia')?.target ?? null,
+    ejectTarget: actionOf(body, '#VirtualMedia.EjectMedia')?.target ?? null,
     connected: body.ConnectedVia !== 'NotConnected',
   }
 }

@@ -1,9 +1,11 @@
 /** Secure Boot of a system (schema SecureBoot): read, switched for the next start, its keys reset, certificates added
  *  to the database `db`. */
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Enrolled, SecureBootSeen } from '../parts/firmware-mode.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
+import { actionOf, lastOf, memberPaths, membersOf } from './links.ts'
 import { faultOf } from './messages.ts'
 import { valuesOf } from './system.ts'
 
@@ -55,11 +57,10 @@ export async function resetKeys(
   signal: AbortSignal,
 ): Promise<void> {
   const { body } = await secureBootOf(client, system, signal)
-  const actions = isDict(body.Actions) ? body.Actions : {}
-  const action = isDict(actions['#SecureBoot.ResetKeys']) ? actions['#SecureBoot.ResetKeys'] : {}
-  if (typeof action.target !== 'string' || !action.target.startsWith('/'))
+  const action = actionOf(body, '#SecureBoot.ResetKeys')
+  if (!action)
     throw new Fault('node.unsupported', 'the BMC cannot reset the keys of Secure Boot (Actions/#SecureBoot.ResetKeys)')
-  const allowed = valuesOf(action['ResetKeysType@Redfish.AllowableValues'])
+  const allowed = valuesOf(action.body['ResetKeysType@Redfish.AllowableValues'])
   const type = RESET_TYPES[how].find((one) => allowed === null || allowed.includes(one))
   if (!type)
     throw new Fault(
@@ -102,16 +103,14 @@ async function secureBootOf(client: RedfishClient, system: Dict, signal: AbortSi
 async function certificatesOf(client: RedfishClient, { body }: Resource, signal: AbortSignal): Promise<string | null> {
   const databases = linkOf(body.SecureBootDatabases)
   if (databases === null) return null
-  const list = (await client.get(databases, signal)).body.Members
-  const paths = (Array.isArray(list) ? list.slice(0, MAX_MEMBERS) : []).map(linkOf)
-  const db = paths.find((path) => path?.split('/').at(-1)?.toLowerCase() === 'db')
+  const paths = await memberPaths(client.reader(signal), databases, MAX_MEMBERS)
+  const db = paths.find((path) => lastOf(path).toLowerCase() === 'db')
   return db ? linkOf((await client.get(db, signal)).body.Certificates) : null
 }
 
 async function enrolledAt(client: RedfishClient, store: string, signal: AbortSignal): Promise<string[]> {
-  const list = (await client.get(store, signal)).body.Members
   const found: string[] = []
-  for (const member of Array.isArray(list) ? list.slice(0, MAX_MEMBERS) : []) {
+  for (const member of await membersOf(client.reader(signal), store, MAX_MEMBERS)) {
     const path = linkOf(member)
     const isWhole = isDict(member) && member.CertificateString !== undefined
     const body = isWhole ? member : path === null ? {} : (await client.get(path, signal)).body
@@ -131,13 +130,11 @@ async function enrollAtDell(
   if (certificates === null)
     throw new Fault('node.unsupported', 'the BMC takes no certificates for Secure Boot (no SecureBootDatabases)')
   const store = `${certificates.replace(/\/$/, '')}/DB`
-  const count = async () => {
-    const { Members: list } = (await client.get(store, signal)).body
-    return Array.isArray(list) ? list.length : 0
-  }
+  const count = async () => (await membersOf(client.reader(signal), store, MAX_MEMBERS)).length
   const before = await count()
   const bytes = derOf(pem)
-  const refusal = await client.uploadFile(store, { field: 'file', name: 'certificate.der', bytes }, signal)
+  const file = { name: 'certificate.der', sizeBytes: bytes.length, open: () => Readable.from([bytes]) }
+  const { refusal } = await client.pushForm(store, { field: 'file', file }, signal)
   if (refusal) throw faultOf(refusal, 'certificate for the store DB of Secure Boot')
   if ((await count()) > before) return { sha256: [wanted] }
   throw new Fault(

@@ -1,6 +1,7 @@
 /** Which ComputerSystem a node is, and the parts of it that power and boot need. Follows links and builds no path. */
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
+import { actionOf, memberPaths, pathOf } from './links.ts'
 
 /** What a BMC says that it takes for a parameter; null: it does not say. */
 export type Allowed = readonly string[] | null
@@ -23,11 +24,7 @@ export async function findSystem(
   if (configured !== null) return configured
   const systems = linkOf((await client.root(signal)).Systems)
   if (systems === null) throw new Fault('bmc.refused', 'the Redfish service has no list of systems')
-  const { body } = await client.get(systems, signal)
-  const members = (Array.isArray(body.Members) ? body.Members : []).slice(0, MAX_MEMBERS).flatMap((member) => {
-    const path = linkOf(member)
-    return path === null ? [] : [path]
-  })
+  const members = await memberPaths(client.reader(signal), systems, MAX_MEMBERS)
   const [only] = members
   if (only !== undefined && members.length === 1) return only
   throw new Fault(
@@ -72,15 +69,13 @@ export interface ResetAction {
 
 /** The action ComputerSystem.Reset with the types that it takes, from its allowable values or its ActionInfo. */
 export async function resetAction(client: RedfishClient, system: Resource, signal: AbortSignal): Promise<ResetAction> {
-  const actions = isDict(system.body.Actions) ? system.body.Actions : {}
-  const action = isDict(actions['#ComputerSystem.Reset']) ? actions['#ComputerSystem.Reset'] : {}
-  const target = typeof action.target === 'string' && action.target.startsWith('/') ? action.target : undefined
-  if (!target)
+  const action = actionOf(system.body, '#ComputerSystem.Reset')
+  if (!action)
     throw new Fault('node.unsupported', 'the BMC offers no reset of the system (Actions/#ComputerSystem.Reset)')
-  const info = linkOf({ '@odata.id': action['@Redfish.ActionInfo'] })
+  const info = pathOf(action.body['@Redfish.ActionInfo'])
   const allowed =
-    valuesOf(action['ResetType@Redfish.AllowableValues']) ?? (info ? await fromInfo(client, info, signal) : null)
-  return { target, allowed }
+    valuesOf(action.body['ResetType@Redfish.AllowableValues']) ?? (info ? await fromInfo(client, info, signal) : null)
+  return { target: action.target, allowed }
 }
 
 async function fromInfo(client: RedfishClient, path: string, signal: AbortSignal): Promise<Allowed> {

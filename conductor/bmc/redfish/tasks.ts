@@ -1,9 +1,9 @@
 /** Tasks and jobs of a BMC, read as hints: how far it is, and in which words. Their end proves nothing, and neither
  *  does their absence. */
-import { isFault } from '../../../kit/fault.ts'
 import { printable } from '../../../kit/text.ts'
 import type { TaskSeen, Tasks } from '../task.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
+import { isOfResource, memberPaths, pathOf } from './links.ts'
 import { messagesOf } from './messages.ts'
 import type { AtSystem } from './power.ts'
 
@@ -24,35 +24,55 @@ const STATES: Readonly<Record<string, TaskSeen['state']>> = {
 
 export const redfishTasks = (at: AtSystem): Tasks => ({
   task: (uri, signal) => at(signal, ({ client }) => readTask(client, uri, signal)),
-  find: (text, signal) => at(signal, ({ client }) => findTask(client, text, signal)),
+  find: (text, signal) =>
+    at(signal, ({ client }) =>
+      unfinishedTask(client, { isOurs: ({ body }) => body.includes(text), not: null }, signal),
+    ),
 })
 
 const MAX_TASKS = 50
+const MAX_LISTED = 5_000
 
-/** By the payload that a task shows of its order (schema Task, Payload). */
-async function findTask(client: RedfishClient, wanted: string, signal: AbortSignal): Promise<string | null> {
+/** Undefined: the task is gone since it was listed, or is not shown to us. */
+async function bodyOf(client: RedfishClient, path: string, signal: AbortSignal): Promise<Dict | undefined> {
+  try {
+    return (await client.get(path, signal)).body
+  } catch (error) {
+    if (isOfResource(error)) return undefined
+    throw error
+  }
+}
+
+/** What a task shows of its order (schema Task, Payload). */
+interface Payload {
+  readonly body: string
+  readonly targetUri: string | null
+}
+
+/** The path of a task that has not ended. */
+export async function unfinishedTask(
+  client: RedfishClient,
+  { isOurs, not }: { readonly isOurs: (payload: Payload) => boolean; readonly not: string | null },
+  signal: AbortSignal,
+): Promise<string | null> {
   const service = linkOf((await client.root(signal)).Tasks)
   const list = service === null ? null : linkOf((await client.get(service, signal)).body.Tasks)
   if (list === null) return null
-  const { Members } = (await client.get(list, signal)).body
-  for (const path of (Array.isArray(Members) ? Members : []).slice(-MAX_TASKS).flatMap((one) => linkOf(one) ?? [])) {
-    const { body } = await client.get(path, signal)
-    const payload = isDict(body.Payload) ? String(body.Payload.JsonBody) : ''
+  for (const path of (await memberPaths(client.reader(signal), list, MAX_LISTED)).slice(-MAX_TASKS)) {
+    const body = await bodyOf(client, path, signal)
+    if (body === undefined || path === not) continue
+    const payload = isDict(body.Payload) ? body.Payload : {}
     const { state } = taskSeen(body)
-    if (payload.includes(wanted) && state !== 'completed' && state !== 'failed') return path
+    const isOwn = isOurs({ body: String(payload.JsonBody ?? ''), targetUri: pathOf(payload.TargetUri) })
+    if (isOwn && state !== 'completed' && state !== 'failed') return path
   }
   return null
 }
 
 export async function readTask(client: RedfishClient, uri: string, signal: AbortSignal): Promise<TaskSeen | null> {
-  try {
-    const { body } = await client.get(uri, signal)
-    return taskSeen(body)
-  } catch (error) {
-    // It may have ended, or not begun; a monitor answers 202 and then the result of the operation.
-    if (isFault(error, 'bmc.path') || isFault(error, 'bmc.refused')) return null
-    throw error
-  }
+  // It may have ended, or not begun; a monitor answers 202 and then the result of the operation.
+  const body = await bodyOf(client, uri, signal)
+  return body === undefined ? null : taskSeen(body)
 }
 
 export function taskSeen(body: Dict): TaskSeen {

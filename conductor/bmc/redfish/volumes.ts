@@ -55,7 +55,7 @@ async function storageOf(body: Dict, { walk, client, signal }: StorageAt): Promi
   const collection = volumesPath === null ? undefined : await listOf(client, volumesPath, signal)
   const support = dict(collection?.['@Redfish.OperationApplyTimeSupport'])
   const times = valuesOf(support.SupportedValues)
-  const volumes = (await walk.all(collection?.Members)).flatMap(volumeOf)
+  const volumes = (await walk.all(collection && (await walk.pages(collection)))).flatMap(volumeOf)
   return {
     id: lineOf(body.Id) ?? '',
     name: lineOf(body.Name) ?? lineOf(body.Id) ?? '',

@@ -1,9 +1,9 @@
 /** Reads linked resources of a Redfish service, one turn each, up to a number: a service that lists without end costs a
  *  bounded time. */
-import { isFault } from '../../../kit/fault.ts'
 import { printable } from '../../../kit/text.ts'
 import type { Health, Turn } from '../parts/inventory.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
+import { isOfResource, restOf } from './links.ts'
 
 /** Resources that one walk reads, and members of one collection. */
 const MAX_READS = 512
@@ -47,7 +47,14 @@ export class Walk {
 
   /** The members of a linked collection; expanded ones are taken as they are. */
   async members(link: unknown): Promise<readonly Dict[]> {
-    return this.all((await this.follow(link))?.Members)
+    const first = await this.follow(link)
+    return first ? this.all(await this.pages(first)) : []
+  }
+
+  /** The members of a collection that was read, over all its pages. */
+  async pages(first: Dict): Promise<readonly unknown[]> {
+    const read = async (path: string) => ({ body: (await this.follow({ '@odata.id': path })) ?? {} })
+    return restOf(read, first, MAX_MEMBERS)
   }
 
   /** The resources of a list of links. */
@@ -63,10 +70,6 @@ export class Walk {
     return found
   }
 }
-
-/** One resource is missing, forbidden or broken; the service answers. */
-const isOfResource = (error: unknown): boolean =>
-  ['bmc.path', 'bmc.refused', 'bmc.licence', 'bmc.conflict'].some((code) => isFault(error) && error.code === code)
 
 export const stateOf = (body: Dict): string | null =>
   isDict(body.Status) && typeof body.Status.State === 'string' ? body.Status.State : null

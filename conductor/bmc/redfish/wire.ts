@@ -1,13 +1,14 @@
 /** One exchange with a Redfish service: the certificate is checked before anything is sent, and time, size and depth of
- *  the answer are bounded. Redirects are not followed. */
+ *  the answer are bounded. Redirections are followed on the same host alone. */
 import { createHash, type X509Certificate } from 'node:crypto'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { pipeline, type Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { Fault } from '../../../kit/fault.ts'
-import { isDeeper } from '../../../kit/json-depth.ts'
+import { readBody, redirectOf, unreachable as dead, type Answer } from './answers.ts'
+import type { Upload } from './uploads.ts'
 import { certificatesOf, type RedfishInfo, type Trust } from './info.ts'
 
 export interface Exchange {
@@ -16,21 +17,10 @@ export interface Exchange {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: unknown
-  /** Sent as it is, instead of `body`. */
-  readonly upload?: { readonly bytes: Buffer; readonly type: string }
+  /** Sent instead of `body`. */
+  readonly upload?: Upload
 }
 
-export interface Answer {
-  readonly status: number
-  readonly headers: NodeJS.Dict<string | string[]>
-  /** The JSON of the body; undefined when it is empty or something else. */
-  readonly body: unknown
-  readonly sizeBytes: number
-}
-
-/** Nothing that we read of a BMC is bigger: a whole BIOS registry has 2 MB. */
-export const MAX_BODY_BYTES = 8 * 1024 * 1024
-export const MAX_DEPTH = 32
 const CONNECT_MS = 10_000
 /** BMCs take up to a minute for some reads, and longer for some writes. */
 const READ_MS = 60_000
@@ -38,11 +28,10 @@ const WRITE_MS = 120_000
 /** A connection waits for the next poll; what a BMC says of the time that it waits itself counts (Keep-Alive:
  *  timeout). */
 const IDLE_MS = 75_000
+/** Such as to the path with a slash at its end. */
+const MAX_REDIRECTIONS = 3
 /** A stream that is silent for this long is probed. */
 const PROBE_MS = 30_000
-
-const dead = (origin: string, error: Error) =>
-  new Fault('bmc.unreachable', `BMC ${origin}: ${error.message}`, { cause: error })
 
 type Reached = Pick<RedfishInfo, 'origin' | 'trust' | 'keepsConnection'>
 
@@ -81,9 +70,23 @@ export class Wire {
    *  status is an answer. A read on a kept connection that the BMC had closed is sent again on a new one; a write is
    *  not, because it may have been received. */
   async exchange(ask: Exchange, signal: AbortSignal): Promise<Answer> {
+    const { origin } = this.origin
+    let answer = await this.one(ask, signal)
+    // A few leave nothing uncompressed.
+    if (answer.status === 406 && ask.method === 'GET')
+      answer = await this.one({ ...ask, headers: { ...ask.headers, 'accept-encoding': 'gzip' } }, signal)
+    for (let hops = 0; hops < MAX_REDIRECTIONS; hops += 1) {
+      const path = redirectOf(answer, { method: ask.method, path: answer.path, origin })
+      if (path === null) break
+      answer = await this.one({ ...ask, path }, signal)
+    }
+    return answer
+  }
+
+  private async one(ask: Exchange, signal: AbortSignal): Promise<Answer> {
     const isRead = ask.method === 'GET'
     try {
-      const kept = this.keepsConnection && (isRead || !this.closesKept)
+      const kept = this.keepsConnection && (isRead || !this.closesKept) && !ask.upload
       return await this.once(ask, { signal, agent: kept ? this.kept : this.single })
     } catch (error) {
       if (!(error instanceof StaleConnection)) throw error
@@ -100,6 +103,12 @@ export class Wire {
   }
 
   private async once(ask: Exchange, { signal, agent }: { signal: AbortSignal; agent: HttpAgent }): Promise<Answer> {
+    // A file takes as long as it takes: what stands still is given up, and whoever sends it bounds it.
+    if (ask.upload)
+      return this.send(ask, { signal, agent }).catch((error: unknown) => {
+        signal.throwIfAborted()
+        throw error
+      })
     const timeoutMs = ask.method === 'GET' ? READ_MS : WRITE_MS
     const timeout = AbortSignal.timeout(timeoutMs)
     try {
@@ -140,6 +149,7 @@ export class Wire {
       return {
         status: response.statusCode ?? 0,
         headers: response.headers,
+        path: ask.path,
         ...(await readBody(response, this.origin.host)),
       }
     } catch (error) {
@@ -157,7 +167,8 @@ export class Wire {
     // A link that leads elsewhere would take the password there.
     if (url.origin !== this.origin.origin)
       return Promise.reject(new Fault('bmc.refused', `BMC ${this.origin.host}: a link leads to another host`))
-    const text = upload?.bytes ?? (body === undefined ? undefined : JSON.stringify(body))
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const type = upload?.type ?? (text === undefined ? undefined : 'application/json')
     const call = this.origin.protocol === 'https:' ? httpsRequest : httpRequest
     return new Promise((resolve, reject) => {
       const request = call(url, {
@@ -169,8 +180,8 @@ export class Wire {
           'odata-version': '4.0',
           // Compression changes ETags in ways that the same BMC then refuses.
           'accept-encoding': 'identity',
-          ...(text === undefined ? {} : { 'content-type': upload?.type ?? 'application/json' }),
-          'content-length': Buffer.byteLength(text ?? ''),
+          ...(type === undefined ? {} : { 'content-type': type }),
+          'content-length': upload?.sizeBytes ?? Buffer.byteLength(text ?? ''),
           ...headers,
         },
       })
@@ -180,7 +191,17 @@ export class Wire {
         reject(stale ? new StaleConnection(error.message) : dead(this.origin.origin, error))
       })
       request.on('response', resolve)
-      request.end(text)
+      if (!upload) return void request.end(text)
+      // It may have answered before it had the whole file.
+      request.on('response', (response) => response.once('close', () => request.destroy()))
+      const late = new Fault('bmc.timeout', `BMC ${this.origin.host} took nothing of a file for ${WRITE_MS / 1000} s`)
+      request.setTimeout(WRITE_MS, () => request.destroy(late))
+      const source = upload.open()
+      source.once('error', (error) =>
+        reject(new Fault('run.failed', `the file for BMC ${this.origin.host}: ${error.message}`)),
+      )
+      // What ends the request is heard of above.
+      pipeline(source, request, () => undefined)
     })
   }
 
@@ -258,30 +279,3 @@ const untrusted = (host: string, error: NodeJS.ErrnoException): Fault =>
   CHAIN.test(error.code ?? '')
     ? new Fault('bmc.identity', `BMC ${host}: its certificate is not trusted: ${error.message}`, { cause: error })
     : dead(host, error)
-
-export async function readBody(
-  response: IncomingMessage,
-  host: string,
-): Promise<{ readonly body: unknown; readonly sizeBytes: number }> {
-  const chunks: Buffer[] = []
-  let sizeBytes = 0
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      sizeBytes += chunk.length
-      if (sizeBytes > MAX_BODY_BYTES)
-        throw new Fault('bmc.refused', `BMC ${host} sent an answer of more than ${MAX_BODY_BYTES} bytes`)
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    throw error instanceof Fault ? error : dead(host, error as Error)
-  }
-  const bytes = Buffer.concat(chunks)
-  if (sizeBytes === 0) return { body: undefined, sizeBytes }
-  if (isDeeper(bytes, MAX_DEPTH))
-    throw new Fault('bmc.refused', `BMC ${host} sent JSON of more than ${MAX_DEPTH} levels`)
-  try {
-    return { body: JSON.parse(bytes.toString()) as unknown, sizeBytes }
-  } catch {
-    return { body: undefined, sizeBytes }
-  }
-}

@@ -75,7 +75,8 @@ export class BmcWorks {
       node,
       signal,
       nowMs: clock.now(),
-      command: (work) => bmcQueue.run(bmcs.target(node), options, work),
+      command: (work, long) =>
+        bmcQueue.run(bmcs.target(node), long ? { ...options, ...long, priority: 'operator' } : options, work),
     }
   }
 

@@ -8,8 +8,15 @@ export interface LookAt {
   readonly nowMs: number
   readonly signal: AbortSignal
   /** One command to the BMC, in its queue. */
-  readonly command: <T>(work: (bmc: Bmc, signal: AbortSignal) => Promise<T>) => Promise<T>
+  readonly command: Command
 }
+
+/** `giveWay`: something more urgent waits. `timeoutMs`: where it takes longer than other commands, and gives way to
+ *  fences alone. */
+export type Command = <T>(
+  work: (bmc: Bmc, signal: AbortSignal, giveWay?: AbortSignal) => Promise<T>,
+  long?: { readonly timeoutMs: number },
+) => Promise<T>
 
 export interface Looked {
   /** Its stage is `done` when the end is proven. */

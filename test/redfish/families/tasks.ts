@@ -19,6 +19,8 @@ export interface Task {
   message: string
   /** The body of the order. */
   readonly payload: string
+  /** Where the order was sent to. */
+  readonly targetUri?: string | undefined
 }
 
 export interface Job {
@@ -70,9 +72,21 @@ export class Tasks {
   }
 
   /** A task, and the answer that names it. */
-  begin(name: string, { state = 'New', payload = {} }: { state?: Task['state']; payload?: Dict } = {}) {
+  begin(
+    name: string,
+    { state = 'New', payload = {}, targetUri }: { state?: Task['state']; payload?: Dict; targetUri?: string } = {},
+  ) {
     const id = String(this.next++)
-    const task: Task = { id, name, state, status: 'OK', percent: 0, message: '', payload: JSON.stringify(payload) }
+    const task: Task = {
+      id,
+      name,
+      state,
+      status: 'OK',
+      percent: 0,
+      message: '',
+      payload: JSON.stringify(payload),
+      targetUri,
+    }
     this.all.set(id, task)
     return { task, accepted: { status: 202, headers: { location: pathOf(id) }, body: viewOf(task) } as const }
   }
@@ -94,7 +108,11 @@ function viewOf(task: Task | undefined): Dict | undefined {
       TaskState: task.state,
       TaskStatus: task.status,
       PercentComplete: task.percent,
-      Payload: { HttpOperation: 'POST', JsonBody: task.payload },
+      Payload: {
+        HttpOperation: 'POST',
+        JsonBody: task.payload,
+        ...(task.targetUri === undefined ? {} : { TargetUri: task.targetUri }),
+      },
       Messages:
         task.message === ''
           ? []

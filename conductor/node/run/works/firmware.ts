@@ -47,6 +47,8 @@ interface Want {
   /** The update of the present item is proven, and the next one begins at this time, since the operator wants that;
    *  null: it is not proven. */
   readonly goOnAtMs: number | null
+  /** The task of the item before: it may take a while to end. */
+  readonly former?: string | null
   /** Keys that the BMC had during the update of the present item; absent in records of older conductors. */
   readonly newKeys?: number
 }
@@ -144,7 +146,13 @@ async function order(parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promi
   if (now.version !== item.before) return { task: asked }
   const underWay = await at.command(async (bmc, signal) => (await bmc.tasks?.find(item.id, signal)) ?? null)
   if (underWay !== null) return { task: { ...asked, uri: underWay } }
-  const uri = await at.command((bmc, signal) => partOf(bmc, 'updates').update({ url, target: now.target }, signal))
+  const file = await filesOf(parts).read(item, at.signal)
+  const wanted = { url, file, target: now.target, former: want.former ?? null }
+  const uri = await at.command(
+    (bmc, signal, giveWay) =>
+      partOf(bmc, 'updates').update(wanted, giveWay ? AbortSignal.any([signal, giveWay]) : signal),
+    { timeoutMs: timeoutOf(parts, item) },
+  )
   return { task: { ...asked, uri } }
 }
 
@@ -208,7 +216,15 @@ async function keepPin(
 }
 
 const goOn = (parts: FirmwareWorkParts, task: BmcTask, at: WorkAt): Promise<Looked> =>
-  order(parts, { ...task, uri: null, want: asJson({ ...wantOf(task), index: wantOf(task).index + 1, ...FRESH }) }, at)
+  order(
+    parts,
+    {
+      ...task,
+      uri: null,
+      want: asJson({ ...wantOf(task), index: wantOf(task).index + 1, ...FRESH, former: task.uri }),
+    },
+    at,
+  )
 
 /** The time of going on is kept with the task, so that a restarted conductor waits no longer; the deadline of the
  *  update does not count it. */
