@@ -48,6 +48,8 @@ export interface Route {
   readonly summary: string
   /** What its body may be; plain by default. A ramdisk's is never inflated, because anybody may send it. */
   readonly takes?: BodyKind
+  /** A GET whose arguments stand in its body, as clients of Ironic send them; other GETs have none. */
+  readonly readsBody?: true
   /** Refuses a request by its path, query and headers, before its body is read. */
   admit?(request: BodylessRequest): Promise<void> | void
   /** Nothing is 204, or the end of a response that it wrote itself. */
@@ -165,7 +167,8 @@ export function mount(app: Express, routes: readonly Route[], { bareOf, bodyOf }
         throw new Fault('access.denied', `user ${bare.actor.user} is ${bare.actor.role}; this needs ${route.role}`)
       checkQuery(bare, route.query ?? {})
       await route.admit?.(bare)
-      const body = route.method === 'get' ? undefined : await bodyOf(request, route.takes ?? 'plain')
+      const body =
+        route.method === 'get' && !route.readsBody ? undefined : await bodyOf(request, route.takes ?? 'plain')
       const reply = await route.handle({ ...bare, body })
       if (reply) send(response, reply)
       else if (!response.headersSent) response.status(204).end()

@@ -10,6 +10,7 @@ import type { HttpBoot } from './parts/http-boot.ts'
 import type { BmcInventory, Health } from './parts/inventory.ts'
 import type { Media } from './parts/media.ts'
 import type { Sensors } from './parts/sensors.ts'
+import type { Subscriptions } from './parts/subscriptions.ts'
 import type { Updates } from './parts/updates.ts'
 import type { Volumes } from './parts/volumes.ts'
 import type { Tasks } from './task.ts'
@@ -49,6 +50,7 @@ export interface BmcParts {
   readonly inventory?: BmcInventory
   readonly tasks?: Tasks
   readonly events?: Events
+  readonly subscriptions?: Subscriptions
 }
 
 export interface Bmc extends BmcParts {
@@ -98,6 +100,7 @@ const PARTS: Readonly<Record<keyof BmcParts, string>> = {
   inventory: 'an inventory',
   tasks: 'tasks',
   events: 'events',
+  subscriptions: 'event subscriptions',
 }
 
 /** A part of a BMC. Throws `node.unsupported` where it has none. */

@@ -22,6 +22,7 @@ import { BmcCommands } from './run/bmc-commands.ts'
 import { writesImage, type LoaderRule } from './run/loader-rule.ts'
 import { checkBootVerb, type CheckMedia, type CheckRamdisk } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
+import { SubscriptionCommands } from './run/subscription-commands.ts'
 import type { DriveDownload } from './run/drive-download.ts'
 import { driveWanted, splitDrive, withDrive } from './run/drive.ts'
 import { isLocked, newNode, type NewNode, type NodeRecord, type PowerTarget } from './record.ts'
@@ -74,12 +75,14 @@ const ALL = { limit: 1000, sortKey: 'id', descending: false } as const
 export class NodeService {
   readonly atBmc: BmcCommands
   readonly media: MediaCommands
+  readonly subscriptions: SubscriptionCommands
   private readonly parts: NodeServiceParts
 
   constructor(parts: NodeServiceParts) {
     this.parts = parts
     this.atBmc = new BmcCommands(parts)
     this.media = new MediaCommands(parts)
+    this.subscriptions = new SubscriptionCommands(parts)
   }
 
   /** By UUID or by name. Throws `object.missing`. */

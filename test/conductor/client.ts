@@ -15,9 +15,14 @@ export function call(
   to: string,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
+    const bytes =
+      body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+    // Node does not tell of a body of a GET or a DELETE.
+    const length: Record<string, string> =
+      bytes === undefined ? {} : { 'content-length': String(Buffer.byteLength(bytes)) }
     const ask = request(
       `${to}${path}`,
-      { method, headers: { 'content-type': 'application/json', ...headers } },
+      { method, headers: { 'content-type': 'application/json', ...length, ...headers } },
       (response) => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -32,9 +37,7 @@ export function call(
       },
     )
     ask.on('error', reject)
-    ask.end(
-      body === undefined ? undefined : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
-    )
+    ask.end(bytes)
   })
 }
 export const faultOf = (answer: Answer) =>

@@ -1,7 +1,5 @@
-/** /v1/nodes/{id}/vendor_passthru: methods that only some hardware has. Those of IPMI are Ironic's: send_raw and
- *  bmc_reset. */
+/** /v1/nodes/{id}/vendor_passthru: methods that only some hardware has, in Ironic's way. */
 import { Fault } from '../../../kit/fault.ts'
-import { rawBytes } from '../../bmc/raw.ts'
 import { hardwareOf } from '../../fake/steps.ts'
 import { callVendor, VENDOR_METHODS, vendorMethod } from '../../fake/vendor.ts'
 import { locked } from '../../node/policy/guards.ts'
@@ -9,32 +7,13 @@ import { interfaceOf } from '../../node/policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../../node/record.ts'
 import type { NodeService } from '../../node/service.ts'
 import { mustBeWhole, mustOwn } from '../access.ts'
-import { checkInput, Flag, z } from '../node-input.ts'
+import { checkInput, z } from '../node-input.ts'
 import type { ApiRequest, ApiResponse, Route, RouteParts } from '../route.ts'
 import type { Gates } from '../versions.ts'
 import { nodeOf } from './routes.ts'
+import { vendorMethodsOf } from './vendor-methods.ts'
 
 const at = (path: string) => `/v1/nodes/:ident/${path}`
-
-interface IpmiMethod {
-  readonly description: string
-  readonly call: (nodes: NodeService, node: NodeRecord, args: Record<string, unknown>) => Promise<void>
-}
-
-const SendRaw = z.strictObject({ raw_bytes: z.string().min(1).max(1024) })
-const BmcReset = z.strictObject({ warm: Flag.default(true) })
-
-const IPMI_METHODS: Readonly<Record<string, IpmiMethod>> = {
-  send_raw: {
-    description:
-      'sends a raw request to the BMC; raw_bytes: network function, command and data as text, such as "0x06 0x01"',
-    call: (nodes, node, args) => nodes.atBmc.sendRaw(node, rawBytes(checkInput(SendRaw, args).raw_bytes)),
-  },
-  bmc_reset: {
-    description: 'resets the BMC; warm: true (the default) for a warm reset, false for a cold one',
-    call: (nodes, node, args) => nodes.atBmc.resetBmc(node, checkInput(BmcReset, args).warm ? 'warm' : 'cold'),
-  },
-}
 
 export function vendorRoutes(parts: RouteParts): Route[] {
   const { nodes } = parts
@@ -43,6 +22,7 @@ export function vendorRoutes(parts: RouteParts): Route[] {
     path: at(path),
     role: 'operator',
     query,
+    readsBody: true,
     summary: 'calls a vendor method, where the interface has any',
     async handle(request): Promise<ApiResponse> {
       const node = await nodeOf(parts, request)
@@ -55,7 +35,7 @@ export function vendorRoutes(parts: RouteParts): Route[] {
       const args = checkInput(z.looseObject({}), request.body ?? {})
       return vendor === 'fake'
         ? callFake(nodes, { node, called, args, http: method.toUpperCase() })
-        : callIpmi(nodes, request, { node, called, args, http: method.toUpperCase() })
+        : callBmc(nodes, request, { node, called, args, http: method.toUpperCase() })
     },
   })
   return [
@@ -88,38 +68,40 @@ async function callFake(nodes: NodeService, { node, called, args, http }: Vendor
 }
 
 /** Answers when the BMC has taken it. Ironic answers 202 at once, and what went wrong stands in its log. */
-async function callIpmi(
+async function callBmc(
   nodes: NodeService,
   request: ApiRequest,
   { node, called, args, http }: VendorCall,
 ): Promise<ApiResponse> {
-  // Raw requests can do anything at a BMC, such as making users: that is not for one project.
+  // Raw requests can do anything at a BMC, such as making users, and subscriptions make it call any address: that is
+  // not for one project.
   mustBeWhole(request.actor, 'vendor_passthru')
-  const known = Object.hasOwn(IPMI_METHODS, called) ? IPMI_METHODS[called] : undefined
+  const methods = vendorMethodsOf(interfaceOf(node, 'vendor'))
+  const known = Object.hasOwn(methods, called) ? methods[called] : undefined
   if (!known)
     throw new Fault(
       'input.invalid',
-      `No handler for method ${called.slice(0, 64)}; there are ${Object.keys(IPMI_METHODS).join(', ')}`,
+      `No handler for method ${called.slice(0, 64)}; there are ${Object.keys(methods).join(', ')}`,
     )
-  if (http !== 'POST') throw new Fault('input.invalid', `The method ${called} does not support HTTP ${http}`)
-  await known.call(nodes, node, args)
-  return { status: 202 }
+  if (http !== known.http) throw new Fault('input.invalid', `The method ${called} does not support HTTP ${http}`)
+  if (known.lock && isLocked(node)) throw locked(node)
+  const found = await known.call(nodes, node, args)
+  return known.async ? { status: 202 } : { body: found ?? null }
 }
 
 function methodsOf(node: NodeRecord): Record<string, unknown> {
   const vendor = interfaceOf(node, 'vendor')
-  const there =
-    vendor === 'fake'
-      ? Object.entries(VENDOR_METHODS)
-      : vendor === 'ipmitool'
-        ? Object.entries(IPMI_METHODS).map(
-            ([name, { description }]) => [name, { description, async: true, require_exclusive_lock: true }] as const,
-          )
-        : []
+  if (vendor === 'fake')
+    return Object.fromEntries(
+      Object.entries(VENDOR_METHODS).map(([name, { description, async, require_exclusive_lock }]) => [
+        name,
+        { description, async, require_exclusive_lock, attach: false, http_methods: ['POST'] },
+      ]),
+    )
   return Object.fromEntries(
-    there.map(([name, { description, async, require_exclusive_lock }]) => [
+    Object.entries(vendorMethodsOf(vendor)).map(([name, { description, async, lock, http }]) => [
       name,
-      { description, async, require_exclusive_lock, attach: false, http_methods: ['POST'] },
+      { description, async, require_exclusive_lock: lock, attach: false, http_methods: [http] },
     ]),
   )
 }

@@ -8,6 +8,7 @@ import type { Events } from '../parts/events.ts'
 import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import type { Indicators } from '../parts/indicators.ts'
 import type { Sensors } from '../parts/sensors.ts'
+import type { Subscriptions } from '../parts/subscriptions.ts'
 import type { Volumes } from '../parts/volumes.ts'
 import type { BmcInventory, Health } from '../parts/inventory.ts'
 import { redfishBios } from './bios.ts'
@@ -19,6 +20,7 @@ import { redfishVolumes } from './volumes.ts'
 import { redfishFirmwareMode } from './firmware-mode.ts'
 import { redfishIndicators } from './indicators.ts'
 import { redfishSensors } from './sensors.ts'
+import { redfishSubscriptions } from './subscriptions.ts'
 import { redfishInventory } from './inventory.ts'
 import type { HttpBoot } from '../parts/http-boot.ts'
 import type { Media } from '../parts/media.ts'
@@ -47,6 +49,7 @@ export class Redfish implements Bmc {
   readonly updates = redfishUpdates((signal, work) => this.at(signal, work))
   readonly tasks = redfishTasks((signal, work) => this.at(signal, work))
   readonly events: Events
+  readonly subscriptions: Subscriptions
   readonly media: Media
   readonly httpBoot: HttpBoot
 
@@ -60,6 +63,7 @@ export class Redfish implements Bmc {
     this.sensors = redfishSensors(this.client, at)
     this.indicators = redfishIndicators(at)
     this.events = redfishEvents(this.client)
+    this.subscriptions = redfishSubscriptions(this.client)
     this.media = redfishMedia(at)
     this.httpBoot = { bootOnce: (url, signal) => at(signal, (parts) => bootOnceByHttp(parts, url, signal)) }
     this.volumes = redfishVolumes(this.client, at)

@@ -55,6 +55,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     power: ['redfish'],
     raid: ['no-raid', 'agent', 'redfish'],
     rescue: ['agent', 'no-rescue'],
+    vendor: ['redfish', 'no-vendor'],
   },
   // Ironic's names for Dell; the same Redfish behind both.
   idrac: {
@@ -68,6 +69,7 @@ export const DRIVER_INTERFACES: Readonly<Record<Driver, Readonly<Record<Interfac
     power: ['idrac-redfish', 'redfish'],
     raid: ['no-raid', 'agent', 'idrac-redfish', 'redfish'],
     rescue: ['agent', 'no-rescue'],
+    vendor: ['idrac-redfish', 'redfish', 'no-vendor'],
   },
   'fake-hardware': {
     ...NONE,

@@ -18,6 +18,9 @@ const DELIVERY_MS = 5_000
 export interface Destination {
   readonly Destination: string
   readonly Context: string
+  readonly eventTypes?: readonly string[]
+  /** Written, and never shown (schema EventDestination, HttpHeaders). */
+  readonly headers?: readonly Dict[]
   state: 'Enabled' | 'Disabled'
 }
 
@@ -111,6 +114,7 @@ export class Events {
         Destination: one.Destination,
         Context: one.Context,
         Protocol: 'Redfish',
+        ...(one.eventTypes ? { EventTypes: one.eventTypes } : {}),
         SubscriptionType: 'RedfishEvent',
         EventFormatType: 'Event',
         Status: { State: one.state, Health: 'OK' },
@@ -128,7 +132,9 @@ export class Events {
       return { status: 400, id: 'PropertyValueFormatError', args: [to, 'Destination'] }
     if (this.subscriptions.size >= MAX_SUBSCRIPTIONS) return { status: 503, id: 'EventSubscriptionLimitExceeded' }
     const id = String(this.next++)
-    this.subscriptions.set(id, { Destination: to, Context: String(Context), state: 'Enabled' })
+    const types = Array.isArray(body.EventTypes) ? { eventTypes: body.EventTypes.map(String) } : {}
+    const headers = Array.isArray(body.HttpHeaders) ? { headers: body.HttpHeaders as Dict[] } : {}
+    this.subscriptions.set(id, { Destination: to, Context: String(Context), state: 'Enabled', ...types, ...headers })
     return { status: 201, headers: { location: `${SUBSCRIPTIONS}/${id}` }, body: this.view(id) }
   }
 
