@@ -1,6 +1,7 @@
 /** What the agent of a node is to do now: its order, and the index of the image that the order writes. */
 import { createHash } from 'node:crypto'
 import type { ImageStore } from '../../images/store.ts'
+import { KeyUpdates } from '../api/agent-keys.ts'
 import type { Order } from '../api/agent-wire.ts'
 import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import { isSoftwareRaidStep, keptVolumes, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
@@ -57,6 +58,8 @@ export class Orders {
         const { remove, create } = softwareRaidOrder(node, step)
         return { id, kind: 'raid', skip, remove, create: [...create] }
       }
+      case 'enroll_secure_boot_keys':
+        return { id, kind: 'keys', updates: KeyUpdates.parse(step.args) }
       case 'rescue':
         return { id, kind: 'rescue', passwordHash: String(node.instanceInfo.hashed_rescue_password ?? '') }
       case 'write_image': {

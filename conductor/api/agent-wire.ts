@@ -1,6 +1,7 @@
 /** Between the agent in the ramdisk and the conductor: JSON over one outgoing TLS connection (HTTP/2). Checked on both
  *  ends. */
 import * as z from 'zod/mini'
+import { KeyUpdates } from './agent-keys.ts'
 import { VolumeIds, Volumes, VolumeWishes } from './agent-raid.ts'
 
 const Text = (max: number) => z.string().check(z.maxLength(max))
@@ -109,6 +110,8 @@ export const Order = z.discriminatedUnion('kind', [
     remove: z.boolean(),
     create: VolumeWishes,
   }),
+  /** Keys of Secure Boot, for firmware in setup mode. */
+  z.object({ id: Text(80), kind: z.literal('keys'), updates: KeyUpdates }),
   z.object({ id: Text(80), kind: z.literal('rescue'), passwordHash: Text(256) }),
   z.object({
     id: Text(80),

@@ -7,7 +7,7 @@ import { EventServer } from '../bmc-events/server.ts'
 import { EventWatch } from '../node/run/bmc-events/watch.ts'
 import { eventMetrics } from '../node/run/bmc-events/metrics.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
-import { started, type Context } from './context.ts'
+import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Storage } from './storage.ts'
@@ -42,7 +42,12 @@ export async function startBmcEvents(
   })
   powerSync.onPolled = (uuid, polled) => watch.polled(uuid, polled)
   eventMetrics(metrics.registry, watch)
-  return started(context, 'BMC events', watch)
+  // It begins with what the poll finds.
+  return context.life.add(
+    'BMC events',
+    async () => watch,
+    () => watch.stop(),
+  )
 }
 
 async function startPush(

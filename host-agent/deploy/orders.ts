@@ -17,6 +17,7 @@ import { DiskFile } from './disk.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
 import { chooseRootDisk } from './hints.ts'
 import { readInventory } from './inventory.ts'
+import { enrollKeys } from './keys.ts'
 import { configureRaid } from './raid/configure.ts'
 import { clearLoaders, installLoaders } from './raid/loader.ts'
 import { Mdadm } from './raid/mdadm.ts'
@@ -67,6 +68,10 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
     }
     case 'raid':
       return { volumes: await configureRaid(order, { ...parts, onDisk: onDiskOf(parts, 'raid') }) }
+    case 'keys':
+      parts.progress({ phase: 'keys', doneBytes: 0, totalBytes: 0 })
+      await enrollKeys(order.updates, parts)
+      return {}
     case 'rescue':
       parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })
       await openRescue(order.passwordHash, { run: parts.run })

@@ -100,6 +100,7 @@ export const PROGRAMS = {
   'sbin/resize2fs': 'growing the root file system',
   'sbin/e2fsck': 'resize2fs wants a checked file system',
   'bin/efibootmgr': 'the UEFI boot entry',
+  'usr/bin/chattr': 'replacing keys of Secure Boot, which the kernel makes immutable',
   'sbin/mdadm': 'software RAID',
   'usr/bin/ipmitool': 'the address of the BMC, for the inventory',
   'usr/bin/zstd': 'unpacking image pieces',

@@ -166,6 +166,21 @@ test('keys are cleared and reset by clean steps; in setup mode Secure Boot is re
   expect(bad.status).toBe(400)
 })
 
+test('a certificate that holds from the next start on is proven by one restart', async () => {
+  bmc.rules.push({ profile: { certificates: 'from the next start on' } })
+  await api('PUT', '/v1/nodes/r1/states/provision', {
+    target: 'clean',
+    clean_steps: [
+      { interface: 'management', step: 'enroll_secure_boot_certificates', args: { certificates: [certificate] } },
+    ],
+    disable_ramdisk: true,
+  })
+  await becomes('clean', (now) => now.provision_state === 'manageable' || now.provision_state === 'clean failed')
+  expect(await node()).toMatchObject({ provision_state: 'manageable', last_error: null })
+  expect([...bmc.families.secureBoot.certificates.values()]).toEqual([certificate])
+  expect(bmc.machine.starts).toHaveLength(1)
+})
+
 test('a driver that cannot switch Secure Boot says so', async () => {
   const driver_info = { ipmi_address: '192.0.2.9', ipmi_username: 'u', ipmi_password: 'p' }
   await api('POST', '/v1/nodes', { name: 'r2', driver: 'ipmi', driver_info })

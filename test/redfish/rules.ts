@@ -49,6 +49,8 @@ export interface Profile {
   /** The biggest file that is taken (MaxImageSizeBytes). */
   readonly maxImageBytes?: number
   readonly adaptersMove?: boolean
+  /** When a certificate that was added is in its database. Absent: at once. */
+  readonly certificates?: 'from the next start on'
   /** Absent: both. */
   readonly eventWays?: readonly ('stream' | 'push')[]
   readonly events?: 'without ids' | 'not delivered'

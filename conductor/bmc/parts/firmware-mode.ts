@@ -17,18 +17,15 @@ export interface SecureBootSeen {
   readonly setupMode: boolean
 }
 
-export interface Enrolled {
-  /** SHA-256 of each certificate that the database holds now, in lower-case hexadecimal. */
-  readonly sha256: readonly string[]
-}
-
 export interface FirmwareMode {
   read(signal: AbortSignal): Promise<FirmwareModeSeen>
   setBootMode(mode: 'uefi' | 'bios', signal: AbortSignal): Promise<void>
   setSecureBoot(on: boolean, signal: AbortSignal): Promise<void>
   /** `clear` removes all keys, which leaves setup mode. */
   resetKeys(how: 'default' | 'clear', signal: AbortSignal): Promise<void>
-  /** Adds a certificate (PEM) to the database `db`; one that is there already is left as it is. Throws `bmc.unproven`
-   *  when it is not there afterwards. */
-  enroll(pem: string, signal: AbortSignal): Promise<Enrolled>
+  /** Adds a certificate (PEM) to the database `db`; one that is there already is left as it is. False: the BMC took it,
+   *  and does not show it yet. */
+  enroll(pem: string, signal: AbortSignal): Promise<boolean>
+  /** Whether the database `db` holds a certificate. */
+  isEnrolled(pem: string, signal: AbortSignal): Promise<boolean>
 }

@@ -2,7 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import type { FirmwareMode } from '../parts/firmware-mode.ts'
 import { overrideMode, setOverrideMode } from './boot.ts'
-import { enroll, readSecureBoot, resetKeys, setSecureBoot } from './secure-boot.ts'
+import { enroll, isEnrolled, readSecureBoot, resetKeys, setSecureBoot } from './secure-boot.ts'
 import { readSystem, type At } from './system.ts'
 
 /** Names Rackward as the owner of the signatures that it adds (UEFI 2.10, EFI_SIGNATURE_DATA.SignatureOwner). */
@@ -30,5 +30,10 @@ export const redfishFirmwareMode = (at: At): FirmwareMode => ({
     at(signal, async ({ client, path }) => {
       const { body: system } = await readSystem(client, path, signal)
       return enroll(client, { system, pem, owner: SIGNATURE_OWNER }, signal)
+    }),
+  isEnrolled: (pem, signal) =>
+    at(signal, async ({ client, path }) => {
+      const { body: system } = await readSystem(client, path, signal)
+      return isEnrolled(client, { system, pem }, signal)
     }),
 })

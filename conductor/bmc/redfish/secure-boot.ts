@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { Fault, isFault } from '../../../kit/fault.ts'
-import type { Enrolled, SecureBootSeen } from '../parts/firmware-mode.ts'
+import type { SecureBootSeen } from '../parts/firmware-mode.ts'
 import { isDict, linkOf, type Dict, type RedfishClient, type Resource } from './client.ts'
 import { actionOf, lastOf, memberPaths, membersOf } from './links.ts'
 import { faultOf } from './messages.ts'
@@ -71,26 +71,39 @@ export async function resetKeys(
   if (refusal) throw faultOf(refusal, `reset of the keys of Secure Boot (${type})`)
 }
 
-/** By the standard collection; where there is none, by Dell's store. */
+/** By the standard collection; where there is none, by Dell's store. False: it is not shown yet, as where certificates
+ *  hold from the next start on. */
 export async function enroll(
   client: RedfishClient,
   { system, pem, owner }: { readonly system: Dict; readonly pem: string; readonly owner: string },
   signal: AbortSignal,
-): Promise<Enrolled> {
-  const [wanted] = fingerprints(pem)
-  if (!wanted) throw new Fault('input.invalid', 'the certificate is not one in PEM form')
+): Promise<boolean> {
+  const wanted = fingerprintOf(pem)
   const secureBoot = await secureBootOf(client, system, signal)
   const store = await certificatesOf(client, secureBoot, signal)
   if (store === null) return enrollAtDell(client, { secureBoot, pem, wanted }, signal)
 
-  const before = await enrolledAt(client, store, signal)
-  if (before.includes(wanted)) return { sha256: before }
+  if ((await enrolledAt(client, store, signal)).includes(wanted)) return true
   const body = { CertificateString: pem, CertificateType: 'PEM', UefiSignatureOwner: owner }
   const refusal = await client.post(store, body, signal)
   if (refusal) throw faultOf(refusal, 'certificate for the database db of Secure Boot')
-  const sha256 = await enrolledAt(client, store, signal)
-  if (sha256.includes(wanted)) return { sha256 }
-  throw new Fault('bmc.unproven', `the BMC took the certificate ${wanted.slice(0, 16)} for db, and does not show it`)
+  return (await enrolledAt(client, store, signal)).includes(wanted)
+}
+
+/** Dell's store shows no fingerprints, and proves itself when it is filled. */
+export async function isEnrolled(
+  client: RedfishClient,
+  { system, pem }: { readonly system: Dict; readonly pem: string },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const store = await certificatesOf(client, await secureBootOf(client, system, signal), signal)
+  return store === null || (await enrolledAt(client, store, signal)).includes(fingerprintOf(pem))
+}
+
+function fingerprintOf(pem: string): string {
+  const [wanted] = fingerprints(pem)
+  if (!wanted) throw new Fault('input.invalid', 'the certificate is not one in PEM form')
+  return wanted
 }
 
 async function secureBootOf(client: RedfishClient, system: Dict, signal: AbortSignal): Promise<Resource> {
@@ -124,7 +137,7 @@ async function enrollAtDell(
   client: RedfishClient,
   { secureBoot, pem, wanted }: { secureBoot: Resource; pem: string; wanted: string },
   signal: AbortSignal,
-): Promise<Enrolled> {
+): Promise<boolean> {
   const oem = isDict(secureBoot.body.Oem) && isDict(secureBoot.body.Oem.Dell) ? secureBoot.body.Oem.Dell : undefined
   const certificates = linkOf(oem?.Certificates)
   if (certificates === null)
@@ -136,7 +149,7 @@ async function enrollAtDell(
   const file = { name: 'certificate.der', sizeBytes: bytes.length, open: () => Readable.from([bytes]) }
   const { refusal } = await client.pushForm(store, { field: 'file', file }, signal)
   if (refusal) throw faultOf(refusal, 'certificate for the store DB of Secure Boot')
-  if ((await count()) > before) return { sha256: [wanted] }
+  if ((await count()) > before) return true
   throw new Fault(
     'bmc.unproven',
     `the BMC took the certificate ${wanted.slice(0, 16)}, and does not show it in its store`,

@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { checkInput } from '../../api/check-input.ts'
+import { SETUP_MODE_STEPS } from './setup-mode-steps.ts'
 
 /** What a request, a runbook or a deploy template names (Ironic's step schema). */
 export interface AskedStep {
@@ -83,6 +84,7 @@ export const AGENT_STEPS: StepCatalog = {
     by: 'agent',
     says: 'the inventory is read anew',
   },
+  ...SETUP_MODE_STEPS,
   'deploy.write_image': {
     in: { deploy: 80 },
     by: 'agent',

@@ -52,18 +52,30 @@ const keysWork = (how: How): BmcWork => ({
   },
 })
 
-/** Adding proves itself: the database is read afterwards. */
+const certificatesIn = (at: WorkAt) => at.step.args.certificates as readonly string[]
+
+/** Proven by the database, which some change at the next start only. */
 const enrollWork: BmcWork = {
   async prepare(at) {
     const { setupMode } = await at.command(readState)
     return taskOf(at, { before: setupMode, want: null })
   },
   async begin(task, at) {
-    for (const pem of at.step.args.certificates as readonly string[])
-      await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').enroll(pem, signal))
-    return { task: { ...task, stage: 'done' } }
+    let areShown = true
+    for (const pem of certificatesIn(at))
+      areShown = (await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').enroll(pem, signal))) && areShown
+    return { task: { ...task, stage: areShown ? 'done' : 'asked' } }
   },
-  look: async (task) => ({ task: { ...task, stage: 'done' } }),
+  async look(task, at) {
+    const certificates = certificatesIn(at)
+    let shown = 0
+    for (const pem of certificates)
+      if (await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').isEnrolled(pem, signal))) shown += 1
+    if (shown === certificates.length) return { task: { ...task, stage: 'done' } }
+    const seen = { ...task.seen, words: `${shown} of ${certificates.length} certificates are in the database db` }
+    if (task.stage === 'asked') return { task: { ...task, stage: 'rebooted', seen }, restart: true }
+    return { task: { ...task, seen } }
+  },
 }
 
 export const SECURE_BOOT_WORKS: Readonly<Record<string, BmcWork>> = {

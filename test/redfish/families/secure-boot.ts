@@ -15,6 +15,7 @@ export class SecureBoot {
   keys: 'factory' | 'none' = 'factory'
   /** PEM of what was added to db, by Id. */
   readonly certificates = new Map<string, string>()
+  private readonly pending = new Map<string, string>()
   private readonly bmc: VirtualBmc
 
   constructor(bmc: VirtualBmc) {
@@ -70,7 +71,11 @@ export class SecureBoot {
         })
       },
     })
-    bmc.on('posted', () => (this.active = this.enabled && this.keys === 'factory'))
+    bmc.on('posted', () => {
+      this.active = this.enabled && this.keys === 'factory'
+      for (const [id, pem] of this.pending) this.certificates.set(id, pem)
+      this.pending.clear()
+    })
   }
 
   private reset({ body }: Ask): Outcome {
@@ -87,8 +92,9 @@ export class SecureBoot {
     const { CertificateString: pem, CertificateType: type } = body
     if (typeof pem !== 'string' || type !== 'PEM')
       return { status: 400, id: 'CreateFailedMissingReqProperties', args: ['CertificateString'] }
-    const id = String(this.certificates.size + 1)
-    this.certificates.set(id, pem)
+    const id = String(this.certificates.size + this.pending.size + 1)
+    if (this.bmc.profile.certificates === 'from the next start on') this.pending.set(id, pem)
+    else this.certificates.set(id, pem)
     return { status: 201, headers: { location: `${CERTIFICATES}/${id}` } }
   }
 

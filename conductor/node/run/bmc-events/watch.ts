@@ -65,8 +65,6 @@ export class EventWatch {
     setMaxListeners(0, this.abort.signal)
   }
 
-  start(): void {}
-
   stop(): void {
     this.abort.abort(new Error('the conductor stops'))
     for (const uuid of this.watched.keys()) this.forget(uuid)
