@@ -1,6 +1,6 @@
-/** Keys of Secure Boot on the agents' wire: signed updates of variables, as firmware in setup mode takes them (UEFI 2.10,
- *  8.2.2, EFI_VARIABLE_AUTHENTICATION_2, and 32.4.1, EFI_SIGNATURE_LIST). Made by sign-efi-sig-list, sbctl and the like,
- *  mostly with names that end with .auth. */
+/** Keys of Secure Boot on the agents' wire: signed updates of variables, as firmware in setup mode takes them (UEFI
+ *  2.10, 8.2.2, EFI_VARIABLE_AUTHENTICATION_2, and 32.4.1, EFI_SIGNATURE_LIST). Made by sign-efi-sig-list, sbctl and
+ *  the like, mostly with names that end with .auth. */
 import * as z from 'zod/mini'
 import { Fault } from '../../kit/fault.ts'
 

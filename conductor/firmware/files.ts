@@ -53,8 +53,8 @@ export class FirmwareFiles {
     return { id, name: name.slice(0, 100) || 'firmware.bin' }
   }
 
-  /** The same file for a BMC that is sent it: whole and unchanged since it was checked. Throws `image.checksum` where it
-   *  is not. */
+  /** The same file for a BMC that is sent it: whole and unchanged since it was checked. Throws `image.checksum`
+   *  where it is not. */
   async read({ id, name }: { readonly id: string; readonly name: string }, signal: AbortSignal): Promise<FirmwareFile> {
     const path = bootFilePath(this.parts.storeRoot, id)
     const checksum = parseChecksum(id.replace('-', ':'))

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { SETUP_MODE_STEPS } from '../../conductor/node/policy/setup-mode-steps.ts'
+import { AGENT_STEPS } from '../../conductor/node/policy/steps.ts'
 import { enrollKeys } from '../../host-agent/deploy/keys.ts'
 
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
@@ -101,7 +101,7 @@ test.each([
   ['a length that leads beyond it', updateOf(LISTS.db).replace(/^.{24}/, (head) => `${head.slice(0, 20)}////`)],
   ['more than 64 KiB', updateOf(listOf('x'.repeat(70_000)))],
 ])('an update that is %s is refused with the step', (_, db) => {
-  const schema = SETUP_MODE_STEPS['management.enroll_secure_boot_keys']?.args
+  const schema = AGENT_STEPS['management.enroll_secure_boot_keys']?.args
   expect(schema?.safeParse(UPDATES).success).toBe(true)
   expect(schema?.safeParse({ ...UPDATES, db }).success).toBe(false)
   expect(schema?.safeParse({ db: UPDATES.db }).success).toBe(false)

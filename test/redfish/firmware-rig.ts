@@ -23,8 +23,8 @@ interface Setting {
   readonly wait?: number
 }
 
-/** Each test has a conductor and a BMC of its own, which end with the file; they run beside each other, since nearly all
- *  of their time is waiting. */
+/** Each test has a conductor and a BMC of its own, which end with the file; they run beside each other, since nearly
+ *  all of their time is waiting. */
 export function firmwareBench() {
   const rigs: Rig[] = []
   let vendor: Server | undefined

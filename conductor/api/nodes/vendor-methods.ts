@@ -4,7 +4,7 @@ import type { NodeRecord } from '../../node/record.ts'
 import type { NodeService } from '../../node/service.ts'
 import { checkInput, Flag, z } from '../node-input.ts'
 
-export interface VendorMethod {
+export interface BmcMethod {
   readonly description: string
   readonly http: 'GET' | 'POST' | 'DELETE'
   /** Answers 202 and no body; otherwise what it found, or null. */
@@ -17,7 +17,7 @@ export interface VendorMethod {
 const SendRaw = z.strictObject({ raw_bytes: z.string().min(1).max(1024) })
 const BmcReset = z.strictObject({ warm: Flag.default(true) })
 
-const IPMI: Readonly<Record<string, VendorMethod>> = {
+const IPMI: Readonly<Record<string, BmcMethod>> = {
   send_raw: {
     description:
       'sends a raw request to the BMC; raw_bytes: network function, command and data as text, such as "0x06 0x01"',
@@ -62,7 +62,7 @@ const Eject = z.strictObject({
     .nullish(),
 })
 
-const REDFISH: Readonly<Record<string, VendorMethod>> = {
+const REDFISH: Readonly<Record<string, BmcMethod>> = {
   create_subscription: {
     description:
       'subscribes to events of the BMC; Destination (required): the URL that it sends them to; EventTypes, Context, Protocol, HttpHeaders as in Redfish',
@@ -116,12 +116,12 @@ const REDFISH: Readonly<Record<string, VendorMethod>> = {
   },
 }
 
-const METHODS: Readonly<Record<string, Readonly<Record<string, VendorMethod>>>> = {
+const METHODS: Readonly<Record<string, Readonly<Record<string, BmcMethod>>>> = {
   ipmitool: IPMI,
   redfish: REDFISH,
   'idrac-redfish': REDFISH,
 }
 
 /** Those of a vendor interface, by name. */
-export const vendorMethodsOf = (vendor: string | null): Readonly<Record<string, VendorMethod>> =>
+export const vendorMethodsOf = (vendor: string | null): Readonly<Record<string, BmcMethod>> =>
   (vendor !== null && Object.hasOwn(METHODS, vendor) ? METHODS[vendor] : undefined) ?? {}

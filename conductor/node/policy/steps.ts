@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { checkInput } from '../../api/check-input.ts'
-import { SETUP_MODE_STEPS } from './setup-mode-steps.ts'
+import { SetupModeKeys } from './setup-mode-keys.ts'
 
 /** What a request, a runbook or a deploy template names (Ironic's step schema). */
 export interface AskedStep {
@@ -84,7 +84,12 @@ export const AGENT_STEPS: StepCatalog = {
     by: 'agent',
     says: 'the inventory is read anew',
   },
-  ...SETUP_MODE_STEPS,
+  'management.enroll_secure_boot_keys': {
+    in: { clean: 0 },
+    by: 'agent',
+    says: 'the firmware, which must be in setup mode, gets keys of its own for Secure Boot; each is read back',
+    args: SetupModeKeys,
+  },
   'deploy.write_image': {
     in: { deploy: 80 },
     by: 'agent',

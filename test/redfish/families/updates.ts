@@ -1,5 +1,5 @@
-/** UpdateService 1.14: fetches the file (SimpleUpdate) or is sent it (MultipartHttpPushUri, HttpPushUri), takes its time,
- *  installs at the next start or restarts the BMC; and the adapters whose firmware it shows. */
+/** UpdateService 1.14: fetches the file (SimpleUpdate) or is sent it (MultipartHttpPushUri, HttpPushUri), takes its
+ *  time, installs at the next start or restarts the BMC; and the adapters whose firmware it shows. */
 import { formOf } from '../form.ts'
 import { collection, CHASSIS, link, MANAGER, resource, ROOT, SYSTEM } from '../tree.ts'
 import type { Ask, Dict, Outcome } from '../tree.ts'

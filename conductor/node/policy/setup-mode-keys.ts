@@ -1,9 +1,8 @@
-/** The step of the ramdisk that gives keys of one's own to firmware in setup mode: it works wherever keys can be cleared,
- *  with every BMC. */
+/** What the step of the ramdisk takes that gives keys of one's own to firmware in setup mode: it works wherever keys can
+ *  be cleared, with every BMC. */
 import * as z from 'zod'
 import { KEY_VARIABLES, KeyUpdates, signatureLists, type KeyVariable } from '../../api/agent-keys.ts'
 import { Fault } from '../../../kit/fault.ts'
-import type { KnownStep } from './steps.ts'
 
 const update = (variable: KeyVariable, of: string) =>
   z
@@ -27,17 +26,8 @@ const OF: Readonly<Record<KeyVariable, string>> = {
   PK: 'the platform key, signed by itself, which ends setup mode',
 }
 
-const Keys = z.strictObject({
+export const SetupModeKeys = z.strictObject({
   [KEY_VARIABLES[0]]: update('db', OF.db),
   [KEY_VARIABLES[1]]: update('KEK', OF.KEK),
   [KEY_VARIABLES[2]]: update('PK', OF.PK),
 })
-
-export const SETUP_MODE_STEPS: Readonly<Record<string, KnownStep>> = {
-  'management.enroll_secure_boot_keys': {
-    in: { clean: 0 },
-    by: 'agent',
-    says: 'the firmware, which must be in setup mode, gets keys of its own for Secure Boot; each is read back',
-    args: Keys,
-  },
-}
