@@ -1,5 +1,5 @@
-/** What the step of the ramdisk takes that gives keys of one's own to firmware in setup mode: it works wherever keys can
- *  be cleared, with every BMC. */
+/** What the step of the ramdisk takes that gives keys of one's own to firmware in setup mode. It works wherever keys
+ *  can be cleared, with every BMC. */
 import * as z from 'zod'
 import { KEY_VARIABLES, KeyUpdates, signatureLists, type KeyVariable } from '../../api/agent-keys.ts'
 import { Fault } from '../../../kit/fault.ts'
