@@ -1,7 +1,7 @@
 /** The boot loader of a disk image: whether it carries a signature (Authenticode; PE format, "Attribute Certificate
  *  Table"), and which architecture it is for ("COFF File Header", Machine). Whose signature it is, and whether a server
  *  trusts it, is not looked at: without one, Secure Boot stops it for certain. */
-import { open } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import type { Architecture } from '../kit/architecture.ts'
 import { readFatFile, type ReadAt } from './fat.ts'
 
@@ -32,27 +32,35 @@ export interface DiskLoader {
 export async function diskLoader(diskPath: string, loader?: string): Promise<DiskLoader> {
   const file = await open(diskPath, 'r')
   try {
-    const read: ReadAt = async (at, lengthBytes) => {
-      // What a damaged table names may lie anywhere.
-      if (!Number.isSafeInteger(at) || at < 0 || at > MAX_DISK_BYTES) return Buffer.alloc(0)
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(lengthBytes), 0, lengthBytes, at)
-      return buffer.subarray(0, bytesRead)
-    }
+    const read = readerOf(file)
     const esp = await espOf(read)
-    if (esp === undefined) return {}
-    const found: DiskLoader[] = []
-    for (const path of loader === undefined ? LOADERS : [loader]) {
-      const names = path.split('\\').filter((part) => part !== '')
-      const file = await readFatFile(read, esp, { path: names, lengthBytes: PE_HEAD_BYTES })
-      if (file) found.push(loaderOf(file))
-    }
-    const [first = {}] = found
-    const { architecture, ...others } = first
-    const isOne = found.every((one) => one.architecture === architecture)
-    return { ...others, ...(architecture && isOne ? { architecture } : {}) }
+    return esp === undefined ? {} : await loaderAt(read, esp, loader)
   } finally {
     await file.close()
   }
+}
+
+export const readerOf =
+  (file: FileHandle): ReadAt =>
+  async (at, lengthBytes) => {
+    // What a damaged table names may lie anywhere.
+    if (!Number.isSafeInteger(at) || at < 0 || at > MAX_DISK_BYTES) return Buffer.alloc(0)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(lengthBytes), 0, lengthBytes, at)
+    return buffer.subarray(0, bytesRead)
+  }
+
+/** The same for the EFI system partition that begins at `esp`. */
+export async function loaderAt(read: ReadAt, esp: number, loader?: string): Promise<DiskLoader> {
+  const found: DiskLoader[] = []
+  for (const path of loader === undefined ? LOADERS : [loader]) {
+    const names = path.split('\\').filter((part) => part !== '')
+    const file = await readFatFile(read, esp, { path: names, lengthBytes: PE_HEAD_BYTES })
+    if (file) found.push(loaderOf(file))
+  }
+  const [first = {}] = found
+  const { architecture, ...others } = first
+  const isOne = found.every((one) => one.architecture === architecture)
+  return { ...others, ...(architecture && isOne ? { architecture } : {}) }
 }
 
 /** Where the first EFI system partition begins. */

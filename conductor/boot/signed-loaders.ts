@@ -1,9 +1,25 @@
-/** Whether a directory of loaders holds those that firmware with Secure Boot takes. */
+/** Whether the ramdisk comes to a node through loaders that firmware with Secure Boot takes: those of a directory, or
+ *  those in the boot ISO. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hasSignedIso } from '../../images/signed-iso.ts'
 import { GRUB_LOADER, SHIM_LOADER } from '../../pxe/firmware.ts'
+import type { BootConfig } from '../config.ts'
+import type { NodeRecord } from '../node/record.ts'
+import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 
-export async function hasSignedLoaders(dir: string): Promise<boolean> {
+/** Looked at for each boot: both may be replaced while the conductor runs. */
+export async function bootsThroughSigned(
+  boot: Pick<BootConfig, 'iso' | 'loaders'> | undefined,
+  node: Pick<NodeRecord, 'interfaces'>,
+): Promise<boolean> {
+  if (!boot) return false
+  if (!bootPlanOf(node).servesIso) return hasSignedLoaders(boot.loaders)
+  // One that cannot be read cannot be served either: the boot will say so.
+  return boot.iso !== undefined && (await hasSignedIso(boot.iso).catch(() => undefined)) === true
+}
+
+async function hasSignedLoaders(dir: string): Promise<boolean> {
   const sizes = await Promise.all(
     [SHIM_LOADER, GRUB_LOADER].map((name) =>
       stat(join(dir, name)).then(

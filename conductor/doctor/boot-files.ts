@@ -1,7 +1,8 @@
-/** Is what nodes boot from there, and how old are iPXE's loaders? */
+/** Is what nodes boot from there, how old are iPXE's loaders, and does the boot ISO boot with Secure Boot on? */
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hasSignedIso } from '../../images/signed-iso.ts'
 import type { Run } from '../../kit/run.ts'
 import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
@@ -14,15 +15,16 @@ const BUILT = /git-?(20\d\d)(\d\d)(\d\d)\./
 /** From then on iPXE asks for autoexec.ipxe, which ends its wait for IPv6 routers. */
 const AUTOEXEC_SINCE = '2023-02-01'
 const TIMEOUT_MS = 5_000
+const BUILD_RAMDISK = 'rackward image build ramdisk'
 const BUILD = 'rackward image build loaders, and name its directory in boot.loaders'
 
 export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
   if (!config.boot)
     return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
-  const { loaders } = config.boot
+  const { iso, loaders } = config.boot
   const files = allRamdisks(config.boot).flatMap(({ kernel, initrd, rescueInitrd }) => [kernel, initrd, rescueInitrd])
   const wanted: [path: string, remedy: string][] = [
-    ...files.flatMap((path): [string, string][] => (path ? [[path, 'rackward image build ramdisk']] : [])),
+    ...[...files, iso].flatMap((path): [string, string][] => (path ? [[path, BUILD_RAMDISK]] : [])),
     ...LOADERS.map((name): [string, string] => [join(loaders, name), `apt-get install ipxe, or ${BUILD}`]),
   ]
   const findings: Finding[] = []
@@ -34,6 +36,7 @@ export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
   return [
     ok('boot files', 'kernel, ramdisk and loaders are there'),
     ...(await loaderAges(loaders)),
+    ...(iso === undefined ? [] : [await bootIso(iso)]),
     ...(await routerAdvertisements(config.boot, run)),
   ]
 }
@@ -54,6 +57,17 @@ async function loaderAges(dir: string): Promise<Finding[]> {
     )
   }
   return findings
+}
+
+async function bootIso(path: string): Promise<Finding> {
+  const isSigned = await hasSignedIso(path).catch(() => undefined)
+  return isSigned
+    ? ok('boot ISO', `${path}: its loader for UEFI is signed, and boots with Secure Boot on and off`)
+    : warn(
+        'boot ISO',
+        `${path}: it has no signed loader for UEFI, so that Secure Boot is switched off for each boot of it`,
+        BUILD_RAMDISK,
+      )
 }
 
 async function routerAdvertisements({ routerAdvertisements: wanted }: BootConfig, run: Run): Promise<Finding[]> {

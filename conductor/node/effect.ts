@@ -27,7 +27,7 @@ export type Effect =
   | { readonly do: 'child-step'; readonly node: string }
   /** `set`: for the next start. `restart`: the same, with a restart after it, and a server that was off is off again in
    *  the end; `prove`: what was set before a start. The last two leave a task that is looked at until it holds.
-   *  `unlessSigned`: Secure Boot stays as it is where network boots are signed. */
+   *  `unlessSigned`: Secure Boot stays as it is where the ramdisk comes through signed loaders. */
   | {
       readonly do: 'firmware-mode'
       readonly bootMode?: 'uefi' | 'bios'

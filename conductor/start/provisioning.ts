@@ -1,7 +1,7 @@
 /** The worker of the nodes, what carries its effects out, and the service that agents talk to. */
 import { BootFiles } from '../../images/boot-files.ts'
 import { Listeners } from '../../kit/listeners.ts'
-import { hasSignedLoaders } from '../boot/signed-loaders.ts'
+import { bootsThroughSigned } from '../boot/signed-loaders.ts'
 import { agentServer } from '../agents/server.ts'
 import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
@@ -154,7 +154,7 @@ export function makePerformer(
     }),
     publish: boot.updates.publish,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
-    hasSignedLoaders: async () => config.boot !== undefined && hasSignedLoaders(config.boot.loaders),
+    bootsThroughSigned: (node) => bootsThroughSigned(config.boot, node),
     fakeDelayMs: config.fake.delaySeconds * 1000,
   })
 }

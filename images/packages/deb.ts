@@ -53,7 +53,7 @@ const plans = (version: string, completion: string): readonly Plan[] => [
     summary: 'bare-metal provisioning and high availability: conductor',
     depends: `rackward-common (= ${version}), ipmitool, freeipmi-tools, ipxe, zstd, openssl, iproute2, init-system-helpers, systemd`,
     recommends:
-      'mmdebstrap, radvd, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, e2fsprogs, grub-common, grub-pc-bin, grub-efi-amd64-bin',
+      'mmdebstrap, radvd, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, xorriso, e2fsprogs, grub-common, grub-pc-bin',
     files: [
       { path: 'lib/systemd/system/rackward-conductor.service', text: CONDUCTOR_UNIT },
       { path: 'usr/lib/sysusers.d/rackward-conductor.conf', text: CONDUCTOR_USER },

@@ -99,7 +99,7 @@ export async function makeImage(opts: {
   workDir: string
   /** What it carries out first. */
   early: string
-  format: 'i386-pc' | 'i386-pc-eltorito' | 'x86_64-efi'
+  format: 'i386-pc' | 'i386-pc-eltorito'
   modules: readonly string[]
 }): Promise<Buffer> {
   const out = join(opts.workDir, `grub-${opts.format}`)

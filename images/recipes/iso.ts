@@ -1,19 +1,21 @@
-/** The deploy ramdisk as an ISO image for virtual media: El Torito for BIOS and UEFI, and a region of fixed size for
- *  the kernel arguments of one boot, which the boot services lay over it while they serve it. Made from ordinary files:
- *  nothing is mounted. */
-import { copyFile, mkdir, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+/** The deploy ramdisk as an ISO image for virtual media: El Torito for BIOS, and for UEFI with Secure Boot on or off,
+ *  and a region of fixed size for the kernel arguments of one boot, which the boot services lay over it while they
+ *  serve it. Made from ordinary files: nothing is mounted. */
+import { copyFile, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
 import { ARGS_BYTES, ARGS_PATH, emptyArgs } from '../boot-args.ts'
 import { makeImage } from './grub.ts'
 
 const TIMEOUT_MS = 5 * 60_000
-/** GRUB for UEFI needs about 1 MiB. */
-const ESP_MIB = 4
 const MIB = 1024 * 1024
+/** More than its tables and directories take. */
+const FAT_MIB = 1
 const LABEL = 'RACKWARD_BOOT'
 
+/** Of GRUB for BIOS. That for UEFI is signed, and has its own. */
 const MODULES = [
+  'biosdisk',
   'iso9660',
   'normal',
   'search',
@@ -30,15 +32,22 @@ const MODULES = [
   'sleep',
 ]
 
-const MENU_PATH = '/boot/grub.cfg'
+/** Where the signed GRUB looks for it. */
+const MENU_PATH = '/boot/grub/grub.cfg'
+/** By this file the signed GRUB finds the image where firmware did not say which drive it was started from. */
+const MARK_PATH = '/.disk/info'
 
-/** What is carried out first knows no conditions: the menu does. */
+/** What GRUB for BIOS carries out first knows no conditions: the menu does. */
 const EARLY = `search --no-floppy --label ${LABEL} --set=root
 configfile ($root)${MENU_PATH}
 `
 
-/** Reads the region, then boots. A machine that cannot boot starts anew after a while, as `panic=30` does later. */
+/** Reads the region, then boots. The signed GRUB comes here with the drive that it was started from as its root. A
+ *  machine that cannot boot starts anew after a while, as `panic=30` does later. */
 const MENU = `set timeout=0
+if [ ! -e "($root)${ARGS_PATH}" ]; then
+  search --no-floppy --label ${LABEL} --set=root
+fi
 source ($root)${ARGS_PATH}
 if [ "$system" = rescue ]; then
   linux ($root)/kernel $args
@@ -59,40 +68,38 @@ export interface IsoParts {
   readonly initrd: string
   /** What the rescue system has beyond the deploy ramdisk. */
   readonly rescue: string
+  /** Directory of the loaders for UEFI (iso-loaders.ts). */
+  readonly loaders: string
 }
 
 /** Makes the template at `out`; `workDir` is for files that are not kept. */
 export async function makeBootIso(parts: IsoParts, { out, workDir }: { out: string; workDir: string }): Promise<void> {
   const tree = join(workDir, 'iso')
-  await mkdir(join(tree, 'rackward'), { recursive: true })
-  await mkdir(join(tree, 'boot'))
+  for (const path of [ARGS_PATH, MENU_PATH, MARK_PATH]) await mkdir(dirname(join(tree, path)), { recursive: true })
   await copyFile(parts.kernel, join(tree, 'kernel'))
   await copyFile(parts.initrd, join(tree, 'initrd'))
   await copyFile(parts.rescue, join(tree, 'rescue'))
   await writeFile(join(tree, ARGS_PATH), emptyArgs())
-
   await writeFile(join(tree, MENU_PATH), MENU)
+  await writeFile(join(tree, MARK_PATH), `${LABEL}\n`)
 
-  const grub = { workDir, early: EARLY }
-  await writeFile(
-    join(tree, 'boot/bios.img'),
-    await makeImage({ ...grub, format: 'i386-pc-eltorito', modules: ['biosdisk', ...MODULES] }),
-  )
-  await writeFile(
-    join(workDir, 'bootx64.efi'),
-    await makeImage({ ...grub, format: 'x86_64-efi', modules: ['efi_gop', 'efi_uga', ...MODULES] }),
-  )
-  await makeEsp(join(workDir, 'bootx64.efi'), join(tree, 'boot/efi.img'))
+  const bios = await makeImage({ workDir, early: EARLY, format: 'i386-pc-eltorito', modules: MODULES })
+  await writeFile(join(tree, 'boot/bios.img'), bios)
+  await makeEsp(parts.loaders, join(tree, 'boot/efi.img'))
   await runOk(isoCommand(tree, out), { timeoutMs: TIMEOUT_MS })
   await rm(tree, { recursive: true })
 }
 
-async function makeEsp(loader: string, esp: string): Promise<void> {
+/** What firmware starts: a FAT image as El Torito wants it, with the loaders in EFI/BOOT. */
+async function makeEsp(loaders: string, esp: string): Promise<void> {
+  const files = (await readdir(loaders)).map((name) => join(loaders, name))
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
+  const totalBytes = sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
   await writeFile(esp, '')
-  await truncate(esp, ESP_MIB * MIB)
+  await truncate(esp, (Math.ceil(totalBytes / MIB) + FAT_MIB) * MIB)
   await runOk(['mkfs.vfat', '-n', 'ESP', esp], { timeoutMs: TIMEOUT_MS })
   await runOk(['mmd', '-i', esp, '::/EFI', '::/EFI/BOOT'], { timeoutMs: TIMEOUT_MS })
-  await runOk(['mcopy', '-i', esp, loader, '::/EFI/BOOT/BOOTX64.EFI'], { timeoutMs: TIMEOUT_MS })
+  await runOk(['mcopy', '-i', esp, ...files, '::/EFI/BOOT/'], { timeoutMs: TIMEOUT_MS })
 }
 
 const BIOS = ['-b', 'boot/bios.img', '-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '--grub2-boot-info']
@@ -116,4 +123,4 @@ const isoCommand = (tree: string, out: string): string[] => [
 ]
 
 /** What an image depends on beside its files: another recipe makes another image. */
-export const ISO_RECIPE = JSON.stringify([EARLY, MENU, MODULES, LABEL, ARGS_BYTES, BIOS, UEFI])
+export const ISO_RECIPE = JSON.stringify([EARLY, MENU, MODULES, MARK_PATH, LABEL, ARGS_BYTES, BIOS, UEFI])

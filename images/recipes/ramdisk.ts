@@ -8,6 +8,7 @@ import { Fault } from '../../kit/fault.ts'
 import { debootstrap, sourcesOf } from './apt.ts'
 import { cached, cacheKey } from './cache.ts'
 import { INIT } from './init.ts'
+import { buildIsoLoaders } from './iso-loaders.ts'
 import { ISO_RECIPE, makeBootIso } from './iso.ts'
 import { DRIVERS, PROGRAMS, type Drivers } from './drivers.ts'
 import { copyLibraries, firstExisting, type Trees } from './libraries.ts'
@@ -51,7 +52,8 @@ export async function buildRamdisk(
   const recipe = JSON.stringify({ drivers, PROGRAMS, INIT, RESCUE, layout: 3 })
   const nodeJs = drivers.packagedNode ? 'packaged' : `${process.version} ${(await stat(opts.nodeFile)).size}`
   const base = await kernelBase(opts, cacheKey([recipe, nodeJs]))
-  const key = cacheKey([recipe, ISO_RECIPE, agent, nodeJs])
+  const loaders = drivers.hasIso ? await buildIsoLoaders(opts) : undefined
+  const key = cacheKey([recipe, ISO_RECIPE, loaders ? basename(loaders) : '', agent, nodeJs])
   const place = {
     root: opts.cacheDir,
     name: opts.architecture === 'x86_64' ? 'ramdisk' : `ramdisk-${opts.architecture}`,
@@ -68,12 +70,13 @@ export async function buildRamdisk(
     await writeFile(join(scratch, 'initrd'), deploy)
     await writeFile(join(scratch, 'initrd-rescue'), Buffer.concat([deploy, await readFile(join(base, 'rescue.zst'))]))
     await copyFile(join(base, 'vmlinuz'), join(scratch, 'kernel'))
-    if (drivers.hasIso) opts.say('making the ISO image for virtual media')
-    if (drivers.hasIso)
+    if (loaders) {
+      opts.say('making the ISO image for virtual media')
       await makeBootIso(
-        { kernel: join(scratch, 'kernel'), initrd: join(scratch, 'initrd'), rescue: join(base, 'rescue.zst') },
+        { kernel: join(scratch, 'kernel'), initrd: join(scratch, 'initrd'), rescue: join(base, 'rescue.zst'), loaders },
         { out: join(scratch, 'boot.iso'), workDir: join(scratch, 'top') },
       )
+    }
     await rm(join(scratch, 'top'), { recursive: true })
     await rm(join(scratch, 'agent.zst'))
   })

@@ -1,5 +1,5 @@
-/** `npm run bench [-- deploy | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. `api.ts`, `scale.ts`,
- *  `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on
+/** `npm run bench [-- deploy | media | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. `media.ts`,
+ *  `api.ts`, `scale.ts`, `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against the floor measured on
  *  the same server in the same run; and the ramdisk's size. Figures are for comparing within one run: they move with
  *  the machine. */
 import { join } from 'node:path'
@@ -11,11 +11,13 @@ import { run } from '../../kit/run.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor } from '../lab/conductor.ts'
 import { enroll, travel } from '../lab/journey.ts'
-import { Rack } from '../lab/rack.ts'
+import type { Rack } from '../lab/rack.ts'
 import type { Firmware, Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
+import { inRack } from './in-rack.ts'
+import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
 import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
@@ -33,19 +35,6 @@ interface Made {
   readonly image: Awaited<ReturnType<typeof debianFor>>
   readonly imageStore: string
   readonly accel: 'kvm' | 'tcg'
-}
-
-async function inRack<T>(name: string, accel: 'kvm' | 'tcg', work: (rack: Rack) => Promise<T>): Promise<T> {
-  const rack = new Rack(`${name}-${process.pid}`, `/var/tmp/rackward-${name}-${process.pid}`, accel)
-  const stop = () => void rack.down().finally(() => process.exit(1))
-  process.once('SIGINT', stop)
-  try {
-    await rack.up()
-    return await work(rack)
-  } finally {
-    process.off('SIGINT', stop)
-    await rack.down()
-  }
 }
 
 const spec = (firmware: Firmware) => ({
@@ -121,13 +110,15 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      firmware: { type: 'string', default: 'bios' },
+      firmware: { type: 'string' },
       json: { type: 'boolean', default: false },
       'no-peer': { type: 'boolean', default: false },
       kills: { type: 'string', default: '30' },
       hosts: { type: 'string' },
       bmcs: { type: 'string' },
       nodes: { type: 'string', default: '10000' },
+      rounds: { type: 'string', default: '1' },
+      'secure-boot': { type: 'boolean', default: false },
     },
   })
   const [what = 'deploy'] = positionals
@@ -141,8 +132,15 @@ async function main(): Promise<void> {
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
+  if (what === 'media')
+    return benchMedia({
+      rounds: Number(values.rounds),
+      firmware: values.firmware === 'bios' ? 'bios' : 'uefi',
+      secureBoot: values['secure-boot'],
+      json: values.json,
+    })
   if (what !== 'deploy')
-    throw new Error(`there is no benchmark ${what}; there are deploy, api, scale, mesh and redfish`)
+    throw new Error(`there is no benchmark ${what}; there are deploy, media, api, scale, mesh and redfish`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')

@@ -83,8 +83,6 @@ export function readArgs(all: readonly string[]): LabArgs {
   const secureBoot = values['secure-boot'] ?? false
   if (secureBoot && firmware === 'bios')
     throw new Error('--secure-boot: it is part of UEFI; use it without --firmware bios')
-  if (secureBoot && bmc !== 'ipmi')
-    throw new Error('--secure-boot: the BMCs that speak Redfish begin with it off; use --bmc ipmi')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {

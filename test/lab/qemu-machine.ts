@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { runOk } from '../../kit/run.ts'
-import type { Identity, Machine, MachineEvent, NextBoot, PowerState } from '../redfish/machine.ts'
+import type { Identity, Machine, MachineEvent, NextBoot, PowerState, SecureBootNext } from '../redfish/machine.ts'
 import { Qmp } from './qmp.ts'
 import { systemUuid, type Server } from './server.ts'
 
@@ -109,10 +109,21 @@ export class QemuMachine implements Machine {
     if (this.qmp) await this.load(this.qmp, drive, url)
   }
 
-  /** The script takes it at the next start: other code of the firmware, other variables. */
-  async setSecureBoot(next: { readonly enabled: boolean; readonly keys: 'factory' | 'none' }): Promise<void> {
-    await writeFile(join(this.server.dir, 'secure-boot'), `${next.enabled ? 'on' : 'off'} ${next.keys}\n`)
+  /** As the server was made, or as it was ordered since. A server without Secure Boot has no such file, and the keys of
+   *  the manufacturer for when it is switched on. */
+  get secureBoot(): SecureBootNext {
+    const file = this.secureBootFile()
+    if (!existsSync(file)) return { enabled: false, keys: 'factory' }
+    const [enabled, keys] = readFileSync(file, 'utf8').trim().split(' ')
+    return { enabled: enabled === 'on', keys: keys === 'factory' ? 'factory' : 'none' }
   }
+
+  /** The script takes it at the next start: other code of the firmware, other variables. */
+  async setSecureBoot(next: SecureBootNext): Promise<void> {
+    await writeFile(this.secureBootFile(), `${next.enabled ? 'on' : 'off'} ${next.keys}\n`)
+  }
+
+  private secureBootFile = (): string => join(this.server.dir, 'secure-boot')
 
   /** One start or stop at a time. */
   private alone(work: () => Promise<void>): Promise<void> {

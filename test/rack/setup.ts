@@ -7,7 +7,7 @@ import { debianFor, defaultCache, loadersFor, ramdiskFor } from '../../cli/image
 import type { Architecture } from '../../kit/architecture.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
-import { runOk } from '../../kit/run.ts'
+import { run, runOk } from '../../kit/run.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
 import { ROOT } from '../lab/root.ts'
@@ -90,6 +90,14 @@ export async function useTiny(
   const image = await importImage(store, { source: path, name })
   await rm(path)
   return image.id
+}
+
+/** What a command says on a deployed Debian; empty while there is no login. */
+export async function onServer(rack: Rack, address: string, command: string): Promise<string> {
+  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=5']
+  const ssh = ['ssh', '-i', join(rack.dir, 'id_ed25519'), ...options.flatMap((option) => ['-o', option])]
+  const done = await run(rack.in([...ssh, `debian@${address}`, command]), { timeoutMs: 30_000 })
+  return done.stdout.trim()
 }
 
 /** The first bytes of a disk file, which may be bigger than one read can take. */

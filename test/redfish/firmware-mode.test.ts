@@ -10,15 +10,13 @@ import { bootsSigned, checkFirmwareTarget, firmwareTargetOf } from '../../conduc
 import { matches } from '../../conductor/node/allocations.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import type { ObjectRecord } from '../../conductor/store/port.ts'
-import { performFirmware, type FirmwareParts } from '../../conductor/node/run/firmware-mode.ts'
-import { effectsOf } from '../../conductor/node/workflow/effects.ts'
 import { selfSigned } from '../../kit/certificate.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { call } from '../conductor/client.ts'
 import { SECURE_BOOT } from './families/secure-boot.ts'
 import { MODE } from './families/systems.ts'
-import type { SimulatedMachine } from './machine.ts'
+import { SimulatedMachine } from './machine.ts'
 import { VirtualBmc } from './virtual-bmc.ts'
 
 const LATEST = { 'openstack-api-version': 'baremetal latest' }
@@ -61,6 +59,29 @@ afterEach(async () => {
 
 test('both are read when the node is managed', async () => {
   expect(await node()).toMatchObject({ boot_mode: 'uefi', secure_boot: false })
+})
+
+test('a server that came with Secure Boot on shows it, and what is switched off is off from its next start on', async () => {
+  const machine = new SimulatedMachine()
+  machine.secureBoot = { enabled: true, keys: 'factory' }
+  const other = await VirtualBmc.open({ machine })
+  try {
+    await api('POST', '/v1/nodes', { name: 'r2', driver: 'redfish', driver_info: other.driverInfo() })
+    await api('PUT', '/v1/nodes/r2/states/provision', { target: 'manage' })
+    const seen = async () => (await api('GET', '/v1/nodes/r2')).body
+    const shows = (secureBoot: boolean) =>
+      until(async () => (await seen()).secure_boot === secureBoot && (await seen()).reservation === null, {
+        what: `Secure Boot ${secureBoot}`,
+        timeoutMs: 20_000,
+        everyMs: 50,
+      })
+    await shows(true)
+    await api('PUT', '/v1/nodes/r2/states/secure_boot', { target: false })
+    await shows(false)
+    expect(machine.secureBoot).toEqual({ enabled: false, keys: 'factory' })
+  } finally {
+    await other.stop()
+  }
 })
 
 test('Secure Boot is switched on by a restart that proves it, and a server that was off is off again', async () => {
@@ -212,66 +233,4 @@ test('an instance may want Secure Boot of a node that nothing can switch, where 
   const node = { ...newNode({ uuid: 'u', driver: 'ipmi' }, 0), instanceInfo: { capabilities: 'secure_boot:true' } }
   expect(() => checkFirmwareTarget(node)).toThrow('properties/capabilities')
   expect(() => checkFirmwareTarget({ ...node, properties: { capabilities: 'secure_boot:true' } })).not.toThrow()
-})
-
-test.each([
-  ['stays on for a ramdisk that comes through signed loaders', true, []],
-  ['is switched off where there are none', false, [false]],
-])('Secure Boot that the instance wants %s', async (_, signed, switched) => {
-  const node = {
-    ...newNode({ uuid: 'u', driver: 'redfish' }, 0),
-    instanceInfo: { capabilities: 'secure_boot:true' },
-    secureBoot: true,
-  }
-  const set = effectsOf('boot', { ...node, workflow: { ...node.workflow, order: 'deploy' } }).find(
-    (effect) => effect.do === 'firmware-mode',
-  )
-  const ordered: boolean[] = []
-  const firmwareMode = {
-    read: () => ({ bootMode: 'uefi', secureBoot: { active: true, wanted: ordered.at(-1) ?? true } }),
-    setSecureBoot: (enabled: boolean) => void ordered.push(enabled),
-    setBootMode: () => undefined,
-  }
-  const parts = {
-    bmcs: { target: () => 'bmc' },
-    bmcQueue: { run: (_target: unknown, _options: unknown, work: (bmc: unknown) => unknown) => work({ firmwareMode }) },
-    hasSignedLoaders: async () => signed,
-  } as unknown as FirmwareParts
-  if (set?.do !== 'firmware-mode') throw new Error('nothing sets the firmware')
-  await performFirmware(parts, set, { node, signal: AbortSignal.timeout(10_000) })
-  expect(ordered).toEqual(switched)
-})
-
-test('for other orders, and with the boot ISO, the ramdisk boots without Secure Boot in any case', () => {
-  const made = { ...newNode({ uuid: 'u', driver: 'redfish' }, 0), secureBoot: true }
-  const wants = { ...made, instanceInfo: { capabilities: 'secure_boot:true' } }
-  const deploys = { ...wants, workflow: { ...made.workflow, order: 'deploy' as const } }
-  const byMedia = { ...deploys, interfaces: { ...made.interfaces, boot: 'redfish-virtual-media' } }
-  for (const node of [made, { ...wants, workflow: { ...made.workflow, order: 'clean' as const } }, byMedia])
-    expect(effectsOf('boot', node)).toContainEqual({
-      do: 'firmware-mode',
-      ...(node === made || node.workflow.order === 'clean' ? {} : { bootMode: 'uefi' }),
-      secureBoot: false,
-      how: 'set',
-    })
-})
-
-test('the unsigned ramdisk boots without Secure Boot; the instance that wants it is started with it, and that is proven', () => {
-  const made = newNode({ uuid: 'u', driver: 'redfish' }, 0)
-  const wants = { ...made, instanceInfo: { capabilities: 'secure_boot:true' }, secureBoot: true }
-  const deploys = { ...wants, workflow: { ...made.workflow, order: 'deploy' as const } }
-  const steps = (phase: 'boot' | 'start') =>
-    effectsOf(phase, deploys).map((effect) =>
-      effect.do === 'firmware-mode' ? [effect.how, effect.bootMode, effect.secureBoot] : effect.do,
-    )
-  expect(steps('boot')).toEqual(['publish', 'power', ['set', 'uefi', false], 'boot-device', 'power'])
-  expect(steps('start')).toEqual([
-    'publish',
-    'power',
-    ['set', 'uefi', true],
-    'boot-device',
-    'power',
-    ['prove', undefined, true],
-  ])
-  expect(effectsOf('start', made).map((effect) => effect.do)).toEqual(['publish', 'power', 'boot-device', 'power'])
 })

@@ -28,6 +28,11 @@ export interface NextBoot {
   readonly httpUri?: string
 }
 
+export interface SecureBootNext {
+  readonly enabled: boolean
+  readonly keys: 'factory' | 'none'
+}
+
 export interface Machine {
   readonly identity: Identity
   readonly power: PowerState
@@ -46,7 +51,8 @@ export interface Machine {
   /** Puts a medium into a drive of the BMC (its name is the slot's Id), or takes it out (null), at once. */
   setMedium(drive: string, url: string | null): Promise<void>
   /** Whether Secure Boot verifies at the next start; and which variables it starts with. */
-  setSecureBoot(next: { readonly enabled: boolean; readonly keys: 'factory' | 'none' }): Promise<void>
+  readonly secureBoot: SecureBootNext
+  setSecureBoot(next: SecureBootNext): Promise<void>
   /** One listener: the BMC. */
   onEvent(listener: (event: MachineEvent) => void): void
 }
@@ -71,7 +77,7 @@ export class SimulatedMachine implements Machine {
   inPost = false
   nmis = 0
   next: NextBoot = { target: null, mode: 'UEFI' }
-  secureBoot: { readonly enabled: boolean; readonly keys: 'factory' | 'none' } = { enabled: false, keys: 'factory' }
+  secureBoot: SecureBootNext = { enabled: false, keys: 'factory' }
   /** Every start, in order. */
   readonly starts: Start[] = []
   readonly media = new Map<string, string>()
@@ -125,7 +131,7 @@ export class SimulatedMachine implements Machine {
     else this.media.set(drive, url)
   }
 
-  async setSecureBoot(next: { readonly enabled: boolean; readonly keys: 'factory' | 'none' }): Promise<void> {
+  async setSecureBoot(next: SecureBootNext): Promise<void> {
     this.secureBoot = next
   }
 

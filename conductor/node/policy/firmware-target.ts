@@ -68,9 +68,11 @@ export const bootsUki = ({ properties }: Pick<NodeRecord, 'properties'>): boolea
 export const bootsSigned = (node: Pick<NodeRecord, 'secureBoot' | 'properties' | 'instanceInfo'>): boolean =>
   node.secureBoot === true || isDeclaredSecure(node) || bootsUki(node) || firmwareTargetOf(node).secureBoot === true
 
-/** The boot into the ramdisk may switch Secure Boot off, and only an instance that wants it has it on again. */
-export const dropsSecureBoot = (node: Pick<NodeRecord, 'secureBoot' | 'driver' | 'interfaces'>): boolean =>
-  node.secureBoot === true && managementOf(node).firmwareMode
+/** It was switched on by an instance or by a person, not declared to be on in the firmware: an instance that does not
+ *  name it starts without it. */
+export const dropsSecureBoot = (
+  node: Pick<NodeRecord, 'secureBoot' | 'driver' | 'interfaces' | 'properties'>,
+): boolean => node.secureBoot === true && managementOf(node).firmwareMode && !isDeclaredSecure(node)
 
 /** Whether Secure Boot is on when the instance starts, as far as is known. */
 export const verifiesInstance = (

@@ -18,8 +18,8 @@ export interface FirmwareParts {
   readonly bmcQueue: BmcQueue
   readonly clock: Clock
   readonly powerTimeoutMs: number
-  /** Network boots have signed loaders. */
-  readonly hasSignedLoaders: () => Promise<boolean>
+  /** The ramdisk comes to the node through signed loaders. */
+  readonly bootsThroughSigned: (node: NodeRecord) => Promise<boolean>
 }
 
 export type FirmwareEffect = Extract<Effect, { do: 'firmware-mode' }>
@@ -38,7 +38,7 @@ export async function performFirmware(
   const command = <T>(work: (bmc: Bmc, broken: AbortSignal) => Promise<T>) =>
     bmcQueue.run(target, { priority: 'deploy', timeoutMs: COMMAND_MS, signal }, work)
   const read = () => command(readMode)
-  const effect = ordered.unlessSigned && (await parts.hasSignedLoaders()) ? withoutSecureBoot(ordered) : ordered
+  const effect = ordered.unlessSigned && (await parts.bootsThroughSigned(node)) ? withoutSecureBoot(ordered) : ordered
 
   if (effect.how === 'prove') {
     // Many BMCs are busy while their server starts.

@@ -41,8 +41,8 @@ export interface PerformParts {
   /** Reads the inventory of a node through its BMC and stores it. */
   readonly inspect: (node: NodeRecord, signal: AbortSignal) => Promise<Partial<NodeRecord>>
   readonly powerTimeoutMs: number
-  /** Network boots have signed loaders. */
-  readonly hasSignedLoaders: () => Promise<boolean>
+  /** The ramdisk comes to the node through signed loaders. */
+  readonly bootsThroughSigned: (node: NodeRecord) => Promise<boolean>
   readonly fakeDelayMs: number
 }
 

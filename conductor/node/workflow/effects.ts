@@ -67,22 +67,27 @@ export function restartForBmc(node: NodeRecord): readonly Effect[] {
 
 const isProof = (effect: Effect): boolean => effect.do === 'firmware-mode' && effect.how === 'prove'
 
-/** Our GRUB of the boot ISO is not signed, and iPXE is not either; where an instance wants Secure Boot, it stays on for
- *  a ramdisk that comes through signed loaders. The boot mode of the instance is set before the ramdisk, because
- *  firmware forgets boot entries when the mode changes. */
+/** Secure Boot stays on for a ramdisk that comes through signed loaders; iPXE is not signed, and a boot ISO may not be.
+ *  A clean ends what an instance wanted, and BIOS has no Secure Boot. The boot mode of the instance is set before the
+ *  ramdisk, because firmware forgets boot entries when the mode changes. */
 function ramdiskFirmware(node: NodeRecord): Firmware {
   if (!managementOf(node).firmwareMode) return {}
-  const isDeploy = node.workflow.order === 'deploy'
-  const { bootMode, secureBoot } = firmwareTargetOf(node)
+  const { order } = node.workflow
+  const bootMode = order === 'deploy' ? firmwareTargetOf(node).bootMode : undefined
+  const ends = bootMode === 'bios' || (order === 'clean' && dropsSecureBoot(node))
   return {
-    ...(isDeploy && bootMode ? { bootMode } : {}),
-    ...(dropsSecureBoot(node) ? { secureBoot: false } : {}),
-    ...(isDeploy && secureBoot && node.secureBoot && !bootPlanOf(node).servesIso ? { unlessSigned: true } : {}),
+    ...(bootMode ? { bootMode } : {}),
+    ...(node.secureBoot ? { secureBoot: false, ...(ends ? {} : { unlessSigned: true }) } : {}),
   }
 }
 
-const instanceFirmware = (node: NodeRecord): FirmwareTarget =>
-  managementOf(node).firmwareMode ? firmwareTargetOf(node) : {}
+/** A deploy whose instance does not name Secure Boot switches it off: its image may have no signed loader. */
+function instanceFirmware(node: NodeRecord): FirmwareTarget {
+  if (!managementOf(node).firmwareMode) return {}
+  const wanted = firmwareTargetOf(node)
+  const drops = node.workflow.order === 'deploy' && !wanted.secureBoot && dropsSecureBoot(node)
+  return drops ? { ...wanted, secureBoot: false } : wanted
+}
 
 type Firmware = FirmwareTarget & { readonly unlessSigned?: true }
 

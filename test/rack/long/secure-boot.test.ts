@@ -5,11 +5,10 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../../kit/clock.ts'
-import { run } from '../../../kit/run.ts'
 import { enroll, provision, travel, waitState } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
 import { newSeen } from '../../lab/show.ts'
-import { openBench, useDebian, type Bench } from '../setup.ts'
+import { onServer, openBench, useDebian, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const BOOT_MS = 400_000
@@ -42,22 +41,7 @@ describe('Secure Boot', () => {
   const eventsOf = async (name = 'server-1'): Promise<Event[]> =>
     ((await bench.conductor.api.ok('GET', `/rackward/v1/events?node=${name}`)) as unknown as { events: Event[] }).events
   const consoleOf = (one: Server) => readFile(join(one.dir, 'console.log'), 'latin1')
-  const onServer = async (command: string) => {
-    const key = join(bench.rack.dir, 'id_ed25519')
-    const ssh = [
-      'ssh',
-      '-i',
-      key,
-      '-o',
-      'StrictHostKeyChecking=no',
-      '-o',
-      'UserKnownHostsFile=/dev/null',
-      '-o',
-      'ConnectTimeout=5',
-    ]
-    const done = await run(bench.rack.in([...ssh, `debian@${address}`, command]), { timeoutMs: 30_000 })
-    return done.stdout.trim()
-  }
+  const onIt = (command: string) => onServer(bench.rack, address, command)
 
   test(
     'a blank server is deployed through shim and GRUB, and its Debian is locked down',
@@ -67,7 +51,7 @@ describe('Secure Boot', () => {
       const result = await travel({ api: bench.conductor.api, rack: bench.rack, server, image, seen: newSeen() })
       expect(result.error).toBeUndefined()
       address = result.address ?? ''
-      expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
+      expect(await onIt('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
 
       const seen = (await eventsOf()).flatMap(({ kind, detail }) => (kind === 'seen' ? [detail] : []))
       expect(new Set(seen.map(({ step }) => step))).toEqual(new Set(STEPS))
@@ -80,7 +64,7 @@ describe('Secure Boot', () => {
   )
 
   test('firmware that tries the network first comes to the disk through GRUB', { timeout: 600_000 }, async () => {
-    const before = await onServer('cat /proc/sys/kernel/random/boot_id')
+    const before = await onIt('cat /proc/sys/kernel/random/boot_id')
     for (const args of [
       ['power', 'off'],
       ['chassis', 'bootdev', 'pxe'],
@@ -89,14 +73,14 @@ describe('Secure Boot', () => {
       expect((await bench.rack.ipmi(server, args)).code).toBe(0)
     const after = await until(
       async () => {
-        const id = await onServer('cat /proc/sys/kernel/random/boot_id').catch(() => '')
+        const id = await onIt('cat /proc/sys/kernel/random/boot_id').catch(() => '')
         return id !== '' && id !== before ? id : undefined
       },
       { what: 'the server to boot from its disk', timeoutMs: BOOT_MS, everyMs: 2_000 },
     )
     expect(after).not.toBe(before)
     expect(await consoleOf(server)).toContain('server-1 boots from its disk')
-    expect(await onServer('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
+    expect(await onIt('cat /sys/kernel/security/lockdown')).toContain('[integrity]')
   })
 
   test('UEFI HTTP boot: shim and GRUB come over HTTP as well', { timeout: 600_000 }, async () => {

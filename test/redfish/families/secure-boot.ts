@@ -1,4 +1,5 @@
-/** SecureBoot 1.1 with its databases and certificates: what is ordered holds from the next start on. */
+/** SecureBoot 1.1 with its databases and certificates: what is ordered holds from the next start on. It begins as its
+ *  machine was made. */
 import { collection, link, resource, SYSTEM, type Ask, type Outcome } from '../tree.ts'
 import type { VirtualBmc } from '../virtual-bmc.ts'
 
@@ -9,10 +10,10 @@ const RESET = `${SECURE_BOOT}/Actions/SecureBoot.ResetKeys`
 const RESET_TYPES = ['ResetAllKeysToDefault', 'DeleteAllKeys', 'DeletePK']
 
 export class SecureBoot {
-  enabled = false
-  /** What the present start was verified by. */
-  active = false
-  keys: 'factory' | 'none' = 'factory'
+  enabled: boolean
+  /** What the present start was verified by, or the last one. */
+  active: boolean
+  keys: 'factory' | 'none'
   /** PEM of what was added to db, by Id. */
   readonly certificates = new Map<string, string>()
   private readonly pending = new Map<string, string>()
@@ -20,7 +21,9 @@ export class SecureBoot {
 
   constructor(bmc: VirtualBmc) {
     this.bmc = bmc
-    const { tree } = bmc
+    const { tree, machine } = bmc
+    ;({ enabled: this.enabled, keys: this.keys } = machine.secureBoot)
+    this.active = this.enabled && this.keys === 'factory'
     tree.extend(SYSTEM, () => ({ SecureBoot: link(SECURE_BOOT) }))
     tree.add(SECURE_BOOT, {
       get: () =>
