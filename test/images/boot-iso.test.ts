@@ -1,5 +1,5 @@
-/** The boot ISO: the recipe makes one for BIOS and UEFI, its region is found by the directories, what is laid over it is
- *  what GRUB reads, and it is known whether its loader is signed. */
+/** The boot ISO: the recipe makes one for BIOS and UEFI, its region is found by the directories, what is laid over it
+ *  is what GRUB reads, and it is known whether its loader is signed. */
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
