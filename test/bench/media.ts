@@ -58,7 +58,8 @@ export async function benchMedia({ rounds, firmware, secureBoot, json }: MediaOp
     await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(rack.dir, 'id_ed25519')])
     const spec = { name: 'bench-1', firmware, secureBoot, card: 'virtio', diskKind: 'virtio', bmc: 'redfish' } as const
     const server = await rack.addServer({ ...spec, diskBytes: 6 * GIB, memoryMb: 1536 })
-    const { kernel, initrd, iso = '' } = ramdisk
+    const { kernel, initrd, iso } = ramdisk
+    if (iso === undefined) throw new Error('there is no boot ISO for servers of this architecture')
     const conductor = await RackConductor.make(rack, {
       imageStore,
       kernel,

@@ -106,7 +106,7 @@ test('doctor says whether the boot ISO is there, and whether it boots with Secur
   await mkdir(loaders)
   for (const name of LOADERS) await writeFile(join(loaders, name), 'loader')
   const says = async (path: string) => {
-    const boot = { kernel: iso, initrd: iso, iso: path, loaders }
+    const boot = { architecture: 'x86_64', kernel: iso, initrd: iso, ramdisks: {}, iso: path, loaders }
     const findings = await bootFiles({ boot } as unknown as Config, () => Promise.reject(new Error('nothing is run')))
     return findings.filter(({ says: words }) => words.includes(path))
   }
