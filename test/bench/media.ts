@@ -141,6 +141,6 @@ function tableOf(rows: readonly Row[], about: Omit<MediaOptions, 'json'> & { acc
     ...rows.map(({ phase, network, media, ratio }) =>
       `${phase.padEnd(12)} ${seconds(network)} ${seconds(media)}  ${ratio === null ? '-' : ratio.toFixed(2)}`.trimEnd(),
     ),
-    `media / network, total: to reach: ${RATIO_TO_REACH.toFixed(2)}; write and readback are parts of deploy`,
+    `media / network, total: to reach: ${RATIO_TO_REACH.toFixed(2)}; prepare, write, readback and finish are parts of deploy`,
   ].join('\n')
 }
