@@ -34,6 +34,8 @@ const STATUS: Record<string, number> = {
   'agent.token': 401,
   'agent.session': 401,
   'store.stale': 409,
+  // The agent reports again.
+  'store.moved': 503,
   'object.missing': 404,
   'node.state': 409,
   // The agent asks again.

@@ -38,6 +38,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'bmc.updating': 503,
   'run.resources': 503,
   'store.stale': 409,
+  'store.moved': 409,
   'store.broken': 503,
   'bmc.config': 400,
   'url.fetch': 400,

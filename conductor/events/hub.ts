@@ -32,7 +32,7 @@ export class EventHub {
   /** Begins with what happens from now on. */
   async start(): Promise<void> {
     this.seq = await this.parts.journal.lastSeq()
-    this.stopWatching = this.parts.journal.watch(() => this.wake())
+    this.stopWatching = this.parts.journal.watch((upToSeq) => upToSeq > this.seq && this.wake())
   }
 
   async stop(): Promise<void> {

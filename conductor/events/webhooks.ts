@@ -105,7 +105,7 @@ class Sender {
   private async run(): Promise<void> {
     const { journal, clock } = this.parts
     let wake: () => void = () => undefined
-    const stopWatching = journal.watch(() => wake())
+    const stopWatching = journal.watch((upToSeq) => upToSeq > this.seq && wake())
     this.abort.signal.addEventListener('abort', () => wake(), { once: true })
     try {
       while (!this.abort.signal.aborted) {

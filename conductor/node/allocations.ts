@@ -121,15 +121,9 @@ export class Allocations {
   }
 
   private async allocate(allocation: ObjectRecord): Promise<void> {
-    const { store, random } = this.parts
-    // A conductor that died after the claim had its node already. The UUID alone proves nothing: a client may have
-    // chosen that of an instance of another project.
-    const [held] = await store.nodes(
-      { instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) },
-      { limit: 1, sortKey: 'id', descending: false },
-    )
-    if (held?.allocationUuid === allocation.uuid)
-      return this.finish(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
+    const { random } = this.parts
+    const held = await this.held(allocation)
+    if (held) return this.finish(allocation, { nodeUuid: held.uuid, state: 'active', why: null })
     const wanted = { resourceClass: String(allocation.body.resource_class), ...ownedAsAsked(allocation) }
     const found = (await this.every({ ...wanted, provisionState: 'available' })).filter((node) =>
       matches(node, allocation),
@@ -142,7 +136,18 @@ export class Allocations {
       if (!(await this.claim(node, allocation))) continue
       return this.finish(allocation, { nodeUuid: node.uuid, state: 'active', why: null })
     }
+    if (await this.held(allocation)) return this.allocate(allocation)
     await this.finish(allocation, { nodeUuid: null, state: 'error', why: await this.whyNone(allocation) })
+  }
+
+  /** A conductor that died after the claim, or another one that took it up too, has its node already. The UUID alone
+   *  proves nothing: a client may have chosen that of an instance of another project. */
+  private async held(allocation: ObjectRecord): Promise<NodeRecord | undefined> {
+    const [node] = await this.parts.store.nodes(
+      { instanceUuid: allocation.uuid, ...ownedAsAsked(allocation) },
+      { limit: 1, sortKey: 'id', descending: false },
+    )
+    return node?.allocationUuid === allocation.uuid ? node : undefined
   }
 
   /** Name and extra may have been changed meanwhile: they are read anew. */
@@ -153,7 +158,8 @@ export class Allocations {
     const { clock, store, turns } = this.parts
     const writeEnd = async () => {
       const now = await store.objects.find(ALLOCATION, uuid)
-      if (!now) return
+      // Another conductor that took it up as well has found a node.
+      if (!now || now.body.state === 'active') return
       await store.objects.put({
         ...now,
         nodeUuid: end.nodeUuid,

@@ -16,10 +16,31 @@ export const driveBytes = (content: DriveContent): { form: ConfigDriveRef['form'
     ? { form: 'iso.gz', bytes: Buffer.isBuffer(content) ? content : Buffer.from(content, 'base64') }
     : { form: 'json', bytes: Buffer.from(JSON.stringify(content)) }
 
+/** A drive as it is referred to, and its pieces. */
+export function cutDrive(id: string, content: DriveContent): { drive: ConfigDriveRef; pieces: Buffer[] } {
+  const { form, bytes } = driveBytes(content)
+  const count = Math.max(1, Math.ceil(bytes.length / PIECE_BYTES))
+  const pieces = Array.from({ length: count }, (_, i) => bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES))
+  return { drive: { id, form, pieces: count, sizeBytes: bytes.length }, pieces }
+}
+
+/** What the opened pieces are together. */
+export function joinDrive({ form }: ConfigDriveRef, pieces: readonly Buffer[]): DriveContent {
+  const bytes = Buffer.concat(pieces)
+  return form === 'json' ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : bytes
+}
+
+export const damagedDrive = (nodeUuid: string, cause: unknown): Fault =>
+  new Fault(
+    'store.damaged',
+    `the stored config drive of node ${nodeUuid} cannot be read: ${(cause as Error).message}`,
+    { cause },
+  )
+
 /** Pieces that one transaction removes. */
 const AT_ONCE = 4
 
-const place = (nodeUuid: string, drive: ConfigDriveRef, piece: number) =>
+export const placeOfPiece = (nodeUuid: string, drive: ConfigDriveRef, piece: number) =>
   `${nodeUuid}:config drive ${drive.id} ${drive.form} ${piece}/${drive.pieces}`
 
 export class Drives {
@@ -35,7 +56,7 @@ export class Drives {
    *  removes the drive. */
   async add(nodeUuid: string, id: string, content: DriveContent): Promise<ConfigDriveRef> {
     await turn()
-    const { drive, pieces } = this.cut(id, content)
+    const { drive, pieces } = cutDrive(id, content)
     await turn()
     for (const [i, bytes] of pieces.entries()) {
       await this.file.write({ what: 'config drive', nodeUuid }, () => this.insert(nodeUuid, drive, { i, bytes }))
@@ -46,7 +67,7 @@ export class Drives {
 
   /** The same inside a transaction. */
   addNow(nodeUuid: string, id: string, content: DriveContent): ConfigDriveRef {
-    const { drive, pieces } = this.cut(id, content)
+    const { drive, pieces } = cutDrive(id, content)
     for (const [i, bytes] of pieces.entries()) this.insert(nodeUuid, drive, { i, bytes })
     return drive
   }
@@ -60,18 +81,13 @@ export class Drives {
         .get(drive.id, i, nodeUuid)
       try {
         if (!row) throw new Error('a piece is missing')
-        parts.push(this.seal.open(row.bytes, place(nodeUuid, drive, i)))
+        parts.push(this.seal.open(row.bytes, placeOfPiece(nodeUuid, drive, i)))
       } catch (error) {
-        throw new Fault(
-          'store.damaged',
-          `the stored config drive of node ${nodeUuid} cannot be read: ${(error as Error).message}`,
-          { cause: error },
-        )
+        throw damagedDrive(nodeUuid, error)
       }
       await turn()
     }
-    const bytes = Buffer.concat(parts)
-    return drive.form === 'json' ? (JSON.parse(bytes.toString()) as Record<string, unknown>) : bytes
+    return joinDrive(drive, parts)
   }
 
   /** Unless a node refers to it. A few pieces at a time: nothing waits for a big one. */
@@ -108,16 +124,9 @@ export class Drives {
     )
   }
 
-  private cut(id: string, content: DriveContent): { drive: ConfigDriveRef; pieces: Buffer[] } {
-    const { form, bytes } = driveBytes(content)
-    const count = Math.max(1, Math.ceil(bytes.length / PIECE_BYTES))
-    const pieces = Array.from({ length: count }, (_, i) => bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES))
-    return { drive: { id, form, pieces: count, sizeBytes: bytes.length }, pieces }
-  }
-
   private insert(nodeUuid: string, drive: ConfigDriveRef, { i, bytes }: { i: number; bytes: Buffer }): void {
     this.file
       .sql('INSERT INTO config_drives (id, piece, node_uuid, bytes) VALUES (?, ?, ?, ?)')
-      .run(drive.id, i, nodeUuid, this.seal.close(bytes, place(nodeUuid, drive, i)))
+      .run(drive.id, i, nodeUuid, this.seal.close(bytes, placeOfPiece(nodeUuid, drive, i)))
   }
 }

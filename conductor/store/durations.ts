@@ -14,6 +14,21 @@ const FORGET_EVERY = 16
 /** Models and states that are counted for that. */
 const MAX_COUNTED = 1_000
 
+interface DurationEvent {
+  readonly kind: string
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** What an event tells of, if it tells of a state that ended. */
+export function durationOf({
+  kind,
+  detail,
+}: DurationEvent): { model: string; state: string; tookMs: number } | undefined {
+  const { model, from, tookMs } = detail
+  if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return
+  return { model, state: from, tookMs }
+}
+
 export class Durations {
   private readonly sql: Sql
   private readonly limits: DurationLimits
@@ -26,16 +41,16 @@ export class Durations {
   }
 
   /** Inside a transaction: what an event tells of, if it tells of a state that ended. */
-  note(event: { readonly kind: string; readonly detail: Readonly<Record<string, unknown>> }): void {
-    const { model, from, tookMs } = event.detail
-    if (event.kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number')
-      return
-    this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, from, tookMs)
-    const key = `${from}\n${model}`
+  note(event: DurationEvent): void {
+    const took = durationOf(event)
+    if (!took) return
+    const { model, state, tookMs } = took
+    this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, state, tookMs)
+    const key = `${state}\n${model}`
     const added = (this.added.get(key) ?? 0) + 1
     if (this.added.size > MAX_COUNTED) this.added.clear()
     this.added.set(key, added % FORGET_EVERY)
-    if (added === FORGET_EVERY) this.forget(model, from)
+    if (added === FORGET_EVERY) this.forget(model, state)
   }
 
   private forget(model: string, state: string): void {

@@ -18,6 +18,8 @@ const MAX_STATEMENTS = 500
 /** How long a lock of another process is waited for, and how often it is tried. */
 const BUSY_MS = 5_000
 const BUSY_AGAIN_MS = 25
+/** Between two looks for events of others, where the file is shared. */
+const POLL_MS = 100
 /** The write-ahead log grows to about 4 MiB before it is written back. */
 const MIN_FREE_BYTES = 8 * 1024 * 1024
 
@@ -26,25 +28,31 @@ export class SqliteFile {
   private readonly path: string
   private readonly clock: Clock
   private readonly db: Database.Database
-  private readonly lock: Database.Database
+  private readonly lock: Database.Database | undefined
   private readonly statements: Statements
   private readonly transact: (work: () => void) => void
-  private readonly listeners = new Set<() => void>()
-  private added = false
+  private readonly listeners = new Set<(upToSeq: number) => void>()
+  /** The last event of the present transaction; 0: none. */
+  private addedSeq = 0
   /** Why the last write failed; undefined: it did not. */
   private failed: string | undefined
+  private stopPolling: () => void = () => undefined
 
-  /** Throws `store.locked` when another conductor has the file. */
-  constructor(path: string, { clock, limits }: { clock: Clock; limits: DurationLimits }) {
+  /** Throws `store.locked` when another conductor has the file, unless it is to be shared. */
+  constructor(
+    path: string,
+    { clock, limits, shared = false }: { clock: Clock; limits: DurationLimits; shared?: boolean },
+  ) {
     this.path = path
     this.clock = clock
-    const { db, lock } = openDatabase(path)
+    const { db, lock } = openDatabase(path, shared)
     this.db = db
     this.lock = lock
     this.statements = new Statements(db, MAX_STATEMENTS)
     this.durations = new Durations(this.sql, limits)
     const transaction = db.transaction((work: () => void) => work())
     this.transact = (work) => transaction.immediate(work)
+    if (shared) this.poll(this.nextSeq() - 1)
   }
 
   /** Compiled once per text, as long as it is used. */
@@ -94,7 +102,7 @@ export class SqliteFile {
       this.announce()
       return result as T
     } catch (error) {
-      this.added = false
+      this.addedSeq = 0
       if (error instanceof Fault || isBusy(error)) throw error
       const code = (error as { code?: string }).code ?? ''
       if (code === 'SQLITE_CONSTRAINT_FOREIGNKEY')
@@ -119,13 +127,13 @@ export class SqliteFile {
 
   /** Inside a transaction. */
   addEvent(event: Omit<EventRecord, 'seq'>): void {
-    this.added = true
-    this.sql('INSERT INTO events (at, node_uuid, kind, detail) VALUES (?, ?, ?, ?)').run(
+    const { lastInsertRowid } = this.sql('INSERT INTO events (at, node_uuid, kind, detail) VALUES (?, ?, ?, ?)').run(
       event.atMs,
       event.nodeUuid,
       event.kind,
       JSON.stringify(event.detail),
     )
+    this.addedSeq = Number(lastInsertRowid)
     this.durations.note(event)
   }
 
@@ -134,7 +142,7 @@ export class SqliteFile {
     return (this.sql<{ seq: number | null }>('SELECT max(seq) AS seq FROM events').get()?.seq ?? 0) + 1
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (upToSeq: number) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
   }
@@ -142,20 +150,27 @@ export class SqliteFile {
   list = <R>(listing: Listing): R[] => listRows<R>(this.sql, listing)
 
   close(): void {
+    this.stopPolling()
     this.db.close()
-    this.lock.close()
+    this.lock?.close()
+  }
+
+  /** What other processes add is heard of by looking. */
+  private poll(knownSeq: number): void {
+    this.stopPolling = this.clock.after(POLL_MS, () => {
+      const upToSeq = this.nextSeq() - 1
+      if (upToSeq > knownSeq) for (const listener of this.listeners) listener(upToSeq)
+      this.poll(upToSeq)
+    })
   }
 
   private announce(): void {
-    if (!this.added) return
-    this.added = false
-    for (const listener of this.listeners) listener()
+    const upToSeq = this.addedSeq
+    if (upToSeq === 0) return
+    this.addedSeq = 0
+    for (const listener of this.listeners) listener(upToSeq)
   }
 }
-
-/** Somebody else was faster, or has removed it. */
-export const stale = (what: string, uuid: string): Fault =>
-  new Fault('store.stale', `${what} ${uuid} changed meanwhile`)
 
 /** SQLite names the column in its message alone. */
 const constraintField = (message: string): string | undefined => /\w+\.(\w+)$/.exec(message)?.[1]

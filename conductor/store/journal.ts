@@ -1,32 +1,11 @@
 /** The journal of everything that happened: rows of one table, read in order, in pieces of a bounded size. */
 import { isIn, type SqliteFile, type Where } from './file.ts'
-import type { EventFilter, EventRecord, Journal, SeenEvent } from './port.ts'
+import { readEvent, readSeen, type EventRow, type SeenRow } from './event-rows.ts'
+import type { EventFilter, Journal, SeenEvent } from './port.ts'
 import { ofProject } from './tables.ts'
-
-type EventRow = { seq: number; at: number; node_uuid: string | null; kind: string; detail: string }
-type SeenRow = EventRow & { owner: string | null; lessee: string | null }
 
 /** Events that one scan looks at. Others wait for it a few milliseconds. */
 const SCANNED = 5_000
-
-const readEvent = (row: EventRow): EventRecord => ({
-  seq: row.seq,
-  atMs: row.at,
-  nodeUuid: row.node_uuid,
-  kind: row.kind,
-  detail: readDetail(row.detail),
-})
-
-const readSeen = (row: SeenRow): SeenEvent => ({ ...readEvent(row), owner: row.owner, lessee: row.lessee })
-
-/** A row that cannot be read is told as such; those before and after it do not wait for it. */
-function readDetail(text: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>
-  } catch {
-    return { damaged: true }
-  }
-}
 
 function eventWheres(filter: EventFilter): Where[] {
   const wheres: Where[] = []

@@ -249,4 +249,14 @@ export const MIGRATIONS: readonly string[] = [
   SORT_INDEXES,
   NODE_COUNTS,
   NODE_VIFS,
+  `
+  -- When something is due although nothing happens: those are asked for every second.
+  ALTER TABLE nodes ADD COLUMN due_at INTEGER;
+  UPDATE nodes SET due_at = CASE
+    WHEN coalesce(json_extract(body, '$.workflow.phase'), json_extract(body, '$.machine.phase')) IN ('bmc', 'firmware-mode')
+    THEN coalesce(json_extract(body, '$.workflow.bmcTask.lookAtMs'), json_extract(body, '$.machine.bmcTask.lookAtMs'))
+    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs')) END
+    WHERE json_valid(body);
+  CREATE INDEX nodes_by_due_at ON nodes (due_at, uuid) WHERE due_at IS NOT NULL;
+  `,
 ]

@@ -1,7 +1,7 @@
 /** Nodes as rows: a column for everything that lists filter and sort by, the secrets sealed in one of their own, the
  *  rest as a JSON body that comes last. */
 import { bmcAddress } from '../bmc/address.ts'
-import { newNode, type NodeRecord } from '../node/record.ts'
+import { dueAtMs, newNode, type NodeRecord } from '../node/record.ts'
 import { isNodeFault, isState } from '../node/workflow/states.ts'
 import { isObject, parseObject } from './damage.ts'
 import { isIn, type Value, type Where } from './file.ts'
@@ -57,6 +57,7 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
   bmc: (node) => bmcAddress(node),
   version: (node) => node.version,
   updated_at: (node) => node.updatedAtMs,
+  due_at: (node) => dueAtMs(node),
 }
 
 const PLAIN_COLUMNS = Object.entries(COLUMNS)
@@ -70,7 +71,7 @@ const INDEX_NAMES: Readonly<Record<string, string>> = {
   provision_state: 'nodes_by_state',
   conductor_group: 'nodes_by_group',
 }
-const NO_SORTS = ['vifs', 'drive_id', 'version', 'bmc']
+const NO_SORTS = ['vifs', 'drive_id', 'version', 'bmc', 'due_at']
 /** Their indexes are of expressions, which SQLite does not name columns of. */
 export const NODE_FLAGS = ['maintenance', 'protected', 'retired']
 /** Their indexes have every row. */

@@ -18,7 +18,7 @@ import {
   readNode,
   type NodeRow,
 } from './node-rows.ts'
-import type { EventRecord, NodeCount, NodeFilter, Page } from './port.ts'
+import type { DueNode, EventRecord, NodeCount, NodeFilter, Page } from './port.ts'
 import type { Seal } from './secrets.ts'
 import { listWhole } from './tables.ts'
 import { VersionedTable, type Before } from './versioned.ts'
@@ -123,6 +123,16 @@ export class NodeTable {
       maintenance: maintenance === 1,
       count,
     }))
+  }
+
+  due(nowMs: number, { limit, after }: { limit: number; after?: DueNode | undefined }): DueNode[] {
+    const from = after ?? { uuid: '', dueAtMs: Number.MIN_SAFE_INTEGER }
+    return this.file
+      .sql<DueNode>(
+        `SELECT uuid, due_at AS dueAtMs FROM nodes WHERE due_at <= ? AND (due_at, uuid) > (?, ?)
+         ORDER BY due_at, uuid LIMIT ?`,
+      )
+      .all(nowMs, from.dueAtMs, from.uuid, limit)
   }
 
   async remove(uuid: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** Opens the database file: one conductor at a time, and the schema brought up to date. */
+/** Opens the database file: one conductor at a time unless it is to be shared, and the schema brought up to date. */
 import Database from 'better-sqlite3'
 import { Fault } from '../../kit/fault.ts'
 import { bmcAddress } from '../bmc/address.ts'
@@ -8,9 +8,12 @@ import { MIGRATIONS } from './migrations.ts'
 /** For the start alone; afterwards nothing waits inside SQLite, because everybody else would wait with it. */
 const START_BUSY_MS = 5_000
 
-/** Throws `store.locked` when another conductor has the file. */
-export function openDatabase(path: string): { db: Database.Database; lock: Database.Database } {
-  const lock = takeLock(`${path}.lock`)
+/** Throws `store.locked` when another conductor has the file, unless it is to be shared. */
+export function openDatabase(
+  path: string,
+  shared: boolean,
+): { db: Database.Database; lock: Database.Database | undefined } {
+  const lock = shared ? undefined : takeLock(`${path}.lock`)
   let db: Database.Database | undefined
   try {
     db = new Database(path, { timeout: START_BUSY_MS })
@@ -24,7 +27,7 @@ export function openDatabase(path: string): { db: Database.Database; lock: Datab
     return { db, lock }
   } catch (error) {
     db?.close()
-    lock.close()
+    lock?.close()
     throw broken(error)
   }
 }
@@ -48,7 +51,7 @@ export const isBusy = (error: unknown): boolean => (error as { code?: string }).
 
 /** Held as an exclusive transaction on a file beside the database: the kernel lets go of it when the process dies,
  *  however it dies. */
-function takeLock(path: string): Database.Database {
+export function takeLock(path: string): Database.Database {
   const lock = new Database(path, { timeout: 0 })
   try {
     lock.pragma('locking_mode = EXCLUSIVE')

@@ -153,6 +153,11 @@ export interface NodeCount {
   readonly count: number
 }
 
+export interface DueNode {
+  readonly uuid: string
+  readonly dueAtMs: number
+}
+
 /** Which events are looked for. `project`: of nodes that it owns or leases now. */
 export interface EventFilter {
   readonly nodeUuid?: string
@@ -172,7 +177,7 @@ export interface SeenEvent extends EventRecord {
 export interface ObjectStore {
   add(object: ObjectRecord): Promise<void>
   /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws
-   *  `store.stale` otherwise. */
+   *  `store.moved` otherwise. */
   put(object: ObjectRecord): Promise<ObjectRecord>
   /** By UUID or by name. */
   find(kind: string, ident: string): Promise<ObjectRecord | undefined>
@@ -199,8 +204,8 @@ export interface Journal {
   scan(seq: number, filter: EventFilter, limit: number): Promise<{ events: SeenEvent[]; upToSeq: number; end: boolean }>
   one(seq: number, filter?: EventFilter): Promise<EventRecord | undefined>
   lastSeq(): Promise<number>
-  /** Calls back after every commit that added events. The answer ends it. */
-  watch(listener: () => void): () => void
+  /** Calls back when there are events up to this number, whoever added them. The answer ends it. */
+  watch(listener: (upToSeq: number) => void): () => void
   /** How long nodes of this model were in this state: the newest of them, in milliseconds. */
   durations(model: string, state: string): Promise<number[]>
   /** Forgets events that are older, and durations that are too many: at most `limit` of each. Answers how many it was
@@ -213,15 +218,24 @@ export interface Journal {
 /** Documents that are read through the BMC of a node; node/hardware-documents.ts has their form. */
 export type HardwareKind = 'bios' | 'firmware'
 
+/** Which nodes a conductor works on, where several share one store. Any of them may change any node. */
+export interface NodeOwner {
+  readonly mine: (uuid: string) => boolean
+  /** A node of another one owes something: that one is to know it soon. */
+  readonly ring: (uuid: string) => void
+}
+
 /** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what
  *  reads many leaves it out. Methods that change something are durable when they resolve. */
 export interface Store {
   readonly objects: ObjectStore
   readonly journal: Journal
+  /** Absent: no other conductor can open this store. */
+  readonly owner?: NodeOwner
 
   /** Throws `object.conflict` when uuid, name, instance or BMC is taken. */
   addNode(node: NodeRecord): Promise<void>
-  /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.stale`
+  /** Replaces a node if its version is still `node.version`, and answers it with the next version; throws `store.moved`
    *  otherwise. */
   putNode(node: NodeRecord, events?: readonly NewEvent[]): Promise<NodeRecord>
   node(uuid: string): Promise<NodeRecord | undefined>
@@ -231,6 +245,9 @@ export interface Store {
   nodes(filter: NodeFilter, page: Page): Promise<NodeRecord[]>
   everyNode(): Promise<NodeRecord[]>
   nodeCounts(): Promise<NodeCount[]>
+  /** Nodes whose deadline has passed, the earliest first. A store that several conductors share names those that owe
+   *  something too, as due at 0. */
+  dueNodes(nowMs: number, page: { limit: number; after?: DueNode | undefined }): Promise<DueNode[]>
   /** Takes the node's ports, portgroups, volumes, config drive and inventory with it; its events stay. */
   removeNode(uuid: string): Promise<void>
   shards(): Promise<{ name: string; count: number }[]>
@@ -277,6 +294,8 @@ export interface Store {
   damaged(): readonly Damaged[]
   /** Reads everything once, for `damaged`, and clears away what was left half done. */
   survey(): Promise<readonly Damaged[]>
+  /** Rejects, or never answers, when this process cannot go on with it: another one must be started. */
+  alive(): Promise<boolean>
   /** Why nothing can be written now; undefined: it can. */
   writeFailure(): Promise<string | undefined>
 

@@ -14,6 +14,7 @@ import type {
   ConductorRow,
   Damaged,
   DriveContent,
+  DueNode,
   EventRecord,
   HardwareKind,
   Journal,
@@ -34,6 +35,8 @@ import { conductorTable, objectTable, upgradeObjects } from './tables.ts'
 export interface SqliteParts {
   readonly clock?: Clock
   readonly limits?: DurationLimits
+  /** Other processes open the file too: each works on nodes of its own. */
+  readonly shared?: boolean
 }
 
 /** Where no configuration says otherwise. */
@@ -53,8 +56,8 @@ export class SqliteStore implements Store {
 
   /** Throws `store.locked` when another conductor has the file, `secret.key` when the key is not the one that its
    *  secrets were sealed with. */
-  constructor(path: string, seal: Seal, { clock = systemClock, limits = KEPT }: SqliteParts = {}) {
-    this.file = new SqliteFile(path, { clock, limits })
+  constructor(path: string, seal: Seal, { clock = systemClock, limits = KEPT, shared = false }: SqliteParts = {}) {
+    this.file = new SqliteFile(path, { clock, limits, shared })
     this.drives = new Drives(this.file, seal)
     try {
       checkKey(this.file, seal)
@@ -99,6 +102,10 @@ export class SqliteStore implements Store {
 
   async nodeCounts(): Promise<NodeCount[]> {
     return this.nodeTable.counts()
+  }
+
+  async dueNodes(nowMs: number, page: { limit: number; after?: DueNode | undefined }): Promise<DueNode[]> {
+    return this.nodeTable.due(nowMs, page)
   }
 
   async removeNode(uuid: string): Promise<void> {
@@ -182,6 +189,8 @@ export class SqliteStore implements Store {
   }
 
   damaged = (): readonly Damaged[] => this.damage.list()
+
+  alive = (): Promise<boolean> => this.conductors().then(() => true)
 
   writeFailure = (): Promise<string | undefined> => this.file.writeFailure()
 

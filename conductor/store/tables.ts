@@ -1,34 +1,14 @@
 /** The smaller tables: objects of the lesser resources, and conductors. And what filters of several tables share. */
-import type { Seal, Sealed } from './secrets.ts'
+import type { Seal } from './secrets.ts'
 import type { Damage } from './damage.ts'
-import { parseObject } from './damage.ts'
-import { isIn, stale, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
+import { isIn, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
+import { moved } from './moved.ts'
 import { byColumn, byRare, type Sorts } from './listing.ts'
+import { OBJECT_COLUMNS, OBJECT_FIELDS, readObject, SECRET_PARTS, sealBody, type ObjectRow } from './object-rows.ts'
 import type { ConductorRow, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
-
-interface ObjectRow {
-  kind: string
-  uuid: string
-  name: string | null
-  node_uuid: string | null
-  unique_key: string | null
-  created_at: number
-  updated_at: number | null
-  version: number
-  sealed: string | null
-  body: string
-}
-
-const COLUMNS = 'kind, uuid, name, node_uuid, unique_key, created_at, updated_at, version, sealed, body'
 
 /** Columns that have an index, and seldom change. */
 const KEPT = ['kind', 'uuid', 'name', 'node_uuid', 'unique_key', 'created_at', 'fields']
-
-/** Fields of the body that lists filter and sort by: they stand in a small document of their own. */
-const FIELDS =
-  'address description state resource_class owner type connector_id volume_type volume_id boot_index priority phase mode public physical_network'.split(
-    ' ',
-  )
 
 const inFields = (field: string) => `iif(json_valid(fields), json_extract(fields, '$.${field}'), NULL)`
 
@@ -40,7 +20,7 @@ const OBJECT_SORTS: Sorts = {
   created_at: byColumn('created_at', 'objects_by_kind_created_at'),
   ...Object.fromEntries(['node_uuid', 'updated_at'].map((name) => [name, byRare(name, `objects_by_kind_${name}`)])),
   ...Object.fromEntries(
-    FIELDS.map((field) => [
+    OBJECT_FIELDS.map((field) => [
       field,
       { by: inFields(field), index: `objects_by_kind_${field}`, isColumn: false, sparse: true },
     ]),
@@ -49,39 +29,8 @@ const OBJECT_SORTS: Sorts = {
 
 const fieldsOf = (body: Readonly<Record<string, unknown>>) =>
   JSON.stringify(
-    Object.fromEntries(FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))),
+    Object.fromEntries(OBJECT_FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))),
   )
-
-/** Parts of bodies that may hold secrets, by kind. */
-const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = { 'volume target': ['properties'] }
-const mayHoldSecrets = (kind: string): boolean => Object.hasOwn(SECRET_PARTS, kind)
-const placeOf = (object: { readonly kind: string; readonly uuid: string }) => `${object.kind} ${object.uuid}`
-
-function sealBody({ kind, uuid, body }: ObjectRecord, seal: Seal): { sealed: string | null; body: string } {
-  if (!mayHoldSecrets(kind)) return { sealed: null, body: JSON.stringify(body) }
-  const parts = Object.fromEntries((SECRET_PARTS[kind] ?? []).map((part) => [part, body[part]]))
-  const { rest, sealed } = seal.take(parts, placeOf({ kind, uuid }))
-  return { sealed: JSON.stringify(sealed), body: JSON.stringify({ ...body, ...rest }) }
-}
-
-function openBody(row: ObjectRow, seal: Seal): ObjectRecord['body'] {
-  const body = parseObject(row.body)
-  if (row.sealed === null) return body
-  const parts = Object.fromEntries((SECRET_PARTS[row.kind] ?? []).map((part) => [part, body[part]]))
-  return { ...body, ...seal.restore(parts, parseObject(row.sealed) as Sealed, placeOf(row)) }
-}
-
-const readObject = (row: ObjectRow, seal: Seal): ObjectRecord => ({
-  kind: row.kind,
-  uuid: row.uuid,
-  name: row.name,
-  nodeUuid: row.node_uuid,
-  uniqueKey: row.unique_key,
-  createdAtMs: row.created_at,
-  updatedAtMs: row.updated_at,
-  version: row.version,
-  body: openBody(row, seal),
-})
 
 /** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who
  *  asked. */
@@ -108,7 +57,9 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
       readObject(row, seal),
     )
   const one = (kind: string, column: 'uuid' | 'name', value: string) => {
-    const row = file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? AND ${column} = ?`).get(kind, value)
+    const row = file
+      .sql<ObjectRow>(`SELECT ${OBJECT_COLUMNS} FROM objects WHERE kind = ? AND ${column} = ?`)
+      .get(kind, value)
     return row && read(row)
   }
   return {
@@ -125,7 +76,7 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
         const before = file
           .sql<Record<string, Value>>(`SELECT ${KEPT.join()} FROM objects WHERE kind = ? AND uuid = ? AND version = ?`)
           .get(object.kind, object.uuid, object.version)
-        if (!before) throw stale(object.kind, object.uuid)
+        if (!before) throw moved(object.kind, object.uuid)
         // What stays as it is costs no page of its index.
         const changed = Object.entries(columns).filter(([name, value]) => before[name] !== value)
         file
@@ -142,7 +93,7 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
       const narrowed = { wheres: objectWheres(filter), within: objectsWithin(filter) }
       const listing = {
         table: 'objects',
-        columns: COLUMNS,
+        columns: OBJECT_COLUMNS,
         what: kind,
         part: ['kind = ?', kind],
         everyRow: 'objects_by_kind',
@@ -154,7 +105,7 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
     },
     async every(kind) {
       return damage.openAll(
-        file.sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE kind = ? ORDER BY id`).all(kind),
+        file.sql<ObjectRow>(`SELECT ${OBJECT_COLUMNS} FROM objects WHERE kind = ? ORDER BY id`).all(kind),
         read,
       )
     },
@@ -184,7 +135,9 @@ const columnsOf = (object: ObjectRecord, seal: Seal): Record<string, Value> => (
 export function upgradeObjects(file: SqliteFile, seal: Seal): void {
   const kinds = Object.keys(SECRET_PARTS)
   const old = file
-    .sql<ObjectRow>(`SELECT ${COLUMNS} FROM objects WHERE sealed IS NULL AND ${isIn('kind')} AND json_valid(body)`)
+    .sql<ObjectRow>(
+      `SELECT ${OBJECT_COLUMNS} FROM objects WHERE sealed IS NULL AND ${isIn('kind')} AND json_valid(body)`,
+    )
     .all(JSON.stringify(kinds))
   if (old.length === 0) return
   file.writeNow({ what: 'object' }, () => {
@@ -211,7 +164,7 @@ function objectWheres(filter: ObjectFilter): Where[] {
   if (filter.nodeUuid !== undefined) wheres.push(['node_uuid = ?', filter.nodeUuid])
   if (filter.shard) wheres.push(ofShard(filter.shard))
   for (const [field, value] of Object.entries(filter.where ?? {})) {
-    if (!FIELDS.includes(field)) throw new Error(`objects cannot be filtered by ${field}`)
+    if (!OBJECT_FIELDS.includes(field)) throw new Error(`objects cannot be filtered by ${field}`)
     wheres.push([`${inFields(field)} = ?`, typeof value === 'boolean' ? Number(value) : value])
   }
   return wheres

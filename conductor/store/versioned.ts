@@ -1,6 +1,7 @@
 /** Rows that have a version: each is replaced as it was read or not at all, and an index is written only where its
  *  column changes. */
-import { stale, type SqliteFile, type Value } from './file.ts'
+import type { SqliteFile, Value } from './file.ts'
+import { moved } from './moved.ts'
 
 type Columns = Readonly<Record<string, Value>>
 
@@ -36,10 +37,10 @@ export class VersionedTable {
       .run(...Object.values(columns))
   }
 
-  /** Inside a transaction. Throws `store.stale` when the row is no longer at this version. */
+  /** Inside a transaction. Throws `store.moved` when the row is no longer at this version. */
   before(uuid: string, version: number): Before {
     const row = this.file.sql<Before>(this.selectBefore).get(uuid)
-    if (row?.version !== version) throw stale(this.name.slice(0, -1), uuid)
+    if (row?.version !== version) throw moved(this.name.slice(0, -1), uuid)
     return row
   }
 

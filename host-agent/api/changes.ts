@@ -104,7 +104,7 @@ export async function removeMember(consul: Consul, host: string): Promise<void> 
   await update(consul, KEYS.bmcs + host, () => undefined)
 }
 
-/** Reads, changes and compares-and-sets, a few times. Undefined deletes. Throws `store.stale`. */
+/** Reads, changes and compares-and-sets, a few times. Undefined deletes. Throws `store.moved`. */
 export async function update(consul: Consul, key: string, next: (held: unknown) => unknown): Promise<void> {
   for (let i = 0; i < TRIES; i += 1) {
     const held = await consul.get(key, { consistent: true })
@@ -114,5 +114,5 @@ export async function update(consul: Consul, key: string, next: (held: unknown) 
     const written = value === undefined ? await consul.deleteCas(key, index) : await consul.cas(key, value, index)
     if (written) return
   }
-  throw new Fault('store.stale', `${key} was changed by others each time`)
+  throw new Fault('store.moved', `${key} was changed by others each time`)
 }

@@ -137,22 +137,27 @@ export const SERVICE_FAULTS = {
   'store.broken': {
     retry: false,
     description: 'the database cannot be used',
-    remedy: 'check the file, its permissions and the free space on its disk',
+    remedy: 'check the file, its permissions and the free space on its disk; or the database server that is configured',
   },
   'store.locked': {
     retry: false,
-    description: 'another conductor uses this data directory',
-    remedy: 'stop the other conductor or give this one its own data directory',
+    description: 'another conductor uses this data directory, or this database',
+    remedy: 'stop the other conductor or give this one its own data directory and database',
   },
   'store.damaged': {
     retry: false,
     description: 'a stored record cannot be read',
     remedy: 'restore the database from a backup, or delete the object and create it again',
   },
-  'store.stale': {
+  'store.moved': {
     retry: true,
     description: 'the record has changed since it was read',
     remedy: 'read it again and repeat the change',
+  },
+  'store.stale': {
+    retry: true,
+    description: 'the node no longer waits for what was reported or asked',
+    remedy: 'read the node again; repeat the request if it is still wanted',
   },
   'secret.key': {
     retry: false,

@@ -150,9 +150,9 @@ test('port: no change of fifty is lost, and a check is made on what is written',
 test('a record that is gone, or was written meanwhile, is not written over', async () => {
   const group = (await store.objects.find('portgroup', uuid(7)))!
   await store.objects.put(group)
-  await expect(store.objects.put(group)).rejects.toMatchObject({ code: 'store.stale' })
+  await expect(store.objects.put(group)).rejects.toMatchObject({ code: 'store.moved' })
   await store.objects.remove('portgroup', uuid(7))
   await expect(store.objects.put({ ...group, version: group.version + 1 })).rejects.toMatchObject({
-    code: 'store.stale',
+    code: 'store.moved',
   })
 })

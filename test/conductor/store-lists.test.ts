@@ -233,5 +233,5 @@ test('an object that changes keeps what it does not change: its place in every l
   const { version } = await objects.put({ ...(one as ObjectRecord), updatedAtMs: 77 })
   expect(version).toBe((one as ObjectRecord).version + 1)
   expect(await objects.find('other', (one as ObjectRecord).uuid)).toEqual({ ...one, version, updatedAtMs: 77 })
-  await expect(objects.put(one as ObjectRecord)).rejects.toMatchObject({ code: 'store.stale' })
+  await expect(objects.put(one as ObjectRecord)).rejects.toMatchObject({ code: 'store.moved' })
 })

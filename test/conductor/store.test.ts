@@ -88,7 +88,7 @@ test('a record that changed meanwhile is not overwritten', async () => {
   await store.addNode(node(1))
   const first = (await store.node(uuid(1)))!
   await store.putNode({ ...first, description: 'one' })
-  await expect(store.putNode({ ...first, description: 'two' })).rejects.toMatchObject({ code: 'store.stale' })
+  await expect(store.putNode({ ...first, description: 'two' })).rejects.toMatchObject({ code: 'store.moved' })
   expect((await store.node(uuid(1)))?.description).toBe('one')
 })
 

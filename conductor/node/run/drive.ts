@@ -43,7 +43,9 @@ export async function withDrive<T>(
 ): Promise<T> {
   const ids: string[] = []
   try {
-    return await save((content) => {
+    return await save(async (content) => {
+      // The change is made again: nothing refers to the drive of the try before.
+      for (const id of ids.splice(0)) await store.removeConfigDrive(id)
       const id = random.uuid()
       ids.push(id)
       return store.addConfigDrive(uuid, id, content)

@@ -1,20 +1,22 @@
-/** Loads, steps, saves, performs, clears. One mailbox per node: nothing about a node happens twice at once.
- *  Effects are stored before they run and cleared after, so a conductor that dies anywhere goes on where it was. */
+/** Loads, steps, saves, performs, clears. One mailbox per node: nothing about a node happens twice at once here, and
+ *  what another conductor saved meanwhile is read and stepped again. Effects are stored before they run and cleared
+ *  after, so a conductor that dies anywhere goes on where it was. */
 import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
 import { isMilestone } from '../../boot/wire.ts'
-import type { NewEvent, Store } from '../../store/port.ts'
+import { untilFresh } from '../../store/again.ts'
+import type { NewEvent, NodeOwner, Store } from '../../store/port.ts'
 import type { Effect } from '../effect.ts'
-import { dueAtMs, isLocked, type NodeRecord } from '../record.ts'
+import { isLocked, type NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
-import { bootPathOf } from '../query/boot-path.ts'
-import { lateText, Sightings } from '../query/sightings.ts'
+import type { Sightings } from '../query/sightings.ts'
 import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
+import { Deadlines } from './deadlines.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal:
@@ -41,11 +43,11 @@ export interface WorkerParts {
   readonly tickMs?: number
   /** After every change of a node that was saved. */
   readonly onChange: (node: NodeRecord) => void
+  /** Absent: there is no other conductor. */
+  readonly owner?: NodeOwner | undefined
 }
 
-const TICK_MS = 1_000
-/** Less is the clock's discipline (NTP) or a busy machine. */
-const CLOCK_SET_MS = 2_000
+const ONLY_ONE: NodeOwner = { mine: () => true, ring: () => undefined }
 const SAVE_AGAIN_MS = 500
 const STOP_MS = 2_000
 
@@ -54,35 +56,48 @@ export class Worker {
   private readonly mailboxes = new Map<string, Promise<unknown>>()
   private readonly runners = new Map<string, Promise<void>>()
   private readonly running = new Map<string, AbortController>()
-  private readonly deadlines = new Map<string, number>()
   private readonly abort = new AbortController()
-  private startedAtMs = 0
-  /** Wall clock minus monotonic clock, as it was last looked at. */
-  private offsetMs = 0
-  private ticking: Promise<void> | undefined
+  private readonly owner: NodeOwner
+  private readonly deadlines: Deadlines
 
   constructor(parts: WorkerParts) {
     this.parts = parts
+    this.owner = parts.owner ?? ONLY_ONE
+    this.deadlines = new Deadlines(
+      {
+        ...parts,
+        mine: (uuid) => this.owner.mine(uuid),
+        dispatch: (uuid, event) => this.dispatch(uuid, event),
+        onDue: (node) => this.kick(node),
+      },
+      this.abort.signal,
+    )
     // Every node that waits for its next try listens for the end: that is no leak.
     setMaxListeners(0, this.abort.signal)
   }
 
   /** Takes up everything that was owed or waited for when the last conductor ended. */
   async start(): Promise<void> {
-    this.startedAtMs = this.parts.clock.now()
-    this.offsetMs = this.offset()
+    this.deadlines.begin()
     for (const node of await this.parts.store.everyNode()) {
+      if (!this.owner.mine(node.uuid)) continue
       await this.recall(node)
-      this.watch(node)
       this.kick(node)
     }
-    this.ticking = this.tick()
+    this.deadlines.start()
+  }
+
+  /** A node became ours, or another conductor changed it. */
+  async wake(uuid: string): Promise<void> {
+    this.deadlines.changed(uuid)
+    const node = await this.parts.store.node(uuid)
+    if (node) this.kick(node)
   }
 
   async stop(): Promise<void> {
     this.abort.abort(new Error('the conductor stops'))
     for (const effect of this.running.values()) effect.abort(this.abort.signal.reason)
-    await this.ticking
+    await this.deadlines.ended()
     // An effect that cannot be interrupted is performed again by the next conductor.
     await Promise.race([Promise.allSettled(this.runners.values()), this.parts.clock.sleep(STOP_MS)])
     await Promise.allSettled(this.mailboxes.values())
@@ -110,27 +125,11 @@ export class Worker {
     return node
   }
 
-  /** Changes a node in its mailbox. What `change` throws changes nothing. */
+  /** Changes a node in its mailbox. What `change` throws changes nothing. When another conductor was faster, `change`
+   *  gets the record as that one left it, some times. Throws `store.moved` when others were faster every time. */
   change(uuid: string, change: (node: NodeRecord) => Changed | Promise<Changed>): Promise<NodeRecord> {
     const before = this.mailboxes.get(uuid) ?? Promise.resolve()
-    const turn = before
-      .catch(() => undefined)
-      .then(async () => {
-        const node = await this.parts.store.node(uuid)
-        if (!node) throw new Fault('object.missing', `there is no node ${uuid}`)
-        const changed = await change(node)
-        const { node: next, moves, events = [] } = 'moves' in changed ? changed : { node: changed, moves: [] }
-        if (next === node) return node
-        const nowMs = this.parts.clock.now()
-        const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [
-          ...events,
-          ...changesOf(node, next, { atMs: nowMs, moves }),
-        ])
-        this.watch(saved)
-        this.parts.onChange(saved)
-        this.kick(saved)
-        return saved
-      })
+    const turn = before.catch(() => undefined).then(() => untilFresh(() => this.changeOnce(uuid, change)))
     this.mailboxes.set(uuid, turn)
     const clear = () => {
       if (this.mailboxes.get(uuid) === turn) this.mailboxes.delete(uuid)
@@ -139,16 +138,31 @@ export class Worker {
     return turn
   }
 
-  /** A node is gone. */
-  forget(uuid: string): void {
-    this.deadlines.delete(uuid)
-    this.parts.sightings.forget(uuid)
+  private async changeOnce(
+    uuid: string,
+    change: (node: NodeRecord) => Changed | Promise<Changed>,
+  ): Promise<NodeRecord> {
+    const node = await this.parts.store.node(uuid)
+    if (!node) throw new Fault('object.missing', `there is no node ${uuid}`)
+    const changed = await change(node)
+    const { node: next, moves, events = [] } = 'moves' in changed ? changed : { node: changed, moves: [] }
+    if (next === node) return node
+    const nowMs = this.parts.clock.now()
+    const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [
+      ...events,
+      ...changesOf(node, next, { atMs: nowMs, moves }),
+    ])
+    this.deadlines.changed(uuid)
+    this.parts.onChange(saved)
+    if (this.owner.mine(uuid)) this.kick(saved)
+    else if (saved.workflow.pendingEffects.length > 0) this.owner.ring(uuid)
+    return saved
   }
 
-  private watch(node: NodeRecord): void {
-    const dueMs = dueAtMs(node)
-    if (dueMs === null) this.deadlines.delete(node.uuid)
-    else this.deadlines.set(node.uuid, dueMs)
+  /** A node is gone. */
+  forget(uuid: string): void {
+    this.deadlines.changed(uuid)
+    this.parts.sightings.forget(uuid)
   }
 
   /** After a restart, what was seen of a boot comes back from the events. */
@@ -168,6 +182,7 @@ export class Worker {
 
   private kick(node: NodeRecord): void {
     if (node.workflow.pendingEffects.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
+    if (!this.owner.mine(node.uuid)) return
     const runner = this.runOwed(node.uuid)
       .catch((error: unknown) => {
         if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
@@ -196,6 +211,7 @@ export class Worker {
       )
       if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
       this.abort.signal.throwIfAborted()
+      if (!this.owner.mine(uuid)) return
       await this.perform(node, effect)
     }
   }
@@ -230,68 +246,10 @@ export class Worker {
       } catch (error) {
         // The lock was broken meanwhile: nobody waits for this result.
         if (isFault(error, 'store.stale')) return
-        if (!isFault(error, 'store.broken')) throw error
+        if (!isFault(error, 'store.broken') && !isFault(error, 'store.moved')) throw error
         log.error({ node: node.uuid, err: error }, 'cannot save what was done; trying again')
         await clock.sleep(SAVE_AGAIN_MS, this.abort.signal)
       }
     }
-  }
-
-  private async tick(): Promise<void> {
-    while (!this.abort.signal.aborted) {
-      await this.followClock()
-      const nowMs = this.parts.clock.now()
-      for (const [uuid, deadlineMs] of this.deadlines)
-        if (deadlineMs <= nowMs)
-          await this.due(uuid, nowMs).catch((error: unknown) => {
-            // One record that cannot be read holds up no other node.
-            if (isFault(error, 'store.damaged')) this.deadlines.delete(uuid)
-            this.parts.log.error({ node: uuid, err: error }, 'a deadline could not be handled')
-          })
-      await this.parts.clock.sleep(this.parts.tickMs ?? TICK_MS, this.abort.signal).catch(() => undefined)
-    }
-  }
-
-  private offset = (): number => this.parts.clock.now() - this.parts.monotonic.now()
-
-  /** Deadlines are stored by the wall clock, to outlive a restart. When that clock is set, they are moved with it: no
-   *  node's time is over because of it. */
-  private async followClock(): Promise<void> {
-    const { sightings, log } = this.parts
-    const byMs = Math.round(this.offset() - this.offsetMs)
-    if (Math.abs(byMs) < CLOCK_SET_MS) return
-    this.offsetMs += byMs
-    this.startedAtMs += byMs
-    sightings.clockSet(byMs)
-    log.warn({ bySeconds: byMs / 1000 }, 'the wall clock was set; the deadlines of nodes move with it')
-    for (const uuid of this.deadlines.keys()) {
-      await this.dispatch(uuid, { type: 'clock-set', byMs }).catch((error: unknown) =>
-        log.error({ node: uuid, err: error }, 'a deadline could not be moved'),
-      )
-    }
-  }
-
-  private async due(uuid: string, nowMs: number): Promise<void> {
-    const { store, settings, sightings, log } = this.parts
-    const node = await store.node(uuid)
-    const dueMs = node && dueAtMs(node)
-    if (!node || !dueMs) return void this.deadlines.delete(uuid)
-    const live = sightings.of(uuid)
-    // A conductor that was away has heard nobody; an agent gets its full time from our start.
-    const heardMs =
-      node.agent && node.workflow.phase !== 'bmc' && STATES[node.provisionState].kind === 'waiting'
-        ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
-        : 0
-    const effectiveMs = Math.max(dueMs, heardMs)
-    if (effectiveMs > nowMs) return void this.deadlines.set(uuid, effectiveMs)
-    this.deadlines.delete(uuid)
-    const event: StepEvent = {
-      type: 'deadline',
-      agentSeen: node.agent !== null,
-      lastSeen: lateText(live, { hasAgent: node.agent !== null, path: bootPathOf(node, live) }),
-    }
-    await this.dispatch(uuid, event).catch((error: unknown) =>
-      log.error({ node: uuid, err: error }, 'a deadline could not be handled'),
-    )
   }
 }
