@@ -25,6 +25,7 @@ export default defineConfig({
             'test/packages/**',
             'test/web/**',
             'test/arm64/**',
+            'test/cluster/**',
             'test/vagrant/**',
             'test/mesh/mesh.test.ts',
             'test/mesh/fence-agents.test.ts',
@@ -59,7 +60,17 @@ export default defineConfig({
       },
       // Beside those of unit: npm run test:redfish.
       { test: { name: 'redfish-long', include: ['test/redfish/long/*.test.ts'], testTimeout: 120_000 } },
-      // With verbs of their own: npm run test:nova, test:libvirt.
+      // With verbs of their own: npm run test:cluster, test:nova, test:libvirt.
+      // The API's own tests once more, on PostgreSQL.
+      {
+        test: {
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts', 'test/conductor/api*.test.ts', 'test/conductor/events.test.ts'],
+          env: { RACKWARD_TEST_STORE: 'postgres' },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'arm64', include: ['test/arm64/*.test.ts'], ...RACK } },

@@ -23,7 +23,8 @@ import { meshParts } from './start/mesh.ts'
 import { startMonitoring } from './start/monitoring.ts'
 import { startOperations } from './start/operations.ts'
 import { makePerformer, provisioningParts, startAgentPort } from './start/provisioning.ts'
-import { openSqlite, openStorage, type OpenStore } from './start/storage.ts'
+import type { OpenStore } from './start/open-store.ts'
+import { openStorage } from './start/storage.ts'
 
 export interface ConductorParts {
   readonly log: Log
@@ -36,7 +37,7 @@ export interface ConductorParts {
   readonly launchBoot?: () => Launched
   /** Directory of the web console, as the build made it. */
   readonly uiDirectory?: string
-  /** Absent: SQLite. */
+  /** Absent: the one that is configured. */
   readonly openStore?: OpenStore
   /** Absent: what carries effects out on hardware. */
   readonly makePerformer?: typeof makePerformer
@@ -71,7 +72,7 @@ export async function startConductor(config: Config, parts: ConductorParts): Pro
 async function start(context: Context, parts: ConductorParts): Promise<Conductor> {
   const { life, config, log } = context
   const webhookList = await readWebhooks(config)
-  const storage = await openStorage(context, parts.openStore ?? openSqlite)
+  const storage = await openStorage(context, parts.openStore)
   const boot = await bootParts(context, storage, parts.launchBoot)
   const monitoring = await startMonitoring(context, storage, boot)
   const hardware = await hardwareParts(context, { ...storage, ...monitoring }, parts.fleet)
@@ -105,6 +106,6 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   })
 
   log.info({ addresses, data: config.data }, 'the conductor is ready')
-  const alive = () => storage.store.conductors().then(() => true)
+  const alive = () => storage.store.alive()
   return { addresses, routes, powerSync: operations.powerSync, alive, stop: () => life.stop() }
 }

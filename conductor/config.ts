@@ -7,6 +7,7 @@ import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
 import { Subnet } from './config-subnets.ts'
 import { Images } from './config-images.ts'
+import { StoreConfig } from './config-store.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
 import { BmcAccess } from './config-bmc.ts'
 import { Limits } from './limits.ts'
@@ -188,6 +189,7 @@ const Mesh = z.strictObject({
 
 export const Config = z.strictObject({
   data: File.describe('Directory of the database, keys and leases.'),
+  store: StoreConfig,
   images: Images.describe('The image store, and where images may come from.'),
   api: Api.describe('The REST API.'),
   agent: Listen.optional().describe('The TLS port that agents call. Absent: no node can be booted.'),

@@ -173,6 +173,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     settings: settingsOf(config),
     tickMs: tickMs(config),
     onChange: changes.emit,
+    owner: store.owner,
   })
 
   const agents = new AgentService({

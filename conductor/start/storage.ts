@@ -3,15 +3,13 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Glance } from '../../images/glance.ts'
 import { ImageStore } from '../../images/store.ts'
-import type { Clock } from '../../kit/clock.ts'
 import { startEvents, type EventParts } from '../events/parts.ts'
 import { openGlance } from '../node/run/glance-account.ts'
 import { Sightings } from '../node/query/sightings.ts'
-import type { DurationLimits } from '../store/durations.ts'
 import type { Store } from '../store/port.ts'
-import { loadSeal, type Seal } from '../store/secrets.ts'
-import { SqliteStore } from '../store/sqlite.ts'
+import { loadSeal } from '../store/secrets.ts'
 import type { Context } from './context.ts'
+import { openConfigured, type OpenStore } from './open-store.ts'
 
 export interface Storage {
   readonly store: Store
@@ -22,19 +20,7 @@ export interface Storage {
   readonly events: EventParts
 }
 
-export interface OpenedStore {
-  readonly store: Store
-  readonly close: () => Promise<void>
-}
-
-export type OpenStore = (file: string, seal: Seal, parts: { clock: Clock; limits: DurationLimits }) => OpenedStore
-
-export const openSqlite: OpenStore = (file, seal, parts) => {
-  const store = new SqliteStore(file, seal, parts)
-  return { store, close: () => store.close() }
-}
-
-export async function openStorage(context: Context, openStore: OpenStore): Promise<Storage> {
+export async function openStorage(context: Context, openStore: OpenStore = openConfigured(context)): Promise<Storage> {
   const { life, config, log, clock, random } = context
   await mkdir(config.data, { recursive: true, mode: 0o700 })
   await chmod(config.data, 0o700)

@@ -217,6 +217,7 @@ switch (verb) {
     await compile()
     become(process.execPath, ['--enable-source-maps', `dist/test/${verb}/main.js`, ...args])
     break
+  case 'cluster':
   case 'nova':
   case 'packages':
   case 'libvirt':
@@ -256,6 +257,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, rack, arm64, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, cluster, rack, arm64, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

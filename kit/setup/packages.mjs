@@ -86,6 +86,8 @@ const PACKAGING = [
   ['binutils', 'stripping Node.js for the package'],
 ]
 
+const POSTGRES = ['postgresql', 'the second store, as a server of its own for the tests']
+
 const PEERS = [
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
@@ -130,8 +132,9 @@ export const PACKAGES = {
   ],
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
-  test: [...BUILD, ...RACK, ...PEERS, ...BROWSER],
+  test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],
   web: [...BUILD, ...BROWSER],
+  cluster: [...BUILD, POSTGRES],
   rack: [...BUILD, ...RACK, ...PEERS],
   arm64: [...BUILD, ...RACK, ...ARM64],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],

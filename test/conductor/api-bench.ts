@@ -7,8 +7,10 @@ import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { devConfig } from '../../conductor/config.ts'
 import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { StoreBench } from './postgres.ts'
 import { call as plainCall, faultOf, type Answer } from './client.ts'
 
+const bench = new StoreBench()
 export let dir = ''
 export let base = ''
 export let conductor: Conductor
@@ -16,15 +18,20 @@ export let conductor: Conductor
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-api-'))
   conductor = await startConductor(
-    { ...devConfig({ port: 0, data: dir }), fake: { delaySeconds: 0.01 } },
+    { ...devConfig({ port: 0, data: dir }), store: await bench.store(), fake: { delaySeconds: 0.01 } },
     { log: silentLog },
   )
   base = conductor.addresses[0] as string
 })
 afterAll(async () => {
   await conductor.stop()
+  await bench.stop()
   await rm(dir, { recursive: true })
 })
+
+/** A record as it is stored, secrets sealed. */
+export const stored = (table: 'nodes' | 'objects', uuid: string): Promise<{ body: string; sealed: string }> =>
+  bench.stored(dir, table, uuid)
 
 export type { Answer }
 export { faultOf }

@@ -1,12 +1,11 @@
 /** Chassis, portgroups, volumes, templates, runbooks and rules on a live conductor: what is created is shown, listed,
  *  changed, guarded and deleted. */
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { loadSeal } from '../../conductor/store/secrets.ts'
 import { until } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { base, call, create, dir, faultOf, power } from './api-bench.ts'
+import { base, call, create, dir, faultOf, power, stored } from './api-bench.ts'
 
 const uuidOf = async (path: string, body: unknown): Promise<string> => {
   const made = await call('POST', path, body)
@@ -18,18 +17,11 @@ const says = (answer: Awaited<ReturnType<typeof call>>) => [answer.status, fault
 
 /** What the database holds, secrets included. */
 async function storedProperties(uuid: string): Promise<unknown> {
-  const db = new Database(join(dir, 'rackward.db'), { readonly: true })
-  const row = db
-    .prepare<[string], { sealed: string; body: string }>('SELECT sealed, body FROM objects WHERE uuid = ?')
-    .get(uuid)
-  db.close()
+  const row = await stored('objects', uuid)
   const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
-  const { properties } = JSON.parse(row?.body ?? '{}') as { properties: unknown }
-  return seal.restore(
-    { properties },
-    JSON.parse(row?.sealed ?? '{}') as Record<string, string>,
-    `volume target ${uuid}`,
-  ).properties
+  const { properties } = JSON.parse(row.body) as { properties: unknown }
+  return seal.restore({ properties }, JSON.parse(row.sealed) as Record<string, string>, `volume target ${uuid}`)
+    .properties
 }
 
 describe('smaller resources', () => {

@@ -1,11 +1,10 @@
 /** The REST API of a live conductor with fake hardware: Ironic's paths, fields, codes and error body. */
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { loadSeal } from '../../conductor/store/secrets.ts'
 import { until } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { base, call, create, dir, faultOf, state } from './api-bench.ts'
+import { base, call, create, dir, faultOf, state, stored } from './api-bench.ts'
 
 describe('versions', () => {
   test('discovery is public, and every answer names minimum, maximum and the version used', async () => {
@@ -228,9 +227,7 @@ test('a mask that a client sends back keeps the secret that it stands for', asyn
   await call('PATCH', `/v1/nodes/${uuid}`, [
     { op: 'replace', path: '/driver_info', value: { ...driver_info, ipmi_port: 624 } },
   ])
-  const db = new Database(join(dir, 'rackward.db'), { readonly: true })
-  const row = db.prepare('SELECT body, sealed FROM nodes WHERE uuid = ?').get(uuid) as { body: string; sealed: string }
-  db.close()
+  const row = await stored('nodes', uuid)
   const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
   const { driverInfo } = JSON.parse(row.body) as { driverInfo: Record<string, unknown> }
   expect(seal.restore({ driverInfo }, JSON.parse(row.sealed) as Record<string, string>, uuid).driverInfo).toEqual({

@@ -1,5 +1,5 @@
 /** The real store, with something of a test between it and the conductor. */
-import { openSqlite, type OpenStore } from '../../conductor/start/storage.ts'
+import { openSqlite, type OpenStore } from '../../conductor/start/open-store.ts'
 import type { Store } from '../../conductor/store/port.ts'
 
 export const storeWith =

@@ -1,0 +1,48 @@
+/** The configuration of the store: one file here, or a database server. */
+import * as z from 'zod'
+import { File } from './config-values.ts'
+
+/** What TLS is has keys of its own, and a password has a file. */
+const URL_OPTIONS = ['host', 'port', 'user']
+
+function urlFlaw(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !/^postgres(ql)?:$/.test(url.protocol))
+    return 'is not a URL of the form postgresql://user@host:port/database'
+  if (url.password !== '' || url.searchParams.has('password')) return 'holds a password: it belongs in passwordFile'
+  if (url.pathname.length < 2) return 'names no database'
+  const odd = [...url.searchParams.keys()].find((key) => !URL_OPTIONS.includes(key))
+  return odd === undefined ? undefined : `holds the option ${odd}: only ${URL_OPTIONS.join(', ')} are known`
+}
+
+const Postgres = z.strictObject({
+  url: z
+    .string()
+    .superRefine((text, context) => {
+      const flaw = urlFlaw(text)
+      if (flaw !== undefined) context.addIssue({ code: 'custom', message: flaw })
+    })
+    .describe(
+      'The primary of PostgreSQL 13 or later, as postgresql://user@host:port/database, or postgresql:///database?host=/run/postgresql&user=rackward by a unix socket. The database is for Rackward alone, and its encoding is UTF8.',
+    ),
+  passwordFile: File.optional().describe('File of mode 0600 with the password.'),
+  tls: z
+    .union([
+      z.literal('off'),
+      z.strictObject({
+        caFile: File.optional().describe('CA certificates (PEM) for the server. Absent: those of Node.js.'),
+        certFile: File.optional().describe('Certificate chain (PEM) that this conductor shows.'),
+        keyFile: File.optional().describe('Its private key (PEM), mode 0600.'),
+      }),
+    ])
+    .prefault({})
+    .describe('TLS, with the certificate of the server checked; `off`: none, for a unix socket or this machine alone.'),
+  connections: z.number().int().min(1).max(100).default(8).describe('Connections at most; two more are for its own.'),
+})
+
+export const StoreConfig = z
+  .union([z.literal('sqlite'), z.strictObject({ postgres: Postgres.describe('The PostgreSQL database.') })])
+  .default('sqlite')
+  .describe('Where records are kept: `sqlite` is a file in the data directory.')
+
+export type PostgresConfig = z.infer<typeof Postgres>

@@ -1,0 +1,95 @@
+/** Configuration -> an open store: the file in the data directory, or the database server with what it needs to know of
+ *  this conductor. */
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import { keyFile, readPrivateFile } from '../../kit/files.ts'
+import type { Random } from '../../kit/random.ts'
+import type { PostgresConfig } from '../config-store.ts'
+import type { DurationLimits } from '../store/durations.ts'
+import { takeLock } from '../store/open.ts'
+import type { Seal } from '../store/secrets.ts'
+import { SqliteStore } from '../store/sqlite.ts'
+import type { Store } from '../store/port.ts'
+import type { PostgresOptions } from '../store/postgres/connect.ts'
+import { openPostgres } from '../store/postgres/store.ts'
+import type { Context } from './context.ts'
+
+const ID_BYTES = 16
+
+export interface OpenedStore {
+  readonly store: Store
+  readonly close: () => Promise<void>
+}
+
+export type OpenStore = (
+  file: string,
+  seal: Seal,
+  parts: { clock: Clock; limits: DurationLimits },
+) => OpenedStore | Promise<OpenedStore>
+
+export const openSqlite = (...[file, seal, parts]: Parameters<OpenStore>): OpenedStore => {
+  const store = new SqliteStore(file, seal, parts)
+  return { store, close: () => store.close() }
+}
+
+/** The data directory is this process's alone: its conductor may take its own lease over at once. */
+export const openPostgresOf =
+  (config: PostgresConfig, parts: { monotonic: Clock; random: Random }): OpenStore =>
+  async (file, seal, { clock, limits }) => {
+    const lock = takeLock(`${file}.lock`)
+    try {
+      const id = await keyFile(join(dirname(file), 'conductor.id'), {
+        lengthBytes: ID_BYTES,
+        make: () => parts.random.bytes(ID_BYTES),
+        code: 'config.invalid',
+      })
+      const store = await openPostgres(await optionsOf(config), {
+        clock,
+        monotonic: parts.monotonic,
+        limits,
+        seal,
+        conductor: id.toString('hex'),
+      })
+      const close = async () => {
+        await store.close()
+        lock.close()
+      }
+      return { store, close }
+    } catch (error) {
+      lock.close()
+      throw error
+    }
+  }
+
+/** Reads the files that the configuration names. */
+export async function optionsOf(config: PostgresConfig): Promise<PostgresOptions> {
+  const { url, passwordFile, tls, connections } = config
+  const password =
+    passwordFile === undefined ? undefined : (await readPrivateFile(passwordFile, 'config.invalid')).trim()
+  if (tls === 'off') return { url, password, connections }
+  const [ca, cert] = await Promise.all([tls.caFile, tls.certFile].map(optionalFile))
+  const key = tls.keyFile === undefined ? undefined : await readPrivateFile(tls.keyFile, 'config.invalid')
+  return {
+    url,
+    password,
+    connections,
+    tls: {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    },
+  }
+}
+
+const optionalFile = async (path: string | undefined): Promise<string | undefined> =>
+  path === undefined
+    ? undefined
+    : readFile(path, 'utf8').catch((error: Error) => {
+        throw new Fault('config.invalid', `store.postgres.tls: cannot read ${path}: ${error.message}`, { cause: error })
+      })
+
+/** The one that is configured. */
+export const openConfigured = ({ config, monotonic, random }: Context): OpenStore =>
+  config.store === 'sqlite' ? openSqlite : openPostgresOf(config.store.postgres, { monotonic, random })

@@ -1,0 +1,104 @@
+/** Gives events their numbers after they were committed, so that who follows the numbers misses none, and tells who
+ *  watches. Any conductor numbers what any has committed; a notification of the server is a doorbell and no more. */
+import type pg from 'pg'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Connections } from './connect.ts'
+
+const AT_ONCE = 2_000
+/** Between two looks, where no doorbell rings: a conductor that died before it numbered its events, a notification that
+ *  was lost. */
+const LOOK_MS = 1_000
+
+export class Numbering {
+  private readonly connections: Connections
+  private readonly clock: Clock
+  private readonly listeners = new Set<(upToSeq: number) => void>()
+  private readonly abort = new AbortController()
+  private seq = 0
+  private unnumbered = false
+  private running: Promise<void> | undefined
+  private looking: Promise<void> | undefined
+  private doorbell: pg.Client | undefined
+
+  constructor(connections: Connections, clock: Clock) {
+    this.connections = connections
+    this.clock = clock
+  }
+
+  async start(): Promise<void> {
+    await this.number()
+    this.looking = this.look()
+  }
+
+  async stop(): Promise<void> {
+    this.abort.abort(new Error('the store is closed'))
+    await this.looking
+    await this.running
+    await this.doorbell?.end().catch(() => undefined)
+  }
+
+  watch(listener: (upToSeq: number) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  /** Events of this process were committed. */
+  committed = (): void => {
+    this.unnumbered = true
+    this.running ??= this.numberAll().finally(() => (this.running = undefined))
+  }
+
+  /** What this process has committed so far has its number afterwards, or the server does not answer. */
+  async settled(): Promise<void> {
+    if (this.unnumbered) this.committed()
+    await this.running
+  }
+
+  private async numberAll(): Promise<void> {
+    while (this.unnumbered) {
+      this.unnumbered = false
+      try {
+        await this.number()
+      } catch {
+        // The next look does it, or another conductor.
+        this.unnumbered = !this.abort.signal.aborted
+        return
+      }
+    }
+  }
+
+  private async number(): Promise<void> {
+    const [row] = await this.connections.rows<{ seq: number }>({
+      name: 'number events',
+      text: `SELECT number_events(${AT_ONCE}) AS seq`,
+    })
+    const seq = row?.seq ?? 0
+    // There may be more of them.
+    if (seq >= this.seq + AT_ONCE) this.unnumbered = true
+    this.heard(seq)
+  }
+
+  private heard(seq: number): void {
+    if (!(seq > this.seq)) return
+    this.seq = seq
+    for (const listener of this.listeners) listener(seq)
+  }
+
+  private async look(): Promise<void> {
+    while (!this.abort.signal.aborted) {
+      await this.clock.sleep(LOOK_MS, this.abort.signal).catch(() => undefined)
+      if (this.abort.signal.aborted) return
+      this.committed()
+      await this.running
+      this.doorbell ??= await this.listen().catch(() => undefined)
+    }
+  }
+
+  private async listen(): Promise<pg.Client> {
+    const gone = () => (this.doorbell = undefined)
+    const client = await this.connections.alone(gone)
+    client.on('notification', ({ payload }) => this.heard(Number(payload)))
+    await client.query('LISTEN rackward_events')
+    return client
+  }
+}

@@ -1,0 +1,147 @@
+/** A real PostgreSQL of a test's own: a cluster in a temporary directory, on a unix socket, and a database for each
+ *  store. */
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+import pg from 'pg'
+import type { Config } from '../../conductor/config.ts'
+import { until } from '../../kit/clock.ts'
+
+const execute = promisify(execFile)
+const DEBIAN = '/usr/lib/postgresql'
+
+/** PostgreSQL refuses to be started by root. */
+async function unprivileged(): Promise<{ uid: number; gid: number } | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const id = async (flag: string) => Number((await execute('id', [flag, 'postgres'])).stdout)
+  return { uid: await id('-u'), gid: await id('-g') }
+}
+
+async function binary(name: string): Promise<string> {
+  const versions = (await readdir(DEBIAN)).sort((a, b) => Number(b) - Number(a))
+  return join(DEBIAN, versions[0] ?? '', 'bin', name)
+}
+
+export class Postgres {
+  readonly dir: string
+  private server: ChildProcess | undefined
+  private readonly user: { uid: number; gid: number } | undefined
+  private databases = 0
+
+  private constructor(dir: string, user: Postgres['user']) {
+    this.dir = dir
+    this.user = user
+  }
+
+  /** `initdb` answers questions of trust by itself: the socket stands in a directory of mode 0700. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+    const dir = await mkdtemp(join(tmpdir(), 'rackward-pg-'))
+    const user = await unprivileged()
+    if (user) await chown(dir, user.uid, user.gid)
+    const postgres = new Postgres(dir, user)
+    try {
+      await execute(
+        await binary('initdb'),
+        ['-D', join(dir, 'data'), '-U', 'rackward', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'],
+        { ...user, cwd: dir },
+      )
+      await postgres.run(settings)
+      return postgres
+    } catch (error) {
+      await postgres.stop()
+      throw error
+    }
+  }
+
+  /** The server itself; also after `kill`. */
+  async run(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+    const options = {
+      listen_addresses: '',
+      unix_socket_directories: this.dir,
+      fsync: 'off',
+      max_connections: '60',
+      ...settings,
+    }
+    const argv = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    const server = spawn(await binary('postgres'), ['-D', join(this.dir, 'data'), ...argv], {
+      ...this.user,
+      cwd: this.dir,
+      stdio: 'ignore',
+    })
+    this.server = server
+    await until(
+      async () => {
+        if (server.exitCode !== null) throw new Error(`PostgreSQL ended with ${server.exitCode}`)
+        return this.sql('postgres', 'SELECT 1').then(
+          () => true,
+          () => undefined,
+        )
+      },
+      { what: 'PostgreSQL to answer', timeoutMs: 30_000, everyMs: 50 },
+    )
+  }
+
+  urlOf = (database: string): string => `postgresql:///${database}?host=${this.dir}&user=rackward`
+
+  /** An empty database. */
+  async database(options = ''): Promise<string> {
+    this.databases += 1
+    const name = `test_${this.databases}`
+    await this.sql('postgres', `CREATE DATABASE ${name} ${options}`)
+    return name
+  }
+
+  async sql(database: string, text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+    const client = new pg.Client({ connectionString: this.urlOf(database) })
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return (await client.query(text, values)).rows as Record<string, unknown>[]
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** As a crash: SIGQUIT ends every process of the server at once. */
+  async kill(): Promise<void> {
+    const { server } = this
+    if (!server || server.exitCode !== null) return
+    const ended = new Promise((resolve) => server.once('exit', resolve))
+    server.kill('SIGQUIT')
+    await ended
+  }
+
+  async stop(): Promise<void> {
+    await this.kill()
+    await rm(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** The store that a test file runs on: SQLite, or with `npm run test:cluster` a PostgreSQL of its own. */
+export class StoreBench {
+  private postgres: Postgres | undefined
+  private name = ''
+
+  async store(): Promise<Config['store']> {
+    if (process.env.RACKWARD_TEST_STORE !== 'postgres') return 'sqlite'
+    this.postgres ??= await Postgres.start()
+    this.name = await this.postgres.database()
+    const url = this.postgres.urlOf(this.name)
+    return { postgres: { url, tls: 'off', connections: 8 } }
+  }
+
+  /** A record as it is stored, secrets sealed. */
+  async stored(dir: string, table: 'nodes' | 'objects', uuid: string): Promise<{ body: string; sealed: string }> {
+    const select = `SELECT body, sealed FROM ${table} WHERE uuid = `
+    if (this.postgres) return (await this.postgres.sql(this.name, `${select}$1`, [uuid]))[0] as never
+    const db = new Database(join(dir, 'rackward.db'), { readonly: true })
+    const row = db.prepare(`${select}?`).get(uuid)
+    db.close()
+    return row as never
+  }
+
+  stop = async (): Promise<void> => this.postgres?.stop()
+}
