@@ -57,8 +57,10 @@ export class Connections {
       types: asNumbers,
     }
     this.pool = new pg.Pool({ ...this.config, max: connections })
-    // A connection that breaks while it rests is replaced when one is needed.
+    // A connection that breaks while it rests is replaced when one is needed; one that breaks at work fails the
+    // statement, and tells of it once more here.
     this.pool.on('error', () => undefined)
+    this.pool.on('connect', (client) => client.on('error', () => undefined))
   }
 
   /** Throws `store.broken`, `store.locked`, `store.moved`, `object.conflict` or `input.invalid`. */
