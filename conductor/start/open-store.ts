@@ -1,6 +1,7 @@
 /** Configuration -> an open store: the file in the data directory, or the database server with what it needs to know of
  *  this conductor. */
 import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -50,7 +51,8 @@ export const openPostgresOf =
         monotonic: parts.monotonic,
         limits,
         seal,
-        conductor: id.toString('hex'),
+        // A copy of the directory on another machine is another conductor.
+        conductor: `${hostname()} ${id.toString('hex')}`,
       })
       const close = async () => {
         await store.close()
