@@ -1,6 +1,13 @@
 /** Configuration of a subnet that servers boot from: who gives its addresses, and which. */
+import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { Ip } from './config-values.ts'
+
+const Relay = z
+  .string()
+  .refine((text) => isIPv4(text.split('/')[0] ?? '') && /^[^/]+(\/([0-9]|[12][0-9]|30))?$/.test(text), {
+    message: 'is neither an IPv4 address nor a subnet such as 10.0.0.0/24',
+  })
 
 export const Subnet = z
   .strictObject({
@@ -33,8 +40,37 @@ export const Subnet = z
       .describe(
         'Answers to firmware carry what makes it prefer them when another PXE server answers on the same network (options 60 and 43).',
       ),
+    sharedNetwork: z
+      .string()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'Subnets with the same name here are on one link: a client gets its address in any of them (shared networks of Kea and ISC dhcpd).',
+      ),
+    relays: z
+      .array(Relay)
+      .min(1)
+      .optional()
+      .describe(
+        'Relays that may ask for this subnet: values of giaddr, as addresses or subnets. Packets of others are refused and reported. Absent: any relay.',
+      ),
   })
   .refine(
     ({ mode, first, last }) => mode !== 'own' || (first !== undefined && last !== undefined),
     'mode is own, and first and last name no addresses to lease',
   )
+
+/** One server gives the addresses of a link. */
+export const Subnets = z.array(Subnet).refine(
+  (subnets) => {
+    const modes = new Map<string, string>()
+    return subnets.every(({ sharedNetwork, mode }) => {
+      if (sharedNetwork === undefined) return true
+      const other = modes.get(sharedNetwork) ?? mode
+      modes.set(sharedNetwork, other)
+      return other === mode
+    })
+  },
+  { message: 'subnets of one sharedNetwork have one mode' },
+)

@@ -5,7 +5,7 @@ import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
-import { Subnet } from './config-subnets.ts'
+import { Subnets } from './config-subnets.ts'
 import { Images } from './config-images.ts'
 import { StoreConfig } from './config-store.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
@@ -81,7 +81,7 @@ const Boot = z.strictObject({
     .describe('Networks that nodes boot from; none where all nodes boot by virtual media.'),
   http: Listen.describe('Where nodes load kernels and images over HTTP.'),
   tftp: Ip.describe('Address of the TFTP server.'),
-  subnets: z.array(Subnet).describe('Subnets that DHCP serves.'),
+  subnets: Subnets.describe('Subnets that DHCP serves.'),
   loaders: z
     .string()
     .default('/usr/lib/ipxe')

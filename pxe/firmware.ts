@@ -11,6 +11,8 @@ export interface FirmwareRow {
   /** File names, the best one first; the next one is tried when a loader starts and is not heard of again. None: no
    *  loader is sent, and an event says so. */
   readonly files: readonly string[]
+  /** It asks by HTTP, and takes a URL for the name of its file. */
+  readonly http?: true
 }
 
 export interface Loader {
@@ -67,17 +69,14 @@ export const FIRMWARE: readonly FirmwareRow[] = [
   { arch: 10, name: 'ARM 32-bit UEFI', files: NONE },
   { arch: 11, name: 'ARM 64-bit UEFI', architecture: 'aarch64', files: ARM64 },
   // UEFI HTTP boot: the file is named by its whole URL (UEFI 2.10, 24.7.2).
-  { arch: 15, name: 'x86 UEFI HTTP', files: NONE },
-  { arch: 16, name: 'x64 UEFI HTTP', architecture: 'x86_64', files: X64 },
-  { arch: 18, name: 'ARM 32-bit UEFI HTTP', files: NONE },
-  { arch: 19, name: 'ARM 64-bit UEFI HTTP', architecture: 'aarch64', files: ARM64 },
-  { arch: 20, name: 'x86 BIOS HTTP', architecture: 'x86_64', files: NONE },
+  { arch: 15, name: 'x86 UEFI HTTP', files: NONE, http: true },
+  { arch: 16, name: 'x64 UEFI HTTP', architecture: 'x86_64', files: X64, http: true },
+  { arch: 18, name: 'ARM 32-bit UEFI HTTP', files: NONE, http: true },
+  { arch: 19, name: 'ARM 64-bit UEFI HTTP', architecture: 'aarch64', files: ARM64, http: true },
+  { arch: 20, name: 'x86 BIOS HTTP', architecture: 'x86_64', files: NONE, http: true },
   { arch: 27, name: 'RISC-V 64-bit UEFI', files: NONE },
-  { arch: 28, name: 'RISC-V 64-bit UEFI HTTP', files: NONE },
+  { arch: 28, name: 'RISC-V 64-bit UEFI HTTP', files: NONE, http: true },
 ]
-
-/** What asks by HTTP takes a URL for the name of its file. */
-export const isHttpArch = (arch: number): boolean => [15, 16, 18, 19, 20, 28].includes(arch)
 
 /** Raspberry Pis say that they are an x86 BIOS. */
 const RASPBERRY_PI_OUIS: ReadonlySet<string> = new Set(['b8:27:eb', 'dc:a6:32', 'e4:5f:01', '28:cd:c1', 'd8:3a:dd'])

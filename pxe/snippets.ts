@@ -1,6 +1,6 @@
 /** What the DHCP server of a site is told, so that servers boot from us: configuration for the usual ones, made from
  *  the firmware table. Pure. */
-import { FIRMWARE, isHttpArch } from './firmware.ts'
+import { FIRMWARE } from './firmware.ts'
 
 export const SITE_SERVERS = ['kea', 'isc', 'dnsmasq', 'windows'] as const
 export type SiteServer = (typeof SITE_SERVERS)[number]
@@ -16,7 +16,8 @@ export interface SnippetParts {
   readonly networks: readonly string[]
 }
 
-interface Row {
+/** What one kind of firmware is told. */
+export interface Row {
   readonly arch: number
   readonly name: string
   /** A name for TFTP, a URL for UEFI HTTP boot. */
@@ -25,17 +26,19 @@ interface Row {
 }
 
 /** iPXE puts the address of its card in. */
-const scriptUrl = ({ http }: SnippetParts) => `${http}/boot/\${netX/mac:hexhyp}/script.ipxe`
+export const scriptUrl = ({ http }: SnippetParts) => `${http}/boot/\${netX/mac:hexhyp}/script.ipxe`
 
-export function snippet(server: SiteServer, parts: SnippetParts): string {
-  const rows = FIRMWARE.flatMap(({ arch, name, files }): Row[] => {
+export const snippet = (server: SiteServer, parts: SnippetParts): string =>
+  `${RENDER[server](rowsOf(parts), parts).join('\n')}\n`
+
+/** A row for each kind of firmware that there is a loader for. */
+export const rowsOf = (parts: SnippetParts): Row[] =>
+  FIRMWARE.flatMap(({ arch, name, files, http }): Row[] => {
     const file = files.find((one) => parts.loaders.has(one))
     if (file === undefined) return []
-    const isHttp = isHttpArch(arch)
+    const isHttp = http === true
     return [{ arch, name, isHttp, file: isHttp ? `${parts.http}/loader/${file}` : file }]
   })
-  return `${RENDER[server](rows, parts).join('\n')}\n`
-}
 
 const hex = (arch: number) => arch.toString(16).padStart(4, '0')
 

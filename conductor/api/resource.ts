@@ -64,6 +64,7 @@ export interface ApiResource {
   readonly mayWrite?: (request: ApiRequest, object?: ObjectRecord) => Promise<void> | void
   readonly beforeRemove?: (request: ApiRequest, object: ObjectRecord) => Promise<void>
   readonly afterAdd?: (object: ObjectRecord) => Promise<void>
+  readonly afterChange?: (object: ObjectRecord) => Promise<void>
 }
 
 export function resourceRoutes(parts: ResourceParts, resource: ApiResource): Route[] {
@@ -168,6 +169,7 @@ export function resourceRoutes(parts: ResourceParts, resource: ApiResource): Rou
     const next = packed(resource, { ...before, updatedAtMs: parts.clock.now() }, body)
     checkSize(`${kind} ${next.uuid}`, next.body, { before: before.body, limitBytes: parts.recordBytes })
     const after = await store.objects.put(next).catch(phrased(resource, { node_uuid: before.nodeUuid, ...body }))
+    await resource.afterChange?.(after)
     return { body: show(resource, request, after) }
   }
 }

@@ -28,6 +28,8 @@ export class BootClients {
   private readonly byMac = new Map<string, Known>()
   /** Fixed address -> how many clients have it. */
   private readonly fixed = new Map<string, number>()
+  /** Port group -> the cards in it. */
+  private readonly groups = new Map<string, Set<string>>()
   /** MAC -> what is to be stored; undefined: it is gone. */
   private unsaved = new Map<string, string | undefined>()
   /** Of a whole list that comes in parts: the MACs that came. */
@@ -41,6 +43,11 @@ export class BootClients {
 
   get = (mac: string): BootClient | undefined => this.byMac.get(mac)?.client
   isFixed = (ip: string): boolean => this.fixed.has(ip)
+  /** The other cards of its bundle. */
+  siblings = (mac: string): readonly string[] => {
+    const group = this.get(mac)?.group
+    return group ? [...(this.groups.get(group.uuid) ?? [])].filter((other) => other !== mac) : []
+  }
 
   async load(): Promise<void> {
     this.store = this.parts.open()
@@ -101,6 +108,8 @@ export class BootClients {
     this.delete(client.mac)
     this.byMac.set(client.mac, { client, text })
     this.unsaved.set(client.mac, text)
+    if (client.group)
+      this.groups.set(client.group.uuid, (this.groups.get(client.group.uuid) ?? new Set()).add(client.mac))
     if (client.fixedIp) this.fixed.set(client.fixedIp, (this.fixed.get(client.fixedIp) ?? 0) + 1)
   }
 
@@ -109,11 +118,18 @@ export class BootClients {
     if (!known) return
     this.byMac.delete(mac)
     this.unsaved.set(mac, undefined)
+    this.ungroup(known.client)
     const ip = known.client.fixedIp
     if (!ip) return
     const left = (this.fixed.get(ip) ?? 0) - 1
     if (left > 0) this.fixed.set(ip, left)
     else this.fixed.delete(ip)
+  }
+
+  private ungroup({ mac, group }: BootClient): void {
+    const cards = group && this.groups.get(group.uuid)
+    cards?.delete(mac)
+    if (group && cards?.size === 0) this.groups.delete(group.uuid)
   }
 
   /** What could not be written is tried again with the next change. */

@@ -4,7 +4,20 @@ import type { Clock } from '../../kit/clock.ts'
 
 /** How requests ended, by service. */
 export const OUTCOMES = {
-  dhcp: ['offer', 'ack', 'nak', 'heard', 'unknown', 'malformed', 'refused', 'trouble', 'unsent', 'socket', 'fault'],
+  dhcp: [
+    'offer',
+    'ack',
+    'nak',
+    'heard',
+    'unknown',
+    'malformed',
+    'refused',
+    'trouble',
+    'rogue',
+    'unsent',
+    'socket',
+    'fault',
+  ],
   tftp: ['sent', 'failed', 'refused', 'socket', 'fault'],
   http: ['sent', 'refused', 'broken off'],
 } as const

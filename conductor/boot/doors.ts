@@ -6,7 +6,8 @@ import type { Lifecycle } from '../../kit/lifecycle.ts'
 import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
-import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
+import type { KnownClient } from '../../pxe/dhcp/owner.ts'
+import { DhcpServer } from '../../pxe/dhcp/server.ts'
 import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '../../pxe/firmware.ts'
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
@@ -70,6 +71,7 @@ export async function startDhcp(doors: Doors): Promise<void> {
         loaderUrl: url(doors, '/loader/'),
         signed: client.signed ?? false,
         uki: client.uki === true && client.order.kind === 'ramdisk' && !client.order.rescue,
+        ...(client.refusal === undefined ? {} : { refusal: client.refusal }),
         ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
         ...(client.hostName ? { hostName: client.hostName } : {}),
       }
@@ -175,7 +177,7 @@ function scriptFor(
 ): string | undefined {
   const { clients, leases, observer } = doors
   const client = clients.get(mac)
-  if (!client || leases.macOf(at.ip) !== mac) {
+  if (!client || !leases.holds(mac, at.ip)) {
     observer.onScriptRefused(mac, at.ip, 'which has another address')
     return undefined
   }

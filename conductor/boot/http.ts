@@ -55,27 +55,53 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
   const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
     response.on('close', () => files.answered(response.statusCode, response.writableFinished))
-    // shim joins the directory and the name of its next file with one slash too many.
-    const path = ((request.url ?? '').split('?')[0] ?? '').replace(/\/{2,}/g, '/')
     const fromIp = addressOf(request)
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
-    const iso = files.media && mediaNameOf(path)
-    if (files.media && iso) return answerMedia(files.media, { request, response }, iso)
-    const [, mac, script] = SCRIPT.exec(path) ?? []
-    if (mac) {
-      const loader = script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe'
-      return answerScript(response, files.script({ mac: mac.replaceAll('-', ':'), loader }, fromIp))
+    const wanted = bootTarget(request.url ?? '')
+    switch (wanted.kind) {
+      case 'media':
+        return files.media ? answerMedia(files.media, { request, response }, wanted.name) : refuse(response, 404)
+      case 'script':
+        return answerScript(response, files.script(wanted, fromIp))
+      case 'autoexec':
+        return answerScript(response, files.autoexec(fromIp))
+      case 'grub':
+        return answerScript(response, files.grubStart(fromIp))
+      case 'file': {
+        const file = files.file(wanted.path)
+        return file ? answerFile(files, { request, response, path: wanted.path, file, fromIp }) : refuse(response, 404)
+      }
     }
-    if (path === `/loader/${AUTOEXEC}`) return answerScript(response, files.autoexec(fromIp))
-    if (isGrubConfig(path.slice(1))) return answerScript(response, files.grubStart(fromIp))
-    const file = files.file(path)
-    if (!file) return refuse(response, 404)
-    return answerFile(files, { request, response, path, file, fromIp })
   }
   const server = createServer(options, guarded(answer, files.broke))
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   return server
+}
+
+/** What the target of a request names. */
+export type BootTarget =
+  | { readonly kind: 'media'; readonly name: string }
+  | { readonly kind: 'script'; readonly mac: string; readonly loader: ScriptLoader }
+  | { readonly kind: 'autoexec' }
+  | { readonly kind: 'grub' }
+  | { readonly kind: 'file'; readonly path: string }
+
+export function bootTarget(target: string): BootTarget {
+  // shim joins the directory and the name of its next file with one slash too many.
+  const path = (target.split('?')[0] ?? '').replace(/\/{2,}/g, '/')
+  const name = mediaNameOf(path)
+  if (name !== undefined) return { kind: 'media', name }
+  const [, mac, script] = SCRIPT.exec(path) ?? []
+  if (mac)
+    return {
+      kind: 'script',
+      mac: mac.replaceAll('-', ':'),
+      loader: script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe',
+    }
+  if (path === `/loader/${AUTOEXEC}`) return { kind: 'autoexec' }
+  if (isGrubConfig(path.slice(1))) return { kind: 'grub' }
+  return { kind: 'file', path }
 }
 
 /** From the configuration, with no more connections than the open files of this process allow. */

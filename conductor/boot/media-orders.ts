@@ -2,8 +2,8 @@
 import { isFault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
-import type { PortRecord } from '../store/port.ts'
-import { staticNetwork, type BootSubnet, type StaticNetwork } from './network-data.ts'
+import type { ObjectRecord, PortRecord } from '../store/port.ts'
+import { staticNetwork, withBundle, type BootSubnet, type StaticNetwork } from './network-data.ts'
 import { orderNow } from './orders.ts'
 
 export interface MediaOrder {
@@ -19,13 +19,17 @@ export interface MediaBoot {
 }
 
 /** An image is there for as long as its boot token is good: once an agent has called, nobody needs it any more. */
-export function mediaOrder(node: NodeRecord, ports: readonly PortRecord[], subnets: readonly BootSubnet[]): MediaOrder {
+export function mediaOrder(
+  node: NodeRecord,
+  at: { readonly ports: readonly PortRecord[]; readonly groups: readonly ObjectRecord[] },
+  subnets: readonly BootSubnet[],
+): MediaOrder {
   const none = { nodeUuid: node.uuid, boot: null }
   if (!bootPlanOf(node).servesIso) return none
   const order = orderNow(node)
   if (order.kind !== 'ramdisk' || node.workflow.bootToken !== 'good') return none
   try {
-    const network = staticNetwork(node, ports, subnets)
+    const network = withBundle(staticNetwork(node, at.ports, subnets), at)
     return {
       nodeUuid: node.uuid,
       boot: { generation: order.generation, system: order.rescue ? 'rescue' : 'deploy', network },

@@ -4,6 +4,8 @@
 import { isIPv4 } from 'node:net'
 import { inSubnet, ipToNumber, parseSubnet, type Subnet } from '../../pxe/addresses.ts'
 import { Fault } from '../../kit/fault.ts'
+import type { ObjectRecord } from '../store/port.ts'
+import { bondOf, bundleOf, vlanOf, type Bond } from './bonds.ts'
 
 export interface StaticNetwork {
   readonly mac: string
@@ -11,6 +13,9 @@ export interface StaticNetwork {
   readonly ip: string
   readonly gateway: string | null
   readonly mtu: number | null
+  /** The card is one of these, and the address is that of the bond. */
+  readonly bond?: Bond
+  readonly vlan?: number
 }
 
 interface NetworkSubject {
@@ -22,6 +27,7 @@ interface NetworkSubject {
 interface NetworkPort {
   readonly address: string
   readonly pxeEnabled: boolean
+  readonly portgroupUuid: string | null
   readonly extra: Readonly<Record<string, unknown>>
 }
 
@@ -62,33 +68,66 @@ export function staticNetwork(
   )
 }
 
-/** The first IPv4 network of a physical link: there is one address to call the conductor from. */
+/** The bundle of the card, unless network_data says how its links are made. */
+export function withBundle(
+  network: StaticNetwork,
+  at: { readonly ports: readonly NetworkPort[]; readonly groups: readonly ObjectRecord[] },
+): StaticNetwork {
+  const port = at.ports.find(({ address }) => address === network.mac)
+  if (!port || network.bond || network.vlan !== undefined) return network
+  const { group, vlan } = bundleOf(port, at)
+  return { ...network, ...(group ? { bond: group.bond } : {}), ...(vlan === null ? {} : { vlan }) }
+}
+
+/** The first IPv4 network whose link is there: there is one address to call the conductor from. */
 function fromNetworkData(data: Dict, ports: readonly NetworkPort[]): StaticNetwork {
   const links = dicts(data.links)
   const networks = dicts(data.networks).filter(({ type }) => type === 'ipv4')
   const [first] = networks
   if (!first) throw refuse('network_data/networks has no network of the type "ipv4" with a static address')
-  const found = networks.map((network) => ({ network, link: links.find(({ id }) => id === network.link) }))
-  const usable = found.find(({ link }) => link && isPhysical(link))
-  if (!usable?.link) {
-    const { link } = found[0] as { link: Dict | undefined }
-    throw refuse(
-      link
-        ? `network_data/links: ${JSON.stringify(link.id)} is a ${String(link.type)}; the ramdisk takes physical links alone`
-        : `network_data/links has no link ${JSON.stringify(first.link)}`,
-    )
-  }
-  const { network, link } = usable
+  const network = networks.find((one) => links.some(({ id }) => id === one.link))
+  if (!network) throw refuse(`network_data/links has no link ${JSON.stringify(first.link)}`)
+  const link = linkNamed(links, network.link)
   return checked({
-    mac: macOf(link, ports),
+    ...cardsOf(links, link, ports),
     ip: addressOf(network),
     gateway: gatewayOf(network),
     mtu: typeof link.mtu === 'number' ? link.mtu : null,
   })
 }
 
+function linkNamed(links: readonly Dict[], id: unknown): Dict {
+  const link = links.find((one) => one.id === id)
+  if (!link) throw refuse(`network_data/links has no link ${JSON.stringify(id)}`)
+  return link
+}
+
+/** A link -> its cards: itself, those of a bond, and those below a VLAN. */
+function cardsOf(
+  links: readonly Dict[],
+  link: Dict,
+  ports: readonly NetworkPort[],
+): Pick<StaticNetwork, 'mac' | 'bond' | 'vlan'> {
+  const where = `network_data/links: ${JSON.stringify(link.id)}`
+  if (link.type === 'vlan') {
+    const below = linkNamed(links, link.vlan_link)
+    if (below.type === 'vlan') throw refuse(`${where} is a VLAN in a VLAN; the ramdisk makes none`)
+    const vlan = vlanOf(link.vlan_id, `${where}: vlan_id`)
+    if (vlan === null) throw refuse(`${where} has no vlan_id`)
+    return { ...cardsOf(links, below, ports), vlan }
+  }
+  if (link.type !== 'bond') return { mac: macOf(link, ports) }
+  const members = (Array.isArray(link.bond_links) ? link.bond_links : []).map((id: unknown) => {
+    const card = linkNamed(links, id)
+    if (VIRTUAL.includes(String(card.type))) throw refuse(`${where} bundles ${JSON.stringify(id)}, which is no card`)
+    return macOf(card, [])
+  })
+  const properties = Object.fromEntries(Object.entries(link).filter(([name]) => name.startsWith('bond_')))
+  const bond = bondOf({ where, mode: link.bond_mode, address: link.ethernet_mac_address, properties }, members)
+  return { mac: bond.members[0] as string, bond }
+}
+
 const VIRTUAL = ['vlan', 'bond']
-const isPhysical = ({ type }: Dict): boolean => !VIRTUAL.includes(String(type))
 
 function macOf(link: Dict, ports: readonly NetworkPort[]): string {
   const mac = typeof link.ethernet_mac_address === 'string' ? link.ethernet_mac_address.toLowerCase() : undefined

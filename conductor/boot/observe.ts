@@ -46,6 +46,11 @@ export class Observer {
       case 'refused':
       case 'trouble':
         return events.warn('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
+      case 'rogue': {
+        const server = event.server === undefined ? '' : ` (server ${event.server})`
+        const what = `DHCP: ${event.from} sent an answer of a DHCP server${server} to this one: it poses as a server`
+        return events.warn('dhcp', machine(event.from), what)
+      }
       case 'socket':
         return events.warn('socket', machine(event.interface), `DHCP socket of ${event.interface}: ${event.why}`)
       case 'unsent':
@@ -76,7 +81,7 @@ export class Observer {
         if (event.type === 'ack' && event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         if (event.type === 'ack' && event.netboot === 'ramdisk') this.ramdiskRuns(event.mac)
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
-        const leased = this.parts.leases.macOf(event.ip) === event.mac
+        const leased = this.parts.leases.holds(event.mac, event.ip)
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ...(leased ? { ip: event.ip } : {}),

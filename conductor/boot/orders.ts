@@ -1,6 +1,7 @@
-/** Node -> what its network boot is answered with now. Pure, and derived from the record alone: there is nothing to
+/** Node -> what its network boot is answered with now. Pure, and derived from the records alone: there is nothing to
  *  forget to update. */
 import type { Architecture } from '../../kit/architecture.ts'
+import { isFault } from '../../kit/fault.ts'
 import { saidOf } from '../node/policy/architecture.ts'
 import { usesAgent } from '../node/policy/drivers.ts'
 import { hostNameOf, type InstanceBoot, type NodeRecord } from '../node/record.ts'
@@ -8,7 +9,8 @@ import { bootsSigned, bootsUki } from '../node/policy/firmware-target.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 import { STATES } from '../node/workflow/states.ts'
 import { cardOf, type PortSighting } from '../store/seen-of-port.ts'
-import type { PortRecord } from '../store/port.ts'
+import type { ObjectRecord, PortRecord } from '../store/port.ts'
+import { bundleOf, fixedAddressOf, type BootGroup } from './bonds.ts'
 
 export type OrderNow =
   /** `token`: the script carries a boot token of this generation. */
@@ -36,6 +38,19 @@ export interface BootClient {
   readonly architecture?: Architecture | null
   /** What the firmware of the node said last. */
   readonly firmware?: Architecture | null
+  /** The bundle of cards that it belongs to, all of which have one address. */
+  readonly group?: BootGroup
+  /** The VLAN that the ramdisk sends in. */
+  readonly vlan?: number
+  /** Why it is answered nothing. */
+  readonly refusal?: string
+}
+
+/** Ports of a node, and what is known of them. */
+export interface BootPorts {
+  readonly ports: readonly PortRecord[]
+  readonly groups: readonly ObjectRecord[]
+  readonly sightings: readonly PortSighting[]
 }
 
 export function orderNow(node: NodeRecord): OrderNow {
@@ -59,25 +74,38 @@ function networkOrder(node: NodeRecord): OrderNow {
   return order.kind === 'ramdisk' && bootPlanOf(node).servesIso ? { kind: 'nothing' } : order
 }
 
-export function bootClient(
-  node: NodeRecord,
-  port: PortRecord,
-  sightings: readonly PortSighting[] = [],
-): BootClient | undefined {
-  if (!port.pxeEnabled) return undefined
-  const fixedIp = port.extra.ipv4_address
+export const bootClients = (node: NodeRecord, at: BootPorts): BootClient[] =>
+  at.ports.filter(({ pxeEnabled }) => pxeEnabled).map((port) => bootClient(node, port, at))
+
+function bootClient(node: NodeRecord, port: PortRecord, { ports, groups, sightings }: BootPorts): BootClient {
   const { recorded: architecture, firmware } = saidOf(node, sightings)
   return {
     mac: port.address,
     nodeUuid: node.uuid,
     label: node.name ?? node.uuid,
     order: networkOrder(node),
-    fixedIp: typeof fixedIp === 'string' ? fixedIp : null,
+    fixedIp: fixedAddressOf(port, ports),
     hostName: hostNameOf(node),
     card: cardOf(sightings.filter(({ portUuid }) => portUuid === port.uuid)),
     signed: bootsSigned(node),
     uki: bootsUki(node),
     architecture,
     firmware,
+    ...bundlePart(port, { ports, groups }),
+  }
+}
+
+function bundlePart(
+  port: PortRecord,
+  at: Pick<BootPorts, 'ports' | 'groups'>,
+): Pick<BootClient, 'group' | 'vlan' | 'refusal'> {
+  try {
+    const { group, vlan, standalone } = bundleOf(port, at)
+    if (!standalone)
+      return { refusal: 'the ports of its port group boot alone in no case (standalone_ports_supported is false)' }
+    return { ...(group ? { group } : {}), ...(vlan === null ? {} : { vlan }) }
+  } catch (error) {
+    if (isFault(error, 'node.network-data')) return { refusal: error.detail }
+    throw error
   }
 }

@@ -4,6 +4,7 @@ import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import { bootFilePath } from '../../images/boot-files.ts'
 import { LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
+import type { Bond } from './bonds.ts'
 import { allRamdisks } from './ramdisks.ts'
 import type { MediaBoot } from './media-orders.ts'
 import type { StaticNetwork } from './network-data.ts'
@@ -35,6 +36,8 @@ export function kernelArgs(
     ip: `${ip}/${subnet?.cidr.split('/')[1] ?? '32'}`,
     gateway: subnet?.router ?? null,
     mtu: null,
+    ...(client.group ? { bond: client.group.bond } : {}),
+    ...(client.vlan === undefined ? {} : { vlan: client.vlan }),
   }
   return ramdiskArgs(parts, network, { token, own })
 }
@@ -52,7 +55,7 @@ export const mediaArgs = (
 
 function ramdiskArgs(
   { config, pin }: RenderParts,
-  { mac, ip, gateway, mtu }: StaticNetwork,
+  { mac, ip, gateway, mtu, bond, vlan }: StaticNetwork,
   { token, own }: { token: string | undefined; own: readonly string[] },
 ): string[] {
   const { agent } = config
@@ -66,8 +69,16 @@ function ramdiskArgs(
     `rackward.ip=${ip}`,
     ...(gateway === null ? [] : [`rackward.gateway=${gateway}`]),
     ...(mtu === null ? [] : [`rackward.mtu=${mtu}`]),
+    ...(bond ? bondArgs(bond) : []),
+    ...(vlan === undefined ? [] : [`rackward.vlan=${vlan}`]),
   ]
 }
+
+const bondArgs = ({ mode, options, members, address }: Bond): string[] => [
+  `rackward.bond=${[mode, ...options].join(',')}`,
+  `rackward.members=${members.join(',')}`,
+  ...(address === null ? [] : [`rackward.bondmac=${address}`]),
+]
 
 /** What stands in the signed ramdisk: no token, which its agent asks for by the address that it is given. */
 export const ukiArgs = ({ boot, agent }: Pick<RenderParts['config'], 'boot' | 'agent'>, pin: string): string[] => [

@@ -86,7 +86,8 @@ export class BootService {
       () => new SqliteLeases(join(config.data, 'leases.db')),
       (part) => part.close(),
     )
-    const leases = new LeaseBook(store, { declinesPerMac: config.limits.boot.declinesPerMac })
+    const { declinesPerMac } = config.limits.boot
+    const leases = new LeaseBook(store, { declinesPerMac, siblings: this.clients.siblings })
     await this.life.add(
       'clients',
       () => this.clients.load(),

@@ -1,13 +1,13 @@
-/** Another DHCP server on the wire: asks as a machine that nobody knows, and listens who offers something (RFC 2131,
- *  section 4.4.1). Offers are not taken. */
+/** Other DHCP servers on the wire: asks as a machine that nobody knows, in the words of each kind of firmware, and
+ *  listens who offers what (RFC 2131, section 4.4.1). Offers are not taken. */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import type { Clock } from '../../kit/clock.ts'
 import { bind } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
-import { MESSAGE, messageType, OPTION, ipOption, u8, type Options } from '../../pxe/dhcp/options.ts'
-import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS } from '../../pxe/dhcp/packet.ts'
+import { MESSAGE, messageType, OPTION, ipOption, u16, u8, type Options } from '../../pxe/dhcp/options.ts'
+import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS, type Packet } from '../../pxe/dhcp/packet.ts'
 
 export interface Offer {
   readonly server: string
@@ -15,7 +15,31 @@ export interface Offer {
   /** It calls itself a PXE server and names no way to boot: UEFI firmware then asks its port 4011 (EDK2,
    *  PxeBcParseDhcp4Packet). */
   readonly isBareBootServer: boolean
+  /** What each kind of client is told to boot. */
+  readonly tells: ReadonlyMap<ProbeKind, Told>
 }
+
+export interface Told {
+  /** Name or URL; empty: nothing. */
+  readonly file: string
+  readonly nextServer: string
+  readonly vendorClass: string
+}
+
+const client = (kind: 'PXE' | 'HTTP', arch: number): [number, Buffer][] => [
+  [OPTION.vendorClass, Buffer.from(`${kind}Client:Arch:${String(arch).padStart(5, '0')}:UNDI:003016`)],
+  [OPTION.clientArch, u16(arch)],
+]
+/** What a client of each kind says of itself. */
+const PROBES = {
+  plain: [],
+  bios: client('PXE', 0),
+  uefi: client('PXE', 7),
+  http: client('HTTP', 16),
+  ipxe: [...client('PXE', 7), [OPTION.userClass, Buffer.from('iPXE')], [OPTION.ipxe, Buffer.from([0xb1, 1, 1])]],
+} as const satisfies Record<string, readonly (readonly [number, Buffer])[]>
+export type ProbeKind = keyof typeof PROBES
+const PROBE_NAMES = Object.keys(PROBES) as ProbeKind[]
 
 const SOL_SOCKET = 1
 const SO_BINDTOIFINDEX = 62
@@ -24,7 +48,8 @@ const SERVER_PORT = 67
 const ASKS = 2
 const ASK_EVERY_MS = 1_000
 
-/** Servers other than `own` that offered an address on this interface. Needs the right to bind port 68. */
+/** Servers other than `own` that offered an address, or what to boot, on this interface. Needs the right to bind
+ *  port 68. */
 export async function foreignOffers(
   at: { interface: string; own: readonly string[]; waitMs: number },
   parts: { clock: Clock; random: Random },
@@ -33,20 +58,22 @@ export async function foreignOffers(
   const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port: CLIENT_PORT })
   socket.on('error', () => undefined)
   const offers = new Map<string, Offer>()
-  const xid = parts.random.bytes(4).readUInt32BE(0)
+  // An identifier for each kind, one after the other.
+  const firstXid = parts.random.bytes(4).readUInt32BE(0) & 0x7fffffff
   // A locally administered address (RFC 7042, section 2.1) that no card has.
   const chaddr = Buffer.concat([Buffer.from([0x02]), parts.random.bytes(5)])
   socket.on('message', (bytes, from) => {
-    const offer = offerOf(bytes, xid)
-    const server = offer && (ipOption(offer.options, OPTION.serverId) ?? from.address)
-    if (offer && server && !at.own.includes(server))
-      offers.set(server, { server, address: offer.yiaddr, isBareBootServer: isBareBootServer(offer.options) })
+    const packet = offerOf(bytes)
+    const kind = packet && PROBE_NAMES[packet.xid - firstXid]
+    const server = packet && (ipOption(packet.options, OPTION.serverId) ?? from.address)
+    if (packet && kind && server && !at.own.includes(server))
+      offers.set(server, joined(offers.get(server), { server, kind, packet }))
   })
   try {
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
     for (let i = 0; i < ASKS; i += 1) {
-      await send(socket, discover(xid, chaddr))
+      for (const [n, kind] of PROBE_NAMES.entries()) await send(socket, discover(firstXid + n, chaddr, PROBES[kind]))
       await parts.clock.sleep(
         i === ASKS - 1 ? Math.max(ASK_EVERY_MS, at.waitMs - ASK_EVERY_MS * (ASKS - 1)) : ASK_EVERY_MS,
       )
@@ -61,16 +88,34 @@ const isBareBootServer = (options: Options): boolean =>
   (options.get(OPTION.vendorClass)?.toString('latin1').startsWith('PXEClient') ?? false) &&
   !options.has(OPTION.vendorSpecific)
 
-function offerOf(bytes: Buffer, xid: number) {
+function joined(before: Offer | undefined, now: { server: string; kind: ProbeKind; packet: Packet }): Offer {
+  const { server, kind, packet } = now
+  const { yiaddr, siaddr, file, options } = packet
+  const told = {
+    file: file || textOf(options.get(OPTION.bootFile)),
+    nextServer: siaddr === NO_ADDRESS ? textOf(options.get(OPTION.tftpServerName)) : siaddr,
+    vendorClass: textOf(options.get(OPTION.vendorClass)),
+  }
+  return {
+    server,
+    address: yiaddr === NO_ADDRESS ? (before?.address ?? yiaddr) : yiaddr,
+    isBareBootServer: (before?.isBareBootServer ?? false) || (kind !== 'http' && isBareBootServer(options)),
+    tells: new Map(before?.tells).set(kind, told),
+  }
+}
+
+const textOf = (bytes: Buffer | undefined): string => (bytes?.toString('latin1') ?? '').replace(/\0.*$/s, '')
+
+function offerOf(bytes: Buffer): Packet | undefined {
   try {
     const packet = decodePacket(bytes)
-    return packet.op === 2 && packet.xid === xid && messageType(packet.options) === 'offer' ? packet : undefined
+    return packet.op === 2 && messageType(packet.options) === 'offer' ? packet : undefined
   } catch {
     return undefined
   }
 }
 
-export const discover = (xid: number, chaddr: Buffer): Buffer =>
+const discover = (xid: number, chaddr: Buffer, says: readonly (readonly [number, Buffer])[]): Buffer =>
   encodePacket({
     op: 1,
     htype: 1,
@@ -86,7 +131,12 @@ export const discover = (xid: number, chaddr: Buffer): Buffer =>
     chaddr: Buffer.concat([chaddr, Buffer.alloc(16 - chaddr.length)]),
     sname: '',
     file: '',
-    options: new Map([[OPTION.messageType, u8(MESSAGE.discover)]]),
+    options: new Map([
+      [OPTION.messageType, u8(MESSAGE.discover)],
+      // Some servers name boot files to those alone that ask for them.
+      [OPTION.parameterList, Buffer.from([1, 3, OPTION.vendorClass, OPTION.tftpServerName, OPTION.bootFile])],
+      ...says,
+    ]),
   })
 
 const send = (socket: Socket, packet: Buffer) =>

@@ -5,7 +5,9 @@ import type { Random } from '../../kit/random.ts'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import type { Config } from '../config.ts'
 import { bad, ok, unknown, warn, type Finding } from './finding.ts'
+import { snippetParts } from '../boot/site-snippet.ts'
 import { foreignOffers, type Offer } from './rogue.ts'
+import { bootNames, namedBySite, wantedOfSite } from './site-boot.ts'
 
 /** dnsmasq and ISC dhcpd first ping what they are about to offer, for up to three seconds. */
 const LISTEN_MS = 6_000
@@ -21,7 +23,10 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
     const mode = subnets.find(({ cidr }) => inSubnet(address, parseSubnet(cidr)))?.mode ?? 'own'
     try {
       const offers = await foreignOffers({ interface: name, own, waitMs: LISTEN_MS }, parts)
-      return mode === 'own' ? rivals(name, offers) : siteServers(name, mode, offers)
+      if (mode === 'own') return rivals(name, offers)
+      const boot =
+        config.boot && mode === 'listen' ? wantedOfSite(snippetParts(config.boot), offers) : namedBySite(offers)
+      return [...siteServers(name, mode, offers), ...boot]
     } catch (error) {
       const denied = (error as NodeJS.ErrnoException).code === 'EACCES'
       return [
@@ -36,10 +41,10 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
 
 export function rivals(name: string, offers: readonly Offer[]): Finding[] {
   if (offers.length === 0) return [ok('dhcp', `no other DHCP server answered on ${name}`)]
-  return offers.map(({ server, address, isBareBootServer }) =>
+  return offers.map(({ server, address, isBareBootServer, tells }) =>
     bad(
       'dhcp',
-      `${server} offers addresses on ${name} as well (${address}): a server boots from whoever is faster${isBareBootServer ? BARE : ''}`,
+      `${server} offers addresses on ${name} as well (${address}${bootNames(tells)}): a server boots from whoever is faster${isBareBootServer ? BARE : ''}`,
       `switch it off there, let it ignore the servers' MACs, give Rackward a network of its own, or set boot.subnets[].mode: proxy`,
     ),
   )

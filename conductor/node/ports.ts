@@ -103,6 +103,9 @@ export class PortService {
     await this.parts.onPorts(port.nodeUuid, [port.address])
   }
 
+  /** A port group of the node changed, and with it what its cards boot with. */
+  bundleChanged = (nodeUuid: string): Promise<void> => this.parts.onPorts(nodeUuid, [])
+
   /** Looks and writes in one turn: of two ports that want one address at once, one gets it. */
   private saving = (work: () => Promise<void>): Promise<void> => this.parts.turns.take('ports', work)
 

@@ -16,6 +16,18 @@ export interface BootArgs extends Conductor {
   readonly ip: string
   readonly gateway: string | undefined
   readonly mtu: string | undefined
+  /** Cards that are to be one. */
+  readonly bond: BondArgs | undefined
+  readonly vlan: string | undefined
+}
+
+export interface BondArgs {
+  /** "802.3ad" */
+  readonly mode: string
+  /** "miimon=100" */
+  readonly options: readonly string[]
+  readonly members: readonly string[]
+  readonly address: string | undefined
 }
 
 /** `claim`: the command line is that of a signed ramdisk, which asks for its address itself. */
@@ -55,5 +67,14 @@ export function parseCmdline(text: string): Cmdline {
     ip: need('ip'),
     gateway: words.get('rackward.gateway'),
     mtu: words.get('rackward.mtu'),
+    bond: bondArgs(words),
+    vlan: words.get('rackward.vlan'),
   }
+}
+
+function bondArgs(words: ReadonlyMap<string, string>): BondArgs | undefined {
+  const [mode, ...options] = (words.get('rackward.bond') ?? '').split(',')
+  const members = (words.get('rackward.members') ?? '').toLowerCase().split(',').filter(Boolean)
+  if (!mode || members.length === 0) return undefined
+  return { mode, options, members, address: words.get('rackward.bondmac')?.toLowerCase() }
 }

@@ -4,46 +4,20 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { systemClock as clock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { run, runOk } from '../../kit/run.ts'
+import { run } from '../../kit/run.ts'
 import type { Order, Progress } from '../../conductor/api/agent-wire.ts'
 import { parseCmdline, type BootArgs } from './cmdline.ts'
 import { ConductorLink } from './conductor.ts'
 import { askDhcp } from './dhcp.ts'
+import { bringUp } from './network.ts'
 import { carryOut } from './orders.ts'
 import { readBootMode, readNics } from './sysfs.ts'
 
 const SECRET_FILE = '/run/rackward-session'
-const IP_TIMEOUT_MS = 10_000
-/** Carriers take their time: auto-negotiation, and spanning tree behind it. */
-const LINK_TIMEOUT_MS = 120_000
 /** Reports come at least once a second (the conductor's clock for silence is counted in minutes). */
 const REPORT_MS = 900
 
 const say = (line: string): void => void process.stdout.write(`rackward-agent: ${line}\n`)
-
-async function bringUp(args: BootArgs): Promise<void> {
-  const endMs = clock.now() + LINK_TIMEOUT_MS
-  for (;;) {
-    const nics = await readNics()
-    for (const nic of nics) await run(['ip', 'link', 'set', nic.name, 'up'], { timeoutMs: IP_TIMEOUT_MS })
-    const own = nics.find((nic) => nic.mac === args.mac)
-    if (own?.hasCarrier) {
-      if (args.mtu) await runOk(['ip', 'link', 'set', own.name, 'mtu', args.mtu], { timeoutMs: IP_TIMEOUT_MS })
-      await runOk(['ip', 'address', 'replace', args.ip, 'dev', own.name], { timeoutMs: IP_TIMEOUT_MS })
-      if (args.gateway)
-        await run(['ip', 'route', 'replace', 'default', 'via', args.gateway], { timeoutMs: IP_TIMEOUT_MS })
-      say(`${own.name} is up with ${args.ip}`)
-      return
-    }
-    if (clock.now() > endMs)
-      throw new Error(
-        own
-          ? `${own.name} has no carrier`
-          : `there is no driver for the card ${args.mac}; cards: ${nics.map((nic) => nic.mac).join(', ') || 'none'}`,
-      )
-    await clock.sleep(200)
-  }
-}
 
 /** The secret is kept before it is used: an agent that is started again in the same boot is the same agent. */
 async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
@@ -103,8 +77,9 @@ async function rest(link: ConductorLink): Promise<never> {
 
 async function main(): Promise<void> {
   const said = parseCmdline(await readFile('/proc/cmdline', 'utf8'))
-  const args = 'claim' in said ? { ...said, ...(await askDhcp({ run, clock })) } : said
-  await bringUp(args)
+  const args =
+    'claim' in said ? { ...said, bond: undefined, vlan: undefined, ...(await askDhcp({ run, clock })) } : said
+  await bringUp(args, { run, clock, say })
   const link = new ConductorLink({ url: args.url, pin: args.pin, clock })
   await openSession(link, args)
   say('the conductor knows this node')

@@ -89,7 +89,8 @@ export async function readNics(sys = '/sys', proc = '/proc'): Promise<Nic[]> {
   for (const name of (await readdir(base)).sort()) {
     const at = join(base, name)
     const device = await readlink(join(at, 'device')).catch(() => undefined)
-    const mac = await readText(join(at, 'address'))
+    // In a bond a card has the address of the bond, and keeps its own beside it.
+    const mac = (await readText(join(at, 'bonding_slave/perm_hwaddr'))) ?? (await readText(join(at, 'address')))
     if (device === undefined || mac === null || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac)) continue
     const speed = Number((await readText(join(at, 'speed'))) ?? -1)
     nics.push({

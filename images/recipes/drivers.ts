@@ -21,6 +21,9 @@ const MODULES = [
   'r8169',
   'virtio_net',
   'vmxnet3',
+  // What is made of cards.
+  'bonding',
+  '8021q',
   // Storage controllers and disks.
   'ahci',
   'ata_piix',

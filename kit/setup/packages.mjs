@@ -94,6 +94,9 @@ const PEERS = [
   ['python3-openstacksdk', 'the same for openstacksdk'],
   ['curl', 'the same, with blksize; and an independent HTTP client'],
   ['dnsmasq-base', 'another DHCP server on the wire, which doctor must find'],
+  ['kea-dhcp4-server', 'the DHCP server of a site, beside ours'],
+  ['isc-dhcp-server', 'the same, of another maker'],
+  ['isc-dhcp-relay', 'a relay that writes option 82'],
   ['python3-sushy', 'the Redfish library of OpenStack Ironic, which the virtual BMC must satisfy'],
   ['redfishtool', 'DMTF’s command line, the same'],
 ]

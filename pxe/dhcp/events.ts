@@ -20,6 +20,8 @@ export type DhcpEvent =
   | { readonly kind: 'unsent'; readonly toIp: string; readonly why: string }
   /** A handler failed, which is a bug here. */
   | { readonly kind: 'fault'; readonly from: string; readonly why: string }
+  /** An answer of a DHCP server came to the port of servers: somebody poses as one. */
+  | { readonly kind: 'rogue'; readonly from: string; readonly server?: string }
   /** A known client takes an address from another server. */
   | {
       readonly kind: 'heard'

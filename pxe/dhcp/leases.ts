@@ -26,6 +26,8 @@ export interface Pool {
 
 export interface Wanted {
   readonly pool: Pool
+  /** The other pools of its link: a client has one address on a link. */
+  readonly others?: readonly Pool[]
   readonly fixedIp?: string
   /** True for the fixed address of any client. */
   readonly isFixed: (ip: string) => boolean
@@ -42,6 +44,12 @@ export interface Choice {
   readonly why?: string
 }
 
+export interface LeaseBookParts {
+  readonly declinesPerMac: number
+  /** The other cards of the bundle that a card belongs to: they have one address together. */
+  readonly siblings?: (mac: string) => readonly string[]
+}
+
 /** How long a declined address stays unused, and for how long declines are counted. */
 const DECLINED_MS = 10 * 60_000
 const MAX_RESTING = 10_000
@@ -56,20 +64,32 @@ export class LeaseBook {
   private readonly cursors = new Map<Pool, number>()
   private readonly store: LeaseStore
   private readonly declinesPerMac: number
+  private readonly siblings: (mac: string) => readonly string[]
 
-  constructor(store: LeaseStore, limits: { declinesPerMac: number }) {
+  constructor(store: LeaseStore, { declinesPerMac, siblings = () => [] }: LeaseBookParts) {
     this.store = store
-    this.declinesPerMac = limits.declinesPerMac
+    this.declinesPerMac = declinesPerMac
+    this.siblings = siblings
     for (const lease of store.load()) this.enter(lease)
   }
 
+  /** The card that has an address; of a bundle, the one that asked for it last. */
   macOf(ip: string): string | undefined {
     return this.byIp.get(ip)?.mac
+  }
+
+  /** True for an address of this card, or of the bundle that it belongs to. */
+  holds(mac: string, ip: string): boolean {
+    const holder = this.macOf(ip)
+    return holder === mac || (holder !== undefined && this.siblings(mac).includes(holder))
   }
 
   leasesOf(mac: string): readonly Lease[] {
     return this.byMac.get(mac) ?? []
   }
+
+  /** The same with those of the other cards of its bundle, its own first. */
+  leasesOfBundle = (mac: string): readonly Lease[] => [mac, ...this.siblings(mac)].flatMap((of) => this.leasesOf(of))
 
   /** Every client that holds an address. */
   macs(): IterableIterator<string> {
@@ -80,7 +100,7 @@ export class LeaseBook {
    *  the pool. Taken in memory at once, so that two clients are never offered the same; `confirm` makes it durable. */
   choose(mac: string, wanted: Wanted): Choice {
     const { pool, fixedIp, hint, moving, isFixed } = wanted
-    const held = this.leaseIn(mac, pool)?.ip
+    const held = this.taken(mac, pool)
     if (fixedIp !== undefined) {
       const why = this.unfit(mac, fixedIp, pool)
       if (why === undefined) return this.take(mac, fixedIp, wanted)
@@ -95,7 +115,7 @@ export class LeaseBook {
   }
 
   confirm(mac: string, ip: string, expiresAtMs: number): void {
-    if (this.byIp.get(ip)?.mac !== mac) return
+    if (!this.holds(mac, ip)) return
     const lease = { mac, ip, expiresAtMs }
     this.enter(lease)
     this.store.save(lease)
@@ -105,7 +125,7 @@ export class LeaseBook {
   learn(mac: string, ip: string, { pool, expiresAtMs }: { pool: Pool; expiresAtMs: number }): void {
     const before = this.leaseIn(mac, pool)
     if (before && before.ip !== ip) this.drop(before.ip, 0)
-    if ((this.macOf(ip) ?? mac) !== mac) this.drop(ip, 0)
+    if (this.macOf(ip) !== undefined && !this.holds(mac, ip)) this.drop(ip, 0)
     const lease = { mac, ip, expiresAtMs }
     this.enter(lease)
     this.store.save(lease)
@@ -113,7 +133,7 @@ export class LeaseBook {
 
   /** The client found its address in use: it gets another one, but not without end. */
   decline(mac: string, ip: string, nowMs: number): 'taken back' | 'not its address' | 'too many' {
-    if (this.byIp.get(ip)?.mac !== mac) return 'not its address'
+    if (!this.holds(mac, ip)) return 'not its address'
     const recent = (this.declines.get(mac) ?? []).filter((atMs) => atMs > nowMs - DECLINED_MS)
     if (recent.length >= this.declinesPerMac) return 'too many'
     this.declines.set(mac, [...recent, nowMs])
@@ -128,7 +148,16 @@ export class LeaseBook {
   }
 
   private leaseIn(mac: string, pool: Pool): Lease | undefined {
-    return this.byMac.get(mac)?.find(({ ip }) => inSubnet(ip, pool.subnet))
+    return this.leasesOfBundle(mac).find(({ ip }) => inSubnet(ip, pool.subnet))
+  }
+
+  /** The address that a card has, which it takes over where another card of its bundle has it. Cards that were bundled
+   *  with an address each keep one of them. */
+  private taken(mac: string, pool: Pool): string | undefined {
+    const [lease, ...more] = this.leasesOfBundle(mac).filter(({ ip }) => inSubnet(ip, pool.subnet))
+    for (const { ip, expiresAtMs } of more) this.drop(ip, expiresAtMs)
+    if (lease && lease.mac !== mac) this.enter({ ...lease, mac })
+    return lease?.ip
   }
 
   /** Why a fixed address cannot be given, or undefined. */
@@ -136,13 +165,15 @@ export class LeaseBook {
     if (!inSubnet(ip, pool.subnet)) return `its fixed address ${ip} is not in this subnet`
     if (pool.reserved.has(ip)) return `its fixed address ${ip} belongs to a server, a router or the subnet itself`
     const holder = this.macOf(ip)
-    return holder !== undefined && holder !== mac ? `its fixed address ${ip} is leased to ${holder}` : undefined
+    return holder !== undefined && !this.holds(mac, ip) ? `its fixed address ${ip} is leased to ${holder}` : undefined
   }
 
-  private take(mac: string, ip: string, { pool, nowMs }: Wanted): Choice {
-    const before = this.leaseIn(mac, pool)
-    if (before?.ip === ip) return { ip }
-    if (before) this.drop(before.ip, before.expiresAtMs)
+  private take(mac: string, ip: string, { pool, others = [], nowMs }: Wanted): Choice {
+    for (const one of [pool, ...others]) {
+      const before = this.leaseIn(mac, one)
+      if (before && before.ip !== ip) this.drop(before.ip, before.expiresAtMs)
+    }
+    if (this.holds(mac, ip)) return { ip }
     this.resting.delete(ip)
     this.enter({ mac, ip, expiresAtMs: nowMs })
     return { ip }
@@ -175,6 +206,8 @@ export class LeaseBook {
   }
 
   private enter(lease: Lease): void {
+    const holder = this.byIp.get(lease.ip)?.mac
+    if (holder !== undefined && holder !== lease.mac) this.unlist(holder, lease.ip)
     const others = (this.byMac.get(lease.mac) ?? []).filter(({ ip }) => ip !== lease.ip)
     this.byMac.set(lease.mac, [...others, lease])
     this.byIp.set(lease.ip, lease)
@@ -184,15 +217,19 @@ export class LeaseBook {
     const lease = this.byIp.get(ip)
     if (!lease) return
     this.byIp.delete(ip)
-    const others = this.leasesOf(lease.mac).filter((other) => other.ip !== ip)
-    if (others.length > 0) this.byMac.set(lease.mac, others)
-    else this.byMac.delete(lease.mac)
+    this.unlist(lease.mac, ip)
     this.store.remove(ip)
     this.resting.set(ip, restsUntilMs)
     const [oldest] = this.resting.keys()
     if (this.resting.size > MAX_RESTING && oldest !== undefined) this.resting.delete(oldest)
   }
+
+  private unlist(mac: string, ip: string): void {
+    const others = this.leasesOf(mac).filter((other) => other.ip !== ip)
+    if (others.length > 0) this.byMac.set(mac, others)
+    else this.byMac.delete(mac)
+  }
 }
 
-const inPool = (ip: string, pool: Pool): boolean =>
-  ipToNumber(ip) >= ipToNumber(pool.first) && ipToNumber(ip) <= ipToNumber(pool.last)
+export const inPool = (ip: string, { first, last }: Pick<Pool, 'first' | 'last'>): boolean =>
+  ipToNumber(ip) >= ipToNumber(first) && ipToNumber(ip) <= ipToNumber(last)

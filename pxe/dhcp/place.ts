@@ -1,6 +1,6 @@
 /** Which of the configured subnets a request is about, and what holds there. Pure. */
 import { inSubnet, numberToIp, parseSubnet } from '../addresses.ts'
-import type { Pool } from './leases.ts'
+import { inPool, type Lease, type Pool } from './leases.ts'
 import { ipOption, messageType, OPTION } from './options.ts'
 import { NO_ADDRESS, type Packet } from './packet.ts'
 import { relayInfo } from './relay.ts'
@@ -20,6 +20,10 @@ export interface DhcpSubnet {
   readonly leaseSeconds: number
   readonly mode?: SubnetMode
   readonly firstChoice?: boolean | undefined
+  /** Subnets of one name are on one link. */
+  readonly sharedNetwork?: string | undefined
+  /** The relays that may ask for this subnet, as addresses or subnets; absent: any. */
+  readonly relays?: readonly string[] | undefined
 }
 
 /** own: we give the addresses. proxy: the site's server gives them, we name the boot files (proxyDHCP). listen: we
@@ -30,6 +34,19 @@ export interface Place extends Pool {
   readonly cidr: string
   readonly settings: SubnetSettings
   readonly mode: SubnetMode
+  readonly sharedNetwork?: string
+  /** Whether a relay of this address may ask. */
+  readonly takesRelay: (giaddr: string) => boolean
+}
+
+/** Where a request belongs, and what its answer says beside the settings of a subnet. */
+export interface Found {
+  /** The subnets of the link, the one that the request chose first. */
+  readonly places: readonly [Place, ...Place[]]
+  /** The server that the relay wants the client to see (RFC 5107). */
+  readonly relayServerId: string | undefined
+  readonly onLink: boolean
+  readonly subnetSelection: string | undefined
 }
 
 /** `alsoReserved`: addresses of this machine, beside the servers and routers of the subnets, that no client may get. */
@@ -38,57 +55,106 @@ export function placesOf(subnets: readonly DhcpSubnet[], alsoReserved: readonly 
     ...alsoReserved,
     ...subnets.flatMap(({ serverIp, router, dns }) => [serverIp, ...dns, ...(router ? [router] : [])]),
   ])
-  return subnets.map(({ cidr, first, last, serverIp, dns, leaseSeconds, router, mtu, mode, firstChoice }) => {
+  return subnets.map((one) => {
+    const { cidr, first, last, mode, sharedNetwork, relays } = one
     const subnet = parseSubnet(cidr)
     const [network, broadcast] = [numberToIp(subnet.network), numberToIp((subnet.network | ~subnet.mask) >>> 0)]
-    const settings = {
-      serverIp,
-      dns,
-      leaseSeconds,
-      broadcast,
-      mask: numberToIp(subnet.mask),
-      ...(router ? { router } : {}),
-      ...(mtu ? { mtu } : {}),
-      ...(firstChoice ? { firstChoice } : {}),
-    }
     return {
       cidr,
       subnet,
       first: first ?? network,
       last: last ?? network,
-      settings,
+      settings: settingsOf(one, { broadcast, mask: numberToIp(subnet.mask) }),
       mode: mode ?? 'own',
+      ...(sharedNetwork === undefined ? {} : { sharedNetwork }),
+      takesRelay: relays ? relayMatcher(relays) : () => true,
       reserved: new Set([...reserved, network, broadcast]),
     }
   })
 }
 
-/** The subnet of a request and how to answer there, or why there is none. In this order: what the relay says (link
- *  selection, RFC 3527), what the client wishes (subnet selection, RFC 3011), the relay's own address, the address that
- *  the client uses already, the interface. A client that renews by unicast is known by its address alone: it may be
- *  behind a router (RFC 2131 4.3.2). */
-export function placeFor(
-  places: readonly Place[],
-  request: Packet,
-  localIp: string,
-): { place: Place; link: Link } | { why: string } {
+function settingsOf(
+  { serverIp, dns, leaseSeconds, router, mtu, firstChoice }: DhcpSubnet,
+  net: { broadcast: string; mask: string },
+): SubnetSettings {
+  return {
+    ...net,
+    serverIp,
+    dns,
+    leaseSeconds,
+    ...(router ? { router } : {}),
+    ...(mtu ? { mtu } : {}),
+    ...(firstChoice ? { firstChoice } : {}),
+  }
+}
+
+function relayMatcher(relays: readonly string[]): (giaddr: string) => boolean {
+  const [subnets, addresses] = [relays.filter((one) => one.includes('/')).map(parseSubnet), new Set(relays)]
+  return (giaddr) => addresses.has(giaddr) || subnets.some((subnet) => inSubnet(giaddr, subnet))
+}
+
+/** The link of a request, or why there is none. In this order: what the relay says (link selection, RFC 3527), what the
+ *  client wishes (subnet selection, RFC 3011), the relay's own address, the address that the client uses already, the
+ *  interface. A client that renews by unicast is known by its address alone: it may be behind a router (RFC 2131
+ *  4.3.2). */
+export function placeFor(places: readonly Place[], request: Packet, localIp: string): Found | { why: string } {
+  const { giaddr } = request
   const { linkSelection, serverId } = relayInfo(request)
   const selected = ipOption(request.options, OPTION.subnetSelection)
-  const found = (place: Place | undefined, by: string, onLink = true) => {
+  const found = (place: Place | undefined, by: string, onLink = true): Found | { why: string } => {
     if (!place) return { why: `no subnet is configured for ${by}` }
-    const echo = linkSelection === undefined && selected !== undefined ? { subnetSelection: selected } : {}
-    return { place, link: { ...place.settings, serverId: serverId ?? place.settings.serverIp, onLink, ...echo } }
+    if (giaddr !== NO_ADDRESS && !place.takesRelay(giaddr))
+      return { why: `the relay ${giaddr} is none of those that may ask for ${place.cidr} (boot.subnets[].relays)` }
+    return {
+      places: [place, ...onOneLink(places, place)],
+      relayServerId: serverId,
+      onLink,
+      subnetSelection: linkSelection === undefined ? selected : undefined,
+    }
   }
   const holding = (ip: string) => places.find((place) => inSubnet(ip, place.subnet))
 
   if (linkSelection !== undefined)
-    return found(holding(linkSelection), `link selection ${linkSelection} of relay ${request.giaddr}`)
+    return found(holding(linkSelection), `link selection ${linkSelection} of relay ${giaddr}`)
   if (selected !== undefined) return found(holding(selected), `subnet selection ${selected}`)
-  if (request.giaddr !== NO_ADDRESS) return found(holding(request.giaddr), `relay ${request.giaddr}`)
+  if (giaddr !== NO_ADDRESS) return found(holding(giaddr), `relay ${giaddr}`)
 
   const own = holding(localIp)
   // In a DISCOVER an address is a memory of another time.
   const used =
     request.ciaddr === NO_ADDRESS || messageType(request.options) === 'discover' ? undefined : holding(request.ciaddr)
-  return used ? found(used, request.ciaddr, used === own) : found(own, localIp)
+  const isNear = used === own || (used !== undefined && own !== undefined && onOneLink(places, own).includes(used))
+  return used ? found(used, request.ciaddr, isNear) : found(own, localIp)
+}
+
+/** The other subnets of its shared network. */
+const onOneLink = (places: readonly Place[], { sharedNetwork, cidr }: Place): Place[] =>
+  sharedNetwork === undefined
+    ? []
+    : places.filter((other) => other.sharedNetwork === sharedNetwork && other.cidr !== cidr)
+
+/** How a request is answered in one of its subnets. */
+export function linkOf({ settings }: Place, { places, relayServerId, onLink, subnetSelection }: Found): Link {
+  return {
+    ...settings,
+    serverId: relayServerId ?? settings.serverIp,
+    servers: places.map((place) => place.settings.serverIp),
+    onLink,
+    ...(subnetSelection === undefined ? {} : { subnetSelection }),
+  }
+}
+
+/** In which subnets of its link a client gets its address, the best first, as Kea chooses in a shared network: that of
+ *  its fixed address, that of the address it has, that of the address it asks for, the others in their order. */
+export function ranked(
+  places: readonly Place[],
+  client: { fixedIp: string | undefined; held: readonly Lease[]; hint: string | undefined },
+): readonly Place[] {
+  const { fixedIp, held, hint } = client
+  const rank = (place: Place): number => {
+    if (fixedIp !== undefined && inSubnet(fixedIp, place.subnet)) return 0
+    if (held.some(({ ip }) => inSubnet(ip, place.subnet) && !place.reserved.has(ip))) return 1
+    return hint !== undefined && inPool(hint, place) ? 2 : 3
+  }
+  return places.length < 2 ? places : places.toSorted((a, b) => rank(a) - rank(b))
 }

@@ -34,6 +34,8 @@ export interface SubnetSettings {
 export interface Link extends SubnetSettings {
   /** What the client is told to be the server: ours, or the relay's where that asks for it. */
   readonly serverId: string
+  /** Our addresses on this link. */
+  readonly servers: readonly string[]
   /** False for a client behind a router that wrote by unicast. */
   readonly onLink: boolean
   /** The subnet that the client selected by option 118, if that counted. */
@@ -83,7 +85,7 @@ export function decideReply(request: Packet, link: Link, client: Offerable): Dec
  *  client. */
 export function isForUs(request: Packet, link: Link): boolean {
   const chosen = ipOption(request.options, OPTION.serverId)
-  return chosen === undefined || chosen === link.serverIp || chosen === link.serverId
+  return chosen === undefined || chosen === link.serverId || link.servers.includes(chosen)
 }
 
 export interface BootFileParts {

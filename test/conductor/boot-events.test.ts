@@ -202,6 +202,15 @@ describe('what the servers of the wire report', () => {
       'TFTP: a packet from 10.0.0.9 caused an error: Error: a bug',
     ])
   })
+  test('somebody who poses as a server is a trouble, and is counted', () => {
+    const { observer: at, events } = observer()
+    at.onDhcp({ kind: 'rogue', from: '10.0.0.66', server: '10.0.0.67' })
+    at.onDhcp({ kind: 'refused', mac: 'a', why: 'the relay 10.9.0.66 is none of those that may ask' })
+    expect(events.map((one) => one.kind === 'trouble' && [one.nodeUuid, one.what])).toEqual([
+      [null, 'DHCP: 10.0.0.66 sent an answer of a DHCP server (server 10.0.0.67) to this one: it poses as a server'],
+      ['node of a', 'DHCP a: the relay 10.9.0.66 is none of those that may ask'],
+    ])
+  })
   test('a file that loaders do without is no trouble; another one is, and names the node of the address', () => {
     const { observer: at, events } = observer()
     at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'revocations_sbat.efi', why: 'there is no such file' })

@@ -47,7 +47,7 @@ beforeAll(async () => {
     onPorts: async () => undefined,
   })
   routes = [
-    ...hardwareRoutes(parts),
+    ...hardwareRoutes({ ...parts, ports }),
     ...planRoutes({ ...parts, apiCalls: { key: 'inspection.apiCallUrls', prefixes: [] } }),
     ...portRoutes({ ...parts, ports } as PortRouteParts),
   ]

@@ -71,6 +71,10 @@ describe('sysfs', () => {
     await put('class/net/eno1/address', 'AC:1F:6B:00:11:22\n'.toLowerCase())
     await put('class/net/eno1/carrier', '1\n')
     await put('class/net/eno1/speed', '10000\n')
+    // In a bond: the address of the bond, and its own.
+    await put('class/net/eno2/address', 'ac:1f:6b:00:11:22\n')
+    await put('class/net/eno2/bonding_slave/perm_hwaddr', 'ac:1f:6b:00:11:23\n')
+    await symlink(join(sys, 'devices/0000:00:02.0'), join(sys, 'class/net/eno2/device'))
     await symlink(join(sys, 'devices/0000:00:02.0'), join(sys, 'class/net/eno1/device'))
     await put('devices/0000:00:02.0/numa_node', '1\n')
     for (const node of [0, 1]) {
@@ -123,6 +127,7 @@ describe('sysfs', () => {
         vendor: '0x8086',
         pciAddress: '0000:00:02.0',
       }),
+      expect.objectContaining({ name: 'eno2', mac: 'ac:1f:6b:00:11:23' }),
     ])
   })
   test('partitions by number', async () =>

@@ -3,7 +3,8 @@ import { LeaseBook, type Lease } from '../../pxe/dhcp/leases.ts'
 import { ipOption, MESSAGE, OPTION, u16, u8 } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, type Packet } from '../../pxe/dhcp/packet.ts'
 import type { DhcpSubnet } from '../../pxe/dhcp/place.ts'
-import { DhcpServer, type KnownClient } from '../../pxe/dhcp/server.ts'
+import type { KnownClient } from '../../pxe/dhcp/owner.ts'
+import { DhcpServer } from '../../pxe/dhcp/server.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import { LOADERS } from '../../pxe/firmware.ts'
@@ -51,6 +52,7 @@ export function bench(
     macs?: readonly string[]
     signed?: boolean
     subnets?: readonly DhcpSubnet[]
+    leases?: LeaseBook
   } = {},
 ) {
   const store = new Memory()
@@ -70,7 +72,7 @@ export function bench(
     pickLoader: (_: string, { files }: { files: readonly string[]; arch: number; asksAnew: boolean }) => files[0],
     event: (event: DhcpEvent) => void events.push(event),
   }
-  const leases = new LeaseBook(store, { declinesPerMac: 3 })
+  const leases = more.leases ?? new LeaseBook(store, { declinesPerMac: 3 })
   const loaders = new Set(more.loaders ?? LOADERS)
   const server = new DhcpServer({
     subnets: more.subnets ?? [subnet, far, fabric],

@@ -5,52 +5,29 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { ipToBytes } from '../../pxe/addresses.ts'
-import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
-import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import type { Packet } from '../../pxe/dhcp/packet.ts'
 import type { DhcpSubnet } from '../../pxe/dhcp/place.ts'
-import { DhcpServer } from '../../pxe/dhcp/server.ts'
 import { BIOS_LOADER, EFI_LOADER, LOADERS } from '../../pxe/firmware.ts'
 import { snippet } from '../../pxe/snippets.ts'
-import { systemClock } from '../../kit/clock.ts'
-import { http as webClient, mac, Memory, packet, pxe, script, serverIdOf } from './dhcp-bench.ts'
-import { Wire, type Reply } from './wire.ts'
+import { http as webClient, mac, packet, pxe, serverIdOf } from './dhcp-bench.ts'
+import { listening, type Site } from './site.ts'
+import type { Reply, Wire } from './wire.ts'
 
 const BROADCAST = { ip: '255.255.255.255', port: 67 }
 
-let wire: Wire | undefined
-let server: DhcpServer | undefined
+let opened: Site | undefined
 let dir: string | undefined
 afterEach(async () => {
-  server?.stop()
-  await wire?.close()
-  wire = server = undefined
+  await opened?.close()
+  opened = undefined
   if (dir !== undefined) await rm(dir, { recursive: true })
   dir = undefined
 })
 
-async function site(isRouted: boolean, subnets: (wire: Wire) => readonly DhcpSubnet[]) {
-  wire = new Wire()
-  await wire.open({ isRouted })
-  const events: DhcpEvent[] = []
-  const leases = new LeaseBook(new Memory(), { declinesPerMac: 3 })
-  server = new DhcpServer({
-    subnets: subnets(wire),
-    ownIps: [],
-    loaders: new Set(LOADERS),
-    owner: {
-      client: (address) =>
-        address === mac(1) ? { scriptUrl: script(address), loaderUrl: 'http://10.0.0.1/loader/' } : undefined,
-      isFixed: () => false,
-      pickLoader: (_, { files }) => files[0],
-      event: (event) => void events.push(event),
-    },
-    leases,
-    clock: systemClock,
-  })
-  await server.listen({ interface: wire.own, localIp: wire.at(0, 1) })
-  return { wire, events, leases }
+async function site(isRouted: boolean, subnets: (wire: Wire) => readonly DhcpSubnet[]): Promise<Site> {
+  opened = await listening({ isRouted, subnets })
+  return opened
 }
 
 const subnetOf = (cidr: string, serverIp: string, more: Partial<DhcpSubnet>): DhcpSubnet => ({

@@ -84,6 +84,11 @@ export class Wire {
     this.start(this.site, ['dnsmasq', ...fixed, ...args])
   }
 
+  /** Any other program of the site. */
+  inSite(argv: readonly string[]): void {
+    this.start(this.site, argv)
+  }
+
   /** The server to boot takes an address, as its firmware does. */
   async address(cidr: string, router: string): Promise<void> {
     await ip('-n', this.booting, 'addr', 'add', cidr, 'dev', 'eth0')

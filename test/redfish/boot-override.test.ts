@@ -89,7 +89,8 @@ test('an override that is never consumed: the ISO is served to no second boot, a
   sightings.note(node.uuid, 'media', { atMs: 1, detail: '' })
   await carryOut(plan.onTheWay)
   const served = (more: Partial<NodeRecord>, bootToken: NodeRecord['workflow']['bootToken']) =>
-    mediaOrder({ ...node, ...more, workflow: { ...node.workflow, bootToken } }, [], []).boot !== null
+    mediaOrder({ ...node, ...more, workflow: { ...node.workflow, bootToken } }, { ports: [], groups: [] }, []).boot !==
+    null
   expect(served({ provisionState: 'wait call-back' }, 'good')).toBe(true)
   // The agent has called: the image is not there any more for a server that starts from it again.
   expect(served({ provisionState: 'wait call-back' }, 'traded')).toBe(false)

@@ -179,6 +179,36 @@ test('requests from port 0 and from a broadcast address are survived', async () 
   expect(await bootProcess()).toBe(bootPid)
 })
 
+/** A release of the node's address by somebody else, a packet of a relay that is the node itself, an answer of a DHCP
+ *  server to a DHCP server, and a request for the offer of another one: RFC 2131, section 2. */
+const POSED = `
+import socket, struct
+def send(src, op, options, ciaddr="0.0.0.0", giaddr="0.0.0.0"):
+    addresses = b"".join(map(socket.inet_aton, [ciaddr, "0.0.0.0", "0.0.0.0", giaddr]))
+    head = struct.pack("!BBBBIHH", op, 1, 6, 0, 7, 0, 0) + addresses + bytes.fromhex("${MAC.replaceAll(':', '')}")
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((src, 0))
+    s.sendto(head.ljust(236, bytes(1)) + bytes.fromhex("63825363" + options + "ff"), ("10.99.0.1", 67))
+server = "3604" + socket.inet_aton("${ATTACKER}").hex()
+send("${ATTACKER}", 1, "350107", ciaddr="${FIXED}")
+send("${FIXED}", 1, "350101", giaddr="10.99.0.250")
+send("${ATTACKER}", 2, "350102" + server)
+send("${ATTACKER}", 1, "3501033204" + socket.inet_aton("10.99.0.180").hex() + server)
+`
+
+test('a forged release, relay, answer and the offer of another server are told of, and take no address', async () => {
+  await honestBoot()
+  await ip('netns', 'exec', WIRE, 'python3', '-c', POSED)
+  for (const words of [
+    `${ATTACKER} releases the address ${FIXED} in its name; that is ignored`,
+    `a packet as of the relay 10.99.0.250 came from ${FIXED}, which is the address of the server ${MAC}`,
+    `DHCP: ${ATTACKER} sent an answer of a DHCP server (server ${ATTACKER}) to this one`,
+    `it takes the address 10.99.0.180 from another DHCP server, ${ATTACKER}`,
+  ])
+    await until(() => journal().text.includes(words), { what: words, timeoutMs: 20_000, everyMs: 250 })
+  expect(await honestBoot()).toEqual({ ip: FIXED, loaderBytes: 512, script: 200 })
+})
+
 test.each([
   ['TFTP requests', 'tftp', ATTACKER],
   ['requests for boot scripts', 'scripts', ATTACKER],

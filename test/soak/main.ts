@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { enter, inside } from './ground.ts'
+import { runPackets } from './packets/main.ts'
 import { faultsOf, table } from './report.ts'
 import { Soak } from './soak.ts'
 
@@ -18,6 +19,8 @@ const USAGE = `npm run soak -- [--minutes N] [--nodes N] [--clients N] [--flood 
   --flood    only the floods whose names hold this text, and no kills
   --keep     leave configuration and log where they are, and print where
   --json     one JSON document on standard output
+
+npm run soak -- packets [--help]: random and mutated packets for the decoders of the boot services instead
 `
 
 interface Args {
@@ -61,6 +64,8 @@ function readArgs(argv: readonly string[]): Args {
 }
 
 async function main(): Promise<number> {
+  if (process.argv[2] === 'packets')
+    return runPackets(process.argv.slice(3), (line) => void process.stdout.write(`${line}\n`))
   const args = readArgs(process.argv.slice(2))
   if (!inside()) return enter([fileURLToPath(import.meta.url), ...process.argv.slice(2)])
   const dir = await mkdtemp(join(tmpdir(), 'rackward-soak-'))

@@ -2,6 +2,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { isLocked } from '../../node/record.ts'
 import { locked } from '../../node/policy/guards.ts'
+import type { PortService } from '../../node/ports.ts'
 import type { ObjectRecord } from '../../store/port.ts'
 import { mustBeWhole, mustOwn, namedNode, seenNode, seesNodeOf } from '../access.ts'
 import { PAGE_QUERY } from '../listing.ts'
@@ -16,7 +17,7 @@ import { links, maskSecrets } from '../views.ts'
 const OWN = { uuid: 1, created_at: 1, updated_at: 1, links: 1 } as const
 const text = (max: number) => z.string().max(max).nullish()
 
-export function hardwareRoutes(parts: ResourceParts): Route[] {
+export function hardwareRoutes(parts: ResourceParts & { readonly ports: PortService }): Route[] {
   const { nodes, store } = parts
   /** The node that a thing belongs to: there, visible, and not busy. */
   const checkNode = async (request: ApiRequest, body: Record<string, unknown>, before?: ObjectRecord) => {
@@ -142,6 +143,7 @@ export function hardwareRoutes(parts: ResourceParts): Route[] {
       }
     },
     view: (_body, object, request) => ({ ports: links(request.view, `portgroups/${object.uuid}/ports`) }),
+    afterChange: async ({ nodeUuid }) => (nodeUuid === null ? undefined : parts.ports.bundleChanged(nodeUuid)),
     async beforeRemove(_ask, object) {
       const [port] = await store.ports({ portgroupUuid: object.uuid }, { limit: 1, sortKey: 'id', descending: false })
       if (port) throw new Fault('input.invalid', `portgroup ${object.uuid} still bundles port ${port.uuid}`)
