@@ -121,16 +121,17 @@ describe('ramdisk', () => {
     expect([(flags & 0x40) !== 0, (device >> 2) & 0xf]).toEqual([true, 1])
 
     const node = await stored(uuid)
-    const boot = {
+    const instanceBoot = {
       kind: 'kernel',
       kernel: `sha256-${sha256(KERNEL)}`,
       ramdisk: `sha256-${sha256(RAMDISK)}`,
       args: ['quiet', 'rd.shell=0'],
     }
-    expect(orderNow(node)).toEqual({ kind: 'instance', boot })
+    expect(orderNow(node)).toEqual({ kind: 'instance', boot: instanceBoot })
     expect(node.workflow.bootToken).toBe('none')
-    const config = { images: { store: join(dir, 'images') } } as Parameters<typeof servedFile>[1]
-    const path = servedFile(`/files/${boot.kernel}`, config) as string
+    const boot = { architecture: 'x86_64', ramdisks: {} }
+    const config = { boot, images: { store: join(dir, 'images') } } as unknown as Parameters<typeof servedFile>[1]
+    const path = servedFile(`/files/${instanceBoot.kernel}`, config) as string
     expect((await readFile(path)).equals(KERNEL)).toBe(true)
     expect(servedFile('/files/../../data/secret.key', config)).toBeUndefined()
   })
