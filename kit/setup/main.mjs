@@ -17,11 +17,14 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureConsul } from './consul.mjs'
 import { PACKAGES, RUNTIME } from './packages.mjs'
+import { disableServices, withoutServices } from './services.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']
 /** Bundled for browsers, and not compiled with the others. */
 const UI = 'web'
+/** Verbs that use what Debian starts: libvirtd, and binfmt. */
+const RUNS_SERVICES = new Set(['vagrant', 'vagrant-test', 'libvirt', 'arm64'])
 const [verb = '', ...args] = process.argv.slice(2)
 const say = (line) => process.stderr.write(`${line}\n`)
 
@@ -57,7 +60,11 @@ function debianPackages() {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const quiet = { env, stdio: ['ignore', 'ignore', 2] }
   if (run('apt-get', ['update', '-q'], quiet) !== 0) fail('apt-get update failed: its message stands above')
-  if (run('apt-get', install, quiet) !== 0) fail(`apt-get ${install.join(' ')} failed: its message stands above`)
+  const services = RUNS_SERVICES.has(verb)
+  const installed = () => run('apt-get', install, quiet) === 0
+  if (!(services ? installed() : withoutServices(installed)))
+    fail(`apt-get ${install.join(' ')} failed: its message stands above`)
+  if (!services) disableServices(missing.map(([name]) => name))
 }
 
 function npmPackages() {
