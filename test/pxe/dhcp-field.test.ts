@@ -89,7 +89,14 @@ test('beside dnsmasq: the address is from there, the boot file from us, by port 
   const answers = await client.ask(request, BROADCAST, some('ack'))
   // Nothing from us: neither an acknowledgement nor a refusal.
   expect([...new Set(answers.map((one) => serverIdOf(one.packet)))]).toEqual([at.at(0, 2)])
-  expect(events).toContainEqual({ kind: 'heard', mac: mac(1), ip: taken, server: at.at(0, 2), netboot: 'firmware' })
+  expect(events).toContainEqual({
+    kind: 'heard',
+    mac: mac(1),
+    architecture: 'x86_64',
+    ip: taken,
+    server: at.at(0, 2),
+    netboot: 'firmware',
+  })
   expect(leases.macOf(taken)).toBe(mac(1))
 
   await at.address(`${taken}/24`, at.at(0, 2))

@@ -169,7 +169,14 @@ describe.each(NAMES)('%s', (name) => {
     ]
     const answers = await client.ask(message('request', chosen), BROADCAST, (replies) => replies.some(is('ack')))
     expect([...new Set(answers.map((one) => serverIdOf(one.packet)))]).toEqual([wire.at(0, 2)])
-    expect(events).toContainEqual({ kind: 'heard', mac: mac(1), ip: taken, server: wire.at(0, 2), netboot: 'firmware' })
+    expect(events).toContainEqual({
+      kind: 'heard',
+      mac: mac(1),
+      architecture: 'x86_64',
+      ip: taken,
+      server: wire.at(0, 2),
+      netboot: 'firmware',
+    })
     expect(leases.macOf(taken)).toBe(mac(1))
 
     await wire.address(`${taken}/24`, wire.at(0, 2))
