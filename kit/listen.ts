@@ -41,6 +41,14 @@ export function bind(socket: DatagramSocket, at: { port: number; address?: strin
   })
 }
 
+/** For a socket that sends to addresses alone (option `lookup`): the resolver would take a turn of the event loop for
+ *  each datagram. */
+export const noLookup = (
+  address: string,
+  _: unknown,
+  done: (error: null, address: string, family: number) => void,
+): void => done(null, address, 4)
+
 export const socketType = (address: string): 'udp4' | 'udp6' => (address.includes(':') ? 'udp6' : 'udp4')
 
 /** `http://[::1]:80`: where a server listens, with the port that it was given. */

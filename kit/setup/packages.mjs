@@ -80,6 +80,16 @@ const BROWSER = [
   ['fonts-dejavu-core', 'its letters'],
 ]
 
+const BOOT_PEERS = [
+  ['kea-dhcp4-server', 'another DHCP server, measured beside ours'],
+  ['dnsmasq-base', 'the same, and its TFTP server'],
+  ['tftpd-hpa', 'another TFTP server, measured beside ours'],
+  ['gcc', 'the load generators'],
+  ['libc6-dev', 'the same'],
+  ['iproute2', 'network namespaces'],
+  ['openssl', 'the certificate of the agent port'],
+]
+
 const PACKAGING = [
   ['mmdebstrap', 'a clean Debian to install the packages in'],
   ['systemd-container', 'systemd-nspawn, which boots it'],
@@ -135,6 +145,7 @@ export const PACKAGES = {
   ],
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
+  'bench boot': [...BUILD, ...BOOT_PEERS],
   test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],
   web: [...BUILD, ...BROWSER],
   cluster: [...BUILD, POSTGRES],

@@ -20,6 +20,9 @@ export const TFTP_ERROR = { undefined: 0, notFound: 1, access: 2, illegal: 4, un
 
 /** Throws WireError for anything else than one of the six packets. */
 export function decodeTftp(datagram: Buffer): TftpPacket {
+  // Of all packets that come most are these.
+  if (datagram.length >= 4 && datagram[0] === 0 && datagram[1] === OPCODE.ack)
+    return { op: 'ack', block: datagram.readUInt16BE(2) }
   const reader = new Reader(datagram)
   const opcode = reader.u16('opcode')
   switch (opcode) {

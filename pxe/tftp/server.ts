@@ -2,10 +2,12 @@
  *  Read only. Whatever arrives, the process goes on: a fault in a handler is an event. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import type { Clock } from '../../kit/clock.ts'
-import { bind } from '../../kit/listen.ts'
+import { bind, noLookup } from '../../kit/listen.ts'
 import { printable } from '../../kit/text.ts'
 import { WireError } from '../bytes.ts'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts'
+import { FrameCache } from './frames.ts'
+import { Sender } from './sender.ts'
 import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from './transfer.ts'
 
 export type TftpEvent =
@@ -55,6 +57,7 @@ export class TftpServer {
   /** By address and port of the client, oldest first. */
   private readonly running = new Map<string, Running>()
   private readonly keysOf = new Map<string, Set<string>>()
+  private readonly frames = new FrameCache()
 
   constructor(parts: { owner: TftpOwner; clock: Clock; limits: TftpLimits; maxBlockBytes?: number }) {
     this.owner = parts.owner
@@ -138,15 +141,19 @@ export class TftpServer {
     options: ReadonlyMap<string, string>
   }): void {
     const { key, from } = job
-    const socket = createSocket('udp4')
+    const socket = createSocket({ type: 'udp4', lookup: noLookup })
+    const sender = new Sender(socket, this.frames)
     let transfer: Transfer | undefined
+    let sentAtMs = 0
     let cancel: () => void = () => undefined
     const running: Running = {
       address: from.address,
       answered: false,
       end: () => {
         cancel()
-        if (this.unregister(key)) socket.close()
+        if (!this.unregister(key)) return
+        sender.end()
+        socket.close()
       },
     }
     this.register(key, running)
@@ -163,10 +170,11 @@ export class TftpServer {
       }
       transfer = outcome.transfer
       running.answered = transfer.answered
-      if (outcome.send.length === 0) return
-      for (const packet of outcome.send) socket.send(encodeTftp(packet))
+      if (outcome.send === undefined) return
+      sender.send(transfer, outcome.send)
+      sentAtMs = this.clock.now()
       cancel()
-      cancel = this.clock.after(transfer.timeoutMs, () => transfer && next(onSilence(transfer)))
+      cancel = this.clock.after(transfer.waitMs, () => transfer && next(onSilence(transfer)))
     }
     const next = (outcome: Outcome) => this.guarded(from.address, () => take(outcome))
     // ICMP "port unreachable" from a client that went away.
@@ -174,7 +182,7 @@ export class TftpServer {
     socket.on('message', (datagram) => {
       this.guarded(from.address, () => {
         const packet = decode(datagram)
-        if (packet && transfer) take(onPacket(transfer, packet))
+        if (packet && transfer) take(onPacket(transfer, packet, Math.max(0, this.clock.now() - sentAtMs)))
       })
     })
     socket.bind(0, this.localIp, () => {

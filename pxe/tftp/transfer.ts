@@ -1,5 +1,5 @@
-/** One read transfer, without sockets or clocks: (transfer, packet or silence) -> (transfer, packets to send).
- *  Options: blksize (RFC 2348), tsize and timeout (RFC 2349), windowsize (RFC 7440). */
+/** One read transfer, without sockets or clocks: (transfer, packet or silence) -> (transfer, what to send). Options:
+ *  blksize (RFC 2348), tsize and timeout (RFC 2349), windowsize (RFC 7440). */
 import { printable } from '../../kit/text.ts'
 import type { TftpPacket } from './packet.ts'
 
@@ -7,10 +7,17 @@ export interface Transfer {
   readonly file: Buffer
   readonly blockBytes: number
   readonly window: number
-  /** How long to wait for the client before the last packets are sent again. */
+  /** The longest wait for the client before the last packets are sent again; as many of these end the transfer. */
   readonly timeoutMs: number
+  /** How long to wait now: as the client's answers take, or the time-out that it asked for. */
+  readonly waitMs: number
+  /** How long its answers take, smoothed. */
+  readonly roundTripMs: number | undefined
+  /** Blocks after `acked` were sent again, or are sent because some were lost: what comes for them measures no time,
+   *  and one more word that they are missing changes nothing. */
+  readonly resent: boolean
   /** The time-out that the client asked for, which holds from its first acknowledgement on. */
-  readonly agreedTimeoutMs: number
+  readonly agreedTimeoutMs: number | undefined
   /** Blocks acknowledged so far, counted without wrapping. */
   readonly acked: number
   /** The client has acknowledged something: it is there, and its address is not forged. */
@@ -21,8 +28,11 @@ export interface Transfer {
   readonly silences: number
 }
 
+/** The answer to the options, or `count` blocks from number `first` on, which is counted without wrapping. */
+export type Sending = 'oack' | { readonly first: number; readonly count: number }
+
 export type Outcome =
-  | { readonly state: 'going'; readonly transfer: Transfer; readonly send: readonly TftpPacket[] }
+  | { readonly state: 'going'; readonly transfer: Transfer; readonly send?: Sending }
   /** `sizeOnly`: the client wanted to know the size, and took nothing. */
   | { readonly state: 'done'; readonly sizeOnly?: true }
   | { readonly state: 'failed'; readonly why: string }
@@ -35,6 +45,9 @@ const MAX_SILENCES = 6
 /** Who has not answered at all is given up sooner: a request may come from a forged address. */
 const MAX_SILENCES_UNANSWERED = 3
 const BLOCK_NUMBERS = 65536
+/** Waits are so many round trips long, and not shorter than this. */
+const ROUND_TRIPS = 4
+const MIN_WAIT_MS = 50
 
 export interface TransferLimits {
   /** 1468 fits an Ethernet frame; a bigger block would be cut into fragments, which PXE ROMs cannot join. */
@@ -60,7 +73,10 @@ export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>
     blockBytes: Number(agreed.get('blksize') ?? DEFAULT_BLOCK_BYTES),
     window: Number(agreed.get('windowsize') ?? 1),
     timeoutMs: limits.timeoutMs,
-    agreedTimeoutMs: seconds === undefined ? limits.timeoutMs : seconds * 1000,
+    waitMs: limits.timeoutMs,
+    roundTripMs: undefined,
+    resent: false,
+    agreedTimeoutMs: seconds === undefined ? undefined : seconds * 1000,
     acked: 0,
     answered: false,
     waitingForOack: agreed.size > 0,
@@ -69,31 +85,41 @@ export function beginTransfer(file: Buffer, options: ReadonlyMap<string, string>
   return going(transfer)
 }
 
-export function onPacket(transfer: Transfer, packet: TftpPacket): Outcome {
+/** `tookMs`: since the last packets were sent. */
+export function onPacket(transfer: Transfer, packet: TftpPacket, tookMs = transfer.timeoutMs): Outcome {
   if (packet.op === 'error') {
     // PXE ROMs ask for tsize and then break off with an error: that is how they read the size.
     return transfer.waitingForOack
       ? { state: 'done', sizeOnly: true }
       : { state: 'failed', why: `the client aborted: ${printable(packet.message, 100) || packet.code}` }
   }
-  if (packet.op !== 'ack') return { state: 'going', transfer, send: [] }
+  if (packet.op !== 'ack') return { state: 'going', transfer }
   if (transfer.waitingForOack) {
     return packet.block === 0
-      ? going({ ...heard(transfer), waitingForOack: false })
-      : { state: 'going', transfer, send: [] }
+      ? going({ ...heard(transfer, tookMs), waitingForOack: false, resent: false })
+      : { state: 'going', transfer }
   }
   const ahead = (packet.block - (transfer.acked % BLOCK_NUMBERS) + BLOCK_NUMBERS) % BLOCK_NUMBERS
+  const sent = lastBlock(transfer) - transfer.acked
+  if (ahead > sent) return { state: 'going', transfer }
   // A repeated or old ACK is not answered, or every packet would double for ever (Sorcerer's Apprentice, RFC 1123
-  // 4.2.3.1). In a window, though, the ACK of its base says that its first block got lost (RFC 7440 section 4); the
-  // silence timer resends it.
-  if (ahead === 0 || ahead > transfer.window) return { state: 'going', transfer, send: [] }
+  // 4.2.3.1). In a window, though, the ACK of its base says that its first block got lost (RFC 7440 section 4): that is
+  // believed once.
+  if (ahead === 0) {
+    if (transfer.window === 1 || transfer.resent) return { state: 'going', transfer }
+    return going({ ...heard(transfer, undefined), resent: true })
+  }
   const acked = transfer.acked + ahead
   if (acked >= blockCount(transfer)) return { state: 'done' }
-  return going({ ...heard(transfer), acked })
+  // An ACK inside the window says that what follows it got lost.
+  const isWhole = ahead === sent
+  return going({ ...heard(transfer, isWhole ? tookMs : undefined), acked, resent: !isWhole })
 }
 
-/** Nothing came for the transfer's time-out. */
+/** Nothing came for as long as the transfer waits. */
 export function onSilence(transfer: Transfer): Outcome {
+  const { timeoutMs, waitMs } = transfer
+  if (waitMs < timeoutMs) return going({ ...transfer, resent: true, waitMs: Math.min(2 * waitMs, timeoutMs) })
   const silences = transfer.silences + 1
   if (!transfer.answered && silences > MAX_SILENCES_UNANSWERED)
     return { state: 'failed', why: 'the client did not answer' }
@@ -102,33 +128,42 @@ export function onSilence(transfer: Transfer): Outcome {
       state: 'failed',
       why: `the client stopped answering after block ${transfer.acked} of ${blockCount(transfer)}`,
     }
-  return going({ ...transfer, silences })
+  return going({ ...transfer, resent: true, silences })
 }
 
 /** Always one more than the full blocks: a file that ends on a block border is closed by an empty block (RFC 1350
  *  section 6). */
 export const blockCount = (transfer: Transfer): number => Math.floor(transfer.file.length / transfer.blockBytes) + 1
 
-const heard = (transfer: Transfer): Transfer => ({
-  ...transfer,
-  answered: true,
-  silences: 0,
-  timeoutMs: transfer.agreedTimeoutMs,
-})
+/** The last block that the client may be sent before it acknowledges. */
+const lastBlock = (transfer: Transfer): number => Math.min(transfer.acked + transfer.window, blockCount(transfer))
+
+/** The client answered. A wait that became longer stays so until an answer is timed again (Karn's algorithm). */
+function heard(transfer: Transfer, tookMs: number | undefined): Transfer {
+  const timeoutMs = transfer.agreedTimeoutMs ?? transfer.timeoutMs
+  const answered = { ...transfer, answered: true, silences: 0, timeoutMs }
+  if (transfer.agreedTimeoutMs !== undefined) return { ...answered, waitMs: timeoutMs }
+  if (transfer.resent || tookMs === undefined) return answered
+  const roundTripMs = transfer.roundTripMs === undefined ? tookMs : (7 * transfer.roundTripMs + tookMs) / 8
+  const waitMs = Math.min(Math.max(ROUND_TRIPS * roundTripMs, MIN_WAIT_MS), timeoutMs)
+  return { ...answered, roundTripMs, waitMs }
+}
 
 function going(transfer: Transfer): Outcome {
-  if (transfer.waitingForOack) return { state: 'going', transfer, send: [{ op: 'oack', options: transfer.options }] }
-  const last = Math.min(transfer.acked + transfer.window, blockCount(transfer))
-  const send: TftpPacket[] = []
-  for (let block = transfer.acked + 1; block <= last; block += 1) {
-    const from = (block - 1) * transfer.blockBytes
-    send.push({
-      op: 'data',
-      block: block % BLOCK_NUMBERS,
-      bytes: transfer.file.subarray(from, from + transfer.blockBytes),
-    })
-  }
-  return { state: 'going', transfer, send }
+  if (transfer.waitingForOack) return { state: 'going', transfer, send: 'oack' }
+  const first = transfer.acked + 1
+  return { state: 'going', transfer, send: { first, count: lastBlock(transfer) - transfer.acked } }
+}
+
+/** What is sent, packet by packet. */
+export function packetsOf(transfer: Transfer, send: Sending): TftpPacket[] {
+  if (send === 'oack') return [{ op: 'oack', options: transfer.options }]
+  const { file, blockBytes } = transfer
+  return Array.from({ length: send.count }, (_, i) => {
+    const block = send.first + i
+    const bytes = file.subarray((block - 1) * blockBytes, block * blockBytes)
+    return { op: 'data', block: block % BLOCK_NUMBERS, bytes }
+  })
 }
 
 /** An option outside its range is left out of the OACK, which tells the client that it does not hold (RFC 2347). */

@@ -1,7 +1,7 @@
-/** `npm run bench [-- deploy | media | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. `media.ts`,
- *  `api.ts`, `scale.ts`, `mesh.ts` and `redfish.ts` have the others. Deploy: how long a deploy takes per phase, against
- *  the floor measured on the same server in the same run; and the ramdisk's size. Figures are for comparing within one
- *  run: they move with the machine. */
+/** `npm run bench [-- deploy | boot | media | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. Each but
+ *  the first has a file of its own name. Deploy: how long a deploy takes per phase, against the floor measured on the
+ *  same server in the same run; and the ramdisk's size. Figures are for comparing within one run: they move with the
+ *  machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
@@ -16,6 +16,7 @@ import type { Firmware, Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
+import { benchBoot } from './boot.ts'
 import { inRack } from './in-rack.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
@@ -117,7 +118,10 @@ async function main(): Promise<void> {
       hosts: { type: 'string' },
       bmcs: { type: 'string' },
       nodes: { type: 'string', default: '10000' },
-      rounds: { type: 'string', default: '1' },
+      clients: { type: 'string', default: '20000' },
+      seconds: { type: 'string', default: '5' },
+      only: { type: 'string' },
+      rounds: { type: 'string' },
       'secure-boot': { type: 'boolean', default: false },
     },
   })
@@ -130,17 +134,22 @@ async function main(): Promise<void> {
   if (what === 'mesh' && values.hosts !== undefined)
     return void process.stdout.write(`${JSON.stringify(await benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
+  if (what === 'boot') {
+    const { json, only } = values
+    const [clients, seconds, rounds] = [Number(values.clients), Number(values.seconds), Number(values.rounds ?? '3')]
+    return benchBoot({ clients, seconds, rounds, json, say, ...(only ? { only } : {}) })
+  }
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
   if (what === 'media')
     return benchMedia({
-      rounds: Number(values.rounds),
+      rounds: Number(values.rounds ?? '1'),
       firmware: values.firmware === 'bios' ? 'bios' : 'uefi',
       secureBoot: values['secure-boot'],
       json: values.json,
     })
   if (what !== 'deploy')
-    throw new Error(`there is no benchmark ${what}; there are deploy, media, api, scale, mesh and redfish`)
+    throw new Error(`there is no benchmark ${what}; there are deploy, boot, media, api, scale, mesh and redfish`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')

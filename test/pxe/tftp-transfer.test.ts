@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WireError } from '../../pxe/bytes.ts'
 import { decodeTftp, encodeTftp, type TftpPacket } from '../../pxe/tftp/packet.ts'
-import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from '../../pxe/tftp/transfer.ts'
+import { beginTransfer, onPacket, onSilence, packetsOf, type Outcome, type Transfer } from '../../pxe/tftp/transfer.ts'
 
 const limits = { maxBlockBytes: 1468, timeoutMs: 1000, maxTimeoutMs: 5000 }
 
@@ -19,7 +19,7 @@ function fetch(file: Buffer, options: Map<string, string>, lost: () => boolean):
     if (outcome.state !== 'going') return outcome.state === 'done' ? Buffer.concat(got) : outcome.why
     const acks: TftpPacket[] = []
     let inWindow = 0
-    for (const packet of outcome.send) {
+    for (const packet of outcome.send ? packetsOf(outcome.transfer, outcome.send) : []) {
       if (lost()) continue
       if (packet.op === 'oack') acks.push({ op: 'ack', block: 0 })
       if (packet.op !== 'data' || finished) {
@@ -41,9 +41,8 @@ function fetch(file: Buffer, options: Map<string, string>, lost: () => boolean):
     outcome = arrived.reduce<Outcome>((at, ack) => (at.state === 'going' ? onPacket(at.transfer, ack) : at), {
       state: 'going',
       transfer,
-      send: [],
     })
-    if (outcome.state === 'going' && outcome.send.length === 0) outcome = onSilence(outcome.transfer)
+    if (outcome.state === 'going' && outcome.send === undefined) outcome = onSilence(outcome.transfer)
     // A client that heard nothing at all repeats its last acknowledgement; six silences in a row end the transfer.
   }
   return 'endless'
@@ -104,8 +103,52 @@ describe('the transfer', () => {
     if (begun.state !== 'going') throw new Error('not going')
     const second = onPacket(begun.transfer, { op: 'ack', block: 1 })
     if (second.state !== 'going') throw new Error('not going')
-    expect(onPacket(second.transfer, { op: 'ack', block: 1 })).toMatchObject({ send: [] })
-    expect(onPacket(second.transfer, { op: 'ack', block: 900 })).toMatchObject({ send: [] })
+    expect(onPacket(second.transfer, { op: 'ack', block: 1 })).not.toHaveProperty('send')
+    expect(onPacket(second.transfer, { op: 'ack', block: 900 })).not.toHaveProperty('send')
+  })
+  /** As `outcome`, of a transfer of 40 blocks in windows of 16 whose first window was sent. */
+  const windowed = (): Transfer => {
+    const options = new Map([
+      ['blksize', '512'],
+      ['windowsize', '16'],
+    ])
+    const begun = beginTransfer(randomBytes(39 * 512 + 1), options, limits)
+    const first = begun.state === 'going' && onPacket(begun.transfer, { op: 'ack', block: 0 }, 10)
+    if (!first || first.state !== 'going') throw new Error('not going')
+    expect(first).toMatchObject({ send: { first: 1, count: 16 } })
+    return first.transfer
+  }
+  const going = (outcome: Outcome): Transfer => {
+    if (outcome.state !== 'going') throw new Error('not going')
+    return outcome.transfer
+  }
+  test('a window whose first block got lost is sent again at once, and only once however often that is said', () => {
+    const again = onPacket(windowed(), { op: 'ack', block: 0 })
+    expect(again).toMatchObject({ send: { first: 1, count: 16 } })
+    expect(onPacket(going(again), { op: 'ack', block: 0 })).not.toHaveProperty('send')
+    const onwards = onPacket(going(again), { op: 'ack', block: 16 })
+    expect(onwards).toMatchObject({ send: { first: 17, count: 16 } })
+    expect(onPacket(going(onwards), { op: 'ack', block: 16 })).toMatchObject({ send: { first: 17, count: 16 } })
+  })
+  test('after a gap it goes on from there, and what the rest of the old window says of it changes nothing', () => {
+    const after = onPacket(windowed(), { op: 'ack', block: 5 })
+    expect(after).toMatchObject({ send: { first: 6, count: 16 } })
+    for (let n = 0; n < 10; n += 1) expect(onPacket(going(after), { op: 'ack', block: 5 })).not.toHaveProperty('send')
+  })
+  test('it waits as the answers of the client take, longer after each silence, and for as long as before in all', () => {
+    let at = windowed()
+    expect(at.waitMs).toBe(50)
+    const waits: number[] = []
+    for (let outcome = onSilence(at); outcome.state === 'going'; outcome = onSilence(at)) {
+      waits.push(at.waitMs)
+      at = outcome.transfer
+    }
+    expect(waits).toEqual([50, 100, 200, 400, 800, ...Array.from({ length: 6 }, () => 1000)])
+    // A slow client is waited for from then on; its answer to what was sent twice says nothing of its time.
+    const slow = going(onSilence(going(onSilence(windowed()))))
+    const answered = going(onPacket(slow, { op: 'ack', block: 16 }, 1))
+    expect(answered.waitMs).toBe(200)
+    expect(going(onPacket(answered, { op: 'ack', block: 32 }, 100)).waitMs).toBeLessThan(200)
   })
   test('options out of range are left out of the answer; blksize is cut to what fits a frame', () => {
     const options = (asked: [string, string][]) => {

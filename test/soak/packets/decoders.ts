@@ -11,7 +11,7 @@ import { clientArchs, isHttpBoot, isIpxe, isNetboot, messageType, OPTION } from 
 import { decodePacket, encodePacket, packetMac, type Packet } from '../../../pxe/dhcp/packet.ts'
 import { relayInfo, switchPortOf, switchPortText } from '../../../pxe/dhcp/relay.ts'
 import { firmwareOf } from '../../../pxe/firmware.ts'
-import { beginTransfer, onPacket, onSilence, type Outcome } from '../../../pxe/tftp/transfer.ts'
+import { beginTransfer, onPacket, onSilence, packetsOf, type Outcome } from '../../../pxe/tftp/transfer.ts'
 import { decodeTftp, encodeTftp } from '../../../pxe/tftp/packet.ts'
 import { ROOT } from '../../lab/root.ts'
 import { LINKS } from './documents.ts'
@@ -89,7 +89,8 @@ const tftp: Feed = (random) =>
     let outcome: Outcome = beginTransfer(FILE, options, { maxBlockBytes: 1468, timeoutMs: 1000, maxTimeoutMs: 5000 })
     if (outcome.state === 'going' && packet.op !== 'rrq') outcome = onPacket(outcome.transfer, packet)
     if (outcome.state === 'going') onSilence(outcome.transfer)
-    if (outcome.state === 'going') for (const sent of outcome.send) must(encodeTftp(sent).length <= 1472, 'too long')
+    if (outcome.state === 'going' && outcome.send !== undefined)
+      for (const sent of packetsOf(outcome.transfer, outcome.send)) must(encodeTftp(sent).length <= 1472, 'too long')
   })
 
 const TARGETS = [
