@@ -1,5 +1,5 @@
-/** What `npm run bench -- boot` measures: the boot services of Rackward as they run beside a conductor, Kea, dnsmasq and
- *  tftpd-hpa, each in a pair of network namespaces of its own: the server's and that of its clients. */
+/** What `npm run bench -- boot` measures: the boot services of Rackward as they run beside a conductor, Kea, dnsmasq
+ *  and tftpd-hpa, each in a pair of network namespaces of its own: the server's and that of its clients. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'

@@ -1,6 +1,7 @@
-/** `npm run bench -- boot [--clients N] [--seconds S] [--rounds N]`: DHCP transactions and TFTP bytes per second of the
- *  boot services beside Kea, dnsmasq and tftpd-hpa, in one run on one machine. Rounds go from one server to the next, so
- *  that whatever else the machine does meets them all; the median counts. CPU time is that of the server's processes. */
+/** `npm run bench -- boot [--clients N] [--seconds S] [--rounds N]`: DHCP transactions and TFTP bytes per second of
+ *  the boot services beside Kea, dnsmasq and tftpd-hpa, in one run on one machine. Rounds go from one server to the
+ *  next, so that whatever else the machine does meets them all; the median counts. CPU time is that of the server's
+ *  processes. */
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
