@@ -79,6 +79,16 @@ test('a list in pages is read to its end, and one whose pages lead in a circle t
   await on()
 })
 
+test('a page with more entries than a function takes arguments is read as any other', async () => {
+  const next = `${ROOT}/Systems?page=2`
+  await open({
+    [`${ROOT}/Systems`]: { Members: [], 'Members@odata.nextLink': next },
+    [next]: { Members: [at(SYSTEM), ...Array.from({ length: 1_000_000 }, () => 0)] },
+  })
+  service.handle = obeys
+  await on()
+})
+
 test('several systems over two pages are several, and the fault names both', async () => {
   await open({
     [`${ROOT}/Systems`]: { Members: [at(SYSTEM)], 'Members@odata.nextLink': `${ROOT}/Systems?$skip=1` },

@@ -52,13 +52,13 @@ export async function membersOf(read: ReadBody, collection: string, max: number)
 
 /** The same for a collection whose first page is there; what the last page has beyond `max` is not cut off. */
 export async function restOf(read: ReadBody, first: Dict, max: number): Promise<readonly unknown[]> {
-  const found = [...listIn(first)]
+  let found = listIn(first)
   const seen = new Set<string>()
   let next = pathOf(first['Members@odata.nextLink'])
   while (next !== null && found.length < max && seen.size < MAX_PAGES && !seen.has(next)) {
     seen.add(next)
     const page = await read(next).catch(ignoreMissing)
-    found.push(...listIn(page?.body ?? {}))
+    found = found.concat(listIn(page?.body ?? {}))
     next = pathOf(page?.body['Members@odata.nextLink'])
   }
   return found
