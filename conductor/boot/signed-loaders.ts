@@ -1,20 +1,25 @@
-/** Whether the ramdisk comes to a node through loaders that firmware with Secure Boot takes: those of a directory, or
- *  those in the boot ISO. */
+/** Whether the ramdisk comes to a node through loaders that firmware with Secure Boot takes: those of a directory, those
+ *  in the boot ISO, or the signed ramdisk of the site itself. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasSignedIso } from '../../images/signed-iso.ts'
 import { GRUB_LOADER, SHIM_LOADER } from '../../pxe/firmware.ts'
 import type { BootConfig } from '../config.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { bootsUki } from '../node/policy/firmware-target.ts'
 import { bootPlanOf } from '../node/workflow/boot-plans.ts'
 
 /** Looked at for each boot: both may be replaced while the conductor runs. */
 export async function bootsThroughSigned(
-  boot: Pick<BootConfig, 'iso' | 'loaders'> | undefined,
-  node: Pick<NodeRecord, 'interfaces'>,
+  boot: Pick<BootConfig, 'iso' | 'loaders' | 'uki'> | undefined,
+  node: Pick<NodeRecord, 'interfaces' | 'properties' | 'workflow'>,
 ): Promise<boolean> {
   if (!boot) return false
-  if (!bootPlanOf(node).servesIso) return hasSignedLoaders(boot.loaders)
+  if (!bootPlanOf(node).servesIso) {
+    // A rescue does not boot the signed ramdisk.
+    const bootsSite = boot.uki !== undefined && bootsUki(node) && node.workflow.order !== 'rescue'
+    return bootsSite || hasSignedLoaders(boot.loaders)
+  }
   // One that cannot be read cannot be served either: the boot will say so.
   return boot.iso !== undefined && (await hasSignedIso(boot.iso).catch(() => undefined)) === true
 }

@@ -9,6 +9,7 @@ import { bootFiles } from '../../conductor/doctor/boot-files.ts'
 import { ARGS_BYTES, argsOffset, bootArgs } from '../../images/boot-args.ts'
 import { makeBootIso } from '../../images/recipes/iso.ts'
 import { bootsThroughSigned } from '../../conductor/boot/signed-loaders.ts'
+import type { NodeRecord } from '../../conductor/node/record.ts'
 import { hasSignedIso } from '../../images/signed-iso.ts'
 import { runOk } from '../../kit/run.ts'
 import { LOADERS } from '../../pxe/firmware.ts'
@@ -92,13 +93,28 @@ test('whether its loader is signed is read from the image; Secure Boot stays on 
     expect(await hasSignedIso(short)).toBeUndefined()
   }
 
-  const byMedia = { interfaces: { boot: 'redfish-virtual-media' } }
+  const node = (boot: string, more: Partial<Pick<NodeRecord, 'properties' | 'workflow'>> = {}) => ({
+    interfaces: { boot },
+    properties: {},
+    workflow: { order: 'clean' } as NodeRecord['workflow'],
+    ...more,
+  })
+  const byMedia = node('redfish-virtual-media')
   const answers = [iso, unsigned, join(dir, 'missing.iso'), undefined].map((one) =>
     bootsThroughSigned({ loaders: dir, ...(one ? { iso: one } : {}) }, byMedia),
   )
   expect(await Promise.all(answers)).toEqual([true, false, false, false])
   // Network boots do not go through the image.
-  expect(await bootsThroughSigned({ loaders: join(dir, 'none'), iso }, { interfaces: { boot: 'ipxe' } })).toBe(false)
+  const config = { loaders: join(dir, 'none'), iso }
+  expect(await bootsThroughSigned(config, node('ipxe'))).toBe(false)
+
+  // The signed ramdisk of the site needs no other loader; a rescue does not boot it.
+  const properties = { capabilities: 'secure_boot_uki:true' }
+  const rescue = { order: 'rescue' } as NodeRecord['workflow']
+  const uki = { ...config, uki: join(dir, 'ramdisk.efi') }
+  const ofUki = [node('ipxe', { properties }), node('ipxe'), node('ipxe', { properties, workflow: rescue })]
+  expect(await Promise.all(ofUki.map((one) => bootsThroughSigned(uki, one)))).toEqual([true, false, false])
+  expect(await bootsThroughSigned(config, node('ipxe', { properties }))).toBe(false)
 })
 
 test('doctor says whether the boot ISO is there, and whether it boots with Secure Boot on', async () => {
