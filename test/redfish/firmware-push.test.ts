@@ -11,6 +11,7 @@ import { expect, test } from 'vitest'
 import { RedfishClient } from '../../conductor/bmc/redfish/client.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { orderUpdate } from '../../conductor/bmc/redfish/firmware-order.ts'
+import { formUpload } from '../../conductor/bmc/redfish/uploads.ts'
 import { FirmwareFiles } from '../../conductor/firmware/files.ts'
 import { until } from '../../kit/clock.ts'
 import type { FaultName } from './faults.ts'
@@ -60,20 +61,67 @@ test.concurrent('a file that the BMC says it does not take is not sent', async (
   expect(bmc.families.updates.pushed).toEqual([])
 })
 
-test('a push whose answer was lost is found again by its task, and the file is not sent twice', async () => {
-  const bmc = await VirtualBmc.start('the BMC fetches no firmware')
+const HELD = { url: 'http://192.0.2.1/bios.bin', target: TARGET, former: null }
+const small = (open = () => Readable.from([Buffer.from('BIOS 2.2.0')])) => ({ name: 'bios.bin', sizeBytes: 10, open })
+
+test.each(['the task', 'its monitor', 'a monitor below it'])(
+  'a push whose answer was lost is found again by its task, and not taken for the next one, which knows %s',
+  async (known) => {
+    const bmc = await VirtualBmc.start('the BMC fetches no firmware')
+    const client = new RedfishClient(redfishInfo(bmc.driverInfo()))
+    const signal = AbortSignal.timeout(20_000)
+    bmc.families.updates.held = new Promise(() => undefined)
+    const order = { ...HELD, file: small() }
+    const task = String(await orderUpdate(client, order, signal))
+    expect(await orderUpdate(client, order, signal)).toBe(task)
+    expect(bmc.families.updates.pushed).toHaveLength(1)
+    // The task of the update before is not taken for this one.
+    const monitor = task.replace('/Tasks/', '/TaskMonitors/')
+    const former = { 'the task': task, 'its monitor': monitor }[known] ?? `${task}/Monitor`
+    expect(await orderUpdate(client, { ...order, former }, signal)).not.toBe(task)
+    expect(bmc.families.updates.pushed).toHaveLength(2)
+    await client.close(signal)
+    await bmc.stop()
+  },
+)
+
+test('a push that was ended in the middle is begun again, although the BMC is still marked as busy with it', async () => {
+  const bmc = await VirtualBmc.start('the BMC takes firmware as it is')
   const client = new RedfishClient(redfishInfo(bmc.driverInfo()))
   const signal = AbortSignal.timeout(20_000)
-  bmc.families.updates.held = new Promise(() => undefined)
-  const file = { name: 'bios.bin', sizeBytes: 10, open: () => Readable.from([Buffer.from('BIOS 2.2.0')]) }
-  const order = { url: 'http://192.0.2.1/bios.bin', file, target: TARGET, former: null }
-  const task = await orderUpdate(client, order, signal)
-  expect(await orderUpdate(client, order, signal)).toBe(task)
-  expect(bmc.families.updates.pushed).toHaveLength(1)
-  // The task of the update before is not taken for this one.
-  expect(await orderUpdate(client, { ...order, former: task }, signal)).not.toBe(task)
+  const urgent = new AbortController()
+  let isOpen = false
+  const silent = small(() => {
+    isOpen = true
+    return new Readable({ read: () => undefined })
+  })
+  const ended = orderUpdate(client, { ...HELD, file: silent }, urgent.signal).catch((why: unknown) => why)
+  await until(async () => isOpen, { what: 'the push', timeoutMs: 20_000 })
+  const why = new Error('a fence came')
+  urgent.abort(why)
+  expect(await ended).toBe(why)
+  const service = async () => (await client.get('/redfish/v1/UpdateService', signal)).body
+  expect(await service()).toMatchObject({ HttpPushUriTargetsBusy: true, HttpPushUriTargets: [TARGET] })
+
+  // That of another target is of somebody else.
+  const other = orderUpdate(client, { ...HELD, target: `${TARGET}2`, file: small() }, signal)
+  await expect(other).rejects.toMatchObject({ code: 'bmc.unready' })
+  await orderUpdate(client, { ...HELD, file: small() }, signal)
+  expect(bmc.families.updates.pushed).toEqual([{ way: 'push', file: 'BIOS 2.2.0', targets: [TARGET] }])
+  expect(await service()).toMatchObject({ HttpPushUriTargetsBusy: false })
   await client.close(signal)
   await bmc.stop()
+})
+
+test('a form that is given up before it is sent has opened no file', async () => {
+  let opened = 0
+  const file = small(() => {
+    opened += 1
+    return Readable.from([])
+  })
+  const body = formUpload({ field: 'file', file }).open()
+  await new Promise((resolve) => body.once('close', resolve).destroy())
+  expect(opened).toBe(0)
 })
 
 const MIB = 1024 * 1024

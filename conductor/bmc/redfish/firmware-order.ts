@@ -79,7 +79,7 @@ const pushesOf = (body: Dict): readonly Push[] =>
   [
     { way: 'multipart' as const, uri: pathOf(body.MultipartHttpPushUri) },
     { way: 'plain' as const, uri: pathOf(body.HttpPushUri) },
-  ].flatMap(({ way, uri }) => (uri === null || uri === '' ? [] : [{ way, uri }]))
+  ].flatMap(({ way, uri }) => (uri === null ? [] : [{ way, uri }]))
 
 async function pushed(
   client: RedfishClient,
@@ -134,7 +134,9 @@ async function asFile(
   if (!takesTargets) return client.pushFile(uri, file, signal)
 
   const hasBusy = typeof service.body.HttpPushUriTargetsBusy === 'boolean'
-  if (service.body.HttpPushUriTargetsBusy === true)
+  // With our target, it is left of a push of ours that a crash or a fence ended.
+  const isOurs = [service.body.HttpPushUriTargets].flat().join() === target
+  if (service.body.HttpPushUriTargetsBusy === true && !isOurs)
     throw new Fault('bmc.unready', 'another client is about to push firmware to this BMC (HttpPushUriTargetsBusy)')
   const set = async (targets: readonly string[]) => {
     const busy = hasBusy ? { HttpPushUriTargetsBusy: targets.length > 0 } : {}

@@ -3,7 +3,7 @@
 import { printable } from '../../../kit/text.ts'
 import type { TaskSeen, Tasks } from '../task.ts'
 import { isDict, linkOf, type Dict, type RedfishClient } from './client.ts'
-import { isOfResource, memberPaths, pathOf } from './links.ts'
+import { isOfResource, isSame, memberPaths, pathOf } from './links.ts'
 import { messagesOf } from './messages.ts'
 import type { AtSystem } from './power.ts'
 
@@ -49,6 +49,13 @@ interface Payload {
   readonly targetUri: string | null
 }
 
+/** Whether a URI that an order was answered with is that of a task: a 202 names its monitor (DSP0266, "Asynchronous
+ *  operations"), which some place below the task. */
+const isNamedBy = (uri: string, { path, body }: { readonly path: string; readonly body: Dict }): boolean =>
+  [path, `${path.replace(/\/+$/, '')}/Monitor`, pathOf(body.TaskMonitor)].some(
+    (one) => one !== null && isSame(one, uri),
+  )
+
 /** The path of a task that has not ended. */
 export async function unfinishedTask(
   client: RedfishClient,
@@ -60,7 +67,7 @@ export async function unfinishedTask(
   if (list === null) return null
   for (const path of (await memberPaths(client.reader(signal), list, MAX_LISTED)).slice(-MAX_TASKS)) {
     const body = await bodyOf(client, path, signal)
-    if (body === undefined || path === not) continue
+    if (body === undefined || (not !== null && isNamedBy(not, { path, body }))) continue
     const payload = isDict(body.Payload) ? body.Payload : {}
     const { state } = taskSeen(body)
     const isOwn = isOurs({ body: String(payload.JsonBody ?? ''), targetUri: pathOf(payload.TargetUri) })

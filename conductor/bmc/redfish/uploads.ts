@@ -48,12 +48,13 @@ export function formUpload({ parameters = {}, field, file }: Form): Upload {
   return {
     type: `multipart/form-data; boundary=${boundary}`,
     sizeBytes: before.length + sizeBytes + after.length,
-    open: () => Readable.from(joined(before, open(), after), { objectMode: false }),
+    open: () => Readable.from(joined(before, open, after), { objectMode: false }),
   }
 }
 
-async function* joined(before: Buffer, file: Readable, after: Buffer): AsyncGenerator<Buffer> {
+/** The file is opened when its turn comes: a request that ends before leaves none open. */
+async function* joined(before: Buffer, open: () => Readable, after: Buffer): AsyncGenerator<Buffer> {
   yield before
-  for await (const chunk of file) yield chunk as Buffer
+  for await (const chunk of open()) yield chunk as Buffer
   yield after
 }

@@ -108,6 +108,7 @@ function viewOf(task: Task | undefined): Dict | undefined {
       TaskState: task.state,
       TaskStatus: task.status,
       PercentComplete: task.percent,
+      TaskMonitor: `${SERVICE}/TaskMonitors/${task.id}`,
       Payload: {
         HttpOperation: 'POST',
         JsonBody: task.payload,
