@@ -116,3 +116,16 @@ test.each([
     everyMs: 5,
   })
 })
+
+test('the store cannot be read when the clock is set: deadlines move as soon as it can', async () => {
+  await waiting(null)
+  const dueNodes = store.dueNodes.bind(store)
+  store.dueNodes = () => Promise.reject(new Error('no connection'))
+  setMs = HOUR_MS
+  await looked()
+  store.dueNodes = dueNodes
+  await looked()
+  pastMs += 25_000
+  await looked()
+  expect((await node()).provisionState).toBe('rescue wait')
+})

@@ -104,13 +104,14 @@ export class Deadlines {
     const { sightings, log, dispatch } = this.parts
     const byMs = Math.round(this.offset() - this.offsetMs)
     if (Math.abs(byMs) < CLOCK_SET_MS) return
+    // Before anything is changed: where the store cannot be read, all of this is tried again.
+    const waiting: string[] = []
+    for await (const uuid of this.due(Number.MAX_SAFE_INTEGER)) waiting.push(uuid)
     this.offsetMs += byMs
     this.startedAtMs += byMs
     sightings.clockSet(byMs)
     this.notBefore.clear()
     log.warn({ bySeconds: byMs / 1000 }, 'the wall clock was set; the deadlines of nodes move with it')
-    const waiting: string[] = []
-    for await (const uuid of this.due(Number.MAX_SAFE_INTEGER)) waiting.push(uuid)
     for (const uuid of waiting) {
       await dispatch(uuid, { type: 'clock-set', byMs }).catch((error: unknown) =>
         log.error({ node: uuid, err: error }, 'a deadline could not be moved'),
