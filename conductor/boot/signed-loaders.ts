@@ -1,5 +1,5 @@
-/** Whether the ramdisk comes to a node through loaders that firmware with Secure Boot takes: those of a directory, those
- *  in the boot ISO, or the signed ramdisk of the site itself. */
+/** Whether the ramdisk comes to a node through loaders that firmware with Secure Boot takes: those of a directory,
+ *  those in the boot ISO, or the signed ramdisk of the site. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hasSignedIso } from '../../images/signed-iso.ts'
