@@ -29,6 +29,7 @@ function forget(): void {
   lastSeq = undefined
   board.value = undefined
   events.value = []
+  waiting = []
 }
 
 /** Finds out who uses the console; starts when somebody does. */
@@ -76,8 +77,8 @@ async function follow(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', abort)
     const watch = every(1_000, () => nowMs() - heardMs.value > SILENT_MS && attempt.abort())
     try {
-      await look()
-      await fillPast()
+      await look(signal)
+      await fillPast(signal)
       await stream(lastSeq ?? 0, { event: take, alive: heard }, attempt.signal)
       lose(new Error('the conductor ended the connection'))
     } catch (error) {
@@ -95,9 +96,11 @@ async function follow(signal: AbortSignal): Promise<void> {
 }
 
 /** Takes a new board, and comes back: soon while something goes on, seldom otherwise. */
-async function look(): Promise<void> {
+async function look(signal: AbortSignal): Promise<void> {
   cancelLook()
   const found = await getBoard(etag)
+  // Of somebody who has logged out meanwhile.
+  if (signal.aborted) return
   heard()
   if (found) {
     etag = found.etag
@@ -110,18 +113,24 @@ async function look(): Promise<void> {
 }
 
 function lookAfter(ms: number): void {
+  const signal = running?.signal
+  if (!signal) return
   cancelLook()
   cancelLook = after(ms, () => {
     soon = false
-    look().catch((error: unknown) => (unauthorised(error) ? stop() : lookAfter(BUSY_MS)))
+    look(signal).catch((error: unknown) => {
+      if (signal.aborted) return
+      if (unauthorised(error)) stop()
+      else lookAfter(BUSY_MS)
+    })
   })
 }
 
-async function fillPast(): Promise<void> {
+async function fillPast(signal: AbortSignal): Promise<void> {
   if (events.value.length > 0 || lastSeq === undefined) return
   const from = Math.max(0, lastSeq - PAST)
   const past = await getJson<{ events: WireEvent[] }>(`/rackward/v1/events?after=${from}&limit=${PAST}`)
-  events.value = past.events.filter(({ seq }) => seq <= (lastSeq ?? 0)).reverse()
+  if (!signal.aborted) events.value = past.events.filter(({ seq }) => seq <= (lastSeq ?? 0)).reverse()
 }
 
 function take(event: WireEvent): void {

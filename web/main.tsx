@@ -8,15 +8,14 @@ import { Node } from './pages/node.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Racks } from './pages/racks.tsx'
 import { Head } from './parts/head.tsx'
-import { Link, path } from './router.tsx'
+import { decoded, Link, path } from './router.tsx'
 import { link, me, showTheme } from './state.ts'
 
 function Page() {
   const [, first = '', second] = path.value.split('/')
   document.title = `${second ?? (first || 'racks')} · Rackward`
   if (first === '') return <Racks />
-  if (first === 'nodes')
-    return second === undefined ? <Nodes /> : <Node uuid={decodeURIComponent(second)} key={second} />
+  if (first === 'nodes') return second === undefined ? <Nodes /> : <Node uuid={decoded(second)} key={second} />
   if (first === 'events') return <Events />
   if (first === 'images') return <Images />
   return (

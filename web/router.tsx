@@ -3,7 +3,8 @@ import { signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 
 export const BASE = '/ui'
-const pathNow = () => decodeURI(location.pathname).slice(BASE.length).replace(/\/+$/, '') || '/'
+/** Percent-encoded, so that a slash in a name is none of the path. */
+const pathNow = () => location.pathname.slice(BASE.length).replace(/\/+$/, '') || '/'
 export const path = signal(pathNow())
 
 addEventListener('popstate', () => (path.value = pathNow()))
@@ -13,6 +14,15 @@ export function go(to: string): void {
   path.value = pathNow()
   scrollTo(0, 0)
   document.querySelector<HTMLElement>('main')?.focus({ preventScroll: true })
+}
+
+/** What nobody encoded stands for itself: people type addresses. */
+export function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
 }
 
 export const nodePath = (uuid: string): string => `/nodes/${encodeURIComponent(uuid)}`

@@ -166,7 +166,7 @@ function stamp(parts: AppParts): RequestHandler {
     response.setHeader('X-OpenStack-Ironic-API-Maximum-Version', versionText(MAX_MINOR))
     response.setHeader('Openstack-Request-Id', id)
     response.setHeader('X-Openstack-Request-Id', id)
-    response.setHeader('Vary', HEADER)
+    response.vary(HEADER)
     const asked = {
       modern: request.get('openstack-api-version'),
       legacy: request.get('x-openstack-ironic-api-version'),
@@ -204,11 +204,14 @@ function authenticate(parts: AppParts): RequestHandler {
     response.locals.actor = actor
     response.locals.session = session
     // What lasts, such as a stream, ends with its session.
-    if (session && isRead(request))
+    if (session && isRead(request)) {
+      // A client that has gone already would never let go.
+      if (response.destroyed) return
       response.on(
         'close',
         parts.sessions.hold(session, () => response.destroy()),
       )
+    }
     if (request.method === 'GET' || request.method === 'HEAD' || open) return next()
     const { method, path } = request
     const audit = {

@@ -71,8 +71,9 @@ export async function callerOf(
 }
 
 function mustProve(request: IncomingMessage, csrf: string): void {
-  // A page cannot add a header to a websocket: there, its origin is the proof.
-  if (request.headers.upgrade !== undefined && request.headers.origin !== undefined) return
+  // A page cannot add a header to a websocket (a GET, RFC 6455, 4.1): there, its origin is the proof.
+  const { method, headers } = request
+  if (method === 'GET' && headers.upgrade !== undefined && headers.origin !== undefined) return
   const sent = Buffer.from(String(request.headers['x-rackward-csrf'] ?? ''))
   const wanted = Buffer.from(csrf)
   if (sent.length === wanted.length && timingSafeEqual(sent, wanted)) return

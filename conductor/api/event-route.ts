@@ -40,8 +40,13 @@ const EventQuery = z.strictObject({
       .map(([kind, says]) => `${kind} (${says})`)
       .join('; ')}`,
   ),
+  newest: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('the newest events of `node` in place of the first ones, for JSON answers; without after'),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
 })
+
 export const eventRoute = (parts: EventRouteParts): DescribedRoute => ({
   method: 'get',
   path: '/rackward/v1/events',
@@ -60,7 +65,8 @@ async function events(
   query: z.infer<typeof EventQuery>,
 ): Promise<ApiResponse | void> {
   const { store, clock, signal, nodes } = parts
-  const nodeUuid = query.node === undefined ? undefined : (await seenNode(nodes, request.actor, query.node)).uuid
+  const of = query.node === undefined ? undefined : await seenNode(nodes, request.actor, query.node)
+  const nodeUuid = of?.uuid
   const lastId = request.httpRequest.get('last-event-id')
   if (lastId !== undefined && !/^\d{1,15}$/.test(lastId))
     throw new Fault('input.invalid', 'Last-Event-ID is not a sequence number')
@@ -94,9 +100,17 @@ async function events(
     ).finally(leave)
   }
   const page: SeenEvent[] = []
+  const add = async (event: SeenEvent) => void page.push(veil.of(event) ? await veil.show(event) : event)
+  if (query.newest === 'true') {
+    if (!of || after !== undefined) throw new Fault('input.invalid', 'newest: goes with node, and without after')
+    const { nodeUuid: _, ...only } = filter
+    const newest = await journal.ofNode(of.uuid, query.limit, only)
+    for (const event of newest.toReversed()) await add({ ...event, owner: of.owner, lessee: of.lessee })
+    return { body: { events: page.map(wireEvent), last_seq: page.at(-1)?.seq ?? 0 } }
+  }
   for (let seq = after ?? 0; ; await turn()) {
     const { events: found, upToSeq, end } = await journal.scan(seq, filter, query.limit - page.length)
-    for (const event of found) page.push(veil.of(event) ? await veil.show(event) : event)
+    for (const event of found) await add(event)
     seq = upToSeq
     if (end || page.length === query.limit || request.httpResponse.destroyed)
       return { body: { events: page.map(wireEvent), last_seq: seq } }

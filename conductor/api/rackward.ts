@@ -2,7 +2,6 @@
  *  document. */
 import { Fault } from '../../kit/fault.ts'
 import type { WebhookState } from '../events/webhooks.ts'
-import type { Clock } from '../../kit/clock.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { driftOf } from '../node/hardware-documents.ts'
 import { modelOf } from '../node/query/history.ts'
@@ -14,7 +13,7 @@ import type { NodeRecord } from '../node/record.ts'
 import { mustBeWhole, mustOwn, standing } from './access.ts'
 import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
-import { boardRoutes } from './board.ts'
+import { boardRoutes, type BoardParts } from './board.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { nodeOf } from './nodes/routes.ts'
@@ -26,8 +25,7 @@ import type { ApiRequest, DescribedRoute, Route } from './route.ts'
 import { Accounts, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilDrift, veilNode, veilPoll } from './veil.ts'
 
-export interface RackwardParts extends MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts {
-  readonly clock: Clock
+export interface RackwardParts extends MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts, BoardParts {
   readonly powerSync: PowerSync
   readonly eventWatch: Pick<EventWatch, 'of'>
   readonly loaderRule: Pick<LoaderRule, 'look'>

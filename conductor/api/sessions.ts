@@ -15,6 +15,9 @@ const TOKEN = /^[A-Za-z0-9_-]{43}$/
 const TOUCH_MS = 60_000
 /** How often a long answer, such as a stream, looks whether its session goes on. */
 const HOLD_MS = 60_000
+/** How far the clocks of two conductors that share a store, or the clock of one before and after it was set, may be
+ *  apart: a session of the future is not valid yet. */
+const SKEW_MS = 60_000
 
 export interface OpenSession {
   readonly uuid: string
@@ -120,7 +123,7 @@ export class Sessions {
     const nowMs = clock.now()
     const ageMs = nowMs - session.createdAtMs
     const idleMs = nowMs - usedAtMs(session)
-    if (ageMs < 0 || ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000)
+    if (ageMs < -SKEW_MS || ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000)
       return undefined
     const known = auth.known(String(session.body.user))
     return known && known.stamp === session.body.stamp ? known.actor : undefined
@@ -131,8 +134,9 @@ export class Sessions {
     const nowMs = clock.now()
     if (nowMs - usedAtMs(session) < TOUCH_MS) return
     await store.objects.put({ ...session, updatedAtMs: nowMs }).catch((error: unknown) => {
-      // Another request of the same session was first, or it was closed meanwhile.
-      if (!isFault(error, 'store.stale')) throw error
+      // Another request of the same session was first, or it was closed meanwhile; and where nothing can be written,
+      // somebody may still look.
+      if (!isFault(error, 'store.moved') && !isFault(error, 'store.broken')) throw error
     })
   }
 }

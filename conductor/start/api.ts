@@ -74,6 +74,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     random,
     recordBytes,
     signal,
+    monotonic: context.monotonic,
     auth,
     sessions,
     sessionSeconds: limits.sessionSeconds,

@@ -61,6 +61,18 @@ test('the phases of a node are what it went through, and how long nodes of its m
   expect(phases.find(({ state }) => state === 'manageable')?.usual).toBeNull()
 })
 
+test('the newest events of a node can be asked for, however many came before', async () => {
+  await create({ name: 'busy' })
+  await drive('busy', 'manage', 'provide')
+  const all = (await call('GET', '/rackward/v1/events?node=busy&limit=1000')).body
+  const two = (await call('GET', '/rackward/v1/events?node=busy&newest=true&limit=2')).body
+  expect(two.events).toEqual(all.events.slice(-2))
+  const states = (await call('GET', '/rackward/v1/events?node=busy&newest=true&limit=1&kinds=state')).body
+  expect(states.events).toMatchObject([{ kind: 'state', detail: { to: 'available' } }])
+  expect((await call('GET', '/rackward/v1/events?newest=true')).status).toBe(400)
+  expect((await call('GET', '/rackward/v1/events?newest=true&node=busy&after=1')).status).toBe(400)
+})
+
 test('an empty image store is an empty list', async () => {
   expect(ImageList.parse((await call('GET', '/rackward/v1/images')).body)).toEqual({ images: [], broken: [] })
 })

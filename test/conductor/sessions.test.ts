@@ -7,8 +7,13 @@ import bcrypt from 'bcryptjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
-import { systemClock, type Clock } from '../../kit/clock.ts'
+import { Sessions } from '../../conductor/api/sessions.ts'
+import { Limits } from '../../conductor/limits.ts'
+import { Seal } from '../../conductor/store/secrets.ts'
+import { SqliteStore } from '../../conductor/store/sqlite.ts'
+import { systemClock, until, type Clock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { systemRandom } from '../../kit/random.ts'
 import { call as plainCall, faultOf } from './client.ts'
 
 const USERS = { root: { role: 'admin' }, eye: { role: 'reader' }, blue: { role: 'operator', project: 'blue' } } as const
@@ -108,6 +113,8 @@ describe('a change by session', () => {
       const answer = await make(more as Record<string, string>)
       expect([answer.status, faultOf(answer).faultstring]).toEqual([403, expect.stringContaining('X-Rackward-CSRF')])
     }
+    // A websocket is a GET: nothing else needs no token because it asks for an upgrade.
+    expect((await make({ upgrade: 'websocket', origin: own.addresses[0] as string })).status).toBe(403)
     expect((await make({ 'x-rackward-csrf': csrf })).status).toBe(201)
     expect((await make({ 'x-rackward-csrf': csrf, origin: 'https://evil.example' })).status).toBe(403)
     expect((await make({ 'x-rackward-csrf': csrf, 'sec-fetch-site': 'cross-site' })).status).toBe(403)
@@ -132,6 +139,47 @@ test('the board of a user of a project has the nodes of that project, and no unk
   expect(await names((await loggedIn('blue')).headers)).toEqual(['ours', 'leased'])
   expect(await names(root.headers)).toEqual(expect.arrayContaining(['ours', 'leased', 'theirs']))
   expect((await call('GET', '/rackward/v1/images', undefined, (await loggedIn('blue')).headers)).status).toBe(403)
+})
+
+test('requests of one session that come at once do not get in each other’s way, nor does a clock that is set', async () => {
+  const store = new SqliteStore(join(dir, 'own.db'), new Seal(Buffer.alloc(32, 1), systemRandom))
+  let nowMs = 1_700_000_000_000
+  const sessions = new Sessions({
+    store,
+    auth: { known: (user) => ({ actor: { user, role: 'admin', project: null }, stamp: 'x' }) },
+    clock: { ...systemClock, now: () => nowMs },
+    random: systemRandom,
+    limits: Limits.parse({}).api,
+  })
+  try {
+    const { token } = await sessions.open('root')
+    nowMs += 120_000
+    const found = await Promise.all(Array.from({ length: 5 }, () => sessions.find(token)))
+    expect(found.map((one) => one?.actor.user)).toEqual(Array(5).fill('root'))
+    nowMs -= 150_000
+    expect(await sessions.find(token)).toBeDefined()
+    nowMs -= HOUR_MS
+    expect(await sessions.find(token)).toBeUndefined()
+  } finally {
+    await store.close()
+  }
+})
+
+test('a board that was made before the clock was set back is not shown until it is that late again', async () => {
+  const { headers, csrf } = await loggedIn('root')
+  const names = async () => {
+    const { nodes } = (await call('GET', '/rackward/v1/board', undefined, headers)).body
+    return nodes.map(({ name }: { name: string }) => name)
+  }
+  try {
+    await names()
+    aheadMs = -30_000
+    const more = { ...headers, 'x-rackward-csrf': csrf }
+    await call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'later' }, more)
+    await until(async () => (await names()).includes('later'), { what: 'the new board', timeoutMs: 15_000 })
+  } finally {
+    aheadMs = 0
+  }
 })
 
 describe('a session ends', () => {

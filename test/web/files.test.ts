@@ -49,6 +49,8 @@ test('/ leads people to the console, and is the version document for programs', 
   for (const accept of ['*/*', 'application/json', 'application/json, text/html']) {
     const program = await get('/', { accept })
     expect([program.status, JSON.parse(String(program.body)).name]).toEqual([200, 'OpenStack Ironic API'])
+    // A cache must not answer one with what the other got.
+    expect(String(program.headers.vary)).toMatch(/\bAccept\b/)
   }
   expect(JSON.parse(String((await get('/')).body)).versions).toHaveLength(1)
 })

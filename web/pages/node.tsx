@@ -23,14 +23,14 @@ function useNode(uuid: string): Seen {
   useEffect(() => {
     let over = false
     const base = `/rackward/v1/nodes/${encodeURIComponent(uuid)}`
-    const past = `/rackward/v1/events?after=0&limit=1000&node=${encodeURIComponent(uuid)}`
+    const past = `/rackward/v1/events?newest=true&limit=100&node=${encodeURIComponent(uuid)}`
     Promise.all([
       getJson<Account>(`${base}/explain`),
       getJson<Phases>(`${base}/phases`),
       getJson<{ events: WireEvent[] }>(past),
     ]).then(
       ([account, { phases }, { events: all }]) => {
-        if (!over) seen.value = { account, phases, past: all.slice(-100).reverse() }
+        if (!over) seen.value = { account, phases, past: all.reverse() }
       },
       (error: Error) => {
         if (!over) seen.value = { ...seen.value, problem: error.message }
