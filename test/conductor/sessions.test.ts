@@ -11,7 +11,7 @@ import { Sessions } from '../../conductor/api/sessions.ts'
 import { Limits } from '../../conductor/limits.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
-import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { monotonicClock, systemClock, until, type Clock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { call as plainCall, faultOf } from './client.ts'
@@ -43,7 +43,7 @@ const start = () =>
       },
       limits: { api: { sessionsPerUser: 3 } },
     }),
-    { log: silentLog, clock },
+    { log: silentLog, clock, monotonic: monotonicClock },
   )
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-sessions-'))
