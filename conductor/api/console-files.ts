@@ -6,6 +6,8 @@ import type { Express, Request, Response } from 'express'
 
 interface UiFile {
   readonly type: string
+  /** For good: its name has the hash of its content. */
+  readonly isKept: boolean
   readonly plain: Buffer
   readonly brotli: Buffer | undefined
 }
@@ -18,6 +20,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
 }
+const HASHED = /-[A-Z0-9]{8}\.\w+$/
 const INDEX = 'index.html'
 
 /** Nothing from elsewhere, nothing inline, no string that becomes markup or code. */
@@ -50,7 +53,7 @@ export async function readUi(directory: string): Promise<UiFiles | undefined> {
     const type = TYPES[extname(name)]
     if (type === undefined) continue
     const brotli = names.includes(`${name}.br`) ? await readFile(join(directory, `${name}.br`)) : undefined
-    files.set(name, { type, plain: await readFile(join(directory, name)), brotli })
+    files.set(name, { type, isKept: HASHED.test(name), plain: await readFile(join(directory, name)), brotli })
   }
   return files.has(INDEX) ? files : undefined
 }
@@ -77,11 +80,10 @@ export function mountUi(app: Express, files: UiFiles | undefined): void {
 }
 
 function send(request: Request, response: Response, file: UiFile): void {
-  const isPage = file.type.startsWith('text/html')
   const brotli = request.acceptsEncodings('br') === 'br' ? file.brotli : undefined
   response.set(HEADERS)
   response.set('Content-Type', file.type)
-  response.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
+  response.set('Cache-Control', file.isKept ? 'public, max-age=31536000, immutable' : 'no-cache')
   response.set('Vary', 'Accept-Encoding')
   if (request.secure) response.set('Strict-Transport-Security', 'max-age=31536000')
   if (brotli) response.set('Content-Encoding', 'br')

@@ -1,17 +1,20 @@
 /** Sessions of browsers: the cookie, what a change by it must prove, and everything that ends one. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { get } from 'node:http'
+import { createServer, get } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { Config } from '../../conductor/config.ts'
+import { makeApp, type AppParts } from '../../conductor/api/app.ts'
+import { noAuth } from '../../conductor/api/auth.ts'
 import { Sessions } from '../../conductor/api/sessions.ts'
 import { Limits } from '../../conductor/limits.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
-import { monotonicClock, systemClock, until, type Clock } from '../../kit/clock.ts'
+import { monotonicClock, systemClock, turn, until, type Clock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { call as plainCall, faultOf } from './client.ts'
@@ -162,6 +165,49 @@ test('requests of one session that come at once do not get in each other’s way
     expect(await sessions.find(token)).toBeUndefined()
   } finally {
     await store.close()
+  }
+})
+
+test('a client that goes away while its session is looked up does not hold it', async () => {
+  let reached = (): void => undefined
+  const asked = new Promise<void>((resolve) => (reached = resolve))
+  let held = 0
+  let ended = 0
+  let found = false
+  const session = { uuid: 'x', actor: { user: 'root', role: 'admin', project: null }, csrf: 'x', endsAtMs: 0 }
+  const server = createServer(
+    makeApp({
+      routes: [],
+      auth: { ...noAuth, check: async () => undefined },
+      sessions: {
+        async find() {
+          reached()
+          await until(() => ended > 0, { what: 'the end of the connection', timeoutMs: 20_000 })
+          found = true
+          return session
+        },
+        hold: () => (held += 1),
+      },
+      clock: systemClock,
+      random: systemRandom,
+      metrics: { onRequest: () => undefined },
+      limits: Limits.parse({}).api,
+      log: silentLog,
+    } as unknown as AppParts),
+  )
+  try {
+    server.on('connection', (socket) => socket.on('close', () => (ended += 1)))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const ask = get(`http://127.0.0.1:${port}/v1/nodes`, { headers: { cookie: `rackward=${'A'.repeat(43)}` } })
+    ask.on('error', () => undefined)
+    await asked
+    ask.destroy()
+    await until(() => found, { what: 'the session', timeoutMs: 20_000 })
+    await turn()
+    expect(held).toBe(0)
+  } finally {
+    server.close()
   }
 })
 

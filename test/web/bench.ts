@@ -33,6 +33,7 @@ export class Bench {
 
   static async start(): Promise<Bench> {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-web-'))
+    const launched = chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
     await buildUi(ROOT, join(dir, 'ui'))
     const hash = bcrypt.hashSync('pw', 4)
     await writeFile(
@@ -43,8 +44,7 @@ export class Bench {
     )
     const port = { now: 0 }
     const conductor = await Bench.conductorAt(dir, port)
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
-    return new Bench(dir, browser, conductor, port)
+    return new Bench(dir, await launched, conductor, port)
   }
 
   private static async conductorAt(dir: string, port: { now: number }): Promise<Conductor> {

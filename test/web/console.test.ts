@@ -1,12 +1,12 @@
 /** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
  *  many servers. */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Bench } from './bench.ts'
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 let bench: Bench
@@ -22,7 +22,7 @@ afterAll(() => bench?.stop())
 
 /** Of axe: what it finds wrong, where. Scripts of tests pass the policy of the page by the debugger. */
 async function flaws(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(AXE, 'utf8'))
+  await page.evaluate(AXE)
   return page.evaluate(
     `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map((n) => id + ': ' + n.html)))`,
   )
@@ -82,7 +82,8 @@ test('what happens is shown at once, and what happened while there was no connec
   await page.context().close()
 })
 
-test.each([
+// From here on, each has a profile of its own, and they run side by side.
+test.concurrent.each([
   { dark: false, width: 1280 },
   { dark: true, width: 1280 },
   { dark: false, width: 390 },
@@ -113,7 +114,7 @@ test.each([
   await page.context().close()
 })
 
-test('hostile texts of servers, users and requests are shown as they are, and run nothing', async () => {
+test.concurrent('hostile texts of servers, users and requests are shown as they are, and run nothing', async () => {
   await bench.node('victim', { description: HOSTILE, extra: { rackward: { rack: HOSTILE, u: 1 } } })
   await bench.call('PUT', '/v1/nodes/victim/maintenance', { reason: HOSTILE })
   await bench.call('POST', `/v1/nodes/${encodeURIComponent(HOSTILE)}/vifs`, {})
@@ -137,7 +138,7 @@ test('hostile texts of servers, users and requests are shown as they are, and ru
   await page.context().close()
 })
 
-test('of 10,000 servers those alone are drawn that can be seen, and the filter finds one', async () => {
+test.concurrent('of 10,000 servers those alone are drawn that can be seen, and the filter finds one', async () => {
   const { page } = await bench.page()
   const { board } = { board: (await bench.call('GET', '/rackward/v1/board')).body }
   const nodes = Array.from({ length: 10_000 }, (_, i) => ({ ...board.nodes[0], uuid: `u${i}`, name: `many-${i}` }))
