@@ -78,6 +78,11 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       )
     const lease = leaseOf(actor, node.uuid, parts.hub)
     socket.once('close', lease.unfollow)
+    if (session)
+      socket.once(
+        'close',
+        parts.sessions.hold(session, () => lease.end(new Fault('access.unknown', 'your session has ended'))),
+      )
     // Before it is opened: what cannot be recorded is not done.
     await tell('opened', steal ? { steal } : {})
     const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)
@@ -90,9 +95,9 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       tellLater('closed')
       return opened.stop()
     }
-    if (lease.ended) {
+    if (lease.ended !== undefined) {
       opened.stop()
-      throw new Fault('object.missing', 'the node is no longer yours')
+      throw lease.ended
     }
     socket.once('close', () => tellLater('closed'))
     server.handleUpgrade(request, socket, head, (ws) => {
@@ -100,19 +105,11 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
         throw shown(error)
       })
       join(ws, { ...opened, done }, parts)
-      lease.onEnd(() => {
-        ws.close(CLOSE.denied, 'the node is no longer yours')
+      lease.onEnd((why) => {
+        ws.close(CLOSE.denied, why.detail)
         // A client that goes on typing instead of closing types into nothing.
         opened.stop()
       })
-      if (session)
-        socket.once(
-          'close',
-          parts.sessions.hold(session, () => {
-            ws.close(CLOSE.denied, 'your session has ended')
-            opened.stop()
-          }),
-        )
     })
   }
   return (request, socket, head) => {
@@ -126,18 +123,22 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   }
 }
 
-/** Tells when the node is no longer the user's: a change of its owner or lessee is an event of it, which comes with the
- *  owner and the lessee of then. */
+/** Tells when the console is no longer the user's to have: the session has ended, or the node is no longer the user's. A
+ *  change of its owner or lessee is an event of it, which comes with the owner and the lessee of then. */
 function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
-  let end = (): void => undefined
+  let tell = (_why: Fault): void => undefined
   const lost = (event: SeenEvent) => event.nodeUuid === nodeUuid && standing(actor, event) === 'none'
   const lease = {
-    ended: false,
-    onEnd: (callback: () => void) => void (end = callback),
+    /** Why. */
+    ended: undefined as Fault | undefined,
+    onEnd: (callback: (why: Fault) => void) => void (tell = callback),
+    end(why: Fault) {
+      if (lease.ended !== undefined) return
+      lease.ended = why
+      tell(why)
+    },
     unfollow: hub.follow(({ events }) => {
-      if (lease.ended || !events.some(lost)) return
-      lease.ended = true
-      end()
+      if (events.some(lost)) lease.end(new Fault('object.missing', 'the node is no longer yours'))
     }),
   }
   return lease

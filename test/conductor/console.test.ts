@@ -152,6 +152,25 @@ test('what is typed comes to the node, and what it says comes back; both are in 
   ])
 })
 
+test('a browser opens one with the cookie of its session and from a page of its own, and it ends with the session', async () => {
+  const logged = await call('POST', '/rackward/v1/session', { user: 'op', password: 'pw-op' }, {}, base)
+  const cookie = String(logged.headers['set-cookie']).split(';')[0] as string
+  await expect(open(place('f1'), { cookie })).rejects.toThrow('403')
+  await expect(open(place('f1'), { cookie, origin: 'https://evil.example' })).rejects.toThrow('403')
+  const lines = await Promise.all([1, 2].map(() => open(place('f1'), { cookie, origin: base })))
+  // The BMC of r1 takes its time: the session ends while it does.
+  const refused = open(place('r1'), { cookie, origin: base }).catch((error: Error) => error)
+  const opening = async () =>
+    (await call('GET', '/rackward/v1/events?node=r1&newest=true&kinds=console', undefined, basic('op'), base)).body
+      .events.length > 0
+  await until(opening, { what: 'the console of r1', timeoutMs: 15_000, everyMs: 5 })
+  await call('DELETE', '/rackward/v1/session', undefined, { cookie, 'x-rackward-csrf': logged.body.csrf }, base)
+  for (const { closed } of lines) expect(await closed).toMatchObject({ code: 1008, reason: 'your session has ended' })
+  const third = await refused
+  if (third instanceof Error) expect(third.message).toBe('401')
+  else expect((await third.closed).code).toBe(1008)
+})
+
 test('more than a message may hold ends it', async () => {
   const line = await open(place('f1'), basic('op'))
   line.ws.send(Buffer.alloc(70_000))
