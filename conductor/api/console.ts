@@ -123,7 +123,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   }
 }
 
-/** Tells when the console is no longer the user's to have: the session has ended, or the node is no longer the user's. A
+/** Tells when the user may no longer have the console: the session has ended, or the node is no longer the user's. A
  *  change of its owner or lessee is an event of it, which comes with the owner and the lessee of then. */
 function leaseOf(actor: Actor, nodeUuid: string, hub: ConsoleParts['hub']) {
   let tell = (_why: Fault): void => undefined
