@@ -122,7 +122,7 @@ test.concurrent('hostile texts of servers, users and requests are shown as they 
   await bench.logIn(page)
   await page.getByRole('heading', { name: HOSTILE }).waitFor()
   const { uuid } = (await bench.call('GET', '/v1/nodes/victim')).body
-  for (const path of ['nodes', `nodes/${uuid}`, 'events', `nodes/${encodeURIComponent(HOSTILE)}`]) {
+  for (const path of ['nodes', `nodes/${uuid}`, 'events', `nodes/${encodeURIComponent(HOSTILE)}`, 'nodes/%25']) {
     await page.goto(`${bench.base}/ui/${path}`)
     await page.getByText('live', { exact: true }).waitFor()
   }
