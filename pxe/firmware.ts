@@ -82,11 +82,13 @@ export const FIRMWARE: readonly FirmwareRow[] = [
 const RASPBERRY_PI_OUIS: ReadonlySet<string> = new Set(['b8:27:eb', 'dc:a6:32', 'e4:5f:01', '28:cd:c1', 'd8:3a:dd'])
 const RASPBERRY_PI: FirmwareRow = { arch: 0, name: 'Raspberry Pi', files: NONE }
 
+const BY_ARCH: ReadonlyMap<number, FirmwareRow> = new Map(FIRMWARE.map((row) => [row.arch, row]))
+
 /** The first architecture of the client that we have a loader for, else the first that has a name here. A client that
  *  names none is an old BIOS ROM (PXE 2.0). */
 export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
   const asked = archs.length > 0 ? archs : [0]
-  const known = asked.flatMap((arch) => FIRMWARE.find((row) => row.arch === arch) ?? [])
+  const known = asked.flatMap((arch) => BY_ARCH.get(arch) ?? [])
   const row = known.find(({ files }) => files.length > 0) ??
     known[0] ?? { arch: asked[0] as number, name: `architecture ${asked[0]}`, files: NONE }
   return row.arch === 0 && RASPBERRY_PI_OUIS.has(mac.slice(0, 8)) ? RASPBERRY_PI : row

@@ -44,6 +44,8 @@ const MAX_RECORDS = 4096
 export class LoaderPaths {
   private readonly records = new Map<string, LoaderRecord>()
   private readonly trials = new Map<string, Trial>()
+  /** Files in the order of what is known of a card, until something else is known: DHCP asks for every packet. */
+  private readonly orders = new Map<string, readonly string[]>()
   private readonly store: LoaderStore
 
   constructor(store: LoaderStore) {
@@ -109,12 +111,18 @@ export class LoaderPaths {
 
   /** Those that worked come first, those that fall silent again and again last; else as in the table. */
   private ranked(card: string, files: readonly string[]): readonly string[] {
+    const key = `${card} ${files.join()}`
+    const known = this.orders.get(key)
+    if (known) return known
     const rank = (file: string) => {
       const record = this.records.get(keyOf(card, file))
       if (record && record.silent >= SILENT_BOOTS) return 2
       return record?.worked ? 0 : 1
     }
-    return files.toSorted((a, b) => rank(a) - rank(b))
+    const order = files.toSorted((a, b) => rank(a) - rank(b))
+    if (this.orders.size >= MAX_RECORDS) this.orders.clear()
+    this.orders.set(key, order)
+    return order
   }
 
   private note(card: string, file: string, worked: boolean): void {
@@ -128,6 +136,7 @@ export class LoaderPaths {
   }
 
   private keep(record: LoaderRecord): void {
+    this.orders.clear()
     const key = keyOf(record.card, record.file)
     this.records.delete(key)
     this.records.set(key, record)

@@ -65,17 +65,7 @@ export async function startDhcp(doors: Doors): Promise<void> {
   const { clients, leases, clock, observer } = doors
   const known = (mac: string): KnownClient | undefined => {
     const client = clients.get(mac)
-    return (
-      client && {
-        scriptUrl: scriptUrl(doors, mac),
-        loaderUrl: url(doors, '/loader/'),
-        signed: client.signed ?? false,
-        uki: client.uki === true && client.order.kind === 'ramdisk' && !client.order.rescue,
-        ...(client.refusal === undefined ? {} : { refusal: client.refusal }),
-        ...(client.fixedIp ? { fixedIp: client.fixedIp } : {}),
-        ...(client.hostName ? { hostName: client.hostName } : {}),
-      }
-    )
+    return client && new AskedOf(doors, client)
   }
   const dhcp = new DhcpServer({
     subnets: boot.subnets,
@@ -97,6 +87,46 @@ export async function startDhcp(doors: Doors): Promise<void> {
     },
     () => dhcp.stop(),
   )
+}
+
+/** What DHCP asks of a client, worked out when it is asked for: that is for every packet. */
+class AskedOf implements KnownClient {
+  private readonly doors: Doors
+  private readonly client: BootClient
+
+  constructor(doors: Doors, client: BootClient) {
+    this.doors = doors
+    this.client = client
+  }
+
+  get scriptUrl(): string {
+    return scriptUrl(this.doors, this.client.mac)
+  }
+
+  get loaderUrl(): string {
+    return url(this.doors, '/loader/')
+  }
+
+  get signed(): boolean {
+    return this.client.signed ?? false
+  }
+
+  get uki(): boolean {
+    const { uki, order } = this.client
+    return uki === true && order.kind === 'ramdisk' && !order.rescue
+  }
+
+  get fixedIp(): string | undefined {
+    return this.client.fixedIp ?? undefined
+  }
+
+  get refusal(): string | undefined {
+    return this.client.refusal
+  }
+
+  get hostName(): string | undefined {
+    return this.client.hostName ?? undefined
+  }
 }
 
 export async function startTftp(doors: Doors): Promise<void> {

@@ -1,17 +1,31 @@
-/** Leases, and how loaders did, in an SQLite file of the boot services' own: they outlive a restart of anything. */
+/** Leases, and how loaders did, in an SQLite file of the boot services' own: they outlive a restart of anything. What a
+ *  turn of the event loop confirms is written in one transaction. */
 import Database from 'better-sqlite3'
+import { turn } from '../../kit/clock.ts'
 import type { LoaderRecord, LoaderStore } from '../../pxe/loader-paths.ts'
 import type { Lease, LeaseStore } from '../../pxe/dhcp/leases.ts'
+
+/** The write-ahead log goes into the database at this size, in pages of 4 KiB: seldom, because that waits for the disk
+ *  and DHCP waits with it. */
+const CHECKPOINT_PAGES = 8_000
 
 export class SqliteLeases implements LeaseStore {
   private readonly db: Database.Database
   private readonly upsert: Database.Statement<[string, string, number]>
   private readonly delete: Database.Statement<[string]>
+  private readonly writeAll: (changes: ReadonlyMap<string, Lease | undefined>) => void
+  private readonly onUnwritten: (why: string) => void
+  /** By address; undefined: it has no lease any more. */
+  private readonly waiting = new Map<string, Lease | undefined>()
+  private isDue = false
 
-  constructor(path: string) {
+  /** `onUnwritten`: told when changes that nobody committed could not be written at the end of their turn. */
+  constructor(path: string, onUnwritten: (why: string) => void = () => undefined) {
+    this.onUnwritten = onUnwritten
     this.db = new Database(path)
     this.db.pragma('journal_mode = WAL')
     this.db.pragma('synchronous = NORMAL')
+    this.db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
     this.db.exec(
       'CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT',
     )
@@ -23,6 +37,12 @@ export class SqliteLeases implements LeaseStore {
     )
     this.upsert = this.db.prepare('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) VALUES (?, ?, ?)')
     this.delete = this.db.prepare('DELETE FROM addresses WHERE ip = ?')
+    this.writeAll = this.db.transaction((changes: ReadonlyMap<string, Lease | undefined>) => {
+      for (const [ip, lease] of changes) {
+        if (lease) this.upsert.run(ip, lease.mac, lease.expiresAtMs)
+        else this.delete.run(ip)
+      }
+    })
   }
 
   load(): readonly Lease[] {
@@ -32,11 +52,35 @@ export class SqliteLeases implements LeaseStore {
   }
 
   save(lease: Lease): void {
-    this.upsert.run(lease.ip, lease.mac, lease.expiresAtMs)
+    this.change(lease.ip, lease)
   }
 
   remove(ip: string): void {
-    this.delete.run(ip)
+    this.change(ip, undefined)
+  }
+
+  commit(): void {
+    if (this.waiting.size === 0) return
+    this.writeAll(this.waiting)
+    this.waiting.clear()
+  }
+
+  waits(ip: string): boolean {
+    return this.waiting.has(ip)
+  }
+
+  private change(ip: string, lease: Lease | undefined): void {
+    this.waiting.set(ip, lease)
+    if (this.isDue) return
+    this.isDue = true
+    void turn().then(() => {
+      this.isDue = false
+      try {
+        if (this.db.open) this.commit()
+      } catch (error) {
+        this.onUnwritten((error as Error).message)
+      }
+    })
   }
 
   /** How loaders did, by card model. */
@@ -56,7 +100,11 @@ export class SqliteLeases implements LeaseStore {
   }
 
   close(): void {
-    this.db.close()
+    try {
+      this.commit()
+    } finally {
+      this.db.close()
+    }
   }
 
   /** Files of before had one address per client, in a table `leases`. */

@@ -46,7 +46,7 @@ export class BootService {
     const { counters } = this
     this.outbox = new Outbox({
       limit: queuedEvents,
-      now: () => clock.now(),
+      clock,
       onDropped: () => counters.limit('boot.queuedEvents'),
     })
     this.events = new BootEvents({
@@ -83,7 +83,10 @@ export class BootService {
     const { config } = this.parts
     const store = await this.life.add(
       'leases',
-      () => new SqliteLeases(join(config.data, 'leases.db')),
+      () =>
+        new SqliteLeases(join(config.data, 'leases.db'), (why) =>
+          this.onWarning(`cannot save leases: ${why}`),
+        ),
       (part) => part.close(),
     )
     const { declinesPerMac } = config.limits.boot

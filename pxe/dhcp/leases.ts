@@ -12,8 +12,18 @@ export interface Lease {
 /** Asked of the owner of this room: leases that survive a restart. An address has one lease. */
 export interface LeaseStore {
   load(): readonly Lease[]
+  /** To be written with the next `commit`. */
   save(lease: Lease): void
   remove(ip: string): void
+  /** Writes what waits; throws when that cannot be done, and then it goes on waiting. */
+  commit(): void
+  /** True while the newest state of an address is not written. */
+  waits(ip: string): boolean
+}
+
+/** A lease, and until when it is written down that it holds. */
+interface Held extends Lease {
+  readonly keptUntilMs: number
 }
 
 export interface Pool {
@@ -53,10 +63,13 @@ export interface LeaseBookParts {
 /** How long a declined address stays unused, and for how long declines are counted. */
 const DECLINED_MS = 10 * 60_000
 const MAX_RESTING = 10_000
+/** A lease is written down for so much longer than the client is told: in one boot its firmware, its loader and its
+ *  system ask one after the other, and one write does for all of them. */
+const WRITTEN_AHEAD_MS = 15 * 60_000
 
 export class LeaseBook {
-  private readonly byMac = new Map<string, Lease[]>()
-  private readonly byIp = new Map<string, Lease>()
+  private readonly byMac = new Map<string, readonly Held[]>()
+  private readonly byIp = new Map<string, Held>()
   /** Free addresses that may still be in use, with the time until which they are given to nobody unless the pool is
    *  used up. */
   private readonly resting = new Map<string, number>()
@@ -70,7 +83,7 @@ export class LeaseBook {
     this.store = store
     this.declinesPerMac = declinesPerMac
     this.siblings = siblings
-    for (const lease of store.load()) this.enter(lease)
+    for (const lease of store.load()) this.enter({ ...lease, keptUntilMs: lease.expiresAtMs })
   }
 
   /** The card that has an address; of a bundle, the one that asked for it last. */
@@ -114,11 +127,9 @@ export class LeaseBook {
     return free === undefined ? { why: 'the pool of addresses is used up' } : this.take(mac, free, wanted)
   }
 
+  /** The client may be told that it has this address once `commit` has succeeded. */
   confirm(mac: string, ip: string, expiresAtMs: number): void {
-    if (!this.holds(mac, ip)) return
-    const lease = { mac, ip, expiresAtMs }
-    this.enter(lease)
-    this.store.save(lease)
+    if (this.holds(mac, ip)) this.keep({ mac, ip, expiresAtMs })
   }
 
   /** An address that another server gives is that of the client that took it last. */
@@ -126,9 +137,17 @@ export class LeaseBook {
     const before = this.leaseIn(mac, pool)
     if (before && before.ip !== ip) this.drop(before.ip, 0)
     if (this.macOf(ip) !== undefined && !this.holds(mac, ip)) this.drop(ip, 0)
-    const lease = { mac, ip, expiresAtMs }
-    this.enter(lease)
-    this.store.save(lease)
+    this.keep({ mac, ip, expiresAtMs })
+  }
+
+  /** Everything confirmed so far is durable; throws when it is not. */
+  commit(): void {
+    this.store.commit()
+  }
+
+  /** True for an address whose client must not be told yet that it has it. */
+  waits(ip: string): boolean {
+    return this.store.waits(ip)
   }
 
   /** The client found its address in use: it gets another one, but not without end. */
@@ -147,6 +166,14 @@ export class LeaseBook {
     for (const lease of this.leasesOf(mac)) this.drop(lease.ip, lease.expiresAtMs)
   }
 
+  private keep(lease: Lease): void {
+    const before = this.byIp.get(lease.ip)
+    const isWritten = before?.mac === lease.mac && before.keptUntilMs >= lease.expiresAtMs
+    const keptUntilMs = isWritten ? before.keptUntilMs : lease.expiresAtMs + WRITTEN_AHEAD_MS
+    this.enter({ ...lease, keptUntilMs })
+    if (!isWritten) this.store.save({ ...lease, expiresAtMs: keptUntilMs })
+  }
+
   private leaseIn(mac: string, pool: Pool): Lease | undefined {
     return this.leasesOfBundle(mac).find(({ ip }) => inSubnet(ip, pool.subnet))
   }
@@ -156,7 +183,7 @@ export class LeaseBook {
   private taken(mac: string, pool: Pool): string | undefined {
     const [lease, ...more] = this.leasesOfBundle(mac).filter(({ ip }) => inSubnet(ip, pool.subnet))
     for (const { ip, expiresAtMs } of more) this.drop(ip, expiresAtMs)
-    if (lease && lease.mac !== mac) this.enter({ ...lease, mac })
+    if (lease && lease.mac !== mac) this.enter({ ...lease, mac, keptUntilMs: 0 })
     return lease?.ip
   }
 
@@ -175,7 +202,7 @@ export class LeaseBook {
     }
     if (this.holds(mac, ip)) return { ip }
     this.resting.delete(ip)
-    this.enter({ mac, ip, expiresAtMs: nowMs })
+    this.enter({ mac, ip, expiresAtMs: nowMs, keptUntilMs: 0 })
     return { ip }
   }
 
@@ -205,7 +232,7 @@ export class LeaseBook {
     return rested
   }
 
-  private enter(lease: Lease): void {
+  private enter(lease: Held): void {
     const holder = this.byIp.get(lease.ip)?.mac
     if (holder !== undefined && holder !== lease.mac) this.unlist(holder, lease.ip)
     const others = (this.byMac.get(lease.mac) ?? []).filter(({ ip }) => ip !== lease.ip)
@@ -225,7 +252,7 @@ export class LeaseBook {
   }
 
   private unlist(mac: string, ip: string): void {
-    const others = this.leasesOf(mac).filter((other) => other.ip !== ip)
+    const others = (this.byMac.get(mac) ?? []).filter((other) => other.ip !== ip)
     if (others.length > 0) this.byMac.set(mac, others)
     else this.byMac.delete(mac)
   }

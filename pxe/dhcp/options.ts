@@ -37,10 +37,13 @@ export type MessageType = keyof typeof MESSAGE
 
 export type Options = ReadonlyMap<number, Buffer>
 
+const MESSAGE_NAMES: readonly (MessageType | undefined)[] = Array.from({ length: 9 }, (_, type) =>
+  (Object.keys(MESSAGE) as MessageType[]).find((name) => MESSAGE[name] === type),
+)
+
 export const messageType = (options: Options): MessageType | undefined => {
   const value = options.get(OPTION.messageType)
-  if (value?.length !== 1) return undefined
-  return (Object.keys(MESSAGE) as MessageType[]).find((name) => MESSAGE[name] === value[0])
+  return value?.length === 1 ? MESSAGE_NAMES[value[0] as number] : undefined
 }
 
 /** An address option, or undefined when it is absent or not four bytes. */
@@ -52,8 +55,9 @@ export const ipOption = (options: Options, code: number): string | undefined => 
 /** Client architectures (IANA "Processor Architecture Types") in the order of the client; from its vendor class when
  *  option 93 is missing. */
 export const clientArchs = (options: Options): readonly number[] => {
-  const value = options.get(OPTION.clientArch) ?? Buffer.alloc(0)
-  const listed = Array.from({ length: Math.floor(value.length / 2) }, (_, i) => value.readUInt16BE(2 * i))
+  const value = options.get(OPTION.clientArch)
+  const listed: number[] = []
+  for (let at = 0; value && at + 1 < value.length; at += 2) listed.push(value.readUInt16BE(at))
   if (listed.length > 0) return listed
   const named = /^(?:PXE|HTTP)Client:Arch:(\d{5})/.exec(options.get(OPTION.vendorClass)?.toString('latin1') ?? '')?.[1]
   return named === undefined ? [] : [Number(named)]
@@ -64,13 +68,22 @@ export const clientArchs = (options: Options): readonly number[] => {
 export const isIpxe = (options: Options): boolean =>
   options.has(OPTION.ipxe) || (options.get(OPTION.userClass)?.includes('iPXE') ?? false)
 
+const PXE_CLIENT = Buffer.from('PXEClient')
+const HTTP_CLIENT = Buffer.from('HTTPClient')
+
+const beginsWith = (value: Buffer | undefined, prefix: Buffer): boolean => {
+  if (value === undefined || value.length < prefix.length) return false
+  for (let at = 0; at < prefix.length; at += 1) if (value[at] !== prefix[at]) return false
+  return true
+}
+
 export const isHttpBoot = (options: Options): boolean =>
-  !isIpxe(options) && (options.get(OPTION.vendorClass)?.toString('latin1').startsWith('HTTPClient') ?? false)
+  beginsWith(options.get(OPTION.vendorClass), HTTP_CLIENT) && !isIpxe(options)
 
 /** A network-boot client: its vendor class begins with PXEClient or HTTPClient (PXE 2.1, 2.2.1), or it is iPXE. */
 export const isNetboot = (options: Options): boolean => {
-  const vendor = options.get(OPTION.vendorClass)?.toString('latin1') ?? ''
-  return vendor.startsWith('PXEClient') || vendor.startsWith('HTTPClient') || isIpxe(options)
+  const vendor = options.get(OPTION.vendorClass)
+  return beginsWith(vendor, PXE_CLIENT) || beginsWith(vendor, HTTP_CLIENT) || isIpxe(options)
 }
 
 /** Vendor class of the signed ramdisk, which asks for its address itself. */
@@ -82,7 +95,7 @@ export const isRamdisk = (options: Options): boolean =>
 export const u8 = (value: number): Buffer => Buffer.from([value])
 export const u16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255])
 export const u32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4)
+  const bytes = Buffer.allocUnsafe(4)
   bytes.writeUInt32BE(value >>> 0)
   return bytes
 }

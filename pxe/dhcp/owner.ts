@@ -5,8 +5,8 @@ import type { LeaseBook } from './leases.ts'
 import type { DhcpSubnet } from './place.ts'
 
 export interface KnownClient {
-  readonly fixedIp?: string
-  readonly hostName?: string
+  readonly fixedIp?: string | undefined
+  readonly hostName?: string | undefined
   readonly scriptUrl: string
   readonly loaderUrl: string
   /** Its firmware takes signed loaders alone, as with Secure Boot. */
@@ -14,7 +14,7 @@ export interface KnownClient {
   /** It boots the signed ramdisk of the site, where its firmware takes it. */
   readonly uki?: boolean
   /** Why it is answered nothing. */
-  readonly refusal?: string
+  readonly refusal?: string | undefined
 }
 
 /** Asked of the owner of this room. Called for every packet: several times per boot. */
@@ -43,6 +43,8 @@ export interface Datagram {
   readonly bytes: Buffer
   readonly toIp: string
   readonly toPort: number
+  /** The address that must be durable before this is sent. */
+  readonly leasedIp?: string
 }
 
 interface From {

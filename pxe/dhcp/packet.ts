@@ -5,8 +5,8 @@
  *
  *  Options that are not known survive. Long options (RFC 3396) are joined, overloaded sname and file fields (option 52)
  *  are read. */
-import { Reader, WireError } from '../bytes.ts'
-import { bytesToIp, ipToBytes, macToText } from '../addresses.ts'
+import { WireError } from '../bytes.ts'
+import { ipToNumber, macToText, numberToIp } from '../addresses.ts'
 import { OPTION, type Options } from './options.ts'
 
 export interface Packet {
@@ -28,6 +28,21 @@ export interface Packet {
   readonly options: Options
 }
 
+/** Where the fields are. */
+const AT = {
+  xid: 4,
+  secs: 8,
+  flags: 10,
+  ciaddr: 12,
+  yiaddr: 16,
+  siaddr: 20,
+  giaddr: 24,
+  chaddr: 28,
+  sname: 44,
+  file: 108,
+  cookie: 236,
+  options: 240,
+} as const
 const COOKIE = 0x63825363
 const PAD = 0
 const END = 255
@@ -35,6 +50,7 @@ const CHADDR_BYTES = 16
 const SNAME_BYTES = 64
 const FILE_BYTES = 128
 const MAX_OPTION_BYTES = 255
+const SHORT_BYTES = 8
 /** BOOTP clients and some relays drop what is shorter (RFC 1542 2.1). */
 const MIN_PACKET_BYTES = 300
 /** More than any network carries in one datagram. */
@@ -46,102 +62,133 @@ export const NO_ADDRESS = '0.0.0.0'
 /** The hardware address as text, for Ethernet (htype 1, RFC 1700). */
 export const packetMac = (packet: Packet): string => macToText(packet.chaddr)
 
-/** Throws WireError for anything that is no DHCP packet. */
+/** Throws WireError for anything that is no DHCP packet. What it answers shares the bytes that it was given. */
 export function decodePacket(bytes: Buffer): Packet {
   if (bytes.length > MAX_PACKET_BYTES) throw new WireError(`datagram: ${bytes.length} bytes are too many`)
-  const reader = new Reader(bytes)
-  const op = reader.u8('op')
+  if (bytes.length < AT.options) throw new WireError(`header: needs ${AT.options} bytes, ${bytes.length} are there`)
+  const op = bytes[0] as number
+  const hlen = bytes[2] as number
   if (op !== 1 && op !== 2) throw new WireError(`op: ${op} is neither request (1) nor reply (2)`)
-  const [htype, hlen, hops] = [reader.u8('htype'), reader.u8('hlen'), reader.u8('hops')]
   if (hlen > CHADDR_BYTES) throw new WireError(`hlen: ${hlen} is more than ${CHADDR_BYTES}`)
-  const xid = reader.u32('xid')
-  const [secs, flags] = [reader.u16('secs'), reader.u16('flags')]
-  const address = (field: string) => bytesToIp(reader.take(4, field))
-  const [ciaddr, yiaddr, siaddr, giaddr] = [address('ciaddr'), address('yiaddr'), address('siaddr'), address('giaddr')]
-  const chaddr = Buffer.from(reader.take(CHADDR_BYTES, 'chaddr'))
-  const [sname, file] = [reader.take(SNAME_BYTES, 'sname'), reader.take(FILE_BYTES, 'file')]
-  if (reader.u32('cookie') !== COOKIE) throw new WireError('cookie: this is BOOTP without options, not DHCP')
-  const options = readOptions(reader, { sname, file })
+  if (bytes.readUInt32BE(AT.cookie) !== COOKIE) throw new WireError('cookie: this is BOOTP without options, not DHCP')
+  const options = readOptions(bytes)
   const overload = options.get(OPTION.overload)?.[0] ?? 0
   return {
     op,
-    htype,
+    htype: bytes[1] as number,
     hlen,
-    hops,
-    xid,
-    secs,
-    flags,
-    ciaddr,
-    yiaddr,
-    siaddr,
-    giaddr,
-    chaddr,
+    hops: bytes[3] as number,
+    xid: bytes.readUInt32BE(AT.xid),
+    secs: bytes.readUInt16BE(AT.secs),
+    flags: bytes.readUInt16BE(AT.flags),
+    ciaddr: addressAt(bytes, AT.ciaddr),
+    yiaddr: addressAt(bytes, AT.yiaddr),
+    siaddr: addressAt(bytes, AT.siaddr),
+    giaddr: addressAt(bytes, AT.giaddr),
+    chaddr: bytes.subarray(AT.chaddr, AT.sname),
     options,
-    sname: overload & 2 ? '' : textOf(sname),
-    file: overload & 1 ? '' : textOf(file),
+    sname: overload & 2 ? '' : textAt(bytes, AT.sname, SNAME_BYTES),
+    file: overload & 1 ? '' : textAt(bytes, AT.file, FILE_BYTES),
   }
 }
 
 export function encodePacket(packet: Packet): Buffer {
-  const head = Buffer.alloc(240)
-  head.set([packet.op, packet.htype, packet.hlen, packet.hops])
-  head.writeUInt32BE(packet.xid >>> 0, 4)
-  head.writeUInt16BE(packet.secs & 0xffff, 8)
-  head.writeUInt16BE(packet.flags & 0xffff, 10)
-  for (const [i, ip] of [packet.ciaddr, packet.yiaddr, packet.siaddr, packet.giaddr].entries())
-    ipToBytes(ip).copy(head, 12 + 4 * i)
-  packet.chaddr.copy(head, 28, 0, CHADDR_BYTES)
-  writeText(head, { text: packet.sname, at: 44, room: SNAME_BYTES, field: 'sname' })
-  writeText(head, { text: packet.file, at: 108, room: FILE_BYTES, field: 'file' })
-  head.writeUInt32BE(COOKIE, 236)
-  const whole = Buffer.concat([head, ...writeOptions(packet.options), Buffer.from([END])])
-  return whole.length >= MIN_PACKET_BYTES
-    ? whole
-    : Buffer.concat([whole, Buffer.alloc(MIN_PACKET_BYTES - whole.length)])
+  const sizeBytes = AT.options + optionsBytes(packet.options) + 1
+  const bytes = Buffer.alloc(Math.max(sizeBytes, MIN_PACKET_BYTES))
+  bytes[0] = packet.op
+  bytes[1] = packet.htype
+  bytes[2] = packet.hlen
+  bytes[3] = packet.hops
+  bytes.writeUInt32BE(packet.xid >>> 0, AT.xid)
+  bytes.writeUInt16BE(packet.secs & 0xffff, AT.secs)
+  bytes.writeUInt16BE(packet.flags & 0xffff, AT.flags)
+  writeAddress(bytes, AT.ciaddr, packet.ciaddr)
+  writeAddress(bytes, AT.yiaddr, packet.yiaddr)
+  writeAddress(bytes, AT.siaddr, packet.siaddr)
+  writeAddress(bytes, AT.giaddr, packet.giaddr)
+  packet.chaddr.copy(bytes, AT.chaddr, 0, CHADDR_BYTES)
+  writeText(bytes, { text: packet.sname, at: AT.sname, room: SNAME_BYTES, field: 'sname' })
+  writeText(bytes, { text: packet.file, at: AT.file, room: FILE_BYTES, field: 'file' })
+  bytes.writeUInt32BE(COOKIE, AT.cookie)
+  bytes[writeOptions(bytes, packet.options)] = END
+  return bytes
 }
 
-function readOptions(reader: Reader, fields: { sname: Buffer; file: Buffer }): Map<number, Buffer> {
+function addressAt(bytes: Buffer, at: number): string {
+  const value = bytes.readUInt32BE(at)
+  return value === 0 ? NO_ADDRESS : numberToIp(value)
+}
+
+function writeAddress(bytes: Buffer, at: number, ip: string): void {
+  if (ip !== NO_ADDRESS) bytes.writeUInt32BE(ipToNumber(ip), at)
+}
+
+function readOptions(bytes: Buffer): Map<number, Buffer> {
   const options = new Map<number, Buffer>()
-  readOptionField(reader, options)
+  readOptionField(bytes, options, { from: AT.options, to: bytes.length })
   // Option 52 says that file (1), sname (2) or both hold more options, in that order (RFC 2131 4.1).
   const overload = options.get(OPTION.overload)?.[0] ?? 0
-  if (overload & 1) readOptionField(new Reader(fields.file), options)
-  if (overload & 2) readOptionField(new Reader(fields.sname), options)
+  if (overload & 1) readOptionField(bytes, options, { from: AT.file, to: AT.cookie })
+  if (overload & 2) readOptionField(bytes, options, { from: AT.sname, to: AT.file })
   return options
 }
 
-function readOptionField(reader: Reader, options: Map<number, Buffer>): void {
-  while (reader.left > 0) {
-    const code = reader.u8('option code')
+function readOptionField(
+  bytes: Buffer,
+  options: Map<number, Buffer>,
+  { from, to }: { from: number; to: number },
+): void {
+  for (let at = from; at < to;) {
+    const code = bytes[at] as number
+    at += 1
     if (code === PAD) continue
     if (code === END) return
-    const value = reader.take(reader.u8(`option ${code} length`), `option ${code}`)
+    if (at >= to) throw new WireError(`option ${code}: it has no length at offset ${at}`)
+    const value = at + 1
+    at = value + (bytes[at] as number)
+    if (at > to)
+      throw new WireError(`option ${code}: needs ${at - value} bytes at offset ${value}, ${to - value} are left`)
     const before = options.get(code)
     // RFC 3396: an option that comes again goes on where it stopped.
-    options.set(code, before ? Buffer.concat([before, value]) : Buffer.from(value))
+    options.set(code, before ? Buffer.concat([before, bytes.subarray(value, at)]) : bytes.subarray(value, at))
   }
   // Some relays and old ROMs send no END; what was read is whole, so it counts.
 }
 
-function writeOptions(options: Options): Buffer[] {
-  const parts: Buffer[] = []
+function optionsBytes(options: Options): number {
+  let sizeBytes = 0
+  for (const value of options.values())
+    sizeBytes += value.length + 2 * Math.max(1, Math.ceil(value.length / MAX_OPTION_BYTES))
+  return sizeBytes
+}
+
+/** Answers where the options end. */
+function writeOptions(bytes: Buffer, options: Options): number {
+  let at: number = AT.options
   for (const [code, value] of options) {
-    for (let at = 0; at === 0 || at < value.length; at += MAX_OPTION_BYTES) {
-      const chunk = value.subarray(at, at + MAX_OPTION_BYTES)
-      parts.push(Buffer.from([code, chunk.length]), chunk)
+    for (let from = 0; from === 0 || from < value.length; from += MAX_OPTION_BYTES) {
+      const length = Math.min(value.length - from, MAX_OPTION_BYTES)
+      bytes[at] = code
+      bytes[at + 1] = length
+      // Most are of a few bytes, which a call to copy costs more than.
+      if (length > SHORT_BYTES) value.copy(bytes, at + 2, from, from + length)
+      else for (let i = 0; i < length; i += 1) bytes[at + 2 + i] = value[from + i] as number
+      at += 2 + length
     }
   }
-  return parts
+  return at
 }
 
-const textOf = (bytes: Buffer): string => {
-  const end = bytes.indexOf(0)
-  return bytes.subarray(0, end < 0 ? bytes.length : end).toString('latin1')
+function textAt(bytes: Buffer, at: number, room: number): string {
+  if (bytes[at] === 0) return ''
+  const end = bytes.indexOf(0, at)
+  return bytes.toString('latin1', at, end < 0 || end > at + room ? at + room : end)
 }
 
-function writeText(head: Buffer, opts: { text: string; at: number; room: number; field: string }): void {
-  const bytes = Buffer.from(opts.text, 'latin1')
+function writeText(bytes: Buffer, opts: { text: string; at: number; room: number; field: string }): void {
+  const { text, at, room, field } = opts
+  if (text === '') return
   // One byte stays zero: EDK2 and several PXE ROMs read the field as a C string.
-  if (bytes.length >= opts.room) throw new WireError(`${opts.field}: ${bytes.length} bytes do not fit in ${opts.room}`)
-  bytes.copy(head, opts.at)
+  if (text.length >= room) throw new WireError(`${field}: ${text.length} bytes do not fit in ${room}`)
+  bytes.write(text, at, 'latin1')
 }

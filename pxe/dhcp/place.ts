@@ -1,5 +1,5 @@
 /** Which of the configured subnets a request is about, and what holds there. Pure. */
-import { inSubnet, numberToIp, parseSubnet } from '../addresses.ts'
+import { inSubnet, ipToNumber, numberToIp, parseSubnet } from '../addresses.ts'
 import { inPool, type Lease, type Pool } from './leases.ts'
 import { ipOption, messageType, OPTION } from './options.ts'
 import { NO_ADDRESS, type Packet } from './packet.ts'
@@ -112,7 +112,10 @@ export function placeFor(places: readonly Place[], request: Packet, localIp: str
       subnetSelection: linkSelection === undefined ? selected : undefined,
     }
   }
-  const holding = (ip: string) => places.find((place) => inSubnet(ip, place.subnet))
+  const holding = (ip: string) => {
+    const address = ipToNumber(ip)
+    return places.find(({ subnet }) => (address & subnet.mask) >>> 0 === subnet.network)
+  }
 
   if (linkSelection !== undefined)
     return found(holding(linkSelection), `link selection ${linkSelection} of relay ${giaddr}`)
@@ -133,16 +136,27 @@ const onOneLink = (places: readonly Place[], { sharedNetwork, cidr }: Place): Pl
     ? []
     : places.filter((other) => other.sharedNetwork === sharedNetwork && other.cidr !== cidr)
 
+/** How requests are answered that ask for nothing special, made once for each subnet: those of its link, and those from
+ *  behind a router. */
+const plainLinks = new WeakMap<Place, Map<boolean, Link>>()
+
 /** How a request is answered in one of its subnets. */
-export function linkOf({ settings }: Place, { places, relayServerId, onLink, subnetSelection }: Found): Link {
-  return {
-    ...settings,
-    serverId: relayServerId ?? settings.serverIp,
-    servers: places.map((place) => place.settings.serverIp),
-    onLink,
-    ...(subnetSelection === undefined ? {} : { subnetSelection }),
-  }
+export function linkOf(place: Place, found: Found): Link {
+  if (found.relayServerId !== undefined || found.subnetSelection !== undefined) return makeLink(place, found)
+  const links = plainLinks.get(place) ?? new Map<boolean, Link>()
+  plainLinks.set(place, links)
+  const link = links.get(found.onLink) ?? makeLink(place, found)
+  links.set(found.onLink, link)
+  return link
 }
+
+const makeLink = ({ settings }: Place, { places, relayServerId, onLink, subnetSelection }: Found): Link => ({
+  ...settings,
+  serverId: relayServerId ?? settings.serverIp,
+  servers: places.map((place) => place.settings.serverIp),
+  onLink,
+  ...(subnetSelection === undefined ? {} : { subnetSelection }),
+})
 
 /** In which subnets of its link a client gets its address, the best first, as Kea chooses in a shared network: that of
  *  its fixed address, that of the address it has, that of the address it asks for, the others in their order. */

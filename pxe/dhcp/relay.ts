@@ -27,9 +27,11 @@ const REMOTE_ID = 2
 const LINK_SELECTION = 5
 const SERVER_ID = 11
 
+const NOTHING: RelayInfo = {}
+
 export function relayInfo(request: Packet): RelayInfo {
   const value = request.options.get(OPTION.relayInfo)
-  if (!value || request.giaddr === NO_ADDRESS) return {}
+  if (!value || request.giaddr === NO_ADDRESS) return NOTHING
   const parts = subOptions(value)
   const address = (code: number) => {
     const bytes = parts.get(code)

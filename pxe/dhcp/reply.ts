@@ -89,42 +89,53 @@ export function isForUs(request: Packet, link: Link): boolean {
 }
 
 export interface BootFileParts {
-  readonly scriptUrl: string
-  readonly loaderUrl: string
+  readonly client: {
+    readonly scriptUrl: string
+    readonly loaderUrl: string
+    /** Its firmware takes signed loaders alone, as with Secure Boot. */
+    readonly signed?: boolean
+    /** The signed ramdisk of the site is there, and its firmware takes it. */
+    readonly uki?: boolean
+  }
   /** The loaders that are there. */
   readonly loaders: ReadonlySet<string>
   /** Which of several loaders a client gets; they come in the order of the table. */
   readonly pick: (files: readonly string[], arch: number) => string | undefined
-  /** Its firmware takes signed loaders alone, as with Secure Boot. */
-  readonly signed?: boolean
-  /** The signed ramdisk of the site is there, and its firmware takes it. */
-  readonly uki?: boolean
 }
 
 /** What a client that boots from the network fetches next; nothing for others. `why`: what is missing for it. */
 export function bootFileFor(
   request: Packet,
-  { scriptUrl, loaderUrl, loaders, pick, signed, uki }: BootFileParts,
+  { client, loaders, pick }: BootFileParts,
 ): { readonly file?: string; readonly why?: string } {
   if (!isNetboot(request.options)) return {}
-  if (isIpxe(request.options)) return { file: scriptUrl }
+  if (isIpxe(request.options)) return { file: client.scriptUrl }
   const row = firmwareOf(clientArchs(request.options), packetMac(request))
   const { arch, name } = row
-  const others = signed ? signedFilesOf(row) : row.files
-  const files = uki && takesUki(row) ? [UKI_LOADER, ...others] : others
+  const others = client.signed ? signedFilesOf(row) : row.files
+  const files = client.uki && takesUki(row) ? [UKI_LOADER, ...others] : others
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
-  const loader = pick(
-    files.filter((file) => isThere(file, loaders)),
-    arch,
-  )
+  const loader = pick(filesThere(files, loaders), arch)
   if (loader === undefined) {
     const missing = files.length === 1 ? `${files[0]} is not` : `none of ${files.join(', ')} is`
     return { why: `there is no boot file for ${name}: ${missing} among the loaders` }
   }
-  const file = isHttpBoot(request.options) ? loaderUrl + loader : loader
+  const file = isHttpBoot(request.options) ? client.loaderUrl + loader : loader
   if (files[0] !== SHIM_LOADER || isThere(SHIM_LOADER, loaders)) return { file }
   const missing = loaders.has(SHIM_LOADER) ? GRUB_LOADER : SHIM_LOADER
   return { file, why: `Secure Boot refuses ${loader}: ${missing} is not among the loaders of boot.loaders` }
+}
+
+/** For the files of each firmware, found once: a request is answered with no look at every loader. */
+const thereOf = new WeakMap<ReadonlySet<string>, Map<string, readonly string[]>>()
+
+function filesThere(files: readonly string[], loaders: ReadonlySet<string>): readonly string[] {
+  const known = thereOf.get(loaders) ?? new Map<string, readonly string[]>()
+  thereOf.set(loaders, known)
+  const key = files.join()
+  const there = known.get(key) ?? files.filter((file) => isThere(file, loaders))
+  known.set(key, there)
+  return there
 }
 
 /** shim without the GRUB that it loads boots nothing. */
@@ -142,15 +153,8 @@ function decideRequest(request: Packet, link: Link, client: Offerable): Decision
 
 function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; type: 'offer' | 'ack' }): Decision {
   const { ip, hostName, bootFile, type } = opts
-  const options = new Map<number, Buffer>([
-    [OPTION.messageType, u8(MESSAGE[type])],
-    [OPTION.serverId, ipToBytes(link.serverId)],
-    [OPTION.leaseTime, u32(link.leaseSeconds)],
-    // T1 and T2 at the customary half and seven eighths (RFC 2131 4.4.5).
-    [OPTION.renewalTime, u32(Math.floor(link.leaseSeconds / 2))],
-    [OPTION.rebindingTime, u32(Math.floor((link.leaseSeconds * 7) / 8))],
-    ...networkOptions(link),
-  ])
+  const options = new Map<number, Buffer>([[OPTION.messageType, TYPE_BYTES[type]]])
+  for (const [code, value] of leaseOptions(link)) options.set(code, value)
   if (hostName) options.set(OPTION.hostName, Buffer.from(hostName))
   // RFC 3011: a client knows by the echo that its choice counted.
   if (link.subnetSelection) options.set(OPTION.subnetSelection, ipToBytes(link.subnetSelection))
@@ -166,10 +170,30 @@ function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; 
     siaddr: bootFile ? link.serverIp : NO_ADDRESS,
     file: bootFile ?? '',
     options,
+    // RFC 2131 table 3: the address that a client uses stands in an ACK alone.
+    ...(type === 'offer' ? { ciaddr: NO_ADDRESS } : {}),
   })
-  // RFC 2131 table 3: the address that a client uses stands in an ACK alone.
-  const reply = type === 'offer' ? { ...packet, ciaddr: NO_ADDRESS } : packet
-  return { packet: reply, type, ...destination(request, reply), ...(bootFile ? { bootFile } : {}) }
+  return { packet, type, ...destination(request, packet), ...(bootFile ? { bootFile } : {}) }
+}
+
+const TYPE_BYTES = { offer: u8(MESSAGE.offer), ack: u8(MESSAGE.ack), nak: u8(MESSAGE.nak) } as const
+
+/** The options that are the same for all clients of a link, made once. */
+const made = new WeakMap<Link, readonly [number, Buffer][]>()
+
+function leaseOptions(link: Link): readonly [number, Buffer][] {
+  const before = made.get(link)
+  if (before) return before
+  const options: [number, Buffer][] = [
+    [OPTION.serverId, ipToBytes(link.serverId)],
+    [OPTION.leaseTime, u32(link.leaseSeconds)],
+    // T1 and T2 at the customary half and seven eighths (RFC 2131 4.4.5).
+    [OPTION.renewalTime, u32(Math.floor(link.leaseSeconds / 2))],
+    [OPTION.rebindingTime, u32(Math.floor((link.leaseSeconds * 7) / 8))],
+    ...networkOptions(link),
+  ]
+  made.set(link, options)
+  return options
 }
 
 /** What names the boot file, beside the fields of the header. */
@@ -239,12 +263,16 @@ function nak(request: Packet, link: Link, why: string): Reply {
   return { packet, type: 'nak', toIp: link.onLink ? '255.255.255.255' : request.ciaddr, toPort: CLIENT_PORT }
 }
 
-export function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file' | 'options'>): Packet {
-  const options = new Map(own.options)
+/** `own.options` becomes part of the answer. */
+export function answer(
+  request: Packet,
+  own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file'> & { options: Map<number, Buffer>; ciaddr?: string },
+): Packet {
+  const { options } = own
   const relay = request.options.get(OPTION.relayInfo)
   // RFC 3046 2.2: echoed as it came, as the last option.
   if (relay) options.set(OPTION.relayInfo, relay)
-  const { htype, hlen, xid, flags, ciaddr, giaddr, chaddr } = request
+  const { htype, hlen, xid, flags, giaddr, chaddr } = request
   return {
     op: 2,
     htype,
@@ -253,7 +281,7 @@ export function answer(request: Packet, own: Pick<Packet, 'yiaddr' | 'siaddr' | 
     xid,
     secs: 0,
     flags,
-    ciaddr,
+    ciaddr: own.ciaddr ?? request.ciaddr,
     giaddr,
     chaddr,
     sname: '',

@@ -172,7 +172,7 @@ export class DhcpResponder {
     const { owner, loaders } = this.parts
     const asksAnew = messageType(request.options) === 'discover'
     const bootFile = bootFileFor(request, {
-      ...client,
+      client,
       loaders,
       pick: (files, arch) => owner.pickLoader(mac, { files, arch, asksAnew }),
     })
@@ -221,7 +221,7 @@ export class DhcpResponder {
       ...(bootFile ? { bootFile } : {}),
       ...saidBy(request, mac),
     })
-    return { bytes: encodePacket(packet), toIp, toPort }
+    return { bytes: encodePacket(packet), toIp, toPort, ...(type === 'ack' ? { leasedIp: ip } : {}) }
   }
 
   private refuse(mac: string, why: string): undefined {

@@ -1,12 +1,20 @@
-/** The DHCP sockets, one per configured interface. Whatever arrives, the process goes on: a fault in a handler is an
- *  event. */
+/** The DHCP sockets, one per configured interface. Answers to what came in one turn of the event loop wait for its end:
+ *  then their leases are made durable together, and they are sent. Whatever arrives, the process goes on: a fault in a
+ *  handler is an event. */
 import { createSocket, type Socket } from 'node:dgram'
 import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
-import { bind } from '../../kit/listen.ts'
+import { turn } from '../../kit/clock.ts'
+import { bind, noLookup } from '../../kit/listen.ts'
 import type { Datagram, DhcpParts, Heard } from './owner.ts'
 import { PROXY_PORT } from './proxy.ts'
 import { DhcpResponder } from './responder.ts'
+
+interface Outgoing {
+  readonly reply: Datagram
+  readonly socket: Socket
+  readonly fromIp: string
+}
 
 const SOL_SOCKET = 1
 const SO_BINDTOIFINDEX = 62
@@ -15,6 +23,7 @@ export class DhcpServer {
   private readonly parts: DhcpParts
   private readonly responder: DhcpResponder
   private readonly sockets: Socket[] = []
+  private outgoing: Outgoing[] = []
 
   constructor(parts: DhcpParts) {
     this.parts = parts
@@ -31,7 +40,7 @@ export class DhcpServer {
     at: { interface: string; localIp: string },
     { port, isBootPort }: { port: number; isBootPort: boolean },
   ): Promise<void> {
-    const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true }), { port })
+    const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true, lookup: noLookup }), { port })
     this.sockets.push(socket)
     // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
@@ -54,16 +63,42 @@ export class DhcpServer {
   }
 
   /** Decides about one datagram; also the entry for tests and load runs without a socket. */
-  handle = (bytes: Buffer, localIp: string, at: Partial<Heard> = {}): Datagram | undefined =>
-    this.responder.handle(bytes, localIp, at)
+  handle(bytes: Buffer, localIp: string, at: Partial<Heard> = {}): Datagram | undefined {
+    return this.responder.handle(bytes, localIp, at)
+  }
 
   private receive(bytes: Buffer, socket: Socket, at: Heard): void {
     try {
       const reply = this.handle(bytes, at.localIp, at)
-      if (reply) socket.send(reply.bytes, reply.toPort, reply.toIp, (error) => error && this.unsent(reply.toIp, error))
+      if (reply && this.outgoing.push({ reply, socket, fromIp: at.from.ip }) === 1) void turn().then(this.flush)
     } catch (error) {
       this.parts.owner.event({ kind: 'fault', from: at.from.ip, why: String(error) })
     }
+  }
+
+  private readonly flush = (): void => {
+    const outgoing = this.outgoing
+    this.outgoing = []
+    let failure: unknown
+    try {
+      this.parts.leases.commit()
+    } catch (error) {
+      failure = error
+    }
+    for (const one of outgoing) {
+      try {
+        this.transmit(one, failure)
+      } catch (error) {
+        this.parts.owner.event({ kind: 'fault', from: one.fromIp, why: String(error) })
+      }
+    }
+  }
+
+  /** `failure`: why leases that wait to be written were not. */
+  private transmit({ reply, socket }: Outgoing, failure: unknown): void {
+    const { bytes, toIp, toPort, leasedIp } = reply
+    if (failure !== undefined && leasedIp !== undefined && this.parts.leases.waits(leasedIp)) throw failure
+    if (this.sockets.includes(socket)) socket.send(bytes, toPort, toIp, (error) => error && this.unsent(toIp, error))
   }
 
   private unsent = (toIp: string, error: Error): void =>

@@ -92,7 +92,7 @@ test('whatever is sent, there are no series but those that are known, and no val
 
 test('what the outbox drops is counted one by one', () => {
   let dropped = 0
-  const outbox = new Outbox({ limit: 3, now: () => 0, onDropped: () => (dropped += 1) })
+  const outbox = new Outbox({ limit: 3, clock: { ...systemClock, now: () => 0 }, onDropped: () => (dropped += 1) })
   for (let n = 0; n < 10; n += 1) outbox.push({ kind: 'unknown-mac', atMs: n, mac: '02:00:00:00:00:01' })
   expect([outbox.size, dropped]).toEqual([3, 7])
 })

@@ -170,7 +170,13 @@ describe('what the servers of the wire report', () => {
   const observer = () => {
     const made = bench()
     const leases = new LeaseBook(
-      { load: () => [{ mac: 'a', ip: '10.0.0.5', expiresAtMs: 1 }], save: () => undefined, remove: () => undefined },
+      {
+        load: () => [{ mac: 'a', ip: '10.0.0.5', expiresAtMs: 1 }],
+        save: () => undefined,
+        remove: () => undefined,
+        commit: () => undefined,
+        waits: () => false,
+      },
       { declinesPerMac: 3 },
     )
     const known = (mac: string) => (mac === 'a' ? client('a') : undefined)

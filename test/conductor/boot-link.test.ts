@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { Outbox } from '../../conductor/boot/outbox.ts'
 import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
-import { until } from '../../kit/clock.ts'
+import { systemClock, until } from '../../kit/clock.ts'
 import { numberedMac } from './boot-clients.ts'
 
 /** A socket that takes so many lines and then says that it is full. */
@@ -16,6 +16,8 @@ class Valve extends EventEmitter {
     this.room -= 1
     return this.room > 0
   }
+  cork = () => undefined
+  uncork = () => undefined
   open(room: number) {
     this.room = room
     this.emit('drain')
@@ -28,7 +30,7 @@ const event = (n: number): BootEvent => ({ kind: 'unknown-mac', atMs: n, mac: nu
 
 describe('the way to the conductor', () => {
   test('events wait for a slow conductor up to the limit; the dropped ones are told when it reads on', () => {
-    const outbox = new Outbox({ limit: 100, now: () => 7 })
+    const outbox = new Outbox({ limit: 100, clock: { ...systemClock, now: () => 7 } })
     const valve = new Valve()
     valve.room = 10
     outbox.attach(valve as unknown as Socket)
@@ -41,7 +43,7 @@ describe('the way to the conductor', () => {
     expect(valve.events.at(-1)).toMatchObject({ kind: 'trouble', count: 890 })
   })
   test('they wait while nobody is connected, and a connection that ended is written to no more', () => {
-    const outbox = new Outbox({ limit: 100, now: () => 7 })
+    const outbox = new Outbox({ limit: 100, clock: { ...systemClock, now: () => 7 } })
     outbox.push(event(1))
     const [first, second] = [new Valve(), new Valve()]
     first.room = 1

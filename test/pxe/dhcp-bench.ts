@@ -43,6 +43,8 @@ export class Memory {
   load = () => [...this.saved.values()]
   save = (lease: Lease) => void this.saved.set(lease.ip, lease)
   remove = (ip: string) => void this.saved.delete(ip)
+  commit = () => undefined
+  waits = () => false
 }
 
 export function bench(

@@ -48,7 +48,10 @@ test.each(['edk2-discover', 'ipxe-bios-discover', 'linux-discover'])(
       },
       ownIps: [],
       loaders: new Set(LOADERS),
-      leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }, { declinesPerMac: 3 }),
+      leases: new LeaseBook(
+        { load: () => [], save: () => undefined, remove: () => undefined, commit: () => undefined, waits: () => false },
+        { declinesPerMac: 3 },
+      ),
       clock: systemClock,
     })
     const offer = server.handle(golden(name), '10.0.0.1')

@@ -26,6 +26,8 @@ class Store {
   load = () => [...this.saved.values()]
   save = (lease: Lease) => void this.saved.set(lease.ip, lease)
   remove = (ip: string) => void this.saved.delete(ip)
+  commit = () => undefined
+  waits = () => false
 }
 
 const mac = fc.constantFrom(...MACS)

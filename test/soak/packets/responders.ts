@@ -51,7 +51,10 @@ export function responders(
         refused ||= kind === 'malformed'
       },
     },
-    leases: new LeaseBook({ load: () => [], save: () => undefined, remove: () => undefined }, { declinesPerMac: 3 }),
+    leases: new LeaseBook(
+      { load: () => [], save: () => undefined, remove: () => undefined, commit: () => undefined, waits: () => false },
+      { declinesPerMac: 3 },
+    ),
     clock: systemClock,
   })
   return (random) => {
