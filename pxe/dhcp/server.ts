@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { setsockopt } from 'sockopt'
 import { turn } from '../../kit/clock.ts'
 import { bind, noLookup } from '../../kit/listen.ts'
+import { makeReceiveRoom } from '../receive-room.ts'
 import type { Datagram, DhcpParts, Heard } from './owner.ts'
 import { PROXY_PORT } from './proxy.ts'
 import { DhcpResponder } from './responder.ts'
@@ -42,6 +43,7 @@ export class DhcpServer {
   ): Promise<void> {
     const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true, lookup: noLookup }), { port })
     this.sockets.push(socket)
+    makeReceiveRoom(socket)
     // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
@@ -58,7 +60,9 @@ export class DhcpServer {
     )
   }
 
+  /** Answers that wait for the end of their turn are not sent. */
   stop(): void {
+    this.outgoing = []
     for (const socket of this.sockets.splice(0)) socket.close()
   }
 

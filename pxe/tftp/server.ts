@@ -5,6 +5,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { bind, noLookup } from '../../kit/listen.ts'
 import { printable } from '../../kit/text.ts'
 import { WireError } from '../bytes.ts'
+import { makeReceiveRoom } from '../receive-room.ts'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts'
 import { FrameCache } from './frames.ts'
 import { Sender } from './sender.ts'
@@ -70,6 +71,7 @@ export class TftpServer {
   async listen(at: { ip: string; port?: number }): Promise<number> {
     const socket = await bind(createSocket('udp4'), { port: at.port ?? 69, address: at.ip })
     this.socket = socket
+    makeReceiveRoom(socket)
     this.localIp = at.ip
     socket.on('error', (error) => this.owner.event({ kind: 'socket', why: error.message }))
     socket.on('message', (datagram, from) => this.guarded(from.address, () => this.request(datagram, from)))
