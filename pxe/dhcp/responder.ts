@@ -3,6 +3,7 @@
 import { inSubnet } from '../addresses.ts'
 import { architectureOfFirmware } from '../firmware.ts'
 import { WireError } from '../bytes.ts'
+import { bootFileFor } from './boot-file.ts'
 import type { NetbootStage } from './events.ts'
 import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, messageType, OPTION } from './options.ts'
 import type { Datagram, DhcpParts, Heard, KnownClient } from './owner.ts'
@@ -10,7 +11,7 @@ import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from '
 import { linkOf, placeFor, placesOf, ranked, type Found, type Place } from './place.ts'
 import { decideProxy, heardAddress } from './proxy.ts'
 import { switchPortOf, type SwitchPort } from './relay.ts'
-import { bootFileFor, decideInform, decideReply, isForUs, type Decision } from './reply.ts'
+import { decideInform, decideReply, isForUs, type Decision } from './reply.ts'
 
 /** A request of a known client. */
 interface Asked {
