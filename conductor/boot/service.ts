@@ -83,10 +83,7 @@ export class BootService {
     const { config } = this.parts
     const store = await this.life.add(
       'leases',
-      () =>
-        new SqliteLeases(join(config.data, 'leases.db'), (why) =>
-          this.onWarning(`cannot save leases: ${why}`),
-        ),
+      () => new SqliteLeases(join(config.data, 'leases.db'), (why) => this.onWarning(`cannot save leases: ${why}`)),
       (part) => part.close(),
     )
     const { declinesPerMac } = config.limits.boot

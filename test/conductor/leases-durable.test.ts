@@ -1,11 +1,11 @@
 /** Over real sockets: what a client is told that it has is in the file of leases before it is told, together with what
  *  others are told in the same turn; and nobody of a thousand is forgotten. */
-import { createSocket, type Socket } from 'node:dgram'
+import { createSocket, Socket } from 'node:dgram'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { SqliteLeases } from '../../conductor/boot/leases.ts'
 import { until } from '../../kit/clock.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
@@ -65,10 +65,12 @@ async function rack(count: number) {
   const made = bench({}, { macs, subnets: [subnet], leases })
   const port = await freePort()
   await made.server.listen({ interface: 'lo', localIp: SERVER_IP, port })
-  const relay = await bound(67, RELAY_IP)
+  const relay = await bound(0, RELAY_IP)
+  const restore = toPortOf(relay)
   makeReceiveRoom(relay)
   onTestFinished(async () => {
     made.server.stop()
+    restore()
     relay.close()
     file.close()
     store.close()
@@ -96,6 +98,17 @@ async function rack(count: number) {
   const answered = (type: keyof typeof MESSAGE, least: number) =>
     until(() => ofType(type).length >= least && ofType(type), { what: `${least} ${type}s`, timeoutMs: WAIT_MS })
   return { ...made, store, macs, unwritten, rowOf, send, request, answers, ofType, answered }
+}
+
+/** Answers to a relay go to its port 67, which others on this machine may use: here they go to the port of this one. */
+function toPortOf(relay: Socket): () => void {
+  const { send } = Socket.prototype as unknown as { send: (this: Socket, ...args: unknown[]) => void }
+  const { port } = relay.address()
+  const spy = vi.spyOn(Socket.prototype, 'send').mockImplementation(function (this: Socket, ...args: unknown[]) {
+    if (args[1] === 67 && args[2] === RELAY_IP) args[1] = port
+    send.apply(this, args)
+  })
+  return () => spy.mockRestore()
 }
 
 async function bound(port: number, address: string): Promise<Socket> {
