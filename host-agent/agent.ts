@@ -15,7 +15,7 @@ import { startProber, type ProberLink } from './probe/prober-thread.ts'
 import { StorageHeartbeat } from './probe/storage-heartbeat.ts'
 import type { Heartbeat, SelfReport } from './protocol/heartbeat.ts'
 import { LIMITS } from './protocol/limits.ts'
-import { KEYS, MemberRecord } from './protocol/records.ts'
+import { KEYS, parseMember, type MemberRecord } from './protocol/records.ts'
 import type { Context } from './start/context.ts'
 import { firstReport, openGate, startGuard, type Guard } from './start/guard.ts'
 import { joinByBundle, openNode, startConsul, type Node } from './start/node.ts'
@@ -73,7 +73,7 @@ async function start(context: Context, onEnd: (why: string) => void): Promise<Ag
     config.role === 'arbiter' ? await startArbiter(context, { consul, prober, identity: node.identity }) : undefined
   if (arbiter) heartbeats.add(arbiter.onHeartbeat)
   const registration = await openRegistration(context, { consul, node, guard })
-  const members = new Records(KEYS.members, MemberRecord)
+  const members = new Records(KEYS.members, parseMember)
   await startStoreWatch(context, consul, (snapshot) => {
     if (members.take(snapshot)) prober.setMembers([...members.byName.values()])
     arbiter?.onStore(snapshot, members.byName)

@@ -42,9 +42,12 @@ export function readStore(arbiter: ArbiterState): void {
   if (arbiter.reading) return
   arbiter.reading = true
   const epoch = arbiter.lease?.epoch
+  const { index } = arbiter.cluster
   arbiter.environment.readStore((snapshot) => {
     arbiter.reading = false
     if (!snapshot || arbiter.lease?.epoch !== epoch) return
+    // Something newer was learned meanwhile: the next tick reads again.
+    if (arbiter.cluster.index !== index && snapshot.index < arbiter.cluster.index) return
     // What this says is newer than anything that we believe of our own writes.
     arbiter.cluster.trustNextSnapshot()
     arbiter.onStore(snapshot, arbiter.environment.now())

@@ -1,6 +1,6 @@
 /** One step of every incident that is not over: its fence, and the instances of its host. Pure. */
 import type { Decision } from '../cluster/decision.ts'
-import type { Versioned } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import { instancesOf, listInstances, moveInstances, type EvacuationView } from '../evacuate/decide.ts'
 import { readmit } from '../evacuate/readmit.ts'
 import { decisionOf, disarm, fenceEffects } from '../fence/decide.ts'

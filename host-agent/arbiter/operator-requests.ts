@@ -2,7 +2,7 @@
  *  Pure. */
 import { findArrow } from '../../kit/arrows.ts'
 import type { Decision } from '../cluster/decision.ts'
-import type { Versioned } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import type { Change } from '../cluster/store.ts'
 import { again } from '../evacuate/intents.ts'
 import { move, note } from '../fence/record.ts'

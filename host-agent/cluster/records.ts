@@ -1,18 +1,18 @@
 /** Records below one prefix of the store as a part of the agent needs them, each parsed when it changes. */
-import type * as z from 'zod/mini'
-import { parsed } from '../protocol/records.ts'
 import type { Snapshot } from './store.ts'
 
-export class Records<Schema extends z.ZodMiniType> {
+type Parse<T> = (value: unknown, name: string) => T | undefined
+
+export class Records<T> {
   /** By the rest of the key. What is not of its kind is left out. */
-  readonly byName = new Map<string, z.infer<Schema>>()
+  readonly byName = new Map<string, T>()
   private readonly prefix: string
-  private readonly schema: Schema
+  private readonly parse: Parse<T>
   private takenIndex = -1
 
-  constructor(prefix: string, schema: Schema) {
+  constructor(prefix: string, parse: Parse<T>) {
     this.prefix = prefix
-    this.schema = schema
+    this.parse = parse
   }
 
   /** Answers whether any of them changed. */
@@ -25,9 +25,10 @@ export class Records<Schema extends z.ZodMiniType> {
     for (const key of gone) if (key.startsWith(this.prefix)) isOther = this.byName.delete(this.nameOf(key)) || isOther
     for (const { key, value } of changed) {
       if (!key.startsWith(this.prefix)) continue
-      const record = parsed(this.schema, value)
-      if (record === undefined) this.byName.delete(this.nameOf(key))
-      else this.byName.set(this.nameOf(key), record)
+      const name = this.nameOf(key)
+      const record = this.parse(value, name)
+      if (record === undefined) this.byName.delete(name)
+      else this.byName.set(name, record)
       isOther = true
     }
     return isOther

@@ -15,21 +15,14 @@ import {
   parsed,
   parseIncident,
   parseIntent,
+  parseMember,
   Policy,
   SealedBmc,
 } from '../protocol/records.ts'
-import type { Change, Difference, Entry, Snapshot } from './store.ts'
+import type { Change, Entry, Snapshot } from './store.ts'
+import { kept, kindOf, nameOf, type Kind, type Versioned } from './versioned.ts'
 
-export interface Versioned<T> {
-  readonly key: string
-  readonly value: T
-  /** Of its last change. */
-  readonly index: number
-  /** When it was first seen here. */
-  readonly firstMs: number
-  /** When the state in it was first seen here. */
-  readonly stateMs: number
-}
+const REGISTRY: ReadonlySet<string> = new Set([KEYS.members, KEYS.holds, KEYS.bmcs])
 
 export class ClusterState {
   policy: Versioned<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
@@ -50,14 +43,17 @@ export class ClusterState {
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others
    *  that were not seen yet. */
   private takenIndex = -1
-  /** Keys that were written since: what the next snapshot says of them is no difference to the one before. */
-  private readonly own = new Set<string>()
+  /** The copy may differ from that snapshot, so that a difference to it says too little: the next one is taken whole. */
+  private isDoubtful = false
+  /** The next snapshot replaces every entry, also one of the same index or of a lower one: the store may have been
+   *  restored from a backup. */
+  private isDistrusted = false
   private sorted: Member[] = []
   private readonly memberOfRecord = new WeakMap<MemberRecord, Member>()
   private byName: ReadonlyMap<string, Member> = new Map()
   private readonly table = new ObserverTable()
   private readonly kinds: readonly Kind[] = [
-    kindOf(KEYS.members, this.members, (value) => parsed(MemberRecord, value)),
+    kindOf(KEYS.members, this.members, parseMember),
     kindOf(KEYS.holds, this.holds, (value) => parsed(Hold, value)),
     kindOf(KEYS.incidents, this.incidents, parseIncident),
     kindOf(KEYS.intents, this.intents, parseIntent),
@@ -72,26 +68,20 @@ export class ClusterState {
   /** Answers false for a snapshot that is older than what is known. */
   takeSnapshot(snapshot: Snapshot, nowMs: number): boolean {
     if (snapshot.index < this.index) return false
-    if (snapshot.index === this.takenIndex) return true
+    if (snapshot.index === this.takenIndex && !this.isDoubtful) return true
     const { entries, since } = snapshot
-    const isNext = since !== undefined && since.index === this.takenIndex
+    const isNext = since !== undefined && since.index === this.takenIndex && !this.isDoubtful
     this.index = this.takenIndex = snapshot.index
+    this.isDoubtful = true
     this.forgetIndices()
-    const { changed, gone } = isNext ? this.withOwn(since) : { changed: entries, gone: this.missingIn(entries) }
-    this.own.clear()
+    const { changed, gone } = isNext ? since : { changed: entries, gone: this.missingIn(entries) }
 
     let isMember = false
     for (const key of gone) isMember = this.drop(key) || isMember
     for (const entry of changed) isMember = this.keep(entry, nowMs) || isMember
     if (isMember) this.rebuildMembers()
+    this.isDoubtful = this.isDistrusted = false
     return true
-  }
-
-  /** What we wrote after the snapshot before and the store does not show as changed since was removed again. */
-  private withOwn({ changed, gone }: Difference): { changed: readonly Entry[]; gone: readonly string[] } {
-    if (this.own.size === 0) return { changed, gone }
-    const keys = new Set(changed.map(({ key }) => key))
-    return { changed, gone: [...gone, ...[...this.own].filter((key) => !keys.has(key))] }
   }
 
   private missingIn(entries: readonly Entry[]): string[] {
@@ -100,14 +90,17 @@ export class ClusterState {
     return [...held, ...this.broken, KEYS.policy].filter((key) => !seen.has(key))
   }
 
-  /** What we wrote ourselves, so that nobody waits for it to come back. */
+  /** What we wrote ourselves, so that nobody waits for it to come back. A snapshot that was taken before we learned of
+   *  it may hold it already, or what others made of it since. */
   takeOwnWrite(changes: readonly Change[], index: number, nowMs: number): void {
     this.index = Math.max(this.index, index)
+    this.isDoubtful = true
     this.forgetIndices()
     let isMember = false
-    for (const { key, value } of changes) {
-      this.own.add(key)
-      isMember = (value === undefined ? this.drop(key) : this.keep({ key, value, index }, nowMs)) || isMember
+    for (const { key, value, index: replaced } of changes) {
+      if (value !== undefined) {
+        if (index > this.takenIndex) isMember = this.keep({ key, value, index }, nowMs) || isMember
+      } else if (this.indexOf(key) === replaced) isMember = this.drop(key) || isMember
     }
     if (isMember) this.rebuildMembers()
   }
@@ -116,6 +109,7 @@ export class ClusterState {
   trustNextSnapshot(): void {
     this.index = 0
     this.takenIndex = -1
+    this.isDoubtful = this.isDistrusted = true
   }
 
   /** Member -> who observes it. */
@@ -189,18 +183,18 @@ export class ClusterState {
   private keep(entry: Entry, nowMs: number): boolean {
     const { key, value } = entry
     if (key === KEYS.policy) {
-      if (entry.index === this.policy.index) return false
+      if (this.isKnown(this.policy, entry)) return false
       this.broken.delete(key)
       this.policy = kept(this.policy, { entry, nowMs }, parsed(Policy, value) ?? this.distrust(key, FIRST_POLICY))
       return false
     }
-    const kind = this.kinds.find(({ prefix }) => key.startsWith(prefix))
+    const kind = this.kindOfKey(key)
     if (!kind) return false
     const { map, parse } = kind
     const name = nameOf(key)
     const held = map.get(name)
-    if (held && held.index >= entry.index) return false
-    const record = parse(value)
+    if (this.isKnown(held, entry)) return false
+    const record = parse(value, name)
     if (record === undefined) {
       const isMember = this.drop(key)
       return this.distrust(key, isMember)
@@ -215,8 +209,20 @@ export class ClusterState {
     this.broken.delete(key)
     if (key === KEYS.policy && this.policy.index !== 0)
       this.policy = { key, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
-    const kind = this.kinds.find(({ prefix }) => key.startsWith(prefix))
+    const kind = this.kindOfKey(key)
     return kind !== undefined && kind.map.delete(nameOf(key)) && this.counted(kind)
+  }
+
+  private isKnown(held: Versioned<unknown> | undefined, { index }: Entry): boolean {
+    return held?.index === index && !this.isDistrusted
+  }
+
+  private indexOf(key: string): number | undefined {
+    return key === KEYS.policy ? this.policy.index : this.kindOfKey(key)?.map.get(nameOf(key))?.index
+  }
+
+  private kindOfKey(key: string): Kind | undefined {
+    return this.kinds.find(({ prefix }) => key.startsWith(prefix))
   }
 
   private counted({ prefix }: Kind): boolean {
@@ -255,37 +261,3 @@ export class ClusterState {
     return member
   }
 }
-
-interface Kind {
-  readonly prefix: string
-  readonly map: Map<string, Versioned<unknown>>
-  readonly parse: (value: unknown) => unknown
-}
-
-const kindOf = <T>(prefix: string, map: Map<string, Versioned<T>>, parse: (value: unknown) => T | undefined): Kind => ({
-  prefix,
-  map: map as Map<string, Versioned<unknown>>,
-  parse,
-})
-
-const REGISTRY: ReadonlySet<string> = new Set([KEYS.members, KEYS.holds, KEYS.bmcs])
-
-function kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; nowMs: number }, value: T): Versioned<T> {
-  const { entry, nowMs } = from
-  const isSame = held !== undefined && stateOf(held.value) === stateOf(value)
-  return {
-    key: entry.key,
-    value,
-    index: entry.index,
-    firstMs: held?.firstMs ?? nowMs,
-    stateMs: isSame ? held.stateMs : nowMs,
-  }
-}
-
-function stateOf(record: unknown): unknown {
-  const { state, updating } = (record ?? {}) as { state?: unknown; updating?: { id: unknown } }
-  return state ?? updating?.id
-}
-
-/** `members/h1` -> h1; `intents/i1/vm` -> i1/vm. */
-const nameOf = (key: string) => key.slice(key.indexOf('/', key.indexOf('/') + 1) + 1)

@@ -1,6 +1,7 @@
 /** What a leader decides about the instances of a dead host: lists them, stores an intent for each, and carries each
  *  intent on. Pure. */
-import type { ClusterState, Versioned } from '../cluster/state.ts'
+import type { ClusterState } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { intentKey, type Incident, type Intent } from '../protocol/records.ts'
 import { LEADER_COMMAND_MS } from '../protocol/timing.ts'

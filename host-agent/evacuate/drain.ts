@@ -1,7 +1,7 @@
 /** Emptying a host that lives: its instances are moved live, a few at once, as long as it is held for that; then it is
  *  in maintenance. The list of its instances is the only memory: a new leader goes on with what is still there. A live
  *  migration moves or leaves an instance, whoever asks for it how often. Pure. */
-import type { Versioned } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import { alertOf, type Alert, type Decision } from '../cluster/decision.ts'
 import type { Hold, Intent } from '../protocol/records.ts'
 import type { DrainEffect } from './effects.ts'

@@ -1,6 +1,7 @@
 /** How many hosts may be fenced: at once, in one rack, and within the window. Counted from the incidents in the store,
  *  whoever led when they happened. Pure. */
-import type { ClusterState, Versioned } from '../cluster/state.ts'
+import type { ClusterState } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import type { Limits } from '../protocol/limits.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import type { Member } from '../protocol/heartbeat.ts'

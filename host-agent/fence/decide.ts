@@ -1,7 +1,7 @@
 /** What a leader decides about an incident: the record that follows, and the effects of the actions that concern its
  *  fence. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
-import type { Versioned } from '../cluster/state.ts'
+import type { Versioned } from '../cluster/versioned.ts'
 import type { Incident, Policy } from '../protocol/records.ts'
 import { devicesToRead, mayReadPower, type FenceEffect } from './effects.ts'
 import type { FenceKnowledge } from './knowledge.ts'

@@ -53,7 +53,7 @@ export class Membership {
   setMembers(members: readonly Member[]): void {
     if (members === this.members) return
     this.members = members
-    const key = members.map(({ name, rack, planes }) => `${name}/${rack}/${planes.join()}`).join(';')
+    const key = members.map(({ name, role, rack, planes }) => `${name}/${role}/${rack}/${planes.join()}`).join(';')
     if (key === this.key) return
     this.key = key
     this.table.update(members)

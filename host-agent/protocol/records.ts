@@ -244,6 +244,12 @@ export const holdKey = (host: string): string => KEYS.holds + host
 export const parseIncident = (value: unknown): Incident | undefined => parsed(IncidentRecord, value)
 export const parseIntent = (value: unknown): Intent | undefined => parsed(IntentRecord, value)
 
+/** A record below the key of another member is no record: whoever may write one key must not speak for two members. */
+export function parseMember(value: unknown, name: string): MemberRecord | undefined {
+  const record = parsed(MemberRecord, value)
+  return record?.name === name ? record : undefined
+}
+
 export function parsed<T extends z.ZodMiniType>(schema: T, value: unknown): z.infer<T> | undefined {
   const result = schema.safeParse(value)
   return result.success ? result.data : undefined

@@ -134,3 +134,33 @@ test('an answer to what an earlier leadership asked says nothing to the next', (
   ;(late as (value: unknown) => void)({ power: 'off', session: 1, systemUuid: UUID })
   expect(arbiter.memory.of('h1').fence.reads).toEqual([])
 })
+
+test('a look at the store that is older than what came meanwhile is not believed, and the store is read again', () => {
+  confirmed()
+  tick()
+  answer('store', { got: 'unknown' })
+  const hold = { key: `${KEYS.holds}h1`, value: { kind: 'maintenance', why: 'x', by: 'x', seconds: null }, index: 20 }
+  const entries = [...arbiter.cluster.members.values()].map(({ key, value, index }) => ({ key, value, index }))
+  arbiter.onStore({ entries: [...entries, hold], index: 20 }, nowMs)
+  answer('read store', { entries, index: 19 })
+  expect([...arbiter.cluster.holds.keys()]).toEqual(['h1'])
+  expect(arbiter.quiesced).toBe(false)
+  tick()
+  answer('read store', { entries: [...entries, hold], index: 20 })
+  expect(arbiter.quiesced).toBe(true)
+})
+
+test('what a restored store says counts, also where its index is lower or the same', () => {
+  const policy = { ...FIRST_POLICY, armed: false, why: 'restored' }
+  confirmed()
+  tick()
+  answer('store', { got: 'conflict' })
+  const h1 = memberRecord('h1', { rack: 'other' })
+  const entries = [
+    { key: KEYS.policy, value: policy, index: 1 },
+    { key: `${KEYS.members}h1`, value: h1, index: 2 },
+  ]
+  answer('read store', { entries, index: 2 })
+  expect(arbiter.cluster.policy.value.armed).toBe(false)
+  expect(arbiter.cluster.members.get('h1')?.value.rack).toBe('other')
+})

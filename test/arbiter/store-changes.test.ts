@@ -9,7 +9,7 @@ import type { Change, Entry } from '../../host-agent/cluster/store.ts'
 import type { Member } from '../../host-agent/protocol/heartbeat.ts'
 import { ObserverTable } from '../../host-agent/protocol/observer-table.ts'
 import { observersOf, targetsOf } from '../../host-agent/protocol/observers.ts'
-import { FIRST_POLICY, KEYS, MemberRecord } from '../../host-agent/protocol/records.ts'
+import { FIRST_POLICY, KEYS, parseMember } from '../../host-agent/protocol/records.ts'
 import { memberRecord } from '../mesh/member-record.ts'
 
 const hold = (why: string) => ({ kind: 'maintenance', why, by: 'x', seconds: null })
@@ -38,6 +38,12 @@ class Store {
     return this.index
   }
 
+  restore(entries: readonly [string, Entry][]): void {
+    this.entries.clear()
+    for (const [key, entry] of entries) this.entries.set(key, entry)
+    this.index = Math.max(1, ...entries.map(([, { index }]) => index))
+  }
+
   read = async (known: ReadonlyMap<string, Entry>) => ({
     entries: [...this.entries.values()].map((entry) => {
       const held = known.get(entry.key)
@@ -59,8 +65,20 @@ const stateOf = (cluster: ClusterState) => ({
   observers: [...cluster.observers].sort(([one], [other]) => (one < other ? -1 : 1)),
 })
 
+const contentOf = (cluster: ClusterState) =>
+  [cluster.members, cluster.holds, cluster.bmcs, new Map([['', cluster.policy]])].map((map) =>
+    [...map.values()].map(({ key, value, index }) => ({ key, value, index })).sort((a, b) => (a.key < b.key ? -1 : 1)),
+  )
+
+/** What somebody who starts now knows. */
+function afresh(store: Store): ClusterState {
+  const cluster = new ClusterState()
+  cluster.takeSnapshot({ entries: [...store.entries.values()], index: store.index }, 0)
+  return cluster
+}
+
 const step = fc.record({
-  do: fc.constantFrom('others', 'others', 'others', 'own', 'look', 'look', 'lost look'),
+  do: fc.constantFrom('others', 'others', 'others', 'own', 'answer', 'look', 'look', 'lost look', 'backup', 'restore'),
   key: fc.constantFrom(...KEY_LIST),
   n: fc.nat(20),
   gone: fc.boolean(),
@@ -70,13 +88,21 @@ test('whatever is written by whom, and whichever look is lost, it holds what the
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
       const [store, reader, told, looking] = [new Store(), new StoreReader(), new ClusterState(), new ClusterState()]
-      const members = new Records(KEYS.members, MemberRecord)
+      const members = new Records(KEYS.members, parseMember)
       let nowMs = 0
+      let [answers, backup]: [{ change: Change; index: number }[], [string, Entry][]] = [[], []]
+      const answer = () => {
+        for (const { change, index } of answers)
+          for (const cluster of [told, looking]) cluster.takeOwnWrite([change], index, nowMs)
+        answers = []
+      }
       const look = async () => {
         const snapshot = await reader.next(store.read)
         told.takeSnapshot(snapshot, nowMs)
         looking.takeSnapshot({ entries: snapshot.entries, index: snapshot.index }, nowMs)
         members.take(snapshot)
+        expect(stateOf(told)).toEqual(stateOf(looking))
+        expect(contentOf(told)).toEqual(contentOf(afresh(store)))
       }
       for (const { do: what, key, n, gone } of steps) {
         nowMs += 10
@@ -85,18 +111,86 @@ test('whatever is written by whom, and whichever look is lost, it holds what the
         else if (what === 'own') {
           const change: Change = { key, value, index: store.entries.get(key)?.index ?? 0 }
           const index = store.write(key, value)
-          for (const cluster of [told, looking]) cluster.takeOwnWrite([change], index, nowMs)
-        } else if (what === 'look') {
+          // Consul names no index for what is deleted.
+          answers.push({ change, index: gone ? 0 : index })
+        } else if (what === 'answer') answer()
+        else if (what === 'look') await look()
+        else if (what === 'lost look') await reader.next(store.read)
+        else if (what === 'backup') backup = [...store.entries]
+        else {
+          // Another cluster, which counts anew: what has the same index need not be the same.
+          store.restore(backup)
+          reader.forget()
+          answers = []
+          for (const cluster of [told, looking]) cluster.trustNextSnapshot()
           await look()
-          expect(stateOf(told)).toEqual(stateOf(looking))
-        } else await reader.next(store.read)
+        }
       }
+      answer()
       await look()
-      expect(stateOf(told)).toEqual(stateOf(looking))
       expect([...members.byName.values()].map(({ name }) => name).sort()).toEqual([...told.members.keys()].sort())
     }),
     { numRuns: 200 },
   )
+})
+
+describe('an own write', () => {
+  const key = `${KEYS.holds}h1`
+  async function bench() {
+    const [store, reader, cluster] = [new Store(), new StoreReader(), new ClusterState()]
+    const look = async () => cluster.takeSnapshot(await reader.next(store.read), 0)
+    store.write(key, hold('first'))
+    await look()
+    return { store, cluster, look, held: store.entries.get(key)?.index ?? 0 }
+  }
+
+  test('whose answer comes after a look that shows it is still there after the next', async () => {
+    const { store, cluster, look, held } = await bench()
+    const index = store.write(key, hold('ours'))
+    await look()
+    cluster.takeOwnWrite([{ key, value: hold('ours'), index: held }], index, 0)
+    store.write(KEYS.policy, FIRST_POLICY)
+    await look()
+    expect(cluster.holds.get('h1')?.value.why).toBe('ours')
+  })
+
+  test('that others replaced before its answer came does not come back', async () => {
+    const { store, cluster, look, held } = await bench()
+    const index = store.write(key, hold('ours'))
+    store.write(key, undefined)
+    await look()
+    cluster.takeOwnWrite([{ key, value: hold('ours'), index: held }], index, 0)
+    expect(cluster.holds.size).toBe(0)
+  })
+
+  test('that deletes an entry does not delete the one that others made of it since', async () => {
+    const { store, cluster, look, held } = await bench()
+    store.write(key, undefined)
+    store.write(key, hold('theirs'))
+    await look()
+    cluster.takeOwnWrite([{ key, value: undefined, index: held }], 0, 0)
+    expect(cluster.holds.get('h1')?.value.why).toBe('theirs')
+    store.write(KEYS.policy, FIRST_POLICY)
+    await look()
+    expect(cluster.holds.get('h1')?.value.why).toBe('theirs')
+  })
+})
+
+test('a member record below the key of another member is no record', async () => {
+  const [store, reader, cluster, members] = [
+    new Store(),
+    new StoreReader(),
+    new ClusterState(),
+    new Records(KEYS.members, parseMember),
+  ]
+  store.write(`${KEYS.members}h2`, memberRecord('h2'))
+  store.write(`${KEYS.members}h1`, memberRecord('h2', { rack: 'of h1' }))
+  const snapshot = await reader.next(store.read)
+  cluster.takeSnapshot(snapshot, 0)
+  members.take(snapshot)
+  expect([...members.byName.keys()]).toEqual(['h2'])
+  expect(cluster.hosts.map(({ name }) => name)).toEqual(['h2'])
+  expect([...cluster.broken]).toEqual([`${KEYS.members}h1`])
 })
 
 describe('in a mesh of 500 hosts', () => {
@@ -108,7 +202,7 @@ describe('in a mesh of 500 hosts', () => {
       store.write(`${KEYS.bmcs}h${n}`, { sealed: { a1: 'x' } })
     }
     const [reader, cluster] = [new StoreReader(), new ClusterState()]
-    const members = new Records(KEYS.members, MemberRecord)
+    const members = new Records(KEYS.members, parseMember)
     let read = 0
     const take = async () => {
       const snapshot = await reader.next(store.read)
