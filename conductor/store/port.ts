@@ -199,7 +199,8 @@ export interface Store {
   addPort(port: PortRecord): Promise<void>
   /** As `putNode`; leaves the address that DHCP gave as it is. */
   putPort(port: PortRecord): Promise<PortRecord>
-  /** The address that DHCP gave a card, which is `internalInfo.ipv4_address` of its port. */
+  /** The address that DHCP gave a card, which is `internalInfo.ipv4_address` of its port, and of no other from then on:
+   *  who has an address speaks for its port. */
   learnPortIp(address: string, ip: string): Promise<void>
   /** What was seen of a card, and what was noted of it before. */
   notePort<Kind extends keyof SeenOfPort>(

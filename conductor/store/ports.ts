@@ -55,10 +55,13 @@ export class PortTable {
     const known = this.file
       .sql<{ learned_ip: string | null }>('SELECT learned_ip FROM ports WHERE address = ?')
       .get(address)
-    if (!known || known.learned_ip === ip) return
-    await this.file.write({ what: 'port' }, () =>
-      this.file.sql('UPDATE ports SET learned_ip = ? WHERE address = ?').run(ip, address),
-    )
+    if (!known) return
+    const others = this.file.sql('SELECT 1 FROM ports WHERE learned_ip = ? AND address <> ?').get(ip, address)
+    if (known.learned_ip === ip && !others) return
+    await this.file.write({ what: 'port' }, () => {
+      this.file.sql('UPDATE ports SET learned_ip = NULL WHERE learned_ip = ? AND address <> ?').run(ip, address)
+      this.file.sql('UPDATE ports SET learned_ip = ? WHERE address = ?').run(ip, address)
+    })
   }
 
   one(column: 'uuid' | 'name' | 'address', value: string): PortRecord | undefined {

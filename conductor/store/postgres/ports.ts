@@ -66,7 +66,10 @@ export class PostgresPorts {
     await this.parts.changes.make({
       what: 'port',
       name: 'port ip',
-      text: 'UPDATE ports SET learned_ip = $2 WHERE address = $1 AND learned_ip IS DISTINCT FROM $2 RETURNING 1',
+      text: `UPDATE ports SET learned_ip = CASE WHEN address = $1 THEN $2 END
+        WHERE (address = $1 AND learned_ip IS DISTINCT FROM $2)
+          OR (learned_ip = $2 AND address <> $1 AND EXISTS (SELECT 1 FROM ports WHERE address = $1))
+        RETURNING 1`,
       values: [address, ip],
       mustChange: true,
     })

@@ -39,6 +39,18 @@ export function belongingConformance(bench: Bench): void {
     expect(await bench.store.port(port.uuid)).toBeUndefined()
   })
 
+  test('an address that DHCP gave to another card is no longer that of the card before', async () => {
+    const node = await bench.added()
+    const [first, second] = [portOf(node), portOf(node)]
+    for (const port of [first, second]) await bench.store.addPort(port)
+    const addressOf = async ({ uuid }: { uuid: string }) => (await bench.store.port(uuid))?.internalInfo.ipv4_address
+    await bench.store.learnPortIp(first.address, '10.0.0.6')
+    await bench.store.learnPortIp('02:ff:ff:ff:ff:fe', '10.0.0.6')
+    expect(await addressOf(first)).toBe('10.0.0.6')
+    await bench.store.learnPortIp(second.address, '10.0.0.6')
+    expect([await addressOf(first), await addressOf(second)]).toEqual([undefined, '10.0.0.6'])
+  })
+
   test('objects: versions, names of a kind, filters by fields, secrets', async () => {
     const node = await bench.added({ owner: 'violet' })
     const one = objectOf('runbook', { name: `CUSTOM_${next()}`, body: { public: true, owner: null, steps: [1] } })
