@@ -14,8 +14,8 @@ export class BootWatch {
   private readonly sightings: Sightings
   private readonly queue: Pick<EventQueue, 'add'>
   /** A server asks many times from one port. */
-  private readonly switchPorts = new Remembered<string>()
-  private readonly architectures = new Remembered<Architecture>()
+  private readonly switchPorts = new Remembered()
+  private readonly architectures = new Remembered()
 
   constructor({ store, sightings, queue }: { store: Store; sightings: Sightings; queue: Pick<EventQueue, 'add'> }) {
     this.store = store
@@ -44,7 +44,7 @@ export class BootWatch {
   /** A card that asks from another switch port than before was moved, or somebody else uses its address. */
   private async onSwitchPort({ atMs, mac, nodeUuid }: Seen, now: SwitchPort): Promise<void> {
     const text = switchPortText(now)
-    if (!this.switchPorts.isNew(mac, text)) return
+    if (!this.switchPorts.isNew(mac, `${nodeUuid} ${text}`)) return
     const before = await this.store.notePort(mac, 'switch', { ...now, atMs }).catch((error: unknown) => {
       // The next packet tells it again.
       this.switchPorts.forget(mac)
@@ -55,8 +55,8 @@ export class BootWatch {
     this.queue.add({ atMs, nodeUuid, kind: 'switch-port', detail })
   }
 
-  private async onArchitecture({ atMs, mac }: Seen, architecture: Architecture): Promise<void> {
-    if (!this.architectures.isNew(mac, architecture)) return
+  private async onArchitecture({ atMs, mac, nodeUuid }: Seen, architecture: Architecture): Promise<void> {
+    if (!this.architectures.isNew(mac, `${nodeUuid} ${architecture}`)) return
     await this.store.notePort(mac, 'firmware', { architecture, atMs }).catch((error: unknown) => {
       this.architectures.forget(mac)
       throw error
@@ -79,12 +79,13 @@ export class BootWatch {
   }
 }
 
-/** What was noted last, by MAC; the oldest goes when there is too much. */
-class Remembered<T> {
-  private readonly byMac = new Map<string, T>()
+/** What was noted last, and of which node, by MAC: a server that is enrolled anew has nothing noted. The oldest goes when
+ *  there is too much. */
+class Remembered {
+  private readonly byMac = new Map<string, string>()
 
   /** True when it differs from what was noted last. */
-  isNew(mac: string, value: T): boolean {
+  isNew(mac: string, value: string): boolean {
     if (this.byMac.get(mac) === value) return false
     this.byMac.delete(mac)
     this.byMac.set(mac, value)

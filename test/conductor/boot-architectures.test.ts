@@ -150,6 +150,9 @@ describe('the conductor', () => {
     for (const event of [...told, ...told]) watch.onEvent(event)
     // A server asks many times, and is written down once.
     expect(noted).toEqual([[mac(1), 'firmware', { architecture: 'aarch64', atMs: expect.any(Number) }]])
+    // The records of a server that is enrolled anew hold nothing of it.
+    for (const event of told) watch.onEvent({ ...event, nodeUuid: 'again' } as typeof event)
+    expect(noted).toHaveLength(2)
     const sighting = { portUuid: 'p', kind: 'firmware', saw: { architecture: 'aarch64', atMs: 1 } } as const
     expect(saidOf({ properties: {} }, [sighting])).toEqual({ recorded: null, firmware: 'aarch64' })
     expect(saidOf({ properties: { cpu_arch: 'amd64' } }, [sighting]).recorded).toBe('x86_64')

@@ -195,8 +195,11 @@ test('the registry is made and sent when it changed: else a conductor hears that
   expect(await link.registry()).toBe(first)
   expect(made.mock.calls.length).toBe(times)
 
-  const change = (key: string, value: unknown) =>
-    core.cluster.takeOwnWrite([{ key, value, index: 0 }], core.cluster.index + 1, clock.now())
+  const change = (key: string, value: unknown) => {
+    const { holds, bmcs, index } = core.cluster
+    const held = [...holds.values(), ...bmcs.values()].find((one) => one.key === key)
+    core.cluster.takeOwnWrite([{ key, value, index: held?.index ?? 0 }], index + 1, clock.now())
+  }
   const hold = { kind: 'maintenance', why: 'x', by: 'x', seconds: null }
   const heldOf = async () =>
     (await link.registry()).hosts.filter((one) => one.hold || one.bmc_sealed).map((one) => one.name)
