@@ -166,8 +166,8 @@ export class BootClients {
   }
 }
 
-/** What has no MAC cannot be stored, and would hold up every other. */
+/** What has no MAC cannot be stored, and would hold up every other; what has no order cannot be answered. */
 const isClient = (value: unknown): value is BootClient => {
-  const { mac, nodeUuid } = (value ?? {}) as Partial<BootClient>
-  return typeof mac === 'string' && typeof nodeUuid === 'string'
+  const { mac, nodeUuid, order } = (value ?? {}) as Partial<BootClient>
+  return typeof mac === 'string' && typeof nodeUuid === 'string' && typeof order?.kind === 'string'
 }

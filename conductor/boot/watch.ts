@@ -79,8 +79,8 @@ export class BootWatch {
   }
 }
 
-/** What was noted last, and of which node, by MAC: a server that is enrolled anew has nothing noted. The oldest goes when
- *  there is too much. */
+/** What was noted last, and of which node, by MAC: of a server that is enrolled anew nothing is noted. The oldest goes
+ *  when there is too much. */
 class Remembered {
   private readonly byMac = new Map<string, string>()
 

@@ -43,7 +43,7 @@ export class ClusterState {
   /** Of the last snapshot that was taken whole. What we wrote ourselves is newer and may stand beside changes of others
    *  that were not seen yet. */
   private takenIndex = -1
-  /** The copy may differ from that snapshot, so that a difference to it says too little: the next one is taken whole. */
+  /** The copy may differ from that snapshot: the next one is taken whole. */
   private isDoubtful = false
   /** The next snapshot replaces every entry, also one of the same index or of a lower one: the store may have been
    *  restored from a backup. */
