@@ -8,10 +8,11 @@ const KEPT_INCIDENTS = 200
 /** Consul takes 64 operations in one transaction. */
 const DELETED_AT_ONCE = 50
 
-/** A hold counts from when it was first seen here, so that no clock that jumps ends it early. */
+/** A hold counts from when it was seen here, so that no clock that jumps ends it early; one that is set again counts
+ *  anew. */
 export function endHolds({ cluster, nowMs, writing }: Known): Decision<never>[] {
-  return [...cluster.holds].flatMap(([host, { key, value, index, firstMs }]) => {
-    if (value.seconds === null || nowMs - firstMs < value.seconds * 1_000 || writing.has(key)) return []
+  return [...cluster.holds].flatMap(([host, { key, value, index, changedMs }]) => {
+    if (value.seconds === null || nowMs - changedMs < value.seconds * 1_000 || writing.has(key)) return []
     return [
       {
         changes: [{ key, value: undefined, index }],

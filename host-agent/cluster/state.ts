@@ -24,8 +24,17 @@ import { kept, kindOf, nameOf, type Kind, type Versioned } from './versioned.ts'
 
 const REGISTRY: ReadonlySet<string> = new Set([KEYS.members, KEYS.holds, KEYS.bmcs])
 
+const NO_POLICY: Versioned<Policy> = {
+  key: KEYS.policy,
+  value: FIRST_POLICY,
+  index: 0,
+  firstMs: 0,
+  stateMs: 0,
+  changedMs: 0,
+}
+
 export class ClusterState {
-  policy: Versioned<Policy> = { key: KEYS.policy, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+  policy: Versioned<Policy> = NO_POLICY
   readonly members = new Map<string, Versioned<MemberRecord>>()
   readonly holds = new Map<string, Versioned<Hold>>()
   readonly incidents = new Map<string, Versioned<Incident>>()
@@ -207,8 +216,7 @@ export class ClusterState {
   /** The same for an entry that is gone. */
   private drop(key: string): boolean {
     this.broken.delete(key)
-    if (key === KEYS.policy && this.policy.index !== 0)
-      this.policy = { key, value: FIRST_POLICY, index: 0, firstMs: 0, stateMs: 0 }
+    if (key === KEYS.policy && this.policy.index !== 0) this.policy = NO_POLICY
     const kind = this.kindOfKey(key)
     return kind !== undefined && kind.map.delete(nameOf(key)) && this.counted(kind)
   }

@@ -11,6 +11,8 @@ export interface Versioned<T> {
   readonly firstMs: number
   /** When the state in it was first seen here. */
   readonly stateMs: number
+  /** When its last change was first seen here. */
+  readonly changedMs: number
 }
 
 export interface Kind {
@@ -38,6 +40,7 @@ export function kept<T>(held: Versioned<T> | undefined, from: { entry: Entry; no
     index: entry.index,
     firstMs: held?.firstMs ?? nowMs,
     stateMs: isSame ? held.stateMs : nowMs,
+    changedMs: held?.index === entry.index ? held.changedMs : nowMs,
   }
 }
 

@@ -164,3 +164,24 @@ test('what a restored store says counts, also where its index is lower or the sa
   expect(arbiter.cluster.policy.value.armed).toBe(false)
   expect(arbiter.cluster.members.get('h1')?.value.rack).toBe('other')
 })
+
+test('a hold that is set again lasts as long as it says from then on', () => {
+  confirmed()
+  const [key, hold] = [`${KEYS.holds}h2`, { kind: 'maintenance', why: 'x', by: 'x', seconds: 600 }]
+  const members = [...arbiter.cluster.members.values()].map(({ key: of, value, index }) => ({ key: of, value, index }))
+  const holdAt = (index: number) =>
+    arbiter.onStore({ entries: [...members, { key, value: hold, index }], index }, nowMs)
+  const isEnded = () => {
+    asked = []
+    arbiter.writing.clear()
+    tick()
+    return asked.some(({ changes }) => changes.some((change) => change.key === key && change.value === undefined))
+  }
+  holdAt(20)
+  nowMs += 500_000
+  holdAt(21)
+  nowMs += 500_000
+  expect(isEnded()).toBe(false)
+  nowMs += 100_000
+  expect(isEnded()).toBe(true)
+})
