@@ -97,6 +97,10 @@ export const Limits = z.strictObject({
       tftpTransfers: count(2_000, 'TFTP transfers at once.'),
       tftpTransfersPerAddress: count(8, 'TFTP transfers at once to one address.'),
       tftpTimeoutSeconds: seconds(5, 'The longest time-out that a TFTP client may ask for.'),
+      ramdiskTransfers: count(
+        256,
+        'Servers that load the deploy ramdisk at once; the others wait for a place in their loader, which shows it.',
+      ),
       declinesPerMac: count(3, 'Addresses that one MAC may decline within ten minutes.'),
       eventsPerSecond: count(
         20,

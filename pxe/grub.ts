@@ -8,9 +8,12 @@ export const renderGrubStart = (configUrl: string): string =>
   lines([
     'set timeout=0',
     'while true; do',
+    '  set rackward_waits=no',
     `  source ${grubPath(configUrl)}`,
-    '  echo "Rackward: that did not work, trying again in 5 seconds"',
-    '  sleep 5',
+    '  if [ "$rackward_waits" = "yes" ]; then true; else',
+    '    echo "Rackward: that did not work, trying again in 5 seconds"',
+    '    sleep 5',
+    '  fi',
     'done',
   ])
 
@@ -31,6 +34,13 @@ export function renderGrub(order: BootOrder, node: string): string {
       return lines([
         `echo "Rackward: ${label} cannot boot an ISO image over HTTP with Secure Boot; use virtual media"`,
         'sleep 60',
+      ])
+    case 'wait':
+      // What fetched this begins anew at its end.
+      return lines([
+        `echo "Rackward: ${label} waits for a place: ${order.turn}"`,
+        `sleep ${order.againSeconds}`,
+        'set rackward_waits=yes',
       ])
     case 'local':
       return lines([`echo "Rackward: ${label} boots from its disk"`, ...FROM_DISK])

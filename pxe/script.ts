@@ -11,6 +11,8 @@ export type BootOrder =
     }
   /** An ISO image, read over HTTP by iPXE for as long as the firmware reads it. */
   | { readonly kind: 'iso'; readonly url: string }
+  /** Not yet: others load what it is to boot. `turn`: for the person at the console. */
+  | { readonly kind: 'wait'; readonly turn: string; readonly againSeconds: number }
   | { readonly kind: 'local' }
   | { readonly kind: 'nothing' }
 
@@ -37,6 +39,13 @@ export function renderScript(order: BootOrder, node: string): string {
         `echo Rackward: ${label} boots its ISO image`,
         // There is no iBFT to describe: the operating system has no driver for a disk that is read over HTTP.
         `sanboot --no-describe ${word(order.url)} || goto again`,
+        ...AGAIN,
+      ])
+    case 'wait':
+      return script([
+        `echo Rackward: ${label} waits for a place: ${order.turn}`,
+        `sleep ${order.againSeconds}`,
+        'chain --replace --autofree ${cwduri}script.ipxe || goto again',
         ...AGAIN,
       ])
     case 'local':

@@ -29,6 +29,7 @@ export const BOOT_LIMITS = [
   'boot.httpConnectionsPerAddress',
   'boot.tftpTransfers',
   'boot.tftpTransfersPerAddress',
+  'boot.ramdiskTransfers',
   'boot.declinesPerMac',
   'boot.eventsPerSecond',
   'boot.queuedEvents',

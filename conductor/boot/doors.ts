@@ -13,12 +13,13 @@ import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import type { BootConfig, Config } from '../config.ts'
+import { turnText, type Admission } from './admission.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
 import { bootHttp, bootHttpLimits, SCRIPT_NAMES, type BootFiles, type ScriptLoader } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
-import type { Observer } from './observe.ts'
+import { ramdiskPartOf, type Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
 import { chooseRamdisk } from './ramdisks.ts'
 import { instanceArgs, kernelArgs, servedFile } from './render.ts'
@@ -38,6 +39,7 @@ export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' 
   readonly life: Lifecycle
   readonly clients: BootClients
   readonly media: BootMedia
+  readonly admission: Admission
   readonly leases: LeaseBook
   readonly loaders: ReadonlyMap<string, Buffer>
   readonly paths: BootLoaders
@@ -168,6 +170,13 @@ export async function startHttp(doors: Doors): Promise<void> {
     file: (path) => servedFile(path, config),
     media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
+    sending: (path, ip) => {
+      const part = ramdiskPartOf(path)
+      const mac = part && doors.leases.macOf(ip)
+      if (!mac) return () => undefined
+      doors.admission.began(mac)
+      return (whole) => doors.admission.ended(mac, whole && part !== 'kernel', clock.now())
+    },
     answered: (status, whole) => observer.onAnswered(status, whole),
     broke: (ip, error) => observer.onHttpFault(ip, error),
   }
@@ -213,7 +222,16 @@ function scriptFor(
   }
   observer.onScript(client, loader)
   const render = loader === 'grub' ? renderGrub : renderScript
-  return render(bootOrder(doors, client, at), client.label)
+  return render(inTurn(doors, client, bootOrder(doors, client, at)), client.label)
+}
+
+/** The same order, or to wait where enough others load the ramdisk. */
+function inTurn({ admission, observer, clock }: Doors, client: BootClient, order: BootOrder): BootOrder {
+  if (client.order.kind !== 'ramdisk' || order.kind !== 'kernel') return order
+  const turn = admission.ask(client.mac, clock.now())
+  if (turn.kind === 'go') return order
+  observer.onWaits(client, turn)
+  return { kind: 'wait', turn: turnText(turn), againSeconds: turn.againSeconds }
 }
 
 /** What a client is answered now. */

@@ -44,6 +44,12 @@ const WARNINGS = {
   snapshot: 'problems with the snapshot',
   loaders: 'choices of a loader',
 } as const
+/** What is told in other ways than as a warning. */
+const OTHERS: Readonly<Record<string, string>> = {
+  unknown: 'MACs that belong to no port',
+  malformed: 'malformed datagrams',
+  waits: 'servers that wait for a place to load the ramdisk',
+}
 export type WarningKind = keyof typeof WARNINGS
 
 const SUMMARY_MS = 10_000
@@ -81,6 +87,13 @@ export class BootEvents {
     const { mac, nodeUuid } = client
     if (this.pass('loaders', { source: mac, known: true }))
       this.parts.emit({ kind: 'loader', atMs: this.now(), nodeUuid, mac, ...saw })
+  }
+
+  /** A client waits for its turn. */
+  waits(client: Pick<BootClient, 'mac' | 'nodeUuid'>, text: string): void {
+    const { mac, nodeUuid } = client
+    if (this.pass('waits', { source: mac, known: true }))
+      this.parts.emit({ kind: 'waits', atMs: this.now(), nodeUuid, mac, text })
   }
 
   /** Something that the operator should know of. */
@@ -135,12 +148,6 @@ export class BootEvents {
 
 function summaryText({ kind, source, count }: Summary): string {
   const milestone: string | undefined = kind in MILESTONES ? MILESTONES[kind as Milestone].seen : undefined
-  const label =
-    milestone ??
-    (kind === 'unknown'
-      ? 'MACs that belong to no port'
-      : kind === 'malformed'
-        ? 'malformed datagrams'
-        : WARNINGS[kind as WarningKind])
+  const label = milestone ?? OTHERS[kind] ?? WARNINGS[kind as WarningKind]
   return `${label}: ... and ${count} more of this kind from ${source ?? 'several addresses'} in the last ${SUMMARY_MS / 1000} s`
 }

@@ -30,6 +30,8 @@ export interface BootFiles {
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
+  /** A transfer of a file begins; the answer is called at its end, whatever ended it. */
+  sending(url: string, toIp: string): (whole: boolean) => void
   /** Boot ISOs, where they are served. */
   readonly media?: BootMedia
   /** Every request, once: with its status, and whether the client took the whole answer. */
@@ -168,6 +170,10 @@ function answerFile(
   files: BootFiles,
   at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string },
 ): void {
+  if (at.request.method === 'GET') {
+    const over = files.sending(at.path, at.fromIp)
+    at.response.on('close', () => over(at.response.writableFinished && at.response.statusCode < 300))
+  }
   at.response.on('finish', () => {
     // UEFI HTTP boot asks for the size first (HEAD).
     if (at.request.method === 'GET' && at.response.statusCode < 300) files.fetched(at.path, at.fromIp)

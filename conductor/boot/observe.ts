@@ -5,6 +5,7 @@ import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE, UKI_LOADER } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
+import { turnText } from './admission.ts'
 import type { BootCounters } from './counters.ts'
 import type { BootEvents, Saw, WarningSource } from './events.ts'
 import type { ScriptLoader } from './http.ts'
@@ -21,6 +22,8 @@ export interface ObserverParts {
 }
 
 const LOADER_PATH = '/loader/'
+/** Which part of a ramdisk a path is of. */
+export const ramdiskPartOf = (path: string): string | undefined => RAMDISK_PATH.exec(path)?.[1]
 const RAMDISK_PATH = /^\/ramdisk\/(?:\w+\/)?(kernel|initrd|rescue)$/
 
 export class Observer {
@@ -140,6 +143,11 @@ export class Observer {
     this.architectures.delete(mac)
   }
 
+  onWaits(client: BootClient, turn: { place: number; of: number; aboutSeconds: number; isNew: boolean }): void {
+    if (turn.isNew) this.parts.counters.limit('boot.ramdiskTransfers')
+    this.parts.events.waits(client, turnText(turn))
+  }
+
   onNoRamdisk({ nodeUuid, mac }: BootClient, why: string): void {
     this.parts.events.warn('ramdisk', { nodeUuid, address: mac, known: true }, `${mac} boots no ramdisk: ${why}`)
   }
@@ -165,7 +173,7 @@ export class Observer {
     const mac = this.parts.leases.macOf(fromIp)
     if (mac && url.startsWith(LOADER_PATH)) return this.loaderFetched(mac, url.slice(LOADER_PATH.length))
     if (mac === undefined) return
-    const part = RAMDISK_PATH.exec(url)?.[1]
+    const part = ramdiskPartOf(url)
     const step = part ? (part === 'kernel' ? 'kernel' : 'initrd') : this.instanceFile(mac, url)
     if (step) this.seen(mac, step, { detail: '' })
   }

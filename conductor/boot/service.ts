@@ -6,6 +6,7 @@ import { Lifecycle } from '../../kit/lifecycle.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { LoaderPaths } from '../../pxe/loader-paths.ts'
 import type { Config } from '../config.ts'
+import { Admission } from './admission.ts'
 import { openClientFile } from './client-file.ts'
 import { BootClients } from './clients.ts'
 import { BootCounters } from './counters.ts'
@@ -38,12 +39,14 @@ export class BootService {
   private readonly counters = new BootCounters()
   private readonly clients: BootClients
   private readonly media: BootMedia
+  private readonly admission: Admission
 
   constructor(parts: ServiceParts) {
     this.parts = parts
     const { config, clock, log } = parts
     const { eventsPerSecond, queuedEvents } = config.limits.boot
     const { counters } = this
+    this.admission = new Admission(config.limits.boot.ramdiskTransfers)
     this.outbox = new Outbox({
       limit: queuedEvents,
       clock,
@@ -106,6 +109,7 @@ export class BootService {
     const doors: Doors = {
       ...this.parts,
       media: this.media,
+      admission: this.admission,
       life: this.life,
       clients: this.clients,
       leases,
@@ -161,6 +165,7 @@ export class BootService {
     const maybeGone = message.whole ? [leases, ...memories].flatMap((one) => [...one.macs()]) : message.gone
     for (const mac of maybeGone.filter((one) => !this.clients.get(one))) {
       leases.forget(mac)
+      this.admission.forget(mac)
       for (const memory of memories) memory.forget(mac)
     }
   }

@@ -31,6 +31,7 @@ export class BootWatch {
       const at = event.switchPort && { switch_port: switchPortText(event.switchPort) }
       return keep(null, event.kind, { mac: event.mac, ...at })
     }
+    if (event.kind === 'waits') return this.sightings.waits(event.nodeUuid, { atMs, detail: event.text })
     if (event.kind === 'loader') return void this.onLoader(event).catch(() => undefined)
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })

@@ -54,6 +54,14 @@ export type BootEvent =
       /** Loaders that fell silent before it. */
       readonly silent: readonly string[]
     }
+  /** It waits in its loader for others to load the ramdisk. `text`: "412 of 900, about 40 s". */
+  | {
+      readonly kind: 'waits'
+      readonly atMs: number
+      readonly nodeUuid: string
+      readonly mac: string
+      readonly text: string
+    }
   | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string; readonly switchPort?: SwitchPort }
   /** `count`: this one stands for that many events that are not told one by one. */
   | {

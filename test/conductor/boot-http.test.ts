@@ -21,6 +21,7 @@ let base = ''
 const refused: string[] = []
 const fetched: string[] = []
 const answered: string[] = []
+const sent: string[] = []
 const broke: string[] = []
 const open = () =>
   new Promise<number>((resolve, reject) =>
@@ -40,6 +41,10 @@ beforeAll(async () => {
         return url === '/kernel' ? join(dir, 'kernel') : undefined
       },
       fetched: (_, ip) => void fetched.push(ip),
+      sending: (url, ip) => {
+        sent.push(`${ip} begins ${url}`)
+        return (whole) => void sent.push(`${ip} ends ${url} ${whole ? 'whole' : 'broken off'}`)
+      },
       answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),
       broke: (ip, error) => void broke.push(`${ip}: ${(error as Error).message}`),
       media: { begin: () => Promise.reject(new Error('a fault of the media')) } as unknown as BootMedia,
@@ -155,4 +160,22 @@ test('listeners share half of the open files in proportion', () => {
     shareOf(4_000, { wanted: 6_000, openFiles: 1_024 }),
   ]).toEqual([170, 341])
   expect(shareOf(10, { wanted: 10, openFiles: Number.POSITIVE_INFINITY })).toBe(10)
+})
+
+test('whoever counts transfers is told when each begins and ends, and whether the client has it all', async () => {
+  sent.length = 0
+  expect(await shoot(base, '/kernel', { from: '127.0.2.30' })).toBe(200)
+  await until(() => sent.length === 2, { what: 'the end of the first', timeoutMs: 10_000 })
+  const { socket } = await hold(base, 'GET /kernel HTTP/1.1\r\nHost: x\r\n\r\n', '127.0.2.31')
+  // It reads nothing, so most of the file waits.
+  socket.pause()
+  await until(() => sent.length === 3, { what: 'the beginning of the second', timeoutMs: 10_000 })
+  socket.destroy()
+  await until(() => sent.length === 4, { what: 'the end of the second', timeoutMs: 10_000 })
+  expect(sent).toEqual([
+    '127.0.2.30 begins /kernel',
+    '127.0.2.30 ends /kernel whole',
+    '127.0.2.31 begins /kernel',
+    '127.0.2.31 ends /kernel broken off',
+  ])
 })

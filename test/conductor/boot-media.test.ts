@@ -31,6 +31,7 @@ const none = {
   grubStart: () => Buffer.of(),
   file: () => undefined,
   fetched: () => undefined,
+  sending: () => () => undefined,
   answered: () => undefined,
   broke: () => undefined,
 }

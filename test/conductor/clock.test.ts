@@ -129,3 +129,19 @@ test('the store cannot be read when the clock is set: deadlines move as soon as 
   await looked()
   expect((await node()).provisionState).toBe('rescue wait')
 })
+
+test('while we make a server wait for its turn to load the ramdisk its time does not run, and afterwards it does', async () => {
+  await waiting(null)
+  for (let minute = 0; minute < 5; minute += 1) {
+    pastMs += 50_000
+    sightings.waits(UUID, { atMs: wall.now(), detail: '3 of 9, about 40 s' })
+    await looked()
+    expect((await node()).provisionState).toBe('rescue wait')
+  }
+  pastMs += 61_000
+  await until(async () => (await node()).provisionState === 'rescue failed', {
+    what: 'its time to be over',
+    timeoutMs: 10_000,
+    everyMs: 5,
+  })
+})

@@ -65,6 +65,18 @@ describe('explain', () => {
     expect(reading.causes[0]?.cause).toContain('the kernel does not start on this machine')
   })
 
+  test('a server that waits for others to load the ramdisk says its place, and no cause is made up for it', () => {
+    const { live, ...more } = facts({}, ['dhcp', 'loader', 'ipxe-dhcp', 'script'])
+    live.waiting = { atMs: 110_000, detail: '412 of 900, about 40 s' }
+    const account = explain({ ...more, live })
+    expect(account.waits_for).toMatch(/^a place to load the ramdisk \(412 of 900, about 40 s\)/)
+    expect(account.causes).toEqual([])
+    // It asked no more, or it loads.
+    expect(explain({ ...more, live, nowMs: 200_000 }).causes).not.toEqual([])
+    live.seen.set('kernel', { atMs: 115_000, detail: '' })
+    expect(explain({ ...more, live }).waits_for).not.toMatch(/place/)
+  })
+
   test.each([
     [[], 'the firmware does not try the network'],
     [['dhcp'], 'TFTP is blocked between the server and the conductor'],

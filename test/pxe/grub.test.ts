@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { runOk } from '../../kit/run.ts'
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
-import type { BootOrder } from '../../pxe/script.ts'
+import { renderScript, type BootOrder } from '../../pxe/script.ts'
 
 const KERNEL = {
   kind: 'kernel',
@@ -36,8 +36,27 @@ test('what GRUB fetches by itself leads to the configuration of the node, again 
   expect(renderGrubStart(CONFIG)).toContain('  source (http,10.0.0.1:8080)/boot/x/grub.cfg\n')
 })
 
+const WAIT = { kind: 'wait', turn: '412 of 900, about 40 s', againSeconds: 15 } as const
+
+test('a server that waits for its turn shows its place, and asks again when it was told to', () => {
+  expect(renderGrub(WAIT, 'node-1').split('\n')).toEqual([
+    'echo "Rackward: node-1 waits for a place: 412 of 900, about 40 s"',
+    'sleep 15',
+    'set rackward_waits=yes',
+    '',
+  ])
+  expect(renderGrubStart(CONFIG)).toContain('if [ "$rackward_waits" = "yes" ]; then true; else')
+  const script = renderScript(WAIT, 'node-1').split('\n')
+  expect(script.slice(0, 4)).toEqual([
+    '#!ipxe',
+    'echo Rackward: node-1 waits for a place: 412 of 900, about 40 s',
+    'sleep 15',
+    'chain --replace --autofree ${cwduri}script.ipxe || goto again',
+  ])
+})
+
 test('GRUB’s parser takes all of them', async () => {
-  const orders: BootOrder[] = [KERNEL, { kind: 'iso', url: CONFIG }, { kind: 'local' }, { kind: 'nothing' }]
+  const orders: BootOrder[] = [KERNEL, { kind: 'iso', url: CONFIG }, { kind: 'local' }, { kind: 'nothing' }, WAIT]
   for (const text of [renderGrubStart(CONFIG), GRUB_EXIT, ...orders.map((order) => renderGrub(order, 'node-1'))])
     expect(await runOk(['grub-script-check'], { timeoutMs: 10_000, input: text })).toBe('')
   await expect(runOk(['grub-script-check'], { timeoutMs: 10_000, input: 'if true; then' })).rejects.toThrow()

@@ -172,7 +172,14 @@ const erasedOf = ({ lastErase }: NodeRecord): Account['erased'] =>
     disks: lastErase.disks.map((disk) => ({ ...disk, description: ERASED[disk.how] })),
   }
 
-function waitsFor({ node, live }: Facts): string {
+/** Of a server that waits for its turn now: it asks at least every quarter of a minute. */
+const WAITING_MS = 60_000
+const placeOf = ({ waiting, seen }: Facts['live'], nowMs: number): string | undefined =>
+  waiting && nowMs - waiting.atMs < WAITING_MS && (seen.get('kernel')?.atMs ?? 0) < waiting.atMs
+    ? waiting.detail
+    : undefined
+
+function waitsFor({ node, live, nowMs }: Facts): string {
   const { kind } = STATES[node.provisionState]
   const effect = node.workflow.pendingEffects[0]
   if (effect?.do === 'media-asked') return 'the BMC to fetch the boot ISO; nothing was asked for yet'
@@ -186,6 +193,8 @@ function waitsFor({ node, live }: Facts): string {
     const iso = live.seen.get('media')
     if (bootPlanOf(node).servesIso && iso && !live.seen.has('hello'))
       return `the server to boot from the boot ISO and its agent to call; the BMC has fetched ${iso.detail}`
+    const place = placeOf(live, nowMs)
+    if (place) return `a place to load the ramdisk (${place}); limits.boot.ramdiskTransfers servers load it at once`
     const next = bootPathOf(node, live).find((milestone) => !live.seen.has(milestone))
     return `the server to boot the ramdisk; next: ${next ? MILESTONES[next].seen : 'the agent’s first order'}`
   }
@@ -259,6 +268,7 @@ function causesOf(facts: Facts): Cause[] {
       })
     return causes
   }
+  if (placeOf(live, nowMs)) return []
   if (node.powerState === 'power off')
     causes.push({
       cause: 'the server is off',

@@ -10,6 +10,8 @@ export interface Sighting {
 
 export interface Live {
   readonly seen: Map<Milestone, Sighting>
+  /** It waited in its loader, behind others that load the ramdisk: its place, when it asked last. */
+  waiting: Sighting | null
   bootedAtMs: number
   agentAtMs: number
   progress: Progress | null
@@ -17,7 +19,7 @@ export interface Live {
   timings: Readonly<Record<string, number>>
 }
 
-const UNSEEN: Live = { seen: new Map(), bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
+const UNSEEN: Live = { seen: new Map(), waiting: null, bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
 
 export class Sightings {
   private readonly nodes = new Map<string, Live>()
@@ -41,6 +43,7 @@ export class Sightings {
     const live = this.of(uuid)
     live.seen.clear()
     live.progress = null
+    live.waiting = null
     live.bootedAtMs = nowMs
   }
 
@@ -51,6 +54,11 @@ export class Sightings {
     const before = live.seen.get(step)
     live.seen.set(step, sighting)
     return before === undefined || (step === 'loader' && before.detail !== sighting.detail)
+  }
+
+  /** It waits for its turn to load the ramdisk. */
+  waits(uuid: string, waiting: Sighting): void {
+    this.of(uuid).waiting = waiting
   }
 
   /** How many deploy agents were heard since then. */
@@ -65,6 +73,7 @@ export class Sightings {
     for (const live of this.nodes.values()) {
       if (live.agentAtMs > 0) live.agentAtMs += byMs
       if (live.bootedAtMs > 0) live.bootedAtMs += byMs
+      if (live.waiting) live.waiting = { ...live.waiting, atMs: live.waiting.atMs + byMs }
     }
   }
 

@@ -133,8 +133,11 @@ export class Deadlines {
       node.agent && node.workflow.phase !== 'bmc' && STATES[node.provisionState].kind === 'waiting'
         ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
         : 0
-    // What its agent says meanwhile is not saved, so that the node stays due.
-    if (heardMs > nowMs) return void this.notBefore.set(uuid, heardMs)
+    // While we make it wait for others that load the ramdisk, its time does not run.
+    const waitedMs = node.agent || !live.waiting ? 0 : live.waiting.atMs + settings.callbackTimeoutMs
+    // What its agent says meanwhile is not saved, so that the node stays due; nor is its place.
+    const laterMs = Math.max(heardMs, waitedMs)
+    if (laterMs > nowMs) return void this.notBefore.set(uuid, laterMs)
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
