@@ -23,7 +23,7 @@ interface Waiter {
 }
 
 interface Holder {
-  readonly sinceMs: number
+  sinceMs: number
   /** Transfers that run. */
   transfers: number
   /** The place is free again then, unless a transfer runs. */
@@ -112,13 +112,22 @@ export class Admission {
 
   /** Who is gone leaves its place to the others. */
   private sweep(nowMs: number): void {
-    // A clock that was set back begins anew.
-    if (nowMs >= this.sweptAtMs && nowMs < this.sweptAtMs + SWEEP_MS) return
+    if (nowMs < this.sweptAtMs) this.shift(nowMs - this.sweptAtMs)
+    else if (nowMs < this.sweptAtMs + SWEEP_MS) return
     this.sweptAtMs = nowMs
     for (const [mac, { transfers, untilMs }] of this.holders)
       if (transfers === 0 && untilMs <= nowMs) this.holders.delete(mac)
     for (const [mac, { untilMs }] of this.waiters) if (untilMs <= nowMs) this.waiters.delete(mac)
     this.renumber()
+  }
+
+  /** The clock was set back: nobody keeps a place for so much longer. */
+  private shift(byMs: number): void {
+    for (const holder of this.holders.values()) {
+      holder.sinceMs += byMs
+      holder.untilMs += byMs
+    }
+    for (const waiter of this.waiters.values()) waiter.untilMs += byMs
   }
 
   private renumber(): void {

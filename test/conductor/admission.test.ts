@@ -39,6 +39,14 @@ test('a server that waits no longer holds up nobody', () => {
   expect(admission.size).toEqual({ loading: 1, waiting: 0 })
 })
 
+test('a clock that is set back by an hour keeps no place of a server that vanished', () => {
+  const admission = new Admission(1)
+  for (const mac of ['a', 'b', 'c']) admission.ask(mac, 3_600_000)
+  // The server that loads, and the one that is next, are gone.
+  for (let atMs = 0; atMs < 58_000; atMs += 2_000) expect(admission.ask('c', atMs).kind).toBe('wait')
+  expect(admission.ask('c', 61_000)).toEqual({ kind: 'go' })
+})
+
 test('what is told of the time follows what loading takes, and of 900 the last ask seldom', () => {
   const admission = new Admission(10)
   const macs = Array.from({ length: 910 }, (_, n) => numberedMac(n))
