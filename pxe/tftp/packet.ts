@@ -13,7 +13,9 @@ export type TftpPacket =
   | { readonly op: 'error'; readonly code: number; readonly message: string }
   | { readonly op: 'oack'; readonly options: ReadonlyMap<string, string> }
 
-const OPCODE = { rrq: 1, wrq: 2, data: 3, ack: 4, error: 5, oack: 6 } as const
+/** The opcode of a data packet. */
+export const DATA = 3
+const OPCODE = { rrq: 1, wrq: 2, data: DATA, ack: 4, error: 5, oack: 6 } as const
 
 /** RFC 1350 appendix, RFC 2347. */
 export const TFTP_ERROR = { undefined: 0, notFound: 1, access: 2, illegal: 4, unknownTid: 5, options: 8 } as const

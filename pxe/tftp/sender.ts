@@ -2,69 +2,72 @@
  *  (UDP_SEGMENT, Linux 4.18), datagram by datagram where it does not. */
 import type { Socket } from 'node:dgram'
 import { setsockopt } from 'sockopt'
-import { framesOf, packetBytes, type FrameCache, type Frames } from './frames.ts'
+import { framesOf, packetBytes } from './frames.ts'
 import { encodeTftp } from './packet.ts'
-import { packetsOf, type Sending, type Transfer } from './transfer.ts'
+import type { Sending, Transfer } from './transfer.ts'
+
+type Blocks = Exclude<Sending, 'oack'>
 
 const SOL_UDP = 17
 const UDP_SEGMENT = 103
-/** Of one call: UDP_MAX_SEGMENTS of kernels before 6.9, and the longest UDP datagram over IPv4. */
-const MAX_SEGMENTS = 64
+/** Of one call: kernels before 6.9 take 64 segments (UDP_MAX_SEGMENTS), of which the headers of the first are a part;
+ *  and the longest UDP datagram over IPv4. */
+const MAX_SEGMENTS = 63
 const MAX_BYTES = 65_507
+/** What a send with UDP_SEGMENT fails with, and one without does not: the device has no checksums of its own (EIO), or
+ *  a block is bigger than its frames (EMSGSIZE; EINVAL before Linux 6.14). */
+const REFUSALS: ReadonlySet<string | undefined> = new Set(['EIO', 'EINVAL', 'EMSGSIZE'])
 
 export class Sender {
   private readonly socket: Socket
-  private readonly cache: FrameCache
-  private frames: Frames | undefined
-  /** Packets that go out in one call. */
-  private perCall = 1
+  /** Packets that go out in one call; undefined until the first block is sent. */
+  private perCall: number | undefined
+  private ended = false
 
-  constructor(socket: Socket, cache: FrameCache) {
+  constructor(socket: Socket) {
     this.socket = socket
-    this.cache = cache
   }
 
   send(transfer: Transfer, sending: Sending): void {
-    if (sending === 'oack') return this.oneByOne(transfer, sending)
-    this.frames ??= this.prepare(transfer)
-    if (!this.frames) return this.oneByOne(transfer, sending)
+    if (sending === 'oack') return this.socket.send(encodeTftp({ op: 'oack', options: transfer.options }))
+    const perCall = (this.perCall ??= this.prepare(transfer))
+    if (perCall === 1) return this.oneByOne(transfer, sending)
     const last = sending.first + sending.count
-    for (let first = sending.first; first < last; first += this.perCall) {
-      const part = { first, count: Math.min(this.perCall, last - first) }
-      const bytes = framesOf(this.frames, part)
-      if (part.count === 1) this.socket.send(bytes)
-      else this.socket.send(bytes, (error) => error && this.uncut(transfer, part))
+    for (let first = sending.first; first < last; first += perCall) {
+      const part = { first, count: Math.min(perCall, last - first) }
+      // The kernel refuses a single packet as well.
+      this.socket.send(framesOf(transfer, part), (error) => error && this.failed(error, transfer, part))
     }
   }
 
+  /** Before its socket is closed. */
   end(): void {
-    if (this.frames) this.cache.release(this.frames)
-    this.frames = undefined
+    this.ended = true
   }
 
-  private prepare({ file, blockBytes, window }: Transfer): Frames | undefined {
-    const frames = this.cache.take(file, blockBytes)
-    if (!frames || window === 1) return frames
-    const each = packetBytes(frames)
+  private prepare(transfer: Transfer): number {
+    const each = packetBytes(transfer)
+    const perCall = Math.min(MAX_SEGMENTS, Math.floor(MAX_BYTES / each), transfer.window)
+    if (perCall <= 1) return 1
     try {
       setsockopt(this.socket, SOL_UDP, UDP_SEGMENT, each)
-      this.perCall = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_BYTES / each)))
+      return perCall
     } catch {
       // An older kernel.
-      this.perCall = 1
+      return 1
     }
-    return frames
   }
 
-  /** A device without checksums of its own refuses (EIO), and blocks that are bigger than its frames do (EINVAL). */
-  private uncut(transfer: Transfer, part: { first: number; count: number }): void {
-    if (!this.frames) return
+  private failed(error: NodeJS.ErrnoException, transfer: Transfer, part: Blocks): void {
+    // Others lose what was sent, which is sent again as any packet that got lost.
+    if (this.ended || !REFUSALS.has(error.code)) return
+    if (this.perCall !== 1) setsockopt(this.socket, SOL_UDP, UDP_SEGMENT, 0)
     this.perCall = 1
-    setsockopt(this.socket, SOL_UDP, UDP_SEGMENT, 0)
     this.oneByOne(transfer, part)
   }
 
-  private oneByOne(transfer: Transfer, sending: Sending): void {
-    for (const packet of packetsOf(transfer, sending)) this.socket.send(encodeTftp(packet))
+  private oneByOne(transfer: Transfer, { first, count }: Blocks): void {
+    for (let block = first; block < first + count; block += 1)
+      this.socket.send(framesOf(transfer, { first: block, count: 1 }))
   }
 }

@@ -7,7 +7,6 @@ import { printable } from '../../kit/text.ts'
 import { WireError } from '../bytes.ts'
 import { makeReceiveRoom } from '../receive-room.ts'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.ts'
-import { FrameCache } from './frames.ts'
 import { Sender } from './sender.ts'
 import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from './transfer.ts'
 
@@ -58,7 +57,6 @@ export class TftpServer {
   /** By address and port of the client, oldest first. */
   private readonly running = new Map<string, Running>()
   private readonly keysOf = new Map<string, Set<string>>()
-  private readonly frames = new FrameCache()
 
   constructor(parts: { owner: TftpOwner; clock: Clock; limits: TftpLimits; maxBlockBytes?: number }) {
     this.owner = parts.owner
@@ -144,7 +142,7 @@ export class TftpServer {
   }): void {
     const { key, from } = job
     const socket = createSocket({ type: 'udp4', lookup: noLookup })
-    const sender = new Sender(socket, this.frames)
+    const sender = new Sender(socket)
     let transfer: Transfer | undefined
     let sentAtMs = 0
     let cancel: () => void = () => undefined

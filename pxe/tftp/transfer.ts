@@ -44,7 +44,8 @@ const MAX_WINDOW = 64
 const MAX_SILENCES = 6
 /** Who has not answered at all is given up sooner: a request may come from a forged address. */
 const MAX_SILENCES_UNANSWERED = 3
-const BLOCK_NUMBERS = 65536
+/** They wrap. */
+export const BLOCK_NUMBERS = 65536
 /** Waits are so many round trips long, and not shorter than this. */
 const ROUND_TRIPS = 4
 const MIN_WAIT_MS = 50
@@ -153,17 +154,6 @@ function going(transfer: Transfer): Outcome {
   if (transfer.waitingForOack) return { state: 'going', transfer, send: 'oack' }
   const first = transfer.acked + 1
   return { state: 'going', transfer, send: { first, count: lastBlock(transfer) - transfer.acked } }
-}
-
-/** What is sent, packet by packet. */
-export function packetsOf(transfer: Transfer, send: Sending): TftpPacket[] {
-  if (send === 'oack') return [{ op: 'oack', options: transfer.options }]
-  const { file, blockBytes } = transfer
-  return Array.from({ length: send.count }, (_, i) => {
-    const block = send.first + i
-    const bytes = file.subarray((block - 1) * blockBytes, block * blockBytes)
-    return { op: 'data', block: block % BLOCK_NUMBERS, bytes }
-  })
 }
 
 /** An option outside its range is left out of the OACK, which tells the client that it does not hold (RFC 2347). */

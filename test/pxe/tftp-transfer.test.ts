@@ -4,7 +4,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { WireError } from '../../pxe/bytes.ts'
 import { decodeTftp, encodeTftp, type TftpPacket } from '../../pxe/tftp/packet.ts'
-import { beginTransfer, onPacket, onSilence, packetsOf, type Outcome, type Transfer } from '../../pxe/tftp/transfer.ts'
+import { packetsOf } from './tftp-packets.ts'
+import { beginTransfer, onPacket, onSilence, type Outcome, type Transfer } from '../../pxe/tftp/transfer.ts'
 
 const limits = { maxBlockBytes: 1468, timeoutMs: 1000, maxTimeoutMs: 5000 }
 

@@ -91,6 +91,69 @@ describe('the server, asked by real clients', () => {
   })
 })
 
+/** A client after RFC 7440, which answers the last block of each window. */
+async function fetchInWindows(port: number, at: { address: string; blockBytes: number; window: number }) {
+  const socket = createSocket('udp4')
+  const options = new Map([
+    ['blksize', String(at.blockBytes)],
+    ['windowsize', String(at.window)],
+  ])
+  const got: Buffer[] = []
+  const whole = new Promise<Buffer>((resolve) => {
+    socket.on('message', (datagram, from) => {
+      const packet = decodeTftp(datagram)
+      if (packet.op === 'error') throw new Error(packet.message)
+      if (packet.op === 'data' && packet.block !== got.length + 1) return
+      if (packet.op === 'data') got.push(packet.bytes)
+      const isLast = packet.op === 'data' && packet.bytes.length < at.blockBytes
+      if (packet.op === 'oack' || isLast || got.length % at.window === 0)
+        socket.send(encodeTftp({ op: 'ack', block: got.length }), from.port, from.address)
+      if (isLast) resolve(Buffer.concat(got))
+    })
+  })
+  try {
+    await new Promise<void>((resolve) => socket.bind(0, at.address, resolve))
+    socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options }), port, '127.0.0.1')
+    return await Promise.race([whole, systemClock.sleep(20_000)])
+  } finally {
+    socket.close()
+  }
+}
+
+describe('a path that cuts no row of blocks into packets, for its frames are smaller than a block', () => {
+  const address = '127.0.77.1'
+  const route = (verb: string) =>
+    run(['ip', 'route', verb, 'local', `${address}/32`, 'dev', 'lo', 'table', 'local', 'mtu', '1000'], {
+      timeoutMs: 10_000,
+    })
+  beforeAll(() => route('replace'))
+  afterAll(() => route('delete'))
+
+  // 44 blocks of this size are one call; of a window of 45 a single one is left.
+  test.each([44, 45, 64])(
+    'a file goes there in windows of %i blocks, in fragments',
+    async (window) => {
+      const file = randomBytes(150 * 1468)
+      const events: TftpEvent[] = []
+      const server = new TftpServer({
+        owner: { file: () => file, event: (event) => void events.push(event) },
+        clock: systemClock,
+        limits: serverLimits,
+      })
+      try {
+        const port = await server.listen({ ip: '127.0.0.1', port: 0 })
+        const got = await fetchInWindows(port, { address, blockBytes: 1468, window })
+        expect(got?.equals(file)).toBe(true)
+        await until(() => events.length > 0, { what: 'the event', timeoutMs: 10_000 })
+        expect(events.map(({ kind }) => kind)).toEqual(['sent'])
+      } finally {
+        server.stop()
+      }
+    },
+    30_000,
+  )
+})
+
 describe('a server under attack', () => {
   const file = randomBytes(100_000)
   const events: TftpEvent[] = []
