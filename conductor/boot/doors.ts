@@ -172,10 +172,11 @@ export async function startHttp(doors: Doors): Promise<void> {
     fetched: (path, ip) => observer.onFetched(path, ip),
     sending: (path, ip) => {
       const part = ramdiskPartOf(path)
-      const mac = part && doors.leases.macOf(ip)
-      if (!mac) return () => undefined
-      doors.admission.began(mac)
-      return (whole) => doors.admission.ended(mac, whole && part !== 'kernel', clock.now())
+      const client = part && clientAt(doors, ip)
+      if (!client) return () => undefined
+      const key = placeKey(client)
+      doors.admission.began(key)
+      return (whole) => doors.admission.ended(key, whole && part !== 'kernel', clock.now())
     },
     answered: (status, whole) => observer.onAnswered(status, whole),
     broke: (ip, error) => observer.onHttpFault(ip, error),
@@ -228,11 +229,14 @@ function scriptFor(
 /** The same order, or to wait where enough others load the ramdisk. */
 function inTurn({ admission, observer, clock }: Doors, client: BootClient, order: BootOrder): BootOrder {
   if (client.order.kind !== 'ramdisk' || order.kind !== 'kernel') return order
-  const turn = admission.ask(client.mac, clock.now())
+  const turn = admission.ask(placeKey(client), clock.now())
   if (turn.kind === 'go') return order
   observer.onWaits(client, turn)
   return { kind: 'wait', turn: turnText(turn), againSeconds: turn.againSeconds }
 }
+
+/** Cards of a bundle have one place, as they have one address: another one may have asked for that meanwhile. */
+const placeKey = ({ mac, group }: BootClient): string => group?.uuid ?? mac
 
 /** What a client is answered now. */
 export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {

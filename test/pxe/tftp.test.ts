@@ -218,6 +218,25 @@ describe('a server under attack', () => {
     expect(server?.transfers).toBeLessThanOrEqual(20)
     expect(events).toContainEqual({ kind: 'limit', limit: 'tftpTransfers' })
   })
+  test('one file in eight block sizes is not held eight times', async () => {
+    const big = randomBytes(16 * 1024 * 1024)
+    const port = await listen({}, () => big)
+    const before = process.memoryUsage().external
+    const begun = Array.from({ length: 8 }, (_, n) => {
+      const socket = createSocket('udp4')
+      sockets.push(socket)
+      const options = new Map([['blksize', String(1024 + n)]])
+      socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options }), port, '127.0.0.1')
+      return new Promise<void>((resolve) =>
+        socket.on('message', (datagram, from) => {
+          if (decodeTftp(datagram).op === 'data') return resolve()
+          socket.send(encodeTftp({ op: 'ack', block: 0 }), from.port, from.address)
+        }),
+      )
+    })
+    await Promise.all(begun)
+    expect(process.memoryUsage().external - before).toBeLessThan(3 * big.length)
+  }, 30_000)
   test('a place that a client has answered from is not taken away', async () => {
     const port = await listen({ transfers: 1 })
     const socket = createSocket('udp4')
