@@ -252,10 +252,11 @@ export const MIGRATIONS: readonly string[] = [
   `
   -- When something is due although nothing happens: those are asked for every second.
   ALTER TABLE nodes ADD COLUMN due_at INTEGER;
-  UPDATE nodes SET due_at = CASE
+  -- Times in old records may have fractions, which a column of integers refuses.
+  UPDATE nodes SET due_at = CAST(CASE
     WHEN coalesce(json_extract(body, '$.workflow.phase'), json_extract(body, '$.machine.phase')) IN ('bmc', 'firmware-mode')
     THEN coalesce(json_extract(body, '$.workflow.bmcTask.lookAtMs'), json_extract(body, '$.machine.bmcTask.lookAtMs'))
-    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs')) END
+    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs')) END AS INTEGER)
     WHERE json_valid(body);
   CREATE INDEX nodes_by_due_at ON nodes (due_at, uuid) WHERE due_at IS NOT NULL;
   `,

@@ -25,6 +25,9 @@ export const NODE_COLUMNS = 'id, uuid, name, owner, lessee, version, sealed, bod
 
 const flag = (value: boolean | null) => (value === null ? null : Number(value))
 
+/** A column of integers stores nothing else, and durations of the configuration may have fractions. */
+const wholeMs = (ms: number | null) => (ms === null ? null : Math.ceil(ms))
+
 const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
   name: (node) => node.name,
   instance_uuid: (node) => node.instanceUuid,
@@ -57,7 +60,7 @@ const COLUMNS: Readonly<Record<string, (node: NodeRecord) => Value>> = {
   bmc: (node) => bmcAddress(node),
   version: (node) => node.version,
   updated_at: (node) => node.updatedAtMs,
-  due_at: (node) => dueAtMs(node),
+  due_at: (node) => wholeMs(dueAtMs(node)),
 }
 
 const PLAIN_COLUMNS = Object.entries(COLUMNS)

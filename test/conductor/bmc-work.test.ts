@@ -238,8 +238,8 @@ test('a BMC that was away, and knows nothing of its task afterwards, restarted i
 
 test('looks come later and later, and at least twice a minute', () => {
   expect(
-    [0, 6_000, 30_000, 600_000].map((ms) => nextLookMs({ beganAtMs: 0 }, { nowMs: ms, firstMs: 2_000 }) - ms),
-  ).toEqual([2_000, 2_000, 10_000, 30_000])
+    [0, 6_000, 10_000, 30_000, 600_000].map((ms) => nextLookMs({ beganAtMs: 0 }, { nowMs: ms, firstMs: 2_000 }) - ms),
+  ).toEqual([2_000, 2_000, 3_334, 10_000, 30_000])
 })
 
 test('a BMC without a part says so', () => {

@@ -206,6 +206,19 @@ test('a node of an earlier version continues where it was, under the names of th
   await store.close()
 })
 
+test('a deadline of an earlier version is due at its time, although it has a fraction of a millisecond', async () => {
+  const looked = { ...OLD_MACHINE, phase: 'bmc', owed: [], bmcTask: { lookAtMs: 7_000.333 } }
+  oldDatabase((db) => {
+    addOld(db, 1, { provisionState: 'clean wait', machine: looked })
+    addOld(db, 2, { provisionState: 'clean wait', machine: { ...OLD_MACHINE, owed: [], deadlineMs: 9_000 } })
+    addOld(db, 3, { machine: { ...OLD_MACHINE, owed: [] } })
+  })
+  const store = open()
+  const due = async (nowMs: number) => (await store.dueNodes(nowMs, { limit: 10 })).map((node) => node.uuid)
+  expect([await due(6_999), await due(7_001), await due(10_000)]).toEqual([[], [uuid(1)], [uuid(1), uuid(2)]])
+  await store.close()
+})
+
 test('a node of a newer version is not read, and left as it is', async () => {
   const body = JSON.stringify({ ...newNode({ uuid: uuid(1), driver: 'ipmi' }, 1), schema: 99 })
   oldDatabase((db) => addOld(db, 1, {}, body))

@@ -165,4 +165,4 @@ const found = ({ task, restart, patch }: Looked): EffectFound => ({
 export const nextLookMs = (
   { beganAtMs }: Pick<BmcTask, 'beganAtMs'>,
   { nowMs, firstMs }: { nowMs: number; firstMs: number },
-): number => nowMs + Math.min(MAX_LOOK_MS, Math.max(firstMs, (nowMs - beganAtMs) / 3))
+): number => nowMs + Math.ceil(Math.min(MAX_LOOK_MS, Math.max(firstMs, (nowMs - beganAtMs) / 3)))

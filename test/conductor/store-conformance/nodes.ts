@@ -158,6 +158,15 @@ export function nodeConformance(bench: Bench): void {
     expect(await count()).toBe(0)
   })
 
+  test('a deadline with a fraction of a millisecond is saved, and due when it is over', async () => {
+    const node = await bench.added()
+    const workflow = { ...node.workflow, deadlineMs: 100.25 }
+    expect((await bench.store.putNode({ ...node, workflow })).workflow.deadlineMs).toBe(100.25)
+    expect(await bench.store.dueNodes(100, { limit: 10 })).toEqual([])
+    expect(await bench.store.dueNodes(101, { limit: 10 })).toEqual([{ uuid: node.uuid, dueAtMs: 101 }])
+    await bench.store.removeNode(node.uuid)
+  })
+
   test('what is due is found by its time, page by page, and no more once it was handled', async () => {
     const due = (deadlineMs: number | null) => bench.added().then((node) => bench.store.putNode(at(node, deadlineMs)))
     const at = (node: NodeRecord, deadlineMs: number | null) => ({
