@@ -80,22 +80,32 @@ test('who takes the lease over ends what the one before may write and begin', as
   expect(early).toBe('waits')
 
   // As when the first one was stopped for longer than its lease.
-  await server.sql(database, "UPDATE leases SET until = clock_timestamp() - interval '6 s'")
+  let taken = false
+  void waiting.then(() => (taken = true)).catch(() => undefined)
+  const expire = "UPDATE leases SET until = clock_timestamp() - interval '6 s' WHERE owner = 'a'"
+  // Again and again, because the first one renews it.
+  await until(() => server.sql(database, expire).then(() => taken), { what: 'the second one', timeoutMs: 15_000 })
   const second = await waiting
   await expect(first.putNode({ ...node!, extra: { late: true } })).rejects.toMatchObject({ code: 'store.locked' })
+  // At once, and not with the next renewal.
+  expect(first.owner.mine(uuid(1))).toBe(false)
   await expect(first.journal.add({ atMs: 1, nodeUuid: null, kind: 'late', detail: {} })).rejects.toMatchObject({
     code: 'store.locked',
   })
   expect(await second.node(uuid(1))).toEqual(node)
   expect(await second.journal.after(0, { kinds: ['late'] }, 10)).toEqual([])
-  await until(() => !first.owner.mine(uuid(1)), { what: 'the first one to see it', timeoutMs: 10_000 })
   await expect(first.alive()).rejects.toMatchObject({ code: 'store.locked' })
   expect(await first.writeFailure()).toContain('taken over')
 
   await second.putNode({ ...node!, extra: { done: true } })
   // Given back, it is free at once.
   await second.close()
-  expect((await (await open(database, 'c')).node(uuid(1)))?.extra).toEqual({ done: true })
+  const third = await open(database, 'c')
+  expect((await third.node(uuid(1)))?.extra).toEqual({ done: true })
+
+  // One that writes nothing learns it from the renewal.
+  await server.sql(database, 'UPDATE leases SET token = token + 1')
+  await until(() => !third.owner.mine(uuid(1)), { what: 'the third one to see it', timeoutMs: 10_000 })
 })
 
 test('a reader that follows misses no event, in whatever order they are committed', async () => {

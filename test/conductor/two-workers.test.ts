@@ -50,17 +50,21 @@ const performerOf = (by: number): Performer => ({
   },
 })
 
+const partsOf = (store: SqliteStore) => ({
+  store,
+  clock: systemClock,
+  monotonic: systemClock,
+  log: silentLog,
+  settings,
+  sightings: new Sightings(),
+  tickMs: 50,
+  onChange: () => undefined,
+})
+
 const workerOn = (store: SqliteStore, by: number): Worker =>
   new Worker({
-    store,
-    clock: systemClock,
-    monotonic: systemClock,
-    log: silentLog,
-    settings,
-    sightings: new Sightings(),
+    ...partsOf(store),
     performer: performerOf(by),
-    tickMs: 50,
-    onChange: () => undefined,
     owner: {
       mine: (ident) => ownerOf(ident) === by,
       ring: (ident) => started.has(ownerOf(ident)) && void workers[ownerOf(ident)]?.wake(ident),
@@ -160,6 +164,37 @@ test('a deadline that one worker set is watched by the owner, which heard nothin
     what: 'the deadline to be handled',
     timeoutMs: 10_000,
   })
+})
+
+test('an act that was begun ends when its node is no longer ours, and is begun again by its owner', async () => {
+  await one(2)
+  let held = true
+  const begun: AbortSignal[] = []
+  const first = new Worker({
+    ...partsOf(stores[0] as SqliteStore),
+    performer: {
+      perform: (_, __, signal) =>
+        new Promise((_resolve, reject) => {
+          begun.push(signal)
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+        }),
+    },
+    owner: { mine: () => held, ring: () => undefined },
+  })
+  workers.push(first)
+  await first.start()
+  await first.dispatch(uuid(2), { type: 'power', target: 'power on' })
+  await until(() => begun.length === 1, { what: 'the act', timeoutMs: 10_000 })
+  const pending = (await stores[0]?.node(uuid(2)))?.workflow.pendingEffects
+
+  held = false
+  await until(() => begun[0]?.aborted, { what: 'the end of the act', timeoutMs: 10_000 })
+  await first.wake(uuid(2))
+  expect(begun).toHaveLength(1)
+
+  held = true
+  await until(() => first.wake(uuid(2)).then(() => begun.length === 2), { what: 'the act again', timeoutMs: 10_000 })
+  expect((await stores[0]?.node(uuid(2)))?.workflow).toMatchObject({ pendingEffects: pending, tries: 0 })
 })
 
 test('who watches the journal hears of events that another process added', async () => {

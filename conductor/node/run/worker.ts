@@ -50,6 +50,8 @@ export interface WorkerParts {
 const ONLY_ONE: NodeOwner = { mine: () => true, ring: () => undefined }
 const SAVE_AGAIN_MS = 500
 const STOP_MS = 2_000
+/** Less than what a lease leaves between its end and the next owner. */
+const WATCH_MS = 500
 
 export class Worker {
   private readonly parts: WorkerParts
@@ -59,6 +61,7 @@ export class Worker {
   private readonly abort = new AbortController()
   private readonly owner: NodeOwner
   private readonly deadlines: Deadlines
+  private stopWatching: () => void = () => undefined
 
   constructor(parts: WorkerParts) {
     this.parts = parts
@@ -85,6 +88,7 @@ export class Worker {
       this.kick(node)
     }
     this.deadlines.start()
+    this.watchOwner()
   }
 
   /** A node became ours, or another conductor changed it. */
@@ -95,6 +99,7 @@ export class Worker {
   }
 
   async stop(): Promise<void> {
+    this.stopWatching()
     this.abort.abort(new Error('the conductor stops'))
     for (const effect of this.running.values()) effect.abort(this.abort.signal.reason)
     await this.deadlines.ended()
@@ -157,6 +162,14 @@ export class Worker {
     if (this.owner.mine(uuid)) this.kick(saved)
     else if (saved.workflow.pendingEffects.length > 0) this.owner.ring(uuid)
     return saved
+  }
+
+  /** Ends what was begun on nodes that are no longer ours: their owner begins it again. */
+  private watchOwner(): void {
+    if (!this.parts.owner || this.abort.signal.aborted) return
+    for (const [uuid, effect] of this.running)
+      if (!this.owner.mine(uuid)) effect.abort(new Fault('store.locked', 'another conductor may have this node now'))
+    this.stopWatching = this.parts.clock.after(WATCH_MS, () => this.watchOwner())
   }
 
   /** A node is gone. */
@@ -227,6 +240,8 @@ export class Worker {
       event = { type: 'effect-done', effect, pendingVersion, ...(found ? { found } : {}) }
     } catch (error) {
       this.abort.signal.throwIfAborted()
+      // It stays pending: who owns the node performs it.
+      if (!this.owner.mine(node.uuid)) throw error
       const fault = asFault(error, 'run.failed')
       log.warn({ node: node.uuid, effect, fault: fault.code }, fault.detail)
       event = {

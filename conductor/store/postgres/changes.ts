@@ -1,5 +1,6 @@
 /** A change in PostgreSQL: one statement, and so one round trip and one transaction, with the events that tell of it,
  *  the operator's act, and the proof that this conductor still has the database. */
+import { isFault } from '../../../kit/fault.ts'
 import { currentAudit } from '../audit.ts'
 import { durationOf } from '../durations.ts'
 import type { NewEvent } from '../port.ts'
@@ -31,6 +32,8 @@ export interface ChangeParts {
   readonly connections: Connections
   /** Undefined: this database has no other conductor. */
   readonly token: () => number | undefined
+  /** Another conductor has the database now. */
+  readonly onLost: () => void
   /** Events were committed. */
   readonly onEvents: () => void
 }
@@ -61,7 +64,11 @@ export class Changes {
       text: `WITH ${parts.join(', ')} SELECT (SELECT count(*)::int FROM changed) AS rows, ${answer} AS answer, ${held} AS held`,
       values: marks.values,
     }
-    const [changed] = (await this.parts.connections.query<ChangeResult>(statement, what)).rows
+    const answered = await this.parts.connections.query<ChangeResult>(statement, what).catch((error: unknown) => {
+      if (isFault(error, 'store.locked')) this.parts.onLost()
+      throw error
+    })
+    const [changed] = answered.rows
     const rows = changed?.rows ?? 0
     if (events.length > 0 && (rows > 0 || !mustChange)) {
       if (act) (currentAudit() as { recorded: boolean }).recorded = true

@@ -90,7 +90,8 @@ export class PostgresStore implements Store {
   constructor(parts: StoreParts) {
     this.parts = parts
     const { connections, lease, numbering, seal, limits } = parts
-    const changes = new Changes({ connections, token: lease.token, onEvents: numbering.committed })
+    const onLost = () => (lease.lost = true)
+    const changes = new Changes({ connections, token: lease.token, onLost, onEvents: numbering.committed })
     const { damage } = this
     this.owner = { mine: () => lease.isHeld(), ring: () => undefined }
     this.nodeTable = new PostgresNodes({ connections, changes, seal, damage })
