@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parseConfig } from '../../conductor/config.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { optionsOf } from '../../conductor/start/open-store.ts'
+import { Connections } from '../../conductor/store/postgres/connect.ts'
 import { openPostgres, type PostgresStore } from '../../conductor/store/postgres/store.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { monotonicClock, systemClock, until } from '../../kit/clock.ts'
@@ -47,6 +48,18 @@ test('a database of another product, or of another encoding, is refused and left
 
   const ascii = await server.database("ENCODING 'SQL_ASCII' TEMPLATE template0")
   await expect(open(ascii)).rejects.toMatchObject(refusal('UTF8'))
+})
+
+test('a statement may have a time of its own, such as a step of the schema', async () => {
+  const connections = new Connections({ url: server.urlOf(await server.database()), connections: 1 })
+  try {
+    const sleep = { text: 'SELECT pg_sleep(8)', timeoutMs: 100 }
+    await expect(connections.rows(sleep)).rejects.toMatchObject(refusal('timeout'))
+    // On a connection that works.
+    expect(await connections.rows({ text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }])
+  } finally {
+    await connections.close()
+  }
 })
 
 test('a schema that only newer programs can use is refused; one that was only extended is not', async () => {

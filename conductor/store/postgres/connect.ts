@@ -17,6 +17,8 @@ export interface Statement {
   readonly name?: string
   readonly text: string
   readonly values?: readonly SqlValue[]
+  /** How long an answer is waited for; absent: as long as for a request. */
+  readonly timeoutMs?: number
 }
 
 export type SqlAnswer<R> = pg.QueryResult<R & pg.QueryResultRow>
@@ -128,8 +130,9 @@ export class Connections {
   }
 }
 
-const queryOf = ({ name, text, values = [] }: Statement): pg.QueryConfig => ({
+const queryOf = ({ name, text, values = [], timeoutMs }: Statement): pg.QueryConfig & { query_timeout?: number } => ({
   ...(name === undefined ? {} : { name }),
+  ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }),
   text,
   values: [...values],
 })

@@ -5,6 +5,8 @@ import type { Connections } from './connect.ts'
 import { STEPS } from './schema.ts'
 
 const MIN_VERSION = 130_000
+/** One step, of a database with many events. */
+const STEP_MS = 3_600_000
 /** Any number that nobody else uses as a lock. */
 const MIGRATION_LOCK = 7_225_442
 
@@ -45,7 +47,7 @@ export async function migrate(connections: Connections): Promise<void> {
     if (version >= STEPS.length) return
     // An index of a big table may take longer than a request.
     await query({ text: 'SET LOCAL statement_timeout = 0' })
-    for (const { sql } of STEPS.slice(version)) await query({ text: sql })
+    for (const { sql } of STEPS.slice(version)) await query({ text: sql, timeoutMs: STEP_MS })
     await query({ text: 'DELETE FROM rackward_schema' })
     const oldest = Math.max(...STEPS.map((step) => step.oldest))
     await query({ text: 'INSERT INTO rackward_schema VALUES ($1, $2)', values: [STEPS.length, oldest] })
