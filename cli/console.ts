@@ -26,9 +26,13 @@ export async function openConsole(ident: string, options: Common & { steal?: boo
     ...(basic === undefined ? {} : { headers: { authorization: `Basic ${basic}` } }),
     ...(place.ca ? { ca: place.ca } : {}),
   })
+  // Before it is open: what the node says first may come in one packet with the handshake.
+  ws.on('message', (data: Buffer) => process.stdout.write(data))
+  const ended = endOf(ws)
+  ended.catch(() => undefined)
   await opened(ws, whereOf(place))
   process.stderr.write(`console of ${ident}: end it with ~. at the beginning of a line\n`)
-  const { stdin, stdout } = process
+  const { stdin } = process
   const escape = escapes()
   const typed = (chunk: Buffer) => {
     const { send, end } = escape(chunk)
@@ -37,29 +41,33 @@ export async function openConsole(ident: string, options: Common & { steal?: boo
   }
   if (stdin.isTTY) stdin.setRawMode(true)
   stdin.on('data', typed)
-  ws.on('message', (data: Buffer) => stdout.write(data))
   try {
-    await new Promise<void>((resolve, reject) => {
-      ws.once('error', (error) => reject(new CliError('failed', `the console broke off: ${error.message}`)))
-      ws.once('close', (code, reason) => {
-        const why = reason.toString()
-        if (code === CLOSES.broken)
-          reject(
-            new CliError(
-              'failed',
-              `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`,
-            ),
-          )
-        else if (code === CLOSES.lost) reject(new CliError('failed', 'the console broke off: the conductor is gone'))
-        else resolve()
-      })
-    })
+    await ended
   } finally {
     stdin.off('data', typed)
     if (stdin.isTTY) stdin.setRawMode(false)
     stdin.pause()
     process.stderr.write('\r\nconsole closed\n')
   }
+}
+
+/** Ends with the console. */
+function endOf(ws: WebSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ws.once('error', (error) => reject(new CliError('failed', `the console broke off: ${error.message}`)))
+    ws.once('close', (code, reason) => {
+      const why = reason.toString()
+      if (code === CLOSES.broken)
+        reject(
+          new CliError(
+            'failed',
+            `the BMC ended the console: ${why}${/already active/i.test(why) ? '; --steal ends the session of another' : ''}`,
+          ),
+        )
+      else if (code === CLOSES.lost) reject(new CliError('failed', 'the console broke off: the conductor is gone'))
+      else resolve()
+    })
+  })
 }
 
 function opened(ws: WebSocket, server: string): Promise<void> {

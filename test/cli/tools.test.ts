@@ -1,12 +1,10 @@
-/** What a person has at the shell beside nodes: users, completion, console, images, backup, doctor. */
-import { spawn } from 'node:child_process'
+/** What a person has at the shell beside nodes: users, completion, images, backup, doctor. */
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { escapes } from '../../cli/console.ts'
 import { STATUSES } from '../../cli/error.ts'
 import { textOf } from '../../cli/doctor.ts'
 import { until } from '../../kit/clock.ts'
@@ -79,44 +77,6 @@ describe('completion', () => {
     expect(await runOk(['bash', '-c', `${script}\ncomplete -p rackward`], { timeoutMs: 5_000 })).toContain('_rackward')
     expect((await cli(['completion', 'tcsh'])).code).toBe(STATUSES.usage)
   })
-})
-
-test('a console: what is typed goes to the node, what it says comes back, ~. ends it', async () => {
-  await create({ name: 'con-1' })
-  const child = spawn(process.execPath, [RACKWARD_MAIN, 'node', 'console', 'con-1'], {
-    env: { ...process.env, RACKWARD_SERVER: base, OS_CLOUD: '', OS_ENDPOINT: '' },
-    stdio: ['pipe', 'pipe', 'ignore'],
-  })
-  let said = ''
-  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  await until(() => said.includes('[fake console]'), { what: 'the console', timeoutMs: 30_000 })
-  child.stdin.write('ls ~/~.x\r')
-  await until(() => said.includes('ls ~/~.x\r'), { what: 'the echo', timeoutMs: 30_000 })
-  child.stdin.write('~.')
-  expect(await ended).toBe(0)
-  expect((await cli(['node', 'console', 'nobody'])).code).toBe(STATUSES.missing)
-  expect((await cli(['node', 'console', 'con-1'], { env: { RACKWARD_SERVER: 'http://127.0.0.1:1' } })).code).toBe(
-    STATUSES.unreachable,
-  )
-})
-
-test.each([
-  [['~.'], '', true],
-  [['a~.'], 'a~.', false],
-  [['ls\r', '~', '.', 'x'], 'ls\r', true],
-  [['\r~~.'], '\r~~.', false],
-  [['\n~', 'b'], '\n~b', false],
-])('%j typed is %j, and ends: %j', (chunks, sent, ends) => {
-  const take = escapes()
-  let [all, over] = ['', false]
-  for (const chunk of chunks) {
-    const { send, end } = take(Buffer.from(chunk))
-    all += send.toString()
-    over = end
-    if (over) break
-  }
-  expect([all, over]).toEqual([sent, ends])
 })
 
 test('waiting for a state', async () => {

@@ -73,7 +73,7 @@ beforeAll(async () => {
                     await gap?.()
                     return target.putInventory(...args)
                   }
-                : (Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)),
+                : (Reflect.get(target, name)?.bind?.(target) ?? Reflect.get(target, name)),
           }),
       ),
     },

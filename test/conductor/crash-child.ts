@@ -50,7 +50,7 @@ await startConductor(await loadConfig(configFile), {
     (store) =>
       new Proxy(store, {
         get(target, name) {
-          if (name !== 'putNode') return Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)
+          if (name !== 'putNode') return Reflect.get(target, name)?.bind?.(target) ?? Reflect.get(target, name)
           return async (...args: Parameters<typeof store.putNode>) => {
             moment()
             const saved = await store.putNode(...args)

@@ -81,7 +81,7 @@ class Life {
     }
     const watched = new Proxy(store, {
       get: (target, name) => {
-        if (name !== 'putNode') return Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name)
+        if (name !== 'putNode') return Reflect.get(target, name)?.bind?.(target) ?? Reflect.get(target, name)
         return async (...args: Parameters<Store['putNode']>) => {
           if (this.moment()) return never()
           const saved = await target.putNode(...args)
