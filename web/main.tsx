@@ -15,7 +15,7 @@ function Page() {
   const [, first = '', second] = path.value.split('/')
   document.title = `${second ?? (first || 'racks')} · Rackward`
   if (first === '') return <Racks />
-  if (first === 'nodes') return second === undefined ? <Nodes /> : <Node uuid={decoded(second)} key={second} />
+  if (first === 'nodes') return second === undefined ? <Nodes /> : <Node ident={decoded(second)} key={second} />
   if (first === 'events') return <Events />
   if (first === 'images') return <Images />
   return (

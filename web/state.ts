@@ -22,6 +22,9 @@ export const serverNowMs = computed(() => tick.value + aheadMs.value)
 export const MAX_EVENTS = 500
 
 export const nodesById = computed(() => new Map((board.value?.nodes ?? []).map((node) => [node.uuid, node] as const)))
+/** By UUID or by name, as in the API. */
+export const findNode = (ident: string): BoardNode | undefined =>
+  nodesById.value.get(ident) ?? board.value?.nodes.find(({ name }) => name === ident)
 export const nameOf = (node: Pick<BoardNode, 'name' | 'uuid'>): string => node.name ?? node.uuid.slice(0, 8)
 
 /** At rest, nothing goes on until somebody asks for something. */

@@ -126,6 +126,11 @@ test.concurrent('hostile texts of servers, users and requests are shown as they 
     await page.goto(`${bench.base}/ui/${path}`)
     await page.getByText('live', { exact: true }).waitFor()
   }
+  await page.goto(`${bench.base}/ui/nodes/nobody`)
+  await page.getByText('There is no server nobody').waitFor()
+  // By its name as well.
+  await page.goto(`${bench.base}/ui/nodes/victim`)
+  await page.getByText(uuid, { exact: true }).waitFor()
   await page.goto(`${bench.base}/ui/nodes/${uuid}`)
   await page.getByText(`reason ${HOSTILE}`).waitFor()
   expect(await page.evaluate('window.pwned')).toBeUndefined()

@@ -5,7 +5,7 @@ import { getJson, type Account, type BoardNode, type Phases, type WireEvent } fr
 import { duration, fullTime, secondsSince } from '../format.ts'
 import { EventRows } from '../parts/events.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
-import { events, nameOf, nodesById, serverNowMs, waitsFor } from '../state.ts'
+import { board, events, findNode, nameOf, serverNowMs, waitsFor } from '../state.ts'
 
 type Phase = Phases['phases'][number]
 
@@ -102,10 +102,15 @@ const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: 
   </dl>
 )
 
-export function Node({ uuid }: { readonly uuid: string }) {
-  const { account, phases, past, problem } = useNode(uuid)
-  const node = nodesById.value.get(uuid)
-  if (!node) return <p class="problem card">{problem ?? 'Reading …'}</p>
+export function Node({ ident }: { readonly ident: string }) {
+  const node = findNode(ident)
+  if (node) return <Shown node={node} key={node.uuid} />
+  if (!board.value) return <p class="muted">Reading the board …</p>
+  return <p class="problem card">There is no server {ident} that you may see.</p>
+}
+
+function Shown({ node }: { readonly node: BoardNode }) {
+  const { account, phases, past, problem } = useNode(node.uuid)
   return (
     <>
       <div class="bar">
