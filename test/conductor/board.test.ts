@@ -3,11 +3,19 @@ import { describe, expect, test } from 'vitest'
 import { Board, ImageList, Phases } from '../../conductor/api/board-schemas.ts'
 import { boardNode, phaseOf, placeOf, racksOf } from '../../conductor/node/query/board.ts'
 import { newNode } from '../../conductor/node/record.ts'
+import { until } from '../../kit/clock.ts'
 import { call, create, drive } from './api-bench.ts'
 
 const board = async (headers = {}) => call('GET', '/rackward/v1/board', undefined, headers)
-/** A board is the same one for half a second. */
-const fresh = () => new Promise((resolve) => setTimeout(resolve, 600))
+/** A board is the same one for half a second: until one has all that happened. */
+const fresh = () =>
+  until(
+    async () => {
+      const { seq } = (await board()).body
+      return (await call('GET', `/rackward/v1/events?after=${seq}`)).body.events.length === 0
+    },
+    { what: 'a board with all that happened', timeoutMs: 30_000 },
+  )
 
 describe('the board', () => {
   test('has every server with its place, and the sequence number that the stream goes on from', async () => {
