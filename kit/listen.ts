@@ -26,6 +26,16 @@ export function listen<S extends Listener>(server: S, options: ListenOptions): P
   })
 }
 
+/** Ends an HTTP server and its connections, those under way among them. */
+export async function closed(server: {
+  close(onClosed: () => void): unknown
+  closeAllConnections(): void
+}): Promise<void> {
+  const end = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeAllConnections()
+  await end
+}
+
 /** UDP. A socket that could not be bound is closed. */
 export function bind(socket: DatagramSocket, at: { port: number; address?: string }): Promise<DatagramSocket> {
   return new Promise((resolve, reject) => {

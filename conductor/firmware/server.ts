@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path'
 import send from 'send'
 import type { Clock } from '../../kit/clock.ts'
 import { httpOptions, limitConnections } from '../../kit/connection-limits.ts'
-import { listen, urlOf } from '../../kit/listen.ts'
+import { closed, listen, urlOf } from '../../kit/listen.ts'
 
 export interface FirmwareServerParts {
   readonly listen: { readonly address: string; readonly port: number }
@@ -61,8 +61,6 @@ export class FirmwareServer {
   async close(): Promise<void> {
     const { server } = this
     this.server = undefined
-    if (!server) return
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
+    if (server) await closed(server)
   }
 }

@@ -1,10 +1,7 @@
 /** Loaders for network boots, as new as Debian has them: iPXE, because that of Debian 12 is of 2019 and waits 17 s for
  *  an IPv6 router in each boot; shim and GRUB for Secure Boot, because the signed GRUB of Debian 12 cannot read over
  *  HTTP. */
-import { copyFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { debootstrap, sourcesOf } from './apt.ts'
-import { cached, cacheKey } from './cache.ts'
+import { packagedFiles, type PackagedFilesOptions } from './packaged-files.ts'
 
 /** The release whose loaders are taken. They run on servers alone, so the release of this machine does not matter. */
 const SUITE = 'trixie'
@@ -22,19 +19,5 @@ export const LOADER_FILES: Readonly<Record<string, string>> = {
 }
 
 /** Answers the directory that holds them. Throws when the package cannot be fetched. */
-export async function buildLoaders(opts: {
-  cacheDir: string
-  say: (line: string) => void
-  force?: boolean
-}): Promise<string> {
-  const key = cacheKey([SUITE, JSON.stringify([PACKAGES, LOADER_FILES])])
-  const place = { root: opts.cacheDir, name: 'loaders', key, ...(opts.force ? { force: true } : {}) }
-  const { path } = await cached(place, async (scratch) => {
-    const tree = join(scratch, 'tree')
-    const sources = await sourcesOf(SUITE)
-    await debootstrap({ suite: SUITE, variant: 'extract', packages: PACKAGES, target: tree, sources, say: opts.say })
-    for (const [from, to] of Object.entries(LOADER_FILES)) await copyFile(join(tree, from), join(scratch, to))
-    await rm(tree, { recursive: true })
-  })
-  return path
-}
+export const buildLoaders = (opts: PackagedFilesOptions): Promise<string> =>
+  packagedFiles({ name: 'loaders', suite: SUITE, packages: PACKAGES, files: LOADER_FILES }, opts)

@@ -1,11 +1,10 @@
 /** The deploy ramdisk as one signed program of UEFI: systemd's stub with kernel, ramdisk and command line in it (UAPI
  *  Group, "Unified Kernel Image"). Firmware that trusts the certificate checks all of it. */
-import { copyFile, rm, stat, writeFile } from 'node:fs/promises'
+import { rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
-import { debootstrap } from './apt.ts'
-import { cached, cacheKey } from './cache.ts'
+import { packagedFiles } from './packaged-files.ts'
 
 const TIMEOUT_MS = 5 * 60_000
 const SUITE = 'bookworm'
@@ -30,7 +29,13 @@ export async function buildUki(
   parts: UkiParts,
   { out, cacheDir, say }: { out: string; cacheDir: string; say: (line: string) => void },
 ): Promise<void> {
-  const stub = await efiStub(cacheDir, say)
+  const stub = join(
+    await packagedFiles(
+      { name: 'efi-stub', suite: SUITE, packages: PACKAGES, files: { [STUB]: 'stub' } },
+      { cacheDir, say },
+    ),
+    'stub',
+  )
   say('linking kernel, ramdisk and command line into one program of UEFI')
   await linkUki(parts, { stub, out })
 }
@@ -64,24 +69,6 @@ export async function linkUki(parts: UkiParts, { stub, out }: { stub: string; ou
   } finally {
     for (const name of names) await rm(file(name), { force: true })
   }
-}
-
-async function efiStub(cacheDir: string, say: (line: string) => void): Promise<string> {
-  const place = { root: cacheDir, name: 'efi-stub', key: cacheKey([SUITE, JSON.stringify([PACKAGES, STUB])]) }
-  const { path } = await cached(place, async (scratch) => {
-    const tree = join(scratch, 'tree')
-    await debootstrap({
-      suite: SUITE,
-      variant: 'extract',
-      packages: PACKAGES,
-      architecture: 'amd64',
-      target: tree,
-      say,
-    })
-    await copyFile(join(tree, STUB), join(scratch, 'stub'))
-    await rm(tree, { recursive: true })
-  })
-  return join(path, 'stub')
 }
 
 /** Where sections go: behind those of the stub, each on a page of its own. Sections that overlap are signed and refused

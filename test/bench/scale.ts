@@ -21,6 +21,7 @@ import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, turn, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { inserter } from '../conductor/random-records.ts'
 
 interface Cost {
   readonly cpuMs: number
@@ -80,14 +81,7 @@ function nodeAt(n: number, count: number): NodeRecord {
 /** Written beside the store in one transaction: what is measured is not the disk. */
 function fill(path: string, seal: Seal, count: number): void {
   const db = new Database(path)
-  const insert = (table: string, row: Record<string, unknown>) =>
-    db
-      .prepare(
-        `INSERT INTO ${table} (${Object.keys(row).join()}) VALUES (${Object.keys(row)
-          .map(() => '?')
-          .join()})`,
-      )
-      .run(...Object.values(row))
+  const insert = inserter(db)
   db.transaction(() => {
     for (let n = 0; n < count; n += 1) {
       const node = nodeAt(n, count)

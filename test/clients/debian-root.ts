@@ -4,9 +4,9 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defaultCache } from '../../cli/image.ts'
-import { debootstrap } from '../../images/recipes/apt.ts'
+import { debootstrap, sourcesOf } from '../../images/recipes/apt.ts'
 import { cached, cacheKey } from '../../images/recipes/cache.ts'
-import { run, runOk, type RunResult } from '../../kit/run.ts'
+import { run, type RunResult } from '../../kit/run.ts'
 import { ROOT } from '../lab/root.ts'
 
 const SUITE = 'trixie'
@@ -104,17 +104,6 @@ const certificates = async (dir: string): Promise<string> =>
 /** A link that a package brought itself. */
 const exists = (error: NodeJS.ErrnoException): void => {
   if (error.code !== 'EEXIST') throw error
-}
-
-/** The mirror of this machine's Debian, at another suite. */
-async function sourcesOf(suite: string): Promise<string[]> {
-  const format = '$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)'
-  const text = await runOk(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages'], {
-    timeoutMs: MINUTE_MS,
-  })
-  const uri = text.match(/^Debian\|main\|\w+\|(\S+)$/m)?.[1]
-  if (!uri) throw new Error('apt knows no archive of Debian: run apt-get update, or add one to /etc/apt/sources.list')
-  return [`deb ${uri} ${suite} main`]
 }
 
 /** Names and versions of what runs in there. */

@@ -9,21 +9,13 @@ import {
   type AgentOrder,
 } from '../../conductor/node/workflow/belief.ts'
 import { orderNow } from '../../conductor/boot/orders.ts'
-import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
+import type { Move } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type BootTokenState, type NodeRecord, type OrderKind } from '../../conductor/node/record.ts'
 import { STATES, type State } from '../../conductor/node/workflow/states.ts'
 import { step } from '../../conductor/node/workflow/step.ts'
 import { defaultPlan, planDeploy } from '../../conductor/node/policy/steps.ts'
+import { settings } from './node-step-bench.ts'
 
-const settings: Settings = {
-  callbackTimeoutMs: 1000,
-  agentSilenceMs: 100,
-  parkMs: 500,
-  maxAttempts: 2,
-  effectTries: 3,
-  effectRetryMs: 10,
-  softPowerOffMs: 600,
-}
 const at = () => ({ nowMs: 5000, settings, moves: [] as Move[] })
 const ALL_STATES = Object.keys(STATES) as State[]
 const TOKENS: readonly BootTokenState[] = ['none', 'good', 'traded', 'over']

@@ -4,8 +4,6 @@ import { expect, test } from 'vitest'
 import { FakeBmc } from '../../conductor/bmc/fake.ts'
 import { partOf } from '../../conductor/bmc/controller.ts'
 import type { BmcTask } from '../../conductor/bmc/task.ts'
-import { explain } from '../../conductor/node/query/explain.ts'
-import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { dueAtMs, isLocked, type NodeRecord } from '../../conductor/node/record.ts'
 import { BmcWorks, lateCode, nextLookMs, withHint, type BmcWork } from '../../conductor/node/run/bmc-work.ts'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
@@ -15,7 +13,7 @@ import type { EffectFound } from '../../conductor/node/workflow/events.ts'
 import { step } from '../../conductor/node/workflow/step.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
-import { at, hello, inState, moved, perform, verb } from './node-step-bench.ts'
+import { account, at, hello, inState, moved, perform, verb } from './node-step-bench.ts'
 
 const UPDATE: PlannedStep = {
   interface: 'firmware',
@@ -142,19 +140,9 @@ test('a BMC that updates itself is no lost BMC, and explain says why it is silen
   const node = atWork({ hush: 'the BMC restarts with new firmware', seen: { percent: 40, words: 'Flashing' } })
   const lost = { type: 'poll-lost', fault: { code: 'bmc.unreachable', text: 'silent', retry: true } } as const
   expect(moved(node, lost)).toBe(node)
-  const account = explain({
-    node,
-    nowMs: 9_000,
-    conductor: 'c',
-    live: new Sightings().of(node.uuid),
-    poll: undefined,
-    durationsMs: [],
-    strangers: [],
-    sharers: [],
-    ports: [],
-  })
-  expect(account.waits_for).toBe('the BMC to carry out firmware.update (the BMC has the order; 40 %; Flashing)')
-  expect(account.causes[0]?.cause).toMatch(
+  const said = account(node)
+  expect(said.waits_for).toBe('the BMC to carry out firmware.update (the BMC has the order; 40 %; Flashing)')
+  expect(said.causes[0]?.cause).toMatch(
     /restarts with new firmware: its power is not polled, and it cannot be fenced \(bmc\.updating\)/,
   )
 })

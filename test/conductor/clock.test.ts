@@ -12,18 +12,10 @@ import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, until, type Clock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { QUICK } from './node-step-bench.ts'
 
 const HOUR_MS = 3_600_000
 const UUID = '00000000-0000-4000-8000-000000000001'
-const settings = {
-  callbackTimeoutMs: 60_000,
-  agentSilenceMs: 60_000,
-  parkMs: 60_000,
-  maxAttempts: 2,
-  effectTries: 3,
-  effectRetryMs: 1,
-  softPowerOffMs: 1,
-}
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 1, helloAtMs: 0 }
 
 let dir = ''
@@ -55,7 +47,7 @@ beforeEach(async () => {
     clock: wall,
     monotonic,
     log: silentLog,
-    settings,
+    settings: QUICK,
     sightings,
     performer: { perform: async () => undefined },
     onChange: () => undefined,

@@ -18,19 +18,11 @@ import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { SCENARIOS, type Verbs } from './crash-verb-scenarios.ts'
+import { QUICK } from './node-step-bench.ts'
 
 /** Lives at a time: most of each is waiting. */
 const LANES = 4
 const UUID = '00000000-0000-4000-8000-000000000001'
-const settings = {
-  callbackTimeoutMs: 60_000,
-  agentSilenceMs: 60_000,
-  parkMs: 60_000,
-  maxAttempts: 2,
-  effectTries: 3,
-  effectRetryMs: 1,
-  softPowerOffMs: 1_000,
-}
 const never = <T>() => new Promise<T>(() => undefined)
 
 /** The server and its BMC: they go on when a conductor dies. */
@@ -94,7 +86,7 @@ class Life {
       ...clocks,
       store: watched,
       log: silentLog,
-      settings,
+      settings: { ...QUICK, softPowerOffMs: 1_000 },
       performer,
       sightings: new Sightings(),
       onChange: () => undefined,

@@ -2,13 +2,11 @@
  *  meanwhile, and how the wait ends. */
 import { expect, test } from 'vitest'
 import type { BmcTask } from '../../conductor/bmc/task.ts'
-import { explain } from '../../conductor/node/query/explain.ts'
-import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { dueAtMs, isLocked, type NodeRecord } from '../../conductor/node/record.ts'
 import type { PlannedStep } from '../../conductor/node/policy/steps.ts'
 import type { EffectFound, StepEvent } from '../../conductor/node/workflow/events.ts'
 import { step } from '../../conductor/node/workflow/step.ts'
-import { AGENT, at, inState, moved, verb } from './node-step-bench.ts'
+import { account, AGENT, at, inState, moved, verb } from './node-step-bench.ts'
 
 const TASK: BmcTask = {
   what: 'mode',
@@ -125,18 +123,8 @@ test('a proof that does not come leaves a node at rest where it was, with the fa
 
 test('explain names the wait, and what the BMC shows', () => {
   const node = waiting({}, { ...TASK, seen: { percent: null, words: 'the BMC shows Secure Boot off' } })
-  const account = explain({
-    node,
-    nowMs: 9_000,
-    conductor: 'c',
-    live: new Sightings().of(node.uuid),
-    poll: undefined,
-    durationsMs: [],
-    strangers: [],
-    sharers: [],
-    ports: [],
-  })
-  expect([account.waits_for, account.lock]).toEqual([
+  const said = account(node)
+  expect([said.waits_for, said.lock]).toEqual([
     'the server to start with Secure Boot on (the server was restarted for it; the BMC shows Secure Boot off)',
     null,
   ])

@@ -1,5 +1,7 @@
 /** For tests of steps of a node: records in a state, verbs with their plans, and what is done until nothing is
  *  pending. */
+import { explain } from '../../conductor/node/query/explain.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { type Verb } from '../../conductor/node/workflow/arrows.ts'
 import type { Move, Settings } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type NodeRecord } from '../../conductor/node/record.ts'
@@ -23,6 +25,16 @@ export const settings: Settings = {
   effectTries: 3,
   effectRetryMs: 10,
   softPowerOffMs: 600,
+}
+/** For workers in real time: their BMCs and agents answer at once, and what fails is tried again at once. */
+export const QUICK: Settings = {
+  callbackTimeoutMs: 60_000,
+  agentSilenceMs: 60_000,
+  parkMs: 60_000,
+  maxAttempts: 2,
+  effectTries: 3,
+  effectRetryMs: 1,
+  softPowerOffMs: 1,
 }
 export const at = { nowMs: 5000, settings, moves: [] as Move[] }
 export const inState = (provisionState: State, more: Partial<NodeRecord> = {}) =>
@@ -69,3 +81,17 @@ export const hello = (node: NodeRecord) =>
   moved(node, { type: 'hello', agent: { ...AGENT, generation: node.workflow.generation, tokenMs: 1 } })
 export const AGENT_OF = ({ workflow }: NodeRecord) => ({ ...AGENT, generation: workflow.generation })
 export const done = (node: NodeRecord) => moved(node, { type: 'agent-done', orderId: orderId(node) })
+
+/** What `explain` says of it 9 s after the beginning, with nothing seen of its boot. */
+export const account = (node: NodeRecord) =>
+  explain({
+    node,
+    nowMs: 9_000,
+    conductor: 'c',
+    live: new Sightings().of(node.uuid),
+    poll: undefined,
+    durationsMs: [],
+    strangers: [],
+    sharers: [],
+    ports: [],
+  })

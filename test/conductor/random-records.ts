@@ -52,15 +52,16 @@ function nodeAt(n: number): NodeRecord {
 /** Far apart, as after many deletions: rows that are near by id are few. */
 const idOf = (n: number) => n * 10 + 5
 
+/** Rows that are written beside the store. */
+export const inserter = (db: Database.Database) => (table: string, row: Row) => {
+  const columns = Object.keys(row)
+  return db
+    .prepare(`INSERT INTO ${table} (${columns.join()}) VALUES (${columns.map(() => '?').join()})`)
+    .run(...Object.values(row))
+}
+
 export function fill(db: Database.Database, seal: Seal): void {
-  const insert = (table: string, row: Row) =>
-    db
-      .prepare(
-        `INSERT INTO ${table} (${Object.keys(row).join()}) VALUES (${Object.keys(row)
-          .map(() => '?')
-          .join()})`,
-      )
-      .run(...Object.values(row))
+  const insert = inserter(db)
 
   db.transaction(() => {
     for (let n = 0; n < NODES; n += 1) {

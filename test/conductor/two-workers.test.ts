@@ -12,18 +12,10 @@ import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, turn, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { QUICK } from './node-step-bench.ts'
 
 const NODES = 100
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
-const settings = {
-  callbackTimeoutMs: 60_000,
-  agentSilenceMs: 60_000,
-  parkMs: 60_000,
-  maxAttempts: 2,
-  effectTries: 3,
-  effectRetryMs: 1,
-  softPowerOffMs: 1,
-}
 
 let dir = ''
 let stores: SqliteStore[] = []
@@ -55,7 +47,7 @@ const partsOf = (store: SqliteStore) => ({
   clock: systemClock,
   monotonic: systemClock,
   log: silentLog,
-  settings,
+  settings: QUICK,
   sightings: new Sightings(),
   tickMs: 50,
   onChange: () => undefined,

@@ -107,31 +107,27 @@ export class MeshLab extends LabNodes {
   async api(method: string, path: string, body?: unknown): Promise<any> {
     let last = ''
     for (const arbiter of this.arbiters) {
-      const data = body === undefined ? [] : ['-H', 'content-type: application/json', '-d', JSON.stringify(body)]
-      const { code, stdout } = await run(
-        this.inside('hub', [
-          'curl',
-          '-s',
-          '-m',
-          '4',
-          '-u',
-          'op:secret',
-          '-w',
-          '\n%{http_code}',
-          '-X',
-          method,
-          ...data,
-          `http://${this.address(arbiter, 'management')}:7461${path}`,
-        ]),
-        { timeoutMs: 8_000 },
-      )
-      if (code !== 0) continue
-      const at = stdout.lastIndexOf('\n')
-      last = stdout
-      if (stdout.slice(at + 1) === '200') return JSON.parse(stdout.slice(0, at))
-      if (!stdout.slice(at + 1).startsWith('5')) break
+      const answer = await this.ask(arbiter, { method, path, body })
+      if (!answer) continue
+      last = answer.text
+      if (answer.status === '200') return JSON.parse(answer.text)
+      if (!answer.status.startsWith('5')) break
     }
     throw new Error(`${method} ${path}: ${last.slice(0, 500) || 'no arbiter answers'}`)
+  }
+
+  /** Undefined: it does not answer. */
+  private async ask(
+    arbiter: LabNode,
+    { method, path, body }: { method: string; path: string; body?: unknown },
+  ): Promise<{ status: string; text: string } | undefined> {
+    const url = `http://${this.address(arbiter, 'management')}:7461${path}`
+    const data = body === undefined ? [] : ['-H', 'content-type: application/json', '-d', JSON.stringify(body)]
+    const curl = ['curl', '-s', '-m', '4', '-u', 'op:secret', '-w', '\n%{http_code}', '-X', method, ...data, url]
+    const { code, stdout } = await run(this.inside('hub', curl), { timeoutMs: 8_000 })
+    if (code !== 0) return undefined
+    const at = stdout.lastIndexOf('\n')
+    return { status: stdout.slice(at + 1), text: stdout.slice(0, at) }
   }
 
   /** `rackward ...` as an operator would. */
@@ -148,20 +144,8 @@ export class MeshLab extends LabNodes {
   async status(): Promise<any> {
     const any = await this.api('GET', '/rackward/v1/mesh')
     if (any.leads || any.leader === null) return any
-    const leader = this.node(any.leader)
-    const { stdout } = await run(
-      this.inside('hub', [
-        'curl',
-        '-s',
-        '-m',
-        '4',
-        '-u',
-        'op:secret',
-        `http://${this.address(leader, 'management')}:7461/rackward/v1/mesh`,
-      ]),
-      { timeoutMs: 8_000 },
-    )
-    return JSON.parse(stdout)
+    const answer = await this.ask(this.node(any.leader), { method: 'GET', path: '/rackward/v1/mesh' })
+    return JSON.parse(answer?.text ?? '')
   }
 
   /** What each arbiter that answers says of itself, without asking Consul. */

@@ -5,12 +5,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
+import { watchDoubles, type DoublesWatch } from './doubles.ts'
 import { MeshLab } from './lab.ts'
 
 let lab: MeshLab
-const twice: string[] = []
-let watching = true
-let watcher: Promise<void> = Promise.resolve()
+let doubles: DoublesWatch | undefined
 
 /** 16-bit: print an "A" (INT 10h), halt, for ever. */
 const bootSector = Buffer.concat([
@@ -54,15 +53,11 @@ beforeAll(async () => {
     'h1-unwanted',
     `<metadata><rw:instance xmlns:rw='urn:rackward:instance:1' evacuate='no'/></metadata>`,
   )
-  watcher = (async () => {
-    while (watching)
-      for (const [id, hosts] of await lab.truth()) if (hosts.length > 1) twice.push(`${id} on ${hosts.join(' and ')}`)
-  })()
+  doubles = watchDoubles(lab)
 }, 240_000)
 
 afterAll(async () => {
-  watching = false
-  await watcher
+  await doubles?.stop()
   await lab?.down()
 }, 60_000)
 
@@ -124,7 +119,7 @@ test.each(['cutPower', 'hang'] as const)(
       timeoutMs: 30_000,
       everyMs: 500,
     })
-    expect(twice).toEqual([])
+    expect(doubles?.twice).toEqual([])
   },
 )
 

@@ -3,6 +3,7 @@
  *  `npm run test:mesh` all. A watcher reads all the time which processes exist: no instance may ever run twice. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
+import { watchDoubles, type DoublesWatch } from './doubles.ts'
 import { MeshLab } from './lab.ts'
 import { SCENARIOS } from './scenarios/index.ts'
 import { watched } from './scenarios/shared.ts'
@@ -13,9 +14,7 @@ const wanted = SCENARIOS.filter(({ daily, number }) =>
   process.env.RACKWARD_SCENARIOS ? process.env.RACKWARD_SCENARIOS.split(',').includes(String(number)) : all || daily,
 )
 let lab: MeshLab
-const twice: string[] = []
-let watching = true
-let watcher: Promise<void>
+let doubles: DoublesWatch | undefined
 
 beforeAll(async () => {
   lab = await MeshLab.up({ hosts: HOSTS, arbiters: 3, racks: 3, watchdogSeconds: 12, storage: true })
@@ -36,15 +35,11 @@ beforeAll(async () => {
     },
   )
   for (const host of lab.hosts) for (const n of [1, 2]) await lab.addInstance(`${host.name}-vm${n}`, host)
-  watcher = (async () => {
-    while (watching)
-      for (const [id, hosts] of await lab.truth()) if (hosts.length > 1) twice.push(`${id} on ${hosts.join(' and ')}`)
-  })()
+  doubles = watchDoubles(lab)
 }, 240_000)
 
 afterAll(async () => {
-  watching = false
-  await watcher
+  await doubles?.stop()
   await lab.down()
 }, 60_000)
 
@@ -131,7 +126,7 @@ test.each(wanted.map((one, i) => [one.number, one.says, one, i] as const))(
     } finally {
       await scenario.heal?.(lab, host)
     }
-    expect(twice).toEqual([])
+    expect(doubles?.twice).toEqual([])
   },
 )
 
@@ -144,5 +139,5 @@ test('at the end every instance runs, once', { timeout: 120_000 }, async () => {
   const truth = await lab.truth()
   expect([...truth].filter(([, hosts]) => hosts.length !== 1)).toEqual([])
   expect(truth.size).toBe(HOSTS * 2)
-  expect(twice).toEqual([])
+  expect(doubles?.twice).toEqual([])
 })

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { selfSigned, type Pair } from '../../kit/certificate.ts'
-import { listen } from '../../kit/listen.ts'
+import { closed, listen } from '../../kit/listen.ts'
 import type { Answer } from './tree.ts'
 
 /** A key and a self-signed certificate without alternative names, as BMCs have from the factory. */
@@ -45,9 +45,7 @@ export class Listener {
   async close(): Promise<void> {
     const { server } = this
     this.server = undefined
-    if (!server) return
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
+    if (server) await closed(server)
   }
 }
 

@@ -28,6 +28,22 @@ export interface BmcWork {
   look(task: BmcTask, at: WorkAt): Promise<Looked>
 }
 
+/** A task of which nothing was sent yet. */
+export const preparedTask = (
+  task: Pick<BmcTask, 'what' | 'before' | 'want'>,
+  { nowMs }: WorkAt,
+  timeoutMs: number,
+): BmcTask => ({
+  ...task,
+  uri: null,
+  stage: 'prepared',
+  beganAtMs: nowMs,
+  deadlineMs: nowMs + timeoutMs,
+  lookAtMs: nowMs,
+  seen: { percent: null, words: null },
+  hush: null,
+})
+
 export interface BmcWorkParts {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry

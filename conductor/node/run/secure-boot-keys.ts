@@ -2,8 +2,7 @@
  *  end is what the BMC shows afterwards. */
 import { Fault } from '../../../kit/fault.ts'
 import { partOf, type Bmc } from '../../bmc/controller.ts'
-import type { BmcTask } from '../../bmc/task.ts'
-import type { BmcWork, WorkAt } from './bmc-work.ts'
+import { preparedTask, type BmcWork, type WorkAt } from './bmc-work.ts'
 
 const DEADLINE_MS = 20 * 60_000
 
@@ -15,27 +14,12 @@ const readState = async (bmc: Bmc, signal: AbortSignal) => {
   return secureBoot
 }
 
-function taskOf({ nowMs }: WorkAt, { before, want }: { before: boolean; want: boolean | null }): BmcTask {
-  return {
-    what: 'keys',
-    uri: null,
-    before,
-    want,
-    stage: 'prepared',
-    beganAtMs: nowMs,
-    deadlineMs: nowMs + DEADLINE_MS,
-    lookAtMs: nowMs,
-    seen: { percent: null, words: null },
-    hush: null,
-  }
-}
-
 /** `want` is whether the server shall be in setup mode. Keys that were reset while there were some show no difference:
  *  the BMC's word counts then. */
 const keysWork = (how: How): BmcWork => ({
   async prepare(at) {
     const { setupMode } = await at.command(readState)
-    return taskOf(at, { before: setupMode, want: how === 'clear' })
+    return preparedTask({ what: 'keys', before: setupMode, want: how === 'clear' }, at, DEADLINE_MS)
   },
   async begin(task, at) {
     await at.command((bmc, signal) => partOf(bmc, 'firmwareMode').resetKeys(how, signal))
@@ -58,7 +42,7 @@ const certificatesIn = (at: WorkAt) => at.step.args.certificates as readonly str
 const enrollWork: BmcWork = {
   async prepare(at) {
     const { setupMode } = await at.command(readState)
-    return taskOf(at, { before: setupMode, want: null })
+    return preparedTask({ what: 'keys', before: setupMode, want: null }, at, DEADLINE_MS)
   },
   async begin(task, at) {
     let areShown = true

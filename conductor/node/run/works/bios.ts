@@ -7,7 +7,7 @@ import { isFault } from '../../../../kit/fault.ts'
 import { checkInput } from '../../../api/check-input.ts'
 import { checkBios, differences } from '../../policy/bios-check.ts'
 import { BiosSettings } from '../../policy/step-args.ts'
-import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, preparedTask, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 import { keepBios, type DocumentParts } from '../../hardware-documents.ts'
 
@@ -82,18 +82,8 @@ const workOf = (
     const wanted = Object.fromEntries(
       Object.entries(kind.wanted(at, read)).filter(([name, value]) => current[name] !== value),
     )
-    return {
-      what: 'bios',
-      uri: null,
-      before: Object.fromEntries(Object.keys(wanted).map((name) => [name, current[name] ?? null])),
-      want: wanted,
-      stage: 'prepared',
-      beganAtMs: at.nowMs,
-      deadlineMs: at.nowMs + parts.timeoutMs,
-      lookAtMs: at.nowMs,
-      seen: { percent: null, words: null },
-      hush: null,
-    }
+    const before = Object.fromEntries(Object.keys(wanted).map((name) => [name, current[name] ?? null]))
+    return preparedTask({ what: 'bios', before, want: wanted }, at, parts.timeoutMs)
   },
 
   async begin(task, at) {

@@ -13,7 +13,7 @@ import type { BmcFacts } from '../../../bmc/registry.ts'
 import type { NodeRecord } from '../../record.ts'
 import { keepFirmware } from '../../hardware-documents.ts'
 import { CheckedUpdates } from '../../policy/step-args.ts'
-import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, preparedTask, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 import { settled } from './bios.ts'
 
@@ -93,18 +93,8 @@ async function prepare(parts: FirmwareWorkParts, at: WorkAt): Promise<BmcTask> {
     const file = await files.fetch({ url, checksum }, at.signal)
     items.push({ component, ...file, before: now.version, ...(wait ? { waitMs: wait * 1000 } : {}) })
   }
-  return {
-    what: 'firmware',
-    uri: null,
-    before: asJson(identity),
-    want: asJson({ items, index: 0, ...FRESH } satisfies Want),
-    stage: 'prepared',
-    beganAtMs: at.nowMs,
-    deadlineMs: at.nowMs + timeoutOf(parts, items[0]),
-    lookAtMs: at.nowMs,
-    seen: { percent: null, words: null },
-    hush: null,
-  }
+  const want = asJson({ items, index: 0, ...FRESH } satisfies Want)
+  return preparedTask({ what: 'firmware', before: asJson(identity), want }, at, timeoutOf(parts, items[0]))
 }
 
 const timeoutOf = (parts: FirmwareWorkParts, item: Item | undefined): number =>

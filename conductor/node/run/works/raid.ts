@@ -7,7 +7,7 @@ import type { StorageSeen, VolumeOrder, VolumeSeen } from '../../../bmc/parts/vo
 import type { BmcTask, Json, TaskSeen } from '../../../bmc/task.ts'
 import { isOrdered } from '../../policy/hardware-raid.ts'
 import { hardwareRaided, hardwareRaidPlan, type HardwareRaidPlan } from '../../policy/hardware-raid-steps.ts'
-import { hintOf, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
+import { hintOf, preparedTask, withHint, type BmcWork, type WorkAt } from '../bmc-work.ts'
 import type { Looked } from '../looks.ts'
 
 export interface RaidWorkParts {
@@ -35,18 +35,8 @@ export function raidWorks(parts: RaidWorkParts): Readonly<Record<string, BmcWork
 const raidWork = (parts: RaidWorkParts): BmcWork => ({
   async prepare(at) {
     const plan = hardwareRaidPlan(at.node, at.step, await readStorage(at))
-    return {
-      what: 'volumes',
-      uri: null,
-      before: { change: 0, sent: false },
-      want: plan as unknown as Json,
-      stage: 'prepared',
-      beganAtMs: at.nowMs,
-      deadlineMs: at.nowMs + parts.timeoutMs,
-      lookAtMs: at.nowMs,
-      seen: { percent: null, words: null },
-      hush: null,
-    }
+    const task = { what: 'volumes', before: { change: 0, sent: false }, want: plan as unknown as Json } as const
+    return preparedTask(task, at, parts.timeoutMs)
   },
   begin: (task, at) => goOn(task, at, null),
   // The task is asked before the storage: what it ended before then must be seen there.
