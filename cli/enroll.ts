@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Dict, Mac, NodeCreate, ObjectName, z } from '../conductor/api/node-input.ts'
 import { MASK } from '../conductor/api/views.ts'
 import { isSecretKey } from '../conductor/store/secrets.ts'
+import { readPrivateFile } from '../kit/files.ts'
 import { connect, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
 import { print, said } from './show.ts'
@@ -30,12 +31,13 @@ export interface EnrollOptions extends Common {
   readonly driver?: string
   readonly bmc?: string
   readonly user?: string
+  readonly passwordFile?: string
   readonly mac?: string[]
 }
 
 export async function enroll(name: string | undefined, options: EnrollOptions): Promise<void> {
   const api = await connect(options)
-  const wanted = options.file === undefined ? [oneNode(name, options)] : await readFileOf(options.file)
+  const wanted = options.file === undefined ? [await oneNode(name, options)] : await readFileOf(options.file)
   const plan: { node: WantedNode; changes: Change[] }[] = []
   for (const node of wanted) plan.push({ node, changes: await changesFor(api, node, options.secrets ?? false) })
   for (const { node, changes } of plan) {
@@ -51,16 +53,23 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
   }
 }
 
-/** The password of the BMC comes from the environment. */
-function oneNode(name: string | undefined, options: EnrollOptions): WantedNode {
+/** The password of the BMC comes from a file or the environment. */
+async function oneNode(name: string | undefined, options: EnrollOptions): Promise<WantedNode> {
   if (name === undefined) throw new CliError('usage', 'name the node, or give a file with -f')
-  const password = process.env.RACKWARD_BMC_PASSWORD
+  const password =
+    options.passwordFile === undefined
+      ? process.env.RACKWARD_BMC_PASSWORD
+      : (
+          await readPrivateFile(options.passwordFile).catch((error: Error) =>
+            Promise.reject(new CliError('usage', `--password-file: ${error.message}`)),
+          )
+        ).trim()
   const driver = options.driver ?? 'ipmi'
   const keys = keysOf(driver)
   if (keys && (options.bmc === undefined || password === undefined))
     throw new CliError(
       'usage',
-      `a node of the driver ${driver} needs --bmc ADDRESS, --user NAME, and its password in RACKWARD_BMC_PASSWORD`,
+      `a node of the driver ${driver} needs --bmc ADDRESS, --user NAME, and its password in --password-file FILE or RACKWARD_BMC_PASSWORD`,
     )
   const info = keys?.({ bmc: options.bmc, user: options.user ?? 'admin', password })
   return check(WantedNode, { name, driver, ...(info ? { driver_info: info } : {}), ports: options.mac ?? [] }, name)

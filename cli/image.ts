@@ -20,6 +20,7 @@ import { ImageStore } from '../images/store.ts'
 import { architectureOf, type Architecture } from '../kit/architecture.ts'
 import { systemClock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
+import { linkWhole } from '../kit/files.ts'
 import { endChildren, run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
@@ -44,6 +45,7 @@ export async function build(
     config?: string
     key?: string
     cert?: string
+    link?: string
   },
 ): Promise<void> {
   const architecture = architectureOf(options.arch)
@@ -55,6 +57,7 @@ export async function build(
     case 'ramdisk': {
       const ramdisk = await ramdiskFor(cache, print, { force: options.force ?? false, architecture })
       const { kernel, initrd, rescueInitrd, iso } = ramdisk
+      if (options.link !== undefined) await linkWhole(options.link, resolve(ramdisk.path))
       return print(
         [`kernel  ${kernel}`, `initrd  ${initrd}`, `rescue  ${rescueInitrd}`, ...(iso ? [`iso     ${iso}`] : [])].join(
           '\n',

@@ -3,6 +3,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { SITE_SERVERS } from '../conductor/boot/site-snippet.ts'
 import { imageCommands } from './commands/image.ts'
+import { initCommand } from './commands/init.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
 import { onServer } from './commands/server-options.ts'
@@ -43,6 +44,7 @@ program
   .option('--check-config', 'say whether the file is acceptable, and end')
   .action(async (options: { config: string; checkConfig?: boolean }) => (await import('./agent.ts')).runAgent(options))
 
+initCommand(program)
 nodeCommands(program)
 imageCommands(program)
 meshCommands(program)

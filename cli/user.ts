@@ -3,22 +3,29 @@
 import { readFile, stat } from 'node:fs/promises'
 import bcrypt from 'bcryptjs'
 import { writeWhole } from '../kit/files.ts'
-import { systemRandom } from '../kit/random.ts'
+import { systemRandom, type Random } from '../kit/random.ts'
 import { CliError } from './error.ts'
 
 const ROUNDS = 10
 const RANDOM_BYTES = 18
 
+/** What a line of an htpasswd file can begin with. */
+export const isUserName = (text: string): boolean => /^[^:\s\p{Cc}]{1,64}$/u.test(text)
+export const randomPassword = (random: Random): string => random.bytes(RANDOM_BYTES).toString('base64url')
+/** Without its end. */
+export const passwordLine = async (name: string, password: string): Promise<string> =>
+  `${name}:${(await bcrypt.hash(password, ROUNDS)).replace('$2b$', '$2y$')}`
+
 export async function setUser(name: string, options: { file: string; random?: boolean }): Promise<void> {
-  if (!/^[^:\s\p{Cc}]{1,64}$/u.test(name))
+  if (!isUserName(name))
     throw new CliError('usage', `${JSON.stringify(name)}: a user has up to 64 characters, no colon and no space`)
-  const password = options.random ? systemRandom.bytes(RANDOM_BYTES).toString('base64url') : await readPassword()
+  const password = options.random ? randomPassword(systemRandom) : await readPassword()
   const text = await readFile(options.file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return ''
     throw new CliError('failed', `cannot read ${options.file}: ${error.message}`)
   })
   const others = text.split('\n').filter((line) => line !== '' && !line.startsWith(`${name}:`))
-  const line = `${name}:${(await bcrypt.hash(password, ROUNDS)).replace('$2b$', '$2y$')}`
+  const line = await passwordLine(name, password)
   const mode = await stat(options.file).then(
     (info) => info.mode & 0o777,
     () => 0o600,

@@ -1,7 +1,7 @@
 /** Files that are either whole or not there: written under a temporary name, flushed, renamed. And files that hold a
  *  key. */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { lstat, open, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Fault, type FaultCode } from './fault.ts'
 
@@ -24,6 +24,18 @@ export async function writeWhole(path: string, data: string | Uint8Array, mode =
     await rm(part, { force: true })
     throw error
   }
+  await syncFolder(dirname(path))
+}
+
+/** Points the symbolic link at `path` to `target`: whoever opens it finds the old target or the new one. Throws
+ *  `input.invalid` for anything else than a link. */
+export async function linkWhole(path: string, target: string): Promise<void> {
+  const info = await lstat(path).catch(() => undefined)
+  if (info && !info.isSymbolicLink())
+    throw new Fault('input.invalid', `${path} is there and is no symbolic link: name another path, or remove it`)
+  const part = `${path}.${randomBytes(6).toString('hex')}.new`
+  await symlink(target, part)
+  await rename(part, path)
   await syncFolder(dirname(path))
 }
 

@@ -12,6 +12,10 @@ export function imageCommands(program: Command): void {
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
     .option('--force', 'build it again')
+    .option(
+      '--link <path>',
+      'of ramdisk: a symbolic link that is pointed at it, for a configuration that stays as it is',
+    )
     .option('--arch <arch>', 'of ramdisk and debian-12: amd64 or arm64', 'amd64')
     .option('--config <file>', 'of uki: the configuration of the conductor, whose address and pin go inside')
     .option(

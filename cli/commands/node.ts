@@ -58,7 +58,8 @@ export function nodeCommands(program: Command): void {
       .option('--secrets', 'set passwords again, which cannot be compared')
       .option('--driver <name>', 'ipmi, redfish, idrac or fake-hardware')
       .option('--bmc <address>', 'of its BMC; for redfish and idrac also a URL such as https://192.0.2.57:8443')
-      .option('--user <name>', 'user of the BMC; its password comes from RACKWARD_BMC_PASSWORD')
+      .option('--user <name>', 'user of the BMC; its password comes from --password-file or RACKWARD_BMC_PASSWORD')
+      .option('--password-file <file>', 'file of mode 0600 with the password of the BMC')
       .option('--mac <address...>', 'cards that it boots from'),
   ).action(async (name: string | undefined, options) => (await import('../enroll.ts')).enroll(name, options))
 

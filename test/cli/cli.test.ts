@@ -1,5 +1,5 @@
 /** The command line as a person starts it, against a live conductor: what it prints, and how it ends. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -52,6 +52,22 @@ test('a node is enrolled, driven with --wait, shown, explained and deleted', asy
   )
   await ok('node', 'undeploy', 'c-1', '--wait', '20')
   await ok('node', 'delete', 'c-1')
+})
+
+test('the password of a BMC comes from a file that its owner alone can read', async () => {
+  const file = join(dir, 'bmc.password')
+  await writeFile(file, 'secret\n', { mode: 0o644 })
+  const enroll = ['node', 'enroll', 'c-9', '--bmc', '192.0.2.57', '--password-file', file]
+  const { code, stderr } = await cli(enroll)
+  expect([code, stderr]).toEqual([STATUSES.usage, expect.stringContaining('can be read by others (mode 644)')])
+  await chmod(file, 0o600)
+  await ok(...enroll)
+  expect(JSON.parse(await ok('node', 'show', 'c-9', '-o', 'json')).driver_info).toEqual({
+    ipmi_address: '192.0.2.57',
+    ipmi_username: 'admin',
+    ipmi_password: '******',
+  })
+  await ok('node', 'delete', 'c-9')
 })
 
 describe('exit statuses and words', () => {
