@@ -11,6 +11,10 @@ export function duration(totalSeconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`
 }
 
+/** How long ago somebody was heard. */
+export const heard = (seconds: number | null): string =>
+  seconds === null ? 'never' : seconds < 10 ? `${seconds.toFixed(1)} s ago` : `${duration(seconds)} ago`
+
 export const secondsSince = (at: string, nowMs: number): number => (nowMs - Date.parse(at)) / 1000
 export const clockTime = (at: string | number): string =>
   new Date(at).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })

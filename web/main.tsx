@@ -2,8 +2,12 @@
 import { render } from 'preact'
 import { begin, startClock } from './live.ts'
 import { Events } from './pages/events.tsx'
+import { Host } from './pages/host.tsx'
 import { Images } from './pages/images.tsx'
+import { Incident } from './pages/incident.tsx'
+import { Incidents } from './pages/incidents.tsx'
 import { Login } from './pages/login.tsx'
+import { Mesh } from './pages/mesh.tsx'
 import { Node } from './pages/node.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Racks } from './pages/racks.tsx'
@@ -16,6 +20,9 @@ function Page() {
   document.title = `${second ?? (first || 'racks')} · Rackward`
   if (first === '') return <Racks />
   if (first === 'nodes') return second === undefined ? <Nodes /> : <Node ident={decoded(second)} key={second} />
+  if (first === 'mesh') return second === undefined ? <Mesh /> : <Host name={decoded(second)} key={second} />
+  if (first === 'incidents')
+    return second === undefined ? <Incidents /> : <Incident id={decoded(second)} key={second} />
   if (first === 'events') return <Events />
   if (first === 'images') return <Images />
   return (

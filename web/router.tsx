@@ -26,6 +26,8 @@ export function decoded(part: string): string {
 }
 
 export const nodePath = (uuid: string): string => `/nodes/${encodeURIComponent(uuid)}`
+export const hostAddress = (host: string): string => `/mesh/${encodeURIComponent(host)}`
+export const incidentAddress = (id: string): string => `/incidents/${encodeURIComponent(id)}`
 
 interface LinkProps {
   readonly to: string

@@ -81,6 +81,7 @@ export const Me = z.object({
   csrf: z.string().nullable().describe('for the header X-Rackward-CSRF of changes by session; null without a session'),
   session_ends: z.string().nullable(),
   conductor: z.string().describe('the name of its machine'),
+  mesh: z.boolean().describe('whether this conductor knows a mesh'),
   now: z.string().describe('by the clock of the conductor'),
 })
 export type Me = z.infer<typeof Me>

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import type { Clock } from '../../kit/clock.ts'
 import { isoTime } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
+import type { MeshLink } from '../mesh/link.ts'
 import { Me } from './board-schemas.ts'
 import { ANYBODY, type Authenticator } from './auth.ts'
 import { cookieOf, mayHaveSession, setCookie } from './caller.ts'
@@ -15,6 +16,8 @@ export interface SessionRouteParts {
   readonly sessions: Sessions
   readonly sessionSeconds: number
   readonly clock: Clock
+  /** To the arbiters; undefined: there is no mesh. */
+  readonly link: MeshLink | undefined
 }
 
 const LoginBody = z.strictObject({
@@ -26,7 +29,7 @@ const LoginBody = z.strictObject({
   password: z.string().max(1024),
 })
 
-export function sessionRoutes({ auth, sessions, sessionSeconds, clock }: SessionRouteParts): DescribedRoute[] {
+export function sessionRoutes({ auth, sessions, sessionSeconds, clock, link }: SessionRouteParts): DescribedRoute[] {
   const current = (request: ApiRequest) => request.httpResponse.locals.session as OpenSession | undefined
   return [
     {
@@ -85,6 +88,7 @@ export function sessionRoutes({ auth, sessions, sessionSeconds, clock }: Session
           csrf: session?.csrf ?? null,
           session_ends: session ? isoTime(session.endsAtMs) : null,
           conductor: hostname(),
+          mesh: link !== undefined,
           now: isoTime(clock.now()),
         }
         return { body }

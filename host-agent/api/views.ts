@@ -2,6 +2,7 @@
  *  found, and judges nobody anew; only
  *  `explainAccount`, which is about one host, does. Pure. */
 import type { Hold, Incident, Intent, Policy, Proof } from '../protocol/records.ts'
+import { budgetAccount } from '../fence/budget.ts'
 import { identityAt } from '../fence/knowledge.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { Arbiter } from '../arbiter/loop.ts'
@@ -30,6 +31,7 @@ export function meshAccount(core: Arbiter, leader: { name: string; api: string |
     tenant_lost: policy.tenantLost,
     limits: core.limits,
     changed_limits: policy.limits,
+    budget: budgetAccount(cluster, core.limits, nowMs),
     arbiters: cluster.arbiters.map((name) => ({
       name,
       last_heard_seconds: name === core.name ? 0 : secondsOf(evidence.heardAgeMs(name, nowMs)),
@@ -87,6 +89,7 @@ function hostAccount(
     message: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
     rack: member?.rack ?? null,
     planes: verdict?.planes ?? null,
+    has_planes: Object.keys(member?.planes ?? {}),
     last_heard_seconds: secondsOf(evidence.heardAgeMs(host, nowMs)),
     boot_id: evidence.bootOf(host)?.bootId ?? null,
     gate: self?.gate ?? null,
@@ -136,6 +139,7 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
       ? { kind: verdict.veto.kind, message: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
       : null,
     plane_action: verdict.action,
+    observers: core.observersOf(host, nowMs),
     bmc: known
       ? {
           identity: identityAt(known, nowMs),
@@ -176,6 +180,7 @@ export function incidentAccount(core: Arbiter, incident: Incident) {
     attested: incident.attested ? { requested_by: incident.attested.by, at: incident.attested.at } : null,
     off_commands: incident.offs,
     epoch: incident.epoch,
+    last_heard: Object.entries(incident.lastHeard ?? {}).map(([arbiter, at]) => ({ arbiter, at })),
     time_line: [...incident.lines.map(lineView), ...intentLines(intents)].sort((a, b) =>
       a.at < b.at ? -1 : a.at > b.at ? 1 : 0,
     ),
@@ -198,6 +203,8 @@ const intentLines = (intents: readonly Intent[]) =>
       ? [
           {
             at: intent.requestedAt,
+            about: 'instance',
+            instance: intent.instance,
             message: `${intent.name}: asked for${intent.attempt > 1 ? ` (try ${intent.attempt})` : ''}`,
           },
         ]
@@ -206,6 +213,8 @@ const intentLines = (intents: readonly Intent[]) =>
       ? [
           {
             at: intent.endedAt,
+            about: 'instance',
+            instance: intent.instance,
             message: `${intent.name}: ${intent.state}${intent.target ? ` on ${intent.target}` : ''}${intent.why ? `: ${intent.why}` : ''}`,
           },
         ]
@@ -217,7 +226,12 @@ export const holdView = (hold: Hold | undefined) =>
   hold ? { kind: hold.kind, reason: hold.why, requested_by: hold.by, seconds: hold.seconds } : null
 export const policyView = ({ why, by, ...policy }: Policy) => ({ ...policy, reason: why, requested_by: by })
 const proofView = ({ says, ...proof }: Proof) => ({ ...proof, message: says })
-const lineView = ({ at, says }: Incident['lines'][number]) => ({ at, message: says })
+const lineView = ({ at, says, about }: Incident['lines'][number]) => ({
+  at,
+  about: about ?? 'decision',
+  instance: null,
+  message: says,
+})
 
 const round = (ms: number) => Math.round(ms / 10) / 100
 const secondsOf = (ms: number | undefined) => (ms === undefined ? null : round(ms))

@@ -1,6 +1,7 @@
 /** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds
  *  the lease acts on it. */
 import { assess, type Verdict } from '../verdict/assess.ts'
+import { planeFinding, type PlaneFinding } from '../verdict/conditions.ts'
 import { PlaneCache } from '../verdict/plane-cache.ts'
 import { assessAll } from './assess-all.ts'
 import { commit, readStore } from './commit.ts'
@@ -52,5 +53,13 @@ export class Arbiter extends ArbiterState {
     if (member?.role !== 'host') return undefined
     const known = this.known(nowMs)
     return assess(member, known.view, contextOf(member, known, sharedContext(known)))
+  }
+
+  /** What those who observe a host say of each of its planes. */
+  observersOf(host: string, nowMs: number): readonly PlaneFinding[] {
+    const member = this.cluster.memberOf(host)
+    if (!member) return []
+    const { view } = this.known(nowMs)
+    return member.planes.map((plane) => planeFinding(member, plane, view))
   }
 }

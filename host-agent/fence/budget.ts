@@ -21,11 +21,25 @@ export function budgetSpent(
     return `${inRack.length} hosts of its rack are being fenced at this moment`
 
   const fenced = others.filter((incident) => countsAsFenced(incident, limits, nowMs)).length
-  const share = Math.floor(limits.fenceShare * cluster.hosts.length)
-  const allowed = Math.min(limits.fenceCap, Math.max(1, share))
+  const allowed = allowedFences(cluster, limits)
   return fenced >= allowed
     ? `${fenced} of ${allowed} hosts were fenced in the last ${limits.fenceWindowMs / 60_000} minutes`
     : undefined
+}
+
+const allowedFences = (cluster: ClusterState, limits: Limits): number =>
+  Math.min(limits.fenceCap, Math.max(1, Math.floor(limits.fenceShare * cluster.hosts.length)))
+
+/** How much of the budget is spent, for people. */
+export function budgetAccount(cluster: ClusterState, limits: Limits, nowMs: number) {
+  const incidents = [...cluster.incidents.values()]
+  return {
+    fenced: incidents.filter((incident) => countsAsFenced(incident, limits, nowMs)).length,
+    allowed: allowedFences(cluster, limits),
+    window_seconds: limits.fenceWindowMs / 1000,
+    being_fenced: incidents.filter(({ value }) => isBeingFenced(value)).length,
+    at_once: limits.fencingAtOnce,
+  }
 }
 
 const isBeingFenced = ({ state }: Incident) => state === 'confirmed' || state === 'fencing' || state === 'fence failed'

@@ -60,5 +60,16 @@ function incidentFrom(
     listed: false,
     returnedBoot: null,
     lines: [{ at, says: `confirmed: ${says}`.slice(0, WHY_CHARACTERS) }],
+    ...lastHeard(conditions, at),
+  }
+}
+
+/** When each arbiter heard the host before `at`. */
+function lastHeard(conditions: Verdict['conditions'], at: string): Pick<Incident, 'lastHeard'> {
+  const ages = Object.entries(conditions.find(({ id }) => id === 'C1')?.heardAgesMs ?? {})
+  const openedMs = Date.parse(at)
+  if (ages.length === 0 || Number.isNaN(openedMs)) return {}
+  return {
+    lastHeard: Object.fromEntries(ages.map(([name, ageMs]) => [name, new Date(openedMs - ageMs).toISOString()])),
   }
 }

@@ -16,7 +16,14 @@ export function move(
   return note(next, facts, `${next.state}: ${says}`)
 }
 
-export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident => ({
+export const note = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident =>
+  withLine(incident, { at: facts.at, says })
+
+/** The same for a command to a BMC or another power device. */
+export const noteCommand = (incident: Incident, facts: Pick<Facts, 'at'>, says: string): Incident =>
+  withLine(incident, { at: facts.at, says, about: 'power' })
+
+const withLine = (incident: Incident, line: Incident['lines'][number]): Incident => ({
   ...incident,
-  lines: [...incident.lines, { at: facts.at, says }].slice(-KEPT_LINES),
+  lines: [...incident.lines, line].slice(-KEPT_LINES),
 })

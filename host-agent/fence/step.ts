@@ -14,7 +14,7 @@ import {
   type FenceGuards,
 } from './guards.ts'
 import { lifeAfterOff, noProof, offRefusal, saysOff } from './reasons.ts'
-import { move, note } from './record.ts'
+import { move, noteCommand } from './record.ts'
 
 /** What an incident asks for next. `arbiter/decide.ts` makes effects of it. */
 export type FenceAction =
@@ -116,7 +116,7 @@ function fencing(incident: Incident, facts: Facts, guards: FenceGuards): Step {
   const device = nextDevice(facts, guards)
   if (device)
     return {
-      next: note({ ...incident, epoch: facts.epoch }, facts, `OFF by ${device.level}: ${LEVELS[device.level]}`),
+      next: noteCommand({ ...incident, epoch: facts.epoch }, facts, `OFF by ${device.level}: ${LEVELS[device.level]}`),
       actions: [{ do: 'device off', level: device.level }],
     }
   return { actions: [...(read(facts).actions ?? []), ...keepPill(facts, guards)] }
@@ -248,7 +248,7 @@ const mayOff = (facts: Facts, guards: FenceGuards) =>
 
 /** The record counts the command before it is sent. */
 function sendOff(incident: Incident, facts: Facts): Step {
-  const next = note(
+  const next = noteCommand(
     { ...incident, offs: incident.offs + 1, epoch: facts.epoch },
     facts,
     `OFF, command ${incident.offs + 1}, at most ${COMMAND_MS / 1000} s`,

@@ -169,6 +169,8 @@ const Line = z.object({
   /** Wall clock, for people alone. */
   at: z.string(),
   says: Text,
+  /** A command to a BMC or another power device; absent: a decision, and every line of version 0.2. */
+  about: z.optional(z.enum(['power'])),
 })
 
 const Proof = z.object({
@@ -203,6 +205,9 @@ export const IncidentRecord = z.object({
   /** The boot that came back, once it was seen. */
   returnedBoot: z.nullable(z.string().check(z.maxLength(64))),
   lines: z.array(Line),
+  /** When each arbiter last heard the host, before the first line. Wall clock, for people alone; absent before version
+   *  0.3, and where no silence was judged. */
+  lastHeard: z.optional(z.record(Name, z.string())),
 })
 export type Incident = Readonly<z.infer<typeof IncidentRecord>>
 

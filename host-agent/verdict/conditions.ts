@@ -10,6 +10,8 @@ export interface Condition {
   readonly holds: boolean
   /** What was found, for a person. */
   readonly says: string
+  /** C1: how long ago each arbiter heard the host. */
+  readonly heardAgesMs?: Readonly<Record<string, number>>
 }
 
 /** C1: no heartbeat at a majority of the arbiters, each by its own fresh statement. */
@@ -32,10 +34,13 @@ export function heartbeatSilence(host: Member, view: View, factor: number): Cond
     id: 'C1',
     holds: silent >= needed,
     says: `last heartbeat, by arbiter: ${ages}; silent for ${seconds(wanted)} at ${silent} of ${needed} needed`,
+    heardAgesMs: Object.fromEntries(
+      found.flatMap(({ arbiter, ageMs }) => (Number.isFinite(ageMs) ? [[arbiter, ageMs as number]] : [])),
+    ),
   }
 }
 
-interface PlaneFinding {
+export interface PlaneFinding {
   readonly plane: Plane
   readonly silent: readonly string[]
   readonly answered: readonly string[]

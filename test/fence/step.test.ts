@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest'
 import { FENCE_GUARDS, livesAfterOff } from '../../host-agent/fence/guards.ts'
 import { stepIncident } from '../../host-agent/fence/step.ts'
+import { openIncident } from '../../host-agent/fence/open.ts'
+import { parseIncident, type Incident } from '../../host-agent/protocol/records.ts'
 import { facts, incident, NOW } from './facts.ts'
 
 const off = (agoMs: number, session: number) => ({ atMs: NOW - agoMs, power: 'off' as const, session })
@@ -44,4 +46,28 @@ test('no proof while a sign of life is fresh', () => {
     stepIncident({ ...incident, state: 'fence failed' }, facts({ veto: 'hard', reads: twoOffs, lifeAtMs: NOW - 1_600 }))
       .next,
   ).toBeUndefined()
+})
+
+test('an incident keeps when each arbiter heard the host last, and which of its lines is a command', () => {
+  const conditions = [
+    { id: 'C1' as const, holds: true, says: 'silent', heardAgesMs: { a1: 2_400, a2: 2_000 } },
+    { id: 'C4' as const, holds: true, says: 'no sign of life' },
+  ]
+  const about = {
+    cause: 'silent' as const,
+    bootId: 'b1',
+    epoch: 1,
+    storeIndex: 2,
+    at: '2026-01-01T00:00:10.000Z',
+    dryRun: false,
+    permission: [],
+  }
+  const made = openIncident({ host: 'h1', says: 'silent', conditions }, about).changes?.[0]?.value as Incident
+  expect(made.lastHeard).toEqual({ a1: '2026-01-01T00:00:07.600Z', a2: '2026-01-01T00:00:08.000Z' })
+  expect(parseIncident(made)).toEqual(made)
+  const off = stepIncident({ ...made, state: 'confirmed' }, facts({ lastOffMs: null })).next as Incident
+  expect(off.lines.map((line) => line.about)).toEqual([undefined, undefined, 'power'])
+  expect(parseIncident(off)?.lines.at(-1)).toMatchObject({ about: 'power' })
+  // A record of the release before has neither.
+  expect(parseIncident(incident)).toEqual(incident)
 })

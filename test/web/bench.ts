@@ -18,20 +18,27 @@ const USERS = {
   blue: { role: 'operator', project: 'blue' },
 } as const
 
+/** Where the conductor listens (0: anywhere), and what else is configured: the same after a restart. */
+interface Place {
+  port: number
+  readonly more: Record<string, unknown>
+}
+
 export class Bench {
   readonly dir: string
   readonly browser: Browser
   conductor: Conductor
-  private readonly port: { now: number }
+  private readonly at: Place
 
-  private constructor(dir: string, browser: Browser, conductor: Conductor, port: { now: number }) {
+  private constructor(dir: string, browser: Browser, conductor: Conductor, at: Place) {
     this.dir = dir
     this.browser = browser
     this.conductor = conductor
-    this.port = port
+    this.at = at
   }
 
-  static async start(): Promise<Bench> {
+  /** `more` goes into the configuration of the conductor. */
+  static async start(more: Record<string, unknown> = {}): Promise<Bench> {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-web-'))
     const launched = chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
     await buildUi(ROOT, join(dir, 'ui'))
@@ -42,35 +49,36 @@ export class Bench {
         .map((user) => `${user}:${hash}\n`)
         .join(''),
     )
-    const port = { now: 0 }
-    const conductor = await Bench.conductorAt(dir, port)
-    return new Bench(dir, await launched, conductor, port)
+    const at = { port: 0, more }
+    const conductor = await Bench.conductorAt(dir, at)
+    return new Bench(dir, await launched, conductor, at)
   }
 
-  private static async conductorAt(dir: string, port: { now: number }): Promise<Conductor> {
+  private static async conductorAt(dir: string, at: Place): Promise<Conductor> {
     const conductor = await startConductor(
       Config.parse({
         data: join(dir, 'data'),
         images: { store: join(dir, 'images') },
         api: {
-          listen: [{ address: '127.0.0.1', port: port.now }],
+          listen: [{ address: '127.0.0.1', port: at.port }],
           auth: { strategy: 'http_basic', file: join(dir, 'htpasswd'), users: USERS },
         },
         fake: { delaySeconds: 0.01 },
         limits: { events: { durations: 50 } },
+        ...at.more,
       }),
       { log: silentLog, uiDirectory: join(dir, 'ui') },
     )
-    port.now = Number(new URL(conductor.addresses[0] as string).port)
+    at.port = Number(new URL(conductor.addresses[0] as string).port)
     return conductor
   }
 
   get base(): string {
-    return `http://127.0.0.1:${this.port.now}`
+    return `http://127.0.0.1:${this.at.port}`
   }
 
   /** On the same port and data. */
-  again = async (): Promise<void> => void (this.conductor = await Bench.conductorAt(this.dir, this.port))
+  again = async (): Promise<void> => void (this.conductor = await Bench.conductorAt(this.dir, this.at))
 
   call = (method: string, path: string, body?: unknown) =>
     plainCall(

@@ -1,12 +1,9 @@
 /** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
  *  many servers. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 let bench: Bench
@@ -19,14 +16,6 @@ beforeAll(async () => {
   await bench.call('PUT', '/v1/nodes/r1-u02/maintenance', { reason: HOSTILE })
 })
 afterAll(() => bench?.stop())
-
-/** Of axe: what it finds wrong, where. Scripts of tests pass the policy of the page by the debugger. */
-async function flaws(page: Page): Promise<string[]> {
-  await page.evaluate(AXE)
-  return page.evaluate(
-    `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map((n) => id + ': ' + n.html)))`,
-  )
-}
 
 describe('a person', () => {
   test('logs in, goes from the racks to a server by keyboard alone, and logs out', async () => {

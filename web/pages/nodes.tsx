@@ -1,15 +1,11 @@
-/** All servers as a table, with a filter. Above some hundred rows, those alone are drawn that can be seen. */
+/** All servers as a table, with a filter. */
 import { useSignal } from '@preact/signals'
-import { useRef } from 'preact/hooks'
 import type { BoardNode } from '../api.ts'
 import { duration } from '../format.ts'
 import { elapsed, Progress, State } from '../parts/state.tsx'
+import { Windowed } from '../parts/windowed.tsx'
 import { Link, nodePath } from '../router.tsx'
 import { board, isTroubled, nameOf, waitsFor } from '../state.ts'
-
-const ROW_PX = 40
-const WINDOWED_ABOVE = 500
-const BEYOND = 15
 
 /** Every word must stand somewhere in the row. */
 function matches(node: BoardNode, words: readonly string[]): boolean {
@@ -40,16 +36,10 @@ const Row = ({ node }: { readonly node: BoardNode }) => (
 
 export function Nodes() {
   const filter = useSignal('')
-  const top = useSignal(0)
-  const box = useRef<HTMLDivElement>(null)
   const all = board.value?.nodes
   if (!all) return <p class="muted">Reading the board …</p>
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean)
   const found = words.length === 0 ? all : all.filter((node) => matches(node, words))
-  const windowed = found.length > WINDOWED_ABOVE
-  const first = windowed ? Math.max(0, Math.floor(top.value / ROW_PX) - BEYOND) : 0
-  const last = windowed ? first + Math.ceil((box.current?.clientHeight ?? 800) / ROW_PX) + 2 * BEYOND : found.length
-  const space = (rows: number) => rows > 0 && <tr aria-hidden="true" style={{ height: `${rows * ROW_PX}px` }} />
   return (
     <>
       <div class="bar">
@@ -66,34 +56,13 @@ export function Nodes() {
           {found.length === all.length ? `${all.length} nodes` : `${found.length} of ${all.length} nodes`}
         </span>
       </div>
-      <div
-        class="table card"
-        ref={box}
-        tabIndex={0}
-        role="region"
-        aria-label="Table of nodes"
-        onScroll={(event) => (top.value = event.currentTarget.scrollTop)}
-      >
-        <table aria-rowcount={found.length}>
-          <thead>
-            <tr>
-              {['Name', 'Rack', 'State', 'For', 'Power', 'Waits for'].map((name) => (
-                <th scope="col" key={name}>
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {space(first)}
-            {found.slice(first, last).map((node) => (
-              <Row key={node.uuid} node={node} />
-            ))}
-            {space(found.length - last)}
-          </tbody>
-        </table>
-        {found.length === 0 && <p class="muted none">No node has all of these words.</p>}
-      </div>
+      <Windowed
+        label="Table of nodes"
+        columns={['Name', 'Rack', 'State', 'For', 'Power', 'Waits for']}
+        rows={found}
+        row={(node) => <Row key={node.uuid} node={node} />}
+        none="No node has all of these words."
+      />
     </>
   )
 }

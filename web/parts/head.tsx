@@ -1,16 +1,25 @@
 /** The head of every page: where one is, who one is, and whether what is shown is live. */
-import { logOut } from '../api.ts'
+import { logOut, type Me } from '../api.ts'
 import { clockTime, duration } from '../format.ts'
 import { stop } from '../live.ts'
 import { Link, path } from '../router.tsx'
 import { board, heardMs, isTroubled, link, me, nextTheme, theme, tick } from '../state.ts'
 
 const PAGES = [
-  ['/', 'Racks'],
-  ['/nodes', 'Nodes'],
-  ['/events', 'Events'],
-  ['/images', 'Images'],
+  { to: '/', name: 'Racks' },
+  { to: '/nodes', name: 'Nodes' },
+  { to: '/mesh', name: 'Mesh', needs: 'mesh' },
+  { to: '/incidents', name: 'Incidents', needs: 'mesh' },
+  { to: '/events', name: 'Events' },
+  { to: '/images', name: 'Images', needs: 'whole' },
 ] as const
+
+/** What belongs to the whole site is not shown to who is confined to a project, and the mesh where there is one. */
+export const pagesFor = (user: Me | null | undefined) =>
+  PAGES.filter((page) => {
+    if (!('needs' in page)) return true
+    return user?.project === null && (page.needs === 'whole' || user.mesh)
+  })
 
 /** The conductor shows that it lives every 15 s. */
 const BEHIND_S = 20
@@ -61,7 +70,7 @@ export function Head() {
         Rackward
       </Link>
       <nav aria-label="Pages">
-        {PAGES.filter(([to]) => to !== '/images' || user?.project === null).map(([to, name]) => (
+        {pagesFor(user).map(({ to, name }) => (
           <Link to={to} key={to} current={to === '/' ? here === '/' : here.startsWith(to)}>
             {name}
           </Link>

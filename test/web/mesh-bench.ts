@@ -1,0 +1,192 @@
+/** An arbiter of a small mesh behind its real API: hosts that are well, silent, held and dead, with an incident.
+ *  Requests of operators are kept. */
+import { startMeshApi } from '../../host-agent/api/server.ts'
+import type { Environment } from '../../host-agent/adapters/environment.ts'
+import { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import type { Entry } from '../../host-agent/cluster/store.ts'
+import { AgentConfig } from '../../host-agent/config.ts'
+import {
+  FIRST_POLICY,
+  holdKey,
+  incidentKey,
+  intentKey,
+  KEYS,
+  type Incident,
+  type Intent,
+} from '../../host-agent/protocol/records.ts'
+import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
+import { monotonicClock, systemClock } from '../../kit/clock.ts'
+import type { Consul } from '../../kit/consul.ts'
+import { silentLog } from '../../kit/log.ts'
+import { memberRecord } from '../mesh/member-record.ts'
+
+const ARBITERS = ['a1', 'a2', 'a3']
+export const INCIDENT = 'h6.7.40'
+const TICK_MS = 500
+const clock = monotonicClock
+
+const planes = (names: readonly string[]) =>
+  Object.fromEntries(names.map((plane) => [plane, { address: '127.0.0.1', port: 1 }]))
+
+function intent(name: string, more: Partial<Intent>): Intent {
+  return {
+    incident: INCIDENT,
+    source: 'h6',
+    instance: `id-${name}`,
+    name,
+    priority: 1,
+    memoryMb: 512,
+    group: null,
+    state: 'PENDING',
+    epoch: 7,
+    attempt: 1,
+    target: null,
+    ref: null,
+    past: null,
+    why: null,
+    hops: 0,
+    requestedAt: null,
+    endedAt: null,
+    ...more,
+  }
+}
+
+/** `text` stands wherever a member, an operator or an adapter may write one. */
+function records(text: string, beganMs: number) {
+  const at = (seconds: number) => new Date(beganMs + seconds * 1000).toISOString()
+  const incident: Incident = {
+    id: INCIDENT,
+    host: 'h6',
+    bootId: 'b6',
+    state: 'evacuated',
+    epoch: 7,
+    cause: 'silent',
+    why: `C1: last heartbeat, by arbiter: a1 2.4 s, a2 2.1 s\nC2: ${text}`,
+    offs: 1,
+    proof: { level: 'L1', says: `its BMC switched it off ${text}`, epoch: 7, at: at(5.2) },
+    attested: null,
+    listed: true,
+    returnedBoot: null,
+    lastHeard: { a1: at(0), a2: at(0.3), a3: at(0.1) },
+    lines: [
+      { at: at(2.4), says: 'confirmed: silent everywhere, and nothing speaks against it' },
+      { at: at(2.6), says: 'fencing: OFF goes to its BMC' },
+      { at: at(2.6), says: 'OFF, command 1, at most 5 s', about: 'power' },
+      { at: at(5.2), says: 'fenced: L1: its BMC switched it off, and said so twice' },
+      { at: at(5.4), says: 'evacuating: 3 instances to move' },
+      { at: at(12), says: 'evacuated: every instance has arrived or is named with a reason' },
+    ],
+  }
+  const intents = [
+    intent('web-1', { state: 'CONFIRMED', target: 'h1', requestedAt: at(5.6), endedAt: at(9.4) }),
+    intent('web-2', { state: 'CONFIRMED', target: 'h2', requestedAt: at(5.7), endedAt: at(11.8) }),
+    intent('db-1', { state: 'FAILED', requestedAt: at(5.8), endedAt: at(10.1), why: `no host has 512 MB ${text}` }),
+  ]
+  const policy = { ...FIRST_POLICY, armed: true, why: `armed for the test ${text}`, by: 'anna' }
+  const hold = { kind: 'maintenance', why: `a new fan ${text}`, by: 'anna', seconds: 3600 }
+  return { incident, intents, policy, hold }
+}
+
+export interface MeshBench {
+  readonly url: string
+  /** Key -> value, of what operators wrote. */
+  readonly written: Map<string, unknown>
+  stop(): Promise<void>
+}
+
+/** h1 to h3 are well, h4 fell silent, h5 is held, h6 is dead, `many` more are well; the rest of `text` is hostile. */
+export async function startMeshBench(options: { text?: string; many?: number } = {}): Promise<MeshBench> {
+  const { text = '', many = 0 } = options
+  const made = records(text, systemClock.now() - 60_000)
+  const names = [
+    ...Array.from({ length: 6 }, (_, i) => `h${i + 1}`),
+    ...Array.from({ length: many }, (_, i) => `n${i}`),
+  ]
+  const values: (readonly [string, unknown])[] = [
+    ...[...names, ...ARBITERS].map(
+      (name, i) =>
+        [
+          KEYS.members + name,
+          memberRecord(name, {
+            rack: `r${1 + (i % 3)}`,
+            planes: planes(name === 'h2' ? ['management', 'storage'] : PLANES),
+            systemUuid: name === 'h3' ? null : '00000000-0000-0000-0000-000000000001',
+          }),
+        ] as const,
+    ),
+    [KEYS.policy, made.policy],
+    [holdKey('h5'), made.hold],
+    [incidentKey(INCIDENT), made.incident],
+    ...made.intents.map((one) => [intentKey(one), one] as const),
+  ]
+  const entries: Entry[] = values.map(([key, value], i) => ({ key, value, index: i + 2 }))
+  const unprotected = `a local disk ${text}`
+  const bare = { id: 'i1', name: 'bare', unprotected, memoryMb: 1, priority: 1, group: null, ref: null }
+  const survey = { instances: { h1: [bare] }, targets: [] }
+  const environment = {
+    store: (_: unknown, done: (answer: { got: 'conflict' }) => void) => done({ got: 'conflict' }),
+    readStore: (done: (answer: { entries: Entry[]; index: number }) => void) => done({ entries, index: 5_000 }),
+    bmc: () => undefined,
+    deviceLevels: () => [],
+    driver: (_call: unknown, _byMs: number, done: (answer: object) => void) =>
+      setImmediate(() => done({ ok: true, survey })),
+    alert: () => undefined,
+    wall: () => new Date(systemClock.now()).toISOString(),
+    now: () => clock.now(),
+  } as Partial<Environment> as Environment
+  const core = new Arbiter({ name: 'a1', environment, nowMs: clock.now() - 60_000, quiesceMs: 0 })
+  core.onStore({ entries, index: 5_000 }, clock.now())
+  const written = new Map<string, unknown>()
+  const consul = {
+    get: async (key: string) =>
+      key === KEYS.leader ? { value: { name: 'a1', api: null }, session: 's', index: 1 } : undefined,
+    cas: async (key: string, value: unknown) => (written.set(key, value), true),
+  } as unknown as Consul
+  const config = AgentConfig.parse({
+    name: 'a1',
+    role: 'arbiter',
+    planes: { management: { address: '127.0.0.1' } },
+    consul: { tokenFile: '/t' },
+    api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
+  })
+  const api = await startMeshApi(config, { core, api: null, consul, clock, log: silentLog, pages: () => [] })
+  const beat = () => {
+    const nowMs = clock.now()
+    core.onLease({ epoch: 7, endsMs: nowMs + 60_000, storeOkMs: nowMs }, nowMs)
+    for (const from of [...names, ...ARBITERS].filter((name) => name !== 'h4' && name !== 'h6'))
+      core.onHeartbeat({ from, bootId: 'b', seq: Math.round(nowMs), self: SELF, peers: peersOf(core, from) }, nowMs)
+    core.tick(nowMs)
+  }
+  beat()
+  const timer = setInterval(beat, TICK_MS)
+  return {
+    url: api.addresses[0] as string,
+    written,
+    async stop() {
+      clearInterval(timer)
+      await api.stop()
+    },
+  }
+}
+
+const SELF: Heartbeat['self'] = {
+  state: 'member',
+  lagMs: 0,
+  storageLost: false,
+  guests: 2,
+  consents: false,
+  gate: 'open',
+  watchdogMs: 10_000,
+}
+
+/** Everybody hears everybody but for h4 and h6. */
+function peersOf(core: Arbiter, from: string): Heartbeat['peers'] {
+  const peers: Record<string, Heartbeat['peers'][string]> = {}
+  for (const [target, observers] of core.cluster.observers) {
+    if (!observers.includes(from)) continue
+    const isSilent = target === 'h4' || target === 'h6'
+    const sight = { replyAgeMs: isSilent ? null : 10, misses: isSilent ? 9 : 0 }
+    peers[target] = { planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])), kernelAgeMs: null }
+  }
+  return peers
+}

@@ -1,0 +1,140 @@
+/** The pages of the mesh in a real browser, before the real API of an arbiter: the matrix, why and why not, an incident
+ *  from the first silence to the last instance, and who may see them. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { flaws } from './axe.ts'
+import { Bench } from './bench.ts'
+import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
+
+const HOSTILE = '<img src=x onerror="window.pwned=1">'
+/** Where pictures of the pages are left; without it, none are taken. */
+const SHOTS = process.env.RACKWARD_SHOTS
+
+let mesh: MeshBench
+let bench: Bench
+beforeAll(async () => {
+  mesh = await startMeshBench({ text: HOSTILE })
+  bench = await Bench.start({ mesh: { arbiters: [mesh.url] } })
+  await bench.node('h1')
+})
+afterAll(async () => {
+  await bench?.stop()
+  await mesh?.stop()
+})
+
+test('the mesh page shows who leads, who armed it and why, each host on each plane, and what is not protected', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'eye')
+  await page.getByRole('link', { name: 'Mesh', exact: true }).click()
+  await page.getByRole('heading', { name: 'Mesh', level: 1 }).waitFor()
+  await page.getByText('● armed').waitFor()
+  await page.getByText(`armed for the test ${HOSTILE}`).waitFor()
+  await page.getByText('1 of 1 hosts fenced').waitFor()
+  const row = (name: string) => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
+  await row('h4').getByText('✖ down').first().waitFor()
+  expect(await row('h1').getByText('● up').count()).toBe(3)
+  // It has no tenant plane: that is neither up nor down.
+  expect(await row('h2').getByText('● up').count()).toBe(2)
+  expect(await row('h5').getByText('maintenance').count()).toBe(1)
+  await page.getByText('would not be moved: a local disk').waitFor()
+  await page.getByText('a new fan').waitFor()
+
+  await page.getByRole('link', { name: 'h4', exact: true }).first().click()
+  await page.getByRole('heading', { name: 'h4', level: 1 }).waitFor()
+  await page.getByText('C1: its heartbeat is missed by a majority of the arbiters').waitFor()
+  await page
+    .getByText(/heard by 0 of [1-9]/)
+    .first()
+    .waitFor()
+  expect(said).toEqual([])
+  expect(await page.evaluate('window.pwned')).toBeUndefined()
+  await page.context().close()
+})
+
+test('an incident is shown from the first silence to the last instance, with what was not moved and why', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'eye', '/ui/incidents')
+  await page.getByText('2 of 3 moved, 1 not').waitFor()
+  await page.getByRole('link', { name: 'h6', exact: true }).click()
+  await page.getByRole('heading', { name: 'Incident of h6' }).waitFor()
+  const lanes = page.locator('.lanes li')
+  expect(await lanes.locator('.name').allTextContents()).toEqual([
+    'heard by a1',
+    'heard by a2',
+    'heard by a3',
+    'BMC and power',
+    'decision',
+    'web-1',
+    'web-2',
+    'db-1',
+  ])
+  // The silence begins at the left, and the instances end on the right of the decision.
+  const left = async (i: number) => (await lanes.nth(i).locator('.span').boundingBox())?.x ?? 0
+  expect(await left(0)).toBeLessThan(await left(1))
+  expect(await left(1)).toBeLessThan(await left(5))
+  await page.getByText(`no host has 512 MB ${HOSTILE}`).first().waitFor()
+  await page.getByText('L1, switched off by its BMC').waitFor()
+  await page.getByText('+2.4 s').first().waitFor()
+  await page.goto(`${bench.base}/ui/incidents/nothing.1.1`)
+  await page.getByText('there is no incident').waitFor()
+  expect(said).toEqual([])
+  await page.context().close()
+})
+
+test('who is confined to a project neither sees links to the mesh nor gets its pages', async () => {
+  const { page } = await bench.page()
+  await bench.logIn(page, 'blue')
+  expect(await page.getByRole('link', { name: 'Mesh', exact: true }).count()).toBe(0)
+  for (const path of ['mesh', 'mesh/h4', 'incidents', `incidents/${INCIDENT}`]) {
+    await page.goto(`${bench.base}/ui/${path}`)
+    await page.getByRole('alert').getByText('confined to project blue').waitFor()
+    expect(await page.getByText('h4').count()).toBe(path === 'mesh/h4' ? 1 : 0)
+  }
+  await page.context().close()
+})
+
+test('arbiters that fall silent are seen: what is shown is old, and says how old', async () => {
+  const { page } = await bench.page()
+  await bench.logIn(page, 'eye', '/ui/mesh')
+  await page.getByText('● armed').waitFor()
+  await page.route('**/rackward/v1/mesh', (route) =>
+    route.fulfill({
+      status: 503,
+      json: { error_message: JSON.stringify({ faultstring: 'no arbiter knows a leader' }) },
+    }),
+  )
+  await page.getByRole('alert').getByText('no arbiter knows a leader What is shown is').waitFor()
+  await page.unroute('**/rackward/v1/mesh')
+  await page.getByRole('alert').waitFor({ state: 'detached' })
+  await page.context().close()
+})
+
+test.concurrent.each([
+  { dark: false, width: 1280 },
+  { dark: true, width: 390 },
+])('the pages of the mesh are accessible, and none is wider than the window: %j', async (options) => {
+  const { page } = await bench.page(options)
+  await bench.logIn(page)
+  for (const [path, shown] of [
+    ['mesh', 'Not protected'],
+    ['mesh/h4', 'Why, and why not'],
+    ['incidents', 'Table of incidents'],
+    [`incidents/${INCIDENT}`, 'Time line'],
+  ] as const) {
+    await page.goto(`${bench.base}/ui/${path}`)
+    await page
+      .getByText(shown)
+      .or(page.getByRole('region', { name: shown }))
+      .first()
+      .waitFor()
+    expect([path, await flaws(page)]).toEqual([path, []])
+    expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true])
+    if (SHOTS) {
+      mkdirSync(SHOTS, { recursive: true })
+      const name = `${path.split('/')[0]}${path.includes('/') ? '-one' : ''}-${options.width}-${options.dark ? 'dark' : 'light'}.png`
+      await page.screenshot({ path: join(SHOTS, name), fullPage: true })
+    }
+  }
+  await page.context().close()
+})

@@ -1,0 +1,116 @@
+/** What the arbiters of the mesh answer through the conductor (host-agent/api/views.ts). An arbiter of another release
+ *  may leave out what this one has, so that everything that came later is optional. */
+
+export type PlaneState = 'up' | 'down' | 'unknown'
+export const PLANES = ['management', 'storage', 'tenant'] as const
+export type Plane = (typeof PLANES)[number]
+
+export interface Hold {
+  readonly kind: string
+  readonly reason: string
+  readonly requested_by: string
+  /** It ends by itself after so long; null: it does not. */
+  readonly seconds: number | null
+}
+
+export interface MeshHost {
+  readonly name: string
+  readonly state: string
+  readonly message: string
+  readonly rack: string | null
+  readonly planes: Readonly<Record<Plane, PlaneState>> | null
+  readonly has_planes?: readonly string[]
+  readonly last_heard_seconds: number | null
+  readonly gate: string | null
+  readonly guests: number | null
+  readonly instances: number | null
+  readonly not_fenceable_because: string | null
+  readonly unprotected: readonly { readonly id: string; readonly name: string; readonly because: string }[] | null
+  readonly hold: Hold | null
+  readonly incident: string | null
+  readonly node: string | null
+}
+
+export interface Mesh {
+  readonly reported_by: string
+  readonly leader: string | null
+  readonly lease_left_seconds: number | null
+  readonly judged_seconds_ago: number | null
+  readonly armed: boolean
+  readonly dry_run: boolean
+  readonly reason: string
+  readonly requested_by: string
+  readonly levels: readonly string[]
+  readonly budget?: {
+    readonly fenced: number
+    readonly allowed: number
+    readonly window_seconds: number
+    readonly being_fenced: number
+    readonly at_once: number
+  }
+  readonly arbiters: readonly { readonly name: string; readonly last_heard_seconds: number | null }[]
+  readonly hosts: readonly MeshHost[]
+  readonly unreadable_keys: readonly string[]
+}
+
+export interface HostAccount extends MeshHost {
+  readonly verdict: string
+  readonly verdict_message: string
+  readonly conditions: readonly {
+    readonly id: string
+    readonly holds: boolean
+    readonly message: string
+    readonly description: string
+  }[]
+  readonly veto: { readonly kind: string; readonly message: string; readonly age_seconds: number } | null
+  readonly bmc: {
+    readonly identity: string
+    readonly fault: string | null
+    readonly reads: readonly { readonly power: string; readonly age_seconds: number }[]
+  } | null
+  readonly observers?: readonly {
+    readonly plane: string
+    readonly silent: readonly string[]
+    readonly answered: readonly string[]
+    readonly mute: readonly string[]
+  }[]
+}
+
+export interface Instance {
+  readonly id: string
+  readonly name: string
+  readonly state: string
+  readonly target: string | null
+  readonly attempt: number
+  readonly because: string | null
+  readonly requested_at: string | null
+  readonly ended_at: string | null
+}
+
+export interface Incident {
+  readonly id: string
+  readonly host: string
+  readonly boot_id: string | null
+  readonly state: string
+  readonly cause: string
+  readonly reason: string
+  readonly proof: { readonly level: string; readonly message: string; readonly at: string } | null
+  readonly attested: { readonly requested_by: string; readonly at: string } | null
+  readonly off_commands: number
+  readonly last_heard?: readonly { readonly arbiter: string; readonly at: string }[]
+  readonly time_line: readonly {
+    readonly at: string
+    readonly about?: 'decision' | 'power' | 'instance'
+    readonly message: string
+  }[]
+  readonly instances: readonly Instance[]
+}
+
+export const MESH = '/rackward/v1/mesh'
+export const INCIDENTS = '/rackward/v1/incidents'
+export const hostPath = (host: string): string => `${MESH}/hosts/${encodeURIComponent(host)}`
+export const incidentPath = (id: string): string => `${INCIDENTS}/${encodeURIComponent(id)}`
+
+/** Shows its instances as given up. */
+export const isLost = ({ state }: Instance): boolean => state === 'FAILED' || state === 'UNKNOWN' || state === 'SKIPPED'
+export const isOver = ({ state }: Pick<Incident, 'state'>): boolean => state === 'recovered' || state === 'cancelled'

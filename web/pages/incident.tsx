@@ -1,0 +1,113 @@
+/** One incident, from the first silence to the last instance: a time line in lanes, the proof, the evidence, and what
+ *  was not moved and why. */
+import { fullTime } from '../format.ts'
+import { incidentPath, isLost, isOver, type Incident as IncidentAnswer } from '../mesh-api.ts'
+import { HostState } from '../parts/host.tsx'
+import { Freshness } from '../parts/polled.tsx'
+import { Lanes } from '../parts/lanes.tsx'
+import { usePolled } from '../poll.ts'
+import { hostAddress, Link } from '../router.tsx'
+import { countOf } from './incidents.tsx'
+
+const EVERY_MS = 2_000
+const LEVELS: Readonly<Record<string, string>> = {
+  L0: 'off already',
+  L1: 'switched off by its BMC',
+  L2: 'outlets off',
+  L3: 'reset by its watchdog',
+  L4: 'shut out of the storage',
+  L5: 'attested by a person',
+}
+
+const Proof = ({ incident }: { readonly incident: IncidentAnswer }) => (
+  <section class="card">
+    <h2>Proof</h2>
+    {incident.proof ? (
+      <>
+        <p>
+          <b>
+            {incident.proof.level}, {LEVELS[incident.proof.level] ?? 'a level of another release'}
+          </b>{' '}
+          at {fullTime(incident.proof.at)}
+        </p>
+        <p class="muted">{incident.proof.message}</p>
+      </>
+    ) : (
+      <p class="tone-warn">▲ None: nothing is moved before the host is proven to run nothing.</p>
+    )}
+    {incident.attested && (
+      <p class="muted">
+        Attested by {incident.attested.requested_by} at {fullTime(incident.attested.at)}.
+      </p>
+    )}
+    <p class="muted">OFF commands to its BMC: {incident.off_commands}.</p>
+  </section>
+)
+
+function NotMoved({ incident }: { readonly incident: IncidentAnswer }) {
+  const lost = incident.instances.filter((one) => isLost(one) || (one.state !== 'CONFIRMED' && one.because !== null))
+  return (
+    <section class="card">
+      <h2>
+        Not moved <small>{lost.length}</small>
+      </h2>
+      {lost.length === 0 && (
+        <p class="muted">
+          {incident.instances.length === 0 ? 'Its instances are not listed yet.' : 'Nothing was left behind.'}
+        </p>
+      )}
+      <ul class="lines">
+        {lost.map((one) => (
+          <li key={one.id}>
+            <b>{one.name}</b> <span class={isLost(one) ? 'tone-bad' : 'tone-busy'}>{one.state}</span>
+            {one.target && `, to ${one.target}`}
+            <p class="muted">{one.because ?? 'no reason was given'}</p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+const Evidence = ({ incident }: { readonly incident: IncidentAnswer }) => (
+  <section class="card">
+    <h2>Evidence when it was confirmed</h2>
+    <ul class="lines">
+      {incident.reason.split('\n').map((line) => (
+        <li key={line}>{line}</li>
+      ))}
+    </ul>
+  </section>
+)
+
+export function Incident({ id }: { readonly id: string }) {
+  const answer = usePolled<IncidentAnswer>(incidentPath(id), EVERY_MS)
+  const incident = answer.value
+  return (
+    <>
+      <div class="bar">
+        <h1>Incident of {incident?.host ?? id}</h1>
+        {incident && <HostState host={incident} />}
+        {incident && <span class="muted">{countOf(incident.instances)}</span>}
+        {incident && <Link to={hostAddress(incident.host)}>the host</Link>}
+      </div>
+      <Freshness answer={answer} />
+      {incident && (
+        <div class={answer.problem ? 'stale' : ''}>
+          <p class="says-head">
+            Cause <b>{incident.cause}</b>, boot <b>{incident.boot_id ?? 'never heard'}</b>
+            {isOver(incident) && ', over'}
+          </p>
+          <Lanes incident={incident} />
+          <div class="pair">
+            <div class="stack">
+              <Proof incident={incident} />
+              <Evidence incident={incident} />
+            </div>
+            <NotMoved incident={incident} />
+          </div>
+        </div>
+      )}
+    </>
+  )
+}

@@ -1,0 +1,23 @@
+/** What stands above an answer that is asked for again and again: why there is none, or how old it is. */
+import { duration } from '../format.ts'
+import type { Polled } from '../poll.ts'
+import { tick } from '../state.ts'
+
+const OLD_S = 10
+
+export function Freshness({ answer }: { readonly answer: Polled<unknown> }) {
+  const ageS = (tick.value - answer.atMs) / 1000
+  if (answer.problem)
+    return (
+      <p class="problem card" role="alert">
+        {answer.problem}
+        {answer.value !== undefined && ` What is shown is ${duration(ageS)} old.`}
+      </p>
+    )
+  if (answer.value === undefined) return <p class="muted">Asking the arbiters …</p>
+  return ageS > OLD_S ? (
+    <p class="card old" role="status">
+      No answer for {duration(ageS)}.
+    </p>
+  ) : null
+}
