@@ -1,6 +1,7 @@
 #!/bin/bash
-# BMCs for the blank servers: ipmi_sim on the host's side of the rack's network, one address each (10.88.0.201 to .203), joined to libvirt's
-# domains. "up" starts them, "down" ends them; ipmi_sim calls this script itself as "chassis NAME ...".
+# BMCs for the blank servers, on the host's side of the rack's network, one address each (10.88.0.201 to .203), joined to libvirt's domains:
+# ipmi_sim speaks IPMI, dist/vagrant/redfish-bmcs.mjs Redfish. "up" starts them, "down" ends them; ipmi_sim calls this script itself as
+# "chassis NAME ...".
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 dir=/var/tmp/rackward-vagrant-bmc
@@ -34,9 +35,12 @@ CONF
     printf 'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n' >"$d/emu.cmd"
     running "$d" || as_root setsid sh -c 'echo $$ >"$0/pid"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null' "$d" &
   done
+  running_redfish || as_root setsid sh -c 'echo $$ >"$0/redfish.pid"; exec "$2" "$1" "$0" >"$0/redfish.log" 2>&1 </dev/null' "$dir" "$here/../dist/vagrant/redfish-bmcs.mjs" "$(command -v node)" &
   wait_for_bmcs
 }
 
+running_redfish() { [ -e "$dir/redfish.pid" ] && grep -qa redfish-bmcs "/proc/$(cat "$dir/redfish.pid")/cmdline" 2>/dev/null; }
+redfish_answers() { (exec 3<>"/dev/tcp/10.88.0.20$1/443") 2>/dev/null; }
 running() { [ -e "$1/pid" ] && grep -qa ipmi_sim "/proc/$(cat "$1/pid")/cmdline" 2>/dev/null; }
 
 wait_for_bmcs() {
@@ -44,11 +48,16 @@ wait_for_bmcs() {
     for _ in $(seq 40); do running "$dir/server-$n" && continue 2; sleep 0.1; done
     echo "the BMC of server-$n did not start: $dir/server-$n/log" >&2; exit 1
   done
-  echo 'the BMCs answer at 10.88.0.201 to 10.88.0.203 (user admin, password rack-secret)'
+  for n in 1 2 3; do
+    for _ in $(seq 100); do redfish_answers $n && continue 2; sleep 0.2; done
+    echo "the Redfish BMC of server-$n does not answer: $dir/redfish.log" >&2; exit 1
+  done
+  echo 'the BMCs answer at 10.88.0.201 to 10.88.0.203 by IPMI and by Redfish (user admin, password rack-secret)'
 }
 
 down() {
   for n in 1 2 3; do running "$dir/server-$n" && as_root kill "$(cat "$dir/server-$n/pid")"; done
+  if running_redfish; then as_root kill "$(cat "$dir/redfish.pid")"; fi
   as_root rm -rf "$dir"
 }
 

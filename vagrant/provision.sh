@@ -37,6 +37,7 @@ boot:
   subnets: [{ cidr: 10.88.0.0/24, serverIp: 10.88.0.2, first: 10.88.0.100, last: 10.88.0.149 }]
   kernel: $share/ramdisk/kernel
   initrd: $share/ramdisk/initrd
+  iso: $share/ramdisk/boot.iso
 mesh: { arbiters: [http://10.88.0.2:7461], username: admin, passwordFile: /var/lib/rackward/mesh.password }
 log: { format: text }
 CONFIG
@@ -97,5 +98,5 @@ for n in 1 2 3; do
   retry as_agent rackward mesh invite server-$n --out /var/lib/rackward-agent/bundle-$n
   practice user-data server-$n 10.88.0.5$n 52:54:00:88:00:0$n /var/lib/rackward-agent/bundle-$n 10.88.0.2 >/root/server-$n.json
 done
-cp "$share/rack.yaml" /root/rack.yaml
+cp "$share/rack.yaml" "$share/rack-redfish.yaml" /root/
 echo 'the conductor is ready: vagrant ssh conductor -c "sudo rackward doctor"'

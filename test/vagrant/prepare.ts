@@ -24,23 +24,12 @@ export async function prepare(options: { box: boolean }): Promise<void> {
   await packagesFor(join(SHARE, 'packages'), say)
   await cp(ramdisk.kernel, join(SHARE, 'ramdisk/kernel'))
   await cp(ramdisk.initrd, join(SHARE, 'ramdisk/initrd'))
+  if (ramdisk.iso) await cp(ramdisk.iso, join(SHARE, 'ramdisk/boot.iso'))
   await cp(join(store, image.id), join(SHARE, 'store', image.id), { recursive: true })
-  await cp(join(ROOT, 'vagrant/rack.yaml'), join(SHARE, 'rack.yaml'))
+  for (const name of ['rack.yaml', 'rack-redfish.yaml']) await cp(join(ROOT, 'vagrant', name), join(SHARE, name))
   await cp(process.env.RACKWARD_CONSUL ?? '/usr/bin/consul', join(SHARE, 'consul'))
-  await runOk(
-    [
-      join(ROOT, 'node_modules/.bin/esbuild'),
-      join(ROOT, 'test/lab/ha/practice.ts'),
-      '--bundle',
-      '--format=esm',
-      '--platform=node',
-      '--target=node20',
-      "--banner:js=import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-      `--outfile=${join(SHARE, 'practice.mjs')}`,
-      '--log-level=warning',
-    ],
-    { timeoutMs: TIMEOUT_MS },
-  )
+  await bundle('test/lab/ha/practice.ts', 'practice.mjs')
+  await bundle('test/vagrant/redfish-bmcs.ts', 'redfish-bmcs.mjs')
   // The user of QEMU's processes reads it through 9p.
   await runOk(['chmod', '-R', 'a+rX', SHARE], { timeoutMs: TIMEOUT_MS })
   if (!options.box) return known ? writeFile(join(SHARE, 'box-added'), `${BOX}\n`) : undefined
@@ -49,4 +38,21 @@ export async function prepare(options: { box: boolean }): Promise<void> {
   await runOk(['vagrant', 'box', 'add', '--force', '--name', BOX, box], { timeoutMs: TIMEOUT_MS })
   await rm(box)
   await writeFile(join(SHARE, 'box-added'), `${BOX}\n`)
+}
+
+/** A program of one file. */
+async function bundle(source: string, name: string): Promise<void> {
+  const banner =
+    "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"
+  const options = ['--bundle', '--format=esm', '--platform=node', '--target=node20', '--log-level=warning']
+  await runOk(
+    [
+      join(ROOT, 'node_modules/.bin/esbuild'),
+      join(ROOT, source),
+      ...options,
+      `--banner:js=${banner}`,
+      `--outfile=${join(SHARE, name)}`,
+    ],
+    { timeoutMs: TIMEOUT_MS },
+  )
 }

@@ -1,12 +1,11 @@
 /** The Vagrant rack for real: brought up, one server imaged through its virtual BMC, taken away again. */
-import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
-import { launch, run, runOk } from '../../kit/run.ts'
-import { endProcess } from '../lab/rack.ts'
+import { run, runOk } from '../../kit/run.ts'
 import { ROOT } from '../lab/root.ts'
+import { Libvirtd } from './libvirtd.ts'
 
 const MINUTE_MS = 60_000
 const dir = join(ROOT, 'dist/vagrant-test')
@@ -26,28 +25,12 @@ async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Pro
 }
 const inside = (script: string, timeoutMs = 5 * MINUTE_MS) =>
   vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
-const started: number[] = []
-
-/** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where
- *  everything else starts as well. */
-const libvirtAnswers = async () =>
-  (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
-
-/** Where no systemd runs libvirt's daemons, they are ours for the test. */
-async function libvirtUp(): Promise<void> {
-  if (await libvirtAnswers()) return
-  for (const daemon of ['virtlogd', 'libvirtd']) {
-    launch([daemon, '--pid-file', join(dir, `${daemon}.pid`)])
-    await until(() => existsSync(join(dir, `${daemon}.pid`)), { what: daemon, timeoutMs: MINUTE_MS })
-    started.push(Number(await readFile(join(dir, `${daemon}.pid`), 'utf8')))
-  }
-  await until(libvirtAnswers, { what: 'libvirt', timeoutMs: 3 * MINUTE_MS })
-}
+const libvirt = new Libvirtd(dir)
 
 beforeAll(async () => {
   await rm(dir, { recursive: true, force: true })
   await mkdir(dir, { recursive: true })
-  await libvirtUp()
+  await libvirt.up()
   // As `npm run vagrant` does.
   await runOk([process.execPath, join(ROOT, 'dist/test/vagrant/main.js')], { timeoutMs: 20 * MINUTE_MS })
   await vagrant(['up', '--no-parallel'])
@@ -55,7 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await vagrant(['destroy', '-f'], 5 * MINUTE_MS).catch((error: Error) => process.stderr.write(`${error.message}\n`))
   await run(['virsh', '-c', 'qemu:///system', 'net-destroy', 'rackward'], { timeoutMs: MINUTE_MS })
-  for (const pid of started.reverse()) endProcess(pid, 'SIGTERM')
+  libvirt.down()
   await rm(dir, { recursive: true, force: true })
 }, 10 * MINUTE_MS)
 
@@ -83,3 +66,12 @@ test(
     })
   },
 )
+
+test('the BMC of a server speaks Redfish as well', { timeout: 15 * MINUTE_MS }, async () => {
+  const login = 'RACKWARD_BMC_PASSWORD=rack-secret'
+  await inside(`${login} rackward node enroll by-redfish --driver redfish --bmc https://10.88.0.202 --user admin`)
+  await inside('rackward node manage by-redfish --wait')
+  await inside('rackward node power on by-redfish --wait')
+  expect(await inside('rackward node list')).toMatch(/by-redfish +manageable +power on/)
+  await inside('rackward node power off by-redfish --wait')
+})

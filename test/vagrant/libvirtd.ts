@@ -1,0 +1,39 @@
+/** libvirt's daemons, where no systemd runs them: ours for a test. */
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { until } from '../../kit/clock.ts'
+import { launch, run } from '../../kit/run.ts'
+import { endProcess } from '../lab/rack.ts'
+
+const MINUTE_MS = 60_000
+
+export class Libvirtd {
+  private readonly dir: string
+  private readonly started: number[] = []
+
+  /** `dir`: for their process ids. It exists. */
+  constructor(dir: string) {
+    this.dir = dir
+  }
+
+  async up(): Promise<void> {
+    if (await answers()) return
+    for (const daemon of ['virtlogd', 'libvirtd']) {
+      const file = join(this.dir, `${daemon}.pid`)
+      launch([daemon, '--pid-file', file])
+      await until(() => existsSync(file), { what: daemon, timeoutMs: MINUTE_MS })
+      this.started.push(Number(await readFile(file, 'utf8')))
+    }
+    await until(answers, { what: 'libvirt', timeoutMs: 3 * MINUTE_MS })
+  }
+
+  down(): void {
+    for (const pid of this.started.splice(0).reverse()) endProcess(pid, 'SIGTERM')
+  }
+}
+
+/** The first call after libvirtd's start waits until it has looked at the machine, which takes it a minute where
+ *  everything else starts as well. */
+const answers = async () =>
+  (await run(['virsh', '-c', 'qemu:///system', 'version'], { timeoutMs: MINUTE_MS })).code === 0
