@@ -6,6 +6,7 @@ import { imageCommands } from './commands/image.ts'
 import { initCommand } from './commands/init.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
+import { storeCommands } from './commands/store.ts'
 import { onServer } from './commands/server-options.ts'
 import { lines } from './show.ts'
 import { STATUSES, CliError } from './error.ts'
@@ -48,6 +49,7 @@ initCommand(program)
 nodeCommands(program)
 imageCommands(program)
 meshCommands(program)
+storeCommands(program)
 
 onServer(
   program

@@ -9,6 +9,7 @@ import { keyFile, readPrivateFile } from '../../kit/files.ts'
 import type { Random } from '../../kit/random.ts'
 import type { PostgresConfig } from '../config-store.ts'
 import type { DurationLimits } from '../store/durations.ts'
+import { refuseForgotten } from '../store/move/mark-of-sqlite.ts'
 import { takeLock } from '../store/open.ts'
 import type { Seal } from '../store/secrets.ts'
 import { SqliteStore } from '../store/sqlite.ts'
@@ -17,6 +18,8 @@ import type { PostgresOptions } from '../store/postgres/connect.ts'
 import { openPostgres } from '../store/postgres/store.ts'
 import type { Context } from './context.ts'
 
+/** The name of the SQLite file in the data directory. */
+export const DATABASE = 'rackward.db'
 const ID_BYTES = 16
 
 export interface OpenedStore {
@@ -41,29 +44,36 @@ export const openPostgresOf =
   async (file, seal, { clock, limits }) => {
     const lock = takeLock(`${file}.lock`)
     try {
-      const id = await keyFile(join(dirname(file), 'conductor.id'), {
-        lengthBytes: ID_BYTES,
-        make: () => parts.random.bytes(ID_BYTES),
-        code: 'config.invalid',
-      })
       const store = await openPostgres(await optionsOf(config), {
         clock,
         monotonic: parts.monotonic,
         limits,
         seal,
-        // A copy of the directory on another machine is another conductor.
-        conductor: `${hostname()} ${id.toString('hex')}`,
+        conductor: await conductorId(dirname(file), hostname(), parts.random),
       })
       const close = async () => {
         await store.close()
         lock.close()
       }
-      return { store, close }
+      try {
+        if ((await store.nodeCounts()).length === 0) refuseForgotten(file)
+        return { store, close }
+      } catch (error) {
+        await store.close()
+        throw error
+      }
     } catch (error) {
       lock.close()
       throw error
     }
   }
+
+/** Who works on the nodes of a database: a copy of the data directory on another machine is another conductor. */
+export async function conductorId(data: string, host: string, random: Random): Promise<string> {
+  const make = () => random.bytes(ID_BYTES)
+  const id = await keyFile(join(data, 'conductor.id'), { lengthBytes: ID_BYTES, make, code: 'config.invalid' })
+  return `${host} ${id.toString('hex')}`
+}
 
 /** Reads the files that the configuration names. */
 export async function optionsOf(config: PostgresConfig): Promise<PostgresOptions> {

@@ -9,7 +9,7 @@ import { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
 import { loadSeal } from '../store/secrets.ts'
 import type { Context } from './context.ts'
-import { openConfigured, type OpenStore } from './open-store.ts'
+import { DATABASE, openConfigured, type OpenStore } from './open-store.ts'
 
 export interface Storage {
   readonly store: Store
@@ -27,7 +27,7 @@ export async function openStorage(context: Context, openStore: OpenStore = openC
   const seal = await loadSeal(join(config.data, 'secret.key'), random)
   const { store } = await life.add(
     'store',
-    () => openStore(join(config.data, 'rackward.db'), seal, { clock, limits: config.limits.events }),
+    () => openStore(join(config.data, DATABASE), seal, { clock, limits: config.limits.events }),
     (opened) => opened.close(),
   )
   for (const { kind, uuid, why } of await store.survey())

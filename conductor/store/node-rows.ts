@@ -108,6 +108,16 @@ export function nodeColumns(node: NodeRecord, seal: Seal): Record<string, Value>
   return columns
 }
 
+/** Columns that are made of the body alone, and whether an effect is pending. Throws what is wrong with the row. */
+export function madeOfBody(row: Pick<NodeRow, 'uuid' | 'version' | 'body'>) {
+  const node = complete(parseObject(row.body), row)
+  return {
+    vifs: JSON.stringify(Object.keys(node.vifs)),
+    dueAtMs: wholeMs(dueAtMs(node)),
+    isPending: node.workflow.pendingEffects.length > 0,
+  }
+}
+
 /** Throws what is wrong with the row. */
 export function readNode(row: NodeRow, seal: Seal): NodeRecord {
   const node = complete(parseObject(row.body), row)
@@ -137,7 +147,7 @@ const NODE_KINDS = kindsOf(FRESH)
 const WORKFLOW_KINDS = kindsOf(FRESH.workflow)
 
 /** `stored` comes from the parser and becomes the record. */
-function complete(stored: Record<string, unknown>, row: NodeRow): NodeRecord {
+function complete(stored: Record<string, unknown>, row: Pick<NodeRow, 'uuid' | 'version'>): NodeRecord {
   upgradeNode(stored)
   const lacking = ESSENTIAL.find((name) => stored[name] === undefined)
   if (lacking) throw new Error(`the field ${lacking} is missing`)

@@ -43,6 +43,37 @@ function openBody(row: ObjectRow, seal: Seal): ObjectRecord['body'] {
   return { ...body, ...seal.restore(parts, parseObject(row.sealed) as Sealed, placeOf(row)) }
 }
 
+/** Every column but those of the fields, which each database has in its own form. */
+export const objectColumns = (object: ObjectRecord, seal: Seal) => ({
+  kind: object.kind,
+  uuid: object.uuid,
+  name: object.name,
+  node_uuid: object.nodeUuid,
+  unique_key: object.uniqueKey,
+  created_at: object.createdAtMs,
+  updated_at: object.updatedAtMs,
+  version: object.version,
+  ...sealBody(object, seal),
+})
+
+/** The fields as one small document. */
+export const fieldsOf = (body: ObjectRecord['body']): string =>
+  JSON.stringify(
+    Object.fromEntries(OBJECT_FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))),
+  )
+
+const NUMBER_FIELDS = ['boot_index', 'priority', 'public']
+
+/** The fields as columns. */
+export const fieldColumns = (body: ObjectRecord['body']): Record<string, string | number | null> =>
+  Object.fromEntries(OBJECT_FIELDS.map((field) => [field, fieldValue(field, body[field])]))
+
+function fieldValue(field: string, value: unknown): string | number | null {
+  if (NUMBER_FIELDS.includes(field)) return Number.isInteger(Number(value ?? NaN)) ? Number(value) : null
+  if (value === undefined || value === null) return null
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
 export const readObject = (row: ObjectRow, seal: Seal): ObjectRecord => ({
   kind: row.kind,
   uuid: row.uuid,

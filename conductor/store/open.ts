@@ -4,11 +4,14 @@ import { Fault } from '../../kit/fault.ts'
 import { bmcAddress } from '../bmc/address.ts'
 import { isObject } from './damage.ts'
 import { MIGRATIONS } from './migrations.ts'
+import { refuseMoved } from './move/mark.ts'
+import { markOf } from './move/mark-of-sqlite.ts'
 
 /** For the start alone; afterwards nothing waits inside SQLite, because everybody else would wait with it. */
 const START_BUSY_MS = 5_000
 
-/** Throws `store.locked` when another conductor has the file, unless it is to be shared. */
+/** Throws `store.locked` when another conductor has the file, unless it is to be shared, and `store.migrated` when its
+ *  records are elsewhere. */
 export function openDatabase(
   path: string,
   shared: boolean,
@@ -17,6 +20,7 @@ export function openDatabase(
   let db: Database.Database | undefined
   try {
     db = new Database(path, { timeout: START_BUSY_MS })
+    refuseMoved(markOf(db))
     db.pragma('journal_mode = WAL')
     // FULL: what was answered with 2xx survives a power cut, not only a crash of the process.
     db.pragma('synchronous = FULL')

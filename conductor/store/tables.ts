@@ -4,7 +4,16 @@ import type { Damage } from './damage.ts'
 import { isIn, type Listing, type SqliteFile, type Value, type Where } from './file.ts'
 import { moved } from './moved.ts'
 import { byColumn, byRare, type Sorts } from './listing.ts'
-import { OBJECT_COLUMNS, OBJECT_FIELDS, readObject, SECRET_PARTS, sealBody, type ObjectRow } from './object-rows.ts'
+import {
+  fieldsOf,
+  OBJECT_COLUMNS,
+  OBJECT_FIELDS,
+  objectColumns,
+  readObject,
+  SECRET_PARTS,
+  sealBody,
+  type ObjectRow,
+} from './object-rows.ts'
 import type { ConductorRow, ObjectFilter, ObjectRecord, ObjectStore } from './port.ts'
 
 /** Columns that have an index, and seldom change. */
@@ -26,11 +35,6 @@ const OBJECT_SORTS: Sorts = {
     ]),
   ),
 }
-
-const fieldsOf = (body: Readonly<Record<string, unknown>>) =>
-  JSON.stringify(
-    Object.fromEntries(OBJECT_FIELDS.flatMap((field) => (body[field] === undefined ? [] : [[field, body[field]]]))),
-  )
 
 /** A page of records that can be read: what cannot does not make the page shorter, which would end the list for who
  *  asked. */
@@ -119,16 +123,8 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
 }
 
 const columnsOf = (object: ObjectRecord, seal: Seal): Record<string, Value> => ({
-  kind: object.kind,
-  uuid: object.uuid,
-  name: object.name,
-  node_uuid: object.nodeUuid,
-  unique_key: object.uniqueKey,
-  created_at: object.createdAtMs,
-  updated_at: object.updatedAtMs,
-  version: object.version,
+  ...objectColumns(object, seal),
   fields: fieldsOf(object.body),
-  ...sealBody(object, seal),
 })
 
 /** Secrets of objects leave the body. What cannot be read stays as it is. */

@@ -144,6 +144,12 @@ export const SERVICE_FAULTS = {
     description: 'another conductor uses this data directory, or this database',
     remedy: 'stop the other conductor or give this one its own data directory and database',
   },
+  'store.migrated': {
+    retry: false,
+    description: 'the records of this store are in another one',
+    remedy:
+      'name the store that has the records in the configuration key `store`, or finish the move with `rackward store migrate`',
+  },
   'store.damaged': {
     retry: false,
     description: 'a stored record cannot be read',

@@ -1,9 +1,13 @@
 /** Before a PostgreSQL database is used: is it a primary, of a version that will do, ours, and not newer than this
  *  program? Then its schema is brought up to date. */
 import { Fault } from '../../../kit/fault.ts'
+import { FENCE, refuseMoved } from '../move/mark.ts'
+import { markIn } from '../move/mark-of-postgres.ts'
 import type { Connections } from './connect.ts'
 import { STEPS } from './schema.ts'
 
+/** The oldest program that can work with the present schema. */
+export const OLDEST = Math.max(...STEPS.map((step) => step.oldest))
 const MIN_VERSION = 130_000
 /** One step, of a database with many events. */
 const STEP_MS = 3_600_000
@@ -24,8 +28,9 @@ const SERVER = `SELECT pg_is_in_recovery() AS standby, current_setting('server_v
   to_regclass('rackward_schema') IS NOT NULL AS ours,
   (SELECT count(*)::int FROM information_schema.tables WHERE table_schema = current_schema()) AS tables`
 
-/** Throws `store.broken` for a database that cannot be used, and changes nothing in it. */
-export async function migrate(connections: Connections): Promise<void> {
+/** Throws `store.broken` for a database that cannot be used, and changes nothing in it; `store.migrated` for one whose
+ *  records are elsewhere, unless it is opened `toMove` them. */
+export async function migrate(connections: Connections, toMove = false): Promise<void> {
   const [server] = await connections.rows<Server>({ text: SERVER })
   if (!server) throw new Fault('store.broken', 'the database does not say what it is')
   refuse(server)
@@ -39,7 +44,9 @@ export async function migrate(connections: Connections): Promise<void> {
       text: 'SELECT version, oldest FROM rackward_schema',
     })
     const version = known?.version ?? 0
-    if ((known?.oldest ?? 0) > STEPS.length)
+    const isShut = (known?.oldest ?? 0) >= FENCE
+    if (isShut && !toMove) refuseMoved(await markIn(query))
+    if ((known?.oldest ?? 0) > STEPS.length && !isShut)
       throw new Fault(
         'store.broken',
         `the database has version ${version}, which programs from ${known?.oldest} on can use; this one knows ${STEPS.length}: use the newer program`,
@@ -49,7 +56,7 @@ export async function migrate(connections: Connections): Promise<void> {
     await query({ text: 'SET LOCAL statement_timeout = 0' })
     for (const { sql } of STEPS.slice(version)) await query({ text: sql, timeoutMs: STEP_MS })
     await query({ text: 'DELETE FROM rackward_schema' })
-    const oldest = Math.max(...STEPS.map((step) => step.oldest))
+    const oldest = isShut ? FENCE : OLDEST
     await query({ text: 'INSERT INTO rackward_schema VALUES ($1, $2)', values: [STEPS.length, oldest] })
   })
 }

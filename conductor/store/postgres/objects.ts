@@ -1,15 +1,20 @@
 /** The table of the lesser resources in PostgreSQL. What lists filter and sort by has columns. */
 import type { Damage } from '../damage.ts'
 import { moved } from '../moved.ts'
-import { OBJECT_COLUMNS, OBJECT_FIELDS, readObject, sealBody, type ObjectRow } from '../object-rows.ts'
+import {
+  fieldColumns,
+  OBJECT_COLUMNS,
+  OBJECT_FIELDS,
+  objectColumns,
+  readObject,
+  type ObjectRow,
+} from '../object-rows.ts'
 import type { ObjectFilter, ObjectRecord, ObjectStore, Page } from '../port.ts'
 import type { Seal } from '../secrets.ts'
 import type { Changes } from './changes.ts'
 import type { Connections, SqlValue } from './connect.ts'
 import { listWhole } from './listing.ts'
 import { objectsWithin, objectWheres } from './wheres.ts'
-
-const NUMBERS = ['boot_index', 'priority', 'public']
 
 const SORTS = Object.fromEntries(
   ['id', 'uuid', 'name', 'created_at', 'updated_at', 'node_uuid', ...OBJECT_FIELDS].map((name) => [name, name]),
@@ -110,20 +115,6 @@ export class PostgresObjects implements ObjectStore {
 }
 
 const columnsOf = (object: ObjectRecord, seal: Seal): Record<string, SqlValue> => ({
-  kind: object.kind,
-  uuid: object.uuid,
-  name: object.name,
-  node_uuid: object.nodeUuid,
-  unique_key: object.uniqueKey,
-  created_at: object.createdAtMs,
-  updated_at: object.updatedAtMs,
-  version: object.version,
-  ...Object.fromEntries(OBJECT_FIELDS.map((field) => [field, fieldValue(field, object.body[field])])),
-  ...sealBody(object, seal),
+  ...objectColumns(object, seal),
+  ...fieldColumns(object.body),
 })
-
-function fieldValue(field: string, value: unknown): SqlValue {
-  if (NUMBERS.includes(field)) return Number.isInteger(Number(value ?? NaN)) ? Number(value) : null
-  if (value === undefined || value === null) return null
-  return typeof value === 'string' ? value : JSON.stringify(value)
-}

@@ -4,6 +4,8 @@ import { Fault } from '../../../kit/fault.ts'
 import type { ConfigDriveRef, NodeRecord } from '../../node/record.ts'
 import { Damage } from '../damage.ts'
 import type { DurationLimits } from '../durations.ts'
+import { refuseMoved } from '../move/mark.ts'
+import { markIn } from '../move/mark-of-postgres.ts'
 import type {
   ConductorRow,
   Damaged,
@@ -49,7 +51,8 @@ export interface PostgresParts {
 const OWN_CONNECTIONS = 2
 
 /** Throws `store.broken` for a database that cannot be used, `store.locked` when another conductor has it,
- *  `secret.key` when the key is not the one that its secrets were sealed with. */
+ *  `store.migrated` when its records are elsewhere, `secret.key` when the key is not the one that its secrets were
+ *  sealed with. */
 export async function openPostgres(options: PostgresOptions, parts: PostgresParts): Promise<PostgresStore> {
   const connections = new Connections(options)
   const own = new Connections({ ...options, connections: OWN_CONNECTIONS })
@@ -61,6 +64,8 @@ export async function openPostgres(options: PostgresOptions, parts: PostgresPart
     await migrate(connections)
     await checkKey(connections, parts.seal)
     await lease.start()
+    // It may have been moved while the lease was waited for.
+    refuseMoved(await markIn(connections.rows))
     await numbering.start()
     return store
   } catch (error) {
