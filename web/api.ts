@@ -1,15 +1,19 @@
 /** Requests to the conductor. An answer that is an error becomes an `ApiError` with the text of the conductor. */
-import type { Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
+import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
 
-export type { Board, ImageList, Me, Phases }
+export type { Acts, Board, ImageList, Me, Phases }
+export type Act = Acts['acts'][number]
 export type BoardNode = Board['nodes'][number]
 
 export class ApiError extends Error {
   readonly status: number
+  /** The code of the fault, such as "mesh.member"; empty: none came. */
+  readonly fault: string
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, fault = '') {
     super(message)
     this.status = status
+    this.fault = fault
   }
 }
 
@@ -32,6 +36,8 @@ export interface Account {
   readonly causes: readonly { readonly cause: string; readonly evidence: readonly string[]; readonly remedy: string }[]
 }
 
+const ANSWER_MS = 60_000
+const LATE = `no answer after ${ANSWER_MS / 1000} s: whether it was carried out is not known, so look at the state before you try again`
 const VERSION = { 'OpenStack-API-Version': 'baremetal latest' }
 
 /** Ironic's errors are a JSON document inside a JSON string; what is not one is told by its status. */
@@ -42,7 +48,7 @@ async function errorOf(response: Response): Promise<ApiError> {
     const said = body.error_message
       ? (JSON.parse(body.error_message) as { faultstring: string }).faultstring
       : body.error?.message
-    if (said) return new ApiError(response.status, said)
+    if (said) return new ApiError(response.status, said, response.headers.get('x-rackward-fault') ?? '')
   } catch {
     // Not JSON: a proxy answered.
   }
@@ -51,14 +57,35 @@ async function errorOf(response: Response): Promise<ApiError> {
 
 async function ask(path: string, init: RequestInit): Promise<Response> {
   const headers = { ...VERSION, ...(init.headers as Record<string, string> | undefined) }
-  const response = await fetch(path, { ...init, headers }).catch(() => {
-    throw new ApiError(0, 'the conductor does not answer')
+  const response = await fetch(path, { ...init, headers }).catch((error: unknown) => {
+    const late = error instanceof DOMException && error.name === 'TimeoutError'
+    throw new ApiError(0, late ? LATE : 'the conductor does not answer')
   })
   if (!response.ok && response.status !== 304) throw await errorOf(response)
   return response
 }
 
 export const getJson = async <T>(path: string): Promise<T> => (await (await ask(path, {})).json()) as T
+
+export interface Change {
+  readonly method: 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly body: unknown
+  /** The name that the user typed for what the mesh protects. */
+  readonly confirm?: string | undefined
+}
+
+/** A change, with the proof that it comes from this page. */
+export async function send({ method, path, body, confirm }: Change, csrf: string | null): Promise<void> {
+  const headers = {
+    'Content-Type': 'application/json',
+    ...(csrf === null ? {} : { 'X-Rackward-CSRF': csrf }),
+    ...(confirm ? { 'X-Rackward-Confirm': confirm } : {}),
+  }
+  const hasBody = method !== 'DELETE'
+  const signal = AbortSignal.timeout(ANSWER_MS)
+  await ask(path, { method, headers, signal, ...(hasBody ? { body: JSON.stringify(body) } : {}) })
+}
 
 /** Undefined: it is still what `etag` names. */
 export async function getBoard(etag: string | null): Promise<{ board: Board; etag: string | null } | undefined> {

@@ -238,6 +238,8 @@ function onError(log: Log): ErrorRequestHandler {
         { user: actor?.user, method: request.method, path: request.path.slice(0, 200), status },
         'a request was refused',
       )
+    // What a program can tell apart without reading the text.
+    if (isFault(error)) response.set('X-Rackward-Fault', error.code)
     response.status(status).json(body)
   }
 }

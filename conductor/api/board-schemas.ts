@@ -73,6 +73,28 @@ export const ImageList = z.object({
 })
 export type ImageList = z.infer<typeof ImageList>
 
+export const Acts = z.object({
+  node: z.string().describe('its name, else its UUID: what a user types to confirm that disks are erased'),
+  image_source: z.string().nullable().describe('what its instance_info names now'),
+  acts: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.enum(['provision', 'power', 'maintenance']),
+      description: z.string(),
+      erases: z.string().nullable().describe('what is on the disks and will not be there any more'),
+      ends: z.string().nullable().describe('what runs and will not run any more'),
+      refused: z.string().nullable().describe('why it would be refused now'),
+      request: z.object({
+        method: z.enum(['PUT', 'DELETE']),
+        path: z.string(),
+        body: z.record(z.string(), z.unknown()),
+      }),
+      cli: z.string().describe('the command that sends the same request'),
+    }),
+  ),
+})
+export type Acts = z.infer<typeof Acts>
+
 export const Me = z.object({
   user: z.string(),
   role: z.enum(['reader', 'operator', 'admin']),

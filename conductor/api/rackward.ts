@@ -11,6 +11,7 @@ import type { LoaderRule } from '../node/run/loader-rule.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { mustBeWhole, mustOwn, standing } from './access.ts'
+import { actRoutes } from './acts.ts'
 import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
@@ -47,6 +48,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
   const described = [
     ...describedRoutes(parts),
     ...stepRoutes(parts),
+    ...actRoutes(parts),
     ...healthRoutes(parts),
     ...meshRoutes(parts),
     ...sessionRoutes(parts),

@@ -30,7 +30,7 @@ import { checkNodeSize } from './policy/size.ts'
 import { refusedVerb } from './workflow/events/verb.ts'
 import type { Sightings } from './query/sightings.ts'
 import type { State } from './workflow/states.ts'
-import type { Erase } from './policy/steps.ts'
+import { cleanPlan, type Erase } from './policy/steps.ts'
 import { named, withoutReasons } from './policy/tidy.ts'
 import { validateNode, type Verdicts } from './policy/validate.ts'
 import type { Worker } from './run/worker.ts'
@@ -237,6 +237,12 @@ export class NodeService {
   async changeFake(uuid: string, change: (fake: FakeHardware) => FakeHardware): Promise<void> {
     await this.parts.worker.change(uuid, (now) => ({ ...now, fake: change(hardwareOf(now, this.parts.clock.now())) }))
   }
+
+  /** The steps that erase the disks of a node when it is cleaned by itself; none where that is switched off. */
+  cleanSteps = (node: NodeRecord): readonly string[] =>
+    (node.automatedClean ?? this.parts.automatedClean)
+      ? cleanPlan(this.parts.erase).map(({ interface: at, step }) => `${at}.${step}`)
+      : []
 
   /** The refusal of an interface that cannot do this. */
   refuse = (node: NodeRecord, name: InterfaceName, what: string): Fault => unsupported(node, name, what)

@@ -1,15 +1,12 @@
 /** The pages of the mesh in a real browser, before the real API of an arbiter: the matrix, why and why not, an incident
  *  from the first silence to the last instance, and who may see them. */
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
+import { shoot } from './shots.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
-/** Where pictures of the pages are left; without it, none are taken. */
-const SHOTS = process.env.RACKWARD_SHOTS
 
 let mesh: MeshBench
 let bench: Bench
@@ -130,11 +127,8 @@ test.concurrent.each([
       .waitFor()
     expect([path, await flaws(page)]).toEqual([path, []])
     expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true])
-    if (SHOTS) {
-      mkdirSync(SHOTS, { recursive: true })
-      const name = `${path.split('/')[0]}${path.includes('/') ? '-one' : ''}-${options.width}-${options.dark ? 'dark' : 'light'}.png`
-      await page.screenshot({ path: join(SHOTS, name), fullPage: true })
-    }
+    const name = `${path.split('/')[0]}${path.includes('/') ? '-one' : ''}`
+    await shoot(page, `${name}-${options.width}-${options.dark ? 'dark' : 'light'}`)
   }
   await page.context().close()
 })

@@ -4,6 +4,7 @@ import { fullTime } from '../format.ts'
 import { incidentPath, isLost, isOver, type Incident as IncidentAnswer } from '../mesh-api.ts'
 import { HostState } from '../parts/host.tsx'
 import { Freshness } from '../parts/polled.tsx'
+import { IncidentActs } from '../parts/incident-acts.tsx'
 import { Lanes } from '../parts/lanes.tsx'
 import { usePolled } from '../poll.ts'
 import { hostAddress, Link } from '../router.tsx'
@@ -98,6 +99,7 @@ export function Incident({ id }: { readonly id: string }) {
             Cause <b>{incident.cause}</b>, boot <b>{incident.boot_id ?? 'never heard'}</b>
             {isOver(incident) && ', over'}
           </p>
+          <IncidentActs incident={incident} onDone={answer.again} />
           <Lanes incident={incident} />
           <div class="pair">
             <div class="stack">

@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
 import { duration, fullTime, secondsSince } from '../format.ts'
+import { Acts } from '../parts/acts.tsx'
 import { EventRows } from '../parts/events.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
 import { board, events, findNode, nameOf, serverNowMs, waitsFor } from '../state.ts'
@@ -158,7 +159,10 @@ function Shown({ node }: { readonly node: BoardNode }) {
             <EventRows events={past} withNode={false} />
           </section>
         </div>
-        <Facts node={node} account={account} />
+        <div class="stack">
+          <Acts uuid={node.uuid} />
+          <Facts node={node} account={account} />
+        </div>
       </div>
     </>
   )

@@ -17,7 +17,7 @@ const BootModeBody = z.strictObject({ target: z.enum(['uefi', 'bios']) })
 const SecureBootBody = z.strictObject({ target: Flag })
 
 /** Verbs that a lessee may send: they use the node, and leave what it is. */
-const OF_LESSEE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'delete', 'rescue', 'unrescue', 'abort'])
+export const OF_LESSEE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'delete', 'rescue', 'unrescue', 'abort'])
 
 export interface StateParts extends RouteParts {
   readonly interlock: Pick<Interlock, 'allow'> | undefined

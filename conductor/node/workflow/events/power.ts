@@ -1,6 +1,7 @@
 /** Requests for a power state, and what the power poll reads. Pure. */
 import type { Effect } from '../../effect.ts'
-import { isLocked, lockedWhy, type NodeRecord } from '../../record.ts'
+import type { FaultCode } from '../../../../kit/fault.ts'
+import { isLocked, lockedWhy, type NodeRecord, type PowerTarget } from '../../record.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import { bootPlanOf } from '../boot-plans.ts'
@@ -9,7 +10,11 @@ import type { EventOf, StepResult } from '../events.ts'
 import { newBoot, withFault } from '../flow.ts'
 import { STATES } from '../states.ts'
 
-export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'>, context: StepContext): StepResult {
+/** Why a node does not accept a request for a power state now; undefined: it does. */
+export function refusedPower(
+  node: NodeRecord,
+  target: PowerTarget,
+): { readonly refused: FaultCode; readonly why: string } | undefined {
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   if (STATES[node.provisionState].powerFixed)
     return {
@@ -23,6 +28,15 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
     }
   const modeWait = modeWaitWhy(node)
   if (modeWait) return { refused: 'object.conflict', why: modeWait }
+  const reboots = target === 'rebooting' || target === 'soft rebooting'
+  if (node.disablePowerOff && target !== 'power on' && !reboots)
+    return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
+  return undefined
+}
+
+export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'>, context: StepContext): StepResult {
+  const refused = refusedPower(node, target)
+  if (refused) return refused
   const soft = target.startsWith('soft')
     ? ({ soft: true, timeoutMs: timeoutMs ?? context.settings.softPowerOffMs } as const)
     : {}
@@ -30,8 +44,6 @@ export function onPower(node: NodeRecord, { target, timeoutMs }: EventOf<'power'
   const off: Effect = { do: 'power', to: 'power off', ...limit, ...soft }
   const on: Effect = { do: 'power', to: 'power on', ...limit }
   const reboots = target === 'rebooting' || target === 'soft rebooting'
-  if (node.disablePowerOff && target !== 'power on' && !reboots)
-    return { refused: 'object.conflict', why: `node ${node.uuid} must not be switched off (disable_power_off)` }
   const reboot: readonly Effect[] = node.disablePowerOff ? [{ do: 'reset' }] : [off, on]
   const pendingEffects = reboots ? reboot : target === 'power on' ? [on] : [off]
   const lock = {

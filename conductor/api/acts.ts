@@ -1,0 +1,56 @@
+/** /rackward/v1/nodes/{id}/acts: what this user may ask of a node now, as requests that are ready to be sent. */
+import { actsOf, type Act } from '../node/query/acts.ts'
+import type { NodeRecord } from '../node/record.ts'
+import { standing } from './access.ts'
+import { mayRole } from './auth.ts'
+import { Acts } from './board-schemas.ts'
+import { nodeOf } from './nodes/routes.ts'
+import { OF_LESSEE } from './nodes/verbs.ts'
+import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
+
+export const actRoutes = (parts: RouteParts): DescribedRoute[] => [
+  {
+    method: 'get',
+    path: '/rackward/v1/nodes/:ident/acts',
+    role: 'reader',
+    answer: Acts,
+    summary: 'what this user may ask of a node now, what each request erases and ends, and why it would be refused',
+    handle: async (request) => ({ body: await acts(parts, request) }),
+  },
+]
+
+async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
+  const node = await nodeOf(parts, request)
+  const source = node.instanceInfo.image_source
+  const about = { node: node.name ?? node.uuid, image_source: typeof source === 'string' ? source : null }
+  if (!mayRole(request.actor, 'operator')) return { ...about, acts: [] }
+  const leased = standing(request.actor, node) === 'lessee'
+  const found = actsOf(node, {
+    cleanSteps: parts.nodes.cleanSteps(node),
+    may: (verb) => !leased || OF_LESSEE.has(verb),
+    mayMaintain: !leased,
+  })
+  return { ...about, acts: found.map((act) => ({ ...act, request: requestOf(act, node), cli: cliOf(act, node) })) }
+}
+
+/** The target of a verb in Ironic's words. */
+const targetOf = (verb: string) => (verb === 'deploy' ? 'active' : verb === 'delete' ? 'deleted' : verb)
+
+function requestOf({ kind, name }: Act, { uuid }: NodeRecord): Acts['acts'][number]['request'] {
+  const path = `/v1/nodes/${uuid}`
+  if (kind === 'power') return { method: 'PUT', path: `${path}/states/power`, body: { target: name } }
+  if (kind === 'provision') return { method: 'PUT', path: `${path}/states/provision`, body: { target: targetOf(name) } }
+  return { method: name === 'maintenance on' ? 'PUT' : 'DELETE', path: `${path}/maintenance`, body: {} }
+}
+
+const COMMANDS: Readonly<Record<string, string>> = {
+  delete: 'undeploy',
+  rebooting: 'reboot',
+  'soft rebooting': 'reboot --soft',
+  'soft power off': 'power off --soft',
+  'maintenance on': 'maintenance set',
+  'maintenance off': 'maintenance unset',
+}
+
+const cliOf = ({ name }: Act, node: NodeRecord): string =>
+  `baremetal node ${COMMANDS[name] ?? name} ${node.name ?? node.uuid}`

@@ -1,0 +1,132 @@
+/** Asks before a change: what it does, the fields that it needs, and the answer of the conductor, also a late one or a
+ *  refusal, where it was asked for. */
+import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import { ApiError } from '../api.ts'
+import { nowMs } from '../browser.ts'
+import { duration } from '../format.ts'
+import { tick } from '../state.ts'
+
+/** A field that is not as it must be: the form shows it at the field. */
+export class FieldError extends Error {
+  readonly field: string
+
+  constructor(field: string, message: string) {
+    super(message)
+    this.field = field
+  }
+}
+
+interface AskProps {
+  readonly title: string
+  /** The label of the button that does it. */
+  readonly verb: string
+  readonly danger: boolean
+  readonly children: ComponentChildren
+  /** Throws `FieldError`, and what the conductor refuses. */
+  readonly act: (data: FormData) => Promise<void>
+  readonly onClose: (done: boolean) => void
+  readonly onRefused?: (error: ApiError) => void
+}
+
+export function Ask({ title, verb, danger, children, act, onClose, onRefused }: AskProps) {
+  const box = useRef<HTMLDialogElement>(null)
+  const sentMs = useSignal(0)
+  const problem = useSignal<Error | null>(null)
+  useEffect(() => box.current?.showModal(), [])
+  const submit = async (form: HTMLFormElement) => {
+    if (sentMs.value > 0) return
+    sentMs.value = nowMs()
+    problem.value = null
+    try {
+      await act(new FormData(form))
+      onClose(true)
+    } catch (error) {
+      problem.value = error as Error
+      if (error instanceof FieldError) form.querySelector<HTMLElement>(`[name="${error.field}"]`)?.focus()
+      if (error instanceof ApiError) onRefused?.(error)
+    } finally {
+      sentMs.value = 0
+    }
+  }
+  const waitedS = (tick.value - sentMs.value) / 1000
+  return (
+    <dialog ref={box} class="card ask" aria-labelledby="ask-title" onClose={() => onClose(false)}>
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault()
+          void submit(event.currentTarget)
+        }}
+      >
+        <h2 id="ask-title">{title}</h2>
+        {children}
+        {problem.value && (
+          <p class="problem" role="alert">
+            {problem.value.message}
+          </p>
+        )}
+        {sentMs.value > 0 && waitedS > 2 && (
+          <p class="muted" role="status">
+            Sent; no answer for {duration(waitedS)}.
+          </p>
+        )}
+        <div class="buttons">
+          <button type="submit" class={danger ? 'danger' : 'primary'} disabled={sentMs.value > 0}>
+            {sentMs.value > 0 ? 'Sending …' : verb}
+          </button>
+          <button type="button" onClick={() => box.current?.close()}>
+            Cancel
+          </button>
+        </div>
+      </form>
+    </dialog>
+  )
+}
+
+interface FieldProps {
+  readonly name: string
+  readonly label: string
+  readonly hint?: string
+  readonly value?: string
+  readonly list?: string
+  readonly secret?: boolean
+}
+
+/** A text field of a form. */
+export function Field({ name, label, hint, value, list, secret }: FieldProps) {
+  const common = {
+    id: `field-${name}`,
+    name,
+    defaultValue: value ?? '',
+    autocomplete: 'off',
+    spellcheck: false,
+    maxLength: 2000,
+    'aria-describedby': hint === undefined ? undefined : `hint-${name}`,
+  } as const
+  return (
+    <div class="field">
+      <label for={`field-${name}`}>{label}</label>
+      {secret ? (
+        <input type="password" {...common} />
+      ) : list ? (
+        <input list={list} {...common} />
+      ) : (
+        <input {...common} />
+      )}
+      {hint !== undefined && <small id={`hint-${name}`}>{hint}</small>}
+    </div>
+  )
+}
+
+export const textOf = (data: FormData, name: string): string => {
+  const value = data.get(name)
+  return typeof value === 'string' ? value.trim() : ''
+}
+
+/** Throws unless the user typed `name`. */
+export function mustType(data: FormData, name: string, what: string): void {
+  if (textOf(data, 'confirm') === name) return
+  throw new FieldError('confirm', `Name: type ${name} to confirm that ${what}`)
+}
