@@ -1,5 +1,7 @@
 /** `rackward node explain` and `rackward node watch`: what a node waits for, and what happens. */
+import { spanText } from '../kit/text.ts'
 import type { Account } from '../conductor/node/query/explain.ts'
+import type { Usual } from '../conductor/node/query/explain-usual.ts'
 import { driftText } from '../conductor/node/policy/drift.ts'
 import { connect, enc, type Common } from './nodes.ts'
 import { formatOf, jsonText, print, said, show } from './show.ts'
@@ -9,8 +11,32 @@ export async function explain(ident: string, options: Common): Promise<void> {
   await show(account, formatOf(options.output), () => accountText(account))
 }
 
+type Later = 'ports' | 'drift' | 'left_seconds'
+type OldUsual = Omit<Usual, 'of' | 'p5_seconds'> & Partial<Pick<Usual, 'of' | 'p5_seconds'>>
 /** What an older conductor does not say is left out. */
-type Told = Omit<Account, 'node_uuid' | 'ports' | 'drift'> & Partial<Pick<Account, 'ports' | 'drift'>>
+type Told = Omit<Account, 'node_uuid' | 'usual' | Later> &
+  Partial<Pick<Account, Later>> & { readonly usual: OldUsual | null }
+
+const OF = {
+  image: 'with this model, firmware and image',
+  firmware: 'with this model and firmware',
+  model: 'on this model',
+  state: 'on this model, whatever the state was for',
+} as const
+
+/** "41 to 55 s", "50 s to 3 min 10 s". */
+function rangeText(fromSeconds: number, toSeconds: number): string {
+  const [from, to] = [spanText(fromSeconds), spanText(toSeconds)]
+  if (from === to) return to
+  const unit = to.slice(to.lastIndexOf(' '))
+  return `${toSeconds < 60 && from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to}`
+}
+
+function usualText(usual: OldUsual, elapsedSeconds: number): string {
+  const { samples, of = 'model', p5_seconds: low, median_seconds: median, p95_seconds: high, unusual } = usual
+  const times = `${samples} ${samples === 1 ? 'time' : 'times'} ${OF[of]}`
+  return `usually     ${rangeText(low ?? median ?? 0, high ?? 0)}, now ${spanText(elapsedSeconds)} (${times})${unusual ? ': this is unusual' : ''}`
+}
 
 export function accountText(account: Told): string {
   const { usual, lock } = account
@@ -19,10 +45,8 @@ export function accountText(account: Told): string {
     `waits for   ${account.waits_for}`,
     `since       ${account.since} (${account.elapsed_seconds} s)${account.deadline ? `, until ${account.deadline}` : ''}`,
   ]
-  if (usual && usual.median_seconds !== null)
-    lines.push(
-      `usually     ${usual.median_seconds} s, 95 of 100 within ${usual.p95_seconds} s (${usual.samples} times on this model)${usual.unusual ? ': this is unusual' : ''}`,
-    )
+  if (usual && usual.median_seconds !== null) lines.push(usualText(usual, account.elapsed_seconds))
+  if (typeof account.left_seconds === 'number') lines.push(`left        about ${spanText(account.left_seconds)}`)
   if (lock)
     lines.push(
       `locked      by ${lock.holder} since ${lock.since}; pending: ${lock.pending_effects.join(', ')}${lock.tries > 0 ? `, ${lock.tries} tries failed` : ''}`,

@@ -1,6 +1,6 @@
 /** Waits for many nodes at once. */
 import { systemClock } from '../kit/clock.ts'
-import { bytesText } from '../kit/text.ts'
+import { bytesText, spanText } from '../kit/text.ts'
 import { appended, bar, redrawn, type Row } from './progress.ts'
 import type { Api } from './server.ts'
 import { said } from './show.ts'
@@ -14,6 +14,8 @@ interface Now {
     rackward?: {
       phase: string
       last_seen: string | null
+      /** Absent: an older conductor. */
+      expected_end?: string | null
       progress: { phase: string; done_bytes: number; total_bytes: number } | null
       bmc_task?: { what: string; percent: number | null; message: string | null } | null
     }
@@ -70,16 +72,25 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   const task = rackward?.bmc_task
   if (task) return { name, end: 'open', state, ...taskRow(task) }
   const progress = rackward?.progress
-  if (!progress || progress.total_bytes === 0)
-    return { name, end: 'open', state, says: progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? '' }
+  const left = leftText(rackward?.expected_end)
+  if (!progress || progress.total_bytes === 0) {
+    const says = progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? ''
+    return { name, end: 'open', state, says: `${says}${left}` }
+  }
   const share = progress.done_bytes / progress.total_bytes
   return {
     name,
     end: 'open',
     state,
     share,
-    says: `${progress.phase.padEnd(8)} ${bar(share)} ${Math.floor(share * 100)} % of ${bytesText(progress.total_bytes)}`,
+    says: `${progress.phase.padEnd(8)} ${bar(share)} ${Math.floor(share * 100)} % of ${bytesText(progress.total_bytes)}${left}`,
   }
+}
+
+/** Nothing when the usual time is over. */
+function leftText(expectedEnd: string | null | undefined): string {
+  const seconds = expectedEnd ? Math.round((Date.parse(expectedEnd) - systemClock.now()) / 1000) : 0
+  return seconds >= 1 ? `, about ${spanText(seconds)} left` : ''
 }
 
 /** Work of the BMC, in its words. */

@@ -116,9 +116,9 @@ export const Limits = z.strictObject({
       queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
       durations: count(
         200,
-        'Times of one state on one model that are kept, to tell what is usual; older ones go with each sixteenth that is added.',
+        'Times of one state that are kept for a model, for each of its firmware versions and for each image, to tell what is usual; older ones go with each sixteenth that is added.',
       ),
-      durationsInAll: count(200_000, 'Such times of all models; the oldest are removed beyond it, once an hour.'),
+      durationsInAll: count(200_000, 'Such times in all; the oldest are removed beyond it, once an hour.'),
     })
     .prefault({})
     .describe('Of the event journal.'),

@@ -152,6 +152,12 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
     labelNames: ['fault'],
     registers,
   })
+  const slow = new Counter({
+    name: 'rackward_node_slow_total',
+    help: 'states that became unusually long for the model, firmware and image of the node, told once each',
+    labelNames: ['model', 'state'],
+    registers,
+  })
   const boots = new Counter({
     name: 'rackward_boot_steps_total',
     help: 'milestones of network boots: DHCP, TFTP, HTTP',
@@ -176,6 +182,8 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
         if (typeof detail.tookMs === 'number')
           state.observe({ model: text(detail.model), state: text(detail.from) }, detail.tookMs / 1000)
         return
+      case 'slow':
+        return slow.inc({ model: text(detail.model), state: text(detail.state) })
       case 'error':
         return errors.inc({ fault: text(detail.fault) })
       case 'seen':

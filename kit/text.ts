@@ -41,6 +41,15 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`
 }
 
+/** 0.25 -> "0.3 s", 55 -> "55 s", 190 -> "3 min 10 s", 7320 -> "2 h 2 min". */
+export function spanText(seconds: number): string {
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)]
+  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${whole % 60} s`
+}
+
 /** Text from a stranger, fit for a log, a terminal and one line: control and format characters, line separators and
  *  halves of surrogate pairs become "?", and what is longer than `maxLength` (in UTF-16 units) is cut and ends with
  *  "…". */

@@ -39,12 +39,20 @@ export interface InspectedHardware {
 
 /** Disks whose erasure is kept in the record of the node. */
 const MAX_ERASED = 64
+const MAX_VERSION = 256
 
 export function failedEvent(node: NodeRecord, failed: { code: string; text: string }, log: Log): StepEvent {
   const code = (Object.hasOwn(FAULTS, failed.code) ? failed.code : 'agent.broken') as FaultCode
   const fault = new Fault(code, failed.text)
   log.warn({ node: node.uuid, fault: code }, fault.detail)
   return { type: 'agent-failed', orderId: orderId(node), fault: { code, text: fault.message, retry: fault.retry } }
+}
+
+/** Of the BIOS or UEFI; undefined: the inventory does not name it. */
+function versionOf(inventory: object): string | undefined {
+  const { system_vendor: system } = inventory as { system_vendor?: { firmware?: { version?: unknown } } }
+  const version = system?.firmware?.version
+  return typeof version === 'string' && version !== '' ? version.slice(0, MAX_VERSION) : undefined
 }
 
 /** Stores an inventory, adds ports for its network cards, and returns the fields that it and the inspection rules
@@ -66,7 +74,13 @@ export async function storeInventory(
     { store, log, calls },
   )
   await store.putInventory(node.uuid, { inventory, plugin_data: pluginData })
-  return { properties: found.properties, ...patch, inspectionFinishedAtMs: clock.now() }
+  const firmwareVersion = versionOf(inventory)
+  return {
+    properties: found.properties,
+    ...(firmwareVersion === undefined ? {} : { firmwareVersion }),
+    ...patch,
+    inspectionFinishedAtMs: clock.now(),
+  }
 }
 
 /** The changes that a finished step makes to the node as it is now. Runs in the mailbox of the node, so that no

@@ -20,6 +20,10 @@ const BoardNode = z.object({
   deadline: Time.nullable(),
   usual: Usual.nullable().describe('seconds in this state, by half and by 95 of 100 nodes of this model; null at rest'),
   unusual: z.boolean().describe('longer than 95 of 100'),
+  left: z
+    .number()
+    .nullable()
+    .describe('seconds until its order is done, as such orders usually go on; null: not known'),
   says: z.string().describe('what the node waits for'),
   fault: z.string().nullable(),
   error: z.string().nullable(),

@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto'
 import { isoTime, turn, type Clock } from '../../kit/clock.ts'
 import { boardNode, phaseOf, racksOf, type BoardNode } from '../node/query/board.ts'
-import { modelOf } from '../node/query/history.ts'
+import { comparedOf, isTimed } from '../node/query/usual.ts'
+import { pastTimes } from '../node/run/past-times.ts'
+import { NO_PAST } from '../node/policy/usual-time.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import type { NodeRecord } from '../node/record.ts'
+import type { Compared } from '../store/durations.ts'
 import type { Store } from '../store/port.ts'
 import { standing } from './access.ts'
 import type { Actor } from './auth.ts'
@@ -93,13 +96,13 @@ export function boardRoutes(parts: BoardParts): DescribedRoute[] {
     // First: what happens while the board is made comes again, and is never missed.
     const seq = await store.journal.lastSeq()
     const seen = (await store.everyNode()).filter((node) => standing(actor, node) !== 'none')
-    const durations = durationsOf(store)
+    const pastOf = pastTimes(store.journal)
     const nodes: BoardNode[] = []
     for (const [i, node] of seen.entries()) {
       if (i % PER_TURN === PER_TURN - 1) await turn()
       const shown = standing(actor, node) === 'lessee' ? veilNode(node) : node
-      const durationsMs = await durations(modelOf(node), node.provisionState)
-      nodes.push(boardNode(shown, { live: sightings.look(node.uuid), nowMs: clock.now(), durationsMs }))
+      const past = isTimed(node.provisionState) ? await pastOf(comparedOf(node)) : NO_PAST
+      nodes.push(boardNode(shown, { live: sightings.look(node.uuid), nowMs: clock.now(), past }))
     }
     const told: Omit<Board, 'seq' | 'now'> = {
       nodes,
@@ -115,12 +118,12 @@ export function boardRoutes(parts: BoardParts): DescribedRoute[] {
     const { project } = request.actor
     const only = { kinds: ['state'], ...(project === null ? {} : { project }) }
     const left = await store.journal.ofNode(node.uuid, MAX_PHASES, only)
-    const durations = durationsOf(store)
+    const pastOf = pastTimes(store.journal)
     const nowMs = clock.now()
     const past = left.toReversed().map(async ({ atMs, detail }) => {
       const state = String(detail.from)
       const at = { state, beganMs: atMs - Number(detail.tookMs ?? 0), endedMs: atMs, nowMs }
-      return phaseOf(at, await durations(String(detail.model), state))
+      return phaseOf(at, await pastOf(comparedThen(detail)))
     })
     const now = {
       state: node.provisionState,
@@ -128,19 +131,14 @@ export function boardRoutes(parts: BoardParts): DescribedRoute[] {
       endedMs: null,
       nowMs,
     }
-    return [...(await Promise.all(past)), phaseOf(now, await durations(modelOf(node), node.provisionState))]
+    return [...(await Promise.all(past)), phaseOf(now, await pastOf(comparedOf(node)))]
   }
 }
 
-/** Asked once for each model and state. */
-function durationsOf({ journal }: Pick<Store, 'journal'>): (model: string, state: string) => Promise<number[]> {
-  const known = new Map<string, Promise<number[]>>()
-  return (model, state) => {
-    const key = `${state}\n${model}`
-    const found = known.get(key) ?? journal.durations(model, state)
-    known.set(key, found)
-    return found
-  }
+/** What the state was compared by that a node left, as its event says. */
+function comparedThen({ model, from, work, firmware, image }: Readonly<Record<string, unknown>>): Compared {
+  const text = (value: unknown) => (typeof value === 'string' ? value : null)
+  return { model: String(model), state: String(from), work: text(work), firmware: text(firmware), image: text(image) }
 }
 
 async function unknownMacs({ journal }: Pick<Store, 'journal'>, seq: number): Promise<Board['unknown_macs']> {

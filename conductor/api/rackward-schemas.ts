@@ -65,12 +65,19 @@ export const Accounts = z.object({
   usual: z
     .object({
       samples: z.number().int(),
+      of: z
+        .enum(['image', 'firmware', 'model', 'state'])
+        .describe(
+          'what these times have in common with this node: model, firmware and image; model and firmware; model; or the model alone, whatever the state was for',
+        ),
+      p5_seconds: Seconds.nullable(),
       median_seconds: Seconds.nullable(),
       p95_seconds: Seconds.nullable(),
-      unusual: z.boolean().describe('longer than 95 of 100 nodes of this model needed'),
+      unusual: z.boolean().describe('longer than 95 of 100 such nodes needed'),
     })
     .nullable()
     .describe('null in a state that a node rests in: how long it stays there is the decision of a user'),
+  left_seconds: Seconds.nullable().describe('until its order is done, as such orders usually go on; null: not known'),
   seen: z.array(
     z.object({ category: z.enum(['boot', 'agent', 'bmc']), what: z.string(), at: Time, detail: z.string() }),
   ),

@@ -4,7 +4,9 @@ import { Fault } from '../../kit/fault.ts'
 import type { WebhookState } from '../events/webhooks.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { driftOf } from '../node/hardware-documents.ts'
-import { modelOf } from '../node/query/history.ts'
+import { comparedOf, isTimed } from '../node/query/usual.ts'
+import { pastTimes } from '../node/run/past-times.ts'
+import { NO_PAST } from '../node/policy/usual-time.ts'
 import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
 import type { LoaderRule } from '../node/run/loader-rule.ts'
@@ -213,7 +215,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       drift: leased ? veilDrift(drift, node) : drift,
       loader: await loaderRule.look(node),
       events: leased ? undefined : eventWatch.of(node.uuid),
-      durationsMs: await store.journal.durations(modelOf(node), node.provisionState),
+      past: isTimed(node.provisionState) ? await pastTimes(store.journal)(comparedOf(node)) : NO_PAST,
       sharers: await sharersFor(request, node),
       ports: (await portsFor(request, node)).filter(tellsSomething),
       strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),

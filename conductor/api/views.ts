@@ -170,10 +170,17 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
         step: node.lastErase.step,
         disks: node.lastErase.disks,
       },
+      expected_end: time(expectedEndMs(node)),
       bmc_task: bmcTaskView(node),
       agent: node.agent === null ? 'none' : node.workflow.phase === 'agent' ? 'working' : 'parked',
     },
   }
+}
+
+/** When its order is done, as such orders usually go on; null: not known. */
+function expectedEndMs({ workflow: { usual }, provisionUpdatedAtMs, createdAtMs }: NodeRecord): number | null {
+  if (!usual || usual.leftMs === null) return null
+  return (provisionUpdatedAtMs ?? createdAtMs) + usual.medianMs + usual.leftMs
 }
 
 /** What the BMC works on, for people who watch its progress. */

@@ -16,6 +16,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'node-removed': 'a node was deleted',
   act: 'a user changed something: the user and the request',
   state: 'a node changed its provision state',
+  slow: 'a node is longer in a state than usual: since, what is usual, and what that was taken from',
   power: 'the power state of a node changed; asked: by request',
   error: 'a fault of a node',
   maintenance: 'maintenance began or ended',

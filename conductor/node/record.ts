@@ -10,6 +10,7 @@ import type { Effect } from './effect.ts'
 import type { Phase } from './workflow/arrows.ts'
 import type { NodeFault, State } from './workflow/states.ts'
 import type { PlannedStep } from './policy/steps.ts'
+import type { UsualTime } from './policy/usual-time.ts'
 
 export type PowerState = 'power on' | 'power off' | 'error'
 export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power off' | 'soft rebooting'
@@ -58,6 +59,8 @@ export interface Workflow {
   readonly bmcTask: BmcTask | null
   /** The server was restarted for a step of the present order that its BMC carries out. */
   readonly restartedForBmc?: boolean
+  /** How long the present state usually lasts; null or absent: at rest, or nobody knows. */
+  readonly usual?: UsualTime | null
   /** When the current request was accepted. */
   readonly sinceMs: number
 }
@@ -141,6 +144,8 @@ export interface NodeRecord {
   readonly health: Health | null
   readonly bootMode: 'uefi' | 'bios' | null
   readonly secureBoot: boolean | null
+  /** Of the BIOS or UEFI, as the last inspection found it. */
+  readonly firmwareVersion: string | null
   readonly automatedClean: boolean | null
   readonly protected: boolean
   readonly protectedReason: string | null
@@ -202,6 +207,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     health: null,
     bootMode: null,
     secureBoot: null,
+    firmwareVersion: null,
     automatedClean: null,
     protected: false,
     protectedReason: null,
@@ -248,9 +254,18 @@ export const isLocked = (node: NodeRecord): boolean => node.workflow.pendingEffe
 export const lockedWhy = (node: NodeRecord): string =>
   `node ${node.uuid} is locked: it is ${node.provisionState} and performs the effect ${node.workflow.pendingEffects[0]?.do}`
 
-/** When something is due although nothing happened: a deadline, or the next look at what the BMC does; null: never. */
-export const dueAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null =>
+/** A deadline, or the next look at what the BMC does; null: there is none. */
+export const deadlineAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null =>
   isLookedAt(workflow.phase) ? (workflow.bmcTask?.lookAtMs ?? null) : workflow.deadlineMs
+
+/** When its state becomes unusually long; null: never, or that was told. */
+export const lateAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null => workflow.usual?.lateAtMs ?? null
+
+/** When something is due although nothing happened; null: never. */
+export function dueAtMs(node: Pick<NodeRecord, 'workflow'>): number | null {
+  const times = [deadlineAtMs(node), lateAtMs(node)].filter((atMs) => atMs !== null)
+  return times.length > 0 ? Math.min(...times) : null
+}
 
 /** The BMC is at work, and is looked at now and then until the end is proven. */
 export const isLookedAt = (phase: Phase): boolean => phase === 'bmc' || phase === 'firmware-mode'

@@ -1,5 +1,5 @@
-/** How long nodes of a model were in a state: the newest of each, so that what is kept grows with what there is and not
- *  with what happens. */
+/** How long nodes of a model, a firmware and an image were in a state: the newest of each, so that what is kept grows
+ *  with what there is and not with what happens. */
 import type { Sql } from './statements.ts'
 
 export interface DurationLimits {
@@ -19,14 +19,49 @@ interface DurationEvent {
   readonly detail: Readonly<Record<string, unknown>>
 }
 
-/** What an event tells of, if it tells of a state that ended. */
-export function durationOf({
-  kind,
-  detail,
-}: DurationEvent): { model: string; state: string; tookMs: number } | undefined {
-  const { model, from, tookMs } = detail
-  if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return
-  return { model, state: from, tookMs }
+/** What times are compared by. */
+export interface Compared {
+  readonly model: string
+  readonly state: string
+  /** What the node did in the state. */
+  readonly work?: string | null | undefined
+  readonly firmware?: string | null | undefined
+  readonly image?: string | null | undefined
+}
+
+export type DurationLevel = 'image' | 'firmware' | 'model' | 'state'
+
+/** What a time is kept under, and looked up by. The keys of the level `state` are those of older programs, which knew
+ *  no other. */
+export interface DurationKey {
+  readonly of: DurationLevel
+  readonly model: string
+  readonly state: string
+}
+
+/** The most specific first; a level of which the present value is not known has no key. */
+export function durationKeys({ model, state, work, firmware, image }: Compared): DurationKey[] {
+  const keys: DurationKey[] = [{ of: 'state', model, state }]
+  if (!work) return keys
+  const worked = `${state}\n${work}`
+  keys.unshift({ of: 'model', model, state: worked })
+  if (firmware) keys.unshift({ of: 'firmware', model: `${model}\n${firmware}`, state: worked })
+  if (image) keys.unshift({ of: 'image', model: `${model}\n${firmware ?? ''}\n${image}`, state: worked })
+  return keys
+}
+
+/** Ways to leave a state that say nothing about the time that it needs. */
+const BROKEN_OFF: ReadonlySet<unknown> = new Set(['fail', 'abort', 'delete'])
+
+/** What is kept of an event, if it tells of a state that ended as it should. */
+export function durationsOf({ kind, detail }: DurationEvent): { model: string; state: string; tookMs: number }[] {
+  const { model, from, tookMs, on, lost } = detail
+  if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return []
+  if (BROKEN_OFF.has(on) || lost === true) return []
+  const text = (value: unknown) => (typeof value === 'string' ? value : null)
+  const { work, firmware, image } = detail
+  const compared = { model, state: from, work: text(work), firmware: text(firmware), image: text(image) }
+  return durationKeys(compared).map((key) => ({ model: key.model, state: key.state, tookMs }))
 }
 
 export class Durations {
@@ -40,11 +75,12 @@ export class Durations {
     this.limits = limits
   }
 
-  /** Inside a transaction: what an event tells of, if it tells of a state that ended. */
+  /** Inside a transaction. */
   note(event: DurationEvent): void {
-    const took = durationOf(event)
-    if (!took) return
-    const { model, state, tookMs } = took
+    for (const took of durationsOf(event)) this.noteOne(took)
+  }
+
+  private noteOne({ model, state, tookMs }: { model: string; state: string; tookMs: number }): void {
     this.sql('INSERT INTO durations (model, state, took_ms) VALUES (?, ?, ?)').run(model, state, tookMs)
     const key = `${state}\n${model}`
     const added = (this.added.get(key) ?? 0) + 1

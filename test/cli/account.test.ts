@@ -47,7 +47,7 @@ test('an account of a node that does not call', () => {
   ).toBe(`inspect wait: the agent looks at the hardware
 waits for   the server to boot the ramdisk
 since       2026-01-01T00:00:00+00:00 (300 s), until 2026-01-01T00:30:00+00:00
-usually     30 s, 95 of 100 within 41 s (9 times on this model): this is unusual
+usually     30 to 41 s, now 5 min 0 s (9 times on this model): this is unusual
 seen
   2026-01-01T00:00:10+00:00  boot   DHCP answered (ack 10.0.0.5)
 erased      2025-12-31T00:00:00+00:00 by erase_devices_express
@@ -90,4 +90,37 @@ test('the health that a conductor tells which knows no events of BMCs', () => {
   const sensors = [{ kind: 'fan', name: 'Fan 1', reading: 4800, unit: 'RPM', health: 'OK' }]
   const text = healthText({ health: 'OK', boot_mode: 'uefi', secure_boot: null, sensors })
   expect(text).toMatch(/health +OK\n[^]*Fan 1 +4800 RPM +OK/)
+})
+
+test('what is usual is a range, with what was compared and what is left', () => {
+  const usual = {
+    samples: 12,
+    of: 'image',
+    p5_seconds: 41.2,
+    median_seconds: 48,
+    p95_seconds: 55,
+    unusual: true,
+  } as const
+  const text = (elapsed: number, more: object = {}) =>
+    accountText({
+      provision_state: 'wait call-back',
+      description: 'd',
+      waits_for: 'w',
+      since: 's',
+      elapsed_seconds: elapsed,
+      deadline: null,
+      lock: null,
+      usual: { ...usual, ...more },
+      left_seconds: 74,
+      seen: [],
+      erased: null,
+      causes: [],
+    })
+  expect(text(190)).toMatch(
+    /^usually {5}41 to 55 s, now 3 min 10 s \(12 times with this model, firmware and image\): this is unusual\nleft {8}about 1 min 14 s$/m,
+  )
+  expect(text(5, { p95_seconds: 130, unusual: false, of: 'state', samples: 1 })).toMatch(
+    /^usually {5}41 s to 2 min 10 s, now 5 s \(1 time on this model, whatever the state was for\)$/m,
+  )
+  expect(text(5, { p95_seconds: 41 })).toMatch(/^usually {5}41 s, now/m)
 })

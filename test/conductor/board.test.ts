@@ -5,6 +5,7 @@ import { boardNode, phaseOf, placeOf, racksOf } from '../../conductor/node/query
 import { newNode } from '../../conductor/node/record.ts'
 import { until } from '../../kit/clock.ts'
 import { call, create, drive } from './api-bench.ts'
+import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
 
 const board = async (headers = {}) => call('GET', '/rackward/v1/board', undefined, headers)
 /** A board is the same one for half a second: until one has all that happened. */
@@ -113,15 +114,25 @@ test('a rack is as high as its highest server needs', () => {
     boardNode(newNode({ uuid: 'x', driver: 'ipmi', extra: { rackward: { rack: 'tall', u, height } } }, 1), {
       live,
       nowMs: 1,
-      durationsMs: [],
+      past: NO_PAST,
     })
   expect(racksOf([at(1, 1), at(46, 2)])).toEqual([{ name: 'tall', height: 47 }])
 })
 
 test('a phase at rest has no usual length, one of work has the middle and the longest of what was seen', () => {
   const at = { beganMs: 0, endedMs: 5_000, nowMs: 9_000 }
-  expect(phaseOf({ ...at, state: 'active' }, [1000])).toMatchObject({ seconds: 5, usual: null })
+  expect(phaseOf({ ...at, state: 'active' }, { of: 'model', tookMs: [1000] })).toMatchObject({
+    seconds: 5,
+    usual: null,
+  })
   const seen = Array.from({ length: 100 }, (_, i) => (i + 1) * 1000)
-  expect(phaseOf({ ...at, state: 'deploying' }, seen).usual).toEqual({ samples: 100, p50: 51, p95: 96 })
-  expect(phaseOf({ ...at, endedMs: null, state: 'no such state' }, seen)).toMatchObject({ seconds: 9, usual: null })
+  expect(phaseOf({ ...at, state: 'deploying' }, { of: 'model', tookMs: seen }).usual).toEqual({
+    samples: 100,
+    p50: 51,
+    p95: 96,
+  })
+  expect(phaseOf({ ...at, endedMs: null, state: 'no such state' }, { of: 'model', tookMs: seen })).toMatchObject({
+    seconds: 9,
+    usual: null,
+  })
 })

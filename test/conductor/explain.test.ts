@@ -5,6 +5,7 @@ import { explain, type Facts } from '../../conductor/node/query/explain.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { call, create, drive } from './api-bench.ts'
+import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
 
 describe('explain', () => {
   test('a live node says what it waits for and how long that took before', async () => {
@@ -40,7 +41,7 @@ describe('explain', () => {
       conductor: 'c',
       live,
       poll: undefined,
-      durationsMs: [],
+      past: NO_PAST,
       strangers: [],
       sharers: [],
       ports: [],
@@ -124,19 +125,22 @@ describe('explain', () => {
   test.each(['active', 'available', 'clean failed', 'deploy hold'] as const)(
     'nothing is usual in "%s", where a node stays until a user goes on',
     (provisionState) => {
-      const working = facts({ durationsMs: [1, 2, 3, 4, 5, 6] })
+      const working = facts({ past: { of: 'model', tookMs: [1, 2, 3, 4, 5, 6] } })
       expect(explain({ ...working, node: { ...working.node, provisionState } }).usual).toBeNull()
     },
   )
   test('what is unusual is told by the model’s own past, and only by enough of it', () => {
-    const past = [30_000, 31_000, 32_000, 33_000, 40_000, 35_000]
-    expect(explain(facts({ durationsMs: past })).usual).toEqual({
+    const tookMs = [30_000, 31_000, 32_000, 33_000, 40_000, 35_000]
+    const past = { of: 'model', tookMs } as const
+    expect(explain(facts({ past })).usual).toEqual({
       samples: 6,
+      of: 'model',
+      p5_seconds: 30,
       median_seconds: 33,
       p95_seconds: 40,
       unusual: true,
     })
-    expect(explain(facts({ durationsMs: past, nowMs: 39_000 })).usual?.unusual).toBe(false)
-    expect(explain(facts({ durationsMs: past.slice(0, 4) })).usual?.unusual).toBe(false)
+    expect(explain(facts({ past, nowMs: 39_000 })).usual?.unusual).toBe(false)
+    expect(explain(facts({ past: { ...past, tookMs: tookMs.slice(0, 4) } })).usual?.unusual).toBe(false)
   })
 })

@@ -5,6 +5,8 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { parser } from '@prometheus-io/lezer-promql'
 import { expect, test } from 'vitest'
+import { conductorMetrics } from '../../conductor/metrics.ts'
+import type { EventRecord, Store } from '../../conductor/store/port.ts'
 import { meshMetrics } from '../../host-agent/api/metrics.ts'
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { systemClock, until } from '../../kit/clock.ts'
@@ -56,6 +58,19 @@ test('states, durations by model, BMC acts and requests are counted', async () =
   expect(value(text, /^rackward_bmc_act_seconds_count\{.*end="ok"/)).toBeGreaterThan(0)
   expect(value(text, /^rackward_api_request_seconds_count\{method="POST",status="201"\}/)).toBe(1)
   expect(text).toMatch(/rackward_nodejs_eventloop_lag_seconds/)
+})
+
+test('states that are unusually long are counted', async () => {
+  let tell: (batch: { events: EventRecord[] }) => void = () => undefined
+  const hub = { follow: (listener: typeof tell) => ((tell = listener), () => undefined) }
+  const events = { hub, queue: { dropped: 0 } } as unknown as Parameters<typeof conductorMetrics>[1]['events']
+  const store = { nodeCounts: async () => [] } as unknown as Store
+  const { registry, stop } = await conductorMetrics(store, { events, bootDown: () => undefined, agents: () => 0 })
+  const detail = { model: 'Acme One', state: 'wait call-back' }
+  tell({ events: [{ seq: 1, atMs: 1, nodeUuid: null, kind: 'slow', detail }] })
+  const text = await registry.metrics()
+  stop()
+  expect(value(text, /^rackward_node_slow_total\{model="Acme One",state="wait call-back"\}/)).toBe(1)
 })
 
 test.each(['/healthz', '/readyz'])('%s answers without a login', async (path) => {

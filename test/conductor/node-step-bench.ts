@@ -16,6 +16,7 @@ import {
   rescuePlan,
   type PlannedStep,
 } from '../../conductor/node/policy/steps.ts'
+import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
 
 export const settings: Settings = {
   callbackTimeoutMs: 1000,
@@ -90,7 +91,7 @@ export const account = (node: NodeRecord) =>
     conductor: 'c',
     live: new Sightings().of(node.uuid),
     poll: undefined,
-    durationsMs: [],
+    past: NO_PAST,
     strangers: [],
     sharers: [],
     ports: [],

@@ -3,6 +3,8 @@
 import { isoTime } from '../../../kit/clock.ts'
 import type { NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
+import { spreadOf, type Past } from '../policy/usual-time.ts'
+import { isTimed } from './usual.ts'
 import { explain } from './explain.ts'
 import type { Live } from './sightings.ts'
 
@@ -28,6 +30,8 @@ export interface BoardNode {
   readonly deadline: string | null
   readonly usual: { readonly p50: number; readonly p95: number } | null
   readonly unusual: boolean
+  /** Until its order is done, as such orders usually go on. */
+  readonly left: number | null
   readonly says: string
   readonly fault: string | null
   readonly error: string | null
@@ -56,21 +60,17 @@ export function placeOf({ extra }: Pick<NodeRecord, 'extra'>): RackPlace | null 
   return { rack, u: unit(u), height: unit(height) ?? 1 }
 }
 
-/** `durationsMs`: how long nodes of this model were in this state before. */
+/** `past`: how long nodes like this one were in this state before. */
 export function boardNode(
   node: NodeRecord,
-  {
-    live,
-    nowMs,
-    durationsMs,
-  }: { readonly live: Live; readonly nowMs: number; readonly durationsMs: readonly number[] },
+  { live, nowMs, past }: { readonly live: Live; readonly nowMs: number; readonly past: Past },
 ): BoardNode {
   const place = placeOf(node)
   const account = explain({
     node,
     live,
     nowMs,
-    durationsMs,
+    past,
     conductor: '',
     poll: undefined,
     strangers: [],
@@ -97,6 +97,7 @@ export function boardNode(
     deadline: account.deadline,
     usual: p50 === null || p95 === null ? null : { p50, p95 },
     unusual: account.usual?.unusual ?? false,
+    left: account.left_seconds,
     says: account.waits_for,
     fault: node.fault,
     error: node.lastError,
@@ -125,20 +126,18 @@ export interface PastState {
 /** A state that a node was in; `endedMs` is null for the one that it is in. */
 export function phaseOf(
   at: { readonly state: string; readonly beganMs: number; readonly endedMs: number | null; readonly nowMs: number },
-  durationsMs: readonly number[],
+  past: Past,
 ): PastState {
-  const kind = Object.hasOwn(STATES, at.state) ? STATES[at.state as keyof typeof STATES].kind : 'stable'
-  const sorted = [...durationsMs].sort((a, b) => a - b)
-  const quantile = (part: number) => seconds(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0)
+  const spread = spreadOf(past)
   return {
     state: at.state,
     began: isoTime(at.beganMs),
     ended: at.endedMs === null ? null : isoTime(at.endedMs),
     seconds: seconds((at.endedMs ?? at.nowMs) - at.beganMs),
     usual:
-      sorted.length === 0 || (kind !== 'working' && kind !== 'waiting')
+      spread === undefined || !isTimed(at.state)
         ? null
-        : { samples: sorted.length, p50: quantile(0.5), p95: quantile(0.95) },
+        : { samples: spread.samples, p50: seconds(spread.medianMs), p95: seconds(spread.highMs) },
   }
 }
 

@@ -15,6 +15,8 @@ import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
+import type { Past } from '../policy/usual-time.ts'
+import { leftOf, usualOf, type Usual } from './explain-usual.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 
@@ -35,8 +37,8 @@ export interface Facts {
   readonly loader?: LoaderVerdict | undefined
   /** Absent for a lessee, and where its BMC has none. */
   readonly events?: EventsSeen | undefined
-  /** Milliseconds that nodes of this model were in this state before. */
-  readonly durationsMs: readonly number[]
+  /** How long nodes like this one were in this state before. */
+  readonly past: Past
   /** MACs that nobody knows and that asked since this boot began. */
   readonly strangers: readonly string[]
   /** Other nodes with the same BMC, as far as who asks may know them. */
@@ -61,6 +63,8 @@ export interface Account {
   readonly lock: Lock | null
   /** Null at rest: how long a node stays there is somebody's decision. */
   readonly usual: Usual | null
+  /** Until its order is done, as such orders usually go on; null: at rest, or nobody knows. */
+  readonly left_seconds: number | null
   readonly seen: readonly {
     readonly category: 'boot' | 'agent' | 'bmc'
     readonly what: string
@@ -80,13 +84,6 @@ export interface Account {
   readonly causes: readonly Cause[]
 }
 
-export interface Usual {
-  readonly samples: number
-  readonly median_seconds: number | null
-  readonly p95_seconds: number | null
-  readonly unusual: boolean
-}
-
 export interface Lock {
   readonly holder: string
   readonly since: string
@@ -96,8 +93,6 @@ export interface Lock {
   readonly retry_at: string | null
 }
 
-/** Fewer samples say nothing about what is usual. */
-const MIN_SAMPLES = 5
 const seconds = (ms: number) => Math.round(ms / 100) / 10
 
 export function lockOf(node: NodeRecord, at: { conductor: string; nowMs: number }): Lock | null {
@@ -129,6 +124,7 @@ export function explain(facts: Facts): Account {
     deadline: node.workflow.deadlineMs === null ? null : isoTime(node.workflow.deadlineMs),
     lock: lockOf(node, facts),
     usual: usualOf(facts, nowMs - sinceMs),
+    left_seconds: leftOf(facts),
     seen: seenOf(facts),
     ports: facts.ports,
     erased: erasedOf(node),
@@ -137,19 +133,6 @@ export function explain(facts: Facts): Account {
       since: sinceMs === null ? null : isoTime(sinceMs),
     })),
     causes: [...sharedBmc(facts), ...causesOf(facts), ...causesOfLoader(facts.loader, node.instanceInfo.image_source)],
-  }
-}
-
-function usualOf({ node, durationsMs }: Facts, elapsedMs: number): Usual | null {
-  const { kind } = STATES[node.provisionState]
-  if (kind !== 'working' && kind !== 'waiting') return null
-  const sorted = [...durationsMs].sort((a, b) => a - b)
-  const quantile = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
-  return {
-    samples: sorted.length,
-    median_seconds: sorted.length > 0 ? seconds(quantile(0.5)) : null,
-    p95_seconds: sorted.length > 0 ? seconds(quantile(0.95)) : null,
-    unusual: sorted.length >= MIN_SAMPLES && elapsedMs > quantile(0.95),
   }
 }
 

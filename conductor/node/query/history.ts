@@ -1,15 +1,13 @@
 /** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error.
  *  Pure. */
+import { isoTime } from '../../../kit/clock.ts'
+import type { UsualTime } from '../policy/usual-time.ts'
 import type { NewEvent } from '../../store/port.ts'
 import type { Move } from '../workflow/context.ts'
 import type { NodeRecord } from '../record.ts'
+import { modelOf } from './model.ts'
+import { comparedOf } from './usual.ts'
 import { ALIASES, type InterfaceName } from '../policy/interfaces.ts'
-
-/** What nodes are compared by when durations are: the same states take as long on the same hardware. */
-export const modelOf = (node: Pick<NodeRecord, 'driver' | 'properties'>): string =>
-  [node.driver, node.properties.vendor, node.properties.model]
-    .filter((part) => typeof part === 'string' && part !== '')
-    .join(' / ')
 
 /** One for each interface that was chosen by a name that is taken for another. */
 export const aliasEvents = (
@@ -23,6 +21,26 @@ export const aliasEvents = (
     return [{ atMs, nodeUuid: uuid, kind: 'interface-alias', detail: { interface: name, chosen, served } }]
   })
 
+/** What the first state that was left is compared by; the states behind it lasted no time. `lost`: its agent was, and
+ *  the step begins again. */
+function whatEnded(before: NodeRecord, after: NodeRecord): Record<string, unknown> {
+  const { work, firmware } = comparedOf(before)
+  const image = after.workflow.order === 'deploy' ? after.workflow.imageId : null
+  const lost =
+    after.workflow.stepIndex === before.workflow.stepIndex && after.workflow.attempt > before.workflow.attempt
+  return { work, ...(firmware ? { firmware } : {}), ...(image ? { image } : {}), ...(lost ? { lost } : {}) }
+}
+
+const slowDetail = (node: NodeRecord, { lowMs, highMs, samples, of }: UsualTime): Record<string, unknown> => ({
+  state: node.provisionState,
+  work: comparedOf(node).work,
+  model: modelOf(node),
+  since: isoTime(node.provisionUpdatedAtMs ?? node.createdAtMs),
+  usual_seconds: [lowMs / 1000, highMs / 1000],
+  samples,
+  compared_by: of,
+})
+
 export function changesOf(
   before: NodeRecord,
   after: NodeRecord,
@@ -35,7 +53,12 @@ export function changesOf(
     detail,
   })
   const model = modelOf(after)
-  const events = at.moves.map(({ from, to, on, tookMs }) => event('state', { from, to, on, tookMs, model }))
+  const events = at.moves.map(({ from, to, on, tookMs }, i) =>
+    event('state', { from, to, on, tookMs, model, ...(i === 0 ? whatEnded(before, after) : {}) }),
+  )
+  const { usual } = before.workflow
+  if (usual && usual.lateAtMs !== null && after.workflow.usual?.lateAtMs === null && at.moves.length === 0)
+    events.push(event('slow', slowDetail(before, usual)))
   // A fence was in the record before it was sent.
   const fenced =
     before.workflow.pendingEffects.length === 0 &&

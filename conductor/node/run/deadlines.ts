@@ -6,7 +6,7 @@ import type { Log } from '../../../kit/log.ts'
 import type { DueNode, Store } from '../../store/port.ts'
 import { bootPathOf } from '../query/boot-path.ts'
 import { lateText, type Sightings } from '../query/sightings.ts'
-import { dueAtMs, type NodeRecord } from '../record.ts'
+import { deadlineAtMs, lateAtMs, type NodeRecord } from '../record.ts'
 import type { Settings } from '../workflow/context.ts'
 import type { StepEvent } from '../workflow/events.ts'
 import { STATES } from '../workflow/states.ts'
@@ -124,7 +124,9 @@ export class Deadlines {
     const node = await store.node(uuid)
     if (!node) return
     onDue(node)
-    const dueMs = dueAtMs(node)
+    const lateMs = lateAtMs(node)
+    if (lateMs !== null && lateMs <= nowMs) return void (await this.tell(uuid))
+    const dueMs = deadlineAtMs(node)
     if (!dueMs || dueMs > nowMs) return
 
     const live = sightings.of(uuid)
@@ -137,7 +139,7 @@ export class Deadlines {
     const waitedMs = node.agent || !live.waiting ? 0 : live.waiting.atMs + settings.callbackTimeoutMs
     // What its agent says meanwhile is not saved, so that the node stays due; nor is its place.
     const laterMs = Math.max(heardMs, waitedMs)
-    if (laterMs > nowMs) return void this.notBefore.set(uuid, laterMs)
+    if (laterMs > nowMs) return void this.notBefore.set(uuid, Math.min(laterMs, lateMs ?? Infinity))
     const event: StepEvent = {
       type: 'deadline',
       agentSeen: node.agent !== null,
@@ -146,5 +148,11 @@ export class Deadlines {
     await dispatch(uuid, event).catch((error: unknown) =>
       log.error({ node: uuid, err: error }, 'a deadline could not be handled'),
     )
+  }
+
+  private async tell(uuid: string): Promise<void> {
+    await this.parts
+      .dispatch(uuid, { type: 'late' })
+      .catch((error: unknown) => this.parts.log.error({ node: uuid, err: error }, 'a long state could not be told'))
   }
 }

@@ -17,6 +17,7 @@ import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
 import { Deadlines } from './deadlines.ts'
+import { withUsual } from './usual-watch.ts'
 
 export interface Performer {
   /** Performs one effect. May be repeated after a crash. Throws faults; `retry` ones are tried again. The signal:
@@ -153,7 +154,8 @@ export class Worker {
     const { node: next, moves, events = [] } = 'moves' in changed ? changed : { node: changed, moves: [] }
     if (next === node) return node
     const nowMs = this.parts.clock.now()
-    const saved = await this.parts.store.putNode({ ...next, updatedAtMs: nowMs }, [
+    const timed = await withUsual(node, next, this.parts)
+    const saved = await this.parts.store.putNode({ ...timed, updatedAtMs: nowMs }, [
       ...events,
       ...changesOf(node, next, { atMs: nowMs, moves }),
     ])

@@ -48,6 +48,8 @@ export type StepEvent =
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
+  /** The present state has become unusually long. */
+  | { readonly type: 'late' }
   /** The wall clock was set: what is counted by it moves along. */
   | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */

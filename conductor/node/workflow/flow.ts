@@ -20,7 +20,13 @@ export function follow(node: NodeRecord, on: NodeEvent, context: StepContext): N
   const from = STATES[node.provisionState].kind
   const { agent, workflow: kept } = keptIn(arrow.to, node)
   const workflow = from === 'stable' || from === 'failed' ? { ...kept, sinceMs: context.nowMs } : kept
-  return { ...node, provisionState: arrow.to, provisionUpdatedAtMs: context.nowMs, agent, workflow }
+  return {
+    ...node,
+    provisionState: arrow.to,
+    provisionUpdatedAtMs: context.nowMs,
+    agent,
+    workflow: workflow.usual ? { ...workflow, usual: null } : workflow,
+  }
 }
 
 export const move = (node: NodeRecord, on: NodeEvent, to: StepContext & { phase: Phase }): NodeRecord =>

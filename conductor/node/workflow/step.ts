@@ -4,7 +4,7 @@ import type { NodeRecord } from '../record.ts'
 import type { StepContext } from './context.ts'
 import type { StepEvent, StepResult } from './events.ts'
 import { onAgentDone, onAgentFailed, onHello } from './events/agent.ts'
-import { onClockSet, onDeadline } from './events/deadline.ts'
+import { onClockSet, onDeadline, onLate } from './events/deadline.ts'
 import { onBreakLock, onEffectDone, onEffectFailed } from './events/effect.ts'
 import { onFirmwareMode } from './events/firmware-mode.ts'
 import { onPolled, onPollLost, onPower } from './events/power.ts'
@@ -28,6 +28,8 @@ export function step(node: NodeRecord, event: StepEvent, context: StepContext): 
       return onAgentFailed(node, event, context)
     case 'deadline':
       return onDeadline(node, event, context)
+    case 'late':
+      return { node: onLate(node, context) }
     case 'clock-set':
       return { node: onClockSet(node, event.byMs) }
     case 'polled':

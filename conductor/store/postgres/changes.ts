@@ -2,7 +2,7 @@
  *  the operator's act, and the proof that this conductor still has the database. */
 import { isFault } from '../../../kit/fault.ts'
 import { currentAudit } from '../audit.ts'
-import { durationOf } from '../durations.ts'
+import { durationsOf } from '../durations.ts'
 import type { NewEvent } from '../port.ts'
 import type { Connections, SqlValue } from './connect.ts'
 
@@ -54,7 +54,7 @@ export class Changes {
     const parts = [`changed AS (${text})`]
     for (const [label, statement] of Object.entries(also)) parts.push(`${label} AS (${statement})`)
     const when = mustChange ? 'WHERE EXISTS (SELECT 1 FROM changed)' : ''
-    const took = events.flatMap((event) => durationOf(event) ?? [])
+    const took = events.flatMap(durationsOf)
     if (events.length > 0) parts.push(`noted AS (${insertEvents(events, marks, when)})`)
     if (took.length > 0) parts.push(`took AS (${insertDurations(took, marks, when)})`)
     const held = token === undefined ? 'true' : `check_lease(${marks.add(token)}::bigint)`

@@ -1,12 +1,12 @@
 /** Deadlines that have passed, and a wall clock that was set. Pure. */
-import { dueAtMs, isLocked, isLookedAt, type NodeRecord } from '../../record.ts'
+import { deadlineAtMs, isLocked, lateAtMs, isLookedAt, type NodeRecord } from '../../record.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { enterPhase, fail, keepsRunning, move, owe } from '../flow.ts'
 import { STATES } from '../states.ts'
 
 export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context: StepContext): StepResult {
-  const dueMs = dueAtMs(node)
+  const dueMs = deadlineAtMs(node)
   if (dueMs === null || dueMs > context.nowMs) return { node }
   // While an agent is silent because the BMC works, nothing is late: the look says how far the BMC is.
   if (isLookedAt(node.workflow.phase)) return { node: isLocked(node) ? node : owe(node, [{ do: 'bmc-look' }], context) }
@@ -32,14 +32,24 @@ export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context
   return { node: fail({ ...node, agent: null }, fault, { ...context, phase: 'halt' }) }
 }
 
+/** The state lasts longer than usual, which is told once. */
+export function onLate(node: NodeRecord, { nowMs }: StepContext): NodeRecord {
+  const { workflow } = node
+  const lateMs = lateAtMs(node)
+  if (!workflow.usual || lateMs === null || lateMs > nowMs) return node
+  return { ...node, workflow: { ...workflow, usual: { ...workflow.usual, lateAtMs: null } } }
+}
+
 export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
-  const { deadlineMs, retryAtMs, bmcTask } = node.workflow
+  const { deadlineMs, retryAtMs, bmcTask, usual } = node.workflow
+  const movedUsual = usual && usual.lateAtMs !== null ? { ...usual, lateAtMs: usual.lateAtMs + byMs } : usual
   return {
     ...node,
     workflow: {
       ...node.workflow,
       deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
       retryAtMs: retryAtMs + byMs,
+      ...(movedUsual === undefined ? {} : { usual: movedUsual }),
       bmcTask: bmcTask && {
         ...bmcTask,
         beganAtMs: bmcTask.beganAtMs + byMs,

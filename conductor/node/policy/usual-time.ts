@@ -1,0 +1,77 @@
+/** What is usual, made of the times that were seen: pure arithmetic. */
+import type { DurationLevel } from '../../store/durations.ts'
+
+/** How long one state usually lasts. */
+export interface UsualTime {
+  readonly samples: number
+  readonly lowMs: number
+  readonly medianMs: number
+  readonly highMs: number
+  /** What the times have in common with this node. */
+  readonly of: DurationLevel
+  /** When the state becomes unusually long; null: that was told, or the times are too few to tell. */
+  readonly lateAtMs: number | null
+  /** What the order needs after this state; null: nobody knows. */
+  readonly leftMs: number | null
+}
+
+export interface Past {
+  readonly of: DurationLevel
+  readonly tookMs: readonly number[]
+}
+
+export const NO_PAST: Past = { of: 'state', tookMs: [] }
+
+/** Fewer times say nothing about what is usual. */
+export const MIN_SAMPLES = 5
+/** What is told as unusual is not one in twenty, which 95 of 100 would mean, nor a second of a busy machine. */
+const MARGIN_MS = 10_000
+const MARGIN_SHARE = 0.25
+
+/** The value below which this part of the sorted times lie; 0 without any. */
+export const quantile = (sorted: readonly number[], part: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
+
+/** The first of these that has enough times; else the one with the most, the more specific of two. */
+export function choosePast(levels: readonly Past[]): Past {
+  const enough = levels.find(({ tookMs }) => tookMs.length >= MIN_SAMPLES)
+  return enough ?? levels.reduce((best, one) => (one.tookMs.length > best.tookMs.length ? one : best), NO_PAST)
+}
+
+export interface Spread {
+  readonly samples: number
+  readonly lowMs: number
+  readonly medianMs: number
+  readonly highMs: number
+}
+
+/** Undefined: none was seen. */
+export function spreadOf({ tookMs }: Past): Spread | undefined {
+  if (tookMs.length === 0) return undefined
+  const sorted = [...tookMs].sort((a, b) => a - b)
+  return {
+    samples: sorted.length,
+    lowMs: quantile(sorted, 0.05),
+    medianMs: quantile(sorted, 0.5),
+    highMs: quantile(sorted, 0.95),
+  }
+}
+
+/** `sinceMs`: when the state began. */
+export function usualTime(past: Past, at: { sinceMs: number; leftMs: number | null }): UsualTime | null {
+  const spread = spreadOf(past)
+  if (!spread) return null
+  const lateAtMs = at.sinceMs + spread.highMs + Math.max(MARGIN_MS, MARGIN_SHARE * spread.highMs)
+  return {
+    ...spread,
+    of: past.of,
+    lateAtMs: spread.samples >= MIN_SAMPLES ? Math.ceil(lateAtMs) : null,
+    leftMs: at.leftMs,
+  }
+}
+
+/** Until the order of the node is done; null: nobody knows. */
+export function leftMsOf(usual: UsualTime | null | undefined, elapsedMs: number): number | null {
+  if (!usual || usual.leftMs === null) return null
+  return Math.max(0, usual.medianMs - elapsedMs) + usual.leftMs
+}

@@ -1,0 +1,39 @@
+/** The times that the journal keeps: how long such work lasted before, and how long an order usually goes on. */
+import { durationKeys, type Compared } from '../../store/durations.ts'
+import type { Journal } from '../../store/port.ts'
+import { choosePast, MIN_SAMPLES, spreadOf, usualTime, type Past, type UsualTime } from '../policy/usual-time.ts'
+import { comparedOf, isTimed, restOf } from '../query/usual.ts'
+import type { NodeRecord } from '../record.ts'
+
+export type PastOf = (compared: Compared) => Promise<Past>
+
+/** Each key is asked for once. */
+export function pastTimes({ durations }: Pick<Journal, 'durations'>): PastOf {
+  const known = new Map<string, Promise<number[]>>()
+  const ask = (model: string, state: string): Promise<number[]> => {
+    const key = JSON.stringify([model, state])
+    const found = known.get(key) ?? durations(model, state)
+    known.set(key, found)
+    return found
+  }
+  return async (compared) => {
+    const seen: Past[] = []
+    for (const { of, model, state } of durationKeys(compared)) {
+      seen.push({ of, tookMs: await ask(model, state) })
+      if ((seen.at(-1)?.tookMs.length ?? 0) >= MIN_SAMPLES) break
+    }
+    return choosePast(seen)
+  }
+}
+
+/** How long the present state of a node usually lasts, and the rest of its order; null: at rest, or nobody knows. */
+export async function usualOfNode(node: NodeRecord, pastOf: PastOf): Promise<UsualTime | null> {
+  if (!isTimed(node.provisionState)) return null
+  let leftMs: number | null = 0
+  for (const compared of restOf(node)) {
+    const medianMs: number | undefined = spreadOf(await pastOf(compared))?.medianMs
+    leftMs = leftMs === null || medianMs === undefined ? null : leftMs + medianMs
+  }
+  const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
+  return usualTime(await pastOf(comparedOf(node)), { sinceMs, leftMs })
+}
