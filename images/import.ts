@@ -7,6 +7,7 @@ import { runOk } from '../kit/run.ts'
 import { isoTime, systemClock, type Clock } from '../kit/clock.ts'
 import type { AddressGuard } from './address-guard.ts'
 import { ImportBudget, type Claim } from './budget.ts'
+import { diskKernel } from './boot-kernel.ts'
 import { checkFile, type Checksum } from './checksum.ts'
 import { download } from './download.ts'
 import { detectFormat, virtualSizeOf, type DiskFormat } from './format.ts'
@@ -72,6 +73,7 @@ export async function importImage(
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
       const { signed, architecture } = await diskLoader(raw, request.traits?.efiLoader)
+      const bootKernel = await diskKernel(raw)
       const cut = await cutPieces({
         rawPath: raw,
         dataPath: join(scratch, 'data.zst'),
@@ -86,6 +88,7 @@ export async function importImage(
         createdAt: isoTime(clock.now()),
         ...(signed === undefined ? {} : { signedLoader: signed }),
         ...(architecture ? { architecture } : {}),
+        ...(bootKernel ? { bootKernel } : {}),
         ...request.traits,
       })
     } finally {

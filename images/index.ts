@@ -18,6 +18,23 @@ export const Piece = z.object({
   lengthBytes: z.int().check(z.nonnegative()),
 })
 
+/** A file of the image, and where its bytes lie on the disk, in their order. */
+export const BootFile = z.object({
+  sha256: Hex,
+  sizeBytes: z.int().check(z.positive()),
+  extents: z
+    .array(z.object({ at: z.int().check(z.nonnegative()), lengthBytes: z.int().check(z.positive()) }))
+    .check(z.maxLength(1024)),
+})
+
+/** What the boot loader of the image starts, for a start without firmware (kexec). */
+export const BootKernel = z.object({
+  kernel: BootFile,
+  initrd: BootFile,
+  /** Of the kernel. */
+  args: z.string().check(z.maxLength(2_000)),
+})
+
 export const ImageIndex = z.object({
   /** SHA-256 of the whole raw image. */
   id: Hex,
@@ -34,10 +51,14 @@ export const ImageIndex = z.object({
   signedLoader: z.optional(z.boolean()),
   /** Of the servers that it boots; absent: it is not known. */
   architecture: z.optional(z.enum(ARCHITECTURES)),
+  /** Absent: it cannot be told, or the image was imported by an older program. */
+  bootKernel: z.optional(BootKernel),
   /** The partition that grows to the end of the disk, by number, and its file system. */
   grow: z.optional(z.object({ partition: z.int().check(z.positive()), fileSystem: z.literal('ext4') })),
 })
 
+export type BootFile = z.infer<typeof BootFile>
+export type BootKernel = z.infer<typeof BootKernel>
 export type Piece = z.infer<typeof Piece>
 export type ImageIndex = z.infer<typeof ImageIndex>
 export type ImageTraits = Pick<ImageIndex, 'osType' | 'architecture' | 'efiLoader' | 'grow'>
