@@ -14,7 +14,7 @@ export interface FoundFile {
   readonly extents: readonly Extent[]
 }
 
-interface Volume {
+interface Ext4Volume {
   readonly read: ReadAt
   readonly at: number
   readonly blockBytes: number
@@ -70,7 +70,7 @@ export async function readFound(read: ReadAt, { extents, sizeBytes }: FoundFile)
   return bytes.length === sizeBytes ? bytes : undefined
 }
 
-async function volumeAt(read: ReadAt, at: number): Promise<Volume | undefined> {
+async function volumeAt(read: ReadAt, at: number): Promise<Ext4Volume | undefined> {
   const block = await read(at + 1024, 1024)
   if (block.length < 1024 || block.readUInt16LE(56) !== MAGIC) return undefined
   const shift = block.readUInt32LE(24)
@@ -91,7 +91,7 @@ async function volumeAt(read: ReadAt, at: number): Promise<Volume | undefined> {
   }
 }
 
-async function inodeOf(volume: Volume, number: number): Promise<Inode | undefined> {
+async function inodeOf(volume: Ext4Volume, number: number): Promise<Inode | undefined> {
   if (number < 1 || number > volume.inodes) return undefined
   const group = Math.floor((number - 1) / volume.inodesPerGroup)
   const table = volume.at + (volume.firstBlock + 1) * volume.blockBytes
@@ -111,7 +111,7 @@ async function inodeOf(volume: Volume, number: number): Promise<Inode | undefine
 }
 
 /** From the root; links are read as paths from where they stand. */
-async function walk(volume: Volume, path: string): Promise<Inode | undefined> {
+async function walk(volume: Ext4Volume, path: string): Promise<Inode | undefined> {
   let rest = path.split('/').filter((name) => name !== '' && name !== '.')
   const parents: number[] = []
   let here = ROOT_INODE
@@ -142,7 +142,7 @@ async function walk(volume: Volume, path: string): Promise<Inode | undefined> {
   return inodeOf(volume, here)
 }
 
-async function entryOf(volume: Volume, directory: number, name: string): Promise<number | undefined> {
+async function entryOf(volume: Ext4Volume, directory: number, name: string): Promise<number | undefined> {
   const inode = await inodeOf(volume, directory)
   if (!inode || (inode.mode & 0xf000) !== IS_DIRECTORY || inode.sizeBytes > MAX_DIRECTORY_BYTES) return undefined
   const file = await fileOf(volume, inode)
@@ -160,14 +160,14 @@ async function entryOf(volume: Volume, directory: number, name: string): Promise
   return undefined
 }
 
-async function linkOf(volume: Volume, inode: Inode): Promise<string | undefined> {
+async function linkOf(volume: Ext4Volume, inode: Inode): Promise<string | undefined> {
   if (inode.sizeBytes < SHORT_LINK_BYTES) return inode.body.toString('utf8', 0, inode.sizeBytes)
   if (inode.sizeBytes > 4096) return undefined
   const file = await fileOf(volume, inode)
   return file && (await readFound(volume.read, file))?.toString('utf8')
 }
 
-async function fileOf(volume: Volume, inode: Inode): Promise<FoundFile | undefined> {
+async function fileOf(volume: Ext4Volume, inode: Inode): Promise<FoundFile | undefined> {
   // Block lists of ext2 and ext3, data inside the inode, and encrypted files are not read.
   if (!(inode.flags & EXTENTS_FLAG) || inode.flags & (INLINE_FLAG | ENCRYPTED_FLAG)) return undefined
   const runs: { block: number; start: number; blocks: number }[] = []
@@ -188,7 +188,7 @@ async function fileOf(volume: Volume, inode: Inode): Promise<FoundFile | undefin
 
 /** The extents below a node of the tree; false: it is broken, or too large. */
 async function gather(
-  volume: Volume,
+  volume: Ext4Volume,
   node: Buffer,
   to: { readonly depth: number; readonly runs: { block: number; start: number; blocks: number }[] },
 ): Promise<boolean> {

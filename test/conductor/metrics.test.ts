@@ -65,11 +65,11 @@ test('states that are unusually long are counted', async () => {
   const hub = { follow: (listener: typeof tell) => ((tell = listener), () => undefined) }
   const events = { hub, queue: { dropped: 0 } } as unknown as Parameters<typeof conductorMetrics>[1]['events']
   const store = { nodeCounts: async () => [] } as unknown as Store
-  const { registry, stop } = await conductorMetrics(store, { events, bootDown: () => undefined, agents: () => 0 })
+  const metrics = await conductorMetrics(store, { events, bootDown: () => undefined, agents: () => 0 })
   const detail = { model: 'Acme One', state: 'wait call-back' }
   tell({ events: [{ seq: 1, atMs: 1, nodeUuid: null, kind: 'slow', detail }] })
-  const text = await registry.metrics()
-  stop()
+  const text = await metrics.registry.metrics()
+  metrics.stop()
   expect(value(text, /^rackward_node_slow_total\{model="Acme One",state="wait call-back"\}/)).toBe(1)
 })
 

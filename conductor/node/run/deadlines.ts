@@ -125,7 +125,7 @@ export class Deadlines {
     if (!node) return
     onDue(node)
     const lateMs = lateAtMs(node)
-    if (lateMs !== null && lateMs <= nowMs) return void (await this.tell(uuid))
+    if (lateMs !== null && lateMs <= nowMs) return this.tell(uuid)
     const dueMs = deadlineAtMs(node)
     if (!dueMs || dueMs > nowMs) return
 

@@ -8,11 +8,11 @@ import type { NodeRecord } from '../record.ts'
 export type PastOf = (compared: Compared) => Promise<Past>
 
 /** Each key is asked for once. */
-export function pastTimes({ durations }: Pick<Journal, 'durations'>): PastOf {
+export function pastTimes(journal: Pick<Journal, 'durations'>): PastOf {
   const known = new Map<string, Promise<number[]>>()
   const ask = (model: string, state: string): Promise<number[]> => {
     const key = JSON.stringify([model, state])
-    const found = known.get(key) ?? durations(model, state)
+    const found = known.get(key) ?? journal.durations(model, state)
     known.set(key, found)
     return found
   }
