@@ -1,8 +1,10 @@
 /** Configuration -> an open store: the file in the data directory, or the database server with what it needs to know of
  *  this conductor. */
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { keyFile, readPrivateFile } from '../../kit/files.ts'
@@ -83,16 +85,29 @@ export async function optionsOf(config: PostgresConfig): Promise<PostgresOptions
   if (tls === 'off') return { url, password, connections }
   const [ca, cert] = await Promise.all([tls.caFile, tls.certFile].map(optionalFile))
   const key = tls.keyFile === undefined ? undefined : await readPrivateFile(tls.keyFile, 'config.invalid')
-  return {
-    url,
-    password,
-    connections,
-    tls: {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-    },
+  const files = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   }
+  refuseUnusable(files)
+  return { url, password, connections, tls: files }
+}
+
+/** Node.js passes over a CA that is none, and the handshake of a key that is not that of its certificate throws where
+ *  nobody catches it. */
+function refuseUnusable({ ca, cert, key }: NonNullable<PostgresOptions['tls']>): void {
+  const check = (keys: string, what: () => unknown) => {
+    try {
+      what()
+    } catch (error) {
+      throw new Fault('config.invalid', `store.postgres.tls: ${keys}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+  if (ca !== undefined) check('caFile', () => new X509Certificate(ca))
+  if ((cert === undefined) !== (key === undefined))
+    throw new Fault('config.invalid', 'store.postgres.tls: certFile and keyFile belong together: name both, or neither')
+  if (cert !== undefined) check('certFile, keyFile', () => createSecureContext({ cert, key }))
 }
 
 const optionalFile = async (path: string | undefined): Promise<string | undefined> =>

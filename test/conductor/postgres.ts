@@ -1,7 +1,7 @@
 /** A real PostgreSQL of a test's own: a cluster in a temporary directory, on a unix socket, and a database for each
  *  store. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -30,6 +30,7 @@ export class Postgres {
   private server: ChildProcess | undefined
   private readonly user: { uid: number; gid: number } | undefined
   private databases = 0
+  private port = 5432
 
   private constructor(dir: string, user: Postgres['user']) {
     this.dir = dir
@@ -72,6 +73,7 @@ export class Postgres {
       stdio: 'ignore',
     })
     this.server = server
+    this.port = Number(settings.port ?? 5432)
     await until(
       async () => {
         if (server.exitCode !== null) throw new Error(`PostgreSQL ended with ${server.exitCode}`)
@@ -84,7 +86,15 @@ export class Postgres {
     )
   }
 
-  urlOf = (database: string): string => `postgresql:///${database}?host=${this.dir}&user=rackward`
+  urlOf = (database: string): string => `postgresql:///${database}?host=${this.dir}&port=${this.port}&user=rackward`
+
+  /** A file that the server can read, and nobody else. */
+  async file(name: string, text: string): Promise<string> {
+    const path = join(this.dir, name)
+    await writeFile(path, text, { mode: 0o600 })
+    if (this.user) await chown(path, this.user.uid, this.user.gid)
+    return path
+  }
 
   /** An empty database. */
   async database(options = ''): Promise<string> {

@@ -1,6 +1,7 @@
 /** Connections to PostgreSQL: a pool whose every wait is bounded, and what the errors of the server mean. */
 import pg from 'pg'
-import { Fault, isFault } from '../../../kit/fault.ts'
+import { isFault } from '../../../kit/fault.ts'
+import { faultOf, isRefusal } from './server-faults.ts'
 
 export interface PostgresOptions {
   readonly url: string
@@ -46,7 +47,7 @@ export class Connections {
 
   constructor({ url, password, tls, connections }: PostgresOptions) {
     this.config = {
-      connectionString: url,
+      ...endpointOf(url),
       ...(password === undefined ? {} : { password }),
       ssl: tls ? { rejectUnauthorized: true, ...tls } : false,
       application_name: 'rackward',
@@ -130,41 +131,22 @@ export class Connections {
   }
 }
 
+/** Not as `connectionString`: what that leaves out, such as the password, it would set to nothing. */
+function endpointOf(text: string): pg.ClientConfig {
+  const { hostname, port, username, pathname, searchParams } = new URL(text)
+  const given = {
+    host: searchParams.get('host') ?? hostname.replace(/^\[|\]$/g, ''),
+    port: searchParams.get('port') ?? port,
+    user: searchParams.get('user') ?? decodeURIComponent(username),
+    database: decodeURIComponent(pathname.slice(1)),
+  }
+  const named = Object.entries(given).filter(([, value]) => value !== '')
+  return Object.fromEntries(named.map(([name, value]) => [name, name === 'port' ? Number(value) : value]))
+}
+
 const queryOf = ({ name, text, values = [], timeoutMs }: Statement): pg.QueryConfig & { query_timeout?: number } => ({
   ...(name === undefined ? {} : { name }),
   ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }),
   text,
   values: [...values],
 })
-
-/** Of the server, about this statement alone: classes 22, 23 and those of our own functions. */
-const isRefusal = (error: unknown): boolean =>
-  error instanceof pg.DatabaseError && /^(22|23|40|RW|55P03|57014)/.test(error.code ?? '')
-
-/** Constraints are named `table__field`. */
-const fieldOf = (constraint: string | undefined): string | undefined => constraint?.split('__')[1]
-
-function faultOf(error: unknown, what: string): Fault {
-  if (isFault(error)) return error
-  const { code, constraint, message } = error as pg.DatabaseError
-  const cause = { cause: error }
-  if (code === 'RW001')
-    return new Fault('store.locked', 'another conductor has taken over the nodes of this database', cause)
-  if (code === '23505') {
-    const field = fieldOf(constraint)
-    if (field === 'bmc')
-      return new Fault('object.conflict', `${what}: another node has this BMC already; one BMC belongs to one node`, {
-        ...cause,
-        field,
-      })
-    return new Fault('object.conflict', `${what}: ${field ?? 'a value'} is already in use`, { ...cause, field })
-  }
-  if (code === '23503') return new Fault('object.conflict', `${what}: the node that it belongs to is gone`, cause)
-  if (code === '22021' || code === '22P05')
-    return new Fault('input.invalid', `${what}: a text holds the character NUL, which PostgreSQL cannot store`, cause)
-  if (code === '40001' || code === '40P01')
-    return new Fault('store.moved', `${what}: others changed the same records at the same time`, cause)
-  if (code === '25006')
-    return new Fault('store.broken', 'the database is a read-only standby: connect to the primary', cause)
-  return new Fault('store.broken', `the database failed: ${message}`, cause)
-}
