@@ -206,9 +206,10 @@ export const parseAnswer = (text: string): unknown => (text === '' ? undefined :
 
 /** What a status and a body that say no mean for somebody at a shell. */
 export function refusal(status: number, answer: unknown): CliError {
-  const body = (answer ?? {}) as { error_message?: string; error?: { message?: string } }
+  const body = (answer ?? {}) as { error_message?: string; error?: { message?: string }; troubles?: string[] }
   const inner = parseAnswer(body.error_message ?? '') as { faultstring?: string } | undefined
-  const words = inner?.faultstring ?? body.error?.message ?? `the server answered ${status}`
+  const words =
+    inner?.faultstring ?? body.error?.message ?? body.troubles?.join('; ') ?? `the server answered ${status}`
   const plain = said(words)
   if (status === 401)
     return new CliError(

@@ -7,7 +7,7 @@ import type { Run } from '../../kit/run.ts'
 import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
 import type { BootConfig, Config } from '../config.ts'
 import { allRamdisks } from '../boot/ramdisks.ts'
-import { bad, ok, warn, type Finding } from './finding.ts'
+import { bad, ok, unseen, warn, type Finding } from './finding.ts'
 
 /** "git-20190125", "git20250501": the day of the commit that a loader was built from. Compressed loaders (undionly) do
  *  not show it. */
@@ -20,7 +20,13 @@ const BUILD = 'rackward image build loaders, and name its directory in boot.load
 
 export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
   if (!config.boot)
-    return [{ check: 'boot files', level: 'unknown', says: 'no boot section: this conductor boots nothing' }]
+    return [
+      unseen(
+        'boot files',
+        'no boot section: this conductor boots nothing',
+        'to boot servers, add agent and boot (docs/configuration.md), or make a new configuration with rackward init',
+      ),
+    ]
   const { iso, loaders } = config.boot
   const files = allRamdisks(config.boot).flatMap(({ kernel, initrd, rescueInitrd }) => [kernel, initrd, rescueInitrd])
   const wanted: [path: string, remedy: string][] = [

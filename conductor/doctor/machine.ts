@@ -9,7 +9,7 @@ import { bytesText } from '../../kit/text.ts'
 import { parseSubnet } from '../../pxe/addresses.ts'
 import { PROXY_PORT } from '../../pxe/dhcp/proxy.ts'
 import type { Config } from '../config.ts'
-import { bad, ok, unknown, warn, type Finding } from './finding.ts'
+import { bad, ok, unknown, unseen, warn, type Finding } from './finding.ts'
 
 const GIB = 1024 ** 3
 const TIMEOUT_MS = 5_000
@@ -74,7 +74,7 @@ async function portFinding(place: Place, run: Run): Promise<Finding> {
       'give the interface that address, or correct the configuration',
     )
   if (error.code === 'EACCES')
-    return { check: 'ports', level: 'unknown', says: `${place.what}: only root may try ${at}` }
+    return unseen('ports', `${place.what}: only root may try ${at}`, 'run rackward doctor as root')
   if (error.code !== 'EADDRINUSE') return unknown('ports', error)
   const holder = await holderOf(place, run)
   return /\b(rackward|node|MainThread)\b/.test(holder)
@@ -188,7 +188,13 @@ export async function clock(run: Run): Promise<Finding[]> {
     stdout: '',
   }))
   if (code !== 0)
-    return [{ check: 'clock', level: 'unknown', says: 'timedatectl cannot say whether the clock is synchronised' }]
+    return [
+      unseen(
+        'clock',
+        'timedatectl cannot say whether the clock is synchronised',
+        'compare date with another machine, or look at what sets the clock here (a container has that of its host)',
+      ),
+    ]
   return [
     stdout.trim() === 'yes'
       ? ok('clock', 'the clock is synchronised')

@@ -4,7 +4,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Random } from '../../kit/random.ts'
 import { inSubnet, parseSubnet } from '../../pxe/addresses.ts'
 import type { Config } from '../config.ts'
-import { bad, ok, unknown, warn, type Finding } from './finding.ts'
+import { bad, ok, unknown, unseen, warn, type Finding } from './finding.ts'
 import { snippetParts } from '../boot/site-snippet.ts'
 import { foreignOffers, type Offer } from './rogue.ts'
 import { bootNames, namedBySite, wantedOfSite } from './site-boot.ts'
@@ -31,7 +31,7 @@ export async function otherServers(config: Config, parts: { clock: Clock; random
       const denied = (error as NodeJS.ErrnoException).code === 'EACCES'
       return [
         denied
-          ? { check: 'dhcp', level: 'unknown', says: 'only root may ask for other DHCP servers' }
+          ? unseen('dhcp', 'only root may ask for other DHCP servers', 'run rackward doctor as root')
           : unknown('dhcp', error),
       ]
     }
