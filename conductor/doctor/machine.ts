@@ -121,7 +121,15 @@ export async function limits(config: Config): Promise<Finding[]> {
   const addresses = (config.boot?.subnets ?? []).reduce((sum, { cidr }) => sum + (2 ** 32 - parseSubnet(cidr).mask), 0)
   // It is the whole machine's: a container does not see it.
   const text = await readFile('/proc/sys/net/ipv4/neigh/default/gc_thresh3', 'utf8').catch((error: Error) => error)
-  if (text instanceof Error) return [...findings, unknown('limits', text)]
+  if (text instanceof Error)
+    return [
+      ...findings,
+      unseen(
+        'limits',
+        'how many neighbours the kernel keeps cannot be seen inside of a container',
+        'compare sysctl net.ipv4.neigh.default.gc_thresh3 on its host with the number of addresses of the boot networks',
+      ),
+    ]
   const most = Number(text.trim())
   findings.push(
     addresses > most

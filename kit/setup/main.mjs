@@ -173,7 +173,9 @@ function check() {
 
 /** Runs the verb's own program to its end; a signal goes on to it, so that it can clean up before we end. */
 function become(command, argv) {
-  const child = spawn(command, argv, { cwd: ROOT, stdio: ['ignore', 1, 2] })
+  // A command line in the lab, such as a serial console, reads what is typed; nothing else does.
+  const input = verb === 'lab' && args.includes('rackward') ? 0 : 'ignore'
+  const child = spawn(command, argv, { cwd: ROOT, stdio: [input, 1, 2] })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code) => process.exit(code ?? 1))
 }

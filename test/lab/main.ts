@@ -1,8 +1,7 @@
 /** `npm run lab`: the product's main job on a virtual rack. The conductor in it is the one that users run; only the
  *  rack around it is the lab's. */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor, defaultCache, loadersFor, meshExtras, ramdiskFor } from '../../cli/image.ts'
 import { run } from '../../kit/run.ts'
@@ -11,26 +10,20 @@ import { readArgs, USAGE, type LabArgs } from './args.ts'
 import { arbiterUrls } from './ha/arbiters.ts'
 import { openHa, playOf, type Hosts } from './ha/open.ts'
 import { killText, type Kill } from './ha/play.ts'
-import { ApiClient } from './client.ts'
 import { RackConductor } from './conductor.ts'
+import { expectation, minutesText, remember } from './duration.ts'
 import { fixedAddress } from './media-nodes.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
-import { RACKWARD_MAIN } from './root.ts'
 import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
 import { newSeen, showLive, table } from './show.ts'
-
-interface LabState {
-  readonly password: string
-  readonly servers: readonly Server[]
-}
+import { apiOf, consoleText, killVerb, labDir, rackward, say, stateOf, status, type LabState } from './verbs.ts'
+import { openDoor } from './web-door.ts'
 
 /** Of the listener where BMCs fetch the boot ISO. */
 const MEDIA_PORT = 8081
 const GIB = 1024 ** 3
-const say = (line: string) => void process.stderr.write(`${line}\n`)
-const labDir = (name: string) => `/var/tmp/rackward-${name}`
 
 /** Firmware, cards and disks differ, so that a rack of three tries most of what real racks have. */
 function specs(args: LabArgs): ServerSpec[] {
@@ -75,13 +68,20 @@ async function runLab(args: LabArgs): Promise<boolean> {
   })
   const made = await Promise.race([stop, build(args.ha)])
   const rack = new Rack(args.name, dir, made.accel)
+  const kind = { ...args, accel: made.accel }
+  say(await expectation(defaultCache(), kind))
+  const startedMs = Date.now()
   try {
     const results = await Promise.race([stop, work(rack, args, made)])
     const kills =
       args.ha && results.every(({ proof }) => proof !== null)
         ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()])
         : []
-    return await report(results, args, { rack, kills })
+    const isGood = await report(results, args, { rack, kills })
+    const seconds = (Date.now() - startedMs) / 1000
+    if (isGood) await remember(defaultCache(), kind, seconds)
+    if (isGood) say(`(from blank servers to here: ${minutesText(seconds)})`)
+    return isGood
   } catch (error) {
     if (!interrupted) await tail(join(dir, 'conductor.log'))
     if (!args.keep) {
@@ -137,11 +137,13 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
     ...(args.boot === 'media' && made.ramdisk.iso ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
   })
-  const state: LabState = { password: conductor.password, servers: rack.servers }
+  const door = await openDoor(rack)
+  const state: LabState = { password: conductor.password, servers: rack.servers, console: door }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
   await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${conductor.password}\n`, { mode: 0o600 })
   const hosts = args.ha ? await openHa(rack, conductor.password) : undefined
   await conductor.start()
+  say(`to watch it in a browser:\n${consoleText(door, rack.dir)}`)
   const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
   const stopShowing = showLive(rack.servers, seen)
   try {
@@ -177,86 +179,34 @@ async function report(
     say('taking the rack down (--keep would leave it)')
     await rack.down()
   } else if (!args.json) {
-    process.stdout.write(next(args, results))
+    process.stdout.write(next(args, results, await stateOf(rack.dir)))
   }
   return good
 }
 
-const next = (args: LabArgs, results: readonly Result[]) => {
+const next = (args: LabArgs, results: readonly Result[], { console: url = '' }: LabState) => {
   const ns = `rackward-${args.name}`
   const dir = labDir(args.name)
   const named = args.name === 'lab' ? '' : ` --name ${args.name}`
   return `
-The rack goes on running. Try:
+The rack goes on running.
+${consoleText(url, dir)}
+
+Try:
   npm run lab -- status${named}
   npm run -s lab --${named} rackward node list
   npm run -s lab --${named} rackward node console server-1
+  npm run -s lab --${named} rackward doctor
   curl -s --netrc-file ${dir}/netrc --unix-socket ${dir}/api.sock http://rack/v1/nodes
   ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
   tail -f ${dir}/server-1/console.log
-${args.ha ? `  npm run lab -- kill server-3${named}\n` : ''}  npm run lab -- down${named}
+${args.ha ? `  npm run lab -- kill server-3${named}\n` : ''}  npm run lab -- down${named}          # takes everything away again
 `
-}
-
-const stateOf = async (dir: string) => JSON.parse(await readFile(join(dir, 'lab.json'), 'utf8')) as LabState
-const apiOf = (rack: Rack, state: LabState) =>
-  new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password: state.password })
-
-/** A rack that another run left running. */
-async function running(args: LabArgs): Promise<{ rack: Rack; api: ApiClient }> {
-  const dir = labDir(args.name)
-  if (!existsSync(join(dir, 'lab.json')))
-    throw new Error(`no rack named "${args.name}" is up; start one with: npm run lab`)
-  const state = await stateOf(dir)
-  const rack = new Rack(args.name, dir, 'tcg')
-  rack.servers.push(...state.servers)
-  return { rack, api: apiOf(rack, state) }
 }
 
 const hostOf = (hosts: Hosts | undefined, server: Server) => {
   const host = hosts?.get(server.name)
   return host ? { host } : {}
-}
-
-async function status(args: LabArgs): Promise<boolean> {
-  if (!existsSync(join(labDir(args.name), 'lab.json'))) {
-    process.stdout.write(`no rack named "${args.name}" is up; start one with: npm run lab\n`)
-    return true
-  }
-  const { api } = await running(args)
-  const { nodes } = (await api.ok('GET', '/v1/nodes?fields=name,provision_state,power_state,last_error')) as {
-    nodes: Record<string, string | null>[]
-  }
-  for (const node of nodes)
-    process.stdout.write(
-      `${String(node.name).padEnd(10)} ${String(node.power_state).padEnd(10)} ${String(node.provision_state).padEnd(16)} ${node.last_error ?? ''}\n`,
-    )
-  return true
-}
-
-async function killVerb(args: LabArgs): Promise<boolean> {
-  const { rack, api } = await running(args)
-  const server = rack.servers.find(({ name }) => name === args.server)
-  if (!server) throw new Error(`there is no server ${args.server}: ${rack.servers.map(({ name }) => name).join(', ')}`)
-  const kill = await playOf(rack, api, say).kill(server, args.freeze ? 'freeze' : 'power cut')
-  process.stdout.write(args.json ? `${JSON.stringify(kill)}\n` : `\n${killText(kill)}\n`)
-  return true
-}
-
-/** The command line of users, with where the rack's API is and as whom to ask it. */
-async function rackward(args: LabArgs): Promise<boolean> {
-  const { rack } = await running(args)
-  const { password } = await stateOf(rack.dir)
-  const env = {
-    ...process.env,
-    RACKWARD_SERVER: `unix:${join(rack.dir, 'api.sock')}`,
-    RACKWARD_USER: 'admin',
-    RACKWARD_PASSWORD: password,
-    OS_CLOUD: '',
-  }
-  const child = spawn(process.execPath, [RACKWARD_MAIN, ...args.words], { stdio: 'inherit', env })
-  process.exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)))
-  return process.exitCode === 0
 }
 
 async function down(args: LabArgs): Promise<boolean> {

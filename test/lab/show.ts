@@ -1,12 +1,15 @@
 /** What a person sees: one live line per server, and the table at the end. */
+import { bar, timeText } from '../../cli/progress.ts'
+import { said } from '../../cli/show.ts'
+import { STATES } from '../../conductor/node/workflow/states.ts'
 import { bytesText } from '../../kit/text.ts'
 import type { Result, Seen } from './journey.ts'
 import type { Server } from './server.ts'
 
 const PHASES = ['bmc', 'netboot', 'inspect', 'clean', 'write', 'readback', 'deploy', 'boot'] as const
 const REDRAW_MS = 500
-/** Without a terminal a line is printed when the state changes, and at least this often. */
-const QUIET_MS = 15_000
+const NAME_WIDTH = 9
+const SAYS_WIDTH = 72
 
 export const newSeen = (): Seen => ({
   state: 'enroll',
@@ -18,36 +21,57 @@ export const newSeen = (): Seen => ({
   failed: undefined,
 })
 
-export function lineOf(server: Server, seen: Seen): string {
-  const elapsed = `${Math.round(((seen.endedMs ?? Date.now()) - seen.startedMs) / 1000)} s`
-  const amount = seen.totalBytes > 1000 ? `${bytesText(seen.doneBytes)} of ${bytesText(seen.totalBytes)}` : ''
-  const percent = seen.totalBytes > 0 ? `${Math.floor((100 * seen.doneBytes) / seen.totalBytes)} %` : ''
-  const mark = seen.failed ? '✗' : seen.endedMs ? '✓' : '·'
-  return `${mark} ${server.name.padEnd(9)} ${server.firmware.padEnd(5)} ${seen.state.padEnd(15)} ${(seen.failed ?? seen.phase).slice(0, 48).padEnd(48)} ${amount.padStart(20)} ${percent.padStart(6)} ${elapsed.padStart(6)}`
+/** Words of the conductor's record that say less than the state. */
+const TERSE = new Set(['', 'rest', 'verify', 'start', 'boot', 'clean', 'inspect', 'deploy', 'agent', 'power'])
+
+/** What the server does now, in words. */
+function saysOf(seen: Seen): string {
+  if (seen.failed) return seen.failed
+  const known = Object.hasOwn(STATES, seen.state) ? STATES[seen.state as keyof typeof STATES].description : ''
+  if (seen.phase.startsWith('nothing:')) return 'switched on, not seen on the network yet'
+  return TERSE.has(seen.phase) ? known : seen.phase
 }
 
-/** Draws on standard error until the answer is called. */
-export function showLive(servers: readonly Server[], seen: ReadonlyMap<string, Seen>): () => void {
-  const out = process.stderr
-  const last = new Map<string, { key: string; atMs: number }>()
+export function lineOf(server: Server, seen: Seen, nowMs: number): string {
+  const elapsed = timeText((seen.endedMs ?? nowMs) - seen.startedMs)
+  const share = seen.totalBytes > 0 ? seen.doneBytes / seen.totalBytes : undefined
+  const amount = seen.totalBytes > 1000 ? ` of ${bytesText(seen.totalBytes)}` : ''
+  const done = share === undefined ? '' : `  ${bar(share)} ${Math.floor(100 * share)} %${amount}`
+  const mark = seen.failed ? '✗' : seen.endedMs ? '✓' : '·'
+  const what = `${seen.state.padEnd(15)} ${saysOf(seen).slice(0, SAYS_WIDTH)}`
+  return said(`${mark} ${elapsed.padStart(5)}  ${server.name.padEnd(NAME_WIDTH)} ${server.firmware} ${what}${done}`)
+}
+
+/** Changes when there is something new to say: not with each byte, nor with time. */
+export const keyOf = (seen: Seen): string =>
+  [seen.state, seen.totalBytes > 0 || seen.endedMs ? seen.phase : saysOf(seen), seen.endedMs, seen.failed].join('|')
+
+/** Draws on standard error until the answer is called: on a terminal one line per server, redrawn; otherwise a line
+ *  for each change. */
+export function showLive(
+  servers: readonly Server[],
+  seen: ReadonlyMap<string, Seen>,
+  out: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'write'> = process.stderr,
+): () => void {
+  const last = new Map<string, string>()
   let drawn = 0
   const draw = () => {
-    const lines = servers.map((server) => ({ server, at: seen.get(server.name) as Seen }))
+    const all = servers.map((server) => ({ server, at: seen.get(server.name) as Seen }))
+    const lines = all.map(({ server, at }) => lineOf(server, at, Date.now()))
     if (out.isTTY) {
-      out.write(
-        `${drawn > 0 ? `\x1b[${drawn}A` : ''}${lines.map(({ server, at }) => `\x1b[2K${lineOf(server, at).slice(0, (out.columns || 140) - 1)}\n`).join('')}`,
-      )
+      const text = lines.map((line) => `\x1b[2K${line.slice(0, (out.columns || 140) - 1)}\n`).join('')
+      out.write(`${drawn > 0 ? `\x1b[${drawn}A` : ''}${text}`)
       drawn = lines.length
       return
     }
-    for (const { server, at } of lines) {
-      const key = `${at.state} ${at.totalBytes > 0 ? at.phase : ''} ${at.failed ?? ''}`
-      const before = last.get(server.name)
-      if (before?.key === key && Date.now() - before.atMs < QUIET_MS) continue
-      last.set(server.name, { key, atMs: Date.now() })
-      out.write(`${lineOf(server, at)}\n`)
+    for (const [n, { server, at }] of all.entries()) {
+      const key = keyOf(at)
+      if (last.get(server.name) === key) continue
+      last.set(server.name, key)
+      out.write(`${lines[n]}\n`)
     }
   }
+  draw()
   const timer = setInterval(draw, REDRAW_MS)
   return () => {
     clearInterval(timer)

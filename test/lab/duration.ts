@@ -1,0 +1,47 @@
+/** How long a rack takes on this machine: measured by the last run that got through, kept beside built things. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeWhole } from '../../kit/files.ts'
+import type { LabArgs } from './args.ts'
+
+/** What decides how long a run takes. */
+type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' | 'ha'> & {
+  readonly accel: 'kvm' | 'tcg'
+}
+
+/** Minutes of three servers, and of each further one, as measured on two cores. */
+const USUAL_MINUTES = { kvm: { first: 2, more: 0.2 }, tcg: { first: 4, more: 1.2 } } as const
+const HA_MINUTES = 4
+
+const fileIn = (cacheDir: string) => join(cacheDir, 'lab-durations.json')
+const keyOf = (kind: Kind): string =>
+  [kind.accel, kind.nodes, kind.firmware, kind.bmc, kind.boot, kind.secureBoot, kind.ha].join(' ')
+
+async function known(cacheDir: string): Promise<Record<string, number>> {
+  try {
+    const all = JSON.parse(await readFile(fileIn(cacheDir), 'utf8')) as Record<string, unknown>
+    return Object.fromEntries(Object.entries(all).filter((one): one is [string, number] => typeof one[1] === 'number'))
+  } catch {
+    return {}
+  }
+}
+
+/** One sentence for the start of a run. */
+export async function expectation(cacheDir: string, kind: Kind): Promise<string> {
+  const seconds = (await known(cacheDir))[keyOf(kind)]
+  if (seconds !== undefined) return `the last such run on this machine took ${minutesText(seconds)}`
+  const { first, more } = USUAL_MINUTES[kind.accel]
+  const minutes = first + more * Math.max(0, kind.nodes - 3) + (kind.ha ? HA_MINUTES : 0)
+  return `this takes about ${Math.round(minutes)} minutes on two idle cores${kind.accel === 'tcg' ? ' in software emulation' : ''}; the next run will say how long it took here`
+}
+
+export async function remember(cacheDir: string, kind: Kind, seconds: number): Promise<void> {
+  const all = { ...(await known(cacheDir)), [keyOf(kind)]: Math.round(seconds) }
+  // Only a help for next time.
+  await writeWhole(fileIn(cacheDir), `${JSON.stringify(all, null, 2)}\n`, 0o644).catch(() => undefined)
+}
+
+export const minutesText = (seconds: number): string =>
+  seconds < 90
+    ? `${Math.round(seconds)} s`
+    : `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, '0')} s`
