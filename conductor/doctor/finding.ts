@@ -3,14 +3,14 @@
 
 export type Level = 'ok' | 'warn' | 'bad' | 'unknown'
 
-interface Said {
+interface FindingWords {
   readonly check: string
   readonly says: string
 }
 
 export type Finding =
-  | (Said & { readonly level: 'ok'; readonly mend?: undefined })
-  | (Said & {
+  | (FindingWords & { readonly level: 'ok'; readonly mend?: undefined })
+  | (FindingWords & {
       readonly level: Exclude<Level, 'ok'>
       /** How to mend it, or how to have it looked at. */
       readonly mend: string

@@ -1,4 +1,4 @@
-/** `rackward doctor`: on a machine with troubles, and against a conductor from elsewhere; every trouble has a remedy. */
+/** `rackward doctor` on a machine with troubles, and against a conductor from elsewhere: each has a remedy. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -41,15 +41,15 @@ test('without a terminal there is a line for each change, and none for bytes or 
   expect(lines.map((line) => line.replace(/\s+/g, ' ').trim())).toEqual([
     '· 0:00 server-1 bios enroll registered; nothing has been checked',
     '· 2:00 server-1 bios inspect wait switched on, not seen on the network yet',
-    expect.stringMatching(/^· 3:00 server-1 bios wait call-back write ░+ 0 % of 953.7 MB$|^· 3:00 .* write ░+ 0 % of /),
-    expect.stringMatching(/^· 6:21 server-1 bios active first boot, until a login works$/),
-    expect.stringMatching(/^✓ 7:21 server-1 bios active logged in$/),
+    '· 3:00 server-1 bios wait call-back write',
+    '· 6:21 server-1 bios active first boot, until a login works',
+    '✓ 7:21 server-1 bios active logged in',
   ])
 })
 
 test('words of a server reach no terminal as control characters', () => {
   const seen = { ...newSeen(), failed: 'deploy failed: \u001b[2Jgone\nwith the wind' }
-  expect(lineOf(server, seen, seen.startedMs)).toMatch(/^✗ [\x20-\x7e✗]*$/)
+  expect(lineOf(server, seen, { nowMs: seen.startedMs, share: true })).toMatch(/^✗ [\x20-\x7e✗]*$/)
 })
 
 test('a run says how long the last one took here, or how long it is expected to take', async () => {

@@ -32,9 +32,10 @@ function saysOf(seen: Seen): string {
   return TERSE.has(seen.phase) ? known : seen.phase
 }
 
-export function lineOf(server: Server, seen: Seen, nowMs: number): string {
-  const elapsed = timeText((seen.endedMs ?? nowMs) - seen.startedMs)
-  const share = seen.totalBytes > 0 ? seen.doneBytes / seen.totalBytes : undefined
+/** `share`: a bar for work whose end is known, where the line is drawn again. */
+export function lineOf(server: Server, seen: Seen, at: { nowMs: number; share: boolean }): string {
+  const elapsed = timeText((seen.endedMs ?? at.nowMs) - seen.startedMs)
+  const share = at.share && seen.totalBytes > 0 ? seen.doneBytes / seen.totalBytes : undefined
   const amount = seen.totalBytes > 1000 ? ` of ${bytesText(seen.totalBytes)}` : ''
   const done = share === undefined ? '' : `  ${bar(share)} ${Math.floor(100 * share)} %${amount}`
   const mark = seen.failed ? '✗' : seen.endedMs ? '✓' : '·'
@@ -57,7 +58,7 @@ export function showLive(
   let drawn = 0
   const draw = () => {
     const all = servers.map((server) => ({ server, at: seen.get(server.name) as Seen }))
-    const lines = all.map(({ server, at }) => lineOf(server, at, Date.now()))
+    const lines = all.map(({ server, at }) => lineOf(server, at, { nowMs: Date.now(), share: out.isTTY }))
     if (out.isTTY) {
       const text = lines.map((line) => `\x1b[2K${line.slice(0, (out.columns || 140) - 1)}\n`).join('')
       out.write(`${drawn > 0 ? `\x1b[${drawn}A` : ''}${text}`)
