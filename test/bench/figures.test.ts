@@ -1,5 +1,6 @@
 /** The benchmarks refuse figures that cannot be true. */
 import { expect, test } from 'vitest'
+import { tftpFigure } from './boot.ts'
 import { believable } from './power.ts'
 import { compare } from './media.ts'
 import { figureOf } from './redfish.ts'
@@ -38,4 +39,11 @@ test('deploys from the network and by virtual media are compared by the median o
   ])
   expect(() => compare(network)).toThrow(/was not measured/)
   expect(() => compare([trip('network', 1), { leg: 'media', phases: {}, total: 0 }])).toThrow(/was not measured/)
+})
+
+test('a TFTP server of others that sent nothing in a round has a figure, and ours has none', () => {
+  const silent = { bytes: 0, seconds: 5, whole: 0, wrong: 0, refused: 0, silent: 50, unfinished: 50 }
+  const none = { run: silent, cpuMs: 1 }
+  expect(tftpFigure('dnsmasq, one client', none)).toEqual({ megabytesPerSecond: 0, cpuMsPerMegabyte: 0 })
+  expect(() => tftpFigure('Rackward, one client', none)).toThrow(/0 bytes are too few/)
 })

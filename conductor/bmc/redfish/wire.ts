@@ -222,13 +222,15 @@ export class Wire {
         ...(ca === undefined ? {} : { ca }),
         ALPNProtocols: ['http/1.1'],
       })
-      socket.setTimeout(CONNECT_MS, () => socket.destroy(new Error('no connection within 10 s')))
+      const late = () => socket.destroy(new Error('no connection within 10 s'))
+      socket.setTimeout(CONNECT_MS, late)
       const failed = (error: NodeJS.ErrnoException) => {
         done(untrusted(this.origin.host, error))
       }
       socket.once('error', failed)
       socket.once('secureConnect', () => {
         socket.setTimeout(0)
+        socket.off('timeout', late)
         socket.off('error', failed)
         const fault = this.identify(socket)
         if (!fault) return done(null, socket)
