@@ -179,7 +179,7 @@ test('a node that always tries the network first is sent to its own disk, by BIO
             before.driver_internal_info.rackward.milestones.script
           )
         },
-        { what: `${server.name} to ask for its script`, timeoutMs: 120_000, everyMs: 500 },
+        { what: `${server.name} to ask for its script`, timeoutMs: 300_000, everyMs: 500 },
       )
       await started()
     }),

@@ -24,7 +24,7 @@ let tiny = ''
 let subject: Subject
 beforeAll(async () => {
   bench = await openBench('fail', {
-    callbackTimeoutSeconds: 90,
+    callbackTimeoutSeconds: 180,
     agentSilenceSeconds: 12,
     powerTimeoutSeconds: 30,
     effectTries: 2,
@@ -183,7 +183,7 @@ describe('on a server whose agent is parked', () => {
         if (bytes !== undefined) progress.push(bytes)
         return (await subject.look()).provision_state !== 'wait call-back'
       },
-      { what: 'the deploy to end', timeoutMs: 120_000, everyMs: 200 },
+      { what: 'the deploy to end', timeoutMs: 400_000, everyMs: 200 },
     )
     await done
     // What was written before the break was not written again.

@@ -65,5 +65,5 @@ export async function diskBoots(server: Server): Promise<() => Promise<unknown>>
   const log = join(server.dir, 'console.log')
   await truncate(log, 0)
   const says = async () => /Command line: .*root=/.test((await readFile(log)).toString('latin1'))
-  return () => until(says, { what: `${server.name} to start its own kernel`, timeoutMs: 120_000, everyMs: 200 })
+  return () => until(says, { what: `${server.name} to start its own kernel`, timeoutMs: 300_000, everyMs: 200 })
 }

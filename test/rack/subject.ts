@@ -52,11 +52,11 @@ export class Subject {
     return progress?.phase === 'write' ? progress.done_bytes : undefined
   }
 
-  /** Waits until so much of the image is written. */
+  /** Waits until so much of the image is written. On a busy machine the boot before takes minutes. */
   writing = (doneBytes: number) =>
     until(async () => ((await this.writtenBytes()) ?? 0) >= doneBytes, {
       what: 'the image to be half written',
-      timeoutMs: 120_000,
+      timeoutMs: 400_000,
       everyMs: 100,
     })
 
