@@ -146,6 +146,7 @@ export const PACKAGES = {
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
   'bench boot': [...BUILD, ...BOOT_PEERS],
+  'bench storm': [...BUILD, ...BOOT_PEERS],
   test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],
   web: [...BUILD, ...BROWSER],
   cluster: [...BUILD, POSTGRES],

@@ -25,8 +25,9 @@ const START_MS = 30_000
 export interface Peer {
   readonly name: string
   readonly serves: readonly ('dhcp' | 'tftp')[]
-  /** The namespace of its clients. */
+  /** The namespace of its clients, and its own. */
   readonly clients: string
+  readonly server: string
   /** CPU time that its processes took so far. */
   cpuMs(): Promise<number>
   rssBytes(): Promise<number>
@@ -107,7 +108,8 @@ async function peer(
     await stop()
     throw error
   })
-  return { ...about, clients: at.clients, cpuMs: () => cpuMsOf(pid), rssBytes: () => rssBytesOf(pid), stop }
+  const { clients, server } = at
+  return { ...about, clients, server, cpuMs: () => cpuMsOf(pid), rssBytes: () => rssBytesOf(pid), stop }
 }
 
 /** The MAC of a client of the load generator. */
@@ -126,13 +128,14 @@ export interface RackwardOptions {
   readonly relays?: readonly string[]
   /** Laid over `boot` of the configuration. */
   readonly boot?: Readonly<Record<string, unknown>>
+  readonly limits?: Readonly<Record<string, number>>
   /** Arguments of Node.js. */
   readonly node?: readonly string[]
 }
 
 /** `files`: a directory with the loaders, the kernel and the ramdisk. */
 export async function rackward(dir: string, files: string, options: RackwardOptions): Promise<Peer> {
-  const { clients, relays = [], boot = {}, node = [] } = options
+  const { clients, relays = [], boot = {}, node = [], limits = {} } = options
   const at = await ground(dir, 'r', relays)
   const data = join(at.dir, 'data')
   await mkdir(data, { mode: 0o700 })
@@ -167,6 +170,7 @@ export async function rackward(dir: string, files: string, options: RackwardOpti
       initrd: join(files, 'initrd'),
       ...boot,
     },
+    limits: { boot: limits },
   }
   await writeFile(join(at.dir, 'conductor.yaml'), stringify(config))
   const argv = [process.execPath, '--enable-source-maps', ...node, RACKWARD_MAIN, 'boot', '--config']

@@ -53,8 +53,8 @@ export function dhcpFigure(name: string, { run, cpuMs }: { run: DhcpRun; cpuMs: 
   return { perSecond: run.done / run.seconds, cpuUs: (cpuMs * 1000) / run.done, p50Ms, p99Ms, retries }
 }
 
-/** Throws where we sent next to nothing. A peer that does (dnsmasq, now and then, after many transfers at once) has sent
- *  nothing in this round; the other rounds show whether it always does. */
+/** Throws where we sent next to nothing. A peer that does (dnsmasq, now and then, after many transfers at once) has
+ *  sent nothing in this round; the other rounds show whether it always does. */
 export function tftpFigure(name: string, { run, cpuMs }: { run: TftpRun; cpuMs: number }): TftpFigure {
   if (run.bytes < 1_000_000 || !(run.seconds > 0)) {
     if (name.startsWith('Rackward')) throw new Error(`${name}: ${run.bytes} bytes are too few`)

@@ -1,9 +1,10 @@
 /** The benchmarks refuse figures that cannot be true. */
 import { expect, test } from 'vitest'
-import { tftpFigure } from './boot.ts'
-import { believable } from './power.ts'
+import { dhcpFigure, median, tftpFigure } from './boot.ts'
 import { compare } from './media.ts'
+import { believable } from './power.ts'
 import { figureOf } from './redfish.ts'
+import { stormFigures } from './storm.ts'
 
 test('a pass over many BMCs that was too fast, too long or not whole is an error of the measurement', () => {
   const pass = { bmcs: 134, answered: 134, seconds: 0.08 }
@@ -46,4 +47,44 @@ test('a TFTP server of others that sent nothing in a round has a figure, and our
   const none = { run: silent, cpuMs: 1 }
   expect(tftpFigure('dnsmasq, one client', none)).toEqual({ megabytesPerSecond: 0, cpuMsPerMegabyte: 0 })
   expect(() => tftpFigure('Rackward, one client', none)).toThrow(/0 bytes are too few/)
+})
+
+test('a storm in which a server did not boot, or got the address of another one, has no figures', () => {
+  const met = {
+    servers: 2,
+    failed: 0,
+    why: null,
+    twice: 0,
+    addresses: 2,
+    again: 0,
+    waited: 0,
+    polls: 0,
+    mostLoading: 2,
+    bytes: 50e6,
+    addressSeconds: 1,
+    scriptSeconds: 1,
+    ramdiskSeconds: 2,
+  }
+  expect(stormFigures(met, 1)).toMatchObject({ linkSeconds: 1, mostMemoryBytes: 1 })
+  expect(() => stormFigures({ ...met, failed: 1, why: 'no offer' }, 1)).toThrow(/1 of 2 servers did not boot: no offer/)
+  expect(() => stormFigures({ ...met, twice: 1 }, 1)).toThrow(/given twice/)
+  expect(() => stormFigures({ ...met, addresses: 1 }, 1)).toThrow(/2 servers have 1/)
+  expect(() => stormFigures({ ...met, mostLoading: 65 }, 1)).toThrow(/65 servers loaded at once/)
+})
+
+test('DHCP and TFTP figures of runs that measured nothing are errors, and a median is of each member by itself', () => {
+  const dhcp = { done: 1_000, seconds: 2, p50Ms: 1, p99Ms: 2, maxMs: 3, retries: 0, failed: 0, naks: 0, twice: 0 }
+  expect(dhcpFigure('x', { run: dhcp, cpuMs: 50 })).toMatchObject({ perSecond: 500, cpuUs: 50 })
+  expect(() => dhcpFigure('x', { run: { ...dhcp, done: 9 }, cpuMs: 1 })).toThrow(/9 transactions are too few/)
+  expect(() => dhcpFigure('x', { run: { ...dhcp, naks: 1 }, cpuMs: 1 })).toThrow(/1 NAKs/)
+  const tftp = { bytes: 2e6, seconds: 0.5, whole: 2, wrong: 0, refused: 0, silent: 0, unfinished: 0 }
+  expect(tftpFigure('x', { run: tftp, cpuMs: 4 })).toEqual({ megabytesPerSecond: 4, cpuMsPerMegabyte: 2 })
+  expect(() => tftpFigure('Rackward', { run: { ...tftp, bytes: 9 }, cpuMs: 1 })).toThrow(/9 bytes are too few/)
+  expect(
+    median([
+      { a: 1, b: 9 },
+      { a: 3, b: 7 },
+      { a: 2, b: 8 },
+    ]),
+  ).toEqual({ a: 2, b: 8 })
 })

@@ -1,7 +1,7 @@
-/** `npm run bench [-- deploy | boot | media | api | scale [--nodes N] | mesh [--hosts N] | redfish [--bmcs N]]`. Each
- *  but the first has a file of its own name. Deploy: how long a deploy takes per phase, against the floor measured on
- *  the same server in the same run; and the ramdisk's size. Figures are for comparing within one run: they move with
- *  the machine. */
+/** `npm run bench [-- deploy | boot | storm | media | api | scale [--nodes N] | mesh [--hosts N] | redfish
+ *  [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase, against the
+ *  floor measured on the same server in the same run; and the ramdisk's size. Figures are for comparing within one run:
+ *  they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
@@ -22,6 +22,7 @@ import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
 import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
+import { benchStorm } from './storm.ts'
 import { benchScaleOfNodes, scaleTable } from './scale.ts'
 import { floorInitrd, marker, rawFile } from './floor.ts'
 
@@ -120,6 +121,7 @@ async function main(): Promise<void> {
       nodes: { type: 'string', default: '10000' },
       clients: { type: 'string', default: '20000' },
       seconds: { type: 'string', default: '5' },
+      servers: { type: 'string', default: '1000' },
       only: { type: 'string' },
       rounds: { type: 'string' },
       'secure-boot': { type: 'boolean', default: false },
@@ -139,6 +141,7 @@ async function main(): Promise<void> {
     const [clients, seconds, rounds] = [Number(values.clients), Number(values.seconds), Number(values.rounds ?? '3')]
     return benchBoot({ clients, seconds, rounds, json, say, ...(only ? { only } : {}) })
   }
+  if (what === 'storm') return benchStorm({ servers: Number(values.servers), json: values.json, say })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
   if (what === 'media')
@@ -149,7 +152,7 @@ async function main(): Promise<void> {
       json: values.json,
     })
   if (what !== 'deploy')
-    throw new Error(`there is no benchmark ${what}; there are deploy, boot, media, api, scale, mesh and redfish`)
+    throw new Error(`there is no benchmark ${what}; there are deploy, boot, storm, media, api, scale, mesh and redfish`)
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')
