@@ -30,6 +30,7 @@ import { PortSightings } from './port-sightings.ts'
 import { PortTable } from './ports.ts'
 import type { PortSighting } from './seen-of-port.ts'
 import type { Seal } from './secrets.ts'
+import { survey } from './survey.ts'
 import { conductorTable, objectTable, upgradeObjects } from './tables.ts'
 
 export interface SqliteParts {
@@ -194,12 +195,8 @@ export class SqliteStore implements Store {
 
   writeFailure = (): Promise<string | undefined> => this.file.writeFailure()
 
-  async survey(): Promise<readonly Damaged[]> {
-    await this.drives.sweep()
-    await this.nodeTable.every()
-    await this.portTable.survey()
-    return this.damaged()
-  }
+  survey = (): Promise<readonly Damaged[]> =>
+    survey({ damage: this.damage, drives: this.drives, nodes: this.nodeTable, ports: this.portTable })
 
   async close(): Promise<void> {
     this.file.close()

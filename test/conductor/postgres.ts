@@ -1,7 +1,7 @@
 /** A real PostgreSQL of a test's own: a cluster in a temporary directory, on a unix socket, and a database for each
  *  store. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -92,6 +92,14 @@ export class Postgres {
   async file(name: string, text: string): Promise<string> {
     const path = join(this.dir, name)
     await writeFile(path, text, { mode: 0o600 })
+    if (this.user) await chown(path, this.user.uid, this.user.gid)
+    return path
+  }
+
+  /** A folder of the server's own. */
+  async folder(name: string): Promise<string> {
+    const path = join(this.dir, name)
+    await mkdir(path, { recursive: true, mode: 0o700 })
     if (this.user) await chown(path, this.user.uid, this.user.gid)
     return path
   }

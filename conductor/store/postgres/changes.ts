@@ -66,8 +66,10 @@ export class Changes {
     }
     const answered = await this.parts.connections.query<ChangeResult>(statement, what).catch((error: unknown) => {
       if (isFault(error, 'store.locked')) this.parts.onLost()
+      if (isFault(error, 'store.broken')) this.parts.connections.changeFailed = error.detail
       throw error
     })
+    this.parts.connections.changeFailed = undefined
     const [changed] = answered.rows
     const rows = changed?.rows ?? 0
     if (events.length > 0 && (rows > 0 || !mustChange)) {

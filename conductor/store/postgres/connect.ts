@@ -44,6 +44,8 @@ export class Connections {
   private readonly config: pg.ClientConfig
   /** Why the last statement failed although it was right; undefined: it did not. */
   failed: string | undefined
+  /** The same of the last change: a server whose disk is full still answers questions. */
+  changeFailed: string | undefined
 
   constructor({ url, password, tls, connections }: PostgresOptions) {
     this.config = {

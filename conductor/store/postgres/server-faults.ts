@@ -77,8 +77,12 @@ export function faultOf(error: unknown, what: string): Fault {
     return new Fault('object.conflict', `${what}: ${field ?? 'a value'} is already in use`, { ...cause, field })
   }
   if (code === '23503') return new Fault('object.conflict', `${what}: the node that it belongs to is gone`, cause)
-  if (code === '22021' || code === '22P05')
-    return new Fault('input.invalid', `${what}: a text holds the character NUL, which PostgreSQL cannot store`, cause)
+  if (code === '22021' || code === '22P02' || code === '22P05')
+    return new Fault(
+      'input.invalid',
+      `${what}: a text holds a character that PostgreSQL cannot store, such as NUL`,
+      cause,
+    )
   if (code === '40001' || code === '40P01')
     return new Fault('store.moved', `${what}: others changed the same records at the same time`, cause)
   return new Fault('store.broken', `${meaningOf(code, message)} (${message})`, cause)

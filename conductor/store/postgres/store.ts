@@ -25,6 +25,7 @@ import type {
 } from '../port.ts'
 import type { PortSighting } from '../seen-of-port.ts'
 import type { Seal } from '../secrets.ts'
+import { survey } from '../survey.ts'
 import { Changes } from './changes.ts'
 import { Connections, type PostgresOptions } from './connect.ts'
 import { PostgresDocuments } from './documents.ts'
@@ -153,12 +154,8 @@ export class PostgresStore implements Store {
 
   damaged = (): readonly Damaged[] => this.damage.list()
 
-  async survey(): Promise<readonly Damaged[]> {
-    await this.drives.sweep()
-    await this.nodeTable.every()
-    await this.portTable.survey()
-    return this.damaged()
-  }
+  survey = (): Promise<readonly Damaged[]> =>
+    survey({ damage: this.damage, drives: this.drives, nodes: this.nodeTable, ports: this.portTable })
 
   /** A server that is away comes back; a lease that another one took does not. */
   async alive(): Promise<boolean> {
@@ -170,7 +167,8 @@ export class PostgresStore implements Store {
   async writeFailure(): Promise<string | undefined> {
     const { connections, lease } = this.parts
     if (lease.lost) return 'another conductor has taken over the nodes of this database'
-    if (connections.failed !== undefined) return `the last statement failed: ${connections.failed}`
+    const failed = connections.changeFailed ?? connections.failed
+    if (failed !== undefined) return `the last statement failed: ${failed}`
     return lease.isHeld() ? undefined : 'the lease could not be renewed in time: nothing is begun until it is'
   }
 

@@ -33,6 +33,9 @@ const given = (columns: Readonly<Record<string, boolean | undefined>>): PgWhere[
     value === undefined ? [] : [[`${column} IS ${value ? 'NOT ' : ''}NULL`]],
   )
 
+/** As in the index. */
+const HAS_VIFS = "vifs <> '[]'"
+
 export const nodesWithin = ({ project }: NodeFilter): PgWhere[] =>
   project === undefined ? [] : [['(owner = ? OR lessee = ?)', project, project]]
 
@@ -56,7 +59,7 @@ export function nodeWheres(filter: NodeFilter): PgWhere[] {
   ]
   if (filter.descriptionContains !== undefined) wheres.push(['strpos(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push(['shard = ANY(?::text[])', [...filter.shard]])
-  if (filter.vif !== undefined) wheres.push(['jsonb_exists(vifs::jsonb, ?)', filter.vif])
+  if (filter.vif !== undefined) wheres.push([`${HAS_VIFS} AND vifs::jsonb @> jsonb_build_array(?::text)`, filter.vif])
   if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['parent_node IS NULL'])
   return wheres
 }
