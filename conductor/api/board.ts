@@ -11,6 +11,7 @@ import type { Compared } from '../store/durations.ts'
 import type { Store } from '../store/port.ts'
 import { standing } from './access.ts'
 import type { Actor } from './auth.ts'
+import { BoardCache } from './board-cache.ts'
 import { Board, Phases } from './board-schemas.ts'
 import { nodeOf } from './nodes/routes.ts'
 import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
@@ -27,10 +28,6 @@ const MAX_STRANGERS = 50
 /** Nodes that are made between two turns of the event loop. */
 const PER_TURN = 200
 const MAX_PHASES = 60
-/** A board is handed to whoever asks for this long, and ten times as long as it took to make: boards take no more than
- *  a tenth of the conductor's time, however many look at them. */
-const FRESH_MS = 500
-const SHARE = 10
 
 /** Text, because ten thousand servers are some megabytes of JSON: they are written once for all who look. */
 interface Made {
@@ -42,7 +39,10 @@ interface Made {
 
 export function boardRoutes(parts: BoardParts): DescribedRoute[] {
   const { store, clock, monotonic } = parts
-  const makings = new Map<string, { readonly made: Promise<Made>; freshUntilMs: number }>()
+  const boards = new BoardCache<Made>(monotonic)
+  /** One for all users that see the same nodes in the same words. */
+  const madeFor = (actor: Actor, sightings: Sightings): Promise<Made> =>
+    boards.get(JSON.stringify(actor.project), () => make(actor, sightings))
   return [
     {
       method: 'get',
@@ -71,25 +71,6 @@ export function boardRoutes(parts: BoardParts): DescribedRoute[] {
       handle: async (request) => ({ body: { phases: await phases(request) } }),
     },
   ]
-
-  /** One for all users that see the same nodes in the same words. */
-  function madeFor(actor: Actor, sightings: Sightings): Promise<Made> {
-    const key = JSON.stringify(actor.project)
-    const startMs = monotonic.now()
-    const known = makings.get(key)
-    if (known && startMs < known.freshUntilMs) return known.made
-    const made = make(actor, sightings)
-    const making = { made, freshUntilMs: Number.MAX_SAFE_INTEGER }
-    makings.set(key, making)
-    made.then(
-      () => {
-        const nowMs = monotonic.now()
-        making.freshUntilMs = nowMs + Math.max(FRESH_MS, (nowMs - startMs) * SHARE)
-      },
-      () => makings.delete(key),
-    )
-    return made
-  }
 
   async function make(actor: Actor, sightings: Sightings): Promise<Made> {
     const { project } = actor

@@ -22,6 +22,9 @@ const TYPES: Readonly<Record<string, string>> = {
 }
 const HASHED = /-[A-Z0-9]{8}\.\w+$/
 const INDEX = 'index.html'
+/** The document of the serial console, at /ui/console/NODE. */
+const CONSOLE = 'serial.html'
+const isConsole = (path: string): boolean => /^console\/[^/]+\/?$/.test(path)
 
 /** Nothing from elsewhere, nothing inline, no string that becomes markup or code. */
 const POLICY = [
@@ -37,8 +40,10 @@ const POLICY = [
   "trusted-types 'none'",
 ].join('; ')
 
+/** The terminal of the serial console makes style elements: without them, its colours are lost. */
+const CONSOLE_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
 const HEADERS = {
-  'Content-Security-Policy': POLICY,
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Opener-Policy': 'same-origin',
@@ -75,7 +80,10 @@ export function mountUi(app: Express, files: UiFiles | undefined): void {
     const file = files.get(name)
     // Addresses of pages are the console's own affair; a file that is gone is not one of them.
     if (!file && extname(name) !== '' && Object.hasOwn(TYPES, extname(name))) return next()
-    send(request, response, file ?? (files.get(INDEX) as UiFile))
+    const page = files.get(isConsole(name) && files.has(CONSOLE) ? CONSOLE : INDEX) as UiFile
+    const shown = file ?? page
+    response.set('Content-Security-Policy', shown === files.get(CONSOLE) ? CONSOLE_POLICY : POLICY)
+    send(request, response, shown)
   })
 }
 

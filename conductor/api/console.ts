@@ -39,20 +39,36 @@ export interface ConsoleParts {
   readonly signal: AbortSignal
 }
 
+interface Upgrade {
+  readonly request: IncomingMessage
+  readonly socket: Duplex
+  readonly head: Buffer
+}
 export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
 const PATH = /^\/rackward\/v1\/nodes\/([^/]+)\/console\/?$/
 const MAX_TYPED_BYTES = 64 * 1024
 const PING_MS = 30_000
-/** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the user may no longer have it; the BMC broke off. */
-const CLOSE = { end: 1000, stops: 1001, denied: 1008, broken: 1011 } as const
+/** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the user may no longer have it; the BMC broke off; and
+ *  one of ours, for pages: it was not opened. */
+const CLOSE = { end: 1000, stops: 1001, denied: 1008, broken: 1011, refused: 4000 } as const
 const MAX_REASON_BYTES = 120
 
 export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
   const server = new WebSocketServer({ noServer: true, maxPayload: MAX_TYPED_BYTES, perMessageDeflate: false })
   let open = 0
   const take = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
-    const { actor, session, node, steal } = await admit(parts, request)
+    const admitted = await admit(parts, request)
+    await serve(admitted, { request, socket, head }).catch((error: unknown) => {
+      // Pages alone send their origin. They cannot read why a handshake was refused: they are told after it.
+      if (request.headers.origin === undefined || socket.destroyed) throw error
+      server.handleUpgrade(request, socket, head, (ws) => ws.close(...refusalOf(error)))
+    })
+  }
+  const serve = async (
+    { actor, session, node, steal }: Awaited<ReturnType<typeof admit>>,
+    { request, socket, head }: Upgrade,
+  ): Promise<void> => {
     if (open >= parts.limits.consoles) {
       parts.onLimit('api.consoles', { user: actor.user })
       throw new Fault('object.conflict', `${parts.limits.consoles} consoles are open already`)
@@ -121,6 +137,15 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       socket.end(answerOf(status, JSON.stringify(body), isBrowser(request)), () => socket.destroy())
     })
   }
+}
+
+/** Code and reason. Whose session ended, or who lost the node meanwhile, may no longer have it. */
+function refusalOf(error: unknown): [code: number, reason: string] {
+  const isLost = isFault(error, 'access.unknown') || isFault(error, 'object.missing')
+  const { error_message } = problemOf(error).body
+  const text = (JSON.parse(error_message) as { faultstring: string }).faultstring
+  const reason = Buffer.from(text).subarray(0, MAX_REASON_BYTES).toString()
+  return [isLost ? CLOSE.denied : CLOSE.refused, reason]
 }
 
 /** Tells when the user may no longer have the console: the session has ended, or the node is no longer the user's. A

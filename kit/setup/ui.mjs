@@ -1,5 +1,5 @@
-/** Builds the web console: one script and one style sheet with hashes in their names, the page that loads them, and each
- *  of them compressed. Plain JavaScript, because the build runs it before there is a compiler. */
+/** Builds the web console: a script and a style sheet with hashes in their names for its pages and for the serial
+ *  console, the documents that load them, and each of them compressed. Plain JavaScript, because the build runs it before there is a compiler. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { brotliCompressSync, constants } from 'node:zlib'
@@ -28,7 +28,12 @@ export async function buildUi(root, outdir) {
   mkdirSync(outdir, { recursive: true })
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { app: 'web/main.tsx', style: 'web/style.css' },
+    entryPoints: {
+      app: 'web/main.tsx',
+      style: 'web/style.css',
+      console: 'web/console.tsx',
+      'console-style': 'web/console.css',
+    },
     entryNames: '[name]-[hash]',
     bundle: true,
     minify: true,
@@ -42,10 +47,11 @@ export async function buildUi(root, outdir) {
     logLevel: 'warning',
   })
   const made = Object.keys(metafile.outputs).map((path) => basename(path))
-  const find = (end) => made.find((name) => name.endsWith(end))
-  writeFileSync(join(outdir, 'index.html'), page(find('.js'), find('.css')))
+  const find = (start, end) => made.find((name) => name.startsWith(`${start}-`) && name.endsWith(end))
+  writeFileSync(join(outdir, 'index.html'), page(find('app', '.js'), find('style', '.css')))
+  writeFileSync(join(outdir, 'serial.html'), page(find('console', '.js'), find('console-style', '.css')))
   writeFileSync(join(outdir, 'icon.svg'), readFileSync(join(root, 'web/icon.svg')))
-  for (const name of [...made, 'index.html', 'icon.svg']) {
+  for (const name of [...made, 'index.html', 'serial.html', 'icon.svg']) {
     const text = readFileSync(join(outdir, name))
     const packed = brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } })
     writeFileSync(join(outdir, `${name}.br`), packed)

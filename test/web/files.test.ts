@@ -70,7 +70,7 @@ test('what has no hash in its name is asked for again each time, and allows noth
 
 test('files have the hash of their content in their names, are kept for good, and are sent compressed', async () => {
   const names = (await readdir(join(dir, 'ui'))).filter((name) => /\.(js|css)$/.test(name))
-  expect(names).toHaveLength(2)
+  expect(names).toHaveLength(4)
   for (const name of names) {
     const { headers, body } = await get(`/ui/${name}`, { 'accept-encoding': 'gzip, br' })
     expect([headers['content-encoding'], headers['cache-control']]).toEqual([
@@ -83,8 +83,24 @@ test('files have the hash of their content in their names, are kept for good, an
   expect((await get('/ui/%2e%2e/%2e%2e/package.json')).body.includes('"rackward"')).toBe(false)
 })
 
-test('all of it is small: under 70 kB compressed', async () => {
-  const names = (await readdir(join(dir, 'ui'))).filter((name) => !name.endsWith('.br'))
+test('the document of the serial console alone allows inline styles, and is served for no other address', async () => {
+  const { status, headers, body } = await get('/ui/console/node-1')
+  expect([status, headers['cache-control']]).toEqual([200, 'no-cache'])
+  const policy = String(headers['content-security-policy'])
+  expect(policy).toContain("style-src 'self' 'unsafe-inline';")
+  for (const rule of ["default-src 'none'", "script-src 'self';", "connect-src 'self'", "trusted-types 'none'"])
+    expect(policy).toContain(rule)
+  expect(String(body)).toMatch(/src="\/ui\/console-[A-Z0-9]{8}\.js"/)
+  for (const path of ['/ui/console', '/ui/console/', '/ui/console/a/b', '/ui/nodes/console', '/ui/consoles/x'])
+    expect([path, String((await get(path)).headers['content-security-policy'])]).not.toEqual([
+      path,
+      expect.stringContaining('unsafe'),
+    ])
+})
+
+test('all of it but the terminal is small: under 70 kB compressed', async () => {
+  const all = (await readdir(join(dir, 'ui'))).filter((name) => !name.endsWith('.br'))
+  const names = all.filter((name) => !/^(console|serial)/.test(name))
   const files = await Promise.all(names.map((name) => readFile(join(dir, 'ui', name))))
   const sizeBytes = files.reduce((sum, file) => sum + gzipSync(file).length, 0)
   expect(sizeBytes).toBeGreaterThan(5_000)

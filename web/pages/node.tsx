@@ -6,7 +6,8 @@ import { duration, fullTime, secondsSince } from '../format.ts'
 import { Acts } from '../parts/acts.tsx'
 import { EventRows } from '../parts/events.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
-import { board, events, findNode, nameOf, serverNowMs, waitsFor } from '../state.ts'
+import { BASE } from '../router.tsx'
+import { board, events, findNode, me, nameOf, serverNowMs, waitsFor } from '../state.ts'
 
 type Phase = Phases['phases'][number]
 
@@ -118,6 +119,12 @@ function Shown({ node }: { readonly node: BoardNode }) {
         <h1>{nameOf(node)}</h1>
         <State node={node} />
         <Progress node={node} />
+        <span class="grow" />
+        {me.value?.role !== 'reader' && (
+          <a class="button" href={`${BASE}/console/${encodeURIComponent(node.uuid)}`}>
+            Serial console
+          </a>
+        )}
       </div>
       <p class="says-head">
         Waits for <b>{waitsFor(node)}</b>
