@@ -31,7 +31,7 @@ export function imageCommands(program: Command): void {
   image
     .command('import')
     .argument('<source>', 'file or URL of a raw or qcow2 disk image')
-    .requiredOption('--name <name>')
+    .requiredOption('--name <name>', 'of the image in the store')
     .option('--checksum <digest>', 'sha256:HEX or sha512:HEX')
     .option('--format <format>', 'raw or qcow2; refused when the image is something else')
     .option('--store <dir>', 'image store')
@@ -42,7 +42,7 @@ export function imageCommands(program: Command): void {
   image
     .command('list')
     .option('--store <dir>', 'image store')
-    .option('--json')
+    .option('--json', 'one JSON document')
     .description('list the images of the store')
     .action(async (options: { store?: string; json?: boolean }) => (await import('../image.ts')).list(options))
 

@@ -107,7 +107,7 @@ function hostCommands(mesh: Command): void {
       .command('maintenance')
       .argument('<state>', 'on or off')
       .argument('<host>')
-      .option('--why <text>')
+      .option('--why <text>', 'for the record')
       .option('--for <time>', 'such as 30m or 2h; without it, until it is ended')
       .description('a host that is worked on is not fenced'),
   ).action(async (state: string, host: string, options) => (await meshApi(options)).maintenance(state, host, options))
@@ -115,7 +115,7 @@ function hostCommands(mesh: Command): void {
     mesh
       .command('drain')
       .argument('<host>')
-      .option('--why <text>')
+      .option('--why <text>', 'for the record')
       .option('--wait [seconds]', 'until it is empty (3600)')
       .description('move the instances of a living host elsewhere, then maintenance'),
   ).action(async (host: string, options) => (await meshApi(options)).drain(host, options))

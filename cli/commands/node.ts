@@ -77,7 +77,9 @@ export function nodeCommands(program: Command): void {
         .option('--checksum <hex>', 'of an image from a URL')
         .option('--configdrive <value>', 'JSON or YAML, or @FILE')
     if (target === 'clean' || target === 'service')
-      command.option('--steps <value>', 'JSON or YAML, or @FILE').option('--runbook <name>')
+      command
+        .option('--steps <value>', 'JSON or YAML, or @FILE')
+        .option('--runbook <name>', 'runbook that names the steps')
     command.action(async (idents: string[], options) => (await nodes()).verb(target, idents, options))
   }
   onServer(
@@ -95,7 +97,7 @@ export function nodeCommands(program: Command): void {
       .argument('<state>', 'on or off')
       .argument('<node>')
       .description('take it out of service, or put it back')
-      .option('--reason <text>'),
+      .option('--reason <text>', 'for the record'),
   ).action(async (state: string, ident: string, options) => (await nodes()).maintenance(state, ident, options))
   onServer(node.command('delete').argument('<node...>').description('forget nodes')).action(
     async (idents: string[], options) => (await nodes()).remove(idents, options),

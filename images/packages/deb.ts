@@ -2,8 +2,9 @@
  *  Debian 12 has an older one),
  *  `rackward` (conductor) and `rackward-agent`. Made by dpkg-deb from files alone; nothing of this machine is
  *  changed. */
-import { chmod, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
 import {
@@ -140,11 +141,21 @@ async function addProgram(work: string, opts: { root: string; nodeFile: string }
   const home = join(work, 'usr/lib/rackward')
   await mkdir(join(home, 'bin'), { recursive: true })
   await copyTree(opts.root, home)
+  await addManPages(join(opts.root, 'dist/man'), join(work, 'usr/share/man'))
   const node = join(home, 'bin/node')
   await copyFile(opts.nodeFile, node)
   await runOk(['strip', node], { timeoutMs: TIMEOUT_MS })
   await runOk(['chmod', '-R', 'u+rwX,go+rX,go-w', work], { timeoutMs: TIMEOUT_MS })
   await chmod(node, 0o755)
+}
+
+/** Compressed, as Debian Policy wants them (chapter 12.1); the section is the end of a page's name. */
+async function addManPages(from: string, to: string): Promise<void> {
+  for (const name of await readdir(from)) {
+    const directory = join(to, `man${name.split('.').at(-1)}`)
+    await mkdir(directory, { recursive: true })
+    await writeFile(join(directory, `${name}.gz`), gzipSync(await readFile(join(from, name)), { level: 9 }))
+  }
 }
 
 async function control(work: string, about: { plan: Plan; version: string; architecture: string }): Promise<void> {

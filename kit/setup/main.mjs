@@ -154,6 +154,7 @@ async function compile() {
   await buildUi(ROOT, join(ROOT, 'dist/bundle/ui')).catch((error) =>
     fail(`the web console could not be bundled: ${error.message}`),
   )
+  if (run(process.execPath, ['dist/bundle/main.js', 'man', 'dist/man']) !== 0) fail('the man pages could not be made')
   writeFileSync(stamp, key)
 }
 
