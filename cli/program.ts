@@ -1,5 +1,5 @@
-/** Every command of rackward with its options and descriptions: what the command line parses, what a shell completes, and
- *  what the man pages are made of. Each command's file is loaded when it is asked for. */
+/** Every command of rackward with its options and descriptions: what the command line parses, what a shell completes,
+ *  and what the man pages are made of. The file of a command is loaded when it is asked for. */
 import { Command, Option } from 'commander'
 import { SITE_SERVERS } from '../conductor/boot/site-snippet.ts'
 import { imageCommands } from './commands/image.ts'
