@@ -96,6 +96,11 @@ export class Postgres {
     return path
   }
 
+  /** A program of PostgreSQL, as the user of the server. */
+  async tool(name: string, argv: readonly string[]): Promise<void> {
+    await execute(await binary(name), [...argv], { ...this.user, cwd: this.dir })
+  }
+
   /** A folder of the server's own. */
   async folder(name: string): Promise<string> {
     const path = join(this.dir, name)
