@@ -1,5 +1,5 @@
 /** `rackward node bios`: shows BIOS settings as they were read last, orders others, or gives them their defaults. */
-import type { Account } from '../conductor/node/query/explain.ts'
+import type { Account } from '../conductor/node/query/account.ts'
 import { driftText } from '../conductor/node/policy/drift.ts'
 import { CliError } from './error.ts'
 import { connect, enc, verb, type Common } from './nodes.ts'

@@ -1,6 +1,6 @@
 /** `rackward node explain` and `rackward node watch`: what a node waits for, and what happens. */
 import { spanText } from '../kit/text.ts'
-import type { Account } from '../conductor/node/query/explain.ts'
+import type { Account } from '../conductor/node/query/account.ts'
 import type { Usual } from '../conductor/node/query/explain-usual.ts'
 import { driftText } from '../conductor/node/policy/drift.ts'
 import { connect, enc, type Common } from './nodes.ts'

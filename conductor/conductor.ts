@@ -12,6 +12,7 @@ import type { Config } from './config.ts'
 import { readWebhooks } from './events/webhook-config.ts'
 import { ChildSteps } from './node/run/child-steps.ts'
 import { keepKey } from './node/run/bmc-key.ts'
+import { ToldSightings } from './node/run/told-sightings.ts'
 import type { PowerSync } from './node/run/power-sync.ts'
 import { childStepMs } from './settings.ts'
 import { startApi } from './start/api.ts'
@@ -92,6 +93,8 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   childSteps.use(provisioning.worker)
   hardware.bmcs.onFirstKey((uuid, facts) => void keepKey({ ...context, worker: provisioning.worker }, uuid, facts))
   await startBootLink(context, storage, boot)
+  const { owner } = storage.store
+  if (owner) await started(context, 'told sightings', new ToldSightings({ ...context, ...storage, owner }))
   await startAgentPort(context, provisioning, { boot, monitoring })
   await started(context, 'worker', provisioning.worker)
 

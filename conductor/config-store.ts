@@ -37,6 +37,12 @@ const Postgres = z.strictObject({
     ])
     .prefault({})
     .describe('TLS, with the certificate of the server checked; `off`: none, for a unix socket or this machine alone.'),
+  conductors: z
+    .enum(['one', 'several'])
+    .default('one')
+    .describe(
+      '`several`: all conductors of the database that say so work at the same time, each on its share of the nodes of its `conductorGroup`, and take over within 20 seconds what another one leaves; they need the same secret.key, and host names of their own. `one`: this one works alone, and waits or is refused while another one does.',
+    ),
   connections: z.number().int().min(1).max(100).default(8).describe('Connections at most; two more are for its own.'),
 })
 

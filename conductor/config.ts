@@ -239,6 +239,11 @@ export const Config = z.strictObject({
     'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes their API on under /rackward/v1/mesh.',
   ),
   limits: Limits.prefault({}).describe('What may grow, and how far.'),
+  hostname: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,255}$/)
+    .optional()
+    .describe("The name of this conductor among others (Ironic's host). Absent: the machine's host name."),
   conductorGroup: z
     .string()
     .max(255)

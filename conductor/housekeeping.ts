@@ -1,4 +1,5 @@
-/** What a conductor does beside its work: says that it is alive, and forgets old events. */
+/** What a conductor does beside its work: says that it is alive; and, one conductor for all, tends the mesh and forgets
+ *  old events. */
 import type { Clock } from '../kit/clock.ts'
 import { Loop } from '../kit/loop.ts'
 import type { Log } from '../kit/log.ts'
@@ -29,6 +30,8 @@ export class Housekeeping {
     interlock?: Interlock | undefined
     credentials?: BmcCredentials | undefined
     meshNodes?: NodesOfHosts | undefined
+    /** Whether this conductor tends the mesh and the events. */
+    onDuty: () => boolean
   }
   private beat: Loop | undefined
   private prunedAtMs = 0
@@ -84,6 +87,7 @@ export class Housekeeping {
 
   private async round(startedAtMs: number, signal: AbortSignal): Promise<void> {
     await this.alive(startedAtMs)
+    if (!this.parts.onDuty()) return
     await this.tendMesh()
 
     const { store, clock, config } = this.parts

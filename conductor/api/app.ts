@@ -25,6 +25,7 @@ import { rootDocument, versionDocument } from './discovery.ts'
 import { problemOf } from './problems.ts'
 import type { Sessions } from './sessions.ts'
 import { type BodylessRequest, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
+import type { ViewParts } from './views.ts'
 import { HEADER, LEGACY_HEADER, MAX_MINOR, MIN_MINOR, negotiate, versionText } from './versions.ts'
 
 export interface AppParts {
@@ -37,6 +38,7 @@ export interface AppParts {
   readonly clock: Clock
   readonly random: Random
   readonly conductor: string
+  readonly holderOf: ViewParts['holderOf']
   /** The web console; undefined: there is none. */
   readonly ui: UiFiles | undefined
   readonly log: Log
@@ -93,7 +95,7 @@ export function makeApp(parts: AppParts): Express {
     query: new Query(request.query),
     minor: minorOf(response),
     actor: response.locals.actor as Actor,
-    view: { conductor: parts.conductor, base: baseOf(request), sightings: parts.sightings },
+    view: { conductor: parts.conductor, holderOf: parts.holderOf, base: baseOf(request), sightings: parts.sightings },
     httpRequest: request,
     httpResponse: response,
   })

@@ -68,7 +68,7 @@ export function plainRoutes(parts: RouteParts & { readonly clock: Clock }): Rout
   const conductorView = (row: ConductorRow, request: ApiRequest) => ({
     hostname: row.hostname,
     conductor_group: row.conductorGroup,
-    alive: clock.now() - row.aliveAtMs < CONDUCTOR_ALIVE_MS,
+    alive: row.isAlive ?? clock.now() - row.aliveAtMs < CONDUCTOR_ALIVE_MS,
     drivers: row.drivers,
     created_at: time(row.startedAtMs),
     updated_at: time(row.aliveAtMs),

@@ -2,6 +2,7 @@
  *  document. */
 import { Fault } from '../../kit/fault.ts'
 import type { WebhookState } from '../events/webhooks.ts'
+import { conductorOf } from './views.ts'
 import { explain, lockOf } from '../node/query/explain.ts'
 import { driftOf } from '../node/hardware-documents.ts'
 import { comparedOf, isTimed } from '../node/query/usual.ts'
@@ -122,7 +123,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       answer: Locked,
       summary: 'the lock of a node: its holder, since when, and the reason',
       handle: async (request) => ({
-        body: { lock: lockOf(await nodeOf(parts, request), { conductor: request.view.conductor, nowMs: clock.now() }) },
+        body: { lock: lockOf(...(await heldNode(request))) },
       }),
     },
     {
@@ -177,6 +178,11 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
   ]
 
   /** A confined user learns that there is another node, and not which one. */
+  async function heldNode(request: ApiRequest): Promise<Parameters<typeof lockOf>> {
+    const node = await nodeOf(parts, request)
+    return [node, { conductor: conductorOf(node, request.view) ?? request.view.conductor, nowMs: clock.now() }]
+  }
+
   async function sharersFor(request: ApiRequest, node: NodeRecord): Promise<string[]> {
     if (standing(request.actor, node) === 'lessee') return []
     const sharers = await store.sharersOfBmc(node)
@@ -210,7 +216,8 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       node: leased ? veilNode(node) : node,
       live,
       nowMs: clock.now(),
-      conductor: request.view.conductor,
+      conductor: conductorOf(node, request.view) ?? request.view.conductor,
+      holder: request.view.holderOf(node),
       poll: leased ? veilPoll(poll, node) : poll,
       drift: leased ? veilDrift(drift, node) : drift,
       loader: await loaderRule.look(node),

@@ -1,5 +1,4 @@
 /** Logging in and out with a browser, and what a page may know of who uses it. */
-import { hostname } from 'node:os'
 import type { Clock } from '../../kit/clock.ts'
 import { isoTime } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -87,7 +86,7 @@ export function sessionRoutes({ auth, sessions, sessionSeconds, clock, link }: S
           needs_login: request.actor !== ANYBODY,
           csrf: session?.csrf ?? null,
           session_ends: session ? isoTime(session.endsAtMs) : null,
-          conductor: hostname(),
+          conductor: request.view.conductor,
           mesh: link !== undefined,
           now: isoTime(clock.now()),
         }

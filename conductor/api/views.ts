@@ -9,6 +9,7 @@ import { lastSeenText } from '../node/query/sightings.ts'
 import type { Phase } from '../node/workflow/arrows.ts'
 import { STATES, targetOf } from '../node/workflow/states.ts'
 import { isSecretKey } from '../store/secrets.ts'
+import type { NodeHolder, NodeKey } from '../store/owner.ts'
 import type { PortRecord } from '../store/port.ts'
 
 export const MASK = '******'
@@ -17,9 +18,20 @@ const MASKED_INSTANCE = new Set(['image_url'])
 
 export interface ViewParts {
   readonly conductor: string
+  /** Undefined: this conductor, which works alone. */
+  readonly holderOf: (node: NodeKey) => NodeHolder | undefined
   /** `http://host:port`, without a slash at the end. */
   readonly base: string
   readonly sightings: Sightings
+}
+
+/** The name of the conductor that works on a node; null: none does now. */
+export function conductorOf(
+  node: NodeKey,
+  { conductor, holderOf }: Pick<ViewParts, 'conductor' | 'holderOf'>,
+): string | null {
+  const holder = holderOf(node)
+  return holder ? holder.hostname : conductor
 }
 
 export const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
@@ -65,7 +77,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     maintenance: node.maintenance,
     maintenance_reason: node.maintenanceReason,
     fault: node.fault,
-    reservation: isLocked(node) ? parts.conductor : null,
+    reservation: isLocked(node) ? (conductorOf(node, parts) ?? parts.conductor) : null,
     chassis_uuid: node.chassisUuid,
     instance_uuid: node.instanceUuid,
     instance_name: node.instanceName,
@@ -80,7 +92,7 @@ export function nodeView(node: NodeRecord, parts: ViewParts): Record<string, unk
     automated_clean: node.automatedClean,
     protected: node.protected,
     protected_reason: node.protectedReason,
-    conductor: parts.conductor,
+    conductor: conductorOf(node, parts),
     owner: node.owner,
     lessee: node.lessee,
     description: node.description,

@@ -3,6 +3,7 @@
 import { Fault, isFault } from '../../kit/fault.ts'
 import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
+import { mayAct } from '../holding.ts'
 import type { Semaphore } from '../../kit/semaphore.ts'
 import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerCommand } from './controller.ts'
 import { hexByte } from './raw.ts'
@@ -137,6 +138,7 @@ export class Ipmitool implements Bmc {
   private async command(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
     const tries = this.suites.tries(this.info)
     for (const suite of tries) {
+      await mayAct()
       const result = await this.spawn(['-C', String(suite), ...args], signal)
       if (result.code === 0) {
         this.suites.worked(this.info, suite)

@@ -1,5 +1,6 @@
 /** One queue per BMC for every command: fence before operator before deploy before poll. Many BMCs lock up under two
  *  sessions at once. */
+import { AsyncResource } from 'node:async_hooks'
 import { isFault, Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Bmc, BmcTarget, Power, PowerCommand } from './controller.ts'
@@ -96,7 +97,8 @@ export class BmcQueue {
         options.signal?.removeEventListener('abort', unwanted)
       }
       const giveWay = new AbortController()
-      const run = async () => {
+      // On behalf of who asked, whoever lets it begin.
+      const run = AsyncResource.bind(async () => {
         if (abort.signal.aborted) return cancel()
         begun = true
         try {
@@ -110,7 +112,7 @@ export class BmcQueue {
         } finally {
           cancel()
         }
-      }
+      })
       const rank = RANK[options.priority]
       queue.jobs.push({ rank, run, giveWay })
       if (queue.running && rank < queue.running.rank)

@@ -82,12 +82,14 @@ class Sender {
     const { name, kinds } = this.hook
     // Its user, password and query may be secret.
     const { origin, pathname } = new URL(this.hook.url)
-    const waiting = (await this.parts.journal.after(this.seq, this.filter, 1_000)).length
+    // It may run at another conductor.
+    const seq = this.running ? this.seq : ((await this.parts.journal.cursor(this.cursor)) ?? 0)
+    const waiting = (await this.parts.journal.after(seq, this.filter, 1_000)).length
     return {
       name,
       url: `${origin}${pathname}`,
       kinds: kinds ?? null,
-      delivered_seq: this.seq,
+      delivered_seq: seq,
       waiting,
       failures: this.failures,
       last_error: this.lastError,

@@ -158,6 +158,7 @@ export class Allocations {
     const { clock, store, turns } = this.parts
     const writeEnd = async () => {
       const now = await store.objects.find(ALLOCATION, uuid)
+      if (!now && end.nodeUuid !== null) await this.letGo(end.nodeUuid, uuid)
       // Another conductor that took it up as well has found a node.
       if (!now || now.body.state === 'active') return
       await store.objects.put({
@@ -168,6 +169,15 @@ export class Allocations {
       })
     }
     await turns.take(`${ALLOCATION} ${uuid}`, () => untilFresh(writeEnd))
+  }
+
+  /** The allocation was deleted, perhaps at another conductor, while a node was being found for it. */
+  private async letGo(nodeUuid: string, uuid: string): Promise<void> {
+    await this.parts.worker.change(nodeUuid, (now) => {
+      if (now.allocationUuid !== uuid || now.provisionState !== 'available') return now
+      const { traits: _, ...instanceInfo } = now.instanceInfo
+      return { ...now, allocationUuid: null, instanceUuid: null, instanceInfo }
+    })
   }
 
   private async every(filter: NodeFilter): Promise<NodeRecord[]> {

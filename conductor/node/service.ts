@@ -260,7 +260,9 @@ export class NodeService {
   }
 
   private isWarm(node: NodeRecord): boolean {
-    return node.agent !== null && this.parts.clock.now() - this.parts.sightings.of(node.uuid).agentAtMs < AGENT_ALIVE_MS
+    return (
+      node.agent !== null && this.parts.clock.now() - this.parts.sightings.look(node.uuid).agentAtMs < AGENT_ALIVE_MS
+    )
   }
 
   private patchFor(verb: Verb, node: NodeRecord, extra: { rescueHash: string | undefined }): Partial<NodeRecord> {

@@ -21,7 +21,7 @@ import { DriveDownload } from '../node/run/drive-download.ts'
 import { NodeService } from '../node/service.ts'
 import { allRoutes } from '../routes.ts'
 import type { Boot } from './boot.ts'
-import type { Context } from './context.ts'
+import { hostnameOf, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Operations } from './operations.ts'
@@ -90,7 +90,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     routes,
     sightings,
     random,
-    conductor: hostname(),
+    conductor: hostnameOf(config),
+    holderOf: (node) => store.owner?.holderOf(node),
     ui: config.ui && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
     metrics,
     notReadyReasons: () => notReadyReasons(store, boot.isDown),
@@ -116,7 +117,7 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
     sightings,
     clock,
     random,
-    onPorts: boot.updates.refresh,
+    onPorts: onPorts(parts),
     automatedClean,
     erase,
     sources: sourceRules(context),
@@ -142,6 +143,14 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
   })
 }
 
+/** This conductor's boot services, and those of others. */
+const onPorts =
+  ({ store, boot }: Pick<ApiParts, 'store' | 'boot'>) =>
+  (nodeUuid: string, gone: readonly string[]): Promise<void> => {
+    store.owner?.ring(nodeUuid, gone)
+    return boot.updates.refresh(nodeUuid, gone)
+  }
+
 const portService = ({ config, clock, random }: Context, { store, turns, boot }: ApiParts): PortService =>
   new PortService({
     store,
@@ -149,6 +158,6 @@ const portService = ({ config, clock, random }: Context, { store, turns, boot }:
     random,
     turns,
     plan: addressPlan(config),
-    onPorts: boot.updates.refresh,
+    onPorts: onPorts({ store, boot }),
     recordBytes: config.limits.api.recordBytes,
   })

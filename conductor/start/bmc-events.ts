@@ -33,6 +33,8 @@ export async function startBmcEvents(
     read: (uuid) => powerSync.look(uuid),
     async stateOf(uuid) {
       const node = await store.node(uuid)
+      // Another conductor watches what is not ours.
+      if (node && !(store.owner?.mine(node) ?? true)) return 'gone'
       return node === undefined ? 'gone' : node.workflow.bmcTask?.hush ? 'updating' : 'ready'
     },
     streams: config.bmc.events.streams,

@@ -4,6 +4,7 @@ import { Fault } from '../../kit/fault.ts'
 import { agentIdentity, type Identity } from '../agents/certificate.ts'
 import { BootLink, type Launched } from '../boot/link.ts'
 import { bootFingerprint } from '../boot/service.ts'
+import { shareIdentity } from '../boot/shared-identity.ts'
 import { bootKey } from '../boot/token.ts'
 import { BootUpdates } from '../boot/updates.ts'
 import { BootWatch } from '../boot/watch.ts'
@@ -31,6 +32,7 @@ export async function bootParts(
   launch: () => Launched = launchNothing,
 ): Promise<Boot> {
   const { config, clock, log, random } = context
+  await shareIdentity({ data: config.data, random }, store.keepSecret)
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
   const watch = new BootWatch({ store, sightings, queue: events.queue })

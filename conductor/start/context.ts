@@ -1,5 +1,6 @@
 /** What every part of a conductor is made of: configuration, time, chance, programs, the log, and the list of what to
  *  stop. */
+import { hostname as machineName } from 'node:os'
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
 import type { Log } from '../../kit/log.ts'
@@ -18,7 +19,10 @@ export interface Context {
   readonly run: Run
 }
 
-interface Startable {
+/** Of this conductor, among others. */
+export const hostnameOf = ({ hostname }: Pick<Config, 'hostname'>): string => hostname ?? machineName()
+
+export interface Startable {
   start(): Promise<void> | void
   stop(): Promise<void> | void
 }

@@ -1,7 +1,6 @@
 /** `rackward store migrate` inside: the two stores of a configuration, held as a conductor holds them, and the move
  *  between them. */
 import { stat } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -13,6 +12,7 @@ import type { MoveSide } from '../store/move/side.ts'
 import { SqliteSide } from '../store/move/sqlite-side.ts'
 import { takeLock } from '../store/open.ts'
 import { loadSeal } from '../store/secrets.ts'
+import { hostnameOf } from './context.ts'
 import { conductorId, DATABASE, optionsOf } from './open-store.ts'
 
 export interface MoveStoreParts {
@@ -42,7 +42,7 @@ export async function moveStore(parts: MoveStoreParts): Promise<MoveReport> {
   const sides: MoveSide[] = []
   try {
     const seal = await loadSeal(keyPath, random)
-    const owner = await conductorId(config.data, hostname(), random)
+    const owner = await conductorId(config.data, hostnameOf(config), random)
     const options = await optionsOf(config.store.postgres)
     const sqlite = new SqliteSide(file, seal)
     sides.push(sqlite)

@@ -2,7 +2,6 @@
  *  this conductor. */
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../../kit/clock.ts'
@@ -18,7 +17,7 @@ import { SqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/port.ts'
 import type { PostgresOptions } from '../store/postgres/connect.ts'
 import { openPostgres } from '../store/postgres/store.ts'
-import type { Context } from './context.ts'
+import { hostnameOf, type Context } from './context.ts'
 
 /** The name of the SQLite file in the data directory. */
 export const DATABASE = 'rackward.db'
@@ -42,7 +41,7 @@ export const openSqlite = (...[file, seal, parts]: Parameters<OpenStore>): Opene
 
 /** The data directory is this process's alone: its conductor may take its own lease over at once. */
 export const openPostgresOf =
-  (config: PostgresConfig, parts: { monotonic: Clock; random: Random }): OpenStore =>
+  (config: PostgresConfig, parts: { monotonic: Clock; random: Random; hostname: string; group: string }): OpenStore =>
   async (file, seal, { clock, limits }) => {
     const lock = takeLock(`${file}.lock`)
     try {
@@ -51,7 +50,8 @@ export const openPostgresOf =
         monotonic: parts.monotonic,
         limits,
         seal,
-        conductor: await conductorId(dirname(file), hostname(), parts.random),
+        conductor: await conductorId(dirname(file), parts.hostname, parts.random),
+        shared: config.conductors === 'several' ? { hostname: parts.hostname, group: parts.group } : undefined,
       })
       const close = async () => {
         await store.close()
@@ -119,4 +119,11 @@ const optionalFile = async (path: string | undefined): Promise<string | undefine
 
 /** The one that is configured. */
 export const openConfigured = ({ config, monotonic, random }: Context): OpenStore =>
-  config.store === 'sqlite' ? openSqlite : openPostgresOf(config.store.postgres, { monotonic, random })
+  config.store === 'sqlite'
+    ? openSqlite
+    : openPostgresOf(config.store.postgres, {
+        monotonic,
+        random,
+        hostname: hostnameOf(config),
+        group: config.conductorGroup.toLowerCase(),
+      })

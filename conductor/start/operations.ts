@@ -1,5 +1,4 @@
 /** What runs beside provisioning: allocations, power synchronization, webhooks, the mesh, housekeeping. */
-import { hostname } from 'node:os'
 import { Turns } from '../../kit/turns.ts'
 import { Webhooks, type Webhook } from '../events/webhooks.ts'
 import { Housekeeping } from '../housekeeping.ts'
@@ -13,7 +12,8 @@ import { DriftLook, driftMetrics } from '../node/run/drift-look.ts'
 import { sensorMetrics } from '../node/run/sensor-metrics.ts'
 import { SensorSync } from '../node/run/sensor-sync.ts'
 import { startBmcEvents } from './bmc-events.ts'
-import { started, type Context } from './context.ts'
+import { hostnameOf, started, type Context } from './context.ts'
+import { onDuty } from './duties.ts'
 import type { Hardware } from './hardware.ts'
 import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
@@ -27,7 +27,7 @@ export interface Operations {
   readonly sensorSync: SensorSync
   readonly eventWatch: EventWatch
   readonly drift: DriftLook
-  readonly webhooks: Webhooks
+  readonly webhooks: Pick<Webhooks, 'states'>
   readonly link: MeshLink | undefined
   readonly interlock: Interlock | undefined
 }
@@ -37,15 +37,22 @@ export async function startOperations(
   parts: Storage & Hardware & Provisioning & Mesh & Pick<Monitoring, 'metrics' | 'onLimit'>,
   webhookList: readonly Webhook[],
 ): Promise<Operations> {
-  const { config, clock, random, log } = context
+  const { life, config, clock, random, log } = context
   const { store, worker, bmcQueue, bmcs, metrics, link, credentials } = parts
   const turns = new Turns()
   const allocations = new Allocations({ store, worker, clock, random, log, turns })
-  await started(context, 'allocations', allocations)
+  // Any conductor allocates what it was asked for; one takes up what the others left.
+  const takeUp = () => ({ start: () => allocations.start(), stop: () => undefined })
+  await onDuty(context, { duty: 'allocations', owner: store.owner }, takeUp)
+  await life.add(
+    'allocations under way',
+    () => allocations,
+    (made) => made.stop(),
+  )
 
   const { everySeconds, lostAfter } = config.powerSync
   const everyMs = everySeconds * 1000
-  const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter })
+  const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter, owner: store.owner })
   await started(context, 'power sync', powerSync)
   const eventWatch = await startBmcEvents(context, { ...parts, powerSync })
   const drift = new DriftLook({ store, bmcs, clock, limits: config.limits.hardware })
@@ -60,27 +67,30 @@ export async function startOperations(
     log,
     everyMs: config.sensors.everySeconds * 1000,
     limits: config.limits.bmc,
+    owner: store.owner,
   })
   await started(context, 'sensors', sensorSync)
   sensorMetrics(metrics.registry, sensorSync)
-  const webhooks = new Webhooks(webhookList, { journal: store.journal, clock, log })
-  await started(context, 'webhooks', webhooks)
+  const makeHooks = () => new Webhooks(webhookList, { journal: store.journal, clock, log })
+  const webhooks = await onDuty(context, { duty: 'webhooks', owner: store.owner }, makeHooks)
 
-  const interlock = link && new Interlock(link, { log, conductor: hostname() })
+  const interlock = link && new Interlock(link, { log, conductor: hostnameOf(config) })
   const meshNodes = link && (await followNodes(context, parts))
   const housekeeping = new Housekeeping({
     store,
     clock,
     log,
-    hostname: hostname(),
+    hostname: hostnameOf(config),
     config,
     link,
     interlock,
     credentials,
     meshNodes,
+    onDuty: () => store.owner?.holds('housekeeping') ?? true,
   })
   await started(context, 'housekeeping', housekeeping)
-  return { turns, allocations, powerSync, sensorSync, drift, eventWatch, webhooks, link, interlock }
+  const hooks = { states: () => webhooks().states() }
+  return { turns, allocations, powerSync, sensorSync, drift, eventWatch, webhooks: hooks, link, interlock }
 }
 
 /** Hears of every node that is added or changed from now on. */

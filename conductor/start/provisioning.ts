@@ -163,6 +163,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
   const { config, clock, monotonic, random, log } = context
   const { store, sightings, images, boot } = parts
   const changes = new Listeners<NodeRecord>()
+  const unrefreshed = (error: unknown) => log.error({ err: error }, 'boot services')
   const worker = new Worker({
     store,
     clock,
@@ -173,6 +174,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     settings: settingsOf(config),
     tickMs: tickMs(config),
     onChange: changes.emit,
+    onHeard: (uuid, gone) => void boot.updates.refresh(uuid, gone).catch(unrefreshed),
     owner: store.owner,
   })
 
@@ -195,7 +197,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
   })
 
   changes.add(({ uuid }) => {
-    void boot.updates.refresh(uuid, []).catch((error: unknown) => log.error({ err: error }, 'boot services'))
+    void boot.updates.refresh(uuid, []).catch(unrefreshed)
     agents.wake(uuid)
   })
   return { worker, agents, changes }

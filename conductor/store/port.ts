@@ -2,6 +2,7 @@
  *  port. */
 import type { ConfigDriveRef, NodeRecord } from '../node/record.ts'
 import type { EventFilter, NodeFilter, ObjectFilter, Page, PortFilter } from './filters.ts'
+import type { NodeOwner } from './owner.ts'
 import type { PortSighting, SeenOfPort } from './seen-of-port.ts'
 
 export type { EventFilter, NodeFilter, ObjectFilter, Page, PortFilter } from './filters.ts'
@@ -78,6 +79,8 @@ export interface ConductorRow {
   readonly startedAtMs: number
   /** When it last said that it is alive. */
   readonly aliveAtMs: number
+  /** By the clock of a store that several share; absent: `aliveAtMs` tells. */
+  readonly isAlive?: boolean
 }
 
 /** A record that cannot be read. Owner and lessee as far as they are known. */
@@ -100,6 +103,8 @@ export interface NodeCount {
 export interface DueNode {
   readonly uuid: string
   readonly dueAtMs: number
+  /** Where several conductors share the store. */
+  readonly conductorGroup?: string
 }
 
 export type NewEvent = Omit<EventRecord, 'seq'>
@@ -154,13 +159,6 @@ export interface Journal {
 
 /** Documents that are read through the BMC of a node; node/hardware-documents.ts has their form. */
 export type HardwareKind = 'bios' | 'firmware'
-
-/** Which nodes a conductor works on, where several share one store. Any of them may change any node. */
-export interface NodeOwner {
-  readonly mine: (uuid: string) => boolean
-  /** A node of another one owes something: that one is to know it soon. */
-  readonly ring: (uuid: string) => void
-}
 
 /** Every method may throw `store.broken`; what reads one record throws `store.damaged` when it cannot be read, and what
  *  reads many leaves it out. Methods that change something are durable when they resolve. */
@@ -224,6 +222,10 @@ export interface Store {
     kind: HardwareKind,
     read: { readonly document: unknown; readonly events: readonly NewEvent[] },
   ): Promise<void>
+
+  /** Keeps the first secret that any conductor gives under this name, sealed, and answers that one. Absent: no other
+   *  conductor can open this store at the same time. */
+  readonly keepSecret?: ((name: string, secret: Buffer) => Promise<Buffer>) | undefined
 
   conductors(): Promise<ConductorRow[]>
   putConductor(row: ConductorRow): Promise<void>

@@ -81,7 +81,7 @@ const patch = async (path: string, ident: string, body: unknown) => {
     body,
     minor: 110,
     actor: ANYBODY,
-    view: { base: 'http://x', conductor: 'x' },
+    view: { base: 'http://x', conductor: 'x', holderOf: () => undefined },
   }
   return route?.handle(request as unknown as ApiRequest)
 }

@@ -101,7 +101,7 @@ test('who takes the lease over ends what the one before may write and begin', as
   const second = await waiting
   await expect(first.putNode({ ...node!, extra: { late: true } })).rejects.toMatchObject({ code: 'store.locked' })
   // At once, and not with the next renewal.
-  expect(first.owner.mine(uuid(1))).toBe(false)
+  expect(first.owner.mine({ uuid: uuid(1) })).toBe(false)
   await expect(first.journal.add({ atMs: 1, nodeUuid: null, kind: 'late', detail: {} })).rejects.toMatchObject({
     code: 'store.locked',
   })
@@ -118,7 +118,7 @@ test('who takes the lease over ends what the one before may write and begin', as
 
   // One that writes nothing learns it from the renewal.
   await server.sql(database, 'UPDATE leases SET token = token + 1')
-  await until(() => !third.owner.mine(uuid(1)), { what: 'the third one to see it', timeoutMs: 10_000 })
+  await until(() => !third.owner.mine({ uuid: uuid(1) }), { what: 'the third one to see it', timeoutMs: 10_000 })
 })
 
 test('a reader that follows misses no event, in whatever order they are committed', async () => {

@@ -78,16 +78,19 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
+const WHO = { monotonic: monotonicClock, random: systemRandom, hostname: 'test', group: '' }
+
 const config = (more: Partial<PostgresConfig> = {}, host = 'localhost'): PostgresConfig => ({
   url: `postgresql://rackward@${host}:${port}/${database}`,
   passwordFile: join(dir, 'password'),
   tls: { caFile: join(dir, 'ca.pem') },
+  conductors: 'one',
   connections: 4,
   ...more,
 })
 
 async function nodesOver(by: PostgresConfig): Promise<number> {
-  const open = openPostgresOf(by, { monotonic: monotonicClock, random: systemRandom })
+  const open = openPostgresOf(by, WHO)
   const { store, close } = await open(join(dir, 'data/rackward.db'), SEAL, { clock: systemClock, limits: LIMITS })
   try {
     return (await store.everyNode()).length
@@ -165,7 +168,7 @@ test('a process of its own: the password is in no argument and in nothing that i
   await writeFile(join(dir, 'data/secret.key'), `${Buffer.alloc(32, 1).toString('hex')}\n`, { mode: 0o600 })
   const rest = { images: { store: join(dir, 'images') }, api: { auth: { strategy: 'noauth' } } }
   await writeFile(file, stringify({ data: join(dir, 'data'), ...rest, store: { postgres: config() } }))
-  const open = openPostgresOf(config(), { monotonic: monotonicClock, random: systemRandom })
+  const open = openPostgresOf(config(), WHO)
   const parts = { clock: systemClock, limits: LIMITS }
   const { store, close } = await open(join(dir, 'data/rackward.db'), SEAL, parts)
   await store.addNode(newNode({ uuid: uuid(1), driver: 'ipmi' }, 1))

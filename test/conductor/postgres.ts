@@ -153,7 +153,7 @@ export class StoreBench {
     this.postgres ??= await Postgres.start()
     this.name = await this.postgres.database()
     const url = this.postgres.urlOf(this.name)
-    return { postgres: { url, tls: 'off', connections: 8 } }
+    return { postgres: { url, tls: 'off', conductors: 'one', connections: 8 } }
   }
 
   /** A record as it is stored, secrets sealed. */

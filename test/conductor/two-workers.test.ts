@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { Worker, type Performer } from '../../conductor/node/run/worker.ts'
+import { ownerAlone } from '../../conductor/store/owner.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, turn, until } from '../../kit/clock.ts'
@@ -58,7 +59,8 @@ const workerOn = (store: SqliteStore, by: number): Worker =>
     ...partsOf(store),
     performer: performerOf(by),
     owner: {
-      mine: (ident) => ownerOf(ident) === by,
+      ...ownerAlone(() => true),
+      mine: (node) => ownerOf(node.uuid) === by,
       ring: (ident) => started.has(ownerOf(ident)) && void workers[ownerOf(ident)]?.wake(ident),
     },
   })
@@ -171,7 +173,7 @@ test('an act that was begun ends when its node is no longer ours, and is begun a
           signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
         }),
     },
-    owner: { mine: () => held, ring: () => undefined },
+    owner: ownerAlone(() => held),
   })
   workers.push(first)
   await first.start()

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
+import { mayAct } from '../../holding.ts'
 import { readBody, type Answer } from './answers.ts'
 import type { RedfishInfo } from './info.ts'
 import { linkOf, pathOf, type ReadBody } from './links.ts'
@@ -202,7 +203,9 @@ export class RedfishClient {
   }
 
   private async send(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
-    return this.wire.exchange(await this.withLogin(exchange, signal), signal)
+    const withLogin = await this.withLogin(exchange, signal)
+    if (exchange.method !== 'GET') await mayAct()
+    return this.wire.exchange(withLogin, signal)
   }
 
   private async withLogin(exchange: Exchange, signal: AbortSignal): Promise<Exchange> {

@@ -2,9 +2,12 @@
  *  an account out. */
 import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
-import { ERASED, type ErasedDisk } from '../../api/agent-wire.ts'
+import { ERASED } from '../../api/agent-wire.ts'
 import { MILESTONE_ORDER, MILESTONES, nextMilestone } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
+import type { NodeHolder } from '../../store/owner.ts'
+import type { Account, Cause, Lock } from './account.ts'
+import { causesOfHolder } from './explain-holder.ts'
 import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
 import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
@@ -16,7 +19,7 @@ import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
 import type { Past } from '../policy/usual-time.ts'
-import { leftOf, usualOf, type Usual } from './explain-usual.ts'
+import { leftOf, usualOf } from './explain-usual.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 
@@ -30,6 +33,8 @@ export interface Facts {
   readonly node: NodeRecord
   readonly nowMs: number
   readonly conductor: string
+  /** Where several conductors share the nodes. */
+  readonly holder?: NodeHolder | undefined
   readonly live: Live
   readonly poll: PollSeen | undefined
   readonly drift?: readonly Drift[]
@@ -44,53 +49,6 @@ export interface Facts {
   /** Other nodes with the same BMC, as far as who asks may know them. */
   readonly sharers: readonly string[]
   readonly ports: readonly PortAccount[]
-}
-
-export interface Cause {
-  readonly cause: string
-  readonly evidence: readonly string[]
-  readonly remedy: string
-}
-
-export interface Account {
-  readonly node_uuid: string
-  readonly provision_state: string
-  readonly description: string
-  readonly waits_for: string
-  readonly since: string
-  readonly elapsed_seconds: number
-  readonly deadline: string | null
-  readonly lock: Lock | null
-  /** Null at rest: how long a node stays there is somebody's decision. */
-  readonly usual: Usual | null
-  /** Until its order is done, as such orders usually go on; null: at rest, or nobody knows. */
-  readonly left_seconds: number | null
-  readonly seen: readonly {
-    readonly category: 'boot' | 'agent' | 'bmc'
-    readonly what: string
-    readonly at: string
-    readonly detail: string
-  }[]
-  /** Ports of which something was seen. */
-  readonly ports: readonly PortAccount[]
-  /** How its disks were erased last; null when that was never, or an image was written since. */
-  readonly erased: {
-    readonly at: string
-    readonly step: string
-    readonly disks: readonly (ErasedDisk & { readonly description: string })[]
-  } | null
-  /** What is not as the last step left it. */
-  readonly drift: readonly (Pick<Drift, 'what' | 'name' | 'applied' | 'now'> & { readonly since: string | null })[]
-  readonly causes: readonly Cause[]
-}
-
-export interface Lock {
-  readonly holder: string
-  readonly since: string
-  readonly reason: string
-  readonly pending_effects: readonly string[]
-  readonly tries: number
-  readonly retry_at: string | null
 }
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10
@@ -132,7 +90,12 @@ export function explain(facts: Facts): Account {
       ...one,
       since: sinceMs === null ? null : isoTime(sinceMs),
     })),
-    causes: [...sharedBmc(facts), ...causesOf(facts), ...causesOfLoader(facts.loader, node.instanceInfo.image_source)],
+    causes: [
+      ...causesOfHolder(node, facts.holder),
+      ...sharedBmc(facts),
+      ...causesOf(facts),
+      ...causesOfLoader(facts.loader, node.instanceInfo.image_source),
+    ],
   }
 }
 

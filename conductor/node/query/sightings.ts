@@ -19,12 +19,20 @@ export interface Live {
   timings: Readonly<Record<string, number>>
 }
 
+/** As it is told to other conductors. */
+export interface SeenOfNode extends Omit<Live, 'seen'> {
+  readonly uuid: string
+  readonly seen: readonly (readonly [Milestone, Sighting])[]
+}
+
 const UNSEEN: Live = { seen: new Map(), waiting: null, bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
 
 export class Sightings {
   private readonly nodes = new Map<string, Live>()
+  private touched: Set<string> | undefined
 
   of(uuid: string): Live {
+    this.touched?.add(uuid)
     let live = this.nodes.get(uuid)
     if (!live) {
       live = { ...UNSEEN, seen: new Map() }
@@ -59,6 +67,36 @@ export class Sightings {
   /** It waits for its turn to load the ramdisk. */
   waits(uuid: string, waiting: Sighting): void {
     this.of(uuid).waiting = waiting
+  }
+
+  /** What was seen here since the last call, for other conductors. */
+  news(): readonly SeenOfNode[] {
+    const uuids = [...(this.touched ?? [])]
+    this.touched = new Set()
+    return uuids.map((uuid) => {
+      const { seen, ...live } = this.look(uuid)
+      return { uuid, ...live, seen: [...seen] }
+    })
+  }
+
+  /** What another conductor saw. Of two boots the newer one counts; of two sightings, the later one. */
+  merge({ uuid, ...theirs }: SeenOfNode): void {
+    const ours = this.look(uuid)
+    const isNewer = theirs.bootedAtMs > ours.bootedAtMs
+    const bootedAtMs = Math.max(theirs.bootedAtMs, ours.bootedAtMs)
+    const seen = new Map(isNewer ? [] : ours.seen)
+    for (const [step, sighting] of theirs.seen)
+      if (sighting.atMs >= bootedAtMs && sighting.atMs > (seen.get(step)?.atMs ?? -1)) seen.set(step, sighting)
+    const isTheirs = isNewer || theirs.agentAtMs >= ours.agentAtMs
+    const waits = [isNewer ? null : ours.waiting, theirs.waiting].filter((one) => one && one.atMs >= bootedAtMs)
+    this.nodes.set(uuid, {
+      seen,
+      bootedAtMs,
+      waiting: waits.sort((a, b) => (b?.atMs ?? 0) - (a?.atMs ?? 0))[0] ?? null,
+      agentAtMs: Math.max(theirs.agentAtMs, ours.agentAtMs),
+      progress: isTheirs && theirs.bootedAtMs === bootedAtMs ? theirs.progress : isNewer ? null : ours.progress,
+      timings: isTheirs ? theirs.timings : ours.timings,
+    })
   }
 
   /** How many deploy agents were heard since then. */

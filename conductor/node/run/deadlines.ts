@@ -3,6 +3,7 @@
 import { turn, type Clock } from '../../../kit/clock.ts'
 import { isFault } from '../../../kit/fault.ts'
 import type { Log } from '../../../kit/log.ts'
+import type { NodeOwner } from '../../store/owner.ts'
 import type { DueNode, Store } from '../../store/port.ts'
 import { bootPathOf } from '../query/boot-path.ts'
 import { lateText, type Sightings } from '../query/sightings.ts'
@@ -21,7 +22,7 @@ export interface DeadlineParts {
   readonly sightings: Sightings
   /** Time between two looks at what is due; a second if it is left out. */
   readonly tickMs?: number | undefined
-  readonly mine: (uuid: string) => boolean
+  readonly owner: Pick<NodeOwner, 'mine' | 'holding'>
   readonly dispatch: (uuid: string, event: StepEvent) => Promise<NodeRecord>
   /** A node of ours that is due: what it owes is performed, if it owes something. */
   readonly onDue: (node: NodeRecord) => void
@@ -50,8 +51,13 @@ export class Deadlines {
 
   /** Before anything is performed. */
   begin(): void {
-    this.startedAtMs = this.parts.clock.now()
+    this.taken()
     this.offsetMs = this.offset()
+  }
+
+  /** Nodes became ours: their agents are given the time to reach us. */
+  taken(): void {
+    this.startedAtMs = this.parts.clock.now()
   }
 
   start(): void {
@@ -90,7 +96,7 @@ export class Deadlines {
   private async *due(nowMs: number): AsyncGenerator<string> {
     for (let after: DueNode | undefined; !this.abort.aborted;) {
       const nodes = await this.parts.store.dueNodes(nowMs, { limit: SLICE, after })
-      for (const { uuid } of nodes) if (this.parts.mine(uuid)) yield uuid
+      for (const node of nodes) if (this.parts.owner.mine(node)) yield node.uuid
       after = nodes.at(-1)
       if (nodes.length < SLICE) return
       await turn()
@@ -120,7 +126,7 @@ export class Deadlines {
   }
 
   private async handle(uuid: string, nowMs: number): Promise<void> {
-    const { store, settings, sightings, log, dispatch, onDue } = this.parts
+    const { store, settings, sightings, log, dispatch, onDue, owner } = this.parts
     const node = await store.node(uuid)
     if (!node) return
     onDue(node)
@@ -129,7 +135,7 @@ export class Deadlines {
     const dueMs = deadlineAtMs(node)
     if (!dueMs || dueMs > nowMs) return
 
-    const live = sightings.of(uuid)
+    const live = sightings.look(uuid)
     // A conductor that was away has heard nobody; an agent gets its full time from our start.
     const heardMs =
       node.agent && node.workflow.phase !== 'bmc' && STATES[node.provisionState].kind === 'waiting'
@@ -145,9 +151,9 @@ export class Deadlines {
       agentSeen: node.agent !== null,
       lastSeen: lateText(live, { hasAgent: node.agent !== null, path: bootPathOf(node, live) }),
     }
-    await dispatch(uuid, event).catch((error: unknown) =>
-      log.error({ node: uuid, err: error }, 'a deadline could not be handled'),
-    )
+    await owner
+      .holding(node, () => dispatch(uuid, event))
+      .catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be handled'))
   }
 
   private async tell(uuid: string): Promise<void> {

@@ -9,6 +9,8 @@ import type { Bmc, Power } from '../../bmc/controller.ts'
 import type { Health } from '../../bmc/parts/inventory.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
+import { runHolding } from '../../holding.ts'
+import { ownerAlone, type NodeOwner } from '../../store/owner.ts'
 import type { Store } from '../../store/port.ts'
 import { nodeSlices } from '../../store/slices.ts'
 import { usesAgent } from '../policy/drivers.ts'
@@ -29,6 +31,8 @@ interface PowerSyncParts {
   readonly everyMs: number
   /** Failed polls in a row after which a BMC counts as lost (Ironic's power_state_sync_max_retries). */
   readonly lostAfter: number
+  /** Absent: there is no other conductor. */
+  readonly owner?: NodeOwner | undefined
 }
 
 /** A poll that could not be begun by then is given up; that is not its BMC's failure. */
@@ -52,6 +56,7 @@ type End = 'ok' | 'change' | 'failed' | 'gone' | Fault
 
 export class PowerSync {
   private readonly parts: PowerSyncParts
+  private readonly owner: NodeOwner
   private readonly seen = new Map<string, PollSeen>()
   private readonly lastAskedMs = new Map<string, number>()
   private readonly pending = new Set<string>()
@@ -64,6 +69,7 @@ export class PowerSync {
 
   constructor(parts: PowerSyncParts) {
     this.parts = parts
+    this.owner = parts.owner ?? ownerAlone(() => true)
     // Every poll under way listens for the end: that is no leak.
     setMaxListeners(0, this.abort.signal)
   }
@@ -124,7 +130,7 @@ export class PowerSync {
   private async inOrder(): Promise<string[]> {
     const uuids: string[] = []
     for await (const nodes of nodeSlices(this.parts.store, { includeChildren: true })) {
-      for (const node of nodes) if (wanted(node)) uuids.push(node.uuid)
+      for (const node of nodes) if (wanted(node) && this.owner.mine(node)) uuids.push(node.uuid)
       if (this.abort.signal.aborted) return []
     }
     const askedMs = (uuid: string) => this.lastAskedMs.get(uuid) ?? 0
@@ -141,11 +147,17 @@ export class PowerSync {
   }
 
   private async ask(uuid: string, isAnnounced: boolean): Promise<End> {
+    // As it is now: the pass may have begun a while ago.
+    const node = await this.parts.store.node(uuid).catch((error: unknown) => asFault(error, 'run.failed'))
+    if (isFault(node)) return this.abort.signal.aborted ? 'gone' : node
+    if (!node || !wanted(node) || !this.owner.mine(node)) return 'gone'
+    return this.owner.holding(node, () => this.askOf(node, isAnnounced))
+  }
+
+  private async askOf(node: NodeRecord, isAnnounced: boolean): Promise<End> {
     const { store, bmcQueue, bmcs, clock, worker } = this.parts
+    const { uuid } = node
     try {
-      // As it is now: the pass may have begun a while ago.
-      const node = await store.node(uuid)
-      if (!node || !wanted(node)) return 'gone'
       const options = { priority: 'poll', timeoutMs: POLL_LIMIT_MS, signal: this.abort.signal } as const
       const target = bmcs.target(node)
       const { power, health } = await bmcQueue.run(target, options, poll)
@@ -162,7 +174,8 @@ export class PowerSync {
           pendingVersion: node.workflow.pendingVersion,
           ...felt,
         })
-      this.onPolled(uuid, { target, isChange: isNew && !isAnnounced, wasAway })
+      // What begins here lasts longer than this poll.
+      runHolding(undefined, () => this.onPolled(uuid, { target, isChange: isNew && !isAnnounced, wasAway }))
       return isNew ? 'change' : 'ok'
     } catch (error) {
       if (this.abort.signal.aborted || isFault(error, 'object.missing')) return 'gone'

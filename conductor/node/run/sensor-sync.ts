@@ -8,6 +8,7 @@ import type { SensorSeen } from '../../bmc/parts/sensors.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { nodeSlices } from '../../store/slices.ts'
+import type { NodeOwner } from '../../store/owner.ts'
 import type { Store } from '../../store/port.ts'
 import { managementOf } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
@@ -26,6 +27,8 @@ interface SensorSyncParts {
   readonly log: Log
   readonly everyMs: number
   readonly limits: { readonly sensors: number; readonly sensorSeries: number }
+  /** Absent: there is no other conductor. */
+  readonly owner?: Pick<NodeOwner, 'mine'> | undefined
 }
 
 /** Some BMCs take minutes for all their sensors (idrac_exporter, hardware-observer). */
@@ -73,7 +76,7 @@ export class SensorSync {
   async pass(): Promise<void> {
     const waiting: NodeRecord[] = []
     for await (const nodes of nodeSlices(this.parts.store, { includeChildren: true }))
-      waiting.push(...nodes.filter(isReadable))
+      waiting.push(...nodes.filter((node) => isReadable(node) && (this.parts.owner?.mine(node) ?? true)))
     const known = new Set(waiting.map(({ uuid }) => uuid))
     for (const uuid of this.readings.keys()) if (!known.has(uuid)) this.readings.delete(uuid)
     const lane = async () => {

@@ -5,18 +5,20 @@ import { setMaxListeners } from 'node:events'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Log } from '../../../kit/log.ts'
-import { isMilestone } from '../../boot/wire.ts'
+import { Turns } from '../../../kit/turns.ts'
 import { untilFresh } from '../../store/again.ts'
-import type { NewEvent, NodeOwner, Store } from '../../store/port.ts'
+import { ownerAlone, type NodeBell, type NodeOwner } from '../../store/owner.ts'
+import type { NewEvent, Store } from '../../store/port.ts'
 import type { Effect } from '../effect.ts'
-import { isLocked, type NodeRecord } from '../record.ts'
+import type { NodeRecord } from '../record.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
 import type { Sightings } from '../query/sightings.ts'
-import { STATES } from '../workflow/states.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
 import { Deadlines } from './deadlines.ts'
+import { recall } from './recall.ts'
+import { Underway } from './underway.ts'
 import { withUsual } from './usual-watch.ts'
 
 export interface Performer {
@@ -44,33 +46,38 @@ export interface WorkerParts {
   readonly tickMs?: number
   /** After every change of a node that was saved. */
   readonly onChange: (node: NodeRecord) => void
+  /** Another conductor changed a node. */
+  readonly onHeard?: (uuid: string, gone: readonly string[]) => void
   /** Absent: there is no other conductor. */
   readonly owner?: NodeOwner | undefined
 }
 
-const ONLY_ONE: NodeOwner = { mine: () => true, ring: () => undefined }
 const SAVE_AGAIN_MS = 500
 const STOP_MS = 2_000
+/** For what is under way on nodes that are given back. */
+const LEAVE_MS = 5_000
 /** Less than what a lease leaves between its end and the next owner. */
 const WATCH_MS = 500
 
 export class Worker {
   private readonly parts: WorkerParts
-  private readonly mailboxes = new Map<string, Promise<unknown>>()
+  private readonly mailboxes = new Turns()
+  private readonly changing = new Set<Promise<unknown>>()
   private readonly runners = new Map<string, Promise<void>>()
-  private readonly running = new Map<string, AbortController>()
+  private readonly underway = new Underway()
   private readonly abort = new AbortController()
   private readonly owner: NodeOwner
   private readonly deadlines: Deadlines
   private stopWatching: () => void = () => undefined
+  private taking: Promise<void> = Promise.resolve()
 
   constructor(parts: WorkerParts) {
     this.parts = parts
-    this.owner = parts.owner ?? ONLY_ONE
+    this.owner = parts.owner ?? ownerAlone(() => true)
     this.deadlines = new Deadlines(
       {
         ...parts,
-        mine: (uuid) => this.owner.mine(uuid),
+        owner: this.owner,
         dispatch: (uuid, event) => this.dispatch(uuid, event),
         onDue: (node) => this.kick(node),
       },
@@ -83,11 +90,14 @@ export class Worker {
   /** Takes up everything that was owed or waited for when the last conductor ended. */
   async start(): Promise<void> {
     this.deadlines.begin()
-    for (const node of await this.parts.store.everyNode()) {
-      if (!this.owner.mine(node.uuid)) continue
-      await this.recall(node)
-      this.kick(node)
-    }
+    const broken = (error: unknown) => this.parts.log.error({ err: error }, 'nodes could not be taken up at once')
+    this.owner.listen({
+      changed: (bell) => this.heard(bell),
+      taken: () => void this.takeUp().catch(broken),
+      missed: () => void this.takeUp((node) => this.parts.onChange(node)).catch(broken),
+      leaving: () => this.leave(),
+    })
+    await this.takeUp()
     this.deadlines.start()
     this.watchOwner()
   }
@@ -96,17 +106,52 @@ export class Worker {
   async wake(uuid: string): Promise<void> {
     this.deadlines.changed(uuid)
     const node = await this.parts.store.node(uuid)
-    if (node) this.kick(node)
+    if (!node) return
+    // Another conductor was told to abandon what is owed.
+    if (node.workflow.pendingEffects.length === 0) this.underway.abandon(uuid, 'nothing is owed any more')
+    this.parts.onChange(node)
+    this.kick(node)
+  }
+
+  /** What another conductor changed. */
+  private heard({ uuid, gone }: NodeBell): void {
+    this.parts.onHeard?.(uuid, gone)
+    this.wake(uuid).catch((error: unknown) => this.parts.log.warn({ node: uuid, err: error }, 'a changed node'))
+  }
+
+  /** Nodes that are ours: at the start, and when others gave them up. */
+  private takeUp(onEach: (node: NodeRecord) => void = () => undefined): Promise<void> {
+    const take = async () => {
+      this.deadlines.taken()
+      for (const node of await this.parts.store.everyNode()) {
+        onEach(node)
+        if (!this.owner.mine(node) || this.abort.signal.aborted) continue
+        await recall(node, this.parts)
+        this.kick(node)
+      }
+    }
+    // What is due is found by the deadlines as well.
+    this.taking = this.taking.then(take, take)
+    return this.taking
+  }
+
+  /** Ends what was begun on nodes that are not ours any more. False: something does not end. */
+  private async leave(): Promise<boolean> {
+    const left = this.interrupt('another conductor takes this node over').flatMap(
+      (uuid) => this.runners.get(uuid) ?? [],
+    )
+    const ended = Promise.allSettled(left).then(() => true)
+    return Promise.race([ended, this.parts.clock.sleep(LEAVE_MS).then(() => false)])
   }
 
   async stop(): Promise<void> {
     this.stopWatching()
     this.abort.abort(new Error('the conductor stops'))
-    for (const effect of this.running.values()) effect.abort(this.abort.signal.reason)
+    this.underway.interrupt(() => true, this.abort.signal.reason)
     await this.deadlines.ended()
     // An effect that cannot be interrupted is performed again by the next conductor.
     await Promise.race([Promise.allSettled(this.runners.values()), this.parts.clock.sleep(STOP_MS)])
-    await Promise.allSettled(this.mailboxes.values())
+    await Promise.all(this.changing)
   }
 
   /** Moves a node by one event. Throws the refusal, after it saved what came with it. */
@@ -127,20 +172,16 @@ export class Worker {
   /** Abandons the pending effects of a node: the one under way is interrupted, and its late result is ignored. */
   async breakLock(uuid: string, why: string): Promise<NodeRecord> {
     const node = await this.dispatch(uuid, { type: 'break-lock', why })
-    this.running.get(uuid)?.abort(new Fault('node.lock-broken', why))
+    this.underway.abandon(uuid, why)
     return node
   }
 
   /** Changes a node in its mailbox. What `change` throws changes nothing. When another conductor was faster, `change`
    *  gets the record as that one left it, some times. Throws `store.moved` when others were faster every time. */
   change(uuid: string, change: (node: NodeRecord) => Changed | Promise<Changed>): Promise<NodeRecord> {
-    const before = this.mailboxes.get(uuid) ?? Promise.resolve()
-    const turn = before.catch(() => undefined).then(() => untilFresh(() => this.changeOnce(uuid, change)))
-    this.mailboxes.set(uuid, turn)
-    const clear = () => {
-      if (this.mailboxes.get(uuid) === turn) this.mailboxes.delete(uuid)
-    }
-    turn.then(clear, clear)
+    const turn = this.mailboxes.take(uuid, () => untilFresh(() => this.changeOnce(uuid, change)))
+    const ended = turn.catch(() => undefined).finally(() => this.changing.delete(ended))
+    this.changing.add(ended)
     return turn
   }
 
@@ -161,17 +202,20 @@ export class Worker {
     ])
     this.deadlines.changed(uuid)
     this.parts.onChange(saved)
-    if (this.owner.mine(uuid)) this.kick(saved)
-    else if (saved.workflow.pendingEffects.length > 0) this.owner.ring(uuid)
+    this.owner.ring(uuid)
+    this.kick(saved)
     return saved
   }
 
   /** Ends what was begun on nodes that are no longer ours: their owner begins it again. */
   private watchOwner(): void {
     if (!this.parts.owner || this.abort.signal.aborted) return
-    for (const [uuid, effect] of this.running)
-      if (!this.owner.mine(uuid)) effect.abort(new Fault('store.locked', 'another conductor may have this node now'))
+    this.interrupt('another conductor may have this node now')
     this.stopWatching = this.parts.clock.after(WATCH_MS, () => this.watchOwner())
+  }
+
+  private interrupt(why: string): string[] {
+    return this.underway.interrupt((node) => !this.owner.mine(node), new Fault('store.locked', why))
   }
 
   /** A node is gone. */
@@ -180,24 +224,9 @@ export class Worker {
     this.parts.sightings.forget(uuid)
   }
 
-  /** After a restart, what was seen of a boot comes back from the events. */
-  private async recall(node: NodeRecord): Promise<void> {
-    const boots = isLocked(node) && node.workflow.pendingEffects.some((effect) => effect.do === 'media-asked')
-    if (STATES[node.provisionState].kind !== 'waiting' && !boots) return
-    const kinds = ['booting', 'seen']
-    for (const event of (await this.parts.store.journal.ofNode(node.uuid, 200, { kinds })).reverse()) {
-      if (event.kind === 'booting') this.parts.sightings.booting(node.uuid, event.atMs)
-      if (event.kind === 'seen' && isMilestone(event.detail.step))
-        this.parts.sightings.note(node.uuid, event.detail.step, {
-          atMs: event.atMs,
-          detail: String(event.detail.detail ?? ''),
-        })
-    }
-  }
-
   private kick(node: NodeRecord): void {
     if (node.workflow.pendingEffects.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
-    if (!this.owner.mine(node.uuid)) return
+    if (!this.owner.mine(node)) return
     const runner = this.runOwed(node.uuid)
       .catch((error: unknown) => {
         if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
@@ -226,24 +255,23 @@ export class Worker {
       )
       if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
       this.abort.signal.throwIfAborted()
-      if (!this.owner.mine(uuid)) return
-      await this.perform(node, effect)
+      if (!this.owner.mine(node)) return
+      await this.owner.holding(node, () => this.perform(node, effect))
     }
   }
 
   private async perform(node: NodeRecord, effect: Effect): Promise<void> {
     const { log, clock } = this.parts
     const { pendingVersion } = node.workflow
-    const abort = new AbortController()
-    this.running.set(node.uuid, abort)
+    const unwanted = this.underway.begin(node)
     let event: StepEvent
     try {
-      const found = await this.parts.performer.perform(effect, node, abort.signal)
+      const found = await this.parts.performer.perform(effect, node, unwanted)
       event = { type: 'effect-done', effect, pendingVersion, ...(found ? { found } : {}) }
     } catch (error) {
       this.abort.signal.throwIfAborted()
       // It stays pending: who owns the node performs it.
-      if (!this.owner.mine(node.uuid)) throw error
+      if (!this.owner.mine(node) || isFault(error, 'store.locked')) throw error
       const fault = asFault(error, 'run.failed')
       log.warn({ node: node.uuid, effect, fault: fault.code }, fault.detail)
       event = {
@@ -253,7 +281,7 @@ export class Worker {
         fault: { code: fault.code, text: fault.message, retry: fault.retry },
       }
     } finally {
-      this.running.delete(node.uuid)
+      this.underway.end(node.uuid)
     }
     // A database that cannot be written for a moment (disk full) must not lose what was done.
     for (;;) {

@@ -34,8 +34,8 @@ const OF_SQLITE: Own = {
 
 /** What only PostgreSQL has: who works on it, its version, and columns that have another form in SQLite. */
 const OF_POSTGRES: Own = {
-  tables: ['event_counter', 'leases', 'rackward_schema'],
-  columns: { nodes: ['owner_raw', 'lessee_raw', 'bmc_claim'], objects: OBJECT_FIELDS, events: ['raw'] },
+  tables: ['event_counter', 'leases', 'members', 'rackward_schema', 'slots'],
+  columns: { nodes: ['owner_raw', 'lessee_raw', 'bmc_claim', 'slot'], objects: OBJECT_FIELDS, events: ['raw'] },
 }
 
 /** Columns of both that are made of the body of the record. */

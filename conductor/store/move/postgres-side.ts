@@ -27,7 +27,7 @@ const EVENTS_AT_ONCE = 2_000
 /** One for the rows, one for the lease. */
 const CONNECTIONS = 2
 /** In the database, and no records. */
-const NOT_RECORDS = ['meta', 'event_counter', 'leases', 'rackward_schema']
+const NOT_RECORDS = ['meta', 'event_counter', 'leases', 'members', 'rackward_schema', 'slots']
 
 export class PostgresSide implements MoveSide {
   readonly name: string

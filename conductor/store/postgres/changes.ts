@@ -1,6 +1,7 @@
 /** A change in PostgreSQL: one statement, and so one round trip and one transaction, with the events that tell of it,
  *  the operator's act, and the proof that this conductor still has the database. */
 import { isFault } from '../../../kit/fault.ts'
+import { currentHolding, type Holding } from '../../holding.ts'
 import { currentAudit } from '../audit.ts'
 import { durationsOf } from '../durations.ts'
 import type { NewEvent } from '../port.ts'
@@ -30,7 +31,7 @@ export interface ChangeResult {
 
 export interface ChangeParts {
   readonly connections: Connections
-  /** Undefined: this database has no other conductor. */
+  /** Of a conductor that has the database alone; undefined: it shares it, or needs no proof. */
   readonly token: () => number | undefined
   /** Another conductor has the database now. */
   readonly onLost: () => void
@@ -57,15 +58,17 @@ export class Changes {
     const took = events.flatMap(durationsOf)
     if (events.length > 0) parts.push(`noted AS (${insertEvents(events, marks, when)})`)
     if (took.length > 0) parts.push(`took AS (${insertDurations(took, marks, when)})`)
-    const held = token === undefined ? 'true' : `check_lease(${marks.add(token)}::bigint)`
-    const form = `${events.length > 0 ? 'e' : ''}${took.length > 0 ? 'd' : ''}${token === undefined ? '' : 't'}`
+    const holding = currentHolding()
+    const held = token === undefined ? heldSlot(holding, marks) : `check_lease(${marks.add(token)}::bigint)`
+    const proof = token === undefined ? (holding ? 's' : '') : 't'
+    const form = `${events.length > 0 ? 'e' : ''}${took.length > 0 ? 'd' : ''}${proof}`
     const statement = {
       name: `${name} ${form}`,
       text: `WITH ${parts.join(', ')} SELECT (SELECT count(*)::int FROM changed) AS rows, ${answer} AS answer, ${held} AS held`,
       values: marks.values,
     }
     const answered = await this.parts.connections.query<ChangeResult>(statement, what).catch((error: unknown) => {
-      if (isFault(error, 'store.locked')) this.parts.onLost()
+      if (isFault(error, 'store.locked')) (holding?.lost ?? this.parts.onLost)()
       if (isFault(error, 'store.broken')) this.parts.connections.changeFailed = error.detail
       throw error
     })
@@ -86,6 +89,13 @@ export class Changes {
     const detail = { user: by.user, method: by.method, path: by.path, request_id: by.requestId }
     return { atMs: by.atMs, nodeUuid: nodeUuid ?? null, kind: 'act', detail }
   }
+}
+
+/** What is written outside of a node's own work proves nothing: it is compared with the version of its record. */
+function heldSlot(holding: Holding | undefined, marks: Marks): string {
+  if (!holding) return 'true'
+  const { group, slot, token } = holding
+  return `check_slot(${marks.add(group)}::text, ${marks.add(slot)}::int, ${marks.add(token)}::bigint)`
 }
 
 /** Values of a statement, and the marks that stand for them. */

@@ -52,10 +52,15 @@ export class PostgresDocuments {
 
   /** A row that cannot be read is written anew by its conductor within seconds. */
   async conductors(): Promise<ConductorRow[]> {
-    const rows = await this.connections.rows<{ body: string }>({
-      text: 'SELECT body FROM conductors ORDER BY hostname',
+    const rows = await this.connections.rows<{ body: string; alive: boolean | null }>({
+      text: `SELECT body, CASE WHEN (SELECT owner FROM leases WHERE name = 'conductor') = 'slots' THEN EXISTS (
+          SELECT 1 FROM members WHERE members.hostname = conductors.hostname AND until > clock_timestamp()) END AS alive
+        FROM conductors ORDER BY hostname`,
     })
-    return rows.flatMap(({ body }) => (parsedOr(body, undefined) as ConductorRow | undefined) ?? [])
+    return rows.flatMap(({ body, alive }) => {
+      const row = parsedOr(body, undefined) as ConductorRow | undefined
+      return row ? [{ ...row, ...(alive === null ? {} : { isAlive: alive }) }] : []
+    })
   }
 
   async putConductor(row: ConductorRow): Promise<void> {

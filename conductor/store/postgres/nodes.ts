@@ -145,7 +145,7 @@ export class PostgresNodes {
   due(nowMs: number, { limit, after }: { limit: number; after?: DueNode | undefined }): Promise<DueNode[]> {
     return this.parts.connections.rows<DueNode>({
       name: 'nodes due',
-      text: `SELECT uuid, due_at AS "dueAtMs" FROM nodes
+      text: `SELECT uuid, due_at AS "dueAtMs", coalesce(conductor_group, '') AS "conductorGroup" FROM nodes
         WHERE due_at <= $1 AND (due_at, uuid) > ($2, $3) ORDER BY due_at, uuid LIMIT $4`,
       values: [nowMs, after?.dueAtMs ?? Number.MIN_SAFE_INTEGER, after?.uuid ?? '', limit],
     })

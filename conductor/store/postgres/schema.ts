@@ -234,7 +234,39 @@ const VIFS = `
 -- nothing when it is written.
 CREATE INDEX nodes_by_vif ON nodes USING gin ((vifs::jsonb) jsonb_path_ops) WHERE vifs <> '[]';`
 
+const SLOTS = `
+-- Computed here: rows of programs that do not know the column have it too. As in slot.ts.
+ALTER TABLE nodes ADD COLUMN slot smallint GENERATED ALWAYS AS (get_byte(sha256(uuid::bytea), 0) % 64) STORED;
+CREATE INDEX nodes_by_slot ON nodes (conductor_group, slot);
+CREATE TABLE slots (
+  grp ${TEXT} NOT NULL,
+  id smallint NOT NULL,
+  owner text,
+  token bigint NOT NULL DEFAULT 0,
+  until timestamptz NOT NULL DEFAULT '-infinity',
+  PRIMARY KEY (grp, id)
+);
+-- Conductors that share the nodes: living ones by the clock of the server.
+CREATE TABLE members (
+  owner text PRIMARY KEY,
+  hostname text NOT NULL,
+  grp ${TEXT} NOT NULL,
+  until timestamptz NOT NULL
+);
+-- What the owner of a slot writes is undone as a whole when another one has the slot, or a conductor that shares with
+-- nobody has the database.
+CREATE FUNCTION check_slot(of_group text, of_id integer, held bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM slots, leases WHERE slots.grp = of_group AND slots.id = of_id AND slots.token = held
+    AND leases.name = 'conductor' AND leases.owner = 'slots';
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the slot is held by another conductor' USING ERRCODE = 'RW001';
+  END IF;
+  RETURN true;
+END $$;`
+
 export const STEPS: readonly Step[] = [
   { oldest: 1, sql: [NODES, PORTS, OBJECTS, SMALL, EVENTS, LEASES].join('\n') },
   { oldest: 1, sql: VIFS },
+  { oldest: 1, sql: SLOTS },
 ]

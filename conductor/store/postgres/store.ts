@@ -3,6 +3,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import type { ConfigDriveRef, NodeRecord } from '../../node/record.ts'
 import { Damage } from '../damage.ts'
+import { ownerAlone, type NodeOwner } from '../owner.ts'
 import type { DurationLimits } from '../durations.ts'
 import { refuseMoved } from '../move/mark.ts'
 import { markIn } from '../move/mark-of-postgres.ts'
@@ -16,7 +17,6 @@ import type {
   NewEvent,
   NodeCount,
   NodeFilter,
-  NodeOwner,
   ObjectStore,
   Page,
   PortFilter,
@@ -31,12 +31,13 @@ import { Connections, type PostgresOptions } from './connect.ts'
 import { PostgresDocuments } from './documents.ts'
 import { PostgresDrives } from './drives.ts'
 import { PostgresJournal } from './journal.ts'
-import { checkKey } from './key.ts'
+import { checkKey, keepSecret } from './key.ts'
 import { Lease } from './lease.ts'
 import { migrate } from './migrate.ts'
 import { PostgresNodes } from './nodes.ts'
 import { Numbering } from './numbering.ts'
 import { PostgresObjects } from './objects.ts'
+import { Ownership } from './ownership.ts'
 import { PostgresPorts } from './ports.ts'
 
 export interface PostgresParts {
@@ -46,6 +47,8 @@ export interface PostgresParts {
   readonly seal: Seal
   /** Who works on the nodes: the same for each start on one data directory, which a lock keeps for one process. */
   readonly conductor: string
+  /** How this conductor shares the nodes with others; absent: with nobody. */
+  readonly shared?: { readonly hostname: string; readonly group: string } | undefined
 }
 
 /** A few for what must never wait for the others: the lease, and the numbers of events. */
@@ -57,14 +60,16 @@ const OWN_CONNECTIONS = 2
 export async function openPostgres(options: PostgresOptions, parts: PostgresParts): Promise<PostgresStore> {
   const connections = new Connections(options)
   const own = new Connections({ ...options, connections: OWN_CONNECTIONS })
-  const { clock, monotonic, conductor: owner } = parts
-  const lease = new Lease({ connections: own, clock, monotonic, owner })
+  const { clock, monotonic, conductor: owner, shared } = parts
+  const tenure = shared
+    ? new Ownership({ own, connections, clock, monotonic, me: { owner, ...shared } })
+    : new Lease({ connections: own, clock, monotonic, owner })
   const numbering = new Numbering(own, clock)
-  const store = new PostgresStore({ ...parts, connections, own, lease, numbering })
+  const store = new PostgresStore({ ...parts, connections, own, tenure, numbering })
   try {
     await migrate(connections)
     await checkKey(connections, parts.seal)
-    await lease.start()
+    await tenure.start()
     // It may have been moved while the lease was waited for.
     refuseMoved(await markIn(connections.rows))
     await numbering.start()
@@ -78,7 +83,8 @@ export async function openPostgres(options: PostgresOptions, parts: PostgresPart
 interface StoreParts extends PostgresParts {
   readonly connections: Connections
   readonly own: Connections
-  readonly lease: Lease
+  /** Of the database, or of slots of its nodes. */
+  readonly tenure: Lease | Ownership
   readonly numbering: Numbering
 }
 
@@ -86,6 +92,7 @@ export class PostgresStore implements Store {
   readonly objects: ObjectStore
   readonly journal: Journal
   readonly owner: NodeOwner
+  readonly keepSecret: Store['keepSecret']
   private readonly parts: StoreParts
   private readonly damage = new Damage()
   private readonly nodeTable: PostgresNodes
@@ -95,11 +102,11 @@ export class PostgresStore implements Store {
 
   constructor(parts: StoreParts) {
     this.parts = parts
-    const { connections, lease, numbering, seal, limits } = parts
-    const onLost = () => (lease.lost = true)
-    const changes = new Changes({ connections, token: lease.token, onLost, onEvents: numbering.committed })
+    const { connections, tenure, numbering, seal, limits } = parts
+    const changes = new Changes({ connections, ...proofOf(tenure), onEvents: numbering.committed })
     const { damage } = this
-    this.owner = { mine: () => lease.isHeld(), ring: () => undefined }
+    this.keepSecret = parts.shared && ((name, secret) => keepSecret(parts, name, secret))
+    this.owner = tenure instanceof Lease ? ownerAlone(tenure.isHeld) : tenure
     this.nodeTable = new PostgresNodes({ connections, changes, seal, damage })
     this.portTable = new PostgresPorts({ connections, changes, damage })
     this.objects = new PostgresObjects({ connections, changes, damage, seal })
@@ -159,23 +166,26 @@ export class PostgresStore implements Store {
 
   /** A server that is away comes back; a lease that another one took does not. */
   async alive(): Promise<boolean> {
-    if (this.parts.lease.lost) throw new Fault('store.locked', 'another conductor has taken over')
+    const { tenure } = this.parts
+    if (tenure instanceof Lease && tenure.lost) throw new Fault('store.locked', 'another conductor has taken over')
     return true
   }
 
   /** Housekeeping writes every few seconds, so that the end of a failure is seen. */
   async writeFailure(): Promise<string | undefined> {
-    const { connections, lease } = this.parts
-    if (lease.lost) return 'another conductor has taken over the nodes of this database'
+    const { connections, tenure } = this.parts
+    const isAlone = tenure instanceof Lease
+    if (isAlone && tenure.lost) return 'another conductor has taken over the nodes of this database'
     const failed = connections.changeFailed ?? connections.failed
     if (failed !== undefined) return `the last statement failed: ${failed}`
-    return lease.isHeld() ? undefined : 'the lease could not be renewed in time: nothing is begun until it is'
+    if (!isAlone) return tenure.trouble
+    return tenure.isHeld() ? undefined : 'the lease could not be renewed in time: nothing is begun until it is'
   }
 
   async close(): Promise<void> {
-    const { connections, own, lease, numbering } = this.parts
+    const { connections, own, tenure, numbering } = this.parts
     await numbering.stop()
-    await lease.stop()
+    await tenure.stop()
     await Promise.all([connections.close(), own.close()])
   }
 
@@ -191,3 +201,9 @@ export class PostgresStore implements Store {
     }
   }
 }
+
+/** What each change proves. One that shares the nodes proves the slot, and only for a node's own work. */
+const proofOf = (tenure: Lease | Ownership): { token: () => number | undefined; onLost: () => void } =>
+  tenure instanceof Lease
+    ? { token: tenure.token, onLost: () => (tenure.lost = true) }
+    : { token: () => undefined, onLost: () => undefined }

@@ -38,7 +38,9 @@ export class MoveBench {
     // The key of SEAL.
     await writeFile(join(data, 'secret.key'), `${Buffer.alloc(32, 1).toString('hex')}\n`, { mode: 0o600 })
     const database = await postgres.database()
-    const store = { postgres: { url: postgres.urlOf(database), tls: 'off', connections: 4 } } as const
+    const store = {
+      postgres: { url: postgres.urlOf(database), tls: 'off', conductors: 'one', connections: 4 },
+    } as const
     return new MoveBench(dir, { ...devConfig({ port: 0, data }), store }, database)
   }
 
@@ -63,7 +65,12 @@ export class MoveBench {
 
   postgres = async <T>(work: (store: Store) => Promise<T>): Promise<T> => {
     if (this.config.store === 'sqlite') throw new Error('it is PostgreSQL')
-    const open = openPostgresOf(this.config.store.postgres, { monotonic: monotonicClock, random: systemRandom })
+    const open = openPostgresOf(this.config.store.postgres, {
+      monotonic: monotonicClock,
+      random: systemRandom,
+      hostname: 'test',
+      group: '',
+    })
     const { store, close } = await open(this.file, SEAL, { clock: systemClock, limits: LIMITS })
     try {
       return await work(store)

@@ -60,6 +60,6 @@ test('a table or a column that is added to one schema stops a move; one that is 
   const plan = planMove(...(await schemas()))
   expect(plan.find(({ name }) => name === 'racks')).toMatchObject({ columns: ['name'], key: ['name'] })
   expect(plan.find(({ name }) => name === 'ports')?.columns).toContain('rack')
-  await server.sql(bench.database, 'ALTER TABLE nodes ADD COLUMN slot integer')
-  await expect(schemas().then((both) => planMove(...both))).rejects.toThrow(unknown('nodes.slot'))
+  await server.sql(bench.database, 'ALTER TABLE nodes ADD COLUMN shelf integer')
+  await expect(schemas().then((both) => planMove(...both))).rejects.toThrow(unknown('nodes.shelf'))
 })
