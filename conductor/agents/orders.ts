@@ -33,6 +33,13 @@ export class Orders {
   }
 
   async of(node: NodeRecord): Promise<Order | null> {
+    if (
+      node.workflow.phase === 'jump' &&
+      believes(node, 'order') &&
+      !isLocked(node) &&
+      node.workflow.reboot?.jumpedAtMs
+    )
+      return { id: orderId(node), kind: 'jump' }
     const step = currentStep(node)
     if (!step || !believes(node, 'order') || isLocked(node)) return null
     const id = orderId(node)
@@ -76,6 +83,7 @@ export class Orders {
             unknown
           > | null,
           configDrive: wantsConfigDrive(node),
+          ...(node.workflow.reboot?.how === 'kexec' ? { kexec: true } : {}),
           ...known,
         }
       }

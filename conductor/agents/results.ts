@@ -40,6 +40,7 @@ export interface InspectedHardware {
 /** Disks whose erasure is kept in the record of the node. */
 const MAX_ERASED = 64
 const MAX_VERSION = 256
+const READY = { ready: true } as const
 
 export function failedEvent(node: NodeRecord, failed: { code: string; text: string }, log: Log): StepEvent {
   const code = (Object.hasOwn(FAULTS, failed.code) ? failed.code : 'agent.broken') as FaultCode
@@ -134,5 +135,6 @@ export async function doneEvent(
       ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),
     },
   })
-  return { type: 'agent-done', orderId: orderId(node), patch }
+  const jump = done.jump && (done.jump.ready ? READY : { ready: false, why: done.jump.why ?? '' })
+  return { type: 'agent-done', orderId: orderId(node), patch, ...(jump ? { jump } : {}) }
 }

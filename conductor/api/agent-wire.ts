@@ -112,6 +112,8 @@ export const Order = z.discriminatedUnion('kind', [
   }),
   /** Keys of Secure Boot, for firmware in setup mode. */
   z.object({ id: Text(80), kind: z.literal('keys'), updates: KeyUpdates }),
+  /** Into the image, whose kernel was loaded before. */
+  z.object({ id: Text(80), kind: z.literal('jump') }),
   z.object({ id: Text(80), kind: z.literal('rescue'), passwordHash: Text(256) }),
   z.object({
     id: Text(80),
@@ -121,6 +123,8 @@ export const Order = z.discriminatedUnion('kind', [
     indexSha256: Text(64),
     rootDevice: z.nullable(z.record(z.string(), z.unknown())),
     configDrive: z.boolean(),
+    /** The kernel of the image is loaded for a jump. */
+    kexec: z.optional(z.boolean()),
     volumes: z.optional(VolumeIds),
   }),
 ])
@@ -153,6 +157,8 @@ export const Report = z.object({
       erased: z.optional(z.array(ErasedDisk).check(z.maxLength(1024))),
       /** Software RAID volumes that were made. */
       volumes: z.optional(Volumes),
+      /** The kernel of the image is loaded; else why not. */
+      jump: z.optional(z.object({ ready: z.boolean(), why: z.optional(Text(2000)) })),
       timings: z.optional(z.record(z.string(), z.number())),
     }),
   ),

@@ -20,6 +20,7 @@ export interface BootEventParts {
 export interface Saw {
   readonly detail: string
   readonly ip?: string
+  readonly system?: true
   readonly architecture?: Architecture
   readonly switchPort?: SwitchPort
 }

@@ -75,6 +75,7 @@ export class Observer {
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ip,
+          ...(event.netboot === 'no' ? { system: true as const } : {}),
           ...(architecture ? { architecture } : {}),
           ...(switchPort ? { switchPort } : {}),
         })
@@ -88,6 +89,7 @@ export class Observer {
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ...(leased ? { ip: event.ip } : {}),
+          ...(event.netboot === 'no' ? { system: true as const } : {}),
           ...(event.architecture ? { architecture: event.architecture } : {}),
           ...(event.switchPort ? { switchPort: event.switchPort } : {}),
         })

@@ -56,7 +56,7 @@ export interface BootPorts {
 export function orderNow(node: NodeRecord): OrderNow {
   const { phase, generation, bootToken, order } = node.workflow
   const { booting } = STATES[node.provisionState]
-  if (booting === 'disk' || phase === 'start')
+  if (booting === 'disk' || phase === 'start' || phase === 'jump')
     return node.instanceBoot ? { kind: 'instance', boot: node.instanceBoot } : { kind: 'local' }
   if (booting === 'ramdisk' && usesAgent(node))
     return {

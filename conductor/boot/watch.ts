@@ -10,6 +10,8 @@ type Seen = BootEvent & { kind: 'seen' }
 const MAX_REMEMBERED = 10_000
 
 export class BootWatch {
+  /** The system on the disk of a node asked for its address. */
+  onSystem: ((heard: { readonly nodeUuid: string; readonly atMs: number }) => void) | undefined
   private readonly store: Store
   private readonly sightings: Sightings
   private readonly queue: Pick<EventQueue, 'add'>
@@ -34,6 +36,7 @@ export class BootWatch {
     if (event.kind === 'waits') return this.sightings.waits(event.nodeUuid, { atMs, detail: event.text })
     if (event.kind === 'loader') return void this.onLoader(event).catch(() => undefined)
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
+    if (event.system) this.onSystem?.(event)
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })
     if (fresh) keep(event.nodeUuid, 'seen', { step: event.step, detail: event.detail, mac: event.mac })
     // Where a node is reached is asked of its port.

@@ -38,6 +38,8 @@ export type BootEvent =
       readonly step: Milestone
       readonly detail: string
       readonly ip?: string
+      /** Neither firmware nor the ramdisk asked: the system on the disk did. */
+      readonly system?: true
       /** What the firmware says that it is. */
       readonly architecture?: Architecture
       readonly switchPort?: SwitchPort

@@ -16,6 +16,8 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'node-removed': 'a node was deleted',
   act: 'a user changed something: the user and the request',
   state: 'a node changed its provision state',
+  reboot: 'how a deploy starts its image: by kexec or cold, and why',
+  jump: 'a jump into an image by kexec ended: whether the new system was heard; a failure ends automatic use of kexec for the model',
   slow: 'a node is longer in a state than usual: since, what is usual, and what that was taken from',
   power: 'the power state of a node changed; asked: by request',
   error: 'a fault of a node',

@@ -27,6 +27,18 @@ export type InstanceBoot =
 
 export type OrderKind = 'inspect' | 'clean' | 'deploy' | 'rescue' | 'unrescue' | 'service' | 'adopt'
 
+/** How the instance of a deploy is started. */
+export interface Reboot {
+  readonly how: 'kexec' | 'cold'
+  readonly because: string
+  /** The boot whose agent has loaded the kernel of the image; absent: none has. */
+  readonly readyIn?: number
+  /** When the agent was told to jump. */
+  readonly jumpedAtMs?: number
+  /** A jump was tried, and the server is started cold after it. */
+  readonly failed?: true
+}
+
 export interface Workflow {
   /** Grows with every verb, every new attempt and every boot that the conductor orders; orders and boots of an older
    *  generation are refused. */
@@ -59,6 +71,8 @@ export interface Workflow {
   readonly bmcTask: BmcTask | null
   /** The server was restarted for a step of the present order that its BMC carries out. */
   readonly restartedForBmc?: boolean
+  /** How the instance of a deploy is started; null or absent: not decided. */
+  readonly reboot?: Reboot | null
   /** How long the present state usually lasts; null or absent: at rest, or nobody knows. */
   readonly usual?: UsualTime | null
   /** When the current request was accepted. */
@@ -144,6 +158,8 @@ export interface NodeRecord {
   readonly health: Health | null
   readonly bootMode: 'uefi' | 'bios' | null
   readonly secureBoot: boolean | null
+  /** When a deploy last started it through its firmware. */
+  readonly startedColdAtMs: number | null
   /** Of the BIOS or UEFI, as the last inspection found it. */
   readonly firmwareVersion: string | null
   readonly automatedClean: boolean | null
@@ -207,6 +223,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     health: null,
     bootMode: null,
     secureBoot: null,
+    startedColdAtMs: null,
     firmwareVersion: null,
     automatedClean: null,
     protected: false,

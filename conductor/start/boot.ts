@@ -18,6 +18,7 @@ export interface Boot {
   /** Absent: no node is booted over the network. */
   readonly link: BootLink | undefined
   readonly updates: BootUpdates
+  readonly watch: BootWatch
   /** Undefined without boot services. */
   readonly isDown: () => boolean | undefined
 }
@@ -49,7 +50,7 @@ export async function bootParts(
         })
       : undefined
   const isDown = () => (link ? !link.connected : undefined)
-  return { identity, tokenKey, link, updates: new BootUpdates(store, link, config.boot?.subnets), isDown }
+  return { identity, tokenKey, link, watch, updates: new BootUpdates(store, link, config.boot?.subnets), isDown }
 }
 
 export async function startBootLink({ life }: Context, { store }: Storage, { link, updates }: Boot): Promise<void> {

@@ -11,6 +11,7 @@ import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
 import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
+import { jumpWatch } from '../node/run/jump-watch.ts'
 import { LoaderRule } from '../node/run/loader-rule.ts'
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
 import { SECURE_BOOT_WORKS } from '../node/run/secure-boot-keys.ts'
@@ -196,6 +197,8 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     },
   })
 
+  const onSystem = jumpWatch({ store, worker, log })
+  boot.watch.onSystem = (heard) => void onSystem(heard)
   changes.add(({ uuid }) => {
     void boot.updates.refresh(uuid, []).catch(unrefreshed)
     agents.wake(uuid)

@@ -53,9 +53,14 @@ export function durationKeys({ model, state, work, firmware, image }: Compared):
 /** Ways to leave a state that say nothing about the time that it needs. */
 const BROKEN_OFF: ReadonlySet<unknown> = new Set(['fail', 'abort', 'delete'])
 
-/** What is kept of an event, if it tells of a state that ended as it should. */
+/** Under these, how long jumps into an image took (kexec), by model: as many as they were. */
+export const [JUMPED, JUMP_FAILED] = ['jump\nworked', 'jump\nfailed']
+
+/** What is kept of an event, if it tells of a state that ended as it should, or of a jump. */
 export function durationsOf({ kind, detail }: DurationEvent): { model: string; state: string; tookMs: number }[] {
   const { model, from, tookMs, on, lost } = detail
+  if (kind === 'jump' && typeof model === 'string' && typeof tookMs === 'number')
+    return [{ model, state: detail.ok === true ? JUMPED : JUMP_FAILED, tookMs }]
   if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return []
   if (BROKEN_OFF.has(on) || lost === true) return []
   const text = (value: unknown) => (typeof value === 'string' ? value : null)

@@ -20,6 +20,7 @@ import { readInventory } from './inventory.ts'
 import { enrollKeys } from './keys.ts'
 import { configureRaid } from './raid/configure.ts'
 import { clearLoaders, installLoaders } from './raid/loader.ts'
+import { jump, loadKernel, type JumpReady } from './kexec.ts'
 import { Mdadm } from './raid/mdadm.ts'
 import { lookAtDisks, notSkipped } from './raid/skip.ts'
 import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volumes.ts'
@@ -76,6 +77,9 @@ export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
       parts.progress({ phase: 'rescue', doneBytes: 0, totalBytes: 0 })
       await openRescue(order.passwordHash, { run: parts.run })
       return {}
+    case 'jump':
+      parts.progress({ phase: 'jump', doneBytes: 0, totalBytes: 0 })
+      return jump(parts.run)
     case 'deploy':
       return withVolumes(order.volumes ?? [], parts, (volumes) => deploy(order, volumes, parts))
   }
@@ -117,6 +121,7 @@ async function deploy(
   const drive = order.configDrive ? await parts.configDrive() : undefined
   stopwatch.lap('prepare')
   const file = await DiskFile.open(disk.name)
+  let ready: JumpReady | undefined
   try {
     if (volume) await clearLoaders(volume, mdadm)
     await writeImage({
@@ -130,6 +135,8 @@ async function deploy(
       },
     })
     stopwatch.lap('readback')
+    ready = order.kexec ? await loadKernel({ disk: file, index, run: parts.run, scratch: '/run' }) : undefined
+    if (ready) stopwatch.lap('kexec')
     parts.progress({ phase: 'finish', doneBytes: index.sizeBytes, totalBytes: index.sizeBytes })
     const about = { disk, index, clock: parts.clock }
     const label = await fitTable(about)
@@ -148,7 +155,12 @@ async function deploy(
   } finally {
     await file.close()
   }
-  return { rootDisk: disk, writtenBytes: index.sizeBytes, timings: stopwatch.laps }
+  return {
+    rootDisk: disk,
+    writtenBytes: index.sizeBytes,
+    timings: stopwatch.laps,
+    ...(ready ? { jump: ready } : {}),
+  }
 }
 
 function readIndex(bytes: Buffer, sha256: string): ImageIndex {

@@ -92,7 +92,7 @@ const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
 export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS): string =>
   cacheKey([
-    JSON.stringify({ packages: packagesOf(architecture), CLOUD_CFG, HOOKS, BIOS_HOOK, SUITE, SPARE_MIB, layout: 6 }),
+    JSON.stringify({ packages: packagesOf(architecture), CLOUD_CFG, HOOKS, BIOS_HOOK, SUITE, SPARE_MIB, layout: 7 }),
     architecture,
     grubMenu(ROOT_UUID, architecture),
     ...(extras === NO_EXTRAS

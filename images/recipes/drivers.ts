@@ -92,6 +92,7 @@ const PACKAGES = [
   'libgcc-s1',
   'firmware-linux-free',
   'dropbear-bin',
+  'kexec-tools',
 ]
 
 /** Programs, with who calls them. */
@@ -109,6 +110,7 @@ export const PROGRAMS = {
   'usr/bin/zstd': 'unpacking image pieces',
   'usr/bin/prlimit': 'ending a zstd that unpacks more than it should',
   'sbin/blkdiscard': 'zeroing long runs without sending zeros',
+  'sbin/kexec': 'the jump into the image',
   'sbin/blockdev': 'telling the kernel that a partition table changed',
 } as const
 

@@ -264,4 +264,9 @@ export const HARDWARE_FAULTS = {
     description: 'the agent failed unexpectedly',
     remedy: 'look at the console of the node and report the error',
   },
+  'agent.jump': {
+    retry: false,
+    description: 'the agent could not jump into the image (kexec)',
+    remedy: 'none is needed: the server is started cold; reboot: cold in driver_info of the node ends further tries',
+  },
 } as const satisfies Record<string, Meaning>

@@ -29,6 +29,8 @@ export interface Verbs {
   readonly record?: Partial<NodeRecord>
   readonly asks: readonly { readonly verb: Verb; readonly plan?: readonly PlannedStep[]; readonly to: State }[]
   readonly power?: PowerTarget
+  /** How a jump into the image ends (kexec); absent: none is decided. */
+  readonly jump?: 'works' | 'hangs'
 }
 
 const BY_MEDIA = { driver: 'redfish', interfaces: { boot: 'redfish-virtual-media' } } as const
@@ -48,6 +50,18 @@ export const SCENARIOS: readonly Verbs[] = [
     ],
   },
   { name: 'deploy', from: 'available', asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }] },
+  {
+    name: 'deploy that ends with a jump into the image',
+    from: 'available',
+    jump: 'works',
+    asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }],
+  },
+  {
+    name: 'deploy whose jump hangs',
+    from: 'available',
+    jump: 'hangs',
+    asks: [{ verb: 'deploy', plan: planDeploy([]), to: 'active' }],
+  },
   {
     name: 'deploy of a node that must stay on',
     from: 'available',

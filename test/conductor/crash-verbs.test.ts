@@ -33,6 +33,9 @@ class Server {
   medium: 'ramdisk' | null = null
   /** Boots of the ramdisk that nobody heard of yet. */
   agent = false
+  jumps = 0
+  /** How far the clock was put ahead, for what lasts too long. */
+  aheadMs = 0
 
   perform(effect: Effect): void {
     if (effect.do === 'boot-device') this.boot = effect.device
@@ -60,15 +63,16 @@ class Life {
   private left: number
   dead = false
 
-  constructor(store: Store, server: Server, crashAt: number) {
+  constructor(store: Store, server: Server, { crashAt, jumps }: { crashAt: number; jumps: boolean }) {
     this.left = crashAt
+    const found = { imageId: 'image', ...(jumps ? { reboot: { how: 'kexec', because: 'asked' } as const } : {}) }
     const performer: Performer = {
       perform: async (effect) => {
         if (this.moment()) return never()
         if (effect.do === 'bmc-check') return { powerState: server.power as 'power on' }
         server.perform(effect)
         if (this.moment()) return never()
-        return effect.do === 'image' ? { imageId: 'image' } : undefined
+        return effect.do === 'image' ? found : undefined
       },
     }
     const watched = new Proxy(store, {
@@ -81,7 +85,8 @@ class Life {
         }
       },
     })
-    const clocks = { clock: systemClock, monotonic: systemClock }
+    const ahead = { ...systemClock, now: () => systemClock.now() + server.aheadMs }
+    const clocks = { clock: ahead, monotonic: ahead }
     this.worker = new Worker({
       ...clocks,
       store: watched,
@@ -116,6 +121,9 @@ interface End {
   readonly agent: boolean
   readonly pendingEffects: number
   readonly error: string | null
+  readonly jumps: number
+  /** How the instance was started, where that was decided. */
+  readonly how: 'kexec' | 'cold' | undefined
 }
 
 async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed: boolean }> {
@@ -136,7 +144,8 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
       1,
     ),
   )
-  let life = new Life(store, server, crashAt)
+  const jumps = verbs.jump !== undefined
+  let life = new Life(store, server, { crashAt, jumps })
   let crashed = false
   await life.worker.start()
   let tokenMs = 0
@@ -144,7 +153,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
   const revive = async () => {
     if (!life.dead) return
     crashed = true
-    life = new Life(store, server, 0)
+    life = new Life(store, server, { crashAt: 0, jumps })
     await life.worker.start()
   }
   /** Sends what a living conductor takes, and gives up waiting for a dead one. */
@@ -162,6 +171,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
   /** The server's side: a booted agent says hello and does its step. */
   const agent = async () => {
     const now = await node()
+    if (now.workflow.phase === 'jump' && now.workflow.pendingEffects.length === 0) return jump()
     if (STATES[now.provisionState].kind !== 'waiting' || now.workflow.pendingEffects.length > 0) return
     if (now.agent === null && server.agent) {
       tokenMs += 1
@@ -169,7 +179,15 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
         type: 'hello',
         agent: { sessionHash: 'x', generation: now.workflow.generation, tokenMs, helloAtMs: 0 },
       })
-    } else if (now.agent !== null) await send({ type: 'agent-done', orderId: orderId(now) })
+    } else if (now.agent !== null) await send({ type: 'agent-done', orderId: orderId(now), jump: { ready: true } })
+  }
+  /** The ramdisk is gone, once, and the new system calls, or nothing does until the time is over. */
+  const jump = async () => {
+    if (server.agent) server.jumps += 1
+    server.agent = false
+    if (verbs.jump === 'works') return void (await send({ type: 'alive', atMs: systemClock.now() }))
+    server.aheadMs = 600_000
+    await send({ type: 'deadline', agentSeen: false, lastSeen: '' })
   }
   try {
     const asks = verbs.power ? [{ power: verbs.power, to: verbs.from }] : verbs.asks
@@ -208,6 +226,8 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
       agent: now.agent !== null,
       pendingEffects: now.workflow.pendingEffects.length,
       error: now.lastError,
+      jumps: server.jumps,
+      how: now.workflow.reboot?.how,
     }
     return { end, crashed }
   } finally {

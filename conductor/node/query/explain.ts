@@ -133,6 +133,8 @@ function waitsFor({ node, live, nowMs }: Facts): string {
     return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`
   if (kind === 'held') return 'the verb unhold, or abort'
   if (isLookedAt(node.workflow.phase)) return waitsForBmc(node)
+  if (node.workflow.phase === 'jump')
+    return 'the new system, into which the agent jumped (kexec), to ask for its address by DHCP; else it is started cold'
   if (kind === 'waiting') {
     const step = currentStep(node)
     if (node.agent) return `the agent to carry out ${step ? `${step.interface}.${step.step}` : 'its order'}`

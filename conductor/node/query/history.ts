@@ -26,9 +26,31 @@ export const aliasEvents = (
 function whatEnded(before: NodeRecord, after: NodeRecord): Record<string, unknown> {
   const { work, firmware } = comparedOf(before)
   const image = after.workflow.order === 'deploy' ? after.workflow.imageId : null
-  const lost =
+  const again =
     after.workflow.stepIndex === before.workflow.stepIndex && after.workflow.attempt > before.workflow.attempt
-  return { work, ...(firmware ? { firmware } : {}), ...(image ? { image } : {}), ...(lost ? { lost } : {}) }
+  return {
+    work,
+    ...(firmware ? { firmware } : {}),
+    ...(image ? { image } : {}),
+    ...(again || before.workflow.reboot?.failed ? { lost: true } : {}),
+  }
+}
+
+/** The decision how the image is started, and how a jump into it ended. */
+function rebootEvents(
+  before: NodeRecord,
+  after: NodeRecord,
+  { event, atMs }: { event: (kind: string, detail: Record<string, unknown>) => NewEvent; atMs: number },
+): NewEvent[] {
+  const { reboot, phase } = before.workflow
+  const now = after.workflow.reboot
+  if (phase === 'jump' && after.workflow.phase !== 'jump') {
+    const took = { model: modelOf(before), tookMs: atMs - (reboot?.jumpedAtMs ?? atMs) }
+    const ok = after.provisionState === 'active'
+    return [event('jump', { ok, ...took, ...(ok ? {} : { why: now?.because ?? after.lastError }) })]
+  }
+  if (!now || (now.how === reboot?.how && now.because === reboot.because)) return []
+  return [event('reboot', { how: now.how, because: now.because })]
 }
 
 const slowDetail = (node: NodeRecord, { lowMs, highMs, samples, of }: UsualTime): Record<string, unknown> => ({
@@ -64,6 +86,7 @@ export function changesOf(
     before.workflow.pendingEffects.length === 0 &&
     before.targetPowerState !== null &&
     before.targetPowerState === after.powerState
+  events.push(...rebootEvents(before, after, { event, atMs: at.atMs }))
   if (before.powerState !== after.powerState && !fenced) {
     // While nothing was owed, nobody here asked for it.
     const asked = before.workflow.pendingEffects.length > 0

@@ -55,7 +55,7 @@ const STATES_OF: Partial<Record<OrderKind, { readonly waits: State; readonly end
 export function restOf(node: NodeRecord): Compared[] {
   const { order, steps, stepIndex, phase } = node.workflow
   const { waits, ends } = (order && STATES_OF[order]) ?? {}
-  const last = phase === 'start' || phase === 'firmware-mode'
+  const last = phase === 'start' || phase === 'jump' || phase === 'firmware-mode'
   if (!waits || last) return []
   const isWaiting = STATES[node.provisionState].kind === 'waiting'
   const now = comparedOf(node)
@@ -64,5 +64,7 @@ export function restOf(node: NodeRecord): Compared[] {
     const work = step.by === 'bmc' ? `bmc ${nameOf(step)}` : waitFor(step, i === 0 && !isWaiting && !node.agent)
     return { ...now, state: waits, work }
   })
-  return ends ? [...waiting, { ...now, state: ends, work: 'start' }] : waiting
+  return ends
+    ? [...waiting, { ...now, state: ends, work: node.workflow.reboot?.how === 'kexec' ? 'jump' : 'start' }]
+    : waiting
 }

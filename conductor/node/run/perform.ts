@@ -6,11 +6,17 @@ import type { BmcRegistry } from '../../bmc/registry.ts'
 import { FOUND, fakeInventory } from '../../fake/inspect.ts'
 import { fakeStep, hardwareOf } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
+import { addressingOf, decideReboot, rebootWish } from '../policy/reboot.ts'
+import { keptVolumes } from '../policy/software-raid.ts'
+import { modelOf } from '../query/model.ts'
+import { JUMP_FAILED, JUMPED } from '../../store/durations.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
+import { changesFirmware } from '../workflow/effects.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import type { BootSource, ImageSource } from './image-source.ts'
 import type { LoaderRule } from './loader-rule.ts'
 import type { Effect } from '../effect.ts'
-import { currentStep, type NodeRecord } from '../record.ts'
+import { currentStep, type NodeRecord, type Reboot } from '../record.ts'
 import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
 import type { BmcWorks } from './bmc-work.ts'
@@ -81,7 +87,7 @@ async function perform(
     case 'image': {
       const image = await parts.images.resolve(node, unwanted)
       await parts.loaderRule.apply(node, image)
-      return { imageId: image.id }
+      return { imageId: image.id, reboot: await rebootOf(parts, node, image) }
     }
     case 'boot-files':
       return { patch: { instanceBoot: await prepareBoot(parts, node, unwanted) } }
@@ -150,6 +156,27 @@ async function perform(
     default:
       return never(effect)
   }
+}
+
+/** Decided before the server is touched, of what is known then. */
+async function rebootOf(
+  { store }: PerformParts,
+  node: NodeRecord,
+  image: { readonly bootKernel?: unknown },
+): Promise<Reboot> {
+  const wish = rebootWish(node)
+  const count = async (state: string) => (await store.journal.durations(modelOf(node), state)).length
+  const drive = node.configDrive ? await store.configDrive(node.uuid, node.configDrive) : null
+  return decideReboot({
+    wish,
+    score: { worked: await count(JUMPED), failed: await count(JUMP_FAILED) },
+    addressing: addressingOf(drive),
+    hasKernel: image.bootKernel !== undefined,
+    changesFirmware: changesFirmware(node),
+    onMedia: bootPlanOf(node).servesIso,
+    onSoftwareRaid: keptVolumes(node).length > 0,
+    wasCold: node.startedColdAtMs !== null,
+  })
 }
 
 /** Fetches what the instance boots. A config drive has no place there, as in Ironic, and an event says so. */

@@ -46,6 +46,9 @@ export type Phase =
   | 'teardown'
   /** Start the node from its disk. */
   | 'start'
+  /** The agent jumps into the image that it wrote; a sign of life of the new system is waited for, and the node is not
+   *  locked meanwhile. */
+  | 'jump'
   /** The node must not run on: power off, proven. */
   | 'halt'
 

@@ -62,7 +62,12 @@ export const isBelieved = (state: State, order: string | undefined, event: Agent
 
 /** The same for a node's present state and step. */
 export const believes = (node: NodeRecord, event: AgentEvent): boolean =>
-  isBelieved(node.provisionState, currentStep(node)?.step, event)
+  node.workflow.phase === 'jump'
+    ? JUMP.includes(event)
+    : isBelieved(node.provisionState, currentStep(node)?.step, event)
+
+/** Its last order, after all steps. That it jumped well is not believed of the agent, which is gone then. */
+const JUMP: readonly AgentEvent[] = ['order', 'progress', 'failed']
 
 /** The token of this generation is good no more; one that was never given out may still be. */
 export const ended = (token: BootTokenState): BootTokenState => (token === 'none' ? 'none' : 'over')

@@ -36,6 +36,9 @@ export function effectsOf(phase: Phase, node: NodeRecord): readonly Effect[] {
             ),
           ]
         : [ON]
+    case 'jump':
+      // Where it starts from when it restarts by itself.
+      return real ? [...publish, ...bootPlanOf(node).toDisk] : []
     case 'halt':
     case 'teardown':
       // A node that must never be off keeps its agent, which does nothing without an order.
@@ -87,6 +90,15 @@ function instanceFirmware(node: NodeRecord): FirmwareTarget {
   const wanted = firmwareTargetOf(node)
   const drops = node.workflow.order === 'deploy' && !wanted.secureBoot && dropsSecureBoot(node)
   return drops ? { ...wanted, secureBoot: false } : wanted
+}
+
+/** The start of the instance sets something in the firmware, which only a cold one takes up. */
+export function changesFirmware(node: NodeRecord): boolean {
+  const { bootMode, secureBoot } = instanceFirmware(node)
+  return (
+    (bootMode !== undefined && bootMode !== node.bootMode) ||
+    (secureBoot !== undefined && secureBoot !== node.secureBoot)
+  )
 }
 
 type Firmware = FirmwareTarget & { readonly unlessSigned?: true }

@@ -4,7 +4,7 @@ import type { FaultCode } from '../../../kit/fault.ts'
 import type { BmcTask } from '../../bmc/task.ts'
 import type { PlannedStep } from '../policy/steps.ts'
 import type { Effect } from '../effect.ts'
-import type { AgentRecord, NodeRecord, PowerState, PowerTarget } from '../record.ts'
+import type { AgentRecord, NodeRecord, PowerState, PowerTarget, Reboot } from '../record.ts'
 import type { Verb } from './arrows.ts'
 import type { FaultNote } from './context.ts'
 
@@ -12,12 +12,16 @@ import type { FaultNote } from './context.ts'
 export interface EffectFound {
   readonly powerState?: PowerState
   readonly imageId?: string
+  readonly reboot?: Reboot
   readonly patch?: Partial<NodeRecord>
   /** What the BMC works on, as it is now. */
   readonly bmcTask?: BmcTask
   /** The BMC needs a restart of the server. */
   readonly restart?: boolean
 }
+
+/** Whether the agent has loaded the kernel of the image that it wrote; else why not. */
+export type JumpReady = { readonly ready: true } | { readonly ready: false; readonly why: string }
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */
@@ -44,12 +48,19 @@ export type StepEvent =
       readonly fault: FaultNote
     }
   | { readonly type: 'hello'; readonly agent: AgentRecord }
-  | { readonly type: 'agent-done'; readonly orderId: string; readonly patch?: Partial<NodeRecord> }
+  | {
+      readonly type: 'agent-done'
+      readonly orderId: string
+      readonly patch?: Partial<NodeRecord>
+      readonly jump?: JumpReady
+    }
   | { readonly type: 'agent-failed'; readonly orderId: string; readonly fault: FaultNote }
   /** `agentSeen`: the agent of this order had said hello; `lastSeen`: what was last seen of the node, for a person. */
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
   /** The present state has become unusually long. */
   | { readonly type: 'late' }
+  /** The system on the disk of the node was heard. */
+  | { readonly type: 'alive'; readonly atMs: number }
   /** The wall clock was set: what is counted by it moves along. */
   | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */

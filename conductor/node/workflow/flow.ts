@@ -5,6 +5,7 @@ import { NODE_ARROWS, type NodeEvent, type Phase } from './arrows.ts'
 import { ended, keptIn } from './belief.ts'
 import type { StepContext, FaultNote } from './context.ts'
 import { isRamdiskBoot } from './boot-plans.ts'
+import { canJump, mayJump } from './jump-state.ts'
 import { effectsOf } from './effects.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import { wasOff } from '../policy/firmware-target.ts'
@@ -53,7 +54,7 @@ export function enterPhase(node: NodeRecord, phase: Phase, context: StepContext)
 }
 
 /** Phases without effects that are not over at once. */
-const WAITS: ReadonlySet<Phase> = new Set(['agent', 'bmc', 'rest'])
+const WAITS: ReadonlySet<Phase> = new Set(['agent', 'bmc', 'jump', 'rest'])
 
 /** Effects that come in the middle of a phase. */
 export function owe(node: NodeRecord, pendingEffects: readonly Effect[], context: StepContext): NodeRecord {
@@ -103,8 +104,11 @@ export const newBoot = (workflow: Workflow): Workflow => ({
 export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
   const idle: NodeRecord = { ...node, workflow: { ...node.workflow, lockedAtMs: null } }
   switch (node.workflow.phase) {
-    case 'verify':
+    case 'jump':
+      return mayJump(idle, context)
     case 'start':
+      return move(startedCold(idle, context), 'done', { ...context, phase: 'rest' })
+    case 'verify':
       return move({ ...idle, lastError: null }, 'done', { ...context, phase: 'rest' })
     case 'prepare':
       return advance(idle, context)
@@ -128,6 +132,12 @@ export function afterPhase(node: NodeRecord, context: StepContext): NodeRecord {
       return parkOrHalt(idle, context)
   }
 }
+
+const startedCold = (node: NodeRecord, { nowMs }: StepContext): NodeRecord => ({
+  ...node,
+  lastError: null,
+  startedColdAtMs: node.workflow.order === 'deploy' ? nowMs : node.startedColdAtMs,
+})
 
 /** What the firmware was changed to holds: the order of the node is over, or a node at rest is as it was before, off
  *  again if it was off. */
@@ -186,7 +196,7 @@ function finishOrder(node: NodeRecord, context: StepContext): NodeRecord {
       steps.some(
         ({ by, step, children }) => by === 'agent' || (!children && (step.startsWith('power_') || step === 'reboot')),
       ))
-  if (left) return enterPhase(whole, 'start', context)
+  if (left) return enterPhase(whole, order === 'deploy' && canJump(node) ? 'jump' : 'start', context)
   // A server that was restarted for its BMC was started with what its instance wants of the firmware.
   return order === 'service' && restartedForBmc
     ? enterPhase(whole, 'firmware-mode', context)

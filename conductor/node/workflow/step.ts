@@ -7,6 +7,7 @@ import { onAgentDone, onAgentFailed, onHello } from './events/agent.ts'
 import { onClockSet, onDeadline, onLate } from './events/deadline.ts'
 import { onBreakLock, onEffectDone, onEffectFailed } from './events/effect.ts'
 import { onFirmwareMode } from './events/firmware-mode.ts'
+import { onAlive } from './jump.ts'
 import { onPolled, onPollLost, onPower } from './events/power.ts'
 import { onVerb } from './events/verb.ts'
 
@@ -28,6 +29,8 @@ export function step(node: NodeRecord, event: StepEvent, context: StepContext): 
       return onAgentFailed(node, event, context)
     case 'deadline':
       return onDeadline(node, event, context)
+    case 'alive':
+      return { node: onAlive(node, event, context) }
     case 'late':
       return { node: onLate(node, context) }
     case 'clock-set':

@@ -5,6 +5,8 @@ import { believes } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { advance, enterPhase, fail, follow, move, nextStep, saysHold, withFault } from '../flow.ts'
+import { startCold } from '../jump.ts'
+import { withJump } from '../jump-state.ts'
 import { STATES } from '../states.ts'
 
 export function onHello(node: NodeRecord, agent: AgentRecord, context: StepContext): StepResult {
@@ -51,7 +53,7 @@ function secondClaim(node: NodeRecord, context: StepContext): StepResult {
 export function onAgentDone(node: NodeRecord, event: EventOf<'agent-done'>, context: StepContext): StepResult {
   if (event.orderId !== orderId(node) || !believes(node, 'done')) return stale(event.orderId)
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
-  const whole: NodeRecord = { ...node, ...event.patch, lastError: null }
+  const whole = withJump({ ...node, ...event.patch, lastError: null }, event.jump)
   if (node.workflow.order === 'inspect') return { node: move(whole, 'done', { ...context, phase: 'rest' }) }
   const next = nextStep(whole)
   if (saysHold(next)) return { node: move(next, 'hold', { ...context, phase: 'rest' }) }
@@ -61,6 +63,7 @@ export function onAgentDone(node: NodeRecord, event: EventOf<'agent-done'>, cont
 export function onAgentFailed(node: NodeRecord, event: EventOf<'agent-failed'>, context: StepContext): StepResult {
   if (event.orderId !== orderId(node) || !believes(node, 'failed')) return stale(event.orderId)
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
+  if (node.workflow.phase === 'jump') return { node: startCold(node, event.fault.text, context) }
   return { node: fail(node, event.fault, context) }
 }
 

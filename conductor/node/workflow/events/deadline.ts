@@ -3,6 +3,7 @@ import { deadlineAtMs, isLocked, lateAtMs, isLookedAt, type NodeRecord } from '.
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
 import { enterPhase, fail, keepsRunning, move, owe } from '../flow.ts'
+import { jumpLate } from '../jump.ts'
 import { STATES } from '../states.ts'
 
 export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context: StepContext): StepResult {
@@ -10,6 +11,7 @@ export function onDeadline(node: NodeRecord, event: EventOf<'deadline'>, context
   if (dueMs === null || dueMs > context.nowMs) return { node }
   // While an agent is silent because the BMC works, nothing is late: the look says how far the BMC is.
   if (isLookedAt(node.workflow.phase)) return { node: isLocked(node) ? node : owe(node, [{ do: 'bmc-look' }], context) }
+  if (node.workflow.phase === 'jump') return { node: isLocked(node) ? node : jumpLate(node, context) }
   if (STATES[node.provisionState].kind !== 'waiting') return { node: unpark(node, context) }
   if (event.agentSeen && node.workflow.attempt < context.settings.maxAttempts) {
     const workflow = {
@@ -41,7 +43,7 @@ export function onLate(node: NodeRecord, { nowMs }: StepContext): NodeRecord {
 }
 
 export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
-  const { deadlineMs, retryAtMs, bmcTask, usual } = node.workflow
+  const { deadlineMs, retryAtMs, bmcTask, usual, reboot } = node.workflow
   const movedUsual = usual && usual.lateAtMs !== null ? { ...usual, lateAtMs: usual.lateAtMs + byMs } : usual
   return {
     ...node,
@@ -50,6 +52,7 @@ export function onClockSet(node: NodeRecord, byMs: number): NodeRecord {
       deadlineMs: deadlineMs === null ? null : deadlineMs + byMs,
       retryAtMs: retryAtMs + byMs,
       ...(movedUsual === undefined ? {} : { usual: movedUsual }),
+      ...(reboot?.jumpedAtMs === undefined ? {} : { reboot: { ...reboot, jumpedAtMs: reboot.jumpedAtMs + byMs } }),
       bmcTask: bmcTask && {
         ...bmcTask,
         beganAtMs: bmcTask.beganAtMs + byMs,

@@ -25,6 +25,7 @@ export function onEffectDone(
     tries: 0,
     retryAtMs: context.nowMs,
     imageId: found?.imageId ?? node.workflow.imageId,
+    ...(found?.reboot ? { reboot: found.reboot } : {}),
     bmcTask: found?.bmcTask ?? node.workflow.bmcTask,
     phase: effect.do === 'firmware-mode' && found?.bmcTask ? ('firmware-mode' as const) : node.workflow.phase,
     bootToken,

@@ -63,6 +63,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     stepIndex: 0,
     cleaningTo,
     imageId: null,
+    reboot: null,
     bmcTask: null,
     restartedForBmc: false,
     // An agent that is running already holds the token of this generation: another claim of it comes from a second

@@ -1,0 +1,23 @@
+/** What ends a jump into the image (kexec): a sign of life of the new system, or the cold start that follows one that
+ *  failed. Pure. */
+import { isLocked, type NodeRecord } from '../record.ts'
+import type { StepContext } from './context.ts'
+import type { EventOf } from './events.ts'
+import { enterPhase, move } from './flow.ts'
+import { withReboot } from './jump-state.ts'
+
+/** The system on the disk was heard: after the jump, it is the new one. */
+export function onAlive(node: NodeRecord, { atMs }: EventOf<'alive'>, context: StepContext): NodeRecord {
+  const jumpedAtMs = node.workflow.reboot?.jumpedAtMs
+  if (node.workflow.phase !== 'jump' || isLocked(node) || jumpedAtMs === undefined || atMs < jumpedAtMs) return node
+  return move({ ...node, lastError: null }, 'done', { ...context, phase: 'rest' })
+}
+
+/** The slower and safe way. */
+export const startCold = (node: NodeRecord, why: string, context: StepContext): NodeRecord =>
+  enterPhase(withReboot(node, { how: 'cold', because: why, failed: true }), 'start', context)
+
+export const jumpLate = (node: NodeRecord, context: StepContext): NodeRecord => {
+  const seconds = Math.round((context.nowMs - (node.workflow.reboot?.jumpedAtMs ?? context.nowMs)) / 1000)
+  return startCold(node, `no sign of life of the new system within ${seconds} s`, context)
+}

@@ -1,0 +1,244 @@
+/** A deploy that ends with a jump into the image (kexec): decided by what is known, ended by a sign of life, and by a
+ *  cold start when there is none. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { NodeRecord } from '../../conductor/node/record.ts'
+import {
+  addressingOf,
+  decideReboot,
+  jumpLimitMs,
+  rebootWish,
+  type RebootFacts,
+} from '../../conductor/node/policy/reboot.ts'
+import { changesOf } from '../../conductor/node/query/history.ts'
+import type { Move } from '../../conductor/node/workflow/context.ts'
+import type { JumpReady, StepEvent } from '../../conductor/node/workflow/events.ts'
+import { believes } from '../../conductor/node/workflow/belief.ts'
+import { step } from '../../conductor/node/workflow/step.ts'
+import { durationsOf, JUMP_FAILED, JUMPED } from '../../conductor/store/durations.ts'
+import { dueAtMs, isLocked, orderId } from '../../conductor/node/record.ts'
+import { orderNow } from '../../conductor/boot/orders.ts'
+import { account, AGENT_OF, inState, perform, settings, verb } from './node-step-bench.ts'
+
+const FACTS: RebootFacts = {
+  wish: 'auto',
+  score: { worked: 3, failed: 0 },
+  addressing: 'dhcp',
+  hasKernel: true,
+  changesFirmware: false,
+  onMedia: false,
+  onSoftwareRaid: false,
+  wasCold: true,
+}
+const decided = (facts: Partial<RebootFacts>) => decideReboot({ ...FACTS, ...facts })
+
+test.each([
+  [{}, 'kexec', 'it worked 3 times on this model'],
+  [{ wish: 'kexec', wasCold: false, score: { worked: 0, failed: 2 } }, 'kexec', 'it was asked for'],
+  [{ wish: 'cold' }, 'cold', 'it was asked for'],
+  [{ wasCold: false }, 'cold', 'it is the first start of this server since it was enrolled'],
+  [{ score: { worked: 9, failed: 1 } }, 'cold', 'a jump failed on this model (1 of 10)'],
+  [{ score: { worked: 2, failed: 0 } }, 'cold', 'it worked 2 of the 3 times on this model that it needs'],
+  [
+    { addressing: 'unknown' },
+    'cold',
+    'whether a sign of life would be seen is not known: the config drive is an image',
+  ],
+  [{ wish: 'kexec', addressing: 'unknown' }, 'kexec', 'it was asked for'],
+  [{ wish: 'kexec', hasKernel: false }, 'cold', expect.stringMatching(/^no kernel is known of the image/)],
+  [{ wish: 'kexec', changesFirmware: true }, 'cold', 'the settings of the firmware are changed for the instance'],
+  [{ wish: 'kexec', onMedia: true }, 'cold', 'the ramdisk came on virtual media'],
+  [{ wish: 'kexec', onSoftwareRaid: true }, 'cold', 'the root disk is a software RAID volume'],
+  [{ wish: 'kexec', addressing: 'static' }, 'cold', expect.stringMatching(/^no sign of life would be seen/)],
+] as const)('%j is started by %s: %s', (facts, how, because) => {
+  expect(decided(facts)).toEqual({ how, because })
+})
+
+test('a property: what nobody asked for jumps only where every doubt is gone', () => {
+  const facts = fc.record({
+    wish: fc.constantFrom('auto', 'kexec', 'cold'),
+    score: fc.record({ worked: fc.nat(6), failed: fc.nat(2) }),
+    addressing: fc.constantFrom('dhcp', 'static', 'unknown'),
+    hasKernel: fc.boolean(),
+    changesFirmware: fc.boolean(),
+    onMedia: fc.boolean(),
+    onSoftwareRaid: fc.boolean(),
+    wasCold: fc.boolean(),
+  }) as fc.Arbitrary<RebootFacts>
+  fc.assert(
+    fc.property(facts, (one) => {
+      const { how, because } = decideReboot(one)
+      expect(because).not.toBe('')
+      if (how === 'cold') return
+      const { wish, score, wasCold, addressing, ...hardware } = one
+      expect(hardware).toEqual({ hasKernel: true, changesFirmware: false, onMedia: false, onSoftwareRaid: false })
+      expect(addressing).not.toBe('static')
+      if (wish === 'auto')
+        expect([score.failed, wasCold, addressing, score.worked >= 3]).toEqual([0, true, 'dhcp', true])
+    }),
+  )
+})
+
+test('the wish of the instance goes before that of the node; another word is refused by its field', () => {
+  expect(rebootWish(inState('available'))).toBe('auto')
+  expect(rebootWish(inState('available', { driverInfo: { reboot: 'cold' } }))).toBe('cold')
+  expect(rebootWish(inState('available', { driverInfo: { reboot: 'cold' }, instanceInfo: { reboot: 'kexec' } }))).toBe(
+    'kexec',
+  )
+  expect(() => rebootWish(inState('available', { instanceInfo: { reboot: 'fast' } }))).toThrow(/instance_info\/reboot/)
+})
+
+test.each([
+  [null, 'dhcp'],
+  [{ user_data: 'x' }, 'dhcp'],
+  [{ network_data: { networks: [{ type: 'ipv4_dhcp' }] } }, 'dhcp'],
+  [{ network_data: { networks: [{ type: 'ipv4', ip_address: '10.0.0.9' }] } }, 'static'],
+  [{ network_data: 'x' }, 'static'],
+  ['H4sIA', 'unknown'],
+  [Buffer.from('x'), 'unknown'],
+])('a config drive %j: its instance has an address by %s', (drive, addressing) => {
+  expect(addressingOf(drive)).toBe(addressing)
+})
+
+/** Steps with their events, as the worker saves them. */
+class Way {
+  node: NodeRecord
+  nowMs = 10_000
+  events: { kind: string; detail: Readonly<Record<string, unknown>> }[] = []
+
+  constructor(node: NodeRecord) {
+    this.node = node
+  }
+
+  go(event: StepEvent): this {
+    const moves: Move[] = []
+    const stepped = step(this.node, event, { nowMs: this.nowMs, settings, moves })
+    if ('refused' in stepped) throw new Error(stepped.why)
+    this.events.push(...changesOf(this.node, stepped.node, { atMs: this.nowMs, moves }))
+    this.node = stepped.node
+    return this
+  }
+
+  /** Performs what is pending; `reboot`: as it is decided with the image. */
+  perform(reboot?: { how: 'kexec' | 'cold'; because: string }): string[] {
+    const acts: string[] = []
+    for (let effect = this.node.workflow.pendingEffects[0]; effect; effect = this.node.workflow.pendingEffects[0]) {
+      acts.push('to' in effect ? effect.to : 'device' in effect ? effect.device : effect.do)
+      const found = effect.do === 'image' && reboot ? { found: { imageId: 'i', reboot } } : {}
+      this.go({ type: 'effect-done', effect, pendingVersion: this.node.workflow.pendingVersion, ...found })
+    }
+    return acts
+  }
+
+  kinds = (kind: string) => this.events.filter((event) => event.kind === kind).map(({ detail }) => detail)
+}
+
+const KEXEC = { how: 'kexec', because: 'it was asked for' } as const
+const PARKED = inState('available', { powerState: 'power on', properties: { vendor: 'Acme', model: 'One' } })
+function written(jump?: JumpReady, reboot: { how: 'kexec' | 'cold'; because: string } = KEXEC): Way {
+  const way = new Way({ ...PARKED, agent: AGENT_OF(PARKED) })
+  way.go(verb('deploy', { warm: true }))
+  way.perform(reboot)
+  expect(way.node.provisionState).toBe('wait call-back')
+  return way.go({ type: 'agent-done', orderId: orderId(way.node), ...(jump ? { jump } : {}) })
+}
+
+test('the agent jumps when boot services and BMC know the way, and the sign of life ends the deploy', () => {
+  const way = written({ ready: true })
+  expect([way.node.provisionState, way.node.workflow.phase, believes(way.node, 'order')]).toEqual([
+    'deploying',
+    'jump',
+    true,
+  ])
+  expect(orderNow(way.node)).toEqual({ kind: 'local' })
+  expect(way.perform()).toEqual(['publish', 'disk'])
+  expect([isLocked(way.node), way.node.agent !== null, dueAtMs(way.node)]).toEqual([false, true, 310_000])
+  expect(account(way.node).waits_for).toMatch(/the new system, into which the agent jumped/)
+
+  way.go({ type: 'alive', atMs: way.nowMs - 1 })
+  expect(way.node.workflow.phase).toBe('jump')
+  way.nowMs += 30_000
+  way.go({ type: 'alive', atMs: way.nowMs })
+  expect([way.node.provisionState, way.node.agent, way.node.lastError]).toEqual(['active', null, null])
+  expect(way.kinds('reboot')).toEqual([KEXEC])
+  expect(way.kinds('jump')).toEqual([{ ok: true, model: 'ipmi / Acme / One', tookMs: 30_000 }])
+  expect(way.kinds('state').at(-1)).toMatchObject({ from: 'deploying', to: 'active', work: 'jump' })
+  expect(way.node.startedColdAtMs).toBeNull()
+})
+
+test('no sign of life: the server is started cold, the model has a failure, and the deploy goes on', () => {
+  const way = written({ ready: true })
+  way.perform()
+  way.nowMs = 309_999
+  way.go({ type: 'deadline', agentSeen: true, lastSeen: '' })
+  expect(way.node.workflow.phase).toBe('jump')
+  way.nowMs = 310_000
+  way.go({ type: 'deadline', agentSeen: true, lastSeen: '' })
+  expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
+  expect([way.node.provisionState, way.node.startedColdAtMs]).toEqual(['active', 310_000])
+  const why = 'no sign of life of the new system within 300 s'
+  expect(way.kinds('jump')).toEqual([{ ok: false, model: 'ipmi / Acme / One', tookMs: 300_000, why }])
+  // What a failed jump cost is not how long a start usually lasts.
+  expect(durationsOf({ kind: 'state', detail: way.kinds('state').at(-1) ?? {} })).toEqual([])
+})
+
+test('an agent that could not jump says so, and the server is started cold at once', () => {
+  const way = written({ ready: true })
+  way.perform()
+  const fault = { code: 'agent.jump', text: 'kexec ended with 1', retry: false } as const
+  way.go({ type: 'agent-failed', orderId: orderId(way.node), fault })
+  expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
+  expect([way.node.provisionState, way.node.lastError]).toEqual(['active', null])
+  expect(way.kinds('jump')).toMatchObject([{ ok: false, why: 'kexec ended with 1' }])
+})
+
+test.each([
+  [{ ready: false, why: 'Secure Boot refused the kernel of the image' }, 'Secure Boot refused the kernel of the image'],
+  [undefined, 'the agent in the ramdisk cannot jump'],
+] as const)(
+  'a kernel that was not loaded (%j) costs the jump, not the deploy, and no model its score',
+  (jump, because) => {
+    const way = written(jump)
+    expect(way.node.workflow.phase).toBe('start')
+    expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
+    expect(way.kinds('reboot')).toEqual([KEXEC, { how: 'cold', because }])
+    expect([way.kinds('jump'), way.node.provisionState]).toEqual([[], 'active'])
+  },
+)
+
+test('a decision for the cold way is kept, whatever the agent says; the next deploy decides anew', () => {
+  const way = written({ ready: true }, { how: 'cold', because: 'it was asked for' })
+  expect([way.node.workflow.phase, way.perform()]).toEqual(['start', ['publish', 'power off', 'disk', 'power on']])
+  way.go(verb('rebuild'))
+  expect(way.node.workflow.reboot).toBeNull()
+})
+
+test('the time of a jump is what is usual and a minute; a clock that is set moves it', () => {
+  const usual = { samples: 1, lowMs: 1, medianMs: 20_000, highMs: 25_000, lateAtMs: null, leftMs: 0 }
+  expect(jumpLimitMs({ ...usual, of: 'model' })).toBe(85_000)
+  expect(jumpLimitMs({ ...usual, of: 'state' })).toBe(300_000)
+  expect(jumpLimitMs(null)).toBe(300_000)
+  const way = written({ ready: true })
+  way.perform()
+  way.go({ type: 'clock-set', byMs: 3_600_000 })
+  expect(way.node.workflow).toMatchObject({ deadlineMs: 3_910_000, reboot: { jumpedAtMs: 3_610_000 } })
+})
+
+test('while it is waited for, the operator may restart the server, and the deploy ends with what is on its disk', () => {
+  const way = written({ ready: true })
+  way.perform()
+  way.go({ type: 'power', target: 'rebooting' })
+  expect(perform(way.node).acts).toEqual(['power off', 'power on'])
+  way.perform()
+  expect(way.node.workflow.phase).toBe('jump')
+  expect(way.go({ type: 'alive', atMs: way.nowMs }).node.provisionState).toBe('active')
+})
+
+test.each([
+  [true, JUMPED],
+  [false, JUMP_FAILED],
+])('a jump that ended well: %s, is counted for its model', (ok, state) => {
+  expect(durationsOf({ kind: 'jump', detail: { ok, model: 'm', tookMs: 5 } })).toEqual([
+    { model: 'm', state, tookMs: 5 },
+  ])
+})

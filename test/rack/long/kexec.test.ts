@@ -1,0 +1,65 @@
+/** A deploy that ends with a jump of the ramdisk into the image (kexec), with real firmware, on BIOS and UEFI: no
+ *  second start of the server, the kernel and arguments of the image, and a login. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../../../kit/clock.ts'
+import { addressOf, configDrive, enroll, login, provision } from '../../lab/journey.ts'
+import type { Server } from '../../lab/server.ts'
+import { onServer, openBench, useDebian, type Bench } from '../setup.ts'
+
+const GIB = 1024 ** 3
+const BIOS = { name: 'bios-1', firmware: 'bios', card: 'e1000e', diskKind: 'ahci' } as const
+const UEFI = { name: 'uefi-1', bmc: 'redfish', firmware: 'uefi', card: 'virtio', diskKind: 'nvme' } as const
+let bench: Bench
+const servers = new Map<object, Server>()
+beforeAll(async () => {
+  bench = await openBench('kexec', {})
+  for (const kind of [UEFI, BIOS])
+    servers.set(kind, await bench.rack.addServer({ ...kind, diskBytes: 5 * GIB, memoryMb: 1024 }))
+  await bench.conductor.start()
+})
+afterAll(() => bench?.rack.down())
+
+interface Told {
+  readonly events: readonly { readonly kind: string; readonly detail: Readonly<Record<string, unknown>> }[]
+}
+const told = async (node: string, kind: string) =>
+  ((await bench.conductor.api.ok('GET', `/rackward/v1/events?node=${node}&kinds=${kind}&limit=100`)) as unknown as Told)
+    .events
+const starts = async ({ dir, bmc }: Server) =>
+  (await readFile(join(dir, bmc === 'redfish' ? 'redfish.log' : 'bmc.log'), 'utf8'))
+    .split('\n')
+    .filter((line) => /set power 1|"ResetType":"On"/.test(line)).length
+
+test.each([UEFI, BIOS])('$firmware: one start of the server, and the image runs', async (kind) => {
+  const server = servers.get(kind) as Server
+  const image = await useDebian(bench)
+  const { api } = bench.conductor
+  const node = await enroll(api, server)
+  for (const [target, to] of [
+    ['manage', 'manageable'],
+    ['inspect', 'manageable'],
+    ['provide', 'available'],
+  ] as const)
+    await provision(api, node, { target }, { to })
+  const info = { image_source: image, reboot: 'kexec' }
+  await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
+  const before = await starts(server)
+  const publicKey = (await readFile(join(bench.rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
+  await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey) }, { to: 'active' })
+
+  expect((await told(node, 'reboot')).map(({ detail }) => detail)).toMatchObject([{ how: 'kexec' }])
+  expect((await told(node, 'jump')).map(({ detail }) => detail)).toMatchObject([{ ok: true }])
+  expect(await starts(server)).toBe(before)
+  const address = await addressOf(api, node, server.mac)
+  await login(bench.rack, address, server.name)
+  expect(await onServer(bench.rack, address, 'cat /proc/cmdline; ls /sys/firmware/efi 2>/dev/null | head -1')).toMatch(
+    kind.firmware === 'uefi' ? /root=UUID=\S+ ro.*\n\S+/ : /root=UUID=\S+ ro[^\n]*$/,
+  )
+  // What it waited for stands in the journal, and the next deploy of the image knows how long that usually lasts.
+  await until(async () => (await told(node, 'state')).some(({ detail }) => detail.work === 'jump'), {
+    what: 'the time of the jump',
+    timeoutMs: 10_000,
+  })
+})
