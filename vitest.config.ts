@@ -52,7 +52,7 @@ export default defineConfig({
           name: 'web',
           sequence: { groupOrder: 2 },
           include: ['test/web/**/*.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
           pool: 'forks',

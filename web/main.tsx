@@ -12,6 +12,7 @@ import { Node } from './pages/node.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Racks } from './pages/racks.tsx'
 import { Head } from './parts/head.tsx'
+import { Palette } from './parts/palette.tsx'
 import { decoded, Link, path } from './router.tsx'
 import { link, me, showTheme } from './state.ts'
 
@@ -45,6 +46,7 @@ function App() {
       <main id="content" tabIndex={-1}>
         <Page />
       </main>
+      <Palette />
     </>
   )
 }

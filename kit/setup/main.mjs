@@ -114,6 +114,7 @@ async function compile() {
   // Programs of the lab and the bench look for Consul as this file does.
   mkdirSync(join(ROOT, 'dist/kit/setup'), { recursive: true })
   copyFileSync(join(ROOT, 'kit/setup/consul.mjs'), join(ROOT, 'dist/kit/setup/consul.mjs'))
+  copyFileSync(join(ROOT, 'kit/setup/ui.mjs'), join(ROOT, 'dist/kit/setup/ui.mjs'))
   copyFileSync(join(ROOT, 'kit/password-thread.js'), join(ROOT, 'dist/kit/password-thread.js'))
   const bundle = [
     'esbuild',

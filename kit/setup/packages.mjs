@@ -147,6 +147,7 @@ export const PACKAGES = {
   bench: [...BUILD, ...RACK],
   'bench boot': [...BUILD, ...BOOT_PEERS],
   'bench storm': [...BUILD, ...BOOT_PEERS],
+  'bench web': [...BUILD, ...BROWSER],
   test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],
   web: [...BUILD, ...BROWSER],
   cluster: [...BUILD, POSTGRES],

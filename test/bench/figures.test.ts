@@ -5,6 +5,7 @@ import { compare } from './media.ts'
 import { believable } from './power.ts'
 import { figureOf } from './redfish.ts'
 import { stormFigures } from './storm.ts'
+import { believableWeb } from './web.ts'
 
 test('a pass over many BMCs that was too fast, too long or not whole is an error of the measurement', () => {
   const pass = { bmcs: 134, answered: 134, seconds: 0.08 }
@@ -87,4 +88,12 @@ test('DHCP and TFTP figures of runs that measured nothing are errors, and a medi
       { a: 2, b: 8 },
     ]),
   ).toEqual({ a: 2, b: 8 })
+})
+
+test('a page that was not measured, or that has no time left to be used, is an error of the measurement', () => {
+  const figures = { page: '/ui/', nodes: 40, firstMs: 120, tickMs: 3, heapMb: 4 }
+  expect(believableWeb(figures)).toBe(figures)
+  for (const wrong of [{ firstMs: 0 }, { tickMs: Number.NaN }, { heapMb: 0 }])
+    expect(() => believableWeb({ ...figures, ...wrong })).toThrow(/was not measured/)
+  expect(() => believableWeb({ ...figures, tickMs: 1_200 })).toThrow(/took 1200 ms/)
 })

@@ -1,7 +1,7 @@
-/** `npm run bench [-- deploy | boot | storm | media | api | scale [--nodes N] | mesh [--hosts N] | redfish
- *  [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase, against the
- *  floor measured on the same server in the same run; and the ramdisk's size. Figures are for comparing within one run:
- *  they move with the machine. */
+/** `npm run bench [-- deploy | boot | storm | media | api | scale [--nodes N] | web | mesh [--hosts N] | redfish
+ *  [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase, against
+ *  the floor measured on the same server in the same run; and the ramdisk's size. Figures are for comparing within
+ *  one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
@@ -133,6 +133,11 @@ async function main(): Promise<void> {
     const figures = await benchScaleOfNodes(Number(values.nodes))
     return void process.stdout.write(`${values.json ? JSON.stringify(figures) : scaleTable(figures)}\n`)
   }
+  if (what === 'web') {
+    const { benchWeb, webTable } = await import('./web.ts')
+    const report = await benchWeb()
+    return void process.stdout.write(`${values.json ? JSON.stringify(report) : webTable(report)}\n`)
+  }
   if (what === 'mesh' && values.hosts !== undefined)
     return void process.stdout.write(`${JSON.stringify(await benchScale(Number(values.hosts)), null, 2)}\n`)
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
@@ -152,7 +157,9 @@ async function main(): Promise<void> {
       json: values.json,
     })
   if (what !== 'deploy')
-    throw new Error(`there is no benchmark ${what}; there are deploy, boot, storm, media, api, scale, mesh and redfish`)
+    throw new Error(
+      `there is no benchmark ${what}; there are deploy, boot, storm, media, api, scale, web, mesh and redfish`,
+    )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
   const imageStore = join(cache, 'images')

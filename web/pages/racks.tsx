@@ -1,4 +1,7 @@
 /** Every rack as it stands, and what needs somebody. */
+import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
 import type { Board, BoardNode } from '../api.ts'
 import { duration } from '../format.ts'
 import { elapsed, Progress, Sign, toneOf } from '../parts/state.tsx'
@@ -9,6 +12,9 @@ type Rack = Board['racks'][number]
 
 /** Free units in a row that are drawn as one. */
 const GAP = 4
+
+/** Of more servers than this, racks are drawn when they come into view. */
+const ALL_DRAWN = 500
 
 const unitsOf = ({ u, height }: BoardNode) => Array.from({ length: height }, (_, i) => (u ?? 1) + i)
 
@@ -40,6 +46,25 @@ function rowsOf(rack: Rack, placed: readonly BoardNode[]): readonly (number | Ga
     unit = unit - low >= GAP ? low + 1 : low
   }
   return rows
+}
+
+/** Draws what it holds once it is near the part of the page that can be seen. */
+function Seen({ always, children }: { readonly always: boolean; readonly children: ComponentChildren }) {
+  const box = useRef<HTMLDivElement>(null)
+  const isNear = useSignal(false)
+  useEffect(() => {
+    if (always || !box.current) return
+    const watch = new IntersectionObserver(([entry]) => (isNear.value = entry?.isIntersecting ?? false), {
+      rootMargin: '600px',
+    })
+    watch.observe(box.current)
+    return () => watch.disconnect()
+  }, [always])
+  return (
+    <div ref={box} class={always || isNear.value ? '' : 'rack-later'}>
+      {(always || isNear.value) && children}
+    </div>
+  )
 }
 
 /** From the top down; servers whose unit is not known, or another's too, stand below the others. */
@@ -143,7 +168,8 @@ export function Racks() {
         </p>
       </div>
     )
-  const loose = shown.nodes.filter(({ rack }) => rack === null)
+  const byRack = Map.groupBy(shown.nodes, ({ rack }) => rack)
+  const loose = byRack.get(null) ?? []
   const count = (tone: string) => shown.nodes.filter((node) => toneOf(node) === tone).length
   return (
     <>
@@ -161,7 +187,9 @@ export function Racks() {
       <div class="board">
         <div class="racks">
           {shown.racks.map((rack) => (
-            <Elevation key={rack.name} rack={rack} nodes={shown.nodes.filter((node) => node.rack === rack.name)} />
+            <Seen key={rack.name} always={shown.nodes.length <= ALL_DRAWN}>
+              <Elevation rack={rack} nodes={byRack.get(rack.name) ?? []} />
+            </Seen>
           ))}
           {loose.length > 0 && (
             <section class="rack card" aria-label="Servers without a place">

@@ -66,11 +66,12 @@ export function ActDialog(props: {
 }
 
 /** Asked again whenever something happened to the node. */
-export function useActs(uuid: string): ActList | undefined {
+export function useActs(uuid: string | undefined): ActList | undefined {
   const list = useSignal<ActList | undefined>(undefined)
   const lastSeq = events.value.find(({ node_uuid }) => node_uuid === uuid)?.seq ?? 0
   useEffect(() => {
     let over = false
+    if (uuid === undefined) return
     getJson<ActList>(`/rackward/v1/nodes/${encodeURIComponent(uuid)}/acts`).then(
       (found) => {
         if (!over) list.value = found

@@ -1,25 +1,11 @@
 /** The head of every page: where one is, who one is, and whether what is shown is live. */
-import { logOut, type Me } from '../api.ts'
+import { logOut } from '../api.ts'
 import { clockTime, duration } from '../format.ts'
 import { stop } from '../live.ts'
 import { Link, path } from '../router.tsx'
+import { pagesFor } from './pages.ts'
+import { paletteOpen } from './palette.tsx'
 import { board, heardMs, isTroubled, link, me, nextTheme, theme, tick } from '../state.ts'
-
-const PAGES = [
-  { to: '/', name: 'Racks' },
-  { to: '/nodes', name: 'Nodes' },
-  { to: '/mesh', name: 'Mesh', needs: 'mesh' },
-  { to: '/incidents', name: 'Incidents', needs: 'mesh' },
-  { to: '/events', name: 'Events' },
-  { to: '/images', name: 'Images', needs: 'whole' },
-] as const
-
-/** What belongs to the whole site is not shown to who is confined to a project, and the mesh where there is one. */
-export const pagesFor = (user: Me | null | undefined) =>
-  PAGES.filter((page) => {
-    if (!('needs' in page)) return true
-    return user?.project === null && (page.needs === 'whole' || user.mesh)
-  })
 
 /** The conductor shows that it lives every 15 s. */
 const BEHIND_S = 20
@@ -83,6 +69,9 @@ export function Head() {
         </Link>
       )}
       <Live />
+      <button type="button" class="quiet search" onClick={() => (paletteOpen.value = true)}>
+        Go to <kbd>Ctrl K</kbd>
+      </button>
       <button type="button" class="quiet" onClick={nextTheme} aria-label={`Theme: ${theme.value}; change`}>
         {{ system: '◐', light: '☀', dark: '☾' }[theme.value]}
       </button>

@@ -1,0 +1,167 @@
+/** What a page shows stays true: connections that are cut or stand still, clocks that disagree; and the way through the
+ *  console without a mouse. */
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { flaws } from './axe.ts'
+import { Bench } from './bench.ts'
+
+let bench: Bench
+beforeAll(async () => {
+  bench = await Bench.start()
+  for (const name of ['one', 'two', 'three']) await bench.node(name)
+})
+afterAll(() => bench?.stop())
+
+/** Between the browser and the conductor; `how` is what it does with what comes. */
+class Wire {
+  how: 'passes' | 'stands still' | 'is cut' = 'passes'
+  private readonly pairs = new Set<readonly [Socket, Socket]>()
+  private readonly server: Server
+
+  private constructor(to: number) {
+    this.server = createServer((near) => {
+      const far = connect(to, '127.0.0.1')
+      const pair = [near, far] as const
+      this.pairs.add(pair)
+      if (this.how !== 'passes') this.set(this.how)
+      for (const [from, into] of [pair, [far, near] as const]) {
+        from.on('error', () => undefined)
+        from.on('close', () => (into.destroy(), this.pairs.delete(pair)))
+        from.on('data', (chunk) => void into.write(chunk))
+      }
+    })
+  }
+
+  static async to(base: string): Promise<Wire> {
+    const wire = new Wire(Number(new URL(base).port))
+    await new Promise<void>((resolve) => wire.server.listen(0, '127.0.0.1', resolve))
+    return wire
+  }
+
+  get base(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`
+  }
+
+  set(how: Wire['how']): void {
+    this.how = how
+    for (const pair of this.pairs)
+      for (const socket of pair) {
+        if (how === 'is cut') socket.destroy()
+        else if (how === 'passes') socket.resume()
+        else socket.pause()
+      }
+  }
+
+  stop(): void {
+    this.set('is cut')
+    this.server.close()
+  }
+}
+
+async function logInAt(page: Page, base: string, path: string): Promise<void> {
+  await page.goto(`${base}${path}`)
+  await page.getByLabel('User').fill('eye')
+  await page.getByLabel('Password').fill('pw')
+  await page.getByLabel('Password').press('Enter')
+  await page.getByText('live', { exact: true }).waitFor()
+}
+const slots = async (page: Page) => (await page.locator('.slot a').allTextContents()).sort()
+
+test.each([
+  ['is cut', 5],
+  ['stands still', 60],
+] as const)('a connection that %s for %i s is said to be lost, and then the page is as a fresh one', async (how, s) => {
+  const wire = await Wire.to(bench.base)
+  const { page } = await bench.page()
+  await page.clock.install()
+  await logInAt(page, wire.base, '/ui/')
+  wire.set(how)
+  await bench.node(`during-${s}`)
+  await bench.call('PUT', '/v1/nodes/two/maintenance', { reason: how })
+  await page.clock.runFor(s * 1000)
+  await page.getByText('no connection since').waitFor()
+  expect(await page.getByRole('link', { name: `during-${s}` }).count()).toBe(0)
+  wire.set('passes')
+  await page.getByText('live', { exact: true }).waitFor()
+  await page.getByRole('link', { name: `during-${s}` }).waitFor()
+  const fresh = await page.context().newPage()
+  await fresh.goto(`${bench.base}/ui/`)
+  await fresh.getByRole('link', { name: `during-${s}` }).waitFor()
+  await expect.poll(() => slots(page), { timeout: 20_000 }).toEqual(await slots(fresh))
+  await page.getByRole('link', { name: 'Events' }).click()
+  expect(await page.getByText(`name during-${s}`).count()).toBe(1)
+  wire.stop()
+  await page.context().close()
+})
+
+test.each([10, -10])('a browser whose clock is %i minutes off shows the times of the conductor', async (minutes) => {
+  const name = `skew-${minutes > 0 ? 'ahead' : 'behind'}`
+  await bench.node(name)
+  const { page } = await bench.page()
+  await page.clock.install({ time: Date.now() + minutes * 60_000 })
+  await bench.logIn(page, 'eye', '/ui/nodes')
+  const row = page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
+  // Seconds, and not ten minutes or nothing for ever.
+  await expect.poll(() => row.locator('td.num').textContent(), { timeout: 15_000 }).toMatch(/^[1-9]\d? s$/)
+  await page.context().close()
+})
+
+test('without a mouse: to a server and a request about it, to its console, and back', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page)
+  const to = async (text: string) => {
+    await page.keyboard.press('Control+k')
+    await page.getByRole('combobox').waitFor()
+    await page.keyboard.type(text)
+  }
+  await to('three')
+  await page.getByRole('option', { name: 'server three' }).waitFor()
+  expect(await flaws(page)).toEqual([])
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'three', level: 1 }).waitFor()
+  await to('manage')
+  await page.getByRole('option', { name: 'request manage three' }).waitFor()
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog', { name: 'Manage three' }).waitFor()
+  await page.keyboard.press('Tab')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await to('serial')
+  await page.keyboard.press('Enter')
+  await page.getByText('You have it.').waitFor()
+  await page.keyboard.press('Control+Alt+.')
+  await page.getByText('You left it.').waitFor()
+  await page.getByRole('link', { name: 'three' }).focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'three', level: 1 }).waitFor()
+  await to('page')
+  // The second of the pages.
+  await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Nodes', level: 1 }).waitFor()
+  await to('nothing like this')
+  await page.getByText('Nothing has all of these words.').waitFor()
+  expect(said).toEqual([])
+  await page.context().close()
+})
+
+test('of many racks those alone are drawn that can be seen', async () => {
+  const { page } = await bench.page()
+  const { body: board } = await bench.call('GET', '/rackward/v1/board')
+  const racks = Array.from({ length: 50 }, (_, i) => ({ name: `many-${i}`, height: 42 }))
+  const nodes = Array.from({ length: 2_000 }, (_, i) => ({
+    ...board.nodes[0],
+    uuid: `u${i}`,
+    name: `n${i}`,
+    rack: `many-${i % 50}`,
+    u: 1 + Math.floor(i / 50),
+  }))
+  await page.route('**/rackward/v1/board', (route) => route.fulfill({ json: { ...board, nodes, racks } }))
+  await bench.logIn(page, 'eye')
+  await page.getByRole('region', { name: 'Rack many-0' }).waitFor()
+  expect(await page.locator('.slot').count()).toBeLessThan(1_000)
+  await page.evaluate('scrollTo(0, document.body.scrollHeight)')
+  await page.getByRole('region', { name: 'Rack many-49' }).waitFor()
+  await page.context().close()
+})

@@ -1,0 +1,18 @@
+/** The pages of the console, and who is shown which. */
+import type { Me } from '../api.ts'
+
+const PAGES = [
+  { to: '/', name: 'Racks' },
+  { to: '/nodes', name: 'Nodes' },
+  { to: '/mesh', name: 'Mesh', needs: 'mesh' },
+  { to: '/incidents', name: 'Incidents', needs: 'mesh' },
+  { to: '/events', name: 'Events' },
+  { to: '/images', name: 'Images', needs: 'whole' },
+] as const
+
+/** What belongs to the whole site is not shown to who is confined to a project, and the mesh where there is one. */
+export const pagesFor = (user: Me | null | undefined) =>
+  PAGES.filter((page) => {
+    if (!('needs' in page)) return true
+    return user?.project === null && (page.needs === 'whole' || user.mesh)
+  })
