@@ -69,8 +69,8 @@ test('pg_dump of a living conductor and our backup, restored elsewhere: every re
     await server.sql(restored, "UPDATE leases SET until = '-infinity'")
     const seal = await loadSeal(join(out, 'secret.key'), systemRandom)
     const open = openPostgresOf(
-      { url: server.urlOf(restored), tls: 'off', connections: 4 },
-      { monotonic: monotonicClock, random: systemRandom },
+      { url: server.urlOf(restored), tls: 'off', conductors: 'one', connections: 4 },
+      { monotonic: monotonicClock, random: systemRandom, hostname: 'test', group: '' },
     )
     const { store, close } = await open(join(out, 'rackward.db'), seal, { clock: systemClock, limits: LIMITS })
     expect((await store.node(uuid(1)))?.driverInfo).toEqual(secret.driverInfo)
