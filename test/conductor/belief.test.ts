@@ -5,6 +5,7 @@ import {
   AGENT_EVENTS,
   AGENT_ORDERS,
   believes,
+  isBelieved,
   type AgentEvent,
   type AgentOrder,
 } from '../../conductor/node/workflow/belief.ts'
@@ -13,7 +14,7 @@ import type { Move } from '../../conductor/node/workflow/context.ts'
 import { newNode, orderId, type BootTokenState, type NodeRecord, type OrderKind } from '../../conductor/node/record.ts'
 import { STATES, type State } from '../../conductor/node/workflow/states.ts'
 import { step } from '../../conductor/node/workflow/step.ts'
-import { defaultPlan, planDeploy } from '../../conductor/node/policy/steps.ts'
+import { AGENT_STEPS, defaultPlan, planDeploy } from '../../conductor/node/policy/steps.ts'
 import { settings } from './node-step-bench.ts'
 
 const at = () => ({ nowMs: 5000, settings, moves: [] as Move[] })
@@ -61,6 +62,7 @@ const ORDERS_OF: Readonly<Partial<Record<State, readonly AgentOrder[]>>> = {
     'erase_devices_metadata',
     'create_configuration',
     'delete_configuration',
+    'enroll_secure_boot_keys',
   ],
   'wait call-back': [
     'collect_inventory',
@@ -236,4 +238,18 @@ test('no verb, boot or step takes a generation for two boots', () => {
   }
   apply({ type: 'agent-done', orderId: orderId(node) })
   expect([node.provisionState, traded.size]).toEqual(['manageable', 3])
+})
+
+test('every step of the agent is believed in each state in which it may be asked for', () => {
+  const WAITS: Readonly<Record<string, State>> = {
+    clean: 'clean wait',
+    deploy: 'wait call-back',
+    service: 'service wait',
+  }
+  for (const [name, known] of Object.entries(AGENT_STEPS))
+    for (const kind of Object.keys(known.in)) {
+      const state = WAITS[kind] as State
+      for (const event of ['trade', 'order', 'progress', 'done', 'failed'] as const)
+        expect([name, state, event, isBelieved(state, name.split('.')[1], event)]).toEqual([name, state, event, true])
+    }
 })

@@ -26,6 +26,7 @@ export const AGENT_ORDERS = [
   'create_configuration',
   'apply_configuration',
   'delete_configuration',
+  'enroll_secure_boot_keys',
   'write_image',
   'rescue',
 ] as const
@@ -45,6 +46,7 @@ export const BELIEVED: Readonly<Partial<Record<State, Readonly<Partial<Record<Ag
       erase_devices: WORK,
       create_configuration: WORK,
       delete_configuration: WORK,
+      enroll_secure_boot_keys: WORK,
     },
     'wait call-back': {
       collect_inventory: LOOK,
