@@ -151,7 +151,7 @@ export const PACKAGES = {
   test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],
   web: [...BUILD, ...BROWSER],
   cluster: [...BUILD, POSTGRES],
-  rack: [...BUILD, ...RACK, ...PEERS],
+  rack: [...BUILD, ...RACK, ...PEERS, ['efitools', 'making keys of Secure Boot']],
   arm64: [...BUILD, ...RACK, ...ARM64],
   mesh: [...BUILD, ...RACK, ...PEERS, ['fence-agents', 'fencing by something else than a BMC']],
   api: [...BUILD, ...OPENSTACK],
