@@ -29,14 +29,29 @@ set_working_mc 0x20
     guid $guid
   endlan
   chassis_control "$here/bmc.sh chassis rackward_server-$n"
+  sol "tcp:127.0.0.1:$(serial_port $n)" 115200
   user 1 false "" "" user 1
   user 2 true "admin" "rack-secret" admin 10
 CONF
     printf 'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n' >"$d/emu.cmd"
+    serial_over_lan "$n"
     running "$d" || as_root setsid sh -c 'echo $$ >"$0/pid"; exec ipmi_sim -n -c "$0/lan.conf" -f "$0/emu.cmd" -s "$0/state" >"$0/log" 2>&1 </dev/null' "$d" &
   done
   running_redfish || as_root setsid sh -c 'echo $$ >"$0/redfish.pid"; exec "$2" "$1" "$0" >"$0/redfish.log" 2>&1 </dev/null' "$dir" "$here/../dist/vagrant/redfish-bmcs.mjs" "$(command -v node)" &
   wait_for_bmcs
+}
+
+serial_port() { echo $((9100 + $1)); }
+
+# From its next start on, a server's serial port is a TCP socket, which its BMC passes on as serial over LAN, with the log beside it.
+serial_over_lan() {
+  domain=rackward_server-$1; xml=$dir/server-$1/domain.xml
+  virsh dumpxml --inactive --security-info "$domain" >"$xml.old"
+  grep -q "<serial type='tcp'" "$xml.old" && return
+  serial="<serial type='tcp'><source mode='bind' host='127.0.0.1' service='$(serial_port "$1")'/><protocol type='raw'/>"
+  serial="$serial<log file='/var/tmp/rackward-server-$1.log' append='on'/><target port='0'/></serial>"
+  sed -e "/<serial type=/,/<\\/serial>/d" -e "/<console type=/,/<\\/console>/d" -e "s|</devices>|$serial</devices>|" "$xml.old" >"$xml"
+  virsh define "$xml" >/dev/null
 }
 
 running_redfish() { [ -e "$dir/redfish.pid" ] && grep -qa redfish-bmcs "/proc/$(cat "$dir/redfish.pid")/cmdline" 2>/dev/null; }
@@ -53,6 +68,7 @@ wait_for_bmcs() {
     echo "the Redfish BMC of server-$n does not answer: $dir/redfish.log" >&2; exit 1
   done
   echo 'the BMCs answer at 10.88.0.201 to 10.88.0.203 by IPMI and by Redfish (user admin, password rack-secret)'
+  echo 'serial consoles, after the first power-on by its BMC: in the web console, or rackward node console server-1; logs: /var/tmp/rackward-server-N.log'
 }
 
 down() {

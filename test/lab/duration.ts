@@ -1,4 +1,5 @@
-/** How long a rack takes on this machine: measured by the last run that got through, kept beside built things. */
+/** How long something took on this machine when it last got through, kept beside built things; and how long a rack of
+ *  the lab takes. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeWhole } from '../../kit/files.ts'
@@ -13,9 +14,7 @@ type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' |
 const USUAL_MINUTES = { kvm: { first: 2, more: 0.2 }, tcg: { first: 4, more: 1.2 } } as const
 const HA_MINUTES = 4
 
-const fileIn = (cacheDir: string) => join(cacheDir, 'lab-durations.json')
-const keyOf = (kind: Kind): string =>
-  [kind.accel, kind.nodes, kind.firmware, kind.bmc, kind.boot, kind.secureBoot, kind.ha].join(' ')
+const fileIn = (cacheDir: string) => join(cacheDir, 'durations.json')
 
 async function known(cacheDir: string): Promise<Record<string, number>> {
   try {
@@ -26,22 +25,28 @@ async function known(cacheDir: string): Promise<Record<string, number>> {
   }
 }
 
+export const lastSeconds = async (cacheDir: string, what: string): Promise<number | undefined> =>
+  (await known(cacheDir))[what]
+
+export async function remember(cacheDir: string, what: string, seconds: number): Promise<void> {
+  const all = { ...(await known(cacheDir)), [what]: Math.round(seconds) }
+  // Only a help for next time.
+  await writeWhole(fileIn(cacheDir), `${JSON.stringify(all, null, 2)}\n`, 0o644).catch(() => undefined)
+}
+
+export const labKey = (kind: Kind): string =>
+  ['lab', kind.accel, kind.nodes, kind.firmware, kind.bmc, kind.boot, kind.secureBoot, kind.ha].join(' ')
+
 /** One sentence for the start of a run. */
 export async function expectation(cacheDir: string, kind: Kind): Promise<string> {
-  const seconds = (await known(cacheDir))[keyOf(kind)]
+  const seconds = await lastSeconds(cacheDir, labKey(kind))
   if (seconds !== undefined) return `the last such run on this machine took ${minutesText(seconds)}`
   const { first, more } = USUAL_MINUTES[kind.accel]
   const minutes = first + more * Math.max(0, kind.nodes - 3) + (kind.ha ? HA_MINUTES : 0)
   return `this takes about ${Math.round(minutes)} minutes on two idle cores${kind.accel === 'tcg' ? ' in software emulation' : ''}; the next run will say how long it took here`
 }
 
-export async function remember(cacheDir: string, kind: Kind, seconds: number): Promise<void> {
-  const all = { ...(await known(cacheDir)), [keyOf(kind)]: Math.round(seconds) }
-  // Only a help for next time.
-  await writeWhole(fileIn(cacheDir), `${JSON.stringify(all, null, 2)}\n`, 0o644).catch(() => undefined)
-}
-
 export const minutesText = (seconds: number): string =>
   seconds < 90
     ? `${Math.round(seconds)} s`
-    : `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, '0')} s`
+    : `${Math.floor(Math.round(seconds) / 60)} min ${String(Math.round(seconds) % 60).padStart(2, '0')} s`

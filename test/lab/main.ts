@@ -11,7 +11,7 @@ import { arbiterUrls } from './ha/arbiters.ts'
 import { openHa, playOf, type Hosts } from './ha/open.ts'
 import { killText, type Kill } from './ha/play.ts'
 import { RackConductor } from './conductor.ts'
-import { expectation, minutesText, remember } from './duration.ts'
+import { expectation, labKey, minutesText, remember } from './duration.ts'
 import { fixedAddress } from './media-nodes.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
@@ -79,7 +79,7 @@ async function runLab(args: LabArgs): Promise<boolean> {
         : []
     const isGood = await report(results, args, { rack, kills })
     const seconds = (Date.now() - startedMs) / 1000
-    if (isGood) await remember(defaultCache(), kind, seconds)
+    if (isGood) await remember(defaultCache(), labKey(kind), seconds)
     if (isGood) say(`(from blank servers to here: ${minutesText(seconds)})`)
     return isGood
   } catch (error) {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { listen } from '../../kit/listen.ts'
 import { readArgs } from './args.ts'
-import { expectation, remember } from './duration.ts'
+import { expectation, labKey, remember } from './duration.ts'
 import type { Seen } from './journey.ts'
 import type { Server } from './server.ts'
 import { lineOf, newSeen, showLive } from './show.ts'
@@ -55,7 +55,7 @@ test('words of a server reach no terminal as control characters', () => {
 test('a run says how long the last one took here, or how long it is expected to take', async () => {
   const kind = { ...readArgs(['--nodes', '1']), accel: 'tcg' as const }
   expect(await expectation(dir, kind)).toMatch(/^this takes about \d+ minutes on two idle cores in software emulation/)
-  await remember(dir, kind, 403.6)
+  await remember(dir, labKey(kind), 403.6)
   expect(await expectation(dir, kind)).toBe('the last such run on this machine took 6 min 44 s')
   expect(await expectation(dir, { ...kind, nodes: 2 })).toMatch(/^this takes about/)
 })

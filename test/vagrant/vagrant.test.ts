@@ -8,12 +8,14 @@ import { ROOT } from '../lab/root.ts'
 import { Libvirtd } from './libvirtd.ts'
 
 const MINUTE_MS = 60_000
+const WEB_PORT = 16385
 const dir = join(ROOT, 'dist/vagrant-test')
 const env = {
   VAGRANT_DOTFILE_PATH: join(dir, 'state'),
   VAGRANT_DEFAULT_PROVIDER: 'libvirt',
   VAGRANT_CHECKPOINT_DISABLE: '1',
   RACKWARD_DRIVER: 'qemu',
+  RACKWARD_WEB_PORT: String(WEB_PORT),
 }
 const TAIL = 4_000
 /** What Vagrant printed says why it failed; its own last line does not. */
@@ -66,6 +68,15 @@ test(
     })
   },
 )
+
+test('the web console and the serial port of a server are reached from this machine', async () => {
+  expect((await fetch(`http://localhost:${WEB_PORT}/ui/`)).status).toBe(200)
+  // Its BMC switched it on anew since its serial port became a socket.
+  const { stdout } = await run(['virsh', '-c', 'qemu:///system', 'dumpxml', 'rackward_server-1'], {
+    timeoutMs: MINUTE_MS,
+  })
+  expect(stdout).toContain("<source mode='bind' host='127.0.0.1' service='9101'")
+})
 
 test('the BMC of a server speaks Redfish as well', { timeout: 15 * MINUTE_MS }, async () => {
   const login = 'RACKWARD_BMC_PASSWORD=rack-secret'
