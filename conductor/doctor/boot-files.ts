@@ -1,7 +1,7 @@
 /** Is what nodes boot from there, how old are iPXE's loaders, and does the boot ISO boot with Secure Boot on? */
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { hasSignedIso } from '../../images/signed-iso.ts'
 import type { Run } from '../../kit/run.ts'
 import { LOADER_TABLE, LOADERS } from '../../pxe/firmware.ts'
@@ -30,7 +30,7 @@ export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
   const { iso, loaders } = config.boot
   const files = allRamdisks(config.boot).flatMap(({ kernel, initrd, rescueInitrd }) => [kernel, initrd, rescueInitrd])
   const wanted: [path: string, remedy: string][] = [
-    ...[...files, iso].flatMap((path): [string, string][] => (path ? [[path, BUILD_RAMDISK]] : [])),
+    ...[...files, iso].flatMap((path): [string, string][] => (path ? [[path, ramdiskRemedy(path, config.data)]] : [])),
     ...LOADERS.map((name): [string, string] => [join(loaders, name), `apt-get install ipxe, or ${BUILD}`]),
   ]
   const findings: Finding[] = []
@@ -46,6 +46,10 @@ export async function bootFiles(config: Config, run: Run): Promise<Finding[]> {
     ...(await routerAdvertisements(config.boot, run)),
   ]
 }
+
+/** A path through a link, as `rackward init` names it, is wanted again; one into the cache has the hash of a build. */
+const ramdiskRemedy = (path: string, data: string): string =>
+  /-[0-9a-f]{20}$/.test(dirname(path)) ? BUILD_RAMDISK : `${BUILD_RAMDISK} --cache ${data} --link ${dirname(path)}`
 
 /** One finding for each loader that is there: its build, where it says so, and its hash. */
 async function loaderAges(dir: string): Promise<Finding[]> {
