@@ -1,11 +1,17 @@
 /** Conductors that share one PostgreSQL by slots: who has which, what a lost slot may still write, and what the
  *  doorbells tell. */
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { agentIdentity } from '../../conductor/agents/certificate.ts'
+import { shareIdentity } from '../../conductor/boot/shared-identity.ts'
 import { newNode } from '../../conductor/node/record.ts'
 import { mayAct } from '../../conductor/holding.ts'
 import { openPostgres, type PostgresStore } from '../../conductor/store/postgres/store.ts'
 import { SLOTS, slotOf } from '../../conductor/store/slot.ts'
 import { monotonicClock, systemClock, until } from '../../kit/clock.ts'
+import { systemRandom } from '../../kit/random.ts'
 import { Postgres } from '../conductor/postgres.ts'
 import { LIMITS, SEAL } from '../conductor/store-conformance/bench.ts'
 
@@ -183,4 +189,32 @@ test('a change is heard by the others, with the addresses that are gone, and not
     { what: 'the doorbell', timeoutMs: 10_000, everyMs: 200 },
   )
   expect(new Set(heard)).toEqual(new Set([`b ${uuid(1)} 52:54:00:00:00:01,52:54:00:00:00:02`]))
+})
+
+test('the first secret of a name is kept for all, sealed', async () => {
+  const [a, b] = [await open('a'), await open('b')]
+  const kept = await Promise.all([
+    a.keepSecret?.('pin', Buffer.from('first')),
+    b.keepSecret?.('pin', Buffer.from('second')),
+  ])
+  expect(kept[0]).toEqual(kept[1])
+  expect(await b.keepSecret?.('pin', Buffer.from('third'))).toEqual(kept[0])
+  const [row] = await server.sql(database, 'SELECT meta::text AS whole FROM meta WHERE name LIKE $1', ['%pin'])
+  expect(row?.whole).not.toMatch(/first|second/)
+})
+
+test('conductors of one database have the agent certificate and the boot key of the first one', async () => {
+  const [a, b] = [await open('a'), await open('b')]
+  const dirs = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'rackward-identity-'))))
+  const [first = '', second = ''] = dirs
+  try {
+    await shareIdentity({ data: first, random: systemRandom }, a.keepSecret)
+    await shareIdentity({ data: second, random: systemRandom }, b.keepSecret)
+    for (const name of ['boot.key', 'agent.key', 'agent.crt'])
+      expect(await readFile(join(second, name))).toEqual(await readFile(join(first, name)))
+    expect((await agentIdentity(second)).pin).toBe((await agentIdentity(first)).pin)
+    expect((await stat(join(second, 'agent.key'))).mode & 0o777).toBe(0o600)
+  } finally {
+    for (const dir of dirs) await rm(dir, { recursive: true })
+  }
 })

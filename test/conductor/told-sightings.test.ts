@@ -1,0 +1,69 @@
+/** What one conductor saw of a node, merged into what another one saw: the newer boot and the later sighting count. */
+import { expect, test } from 'vitest'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { ToldSightings } from '../../conductor/node/run/told-sightings.ts'
+import { ownerAlone, type OwnerListener } from '../../conductor/store/owner.ts'
+import { systemClock, until } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
+
+const told = (from: Sightings, to: Sightings) => from.news().forEach((seen) => to.merge(seen))
+
+test('the owner knows of the agent and of the boot that another conductor hears', () => {
+  const [owner, other] = [new Sightings(), new Sightings()]
+  told(other, owner)
+  owner.booting('n', 100)
+  other.note('n', 'dhcp', { atMs: 110, detail: 'ack' })
+  other.of('n').agentAtMs = 150
+  told(other, owner)
+  expect(owner.look('n')).toMatchObject({ bootedAtMs: 100, agentAtMs: 150 })
+  expect([...owner.look('n').seen]).toEqual([['dhcp', { atMs: 110, detail: 'ack' }]])
+  // What was told is not told back, and not told again.
+  expect(other.news()).toEqual([])
+
+  // The owner boots it again: what the other one saw of the last boot says nothing about this one.
+  owner.news()
+  owner.booting('n', 200)
+  told(owner, other)
+  expect(other.look('n')).toMatchObject({ bootedAtMs: 200, progress: null })
+  expect(other.look('n').seen.size).toBe(0)
+})
+
+test('an old sighting neither replaces a later one nor comes back after a new boot', () => {
+  const [owner, other] = [new Sightings(), new Sightings()]
+  told(other, owner)
+  other.note('n', 'dhcp', { atMs: 110, detail: 'old' })
+  other.of('n').agentAtMs = 120
+  owner.booting('n', 200)
+  owner.note('n', 'loader', { atMs: 210, detail: 'new' })
+  owner.of('n').agentAtMs = 220
+  told(other, owner)
+  expect(owner.look('n').agentAtMs).toBe(220)
+  expect([...owner.look('n').seen.keys()]).toEqual(['loader'])
+})
+
+test('conductors tell each other by texts of bounded size; one that is no record is ignored', async () => {
+  const [here, there] = [new Sightings(), new Sightings()]
+  const texts: string[] = []
+  const listeners: OwnerListener[] = []
+  const owner = {
+    ...ownerAlone(() => true),
+    tell: async (more: readonly string[]) => void texts.push(...more),
+    listen: (listener: OwnerListener) => void listeners.push(listener),
+  }
+  const parts = { owner, clock: systemClock, log: silentLog }
+  const [from, to] = [
+    new ToldSightings({ ...parts, sightings: here }),
+    new ToldSightings({ ...parts, sightings: there }),
+  ]
+  from.start()
+  to.start()
+  here.note('n', 'hello', { atMs: 5, detail: 'x'.repeat(20_000) })
+  here.of('n').agentAtMs = systemClock.now() + 3_600_000
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await Promise.all([from.stop(), to.stop()])
+  expect(texts.every((text) => Buffer.byteLength(text) <= 7_000)).toBe(true)
+  for (const text of ['nonsense', ...texts]) for (const listener of listeners) listener.told?.(text)
+  expect(there.look('n').seen.has('hello')).toBe(true)
+  // A clock that is ahead does not keep an agent alive.
+  expect(there.look('n').agentAtMs).toBeLessThanOrEqual(systemClock.now())
+})
