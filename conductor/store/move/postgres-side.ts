@@ -1,7 +1,9 @@
 /** The PostgreSQL database as one side of a move: held by the lease of a conductor as long as it takes. */
+import type pg from 'pg'
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { Connections, type PostgresOptions, type SqlValue } from '../postgres/connect.ts'
+import { holdStill, inTransactionOf, refuseWrites } from './postgres-hold.ts'
 import { checkKey } from '../postgres/key.ts'
 import { Lease } from '../postgres/lease.ts'
 import { migrate, OLDEST } from '../postgres/migrate.ts'
@@ -26,6 +28,8 @@ const LONG_MS = 3_600_000
 const EVENTS_AT_ONCE = 2_000
 /** One for the rows, one for the lease. */
 const CONNECTIONS = 2
+/** Where the mark of a move stands. */
+const OF_MARK = ['meta', 'rackward_schema']
 /** In the database, and no records. */
 const NOT_RECORDS = ['meta', 'event_counter', 'leases', 'members', 'rackward_schema', 'slots']
 
@@ -34,6 +38,8 @@ export class PostgresSide implements MoveSide {
   private readonly connections: Connections
   private readonly lease: Lease
   private readonly seal: Seal
+  /** Holds the records still, from before they are read until they are moved. */
+  private holder: pg.Client | undefined
 
   private constructor(options: PostgresOptions, { seal, clock, monotonic, owner }: SideParts) {
     this.name = `PostgreSQL, ${options.url}`
@@ -47,7 +53,8 @@ export class PostgresSide implements MoveSide {
     const side = new PostgresSide(options, parts)
     try {
       await migrate(side.connections, true)
-      await side.lease.start()
+      // Nobody can hold what was moved, nor change it.
+      if ((await side.mark())?.state !== 'moved') await side.lease.start()
       return side
     } catch (error) {
       await side.connections.close()
@@ -57,19 +64,44 @@ export class PostgresSide implements MoveSide {
 
   mark = (): Promise<MoveMark | undefined> => markIn(this.connections.rows)
 
-  setMark = (mark: MoveMark): Promise<void> => this.held((query) => writeMark(query, mark))
+  setMark = (mark: MoveMark): Promise<void> =>
+    mark.state === 'moved' ? this.shut(mark) : this.held((query) => writeMark(query, mark))
 
   async prepare(): Promise<void> {
     await checkKey(this.connections, this.seal)
-    const unnumbered = async () => {
-      const [one] = await this.connections.rows({ text: 'SELECT 1 FROM events WHERE seq IS NULL LIMIT 1' })
-      return one !== undefined
-    }
-    while (await unnumbered()) await this.connections.rows({ text: `SELECT number_events(${EVENTS_AT_ONCE})` })
+    await this.numberAll()
+    this.holder = await holdStill(this.connections, await this.records())
+    if (await this.isUnnumbered())
+      throw new Fault('store.locked', 'another conductor has just written to this database')
+  }
+
+  private async numberAll(): Promise<void> {
+    while (await this.isUnnumbered()) await this.connections.rows({ text: `SELECT number_events(${EVENTS_AT_ONCE})` })
+  }
+
+  private async isUnnumbered(): Promise<boolean> {
+    const [one] = await this.connections.rows({ text: 'SELECT 1 FROM events WHERE seq IS NULL LIMIT 1' })
+    return one !== undefined
+  }
+
+  private records = async (): Promise<string[]> =>
+    [...(await this.schema()).keys()].filter((name) => !NOT_RECORDS.includes(name))
+
+  /** With the lock that `prepare` took, so that nobody writes in between. */
+  private async shut(mark: MoveMark): Promise<void> {
+    const { holder } = this
+    if (!holder) throw new Error('the records are not held')
+    // Leases too: a conductor that goes on finds nothing that it may act on.
+    const tables = [...(await this.schema()).keys()].filter((name) => !OF_MARK.includes(name))
+    await inTransactionOf(holder, async (query) => {
+      await this.proveLease(query)
+      await writeMark(query, mark)
+      await query({ text: refuseWrites(tables) })
+    })
   }
 
   async begin(mark: MoveMark, again: boolean): Promise<void> {
-    const tables = [...(await this.schema()).keys()].filter((name) => !NOT_RECORDS.includes(name))
+    const tables = await this.records()
     await this.held(async (query) => {
       if (again) await query({ text: `TRUNCATE ${tables.join()}` })
       else await refuseRecords(query, tables)
@@ -137,6 +169,7 @@ export class PostgresSide implements MoveSide {
     })
 
   async close(): Promise<void> {
+    await this.holder?.end().catch(() => undefined)
     await this.lease.stop()
     await this.connections.close()
   }
@@ -144,13 +177,17 @@ export class PostgresSide implements MoveSide {
   /** A transaction that nobody can have taken the lease in the middle of. */
   private held<T>(work: (query: MoveQuery) => Promise<T>): Promise<T> {
     return this.long(async (query) => {
-      const [own] = await query({
-        text: "SELECT 1 FROM leases WHERE name = 'conductor' AND token = $1 FOR UPDATE",
-        values: [this.lease.token() ?? 0],
-      })
-      if (!own) throw new Fault('store.locked', 'another conductor has taken this database over')
+      await this.proveLease(query)
       return work(query)
     })
+  }
+
+  private async proveLease(query: MoveQuery): Promise<void> {
+    const [own] = await query({
+      text: "SELECT 1 FROM leases WHERE name = 'conductor' AND token = $1 FOR UPDATE",
+      values: [this.lease.token() ?? 0],
+    })
+    if (!own) throw new Fault('store.locked', 'another conductor has taken this database over')
   }
 
   /** A transaction whose statements may take as long as they need. */

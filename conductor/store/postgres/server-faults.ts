@@ -67,6 +67,8 @@ export function faultOf(error: unknown, what: string): Fault {
   const cause = { cause: error }
   if (code === 'RW001')
     return new Fault('store.locked', 'another conductor has taken over the nodes of this database', cause)
+  if (code === 'RW002')
+    return new Fault('store.migrated', 'the records of this database were moved to another store', cause)
   if (code === '23505') {
     const field = fieldOf(constraint)
     if (field === 'bmc')
