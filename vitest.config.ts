@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** One file at a time: a rack wants the whole machine. */
-const RACK = { testTimeout: 600_000, hookTimeout: 600_000, fileParallelism: false, pool: 'forks' } as const
+const RACK = { testTimeout: 1_500_000, hookTimeout: 900_000, fileParallelism: false, pool: 'forks' } as const
 
 export default defineConfig({
   test: {
