@@ -196,6 +196,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/power-sync',
     '/rackward/v1/webhooks',
     '/rackward/v1/nodes/{ident}/steps',
+    '/rackward/v1/nodes/{ident}/acts',
     '/rackward/v1/nodes/{ident}/health',
     '/rackward/v1/mesh',
     '/rackward/v1/mesh/leader',
