@@ -237,7 +237,7 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
   }
 }
 
-test.each(SCENARIOS)('$name: the same end, whenever the conductor dies', { timeout: 120_000 }, async (verbs) => {
+test.each(SCENARIOS)('$name: the same end, whenever the conductor dies', { timeout: 600_000 }, async (verbs) => {
   const { end } = await live(verbs, 0)
   expect(end).toMatchObject({ pendingEffects: 0, error: null, shown: end.power })
   let crashes = 0

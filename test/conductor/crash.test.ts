@@ -210,7 +210,7 @@ async function live(crashAt: number): Promise<boolean> {
   }
 }
 
-test('a conductor killed at any moment of a deploy goes on where it was', { timeout: 300_000 }, async () => {
+test('a conductor killed at any moment of a deploy goes on where it was', { timeout: 900_000 }, async () => {
   let next = 1
   let crashes = 0
   const lane = async () => {
