@@ -11,7 +11,7 @@ import { askAll, type Asker, type Given } from './init/ask.ts'
 import { certificateNames, cloudsOf, configText, configurationOf, consoleUrl, filesOf } from './init/answers.ts'
 import type { Answers, Network, Places } from './init/answers.ts'
 import { findDhcpServers, findNetworks, passwordFileProblem, serviceOwner } from './init/machine.ts'
-import { packageUser, writeAll, type NewFile } from './init/write.ts'
+import { checkWritable, packageUser, writeAll, type NewFile } from './init/write.ts'
 import { print } from './show.ts'
 import { passwordLine, randomPassword } from './user.ts'
 import { stringify } from './yaml.ts'
@@ -28,6 +28,7 @@ export async function init(options: InitOptions): Promise<void> {
   const places: Places = { configDir: resolve(options.out), dataDir: resolve(options.data) }
   const files = filesOf(places)
   const before = await packageUser(files)
+  await checkWritable(places.configDir)
   if (before && options.user !== undefined && options.user !== before.user)
     throw new CliError('usage', `--user: ${files.users} has the user ${before.user} already; more: rackward user set`)
   const answers = await answersOf(before ? { ...options, user: before.user } : options)

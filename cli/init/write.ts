@@ -1,5 +1,5 @@
 /** Writes what `rackward init` made: nothing that is there is overwritten, and after a failure nothing new is left. */
-import { chown, mkdir, readFile, rm } from 'node:fs/promises'
+import { access, chown, constants, mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { CONDUCTOR_CONFIG } from '../../images/packages/scripts.ts'
 import { writeWhole } from '../../kit/files.ts'
@@ -35,10 +35,12 @@ export async function packageUser(files: Files): Promise<{ user: string; passwor
   if (texts.size === 0) return undefined
   const clouds = texts.get(files.clouds)
   const known = clouds === undefined ? undefined : userOf(clouds)
-  const isOfPackage = texts.get(files.config) === CONDUCTOR_CONFIG && !texts.has(files.cert) && !texts.has(files.key)
+  const isUnchanged = texts.get(files.config) === CONDUCTOR_CONFIG
+  const madeBefore = [files.cert, files.key].find((path) => texts.has(path))
+  const isOfPackage = isUnchanged && madeBefore === undefined
   if (isOfPackage && !texts.has(files.users) && clouds === undefined) return undefined
   if (isOfPackage && known && hasUser(texts.get(files.users), known.user)) return known
-  const [first] = isOfPackage ? [files.clouds] : texts.keys()
+  const [first] = isUnchanged ? [madeBefore ?? files.clouds] : texts.keys()
   throw new CliError(
     'refused',
     `${first} is there already, and init overwrites nothing: change it by hand (rackward conductor --config FILE --check-config), or write elsewhere with --out DIR`,
@@ -62,6 +64,14 @@ function userOf(clouds: string): { user: string; password: string } | undefined 
   // Nothing else may be lost with it.
   const isAlone = isDict(at(all, 'clouds')) && Object.keys(at(all, 'clouds') as object).length === 1
   return isAlone && typeof user === 'string' && typeof password === 'string' ? { user, password } : undefined
+}
+
+/** Throws where `dir`, or the directory that it would be made in, cannot be written: before anybody is asked. */
+export async function checkWritable(dir: string): Promise<void> {
+  const error = await access(dir, constants.W_OK | constants.X_OK).catch((failed: NodeJS.ErrnoException) => failed)
+  if (!error) return
+  if (error.code === 'ENOENT' && dirname(dir) !== dir) return checkWritable(dirname(dir))
+  throw new CliError('failed', `cannot write into ${dir}: ${error.message}; run this as root, or name --out DIR`)
 }
 
 /** The configuration comes last: without it, nothing has happened. */

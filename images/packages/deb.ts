@@ -67,6 +67,9 @@ const plans = (version: string, completion: string): readonly Plan[] => [
         '/var/lib/rackward',
         '/etc/rackward/htpasswd',
         '/etc/rackward/clouds.yaml',
+        // Of rackward init.
+        '/etc/rackward/api.crt',
+        '/etc/rackward/api.key',
       ]),
     },
     conffiles: ['/etc/rackward/conductor.yaml'],

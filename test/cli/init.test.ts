@@ -184,6 +184,26 @@ describe('the program', () => {
     expect([code, stderr]).toEqual([0, expect.any(String)])
     expect(await readFile(etc('htpasswd'), 'utf8')).toBe(users)
     expect(await readFile(etc('conductor.yaml'), 'utf8')).toContain('subnets:')
+
+    // A key that is left from before is what is in the way, and is named.
+    await writeFile(etc('conductor.yaml'), CONDUCTOR_CONFIG)
+    await rm(etc('api.crt'))
+    const again = await init('--yes', '--dhcp', 'own')
+    expect([again.code, again.stderr]).toEqual([
+      STATUSES.refused,
+      expect.stringContaining(`${etc('api.key')} is there`),
+    ])
+  })
+
+  test('a directory that cannot be written is said before anything is asked', async () => {
+    await chmod(dir, 0o500)
+    // Without the capabilities that let root write everywhere.
+    const bound = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] : []
+    const argv = [...bound, process.execPath, RACKWARD_MAIN, 'init', '--out', etc('deep')]
+    const { code, stderr } = await run(argv, { timeoutMs: 60_000 })
+    await chmod(dir, 0o700)
+    expect([code, stderr]).toEqual([STATUSES.failed, expect.stringContaining(`cannot write into ${dir}: EACCES`)])
+    expect(stderr).not.toContain('--network')
   })
 
   test('on a terminal it asks, and a file of passwords that others can read is refused', async () => {
