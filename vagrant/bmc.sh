@@ -9,6 +9,10 @@ virsh() { command virsh -q -c qemu:///system "$@"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 up() {
+  # What ipmi_sim runs as root stands in files there: nobody else may have made them.
+  umask 077; mkdir -p "$dir"
+  [ -O "$dir" ] && [ ! -L "$dir" ] || { echo "$dir belongs to another user: remove it, or run this as that user" >&2; exit 1; }
+  chmod 700 "$dir"
   command -v ipmi_sim >/dev/null || { echo 'ipmi_sim is missing: apt-get install openipmi' >&2; exit 1; }
   bridge=$(virsh net-dumpxml rackward | sed -n "s/.*<bridge name='\([^']*\)'.*/\1/p")
   for n in 1 2 3; do
@@ -46,6 +50,8 @@ serial_port() { echo $((9100 + $1)); }
 # From its next start on, a server's serial port is a TCP socket, which its BMC passes on as serial over LAN, with the log beside it.
 serial_over_lan() {
   domain=rackward_server-$1; xml=$dir/server-$1/domain.xml
+  # Those of root, from when the BMC ran, are replaced.
+  rm -f "$xml" "$xml.old"
   virsh dumpxml --inactive --security-info "$domain" >"$xml.old"
   grep -q "<serial type='tcp'" "$xml.old" && return
   serial="<serial type='tcp'><source mode='bind' host='127.0.0.1' service='$(serial_port "$1")'/><protocol type='raw'/>"

@@ -1,9 +1,9 @@
 /** The serial ports of the Vagrant rack: vagrant/bmc.sh gives each server one that its BMC passes on, once. */
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { runOk } from '../../kit/run.ts'
+import { run, runOk } from '../../kit/run.ts'
 import { ROOT } from './root.ts'
 
 const DOMAIN = `<domain type='qemu'>
@@ -45,4 +45,21 @@ test('a serial port becomes a socket with a log, and a second time changes nothi
   expect(text).toContain("<log file='/var/tmp/rackward-server-2.log' append='on'/>")
   expect(text).toMatch(/<memballoon model='virtio'\/>\n {2}<serial .*<\/serial><\/devices>\n<\/domain>/)
   expect(await readFile(defined, 'utf8')).toBe('1\n')
+})
+
+test.runIf(process.getuid?.() === 0)('files that another user may have made start nothing', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-vagrant-'))
+  onTestFinished(() => rm(dir, { recursive: true }))
+  await mkdir(join(dir, 'bmc'))
+  await chown(join(dir, 'bmc'), 65_534, 65_534)
+  // Whatever it would call says so.
+  for (const name of ['virsh', 'ipmi_sim', 'ip']) {
+    await writeFile(join(dir, name), `#!/bin/sh\necho "$0" >>${dir}/called\n`)
+    await chmod(join(dir, name), 0o755)
+  }
+  const script = (await readFile(join(ROOT, 'vagrant/bmc.sh'), 'utf8')).replace(/^dir=.*$/m, `dir=${dir}/bmc`)
+  const env = { PATH: `${dir}:${process.env.PATH}` }
+  const { code, stderr } = await run(['bash', '-c', script, 'bmc.sh', 'up'], { timeoutMs: 20_000, env })
+  expect([code, stderr]).toEqual([1, expect.stringContaining('belongs to another user')])
+  await expect(readFile(join(dir, 'called'))).rejects.toThrow('ENOENT')
 })

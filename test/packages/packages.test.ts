@@ -120,11 +120,13 @@ test('doctor finds what hurts here and says how to mend it', { timeout: 60_000 }
 })
 
 test('removed and purged, nothing is left but what people wrote', { timeout: 120_000 }, async () => {
+  // As rackward init makes them.
+  await root.sh('touch /etc/rackward/api.crt /etc/rackward/api.key')
   await root.sh('dpkg -P rackward rackward-agent rackward-common')
   expect(
     (
       await root.try(
-        'ls /var/lib/rackward /var/lib/rackward-agent /usr/lib/rackward /etc/rackward/htpasswd 2>/dev/null',
+        'ls /var/lib/rackward /var/lib/rackward-agent /usr/lib/rackward /etc/rackward/htpasswd /etc/rackward/api.* 2>/dev/null',
       )
     ).stdout,
   ).toBe('')
