@@ -1,7 +1,7 @@
 /** Takes the answers of `rackward init` from options, from a person, or as they are usual on this machine. */
 import { CliError } from '../error.ts'
 import type { Answers } from './answers.ts'
-import { optionOf, QUESTIONS, type Found, type Partial, type Question } from './questions.ts'
+import { heardText, optionOf, QUESTIONS, type Found, type Partial, type Question } from './questions.ts'
 
 export type Given = Readonly<Record<string, string | boolean | undefined>>
 
@@ -22,7 +22,11 @@ export async function askAll(given: Given, first: Found, asker: Asker): Promise<
   for (const question of QUESTIONS) {
     const option = given[optionOf(question)]
     const isAnswered = given.yes === true || asker.prompt !== undefined
-    if (question.name === 'dhcp' && option === undefined && isAnswered) found = await asker.look(found, answers)
+    if (question.name === 'dhcp' && option === undefined && isAnswered) {
+      found = await asker.look(found, answers)
+      // A person reads it with the question.
+      if (given.yes) asker.say(heardText(found, answers.network))
+    }
     if (!question.isAsked(answers)) {
       if (typeof option === 'string')
         throw new CliError('usage', `--${optionOf(question)}: it has no use with --dhcp ${answers.dhcp}`)

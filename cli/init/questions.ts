@@ -65,19 +65,21 @@ const NETWORK: Question<'network'> = {
   },
 }
 
+/** What came of the look for other DHCP servers. */
+export function heardText({ dhcpServers }: Found, network: Network | undefined): string {
+  if (dhcpServers === undefined) return 'only root may look for other DHCP servers, so nobody looked'
+  return `${dhcpServers.length === 0 ? 'no DHCP server' : dhcpServers.join(' and ')} answered on ${network?.name}`
+}
+
 const DHCP: Question<'dhcp'> = {
   name: 'dhcp',
   flag: '--dhcp <mode>',
   asks: 'Who gives the servers their addresses?',
-  help: ({ dhcpServers }, { network }) => [
+  help: (found, { network }) => [
     'own    Rackward: it answers the cards of enrolled servers alone',
     'proxy  the DHCP server of the site; Rackward says what to boot (proxyDHCP)',
     'none   nobody: all servers have Redfish BMCs and boot by virtual media',
-    dhcpServers === undefined
-      ? '(only root may look for other DHCP servers, so nobody looked)'
-      : dhcpServers.length === 0
-        ? `(no DHCP server answered on ${network?.name})`
-        : `(${dhcpServers.join(' and ')} answered on ${network?.name})`,
+    `(${heardText(found, network)})`,
   ],
   usual: ({ dhcpServers = [] }) => (dhcpServers.length > 0 ? 'proxy' : 'own'),
   needed: '',

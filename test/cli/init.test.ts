@@ -122,6 +122,16 @@ test('another DHCP server makes proxy the usual answer; an input that ends write
   await expect(askAll({}, FOUND, person(['', 'own']).asker)).rejects.toThrow('ended at the question for pool')
 })
 
+test.each([
+  [undefined, 'own', 'only root may look for other DHCP servers, so nobody looked'],
+  [[], 'own', 'no DHCP server answered on eno2'],
+  [['192.0.2.254'], 'proxy', '192.0.2.254 answered on eno2'],
+])('with --yes it says what its choice of DHCP rests on: %j', async (dhcpServers, dhcp, words) => {
+  const { told, asker } = person([], { ...FOUND, dhcpServers })
+  expect(await askAll({ yes: true }, FOUND, { ...asker, prompt: undefined })).toMatchObject({ dhcp })
+  expect(told).toContain(words)
+})
+
 test('a card for servers alone comes before that of the default route, and bridges of containers last', () => {
   const one = (name: string, hasDefaultRoute: boolean, isPhysical: boolean) => ({
     name,
