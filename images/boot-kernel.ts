@@ -2,7 +2,7 @@
  *  their hashes, and the arguments of the kernel. */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { findExt4File, readFound, type FoundFile } from './ext4.ts'
+import { findExt4File, piecesOf, readFound, type FoundFile } from './ext4.ts'
 import type { ReadAt } from './fat.ts'
 import { firstEntry } from './grub-menu.ts'
 import type { BootFile, BootKernel } from './index.ts'
@@ -15,14 +15,27 @@ const MAX_MENU_BYTES = 256 * 1024
 const MAX_EXTENTS = 1024
 const MAX_KERNEL_BYTES = 64 * 1024 * 1024
 const MAX_INITRD_BYTES = 256 * 1024 * 1024
+/** Of one disk, with what is hashed: a file system may be made so that the way to a file has no end. */
+const MAX_READS = 20_000
+const MAX_READ_BYTES = 512 * 1024 * 1024
 
 /** Undefined: there is none that can be told for certain. Throws what keeps the file from being read. */
 export async function diskKernel(diskPath: string): Promise<BootKernel | undefined> {
   const file = await open(diskPath, 'r')
   try {
-    return await kernelOf(readerOf(file))
+    return await kernelOf(bounded(readerOf(file)))
   } finally {
     await file.close()
+  }
+}
+
+/** After too much was read, the disk is as one that ends. */
+function bounded(read: ReadAt): ReadAt {
+  let [reads, bytes] = [0, 0]
+  return async (at, lengthBytes) => {
+    reads += 1
+    bytes += lengthBytes
+    return reads > MAX_READS || bytes > MAX_READ_BYTES ? Buffer.alloc(0) : read(at, lengthBytes)
   }
 }
 
@@ -60,7 +73,12 @@ async function describe(
 const sum = (files: readonly FoundFile[]): number => files.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0)
 
 async function hashed(read: ReadAt, file: FoundFile): Promise<BootFile | undefined> {
-  const bytes = await readFound(read, file)
-  if (!bytes || bytes.length === 0 || file.extents.length > MAX_EXTENTS) return undefined
-  return { ...file, extents: [...file.extents], sha256: createHash('sha256').update(bytes).digest('hex') }
+  if (file.sizeBytes === 0 || file.extents.length > MAX_EXTENTS) return undefined
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const piece of piecesOf(read, file)) {
+    hash.update(piece)
+    bytes += piece.length
+  }
+  return bytes === file.sizeBytes ? { ...file, extents: [...file.extents], sha256: hash.digest('hex') } : undefined
 }

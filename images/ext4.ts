@@ -39,12 +39,15 @@ const ROOT_INODE = 2
 const [IS_DIRECTORY, IS_FILE, IS_LINK] = [0x4000, 0x8000, 0xa000]
 const [EXTENTS_FLAG, INLINE_FLAG, ENCRYPTED_FLAG] = [0x80000, 0x10000000, 0x800]
 const NEEDS_64BIT = 0x80
-/** Whose blocks do not lie where the file system says: encrypted, compressed, in a journal device, meta groups. */
-const UNREADABLE = 0x10000 | 0x1 | 0x8 | 0x10
+/** Whose blocks do not lie where the file system says: encrypted, compressed, in a journal device, meta groups, or with
+ *  a journal that was not replayed. */
+const UNREADABLE = 0x10000 | 0x1 | 0x8 | 0x10 | 0x4
 const MAX_DEPTH = 5
 const MAX_EXTENTS = 4096
 const MAX_LINKS = 8
-const MAX_DIRECTORY_BYTES = 8 * 1024 * 1024
+/** It is searched in one go. */
+const MAX_DIRECTORY_BYTES = 1024 * 1024
+const PIECE_BYTES = 4 * 1024 * 1024
 /** A kernel with its initramfs is smaller. */
 const MAX_FILE_BYTES = 512 * 1024 * 1024
 const SHORT_LINK_BYTES = 60
@@ -58,16 +61,19 @@ export async function findExt4File(read: ReadAt, at: number, path: string): Prom
   return fileOf(volume, inode)
 }
 
-/** The bytes of a file; undefined where the disk ends before it. */
-export async function readFound(read: ReadAt, { extents, sizeBytes }: FoundFile): Promise<Buffer | undefined> {
-  const parts: Buffer[] = []
-  for (const { at, lengthBytes } of extents) {
-    const part = await read(at, lengthBytes)
-    if (part.length < lengthBytes) return undefined
-    parts.push(part)
-  }
-  const bytes = Buffer.concat(parts)
-  return bytes.length === sizeBytes ? bytes : undefined
+/** The bytes of a file, in pieces; the last ones are short or empty where the disk ends before it. */
+export async function* piecesOf(read: ReadAt, { extents }: FoundFile): AsyncGenerator<Buffer> {
+  for (const { at, lengthBytes } of extents)
+    for (let done = 0; done < lengthBytes; done += PIECE_BYTES)
+      yield await read(at + done, Math.min(PIECE_BYTES, lengthBytes - done))
+}
+
+/** The bytes of a small file; undefined where the disk ends before it. */
+export async function readFound(read: ReadAt, file: FoundFile): Promise<Buffer | undefined> {
+  const pieces: Buffer[] = []
+  for await (const piece of piecesOf(read, file)) pieces.push(piece)
+  const bytes = Buffer.concat(pieces)
+  return bytes.length === file.sizeBytes ? bytes : undefined
 }
 
 async function volumeAt(read: ReadAt, at: number): Promise<Ext4Volume | undefined> {
@@ -154,7 +160,8 @@ async function entryOf(volume: Ext4Volume, directory: number, name: string): Pro
     const nameBytes = bytes[at + 6] ?? 0
     if (lengthBytes < 8) return undefined
     const found = bytes.readUInt32LE(at)
-    if (found !== 0 && bytes.subarray(at + 8, at + 8 + nameBytes).equals(wanted)) return found
+    const isWanted = nameBytes === wanted.length && bytes.subarray(at + 8, at + 8 + nameBytes).equals(wanted)
+    if (found !== 0 && isWanted) return found
     at += lengthBytes
   }
   return undefined
@@ -171,7 +178,7 @@ async function fileOf(volume: Ext4Volume, inode: Inode): Promise<FoundFile | und
   // Block lists of ext2 and ext3, data inside the inode, and encrypted files are not read.
   if (!(inode.flags & EXTENTS_FLAG) || inode.flags & (INLINE_FLAG | ENCRYPTED_FLAG)) return undefined
   const runs: { block: number; start: number; blocks: number }[] = []
-  if (!(await gather(volume, inode.body, { depth: MAX_DEPTH, runs }))) return undefined
+  if (!(await gather(volume, inode.body, { runs }))) return undefined
   runs.sort((a, b) => a.block - b.block)
   const extents: Extent[] = []
   let done = 0
@@ -190,12 +197,15 @@ async function fileOf(volume: Ext4Volume, inode: Inode): Promise<FoundFile | und
 async function gather(
   volume: Ext4Volume,
   node: Buffer,
-  to: { readonly depth: number; readonly runs: { block: number; start: number; blocks: number }[] },
+  to: { readonly depth?: number; readonly runs: { block: number; start: number; blocks: number }[] },
 ): Promise<boolean> {
   if (node.length < 12 || node.readUInt16LE(0) !== EXTENT_MAGIC) return false
   const entries = node.readUInt16LE(2)
   const depth = node.readUInt16LE(6)
-  if (depth > to.depth || 12 + entries * 12 > node.length || to.runs.length + entries > MAX_EXTENTS) return false
+  // Each level has the depth below the one above, so that no tree leads back into itself.
+  if (depth > MAX_DEPTH || depth !== (to.depth ?? depth)) return false
+  if (entries === 0 && to.depth !== undefined) return false
+  if (12 + entries * 12 > node.length || to.runs.length + entries > MAX_EXTENTS) return false
   for (let i = 0; i < entries; i += 1) {
     const entry = node.subarray(12 + i * 12, 24 + i * 12)
     if (depth === 0) {

@@ -112,7 +112,78 @@ menuentry 'another' {
     args: 'root=UUID=3e1 ro  quiet',
   })
   expect(firstEntry(text.replace('default="0"', 'default="1"'))).toBeUndefined()
+  expect(firstEntry(text.replace('default="0"', 'default="${saved_entry}"'))).toBeUndefined()
+  expect(firstEntry(text.replace('set default="0"', 'set default="${next_entry}"\nset default="0"'))).toBeDefined()
   expect(firstEntry('set timeout=0')).toBeUndefined()
+})
+
+test.each(['ro; halt', 'ro # quiet', 'ro && reboot', 'ro $(id)', "ro 'a b'"])(
+  'arguments that GRUB would not hand over as they stand are not told: %s',
+  (args) => {
+    const menu = MENU.replace('ro console=ttyS0,115200n8', args)
+    expect(firstEntry(menu)).toBeUndefined()
+  },
+)
+
+test('a menu of long lines and of many archives is not understood, and is read in no time', () => {
+  const beganMs = performance.now()
+  const long = `menuentry "x" {\nlinux ${'a'.repeat(240_000)}\u2028b\u2028c\ninitrd /i\n}\n`
+  expect(firstEntry(long)).toBeUndefined()
+  expect(firstEntry(MENU.replace('/initrd.img', '/i '.repeat(80_000)))).toBeUndefined()
+  expect(firstEntry(MENU.replace('/vmlinuz', '/..'.repeat(80_000)))).toBeUndefined()
+  expect(performance.now() - beganMs).toBeLessThan(5_000)
+})
+
+/** Changes bytes of a disk. */
+async function patch(path: string, at: number, bytes: Buffer): Promise<void> {
+  const file = await open(path, 'r+')
+  await file.write(bytes, 0, bytes.length, at)
+  await file.close()
+}
+
+test('a file system whose journal was not replayed has no kernel that can be told', async () => {
+  const path = await disk('gpt', MENU)
+  const incompatible = 8192 * 512 + 1024 + 96
+  const flags = (await readFile(path)).readUInt32LE(incompatible)
+  const dirty = Buffer.alloc(4)
+  dirty.writeUInt32LE(flags | 4)
+  await patch(path, incompatible, dirty)
+  expect(await diskKernel(path)).toBeUndefined()
+})
+
+test('a tree of extents that leads into itself is left after few reads; one as it should be is followed', async () => {
+  const start = 8192 * 512
+  const path = await disk('gpt', MENU, ['-b', '4096', '-O', '^64bit,^metadata_csum,^flex_bg'])
+  const whole = await readFile(path)
+  const inodes = start + whole.readUInt32LE(start + 4096 + 8) * 4096
+  const inodeBytes = whole.readUInt16LE(start + 1024 + 88)
+  const head = (depth: number, entries: number) => {
+    const bytes = Buffer.alloc(12)
+    bytes.writeUInt16LE(0xf30a, 0)
+    bytes.writeUInt16LE(entries, 2)
+    bytes.writeUInt16LE(340, 4)
+    bytes.writeUInt16LE(depth, 6)
+    return bytes
+  }
+  const indexTo = (block: number) => {
+    const bytes = Buffer.alloc(12)
+    bytes.writeUInt32LE(block, 4)
+    return bytes
+  }
+  const place = inodes + inodeBytes + 40
+  const extent = whole.subarray(place + 12, place + 24)
+  await patch(path, start + 8_000 * 4096, Buffer.concat([head(0, 1), extent]))
+  await patch(path, place, Buffer.concat([head(1, 1), indexTo(8_000)]))
+  expect(await diskKernel(path)).toBeDefined()
+
+  // The root directory: levels, each of which names the level below 340 times, and leaves without an extent.
+  const first = 8_000
+  await patch(path, place, Buffer.concat([head(5, 4), ...Array<Buffer>(4).fill(indexTo(first))]))
+  for (let depth = 4; depth >= 0; depth -= 1) {
+    const entries = depth === 0 ? [] : Array<Buffer>(340).fill(indexTo(first + 5 - depth))
+    await patch(path, start + (first + 4 - depth) * 4096, Buffer.concat([head(depth, entries.length), ...entries]))
+  }
+  expect(await diskKernel(path)).toBeUndefined()
 })
 
 test('a property: bytes that are changed anywhere end nothing and loop nowhere', async () => {
