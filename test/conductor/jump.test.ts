@@ -2,6 +2,7 @@
  *  cold start when there is none. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Effect } from '../../conductor/node/effect.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
 import {
   addressingOf,
@@ -215,8 +216,12 @@ test('a decision for the cold way is kept, whatever the agent says; the next dep
 
 test('the time of a jump is what is usual and a minute; a clock that is set moves it', () => {
   const usual = { samples: 1, lowMs: 1, medianMs: 20_000, highMs: 25_000, lateAtMs: null, leftMs: 0 }
-  expect(jumpLimitMs({ ...usual, of: 'model' })).toBe(85_000)
-  expect(jumpLimitMs({ ...usual, of: 'state' })).toBe(300_000)
+  expect(jumpLimitMs({ ...usual, samples: 5, of: 'image' })).toBe(85_000)
+  // A few times, and those of other images, do not cut a first boot short.
+  expect(jumpLimitMs({ ...usual, samples: 4, of: 'image' })).toBe(300_000)
+  expect(jumpLimitMs({ ...usual, samples: 50, of: 'model' })).toBe(300_000)
+  expect(jumpLimitMs({ ...usual, samples: 1, of: 'firmware', highMs: 500_000 })).toBe(560_000)
+  expect(jumpLimitMs({ ...usual, of: 'state', highMs: 500_000 })).toBe(300_000)
   expect(jumpLimitMs(null)).toBe(300_000)
   const way = written({ ready: true })
   way.perform()
@@ -232,6 +237,16 @@ test('while it is waited for, the operator may restart the server, and the deplo
   way.perform()
   expect(way.node.workflow.phase).toBe('jump')
   expect(way.go({ type: 'alive', atMs: way.nowMs }).node.provisionState).toBe('active')
+  // It was the firmware that started the system.
+  expect(way.kinds('jump')).toEqual([])
+})
+
+test('a BMC that fails before the agent is told to jump costs the deploy, and the model nothing', () => {
+  const way = written({ ready: true })
+  const { pendingVersion, pendingEffects } = way.node.workflow
+  const fault = { code: 'bmc.unreachable', text: 'no answer', retry: false } as const
+  way.go({ type: 'effect-failed', effect: pendingEffects[0] as Effect, pendingVersion, fault })
+  expect([way.node.provisionState, way.kinds('jump')]).toEqual(['deploy failed', []])
 })
 
 test.each([

@@ -2,7 +2,7 @@
  *  its firmware. Pure. What is in doubt goes the cold way, which always works. */
 import { Fault } from '../../../kit/fault.ts'
 import type { NodeRecord, Reboot } from '../record.ts'
-import type { UsualTime } from './usual-time.ts'
+import { MIN_SAMPLES, type UsualTime } from './usual-time.ts'
 
 export const REBOOTS = ['auto', 'kexec', 'cold'] as const
 export type RebootWish = (typeof REBOOTS)[number]
@@ -83,9 +83,13 @@ function byItself({ wasCold, score, addressing }: RebootFacts): string[] {
   return reasons.flatMap(([holds, why]) => (holds ? [why] : []))
 }
 
-/** From the jump to the first sign of life: what is usual, and a minute. */
-export const jumpLimitMs = (usual: UsualTime | null | undefined): number =>
-  (usual && usual.of !== 'state' ? usual.highMs : FIRST_JUMP_MS) + JUMP_MARGIN_MS
+/** From the jump to the first sign of life: what is usual with this image, and a minute. Other images, and a few times
+ *  of this one, may only make it longer: its end is a power cycle in the middle of a first boot. */
+export function jumpLimitMs(usual: UsualTime | null | undefined): number {
+  const highMs = usual && usual.of !== 'state' ? usual.highMs : 0
+  const known = usual?.of === 'image' && usual.samples >= MIN_SAMPLES
+  return (known ? highMs : Math.max(FIRST_JUMP_MS, highMs)) + JUMP_MARGIN_MS
+}
 
 /** Of `network_data.json` in a config drive. */
 export function addressingOf(drive: unknown): Addressing {

@@ -44,9 +44,11 @@ function rebootEvents(
 ): NewEvent[] {
   const { reboot, phase } = before.workflow
   const now = after.workflow.reboot
-  if (phase === 'jump' && after.workflow.phase !== 'jump') {
-    const took = { model: modelOf(before), tookMs: atMs - (reboot?.jumpedAtMs ?? atMs) }
-    const ok = after.provisionState === 'active'
+  const ok = after.provisionState === 'active'
+  // A jump that was not ordered, and one during which an operator restarted the server, say nothing about the model.
+  const tried = phase === 'jump' && reboot?.jumpedAtMs !== undefined && before.agent !== null
+  if (tried && after.workflow.phase !== 'jump' && (ok || now?.failed)) {
+    const took = { model: modelOf(before), tookMs: atMs - reboot.jumpedAtMs }
     return [event('jump', { ok, ...took, ...(ok ? {} : { why: now?.because ?? after.lastError }) })]
   }
   if (!now || (now.how === reboot?.how && now.because === reboot.because)) return []

@@ -136,11 +136,7 @@ export class Deadlines {
     if (!dueMs || dueMs > nowMs) return
 
     const live = sightings.look(uuid)
-    // A conductor that was away has heard nobody; an agent gets its full time from our start.
-    const heardMs =
-      node.agent && node.workflow.phase !== 'bmc' && STATES[node.provisionState].kind === 'waiting'
-        ? Math.max(live.agentAtMs, this.startedAtMs) + settings.agentSilenceMs
-        : 0
+    const heardMs = this.heardUntilMs(node)
     // While we make it wait for others that load the ramdisk, its time does not run.
     const waitedMs = node.agent || !live.waiting ? 0 : live.waiting.atMs + settings.callbackTimeoutMs
     // What its agent says meanwhile is not saved, so that the node stays due; nor is its place.
@@ -154,6 +150,15 @@ export class Deadlines {
     await owner
       .holding(node, () => dispatch(uuid, event))
       .catch((error: unknown) => log.error({ node: uuid, err: error }, 'a deadline could not be handled'))
+  }
+
+  /** A conductor that was away has heard nobody: an agent, or the system into which one jumped, gets its full time from
+   *  our start. What the boot services saw meanwhile comes with their connection. */
+  private heardUntilMs(node: NodeRecord): number {
+    const { settings, sightings } = this.parts
+    if (node.workflow.phase === 'jump') return this.startedAtMs + settings.agentSilenceMs
+    if (!node.agent || node.workflow.phase === 'bmc' || STATES[node.provisionState].kind !== 'waiting') return 0
+    return Math.max(sightings.look(node.uuid).agentAtMs, this.startedAtMs) + settings.agentSilenceMs
   }
 
   private async tell(uuid: string): Promise<void> {
