@@ -13,6 +13,8 @@ type BootFile = NonNullable<ImageIndex['bootKernel']>['kernel']
 
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WHY = 1_000
+/** An initramfs may be as large as what is left of the memory. */
+const PIECE_BYTES = 4 * 1024 * 1024
 
 export interface LoadParts {
   readonly disk: Pick<DiskFile, 'read'>
@@ -59,10 +61,12 @@ async function copyOut(file: BootFile, to: string, { disk, index }: LoadParts): 
   await writeFile(to, '')
   for (const { at, lengthBytes } of file.extents) {
     if (at + lengthBytes > index.sizeBytes) throw new Error('the image ends before its kernel')
-    const bytes = Buffer.alloc(lengthBytes)
-    await disk.read(bytes, at)
-    hash.update(bytes)
-    await writeFile(to, bytes, { flag: 'a' })
+    for (let done = 0; done < lengthBytes; done += PIECE_BYTES) {
+      const bytes = Buffer.alloc(Math.min(PIECE_BYTES, lengthBytes - done))
+      await disk.read(bytes, at + done)
+      hash.update(bytes)
+      await writeFile(to, bytes, { flag: 'a' })
+    }
   }
   if (hash.digest('hex') !== file.sha256) throw new Error('its bytes are not those of the image')
 }

@@ -54,6 +54,25 @@ test('kernel and initramfs are put together from their places, and loaded with t
   expect(await readdir(scratch)).toEqual([])
 })
 
+test('a large file is read in pieces, whose order is kept', async () => {
+  const sizeBytes = 9 * 1024 * 1024 + 5
+  const content = Buffer.from(Array.from({ length: 4096 }, (_, i) => (i * 7) % 251))
+  const whole = Buffer.alloc(sizeBytes, content)
+  const sha256 = createHash('sha256').update(whole).digest('hex')
+  const reads: number[] = []
+  const large = {
+    read: async (into: Buffer, at: number) => {
+      reads.push(into.length)
+      whole.copy(into, 0, at, at + into.length)
+    },
+  }
+  const file = { sha256, sizeBytes, extents: [{ at: 0, lengthBytes: sizeBytes }] }
+  const index = { sizeBytes, bootKernel: { ...bootKernel, kernel: file, initrd: file } }
+  const run: Run = async () => ({ code: 0, stdout: '', stderr: '' })
+  expect(await loadKernel({ disk: large, index, run, scratch })).toEqual({ ready: true })
+  expect(Math.max(...reads)).toBeLessThanOrEqual(4 * 1024 * 1024)
+})
+
 const other = { ...kernel.file, sha256: '0'.repeat(64) }
 test.each([
   ['an image without one', { sizeBytes: DISK.length }, /no kernel is known/],
