@@ -62,7 +62,8 @@ export function durationsOf({ kind, detail }: DurationEvent): { model: string; s
   if (kind === 'jump' && typeof model === 'string' && typeof tookMs === 'number')
     return [{ model, state: detail.ok === true ? JUMPED : JUMP_FAILED, tookMs }]
   if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return []
-  if (BROKEN_OFF.has(on) || lost === true) return []
+  // A clock that was set back in the state would make it end before it began.
+  if (BROKEN_OFF.has(on) || lost === true || tookMs < 0) return []
   const text = (value: unknown) => (typeof value === 'string' ? value : null)
   const { work, firmware, image } = detail
   const compared = { model, state: from, work: text(work), firmware: text(firmware), image: text(image) }

@@ -1,5 +1,6 @@
 /** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and
- *  carried on; what is said where it is not known; and an image for another architecture, which is always refused. */
+ *  carried on; what is said where it is not known; and what is always refused: an image for another architecture,
+ *  and an unknown way to start the image (reboot). */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -89,6 +90,16 @@ test('an image of the store without a signature is refused with the request, by 
   expect(await node()).toMatchObject({ provision_state: 'available', last_error: null })
   expect(await causes()).toContainEqual(expect.stringContaining('the firmware will stop it'))
   expect(bmc).toEqual([])
+})
+
+test('an unknown way to start the image (reboot) is refused with the request, by its field', async () => {
+  await makeImage('signed', { [BOOT]: loader(true) })
+  await start()
+  await wants({ image_source: 'signed', reboot: 'fast' })
+  expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining('instance_info/reboot') })
+  const refused = await deploy()
+  expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringContaining('instance_info/reboot')])
+  expect([(await node()).provision_state, bmc]).toEqual(['available', []])
 })
 
 test('an image from a URL is looked at when it was fetched: the deploy fails with the remedy before the server is touched', async () => {

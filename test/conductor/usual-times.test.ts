@@ -124,6 +124,11 @@ test('times that an older program kept are what there is, until there are others
   expect(await store.journal.durations(MODEL, 'wait call-back')).toHaveLength(10)
 })
 
+test('a state that ended before it began, by a clock that was set back, is not counted', () => {
+  const { kind, detail } = ended('wait call-back', -3_600_000, { work: WRITE, on: 'resume' })
+  expect(durationsOf({ kind, detail })).toEqual([])
+})
+
 test.each([
   ['fail', {}],
   ['abort', {}],

@@ -6,6 +6,7 @@ import { isSafeWord } from '../../../pxe/script.ts'
 import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
+import { rebootWish } from './reboot.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
 
 export interface SourceFile {
@@ -48,11 +49,12 @@ export function glanceId(source: string): string | undefined {
 
 /** Throws what keeps a node from being deployed with these steps. */
 export function checkSources(
-  { instanceInfo, interfaces }: Pick<NodeRecord, 'instanceInfo' | 'interfaces'>,
+  { instanceInfo, driverInfo, interfaces }: Pick<NodeRecord, 'instanceInfo' | 'driverInfo' | 'interfaces'>,
   steps: readonly Pick<PlannedStep, 'step'>[],
   rules: SourceRules,
 ): void {
   const how = deployKindOf(interfaces.deploy ?? null)
+  rebootWish({ instanceInfo, driverInfo })
   if (how === 'ramdisk') ramdiskSource(instanceInfo, rules)
   else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
 }

@@ -9,7 +9,6 @@ import { checkLoader, loaderWords } from './loader-check.ts'
 import type { LoaderRule } from '../run/loader-rule.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
-import { rebootWish } from './reboot.ts'
 import { checkTargetRaid } from './software-raid.ts'
 
 /** By interface; null: it cannot do anything. */
@@ -72,7 +71,6 @@ export async function validateNode(
       ...(usesAgent(node)
         ? said(loaderWords(loader), () => {
             checkSources(node, [], sources)
-            rebootWish(node)
             checkLoader(loader, loaderRule.rule)
           })
         : { result: true }),
