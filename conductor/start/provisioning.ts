@@ -197,7 +197,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     },
   })
 
-  const onSystem = jumpWatch({ store, worker, log })
+  const onSystem = jumpWatch({ store, worker, sightings, log })
   boot.watch.onSystem = (heard) => void onSystem(heard)
   changes.add(({ uuid }) => {
     void boot.updates.refresh(uuid, []).catch(unrefreshed)

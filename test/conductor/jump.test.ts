@@ -11,6 +11,9 @@ import {
   rebootWish,
   type RebootFacts,
 } from '../../conductor/node/policy/reboot.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { jumpWatch } from '../../conductor/node/run/jump-watch.ts'
+import { silentLog } from '../../kit/log.ts'
 import { changesOf } from '../../conductor/node/query/history.ts'
 import type { Move } from '../../conductor/node/workflow/context.ts'
 import type { JumpReady, StepEvent } from '../../conductor/node/workflow/events.ts'
@@ -165,6 +168,26 @@ test('the agent jumps when boot services and BMC know the way, and the sign of l
   expect(way.kinds('jump')).toEqual([{ ok: true, model: 'ipmi / Acme / One', tookMs: 30_000 }])
   expect(way.kinds('state').at(-1)).toMatchObject({ from: 'deploying', to: 'active', work: 'jump' })
   expect(way.node.startedColdAtMs).toBeNull()
+})
+
+test('a server that crashed and came up through its firmware is deployed, and its model has a failure', async () => {
+  const way = written({ ready: true })
+  way.perform()
+  const sightings = new Sightings()
+  const heard: StepEvent[] = []
+  const worker = { dispatch: async (_: string, event: StepEvent) => (heard.push(event), way.node) }
+  const onSystem = jumpWatch({ store: { node: async () => way.node }, worker, sightings, log: silentLog })
+  sightings.note(way.node.uuid, 'script', { atMs: way.nowMs - 1, detail: 'for the deploy ramdisk' })
+  await onSystem({ nodeUuid: way.node.uuid, atMs: way.nowMs + 1 })
+  sightings.note(way.node.uuid, 'script', { atMs: way.nowMs + 60_000, detail: 'for its disk' })
+  way.nowMs += 90_000
+  await onSystem({ nodeUuid: way.node.uuid, atMs: way.nowMs })
+  expect(heard.map((event) => 'restarted' in event)).toEqual([false, true])
+
+  way.go(heard[1] as StepEvent)
+  expect([way.node.provisionState, way.node.startedColdAtMs]).toEqual(['active', way.nowMs])
+  expect(way.kinds('jump')).toMatchObject([{ ok: false, why: 'the server restarted through its firmware instead' }])
+  expect(durationsOf({ kind: 'state', detail: way.kinds('state').at(-1) ?? {} })).toEqual([])
 })
 
 test('no sign of life: the server is started cold, the model has a failure, and the deploy goes on', () => {

@@ -32,7 +32,7 @@ function whatEnded(before: NodeRecord, after: NodeRecord): Record<string, unknow
     work,
     ...(firmware ? { firmware } : {}),
     ...(image ? { image } : {}),
-    ...(again || before.workflow.reboot?.failed ? { lost: true } : {}),
+    ...(again || after.workflow.reboot?.failed ? { lost: true } : {}),
   }
 }
 
@@ -44,7 +44,7 @@ function rebootEvents(
 ): NewEvent[] {
   const { reboot, phase } = before.workflow
   const now = after.workflow.reboot
-  const ok = after.provisionState === 'active'
+  const ok = after.provisionState === 'active' && !now?.failed
   // A jump that was not ordered, and one during which an operator restarted the server, say nothing about the model.
   const tried = phase === 'jump' && reboot?.jumpedAtMs !== undefined && before.agent !== null
   if (tried && after.workflow.phase !== 'jump' && (ok || now?.failed)) {

@@ -59,8 +59,8 @@ export type StepEvent =
   | { readonly type: 'deadline'; readonly agentSeen: boolean; readonly lastSeen: string }
   /** The present state has become unusually long. */
   | { readonly type: 'late' }
-  /** The system on the disk of the node was heard. */
-  | { readonly type: 'alive'; readonly atMs: number }
+  /** The system on the disk of the node was heard. `restarted`: its firmware was seen before, since the jump. */
+  | { readonly type: 'alive'; readonly atMs: number; readonly restarted?: true }
   /** The wall clock was set: what is counted by it moves along. */
   | { readonly type: 'clock-set'; readonly byMs: number }
   /** The power poll saw this. */

@@ -6,11 +6,14 @@ import type { EventOf } from './events.ts'
 import { enterPhase, move } from './flow.ts'
 import { withReboot } from './jump-state.ts'
 
+const RESTARTED = { how: 'cold', because: 'the server restarted through its firmware instead', failed: true } as const
+
 /** The system on the disk was heard: after the jump, it is the new one. */
-export function onAlive(node: NodeRecord, { atMs }: EventOf<'alive'>, context: StepContext): NodeRecord {
+export function onAlive(node: NodeRecord, { atMs, restarted }: EventOf<'alive'>, context: StepContext): NodeRecord {
   const jumpedAtMs = node.workflow.reboot?.jumpedAtMs
   if (node.workflow.phase !== 'jump' || isLocked(node) || jumpedAtMs === undefined || atMs < jumpedAtMs) return node
-  return move({ ...node, lastError: null }, 'done', { ...context, phase: 'rest' })
+  const alive = restarted ? { ...withReboot(node, RESTARTED), startedColdAtMs: context.nowMs } : node
+  return move({ ...alive, lastError: null }, 'done', { ...context, phase: 'rest' })
 }
 
 /** The slower and safe way. */
