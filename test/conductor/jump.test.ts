@@ -32,6 +32,7 @@ const FACTS: RebootFacts = {
   changesFirmware: false,
   onMedia: false,
   onSoftwareRaid: false,
+  knowsModel: true,
   wasCold: true,
 }
 const decided = (facts: Partial<RebootFacts>) => decideReboot({ ...FACTS, ...facts })
@@ -41,6 +42,8 @@ test.each([
   [{ wish: 'kexec', wasCold: false, score: { worked: 0, failed: 2 } }, 'kexec', 'it was asked for'],
   [{ wish: 'cold' }, 'cold', 'it was asked for'],
   [{ wasCold: false }, 'cold', 'it is the first start of this server since it was enrolled'],
+  [{ knowsModel: false }, 'cold', 'its model is not known (properties/model)'],
+  [{ wish: 'kexec', knowsModel: false }, 'kexec', 'it was asked for'],
   [{ score: { worked: 9, failed: 1 } }, 'cold', 'a jump failed on this model (1 of 10)'],
   [{ score: { worked: 2, failed: 0 } }, 'cold', 'it worked 2 of the 3 times on this model that it needs'],
   [
@@ -67,6 +70,7 @@ test('a property: what nobody asked for jumps only where every doubt is gone', (
     changesFirmware: fc.boolean(),
     onMedia: fc.boolean(),
     onSoftwareRaid: fc.boolean(),
+    knowsModel: fc.boolean(),
     wasCold: fc.boolean(),
   }) as fc.Arbitrary<RebootFacts>
   fc.assert(
@@ -74,11 +78,17 @@ test('a property: what nobody asked for jumps only where every doubt is gone', (
       const { how, because } = decideReboot(one)
       expect(because).not.toBe('')
       if (how === 'cold') return
-      const { wish, score, wasCold, addressing, ...hardware } = one
+      const { wish, score, wasCold, knowsModel, addressing, ...hardware } = one
       expect(hardware).toEqual({ hasKernel: true, changesFirmware: false, onMedia: false, onSoftwareRaid: false })
       expect(addressing).not.toBe('static')
       if (wish === 'auto')
-        expect([score.failed, wasCold, addressing, score.worked >= 3]).toEqual([0, true, 'dhcp', true])
+        expect([score.failed, wasCold, knowsModel, addressing, score.worked >= 3]).toEqual([
+          0,
+          true,
+          true,
+          'dhcp',
+          true,
+        ])
     }),
   )
 })

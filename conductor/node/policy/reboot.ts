@@ -46,6 +46,8 @@ export interface RebootFacts {
   /** The ramdisk came on virtual media, which are taken out while the server is off. */
   readonly onMedia: boolean
   readonly onSoftwareRaid: boolean
+  /** Which jumps its own are compared with. */
+  readonly knowsModel: boolean
   /** It was started through its firmware since it was enrolled. */
   readonly wasCold: boolean
 }
@@ -73,9 +75,10 @@ function always(facts: RebootFacts): string[] {
 }
 
 /** What only a person may overrule. */
-function byItself({ wasCold, score, addressing }: RebootFacts): string[] {
+function byItself({ wasCold, knowsModel, score, addressing }: RebootFacts): string[] {
   const reasons: readonly (readonly [boolean, string])[] = [
     [!wasCold, 'it is the first start of this server since it was enrolled'],
+    [!knowsModel, 'its model is not known (properties/model)'],
     [score.failed > 0, `a jump failed on this model (${score.failed} of ${score.failed + score.worked})`],
     [score.worked < ENOUGH_JUMPS, `it worked ${score.worked} of the ${ENOUGH_JUMPS} times on this model that it needs`],
     [addressing === 'unknown', 'whether a sign of life would be seen is not known: the config drive is an image'],

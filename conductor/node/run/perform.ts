@@ -175,6 +175,7 @@ async function rebootOf(
     changesFirmware: changesFirmware(node),
     onMedia: bootPlanOf(node).servesIso,
     onSoftwareRaid: keptVolumes(node).length > 0,
+    knowsModel: typeof node.properties.model === 'string' && node.properties.model !== '',
     wasCold: node.startedColdAtMs !== null,
   })
 }
