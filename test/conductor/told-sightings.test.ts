@@ -62,8 +62,42 @@ test('conductors tell each other by texts of bounded size; one that is no record
   await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
   await Promise.all([from.stop(), to.stop()])
   expect(texts.every((text) => Buffer.byteLength(text) <= 7_000)).toBe(true)
-  for (const text of ['nonsense', ...texts]) for (const listener of listeners) listener.told?.(text)
+  const strange = ['nonsense', '{}', 'null', '{"uuid":"n","seen":7,"agentAtMs":1}']
+  for (const text of [...strange, ...texts]) for (const listener of listeners) listener.told?.(text)
   expect(there.look('n').seen.has('hello')).toBe(true)
   // A clock that is ahead does not keep an agent alive.
   expect(there.look('n').agentAtMs).toBeLessThanOrEqual(systemClock.now())
+})
+
+test('the clock of another conductor may be wrong: its agent is as silent as it is there', async () => {
+  const NOW_MS = 10_000_000
+  const THERE_MS = NOW_MS - 600_000
+  const [owner, other] = [new Sightings(), new Sightings()]
+  const hears: ((text: string) => void)[] = []
+  const texts: string[] = []
+  const started = [
+    { sightings: owner, nowMs: NOW_MS },
+    { sightings: other, nowMs: THERE_MS },
+  ].map(({ sightings, nowMs }) => {
+    const told = new ToldSightings({
+      sightings,
+      log: silentLog,
+      clock: { ...systemClock, now: () => nowMs, sleep: systemClock.sleep.bind(systemClock) },
+      owner: {
+        tell: async (more) => void texts.push(...more),
+        listen: ({ told: hear }) => void (hear && hears.push(hear)),
+      },
+    })
+    told.start()
+    return told
+  })
+  other.of('n').agentAtMs = THERE_MS - 5_000
+  other.waits('n', { atMs: THERE_MS - 3_000, detail: '7' })
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await Promise.all(started.map((told) => told.stop()))
+  hears[0]?.(texts[0] as string)
+  expect(owner.look('n')).toMatchObject({
+    agentAtMs: NOW_MS - 5_000,
+    waiting: { atMs: NOW_MS - 3_000, detail: '7' },
+  })
 })

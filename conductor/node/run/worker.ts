@@ -253,7 +253,12 @@ export class Worker {
         node.workflow.retryAtMs - this.parts.clock.now(),
         this.parts.settings.effectRetryMs * 2 ** node.workflow.tries,
       )
-      if (waitMs > 0) await this.parts.clock.sleep(waitMs, this.abort.signal)
+      if (waitMs > 0) {
+        await this.parts.clock.sleep(waitMs, this.abort.signal)
+        // Meanwhile it may have been abandoned, also by another conductor.
+        const now = await this.parts.store.node(uuid).catch(() => node)
+        if (now?.version !== node.version) continue
+      }
       this.abort.signal.throwIfAborted()
       if (!this.owner.mine(node)) return
       await this.owner.holding(node, () => this.perform(node, effect))

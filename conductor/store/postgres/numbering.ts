@@ -1,8 +1,8 @@
 /** Gives events their numbers after they were committed, so that who follows the numbers misses none, and tells who
  *  watches. Any conductor numbers what any has committed; a notification of the server is a doorbell and no more. */
-import type pg from 'pg'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Connections } from './connect.ts'
+import { Hearing } from './hearing.ts'
 
 const AT_ONCE = 2_000
 /** Between two looks, where no doorbell rings: a conductor that died before it numbered its events, a notification that
@@ -18,11 +18,12 @@ export class Numbering {
   private unnumbered = false
   private running: Promise<void> | undefined
   private looking: Promise<void> | undefined
-  private doorbell: pg.Client | undefined
+  private readonly doorbell: Hearing
 
   constructor(connections: Connections, clock: Clock) {
     this.connections = connections
     this.clock = clock
+    this.doorbell = new Hearing(connections, ['rackward_events'], ({ payload }) => this.heard(Number(payload)))
   }
 
   async start(): Promise<void> {
@@ -34,7 +35,7 @@ export class Numbering {
     this.abort.abort(new Error('the store is closed'))
     await this.looking
     await this.running
-    await this.doorbell?.end().catch(() => undefined)
+    await this.doorbell.stop()
   }
 
   watch(listener: (upToSeq: number) => void): () => void {
@@ -90,15 +91,7 @@ export class Numbering {
       if (this.abort.signal.aborted) return
       this.committed()
       await this.running
-      this.doorbell ??= await this.listen().catch(() => undefined)
+      await this.doorbell.tend().catch(() => undefined)
     }
-  }
-
-  private async listen(): Promise<pg.Client> {
-    const gone = () => (this.doorbell = undefined)
-    const client = await this.connections.alone(gone)
-    client.on('notification', ({ payload }) => this.heard(Number(payload)))
-    await client.query('LISTEN rackward_events')
-    return client
   }
 }
