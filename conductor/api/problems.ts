@@ -17,6 +17,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'consul.unreachable': 503,
   'object.conflict': 409,
   'node.locked': 409,
+  'node.elsewhere': 503,
   'node.state': 400,
   'node.maintenance': 400,
   'node.protected': 403,

@@ -34,6 +34,9 @@ export function conductorOf(
   return holder ? holder.hostname : conductor
 }
 
+/** It shares its nodes with no other conductor. */
+export const worksAlone = ({ holderOf }: Pick<ViewParts, 'holderOf'>): boolean => holderOf({ uuid: '' }) === undefined
+
 export const time = (atMs: number | null) => (atMs === null ? null : isoTime(atMs))
 
 /** At any depth. `also`: keys of the first level. */

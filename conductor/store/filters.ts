@@ -22,6 +22,8 @@ export interface NodeFilter {
   readonly descriptionContains?: string
   readonly chassisUuid?: string
   readonly conductorGroup?: string
+  /** The name of the conductor that works on them, of those that share the store. */
+  readonly conductor?: string
   readonly retired?: boolean
   readonly shard?: readonly string[]
   readonly sharded?: boolean

@@ -52,6 +52,8 @@ export interface NodeOwner {
   readonly listen: (listener: OwnerListener) => void
   /** Undefined: this conductor, which shares with nobody. */
   readonly holderOf: (node: NodeKey) => NodeHolder | undefined
+  /** The living conductors of the node's group, where this one is of another group; undefined: it is not. */
+  readonly elsewhere: (node: NodeKey) => readonly string[] | undefined
 }
 
 /** Of a conductor that has its store alone, while `isHeld`. */
@@ -63,4 +65,5 @@ export const ownerAlone = (isHeld: () => boolean): NodeOwner => ({
   holds: isHeld,
   listen: () => undefined,
   holderOf: () => undefined,
+  elsewhere: () => undefined,
 })

@@ -62,6 +62,11 @@ export const SERVICE_FAULTS = {
     description: 'the node is locked by another operation',
     remedy: 'wait until its reservation is null, then send the request again',
   },
+  'node.elsewhere': {
+    retry: false,
+    description: 'the BMC of the node is reached by conductors of another group',
+    remedy: 'send the request to one of them',
+  },
   'node.state': {
     retry: false,
     description: 'the provision state of the node does not allow the request',

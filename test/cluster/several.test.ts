@@ -150,6 +150,12 @@ test('nodes of another group are left to it, and explain says when none of it ru
     expect.objectContaining({ cause: 'no conductor of the group "row-2" runs: nobody works on this node' }),
   )
   expect(await state(theirs)).not.toBe('manageable')
+  const device = () => a.call('GET', `/v1/nodes/${theirs}/management/boot_device`)
+  expect(await device()).toMatchObject({
+    status: 503,
+    body: { error_message: expect.stringContaining('of which no conductor runs') as string },
+  })
+  expect((await a.call('GET', `/v1/nodes/${ours}/management/boot_device`)).status).toBe(200)
 
   const b = await cluster.start('b', { conductorGroup: 'row-2' })
   await until(async () => (await state(theirs)) === 'manageable', { what: 'theirs', timeoutMs: WORK_MS })
@@ -158,4 +164,15 @@ test('nodes of another group are left to it, and explain says when none of it ru
     { hostname: 'a', conductor_group: 'row-1', alive: true },
     { hostname: 'b', conductor_group: 'row-2', alive: true },
   ])
+  // Who asks is told whom to ask, and an act that is not done is not recorded as one.
+  expect(await device()).toMatchObject({
+    status: 503,
+    body: { error_message: expect.stringContaining('whose conductors are b') as string },
+  })
+  const raised = await a.call('PUT', `/v1/nodes/${theirs}/management/inject_nmi`, {})
+  expect([raised.status, await cluster.sql("SELECT 1 FROM events WHERE kind = 'bmc-act'")]).toEqual([503, []])
+
+  const listed = async (conductor: string) =>
+    ((await b.call('GET', `/v1/nodes?conductor=${conductor}`)).body.nodes as NodeNow[]).map((node) => node.uuid)
+  expect([await listed('a'), await listed('b'), await listed('c')]).toEqual([[ours], [theirs], []])
 })

@@ -10,7 +10,7 @@ import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
 import { checkIdent, checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
 import { gateBody, needs, type ApiRequest, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
-import { NODE_SUMMARY, nodeView, shim, veil } from '../views.ts'
+import { NODE_SUMMARY, nodeView, shim, veil, worksAlone } from '../views.ts'
 import { veilNode } from '../veil.ts'
 import { checkReaddress, maskedWire } from './readdress.ts'
 import { fromWire, keepMasked, toWire } from './wire.ts'
@@ -178,13 +178,15 @@ export async function listNodes(
     summary: NODE_SUMMARY,
     ...(at.detail === undefined ? {} : { detail: at.detail }),
   })
+  const conductor = request.query.text('conductor')
+  const isAlone = worksAlone(request.view)
   const filter: NodeFilter = {
     ...readFilter(request),
     ...at.filter,
+    ...(conductor === undefined || isAlone ? {} : { conductor }),
     ...(request.actor.project === null ? {} : { project: request.actor.project }),
   }
-  const conductor = request.query.text('conductor')
-  const elsewhere = conductor !== undefined && conductor !== request.view.conductor
+  const elsewhere = isAlone && conductor !== undefined && conductor !== request.view.conductor
   await sendList(request, {
     envelope: 'nodes',
     wanted,

@@ -15,6 +15,7 @@ import { locked } from '../policy/guards.ts'
 import { interfaceOf, managementOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { isEfi } from './perform.ts'
+import { reachable } from './reach.ts'
 
 export interface BmcCommandsParts {
   readonly store: Store
@@ -88,8 +89,8 @@ export class BmcCommands {
 
   /** Sensors and firmware mode as they are now: read one by one, so that a fence waits for one request at most. */
   async health(node: NodeRecord): Promise<{ sensors: readonly SensorSeen[]; firmware: FirmwareModeSeen | null }> {
-    const { bmcQueue, bmcs } = this.parts
-    const target = bmcs.target(node)
+    const { bmcQueue } = this.parts
+    const target = reachable(this.parts, node)
     const options = { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS } as const
     const turn: Turn = (work) => bmcQueue.run(target, options, (_, signal) => work(signal))
     const { sensors, firmwareMode } = target.bmc
@@ -129,8 +130,9 @@ export class BmcCommands {
     command: (bmc: Bmc, signal: AbortSignal) => Promise<T>,
     noted?: Record<string, unknown>,
   ): Promise<T> {
-    const { bmcQueue, bmcs, store, clock } = this.parts
+    const { bmcQueue, store, clock } = this.parts
+    const target = reachable(this.parts, node)
     if (noted) await store.journal.add({ atMs: clock.now(), nodeUuid: node.uuid, kind: 'bmc-act', detail: noted })
-    return bmcQueue.run(bmcs.target(node), { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS }, command)
+    return bmcQueue.run(target, { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS }, command)
   }
 }

@@ -10,6 +10,7 @@ import { locked } from '../policy/guards.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import type { BmcCommandsParts } from './bmc-commands.ts'
+import { reachable } from './reach.ts'
 
 export type DriveKind = 'cd' | 'usb' | 'floppy'
 
@@ -72,8 +73,11 @@ export class MediaCommands {
   }
 
   private onBmc<T>(node: NodeRecord, command: (bmc: Bmc, signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { bmcQueue, bmcs } = this.parts
-    return bmcQueue.run(bmcs.target(node), { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS }, command)
+    return this.parts.bmcQueue.run(
+      reachable(this.parts, node),
+      { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS },
+      command,
+    )
   }
 }
 

@@ -4,6 +4,7 @@ import type { Subscriptions, SubscriptionView, WantedSubscription } from '../../
 import { locked } from '../policy/guards.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
 import type { BmcCommandsParts } from './bmc-commands.ts'
+import { reachable } from './reach.ts'
 
 const COMMAND_TIMEOUT_MS = 60_000
 
@@ -37,8 +38,9 @@ export class SubscriptionCommands {
   }
 
   private onBmc<T>(node: NodeRecord, act: (all: Subscriptions, signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { bmcQueue, bmcs } = this.parts
     const options = { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS } as const
-    return bmcQueue.run(bmcs.target(node), options, (bmc, signal) => act(partOf(bmc, 'subscriptions'), signal))
+    return this.parts.bmcQueue.run(reachable(this.parts, node), options, (bmc, signal) =>
+      act(partOf(bmc, 'subscriptions'), signal),
+    )
   }
 }

@@ -96,6 +96,11 @@ export class Ownership implements NodeOwner {
     return { hostname: owner?.hostname ?? null, living: living.length }
   }
 
+  elsewhere({ conductorGroup = '' }: NodeKey): string[] | undefined {
+    if (conductorGroup === this.group) return undefined
+    return this.slots.living.filter(({ group }) => group === conductorGroup).map(({ hostname }) => hostname)
+  }
+
   private slotOf({ uuid, conductorGroup = '' }: NodeKey): Slot | undefined {
     return conductorGroup === this.group ? this.slots.of(this.group, slotOf(uuid)) : undefined
   }

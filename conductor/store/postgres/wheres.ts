@@ -33,6 +33,11 @@ const given = (columns: Readonly<Record<string, boolean | undefined>>): PgWhere[
     value === undefined ? [] : [[`${column} IS ${value ? 'NOT ' : ''}NULL`]],
   )
 
+/** By a living conductor of this name. */
+const HELD_BY = `EXISTS (SELECT 1 FROM slots JOIN members ON members.owner = slots.owner
+  WHERE slots.grp = coalesce(nodes.conductor_group, '') AND slots.id = nodes.slot AND members.hostname = ?
+    AND members.until > clock_timestamp())`
+
 /** As in the index. */
 const HAS_VIFS = "vifs <> '[]'"
 
@@ -60,6 +65,7 @@ export function nodeWheres(filter: NodeFilter): PgWhere[] {
   if (filter.descriptionContains !== undefined) wheres.push(['strpos(description, ?) > 0', filter.descriptionContains])
   if (filter.shard) wheres.push(['shard = ANY(?::text[])', [...filter.shard]])
   if (filter.vif !== undefined) wheres.push([`${HAS_VIFS} AND vifs::jsonb @> jsonb_build_array(?::text)`, filter.vif])
+  if (filter.conductor !== undefined) wheres.push([HELD_BY, filter.conductor])
   if (filter.parentNode === undefined && filter.includeChildren !== true) wheres.push(['parent_node IS NULL'])
   return wheres
 }
