@@ -11,6 +11,7 @@ import { ownerAlone } from '../../conductor/store/owner.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, turn, until } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { QUICK } from './node-step-bench.ts'
@@ -189,6 +190,44 @@ test('an act that was begun ends when its node is no longer ours, and is begun a
   held = true
   await until(() => first.wake(uuid(2)).then(() => begun.length === 2), { what: 'the act again', timeoutMs: 10_000 })
   expect((await stores[0]?.node(uuid(2)))?.workflow).toMatchObject({ pendingEffects: pending, tries: 0 })
+})
+
+test('what was abandoned while it waited for its next try is not tried again', async () => {
+  await one(4)
+  const retryMs = 12_345
+  const tried: unknown[] = []
+  const retry = new Promise<void>((resolve) => (openGate = resolve))
+  let waits = false
+  const first = new Worker({
+    ...partsOf(stores[0] as SqliteStore),
+    clock: {
+      ...systemClock,
+      sleep: (ms, signal) => {
+        if (ms <= 1_000) return systemClock.sleep(ms, signal)
+        waits = true
+        return retry
+      },
+    },
+    settings: { ...QUICK, effectRetryMs: retryMs },
+    performer: {
+      perform: async (effect) => {
+        if (effect.do === 'power') tried.push(effect.to)
+        if (tried.length === 1) throw new Fault('bmc.unreachable', 'no answer')
+        return undefined
+      },
+    },
+    owner: ownerAlone(() => true),
+  })
+  workers.push(first)
+  await first.start()
+  await first.dispatch(uuid(4), { type: 'power', target: 'power on' })
+  await until(() => waits, { what: 'the pause before the next try', timeoutMs: 10_000 })
+  // By another conductor.
+  await workers[1]?.dispatch(uuid(4), { type: 'break-lock', why: 'asked for' })
+  await workers[1]?.dispatch(uuid(4), { type: 'power', target: 'power off' })
+  openGate()
+  await rest(4)
+  expect(tried).toEqual(['power on', 'power off'])
 })
 
 test('who watches the journal hears of events that another process added', async () => {

@@ -17,6 +17,7 @@ import type { Sightings } from '../query/sightings.ts'
 import type { EffectFound, StepEvent } from '../workflow/events.ts'
 import { step } from '../workflow/step.ts'
 import { Deadlines } from './deadlines.ts'
+import { untilTry } from './next-try.ts'
 import { recall } from './recall.ts'
 import { Underway } from './underway.ts'
 import { withUsual } from './usual-watch.ts'
@@ -248,17 +249,7 @@ export class Worker {
       const node = await this.parts.store.node(uuid)
       const effect = node?.workflow.pendingEffects[0]
       if (!node || !effect) return
-      // A clock that was set back must not make a short pause a long one.
-      const waitMs = Math.min(
-        node.workflow.retryAtMs - this.parts.clock.now(),
-        this.parts.settings.effectRetryMs * 2 ** node.workflow.tries,
-      )
-      if (waitMs > 0) {
-        await this.parts.clock.sleep(waitMs, this.abort.signal)
-        // Meanwhile it may have been abandoned, also by another conductor.
-        const now = await this.parts.store.node(uuid).catch(() => node)
-        if (now?.version !== node.version) continue
-      }
+      if (!(await untilTry(node, this.parts, this.abort.signal))) continue
       this.abort.signal.throwIfAborted()
       if (!this.owner.mine(node)) return
       await this.owner.holding(node, () => this.perform(node, effect))
