@@ -1,4 +1,5 @@
 /** Nodes -> what the boot services answer them. */
+import { Turns } from '../../kit/turns.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
 import { mediaOrder, type MediaOrder } from './media-orders.ts'
@@ -19,6 +20,7 @@ export class BootUpdates {
   private readonly store: BootStore
   private readonly boot: BootServices | undefined
   private readonly subnets: readonly BootSubnet[]
+  private readonly turns = new Turns()
 
   /** Without boot services nothing is sent. */
   constructor(store: BootStore, boot: BootServices | undefined, subnets: readonly BootSubnet[] = []) {
@@ -34,12 +36,17 @@ export class BootUpdates {
 
   /** Sends the boot services the present state of a node. `gone`: MAC addresses that no longer belong to it. */
   readonly refresh = async (nodeUuid: string, gone: readonly string[]): Promise<void> => {
-    if (!this.boot) return
+    const { boot } = this
+    // In turn: what was read earlier never arrives later.
+    if (boot) await this.turns.take(nodeUuid, () => this.send(boot, nodeUuid, gone))
+  }
+
+  private async send(boot: BootServices, nodeUuid: string, gone: readonly string[]): Promise<void> {
     const node = await this.store.node(nodeUuid)
-    if (!node) return this.boot.update([], gone, [{ nodeUuid, boot: null }])
+    if (!node) return boot.update([], gone, [{ nodeUuid, boot: null }])
     const at = await this.portsOf(nodeUuid)
     const disabled = at.ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
-    this.boot.update(bootClients(node, at), [...gone, ...disabled], [mediaOrder(node, at, this.subnets)])
+    boot.update(bootClients(node, at), [...gone, ...disabled], [mediaOrder(node, at, this.subnets)])
   }
 
   private async portsOf(nodeUuid: string): Promise<BootPorts> {
