@@ -31,7 +31,7 @@ export function nodeCommands(program: Command): void {
       .description('list nodes')
       .option('--state <state>', 'in this provision state')
       .option('--class <name>', 'of this resource class')
-      .option('--failed', 'that need somebody'),
+      .option('--failed', 'that need attention'),
   ).action(async (options) => (await nodes()).list(options))
   onServer(node.command('show').argument('<node>', 'name or UUID').description('show a node')).action(
     async (ident: string, options) => (await nodes()).showNode(ident, options),

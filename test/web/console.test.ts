@@ -86,7 +86,7 @@ test.concurrent.each([
   await bench.logIn(page)
   const { uuid } = (await bench.call('GET', '/v1/nodes/r1-u02')).body
   for (const [path, shown] of [
-    ['/ui/', 'Needs somebody'],
+    ['/ui/', 'Needs attention'],
     ['/ui/nodes', 'Waits for'],
     [`/ui/nodes/${uuid}`, 'Phases'],
     ['/ui/events', 'Pause'],

@@ -92,7 +92,7 @@ const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: 
         ['Times out', account?.deadline ? fullTime(account.deadline) : 'never'],
         ['Lock', account?.lock ? `${account.lock.holder}: ${account.lock.reason}` : 'free'],
         ['Place', node.rack === null ? 'not set' : `${node.rack}, unit ${node.u ?? '?'}`],
-        ['Health', node.health ?? 'not told'],
+        ['Health', node.health ?? 'not reported'],
         ['UUID', node.uuid],
       ] as const
     ).map(([name, value]) => (
@@ -157,7 +157,7 @@ function Shown({ node }: { readonly node: BoardNode }) {
           )}
           <section class="card">
             <h2>
-              Phases <small>bar: this time; band: half to 95 of 100 of this model</small>
+              Phases <small>bar: this time; band: median to 95th percentile of this model</small>
             </h2>
             {phases && <TimeLine phases={phases} />}
           </section>

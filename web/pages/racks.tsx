@@ -1,4 +1,4 @@
-/** Every rack as it stands, and what needs somebody. */
+/** Every rack as it stands, and what needs attention. */
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
@@ -125,9 +125,9 @@ function why(node: BoardNode): string {
 
 function Needs({ nodes, macs }: { readonly nodes: readonly BoardNode[]; readonly macs: Board['unknown_macs'] }) {
   return (
-    <aside class="needs card" aria-label="Needs somebody">
+    <aside class="needs card" aria-label="Needs attention">
       <h2>
-        Needs somebody <small>{nodes.length}</small>
+        Needs attention <small>{nodes.length}</small>
       </h2>
       {nodes.length === 0 && <p class="muted">Nothing: no server failed, none is slower than usual.</p>}
       <ul>

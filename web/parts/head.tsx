@@ -65,7 +65,7 @@ export function Head() {
       <span class="grow" />
       {troubled > 0 && (
         <Link to="/" class="trouble">
-          ▲ {troubled} need{troubled === 1 ? 's' : ''} somebody
+          ▲ {troubled} need{troubled === 1 ? 's' : ''} attention
         </Link>
       )}
       <Live />
