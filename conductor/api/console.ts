@@ -62,7 +62,11 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
     await serve(admitted, { request, socket, head }).catch((error: unknown) => {
       // Pages alone send their origin. They cannot read why a handshake was refused: they are told after it.
       if (request.headers.origin === undefined || socket.destroyed) throw error
-      server.handleUpgrade(request, socket, head, (ws) => ws.close(...refusalOf(error)))
+      server.handleUpgrade(request, socket, head, (ws) => {
+        // Until it answers the close, a client may send what breaks the protocol.
+        ws.on('error', () => ws.terminate())
+        ws.close(...refusalOf(error))
+      })
     })
   }
   const serve = async (
@@ -122,7 +126,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       })
       join(ws, { ...opened, done }, parts)
       lease.onEnd((why) => {
-        ws.close(CLOSE.denied, why.detail)
+        ws.close(CLOSE.denied, closeReason(why.detail, 'start'))
         // A client that goes on typing instead of closing types into nothing.
         opened.stop()
       })
@@ -144,8 +148,14 @@ function refusalOf(error: unknown): [code: number, reason: string] {
   const isLost = isFault(error, 'access.unknown') || isFault(error, 'object.missing')
   const { error_message } = problemOf(error).body
   const text = (JSON.parse(error_message) as { faultstring: string }).faultstring
-  const reason = Buffer.from(text).subarray(0, MAX_REASON_BYTES).toString()
-  return [isLost ? CLOSE.denied : CLOSE.refused, reason]
+  return [isLost ? CLOSE.denied : CLOSE.refused, closeReason(text, 'start')]
+}
+
+/** As much of a text as a close frame holds, without characters that were cut: a longer reason throws. */
+export function closeReason(text: string, keep: 'start' | 'end'): string {
+  const bytes = Buffer.from(text)
+  const kept = keep === 'start' ? bytes.subarray(0, MAX_REASON_BYTES) : bytes.subarray(-MAX_REASON_BYTES)
+  return kept.toString().replaceAll('\uFFFD', '')
 }
 
 /** Tells when the user may no longer have the console: the session has ended, or the node is no longer the user's. A
@@ -239,7 +249,7 @@ function join(ws: WebSocket, line: Piped, { clock, signal, limits }: ConsolePart
   signal.addEventListener('abort', stops, { once: true })
   line.done.then(
     () => ws.close(CLOSE.end),
-    (error: Error) => ws.close(CLOSE.broken, Buffer.from(error.message).subarray(-MAX_REASON_BYTES).toString()),
+    (error: Error) => ws.close(CLOSE.broken, closeReason(error.message, 'end')),
   )
   ws.once('close', () => {
     cancel()

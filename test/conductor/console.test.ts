@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import WebSocket from 'ws'
+import { closeReason } from '../../conductor/api/console.ts'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { until } from '../../kit/clock.ts'
@@ -175,6 +176,35 @@ test('more than a message may hold ends it', async () => {
   const line = await open(place('f1'), basic('op'))
   line.ws.send(Buffer.alloc(70_000))
   expect((await line.closed).code).toBe(1009)
+})
+
+test('a page whose console is refused is told why, and what it sends instead of closing breaks nothing', async () => {
+  const headers = { ...basic('op'), origin: base }
+  const refused = await open(place('r2'), headers)
+  expect(await refused.closed).toMatchObject({ code: 4000, reason: expect.stringMatching(/./) })
+  const broken: unknown[] = []
+  const onBroken = (error: unknown) => void broken.push(error)
+  process.prependListener('uncaughtException', onBroken)
+  const rude = new WebSocket(place('r2'), { headers })
+  rude.on('error', () => undefined)
+  // More than a message may hold, before the close of the conductor is answered.
+  rude.once('open', () => rude.send(Buffer.alloc(70_000)))
+  await new Promise((resolve) => rude.once('close', resolve))
+  expect((await call('GET', '/rackward/v1/me', undefined, basic('op'), base)).status).toBe(200)
+  process.removeListener('uncaughtException', onBroken)
+  expect(broken).toEqual([])
+})
+
+test('the reason of a close fits into its frame, wherever its characters are cut', () => {
+  for (const text of ['漢'.repeat(200), '𝄞'.repeat(200), 'é'.repeat(200), 'short'])
+    for (const pad of ['', 'x', 'xx', 'xxx'])
+      for (const keep of ['start', 'end'] as const) {
+        const reason = closeReason(pad + text + pad, keep)
+        // RFC 6455, 5.5: 125 bytes, of which the code takes two.
+        expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(123)
+        expect(pad + text + pad).toContain(reason)
+        expect(reason).not.toBe('')
+      }
 })
 
 test('a real BMC: what the machine prints is seen, and what is typed reaches it', { timeout: 60_000 }, async () => {
