@@ -7,6 +7,7 @@ import { Acts } from './board-schemas.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { OF_LESSEE } from './nodes/verbs.ts'
 import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
+import { veilNode } from './veil.ts'
 
 export const actRoutes = (parts: RouteParts): DescribedRoute[] => [
   {
@@ -25,7 +26,8 @@ async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
   const about = { node: node.name ?? node.uuid, image_source: typeof source === 'string' ? source : null }
   if (!mayRole(request.actor, 'operator')) return { ...about, acts: [] }
   const leased = standing(request.actor, node) === 'lessee'
-  const found = actsOf(node, {
+  // A refusal quotes why others put the node into maintenance.
+  const found = actsOf(leased ? veilNode(node) : node, {
     cleanSteps: parts.nodes.cleanSteps(node),
     may: (verb) => !leased || OF_LESSEE.has(verb),
     mayMaintain: !leased,

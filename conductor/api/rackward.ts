@@ -177,12 +177,12 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     },
   ]
 
-  /** A confined user learns that there is another node, and not which one. */
   async function heldNode(request: ApiRequest): Promise<Parameters<typeof lockOf>> {
     const node = await nodeOf(parts, request)
     return [node, { conductor: conductorOf(node, request.view) ?? request.view.conductor, nowMs: clock.now() }]
   }
 
+  /** A confined user learns that there is another node, and not which one. */
   async function sharersFor(request: ApiRequest, node: NodeRecord): Promise<string[]> {
     if (standing(request.actor, node) === 'lessee') return []
     const sharers = await store.sharersOfBmc(node)

@@ -59,6 +59,10 @@ export const veilDrift = (drift: readonly Drift[], node: Leased): Drift[] =>
 export const veilFault = (error: unknown): unknown =>
   isFault(error) && OWN_FAULT.test(error.code) ? new Fault(error.code, FAULTS[error.code].description) : error
 
+/** A refusal may quote what others wrote about the node. */
+export const veilRefusal = (error: unknown, node: Leased): unknown =>
+  isFault(error) ? new Fault(error.code, veilText(error.detail, node, error.code), { field: error.field }) : error
+
 /** Every text of a document, at any depth. */
 export function veilTexts(value: unknown, node: Leased): unknown {
   if (typeof value === 'string') return veilText(value, node)

@@ -67,9 +67,10 @@ function incidentFrom(
 /** When each arbiter heard the host before `at`. */
 function lastHeard(conditions: Verdict['conditions'], at: string): Pick<Incident, 'lastHeard'> {
   const ages = Object.entries(conditions.find(({ id }) => id === 'C1')?.heardAgesMs ?? {})
-  const openedMs = Date.parse(at)
-  if (ages.length === 0 || Number.isNaN(openedMs)) return {}
-  return {
-    lastHeard: Object.fromEntries(ages.map(([name, ageMs]) => [name, new Date(openedMs - ageMs).toISOString()])),
-  }
+  const heard = ages.flatMap(([name, ageMs]) => {
+    const when = new Date(Date.parse(at) - ageMs)
+    // An age that another arbiter stated may be no time at all: that must not keep the incident from being opened.
+    return Number.isNaN(when.getTime()) ? [] : [[name, when.toISOString()]]
+  })
+  return heard.length === 0 ? {} : { lastHeard: Object.fromEntries(heard) as Record<string, string> }
 }

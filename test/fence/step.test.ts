@@ -50,7 +50,7 @@ test('no proof while a sign of life is fresh', () => {
 
 test('an incident keeps when each arbiter heard the host last, and which of its lines is a command', () => {
   const conditions = [
-    { id: 'C1' as const, holds: true, says: 'silent', heardAgesMs: { a1: 2_400, a2: 2_000 } },
+    { id: 'C1' as const, holds: true, says: 'silent', heardAgesMs: { a1: 2_400, a2: 2_000, a3: 1e300 } },
     { id: 'C4' as const, holds: true, says: 'no sign of life' },
   ]
   const about = {

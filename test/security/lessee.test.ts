@@ -194,6 +194,22 @@ test('an event of a card that moved names its switches to the owner, and not to 
   expect(await told(blue)).toEqual([{ mac: detail.mac }])
 })
 
+test('why a node is in maintenance names its BMC to the owner, and not to a lessee whose verb it refuses', async () => {
+  await activeNode('kept')
+  await lease('kept', 'blue')
+  expect((await red('PUT', '/v1/nodes/kept/maintenance', { reason: `a fan; BMC ${BMC} is slow` })).status).toBe(202)
+  const ask = async (user: typeof blue) => {
+    const refused = await user('PUT', '/v1/nodes/kept/states/provision', { target: 'rebuild' })
+    expect(refused.status).toBe(400)
+    return [refused, await user('GET', '/rackward/v1/nodes/kept/acts')].map(({ body }) => JSON.stringify(body))
+  }
+  for (const text of await ask(blue)) {
+    expect(text).toContain('a fan; the BMC is slow')
+    expect(text).not.toContain(BMC)
+  }
+  for (const text of await ask(red)) expect(text).toContain(BMC)
+})
+
 describe('allocations', () => {
   beforeAll(() => activeNode('held'))
 

@@ -10,7 +10,7 @@ import { BootDeviceBody, checkInput, Flag, MaintenanceBody, PowerBody, Provision
 import { needs, type ApiRequest, type ApiResponse, type Route, type RouteParts } from '../route.ts'
 import { NODE_FIELDS, TARGETS, visible } from '../versions.ts'
 import { shim, statesView } from '../views.ts'
-import { veilFault, veilNode } from '../veil.ts'
+import { veilFault, veilNode, veilRefusal } from '../veil.ts'
 import { nodeOf } from './routes.ts'
 
 const BootModeBody = z.strictObject({ target: z.enum(['uefi', 'bios']) })
@@ -90,10 +90,11 @@ export function stateRoutes(parts: StateParts): Route[] {
         const node = await nodeOf(parts, request)
         if (!OF_LESSEE.has(verb)) mustOwn(request.actor, node, `target ${verb}`)
         await allow(request, node, verb)
-        return accepted(
-          request,
-          await nodes.provision(node.uuid, verb, { ...extra, mayUseChild: mayUseChild(request) }),
-        )
+        const asked = nodes.provision(node.uuid, verb, { ...extra, mayUseChild: mayUseChild(request) })
+        const taken = await asked.catch((error: unknown) => {
+          throw standing(request.actor, node) === 'lessee' ? veilRefusal(error, node) : error
+        })
+        return accepted(request, taken)
       },
     },
     {
