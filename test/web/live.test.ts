@@ -131,7 +131,7 @@ test('without a mouse: to a server and a request about it, to its console, and b
   await page.keyboard.press('Enter')
   await page.getByText('You have it.').waitFor()
   await page.keyboard.press('Control+Alt+.')
-  await page.getByText('You left it.').waitFor()
+  await page.getByRole('status').getByText('You left it.').waitFor()
   await page.getByRole('link', { name: 'three' }).focus()
   await page.keyboard.press('Enter')
   await page.getByRole('heading', { name: 'three', level: 1 }).waitFor()
