@@ -18,18 +18,11 @@ import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, until, type Clock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { QUICK } from './node-step-bench.ts'
 
 const UUID = '00000000-0000-4000-8000-000000000001'
 const STARTED_MS = 1_700_000_000_000
-const settings = {
-  callbackTimeoutMs: 3_600_000,
-  agentSilenceMs: 60_000,
-  parkMs: 60_000,
-  maxAttempts: 2,
-  effectTries: 3,
-  effectRetryMs: 1,
-  softPowerOffMs: 1,
-}
+const settings = { ...QUICK, callbackTimeoutMs: 3_600_000 }
 
 let dir = ''
 let store: SqliteStore
