@@ -1,5 +1,6 @@
 /** Requests to the conductor. An answer that is an error becomes an `ApiError` with the text of the conductor. */
 import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
+import { after } from './browser.ts'
 
 export type { Acts, Board, ImageList, Me, Phases }
 export type Act = Acts['acts'][number]
@@ -37,7 +38,8 @@ export interface Account {
 }
 
 const ANSWER_MS = 60_000
-const LATE = `no answer after ${ANSWER_MS / 1000} s: whether it was carried out is not known, so look at the state before you try again`
+const LATE = `no answer after ${ANSWER_MS / 1000} s`
+const UNKNOWN = `${LATE}: whether it was carried out is not known, so look at the state before you try again`
 const VERSION = { 'OpenStack-API-Version': 'baremetal latest' }
 
 /** Ironic's errors are a JSON document inside a JSON string; what is not one is told by its status. */
@@ -55,11 +57,19 @@ async function errorOf(response: Response): Promise<ApiError> {
   return new ApiError(response.status, `the conductor answered with status ${response.status}`)
 }
 
+/** Aborts what has no answer by then: a connection that stands still may never end by itself. */
+function limit(): AbortSignal {
+  const controller = new AbortController()
+  after(ANSWER_MS, () => controller.abort(new DOMException(LATE, 'TimeoutError')))
+  return controller.signal
+}
+
 async function ask(path: string, init: RequestInit): Promise<Response> {
   const headers = { ...VERSION, ...(init.headers as Record<string, string> | undefined) }
-  const response = await fetch(path, { ...init, headers }).catch((error: unknown) => {
-    const late = error instanceof DOMException && error.name === 'TimeoutError'
-    throw new ApiError(0, late ? LATE : 'the conductor does not answer')
+  const response = await fetch(path, { signal: limit(), ...init, headers }).catch((error: unknown) => {
+    const isLate = error instanceof DOMException && error.name === 'TimeoutError'
+    const late = init.method === undefined ? LATE : UNKNOWN
+    throw new ApiError(0, isLate ? late : 'the conductor does not answer')
   })
   if (!response.ok && response.status !== 304) throw await errorOf(response)
   return response
@@ -83,8 +93,7 @@ export async function send({ method, path, body, confirm }: Change, csrf: string
     ...(confirm ? { 'X-Rackward-Confirm': confirm } : {}),
   }
   const hasBody = method !== 'DELETE'
-  const signal = AbortSignal.timeout(ANSWER_MS)
-  await ask(path, { method, headers, signal, ...(hasBody ? { body: JSON.stringify(body) } : {}) })
+  await ask(path, { method, headers, ...(hasBody ? { body: JSON.stringify(body) } : {}) })
 }
 
 /** Undefined: it is still what `etag` names. */

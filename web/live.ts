@@ -17,6 +17,7 @@ let etag: string | null = null
 let lastSeq: number | undefined
 let cancelLook = (): void => undefined
 let soon = false
+let happenedMs = 0
 let running: AbortController | undefined
 
 const unauthorised = (error: unknown): boolean => error instanceof ApiError && error.status === 401
@@ -26,6 +27,7 @@ function forget(): void {
   running = undefined
   cancelLook()
   etag = null
+  soon = false
   lastSeq = undefined
   board.value = undefined
   events.value = []
@@ -108,8 +110,10 @@ async function look(signal: AbortSignal): Promise<void> {
     aheadMs.value = Date.parse(found.board.now) - nowMs()
     lastSeq ??= found.board.seq
   }
+  // What happened while this board was on its way is not on it, nor is it on one that the conductor made before.
+  if (soon) return lookAfter(SOON_MS)
   const busy = board.value?.nodes.some(({ kind }) => kind === 'working' || kind === 'waiting')
-  lookAfter(busy ? BUSY_MS : REST_MS)
+  lookAfter(busy || nowMs() - happenedMs < REST_MS ? BUSY_MS : REST_MS)
 }
 
 function lookAfter(ms: number): void {
@@ -135,6 +139,7 @@ async function fillPast(signal: AbortSignal): Promise<void> {
 
 function take(event: WireEvent): void {
   lastSeq = event.seq
+  happenedMs = nowMs()
   waiting.push(event)
   if (waiting.length === 1) after(100, flush)
   if (soon) return

@@ -85,8 +85,33 @@ test('a refusal stands where it was asked for, and so does an answer that is lat
   await manage.getByText('Sent; no answer for').waitFor()
   expect(await manage.getByRole('button', { name: 'Sending' }).isDisabled()).toBe(true)
   expect(answers).toHaveLength(1)
+  // What was sent cannot be taken back.
+  expect(await manage.getByRole('button', { name: 'Cancel' }).isDisabled()).toBe(true)
+  await page.keyboard.press('Escape')
+  await manage.getByText('Sent; no answer for').waitFor()
   for (const answer of answers) await answer()
   await manage.getByRole('alert').getByText('the verb manage is not allowed').waitFor()
+  await page.context().close()
+})
+
+test('an answer that comes after its dialog was left closes no other one', async () => {
+  await bench.node('left')
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'anna', '/ui/nodes/left')
+  const answers: (() => Promise<void>)[] = []
+  await page.route('**/maintenance', (route) => void answers.push(() => route.continue()))
+  const keep = await ask(page, 'Maintenance on')
+  await keep.getByRole('button', { name: 'Maintenance on' }).click()
+  await keep.getByText('Sent; no answer for').waitFor()
+  // A browser closes it all the same for who insists.
+  await page.evaluate('document.querySelector("dialog").close()')
+  await keep.waitFor({ state: 'detached' })
+  const manage = await ask(page, 'Manage')
+  for (const answer of answers) await answer()
+  await expect.poll(async () => (await bench.call('GET', '/v1/nodes/left')).body.maintenance).toBe(true)
+  await page.getByRole('region', { name: 'Requests', includeHidden: true }).getByText('Maintenance off').waitFor()
+  expect(await manage.isVisible()).toBe(true)
+  expect(said).toEqual([])
   await page.context().close()
 })
 

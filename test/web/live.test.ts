@@ -146,6 +146,47 @@ test('without a mouse: to a server and a request about it, to its console, and b
   await page.context().close()
 })
 
+test('what happens while a board is on its way is shown at once, and not with the next board that is due', async () => {
+  const { page } = await bench.page()
+  let held: (() => Promise<void>) | undefined
+  let isHeld = false
+  await bench.logIn(page, 'eye', '/ui/nodes')
+  await page.getByRole('link', { name: 'one', exact: true }).waitFor()
+  await page.route('**/rackward/v1/board', async (route) => {
+    if (isHeld) return route.continue()
+    isHeld = true
+    const response = await route.fetch()
+    held = () => route.fulfill({ response })
+  })
+  await bench.node('asks-for-a-board')
+  await expect.poll(() => held !== undefined, { timeout: 30_000 }).toBe(true)
+  // After the board was made, and before it comes.
+  const tookBeforeMs = Date.now()
+  await bench.node('later')
+  await page.evaluate('new Promise((resolve) => setTimeout(resolve, 300))')
+  await held?.()
+  await page.getByRole('link', { name: 'later', exact: true }).waitFor()
+  // At rest, the next board is due after 20 s.
+  expect(Date.now() - tookBeforeMs).toBeLessThan(12_000)
+  await page.context().close()
+})
+
+test('a board that never comes is asked for again', async () => {
+  const { page } = await bench.page()
+  await page.clock.install()
+  let asked = 0
+  await page.route('**/rackward/v1/board', (route) => void ((asked += 1) > 1 && route.continue()))
+  await page.goto(`${bench.base}/ui/nodes`)
+  await page.getByLabel('User').fill('eye')
+  await page.getByLabel('Password').fill('pw')
+  await page.getByLabel('Password').press('Enter')
+  await expect.poll(() => asked, { timeout: 30_000 }).toBe(1)
+  await page.clock.runFor(65_000)
+  await page.getByText('live', { exact: true }).waitFor()
+  await page.getByRole('link', { name: 'one', exact: true }).waitFor()
+  await page.context().close()
+})
+
 test('of many racks those alone are drawn that can be seen', async () => {
   const { page } = await bench.page()
   const { body: board } = await bench.call('GET', '/rackward/v1/board')

@@ -34,14 +34,24 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
   const box = useRef<HTMLDialogElement>(null)
   const sentMs = useSignal(0)
   const problem = useSignal<Error | null>(null)
-  useEffect(() => box.current?.showModal(), [])
+  const isOver = useRef(false)
+  /** Once: what is answered after it was left closes no other dialog. */
+  const end = (done: boolean) => {
+    if (isOver.current) return
+    isOver.current = true
+    onClose(done)
+  }
+  useEffect(() => {
+    box.current?.showModal()
+    return () => void (isOver.current = true)
+  }, [])
   const submit = async (form: HTMLFormElement) => {
     if (sentMs.value > 0) return
     sentMs.value = nowMs()
     problem.value = null
     try {
       await act(new FormData(form))
-      onClose(true)
+      end(true)
     } catch (error) {
       problem.value = error as Error
       if (error instanceof FieldError) form.querySelector<HTMLElement>(`[name="${error.field}"]`)?.focus()
@@ -52,7 +62,14 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
   }
   const waitedS = (tick.value - sentMs.value) / 1000
   return (
-    <dialog ref={box} class="card ask" aria-labelledby="ask-title" onClose={() => onClose(false)}>
+    <dialog
+      ref={box}
+      class="card ask"
+      aria-labelledby="ask-title"
+      // What was sent cannot be taken back: its answer is waited for where it was asked for.
+      onCancel={(event) => sentMs.value > 0 && event.preventDefault()}
+      onClose={() => end(false)}
+    >
       <form
         noValidate
         onSubmit={(event) => {
@@ -76,7 +93,7 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
           <button type="submit" class={danger ? 'danger' : 'primary'} disabled={sentMs.value > 0}>
             {sentMs.value > 0 ? 'Sending …' : verb}
           </button>
-          <button type="button" onClick={() => box.current?.close()}>
+          <button type="button" disabled={sentMs.value > 0} onClick={() => box.current?.close()}>
             Cancel
           </button>
         </div>

@@ -8,6 +8,7 @@ const MARKS = 5
 export function Lanes({ incident }: { readonly incident: Incident }) {
   if (incident.time_line.length === 0) return <p class="muted card">Nothing has happened yet.</p>
   const { fromMs, toMs, lanes, hidden } = lanesOf(incident)
+  if (!Number.isFinite(fromMs)) return <p class="problem card">No entry of its time line has a time.</p>
   const at = (ms: number) => `${(100 * (ms - fromMs)) / (toMs - fromMs)}%`
   return (
     <section class="card">

@@ -20,8 +20,10 @@ export function Windowed<T>({ label, columns, rows, row, none, class: more = '' 
   const top = useSignal(0)
   const box = useRef<HTMLDivElement>(null)
   const windowed = rows.length > WINDOWED_ABOVE
-  const first = windowed ? Math.max(0, Math.floor(top.value / ROW_PX) - BEYOND) : 0
-  const last = windowed ? first + Math.ceil((box.current?.clientHeight ?? 800) / ROW_PX) + 2 * BEYOND : rows.length
+  const drawn = windowed ? Math.ceil((box.current?.clientHeight ?? 800) / ROW_PX) + 2 * BEYOND : rows.length
+  // There may be fewer rows than when it was scrolled: the end of what is left is shown then.
+  const first = windowed ? Math.max(0, Math.min(Math.floor(top.value / ROW_PX) - BEYOND, rows.length - drawn)) : 0
+  const last = first + drawn
   const space = (count: number) => count > 0 && <tr aria-hidden="true" style={{ height: `${count * ROW_PX}px` }} />
   return (
     <div
