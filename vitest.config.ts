@@ -52,6 +52,11 @@ export default defineConfig({
           name: 'web',
           sequence: { groupOrder: 2 },
           include: ['test/web/**/*.test.ts'],
+          globalSetup: 'test/web/setup.ts',
+          // One after the other in one process: what they import is read once.
+          isolate: false,
+          // Alone, it is a second: a busy machine needs more.
+          expect: { poll: { timeout: 20_000 } },
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

@@ -95,7 +95,7 @@ export async function benchWeb(counts: readonly number[] = COUNTS): Promise<WebR
         figures.push(await measure(page, { base: bench.base, path, nodes: count }))
       await page.context().close()
     }
-    return { ...(await sizes(join(bench.dir, 'ui'))), figures }
+    return { ...(await sizes(bench.ui)), figures }
   } finally {
     await bench.stop()
   }

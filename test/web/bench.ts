@@ -11,16 +11,26 @@ import { silentLog } from '../../kit/log.ts'
 import { call as plainCall } from '../conductor/client.ts'
 import { ROOT } from '../lab/root.ts'
 
-const CHROMIUM = '/usr/bin/chromium'
+export const LAUNCH = { executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] }
 const USERS = {
   anna: { role: 'admin' },
   eye: { role: 'reader' },
   blue: { role: 'operator', project: 'blue' },
 } as const
 
+/** What several benches may share. */
+export interface Shared {
+  /** Where the built console is. */
+  readonly ui: string
+  /** Where the browser is reached: what a bench opened is closed with its connection. */
+  readonly browser: string
+}
+
 /** Where the conductor listens (0: anywhere), and what else is configured: the same after a restart. */
 interface Place {
   port: number
+  /** The directory of the built console. */
+  readonly ui: string
   readonly more: Record<string, unknown>
 }
 
@@ -37,11 +47,12 @@ export class Bench {
     this.at = at
   }
 
-  /** `more` goes into the configuration of the conductor. */
-  static async start(more: Record<string, unknown> = {}): Promise<Bench> {
+  /** `more` goes into the configuration of the conductor. Without `shared`, the bench has a browser of its own. */
+  static async start(more: Record<string, unknown> = {}, shared?: Shared): Promise<Bench> {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-web-'))
-    const launched = chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
-    await buildUi(ROOT, join(dir, 'ui'))
+    const opened = shared ? chromium.connect(shared.browser) : chromium.launch(LAUNCH)
+    const ui = shared?.ui ?? join(dir, 'ui')
+    if (!shared) await buildUi(ROOT, ui)
     const hash = bcrypt.hashSync('pw', 4)
     await writeFile(
       join(dir, 'htpasswd'),
@@ -49,9 +60,9 @@ export class Bench {
         .map((user) => `${user}:${hash}\n`)
         .join(''),
     )
-    const at = { port: 0, more }
+    const at = { port: 0, ui, more }
     const conductor = await Bench.conductorAt(dir, at)
-    return new Bench(dir, await launched, conductor, at)
+    return new Bench(dir, await opened, conductor, at)
   }
 
   private static async conductorAt(dir: string, at: Place): Promise<Conductor> {
@@ -67,10 +78,14 @@ export class Bench {
         limits: { events: { durations: 50 } },
         ...at.more,
       }),
-      { log: silentLog, uiDirectory: join(dir, 'ui') },
+      { log: silentLog, uiDirectory: at.ui },
     )
     at.port = Number(new URL(conductor.addresses[0] as string).port)
     return conductor
+  }
+
+  get ui(): string {
+    return this.at.ui
   }
 
   get base(): string {

@@ -3,12 +3,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
+import { SHARED } from './shared.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 let bench: Bench
 beforeAll(async () => {
-  bench = await Bench.start()
+  bench = await Bench.start({}, SHARED)
   for (let u = 1; u <= 8; u += 1)
     await bench.node(`r1-u0${u}`, { extra: { rackward: { rack: 'r1', u, height: 1 } }, owner: u === 1 ? 'blue' : null })
   await bench.node('loose')

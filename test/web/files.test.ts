@@ -7,22 +7,21 @@ import { brotliDecompressSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { devConfig } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
-import { buildUi } from '../../kit/setup/ui.mjs'
 import { silentLog } from '../../kit/log.ts'
-import { ROOT } from '../lab/root.ts'
+import { SHARED } from './shared.ts'
 
+const { ui } = SHARED
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 let dir = ''
 const running: Conductor[] = []
-const start = async (ui: boolean): Promise<string> => {
-  const config = { ...devConfig({ port: 0, data: join(dir, String(ui)) }), ui }
-  running.push(await startConductor(config, { log: silentLog, uiDirectory: join(dir, 'ui') }))
+const start = async (isOn: boolean): Promise<string> => {
+  const config = { ...devConfig({ port: 0, data: join(dir, String(isOn)) }), ui: isOn }
+  running.push(await startConductor(config, { log: silentLog, uiDirectory: ui }))
   return running.at(-1)?.addresses[0] as string
 }
 let base = ''
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'rackward-ui-'))
-  await buildUi(ROOT, join(dir, 'ui'))
+  dir = await mkdtemp(join(tmpdir(), 'rackward-files-'))
   base = await start(true)
 })
 afterAll(async () => {
@@ -69,7 +68,7 @@ test('what has no hash in its name is asked for again each time, and allows noth
 })
 
 test('files have the hash of their content in their names, are kept for good, and are sent compressed', async () => {
-  const names = (await readdir(join(dir, 'ui'))).filter((name) => /\.(js|css)$/.test(name))
+  const names = (await readdir(ui)).filter((name) => /\.(js|css)$/.test(name))
   expect(names).toHaveLength(4)
   for (const name of names) {
     const { headers, body } = await get(`/ui/${name}`, { 'accept-encoding': 'gzip, br' })
@@ -99,9 +98,9 @@ test('the document of the serial console alone allows inline styles, and is serv
 })
 
 test('all of it but the terminal is small: under 70 kB compressed', async () => {
-  const all = (await readdir(join(dir, 'ui'))).filter((name) => !name.endsWith('.br'))
+  const all = (await readdir(ui)).filter((name) => !name.endsWith('.br'))
   const names = all.filter((name) => !/^(console|serial)/.test(name))
-  const files = await Promise.all(names.map((name) => readFile(join(dir, 'ui', name))))
+  const files = await Promise.all(names.map((name) => readFile(join(ui, name))))
   const sizeBytes = files.reduce((sum, file) => sum + gzipSync(file).length, 0)
   expect(sizeBytes).toBeGreaterThan(5_000)
   expect(sizeBytes).toBeLessThan(70_000)

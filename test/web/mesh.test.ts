@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
+import { SHARED } from './shared.ts'
 import { shoot } from './shots.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
@@ -12,7 +13,7 @@ let mesh: MeshBench
 let bench: Bench
 beforeAll(async () => {
   mesh = await startMeshBench({ text: HOSTILE })
-  bench = await Bench.start({ mesh: { arbiters: [mesh.url] } })
+  bench = await Bench.start({ mesh: { arbiters: [mesh.url] } }, SHARED)
   await bench.node('h1')
 })
 afterAll(async () => {

@@ -3,11 +3,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
+import { SHARED } from './shared.ts'
 import { shoot } from './shots.ts'
 
 let bench: Bench
 beforeAll(async () => {
-  bench = await Bench.start({ limits: { api: { consoles: 1 } } })
+  bench = await Bench.start({ limits: { api: { consoles: 1 } } }, SHARED)
   await bench.node('talks', { owner: 'blue' })
 })
 afterAll(() => bench?.stop())
