@@ -40,11 +40,11 @@ export class Beat {
   private storage(node: SimNode): void {
     const reachable = this.rack.storage.out === 0 && node.planeDown[1] === 0
     if (reachable) node.tick += 1
-    if (reachable && this.rack.schedule.ticks && node.agentUp && !node.isArbiter)
-      node.member.onSlot(
-        { poisoned: this.rack.storage.isOrdered(node.name, node.member.bootId) },
-        this.rack.engine.nowMs,
-      )
+    if (reachable && this.rack.schedule.ticks && node.agentUp && !node.isArbiter) {
+      const pill = this.rack.storage.pillFor(node.name, node.member.bootId)
+      if (pill) this.rack.oracle.pillRead(node, pill)
+      node.member.onSlot({ poisoned: pill !== undefined }, this.rack.engine.nowMs)
+    }
     node.storageLostSinceMs = reachable ? undefined : (node.storageLostSinceMs ?? this.rack.engine.nowMs)
   }
 

@@ -4,6 +4,7 @@ import { INTENT_TABLE } from '../../host-agent/evacuate/intents.ts'
 import { type Intent } from '../../host-agent/protocol/records.ts'
 import { INCIDENT_TABLE } from '../../host-agent/fence/states.ts'
 import { type Incident } from '../../host-agent/protocol/records.ts'
+import type { PoisonPill } from '../../host-agent/protocol/poison-pill.ts'
 import { TICKET_MS } from '../../host-agent/protocol/timing.ts'
 import { holdKey, KEYS, type Hold, type MemberRecord, type Policy } from '../../host-agent/protocol/records.ts'
 import type { Change } from '../../host-agent/cluster/store.ts'
@@ -28,6 +29,8 @@ export class Oracle {
   /** Since when each host is linked to somebody that the leader hears, without a gap. */
   private readonly linkedSince = new Map<string, number>()
   private readonly grantableSince = new Map<string, number>()
+  /** Boots of hosts that read a poison pill in their slot: nothing takes it back, and they reset themselves. */
+  private readonly poisonedBoots = new Set<string>()
   private readonly rack: SimRack
   private readonly fencedFirst: { host: string; atMs: number }[] = []
 
@@ -114,10 +117,20 @@ export class Oracle {
     }
   }
 
+  /** I12: a pill is read only while its incident goes on. */
+  pillRead(node: SimNode, pill: PoisonPill): void {
+    if (this.poisonedBoots.has(pill.boot)) return
+    this.poisonedBoots.add(pill.boot)
+    this.note(`${node.name} reads a poison pill`)
+    const incident = this.incidents.get(pill.incident)
+    if (incident?.host !== node.name || incident.state === 'recovered' || incident.state === 'cancelled')
+      this.violated(`I12: ${node.name} reads a poison pill, and ${pill.incident} is ${incident?.state ?? 'unknown'}`)
+  }
+
   /** I12. */
   watchdogFired(node: SimNode): void {
     this.note(`the watchdog of ${node.name} fires`)
-    if (!node.agentUp) return
+    if (!node.agentUp || this.poisonedBoots.has(node.member.bootId)) return
     const since = this.grantableSince.get(node.name)
     const pursued = [...this.incidents.values()].some(
       ({ host, state }) => host === node.name && state !== 'recovered' && state !== 'cancelled',

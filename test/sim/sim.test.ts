@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { FENCE_GUARDS, type FenceGuards } from '../../host-agent/fence/guards.ts'
 import { INTENT_GUARDS, type IntentGuards } from '../../host-agent/evacuate/intents.ts'
 import { AT, scheduleOf, scheduleWith as schedule, type Fault, type Schedule } from './faults.ts'
+import { SimRack } from './rack.ts'
 import { runSchedule } from './run.ts'
 import { shrink } from './shrink.ts'
 
@@ -234,6 +235,22 @@ test('a dry run stops no guests and fences nobody', () => {
   expect(rack.trace.join('\n')).toMatch(/dry run: would stop the guests of h1/)
   expect(rack.trace.join('\n')).not.toMatch(/OFF|starts|confirmed dead/)
   expect(rack.guests).toBe(10)
+})
+
+test('a host that read a poison pill resets itself, though its incident was cancelled meanwhile', () => {
+  const { violations, trace } = runSchedule(scheduleOf(15_742))
+  expect(violations).toEqual([])
+  const at = (what: string) => trace.findIndex((line) => line.includes(what))
+  expect(at('h4 reads a poison pill')).toBeGreaterThan(0)
+  expect(at('h4 is cancelled')).toBeGreaterThan(at('h4 reads a poison pill'))
+  expect(at('the watchdog of h4 fires')).toBeGreaterThan(at('h4 is cancelled'))
+})
+
+test('a poison pill of an incident that nobody knows is a violation', () => {
+  const rack = new SimRack(schedule([]))
+  const h1 = rack.nodeOf('h1')
+  rack.oracle.pillRead(h1, { boot: h1.member.bootId, incident: 'other', epoch: 1, attempt: 1 })
+  expect(rack.oracle.violations).toEqual([expect.stringMatching(/I12: h1 reads a poison pill, and other is unknown/)])
 })
 
 /** The check can fail: one guard away, and the oracle finds what it was for. */

@@ -22,8 +22,10 @@ export class SimStorage {
     this.liftsAnything = options.liftsAnything
   }
 
-  isOrdered(host: string, boot: string): boolean {
-    return this.slots.get(host)?.boot === boot
+  /** What stands in the slot of the host, for this boot of it. */
+  pillFor(host: string, boot: string): PoisonPill | undefined {
+    const pill = this.slots.get(host)
+    return pill?.boot === boot ? pill : undefined
   }
 
   /** `reaches` is asked when it takes effect. */
