@@ -1,6 +1,7 @@
 /** Requests to the conductor. An answer that is an error becomes an `ApiError` with the text of the conductor. */
 import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
 import { after } from './browser.ts'
+import type { MeshNews } from './mesh-api.ts'
 
 export type { Acts, Board, ImageList, Me, Phases }
 export type Act = Acts['acts'][number]
@@ -24,6 +25,16 @@ export interface WireEvent {
   readonly kind: string
   readonly node_uuid: string | null
   readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** What is true now and is not kept (conductor/events/live.ts). */
+export interface LiveNews {
+  readonly progress?: readonly {
+    readonly node: string
+    readonly state: string
+    readonly progress: BoardNode['progress']
+  }[]
+  readonly mesh?: MeshNews
 }
 
 export interface Account {
@@ -115,11 +126,15 @@ export async function logOut(csrf: string): Promise<void> {
 /** Calls back for each event, and for each sign of life; ends when the stream does. */
 export async function stream(
   afterSeq: number,
-  on: { readonly event: (event: WireEvent) => void; readonly alive: () => void },
+  on: {
+    readonly event: (event: WireEvent) => void
+    readonly live: (news: LiveNews) => void
+    readonly alive: () => void
+  },
   signal: AbortSignal,
 ): Promise<void> {
   const headers = { Accept: 'text/event-stream' }
-  const response = await ask(`/rackward/v1/events?after=${afterSeq}`, { headers, signal })
+  const response = await ask(`/rackward/v1/events?live=true&after=${afterSeq}`, { headers, signal })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   for (;;) {
@@ -129,8 +144,11 @@ export async function stream(
     const blocks = (rest + piece.value).split('\n\n')
     rest = blocks.pop() ?? ''
     for (const block of blocks) {
-      const data = block.split('\n').find((line) => line.startsWith('data: '))
-      if (data) on.event(JSON.parse(data.slice('data: '.length)) as WireEvent)
+      const lines = block.split('\n')
+      const data = lines.find((line) => line.startsWith('data: '))?.slice('data: '.length)
+      if (data === undefined) continue
+      if (lines.includes('event: live')) on.live(JSON.parse(data) as LiveNews)
+      else on.event(JSON.parse(data) as WireEvent)
     }
   }
 }

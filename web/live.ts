@@ -2,11 +2,13 @@
  *  breaks is made again, and goes on after the last event, so nothing is missed. */
 import { ApiError, getBoard, getJson, stream, type Me, type WireEvent } from './api.ts'
 import { after, every, nowMs } from './browser.ts'
-import { aheadMs, board, events, heardMs, link, MAX_EVENTS, me, tick } from './state.ts'
+import { forgetNews, takeNews, withProgress } from './live-news.ts'
+import { aheadMs, board, events, heardMs, link, MAX_EVENTS, me, mesh, NO_MESH, tick } from './state.ts'
 
 /** The conductor shows that it lives every 15 s. */
 const SILENT_MS = 40_000
-const BUSY_MS = 3_000
+/** How far deploys are comes with the stream: the board is asked for what goes on without an event. */
+const BUSY_MS = 10_000
 const REST_MS = 20_000
 const SOON_MS = 700
 const RETRY_MS = 2_000
@@ -32,6 +34,8 @@ function forget(): void {
   board.value = undefined
   events.value = []
   waiting = []
+  forgetNews()
+  mesh.value = NO_MESH
 }
 
 /** Finds out who uses the console; starts when somebody does. */
@@ -81,7 +85,8 @@ async function follow(signal: AbortSignal): Promise<void> {
     try {
       await look(signal)
       await fillPast(signal)
-      await stream(lastSeq ?? 0, { event: take, alive: heard }, attempt.signal)
+      forgetNews()
+      await stream(lastSeq ?? 0, { event: take, live: takeNews, alive: heard }, attempt.signal)
       lose(new Error('the conductor ended the connection'))
     } catch (error) {
       if (signal.aborted) return
@@ -106,7 +111,7 @@ async function look(signal: AbortSignal): Promise<void> {
   heard()
   if (found) {
     etag = found.etag
-    board.value = found.board
+    board.value = withProgress(found.board)
     aheadMs.value = Date.parse(found.board.now) - nowMs()
     lastSeq ??= found.board.seq
   }

@@ -53,6 +53,20 @@ export interface Mesh {
   readonly unreadable_keys: readonly string[]
 }
 
+/** `atMs`: when it came, by the clock of this browser. */
+export type ToldHost = MeshHost & { readonly atMs: number }
+export type ToldMesh = Omit<Mesh, 'hosts'> & { readonly hosts: readonly ToldHost[] }
+
+/** As the stream sends it (conductor/events/mesh-watch.ts). */
+export interface MeshNews {
+  readonly problem: string | null
+  readonly summary?: Omit<Mesh, 'hosts'>
+  readonly hosts?: readonly MeshHost[]
+  readonly gone?: readonly string[]
+  readonly incidents?: readonly string[]
+  readonly isFirst?: boolean
+}
+
 export interface HostAccount extends MeshHost {
   readonly verdict: string
   readonly verdict_message: string

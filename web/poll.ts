@@ -4,18 +4,15 @@ import { useEffect } from 'preact/hooks'
 import { ApiError, getJson } from './api.ts'
 import { after, nowMs } from './browser.ts'
 import { stop } from './live.ts'
+import type { Answer } from './state.ts'
 
-export interface Polled<T> {
-  readonly value?: T
-  /** When the answer came, by the clock of this browser. */
-  readonly atMs: number
-  /** Why there is no newer one. */
-  readonly problem: string
+export interface Polled<T> extends Answer<T> {
   /** The next answer is asked for now. */
   readonly again: () => void
 }
 
-export function usePolled<T>(path: string, everyMs: number): Polled<T> {
+/** `changes`: asks at once when it is another number than before. */
+export function usePolled<T>(path: string, everyMs: number, changes = 0): Polled<T> {
   const seen = useSignal<{ value?: T; atMs: number; problem: string }>({ atMs: 0, problem: '' })
   const turn = useSignal(0)
   useEffect(() => {
@@ -42,6 +39,6 @@ export function usePolled<T>(path: string, everyMs: number): Polled<T> {
       over = true
       cancel()
     }
-  }, [path, everyMs, turn.value])
+  }, [path, everyMs, changes, turn.value])
   return { ...seen.value, again: () => void (turn.value += 1) }
 }

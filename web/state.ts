@@ -1,13 +1,30 @@
-/** What all pages share: who uses the console, the board, the latest events, and how live all of it is. */
+/** What all pages share: who uses the console, the board, the mesh, the latest events, and how live all of it is. */
 import { computed, signal } from '@preact/signals'
 import type { Board, BoardNode, Me, WireEvent } from './api.ts'
 import { nowMs, remember, remembered } from './browser.ts'
+import type { ToldMesh } from './mesh-api.ts'
+
+/** What is asked for again and again, or told. */
+export interface Answer<T> {
+  readonly value?: T
+  /** When it came, by the clock of this browser. */
+  readonly atMs: number
+  /** Why there is no newer one. */
+  readonly problem: string
+}
 
 /** Undefined: not asked yet. Null: nobody is logged in. */
 export const me = signal<Me | null | undefined>(undefined)
 export const board = signal<Board | undefined>(undefined)
 /** The newest first. */
 export const events = signal<readonly WireEvent[]>([])
+
+/** The report of the mesh. `incidents`: how often each was told to have changed. */
+export interface MeshNow extends Answer<ToldMesh> {
+  readonly incidents: ReadonlyMap<string, number>
+}
+export const NO_MESH: MeshNow = { atMs: 0, problem: '', incidents: new Map() }
+export const mesh = signal<MeshNow>(NO_MESH)
 
 /** `since`: when the conductor was heard last, by the clock of this browser. */
 export type Link = { readonly state: 'starting' | 'live' | 'lost'; readonly sinceMs: number; readonly why?: string }

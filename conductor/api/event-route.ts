@@ -3,8 +3,10 @@ import { turn } from '../../kit/clock.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { EventParts } from '../events/parts.ts'
-import { streamEvents } from '../events/stream.ts'
+import type { LiveFeed } from '../events/live.ts'
+import { streamEvents, type LiveSource } from '../events/stream.ts'
 import { EVENT_KINDS, wireEvent } from '../events/wire.ts'
+import type { NodeRecord } from '../node/record.ts'
 import type { EventFilter, SeenEvent } from '../store/port.ts'
 import { seenNode, standing } from './access.ts'
 import { ANYBODY } from './auth.ts'
@@ -16,6 +18,7 @@ import { veilEvent } from './veil.ts'
 export interface EventRouteParts extends RouteParts {
   readonly clock: Clock
   readonly events: EventParts
+  readonly live: LiveFeed
   /** Ends the streams when the conductor stops. */
   readonly signal: AbortSignal
 }
@@ -44,6 +47,12 @@ const EventQuery = z.strictObject({
     .enum(['true', 'false'])
     .default('false')
     .describe('the newest events of `node` in place of the first ones, for JSON answers; without after'),
+  live: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe(
+      'for a stream: adds messages of type "live", which have no id and are not kept. {"progress": [..]} says how far the agents of nodes are; {"mesh": {..}} is the report of the mesh, for users of no project: `summary` each time, `hosts` and `incidents` (ids) that changed, `gone`, and `problem`. All that is known comes first, and again to a client that did not read',
+    ),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
 })
 
@@ -93,10 +102,15 @@ async function events(
     const leave = parts.events.places.take(request.actor === ANYBODY ? null : request.actor.user)
     const { hub, batch } = parts.events
     const afterSeq = after ?? (await journal.lastSeq())
+    const sees = (node: NodeRecord) =>
+      (nodeUuid === undefined || node.uuid === nodeUuid) && standing(request.actor, node) !== 'none'
+    const seesMesh = nodeUuid === undefined && request.actor.project === null
+    const live: LiveSource | undefined =
+      query.live === 'true' ? (send) => parts.live.follow({ sees, seesMesh, send }) : undefined
     return streamEvents(
       request.httpResponse,
       { afterSeq, filter, veil },
-      { journal, hub, clock, signal, batch },
+      { journal, hub, clock, signal, batch, live },
     ).finally(leave)
   }
   const page: SeenEvent[] = []

@@ -22,12 +22,16 @@ export interface StreamRequest {
   }
 }
 
+/** Adds messages that are not kept: `send` answers false while the client does not read. The answer ends it. */
+export type LiveSource = (send: (text: string) => boolean) => () => void
+
 export interface StreamParts {
   readonly journal: Journal
   readonly hub: Pick<EventHub, 'follow' | 'upToSeq'>
   readonly clock: Clock
   readonly signal: AbortSignal
   readonly batch: number
+  readonly live?: LiveSource | undefined
 }
 
 /** Streams until the client goes or `signal` ends it. */
@@ -49,6 +53,7 @@ export async function streamEvents(
     'x-accel-buffering': 'no',
   })
   response.write('retry: 2000\n\n')
+  const endLive = parts.live?.((text) => stream.send(text))
   try {
     while (!stream.gone) {
       await stream.catchUp(parts)
@@ -59,6 +64,7 @@ export async function streamEvents(
     }
   } finally {
     unfollow()
+    endLive?.()
     signal.removeEventListener('abort', leave)
     response.end()
   }
@@ -117,6 +123,13 @@ class Stream {
   keepAlive(): void {
     if (!this.response.writableNeedDrain) this.response.write(': still here\n\n')
     this.wake()
+  }
+
+  /** Without a place among the events. */
+  send(text: string): boolean {
+    if (this.gone || this.response.writableNeedDrain) return false
+    this.response.write(text)
+    return true
   }
 
   leave(): void {

@@ -8,6 +8,7 @@ import { consoleUpgrades } from '../api/console.ts'
 import { readUi } from '../api/console-files.ts'
 import type { Route } from '../api/route.ts'
 import { Sessions } from '../api/sessions.ts'
+import { LiveFeed } from '../events/live.ts'
 import { listenApi } from '../listen.ts'
 import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
@@ -62,8 +63,10 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     (made) => made.close(),
   )
   const sessions = new Sessions({ store, auth, clock, random, limits })
+  const live = new LiveFeed({ store, sightings, link: parts.link, clock: context.monotonic, log })
   const routes = allRoutes({
     ...parts,
+    live,
     loaderRule: loaderRule(context, parts),
     apiCalls,
     nodes,

@@ -1,26 +1,7 @@
 /** How long a board is handed out, and that none is kept for longer. */
 import { expect, test } from 'vitest'
 import { BoardCache } from '../../conductor/api/board-cache.ts'
-import type { Clock } from '../../kit/clock.ts'
-
-/** Time passes by hand. */
-class HandClock implements Clock {
-  nowMs = 0
-  private timers: { atMs: number; callback: () => void }[] = []
-  now = () => this.nowMs
-  sleep = () => Promise.resolve()
-  after(ms: number, callback: () => void): () => void {
-    const timer = { atMs: this.nowMs + ms, callback }
-    this.timers.push(timer)
-    return () => void (this.timers = this.timers.filter((one) => one !== timer))
-  }
-  pass(ms: number): void {
-    this.nowMs += ms
-    const due = this.timers.filter(({ atMs }) => atMs <= this.nowMs)
-    this.timers = this.timers.filter((one) => !due.includes(one))
-    for (const { callback } of due) callback()
-  }
-}
+import { HandClock } from '../kit/hand-clock.ts'
 
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 

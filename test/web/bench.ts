@@ -6,6 +6,7 @@ import bcrypt from 'bcryptjs'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { makePerformer } from '../../conductor/start/provisioning.ts'
 import { buildUi } from '../../kit/setup/ui.mjs'
 import { silentLog } from '../../kit/log.ts'
 import { call as plainCall } from '../conductor/client.ts'
@@ -26,11 +27,15 @@ export interface Shared {
   readonly browser: string
 }
 
+/** Parts of the conductor that a test acts on in place of a server. */
+type Inside = Pick<Parameters<typeof makePerformer>[1], 'store' | 'sightings'>
+
 /** Where the conductor listens (0: anywhere), and what else is configured: the same after a restart. */
 interface Place {
   port: number
   /** The directory of the built console. */
   readonly ui: string
+  inside?: Inside
   readonly more: Record<string, unknown>
 }
 
@@ -78,7 +83,14 @@ export class Bench {
         limits: { events: { durations: 50 } },
         ...at.more,
       }),
-      { log: silentLog, uiDirectory: at.ui },
+      {
+        log: silentLog,
+        uiDirectory: at.ui,
+        makePerformer(context, parts) {
+          at.inside = parts
+          return makePerformer(context, parts)
+        },
+      },
     )
     at.port = Number(new URL(conductor.addresses[0] as string).port)
     return conductor
@@ -86,6 +98,10 @@ export class Bench {
 
   get ui(): string {
     return this.at.ui
+  }
+
+  get inside(): Inside {
+    return this.at.inside as Inside
   }
 
   get base(): string {

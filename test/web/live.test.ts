@@ -1,11 +1,12 @@
 /** What a page shows stays true: connections that are cut or stand still, clocks that disagree; and the way through the
  *  console without a mouse. */
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
+import type { NodeRecord } from '../../conductor/node/record.ts'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { SHARED } from './shared.ts'
+import { Wire } from './wire.ts'
 
 let bench: Bench
 beforeAll(async () => {
@@ -13,52 +14,6 @@ beforeAll(async () => {
   for (const name of ['one', 'two', 'three']) await bench.node(name)
 })
 afterAll(() => bench?.stop())
-
-/** Between the browser and the conductor; `how` is what it does with what comes. */
-class Wire {
-  how: 'passes' | 'stands still' | 'is cut' = 'passes'
-  private readonly pairs = new Set<readonly [Socket, Socket]>()
-  private readonly server: Server
-
-  private constructor(to: number) {
-    this.server = createServer((near) => {
-      const far = connect(to, '127.0.0.1')
-      const pair = [near, far] as const
-      this.pairs.add(pair)
-      if (this.how !== 'passes') this.set(this.how)
-      for (const [from, into] of [pair, [far, near] as const]) {
-        from.on('error', () => undefined)
-        from.on('close', () => (into.destroy(), this.pairs.delete(pair)))
-        from.on('data', (chunk) => void into.write(chunk))
-      }
-    })
-  }
-
-  static async to(base: string): Promise<Wire> {
-    const wire = new Wire(Number(new URL(base).port))
-    await new Promise<void>((resolve) => wire.server.listen(0, '127.0.0.1', resolve))
-    return wire
-  }
-
-  get base(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`
-  }
-
-  set(how: Wire['how']): void {
-    this.how = how
-    for (const pair of this.pairs)
-      for (const socket of pair) {
-        if (how === 'is cut') socket.destroy()
-        else if (how === 'passes') socket.resume()
-        else socket.pause()
-      }
-  }
-
-  stop(): void {
-    this.set('is cut')
-    this.server.close()
-  }
-}
 
 async function logInAt(page: Page, base: string, path: string): Promise<void> {
   await page.goto(`${base}${path}`)
@@ -92,6 +47,39 @@ test.each([
   await expect.poll(() => slots(page), { timeout: 20_000 }).toEqual(await slots(fresh))
   await page.getByRole('link', { name: 'Events' }).click()
   expect(await page.getByText(`name during-${s}`).count()).toBe(1)
+  wire.stop()
+  await page.context().close()
+})
+
+/** As if a deploy agent had reported. */
+async function deploys(name: string): Promise<(doneBytes: number) => void> {
+  const uuid = await bench.node(name)
+  const { store, sightings } = bench.inside
+  const node = await store.node(uuid)
+  const agent = { sessionHash: 'x', generation: 1, tokenMs: 0, helloAtMs: 0 }
+  await store.putNode({ ...(node as NodeRecord), provisionState: 'deploying', agent })
+  return (doneBytes) => void (sightings.of(uuid).progress = { phase: 'write', doneBytes, totalBytes: 1000 })
+}
+
+test('how far a deploy is comes with the stream, without another board, and again after the stream was lost', async () => {
+  const report = await deploys('written')
+  report(100)
+  const wire = await Wire.to(bench.base)
+  const { page, said } = await bench.page()
+  await logInAt(page, wire.base, '/ui/nodes')
+  const row = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'written', exact: true }) })
+  await row.getByText('10 %').waitFor()
+  // From here on, the stream alone can tell.
+  await page.route('**/rackward/v1/board', (route) => route.fulfill({ status: 304 }))
+  report(420)
+  await row.getByText('42 %').waitFor()
+  wire.set('is cut')
+  await page.getByText('no connection since').waitFor()
+  report(870)
+  expect(await row.getByText('42 %').count()).toBe(1)
+  wire.set('passes')
+  await row.getByText('87 %').waitFor()
+  expect(said).toEqual([])
   wire.stop()
   await page.context().close()
 })

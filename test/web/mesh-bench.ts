@@ -11,6 +11,7 @@ import {
   incidentKey,
   intentKey,
   KEYS,
+  type Hold,
   type Incident,
   type Intent,
 } from '../../host-agent/protocol/records.ts'
@@ -91,6 +92,10 @@ export interface MeshBench {
   readonly url: string
   /** Key -> value, of what operators wrote. */
   readonly written: Map<string, unknown>
+  /** Undefined ends it. */
+  hold(host: string, hold: Hold | undefined): void
+  /** Adds to the time line of the incident. */
+  line(text: string): void
   stop(): Promise<void>
 }
 
@@ -119,13 +124,14 @@ export async function startMeshBench(options: { text?: string; many?: number } =
     [incidentKey(INCIDENT), made.incident],
     ...made.intents.map((one) => [intentKey(one), one] as const),
   ]
-  const entries: Entry[] = values.map(([key, value], i) => ({ key, value, index: i + 2 }))
+  let entries: Entry[] = values.map(([key, value], i) => ({ key, value, index: i + 2 }))
+  let index = 5_000
   const unprotected = `a local disk ${text}`
   const bare = { id: 'i1', name: 'bare', unprotected, memoryMb: 1, priority: 1, group: null, ref: null }
   const survey = { instances: { h1: [bare] }, targets: [] }
   const environment = {
     store: (_: unknown, done: (answer: { got: 'conflict' }) => void) => done({ got: 'conflict' }),
-    readStore: (done: (answer: { entries: Entry[]; index: number }) => void) => done({ entries, index: 5_000 }),
+    readStore: (done: (answer: { entries: Entry[]; index: number }) => void) => done({ entries, index }),
     bmc: () => undefined,
     deviceLevels: () => [],
     driver: (_call: unknown, _byMs: number, done: (answer: object) => void) =>
@@ -135,7 +141,12 @@ export async function startMeshBench(options: { text?: string; many?: number } =
     now: () => clock.now(),
   } as Partial<Environment> as Environment
   const core = new Arbiter({ name: 'a1', environment, nowMs: clock.now() - 60_000, quiesceMs: 0 })
-  core.onStore({ entries, index: 5_000 }, clock.now())
+  const write = (key: string, value: unknown) => {
+    index += 1
+    entries = [...entries.filter((one) => one.key !== key), ...(value === undefined ? [] : [{ key, value, index }])]
+    core.onStore({ entries, index }, clock.now())
+  }
+  core.onStore({ entries, index }, clock.now())
   const written = new Map<string, unknown>()
   const consul = {
     get: async (key: string) =>
@@ -162,6 +173,11 @@ export async function startMeshBench(options: { text?: string; many?: number } =
   return {
     url: api.addresses[0] as string,
     written,
+    hold: (host, hold) => write(holdKey(host), hold),
+    line(text) {
+      made.incident.lines.push({ at: new Date(systemClock.now()).toISOString(), says: text })
+      write(incidentKey(INCIDENT), made.incident)
+    },
     async stop() {
       clearInterval(timer)
       await api.stop()

@@ -6,20 +6,40 @@ import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
 import { SHARED } from './shared.ts'
 import { shoot } from './shots.ts'
+import { Wire } from './wire.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
 
 let mesh: MeshBench
 let bench: Bench
+let wire: Wire
 beforeAll(async () => {
   mesh = await startMeshBench({ text: HOSTILE })
-  bench = await Bench.start({ mesh: { arbiters: [mesh.url] } }, SHARED)
+  wire = await Wire.to(mesh.url)
+  bench = await Bench.start({ mesh: { arbiters: [wire.base] } }, SHARED)
   await bench.node('h1')
 })
 afterAll(async () => {
   await bench?.stop()
+  wire?.stop()
   await mesh?.stop()
 })
+
+/** What the live stream of a user says. */
+async function liveOf(user: string): Promise<{ text: () => string; leave: () => void }> {
+  const abort = new AbortController()
+  const headers = {
+    accept: 'text/event-stream',
+    authorization: `Basic ${Buffer.from(`${user}:pw`).toString('base64')}`,
+  }
+  const response = await fetch(`${bench.base}/rackward/v1/events?live=true`, { headers, signal: abort.signal })
+  let all = ''
+  const read = async () => {
+    for await (const piece of response.body ?? []) all += Buffer.from(piece).toString()
+  }
+  read().catch(() => undefined)
+  return { text: () => all, leave: () => abort.abort() }
+}
 
 test('the mesh page shows who leads, who armed it and why, each host on each plane, and what is not protected', async () => {
   const { page, said } = await bench.page()
@@ -89,6 +109,12 @@ test('who is confined to a project neither sees links to the mesh nor gets its p
     await page.getByRole('alert').getByText('confined to project blue').waitFor()
     expect(await page.getByText('h4').count()).toBe(path === 'mesh/h4' ? 1 : 0)
   }
+  // The stream tells it nothing of the mesh, in the time in which it tells others.
+  const told = await Promise.all(['blue', 'eye'].map((user) => liveOf(user)))
+  await expect.poll(() => told[1]?.text(), { timeout: 20_000 }).toContain('"name":"h4"')
+  expect(told[0]?.text()).toContain('retry')
+  expect(told[0]?.text()).not.toContain('mesh')
+  for (const { leave } of told) leave()
   await page.context().close()
 })
 
@@ -96,15 +122,38 @@ test('arbiters that fall silent are seen: what is shown is old, and says how old
   const { page } = await bench.page()
   await bench.logIn(page, 'eye', '/ui/mesh')
   await page.getByText('● armed').waitFor()
-  await page.route('**/rackward/v1/mesh', (route) =>
-    route.fulfill({
-      status: 503,
-      json: { error_message: JSON.stringify({ faultstring: 'no arbiter knows a leader' }) },
-    }),
-  )
-  await page.getByRole('alert').getByText('no arbiter knows a leader What is shown is').waitFor()
-  await page.unroute('**/rackward/v1/mesh')
+  wire.set('is cut')
+  await page.getByRole('alert').getByText('knows a leader of the mesh What is shown is').waitFor()
+  await page.getByText('● armed').waitFor()
+  wire.set('passes')
   await page.getByRole('alert').waitFor({ state: 'detached' })
+  await page.context().close()
+})
+
+test('what changes in the mesh comes with the stream, and an incident is asked for when it changed', async () => {
+  const { page, said } = await bench.page()
+  const asked: string[] = []
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname))
+  await bench.logIn(page, 'eye', '/ui/mesh')
+  const row = (name: string) => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
+  await row('h1').getByText('● up').first().waitFor()
+  mesh.hold('h1', { kind: 'maintenance', why: `new disks ${HOSTILE}`, by: 'anna', seconds: 600 })
+  await row('h1').getByText('maintenance').waitFor()
+  await page.getByText(`new disks ${HOSTILE}`).waitFor()
+  mesh.hold('h1', undefined)
+  await row('h1').getByText('maintenance').waitFor({ state: 'detached' })
+  expect(asked).not.toContain('/rackward/v1/mesh')
+
+  await page.goto(`${bench.base}/ui/incidents/${INCIDENT}`)
+  await page.getByText('Time line').waitFor()
+  const isRequest = (path: string) => path.endsWith(INCIDENT) && path.startsWith('/rackward')
+  mesh.line('a line that came later')
+  const before = Date.now()
+  await page.getByText('a line that came later').first().waitFor()
+  // Asked for because it was told: otherwise, it is asked for every 20 s.
+  expect(Date.now() - before).toBeLessThan(15_000)
+  expect(asked.filter(isRequest).length).toBeLessThan(8)
+  expect(said).toEqual([])
   await page.context().close()
 })
 

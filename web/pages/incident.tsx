@@ -8,9 +8,11 @@ import { IncidentActs } from '../parts/incident-acts.tsx'
 import { Lanes } from '../parts/lanes.tsx'
 import { usePolled } from '../poll.ts'
 import { hostAddress, Link } from '../router.tsx'
+import { mesh } from '../state.ts'
 import { countOf } from './incidents.tsx'
 
-const EVERY_MS = 2_000
+/** Changes are told; what is lost on the way is asked for. */
+const EVERY_MS = 20_000
 const LEVELS: Readonly<Record<string, string>> = {
   L0: 'off already',
   L1: 'switched off by its BMC',
@@ -82,7 +84,7 @@ const Evidence = ({ incident }: { readonly incident: IncidentAnswer }) => (
 )
 
 export function Incident({ id }: { readonly id: string }) {
-  const answer = usePolled<IncidentAnswer>(incidentPath(id), EVERY_MS)
+  const answer = usePolled<IncidentAnswer>(incidentPath(id), EVERY_MS, mesh.value.incidents.get(id))
   const incident = answer.value
   return (
     <>
@@ -92,7 +94,7 @@ export function Incident({ id }: { readonly id: string }) {
         {incident && <span class="muted">{countOf(incident.instances)}</span>}
         {incident && <Link to={hostAddress(incident.host)}>the host</Link>}
       </div>
-      <Freshness answer={answer} />
+      <Freshness answer={answer} everyS={EVERY_MS / 1000} />
       {incident && (
         <div class={answer.problem ? 'stale' : ''}>
           <p class="says-head">

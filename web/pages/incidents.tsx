@@ -6,8 +6,10 @@ import { Freshness } from '../parts/polled.tsx'
 import { Windowed } from '../parts/windowed.tsx'
 import { usePolled } from '../poll.ts'
 import { incidentAddress, Link } from '../router.tsx'
+import { mesh } from '../state.ts'
 
-const EVERY_MS = 2_000
+/** Changes are told; what is lost on the way is asked for. */
+const EVERY_MS = 20_000
 
 /** So many arrived, so many given up, of so many. */
 export function countOf(instances: Incident['instances']): string {
@@ -35,13 +37,14 @@ const Row = ({ one }: { readonly one: Incident }) => (
 )
 
 export function Incidents() {
-  const answer = usePolled<{ incidents: readonly Incident[] }>(INCIDENTS, EVERY_MS)
+  const changes = [...mesh.value.incidents.values()].reduce((sum, one) => sum + one, 0)
+  const answer = usePolled<{ incidents: readonly Incident[] }>(INCIDENTS, EVERY_MS, changes)
   return (
     <>
       <div class="bar">
         <h1>Incidents</h1>
       </div>
-      <Freshness answer={answer} />
+      <Freshness answer={answer} everyS={EVERY_MS / 1000} />
       {answer.value && (
         <Windowed
           label="Table of incidents"

@@ -2,18 +2,19 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { duration, heard } from '../format.ts'
-import { MESH, PLANES, type Mesh as MeshAnswer, type MeshHost } from '../mesh-api.ts'
+import { MESH, PLANES, type MeshHost, type ToldHost, type ToldMesh } from '../mesh-api.ts'
 import { HostState, PlaneCell, toneOfHost } from '../parts/host.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { Windowed } from '../parts/windowed.tsx'
 import { usePolled } from '../poll.ts'
 import { incidentAddress, hostAddress, Link } from '../router.tsx'
+import { me, mesh, tick } from '../state.ts'
 
-const EVERY_MS = 2_000
 const MAX_LINES = 100
+const REFUSED_MS = 60_000
 
 /** How it is: it acts, says what it would do, or does nothing. */
-function armedOf({ armed, dry_run }: MeshAnswer): { tone: string; word: string; means: string } {
+function armedOf({ armed, dry_run }: ToldMesh): { tone: string; word: string; means: string } {
   if (!armed) return { tone: 'bad', word: '✖ disarmed', means: 'no host is fenced' }
   if (dry_run) return { tone: 'warn', word: '▲ dry run', means: 'it says what it would do, and does nothing' }
   return { tone: 'good', word: '● armed', means: 'a dead host is fenced, and its instances are moved' }
@@ -26,7 +27,7 @@ const Fact = ({ name, children }: { readonly name: string; readonly children: Co
   </div>
 )
 
-function Summary({ mesh }: { readonly mesh: MeshAnswer }) {
+function Summary({ mesh }: { readonly mesh: ToldMesh }) {
   const armed = armedOf(mesh)
   const { budget } = mesh
   return (
@@ -75,7 +76,14 @@ function Summary({ mesh }: { readonly mesh: MeshAnswer }) {
   )
 }
 
-const HostRow = ({ host }: { readonly host: MeshHost }) => (
+/** Silence goes on; of who was heard a moment ago, only that is told. */
+const HEARD_S = 5
+function heardBy({ last_heard_seconds: age, atMs }: ToldHost): string {
+  if (age !== null && age < HEARD_S) return `under ${HEARD_S} s ago`
+  return heard(age === null ? null : age + (tick.value - atMs) / 1000)
+}
+
+const HostRow = ({ host }: { readonly host: ToldHost }) => (
   <tr>
     <th scope="row">
       <Link to={hostAddress(host.name)}>{host.name}</Link>
@@ -89,7 +97,7 @@ const HostRow = ({ host }: { readonly host: MeshHost }) => (
         <PlaneCell host={host} plane={plane} />
       </td>
     ))}
-    <td class="num">{heard(host.last_heard_seconds)}</td>
+    <td class="num">{heardBy(host)}</td>
     <td class="num">{host.instances ?? host.guests ?? '–'}</td>
     <td class="says" title={host.message}>
       {host.incident ? <Link to={incidentAddress(host.incident)}>incident</Link> : host.message.split(' | ')[0]}
@@ -156,12 +164,17 @@ function matches(host: MeshHost, words: readonly string[]): boolean {
   return words.every((word) => all.includes(word))
 }
 
+/** There is no mesh, or not for this user: the conductor says why. */
+function Refused() {
+  return <Freshness answer={usePolled<unknown>(MESH, REFUSED_MS)} everyS={REFUSED_MS / 1000} />
+}
+
 export function Mesh() {
-  const answer = usePolled<MeshAnswer>(MESH, EVERY_MS)
+  const answer = mesh.value
   const filter = useSignal('')
-  const mesh = answer.value
+  const report = answer.value
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean)
-  const found = mesh?.hosts.filter((host) => matches(host, words)) ?? []
+  const found = report?.hosts.filter((host) => matches(host, words)) ?? []
   return (
     <>
       <div class="bar">
@@ -174,20 +187,20 @@ export function Mesh() {
           value={filter.value}
           onInput={(event) => (filter.value = event.currentTarget.value)}
         />
-        {mesh && (
+        {report && (
           <span class="muted" role="status">
-            {found.length === mesh.hosts.length ? '' : `${found.length} of `}
-            {mesh.hosts.length} hosts, as {mesh.reported_by} says
+            {found.length === report.hosts.length ? '' : `${found.length} of `}
+            {report.hosts.length} hosts, as {report.reported_by} says
           </span>
         )}
       </div>
-      <Freshness answer={answer} />
-      {mesh && (
+      {me.value?.mesh && me.value.project === null ? <Freshness answer={answer} /> : <Refused />}
+      {report && (
         <div class={answer.problem ? 'stale' : ''}>
-          <Summary mesh={mesh} />
-          {mesh.unreadable_keys.length > 0 && (
+          <Summary mesh={report} />
+          {report.unreadable_keys.length > 0 && (
             <p class="problem card">
-              Records of the mesh that cannot be read: {mesh.unreadable_keys.slice(0, 10).join(', ')}
+              Records of the mesh that cannot be read: {report.unreadable_keys.slice(0, 10).join(', ')}
             </p>
           )}
           <Windowed
@@ -199,8 +212,8 @@ export function Mesh() {
             none="No host has all of these words."
           />
           <div class="pair">
-            <Risks risks={mesh.hosts.flatMap(risksOf)} />
-            <Holds hosts={mesh.hosts} />
+            <Risks risks={report.hosts.flatMap(risksOf)} />
+            <Holds hosts={report.hosts} />
           </div>
         </div>
       )}

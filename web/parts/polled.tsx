@@ -1,11 +1,11 @@
 /** What stands above an answer that is asked for again and again: why there is none, or how old it is. */
 import { duration } from '../format.ts'
-import type { Polled } from '../poll.ts'
-import { tick } from '../state.ts'
+import { tick, type Answer } from '../state.ts'
 
 const OLD_S = 10
 
-export function Freshness({ answer }: { readonly answer: Polled<unknown> }) {
+/** `everyS`: how often it is asked for at least. */
+export function Freshness({ answer, everyS = 0 }: { readonly answer: Answer<unknown>; readonly everyS?: number }) {
   const ageS = (tick.value - answer.atMs) / 1000
   if (answer.problem)
     return (
@@ -15,7 +15,7 @@ export function Freshness({ answer }: { readonly answer: Polled<unknown> }) {
       </p>
     )
   if (answer.value === undefined) return <p class="muted">Asking the arbiters …</p>
-  return ageS > OLD_S ? (
+  return ageS > OLD_S + everyS ? (
     <p class="card old" role="status">
       No answer for {duration(ageS)}.
     </p>

@@ -46,6 +46,11 @@ export class Sightings {
     return this.nodes.get(uuid) ?? UNSEEN
   }
 
+  /** Of those whose agent reports any. */
+  *progressed(): Generator<readonly [uuid: string, Progress]> {
+    for (const [uuid, { progress }] of this.nodes) if (progress) yield [uuid, progress]
+  }
+
   /** A new boot begins: what was seen of the last one says nothing about it. */
   booting(uuid: string, nowMs: number): void {
     const live = this.of(uuid)
