@@ -86,13 +86,18 @@ const Boot = z.strictObject({
     .string()
     .default('/usr/lib/ipxe')
     .describe(
-      "Directory of iPXE's undionly.kpxe and snponly.efi; of ipxe.pxe and ipxe.efi, which are tried where those fail; of ipxe-arm64.efi where there are arm64 servers; and, for Secure Boot, of bootx64.efi (shim), grubx64.efi (signed GRUB that reads over HTTP, which Debian has since 13) and mmx64.efi. `rackward image build loaders` makes one of current loaders, which boot 7 to 17 s faster than those of Debian 12.",
+      "Directory of iPXE's undionly.kpxe and snponly.efi; of ipxe.pxe and ipxe.efi, which are tried where those " +
+        'fail; of ipxe-arm64.efi where there are arm64 servers; and, for Secure Boot, of bootx64.efi (shim), ' +
+        'grubx64.efi (signed GRUB that reads over HTTP, which Debian has since 13) and mmx64.efi. `rackward image ' +
+        'build loaders` makes one of current loaders, which boot 7 to 17 s faster than those of Debian 12.',
     ),
   routerAdvertisements: z
     .boolean()
     .default(false)
     .describe(
-      'Sends IPv6 router advertisements of lifetime 0 on these networks (by radvd). Nobody routes through them, but ROMs and loaders that are iPXE no longer wait for a router, which takes up to 17 s of each boot. Wanted where no router announces itself.',
+      'Sends IPv6 router advertisements of lifetime 0 on these networks (by radvd). Nobody routes through them, ' +
+        'but ROMs and loaders that are iPXE no longer wait for a router, which takes up to 17 s of each boot. ' +
+        'Wanted where no router announces itself.',
     ),
   ...RAMDISKS,
   ...BOOT_ISO,
@@ -101,7 +106,8 @@ const Boot = z.strictObject({
 
 const Provision = z.strictObject({
   raidTimeoutSeconds: Seconds.default(3600).describe(
-    'How long RAID volumes may take from their order through Redfish until they are read back, with restarts of the server.',
+    'How long RAID volumes may take from their order through Redfish until they are read back, with restarts of ' +
+      'the server.',
   ),
   callbackTimeoutSeconds: Seconds.default(1800).describe('How long a booted node may take until its agent calls.'),
   agentSilenceSeconds: Seconds.default(120).describe('How long an agent may be silent before the node has failed.'),
@@ -114,7 +120,8 @@ const Provision = z.strictObject({
     .max(120)
     .default(30)
     .describe(
-      'How long an inspection waits for what switches announce by LLDP, which they do every 30 s as a rule; it ends earlier when every card with a link has heard something. 0: not at all.',
+      'How long an inspection waits for what switches announce by LLDP, which they do every 30 s as a rule; it ' +
+        'ends earlier when every card with a link has heard something. 0: not at all.',
     ),
   maxAttempts: z
     .number()
@@ -140,7 +147,8 @@ const Provision = z.strictObject({
     .default(true)
     .describe('Whether disks are cleaned before a node becomes available. automated_clean of a node overrides it.'),
   configDriveUrls: UrlPrefixes.default([]).describe(
-    'Prefixes of URLs that config drives may be fetched from, such as http://192.0.2.1:8080/ for Bifrost. Empty: a config drive is given in the request alone.',
+    'Prefixes of URLs that config drives may be fetched from, such as http://192.0.2.1:8080/ for Bifrost. Empty: ' +
+      'a config drive is given in the request alone.',
   ),
   mediaUrls: UrlPrefixes.default([]).describe(
     'Prefixes of URLs that users may have BMCs insert as virtual media. Empty: none.',
@@ -149,13 +157,15 @@ const Provision = z.strictObject({
     .enum(['refuse', 'warn'])
     .default('refuse')
     .describe(
-      'What becomes of a deploy whose image has a boot loader without a signature while Secure Boot is on: `refuse` before the server is touched, or `warn` in its events and carry on.',
+      'What becomes of a deploy whose image has a boot loader without a signature while Secure Boot is on: ' +
+        '`refuse` before the server is touched, or `warn` in its events and carry on.',
     ),
   erase: z
     .enum(['express', 'whole', 'metadata'])
     .default('express')
     .describe(
-      'How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes every byte, `metadata` zeroes signatures alone.',
+      'How disks are cleaned then: `express` discards where the disk can and zeroes signatures, `whole` zeroes ' +
+        'every byte, `metadata` zeroes signatures alone.',
     ),
 })
 
@@ -236,7 +246,8 @@ export const Config = z.strictObject({
     .default([])
     .describe('Where events are posted to; each webhook needs a secret of its own.'),
   mesh: Mesh.optional().describe(
-    'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes their API on under /rackward/v1/mesh.',
+    'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes ' +
+      'their API on under /rackward/v1/mesh.',
   ),
   limits: Limits.prefault({}).describe('What may grow, and how far.'),
   hostname: z

@@ -104,7 +104,8 @@ export const Limits = z.strictObject({
       declinesPerMac: count(3, 'Addresses that one MAC may decline within ten minutes.'),
       eventsPerSecond: count(
         20,
-        'Events of one kind and source that are kept in a second, and in each minute that a flood lasts; the others are counted and told in one line.',
+        'Events of one kind and source that are kept in a second, and in each minute that a flood lasts; the ' +
+          'others are counted and told in one line.',
       ),
       queuedEvents: count(10_000, 'Events that wait for the conductor; more are counted and dropped.'),
     })
@@ -116,7 +117,8 @@ export const Limits = z.strictObject({
       queued: count(10_000, 'Events from the wire that wait to be written; more are counted and dropped.'),
       durations: count(
         200,
-        'Times of one state that are kept for a model, for each of its firmware versions and for each image, to tell what is usual; older ones go with each sixteenth that is added.',
+        'Times of one state that are kept for a model, for each of its firmware versions and for each image, to ' +
+          'tell what is usual; older ones go with each sixteenth that is added.',
       ),
       durationsInAll: count(200_000, 'Such times in all; the oldest are removed beyond it, once an hour.'),
     })
@@ -126,16 +128,19 @@ export const Limits = z.strictObject({
     .strictObject({
       pollers: count(
         16,
-        'Processes that read the power of BMCs at the same time, each with one set of credentials; a quarter as many again read BMCs that do not answer.',
+        'Processes that read the power of BMCs at the same time, each with one set of credentials; a quarter as ' +
+          'many again read BMCs that do not answer.',
       ),
       pollsPerRound: count(2_000, 'BMCs that one of these processes asks at once.'),
       keptConnections: count(
         3_000,
-        'Redfish BMCs whose connection is kept between two polls, at about 64 KiB each; others get a connection for each poll.',
+        'Redfish BMCs whose connection is kept between two polls, at about 64 KiB each; others get a connection ' +
+          'for each poll.',
       ),
       eventStreams: count(
         2_000,
-        'Event streams of Redfish BMCs that are read at once, at about 64 KiB each; other nodes are watched by the poll alone, or by a subscription where bmc.events.push is configured.',
+        'Event streams of Redfish BMCs that are read at once, at about 64 KiB each; other nodes are watched by ' +
+          'the poll alone, or by a subscription where bmc.events.push is configured.',
       ),
       eventConnections: count(512, 'Open connections of the listener of bmc.events.push; 16 from one address.'),
       eventBytes: sizeBytes(64 * KIB, 'Size of an event of a BMC; a stream with a bigger one is closed.'),
@@ -158,7 +163,8 @@ export const Limits = z.strictObject({
       bootFileBytes: sizeBytes(16 * 1024 * MIB, 'Size of a kernel, ramdisk or ISO image that servers boot as it is.'),
       unusedBootFileBytes: sizeBytes(
         32 * 1024 * MIB,
-        'Size of all kernels, ramdisks and ISO images in the store that no node boots; the oldest are removed beyond it.',
+        'Size of all kernels, ramdisks and ISO images in the store that no node boots; the oldest are removed ' +
+          'beyond it.',
       ),
       reserveBytes: sizeBytes(1024 * MIB, 'Space that imports leave free on the disk of the image store.'),
       imports: count(4, 'Imports at the same time; the others wait.'),

@@ -1,15 +1,18 @@
 /** Maintainer scripts and files of the Debian packages (Debian Policy, chapters 6 and 10.7). */
 
-export const CONDUCTOR_CONFIG = `# Rackward's conductor. Every key: docs/configuration.md. Try a change: rackward conductor --config /etc/rackward/conductor.yaml --check-config
+export const CONDUCTOR_CONFIG = `# Rackward's conductor. Every key: docs/configuration.md.
+# Try a change: rackward conductor --config /etc/rackward/conductor.yaml --check-config
 data: /var/lib/rackward
 images: { store: /var/lib/rackward/images }
 api:
   listen: [{ address: 127.0.0.1, port: 6385 }]
   auth: { strategy: http_basic, file: /etc/rackward/htpasswd }
-# To boot servers, add "agent" and "boot" (and build the ramdisk first: rackward image build ramdisk --cache /var/lib/rackward).
+# To boot servers, add "agent" and "boot". Build the ramdisk first:
+# rackward image build ramdisk --cache /var/lib/rackward
 `
 
-export const AGENT_EXAMPLE = `# Rackward's agent on a host. Copy to /etc/rackward/agent.yaml. Every key: docs/configuration.md.
+export const AGENT_EXAMPLE = `# Rackward's agent on a host. Copy to /etc/rackward/agent.yaml.
+# Every key: docs/configuration.md.
 name: host-1
 role: host
 planes:
@@ -31,7 +34,8 @@ const startUnit = (unit: string) => `
   else deb-systemd-helper update-state ${unit} >/dev/null || true; fi
   if [ -d /run/systemd/system ]; then
     systemctl --system daemon-reload >/dev/null || true
-    if [ -n "$2" ]; then deb-systemd-invoke restart ${unit} >/dev/null || true; else deb-systemd-invoke start ${unit} >/dev/null || true; fi
+    if [ -n "$2" ]; then action=restart; else action=start; fi
+    deb-systemd-invoke $action ${unit} >/dev/null || true
   fi`
 
 export const CONDUCTOR_POSTINST = `#!/bin/sh
@@ -40,13 +44,19 @@ if [ "$1" = configure ]; then
   systemd-sysusers rackward-conductor.conf
   install -d -m 0750 -o rackward -g rackward /var/lib/rackward
   install -d -m 0755 -o rackward -g rackward /var/lib/rackward/images
-  # Authentication is on from the first start: one administrator with a random password, which root finds in clouds.yaml.
+  # Authentication is on from the first start: one administrator with a random password, which root finds in
+  # clouds.yaml.
   if [ ! -e /etc/rackward/htpasswd ]; then
     umask 077
     password=$(rackward user set admin --file /etc/rackward/htpasswd --random)
     chown root:rackward /etc/rackward/htpasswd
     chmod 0640 /etc/rackward/htpasswd
-    printf 'clouds:\\n  rackward:\\n    auth_type: http_basic\\n    auth: { endpoint: "http://127.0.0.1:6385", username: admin, password: %s }\\n' "$password" >/etc/rackward/clouds.yaml
+    cat >/etc/rackward/clouds.yaml <<CLOUDS
+clouds:
+  rackward:
+    auth_type: http_basic
+    auth: { endpoint: "http://127.0.0.1:6385", username: admin, password: $password }
+CLOUDS
   fi${startUnit('rackward-conductor.service')}
 fi
 `
@@ -57,7 +67,9 @@ if [ "$1" = configure ]; then
   systemd-sysusers rackward-agent.conf
   # Asks libvirt as its members may, where there is one.
   if getent group libvirt >/dev/null && [ -x /usr/sbin/usermod ]; then usermod -a -G libvirt rackward-agent; fi
-  if [ -d /run/udev ]; then udevadm control --reload >/dev/null 2>&1 && udevadm trigger --subsystem-match=watchdog >/dev/null 2>&1 || true; fi${startUnit('rackward-agent.service')}
+  if [ -d /run/udev ]; then
+    udevadm control --reload >/dev/null 2>&1 && udevadm trigger --subsystem-match=watchdog >/dev/null 2>&1 || true
+  fi${startUnit('rackward-agent.service')}
 fi
 `
 
@@ -70,7 +82,10 @@ export const postrm = (unit: string, purged: readonly string[]): string => `#!/b
 set -e
 if [ "$1" = remove ] && [ -x /usr/bin/deb-systemd-helper ]; then deb-systemd-helper mask ${unit} >/dev/null || true; fi
 if [ "$1" = purge ]; then
-  if [ -x /usr/bin/deb-systemd-helper ]; then deb-systemd-helper purge ${unit} >/dev/null || true; deb-systemd-helper unmask ${unit} >/dev/null || true; fi
+  if [ -x /usr/bin/deb-systemd-helper ]; then
+    deb-systemd-helper purge ${unit} >/dev/null || true
+    deb-systemd-helper unmask ${unit} >/dev/null || true
+  fi
   rm -rf ${purged.join(' ')}
 fi
 if [ -d /run/systemd/system ]; then systemctl --system daemon-reload >/dev/null || true; fi

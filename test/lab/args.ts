@@ -27,17 +27,24 @@ const MAX_NODES = 16
 const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
-export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi] [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--ha] [--json] [--keep] [--name NAME]
+export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi]
+             [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
-  kill      with --ha: game day. "kill server-2" cuts its power behind its BMC's back, "--freeze" freezes it; what the mesh does about it is told
-  rackward  the command line, as the administrator of the rack: npm run lab -- rackward node list, ... node console server-1, ... mesh status
+  kill      with --ha: game day. "kill server-2" cuts its power behind its BMC's back, "--freeze" freezes it; prints
+            what the mesh does about it
+  rackward  the command line, as the administrator of the rack: npm run lab -- rackward node list,
+            ... node console server-1, ... mesh status
   down      take everything away again
-  --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances; one loses its power, one freezes
-  --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish speak IPMI as well
-  --boot    media, with --bmc redfish: the servers boot the ramdisk from the boot ISO in a virtual drive of their BMC, and no DHCP server is on the wire
-  --secure-boot  all servers have UEFI firmware with Microsoft's keys and Secure Boot on, from the first packet to the installed system
+  --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances;
+            one loses its power, one freezes
+  --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish
+            speak IPMI as well
+  --boot    media, with --bmc redfish: the servers boot the ramdisk from the boot ISO in a virtual drive of their BMC,
+            and no DHCP server is on the wire
+  --secure-boot  all servers have UEFI firmware with Microsoft's keys and Secure Boot on, from the first packet to the
+            installed system
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side

@@ -13,7 +13,13 @@ export async function makeLibvirt(node: LabNode, main: string): Promise<void> {
   )
   await writeFile(
     join(at, 'etc/qemu.conf'),
-    'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n',
+    `stdio_handler = "file"
+security_driver = "none"
+user = "root"
+group = "root"
+cgroup_controllers = [ ]
+namespaces = [ ]
+`,
   )
   const binds = Object.entries({
     lib: '/var/lib/libvirt',
@@ -31,7 +37,9 @@ exec ${process.execPath} ${main} agent --config ${node.dir}/agent.yaml
   await writeFile(join(node.dir, 'inside.sh'), script, { mode: 0o755 })
   await writeFile(
     join(node.dir, 'start.sh'),
-    `#!/bin/sh\nexec setsid ip netns exec ${node.namespace} ${node.dir}/inside.sh >>${node.dir}/agent.log 2>&1 </dev/null\n`,
+    `#!/bin/sh
+exec setsid ip netns exec ${node.namespace} ${node.dir}/inside.sh >>${node.dir}/agent.log 2>&1 </dev/null
+`,
     { mode: 0o755 },
   )
 }
@@ -59,26 +67,44 @@ set_working_mc 0x20
 `
   const chassis = `#!/bin/sh
 d=${node.dir}; op=$1; shift; echo "$op $*" >>$d/calls
-off() { $d/links.sh down; echo 0 >$d/power; for i in 1 2 3; do for p in $(ip netns pids ${node.namespace}); do kill -KILL $p; done; done; }
+off() {
+ $d/links.sh down; echo 0 >$d/power
+ for i in 1 2 3; do for p in $(ip netns pids ${node.namespace}); do kill -KILL $p; done; done
+}
 case $op in
  reset) off;;
  get) while [ -n "$1" ]; do case $1 in
-   power) if [ -e $d/bmc-lies ]; then echo power:0; elif [ -e $d/bmc-blip ]; then rm $d/bmc-blip; echo power:0; else echo power:$(cat $d/power); fi;;
+   power)
+    if [ -e $d/bmc-lies ]; then echo power:0
+    elif [ -e $d/bmc-blip ]; then rm $d/bmc-blip; echo power:0
+    else echo power:$(cat $d/power); fi;;
    boot) echo boot:none;; *) exit 1;; esac; shift; done;;
- set) while [ -n "$1" ]; do case $1 in power) if [ ! -e $d/bmc-stuck ]; then if [ $2 = 0 ]; then off; else $d/on.sh; fi; fi;; esac; shift 2; done;;
+ set) while [ -n "$1" ]; do case $1 in
+   power) if [ ! -e $d/bmc-stuck ]; then if [ $2 = 0 ]; then off; else $d/on.sh; fi; fi;; esac; shift 2; done;;
 esac
 exit 0
 `
   await writeFile(join(node.dir, 'lan.conf'), lan)
   await writeFile(
     join(node.dir, 'emu.cmd'),
-    'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n',
+    `mc_setbmc 0x20
+mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
+sel_enable 0x20 1000 0x0a
+mc_enable 0x20
+`,
   )
   await writeFile(join(node.dir, 'chassis.sh'), chassis, { mode: 0o755 })
   // A boot: another identity, an empty /run, and the agent.
   await writeFile(
     join(node.dir, 'on.sh'),
-    `#!/bin/sh\n[ "$(cat ${node.dir}/power)" = 1 ] && exit 0\n${node.dir}/links.sh up\necho 1 >${node.dir}/power\ncat /proc/sys/kernel/random/uuid >${node.dir}/boot-id\nrm -f ${node.dir}/gate\n${node.dir}/start.sh &\n`,
+    `#!/bin/sh
+[ "$(cat ${node.dir}/power)" = 1 ] && exit 0
+${node.dir}/links.sh up
+echo 1 >${node.dir}/power
+cat /proc/sys/kernel/random/uuid >${node.dir}/boot-id
+rm -f ${node.dir}/gate
+${node.dir}/start.sh &
+`,
     { mode: 0o755 },
   )
   // A machine without power has no kernel that answers: its ports are down.

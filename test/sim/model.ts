@@ -2,17 +2,12 @@
  *  receives it, two leaders one after the other, OFF commands and requests that are late or lost. Time is cut down to
  *  "just now" and "long ago". */
 import { stepIncident, type FenceAction } from '../../host-agent/fence/step.ts'
-import { maySendOff, type Facts, type PowerRead } from '../../host-agent/fence/guards.ts'
-import type { Incident } from '../../host-agent/protocol/records.ts'
-import { stepIntent, type IntentFacts } from '../../host-agent/evacuate/intents.ts'
-import { type Intent } from '../../host-agent/protocol/records.ts'
-import type { Whereabouts } from '../../host-agent/evacuate/instances.ts'
+import { maySendOff } from '../../host-agent/fence/guards.ts'
+import { stepIntent } from '../../host-agent/evacuate/intents.ts'
+import { factsOf, incidentOf, intentFactsOf, intentOf, visible } from './model-facts.ts'
 import { IDLE, type Leader, type Rules, type State } from './model-state.ts'
 
 type Next = readonly [label: string, state: State]
-const NOW = 10_000_000
-const LONG = 1_000_000
-const visible = (state: State) => state.host === 'run' && state.reach
 const pair = <T>(list: readonly [T, T], i: number, value: T): [T, T] => (i === 0 ? [value, list[1]] : [list[0], value])
 
 export function nextStates(state: State, rules: Rules): Next[] {
@@ -91,43 +86,6 @@ function environment(state: State, rules: Rules): Next[] {
   return out
 }
 
-const incidentOf = (state: State): Incident => ({
-  id: 'i', host: 'h', bootId: '0', state: state.incident as Incident['state'], epoch: state.incidentEpoch, cause: 'silent', why: '', offs: state.offs,
-  proof: state.proof ? { level: 'L1', says: '', epoch: state.incidentEpoch, at: '' } : null, attested: null, listed: state.intent !== '', returnedBoot: state.incident === 'returning' ? '1' : null, lines: [],
-}) // prettier-ignore
-
-const intentOf = (state: State): Intent => ({
-  incident: 'i', source: 'h', instance: 'vm', name: 'vm', priority: 0, memoryMb: 1, group: null, state: state.intent as Intent['state'], epoch: state.intentEpoch, attempt: state.attempt,
-  target: null, ref: null, past: state.past === 0 ? null : String(state.past), why: null, hops: 0, requestedAt: null, endedAt: null,
-}) // prettier-ignore
-
-function readsOf(leader: Leader): PowerRead[] {
-  const off = (agoMs: number, session: number): PowerRead => ({ atMs: NOW - agoMs, power: 'off', session })
-  if (leader.reads === 3) return [{ atMs: NOW - 2_000, power: 'on', session: 1 }]
-  return leader.reads === 0 ? [] : leader.reads === 1 ? [off(2_000, 1)] : [off(3_500, 1), off(2_000, 2)]
-}
-
-function factsOf(state: State, i: 0 | 1, { long, gated }: { long: boolean; gated: boolean }): Facts {
-  const leader = state.leaders[i]
-  const seen = visible(state)
-  return {
-    nowMs: NOW, at: '', epoch: i + 1, leaseLeftMs: 9_000, quiesced: leader.quiesced, veto: seen ? 'hard' : null, confirmed: !seen, halted: null, reads: readsOf(leader), identity: 'match', updating: null,
-    outstanding: leader.off === 1 ? 1 : 0, lastOffMs: leader.off === 0 ? null : leader.off === 1 ? NOW - 100 : NOW - LONG,
-    stateSinceMs: long ? NOW - LONG : NOW - 4_000, devices: [], levels: ['L0', 'L1'], resetByMs: null, slot: null, lifeAtMs: null,
-    newBoot: seen && state.boot === 1 ? { bootId: '1', quarantined: !state.src, guests: state.src ? 1 : 0 } : null,
-    instances: { listed: state.intent !== '' || state.incident === 'fenced', open: state.intent === '' || state.intent === 'PENDING' || state.intent === 'INTENT' || state.intent === 'REQUESTED' ? 1 : 0 },
-    readmitted: leader.enabled, gated,
-  } // prettier-ignore
-}
-
-const TRUTHS: Record<Leader['truth'], Whereabouts | undefined> = {
-  '': undefined,
-  source: { at: 'source' },
-  moving1: { at: 'moving', ref: '1', to: 'd' },
-  moving2: { at: 'moving', ref: '2', to: 'e' },
-  moved: { at: 'moved', ref: '1', to: 'd' },
-}
-
 function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   const out: Next[] = []
   const leader = state.leaders[i]
@@ -154,10 +112,15 @@ function leaderActs(state: State, i: 0 | 1, rules: Rules): Next[] {
       const reset =
         next.state === 'recovered' || next.state === 'cancelled' ? { reads: 0 as const, off: 0 as const } : {}
       to(`stores "${next.state}"${next.offs > state.offs ? ' and OFF' : ''}${long ? ' after long' : ''}`, {
-        incident: next.state, incidentEpoch: next.epoch, offs: Math.min(2, next.offs), proof: next.proof !== null,
-        ...(next.state === 'evacuating' && state.intent === '' ? { intent: 'PENDING' as const, intentEpoch: epoch } : {}),
+        incident: next.state,
+        incidentEpoch: next.epoch,
+        offs: Math.min(2, next.offs),
+        proof: next.proof !== null,
+        ...(next.state === 'evacuating' && state.intent === ''
+          ? { intent: 'PENDING' as const, intentEpoch: epoch }
+          : {}),
         ...mine({ ...reset, owes: does('power off') ? 'off' : '' }),
-      }) // prettier-ignore
+      })
     }
     if (step.next && i === 0 && state.late === null && rules.lease) {
       const { next } = step
@@ -221,10 +184,7 @@ function intentActs(state: State, i: 0 | 1, rules: Rules): Next[] {
   if (leader.truth !== truth) out.push([`${me} looks where the instance is`, { ...state, ...mine({ truth }) }])
   // A leader that finds an attempt which it did not make knows nothing of its request.
   const request = leader.request === 'none' && state.intent === 'INTENT' ? 'unknown' : leader.request
-  const facts: IntentFacts = {
-    nowMs: NOW, at: '', epoch: i + 1, mayCommand: true, truth: TRUTHS[leader.truth], truthAgeMs: 0, request, requestWhy: null,
-    requestAgeMs: state.posts[i] > 0 ? 0 : LONG, graceMs: 6_000, place: null, targetFenced: state.ref === 1 && (rules.targetProof ? state.target === 'fenced' : state.target !== 'well'), stateAgeMs: 0, tries: 3,
-  } // prettier-ignore
+  const facts = intentFactsOf(state, i, { request, rules })
   const step = stepIntent(intentOf(state), facts, rules.intent)
   const start = step.effect?.do === 'start' ? 'start' : ''
   // A host that no gate holds, and that is seen to run again, is fenced again before anything else is started
