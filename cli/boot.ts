@@ -8,8 +8,10 @@ import { systemClock } from '../kit/clock.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
+import { quietSockopt } from './daemon.ts'
 
 export async function runBoot(path: string): Promise<void> {
+  quietSockopt()
   const config = await loadConfig(path)
   const { boot, agent } = config
   if (!boot || !agent) throw new Fault('config.invalid', `${path}: boot and agent must both be there`)

@@ -8,7 +8,7 @@ import { devConfig, loadConfig, type Config } from '../conductor/config.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { isRunning, launch } from '../kit/run.ts'
-import { serve } from './daemon.ts'
+import { quietSockopt, serve } from './daemon.ts'
 
 export interface ConductorOptions {
   readonly config?: string
@@ -19,6 +19,7 @@ export interface ConductorOptions {
 }
 
 export async function runConductor(options: ConductorOptions): Promise<void> {
+  quietSockopt()
   const config = await configOf(options)
   if (options.checkConfig) return void process.stdout.write(`${options.config} is acceptable\n`)
   const log = makeLog('conductor', config.log)

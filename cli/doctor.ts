@@ -11,6 +11,7 @@ import { systemClock } from '../kit/clock.ts'
 import { openConsul } from '../kit/consul.ts'
 import { systemRandom } from '../kit/random.ts'
 import { run } from '../kit/run.ts'
+import { quietSockopt } from './daemon.ts'
 import { apiFindings } from './doctor-api.ts'
 import { findPlace, openApi, type ServerOptions } from './server.ts'
 import { formatOf, said, show } from './show.ts'
@@ -26,8 +27,7 @@ const MARKS: Readonly<Record<Level, string>> = { ok: '✓', warn: '!', bad: '✗
 const SLOW_MS = 2_000
 
 export async function doctor(options: DoctorOptions): Promise<void> {
-  // sockopt's way to a socket's descriptor is an old one; what Node.js says of it is nothing for an operator.
-  process.noDeprecation = true
+  quietSockopt()
   const isThere = (file: string) =>
     access(file).then(
       () => true,

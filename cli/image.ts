@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { Limits } from '../conductor/limits.ts'
 import { ImportBudget } from '../images/budget.ts'
 import { parseChecksum } from '../images/checksum.ts'
-import { importImage } from '../images/import.ts'
+import { importImage, type ImportRequest } from '../images/import.ts'
 import type { ImageIndex } from '../images/index.ts'
 import { buildPackages } from '../images/packages/deb.ts'
 import { treeDigest } from '../images/packages/tree.ts'
@@ -25,6 +25,7 @@ import { endChildren, run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
 import { formatOf, pairs, print, said, show } from './show.ts'
+import { asOwned } from './store-owner.ts'
 
 type Say = (line: string) => void
 /** As shells have it for a program that SIGINT ended. */
@@ -203,9 +204,11 @@ export async function debianFor(
     const disk = join(workDir, 'disk.raw')
     const traits = await buildDebian({ workDir, disk, architecture, say, ...(extras ? { extras } : {}) })
     say('cutting the image into pieces')
-    const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
-    // The plain name moves to the newest build.
-    return store.rename(image.id, [name, keyed])
+    return asOwned(store, async () => {
+      const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
+      // The plain name moves to the newest build.
+      return store.rename(image.id, [name, keyed])
+    })
   })
 }
 
@@ -213,17 +216,18 @@ export async function importOne(
   source: string,
   options: { name: string; checksum?: string; format?: string; store?: string },
 ): Promise<void> {
-  if (options.format !== undefined && options.format !== 'raw' && options.format !== 'qcow2')
-    throw new Fault('input.invalid', `--format: ${options.format} is neither raw nor qcow2`)
-  const image = await importImage(
-    new ImageStore(options.store ?? join(defaultCache(), 'images')),
-    {
-      source,
-      name: options.name,
-      ...(options.checksum ? { checksum: parseChecksum(options.checksum) } : {}),
-      ...(options.format ? { format: options.format } : {}),
-    },
-    { budget: new ImportBudget(Limits.parse({}).images, systemClock) },
+  const { name, checksum, format } = options
+  if (format !== undefined && format !== 'raw' && format !== 'qcow2')
+    throw new Fault('input.invalid', `--format: ${format} is neither raw nor qcow2`)
+  const wanted: ImportRequest = {
+    source,
+    name,
+    ...(checksum ? { checksum: parseChecksum(checksum) } : {}),
+    ...(format ? { format } : {}),
+  }
+  const budget = new ImportBudget(Limits.parse({}).images, systemClock)
+  const image = await asOwned(new ImageStore(options.store ?? join(defaultCache(), 'images')), (store) =>
+    importImage(store, wanted, { budget }),
   )
   print(`${options.name}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`)
 }

@@ -1,11 +1,12 @@
 /** `rackward init`: five questions, answered by a person, by options, or as it is usual on this machine, become the
  *  configuration of a conductor that passes its own check, with its users, certificate and clouds.yaml. */
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { parseConfig } from '../conductor/config.ts'
 import { selfSigned } from '../kit/certificate.ts'
 import { systemRandom } from '../kit/random.ts'
+import { quietSockopt } from './daemon.ts'
 import { CliError } from './error.ts'
 import { askAll, type Asker, type Given } from './init/ask.ts'
 import { certificateNames, cloudsOf, configText, configurationOf, consoleUrl, filesOf } from './init/answers.ts'
@@ -23,8 +24,7 @@ const PACKAGE_DIR = '/etc/rackward'
 const note = (line: string) => void process.stderr.write(`${line}\n`)
 
 export async function init(options: InitOptions): Promise<void> {
-  // sockopt's way to a socket's descriptor is an old one; what Node.js says of it is nothing for an operator.
-  process.noDeprecation = true
+  quietSockopt()
   const places: Places = { configDir: resolve(options.out), dataDir: resolve(options.data) }
   const files = filesOf(places)
   const before = await packageUser(files)
@@ -84,25 +84,26 @@ async function answersOf(given: Given): Promise<Answers> {
   }
 }
 
+/** One word for a shell, whatever stands in it. */
+const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
+
 function nextText(answers: Answers, at: { places: Places; written: readonly NewFile[] }): string {
   const { places, written } = at
   const files = filesOf(places)
   const { bmc } = answers
   const isPackages = places.configDir === PACKAGE_DIR
   const login = bmc
-    ? `--driver ${bmc.driver} --bmc ADDRESS --user ${bmc.user} --password-file ${bmc.passwordFile}`
+    ? `--driver ${bmc.driver} --bmc ADDRESS --user ${word(bmc.user)} --password-file ${word(bmc.passwordFile)}`
     : '--driver ipmi --bmc ADDRESS --user USER --password-file FILE'
   const steps = [
-    ['the ramdisk', `rackward image build ramdisk --cache ${places.dataDir} --link ${files.ramdisk}`],
-    ['an image', `rackward image build debian-12 --cache ${places.dataDir} --store ${files.images}`],
+    ['the ramdisk', `rackward image build ramdisk --cache ${word(places.dataDir)} --link ${word(files.ramdisk)}`],
+    ['an image', `rackward image build debian-12 --cache ${word(places.dataDir)} --store ${word(files.images)}`],
     [
       'the conductor',
-      isPackages ? 'systemctl restart rackward-conductor' : `rackward conductor --config ${files.config}`,
+      isPackages ? 'systemctl restart rackward-conductor' : `rackward conductor --config ${word(files.config)}`,
     ],
-    ...(isPackages
-      ? []
-      : [['its client', `export OS_CLIENT_CONFIG_FILE=${join(places.configDir, 'clouds.yaml')} OS_CLOUD=rackward`]]),
-    ['what is wrong?', `rackward doctor --config ${files.config}`],
+    ...(isPackages ? [] : [['its client', `export OS_CLIENT_CONFIG_FILE=${word(files.clouds)} OS_CLOUD=rackward`]]),
+    ['what is wrong?', `rackward doctor --config ${word(files.config)}`],
     ['a server', `rackward node enroll u01 ${login} --mac MAC`],
     ['the console', `${consoleUrl(answers)}  (user ${answers.user}; the password is in ${files.clouds})`],
   ]

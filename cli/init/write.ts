@@ -1,6 +1,6 @@
 /** Writes what `rackward init` made: nothing that is there is overwritten, and after a failure nothing new is left. */
-import { access, chown, constants, mkdir, readFile, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { access, chown, constants, mkdir, mkdtemp, readFile, rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { CONDUCTOR_CONFIG } from '../../images/packages/scripts.ts'
 import { writeWhole } from '../../kit/files.ts'
 import { isDict } from '../../kit/json.ts'
@@ -68,9 +68,12 @@ function userOf(clouds: string): { user: string; password: string } | undefined 
 
 /** Throws where `dir`, or the directory that it would be made in, cannot be written: before anybody is asked. */
 export async function checkWritable(dir: string): Promise<void> {
-  const error = await access(dir, constants.W_OK | constants.X_OK).catch((failed: NodeJS.ErrnoException) => failed)
+  const failed = (error: NodeJS.ErrnoException) => error
+  const denied = await access(dir, constants.W_OK | constants.X_OK).catch(failed)
+  if (denied?.code === 'ENOENT' && dirname(dir) !== dir) return checkWritable(dirname(dir))
+  // As far as access(2) knows, root may write into /proc; there, a recursive mkdir of Node.js never ends.
+  const error = denied ?? (await mkdtemp(join(dir, '.rackward-')).then(rmdir, failed))
   if (!error) return
-  if (error.code === 'ENOENT' && dirname(dir) !== dir) return checkWritable(dirname(dir))
   throw new CliError('failed', `cannot write into ${dir}: ${error.message}; run this as root, or name --out DIR`)
 }
 

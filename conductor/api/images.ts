@@ -20,7 +20,7 @@ export const imageRoutes = ({ store, images }: ImageRouteParts): DescribedRoute[
     summary: 'the images of the store, the newest first, and the servers that each is on or goes to',
     async handle(request) {
       mustBeWhole(request.actor, 'images')
-      const nodes = (await store.everyNode()).filter((node) => node.instanceInfo.image_source !== undefined)
+      const users = usersOf(await store.everyNode())
       const listed = (await images.list()).toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
       const body: ImageList = {
         images: listed.map((image) => ({
@@ -31,7 +31,7 @@ export const imageRoutes = ({ store, images }: ImageRouteParts): DescribedRoute[
           created_at: image.createdAt,
           os_type: image.osType ?? null,
           signed_loader: image.signedLoader ?? null,
-          used_by: nodes.filter((node) => isOn(node, image)).map(({ uuid, name }) => ({ uuid, name })),
+          used_by: [image.id, ...image.names].flatMap((source) => users.get(source) ?? []),
         })),
         broken: await images.broken(),
       }
@@ -40,10 +40,17 @@ export const imageRoutes = ({ store, images }: ImageRouteParts): DescribedRoute[
   },
 ]
 
-/** By what was written, where that is known; else by the name that was asked for. */
-function isOn(node: NodeRecord, image: { readonly id: string; readonly names: readonly string[] }): boolean {
-  const { imageId } = node.workflow
-  if (imageId !== null) return imageId === image.id
-  const source = String(node.instanceInfo.image_source)
-  return source === image.id || image.names.includes(source)
+type User = ImageList['images'][number]['used_by'][number]
+
+/** Servers by image: by what was written, where that is known; else by the id or name that was asked for. */
+function usersOf(nodes: readonly NodeRecord[]): ReadonlyMap<string, readonly User[]> {
+  const users = new Map<string, User[]>()
+  for (const { uuid, name, workflow, instanceInfo } of nodes) {
+    if (instanceInfo.image_source === undefined) continue
+    const source = workflow.imageId ?? String(instanceInfo.image_source)
+    const known = users.get(source)
+    if (known) known.push({ uuid, name })
+    else users.set(source, [{ uuid, name }])
+  }
+  return users
 }

@@ -41,6 +41,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'store.stale': 409,
   'store.moved': 409,
   'store.broken': 503,
+  'store.migrated': 503,
   'bmc.config': 400,
   'url.fetch': 400,
   'url.busy': 503,

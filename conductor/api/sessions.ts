@@ -47,16 +47,9 @@ export class Sessions {
     this.parts = parts
   }
 
-  /** A new session of a user whose password was right. The one of this user that was used least recently goes when
-   *  there are too many. */
+  /** A new session of a user whose password was right. */
   async open(user: string): Promise<{ token: string; csrf: string; endsAtMs: number }> {
     const { store, clock, random, limits, auth } = this.parts
-    const all = await store.objects.every(SESSION)
-    const left = all.filter((one) => this.actorOf(one) !== undefined)
-    const own = left.filter((one) => one.body.user === user).sort((a, b) => usedAtMs(a) - usedAtMs(b))
-    const tooMany = own.slice(0, Math.max(0, own.length + 1 - limits.sessionsPerUser))
-    for (const one of all) if (!left.includes(one) || tooMany.includes(one)) await this.close(one.uuid)
-
     const token = random.bytes(TOKEN_BYTES).toString('base64url')
     const nowMs = clock.now()
     await store.objects.add({
@@ -70,7 +63,18 @@ export class Sessions {
       updatedAtMs: nowMs,
       body: { user, stamp: auth.known(user)?.stamp ?? '' },
     })
+    await this.prune(user)
     return { token, csrf: csrfOf(token), endsAtMs: nowMs + limits.sessionSeconds * 1000 }
+  }
+
+  /** Removes sessions that are over, and those of the user that were used least recently where there are too many.
+   *  After the new one is stored: of logins at the same moment, the last one sees all. */
+  private async prune(user: string): Promise<void> {
+    const all = await this.parts.store.objects.every(SESSION)
+    const left = new Set(all.filter((one) => this.actorOf(one) !== undefined))
+    const own = [...left].filter((one) => one.body.user === user).sort((a, b) => usedAtMs(a) - usedAtMs(b))
+    const tooMany = own.slice(0, Math.max(0, own.length - this.parts.limits.sessionsPerUser))
+    for (const one of all) if (!left.has(one) || tooMany.includes(one)) await this.close(one.uuid)
   }
 
   /** The session of a token, which counts as used. Undefined: there is none, or it has ended. */

@@ -6,8 +6,8 @@ import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 
-/** The program, in few files, the agent of the deploy ramdisk, and the man pages. */
-const PARTS = ['bundle', 'agent.cjs', 'man'] as const
+/** The program, in few files, and the agent of the deploy ramdisk. */
+const PARTS = ['bundle', 'agent.cjs'] as const
 /** What the bundle finds at run time (kit/setup/packages.mjs says the same to the bundler). */
 const RUNTIME = ['better-sqlite3', 'sockopt', 'fast-json-patch'] as const
 /** Named as dependencies, and used while they are installed. */

@@ -216,6 +216,17 @@ describe('the program', () => {
     expect(stderr).not.toContain('--network')
   })
 
+  test('a directory that no file can be made in is said, even to root, and ends at once', async () => {
+    const { code, stderr } = await cli('init', '--yes', '--dhcp', 'own', '--out', '/proc/rackward')
+    expect([code, stderr]).toEqual([STATUSES.failed, expect.stringContaining('cannot write into /proc: ')])
+  })
+
+  test('the commands that it prints can be pasted, whatever the paths are', async () => {
+    const { code, stdout } = await cli('init', '--yes', '--dhcp', 'own', '--out', join(dir, "the rack's"))
+    const quoted = `'${dir}/the rack'\\''s/conductor.yaml'`
+    expect([code, stdout]).toEqual([0, expect.stringContaining(`rackward conductor --config ${quoted}\n`)])
+  })
+
   test('on a terminal it asks, and a file of passwords that others can read is refused', async () => {
     const password = join(dir, 'password')
     await writeFile(password, 'secret\n')

@@ -75,6 +75,12 @@ test('the cookie stands for the user, with its role and project, and no script c
   expect((await call('GET', '/metrics', undefined, headers)).status).toBe(403)
 })
 
+test('logins at the same moment leave no more sessions than a user may have', async () => {
+  const made = await Promise.all(Array.from({ length: 12 }, () => loggedIn('eye')))
+  const statuses = await Promise.all(made.map(({ headers }) => status(headers)))
+  expect(statuses.filter((one) => one === 200).length).toBe(3)
+})
+
 test('what the store keeps is not what the browser sends', async () => {
   const { set } = await loggedIn('root')
   const token = /rackward=([\w-]+)/.exec(set)?.[1] as string
