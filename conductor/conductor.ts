@@ -21,6 +21,7 @@ import { started, type Context } from './start/context.ts'
 import { startFirmwareServer } from './start/firmware.ts'
 import { hardwareParts } from './start/hardware.ts'
 import { meshParts } from './start/mesh.ts'
+import { startMasakari } from './start/masakari.ts'
 import { startMonitoring } from './start/monitoring.ts'
 import { startOperations } from './start/operations.ts'
 import { makePerformer, provisioningParts, startAgentPort } from './start/provisioning.ts'
@@ -100,10 +101,12 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
 
   const running = { ...storage, ...hardware, ...provisioning, ...monitoring, ...mesh }
   const operations = await startOperations(context, running, webhookList)
+  const masakari = await startMasakari(context, running)
   const { addresses, routes } = await startApi(context, {
     ...running,
     ...operations,
     ...monitoring,
+    masakari,
     boot,
     uiDirectory: parts.uiDirectory,
   })

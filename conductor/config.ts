@@ -249,6 +249,12 @@ export const Config = z.strictObject({
     'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes ' +
       'their API on under /rackward/v1/mesh.',
   ),
+  masakari: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether Masakari’s API is served under /instance-ha/v1, in front of the mesh. Its notifications make the mesh look; none of them proves anything.',
+    ),
   limits: Limits.prefault({}).describe('What may grow, and how far.'),
   hostname: z
     .string()

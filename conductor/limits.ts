@@ -157,6 +157,17 @@ export const Limits = z.strictObject({
     })
     .prefault({})
     .describe('Of what is read of servers through their BMCs.'),
+  masakari: z
+    .strictObject({
+      segments: count(100, 'Segments.'),
+      notifications: count(
+        1_000,
+        'Notifications; beyond it the oldest that is settled goes, and none is taken while none is settled.',
+      ),
+      notificationDays: count(30, 'Days that notifications are kept.'),
+    })
+    .prefault({})
+    .describe('Of Masakari’s API.'),
   images: z
     .strictObject({
       virtualSizeBytes: sizeBytes(2 * 1024 ** 4, 'Size of an image once it is unpacked.'),

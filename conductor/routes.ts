@@ -11,14 +11,16 @@ import { plainRoutes } from './api/plain.ts'
 import { portRoutes, type PortRouteParts } from './api/ports.ts'
 import { rackwardRoutes, type RackwardParts } from './api/rackward.ts'
 import { ramdiskRoutes, type RamdiskParts } from './api/ramdisk.ts'
+import { masakariRoutes } from './api/masakari/routes.ts'
 import type { Route } from './api/route.ts'
+import type { Masakari } from './masakari/service.ts'
 
 export type AllRouteParts = PlanRouteParts &
   AllocationRouteParts &
   PortRouteParts &
   RackwardParts &
   RamdiskParts &
-  StateParts
+  StateParts & { readonly masakari: Masakari | undefined }
 
 export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...nodeRoutes(parts),
@@ -33,4 +35,5 @@ export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...plainRoutes(parts),
   ...ramdiskRoutes(parts),
   ...rackwardRoutes(parts),
+  ...(parts.masakari ? masakariRoutes(parts.masakari) : []),
 ]

@@ -22,6 +22,8 @@ import { callerOf, isBrowser } from './caller.ts'
 import { readBody } from './body.ts'
 import { isRead, refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
+import { masakariProblem } from './masakari/problems.ts'
+import { isMasakari, masakariVersion, negotiateMasakari } from './masakari/versions.ts'
 import { problemOf } from './problems.ts'
 import type { Sessions } from './sessions.ts'
 import { type BodylessRequest, type BodyKind, mount, publicRoutes, Query, type Route } from './route.ts'
@@ -164,11 +166,18 @@ function stamp(parts: AppParts): RequestHandler {
   return (request, response, next) => {
     const id = `req-${parts.random.uuid()}`
     response.locals.requestId = id
+    response.vary(HEADER)
+    if (isMasakari(request.path)) {
+      response.setHeader('X-Openstack-Request-Id', id)
+      const minor = negotiateMasakari(request.get('openstack-api-version'))
+      response.locals.minor = minor
+      response.setHeader(HEADER, masakariVersion(minor))
+      return next()
+    }
     response.setHeader('X-OpenStack-Ironic-API-Minimum-Version', versionText(MIN_MINOR))
     response.setHeader('X-OpenStack-Ironic-API-Maximum-Version', versionText(MAX_MINOR))
     response.setHeader('Openstack-Request-Id', id)
     response.setHeader('X-Openstack-Request-Id', id)
-    response.vary(HEADER)
     const asked = {
       modern: request.get('openstack-api-version'),
       legacy: request.get('x-openstack-ironic-api-version'),
@@ -184,7 +193,7 @@ function stamp(parts: AppParts): RequestHandler {
 
 /** Ironic takes paths without /v1 as if it stood there. */
 const tolerantPath: RequestHandler = (request, _response, next) => {
-  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|healthz|readyz|metrics)/.test(request.url)) request.url = `/v1${request.url}`
+  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|instance-ha(\/|\?|$)|healthz|readyz|metrics)/.test(request.url)) request.url = `/v1${request.url}`
   next()
 }
 
@@ -231,7 +240,7 @@ function authenticate(parts: AppParts): RequestHandler {
 function onError(log: Log): ErrorRequestHandler {
   return (error: unknown, request: Request, response: Response, next) => {
     if (response.headersSent) return next(error)
-    const { status, body, retryAfterSeconds } = problemOf(error)
+    const { status, body, retryAfterSeconds } = isMasakari(request.path) ? masakariProblem(error) : problemOf(error)
     if (retryAfterSeconds !== undefined) response.set('Retry-After', String(retryAfterSeconds))
     const actor = response.locals.actor as Actor | undefined
     if (status >= 500) log.error({ err: error, method: request.method, path: request.path }, 'a request failed')

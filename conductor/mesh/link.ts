@@ -22,11 +22,13 @@ export interface MeshHost {
     readonly seconds: number | null
   } | null
   readonly bmc_sealed?: boolean
+  /** Kept empty for failures; absent in answers of arbiters of version 0.2. */
+  readonly reserved?: boolean
 }
 /** What is looked up every few seconds. */
 export interface MeshRegistry {
   readonly arbiters: readonly { readonly name: string; readonly public_key?: string | null }[]
-  readonly hosts: readonly Pick<MeshHost, 'name' | 'node' | 'hold' | 'bmc_sealed'>[]
+  readonly hosts: readonly Pick<MeshHost, 'name' | 'node' | 'hold' | 'bmc_sealed' | 'reserved'>[]
 }
 
 const TIMEOUT_MS = 5_000

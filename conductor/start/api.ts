@@ -10,6 +10,7 @@ import type { Route } from '../api/route.ts'
 import { Sessions } from '../api/sessions.ts'
 import { LiveFeed } from '../events/live.ts'
 import { listenApi } from '../listen.ts'
+import type { Masakari } from '../masakari/service.ts'
 import { damagedNames, notReadyReasons } from '../metrics.ts'
 import { ALLOCATION } from '../node/allocations.ts'
 import { addressPlan } from '../node/policy/fixed-addresses.ts'
@@ -32,6 +33,7 @@ import type { Storage } from './storage.ts'
 
 export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
   readonly boot: Boot
+  readonly masakari: Masakari | undefined
   readonly uiDirectory: string | undefined
 }
 

@@ -46,6 +46,7 @@ const HoldInput = z.strictObject({
   /** Its disk is written: the system that comes back has another key. */
   reimaged: z.boolean().default(false),
 })
+export const Hint = z.strictObject(REASON)
 export const HostConfirmation = z.strictObject({ host: z.string().max(63) })
 
 /** Throws `input.invalid` naming each wrong field. */

@@ -9,7 +9,7 @@ import type { Arbiter } from '../arbiter/loop.ts'
 import { holdKey, KEYS, type Incident, type OperatorRequest } from '../protocol/records.ts'
 import type { Alert } from '../cluster/decision.ts'
 import { HOST_NAME } from '../protocol/names.ts'
-import { checked, HostConfirmation, removeMember, setHold, setPolicy, shareBmc, update } from './changes.ts'
+import { checked, Hint, HostConfirmation, removeMember, setHold, setPolicy, shareBmc, update } from './changes.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
 
 export interface RouteParts {
@@ -68,9 +68,21 @@ function meshReads({ core, api, consul, clock, pages }: RouteParts): Route[] {
   ]
 }
 
-function hostChanges({ core, consul }: RouteParts): Route[] {
+function hostChanges({ core, consul, clock }: RouteParts): Route[] {
   const host = '/rackward/v1/mesh/hosts/:host'
   return [
+    {
+      // Evidence of others is no evidence: the leader looks for itself.
+      method: 'post',
+      path: `${host}/hint`,
+      role: 'operator',
+      handle: (call) => {
+        const name = hostOf(core, call)
+        checked(Hint, call.body)
+        mustLead(core, clock.now())
+        return { host: name, looked: core.hint(name, clock.now()) }
+      },
+    },
     {
       method: 'put',
       path: '/rackward/v1/mesh/policy',
@@ -154,6 +166,10 @@ function incidentRoutes({ core, consul }: RouteParts): Route[] {
       },
     })),
   ]
+}
+
+function mustLead(core: Arbiter, nowMs: number): void {
+  if (!core.leads(nowMs)) throw new Fault('mesh.leaderless', 'this arbiter does not lead')
 }
 
 function hostOf(core: Arbiter, { params }: Call): string {

@@ -66,6 +66,7 @@ export function registryAccount({ cluster }: Arbiter) {
       node: cluster.members.get(name)?.value.node ?? null,
       hold: holdView(cluster.holds.get(name)?.value),
       bmc_sealed: cluster.bmcs.has(name),
+      reserved: cluster.members.get(name)?.value.reserved ?? false,
     })),
   }
 }

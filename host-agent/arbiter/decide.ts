@@ -15,6 +15,7 @@ import { decidePlaneLoss } from './plane-policy.ts'
 
 const INVENTORY_MS = 30_000
 const HELD_ALERT_MS = 6_000
+const HINT_MS = 5_000
 
 export function decide(known: Known, shared: SharedContext): Decision<Effect>[] {
   return oneOpening<Effect>([
@@ -34,13 +35,20 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
 function decideHost(verdict: Verdict, known: Known, shared: SharedContext): Decision<Effect>[] {
   const { host, state, action, says } = verdict
   const { cluster } = known
-  if (state === 'healthy' || cluster.liveIncident(host)) return []
+  if (cluster.liveIncident(host)) return []
+  if (state === 'healthy') return isHinted(host, known) ? [readPowerOf(host, known)] : []
   if (state === 'confirmed') return [openingOf(verdict, { cause: 'silent' }, known)]
   if (state === 'suspect' || state === 'held')
     return cluster.holdOf(host) ? [] : [readPowerOf(host, known), heldBack(verdict, known)]
 
   const lost = alertOf(host, `degraded ${action} ${says}`, `${host} has lost planes: ${says}`)
   return [{ alerts: [lost] }, decidePlaneLoss(verdict, known, shared)]
+}
+
+/** A hint has the BMC asked before the host is suspect; what it answers is evidence as always, the hint is none. */
+function isHinted(host: string, { memory, cluster, nowMs }: Known): boolean {
+  const { hintedMs } = memory.of(host)
+  return hintedMs !== undefined && nowMs - hintedMs <= HINT_MS && !cluster.holdOf(host)
 }
 
 function readPowerOf(host: string, { cluster, memory, nowMs }: Known): Decision<Effect> {

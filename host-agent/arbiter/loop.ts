@@ -14,6 +14,7 @@ import { ArbiterState } from './state.ts'
 
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000
+const HINT_AGAIN_MS = 10_000
 
 export class Arbiter extends ArbiterState {
   private readonly planes = new PlaneCache()
@@ -45,6 +46,16 @@ export class Arbiter extends ArbiterState {
     this.assessedMs = nowMs
     this.rounds += 1
     return { known: { ...before, verdicts: this.verdicts }, shared }
+  }
+
+  /** Somebody outside the mesh believes that a host is dead. The mesh looks, for a moment and not too often; nothing else
+   *  follows. False: it was looked at a moment ago. */
+  hint(host: string, nowMs: number): boolean {
+    const { hintedMs } = this.memory.of(host)
+    if (hintedMs !== undefined && nowMs - hintedMs < HINT_AGAIN_MS) return false
+    this.memory.open(host).hintedMs = nowMs
+    this.onNews()
+    return true
   }
 
   /** The verdict on one host with all its reasons, also of an arbiter that does not lead. Changes nothing. */

@@ -16,6 +16,8 @@ export interface HostMemory {
   softSinceMs: number | undefined
   /** Since when the planes that it has lost make its guests useless where they are, although it lives. */
   unfit: { readonly action: UnfitAction; readonly sinceMs: number } | undefined
+  /** When somebody outside the mesh last had it look at this host. */
+  hintedMs: number | undefined
   /** The incident that `fence` and `evacuation` were found out for. */
   incident: string | undefined
   /** Its BMC, its fence devices, its poison pill. */
@@ -33,6 +35,7 @@ const newHost = (): HostMemory => ({
   flaps: [],
   softSinceMs: undefined,
   unfit: undefined,
+  hintedMs: undefined,
   incident: undefined,
   fence: NOTHING_FOUND,
   evacuation: NOTHING_ASKED,

@@ -92,6 +92,24 @@ export class MemoryMesh {
     this.core?.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now())
   }
 
+  drop(key: string): void {
+    this.index += 1
+    this.entries.delete(key)
+    this.core.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now())
+  }
+
+  /** What the API of an arbiter needs of Consul. */
+  consul(): Consul {
+    const write = (key: string, value: unknown, index: number) =>
+      this.write([{ key, value, index }], []).got === 'ok' &&
+      (this.core.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now()), true)
+    return {
+      get: async (key: string) => this.entries.get(key),
+      cas: async (key: string, value: unknown, index: number) => write(key, value, index),
+      deleteCas: async (key: string, index: number) => write(key, undefined, index),
+    } as unknown as Consul
+  }
+
   /** Orders a host fenced, and answers when the incident is in `state`. */
   async fence(host: string, timeoutMs: number): Promise<Incident> {
     const known = new Set(this.core.cluster.incidents.keys())

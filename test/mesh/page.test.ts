@@ -226,6 +226,7 @@ test('who leads, and what a conductor looks up, are small', async () => {
     node: null,
     hold: null,
     bmc_sealed: false,
+    reserved: false,
   })
   expect(judged.times).toBe(0)
   core.onLease(undefined, clock.now())

@@ -1,0 +1,139 @@
+/** What becomes of a notification, by what the mesh found out itself: it is bound to an incident, follows it, and is
+ *  ignored when the mesh finds no dead host. Nothing here asks the mesh for anything. Pure. */
+import { uuidOf, type NotificationBody, type Status, type Task, type Vmove } from './records.ts'
+
+/** An incident as the arbiters tell it (host-agent/api/views.ts). */
+export interface MeshIncident {
+  readonly id: string
+  readonly host: string
+  readonly state: string
+  readonly time_line: readonly { readonly at: string; readonly about: string; readonly message: string }[]
+  readonly instances: readonly {
+    readonly id: string
+    readonly name: string
+    readonly state: string
+    readonly target: string | null
+    readonly because: string | null
+    readonly requested_at: string | null
+    readonly ended_at: string | null
+  }[]
+}
+
+/** How long a notification about a host that the mesh finds alive waits for an incident. */
+export const PATIENCE_MS = 60_000
+/** In one record; the incident has all of them. */
+const MOST_VMOVES = 1_000
+const MOST_LINES = 50
+
+const STATUS_OF: Readonly<Record<string, Status>> = {
+  confirmed: 'running',
+  fencing: 'running',
+  fenced: 'running',
+  evacuating: 'running',
+  'fence failed': 'error',
+  evacuated: 'finished',
+  returning: 'finished',
+  recovered: 'finished',
+  cancelled: 'ignored',
+}
+const VMOVE_OF: Readonly<Record<string, Vmove['status']>> = {
+  PENDING: 'pending',
+  INTENT: 'ongoing',
+  REQUESTED: 'ongoing',
+  UNKNOWN: 'ongoing',
+  CONFIRMED: 'succeeded',
+  FAILED: 'failed',
+  SKIPPED: 'ignored',
+}
+
+export function followed(body: NotificationBody, incident: MeshIncident): NotificationBody {
+  const { state, instances, time_line: lines } = incident
+  const status = STATUS_OF[state] ?? 'running'
+  const failed = instances.some((instance) => instance.state === 'FAILED')
+  return {
+    ...body,
+    incident: incident.id,
+    state: status === 'finished' && failed ? 'failed' : status,
+    message: lines.findLast(({ about }) => about !== 'instance')?.message ?? null,
+    tasks: tasksOf(incident),
+    vmoves: instances.slice(0, MOST_VMOVES).map((instance) => vmoveOf(incident.id, instance)),
+  }
+}
+
+/** The next body of a COMPUTE_HOST notification that is open. The same object when nothing changed. */
+export function settle(
+  body: NotificationBody,
+  at: { readonly createdAtMs: number; readonly nowMs: number; readonly incidents: readonly MeshIncident[] },
+): NotificationBody {
+  const { incidents, nowMs, createdAtMs } = at
+  const bound =
+    body.incident === null
+      ? incidents.find(({ host, state }) => host === body.hostname && !isOver(state))
+      : incidents.find(({ id }) => id === body.incident)
+  if (bound) {
+    const next = followed(body, bound)
+    return JSON.stringify(next) === JSON.stringify(body) ? body : next
+  }
+  // The mesh forgets incidents that are long over.
+  if (body.incident !== null) return { ...body, state: 'finished' }
+  if (nowMs - createdAtMs < PATIENCE_MS) return body
+  return { ...body, state: 'ignored', message: 'the mesh has no proof that the host is dead' }
+}
+
+export const isOver = (state: string): boolean => state === 'recovered' || state === 'cancelled'
+
+/** One that nobody sent: the mesh found the host dead itself. */
+export const ofIncident = (incident: MeshIncident): NotificationBody =>
+  followed(
+    {
+      type: 'COMPUTE_HOST',
+      hostname: incident.host,
+      payload: { event: 'STOPPED', cluster_status: 'OFFLINE', host_status: 'NORMAL' },
+      generatedAtMs: Date.parse(incident.time_line[0]?.at ?? '') || 0,
+      state: 'running',
+      incident: incident.id,
+      message: null,
+      tasks: [],
+      vmoves: [],
+    },
+    incident,
+  )
+
+function vmoveOf(incident: string, instance: MeshIncident['instances'][number]): Vmove {
+  return {
+    uuid: uuidOf('masakari vmove', `${incident} ${instance.id}`),
+    instance_uuid: instance.id,
+    instance_name: instance.name,
+    dest_host: instance.target,
+    start_time: instance.requested_at,
+    end_time: instance.ended_at,
+    status: VMOVE_OF[instance.state] ?? 'ongoing',
+    message: instance.because,
+  }
+}
+
+/** Proving and fencing, then moving the instances. */
+function tasksOf({ state, time_line: lines }: MeshIncident): Task[] {
+  const status = STATUS_OF[state] ?? 'running'
+  const isMoving = ['fenced', 'evacuating', 'evacuated', 'returning', 'recovered'].includes(state)
+  const part = (name: string, of: typeof lines, ended: boolean): Task[] => {
+    if (of.length === 0) return []
+    const failed = status === 'error' || state === 'cancelled'
+    return [
+      {
+        name,
+        state: ended ? 'SUCCESS' : failed ? 'FAILURE' : 'RUNNING',
+        progress: ended ? 1 : 0.5,
+        progress_details: of
+          .slice(-MOST_LINES)
+          .map(({ at, message }) => ({ timestamp: at, message, progress: ended ? 1 : 0.5 })),
+      },
+    ]
+  }
+  const fence = lines.filter(({ about }) => about !== 'instance')
+  const moves = lines.filter(({ about }) => about === 'instance')
+  return [
+    ...part('FenceHostTask', fence, isMoving),
+    ...part('EvacuateInstancesTask', moves, status === 'finished' && isMoving),
+  ]
+}
