@@ -193,7 +193,8 @@ function stamp(parts: AppParts): RequestHandler {
 
 /** Ironic takes paths without /v1 as if it stood there. */
 const tolerantPath: RequestHandler = (request, _response, next) => {
-  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|instance-ha(\/|\?|$)|healthz|readyz|metrics)/.test(request.url)) request.url = `/v1${request.url}`
+  if (!/^\/($|\?|v1(\/|\?|$)|rackward\/|instance-ha(\/|\?|$)|healthz|readyz|metrics)/.test(request.url))
+    request.url = `/v1${request.url}`
   next()
 }
 

@@ -9,7 +9,8 @@ import type { Limits } from '../limits.ts'
 import type { MeshLink } from '../mesh/link.ts'
 import type { Store } from '../store/port.ts'
 import { NOTIFICATION, OPEN, untyped, uuidOf, type NotificationBody, type NotificationRecord } from './records.ts'
-import { MARK, type Masakari } from './service.ts'
+import { MARK } from './members.ts'
+import type { Masakari } from './service.ts'
 import { isOver, ofIncident, settle, type MeshIncident } from './settle.ts'
 
 const EVERY_MS = 2_000
@@ -124,4 +125,3 @@ function unlessMoved(error: unknown): undefined {
   if (isFault(error, 'store.moved') || isFault(error, 'object.missing')) return undefined
   throw error
 }
-

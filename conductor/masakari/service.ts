@@ -5,8 +5,10 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Limits } from '../limits.ts'
-import type { MeshLink, MeshRegistry } from '../mesh/link.ts'
+import type { MeshLink } from '../mesh/link.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
+import { firstState } from './first-state.ts'
+import { mayReserve, MeshMembers, type HostChange, type HostView, type NewHost } from './members.ts'
 import {
   duplicateKey,
   HOST,
@@ -35,45 +37,15 @@ export interface MasakariParts {
   readonly onLimit: OnLimit
 }
 
-/** A host as this API shows it. */
-export interface HostView {
-  readonly name: string
-  readonly uuid: string
-  readonly segment: SegmentRecord
-  readonly type: string
-  readonly controlAttributes: string
-  readonly onMaintenance: boolean
-  readonly reserved: boolean
-  readonly createdAtMs: number
-  readonly updatedAtMs: number | null
-}
-
-export interface HostChange {
-  readonly name?: string | undefined
-  readonly type?: string | undefined
-  readonly control_attributes?: string | undefined
-  readonly on_maintenance?: boolean | undefined
-  readonly reserved?: boolean | undefined
-}
-
-export interface NewHost extends HostChange {
-  readonly name: string
-  readonly type: string
-  readonly control_attributes: string
-}
-
-type MeshHost = MeshRegistry['hosts'][number]
-
-type Sent = Pick<NotificationBody, 'type' | 'hostname' | 'payload' | 'generatedAtMs'>
-
-/** Begins the reason of a hold that this API made, and may end. */
-export const MARK = 'Masakari: '
+export type SentNotification = Pick<NotificationBody, 'type' | 'hostname' | 'payload' | 'generatedAtMs'>
 
 export class Masakari {
   private readonly parts: MasakariParts
+  private readonly members: MeshMembers
 
   constructor(parts: MasakariParts) {
     this.parts = parts
+    this.members = new MeshMembers(parts.link)
   }
 
   /** The one of the mesh first. */
@@ -134,10 +106,9 @@ export class Masakari {
   async addHost(segmentUuid: string, input: NewHost, user: string): Promise<HostView> {
     const { name, ...change } = input
     const segment = await this.segment(segmentUuid)
-    const member = await this.member(name)
+    const member = await this.members.find(name)
     const exists = () => new Fault('object.conflict', `Host with name ${name} already exists.`)
-    if (segment === meshSegment || (await this.placed()).some((host) => host.name === name))
-      throw exists()
+    if (segment === meshSegment || (await this.placed()).some((host) => host.name === name)) throw exists()
     mayReserve(member, change)
     const { type, control_attributes: control } = change
     const record: HostRecord = {
@@ -148,7 +119,7 @@ export class Masakari {
     await this.parts.store.objects.add(untyped(record)).catch((error: unknown) => {
       throw isFault(error, 'object.conflict') ? exists() : error
     })
-    await this.hold(member, change.on_maintenance, user)
+    await this.members.hold(member, change.on_maintenance, user)
     return this.host(segment.uuid, record.uuid)
   }
 
@@ -159,7 +130,7 @@ export class Masakari {
   ): Promise<HostView> {
     const view = await this.host(segmentUuid, uuid)
     // Another name is another host: it must be a member, and has a record of its own.
-    const member = await this.member(change.name ?? view.name)
+    const member = await this.members.find(change.name ?? view.name)
     if (member.name !== view.name)
       throw new Fault('object.conflict', `Host ${uuid} can't be updated: its name is that of the member of the mesh.`)
     mayReserve(member, change)
@@ -172,7 +143,7 @@ export class Masakari {
       const next: HostBody = { ...body, ...(type ? { type } : {}), ...(control ? { control_attributes: control } : {}) }
       await this.parts.store.objects.put({ ...record, updatedAtMs: this.parts.clock.now(), body: { ...next } })
     }
-    await this.hold(member, change.on_maintenance, user)
+    await this.members.hold(member, change.on_maintenance, user)
     return this.host(segmentUuid, uuid)
   }
 
@@ -196,7 +167,7 @@ export class Masakari {
 
   /** Writes it down, then has the mesh look. Throws what real Masakari refuses with, and `mesh.leaderless`, after which
    *  monitors try again. */
-  async notify(given: Sent, user: string): Promise<NotificationRecord> {
+  async notify(given: SentNotification, user: string): Promise<NotificationRecord> {
     const { store, link } = this.parts
     const { type, hostname } = given
     const hosts = await this.allHosts()
@@ -210,7 +181,7 @@ export class Masakari {
     await this.mustHaveRoom()
     const body: NotificationBody = {
       ...given,
-      ...firstState(given, host),
+      ...firstState(given, host.segment),
       incident: null,
       tasks: [],
       vmoves: [],
@@ -223,10 +194,7 @@ export class Masakari {
     }
     await store.objects.add(untyped(record)).catch((error: unknown) => {
       if (!isFault(error, 'object.conflict')) throw error
-      throw new Fault(
-        'object.conflict',
-        `Notification received from host ${hostname} of  type '${type}' is duplicate.`,
-      )
+      throw new Fault('object.conflict', `Notification received from host ${hostname} of  type '${type}' is duplicate.`)
     })
     if (body.type === 'COMPUTE_HOST' && body.state === 'new')
       // It is written down: should the hint be lost, the mesh sees by itself what there is to see.
@@ -268,30 +236,6 @@ export class Masakari {
     return (await this.parts.store.objects.every(HOST)).map(typed<HostBody>)
   }
 
-  private async member(name: string): Promise<MeshHost> {
-    const { hosts } = await this.parts.link.registry()
-    const found = hosts.find((host) => host.name === name)
-    if (!found) throw new Fault('input.invalid', `Compute service with name ${name.slice(0, 255)} could not be found.`)
-    return found
-  }
-
-  /** Maintenance is a hold of the mesh; only one that this API made is ended by it. */
-  private async hold({ name, hold }: MeshHost, wanted: boolean | undefined, user: string): Promise<void> {
-    if (wanted === undefined || wanted === (hold !== null)) return
-    if (hold !== null && !hold.reason.startsWith(MARK))
-      throw new Fault(
-        'object.conflict',
-        `Host ${name} can't be updated as it is held in the mesh by ${hold.requested_by} (${hold.kind}): ${hold.reason}`,
-      )
-    const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(name)}/hold`
-    const body = { kind: 'maintenance', reason: `${MARK}on_maintenance`, why: `${MARK}on_maintenance`, seconds: null }
-    const { status } = wanted
-      ? await this.parts.link.request('PUT', path, { body, onBehalfOf: user })
-      : await this.parts.link.request('DELETE', path, { onBehalfOf: user })
-    if (status !== 200)
-      throw new Fault('mesh.refused', `the leader of the mesh answered ${status} for the hold of ${name}`)
-  }
-
   /** What is settled makes room; what is open does not. */
   private async mustHaveRoom(): Promise<void> {
     const { store, limits, onLimit } = this.parts
@@ -308,7 +252,16 @@ export class Masakari {
   private begun(kind: string, name: string | null): Omit<ObjectRecord, 'body'> {
     const { random, clock } = this.parts
     const createdAtMs = clock.now()
-    return { kind, uuid: random.uuid(), version: 0, name, nodeUuid: null, uniqueKey: null, createdAtMs, updatedAtMs: null }
+    return {
+      kind,
+      uuid: random.uuid(),
+      version: 0,
+      name,
+      nodeUuid: null,
+      uniqueKey: null,
+      createdAtMs,
+      updatedAtMs: null,
+    }
   }
 
   private async named<T>(name: string, write: () => Promise<T>): Promise<T> {
@@ -319,32 +272,3 @@ export class Masakari {
     })
   }
 }
-
-/** Which hosts are kept empty stands in the configuration of their agents. */
-function mayReserve({ name, reserved = false }: MeshHost, change: HostChange): void {
-  if (change.reserved === undefined || change.reserved === reserved) return
-  throw new Fault(
-    'input.invalid',
-    `Invalid input received: reserved of host ${name} is ${reserved ? 'True' : 'False'}: it is set in the configuration of its agent (reserved).`,
-  )
-}
-
-/** By what it says alone, as Masakari's engine does. */
-function firstState(
-  { type, payload }: Pick<NotificationBody, 'type' | 'payload'>,
-  { segment }: HostView,
-): Pick<NotificationBody, 'state' | 'message'> {
-  if (!segment.body.enabled) return { state: 'ignored', message: `segment ${segment.name} is disabled` }
-  const { event, host_status: hostStatus, vir_domain_event: domainEvent } = payload
-  if (type === 'VM')
-    return event === 'QEMU_GUEST_AGENT_ERROR' ||
-      (event === 'LIFECYCLE' && domainEvent === 'STOPPED_FAILED') ||
-      (event === 'IO_ERROR' && domainEvent === 'IO_ERROR_REPORT')
-      ? { state: 'new', message: null }
-      : { state: 'ignored', message: 'nothing is done about this event' }
-  if (event === 'STARTED') return { state: 'finished', message: 'its way back is decided by the mesh' }
-  if (type === 'COMPUTE_HOST' && hostStatus === 'UNKNOWN')
-    return { state: 'ignored', message: 'the state of the host is unknown to the monitor too' }
-  return { state: 'new', message: null }
-}
-

@@ -48,8 +48,8 @@ export class Arbiter extends ArbiterState {
     return { known: { ...before, verdicts: this.verdicts }, shared }
   }
 
-  /** Somebody outside the mesh believes that a host is dead. The mesh looks, for a moment and not too often; nothing else
-   *  follows. False: it was looked at a moment ago. */
+  /** Somebody outside the mesh believes that a host is dead. The mesh looks, for a moment and not too often; nothing
+   *  else follows. False: it was looked at a moment ago. */
   hint(host: string, nowMs: number): boolean {
     const { hintedMs } = this.memory.of(host)
     if (hintedMs !== undefined && nowMs - hintedMs < HINT_AGAIN_MS) return false

@@ -209,7 +209,15 @@ test('lists: a limit, a marker, an order, and arguments that are refused', async
     'p1',
     'mesh',
   ])
-  for (const query of ['limit=x', 'limit=-1', 'marker=nobody', 'sort_key=color', 'sort_dir=up', 'enabled=perhaps', 'x=1'])
+  for (const query of [
+    'limit=x',
+    'limit=-1',
+    'marker=nobody',
+    'sort_key=color',
+    'sort_dir=up',
+    'enabled=perhaps',
+    'x=1',
+  ])
     expect([query, (await bench.call('GET', `/segments?${query}`)).status]).toEqual([query, 400])
 })
 

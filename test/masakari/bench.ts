@@ -70,7 +70,10 @@ export class Bench {
     this.parts = parts
   }
 
-  static async start(more: Record<string, unknown> = {}, hosts: readonly string[] = ['h1', 'h2', 'h3']): Promise<Bench> {
+  static async start(
+    more: Record<string, unknown> = {},
+    hosts: readonly string[] = ['h1', 'h2', 'h3'],
+  ): Promise<Bench> {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-masakari-'))
     const lines = await Promise.all(
       Object.keys(USERS).map(async (user) => `${user}:${await bcrypt.hash(`${user}-password`, 4)}\n`),

@@ -15,15 +15,13 @@ const Name = z
   .max(255)
   .regex(/^[^\p{C}]*\S[^\p{C}]*$/u, 'is not a name')
 /** strutils.bool_from_string(strict=True): its clients send booleans as text. */
-const Flag = z
-  .union([z.boolean(), z.string().max(8), z.number()])
-  .transform((value, context) => {
-    const text = String(value).trim().toLowerCase()
-    if (['1', 't', 'true', 'on', 'y', 'yes'].includes(text)) return true
-    if (['0', 'f', 'false', 'off', 'n', 'no'].includes(text)) return false
-    context.addIssue({ code: 'custom', message: `'${text}' is not a boolean` })
-    return z.NEVER
-  })
+const Flag = z.union([z.boolean(), z.string().max(8), z.number()]).transform((value, context) => {
+  const text = String(value).trim().toLowerCase()
+  if (['1', 't', 'true', 'on', 'y', 'yes'].includes(text)) return true
+  if (['0', 'f', 'false', 'off', 'n', 'no'].includes(text)) return false
+  context.addIssue({ code: 'custom', message: `'${text}' is not a boolean` })
+  return z.NEVER
+})
 const Method = z.enum(RECOVERY_METHODS)
 const Service = z
   .string()
@@ -80,7 +78,9 @@ const NewNotification = z.strictObject({
 /** Without a zone it is UTC. */
 export function timeOf(text: string): number {
   if (!/^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?$/.test(text)) return Number.NaN
-  return Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(text) && text.length > 10 ? text : `${text}${text.length > 10 ? 'Z' : ''}`)
+  return Date.parse(
+    /(Z|[+-]\d\d:?\d\d)$/.test(text) && text.length > 10 ? text : `${text}${text.length > 10 ? 'Z' : ''}`,
+  )
 }
 
 /** The part of a body below its one key. Throws `input.invalid` with the phrase of jsonschema. */

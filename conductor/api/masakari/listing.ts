@@ -6,17 +6,16 @@ const MAX_LIMIT = 1_000
 
 export const LIST_QUERY = { limit: 0, marker: 0, sort_key: 0, sort_dir: 0 } as const
 
-type Row = Readonly<Record<string, unknown>>
+type ListRow = Readonly<Record<string, unknown>>
 
 /** `ident`: the field that a marker names. */
-export function pageOf<T extends Row>(rows: readonly T[], query: Query, ident: 'uuid' | 'notification_uuid'): T[] {
+export function pageOf<T extends ListRow>(rows: readonly T[], query: Query, ident: 'uuid' | 'notification_uuid'): T[] {
   const key = query.text('sort_key') ?? 'created_at'
   const direction = query.text('sort_dir') ?? 'desc'
   if (direction !== 'asc' && direction !== 'desc')
     throw new Fault('input.invalid', 'Unknown sort direction, must be one of: asc, desc')
-  if (rows.length > 0 && typeof rows[0]?.[key] === 'object' && rows[0][key] !== null)
-    throw new Fault('input.invalid', 'Sort key supplied was not valid.')
-  if (rows.length > 0 && !Object.hasOwn(rows[0] as object, key))
+  const [first] = rows
+  if (first && (!Object.hasOwn(first, key) || (typeof first[key] === 'object' && first[key] !== null)))
     throw new Fault('input.invalid', 'Sort key supplied was not valid.')
   const sign = direction === 'asc' ? 1 : -1
   const sorted = rows.toSorted((a, b) => sign * (compared(a[key], b[key]) || compared(a[ident], b[ident])))

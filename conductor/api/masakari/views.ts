@@ -1,5 +1,5 @@
 /** Segments, hosts, notifications and moves as clients of Masakari read them. */
-import type { HostView } from '../../masakari/service.ts'
+import type { HostView } from '../../masakari/members.ts'
 import { hostUuid, type NotificationRecord, type SegmentRecord, type Vmove } from '../../masakari/records.ts'
 
 /** The versions that brought a field. */
