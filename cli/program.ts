@@ -7,6 +7,7 @@ import { initCommand } from './commands/init.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
 import { onServer } from './commands/server-options.ts'
+import { simulateCommand } from './commands/simulate.ts'
 import { storeCommands } from './commands/store.ts'
 
 export function makeProgram(): Command {
@@ -87,6 +88,7 @@ function toolCommands(program: Command): void {
 }
 
 function shellCommands(program: Command): void {
+  simulateCommand(program)
   program
     .command('lab')
     .argument('[words...]')

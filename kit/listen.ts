@@ -13,6 +13,8 @@ export interface ListenOptions {
   readonly host?: string
   /** A unix socket. */
   readonly path?: string
+  /** Connections that wait to be accepted; absent: as Node.js has it. */
+  readonly backlog?: number
 }
 
 /** TCP, TLS, HTTP, HTTP/2 and unix sockets. */

@@ -23,14 +23,17 @@ export class ConductorLink {
   private readonly url: URL
   private readonly pin: string
   private readonly clock: Clock
+  private readonly localAddress: string | undefined
   private session: ClientHttp2Session | undefined
   private secret = ''
   private closed = false
 
-  constructor(opts: { url: string; pin: string; clock: Clock }) {
+  /** `localAddress`: where the connection comes from; absent: the kernel chooses. */
+  constructor(opts: { url: string; pin: string; clock: Clock; localAddress?: string }) {
     this.url = new URL(opts.url)
     this.pin = opts.pin
     this.clock = opts.clock
+    this.localAddress = opts.localAddress
   }
 
   /** Nothing is sent any more; what is under way breaks off. */
@@ -131,6 +134,7 @@ export class ConductorLink {
         {
           host: this.url.hostname,
           port: Number(this.url.port || 443),
+          ...(this.localAddress ? { localAddress: this.localAddress } : {}),
           rejectUnauthorized: false,
           ALPNProtocols: ['h2'],
           minVersion: 'TLSv1.3',

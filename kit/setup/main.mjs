@@ -205,6 +205,15 @@ switch (verb) {
       become(process.execPath, [join('dist/bundle/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
     break
   case 'lab':
+    await compile()
+    if (args.includes('--simulate'))
+      become(process.execPath, [
+        'dist/bundle/main.js',
+        'simulate',
+        ...args.map((arg) => (arg === '--simulate' ? '--nodes' : arg)),
+      ])
+    else become(process.execPath, ['--enable-source-maps', 'dist/test/lab/main.js', ...args])
+    break
   case 'bench':
   case 'sim':
   case 'soak':

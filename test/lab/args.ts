@@ -48,6 +48,8 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
+
+npm run lab -- --simulate N [--deploy] ...: rackward simulate --nodes N, servers without machines
 `
 
 export function readArgs(all: readonly string[]): LabArgs {

@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   images: ['images', 'kit'],
   conductor: ['conductor', 'pxe', 'images', 'kit'],
   'host-agent': ['host-agent', 'conductor/api', 'conductor/bmc', 'kit'],
-  cli: ['cli', 'conductor', 'host-agent', 'images', 'kit'],
+  cli: ['cli', 'conductor', 'host-agent', 'images', 'pxe', 'kit'],
   // Of the conductor, the types of the answers that it shows.
   web: ['web', 'conductor/api'],
 }
