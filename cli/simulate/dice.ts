@@ -21,10 +21,10 @@ export function dice(seed: number): Dice {
   return { next, around: (median, spread) => median * Math.exp(spread * normal()) }
 }
 
-export function shuffled<T>(list: readonly T[], { next }: Dice): T[] {
+export function shuffled<T>(list: readonly T[], chance: Dice): T[] {
   const order = [...list]
   for (let at = order.length - 1; at > 0; at -= 1) {
-    const other = Math.floor(next() * (at + 1))
+    const other = Math.floor(chance.next() * (at + 1))
     ;[order[at], order[other]] = [order[other] as T, order[at] as T]
   }
   return order

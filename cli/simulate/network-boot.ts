@@ -31,10 +31,15 @@ export async function bootOverNetwork(mac: string, parts: BootParts, signal: Abo
   await measures.of('loader (TFTP)', () => fetchByTftp(loader))
   const lease = await measures.of('address (iPXE)', () => relay.lease(mac, 'ipxe', signal))
   if (!lease || lease.file === '') return { kind: 'nothing' }
-  return follow(lease.file, lease.ip, parts, signal)
+  return follow({ url: lease.file, ip: lease.ip }, parts, signal)
 }
 
-async function follow(url: string, ip: string, { clock, measures }: BootParts, signal: AbortSignal): Promise<Booted> {
+/** `url`: of the script. `ip`: of the server. */
+async function follow(
+  { url, ip }: { readonly url: string; readonly ip: string },
+  { clock, measures }: BootParts,
+  signal: AbortSignal,
+): Promise<Booted> {
   const at = { localAddress: ip, signal, measures }
   const startMs = performance.now()
   let script = await measures.of('boot script', () => fetchText(url, at))
