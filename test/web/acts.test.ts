@@ -175,5 +175,7 @@ test('an incident is tried again, and its leader is left a request in the name o
   await page.keyboard.press('Enter')
   await page.getByText('Attest that it is off: accepted').waitFor()
   expect([...mesh.written.values()].at(-1)).toEqual({ kind: 'attest', host: 'h6', by })
+  // The page may be reading the incident again.
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
   await page.context().close()
 })
