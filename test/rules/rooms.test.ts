@@ -47,6 +47,8 @@ const PURE = [
   /\/effects\.ts$/,
   /node\/(workflow|workflow\/events|policy|query)\/(?!sightings|validate|plans)\w[\w-]*\.ts$/,
   /agents\/(rules|rule-(actions|conditions|paths))\.ts$/,
+  /agents\/swarm\/(tracker|swarm|member)\.ts$/,
+  /host-agent\/deploy\/swarm\/(plan|swarm-peer)\.ts$/,
   /host-agent\/(verdict|fence|evacuate)\/[\w-]+\.ts$/,
   /host-agent\/arbiter\/(?!commit|state|memory|observe|loop)[\w-]+\.ts$/,
   /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat)\.ts$/,
