@@ -29,6 +29,12 @@ const BmcEvents = z.strictObject({
 
 /** The key `bmc`. */
 export const BmcAccess = z.strictObject({
+  ipmiClient: z
+    .enum(['native', 'ipmitool'])
+    .default('native')
+    .describe(
+      'What reads and sets power and boot device over IPMI: the client of the conductor itself, or ipmitool and ipmipower, for BMCs that understand those alone. Blades behind another controller, cipher suites other than 3 and 17, consoles and raw requests always take ipmitool.',
+    ),
   allowCipherSuite0: z
     .boolean()
     .default(false)

@@ -126,6 +126,10 @@ export const Limits = z.strictObject({
     .describe('Of the event journal.'),
   bmc: z
     .strictObject({
+      pollSessions: count(
+        256,
+        'IPMI sessions that are open at the same time to read power; as many again for BMCs that did not answer the last time.',
+      ),
       pollers: count(
         16,
         'Processes that read the power of BMCs at the same time, each with one set of credentials; a quarter as ' +

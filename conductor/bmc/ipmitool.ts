@@ -5,7 +5,8 @@ import { piped, type Piped, type Run, type RunResult } from '../../kit/run.ts'
 import { printable } from '../../kit/text.ts'
 import { mayAct } from '../holding.ts'
 import type { Semaphore } from '../../kit/semaphore.ts'
-import type { Bmc, BootChoice, BootDevice, BootNow, IpmiInfo, Power, PowerCommand } from './controller.ts'
+import { bootFlagBytes, readBootFlags, uuidOfGuid } from './boot-flags.ts'
+import type { Bmc, BootChoice, BootNow, IpmiInfo, Power, PowerCommand } from './controller.ts'
 import { hexByte } from './raw.ts'
 import type { CipherSuites } from './suites.ts'
 
@@ -116,12 +117,8 @@ export class Ipmitool implements Bmc {
   async systemUuid(signal: AbortSignal): Promise<string | null> {
     const { stdout } = await this.command(['raw', '0x06', '0x37'], signal)
     const bytes = stdout.trim().split(/\s+/)
-    if (bytes.length !== 16 || bytes.some((byte) => !/^[0-9a-f]{2}$/i.test(byte))) return null
-    // Get System GUID answers the least significant byte first (IPMI 2.0 table 22-16).
-    const hex = bytes.reverse().join('').toLowerCase()
-    return /^0+$/.test(hex)
-      ? null
-      : `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+    if (bytes.some((byte) => !/^[0-9a-f]{2}$/i.test(byte))) return null
+    return uuidOfGuid(bytes.map((byte) => Number.parseInt(byte, 16)))
   }
 
   /** Also tells, by an ordinary command before, what is wrong with the BMC or its password: the session itself says
@@ -226,26 +223,13 @@ const lastLine = (text: string) =>
     300,
   )
 
-/** Boot device selectors, bits 5-2 of byte 2 (IPMI 2.0 table 28-14). */
-const DEVICES: Readonly<Record<BootDevice, number>> = { pxe: 1, disk: 2, safe: 3, cdrom: 5, bios: 6 }
+/** Set System Boot Options as ipmitool's raw request. */
+export const bootFlags = (choice: BootChoice): string[] => ['0x00', '0x08', ...bootFlagBytes(choice).map(hexByte)]
 
-/** Set System Boot Options, parameter 5 (IPMI 2.0 table 28-14): byte 1 = valid 0x80, persistent 0x40, EFI 0x20; byte 2
- *  = device in bits 5-2. */
-export function bootFlags(choice: BootChoice): string[] {
-  const flags = 0x80 | (choice.once ? 0 : 0x40) | (choice.efi ? 0x20 : 0)
-  const device = DEVICES[choice.device] << 2
-  return ['0x00', '0x08', '0x05', hexByte(flags), hexByte(device), '0x00', '0x00', '0x00']
-}
-
-/** The answer to Get System Boot Options, parameter 5: version, parameter, five bytes of data. */
-export function parseBootFlags(text: string): BootNow {
-  const bytes = text
-    .trim()
-    .split(/\s+/)
-    .map((part) => Number.parseInt(part, 16))
-  const [flags, selector] = [bytes[2], bytes[3]]
-  if (flags === undefined || selector === undefined || Number.isNaN(flags)) return { device: null, persistent: null }
-  const device = (selector >> 2) & 0x0f
-  const known = Object.entries(DEVICES).find(([, number]) => number === device)?.[0]
-  return { device: (known as BootDevice | undefined) ?? null, persistent: (flags & 0x40) !== 0 }
-}
+export const parseBootFlags = (text: string): BootNow =>
+  readBootFlags(
+    text
+      .trim()
+      .split(/\s+/)
+      .map((part) => Number.parseInt(part, 16)),
+  )

@@ -6,6 +6,7 @@ import { Semaphore } from '../../kit/semaphore.ts'
 import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
+import { NativeIpmi, speaksNatively, type NativeParts } from './native-ipmi.ts'
 import type { BmcTarget } from './controller.ts'
 import { certificatesOf, redfishInfo } from './redfish/info.ts'
 import { Redfish } from './redfish/redfish.ts'
@@ -30,7 +31,10 @@ export interface RegistryParts {
   readonly clock?: Clock
   readonly run: Run
   readonly suites: CipherSuites
+  /** Reads the power of those that ipmitool acts on. */
   readonly fleet?: Fleet
+  /** Our own IPMI client. Absent: all is left to ipmitool. */
+  readonly native?: NativeParts
   /** Nodes may choose the cipher suite that checks no password. */
   readonly allowCipherSuite0?: boolean
   /** Redfish BMCs whose connection is kept between polls. */
@@ -93,9 +97,10 @@ export class BmcRegistry {
     if (!speaksRedfish(node.driver) && this.clients.has(node.uuid)) this.endClient(node.uuid)
     switch (node.driver) {
       case 'ipmi': {
-        const { run, suites, fleet, allowCipherSuite0 = false } = this.parts
+        const { run, suites, fleet, native, allowCipherSuite0 = false } = this.parts
         const info = { ...ipmiInfo(node.driverInfo, { unauthenticated: allowCipherSuite0 }), node: node.uuid }
-        const bmc = new Ipmitool(info, { run, suites, fleet, slots: this.slots })
+        const rest = new Ipmitool(info, { run, suites, fleet, slots: this.slots })
+        const bmc = native && speaksNatively(info) ? new NativeIpmi(info, { native, suites, rest }) : rest
         return { key: `${info.address}:${info.port}`, credentials: suites.id(info), bmc }
       }
       case 'redfish':

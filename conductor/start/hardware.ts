@@ -1,7 +1,9 @@
-/** Access to BMCs: one queue for each, cipher suites, and the children that poll many of them. */
+/** Access to BMCs: one queue for each, cipher suites, our own IPMI client, and the children that poll where that one
+ *  does not. */
 import { piped } from '../../kit/run.ts'
 import { Ipmipower } from '../bmc/ipmipower.ts'
 import type { Fleet } from '../bmc/ipmitool.ts'
+import { PollLanes } from '../bmc/poll-lanes.ts'
 import { BmcQueue } from '../bmc/queue.ts'
 import { BmcRegistry } from '../bmc/registry.ts'
 import { CipherSuites } from '../bmc/suites.ts'
@@ -14,7 +16,8 @@ export interface Hardware {
   readonly bmcs: BmcRegistry
 }
 
-/** `fleet`: polls many BMCs at once. Null: each is polled by ipmitool. Undefined: ipmipower. */
+/** `fleet`: polls many BMCs at once. Null: each is polled by ipmitool, which also acts on them. Undefined: as
+ *  configured. */
 export async function hardwareParts(
   context: Context,
   { store, metrics }: Pick<Storage, 'store'> & Pick<Monitoring, 'metrics'>,
@@ -30,7 +33,10 @@ export async function hardwareParts(
   const suites = new CipherSuites({ clock, key: random.bytes(32), onOlder })
 
   const polling = fleet === undefined ? await startIpmipower(context, suites) : fleet
-  const { allowCipherSuite0 } = config.bmc
+  const { allowCipherSuite0, ipmiClient } = config.bmc
+  const lanes = new PollLanes(config.limits.bmc.pollSessions)
+  const native =
+    ipmiClient === 'native' && fleet === undefined ? { clock, monotonic: context.monotonic, random, lanes } : undefined
   const bmcs = await life.add(
     'BMC sessions',
     () =>
@@ -41,6 +47,7 @@ export async function hardwareParts(
         allowCipherSuite0,
         keptConnections: config.limits.bmc.keptConnections,
         ...(polling ? { fleet: polling } : {}),
+        ...(native ? { native } : {}),
       }),
     (made) => made.close(),
   )

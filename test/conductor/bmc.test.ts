@@ -1,6 +1,4 @@
 /** Power through the real ipmitool and a real IPMI LAN server; the queue per BMC with a clock of its own. */
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { FakeBmc } from '../../conductor/bmc/fake.ts'
@@ -33,12 +31,6 @@ describe('ipmitool against a real IPMI LAN server', () => {
     sim = await startSim(1)
   })
   afterAll(() => sim.stop())
-  const fault = (promise: Promise<unknown>) =>
-    promise.then(
-      () => 'no fault',
-      (error: unknown) => (error instanceof Fault ? error.code : String(error)),
-    )
-
   test('finds cipher suite 3 after 17 was refused three times, and remembers it', async () => {
     expect(await bmc().power(signal)).toBe('off')
     expect(argvs.map((argv) => argv[argv.indexOf('-C') + 1])).toEqual(['17', '17', '17', '3'])
@@ -46,47 +38,6 @@ describe('ipmitool against a real IPMI LAN server', () => {
     expect(argvs.map((argv) => argv[argv.indexOf('-C') + 1])).toEqual(['17', '17', '17', '3', '3'])
   })
   test('never puts the password into an argument', () => expect(argvs.flat().join(' ')).not.toContain('secret'))
-  test('powers on and off; asking for the state that it is in is no error', async () => {
-    for (const to of ['on', 'on', 'off', 'off'] as const) {
-      await bmc().setPower(to, signal)
-      expect(await bmc().power(signal)).toBe(to)
-    }
-  })
-  test('asks the operating system to shut down, and resets; a machine that is off is switched on instead', async () => {
-    const since = (await sim.calls()).length
-    await bmc().reset(signal)
-    expect(await bmc().power(signal)).toBe('on')
-    await bmc().reset(signal)
-    await bmc().setPower('soft-off', signal)
-    const said = (await sim.calls()).slice(since).filter((line) => line.startsWith('set'))
-    expect(said).toEqual(['set power 1', 'set reset 1', 'set shutdown 1'])
-    // This BMC has no diagnostic interrupt, and says so.
-    expect(await fault(bmc().injectNmi(signal))).toBe('bmc.refused')
-    await bmc().setPower('off', signal)
-  })
-  test('sets the boot device and reads it back', async () => {
-    for (const device of ['pxe', 'disk'] as const) {
-      await bmc().setBootDevice({ device, once: false, efi: true }, signal)
-      expect((await bmc().bootDevice(signal)).device).toBe(device)
-      expect((await readFile(join(sim.dir, 'boot'), 'utf8')).trim()).toBe(device === 'pxe' ? 'pxe' : 'default')
-    }
-  })
-  test('tells a wrong password, an unknown user, a refused command and silence apart', async () => {
-    expect(await fault(bmc({ ipmi_password: 'wrong' }).power(signal))).toBe('bmc.password')
-    expect(await fault(bmc({ ipmi_username: 'nobody' }).power(signal))).toBe('bmc.password')
-    expect(await fault(bmc({ ipmi_priv_level: 'USER' }).setPower('on', signal))).toBe('bmc.refused')
-    expect(await fault(bmc({ ipmi_address: '127.0.0.97', ipmi_cipher_suite: 3 }).power(signal))).toBe('bmc.unreachable')
-  })
-  test('a BMC that takes the command and does nothing is found out: requested is not proven', async () => {
-    const bmcQueue = new BmcQueue(systemClock)
-    await writeFile(join(sim.dir, 'stuck'), '')
-    const target = { key: 'stuck', bmc: bmc() }
-    expect(await fault(bmcQueue.prove(target, 'on', { ...options, timeoutMs: 1500 }))).toMatch(
-      /bmc\.(unproven|timeout)/,
-    )
-    await run(['rm', join(sim.dir, 'stuck')], { timeoutMs: 5000 })
-    expect(await bmcQueue.prove(target, 'on', options)).toBe('on')
-  })
 })
 
 describe('driver_info', () => {

@@ -69,6 +69,7 @@ export class RmcpBmc {
   power: 'on' | 'off' = 'off'
   bootFlags = [0, 0, 0, 0, 0]
   datagrams = 0
+  onFrom: (from: RemoteInfo) => void = () => undefined
   /** False: a datagram that came is lost. */
   takes: (count: number, bytes: Buffer) => boolean = () => true
   /** What is sent instead of an answer: none, two of them, others with it. */
@@ -95,7 +96,7 @@ export class RmcpBmc {
 
   static async start(options: RmcpBmcOptions = {}): Promise<RmcpBmc> {
     const bmc = new RmcpBmc(options)
-    const socket = createSocket('udp4')
+    const socket = createSocket(bmc.options.address.includes(':') ? 'udp6' : 'udp4')
     bmc.socket = socket
     socket.on('message', (bytes, from) => bmc.take(bytes, from))
     socket.on('error', () => undefined)
@@ -123,6 +124,7 @@ export class RmcpBmc {
 
   private take(bytes: Buffer, from: RemoteInfo): void {
     this.datagrams += 1
+    this.onFrom(from)
     if (!this.takes(this.datagrams, bytes)) return
     const answer = this.respond(bytes)
     if (!answer) return

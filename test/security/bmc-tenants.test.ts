@@ -31,7 +31,11 @@ beforeAll(async () => {
       'blue-reader': { role: 'reader', project: 'blue' },
     },
     env: { PATH: `${dir}:${process.env.PATH}` },
-    config: { powerSync: { everySeconds: 0 }, provision: { effectTries: 1, powerTimeoutSeconds: 20 } },
+    config: {
+      bmc: { ipmiClient: 'ipmitool' },
+      powerSync: { everySeconds: 0 },
+      provision: { effectTries: 1, powerTimeoutSeconds: 20 },
+    },
   })
   expect((await red('POST', '/v1/nodes', { driver: 'ipmi', name: 'n1', driver_info: driverInfo() })).status).toBe(201)
 }, 60_000)

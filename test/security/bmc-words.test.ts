@@ -24,7 +24,11 @@ beforeAll(async () => {
   await writeFile(join(dir, 'ipmitool'), script, { mode: 0o755 })
   victim = await Victim.start({
     env: { PATH: `${dir}:${process.env.PATH}` },
-    config: { powerSync: { everySeconds: 0 }, provision: { effectTries: 1, powerTimeoutSeconds: 20 } },
+    config: {
+      bmc: { ipmiClient: 'ipmitool' },
+      powerSync: { everySeconds: 0 },
+      provision: { effectTries: 1, powerTimeoutSeconds: 20 },
+    },
   })
   const driver_info = { ipmi_address: '127.99.98.95', ipmi_username: 'u', ipmi_password: 'p' }
   await victim.call('POST', '/v1/nodes', { driver: 'ipmi', name: 'n1', driver_info })

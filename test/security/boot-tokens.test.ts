@@ -40,9 +40,10 @@ esac
   await writeFile(join(dir, 'raw'), raw)
   await importImage(new ImageStore(join(dir, 'images')), { source: join(dir, 'raw'), name: 'tiny' })
   port = await freePort()
+  const images = { store: join(dir, 'images') }
   victim = await Victim.start({
     env: { PATH: `${dir}/bin:${process.env.PATH ?? ''}` },
-    config: { images: { store: join(dir, 'images') }, agent: { address: '127.0.0.1', port } },
+    config: { bmc: { ipmiClient: 'ipmitool' }, images, agent: { address: '127.0.0.1', port } },
   })
 })
 afterAll(async () => {

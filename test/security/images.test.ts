@@ -36,7 +36,11 @@ beforeAll(async () => {
   victim = await Victim.start({
     users: USERS,
     env: { PATH: `${tools}:${process.env.PATH}` },
-    config: { powerSync: { everySeconds: 0 }, provision: { automatedClean: false, effectTries: 1 } },
+    config: {
+      bmc: { ipmiClient: 'ipmitool' },
+      powerSync: { everySeconds: 0 },
+      provision: { automatedClean: false, effectTries: 1 },
+    },
   })
 }, 60_000)
 afterAll(async () => {

@@ -46,7 +46,11 @@ async function activeNode(name: string): Promise<void> {
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-lessee-'))
   await writeFile(join(dir, 'ipmitool'), '#!/bin/sh\nexit 1\n', { mode: 0o755 })
-  victim = await Victim.start({ users: USERS, env: { PATH: `${dir}:${process.env.PATH}` } })
+  victim = await Victim.start({
+    users: USERS,
+    env: { PATH: `${dir}:${process.env.PATH}` },
+    config: { bmc: { ipmiClient: 'ipmitool' } },
+  })
 }, 60_000)
 afterAll(async () => {
   await victim?.remove()

@@ -133,11 +133,8 @@ export class RmcpSession {
     this.phase = 'ready'
     if (!wasPrivilege) return { do: 'answer', code, data }
     if (code === 0) return { do: 'ready' }
-    const { words, kind } = completionFailure(
-      code,
-      'insufficient privilege: the user has not the privilege level asked for',
-    )
-    return { do: 'fail', failure: { kind, words } }
+    const { words, kind } = completionFailure(code)
+    return { do: 'fail', failure: { kind, words: `the user has not the privilege level that was asked for: ${words}` } }
   }
 
   private ask(phase: 'request' | 'privilege' | 'closing', request: IpmiRequest): SessionMove {

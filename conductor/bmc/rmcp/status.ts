@@ -79,8 +79,8 @@ const COMPLETION_WORDS: Readonly<Record<number, string>> = {
 /** Passes by itself: asked again a moment later. */
 export const isBusy = (code: number): boolean => code === COMPLETION.busy || code === COMPLETION.outOfSpace
 
-export function completionFailure(code: number, of: string): Failure {
-  const words = `${of}: ${COMPLETION_WORDS[code] ?? 'completion code'} (0x${code.toString(16).padStart(2, '0')})`
+export function completionFailure(code: number): Failure {
+  const words = `${COMPLETION_WORDS[code] ?? 'completion code'} (0x${code.toString(16).padStart(2, '0')})`
   const isUnready = isBusy(code) || code === COMPLETION.starting || code === 0xd1
   return { kind: isUnready ? 'unready' : 'refused', words }
 }

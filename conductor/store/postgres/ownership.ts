@@ -84,8 +84,8 @@ export class Ownership implements NodeOwner {
     const slot = this.slotOf(node)
     if (!slot) throw new Fault('store.locked', NOT_OURS)
     const { group, id, token } = slot
-    const holding = { group, slot: id, token, check: () => this.check(slot), lost: () => this.slots.lost(slot) }
-    return runHolding(holding, work)
+    const parts = { still: () => this.still(slot), check: () => this.check(slot), lost: () => this.slots.lost(slot) }
+    return runHolding({ group, slot: id, token, ...parts }, work)
   }
 
   holderOf({ uuid, conductorGroup = '' }: NodeKey): NodeHolder {
@@ -111,7 +111,13 @@ export class Ownership implements NodeOwner {
       if (isFault(error, 'store.locked')) this.slots.lost(slot)
       throw new Fault('store.locked', NOT_OURS, { cause: error })
     })
-    if (!isHeld || this.slots.of(slot.group, slot.id)?.token !== slot.token) throw new Fault('store.locked', NOT_OURS)
+    if (!isHeld) throw new Fault('store.locked', NOT_OURS)
+    this.still(slot)
+  }
+
+  /** By this conductor's own clock. */
+  private still({ group, id, token }: Slot): void {
+    if (this.slots.of(group, id)?.token !== token) throw new Fault('store.locked', NOT_OURS)
   }
 
   private async leave(): Promise<boolean> {
