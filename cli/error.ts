@@ -11,6 +11,8 @@ export const STATUSES = {
   /** A wait timed out. */
   late: 6,
   denied: 7,
+  /** Nothing went wrong: what is wanted differs from what is there. */
+  different: 8,
 } as const
 
 export type CliErrorKind = keyof typeof STATUSES

@@ -25,6 +25,7 @@ const STATUS_WORDS: Readonly<Record<keyof typeof STATUSES, string>> = {
   unreachable: 'the server cannot be reached',
   late: 'a wait timed out',
   denied: 'the user may not do this, or is not known',
+  different: 'nothing failed: what is wanted differs from what is there',
 }
 const ENVIRONMENT = [
   ['RACKWARD_SERVER', 'URL of the API, or unix:/path of a socket; OS_ENDPOINT is read as well'],

@@ -6,6 +6,7 @@ import { imageCommands } from './commands/image.ts'
 import { initCommand } from './commands/init.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
+import { rackCommands } from './commands/rack.ts'
 import { onServer } from './commands/server-options.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { storeCommands } from './commands/store.ts'
@@ -17,6 +18,7 @@ export function makeProgram(): Command {
   initCommand(program)
   daemonCommands(program)
   nodeCommands(program)
+  rackCommands(program)
   imageCommands(program)
   meshCommands(program)
   toolCommands(program)

@@ -18,6 +18,7 @@ import { actRoutes } from './acts.ts'
 import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
+import { rackRoutes } from './rack.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { nodeOf } from './nodes/routes.ts'
@@ -57,6 +58,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...sessionRoutes(parts),
     ...boardRoutes(parts),
     ...imageRoutes(parts),
+    ...rackRoutes(parts),
   ]
   const document = openApi(described)
   return [

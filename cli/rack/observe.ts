@@ -1,0 +1,82 @@
+/** What a conductor knows of all nodes, and which secrets are other ones: what a plan is made against. */
+import { readFile, stat } from 'node:fs/promises'
+import { resolve as resolvePath } from 'node:path'
+import type { RackNode, RackPage } from '../../conductor/api/rack-schemas.ts'
+import { MASK } from '../../conductor/api/views.ts'
+import { CliError } from '../error.ts'
+import type { Api } from '../server.ts'
+import { placeText } from './located.ts'
+import type { Observed } from './plan.ts'
+import { whereOf, type Rack } from './resolve.ts'
+import { readSecrets } from './secrets.ts'
+import { fieldsOf, isPlaceholder } from './wanted.ts'
+
+const MAX_USER_DATA_BYTES = 1024 * 1024
+const PLACES_AT_ONCE = 5_000
+
+export async function observe(api: Api, rack: Rack, directory: string): Promise<Observed> {
+  const { nodes, cleans } = await everyNode(api)
+  return {
+    nodes,
+    cleans,
+    files: await userData(rack, directory),
+    secretsDiffer: await compareSecrets(api, rack, { nodes, directory }),
+  }
+}
+
+export async function everyNode(api: Api): Promise<{ nodes: RackNode[]; cleans: boolean }> {
+  const nodes: RackNode[] = []
+  let cleans = true
+  for (let marker: string | null = ''; marker !== null;) {
+    const page = (await api.ask('GET', `/rackward/v1/rack${marker === '' ? '' : `?marker=${marker}`}`)) as RackPage
+    nodes.push(...page.nodes)
+    cleans = page.cleans
+    marker = page.next
+  }
+  return { nodes, cleans }
+}
+
+async function userData(rack: Rack, directory: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>()
+  for (const node of rack.nodes) {
+    const given = node.spec.configdrive?.user_data
+    if (given === undefined || typeof given !== 'object' || !('file' in given) || files.has(given.file)) continue
+    const refuse = (says: string) =>
+      new CliError('usage', `${placeText(whereOf(node, ['configdrive', 'user_data']))}: user_data: ${says}`)
+    const path = resolvePath(directory, given.file)
+    const { size } = await stat(path).catch((error: Error) =>
+      Promise.reject(refuse(`cannot read it: ${error.message}`)),
+    )
+    if (size > MAX_USER_DATA_BYTES) throw refuse(`${path} is larger than ${MAX_USER_DATA_BYTES} bytes`)
+    files.set(given.file, await readFile(path, 'utf8'))
+  }
+  return files
+}
+
+/** The conductor compares: it shows no secret, and keeps none of ours. */
+async function compareSecrets(
+  api: Api,
+  rack: Rack,
+  { nodes, directory }: { nodes: readonly RackNode[]; directory: string },
+): Promise<Set<string>> {
+  const byName = new Map(nodes.map((node) => [node.name, node]))
+  const places = rack.nodes.flatMap((wanted) =>
+    Object.entries(fieldsOf(wanted)).flatMap(([field, value]) =>
+      isPlaceholder(value) && byName.get(wanted.name)?.fields[field] === MASK
+        ? [{ node: wanted.name, field, secret: value.$secret }]
+        : [],
+    ),
+  )
+  const differ = new Set<string>()
+  if (places.length === 0) return differ
+  const names = [...new Set(places.map(({ secret }) => secret))]
+  const secrets = await readSecrets(rack, names, { directory, env: process.env })
+  for (let at = 0; at < places.length; at += PLACES_AT_ONCE) {
+    const body = { secrets, places: places.slice(at, at + PLACES_AT_ONCE) }
+    const answer = (await api.ask('POST', '/rackward/v1/rack/secrets', body)) as {
+      differ: { node: string; field: string }[]
+    }
+    for (const { node, field } of answer.differ) differ.add(`${node} ${field}`)
+  }
+  return differ
+}

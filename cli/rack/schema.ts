@@ -1,0 +1,186 @@
+/** What a rack file may say, as schemas: they check it, and make the JSON schema for editors. */
+import { z } from '../../conductor/api/node-input.ts'
+import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
+import { isImageName } from '../../images/store.ts'
+
+const Name = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[A-Za-z0-9._~-]+$/, 'may hold letters, digits and - . _ ~')
+const Text = z.string().max(4096)
+const Dict = z.record(z.string(), z.unknown())
+
+export const SecretRef = z
+  .strictObject({ secret: Name.describe('A name of `secrets`.') })
+  .describe('Where a value is secret: a reference, never the value.')
+
+const Secret = z.union([
+  z.strictObject({ env: z.string().min(1).max(255).describe('A variable of the environment of `rackward`.') }),
+  z.strictObject({ file: z.string().min(1).max(4096).describe('A file that only its owner may read.') }),
+  z.strictObject({
+    exec: z
+      .array(z.string().max(4096))
+      .min(1)
+      .max(100)
+      .describe('A program and its arguments; the first line that it prints is the secret.'),
+  }),
+])
+export type SecretSource = z.infer<typeof Secret>
+
+const Image = z.union([
+  z.strictObject({
+    store: z.string().refine(isImageName, 'is no name of an image').describe('A name in the image store.'),
+  }),
+  z.strictObject({
+    url: z.url({ protocol: /^(https?|file)$/ }),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/i, 'is not 64 hexadecimal digits')
+      .optional(),
+    sha512: z
+      .string()
+      .regex(/^[0-9a-f]{128}$/i, 'is not 128 hexadecimal digits')
+      .optional(),
+  }),
+])
+export type ImageSpec = z.infer<typeof Image>
+
+const MacText = z
+  .string()
+  .transform((text) => text.trim().toLowerCase().replaceAll('-', ':'))
+  .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'is not a MAC address'))
+const Port = z.union([
+  MacText,
+  z.strictObject({
+    address: MacText,
+    pxe_enabled: z.boolean().optional(),
+    physical_network: z.string().max(64).optional(),
+    local_link_connection: z.record(z.string(), z.string()).optional(),
+  }),
+])
+
+export const WANTS = ['enroll', 'manageable', 'available', 'active', 'absent'] as const
+export type Want = (typeof WANTS)[number]
+
+const Capabilities = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+const interfaceFields = Object.fromEntries(
+  INTERFACES.map((name) => [`${name}_interface`, z.string().min(1).max(255).optional()]),
+)
+
+const UserData = z
+  .union([z.string(), SecretRef, z.strictObject({ file: z.string().describe('Beside the rack file.') })])
+  .describe('Text, a file, or a secret.')
+
+export const NodeSpec = z.strictObject({
+  driver: z.string().min(1).max(255).optional().describe('ipmi, redfish, idrac or fake-hardware.'),
+  bmc: z.string().min(1).max(255).optional().describe('Address of the BMC: ipmi_address or redfish_address.'),
+  driver_info: Dict.optional(),
+  properties: Dict.optional(),
+  root_device: Dict.optional().describe('Hints for the disk that is written: properties/root_device.'),
+  capabilities: Capabilities.optional().describe('properties/capabilities, as a map.'),
+  extra: Dict.optional(),
+  network_data: Dict.optional().describe('network_data.json of the ramdisk.'),
+  resource_class: z.string().max(80).optional(),
+  description: Text.optional(),
+  owner: z.string().max(255).optional(),
+  lessee: z.string().max(255).optional(),
+  shard: z.string().max(255).optional(),
+  conductor_group: z
+    .string()
+    .max(255)
+    .regex(/^[a-zA-Z0-9_.-]*$/, 'may hold letters, digits and _ - .')
+    .transform((group) => group.toLowerCase())
+    .optional(),
+  automated_clean: z.boolean().optional(),
+  ...(interfaceFields as Record<`${(typeof INTERFACES)[number]}_interface`, z.ZodOptional<z.ZodString>>),
+  traits: z.array(z.string().min(1).max(255)).max(50).optional(),
+  ports: z.array(Port).max(100).optional(),
+  absent_ports: z.array(MacText).max(100).optional().describe('Ports that are removed, if they are there.'),
+  raid: Dict.optional().describe('target_raid_config: what a RAID clean step builds.'),
+  image: Name.optional().describe('A name of `images`; needed for `want: active`.'),
+  configdrive: z
+    .strictObject({
+      meta_data: Dict.optional(),
+      network_data: Dict.optional(),
+      vendor_data: Dict.optional(),
+      user_data: UserData.optional(),
+    })
+    .optional(),
+  inspect: z.boolean().optional().describe('Whether a server that was never inspected is inspected first (true).'),
+  want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
+  protect: z.boolean().optional().describe('Nothing that ends something is done to it.'),
+})
+export type NodeSpec = z.infer<typeof NodeSpec>
+
+/** Of a unit alone. */
+const UnitOnly = {
+  name: Name.optional().describe('Of the node; {rack}-{unit} by default.'),
+  use: z.array(Name).max(50).optional().describe('Profiles; the right-most wins, and the unit over all.'),
+  u: z
+    .union([z.number(), z.string().regex(/^\d+$/, 'is not a number').transform(Number)])
+    .pipe(z.number().int().min(1).max(100))
+    .optional()
+    .describe('The lowest unit of the rack that it takes.'),
+  height: z.number().int().min(1).max(100).optional(),
+}
+export const UnitSpec = NodeSpec.extend(UnitOnly)
+export type UnitSpec = z.infer<typeof UnitSpec>
+
+const Count = z.number().int().min(1).max(1_000)
+const NodePattern = z.string().min(1).max(255).describe('A node, or a range such as r1-u[01-04].')
+
+export const RolloutSpec = z.strictObject({
+  order: z.array(NodePattern).max(1_000).optional().describe('Nodes or racks; what is not named comes last.'),
+  at_once: Count.default(8).describe('Nodes at once.'),
+  at_once_per_rack: Count.optional(),
+  stop_after: Count.default(1).describe('Failures after which nothing new is begun.'),
+  canary: z
+    .strictObject({
+      nodes: z.array(NodePattern).min(1).max(100),
+      hold_seconds: z.number().int().min(0).max(604_800).default(0).describe('Time between them and the others.'),
+    })
+    .optional(),
+})
+export type RolloutSpec = z.infer<typeof RolloutSpec>
+
+export const RackFile = z.strictObject({
+  version: z.literal(1),
+  site: Name,
+  secrets: z.record(Name, Secret).optional().describe('Names, and where `rackward` reads each value.'),
+  images: z.record(Name, Image).optional(),
+  // What profiles and units merge into is checked whole, node by node.
+  profiles: z.record(Name, Dict).optional(),
+  racks: z
+    .record(
+      Name,
+      z.strictObject({
+        height: z.number().int().min(1).max(100).optional(),
+        units: z.record(z.string(), Dict).describe('Units by key; u[01-16] stands for 16 of them.'),
+      }),
+    )
+    .optional(),
+  rollout: RolloutSpec.optional(),
+})
+
+/** For editors: `+key` appends to what a profile has, `-key` takes away from it. */
+export function jsonSchema(): Record<string, unknown> {
+  const { use } = UnitOnly
+  const loose = (schema: z.ZodType) => ({
+    ...z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }),
+    patternProperties: { '^[+-]': {} },
+  })
+  const whole = z.toJSONSchema(RackFile, { io: 'input', unrepresentable: 'any' }) as {
+    properties: Record<string, { additionalProperties: Record<string, unknown> & { properties?: object } }>
+  }
+  const { profiles, racks } = whole.properties
+  if (profiles) profiles.additionalProperties = withoutDialect(loose(NodeSpec.extend({ use })))
+  const units = (racks?.additionalProperties.properties as { units?: Record<string, unknown> } | undefined)?.units
+  if (units) units.additionalProperties = withoutDialect(loose(UnitSpec))
+  return { title: 'Rack file of Rackward', ...whole }
+}
+
+function withoutDialect(schema: Record<string, unknown>): Record<string, unknown> {
+  const { $schema: _, ...rest } = schema
+  return rest
+}
