@@ -7,32 +7,13 @@ import { BootEvents } from '../../conductor/boot/events.ts'
 import { EventGate, TokenBucket } from '../../conductor/boot/gate.ts'
 import { Observer } from '../../conductor/boot/observe.ts'
 import { type BootEvent } from '../../conductor/boot/wire.ts'
-import { type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
+import { HandClock } from '../kit/hand-clock.ts'
 import { client, noLoaders, numberedMac } from './boot-clients.ts'
 
-/** A clock that stands until it is moved; timers run when it passes them. */
-class HandClock implements Clock {
-  ms = 1_000_000
-  private timers: { atMs: number; callback: () => void }[] = []
-  now = () => this.ms
-  sleep = () => Promise.reject(new Error('nobody sleeps here'))
-  after(ms: number, callback: () => void) {
-    const timer = { atMs: this.ms + ms, callback }
-    this.timers.push(timer)
-    return () => void (this.timers = this.timers.filter((one) => one !== timer))
-  }
-  pass(ms: number) {
-    this.ms += ms
-    const due = this.timers.filter(({ atMs }) => atMs <= this.ms)
-    this.timers = this.timers.filter(({ atMs }) => atMs > this.ms)
-    for (const { callback } of due) callback()
-  }
-}
-
 function bench(perSecond = 20) {
-  const clock = new HandClock()
+  const clock = new HandClock(1_000_000)
   const events: BootEvent[] = []
   const lines: string[] = []
   const line = (...args: unknown[]) => void lines.push(String(args.at(-1)))
@@ -125,7 +106,7 @@ describe('the events of the boot services', () => {
     clock.pass(10_000)
     const what = 'TFTP requests and transfers: ... and 3980 more of this kind from 10.0.0.9 in the last 10 s'
     expect([events.length, lines.at(-1)]).toEqual([21, what])
-    expect(events.at(-1)).toEqual({ kind: 'trouble', atMs: clock.ms, nodeUuid: null, what, count: 3980 })
+    expect(events.at(-1)).toEqual({ kind: 'trouble', atMs: clock.nowMs, nodeUuid: null, what, count: 3980 })
   })
   test('a flood from one source hides no trouble of another, nor other steps of a boot', () => {
     const { boot, events } = bench()

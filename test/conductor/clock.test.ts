@@ -9,9 +9,10 @@ import { rescuePlan } from '../../conductor/node/policy/steps.ts'
 import { Worker } from '../../conductor/node/run/worker.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
-import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { steppingClock } from '../kit/stepping-clock.ts'
 import { QUICK } from './node-step-bench.ts'
 
 const HOUR_MS = 3_600_000
@@ -25,17 +26,9 @@ let sightings: Sightings
 /** By how much the wall clock was set, and by how much time itself went on. */
 let setMs = 0
 let pastMs = 0
-let ticks = 0
-const own = (now: () => number): Clock => ({
-  now,
-  after: systemClock.after.bind(systemClock),
-  sleep: (ms, signal) => {
-    ticks += 1
-    return systemClock.sleep(Math.min(ms, 5), signal)
-  },
-})
-const monotonic = own(() => 1_000_000 + pastMs)
-const wall = own(() => 1_700_000_000_000 + pastMs + setMs)
+const monotonic = steppingClock(() => 1_000_000 + pastMs)
+const wall = steppingClock(() => 1_700_000_000_000 + pastMs + setMs)
+const looked = () => wall.looked()
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-clock-'))
@@ -75,11 +68,6 @@ async function waiting(agent: typeof AGENT | null): Promise<void> {
   await worker.start()
 }
 const node = async () => (await store.node(UUID)) as NodeRecord
-/** Until the worker has looked a few times more. */
-async function looked(): Promise<void> {
-  const end = ticks + 4
-  await until(() => ticks >= end, { what: 'the worker to look', timeoutMs: 10_000, everyMs: 2 })
-}
 
 test.each([
   ['an hour ahead', HOUR_MS, null],

@@ -9,9 +9,10 @@ import type { NodeRecord } from '../../conductor/node/record.ts'
 import { Worker } from '../../conductor/node/run/worker.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
-import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { steppingClock } from '../kit/stepping-clock.ts'
 import { AGENT_OF, inState, QUICK } from './node-step-bench.ts'
 
 const JUMPED_MS = 1_700_000_000_000
@@ -20,20 +21,9 @@ let dir = ''
 let store: SqliteStore
 let worker: Worker
 let nowMs = DEADLINE_MS + 1
-let ticks = 0
-const clock: Clock = {
-  now: () => nowMs,
-  after: systemClock.after.bind(systemClock),
-  sleep: (ms, signal) => {
-    ticks += 1
-    return systemClock.sleep(Math.min(ms, 5), signal)
-  },
-}
+const clock = steppingClock(() => nowMs)
+const looked = () => clock.looked(2)
 const node = async () => (await store.node('0'.repeat(36))) as NodeRecord
-const looked = async () => {
-  const seen = ticks
-  await until(() => ticks > seen + 1, { what: 'two looks', timeoutMs: 10_000, everyMs: 5 })
-}
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-away-'))

@@ -15,9 +15,10 @@ import { Worker } from '../../conductor/node/run/worker.ts'
 import { durationKeys, durationsOf } from '../../conductor/store/durations.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
-import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { steppingClock } from '../kit/stepping-clock.ts'
 import { QUICK } from './node-step-bench.ts'
 
 const UUID = '00000000-0000-4000-8000-000000000001'
@@ -28,15 +29,8 @@ let dir = ''
 let store: SqliteStore
 let worker: Worker
 let nowMs = STARTED_MS
-let ticks = 0
-const clock: Clock = {
-  now: () => nowMs,
-  after: systemClock.after.bind(systemClock),
-  sleep: (ms, signal) => {
-    ticks += 1
-    return systemClock.sleep(Math.min(ms, 5), signal)
-  },
-}
+const clock = steppingClock(() => nowMs)
+const looked = () => clock.looked()
 const newWorker = () =>
   new Worker({
     store,
@@ -86,10 +80,6 @@ const several = (tookMs: readonly number[], more: Record<string, unknown>, from 
 const WRITE = 'boot, deploy.write_image'
 const FIRMWARE = 'uefi 2.19'
 const slowEvents = async () => await store.journal.ofNode(UUID, 10, { kinds: ['slow'] })
-async function looked(): Promise<void> {
-  const end = ticks + 4
-  await until(() => ticks >= end, { what: 'the worker to look', timeoutMs: 10_000, everyMs: 2 })
-}
 
 test('the most specific times that are enough are used, else more general ones', async () => {
   const past = (image: string | null, firmware: string | null = FIRMWARE) =>

@@ -2,8 +2,13 @@
 import type { Clock } from '../../kit/clock.ts'
 
 export class HandClock implements Clock {
-  nowMs = 0
+  nowMs: number
   private timers: { atMs: number; callback: () => void }[] = []
+
+  constructor(nowMs = 0) {
+    this.nowMs = nowMs
+  }
+
   now = () => this.nowMs
   sleep = () => Promise.resolve()
   after(ms: number, callback: () => void): () => void {
