@@ -4,16 +4,12 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { findingsOfMesh } from '../../cli/doctor-mesh.ts'
 import { MeshLink } from '../../conductor/mesh/link.ts'
 import { currentSpelling } from '../../conductor/mesh/spelling.ts'
-import { AgentConfig } from '../../host-agent/config.ts'
-import { startMeshApi } from '../../host-agent/api/server.ts'
-import { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import type { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import { FIRST_POLICY, KEYS } from '../../host-agent/protocol/records.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
-import type { Environment } from '../../host-agent/adapters/environment.ts'
-import { PLANES, type Heartbeat, type PeerView } from '../../host-agent/protocol/heartbeat.ts'
-import type { Consul } from '../../kit/consul.ts'
+import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
 import { monotonicClock } from '../../kit/clock.ts'
-import { silentLog } from '../../kit/log.ts'
+import { ARBITERS, everybodySpeaks, makeArbiter, serveArbiter } from './arbiter-bench.ts'
 import { memberRecord } from './member-record.ts'
 
 const judged = vi.hoisted(() => ({ times: 0 }))
@@ -25,35 +21,11 @@ vi.mock('../../host-agent/verdict/assess.ts', async (original) => {
 const HOSTS = 1_000
 const SILENT = 20
 const names = Array.from({ length: HOSTS }, (_, i) => `h${i}`)
-const arbiters = ['a1', 'a2', 'a3']
 const clock = monotonicClock
 let core: Arbiter
 let base = ''
 let stop: () => Promise<void>
 const ticks: number[] = []
-
-/** One heartbeat of everybody, but for the silent hosts, which were heard long ago. */
-function everybodySpeaks(seq: number): void {
-  const seen: Record<string, Record<string, PeerView>> = {}
-  const sight = { replyAgeMs: 10, misses: 0 }
-  for (const [target, observers] of core.cluster.observers)
-    for (const observer of observers)
-      (seen[observer] ??= {})[target] = {
-        planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])),
-        kernelAgeMs: null,
-      }
-  const self: Heartbeat['self'] = {
-    state: 'member',
-    lagMs: 0,
-    storageLost: false,
-    guests: 2,
-    consents: false,
-    gate: 'open',
-    watchdogMs: 10_000,
-  }
-  for (const name of [...names.slice(SILENT), ...arbiters])
-    core.onHeartbeat({ from: name, bootId: 'b', seq, self, peers: seen[name] ?? {} }, clock.now())
-}
 
 function timed<T>(act: () => T): { tookMs: number; got: T } {
   const sinceMs = performance.now()
@@ -63,7 +35,7 @@ function timed<T>(act: () => T): { tookMs: number; got: T } {
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] as number
 
 beforeAll(async () => {
-  const entries: Entry[] = [...names, ...arbiters].map((name, i) => ({
+  const entries: Entry[] = [...names, ...ARBITERS].map((name, i) => ({
     key: KEYS.members + name,
     index: i + 2,
     value: memberRecord(name, {
@@ -72,29 +44,8 @@ beforeAll(async () => {
     }),
   }))
   entries.push({ key: KEYS.policy, value: { ...FIRST_POLICY, why: 'a test' }, index: 1 })
-  const environment = {
-    store: (_, done) => done({ got: 'conflict' }),
-    readStore: (done) => done({ entries, index: 5_000 }),
-    bmc: () => undefined,
-    deviceLevels: () => [],
-    driver: () => undefined,
-    alert: () => undefined,
-    wall: () => '2026-01-01T00:00:00Z',
-    now: () => clock.now(),
-  } as Partial<Environment> as Environment
-  core = new Arbiter({ name: 'a1', environment, nowMs: clock.now() - 60_000, quiesceMs: 0 })
-  core.onStore({ entries, index: 5_000 }, clock.now())
-  const config = AgentConfig.parse({
-    name: 'a1',
-    role: 'arbiter',
-    planes: { management: { address: '127.0.0.1' } },
-    consul: { tokenFile: '/t' },
-    api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
-  })
-  const consul = {
-    get: async () => ({ value: { name: 'a2', api: 'http://a2' }, session: 's', index: 1 }),
-  } as unknown as Consul
-  const api = await startMeshApi(config, { core, api: 'http://a1', consul, clock, log: silentLog, pages: () => [] })
+  core = makeArbiter(() => ({ entries, index: 5_000 }))
+  const api = await serveArbiter(core, { api: 'http://a1', leader: { name: 'a2', api: 'http://a2' } })
   base = api.addresses[0] as string
   stop = () => api.stop()
 })
@@ -102,7 +53,7 @@ afterAll(() => stop())
 beforeEach(() => {
   const nowMs = clock.now()
   core.onLease({ epoch: 7, endsMs: nowMs + 600_000, storeOkMs: nowMs }, nowMs)
-  everybodySpeaks(Math.round(nowMs * 1_000))
+  everybodySpeaks(core, { speakers: [...names.slice(SILENT), ...ARBITERS], seq: Math.round(nowMs * 1_000) })
   core.tick(clock.now())
   for (let i = 0; i < 5; i += 1) ticks.push(timed(() => core.tick(clock.now())).tookMs)
   judged.times = 0

@@ -1,10 +1,7 @@
 /** An arbiter of a small mesh behind its real API: hosts that are well, silent, held and dead, with an incident.
  *  Requests of operators are kept. */
-import { startMeshApi } from '../../host-agent/api/server.ts'
 import type { Environment } from '../../host-agent/adapters/environment.ts'
-import { Arbiter } from '../../host-agent/arbiter/loop.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
-import { AgentConfig } from '../../host-agent/config.ts'
 import {
   FIRST_POLICY,
   holdKey,
@@ -15,13 +12,12 @@ import {
   type Incident,
   type Intent,
 } from '../../host-agent/protocol/records.ts'
-import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
+import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
 import { monotonicClock, systemClock } from '../../kit/clock.ts'
-import type { Consul } from '../../kit/consul.ts'
-import { silentLog } from '../../kit/log.ts'
+import { ARBITERS, everybodySpeaks, makeArbiter, serveArbiter } from '../mesh/arbiter-bench.ts'
 import { memberRecord } from '../mesh/member-record.ts'
 
-const ARBITERS = ['a1', 'a2', 'a3']
+const SILENT: ReadonlySet<string> = new Set(['h4', 'h6'])
 export const INCIDENT = 'h6.7.40'
 const TICK_MS = 500
 const clock = monotonicClock
@@ -129,43 +125,24 @@ export async function startMeshBench(options: { text?: string; many?: number } =
   const unprotected = `a local disk ${text}`
   const bare = { id: 'i1', name: 'bare', unprotected, memoryMb: 1, priority: 1, group: null, ref: null }
   const survey = { instances: { h1: [bare] }, targets: [] }
-  const environment = {
-    store: (_: unknown, done: (answer: { got: 'conflict' }) => void) => done({ got: 'conflict' }),
-    readStore: (done: (answer: { entries: Entry[]; index: number }) => void) => done({ entries, index }),
-    bmc: () => undefined,
-    deviceLevels: () => [],
-    driver: (_call: unknown, _byMs: number, done: (answer: object) => void) =>
-      setImmediate(() => done({ ok: true, survey })),
-    alert: () => undefined,
-    wall: () => new Date(systemClock.now()).toISOString(),
-    now: () => clock.now(),
-  } as Partial<Environment> as Environment
-  const core = new Arbiter({ name: 'a1', environment, nowMs: clock.now() - 60_000, quiesceMs: 0 })
+  const core = makeArbiter(() => ({ entries, index }), {
+    driver: ((_call: unknown, _byMs: number, done: (answer: object) => void) =>
+      setImmediate(() => done({ ok: true, survey }))) as Environment['driver'],
+  })
   const write = (key: string, value: unknown) => {
     index += 1
     entries = [...entries.filter((one) => one.key !== key), ...(value === undefined ? [] : [{ key, value, index }])]
     core.onStore({ entries, index }, clock.now())
   }
-  core.onStore({ entries, index }, clock.now())
   const written = new Map<string, unknown>()
-  const consul = {
-    get: async (key: string) =>
-      key === KEYS.leader ? { value: { name: 'a1', api: null }, session: 's', index: 1 } : undefined,
-    cas: async (key: string, value: unknown) => (written.set(key, value), true),
-  } as unknown as Consul
-  const config = AgentConfig.parse({
-    name: 'a1',
-    role: 'arbiter',
-    planes: { management: { address: '127.0.0.1' } },
-    consul: { tokenFile: '/t' },
-    api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
-  })
-  const api = await startMeshApi(config, { core, api: null, consul, clock, log: silentLog, pages: () => [] })
+  const leader = { name: 'a1', api: null }
+  const cas = async (key: string, value: unknown) => (written.set(key, value), true)
+  const api = await serveArbiter(core, { api: null, leader, cas })
+  const speakers = [...names, ...ARBITERS].filter((name) => !SILENT.has(name))
   const beat = () => {
     const nowMs = clock.now()
     core.onLease({ epoch: 7, endsMs: nowMs + 60_000, storeOkMs: nowMs }, nowMs)
-    for (const from of [...names, ...ARBITERS].filter((name) => name !== 'h4' && name !== 'h6'))
-      core.onHeartbeat({ from, bootId: 'b', seq: Math.round(nowMs), self: SELF, peers: peersOf(core, from) }, nowMs)
+    everybodySpeaks(core, { speakers, seq: Math.round(nowMs), silent: SILENT })
     core.tick(nowMs)
   }
   beat()
@@ -183,26 +160,4 @@ export async function startMeshBench(options: { text?: string; many?: number } =
       await api.stop()
     },
   }
-}
-
-const SELF: Heartbeat['self'] = {
-  state: 'member',
-  lagMs: 0,
-  storageLost: false,
-  guests: 2,
-  consents: false,
-  gate: 'open',
-  watchdogMs: 10_000,
-}
-
-/** Everybody hears everybody but for h4 and h6. */
-function peersOf(core: Arbiter, from: string): Heartbeat['peers'] {
-  const peers: Record<string, Heartbeat['peers'][string]> = {}
-  for (const [target, observers] of core.cluster.observers) {
-    if (!observers.includes(from)) continue
-    const isSilent = target === 'h4' || target === 'h6'
-    const sight = { replyAgeMs: isSilent ? null : 10, misses: isSilent ? 9 : 0 }
-    peers[target] = { planes: Object.fromEntries(PLANES.map((plane) => [plane, sight])), kernelAgeMs: null }
-  }
-  return peers
 }
