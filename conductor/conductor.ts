@@ -96,7 +96,7 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   await startBootLink(context, storage, boot)
   const { owner } = storage.store
   if (owner) await started(context, 'told sightings', new ToldSightings({ ...context, ...storage, owner }))
-  await startAgentPort(context, provisioning, { boot, monitoring })
+  await startAgentPort(context, provisioning, { boot, monitoring, sightings: storage.sightings })
   await started(context, 'worker', provisioning.worker)
 
   const running = { ...storage, ...hardware, ...provisioning, ...monitoring, ...mesh }

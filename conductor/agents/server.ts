@@ -8,6 +8,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
+import type { Socket } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
@@ -16,6 +17,7 @@ import { requestTarget } from '../../kit/request-target.ts'
 import { ORDER_POLL_MS, Report, SessionRequest } from '../api/agent-wire.ts'
 import { limitConnections } from '../../kit/connection-limits.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
+import type { Sign } from '../boot/signs.ts'
 import type { Limits } from '../limits.ts'
 import type { Identity } from './certificate.ts'
 import type { AgentService } from './service.ts'
@@ -27,6 +29,8 @@ export interface AgentServerParts {
   readonly onLimit: OnLimit
   readonly clock: Clock
   readonly log: Log
+  /** What comes from an address beside its calls. */
+  readonly onSign: (address: string, sign: Sign, detail: string) => void
 }
 
 const MAX_HEADERS_BYTES = 16 * 1024
@@ -45,7 +49,7 @@ const STATUS: Record<string, number> = {
 }
 
 export function agentServer(parts: AgentServerParts): Http2SecureServer {
-  const { identity, limits, onLimit, clock } = parts
+  const { identity, limits, onLimit, clock, onSign } = parts
   const server = createSecureServer({
     key: identity.key,
     cert: identity.cert,
@@ -58,7 +62,12 @@ export function agentServer(parts: AgentServerParts): Http2SecureServer {
     onLimit(which === 'all' ? 'agents.connections' : 'agents.connectionsPerAddress', { address }),
   )
   const proven = new WeakSet<ServerHttp2Session>()
+  server.on('connection', (socket: Socket) => onSign(addressOf(socket), 'agent-call', ''))
   server.on('session', (session: ServerHttp2Session) => {
+    const address = addressOf(session.socket)
+    let asked = false
+    session.once('stream', () => (asked = true))
+    session.once('close', () => asked || onSign(address, 'agent-left', ''))
     session.on('error', () => undefined)
     session.setTimeout(limits.idleSeconds * 1000, () => session.destroy())
     // Twice the time of a body: a request for a session that arrived in time has been answered by then.
@@ -74,6 +83,9 @@ export function agentServer(parts: AgentServerParts): Http2SecureServer {
   })
   return server
 }
+
+const addressOf = ({ remoteAddress }: Pick<Socket, 'remoteAddress'>): string =>
+  (remoteAddress ?? '').replace(/^::ffff:/, '')
 
 interface AgentCall {
   readonly stream: ServerHttp2Stream
@@ -93,7 +105,11 @@ async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerP
   switch (`${String(headers[':method'])} ${path}`) {
     case 'POST /agent/v1/session': {
       const request = await body(stream, { schema: SessionRequest, limit: 'sessionBodyBytes' }, parts)
-      const grant = await service.open(request, stream.session?.socket.remoteAddress ?? '')
+      const address = stream.session ? addressOf(stream.session.socket) : ''
+      const grant = await service.open(request, address).catch((error: unknown) => {
+        if (isFault(error)) parts.onSign(address, 'agent-refused', error.detail)
+        throw error
+      })
       prove()
       return reply(stream, 200, grant)
     }

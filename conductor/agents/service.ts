@@ -21,6 +21,17 @@ export interface AgentServiceParts extends OrderParts, ResultParts {
   readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
 }
 
+/** Time zones are no fault: firmware often keeps local time. */
+const CLOCK_OFF_MS = 15 * 3_600_000
+const DAY_MS = 86_400_000
+const YEAR_DAYS = 365.25
+
+function clockText(offMs: number): string {
+  const days = Math.abs(offMs) / DAY_MS
+  const span = days < YEAR_DAYS ? `${days.toFixed(1)} days` : `${(days / YEAR_DAYS).toFixed(1)} years`
+  return `${span} ${offMs < 0 ? 'behind' : 'ahead'}`
+}
+
 const NO_SESSION = 'the session is not the one of the node’s present boot'
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
 
@@ -57,6 +68,9 @@ export class AgentService {
     const live = sightings.of(token.nodeUuid)
     live.agentAtMs = nowMs
     live.progress = null
+    const offMs = (request.clockMs ?? nowMs) - nowMs
+    if (Math.abs(offMs) > CLOCK_OFF_MS)
+      sightings.sign(token.nodeUuid, 'clock', { atMs: nowMs, detail: clockText(offMs) })
     if (sightings.note(token.nodeUuid, 'hello', { atMs: nowMs, detail: '' })) {
       await store.journal.add({
         atMs: nowMs,

@@ -174,6 +174,8 @@ export const SessionRequest = z.object({
   secret: z.string().check(z.regex(/^[A-Za-z0-9_-]{43}$/)),
   macs: z.array(Text(17)).check(z.maxLength(256)),
   bootMode: z.enum(['uefi', 'bios']),
+  /** The clock of the server; absent: an older ramdisk. */
+  clockMs: z.optional(z.number()),
 })
 export const SessionGrant = z.object({ session: Text(128), nodeUuid: Text(64), nowMs: Count })
 export const OrderAnswer = z.object({ order: z.nullable(Order) })

@@ -46,6 +46,7 @@ const LockQuery = z.strictObject({
 
 /** How far back unknown MACs are looked for, in events. */
 const STRANGERS = 500
+const TOLD_AGAIN_MS = 3_600_000
 const EVERY_PORT = { limit: 1000, sortKey: 'id', descending: false } as const
 
 export function rackwardRoutes(parts: RackwardParts): Route[] {
@@ -210,7 +211,10 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
             STRANGERS,
           )
         : []
-    const strangers = lately.filter((event) => event.atMs >= live.bootedAtMs)
+    const wanted = lately.filter(({ detail }) => detail.netboot === true)
+    const macsOf = (events: typeof lately) => [...new Set(events.map(({ detail }) => String(detail.mac)))].slice(0, 5)
+    // Each is told once an hour.
+    const before = wanted.filter(({ atMs }) => atMs < live.bootedAtMs && atMs > live.bootedAtMs - TOLD_AGAIN_MS)
     const leased = standing(request.actor, node) === 'lessee'
     const poll = powerSync.of(node.uuid)
     const drift = await driftOf(store, node.uuid)
@@ -227,7 +231,8 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       past: isTimed(node.provisionState) ? await pastTimes(store.journal)(comparedOf(node)) : NO_PAST,
       sharers: await sharersFor(request, node),
       ports: (await portsFor(request, node)).filter(tellsSomething),
-      strangers: [...new Set(strangers.map((event) => String(event.detail.mac)))].slice(0, 5),
+      strangers: macsOf(wanted.filter(({ atMs }) => atMs >= live.bootedAtMs)),
+      strangersBefore: macsOf(before),
     })
   }
 }

@@ -136,10 +136,14 @@ export async function startTftp(doors: Doors): Promise<void> {
   const { tftpTransfers, tftpTransfersPerAddress, tftpTimeoutSeconds } = config.limits.boot
   const tftp = new TftpServer({
     owner: {
-      file: (name, toIp) =>
-        loaders.get(name) ??
-        (basename(name) === AUTOEXEC ? autoexecFor(doors, toIp) : undefined) ??
-        (isGrubConfig(name) ? grubStartFor(doors, toIp) : undefined),
+      file: (name, toIp) => {
+        observer.onTftpAsked(name, toIp)
+        return (
+          loaders.get(name) ??
+          (basename(name) === AUTOEXEC ? autoexecFor(doors, toIp) : undefined) ??
+          (isGrubConfig(name) ? grubStartFor(doors, toIp) : undefined)
+        )
+      },
       event: (event) => observer.onTftp(event),
     },
     clock,
@@ -170,13 +174,19 @@ export async function startHttp(doors: Doors): Promise<void> {
     file: (path) => servedFile(path, config),
     media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
+    said: (what, ip) => observer.onAgentSaid(what, ip),
+    refused: (path, ip, why) => observer.onHttpRefused(path, ip, why),
     sending: (path, ip) => {
       const part = ramdiskPartOf(path)
       const client = part && clientAt(doors, ip)
       if (!client) return () => undefined
       const key = placeKey(client)
       doors.admission.began(key)
-      return (whole) => doors.admission.ended(key, whole && part !== 'kernel', clock.now())
+      observer.onHttpAsked(path, ip)
+      return (end) => {
+        doors.admission.ended(key, end.whole && part !== 'kernel', clock.now())
+        if (!end.whole) observer.onHttpLost(path, ip, end)
+      }
     },
     answered: (status, whole) => observer.onAnswered(status, whole),
     broke: (ip, error) => observer.onHttpFault(ip, error),

@@ -6,6 +6,7 @@ import type { Log } from '../../kit/log.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import { EventGate, type Summary } from './gate.ts'
 import type { BootClient } from './orders.ts'
+import type { Sign } from './signs.ts'
 import { MILESTONES, type BootEvent, type Milestone } from './wire.ts'
 
 export interface BootEventParts {
@@ -50,6 +51,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   unknown: 'MACs that belong to no port',
   malformed: 'malformed datagrams',
   waits: 'servers that wait for a place to load the ramdisk',
+  signs: 'signs of what happens during boots',
 }
 export type WarningKind = keyof typeof WARNINGS
 
@@ -90,6 +92,12 @@ export class BootEvents {
       this.parts.emit({ kind: 'loader', atMs: this.now(), nodeUuid, mac, ...saw })
   }
 
+  /** Beside the milestones; told to `explain`, and no event of the journal. */
+  sign({ mac, nodeUuid }: Pick<BootClient, 'mac' | 'nodeUuid'>, sign: Sign, detail: string): void {
+    if (this.pass('signs', { source: `${mac} ${sign}`, known: true }))
+      this.parts.emit({ kind: 'sign', atMs: this.now(), nodeUuid, sign, detail })
+  }
+
   /** A client waits for its turn. */
   waits(client: Pick<BootClient, 'mac' | 'nodeUuid'>, text: string): void {
     const { mac, nodeUuid } = client
@@ -105,7 +113,7 @@ export class BootEvents {
   }
 
   /** A MAC that belongs to no port asked for an address. Told once an hour. */
-  unknownMac(mac: string, switchPort?: SwitchPort): void {
+  unknownMac(mac: string, seen: { readonly switchPort?: SwitchPort; readonly netboot?: true } = {}): void {
     const toldAtMs = this.unknown.get(mac)
     if (toldAtMs !== undefined && this.now() - toldAtMs < UNKNOWN_AGAIN_MS) return
     if (!this.pass('unknown', { known: false })) return
@@ -114,7 +122,7 @@ export class BootEvents {
     const [oldest] = this.unknown.keys()
     if (this.unknown.size > MAX_UNKNOWN && oldest !== undefined) this.unknown.delete(oldest)
     this.parts.log.warn({ mac }, 'a MAC that belongs to no port asked for an address; it gets no answer')
-    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac, ...(switchPort ? { switchPort } : {}) })
+    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac, ...seen })
   }
 
   /** For debugging alone: no event. */
@@ -137,6 +145,8 @@ export class BootEvents {
     this.cancelSummary = undefined
     for (const summary of this.gate.summaries()) {
       const what = summaryText(summary)
+      // Whoever asks what a boot does was told the first of them.
+      if (summary.kind === 'signs') continue
       if (summary.kind === 'malformed') {
         this.parts.log.debug(what)
         continue

@@ -14,6 +14,7 @@ import {
   type ConnectionLimits,
   type OnRefused,
 } from '../../kit/connection-limits.ts'
+import { isAgentSaid, SAID_PATH, type AgentSaid } from '../api/agent-said.ts'
 import { AUTOEXEC, isGrubConfig } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
@@ -31,13 +32,27 @@ export interface BootFiles {
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
   /** A transfer of a file begins; the answer is called at its end, whatever ended it. */
-  sending(url: string, toIp: string): (whole: boolean) => void
+  sending(url: string, toIp: string): (end: SendEnd) => void
+  /** The agent at this address has no other way to say it. */
+  said(what: AgentSaid, fromIp: string): void
+  /** A file that is not there, or may not be had. */
+  refused(url: string, fromIp: string, why: string): void
   /** Boot ISOs, where they are served. */
   readonly media?: BootMedia
   /** Every request, once: with its status, and whether the client took the whole answer. */
   answered(status: number, whole: boolean): void
   /** A request whose answer failed by a fault of this program or its disk. */
   readonly broke: (fromIp: string, error: unknown) => void
+}
+
+export interface SendEnd {
+  /** The client took all of it. */
+  readonly whole: boolean
+  /** What was handed to the kernel for it, and how long the file is (0: nobody knows). */
+  readonly sentBytes: number
+  readonly totalBytes: number
+  /** Nothing moved for as long as a connection may be idle; else the client ended it. */
+  readonly stalled: boolean
 }
 
 export type ScriptLoader = 'ipxe' | 'grub'
@@ -69,9 +84,14 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
         return answerScript(response, files.autoexec(fromIp))
       case 'grub':
         return answerScript(response, files.grubStart(fromIp))
+      case 'said':
+        files.said(wanted.what, fromIp)
+        return void response.writeHead(204).end()
       case 'file': {
         const file = files.file(wanted.path)
-        return file ? answerFile(files, { request, response, path: wanted.path, file, fromIp }) : refuse(response, 404)
+        if (file) return answerFile(files, { request, response, path: wanted.path, file, fromIp })
+        files.refused(wanted.path, fromIp, 'it is not served')
+        return refuse(response, 404)
       }
     }
   }
@@ -86,6 +106,7 @@ export type BootTarget =
   | { readonly kind: 'media'; readonly name: string }
   | { readonly kind: 'script'; readonly mac: string; readonly loader: ScriptLoader }
   | { readonly kind: 'autoexec' }
+  | { readonly kind: 'said'; readonly what: AgentSaid }
   | { readonly kind: 'grub' }
   | { readonly kind: 'file'; readonly path: string }
 
@@ -102,6 +123,8 @@ export function bootTarget(target: string): BootTarget {
       loader: script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe',
     }
   if (path === `/loader/${AUTOEXEC}`) return { kind: 'autoexec' }
+  const what = path.startsWith(SAID_PATH) ? path.slice(SAID_PATH.length) : ''
+  if (isAgentSaid(what)) return { kind: 'said', what }
   if (isGrubConfig(path.slice(1))) return { kind: 'grub' }
   return { kind: 'file', path }
 }
@@ -170,10 +193,7 @@ function answerFile(
   files: BootFiles,
   at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string },
 ): void {
-  if (at.request.method === 'GET') {
-    const over = files.sending(at.path, at.fromIp)
-    at.response.on('close', () => over(at.response.writableFinished && at.response.statusCode < 300))
-  }
+  if (at.request.method === 'GET') watchSending(files, at)
   at.response.on('finish', () => {
     // UEFI HTTP boot asks for the size first (HEAD).
     if (at.request.method === 'GET' && at.response.statusCode < 300) files.fetched(at.path, at.fromIp)
@@ -188,9 +208,37 @@ function answerFile(
     .on('error', (error: { status?: number }) => {
       // 4xx: there is no such file, or no such range of it.
       if ((error.status ?? 500) >= 500) files.broke(at.fromIp, error)
+      files.refused(at.path, at.fromIp, error.status === 404 ? 'there is no such file' : 'it cannot be read')
       refuse(at.response, error.status ?? 500)
     })
     .pipe(at.response)
+}
+
+/** Tells the end of a transfer, and how it came. */
+function watchSending(
+  files: BootFiles,
+  {
+    request,
+    response,
+    path,
+    fromIp,
+  }: { request: IncomingMessage; response: ServerResponse; path: string; fromIp: string },
+): void {
+  const over = files.sending(path, fromIp)
+  const { socket } = request
+  const before = socket.bytesWritten
+  let stalled = false
+  const onTimeout = () => void (stalled = true)
+  socket.once('timeout', onTimeout)
+  response.on('close', () => {
+    socket.off('timeout', onTimeout)
+    over({
+      whole: response.writableFinished && response.statusCode < 300,
+      sentBytes: Math.max(0, socket.bytesWritten - before),
+      totalBytes: Number(response.getHeader('content-length') ?? 0),
+      stalled,
+    })
+  })
 }
 
 function refuse(response: ServerResponse, status: number): void {

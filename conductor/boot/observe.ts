@@ -5,12 +5,14 @@ import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { DhcpEvent } from '../../pxe/dhcp/events.ts'
 import { AUTOEXEC, GRUB_LOADER, isGrubConfig, isOptionalName, LOADER_TABLE, UKI_LOADER } from '../../pxe/firmware.ts'
 import type { TftpEvent } from '../../pxe/tftp/server.ts'
+import { AGENT_SAID, type AgentSaid } from '../api/agent-said.ts'
 import { turnText } from './admission.ts'
 import type { BootCounters } from './counters.ts'
 import type { BootEvents, Saw, WarningSource } from './events.ts'
-import type { ScriptLoader } from './http.ts'
+import type { ScriptLoader, SendEnd } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootClient } from './orders.ts'
+import type { Sign } from './signs.ts'
 import type { Milestone } from './wire.ts'
 
 export interface ObserverParts {
@@ -38,16 +40,22 @@ export class Observer {
   onDhcp(event: DhcpEvent): void {
     const { events, counters } = this.parts
     if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
+    if (event.kind === 'machine') return this.sign(event.mac, 'machine', event.uuid)
     counters.request('dhcp', event.kind === 'reply' ? event.type : event.kind)
     if ((event.kind === 'heard' || event.kind === 'reply') && event.architecture)
       this.architectures.set(event.mac, event.architecture)
     switch (event.kind) {
       case 'unknown':
-        return events.unknownMac(event.mac, event.switchPort)
+        return events.unknownMac(event.mac, {
+          ...(event.switchPort ? { switchPort: event.switchPort } : {}),
+          ...(event.netboot ? { netboot: event.netboot } : {}),
+        })
       case 'malformed':
         return events.malformed(event.from, event.why)
       case 'refused':
       case 'trouble':
+        if (event.kind === 'refused') this.sign(event.mac, 'no-address', event.why)
+        else if (event.about) this.sign(event.mac, event.about, event.why)
         return events.warn('dhcp', this.sourceOf(event.mac, event.mac), `DHCP ${event.mac}: ${event.why}`)
       case 'rogue': {
         const server = event.server === undefined ? '' : ` (server ${event.server})`
@@ -72,6 +80,7 @@ export class Observer {
         const detail = `took ${event.ip} from ${event.server ?? 'another server'}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const { ip, switchPort, architecture } = event
         if (event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
+        if (event.netboot === 'no') this.sign(event.mac, 'system', event.ip)
         return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
           detail,
           ip,
@@ -81,7 +90,8 @@ export class Observer {
         })
       }
       case 'reply': {
-        if (event.type === 'offer') return
+        if (event.netboot === 'no') this.sign(event.mac, 'system', event.ip)
+        if (event.type === 'offer') return this.sign(event.mac, 'offer', event.ip)
         if (event.type === 'ack' && event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         if (event.type === 'ack' && event.netboot === 'ramdisk') this.ramdiskRuns(event.mac)
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
@@ -95,6 +105,10 @@ export class Observer {
         })
       }
     }
+  }
+
+  onTftpAsked(file: string, fromIp: string): void {
+    if (!isOptionalName(file)) this.signAt(fromIp, 'tftp-ask', file)
   }
 
   onTftp(event: TftpEvent): void {
@@ -114,6 +128,7 @@ export class Observer {
       return
     }
     if (event.kind === 'refused' && isOptionalName(event.file)) return
+    this.signAt(event.ip, event.kind === 'refused' ? 'tftp-refused' : 'tftp-lost', `${event.file}: ${event.why}`)
     events.warn('tftp', this.sourceOf(event.ip, mac), `TFTP ${event.file} to ${event.ip}: ${event.why}`)
   }
 
@@ -171,6 +186,25 @@ export class Observer {
     this.parts.events.warn('fault', machine(fromIp), `HTTP: a request from ${fromIp} caused an error: ${why}`)
   }
 
+  onAgentSaid(what: AgentSaid, fromIp: string): void {
+    this.signAt(fromIp, AGENT_SAID[what], '')
+  }
+
+  onHttpAsked(url: string, fromIp: string): void {
+    this.signAt(fromIp, 'http-ask', url)
+  }
+
+  /** The name of a boot ISO is no part of these paths. */
+  onHttpRefused(url: string, fromIp: string, why: string): void {
+    this.signAt(fromIp, 'http-refused', `${url}: ${why}`)
+  }
+
+  /** A transfer ended before its end. */
+  onHttpLost(url: string, fromIp: string, end: SendEnd): void {
+    const ofAll = end.totalBytes > 0 ? ` of ${end.totalBytes}` : ''
+    this.signAt(fromIp, end.stalled ? 'http-stalled' : 'http-left', `${url} after ${end.sentBytes}${ofAll} bytes`)
+  }
+
   onFetched(url: string, fromIp: string): void {
     const mac = this.parts.leases.macOf(fromIp)
     if (mac && url.startsWith(LOADER_PATH)) return this.loaderFetched(mac, url.slice(LOADER_PATH.length))
@@ -199,6 +233,16 @@ export class Observer {
   private seen(mac: string, step: Milestone, saw: Saw): void {
     const client = this.parts.client(mac)
     if (client) this.parts.events.seen(client, step, saw)
+  }
+
+  private signAt(ip: string, sign: Sign, detail: string): void {
+    const mac = this.parts.leases.macOf(ip)
+    if (mac !== undefined) this.sign(mac, sign, detail)
+  }
+
+  private sign(mac: string, sign: Sign, detail: string): void {
+    const client = this.parts.client(mac)
+    if (client) this.parts.events.sign(client, sign, detail)
   }
 
   /** The signed ramdisk asks for its address: it needs no script. */

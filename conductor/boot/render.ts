@@ -58,12 +58,13 @@ function ramdiskArgs(
   { mac, ip, gateway, mtu, bond, vlan }: StaticNetwork,
   { token, own }: { token: string | undefined; own: readonly string[] },
 ): string[] {
-  const { agent } = config
+  const { agent, boot } = config
   return [
     ...own,
     'panic=30',
     `rackward.url=https://${agent.address}:${agent.port}`,
     `rackward.pin=${pin}`,
+    `rackward.http=http://${boot.http.address}:${boot.http.port}`,
     ...(token ? [`rackward.token=${token}`] : []),
     `rackward.mac=${mac}`,
     `rackward.ip=${ip}`,
@@ -86,6 +87,7 @@ export const ukiArgs = ({ boot, agent }: Pick<RenderParts['config'], 'boot' | 'a
   'panic=30',
   `rackward.url=https://${agent.address}:${agent.port}`,
   `rackward.pin=${pin}`,
+  `rackward.http=http://${boot.http.address}:${boot.http.port}`,
   'rackward.claim=dhcp',
 ]
 

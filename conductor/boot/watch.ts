@@ -18,6 +18,8 @@ export class BootWatch {
   /** A server asks many times from one port. */
   private readonly switchPorts = new Remembered()
   private readonly architectures = new Remembered()
+  /** IP address -> the node that was given it. */
+  private readonly addresses = new Remembered()
 
   constructor({ store, sightings, queue }: { store: Store; sightings: Sightings; queue: Pick<EventQueue, 'add'> }) {
     this.store = store
@@ -31,19 +33,24 @@ export class BootWatch {
       this.queue.add({ atMs, nodeUuid, kind, detail })
     if (event.kind === 'unknown-mac') {
       const at = event.switchPort && { switch_port: switchPortText(event.switchPort) }
-      return keep(null, event.kind, { mac: event.mac, ...at })
+      return keep(null, event.kind, { mac: event.mac, ...at, ...(event.netboot ? { netboot: true } : {}) })
     }
+    if (event.kind === 'sign') return this.sightings.sign(event.nodeUuid, event.sign, { atMs, detail: event.detail })
     if (event.kind === 'waits') return this.sightings.waits(event.nodeUuid, { atMs, detail: event.text })
     if (event.kind === 'loader') return void this.onLoader(event).catch(() => undefined)
     if (event.kind === 'trouble') return keep(event.nodeUuid, event.kind, { what: event.what })
     if (event.system) this.onSystem?.(event)
     const fresh = this.sightings.note(event.nodeUuid, event.step, { atMs, detail: event.detail })
     if (fresh) keep(event.nodeUuid, 'seen', { step: event.step, detail: event.detail, mac: event.mac })
+    if (event.ip) this.addresses.isNew(event.ip, event.nodeUuid)
     // Where a node is reached is asked of its port.
     if (event.ip) void this.store.learnPortIp(event.mac, event.ip).catch(() => undefined)
     if (event.switchPort) void this.onSwitchPort(event, event.switchPort).catch(() => undefined)
     if (event.architecture) void this.onArchitecture(event, event.architecture).catch(() => undefined)
   }
+
+  /** The node that this address was given to last. */
+  nodeAt = (ip: string): string | undefined => this.addresses.of(ip)
 
   /** A card that asks from another switch port than before was moved, or somebody else uses its address. */
   private async onSwitchPort({ atMs, mac, nodeUuid }: Seen, now: SwitchPort): Promise<void> {
@@ -97,6 +104,8 @@ class Remembered {
     if (this.byMac.size > MAX_REMEMBERED && oldest !== undefined) this.byMac.delete(oldest)
     return true
   }
+
+  of = (mac: string): string | undefined => this.byMac.get(mac)
 
   forget(mac: string): void {
     this.byMac.delete(mac)

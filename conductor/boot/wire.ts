@@ -6,6 +6,7 @@ import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
 import type { MediaOrder } from './media-orders.ts'
 import type { BootClient } from './orders.ts'
+import type { Sign } from './signs.ts'
 
 export type ToBoot =
   /** `whole`: these are all clients, or with `more` a part of them, and the next parts follow; otherwise these
@@ -64,7 +65,22 @@ export type BootEvent =
       readonly mac: string
       readonly text: string
     }
-  | { readonly kind: 'unknown-mac'; readonly atMs: number; readonly mac: string; readonly switchPort?: SwitchPort }
+  | {
+      readonly kind: 'unknown-mac'
+      readonly atMs: number
+      readonly mac: string
+      readonly switchPort?: SwitchPort
+      /** Its firmware, or iPXE, asked: it wants to boot. */
+      readonly netboot?: true
+    }
+  /** What else is seen of a boot. It is kept in memory alone. */
+  | {
+      readonly kind: 'sign'
+      readonly atMs: number
+      readonly nodeUuid: string
+      readonly sign: Sign
+      readonly detail: string
+    }
   /** `count`: this one stands for that many events that are not told one by one. */
   | {
       readonly kind: 'trouble'

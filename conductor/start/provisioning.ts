@@ -2,7 +2,7 @@
 import { BootFiles } from '../../images/boot-files.ts'
 import { Listeners } from '../../kit/listeners.ts'
 import { bootsThroughSigned } from '../boot/signed-loaders.ts'
-import { agentServer } from '../agents/server.ts'
+import { agentServer, type AgentServerParts } from '../agents/server.ts'
 import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
 import { mediaUrl } from '../boot/media-url.ts'
@@ -210,11 +210,15 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
 export async function startAgentPort(
   { life, config, clock, log }: Context,
   { agents }: Provisioning,
-  { boot, monitoring }: { boot: Boot; monitoring: Monitoring },
+  { boot, monitoring, sightings }: { boot: Boot; monitoring: Monitoring } & Pick<Storage, 'sightings'>,
 ): Promise<void> {
   const { identity } = boot
   if (!config.agent || !identity) return
   const { limits, onLimit } = monitoring
-  const server = agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log })
+  const onSign: AgentServerParts['onSign'] = (address, sign, detail) => {
+    const uuid = boot.watch.nodeAt(address)
+    if (uuid !== undefined) sightings.sign(uuid, sign, { atMs: clock.now(), detail })
+  }
+  const server = agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log, onSign })
   await listenAgents(server, config.agent, life)
 }

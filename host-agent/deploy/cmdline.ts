@@ -6,6 +6,8 @@ export interface Conductor {
   readonly url: string
   /** SHA-256 of the conductor's certificate. */
   readonly pin: string
+  /** `http://10.0.0.1:8080`, where the boot files came from. Absent: the conductor is older. */
+  readonly http?: string
 }
 
 export interface BootArgs extends Conductor {
@@ -58,7 +60,8 @@ export function parseCmdline(text: string): Cmdline {
       )
     return value
   }
-  const conductor = { url: need('url'), pin: need('pin').toLowerCase() }
+  const http = words.get('rackward.http')
+  const conductor = { url: need('url'), pin: need('pin').toLowerCase(), ...(http ? { http } : {}) }
   if (words.get('rackward.claim') === 'dhcp') return { ...conductor, claim: true }
   return {
     ...conductor,

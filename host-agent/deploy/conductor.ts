@@ -19,6 +19,12 @@ const CALL_MS = 30_000
 const RETRY_MS = 1_000
 const PING_MS = 10_000
 
+/** Calls are tried again; what hinders them is told to people. `tries`: how often this call failed. */
+export type OnTrouble = (fault: Fault, tries: number) => void
+
+/** The field of a fault about the certificate. */
+export const PIN = 'pin'
+
 export class ConductorLink {
   private readonly url: URL
   private readonly pin: string
@@ -27,9 +33,11 @@ export class ConductorLink {
   private session: ClientHttp2Session | undefined
   private secret = ''
   private closed = false
+  private readonly onTrouble: OnTrouble
 
   /** `localAddress`: where the connection comes from; absent: the kernel chooses. */
-  constructor(opts: { url: string; pin: string; clock: Clock; localAddress?: string }) {
+  constructor(opts: { url: string; pin: string; clock: Clock; localAddress?: string; onTrouble?: OnTrouble }) {
+    this.onTrouble = opts.onTrouble ?? (() => undefined)
     this.url = new URL(opts.url)
     this.pin = opts.pin
     this.clock = opts.clock
@@ -67,10 +75,11 @@ export class ConductorLink {
 
   /** Tries until the conductor answers: it may be restarting. A refusal is an answer. */
   private async patiently(method: string, path: string, body?: unknown): Promise<Buffer> {
-    for (;;) {
+    for (let tries = 1; ; tries += 1) {
       try {
         return await this.call(method, path, body)
       } catch (error) {
+        if (isFault(error) && !this.closed) this.onTrouble(error, tries)
         if (!isFault(error, 'agent.network') || this.closed) throw error
         await this.clock.sleep(RETRY_MS)
       }
@@ -144,7 +153,9 @@ export class ConductorLink {
           const found = createHash('sha256').update(socket.getPeerCertificate().raw).digest('hex')
           if (found !== this.pin)
             return fail(
-              new Fault('agent.session', 'the conductor’s certificate is not the one that the boot script named'),
+              new Fault('agent.session', 'the conductor’s certificate is not the one that the boot script named', {
+                field: PIN,
+              }),
             )
           socket.off('error', fail)
           resolve(socket)

@@ -12,6 +12,7 @@ import { askDhcp } from './dhcp.ts'
 import { bringUp } from './network.ts'
 import { carryOut } from './orders.ts'
 import { readBootMode, readNics } from './sysfs.ts'
+import { troubleOf } from './trouble.ts'
 
 const SECRET_FILE = '/run/rackward-session'
 /** Reports come at least once a second (the conductor's clock for silence is counted in minutes). */
@@ -26,7 +27,7 @@ async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
   if (!kept) await writeFile(SECRET_FILE, secret, { mode: 0o600 })
   const macs = (await readNics()).map((nic) => nic.mac)
   const proof = args.token === undefined ? { claim: args.mac } : { token: args.token }
-  await link.open({ ...proof, secret, macs, bootMode: await readBootMode() })
+  await link.open({ ...proof, secret, macs, bootMode: await readBootMode(), clockMs: clock.now() })
 }
 
 async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<boolean> {
@@ -80,7 +81,12 @@ async function main(): Promise<void> {
   const args =
     'claim' in said ? { ...said, bond: undefined, vlan: undefined, ...(await askDhcp({ run, clock })) } : said
   await bringUp(args, { run, clock, say })
-  const link = new ConductorLink({ url: args.url, pin: args.pin, clock })
+  const link = new ConductorLink({
+    url: args.url,
+    pin: args.pin,
+    clock,
+    onTrouble: troubleOf({ http: said.http, say }),
+  })
   await openSession(link, args)
   say('the conductor knows this node')
   for (let have = ''; ;) {

@@ -6,13 +6,18 @@ import type { ReplyType } from './reply.ts'
 /** How far the boot is in which a client asks: its firmware, iPXE, the signed ramdisk, or no network boot. */
 export type NetbootStage = 'firmware' | 'ipxe' | 'ramdisk' | 'no'
 
+/** The client took the offer of another server, or found its address in use. */
+export type TroubleKind = 'rival' | 'decline'
+
 export type DhcpEvent =
-  | { readonly kind: 'unknown'; readonly mac: string; readonly switchPort?: SwitchPort }
+  | { readonly kind: 'unknown'; readonly mac: string; readonly switchPort?: SwitchPort; readonly netboot?: true }
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
   /** A known client gets no answer. */
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
   /** Something is wrong about a known client, whatever it is answered. */
-  | { readonly kind: 'trouble'; readonly mac: string; readonly why: string }
+  | { readonly kind: 'trouble'; readonly mac: string; readonly why: string; readonly about?: TroubleKind }
+  /** What the firmware of a known client says of its machine. */
+  | { readonly kind: 'machine'; readonly mac: string; readonly uuid: string }
   /** A limit was enforced, by its key in the configuration. */
   | { readonly kind: 'limit'; readonly limit: 'declinesPerMac' }
   /** The socket of an interface is broken. */

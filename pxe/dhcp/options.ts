@@ -63,6 +63,23 @@ export const clientArchs = (options: Options): readonly number[] => {
   return named === undefined ? [] : [Number(named)]
 }
 
+/** The system UUID that firmware gives (RFC 4578, section 2.3), in one spelling for all of its boot programs: the first
+ *  three fields are little-endian in SMBIOS, and some of them (iPXE) turn them round. */
+export const machineUuid = (options: Options): string | undefined => {
+  const value = options.get(OPTION.clientUuid)
+  if (value?.length !== 17 || value[0] !== 0) return undefined
+  const raw = value.subarray(1)
+  if (raw.every((byte) => byte === 0) || raw.every((byte) => byte === 0xff)) return undefined
+  const turned = Buffer.concat([
+    Buffer.from(raw.subarray(0, 4)).reverse(),
+    Buffer.from(raw.subarray(4, 6)).reverse(),
+    Buffer.from(raw.subarray(6, 8)).reverse(),
+    raw.subarray(8),
+  ])
+  const hex = [raw, turned].map((bytes) => bytes.toString('hex')).sort()[0] as string
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
 /** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its
  *  options (175). */
 export const isIpxe = (options: Options): boolean =>

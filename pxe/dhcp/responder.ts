@@ -4,8 +4,8 @@ import { inSubnet } from '../addresses.ts'
 import { architectureOfFirmware } from '../firmware.ts'
 import { WireError } from '../bytes.ts'
 import { bootFileFor } from './boot-file.ts'
-import type { NetbootStage } from './events.ts'
-import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, messageType, OPTION } from './options.ts'
+import type { NetbootStage, TroubleKind } from './events.ts'
+import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, machineUuid, messageType, OPTION } from './options.ts'
 import type { Datagram, DhcpParts, Heard, KnownClient } from './owner.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { linkOf, placeFor, placesOf, ranked, type Found, type Place } from './place.ts'
@@ -60,10 +60,14 @@ export class DhcpResponder {
     const isSites = 'places' in found && found.places[0].mode !== 'own'
     if (!client) {
       // What asks the site's server for an address and boots nothing is no card that was forgotten here.
-      if (!isSites || isNetboot(request.options)) owner.event({ kind: 'unknown', mac, ...switchPortPart(request) })
+      const netboot = isNetboot(request.options)
+      if (!isSites || netboot)
+        owner.event({ kind: 'unknown', mac, ...switchPortPart(request), ...(netboot ? { netboot } : {}) })
       return undefined
     }
     const type = messageType(request.options)
+    const uuid = type === 'discover' ? machineUuid(request.options) : undefined
+    if (uuid !== undefined) owner.event({ kind: 'machine', mac, uuid })
     const relayedBy = request.giaddr === NO_ADDRESS ? undefined : this.parts.leases.macOf(at.from.ip)
     if (relayedBy !== undefined)
       return this.refuse(
@@ -142,7 +146,7 @@ export class DhcpResponder {
       this.parts.owner.event({ kind: 'limit', limit: 'declinesPerMac' })
       return this.warn(mac, `the client declines one address after the other; it keeps ${ip}`)
     }
-    return this.warn(mac, `the client found its address ${ip} in use by another host (decline)`)
+    return this.warn(mac, `the client found its address ${ip} in use by another host (decline)`, 'decline')
   }
 
   private release(mac: string, request: Packet, { from }: Heard): undefined {
@@ -158,7 +162,7 @@ export class DhcpResponder {
     const server = ipOption(request.options, OPTION.serverId)
     if (this.places.some(({ settings }) => settings.serverIp === server)) return undefined
     const ip = ipOption(request.options, OPTION.requestedIp) ?? request.ciaddr
-    return this.warn(mac, `it takes the address ${ip} from another DHCP server, ${server}`)
+    return this.warn(mac, `it takes the address ${ip} from another DHCP server, ${server}`, 'rival')
   }
 
   /** Answers go to clients and to relays; one that comes here is of somebody who poses as a server, or who takes us for
@@ -230,8 +234,8 @@ export class DhcpResponder {
     return undefined
   }
 
-  private warn(mac: string, why: string): undefined {
-    this.parts.owner.event({ kind: 'trouble', mac, why })
+  private warn(mac: string, why: string, about?: TroubleKind): undefined {
+    this.parts.owner.event({ kind: 'trouble', mac, why, ...(about ? { about } : {}) })
     return undefined
   }
 }

@@ -23,6 +23,7 @@ const fetched: string[] = []
 const answered: string[] = []
 const sent: string[] = []
 const broke: string[] = []
+const missing: string[] = []
 const open = () =>
   new Promise<number>((resolve, reject) =>
     server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
@@ -43,8 +44,11 @@ beforeAll(async () => {
       fetched: (_, ip) => void fetched.push(ip),
       sending: (url, ip) => {
         sent.push(`${ip} begins ${url}`)
-        return (whole) => void sent.push(`${ip} ends ${url} ${whole ? 'whole' : 'broken off'}`)
+        return ({ whole, stalled }) =>
+          void sent.push(`${ip} ends ${url} ${whole ? 'whole' : stalled ? 'stalled' : 'broken off'}`)
       },
+      said: (what, ip) => void missing.push(`${ip} said ${what}`),
+      refused: (url, ip, why) => void missing.push(`${ip} ${url}: ${why}`),
       answered: (status, whole) => void answered.push(`${status} ${whole ? 'whole' : 'broken off'}`),
       broke: (ip, error) => void broke.push(`${ip}: ${(error as Error).message}`),
       media: { begin: () => Promise.reject(new Error('a fault of the media')) } as unknown as BootMedia,

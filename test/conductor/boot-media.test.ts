@@ -32,6 +32,8 @@ const none = {
   file: () => undefined,
   fetched: () => undefined,
   sending: () => () => undefined,
+  refused: () => undefined,
+  said: () => undefined,
   answered: () => undefined,
   broke: () => undefined,
 }

@@ -1,14 +1,21 @@
 /** Why a boot does not go on: likely causes and remedies for each milestone that is missing. */
 import type { Milestone } from '../../boot/wire.ts'
 
+/** `first boot`: less likely for a server that went this way before. */
+export type Missing = readonly [cause: string, remedy: string, when?: 'first boot']
+
 /** What is missing after each milestone, and what that usually means. The order is the order of likelihood. */
-export const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: string, remedy: string])[]>> = {
+export const MISSING: Readonly<Record<Milestone, readonly Missing[]>> = {
   dhcp: [
     [
       'the firmware does not try the network',
       'look at the boot order in the firmware; some BMCs take a one-time boot device and ignore it',
     ],
-    ['its card has another MAC address than its port', 'compare the ports of the node with the label of the card'],
+    [
+      'its card has another MAC address than its port',
+      'compare the ports of the node with the label of the card',
+      'first boot',
+    ],
     [
       'the cable, the VLAN, or a switch port that still learns (spanning tree)',
       'look at the link light; set the switch port to port-fast',
@@ -50,8 +57,9 @@ export const MISSING: Readonly<Record<Milestone, readonly (readonly [cause: stri
     [
       'the kernel does not start on this machine: too little memory (1 GiB is needed) or a panic',
       'look at the console',
+      'first boot',
     ],
-    ['the ramdisk has no driver for the card', 'look at the console; the agent names the card'],
+    ['the ramdisk has no driver for the card', 'look at the console; the agent names the card', 'first boot'],
     ['the agent’s port is blocked', 'let TCP to agent.port pass from the provisioning network'],
   ],
 }

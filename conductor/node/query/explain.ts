@@ -1,19 +1,20 @@
 /** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in,
  *  an account out. */
-import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
+import type { FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED } from '../../api/agent-wire.ts'
-import { MILESTONE_ORDER, MILESTONES, nextMilestone } from '../../boot/wire.ts'
+import { SIGNS, type Sign } from '../../boot/signs.ts'
+import { MILESTONE_ORDER, MILESTONES } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import type { NodeHolder } from '../../store/owner.ts'
 import type { Account, Cause, Lock } from './account.ts'
 import { causesOfHolder } from './explain-holder.ts'
-import { causesOfBmc, waitsForBmc } from './explain-bmc.ts'
+import { waitsForBmc } from './explain-bmc.ts'
+import { causesOf } from './explain-causes.ts'
 import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
 import { causesOfLoader } from './explain-loader.ts'
 import type { LoaderVerdict } from '../policy/loader-check.ts'
-import { MISSING } from './boot-causes.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
@@ -27,6 +28,8 @@ export interface PollSeen {
   readonly okAtMs: number | null
   readonly failures: number
   readonly fault: string | null
+  /** Of the last failure. */
+  readonly code?: FaultCode | undefined
 }
 
 export interface Facts {
@@ -44,8 +47,9 @@ export interface Facts {
   readonly events?: EventsSeen | undefined
   /** How long nodes like this one were in this state before. */
   readonly past: Past
-  /** MACs that nobody knows and that asked since this boot began. */
+  /** MACs that nobody knows and that wanted to boot: since this boot began, and in the hour before. */
   readonly strangers: readonly string[]
+  readonly strangersBefore?: readonly string[]
   /** Other nodes with the same BMC, as far as who asks may know them. */
   readonly sharers: readonly string[]
   readonly ports: readonly PortAccount[]
@@ -93,7 +97,7 @@ export function explain(facts: Facts): Account {
     causes: [
       ...causesOfHolder(node, facts.holder),
       ...sharedBmc(facts),
-      ...causesOf(facts),
+      ...causesOf({ ...facts, hasPlace: placeOf(facts.live, nowMs) !== undefined }),
       ...causesOfLoader(facts.loader, node.instanceInfo.image_source),
     ],
   }
@@ -179,64 +183,23 @@ function seenOf({ live, poll, events }: Facts): Account['seen'] {
         },
       ]
     : []
-  return [...boot, ...agent, ...bmc, ...seenEvents(events)]
+  return [...boot, ...signsSeen(live), ...agent, ...bmc, ...seenEvents(events)]
 }
 
-function causesOf(facts: Facts): Cause[] {
-  const { node, live, poll, nowMs, strangers } = facts
-  const { kind } = STATES[node.provisionState]
-  const fault = node.lastFault?.code
-  const ofFault = (code: FaultCode): Cause => ({
-    cause: FAULTS[code].description,
-    evidence: [node.lastError ?? ''],
-    remedy: FAULTS[code].remedy,
-  })
-  if (kind === 'failed' || node.fault !== null) return fault ? [ofFault(fault)] : []
-  if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0)
-    return [
-      {
-        cause: `${node.workflow.pendingEffects[0]?.do} failed ${node.workflow.tries} times and is tried again`,
-        evidence: [node.lastError ?? ''],
-        remedy: 'look at the BMC',
-      },
-    ]
-  if (kind !== 'waiting')
-    return poll && poll.failures > 0
-      ? [{ cause: 'the BMC does not answer', evidence: [poll.fault ?? ''], remedy: FAULTS['bmc.unreachable'].remedy }]
-      : []
-  if (node.workflow.phase === 'bmc') return causesOfBmc(node, nowMs)
-  const causes: Cause[] = []
-  if (node.agent) {
-    const silentMs = nowMs - live.agentAtMs
-    if (silentMs > 30_000)
-      causes.push({
-        cause: 'the agent was lost: power, network, or the machine hangs',
-        evidence: [`it was last heard ${Math.round(silentMs / 1000)} s ago`],
-        remedy: 'look at the console; it is booted again when its deadline passes',
-      })
-    return causes
-  }
-  if (placeOf(live, nowMs)) return []
-  if (node.powerState === 'power off')
-    causes.push({
-      cause: 'the server is off',
-      evidence: ['power_state is "power off"'],
-      remedy: 'look at the power supply and the BMC’s event log',
-    })
-  const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
-  const next = nextMilestone(live.seen, bootPathOf(node, live))
-  const evidence = [
-    reached.length > 0
-      ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`
-      : `nothing was seen in ${Math.round((nowMs - live.bootedAtMs) / 1000)} s since it was told to boot`,
-    ...(next ? [MILESTONES[next].missing] : []),
-  ]
-  if (next === 'dhcp' && strangers.length > 0)
-    causes.push({
-      cause: 'it asks with a MAC address that belongs to no port',
-      evidence: [`unknown MACs since this boot: ${strangers.join(', ')}`],
-      remedy: 'add the port that is missing, or correct the address of the one that is there',
-    })
-  for (const [cause, remedy] of next ? MISSING[next] : []) causes.push({ cause, evidence, remedy })
-  return causes
-}
+/** What was seen beside the milestones, in the order in which it was seen last. */
+const signsSeen = ({ signs }: Live): Account['seen'] =>
+  [...signs]
+    .sort(([, a], [, b]) => a.atMs - b.atMs)
+    .map(([sign, { atMs, count, details }]) => ({
+      category: seenBy(sign),
+      what: SIGNS[sign],
+      at: isoTime(atMs),
+      detail: [...details, ...(count > 1 ? [`${count} times`] : [])].join('; '),
+    }))
+
+const seenBy = (sign: Sign): Account['seen'][number]['category'] =>
+  sign.startsWith('agent-') || sign === 'clock'
+    ? 'agent'
+    : sign.startsWith('says-') || sign.startsWith('override')
+      ? 'bmc'
+      : 'boot'

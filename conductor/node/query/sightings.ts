@@ -1,6 +1,7 @@
 /** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in
  *  the store too. */
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone, type Milestone } from '../../boot/wire.ts'
+import { withSign, type Sign, type SignSeen } from '../../boot/signs.ts'
 import type { Progress } from '../../api/agent-wire.ts'
 
 export interface Sighting {
@@ -10,6 +11,8 @@ export interface Sighting {
 
 export interface Live {
   readonly seen: Map<Milestone, Sighting>
+  /** What else was seen of this boot. */
+  readonly signs: Map<Sign, SignSeen>
   /** It waited in its loader, behind others that load the ramdisk: its place, when it asked last. */
   waiting: Sighting | null
   bootedAtMs: number
@@ -20,12 +23,21 @@ export interface Live {
 }
 
 /** As it is told to other conductors. */
-export interface SeenOfNode extends Omit<Live, 'seen'> {
+export interface SeenOfNode extends Omit<Live, 'seen' | 'signs'> {
   readonly uuid: string
+  readonly signs: readonly (readonly [Sign, SignSeen])[]
   readonly seen: readonly (readonly [Milestone, Sighting])[]
 }
 
-const UNSEEN: Live = { seen: new Map(), waiting: null, bootedAtMs: 0, agentAtMs: 0, progress: null, timings: {} }
+const UNSEEN: Live = {
+  seen: new Map(),
+  signs: new Map(),
+  waiting: null,
+  bootedAtMs: 0,
+  agentAtMs: 0,
+  progress: null,
+  timings: {},
+}
 
 export class Sightings {
   private readonly nodes = new Map<string, Live>()
@@ -35,7 +47,7 @@ export class Sightings {
     this.touched?.add(uuid)
     let live = this.nodes.get(uuid)
     if (!live) {
-      live = { ...UNSEEN, seen: new Map() }
+      live = { ...UNSEEN, seen: new Map(), signs: new Map() }
       this.nodes.set(uuid, live)
     }
     return live
@@ -55,6 +67,7 @@ export class Sightings {
   booting(uuid: string, nowMs: number): void {
     const live = this.of(uuid)
     live.seen.clear()
+    live.signs.clear()
     live.progress = null
     live.waiting = null
     live.bootedAtMs = nowMs
@@ -69,6 +82,11 @@ export class Sightings {
     return before === undefined || (step === 'loader' && before.detail !== sighting.detail)
   }
 
+  sign(uuid: string, sign: Sign, now: Sighting): void {
+    const { signs } = this.of(uuid)
+    signs.set(sign, withSign(signs.get(sign), now))
+  }
+
   /** It waits for its turn to load the ramdisk. */
   waits(uuid: string, waiting: Sighting): void {
     this.of(uuid).waiting = waiting
@@ -79,8 +97,8 @@ export class Sightings {
     const uuids = [...(this.touched ?? [])]
     this.touched = new Set()
     return uuids.map((uuid) => {
-      const { seen, ...live } = this.look(uuid)
-      return { uuid, ...live, seen: [...seen] }
+      const { seen, signs, ...live } = this.look(uuid)
+      return { uuid, ...live, seen: [...seen], signs: [...signs] }
     })
   }
 
@@ -92,10 +110,14 @@ export class Sightings {
     const seen = new Map(isNewer ? [] : ours.seen)
     for (const [step, sighting] of theirs.seen)
       if (sighting.atMs >= bootedAtMs && sighting.atMs > (seen.get(step)?.atMs ?? -1)) seen.set(step, sighting)
+    const signs = new Map(isNewer ? [] : ours.signs)
+    for (const [sign, seenOfIt] of theirs.signs)
+      if (seenOfIt.atMs >= bootedAtMs && seenOfIt.atMs > (signs.get(sign)?.atMs ?? -1)) signs.set(sign, seenOfIt)
     const isTheirs = isNewer || theirs.agentAtMs >= ours.agentAtMs
     const waits = [isNewer ? null : ours.waiting, theirs.waiting].filter((one) => one && one.atMs >= bootedAtMs)
     this.nodes.set(uuid, {
       seen,
+      signs,
       bootedAtMs,
       waiting: waits.sort((a, b) => (b?.atMs ?? 0) - (a?.atMs ?? 0))[0] ?? null,
       agentAtMs: Math.max(theirs.agentAtMs, ours.agentAtMs),

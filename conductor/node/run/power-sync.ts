@@ -196,7 +196,7 @@ export class PowerSync {
     const before = this.seen.get(uuid)
     const failures = (before?.failures ?? 0) + 1
     this.lastAskedMs.set(uuid, clock.now())
-    this.seen.set(uuid, { okAtMs: before?.okAtMs ?? null, failures, fault: fault.detail })
+    this.seen.set(uuid, { okAtMs: before?.okAtMs ?? null, failures, fault: fault.detail, code: fault.code })
     // Also later than at once: the node may have been busy then.
     if (failures >= lostAfter)
       await worker

@@ -23,6 +23,6 @@ export async function recall(
       seen.set(event.detail.step, { atMs: event.atMs, detail: String(event.detail.detail ?? '') })
   }
   // What was heard of this boot already stays.
-  const unheard = { waiting: null, agentAtMs: 0, progress: null, timings: {} }
+  const unheard = { signs: [], waiting: null, agentAtMs: 0, progress: null, timings: {} }
   sightings.merge({ uuid: node.uuid, bootedAtMs, seen: [...seen], ...unheard })
 }

@@ -6,6 +6,7 @@ import { parsedOr } from '../../../kit/json.ts'
 import { Loop } from '../../../kit/loop.ts'
 import type { Log } from '../../../kit/log.ts'
 import { Progress } from '../../api/agent-wire.ts'
+import { isSign } from '../../boot/signs.ts'
 import { isMilestone } from '../../boot/wire.ts'
 import type { NodeOwner } from '../../store/owner.ts'
 import type { SeenOfNode, Sighting, Sightings } from '../query/sightings.ts'
@@ -17,11 +18,19 @@ const MAX_TEXT_BYTES = 7_000
 const SKEW_MS = 2_000
 
 const Sighting = z.object({ atMs: z.number(), detail: z.string() })
+const SignSeen = z.object({
+  count: z.number(),
+  firstAtMs: z.number(),
+  atMs: z.number(),
+  details: z.array(z.string()),
+})
 const Told = z.object({
   uuid: z.string(),
   /** By the clock of who tells, as all times but `bootedAtMs`, which tells boots from each other. */
   sentAtMs: z.number(),
   seen: z.array(z.tuple([z.string(), Sighting])),
+  /** Absent: an older conductor tells. */
+  signs: z.optional(z.array(z.tuple([z.string(), SignSeen]))),
   waiting: z.nullable(Sighting),
   bootedAtMs: z.number(),
   agentAtMs: z.number(),
@@ -70,6 +79,9 @@ export class ToldSightings {
       agentAtMs: seen.agentAtMs > 0 ? Math.min(seen.agentAtMs + byMs, nowMs) : 0,
       waiting: seen.waiting && here(seen.waiting),
       // Milestones of a newer program are passed over.
+      signs: (seen.signs ?? []).flatMap(([sign, one]) =>
+        isSign(sign) ? [[sign, { ...one, firstAtMs: one.firstAtMs + byMs, atMs: one.atMs + byMs }] as const] : [],
+      ),
       seen: seen.seen.flatMap(([step, sighting]) => (isMilestone(step) ? [[step, here(sighting)] as const] : [])),
     })
   }
@@ -77,7 +89,7 @@ export class ToldSightings {
 
 /** What does not fit is told without its details. */
 function textOf(seen: SeenOfNode, sentAtMs: number): string {
-  const told: z.infer<typeof Told> = { ...seen, seen: seen.seen.map(([step, one]) => [step, one]), sentAtMs }
+  const told: z.infer<typeof Told> = { ...seen, seen: seen.seen.map(([step, one]) => [step, one]), signs: signsOf(seen), sentAtMs }
   const text = JSON.stringify(told)
   return Buffer.byteLength(text) <= MAX_TEXT_BYTES
     ? text
@@ -85,6 +97,10 @@ function textOf(seen: SeenOfNode, sentAtMs: number): string {
         ...told,
         progress: null,
         timings: {},
+        signs: [],
         seen: seen.seen.map(([step, { atMs }]) => [step, { atMs, detail: '' }]),
       })
 }
+
+const signsOf = ({ signs }: SeenOfNode): NonNullable<z.infer<typeof Told>['signs']> =>
+  signs.map(([sign, { details, ...one }]) => [sign, { ...one, details: [...details] }])

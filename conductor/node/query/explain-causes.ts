@@ -1,0 +1,164 @@
+/** The likely causes of what a node waits for, the likeliest first. Pure. */
+import { FAULTS, type FaultCode } from '../../../kit/fault.ts'
+import { MILESTONE_ORDER, MILESTONES, nextMilestone } from '../../boot/wire.ts'
+import type { NodeRecord } from '../record.ts'
+import { STATES } from '../workflow/states.ts'
+import type { Cause } from './account.ts'
+import { MISSING, type Missing } from './boot-causes.ts'
+import { bootPathOf } from './boot-path.ts'
+import { causesSeen, sideCauses, type BootEvidence } from './boot-rules.ts'
+import type { PollSeen } from './explain.ts'
+import { causesOfBmc } from './explain-bmc.ts'
+import { lastSeenText, type Live } from './sightings.ts'
+
+export interface CauseFacts {
+  readonly node: NodeRecord
+  readonly nowMs: number
+  readonly live: Live
+  readonly poll: PollSeen | undefined
+  readonly strangers: readonly string[]
+  readonly strangersBefore?: readonly string[] | undefined
+  /** It waits in its loader for its turn. */
+  readonly hasPlace: boolean
+}
+
+const SILENT_MS = 30_000
+
+const ofFault = (code: FaultCode, evidence: string | null): Cause => ({
+  cause: FAULTS[code].description,
+  evidence: [evidence ?? ''],
+  remedy: FAULTS[code].remedy,
+})
+
+export function causesOf(facts: CauseFacts): Cause[] {
+  const { node, poll } = facts
+  const { kind } = STATES[node.provisionState]
+  const fault = node.lastFault?.code
+  if (kind === 'failed' || node.fault !== null) {
+    if (!fault) return []
+    // What was seen of the boot says more than that its time is over.
+    const boot = fault === 'node.timeout' && facts.live.bootedAtMs > 0 ? causesOfBoot(facts) : []
+    return [...boot, ofFault(fault, node.lastError)]
+  }
+  if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0) return causesOfEffect(facts)
+  if (kind !== 'waiting') return poll && poll.failures > 0 ? [causeOfPoll(poll)] : []
+  if (node.workflow.phase === 'bmc') return causesOfBmc(node, facts.nowMs)
+  if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts)]
+  if (facts.hasPlace) return []
+  return [
+    ...switchedOff(facts),
+    ...deadMachine(facts),
+    ...causesOfBoot(facts),
+    ...(poll?.failures ? [causeOfPoll(poll)] : []),
+  ]
+}
+
+function causesOfEffect({ node }: CauseFacts): Cause[] {
+  const { pendingEffects, tries } = node.workflow
+  const what = `${pendingEffects[0]?.do} failed ${tries} times and is tried again`
+  const code = node.lastFault?.code
+  return code
+    ? [{ ...ofFault(code, node.lastError), evidence: [what, node.lastError ?? ''] }]
+    : [{ cause: what, evidence: [node.lastError ?? ''], remedy: 'look at the BMC' }]
+}
+
+const causeOfPoll = ({ code, fault }: PollSeen): Cause => ({
+  cause: code ? FAULTS[code].description : 'the BMC does not answer',
+  evidence: [fault ?? ''],
+  remedy: FAULTS[code ?? 'bmc.unreachable'].remedy,
+})
+
+/** Nothing is owed while a node waits: nobody here switched it off. */
+function switchedOff({ node, live }: CauseFacts): Cause[] {
+  if (node.powerState !== 'power off') return []
+  const path = bootPathOf(node, live)
+  const began = live.seen.size > 0 || node.agent !== null
+  return [
+    {
+      cause: began
+        ? 'the server was switched off, or lost its power, on the way: not by this conductor'
+        : 'the server is off',
+      evidence: [
+        'power_state is "power off"',
+        `last seen: ${lastSeenText(live.seen, node.agent ? live.progress : null, path)}`,
+      ],
+      remedy: 'look at the power supply, at the event log of the BMC, and whether somebody else uses the BMC',
+    },
+  ]
+}
+
+/** What has neither power for its BMC nor a word on the network. */
+function deadMachine({ live, poll }: CauseFacts): Cause[] {
+  if (!poll || poll.failures < 2 || poll.code !== 'bmc.unreachable' || live.seen.size > 0 || live.signs.size > 0)
+    return []
+  return [
+    {
+      cause: 'the server and its BMC are both silent: no power, or their switch is away',
+      evidence: [poll.fault ?? '', 'nothing was seen of its boot'],
+      remedy: 'look at the power supply of the server, and at the switches of its rack',
+    },
+  ]
+}
+
+/** Before it called, or after it fell silent. */
+function causesOfAgent(facts: CauseFacts): Cause[] {
+  const { node, live, nowMs, poll } = facts
+  const off = switchedOff(facts)
+  const silentMs = nowMs - live.agentAtMs
+  if (silentMs <= SILENT_MS) return off
+  const lastHeard = `it was last heard ${Math.round(silentMs / 1000)} s ago: ${lastSeenText(live.seen, live.progress, bootPathOf(node, live))}`
+  const causes: Cause[] = [...off]
+  const again = Math.max(
+    0,
+    ...(['dhcp', 'loader', 'ipxe-dhcp', 'script'] as const).map((step) => live.seen.get(step)?.atMs ?? 0),
+  )
+  if (again > live.agentAtMs)
+    causes.push({
+      cause: 'the server restarted by itself',
+      evidence: [lastHeard, 'its firmware, or a system on its disk, asked for an address after that'],
+      remedy: 'look at the event log of the BMC (power, watchdog, memory), and whether somebody else uses the BMC',
+    })
+  const panic = live.signs.get('says-panic')
+  if (panic && panic.atMs > live.agentAtMs)
+    causes.push({
+      cause: 'the kernel of the ramdisk panicked',
+      evidence: [lastHeard, panic.details.join('; ')],
+      remedy: 'look at the console, and test the memory of the server',
+    })
+  if (poll && poll.failures > 0 && poll.code === 'bmc.unreachable')
+    causes.push({
+      cause: 'the server and its BMC are both silent: no power, or their switch is away',
+      evidence: [lastHeard, poll.fault ?? ''],
+      remedy: 'look at the power supply of the server, and at the switches of its rack',
+    })
+  return [
+    ...causes,
+    {
+      cause: 'the agent was lost: power, network, or the machine hangs',
+      evidence: [lastHeard],
+      remedy: 'look at the console; it is booted again when its deadline passes',
+    },
+  ]
+}
+
+/** What was seen comes before what is only missing. */
+function causesOfBoot(facts: CauseFacts): Cause[] {
+  const { node, live, nowMs, strangers, strangersBefore = [] } = facts
+  const path = bootPathOf(node, live)
+  const at: BootEvidence = { node, live, path, strangers, strangersBefore }
+  const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
+  const next = nextMilestone(live.seen, path)
+  const evidence = [
+    reached.length > 0
+      ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`
+      : `nothing was seen in ${Math.round((nowMs - live.bootedAtMs) / 1000)} s since it was told to boot`,
+    ...(next ? [MILESTONES[next].missing] : []),
+  ]
+  // What was inspected through this ramdisk before can run it.
+  const known = node.inspectionFinishedAtMs !== null
+  const ranked = [...(next ? MISSING[next] : [])].sort((a, b) => weightOf(a, known) - weightOf(b, known))
+  const missing = ranked.map(([cause, remedy]): Cause => ({ cause, evidence, remedy }))
+  return [...causesSeen(at), ...missing]
+}
+
+const weightOf = ({ 2: when }: Missing, known: boolean): number => (known && when === 'first boot' ? 1 : 0)

@@ -1,0 +1,327 @@
+/** What explain names first, for what was seen of each fault: tables of evidence and cause, without a server. */
+import { describe, expect, test } from 'vitest'
+import { isSign, type Sign } from '../../conductor/boot/signs.ts'
+import { isMilestone, type Milestone } from '../../conductor/boot/wire.ts'
+import { explain, type Facts, type PollSeen } from '../../conductor/node/query/explain.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
+import { newNode, type NodeRecord, type Workflow } from '../../conductor/node/record.ts'
+import { FAULTS, type FaultCode } from '../../kit/fault.ts'
+
+type Step = Milestone | Sign | readonly [Milestone | Sign, string]
+interface Seen {
+  readonly node?: Partial<NodeRecord>
+  readonly workflow?: Partial<Workflow>
+  /** In this order, a second apart. */
+  readonly steps?: readonly Step[]
+  readonly poll?: PollSeen
+  readonly strangers?: readonly string[]
+  readonly strangersBefore?: readonly string[]
+  readonly agent?: 'silent' | 'there'
+}
+
+const BOOTED_MS = 1_000
+const NOW_MS = 200_000
+const AGENT = { sessionHash: 'h', generation: 1, tokenMs: 0, helloAtMs: 90_000 }
+
+function accountOf({ node, workflow, steps = [], poll, agent, ...more }: Seen) {
+  const sightings = new Sightings()
+  sightings.booting('u', BOOTED_MS)
+  steps.forEach((step, i) => {
+    const [name, detail] = typeof step === 'string' ? [step, ''] : step
+    const sighting = { atMs: BOOTED_MS + (i + 1) * 1000, detail }
+    if (isMilestone(name)) sightings.note('u', name, sighting)
+    else if (isSign(name)) sightings.sign('u', name, sighting)
+  })
+  const live = sightings.of('u')
+  if (agent) live.agentAtMs = agent === 'silent' ? 90_000 : NOW_MS - 1_000
+  const made = newNode(
+    { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
+    0,
+  )
+  const facts: Facts = {
+    node: {
+      ...made,
+      agent: agent ? AGENT : null,
+      workflow: { ...made.workflow, phase: 'agent', ...workflow },
+      ...node,
+    },
+    nowMs: NOW_MS,
+    conductor: 'c',
+    live,
+    poll,
+    past: NO_PAST,
+    strangers: [],
+    sharers: [],
+    ports: [],
+    ...more,
+  }
+  return explain(facts)
+}
+
+const failed = (code: FaultCode, text = ''): Seen => ({
+  node: {
+    provisionState: 'deploy failed',
+    lastFault: { code, atMs: 0 },
+    lastError: `deploy failed: ${text} (${FAULTS[code].remedy})`,
+  },
+})
+const poll = (code: FaultCode): PollSeen => ({ okAtMs: 1, failures: 3, fault: `the BMC: ${code}`, code })
+
+const TO_IPXE: readonly Step[] = ['machine', 'offer', 'dhcp', 'tftp-ask', ['loader', 'snponly.efi: iPXE'], 'ipxe-dhcp']
+const TO_KERNEL: readonly Step[] = [...TO_IPXE, 'script', ['http-ask', '/ramdisk/kernel'], 'kernel']
+const TO_INITRD: readonly Step[] = [...TO_KERNEL, ['http-ask', '/ramdisk/initrd'], 'initrd']
+const INSPECTED = { inspectionFinishedAtMs: 5 } as const
+
+const FAULTS_SEEN: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
+  ['wrong MAC enrolled', { strangers: ['02:00:00:00:00:09'] }, /MAC address that belongs to no port/],
+  [
+    'rogue DHCP server',
+    { steps: ['machine', 'offer', ['rival', 'it takes 10.0.0.9 from another DHCP server, 10.0.0.66']] },
+    /another DHCP server answers/,
+  ],
+  ['TFTP blocked on the way here', { steps: ['machine', 'offer', 'dhcp'] }, /TFTP is blocked/],
+  [
+    'TFTP blocked on the way back',
+    { steps: ['offer', 'dhcp', 'tftp-ask', ['tftp-lost', 'ipxe.efi: the client did not answer']] },
+    /TFTP is blocked.*answers do not arrive/,
+  ],
+  ['HTTP blocked', { steps: TO_IPXE }, /HTTP is blocked/],
+  [
+    'initrd missing',
+    { steps: [...TO_KERNEL, ['http-refused', '/ramdisk/initrd: there is no such file']] },
+    /the initrd of the ramdisk is missing on the conductor/,
+  ],
+  [
+    'ramdisk larger than memory: the loader finds no room',
+    {
+      steps: [
+        ...TO_KERNEL,
+        ['http-ask', '/ramdisk/initrd'],
+        ['http-left', '/ramdisk/initrd after 65536 of 60000000 bytes'],
+        ['http-left', '/ramdisk/initrd after 65536 of 60000000 bytes'],
+      ],
+    },
+    /does not fit into the memory/,
+  ],
+  [
+    'ramdisk larger than memory: the kernel panics',
+    { steps: [...TO_INITRD, ['says-panic', 'Kernel panic - not syncing: System is deadlocked on memory']] },
+    /does not fit into the memory/,
+  ],
+  [
+    'ramdisk larger than memory: the inspection knows how much there is',
+    { steps: TO_INITRD, node: { properties: { memory_mb: 480 } } },
+    /memory of the server is too small/,
+  ],
+  ['agent port blocked, the agent says so', { steps: [...TO_INITRD, 'agent-unreached'] }, /agent’s port is blocked/],
+  ['agent port blocked, a server that was inspected', { steps: TO_INITRD, node: INSPECTED }, /agent’s port is blocked/],
+  [
+    'clock decades off',
+    { steps: [...TO_INITRD, 'hello', ['clock', '36.9 years behind']], agent: 'there' },
+    /clock.*36\.9 years behind/,
+  ],
+  [
+    'boot order disk first',
+    { steps: [['override-kept', 'pxe'], ['system', '10.0.0.5'], 'dhcp'] },
+    /started its disk.*boot order/,
+  ],
+  [
+    'boot order disk first, and nobody may set it',
+    { steps: [['says-disk', 'BdsDxe: starting Boot0002']], node: { interfaces: { management: 'noop' } } },
+    /started its disk.*boot order/,
+  ],
+  [
+    'no network ROM',
+    { steps: [['says-nothing', 'No bootable option or device was found']] },
+    /does not try the network/,
+  ],
+  ['no network ROM, without a console', {}, /does not try the network/],
+  [
+    'link down',
+    { steps: ['says-network', ['says-no-link', 'PXE-E12: Could not detect network connection.']] },
+    /no link/,
+  ],
+  ['wrong VLAN', { steps: ['says-network', ['says-no-offer', 'PXE-E16: No valid offer received.']] }, /wrong VLAN/],
+  [
+    'duplicate MAC',
+    { steps: [...TO_IPXE, ['machine', '11111111-0000'], ['machine', '22222222-0000'], 'dhcp'] },
+    /two servers use the same MAC/,
+  ],
+  [
+    'Secure Boot refuses iPXE',
+    { steps: ['dhcp', ['loader', 'snponly.efi: iPXE'], ['says-refused', 'Access Denied']] },
+    /Secure Boot is on and the firmware refused/,
+  ],
+  ['BMC ignores the boot device', { steps: [['override', 'given pxe, shows none']] }, /BMC ignores the boot device/],
+  [
+    'BMC ignores the boot device, and its disk runs',
+    { steps: [['override', 'given pxe, shows none'], ['system', '10.0.0.5'], 'dhcp'] },
+    /BMC ignores the boot device/,
+  ],
+  [
+    'BMC password changed, before the server is switched on',
+    {
+      node: { provisionState: 'inspecting', lastFault: { code: 'bmc.password', atMs: 1 }, lastError: 'refused' },
+      workflow: { pendingEffects: [{ do: 'boot-device', device: 'pxe' }], tries: 2 },
+    },
+    /refused the user or the password/,
+  ],
+  [
+    'BMC password changed, at rest',
+    { node: { provisionState: 'available' }, poll: poll('bmc.password') },
+    /refused the user/,
+  ],
+  ['disk too small', failed('deploy.too-small'), /disk is smaller than the image/],
+  ['disk with I/O errors', failed('deploy.write'), /disk could not be written/],
+  ['image piece damaged', failed('image.piece'), /piece of the image does not match/],
+  [
+    'server powers off half-way through its boot',
+    { steps: TO_KERNEL, node: { powerState: 'power off' } },
+    /switched off, or lost its power, on the way/,
+  ],
+  [
+    'server powers off while its agent works',
+    { steps: [...TO_INITRD, 'hello'], agent: 'silent', node: { powerState: 'power off' } },
+    /switched off, or lost its power, on the way/,
+  ],
+]
+
+/** Beyond the list that is known. */
+const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
+  [
+    'a relay forgets option 82, or sends answers elsewhere',
+    { steps: ['machine', 'offer', 'offer', ['says-no-offer', 'PXE-E16']] },
+    /answers of DHCP do not reach the server/,
+  ],
+  [
+    'answers of DHCP are lost, without a console',
+    { steps: ['machine', 'offer', 'offer'] },
+    /answers of DHCP do not reach/,
+  ],
+  [
+    'MTU black hole, by TFTP',
+    { steps: ['dhcp', 'tftp-ask', ['tftp-lost', 'ipxe.efi: the client stopped answering after block 0 of 700']] },
+    /large packets are lost.*MTU/,
+  ],
+  [
+    'MTU black hole, by HTTP',
+    { steps: [...TO_IPXE, 'script', ['http-stalled', '/ramdisk/kernel after 9000 of 12000000 bytes']] },
+    /large packets are lost.*MTU/,
+  ],
+  [
+    'duplicate IP address',
+    { steps: ['offer', 'dhcp', ['decline', 'found 10.0.0.5 in use']] },
+    /in use by another host/,
+  ],
+  ['no address left in the pool', { steps: [['no-address', 'no free address']] }, /no address for it: no free address/],
+  [
+    'wrong architecture of the loader',
+    { steps: ['dhcp', 'tftp-ask', ['tftp-refused', 'bootaa64.efi: there is no such file']] },
+    /file that is not here: bootaa64\.efi/,
+  ],
+  [
+    'DHCP answered by two conductors',
+    { steps: ['offer', ['rival', 'it takes 10.0.0.9 from another DHCP server, 10.0.0.2']] },
+    /another DHCP server answers/,
+  ],
+  [
+    'session table of the BMC full',
+    {
+      node: { provisionState: 'inspecting', lastFault: { code: 'bmc.sessions', atMs: 1 }, lastError: 'full' },
+      workflow: { pendingEffects: [{ do: 'power', to: 'power on' }], tries: 1 },
+    },
+    /session table of the BMC is full/,
+  ],
+  [
+    'the certificate of the agent port was replaced',
+    { steps: [...TO_INITRD, 'agent-call', 'agent-distrusts'] },
+    /does not accept the certificate/,
+  ],
+  [
+    'the boot token was used by another machine',
+    { steps: [...TO_INITRD, 'agent-call', ['agent-refused', 'the boot token was used already']] },
+    /was refused: the boot token was used already/,
+  ],
+  [
+    'panic of the ramdisk',
+    { steps: [...TO_INITRD, ['says-panic', 'Kernel panic - not syncing: Fatal exception']] },
+    /kernel of the ramdisk panics/,
+  ],
+  [
+    'panic of the ramdisk, without a console: it comes again and again',
+    { steps: [...TO_INITRD, ...TO_INITRD, ...TO_INITRD], node: INSPECTED },
+    /starts again and again after it loaded the ramdisk/,
+  ],
+  [
+    'a card without a driver',
+    { steps: [...TO_INITRD, ['says-agent', 'no network card has the address 52:54:00:00:00:01']] },
+    /agent cannot go on: no network card/,
+  ],
+  [
+    'switched off by somebody else',
+    { steps: ['dhcp'], node: { powerState: 'power off' } },
+    /switched off.*not by this conductor/,
+  ],
+  ['no power for the whole rack unit', { poll: poll('bmc.unreachable') }, /server and its BMC are both silent/],
+  [
+    'restarted half-way by its watchdog',
+    {
+      agent: 'silent',
+      steps: [...TO_INITRD, 'hello', ...Array.from({ length: 80 }, () => ['machine', 'm'] as const), 'dhcp'],
+    },
+    /server restarted by itself/,
+  ],
+]
+
+describe('the first cause that explain names', () => {
+  test.each([...FAULTS_SEEN, ...MORE])('%s', (_, seen, first) => {
+    const { causes } = accountOf(seen)
+    expect(causes[0]?.cause).toMatch(first)
+    expect(causes[0]?.evidence.join('')).not.toBe('')
+    expect(causes[0]?.remedy).not.toBe('')
+  })
+
+  test('after the deadline, what was seen of the boot still comes first', () => {
+    const node: Partial<NodeRecord> = {
+      provisionState: 'inspect failed',
+      powerState: 'power off',
+      lastFault: { code: 'node.timeout', atMs: 1 },
+      lastError: 'the node never called back',
+    }
+    const { causes } = accountOf({
+      node,
+      steps: [...TO_KERNEL, ['http-refused', '/ramdisk/initrd: there is no such file']],
+    })
+    expect(causes[0]?.cause).toMatch(/initrd of the ramdisk is missing/)
+    expect(causes.at(-1)?.cause).toBe(FAULTS['node.timeout'].description)
+  })
+
+  test('what the boot has passed since says nothing any more', () => {
+    const lost: Step = ['tftp-lost', 'ipxe.efi: the client did not answer']
+    const refused: Step = ['http-refused', '/ramdisk/initrd: there is no such file']
+    expect(accountOf({ steps: ['dhcp', lost, 'loader', 'ipxe-dhcp'] }).causes[0]?.cause).toMatch(/HTTP is blocked/)
+    expect(accountOf({ steps: [...TO_KERNEL, refused, 'initrd', 'agent-unreached'] }).causes[0]?.cause).toMatch(
+      /port is blocked/,
+    )
+  })
+
+  test('a stranger of the hour before is named after what was seen of this boot', () => {
+    const [first, second] = accountOf({
+      steps: ['says-network', ['says-no-link', 'PXE-E12']],
+      strangersBefore: ['02:00:00:00:00:09'],
+    }).causes
+    expect([first?.cause, second?.cause]).toEqual([
+      expect.stringContaining('no link'),
+      expect.stringContaining('may ask with a MAC address'),
+    ])
+  })
+
+  test('a server that boots well has no cause made up for its clock', () => {
+    expect(
+      accountOf({ agent: 'silent', steps: [...TO_INITRD, 'hello'], node: { agent: { ...AGENT } } }).causes.map(
+        ({ cause }) => cause,
+      ),
+    ).toEqual(['the agent was lost: power, network, or the machine hangs'])
+  })
+})
