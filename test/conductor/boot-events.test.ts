@@ -147,6 +147,10 @@ describe('the events of the boot services', () => {
   })
 })
 
+const troubles = (events: readonly BootEvent[]) => events.flatMap((one) => (one.kind === 'trouble' ? [one] : []))
+const signs = (events: readonly BootEvent[]) =>
+  events.flatMap((one) => (one.kind === 'sign' ? [`${one.nodeUuid} ${one.sign} ${one.detail}`] : []))
+
 describe('what the servers of the wire report', () => {
   const observer = () => {
     const made = bench()
@@ -193,7 +197,7 @@ describe('what the servers of the wire report', () => {
     const { observer: at, events } = observer()
     at.onDhcp({ kind: 'rogue', from: '10.0.0.66', server: '10.0.0.67' })
     at.onDhcp({ kind: 'refused', mac: 'a', why: 'the relay 10.9.0.66 is none of those that may ask' })
-    expect(events.map((one) => one.kind === 'trouble' && [one.nodeUuid, one.what])).toEqual([
+    expect(troubles(events).map((one) => [one.nodeUuid, one.what])).toEqual([
       [null, 'DHCP: 10.0.0.66 sent an answer of a DHCP server (server 10.0.0.67) to this one: it poses as a server'],
       ['node of a', 'DHCP a: the relay 10.9.0.66 is none of those that may ask'],
     ])
@@ -203,7 +207,36 @@ describe('what the servers of the wire report', () => {
     at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'revocations_sbat.efi', why: 'there is no such file' })
     expect(events).toEqual([])
     at.onTftp({ kind: 'refused', ip: '10.0.0.5', file: 'pxelinux.0', why: 'there is no such file' })
-    expect(events).toMatchObject([{ kind: 'trouble', nodeUuid: 'node of a' }])
+    expect(troubles(events)).toMatchObject([{ kind: 'trouble', nodeUuid: 'node of a' }])
+  })
+  test('between two milestones, and where a boot breaks off, a known client leaves signs; a stranger leaves none', () => {
+    const { observer: at, events } = observer()
+    for (const mac of ['a', 'b']) {
+      at.onDhcp({ kind: 'machine', mac, uuid: 'u-u-i-d' })
+      at.onDhcp({ kind: 'reply', mac, type: 'offer', ip: '10.0.0.5', netboot: 'firmware' })
+      at.onDhcp({ kind: 'trouble', mac, why: 'it takes another', about: 'rival' })
+    }
+    for (const ip of ['10.0.0.5', '10.0.0.99']) {
+      at.onTftpAsked('snponly.efi', ip)
+      at.onTftp({ kind: 'failed', ip, file: 'snponly.efi', why: 'the client did not answer' })
+      at.onHttpAsked('/ramdisk/initrd', ip)
+      at.onHttpLost('/ramdisk/initrd', ip, { whole: false, sentBytes: 5, totalBytes: 10, stalled: false })
+      at.onHttpLost('/ramdisk/initrd', ip, { whole: false, sentBytes: 5, totalBytes: 0, stalled: true })
+      at.onHttpRefused('/ramdisk/initrd', ip, 'there is no such file')
+      at.onAgentSaid('unreached', ip)
+    }
+    expect(signs(events)).toEqual([
+      'node of a machine u-u-i-d',
+      'node of a offer 10.0.0.5',
+      'node of a rival it takes another',
+      'node of a tftp-ask snponly.efi',
+      'node of a tftp-lost snponly.efi: the client did not answer',
+      'node of a http-ask /ramdisk/initrd',
+      'node of a http-left /ramdisk/initrd after 5 of 10 bytes',
+      'node of a http-stalled /ramdisk/initrd after 5 bytes',
+      'node of a http-refused /ramdisk/initrd: there is no such file',
+      'node of a agent-unreached ',
+    ])
   })
   test('shim and GRUB are milestones by TFTP as by HTTP; what GRUB reads between them is none', () => {
     const sent = (file: string) => ({ kind: 'sent', ip: '10.0.0.5', file, sizeBytes: 1 }) as const

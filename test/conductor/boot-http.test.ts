@@ -183,3 +183,14 @@ test('whoever counts transfers is told when each begins and ends, and whether th
     '127.0.2.31 ends /kernel broken off',
   ])
 })
+
+test('a file that is not there, and what an agent says that has no other way, are told with who asked', async () => {
+  await shoot(base, '/ramdisk/initrd', { from: '127.0.4.1' })
+  expect(await shoot(base, '/agent-said/unreached', { from: '127.0.4.2' })).toBe(204)
+  expect(await shoot(base, '/agent-said/anything', { from: '127.0.4.3' })).toBe(404)
+  expect(missing.filter((line) => line.startsWith('127.0.4.'))).toEqual([
+    '127.0.4.1 /ramdisk/initrd: it is not served',
+    '127.0.4.2 said unreached',
+    '127.0.4.3 /agent-said/anything: it is not served',
+  ])
+})

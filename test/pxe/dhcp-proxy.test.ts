@@ -76,7 +76,7 @@ describe('an offer of the proxy', () => {
     const { ask, events } = beside('proxy')
     expect([ask(packet(1, 'discover')), ask(packet(9, 'discover')), events]).toEqual([undefined, undefined, []])
     expect(ask(packet(9, 'discover', pxe(7)))).toBeUndefined()
-    expect(events).toEqual([{ kind: 'unknown', mac: mac(9) }])
+    expect(events).toEqual([{ kind: 'unknown', mac: mac(9), netboot: true }])
     expect(ask(packet(1, 'discover', pxe(6)))).toBeUndefined()
     expect(events.at(-1)).toMatchObject({ kind: 'trouble', why: 'there is no boot file for x86 UEFI' })
   })

@@ -8,7 +8,7 @@ import { bench, mac, packet, pxe, request } from './dhcp-bench.ts'
 test('an unknown MAC gets no answer and one event a packet', () => {
   const { ask, events } = bench()
   expect(ask(packet(9, 'discover', pxe(7)))).toBeUndefined()
-  expect(events).toEqual([{ kind: 'unknown', mac: mac(9) }])
+  expect(events).toEqual([{ kind: 'unknown', mac: mac(9), netboot: true }])
 })
 
 test('offer, request, ack: one address, broadcast to a client that has none yet, durable when acknowledged', () => {
@@ -111,4 +111,15 @@ test('inform is answered with parameters and without an address', () => {
     '10.0.0.77',
     false,
   ])
+})
+
+test('firmware and iPXE give one system UUID in two spellings of its bytes: it is told as one', () => {
+  const raw = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
+  const turned = Buffer.from('33221100554477668899aabbccddeeff', 'hex')
+  const told = [raw, turned, Buffer.alloc(16)].flatMap((uuid) => {
+    const { ask, events } = bench()
+    ask(packet(1, 'discover', [...pxe(7), [OPTION.clientUuid, Buffer.concat([Buffer.from([0]), uuid])]]))
+    return events.flatMap((event) => (event.kind === 'machine' ? [event.uuid] : []))
+  })
+  expect(told).toEqual(['00112233-4455-6677-8899-aabbccddeeff', '00112233-4455-6677-8899-aabbccddeeff'])
 })

@@ -215,6 +215,7 @@ describe('who poses as somebody is told of', () => {
     expect(events).toEqual([
       {
         kind: 'trouble',
+        about: 'rival',
         mac: mac(1),
         why: 'it takes the address 10.0.0.200 from another DHCP server, 10.0.0.66',
       },
