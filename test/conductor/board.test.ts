@@ -109,7 +109,15 @@ test.each([
 })
 
 test('a rack is as high as its highest server needs', () => {
-  const live = { seen: new Map(), signs: new Map(), bootedAtMs: 0, agentAtMs: 0, progress: null, waiting: null, timings: {} }
+  const live = {
+    seen: new Map(),
+    signs: new Map(),
+    bootedAtMs: 0,
+    agentAtMs: 0,
+    progress: null,
+    waiting: null,
+    timings: {},
+  }
   const at = (u: number, height: number) =>
     boardNode(newNode({ uuid: 'x', driver: 'ipmi', extra: { rackward: { rack: 'tall', u, height } } }, 1), {
       live,

@@ -89,7 +89,12 @@ export class ToldSightings {
 
 /** What does not fit is told without its details. */
 function textOf(seen: SeenOfNode, sentAtMs: number): string {
-  const told: z.infer<typeof Told> = { ...seen, seen: seen.seen.map(([step, one]) => [step, one]), signs: signsOf(seen), sentAtMs }
+  const told: z.infer<typeof Told> = {
+    ...seen,
+    seen: seen.seen.map(([step, one]) => [step, one]),
+    signs: signsOf(seen),
+    sentAtMs,
+  }
   const text = JSON.stringify(told)
   return Buffer.byteLength(text) <= MAX_TEXT_BYTES
     ? text
