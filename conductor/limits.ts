@@ -149,6 +149,11 @@ export const Limits = z.strictObject({
       eventConnections: count(512, 'Open connections of the listener of bmc.events.push; 16 from one address.'),
       eventBytes: sizeBytes(64 * KIB, 'Size of an event of a BMC; a stream with a bigger one is closed.'),
       eventsPerSecond: count(20, 'Events of one BMC that are taken in a second; the others wait at the BMC.'),
+      bootConsoles: count(
+        16,
+        'Serial consoles that are read at once while servers boot into the ramdisk, each by a process; of other ' +
+          'servers explain does without what their consoles say.',
+      ),
       sensors: count(64, 'Sensors of one server that become metrics; the others are left out.'),
       sensorSeries: count(20_000, 'Sensors of all servers that become metrics.'),
     })

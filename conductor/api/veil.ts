@@ -2,7 +2,7 @@
  *  nor the switches of the site. Pure. */
 import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { Drift } from '../node/policy/drift.ts'
-import type { PollSeen } from '../node/query/explain.ts'
+import type { PollSeen } from '../node/query/account.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { EventRecord } from '../store/port.ts'
 

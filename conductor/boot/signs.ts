@@ -1,6 +1,6 @@
 /** What is seen of a boot beside its milestones: how far it came between two of them, and what speaks of a fault. */
 
-/** Each with what it says, for people. Who saw it: the DHCP server, TFTP, HTTP, the agent port, the BMC, the console. */
+/** Each with what it says, for people. They come from DHCP, TFTP, HTTP, the agent port, the BMC and the console. */
 export const SIGNS = {
   offer: 'DHCP offered it an address',
   rival: 'it takes its address from another DHCP server',

@@ -18,7 +18,7 @@ import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkFirmwareTarget } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
-import { BmcCommands } from './run/bmc-commands.ts'
+import { BmcCommands, type BmcCommandsParts } from './run/bmc-commands.ts'
 import { writesImage, type LoaderRule } from './run/loader-rule.ts'
 import { checkBootVerb, type CheckMedia, type CheckRamdisk } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
@@ -40,6 +40,7 @@ export interface NodeServiceParts {
   readonly worker: Pick<Worker, 'dispatch' | 'change' | 'forget'>
   readonly bmcs: BmcRegistry
   readonly bmcQueue: BmcQueue
+  readonly consoles?: BmcCommandsParts['consoles']
   readonly sightings: Sightings
   readonly clock: Clock
   readonly random: Random

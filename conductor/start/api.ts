@@ -108,7 +108,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
 
 function nodeService(context: Context, parts: ApiParts): NodeService {
   const { config, clock, random } = context
-  const { store, worker, powerSync, sensorSync, eventWatch, drift, bmcs, bmcQueue, sightings, boot, limits } = parts
+  const { store, worker, powerSync, sensorSync, eventWatch, drift, bmcs, bmcQueue, consoles, sightings, boot, limits } =
+    parts
   const { automatedClean, erase, configDriveUrls, mediaUrls } = config.provision
   return new NodeService({
     store,
@@ -119,6 +120,7 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
     },
     bmcs,
     bmcQueue,
+    consoles,
     sightings,
     clock,
     random,

@@ -7,6 +7,7 @@ import { PollLanes } from '../bmc/poll-lanes.ts'
 import { BmcQueue } from '../bmc/queue.ts'
 import { BmcRegistry } from '../bmc/registry.ts'
 import { CipherSuites } from '../bmc/suites.ts'
+import { BootConsoles } from '../node/run/boot-consoles.ts'
 import type { Context } from './context.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Storage } from './storage.ts'
@@ -14,13 +15,15 @@ import type { Storage } from './storage.ts'
 export interface Hardware {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
+  /** Of servers that boot into the ramdisk. */
+  readonly consoles: BootConsoles
 }
 
 /** `fleet`: polls many BMCs at once. Null: each is polled by ipmitool, which also acts on them. Undefined: as
  *  configured. */
 export async function hardwareParts(
   context: Context,
-  { store, metrics }: Pick<Storage, 'store'> & Pick<Monitoring, 'metrics'>,
+  { store, sightings, metrics }: Pick<Storage, 'store' | 'sightings'> & Pick<Monitoring, 'metrics'>,
   fleet: Fleet | null | undefined,
 ): Promise<Hardware> {
   const { life, config, clock, log, random, run } = context
@@ -51,7 +54,21 @@ export async function hardwareParts(
       }),
     (made) => made.close(),
   )
-  return { bmcQueue: new BmcQueue(clock, metrics.onBmc), bmcs }
+  const bmcQueue = new BmcQueue(clock, metrics.onBmc)
+  const consoles = await life.add(
+    'boot consoles',
+    () =>
+      new BootConsoles({
+        bmcs,
+        bmcQueue,
+        sightings,
+        clock,
+        limit: config.limits.bmc.bootConsoles,
+        longestMs: config.provision.callbackTimeoutSeconds * 1000,
+      }),
+    (made) => made.stop(),
+  )
+  return { bmcQueue, bmcs, consoles }
 }
 
 function startIpmipower({ life, config, clock }: Context, suites: CipherSuites): Promise<Ipmipower> {

@@ -102,7 +102,7 @@ export function makePerformer(
       readonly firmwareServer: FirmwareServer | undefined
     },
 ): Performer {
-  const { bmcQueue, bmcs, store, sightings, images, glance, boot, childSteps } = parts
+  const { bmcQueue, bmcs, consoles, store, sightings, images, glance, boot, childSteps } = parts
   const { config, clock } = context
   const imports = importParts(config, { store: images, glance, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
@@ -154,6 +154,7 @@ export function makePerformer(
       works: bmcWorks(context, parts, firmware),
     }),
     publish: boot.updates.publish,
+    consoles,
     powerTimeoutMs: config.provision.powerTimeoutSeconds * 1000,
     bootsThroughSigned: (node) => bootsThroughSigned(config.boot, node),
     fakeDelayMs: config.fake.delaySeconds * 1000,

@@ -1,8 +1,17 @@
 /** The account of a node, as `explain` gives it: what it waits for, what was seen of it, and the likely causes. */
+import type { FaultCode } from '../../../kit/fault.ts'
 import type { ErasedDisk } from '../../api/agent-wire.ts'
 import type { Drift } from '../policy/drift.ts'
 import type { Usual } from './explain-usual.ts'
 import type { PortAccount } from './port-accounts.ts'
+
+export interface PollSeen {
+  readonly okAtMs: number | null
+  readonly failures: number
+  readonly fault: string | null
+  /** Of the last failure. */
+  readonly code?: FaultCode | undefined
+}
 
 export interface Cause {
   readonly cause: string

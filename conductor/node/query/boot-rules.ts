@@ -1,60 +1,11 @@
 /** Why a boot does not go on, told by what was seen of it: rules in the order of how much their evidence proves. Pure.
  *  What is only missing is for `boot-causes.ts`. */
-import { SIGNS, type Sign, type SignSeen } from '../../boot/signs.ts'
-import type { Milestone } from '../../boot/wire.ts'
-import type { NodeRecord } from '../record.ts'
 import type { Cause } from './account.ts'
-import type { Live } from './sightings.ts'
-
-export interface BootEvidence {
-  readonly node: NodeRecord
-  readonly live: Live
-  /** The milestones that this boot passes. */
-  readonly path: readonly Milestone[]
-  /** MACs that nobody knows and that wanted to boot: since this boot began, and in the hour before. */
-  readonly strangers: readonly string[]
-  readonly strangersBefore: readonly string[]
-}
-
-type Rule = (at: BootEvidence) => readonly Cause[]
-
-/** Less was found by inspection: the deploy ramdisk has no room. */
-const RAMDISK_NEEDS_MB = 900
-
-/** So often the ramdisk was loaded, kernel and initrd, and no agent came of it. */
-const LOOPS = 3
-
-/** The sign, unless the boot reached what it stands in the way of, or something behind that, later. */
-function stopping({ live: { seen, signs }, path }: BootEvidence, sign: Sign, stops: Milestone): SignSeen | undefined {
-  const found = signs.get(sign)
-  if (!found) return undefined
-  const from = path.indexOf(stops)
-  const passed = path.slice(Math.max(0, from)).some((step) => (seen.get(step)?.atMs ?? -1) > found.atMs)
-  return passed ? undefined : found
-}
-
-const evidenceOf = (sign: Sign, { count, details }: SignSeen): string => {
-  const times = count > 1 ? ` (${count} times)` : ''
-  const told = details.length > 0 ? `: ${details.join('; ')}` : ''
-  return `${SIGNS[sign]}${times}${told}`
-}
-
-/** A rule that holds when one sign is there. */
-const rule =
-  (
-    sign: Sign,
-    stops: Milestone,
-    says: (seen: SignSeen, at: BootEvidence) => readonly [cause: string, remedy: string],
-  ) =>
-  (at: BootEvidence): readonly Cause[] => {
-    const seen = stopping(at, sign, stops)
-    if (!seen) return []
-    const [cause, remedy] = says(seen, at)
-    return [{ cause, evidence: [evidenceOf(sign, seen)], remedy }]
-  }
+import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
+import { MEMORY_RULES, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
 
 /** Two machines under one address: their packets take turns in going to the wrong one. */
-const twins: Rule = ({ live: { signs } }) => {
+const twins: BootRule = ({ live: { signs } }) => {
   const machines = signs.get('machine')
   return machines && machines.details.length > 1
     ? [
@@ -68,98 +19,8 @@ const twins: Rule = ({ live: { signs } }) => {
     : []
 }
 
-const partOf = ({ details }: SignSeen): string => /\/(kernel|initrd|rescue)\b/.exec(details.at(-1) ?? '')?.[1] ?? 'file'
-const FILE_KEYS: Readonly<Record<string, string>> = {
-  kernel: 'boot.kernel',
-  initrd: 'boot.initrd',
-  rescue: 'boot.rescueInitrd',
-}
-
-/** How far a transfer came, of "… after 12 of 34 bytes". */
-function shareOf({ details }: SignSeen): number {
-  const [, sent, total] = /after (\d+) of (\d+) bytes/.exec(details.at(-1) ?? '') ?? []
-  return total ? Number(sent) / Number(total) : 0
-}
-
-const memoryOf = ({ properties }: NodeRecord): number | undefined => {
-  const mb = Number(properties.memory_mb)
-  return Number.isFinite(mb) && mb > 0 ? mb : undefined
-}
-
-const tooSmall = ({ node }: BootEvidence): string => {
-  const mb = memoryOf(node)
-  return mb === undefined ? '' : `; its last inspection found ${mb} MiB`
-}
-
-/** Who ends a transfer by itself, again and again, has no room for the file: a network that fails stalls. */
-const noRoom: Rule = (at) => {
-  const seen = stopping(at, 'http-left', 'initrd')
-  if (!seen) return []
-  const part = partOf(seen)
-  const evidence = [evidenceOf('http-left', seen)]
-  const known = memoryOf(at.node)
-  const room: Cause = {
-    cause: `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} does not fit into the memory of the server: its loader ends the transfer`,
-    evidence: [...evidence, ...(known === undefined ? [] : [`its last inspection found ${known} MiB of memory`])],
-    remedy:
-      'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ramdisk',
-  }
-  const broken: Cause = {
-    cause: `the transfer of the ${part} breaks off: the server restarts, or something on the way ends its connections`,
-    evidence,
-    remedy: 'look at the console, and for a firewall or proxy between the server and boot.http',
-  }
-  // Once can be a restart; what is nearly whole was not too big for the loader.
-  return seen.count > 1 && shareOf(seen) < 0.98 ? [room, broken] : [broken, room]
-}
-
-const knownTooSmall: Rule = (at) => {
-  const mb = memoryOf(at.node)
-  const { seen } = at.live
-  if (mb === undefined || mb >= RAMDISK_NEEDS_MB || !(seen.has('kernel') || seen.has('initrd')) || seen.has('hello'))
-    return []
-  return [
-    {
-      cause: 'the memory of the server is too small for the deploy ramdisk',
-      evidence: [`properties/memory_mb is ${mb}; 1 GiB is needed`],
-      remedy: 'look for memory that the server does not count, or use a smaller ramdisk',
-    },
-  ]
-}
-
-/** A client that acknowledged the options and then nothing gets small packets and no big ones. */
-const tftpLost: Rule = (at) => {
-  const seen = stopping(at, 'tftp-lost', 'loader')
-  if (!seen) return []
-  const last = seen.details.at(-1) ?? ''
-  const evidence = [evidenceOf('tftp-lost', seen)]
-  if (/stopped answering after block 0 /.test(last))
-    return [
-      {
-        cause: 'large packets are lost between the conductor and the server (MTU)',
-        evidence: [...evidence, 'it acknowledged the options of the transfer, and no block of data'],
-        remedy: 'compare the MTU of the conductor, the switches and the tunnels between them; set boot.subnets[].mtu',
-      },
-    ]
-  if (/did not answer/.test(last))
-    return [
-      {
-        cause: 'TFTP is blocked between the server and the conductor: its requests come, and the answers do not arrive',
-        evidence,
-        remedy: 'let the answers pass: they come from other UDP ports than 69 (RFC 1350, section 4)',
-      },
-    ]
-  return [
-    {
-      cause: 'the transfer of the boot file breaks off',
-      evidence,
-      remedy: 'look at the console, and for loss of packets between the server and the conductor',
-    },
-  ]
-}
-
 /** The server runs something else than the network boot that was ordered. */
-const startedDisk: Rule = (at) => {
+const startedDisk: BootRule = (at) => {
   const { node, live } = at
   const signs = (['system', 'says-disk'] as const).flatMap((sign) => {
     const seen = live.signs.get(sign)
@@ -192,7 +53,7 @@ const startedDisk: Rule = (at) => {
   ]
 }
 
-const ignored: Rule = (at) => {
+const ignored: BootRule = (at) => {
   const seen = stopping(at, 'override', 'loader')
   return seen && !at.live.seen.has('dhcp')
     ? [
@@ -205,7 +66,7 @@ const ignored: Rule = (at) => {
     : []
 }
 
-const unknownCard: Rule = ({ live, strangers }) =>
+const unknownCard: BootRule = ({ live, strangers }) =>
   live.seen.size === 0 && strangers.length > 0
     ? [
         {
@@ -216,7 +77,7 @@ const unknownCard: Rule = ({ live, strangers }) =>
       ]
     : []
 
-const unknownBefore: Rule = ({ live, strangersBefore }) =>
+const unknownBefore: BootRule = ({ live, strangersBefore }) =>
   live.seen.size === 0 && strangersBefore.length > 0
     ? [
         {
@@ -227,7 +88,7 @@ const unknownBefore: Rule = ({ live, strangersBefore }) =>
       ]
     : []
 
-const says: readonly Rule[] = [
+const says: readonly BootRule[] = [
   rule('says-refused', 'grub', (_, { live }) => [
     live.seen.get('loader')?.detail.includes('shim')
       ? 'Secure Boot refused shim: the firmware lacks the certificate that signed it, or has it on its list of revoked ones'
@@ -259,22 +120,8 @@ const says: readonly Rule[] = [
   ]),
 ]
 
-/** Its kernel restarts it after a panic (panic=30). */
-const loops: Rule = ({ live: { seen, signs } }) => {
-  const asks = signs.get('http-ask')
-  if (!asks || asks.count < 2 * LOOPS || !seen.has('initrd') || seen.has('hello')) return []
-  return [
-    {
-      cause:
-        'the server starts again and again after it loaded the ramdisk: its kernel panics, or a watchdog resets it',
-      evidence: [evidenceOf('http-ask', asks), 'no word from the agent'],
-      remedy: 'look at the console for "Kernel panic"; the ramdisk needs 1 GiB of memory',
-    },
-  ]
-}
-
 /** Offers that are not taken: they are lost, or another one was better. */
-const notTaken: Rule = ({ live: { seen, signs } }) => {
+const notTaken: BootRule = ({ live: { seen, signs } }) => {
   const offers = signs.get('offer')
   if (!offers || offers.count < 2 || seen.has('dhcp')) return []
   return [
@@ -287,27 +134,29 @@ const notTaken: Rule = ({ live: { seen, signs } }) => {
   ]
 }
 
-const saysOfDhcp: Rule = (at) => {
-  const seen = stopping(at, 'says-no-offer', 'loader')
+const saysOfDhcp: BootRule = (at) => {
+  const timeOut = at.live.seen.has('dhcp') ? undefined : stopping(at, 'says-tftp', 'loader')
+  const sign = at.live.signs.has('says-no-offer') ? 'says-no-offer' : 'says-tftp'
+  const seen = stopping(at, 'says-no-offer', 'loader') ?? timeOut
   if (!seen) return []
   const asked = at.live.seen.has('dhcp') || at.live.signs.has('offer')
   return [
     asked
       ? {
           cause: 'the answers of DHCP do not reach the server',
-          evidence: [evidenceOf('says-no-offer', seen), 'its requests arrive here, and were answered'],
+          evidence: [evidenceOf(sign, seen), 'its requests arrive here, and were answered'],
           remedy: 'look at the relay (option 82, giaddr), at DHCP snooping and at the VLAN of the switch port',
         }
       : {
           cause:
             'its DHCP requests do not arrive here: the switch port is in the wrong VLAN, or no relay passes them on',
-          evidence: [evidenceOf('says-no-offer', seen), 'no DHCP request of it arrived'],
+          evidence: [evidenceOf(sign, seen), 'no DHCP request of it arrived'],
           remedy: 'look at the VLAN of the switch port, at its spanning tree (port-fast) and at the DHCP relay',
         },
   ]
 }
 
-const saysNothing: Rule = (at) => {
+const saysNothing: BootRule = (at) => {
   const { signs } = at.live
   const seen = stopping(at, 'says-nothing', 'dhcp')
   if (!seen || signs.has('says-network') || at.live.seen.has('dhcp')) return []
@@ -322,7 +171,7 @@ const saysNothing: Rule = (at) => {
 }
 
 /** In the order of what they prove. */
-const RULES: readonly Rule[] = [
+const RULES: readonly BootRule[] = [
   twins,
   rule('rival', 'script', () => [
     'another DHCP server answers this server (rogue DHCP)',
@@ -349,26 +198,10 @@ const RULES: readonly Rule[] = [
     'let TCP to agent.port pass from the provisioning network',
   ]),
   ...says,
-  rule('http-refused', 'initrd', (seen) => [
-    `the ${partOf(seen)} of the ramdisk is missing on the conductor`,
-    `look at ${FILE_KEYS[partOf(seen)] ?? 'boot.kernel and boot.initrd'}: the file must be there and readable; make it with "rackward image build ramdisk"`,
-  ]),
-  noRoom,
-  rule('http-stalled', 'initrd', (seen) => [
-    shareOf(seen) < 0.01
-      ? 'large packets are lost between the conductor and the server (MTU), or HTTP is filtered'
-      : `the transfer of the ${partOf(seen)} came to a stop: the link or something on the way lost it`,
-    'look for loss of packets; compare the MTU of the conductor, the switches and the server',
-  ]),
-  rule('tftp-refused', 'loader', ({ details }) => [
-    `it asks TFTP for a file that is not here: ${details.at(-1) ?? ''}`,
-    'another DHCP server may name this file, or the firmware is of an architecture without a loader in boot.loaders',
-  ]),
-  tftpLost,
+  ...TRANSFER_RULES,
   startedDisk,
   ignored,
-  knownTooSmall,
-  loops,
+  ...MEMORY_RULES,
   unknownCard,
   saysOfDhcp,
   saysNothing,

@@ -1,13 +1,12 @@
 /** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in,
  *  an account out. */
-import type { FaultCode } from '../../../kit/fault.ts'
 import { isoTime } from '../../../kit/clock.ts'
 import { ERASED } from '../../api/agent-wire.ts'
 import { SIGNS, type Sign } from '../../boot/signs.ts'
 import { MILESTONE_ORDER, MILESTONES } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import type { NodeHolder } from '../../store/owner.ts'
-import type { Account, Cause, Lock } from './account.ts'
+import type { Account, Cause, Lock, PollSeen } from './account.ts'
 import { causesOfHolder } from './explain-holder.ts'
 import { waitsForBmc } from './explain-bmc.ts'
 import { causesOf } from './explain-causes.ts'
@@ -23,14 +22,6 @@ import type { Past } from '../policy/usual-time.ts'
 import { leftOf, usualOf } from './explain-usual.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
-
-export interface PollSeen {
-  readonly okAtMs: number | null
-  readonly failures: number
-  readonly fault: string | null
-  /** Of the last failure. */
-  readonly code?: FaultCode | undefined
-}
 
 export interface Facts {
   readonly node: NodeRecord

@@ -14,6 +14,7 @@ import type { Store } from '../../store/port.ts'
 import { locked } from '../policy/guards.ts'
 import { interfaceOf, managementOf, unsupported } from '../policy/interfaces.ts'
 import { isLocked, type NodeRecord } from '../record.ts'
+import type { BootConsoles } from './boot-consoles.ts'
 import { isEfi } from './perform.ts'
 import { reachable } from './reach.ts'
 
@@ -22,6 +23,8 @@ export interface BmcCommandsParts {
   readonly bmcs: BmcRegistry
   readonly bmcQueue: BmcQueue
   readonly clock: Clock
+  /** Who reads consoles meanwhile. */
+  readonly consoles?: Pick<BootConsoles, 'giveWay'> | undefined
 }
 
 const COMMAND_TIMEOUT_MS = 30_000
@@ -84,6 +87,7 @@ export class BmcCommands {
 
   /** A lock does not forbid to look. */
   async console(node: NodeRecord, steal: boolean): Promise<Piped> {
+    this.parts.consoles?.giveWay(node.uuid)
     return this.onBmc(node, (bmc, signal) => bmc.console(steal, signal))
   }
 

@@ -21,6 +21,7 @@ import type { Sightings } from '../query/sightings.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
 import type { BmcWorks } from './bmc-work.ts'
 import { patchOf, performFirmware } from './firmware-mode.ts'
+import type { BootConsoles } from './boot-consoles.ts'
 import type { ChildSteps } from './child-steps.ts'
 import type { MediaEffects } from './media-effects.ts'
 import type { Performer } from './worker.ts'
@@ -50,6 +51,8 @@ export interface PerformParts {
   /** The ramdisk comes to the node through signed loaders. */
   readonly bootsThroughSigned: (node: NodeRecord) => Promise<boolean>
   readonly fakeDelayMs: number
+  /** Absent: no console is read. */
+  readonly consoles?: Pick<BootConsoles, 'begin'> | undefined
 }
 
 export function performer(parts: PerformParts): Performer {
@@ -108,12 +111,13 @@ async function perform(
       // disk.
       if (interfaceOf(node, 'management') === 'noop') return undefined
       // The one-time choice for the ramdisk: a server that resets by itself later must not come back here unasked.
-      await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) =>
-        bmc.setBootDevice(
-          { device: effect.device, once: effect.device !== 'disk' && !effect.always, efi: isEfi(node) },
-          signal,
-        ),
-      )
+      await parts.bmcQueue.run(parts.bmcs.target(node), options, async (bmc, signal) => {
+        const once = effect.device !== 'disk' && !effect.always
+        await bmc.setBootDevice({ device: effect.device, once, efi: isEfi(node) }, signal)
+        // What it shows is for people: some BMCs show nothing, and do as they were told.
+        const shown = await bmc.bootDevice(signal).catch(() => undefined)
+        if (shown) noteBootDevice(parts, node, { given: effect.device, shown: shown.device })
+      })
       return undefined
     case 'media':
     case 'media-asked':
@@ -131,10 +135,12 @@ async function perform(
             cause: error,
           })
         })
+      if (to === 'on') readConsole(parts, node)
       return undefined
     }
     case 'reset':
       await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
+      readConsole(parts, node)
       return { powerState: 'power on' }
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)
@@ -156,6 +162,21 @@ async function perform(
     default:
       return never(effect)
   }
+}
+
+function noteBootDevice(
+  { sightings, clock }: PerformParts,
+  { uuid }: NodeRecord,
+  { given, shown }: { readonly given: string; readonly shown: string | null },
+): void {
+  const sign = shown === given ? 'override-kept' : 'override'
+  const detail = shown === given ? given : `given ${given}, shows ${shown ?? 'none'}`
+  sightings.sign(uuid, sign, { atMs: clock.now(), detail })
+}
+
+/** While it boots into the ramdisk. */
+function readConsole({ consoles }: PerformParts, node: NodeRecord): void {
+  if (node.workflow.phase === 'boot' && usesAgent(node)) consoles?.begin(node)
 }
 
 /** Decided before the server is touched, of what is known then. */

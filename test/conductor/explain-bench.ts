@@ -1,0 +1,59 @@
+/** An account of what was seen of a boot: its milestones and signs, one second after the other. */
+import { isSign, type Sign } from '../../conductor/boot/signs.ts'
+import { isMilestone, type Milestone } from '../../conductor/boot/wire.ts'
+import type { PollSeen } from '../../conductor/node/query/account.ts'
+import { explain, type Facts } from '../../conductor/node/query/explain.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
+import { newNode, type NodeRecord, type Workflow } from '../../conductor/node/record.ts'
+
+export type Step = Milestone | Sign | readonly [Milestone | Sign, string]
+export interface Seen {
+  readonly node?: Partial<NodeRecord>
+  readonly workflow?: Partial<Workflow>
+  /** In this order, a second apart. */
+  readonly steps?: readonly Step[]
+  readonly poll?: PollSeen
+  readonly strangers?: readonly string[]
+  readonly strangersBefore?: readonly string[]
+  readonly agent?: 'silent' | 'there'
+}
+
+const BOOTED_MS = 1_000
+const NOW_MS = 200_000
+export const AGENT = { sessionHash: 'h', generation: 1, tokenMs: 0, helloAtMs: 90_000 }
+
+export function accountOf({ node, workflow, steps = [], poll, agent, ...more }: Seen) {
+  const sightings = new Sightings()
+  sightings.booting('u', BOOTED_MS)
+  steps.forEach((step, i) => {
+    const [name, detail] = typeof step === 'string' ? [step, ''] : step
+    const sighting = { atMs: BOOTED_MS + (i + 1) * 1000, detail }
+    if (isMilestone(name)) sightings.note('u', name, sighting)
+    else if (isSign(name)) sightings.sign('u', name, sighting)
+  })
+  const live = sightings.of('u')
+  if (agent) live.agentAtMs = agent === 'silent' ? 90_000 : NOW_MS - 1_000
+  const made = newNode(
+    { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
+    0,
+  )
+  const facts: Facts = {
+    node: {
+      ...made,
+      agent: agent ? AGENT : null,
+      workflow: { ...made.workflow, phase: 'agent', ...workflow },
+      ...node,
+    },
+    nowMs: NOW_MS,
+    conductor: 'c',
+    live,
+    poll,
+    past: NO_PAST,
+    strangers: [],
+    sharers: [],
+    ports: [],
+    ...more,
+  }
+  return explain(facts)
+}
