@@ -61,7 +61,7 @@ export class BootConsoles {
   }
 
   stop(): void {
-    for (const uuid of [...this.readings.keys()]) this.giveWay(uuid)
+    for (const uuid of this.readings.keys()) this.giveWay(uuid)
   }
 
   private async read(node: NodeRecord, reading: Reading): Promise<void> {
