@@ -11,11 +11,10 @@ export function firstState(
     return event === 'QEMU_GUEST_AGENT_ERROR' ||
       (event === 'LIFECYCLE' && domainEvent === 'STOPPED_FAILED') ||
       (event === 'IO_ERROR' && domainEvent === 'IO_ERROR_REPORT')
-      ? { state: 'ignored', message: 'it was written down; nothing is done about instances' }
+      ? { state: 'new', message: null }
       : { state: 'ignored', message: 'nothing is done about this event' }
   if (event === 'STARTED') return { state: 'finished', message: 'its way back is decided by the mesh' }
   if (type === 'COMPUTE_HOST' && hostStatus === 'UNKNOWN')
     return { state: 'ignored', message: 'the state of the host is unknown to the monitor too' }
-  if (type === 'PROCESS') return { state: 'ignored', message: 'it was written down; nothing is done about processes' }
   return { state: 'new', message: null }
 }

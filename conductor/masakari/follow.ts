@@ -11,7 +11,7 @@ import type { Store } from '../store/port.ts'
 import { NOTIFICATION, OPEN, untyped, uuidOf, type NotificationBody, type NotificationRecord } from './records.ts'
 import { MARK } from './members.ts'
 import type { Masakari } from './service.ts'
-import { isOver, ofIncident, settle, type MeshIncident } from './settle.ts'
+import { errandOf, isOver, ofIncident, ran, settle, type MeshErrand, type MeshIncident } from './settle.ts'
 
 const EVERY_MS = 2_000
 const DAY_MS = 86_400_000
@@ -57,14 +57,25 @@ export class MasakariFollow {
     const incidents = await this.incidents()
     for (const record of all) {
       const { body, createdAtMs } = record
-      if (body.type !== 'COMPUTE_HOST' || !OPEN.includes(body.state)) continue
-      const next = settle(body, { createdAtMs, nowMs: clock.now(), incidents })
+      if (!OPEN.includes(body.state)) continue
+      const order = errandOf(record.uuid, body)
+      const at = { createdAtMs, nowMs: clock.now() }
+      const next = order ? ran(body, await this.run(body.hostname, order), at) : settle(body, { ...at, incidents })
       if (next !== body) await this.put(record, next)
     }
     const bound = new Set((await masakari.notifications()).map(({ body }) => body.incident))
     for (const incident of incidents)
       if (!bound.has(incident.id) && !isOver(incident.state)) await this.addOf(incident, all.length)
     await this.holdDisabled()
+  }
+
+  /** Asked again with the same token, the leader tells how far it came. */
+  private async run(host: string, order: object): Promise<MeshErrand | undefined> {
+    const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(host)}/errands`
+    const { status, body } = await this.parts.link.request('POST', path, { body: order })
+    if (status === 404)
+      return { state: 'failed', message: 'the mesh does not know the host, or is of an older version' }
+    return status === 200 ? (body as MeshErrand) : undefined
   }
 
   private async incidents(): Promise<readonly MeshIncident[]> {

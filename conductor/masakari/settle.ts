@@ -1,6 +1,6 @@
 /** What becomes of a notification, by what the mesh found out itself: it is bound to an incident, follows it, and is
  *  ignored when the mesh finds no dead host. Nothing here asks the mesh for anything. Pure. */
-import { uuidOf, type NotificationBody, type Status, type Task, type Vmove } from './records.ts'
+import { OPEN, uuidOf, type NotificationBody, type Status, type Task, type Vmove } from './records.ts'
 
 /** An incident as the arbiters tell it (host-agent/api/views.ts). */
 export interface MeshIncident {
@@ -78,6 +78,37 @@ export function settle(
   if (body.incident !== null) return { ...body, state: 'finished' }
   if (nowMs - createdAtMs < PATIENCE_MS) return body
   return { ...body, state: 'ignored', message: 'the mesh has no proof that the host is dead' }
+}
+
+/** As the leader of the mesh tells it (host-agent/evacuate/errands.ts). */
+export interface MeshErrand {
+  readonly state: string
+  readonly message: string | null
+}
+
+/** How long the mesh is asked to act on a notification about a process or an instance. */
+const ERRAND_MS = 600_000
+
+/** What the leader is asked to do about it; nothing: it is about a host. */
+export function errandOf(uuid: string, { type, payload }: NotificationBody) {
+  const reason = `Masakari notification ${uuid}`
+  if (type === 'VM') return { kind: 'restart', token: uuid, instance: String(payload.instance_uuid), reason }
+  if (type === 'PROCESS')
+    return { kind: 'disable', token: uuid, reason: `${String(payload.process_name).slice(0, 300)} stopped; ${reason}` }
+  return undefined
+}
+
+/** `errand`: undefined when no leader could be asked. */
+export function ran(
+  body: NotificationBody,
+  errand: MeshErrand | undefined,
+  { createdAtMs, nowMs }: { createdAtMs: number; nowMs: number },
+): NotificationBody {
+  const { state = 'waiting', message = null } = errand ?? {}
+  const status: Status = state === 'done' ? 'finished' : state === 'failed' ? 'failed' : errand ? 'running' : body.state
+  if (OPEN.includes(status) && nowMs - createdAtMs > ERRAND_MS)
+    return { ...body, state: 'failed', message: message ?? 'the mesh could not be asked in time' }
+  return status === body.state && message === body.message ? body : { ...body, state: status, message }
 }
 
 export const isOver = (state: string): boolean => state === 'recovered' || state === 'cancelled'

@@ -201,6 +201,10 @@ async function callDriver(driver: Driver, call: DriverCall, signal: AbortSignal)
       return { ok: true, started: await driver.start(call.order, signal) }
     case 'migrate':
       return { ok: true, started: await driver.migrate(call.order, signal) }
+    case 'restart':
+      return { ok: true, step: await driver.restart(call.order, signal) }
+    case 'disable':
+      return { ok: true, step: await driver.disable(call.host, call.why, signal) }
     case 'readmit':
       return { ok: true, done: await driver.readmit(call.host, call.step, signal) }
   }

@@ -47,6 +47,15 @@ const HoldInput = z.strictObject({
   reimaged: z.boolean().default(false),
 })
 export const Hint = z.strictObject(REASON)
+export const ErrandInput = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('disable'), token: z.string().min(1).max(128), reason: Reason }),
+  z.strictObject({
+    kind: z.literal('restart'),
+    token: z.string().min(1).max(128),
+    instance: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+    reason: Reason,
+  }),
+])
 export const HostConfirmation = z.strictObject({ host: z.string().max(63) })
 
 /** Throws `input.invalid` naming each wrong field. */

@@ -9,7 +9,17 @@ import type { Arbiter } from '../arbiter/loop.ts'
 import { holdKey, KEYS, type Incident, type OperatorRequest } from '../protocol/records.ts'
 import type { Alert } from '../cluster/decision.ts'
 import { HOST_NAME } from '../protocol/names.ts'
-import { checked, Hint, HostConfirmation, removeMember, setHold, setPolicy, shareBmc, update } from './changes.ts'
+import {
+  checked,
+  ErrandInput,
+  Hint,
+  HostConfirmation,
+  removeMember,
+  setHold,
+  setPolicy,
+  shareBmc,
+  update,
+} from './changes.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
 
 export interface RouteParts {
@@ -81,6 +91,19 @@ function hostChanges({ core, consul, clock }: RouteParts): Route[] {
         checked(Hint, call.body)
         mustLead(core, clock.now())
         return { host: name, looked: core.hint(name, clock.now()) }
+      },
+    },
+    {
+      method: 'post',
+      path: `${host}/errands`,
+      role: 'operator',
+      handle: (call) => {
+        const name = hostOf(core, call)
+        const { reason, ...input } = checked(ErrandInput, call.body)
+        mustLead(core, clock.now())
+        const instance = input.kind === 'restart' ? input.instance : null
+        const { state, message } = core.errand({ ...input, instance, host: name, why: reason }, clock.now())
+        return { host: name, token: input.token, state, message }
       },
     },
     {

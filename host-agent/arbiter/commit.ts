@@ -14,6 +14,7 @@ import {
   type DrainEffect,
   type EvacuationEffect,
 } from '../evacuate/effects.ts'
+import { errandAnswered, errandAsked, type ErrandEffect } from '../evacuate/errands.ts'
 import { fenceAsked, isOff, pillAnswered, powerAnswered, timesOf, type FenceEffect } from '../fence/effects.ts'
 import { maySendOff } from '../fence/guards.ts'
 import { liftAnswered, liftAsked, type LiftEffect } from '../fence/lift.ts'
@@ -26,6 +27,7 @@ import type { ArbiterState } from './state.ts'
 /** What is still wrong is told again. */
 const ALERT_AGAIN_MS = 600_000
 const LIFT_MS = 5_000
+const ERRAND_MS = 10_000
 
 export function commit(arbiter: ArbiterState, decisions: readonly Decision<Effect>[]): void {
   for (const decision of decisions) {
@@ -111,6 +113,8 @@ function performOne(arbiter: ArbiterState, effect: Effect): void {
     case 'list to drain':
     case 'migrate':
       return askToDrain(arbiter, effect)
+    case 'run errand':
+      return runErrand(arbiter, effect)
     default:
       return askToMove(arbiter, effect)
   }
@@ -226,6 +230,22 @@ function askToDrain(arbiter: ArbiterState, effect: DrainEffect): void {
     },
   )
   environment.driver(call, askedMs + withinMs, done)
+}
+
+function runErrand(arbiter: ArbiterState, effect: ErrandEffect): void {
+  const { environment, memory } = arbiter
+  const { kind, host, instance, step, why } = effect.errand
+  const askedMs = environment.now()
+  memory.errands = errandAsked(memory.errands, effect, askedMs)
+  const call =
+    kind === 'disable' || instance === null
+      ? ({ call: 'disable', host, why } as const)
+      : ({ call: 'restart', order: { host, instance, step } } as const)
+  environment.driver(call, askedMs + ERRAND_MS, (answer) => {
+    if (arbiter.memory !== memory) return
+    memory.errands = errandAnswered(memory.errands, effect, answer)
+    arbiter.onNews()
+  })
 }
 
 /** The same failure is logged once in a while, not on each tick. */

@@ -1,6 +1,7 @@
 /** What the leader decides in one tick, as values: nothing is stored, asked or sent here. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { drainHost } from '../evacuate/drain.ts'
+import { decideErrands } from '../evacuate/errands.ts'
 import { mayReadPower } from '../fence/effects.ts'
 import { pillToLift } from '../fence/lift.ts'
 import type { Verdict } from '../verdict/assess.ts'
@@ -23,6 +24,7 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
     ...[...known.verdicts.values()].flatMap((verdict) => decideHost(verdict, known, shared)),
     ...endHolds(known),
     ...decideDrains(known),
+    ...decideErrands(known.memory.errands, { nowMs: known.nowMs, isWell: (host) => isWell(host, known) }),
     ...takeRequests(known),
     ...pruneIncidents(known),
     ...decideIncidents(known),
@@ -66,6 +68,12 @@ function heldBack({ host, says, veto }: Verdict, { memory, nowMs }: Known): Deci
       ? alertOf(host, 'agent lost', `its machine answers, its agent does not: ${says}`)
       : alertOf(host, 'held', `silent and not fenced: ${says}`)
   return { alerts: [alert] }
+}
+
+/** By the mesh's own verdict: what is silent, held or dead is left alone. */
+function isWell(host: string, { cluster, verdicts }: Known): boolean {
+  const state = verdicts.get(host)?.state
+  return (state === 'healthy' || state === 'degraded') && !cluster.liveIncident(host) && !cluster.holdOf(host)
 }
 
 function decideDrains(known: Known): Decision<Effect>[] {

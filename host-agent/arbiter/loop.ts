@@ -1,5 +1,6 @@
 /** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds
  *  the lease acts on it. */
+import { takeErrand, type Errand, type ErrandOrder } from '../evacuate/errands.ts'
 import { assess, type Verdict } from '../verdict/assess.ts'
 import { planeFinding, type PlaneFinding } from '../verdict/conditions.ts'
 import { PlaneCache } from '../verdict/plane-cache.ts'
@@ -56,6 +57,14 @@ export class Arbiter extends ArbiterState {
     this.memory.open(host).hintedMs = nowMs
     this.onNews()
     return true
+  }
+
+  /** What others ask for on a host that lives. Answers how far it came. */
+  errand(order: ErrandOrder, nowMs: number): Errand {
+    const { errands, errand } = takeErrand(this.memory.errands, order, nowMs)
+    this.memory.errands = errands
+    this.onNews()
+    return errand
   }
 
   /** The verdict on one host with all its reasons, also of an arbiter that does not lead. Changes nothing. */

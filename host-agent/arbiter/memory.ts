@@ -1,5 +1,6 @@
 /** What a leader remembers from one tick to the next; lost with it, and found out again by the next. `observe.ts`
  *  writes what follows from the evidence, `commit.ts` what was asked and answered; everything else reads. */
+import type { Errands } from '../evacuate/errands.ts'
 import type { Inventory } from '../evacuate/instances.ts'
 import { NOTHING_ASKED, NOT_DRAINING, type DrainKnowledge, type EvacuationKnowledge } from '../evacuate/knowledge.ts'
 import { NOTHING_FOUND, type FenceKnowledge } from '../fence/knowledge.ts'
@@ -51,6 +52,7 @@ export interface Remembered {
   readonly cutAtMs: number | undefined
   readonly lifts: LiftKnowledge
   readonly inventory: Readonly<InventoryMemory>
+  readonly errands: Errands
   of(host: string): Readonly<HostMemory>
 }
 
@@ -69,6 +71,8 @@ export class ArbiterMemory implements Remembered {
   /** Poison pills of incidents that are over. */
   lifts: LiftKnowledge = NONE_LIFTED
   readonly inventory: InventoryMemory = { value: undefined, askedMs: Number.NEGATIVE_INFINITY, busy: false }
+  /** What others asked for on hosts that live, by its token. */
+  errands: Errands = new Map()
   readonly hosts = new Map<string, HostMemory>()
 
   of(host: string): Readonly<HostMemory> {

@@ -3,6 +3,7 @@
  *  decides, or answers a question, reads it. */
 import { afterEvacuation, NOT_DRAINING, observeIntents } from '../evacuate/knowledge.ts'
 import { afterIncident } from '../fence/knowledge.ts'
+import { expireErrands } from '../evacuate/errands.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import { TICKET_MS } from '../protocol/timing.ts'
 import { isQuiet, type Verdict } from '../verdict/assess.ts'
@@ -22,6 +23,7 @@ export function observe(memory: ArbiterMemory, known: Known): void {
   }
   for (const { value } of cluster.incidents.values()) if (!isOver(value)) observeLease(memory, value, known)
 
+  if (memory.errands.size > 0) memory.errands = expireErrands(memory.errands, nowMs)
   const { limits } = view
   const { isCut } = findCut(suspectsOf(known), { nowMs, hosts: cluster.hosts.length, limits, cutAtMs: undefined })
   if (isCut) memory.cutAtMs = nowMs

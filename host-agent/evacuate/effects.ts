@@ -4,7 +4,16 @@ import type { ClusterState } from '../cluster/state.ts'
 import { alertOf, type Alert } from '../cluster/decision.ts'
 import { isOver, type Intent } from '../protocol/records.ts'
 import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
-import type { Inventory, Listing, MigrationRequest, MoveRequest, Started, Whereabouts } from './instances.ts'
+import type {
+  Inventory,
+  Listing,
+  MigrationRequest,
+  MoveRequest,
+  RestartRequest,
+  StepTaken,
+  Started,
+  Whereabouts,
+} from './instances.ts'
 import type { DrainKnowledge, EvacuationKnowledge, RequestKnowledge } from './knowledge.ts'
 
 /** Of an incident. */
@@ -30,6 +39,8 @@ export type DriverCall =
   | { readonly call: 'start'; readonly order: MoveRequest }
   /** Moves an instance off a host that lives. */
   | { readonly call: 'migrate'; readonly order: MigrationRequest }
+  | { readonly call: 'restart'; readonly order: RestartRequest }
+  | { readonly call: 'disable'; readonly host: string; readonly why: string }
   | { readonly call: 'readmit'; readonly host: string; readonly step: 'clean' | 'enable' }
 
 export type DriverAnswer =
@@ -40,6 +51,7 @@ export type DriverAnswer =
       readonly where?: ReadonlyMap<string, Whereabouts>
       readonly started?: Started
       readonly done?: boolean
+      readonly step?: StepTaken
     }
   /** `sent`: it may have been received. */
   | { readonly ok: false; readonly fault: string; readonly sent: boolean }

@@ -55,6 +55,16 @@ export type Started =
   | { readonly got: 'accepted'; readonly ref: string | null }
   | { readonly got: 'refused'; readonly why: string; readonly final: boolean }
 
+/** One step of something that is asked for until it is done. */
+export type StepTaken = { readonly got: 'done' | 'not yet' } | { readonly got: 'refused'; readonly why: string }
+
+/** Stopping and starting an instance where it is. */
+export interface RestartRequest {
+  readonly host: string
+  readonly instance: string
+  readonly step: 'stop' | 'start'
+}
+
 /** What is known of all hosts before any fails. */
 export interface Inventory {
   readonly instances: Readonly<Record<string, readonly Instance[]>>

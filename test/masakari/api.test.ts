@@ -172,6 +172,7 @@ test.each([
 })
 
 test('an incident that nobody sent a notification of has one, with its moves; a move is read by its UUID', async () => {
+  bench.mesh.living.delete('h2')
   bench.cloud.at.set('5b0f7d3c-2f3c-4d6a-9a52-0123456789ab', 'h2')
   const incident = await bench.mesh.fence('h2', 30_000)
   const found = async () =>
@@ -196,6 +197,41 @@ test('an incident that nobody sent a notification of has one, with its moves; a 
   expect((await bench.call('GET', `/notifications/${uuid}/vmoves/${vmoves[0].uuid}`)).body.vmove).toEqual(vmoves[0])
   expect((await bench.call('GET', `/notifications/${uuid}/vmoves`, undefined, { version: '1.2' })).status).toBe(404)
   expect(incident.proof).not.toBeNull()
+})
+
+const settled = (uuid: string, wanted: string) =>
+  until(async () => (await bench.call('GET', `/notifications/${uuid}`)).body.notification.status === wanted, {
+    what: wanted,
+    timeoutMs: 20_000,
+    everyMs: 100,
+  })
+const INSTANCE = '6c1f7d3c-2f3c-4d6a-9a52-0123456789ab'
+const vm = { event: 'LIFECYCLE', instance_uuid: INSTANCE, vir_domain_event: 'STOPPED_FAILED' }
+
+test('a failed instance of a living host is stopped and started where it is, and not more than three times', async () => {
+  for (let time = 1; time <= 4; time += 1) {
+    const payload = { ...vm, vir_domain_event: 'STOPPED_FAILED' }
+    const taken = await bench.notify('h1', { type: 'VM', payload })
+    expect(taken.status).toBe(202)
+    await settled(taken.body.notification.notification_uuid, time <= 3 ? 'finished' : 'failed')
+  }
+  const orders = bench.cloud.orders.filter((order) => order.includes(INSTANCE))
+  expect(orders).toEqual(Array.from({ length: 3 }, () => [`stop ${INSTANCE} of h1`, `start ${INSTANCE} of h1`]).flat())
+})
+
+test('a process that stays down: its host gets no new instances, and is not held', async () => {
+  const payload = { event: 'STOPPED', process_name: 'nova-compute' }
+  const taken = await bench.notify('h1', { type: 'PROCESS', payload })
+  await settled(taken.body.notification.notification_uuid, 'finished')
+  expect(bench.cloud.orders.filter((order) => order.startsWith('disable'))).toEqual(['disable h1'])
+  expect(bench.mesh.core.cluster.holds.size).toBe(0)
+})
+
+test('events that need nothing are ignored at once; what came back is finished', async () => {
+  const other = await bench.notify('h1', { type: 'VM', payload: { ...vm, vir_domain_event: 'SUSPENDED' } })
+  expect(other.body.notification.status).toBe('ignored')
+  const back = await bench.notify('h1', { payload: { event: 'STARTED', cluster_status: 'ONLINE' } })
+  expect(back.body.notification.status).toBe('finished')
 })
 
 test('lists: a limit, a marker, an order, and arguments that are refused', async () => {

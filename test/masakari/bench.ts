@@ -45,6 +45,14 @@ export class Cloud {
       return { got: 'accepted', ref: instance }
     },
     migrate: async () => ({ got: 'refused', why: 'not here', final: true }),
+    restart: async ({ host, instance, step }) => {
+      this.orders.push(`${step} ${instance} of ${host}`)
+      return { got: 'done' }
+    },
+    disable: async (host) => {
+      this.orders.push(`disable ${host}`)
+      return { got: 'done' }
+    },
     readmit: async () => true,
   }
 
@@ -81,6 +89,7 @@ export class Bench {
     await writeFile(join(dir, 'htpasswd'), lines.join(''), { mode: 0o600 })
     const cloud = new Cloud()
     const mesh = new MemoryMesh(cloud.driver, hosts)
+    for (const host of hosts) mesh.living.add(host)
     const agent = AgentConfig.parse({
       name: 'a1',
       role: 'arbiter',

@@ -16,6 +16,9 @@ export class MemoryMesh {
   readonly core: Arbiter
   readonly alerts: Alert[] = []
   readonly off = new Set<string>()
+  /** Hosts whose heartbeats arrive. */
+  readonly living = new Set<string>()
+  private beats = 0
   private readonly entries = new Map<string, Entry>()
   private index = 1
   private sessions = 0
@@ -75,11 +78,27 @@ export class MemoryMesh {
       if (this.stopped) return
       const nowMs = monotonicClock.now()
       this.core.onLease({ epoch: 1, endsMs: nowMs + 10_000, storeOkMs: nowMs }, nowMs)
+      this.beat(nowMs)
       this.core.tick(nowMs)
       setTimeout(tick, 50)
     }
     this.core.onStore({ entries: [...this.entries.values()], index: this.index }, monotonicClock.now())
     tick()
+  }
+
+  private beat(nowMs: number): void {
+    this.beats += 1
+    const self = {
+      state: 'member',
+      lagMs: 0,
+      storageLost: false,
+      guests: 0,
+      consents: false,
+      gate: 'open',
+      watchdogMs: 10_000,
+    } as const
+    for (const from of this.living)
+      this.core.onHeartbeat({ from, bootId: 'b', seq: this.beats, self, peers: {} }, nowMs)
   }
 
   stop(): void {

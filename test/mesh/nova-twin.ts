@@ -133,6 +133,8 @@ export class NovaTwin {
     const vm = this.vms.find(({ id }) => id === server[1])
     if (!vm) return fail(404, 'itemNotFound', `Instance ${server[1]} could not be found.`)
     if (!server[2]) return answer(200, { server: serverView(vm) })
+    const power = body && (['os-stop', 'os-start'] as const).find((name) => Object.hasOwn(body, name))
+    if (power) return this.power(vm, power, { answer, fail })
     if (body?.['os-migrateLive']) return this.migrateLive(vm, { answer, fail })
     return this.evacuate(vm, { answer, fail, drop: () => response.destroy() })
   }
@@ -193,6 +195,22 @@ export class NovaTwin {
       return drop()
     }
     answer(200)
+  }
+
+  private power(vm: Vm, action: 'os-stop' | 'os-start', { answer, fail }: Answers): void {
+    const from = action === 'os-stop' ? ['active', 'error'] : ['stopped']
+    if (vm.task !== null || !from.includes(vm.vm_state))
+      return fail(
+        409,
+        'conflictingRequest',
+        `Cannot '${action.slice(3)}' instance ${vm.id} while it is in vm_state ${vm.vm_state}`,
+      )
+    vm.task = action === 'os-stop' ? 'powering-off' : 'powering-on'
+    setTimeout(() => {
+      vm.task = null
+      vm.vm_state = action === 'os-stop' ? 'stopped' : 'active'
+    }, this.moveMs)
+    answer(202)
   }
 
   private migrateLive(vm: Vm, { answer, fail }: Answers): void {

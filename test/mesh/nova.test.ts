@@ -1,5 +1,6 @@
 /** The Nova driver on the twin; `npm run test:nova` runs the same suite on a real Nova. */
 import { expect, test } from 'vitest'
+import { until } from '../../kit/clock.ts'
 import { NovaDriver } from '../../host-agent/adapters/instances/nova.ts'
 import { novaConformance, type NovaUnderTest } from './nova-conformance.ts'
 import { MemoryMesh } from './memory-world.ts'
@@ -48,6 +49,34 @@ test('what cannot be moved is named before any host fails', async () => {
     expect(by.local?.unprotected).toMatch(/rebuild it from its image/)
     expect(by.unwanted?.unprotected).toMatch(/HA_Enabled/)
     expect(by.fine).toMatchObject({ unprotected: null, priority: 7 })
+  } finally {
+    await twin.stop()
+  }
+})
+
+test('a server is stopped and started where it is; one elsewhere, one that wants no HA and one that is paused are not', async () => {
+  const twin = new NovaTwin(HOSTS)
+  const url = await twin.start()
+  try {
+    const driver = driverOf(url)
+    const signal = AbortSignal.timeout(20_000)
+    const { id: instance } = twin.addServer('fine', 'cmp1', { vm_state: 'error' })
+    for (const step of ['stop', 'start'] as const) {
+      const taken = async () => (await driver.restart({ host: 'cmp1', instance, step }, signal)).got === 'done'
+      expect(await taken()).toBe(false)
+      await until(taken, { what: step, timeoutMs: 10_000, everyMs: 20 })
+      expect(twin.vms[0]?.vm_state).toBe(step === 'stop' ? 'stopped' : 'active')
+    }
+    const unwanted = twin.addServer('unwanted', 'cmp1', { metadata: { HA_Enabled: 'False' } }).id
+    const paused = twin.addServer('paused', 'cmp1', { vm_state: 'paused' }).id
+    const refusal = async (host: string, id: string) => driver.restart({ host, instance: id, step: 'stop' }, signal)
+    expect(await refusal('cmp2', instance)).toEqual({ got: 'refused', why: 'it is on cmp1, not on cmp2' })
+    expect(await refusal('cmp1', unwanted)).toMatchObject({ why: expect.stringContaining('HA_Enabled') })
+    expect(await refusal('cmp1', paused)).toMatchObject({ why: expect.stringContaining('paused') })
+
+    expect(await driver.disable('cmp1', 'nova-compute stopped', signal)).toEqual({ got: 'done' })
+    const [service] = twin.services
+    expect(service).toMatchObject({ host: 'cmp1', status: 'disabled', forced: false })
   } finally {
     await twin.stop()
   }

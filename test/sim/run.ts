@@ -18,8 +18,14 @@ export interface Outcome {
   readonly guests: number
 }
 
-export function runSchedule(schedule: Schedule, options: RackOptions = {}): Outcome {
+/** `meddle`: what else goes on in the rack. */
+export function runSchedule(
+  schedule: Schedule,
+  options: RackOptions = {},
+  meddle: (rack: SimRack) => void = () => undefined,
+): Outcome {
   const rack = new SimRack(schedule, options)
+  meddle(rack)
   for (const fault of schedule.faults) rack.engine.at(fault.atMs, () => apply(rack, fault))
   const sample = (): void => {
     rack.oracle.sample()

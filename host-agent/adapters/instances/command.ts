@@ -12,6 +12,8 @@ import type {
   MoveRequest,
   Started,
   Inventory,
+  RestartRequest,
+  StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
 
@@ -45,6 +47,10 @@ const WhereShape = z.object({
 const StartShape = z.discriminatedUnion('got', [
   z.object({ got: z.literal('accepted'), ref: z.optional(z.nullable(z.string())) }),
   z.object({ got: z.literal('refused'), why: z.string(), final: z.optional(z.boolean()) }),
+])
+const StepShape = z.discriminatedUnion('got', [
+  z.object({ got: z.literal(['done', 'not yet']) }),
+  z.object({ got: z.literal('refused'), why: z.string() }),
 ])
 const DoneShape = z.object({ done: z.boolean() })
 
@@ -98,6 +104,14 @@ export class CommandDriver implements Driver {
     return said.got === 'accepted'
       ? { got: 'accepted', ref: said.ref ?? null }
       : { got: 'refused', why: said.why, final: said.final ?? false }
+  }
+
+  restart({ host, instance, step }: RestartRequest, signal: AbortSignal): Promise<StepTaken> {
+    return this.ask(StepShape, { call: 'restart', host, instance, step }, signal)
+  }
+
+  disable(host: string, why: string, signal: AbortSignal): Promise<StepTaken> {
+    return this.ask(StepShape, { call: 'disable', host, why }, signal)
   }
 
   async readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean> {

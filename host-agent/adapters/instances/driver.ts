@@ -6,6 +6,8 @@ import type {
   MoveRequest,
   Started,
   Inventory,
+  RestartRequest,
+  StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
 
@@ -24,6 +26,10 @@ export interface Driver {
   /** Live, off a host that is well. Answers when it was taken, or when it is done; may be asked again: the instance is
    *  moved, or it stays. */
   migrate(order: MigrationRequest, signal: AbortSignal): Promise<Started>
+  /** One step of stopping or starting an instance of a host that lives, where it is. Asked again until it is done. */
+  restart(request: RestartRequest, signal: AbortSignal): Promise<StepTaken>
+  /** The host gets no new instances until a person says so. */
+  disable(host: string, why: string, signal: AbortSignal): Promise<StepTaken>
   /** One try to take a returned host back; false: not yet, ask again. */
   readmit(host: string, step: 'clean' | 'enable', signal: AbortSignal): Promise<boolean>
 }

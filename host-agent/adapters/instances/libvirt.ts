@@ -11,6 +11,8 @@ import type {
   MoveRequest,
   Started,
   Inventory,
+  RestartRequest,
+  StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
 import type { DomainRecord, DomainStore } from './domains.ts'
@@ -133,6 +135,28 @@ export class LibvirtDriver implements Driver {
     const after = await this.store.get(instance)
     if (after) await this.reconcile(after, { signal, down: [] })
     return { got: 'accepted', ref: null }
+  }
+
+  async restart({ host, instance, step }: RestartRequest, signal: AbortSignal): Promise<StepTaken> {
+    const record = await this.store.get(instance)
+    if (!record || record.host !== host || record.migratingTo)
+      return { got: 'refused', why: `it does not belong to ${host}, or is being moved` }
+    if (record.unprotected) return { got: 'refused', why: record.unprotected }
+    const state = await this.state(host, instance, signal)
+    if (state === undefined) return { got: 'not yet' }
+    if (step === 'stop') {
+      if (state === 'shut off') return { got: 'done' }
+      if (state === 'absent') return { got: 'refused', why: `it is not defined on ${host}` }
+      await this.virsh(host, ['destroy', instance], { signal })
+      return { got: 'not yet' }
+    }
+    if (state === 'running') return { got: 'done' }
+    await this.virsh(host, ['start', instance], { signal })
+    return { got: 'not yet' }
+  }
+
+  disable(): Promise<StepTaken> {
+    return Promise.resolve({ got: 'refused', why: 'libvirt has no service that gives a host new instances' })
   }
 
   /** What became of a live migration that was begun, asked once it is over or its source is dead. Answers the record as

@@ -11,5 +11,7 @@ export const noDriver: Driver = {
   locate: async () => new Map(),
   start: async () => ({ got: 'refused', why: 'no driver is configured', final: true }),
   migrate: async () => ({ got: 'refused', why: 'no driver is configured', final: true }),
+  restart: async () => ({ got: 'refused', why: 'no driver is configured' }),
+  disable: async () => ({ got: 'refused', why: 'no driver is configured' }),
   readmit: async () => true,
 }

@@ -8,7 +8,9 @@ import type {
   Listing,
   MigrationRequest,
   MoveRequest,
+  RestartRequest,
   Started,
+  StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
 import type { Driver } from './driver.ts'
@@ -131,6 +133,33 @@ export class NovaDriver implements Driver {
     return { got: 'refused', why: `Nova answered ${answer.status}: ${errorOf(answer.body)}`, final: false }
   }
 
+  /** As Masakari's engine restarts an instance; HA_Enabled=False is respected. */
+  async restart({ host, instance, step }: RestartRequest, signal: AbortSignal): Promise<StepTaken> {
+    const answer = await this.nova.ask({ method: 'GET', path: `/servers/${instance}`, signal })
+    if (answer.status === 404) return { got: 'refused', why: 'Nova does not know it' }
+    if (answer.status !== 200) throw new Fault('driver.failed', `Nova answered ${answer.status} for ${instance}`)
+    const { server } = answer.body as { server: Server }
+    const why = whyNotRestarted(server, host)
+    if (why !== undefined) return { got: 'refused', why }
+    if (server['OS-EXT-STS:task_state']) return { got: 'not yet' }
+
+    const state = server['OS-EXT-STS:vm_state']
+    if (state === (step === 'stop' ? 'stopped' : 'active')) return { got: 'done' }
+    const may = step === 'stop' ? ['active', 'error'] : ['stopped']
+    if (!may.includes(state ?? '')) return { got: 'refused', why: `it is ${state}: it cannot be ${step}ed` }
+    const asked = await this.action(instance, { [`os-${step}`]: null }, signal)
+    if (asked.status === 202 || asked.status === 409) return { got: 'not yet' }
+    throw new Fault('driver.failed', `Nova answered ${asked.status} to os-${step} of ${instance}`)
+  }
+
+  async disable(host: string, why: string, signal: AbortSignal): Promise<StepTaken> {
+    const service = await this.nova.service(host, signal)
+    if (service.status === 'disabled') return { got: 'done' }
+    const body = { status: 'disabled', disabled_reason: why.slice(0, 255) }
+    await this.nova.expect(200, { method: 'PUT', path: `/os-services/${service.id}`, body, signal })
+    return { got: 'done' }
+  }
+
   private action(instance: string, body: unknown, signal: AbortSignal) {
     return this.nova.ask({ method: 'POST', path: `/servers/${instance}/action`, body, signal })
   }
@@ -172,6 +201,13 @@ export class NovaDriver implements Driver {
       return 'its disk is on the host itself: Nova would rebuild it from its image'
     return null
   }
+}
+
+function whyNotRestarted(server: Server, host: string): string | undefined {
+  const current = server['OS-EXT-SRV-ATTR:host']
+  if (current !== host) return `it is on ${current ?? 'no host'}, not on ${host}`
+  if (/^false$/i.test(server.metadata?.HA_Enabled ?? '')) return 'its metadata has HA_Enabled=False'
+  return undefined
 }
 
 /** By what Nova says of a server that exists. */

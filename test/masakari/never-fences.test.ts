@@ -1,0 +1,112 @@
+/** No sequence of notifications and of requests to act on a host ever brings one to fencing: on the whole simulated
+ *  rack, beside faults too; and of the API, on what it asks of the mesh. */
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import { AT, scheduleOf, scheduleWith } from '../sim/faults.ts'
+import type { SimRack } from '../sim/rack.ts'
+import { runSchedule } from '../sim/run.ts'
+import { Bench } from './bench.ts'
+
+/** Every 100 ms somebody tells some arbiter something of some host. */
+function meddle(rack: SimRack): void {
+  let told = 0
+  const again = (): void => {
+    const { engine } = rack
+    for (const { core } of rack.arbiters) {
+      const host = `h${Math.floor(engine.between(0, rack.hosts.length - 0.001))}`
+      tell(core, host, (told += 1), engine.nowMs)
+    }
+    engine.after(100, again)
+  }
+  again()
+}
+
+function tell(core: Arbiter, host: string, told: number, nowMs: number): void {
+  core.hint(host, nowMs)
+  const order = { token: `t${told}`, host, why: 'a test' }
+  core.errand({ ...order, kind: 'disable', instance: null }, nowMs)
+  core.errand({ ...order, token: `r${told}`, kind: 'restart', instance: `vm${told % 7}` }, nowMs)
+}
+
+test('a healthy rack that is told of deaths all the time fences nobody, and sends no OFF', () => {
+  for (let seed = 1; seed <= 10; seed += 1) {
+    const quiet = scheduleWith([{ atMs: AT, kind: 'hang', host: 1, forMs: 1_500 }], { seed })
+    const { violations, falseFences, trace } = runSchedule(quiet, {}, meddle)
+    expect([seed, violations, falseFences]).toEqual([seed, [], 0])
+    expect(trace.filter((line) => /: h\d is (confirmed|fencing)/.test(line))).toEqual([])
+  }
+})
+
+test('beside random faults it breaks no invariant, and causes no false fence', { timeout: 60_000 }, () => {
+  const bad: string[] = []
+  for (let seed = 1; seed <= 150; seed += 1) {
+    const { violations } = runSchedule(scheduleOf(seed), {}, meddle)
+    if (violations.length > 0) bad.push(`seed ${seed}: ${violations[0]}`)
+  }
+  expect(bad).toEqual([])
+})
+
+test('a death that is real is proven and fenced as fast as without them', () => {
+  const cut = scheduleWith([{ atMs: AT, kind: 'power cut', host: 1, bmcToo: false, backMs: null }], { seed: 3 })
+  const { violations, latency } = runSchedule(cut, {}, meddle)
+  expect(violations).toEqual([])
+  expect(latency?.fencedMs).toBeLessThan(10_000)
+})
+
+let bench: Bench
+beforeAll(async () => {
+  bench = await Bench.start()
+}, 60_000)
+afterAll(() => bench.stop())
+
+const host = fc.constantFrom('h1', 'h2', 'h3', 'h9')
+const notification = fc.oneof(
+  fc.record({
+    hostname: host,
+    type: fc.constant('COMPUTE_HOST'),
+    payload: fc.record(
+      {
+        event: fc.constantFrom('STOPPED', 'STARTED'),
+        cluster_status: fc.constantFrom('ONLINE', 'OFFLINE'),
+        host_status: fc.constantFrom('NORMAL', 'UNKNOWN'),
+      },
+      { requiredKeys: ['event'] },
+    ),
+  }),
+  fc.record({
+    hostname: host,
+    type: fc.constant('VM'),
+    payload: fc.record({
+      event: fc.constantFrom('LIFECYCLE', 'IO_ERROR', 'QEMU_GUEST_AGENT_ERROR'),
+      instance_uuid: fc.uuid(),
+      vir_domain_event: fc.constantFrom('STOPPED_FAILED', 'IO_ERROR_REPORT', 'x'),
+    }),
+  }),
+  fc.record({
+    hostname: host,
+    type: fc.constant('PROCESS'),
+    payload: fc.record({ event: fc.constant('STOPPED'), process_name: fc.string({ minLength: 1, maxLength: 20 }) }),
+  }),
+)
+
+test(
+  'notifications of the API, in any order: the mesh opens no incident and no BMC gets OFF',
+  { timeout: 60_000 },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(notification, { minLength: 1, maxLength: 8 }), async (list) => {
+        for (const { hostname, ...more } of list) {
+          const { status } = await bench.notify(hostname, more)
+          expect([202, 400, 409]).toContain(status)
+        }
+        expect(bench.mesh.core.cluster.incidents.size).toBe(0)
+        expect(bench.mesh.off.size).toBe(0)
+      }),
+      { numRuns: 40 },
+    )
+    expect(bench.cloud.orders.filter((order) => order.startsWith('start'))).toEqual(
+      bench.cloud.orders.filter((order) => / of h\d$/.test(order) && order.startsWith('start')),
+    )
+  },
+)
