@@ -102,8 +102,8 @@ function hostChanges({ core, consul, clock }: RouteParts): Route[] {
         const { reason, ...input } = checked(ErrandInput, call.body)
         mustLead(core, clock.now())
         const instance = input.kind === 'restart' ? input.instance : null
-        const { state, message } = core.errand({ ...input, instance, host: name, why: reason }, clock.now())
-        return { host: name, token: input.token, state, message }
+        const { stage, message } = core.errand({ ...input, instance, host: name, why: reason }, clock.now())
+        return { host: name, token: input.token, state: stage, message }
       },
     },
     {

@@ -1,6 +1,6 @@
-/** What others ask for on a host that lives: an instance is stopped and started again where it is, or the host is to get
- *  no new instances. The leader remembers each by its token; whoever asks again with it hears how far it came. Nothing
- *  here says anything about whether a host is dead. Pure. */
+/** What others ask for on a host that lives: an instance is stopped and started again where it is, or the host is to
+ *  get no new instances. The leader remembers each by its token; whoever asks again with it hears how far it came.
+ *  Nothing here says anything about whether a host is dead. Pure. */
 import type { Decision } from '../cluster/decision.ts'
 import type { StepTaken } from './instances.ts'
 
@@ -15,7 +15,7 @@ export interface ErrandOrder {
 }
 
 export interface Errand extends ErrandOrder {
-  readonly state: 'waiting' | 'under way' | 'done' | 'failed'
+  readonly stage: 'waiting' | 'under way' | 'done' | 'failed'
   /** Of a restart. */
   readonly step: 'stop' | 'start'
   readonly message: string | null
@@ -42,23 +42,26 @@ const REMEMBERED_MS = 3_600_000
 /** Of one instance within the time that errands are remembered. */
 const MOST_RESTARTS = 3
 
-const isOver = ({ state }: Errand): boolean => state === 'done' || state === 'failed'
+const isOver = ({ stage }: Errand): boolean => stage === 'done' || stage === 'failed'
 
 /** Takes an order, unless it is known. */
 export function takeErrand(errands: Errands, order: ErrandOrder, nowMs: number): { errands: Errands; errand: Errand } {
   const known = errands.get(order.token)
   if (known) return { errands, errand: known }
-  const kept = [...errands].filter(([, errand]) => !isOver(errand) || nowMs - errand.sinceMs < REMEMBERED_MS)
+  const recent = [...errands].filter(([, errand]) => !isOver(errand) || nowMs - errand.sinceMs < REMEMBERED_MS)
+  // The oldest of those that are over makes room.
+  const oldest = recent.length < MOST ? undefined : recent.find(([, errand]) => isOver(errand))?.[0]
+  const kept = recent.filter(([token]) => token !== oldest)
   const earlier = kept.filter(([, { kind, instance }]) => kind === 'restart' && instance === order.instance)
   const refusal =
     order.kind === 'restart' && earlier.length >= MOST_RESTARTS
       ? `it was restarted ${earlier.length} times within an hour`
       : kept.length >= MOST
-        ? 'too many requests are remembered'
+        ? 'too many requests are under way'
         : null
   const errand: Errand = {
     ...order,
-    state: refusal === null ? 'waiting' : 'failed',
+    stage: refusal === null ? 'waiting' : 'failed',
     step: 'stop',
     message: refusal,
     sinceMs: nowMs,
@@ -92,13 +95,13 @@ export function expireErrands(errands: Errands, nowMs: number): Errands {
     (errand) => !isOver(errand) && !errand.busy && nowMs - errand.sinceMs >= DEADLINE_MS,
   )
   return late.reduce(
-    (all, errand) => withErrand(all, { ...errand, state: 'failed', message: errand.message ?? 'its host is not well' }),
+    (all, errand) => withErrand(all, { ...errand, stage: 'failed', message: errand.message ?? 'its host is not well' }),
     errands,
   )
 }
 
 export const errandAsked = (errands: Errands, { errand }: ErrandEffect, nowMs: number): Errands =>
-  withErrand(errands, { ...errand, state: 'under way', busy: true, askedMs: nowMs })
+  withErrand(errands, { ...errand, stage: 'under way', busy: true, askedMs: nowMs })
 
 export function errandAnswered(
   errands: Errands,
@@ -112,11 +115,11 @@ export function errandAnswered(
   if (!answer.ok) return withErrand(errands, { ...rests, message: answer.fault.slice(0, 500) })
   const { step } = answer
   if (step?.got === 'refused')
-    return withErrand(errands, { ...rests, state: 'failed', message: step.why.slice(0, 500) })
+    return withErrand(errands, { ...rests, stage: 'failed', message: step.why.slice(0, 500) })
   if (step?.got !== 'done') return withErrand(errands, rests)
   if (errand.kind === 'restart' && errand.step === 'stop')
     return withErrand(errands, { ...rests, step: 'start', askedMs: Number.NEGATIVE_INFINITY })
-  return withErrand(errands, { ...rests, state: 'done', message: null })
+  return withErrand(errands, { ...rests, stage: 'done', message: null })
 }
 
 const withErrand = (errands: Errands, errand: Errand): Errands => new Map(errands).set(errand.token, errand)

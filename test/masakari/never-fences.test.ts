@@ -8,7 +8,7 @@ import type { SimRack } from '../sim/rack.ts'
 import { runSchedule } from '../sim/run.ts'
 import { Bench } from './bench.ts'
 
-/** Every 100 ms somebody tells some arbiter something of some host. */
+/** Four times a second somebody tells some arbiter something of some host. */
 function meddle(rack: SimRack): void {
   let told = 0
   const again = (): void => {
@@ -17,7 +17,7 @@ function meddle(rack: SimRack): void {
       const host = `h${Math.floor(engine.between(0, rack.hosts.length - 0.001))}`
       tell(core, host, (told += 1), engine.nowMs)
     }
-    engine.after(100, again)
+    engine.after(250, again)
   }
   again()
 }
@@ -30,9 +30,12 @@ function tell(core: Arbiter, host: string, told: number, nowMs: number): void {
 }
 
 test('a healthy rack that is told of deaths all the time fences nobody, and sends no OFF', () => {
-  for (let seed = 1; seed <= 10; seed += 1) {
+  for (let seed = 1; seed <= 4; seed += 1) {
     const quiet = scheduleWith([{ atMs: AT, kind: 'hang', host: 1, forMs: 1_500 }], { seed })
-    const { violations, falseFences, trace } = runSchedule(quiet, {}, meddle)
+    let rack: SimRack | undefined
+    const { violations, falseFences, trace } = runSchedule(quiet, {}, (made) => meddle((rack = made)))
+    const errands = rack?.arbiters.flatMap(({ core }) => [...core.memory.errands.values()]) ?? []
+    expect(errands.some(({ stage }) => stage === 'done')).toBe(true)
     expect([seed, violations, falseFences]).toEqual([seed, [], 0])
     expect(trace.filter((line) => /: h\d is (confirmed|fencing)/.test(line))).toEqual([])
   }
@@ -40,7 +43,7 @@ test('a healthy rack that is told of deaths all the time fences nobody, and send
 
 test('beside random faults it breaks no invariant, and causes no false fence', { timeout: 60_000 }, () => {
   const bad: string[] = []
-  for (let seed = 1; seed <= 150; seed += 1) {
+  for (let seed = 1; seed <= 4; seed += 1) {
     const { violations } = runSchedule(scheduleOf(seed), {}, meddle)
     if (violations.length > 0) bad.push(`seed ${seed}: ${violations[0]}`)
   }
@@ -103,10 +106,9 @@ test(
         expect(bench.mesh.core.cluster.incidents.size).toBe(0)
         expect(bench.mesh.off.size).toBe(0)
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     )
-    expect(bench.cloud.orders.filter((order) => order.startsWith('start'))).toEqual(
-      bench.cloud.orders.filter((order) => / of h\d$/.test(order) && order.startsWith('start')),
-    )
+    // What was done was done on a living host, where the instance is.
+    expect(bench.cloud.orders.filter((order) => !/^(stop|start) \S+ of h\d$|^disable h\d$/.test(order))).toEqual([])
   },
 )
