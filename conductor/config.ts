@@ -7,6 +7,7 @@ import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
 import { Subnets } from './config-subnets.ts'
 import { Images } from './config-images.ts'
+import { Ui } from './config-ui.ts'
 import { StoreConfig } from './config-store.ts'
 import { File, Ip, Port, Seconds, Url } from './config-values.ts'
 import { BmcAccess } from './config-bmc.ts'
@@ -236,7 +237,7 @@ export const Config = z.strictObject({
     })
     .prefault({})
     .describe('Reading the power state of every node from its BMC.'),
-  ui: z.boolean().default(true).describe('Whether the API serves the web console, at /ui/.'),
+  ui: Ui,
   events: z
     .strictObject({ keepDays: z.number().int().min(1).max(3650).default(90).describe('Days that events are kept.') })
     .prefault({})

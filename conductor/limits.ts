@@ -63,6 +63,7 @@ export const Limits = z.strictObject({
         20,
         'Sessions of browsers of one user; beyond it, the one that was used least recently ends.',
       ),
+      linksPerUser: count(20, 'Read-only links to the web console of one user.'),
       sessionSeconds: seconds(12 * 3600, 'Time after which a session of a browser ends.'),
       sessionIdleSeconds: seconds(1800, 'Time after which a session of a browser ends that is not used.'),
     })

@@ -48,6 +48,7 @@ export interface Account {
   readonly causes: readonly { readonly cause: string; readonly evidence: readonly string[]; readonly remedy: string }[]
 }
 
+export const LINKS = '/rackward/v1/links'
 const ANSWER_MS = 60_000
 const LATE = `no answer after ${ANSWER_MS / 1000} s`
 const UNKNOWN = `${LATE}: whether it was carried out is not known, so look at the state before you try again`
@@ -117,6 +118,24 @@ export async function getBoard(etag: string | null): Promise<{ board: Board; eta
 export async function logIn(user: string, password: string): Promise<void> {
   const body = JSON.stringify({ user, password })
   await ask('/rackward/v1/session', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })
+}
+
+export async function logInByLink(link: string): Promise<void> {
+  const headers = { 'Content-Type': 'application/json' }
+  await ask('/rackward/v1/session', { method: 'POST', body: JSON.stringify({ link }), headers })
+}
+
+export interface ReadLink {
+  readonly id: string
+  readonly user: string
+  readonly ends: string
+}
+
+/** The address of a new read-only link. */
+export async function makeLink(hours: number, csrf: string | null): Promise<string> {
+  const headers = { 'Content-Type': 'application/json', ...(csrf === null ? {} : { 'X-Rackward-CSRF': csrf }) }
+  const answer = await ask(LINKS, { method: 'POST', body: JSON.stringify({ hours }), headers })
+  return ((await answer.json()) as { link: string }).link
 }
 
 export async function logOut(csrf: string): Promise<void> {

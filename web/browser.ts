@@ -25,3 +25,10 @@ export function remember(key: string, value: string): void {
     // It lasts as long as the page.
   }
 }
+
+/** The secret of a read-only link in the address, which is taken out of it and out of the history. */
+export function takeLink(): string | undefined {
+  const found = /^#link=([\w-]+)$/.exec(location.hash)?.[1]
+  if (found !== undefined) history.replaceState(null, '', location.pathname)
+  return found
+}

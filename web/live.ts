@@ -1,9 +1,9 @@
 /** Keeps the board and the events up to date: a board, then the stream of events from there on. A connection that
  *  breaks is made again, and goes on after the last event, so nothing is missed. */
-import { ApiError, getBoard, getJson, stream, type Me, type WireEvent } from './api.ts'
-import { after, every, nowMs } from './browser.ts'
+import { ApiError, getBoard, getJson, logInByLink, stream, type Me, type WireEvent } from './api.ts'
+import { after, every, nowMs, takeLink } from './browser.ts'
 import { forgetNews, takeNews, withProgress } from './live-news.ts'
-import { aheadMs, board, events, heardMs, link, MAX_EVENTS, me, mesh, NO_MESH, tick } from './state.ts'
+import { aheadMs, board, events, heardMs, link, loginProblem, MAX_EVENTS, me, mesh, NO_MESH, tick } from './state.ts'
 
 /** The conductor shows that it lives every 15 s. */
 const SILENT_MS = 40_000
@@ -38,10 +38,18 @@ function forget(): void {
   mesh.value = NO_MESH
 }
 
-/** Finds out who uses the console; starts when somebody does. */
+/** Of the address, until the conductor has answered. */
+let readLink: string | undefined
+
+/** Finds out who uses the console; starts when somebody does. A read-only link logs in by itself. */
 export async function begin(): Promise<void> {
   try {
-    me.value = await getJson<Me>('/rackward/v1/me')
+    readLink ??= takeLink()
+    if (readLink !== undefined) await logInByLink(readLink)
+    readLink = undefined
+    const found = await getJson<Me>('/rackward/v1/me')
+    // Whoever may change nothing is shown what a reader is.
+    me.value = found.read_only ? { ...found, role: 'reader' } : found
     aheadMs.value = Date.parse(me.value.now) - nowMs()
     start()
   } catch (error) {
@@ -50,7 +58,9 @@ export async function begin(): Promise<void> {
       after(RETRY_MS, () => void begin())
       return
     }
+    readLink = undefined
     forget()
+    loginProblem.value = error instanceof ApiError && error.fault === 'access.unknown' ? error.message : ''
     me.value = null
   }
 }

@@ -6,6 +6,7 @@ import { Host } from './pages/host.tsx'
 import { Images } from './pages/images.tsx'
 import { Incident } from './pages/incident.tsx'
 import { Incidents } from './pages/incidents.tsx'
+import { Links } from './pages/links.tsx'
 import { Login } from './pages/login.tsx'
 import { Mesh } from './pages/mesh.tsx'
 import { Node } from './pages/node.tsx'
@@ -25,6 +26,7 @@ function Page() {
   if (first === 'incidents')
     return second === undefined ? <Incidents /> : <Incident id={decoded(second)} key={second} />
   if (first === 'events') return <Events />
+  if (first === 'links') return <Links />
   if (first === 'images') return <Images />
   return (
     <div class="empty card">

@@ -15,6 +15,8 @@ export interface Answer<T> {
 
 /** Undefined: not asked yet. Null: nobody is logged in. */
 export const me = signal<Me | null | undefined>(undefined)
+/** Why nobody is logged in, where that is not just so. */
+export const loginProblem = signal('')
 export const board = signal<Board | undefined>(undefined)
 /** The newest first. */
 export const events = signal<readonly WireEvent[]>([])

@@ -105,6 +105,7 @@ export const Me = z.object({
   project: z.string().nullable().describe('sees the nodes of this project alone; null: all'),
   needs_login: z.boolean().describe('false: the API has no authentication'),
   csrf: z.string().nullable().describe('for the header X-Rackward-CSRF of changes by session; null without a session'),
+  read_only: z.boolean().describe('pages change nothing: `ui.readOnly`, or a read-only link'),
   session_ends: z.string().nullable(),
   conductor: z.string().describe('the name of its machine'),
   mesh: z.boolean().describe('whether this conductor knows a mesh'),

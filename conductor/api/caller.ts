@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { isLoopback } from '../../kit/addresses.ts'
 import { Fault } from '../../kit/fault.ts'
-import type { Actor, Authenticator } from './auth.ts'
+import { ANYBODY, type Actor, type Authenticator } from './auth.ts'
 import { isRead } from './cross-site.ts'
 import type { OpenSession, Sessions } from './sessions.ts'
 
@@ -54,20 +54,29 @@ export const setCookie = (request: IncomingMessage, token: string | undefined, m
   ].join('; ')
 
 /** Undefined: nobody that is known. Throws what `Authenticator.check` does, and `access.cross-site` for a change by
- *  cookie without the token that proves where it comes from. */
+ *  cookie without the token that proves where it comes from, and `access.denied` for one where pages are read-only. */
 export async function callerOf(
   request: IncomingMessage,
   { auth, sessions }: { readonly auth: Authenticator; readonly sessions: Sessions },
 ): Promise<Caller | undefined> {
   const actor = await auth.check(request.headers.authorization, request.socket.remoteAddress ?? 'local')
+  if (actor === ANYBODY && isBrowser(request)) mayChange(request, sessions.readOnly)
   if (actor) return { actor }
   const token = request.headers.authorization === undefined ? cookieOf(request) : undefined
   if (token === undefined) return undefined
   mayHaveSession(request)
   const session = await sessions.find(token)
   if (!session) return undefined
+  mayChange(request, session.readOnly)
   if (!isRead(request)) mustProve(request, session.csrf)
   return { actor: session.actor, session }
+}
+
+/** Throws `access.denied` for a change where pages are read-only; anybody may log out. */
+function mayChange(request: IncomingMessage, readOnly: string | null): void {
+  if (readOnly === null || isRead(request)) return
+  const isLogout = request.method === 'DELETE' && request.url?.replace(/\/$/, '') === '/rackward/v1/session'
+  if (!isLogout) throw new Fault('access.denied', readOnly)
 }
 
 function mustProve(request: IncomingMessage, csrf: string): void {

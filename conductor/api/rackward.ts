@@ -21,6 +21,7 @@ import { boardRoutes, type BoardParts } from './board.ts'
 import { rackRoutes } from './rack.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
+import { linkRoutes } from './link-routes.ts'
 import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
 import { healthRoutes } from './health.ts'
@@ -57,6 +58,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...healthRoutes(parts),
     ...meshRoutes(parts),
     ...sessionRoutes(parts),
+    ...linkRoutes(parts),
     ...boardRoutes(parts),
     ...imageRoutes(parts),
     ...rackRoutes(parts),

@@ -1,14 +1,17 @@
 /** Sessions of browsers: a random token in a cookie, of which the store keeps the hash. A session ends after a time,
- *  when it is not used, when it is closed, and when the password of its user changes; it survives a restart. */
+ *  when it is not used, when it is closed, and when the password of its user changes; it survives a restart. A link is
+ *  a session that any number of browsers share, and that reads what its user sees. */
 import { createHash, createHmac } from 'node:crypto'
 import type { Clock } from '../../kit/clock.ts'
-import { isFault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Limits } from '../limits.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
 import type { Actor, Authenticator } from './auth.ts'
 
 export const SESSION = 'session'
+/** A kind of its own: a release that knows no links must not take one for a session with the rights of its user. */
+export const LINK = 'session-link'
 const TOKEN_BYTES = 32
 const TOKEN = /^[A-Za-z0-9_-]{43}$/
 /** The time of the last use is written down no more often than this. */
@@ -25,6 +28,16 @@ export interface OpenSession {
   /** What a request that changes something must send beside the cookie. */
   readonly csrf: string
   readonly endsAtMs: number
+  /** Why it may change nothing; null: its user's role decides. */
+  readonly readOnly: string | null
+  readonly isLink: boolean
+}
+
+export interface Link {
+  readonly uuid: string
+  readonly user: string
+  readonly createdAtMs: number
+  readonly endsAtMs: number
 }
 
 export interface SessionParts {
@@ -32,8 +45,13 @@ export interface SessionParts {
   readonly auth: Pick<Authenticator, 'known'>
   readonly clock: Clock
   readonly random: Random
-  readonly limits: Pick<Limits['api'], 'sessionSeconds' | 'sessionIdleSeconds' | 'sessionsPerUser'>
+  readonly limits: Pick<Limits['api'], 'sessionSeconds' | 'sessionIdleSeconds' | 'sessionsPerUser' | 'linksPerUser'>
+  /** No session may change anything (`ui.readOnly`). */
+  readonly readOnly?: boolean
 }
+
+const NO_CHANGES = 'the web console is read-only here (ui.readOnly): use the command line'
+const NO_LINK_CHANGES = 'a read-only link changes nothing: log in as a user'
 
 /** Tells nothing about the token, so that a page may hold it. */
 const csrfOf = (token: string): string => createHmac('sha256', token).update('csrf').digest('base64url')
@@ -45,6 +63,11 @@ export class Sessions {
 
   constructor(parts: SessionParts) {
     this.parts = parts
+  }
+
+  /** Why no session may change anything; null: they may. */
+  get readOnly(): string | null {
+    return this.parts.readOnly ? NO_CHANGES : null
   }
 
   /** A new session of a user whose password was right. */
@@ -81,12 +104,55 @@ export class Sessions {
   async find(token: string): Promise<OpenSession | undefined> {
     const { store, limits } = this.parts
     if (!TOKEN.test(token)) return undefined
-    const found = await store.objects.find(SESSION, hashOf(token))
+    const hash = hashOf(token)
+    const found = (await store.objects.find(SESSION, hash)) ?? (await store.objects.find(LINK, hash))
     const actor = found && this.actorOf(found)
     if (!found || !actor) return undefined
     await this.touch(found)
-    const endsAtMs = found.createdAtMs + limits.sessionSeconds * 1000
-    return { uuid: found.uuid, actor, csrf: csrfOf(token), endsAtMs }
+    const isLink = found.kind === LINK
+    const readOnly = isLink ? NO_LINK_CHANGES : this.readOnly
+    const endsAtMs = isLink ? linkEndsAtMs(found) : found.createdAtMs + limits.sessionSeconds * 1000
+    const shown = readOnly === null ? actor : ({ ...actor, role: 'reader' } as const)
+    return { uuid: found.uuid, actor: shown, csrf: csrfOf(token), endsAtMs, readOnly, isLink }
+  }
+
+  /** Throws `object.conflict` when the user has too many. */
+  async addLink({ user }: Pick<Actor, 'user'>, seconds: number): Promise<{ token: string; link: Link }> {
+    const { store, clock, random, limits, auth } = this.parts
+    const token = random.bytes(TOKEN_BYTES).toString('base64url')
+    const nowMs = clock.now()
+    const made: ObjectRecord = {
+      kind: LINK,
+      uuid: random.uuid(),
+      version: 0,
+      name: hashOf(token),
+      nodeUuid: null,
+      uniqueKey: null,
+      createdAtMs: nowMs,
+      updatedAtMs: null,
+      body: { user, stamp: auth.known(user)?.stamp ?? '', endsAtMs: nowMs + seconds * 1000 },
+    }
+    await store.objects.add(made)
+    // Counted afterwards: of those that are made at one moment, each sees the others.
+    const own = await this.links(user)
+    if (own.length <= limits.linksPerUser) return { token, link: linkOf(made) }
+    await this.endLink(made.uuid)
+    throw new Fault(
+      'object.conflict',
+      `user ${user} has ${own.length - 1} links already (limits.api.linksPerUser): end one that is not needed`,
+    )
+  }
+
+  /** Those that are valid, of a user or of all; the others are removed. */
+  async links(user?: string): Promise<Link[]> {
+    const all = await this.parts.store.objects.every(LINK)
+    for (const one of all) if (this.actorOf(one) === undefined) await this.endLink(one.uuid)
+    return all.filter((one) => this.actorOf(one) && (user === undefined || one.body.user === user)).map(linkOf)
+  }
+
+  async endLink(uuid: string): Promise<void> {
+    await this.parts.store.objects.remove(LINK, uuid)
+    for (const end of this.holders.get(uuid) ?? []) end()
   }
 
   async close(uuid: string): Promise<void> {
@@ -115,7 +181,8 @@ export class Sessions {
   }
 
   private async goesOn(uuid: string): Promise<boolean> {
-    const found = await this.parts.store.objects.find(SESSION, uuid)
+    const { objects } = this.parts.store
+    const found = (await objects.find(SESSION, uuid)) ?? (await objects.find(LINK, uuid))
     if (!found || !this.actorOf(found)) return false
     await this.touch(found)
     return true
@@ -127,8 +194,11 @@ export class Sessions {
     const nowMs = clock.now()
     const ageMs = nowMs - session.createdAtMs
     const idleMs = nowMs - usedAtMs(session)
-    if (ageMs < -SKEW_MS || ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000)
-      return undefined
+    const isOver =
+      session.kind === LINK
+        ? nowMs >= linkEndsAtMs(session)
+        : ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000
+    if (ageMs < -SKEW_MS || isOver) return undefined
     const known = auth.known(String(session.body.user))
     return known && known.stamp === session.body.stamp ? known.actor : undefined
   }
@@ -136,7 +206,7 @@ export class Sessions {
   private async touch(session: ObjectRecord): Promise<void> {
     const { store, clock } = this.parts
     const nowMs = clock.now()
-    if (nowMs - usedAtMs(session) < TOUCH_MS) return
+    if (session.kind === LINK || nowMs - usedAtMs(session) < TOUCH_MS) return
     await store.objects.put({ ...session, updatedAtMs: nowMs }).catch((error: unknown) => {
       // Another request of the same session was first, or it was closed meanwhile; and where nothing can be written,
       // somebody may still look.
@@ -146,3 +216,10 @@ export class Sessions {
 }
 
 const usedAtMs = (session: ObjectRecord): number => session.updatedAtMs ?? session.createdAtMs
+const linkEndsAtMs = ({ body }: ObjectRecord): number => Number(body.endsAtMs)
+const linkOf = (made: ObjectRecord): Link => ({
+  uuid: made.uuid,
+  user: String(made.body.user),
+  createdAtMs: made.createdAtMs,
+  endsAtMs: linkEndsAtMs(made),
+})

@@ -64,7 +64,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     () => authenticator(config.api.auth, { clock, limits, onLimit }),
     (made) => made.close(),
   )
-  const sessions = new Sessions({ store, auth, clock, random, limits })
+  const readOnly = typeof config.ui === 'object' && config.ui.readOnly
+  const sessions = new Sessions({ store, auth, clock, random, limits, readOnly })
   const live = new LiveFeed({ store, sightings, link: parts.link, clock: context.monotonic, log })
   const routes = allRoutes({
     ...parts,
@@ -97,7 +98,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     random,
     conductor: hostnameOf(config),
     holderOf: (node) => store.owner?.holderOf(node),
-    ui: config.ui && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
+    ui: config.ui !== false && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
     metrics,
     notReadyReasons: () => notReadyReasons(store, boot.isDown),
     damaged: () => damagedNames(store, images),

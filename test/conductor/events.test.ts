@@ -214,6 +214,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/nodes/{ident}/fence',
     '/rackward/v1/session',
     '/rackward/v1/me',
+    '/rackward/v1/links',
+    '/rackward/v1/links/{id}',
     '/rackward/v1/board',
     '/rackward/v1/nodes/{ident}/phases',
     '/rackward/v1/images',
@@ -224,8 +226,15 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
   ).toEqual(['identify', 'off'])
   expect(Object.keys(document.paths['/rackward/v1/nodes/{ident}/console'].get.responses)).toContain('101')
   const { parameters } = document.paths['/rackward/v1/events'].get
-  expect(parameters.map((one: { name: string }) => one.name)).toEqual(['after', 'node', 'kinds', 'newest', 'limit'])
-  expect(parameters[4].schema).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000, default: 100 })
+  expect(parameters.map((one: { name: string }) => one.name)).toEqual([
+    'after',
+    'node',
+    'kinds',
+    'newest',
+    'live',
+    'limit',
+  ])
+  expect(parameters[5].schema).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000, default: 100 })
   expect(document.paths['/rackward/v1/nodes/{ident}/lock'].delete.parameters).toMatchObject([
     { name: 'ident', in: 'path', required: true },
     { name: 'reason', in: 'query', required: true },

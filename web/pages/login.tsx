@@ -2,9 +2,10 @@
 import { useSignal } from '@preact/signals'
 import { logIn } from '../api.ts'
 import { begin } from '../live.ts'
+import { loginProblem } from '../state.ts'
 
 export function Login() {
-  const problem = useSignal('')
+  const problem = loginProblem
   const busy = useSignal(false)
   const submit = async (form: HTMLFormElement) => {
     const data = new FormData(form)

@@ -78,7 +78,7 @@ export function Head() {
       {user && (
         <span class="who">
           <span title={user.project === null ? `on ${user.conductor}` : `project ${user.project}`}>
-            {user.user} <small>{user.role}</small>
+            {user.user} <small>{user.read_only ? 'read only' : user.role}</small>
           </span>
           {user.needs_login && (
             <button type="button" class="quiet" onClick={() => void leave()}>

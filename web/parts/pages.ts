@@ -8,11 +8,14 @@ const PAGES = [
   { to: '/incidents', name: 'Incidents', needs: 'mesh' },
   { to: '/events', name: 'Events' },
   { to: '/images', name: 'Images', needs: 'whole' },
+  { to: '/links', name: 'Links', needs: 'operator' },
 ] as const
 
-/** What belongs to the whole site is not shown to who is confined to a project, and the mesh where there is one. */
+/** What belongs to the whole site is not shown to who is confined to a project; the mesh is where there
+ *  is one, and links are made by who may change something. */
 export const pagesFor = (user: Me | null | undefined) =>
   PAGES.filter((page) => {
     if (!('needs' in page)) return true
+    if (page.needs === 'operator') return user?.needs_login && user.role !== 'reader'
     return user?.project === null && (page.needs === 'whole' || user.mesh)
   })
