@@ -1,6 +1,7 @@
 /** The console: shows the page that the address names, to whoever is logged in. */
 import { render } from 'preact'
 import { begin, startClock } from './live.ts'
+import { Arbiters } from './pages/arbiters.tsx'
 import { Events } from './pages/events.tsx'
 import { Host } from './pages/host.tsx'
 import { Images } from './pages/images.tsx'
@@ -23,6 +24,7 @@ function Page() {
   if (first === '') return <Racks />
   if (first === 'nodes') return second === undefined ? <Nodes /> : <Node ident={decoded(second)} key={second} />
   if (first === 'mesh') return second === undefined ? <Mesh /> : <Host name={decoded(second)} key={second} />
+  if (first === 'arbiters') return <Arbiters />
   if (first === 'incidents')
     return second === undefined ? <Incidents /> : <Incident id={decoded(second)} key={second} />
   if (first === 'events') return <Events />

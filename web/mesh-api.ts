@@ -13,6 +13,11 @@ export interface Hold {
   readonly seconds: number | null
 }
 
+/** What the leading arbiter told people. */
+export interface Notices {
+  readonly pages: readonly { readonly at: string; readonly host: string | null; readonly message: string }[]
+}
+
 export interface MeshHost {
   readonly name: string
   readonly state: string
@@ -27,6 +32,8 @@ export interface MeshHost {
   readonly not_fenceable_because: string | null
   readonly unprotected: readonly { readonly id: string; readonly name: string; readonly because: string }[] | null
   readonly hold: Hold | null
+  /** Another arbiter may still fence it: it gets no lease. */
+  readonly lease_withheld?: boolean
   readonly incident: string | null
   readonly node: string | null
 }
@@ -41,6 +48,13 @@ export interface Mesh {
   readonly reason: string
   readonly requested_by: string
   readonly levels: readonly string[]
+  readonly agent_lost?: string
+  readonly isolated?: string
+  readonly tenant_lost?: string
+  /** What a person set to another value than the default. */
+  readonly changed_limits?: Readonly<Record<string, number>>
+  readonly epoch?: number | null
+  readonly settled?: boolean
   readonly budget?: {
     readonly fenced: number
     readonly allowed: number
@@ -48,7 +62,11 @@ export interface Mesh {
     readonly being_fenced: number
     readonly at_once: number
   }
-  readonly arbiters: readonly { readonly name: string; readonly last_heard_seconds: number | null }[]
+  readonly arbiters: readonly {
+    readonly name: string
+    readonly last_heard_seconds: number | null
+    readonly api?: string | null
+  }[]
   readonly hosts: readonly MeshHost[]
   readonly unreadable_keys: readonly string[]
 }

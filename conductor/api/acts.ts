@@ -23,7 +23,7 @@ export const actRoutes = (parts: RouteParts): DescribedRoute[] => [
 async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
   const node = await nodeOf(parts, request)
   const source = node.instanceInfo.image_source
-  const about = { node: node.name ?? node.uuid, image_source: typeof source === 'string' ? source : null }
+  const about = { node: node.name ?? node.uuid, image_source: textOf(source), reboot: textOf(node.instanceInfo.reboot) }
   if (!mayRole(request.actor, 'operator')) return { ...about, acts: [] }
   const leased = standing(request.actor, node) === 'lessee'
   // A refusal quotes why others put the node into maintenance.
@@ -35,6 +35,8 @@ async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
   return { ...about, acts: found.map((act) => ({ ...act, request: requestOf(act, node), cli: cliOf(act, node) })) }
 }
 
+const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null)
+
 /** The target of a verb in Ironic's words. */
 const targetOf = (verb: string) => (verb === 'deploy' ? 'active' : verb === 'delete' ? 'deleted' : verb)
 
@@ -42,8 +44,17 @@ function requestOf({ kind, name }: Act, { uuid }: NodeRecord): Acts['acts'][numb
   const path = `/v1/nodes/${uuid}`
   if (kind === 'power') return { method: 'PUT', path: `${path}/states/power`, body: { target: name } }
   if (kind === 'provision') return { method: 'PUT', path: `${path}/states/provision`, body: { target: targetOf(name) } }
+  if (name === 'boot device') return { method: 'PUT', path: `${path}/management/boot_device`, body: {} }
+  if (name === 'inject nmi') return { method: 'PUT', path: `${path}/management/inject_nmi`, body: {} }
+  if (name === 'retire') return { method: 'PATCH', path, body: [{ op: 'add', path: '/retired', value: true }] }
+  if (name === 'unretire') return { method: 'PATCH', path, body: UNRETIRE }
   return { method: name === 'maintenance on' ? 'PUT' : 'DELETE', path: `${path}/maintenance`, body: {} }
 }
+
+const UNRETIRE = [
+  { op: 'replace', path: '/retired', value: false },
+  { op: 'add', path: '/retired_reason', value: null },
+]
 
 const COMMANDS: Readonly<Record<string, string>> = {
   delete: 'undeploy',
@@ -52,6 +63,9 @@ const COMMANDS: Readonly<Record<string, string>> = {
   'soft power off': 'power off --soft',
   'maintenance on': 'maintenance set',
   'maintenance off': 'maintenance unset',
+  'boot device': 'boot device set',
+  retire: 'set --retired',
+  unretire: 'unset --retired --retired-reason',
 }
 
 const cliOf = ({ name }: Act, node: NodeRecord): string =>

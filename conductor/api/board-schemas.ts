@@ -80,18 +80,19 @@ export type ImageList = z.infer<typeof ImageList>
 export const Acts = z.object({
   node: z.string().describe('its name, else its UUID: what a user types to confirm that disks are erased'),
   image_source: z.string().nullable().describe('what its instance_info names now'),
+  reboot: z.string().nullable().describe('how its instance_info says that a deploy starts the image'),
   acts: z.array(
     z.object({
       name: z.string(),
-      kind: z.enum(['provision', 'power', 'maintenance']),
+      kind: z.enum(['provision', 'power', 'maintenance', 'management']),
       description: z.string(),
       erases: z.string().nullable().describe('what is on the disks and will not be there any more'),
       ends: z.string().nullable().describe('what runs and will not run any more'),
       refused: z.string().nullable().describe('why it would be refused now'),
       request: z.object({
-        method: z.enum(['PUT', 'DELETE']),
+        method: z.enum(['PUT', 'DELETE', 'PATCH']),
         path: z.string(),
-        body: z.record(z.string(), z.unknown()),
+        body: z.union([z.record(z.string(), z.unknown()), z.array(z.record(z.string(), z.unknown()))]),
       }),
       cli: z.string().describe('the command that sends the same request'),
     }),

@@ -3,6 +3,7 @@
 import type { Environment } from '../../host-agent/adapters/environment.ts'
 import { startMeshApi } from '../../host-agent/api/server.ts'
 import { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import type { Alert } from '../../host-agent/cluster/decision.ts'
 import type { Entry } from '../../host-agent/cluster/store.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
@@ -41,10 +42,12 @@ interface ServedBy {
   /** As the leader's key says it. */
   readonly leader: { name: string; api: string | null }
   readonly cas?: Consul['cas']
+  /** What it told people. */
+  readonly notices?: readonly (Alert & { at: string })[]
 }
 
 /** Its API, without authentication, on a port of its own. */
-export function serveArbiter(core: Arbiter, { api, leader, cas }: ServedBy) {
+export function serveArbiter(core: Arbiter, { api, leader, cas, notices = [] }: ServedBy) {
   const consul: Partial<Consul> = {
     get: async (key) =>
       key === KEYS.leader ? { key, value: leader, session: 's', index: 1, lockIndex: 1 } : undefined,
@@ -58,7 +61,7 @@ export function serveArbiter(core: Arbiter, { api, leader, cas }: ServedBy) {
     api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
   })
   const parts = { core, api, consul: consul as Consul, clock: monotonicClock, log: silentLog }
-  return startMeshApi(config, { ...parts, pages: () => [] })
+  return startMeshApi(config, { ...parts, pages: () => notices })
 }
 
 const SELF: Heartbeat['self'] = {

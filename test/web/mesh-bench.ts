@@ -135,9 +135,15 @@ export async function startMeshBench(options: { text?: string; many?: number } =
     core.onStore({ entries, index }, clock.now())
   }
   const written = new Map<string, unknown>()
+  const notice = {
+    at: new Date(systemClock.now()).toISOString(),
+    key: 'h4 silent',
+    host: 'h4',
+    says: `h4 fell silent ${text}`,
+  }
   const leader = { name: 'a1', api: null }
   const cas = async (key: string, value: unknown) => (written.set(key, value), true)
-  const api = await serveArbiter(core, { api: null, leader, cas })
+  const api = await serveArbiter(core, { api: null, leader, cas, notices: [notice] })
   const speakers = [...names, ...ARBITERS].filter((name) => !SILENT.has(name))
   const beat = () => {
     const nowMs = clock.now()

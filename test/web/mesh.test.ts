@@ -130,6 +130,25 @@ test('arbiters that fall silent are seen: what is shown is old, and says how old
   await page.context().close()
 })
 
+test('who leads and until when, what the policy is, and what people were told', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'eye', '/ui/mesh')
+  const policy = page.locator('section').filter({ has: page.getByRole('heading', { name: 'Policy' }) })
+  await policy.getByText('L0, L1, L3, L5').waitFor()
+  expect(await policy.getByText('a person is told').count()).toBe(3)
+  await page.getByRole('link', { name: 'Leases and notices' }).click()
+  const row = (name: string) =>
+    page.getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) })
+  await row('a1').getByText('● leads').waitFor()
+  await row('a2').getByText('stands by').waitFor()
+  await page.getByText(/s left, epoch 7/).waitFor()
+  await page.getByText(`armed for the test ${HOSTILE}`).waitFor()
+  await page.getByText(`h4 fell silent ${HOSTILE}`).waitFor()
+  expect(said).toEqual([])
+  expect(await page.evaluate('window.pwned')).toBeUndefined()
+  await page.context().close()
+})
+
 test('what changes in the mesh comes with the stream, and an incident is asked for when it changed', async () => {
   const { page, said } = await bench.page()
   const asked: string[] = []
@@ -166,6 +185,7 @@ test.concurrent.each([
   for (const [path, shown] of [
     ['mesh', 'Not protected'],
     ['mesh/h4', 'Why, and why not'],
+    ['arbiters', 'Told to people'],
     ['incidents', 'Table of incidents'],
     [`incidents/${INCIDENT}`, 'Time line'],
   ] as const) {

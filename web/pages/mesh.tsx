@@ -1,9 +1,9 @@
 /** The mesh: who leads, whether it acts, what each host is taken for on which plane, and what is not protected. */
 import { useSignal } from '@preact/signals'
-import type { ComponentChildren } from 'preact'
 import { duration, heard } from '../format.ts'
 import { MESH, PLANES, type MeshHost, type ToldHost, type ToldMesh } from '../mesh-api.ts'
 import { HostState, PlaneCell, toneOfHost } from '../parts/host.tsx'
+import { armedOf, Fact, Policy } from '../parts/mesh-facts.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { Windowed } from '../parts/windowed.tsx'
 import { usePolled } from '../poll.ts'
@@ -12,20 +12,6 @@ import { me, mesh, tick } from '../state.ts'
 
 const MAX_LINES = 100
 const REFUSED_MS = 60_000
-
-/** How it is: it acts, says what it would do, or does nothing. */
-function armedOf({ armed, dry_run }: ToldMesh): { tone: string; word: string; means: string } {
-  if (!armed) return { tone: 'bad', word: '✖ disarmed', means: 'no host is fenced' }
-  if (dry_run) return { tone: 'warn', word: '▲ dry run', means: 'it says what it would do, and does nothing' }
-  return { tone: 'good', word: '● armed', means: 'a dead host is fenced, and its instances are moved' }
-}
-
-const Fact = ({ name, children }: { readonly name: string; readonly children: ComponentChildren }) => (
-  <div>
-    <dt>{name}</dt>
-    <dd>{children}</dd>
-  </div>
-)
 
 function Summary({ mesh }: { readonly mesh: ToldMesh }) {
   const armed = armedOf(mesh)
@@ -179,6 +165,9 @@ export function Mesh() {
     <>
       <div class="bar">
         <h1>Mesh</h1>
+        <Link to="/arbiters" class="button">
+          Leases and notices
+        </Link>
         <input
           id="filter"
           type="search"
@@ -213,7 +202,10 @@ export function Mesh() {
           />
           <div class="pair">
             <Risks risks={report.hosts.flatMap(risksOf)} />
-            <Holds hosts={report.hosts} />
+            <div class="stack">
+              <Holds hosts={report.hosts} />
+              <Policy mesh={report} />
+            </div>
           </div>
         </div>
       )}

@@ -12,7 +12,7 @@ import { Ask, Field, mustType, textOf } from './dialog.tsx'
 const OF_MESH = new Set(['mesh.member', 'mesh.unknown'])
 
 function label(name: string): string {
-  const word = name.replace('rebooting', 'reboot')
+  const word = name.replace('rebooting', 'reboot').replace('nmi', 'NMI')
   return word.charAt(0).toUpperCase() + word.slice(1)
 }
 
@@ -25,7 +25,7 @@ export function ActDialog(props: {
   const ofMesh = useSignal(false)
   const carryOut = async (data: FormData) => {
     if (act.erases !== null) mustType(data, list.node, `${act.erases} will be gone`)
-    const changes = changesOf(act, data, list.image_source)
+    const changes = changesOf(act, data, list)
     const confirm = textOf(data, 'host') || undefined
     for (const change of changes) await send({ ...change, confirm }, me.value?.csrf ?? null)
   }
@@ -49,7 +49,7 @@ export function ActDialog(props: {
           ▲ Ends <b>{act.ends}</b>.
         </p>
       )}
-      <ActFields act={act} imageSource={list.image_source} />
+      <ActFields act={act} list={list} />
       {act.erases !== null && <Field name="confirm" label="Name" hint={`Type ${list.node} to confirm.`} />}
       {ofMesh.value && (
         <Field
@@ -95,7 +95,7 @@ export function Acts({ uuid }: { readonly uuid: string }) {
   return (
     <section class="card acts" aria-label="Requests">
       <h2>Requests</h2>
-      {(['provision', 'power', 'maintenance'] as const).map((kind) => (
+      {(['provision', 'power', 'maintenance', 'management'] as const).map((kind) => (
         <div class="buttons" key={kind}>
           {list.acts
             .filter((act) => act.kind === kind)

@@ -54,7 +54,7 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
       end(true)
     } catch (error) {
       problem.value = error as Error
-      if (error instanceof FieldError) form.querySelector<HTMLElement>(`[name="${error.field}"]`)?.focus()
+      markField(form, error as Error)
       if (error instanceof ApiError) onRefused?.(error)
     } finally {
       sentMs.value = 0
@@ -80,7 +80,7 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
         <h2 id="ask-title">{title}</h2>
         {children}
         {problem.value && (
-          <p class="problem" role="alert">
+          <p class="problem" role="alert" id="ask-problem">
             {problem.value.message}
           </p>
         )}
@@ -102,6 +102,26 @@ export function Ask({ title, verb, danger, children, act, onClose, onRefused }: 
   )
 }
 
+/** The field that is not as it must be, or that a refusal of the conductor names, is marked and shown. */
+function markField(form: HTMLFormElement, error: Error): void {
+  const wrong =
+    error instanceof FieldError
+      ? form.querySelector<HTMLElement>(`[name="${error.field}"]`)
+      : [...form.querySelectorAll<HTMLElement>('[data-api]')].find((one) =>
+          error.message.includes(one.dataset.api ?? ''),
+        )
+  for (const one of form.querySelectorAll('[aria-invalid]')) {
+    one.removeAttribute('aria-invalid')
+    one.removeAttribute('aria-errormessage')
+  }
+  if (!wrong) return
+  wrong.setAttribute('aria-invalid', 'true')
+  wrong.setAttribute('aria-errormessage', 'ask-problem')
+  const folded = wrong.closest('details')
+  if (folded) folded.open = true
+  wrong.focus()
+}
+
 interface FieldProps {
   readonly name: string
   readonly label: string
@@ -109,10 +129,12 @@ interface FieldProps {
   readonly value?: string
   readonly list?: string
   readonly secret?: boolean
+  /** What the conductor calls it. */
+  readonly api?: string
 }
 
 /** A text field of a form. */
-export function Field({ name, label, hint, value, list, secret }: FieldProps) {
+export function Field({ name, label, hint, value, list, secret, api }: FieldProps) {
   const common = {
     id: `field-${name}`,
     name,
@@ -120,6 +142,7 @@ export function Field({ name, label, hint, value, list, secret }: FieldProps) {
     autocomplete: 'off',
     spellcheck: false,
     maxLength: 2000,
+    'data-api': api,
     'aria-describedby': hint === undefined ? undefined : `hint-${name}`,
   } as const
   return (
@@ -136,6 +159,44 @@ export function Field({ name, label, hint, value, list, secret }: FieldProps) {
     </div>
   )
 }
+
+/** A field of several lines. */
+export const Area = ({ name, label, hint, api }: Pick<FieldProps, 'name' | 'label' | 'hint' | 'api'>) => (
+  <div class="field">
+    <label for={`field-${name}`}>{label}</label>
+    <textarea
+      id={`field-${name}`}
+      name={name}
+      rows={4}
+      autocomplete="off"
+      spellcheck={false}
+      data-api={api}
+      aria-describedby={`hint-${name}`}
+    />
+    <small id={`hint-${name}`}>{hint}</small>
+  </div>
+)
+
+interface ChoiceProps {
+  readonly name: string
+  readonly label: string
+  readonly value?: string
+  readonly choices: readonly (readonly [value: string, text: string])[]
+  readonly onChange?: (value: string) => void
+}
+
+export const Choice = ({ name, label, value, choices, onChange }: ChoiceProps) => (
+  <div class="field">
+    <label for={`field-${name}`}>{label}</label>
+    <select id={`field-${name}`} name={name} onChange={(event) => onChange?.(event.currentTarget.value)}>
+      {choices.map(([one, text]) => (
+        <option key={one} value={one} selected={one === value}>
+          {text}
+        </option>
+      ))}
+    </select>
+  </div>
+)
 
 export const textOf = (data: FormData, name: string): string => {
   const value = data.get(name)

@@ -5,6 +5,7 @@ const PAGES = [
   { to: '/', name: 'Racks' },
   { to: '/nodes', name: 'Nodes' },
   { to: '/mesh', name: 'Mesh', needs: 'mesh' },
+  { to: '/arbiters', name: 'Arbiters', needs: 'mesh' },
   { to: '/incidents', name: 'Incidents', needs: 'mesh' },
   { to: '/events', name: 'Events' },
   { to: '/images', name: 'Images', needs: 'whole' },

@@ -1,10 +1,10 @@
-/** What a user may ask of a node now: the verbs that lead out of its state, power and maintenance, each with what it
- *  ends and erases, and why it would be refused. Pure. */
+/** What a user may ask of a node now: the verbs that lead out of its state, power, maintenance, and what its BMC does
+ *  beside, each with what it ends and erases, and why it would be refused. Pure. */
 import { isFault } from '../../../kit/fault.ts'
-import { checkVerb } from '../policy/guards.ts'
+import { checkUpdate, checkVerb } from '../policy/guards.ts'
 import { interfaceOf } from '../policy/interfaces.ts'
 import { deployKindOf } from '../policy/steps.ts'
-import type { NodeRecord, PowerTarget } from '../record.ts'
+import { isLocked, lockedWhy, type NodeRecord, type PowerTarget } from '../record.ts'
 import { NODE_ARROWS, VERBS, type Verb } from '../workflow/arrows.ts'
 import { refusedPower } from '../workflow/events/power.ts'
 import { refusedVerb } from '../workflow/events/verb.ts'
@@ -12,7 +12,7 @@ import { STATES } from '../workflow/states.ts'
 
 export interface Act {
   readonly name: string
-  readonly kind: 'provision' | 'power' | 'maintenance'
+  readonly kind: 'provision' | 'power' | 'maintenance' | 'management'
   readonly description: string
   /** What is on the disks and will not be there any more. */
   readonly erases: string | null
@@ -60,7 +60,7 @@ export const actsOf = (node: NodeRecord, about: ActsAbout): Act[] => [
   ...POWER.filter(([target]) => makesSense(node, target)).map(([target, description]) =>
     powerAct(node, target, description),
   ),
-  ...(about.mayMaintain ? [maintenanceAct(node)] : []),
+  ...(about.mayMaintain ? [maintenanceAct(node), retirementAct(node), ...managementActs(node)] : []),
 ]
 
 const leadsOut = ({ provisionState }: NodeRecord, verb: Verb): boolean =>
@@ -88,9 +88,11 @@ function erasedBy(node: NodeRecord, verb: Verb, cleanSteps: readonly string[]): 
 }
 
 /** Why the guards of maintenance, protection and retirement refuse it. */
-function guardOf(node: NodeRecord, verb: Verb): string | null {
+const guardOf = (node: NodeRecord, verb: Verb): string | null => refusalOf(() => checkVerb(node, verb))
+
+function refusalOf(check: () => void): string | null {
   try {
-    checkVerb(node, verb)
+    check()
     return null
   } catch (error) {
     if (isFault(error)) return error.detail
@@ -121,3 +123,36 @@ const maintenanceAct = ({ maintenance }: NodeRecord): Act => ({
   ends: null,
   refused: null,
 })
+
+const retirementAct = (node: NodeRecord): Act => ({
+  name: node.retired ? 'unretire' : 'retire',
+  kind: 'maintenance',
+  description: node.retired
+    ? 'lets the node be offered to users again'
+    : 'keeps the node from being offered to users again, once its instance has ended',
+  erases: null,
+  ends: null,
+  refused: refusalOf(() => checkUpdate(node, { ...node, retired: !node.retired, retiredReason: null })),
+})
+
+function managementActs(node: NodeRecord): Act[] {
+  const refused = isLocked(node) ? lockedWhy(node) : null
+  const interrupt: Act = {
+    name: 'inject nmi',
+    kind: 'management',
+    description: 'sends the system a diagnostic interrupt, on which most write a crash dump and restart',
+    erases: null,
+    ends: 'the system that runs on the server, unless it ignores such interrupts',
+    refused,
+  }
+  const bootDevice: Act = {
+    name: 'boot device',
+    kind: 'management',
+    description: 'sets what the server starts from the next time, or every time; a deploy sets it anew',
+    erases: null,
+    ends: null,
+    refused,
+  }
+  const hasNmi = node.powerState !== 'power off' && interfaceOf(node, 'management') !== 'noop'
+  return [bootDevice, ...(hasNmi ? [interrupt] : [])]
+}
