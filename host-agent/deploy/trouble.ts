@@ -6,8 +6,7 @@ import { isFault } from '../../kit/fault.ts'
 import { PIN, type OnTrouble } from './conductor.ts'
 
 const SAY_TIMEOUT_MS = 5_000
-/** A conductor that restarts is away for a few tries. */
-const FIRST = 3
+/** Beside the first try, which may have waited for an answer: a conductor that restarts is away for a few. */
 const EVERY = 10
 
 export function troubleOf({
@@ -20,7 +19,7 @@ export function troubleOf({
   return (fault, tries) => {
     const what: AgentSaid | undefined =
       fault.field === PIN ? 'distrusts' : isFault(fault, 'agent.network') ? 'unreached' : undefined
-    if (what === undefined || (what === 'unreached' && tries !== FIRST && tries % EVERY !== 0)) return
+    if (what === undefined || (what === 'unreached' && tries !== 1 && tries % EVERY !== 0)) return
     say(`cannot reach the conductor, trying again: ${fault.detail}`)
     if (http !== undefined) tell(new URL(`${SAID_PATH}${what}`, http))
   }

@@ -1,7 +1,7 @@
-/** `npm run bench [-- deploy | boot | storm | media | api | scale [--nodes N] | web | mesh [--hosts N] | redfish
- *  [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase, against
- *  the floor measured on the same server in the same run; and the ramdisk's size. Figures are for comparing within
- *  one run: they move with the machine. */
+/** `npm run bench [-- deploy | boot | explain [--only NAME,...] | storm | media | api | scale [--nodes N] | web |
+ *  mesh [--hosts N] | redfish [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy
+ *  takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size. Figures are
+ *  for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
@@ -17,6 +17,7 @@ import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
 import { benchBoot } from './boot.ts'
+import { benchExplain } from './explain.ts'
 import { inRack } from './in-rack.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
@@ -146,6 +147,7 @@ async function main(): Promise<void> {
     const [clients, seconds, rounds] = [Number(values.clients), Number(values.seconds), Number(values.rounds ?? '3')]
     return benchBoot({ clients, seconds, rounds, json, say, ...(only ? { only } : {}) })
   }
+  if (what === 'explain') return benchExplain({ only: values.only, json: values.json, say })
   if (what === 'storm') return benchStorm({ servers: Number(values.servers), json: values.json, say })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
@@ -158,7 +160,7 @@ async function main(): Promise<void> {
     })
   if (what !== 'deploy')
     throw new Error(
-      `there is no benchmark ${what}; there are deploy, boot, storm, media, api, scale, web, mesh and redfish`,
+      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh and redfish`,
     )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()

@@ -25,6 +25,8 @@ test.each([
   ['BdsDxe: starting Boot0000 "UiApp" from Fv(7CB8BDC9)/FvFile(462CAA21)', undefined],
   ['>>Start PXE over IPv4.', 'says-network'],
   ['BdsDxe: No bootable option or device was found.', 'says-nothing'],
+  ['BdsDxe: failed to load Boot0001 "UEFI Misc Device" from PciRoot(0x0)/Pci(0x4,0x0): Not Found', 'says-nothing'],
+  ['UEFI Interactive Shell v2.2', 'says-nothing'],
   ['rackward-agent: order inspect', undefined],
 ])('%s', (line, sign) => {
   expect(consoleSign(line)?.sign).toBe(sign)
@@ -38,6 +40,8 @@ test('lines are cut where they end and where the cursor moves; what never ends i
     'PXE-E16: No',
     'valid',
   ])
+  lines.take('>>Start PXE over IPv4.')
+  expect([lines.pending(), lines.pending()]).toEqual([['>>Start PXE over IPv4.'], []])
   for (let i = 0; i < 100; i += 1) lines.take('x'.repeat(1_000_000))
   expect(lines.take('y\n').join('').length).toBeLessThan(2_000)
 })

@@ -25,7 +25,7 @@ const WORDS: readonly (readonly [Sign, RegExp])[] = [
   ['says-http', /https?:\/\/\S+\.{2,} .*ipxe\.org\/[0-9a-f]{8}/i],
   [
     'says-nothing',
-    /no bootable (option or )?device|operating system not found|reboot and select proper boot device|PXE-M0F\b/i,
+    /no bootable (option or )?device|failed to load Boot\w+ (?!.*MAC\().*: not found|^UEFI Interactive Shell|operating system not found|reboot and select proper boot device|PXE-M0F\b/i,
   ],
   ['says-disk', /starting Boot\w+ "(?!UiApp)[^"]*" from (?!Fv\()(?!.*MAC\()|booting from hard disk|^\S+ login:/i],
   [
@@ -50,6 +50,14 @@ const MAX_LINE_LENGTH = 1_000
 /** Cuts what comes into lines. What has no end by a limit is one. */
 export class ConsoleLines {
   private rest = ''
+  private shown = ''
+
+  /** What has no end yet, once: firmware that waits says so in a line that it goes on with later. */
+  pending(): string[] {
+    if (this.rest === this.shown) return []
+    this.shown = this.rest
+    return this.rest.split(ESCAPES).filter((part) => part.trim() !== '')
+  }
 
   take(text: string): string[] {
     // A move of the cursor begins another place of the screen.

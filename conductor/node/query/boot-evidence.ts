@@ -10,6 +10,7 @@ export interface BootEvidence {
   readonly live: Live
   /** The milestones that this boot passes. */
   readonly path: readonly Milestone[]
+  readonly nowMs: number
   /** MACs that nobody knows and that wanted to boot: since this boot began, and in the hour before. */
   readonly strangers: readonly string[]
   readonly strangersBefore: readonly string[]

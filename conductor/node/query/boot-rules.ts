@@ -156,6 +156,24 @@ const saysOfDhcp: BootRule = (at) => {
   ]
 }
 
+/** Firmware sends the first request at once. */
+const ARRIVES_MS = 15_000
+
+const neverArrived: BootRule = ({ live: { seen, signs }, nowMs, strangers }) => {
+  const tries = signs.get('says-network')
+  const silent = !(['offer', 'machine', 'no-address', 'says-no-offer', 'says-tftp'] as const).some((sign) =>
+    signs.has(sign),
+  )
+  if (!tries || !silent || seen.size > 0 || strangers.length > 0 || nowMs - tries.firstAtMs < ARRIVES_MS) return []
+  return [
+    {
+      cause: 'its DHCP requests do not arrive here: the switch port is in the wrong VLAN, or no relay passes them on',
+      evidence: [evidenceOf('says-network', tries), 'no DHCP request arrived since then'],
+      remedy: 'look at the VLAN of the switch port, at its spanning tree (port-fast) and at the DHCP relay',
+    },
+  ]
+}
+
 const saysNothing: BootRule = (at) => {
   const { signs } = at.live
   const seen = stopping(at, 'says-nothing', 'dhcp')
@@ -204,14 +222,17 @@ const RULES: readonly BootRule[] = [
   ...MEMORY_RULES,
   unknownCard,
   saysOfDhcp,
+  neverArrived,
   saysNothing,
   notTaken,
   rule('agent-left', 'hello', () => [
     'the agent hangs up before it asks for anything: it does not accept the certificate, or its packets are lost',
     'look for a proxy at agent.address, and at the MTU',
   ]),
-  unknownBefore,
 ]
+
+/** Weaker than what is missing: who is told of once an hour may have asked again since. */
+export const causesBefore = (at: BootEvidence): readonly Cause[] => unknownBefore(at)
 
 export const causesSeen = (at: BootEvidence): Cause[] => RULES.flatMap((one) => one(at))
 

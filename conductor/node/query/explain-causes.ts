@@ -7,7 +7,7 @@ import type { Cause, PollSeen } from './account.ts'
 import { MISSING, type Missing } from './boot-causes.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { BootEvidence } from './boot-evidence.ts'
-import { causesSeen, sideCauses } from './boot-rules.ts'
+import { causesBefore, causesSeen, sideCauses } from './boot-rules.ts'
 import { causesOfBmc } from './explain-bmc.ts'
 import { lastSeenText, type Live } from './sightings.ts'
 
@@ -145,7 +145,7 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
 function causesOfBoot(facts: CauseFacts): Cause[] {
   const { node, live, nowMs, strangers, strangersBefore = [] } = facts
   const path = bootPathOf(node, live)
-  const at: BootEvidence = { node, live, path, strangers, strangersBefore }
+  const at: BootEvidence = { node, live, path, nowMs, strangers, strangersBefore }
   const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
   const next = nextMilestone(live.seen, path)
   const evidence = [
@@ -158,7 +158,7 @@ function causesOfBoot(facts: CauseFacts): Cause[] {
   const known = node.inspectionFinishedAtMs !== null
   const ranked = [...(next ? MISSING[next] : [])].sort((a, b) => weightOf(a, known) - weightOf(b, known))
   const missing = ranked.map(([cause, remedy]): Cause => ({ cause, evidence, remedy }))
-  return [...causesSeen(at), ...missing]
+  return [...causesSeen(at), ...missing, ...causesBefore(at)]
 }
 
 const weightOf = ({ 2: when }: Missing, known: boolean): number => (known && when === 'first boot' ? 1 : 0)

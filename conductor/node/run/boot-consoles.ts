@@ -23,6 +23,8 @@ export interface BootConsoleParts {
 
 const OPEN_TIMEOUT_MS = 20_000
 const LOOK_MS = 2_000
+const AGAIN_MS = 3_000
+const TRIES = 5
 
 interface Reading {
   readonly abort: AbortController
@@ -65,23 +67,40 @@ export class BootConsoles {
   }
 
   private async read(node: NodeRecord, reading: Reading): Promise<void> {
-    const { bmcs, bmcQueue, sightings, clock, longestMs } = this.parts
+    const { sightings, clock, longestMs } = this.parts
     const { signal } = reading.abort
     const { bootedAtMs } = sightings.look(node.uuid)
     const endMs = clock.now() + longestMs
+    const isOver = () => {
+      const live = sightings.look(node.uuid)
+      return live.bootedAtMs !== bootedAtMs || live.seen.has('hello') || clock.now() > endMs
+    }
+    // A BMC that is busy with the start of its server refuses the session, or ends it at once.
+    for (let tries = 0; tries < TRIES && !isOver(); tries += 1) {
+      if (tries > 0) await clock.sleep(AGAIN_MS, signal)
+      await this.follow(node, reading, isOver).catch((error: unknown) => {
+        if (signal.aborted) throw error
+      })
+    }
+  }
+
+  /** One session, until it ends. */
+  private async follow(node: NodeRecord, reading: Reading, isOver: () => boolean): Promise<void> {
+    const { bmcs, bmcQueue, clock } = this.parts
+    const { signal } = reading.abort
     const options = { priority: 'poll', timeoutMs: OPEN_TIMEOUT_MS, signal } as const
     const line = await bmcQueue.run(bmcs.target(node), options, (bmc, unwanted) => bmc.console(false, unwanted))
     reading.line = line
-    if (signal.aborted) return
+    if (signal.aborted) return line.stop()
     const [lines, decoder] = [new ConsoleLines(), new StringDecoder('latin1')]
     line.stdout.on('data', (bytes: Buffer) => this.take(node.uuid, lines.take(decoder.write(bytes))))
     let ended = false
     void line.done.catch(() => undefined).finally(() => (ended = true))
-    for (;;) {
-      const live = sightings.look(node.uuid)
-      if (ended || live.bootedAtMs !== bootedAtMs || live.seen.has('hello') || clock.now() > endMs) return
+    while (!ended && !isOver()) {
       await clock.sleep(LOOK_MS, signal)
+      this.take(node.uuid, lines.pending())
     }
+    line.stop()
   }
 
   private take(uuid: string, lines: readonly string[]): void {
