@@ -195,3 +195,15 @@ test('of many racks those alone are drawn that can be seen', async () => {
   await page.getByRole('region', { name: 'Rack many-49' }).waitFor()
   await page.context().close()
 })
+
+test('a server whose hardware is critical is shown as one that failed, and why', async () => {
+  const uuid = await bench.node('critical')
+  const { store } = bench.inside
+  await store.putNode({ ...((await store.node(uuid)) as NodeRecord), health: 'Critical' })
+  const { page } = await bench.page()
+  await bench.logIn(page, 'eye')
+  const needs = page.getByRole('complementary', { name: 'Needs attention' })
+  await needs.getByText('reports the health of its hardware as Critical').waitFor()
+  expect(await page.locator('.slot.tone-bad').getByText('critical').count()).toBe(1)
+  await page.context().close()
+})

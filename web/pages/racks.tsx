@@ -120,6 +120,7 @@ function why(node: BoardNode): string {
   if (node.kind === 'failed' || node.fault !== null) return node.error ?? node.fault ?? node.says
   if (node.unusual)
     return `${duration(elapsed(node))} in ${node.state}, 95 of 100 need less than ${duration(node.usual?.p95 ?? 0)}`
+  if (node.health === 'Critical') return 'its BMC reports the health of its hardware as Critical'
   return node.says
 }
 

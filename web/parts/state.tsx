@@ -6,7 +6,7 @@ import { serverNowMs } from '../state.ts'
 export type Tone = 'good' | 'idle' | 'busy' | 'warn' | 'bad'
 
 export function toneOf(node: BoardNode): Tone {
-  if (node.kind === 'failed' || node.fault !== null) return 'bad'
+  if (node.kind === 'failed' || node.fault !== null || node.health === 'Critical') return 'bad'
   if (node.unusual || node.maintenance || node.kind === 'held') return 'warn'
   if (node.kind === 'working' || node.kind === 'waiting') return 'busy'
   return node.state === 'active' || node.state === 'rescue' ? 'good' : 'idle'
