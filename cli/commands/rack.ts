@@ -4,9 +4,16 @@ import { onServer } from './server-options.ts'
 
 const FILE = ['-f, --file <path>', 'rack file, or a directory of *.yaml', 'rack.yaml'] as const
 
+const EVENTS = [
+  ['pause', 'begin nothing new; what a node is in the middle of goes on'],
+  ['resume', 'go on with a roll-out that was paused, or that failures stopped'],
+  ['cancel', 'give a roll-out up; what was done stays'],
+] as const
+
 export function rackCommands(program: Command): void {
   const rack = program.command('rack').description('a whole rack from one file: plan, and see why')
   const command = () => import('../rack/command.ts')
+  const rollouts = () => import('../rack/apply.ts')
 
   onServer(
     rack
@@ -17,6 +24,25 @@ export function rackCommands(program: Command): void {
       .option(...FILE)
       .option('--out <file>', 'write the plan as a file'),
   ).action(async (options) => (await command()).plan(options))
+  onServer(
+    rack
+      .command('apply')
+      .argument('[plan]', 'a plan that was written with --out; without one, a plan is made and asked about')
+      .description('hand a plan to the conductor, which rolls it out: canaries first, and stops at failures')
+      .option(...FILE)
+      .option('--allow <kind=nodes...>', 'agree to what the plan ends, such as erase=r1-u[01-04]')
+      .option('--wait [seconds]', 'until it is done (3600)'),
+  ).action(async (plan: string | undefined, options) => (await rollouts()).apply(plan, options))
+  onServer(rack.command('rollouts').description('list roll-outs')).action(async (options) =>
+    (await rollouts()).rollouts(options),
+  )
+  onServer(
+    rack.command('status').argument('<id>', 'of the roll-out').description('show a roll-out, node by node'),
+  ).action(async (id: string, options) => (await rollouts()).status(id, options))
+  for (const [event, says] of EVENTS)
+    onServer(rack.command(event).argument('<id>', 'of the roll-out').description(says)).action(
+      async (id: string, options) => (await rollouts()).change(id, event, options),
+    )
   rack
     .command('validate')
     .description('check a rack file, without asking a conductor')

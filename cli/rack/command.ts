@@ -10,7 +10,7 @@ import { placeText, type Located } from './located.ts'
 import { observe } from './observe.ts'
 import { planOf } from './plan.ts'
 import { resolve, secretName, type Rack } from './resolve.ts'
-import { planText } from './text.ts'
+import { allowWords, planText } from './text.ts'
 
 export interface RackOptions extends Common {
   readonly file: string
@@ -36,7 +36,10 @@ export async function plan(options: RackOptions): Promise<void> {
   const format = formatOf(options.output)
   const { plan: made } = await makePlan(await connect(options), options.file)
   if (options.out !== undefined) await writeWhole(options.out, `${JSON.stringify(made, null, 2)}\n`)
-  await show(made, format, () => planText(made))
+  await show(made, format, () => {
+    const apply = `Apply: rackward rack apply ${options.out === undefined ? '' : `${options.out} `}-f ${options.file}`
+    return made.items.length > 0 ? `${planText(made)}\n${[apply, ...allowWords(made)].join(' ')}` : planText(made)
+  })
   if (made.items.length > 0 || made.refused.length > 0) process.exitCode = STATUSES.different
 }
 

@@ -48,6 +48,9 @@ export function endsByKind({ items }: Pick<Plan, 'items'>): [EndKind, string[]][
   })
 }
 
+export const allowWords = (plan: Plan): string[] =>
+  endsByKind(plan).map(([kind, nodes]) => `--allow ${kind}=${foldNames(nodes).join(',')}`)
+
 function summary(plan: Plan): string {
   const enroll = plan.items.filter(({ uuid }) => uuid === null).length
   const change = plan.items.length - enroll

@@ -98,6 +98,7 @@ export function makeApp(parts: AppParts): Express {
     minor: minorOf(response),
     actor: response.locals.actor as Actor,
     view: { conductor: parts.conductor, holderOf: parts.holderOf, base: baseOf(request), sightings: parts.sightings },
+    confirm: request.get('x-rackward-confirm'),
     httpRequest: request,
     httpResponse: response,
   })

@@ -19,6 +19,7 @@ import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
 import { rackRoutes } from './rack.ts'
+import { rolloutRoutes, type RolloutRouteParts } from './rollouts.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { linkRoutes } from './link-routes.ts'
@@ -31,7 +32,8 @@ import type { ApiRequest, DescribedRoute, Route } from './route.ts'
 import { Accounts, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilDrift, veilNode, veilPoll } from './veil.ts'
 
-export interface RackwardParts extends MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts, BoardParts {
+export interface RackwardParts
+  extends RolloutRouteParts, MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts, BoardParts {
   readonly powerSync: PowerSync
   readonly eventWatch: Pick<EventWatch, 'of'>
   readonly loaderRule: Pick<LoaderRule, 'look'>
@@ -62,6 +64,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...boardRoutes(parts),
     ...imageRoutes(parts),
     ...rackRoutes(parts),
+    ...rolloutRoutes(parts),
   ]
   const document = openApi(described)
   return [

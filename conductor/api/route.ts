@@ -21,6 +21,8 @@ export interface ApiRequest {
   readonly minor: number
   readonly actor: Actor
   readonly view: ViewParts
+  /** "X-Rackward-Confirm": the name of a host whose guests the request may end. */
+  readonly confirm: string | undefined
   readonly httpRequest: Request
   readonly httpResponse: Response
 }

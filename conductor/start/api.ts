@@ -27,6 +27,7 @@ import { hostnameOf, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Operations } from './operations.ts'
+import { startRollouts } from './rollouts.ts'
 import { allRamdisks, chooseRamdisk } from '../boot/ramdisks.ts'
 import { apiCallList, loaderRule, sourceRules, type Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
@@ -84,8 +85,10 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     auth,
     sessions,
     sessionSeconds: limits.sessionSeconds,
+    rolloutsKept: limits.rolloutsKept,
   })
 
+  await startRollouts(context, { ...parts, nodes, routes, auth })
   if (config.api.auth.strategy === 'noauth')
     log.warn(
       'the API has no authentication (api.auth.strategy is noauth): whoever reaches it can power and wipe every node',

@@ -25,7 +25,10 @@ export const OBJECT_FIELDS =
   )
 
 /** Parts of bodies that may hold secrets, by kind. */
-export const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = { 'volume target': ['properties'] }
+export const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = {
+  'volume target': ['properties'],
+  rollout: ['secrets'],
+}
 const mayHoldSecrets = (kind: string): boolean => Object.hasOwn(SECRET_PARTS, kind)
 const placeOf = (object: { readonly kind: string; readonly uuid: string }) => `${object.kind} ${object.uuid}`
 

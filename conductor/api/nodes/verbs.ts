@@ -30,7 +30,7 @@ export function stateRoutes(parts: StateParts): Route[] {
     parts.interlock?.allow(node, {
       verb,
       requestedBy: request.actor.user,
-      confirm: request.httpRequest.get('x-rackward-confirm'),
+      confirm: request.confirm,
     })
   const accepted = (request: ApiRequest, node: NodeRecord, path = '/states'): ApiResponse => ({
     status: 202,

@@ -1,0 +1,242 @@
+/** /rackward/v1/rollouts: a plan becomes a roll-out, which the conductor carries on; how far it is; pause, resume,
+ *  cancel. */
+import { move } from '../../kit/arrows.ts'
+import type { Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import type { Random } from '../../kit/random.ts'
+import { findArrow } from '../../kit/arrows.ts'
+import { newNode, type NodeRecord } from '../node/record.ts'
+import {
+  newObject,
+  openRollouts,
+  putRollout,
+  ROLLOUT,
+  rolloutOf,
+  TURN,
+  turnsOf,
+  type KeptRollout,
+} from '../rollouts/kept.ts'
+import { END_TEXTS, planHash, unagreed, type EndKind, type Plan, type PlanItem } from '../rollouts/plan.ts'
+import { ROLLOUT_TABLE } from '../rollouts/states.ts'
+import type { NodeTurn } from '../rollouts/step.ts'
+import { untilFresh } from '../store/again.ts'
+import { mustBeWhole } from './access.ts'
+import { checkInput } from './node-input.ts'
+import { rackNode } from './rack.ts'
+import { RolloutBody, RolloutChange, RolloutList, RolloutView } from './rollout-schemas.ts'
+import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
+import { time } from './views.ts'
+
+export interface RolloutRouteParts extends RouteParts {
+  readonly clock: Clock
+  readonly random: Random
+  /** Ended roll-outs that are kept. */
+  readonly rolloutsKept: number
+}
+
+const PATH = '/rackward/v1/rollouts'
+
+export const rolloutRoutes = (parts: RolloutRouteParts): DescribedRoute[] => [
+  {
+    method: 'get',
+    path: PATH,
+    role: 'operator',
+    answer: RolloutList,
+    summary: 'roll-outs, the newest last',
+    async handle(request) {
+      mustBeWhole(request.actor, 'rollouts')
+      const kept = (await parts.store.objects.every(ROLLOUT)).map(rolloutOf)
+      return { body: { rollouts: await Promise.all(kept.map((one) => viewOf(parts, one))) } }
+    },
+  },
+  {
+    method: 'post',
+    path: PATH,
+    role: 'admin',
+    takes: 'config drive',
+    body: RolloutBody,
+    answer: RolloutView,
+    summary: 'begins to roll a plan out; refused when something that it depends on has changed, or is not agreed to',
+    async handle(request) {
+      mustBeWhole(request.actor, 'rollouts')
+      return { status: 201, body: await viewOf(parts, await begin(parts, request)) }
+    },
+  },
+  {
+    method: 'get',
+    path: `${PATH}/:id`,
+    role: 'operator',
+    answer: RolloutView,
+    summary: 'a roll-out, with how far each node is',
+    async handle(request) {
+      mustBeWhole(request.actor, 'rollouts')
+      return { body: await viewOf(parts, await found(parts, request), true) }
+    },
+  },
+  {
+    method: 'patch',
+    path: `${PATH}/:id`,
+    role: 'admin',
+    body: RolloutChange,
+    answer: RolloutView,
+    summary: 'pauses, resumes or cancels a roll-out; what a node is in the middle of goes on by itself',
+    async handle(request) {
+      mustBeWhole(request.actor, 'rollouts')
+      const { event } = checkInput(RolloutChange, request.body)
+      return { body: await viewOf(parts, await untilFresh(() => change(parts, request, event))) }
+    },
+  },
+]
+
+async function found({ store }: RolloutRouteParts, request: ApiRequest): Promise<KeptRollout> {
+  const { id = '' } = request.params
+  const object = await store.objects.find(ROLLOUT, id)
+  if (!object) throw new Fault('object.missing', `there is no roll-out ${JSON.stringify(id.slice(0, 255))}`)
+  return rolloutOf(object)
+}
+
+async function change(
+  parts: RolloutRouteParts,
+  request: ApiRequest,
+  event: 'pause' | 'resume' | 'cancel',
+): Promise<KeptRollout> {
+  const rollout = await found(parts, request)
+  if (!findArrow(ROLLOUT_TABLE.arrows, rollout.state, event))
+    throw new Fault('object.conflict', `the roll-out is ${rollout.state}: it takes no "${event}"`)
+  const failed = (await turnsOf(parts.store, rollout.object.uuid)).filter(({ state }) => state === 'failed').length
+  const patch = {
+    ...(event === 'resume' ? { forgiven: failed, why: null } : {}),
+    ...(event === 'cancel' ? { secrets: {}, why: `cancelled by ${request.actor.user}` } : {}),
+    ...(event === 'pause' ? { why: `paused by ${request.actor.user}` } : {}),
+  }
+  return putRollout(parts.store, move(ROLLOUT_TABLE, rollout, { on: event, patch }), parts.clock.now())
+}
+
+async function begin(parts: RolloutRouteParts, request: ApiRequest): Promise<KeptRollout> {
+  const { plan, agreed, secrets } = checkInput(RolloutBody, request.body)
+  if (planHash(plan) !== plan.hash)
+    throw new Fault('input.invalid', 'plan: it was changed after it was made; make a new plan')
+  const missing = plan.secrets.find((name) => !Object.hasOwn(secrets, name))
+  if (missing !== undefined) throw new Fault('input.missing', `secrets/${missing} is missing`)
+  const [kind, nodes] = (Object.entries(unagreed(plan, agreed))[0] ?? []) as [EndKind?, string[]?]
+  if (kind && nodes)
+    throw new Fault(
+      'input.invalid',
+      `agreed/${kind}: ${nodes[0]} ${END_TEXTS[kind]}; agree to it for ${nodes.length} nodes`,
+    )
+
+  // One at a time: two plans at once would not see each other.
+  return parts.turns.take('rollouts', async () => {
+    const other = (await openRollouts(parts.store)).find(({ site }) => site === plan.site)
+    if (other)
+      throw new Fault(
+        'object.conflict',
+        `the roll-out ${other.object.uuid} of the site ${plan.site} is ${other.state}: wait, or cancel it`,
+      )
+    for (const item of plan.items) await checkItem(parts, item)
+    await prune(parts)
+    return keep(parts, request, { plan, secrets })
+  })
+}
+
+/** Forgets the oldest ones that have ended, and turns of none. */
+async function prune({ store, rolloutsKept }: RolloutRouteParts): Promise<void> {
+  const all = (await store.objects.every(ROLLOUT)).map(rolloutOf)
+  const ended = all.filter(({ state }) => ROLLOUT_TABLE.final.includes(state))
+  for (const { object } of ended.slice(0, Math.max(0, ended.length - rolloutsKept + 1))) {
+    await store.objects.remove(ROLLOUT, object.uuid)
+    for (const turn of await turnsOf(store, object.uuid)) await store.objects.remove(TURN, turn.object.uuid)
+  }
+}
+
+/** Refuses what has changed since the plan was made, and what would be erased although the plan says otherwise. */
+async function checkItem({ store, nodes }: RolloutRouteParts, item: PlanItem): Promise<void> {
+  const node = item.uuid === null ? await store.nodeByName(item.node) : await store.node(item.uuid)
+  if (item.uuid === null && node)
+    throw new Fault('object.conflict', `${item.node}: it was enrolled since the plan was made; plan again`)
+  if (item.uuid !== null && (!node || (await rackNode({ store, nodes }, node)).fingerprint !== item.fingerprint))
+    throw new Fault('object.conflict', `${item.node}: it has changed since the plan was made; plan again`)
+  const hides = item.stages.some((stage) => stage.do === 'verb' && stage.verb === 'provide' && stage.erases === false)
+  if (hides && nodes.cleanSteps(asPlanned(item, node)).length > 0)
+    throw new Fault('input.invalid', `plan/items: ${item.node} is cleaned by itself, which the plan does not say`)
+}
+
+/** The node with what the plan says of its cleaning. */
+function asPlanned({ stages }: PlanItem, node: NodeRecord | undefined): NodeRecord {
+  let automatedClean = node?.automatedClean ?? null
+  for (const stage of stages) {
+    if (stage.do === 'create' && typeof stage.body.automated_clean === 'boolean')
+      automatedClean = stage.body.automated_clean
+    for (const { path, value, op } of stage.do === 'patch' ? stage.patch : [])
+      if (path === '/automated_clean') automatedClean = op === 'add' && typeof value === 'boolean' ? value : null
+  }
+  return { ...(node ?? newNode({ uuid: '', driver: '' }, 0)), automatedClean }
+}
+
+/** The turns first: a roll-out without all of them never begins. */
+async function keep(
+  { store, clock, random }: RolloutRouteParts,
+  request: ApiRequest,
+  { plan, secrets }: { plan: Plan; secrets: Readonly<Record<string, string>> },
+): Promise<KeptRollout> {
+  const nowMs = clock.now()
+  const uuid = random.uuid()
+  for (const [position, item] of plan.items.entries()) {
+    const turn: NodeTurn = {
+      state: 'waiting',
+      position,
+      item,
+      stage: 0,
+      nodeUuid: item.uuid ?? random.uuid(),
+      mark: null,
+      why: null,
+    }
+    await store.objects.add(newObject({ kind: TURN, uuid: random.uuid(), body: { ...turn, type: uuid }, nowMs }))
+  }
+  const { user, role, project } = request.actor
+  const body = {
+    state: 'running',
+    roll: plan.roll,
+    forgiven: 0,
+    canariesDoneAtMs: null,
+    why: null,
+    site: plan.site,
+    hash: plan.hash,
+    by: { user, role, project },
+    secrets: Object.fromEntries(plan.secrets.map((name) => [name, secrets[name]])),
+  }
+  const object = newObject({ kind: ROLLOUT, uuid, body, nowMs })
+  await store.objects.add(object)
+  return rolloutOf(object)
+}
+
+async function viewOf({ store }: RolloutRouteParts, rollout: KeptRollout, whole = false): Promise<RolloutView> {
+  const { object } = rollout
+  const turns = (await turnsOf(store, object.uuid)).toSorted((a, b) => a.position - b.position)
+  const counts: Record<string, number> = {}
+  for (const { state } of turns) counts[state] = (counts[state] ?? 0) + 1
+  const nodes = turns.map(({ item, nodeUuid, state, stage, why }) => {
+    const now = item.stages[stage]
+    return {
+      node: item.node,
+      uuid: nodeUuid,
+      state,
+      stage,
+      stages: item.stages.length,
+      doing: state === 'running' && now ? (now.do === 'verb' ? now.verb : now.do) : null,
+      why,
+    }
+  })
+  return {
+    id: object.uuid,
+    site: rollout.site,
+    state: rollout.state,
+    why: rollout.why,
+    by: rollout.by.user,
+    plan: rollout.hash,
+    created_at: time(object.createdAtMs),
+    updated_at: time(object.updatedAtMs),
+    counts,
+    ...(whole ? { nodes } : {}),
+  }
+}
