@@ -219,6 +219,10 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/board',
     '/rackward/v1/nodes/{ident}/phases',
     '/rackward/v1/images',
+    '/rackward/v1/rack',
+    '/rackward/v1/rack/secrets',
+    '/rackward/v1/rollouts',
+    '/rackward/v1/rollouts/{id}',
   ])
   expect(
     document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties
