@@ -39,7 +39,30 @@ const GlanceConfig = z.strictObject({
   auth: GlanceAuth.describe('The account that reads images.'),
 })
 
+const Swarm = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether nodes that write the same image serve its pieces to each other. While they do, each listens on its provisioning address; only other nodes that write this image now can fetch from it.',
+    ),
+  fromNodes: z
+    .number()
+    .int()
+    .min(2)
+    .max(100_000)
+    .default(3)
+    .describe('Nodes that write one image at the same time, from which on they serve each other.'),
+  uploadMbitPerSecond: z
+    .number()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .describe('What each of them sends to others at most. Absent: four fifths of the speed of its network card.'),
+})
+
 export const Images = z.strictObject({
+  swarm: Swarm.prefault({}).describe('Nodes that write the same image serve its pieces to each other.'),
   store: File.describe('Directory of the image store.'),
   allowedFilePaths: z
     .array(z.string().startsWith('/'))

@@ -77,6 +77,10 @@ export const Limits = z.strictObject({
       streams: count(10, 'Streams at once in one HTTP/2 connection.'),
       sessionBodyBytes: sizeBytes(8 * KIB, 'Size of the request that trades a boot token for a session.'),
       reportBodyBytes: sizeBytes(1 * MIB, 'Size of a report.'),
+      swarmMembers: count(
+        20_000,
+        'Nodes that serve pieces of images to each other at the same time; more fetch from the image server alone.',
+      ),
       portsPerReport: count(64, 'Ports that one inventory may make.'),
       bodySeconds: seconds(10, 'Time for a request body to arrive.'),
       idleSeconds: seconds(90, 'Time that a connection may be idle.'),

@@ -14,6 +14,8 @@ export interface OrderParts {
   readonly dataBase: string
   /** How long an inspection waits for announcements of switches. */
   readonly lldpSeconds: number
+  /** Whether nodes that write the same image serve each other. */
+  readonly swarm: boolean
 }
 
 interface Index {
@@ -84,6 +86,7 @@ export class Orders {
           > | null,
           configDrive: wantsConfigDrive(node),
           ...(node.workflow.reboot?.how === 'kexec' ? { kexec: true } : {}),
+          ...(this.parts.swarm ? { swarm: true } : {}),
           ...known,
         }
       }

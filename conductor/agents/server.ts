@@ -1,4 +1,4 @@
-/** The port that agents call: HTTP/2 over TLS, five calls, JSON in and out. Nothing is read before the session is
+/** The port that agents call: HTTP/2 over TLS, six calls, JSON in and out. Nothing is read before the session is
  *  proven but the small request for one, and a connection that proves none ends. */
 import {
   constants,
@@ -15,6 +15,7 @@ import { gather } from '../../kit/gather.ts'
 import type { Log } from '../../kit/log.ts'
 import { requestTarget } from '../../kit/request-target.ts'
 import { ORDER_POLL_MS, Report, SessionRequest } from '../api/agent-wire.ts'
+import { SwarmCall } from '../api/swarm-wire.ts'
 import { limitConnections } from '../../kit/connection-limits.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Sign } from '../boot/signs.ts'
@@ -130,6 +131,11 @@ async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerP
       await proved()
       await service.report(session, await body(stream, { schema: Report, limit: 'reportBodyBytes' }, parts))
       return reply(stream, 200, {})
+    case 'POST /agent/v1/swarm': {
+      await proved()
+      const call = await body(stream, { schema: SwarmCall, limit: 'sessionBodyBytes' }, parts)
+      return reply(stream, 200, await service.swarm(session, call, stream.session?.socket.remoteAddress ?? ''))
+    }
     case 'GET /agent/v1/image':
       await proved()
       return reply(stream, 200, await service.imageIndex(session))

@@ -3,6 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Order, Report, SessionRequest, SessionGrant } from '../api/agent-wire.ts'
+import type { SwarmAnswer, SwarmCall } from '../api/swarm-wire.ts'
 import type { Inspected } from '../api/inspected.ts'
 import { readToken } from '../boot/token.ts'
 import { orderId, type NodeRecord } from '../node/record.ts'
@@ -12,6 +13,7 @@ import { buildConfigDrive } from './config-drive.ts'
 import { reportedProperties } from './inspection.ts'
 import { claimedBoot } from './claim.ts'
 import { Orders, type OrderParts } from './orders.ts'
+import { Introductions, type IntroductionParts } from './swarm/introductions.ts'
 import { doneEvent, failedEvent, storeInventory, type ResultParts } from './results.ts'
 
 export interface AgentServiceParts extends OrderParts, ResultParts {
@@ -19,6 +21,7 @@ export interface AgentServiceParts extends OrderParts, ResultParts {
   readonly tokenKey: Buffer
   /** Ports that one inventory may make, and the size of a config drive, decompressed. */
   readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
+  readonly introductions: Pick<IntroductionParts, 'limits' | 'uploadBytesPerSecond'>
 }
 
 /** Time zones are no fault: firmware often keeps local time. */
@@ -46,10 +49,13 @@ export class AgentService {
   private readonly parts: AgentServiceParts
   private readonly waiting = new Map<string, Set<() => void>>()
   private readonly orders: Orders
+  private readonly introductions: Introductions
 
   constructor(parts: AgentServiceParts) {
     this.parts = parts
     this.orders = new Orders(parts)
+    const { store, clock, random } = parts
+    this.introductions = new Introductions({ store, clock, random, ...parts.introductions })
   }
 
   /** Trades a boot token, or the claim of a signed ramdisk, for a session. Throws `agent.token` for one that was used,
@@ -140,9 +146,17 @@ export class AgentService {
     return (await this.orders.indexOf(node.workflow.imageId)).text
   }
 
+  /** Who else writes the image of the present order. */
+  async swarm(session: string, call: SwarmCall, fromIp: string): Promise<SwarmAnswer> {
+    const node = await this.node(session)
+    if (!this.parts.swarm) throw new Fault('object.missing', 'images.swarm is off: nodes do not serve each other')
+    return this.introductions.call(node, call, fromIp)
+  }
+
   /** Wakes the agents that wait for a change of a node. */
-  wake(uuid: string): void {
-    for (const wake of this.waiting.get(uuid) ?? []) wake()
+  changed(node: NodeRecord): void {
+    this.introductions.changed(node)
+    for (const wake of this.waiting.get(node.uuid) ?? []) wake()
   }
 
   private waitForChange(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<void> {

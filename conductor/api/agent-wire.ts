@@ -125,6 +125,8 @@ export const Order = z.discriminatedUnion('kind', [
     configDrive: z.boolean(),
     /** The kernel of the image is loaded for a jump. */
     kexec: z.optional(z.boolean()),
+    /** Nodes that write the same image serve pieces to each other. */
+    swarm: z.optional(z.boolean()),
     volumes: z.optional(VolumeIds),
   }),
 ])
@@ -144,7 +146,13 @@ export const ErasedDisk = z.object({
   how: z.enum(Object.keys(ERASED) as [keyof typeof ERASED, ...(keyof typeof ERASED)[]]),
 })
 
-export const Progress = z.object({ phase: Text(64), doneBytes: Count, totalBytes: Count })
+export const Progress = z.object({
+  phase: Text(64),
+  doneBytes: Count,
+  totalBytes: Count,
+  /** Where the bytes come from, where there is a choice. */
+  from: z.optional(Text(200)),
+})
 
 export const Report = z.object({
   orderId: Text(80),

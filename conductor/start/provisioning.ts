@@ -26,6 +26,7 @@ import { Worker, type Performer } from '../node/run/worker.ts'
 import { raidWorks } from '../node/run/works/raid.ts'
 import { settingsOf, tickMs } from '../settings.ts'
 import type { Boot } from './boot.ts'
+import type { Config } from '../config.ts'
 import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Mesh } from './mesh.ts'
@@ -192,6 +193,8 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     log,
     dataBase: config.boot ? `http://${config.boot.http.address}:${config.boot.http.port}` : '',
     lldpSeconds: config.provision.lldpSeconds,
+    swarm: config.images.swarm.enabled,
+    introductions: introductionsOf(config),
     limits: {
       configDriveBytes: config.limits.api.configDriveBytes,
       portsPerReport: config.limits.agents.portsPerReport,
@@ -200,12 +203,19 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
 
   const onSystem = jumpWatch({ store, worker, sightings, log })
   boot.watch.onSystem = (heard) => void onSystem(heard)
-  changes.add(({ uuid }) => {
-    void boot.updates.refresh(uuid, []).catch(unrefreshed)
-    agents.wake(uuid)
+  changes.add((node) => {
+    void boot.updates.refresh(node.uuid, []).catch(unrefreshed)
+    agents.changed(node)
   })
   return { worker, agents, changes }
 }
+
+/** Who serves pieces of images to whom, by the configuration. */
+const introductionsOf = ({ images: { swarm }, limits }: Config) => ({
+  limits: { fromNodes: swarm.fromNodes, members: limits.agents.swarmMembers },
+  uploadBytesPerSecond:
+    swarm.uploadMbitPerSecond === undefined ? null : Math.ceil((swarm.uploadMbitPerSecond * 1e6) / 8),
+})
 
 /** The TLS port that agents call, where one is configured. */
 export async function startAgentPort(

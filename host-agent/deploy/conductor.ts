@@ -1,5 +1,4 @@
-/** The agent's one outgoing connection: HTTP/2 over TLS to the conductor, whose certificate is pinned. Nothing listens
- *  on the node. */
+/** The agent's connection to the conductor: HTTP/2 over TLS, whose certificate is pinned. */
 import { createHash } from 'node:crypto'
 import { connect, constants, type ClientHttp2Session } from 'node:http2'
 import { connect as tlsConnect, type TLSSocket } from 'node:tls'
@@ -11,6 +10,7 @@ import {
   type Report,
   type SessionRequest,
 } from '../../conductor/api/agent-wire.ts'
+import { SwarmAnswer, type SwarmCall } from '../../conductor/api/swarm-wire.ts'
 import { asFault, Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 
@@ -69,6 +69,10 @@ export class ConductorLink {
     if (report.progress) await this.call('POST', '/agent/v1/report', report)
     else await this.patiently('POST', '/agent/v1/report', report)
   }
+
+  /** Asked once: whoever calls asks again. */
+  swarm = async (call: SwarmCall): Promise<SwarmAnswer> =>
+    SwarmAnswer.parse(JSON.parse((await this.call('POST', '/agent/v1/swarm', call)).toString()))
 
   index = (): Promise<Buffer> => this.patiently('GET', '/agent/v1/image')
   configDrive = (): Promise<Buffer> => this.patiently('GET', '/agent/v1/configdrive')

@@ -1,11 +1,15 @@
 /** Runs of image pieces: one HTTP range, unpacked by one zstd into memory (a file on the ramdisk's tmpfs), handed over
  *  piece by piece. What is handed over is checked by whoever takes it. The unpacked bytes never pass through a pipe of
  *  ours: in 64 KiB parts that costs more than unpacking them does. */
+import { webcrypto } from 'node:crypto'
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { get, Agent, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import { Fault } from '../../kit/fault.ts'
+import { gather } from '../../kit/gather.ts'
 import { pipedToFile } from '../../kit/run.ts'
 
 export interface Run {
@@ -32,9 +36,7 @@ let files = 0
  *  data cannot be decompressed; the pieces that were taken before remain. */
 export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise<void> {
   const response = await request(url, run)
-  const path = join(tmpdir(), `rackward-run-${process.pid}-${(files += 1)}`)
-  const file = await open(path, 'wx+', 0o600)
-  await rm(path)
+  const file = await scratchFile()
   try {
     const broken = await unpack(response, file, unpackedBytes(run, opts))
     const whole = await takeWhole(file, run, opts)
@@ -46,13 +48,60 @@ export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise
   }
 }
 
+/** A file of the ramdisk's memory that has no name any more. */
+async function scratchFile(): Promise<FileHandle> {
+  const path = join(tmpdir(), `rackward-run-${process.pid}-${(files += 1)}`)
+  const file = await open(path, 'wx+', 0o600)
+  await rm(path)
+  return file
+}
+
+/** One piece as it is stored. Throws `deploy.download`. */
+export async function downloadFrame(url: string, frame: Pick<Run, 'at' | 'lengthBytes'>): Promise<Buffer> {
+  const response = await request(url, frame)
+  const bytes = await gather(response, frame.lengthBytes).catch((error: Error) => {
+    throw new Fault('deploy.download', `${url}: ${error.message}`, { cause: error })
+  })
+  if (bytes.length !== frame.lengthBytes) throw new Fault('deploy.download', `${url}: the piece broke off`)
+  return bytes
+}
+
+/** The bytes of a piece, raw or unpacked from its frame; undefined: they are not what the index says. */
+export async function provePiece(
+  index: ImageIndex,
+  number: number,
+  { bytes, isRaw }: { bytes: Buffer; isRaw: boolean },
+): Promise<Buffer | undefined> {
+  const lengthBytes = pieceLength(index, number)
+  const raw = isRaw ? bytes : await unpackFrame(bytes, lengthBytes)
+  if (raw?.length !== lengthBytes) return undefined
+  return (await sha256(raw)) === index.pieces[number]?.sha256 ? raw : undefined
+}
+
+/** Undefined: it is no frame, or holds more than that. */
+async function unpackFrame(bytes: Buffer, mostBytes: number): Promise<Buffer | undefined> {
+  const file = await scratchFile()
+  try {
+    if (await unpack(Readable.from([bytes]), file, mostBytes)) return undefined
+    const raw = Buffer.allocUnsafe((await file.stat()).size)
+    for (let got = 0; got < raw.length;) got += (await file.read(raw, got, raw.length - got, got)).bytesRead
+    return raw
+  } finally {
+    await file.close()
+  }
+}
+
+/** In the thread pool: pieces are hashed on as many cores as there are lanes. */
+export const sha256 = async (bytes: Buffer): Promise<string> =>
+  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
+
 const unpackedBytes = (run: Run, opts: TakeRun): number =>
   Array.from({ length: run.count }, (_, i) => opts.pieceLength(run.first + i)).reduce((sum, bytes) => sum + bytes, 0)
 
 /** Answers why it ended before its time. What was unpacked until then is in the file. The data comes over plain HTTP,
  *  and the file is memory: the kernel ends a zstd that writes more than the index says, however little it was packed
  *  into. */
-async function unpack(response: IncomingMessage, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
+async function unpack(response: Readable, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
   const zstd = pipedToFile(
     ['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`],
     file.fd,
@@ -89,7 +138,7 @@ async function takeWhole(file: FileHandle, run: Run, opts: TakeRun): Promise<boo
   return true
 }
 
-function request(url: string, run: Run): Promise<IncomingMessage> {
+function request(url: string, run: Pick<Run, 'at' | 'lengthBytes'>): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const fail = (why: string, cause?: Error) => reject(new Fault('deploy.download', `${url}: ${why}`, { cause }))
     const headers = { range: `bytes=${run.at}-${run.at + run.lengthBytes - 1}` }

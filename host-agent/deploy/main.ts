@@ -47,6 +47,8 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
     bootIp: args.ip,
     index: link.index,
     configDrive: link.configDrive,
+    swarm: link.swarm,
+    random: systemRandom,
     progress: (now: Progress) => {
       progress = now
     },

@@ -10,7 +10,9 @@ import {
 } from '../../conductor/api/agent-wire.ts'
 import { architectureOf } from '../../kit/architecture.ts'
 import type { Clock } from '../../kit/clock.ts'
+import type { SwarmAnswer, SwarmCall } from '../../conductor/api/swarm-wire.ts'
 import { Fault } from '../../kit/fault.ts'
+import type { Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { eraseExpress, eraseMetadata, eraseWhole } from './clean.ts'
 import { DiskFile } from './disk.ts'
@@ -26,6 +28,7 @@ import { lookAtDisks, notSkipped } from './raid/skip.ts'
 import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volumes.ts'
 import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
+import { swarmFor } from './swarm/for-order.ts'
 import { makeUnbootable, writeImage } from './write-image.ts'
 
 export interface OrderParts {
@@ -36,6 +39,9 @@ export interface OrderParts {
   /** The index of the ordered image, as the bytes that the conductor hashed. */
   index(): Promise<Buffer>
   configDrive(): Promise<Buffer>
+  /** Of the tracker; absent: the image server alone is asked. */
+  readonly swarm?: (call: SwarmCall) => Promise<SwarmAnswer>
+  readonly random: Random
   progress(progress: Progress): void
 }
 
@@ -124,14 +130,17 @@ async function deploy(
   let ready: JumpReady | undefined
   try {
     if (volume) await clearLoaders(volume, mdadm)
+    const swarm = await swarmFor(order, { ...parts, index, disk: file })
     await writeImage({
       disk: file,
+      swarm,
       index,
       dataUrl: order.dataUrl,
       clock: parts.clock,
       onProgress: (phase, doneBytes) => {
         if (phase === 'verify' && !stopwatch.has('write')) stopwatch.lap('write')
-        parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes })
+        const from = phase === 'write' ? swarm?.said : undefined
+        parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes, ...(from ? { from } : {}) })
       },
     })
     stopwatch.lap('readback')

@@ -3,13 +3,13 @@
  *  there is fetched again, and hashed on arrival then, to tell a damaged image from a damaged disk. The first piece,
  *  which holds the boot sector and the partition table, comes last and is always hashed on arrival: a disk that is not
  *  whole never boots. */
-import { webcrypto } from 'node:crypto'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault, type FaultCode } from '../../kit/fault.ts'
 import { run as systemRun, type Run as RunProgram } from '../../kit/run.ts'
 import type { DiskFile } from './disk.ts'
-import { downloadRun, type Run } from './download.ts'
+import { downloadRun, sha256, type Run } from './download.ts'
+import type { SwarmFetch } from './swarm/fetch.ts'
 
 export interface WriteParts {
   readonly disk: DiskFile
@@ -21,6 +21,8 @@ export interface WriteParts {
   /** Hash pieces before they are written, not only afterwards. */
   readonly checkArrival?: boolean
   readonly run?: RunProgram
+  /** Neighbours that write the same image; absent: the image server alone is asked. */
+  readonly swarm?: Pick<SwarmFetch, 'fetch' | 'wrote' | 'close'> | undefined
 }
 
 /** Faults after which a run is downloaded again. Data that arrives whole and cannot be decompressed, several times
@@ -37,7 +39,15 @@ const ZERO_TIMEOUT_MS = 10 * 60_000
 const ZERO_CHUNK_BYTES = 4 * 1024 * 1024
 
 export async function writeImage(parts: WriteParts): Promise<void> {
-  const { index } = parts
+  try {
+    await writeAll(parts)
+  } finally {
+    await parts.swarm?.close()
+  }
+}
+
+async function writeAll(parts: WriteParts): Promise<void> {
+  const { index, swarm } = parts
   const written = new Set<number>()
   let doneBytes = 0
   const count = (number: number) => {
@@ -51,13 +61,21 @@ export async function writeImage(parts: WriteParts): Promise<void> {
     await zeroRange(parts, zeros)
     for (let number = zeros.first; number < zeros.first + zeros.count; number += 1) count(number)
   }
-  await writeRuns(
-    parts,
-    dataRuns(index, (number) => number > 0),
-    count,
-  )
+  const runs = dataRuns(index, (number) => number > 0)
+  if (swarm)
+    await swarm.fetch(runs, {
+      unicast: (queue, isOver) =>
+        writeRuns({ ...parts, isOver }, queue, (number) => (count(number), swarm.wrote(number))),
+      store: async (number, bytes) => {
+        await parts.disk.write(bytes, number * index.pieceBytes)
+        count(number)
+      },
+    })
+  else await writeRuns(parts, runs, count)
   await parts.disk.flush()
   await mend(parts, await readBack(parts, (number) => number > 0))
+  // A disk that boots and a server that listens are never there at the same time.
+  await swarm?.close()
   await writeRuns(
     parts,
     dataRuns(index, (number) => number === 0),
@@ -132,11 +150,19 @@ async function zeroHead(parts: WriteParts): Promise<void> {
   await parts.disk.flush()
 }
 
-async function writeRuns(parts: WriteParts, runs: readonly Run[], count: (number: number) => void): Promise<void> {
-  const queue = [...runs]
+/** Takes the runs out of `queue`, until `isOver`. */
+async function writeRuns(
+  parts: WriteParts & { isOver?: () => boolean },
+  queue: Run[],
+  count: (number: number) => void,
+): Promise<void> {
   const abort = { failed: undefined as unknown }
   const lane = async () => {
-    for (let run = queue.shift(); run && !abort.failed; run = queue.shift()) await writeRun(parts, run, count)
+    while (!abort.failed && !parts.isOver?.()) {
+      const run = queue.shift()
+      if (!run) return
+      await writeRun(parts, run, count)
+    }
   }
   await Promise.all(
     Array.from({ length: LANES }, () =>
@@ -214,10 +240,6 @@ async function zeroRange(parts: WriteParts, zeros: { first: number; count: numbe
   for (let from = at; from < end; from += chunk.length)
     await parts.disk.write(chunk.subarray(0, Math.min(chunk.length, end - from)), from)
 }
-
-/** In the thread pool: pieces are hashed on as many cores as there are lanes. */
-const sha256 = async (bytes: Buffer): Promise<string> =>
-  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex')
 
 /** Answers the pieces that the disk does not hold as the index says. */
 async function readBack(parts: WriteParts, wanted: (number: number) => boolean): Promise<number[]> {

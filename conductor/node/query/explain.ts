@@ -1,7 +1,7 @@
 /** What a node waits for, since when, whether that is usual, and the likely causes with their evidence. Pure: facts in,
  *  an account out. */
 import { isoTime } from '../../../kit/clock.ts'
-import { ERASED } from '../../api/agent-wire.ts'
+import { ERASED, type Progress } from '../../api/agent-wire.ts'
 import { SIGNS, type Sign } from '../../boot/signs.ts'
 import { MILESTONE_ORDER, MILESTONES } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
@@ -145,6 +145,9 @@ function waitsFor({ node, live, nowMs }: Facts): string {
   return node.maintenance ? 'the end of its maintenance' : 'nothing; waiting for a request'
 }
 
+const progressText = ({ phase, doneBytes, totalBytes, from }: Progress): string =>
+  `${phase}: ${doneBytes} of ${totalBytes} bytes${from ? ` ${from}` : ''}`
+
 function seenOf({ live, poll, events }: Facts): Account['seen'] {
   const boot = MILESTONE_ORDER.flatMap((milestone) => {
     const sighting = live.seen.get(milestone)
@@ -160,7 +163,7 @@ function seenOf({ live, poll, events }: Facts): Account['seen'] {
             category: 'agent' as const,
             what: 'the agent called',
             at: isoTime(live.agentAtMs),
-            detail: progress ? `${progress.phase}: ${progress.doneBytes} of ${progress.totalBytes} bytes` : '',
+            detail: progress ? progressText(progress) : '',
           },
         ]
       : []

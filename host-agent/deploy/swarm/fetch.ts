@@ -1,0 +1,266 @@
+/** Fetches the pieces of an image from the image server and from neighbours that write the same one, and serves them to
+ *  those. Until the tracker says that there are enough of them, the image server alone is asked, in runs, as without a
+ *  swarm; without a tracker it stays so. Every piece is proven by the index before it is written or passed on. */
+import type { ImageIndex } from '../../../conductor/api/agent-wire.ts'
+import type { SwarmAnswer, SwarmCall } from '../../../conductor/api/swarm-wire.ts'
+import { asFault, Fault } from '../../../kit/fault.ts'
+import type { Clock } from '../../../kit/clock.ts'
+import type { Random } from '../../../kit/random.ts'
+import { Semaphore } from '../../../kit/semaphore.ts'
+import type { DiskFile } from '../disk.ts'
+import { downloadFrame, provePiece, type Run } from '../download.ts'
+import { Neighbours } from './neighbours.ts'
+import { PeerServer } from './peer-server.ts'
+import { SEED, SwarmPlan, type Ask } from './plan.ts'
+import { Shelf } from './shelf.ts'
+
+export interface SwarmParts {
+  readonly orderId: string
+  readonly index: ImageIndex
+  readonly dataUrl: string
+  readonly disk: Pick<DiskFile, 'read'>
+  /** Where neighbours reach this node. */
+  readonly ip: string
+  /** Of the card; undefined: it does not say. */
+  readonly cardBytesPerSecond: number | undefined
+  /** For frames that are passed on. */
+  readonly memoryBytes: number
+  readonly call: (call: SwarmCall) => Promise<SwarmAnswer>
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** What the writer of the disk does for it. */
+export interface Hands {
+  /** Takes runs out of `queue` and writes them, until `isOver`. */
+  readonly unicast: (queue: Run[], isOver: () => boolean) => Promise<void>
+  readonly store: (number: number, bytes: Buffer) => Promise<void>
+}
+
+const TICK_MS = 200
+const CALL_AGAIN_MS = 2_000
+const UNPACKING = 3
+/** A share of the card is left for what the node fetches and says. */
+const UPLOAD_SHARE = 0.8
+const SEED_RETRY_MS = 500
+const SEED_RETRY_MAX_MS = 10_000
+/** In a row, with nothing from anybody meanwhile. */
+const MAX_SEED_FAILURES = 12
+const MAX_DAMAGED = 3
+
+export class SwarmFetch {
+  private readonly parts: SwarmParts
+  private readonly shelf: Shelf
+  private readonly unpacking = new Semaphore(UNPACKING)
+  private readonly server: PeerServer
+  private readonly neighbours: Neighbours
+  private readonly abort = new AbortController()
+  private plan: SwarmPlan | undefined
+  private answer: SwarmAnswer | undefined
+  /** Of the tracker's clock against ours. */
+  private aheadMs = 0
+  private port = 0
+  private hands: Hands | undefined
+  private seedFailures = 0
+  private damaged = 0
+  private end: { resolve: () => void; reject: (error: unknown) => void } | undefined
+  /** Pieces that are being proven and written. */
+  private readonly taking = new Set<Promise<void>>()
+  /** Bytes that came from neighbours, and from the image server since there were any. */
+  readonly came = { peers: 0, seed: 0 }
+
+  constructor(parts: SwarmParts) {
+    this.parts = parts
+    const { index, disk, memoryBytes, clock, random, ip } = parts
+    this.shelf = new Shelf({ index, disk, memoryBytes })
+    this.server = new PeerServer({
+      shelf: this.shelf,
+      self: () =>
+        this.answer && {
+          id: this.answer.id,
+          imageId: index.id,
+          nowMs: clock.now() + this.aheadMs,
+          key: Buffer.from(this.answer.key, 'base64url'),
+        },
+      bytesPerSecond: () => {
+        const ofCard = parts.cardBytesPerSecond === undefined ? undefined : parts.cardBytesPerSecond * UPLOAD_SHARE
+        return this.answer?.uploadBytesPerSecond ?? ofCard
+      },
+      clock,
+      random,
+    })
+    this.neighbours = new Neighbours({
+      index,
+      localIp: ip,
+      clock,
+      random,
+      events: {
+        joined: (id, isNear) => this.plan?.joined(id, isNear) ?? false,
+        has: (id, pieces) => this.plan?.has(id, pieces),
+        departed: (id) => this.plan?.departed(id),
+        none: (ask) => this.plan?.refused(ask),
+        piece: (ask, bytes, isRaw) => this.keepTaking(this.take(ask, bytes, isRaw)),
+        changed: () => this.act(),
+      },
+    })
+  }
+
+  /** One line for whoever watches; undefined: nothing to tell. */
+  get said(): string | undefined {
+    if (!this.answer?.on) return undefined
+    const known = this.answer.neighbours.length
+    const { size } = this.neighbours
+    if (size > 0) return `from ${size} neighbours and the image server`
+    return known > 0
+      ? `from the image server alone: none of ${known} neighbours can be reached`
+      : 'from the image server; no neighbours yet'
+  }
+
+  /** Fetches what `runs` hold. Resolves when all of it is on the disk. */
+  async fetch(runs: readonly Run[], hands: Hands): Promise<void> {
+    this.hands = hands
+    await Promise.race([this.callOnce(), this.parts.clock.sleep(CALL_AGAIN_MS, this.abort.signal)])
+    void this.keepCalling()
+    const queue = [...runs]
+    await hands.unicast(queue, () => this.answer?.on === true)
+    const wanted = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
+    if (wanted.length === 0) return
+    const random = () => this.parts.random.bytes(4).readUInt32BE() / 2 ** 32
+    this.plan = new SwarmPlan({ pieces: this.parts.index.pieces.length, wanted, random })
+    await new Promise<void>((resolve, reject) => {
+      this.end = { resolve, reject }
+      void this.tick()
+    })
+  }
+
+  /** A piece that was written without the swarm can be passed on all the same. */
+  wrote(number: number): void {
+    if (this.parts.index.pieces[number]?.zero || number === 0) return
+    this.shelf.keep(number)
+    this.server.tell()
+  }
+
+  /** Nothing listens and nothing is fetched any more. */
+  async close(): Promise<void> {
+    this.abort.abort()
+    this.neighbours.close()
+    await this.stopListening()
+    await Promise.all(this.taking)
+  }
+
+  private async stopListening(): Promise<void> {
+    if (this.port === 0) return
+    this.port = 0
+    await this.server.close()
+  }
+
+  private async keepCalling(): Promise<void> {
+    while (!this.abort.signal.aborted) {
+      const againMs = this.answer?.againMs ?? CALL_AGAIN_MS
+      // Not all of a rack at the same moment.
+      const jitter = 0.75 + (this.parts.random.bytes(1).readUInt8() / 255) * 0.5
+      await this.parts.clock.sleep(againMs * jitter, this.abort.signal).catch(() => undefined)
+      if (!this.abort.signal.aborted) await this.callOnce()
+    }
+  }
+
+  /** A tracker that does not answer is asked again; what is known goes on until its tickets end. */
+  private async callOnce(): Promise<void> {
+    const { call, clock, ip, orderId } = this.parts
+    try {
+      if (this.answer?.on && this.port === 0) {
+        this.port = await this.server.listen(ip)
+        // It may have been closed meanwhile.
+        if (this.abort.signal.aborted) return await this.stopListening()
+      }
+      const { bad, unreachable } = this.neighbours.complaints()
+      const answer = await call({ orderId, port: this.port, have: this.shelf.count, bad, unreachable })
+      if (this.abort.signal.aborted) return
+      const isFirst = answer.on && !this.answer?.on
+      this.answer = answer
+      this.aheadMs = answer.nowMs - clock.now()
+      this.neighbours.meet(answer.on ? answer.neighbours : [])
+      this.plan?.grant(answer.seed ?? undefined)
+      // Others are to hear at once where it listens.
+      if (isFirst) await this.callOnce()
+    } catch {
+      return
+    }
+    this.act()
+  }
+
+  private async tick(): Promise<void> {
+    while (!this.abort.signal.aborted && this.plan && this.plan.left > 0) {
+      this.act()
+      await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
+    }
+  }
+
+  private act(): void {
+    const { plan, parts } = this
+    if (!plan || this.abort.signal.aborted) return
+    this.neighbours.greet()
+    if (this.answer) plan.grant(this.answer.seed ?? undefined)
+    for (const ask of plan.next(parts.clock.now()))
+      if (ask.from === SEED) this.keepTaking(this.fromSeed(ask))
+      else this.neighbours.ask(ask)
+  }
+
+  private keepTaking(work: Promise<void>): void {
+    const taking: Promise<void> = work
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => this.taking.delete(taking))
+    this.taking.add(taking)
+  }
+
+  private async fromSeed(ask: Ask): Promise<void> {
+    const { index, dataUrl, clock } = this.parts
+    const { at = 0, lengthBytes = 0 } = index.pieces[ask.piece] ?? {}
+    try {
+      const frame = await downloadFrame(dataUrl, { at, lengthBytes })
+      await this.take(ask, frame, false)
+    } catch (error) {
+      const fault = asFault(error, 'agent.broken')
+      if (fault.code !== 'deploy.download' && fault.code !== 'image.piece') return this.fail(error)
+      this.seedFailures += 1
+      if (fault.code === 'image.piece') this.damaged += 1
+      if (this.seedFailures >= MAX_SEED_FAILURES || this.damaged >= MAX_DAMAGED)
+        return this.fail(new Fault(fault.code, `piece ${ask.piece}: ${fault.detail}`, { cause: error }))
+      const pauseMs = Math.min(SEED_RETRY_MS * 2 ** (this.seedFailures - 1), SEED_RETRY_MAX_MS)
+      this.plan?.seedFailed(ask.piece, clock.now() + pauseMs)
+    }
+  }
+
+  /** A piece came. A neighbour that sent a wrong one is dropped; the image server's is asked for again. */
+  private async take(ask: Ask, bytes: Buffer, isRaw: boolean): Promise<void> {
+    const { plan, hands, parts } = this
+    if (!plan || !hands || this.abort.signal.aborted) return
+    if (!plan.isMissing(ask.piece)) return plan.cancelled(ask)
+    const proven = await this.unpacking.run(() => provePiece(parts.index, ask.piece, { bytes, isRaw }))
+    if (!proven) {
+      if (ask.from === SEED) throw new Fault('image.piece', 'its bytes do not have the SHA-256 of the index')
+      plan.lied(ask.from)
+      this.neighbours.lied(ask.from)
+      return this.act()
+    }
+    // It may have come from two at the same time.
+    if (this.abort.signal.aborted || !plan.isMissing(ask.piece)) return plan.cancelled(ask)
+    await hands.store(ask.piece, proven)
+    const { isNew, cancel } = plan.arrived(ask, parts.clock.now())
+    for (const from of cancel) {
+      this.neighbours.cancel({ piece: ask.piece, from })
+      plan.cancelled({ piece: ask.piece, from })
+    }
+    if (!isNew) return
+    this.seedFailures = 0
+    this.came[ask.from === SEED ? 'seed' : 'peers'] += bytes.length
+    this.shelf.keep(ask.piece, isRaw ? undefined : bytes)
+    this.server.tell()
+    if (plan.left === 0) this.end?.resolve()
+    else this.act()
+  }
+
+  private fail(error: unknown): void {
+    this.end?.reject(error)
+  }
+}

@@ -1,0 +1,111 @@
+/** Nodes that write one image over real sockets: what they fetch from each other, and what becomes of it when peers
+ *  lie, the tracker or the image server dies, or a node comes late. */
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { Tracker } from '../../../conductor/agents/swarm/tracker.ts'
+import { until } from '../../../kit/clock.ts'
+import { SwarmRig, uuid } from './rig.ts'
+
+let rig: SwarmRig
+beforeAll(async () => {
+  rig = await SwarmRig.make(20)
+}, 60_000)
+afterAll(() => rig.close())
+afterEach(() => {
+  rig.tracker = new Tracker({ fromNodes: 3, members: 100 }, Math.random)
+  rig.seedBytes = 0
+  rig.seedMs = 0
+  rig.isSeedDead = false
+  rig.isTrackerDead = false
+  rig.calls = []
+})
+
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i + 1)
+/** Members that are there before anybody begins: the swarm is on from the first call. */
+const expectMembers = (count: number) => {
+  for (const number of numbers(count))
+    rig.tracker.call(
+      {
+        nodeUuid: uuid(200 + number),
+        imageId: rig.index.id,
+        generation: 1,
+        ip: '127.0.9.250',
+        port: 0,
+        rack: 'r',
+        bad: [],
+        unreachable: [],
+      },
+      () => Buffer.alloc(32),
+      Date.now(),
+    )
+}
+
+test('five nodes get the image right, and most of it from each other', async () => {
+  rig.seedMs = 100
+  expectMembers(3)
+  const written = await Promise.all(numbers(5).map((number) => rig.write(number)))
+  expect(written.map(({ isRight }) => isRight)).toEqual([true, true, true, true, true])
+  const fromPeers = written.reduce((sum, { came }) => sum + came.peers, 0)
+  expect(fromPeers).toBeGreaterThan(rig.index.dataBytes)
+  expect(rig.seedBytes).toBeLessThan(4 * rig.index.dataBytes)
+}, 60_000)
+
+test('one node, or two, fetch from the image server alone, and nothing listens', async () => {
+  const written = await Promise.all(numbers(2).map((number) => rig.write(number)))
+  expect(written.every(({ isRight, came }) => isRight && came.peers === 0)).toBe(true)
+  expect(rig.calls.every(({ port }) => port === 0)).toBe(true)
+  expect(rig.seedBytes).toBeGreaterThanOrEqual(2 * rig.index.dataBytes)
+}, 60_000)
+
+test('pieces that memory has no room for are served from the disk', async () => {
+  rig.seedMs = 100
+  expectMembers(3)
+  const written = await Promise.all(numbers(4).map((number) => rig.write(number, { memoryBytes: 0 })))
+  expect(written.every(({ isRight }) => isRight)).toBe(true)
+  expect(written.reduce((sum, { came }) => sum + came.peers, 0)).toBeGreaterThan(0)
+}, 60_000)
+
+test('no tracker: unicast, and right', async () => {
+  rig.isTrackerDead = true
+  const written = await rig.write(1)
+  expect(written).toMatchObject({ isRight: true, came: { peers: 0 } })
+}, 60_000)
+
+test('the tracker dies in the middle: those who know each other go on', async () => {
+  rig.seedMs = 200
+  expectMembers(3)
+  const writing = Promise.all(numbers(4).map((number) => rig.write(number)))
+  await until(() => rig.calls.some(({ have }) => have >= 2), { what: 'the middle', timeoutMs: 30_000, everyMs: 10 })
+  rig.isTrackerDead = true
+  expect((await writing).every(({ isRight }) => isRight)).toBe(true)
+}, 60_000)
+
+test('a node whose pieces are poisoned is dropped by each neighbour and named to the tracker; every disk is right', async () => {
+  rig.seedMs = 100
+  expectMembers(3)
+  const written = await Promise.all(
+    numbers(5).map((number) => rig.write(number, number === 3 ? { memoryBytes: 0, isPoisoned: true } : {})),
+  )
+  expect(written.map(({ isRight }) => isRight)).toEqual([true, true, true, true, true])
+  expect(new Set(rig.calls.flatMap(({ bad }) => bad))).toEqual(new Set([uuid(3)]))
+}, 60_000)
+
+test('the image server dies when the nodes hold the image among them: they finish but for the boot sector, which it sends', async () => {
+  rig.seedMs = 50
+  expectMembers(3)
+  const writing = Promise.all(numbers(4).map((number) => rig.write(number)))
+  await until(() => rig.seedBytes >= 1.5 * rig.index.dataBytes, { what: 'copies', timeoutMs: 30_000, everyMs: 5 })
+  rig.isSeedDead = true
+  await until(() => rig.calls.some(({ have }) => have >= 16), { what: 'the rest', timeoutMs: 30_000, everyMs: 20 })
+  rig.isSeedDead = false
+  expect((await writing).every(({ isRight }) => isRight)).toBe(true)
+}, 60_000)
+
+test('a node that joins when the others are nearly done gets all of it', async () => {
+  rig.seedMs = 100
+  expectMembers(3)
+  const writing = Promise.all(numbers(4).map((number) => rig.write(number)))
+  await until(() => rig.calls.some(({ have }) => have >= 15), { what: 'nearly done', timeoutMs: 30_000, everyMs: 10 })
+  const late = await rig.write(9)
+  expect(late.isRight).toBe(true)
+  expect((await writing).every(({ isRight }) => isRight)).toBe(true)
+}, 60_000)
