@@ -3,11 +3,11 @@
  *  failed. A suite that takes too long is ended. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock, until } from '../../kit/clock.ts'
+import { freePort } from '../kit/free-port.ts'
 import { RACKWARD_MAIN, ROOT } from '../lab/root.ts'
 import { startIdentity } from './identity.ts'
 import { writeSettings } from './settings.ts'
@@ -129,14 +129,6 @@ function lastWord(why: string): string {
     lines.at(-1) ??
     ''
   ).slice(0, 300)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 const unknown = positionals.find((word) => !isSuite(word))

@@ -14,7 +14,7 @@ import { Config } from '../../conductor/config.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { Lifecycle } from '../../kit/lifecycle.ts'
 import { silentLog } from '../../kit/log.ts'
-import { freePort } from '../security/victim.ts'
+import { freePort } from '../kit/free-port.ts'
 import { client as plainClient, noLoaders, numberedMac } from './boot-clients.ts'
 
 const [first, second] = [numberedMac(1), numberedMac(2)]

@@ -17,7 +17,7 @@ import type { Run } from '../../kit/run.ts'
 import { ApiClient } from '../lab/client.ts'
 import { storeWith } from './store-with.ts'
 import { ask, code, disk, inventory, nic } from './agent-bench.ts'
-import { freePort } from '../security/victim.ts'
+import { freePort } from '../kit/free-port.ts'
 
 let dir = ''
 let conductor: Conductor

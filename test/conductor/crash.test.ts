@@ -15,7 +15,7 @@ import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { ApiClient } from '../lab/client.ts'
 import { ROOT } from '../lab/root.ts'
-import { freePort } from '../security/victim.ts'
+import { freePort } from '../kit/free-port.ts'
 
 const LANES = 3
 const MAC = '52:54:00:00:00:01'

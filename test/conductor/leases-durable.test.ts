@@ -13,6 +13,7 @@ import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { MESSAGE, messageType, OPTION } from '../../pxe/dhcp/options.ts'
 import { decodePacket, encodePacket, packetMac, type Packet } from '../../pxe/dhcp/packet.ts'
 import { makeReceiveRoom } from '../../pxe/receive-room.ts'
+import { freePort } from '../kit/free-port.ts'
 import { bench, packet } from '../pxe/dhcp-bench.ts'
 import { numberedMac } from './boot-clients.ts'
 
@@ -118,13 +119,6 @@ async function bound(port: number, address: string): Promise<Socket> {
     socket.bind(port, address, resolve)
   })
   return socket
-}
-
-async function freePort(): Promise<number> {
-  const probe = await bound(0, '127.0.0.1')
-  const { port } = probe.address()
-  await new Promise<void>((resolve) => probe.close(() => resolve()))
-  return port
 }
 
 test('an address that cannot be written is acknowledged to nobody; once it can be, the client that asks again gets it', async () => {

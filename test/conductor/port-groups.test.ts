@@ -19,7 +19,7 @@ import { parseCmdline } from '../../host-agent/deploy/cmdline.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { isSafeWord } from '../../pxe/script.ts'
-import { freePort } from '../security/victim.ts'
+import { freePort } from '../kit/free-port.ts'
 import { call as plainCall } from './client.ts'
 
 const MACS = ['02:00:00:00:02:01', '02:00:00:00:02:02']

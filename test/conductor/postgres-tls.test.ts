@@ -14,7 +14,7 @@ import { monotonicClock, systemClock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { run } from '../../kit/run.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
-import { freePort } from '../security/victim.ts'
+import { freePort } from '../kit/free-port.ts'
 import { Postgres } from './postgres.ts'
 import { LIMITS, SEAL, uuid } from './store-conformance/bench.ts'
 

@@ -6,7 +6,8 @@ import WebSocket from 'ws'
 import { until } from '../../kit/clock.ts'
 import { activeNode, fence, reached } from './flood.ts'
 import { heldBytes } from './held.ts'
-import { basic, freePort, healthWatch, Victim } from './victim.ts'
+import { freePort } from '../kit/free-port.ts'
+import { basic, healthWatch, Victim } from './victim.ts'
 
 const MIB = 1024 * 1024
 let victim: Victim

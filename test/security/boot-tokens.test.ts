@@ -12,7 +12,8 @@ import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
-import { freePort, Victim } from './victim.ts'
+import { freePort } from '../kit/free-port.ts'
+import { Victim } from './victim.ts'
 
 let dir = ''
 let victim: Victim

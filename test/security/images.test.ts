@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { until } from '../../kit/clock.ts'
-import { freePort, Victim } from './victim.ts'
+import { freePort } from '../kit/free-port.ts'
+import { Victim } from './victim.ts'
 
 const USERS = { root: { role: 'admin' }, lessee: { role: 'operator', project: 'blue' } } as const
 const SECRET = 'f'.repeat(64)

@@ -4,12 +4,12 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { stringify } from 'yaml'
 import { until } from '../../kit/clock.ts'
+import { freePort } from '../kit/free-port.ts'
 import { call, type Answer } from '../conductor/client.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
 
@@ -31,16 +31,6 @@ export interface VictimOptions {
 }
 
 const BCRYPT_ROUNDS = 4
-
-/** A TCP port of 127.0.0.1 that nothing listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 export class Victim {
   readonly dir: string
