@@ -12,6 +12,9 @@ import { storeWith } from './store-with.ts'
 const [, , configFile = '', bmcDir = '', nth = '0'] = process.argv
 let left = Number(nth)
 
+// Its parent is gone.
+process.stdin.resume().on('end', () => process.exit(1))
+
 function moment(): void {
   left -= 1
   if (left === 0) process.kill(process.pid, 'SIGKILL')

@@ -17,6 +17,7 @@ import { systemClock, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { crashAtEach } from '../kit/crash-lanes.ts'
 import { SCENARIOS, type Verbs } from './crash-verb-scenarios.ts'
 import { QUICK } from './node-step-bench.ts'
 
@@ -240,18 +241,11 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
 test.each(SCENARIOS)('$name: the same end, whenever the conductor dies', { timeout: 600_000 }, async (verbs) => {
   const { end } = await live(verbs, 0)
   expect(end).toMatchObject({ pendingEffects: 0, error: null, shown: end.power })
-  let crashes = 0
-  let next = 1
-  const lane = async () => {
-    for (let more = true; more;) {
-      const at = next++
-      const again = await live(verbs, at)
-      expect([at, again.end]).toEqual([at, end])
-      more = again.crashed
-      if (more) crashes += 1
-    }
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
+  const crashes = await crashAtEach(LANES, async (at) => {
+    const again = await live(verbs, at)
+    expect([at, again.end]).toEqual([at, end])
+    return again.crashed
+  })
   // Each verb is saved at least once, and a save has two moments.
   expect(crashes).toBeGreaterThanOrEqual(2)
 })

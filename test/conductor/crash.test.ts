@@ -15,6 +15,7 @@ import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { ApiClient } from '../lab/client.ts'
 import { ROOT } from '../lab/root.ts'
+import { crashAtEach } from '../kit/crash-lanes.ts'
 import { freePort } from '../kit/free-port.ts'
 
 const LANES = 3
@@ -54,7 +55,8 @@ function startChild(world: World, crashAt: number): void {
     process.execPath,
     [join(ROOT, 'dist/test/conductor/crash-child.js'), join(world.dir, 'conductor.yaml'), world.dir, String(crashAt)],
     {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      // It ends with its parent, whatever ends that.
+      stdio: ['pipe', 'ignore', 'inherit'],
     },
   )
 }
@@ -211,15 +213,7 @@ async function live(crashAt: number): Promise<boolean> {
 }
 
 test('a conductor killed at any moment of a deploy goes on where it was', { timeout: 900_000 }, async () => {
-  let next = 1
-  let crashes = 0
-  const lane = async () => {
-    for (let more = true; more;) {
-      more = await live(next++)
-      if (more) crashes += 1
-    }
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
+  const crashes = await crashAtEach(LANES, live)
   // verify 1, deploy 5 before the agent and 4 after it: ten effects, each with four moments, and the saves of the verbs
   // between them.
   expect(crashes).toBeGreaterThan(40)
