@@ -1,5 +1,5 @@
-/** Ports for programs that must know theirs before they start, or keep it when they start again. The kernel gives no such
- *  port to anybody by itself: between two starts, neither a connection nor a listener on port 0 can take it. */
+/** Ports for programs that must know theirs before they start, or keep it when they start again. The kernel gives no
+ *  such port to anybody by itself: between two starts, neither a connection nor a listener on port 0 can take it. */
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
