@@ -61,7 +61,7 @@ async function follow(
 }
 
 /** How long the script lets the server wait; undefined: it boots. */
-const waitSecondsOf = (script: string): number | undefined => {
+export const waitSecondsOf = (script: string): number | undefined => {
   const seconds = /waits for a place[^\n]*\nsleep (\d+)/.exec(script)?.[1]
   return seconds === undefined ? undefined : Number(seconds)
 }
@@ -73,7 +73,7 @@ export interface FetchParts {
   readonly measures: Measures
 }
 
-const fetchText = async (url: string, parts: FetchParts): Promise<string> => {
+export const fetchText = async (url: string, parts: FetchParts): Promise<string> => {
   const chunks: Buffer[] = []
   await fetchAll(url, parts, (part) => chunks.push(part))
   return Buffer.concat(chunks).toString('latin1')

@@ -148,6 +148,7 @@ export const PACKAGES = {
   ],
   lab: [...BUILD, ...RACK],
   bench: [...BUILD, ...RACK],
+  'bench cluster': [...BUILD, ...RACK, POSTGRES],
   'bench boot': [...BUILD, ...BOOT_PEERS],
   'bench storm': [...BUILD, ...BOOT_PEERS],
   'bench web': [...BUILD, ...BROWSER],

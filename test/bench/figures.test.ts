@@ -1,6 +1,7 @@
 /** The benchmarks refuse figures that cannot be true. */
 import { expect, test } from 'vitest'
 import { dhcpFigure, median, tftpFigure } from './boot.ts'
+import { deployFigures } from './cluster.ts'
 import { compare } from './media.ts'
 import { believable } from './power.ts'
 import { figureOf } from './redfish.ts'
@@ -96,4 +97,27 @@ test('a page that was not measured, or that has no time left to be used, is an e
   for (const wrong of [{ firstMs: 0 }, { tickMs: Number.NaN }, { heapMb: 0 }])
     expect(() => believableWeb({ ...figures, ...wrong })).toThrow(/was not measured/)
   expect(() => believableWeb({ ...figures, tickMs: 1_200 })).toThrow(/took 1200 ms/)
+})
+
+test('a simulation in which servers without a fault were not deployed has no time to tell', () => {
+  const memory = { conductorBytes: null, simulatorBytes: 1, longestPauseMs: null }
+  const summary = {
+    servers: 134,
+    done: 134,
+    failed: 0,
+    failedUnexpectedly: 0,
+    seconds: 200,
+    perMinute: 40,
+    memory,
+    phases: [],
+    happened: {},
+    failures: [],
+  }
+  expect(deployFigures(summary)).toBe(summary)
+  const failures = [{ name: 'sim-7', fault: null, why: 'deploy failed: no agent' }]
+  expect(() => deployFigures({ ...summary, done: 133, failed: 1, failedUnexpectedly: 1, failures })).toThrow(
+    '1 of 134 servers were not deployed; sim-7: deploy failed: no agent',
+  )
+  // A server whose disk was made to fail is no flaw of the conductor.
+  expect(deployFigures({ ...summary, done: 133, failed: 1 })).toMatchObject({ failed: 1 })
 })

@@ -1,5 +1,5 @@
 /** `npm run bench [-- deploy | boot | explain [--only NAME,...] | storm | media | api | scale [--nodes N] | web |
- *  mesh [--hosts N] | redfish [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy
+ *  mesh [--hosts N] | redfish [--bmcs N] | cluster]`. Each but the first has a file of its own name. Deploy: how long a deploy
  *  takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size. Figures are
  *  for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
@@ -19,6 +19,7 @@ import { benchApi } from './api.ts'
 import { benchBoot } from './boot.ts'
 import { benchExplain } from './explain.ts'
 import { inRack } from './in-rack.ts'
+import { benchCluster } from './cluster.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
 import { benchRedfish } from './redfish.ts'
@@ -119,7 +120,8 @@ async function main(): Promise<void> {
       kills: { type: 'string', default: '30' },
       hosts: { type: 'string' },
       bmcs: { type: 'string' },
-      nodes: { type: 'string', default: '10000' },
+      nodes: { type: 'string' },
+      speed: { type: 'string' },
       clients: { type: 'string', default: '20000' },
       seconds: { type: 'string', default: '5' },
       servers: { type: 'string', default: '1000' },
@@ -131,7 +133,7 @@ async function main(): Promise<void> {
   const [what = 'deploy'] = positionals
   if (what === 'api') return benchApi({ json: values.json, peer: !values['no-peer'] })
   if (what === 'scale') {
-    const figures = await benchScaleOfNodes(Number(values.nodes))
+    const figures = await benchScaleOfNodes(Number(values.nodes ?? '10000'))
     return void process.stdout.write(`${values.json ? JSON.stringify(figures) : scaleTable(figures)}\n`)
   }
   if (what === 'web') {
@@ -158,9 +160,18 @@ async function main(): Promise<void> {
       secureBoot: values['secure-boot'],
       json: values.json,
     })
+  if (what === 'cluster')
+    return benchCluster({
+      json: values.json,
+      kills: Number(values.kills),
+      say,
+      ...(values.only ? { only: values.only } : {}),
+      ...(values.nodes ? { nodes: Number(values.nodes) } : {}),
+      ...(values.speed ? { speed: Number(values.speed) } : {}),
+    })
   if (what !== 'deploy')
     throw new Error(
-      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh and redfish`,
+      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh, redfish and cluster`,
     )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
