@@ -32,6 +32,7 @@ export async function fetchByTftp({ server, file, localAddress, clock, signal }:
   const send = () => socket.send(encodeTftp(last.packet), last.port, server)
   let [blockBytes, block, sizeBytes, tries] = [512, 0, 0, 0]
   let cancel = (): void => undefined
+  let leave = (): void => undefined
   try {
     return await new Promise<number>((resolve, reject) => {
       const wait = () => {
@@ -49,7 +50,8 @@ export async function fetchByTftp({ server, file, localAddress, clock, signal }:
         send()
         wait()
       }
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+      leave = () => reject(signal.reason as Error)
+      signal.addEventListener('abort', leave, { once: true })
       socket.on('error', (error) => reject(failed(error.message)))
       socket.on('message', (bytes, { port }) => {
         const packet = decodeTftp(bytes)
@@ -70,6 +72,7 @@ export async function fetchByTftp({ server, file, localAddress, clock, signal }:
     })
   } finally {
     cancel()
+    signal.removeEventListener('abort', leave)
     socket.close()
   }
 }
