@@ -16,6 +16,7 @@ import { nodeColumns } from '../../conductor/store/node-rows.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
 import { SqliteStore } from '../../conductor/store/sqlite.ts'
 import { systemClock, until } from '../../kit/clock.ts'
+import { http } from '../../kit/http.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { inserter } from '../conductor/random-records.ts'
 import { ROOT } from '../lab/root.ts'
@@ -43,6 +44,7 @@ interface Seen {
 const SYNC_SECONDS = 30
 const START_MS = 120_000
 const PASS_MS = 600_000
+const METRICS_MS = 60_000
 
 export async function benchNodes(nodes: number, say: (line: string) => void): Promise<NodesFigures> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-nodes-'))
@@ -133,7 +135,9 @@ async function measure(address: string, child: ChildProcess): Promise<Omit<Nodes
     return performance.now() - startMs
   }
   const { slowestPage, nodes } = await listAll(c, '/v1/nodes?limit=1000')
-  const metricsMs = await took(() => c.call('GET', '/metrics').catch(() => undefined))
+  const metricsMs = await took(() =>
+    http({ method: 'GET', url: `${address}/metrics`, signal: AbortSignal.timeout(METRICS_MS), ignoreBody: true }),
+  )
   const oneNodeMs = await took(() => must(c, 'GET', `/v1/nodes/${nodes[0].uuid}`))
   c.close()
   const pass = await until(async () => (await seen('see')).lastPass ?? undefined, {
