@@ -8,6 +8,7 @@ import type { Semaphore } from '../../kit/semaphore.ts'
 import { bootFlagBytes, readBootFlags, uuidOfGuid } from './boot-flags.ts'
 import type { Bmc, BootChoice, BootNow, IpmiInfo, Power, PowerCommand } from './controller.ts'
 import { hexByte } from './raw.ts'
+import { Places } from './places.ts'
 import type { CipherSuites } from './suites.ts'
 
 /** Reads many BMCs at once. */
@@ -38,6 +39,8 @@ export interface IpmitoolParts {
   readonly fleet?: Fleet | undefined
   /** For polls that no fleet takes. */
   readonly slots?: Semaphore | undefined
+  /** For all processes. */
+  readonly places?: Places | undefined
   readonly patience?: readonly string[]
 }
 
@@ -47,6 +50,7 @@ export class Ipmitool implements Bmc {
   private readonly suites: CipherSuites
   private readonly fleet: Fleet | undefined
   private readonly slots: Semaphore | undefined
+  private readonly places: Places
   private readonly patience: readonly string[]
 
   constructor(info: IpmiInfo, parts: IpmitoolParts) {
@@ -55,6 +59,7 @@ export class Ipmitool implements Bmc {
     this.suites = parts.suites
     this.fleet = parts.fleet
     this.slots = parts.slots
+    this.places = parts.places ?? new Places()
     this.patience = parts.patience ?? PATIENCE
   }
 
@@ -133,10 +138,27 @@ export class Ipmitool implements Bmc {
   }
 
   private async command(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
+    const key = `${this.info.address}:${this.info.port}`
+    try {
+      const result = await this.trySuites(args, signal, tolerate)
+      this.places.ended(key)
+      return result
+    } catch (error) {
+      // Who gave up waiting says nothing about the BMC.
+      if (!signal.aborted) this.places.ended(key, error)
+      throw error
+    }
+  }
+
+  private async trySuites(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {
     const tries = this.suites.tries(this.info)
     for (const suite of tries) {
-      await mayAct()
-      const result = await this.spawn(['-C', String(suite), ...args], signal)
+      const { address, port } = this.info
+      const start = async () => {
+        await mayAct()
+        return this.spawn(['-C', String(suite), ...args], signal)
+      }
+      const result = await this.places.run(`${address}:${port}`, start, signal)
       if (result.code === 0) {
         this.suites.worked(this.info, suite)
         return result

@@ -7,6 +7,7 @@ import { FakeBmc } from './fake.ts'
 import { ipmiInfo } from './info.ts'
 import { Ipmitool, type Fleet } from './ipmitool.ts'
 import { NativeIpmi, speaksNatively, type NativeParts } from './native-ipmi.ts'
+import { Places } from './places.ts'
 import type { BmcTarget } from './controller.ts'
 import { certificatesOf, redfishInfo } from './redfish/info.ts'
 import { Redfish } from './redfish/redfish.ts'
@@ -52,6 +53,7 @@ const POLLS_ALONE = 8
 export class BmcRegistry {
   private readonly parts: RegistryParts
   private readonly slots = new Semaphore(POLLS_ALONE)
+  private readonly places = new Places()
   private readonly keyListeners: ((uuid: string, facts: BmcFacts) => void)[] = []
   private readonly fakes = new Map<string, FakeBmc>()
   /** Redfish clients by node: session, connection and what they learned live as long as driver_info. */
@@ -99,7 +101,7 @@ export class BmcRegistry {
       case 'ipmi': {
         const { run, suites, fleet, native, allowCipherSuite0 = false } = this.parts
         const info = { ...ipmiInfo(node.driverInfo, { unauthenticated: allowCipherSuite0 }), node: node.uuid }
-        const rest = new Ipmitool(info, { run, suites, fleet, slots: this.slots })
+        const rest = new Ipmitool(info, { run, suites, fleet, slots: this.slots, places: this.places })
         const bmc = native && speaksNatively(info) ? new NativeIpmi(info, { native, suites, rest }) : rest
         return { key: `${info.address}:${info.port}`, credentials: suites.id(info), bmc }
       }

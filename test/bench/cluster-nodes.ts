@@ -1,5 +1,5 @@
-/** A conductor of many IPMI nodes, each with a password of its own: its memory, the longest pause of its event loop while
- *  its API is asked, and a pass over the power of all BMCs, which are those of `rackward simulate`. */
+/** A conductor of many IPMI nodes, each with a password of its own: its memory, the longest pause of its event loop
+ *  while its API is asked, and a pass over the power of all BMCs, which are those of `rackward simulate`. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -12,8 +12,8 @@ import { benchTakeover, takeoverTable } from './cluster-takeover.ts'
 
 /** Kolla's largest documented site, and ten racks. */
 const SIZES = [134, 1_000]
-/** Servers are so many times as fast as real ones: what takes a conductor an hour is seen in minutes, and it has so many
- *  times the requests to answer. */
+/** Servers are so many times as fast as real ones: what takes a conductor an hour is seen in minutes, and it has so
+ *  many times the requests to answer. */
 const SPEED = 4
 const TIMEOUT_MS = 90 * 60_000
 
