@@ -1,7 +1,7 @@
 /** `npm run bench [-- deploy | boot | explain [--only NAME,...] | storm | media | api | scale [--nodes N] | web |
- *  mesh [--hosts N] | redfish [--bmcs N] | cluster]`. Each but the first has a file of its own name. Deploy: how long a deploy
- *  takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size. Figures are
- *  for comparing within one run: they move with the machine. */
+ *  mesh [--hosts N] | redfish [--bmcs N] | cluster]`. Each but the first has a file of its own name. Deploy: how long a
+ *  deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
+ *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
