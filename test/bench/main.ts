@@ -1,7 +1,7 @@
 /** `npm run bench [-- deploy | boot | explain [--only NAME,...] | storm | media | api | scale [--nodes N] | web |
- *  mesh [--hosts N] | redfish [--bmcs N] | cluster]`. Each but the first has a file of its own name. Deploy: how long a
- *  deploy takes per phase, against the floor measured on the same server in the same run; and the ramdisk's size.
- *  Figures are for comparing within one run: they move with the machine. */
+ *  mesh [--hosts N] | redfish [--bmcs N] | cluster | polls [--bmcs N]]`. Each but the first has a file of its own name.
+ *  Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the
+ *  ramdisk's size. Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
@@ -22,6 +22,7 @@ import { inRack } from './in-rack.ts'
 import { benchCluster } from './cluster.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
+import { benchPolls } from './polls.ts'
 import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
 import { benchStorm } from './storm.ts'
@@ -151,6 +152,7 @@ async function main(): Promise<void> {
   }
   if (what === 'explain') return benchExplain({ only: values.only, json: values.json, say })
   if (what === 'storm') return benchStorm({ servers: Number(values.servers), json: values.json, say })
+  if (what === 'polls') return benchPolls({ json: values.json, bmcs: Number(values.bmcs ?? '10000') })
   if (what === 'redfish')
     return benchRedfish({ json: values.json, ...(values.bmcs ? { bmcs: Number(values.bmcs) } : {}) })
   if (what === 'media')
@@ -171,7 +173,7 @@ async function main(): Promise<void> {
     })
   if (what !== 'deploy')
     throw new Error(
-      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh, redfish and cluster`,
+      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh, redfish, cluster, polls`,
     )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const cache = defaultCache()
