@@ -1,4 +1,4 @@
-/** The conductor's own poll of IPMI BMCs, in a process of its own whose CPU time is measured (not that of ipmipower's children):
+/** The conductor's own poll of IPMI BMCs, in a process whose CPU time is measured (not that of ipmipower's children):
  *  each message is one pass over the first so many BMCs, in the portions of the power sync. */
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { Ipmipower } from '../../conductor/bmc/ipmipower.ts'
