@@ -108,9 +108,9 @@ class SessionRun implements IpmiSession {
     for (let move = first; ;) {
       switch (move.do) {
         case 'send':
-          if (move.isChange) await this.askDatabase()
           this.about.signal.throwIfAborted()
-          this.sendNow(move.bytes)
+          if (move.isChange) await this.sendChange(move.bytes)
+          else this.sendNow(move.bytes)
           move = await this.next(move.waitMs)
           break
         case 'wait':
@@ -131,14 +131,15 @@ class SessionRun implements IpmiSession {
     this.wire.send(bytes)
   }
 
-  /** In the same breath as the command: what it answers holds for the datagram that leaves before anybody else has a
-   *  turn. */
-  private async askDatabase(): Promise<void> {
+  /** In the same breath as the database answers: nothing stands between the last look at the clock and the datagram. */
+  private async sendChange(bytes: Buffer): Promise<void> {
     const { monotonic } = this.about.parts
-    for (let askedMs = Number.NEGATIVE_INFINITY; monotonic.now() - askedMs > GUARD_FRESH_MS;) {
-      askedMs = monotonic.now()
+    for (;;) {
+      const askedMs = monotonic.now()
       await mayAct()
       this.about.signal.throwIfAborted()
+      mayStillAct()
+      if (monotonic.now() - askedMs <= GUARD_FRESH_MS) return this.wire.send(bytes)
     }
   }
 
