@@ -13,6 +13,7 @@ import { certificateNames, cloudsOf, configText, configurationOf, consoleUrl, fi
 import type { Answers, Network, Places } from './init/answers.ts'
 import { findDhcpServers, findNetworks, passwordFileProblem, serviceOwner } from './init/machine.ts'
 import { checkWritable, packageUser, writeAll, type NewFile } from './init/write.ts'
+import { shellWord } from './shell-word.ts'
 import { print } from './show.ts'
 import { passwordLine, randomPassword } from './user.ts'
 import { stringify } from './yaml.ts'
@@ -84,26 +85,31 @@ async function answersOf(given: Given): Promise<Answers> {
   }
 }
 
-/** One word for a shell, whatever stands in it. */
-const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
-
 function nextText(answers: Answers, at: { places: Places; written: readonly NewFile[] }): string {
   const { places, written } = at
   const files = filesOf(places)
   const { bmc } = answers
   const isPackages = places.configDir === PACKAGE_DIR
   const login = bmc
-    ? `--driver ${bmc.driver} --bmc ADDRESS --user ${word(bmc.user)} --password-file ${word(bmc.passwordFile)}`
+    ? `--driver ${bmc.driver} --bmc ADDRESS --user ${shellWord(bmc.user)} --password-file ${shellWord(bmc.passwordFile)}`
     : '--driver ipmi --bmc ADDRESS --user USER --password-file FILE'
   const steps = [
-    ['the ramdisk', `rackward image build ramdisk --cache ${word(places.dataDir)} --link ${word(files.ramdisk)}`],
-    ['an image', `rackward image build debian-12 --cache ${word(places.dataDir)} --store ${word(files.images)}`],
+    [
+      'the ramdisk',
+      `rackward image build ramdisk --cache ${shellWord(places.dataDir)} --link ${shellWord(files.ramdisk)}`,
+    ],
+    [
+      'an image',
+      `rackward image build debian-12 --cache ${shellWord(places.dataDir)} --store ${shellWord(files.images)}`,
+    ],
     [
       'the conductor',
-      isPackages ? 'systemctl restart rackward-conductor' : `rackward conductor --config ${word(files.config)}`,
+      isPackages ? 'systemctl restart rackward-conductor' : `rackward conductor --config ${shellWord(files.config)}`,
     ],
-    ...(isPackages ? [] : [['its client', `export OS_CLIENT_CONFIG_FILE=${word(files.clouds)} OS_CLOUD=rackward`]]),
-    ['what is wrong?', `rackward doctor --config ${word(files.config)}`],
+    ...(isPackages
+      ? []
+      : [['its client', `export OS_CLIENT_CONFIG_FILE=${shellWord(files.clouds)} OS_CLOUD=rackward`]]),
+    ['what is wrong?', `rackward doctor --config ${shellWord(files.config)}`],
     ['a server', `rackward node enroll u01 ${login} --mac MAC`],
     ['the console', `${consoleUrl(answers)}  (user ${answers.user}; the password is in ${files.clouds})`],
   ]

@@ -12,6 +12,7 @@ import { makePlan, readRack } from './command.ts'
 import { expandRange, foldNames } from './ranges.ts'
 import { readSecrets } from './secrets.ts'
 import { planText } from './text.ts'
+import { shellWord } from '../shell-word.ts'
 
 export interface ApplyOptions extends Common {
   readonly file: string
@@ -96,7 +97,7 @@ async function agree(plan: Plan, allowed: Agreed): Promise<Agreed> {
   if (!process.stdin.isTTY || !process.stderr.isTTY)
     throw new CliError(
       'refused',
-      `this is not agreed to:\n${lines.join('\n')}\nagree with: ${open.map(([kind, nodes]) => `--allow ${kind}=${foldNames(nodes).join(',')}`).join(' ')}`,
+      `this is not agreed to:\n${lines.join('\n')}\nagree with: ${open.map(([kind, nodes]) => `--allow ${shellWord(`${kind}=${foldNames(nodes).join(',')}`)}`).join(' ')}`,
     )
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await terminal.question(`${lines.join('\n')}\nType ${count} (the number of nodes) to agree: `)

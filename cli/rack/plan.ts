@@ -95,7 +95,7 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
     says: [
       ...(node || spec.want === 'absent'
         ? []
-        : [`+ enroll  driver ${spec.driver}, ${portsOf(spec).length} ports (${placeText(wanted.at)})`]),
+        : [`+ enroll  driver ${spec.driver}, ports: ${portsOf(spec).length} (${placeText(wanted.at)})`]),
       ...changes.says,
       ...(way.some((stage) => stage.do === 'raid') ? raid.says : []),
       ...(way.some((stage) => stage.do === 'verb' && stage.verb === 'rebuild') ? instance.says : []),

@@ -1,6 +1,7 @@
 /** A plan for people: nodes alike are told together, and what ends something stands apart. Pure. */
 import { END_KINDS, END_TEXTS, endsOf, type EndKind, type Plan } from '../../conductor/rollouts/plan.ts'
 import { foldNames } from './ranges.ts'
+import { shellWord } from '../shell-word.ts'
 
 const NAMES_SHOWN = 8
 
@@ -49,7 +50,7 @@ export function endsByKind({ items }: Pick<Plan, 'items'>): [EndKind, string[]][
 }
 
 export const allowWords = (plan: Plan): string[] =>
-  endsByKind(plan).map(([kind, nodes]) => `--allow ${kind}=${foldNames(nodes).join(',')}`)
+  endsByKind(plan).map(([kind, nodes]) => `--allow ${shellWord(`${kind}=${foldNames(nodes).join(',')}`)}`)
 
 function summary(plan: Plan): string {
   const enroll = plan.items.filter(({ uuid }) => uuid === null).length

@@ -50,7 +50,7 @@ const ALLOW = ['--allow', 'boot,erase=r1-u[01-04]']
 test('what is not agreed to is not begun', async () => {
   const { code, stderr } = await rackward(['apply', '-f', EXAMPLE])
   expect(code).toBe(4)
-  expect(stderr).toContain('--allow boot=r1-u[01-04] --allow erase=r1-u[01-04]')
+  expect(stderr).toContain("--allow 'boot=r1-u[01-04]' --allow 'erase=r1-u[01-04]'")
   expect(await states()).toEqual([])
 })
 
