@@ -26,6 +26,9 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end()
 })
 
+type IpmiClient = 'native' | 'ipmitool'
+const CLIENTS: readonly IpmiClient[] = ['native', 'ipmitool']
+
 /** No address of an earlier test is used again: its process may still hold it for a moment. */
 let lastNumber = 100
 async function startBmc(number = (lastNumber += 1)): Promise<Sim> {
@@ -35,7 +38,7 @@ async function startBmc(number = (lastNumber += 1)): Promise<Sim> {
 }
 
 /** A conductor of its own with so many nodes, each manageable and behind an IPMI server of its own. */
-async function fleet(count: number): Promise<Fleet> {
+async function fleet(count: number, ipmiClient: IpmiClient = 'native'): Promise<Fleet> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-sync-'))
   ends.push(() => rm(dir, { recursive: true }))
   const sims = await Promise.all(Array.from({ length: count }, () => startBmc()))
@@ -43,6 +46,7 @@ async function fleet(count: number): Promise<Fleet> {
     data: join(dir, 'data'),
     images: { store: dir },
     api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
+    bmc: { ipmiClient },
     powerSync: { everySeconds: 0, lostAfter: 2 },
   })
   const own = await startConductor(config, { log: silentLog })
@@ -76,7 +80,7 @@ test('what somebody switched at the server is told, and not undone', async () =>
 })
 
 test('no password stands in a process list', async () => {
-  const { own } = await fleet(1)
+  const { own } = await fleet(1, 'ipmitool')
   await own.powerSync.pass()
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const listed = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
@@ -85,43 +89,46 @@ test('no password stands in a process list', async () => {
   expect(ours.join()).not.toContain('secret')
 })
 
-test('a BMC that dies delays no other; lost, it takes its node out of service; back again, the node is as before', async () => {
-  const { own, sims, call, uuid, look } = await fleet(2)
-  const [alive, dead] = sims as [Sim, Sim]
-  await dead.stop()
-  await writeFile(join(alive.dir, 'power'), '1\n')
-  const pass = own.powerSync.pass()
-  let over = false
-  void pass.then(() => (over = true))
-  await until(async () => (await look(0)).power_state === 'power on', {
-    what: 'the others to be read',
-    timeoutMs: 10_000,
-    everyMs: 20,
-  })
-  // The dead one is still being waited for.
-  expect(over).toBe(false)
-  expect(await pass).toMatchObject({ asked: 2, failed: 1 })
-  expect(await look(1)).toMatchObject({ maintenance: false, fault: null })
-  expect(await own.powerSync.pass()).toMatchObject({ asked: 2, failed: 1 })
-  expect(await look(1)).toMatchObject({
-    power_state: 'error',
-    maintenance: true,
-    fault: 'power failure',
-    last_error: expect.stringContaining('did not answer') as string,
-  })
-  expect((await call('GET', '/v1/nodes?fault=power+failure')).body.nodes).toHaveLength(1)
-  const account = (await call('GET', `/rackward/v1/nodes/${uuid(1)}/explain`)).body
-  expect(account.causes[0]).toMatchObject({ cause: 'the BMC did not answer' })
-  await startBmc(lastNumber)
-  await until(async () => (await own.powerSync.pass()).failed === 0, {
-    what: 'the BMC to be read again',
-    timeoutMs: 20_000,
-  })
-  expect(await look(1)).toMatchObject({ power_state: 'power off', maintenance: false, fault: null, last_error: null })
-})
+test.each(CLIENTS)(
+  '%s: a BMC that dies delays no other; lost, it takes its node out of service; back again, the node is as before',
+  async (client) => {
+    const { own, sims, call, uuid, look } = await fleet(2, client)
+    const [alive, dead] = sims as [Sim, Sim]
+    await dead.stop()
+    await writeFile(join(alive.dir, 'power'), '1\n')
+    const pass = own.powerSync.pass()
+    let over = false
+    void pass.then(() => (over = true))
+    await until(async () => (await look(0)).power_state === 'power on', {
+      what: 'the others to be read',
+      timeoutMs: 10_000,
+      everyMs: 20,
+    })
+    // The dead one is still being waited for.
+    expect(over).toBe(false)
+    expect(await pass).toMatchObject({ asked: 2, failed: 1 })
+    expect(await look(1)).toMatchObject({ maintenance: false, fault: null })
+    expect(await own.powerSync.pass()).toMatchObject({ asked: 2, failed: 1 })
+    expect(await look(1)).toMatchObject({
+      power_state: 'error',
+      maintenance: true,
+      fault: 'power failure',
+      last_error: expect.stringContaining('did not answer') as string,
+    })
+    expect((await call('GET', '/v1/nodes?fault=power+failure')).body.nodes).toHaveLength(1)
+    const account = (await call('GET', `/rackward/v1/nodes/${uuid(1)}/explain`)).body
+    expect(account.causes[0]).toMatchObject({ cause: 'the BMC did not answer' })
+    await startBmc(lastNumber)
+    await until(async () => (await own.powerSync.pass()).failed === 0, {
+      what: 'the BMC to be read again',
+      timeoutMs: 20_000,
+    })
+    expect(await look(1)).toMatchObject({ power_state: 'power off', maintenance: false, fault: null, last_error: null })
+  },
+)
 
-test('a wrong password is told apart from silence', async () => {
-  const { own, call, uuid, look } = await fleet(1)
+test.each(CLIENTS)('%s: a wrong password is told apart from silence', async (client) => {
+  const { own, call, uuid, look } = await fleet(1, client)
   await call('PATCH', `/v1/nodes/${uuid(0)}`, [{ op: 'replace', path: '/driver_info/ipmi_password', value: 'wrong' }])
   await own.powerSync.pass()
   await own.powerSync.pass()
