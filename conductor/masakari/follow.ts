@@ -8,10 +8,27 @@ import { Loop } from '../../kit/loop.ts'
 import type { Limits } from '../limits.ts'
 import type { MeshLink } from '../mesh/link.ts'
 import type { Store } from '../store/port.ts'
-import { NOTIFICATION, OPEN, untyped, uuidOf, type NotificationBody, type NotificationRecord } from './records.ts'
+import {
+  NOTIFICATION,
+  OPEN,
+  typed,
+  untyped,
+  uuidOf,
+  type NotificationBody,
+  type NotificationRecord,
+} from './records.ts'
 import { MARK } from './members.ts'
 import type { Masakari } from './service.ts'
-import { errandOf, isOver, ofIncident, ran, settle, type MeshErrand, type MeshIncident } from './settle.ts'
+import {
+  beforeErrand,
+  errandOf,
+  isOver,
+  ofIncident,
+  ran,
+  settle,
+  type MeshErrand,
+  type MeshIncident,
+} from './settle.ts'
 
 const EVERY_MS = 2_000
 const DAY_MS = 86_400_000
@@ -51,26 +68,41 @@ export class MasakariFollow {
 
   async round(): Promise<void> {
     if (!this.parts.onDuty()) return
-    const { masakari, clock } = this.parts
+    const { masakari } = this.parts
     const all = await masakari.notifications()
     await this.forgetOld(all)
     const incidents = await this.incidents()
-    for (const record of all) {
-      const { body, createdAtMs } = record
-      if (!OPEN.includes(body.state)) continue
-      const order = errandOf(record.uuid, body)
-      const at = { createdAtMs, nowMs: clock.now() }
-      const next = order ? ran(body, await this.run(body.hostname, order), at) : settle(body, { ...at, incidents })
-      if (next !== body) await this.put(record, next)
-    }
-    const bound = new Set((await masakari.notifications()).map(({ body }) => body.incident))
+    const bound = new Set(all.map(({ body }) => body.incident))
+    const open = all.filter(({ body }) => OPEN.includes(body.state))
+    for (const record of open.filter(isAboutHost)) bound.add(await this.settle(record, incidents))
+    let count = all.length
     for (const incident of incidents)
-      if (!bound.has(incident.id) && !isOver(incident.state)) await this.addOf(incident, all.length)
+      if (!bound.has(incident.id) && !isOver(incident.state)) await this.addOf(incident, (count += 1))
     await this.holdDisabled()
+    // Last: a leader that does not answer holds up nothing else.
+    for (const record of open) if (!isAboutHost(record)) await this.runErrand(record)
+  }
+
+  /** Answers the incident that it is bound to. */
+  private async settle(record: NotificationRecord, incidents: readonly MeshIncident[]): Promise<string | null> {
+    const { body, createdAtMs } = record
+    const next = settle(body, { createdAtMs, nowMs: this.parts.clock.now(), incidents })
+    if (next !== body) await this.put(record, next)
+    return next.incident
+  }
+
+  private async runErrand(record: NotificationRecord): Promise<void> {
+    const at = { createdAtMs: record.createdAtMs, nowMs: this.parts.clock.now() }
+    const body = beforeErrand(record.body, at)
+    const recorded = body === record.body ? record : await this.put(record, body)
+    const order = errandOf(record.uuid, body)
+    if (!recorded || !order || !OPEN.includes(body.state)) return
+    const next = ran(body, await this.ask(body.hostname, order), at)
+    if (next !== body) await this.put(recorded, next)
   }
 
   /** Asked again with the same token, the leader tells how far it came. */
-  private async run(host: string, order: object): Promise<MeshErrand | undefined> {
+  private async ask(host: string, order: object): Promise<MeshErrand | undefined> {
     const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(host)}/errands`
     const { status, body } = await this.parts.link.request('POST', path, { body: order })
     if (status === 404)
@@ -84,16 +116,18 @@ export class MasakariFollow {
     return (body as { incidents: readonly MeshIncident[] }).incidents
   }
 
-  /** Somebody else may have changed it meanwhile: the next round looks again. */
-  private async put(record: NotificationRecord, body: NotificationBody): Promise<void> {
+  /** Undefined: somebody else changed it meanwhile; the next round looks again. */
+  private async put(record: NotificationRecord, body: NotificationBody): Promise<NotificationRecord | undefined> {
     const { store, clock } = this.parts
     const uniqueKey = OPEN.includes(body.state) ? record.uniqueKey : null
-    await store.objects.put(untyped({ ...record, uniqueKey, updatedAtMs: clock.now(), body })).catch(unlessMoved)
+    const next = untyped({ ...record, uniqueKey, updatedAtMs: clock.now(), body })
+    const put = await store.objects.put(next).catch(unlessMoved)
+    return put && typed<NotificationBody>(put)
   }
 
   private async addOf(incident: MeshIncident, count: number): Promise<void> {
     const { store, clock, limits } = this.parts
-    if (count >= limits.notifications) return
+    if (count > limits.notifications) return
     const record: NotificationRecord = {
       kind: NOTIFICATION,
       uuid: uuidOf('masakari incident', incident.id),
@@ -131,6 +165,8 @@ export class MasakariFollow {
     }
   }
 }
+
+const isAboutHost = ({ body }: NotificationRecord): boolean => body.type === 'COMPUTE_HOST'
 
 function unlessMoved(error: unknown): undefined {
   if (isFault(error, 'store.moved') || isFault(error, 'object.missing')) return undefined

@@ -64,6 +64,8 @@ export interface NotificationBody {
   readonly incident: string | null
   /** Why it is in its state. */
   readonly message: string | null
+  /** Of an instance that was stopped, and is to be started again. */
+  readonly step?: 'start'
   readonly tasks: readonly Task[]
   readonly vmoves: readonly Vmove[]
 }

@@ -1,6 +1,6 @@
 /** What becomes of a notification, by what the mesh found out itself: it is bound to an incident, follows it, and is
  *  ignored when the mesh finds no dead host. Nothing here asks the mesh for anything. Pure. */
-import { OPEN, uuidOf, type NotificationBody, type Status, type Task, type Vmove } from './records.ts'
+import { uuidOf, type NotificationBody, type Status, type Task, type Vmove } from './records.ts'
 
 /** An incident as the arbiters tell it (host-agent/api/views.ts). */
 export interface MeshIncident {
@@ -86,29 +86,47 @@ export interface MeshErrand {
   readonly message: string | null
 }
 
-/** How long the mesh is asked to act on a notification about a process or an instance. */
+/** How long the mesh is asked to act on a notification about a process or an instance. What is older says nothing about
+ *  them any more. */
 const ERRAND_MS = 600_000
+const UNASKED = 'the mesh could not be asked in time'
 
-/** What the leader is asked to do about it; nothing: it is about a host. */
-export function errandOf(uuid: string, { type, payload }: NotificationBody) {
+/** What the leader is asked to do about it; nothing: it is about a host. A restart is asked for in two steps: that the
+ *  instance was stopped is recorded before it is started, hence no change of leader stops it twice. */
+export function errandOf(uuid: string, { type, payload, step: recorded }: NotificationBody) {
+  const step = recorded ?? 'stop'
   const reason = `Masakari notification ${uuid}`
-  if (type === 'VM') return { kind: 'restart', token: uuid, instance: String(payload.instance_uuid), reason }
+  if (type === 'VM')
+    return { kind: step, token: `${uuid} ${step}`, instance: String(payload.instance_uuid).toLowerCase(), reason }
   if (type === 'PROCESS')
     return { kind: 'disable', token: uuid, reason: `${String(payload.process_name).slice(0, 300)} stopped; ${reason}` }
   return undefined
 }
 
+/** What is recorded before the leader is asked: that it is. What may have been stopped is started however late it is;
+ *  nothing else is begun late. The same object when nothing changes. */
+export function beforeErrand(body: NotificationBody, { createdAtMs, nowMs }: ErrandAge): NotificationBody {
+  if (body.step !== undefined) return body
+  if (nowMs - createdAtMs <= ERRAND_MS) return body.state === 'running' ? body : { ...body, state: 'running' }
+  const mayBeStopped = body.type === 'VM' && body.state === 'running'
+  return mayBeStopped ? { ...body, step: 'start' } : { ...body, state: 'failed', message: UNASKED }
+}
+
 /** `errand`: undefined when no leader could be asked. */
-export function ran(
-  body: NotificationBody,
-  errand: MeshErrand | undefined,
-  { createdAtMs, nowMs }: { createdAtMs: number; nowMs: number },
-): NotificationBody {
-  const { state = 'waiting', message = null } = errand ?? {}
-  const status: Status = state === 'done' ? 'finished' : state === 'failed' ? 'failed' : errand ? 'running' : body.state
-  if (OPEN.includes(status) && nowMs - createdAtMs > ERRAND_MS)
-    return { ...body, state: 'failed', message: message ?? 'the mesh could not be asked in time' }
-  return status === body.state && message === body.message ? body : { ...body, state: status, message }
+export function ran(body: NotificationBody, errand: MeshErrand | undefined, at: ErrandAge): NotificationBody {
+  const { state, message = null } = errand ?? {}
+  if (state === 'done') {
+    const isStopped = body.type === 'VM' && body.step === undefined
+    return isStopped ? { ...body, state: 'running', step: 'start', message } : { ...body, state: 'finished', message }
+  }
+  if (state === 'failed') return { ...body, state, message }
+  if (!errand) return at.nowMs - at.createdAtMs > ERRAND_MS ? { ...body, state: 'failed', message: UNASKED } : body
+  return message === body.message ? body : { ...body, message }
+}
+
+interface ErrandAge {
+  readonly createdAtMs: number
+  readonly nowMs: number
 }
 
 export const isOver = (state: string): boolean => state === 'recovered' || state === 'cancelled'

@@ -47,12 +47,14 @@ const HoldInput = z.strictObject({
   reimaged: z.boolean().default(false),
 })
 export const Hint = z.strictObject(REASON)
+const Token = z.string().min(1).max(128)
 export const ErrandInput = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('disable'), token: z.string().min(1).max(128), reason: Reason }),
+  z.strictObject({ kind: z.literal('disable'), token: Token, reason: Reason }),
   z.strictObject({
-    kind: z.literal('restart'),
-    token: z.string().min(1).max(128),
-    instance: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+    kind: z.literal(['stop', 'start']),
+    token: Token,
+    /** Part of a path of Nova's API, and an argument of virsh. */
+    instance: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/),
     reason: Reason,
   }),
 ])

@@ -101,7 +101,7 @@ function hostChanges({ core, consul, clock }: RouteParts): Route[] {
         const name = hostOf(core, call)
         const { reason, ...input } = checked(ErrandInput, call.body)
         mustLead(core, clock.now())
-        const instance = input.kind === 'restart' ? input.instance : null
+        const instance = input.kind === 'disable' ? null : input.instance
         const { stage, message } = core.errand({ ...input, instance, host: name, why: reason }, clock.now())
         return { host: name, token: input.token, state: stage, message }
       },

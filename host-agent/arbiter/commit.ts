@@ -234,16 +234,15 @@ function askToDrain(arbiter: ArbiterState, effect: DrainEffect): void {
 
 function runErrand(arbiter: ArbiterState, effect: ErrandEffect): void {
   const { environment, memory } = arbiter
-  const { kind, host, instance, step, why } = effect.errand
-  const askedMs = environment.now()
-  memory.errands = errandAsked(memory.errands, effect, askedMs)
+  const { kind, host, instance, why } = effect.errand
+  memory.errands = errandAsked(memory.errands, effect)
   const call =
     kind === 'disable' || instance === null
       ? ({ call: 'disable', host, why } as const)
-      : ({ call: 'restart', order: { host, instance, step } } as const)
-  environment.driver(call, askedMs + ERRAND_MS, (answer) => {
+      : ({ call: 'restart', order: { host, instance, step: kind } } as const)
+  environment.driver(call, environment.now() + ERRAND_MS, (answer) => {
     if (arbiter.memory !== memory) return
-    memory.errands = errandAnswered(memory.errands, effect, answer)
+    memory.errands = errandAnswered(memory.errands, effect, { answer, atMs: environment.now() })
     arbiter.onNews()
   })
 }

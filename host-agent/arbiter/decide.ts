@@ -1,10 +1,11 @@
 /** What the leader decides in one tick, as values: nothing is stored, asked or sent here. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
 import { drainHost } from '../evacuate/drain.ts'
-import { decideErrands } from '../evacuate/errands.ts'
+import { decideErrands, type Errand } from '../evacuate/errands.ts'
 import { mayReadPower } from '../fence/effects.ts'
 import { pillToLift } from '../fence/lift.ts'
 import type { Verdict } from '../verdict/assess.ts'
+import { isUnfit } from '../verdict/planes.ts'
 import { decideIncidents } from './decide-incidents.ts'
 import type { Effect } from './effects.ts'
 import { endHolds, pruneIncidents } from './housekeeping.ts'
@@ -24,7 +25,7 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
     ...[...known.verdicts.values()].flatMap((verdict) => decideHost(verdict, known, shared)),
     ...endHolds(known),
     ...decideDrains(known),
-    ...decideErrands(known.memory.errands, { nowMs: known.nowMs, isWell: (host) => isWell(host, known) }),
+    ...decideErrands(known.memory.errands, { nowMs: known.nowMs, mayRun: (errand) => mayRun(errand, known) }),
     ...takeRequests(known),
     ...pruneIncidents(known),
     ...decideIncidents(known),
@@ -70,10 +71,14 @@ function heldBack({ host, says, veto }: Verdict, { memory, nowMs }: Known): Deci
   return { alerts: [alert] }
 }
 
-/** By the mesh's own verdict: what is silent, held or dead is left alone. */
-function isWell(host: string, { cluster, verdicts }: Known): boolean {
-  const state = verdicts.get(host)?.state
-  return (state === 'healthy' || state === 'degraded') && !cluster.liveIncident(host) && !cluster.holdOf(host)
+/** By the mesh's own verdict: what is silent, held or dead is left alone, and so is what has to stop its guests. An
+ *  instance that was stopped to be started again is started although a person holds its host meanwhile. */
+function mayRun({ host, kind }: Errand, { cluster, verdicts }: Known): boolean {
+  const verdict = verdicts.get(host)
+  if (cluster.liveIncident(host) || isUnfit(verdict?.action)) return false
+  if (verdict?.state !== 'healthy' && verdict?.state !== 'degraded') return false
+  const hold = cluster.holds.get(host)?.value
+  return !hold || (kind === 'start' && (hold.kind === 'maintenance' || hold.kind === 'drain'))
 }
 
 function decideDrains(known: Known): Decision<Effect>[] {

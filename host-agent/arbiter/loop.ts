@@ -62,8 +62,8 @@ export class Arbiter extends ArbiterState {
   /** What others ask for on a host that lives. Answers how far it came. */
   errand(order: ErrandOrder, nowMs: number): Errand {
     const { errands, errand } = takeErrand(this.memory.errands, order, nowMs)
+    if (errands !== this.memory.errands) this.onNews()
     this.memory.errands = errands
-    this.onNews()
     return errand
   }
 

@@ -26,7 +26,8 @@ function tell(core: Arbiter, host: string, told: number, nowMs: number): void {
   core.hint(host, nowMs)
   const order = { token: `t${told}`, host, why: 'a test' }
   core.errand({ ...order, kind: 'disable', instance: null }, nowMs)
-  core.errand({ ...order, token: `r${told}`, kind: 'restart', instance: `vm${told % 7}` }, nowMs)
+  const kind = told % 2 === 0 ? 'stop' : 'start'
+  core.errand({ ...order, token: `r${told}`, kind, instance: `vm${told % 7}` }, nowMs)
 }
 
 test('a healthy rack that is told of deaths all the time fences nobody, and sends no OFF', () => {

@@ -139,9 +139,10 @@ export class LibvirtDriver implements Driver {
 
   async restart({ host, instance, step }: RestartRequest, signal: AbortSignal): Promise<StepTaken> {
     const record = await this.store.get(instance)
-    if (!record || record.host !== host || record.migratingTo)
-      return { got: 'refused', why: `it does not belong to ${host}, or is being moved` }
-    if (record.unprotected) return { got: 'refused', why: record.unprotected }
+    if (!record || record.host !== host) return { got: 'refused', why: `it does not belong to ${host}` }
+    if (record.migratingTo) return { got: 'not yet' }
+    // What was stopped is started, whatever its record says by now.
+    if (record.unprotected && step === 'stop') return { got: 'refused', why: record.unprotected }
     const state = await this.state(host, instance, signal)
     if (state === undefined) return { got: 'not yet' }
     if (step === 'stop') {
