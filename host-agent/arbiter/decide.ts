@@ -71,12 +71,15 @@ function heldBack({ host, says, veto }: Verdict, { memory, nowMs }: Known): Deci
   return { alerts: [alert] }
 }
 
-/** By the mesh's own verdict: what is silent, held or dead is left alone, and so is what has to stop its guests. An
- *  instance that was stopped to be started again is started although a person holds its host meanwhile. */
-function mayRun({ host, kind }: Errand, { cluster, verdicts }: Known): boolean {
+/** By the mesh's own verdict: what is silent, held or dead is left alone, and so is a host that has to stop its guests,
+ *  or was not let in since it started. An instance that was stopped to be started again is started although a person
+ *  holds its host meanwhile. */
+function mayRun({ host, kind }: Errand, { cluster, verdicts, view }: Known): boolean {
   const verdict = verdicts.get(host)
+  const self = view.evidence.selfOf(host)
   if (cluster.liveIncident(host) || isUnfit(verdict?.action)) return false
   if (verdict?.state !== 'healthy' && verdict?.state !== 'degraded') return false
+  if (self?.state !== 'member' || self.consents) return false
   const hold = cluster.holds.get(host)?.value
   return !hold || (kind === 'start' && (hold.kind === 'maintenance' || hold.kind === 'drain'))
 }

@@ -24,6 +24,8 @@ const USERS = { admin: 'admin', monitor: 'operator', looker: 'reader' } as const
 export class Cloud {
   readonly at = new Map<string, string>()
   readonly orders: string[] = []
+  /** Called with each order, before it is answered. */
+  onOrder: (order: string) => void = () => undefined
 
   readonly driver: Driver = {
     name: 'memory',
@@ -47,6 +49,7 @@ export class Cloud {
     migrate: async () => ({ got: 'refused', why: 'not here', final: true }),
     restart: async ({ host, instance, step }) => {
       this.orders.push(`${step} ${instance} of ${host}`)
+      this.onOrder(`${step} ${instance} of ${host}`)
       return { got: 'done' }
     },
     disable: async (host) => {

@@ -18,6 +18,8 @@ export class MemoryMesh {
   readonly off = new Set<string>()
   /** Hosts whose heartbeats arrive. */
   readonly living = new Set<string>()
+  /** Hosts whose gate is closed. */
+  readonly quarantined = new Set<string>()
   private beats = 0
   private readonly entries = new Map<string, Entry>()
   private index = 1
@@ -98,7 +100,16 @@ export class MemoryMesh {
       watchdogMs: 10_000,
     } as const
     for (const from of this.living)
-      this.core.onHeartbeat({ from, bootId: 'b', seq: this.beats, self, peers: {} }, nowMs)
+      this.core.onHeartbeat(
+        {
+          from,
+          bootId: 'b',
+          seq: this.beats,
+          self: this.quarantined.has(from) ? { ...self, state: 'quarantined', gate: 'closed' } : self,
+          peers: {},
+        },
+        nowMs,
+      )
   }
 
   stop(): void {

@@ -2,7 +2,7 @@
  *  later, a second one is accepted too and starts a second guest, and no word may be lost that says so. The truth of
  *  what runs where is kept here. */
 import type { DriverAnswer, DriverCall } from '../../host-agent/evacuate/effects.ts'
-import type { Whereabouts } from '../../host-agent/evacuate/instances.ts'
+import type { RestartRequest, StepTaken, Whereabouts } from '../../host-agent/evacuate/instances.ts'
 import type { Engine } from './engine.ts'
 import { SimLive } from './live.ts'
 import type { SimNode } from './node.ts'
@@ -115,6 +115,7 @@ export class SimCloud {
       case 'migrate':
         return this.moveLive(call.order)
       case 'restart':
+        return { ok: true, step: this.restart(call.order) }
       case 'disable':
         return { ok: true, step: { got: 'done' } }
       case 'readmit':
@@ -157,6 +158,21 @@ export class SimCloud {
     this.firstMoveMs ??= this.engine.nowMs
     this.engine.after(this.engine.between(50, 800), () => this.schedule(migration, vm))
     return { ok: true, started: { got: 'accepted', ref: null } }
+  }
+
+  /** What is being moved has a task, and takes no other. */
+  private restart({ host, instance, step }: RestartRequest): StepTaken {
+    const vm = this.vms.get(instance)
+    if (vm?.host !== host) return { got: 'refused', why: `it is not on ${host}` }
+    const isMoving = this.migrations.some(
+      (one) => one.instance === instance && (one.status === 'accepted' || one.status === 'moving'),
+    )
+    if (isMoving || this.live.open(instance) || !this.hooks.alive(host)) return { got: 'not yet' }
+    const { guests } = this.hooks.node(host)
+    if (guests.has(instance) === (step === 'start')) return { got: 'done' }
+    if (step === 'stop') guests.delete(instance)
+    else this.hooks.started(instance, host)
+    return { got: 'not yet' }
   }
 
   private moveLive({ instance, source }: { instance: string; source: string }): DriverAnswer {
