@@ -74,10 +74,10 @@ const SELF: Heartbeat['self'] = {
   watchdogMs: 10_000,
 }
 
-/** One heartbeat of each of `speakers`, who all hear everybody but the silent ones. */
+/** One heartbeat of each of `speakers`, who all hear everybody but the silent ones; heard at `nowMs`. */
 export function everybodySpeaks(
   core: Arbiter,
-  of: { speakers: readonly string[]; seq: number; silent?: ReadonlySet<string> },
+  of: { speakers: readonly string[]; seq: number; silent?: ReadonlySet<string>; nowMs?: number },
 ): void {
   const seen: Record<string, Record<string, Heartbeat['peers'][string]>> = {}
   for (const [target, observers] of core.cluster.observers) {
@@ -86,5 +86,8 @@ export function everybodySpeaks(
     for (const observer of observers) (seen[observer] ??= {})[target] = { planes, kernelAgeMs: null }
   }
   for (const from of of.speakers)
-    core.onHeartbeat({ from, bootId: 'b', seq: of.seq, self: SELF, peers: seen[from] ?? {} }, monotonicClock.now())
+    core.onHeartbeat(
+      { from, bootId: 'b', seq: of.seq, self: SELF, peers: seen[from] ?? {} },
+      of.nowMs ?? monotonicClock.now(),
+    )
 }
