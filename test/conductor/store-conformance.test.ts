@@ -10,6 +10,7 @@ import { Postgres } from './postgres.ts'
 import { belongingConformance } from './store-conformance/belongings.ts'
 import { Bench, LIMITS, SEAL, type Opened } from './store-conformance/bench.ts'
 import { journalConformance } from './store-conformance/journal.ts'
+import { masakariConformance } from './store-conformance/masakari.ts'
 import { nodeConformance } from './store-conformance/nodes.ts'
 
 function conformance(open: () => Promise<Opened>): void {
@@ -17,6 +18,7 @@ function conformance(open: () => Promise<Opened>): void {
   nodeConformance(bench)
   belongingConformance(bench)
   journalConformance(bench)
+  masakariConformance(bench)
 }
 
 describe('SQLite', () => {

@@ -100,6 +100,7 @@ describe('a live migration of a domain', () => {
     if (verb === 'migrate') went.push(/\/\/(\w+)\/system$/.exec(argv.join(' '))?.[1])
     if (verb === 'migrate') return { code: onMigrate(), stdout: '', stderr: 'error: broke off' }
     if (verb === 'start') states[host] = 'running'
+    if (verb === 'destroy') states[host] = 'shut off'
     if (verb === 'define' && state === 'absent') states[host] = 'shut off'
     return { code: 0, stdout: '', stderr: '' }
   }
@@ -132,6 +133,22 @@ describe('a live migration of a domain', () => {
     })
   })
   afterEach(() => rm(dir, { recursive: true }))
+
+  test('waits for no restart, and a restart waits for it: a domain on its way is neither stopped nor started', async () => {
+    const restart = (step: 'stop' | 'start') => driver().restart({ host: 'h1', instance: ID, step }, signal)
+    expect(await restart('stop')).toEqual({ got: 'not yet' })
+    expect(await restart('stop')).toEqual({ got: 'done' })
+    await store.put({ ...(await record()), migratingTo: 'h2', unprotected: 'unwanted' })
+    asked.length = 0
+    expect([await restart('stop'), await restart('start')]).toEqual([{ got: 'not yet' }, { got: 'not yet' }])
+    expect(asked).toEqual([])
+    await store.put({ ...(await record()), migratingTo: null })
+    expect(await restart('stop')).toEqual({ got: 'refused', why: 'unwanted' })
+    expect([await restart('start'), await restart('start')]).toEqual([{ got: 'not yet' }, { got: 'done' }])
+    await store.put({ ...(await record()), host: 'h2' })
+    expect(await restart('start')).toMatchObject({ got: 'refused' })
+    expect(asked.filter((ask) => /start|destroy/.test(ask))).toEqual(['h1 start'])
+  })
 
   test('gives the domain to its target', async () => {
     expect(await driver().migrate(order, signal)).toMatchObject({ got: 'accepted' })
