@@ -16,6 +16,8 @@ import { ArbiterState } from './state.ts'
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000
 const HINT_AGAIN_MS = 10_000
+/** Hosts that are looked at for hints within that time: no number of hints keeps all BMCs busy. */
+const MOST_HINTED = 20
 
 export class Arbiter extends ArbiterState {
   private readonly planes = new PlaneCache()
@@ -50,10 +52,12 @@ export class Arbiter extends ArbiterState {
   }
 
   /** Somebody outside the mesh believes that a host is dead. The mesh looks, for a moment and not too often; nothing
-   *  else follows. False: it was looked at a moment ago. */
+   *  else follows. False: it was looked at a moment ago, or many others were. */
   hint(host: string, nowMs: number): boolean {
-    const { hintedMs } = this.memory.of(host)
-    if (hintedMs !== undefined && nowMs - hintedMs < HINT_AGAIN_MS) return false
+    const isRecent = (hintedMs: number | undefined) => hintedMs !== undefined && nowMs - hintedMs < HINT_AGAIN_MS
+    if (isRecent(this.memory.of(host).hintedMs)) return false
+    const recent = [...this.memory.hosts.values()].filter(({ hintedMs }) => isRecent(hintedMs))
+    if (recent.length >= MOST_HINTED) return false
     this.memory.open(host).hintedMs = nowMs
     this.onNews()
     return true

@@ -1,7 +1,7 @@
-/** What others ask for on a host that lives: an instance is stopped or started where it is, or the host is to get no new
- *  instances. The leader remembers each by its token; whoever asks again with it hears how far it came. A restart is two
- *  of them, and who asks for it records the first before asking for the second: each does no harm when the next leader
- *  does it again. Nothing here says anything about whether a host is dead. Pure. */
+/** What others ask for on a host that lives: an instance is stopped or started where it is, or the host is to get no
+ *  new instances. The leader remembers each by its token; whoever asks again with it hears how far it came. A restart is
+ *  two of them, and who asks for it records the first before asking for the second: each does no harm when the next
+ *  leader does it again. Nothing here says anything about whether a host is dead. Pure. */
 import type { Decision } from '../cluster/decision.ts'
 import type { StepTaken } from './instances.ts'
 
@@ -72,8 +72,8 @@ export function takeErrand(errands: Errands, order: ErrandOrder, nowMs: number):
   return refusal === null ? { errands: new Map([...kept, [order.token, errand]]), errand } : { errands, errand }
 }
 
-/** The next calls, where `mayRun` allows it. Of one instance they are made one after the other: two who want it restarted
- *  must not stop what the other starts. */
+/** The next calls, where `mayRun` allows it. Of one instance they are made one after the other: two who want it
+ *  restarted must not stop what the other starts. */
 export function decideErrands(
   errands: Errands,
   { nowMs, mayRun }: { nowMs: number; mayRun: (errand: Errand) => boolean },

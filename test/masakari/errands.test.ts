@@ -1,4 +1,5 @@
-/** Requests to act on hosts that live: which are carried out and when, and what the conductor records before it asks. */
+/** Requests to act on hosts that live: which are carried out and when, and what the conductor records before it asks;
+ *  and how many hosts hints have looked at. */
 import { expect, test } from 'vitest'
 import { KEYS } from '../../host-agent/protocol/records.ts'
 import { decideErrands, errandAnswered, errandAsked, takeErrand } from '../../host-agent/evacuate/errands.ts'
@@ -7,6 +8,7 @@ import { ErrandInput } from '../../host-agent/api/changes.ts'
 import type { NotificationBody } from '../../conductor/masakari/records.ts'
 import { beforeErrand, errandOf, ran } from '../../conductor/masakari/settle.ts'
 import { monotonicClock, until } from '../../kit/clock.ts'
+import { makeArbiter } from '../mesh/arbiter-bench.ts'
 import { MemoryMesh } from '../mesh/memory-world.ts'
 import { Cloud } from './bench.ts'
 
@@ -111,4 +113,11 @@ test('a restart is recorded before each step; late it is not begun, and what may
   const process: NotificationBody = { ...fresh, type: 'PROCESS', payload: { process_name: 'x' } }
   expect(beforeErrand({ ...process, state: 'running' }, late)).toMatchObject({ state: 'failed' })
   expect(ran(beforeErrand(process, soon), { state: 'done', message: null }, soon)).toMatchObject({ state: 'finished' })
+})
+
+test('no number of hints has all hosts looked at: twenty in ten seconds, each once', () => {
+  const core = makeArbiter(() => ({ entries: [], index: 1 }))
+  const hinted = (nowMs: number) =>
+    Array.from({ length: 50 }, (_, i) => core.hint(`h${i}`, nowMs)).filter(Boolean).length
+  expect([hinted(0), hinted(9_000), hinted(11_000)]).toEqual([20, 0, 20])
 })
