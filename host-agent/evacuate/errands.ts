@@ -1,6 +1,6 @@
 /** What others ask for on a host that lives: an instance is stopped or started where it is, or the host is to get no
- *  new instances. The leader remembers each by its token; whoever asks again with it hears how far it came. A restart is
- *  two of them, and who asks for it records the first before asking for the second: each does no harm when the next
+ *  new instances. The leader remembers each by its token; whoever asks again with it hears how far it came. A restart
+ *  is two of them, and who asks for it records the first before asking for the second: each does no harm when the next
  *  leader does it again. Nothing here says anything about whether a host is dead. Pure. */
 import type { Decision } from '../cluster/decision.ts'
 import type { StepTaken } from './instances.ts'
