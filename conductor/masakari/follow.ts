@@ -97,6 +97,8 @@ export class MasakariFollow {
     const recorded = body === record.body ? record : await this.put(record, body)
     const order = errandOf(record.uuid, body)
     if (!recorded || !order || !OPEN.includes(body.state)) return
+    if (recorded !== record)
+      this.parts.log.info({ host: body.hostname, ...order }, 'the mesh is asked to act on a notification')
     const next = ran(body, await this.ask(body.hostname, order), at)
     if (next !== body) await this.put(recorded, next)
   }

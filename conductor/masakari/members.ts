@@ -1,4 +1,4 @@
-/** MeshMembers of the mesh as hosts of Masakari: which there are, and their maintenance, which is a hold. */
+/** Members of the mesh as hosts of Masakari: which there are, and their maintenance, which is a hold. */
 import { Fault } from '../../kit/fault.ts'
 import type { MeshLink, MeshRegistry } from '../mesh/link.ts'
 import type { SegmentRecord } from './records.ts'
