@@ -100,7 +100,10 @@ export class MasakariFollow {
     if (recorded !== record)
       this.parts.log.info({ host: body.hostname, ...order }, 'the mesh is asked to act on a notification')
     const next = ran(body, await this.ask(body.hostname, order), at)
-    if (next !== body) await this.put(recorded, next)
+    if (next === body) return
+    const kept = await this.put(recorded, next)
+    // What was stopped is not kept waiting.
+    if (kept && next.step !== body.step) await this.runErrand(kept)
   }
 
   /** Asked again with the same token, the leader tells how far it came. */
