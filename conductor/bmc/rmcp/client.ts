@@ -55,7 +55,7 @@ export async function withSession<T>(
   const who = { username: info.username, password: info.password, kg, privilege: PRIVILEGES[info.privilege] ?? 4 }
   const late = 1 + (JITTER * (random.bytes(1)[0] as number)) / 256
   const machine = new RmcpSession({ who, suite, random, waitsMs: how.waitsMs.map((ms) => ms * late) })
-  const wire = await UdpWire.open(info)
+  const wire = await UdpWire.open(info, how.signal)
   const run = new SessionRun(machine, wire, { info, parts, signal: how.signal })
   try {
     await run.open()
@@ -148,7 +148,7 @@ class SessionRun implements IpmiSession {
     const { clock } = this.about.parts
     const endMs = clock.now() + waitMs
     for (;;) {
-      const bytes = await this.wire.receive({ waitMs: endMs - clock.now(), clock, signal })
+      const bytes = await this.wire.receive({ waitMs: endMs - clock.now(), clock })
       signal.throwIfAborted()
       if (!bytes) return this.machine.timedOut()
       const move = this.machine.received(bytes)

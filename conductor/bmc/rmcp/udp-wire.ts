@@ -11,34 +11,31 @@ const MAX_WAITING = 32
 
 export class UdpWire {
   private readonly socket: Socket
+  private readonly signal: AbortSignal
   private readonly waiting: Buffer[] = []
   private wake: (() => void) | undefined
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, signal: AbortSignal) {
     this.socket = socket
+    this.signal = signal
+    // "Port unreachable" is no answer: the wait goes on, as for a BMC that is just starting.
+    socket.on('error', () => undefined)
     socket.on('message', (bytes) => {
       if (this.waiting.length < MAX_WAITING) this.waiting.push(bytes)
       this.wake?.()
     })
+    signal.addEventListener('abort', this.aborted, { once: true })
   }
 
-  /** Throws `bmc.unreachable`, and `run.resources` where this machine has no socket left. */
-  static async open(info: IpmiInfo): Promise<UdpWire> {
-    const { address, port } = info
-    const fault = (error: unknown) => Promise.reject(socketFault(info, error as NodeJS.ErrnoException))
-    const at = isIP(address) ? { address, family: isIP(address) } : await lookup(address).catch(fault)
-    const socket = createSocket(at.family === 6 ? 'udp6' : 'udp4')
-    return new Promise<UdpWire>((resolve, reject) => {
-      socket.once('error', reject)
-      socket.connect(port, at.address, () => {
-        // "Port unreachable" is no answer: the wait goes on, as for a BMC that is just starting.
-        socket.removeListener('error', reject).on('error', () => undefined)
-        resolve(new UdpWire(socket))
-      })
-    }).catch((error: unknown) => {
-      socket.close()
-      return fault(error)
-    })
+  /** By the first address of the name that this machine has a route to. Throws `bmc.unreachable`, `run.resources` where
+   *  this machine has no socket left, and the reason of the signal. */
+  static async open(info: IpmiInfo, signal: AbortSignal): Promise<UdpWire> {
+    try {
+      return new UdpWire(await firstOf(await addressesOf(info.address, signal), info.port), signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw socketFault(info, error as NodeJS.ErrnoException)
+    }
   }
 
   /** At once: a connected socket looks nothing up. */
@@ -46,28 +43,67 @@ export class UdpWire {
     this.socket.send(bytes, () => undefined)
   }
 
-  /** Undefined: nothing came in time, or before `signal`. */
-  receive(how: {
-    readonly waitMs: number
-    readonly clock: Clock
-    readonly signal: AbortSignal
-  }): Promise<Buffer | undefined> {
+  /** Undefined: nothing came in time, or before the signal. */
+  receive({ waitMs, clock }: { readonly waitMs: number; readonly clock: Clock }): Promise<Buffer | undefined> {
     const here = this.waiting.shift()
-    if (here || how.waitMs <= 0 || how.signal.aborted) return Promise.resolve(here)
+    if (here || waitMs <= 0 || this.signal.aborted) return Promise.resolve(here)
     return new Promise((resolve) => {
       const end = () => {
         this.wake = undefined
         timer()
-        how.signal.removeEventListener('abort', end)
         resolve(this.waiting.shift())
       }
-      const timer = how.clock.after(how.waitMs, end)
-      how.signal.addEventListener('abort', end, { once: true })
+      const timer = clock.after(waitMs, end)
       this.wake = end
     })
   }
 
   close(): void {
+    this.signal.removeEventListener('abort', this.aborted)
     this.socket.close()
   }
+
+  private readonly aborted = () => this.wake?.()
+}
+
+interface Address {
+  readonly address: string
+  readonly family: number
+}
+
+/** A look-up cannot be broken off, but nobody waits for one whose answer is not wanted any more. */
+function addressesOf(name: string, signal: AbortSignal): Promise<readonly Address[]> | readonly Address[] {
+  if (isIP(name)) return [{ address: name, family: isIP(name) }]
+  const aborted = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+  return Promise.race([lookup(name, { all: true }), aborted])
+}
+
+async function firstOf(addresses: readonly Address[], port: number): Promise<Socket> {
+  let failure: unknown
+  for (const at of addresses)
+    try {
+      return await connected(at, port)
+    } catch (error) {
+      failure = error
+    }
+  throw failure
+}
+
+function connected({ address, family }: Address, port: number): Promise<Socket> {
+  const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      socket.close()
+      reject(error)
+    }
+    // bind() emits its error; connect() hands it to the callback.
+    socket.once('error', fail)
+    socket.connect(port, address, (error?: Error) => {
+      if (error) return fail(error)
+      socket.removeListener('error', fail)
+      resolve(socket)
+    })
+  })
 }

@@ -139,6 +139,15 @@ test('IPv6, and names', async () => {
   })
 })
 
+test('an address that this machine has no route to is a BMC that cannot be reached', async () => {
+  const server = await serve()
+  // The kernel refuses to connect to it (EACCES), as it does without a route (ENETUNREACH).
+  await expect(client(server, { ipmi_address: '255.255.255.255' }).power(signal)).rejects.toMatchObject({
+    code: 'bmc.unreachable',
+    message: expect.stringContaining('EACCES') as string,
+  })
+})
+
 describe('polls', () => {
   test('of BMCs that were silent the last time hold up nobody else, however many they are', async () => {
     const native = nativeOf(4)
