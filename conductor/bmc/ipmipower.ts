@@ -8,6 +8,7 @@ import { printable } from '../../kit/text.ts'
 import type { Fleet } from './ipmitool.ts'
 import { IpmipowerChild, type Launch, type Question } from './ipmipower-child.ts'
 import type { IpmiInfo, Power } from './controller.ts'
+import { SilentBmcs } from './silent.ts'
 import type { CipherSuites } from './suites.ts'
 
 const GATHER_MS = 5
@@ -38,7 +39,7 @@ export class Ipmipower implements Fleet {
   private readonly parts: FleetParts
   private readonly lively: Desk
   private readonly dead: Desk
-  private readonly silent = new Set<string>()
+  private readonly silent = new SilentBmcs()
   private stopped = false
 
   constructor(parts: FleetParts) {
@@ -65,10 +66,10 @@ export class Ipmipower implements Fleet {
       try {
         const power = await this.ask(info, { suite, giveWay })
         suites.worked(info, suite)
-        this.silent.delete(hostOf(info))
+        this.silent.answered(hostOf(info))
         return power
       } catch (error) {
-        if (isFault(error, 'bmc.unreachable')) this.silent.add(hostOf(info))
+        this.silent.failed(hostOf(info), error)
         const refused = isFault(error, 'bmc.refused') && error.cause === 'suite'
         if (refused && i < tries.length - 1) continue
         if (refused) suites.forget(info)

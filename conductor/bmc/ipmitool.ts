@@ -141,11 +141,11 @@ export class Ipmitool implements Bmc {
     const key = `${this.info.address}:${this.info.port}`
     try {
       const result = await this.trySuites(args, signal, tolerate)
-      this.places.ended(key)
+      this.places.answered(key)
       return result
     } catch (error) {
       // Who gave up waiting says nothing about the BMC.
-      if (!signal.aborted) this.places.ended(key, error)
+      if (!signal.aborted) this.places.failed(key, error)
       throw error
     }
   }

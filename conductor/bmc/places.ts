@@ -1,8 +1,8 @@
 /** How many ipmitool processes run at once: a thousand servers that are deployed together would otherwise start as
  *  many, and keep each other and the conductor from the processor until all are too late. BMCs that did not answer the
  *  last time have places of their own and hold up nobody. */
-import { isFault } from '../../kit/fault.ts'
 import { Semaphore } from '../../kit/semaphore.ts'
+import { SilentBmcs } from './silent.ts'
 
 const LIVELY = 64
 const SILENT = 16
@@ -10,7 +10,7 @@ const SILENT = 16
 export class Places {
   private readonly lively: Semaphore
   private readonly dead: Semaphore
-  private readonly silent = new Set<string>()
+  private readonly silent = new SilentBmcs()
 
   constructor({ lively = LIVELY, silent = SILENT }: { readonly lively?: number; readonly silent?: number } = {}) {
     this.lively = new Semaphore(lively)
@@ -23,9 +23,7 @@ export class Places {
     return places.run(work, signal)
   }
 
-  /** How a command for the BMC ended: undefined, well. */
-  ended(key: string, fault?: unknown): void {
-    if (isFault(fault, 'bmc.unreachable') || isFault(fault, 'bmc.timeout')) this.silent.add(key)
-    else this.silent.delete(key)
-  }
+  answered = (key: string): void => this.silent.answered(key)
+
+  failed = (key: string, error: unknown): void => this.silent.failed(key, error)
 }

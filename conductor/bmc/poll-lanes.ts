@@ -1,15 +1,12 @@
 /** How many BMCs are polled at once: so many that answer, and as many that did not the last time, which hold up nobody
  *  but each other. */
-import { isFault } from '../../kit/fault.ts'
 import { Semaphore } from '../../kit/semaphore.ts'
-
-/** More silent BMCs than anybody has: those that were removed are among them. */
-const MOST_SILENT = 100_000
+import { SilentBmcs } from './silent.ts'
 
 export class PollLanes {
   private readonly lively: Semaphore
   private readonly dead: Semaphore
-  private readonly silent = new Set<string>()
+  private readonly silent = new SilentBmcs()
 
   constructor(lanes: number) {
     this.lively = new Semaphore(lanes)
@@ -22,10 +19,10 @@ export class PollLanes {
     return lanes.run(async () => {
       try {
         const answer = await read()
-        this.silent.delete(bmc)
+        this.silent.answered(bmc)
         return answer
       } catch (error) {
-        if (isFault(error, 'bmc.unreachable') && this.silent.size < MOST_SILENT) this.silent.add(bmc)
+        this.silent.failed(bmc, error)
         throw error
       }
     }, giveWay)

@@ -36,7 +36,8 @@ export const HARDWARE_FAULTS = {
   'bmc.sessions': {
     retry: true,
     description: 'the session table of the BMC is full',
-    remedy: 'end sessions at the BMC, or set redfish_auth_type to basic',
+    remedy:
+      'end sessions that nobody uses at the BMC, those of other IPMI clients among them; with Redfish, set redfish_auth_type to basic',
   },
   'bmc.subscriptions': {
     retry: true,

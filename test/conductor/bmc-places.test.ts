@@ -31,7 +31,7 @@ test('commands for 500 BMCs at once start 64 processes at most, and all are carr
 
 test('BMCs that did not answer wait for each other, and no other waits for them', async () => {
   const places = new Places({ lively: 1, silent: 1 })
-  places.ended('dead', new Fault('bmc.unreachable', 'it did not answer'))
+  places.failed('dead', new Fault('bmc.unreachable', 'it did not answer'))
   const never = new AbortController()
   const held = places.run(
     'dead',
@@ -49,7 +49,7 @@ test('BMCs that did not answer wait for each other, and no other waits for them'
   await held
 
   // It answers again: its place is among the others.
-  places.ended('dead')
+  places.answered('dead')
   let isHeld = true
   const again = places.run(
     'dead',
