@@ -15,6 +15,7 @@ export function bootFlagBytes(choice: BootChoice): number[] {
 export function readBootFlags(bytes: readonly number[]): BootNow {
   const [flags, selector] = [bytes[2], bytes[3]]
   if (flags === undefined || selector === undefined || Number.isNaN(flags)) return { device: null, persistent: null }
+  // The bit "valid" is not looked at: BMCs (ipmi_sim) show a device without it.
   const device = (selector >> 2) & 0x0f
   const known = Object.entries(DEVICES).find(([, number]) => number === device)?.[0]
   return { device: (known as BootDevice | undefined) ?? null, persistent: (flags & 0x40) !== 0 }

@@ -12,6 +12,8 @@ const PRIVILEGES = ['CALLBACK', 'USER', 'OPERATOR', 'ADMINISTRATOR']
 /** IPMI 2.0 22.30: a password has 20 bytes at most. */
 const MAX_PASSWORD_BYTES = 20
 const MAX_USER_BYTES = 16
+/** K_g of zeros: the password takes its place (22.25). BMCs are delivered so. */
+const NO_KEY = /^0+$/
 
 /** ipmitool's options for a blade behind another controller (Ironic's ipmi_bridging). */
 const BRIDGES: Readonly<Record<string, readonly (readonly [key: string, option: string])[]>> = {
@@ -75,7 +77,7 @@ export function ipmiInfo(info: Readonly<Record<string, unknown>>, { unauthentica
     port: whole('ipmi_port', 623, [1, 65535]) as number,
     ...(cipherSuite === undefined ? {} : { cipherSuite }),
     ...(bridge.length > 0 ? { bridge } : {}),
-    ...(kgKeyHex === undefined ? {} : { kgKeyHex: kgKeyHex as string }),
+    ...(kgKeyHex === undefined || NO_KEY.test(kgKeyHex) ? {} : { kgKeyHex }),
   }
 }
 

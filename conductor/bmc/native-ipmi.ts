@@ -125,7 +125,7 @@ export class NativeIpmi implements Bmc {
   private async ask(session: IpmiSession, request: IpmiRequest, tolerated: readonly number[] = []): Promise<Buffer> {
     const { code, data } = await session.ask(request)
     if (code === COMPLETION.ok || tolerated.includes(code)) return data
-    throw bmcFault(this.info, completionFailure(code))
+    throw bmcFault(this.info, completionFailure(code, request))
   }
 
   private act<T>(signal: AbortSignal, work: (session: IpmiSession) => Promise<T>): Promise<T> {

@@ -76,6 +76,8 @@ export class RmcpBmc {
   answers: (bytes: Buffer, count: number) => readonly Buffer[] = (bytes) => [bytes]
   /** A completion code instead of the command. */
   refuses: (heard: Heard) => number | undefined = () => undefined
+  /** What is encrypted instead of an answer. */
+  spoils: (message: Buffer) => Buffer = (bytes) => bytes
   private sent = 0
   private socket: Socket | undefined
   private lastId = 0
@@ -166,7 +168,7 @@ export class RmcpBmc {
     const answer = message({ ...request, netFn: request.netFn + 1, data })
     session.sequence += 1
     const { suite, keys } = session
-    const payload = encrypt(keys.encryption, systemRandom.bytes(16), answer)
+    const payload = encrypt(keys.encryption, systemRandom.bytes(16), this.spoils(answer))
     return inSession({ sessionId: session.consoleId, sequence: session.sequence }, payload, (signed) =>
       codeOf(suite, keys.integrity, signed),
     )

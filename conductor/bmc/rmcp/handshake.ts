@@ -64,12 +64,19 @@ export function readSetupAnswer(payload: Buffer): SetupAnswer | undefined {
   return { tag, status, consoleId: payload.length < 8 ? 0 : payload.readUInt32LE(4) }
 }
 
-/** The BMC's number of the session. Undefined: not all algorithms are those that were asked for, or it is cut off. */
-export function readOpened(payload: Buffer, suite: Suite): number | undefined {
+export interface Opening {
+  /** The BMC's number of the session. */
+  readonly bmcId: number
+  /** The algorithms are those that were asked for. Some BMCs name others that they would rather have. */
+  readonly isAsked: boolean
+}
+
+/** Undefined: it is cut off, or names no session. */
+export function readOpened(payload: Buffer, suite: Suite): Opening | undefined {
   if (payload.length < 36) return undefined
   const isAsked = payload[16] === suite.authentication && payload[24] === suite.integrity && payload[32] === AES_CBC_128
   const bmcId = payload.readUInt32LE(8)
-  return isAsked && bmcId !== 0 ? bmcId : undefined
+  return bmcId === 0 ? undefined : { bmcId, isAsked }
 }
 
 export function rakp1(tag: number, { bmcId, consoleNonce }: Pick<Negotiated, 'bmcId' | 'consoleNonce'>, who: IpmiUser) {

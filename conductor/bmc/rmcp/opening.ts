@@ -28,9 +28,9 @@ const GET_CAPABILITIES = 0x38
 /** The channel that it comes by, with the data of IPMI 2.0 (bit 7). */
 const THIS_CHANNEL_V2 = 0x8e
 const THIS_CHANNEL = 0x0e
-/** Byte 3 of the answer: what it goes on to say is that of IPMI 2.0. Byte 5: there are RMCP+ sessions. */
+/** Byte 3 of the answer: what it goes on to say is that of IPMI 2.0. What it says there of RMCP+ (byte 5) is wrong on
+ *  some BMCs, and not looked at, as ipmitool does. */
 const HAS_V2_DATA = 0x80
-const HAS_V2 = 0x02
 /** Byte 4: the BMC has a key K_g of its own. */
 const HAS_KG = 0x20
 const WRONG_CODE = 0x0f
@@ -44,6 +44,7 @@ export class Opening {
   private phase: OpeningPhase = 'capabilities'
   private of: handshake.Negotiated
   private restarts = 0
+  private wasSilent = false
   private tag = 0
   private needsKg = false
   private askedFor = THIS_CHANNEL_V2
@@ -61,11 +62,23 @@ export class Opening {
     return this.ask('capabilities', bytes)
   }
 
-  /** Undefined: nothing was tried in vain any more. */
-  timedOut = (): SessionMove | undefined => this.line.timedOut()
+  /** Not undefined: something is left to try. */
+  timedOut(): SessionMove | undefined {
+    const move = this.line.timedOut()
+    if (move || this.wasSilent || (this.phase !== 'rakp1' && this.phase !== 'rakp3')) return move
+    // A BMC that went on with an answer that was lost does not take the same message again.
+    this.wasSilent = true
+    this.of = this.newSession()
+    return this.openSession()
+  }
 
-  get tries(): number {
-    return this.line.tries
+  /** What came to no answer at last. */
+  get silence(): Failure {
+    const isSuite = this.phase === 'open'
+    const hint = isSuite
+      ? `; it may not know cipher suite ${this.options.suite.id} (driver_info/ipmi_cipher_suite)`
+      : ''
+    return { kind: 'silent', words: `no answer to ${this.line.tries} datagrams: no session was opened${hint}` }
   }
 
   /** A message outside of every session. */
@@ -73,15 +86,14 @@ export class Opening {
     const answer = readMessage(payload)
     if (this.phase !== 'capabilities' || answer?.netFn !== APP + 1 || answer.command !== GET_CAPABILITIES)
       return undefined
-    const [code, , types = 0, status = 0, extended = 0] = answer.data
+    const [code, , types = 0, status = 0] = answer.data
     if (code === undefined) return undefined
     if (code !== 0 && this.askedFor === THIS_CHANNEL_V2) {
       // Some do not know the bit that asks for IPMI 2.0, and speak it.
       this.askedFor = THIS_CHANNEL
       return this.start()
     }
-    const isOld =
-      code === 0 && this.askedFor === THIS_CHANNEL_V2 && ((types & HAS_V2_DATA) === 0 || !(extended & HAS_V2))
+    const isOld = code === 0 && this.askedFor === THIS_CHANNEL_V2 && (types & HAS_V2_DATA) === 0
     if (isOld) return fail({ kind: 'refused', words: 'it offers no IPMI 2.0 session (RMCP+)' })
     this.needsKg = code === 0 && (status & HAS_KG) !== 0
     return this.openSession()
@@ -124,8 +136,11 @@ export class Opening {
   }
 
   private sessionOpened(payload: Buffer): SessionMove | undefined {
-    const bmcId = handshake.readOpened(payload, this.options.suite)
-    if (bmcId === undefined) return undefined
+    const said = handshake.readOpened(payload, this.options.suite)
+    if (!said) return undefined
+    const { bmcId, isAsked } = said
+    if (!isAsked)
+      return fail({ kind: 'suite', words: `it has no cipher suite ${this.options.suite.id}, and named another` })
     this.of = { ...this.of, bmcId }
     return this.ask('rakp1', setup(PAYLOAD.rakp1, handshake.rakp1(this.nextTag(), this.of, this.options.who)))
   }

@@ -136,8 +136,12 @@ export function message({ netFn, command, sequence, data }: LanMessage): Buffer 
   return Buffer.concat([head, Buffer.from([checksum(head)]), rest, Buffer.from([checksum(rest)])])
 }
 
-export function readMessage(bytes: Buffer): LanMessage | undefined {
-  if (bytes.length < 7 || checksum(bytes) !== 0 || checksum(bytes.subarray(0, 3)) !== 0) return undefined
+export const readMessage = (bytes: Buffer): LanMessage | undefined =>
+  checksum(bytes) === 0 && checksum(bytes.subarray(0, 3)) === 0 ? readSignedMessage(bytes) : undefined
+
+/** The checksums are wrong on some BMCs; the code at the end of the datagram says more. */
+export function readSignedMessage(bytes: Buffer): LanMessage | undefined {
+  if (bytes.length < 7) return undefined
   return {
     netFn: (bytes[1] as number) >> 2,
     command: bytes[5] as number,

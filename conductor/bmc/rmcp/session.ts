@@ -2,7 +2,7 @@
  *  next comes out. No socket and no clock. One request is under way at a time. */
 import { Retransmission, type SessionMove } from './move.ts'
 import { Opening, type OpeningOptions } from './opening.ts'
-import { inSession, message, PAYLOAD, readDatagram, readMessage, type SessionDatagram } from './packet.ts'
+import { inSession, message, PAYLOAD, readDatagram, readSignedMessage, type SessionDatagram } from './packet.ts'
 import { SequenceWindow } from './sequence-window.ts'
 import { completionFailure, isBusy } from './status.ts'
 import { codeOf, decrypt, encrypt, isSame } from './suite.ts'
@@ -62,9 +62,7 @@ export class RmcpSession {
 
   /** At any time while `isOpen`. */
   close(): SessionMove {
-    const id = Buffer.alloc(4)
-    id.writeUInt32LE(this.opening.opened?.bmcId ?? 0)
-    return this.ask('closing', { ...CLOSE_SESSION, data: [...id] })
+    return this.ask('closing', this.closing)
   }
 
   /** Undefined: it is no answer to what was asked, and the wait goes on. */
@@ -80,9 +78,18 @@ export class RmcpSession {
     const move = this.phase === 'opening' ? this.opening.timedOut() : this.line.timedOut()
     if (move) return move
     if (this.phase === 'closing') return this.over({ do: 'closed' })
-    const tries = this.phase === 'opening' ? this.opening.tries : this.line.tries
-    const what = this.phase === 'opening' ? 'no session was opened' : 'the session is silent'
-    return this.over({ do: 'fail', failure: { kind: 'silent', words: `no answer to ${tries} datagrams: ${what}` } })
+    if (this.phase === 'opening') return this.over({ do: 'fail', failure: this.opening.silence })
+    const words = `no answer to ${this.line.tries} datagrams: the session is silent`
+    // It may hear what it does not answer: its table of sessions is short.
+    this.nextRequest()
+    const last = this.datagram(this.closing)
+    return this.over({ do: 'fail', failure: { kind: 'silent', words }, last })
+  }
+
+  private get closing(): IpmiRequest {
+    const id = Buffer.alloc(4)
+    id.writeUInt32LE(this.opening.opened?.bmcId ?? 0)
+    return { ...CLOSE_SESSION, data: [...id] }
   }
 
   private setupAnswer({ type, payload, ...datagram }: SessionDatagram): SessionMove | undefined {
@@ -107,7 +114,7 @@ export class RmcpSession {
     if (!isSame(codeOf(this.options.suite, session.keys.integrity, datagram.signed), datagram.code)) return undefined
     if (!this.window.take(datagram.sequence)) return undefined
     const clear = decrypt(session.keys.encryption, datagram.payload)
-    const answer = clear && readMessage(clear)
+    const answer = clear && readSignedMessage(clear)
     const [code] = answer?.data ?? []
     if (!answer || code === undefined || answer.netFn !== this.now.netFn + 1) return undefined
     if (answer.command !== this.now.command || answer.sequence !== this.requestSequence) return undefined
@@ -133,16 +140,20 @@ export class RmcpSession {
     this.phase = 'ready'
     if (!wasPrivilege) return { do: 'answer', code, data }
     if (code === 0) return { do: 'ready' }
-    const { words, kind } = completionFailure(code)
+    const { words, kind } = completionFailure(code, this.now)
     return { do: 'fail', failure: { kind, words: `the user has not the privilege level that was asked for: ${words}` } }
   }
 
   private ask(phase: 'request' | 'privilege' | 'closing', request: IpmiRequest): SessionMove {
     this.phase = phase
     this.now = request
-    this.requestSequence = (this.requestSequence + 1) & 0x3f
+    this.nextRequest()
     const waitsMs = phase === 'closing' ? CLOSE_WAITS_MS : this.options.waitsMs
     return this.line.send({ make: () => this.datagram(request), waitsMs, isChange: request.isChange })
+  }
+
+  private nextRequest(): void {
+    this.requestSequence = (this.requestSequence + 1) & 0x3f
   }
 
   private datagram({ netFn, command, data }: IpmiRequest): Buffer {

@@ -76,11 +76,26 @@ const COMPLETION_WORDS: Readonly<Record<number, string>> = {
   0xff: 'unspecified error',
 }
 
+/** Codes 0x80 to 0xbe mean something else for each command: Set System Boot Options (28.12), Set Session Privilege Level
+ *  (22.18). */
+const OWN_WORDS: Readonly<Record<number, Readonly<Record<number, string>>>> = {
+  0x0008: {
+    0x80: 'boot option not supported',
+    0x81: 'another console is setting boot options',
+    0x82: 'boot option is read-only',
+  },
+  0x063b: {
+    0x80: 'level not available to this user',
+    0x81: 'level above the limit of the channel or the user',
+  },
+}
+
 /** Passes by itself: asked again a moment later. */
 export const isBusy = (code: number): boolean => code === COMPLETION.busy || code === COMPLETION.outOfSpace
 
-export function completionFailure(code: number): Failure {
-  const words = `${COMPLETION_WORDS[code] ?? 'completion code'} (0x${code.toString(16).padStart(2, '0')})`
+export function completionFailure(code: number, of: { readonly netFn: number; readonly command: number }): Failure {
+  const known = COMPLETION_WORDS[code] ?? OWN_WORDS[(of.netFn << 8) | of.command]?.[code] ?? 'completion code'
+  const words = `${known} (0x${code.toString(16).padStart(2, '0')})`
   const isUnready = isBusy(code) || code === COMPLETION.starting || code === 0xd1
   return { kind: isUnready ? 'unready' : 'refused', words }
 }

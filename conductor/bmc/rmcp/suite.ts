@@ -71,5 +71,5 @@ export function decrypt(key: Buffer, bytes: Buffer): Buffer | undefined {
   const decipher = createDecipheriv('aes-128-cbc', key, bytes.subarray(0, BLOCK_BYTES)).setAutoPadding(false)
   const clear = Buffer.concat([decipher.update(bytes.subarray(BLOCK_BYTES)), decipher.final()])
   const padding = clear.at(-1) as number
-  return padding >= BLOCK_BYTES ? undefined : clear.subarray(0, clear.length - 1 - padding)
+  return padding >= clear.length ? undefined : clear.subarray(0, clear.length - 1 - padding)
 }

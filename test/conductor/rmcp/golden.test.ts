@@ -36,7 +36,7 @@ function negotiated(packets: readonly Buffer[]) {
   const rakp2 = handshake.readRakp2(read(second).payload, sha1)
   const of: handshake.Negotiated = {
     consoleId: read(opened).payload.readUInt32LE(4),
-    bmcId: handshake.readOpened(read(opened).payload, sha1) ?? 0,
+    bmcId: handshake.readOpened(read(opened).payload, sha1)?.bmcId ?? 0,
     consoleNonce: read(first).payload.subarray(8, 24),
     bmcNonce: rakp2?.bmcNonce ?? Buffer.alloc(0),
     guid: rakp2?.guid ?? Buffer.alloc(0),
