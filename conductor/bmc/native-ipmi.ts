@@ -168,8 +168,8 @@ export class NativeIpmi implements Bmc {
       signal?.addEventListener('abort', end, { once: true })
       return () => signal?.removeEventListener('abort', end)
     })
-    const late = new Fault('bmc.timeout', `BMC ${this.info.address} did not finish in ${ACT_MS / 1000} s`)
-    leave.push(this.parts.clock.after(ACT_MS, () => abort.abort(late)))
+    const late = () => new Fault('bmc.timeout', `BMC ${this.info.address} did not finish in ${ACT_MS / 1000} s`)
+    leave.push(this.parts.clock.after(ACT_MS, () => abort.abort(late())))
     try {
       return await work(abort.signal)
     } finally {
