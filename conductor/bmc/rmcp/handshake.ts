@@ -64,7 +64,7 @@ export function readSetupAnswer(payload: Buffer): SetupAnswer | undefined {
   return { tag, status, consoleId: payload.length < 8 ? 0 : payload.readUInt32LE(4) }
 }
 
-export interface Opening {
+export interface OpenAnswer {
   /** The BMC's number of the session. */
   readonly bmcId: number
   /** The algorithms are those that were asked for. Some BMCs name others that they would rather have. */
@@ -72,7 +72,7 @@ export interface Opening {
 }
 
 /** Undefined: it is cut off, or names no session. */
-export function readOpened(payload: Buffer, suite: Suite): Opening | undefined {
+export function readOpened(payload: Buffer, suite: Suite): OpenAnswer | undefined {
   if (payload.length < 36) return undefined
   const isAsked = payload[16] === suite.authentication && payload[24] === suite.integrity && payload[32] === AES_CBC_128
   const bmcId = payload.readUInt32LE(8)

@@ -76,8 +76,8 @@ const COMPLETION_WORDS: Readonly<Record<number, string>> = {
   0xff: 'unspecified error',
 }
 
-/** Codes 0x80 to 0xbe mean something else for each command: Set System Boot Options (28.12), Set Session Privilege Level
- *  (22.18). */
+/** Codes 0x80 to 0xbe have a meaning of their own for each command: Set System Boot Options (28.12) and Set Session
+ *  Privilege Level (22.18). */
 const OWN_WORDS: Readonly<Record<number, Readonly<Record<number, string>>>> = {
   0x0008: {
     0x80: 'boot option not supported',

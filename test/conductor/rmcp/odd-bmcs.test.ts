@@ -2,6 +2,7 @@
  *  are told apart by what is said of them. */
 import { createCipheriv } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { uuidOfGuid } from '../../../conductor/bmc/boot-flags.ts'
 import type { SessionMove } from '../../../conductor/bmc/rmcp/move.ts'
 import { message, PAYLOAD, sessionless } from '../../../conductor/bmc/rmcp/packet.ts'
 import { completionFailure } from '../../../conductor/bmc/rmcp/status.ts'
@@ -109,4 +110,10 @@ test('codes that mean something else for each command have the words of their co
   expect(words(0x81, 6, 0x3b).words).toContain('limit')
   expect(words(0x80, 0, 2).words).toBe('completion code (0x80)')
   expect(words(0xd4, 0, 8).words).toContain('privilege')
+})
+
+test('a GUID of zeros, or of another length, is none', () => {
+  expect(uuidOfGuid(Array<number>(16).fill(0))).toBeNull()
+  for (const length of [0, 15, 17]) expect(uuidOfGuid(Array<number>(length).fill(7))).toBeNull()
+  expect(uuidOfGuid([...Array<number>(15).fill(0xff), 0])).toBe('00ffffff-ffff-ffff-ffff-ffffffffffff')
 })

@@ -14,12 +14,20 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => postgres.stop())
 
-test('the lease is asked for before each datagram: no stop lets a stale command through', async () => {
-  const { acts, stale } = await staleActs(postgres, { stops: STOPS, guard: 'each' })
-  expect(acts).toBeGreaterThan(STOPS)
-  expect(stale).toBe(0)
-}, 180_000)
+test.concurrent(
+  'the lease is asked for before each datagram: no stop lets a stale command through',
+  async () => {
+    const { acts, stale } = await staleActs(postgres, { stops: STOPS, guard: 'each' })
+    expect(acts).toBeGreaterThan(STOPS)
+    expect(stale).toBe(0)
+  },
+  180_000,
+)
 
-test('asked once when an act begins, some stops do: the measurement would see them', async () => {
-  expect((await staleActs(postgres, { stops: COUNTERCHECK, guard: 'start' })).stale).toBeGreaterThan(0)
-}, 180_000)
+test.concurrent(
+  'asked once when an act begins, some stops do: the measurement would see them',
+  async () => {
+    expect((await staleActs(postgres, { stops: COUNTERCHECK, guard: 'start' })).stale).toBeGreaterThan(0)
+  },
+  180_000,
+)
