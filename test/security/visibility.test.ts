@@ -36,6 +36,9 @@ beforeAll(async () => {
   const steps = [{ interface: 'deploy', step: 'hold', args: {}, order: 1 }]
   ids.runbook = await make('/v1/runbooks', { name: 'CUSTOM_THEIRS', steps, owner: 'red' })
   ids.allocation = await make('/v1/allocations', { name: 'their-allocation', resource_class: 'none', owner: 'red' })
+  const link = await as('red', 'POST', '/rackward/v1/links', {})
+  if (link.status !== 201) throw new Error(`a link: ${link.status} ${JSON.stringify(link.body)}`)
+  ids.link = String(link.body.id)
 }, 60_000)
 afterAll(() => victim?.remove())
 
@@ -68,6 +71,7 @@ const THINGS: readonly (readonly [start: string, uuid: string, name: string | un
   ['/v1/volume/targets/:ident', 'target', undefined],
   ['/v1/runbooks/:ident', 'runbook', 'CUSTOM_THEIRS'],
   ['/v1/allocations/:ident', 'allocation', 'their-allocation'],
+  ['/rackward/v1/links/:id', 'link', undefined],
 ]
 /** What belongs to nobody in particular, or is for others than users of the API. */
 const OF_ALL =
@@ -114,13 +118,18 @@ describe('the name stands in the path', () => {
       BODIES[`${method} ${rest}`] ?? fence ?? patch ?? (method === 'post' || method === 'put' ? {} : undefined)
     const query = template.endsWith('/lock') && method === 'delete' ? '?reason=x' : ''
     const path = (of: string) =>
-      `${template.replace('/:ident', `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
+      `${template.replace(/\/:id(ent)?(?=\/|$)/, `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
     const ask = (of: string) =>
       told(method.toUpperCase(), path, { name: of, ...(body === undefined ? {} : { body: () => body }) })
     const missing = await ask(randomUUID())
     expect([missing[0], template]).toEqual([ELSEWHERE[template] ?? 404, template])
     expect(await ask(ids[uuid] as string)).toEqual(missing)
     if (name !== undefined) expect(await ask(name)).toEqual((await ask('no-such-thing')).map((part) => part))
+  })
+  test('the link of another project is there after all that', async () => {
+    const { body } = await as('red', 'GET', '/rackward/v1/links')
+    expect(body.links).toMatchObject([{ id: ids.link }])
+    expect((await as('boss', 'GET', '/rackward/v1/links')).body.links).toEqual([])
   })
   test('every route with a name is in the table', () => expect(named.length).toBeGreaterThan(60))
   test('a console', async () => {
