@@ -88,7 +88,7 @@ export class Ownership implements NodeOwner {
     return runHolding({ group, slot: id, token, ...parts }, work)
   }
 
-  holderOf({ uuid, conductorGroup = '' }: NodeKey): NodeHolder {
+  holderOf = ({ uuid, conductorGroup = '' }: NodeKey): NodeHolder => {
     const id = slotOf(uuid)
     const slot = this.slots.seen.find((seen) => seen.group === conductorGroup && seen.id === id)
     const living = this.slots.living.filter(({ group }) => group === conductorGroup)
@@ -96,7 +96,7 @@ export class Ownership implements NodeOwner {
     return { hostname: owner?.hostname ?? null, living: living.length }
   }
 
-  elsewhere({ conductorGroup = '' }: NodeKey): string[] | undefined {
+  elsewhere = ({ conductorGroup = '' }: NodeKey): string[] | undefined => {
     if (conductorGroup === this.group) return undefined
     return this.slots.living.filter(({ group }) => group === conductorGroup).map(({ hostname }) => hostname)
   }
